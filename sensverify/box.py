@@ -1,0 +1,190 @@
+"""Axis-aligned boxes: what goes into a network and what comes out of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sensverify.errors import BadBox, BadShape
+
+Array = Any
+"""A numpy array or a torch tensor; this module imports only numpy."""
+
+
+@dataclass(frozen=True, eq=False)
+class Box:
+    """A batch of axis-aligned boxes ``lower <= x <= upper``.
+
+    Parameters
+    ----------
+    lower, upper : array or tensor, shape ``[batch, *features]``
+        Both numpy or both torch, of one floating dtype. Finite; ``lower <= upper`` everywhere.
+
+    Raises
+    ------
+    BadShape
+        The shapes differ, or there is no batch axis.
+    BadBox
+        A value is NaN or infinite, or a lower end is above its upper end.
+    """
+
+    lower: Array
+    upper: Array
+
+    def __post_init__(self) -> None:
+        lower, upper = self.lower, self.upper
+        if tuple(lower.shape) != tuple(upper.shape):
+            raise BadShape(
+                f"a box needs lower and upper of one shape, got lower {tuple(lower.shape)} "
+                f"and upper {tuple(upper.shape)}"
+            )
+        if lower.ndim == 0:
+            raise BadShape("a box needs a batch axis: give arrays of shape [batch, *features]")
+        if lower.dtype != upper.dtype or not _is_floating(lower):
+            raise BadBox(
+                f"a box needs two arrays of one floating dtype, got {lower.dtype} and {upper.dtype}"
+            )
+        if not _all_finite(lower) or not _all_finite(upper):
+            raise BadBox("a box needs finite ends, got NaN or infinity")
+        # Written so that a NaN fails it.
+        ordered = lower <= upper
+        if not bool(ordered.all()):
+            first = tuple(int(i) for i in np.argwhere(~_to_numpy(ordered))[0])
+            raise BadBox(
+                f"a box needs lower <= upper, got lower {float(lower[first]):.9g} above upper "
+                f"{float(upper[first]):.9g} at index {first}"
+            )
+
+    @classmethod
+    def around(
+        cls,
+        center: Array,
+        radius: Array | float,
+        *,
+        clip: tuple[float, float] | None = None,
+    ) -> Box:
+        """The boxes ``center - radius <= x <= center + radius``, cut to ``clip`` when it is given.
+
+        Parameters
+        ----------
+        center : array or tensor, shape ``[batch, *features]``
+        radius : float or array broadcastable to ``center``
+            Per-feature half-width in the units of the features; at least 0.
+        clip : (low, high), optional
+            Valid range of every feature, e.g. ``(0, 1)`` for pixels. A centre outside of it is
+            refused: the box would not contain the sample it belongs to.
+
+        Notes
+        -----
+        With numpy arrays the ends are rounded outward: the stored box contains the exact one.
+        """
+        _check_radius(radius, center)
+        if isinstance(center, np.ndarray):
+            lower, upper = _outward_ends(center, radius)
+        else:
+            lower, upper = center - radius, center + radius
+        if clip is not None:
+            low, high = clip
+            if not low <= high:
+                raise BadBox(f"clip needs low <= high, got {low} and {high}")
+            if not bool(((center >= low) & (center <= high)).all()):
+                raise BadBox(
+                    f"samples reach outside the clip range [{low}, {high}] (they span "
+                    f"[{float(center.min()):.6g}, {float(center.max()):.6g}]); widen --clip or "
+                    "scale the data"
+                )
+            lower, upper = lower.clip(low, high), upper.clip(low, high)
+        return cls(lower, upper)
+
+    @property
+    def batch(self) -> int:
+        """Number of boxes."""
+        return int(self.lower.shape[0])
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one box, without the batch axis."""
+        return tuple(int(n) for n in self.lower.shape[1:])
+
+    @property
+    def center(self) -> Array:
+        """Midpoints ``(lower + upper) / 2``; equal to the ends where these are equal."""
+        return self.lower / 2 + self.upper / 2
+
+    @property
+    def radius(self) -> Array:
+        """Half-widths ``(upper - lower) / 2``."""
+        return self.upper / 2 - self.lower / 2
+
+    @property
+    def widths(self) -> Array:
+        """``upper - lower``, shape ``[batch, *features]``."""
+        return self.upper - self.lower
+
+    def __getitem__(self, index: slice | Array) -> Box:
+        """The boxes selected along the batch axis."""
+        return Box(self.lower[index], self.upper[index])
+
+    def contains(self, points: Array, *, tolerance: float = 0.0) -> Array:
+        """Whether points lie inside, up to an absolute tolerance.
+
+        Parameters
+        ----------
+        points : array or tensor, broadcastable to ``[..., batch, *features]``
+        tolerance : float
+            Absolute slack allowed at both ends, in the units of the points.
+
+        Returns
+        -------
+        Boolean array of the broadcast shape; NaN is never inside.
+        """
+        return (points >= self.lower - tolerance) & (points <= self.upper + tolerance)
+
+
+def _check_radius(radius: Array | float, center: Array) -> None:
+    values = radius if hasattr(radius, "shape") else np.asarray(radius, dtype=np.float64)
+    if not bool((values >= 0).all()) or not _all_finite(values):
+        raise BadBox("a radius must be finite and at least 0 for every feature")
+    shape, target = tuple(values.shape), tuple(center.shape)
+    try:
+        broadcast = np.broadcast_shapes(shape, target)
+    except ValueError:
+        broadcast = ()
+    if broadcast != target:
+        raise BadShape(
+            f"radius of shape {shape} does not fit samples of shape {target[1:]}: give one number "
+            "or one value for each feature"
+        )
+
+
+def _outward_ends(center: np.ndarray, radius: Array | float) -> tuple[np.ndarray, np.ndarray]:
+    """``center -/+ radius`` in the dtype of ``center``, rounded so that nothing is lost."""
+    dtype = center.dtype
+    # float32 sums are not exact even in double precision, but there the error is far below one
+    # unit in the last place of float32, so one comparison finds every inward rounding but ties.
+    wide = center.astype(np.longdouble)
+    half = np.broadcast_to(np.asarray(radius, dtype=np.longdouble), center.shape)
+    exact_lower, exact_upper = wide - half, wide + half
+    lower, upper = exact_lower.astype(dtype), exact_upper.astype(dtype)
+    lower = np.where(lower > exact_lower, np.nextafter(lower, dtype.type(-np.inf)), lower)
+    upper = np.where(upper < exact_upper, np.nextafter(upper, dtype.type(np.inf)), upper)
+    return lower, upper
+
+
+def _is_floating(values: Array) -> bool:
+    if isinstance(values, np.ndarray):
+        return bool(np.issubdtype(values.dtype, np.floating))
+    return bool(values.dtype.is_floating_point)
+
+
+def _all_finite(values: Array) -> bool:
+    # NaN and infinity both fail this comparison.
+    return bool((abs(values) < float("inf")).all())
+
+
+def _to_numpy(values: Array) -> np.ndarray:
+    if isinstance(values, np.ndarray):
+        return values
+    return values.detach().cpu().numpy()

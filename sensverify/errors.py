@@ -1,0 +1,78 @@
+"""Every error a caller can meet, in one tree.
+
+::
+
+    SensverifyError                 anything this package raises on purpose
+    ├── InputError                  what was given cannot be used (also a ValueError)
+    │   ├── BadShape                an array has the wrong shape
+    │   ├── BadBox                  NaN, infinity, negative radius, or lower > upper
+    │   ├── BadData                 a data file or data set cannot be used as asked
+    │   ├── BadModelFile            a model file is missing, corrupt, hostile or not ONNX
+    │   ├── UnsupportedOperator     the model holds an operator that has no counterpart here
+    │   ├── UnknownName             no method, model, data set, ... of that name
+    │   └── BadSetting              a method was given a value it does not accept
+    ├── MissingRule                 a method has no rule for an operator of the network
+    ├── Unbounded                   a bound left the range of finite floating-point numbers
+    ├── UnsoundResult               a method returned NaN, or lower bounds above upper bounds
+    ├── BackendMissing              an optional package is not installed
+    └── BackendFailure              an optional package or a solver did not do its work
+
+A message says what failed, what was received, what was expected, and what to do.
+The command line prints it as one line and exits with status 2.
+"""
+
+
+class SensverifyError(Exception):
+    """Anything this package raises on purpose."""
+
+
+class InputError(SensverifyError, ValueError):
+    """What was given cannot be used."""
+
+
+class BadShape(InputError):
+    """An array has the wrong shape."""
+
+
+class BadBox(InputError):
+    """A box or a radius holds NaN or infinity, is negative, or has lower > upper."""
+
+
+class BadData(InputError):
+    """A data file or a data set cannot be used as asked."""
+
+
+class BadModelFile(InputError):
+    """A model file is missing, corrupt, hostile, or not what it should be."""
+
+
+class UnsupportedOperator(InputError):
+    """The model holds an operator that has no counterpart here."""
+
+
+class UnknownName(InputError):
+    """There is no method, model, data set, ... of that name."""
+
+
+class BadSetting(InputError):
+    """A method was given a value it does not accept."""
+
+
+class MissingRule(SensverifyError):
+    """A method has no rule for an operator of the network."""
+
+
+class Unbounded(SensverifyError):
+    """A bound left the range of finite floating-point numbers."""
+
+
+class UnsoundResult(SensverifyError):
+    """A method returned NaN, or lower bounds above upper bounds."""
+
+
+class BackendMissing(SensverifyError):
+    """An optional package is not installed."""
+
+
+class BackendFailure(SensverifyError):
+    """An optional package or a solver did not do its work."""

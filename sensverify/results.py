@@ -1,0 +1,139 @@
+"""What a method returns, and how far it can be trusted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum, IntEnum
+from typing import Any
+
+from sensverify.box import Array, Box
+from sensverify.errors import BadShape
+
+
+class Guarantee(IntEnum):
+    """How far a result can be trusted, weakest first; ``min`` combines several results."""
+
+    ESTIMATE = 0
+    """Sampled or attacked; the truth may lie outside."""
+    PROBABILISTIC = 1
+    """Holds with a stated probability (random projections)."""
+    SOLVER = 2
+    """Holds within a solver's own tolerances."""
+    SOUND = 3
+    """Proven in real arithmetic, computed in floating-point numbers."""
+    CERTIFIED = 4
+    """An independent checker re-derived it with rigorous arithmetic."""
+
+
+class Status(Enum):
+    """Whether a bound is the exact optimum or was left as a valid, maybe loose, bound."""
+
+    OPTIMAL = "OPTIMAL"
+    BOUNDED = "BOUNDED"
+
+
+@dataclass(frozen=True, eq=False)
+class Enclosure:
+    """What the mathematics of a method gives; the front door checks it and adds provenance.
+
+    Parameters
+    ----------
+    lower, upper : array, shape ``[batch, objectives]``
+        Proven to enclose ``c · f(x)`` for every input x of the box. Unchecked: the front door
+        refuses NaN and infinity, and puts ends that rounding has crossed in order.
+    inner : Box or None, shape ``[batch, objectives]``
+        Values that are attained at the witnesses.
+    witness_lower, witness_upper : array or None, shape ``[batch, objectives, *inputs]``
+        Inputs that attain ``inner.lower`` and ``inner.upper``.
+    optimal : boolean array or None, shape ``[batch, objectives]``
+        True where both ends are exact. None means nowhere.
+    unstable : integer array or None, shape ``[batch]``
+        How many neurons are not linear over the box, by the bounds the method used.
+    """
+
+    lower: Array
+    upper: Array
+    inner: Box | None = None
+    witness_lower: Array | None = None
+    witness_upper: Array | None = None
+    optimal: Array | None = None
+    unstable: Array | None = None
+    certificate: Any = None
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Everything needed to repeat a result.
+
+    Parameters
+    ----------
+    method, settings
+        The method's name and its hyper-parameters as plain values.
+    network : Network
+        What was bounded; `network_digest` hashes it when it is asked for.
+    box_digest : str
+        SHA-256 of the box's bytes, lower ends first.
+    dtype, device
+        Of the computation.
+    seconds : float
+        Wall time of the call.
+    versions : dict
+        Of this package, torch, numpy and Python.
+    """
+
+    method: str
+    settings: dict[str, Any]
+    network: Any
+    box_digest: str
+    dtype: str
+    device: str
+    seconds: float
+    versions: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def network_digest(self) -> str:
+        """SHA-256 over the network's structure and parameters, as they are now."""
+        return str(self.network.digest)
+
+
+@dataclass(frozen=True, eq=False)
+class Bounds:
+    """Proven bounds on ``c · f(x)`` over a batch of input boxes.
+
+    Attributes
+    ----------
+    outer : Box, shape ``[batch, objectives]``
+        Contains every value attained in the input box.
+    inner : Box or None
+        Attained values: ``outer.lower <= exact minimum <= inner.lower`` and the mirror image.
+    witness_lower, witness_upper : array or None, shape ``[batch, objectives, *inputs]``
+    optimal : boolean array or None, shape ``[batch, objectives]``
+        True where the outer box is exact.
+    unstable : integer array or None, shape ``[batch]``
+        How many neurons are not linear over the box, by the bounds the method used.
+    guarantee : Guarantee
+    provenance : Provenance
+    certificate : object or None
+    """
+
+    outer: Box
+    guarantee: Guarantee
+    provenance: Provenance
+    inner: Box | None = None
+    witness_lower: Array | None = None
+    witness_upper: Array | None = None
+    optimal: Array | None = None
+    unstable: Array | None = None
+    certificate: Any = None
+
+    def __post_init__(self) -> None:
+        if self.inner is not None and self.inner.shape != self.outer.shape:
+            raise BadShape(
+                f"inner box of shape {self.inner.shape} beside an outer box of {self.outer.shape}"
+            )
+
+    def status(self, sample: int) -> Status:
+        """``OPTIMAL`` when every bound of the sample is exact, else ``BOUNDED``."""
+        if self.optimal is not None and bool(self.optimal[sample].all()):
+            return Status.OPTIMAL
+        return Status.BOUNDED

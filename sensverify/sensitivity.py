@@ -1,0 +1,140 @@
+"""Sensitivity: how large the box is that contains every output.
+
+All functions take a box of outputs ``[batch, outputs]`` (of `compute_bounds`, say) and are
+differentiable in it. They inherit its guarantee: from a SOUND outer box, widths and volumes are
+upper bounds on those of the tightest box. Volumes are kept as logarithms: a product of 100 widths
+of 2.4 overflows float32, of 0.36 it vanishes.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sensverify.box import Box
+from sensverify.errors import BadShape
+
+
+def widths(box: Box) -> Tensor:
+    """Width of every output's interval, ``[batch, outputs]``, in the outputs' units; >= 0."""
+    return box.upper - box.lower
+
+
+def log_volume(box: Box) -> Tensor:
+    """Natural logarithm of each box's volume, ``sum_j log(upper_j - lower_j)``, ``[batch]``.
+
+    Minus infinity where a width is zero. This is the primary figure of sensitivity.
+    Source: Wang et al., Eq. 7, in logarithms.
+    """
+    return widths(box).log().sum(dim=-1)
+
+
+def volume(box: Box) -> Tensor:
+    """Sensitivity as printed, ``prod_j (upper_j - lower_j)``, ``[batch]``, in float64.
+
+    Infinite or zero where it leaves the range of float64; `log_volume` then still carries it.
+    Source: Wang et al., Eqs. 5 and 7.
+    """
+    return widths(box).double().prod(dim=-1)
+
+
+def mean_volume(box: Box) -> Tensor:
+    """Mean volume over the samples, the seed's SENSE, a float64 scalar; may be infinite."""
+    return log_mean_volume(box).exp()
+
+
+def log_mean_volume(box: Box) -> Tensor:
+    """Logarithm of the mean volume over the samples, a float64 scalar; it does not overflow."""
+    logs = widths(box).double().log().sum(dim=-1)
+    return torch.logsumexp(logs, dim=0) - math.log(len(logs))
+
+
+def width_shares(box: Box) -> Tensor:
+    """Each output's share of the sum of widths, ``[batch, outputs]``; a row sums to one.
+
+    Zero everywhere in a row whose widths are all zero.
+    """
+    wide = widths(box)
+    total = wide.sum(dim=-1, keepdim=True)
+    return torch.where(total > 0, wide / torch.where(total > 0, total, 1.0), 0.0)
+
+
+def margin(outputs: Tensor, labels: Tensor | None = None) -> Tensor:
+    """Distance of the winning output to the next, ``[batch]``.
+
+    Parameters
+    ----------
+    outputs : Tensor, shape ``[batch, outputs]``
+    labels : integer Tensor, shape ``[batch]``, optional
+        The output to compare with the largest other one (negative where it loses); default: the
+        largest output.
+    """
+    if outputs.ndim != 2 or outputs.shape[1] < 2:
+        raise BadShape(f"a margin needs outputs [batch, 2 or more], got {tuple(outputs.shape)}")
+    if labels is None:
+        top = outputs.topk(2, dim=1).values
+        return top[:, 0] - top[:, 1]
+    chosen = outputs.gather(1, labels.reshape(-1, 1))
+    others = outputs.scatter(1, labels.reshape(-1, 1), -math.inf)
+    return chosen.squeeze(1) - others.amax(dim=1)
+
+
+def relative_log_volume(box: Box, outputs: Tensor, labels: Tensor | None = None) -> Tensor:
+    """Logarithm of the volume relative to the margin, ``log(S / margin^m)``, ``[batch]``.
+
+    Scaling the logits by c multiplies the volume of m outputs by ``c^m`` and changes no decision;
+    this figure does not change. NaN where the margin is negative (the sample is misclassified),
+    infinite where it is zero.
+
+    Parameters
+    ----------
+    box : Box, shape ``[batch, m]``
+    outputs : Tensor, shape ``[batch, m]``
+        The network's outputs at the samples.
+    labels : integer Tensor, shape ``[batch]``, optional
+        See `margin`.
+    """
+    return log_volume(box) - outputs.shape[1] * margin(outputs, labels).log()
+
+
+def finite_volume(log_value: float) -> float | None:
+    """A volume from its logarithm as a number that a double holds, else None; -inf gives 0."""
+    if log_value == -math.inf:
+        return 0.0
+    low, high = math.log(sys.float_info.min), math.log(sys.float_info.max)
+    # Written so that a NaN gives None.
+    return math.exp(log_value) if low <= log_value <= high else None
+
+
+@dataclass(frozen=True, eq=False)
+class Sensitivity:
+    """The figures of one batch of output boxes, computed once in float64.
+
+    Attributes
+    ----------
+    widths, shares : Tensor, shape ``[batch, outputs]``
+    log_volume : Tensor, shape ``[batch]``
+    log_mean_volume : float
+        The seed's SENSE is its exponential.
+    """
+
+    widths: Tensor
+    shares: Tensor
+    log_volume: Tensor
+    log_mean_volume: float
+
+    @classmethod
+    def of(cls, box: Box) -> Sensitivity:
+        """The figures of a box of tensors or numpy arrays ``[batch, outputs]``."""
+        ends = (torch.as_tensor(end).detach().double() for end in (box.lower, box.upper))
+        box = Box(*ends)
+        return cls(widths(box), width_shares(box), log_volume(box), float(log_mean_volume(box)))
+
+    @property
+    def mean_volume(self) -> float | None:
+        """Mean volume over the samples, or None where a double does not hold it."""
+        return finite_volume(self.log_mean_volume)

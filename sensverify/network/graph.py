@@ -1,0 +1,169 @@
+"""The network: an immutable graph of operators."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from sensverify.errors import BadShape
+from sensverify.network.operators import Input, Operator
+from sensverify.network.shapes import Shape, output_shape
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """One operator applied to the outputs of earlier nodes.
+
+    Parameters
+    ----------
+    name : str
+        What messages call it: the node's name in the ONNX file or the module's path.
+    operator : Operator
+    inputs : tuple of int
+        Positions of earlier nodes in `Network.nodes`.
+    shape : tuple of int
+        Shape of the output, without the batch axis.
+    """
+
+    name: str
+    operator: Operator
+    inputs: tuple[int, ...]
+    shape: Shape
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """An immutable graph of operators in topological order, with one input and one output.
+
+    Node 0 is the `Input`; the last node is the output. Build one with `NetworkBuilder`, or read
+    one with ``sensverify.load`` or ``sensverify.from_module``.
+    """
+
+    nodes: tuple[Node, ...]
+
+    def __post_init__(self) -> None:
+        if not self.nodes or not isinstance(self.nodes[0].operator, Input):
+            raise BadShape("a network starts with its one Input node")
+        for position, node in enumerate(self.nodes):
+            if any(not 0 <= source < position for source in node.inputs):
+                raise BadShape(f"node '{node.name}' reads a node that does not come before it")
+
+    @property
+    def input_shape(self) -> Shape:
+        """Shape of one input sample."""
+        return self.nodes[0].shape
+
+    @property
+    def output_shape(self) -> Shape:
+        """Shape of one output."""
+        return self.nodes[-1].shape
+
+    @cached_property
+    def consumers(self) -> tuple[tuple[int, ...], ...]:
+        """For every node, the positions of the nodes that read it, in order."""
+        readers: list[list[int]] = [[] for _ in self.nodes]
+        for position, node in enumerate(self.nodes):
+            for source in node.inputs:
+                readers[source].append(position)
+        return tuple(tuple(r) for r in readers)
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers the weights and biases hold."""
+        return sum(int(np.prod(values.shape)) for _, values in self.arrays() if _is_float(values))
+
+    def arrays(self) -> Iterator[tuple[str, Any]]:
+        """Every array in the network as ``(node name.field, array)``, in order."""
+        for node in self.nodes:
+            for item in fields(node.operator):  # type: ignore[arg-type]
+                values = getattr(node.operator, item.name)
+                if hasattr(values, "dtype"):
+                    yield f"{node.name}.{item.name}", values
+
+    def map_arrays(self, function: Callable[[Any], Any]) -> Network:
+        """The same graph with ``function`` applied to every array of parameters."""
+
+        def mapped(node: Node) -> Node:
+            changes = {
+                item.name: function(getattr(node.operator, item.name))
+                for item in fields(node.operator)  # type: ignore[arg-type]
+                if hasattr(getattr(node.operator, item.name), "dtype")
+            }
+            if not changes:
+                return node
+            return replace(node, operator=replace(node.operator, **changes))  # type: ignore[type-var]
+
+        return Network(tuple(mapped(node) for node in self.nodes))
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the structure and every parameter's bytes."""
+        state = hashlib.sha256()
+        for node in self.nodes:
+            state.update(repr((type(node.operator).__name__, node.inputs, node.shape)).encode())
+            for item in fields(node.operator):  # type: ignore[arg-type]
+                values = getattr(node.operator, item.name)
+                if hasattr(values, "dtype"):
+                    if hasattr(values, "detach"):
+                        values = values.detach().cpu().numpy()
+                    state.update(f"{item.name}{values.dtype}{values.shape}".encode())
+                    state.update(np.ascontiguousarray(values).tobytes())
+                else:
+                    state.update(repr((item.name, values)).encode())
+        return state.hexdigest()
+
+
+class NetworkBuilder:
+    """Collects nodes, infers their shapes, and makes a `Network`."""
+
+    def __init__(self, input_shape: Shape, *, name: str = "input") -> None:
+        self._nodes = [Node(name, Input(tuple(input_shape)), (), tuple(input_shape))]
+
+    @property
+    def input(self) -> int:
+        """Position of the input node."""
+        return 0
+
+    def shape(self, position: int) -> Shape:
+        """Output shape of a node added before."""
+        return self._nodes[position].shape
+
+    def add(self, operator: Operator, *inputs: int, name: str | None = None) -> int:
+        """Append a node and return its position.
+
+        Raises
+        ------
+        BadShape
+            The operator does not fit its inputs; the message names the node.
+        """
+        name = name or f"{type(operator).__name__.lower()}_{len(self._nodes)}"
+        try:
+            shape = output_shape(operator, *(self._nodes[i].shape for i in inputs))
+        except BadShape as error:
+            raise BadShape(f"node '{name}': {error}") from None
+        self._nodes.append(Node(name, operator, inputs, shape))
+        return len(self._nodes) - 1
+
+    def build(self, output: int) -> Network:
+        """The network that ends at ``output``; nodes it does not need are left out."""
+        needed = {0, output}
+        for position in range(output, -1, -1):
+            if position in needed:
+                needed.update(self._nodes[position].inputs)
+        order = sorted(needed)
+        places = {old: new for new, old in enumerate(order)}
+        return Network(
+            tuple(
+                replace(self._nodes[old], inputs=tuple(places[i] for i in self._nodes[old].inputs))
+                for old in order
+            )
+        )
+
+
+def _is_float(values: Any) -> bool:
+    return "float" in str(values.dtype)

@@ -1,0 +1,193 @@
+"""The operators a network is made of.
+
+Importers lower every model to these, and every method has one rule for each. Shapes never include
+the batch axis. Parameters are numpy arrays (a network read from a file) or torch tensors (a live
+``torch.nn.Module``); nothing here looks inside of them.
+
+Affine maps: `Affine`, `Conv`, `ConvTranspose`, `Scale`, `BatchNorm`, `Pad`, `Select`, `Permute`,
+`Reshape`, `Add`, `Concat`. Nonlinear functions of one number: `Relu`, `LeakyRelu`, `Clip`, `Abs`,
+`Sigmoid`, `Tanh`. One nonlinear function of several numbers: `Max`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sensverify.box import Array
+
+
+class Operator:
+    """Base class of everything a node can do."""
+
+
+class Linear(Operator):
+    """An affine map of its inputs."""
+
+
+class Elementwise(Operator):
+    """A nonlinear function applied to every number on its own."""
+
+
+@dataclass(frozen=True, eq=False)
+class Input(Operator):
+    """The network's one input."""
+
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Affine(Linear):
+    """``y = x @ weight.T + bias`` along the last axis.
+
+    ``weight``: ``[out, in]``; ``bias``: ``[out]`` or None; x: ``[..., in]``.
+    """
+
+    weight: Array
+    bias: Array | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Conv(Linear):
+    """Cross-correlation over one to three spatial axes, as in torch and ONNX.
+
+    ``weight``: ``[out, in / groups, *kernel]``; ``bias``: ``[out]`` or None; x: ``[in, *spatial]``.
+    ``padding`` is symmetric zero padding; an asymmetric one is a `Pad` before the convolution.
+    """
+
+    weight: Array
+    bias: Array | None
+    stride: tuple[int, ...]
+    padding: tuple[int, ...]
+    dilation: tuple[int, ...]
+    groups: int = 1
+
+
+@dataclass(frozen=True, eq=False)
+class ConvTranspose(Linear):
+    """The transpose of `Conv`, plus a bias.
+
+    ``weight``: ``[in, out / groups, *kernel]``; ``bias``: ``[out]`` or None; x: ``[in, *spatial]``.
+    """
+
+    weight: Array
+    bias: Array | None
+    stride: tuple[int, ...]
+    padding: tuple[int, ...]
+    output_padding: tuple[int, ...]
+    dilation: tuple[int, ...]
+    groups: int = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Scale(Linear):
+    """``y = scale * x + shift``; both broadcast to the shape of x, either may be None."""
+
+    scale: Array | None = None
+    shift: Array | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class BatchNorm(Linear):
+    """Batch normalisation with its evaluation statistics, over the channels (axis 0).
+
+    Kept apart from `Scale` so that bounds of a live module follow its parameters; rewritten to
+    `Scale` before any bound is computed.
+    """
+
+    weight: Array | None
+    bias: Array | None
+    mean: Array
+    variance: Array
+    epsilon: float
+
+
+@dataclass(frozen=True, eq=False)
+class Pad(Linear):
+    """Surround x with a constant: ``before`` and ``after`` hold one count for every axis."""
+
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+    value: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Select(Linear):
+    """Pick entries: ``y = x.flatten()[indices]``.
+
+    ``indices`` is an integer numpy array of the output's shape. Slices, splits, gathers, expands,
+    windows of a pooling layer and reflected padding are all of this form.
+    """
+
+    indices: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Permute(Linear):
+    """``y = x.transpose(axes)``."""
+
+    axes: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Reshape(Linear):
+    """The same numbers in row-major order under another shape."""
+
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Add(Linear):
+    """The sum of two or more inputs of one shape."""
+
+
+@dataclass(frozen=True, eq=False)
+class Concat(Linear):
+    """Inputs joined along one axis."""
+
+    axis: int
+
+
+@dataclass(frozen=True, eq=False)
+class Relu(Elementwise):
+    """``max(x, 0)``."""
+
+
+@dataclass(frozen=True, eq=False)
+class LeakyRelu(Elementwise):
+    """``x`` above zero and ``slope * x`` below; ``slope`` broadcasts to x and may be any number.
+
+    Covers PReLU.
+    """
+
+    slope: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Clip(Elementwise):
+    """``min(max(x, low), high)``; an end may be infinite. Covers HardTanh and ReLU6."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, eq=False)
+class Abs(Elementwise):
+    """``|x|``."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sigmoid(Elementwise):
+    """``1 / (1 + exp(-x))``."""
+
+
+@dataclass(frozen=True, eq=False)
+class Tanh(Elementwise):
+    """``tanh(x)``."""
+
+
+@dataclass(frozen=True, eq=False)
+class Max(Operator):
+    """The largest number along the last axis, which disappears.
+
+    A pooling layer is a `Select` that lists every window, then this.
+    """

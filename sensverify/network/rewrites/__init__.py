@@ -1,0 +1,1 @@
+"""Rewrites of a network into an equal one, one a file."""

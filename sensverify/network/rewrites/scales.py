@@ -1,0 +1,175 @@
+"""Neighbouring affine operators as one."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+from sensverify.network.graph import Network, Node
+from sensverify.network.operators import Affine, Conv, ConvTranspose, Operator, Scale
+from sensverify.network.rewrites.editing import Edit, expand, narrow, rewrite, wide
+from sensverify.network.shapes import Shape
+
+
+def fold_scales(network: Network) -> Network:
+    """Fold affine operators into the affine operator in front of them, where nobody else reads it.
+
+    - a `Scale` into an `Affine` (one number, or one for every output), `Conv` or `ConvTranspose`
+      (one number, or one for every channel) or `Scale`;
+    - an `Affine` into a `Scale` without shift, or into an `Affine` where that saves work.
+
+    A shift in front of a multiplication stays where it is: ``(x - mean) / deviation`` is exact
+    for x near the mean where ``x / deviation - mean / deviation`` cancels.
+
+    Numpy parameters are folded in float64 and stored in their own dtype again; tensors in their
+    own dtype, with their autograd history.
+    """
+    return rewrite(network, _rule)
+
+
+def _rule(edit: Edit, node: Node) -> bool:
+    if not isinstance(node.operator, Scale | Affine) or not edit.exclusive(node):
+        return False
+    source = edit.source(node)
+    folded = _fold(source.operator, node.operator, source.shape, node.shape)
+    if folded is None:
+        return False
+    edit.put(node, folded, source.inputs, node.shape)
+    return True
+
+
+def _fold(first: Operator, second: Operator, middle: Shape, last: Shape) -> Operator | None:
+    """``second(first(x))`` as one operator, or None where it should stay two."""
+    if isinstance(second, Scale):
+        if isinstance(first, Scale):
+            return _scale_of_scale(first, second)
+        if isinstance(first, Affine):
+            return _scale_of_affine(first, second, last)
+        if isinstance(first, Conv | ConvTranspose):
+            return _scale_of_conv(first, second, last)
+    if isinstance(second, Affine):
+        if isinstance(first, Scale):
+            return _affine_of_scale(first, second, middle)
+        if isinstance(first, Affine):
+            return _affine_of_affine(first, second, middle)
+    return None
+
+
+def _scale_of_scale(first: Scale, second: Scale) -> Scale | None:
+    if first.shift is not None and second.scale is not None:
+        return None
+    return Scale(
+        _narrowed(_times(first.scale, second.scale), first.scale, second.scale),
+        _narrowed(_plus(first.shift, second.shift), first.shift, second.shift),
+    )
+
+
+def _scale_of_affine(first: Affine, second: Scale, shape: Shape) -> Affine | None:
+    features = (*(1 for _ in shape[:-1]), shape[-1])
+    rows = _vectors(second, features)
+    if rows is None:
+        return None
+    scale, shift = rows
+    weight = wide(first.weight)
+    if scale is not None:
+        weight = weight * scale.reshape(-1, 1)
+    return Affine(narrow(weight, first.weight), _bias(first.bias, scale, shift, first.weight))
+
+
+def _scale_of_conv(
+    first: Conv | ConvTranspose, second: Scale, shape: Shape
+) -> Conv | ConvTranspose | None:
+    channels = (shape[0], *(1 for _ in shape[1:]))
+    rows = _vectors(second, channels)
+    if rows is None:
+        return None
+    scale, shift = rows
+    weight = wide(first.weight)
+    if scale is not None:
+        kernel = tuple(int(n) for n in weight.shape[2:])
+        ones = tuple(1 for _ in kernel)
+        if isinstance(first, Conv):
+            weight = weight * scale.reshape(-1, 1, *ones)
+        else:
+            groups = first.groups
+            inputs, per_group = int(weight.shape[0]), int(weight.shape[1])
+            grouped = weight.reshape(groups, inputs // groups, per_group, *kernel)
+            grouped = grouped * scale.reshape(groups, 1, per_group, *ones)
+            weight = grouped.reshape(inputs, per_group, *kernel)
+    bias = _bias(first.bias, scale, shift, first.weight)
+    return _replaced(first, narrow(weight, first.weight), bias)
+
+
+def _replaced(first: Conv | ConvTranspose, weight: Any, bias: Any) -> Conv | ConvTranspose:
+    if isinstance(first, Conv):
+        return Conv(weight, bias, first.stride, first.padding, first.dilation, first.groups)
+    return ConvTranspose(
+        weight,
+        bias,
+        first.stride,
+        first.padding,
+        first.output_padding,
+        first.dilation,
+        first.groups,
+    )
+
+
+def _affine_of_scale(first: Scale, second: Affine, shape: Shape) -> Affine | None:
+    if first.shift is not None:
+        return None
+    rows = _vectors(first, (*(1 for _ in shape[:-1]), shape[-1]))
+    if rows is None or rows[0] is None:
+        return None
+    weight = narrow(wide(second.weight) * rows[0].reshape(1, -1), second.weight)
+    return Affine(weight, second.bias)
+
+
+def _affine_of_affine(first: Affine, second: Affine, middle: Shape) -> Affine | None:
+    (hidden, inputs), (outputs, _) = first.weight.shape, second.weight.shape
+    if outputs * inputs > hidden * (inputs + outputs):
+        return None
+    weight = narrow(wide(second.weight) @ wide(first.weight), first.weight, second.weight)
+    bias = second.bias
+    if first.bias is not None:
+        bias = _narrowed(
+            _plus(wide(second.weight) @ wide(first.bias), second.bias), first.bias, second.weight
+        )
+    return Affine(weight, bias)
+
+
+def _vectors(scale: Scale, pattern: Shape) -> tuple[Any, Any] | None:
+    """Scale and shift as vectors along the only axis of ``pattern`` that is not 1, or None."""
+    size = prod(pattern)
+    vectors = []
+    for values in (scale.scale, scale.shift):
+        if values is None:
+            vectors.append(None)
+            continue
+        shape = (*(1 for _ in range(len(pattern) - len(values.shape))), *values.shape)
+        if any(n not in (1, m) for n, m in zip(shape, pattern, strict=True)):
+            return None
+        vectors.append(expand(wide(values).reshape(-1), (size,)))
+    return vectors[0], vectors[1]
+
+
+def _bias(bias: Any, scale: Any, shift: Any, like: Any) -> Any:
+    """``bias * scale + shift`` where each may be None."""
+    if bias is not None:
+        bias = _times(bias, scale)
+    return _narrowed(_plus(bias, shift), like)
+
+
+def _times(first: Any, second: Any) -> Any:
+    if first is None or second is None:
+        return second if first is None else first
+    return wide(first) * wide(second)
+
+
+def _plus(first: Any, second: Any) -> Any:
+    if first is None or second is None:
+        return second if first is None else first
+    return wide(first) + wide(second)
+
+
+def _narrowed(values: Any, *likes: Any) -> Any:
+    return None if values is None else narrow(values, *likes)

@@ -1,0 +1,23 @@
+"""Bounds on a network's outputs over boxes of inputs, behind one front door."""
+
+from sensverify.bounds.alpha_crown import AlphaCrown
+from sensverify.bounds.crown import Crown
+from sensverify.bounds.evaluate import evaluate
+from sensverify.bounds.front_door import compute_bounds
+from sensverify.bounds.ibp import Ibp
+from sensverify.bounds.lp_dual import LpDual
+from sensverify.bounds.method import Method, make_method, method_names
+from sensverify.bounds.relaxation import Slope
+
+__all__ = [
+    "AlphaCrown",
+    "Crown",
+    "Ibp",
+    "LpDual",
+    "Method",
+    "Slope",
+    "compute_bounds",
+    "evaluate",
+    "make_method",
+    "method_names",
+]

@@ -1,0 +1,191 @@
+"""The network's output at concrete inputs, in torch."""
+
+from __future__ import annotations
+
+from functools import singledispatch
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from sensverify.bounds.tensors import tensor_network
+from sensverify.errors import BadShape, MissingRule
+from sensverify.network import Network
+from sensverify.network.operators import (
+    Abs,
+    Add,
+    Affine,
+    Clip,
+    Concat,
+    Conv,
+    ConvTranspose,
+    LeakyRelu,
+    Max,
+    Operator,
+    Pad,
+    Permute,
+    Relu,
+    Reshape,
+    Scale,
+    Select,
+    Sigmoid,
+    Tanh,
+)
+
+CONV = {1: functional.conv1d, 2: functional.conv2d, 3: functional.conv3d}
+CONV_TRANSPOSE = {
+    1: functional.conv_transpose1d,
+    2: functional.conv_transpose2d,
+    3: functional.conv_transpose3d,
+}
+
+
+def evaluate(network: Network, x: Tensor) -> Tensor:
+    """``f(x)`` for a batch of inputs, differentiable in x and in live parameters.
+
+    Parameters
+    ----------
+    network : Network
+    x : Tensor, shape ``[batch, *network.input_shape]``
+        Its dtype and device are those of the computation.
+
+    Returns
+    -------
+    Tensor, shape ``[batch, *network.output_shape]``
+
+    Raises
+    ------
+    BadShape
+        x does not have the input's shape.
+    """
+    if tuple(x.shape[1:]) != network.input_shape:
+        raise BadShape(
+            f"the network takes inputs of shape {network.input_shape}, got {tuple(x.shape[1:])} "
+            "behind the batch axis"
+        )
+    network = tensor_network(network, dtype=x.dtype, device=x.device)
+    values = [x]
+    last_use = {source: p for p, node in enumerate(network.nodes) for source in node.inputs}
+    for position, node in enumerate(network.nodes[1:], start=1):
+        values.append(apply(node.operator, *(values[i] for i in node.inputs)))
+        for source in node.inputs:
+            if last_use[source] == position:
+                values[source] = x.new_empty(0)
+    return values[-1]
+
+
+@singledispatch
+def apply(operator: Operator, *inputs: Tensor) -> Tensor:
+    """One operator on batched tensors ``[batch, *shape]``; its parameters are tensors."""
+    raise MissingRule(
+        f"no evaluation rule for operator {type(operator).__name__}; register one with "
+        "sensverify.bounds.evaluate.apply.register"
+    )
+
+
+@apply.register
+def _(operator: Affine, x: Tensor) -> Tensor:
+    return functional.linear(x, operator.weight, operator.bias)
+
+
+@apply.register
+def _(operator: Conv, x: Tensor) -> Tensor:
+    return CONV[len(operator.stride)](
+        x,
+        operator.weight,
+        operator.bias,
+        operator.stride,
+        operator.padding,
+        operator.dilation,
+        operator.groups,
+    )
+
+
+@apply.register
+def _(operator: ConvTranspose, x: Tensor) -> Tensor:
+    return CONV_TRANSPOSE[len(operator.stride)](
+        x,
+        operator.weight,
+        operator.bias,
+        operator.stride,
+        operator.padding,
+        operator.output_padding,
+        operator.groups,
+        operator.dilation,
+    )
+
+
+@apply.register
+def _(operator: Scale, x: Tensor) -> Tensor:
+    if operator.scale is not None:
+        x = x * operator.scale
+    return x if operator.shift is None else x + operator.shift
+
+
+@apply.register
+def _(operator: Pad, x: Tensor) -> Tensor:
+    pairs = [
+        n for b, a in zip(operator.before[::-1], operator.after[::-1], strict=True) for n in (b, a)
+    ]
+    return functional.pad(x, pairs, value=operator.value)
+
+
+@apply.register
+def _(operator: Select, x: Tensor) -> Tensor:
+    indices = operator.indices
+    return x.flatten(1)[:, indices.flatten()].reshape(len(x), *indices.shape)
+
+
+@apply.register
+def _(operator: Permute, x: Tensor) -> Tensor:
+    return x.permute(0, *(axis + 1 for axis in operator.axes))
+
+
+@apply.register
+def _(operator: Reshape, x: Tensor) -> Tensor:
+    return x.reshape(len(x), *operator.shape)
+
+
+@apply.register
+def _(operator: Add, *inputs: Tensor) -> Tensor:
+    return sum(inputs[1:], start=inputs[0])
+
+
+@apply.register
+def _(operator: Concat, *inputs: Tensor) -> Tensor:
+    return torch.cat(inputs, dim=operator.axis + 1)
+
+
+@apply.register
+def _(operator: Relu, x: Tensor) -> Tensor:
+    return functional.relu(x)
+
+
+@apply.register
+def _(operator: LeakyRelu, x: Tensor) -> Tensor:
+    return torch.where(x >= 0, x, operator.slope * x)
+
+
+@apply.register
+def _(operator: Clip, x: Tensor) -> Tensor:
+    return x.clamp(operator.low, operator.high)
+
+
+@apply.register
+def _(operator: Abs, x: Tensor) -> Tensor:
+    return x.abs()
+
+
+@apply.register
+def _(operator: Sigmoid, x: Tensor) -> Tensor:
+    return torch.sigmoid(x)
+
+
+@apply.register
+def _(operator: Tanh, x: Tensor) -> Tensor:
+    return torch.tanh(x)
+
+
+@apply.register
+def _(operator: Max, x: Tensor) -> Tensor:
+    return x.amax(dim=-1)

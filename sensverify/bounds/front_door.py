@@ -1,0 +1,245 @@
+"""The one front door: every method is called through `compute_bounds`."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+from math import prod
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sensverify.bounds.memory import DEFAULT_BUDGET, samples_within
+from sensverify.bounds.method import Method
+from sensverify.bounds.tensors import tensor_box, tensor_network
+from sensverify.box import Array, Box
+from sensverify.errors import BadSetting, BadShape, Unbounded, UnsoundResult
+from sensverify.network import Network
+from sensverify.results import Bounds, Enclosure, Provenance
+
+Progress = Callable[[int, int], None]
+"""Called with the number of samples done and their total."""
+
+
+def compute_bounds(
+    network: Network,
+    box: Box,
+    method: Method,
+    objectives: Array | None = None,
+    *,
+    dtype: torch.dtype | None = None,
+    device: str | torch.device | None = None,
+    memory_budget: int = DEFAULT_BUDGET,
+    progress: Progress | None = None,
+) -> Bounds:
+    """Bound linear functions of a network's output over a batch of input boxes.
+
+    Parameters
+    ----------
+    network : Network
+    box : Box, shape ``[batch, *network.input_shape]``
+        Numpy or torch; per-feature widths may differ, also between samples.
+    method : Method
+        ``Ibp()``, ``LpDual()``, ``Crown()``, ``AlphaCrown()``, ...
+    objectives : array ``[rows, outputs]`` or ``[batch, rows, outputs]``, optional
+        Rows c of the functions ``c · f(x)``, with the output flattened in row-major order.
+        Default: the identity, one row for each output.
+    dtype : torch.float32 or torch.float64, optional
+        Of the computation; default that of the box.
+    device : str or torch.device, optional
+        Default: that of the box (numpy: the CPU).
+    memory_budget : int
+        Bytes that the computation may take beside the network, the box and the result; samples
+        are taken in chunks that fit. With gradients the autograd graph comes on top.
+    progress : callable, optional
+        Called with ``(samples done, samples)`` after every chunk.
+
+    Returns
+    -------
+    Bounds
+        Its outer box ``[batch, rows]`` contains every value that the functions take, with the
+        method's guarantee; differentiable in the box and in a live module's parameters. A method
+        with guarantee SOUND is sound in real arithmetic and evaluated in floating-point numbers:
+        in float32 an attained value has been seen outside by at most 1e-5 times the largest
+        magnitude on the way (tests allow that much), in float64 1e-12 times.
+
+    Raises
+    ------
+    BadShape, BadBox, BadSetting
+        The arguments do not fit together.
+    Unbounded
+        A bound overflowed.
+    UnsoundResult
+        The method returned NaN, or ends that cross by more than rounding.
+    """
+    start = perf_counter()
+    box, objectives = _accept(network, box, objectives, dtype, device)
+    device = box.lower.device
+    live = tensor_network(network, dtype=box.lower.dtype, device=device)
+    step = samples_within(
+        memory_budget, live, method, objectives.shape[1], box.lower.element_size()
+    )
+    parts = []
+    for first in range(0, box.batch, step):
+        chunk = slice(first, first + step)
+        rows = objectives[chunk] if len(objectives) > 1 else objectives
+        part = method.bound(live, box[chunk], rows)
+        parts.append(_checked(part, method, first))
+        if progress is not None:
+            progress(min(first + step, box.batch), box.batch)
+    result = _joined(parts)
+    return Bounds(
+        outer=Box(result.lower, result.upper),
+        guarantee=method.guarantee,
+        provenance=_provenance(network, box, method, perf_counter() - start),
+        inner=result.inner,
+        witness_lower=result.witness_lower,
+        witness_upper=result.witness_upper,
+        optimal=result.optimal,
+        unstable=result.unstable,
+        certificate=result.certificate,
+    )
+
+
+def _accept(
+    network: Network,
+    box: Box,
+    objectives: Array | None,
+    dtype: torch.dtype | None,
+    device: str | torch.device | None,
+) -> tuple[Box, Tensor]:
+    """The arguments as tensors of one dtype and device, or a clear error."""
+    if box.shape != network.input_shape:
+        raise BadShape(
+            f"the network takes inputs of shape {network.input_shape}, the box has samples of "
+            f"shape {box.shape}"
+        )
+    if box.batch == 0:
+        raise BadShape("the box holds no samples")
+    if dtype not in (None, torch.float32, torch.float64):
+        raise BadSetting(f"bounds are computed in float32 or float64, got {dtype}")
+    if device is None:
+        device = box.lower.device if isinstance(box.lower, Tensor) else "cpu"
+    device = torch.device(device)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise BadSetting("device cuda was asked for, and torch sees no CUDA device; use cpu")
+    given = box.lower.dtype
+    if dtype is None and str(given).split(".")[-1] not in ("float32", "float64"):
+        raise BadSetting(f"a box of {given} needs dtype=torch.float32 or torch.float64")
+    box = tensor_box(box, dtype=dtype, device=device)
+    outputs = prod(network.output_shape)
+    if objectives is None:
+        return box, torch.eye(outputs, dtype=box.lower.dtype, device=device).unsqueeze(0)
+    rows = torch.as_tensor(objectives).to(device=device, dtype=box.lower.dtype)
+    if rows.ndim == 2:
+        rows = rows.unsqueeze(0)
+    if rows.ndim != 3 or rows.shape[2] != outputs or rows.shape[0] not in (1, box.batch):
+        raise BadShape(
+            f"objectives of shape {tuple(rows.shape)} do not fit {box.batch} samples and "
+            f"{outputs} outputs: expected [rows, {outputs}] or [{box.batch}, rows, {outputs}]"
+        )
+    if rows.shape[1] == 0 or not bool(torch.isfinite(rows).all()):
+        raise BadShape("objectives need at least one row and finite coefficients")
+    return box, rows
+
+
+def _checked(part: Enclosure, method: Method, first: int) -> Enclosure:
+    """The enclosure with its ends in order, or an error: NaN never becomes a claim."""
+    lower, upper = part.lower, part.upper
+    for name, end in (("lower", lower), ("upper", upper)):
+        finite = torch.isfinite(end)
+        if not bool(finite.all()):
+            sample, row = (int(i) for i in (~finite).nonzero()[0])
+            raise Unbounded(
+                f"method {method.name} cannot bound objective {row} of sample {first + sample}: "
+                f"its {name} end overflows {end.dtype}, so it is unbounded; use a smaller box or "
+                "--dtype float64"
+            )
+    slack = torch.finfo(lower.dtype).eps ** 0.5 * (1 + lower.abs() + upper.abs())
+    if not bool((lower <= upper + slack).all()):
+        raise UnsoundResult(
+            f"method {method.name} returned a lower bound above its upper bound by more than "
+            "rounding; please report this with the network and the box"
+        )
+    # Ends of a very thin interval can cross by rounding; in order they only widen it.
+    ordered = torch.minimum(lower, upper), torch.maximum(lower, upper)
+    return Enclosure(*ordered, **{f.name: getattr(part, f.name) for f in fields(part)[2:]})
+
+
+def _joined(parts: list[Enclosure]) -> Enclosure:
+    if len(parts) == 1:
+        return parts[0]
+
+    def cat(name: str) -> Any:
+        values = [getattr(part, name) for part in parts]
+        return None if values[0] is None else torch.cat(values)
+
+    inner = None
+    if parts[0].inner is not None:
+        inner = Box(
+            torch.cat([p.inner.lower for p in parts if p.inner]),
+            torch.cat([p.inner.upper for p in parts if p.inner]),
+        )
+    certificate = [p.certificate for p in parts]
+    return Enclosure(
+        cat("lower"),
+        cat("upper"),
+        inner=inner,
+        witness_lower=cat("witness_lower"),
+        witness_upper=cat("witness_upper"),
+        optimal=cat("optimal"),
+        unstable=cat("unstable"),
+        certificate=None if certificate[0] is None else certificate,
+    )
+
+
+def _provenance(network: Network, box: Box, method: Method, seconds: float) -> Provenance:
+    state = hashlib.sha256()
+    for end in (box.lower, box.upper):
+        state.update(end.detach().cpu().numpy().tobytes())
+    return Provenance(
+        method=method.name,
+        settings=settings_of(method),
+        network=network,
+        box_digest=state.hexdigest(),
+        dtype=str(box.lower.dtype).removeprefix("torch."),
+        device=str(box.lower.device),
+        seconds=seconds,
+        versions=versions(),
+    )
+
+
+def settings_of(method: Any) -> dict[str, Any]:
+    """A method's hyper-parameters as plain JSON values; a method among them becomes its name."""
+    if not is_dataclass(method):
+        return {}
+
+    def plain(value: Any) -> Any:
+        if is_dataclass(value):
+            nested = settings_of(value)
+            name = getattr(value, "name", type(value).__name__)
+            return {"name": name, "settings": nested} if nested else name
+        return value
+
+    return {item.name: plain(getattr(method, item.name)) for item in fields(method)}
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a result depends on."""
+    return {
+        "sensverify": _own_version(),
+        "torch": str(torch.__version__),
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def _own_version() -> str:
+    from sensverify import __version__
+
+    return __version__

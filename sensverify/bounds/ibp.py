@@ -1,0 +1,195 @@
+"""Interval bound propagation: boxes through every operator in turn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import singledispatch
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from sensverify.bounds.evaluate import apply
+from sensverify.box import Box
+from sensverify.errors import MissingRule
+from sensverify.network import Network
+from sensverify.network.operators import (
+    Abs,
+    Add,
+    Affine,
+    Clip,
+    Concat,
+    Conv,
+    ConvTranspose,
+    Elementwise,
+    LeakyRelu,
+    Linear,
+    Max,
+    Operator,
+    Pad,
+    Permute,
+    Relu,
+    Reshape,
+    Scale,
+    Select,
+    Sigmoid,
+    Tanh,
+)
+from sensverify.results import Enclosure, Guarantee
+
+Interval = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class Ibp:
+    """Interval arithmetic: the cheapest and the loosest sound bounds, two forward passes.
+
+    A last affine layer and the objectives are bounded together, which is tighter than bounding
+    the outputs first. Guarantee SOUND. Source: Gowal et al. 2018, *On the effectiveness of
+    interval bound propagation*.
+    """
+
+    name: ClassVar[str] = "ibp"
+    guarantee: ClassVar[Guarantee] = Guarantee.SOUND
+
+    def bound(self, network: Network, box: Box, objectives: Tensor) -> Enclosure:
+        intervals = interval_bounds(network, (box.lower, box.upper))
+        last = network.nodes[-1]
+        if isinstance(last.operator, Affine) and len(last.shape) == 1:
+            lower, upper = intervals[last.inputs[0]]
+            weight = objectives @ last.operator.weight
+            constant = 0.0 if last.operator.bias is None else objectives @ last.operator.bias
+        else:
+            lower, upper = (end.flatten(1) for end in intervals[len(network.nodes) - 1])
+            weight, constant = objectives, 0.0
+        center, radius = _center_radius(lower, upper)
+        if weight.shape[0] == 1:
+            middle, spread = center @ weight[0].T, radius @ weight[0].abs().T
+        else:
+            middle = (weight @ center.unsqueeze(-1)).squeeze(-1)
+            spread = (weight.abs() @ radius.unsqueeze(-1)).squeeze(-1)
+        middle = middle + constant
+        unstable = count_unstable(network, self._inputs(network, intervals), box.batch)
+        return Enclosure(middle - spread, middle + spread, unstable=unstable)
+
+    def pre_activations(self, network: Network, box: Box) -> dict[int, Interval]:
+        """Bounds on the input of every nonlinear node, keyed by the node."""
+        return self._inputs(network, interval_bounds(network, (box.lower, box.upper)))
+
+    @staticmethod
+    def _inputs(network: Network, intervals: dict[int, Interval]) -> dict[int, Interval]:
+        return {p: intervals[network.nodes[p].inputs[0]] for p in nonlinear_nodes(network)}
+
+
+def nonlinear_nodes(network: Network) -> list[int]:
+    """Positions of the nodes that need a relaxation, in order."""
+    return [
+        position
+        for position, node in enumerate(network.nodes)
+        if isinstance(node.operator, Elementwise | Max)
+    ]
+
+
+def count_unstable(network: Network, pre_activations: dict[int, Interval], batch: int) -> Tensor:
+    """Neurons whose function is not linear on their interval, ``[batch]``: what makes bounds loose.
+
+    A neuron counts when its kink lies strictly inside its interval; a smooth one always does
+    where the interval has a width.
+    """
+    total = torch.zeros(batch, dtype=torch.int64)
+    for position, (lower, upper) in pre_activations.items():
+        operator = network.nodes[position].operator
+        if isinstance(operator, Max):
+            count = (lower.amax(-1) < upper.amax(-1)).flatten(1).sum(1)
+        elif isinstance(operator, Sigmoid | Tanh):
+            count = (lower < upper).flatten(1).sum(1)
+        elif isinstance(operator, Clip):
+            inside = [(lower < end) & (upper > end) for end in (operator.low, operator.high)]
+            count = (inside[0] | inside[1]).flatten(1).sum(1)
+        else:
+            count = ((lower < 0) & (upper > 0)).flatten(1).sum(1)
+        total = total + count.cpu()
+    return total
+
+
+def interval_bounds(
+    network: Network, box: Interval, *, until: int | None = None
+) -> dict[int, Interval]:
+    """An interval for every node's output.
+
+    Parameters
+    ----------
+    network : Network
+        With tensors as parameters.
+    box : pair of Tensor, shape ``[batch, *input_shape]``
+    until : int, optional
+        Stop at this node.
+
+    Returns
+    -------
+    dict from position to ``(lower, upper)``, each ``[batch, *shape]``. SOUND.
+    """
+    intervals: dict[int, Interval] = {0: box}
+    for position, node in enumerate(network.nodes[: None if until is None else until + 1]):
+        if position:
+            sources = [intervals[i] for i in node.inputs]
+            intervals[position] = interval(node.operator, *sources)
+    return intervals
+
+
+@singledispatch
+def interval(operator: Operator, *inputs: Interval) -> Interval:
+    """The operator's range over intervals, each a pair of tensors ``[batch, *shape]``."""
+    raise MissingRule(
+        f"no IBP rule for operator {type(operator).__name__}; register one with "
+        "sensverify.bounds.ibp.interval.register"
+    )
+
+
+@interval.register(Affine)
+@interval.register(Conv)
+@interval.register(ConvTranspose)
+def _(operator: Affine | Conv | ConvTranspose, x: Interval) -> Interval:
+    center, radius = _center_radius(*x)
+    middle = apply(operator, center)
+    spread = apply(replace(operator, weight=operator.weight.abs(), bias=None), radius)
+    return middle - spread, middle + spread
+
+
+@interval.register
+def _(operator: Scale, x: Interval) -> Interval:
+    lower, upper = apply(operator, x[0]), apply(operator, x[1])
+    return torch.minimum(lower, upper), torch.maximum(lower, upper)
+
+
+@interval.register(Pad)
+@interval.register(Select)
+@interval.register(Permute)
+@interval.register(Reshape)
+@interval.register(Add)
+@interval.register(Concat)
+@interval.register(Relu)
+@interval.register(Clip)
+@interval.register(Sigmoid)
+@interval.register(Tanh)
+@interval.register(Max)
+def _(operator: Linear | Elementwise | Max, *inputs: Interval) -> Interval:
+    # Never decreasing in any input: the ends map to the ends.
+    return apply(operator, *(x[0] for x in inputs)), apply(operator, *(x[1] for x in inputs))
+
+
+@interval.register(LeakyRelu)
+@interval.register(Abs)
+def _(operator: LeakyRelu | Abs, x: Interval) -> Interval:
+    # Monotone on either side of zero, where the function is zero.
+    ends = apply(operator, x[0]), apply(operator, x[1])
+    lower, upper = torch.minimum(*ends), torch.maximum(*ends)
+    across = (x[0] < 0) & (x[1] > 0)
+    return (
+        torch.where(across, lower.clamp(max=0), lower),
+        torch.where(across, upper.clamp(min=0), upper),
+    )
+
+
+def _center_radius(lower: Tensor, upper: Tensor) -> Interval:
+    return lower / 2 + upper / 2, upper / 2 - lower / 2

@@ -1,0 +1,248 @@
+"""Bounds on every layer in turn, each by the backward pass over the layers before it.
+
+This is where the pass meets memory: objectives and samples are taken in tiles that fit the
+processor's cache (or a share of the GPU's memory), and, when gradients are wanted, each tile is
+computed again in the backward sweep instead of being kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from math import prod
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from sensverify.bounds.backward import backward_bounds
+from sensverify.bounds.ibp import Interval, interval_bounds, nonlinear_nodes
+from sensverify.bounds.relaxation import Relaxation, Slope, relax
+from sensverify.bounds.window_plan import WindowPlan, window_plan
+from sensverify.bounds.windows import RelaxationWindows, Windows, window_network
+from sensverify.bounds.workspace import Workspace
+from sensverify.box import Box
+from sensverify.errors import Unbounded
+from sensverify.network import Network
+from sensverify.network.operators import (
+    Affine,
+    Conv,
+    ConvTranspose,
+    Pad,
+    Permute,
+    Reshape,
+    Scale,
+    Select,
+)
+
+_TILE = {"cpu": 1 << 19, "cuda": 1 << 26}
+"""Entries of the largest coefficient tensor of one tile, by device type."""
+
+
+@dataclass(eq=False)
+class LayerBounds:
+    """What is known about the layers of one network over one batch of boxes.
+
+    Parameters
+    ----------
+    network : Network
+        With tensors as parameters.
+    box : Box of tensors, shape ``[batch, *input_shape]``
+    slope : Slope
+        The lines that nonlinear operators are given.
+    pre_activations : dict from node to ``(lower, upper)``
+        Bounds on the input of each nonlinear node, as they become known.
+    """
+
+    network: Network
+    box: Box
+    slope: Slope
+    pre_activations: dict[int, Interval] = field(default_factory=dict)
+    relaxations: dict[int, Relaxation] = field(default_factory=dict)
+    _workspace: Workspace = field(default_factory=Workspace)
+
+    def fill(self, known: dict[int, Interval] | None = None) -> LayerBounds:
+        """Bound the input of every nonlinear node: as ``known`` says, else by the pass itself.
+
+        Raises
+        ------
+        Unbounded
+            A bound overflowed; the message names the layer.
+        """
+        by_source: dict[int, Interval] = {}
+        for position in nonlinear_nodes(self.network):
+            node = self.network.nodes[position]
+            source = node.inputs[0]
+            if known is not None:
+                by_source[source] = known[position]
+            elif source not in by_source:
+                by_source[source] = self._node_bounds(source)
+            lower, upper = by_source[source]
+            if not bool((torch.isfinite(lower) & torch.isfinite(upper)).all()):
+                raise Unbounded(
+                    f"the bounds on what enters node '{node.name}' overflow {lower.dtype}: "
+                    "unbounded; use a smaller box or --dtype float64"
+                )
+            self.pre_activations[position] = (lower, upper)
+            self.relaxations[position] = relax(node.operator, lower, upper, self.slope)
+        return self
+
+    def _node_bounds(self, target: int) -> Interval:
+        """Bounds on a node's output, ``[batch, *shape]``."""
+        ends = (self.box.lower, self.box.upper)
+        if _interval_is_exact(self.network, target):
+            return interval_bounds(self.network, ends, until=target)[target]
+        plan = window_plan(self.network, target)
+        if plan is not None:
+            lower, upper = self._by_windows(target, plan)
+        else:
+            lower, upper = self._by_rows(target, None)
+        shape = (self.box.batch, *self.network.nodes[target].shape)
+        # Rounding can cross the ends of a very thin interval.
+        lower, upper = torch.minimum(lower, upper), torch.maximum(lower, upper)
+        return lower.reshape(shape), upper.reshape(shape)
+
+    def objective_bounds(self, objectives: Tensor) -> Interval:
+        """Bounds ``[batch, rows]`` on objectives ``[batch or 1, rows, outputs]`` of the output."""
+        return self._by_rows(len(self.network.nodes) - 1, objectives)
+
+    def _by_rows(self, target: int, objectives: Tensor | None) -> Interval:
+        """Tiles over samples and objectives; None takes the node's own entries as objectives."""
+        network, batch = self.network, self.box.batch
+        shape = network.nodes[target].shape
+        rows = prod(shape) if objectives is None else objectives.shape[1]
+        widest = max(prod(network.nodes[p].shape) for p in range(target + 1))
+        entries = tile_entries(self.box.lower.device)
+        row_tile = max(1, min(rows, entries // widest))
+        sample_tile = max(1, min(batch, entries // (widest * row_tile)))
+        columns = []
+        for first in range(0, rows, row_tile):
+            part = slice(first, min(first + row_tile, rows))
+            cells = []
+            for start in range(0, batch, sample_tile):
+                samples = slice(start, min(start + sample_tile, batch))
+                chosen: Tensor | slice = part
+                if objectives is not None:
+                    chosen = objectives[:, part].reshape(len(objectives), -1, *shape)
+                    chosen = chosen[samples] if len(objectives) > 1 else chosen
+                cells.append(_run(lambda s=samples, c=chosen: self._tile(target, s, c)))
+            columns.append(_join(cells, 0))
+        return _join(columns, 1)
+
+    def _tile(self, target: int, samples: slice, objectives: Tensor | slice) -> Interval:
+        relaxations = {
+            position: narrow(relaxation, samples)
+            for position, relaxation in self.relaxations.items()
+            if position <= target
+        }
+        ends = self.box.lower[samples], self.box.upper[samples]
+        return self._pass(self.network, objectives, relaxations, *ends, target)
+
+    def _by_windows(self, target: int, plan: WindowPlan) -> Interval:
+        """Tiles over samples and positions; every position is a small fully connected network."""
+        device = self.box.lower.device
+        small, places = window_network(self.network, plan)
+        rows = prod(small.nodes[-1].shape)
+        entries = tile_entries(device) // (rows * plan.largest_window)
+        sample_tile = max(1, min(self.box.batch, entries))
+        position_tile = max(1, min(plan.positions, entries // sample_tile))
+        index = {p: torch.from_numpy(plan.index[p]).to(device) for p in (plan.order[0], *places)}
+        cells = []
+        for start in range(0, self.box.batch, sample_tile):
+            samples = slice(start, min(start + sample_tile, self.box.batch))
+            ends = Windows(self.box.lower[samples]), Windows(self.box.upper[samples])
+            layers = {
+                p: RelaxationWindows(narrow(self._mask_or_relaxation(p), samples)) for p in places
+            }
+
+            def tile(
+                part: slice,
+                ends: tuple[Windows, Windows] = ends,
+                layers: dict[int, RelaxationWindows] = layers,
+            ) -> Interval:
+                lower, upper = (end.cut(index[plan.order[0]][part]) for end in ends)
+                relaxations = {places[p]: layer.cut(index[p][part]) for p, layer in layers.items()}
+                return self._pass(small, slice(None), relaxations, lower, upper)
+
+            parts = [
+                _run(lambda first=first: tile(slice(first, first + position_tile)))
+                for first in range(0, plan.positions, position_tile)
+            ]
+            # [positions * samples, rows] -> [samples, rows, positions]
+            order = (plan.positions, samples.stop - start, rows)
+            lower, upper = (end.reshape(order).permute(1, 2, 0) for end in _join(parts, 0))
+            cells.append((lower, upper))
+        return _join(cells, 0)
+
+    def _pass(
+        self,
+        network: Network,
+        objectives: Tensor | slice,
+        relaxations: dict[int, Relaxation],
+        lower: Tensor,
+        upper: Tensor,
+        target: int | None = None,
+    ) -> Interval:
+        """Both ends by one backward pass in the shared workspace; the target is the last node."""
+        low, high = backward_bounds(
+            network,
+            len(network.nodes) - 1 if target is None else target,
+            objectives,
+            relaxations,
+            lower,
+            upper,
+            workspace=self._workspace,
+        )
+        assert high is not None
+        return low, high
+
+    def _mask_or_relaxation(self, position: int) -> Relaxation:
+        if position in self.relaxations:
+            return self.relaxations[position]
+        inside = self.box.lower.new_ones(self.box.batch, *self.network.nodes[position].shape)
+        return Relaxation(inside, inside, None, None)
+
+
+def _interval_is_exact(network: Network, target: int) -> bool:
+    """Whether interval arithmetic gives the exact range of every entry of a node.
+
+    It does along a chain from the input with at most one operator that sums entries.
+    """
+    sums = 0
+    position = target
+    while position:
+        node = network.nodes[position]
+        if isinstance(node.operator, Affine | Conv | ConvTranspose):
+            sums += 1
+        elif not isinstance(node.operator, Scale | Pad | Select | Permute | Reshape):
+            return False
+        (position,) = node.inputs
+    return sums <= 1
+
+
+def tile_entries(device: torch.device) -> int:
+    """Entries that the largest coefficient tensor of one tile may have on a device."""
+    return _TILE.get(device.type, _TILE["cpu"])
+
+
+def narrow(
+    relaxation: Relaxation, samples: slice, keep: Callable[[Tensor], Tensor] = lambda values: values
+) -> Relaxation:
+    """The relaxation of some of the samples, each array passed through ``keep``."""
+    lower = keep(relaxation.lower_slope[samples])
+    upper = lower if relaxation.parallel else keep(relaxation.upper_slope[samples])
+    intercepts = (relaxation.lower_intercept, relaxation.upper_intercept)
+    return Relaxation(lower, upper, *(None if i is None else keep(i[samples]) for i in intercepts))
+
+
+def _run(tile: Callable[[], Interval]) -> Interval:
+    """One tile, kept small: with gradients it is computed again instead of stored."""
+    if torch.is_grad_enabled():
+        return checkpoint(tile, use_reentrant=False)  # type: ignore[no-any-return]
+    return tile()
+
+
+def _join(parts: list[Interval], axis: int) -> Interval:
+    if len(parts) == 1:
+        return parts[0]
+    return torch.cat([p[0] for p in parts], axis), torch.cat([p[1] for p in parts], axis)

@@ -1,0 +1,50 @@
+"""LP-dual bounds: the feasible dual point of Wong & Kolter, the seed of sensitivity."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from sensverify.bounds.crown import layer_bounds, linear_bounds
+from sensverify.bounds.ibp import Interval
+from sensverify.bounds.method import PreActivationBounds
+from sensverify.bounds.relaxation import Slope
+from sensverify.box import Box
+from sensverify.network import Network
+from sensverify.results import Enclosure, Guarantee
+
+
+@dataclass(frozen=True)
+class LpDual:
+    """Bounds from one feasible point of the dual of the LP relaxation.
+
+    The lower line of an unstable ReLU has the slope ``u / (u - l)`` of the upper one, so both ends
+    of an output share their coefficients and cost one pass.
+
+    Parameters
+    ----------
+    intermediate : method or None
+        Where the bounds on hidden layers come from; None runs this same pass on every layer, as
+        the source does.
+
+    Notes
+    -----
+    Guarantee SOUND. Sources: Wong & Kolter 2018, *Provable defenses against adversarial examples
+    via the convex outer adversarial polytope*, Algorithm 1; Wang et al., *Towards Robust Deep
+    Neural Networks*, Eq. 7 (the sensitivity is the volume of this box). The same bounds are known
+    as Fast-Lin.
+    """
+
+    intermediate: PreActivationBounds | None = None
+
+    name: ClassVar[str] = "lp-dual"
+    guarantee: ClassVar[Guarantee] = Guarantee.SOUND
+
+    def bound(self, network: Network, box: Box, objectives: Tensor) -> Enclosure:
+        return linear_bounds(network, box, objectives, Slope.PARALLEL, self.intermediate)
+
+    def pre_activations(self, network: Network, box: Box) -> dict[int, Interval]:
+        """Bounds on the input of every nonlinear node, keyed by the node."""
+        return layer_bounds(network, box, Slope.PARALLEL, self.intermediate).pre_activations

@@ -1,0 +1,81 @@
+"""What every method is, and how a name becomes one."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from importlib.metadata import entry_points
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+from torch import Tensor
+
+from sensverify.box import Box
+from sensverify.errors import BadSetting, UnknownName
+from sensverify.network import Network
+from sensverify.results import Enclosure, Guarantee
+
+GROUP = "sensverify.methods"
+"""Entry-point group in which methods announce themselves."""
+
+
+@runtime_checkable
+class Method(Protocol):
+    """A way to bound ``c · f(x)`` over boxes: a frozen dataclass whose fields are its settings."""
+
+    name: ClassVar[str]
+    guarantee: ClassVar[Guarantee]
+
+    def bound(self, network: Network, box: Box, objectives: Tensor) -> Enclosure:
+        """The mathematics alone; `compute_bounds` validates before and after.
+
+        Parameters
+        ----------
+        network : Network
+            Simplified, with tensors as parameters, on the box's device and dtype.
+        box : Box of tensors, shape ``[batch, *input_shape]``
+        objectives : Tensor, shape ``[batch or 1, rows, outputs]``
+        """
+        ...
+
+
+class PreActivationBounds(Protocol):
+    """A method that can also bound what enters every nonlinear node."""
+
+    def pre_activations(self, network: Network, box: Box) -> dict[int, tuple[Tensor, Tensor]]:
+        """Bounds ``[batch, *shape]`` on the input of each nonlinear node, keyed by the node."""
+        ...
+
+
+def method_names() -> tuple[str, ...]:
+    """Names of the installed methods, sorted."""
+    return tuple(sorted({point.name for point in entry_points(group=GROUP)}))
+
+
+def make_method(name: str, **settings: Any) -> Method:
+    """A method by its name, with its settings.
+
+    Parameters
+    ----------
+    name : str
+        As `method_names` lists it.
+    **settings
+        Fields of the method's dataclass; a field that is a method itself takes a name too.
+
+    Raises
+    ------
+    UnknownName
+        No installed method has the name.
+    BadSetting
+        The method has no such setting, or refuses the value.
+    """
+    points = [point for point in entry_points(group=GROUP) if point.name == name]
+    if not points:
+        raise UnknownName(f"unknown method '{name}'; there are {', '.join(method_names())}")
+    cls = points[0].load()
+    known = {item.name: item for item in fields(cls)}
+    for key, value in settings.items():
+        if key not in known:
+            has = f"it has {', '.join(known)}" if known else "it has none"
+            raise BadSetting(f"method '{name}' has no setting '{key}'; {has}")
+        if isinstance(value, str) and "PreActivationBounds" in str(known[key].type):
+            settings[key] = make_method(value)
+    return cls(**settings)

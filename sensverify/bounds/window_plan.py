@@ -1,0 +1,302 @@
+"""Where one position of a convolutional layer looks in every earlier layer.
+
+A plan follows from the network's structure alone, so it is made once and outlives the parameters.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from math import prod
+
+import numpy as np
+
+from sensverify.network import Network
+from sensverify.network.operators import (
+    Add,
+    Conv,
+    Elementwise,
+    Input,
+    Operator,
+    Pad,
+    Permute,
+    Reshape,
+    Scale,
+    Select,
+)
+
+Shape = tuple[int, ...]
+_WINDOW_ADVANTAGE = 3.0
+"""A multiply-add inside a small dense matrix costs this much less than in a strided transposed
+convolution of many small images (measured on x86 CPUs and on CUDA)."""
+
+
+@dataclass(frozen=True)
+class _Window:
+    """Where one position of the target looks in a layer: ``start = position * step + offset``."""
+
+    step: Shape
+    offset: Shape
+    size: Shape
+
+    def union(self, other: _Window) -> _Window | None:
+        """The smallest window around both; None where they drift apart from place to place."""
+        if self.step != other.step:
+            return None
+        offset = tuple(min(a, b) for a, b in zip(self.offset, other.offset, strict=True))
+        end = [
+            max(a + m, b + n)
+            for a, m, b, n in zip(self.offset, self.size, other.offset, other.size, strict=True)
+        ]
+        return _Window(self.step, offset, tuple(e - o for e, o in zip(end, offset, strict=True)))
+
+
+@dataclass(frozen=True, eq=False)
+class WindowPlan:
+    """How a layer's backward pass splits into windows.
+
+    Attributes
+    ----------
+    order : tuple of int
+        Nodes of the network that the target depends on, the input view first, the target last.
+    positions : int
+        Number of positions in the target.
+    index : dict from node to int64 array ``[positions, window]``
+        Flat indices of every window in the node's output; one past the end means outside.
+    taps : dict from convolution to int64 array ``[window out, window in]``
+        Flat indices into the kernel; one past the end means no connection.
+    outside : frozenset of nodes
+        Affine nodes whose windows reach outside of the image and are read by a convolution.
+    """
+
+    order: tuple[int, ...]
+    positions: int
+    index: dict[int, np.ndarray]
+    taps: dict[int, np.ndarray]
+    outside: frozenset[int]
+
+    @property
+    def largest_window(self) -> int:
+        """Entries in the largest window."""
+        return max(index.shape[1] for index in self.index.values())
+
+
+def window_plan(network: Network, target: int) -> WindowPlan | None:
+    """The plan for one layer, or None where windows would not pay or do not exist."""
+    return _plan(_skeleton(network, target), target)
+
+
+@dataclass(frozen=True)
+class _Bone:
+    """All of a node that a plan depends on; ``detail`` holds the operator's geometry."""
+
+    kind: type[Operator]
+    inputs: tuple[int, ...]
+    shape: Shape
+    detail: tuple
+
+
+_Skeleton = tuple[_Bone, ...]
+
+
+def _skeleton(network: Network, target: int) -> _Skeleton:
+    """The structure that a plan depends on, hashable."""
+
+    def describe(operator: Operator) -> tuple:
+        if isinstance(operator, Conv):
+            shape = tuple(operator.weight.shape)
+            return (shape, operator.stride, operator.padding, operator.dilation, operator.groups)
+        if isinstance(operator, Pad):
+            return (operator.before, operator.after, operator.value)
+        if isinstance(operator, Permute):
+            return (operator.axes,)
+        if isinstance(operator, Select):
+            return (tuple(operator.indices.flatten().tolist()),)
+        if isinstance(operator, Scale):
+            values = (operator.scale, operator.shift)
+            return tuple(None if v is None else tuple(v.shape) for v in values)
+        return ()
+
+    return tuple(
+        _Bone(type(node.operator), node.inputs, node.shape, describe(node.operator))
+        for node in network.nodes[: target + 1]
+    )
+
+
+@lru_cache(maxsize=128)
+def _plan(skeleton: _Skeleton, target: int) -> WindowPlan | None:
+    shape = skeleton[target].shape
+    if len(shape) < 2 or prod(shape[1:]) < 4:
+        return None
+    dimensions = len(shape) - 1
+    one = (1,) * dimensions
+    windows: dict[int, _Window] = {target: _Window(one, (0,) * dimensions, one)}
+    views = _input_views(skeleton)
+    order: list[int] = []
+    for position in range(target, -1, -1):
+        if position not in windows:
+            continue
+        order.append(position)
+        if position in views:
+            continue
+        needed = _source_window(skeleton[position], windows[position], dimensions)
+        if needed is None:
+            return None
+        for source in skeleton[position].inputs:
+            if len(skeleton[source].shape) != dimensions + 1:
+                return None
+            union = windows[source].union(needed) if source in windows else needed
+            if union is None:
+                return None
+            windows[source] = union
+    # Several views of the input would each have to become the one input of the small network.
+    if sum(position in views for position in order) != 1:
+        return None
+    order.reverse()
+    if not _pays(skeleton, order, windows, shape):
+        return None
+    index = {p: _window_index(skeleton[p].shape, windows[p], shape[1:]) for p in order}
+    outside = frozenset(
+        p for p in order[1:] if p != target and _needs_mask(skeleton, p, order, index[p])
+    )
+    view = views[order[0]]
+    if view is not None:
+        index[order[0]] = np.append(view, view.size)[index[order[0]]]
+    taps = {
+        p: _tap_index(skeleton[p], windows[p], windows[skeleton[p].inputs[0]], skeleton)
+        for p in order[1:]
+        if skeleton[p].kind is Conv
+    }
+    return WindowPlan(tuple(order), prod(shape[1:]), index, taps, outside)
+
+
+def _input_views(skeleton: _Skeleton) -> dict[int, np.ndarray | None]:
+    """Nodes that only rearrange the input, with the flat index of each of their entries in it.
+
+    None stands for the input's own order.
+    """
+    views: dict[int, np.ndarray | None] = {}
+    for position, bone in enumerate(skeleton):
+        if bone.kind is Input:
+            views[position] = None
+        elif bone.kind in (Reshape, Permute, Select) and bone.inputs[0] in views:
+            source_shape = skeleton[bone.inputs[0]].shape
+            source = views[bone.inputs[0]]
+            flat = np.arange(prod(source_shape)) if source is None else source
+            if bone.kind is Permute:
+                flat = flat.reshape(source_shape).transpose(bone.detail[0]).ravel()
+            elif bone.kind is Select:
+                flat = flat[np.asarray(bone.detail[0], dtype=np.int64)]
+            # A view must keep each input entry's place beyond the end unambiguous: one size.
+            if flat.size == prod(skeleton[0].shape):
+                views[position] = flat
+    return views
+
+
+def _source_window(bone: _Bone, window: _Window, dimensions: int) -> _Window | None:
+    """The window that an operator reads to fill a window of its output."""
+    kind, detail = bone.kind, bone.detail
+    if kind is Conv:
+        weight, stride, padding, dilation, _ = detail
+        zipped = list(
+            zip(
+                window.step,
+                window.offset,
+                window.size,
+                weight[2:],
+                stride,
+                padding,
+                dilation,
+                strict=True,
+            )
+        )
+        return _Window(
+            tuple(step * s for step, _, _, _, s, _, _ in zipped),
+            tuple(offset * s - p for _, offset, _, _, s, p, _ in zipped),
+            tuple((size - 1) * s + (k - 1) * d + 1 for _, _, size, k, s, _, d in zipped),
+        )
+    if kind is Pad:
+        before, after, value = detail
+        if value != 0.0 or before[0] or after[0]:
+            return None
+        offset = tuple(o - b for o, b in zip(window.offset, before[1:], strict=True))
+        return _Window(window.step, offset, window.size)
+    if kind is Scale:
+        flat_in_space = all(s is None or _per_channel(s, dimensions) for s in detail)
+        return window if flat_in_space else None
+    if kind is Add or issubclass(kind, Elementwise):
+        return window
+    return None
+
+
+def _per_channel(shape: Shape, dimensions: int) -> bool:
+    return len(shape) <= dimensions or all(n == 1 for n in shape[1:])
+
+
+def _pays(skeleton: _Skeleton, order: list[int], windows: dict[int, _Window], shape: Shape) -> bool:
+    """Whether windows cost less than transposed convolutions of whole images."""
+    small = whole = 0
+    for position in order[1:-1]:
+        bone = skeleton[position]
+        if bone.kind is Conv:
+            (source,) = bone.inputs
+            size_out = bone.shape[0] * prod(windows[position].size)
+            size_in = skeleton[source].shape[0] * prod(windows[source].size)
+            small += size_out * size_in
+            whole += prod(bone.shape) * prod(bone.detail[0][1:])
+    largest = max(skeleton[p].shape[0] * prod(windows[p].size) for p in order)
+    return small <= _WINDOW_ADVANTAGE * whole and largest < max(
+        prod(skeleton[p].shape) for p in order
+    )
+
+
+def _window_index(shape: Shape, window: _Window, target: Shape) -> np.ndarray:
+    """Flat indices of every window, ``[positions, channels * window]``."""
+    spatial = shape[1:]
+    flat = np.zeros((prod(target), prod(window.size)), dtype=np.int64)
+    valid = np.ones_like(flat, dtype=bool)
+    places = np.indices(target).reshape(len(target), -1)
+    within = np.indices(window.size).reshape(len(target), -1)
+    for axis, n in enumerate(spatial):
+        start = places[axis] * window.step[axis] + window.offset[axis]
+        coordinate = start[:, None] + within[axis][None, :]
+        valid &= (coordinate >= 0) & (coordinate < n)
+        flat = flat * n + coordinate
+    area = prod(spatial)
+    channels = np.arange(shape[0])[None, :, None] * area
+    index = np.where(valid[:, None, :], flat[:, None, :] + channels, shape[0] * area)
+    return index.reshape(len(flat), -1)
+
+
+def _needs_mask(skeleton: _Skeleton, position: int, order: list[int], index: np.ndarray) -> bool:
+    if issubclass(skeleton[position].kind, Elementwise):
+        return False
+    read_by = {skeleton[p].kind for p in order if position in skeleton[p].inputs}
+    return bool(read_by & {Conv, Pad}) and bool((index == prod(skeleton[position].shape)).any())
+
+
+def _tap_index(bone: _Bone, out: _Window, source: _Window, skeleton: _Skeleton) -> np.ndarray:
+    """For every pair of an output and an input entry of the windows, the kernel entry between."""
+    weight, stride, padding, dilation, groups = bone.detail
+    channels_out, per_group = weight[:2]
+    channels_in = skeleton[bone.inputs[0]].shape[0]
+    places_out = np.indices(out.size).reshape(len(stride), -1)
+    places_in = np.indices(source.size).reshape(len(stride), -1)
+    tap = np.zeros((places_out.shape[1], places_in.shape[1]), dtype=np.int64)
+    valid = np.ones_like(tap, dtype=bool)
+    for axis, k in enumerate(weight[2:]):
+        first = (out.offset[axis] + places_out[axis]) * stride[axis] - padding[axis]
+        distance = source.offset[axis] + places_in[axis][None, :] - first[:, None]
+        step, rest = np.divmod(distance, dilation[axis])
+        valid &= (rest == 0) & (step >= 0) & (step < k)
+        tap = tap * k + step
+    area = prod(weight[2:])
+    filters = np.arange(channels_out)
+    group_of_filter = filters // (channels_out // groups)
+    channel = np.arange(channels_in)[None, :] - (group_of_filter * per_group)[:, None]
+    connected = (channel >= 0) & (channel < per_group)
+    base = (filters[:, None] * per_group + channel) * area
+    full = base[:, None, :, None] + tap[None, :, None, :]
+    usable = connected[:, None, :, None] & valid[None, :, None, :]
+    full = np.where(usable, full, prod(weight))
+    return full.reshape(channels_out * tap.shape[0], channels_in * tap.shape[1])

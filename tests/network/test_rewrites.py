@@ -63,9 +63,7 @@ def random_scale(rng, shape):
         axes = [n if rng.random() < 0.4 else 1 for n in shape]
         return rng.normal(size=axes[rng.integers(len(axes) + 1) :])
 
-    return Scale(
-        values() if rng.random() < 0.7 else None, values() if rng.random() < 0.7 else None
-    )
+    return Scale(values() if rng.random() < 0.7 else None, values() if rng.random() < 0.7 else None)
 
 
 def random_conv(rng, channels, dimensions):
@@ -79,7 +77,9 @@ def random_conv(rng, channels, dimensions):
         return Conv(weight, bias, ones, tuple(k // 2 for k in kernel), ones, groups)
     weight = rng.normal(size=(channels, out // groups, *kernel))
     zeros = (0,) * dimensions
-    return ConvTranspose(weight, bias, ones, tuple((k - 1) // 2 for k in kernel), zeros, ones, groups)
+    return ConvTranspose(
+        weight, bias, ones, tuple((k - 1) // 2 for k in kernel), zeros, ones, groups
+    )
 
 
 def random_operator(rng, builder, position):

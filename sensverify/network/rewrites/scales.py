@@ -140,7 +140,7 @@ def _affine_of_affine(first: Affine, second: Affine, middle: Shape) -> Affine | 
 def _vectors(scale: Scale, pattern: Shape) -> tuple[Any, Any] | None:
     """Scale and shift as vectors along the only axis of ``pattern`` that is not 1, or None."""
     size = prod(pattern)
-    vectors = []
+    vectors: list[Any] = []
     for values in (scale.scale, scale.shift):
         if values is None:
             vectors.append(None)

@@ -1,0 +1,64 @@
+"""Arrays computed from a live module's parameters whenever they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Derived:
+    """The value of an expression over live parameters, computed anew at every reading.
+
+    A module may transpose, negate or normalise a parameter before it uses it. Storing the outcome
+    would freeze it at the values of the import; this stores how to get it. It has what a network
+    asks of an array: a shape, a dtype, and conversion to a tensor, with autograd history.
+
+    Parameters
+    ----------
+    compute : callable
+        Returns the tensor; called at every reading, under the caller's gradient mode.
+    shape : torch.Size
+    dtype : torch.dtype
+    """
+
+    compute: Callable[[], Tensor]
+    shape: torch.Size
+    dtype: torch.dtype
+
+    @classmethod
+    def of(cls, function: Callable[..., Tensor], *arrays: Tensor | Derived) -> Derived:
+        """``function(*arrays)``, computed at every reading."""
+
+        def compute() -> Tensor:
+            return function(*(current(array) for array in arrays))
+
+        with torch.no_grad():
+            now = compute()
+        return cls(compute, now.shape, now.dtype)
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    def to(self, *args: Any, **kwargs: Any) -> Tensor:
+        """The present value, converted as by ``Tensor.to``; differentiable in the parameters."""
+        return self.compute().to(*args, **kwargs)
+
+    def detach(self) -> Tensor:
+        """The present value without autograd history."""
+        return self.compute().detach()
+
+
+def current(value: Any) -> Any:
+    """A `Derived` array's present value; anything else, lists included, with those replaced."""
+    if isinstance(value, Derived):
+        return value.compute()
+    if isinstance(value, list | tuple):
+        return type(value)(current(item) for item in value)
+    return value

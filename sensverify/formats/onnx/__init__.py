@@ -1,0 +1,9 @@
+"""Networks from ONNX files. Imports onnx and numpy, never torch.
+
+`importer` walks a model; `call` holds the table of handlers, one for each operator type; the other
+modules hold the handlers. A new one is a function with the decorator ``handles("OperatorType")``.
+"""
+
+from sensverify.formats.onnx.importer import load_onnx
+
+__all__ = ["load_onnx"]

@@ -1,0 +1,95 @@
+"""ONNX functions of one number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf, isnan
+from typing import Any
+
+import numpy as np
+
+from sensverify.errors import BadModelFile
+from sensverify.formats.onnx.call import Call, Value, Variable, handles
+from sensverify.formats.onnx.lowering import activated, aligned, broadcast_shape, scaled
+from sensverify.network.operators import Abs, Clip, LeakyRelu, Relu, Sigmoid, Tanh
+
+SIMPLE: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
+    "Abs": (Abs, np.abs),
+    "Relu": (Relu, lambda x: np.maximum(x, 0)),
+    "Sigmoid": (Sigmoid, lambda x: 1 / (1 + np.exp(-x))),
+    "Tanh": (Tanh, np.tanh),
+}
+LARGEST_FLOAT = float(np.finfo(np.float32).max)
+
+
+@handles(*SIMPLE)
+def activation(call: Call) -> Value:
+    """Functions that a network has an operator for."""
+    operator, function = SIMPLE[call.operator_type]
+    value = call.input(0)
+    if isinstance(value, Variable):
+        return activated(call, value, operator())
+    with np.errstate(all="ignore"):
+        return np.asarray(function(value), value.dtype)
+
+
+@handles("LeakyRelu")
+def leaky_relu(call: Call) -> Value:
+    """``x`` above zero, ``alpha * x`` below."""
+    slope = np.array(call.attribute("alpha", 0.01), call.dtype)
+    return activated(call, call.variable(0), LeakyRelu(slope))
+
+
+@handles("PRelu")
+def parametric_relu(call: Call) -> Value:
+    """Like a leaky ReLU, with a slope for every channel or entry."""
+    variable = call.variable(0)
+    slope = call.constant(1, "the slope")
+    if broadcast_shape(variable, slope) != variable.shape:
+        raise BadModelFile(f"{call}: a slope of shape {slope.shape} does not fit {variable.shape}")
+    node, slope = aligned(call, variable, slope)
+    return Variable(call.emit(LeakyRelu(slope), node), variable.shape)
+
+
+@handles("Clip")
+def clip(call: Call) -> Value:
+    """``min(max(x, low), high)``; the ends are attributes before operator set 11, then inputs."""
+    if call.opset < 11:
+        low, high = call.attribute("min", -inf), call.attribute("max", inf)
+    else:
+        low, high = (_end(call, i, d) for i, d in ((1, -inf), (2, inf)))
+    if call.dtype == np.float32:
+        # Exporters write the largest float where they mean no end.
+        low = -inf if low <= -LARGEST_FLOAT else low
+        high = inf if high >= LARGEST_FLOAT else high
+    value = call.input(0)
+    if not isinstance(value, Variable):
+        return np.minimum(np.maximum(value, low), high).astype(value.dtype)
+    return clipped(call, value, low, high)
+
+
+def clipped(call: Call, variable: Variable, low: float, high: float) -> Variable:
+    """``min(max(x, low), high)`` in the plainest operator for it."""
+    if isnan(low) or isnan(high) or low == inf or high == -inf:
+        raise BadModelFile(f"{call}: cannot clip to [{low}, {high}]")
+    if low == -inf and high == inf:
+        return variable
+    if low == 0 and high == inf:
+        return activated(call, variable, Relu())
+    return activated(call, variable, Clip(min(low, high), high))
+
+
+def _end(call: Call, index: int, default: float) -> float:
+    value = call.optional_constant(index, "an end of the interval")
+    if value is None:
+        return default
+    if value.size != 1:
+        raise BadModelFile(f"{call}: an end of the interval must be one number")
+    return float(value.reshape(-1)[0])
+
+
+@handles("HardSigmoid")
+def hard_sigmoid(call: Call) -> Value:
+    """``clip(alpha * x + beta, 0, 1)``."""
+    alpha, beta = call.attribute("alpha", 0.2), call.attribute("beta", 0.5)
+    return clipped(call, scaled(call, call.variable(0), alpha, beta), 0.0, 1.0)

@@ -1,0 +1,157 @@
+"""ONNX arithmetic: sums, differences, products and quotients with constants."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sensverify.errors import BadModelFile
+from sensverify.formats.onnx.call import Call, Value, Variable, handles
+from sensverify.formats.onnx.constants import folded
+from sensverify.formats.onnx.lowering import (
+    activated,
+    added,
+    broadcast,
+    broadcast_shape,
+    grouped_last,
+    joined,
+    largest,
+    reshaped,
+    scaled,
+)
+from sensverify.network.operators import Relu
+
+
+def total(call: Call, values: list[Value]) -> Value:
+    """The sum of values; the constants among them become one shift."""
+    variables = [v for v in values if isinstance(v, Variable)]
+    constants = [v for v in values if not isinstance(v, Variable)]
+    call.reserve(broadcast_shape(*values))
+    if not variables:
+        return np.asarray(sum(constants[1:], start=constants[0]))
+    result = variables[0] if len(variables) == 1 else added(call, *variables)
+    return scaled(call, result, shift=sum(constants[1:], constants[0])) if constants else result
+
+
+def negated(call: Call, value: Value) -> Value:
+    """``-x``."""
+    return scaled(call, value, -1.0) if isinstance(value, Variable) else -value
+
+
+@handles("Add", "Sum")
+def add(call: Call) -> Value:
+    """The sum of all inputs."""
+    return total(call, [call.input(i) for i in range(len(call.inputs))])
+
+
+@handles("Mean")
+def mean(call: Call) -> Value:
+    """The mean of all inputs."""
+    result = total(call, [call.input(i) for i in range(len(call.inputs))])
+    count = len(call.inputs)
+    if isinstance(result, Variable):
+        return scaled(call, result, 1.0 / count)
+    return np.asarray(result / np.asarray(count, result.dtype))
+
+
+@handles("Sub")
+def subtract(call: Call) -> Value:
+    """The difference of two inputs."""
+    first, second = call.input(0), call.input(1)
+    if isinstance(first, np.ndarray) and isinstance(second, np.ndarray):
+        return folded(call, np.subtract)
+    return total(call, [first, negated(call, second)])
+
+
+@handles("Neg")
+def negate(call: Call) -> Value:
+    """``-x``."""
+    return negated(call, call.input(0))
+
+
+@handles("Mul")
+def multiply(call: Call) -> Value:
+    """The product of two inputs, one of them a constant."""
+    first, second = call.input(0), call.input(1)
+    if isinstance(first, np.ndarray) and isinstance(second, np.ndarray):
+        return folded(call, np.multiply)
+    if isinstance(first, Variable) and isinstance(second, Variable):
+        raise call.refusal("a product of two values that depend on the input is not affine")
+    variable, factor = (first, second) if isinstance(first, Variable) else (second, first)
+    return scaled(call, variable, factor)  # type: ignore[arg-type]
+
+
+@handles("Div")
+def divide(call: Call) -> Value:
+    """The quotient of a value and a constant."""
+    first = call.input(0)
+    second = call.constant(1, "the divisor")
+    if (second == 0).any():
+        raise BadModelFile(f"{call}: division by zero")
+    if isinstance(first, Variable):
+        # One rounding more than a division, far below a bound's own rounding.
+        return scaled(call, first, (1.0 / second.astype(np.float64)).astype(second.dtype))
+    if first.dtype.kind == "f":
+        return folded(call, np.divide)
+    # Integers are divided towards zero in ONNX, downwards in numpy.
+    return folded(call, lambda a, b: (np.sign(a) * np.sign(b) * (abs(a) // abs(b))).astype(a.dtype))
+
+
+@handles("Mod")
+def modulo(call: Call) -> Value:
+    """The remainder, of constants."""
+    if (call.constant(1, "the divisor") == 0).any():
+        raise BadModelFile(f"{call}: division by zero")
+    return folded(call, np.fmod if call.attribute("fmod", 0) else np.mod)
+
+
+@handles("Max", "Min")
+def extreme(call: Call) -> Value:
+    """The largest, or smallest, of several inputs; ``min(x) = -max(-x)``."""
+    values = [call.input(i) for i in range(len(call.inputs))]
+    smallest = call.operator_type == "Min"
+    constants = [v for v in values if isinstance(v, np.ndarray)]
+    function = np.minimum if smallest else np.maximum
+    call.reserve(broadcast_shape(*values))
+    bound = None
+    for array in constants:
+        bound = array if bound is None else function(bound, array)
+    variables = [v for v in values if isinstance(v, Variable)]
+    if not variables:
+        return bound  # type: ignore[return-value]
+    if smallest:
+        variables = [scaled(call, v, -1.0) for v in variables]
+        bound = None if bound is None else -bound
+    result = _maximum(call, variables, broadcast_shape(*variables))
+    if bound is not None:
+        # max(x, c) = relu(x - c) + c
+        above = activated(call, scaled(call, result, shift=-bound), Relu())
+        result = scaled(call, above, shift=bound)
+    return scaled(call, result, -1.0) if smallest else result
+
+
+def _maximum(call: Call, variables: list[Variable], shape: tuple[int, ...]) -> Variable:
+    if len(variables) == 1:
+        return variables[0]
+    parts = [reshaped(call, broadcast(call, v, shape), (1, 1, *shape)) for v in variables]
+    stacked = joined(call, parts, 1)  # type: ignore[arg-type]
+    result = largest(call, grouped_last(call, stacked, [1]))
+    return Variable(result.node, shape)
+
+
+@handles("Where")
+def where(call: Call) -> Value:
+    """Entries of one value or another, by a constant condition."""
+    condition = call.constant(0, "the condition").astype(bool)
+    first, second = call.input(1), call.input(2)
+    if isinstance(first, np.ndarray) and isinstance(second, np.ndarray):
+        return folded(call, np.where)
+    if condition.all() or not condition.any():
+        shape = broadcast_shape(condition, first, second)
+        return broadcast(call, first if condition.all() else second, shape)
+    chosen: list[Value] = []
+    for value, mask in ((first, condition), (second, ~condition)):
+        if isinstance(value, Variable):
+            chosen.append(scaled(call, value, mask.astype(call.dtype)))
+        else:
+            chosen.append(np.where(mask, value, np.zeros((), value.dtype)))
+    return total(call, chosen)

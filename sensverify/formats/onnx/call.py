@@ -1,0 +1,184 @@
+"""One ONNX node on its way into a network, and the table of the functions that lower them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from sensverify.errors import BadModelFile, BadShape, UnsupportedOperator
+from sensverify.network import NetworkBuilder
+from sensverify.network.operators import Operator, Reshape, Scale, Select
+from sensverify.network.shapes import Shape
+
+MAX_ELEMENTS = 2**28
+"""Most numbers that one array, or all that are computed while reading a file, may hold."""
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A value that depends on the network's input.
+
+    Parameters
+    ----------
+    node : int
+        Position in the builder. Its shape may differ from ``shape`` in how the same numbers, in
+        the same row-major order, are grouped: reshaping is free until an operator needs a shape.
+    shape : tuple of int
+        The full shape in the ONNX model, with a batch axis of 1.
+    """
+
+    node: int
+    shape: Shape
+
+    @property
+    def size(self) -> int:
+        """How many numbers it holds."""
+        return prod(self.shape)
+
+
+Value = np.ndarray | Variable
+Handler = Callable[["Call"], Value | Sequence[Value]]
+
+HANDLERS: dict[str, Handler] = {}
+"""ONNX operator type -> the function that lowers a node of it."""
+
+
+def handles(*operator_types: str) -> Callable[[Handler], Handler]:
+    """Register a function that lowers ONNX operators of the given types."""
+
+    def register(handler: Handler) -> Handler:
+        for operator_type in operator_types:
+            HANDLERS[operator_type] = handler
+        return handler
+
+    return register
+
+
+@dataclass
+class Budget:
+    """How many numbers may still be computed while one file is read."""
+
+    left: int = MAX_ELEMENTS
+
+    def spend(self, elements: int, what: str) -> None:
+        """Count numbers before they are allocated.
+
+        Raises
+        ------
+        BadModelFile
+            The model asks for more than any network of a sensible size.
+        """
+        self.left -= elements
+        if self.left < 0:
+            raise BadModelFile(
+                f"{what} asks for arrays of {elements} numbers; a file may ask for "
+                f"{MAX_ELEMENTS} in all"
+            )
+
+
+@dataclass
+class Call:
+    """One ONNX node: its inputs, its attributes, and the network that is being built."""
+
+    operator_type: str
+    name: str
+    opset: int
+    inputs: list[Value | None]
+    outputs: int
+    attributes: dict[str, Any]
+    builder: NetworkBuilder
+    budget: Budget
+    dtype: Any
+    read: set[str] = field(default_factory=set)
+
+    def __str__(self) -> str:
+        return f"operator {self.operator_type} (node '{self.name}')"
+
+    def refusal(self, reason: str) -> UnsupportedOperator:
+        """The error to raise for what has no counterpart here."""
+        return UnsupportedOperator(f"{self}: {reason}")
+
+    def attribute(self, name: str, default: Any = None) -> Any:
+        """An attribute's value. One that no handler asks for is refused, never ignored."""
+        self.read.add(name)
+        return self.attributes.get(name, default)
+
+    def check_attributes(self) -> None:
+        """Refuse a node with an attribute that its handler did not ask for."""
+        if ignored := sorted(set(self.attributes) - self.read):
+            raise self.refusal(f"attribute '{ignored[0]}' is not supported; export without it")
+
+    def optional(self, index: int) -> Value | None:
+        """An input, or None where it is not given."""
+        return self.inputs[index] if index < len(self.inputs) else None
+
+    def input(self, index: int) -> Value:
+        """An input that must be given."""
+        value = self.optional(index)
+        if value is None:
+            raise BadModelFile(f"{self}: input {index} is missing")
+        return value
+
+    def constant(self, index: int, what: str) -> np.ndarray:
+        """An input whose value must be known."""
+        value = self.input(index)
+        if isinstance(value, Variable):
+            raise self.refusal(
+                f"{what} depends on the network's input; it must be a constant of the model"
+            )
+        return value
+
+    def optional_constant(self, index: int, what: str) -> np.ndarray | None:
+        """Like `constant`, or None where it is not given."""
+        return None if self.optional(index) is None else self.constant(index, what)
+
+    def integers(self, index: int, what: str) -> list[int]:
+        """A constant input of integers, as a list."""
+        values = self.constant(index, what)
+        if values.dtype.kind not in "iu" or values.ndim > 1:
+            raise BadModelFile(f"{self}: {what} must be a list of integers")
+        return [int(n) for n in values.reshape(-1)]
+
+    def variable(self, index: int) -> Variable:
+        """An input as a node of the network; a constant becomes one that ignores its input."""
+        return self.as_variable(self.input(index))
+
+    def as_variable(self, value: Value) -> Variable:
+        """A value as a node of the network."""
+        if isinstance(value, Variable):
+            return value
+        if value.size == 0:
+            raise self.refusal("an array without entries is not supported")
+        self.reserve(value.shape)
+        node = self.emit(Select(np.zeros(value.shape, np.int64)), self.builder.input)
+        zero = np.zeros((), self.dtype)
+        return Variable(self.emit(Scale(zero, value.astype(self.dtype)), node), value.shape)
+
+    def reserve(self, shape: Sequence[int]) -> None:
+        """Count an array before it is allocated."""
+        self.budget.spend(prod(int(n) for n in shape), str(self))
+
+    def emit(self, operator: Operator, *nodes: int) -> int:
+        """Append an operator to the network and return its position."""
+        node = self.builder.add(operator, *nodes, name=self.name)
+        shape = self.builder.shape(node)
+        if not 0 < prod(shape) <= MAX_ELEMENTS:
+            raise BadModelFile(f"{self}: an array of shape {shape} cannot be computed with")
+        return node
+
+    def at(self, variable: Variable, shape: Shape) -> int:
+        """The position of a node that holds a variable's numbers in the shape given."""
+        if prod(shape) != variable.size:
+            raise BadShape(f"{self}: cannot reshape {variable.shape} to {shape}")
+        if self.builder.shape(variable.node) == shape:
+            return variable.node
+        return self.emit(Reshape(shape), variable.node)
+
+
+def compact(shape: Shape) -> Shape:
+    """A shape without its batch axis of 1."""
+    return shape[1:] if len(shape) >= 2 and shape[0] == 1 else shape

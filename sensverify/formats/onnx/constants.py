@@ -1,0 +1,129 @@
+"""ONNX operators that make constants, and arithmetic on values known at import."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from sensverify.errors import BadModelFile
+from sensverify.formats.onnx.call import Call, Value, handles
+from sensverify.formats.onnx.tensors import FLOATS, STORED, to_array, type_name
+
+NUMERICAL: dict[str, Callable[..., Any]] = {
+    "And": np.logical_and,
+    "Ceil": np.ceil,
+    "Equal": np.equal,
+    "Exp": np.exp,
+    "Floor": np.floor,
+    "Greater": np.greater,
+    "GreaterOrEqual": np.greater_equal,
+    "Less": np.less,
+    "LessOrEqual": np.less_equal,
+    "Log": np.log,
+    "Not": np.logical_not,
+    "Or": np.logical_or,
+    "Pow": lambda base, exponent: np.power(base, exponent).astype(base.dtype),
+    "Reciprocal": np.reciprocal,
+    "Sign": np.sign,
+    "Sqrt": np.sqrt,
+}
+
+
+def folded(call: Call, function: Callable[..., Any]) -> np.ndarray:
+    """A numpy function of constant inputs; the result's size is counted before it is computed."""
+    arrays = [call.constant(i, f"input {i}") for i in range(len(call.inputs))]
+    call.reserve(np.broadcast_shapes(*(array.shape for array in arrays)))
+    with np.errstate(all="ignore"):
+        return np.asarray(function(*arrays))
+
+
+@handles(*NUMERICAL)
+def fold(call: Call) -> Value:
+    """Arithmetic that is folded on constants, and refused on what depends on the input."""
+    return folded(call, NUMERICAL[call.operator_type])
+
+
+@handles("Constant")
+def constant(call: Call) -> Value:
+    """A constant in any of its forms."""
+    if len(call.attributes) != 1:
+        raise BadModelFile(f"{call}: a constant has exactly one value")
+    (key,) = call.attributes
+    value = call.attributes[key]
+    if key == "value":
+        call.attribute(key)
+        return to_array(value, call.name)
+    if key in ("value_float", "value_floats"):
+        call.attribute(key)
+        result = np.array(value, np.float32)
+        if np.isnan(result).any():
+            raise BadModelFile(f"{call}: the constant holds NaN")
+        return result
+    if key in ("value_int", "value_ints"):
+        call.attribute(key)
+        return np.array(value, np.int64)
+    raise call.refusal(f"constants given by '{key}' are not supported")
+
+
+@handles("ConstantOfShape")
+def constant_of_shape(call: Call) -> Value:
+    """One value, repeated."""
+    shape = call.integers(0, "the shape")
+    call.reserve(shape)
+    value = call.attribute("value")
+    fill = np.zeros(1, np.float32) if value is None else to_array(value, call.name).reshape(-1)
+    if fill.size != 1:
+        raise BadModelFile(f"{call}: the value to repeat must be one number")
+    return np.full(shape, fill[0])
+
+
+@handles("Range")
+def arange(call: Call) -> Value:
+    """Numbers from a start to a limit."""
+    start, limit, delta = (call.constant(i, "a range").reshape(()) for i in range(3))
+    count = max(0, int(np.ceil((float(limit) - float(start)) / float(delta))))
+    call.reserve([count])
+    return (start + np.arange(count) * delta).astype(start.dtype)
+
+
+@handles("Shape")
+def shape_of(call: Call) -> Value:
+    """A value's shape, which is known with a batch axis of 1."""
+    shape = call.input(0).shape
+    start, end = call.attribute("start", 0), call.attribute("end", len(shape))
+    return np.array(shape[slice(start, end)], np.int64)
+
+
+@handles("Size")
+def size_of(call: Call) -> Value:
+    """How many numbers a value holds."""
+    return np.array(call.input(0).size, np.int64)
+
+
+@handles("Cast", "CastLike")
+def cast(call: Call) -> Value:
+    """Another type: of a constant any, of a variable another type of real numbers.
+
+    Bounds are those of the network in real arithmetic, so that changes nothing.
+    """
+    value = call.input(0)
+    call.attribute("saturate")
+    call.attribute("round_mode")
+    if call.operator_type == "CastLike":
+        like = call.input(1)
+        if isinstance(value, np.ndarray) and isinstance(like, np.ndarray):
+            return value.astype(like.dtype)
+        if isinstance(value, np.ndarray):
+            return value.astype(call.dtype)
+        if isinstance(like, np.ndarray) and like.dtype.kind != "f":
+            raise call.refusal("rounding to integers is not supported")
+        return value
+    target = call.attribute("to")
+    if isinstance(value, np.ndarray) and target in STORED:
+        with np.errstate(all="ignore"):
+            return value.astype(STORED[target])
+    if target not in FLOATS:
+        raise call.refusal(f"a cast to {type_name(target)} is not supported")
+    return value

@@ -1,0 +1,103 @@
+"""Where the windows of convolutions and pooling layers lie."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sensverify.errors import BadModelFile
+from sensverify.formats.onnx.call import Call
+from sensverify.network.shapes import Shape
+
+MAX_ATTRIBUTE = 2**31
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Windows over the spatial axes, one entry for each axis.
+
+    ``outputs`` counts the windows; ``after`` is the padding that the model asks for, which
+    rounding upwards (``ceil_mode``) may exceed.
+    """
+
+    kernel: Shape
+    stride: Shape
+    dilation: Shape
+    before: Shape
+    after: Shape
+    outputs: Shape
+
+    def positions(self, axis: int) -> np.ndarray:
+        """``[outputs, kernel]``: the coordinate of every entry; below 0 it lies in the padding."""
+        starts = np.arange(self.outputs[axis]) * self.stride[axis] - self.before[axis]
+        return starts[:, None] + np.arange(self.kernel[axis]) * self.dilation[axis]
+
+    def reach(self, axis: int) -> int:
+        """How long the input must be, ``before`` included, for the last window to fit."""
+        last = (self.outputs[axis] - 1) * self.stride[axis]
+        return last + (self.kernel[axis] - 1) * self.dilation[axis] + 1
+
+
+def integers(call: Call, name: str, count: int, default: int, least: int = 1) -> Shape:
+    """An attribute with one integer for each spatial axis.
+
+    Raises
+    ------
+    BadModelFile
+        It has another length, or a number below ``least``.
+    """
+    values = tuple(int(n) for n in call.attribute(name) or (default,) * count)
+    if len(values) != count or not all(least <= n < MAX_ATTRIBUTE for n in values):
+        raise BadModelFile(f"{call}: attribute '{name}' is {values}; expected {count} integers")
+    return values
+
+
+def auto_pad(call: Call) -> str:
+    """The attribute ``auto_pad`` as text."""
+    value = call.attribute("auto_pad", b"NOTSET").decode()
+    if value not in ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"):
+        raise BadModelFile(f"{call}: attribute 'auto_pad' is '{value}'")
+    return value
+
+
+def windows(call: Call, spatial: Shape, kernel: Shape, *, ceil_mode: bool = False) -> Windows:
+    """The windows of a convolution or pooling node over an input of the spatial shape given."""
+    count = len(spatial)
+    stride = integers(call, "strides", count, 1)
+    dilation = integers(call, "dilations", count, 1)
+    pads = integers(call, "pads", 2 * count, 0, least=0)
+    before, after = pads[:count], pads[count:]
+    extents = tuple((k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True))
+    mode = auto_pad(call)
+    if mode == "VALID":
+        before = after = (0,) * count
+    elif mode.startswith("SAME"):
+        if set(dilation) != {1}:
+            # onnxruntime refuses or misreads it, so nothing could be replayed there.
+            raise call.refusal(f"auto_pad '{mode}' together with dilation is not supported")
+        outputs = tuple(-(-n // s) for n, s in zip(spatial, stride, strict=True))
+        missing = tuple(
+            max((m - 1) * s + e - n, 0)
+            for m, s, e, n in zip(outputs, stride, extents, spatial, strict=True)
+        )
+        small, large = tuple(n // 2 for n in missing), tuple(n - n // 2 for n in missing)
+        before, after = (small, large) if mode == "SAME_UPPER" else (large, small)
+    outputs = tuple(
+        _count(n + b + a, n + b, e, s, ceil_mode)
+        for n, b, a, e, s in zip(spatial, before, after, extents, stride, strict=True)
+    )
+    if min(outputs, default=1) < 1:
+        raise BadModelFile(f"{call}: windows of {kernel} do not fit an input of {spatial}")
+    return Windows(kernel, stride, dilation, before, after, outputs)
+
+
+def _count(padded: int, start_limit: int, extent: int, stride: int, ceil_mode: bool) -> int:
+    free = padded - extent
+    if free < 0:
+        return 0
+    if not ceil_mode:
+        return free // stride + 1
+    outputs = -(-free // stride) + 1
+    # A window that would start behind the input is left out.
+    return outputs - 1 if (outputs - 1) * stride >= start_limit else outputs

@@ -1,0 +1,226 @@
+"""From an ONNX model to a network."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import AttributeProto, TensorProto
+
+from sensverify.errors import BadModelFile, SensverifyError, UnsupportedOperator
+
+# Imported for the handlers they register.
+from sensverify.formats.onnx import (  # noqa: F401
+    activations,
+    arithmetic,
+    constants,
+    convolutions,
+    matrices,
+    padding,
+    pooling,
+    shapes,
+)
+from sensverify.formats.onnx.call import (
+    HANDLERS,
+    MAX_ELEMENTS,
+    Budget,
+    Call,
+    Value,
+    Variable,
+    compact,
+)
+from sensverify.formats.onnx.files import GIGABYTE
+from sensverify.formats.onnx.reader import opset, read_model
+from sensverify.formats.onnx.tensors import FLOATS, to_array, type_name
+from sensverify.network import Network, NetworkBuilder, simplify
+from sensverify.network.operators import Clip, Pad
+
+
+def load_onnx(path: str | os.PathLike[str], *, limit: int = GIGABYTE) -> Network:
+    """Read an ONNX file as a network.
+
+    The file is not trusted: nothing in it is executed or unpickled, sizes are checked before
+    memory is taken, and external data is read from the file's own folder alone.
+
+    Parameters
+    ----------
+    path : path
+        ``.onnx`` or ``.onnx.gz``, operator sets 7 to the newest that the installed onnx knows.
+    limit : int
+        Most bytes to hold: of the file after unpacking, and of its external data.
+
+    Returns
+    -------
+    Network
+        Simplified, with numpy parameters in the file's precision (16-bit floats widened to
+        float32). ``input_shape`` and ``output_shape`` are those in the file with the batch axis
+        set to 1, and without it where there are two axes or more.
+
+    Raises
+    ------
+    BadModelFile
+        The file is missing, damaged, hostile or fails the ONNX checker; a weight is not finite;
+        an axis other than the first has no fixed length; there is not one input and one output.
+    UnsupportedOperator
+        A node has no counterpart here. The message names its operator type and its name.
+    """
+    name = Path(path).name
+    try:
+        return _Importer(read_model(path, limit=limit)).network()
+    except SensverifyError as error:
+        message = " ".join(str(error).split())
+        raise type(error)(message if name in message else f"{name}: {message}") from None
+
+
+class _Importer:
+    """Walks the nodes that the output needs, in order."""
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        graph = model.graph
+        if graph.sparse_initializer:
+            raise UnsupportedOperator("sparse initializers are not supported; store them dense")
+        self._graph = graph
+        self._opset = opset(model)
+        self._values: dict[str, Value | None] = {"": None}
+        stored = {tensor.name for tensor in graph.initializer}
+        inputs = [item for item in graph.input if item.name not in stored]
+        if len(inputs) != 1 or len(graph.output) != 1:
+            raise BadModelFile(
+                f"the model has {len(inputs)} inputs and {len(graph.output)} outputs; "
+                "expected one of each"
+            )
+        shape, self._dtype = _declared(inputs[0])
+        self._builder = NetworkBuilder(compact(shape), name=inputs[0].name)
+        self._values[inputs[0].name] = Variable(self._builder.input, shape)
+        self._budget = Budget()
+
+    def network(self) -> Network:
+        """Lower every node, then simplify and check what came out."""
+        output = self._graph.output[0].name
+        nodes, needed = _needed(self._graph, output)
+        for tensor in self._graph.initializer:
+            if tensor.name in needed:
+                self._values[tensor.name] = to_array(tensor, tensor.name)
+        for node in nodes:
+            self._lower(node, needed)
+        result = self._values.get(output)
+        if result is None:
+            raise BadModelFile(f"no node computes the output '{output}'")
+        call = self._call(onnx.NodeProto(name=output, op_type="output", output=[output]))
+        variable = call.as_variable(result)
+        network = simplify(self._builder.build(call.at(variable, compact(variable.shape))))
+        _check_finite(network)
+        return network
+
+    def _call(self, node: onnx.NodeProto) -> Call:
+        missing = [name for name in node.input if name not in self._values]
+        if missing:
+            raise BadModelFile(f"node '{node.name}' reads '{missing[0]}', which nothing computes")
+        return Call(
+            operator_type=node.op_type,
+            name=node.name or next((name for name in node.output if name), node.op_type),
+            opset=self._opset,
+            inputs=[self._values[name] for name in node.input],
+            outputs=len(node.output),
+            attributes={item.name: _attribute(item) for item in node.attribute},
+            builder=self._builder,
+            budget=self._budget,
+            dtype=self._dtype,
+        )
+
+    def _lower(self, node: onnx.NodeProto, needed: set[str]) -> None:
+        call = self._call(node)
+        handler = HANDLERS.get(node.op_type) if node.domain in ("", "ai.onnx") else None
+        if handler is None:
+            origin = f" of domain '{node.domain}'" if node.domain else ""
+            raise call.refusal(
+                f"this operator{origin} has no counterpart; remove it from the exported model, "
+                "or express it by supported operators"
+            )
+        try:
+            result = handler(call)
+            call.check_attributes()
+        except (BadModelFile, UnsupportedOperator):
+            raise
+        except (ArithmeticError, LookupError, MemoryError, TypeError, ValueError) as error:
+            # So complain numpy, Python and our builder (BadShape) of what does not fit together.
+            raise BadModelFile(f"{call}: {error}") from None
+        values: Sequence[Value] = result if isinstance(result, Sequence) else [result]
+        for value in values:
+            if isinstance(value, np.ndarray) and value.base is None:
+                call.reserve(value.shape)
+        for i, name in enumerate(node.output):
+            if i < len(values):
+                self._values[name] = values[i]
+            elif name in needed:
+                raise call.refusal(f"output {i} is used, and not supported")
+
+
+def _needed(graph: onnx.GraphProto, output: str) -> tuple[list[onnx.NodeProto], set[str]]:
+    """The nodes that the output depends on, in order, and the names of all values they read."""
+    needed = {output}
+    nodes = []
+    for node in reversed(graph.node):
+        if needed.intersection(node.output):
+            nodes.append(node)
+            needed.update(name for name in node.input if name)
+    return nodes[::-1], needed
+
+
+def _declared(item: onnx.ValueInfoProto) -> tuple[tuple[int, ...], Any]:
+    """Shape, with a batch axis of 1, and type of the model's input."""
+    kind = item.type.tensor_type
+    if not item.type.HasField("tensor_type") or kind.elem_type not in FLOATS:
+        raise BadModelFile(
+            f"input '{item.name}' holds {type_name(kind.elem_type)}; expected real numbers"
+        )
+    if not kind.HasField("shape"):
+        raise BadModelFile(f"input '{item.name}' has no declared shape; export with fixed sizes")
+    lengths = [int(d.dim_value) if d.HasField("dim_value") else -1 for d in kind.shape.dim]
+    if lengths and lengths[0] < 0:
+        lengths[0] = 1
+    if any(n < 0 for n in lengths):
+        raise BadModelFile(
+            f"input '{item.name}' has the shape {_dimensions(kind)}; only the first axis, the "
+            "batch, may be dynamic: export with fixed sizes"
+        )
+    size = 1
+    for n in lengths:
+        size *= n
+    if not 0 < size <= MAX_ELEMENTS:
+        raise BadModelFile(f"input '{item.name}' of shape {_dimensions(kind)} cannot be used")
+    return tuple(lengths), FLOATS[kind.elem_type]
+
+
+def _dimensions(kind: TensorProto) -> str:
+    texts = [
+        d.dim_param or (str(d.dim_value) if d.HasField("dim_value") else "?")
+        for d in kind.shape.dim
+    ]
+    return f"({', '.join(texts)})"
+
+
+def _attribute(item: AttributeProto) -> Any:
+    try:
+        return onnx.helper.get_attribute_value(item)
+    except ValueError as error:
+        raise BadModelFile(f"attribute '{item.name}' cannot be read: {error}") from None
+
+
+def _check_finite(network: Network) -> None:
+    for name, values in network.arrays():
+        if isinstance(values, np.ndarray) and not np.isfinite(values).all():
+            raise BadModelFile(f"parameter '{name}' holds NaN or infinity; weights must be finite")
+    for node in network.nodes:
+        operator = node.operator
+        ends: tuple[float, ...] = ()
+        if isinstance(operator, Clip):
+            ends = (operator.low, operator.high)
+        elif isinstance(operator, Pad):
+            ends = (operator.value,)
+        if any(np.isnan(end) for end in ends):
+            raise BadModelFile(f"node '{node.name}' holds NaN; weights must be finite")

@@ -1,0 +1,133 @@
+"""ONNX matrix products and batch normalisation."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sensverify.errors import BadModelFile
+from sensverify.formats.onnx.arithmetic import total
+from sensverify.formats.onnx.call import Call, Value, Variable, handles
+from sensverify.formats.onnx.lowering import (
+    broadcast,
+    multiplied,
+    reshaped,
+    scaled,
+    transposed,
+)
+from sensverify.network.operators import Conv
+
+
+@handles("MatMul")
+def matmul(call: Call) -> Value:
+    """A matrix product with a constant on either side."""
+    return product(call, call.input(0), call.input(1))
+
+
+def product(call: Call, first: Value, second: Value) -> Value:
+    """``first @ second`` with numpy's rules for one and more than two axes."""
+    if isinstance(first, Variable) and isinstance(second, Variable):
+        raise call.refusal("a product of two values that depend on the input is not affine")
+    if not first.shape or not second.shape:
+        raise BadModelFile(f"{call}: a matrix product needs matrices")
+    if len(first.shape) == 1 and len(second.shape) > 1:
+        result = product(call, reshaped(call, first, (1, *first.shape)), second)
+        return reshaped(call, result, (*result.shape[:-2], result.shape[-1]))
+    if len(second.shape) == 1:
+        result = product(call, _matrix(call, first), reshaped(call, second, (*second.shape, 1)))
+        return reshaped(call, result, (*first.shape[:-1],) if len(first.shape) > 1 else ())
+    if first.shape[-1] != second.shape[-2]:
+        raise BadModelFile(f"{call}: matrices {first.shape} and {second.shape} do not fit")
+    if isinstance(first, np.ndarray) and isinstance(second, np.ndarray):
+        batch = np.broadcast_shapes(first.shape[:-2], second.shape[:-2])
+        call.reserve((*batch, first.shape[-2], second.shape[-1]))
+        return first @ second
+    if isinstance(first, np.ndarray):
+        # A x = (x' A')'
+        swapped = _right(call, _swap(call, second), _swap(call, first))  # type: ignore[arg-type]
+        return _swap(call, swapped)
+    return _right(call, first, second)  # type: ignore[arg-type]
+
+
+def _matrix(call: Call, value: Value) -> Value:
+    return reshaped(call, value, (1, *value.shape)) if len(value.shape) == 1 else value
+
+
+def _swap(call: Call, value: Value) -> Value:
+    axes = tuple(range(len(value.shape)))
+    return transposed(call, value, (*axes[:-2], axes[-1], axes[-2]))
+
+
+def _right(call: Call, variable: Variable, weight: np.ndarray) -> Value:
+    """A variable times a constant, both with two axes or more."""
+    batch = tuple(np.broadcast_shapes(variable.shape[:-2], weight.shape[:-2]))
+    rows, inner = variable.shape[-2:]
+    outputs = weight.shape[-1]
+    if weight.size == inner * outputs:
+        result = multiplied(call, variable, weight.reshape(inner, outputs).T)
+        return reshaped(call, result, (*batch, rows, outputs))
+    # One matrix for every item of the batch is a convolution in groups with kernel 1.
+    count = int(np.prod(batch))
+    call.reserve((count, inner, outputs))
+    variable = broadcast(call, variable, (*batch, rows, inner))  # type: ignore[assignment]
+    items = _swap(call, Variable(variable.node, (count, rows, inner)))
+    node = call.at(call.as_variable(items), (count * inner, rows))
+    kernels = np.broadcast_to(weight, (*batch, inner, outputs)).reshape(count, inner, outputs)
+    kernels = np.ascontiguousarray(kernels.transpose(0, 2, 1)).reshape(count * outputs, inner, 1)
+    node = call.emit(Conv(kernels, None, (1,), (0,), (1,), count), node)
+    products = _swap(call, Variable(node, (count, outputs, rows)))
+    return reshaped(call, products, (*batch, rows, outputs))
+
+
+@handles("Gemm")
+def gemm(call: Call) -> Value:
+    """``alpha * A' B' + beta * C``; A or B is a constant, C may be either or missing."""
+    alpha, beta = call.attribute("alpha", 1.0), call.attribute("beta", 1.0)
+    sides = []
+    for index, name in ((0, "transA"), (1, "transB")):
+        value = call.input(index)
+        if len(value.shape) != 2:
+            raise BadModelFile(f"{call}: input {index} has shape {value.shape}, not a matrix's")
+        sides.append(_swap(call, value) if call.attribute(name, 0) else value)
+    first, second = sides
+    if alpha != 1.0:
+        if isinstance(first, np.ndarray):
+            first = first * np.asarray(alpha, first.dtype)
+        elif isinstance(second, np.ndarray):
+            second = second * np.asarray(alpha, second.dtype)
+    result = product(call, first, second)
+    offset = call.optional(2)
+    if offset is None or beta == 0.0:
+        return result
+    if np.broadcast_shapes(tuple(offset.shape), tuple(result.shape)) != tuple(result.shape):
+        raise BadModelFile(f"{call}: C of shape {offset.shape} does not fit {result.shape}")
+    if beta != 1.0:
+        if isinstance(offset, Variable):
+            offset = scaled(call, offset, beta)
+        else:
+            offset = offset * np.asarray(beta, offset.dtype)
+    return total(call, [result, offset])
+
+
+@handles("BatchNormalization")
+def batch_normalization(call: Call) -> Value:
+    """``(x - mean) / sqrt(variance + epsilon) * weight + bias`` with fixed statistics."""
+    epsilon = call.attribute("epsilon", 1e-5)
+    call.attribute("momentum")  # concerns training alone
+    if call.attribute("training_mode", 0) or not call.attribute("spatial", 1):
+        raise call.refusal("only batch normalisation over channels in inference is supported")
+    variable = call.variable(0)
+    names = ("the weight", "the bias", "the mean", "the variance")
+    arrays = [call.constant(i, name) for i, name in enumerate(names, start=1)]
+    channels = variable.shape[1:2]
+    if not channels or any(array.shape != channels for array in arrays):
+        raise BadModelFile(f"{call}: statistics do not fit an input of shape {variable.shape}")
+    dtype = np.result_type(*(array.dtype for array in arrays))
+    weight, bias, mean, variance = (array.astype(np.float64) for array in arrays)
+    if not (variance + epsilon > 0).all():
+        raise BadModelFile(f"{call}: a variance is not positive")
+    scale = weight / np.sqrt(variance + epsilon)
+    shift = bias - mean * scale
+    pattern = (*channels, *(1 for _ in variable.shape[2:]))
+    return scaled(
+        call, variable, scale.reshape(pattern).astype(dtype), shift.reshape(pattern).astype(dtype)
+    )

@@ -1,0 +1,179 @@
+"""ONNX pooling layers and reductions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from sensverify.errors import BadModelFile
+from sensverify.formats.onnx.call import Call, Value, Variable, compact, handles
+from sensverify.formats.onnx.geometry import Windows, windows
+from sensverify.formats.onnx.lowering import (
+    activated,
+    grouped_last,
+    largest,
+    multiplied,
+    reshaped,
+    scaled,
+)
+from sensverify.network.operators import Abs, Conv, Pad, Select
+from sensverify.network.shapes import Shape
+
+
+@handles("MaxPool")
+def max_pool(call: Call) -> Value:
+    """The largest entry of every window: a `Select` that lists the windows, then a `Max`."""
+    call.attribute("storage_order")  # concerns the second output alone
+    variable, place = _pool(call)
+    batch, channels, *spatial = variable.shape
+    call.reserve((batch * channels, *place.outputs, prod(place.kernel)))
+    offsets, valid = _window_entries(place, tuple(spatial))
+    if not valid.any(axis=1).all():
+        raise call.refusal("a window that holds nothing but padding is not supported")
+    # Padding never wins: an entry outside of the input repeats one inside.
+    offsets = np.where(
+        valid, offsets, offsets[np.arange(len(valid)), valid.argmax(axis=1)][:, None]
+    )
+    planes = np.arange(batch * channels)[:, None, None] * prod(spatial)
+    shape = (batch, channels, *place.outputs)
+    indices = (planes + offsets).reshape(compact((*shape, offsets.shape[-1])))
+    listed = Variable(call.emit(Select(indices), variable.node), (*shape, offsets.shape[-1]))
+    return largest(call, listed)
+
+
+@handles("AveragePool")
+def average_pool(call: Call) -> Value:
+    """The mean of every window: a convolution of every channel on its own.
+
+    Windows that reach over the edge are divided by the entries they hold, those in the padding
+    included where ``count_include_pad`` says so.
+    """
+    with_padding = bool(call.attribute("count_include_pad", 0))
+    variable, place = _pool(call)
+    batch, channels, *spatial = variable.shape
+    axes = range(len(spatial))
+    call.reserve((batch * channels, *place.kernel))
+    call.reserve(place.outputs)
+    call.reserve([max(n * k for n, k in zip(place.outputs, place.kernel, strict=True))])
+    ends = [max(place.reach(axis) - place.before[axis] - spatial[axis], 0) for axis in axes]
+    counts = np.ones(place.outputs)
+    for axis in axes:
+        low = -place.before[axis] if with_padding else 0
+        high = spatial[axis] + (place.after[axis] if with_padding else 0)
+        positions = place.positions(axis)
+        held = ((positions >= low) & (positions < high)).sum(axis=1)
+        counts *= held.reshape([-1 if other == axis else 1 for other in axes])
+    if not (counts > 0).all():
+        raise call.refusal("a window that holds nothing but padding is not supported")
+    node = call.at(variable, (batch * channels, *spatial))
+    padding = place.before
+    if place.before != tuple(ends):
+        node = call.emit(Pad((0, *place.before), (0, *ends)), node)
+        padding = (0,) * len(spatial)
+    usual = counts.max()
+    weight = np.full((batch * channels, 1, *place.kernel), 1 / usual, call.dtype)
+    operator = Conv(weight, None, place.stride, padding, place.dilation, batch * channels)
+    result = Variable(call.emit(operator, node), (batch, channels, *place.outputs))
+    if (counts == usual).all():
+        return result
+    return scaled(call, result, (usual / counts).astype(call.dtype))
+
+
+def _pool(call: Call) -> tuple[Variable, Windows]:
+    variable = call.variable(0)
+    kernel = tuple(int(n) for n in call.attribute("kernel_shape") or ())
+    if len(variable.shape) != len(kernel) + 2 or not kernel or min(kernel) < 1:
+        raise BadModelFile(f"{call}: windows of {kernel} do not fit {variable.shape}")
+    if len(kernel) > 3:
+        raise call.refusal("pooling over more than three axes is not supported")
+    ceil_mode = bool(call.attribute("ceil_mode", 0))
+    call.reserve([prod(kernel)])
+    return variable, windows(call, variable.shape[2:], kernel, ceil_mode=ceil_mode)
+
+
+def _window_entries(place: Windows, spatial: Shape) -> tuple[np.ndarray, np.ndarray]:
+    """For every window, its entries' offsets in a plane and which of them lie inside of it."""
+    count = len(spatial)
+    offsets, valid = np.zeros((), np.int64), np.ones((), bool)
+    for axis, length in enumerate(spatial):
+        positions = place.positions(axis)
+        shape = [1] * (2 * count)
+        shape[axis], shape[count + axis] = positions.shape
+        stride = prod(spatial[axis + 1 :])
+        offsets = offsets + positions.reshape(shape) * stride
+        valid = valid & ((positions >= 0) & (positions < length)).reshape(shape)
+    rows = prod(place.outputs)
+    return offsets.reshape(rows, -1), valid.reshape(rows, -1)
+
+
+@handles(
+    "GlobalAveragePool",
+    "GlobalMaxPool",
+    "ReduceL1",
+    "ReduceMax",
+    "ReduceMean",
+    "ReduceMin",
+    "ReduceSum",
+)
+def reduce(call: Call) -> Value:
+    """The sum, mean or largest entry along some axes."""
+    value = call.input(0)
+    rank = len(value.shape)
+    axes, keep = _axes(call, rank)
+    kind = call.operator_type.removeprefix("Reduce")
+    if isinstance(value, np.ndarray):
+        return _reduced_constant(call, value, kind, axes, keep)
+    shape = tuple(
+        1 if axis in axes else n for axis, n in enumerate(value.shape) if keep or axis not in axes
+    )
+    if kind == "L1":
+        value = activated(call, value, Abs())
+    if all(value.shape[axis] == 1 for axis in axes):
+        return reshaped(call, value, shape)
+    if kind == "Min":
+        value = scaled(call, value, -1.0)
+    last = grouped_last(call, value, axes)
+    if kind in ("Max", "Min", "GlobalMaxPool"):
+        result = largest(call, last)
+        result = scaled(call, result, -1.0) if kind == "Min" else result
+    else:
+        size = last.shape[-1]
+        entry = 1.0 if kind in ("Sum", "L1") else 1.0 / size
+        result = multiplied(call, last, np.full((1, size), entry, call.dtype))
+    return reshaped(call, result, shape)
+
+
+def _axes(call: Call, rank: int) -> tuple[list[int], bool]:
+    """The axes to reduce, from an attribute or an input, and whether they stay with length 1."""
+    if call.operator_type.startswith("Global"):
+        if rank < 3:
+            raise BadModelFile(f"{call}: the input has no axis to pool over")
+        return list(range(2, rank)), True
+    keep = bool(call.attribute("keepdims", 1))
+    empty_is_none = bool(call.attribute("noop_with_empty_axes", 0))
+    axes = call.attribute("axes")
+    if call.optional(1) is not None:
+        axes = call.integers(1, "the axes")
+    if not axes:
+        return ([] if empty_is_none else list(range(rank))), keep
+    if not all(-rank <= axis < rank for axis in axes):
+        raise BadModelFile(f"{call}: axes {list(axes)} do not fit {rank} axes")
+    return sorted({int(axis) % rank for axis in axes}), keep
+
+
+def _reduced_constant(
+    call: Call, value: np.ndarray, kind: str, axes: list[int], keep: bool
+) -> np.ndarray:
+    functions: dict[str, Callable[..., Any]] = {
+        "Max": np.max,
+        "Min": np.min,
+        "Sum": np.sum,
+        "Mean": np.mean,
+    }
+    if kind not in functions:
+        raise call.refusal("a constant cannot be reduced like this")
+    result = functions[kind](value, axis=tuple(axes), keepdims=keep)
+    return np.asarray(result, value.dtype)

@@ -1,0 +1,80 @@
+"""From a path to a checked ONNX model."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import checker
+
+from sensverify.errors import BadModelFile, UnsupportedOperator
+from sensverify.formats.onnx.external import embed_external_data
+from sensverify.formats.onnx.files import GIGABYTE, read_bytes
+
+OLDEST_OPSET = 7
+
+
+def read_model(path: str | os.PathLike[str], *, limit: int = GIGABYTE) -> onnx.ModelProto:
+    """Read and check an ONNX file, with its external data embedded.
+
+    Parameters
+    ----------
+    path : path
+        ``.onnx`` or ``.onnx.gz``.
+    limit : int
+        Most bytes to hold: of the file after unpacking, and of its external data.
+
+    Raises
+    ------
+    BadModelFile
+        The file is missing, empty, truncated, no ONNX file, too large, fails the ONNX checker, or
+        asks for external data outside of its folder.
+    UnsupportedOperator
+        The operator set is older than 7, or unknown to the installed onnx package.
+    """
+    path = Path(path)
+    model = onnx.ModelProto()
+    contents = read_bytes(path, limit)
+    try:
+        model.ParseFromString(contents)
+    except (DecodeError, ValueError) as error:
+        raise BadModelFile(f"'{path}' is no intact ONNX file: {_first_line(error)}") from None
+    if not model.graph.node and not model.graph.output:
+        raise BadModelFile(f"'{path}' is no ONNX file: it holds no graph")
+    opset(model)
+    embed_external_data(model, path.parent, limit)
+    try:
+        checker.check_model(model)
+    except (checker.ValidationError, ValueError, TypeError) as error:
+        raise BadModelFile(f"'{path}' fails the ONNX checker: {_first_line(error)}") from None
+    return model
+
+
+def opset(model: onnx.ModelProto) -> int:
+    """The version of the standard operator set that a model uses.
+
+    Raises
+    ------
+    BadModelFile
+        It declares none, or two.
+    UnsupportedOperator
+        It is older than 7, or unknown to the installed onnx package.
+    """
+    versions = {item.version for item in model.opset_import if item.domain in ("", "ai.onnx")}
+    if len(versions) != 1:
+        raise BadModelFile("the model does not declare one version of the ONNX operator set")
+    version = int(versions.pop())
+    newest = onnx.defs.onnx_opset_version()
+    if not OLDEST_OPSET <= version <= newest:
+        raise UnsupportedOperator(
+            f"the model uses ONNX operator set {version}, supported are {OLDEST_OPSET} to "
+            f"{newest}; convert it with onnx.version_converter, or install a newer onnx"
+        )
+    return version
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

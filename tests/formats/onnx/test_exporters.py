@@ -1,0 +1,121 @@
+"""What both PyTorch exporters write, against the module itself and against onnxruntime."""
+
+import onnx
+import pytest
+import torch
+from torch import nn
+
+from sensverify.bounds import evaluate
+from sensverify.formats.onnx import load_onnx
+
+
+class Residual(nn.Module):
+    """Two convolutions around a shortcut."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(channels)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x):
+        return torch.relu(x + self.second(torch.relu(self.norm(self.first(x)))))
+
+
+class Viewed(nn.Module):
+    """Shapes computed from the input's."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(12, 4)
+
+    def forward(self, x):
+        x = x.permute(0, 2, 3, 1).reshape(x.shape[0], -1)
+        first, second = self.linear(x).chunk(2, dim=1)
+        return torch.cat([second, (first - 0.5) / 2.0, -first.abs()], dim=1)
+
+
+def flat_conv(channels, *layers):
+    return nn.Sequential(nn.Conv2d(1, channels, 3, padding=1), *layers, nn.Flatten())
+
+
+MODULES = {
+    "mlp": (lambda: nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3)), (6,)),
+    "activations": (
+        lambda: nn.Sequential(
+            nn.Linear(6, 5), nn.Tanh(), nn.PReLU(5), nn.Hardtanh(-0.3, 0.5), nn.Sigmoid()
+        ),
+        (6,),
+    ),
+    "leaky": (lambda: nn.Sequential(nn.Linear(6, 5), nn.LeakyReLU(0.2), nn.ReLU6()), (6,)),
+    "conv": (lambda: nn.Sequential(flat_conv(3, nn.ReLU()), nn.Linear(192, 4)), (1, 8, 8)),
+    "batch norm": (lambda: flat_conv(3, nn.BatchNorm2d(3), nn.ReLU()), (1, 6, 6)),
+    "batch norm 1d": (lambda: nn.Sequential(nn.Linear(6, 5), nn.BatchNorm1d(5), nn.ReLU()), (6,)),
+    "max pool": (lambda: flat_conv(2, nn.MaxPool2d(3, 2, padding=1)), (1, 7, 7)),
+    "max pool, ceil": (lambda: flat_conv(2, nn.MaxPool2d(2, ceil_mode=True)), (1, 7, 7)),
+    "average pool": (lambda: flat_conv(2, nn.AvgPool2d(3, 2, padding=1)), (1, 7, 7)),
+    "average pool, edge": (
+        lambda: flat_conv(2, nn.AvgPool2d(3, 2, padding=1, count_include_pad=False)),
+        (1, 7, 7),
+    ),
+    "global pool": (lambda: flat_conv(2, nn.AdaptiveAvgPool2d(1)), (1, 7, 7)),
+    "transposed": (
+        lambda: flat_conv(2, nn.ConvTranspose2d(2, 3, 3, 2, padding=1, output_padding=1)),
+        (1, 4, 4),
+    ),
+    "dropout": (lambda: nn.Sequential(nn.Linear(6, 5), nn.Dropout(), nn.ReLU()), (6,)),
+    "residual": (lambda: nn.Sequential(Residual(2), Residual(2), nn.Flatten()), (2, 5, 5)),
+    "reflect": (lambda: nn.Sequential(nn.ReflectionPad2d(2), nn.Conv2d(1, 2, 3)), (1, 5, 5)),
+    "upsample": (lambda: flat_conv(2, nn.Upsample(scale_factor=2)), (1, 4, 4)),
+    "shapes": (Viewed, (3, 2, 2)),
+    "conv 1d": (lambda: nn.Sequential(nn.Conv1d(2, 3, 3, dilation=2), nn.ReLU()), (2, 9)),
+    "conv 3d": (lambda: nn.Sequential(nn.Conv3d(1, 2, 2, stride=2), nn.ReLU()), (1, 4, 4, 4)),
+}
+DYNAMIC = ("mlp", "conv", "global pool", "residual", "shapes")
+"""Exported with a dynamic batch axis as well: the two exporters differ most in shapes."""
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("dynamo", [False, True])
+@pytest.mark.parametrize(
+    ("name", "dynamic_batch"),
+    [(name, False) for name in MODULES] + [(name, True) for name in DYNAMIC],
+)
+def test_exported_module(name, dynamic_batch, dynamo, tmp_path, check_equal):
+    if dynamo:
+        pytest.importorskip("onnxscript")
+    torch.manual_seed(0)
+    make, shape = MODULES[name]
+    module = make()
+    for layer in module.modules():
+        if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+            layer.running_mean.normal_()
+            layer.running_var.uniform_(0.5, 2)
+    module.eval()
+    path = tmp_path / "exported.onnx"
+    options = {"dynamo": dynamo, "verbose": False}
+    # Specialising sizes of 0 and 1 keeps a batch of 1 from being dynamic.
+    example = torch.randn(2 if dynamic_batch else 1, *shape)
+    if dynamic_batch and dynamo:
+        options["dynamic_shapes"] = ({0: torch.export.Dim("batch")},)
+    elif dynamic_batch:
+        options |= {"input_names": ["x"], "dynamic_axes": {"x": {0: "batch"}}}
+    torch.onnx.export(module, (example,), path, **options)
+
+    network = load_onnx(path)
+    x = torch.randn(5, *shape)
+    expected = torch.cat([module(x[i : i + 1]) for i in range(5)]).detach()
+    tolerance = 1e-5 * float(expected.abs().max())
+    torch.testing.assert_close(evaluate(network, x), expected, rtol=0, atol=tolerance)
+    check_equal(onnx.load(path))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_exported_external_data(tmp_path):
+    pytest.importorskip("onnxscript")
+    module = nn.Sequential(nn.Linear(60, 50), nn.ReLU(), nn.Linear(50, 3)).eval()
+    path = tmp_path / "exported.onnx"
+    example = torch.randn(1, 60)
+    torch.onnx.export(module, (example,), path, dynamo=True, external_data=True, verbose=False)
+    assert len(list(tmp_path.iterdir())) == 2
+    torch.testing.assert_close(evaluate(load_onnx(path), example), module(example).detach())

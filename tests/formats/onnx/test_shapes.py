@@ -1,0 +1,290 @@
+"""Operators that move entries, padding, resizing and folded constants against onnxruntime."""
+
+import numpy as np
+import pytest
+from onnx import helper, numpy_helper
+
+from sensverify.errors import UnsupportedOperator
+
+
+def ints(*values):
+    return np.array(values, np.int64)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2, 3, 4, -1, -2])
+@pytest.mark.parametrize("opset", [11, 13, 21])
+def test_flatten(axis, opset, check_node):
+    check_node("Flatten", (1, 2, 3, 4), opset=opset, axis=axis)
+
+
+@pytest.mark.parametrize("shape", [(1, 24), (-1,), (0, -1), (2, 3, 4), (1, 4, -1, 2), (0, 0, 12)])
+@pytest.mark.parametrize("opset", [7, 13, 19])
+def test_reshape(shape, opset, check_node):
+    check_node("Reshape", (1, 2, 3, 4), ints(*shape), opset=opset)
+
+
+@pytest.mark.parametrize("perm", [None, (0, 2, 3, 1), (0, 3, 1, 2), (1, 0, 2, 3), (3, 2, 0, 1)])
+def test_transpose(perm, check_node):
+    attributes = {} if perm is None else {"perm": perm}
+    check_node("Transpose", (1, 2, 3, 4), **attributes)
+    check_node("Transpose", (2, 2, 3, 4), **attributes)
+
+
+@pytest.mark.parametrize("axes", [(0,), (2,), (-1,), (0, 2), None])
+@pytest.mark.parametrize("opset", [11, 13])
+def test_squeeze(axes, opset, check_node):
+    if axes is None:
+        check_node("Squeeze", (1, 3, 1, 2, 1), opset=opset)
+    elif opset < 13:
+        check_node("Squeeze", (1, 3, 1, 2, 1), opset=opset, axes=axes)
+    else:
+        check_node("Squeeze", (1, 3, 1, 2, 1), ints(*axes), opset=opset)
+
+
+@pytest.mark.parametrize("axes", [(0,), (2,), (-1,), (0, 3), (3, 0, -1)])
+@pytest.mark.parametrize("opset", [11, 13])
+def test_unsqueeze(axes, opset, check_node):
+    if opset < 13:
+        check_node("Unsqueeze", (1, 3, 2), opset=opset, axes=axes)
+    else:
+        check_node("Unsqueeze", (1, 3, 2), ints(*axes), opset=opset)
+
+
+SLICES = [
+    ((1,), (3,), (1,), None),
+    ((-3,), (-1,), (1,), None),
+    ((0,), (2**31 - 1,), (2,), None),
+    ((-1000,), (1000,), (1,), None),
+    ((0, 1), (1, 4), None, None),
+    ((1,), (5,), (1,), (2,)),
+    ((-1,), (-(2**31)), (1,), (-1,)),
+    ((-1,), (-10000,), (1,), (-1,)),
+    ((3,), (0,), (1,), (-2,)),
+    ((4, -1), (0, -5), (-2, 2), (-1, -2)),
+    ((1000,), (0,), (1,), (-1,)),
+]
+
+
+@pytest.mark.parametrize("case", SLICES, ids=str)
+@pytest.mark.parametrize("opset", [7, 10, 13])
+def test_slice(case, opset, check_node):
+    starts, ends, axes, steps = case
+    ends = ends if isinstance(ends, tuple) else (ends,)
+    if opset < 10:
+        if steps is None and (axes is None or min(axes) >= 0):
+            given = {} if axes is None else {"axes": axes}
+            check_node("Slice", (1, 5, 6), opset=opset, starts=starts, ends=ends, **given)
+        return
+    rest = [None if v is None else ints(*v) for v in (axes, steps)]
+    if axes is None and steps is None:
+        rest = []
+    check_node("Slice", (1, 5, 6), ints(*starts), ints(*ends), *rest, opset=opset)
+
+
+@pytest.mark.parametrize("opset", [7, 11, 13, 18])
+@pytest.mark.parametrize("sizes", [(2, 2, 2), (1, 3, 2), None], ids=str)
+@pytest.mark.parametrize("axis", [1, -1])
+def test_split(sizes, opset, axis, check_equal, make_model):
+    shape = (1, 6, 6)
+    names, constants, attributes = ["x"], {}, {"axis": axis}
+    if sizes is not None and opset < 13:
+        attributes["split"] = sizes
+    elif sizes is not None:
+        names, constants = ["x", "s"], {"s": ints(*sizes)}
+    elif opset >= 18:
+        attributes["num_outputs"] = 3
+    nodes = [
+        helper.make_node("Split", names, ["a", "b", "c"], **attributes),
+        helper.make_node("Concat", ["c", "a", "b"], ["y"], axis=axis),
+    ]
+    if axis == -1 and opset < 11:
+        nodes[1].attribute[0].i = 2
+        nodes[0].attribute[[a.name for a in nodes[0].attribute].index("axis")].i = 2
+    check_equal(make_model(nodes, shape, constants, opset=opset))
+
+
+def test_split_with_a_smaller_last_part(check_equal, make_model):
+    nodes = [
+        helper.make_node("Split", ["x"], ["a", "b", "y"], axis=1, num_outputs=3),
+    ]
+    check_equal(make_model(nodes, (1, 7), {}, opset=18))
+
+
+@pytest.mark.parametrize("indices", [0, -1, [0, 2], [[-1, 0], [1, -3]]], ids=str)
+@pytest.mark.parametrize("axis", [1, 2, -1])
+def test_gather(indices, axis, check_node):
+    check_node("Gather", (1, 3, 4), np.array(indices, np.int64), axis=axis, opset=13)
+
+
+@pytest.mark.parametrize("axis", [1, 2, -1])
+def test_gather_elements(axis, check_node):
+    indices = np.array([[[0, -1, 2], [1, 0, -2]]], np.int64)
+    check_node("GatherElements", (1, 3, 4), indices, axis=axis, opset=13)
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 4), (2, 3, 4), (1, 1, 4), (5, 1, 3, 4), (1,)], ids=str)
+def test_expand(shape, check_node):
+    check_node("Expand", (1, 3, 1), ints(*shape), opset=13)
+
+
+def test_tile(check_node):
+    check_node("Tile", (1, 2, 3), ints(2, 1, 3), opset=13)
+
+
+@pytest.mark.parametrize("operator", ["DepthToSpace", "SpaceToDepth"])
+@pytest.mark.parametrize("mode", ["DCR", "CRD"])
+def test_depth_and_space(operator, mode, check_node):
+    attributes = {"mode": mode} if operator == "DepthToSpace" else {}
+    check_node(operator, (1, 8, 4, 6), blocksize=2, opset=13, **attributes)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2, -1])
+def test_concat_with_constants(axis, check_equal, make_model):
+    constant = np.arange(12, dtype=np.float32).reshape(1, 3, 4)
+    nodes = [
+        helper.make_node("Relu", ["x"], ["a"]),
+        helper.make_node("Concat", ["a", "c", "x"], ["y"], axis=axis),
+    ]
+    check_equal(make_model(nodes, (1, 3, 4), {"c": constant}))
+
+
+def test_an_output_that_ignores_the_input(check_equal, make_model):
+    nodes = [helper.make_node("Relu", ["c"], ["y"])]
+    check_equal(make_model(nodes, (1, 3), {"c": np.array([[-1.0, 2.0]], np.float32)}))
+
+
+@pytest.mark.parametrize("opset", [7, 12, 13])
+def test_dropout(opset, check_node):
+    if opset < 12:
+        check_node("Dropout", (1, 3), opset=opset, ratio=0.3)
+    else:
+        check_node("Dropout", (1, 3), np.float32(0.3), np.array(False), opset=opset)
+        with pytest.raises(UnsupportedOperator, match="training"):
+            check_node("Dropout", (1, 3), np.float32(0.3), np.array(True), opset=opset)
+
+
+PADS = [(0, 0, 1, 2, 0, 0, 3, 0), (0, 1, 0, 0, 0, 0, 0, 2), (1, 0, 0, 0, 1, 0, 0, 1), (0,) * 8]
+
+
+@pytest.mark.parametrize("mode", ["constant", "reflect", "edge", "wrap"])
+@pytest.mark.parametrize("pads", [(0, 0, 1, 2, 0, 0, 3, 0), (0, 1, 2, 0, 0, 1, 0, 1)], ids=str)
+@pytest.mark.parametrize("opset", [7, 11, 18, 19])
+def test_pad(mode, pads, opset, check_node):
+    if mode == "wrap" and opset < 19:
+        return
+    if opset < 11:
+        check_node("Pad", (1, 2, 4, 5), opset=opset, mode=mode, pads=pads)
+    else:
+        check_node("Pad", (1, 2, 4, 5), ints(*pads), opset=opset, mode=mode)
+
+
+@pytest.mark.parametrize("pads", [*PADS, (0, 0, -1, 2, 0, -1, 3, -2)], ids=str)
+def test_constant_pad(pads, check_node):
+    check_node("Pad", (1, 2, 4, 5), ints(*pads), np.float32(1.5), opset=13)
+    check_node("Pad", (1, 2, 4, 5), opset=8, pads=pads, value=-0.5)
+
+
+def test_pad_along_some_axes(check_node):
+    check_node("Pad", (1, 2, 4), ints(1, 0, 2, 3), np.float32(2), ints(2, -2), opset=18)
+
+
+@pytest.mark.parametrize(
+    "scales", [(1.0, 1.0, 2.0, 3.0), (1.0, 1.0, 1.5, 0.6), (1.0, 1.0, 2.7, 1.0)], ids=str
+)
+def test_upsample_nearest(scales, check_node):
+    values = np.array(scales, np.float32)
+    if min(scales) >= 1:
+        check_node("Upsample", (1, 2, 4, 5), opset=8, mode="nearest", scales=scales)
+        check_node("Upsample", (1, 2, 4, 5), values, opset=9, mode="nearest")
+    check_node("Resize", (1, 2, 4, 5), values, opset=10, mode="nearest")
+
+
+@pytest.mark.parametrize("rounding", ["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"])
+@pytest.mark.parametrize(
+    "transform", ["half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric"]
+)
+@pytest.mark.parametrize("scales", [(1, 1, 2, 3), (1, 1, 1.5, 0.6), (1, 1, 2.7, 0.3)], ids=str)
+@pytest.mark.parametrize("opset", [11, 13, 19])
+def test_resize_nearest(rounding, transform, scales, opset, check_node):
+    check_node(
+        "Resize",
+        (1, 2, 4, 5),
+        np.zeros(0, np.float32),
+        np.array(scales, np.float32),
+        opset=opset,
+        mode="nearest",
+        nearest_mode=rounding,
+        coordinate_transformation_mode=transform,
+    )
+
+
+@pytest.mark.parametrize("sizes", [(1, 2, 8, 5), (1, 2, 3, 7), (1, 2, 1, 1)], ids=str)
+def test_resize_to_sizes(sizes, check_node):
+    check_node("Resize", (1, 2, 4, 5), None, None, ints(*sizes), opset=13, mode="nearest")
+
+
+def test_resize_along_some_axes(check_node):
+    scales = np.array([2, 1.5], np.float32)
+    check_node("Resize", (1, 2, 4, 5), None, scales, opset=18, mode="nearest", axes=[3, 2])
+
+
+def test_other_resize_modes_are_refused(check_node):
+    scales = np.array([1, 1, 2, 2], np.float32)
+    with pytest.raises(UnsupportedOperator, match="nearest"):
+        check_node("Resize", (1, 2, 4, 5), None, scales, opset=13, mode="linear")
+
+
+def value(array):
+    return numpy_helper.from_array(np.asarray(array))
+
+
+def test_shapes_computed_in_the_graph(check_equal, make_model):
+    """What exporters write for ``x.view(x.size(0), -1)`` and for ``expand``."""
+    nodes = [
+        helper.make_node("Shape", ["x"], ["s"]),
+        helper.make_node("Constant", [], ["zero"], value=value(np.int64(0))),
+        helper.make_node("Gather", ["s", "zero"], ["n"], axis=0),
+        helper.make_node("Constant", [], ["axes"], value=value(ints(0))),
+        helper.make_node("Unsqueeze", ["n", "axes"], ["n1"]),
+        helper.make_node("Constant", [], ["rest"], value=value(ints(-1))),
+        helper.make_node("Concat", ["n1", "rest"], ["target"], axis=0),
+        helper.make_node("Reshape", ["x", "target"], ["flat"]),
+        helper.make_node("ConstantOfShape", ["two"], ["ones"], value=value(ints(1))),
+        helper.make_node("Constant", [], ["minus"], value=value(ints(-1))),
+        helper.make_node("Mul", ["ones", "minus"], ["negative"]),
+        helper.make_node("Equal", ["wanted", "negative"], ["free"]),
+        helper.make_node("Where", ["free", "ones", "wanted"], ["shape"]),
+        helper.make_node("Expand", ["flat", "shape"], ["y"]),
+    ]
+    constants = {"two": ints(2), "wanted": ints(3, -1)}
+    check_equal(make_model(nodes, (1, 2, 3), constants))
+
+
+def test_arithmetic_on_shapes(check_equal, make_model):
+    nodes = [
+        helper.make_node("Shape", ["x"], ["s"], start=1),
+        helper.make_node("Cast", ["s"], ["f"], to=1),
+        helper.make_node("Div", ["f", "half"], ["d"]),
+        helper.make_node("Floor", ["d"], ["g"]),
+        helper.make_node("Cast", ["g"], ["i"], to=7),
+        helper.make_node("Slice", ["i", "zero", "one"], ["end"]),
+        helper.make_node("Slice", ["x", "zero", "end", "one"], ["y"]),
+    ]
+    constants = {"half": np.float32(2), "zero": ints(0), "one": ints(1)}
+    check_equal(make_model(nodes, (1, 5, 3), constants))
+
+
+def test_a_range_of_indices(check_equal, make_model):
+    nodes = [
+        helper.make_node("Range", ["start", "limit", "delta"], ["i"]),
+        helper.make_node("Gather", ["x", "i"], ["y"], axis=1),
+    ]
+    constants = {"start": np.int64(4), "limit": np.int64(-1), "delta": np.int64(-2)}
+    check_equal(make_model(nodes, (1, 5, 3), constants))
+
+
+def test_a_symbolic_batch_axis_is_one(check_equal, make_model):
+    nodes = [helper.make_node("Flatten", ["x"], ["y"])]
+    network = check_equal(make_model(nodes, ("batch", 2, 3), {}))
+    assert network.input_shape == (2, 3)
+    assert network.output_shape == (6,)

@@ -1,0 +1,296 @@
+"""Train the networks that ship with sensverify, and write them with their cards and samples.
+
+::
+
+    python examples/train_shipped_models.py --out models iris digits
+    SENSVERIFY_DATA=DIR python examples/train_shipped_models.py --out models mnist-conv1 mnist-conv2
+
+Each network is trained plainly, with cross-entropy and an L2 penalty on its weights and nothing
+that would make it robust. Iris and digits come from scikit-learn; MNIST is read from the four idx
+files in ``$SENSVERIFY_DATA/mnist``. Needs ``sensverify[data,onnxruntime]``.
+
+A run is repeatable on one machine: one thread, fixed seed, deterministic kernels. Other hardware
+or another torch rounds differently and gives other weights of like accuracy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from sensverify.data import load_data
+from sensverify.data.images import read_idx
+from sensverify.data.places import ENVIRONMENT
+from sensverify.models.architectures import build
+
+Floats = NDArray[np.float32]
+Labels = NDArray[np.int64]
+
+MNIST_LICENCE = (
+    "MNIST, Yann LeCun, Corinna Cortes and Christopher J. C. Burges; "
+    "Creative Commons Attribution-Share Alike 3.0"
+)
+UCI_LICENCE = "Creative Commons Attribution 4.0 International, UCI Machine Learning Repository"
+OPSET = 17
+
+
+@dataclass(frozen=True)
+class Split:
+    """A data set in two parts: x of shape ``[samples, *features]``, y of shape ``[samples]``.
+
+    ``feature_range``, of shape ``[*features]``, is what ``--sigma`` scales with this data set.
+    """
+
+    x_train: Floats
+    y_train: Labels
+    x_test: Floats
+    y_test: Labels
+    feature_range: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one network is trained, and what its card says."""
+
+    description: str
+    data: str
+    load: Callable[[], Split]
+    labels: tuple[str, ...]
+    licence: str
+    clip: tuple[float, float] | None
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    l2: float
+    sample_size: int
+    standardise: bool = False
+    seed: int = 0
+
+
+def load_small(name: str) -> Split:
+    """A set that comes with scikit-learn; every fifth sample is a test sample."""
+    data = load_data(name)
+    x, y = data.x, np.asarray(data.y, np.int64)
+    test = np.arange(len(x)) % 5 == 4
+    return Split(x[~test], y[~test], x[test], y[test], np.asarray(data.feature_range))
+
+
+def load_mnist() -> Split:
+    """MNIST in its own two parts, ``[samples, 1, 28, 28]``, pixels divided by 255."""
+    data = load_data("mnist")
+    if ENVIRONMENT not in os.environ:
+        sys.exit(f"set {ENVIRONMENT} to the folder that holds mnist/*.gz")
+    folder = Path(os.environ[ENVIRONMENT]) / "mnist"
+    images = read_idx(folder / "train-images-idx3-ubyte.gz")
+    x_train = images[:, None].astype(np.float32) / np.float32(255)
+    y_train = read_idx(folder / "train-labels-idx1-ubyte.gz").astype(np.int64)
+    y_test = np.asarray(data.y, np.int64)
+    return Split(x_train, y_train, data.x, y_test, np.asarray(data.feature_range))
+
+
+RECIPES = {
+    "iris": Recipe(
+        description="Iris, 4-25-25-25-3 fully connected; inputs in centimetres",
+        data="iris",
+        load=partial(load_small, "iris"),
+        labels=("setosa", "versicolor", "virginica"),
+        licence=f"Iris, R. A. Fisher; {UCI_LICENCE}",
+        clip=None,
+        epochs=400,
+        batch_size=120,
+        learning_rate=0.01,
+        l2=1e-3,
+        sample_size=30,
+        standardise=True,
+    ),
+    "digits": Recipe(
+        description="8x8 digits, 64-48-24-10 fully connected; pixels in [0, 1]",
+        data="digits",
+        load=partial(load_small, "digits"),
+        labels=tuple("0123456789"),
+        licence=(
+            "Optical Recognition of Handwritten Digits, E. Alpaydin and C. Kaynak; " + UCI_LICENCE
+        ),
+        clip=(0.0, 1.0),
+        epochs=100,
+        batch_size=64,
+        learning_rate=2e-3,
+        l2=1e-4,
+        sample_size=100,
+    ),
+    "mnist-conv1": Recipe(
+        description="MNIST, one convolution and one fully-connected layer; pixels in [0, 1]",
+        data="mnist",
+        load=load_mnist,
+        labels=tuple("0123456789"),
+        licence=MNIST_LICENCE,
+        clip=(0.0, 1.0),
+        epochs=12,
+        batch_size=128,
+        learning_rate=2e-3,
+        l2=1e-5,
+        sample_size=64,
+    ),
+    "mnist-conv2": Recipe(
+        description="MNIST, two convolutions and one fully-connected layer; pixels in [0, 1]",
+        data="mnist",
+        load=load_mnist,
+        labels=tuple("0123456789"),
+        licence=MNIST_LICENCE,
+        clip=(0.0, 1.0),
+        epochs=12,
+        batch_size=128,
+        learning_rate=2e-3,
+        l2=1e-5,
+        sample_size=64,
+    ),
+}
+
+
+def train(name: str, recipe: Recipe, split: Split) -> nn.Sequential:
+    """Minimise cross-entropy + ``l2`` times the sum of squared weights with Adam.
+
+    The step size falls to zero along a half cosine. With ``standardise`` the network learns on
+    features of mean 0 and deviation 1, and the scaling is then folded into its first layer, so
+    that it takes the features in their own units.
+    """
+    torch.manual_seed(recipe.seed)
+    network = build(name)
+    x, y = torch.from_numpy(split.x_train), torch.from_numpy(split.y_train)
+    mean, deviation = x.mean(0), x.std(0, correction=0)
+    if recipe.standardise:
+        x = (x - mean) / deviation
+    weights = [p for p in network.parameters() if p.ndim > 1]
+    optimizer = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate)
+    batches = -(-len(x) // recipe.batch_size)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, recipe.epochs * batches)
+    generator = torch.Generator().manual_seed(recipe.seed)
+    for epoch in range(recipe.epochs):
+        total = 0.0
+        for chosen in torch.randperm(len(x), generator=generator).split(recipe.batch_size):
+            loss = nn.functional.cross_entropy(network(x[chosen]), y[chosen])
+            penalty = torch.stack([w.square().sum() for w in weights]).sum()
+            optimizer.zero_grad()
+            (loss + recipe.l2 * penalty).backward()
+            optimizer.step()
+            schedule.step()
+            total += loss.item() * len(chosen)
+        if epoch % max(1, recipe.epochs // 12) == 0:
+            print(f"{name}: epoch {epoch}, cross-entropy {total / len(x):.4f}", file=sys.stderr)
+    if recipe.standardise:
+        _fold_scaling(network[0], mean, deviation)
+    return network
+
+
+@torch.no_grad()
+def _fold_scaling(first: nn.Module, mean: Tensor, deviation: Tensor) -> None:
+    # W ((x - mean) / deviation) + b = (W / deviation) x + (b - (W / deviation) mean)
+    assert isinstance(first, nn.Linear)
+    first.weight /= deviation
+    first.bias -= first.weight @ mean
+
+
+def export(network: nn.Sequential, shape: Sequence[int], path: Path) -> None:
+    """Write the network as one ONNX file with a free batch axis, and check it."""
+    with warnings.catch_warnings():
+        # This exporter is deprecated; it writes no source paths of this machine into the file.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.onnx.export(
+            network.eval(),
+            (torch.zeros(1, *shape),),
+            str(path),
+            input_names=["input"],
+            output_names=["output"],
+            dynamic_axes={"input": {0: "batch"}, "output": {0: "batch"}},
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    onnx.checker.check_model(str(path), full_check=True)
+
+
+def replay(path: Path, x: Floats) -> Floats:
+    """Outputs of the ONNX file in onnxruntime, shape ``[samples, outputs]``."""
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    (output,) = session.run(None, {"input": x})
+    return np.asarray(output, np.float32)
+
+
+def write(name: str, recipe: Recipe, split: Split, network: nn.Sequential, out: Path) -> None:
+    """Write ``NAME.onnx``, its card ``NAME.json`` and ``DATA.npz``, a sample of the test part."""
+    model, sample = out / f"{name}.onnx", out / f"{recipe.data}.npz"
+    export(network, split.x_test.shape[1:], model)
+    with torch.no_grad():
+        expected = network(torch.from_numpy(split.x_test)).numpy()
+    outputs = replay(model, split.x_test)
+    if not np.allclose(outputs, expected, rtol=1e-4, atol=1e-4):
+        sys.exit(f"{model}: onnxruntime and torch disagree by {np.abs(outputs - expected).max()}")
+    np.savez_compressed(
+        sample,
+        x=split.x_test[: recipe.sample_size],
+        y=split.y_test[: recipe.sample_size],
+        feature_range=split.feature_range,
+    )
+    card = {
+        "schema": "sensverify.card/1",
+        "name": name,
+        "description": recipe.description,
+        "data": recipe.data,
+        "sample": sample.name,
+        "clip": recipe.clip,
+        "sigma": 0.05,
+        "input_shape": split.x_test.shape[1:],
+        "outputs": len(recipe.labels),
+        "labels": recipe.labels,
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "accuracy": {
+            "train": _accuracy(replay(model, split.x_train), split.y_train),
+            "test": _accuracy(outputs, split.y_test),
+        },
+        "recipe": f"python examples/train_shipped_models.py --out models {name}",
+        "sha256": hashlib.sha256(model.read_bytes()).hexdigest(),
+        "sample_sha256": hashlib.sha256(sample.read_bytes()).hexdigest(),
+        "data_licence": recipe.licence,
+    }
+    (out / f"{name}.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+    print(f"{name}: accuracy {card['accuracy']}, {model.stat().st_size} bytes", file=sys.stderr)
+
+
+def _accuracy(outputs: Floats, labels: Labels) -> float:
+    return round(float((outputs.argmax(1) == labels).mean()), 6)
+
+
+def main() -> None:
+    """Train the networks named on the command line (all of them by default)."""
+    parser = argparse.ArgumentParser(description="Train the networks that ship with sensverify.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(RECIPES)}")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write to")
+    arguments = parser.parse_args()
+    unknown = set(arguments.names) - set(RECIPES)
+    if unknown:
+        parser.error(f"no recipe for {', '.join(sorted(unknown))}; there are {', '.join(RECIPES)}")
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    for name in arguments.names or RECIPES:
+        recipe = RECIPES[name]
+        split = recipe.load()
+        write(name, recipe, split, train(name, recipe, split), arguments.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""Proven bounds on how far a neural network's outputs move when its inputs do.
+
+Names are loaded when they are first used: importing this package imports neither numpy nor torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sensverify.bounds import (
+        AlphaCrown,
+        Crown,
+        Ibp,
+        LpDual,
+        Method,
+        compute_bounds,
+        make_method,
+        method_names,
+    )
+    from sensverify.bounds.evaluate import evaluate
+    from sensverify.bounds.lirpa import Lirpa
+    from sensverify.box import Box
+    from sensverify.data import Dataset, load_data
+    from sensverify.errors import SensverifyError
+    from sensverify.formats.modules import from_module
+    from sensverify.formats.onnx import load_onnx
+    from sensverify.models import load
+    from sensverify.network import Network, NetworkBuilder, simplify
+    from sensverify.results import Bounds, Guarantee, Provenance, Status
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AlphaCrown",
+    "Bounds",
+    "Box",
+    "Crown",
+    "Dataset",
+    "Guarantee",
+    "Ibp",
+    "Lirpa",
+    "LpDual",
+    "Method",
+    "Network",
+    "NetworkBuilder",
+    "Provenance",
+    "SensverifyError",
+    "Status",
+    "compute_bounds",
+    "evaluate",
+    "from_module",
+    "load",
+    "load_data",
+    "load_onnx",
+    "make_method",
+    "method_names",
+    "simplify",
+]
+
+_HOMES = {
+    "AlphaCrown": "sensverify.bounds",
+    "Bounds": "sensverify.results",
+    "Box": "sensverify.box",
+    "Crown": "sensverify.bounds",
+    "Dataset": "sensverify.data",
+    "Guarantee": "sensverify.results",
+    "Ibp": "sensverify.bounds",
+    "Lirpa": "sensverify.bounds.lirpa",
+    "LpDual": "sensverify.bounds",
+    "Method": "sensverify.bounds",
+    "Network": "sensverify.network",
+    "NetworkBuilder": "sensverify.network",
+    "Provenance": "sensverify.results",
+    "SensverifyError": "sensverify.errors",
+    "Status": "sensverify.results",
+    "compute_bounds": "sensverify.bounds",
+    "evaluate": "sensverify.bounds.evaluate",
+    "from_module": "sensverify.formats.modules",
+    "load": "sensverify.models",
+    "load_data": "sensverify.data",
+    "load_onnx": "sensverify.formats.onnx",
+    "make_method": "sensverify.bounds",
+    "method_names": "sensverify.bounds",
+    "simplify": "sensverify.network",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'sensverify' has no attribute '{name}'")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,127 @@
+"""What pyproject.toml promises is there."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import entry_points, version
+from pathlib import Path
+
+import pytest
+
+import sensverify
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+NAMES = {"sensverify": "sensverify", "models": "sensverify.models", "solvers": "sensverify.solvers"}
+
+
+def test_version() -> None:
+    assert sensverify.__version__ == version("sensverify")
+
+
+def test_every_package_is_listed() -> None:
+    found = set()
+    for folder, name in NAMES.items():
+        for path in (ROOT / folder).rglob("*.py"):
+            found.add(".".join([name, *path.parent.relative_to(ROOT / folder).parts]))
+            assert (path.parent / "__init__.py").is_file(), f"{path.parent} has no __init__.py"
+    assert sorted(found) == PROJECT["tool"]["setuptools"]["packages"]
+
+
+def test_installed_entry_points_are_those_of_the_project() -> None:
+    declared = PROJECT["project"]["entry-points"]["sensverify.methods"]
+    assert list(declared) == sorted(declared)
+    installed = entry_points(group="sensverify.methods")
+    assert {point.name: point.value for point in installed} == declared
+
+
+@pytest.mark.parametrize("name", PROJECT["project"]["entry-points"]["sensverify.methods"])
+def test_methods_resolve(name: str) -> None:
+    (point,) = entry_points(group="sensverify.methods", name=name)
+    assert point.load().name == name
+
+
+def test_command_resolves() -> None:
+    (point,) = entry_points(group="console_scripts", name="sensverify")
+    assert callable(point.load())
+
+
+def test_python_m_is_the_command() -> None:
+    command = [sys.executable, "-m", "sensverify", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "verify" in done.stdout
+
+
+def test_public_names_are_sorted_and_complete() -> None:
+    assert sensverify.__all__ == sorted(sensverify.__all__)
+    assert sensverify.__all__ == sorted(sensverify._HOMES)
+    source = ast.parse(Path(sensverify.__file__).read_text(encoding="utf-8"))
+    typed = {
+        alias.name: node.module
+        for guard in source.body
+        if isinstance(guard, ast.If)
+        for node in guard.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert typed == sensverify._HOMES
+
+
+@pytest.mark.parametrize("name", sensverify.__all__)
+def test_public_name_resolves(name: str) -> None:
+    assert getattr(sensverify, name) is not None
+    assert name in dir(sensverify)
+
+
+def test_unknown_attribute() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = sensverify.nothing
+
+
+def test_every_version_bound_says_why() -> None:
+    lines = (ROOT / "pyproject.toml").read_text(encoding="utf-8").splitlines()
+    bounded = [
+        number
+        for number, line in enumerate(lines)
+        if any(mark in line for mark in (">=", "<", "==", "!="))
+        and not line.lstrip().startswith("#")
+    ]
+    assert bounded
+    for number in bounded:
+        assert lines[number - 1].lstrip().startswith("#"), f"no reason before: {lines[number]}"
+
+
+def test_constraints_allow_what_the_project_asks_for() -> None:
+    text = (ROOT / ".ci" / "constraints.txt").read_text(encoding="utf-8")
+    pins = dict(line.split("==") for line in text.splitlines() if line and not line.startswith("#"))
+    assert list(pins) == sorted(pins, key=str.lower)
+    asked = list(PROJECT["project"]["dependencies"])
+    for needs in PROJECT["project"]["optional-dependencies"].values():
+        asked += needs
+    for need in asked:
+        name = need.split(">")[0].split("<")[0].split("!")[0].split("=")[0].strip()
+        assert name in pins, f"{name} has no tested version in .ci/constraints.txt"
+
+
+def test_torch_stays_unloaded() -> None:
+    code = "import sys, sensverify; sensverify.Guarantee; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_highspy_finds_the_optimum_that_1_14_missed() -> None:
+    # min 2x + 3z, x + z >= 4.5, z integer, 0 <= x, z <= 10: x = 4.5, z = 0 gives 9; 1.14.0 said 15.
+    import highspy
+
+    solver = highspy.Highs()
+    solver.setOptionValue("output_flag", False)
+    for cost in (2.0, 3.0):
+        solver.addCol(cost, 0.0, 10.0, 0, [], [])
+    solver.changeColIntegrality(1, highspy.HighsVarType.kInteger)
+    solver.addRow(4.5, highspy.kHighsInf, 2, [0, 1], [1.0, 1.0])
+    solver.run()
+    assert solver.getModelStatus() == highspy.HighsModelStatus.kOptimal
+    assert solver.getInfo().objective_function_value == pytest.approx(9.0)

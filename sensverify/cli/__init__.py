@@ -1,0 +1,1 @@
+"""The command line: parses, calls, prints. Start at `sensverify.cli.main`."""

@@ -1,0 +1,171 @@
+"""``sensverify``: the commands, loaded when they are called, and what every error looks like."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+_COMMANDS = {
+    "list": "sensverify.cli.list:list_names",
+    "verify": "sensverify.cli.verify:verify",
+}
+"""Where each command is; nothing is imported before it is asked for."""
+
+_SHORT_HELP = {
+    "list": "List the methods, models or data sets there are.",
+    "verify": "Bound how far a model's outputs can move when its inputs do.",
+}
+
+_COMPLETION = "_SENSVERIFY_COMPLETE"
+"""Set by the shell when it asks click for completions."""
+
+BAD_INPUT = 2
+INTERRUPTED = 130
+READER_GONE = 141
+"""As a shell reports it, in `sensverify ... | head`."""
+_NO_MEMORY = "out of memory; give a smaller --memory or fewer samples"
+DEFECT = 70
+"""Exit status of an error that is nobody's input: never to be mistaken for a threshold (1)."""
+
+
+class _Commands(click.Group):
+    """A group that imports a command only when it runs, and turns errors into one line."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _, name = _COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, _SHORT_HELP[name]) for name in self.list_commands(ctx)])
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run a command; in standalone mode the process ends with the exit status."""
+        if not standalone_mode or _COMPLETION in os.environ:
+            return super().main(args, prog_name, complete_var, standalone_mode, **extra)
+        given = sys.argv[1:] if args is None else args
+        sys.exit(self._status(list(given), prog_name or "sensverify", extra))
+
+    def _status(self, args: list[str], prog_name: str, extra: dict[str, Any]) -> int:
+        # Not through click's own main: it prints a line of its own on Ctrl-C, and ends with 1, our
+        # status of an exceeded threshold, when the reader of a pipe goes away.
+        try:
+            with self.make_context(prog_name, args, **extra) as context:
+                status = self.invoke(context)
+            return _flushed(status if isinstance(status, int) else 0)
+        except click.exceptions.Exit as end:
+            return _flushed(end.exit_code)
+        except click.ClickException as error:
+            return _fail(error.format_message() + _hint(error), BAD_INPUT)
+        except (click.Abort, KeyboardInterrupt):
+            return _fail("stopped by Ctrl-C", INTERRUPTED)
+        except MemoryError:
+            return _fail(_NO_MEMORY, BAD_INPUT)
+        except Exception as error:
+            if _is_closed_pipe(error):
+                _silence()
+                return READER_GONE
+            if _is_ours(error):
+                return _fail(str(error), BAD_INPUT)
+            if _is_memory(error):
+                return _fail(_NO_MEMORY, BAD_INPUT)
+            traceback.print_exc()
+            return DEFECT
+
+
+def _is_ours(error: Exception) -> bool:
+    from sensverify.errors import SensverifyError
+
+    return isinstance(error, SensverifyError)
+
+
+def _is_closed_pipe(error: BaseException | None) -> bool:
+    return isinstance(error, OSError) and error.errno == errno.EPIPE
+
+
+def _flushed(status: int) -> int:
+    """The status, or that of a reader that went away before the last of the text."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _silence()
+        return READER_GONE
+    return status
+
+
+def _silence() -> None:
+    """Keep Python from complaining at its end about text that nobody will read."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _is_memory(error: Exception) -> bool:
+    # torch raises its own class for a GPU, and a plain RuntimeError for the CPU.
+    return type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
+
+
+def _hint(error: click.ClickException) -> str:
+    context = getattr(error, "ctx", None)
+    return f" (see '{context.command_path} --help')" if context is not None else ""
+
+
+def _fail(message: str, status: int) -> int:
+    click.echo(f"error: {printable(message)}", err=True)
+    return status
+
+
+def printable(text: str) -> str:
+    """Text from a file on one line, without characters that could steer a terminal."""
+    line = " ".join(text.split())
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+
+
+@click.group(
+    cls=_Commands,
+    invoke_without_command=True,
+    no_args_is_help=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.version_option(package_name="sensverify", message="sensverify %(version)s")
+@click.pass_context
+def main(context: click.Context) -> None:
+    """Prove how far a neural network's outputs can move when its inputs move a little.
+
+    \b
+    Start here:
+      sensverify verify iris
+      sensverify verify MODEL.onnx --data mnist --samples 0:20 --radius 0.05
+      sensverify list models
+
+    \b
+    Exit status:
+      0  done, and every threshold holds
+      1  a threshold is exceeded
+      2  bad input or usage; one line on standard error says what
+      3  undecided in the time given
+    """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+if __name__ == "__main__":
+    main(prog_name="sensverify")

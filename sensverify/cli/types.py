@@ -1,0 +1,51 @@
+"""From the text of an option to its value."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from click import BadParameter
+
+_DECIMAL = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_BINARY = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+
+
+def sample_range(text: str) -> tuple[int | None, int | None]:
+    """``A:B``, ``A:``, ``:B``; or ``A`` for one sample."""
+    match = re.fullmatch(r"(\d{0,18})(:?)(\d{0,18})", text)
+    if match is None or text in ("", ":"):
+        raise BadParameter(f"'{text}' is not a range A:B of samples, counted from 0")
+    first, colon, last = match.groups()
+    if not colon:
+        return int(first), int(first) + 1
+    return (int(first) if first else None), (int(last) if last else None)
+
+
+def radius(text: str) -> float | Path:
+    """One number, or the name of a ``.npy`` file."""
+    if text.endswith(".npy"):
+        return Path(text)
+    try:
+        return float(text)
+    except ValueError:
+        raise BadParameter(f"'{text}' is neither a number nor a file that ends in .npy") from None
+
+
+def setting(text: str) -> tuple[str, str]:
+    """``KEY=VALUE``; the key with underscores, as the method's field is written."""
+    key, equals, value = (part.strip() for part in text.partition("="))
+    if not (key and equals and value):
+        raise BadParameter(f"'{text}' is not of the form KEY=VALUE")
+    return key.replace("-", "_"), value
+
+
+def size(text: str) -> int:
+    """Bytes: ``4GB``, ``512MiB``, ``2000000``."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(I?)B?", text.strip().upper())
+    if match is None or (match[3] and not match[2]):
+        raise BadParameter(f"'{text}' is not a size such as 4GB or 512MiB")
+    count = int(float(match[1]) * (_BINARY if match[3] else _DECIMAL)[match[2]])
+    if count <= 0:
+        raise BadParameter("a memory budget must be above 0")
+    return count

@@ -1,0 +1,142 @@
+"""Samples, their labels and the range of every feature."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import prod
+
+import numpy as np
+
+from sensverify.errors import BadData, BadShape
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Samples as a network takes them.
+
+    Parameters
+    ----------
+    name : str
+        What messages and reports call it.
+    x : numpy array, shape ``[samples, *features]``, floating
+        In the units the network was trained on.
+    y : numpy array or None, shape ``[samples]``
+        Class numbers from 0, or targets of a regression.
+    feature_range : numpy array or None, shape ``[*features]``
+        Largest minus smallest value of each feature over the training part, in the units of x;
+        a radius given as sigma is ``sigma * feature_range``.
+    clip : (low, high) or None
+        The range valid samples have by their nature, e.g. pixels. Information only: nothing is
+        clipped to it unless someone asks.
+
+    Raises
+    ------
+    BadData
+        There are no samples, a value is NaN or infinite, or a range is negative.
+    BadShape
+        Labels or ranges do not fit the samples.
+    """
+
+    name: str
+    x: np.ndarray
+    y: np.ndarray | None = None
+    feature_range: np.ndarray | None = None
+    clip: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        x, y, spread = self.x, self.y, self.feature_range
+        if x.ndim < 2 or not np.issubdtype(x.dtype, np.floating):
+            raise BadShape(
+                f"data '{self.name}': x needs floating-point numbers of shape "
+                f"[samples, features...], got {x.dtype} of shape {x.shape}"
+            )
+        if x.size == 0:
+            raise BadData(f"data '{self.name}': x of shape {x.shape} holds no samples")
+        finite = np.isfinite(x.reshape(len(x), -1)).all(axis=1)
+        if not finite.all():
+            raise BadData(f"data '{self.name}': sample {int(finite.argmin())} has NaN or infinity")
+        if y is not None and y.shape != (len(x),):
+            raise BadShape(
+                f"data '{self.name}': y needs one label for each of the {len(x)} samples, "
+                f"got shape {y.shape}"
+            )
+        if spread is not None and spread.shape != x.shape[1:]:
+            raise BadShape(
+                f"data '{self.name}': feature_range needs the shape {x.shape[1:]} of one sample, "
+                f"got {spread.shape}"
+            )
+        if spread is not None and not (np.isfinite(spread) & (spread >= 0)).all():
+            raise BadData(f"data '{self.name}': feature_range must be finite and at least 0")
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def select(self, start: int | None, stop: int | None) -> Dataset:
+        """The samples ``start`` (counted from 0) up to but without ``stop``.
+
+        Raises
+        ------
+        BadData
+            The range is empty or reaches outside of the data.
+        """
+        first, last = check_range(start, stop, len(self), f"data '{self.name}'")
+        y = None if self.y is None else self.y[first:last]
+        return replace(self, x=self.x[first:last], y=y)
+
+    def shaped(self, input_shape: tuple[int, ...]) -> Dataset:
+        """The same numbers, in row-major order, in the shape a network takes.
+
+        Raises
+        ------
+        BadShape
+            A sample does not hold as many numbers as the network takes.
+        """
+        if self.x.shape[1:] == input_shape:
+            return self
+        if prod(self.x.shape[1:]) != prod(input_shape):
+            raise BadShape(
+                f"data '{self.name}' has samples of shape {self.x.shape[1:]}, but the network "
+                f"takes inputs of shape {input_shape}"
+            )
+        spread = self.feature_range
+        return replace(
+            self,
+            x=self.x.reshape(len(self), *input_shape),
+            feature_range=None if spread is None else spread.reshape(input_shape),
+        )
+
+
+def check_range(start: int | None, stop: int | None, count: int, what: str) -> tuple[int, int]:
+    """The range with its open ends filled in.
+
+    Raises
+    ------
+    BadData
+        The range is empty or reaches outside of ``0:count``.
+    """
+    first = 0 if start is None else start
+    last = count if stop is None else stop
+    if not 0 <= first < last <= count:
+        raise BadData(
+            f"samples {first}:{last} are out of range: {what} has {count} samples, "
+            f"so give A:B with 0 <= A < B <= {count}"
+        )
+    return first, last
+
+
+def class_labels(y: np.ndarray, outputs: int, what: str) -> np.ndarray:
+    """Labels as int64 class numbers, checked against the number of outputs.
+
+    Raises
+    ------
+    BadData
+        A label is not a whole number from 0 to ``outputs - 1``.
+    """
+    whole = np.isfinite(y) & (y == np.round(y)) & (y >= 0) & (y < outputs)
+    if not whole.all():
+        bad = int(whole.argmin())
+        raise BadData(
+            f"{what}: label {y[bad]} of sample {bad} is no class of this network; expected whole "
+            f"numbers from 0 to {outputs - 1}"
+        )
+    return y.astype(np.int64)

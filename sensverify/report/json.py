@@ -1,0 +1,86 @@
+"""The schema ``sensverify.verify/1``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from sensverify.verification.results import SampleResult, VerifyReport
+
+SCHEMA = "sensverify.verify/1"
+
+
+def report_to_json(report: VerifyReport) -> str:
+    """The report as one JSON object and a newline.
+
+    Every number is finite: a volume that does not fit a double is null and ``log_volume`` carries
+    it; the log-volume of a box with a zero width is null and ``degenerate`` lists the outputs.
+    ``input`` holds what was asked, to repeat it: data, radius, sigma, clip, box, dtype and seed.
+    The means of log-volumes leave degenerate samples out, and are null when no other is there.
+
+    Raises
+    ------
+    ValueError
+        A number is not finite; this is a defect, and nothing is written.
+    """
+    return json.dumps(report_to_dict(report), allow_nan=False, indent=2) + "\n"
+
+
+def report_to_dict(report: VerifyReport) -> dict[str, Any]:
+    """The report as the values of the schema."""
+    model, summary = report.model, report.summary
+    return {
+        "schema": SCHEMA,
+        "model": {
+            "path": model.path,
+            "sha256": model.sha256,
+            "inputs": list(model.inputs),
+            "outputs": list(model.outputs),
+            "parameters": model.parameters,
+            "unstable": model.unstable,
+        },
+        "method": {"name": report.method, "settings": report.settings},
+        "guarantee": report.guarantee.name,
+        "input": {**asdict(report.perturbation), "dtype": report.dtype, "seed": report.seed},
+        "device": report.device,
+        "seconds": report.seconds,
+        "versions": report.versions,
+        "samples": [_sample(sample) for sample in report.samples],
+        "summary": {
+            "samples": summary.samples,
+            "mean_volume": summary.mean_volume,
+            "mean_log_volume": summary.mean_log_volume,
+            "median_log_volume": summary.median_log_volume,
+            "max_width": summary.max_width,
+            "certified_fraction": summary.certified_fraction,
+            "accuracy": summary.accuracy,
+        },
+    }
+
+
+def _sample(sample: SampleResult) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "index": sample.index,
+        "label": sample.label,
+        "prediction": sample.prediction,
+        "status": sample.status.value,
+        "outer": _ends(sample.lower, sample.upper),
+        "inner": None
+        if sample.inner_lower is None or sample.inner_upper is None
+        else _ends(sample.inner_lower, sample.inner_upper),
+        "widths": sample.widths.tolist(),
+        "log_volume": sample.log_volume,
+        "volume": sample.volume,
+        "certified": sample.certified,
+        "seconds": sample.seconds,
+    }
+    if sample.degenerate:
+        values["degenerate"] = list(sample.degenerate)
+    return values
+
+
+def _ends(lower: np.ndarray, upper: np.ndarray) -> dict[str, list[float]]:
+    return {"lower": lower.tolist(), "upper": upper.tolist()}

@@ -1,0 +1,59 @@
+"""What a guarantee means, in words a reader without the field's terms understands."""
+
+from __future__ import annotations
+
+from sensverify.results import Guarantee
+
+GUARANTEE_WORDS = {
+    Guarantee.ESTIMATE: (
+        "Not proven. The intervals come from sampled or attacked inputs; the network can leave "
+        "them."
+    ),
+    Guarantee.PROBABILISTIC: (
+        "Proven up to chance: the intervals hold with the probability the method states."
+    ),
+    Guarantee.SOLVER: (
+        "Proven up to a solver's own tolerances: no input in the box produces an output outside "
+        "of these intervals by more than those."
+    ),
+    Guarantee.SOUND: (
+        "Proven: no input in the box produces an output outside of these intervals. The proof "
+        "holds in real arithmetic; it was computed in floating-point numbers, so the last digits "
+        "carry rounding."
+    ),
+    Guarantee.CERTIFIED: (
+        "Proven and checked: an independent checker re-derived, with rigorous arithmetic, that no "
+        "input in the box produces an output outside of these intervals."
+    ),
+}
+"""One or two sentences for every `Guarantee`."""
+
+
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def certified_word(certified: bool | None, *, labelled: bool = True) -> str:
+    """``certified``, ``changes`` or ``undecided``; a dash where there is no label."""
+    if not labelled:
+        return "-"
+    return {True: "certified", False: "changes", None: "undecided"}[certified]
+
+
+def number(value: float | None) -> str:
+    """A number for people: four significant digits; a dash for None."""
+    return "-" if value is None else f"{value:.4g}"
+
+
+def pretty_number(value: float) -> str:
+    """A number as it is set in print: four significant digits, powers of ten raised."""
+    text = f"{value:.4g}".replace("-", "\N{MINUS SIGN}")
+    digits, e, power = text.partition("e")
+    if not e:
+        return text
+    exponent = str(int(power.replace("\N{MINUS SIGN}", "-"))).translate(_RAISED)
+    return f"{digits} \N{MULTIPLICATION SIGN} 10{exponent}"
+
+
+def share(value: float | None, count: int) -> str:
+    """A share of ``count`` samples: ``96.7 % (29 of 30)``; a dash for None."""
+    return "-" if value is None else f"{100 * value:.1f} % ({round(value * count)} of {count})"

@@ -1,0 +1,226 @@
+"""From what was asked to arrays: the network, the samples and their boxes."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sensverify.box import Box
+from sensverify.data import Dataset, load_data, read_dataset
+from sensverify.data.dataset import check_range, class_labels
+from sensverify.data.files import floating
+from sensverify.errors import BadBox, BadData, BadModelFile, BadSetting, BadShape
+from sensverify.formats.arrays import read_npy, read_npz
+from sensverify.network import Network
+from sensverify.verification.request import VerifyRequest
+from sensverify.verification.results import Perturbation
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedModel:
+    """A model file and what it holds."""
+
+    name: str
+    path: Path
+    sha256: str
+    network: Network
+    card: Any
+    sample: Path | None
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """The boxes to bound, made batch by batch so that many samples do not fill the memory.
+
+    Parameters
+    ----------
+    perturbation : Perturbation
+    first : int
+        Index of the first sample in its data set.
+    dtype : str
+        Of the computation.
+    x : numpy array, shape ``[samples, *input_shape]``
+        Points in the boxes, as the data has them.
+    labels : numpy array or None, shape ``[samples]``, int64
+    radius : float or numpy array
+        Half-width; not used where ``given`` holds the boxes.
+    given : Box or None
+    """
+
+    perturbation: Perturbation
+    first: int
+    dtype: str
+    x: np.ndarray
+    labels: np.ndarray | None
+    radius: float | np.ndarray = 0.0
+    given: Box | None = None
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def box(self, part: slice) -> Box:
+        """The boxes of some samples, shape ``[batch, *input_shape]``, rounded outward.
+
+        They contain the boxes around the samples as the data has them, also where the data is
+        more precise than the computation.
+        """
+        if self.given is not None:
+            return self.given[part]
+        wide = self.x[part].astype(np.float64)
+        return _outward(Box.around(wide, self.radius, clip=self.perturbation.clip), self.dtype)
+
+    def center(self, part: slice) -> np.ndarray:
+        """The samples in the dtype of the computation, shape ``[batch, *input_shape]``."""
+        return self.x[part].astype(self.dtype)
+
+
+def load_model(name_or_path: str) -> LoadedModel:
+    """The shipped model of that name, or the ONNX file at that path.
+
+    Raises
+    ------
+    SensverifyError
+        There is no such model, or its file cannot be used.
+    """
+    from sensverify.formats.onnx import load_onnx
+    from sensverify.models import resolve
+
+    found = resolve(name_or_path)
+    network = load_onnx(found.path)
+    try:
+        digest = hashlib.sha256(Path(found.path).read_bytes()).hexdigest()
+    except OSError as error:
+        raise BadModelFile(f"cannot read '{found.path}': {error.strerror}") from None
+    name = found.card.name if found.card is not None else Path(found.path).name
+    return LoadedModel(name, Path(found.path), digest, network, found.card, found.sample_path)
+
+
+def make_question(request: VerifyRequest, model: LoadedModel) -> Question:
+    """The samples and boxes a request names; its model's card fills what it leaves open.
+
+    Raises
+    ------
+    SensverifyError
+        The data, the perturbation and the network do not fit together; says which.
+    """
+    if request.box is not None:
+        return _question_from_box(request, model.network)
+    data = _data(request, model)
+    start, stop = request.samples or (None, None)
+    first, last = check_range(start, stop, len(data), f"data '{data.name}'")
+    data = data.select(first, last).shaped(model.network.input_shape)
+    card = model.card
+    sigma = request.sigma
+    if sigma is None and request.radius is None:
+        sigma = None if card is None else card.sigma
+    clip = request.clip
+    if clip is None and card is not None and card.clip is not None:
+        clip = (float(card.clip[0]), float(card.clip[1]))
+    if clip is not None and clip[0] == -np.inf and clip[1] == np.inf:
+        clip = None
+    radius = _radius(request.radius, sigma, data)
+    shown = str(request.radius) if isinstance(request.radius, Path) else request.radius
+    if not (np.abs(data.x) <= np.finfo(request.dtype).max).all():
+        raise BadData(f"data '{data.name}': a value does not fit {request.dtype}")
+    labels = _labels(data.y, model.network, f"data '{data.name}'")
+    perturbation = Perturbation(data.name, shown, sigma, clip, None)
+    question = Question(perturbation, first, request.dtype, data.x, labels, radius)
+    # The outermost samples stand for all: what is wrong with the radius or the clip range is said
+    # before any work is done.
+    extremes = np.stack([data.x.min(axis=0), data.x.max(axis=0)])
+    replace(question, x=extremes).box(slice(None))
+    return question
+
+
+def _question_from_box(request: VerifyRequest, network: Network) -> Question:
+    arrays = read_npz(str(request.box), required=("lower", "upper"), optional=("y",))
+    shape = network.input_shape
+    ends = []
+    for name in ("lower", "upper"):
+        values = arrays[name]
+        if values.ndim < 2 or int(np.prod(values.shape[1:])) != int(np.prod(shape)):
+            raise BadShape(
+                f"'{request.box}': {name} has shape {values.shape}; expected a batch axis and "
+                f"then the input shape {shape} of the network"
+            )
+        ends.append(floating(values).reshape(len(values), *shape))
+    if ends[0].shape != ends[1].shape or len(ends[0]) == 0:
+        raise BadShape(
+            f"'{request.box}' needs lower and upper for the same samples, at least one; got "
+            f"{len(ends[0])} and {len(ends[1])}"
+        )
+    try:
+        given = Box(ends[0].astype(np.float64), ends[1].astype(np.float64))
+    except BadBox as error:
+        raise BadBox(f"'{request.box}': {error}") from None
+    start, stop = request.samples or (None, None)
+    first, last = check_range(start, stop, given.batch, f"'{request.box}'")
+    given = _outward(given[first:last], request.dtype)
+    y = arrays.get("y")
+    if y is not None and y.shape != (len(ends[0]),):
+        raise BadShape(f"'{request.box}': y needs one label for each box, got shape {y.shape}")
+    labels = None if y is None else _labels(y[first:last], network, f"'{request.box}'")
+    center = np.clip(given.center, given.lower, given.upper)
+    perturbation = Perturbation(None, None, None, None, str(request.box))
+    return Question(perturbation, first, request.dtype, center, labels, given=given)
+
+
+def _outward(box: Box, dtype: str) -> Box:
+    """The box in another floating type, its ends rounded away from its middle."""
+    kind = np.dtype(dtype).type
+    with np.errstate(over="ignore"):
+        lower, upper = box.lower.astype(kind), box.upper.astype(kind)
+    lower = np.where(lower > box.lower, np.nextafter(lower, kind(-np.inf)), lower)
+    upper = np.where(upper < box.upper, np.nextafter(upper, kind(np.inf)), upper)
+    return Box(lower, upper)
+
+
+def _data(request: VerifyRequest, model: LoadedModel) -> Dataset:
+    if request.data is not None:
+        return load_data(request.data, data_dir=request.data_dir)
+    if model.card is None or model.sample is None:
+        raise BadData(
+            f"model '{model.name}' has no card that names its data; give --data NAME or FILE.npz, "
+            "or --box FILE.npz"
+        )
+    return read_dataset(model.sample, name=f"{model.card.data} (sample shipped with the model)")
+
+
+def _radius(radius: float | Path | None, sigma: float | None, data: Dataset) -> float | np.ndarray:
+    shape = data.x.shape[1:]
+    if isinstance(radius, Path):
+        return _radius_from_file(radius, shape)
+    if radius is not None:
+        return radius
+    if sigma is None:
+        raise BadSetting("the size of the perturbation is missing; give --radius or --sigma")
+    if data.feature_range is None:
+        raise BadData(
+            f"data '{data.name}' has no feature_range, which --sigma needs; add that array to the "
+            "file or give --radius"
+        )
+    return sigma * data.feature_range
+
+
+def _radius_from_file(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    values = read_npy(path).astype(np.float64)
+    if not (np.isfinite(values) & (values >= 0)).all():
+        raise BadBox(f"'{path}': a radius must be finite and at least 0 for every feature")
+    if values.size == 1:
+        return values.reshape(())
+    if values.size != int(np.prod(shape)):
+        raise BadShape(
+            f"'{path}': radius of shape {values.shape} does not fit inputs of shape {shape}; give "
+            "one number, or one value for each feature"
+        )
+    return values.reshape(shape)
+
+
+def _labels(y: np.ndarray | None, network: Network, what: str) -> np.ndarray | None:
+    outputs = int(np.prod(network.output_shape))
+    # With one output there is nothing to be the largest of: y is the target of a regression.
+    return None if y is None or outputs < 2 else class_labels(y, outputs, what)

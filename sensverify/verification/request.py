@@ -1,0 +1,94 @@
+"""What a person asks of a verification run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sensverify.errors import BadBox, BadSetting
+
+
+@dataclass(frozen=True)
+class VerifyRequest:
+    """One question about one model. What is None comes from the model's card, where it has one.
+
+    Parameters
+    ----------
+    model : str
+        Name of a shipped model, or path of an ``.onnx`` or ``.onnx.gz`` file.
+    data : str, optional
+        Name of a data set, or path of an ``.npz`` file with x, and maybe y and feature_range.
+    samples : (start, stop), optional
+        Samples to take, counted from 0, without ``stop``; an open end is None.
+    radius : float or Path, optional
+        Half-width of the input box in the units of the features: one number, or a ``.npy`` file
+        with one value for each feature. Not together with ``sigma``.
+    sigma : float, optional
+        Half-width as a share of each feature's range over the training data.
+    clip : (low, high), optional
+        Range every feature is kept in; an end may be infinite.
+    box : Path, optional
+        An ``.npz`` file with ``lower`` and ``upper`` (and maybe labels ``y``) instead of data and
+        perturbation.
+    method : str
+    settings : mapping of str to str
+        Fields of the method's dataclass, as text.
+    timeout : float, optional
+        Seconds for the whole run; only for methods that can stop early.
+    device : str
+        ``cpu`` or ``cuda``.
+    dtype : str
+        ``float32`` or ``float64``.
+    seed : int
+        Seeds the search for inputs that change the label.
+    memory : int, optional
+        Budget for the bounds, in bytes.
+    data_dir : Path, optional
+    max_log_volume, max_width : float, optional
+        Thresholds; every sample must stay at or below them.
+
+    Raises
+    ------
+    BadSetting, BadBox
+        Two answers to one question, or a number that cannot be one.
+    """
+
+    model: str
+    data: str | None = None
+    samples: tuple[int | None, int | None] | None = None
+    radius: float | Path | None = None
+    sigma: float | None = None
+    clip: tuple[float, float] | None = None
+    box: Path | None = None
+    method: str = "crown"
+    settings: Mapping[str, str] = field(default_factory=dict)
+    timeout: float | None = None
+    device: str = "cpu"
+    dtype: str = "float32"
+    seed: int = 0
+    memory: int | None = None
+    data_dir: Path | None = None
+    max_log_volume: float | None = None
+    max_width: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.radius is not None and self.sigma is not None:
+            raise BadSetting("give --radius or --sigma, not both")
+        if self.box is not None:
+            for name in ("data", "radius", "sigma", "clip"):
+                if getattr(self, name) is not None:
+                    raise BadSetting(f"--box is the whole input box: leave --{name} out")
+        for name in ("radius", "sigma"):
+            value = getattr(self, name)
+            if isinstance(value, float) and not (math.isfinite(value) and value >= 0):
+                raise BadBox(f"--{name} must be a finite number of at least 0, got {value:g}")
+        if self.clip is not None and not self.clip[0] <= self.clip[1]:
+            raise BadBox(f"--clip needs LO <= HI, got {self.clip[0]:g} {self.clip[1]:g}")
+        if self.timeout is not None and not 0 < self.timeout < math.inf:
+            raise BadSetting(f"--timeout must be a number of seconds above 0, got {self.timeout:g}")
+        for name in ("max_log_volume", "max_width"):
+            value = getattr(self, name)
+            if value is not None and math.isnan(value):
+                raise BadSetting(f"--{name.replace('_', '-')} must be a number, got nan")

@@ -1,0 +1,200 @@
+"""What a verification run found."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from sensverify.box import Box
+from sensverify.results import Guarantee, Status
+from sensverify.sensitivity import Sensitivity, finite_volume
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """The model that was asked about.
+
+    ``output_names`` is empty where nobody named them.
+    ``inputs`` and ``outputs`` are shapes without the batch axis; ``unstable`` is the mean, over
+    the samples, of how many neurons are not linear on their input interval (None: not known).
+    """
+
+    name: str
+    output_names: tuple[str, ...]
+    path: str
+    sha256: str
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    parameters: int
+    unstable: float | None
+
+
+@dataclass(frozen=True)
+class Perturbation:
+    """The question: which data, moved how far.
+
+    ``radius`` is a number or the name of a file; exactly one of ``radius``, ``sigma`` and ``box``
+    is given.
+    """
+
+    data: str | None
+    radius: float | str | None
+    sigma: float | None
+    clip: tuple[float, float] | None
+    box: str | None
+
+
+@dataclass(frozen=True, eq=False)
+class SampleResult:
+    """The output box of one sample.
+
+    Parameters
+    ----------
+    index : int
+        Position in the data set.
+    label : int or None
+    prediction : int
+        Largest output at the sample itself (the middle of the box where only a box was given).
+    output : numpy array, shape ``[outputs]``
+        The network's output there, in the network's own order, flattened.
+    status : Status
+    lower, upper : numpy arrays, shape ``[outputs]``, float64
+        The outer box.
+    inner_lower, inner_upper : numpy arrays or None
+        Attained values.
+    certified : bool or None
+        True: the label is the largest output on the whole box, by proven margins. False: an input
+        in the box is known where it is not. None: neither is known, or there is no label.
+    seconds : float
+        This sample's share of its batch.
+    """
+
+    index: int
+    label: int | None
+    prediction: int
+    output: np.ndarray
+    status: Status
+    lower: np.ndarray
+    upper: np.ndarray
+    inner_lower: np.ndarray | None
+    inner_upper: np.ndarray | None
+    certified: bool | None
+    seconds: float
+
+    @cached_property
+    def _figures(self) -> Sensitivity:
+        return Sensitivity.of(Box(self.lower[None], self.upper[None]))
+
+    @property
+    def widths(self) -> np.ndarray:
+        """``upper - lower``, shape ``[outputs]``, in double precision."""
+        return self._figures.widths[0].numpy()
+
+    @property
+    def degenerate(self) -> tuple[int, ...]:
+        """Outputs whose interval is one point."""
+        return tuple(int(i) for i in np.flatnonzero(self.widths == 0))
+
+    @property
+    def log_volume(self) -> float | None:
+        """Natural logarithm of the box's volume; None where a width is zero."""
+        return None if self.degenerate else float(self._figures.log_volume[0])
+
+    @property
+    def volume(self) -> float | None:
+        """Volume of the box; None where it does not fit a double, and the log-volume has it."""
+        return finite_volume(float(self._figures.log_volume[0]))
+
+
+@dataclass(frozen=True)
+class Summary:
+    """All samples together.
+
+    ``mean_log_volume`` and ``median_log_volume`` are taken over the samples whose log-volume is
+    finite, that is without the ``degenerate_samples`` whose box has a zero width, and None when
+    there is no other. ``mean_volume``, the seed's SENSE, counts those with volume 0; it is None
+    when it does not fit a double. Shares are of the samples with a label; None without any.
+    """
+
+    samples: int
+    degenerate_samples: int
+    mean_volume: float | None
+    mean_log_volume: float | None
+    median_log_volume: float | None
+    max_width: float
+    certified_fraction: float | None
+    accuracy: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class VerifyReport:
+    """Everything a run found, and everything needed to repeat it."""
+
+    model: ModelFacts
+    perturbation: Perturbation
+    method: str
+    settings: dict[str, Any]
+    guarantee: Guarantee
+    device: str
+    dtype: str
+    seed: int
+    seconds: float
+    versions: dict[str, str]
+    samples: tuple[SampleResult, ...]
+    max_log_volume: float | None = None
+    max_width: float | None = None
+
+    @cached_property
+    def summary(self) -> Summary:
+        """The samples together."""
+        logs = [s.log_volume for s in self.samples if s.log_volume is not None]
+        labelled = [s for s in self.samples if s.label is not None]
+        certified = sum(s.certified is True for s in labelled)
+        right = sum(s.prediction == s.label for s in labelled)
+        return Summary(
+            samples=len(self.samples),
+            degenerate_samples=len(self.samples) - len(logs),
+            mean_volume=self._outer.mean_volume,
+            mean_log_volume=statistics.fmean(logs) if logs else None,
+            median_log_volume=statistics.median(logs) if logs else None,
+            max_width=max(float(s.widths.max()) for s in self.samples),
+            certified_fraction=certified / len(labelled) if labelled else None,
+            accuracy=right / len(labelled) if labelled else None,
+        )
+
+    @property
+    def _outer(self) -> Sensitivity:
+        ends = (np.stack([getattr(s, end) for s in self.samples]) for end in ("lower", "upper"))
+        return Sensitivity.of(Box(*ends))
+
+    @property
+    def exceeded(self) -> tuple[str, ...]:
+        """One line for every threshold that a sample is not proven to keep; empty: all hold."""
+        lines = []
+        if self.max_log_volume is not None:
+            # A box with a zero width has volume 0: it keeps every threshold.
+            figures = [-math.inf if s.log_volume is None else s.log_volume for s in self.samples]
+            lines += _over("log-volume", figures, self.max_log_volume, self.samples)
+        if self.max_width is not None:
+            figures = [float(s.widths.max()) for s in self.samples]
+            lines += _over("width", figures, self.max_width, self.samples)
+        return tuple(lines)
+
+
+def _over(
+    what: str, figures: list[float], threshold: float, samples: tuple[SampleResult, ...]
+) -> list[str]:
+    # Written so that a NaN exceeds.
+    over = [i for i, figure in enumerate(figures) if not figure <= threshold]
+    if not over:
+        return []
+    worst = max(over, key=lambda i: figures[i])
+    return [
+        f"{what} above {threshold:g} for {len(over)} of {len(figures)} samples "
+        f"(largest {figures[worst]:.6g}, sample {samples[worst].index})"
+    ]

@@ -1,0 +1,251 @@
+"""The run itself: batches of boxes through the front door."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sensverify.bounds import compute_bounds, evaluate
+from sensverify.bounds.front_door import settings_of, versions
+from sensverify.bounds.memory import DEFAULT_BUDGET
+from sensverify.bounds.method import Method
+from sensverify.bounds.tensors import tensor_box
+from sensverify.box import Box
+from sensverify.errors import BadSetting, Unbounded, UnsoundResult
+from sensverify.network import Network
+from sensverify.results import Bounds, Guarantee, Status
+from sensverify.verification.margins import refuted, with_margins
+from sensverify.verification.question import LoadedModel, Question, load_model, make_question
+from sensverify.verification.request import VerifyRequest
+from sensverify.verification.results import ModelFacts, SampleResult, VerifyReport
+from sensverify.verification.settings import parse_method, with_time_limit
+
+Progress = Callable[[int, int], None]
+"""Called with the samples done and the samples in all."""
+
+_LARGEST_BATCH = 256
+_BATCH_NUMBERS = 1 << 25
+"""Neurons times objectives times samples that one batch aims at: it paces the progress bar; the
+front door's memory budget is what bounds the memory."""
+
+
+def verify(request: VerifyRequest, *, progress: Progress | None = None) -> VerifyReport:
+    """Bound a model's outputs over the boxes a request describes.
+
+    Parameters
+    ----------
+    request : VerifyRequest
+    progress : callable, optional
+        Called as ``progress(done, total)`` before the first and after every batch.
+
+    Returns
+    -------
+    VerifyReport
+        Its guarantee is the weakest one of all batches. ``certified`` comes from margins
+        ``f_label - f_j`` bounded by the same method, not from the output box.
+
+    Raises
+    ------
+    SensverifyError
+        The request cannot be met; the message says why.
+    """
+    began = time.perf_counter()
+    device = _device(request.device)
+    method = parse_method(request.method, request.settings)
+    if request.timeout is not None:
+        method = with_time_limit(method, request.timeout)
+    model = load_model(request.model)
+    question = make_question(request, model)
+    run = _Run(request, model, question, method, device)
+    parts: list[_Part] = []
+    if progress is not None:
+        progress(0, len(question))
+    for part in run.parts():
+        parts.append(part)
+        if progress is not None:
+            progress(sum(len(p.samples) for p in parts), len(question))
+    samples = tuple(sample for part in parts for sample in part.samples)
+    first = parts[0].bounds
+    counts = [part.unstable for part in parts if part.unstable is not None]
+    facts = ModelFacts(
+        name=model.name,
+        output_names=() if model.card is None else tuple(model.card.labels),
+        path=str(model.path),
+        sha256=model.sha256,
+        inputs=model.network.input_shape,
+        outputs=model.network.output_shape,
+        parameters=model.network.parameters,
+        unstable=sum(counts) / len(samples) if len(counts) == len(parts) else None,
+    )
+    return VerifyReport(
+        model=facts,
+        perturbation=question.perturbation,
+        method=request.method,
+        settings=settings_of(method),
+        guarantee=min(part.bounds.guarantee for part in parts),
+        device=first.provenance.device,
+        dtype=request.dtype,
+        seed=request.seed,
+        seconds=time.perf_counter() - began,
+        versions=versions(),
+        samples=samples,
+        max_log_volume=request.max_log_volume,
+        max_width=request.max_width,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """One finished batch; ``unstable`` is summed over its samples."""
+
+    samples: list[SampleResult]
+    bounds: Bounds
+    unstable: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    request: VerifyRequest
+    model: LoadedModel
+    question: Question
+    method: Method
+    device: torch.device
+
+    @property
+    def network(self) -> Network:
+        return self.model.network
+
+    @property
+    def outputs(self) -> int:
+        return prod(self.network.output_shape)
+
+    def parts(self) -> Iterator[_Part]:
+        """Every batch in turn; a time limit is shared out by the samples left."""
+        size, total = self._batch_size(), len(self.question)
+        deadline = time.perf_counter() + (self.request.timeout or 0.0)
+        for start in range(0, total, size):
+            part = slice(start, min(start + size, total))
+            method = self.method
+            if self.request.timeout is not None:
+                left = max(deadline - time.perf_counter(), 0.0)
+                share = left * (part.stop - part.start) / (total - start)
+                method = with_time_limit(method, max(share, 1e-3))
+            yield self._batch(part, method)
+
+    def _batch_size(self) -> int:
+        neurons = max(prod(node.shape) for node in self.network.nodes)
+        rows = 2 * self.outputs
+        return max(1, min(_LARGEST_BATCH, _BATCH_NUMBERS // (neurons * rows)))
+
+    def _batch(self, part: slice, method: Method) -> _Part:
+        began = time.perf_counter()
+        dtype = getattr(torch, self.request.dtype)
+        box = tensor_box(self.question.box(part), dtype=dtype, device=self.device)
+        center = torch.from_numpy(self.question.center(part)).to(self.device)
+        labels, objectives = self._labels(part), None
+        if labels is not None:
+            objectives = with_margins(labels, self.outputs, dtype)
+        bounds = self._bounds(box, method, objectives, part)
+        with torch.no_grad():
+            output = evaluate(self.network, center).flatten(1)
+        _check_contains(bounds, output)
+        certified = self._certified(bounds, box, center, labels, part)
+        seconds = (time.perf_counter() - began) / len(center)
+        samples = [
+            self._sample(bounds, i, part.start + i, output[i], certified[i], seconds)
+            for i in range(len(center))
+        ]
+        unstable = getattr(bounds, "unstable", None)
+        return _Part(samples, bounds, None if unstable is None else float(unstable.sum()))
+
+    def _bounds(self, box: Box, method: Method, objectives: Tensor | None, part: slice) -> Bounds:
+        budget = self.request.memory or DEFAULT_BUDGET
+        try:
+            # Nobody differentiates these bounds; without history they are faster and smaller.
+            with torch.no_grad():
+                return compute_bounds(self.network, box, method, objectives, memory_budget=budget)
+        except Unbounded as error:
+            first = self.question.first + part.start
+            where = f"in the batch that starts at sample {first}: " if first else ""
+            raise Unbounded(f"{where}{error}") from None
+
+    def _labels(self, part: slice) -> Tensor | None:
+        labels = self.question.labels
+        return None if labels is None else torch.from_numpy(labels[part]).to(self.device)
+
+    def _certified(
+        self, bounds: Bounds, box: Box, center: Tensor, labels: Tensor | None, part: slice
+    ) -> list[bool | None]:
+        if labels is None:
+            return [None] * len(center)
+        # Written so that a NaN proves nothing.
+        proven = (bounds.outer.lower[:, self.outputs :] > 0).all(dim=1)
+        if bounds.guarantee < Guarantee.SOLVER:
+            # Sampled or likely bounds prove nothing.
+            proven = torch.zeros_like(proven)
+        changed = torch.zeros_like(proven)
+        if not bool(proven.all()):
+            some = ~proven
+            # torch takes seeds below 2 to the 64.
+            seed = (self.request.seed + part.start) % 2**63
+            changed[some] = refuted(self.network, box[some], center[some], labels[some], seed=seed)
+        return [
+            True if yes else False if no else None
+            for yes, no in zip(proven.tolist(), changed.tolist(), strict=True)
+        ]
+
+    def _sample(
+        self,
+        bounds: Bounds,
+        row: int,
+        position: int,
+        output: Tensor,
+        certified: bool | None,
+        seconds: float,
+    ) -> SampleResult:
+        labels, inner, optimal = self.question.labels, bounds.inner, bounds.optimal
+        # The margins are left out: the status is that of the output box.
+        exact = optimal is not None and bool(optimal[row, : self.outputs].all())
+
+        def numbers(ends: Tensor) -> np.ndarray:
+            return ends[row, : self.outputs].detach().cpu().double().numpy()
+
+        return SampleResult(
+            index=self.question.first + position,
+            label=None if labels is None else int(labels[position]),
+            prediction=int(output.argmax()),
+            output=output.cpu().double().numpy(),
+            status=Status.OPTIMAL if exact else Status.BOUNDED,
+            lower=numbers(bounds.outer.lower),
+            upper=numbers(bounds.outer.upper),
+            inner_lower=None if inner is None else numbers(inner.lower),
+            inner_upper=None if inner is None else numbers(inner.upper),
+            certified=certified,
+            seconds=seconds,
+        )
+
+
+def _check_contains(bounds: Bounds, output: Tensor) -> None:
+    """Refuse bounds that miss an output the network is seen to produce."""
+    lower = bounds.outer.lower[:, : output.shape[1]]
+    upper = bounds.outer.upper[:, : output.shape[1]]
+    slack = 1e-4 * (1 + output.abs().amax(dim=1, keepdim=True))
+    # Written so that a NaN fails it.
+    inside = (output >= lower - slack) & (output <= upper + slack)
+    if not bool(inside.all()):
+        raise UnsoundResult(
+            f"method {bounds.provenance.method} gave bounds that miss the network's own output at "
+            "a point of the box; try --dtype float64, and please report it"
+        )
+
+
+def _device(name: str) -> torch.device:
+    if name == "cuda" and not torch.cuda.is_available():
+        raise BadSetting("--device cuda: torch finds no CUDA device here; use --device cpu")
+    return torch.device(name)

@@ -1,0 +1,110 @@
+"""The command itself: help, speed, version, interruption, defects."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import pytest
+from click.testing import Result
+
+from sensverify.bounds.memory import DEFAULT_BUDGET
+
+Run = Callable[..., Result]
+
+
+@pytest.mark.parametrize("arguments", [(), ("--help",), ("-h",)])
+def test_help(run: Run, arguments: tuple[str, ...]) -> None:
+    done = run(*arguments)
+    assert done.exit_code == 0
+    assert "Exit status" in done.stdout
+    assert "sensverify verify iris" in done.stdout
+
+
+def test_help_of_verify(run: Run) -> None:
+    done = run("verify", "--help")
+    assert done.exit_code == 0
+    text = done.stdout
+    for option in ("--data", "--samples", "--radius", "--sigma", "--clip", "--box", "--method"):
+        assert option in text
+    for later in ("--property", "--certificate", "--witness"):
+        assert later not in text
+    assert "[default: crown]" in text
+    assert "Examples:" in text
+
+
+def test_help_names_the_true_default_of_memory(run: Run) -> None:
+    assert DEFAULT_BUDGET == 1 << 30
+    assert "Default: 1GiB" in " ".join(run("verify", "--help").stdout.split())
+
+
+def test_help_is_quick() -> None:
+    def once() -> float:
+        began = time.perf_counter()
+        subprocess.run(
+            [sys.executable, "-m", "sensverify", "--help"], check=True, capture_output=True
+        )
+        return time.perf_counter() - began
+
+    # The aim is 0.4 s; a busy machine gets more.
+    assert statistics.median(once() for _ in range(5)) < 1.0
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\nsys.argv = ['sensverify', 'verify', '--help']\n"
+        "from sensverify.cli.main import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    loaded = {name.split(".")[0] for name in done.stdout.splitlines()[-1].split()}
+    assert not loaded & {"torch", "numpy", "onnx", "rich"}
+
+
+def test_version(run: Run) -> None:
+    done = run("--version")
+    assert done.exit_code == 0
+    assert done.stdout.startswith("sensverify ")
+
+
+def test_ctrl_c_is_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sensverify.verification.verify", interrupted)
+    done = run("verify", "iris")
+    assert done.exit_code == 130
+    assert done.stdout == ""
+    assert done.stderr == "error: stopped by Ctrl-C\n"
+
+
+def test_a_defect_is_no_exceeded_threshold(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def defect(*_: object, **__: object) -> None:
+        raise AssertionError("a bug")
+
+    monkeypatch.setattr("sensverify.verification.verify", defect)
+    done = run("verify", "iris")
+    assert done.exit_code == 70
+    assert "a bug" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("list", "models"), ("verify", "iris")])
+def test_a_reader_that_went_away(arguments: tuple[str, ...]) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sensverify", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    errors = process.stderr.read()
+    process.wait(timeout=120)
+    process.stderr.close()
+    # As the shell reports it; above all not 1, which is an exceeded threshold.
+    assert process.returncode == 141
+    assert errors == ""

@@ -1,0 +1,179 @@
+"""Imports only point down: the layers, drawn top to bottom, and what must not know torch."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FOLDERS = {
+    "sensverify": "sensverify",
+    "models": "sensverify.models",
+    "solvers": "sensverify.solvers",
+}
+
+# A unit may import itself and the units of lower rows; units of one row do not know each other.
+LAYERS = (
+    ("cli",),
+    ("studies",),
+    ("report",),
+    ("training", "evaluation", "landscape"),
+    ("catalogs", "verification"),
+    ("sensitivity", "certificates"),
+    ("solvers",),
+    ("bounds",),
+    ("models",),
+    ("data",),
+    ("formats",),
+    ("network",),
+    ("results",),
+    ("box",),
+    ("errors",),
+)
+RANK = {unit: row for row, units in enumerate(LAYERS) for unit in units}
+
+# These never import torch, not even inside of a function: a certificate is checked with them.
+TORCH_FREE = (
+    "sensverify.box",
+    "sensverify.certificates.check",
+    "sensverify.errors",
+    "sensverify.formats.onnx",
+    "sensverify.network",
+    "sensverify.results",
+)
+# Importing these brings in no torch; they may import it when they are called.
+TORCH_FREE_AT_IMPORT = (
+    "sensverify",
+    "sensverify.cli.main",
+    "sensverify.data",
+    "sensverify.formats.arrays",
+    "sensverify.formats.onnx",
+    "sensverify.models",
+    "sensverify.network",
+    "sensverify.results",
+)
+ABOVE_THE_LAYERS = ("sensverify", "sensverify.__main__")
+
+
+def module_name(path: Path) -> str:
+    folder, *rest = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join([FOLDERS[folder], *(part for part in rest if part != "__init__")])
+
+
+SOURCES = {
+    module_name(path): path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))
+}
+
+
+def imported(name: str, source: str) -> Iterator[tuple[str, int]]:
+    """Full names a module's source imports, wherever they stand, with their lines."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, node.lineno
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                package = name.split(".") if _is_package(name) else name.split(".")[:-1]
+                above = package[: len(package) - node.level + 1]
+                base = ".".join([*above, *filter(None, [node.module])])
+            for alias in node.names:
+                full = f"{base}.{alias.name}"
+                # From the top package everything is `sensverify.name`, a module or not.
+                yield (full if full in SOURCES or base == "sensverify" else base), node.lineno
+
+
+def _is_package(name: str) -> bool:
+    return name in SOURCES and SOURCES[name].name == "__init__.py"
+
+
+def complaints(name: str, source: str) -> list[str]:
+    """Every arrow of a module that does not point down."""
+    if name in ABOVE_THE_LAYERS:
+        return []
+    unit, found = name.split(".")[1], []
+    if unit not in RANK:
+        return [f"{name}: '{unit}' is in no row of LAYERS"]
+    for target, line in imported(name, source):
+        if target.split(".")[0] in ("models", "solvers"):
+            found.append(f"{name}:{line} imports {target} under its bare name")
+        if target.split(".")[0] != "sensverify" or target == "sensverify.__version__":
+            continue
+        other = target.split(".")[1] if "." in target else ""
+        if other not in RANK:
+            found.append(f"{name}:{line} imports {target}, which is in no row of LAYERS")
+        elif other != unit and RANK[other] <= RANK[unit]:
+            found.append(f"{name}:{line} imports {target}, which is not below it")
+        elif other == "solvers" != unit:
+            found.append(f"{name}:{line} imports {target}; methods are found by entry point")
+    return found
+
+
+def test_imports_point_down() -> None:
+    assert len(SOURCES) > 20
+    found = [line for name, path in SOURCES.items() for line in complaints(name, path.read_text())]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [
+        ("sensverify.bounds.crown", "from sensverify.solvers import milp"),
+        ("sensverify.bounds.crown", "import sensverify.cli.main"),
+        ("sensverify.bounds.crown", "def f():\n    from sensverify.sensitivity import widths"),
+        ("sensverify.bounds.crown", "import solvers"),
+        ("sensverify.bounds.crown", "from sensverify import load"),
+        ("sensverify.bounds.crown", "from ..sensitivity import widths"),
+        ("sensverify.training.loop", "import sensverify.evaluation"),
+        ("sensverify.cli.verify", "import sensverify.solvers"),
+        ("sensverify.nowhere", ""),
+    ],
+)
+def test_an_arrow_up_is_seen(name: str, source: str) -> None:
+    assert complaints(name, source)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import torch",
+        "from sensverify import __version__",
+        "from sensverify.network import Network",
+        "from .backward import run",
+        "from ..box import Box",
+    ],
+)
+def test_an_arrow_down_is_fine(source: str) -> None:
+    assert not complaints("sensverify.bounds.crown", source)
+
+
+@pytest.mark.parametrize("unit", TORCH_FREE)
+def test_torch_is_never_imported(unit: str) -> None:
+    names = [name for name in SOURCES if name == unit or name.startswith(f"{unit}.")]
+    if not names:
+        assert unit == "sensverify.certificates.check", f"{unit} is gone"
+        return
+    found = [
+        f"{name}:{line} imports {target}"
+        for name in names
+        for target, line in imported(name, SOURCES[name].read_text())
+        if target.split(".")[0] == "torch"
+        or any(target.startswith(f"sensverify.{top}") for top in ("bounds", "solvers"))
+    ]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("name", TORCH_FREE_AT_IMPORT)
+def test_importing_brings_in_no_torch(name: str) -> None:
+    code = f"import sys, {name}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = {module.split(".")[0] for module in done.stdout.split()}
+    assert "sensverify" in loaded
+    assert "torch" not in loaded
+    if name in ("sensverify", "sensverify.cli.main"):
+        assert not loaded & {"numpy", "onnx", "rich", "sklearn", "cvxpy"}

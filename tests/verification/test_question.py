@@ -1,0 +1,62 @@
+"""The boxes that a request means."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from sensverify.box import Box
+from sensverify.errors import BadBox, BadSetting
+from sensverify.verification import Perturbation, VerifyRequest
+from sensverify.verification.question import Question
+
+ASKED = Perturbation("d", 0.1, None, None, None)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("data", [np.float32, np.float64])
+def test_boxes_contain_the_exact_ones(dtype: str, data: type) -> None:
+    x = np.random.default_rng(0).normal(size=(50, 3)).astype(data)
+    question = Question(ASKED, 0, dtype, x, None, radius=0.1)
+    box = question.box(slice(10, 40))
+    assert box.lower.dtype == dtype
+    for name, end, sign in (("lower", box.lower, -1), ("upper", box.upper, 1)):
+        for given, found in zip(x[10:40].ravel(), end.ravel(), strict=True):
+            exact = Fraction(float(given)) + sign * Fraction(0.1)
+            assert (Fraction(float(found)) - exact) * sign >= 0, name
+    assert box.contains(question.center(slice(10, 40))).all()
+
+
+def test_clip_is_not_cut_into() -> None:
+    asked = Perturbation("d", 1.0, None, (0.1, 0.7), None)
+    box = Question(asked, 0, "float32", np.full((1, 1), 0.3), None, radius=1.0).box(slice(None))
+    assert float(box.lower[0, 0]) <= 0.1
+    assert float(box.upper[0, 0]) >= 0.7
+    assert box.widths[0, 0] == pytest.approx(0.6)
+
+
+def test_given_boxes_are_taken_as_they_are() -> None:
+    given = Box(np.zeros((3, 1)), np.ones((3, 1)))
+    asked = Perturbation(None, None, None, None, "b.npz")
+    question = Question(asked, 0, "float64", given.center, None, given=given)
+    assert question.box(slice(1, 2)).upper.tolist() == [[1.0]]
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"radius": 1.0, "sigma": 1.0}, BadSetting),
+        ({"radius": -1.0}, BadBox),
+        ({"sigma": float("nan")}, BadBox),
+        ({"clip": (1.0, 0.0)}, BadBox),
+        ({"clip": (float("nan"), 0.0)}, BadBox),
+        ({"timeout": 0.0}, BadSetting),
+        ({"timeout": float("nan")}, BadSetting),
+        ({"max_width": float("nan")}, BadSetting),
+    ],
+)
+def test_requests_that_contradict_themselves(changes: dict, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        VerifyRequest("iris", **changes)

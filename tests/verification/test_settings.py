@@ -1,0 +1,55 @@
+"""Settings of a method, from text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sensverify.bounds import Crown, Ibp
+from sensverify.errors import BadSetting, UnknownName
+from sensverify.verification.settings import parse_method, with_time_limit
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "field", "value"),
+    [
+        ("crown", {}, "intermediate", None),
+        ("crown", {"intermediate": "ibp"}, "intermediate", Ibp()),
+        ("crown", {"intermediate": "none"}, "intermediate", None),
+        ("alpha-crown", {"steps": "7"}, "steps", 7),
+        ("alpha-crown", {"seconds": "2"}, "seconds", 2.0),
+        ("alpha-crown", {"seconds": "none"}, "seconds", None),
+    ],
+)
+def test_text_becomes_what_the_field_holds(
+    name: str, settings: dict[str, str], field: str, value: Any
+) -> None:
+    found = getattr(parse_method(name, settings), field)
+    assert found == value
+    assert type(found) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "error"),
+    [
+        ("magic", {}, UnknownName),
+        ("crown", {"intermediate": "magic"}, UnknownName),
+        ("crown", {"steps": "3"}, BadSetting),
+        ("alpha-crown", {"steps": "3.5"}, BadSetting),
+        ("alpha-crown", {"steps": "none"}, BadSetting),
+        ("alpha-crown", {"steps": "-1"}, BadSetting),
+        ("alpha-crown", {"seconds": "nan"}, BadSetting),
+        ("crown", {"intermediate": "3"}, UnknownName),
+    ],
+)
+def test_what_is_refused(name: str, settings: dict[str, str], error: type[Exception]) -> None:
+    with pytest.raises(error):
+        parse_method(name, settings)
+
+
+def test_time_limit() -> None:
+    limited: Any = with_time_limit(parse_method("alpha-crown", {}), 3.0)
+    assert limited.seconds == 3.0
+    with pytest.raises(BadSetting, match="alpha-crown"):
+        with_time_limit(Crown(), 3.0)

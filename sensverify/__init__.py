@@ -11,14 +11,14 @@ if TYPE_CHECKING:
         AlphaCrown,
         Crown,
         Ibp,
+        Lirpa,
         LpDual,
         Method,
         compute_bounds,
+        evaluate,
         make_method,
         method_names,
     )
-    from sensverify.bounds.evaluate import evaluate
-    from sensverify.bounds.lirpa import Lirpa
     from sensverify.box import Box
     from sensverify.data import Dataset, load_data
     from sensverify.errors import SensverifyError
@@ -27,6 +27,15 @@ if TYPE_CHECKING:
     from sensverify.models import load
     from sensverify.network import Network, NetworkBuilder, simplify
     from sensverify.results import Bounds, Guarantee, Provenance, Status
+    from sensverify.sensitivity import (
+        Sensitivity,
+        log_volume,
+        mean_volume,
+        relative_log_volume,
+        volume,
+        width_shares,
+        widths,
+    )
 
 __version__ = "0.1.0"
 
@@ -44,6 +53,7 @@ __all__ = [
     "Network",
     "NetworkBuilder",
     "Provenance",
+    "Sensitivity",
     "SensverifyError",
     "Status",
     "compute_bounds",
@@ -52,9 +62,15 @@ __all__ = [
     "load",
     "load_data",
     "load_onnx",
+    "log_volume",
     "make_method",
+    "mean_volume",
     "method_names",
+    "relative_log_volume",
     "simplify",
+    "volume",
+    "width_shares",
+    "widths",
 ]
 
 _HOMES = {
@@ -65,23 +81,30 @@ _HOMES = {
     "Dataset": "sensverify.data",
     "Guarantee": "sensverify.results",
     "Ibp": "sensverify.bounds",
-    "Lirpa": "sensverify.bounds.lirpa",
+    "Lirpa": "sensverify.bounds",
     "LpDual": "sensverify.bounds",
     "Method": "sensverify.bounds",
     "Network": "sensverify.network",
     "NetworkBuilder": "sensverify.network",
     "Provenance": "sensverify.results",
+    "Sensitivity": "sensverify.sensitivity",
     "SensverifyError": "sensverify.errors",
     "Status": "sensverify.results",
     "compute_bounds": "sensverify.bounds",
-    "evaluate": "sensverify.bounds.evaluate",
+    "evaluate": "sensverify.bounds.forward",
     "from_module": "sensverify.formats.modules",
     "load": "sensverify.models",
     "load_data": "sensverify.data",
     "load_onnx": "sensverify.formats.onnx",
+    "log_volume": "sensverify.sensitivity",
     "make_method": "sensverify.bounds",
+    "mean_volume": "sensverify.sensitivity",
     "method_names": "sensverify.bounds",
+    "relative_log_volume": "sensverify.sensitivity",
     "simplify": "sensverify.network",
+    "volume": "sensverify.sensitivity",
+    "width_shares": "sensverify.sensitivity",
+    "widths": "sensverify.sensitivity",
 }
 
 

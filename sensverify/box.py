@@ -89,7 +89,7 @@ class Box:
             low, high = clip
             if not low <= high:
                 raise BadBox(f"clip needs low <= high, got {low} and {high}")
-            if not bool(((center >= low) & (center <= high)).all()):
+            if not _all((center >= low) & (center <= high)):
                 raise BadBox(
                     f"samples reach outside the clip range [{low}, {high}] (they span "
                     f"[{float(center.min()):.6g}, {float(center.max()):.6g}]); widen --clip or "
@@ -145,7 +145,7 @@ class Box:
 
 def _check_radius(radius: Array | float, center: Array) -> None:
     values = radius if hasattr(radius, "shape") else np.asarray(radius, dtype=np.float64)
-    if not bool((values >= 0).all()) or not _all_finite(values):
+    if not _all(values >= 0) or not _all_finite(values):
         raise BadBox("a radius must be finite and at least 0 for every feature")
     shape, target = tuple(values.shape), tuple(center.shape)
     try:
@@ -161,16 +161,26 @@ def _check_radius(radius: Array | float, center: Array) -> None:
 
 def _outward_ends(center: np.ndarray, radius: Array | float) -> tuple[np.ndarray, np.ndarray]:
     """``center -/+ radius`` in the dtype of ``center``, rounded so that nothing is lost."""
-    dtype = center.dtype
-    # float32 sums are not exact even in double precision, but there the error is far below one
-    # unit in the last place of float32, so one comparison finds every inward rounding but ties.
-    wide = center.astype(np.longdouble)
-    half = np.broadcast_to(np.asarray(radius, dtype=np.longdouble), center.shape)
-    exact_lower, exact_upper = wide - half, wide + half
-    lower, upper = exact_lower.astype(dtype), exact_upper.astype(dtype)
-    lower = np.where(lower > exact_lower, np.nextafter(lower, dtype.type(-np.inf)), lower)
-    upper = np.where(upper < exact_upper, np.nextafter(upper, dtype.type(np.inf)), upper)
-    return lower, upper
+    wide = center.astype(np.float64)
+    half = np.broadcast_to(np.asarray(radius, dtype=np.float64), center.shape)
+    # Adding zero turns a negative zero into zero.
+    return (
+        _sum_rounded_down(wide, -half, center.dtype) + center.dtype.type(0),
+        -_sum_rounded_down(-wide, -half, center.dtype) + center.dtype.type(0),
+    )
+
+
+def _sum_rounded_down(a: np.ndarray, b: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """The largest number of a dtype that is at most the exact sum of two float64 arrays."""
+    # What overflows becomes infinite, which a box refuses.
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = a + b
+        # Knuth's two-sum: what the addition lost, exactly.
+        part = total - a
+        lost = (a - (total - part)) + (b - part)
+        rounded = total.astype(dtype)
+        above = (rounded > total) | ((rounded == total) & (lost < 0))
+        return np.where(above, np.nextafter(rounded, dtype.type(-np.inf)), rounded)
 
 
 def _is_floating(values: Array) -> bool:
@@ -181,7 +191,11 @@ def _is_floating(values: Array) -> bool:
 
 def _all_finite(values: Array) -> bool:
     # NaN and infinity both fail this comparison.
-    return bool((abs(values) < float("inf")).all())
+    return _all(abs(values) < float("inf"))
+
+
+def _all(condition: Array) -> bool:
+    return bool(condition.all())
 
 
 def _to_numpy(values: Array) -> np.ndarray:

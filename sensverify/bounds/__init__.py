@@ -2,9 +2,10 @@
 
 from sensverify.bounds.alpha_crown import AlphaCrown
 from sensverify.bounds.crown import Crown
-from sensverify.bounds.evaluate import evaluate
+from sensverify.bounds.forward import evaluate
 from sensverify.bounds.front_door import compute_bounds
 from sensverify.bounds.ibp import Ibp
+from sensverify.bounds.lirpa import Lirpa
 from sensverify.bounds.lp_dual import LpDual
 from sensverify.bounds.method import Method, make_method, method_names
 from sensverify.bounds.relaxation import Slope
@@ -13,6 +14,7 @@ __all__ = [
     "AlphaCrown",
     "Crown",
     "Ibp",
+    "Lirpa",
     "LpDual",
     "Method",
     "Slope",

@@ -12,7 +12,7 @@ from functools import singledispatch
 import torch
 from torch import Tensor
 
-from sensverify.bounds.evaluate import CONV, CONV_TRANSPOSE
+from sensverify.bounds.forward import CONV, CONV_TRANSPOSE
 from sensverify.errors import MissingRule
 from sensverify.network.operators import (
     Add,
@@ -66,7 +66,8 @@ def offset(operator: Operator, coefficient: Tensor) -> Tensor | None:
 
 def _contract(coefficient: Tensor, values: Tensor) -> Tensor:
     """``sum(coefficient * values)`` over all but the first two axes; values ``[*shape]``."""
-    return coefficient.flatten(2) @ values.expand(coefficient.shape[2:]).flatten()
+    flat = coefficient.reshape(*coefficient.shape[:2], -1)
+    return flat @ values.expand(coefficient.shape[2:]).flatten()
 
 
 @adjoint.register
@@ -128,6 +129,9 @@ def _(operator: ConvTranspose, coefficient: Tensor, inputs: tuple[Shape, ...]) -
         operator.dilation,
         operator.groups,
     )
+    # Output padding of a stride or more (a larger dilation allows it) adds places of its own.
+    for axis, size in enumerate(inputs[0][1:], start=2):
+        result = result.narrow(axis, 0, size)
     return [result.unflatten(0, coefficient.shape[:2])]
 
 
@@ -161,11 +165,11 @@ def _(operator: Pad, coefficient: Tensor) -> Tensor | None:
 
 @adjoint.register
 def _(operator: Select, coefficient: Tensor, inputs: tuple[Shape, ...]) -> list[Tensor]:
-    flat = coefficient.flatten(2)
+    flat = coefficient.reshape(*coefficient.shape[:2], -1)
     size = torch.Size(inputs[0]).numel()
     result = flat.new_zeros(*flat.shape[:2], size)
     result = result.index_add(2, operator.indices.flatten(), flat)
-    return [result.unflatten(2, inputs[0]) if inputs[0] else result.squeeze(2)]
+    return [result.reshape(*coefficient.shape[:2], *inputs[0])]
 
 
 @adjoint.register

@@ -15,7 +15,7 @@ from sensverify.bounds.backward import backward_bounds
 from sensverify.bounds.crown import layer_bounds
 from sensverify.bounds.ibp import Interval, count_unstable, nonlinear_nodes
 from sensverify.bounds.layerwise import LayerBounds, narrow, tile_entries
-from sensverify.bounds.method import PreActivationBounds
+from sensverify.bounds.method import PreActivationBounds, check_intermediate
 from sensverify.bounds.relaxation import Relaxation, Slope, line_intercepts
 from sensverify.box import Box
 from sensverify.errors import BadSetting
@@ -64,6 +64,7 @@ class AlphaCrown:
     guarantee: ClassVar[Guarantee] = Guarantee.SOUND
 
     def __post_init__(self) -> None:
+        check_intermediate(self.name, self.intermediate)
         if not (isinstance(self.steps, int) and self.steps >= 0):
             raise BadSetting(f"alpha-crown needs steps >= 0, got {self.steps!r}")
         if not (self.learning_rate > 0 and isfinite(self.learning_rate)):
@@ -85,7 +86,7 @@ class AlphaCrown:
         layers = layer_bounds(network, box, Slope.ADAPTIVE, self.intermediate)
         lower, upper = layers.objective_bounds(objectives)
         unstable = count_unstable(network, layers.pre_activations, box.batch)
-        if not layers.relaxations:
+        if not _free(layers):
             return Enclosure(lower, upper, unstable=unstable)
         # Lower bounds of c and of -c: both ends in one pass, each with slopes of its own.
         both = torch.cat([objectives, -objectives], dim=1)
@@ -159,17 +160,22 @@ def _same(values: Tensor) -> Tensor:
     return values
 
 
+def _free(layers: LayerBounds) -> list[int]:
+    """Nodes whose slopes can be chosen; the lines of a `Max` are taken as they are."""
+    nodes = layers.network.nodes
+    return [p for p in layers.relaxations if not isinstance(nodes[p].operator, Max)]
+
+
 def _initial_slopes(layers: LayerBounds, samples: slice, rows: int) -> Slopes:
     slopes: Slopes = {}
-    for position, relaxation in layers.relaxations.items():
-        operator = layers.network.nodes[position].operator
-        if isinstance(operator, Max):
-            continue
+    for position in _free(layers):
+        relaxation = layers.relaxations[position]
 
         def spread(values: Tensor) -> Tensor:
             values = values[samples].detach()
             return values.expand(len(values), rows, *values.shape[2:]).clone()
 
+        operator = layers.network.nodes[position].operator
         upper = None if isinstance(operator, Relu) else spread(relaxation.upper_slope)
         slopes[position] = (spread(relaxation.lower_slope), upper)
     return slopes

@@ -203,13 +203,11 @@ class _Signs:
 
     def blend(self, first: Tensor, second: Tensor) -> Tensor:
         """``positive * first + negative * second``."""
-        parts = (self._all,) if first is second else (self.positive, self.negative)
-        if first.ndim > self._all.ndim:
-            # A `Max` has one slope for each number of its window, along a last axis.
-            parts = tuple(part.unsqueeze(-1) for part in parts)
-        product = self._workspace.multiply(parts[0], first)
+        if first is second:
+            return self._workspace.multiply(_like(self._all, first), first)
+        product = self._workspace.multiply(_like(self.positive, first), first)
         # In place on a fresh product: neither operation needs it for its gradient.
-        return product if first is second else product.addcmul_(parts[1], second)
+        return product.addcmul_(_like(self.negative, second), second)
 
     def dot(self, first: Tensor | None, second: Tensor | None) -> Tensor | None:
         """``sum(positive * first + negative * second)`` over the neurons, ``[batch, rows]``."""
@@ -221,9 +219,15 @@ class _Signs:
         return sum(terms[1:], start=terms[0]) if terms else None
 
 
+def _like(coefficient: Tensor, slope: Tensor) -> Tensor:
+    # A `Max` has one slope for each number of its window, along a last axis.
+    return coefficient.unsqueeze(-1) if slope.ndim > coefficient.ndim else coefficient
+
+
 def _batched_product(coefficient: Tensor, values: Tensor) -> Tensor:
     """Sum over neurons of ``[batch or 1, rows, ...]`` times ``[batch, rows or 1, ...]``."""
-    coefficient, values = coefficient.flatten(2), values.flatten(2)
+    # Not flatten: a node may be one number without axes.
+    coefficient, values = (v.reshape(*v.shape[:2], -1) for v in (coefficient, values))
     if values.shape[1] != 1:
         return (coefficient * values).sum(-1)
     if coefficient.shape[0] == 1:

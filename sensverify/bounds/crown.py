@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sensverify.bounds.ibp import Interval, count_unstable
 from sensverify.bounds.layerwise import LayerBounds
-from sensverify.bounds.method import PreActivationBounds
+from sensverify.bounds.method import PreActivationBounds, check_intermediate
 from sensverify.bounds.relaxation import Slope
 from sensverify.box import Box
 from sensverify.network import Network
@@ -36,6 +36,9 @@ class Crown:
 
     name: ClassVar[str] = "crown"
     guarantee: ClassVar[Guarantee] = Guarantee.SOUND
+
+    def __post_init__(self) -> None:
+        check_intermediate(self.name, self.intermediate)
 
     def bound(self, network: Network, box: Box, objectives: Tensor) -> Enclosure:
         return linear_bounds(network, box, objectives, Slope.ADAPTIVE, self.intermediate)

@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from sensverify.bounds.evaluate import apply
+from sensverify.bounds.forward import apply
 from sensverify.box import Box
 from sensverify.errors import MissingRule
 from sensverify.network import Network
@@ -60,7 +60,7 @@ class Ibp:
             weight = objectives @ last.operator.weight
             constant = 0.0 if last.operator.bias is None else objectives @ last.operator.bias
         else:
-            lower, upper = (end.flatten(1) for end in intervals[len(network.nodes) - 1])
+            lower, upper = (end.reshape(box.batch, -1) for end in intervals[len(network.nodes) - 1])
             weight, constant = objectives, 0.0
         center, radius = _center_radius(lower, upper)
         if weight.shape[0] == 1:
@@ -100,14 +100,14 @@ def count_unstable(network: Network, pre_activations: dict[int, Interval], batch
     for position, (lower, upper) in pre_activations.items():
         operator = network.nodes[position].operator
         if isinstance(operator, Max):
-            count = (lower.amax(-1) < upper.amax(-1)).flatten(1).sum(1)
+            count = (lower.amax(-1) < upper.amax(-1)).reshape(batch, -1).sum(1)
         elif isinstance(operator, Sigmoid | Tanh):
-            count = (lower < upper).flatten(1).sum(1)
+            count = (lower < upper).reshape(batch, -1).sum(1)
         elif isinstance(operator, Clip):
             inside = [(lower < end) & (upper > end) for end in (operator.low, operator.high)]
-            count = (inside[0] | inside[1]).flatten(1).sum(1)
+            count = (inside[0] | inside[1]).reshape(batch, -1).sum(1)
         else:
-            count = ((lower < 0) & (upper > 0)).flatten(1).sum(1)
+            count = ((lower < 0) & (upper > 0)).reshape(batch, -1).sum(1)
         total = total + count.cpu()
     return total
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from math import prod
 
 import torch
@@ -125,7 +126,7 @@ class LayerBounds:
                 if objectives is not None:
                     chosen = objectives[:, part].reshape(len(objectives), -1, *shape)
                     chosen = chosen[samples] if len(objectives) > 1 else chosen
-                cells.append(_run(lambda s=samples, c=chosen: self._tile(target, s, c)))
+                cells.append(_run(partial(self._tile, target, samples, chosen)))
             columns.append(_join(cells, 0))
         return _join(columns, 1)
 
@@ -141,7 +142,7 @@ class LayerBounds:
     def _by_windows(self, target: int, plan: WindowPlan) -> Interval:
         """Tiles over samples and positions; every position is a small fully connected network."""
         device = self.box.lower.device
-        small, places = window_network(self.network, plan)
+        small, places = window_network(self.network, plan, device)
         rows = prod(small.nodes[-1].shape)
         entries = tile_entries(device) // (rows * plan.largest_window)
         sample_tile = max(1, min(self.box.batch, entries))
@@ -165,7 +166,8 @@ class LayerBounds:
                 return self._pass(small, slice(None), relaxations, lower, upper)
 
             parts = [
-                _run(lambda first=first: tile(slice(first, first + position_tile)))
+                # Bound now: the backward sweep calls it again, when `tile` is another one.
+                _run(partial(tile, slice(first, first + position_tile)))
                 for first in range(0, plan.positions, position_tile)
             ]
             # [positions * samples, rows] -> [samples, rows, positions]
@@ -206,7 +208,8 @@ class LayerBounds:
 def _interval_is_exact(network: Network, target: int) -> bool:
     """Whether interval arithmetic gives the exact range of every entry of a node.
 
-    It does along a chain from the input with at most one operator that sums entries.
+    It does along a chain from the input with at most one operator that sums entries, and none in
+    front of it that repeats entries: interval arithmetic takes the copies for independent.
     """
     sums = 0
     position = target
@@ -214,10 +217,18 @@ def _interval_is_exact(network: Network, target: int) -> bool:
         node = network.nodes[position]
         if isinstance(node.operator, Affine | Conv | ConvTranspose):
             sums += 1
-        elif not isinstance(node.operator, Scale | Pad | Select | Permute | Reshape):
+        elif isinstance(node.operator, Select):
+            if sums and _repeats(node.operator):
+                return False
+        elif not isinstance(node.operator, Scale | Pad | Permute | Reshape):
             return False
         (position,) = node.inputs
     return sums <= 1
+
+
+def _repeats(operator: Select) -> bool:
+    indices = operator.indices.flatten()
+    return len(torch.unique(indices)) < len(indices)
 
 
 def tile_entries(device: torch.device) -> int:
@@ -238,7 +249,7 @@ def narrow(
 def _run(tile: Callable[[], Interval]) -> Interval:
     """One tile, kept small: with gradients it is computed again instead of stored."""
     if torch.is_grad_enabled():
-        return checkpoint(tile, use_reentrant=False)  # type: ignore[no-any-return]
+        return checkpoint(tile, use_reentrant=False)
     return tile()
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sensverify.bounds.crown import layer_bounds, linear_bounds
 from sensverify.bounds.ibp import Interval
-from sensverify.bounds.method import PreActivationBounds
+from sensverify.bounds.method import PreActivationBounds, check_intermediate
 from sensverify.bounds.relaxation import Slope
 from sensverify.box import Box
 from sensverify.network import Network
@@ -41,6 +41,9 @@ class LpDual:
 
     name: ClassVar[str] = "lp-dual"
     guarantee: ClassVar[Guarantee] = Guarantee.SOUND
+
+    def __post_init__(self) -> None:
+        check_intermediate(self.name, self.intermediate)
 
     def bound(self, network: Network, box: Box, objectives: Tensor) -> Enclosure:
         return linear_bounds(network, box, objectives, Slope.PARALLEL, self.intermediate)

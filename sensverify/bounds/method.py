@@ -45,6 +45,15 @@ class PreActivationBounds(Protocol):
         ...
 
 
+def check_intermediate(owner: str, method: object) -> None:
+    """Refuse, with `BadSetting`, what cannot bound hidden layers; None is fine."""
+    if method is not None and not hasattr(method, "pre_activations"):
+        raise BadSetting(
+            f"{owner} needs a method that bounds every layer as intermediate, such as Ibp(), "
+            f"LpDual() or Crown(), or None for its own pass; got {method!r}"
+        )
+
+
 def method_names() -> tuple[str, ...]:
     """Names of the installed methods, sorted."""
     return tuple(sorted({point.name for point in entry_points(group=GROUP)}))

@@ -13,11 +13,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 from functools import singledispatch
+from math import isfinite
 
 import torch
 from torch import Tensor
 
-from sensverify.bounds.evaluate import apply
+from sensverify.bounds.forward import apply
 from sensverify.errors import MissingRule
 from sensverify.network.operators import (
     Abs,
@@ -91,10 +92,12 @@ def relax(operator: Operator, lower: Tensor, upper: Tensor, slope: Slope) -> Rel
 def _(operator: Relu, lower: Tensor, upper: Tensor, slope: Slope) -> Relaxation:
     lower, upper = lower.unsqueeze(1), upper.unsqueeze(1)
     negative, positive = lower.clamp(max=0), upper.clamp(min=0)
-    # The denominator is zero only on the point interval [0, 0].
+    # Halves, because the difference of two finite ends can overflow. On an interval too narrow to
+    # divide by, and on the point [0, 0], slope 1 is sound: x <= relu(x) <= x - lower.
     tiny = torch.finfo(lower.dtype).tiny
-    chord = positive / (positive - negative).clamp(min=tiny)
-    chord = torch.where(lower >= 0, torch.ones_like(chord), chord)
+    half_width = positive / 2 - negative / 2
+    chord = positive / 2 / half_width.clamp(min=tiny)
+    chord = torch.where((lower >= 0) | (half_width < tiny), torch.ones_like(chord), chord)
     intercept = -chord * negative
     if slope is Slope.PARALLEL or bool(((lower >= 0) | (upper <= 0)).all()):
         return Relaxation(chord, chord, None, intercept)
@@ -231,11 +234,13 @@ def _(operator: Clip, lower: Tensor, upper: Tensor, chord: Tensor) -> tuple[Tens
     high = torch.where(
         at_high, torch.where(operator.high - lower > upper - operator.high, ones, zeros), chord
     )
-    # With both inside, each line touches one end of the interval and the far kink.
-    both = at_low & at_high
     rise = operator.high - operator.low
-    low = torch.where(both, rise / (upper - operator.low).clamp(min=rise), low)
-    high = torch.where(both, rise / (operator.high - lower).clamp(min=rise), high)
+    if isfinite(rise):
+        # With both inside, each line touches one end of the interval and the far kink. Elsewhere
+        # the divisor is one: a division by zero there would make the gradient NaN.
+        both = at_low & at_high
+        low = torch.where(both, rise / torch.where(both, upper - operator.low, ones), low)
+        high = torch.where(both, rise / torch.where(both, operator.high - lower, ones), high)
     return low, high
 
 

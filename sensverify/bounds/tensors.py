@@ -19,7 +19,7 @@ def tensor_network(network: Network, *, dtype: torch.dtype, device: torch.device
     """
 
     def convert(values: Any) -> torch.Tensor:
-        if isinstance(values, np.ndarray):
+        if isinstance(values, np.ndarray | np.generic):
             # A copy: the arrays of a model file may be read-only views.
             values = torch.from_numpy(np.array(values))
         if values.dtype.is_floating_point:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -67,6 +68,9 @@ class WindowPlan:
         Flat indices into the kernel; one past the end means no connection.
     outside : frozenset of nodes
         Affine nodes whose windows reach outside of the image and are read by a convolution.
+    cuts : dict from (reader, source) to int64 array ``[window of the reader]``
+        Where a node that keeps its input's window reads a source whose window is larger, because
+        others read it too: flat indices into the source's window.
     """
 
     order: tuple[int, ...]
@@ -74,6 +78,7 @@ class WindowPlan:
     index: dict[int, np.ndarray]
     taps: dict[int, np.ndarray]
     outside: frozenset[int]
+    cuts: dict[tuple[int, int], np.ndarray]
 
     @property
     def largest_window(self) -> int:
@@ -93,7 +98,7 @@ class _Bone:
     kind: type[Operator]
     inputs: tuple[int, ...]
     shape: Shape
-    detail: tuple
+    detail: tuple[Any, ...]
 
 
 _Skeleton = tuple[_Bone, ...]
@@ -102,7 +107,7 @@ _Skeleton = tuple[_Bone, ...]
 def _skeleton(network: Network, target: int) -> _Skeleton:
     """The structure that a plan depends on, hashable."""
 
-    def describe(operator: Operator) -> tuple:
+    def describe(operator: Operator) -> tuple[Any, ...]:
         if isinstance(operator, Conv):
             shape = tuple(operator.weight.shape)
             return (shape, operator.stride, operator.padding, operator.dilation, operator.groups)
@@ -167,7 +172,8 @@ def _plan(skeleton: _Skeleton, target: int) -> WindowPlan | None:
         for p in order[1:]
         if skeleton[p].kind is Conv
     }
-    return WindowPlan(tuple(order), prod(shape[1:]), index, taps, outside)
+    cuts = _cuts(skeleton, order, windows, dimensions)
+    return WindowPlan(tuple(order), prod(shape[1:]), index, taps, outside, cuts)
 
 
 def _input_views(skeleton: _Skeleton) -> dict[int, np.ndarray | None]:
@@ -187,8 +193,9 @@ def _input_views(skeleton: _Skeleton) -> dict[int, np.ndarray | None]:
                 flat = flat.reshape(source_shape).transpose(bone.detail[0]).ravel()
             elif bone.kind is Select:
                 flat = flat[np.asarray(bone.detail[0], dtype=np.int64)]
-            # A view must keep each input entry's place beyond the end unambiguous: one size.
-            if flat.size == prod(skeleton[0].shape):
+            # A view must keep each input entry's place beyond the end unambiguous (one size), and
+            # hold none twice: windows take their entries for independent.
+            if flat.size == prod(skeleton[0].shape) == np.unique(flat).size:
                 views[position] = flat
     return views
 
@@ -230,7 +237,8 @@ def _source_window(bone: _Bone, window: _Window, dimensions: int) -> _Window | N
 
 
 def _per_channel(shape: Shape, dimensions: int) -> bool:
-    return len(shape) <= dimensions or all(n == 1 for n in shape[1:])
+    # Fewer axes than the image's stand for its last ones: (w,) is one number for each column.
+    return all(n == 1 for n in (shape[1:] if len(shape) > dimensions else shape))
 
 
 def _pays(skeleton: _Skeleton, order: list[int], windows: dict[int, _Window], shape: Shape) -> bool:
@@ -266,6 +274,26 @@ def _window_index(shape: Shape, window: _Window, target: Shape) -> np.ndarray:
     channels = np.arange(shape[0])[None, :, None] * area
     index = np.where(valid[:, None, :], flat[:, None, :] + channels, shape[0] * area)
     return index.reshape(len(flat), -1)
+
+
+def _cuts(
+    skeleton: _Skeleton, order: list[int], windows: dict[int, _Window], dimensions: int
+) -> dict[tuple[int, int], np.ndarray]:
+    cuts = {}
+    for position in order[1:]:
+        bone = skeleton[position]
+        needed = _source_window(bone, windows[position], dimensions)
+        for source in bone.inputs if bone.kind is not Conv else ():
+            whole = windows[source]
+            if needed is None or needed == whole:
+                continue
+            within = np.indices(needed.size).reshape(dimensions, -1)
+            flat = np.zeros(within.shape[1], dtype=np.int64)
+            for axis, n in enumerate(whole.size):
+                flat = flat * n + within[axis] + needed.offset[axis] - whole.offset[axis]
+            channels = np.arange(skeleton[source].shape[0])[:, None] * prod(whole.size)
+            cuts[position, source] = (channels + flat).ravel()
+    return cuts
 
 
 def _needs_mask(skeleton: _Skeleton, position: int, order: list[int], index: np.ndarray) -> bool:

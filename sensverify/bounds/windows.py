@@ -20,11 +20,13 @@ from torch import Tensor
 from sensverify.bounds.relaxation import Relaxation
 from sensverify.bounds.window_plan import WindowPlan
 from sensverify.network import Network, NetworkBuilder
-from sensverify.network.operators import Affine, Conv, Elementwise, Pad, Scale
+from sensverify.network.operators import Affine, Conv, Elementwise, Pad, Scale, Select
 from sensverify.network.shapes import Shape
 
 
-def window_network(network: Network, plan: WindowPlan) -> tuple[Network, dict[int, int]]:
+def window_network(
+    network: Network, plan: WindowPlan, device: torch.device
+) -> tuple[Network, dict[int, int]]:
     """The small network that every position shares.
 
     Returns
@@ -38,9 +40,13 @@ def window_network(network: Network, plan: WindowPlan) -> tuple[Network, dict[in
     builder = NetworkBuilder((plan.index[plan.order[0]].shape[1],))
     made = {plan.order[0]: builder.input}
     places: dict[int, int] = {}
+    cuts = {key: torch.from_numpy(cut).to(device) for key, cut in plan.cuts.items()}
     for position in plan.order[1:]:
         node = network.nodes[position]
-        sources = [made[i] for i in node.inputs]
+        sources = [
+            builder.add(Select(cuts[position, i]), made[i]) if (position, i) in cuts else made[i]
+            for i in node.inputs
+        ]
         operator = node.operator
         if isinstance(operator, Conv):
             made[position] = builder.add(_window_matrix(operator, plan.taps[position]), *sources)

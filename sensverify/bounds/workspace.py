@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from math import prod
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -39,7 +40,8 @@ class Workspace:
 
     def multiply(self, a: Tensor, b: Tensor) -> Tensor:
         """``a * b``, broadcast."""
-        shape = torch.broadcast_shapes(a.shape, b.shape)
+        # torch's own broadcast_shapes imports sympy: half a second at the first call.
+        shape = np.broadcast_shapes(a.shape, b.shape)
         return torch.mul(a, b, out=self.like(shape, a))
 
     def clamp(self, a: Tensor, *, low: float | None = None, high: float | None = None) -> Tensor:

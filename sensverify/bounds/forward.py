@@ -79,7 +79,7 @@ def apply(operator: Operator, *inputs: Tensor) -> Tensor:
     """One operator on batched tensors ``[batch, *shape]``; its parameters are tensors."""
     raise MissingRule(
         f"no evaluation rule for operator {type(operator).__name__}; register one with "
-        "sensverify.bounds.evaluate.apply.register"
+        "sensverify.bounds.forward.apply.register"
     )
 
 
@@ -133,7 +133,7 @@ def _(operator: Pad, x: Tensor) -> Tensor:
 @apply.register
 def _(operator: Select, x: Tensor) -> Tensor:
     indices = operator.indices
-    return x.flatten(1)[:, indices.flatten()].reshape(len(x), *indices.shape)
+    return x.reshape(len(x), -1)[:, indices.flatten()].reshape(len(x), *indices.shape)
 
 
 @apply.register

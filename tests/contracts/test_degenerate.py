@@ -1,0 +1,183 @@
+"""Networks and boxes at the edge of what makes sense: each has an answer, and the right one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from sensverify.bounds import Ibp, Method, compute_bounds, evaluate
+from sensverify.box import Box
+from sensverify.network import Network, NetworkBuilder
+from sensverify.network.operators import (
+    Abs,
+    Add,
+    Affine,
+    Clip,
+    LeakyRelu,
+    Max,
+    Operator,
+    Permute,
+    Relu,
+    Reshape,
+    Scale,
+    Select,
+    Sigmoid,
+    Tanh,
+)
+from tests.contracts.attained import attained, largest_violation
+from tests.contracts.methods import METHODS
+from tests.contracts.networks import random_box
+
+every_method = pytest.mark.parametrize("method", METHODS, ids=repr)
+
+
+def chain(shape: tuple[int, ...], *operators: Operator) -> Network:
+    builder = NetworkBuilder(shape)
+    node = builder.input
+    for operator in operators:
+        node = builder.add(operator, node)
+    return builder.build(node)
+
+
+def normal(*shape: int) -> np.ndarray:
+    return np.random.default_rng(list(shape)).normal(size=shape)
+
+
+@every_method
+def test_the_identity_returns_its_box(method: Method) -> None:
+    box = random_box(np.random.default_rng(0), (2, 3), 2, 1.0)
+    outer = compute_bounds(chain((2, 3)), box, method).outer
+    np.testing.assert_allclose(outer.lower, box.lower.reshape(2, 6), rtol=1e-15)
+    np.testing.assert_allclose(outer.upper, box.upper.reshape(2, 6), rtol=1e-15)
+
+
+@every_method
+def test_a_network_without_nonlinear_nodes_is_exact(method: Method) -> None:
+    network = chain(
+        (2, 3),
+        Permute((1, 0)),
+        Scale(normal(3, 1), normal(2)),
+        Affine(normal(4, 2), normal(4)),
+        Reshape((12,)),
+        Affine(normal(3, 12), None),
+    )
+    box = random_box(np.random.default_rng(1), (2, 3), 2, 1.0)
+    low = compute_bounds(network, box, method).outer
+    if method.name == "ibp":
+        # Interval arithmetic forgets between the layers that do not fold into one.
+        values, size = attained(network, Box(*map(torch.from_numpy, (box.lower, box.upper))))
+        assert bool((largest_violation(low, values) <= 1e-12 * size).all())
+        return
+    x = torch.zeros(1, 2, 3, dtype=torch.float64)
+    slope = torch.autograd.functional.jacobian(lambda v: evaluate(network, v)[0], x)
+    slope = slope.reshape(3, 6).numpy()
+    center = evaluate(network, torch.from_numpy(box.center)).numpy()
+    spread = box.radius.reshape(2, 6) @ np.abs(slope).T
+    np.testing.assert_allclose(low.lower, center - spread, atol=1e-12)
+    np.testing.assert_allclose(low.upper, center + spread, atol=1e-12)
+
+
+@every_method
+@pytest.mark.parametrize(
+    "operator",
+    [
+        Relu(),
+        LeakyRelu(np.array(-0.5)),
+        LeakyRelu(np.array([0.1, 1.5, -2.0])),
+        Clip(-0.5, 0.5),
+        Clip(0.3, float("inf")),
+        Clip(0.25, 0.25),
+        Abs(),
+        Sigmoid(),
+        Tanh(),
+    ],
+    ids=lambda operator: type(operator).__name__,
+)
+def test_a_nonlinear_node_may_come_first_and_last(method: Method, operator: Operator) -> None:
+    box = Box(np.array([[-1.0, -2.0, 0.5]]), np.array([[2.0, -1.0, 0.5]]))
+    network = chain((3,), operator)
+    outer = compute_bounds(network, box, method).outer
+    values, _ = attained(network, Box(*map(torch.from_numpy, (box.lower, box.upper))))
+    assert bool((largest_violation(outer, values) <= 1e-12).all())
+
+
+@every_method
+@pytest.mark.parametrize("tail", [(), (Relu(),), (Scale(np.array(-2.0), np.array(1.0)),)], ids=len)
+def test_an_output_may_be_one_number_without_axes(
+    method: Method, tail: tuple[Operator, ...]
+) -> None:
+    network = chain((3,), Affine(normal(4, 3), normal(4)), Max(), *tail)
+    assert network.output_shape == ()
+    box = random_box(np.random.default_rng(2), (3,), 2, 0.5)
+    bounds = compute_bounds(network, box, method)
+    assert bounds.outer.shape == (1,)
+    values, size = attained(network, Box(*map(torch.from_numpy, (box.lower, box.upper))))
+    assert bool((largest_violation(bounds.outer, values) <= 1e-12 * size).all())
+
+
+@every_method
+def test_axes_can_be_taken_from_and_given_to_one_number(method: Method) -> None:
+    network = chain((2,), Affine(normal(1, 2)), Reshape(()), Relu(), Reshape((1,)), Abs())
+    box = random_box(np.random.default_rng(3), (2,), 3, 1.0)
+    values, size = attained(network, Box(*map(torch.from_numpy, (box.lower, box.upper))))
+    outer = compute_bounds(network, box, method).outer
+    assert bool((largest_violation(outer, values) <= 1e-12 * size).all())
+
+
+@every_method
+def test_an_output_that_does_not_depend_on_the_input_has_width_zero(method: Method) -> None:
+    weight = normal(2, 4)
+    weight[0] = 0.0
+    hidden = Affine(normal(4, 3), normal(4))
+    network = chain((3,), hidden, Relu(), Affine(weight, np.array([0.75, 0.0])))
+    box = random_box(np.random.default_rng(4), (3,), 2, 1.0)
+    outer = compute_bounds(network, box, method).outer
+    assert outer.lower[:, 0].tolist() == outer.upper[:, 0].tolist() == [0.75, 0.75]
+    assert bool((outer.widths[:, 1] > 0).all())
+
+
+@every_method
+def test_a_network_of_zeros_is_constant(method: Method) -> None:
+    network = chain((3,), Affine(np.zeros((4, 3))), Relu(), Affine(np.zeros((2, 4)), normal(2)))
+    box = random_box(np.random.default_rng(5), (3,), 2, 1.0)
+    outer = compute_bounds(network, box, method).outer
+    np.testing.assert_array_equal(outer.lower, np.tile(normal(2), (2, 1)))
+    np.testing.assert_array_equal(outer.upper, outer.lower)
+
+
+@every_method
+def test_a_constant_feature_and_one_sample_and_one_output(method: Method) -> None:
+    network = chain((3,), Affine(normal(4, 3), normal(4)), Tanh(), Affine(normal(1, 4)))
+    box = Box(np.array([[0.0, 0.5, -1.0]]), np.array([[0.0, 0.6, 1.0]]))
+    outer = compute_bounds(network, box, method).outer
+    assert outer.shape == (1,)
+    values, _ = attained(network, Box(*map(torch.from_numpy, (box.lower, box.upper))))
+    assert bool((largest_violation(outer, values) <= 1e-12).all())
+
+
+@every_method
+def test_a_node_read_twice_cancels_in_the_backward_pass(method: Method) -> None:
+    builder = NetworkBuilder((3,))
+    hidden = builder.add(Relu(), builder.add(Affine(normal(4, 3)), builder.input))
+    total = builder.add(Add(), hidden, builder.add(Scale(np.array(-1.0)), hidden))
+    box = random_box(np.random.default_rng(6), (3,), 2, 1.0)
+    outer = compute_bounds(builder.build(total), box, method).outer
+    assert bool((outer.lower <= 0).all())
+    assert bool((outer.upper >= 0).all())
+    if method.name != "ibp":
+        np.testing.assert_allclose(outer.widths, 0, atol=1e-12)
+
+
+@every_method
+def test_copies_of_an_input_cancel(method: Method) -> None:
+    """A `Select` may repeat entries; interval arithmetic alone takes them for independent."""
+    network = chain((2,), Select(np.array([0, 0, 1])), Affine(np.array([[1.0, -1.0, 1.0]])), Relu())
+    box = Box(np.array([[-1.0, 1.0]]), np.array([[1.0, 2.0]]))
+    outer = compute_bounds(network, box, method).outer
+    uses_intervals = method == Ibp() or getattr(method, "intermediate", None) == Ibp()
+    assert bool((outer.lower <= 1).all())
+    assert bool((outer.upper >= 2).all())
+    if not uses_intervals:
+        assert float(outer.lower) == 1
+        assert float(outer.upper) == 2

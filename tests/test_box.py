@@ -1,0 +1,121 @@
+"""Boxes: what they refuse, and that nothing is lost by rounding."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from sensverify.box import Box
+from sensverify.errors import BadBox, BadShape
+
+finite = st.floats(-(2.0**100), 2.0**100, width=32)
+KINDS = [np.asarray, torch.tensor]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=["numpy", "torch"])
+def test_ends_must_be_ordered_and_finite(kind) -> None:
+    for low, high in (
+        (np.nan, 1.0),
+        (0.0, np.nan),
+        (0.0, np.inf),
+        (-np.inf, 0.0),
+        (np.inf, np.inf),
+    ):
+        with pytest.raises(BadBox, match="finite"):
+            Box(kind([[low]]), kind([[high]]))
+    with pytest.raises(BadBox, match=r"lower 2 above upper 1 at index \(0, 1\)"):
+        Box(kind([[0.0, 2.0]]), kind([[0.0, 1.0]]))
+    assert Box(kind([[1.0]]), kind([[1.0]])).batch == 1
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=["numpy", "torch"])
+def test_shapes_and_dtypes_must_agree(kind) -> None:
+    with pytest.raises(BadShape, match=r"\(1, 1\).*\(1, 2\)"):
+        Box(kind([[0.0]]), kind([[1.0, 1.0]]))
+    with pytest.raises(BadShape, match="batch axis"):
+        Box(kind(0.0), kind(1.0))
+    with pytest.raises(BadBox, match="floating"):
+        Box(kind([[0]]), kind([[1]]))
+
+
+def test_dtypes_do_not_mix() -> None:
+    with pytest.raises(BadBox, match=r"float32.*float64"):
+        Box(np.zeros((1, 1), dtype=np.float32), np.ones((1, 1)))
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=["numpy", "torch"])
+def test_around_a_centre_and_cut_to_a_range(kind) -> None:
+    center = kind([[0.5, 1.0]])
+    box = Box.around(center, kind([0.25, 0.5]), clip=(0.0, 1.0))
+    assert box.lower.tolist() == [[0.25, 0.5]]
+    assert box.upper.tolist() == [[0.75, 1.0]]
+    assert Box.around(center, 0.0).widths.tolist() == [[0.0, 0.0]]
+    each = Box.around(center, kind([[0.5, 0.0]]))
+    assert each.radius.tolist() == [[0.5, 0.0]]
+
+
+@pytest.mark.parametrize("radius", [-1.0, np.nan, np.inf, np.array([0.1, -0.1])], ids=str)
+def test_a_radius_is_finite_and_not_negative(radius: float | np.ndarray) -> None:
+    with pytest.raises(BadBox, match="radius"):
+        Box.around(np.zeros((1, 2)), radius)
+
+
+@pytest.mark.parametrize("shape", [(3,), (2, 2), (1, 1, 2)])
+def test_a_radius_must_fit_and_not_make_the_samples_larger(shape: tuple[int, ...]) -> None:
+    with pytest.raises(BadShape, match="radius of shape"):
+        Box.around(np.zeros((1, 2)), np.ones(shape))
+
+
+def test_samples_outside_of_the_clip_range_are_refused() -> None:
+    with pytest.raises(BadBox, match=r"outside the clip range.*1\.5"):
+        Box.around(np.array([[1.5]]), 0.1, clip=(0, 1))
+    with pytest.raises(BadBox, match="outside"):
+        Box.around(np.array([[np.nan]]), 0.1, clip=(0, 1))
+    with pytest.raises(BadBox, match="low <= high"):
+        Box.around(np.array([[0.5]]), 0.1, clip=(1, 0))
+    with pytest.raises(BadBox, match="low <= high"):
+        Box.around(np.array([[0.5]]), 0.1, clip=(float("nan"), 1))
+
+
+@given(finite, st.floats(0, 1e30), st.sampled_from([np.float32, np.float64]))
+def test_the_stored_box_contains_the_exact_one(center: float, radius: float, dtype: type) -> None:
+    middle = np.array([[center]], dtype=dtype)
+    box = Box.around(middle, radius)
+    exact = Fraction(float(middle[0, 0])), Fraction(radius)
+    assert Fraction(float(box.lower[0, 0])) <= exact[0] - exact[1]
+    assert Fraction(float(box.upper[0, 0])) >= exact[0] + exact[1]
+    assert box.lower.dtype == dtype
+    # And it is the smallest such box: one step inward does not contain it.
+    inner = np.nextafter(box.lower, np.inf), np.nextafter(box.upper, -np.inf)
+    assert Fraction(float(inner[0][0, 0])) > exact[0] - exact[1]
+    assert Fraction(float(inner[1][0, 0])) < exact[0] + exact[1]
+
+
+@given(hnp.arrays(np.float64, (2, 3), elements=finite))
+def test_center_and_radius_of_a_point_are_exact(point: np.ndarray) -> None:
+    box = Box(point, point)
+    assert (box.center == point).all()
+    assert (box.radius == 0).all()
+    assert box.shape == (3,)
+
+
+def test_the_largest_numbers_do_not_overflow_center_and_radius() -> None:
+    most = np.array([[np.finfo(np.float64).max]])
+    box = Box(-most, most)
+    assert box.center.tolist() == [[0.0]]
+    assert box.radius.tolist() == most.tolist()
+
+
+def test_selecting_boxes_and_points_inside() -> None:
+    box = Box(np.zeros((3, 2)), np.ones((3, 2)))
+    assert box[1:].batch == 2
+    assert box[np.array([True, False, False])].batch == 1
+    points = np.array([[0.5, 1.5], [np.nan, 0.0], [1.0, -1e-9]])
+    assert box.contains(points).tolist() == [[True, False], [False, True], [True, False]]
+    assert box.contains(points, tolerance=1e-8)[2].all()

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from sensverify.bounds.evaluate import apply
+from sensverify.bounds.forward import apply
 from sensverify.network import REWRITES, NetworkBuilder, simplify
 from sensverify.network.operators import (
     Add,

@@ -91,7 +91,7 @@ _HOMES = {
     "SensverifyError": "sensverify.errors",
     "Status": "sensverify.results",
     "compute_bounds": "sensverify.bounds",
-    "evaluate": "sensverify.bounds.forward",
+    "evaluate": "sensverify.bounds",
     "from_module": "sensverify.formats.modules",
     "load": "sensverify.models",
     "load_data": "sensverify.data",

@@ -51,7 +51,7 @@ class Box:
         # Written so that a NaN fails it.
         ordered = lower <= upper
         if not bool(ordered.all()):
-            first = tuple(int(i) for i in np.argwhere(~_to_numpy(ordered))[0])
+            first = tuple(int(i) for i in np.argwhere(~to_numpy(ordered))[0])
             raise BadBox(
                 f"a box needs lower <= upper, got lower {float(lower[first]):.9g} above upper "
                 f"{float(upper[first]):.9g} at index {first}"
@@ -198,7 +198,8 @@ def _all(condition: Array) -> bool:
     return bool(condition.all())
 
 
-def _to_numpy(values: Array) -> np.ndarray:
+def to_numpy(values: Array) -> np.ndarray:
+    """A tensor's values as a numpy array, without its history; an array as it is."""
     if isinstance(values, np.ndarray):
         return values
     return values.detach().cpu().numpy()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from typing import Any
 
-from sensverify.box import Array, Box
+from sensverify.box import Array, Box, to_numpy
 from sensverify.errors import BadShape
 
 
@@ -61,7 +62,7 @@ class Enclosure:
     certificate: Any = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Provenance:
     """Everything needed to repeat a result.
 
@@ -71,8 +72,8 @@ class Provenance:
         The method's name and its hyper-parameters as plain values.
     network : Network
         What was bounded; `network_digest` hashes it when it is asked for.
-    box_digest : str
-        SHA-256 of the box's bytes, lower ends first.
+    box : Box
+        Of the computation, in its dtype; `box_digest` hashes it when it is asked for.
     dtype, device
         Of the computation.
     seconds : float
@@ -84,7 +85,7 @@ class Provenance:
     method: str
     settings: dict[str, Any]
     network: Any
-    box_digest: str
+    box: Box
     dtype: str
     device: str
     seconds: float
@@ -94,6 +95,14 @@ class Provenance:
     def network_digest(self) -> str:
         """SHA-256 over the network's structure and parameters, as they are now."""
         return str(self.network.digest)
+
+    @property
+    def box_digest(self) -> str:
+        """SHA-256 of the box's bytes, all lower ends first."""
+        state = hashlib.sha256()
+        for end in (self.box.lower, self.box.upper):
+            state.update(to_numpy(end).tobytes())
+        return state.hexdigest()
 
 
 @dataclass(frozen=True, eq=False)

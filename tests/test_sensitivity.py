@@ -104,3 +104,9 @@ def test_the_summary_takes_numpy_too() -> None:
         assert figures.widths.dtype == torch.float64
         assert figures.shares[0].tolist() == pytest.approx([0.4, 0.6])
         assert figures.log_volume.tolist() == pytest.approx([math.log(6), math.log(4)])
+
+
+def test_mean_volume_has_a_gradient_at_a_zero_width():
+    upper = torch.tensor([[0.0, 1.0], [2.0, 3.0]], requires_grad=True)
+    s.mean_volume(Box(torch.zeros(2, 2), upper)).backward()
+    assert upper.grad.tolist() == [[0.5, 0.0], [1.5, 1.0]]

@@ -200,6 +200,10 @@ def _relaxations(
             result[position] = Relaxation(low, fixed.upper_slope, None, fixed.upper_intercept)
         else:
             operator = layers.network.nodes[position].operator
+            # On a point every slope is exact, so all that a step could find there is rounding.
+            wide = lower < upper
+            low = torch.where(wide, low, fixed.lower_slope)
+            high = torch.where(wide, high, fixed.upper_slope)
             result[position] = line_intercepts(operator, low, high, lower, upper)
     return result
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from sensverify.bounds.adjoint import adjoint, offset
 from sensverify.bounds.relaxation import Relaxation
+from sensverify.bounds.relaxed_step import Line, batched_product, relaxed_step
 from sensverify.bounds.workspace import Workspace
 from sensverify.network import Network
 from sensverify.network.operators import Affine, Operator
@@ -91,8 +92,7 @@ def backward_bounds(
         if lines is None:
             continue
         if position in relaxations:
-            relaxed = _relax_lines(lines, relaxations[position], constants, workspace)
-            parts = [(network.nodes[position].inputs[0], relaxed)]
+            parts = [_relax(network, position, lines, relaxations[position], constants, workspace)]
         else:
             parts = _linear_lines(network, position, lines, constants, workspace)
         for source, part in parts:
@@ -172,67 +172,57 @@ def _adjoint(
     return adjoint(operator, coefficient, shapes)
 
 
+def _relax(
+    network: Network,
+    position: int,
+    lines: Lines,
+    relaxation: Relaxation,
+    constants: _Constants,
+    workspace: Workspace,
+) -> tuple[int, Lines]:
+    """Through a nonlinear node, and through the affine node in front of it where it has one."""
+    node = network.nodes[position]
+    (source,) = node.inputs
+    before = network.nodes[source]
+    # Not for a `Max`, whose intercepts are not those of its single numbers.
+    alone = len(network.consumers[source]) == 1 and before.shape == node.shape
+    if isinstance(before.operator, Affine) and alone and len(before.shape) == 1:
+        lines = _relax_lines(lines, relaxation, before.operator, constants, workspace)
+        return before.inputs[0], lines
+    return source, _relax_lines(lines, relaxation, None, constants, workspace)
+
+
 def _relax_lines(
-    lines: Lines, relaxation: Relaxation, constants: _Constants, workspace: Workspace
+    lines: Lines,
+    relaxation: Relaxation,
+    affine: Affine | None,
+    constants: _Constants,
+    workspace: Workspace,
 ) -> Lines:
-    """Through a nonlinear operator: each coefficient picks the line that keeps the bound valid."""
-    shared = lines.upper is lines.lower
-    low = _Signs(lines.lower, workspace)
-    constants.add(low.dot(relaxation.lower_intercept, relaxation.upper_intercept), None)
-    if lines.upper is None:
-        return Lines(low.blend(relaxation.lower_slope, relaxation.upper_slope), None)
-    high = low if shared else _Signs(lines.upper, workspace)
-    constants.add(None, high.dot(relaxation.upper_intercept, relaxation.lower_intercept))
-    if shared and relaxation.parallel:
-        both = low.blend(relaxation.lower_slope, relaxation.lower_slope)
-        return Lines(both, both)
-    return Lines(
-        low.blend(relaxation.lower_slope, relaxation.upper_slope),
-        high.blend(relaxation.upper_slope, relaxation.lower_slope),
+    """Each coefficient picks the line that keeps the bound valid; then the affine map, if any."""
+    low = _behind((relaxation.lower_slope, relaxation.lower_intercept), affine)
+    high = _behind((relaxation.upper_slope, relaxation.upper_intercept), affine)
+    matrix = None if affine is None else affine.weight
+    shared = lines.upper is lines.lower and relaxation.parallel
+    below, constant, mirror = relaxed_step(
+        lines.lower, low, high, matrix, workspace, mirrored=shared
     )
+    constants.add(constant, mirror)
+    if lines.upper is None or shared:
+        return Lines(below, below if shared else None)
+    above, constant, _ = relaxed_step(lines.upper, high, low, matrix, workspace)
+    constants.add(None, constant)
+    return Lines(below, above)
 
 
-class _Signs:
-    """Coefficients split by their sign, which decides the line that each is multiplied with."""
-
-    def __init__(self, coefficient: Tensor, workspace: Workspace) -> None:
-        self._all = coefficient
-        self._workspace = workspace
-        self.positive = workspace.clamp(coefficient, low=0.0)
-        self.negative = workspace.clamp(coefficient, high=0.0)
-
-    def blend(self, first: Tensor, second: Tensor) -> Tensor:
-        """``positive * first + negative * second``."""
-        if first is second:
-            return self._workspace.multiply(_like(self._all, first), first)
-        product = self._workspace.multiply(_like(self.positive, first), first)
-        # In place on a fresh product: neither operation needs it for its gradient.
-        return product.addcmul_(_like(self.negative, second), second)
-
-    def dot(self, first: Tensor | None, second: Tensor | None) -> Tensor | None:
-        """``sum(positive * first + negative * second)`` over the neurons, ``[batch, rows]``."""
-        terms = [
-            _batched_product(coefficient, values)
-            for coefficient, values in ((self.positive, first), (self.negative, second))
-            if values is not None
-        ]
-        return sum(terms[1:], start=terms[0]) if terms else None
-
-
-def _like(coefficient: Tensor, slope: Tensor) -> Tensor:
-    # A `Max` has one slope for each number of its window, along a last axis.
-    return coefficient.unsqueeze(-1) if slope.ndim > coefficient.ndim else coefficient
-
-
-def _batched_product(coefficient: Tensor, values: Tensor) -> Tensor:
-    """Sum over neurons of ``[batch or 1, rows, ...]`` times ``[batch, rows or 1, ...]``."""
-    # Not flatten: a node may be one number without axes.
-    coefficient, values = (v.reshape(*v.shape[:2], -1) for v in (coefficient, values))
-    if values.shape[1] != 1:
-        return (coefficient * values).sum(-1)
-    if coefficient.shape[0] == 1:
-        return values.squeeze(1) @ coefficient.squeeze(0).T
-    return (values @ coefficient.transpose(1, 2)).squeeze(1)
+def _behind(line: Line, affine: Affine | None) -> Line:
+    """The line over what enters the affine node: its bias moves into the intercept."""
+    slope, intercept = line
+    if affine is None or affine.bias is None:
+        return line
+    if intercept is None:
+        return slope, slope * affine.bias
+    return slope, torch.addcmul(intercept, slope, affine.bias)
 
 
 def _concretize(
@@ -253,12 +243,12 @@ def _concretize(
         return low.expand(shape), high.expand(shape) if both else None
     center = (lower / 2 + upper / 2).unsqueeze(1)
     radius = (upper / 2 - lower / 2).unsqueeze(1)
-    middle = _batched_product(lines.lower, center)
-    spread = _batched_product(workspace.absolute(lines.lower), radius)
+    middle = batched_product(lines.lower, center)
+    spread = batched_product(workspace.absolute(lines.lower), radius)
     low = middle - spread + constants.lower
     if not both or lines.upper is None:
         return low, None
     if lines.upper is not lines.lower:
-        middle = _batched_product(lines.upper, center)
-        spread = _batched_product(workspace.absolute(lines.upper), radius)
+        middle = batched_product(lines.upper, center)
+        spread = batched_product(workspace.absolute(lines.upper), radius)
     return low, middle + spread + constants.upper

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import platform
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
+from importlib.metadata import version
 from math import prod
 from time import perf_counter
 from typing import Any
@@ -91,7 +91,7 @@ def compute_bounds(
         rows = objectives[chunk] if len(objectives) > 1 else objectives
         # Without anything to differentiate, no history is kept: faster, and far less memory.
         with torch.set_grad_enabled(torch.is_grad_enabled() and _tracked(live, box, objectives)):
-            part = method.bound(live, box[chunk], rows)
+            part = method.bound(live, box if step >= box.batch else box[chunk], rows)
         parts.append(_checked(part, method, first))
         if progress is not None:
             progress(min(first + step, box.batch), box.batch)
@@ -208,14 +208,11 @@ def _joined(parts: list[Enclosure]) -> Enclosure:
 
 
 def _provenance(network: Network, box: Box, method: Method, seconds: float) -> Provenance:
-    state = hashlib.sha256()
-    for end in (box.lower, box.upper):
-        state.update(end.detach().cpu().numpy().tobytes())
     return Provenance(
         method=method.name,
         settings=settings_of(method),
         network=network,
-        box_digest=state.hexdigest(),
+        box=box,
         dtype=str(box.lower.dtype).removeprefix("torch."),
         device=str(box.lower.device),
         seconds=seconds,
@@ -241,14 +238,8 @@ def settings_of(method: Any) -> dict[str, Any]:
 def versions() -> dict[str, str]:
     """Versions of what a result depends on."""
     return {
-        "sensverify": _own_version(),
+        "sensverify": version("sensverify"),
         "torch": str(torch.__version__),
         "numpy": np.__version__,
         "python": platform.python_version(),
     }
-
-
-def _own_version() -> str:
-    from sensverify import __version__
-
-    return __version__

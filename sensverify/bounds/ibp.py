@@ -192,4 +192,4 @@ def _(operator: LeakyRelu | Abs, x: Interval) -> Interval:
 
 
 def _center_radius(lower: Tensor, upper: Tensor) -> Interval:
-    return lower / 2 + upper / 2, upper / 2 - lower / 2
+    return torch.lerp(lower, upper, 0.5), (upper - lower) * 0.5

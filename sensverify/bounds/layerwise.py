@@ -1,8 +1,8 @@
 """Bounds on every layer in turn, each by the backward pass over the layers before it.
 
 This is where the pass meets memory: objectives and samples are taken in tiles that fit the
-processor's cache (or a share of the GPU's memory), and, when gradients are wanted, each tile is
-computed again in the backward sweep instead of being kept.
+processor's cache (or a share of the GPU's memory). When gradients are wanted, tiles are kept for
+the backward sweep up to a fixed amount of memory, and computed again beyond it.
 """
 
 from __future__ import annotations
@@ -39,6 +39,10 @@ from sensverify.network.operators import (
 _TILE = {"cpu": 1 << 19, "cuda": 1 << 26}
 """Entries of the largest coefficient tensor of one tile, by device type."""
 
+_KEPT = {"cpu": 1 << 28, "cuda": 1 << 31}
+"""Entries that the tiles of one call may keep for the gradient, by device type; the tiles after
+that are computed again in the backward sweep."""
+
 
 @dataclass(eq=False)
 class LayerBounds:
@@ -61,6 +65,7 @@ class LayerBounds:
     pre_activations: dict[int, Interval] = field(default_factory=dict)
     relaxations: dict[int, Relaxation] = field(default_factory=dict)
     _workspace: Workspace = field(default_factory=Workspace)
+    _kept: int = 0
 
     def fill(self, known: dict[int, Interval] | None = None) -> LayerBounds:
         """Bound the input of every nonlinear node: as ``known`` says, else by the pass itself.
@@ -112,7 +117,8 @@ class LayerBounds:
         network, batch = self.network, self.box.batch
         shape = network.nodes[target].shape
         rows = prod(shape) if objectives is None else objectives.shape[1]
-        widest = max(prod(network.nodes[p].shape) for p in range(target + 1))
+        sizes = [prod(node.shape) for node in network.nodes[: target + 1]]
+        widest = max(sizes)
         entries = tile_entries(self.box.lower.device)
         row_tile = max(1, min(rows, entries // widest))
         sample_tile = max(1, min(batch, entries // (widest * row_tile)))
@@ -126,7 +132,8 @@ class LayerBounds:
                 if objectives is not None:
                     chosen = objectives[:, part].reshape(len(objectives), -1, *shape)
                     chosen = chosen[samples] if len(objectives) > 1 else chosen
-                cells.append(_run(partial(self._tile, target, samples, chosen)))
+                tile = partial(self._tile, target, samples, chosen)
+                cells.append(self._run(tile, 2 * row_tile * sample_tile * sum(sizes)))
             columns.append(_join(cells, 0))
         return _join(columns, 1)
 
@@ -148,6 +155,8 @@ class LayerBounds:
         sample_tile = max(1, min(self.box.batch, entries))
         position_tile = max(1, min(plan.positions, entries // sample_tile))
         index = {p: torch.from_numpy(plan.index[p]).to(device) for p in (plan.order[0], *places)}
+        windows = sum(plan.index[p].shape[1] for p in plan.order)
+        kept = 2 * rows * sample_tile * position_tile * windows
         cells = []
         for start in range(0, self.box.batch, sample_tile):
             samples = slice(start, min(start + sample_tile, self.box.batch))
@@ -167,7 +176,7 @@ class LayerBounds:
 
             parts = [
                 # Bound now: the backward sweep calls it again, when `tile` is another one.
-                _run(partial(tile, slice(first, first + position_tile)))
+                self._run(partial(tile, slice(first, first + position_tile)), kept)
                 for first in range(0, plan.positions, position_tile)
             ]
             # [positions * samples, rows] -> [samples, rows, positions]
@@ -197,6 +206,15 @@ class LayerBounds:
         )
         assert high is not None
         return low, high
+
+    def _run(self, tile: Callable[[], Interval], entries: int) -> Interval:
+        """One tile; ``entries`` is about what its gradient keeps, unless it is computed again."""
+        if not torch.is_grad_enabled():
+            return tile()
+        self._kept += entries
+        if self._kept <= _KEPT.get(self.box.lower.device.type, _KEPT["cpu"]):
+            return tile()
+        return checkpoint(tile, use_reentrant=False)
 
     def _mask_or_relaxation(self, position: int) -> Relaxation:
         if position in self.relaxations:
@@ -244,13 +262,6 @@ def narrow(
     upper = lower if relaxation.parallel else keep(relaxation.upper_slope[samples])
     intercepts = (relaxation.lower_intercept, relaxation.upper_intercept)
     return Relaxation(lower, upper, *(None if i is None else keep(i[samples]) for i in intercepts))
-
-
-def _run(tile: Callable[[], Interval]) -> Interval:
-    """One tile, kept small: with gradients it is computed again instead of stored."""
-    if torch.is_grad_enabled():
-        return checkpoint(tile, use_reentrant=False)
-    return tile()
 
 
 def _join(parts: list[Interval], axis: int) -> Interval:

@@ -239,6 +239,9 @@ def _arrays(network: Network, node: Node) -> dict[str, Tensor]:
     arrays: dict[str, Any] = {}
     if isinstance(operator, Affine | Conv | ConvTranspose):
         arrays = {"weight": operator.weight, "bias": operator.bias}
+        if isinstance(operator, Affine) and operator.bias is None:
+            # 0.3's interval mode takes objectives only for a last layer with a bias.
+            arrays["bias"] = operator.weight.new_zeros(len(operator.weight))
         if isinstance(operator, Conv) and operator.weight.ndim == 3:
             arrays["weight"] = operator.weight.unsqueeze(2)
         if isinstance(operator, Affine) and len(node.shape) > 1:

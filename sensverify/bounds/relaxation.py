@@ -172,7 +172,9 @@ def _(operator: Operator, slope: Tensor) -> list[Tensor]:
 @critical.register
 def _(operator: Clip, slope: Tensor) -> list[Tensor]:
     # An infinite end is no kink.
-    return [torch.full_like(slope, end) for end in (operator.low, operator.high) if abs(end) < 1e38]
+    largest = torch.finfo(slope.dtype).max
+    ends = (operator.low, operator.high)
+    return [torch.full_like(slope, end) for end in ends if abs(end) <= largest]
 
 
 @critical.register

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from math import copysign, inf
 from typing import Any
 
 import numpy as np
 import torch
 
 from sensverify.box import Box
-from sensverify.network import Network, simplify
+from sensverify.network import Network, Node, simplify
+from sensverify.network.operators import Clip
 
 
 def tensor_network(network: Network, *, dtype: torch.dtype, device: torch.device) -> Network:
@@ -26,15 +29,40 @@ def tensor_network(network: Network, *, dtype: torch.dtype, device: torch.device
             return values.to(device=device, dtype=dtype)
         return values.to(device=device, dtype=torch.int64)
 
-    return simplify(network.map_arrays(convert))
+    largest = torch.finfo(dtype).max
+    nodes = (_within(node, largest) for node in network.map_arrays(convert).nodes)
+    return simplify(Network(tuple(nodes)))
+
+
+def _within(node: Node, largest: float) -> Node:
+    """The node, with ends of a `Clip` that its dtype cannot hold as the infinities they are."""
+    if not isinstance(node.operator, Clip):
+        return node
+    ends = (node.operator.low, node.operator.high)
+    low, high = (copysign(inf, end) if abs(end) > largest else end for end in ends)
+    return replace(node, operator=Clip(low, high))
 
 
 def tensor_box(box: Box, *, dtype: torch.dtype | None = None, device: torch.device) -> Box:
-    """The box with tensors as ends; ``dtype`` None keeps the box's own."""
+    """The box with tensors as ends; ``dtype`` None keeps the box's own.
+
+    A narrower dtype rounds the ends outward: the box contains the one that was given.
+    """
 
     def convert(values: Any) -> torch.Tensor:
         if isinstance(values, np.ndarray):
             values = torch.from_numpy(np.array(values))
-        return values.to(device=device, dtype=dtype or values.dtype)
+        return values.to(device=device)
 
-    return Box(convert(box.lower), convert(box.upper))
+    lower, upper = convert(box.lower), convert(box.upper)
+    if dtype is None:
+        return Box(lower, upper)
+    return Box(_rounded_down(lower, dtype), -_rounded_down(-upper, dtype))
+
+
+def _rounded_down(values: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """The largest numbers of a dtype that are at most the values, differentiable in these."""
+    near = values.to(dtype)
+    fixed = near.detach()
+    below = torch.nextafter(fixed, torch.full_like(fixed, -inf))
+    return near - torch.where(fixed.to(values.dtype) > values, fixed - below, 0.0)

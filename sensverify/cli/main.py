@@ -69,6 +69,7 @@ class _Commands(click.Group):
     def _status(self, args: list[str], prog_name: str, extra: dict[str, Any]) -> int:
         # Not through click's own main: it prints a line of its own on Ctrl-C, and ends with 1, our
         # status of an exceeded threshold, when the reader of a pipe goes away.
+        _accept_any_text()
         try:
             with self.make_context(prog_name, args, **extra) as context:
                 status = self.invoke(context)
@@ -89,6 +90,9 @@ class _Commands(click.Group):
                 return _fail(str(error), BAD_INPUT)
             if _is_memory(error):
                 return _fail(_NO_MEMORY, BAD_INPUT)
+            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+                _silence()
+                return _fail("no space left to write the result", BAD_INPUT)
             traceback.print_exc()
             return DEFECT
 
@@ -103,10 +107,18 @@ def _is_closed_pipe(error: BaseException | None) -> bool:
     return isinstance(error, OSError) and error.errno == errno.EPIPE
 
 
+def _accept_any_text() -> None:
+    """Let a terminal show a replacement for a character that its encoding lacks."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def _flushed(status: int) -> int:
     """The status, or that of a reader that went away before the last of the text."""
     try:
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except BrokenPipeError:
         _silence()
         return READER_GONE

@@ -168,6 +168,8 @@ def verify(
     from sensverify.verification import VerifyRequest
     from sensverify.verification import verify as run
 
+    if report_target == Path("-"):
+        raise click.BadParameter("a report goes into a file", param_hint="'--report'")
     to_stdout = json_target == Path("-")
     files = [path for path in (json_target, report_target) if path not in (None, Path("-"))]
     check_targets([path for path in files if path is not None], force=force)

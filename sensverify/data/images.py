@@ -58,7 +58,7 @@ def _dataset(name: str, folder: Path, train: np.ndarray, x: np.ndarray, y: np.nd
         raise BadData(f"data '{name}' in '{folder}': training and test images differ in shape")
     spread = (train.max(axis=0).astype(np.float64) - train.min(axis=0)) / 255
     pixels = x.astype(np.float32)[:, np.newaxis] / np.float32(255)
-    return Dataset(name, pixels, y, spread[np.newaxis], clip=(0.0, 1.0))
+    return Dataset(name, pixels, y.astype(np.int64), spread[np.newaxis], clip=(0.0, 1.0))
 
 
 def _from_idx(folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:

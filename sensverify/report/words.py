@@ -51,7 +51,7 @@ def pretty_number(value: float) -> str:
     if not e:
         return text
     exponent = str(int(power.replace("\N{MINUS SIGN}", "-"))).translate(_RAISED)
-    return f"{digits} \N{MULTIPLICATION SIGN} 10{exponent}"
+    return f"{digits}\N{NO-BREAK SPACE}\N{MULTIPLICATION SIGN}\N{NO-BREAK SPACE}10{exponent}"
 
 
 def share(value: float | None, count: int) -> str:

@@ -12,7 +12,6 @@ import numpy as np
 from sensverify.box import Box
 from sensverify.data import Dataset, load_data, read_dataset
 from sensverify.data.dataset import check_range, class_labels
-from sensverify.data.files import floating
 from sensverify.errors import BadBox, BadData, BadModelFile, BadSetting, BadShape
 from sensverify.formats.arrays import read_npy, read_npz
 from sensverify.network import Network
@@ -147,14 +146,15 @@ def _question_from_box(request: VerifyRequest, network: Network) -> Question:
                 f"'{request.box}': {name} has shape {values.shape}; expected a batch axis and "
                 f"then the input shape {shape} of the network"
             )
-        ends.append(floating(values).reshape(len(values), *shape))
+        # float64 holds every integer below 2 to the 53, float32 would round ends inward.
+        ends.append(values.astype(np.float64).reshape(len(values), *shape))
     if ends[0].shape != ends[1].shape or len(ends[0]) == 0:
         raise BadShape(
             f"'{request.box}' needs lower and upper for the same samples, at least one; got "
             f"{len(ends[0])} and {len(ends[1])}"
         )
     try:
-        given = Box(ends[0].astype(np.float64), ends[1].astype(np.float64))
+        given = Box(*ends)
     except BadBox as error:
         raise BadBox(f"'{request.box}': {error}") from None
     start, stop = request.samples or (None, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,11 +11,21 @@ import pytest
 import torch
 from torch import Tensor
 
-from sensverify.bounds import AlphaCrown, Crown, Ibp, LpDual, Method, compute_bounds
+from sensverify.bounds import AlphaCrown, Crown, Ibp, LpDual, Method, compute_bounds, evaluate
+from sensverify.bounds.tensors import tensor_box
 from sensverify.box import Box
 from sensverify.errors import BadSetting, BadShape, Unbounded, UnsoundResult
 from sensverify.network import Network, NetworkBuilder
-from sensverify.network.operators import Affine, Conv, Elementwise, Relu, Sigmoid
+from sensverify.network.operators import (
+    Affine,
+    Clip,
+    Conv,
+    Elementwise,
+    Pad,
+    Relu,
+    Sigmoid,
+    Tanh,
+)
 from sensverify.results import Enclosure, Guarantee, Status
 from tests.contracts.methods import METHODS
 
@@ -199,3 +210,46 @@ def test_an_output_of_several_axes_is_flattened_row_by_row() -> None:
         outer = compute_bounds(builder.build(node), Box(point, point), method).outer
         expected = torch.nn.functional.conv2d(torch.from_numpy(point), torch.from_numpy(weight))
         torch.testing.assert_close(outer.lower, expected.flatten(1), rtol=1e-12, atol=1e-12)
+
+
+def test_a_narrower_dtype_rounds_the_box_outward() -> None:
+    """Between these float64 numbers lies one that the nearest float32 box would leave out."""
+    builder = NetworkBuilder((1,))
+    net = builder.build(builder.add(Pad((0,), (1,)), builder.input))
+    given = Box(np.array([[1.0 + 1e-9]]), np.array([[3.0 + 1e-9]]))
+    wide = compute_bounds(net, given, Crown(), dtype=torch.float32).outer
+    assert wide.lower.dtype == torch.float32
+    ends = [torch.from_numpy(end).requires_grad_() for end in (given.lower, given.upper)]
+    narrow = tensor_box(Box(*ends), dtype=torch.float32, device=torch.device("cpu"))
+    assert float(narrow.lower.detach()) == 1.0
+    assert float(narrow.upper.detach()) == np.nextafter(np.float32(3), np.float32(4))
+    narrow.upper.sum().backward()
+    assert ends[1].grad is not None
+    assert float(ends[1].grad) == 1.0
+
+
+@pytest.mark.parametrize("activation", [Sigmoid(), Tanh(), Clip(-1.0, 1.0)], ids=repr)
+def test_points_where_the_network_is_saturated(activation: Elementwise) -> None:
+    """Slopes mean nothing on a point: what optimising them could gain there is rounding."""
+    rng = np.random.default_rng(1)
+    builder = NetworkBuilder((4,))
+    # With a bias, rounding makes the slopes' gradients differ from zero.
+    first = Affine(1e4 * rng.normal(size=(8, 4)), rng.normal(size=8))
+    node = builder.add(activation, builder.add(first, builder.input))
+    net = builder.build(builder.add(Affine(rng.normal(size=(3, 8))), node))
+    point = Box.around(rng.normal(size=(20, 4)).astype(np.float32), 0.0)
+    outer = compute_bounds(net, point, AlphaCrown()).outer
+    truth = evaluate(net, torch.from_numpy(point.lower).double())
+    slack = 1e-5 * (1 + truth.abs().amax())
+    assert bool((outer.lower <= truth + slack).all())
+    assert bool((outer.upper >= truth - slack).all())
+
+
+@every_method
+def test_ends_of_a_clip_beyond_the_dtype(method: Method) -> None:
+    far, none = (
+        compute_bounds(network(activation=Clip(0.0, end)), box(dtype=np.float32), method).outer
+        for end in (1e300, math.inf)
+    )
+    assert bool((far.lower == none.lower).all())
+    assert bool((far.upper == none.upper).all())

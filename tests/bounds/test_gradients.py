@@ -89,13 +89,14 @@ def test_gradients_through_windows_are_right(method: Method) -> None:
 def test_tiles_change_no_gradient(
     method: Method, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Tiles are computed again in the backward sweep, which must find everything as it was."""
+    """Kept, or computed again in the backward sweep, which must find everything as it was."""
     shapes = MLP_SHAPES if kind == "mlp" else CONV_SHAPES
     shape = (2,) if kind == "mlp" else (1, 6, 6)
     center = torch.from_numpy(np.random.default_rng(0).normal(size=(3, *shape)))
     found = []
-    for entries in (1 << 19, 50, 1):
+    for entries, kept in ((1 << 19, 1 << 28), (50, 1 << 28), (50, 0), (1, 0)):
         monkeypatch.setattr(layerwise, "_TILE", {"cpu": entries})
+        monkeypatch.setattr(layerwise, "_KEPT", {"cpu": kept})
         weights = parameters(*shapes)
         network = mlp(weights, Relu()) if kind == "mlp" else conv_net(weights)
         radius = torch.full_like(center, 0.1).requires_grad_()

@@ -184,6 +184,16 @@ def test_equals_our_own_bounds_and_gradients(name, mode, ours, per_sample):
 
 
 @needs_auto_lirpa
+@pytest.mark.parametrize("mode", MODES)
+def test_a_last_layer_without_a_bias(mode):
+    module = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3, bias=False))
+    network, box = prepared((4,), module)
+    objectives = objectives_for(network, False)
+    enclosure = Lirpa(mode, steps=2).bound(network, box, objectives)
+    assert_contains_samples(enclosure, network, box, objectives)
+
+
+@needs_auto_lirpa
 def test_gradients_reach_the_box():
     network, box = prepared(*EXACT["mlp"])
     lower, upper = box.lower.requires_grad_(), box.upper.requires_grad_()

@@ -254,3 +254,16 @@ def test_numbers_stay_finite_far_out() -> None:
                 lines = relax(operator, lower, upper, slope)
                 for part in (lines.lower_intercept, lines.upper_intercept, lines.lower_slope):
                     assert part is None or math.isfinite(float(part.abs().sum()))
+
+
+@every_slope
+def test_kinks_far_out(slope: Slope) -> None:
+    """An end of a clip is a kink wherever it lies, unless it is infinite."""
+    lower, upper = (torch.tensor([[end]], dtype=F64) for end in (-1e101, 1e102))
+    operator = Clip(-1e100, 1e100)
+    assert_lines_hold(operator, lower, upper, relax(operator, lower, upper, slope))
+    for end in (-1e100, 1e100):
+        lines = relax(operator, lower, upper, slope)
+        x = torch.tensor([[[end]]], dtype=F64)
+        assert bool((line(lines.lower_slope, lines.lower_intercept, x) <= end + 1e88).all())
+        assert bool((line(lines.upper_slope, lines.upper_intercept, x) >= end - 1e88).all())

@@ -443,3 +443,36 @@ def test_a_message_cannot_steer_the_terminal(run: Run) -> None:
     assert done.exit_code == 2
     assert "\x1b" not in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_report_needs_a_file(run: Run) -> None:
+    """Standard output holds JSON alone where that is asked for."""
+    done = run("verify", "iris", "--samples", "0:1", "--json", "-", "--report", "-")
+    assert done.exit_code == 2
+    assert done.stdout == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize(("target", "status"), [(">/dev/full", 2), (">&-", 0)])
+def test_standard_output_that_takes_nothing(target: str, status: int) -> None:
+    command = f'"$0" -m sensverify verify iris --samples 0:1 {target}'
+    done = subprocess.run(
+        ["sh", "-c", command, sys.executable],
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == status, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_terminal_without_the_characters() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "sensverify", "verify", "iris"],
+        capture_output=True,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "ascii"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert b"\\u2026 and 10 more samples" in done.stdout

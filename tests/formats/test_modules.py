@@ -335,7 +335,8 @@ REFUSED = {
     "batch-statistics": (
         (3,),
         nn.BatchNorm1d(3, track_running_stats=False),
-        "statistics of the batch",
+        # torch 2.6 fails to trace it.
+        "statistics of the batch|cannot trace",
     ),
     "always-dropout": ((3,), Function(lambda m, x: functional.dropout(x)), "drops out at random"),
     "adaptive-uneven": ((2, 5, 5), nn.AdaptiveAvgPool2d(2), "does not divide"),
@@ -372,3 +373,17 @@ def test_bounds_are_differentiable_in_the_parameters_and_follow_them():
         module[-1].weight.mul_(2)
     after = compute_bounds(network, box, Crown())
     torch.testing.assert_close(after.outer.widths, 2 * before.outer.widths)
+
+
+RANDOM = {
+    "noise": lambda self, x: x + torch.randn(3),
+    "mask": lambda self, x: x * torch.bernoulli(torch.full((3,), 0.5)),
+    "dropout of a parameter": lambda self, x: x * functional.dropout(self.scale),
+}
+
+
+@pytest.mark.parametrize("name", RANDOM)
+def test_refuses_random_numbers(name):
+    """One draw, taken at import, is not the function that the module computes."""
+    with pytest.raises(UnsupportedOperator, match="random"):
+        from_module(Function(RANDOM[name], scale=nn.Parameter(torch.ones(3))), (3,))

@@ -38,3 +38,24 @@ def test_force(tmp_path: Path) -> None:
 def test_refuses_a_folder(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is a folder"):
         check_targets([tmp_path], force=True)
+
+
+def test_one_file_under_two_names(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    same = [tmp_path / "a", tmp_path / "folder" / ".." / "a"]
+    with pytest.raises(InputError, match="two different outputs"):
+        check_targets(same, force=True)
+
+
+def test_names_as_long_as_they_can_be(tmp_path: Path) -> None:
+    longest = tmp_path / ("a" * 255)
+    check_targets([longest], force=False)
+    write_text(longest, "text", force=False)
+    assert longest.read_text() == "text"
+    with pytest.raises(InputError, match="cannot write"):
+        check_targets([tmp_path / ("a" * 256)], force=False)
+
+
+def test_text_from_a_file_name_that_is_no_utf8(tmp_path: Path) -> None:
+    write_text(tmp_path / "a", "\udcff", force=False)
+    assert (tmp_path / "a").read_text() == "\\udcff"

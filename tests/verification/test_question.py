@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from sensverify.box import Box
 from sensverify.errors import BadBox, BadSetting
+from sensverify.network import NetworkBuilder
 from sensverify.verification import Perturbation, VerifyRequest
-from sensverify.verification.question import Question
+from sensverify.verification.question import LoadedModel, Question, make_question
 
 ASKED = Perturbation("d", 0.1, None, None, None)
 
@@ -60,3 +62,12 @@ def test_given_boxes_are_taken_as_they_are() -> None:
 def test_requests_that_contradict_themselves(changes: dict, error: type[Exception]) -> None:
     with pytest.raises(error):
         VerifyRequest("iris", **changes)
+
+
+def test_boxes_of_integers_keep_them(tmp_path: Path) -> None:
+    """float32 holds 16777217 as 16777216, which would cut the box."""
+    np.savez(tmp_path / "box.npz", lower=np.array([[0]]), upper=np.array([[16777217]]))
+    request = VerifyRequest(model="m", box=tmp_path / "box.npz")
+    network = NetworkBuilder((1,)).build(0)
+    model = LoadedModel("m", tmp_path, "", network, None, None)
+    assert make_question(request, model).box(slice(None)).upper[0, 0] >= 16777217

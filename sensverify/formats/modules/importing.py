@@ -124,6 +124,11 @@ class _Importer:
         if node.target is operator.getitem:
             return self._item(node, *values)
         if not _contains_flow([*values, *settings.values()]):
+            if torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()):
+                raise UnsupportedOperator(
+                    f"the module draws random numbers in evaluation too, at node "
+                    f"'{self._place(node)}'; bounds hold for one fixed function only"
+                )
             return _constant(node.target, values, settings)
         target: Any = node.target
         schema = getattr(target, "_schema", None)

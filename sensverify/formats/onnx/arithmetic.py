@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import numpy as np
 
 from sensverify.errors import BadModelFile
+from sensverify.formats.onnx.activations import clipped
 from sensverify.formats.onnx.call import Call, Value, Variable, handles
 from sensverify.formats.onnx.constants import folded
 from sensverify.formats.onnx.lowering import (
@@ -123,10 +126,20 @@ def extreme(call: Call) -> Value:
         bound = None if bound is None else -bound
     result = _maximum(call, variables, broadcast_shape(*variables))
     if bound is not None:
-        # max(x, c) = relu(x - c) + c
-        above = activated(call, scaled(call, result, shift=-bound), Relu())
-        result = scaled(call, above, shift=bound)
+        result = _at_least(call, result, bound)
     return scaled(call, result, -1.0) if smallest else result
+
+
+def _at_least(call: Call, variable: Variable, bound: np.ndarray) -> Variable:
+    """``max(x, c)`` for a constant c."""
+    shape = broadcast_shape(variable, bound)
+    if bound.size and (bound == bound.flat[0]).all():
+        # Exact for every c; below, whatever is small beside c is lost.
+        whole: Variable = broadcast(call, variable, shape)  # type: ignore[assignment]
+        return clipped(call, whole, float(bound.flat[0]), inf)
+    # max(x, c) = relu(x - c) + c
+    above = activated(call, scaled(call, variable, shift=-bound), Relu())
+    return scaled(call, above, shift=bound)
 
 
 def _maximum(call: Call, variables: list[Variable], shape: tuple[int, ...]) -> Variable:

@@ -78,9 +78,13 @@ def windows(call: Call, spatial: Shape, kernel: Shape, *, ceil_mode: bool = Fals
             raise call.refusal(f"auto_pad '{mode}' together with dilation is not supported")
         outputs = tuple(-(-n // s) for n, s in zip(spatial, stride, strict=True))
         missing = tuple(
-            max((m - 1) * s + e - n, 0)
+            (m - 1) * s + e - n
             for m, s, e, n in zip(outputs, stride, extents, spatial, strict=True)
         )
+        if ceil_mode and min(missing) < 0:
+            # There onnxruntime crops the front, by a padding below zero.
+            raise call.refusal(f"auto_pad '{mode}' with ceil_mode and gaps is not supported")
+        missing = tuple(max(n, 0) for n in missing)
         small, large = tuple(n // 2 for n in missing), tuple(n - n // 2 for n in missing)
         before, after = (small, large) if mode == "SAME_UPPER" else (large, small)
     outputs = tuple(

@@ -154,6 +154,9 @@ class _Importer:
             if isinstance(value, np.ndarray) and value.base is None:
                 call.reserve(value.shape)
         for i, name in enumerate(node.output):
+            if not name:
+                # An output left out. The name stands for inputs left out, which stay None.
+                continue
             if i < len(values):
                 self._values[name] = values[i]
             elif name in needed:

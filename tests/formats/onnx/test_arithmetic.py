@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
+from sensverify.bounds import Ibp, compute_bounds
+from sensverify.box import Box
 from sensverify.errors import BadModelFile, UnsupportedOperator
 
 RNG = np.random.default_rng(0)
@@ -167,3 +169,19 @@ def test_two_variables_cannot_be_multiplied(operator, check_equal, make_model):
 def test_division_by_zero_is_refused(check_node):
     with pytest.raises(BadModelFile, match="division by zero"):
         check_node("Div", (1, 2), np.array([1, 0], np.float32))
+
+
+@pytest.mark.parametrize("constant", [-3.4028235e38, -1e9, -1e4, 0.0, 0.5], ids=str)
+@pytest.mark.parametrize("operator", ["Max", "Min"])
+def test_extremes_with_a_large_constant(operator, constant, check_node):
+    """Whatever is small beside the constant is kept: x - c + c would lose it."""
+    constant = -constant if operator == "Min" else constant
+    network = check_node(operator, (1, 3, 4), np.float32(constant))
+    x = np.random.default_rng(0).uniform(-2, 2, (5, 3, 4)).astype(np.float32)
+    function = np.minimum if operator == "Min" else np.maximum
+    outer = compute_bounds(network, Box(x, x), Ibp()).outer
+    np.testing.assert_allclose(outer.lower, function(x, np.float32(constant)).reshape(5, -1))
+
+
+def test_several_constants_at_once(check_node):
+    check_node("Max", (1, 3, 4), floats(3, 1))

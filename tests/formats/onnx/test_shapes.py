@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 from onnx import helper, numpy_helper
 
+from sensverify.bounds import evaluate
 from sensverify.errors import UnsupportedOperator
+from sensverify.formats.onnx import load_onnx
 
 
 def ints(*values):
@@ -288,3 +291,17 @@ def test_a_symbolic_batch_axis_is_one(check_equal, make_model):
     network = check_equal(make_model(nodes, ("batch", 2, 3), {}))
     assert network.input_shape == (2, 3)
     assert network.output_shape == (6,)
+
+
+def test_an_output_left_out_is_not_an_input_left_out(make_model, save):
+    """Both are written as an empty name; onnxruntime crashes on this graph."""
+    nodes = [
+        helper.make_node("Split", ["c", "sizes"], ["", "b"], axis=0),
+        helper.make_node("Clip", ["x", "", "high"], ["a"]),
+        helper.make_node("Add", ["a", "b"], ["y"]),
+    ]
+    parts = np.array([0.25, 0.0], np.float32)
+    constants = {"c": parts, "sizes": np.array([1, 1]), "high": np.float32(0.5)}
+    network = load_onnx(save(make_model(nodes, (1, 3), constants)))
+    outputs = evaluate(network, torch.tensor([[-1.0, 0.0, 1.0]]))
+    assert outputs.tolist() == [[-1.0, 0.0, 0.5]]

@@ -7,7 +7,7 @@
 
 Each network is trained plainly, with cross-entropy and an L2 penalty on its weights and nothing
 that would make it robust. Iris and digits come from scikit-learn; MNIST is read from the four idx
-files in ``$SENSVERIFY_DATA/mnist``. Needs ``sensverify[data,onnxruntime]``.
+files in ``$SENSVERIFY_DATA/mnist``. Needs ``.[data]``.
 
 A run is repeatable on one machine: one thread, fixed seed, deterministic kernels. Other hardware
 or another torch rounds differently and gives other weights of like accuracy.

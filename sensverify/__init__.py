@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from sensverify.formats.onnx import load_onnx
     from sensverify.models import load
     from sensverify.network import Network, NetworkBuilder, simplify
-    from sensverify.results import Bounds, Guarantee, Provenance, Status
+    from sensverify.provenance import Provenance
+    from sensverify.results import Bounds, Guarantee, Status
     from sensverify.sensitivity import (
         Sensitivity,
         log_volume,
@@ -86,7 +87,7 @@ _HOMES = {
     "Method": "sensverify.bounds",
     "Network": "sensverify.network",
     "NetworkBuilder": "sensverify.network",
-    "Provenance": "sensverify.results",
+    "Provenance": "sensverify.provenance",
     "Sensitivity": "sensverify.sensitivity",
     "SensverifyError": "sensverify.errors",
     "Status": "sensverify.results",

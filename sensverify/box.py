@@ -35,6 +35,8 @@ class Box:
 
     def __post_init__(self) -> None:
         lower, upper = self.lower, self.upper
+        if not all(hasattr(end, "dtype") and hasattr(end, "shape") for end in (lower, upper)):
+            raise BadBox("a box needs numpy arrays or torch tensors as lower and upper")
         if tuple(lower.shape) != tuple(upper.shape):
             raise BadShape(
                 f"a box needs lower and upper of one shape, got lower {tuple(lower.shape)} "
@@ -80,6 +82,8 @@ class Box:
         -----
         With numpy arrays the ends are rounded outward: the stored box contains the exact one.
         """
+        if not hasattr(center, "dtype") or not _is_floating(center):
+            raise BadBox("a box needs samples as a floating-point array or tensor")
         _check_radius(radius, center)
         if isinstance(center, np.ndarray):
             lower, upper = _outward_ends(center, radius)

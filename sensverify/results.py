@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum, IntEnum
 from typing import Any
 
-from sensverify.box import Array, Box, to_numpy
+from sensverify.box import Array, Box
 from sensverify.errors import BadShape
+from sensverify.provenance import Provenance
 
 
 class Guarantee(IntEnum):
@@ -60,49 +60,6 @@ class Enclosure:
     optimal: Array | None = None
     unstable: Array | None = None
     certificate: Any = None
-
-
-@dataclass(frozen=True, eq=False)
-class Provenance:
-    """Everything needed to repeat a result.
-
-    Parameters
-    ----------
-    method, settings
-        The method's name and its hyper-parameters as plain values.
-    network : Network
-        What was bounded; `network_digest` hashes it when it is asked for.
-    box : Box
-        Of the computation, in its dtype; `box_digest` hashes it when it is asked for.
-    dtype, device
-        Of the computation.
-    seconds : float
-        Wall time of the call.
-    versions : dict
-        Of this package, torch, numpy and Python.
-    """
-
-    method: str
-    settings: dict[str, Any]
-    network: Any
-    box: Box
-    dtype: str
-    device: str
-    seconds: float
-    versions: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def network_digest(self) -> str:
-        """SHA-256 over the network's structure and parameters, as they are now."""
-        return str(self.network.digest)
-
-    @property
-    def box_digest(self) -> str:
-        """SHA-256 of the box's bytes, all lower ends first."""
-        state = hashlib.sha256()
-        for end in (self.box.lower, self.box.upper):
-            state.update(to_numpy(end).tobytes())
-        return state.hexdigest()
 
 
 @dataclass(frozen=True, eq=False)

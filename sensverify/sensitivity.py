@@ -21,7 +21,7 @@ from sensverify.errors import BadShape
 
 def widths(box: Box) -> Tensor:
     """Width of every output's interval, ``[batch, outputs]``, in the outputs' units; >= 0."""
-    return box.upper - box.lower
+    return torch.as_tensor(box.upper) - torch.as_tensor(box.lower)
 
 
 def log_volume(box: Box) -> Tensor:
@@ -30,7 +30,14 @@ def log_volume(box: Box) -> Tensor:
     Minus infinity where a width is zero. This is the primary figure of sensitivity.
     Source: Wang et al., Eq. 7, in logarithms.
     """
-    return widths(box).log().sum(dim=-1)
+    return _log_product(widths(box))
+
+
+def _log_product(wide: Tensor) -> Tensor:
+    """Sum of logarithms along the last axis; minus infinity, with gradient zero, at a zero."""
+    positive = wide > 0
+    logs = torch.where(positive, wide, 1.0).log().sum(dim=-1)
+    return torch.where(positive.all(dim=-1), logs, -math.inf)
 
 
 def volume(box: Box) -> Tensor:
@@ -50,7 +57,7 @@ def mean_volume(box: Box) -> Tensor:
 
 def log_mean_volume(box: Box) -> Tensor:
     """Logarithm of the mean volume over the samples, a float64 scalar; it does not overflow."""
-    logs = widths(box).double().log().sum(dim=-1)
+    logs = _log_product(widths(box).double())
     return torch.logsumexp(logs, dim=0) - math.log(len(logs))
 
 

@@ -119,3 +119,10 @@ def test_selecting_boxes_and_points_inside() -> None:
     points = np.array([[0.5, 1.5], [np.nan, 0.0], [1.0, -1e-9]])
     assert box.contains(points).tolist() == [[True, False], [False, True], [True, False]]
     assert box.contains(points, tolerance=1e-8)[2].all()
+
+
+def test_what_is_no_array_is_refused() -> None:
+    with pytest.raises(BadBox, match="numpy arrays or torch tensors"):
+        Box([0.0], [1.0])
+    with pytest.raises(BadBox, match="floating-point"):
+        Box.around(np.zeros((1, 2), dtype=np.int64), 0.1)

@@ -32,6 +32,7 @@ LAYERS = (
     ("formats",),
     ("network",),
     ("results",),
+    ("provenance",),
     ("box",),
     ("errors",),
 )
@@ -44,6 +45,7 @@ TORCH_FREE = (
     "sensverify.errors",
     "sensverify.formats.onnx",
     "sensverify.network",
+    "sensverify.provenance",
     "sensverify.results",
 )
 # Importing these brings in no torch; they may import it when they are called.
@@ -55,6 +57,7 @@ TORCH_FREE_AT_IMPORT = (
     "sensverify.formats.onnx",
     "sensverify.models",
     "sensverify.network",
+    "sensverify.provenance",
     "sensverify.results",
 )
 ABOVE_THE_LAYERS = ("sensverify", "sensverify.__main__")

@@ -106,6 +106,16 @@ def test_constraints_allow_what_the_project_asks_for() -> None:
         assert name in pins, f"{name} has no tested version in .ci/constraints.txt"
 
 
+def test_extras_are_installed_from_a_copy_of_the_repository() -> None:
+    places = ("README.md", "sensverify/bounds/lirpa_compat.py", "sensverify/data/tables.py")
+    for place in places:
+        text = (ROOT / place).read_text(encoding="utf-8")
+        assert "pip install '.[" in text
+        assert "sensverify[" not in text
+    extras = PROJECT["project"]["optional-dependencies"]
+    assert {"data", "lirpa"} <= set(extras)
+
+
 def test_torch_stays_unloaded() -> None:
     code = "import sys, sensverify; sensverify.Guarantee; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -8,7 +8,8 @@ import pytest
 from sensverify.box import Box
 from sensverify.errors import BadShape
 from sensverify.network import NetworkBuilder
-from sensverify.results import Bounds, Guarantee, Provenance, Status
+from sensverify.provenance import Provenance
+from sensverify.results import Bounds, Guarantee, Status
 
 BOX = Box(np.zeros((2, 3)), np.ones((2, 3)))
 PROVENANCE = Provenance("crown", {}, NetworkBuilder((3,)).build(0), "", "float64", "cpu", 0.0)

@@ -110,3 +110,18 @@ def test_mean_volume_has_a_gradient_at_a_zero_width():
     upper = torch.tensor([[0.0, 1.0], [2.0, 3.0]], requires_grad=True)
     s.mean_volume(Box(torch.zeros(2, 2), upper)).backward()
     assert upper.grad.tolist() == [[0.5, 0.0], [1.5, 1.0]]
+
+
+def test_gradients_are_zero_where_a_width_is_zero() -> None:
+    upper = torch.tensor([[1.0, 0.0], [2.0, 3.0]], dtype=torch.float64, requires_grad=True)
+    box = Box(torch.zeros(2, 2, dtype=torch.float64), upper)
+    for figure in (s.log_mean_volume(box), s.log_volume(box)[1], s.mean_volume(box)):
+        (gradient,) = torch.autograd.grad(figure, upper)
+        assert bool(torch.isfinite(gradient).all())
+        assert gradient[1].tolist() != [0.0, 0.0]
+
+
+def test_numpy_boxes_are_welcome() -> None:
+    box = Box(np.zeros((1, 2)), np.full((1, 2), 2.0))
+    assert float(s.log_volume(box)[0]) == pytest.approx(2 * math.log(2))
+    assert float(s.mean_volume(box)) == pytest.approx(4.0)

@@ -56,8 +56,10 @@ def evaluate(network: Network, x: Tensor) -> Tensor:
     Raises
     ------
     BadShape
-        x does not have the input's shape.
+        x does not have the input's shape, or is not of a floating dtype.
     """
+    if not x.dtype.is_floating_point:
+        raise BadShape(f"the network takes floating-point inputs, got {x.dtype}")
     if tuple(x.shape[1:]) != network.input_shape:
         raise BadShape(
             f"the network takes inputs of shape {network.input_shape}, got {tuple(x.shape[1:])} "

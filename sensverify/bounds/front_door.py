@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable
-from dataclasses import fields, is_dataclass
-from importlib.metadata import version
+from dataclasses import fields
 from math import prod
 from time import perf_counter
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,7 +17,8 @@ from sensverify.bounds.tensors import tensor_box, tensor_network
 from sensverify.box import Array, Box
 from sensverify.errors import BadSetting, BadShape, Unbounded, UnsoundResult
 from sensverify.network import Network
-from sensverify.results import Bounds, Enclosure, Provenance
+from sensverify.provenance import Provenance, settings_of, versions
+from sensverify.results import Bounds, Enclosure
 
 Progress = Callable[[int, int], None]
 """Called with the number of samples done and their total."""
@@ -80,6 +78,12 @@ def compute_bounds(
         The method returned NaN, or ends that cross by more than rounding.
     """
     start = perf_counter()
+    if not isinstance(method, Method) or isinstance(method, type):
+        raise BadSetting(
+            f"a method is an object such as Crown(), got {method!r}; make_method makes one by name"
+        )
+    if not memory_budget > 0:
+        raise BadSetting(f"memory_budget needs a number of bytes above 0, got {memory_budget!r}")
     box, objectives = _accept(network, box, objectives, dtype, device)
     live = tensor_network(network, dtype=box.lower.dtype, device=box.lower.device)
     step = samples_within(
@@ -128,7 +132,10 @@ def _accept(
         raise BadSetting(f"bounds are computed in float32 or float64, got {dtype}")
     if device is None:
         device = box.lower.device if isinstance(box.lower, Tensor) else "cpu"
-    device = torch.device(device)
+    try:
+        device = torch.device(device)
+    except RuntimeError as error:
+        raise BadSetting(f"there is no device {device!r}: {str(error).splitlines()[0]}") from None
     if device.type == "cuda" and not torch.cuda.is_available():
         raise BadSetting("device cuda was asked for, and torch sees no CUDA device; use cpu")
     given = box.lower.dtype
@@ -175,7 +182,7 @@ def _checked(part: Enclosure, method: Method, first: int) -> Enclosure:
             f"method {method.name} returned a lower bound above its upper bound by more than "
             "rounding; please report this with the network and the box"
         )
-    # Ends of a very thin interval can cross by rounding; in order they only widen it.
+    # Ends of a very thin interval can cross by rounding; their hull keeps what both have proven.
     ordered = torch.minimum(lower, upper), torch.maximum(lower, upper)
     return Enclosure(*ordered, **{f.name: getattr(part, f.name) for f in fields(part)[2:]})
 
@@ -218,28 +225,3 @@ def _provenance(network: Network, box: Box, method: Method, seconds: float) -> P
         seconds=seconds,
         versions=versions(),
     )
-
-
-def settings_of(method: Any) -> dict[str, Any]:
-    """A method's hyper-parameters as plain JSON values; a method among them becomes its name."""
-    if not is_dataclass(method):
-        return {}
-
-    def plain(value: Any) -> Any:
-        if is_dataclass(value):
-            nested = settings_of(value)
-            name = getattr(value, "name", type(value).__name__)
-            return {"name": name, "settings": nested} if nested else name
-        return value
-
-    return {item.name: plain(getattr(method, item.name)) for item in fields(method)}
-
-
-def versions() -> dict[str, str]:
-    """Versions of what a result depends on."""
-    return {
-        "sensverify": version("sensverify"),
-        "torch": str(torch.__version__),
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-    }

@@ -36,7 +36,7 @@ from sensverify.network.operators import (
     Select,
 )
 
-_TILE = {"cpu": 1 << 19, "cuda": 1 << 26}
+_TILE = {"cpu": 1 << 20, "cuda": 1 << 26}
 """Entries of the largest coefficient tensor of one tile, by device type."""
 
 _KEPT = {"cpu": 1 << 28, "cuda": 1 << 31}

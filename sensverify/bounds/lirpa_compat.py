@@ -38,8 +38,8 @@ import torch
 from sensverify.errors import BackendFailure, BackendMissing
 
 INSTALL = (
-    "version 0.3: pip install --no-deps auto-LiRPA appdirs tqdm; version 0.7: pip install "
-    "--no-deps git+https://github.com/Verified-Intelligence/auto_LiRPA.git appdirs tqdm graphviz"
+    "in a copy of sensverify's repository: pip install '.[lirpa]' && "
+    "pip install --no-deps auto-LiRPA==0.3"
 )
 """How to get it: its own requirements exclude the torch that this package is tested with."""
 

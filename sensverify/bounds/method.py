@@ -59,7 +59,7 @@ def method_names() -> tuple[str, ...]:
     return tuple(sorted({point.name for point in entry_points(group=GROUP)}))
 
 
-def make_method(name: str, **settings: Any) -> Method:
+def make_method(name: str, /, **settings: Any) -> Method:
     """A method by its name, with its settings.
 
     Parameters

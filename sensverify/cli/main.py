@@ -173,7 +173,6 @@ def main(context: click.Context) -> None:
       0  done, and every threshold holds
       1  a threshold is exceeded
       2  bad input or usage; one line on standard error says what
-      3  undecided in the time given
     """
     if context.invoked_subcommand is None:
         click.echo(context.get_help())

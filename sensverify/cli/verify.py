@@ -79,7 +79,8 @@ _PATH = click.Path(path_type=Path)
     "--timeout",
     type=float,
     metavar="SECONDS",
-    help="Time for the whole run, for methods that can stop early. Default: no limit.",
+    help="How long alpha-crown may optimise, over all samples together; its first CROWN pass "
+    "always runs to its end. Other methods have no such limit. Default: none.",
 )
 @click.option(
     "--device",
@@ -130,7 +131,11 @@ _PATH = click.Path(path_type=Path)
     metavar="FILE.html",
     help="Write one self-contained page with a picture of every sample's output intervals.",
 )
-@click.option("--force", is_flag=True, help="Overwrite the files of --json and --report.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Overwrite the files of --json and --report; never the model or the data.",
+)
 @click.option(
     "--max-log-volume",
     type=float,
@@ -163,7 +168,7 @@ def verify(
       sensverify verify iris --max-width 10 && echo release
     """
     from sensverify.report.console import PlainConsole
-    from sensverify.report.files import check_targets, write_text
+    from sensverify.report.files import check_targets, write_texts
     from sensverify.report.table import print_report
     from sensverify.verification import VerifyRequest
     from sensverify.verification import verify as run
@@ -172,34 +177,46 @@ def verify(
         raise click.BadParameter("a report goes into a file", param_hint="'--report'")
     to_stdout = json_target == Path("-")
     files = [path for path in (json_target, report_target) if path not in (None, Path("-"))]
-    check_targets([path for path in files if path is not None], force=force)
+    inputs = _input_files(model, options)
+    check_targets([path for path in files if path is not None], inputs=inputs, force=force)
     request = VerifyRequest(model=model, settings=dict(options.pop("settings")), **options)
     errors = PlainConsole(stderr=True)
     with _progress(errors) as progress:
         report = run(request, progress=progress)
-    for path, text in _texts(report, json_target, report_target):
-        if path == Path("-"):
-            click.echo(text, nl=False)
-        else:
-            write_text(path, text, force=force)
+    texts = _texts(report, json_target, report_target)
+    write_texts({path: text for path, text in texts.items() if path != Path("-")}, force=force)
+    if to_stdout:
+        click.echo(texts[Path("-")], nl=False)
     print_report(report, errors if to_stdout else PlainConsole())
     return 1 if report.exceeded else 0
 
 
+def _input_files(model: str, options: dict[str, Any]) -> list[Path]:
+    """The files that the run reads its question from."""
+    from sensverify.models import resolve
+
+    found = resolve(model)
+    data, radius = options["data"], options["radius"]
+    files = [Path(found.path), found.sample_path, options["box"]]
+    files.append(Path(data) if data is not None and data.endswith(".npz") else None)
+    files.append(radius if isinstance(radius, Path) else None)
+    return [path for path in files if path is not None]
+
+
 def _texts(
     report: VerifyReport, json_target: Path | None, report_target: Path | None
-) -> list[tuple[Path, str]]:
-    """Every output, made before the first one is written."""
-    texts = []
+) -> dict[Path, str]:
+    """Every output by its place, made before the first one is written."""
+    texts = {}
     if json_target is not None:
         from sensverify.report.json import report_to_json
 
-        texts.append((json_target, report_to_json(report)))
+        texts[json_target] = report_to_json(report)
     if report_target is not None:
         from sensverify.report.html import report_to_html
 
-        texts.append((report_target, report_to_html(report)))
-    return texts[::-1]
+        texts[report_target] = report_to_html(report)
+    return texts
 
 
 @contextlib.contextmanager

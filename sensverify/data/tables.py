@@ -39,8 +39,8 @@ def load_table(name: str, data_dir: str | Path | None = None) -> Dataset:
         from sklearn import datasets
     except ImportError:
         raise BackendMissing(
-            f"data set '{name}' comes with scikit-learn, which is not installed; install it with: "
-            "pip install 'sensverify[data]'"
+            f"data set '{name}' comes with scikit-learn, which is not installed; in a copy of "
+            "sensverify's repository: pip install '.[data]'"
         ) from None
     bunch = getattr(datasets, _LOADERS[name])()
     x, y = np.asarray(bunch.data, dtype=np.float64), np.asarray(bunch.target, dtype=np.int64)

@@ -1,4 +1,7 @@
-"""Windows of pooling layers, as torch and ONNX define them. Imports numpy, never torch."""
+"""Windows of pooling layers, as torch defines them. Imports numpy, never torch.
+
+ONNX defines more (padding by rule, uneven sides); `sensverify.formats.onnx` has its own windows.
+"""
 
 from __future__ import annotations
 

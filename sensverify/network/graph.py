@@ -74,7 +74,7 @@ class Network:
 
     @property
     def parameters(self) -> int:
-        """How many numbers the weights and biases hold."""
+        """How many numbers the weights and biases hold, those of average pooling included."""
         return sum(int(np.prod(values.shape)) for _, values in self.arrays() if _is_float(values))
 
     def arrays(self) -> Iterator[tuple[str, Any]]:

@@ -2,29 +2,47 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sensverify.errors import InputError
 
 
-def check_targets(paths: Sequence[Path], *, force: bool) -> None:
-    """Refuse, before any work is done, files that could not be written afterwards.
+def check_targets(paths: Sequence[Path], *, inputs: Sequence[Path] = (), force: bool) -> None:
+    """Refuse, before any work is done, files that could not or must not be written afterwards.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+    inputs : sequence of Path
+        Files that the run reads: never overwritten, also not by ``force``.
+    force : bool
 
     Raises
     ------
     InputError
         A file is there already and ``force`` is false, its folder is missing or cannot be written
-        to, or one file is named twice.
+        to, one file is named twice, or a file is one of the inputs.
     """
     if len({os.path.realpath(path) for path in paths}) < len(paths):
         raise InputError(f"'{paths[0]}' is named for two different outputs; give two files")
     for path in paths:
+        if any(_same_file(path, given) for given in inputs):
+            raise InputError(f"'{path}' is what this run reads; give another name for its output")
         try:
             _check_target(path, force=force)
         except OSError as error:
             raise InputError(f"cannot write '{path}': {error.strerror or error}") from None
+
+
+def _same_file(one: Path, other: Path) -> bool:
+    try:
+        return os.path.samefile(one, other)
+    except (OSError, ValueError):
+        # One of them is not there.
+        return False
 
 
 def _check_target(path: Path, *, force: bool) -> None:
@@ -39,26 +57,48 @@ def _check_target(path: Path, *, force: bool) -> None:
         raise InputError(f"the folder '{path.parent}' cannot be written to")
 
 
-def write_text(path: Path, text: str, *, force: bool) -> None:
-    """Write the whole file or nothing: an interrupted run leaves no half of it.
+def write_texts(texts: Mapping[Path, str], *, force: bool) -> None:
+    """Write all files or none, each whole: an interrupted run leaves no half of one.
+
+    Every text is on the disk before the first file gets its name. Only where the system then
+    refuses a name, a file that ``force`` has replaced by then stays replaced.
 
     Raises
     ------
     InputError
-        The file appeared in the meantime and ``force`` is false, or the system refuses.
+        A file appeared in the meantime and ``force`` is false, or the system refuses.
     """
-    # Not made from the file's name: that may be as long as a name can be.
-    draft = path.with_name(f".sensverify.{os.getpid()}.part")
+    drafts: list[Path] = []
+    made: list[Path] = []
+    path = Path()
     try:
-        try:
+        for number, (path, text) in enumerate(texts.items()):
+            # Not made from the file's name: that may be as long as a name can be.
+            draft = path.with_name(f".sensverify.{os.getpid()}.{number}.part")
             # A file name that is no UTF-8 reaches us with characters that UTF-8 has no bytes for.
             with draft.open("x", encoding="utf-8", errors="backslashreplace") as stream:
+                drafts.append(draft)
                 stream.write(text)
-            if not force:
-                # Claims the name; fails where a file appeared in the meantime.
-                path.open("x").close()
+        for path in texts:
+            if _claimed(path, force=force):
+                made.append(path)
+        for draft, path in zip(drafts, texts, strict=True):
             os.replace(draft, path)
-        finally:
-            draft.unlink(missing_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot write '{path}': {error.strerror or error}") from None
+    except BaseException as error:
+        for left in (*drafts, *made):
+            with contextlib.suppress(OSError):
+                left.unlink()
+        if isinstance(error, OSError):
+            raise InputError(f"cannot write '{path}': {error.strerror or error}") from None
+        raise
+
+
+def _claimed(path: Path, *, force: bool) -> bool:
+    """Take a name; False where there is a file that may be overwritten."""
+    try:
+        path.open("x").close()
+    except FileExistsError:
+        if force:
+            return False
+        raise
+    return True

@@ -62,15 +62,15 @@ class Question:
         return len(self.x)
 
     def box(self, part: slice) -> Box:
-        """The boxes of some samples, shape ``[batch, *input_shape]``, rounded outward.
+        """The boxes of some samples, shape ``[batch, *input_shape]``, in float64.
 
-        They contain the boxes around the samples as the data has them, also where the data is
-        more precise than the computation.
+        Rounded outward, here and where they are narrowed to the computation's dtype: they contain
+        the boxes around the samples as the data has them.
         """
         if self.given is not None:
             return self.given[part]
         wide = self.x[part].astype(np.float64)
-        return _outward(Box.around(wide, self.radius, clip=self.perturbation.clip), self.dtype)
+        return Box.around(wide, self.radius, clip=self.perturbation.clip)
 
     def center(self, part: slice) -> np.ndarray:
         """The samples in the dtype of the computation, shape ``[batch, *input_shape]``."""
@@ -159,24 +159,17 @@ def _question_from_box(request: VerifyRequest, network: Network) -> Question:
         raise BadBox(f"'{request.box}': {error}") from None
     start, stop = request.samples or (None, None)
     first, last = check_range(start, stop, given.batch, f"'{request.box}'")
-    given = _outward(given[first:last], request.dtype)
+    given = given[first:last]
     y = arrays.get("y")
+    if y is not None and y.ndim == 2 and y.shape[1] == 1:
+        # As in a data file.
+        y = y[:, 0]
     if y is not None and y.shape != (len(ends[0]),):
         raise BadShape(f"'{request.box}': y needs one label for each box, got shape {y.shape}")
     labels = None if y is None else _labels(y[first:last], network, f"'{request.box}'")
     center = np.clip(given.center, given.lower, given.upper)
     perturbation = Perturbation(None, None, None, None, str(request.box))
     return Question(perturbation, first, request.dtype, center, labels, given=given)
-
-
-def _outward(box: Box, dtype: str) -> Box:
-    """The box in another floating type, its ends rounded away from its middle."""
-    kind = np.dtype(dtype).type
-    with np.errstate(over="ignore"):
-        lower, upper = box.lower.astype(kind), box.upper.astype(kind)
-    lower = np.where(lower > box.lower, np.nextafter(lower, kind(-np.inf)), lower)
-    upper = np.where(upper < box.upper, np.nextafter(upper, kind(np.inf)), upper)
-    return Box(lower, upper)
 
 
 def _data(request: VerifyRequest, model: LoadedModel) -> Dataset:

@@ -36,7 +36,8 @@ class VerifyRequest:
     settings : mapping of str to str
         Fields of the method's dataclass, as text.
     timeout : float, optional
-        Seconds for the whole run; only for methods that can stop early.
+        Seconds that alpha-crown may optimise, in all batches together; its first CROWN pass always
+        runs to its end. Only for methods with such a limit.
     device : str
         ``cpu`` or ``cuda``.
     dtype : str

@@ -68,8 +68,9 @@ class SampleResult:
     inner_lower, inner_upper : numpy arrays or None
         Attained values.
     certified : bool or None
-        True: the label is the largest output on the whole box, by proven margins. False: an input
-        in the box is known where it is not. None: neither is known, or there is no label.
+        True: the label is the largest output on the whole box, by proven margins that exceed a
+        slack for rounding. False: an input in the box is known where it is not, also when
+        onnxruntime runs the original file. None: neither is known, or there is no label.
     seconds : float
         This sample's share of its batch.
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 
 import numpy as np
@@ -12,16 +13,17 @@ import torch
 from torch import Tensor
 
 from sensverify.bounds import compute_bounds, evaluate
-from sensverify.bounds.front_door import settings_of, versions
 from sensverify.bounds.memory import DEFAULT_BUDGET
 from sensverify.bounds.method import Method
 from sensverify.bounds.tensors import tensor_box
 from sensverify.box import Box
 from sensverify.errors import BadSetting, Unbounded, UnsoundResult
 from sensverify.network import Network
+from sensverify.provenance import settings_of, versions
 from sensverify.results import Bounds, Guarantee, Status
-from sensverify.verification.margins import refuted, with_margins
+from sensverify.verification.margins import proven, refuted, with_margins
 from sensverify.verification.question import LoadedModel, Question, load_model, make_question
+from sensverify.verification.replay import Replay
 from sensverify.verification.request import VerifyRequest
 from sensverify.verification.results import ModelFacts, SampleResult, VerifyReport
 from sensverify.verification.settings import parse_method, with_time_limit
@@ -47,8 +49,9 @@ def verify(request: VerifyRequest, *, progress: Progress | None = None) -> Verif
     Returns
     -------
     VerifyReport
-        Its guarantee is the weakest one of all batches. ``certified`` comes from margins
-        ``f_label - f_j`` bounded by the same method, not from the output box.
+        Its guarantee is the weakest one of all batches. ``certified`` is True by margins
+        ``f_label - f_j`` bounded by the same method (see `proven`), not by the output box, and
+        False by an input that onnxruntime, too, gives another label in the original file.
 
     Raises
     ------
@@ -121,6 +124,10 @@ class _Run:
     def network(self) -> Network:
         return self.model.network
 
+    @cached_property
+    def replay(self) -> Replay:
+        return Replay(self.model.path)
+
     @property
     def outputs(self) -> int:
         return prod(self.network.output_shape)
@@ -184,21 +191,34 @@ class _Run:
     ) -> list[bool | None]:
         if labels is None:
             return [None] * len(center)
-        # Written so that a NaN proves nothing.
-        proven = (bounds.outer.lower[:, self.outputs :] > 0).all(dim=1)
+        kept = proven(bounds.outer.lower, bounds.outer.upper, labels)
         if bounds.guarantee < Guarantee.SOLVER:
             # Sampled or likely bounds prove nothing.
-            proven = torch.zeros_like(proven)
-        changed = torch.zeros_like(proven)
-        if not bool(proven.all()):
-            some = ~proven
-            # torch takes seeds below 2 to the 64.
-            seed = (self.request.seed + part.start) % 2**63
-            changed[some] = refuted(self.network, box[some], center[some], labels[some], seed=seed)
+            kept = torch.zeros_like(kept)
+        changed = torch.zeros_like(kept)
+        if not bool(kept.all()):
+            open_ones = (~kept).nonzero().squeeze(1)
+            changed[open_ones] = self._changed(box, center, labels, part, open_ones)
         return [
             True if yes else False if no else None
-            for yes, no in zip(proven.tolist(), changed.tolist(), strict=True)
+            for yes, no in zip(kept.tolist(), changed.tolist(), strict=True)
         ]
+
+    def _changed(
+        self, box: Box, center: Tensor, labels: Tensor, part: slice, rows: Tensor
+    ) -> Tensor:
+        """Which rows have an input that changes the label, here and when it is replayed."""
+        # torch takes seeds below 2 to the 64.
+        seed = (self.request.seed + part.start) % 2**63
+        found, points = refuted(self.network, box[rows], center[rows], labels[rows], seed=seed)
+        some = found.nonzero().squeeze(1)
+        if len(some):
+            # The box as asked; that of the computation is rounded outward.
+            asked = self.question.box(part)[rows[some].cpu().numpy()]
+            inputs, own = points[some].cpu().numpy(), labels[rows[some]].cpu().numpy()
+            confirmed = self.replay.confirmed(inputs, asked, own)
+            found[some] = torch.from_numpy(confirmed).to(found.device)
+        return found
 
     def _sample(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -253,3 +253,23 @@ def test_ends_of_a_clip_beyond_the_dtype(method: Method) -> None:
     )
     assert bool((far.lower == none.lower).all())
     assert bool((far.upper == none.upper).all())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"method": "crown"}, BadSetting, "make_method"),
+        ({"method": Crown}, BadSetting, "make_method"),
+        ({"method": Crown(), "memory_budget": 0}, BadSetting, "memory_budget"),
+        ({"method": Crown(), "memory_budget": float("nan")}, BadSetting, "memory_budget"),
+        ({"method": Crown(), "device": "nonsense"}, BadSetting, "no device"),
+    ],
+)
+def test_arguments_that_cannot_be_used(
+    arguments: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    builder = NetworkBuilder((2,))
+    network = builder.build(builder.add(Relu(), builder.input))
+    box = Box(torch.zeros(1, 2), torch.ones(1, 2))
+    with pytest.raises(error, match=message):
+        compute_bounds(network, box, **arguments)

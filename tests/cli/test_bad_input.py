@@ -259,6 +259,11 @@ def unknown_setting(kit: Kit) -> list[object]:
     return [*good(kit), "--radius", 0.1, "--method", "alpha-crown", "--setting", "stesp=3"]
 
 
+@case("no setting 'name'")
+def setting_called_name(kit: Kit) -> list[object]:
+    return [*good(kit), "--radius", 0.1, "--setting", "name=x"]
+
+
 @case("expects int, got 'many'")
 def setting_of_the_wrong_type(kit: Kit) -> list[object]:
     return [*good(kit), "--radius", 0.1, "--method", "alpha-crown", "--setting", "steps=many"]
@@ -369,6 +374,30 @@ def target_in_a_folder_that_is_not_there(kit: Kit) -> list[object]:
 def one_target_for_two_outputs(kit: Kit) -> list[object]:
     target = kit.folder / "a.out"
     return [*good(kit), "--radius", 0.1, "--json", target, "--report", target]
+
+
+@case("what this run reads")
+def model_as_target(kit: Kit) -> list[object]:
+    model, *rest = good(kit)
+    return [model, *rest, "--radius", 0.1, "--force", "--json", model]
+
+
+@case("what this run reads")
+def data_as_target(kit: Kit) -> list[object]:
+    return [*good(kit), "--radius", 0.1, "--force", "--json", kit.folder / "data.npz"]
+
+
+@case("what this run reads")
+def radius_as_target(kit: Kit) -> list[object]:
+    np.save(kit.folder / "r.npy", np.ones(2))
+    path = kit.folder / "r.npy"
+    return [*good(kit), "--radius", path, "--force", "--json", path]
+
+
+@case("what this run reads")
+def box_as_target(kit: Kit) -> list[object]:
+    box = npz(kit, lower=[[0.0, 0.0]], upper=[[1.0, 1.0]])
+    return [identity(kit), "--box", box, "--force", "--json", box]
 
 
 def files(folder: Path) -> dict[str, bytes]:

@@ -108,3 +108,12 @@ def test_a_reader_that_went_away(arguments: tuple[str, ...]) -> None:
     # As the shell reports it; above all not 1, which is an exceeded threshold.
     assert process.returncode == 141
     assert errors == ""
+
+
+def test_help_lists_only_what_can_happen(run: Run) -> None:
+    text = " ".join(run("--help").stdout.split())
+    assert "2 bad input" in text
+    assert "3 undecided" not in text
+    assert "first CROWN pass always runs to its end" in " ".join(
+        run("verify", "--help").stdout.split()
+    )

@@ -178,6 +178,26 @@ def test_boxes_from_a_file(run: Run, identity: Path, tmp_path: Path) -> None:
     assert found["samples"][0]["outer"]["upper"] == pytest.approx([4.0, 3.5])
 
 
+@pytest.mark.parametrize("shape", [(2,), (2, 1)])
+def test_labels_of_boxes(run: Run, identity: Path, tmp_path: Path, shape: tuple[int, ...]) -> None:
+    lower, upper = np.array([[2.0, 0.0], [2.0, 0.0]]), np.array([[3.0, 1.0], [3.0, 1.0]])
+    np.savez(tmp_path / "box.npz", lower=lower, upper=upper, y=np.array([0, 1]).reshape(shape))
+    found = answer(run, identity, "--box", tmp_path / "box.npz")
+    assert [s["label"] for s in found["samples"]] == [0, 1]
+    assert [s["certified"] for s in found["samples"]] == [True, False]
+
+
+def test_a_change_that_the_replay_does_not_confirm_is_none(
+    run: Run, identity: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "sensverify.verification.replay.Replay.confirmed",
+        lambda self, points, box, labels: np.zeros(len(points), dtype=bool),
+    )
+    found = answer(run, identity, "--data", data, "--radius", 1.5)
+    assert [s["certified"] for s in found["samples"]] == [None, None]
+
+
 def test_radius_for_each_feature(run: Run, identity: Path, data: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "radius.npy", np.array([0.5, 1.0]))
     found = answer(run, identity, "--data", data, "--radius", tmp_path / "radius.npy")
@@ -211,7 +231,9 @@ def test_batches_do_not_change_the_answer(run: Run, monkeypatch: pytest.MonkeyPa
 def test_gzipped_model(run: Run, identity: Path, data: Path, tmp_path: Path) -> None:
     path = tmp_path / "model.onnx.gz"
     path.write_bytes(gzip.compress(identity.read_bytes()))
-    assert len(answer(run, path, "--data", data, "--radius", 0.1)["samples"]) == 2
+    found = answer(run, path, "--data", data, "--radius", 0.1)
+    # The second one is replayed from the same file.
+    assert [s["certified"] for s in found["samples"]] == [True, False]
 
 
 @pytest.mark.parametrize(
@@ -300,3 +322,12 @@ def test_list(run: Run, what: str) -> None:
     assert done.exit_code == 0, done.output
     expected = {"methods": "alpha-crown", "models": "iris", "data": "fashion-mnist"}
     assert expected[what] in done.stdout
+
+
+def test_a_change_just_outside_of_the_box_is_none(run: Run, identity: Path, tmp_path: Path) -> None:
+    """float32 has 0.4 only rounded up: the box of the computation, but not ours, holds a change."""
+    below = float(np.nextafter(np.float32(0.4), np.float32(0)))
+    lower, upper = np.array([[below, 0.0]]), np.array([[1.0, 0.4]])
+    np.savez(tmp_path / "box.npz", lower=lower, upper=upper, y=np.array([0]))
+    found = answer(run, identity, "--box", tmp_path / "box.npz")
+    assert found["samples"][0]["certified"] is None

@@ -387,3 +387,45 @@ def test_refuses_random_numbers(name):
     """One draw, taken at import, is not the function that the module computes."""
     with pytest.raises(UnsupportedOperator, match="random"):
         from_module(Function(RANDOM[name], scale=nn.Parameter(torch.ones(3))), (3,))
+
+
+BATCH_SIZE = {
+    "factor": lambda self, x: x * (x.shape[0] + 1),
+    "divisor": lambda self, x: x / (x.shape[0] * 2),
+    "sum of positions": lambda self, x: x + torch.arange(x.shape[0]).sum(),
+    "negated": lambda self, x: x + 3 * -x.shape[0],
+    "clip": lambda self, x: x.clamp(max=x.shape[0] / 1000),
+    "branch": lambda self, x: x if x.shape[0] > 1500 else -x,
+}
+
+
+@pytest.mark.parametrize("name", BATCH_SIZE)
+def test_refuses_what_depends_on_the_batch_size(name):
+    with pytest.raises(UnsupportedOperator, match="another number of samples"):
+        from_module(Function(BATCH_SIZE[name]), (3,))
+
+
+def test_the_batch_size_may_shape_constants():
+    module = Function(lambda self, x: x + torch.ones(x.shape[0], 3).mul(2).reshape(len(x), -1))
+    assert_equal_outputs(from_module(module, (3,)), module, (3,))
+
+
+def count_up(self, x):
+    self.calls += 1
+    return x * self.calls
+
+
+def moving_average(self, x):
+    self.mean.mul_(0.9).add_(0.1)
+    return x - self.mean
+
+
+@pytest.mark.parametrize(
+    ("function", "buffer"),
+    [(count_up, "calls"), (moving_average, "mean")],
+    ids=["count-up", "moving-average"],
+)
+def test_refuses_modules_that_change_their_buffers(function, buffer):
+    module = Function(function, **{buffer: torch.ones(())})
+    with pytest.raises(UnsupportedOperator, match=f"changes its buffer '{buffer}'"):
+        from_module(module, (3,))

@@ -192,7 +192,8 @@ def test_an_idle_network_is_its_input():
     assert kinds(simplify(network)) == []
 
 
-def test_folding_rounds_once_in_the_stored_dtype():
+def test_folding_keeps_float64():
+    """Bounds in float64 of float32 weights lose nothing to the import."""
     rng = np.random.default_rng(1)
     weight = rng.normal(size=(5, 4)).astype(np.float32)
     scale = rng.normal(size=5).astype(np.float32)
@@ -200,9 +201,20 @@ def test_folding_rounds_once_in_the_stored_dtype():
     builder = NetworkBuilder((4,))
     hidden = builder.add(Affine(weight, scale), builder.input)
     (_, node) = simplify(builder.build(builder.add(Scale(scale, shift), hidden))).nodes
-    assert node.operator.weight.dtype == node.operator.bias.dtype == np.float32
-    exact = scale.astype(np.float64) ** 2 + shift
-    np.testing.assert_array_equal(node.operator.bias, exact.astype(np.float32))
+    wide = scale.astype(np.float64)
+    np.testing.assert_array_equal(node.operator.weight, weight * wide[:, None])
+    np.testing.assert_array_equal(node.operator.bias, wide**2 + shift)
+
+
+def test_batch_norm_keeps_float64():
+    weight, bias, mean = np.random.default_rng(1).normal(size=(3, 4)).astype(np.float32)
+    variance = np.array([0.3, 0.7, 1.1, 2.3], np.float32)
+    builder = NetworkBuilder((4,))
+    norm = builder.add(BatchNorm(weight, bias, mean, variance, 1e-5), builder.input)
+    (_, node) = simplify(builder.build(norm)).nodes
+    exact = weight / np.sqrt(variance.astype(np.float64) + 1e-5)
+    np.testing.assert_allclose(node.operator.scale, exact, rtol=1e-14)
+    np.testing.assert_allclose(node.operator.shift, bias - mean * exact, rtol=1e-13)
 
 
 def test_tensors_keep_their_gradients():

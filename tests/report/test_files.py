@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from sensverify.errors import InputError
-from sensverify.report.files import check_targets, write_text
+from sensverify.report.files import check_targets, write_texts
 
 
 def test_writes(tmp_path: Path) -> None:
     check_targets([tmp_path / "a"], force=False)
-    write_text(tmp_path / "a", "é", force=False)
+    write_texts({tmp_path / "a": "é"}, force=False)
     assert (tmp_path / "a").read_text(encoding="utf-8") == "é"
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
 
@@ -23,7 +24,7 @@ def test_refuses_what_is_there(tmp_path: Path) -> None:
         check_targets([tmp_path / "a"], force=False)
     # It may also appear while the bounds are computed.
     with pytest.raises(InputError, match="cannot write"):
-        write_text(tmp_path / "a", "new", force=False)
+        write_texts({tmp_path / "a": "new"}, force=False)
     assert (tmp_path / "a").read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
 
@@ -31,7 +32,7 @@ def test_refuses_what_is_there(tmp_path: Path) -> None:
 def test_force(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("old")
     check_targets([tmp_path / "a"], force=True)
-    write_text(tmp_path / "a", "new", force=True)
+    write_texts({tmp_path / "a": "new"}, force=True)
     assert (tmp_path / "a").read_text() == "new"
 
 
@@ -50,12 +51,55 @@ def test_one_file_under_two_names(tmp_path: Path) -> None:
 def test_names_as_long_as_they_can_be(tmp_path: Path) -> None:
     longest = tmp_path / ("a" * 255)
     check_targets([longest], force=False)
-    write_text(longest, "text", force=False)
+    write_texts({longest: "text"}, force=False)
     assert longest.read_text() == "text"
     with pytest.raises(InputError, match="cannot write"):
         check_targets([tmp_path / ("a" * 256)], force=False)
 
 
 def test_text_from_a_file_name_that_is_no_utf8(tmp_path: Path) -> None:
-    write_text(tmp_path / "a", "\udcff", force=False)
+    write_texts({tmp_path / "a": "\udcff"}, force=False)
     assert (tmp_path / "a").read_text() == "\\udcff"
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_all_files_or_none(tmp_path: Path, force: bool) -> None:
+    (tmp_path / "taken").mkdir()
+    texts = {tmp_path / "a": "new", tmp_path / "taken": "new"}
+    with pytest.raises(InputError, match="cannot write"):
+        write_texts(texts, force=force)
+    assert [p.name for p in tmp_path.iterdir()] == ["taken"]
+
+
+def test_an_interruption_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    replace, calls = os.replace, []
+
+    def interrupted(*names: Path) -> None:
+        calls.append(names)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        replace(*names)
+
+    monkeypatch.setattr(os, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_texts({tmp_path / "a": "new", tmp_path / "b": "new"}, force=False)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_old_file_stays_when_the_other_cannot_be_drafted(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("old")
+    with pytest.raises(InputError, match="cannot write"):
+        write_texts({tmp_path / "a": "new", tmp_path / "gone" / "b": "new"}, force=True)
+    assert (tmp_path / "a").read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
+
+
+@pytest.mark.parametrize("link", ["symlink_to", "hardlink_to"])
+def test_what_is_read_is_never_overwritten(tmp_path: Path, link: str) -> None:
+    given = tmp_path / "net.onnx"
+    given.write_text("precious")
+    getattr(tmp_path / "other", link)(given)
+    for target in (given, tmp_path / "other", tmp_path / ".." / tmp_path.name / "net.onnx"):
+        with pytest.raises(InputError, match="what this run reads"):
+            check_targets([target], inputs=[given], force=True)
+    check_targets([tmp_path / "new"], inputs=[given, tmp_path / "missing"], force=True)

@@ -13,7 +13,7 @@ from sensverify.box import Box
 from sensverify.network import Network, NetworkBuilder
 from sensverify.network.operators import Affine, Relu
 from sensverify.sensitivity import margin
-from sensverify.verification.margins import refuted, with_margins
+from sensverify.verification.margins import proven, refuted, with_margins
 
 
 def network(seed: int = 0, sizes: tuple[int, ...] = (4, 16, 3)) -> Network:
@@ -50,7 +50,10 @@ def test_finds_what_many_random_points_find(seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(24, 4, generator=generator)
     labels = evaluate(net, x).argmax(dim=1)
-    found = refuted(net, box_around(x, 0.3), x, labels, seed=0)
+    box = box_around(x, 0.3)
+    found, points = refuted(net, box, x, labels, seed=0)
+    assert (evaluate(net, points).argmax(dim=1) != labels)[found].all()
+    assert box.contains(points)[found].all()
     sampled = torch.zeros(24, dtype=torch.bool)
     for _ in range(300):
         points = x + 0.3 * (2 * torch.rand(24, 4, generator=generator) - 1)
@@ -66,8 +69,8 @@ def test_a_wrong_prediction_is_a_change() -> None:
     x = torch.zeros(1, 4)
     best = int(evaluate(net, x).argmax())
     wrong = torch.tensor([(best + 1) % 3])
-    assert refuted(net, box_around(x, 0.0), x, wrong, seed=0).tolist() == [True]
-    assert refuted(net, box_around(x, 0.0), x, torch.tensor([best]), seed=0).tolist() == [False]
+    assert refuted(net, box_around(x, 0.0), x, wrong, seed=0)[0].tolist() == [True]
+    assert refuted(net, box_around(x, 0.0), x, torch.tensor([best]), seed=0)[0].tolist() == [False]
 
 
 def test_the_same_seed_gives_the_same_answer() -> None:
@@ -76,6 +79,33 @@ def test_the_same_seed_gives_the_same_answer() -> None:
     state = torch.random.get_rng_state()
     one = refuted(net, box_around(x, 0.2), x, labels, seed=3)
     other = refuted(net, box_around(x, 0.2), x, labels, seed=3)
-    assert one.tolist() == other.tolist()
+    assert torch.equal(one[0], other[0])
+    assert torch.equal(one[1], other[1])
     # The caller's random numbers are left alone.
     assert torch.equal(state, torch.random.get_rng_state())
+
+
+@pytest.mark.parametrize(("dtype", "share"), [(torch.float32, 1e-5), (torch.float64, 1e-12)])
+def test_a_margin_within_rounding_proves_nothing(dtype: torch.dtype, share: float) -> None:
+    """Outputs up to 100 in magnitude, label 1 of 3: objectives are 3 outputs and 2 margins."""
+    labels = torch.tensor([1])
+    upper = torch.tensor([[1.0, 100.0, 2.0, 101.0, 102.0]], dtype=dtype)
+
+    def is_proven(first: float, second: float, end: float = 1.0) -> bool:
+        lower = torch.tensor([[-end, 1.0, -2.0, first, second]], dtype=dtype)
+        return bool(proven(lower, upper, labels)[0])
+
+    assert is_proven(110 * share, 110 * share)
+    assert not is_proven(90 * share, 1.0)
+    assert not is_proven(1.0, 90 * share)
+    # Only the two outputs of a margin count, and the lower ends count too.
+    assert not is_proven(110 * share, 1.0, end=1000.0)
+    assert is_proven(1.0, 110 * share, end=1000.0)
+    nan = float("nan")
+    assert not is_proven(nan, 1.0)
+    assert not is_proven(1.0, 1.0, end=nan)
+
+
+def test_a_zero_margin_proves_nothing() -> None:
+    zero = torch.zeros(1, 3)
+    assert proven(zero, zero, torch.tensor([0])).tolist() == [False]

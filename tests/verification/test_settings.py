@@ -36,6 +36,7 @@ def test_text_becomes_what_the_field_holds(
         ("magic", {}, UnknownName),
         ("crown", {"intermediate": "magic"}, UnknownName),
         ("crown", {"steps": "3"}, BadSetting),
+        ("crown", {"name": "x"}, BadSetting),
         ("alpha-crown", {"steps": "3.5"}, BadSetting),
         ("alpha-crown", {"steps": "none"}, BadSetting),
         ("alpha-crown", {"steps": "-1"}, BadSetting),

@@ -16,9 +16,9 @@ from sensverify.formats.modules.derived import Derived
 from sensverify.network import NetworkBuilder
 from sensverify.network.operators import Operator, Reshape, Select
 
-BATCH = 1009
-"""Samples in the traced batch: a prime that no layer's size is likely to equal, so that an axis of
-this length is the batch axis."""
+BATCHES = 1009, 2003
+"""Samples in the traced batches: primes that no layer's size is likely to equal, so that an axis of
+this length is the batch axis. What differs between the two traces depends on the batch size."""
 
 Shape = tuple[int, ...]
 Constant = Tensor | Derived | float | int
@@ -55,7 +55,9 @@ class Emitter:
     builder : NetworkBuilder
     operator, name : str
         The traced operator, without its namespace, and what messages call its place in the module.
-    traced : the operator's traced output: a fake tensor ``[BATCH, *shape]`` or a sequence of them
+    traced : the operator's traced output: a fake tensor ``[batch, *shape]`` or a sequence of them
+    batch : int
+        Samples in the traced batch.
     call : callable
         The traced operator itself, with every argument but the first bound.
     """
@@ -66,9 +68,11 @@ class Emitter:
         operator: str,
         name: str,
         traced: Any,
+        batch: int,
         call: Callable[[Tensor], Any],
     ) -> None:
         self.traced = traced
+        self.batch = batch
         self.call = call
         self._builder = builder
         self.operator = operator
@@ -112,14 +116,14 @@ class Emitter:
 
         ``rank`` is the number of axes of one sample.
         """
-        if isinstance(value, int | float) and abs(value) == BATCH:
+        if isinstance(value, int | float) and abs(value) == self.batch:
             self.refuse("uses the number of samples in a batch, which bounds do not depend on")
         array = self.array(value)
         if array.ndim <= rank:
             return array
-        if array.ndim > rank + 1 or array.shape[0] not in (1, BATCH):
+        if array.ndim > rank + 1 or array.shape[0] not in (1, self.batch):
             self.refuse(f"combines one sample with a constant of shape {tuple(array.shape)}")
-        if array.shape[0] == BATCH:
+        if array.shape[0] == self.batch:
             values = array.detach()
             if not bool((values == values[:1]).all()):
                 self.refuse("adds or multiplies by a constant that differs between samples")

@@ -16,8 +16,9 @@ from sensverify.errors import BadShape, UnsupportedOperator
 
 # Imported for the rules that they register.
 from sensverify.formats.modules import arithmetic, layers, moves, pools  # noqa: F401
+from sensverify.formats.modules.comparing import same_function
 from sensverify.formats.modules.derived import Derived, current
-from sensverify.formats.modules.emitting import BATCH, RULES, Emitter, Flow, Shape
+from sensverify.formats.modules.emitting import BATCHES, RULES, Emitter, Flow, Shape
 from sensverify.formats.modules.tracing import trace
 from sensverify.network import Network, NetworkBuilder
 
@@ -54,26 +55,39 @@ def from_module(module: nn.Module, input_shape: tuple[int, ...]) -> Network:
 
     Notes
     -----
-    The module is traced once by ``torch.export`` on fake tensors: a functional style, shape
+    The module is traced by ``torch.export`` on fake tensors: a functional style, shape
     arithmetic, parametrised layers and in-place operators come out as one set of ATen operators,
     where ``torch.fx`` would need rules for modules, functions and methods alike and stops at
     ``if x.shape[1] > 3``. It costs about 2 s for the first module of a process and 0.1 s for the
-    next ones. What depends on values, or on the batch size, is not part of a trace.
+    next ones. What depends on values is not part of a trace; what depends on the batch size shows
+    in a second one with another batch size, and is refused.
 
     ``Module.to`` and its relatives put new tensors in the place of buffers: import again after
     them. ``load_state_dict`` (without ``assign``) and optimisers change tensors in place.
     """
     if any(not isinstance(n, int) or n < 1 for n in input_shape):
         raise BadShape(f"input_shape needs positive sizes, got {tuple(input_shape)}")
-    importer = _Importer(module, trace(module, input_shape), tuple(input_shape))
-    return importer.network()
+    network, again = (_network(module, tuple(input_shape), batch) for batch in BATCHES)
+    if not same_function(network, again):
+        raise UnsupportedOperator(
+            f"the module {type(module).__name__} computes something else for another number of "
+            "samples in a batch; bounds are per sample, so nothing may depend on x.shape[0]"
+        )
+    return network
+
+
+def _network(module: nn.Module, input_shape: Shape, batch: int) -> Network:
+    return _Importer(module, trace(module, input_shape, batch), input_shape, batch).network()
 
 
 class _Importer:
     """Walks a traced graph; values are flows, live arrays, numbers, or lists of these."""
 
-    def __init__(self, module: nn.Module, program: ExportedProgram, input_shape: Shape) -> None:
+    def __init__(
+        self, module: nn.Module, program: ExportedProgram, input_shape: Shape, batch: int
+    ) -> None:
         self._program = program
+        self._batch = batch
         self._builder = NetworkBuilder(input_shape)
         self._values: dict[Node, Any] = {}
         self._names: set[str] = set()
@@ -148,10 +162,14 @@ class _Importer:
         first = schema.arguments[0].name
 
         def call(samples: Tensor) -> Any:
-            rest = {key: _two_samples(value) for key, value in arguments.items() if key != first}
+            rest = {
+                key: _two_samples(value, self._batch)
+                for key, value in arguments.items()
+                if key != first
+            }
             return target(samples, **rest)
 
-        emit = Emitter(self._builder, name, place, traced, call)
+        emit = Emitter(self._builder, name, place, traced, self._batch, call)
         try:
             result = RULES[name](emit, **arguments)
         except (BadShape, TypeError) as error:
@@ -222,13 +240,13 @@ def _item_of(compute: Callable[[], Any], index: int) -> Tensor:
     return compute()[index]
 
 
-def _two_samples(value: Any) -> Any:
+def _two_samples(value: Any, batch: int) -> Any:
     """An argument as it would be in a batch of two."""
     if isinstance(value, Flow):
         return torch.zeros((2, *value.shape), dtype=torch.float64)
     if isinstance(value, list | tuple):
-        sizes = [_two_samples(item) for item in value]
-        return [2, *sizes[1:]] if sizes and type(sizes[0]) is int and sizes[0] == BATCH else sizes
+        sizes = [_two_samples(item, batch) for item in value]
+        return [2, *sizes[1:]] if sizes and type(sizes[0]) is int and sizes[0] == batch else sizes
     value = current(value)
     return value.detach().cpu() if isinstance(value, Tensor) else value
 
@@ -238,5 +256,5 @@ def _check_shapes(emit: Emitter, result: Any, traced: Any) -> None:
     if isinstance(result, list):
         for flow, fake in zip(result, traced, strict=False):
             _check_shapes(emit, flow, fake)
-    elif isinstance(result, Flow) and (BATCH, *result.shape) != tuple(traced.shape):
+    elif isinstance(result, Flow) and (emit.batch, *result.shape) != tuple(traced.shape):
         emit.refuse("works across the samples of a batch, and bounds are per sample")

@@ -11,12 +11,12 @@ from torch import nn
 from torch.export import ExportedProgram, export
 
 from sensverify.errors import UnsupportedOperator
-from sensverify.formats.modules.emitting import BATCH, Shape
+from sensverify.formats.modules.emitting import Shape
 
 
-def trace(module: nn.Module, input_shape: Shape) -> ExportedProgram:
+def trace(module: nn.Module, input_shape: Shape, batch: int) -> ExportedProgram:
     """The module's evaluation-mode graph over a batch of inputs, free of in-place operators."""
-    example = _example(module, input_shape)
+    example = _example(module, (batch, *input_shape))
     with evaluating(module), warnings.catch_warnings():
         # torch warns about its own use of what it has deprecated.
         warnings.simplefilter("ignore")
@@ -31,6 +31,11 @@ def trace(module: nn.Module, input_shape: Shape) -> ExportedProgram:
                 f"{tuple(input_shape)}: {reason[0]}; it must run on one tensor "
                 "[batch, *input_shape] for any batch size, without control flow on values"
             ) from error
+    if changed := sorted(program.graph_signature.buffers_to_mutate.values()):
+        raise UnsupportedOperator(
+            f"the module {type(module).__name__} changes its buffer '{changed[0]}' in evaluation "
+            "too, so that it is another function at every call; bounds hold for one fixed function"
+        )
     return program
 
 
@@ -51,13 +56,13 @@ def evaluating(module: nn.Module) -> Iterator[None]:
             part.training = flag
 
 
-def _example(module: nn.Module, input_shape: Shape) -> torch.Tensor:
+def _example(module: nn.Module, shape: Shape) -> torch.Tensor:
     state = [*module.parameters(), *module.buffers()]
     floats = [values for values in state if values.is_floating_point()]
     dtype = floats[0].dtype if floats else torch.get_default_dtype()
     device = floats[0].device if floats else "cpu"
     # Left uninitialised, the memory is never touched: the values play no part in the trace.
-    return torch.empty((BATCH, *input_shape), dtype=dtype, device=device)
+    return torch.empty(shape, dtype=dtype, device=device)
 
 
 def _mutates(node: torch.fx.Node) -> bool:

@@ -36,7 +36,7 @@ def activation(call: Call) -> Value:
 @handles("LeakyRelu")
 def leaky_relu(call: Call) -> Value:
     """``x`` above zero, ``alpha * x`` below."""
-    slope = np.array(call.attribute("alpha", 0.01), call.dtype)
+    slope = np.array(call.attribute("alpha", 0.01), np.float64)
     return activated(call, call.variable(0), LeakyRelu(slope))
 
 

@@ -11,7 +11,6 @@ from sensverify.formats.onnx.activations import clipped
 from sensverify.formats.onnx.call import Call, Value, Variable, handles
 from sensverify.formats.onnx.constants import folded
 from sensverify.formats.onnx.lowering import (
-    activated,
     added,
     broadcast,
     broadcast_shape,
@@ -21,7 +20,6 @@ from sensverify.formats.onnx.lowering import (
     reshaped,
     scaled,
 )
-from sensverify.network.operators import Relu
 
 
 def total(call: Call, values: list[Value]) -> Value:
@@ -32,7 +30,9 @@ def total(call: Call, values: list[Value]) -> Value:
     if not variables:
         return np.asarray(sum(constants[1:], start=constants[0]))
     result = variables[0] if len(variables) == 1 else added(call, *variables)
-    return scaled(call, result, shift=sum(constants[1:], constants[0])) if constants else result
+    if not constants:
+        return result
+    return scaled(call, result, shift=sum(constants, start=np.zeros((), np.float64)))
 
 
 def negated(call: Call, value: Value) -> Value:
@@ -92,7 +92,7 @@ def divide(call: Call) -> Value:
         raise BadModelFile(f"{call}: division by zero")
     if isinstance(first, Variable):
         # One rounding more than a division, far below a bound's own rounding.
-        return scaled(call, first, (1.0 / second.astype(np.float64)).astype(second.dtype))
+        return scaled(call, first, 1.0 / second.astype(np.float64))
     if first.dtype.kind == "f":
         return folded(call, np.divide)
     # Integers are divided towards zero in ONNX, downwards in numpy.
@@ -134,12 +134,10 @@ def _at_least(call: Call, variable: Variable, bound: np.ndarray) -> Variable:
     """``max(x, c)`` for a constant c."""
     shape = broadcast_shape(variable, bound)
     if bound.size and (bound == bound.flat[0]).all():
-        # Exact for every c; below, whatever is small beside c is lost.
+        # Exact for every c, as the stack below; relu(x - c) + c would lose what is small beside c.
         whole: Variable = broadcast(call, variable, shape)  # type: ignore[assignment]
         return clipped(call, whole, float(bound.flat[0]), inf)
-    # max(x, c) = relu(x - c) + c
-    above = activated(call, scaled(call, variable, shift=-bound), Relu())
-    return scaled(call, above, shift=bound)
+    return _maximum(call, [variable, call.as_variable(bound)], shape)
 
 
 def _maximum(call: Call, variables: list[Variable], shape: tuple[int, ...]) -> Variable:
@@ -164,7 +162,7 @@ def where(call: Call) -> Value:
     chosen: list[Value] = []
     for value, mask in ((first, condition), (second, ~condition)):
         if isinstance(value, Variable):
-            chosen.append(scaled(call, value, mask.astype(call.dtype)))
+            chosen.append(scaled(call, value, mask.astype(np.float64)))
         else:
             chosen.append(np.where(mask, value, np.zeros((), value.dtype)))
     return total(call, chosen)

@@ -93,6 +93,7 @@ class Call:
     builder: NetworkBuilder
     budget: Budget
     dtype: Any
+    element: int
     read: set[str] = field(default_factory=set)
 
     def __str__(self) -> str:
@@ -105,6 +106,9 @@ class Call:
     def attribute(self, name: str, default: Any = None) -> Any:
         """An attribute's value. One that no handler asks for is refused, never ignored."""
         self.read.add(name)
+        if isinstance(default, float):
+            # ONNX declares its defaults in single precision, like the attributes themselves.
+            default = float(np.float32(default))
         return self.attributes.get(name, default)
 
     def check_attributes(self) -> None:
@@ -155,8 +159,8 @@ class Call:
             raise self.refusal("an array without entries is not supported")
         self.reserve(value.shape)
         node = self.emit(Select(np.zeros(value.shape, np.int64)), self.builder.input)
-        zero = np.zeros((), self.dtype)
-        return Variable(self.emit(Scale(zero, value.astype(self.dtype)), node), value.shape)
+        zero = np.zeros((), np.float64)
+        return Variable(self.emit(Scale(zero, value.astype(np.float64)), node), value.shape)
 
     def reserve(self, shape: Sequence[int]) -> None:
         """Count an array before it is allocated."""

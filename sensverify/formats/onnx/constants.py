@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import onnx
+from onnx import TensorProto
 
 from sensverify.errors import BadModelFile
 from sensverify.formats.onnx.call import Call, Value, handles
@@ -29,6 +31,14 @@ NUMERICAL: dict[str, Callable[..., Any]] = {
     "Sign": np.sign,
     "Sqrt": np.sqrt,
 }
+
+DIGITS: dict[int, tuple[int, int]] = {
+    TensorProto.FLOAT: (24, 8),
+    TensorProto.DOUBLE: (53, 11),
+    TensorProto.FLOAT16: (11, 5),
+    TensorProto.BFLOAT16: (8, 8),
+}
+"""Binary digits of the significand and of the exponent, by the type of a real number."""
 
 
 def folded(call: Call, function: Callable[..., Any]) -> np.ndarray:
@@ -104,9 +114,10 @@ def size_of(call: Call) -> Value:
 
 @handles("Cast", "CastLike")
 def cast(call: Call) -> Value:
-    """Another type: of a constant any, of a variable another type of real numbers.
+    """Another type: of a constant any, of a variable one that holds all numbers of the input's.
 
-    Bounds are those of the network in real arithmetic, so that changes nothing.
+    Bounds are those of the network in real arithmetic, where such a cast changes nothing. A cast
+    to a narrower type rounds, which is no rounding error but part of the network.
     """
     value = call.input(0)
     call.attribute("saturate")
@@ -117,13 +128,23 @@ def cast(call: Call) -> Value:
             return value.astype(like.dtype)
         if isinstance(value, np.ndarray):
             return value.astype(call.dtype)
-        if isinstance(like, np.ndarray) and like.dtype.kind != "f":
-            raise call.refusal("rounding to integers is not supported")
+        if isinstance(like, np.ndarray) and like.dtype != np.float64:
+            # 16-bit constants are held in float32, so its own type is not known here.
+            raise call.refusal(
+                "a cast to the type of a constant, which may round, is not supported; "
+                "export it as a Cast"
+            )
         return value
     target = call.attribute("to")
     if isinstance(value, np.ndarray) and target in STORED:
         with np.errstate(all="ignore"):
-            return value.astype(STORED[target])
+            rounded = value.astype(onnx.helper.tensor_dtype_to_np_dtype(target))
+            return rounded.astype(STORED[target])
     if target not in FLOATS:
         raise call.refusal(f"a cast to {type_name(target)} is not supported")
+    if any(t < n for t, n in zip(DIGITS[target], DIGITS[call.element], strict=True)):
+        raise call.refusal(
+            f"a cast to {type_name(target)} rounds what is computed in {type_name(call.element)}, "
+            "and rounding has no bounds here; export the network in one precision"
+        )
     return value

@@ -56,9 +56,11 @@ def load_onnx(path: str | os.PathLike[str], *, limit: int = GIGABYTE) -> Network
     Returns
     -------
     Network
-        Simplified, with numpy parameters in the file's precision (16-bit floats widened to
-        float32). ``input_shape`` and ``output_shape`` are those in the file with the batch axis
-        set to 1, and without it where there are two axes or more.
+        Simplified, with numpy parameters: those of the file in its precision (16-bit floats
+        widened to float32), those that several were folded into in float64. What the file
+        computes from constants alone is computed in the file's types. ``input_shape`` and
+        ``output_shape`` are those in the file with the batch axis set to 1, and without it where
+        there are two axes or more.
 
     Raises
     ------
@@ -93,7 +95,8 @@ class _Importer:
                 f"the model has {len(inputs)} inputs and {len(graph.output)} outputs; "
                 "expected one of each"
             )
-        shape, self._dtype = _declared(inputs[0])
+        shape, self._element = _declared(inputs[0])
+        self._dtype = FLOATS[self._element]
         self._builder = NetworkBuilder(compact(shape), name=inputs[0].name)
         self._values[inputs[0].name] = Variable(self._builder.input, shape)
         self._budget = Budget()
@@ -113,7 +116,7 @@ class _Importer:
         call = self._call(onnx.NodeProto(name=output, op_type="output", output=[output]))
         variable = call.as_variable(result)
         network = simplify(self._builder.build(call.at(variable, compact(variable.shape))))
-        _check_finite(network)
+        _check_finite(network, self._dtype)
         return network
 
     def _call(self, node: onnx.NodeProto) -> Call:
@@ -130,6 +133,7 @@ class _Importer:
             builder=self._builder,
             budget=self._budget,
             dtype=self._dtype,
+            element=self._element,
         )
 
     def _lower(self, node: onnx.NodeProto, needed: set[str]) -> None:
@@ -174,8 +178,8 @@ def _needed(graph: onnx.GraphProto, output: str) -> tuple[list[onnx.NodeProto], 
     return nodes[::-1], needed
 
 
-def _declared(item: onnx.ValueInfoProto) -> tuple[tuple[int, ...], Any]:
-    """Shape, with a batch axis of 1, and type of the model's input."""
+def _declared(item: onnx.ValueInfoProto) -> tuple[tuple[int, ...], int]:
+    """Shape, with a batch axis of 1, and ONNX element type of the model's input."""
     kind = item.type.tensor_type
     if not item.type.HasField("tensor_type") or kind.elem_type not in FLOATS:
         raise BadModelFile(
@@ -196,7 +200,7 @@ def _declared(item: onnx.ValueInfoProto) -> tuple[tuple[int, ...], Any]:
         size *= n
     if not 0 < size <= MAX_ELEMENTS:
         raise BadModelFile(f"input '{item.name}' of shape {_dimensions(kind)} cannot be used")
-    return tuple(lengths), FLOATS[kind.elem_type]
+    return tuple(lengths), kind.elem_type
 
 
 def _dimensions(kind: TensorProto) -> str:
@@ -214,9 +218,12 @@ def _attribute(item: AttributeProto) -> Any:
         raise BadModelFile(f"attribute '{item.name}' cannot be read: {error}") from None
 
 
-def _check_finite(network: Network) -> None:
+def _check_finite(network: Network, dtype: Any) -> None:
     for name, values in network.arrays():
-        if isinstance(values, np.ndarray) and not np.isfinite(values).all():
+        # What overflows in the network's own type would overflow in bounds computed in it.
+        with np.errstate(over="ignore"):
+            finite = not isinstance(values, np.ndarray) or np.isfinite(values.astype(dtype)).all()
+        if not finite:
             raise BadModelFile(f"parameter '{name}' holds NaN or infinity; weights must be finite")
     for node in network.nodes:
         operator = node.operator

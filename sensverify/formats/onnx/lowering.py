@@ -98,7 +98,7 @@ def aligned(call: Call, variable: Variable, parameter: np.ndarray) -> tuple[int,
 
 def scaled(call: Call, variable: Variable, scale: Any = None, shift: Any = None) -> Variable:
     """``scale * x + shift``, with broadcasting in both directions; either may be None."""
-    parameters = [None if p is None else _parameter(call, p) for p in (scale, shift)]
+    parameters = [None if p is None else _parameter(p) for p in (scale, shift)]
     shape = broadcast_shape(variable, *(p for p in parameters if p is not None))
     variable = broadcast(call, variable, shape)  # type: ignore[assignment]
     node = variable.node
@@ -110,11 +110,11 @@ def scaled(call: Call, variable: Variable, scale: Any = None, shift: Any = None)
     return Variable(call.emit(Scale(*arrays), node), shape)
 
 
-def _parameter(call: Call, values: Any) -> np.ndarray:
-    """An array of floats keeps its precision; anything else takes the network's."""
+def _parameter(values: Any) -> np.ndarray:
+    """An array of floats keeps its precision; anything else takes the widest."""
     if isinstance(values, np.ndarray) and values.dtype.kind == "f":
         return values
-    return np.asarray(values, call.dtype)
+    return np.asarray(values, np.float64)
 
 
 def added(call: Call, *variables: Variable) -> Variable:

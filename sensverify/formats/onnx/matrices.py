@@ -91,9 +91,9 @@ def gemm(call: Call) -> Value:
     first, second = sides
     if alpha != 1.0:
         if isinstance(first, np.ndarray):
-            first = first * np.asarray(alpha, first.dtype)
+            first = first * np.float64(alpha)
         elif isinstance(second, np.ndarray):
-            second = second * np.asarray(alpha, second.dtype)
+            second = second * np.float64(alpha)
     result = product(call, first, second)
     offset = call.optional(2)
     if offset is None or beta == 0.0:
@@ -104,7 +104,7 @@ def gemm(call: Call) -> Value:
         if isinstance(offset, Variable):
             offset = scaled(call, offset, beta)
         else:
-            offset = offset * np.asarray(beta, offset.dtype)
+            offset = offset * np.float64(beta)
     return total(call, [result, offset])
 
 
@@ -121,13 +121,10 @@ def batch_normalization(call: Call) -> Value:
     channels = variable.shape[1:2]
     if not channels or any(array.shape != channels for array in arrays):
         raise BadModelFile(f"{call}: statistics do not fit an input of shape {variable.shape}")
-    dtype = np.result_type(*(array.dtype for array in arrays))
     weight, bias, mean, variance = (array.astype(np.float64) for array in arrays)
     if not (variance + epsilon > 0).all():
         raise BadModelFile(f"{call}: a variance is not positive")
     scale = weight / np.sqrt(variance + epsilon)
     shift = bias - mean * scale
     pattern = (*channels, *(1 for _ in variable.shape[2:]))
-    return scaled(
-        call, variable, scale.reshape(pattern).astype(dtype), shift.reshape(pattern).astype(dtype)
-    )
+    return scaled(call, variable, scale.reshape(pattern), shift.reshape(pattern))

@@ -90,7 +90,7 @@ def _pads(call: Call, rank: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 @handles("Upsample", "Resize")
 def resize(call: Call) -> Value:
-    """Nearest neighbours; other modes are refused."""
+    """Nearest neighbours; other modes are refused, and what depends on how a scale is rounded."""
     value = call.input(0)
     if call.attribute("mode", b"nearest") != b"nearest":
         raise call.refusal("only the mode 'nearest' is supported")
@@ -110,30 +110,55 @@ def resize(call: Call) -> Value:
         if target == length and scale == 1:
             picks.append(np.arange(length))
             continue
-        source = _coordinates(call, transform, length, target, scale)
-        if rounding is None:
-            # Undefined before operator set 11; this is what onnxruntime does.
-            source = np.ceil(source) if scale < 1 else np.floor(source)
-        else:
-            source = rounding(source)
-        picks.append(np.clip(source, 0, length - 1).astype(np.int64))
+        if target == length:
+            # onnxruntime copies, the definition picks along the scale.
+            raise call.refusal(f"a scale of {scale} that keeps {length} entries is not supported")
+        # Undefined before operator set 11; this is what onnxruntime does.
+        function = rounding or (np.ceil if scale < 1 else np.floor)
+        picks.append(_picks(call, transform, function, length, target, scale))
     return rearranged(call, value, lambda values: values[np.ix_(*picks)])
+
+
+def _picks(
+    call: Call,
+    transform: bytes,
+    rounding: Callable[[np.ndarray], np.ndarray],
+    length: int,
+    target: int,
+    scale: float,
+) -> np.ndarray:
+    """For every output position, which input entry it takes.
+
+    Runtimes compute coordinates in single precision. Where that decides to which side one is
+    rounded, the entry is not defined and the node refused; exact ties of exact scales are.
+    """
+    source = _coordinates(call, transform, length, target, scale)
+    margin = max(1e-4, length * 2.0**-22)
+    nearby = (source - margin, source, source + margin)
+    low, picks, high = (np.clip(rounding(x), 0, length - 1).astype(np.int64) for x in nearby)
+    exact = transform == b"align_corners" or float(np.float32(scale)) == scale
+    tie = (2 * source == np.round(2 * source)) & (exact | (source == 0))
+    if ((low != high) & ~tie).any():
+        raise call.refusal(
+            f"a scale of {scale} puts entries so close to a rounding boundary that runtimes "
+            "disagree on them; resize by a whole number"
+        )
+    return picks
 
 
 def _coordinates(
     call: Call, transform: bytes, length: int, target: int, scale: float
 ) -> np.ndarray:
     """For every output position, where it lies in the input."""
-    # In single precision like onnxruntime, so that ties fall to the same side.
-    x, factor = np.arange(target, dtype=np.float32), np.float32(scale)
+    x = np.arange(target, dtype=np.float64)
     if transform == b"asymmetric":
-        return x / factor
+        return x / scale
     if transform == b"half_pixel":
-        return (x + np.float32(0.5)) / factor - np.float32(0.5)
+        return (x + 0.5) / scale - 0.5
     if transform == b"pytorch_half_pixel":
-        return (x + np.float32(0.5)) / factor - np.float32(0.5) if target > 1 else x * 0
+        return (x + 0.5) / scale - 0.5 if target > 1 else x * 0
     if transform == b"align_corners":
-        return x * np.float32(length - 1) / np.float32(target - 1) if target > 1 else x * 0
+        return x * (length - 1) / (target - 1) if target > 1 else x * 0
     raise call.refusal(f"the coordinates '{transform.decode()}' are not supported")
 
 
@@ -156,6 +181,9 @@ def _target(call: Call, shape: tuple[int, ...]) -> tuple[list[int], list[float]]
         raise BadModelFile(f"{call}: scales or sizes {chosen} do not fit {shape}")
     lengths, scales = list(shape), [1.0] * rank
     for axis, number in zip(axes, chosen, strict=True):
+        rounded = floor(np.float32(shape[axis]) * np.float32(number))
+        if sizes is None and floor(shape[axis] * number) != rounded:
+            raise call.refusal(f"a scale of {number} makes no definite length of {shape[axis]}")
         lengths[axis] = int(number) if sizes is not None else floor(shape[axis] * number)
         scales[axis] = lengths[axis] / shape[axis] if sizes is not None else number
     return lengths, scales

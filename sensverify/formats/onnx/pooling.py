@@ -74,12 +74,12 @@ def average_pool(call: Call) -> Value:
         node = call.emit(Pad((0, *place.before), (0, *ends)), node)
         padding = (0,) * len(spatial)
     usual = counts.max()
-    weight = np.full((batch * channels, 1, *place.kernel), 1 / usual, call.dtype)
+    weight = np.full((batch * channels, 1, *place.kernel), 1 / usual)
     operator = Conv(weight, None, place.stride, padding, place.dilation, batch * channels)
     result = Variable(call.emit(operator, node), (batch, channels, *place.outputs))
     if (counts == usual).all():
         return result
-    return scaled(call, result, (usual / counts).astype(call.dtype))
+    return scaled(call, result, usual / counts)
 
 
 def _pool(call: Call) -> tuple[Variable, Windows]:
@@ -142,7 +142,7 @@ def reduce(call: Call) -> Value:
     else:
         size = last.shape[-1]
         entry = 1.0 if kind in ("Sum", "L1") else 1.0 / size
-        result = multiplied(call, last, np.full((1, size), entry, call.dtype))
+        result = multiplied(call, last, np.full((1, size), entry))
     return reshaped(call, result, shape)
 
 

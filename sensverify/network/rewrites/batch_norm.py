@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sensverify.network.graph import Network, Node
 from sensverify.network.operators import BatchNorm, Scale
-from sensverify.network.rewrites.editing import Edit, narrow, rewrite, wide
+from sensverify.network.rewrites.editing import Edit, rewrite, wide
 
 
 def batch_norm_to_scale(network: Network) -> Network:
@@ -27,9 +27,6 @@ def _rule(edit: Edit, node: Node) -> bool:
     if norm.bias is not None:
         shift = shift + wide(norm.bias)
     channels = (node.shape[0], *(1 for _ in node.shape[1:]))
-    operator = Scale(
-        narrow(scale.reshape(channels), norm.variance),
-        narrow(shift.reshape(channels), norm.mean),
-    )
+    operator = Scale(scale.reshape(channels), shift.reshape(channels))
     edit.put(node, operator, (edit.place(node),), node.shape)
     return True

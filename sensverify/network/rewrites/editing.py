@@ -89,22 +89,14 @@ def rewrite(network: Network, rule: Callable[[Edit, Node], bool]) -> Network:
 
 
 def wide(values: Any) -> Any:
-    """Numpy floats in float64, so that folding rounds once; tensors as they are."""
+    """Numpy floats in float64, so that folding keeps every digit; tensors as they are."""
     if isinstance(values, np.ndarray) and values.dtype.kind == "f":
         return values.astype(np.float64)
     return values
 
 
-def narrow(values: Any, *likes: Any) -> Any:
-    """A folded numpy array in the widest dtype of the stored arrays it came from."""
-    stored = [like for like in likes if isinstance(like, np.ndarray)]
-    if isinstance(values, np.ndarray | np.generic) and stored:
-        return np.array(values, dtype=np.result_type(*(like.dtype for like in stored)))
-    return values
-
-
 def expand(values: Any, shape: Shape) -> Any:
-    """``values`` broadcast to ``shape``: numpy or torch."""
+    """``values`` broadcast to ``shape``: numpy, as an array of its own, or torch."""
     if isinstance(values, np.ndarray | np.generic):
-        return np.broadcast_to(values, shape)
+        return np.array(np.broadcast_to(values, shape))
     return values.expand(shape)

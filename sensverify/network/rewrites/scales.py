@@ -7,7 +7,7 @@ from typing import Any
 
 from sensverify.network.graph import Network, Node
 from sensverify.network.operators import Affine, Conv, ConvTranspose, Operator, Scale
-from sensverify.network.rewrites.editing import Edit, expand, narrow, rewrite, wide
+from sensverify.network.rewrites.editing import Edit, expand, rewrite, wide
 from sensverify.network.shapes import Shape
 
 
@@ -21,7 +21,8 @@ def fold_scales(network: Network) -> Network:
     A shift in front of a multiplication stays where it is: ``(x - mean) / deviation`` is exact
     for x near the mean where ``x / deviation - mean / deviation`` cancels.
 
-    Numpy parameters are folded in float64 and stored in their own dtype again; tensors in their
+    Numpy parameters are folded in float64 and stay in it, whatever the dtype they came in: bounds
+    are computed in a dtype chosen later, and lose no digit to this. Tensors are folded in their
     own dtype, with their autograd history.
     """
     return rewrite(network, _rule)
@@ -58,10 +59,7 @@ def _fold(first: Operator, second: Operator, middle: Shape, last: Shape) -> Oper
 def _scale_of_scale(first: Scale, second: Scale) -> Scale | None:
     if first.shift is not None and second.scale is not None:
         return None
-    return Scale(
-        _narrowed(_times(first.scale, second.scale), first.scale, second.scale),
-        _narrowed(_plus(first.shift, second.shift), first.shift, second.shift),
-    )
+    return Scale(_times(first.scale, second.scale), _plus(first.shift, second.shift))
 
 
 def _scale_of_affine(first: Affine, second: Scale, shape: Shape) -> Affine | None:
@@ -73,7 +71,7 @@ def _scale_of_affine(first: Affine, second: Scale, shape: Shape) -> Affine | Non
     weight = wide(first.weight)
     if scale is not None:
         weight = weight * scale.reshape(-1, 1)
-    return Affine(narrow(weight, first.weight), _bias(first.bias, scale, shift, first.weight))
+    return Affine(weight, _bias(first.bias, scale, shift))
 
 
 def _scale_of_conv(
@@ -96,8 +94,7 @@ def _scale_of_conv(
             grouped = weight.reshape(groups, inputs // groups, per_group, *kernel)
             grouped = grouped * scale.reshape(groups, 1, per_group, *ones)
             weight = grouped.reshape(inputs, per_group, *kernel)
-    bias = _bias(first.bias, scale, shift, first.weight)
-    return _replaced(first, narrow(weight, first.weight), bias)
+    return _replaced(first, weight, _bias(first.bias, scale, shift))
 
 
 def _replaced(first: Conv | ConvTranspose, weight: Any, bias: Any) -> Conv | ConvTranspose:
@@ -120,20 +117,17 @@ def _affine_of_scale(first: Scale, second: Affine, shape: Shape) -> Affine | Non
     rows = _vectors(first, (*(1 for _ in shape[:-1]), shape[-1]))
     if rows is None or rows[0] is None:
         return None
-    weight = narrow(wide(second.weight) * rows[0].reshape(1, -1), second.weight)
-    return Affine(weight, second.bias)
+    return Affine(wide(second.weight) * rows[0].reshape(1, -1), second.bias)
 
 
 def _affine_of_affine(first: Affine, second: Affine, middle: Shape) -> Affine | None:
     (hidden, inputs), (outputs, _) = first.weight.shape, second.weight.shape
     if outputs * inputs > hidden * (inputs + outputs):
         return None
-    weight = narrow(wide(second.weight) @ wide(first.weight), first.weight, second.weight)
+    weight = wide(second.weight) @ wide(first.weight)
     bias = second.bias
     if first.bias is not None:
-        bias = _narrowed(
-            _plus(wide(second.weight) @ wide(first.bias), second.bias), first.bias, second.weight
-        )
+        bias = _plus(wide(second.weight) @ wide(first.bias), second.bias)
     return Affine(weight, bias)
 
 
@@ -152,11 +146,11 @@ def _vectors(scale: Scale, pattern: Shape) -> tuple[Any, Any] | None:
     return vectors[0], vectors[1]
 
 
-def _bias(bias: Any, scale: Any, shift: Any, like: Any) -> Any:
+def _bias(bias: Any, scale: Any, shift: Any) -> Any:
     """``bias * scale + shift`` where each may be None."""
     if bias is not None:
         bias = _times(bias, scale)
-    return _narrowed(_plus(bias, shift), like)
+    return _plus(bias, shift)
 
 
 def _times(first: Any, second: Any) -> Any:
@@ -169,7 +163,3 @@ def _plus(first: Any, second: Any) -> Any:
     if first is None or second is None:
         return second if first is None else first
     return wide(first) + wide(second)
-
-
-def _narrowed(values: Any, *likes: Any) -> Any:
-    return None if values is None else narrow(values, *likes)

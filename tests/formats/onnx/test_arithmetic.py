@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
 from onnx import TensorProto, helper
 
-from sensverify.bounds import Ibp, compute_bounds
+from sensverify.bounds import Ibp, compute_bounds, evaluate
 from sensverify.box import Box
 from sensverify.errors import BadModelFile, UnsupportedOperator
+from sensverify.formats.onnx import load_onnx
 
 RNG = np.random.default_rng(0)
 
@@ -143,8 +145,6 @@ def test_double_precision(check_equal, make_model):
 
 @pytest.mark.parametrize("element", [TensorProto.FLOAT16, TensorProto.BFLOAT16])
 def test_half_precision_is_widened(element, save):
-    from sensverify.formats.onnx import load_onnx
-
     weight = helper.make_tensor("w", element, (2, 2), [0.5, -1.25, 3.0, 0.125])
     graph = helper.make_graph(
         [helper.make_node("MatMul", ["x", "w"], ["y"])],
@@ -185,3 +185,88 @@ def test_extremes_with_a_large_constant(operator, constant, check_node):
 
 def test_several_constants_at_once(check_node):
     check_node("Max", (1, 3, 4), floats(3, 1))
+
+
+@pytest.mark.parametrize("operator", ["Max", "Min"])
+def test_extremes_with_several_large_constants(operator, check_node):
+    sign = -1 if operator == "Min" else 1
+    constant = sign * np.array([-1e9, 0.5, -3e38, 1e9], np.float32)
+    network = check_node(operator, (1, 3, 4), constant)
+    x = np.random.default_rng(0).uniform(-2, 2, (5, 3, 4)).astype(np.float32)
+    outer = compute_bounds(network, Box(x, x), Ibp()).outer
+    function = np.minimum if operator == "Min" else np.maximum
+    np.testing.assert_array_equal(outer.lower, function(x, constant).reshape(5, -1))
+    np.testing.assert_array_equal(outer.upper, function(x, constant).reshape(5, -1))
+
+
+def casts(make_model, element, target):
+    nodes = [
+        helper.make_node("Cast", ["x"], ["a"], name="down", to=target),
+        helper.make_node("Cast", ["a"], ["y"], to=element),
+    ]
+    return make_model(nodes, (1, 3), {}, element=element)
+
+
+NARROWER = [
+    (TensorProto.FLOAT, TensorProto.FLOAT16),
+    (TensorProto.FLOAT, TensorProto.BFLOAT16),
+    (TensorProto.FLOAT, TensorProto.FLOAT8E4M3FN),
+    (TensorProto.DOUBLE, TensorProto.FLOAT),
+    (TensorProto.FLOAT16, TensorProto.BFLOAT16),
+    (TensorProto.BFLOAT16, TensorProto.FLOAT16),
+]
+
+
+@pytest.mark.parametrize(("element", "target"), NARROWER)
+def test_a_cast_that_rounds_is_refused(element, target, make_model, save):
+    with pytest.raises(UnsupportedOperator, match=r"Cast \(node 'down'\): a cast to "):
+        load_onnx(save(casts(make_model, element, target), f"{element}-{target}.onnx"))
+
+
+@pytest.mark.parametrize(
+    ("element", "target"),
+    [
+        (TensorProto.FLOAT, TensorProto.DOUBLE),
+        (TensorProto.FLOAT, TensorProto.FLOAT),
+        (TensorProto.FLOAT16, TensorProto.FLOAT),
+        (TensorProto.FLOAT16, TensorProto.FLOAT16),
+    ],
+)
+def test_a_cast_that_holds_every_number_is_the_identity(element, target, make_model, save):
+    assert len(load_onnx(save(casts(make_model, element, target))).nodes) == 1
+
+
+@pytest.mark.parametrize("element", [TensorProto.FLOAT16, TensorProto.BFLOAT16])
+def test_a_cast_of_a_constant_rounds(element, make_model, save):
+    nodes = [
+        helper.make_node("Cast", ["c"], ["a"], to=element),
+        helper.make_node("Cast", ["a"], ["b"], to=TensorProto.FLOAT),
+        helper.make_node("Add", ["x", "b"], ["y"]),
+    ]
+    constant = np.array([[0.1, 1.0, 1 / 3]], np.float32)
+    network = load_onnx(save(make_model(nodes, (1, 3), {"c": constant})))
+    dtype = helper.tensor_dtype_to_np_dtype(element)
+    rounded = constant.astype(dtype).astype(np.float32)
+    assert (rounded != constant).any()
+    assert evaluate(network, torch.zeros(1, 3)).tolist() == rounded.tolist()
+
+
+def test_a_cast_like_a_constant_is_refused(check_node):
+    with pytest.raises(UnsupportedOperator, match="type of a constant"):
+        check_node("CastLike", (1, 3), np.zeros(1, np.float16))
+
+
+def test_folded_constants_keep_float64(make_model, save):
+    """In float64, the answer is that of the file's weights in real arithmetic."""
+    nodes = [
+        helper.make_node("BatchNormalization", ["x", "w", "b", "m", "v"], ["n"], epsilon=0.0),
+        helper.make_node("Div", ["n", "d"], ["q"]),
+        helper.make_node("AveragePool", ["q"], ["y"], kernel_shape=[3]),
+    ]
+    arrays = {name: abs(floats(2)) for name in "wbmv"} | {"d": np.float32(0.7)}
+    network = load_onnx(save(make_model(nodes, (1, 2, 3), arrays)))
+    x = RNG.normal(size=(1, 2, 3))
+    w, b, m, v = (arrays[name].astype(np.float64)[:, None] for name in "wbmv")
+    expected = ((x - m) / np.sqrt(v) * w + b).mean(-1) / np.float64(arrays["d"])
+    got = evaluate(network, torch.from_numpy(x)).numpy().reshape(1, 2)
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-14)

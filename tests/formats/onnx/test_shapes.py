@@ -209,16 +209,51 @@ def test_upsample_nearest(scales, check_node):
 @pytest.mark.parametrize("scales", [(1, 1, 2, 3), (1, 1, 1.5, 0.6), (1, 1, 2.7, 0.3)], ids=str)
 @pytest.mark.parametrize("opset", [11, 13, 19])
 def test_resize_nearest(rounding, transform, scales, opset, check_node):
-    check_node(
-        "Resize",
-        (1, 2, 4, 5),
-        np.zeros(0, np.float32),
-        np.array(scales, np.float32),
-        opset=opset,
-        mode="nearest",
-        nearest_mode=rounding,
-        coordinate_transformation_mode=transform,
-    )
+    def check():
+        check_node(
+            "Resize",
+            (1, 2, 4, 5),
+            np.zeros(0, np.float32),
+            np.array(scales, np.float32),
+            opset=opset,
+            mode="nearest",
+            nearest_mode=rounding,
+            coordinate_transformation_mode=transform,
+        )
+
+    if 0.6 in scales and "half" in transform and "round" not in rounding:
+        # 1.5 / 0.6 - 0.5 is 2 in single precision, and below 2 for the 0.6 that is stored.
+        with pytest.raises(UnsupportedOperator, match="rounding boundary"):
+            check()
+    else:
+        check()
+
+
+BOUNDARY = {"nearest_mode": "round_prefer_ceil", "coordinate_transformation_mode": "asymmetric"}
+
+
+@pytest.mark.parametrize("target", [4, 6, 12])
+def test_ties_of_inexact_scales_are_refused(target, check_node):
+    with pytest.raises(UnsupportedOperator, match="rounding boundary"):
+        check_node("Resize", (1, 7), None, None, ints(1, target), mode="nearest", **BOUNDARY)
+
+
+def test_ties_of_exact_scales_are_resolved(check_node):
+    check_node("Resize", (1, 7), None, None, ints(1, 14), mode="nearest", **BOUNDARY)
+    check_node("Resize", (1, 8), None, None, ints(1, 6), mode="nearest", **BOUNDARY)
+
+
+@pytest.mark.parametrize("scale", [1.1, 1.19])
+def test_a_scale_that_keeps_the_length_is_refused(scale, check_node):
+    scales = np.array([1, scale], np.float32)
+    with pytest.raises(UnsupportedOperator, match="that keeps 5 entries"):
+        check_node("Resize", (1, 5), None, scales, mode="nearest", nearest_mode="ceil")
+
+
+def test_a_length_that_depends_on_rounding_is_refused(check_node):
+    scales = np.array([1, 0.7], np.float32)
+    with pytest.raises(UnsupportedOperator, match="no definite length"):
+        check_node("Resize", (1, 10), None, scales, mode="nearest")
 
 
 @pytest.mark.parametrize("sizes", [(1, 2, 8, 5), (1, 2, 3, 7), (1, 2, 1, 1)], ids=str)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 from dataclasses import dataclass, field, fields, is_dataclass
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -71,9 +72,10 @@ def settings_of(method: Any) -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Versions of what a result depends on."""
-    return {
-        "sensverify": version("sensverify"),
-        "torch": version("torch"),
-        "numpy": version("numpy"),
-        "python": platform.python_version(),
-    }
+    return {**_versions(), "python": platform.python_version()}
+
+
+@cache
+def _versions() -> dict[str, str]:
+    # Cached: each version is read from a file.
+    return {name: version(name) for name in ("sensverify", "torch", "numpy")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Container
 from dataclasses import dataclass, replace
 from functools import singledispatch
 from typing import ClassVar
@@ -53,8 +54,17 @@ class Ibp:
     guarantee: ClassVar[Guarantee] = Guarantee.SOUND
 
     def bound(self, network: Network, box: Box, objectives: Tensor) -> Enclosure:
-        intervals = interval_bounds(network, (box.lower, box.upper))
+        unstable = torch.zeros(box.batch, dtype=torch.int64)
+
+        def count(position: int, interval: Interval) -> None:
+            nonlocal unstable
+            for reader in network.consumers[position]:
+                if isinstance(network.nodes[reader].operator, Elementwise | Max):
+                    unstable = unstable + _unstable(network, reader, *interval, box.batch)
+
         last = network.nodes[-1]
+        keep = {len(network.nodes) - 1, *last.inputs}
+        intervals = interval_bounds(network, (box.lower, box.upper), keep=keep, seen=count)
         if isinstance(last.operator, Affine) and len(last.shape) == 1:
             lower, upper = intervals[last.inputs[0]]
             weight = objectives @ last.operator.weight
@@ -69,7 +79,6 @@ class Ibp:
             middle = (weight @ center.unsqueeze(-1)).squeeze(-1)
             spread = (weight.abs() @ radius.unsqueeze(-1)).squeeze(-1)
         middle = middle + constant
-        unstable = count_unstable(network, self._inputs(network, intervals), box.batch)
         return Enclosure(middle - spread, middle + spread, unstable=unstable)
 
     def pre_activations(self, network: Network, box: Box) -> dict[int, Interval]:
@@ -97,23 +106,32 @@ def count_unstable(network: Network, pre_activations: dict[int, Interval], batch
     where the interval has a width.
     """
     total = torch.zeros(batch, dtype=torch.int64)
-    for position, (lower, upper) in pre_activations.items():
-        operator = network.nodes[position].operator
-        if isinstance(operator, Max):
-            count = (lower.amax(-1) < upper.amax(-1)).reshape(batch, -1).sum(1)
-        elif isinstance(operator, Sigmoid | Tanh):
-            count = (lower < upper).reshape(batch, -1).sum(1)
-        elif isinstance(operator, Clip):
-            inside = [(lower < end) & (upper > end) for end in (operator.low, operator.high)]
-            count = (inside[0] | inside[1]).reshape(batch, -1).sum(1)
-        else:
-            count = ((lower < 0) & (upper > 0)).reshape(batch, -1).sum(1)
-        total = total + count.cpu()
+    for position, interval in pre_activations.items():
+        total = total + _unstable(network, position, *interval, batch)
     return total
 
 
+def _unstable(network: Network, position: int, lower: Tensor, upper: Tensor, batch: int) -> Tensor:
+    operator = network.nodes[position].operator
+    if isinstance(operator, Max):
+        count = (lower.amax(-1) < upper.amax(-1)).reshape(batch, -1).sum(1)
+    elif isinstance(operator, Sigmoid | Tanh):
+        count = (lower < upper).reshape(batch, -1).sum(1)
+    elif isinstance(operator, Clip):
+        inside = [(lower < end) & (upper > end) for end in (operator.low, operator.high)]
+        count = (inside[0] | inside[1]).reshape(batch, -1).sum(1)
+    else:
+        count = ((lower < 0) & (upper > 0)).reshape(batch, -1).count_nonzero(1)
+    return count.cpu()
+
+
 def interval_bounds(
-    network: Network, box: Interval, *, until: int | None = None
+    network: Network,
+    box: Interval,
+    *,
+    until: int | None = None,
+    keep: Container[int] | None = None,
+    seen: Callable[[int, Interval], None] | None = None,
 ) -> dict[int, Interval]:
     """An interval for every node's output.
 
@@ -124,6 +142,11 @@ def interval_bounds(
     box : pair of Tensor, shape ``[batch, *input_shape]``
     until : int, optional
         Stop at this node.
+    keep : container of int, optional
+        The nodes whose intervals are wanted; others are dropped once nothing needs them, which
+        leaves their memory to those that follow. Default: all.
+    seen : callable, optional
+        Called with every node and its interval as soon as it is known.
 
     Returns
     -------
@@ -134,6 +157,12 @@ def interval_bounds(
         if position:
             sources = [intervals[i] for i in node.inputs]
             intervals[position] = interval(node.operator, *sources)
+        if seen is not None:
+            seen(position, intervals[position])
+        if keep is not None:
+            for source in node.inputs:
+                if network.consumers[source][-1] == position and source not in keep:
+                    del intervals[source]
     return intervals
 
 

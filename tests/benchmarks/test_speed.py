@@ -57,9 +57,8 @@ def test_faster_than_the_reference(setting, method) -> None:
 def test_intervals_cost_a_few_forward_passes(setting) -> None:
     plain = measure(forward(setting)).seconds
     bounds = measure(ours(setting, "ibp")).seconds
-    # A guard against worse, not the aim, which is 3: interval arithmetic alone takes 2.9 forward
-    # passes here, with counting and checking around it 5.5.
-    assert bounds <= 7 * plain
+    # The aim is 3; a forward pass takes a millisecond, so a busy machine needs some room.
+    assert bounds <= 5 * plain
 
 
 @pytest.mark.parametrize("method", ["lp-dual", "crown"])

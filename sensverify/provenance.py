@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+import sys
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache
 from importlib.metadata import version
@@ -78,4 +79,9 @@ def versions() -> dict[str, str]:
 @cache
 def _versions() -> dict[str, str]:
     # Cached: each version is read from a file.
-    return {name: version(name) for name in ("sensverify", "torch", "numpy")}
+    return {name: _version(name) for name in ("sensverify", "torch", "numpy")}
+
+
+def _version(name: str) -> str:
+    # A loaded package also names its build (2.6.0+cu124), which its metadata may leave out.
+    return str(getattr(sys.modules.get(name), "__version__", None) or version(name))

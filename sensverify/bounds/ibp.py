@@ -63,15 +63,16 @@ class Ibp:
                     unstable = unstable + _unstable(network, reader, *interval, box.batch)
 
         last = network.nodes[-1]
-        keep = {len(network.nodes) - 1, *last.inputs}
-        intervals = interval_bounds(network, (box.lower, box.upper), keep=keep, seen=count)
         if isinstance(last.operator, Affine) and len(last.shape) == 1:
-            lower, upper = intervals[last.inputs[0]]
+            (end,) = last.inputs
             weight = objectives @ last.operator.weight
             constant = 0.0 if last.operator.bias is None else objectives @ last.operator.bias
         else:
-            lower, upper = (end.reshape(box.batch, -1) for end in intervals[len(network.nodes) - 1])
+            end = len(network.nodes) - 1
             weight, constant = objectives, 0.0
+        ends = (box.lower, box.upper)
+        intervals = interval_bounds(network, ends, until=end, keep={end}, seen=count)
+        lower, upper = (side.reshape(box.batch, -1) for side in intervals[end])
         center, radius = _center_radius(lower, upper)
         if weight.shape[0] == 1:
             middle, spread = center @ weight[0].T, radius @ weight[0].abs().T

@@ -168,7 +168,7 @@ class _Run:
             self._sample(bounds, i, part.start + i, output[i], certified[i], seconds)
             for i in range(len(center))
         ]
-        unstable = getattr(bounds, "unstable", None)
+        unstable = bounds.unstable
         return _Part(samples, bounds, None if unstable is None else float(unstable.sum()))
 
     def _bounds(self, box: Box, method: Method, objectives: Tensor | None, part: slice) -> Bounds:

@@ -10,12 +10,15 @@ if TYPE_CHECKING:
     from sensverify.bounds import (
         AlphaCrown,
         Crown,
+        Decider,
         Ibp,
         Lirpa,
         LpDual,
         Method,
         compute_bounds,
+        decider_names,
         evaluate,
+        make_decider,
         make_method,
         method_names,
     )
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from sensverify.models import load
     from sensverify.network import Network, NetworkBuilder, simplify
     from sensverify.provenance import Provenance
+    from sensverify.queries import Decision, Query, Verdict
     from sensverify.results import Bounds, Guarantee, Status
     from sensverify.sensitivity import (
         Sensitivity,
@@ -37,6 +41,7 @@ if TYPE_CHECKING:
         width_shares,
         widths,
     )
+    from sensverify.watch import Watch
 
 __version__ = "0.1.0"
 
@@ -46,6 +51,8 @@ __all__ = [
     "Box",
     "Crown",
     "Dataset",
+    "Decider",
+    "Decision",
     "Guarantee",
     "Ibp",
     "Lirpa",
@@ -54,16 +61,21 @@ __all__ = [
     "Network",
     "NetworkBuilder",
     "Provenance",
+    "Query",
     "Sensitivity",
     "SensverifyError",
     "Status",
+    "Verdict",
+    "Watch",
     "compute_bounds",
+    "decider_names",
     "evaluate",
     "from_module",
     "load",
     "load_data",
     "load_onnx",
     "log_volume",
+    "make_decider",
     "make_method",
     "mean_volume",
     "method_names",
@@ -80,6 +92,8 @@ _HOMES = {
     "Box": "sensverify.box",
     "Crown": "sensverify.bounds",
     "Dataset": "sensverify.data",
+    "Decider": "sensverify.bounds",
+    "Decision": "sensverify.queries",
     "Guarantee": "sensverify.results",
     "Ibp": "sensverify.bounds",
     "Lirpa": "sensverify.bounds",
@@ -88,16 +102,21 @@ _HOMES = {
     "Network": "sensverify.network",
     "NetworkBuilder": "sensverify.network",
     "Provenance": "sensverify.provenance",
+    "Query": "sensverify.queries",
     "Sensitivity": "sensverify.sensitivity",
     "SensverifyError": "sensverify.errors",
     "Status": "sensverify.results",
+    "Verdict": "sensverify.queries",
+    "Watch": "sensverify.watch",
     "compute_bounds": "sensverify.bounds",
+    "decider_names": "sensverify.bounds",
     "evaluate": "sensverify.bounds",
     "from_module": "sensverify.formats.modules",
     "load": "sensverify.models",
     "load_data": "sensverify.data",
     "load_onnx": "sensverify.formats.onnx",
     "log_volume": "sensverify.sensitivity",
+    "make_decider": "sensverify.bounds",
     "make_method": "sensverify.bounds",
     "mean_volume": "sensverify.sensitivity",
     "method_names": "sensverify.bounds",

@@ -31,9 +31,10 @@ LAYERS = (
     ("data",),
     ("formats",),
     ("network",),
-    ("results",),
+    ("results", "queries"),
     ("provenance",),
     ("box",),
+    ("watch",),
     ("errors",),
 )
 RANK = {unit: row for row, units in enumerate(LAYERS) for unit in units}
@@ -46,7 +47,9 @@ TORCH_FREE = (
     "sensverify.formats.onnx",
     "sensverify.network",
     "sensverify.provenance",
+    "sensverify.queries",
     "sensverify.results",
+    "sensverify.watch",
 )
 # Importing these brings in no torch; they may import it when they are called.
 TORCH_FREE_AT_IMPORT = (

@@ -7,19 +7,31 @@ from sensverify.bounds.front_door import compute_bounds
 from sensverify.bounds.ibp import Ibp
 from sensverify.bounds.lirpa import Lirpa
 from sensverify.bounds.lp_dual import LpDual
-from sensverify.bounds.method import Method, make_method, method_names
+from sensverify.bounds.method import (
+    AnytimeMethod,
+    Decider,
+    Method,
+    decider_names,
+    make_decider,
+    make_method,
+    method_names,
+)
 from sensverify.bounds.relaxation import Slope
 
 __all__ = [
     "AlphaCrown",
+    "AnytimeMethod",
     "Crown",
+    "Decider",
     "Ibp",
     "Lirpa",
     "LpDual",
     "Method",
     "Slope",
     "compute_bounds",
+    "decider_names",
     "evaluate",
+    "make_decider",
     "make_method",
     "method_names",
 ]

@@ -12,13 +12,14 @@ import torch
 from torch import Tensor
 
 from sensverify.bounds.memory import DEFAULT_BUDGET, samples_within
-from sensverify.bounds.method import Method
+from sensverify.bounds.method import AnytimeMethod, Method
 from sensverify.bounds.tensors import tensor_box, tensor_network
 from sensverify.box import Array, Box
 from sensverify.errors import BadSetting, BadShape, Unbounded, UnsoundResult
 from sensverify.network import Network
 from sensverify.provenance import Provenance, settings_of, versions
 from sensverify.results import Bounds, Enclosure
+from sensverify.watch import Watch
 
 Progress = Callable[[int, int], None]
 """Called with the number of samples done and their total."""
@@ -34,6 +35,7 @@ def compute_bounds(
     device: str | torch.device | None = None,
     memory_budget: int = DEFAULT_BUDGET,
     progress: Progress | None = None,
+    watch: Watch | None = None,
 ) -> Bounds:
     """Bound linear functions of a network's output over a batch of input boxes.
 
@@ -56,6 +58,9 @@ def compute_bounds(
         are taken in chunks that fit. With gradients the autograd graph comes on top.
     progress : callable, optional
         Called with ``(samples done, samples)`` after every chunk.
+    watch : Watch, optional
+        When to stop, for methods that can be stopped (`AnytimeMethod`); they return what is
+        proven by then. Others run to their end.
 
     Returns
     -------
@@ -95,7 +100,7 @@ def compute_bounds(
         rows = objectives[chunk] if len(objectives) > 1 else objectives
         # Without anything to differentiate, no history is kept: faster, and far less memory.
         with torch.set_grad_enabled(torch.is_grad_enabled() and _tracked(live, box, objectives)):
-            part = method.bound(live, box if step >= box.batch else box[chunk], rows)
+            part = _bound(method, live, box if step >= box.batch else box[chunk], rows, watch)
         parts.append(_checked(part, method, first))
         if progress is not None:
             progress(min(first + step, box.batch), box.batch)
@@ -111,6 +116,14 @@ def compute_bounds(
         unstable=result.unstable,
         certificate=result.certificate,
     )
+
+
+def _bound(
+    method: Method, network: Network, box: Box, objectives: Tensor, watch: Watch | None
+) -> Enclosure:
+    if watch is not None and isinstance(method, AnytimeMethod):
+        return method.bound(network, box, objectives, watch=watch)
+    return method.bound(network, box, objectives)
 
 
 def _accept(
@@ -183,8 +196,17 @@ def _checked(part: Enclosure, method: Method, first: int) -> Enclosure:
             "rounding; please report this with the network and the box"
         )
     # Ends of a very thin interval can cross by rounding; their hull keeps what both have proven.
-    ordered = torch.minimum(lower, upper), torch.maximum(lower, upper)
-    return Enclosure(*ordered, **{f.name: getattr(part, f.name) for f in fields(part)[2:]})
+    lower, upper = torch.minimum(lower, upper), torch.maximum(lower, upper)
+    if part.inner is not None:
+        # What is attained lies inside by more than rounding, or the proof is wrong.
+        below, above = part.inner.lower, part.inner.upper
+        if not bool(((below >= lower - slack) & (above <= upper + slack)).all()):
+            raise UnsoundResult(
+                f"method {method.name} returned bounds that an input it found itself breaks; "
+                "please report this with the network and the box"
+            )
+        lower, upper = torch.minimum(lower, below), torch.maximum(upper, above)
+    return Enclosure(lower, upper, **{f.name: getattr(part, f.name) for f in fields(part)[2:]})
 
 
 def _joined(parts: list[Enclosure]) -> Enclosure:

@@ -11,10 +11,15 @@ from torch import Tensor
 from sensverify.box import Box
 from sensverify.errors import BadSetting, UnknownName
 from sensverify.network import Network
+from sensverify.queries import Accept, Decision, Query
 from sensverify.results import Enclosure, Guarantee
+from sensverify.watch import Watch
 
 GROUP = "sensverify.methods"
 """Entry-point group in which methods announce themselves."""
+
+DECIDERS = "sensverify.deciders"
+"""Entry-point group of what answers queries."""
 
 
 @runtime_checkable
@@ -33,6 +38,50 @@ class Method(Protocol):
             Simplified, with tensors as parameters, on the box's device and dtype.
         box : Box of tensors, shape ``[batch, *input_shape]``
         objectives : Tensor, shape ``[batch or 1, rows, outputs]``
+        """
+        ...
+
+
+@runtime_checkable
+class AnytimeMethod(Protocol):
+    """A `Method` that can be stopped at any moment and then returns what it has proven.
+
+    It marks itself with ``anytime = True`` and takes a watch; without one it runs to its end or to
+    its own time limit.
+    """
+
+    anytime: ClassVar[bool]
+
+    def bound(
+        self, network: Network, box: Box, objectives: Tensor, *, watch: Watch | None = None
+    ) -> Enclosure:
+        """As `Method.bound`, stopped when the watch is over."""
+        ...
+
+
+@runtime_checkable
+class Decider(Protocol):
+    """A way to answer a `Query`: a frozen dataclass whose fields are its settings."""
+
+    def decide(
+        self,
+        network: Network,
+        query: Query,
+        *,
+        watch: Watch | None = None,
+        accept: Accept | None = None,
+    ) -> Decision:
+        """Whether an input meets the query.
+
+        Parameters
+        ----------
+        network : Network
+            With numpy arrays or tensors as parameters.
+        query : Query
+        watch : Watch, optional
+        accept : callable, optional
+            Asked about every witness before it is believed; default: the network's own
+            evaluation in double precision is enough.
         """
         ...
 
@@ -56,7 +105,12 @@ def check_intermediate(owner: str, method: object) -> None:
 
 def method_names() -> tuple[str, ...]:
     """Names of the installed methods, sorted."""
-    return tuple(sorted({point.name for point in entry_points(group=GROUP)}))
+    return _names(GROUP)
+
+
+def decider_names() -> tuple[str, ...]:
+    """Names of what answers queries, sorted."""
+    return _names(DECIDERS)
 
 
 def make_method(name: str, /, **settings: Any) -> Method:
@@ -67,7 +121,8 @@ def make_method(name: str, /, **settings: Any) -> Method:
     name : str
         As `method_names` lists it.
     **settings
-        Fields of the method's dataclass; a field that is a method itself takes a name too.
+        Fields of the method's dataclass; a field that is a method or a decider itself takes a
+        name too.
 
     Raises
     ------
@@ -76,15 +131,30 @@ def make_method(name: str, /, **settings: Any) -> Method:
     BadSetting
         The method has no such setting, or refuses the value.
     """
-    points = [point for point in entry_points(group=GROUP) if point.name == name]
+    return _make(GROUP, "method", name, settings)
+
+
+def make_decider(name: str, /, **settings: Any) -> Decider:
+    """What answers queries, by its name, with its settings; errors as for `make_method`."""
+    return _make(DECIDERS, "decider", name, settings)
+
+
+def _names(group: str) -> tuple[str, ...]:
+    return tuple(sorted({point.name for point in entry_points(group=group)}))
+
+
+def _make(group: str, kind: str, name: str, settings: dict[str, Any]) -> Any:
+    points = [point for point in entry_points(group=group) if point.name == name]
     if not points:
-        raise UnknownName(f"unknown method '{name}'; there are {', '.join(method_names())}")
+        raise UnknownName(f"unknown {kind} '{name}'; there are {', '.join(_names(group))}")
     cls = points[0].load()
     known = {item.name: item for item in fields(cls)}
     for key, value in settings.items():
         if key not in known:
             has = f"it has {', '.join(known)}" if known else "it has none"
-            raise BadSetting(f"method '{name}' has no setting '{key}'; {has}")
+            raise BadSetting(f"{kind} '{name}' has no setting '{key}'; {has}")
         if isinstance(value, str) and "PreActivationBounds" in str(known[key].type):
             settings[key] = make_method(value)
+        elif isinstance(value, str) and "Decider" in str(known[key].type):
+            settings[key] = make_decider(value)
     return cls(**settings)

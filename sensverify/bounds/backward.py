@@ -87,17 +87,57 @@ def backward_bounds(
         pending = _identity(network, target, objectives, lower, constants, both)
     else:
         pending = {target: Lines(objectives, objectives if both else None)}
-    for position in range(target, 0, -1):
-        lines = pending.pop(position, None)
-        if lines is None:
-            continue
-        if position in relaxations:
-            parts = [_relax(network, position, lines, relaxations[position], constants, workspace)]
-        else:
-            parts = _linear_lines(network, position, lines, constants, workspace)
-        for source, part in parts:
-            pending[source] = pending[source] + part if source in pending else part
-    return _concretize(pending.get(0), constants, lower, upper, both, workspace)
+    steps = _Steps(network, relaxations, {}, constants, workspace)
+    lines = steps.to_input(target, pending)
+    return _concretize(lines, constants, lower, upper, both, workspace)
+
+
+def backward_lines(
+    network: Network,
+    objectives: Tensor,
+    relaxations: Mapping[int, Relaxation],
+    *,
+    target: int | None = None,
+    multipliers: Mapping[int, Tensor] | None = None,
+    workspace: Workspace | None = None,
+) -> tuple[Tensor, Tensor, dict[int, Tensor]]:
+    """Linear functions of the input below linear functions of one node's output.
+
+    Parameters
+    ----------
+    network : Network
+        With tensors as parameters.
+    objectives : Tensor ``[batch or 1, rows, *target_shape]``
+    relaxations : mapping from position to Relaxation
+        One for every nonlinear node that the target depends on.
+    target : int, optional
+        Position of the node; default the network's output.
+    multipliers : mapping from position to Tensor ``[batch, rows, *shape]``, optional
+        Added to the coefficients on what enters these nonlinear nodes. The functions are then
+        below the objectives plus the multipliers' linear function of these values: the Lagrangian
+        of constraints on them (beta-CROWN).
+    workspace : Workspace, optional
+
+    Returns
+    -------
+    coefficients : Tensor, shape ``[batch, rows, *input_shape]``
+    constants : Tensor, shape ``[batch, rows]``
+        ``coefficients · x + constants <= objectives · node(x)`` on the box that the relaxations
+        hold on. SOUND.
+    seen : dict from position to Tensor ``[batch or 1, rows, *shape]``
+        Coefficients on the output of every nonlinear node, on the way.
+    """
+    workspace = workspace or Workspace()
+    workspace.reset()
+    constants, target = _Constants(), len(network.nodes) - 1 if target is None else target
+    steps = _Steps(network, relaxations, multipliers or {}, constants, workspace, {})
+    lines = steps.to_input(target, {target: Lines(objectives, None)})
+    batch = max((r.lower_slope.shape[0] for r in relaxations.values()), default=1)
+    batch, rows = max(batch, objectives.shape[0]), objectives.shape[1]
+    constant = torch.as_tensor(constants.lower, dtype=objectives.dtype, device=objectives.device)
+    shape = (batch, rows, *network.input_shape)
+    coefficients = objectives.new_zeros(shape) if lines is None else lines.lower.expand(shape)
+    return coefficients, constant.expand(batch, rows), steps.seen or {}
 
 
 class _Constants:
@@ -139,28 +179,72 @@ def _identity(
     return {target: Lines(coefficient, coefficient if both else None)}
 
 
-def _linear_lines(
-    network: Network,
-    position: int,
-    lines: Lines,
-    constants: _Constants,
-    workspace: Workspace,
-) -> list[tuple[int, Lines]]:
-    """Through an affine operator."""
-    node = network.nodes[position]
-    shapes = tuple(network.nodes[source].shape for source in node.inputs)
-    constant = offset(node.operator, lines.lower)
-    below = _adjoint(node.operator, lines.lower, shapes, workspace)
-    if lines.upper is None or lines.upper is lines.lower:
-        constants.add(constant, constant)
-        above = [None] * len(below) if lines.upper is None else below
-    else:
-        constants.add(constant, offset(node.operator, lines.upper))
-        above = _adjoint(node.operator, lines.upper, shapes, workspace)
-    return [
-        (source, Lines(low, high))
-        for source, low, high in zip(node.inputs, below, above, strict=True)
-    ]
+@dataclass(frozen=True, eq=False)
+class _Steps:
+    """One pass from a node to the input.
+
+    ``seen`` collects the coefficients on the outputs of nonlinear nodes; None collects nothing.
+    """
+
+    network: Network
+    relaxations: Mapping[int, Relaxation]
+    multipliers: Mapping[int, Tensor]
+    constants: _Constants
+    workspace: Workspace
+    seen: dict[int, Tensor] | None = None
+
+    def to_input(self, target: int, pending: dict[int, Lines]) -> Lines | None:
+        """Coefficients on the input; None where nothing depends on it."""
+        for position in range(target, 0, -1):
+            lines = pending.pop(position, None)
+            if lines is None:
+                continue
+            if position in self.relaxations:
+                parts = [self._relaxed(position, lines)]
+            else:
+                parts = self._linear(position, lines)
+            for source, part in parts:
+                pending[source] = pending[source] + part if source in pending else part
+        return pending.get(0)
+
+    def _linear(self, position: int, lines: Lines) -> list[tuple[int, Lines]]:
+        """Through an affine operator."""
+        node = self.network.nodes[position]
+        shapes = tuple(self.network.nodes[source].shape for source in node.inputs)
+        constant = offset(node.operator, lines.lower)
+        below = _adjoint(node.operator, lines.lower, shapes, self.workspace)
+        if lines.upper is None or lines.upper is lines.lower:
+            self.constants.add(constant, constant)
+            above = [None] * len(below) if lines.upper is None else below
+        else:
+            self.constants.add(constant, offset(node.operator, lines.upper))
+            above = _adjoint(node.operator, lines.upper, shapes, self.workspace)
+        return [
+            (source, Lines(low, high))
+            for source, low, high in zip(node.inputs, below, above, strict=True)
+        ]
+
+    def _relaxed(self, position: int, lines: Lines) -> tuple[int, Lines]:
+        """Through a nonlinear node, and through the affine node in front of it, if any."""
+        node = self.network.nodes[position]
+        (source,) = node.inputs
+        before = self.network.nodes[source]
+        if self.seen is not None:
+            self.seen[position] = lines.lower
+        relaxation = self.relaxations[position]
+        multiplier = self.multipliers.get(position)
+        # Not for a `Max`, whose intercepts are not those of its single numbers.
+        alone = len(self.network.consumers[source]) == 1 and before.shape == node.shape
+        fused = alone and len(before.shape) == 1 and multiplier is None
+        if fused and isinstance(before.operator, Affine):
+            return before.inputs[0], self._lines(lines, relaxation, before.operator)
+        lines = self._lines(lines, relaxation, None)
+        if multiplier is not None:
+            lines = Lines(lines.lower + multiplier, None)
+        return source, lines
+
+    def _lines(self, lines: Lines, relaxation: Relaxation, affine: Affine | None) -> Lines:
+        return _relax_lines(lines, relaxation, affine, self.constants, self.workspace)
 
 
 def _adjoint(
@@ -170,26 +254,6 @@ def _adjoint(
     if isinstance(operator, Affine):
         return [workspace.matmul(coefficient, operator.weight)]
     return adjoint(operator, coefficient, shapes)
-
-
-def _relax(
-    network: Network,
-    position: int,
-    lines: Lines,
-    relaxation: Relaxation,
-    constants: _Constants,
-    workspace: Workspace,
-) -> tuple[int, Lines]:
-    """Through a nonlinear node, and through the affine node in front of it where it has one."""
-    node = network.nodes[position]
-    (source,) = node.inputs
-    before = network.nodes[source]
-    # Not for a `Max`, whose intercepts are not those of its single numbers.
-    alone = len(network.consumers[source]) == 1 and before.shape == node.shape
-    if isinstance(before.operator, Affine) and alone and len(before.shape) == 1:
-        lines = _relax_lines(lines, relaxation, before.operator, constants, workspace)
-        return before.inputs[0], lines
-    return source, _relax_lines(lines, relaxation, None, constants, workspace)
 
 
 def _relax_lines(

@@ -19,6 +19,13 @@ from torch.utils.checkpoint import checkpoint
 from sensverify.bounds.backward import backward_bounds
 from sensverify.bounds.ibp import Interval, interval_bounds, nonlinear_nodes
 from sensverify.bounds.relaxation import Relaxation, Slope, relax
+from sensverify.bounds.signs import (
+    Signs,
+    open_neuron_bounds,
+    signs_of,
+    skips_known,
+    stand_ins,
+)
 from sensverify.bounds.window_plan import WindowPlan, window_plan
 from sensverify.bounds.windows import RelaxationWindows, Windows, window_network
 from sensverify.bounds.workspace import Workspace
@@ -67,8 +74,18 @@ class LayerBounds:
     _workspace: Workspace = field(default_factory=Workspace)
     _kept: int = 0
 
-    def fill(self, known: dict[int, Interval] | None = None) -> LayerBounds:
+    def fill(
+        self, known: dict[int, Interval] | None = None, *, signs: Signs | None = None
+    ) -> LayerBounds:
         """Bound the input of every nonlinear node: as ``known`` says, else by the pass itself.
+
+        Parameters
+        ----------
+        known : dict from nonlinear node to bounds ``[batch, *shape]``, optional
+            Taken as they are.
+        signs : Signs, optional
+            ReLUs known to be stable on these boxes. Where a layer allows it, their bounds are not
+            computed: they then say no more than the sign, with one infinite end.
 
         Raises
         ------
@@ -82,16 +99,35 @@ class LayerBounds:
             if known is not None:
                 by_source[source] = known[position]
             elif source not in by_source:
-                by_source[source] = self._node_bounds(source)
+                by_source[source] = self._source_bounds(position, signs)
             lower, upper = by_source[source]
-            if not bool((torch.isfinite(lower) & torch.isfinite(upper)).all()):
+            bounded = torch.isfinite(lower) & torch.isfinite(upper)
+            if signs is not None and position in signs:
+                bounded |= (signs[position] != 0) & ~(lower.isnan() | upper.isnan())
+            if not bool(bounded.all()):
                 raise Unbounded(
                     f"the bounds on what enters node '{node.name}' overflow {lower.dtype}: "
                     "unbounded; use a smaller box or --dtype float64"
                 )
             self.pre_activations[position] = (lower, upper)
+            if signs is not None:
+                lower, upper = stand_ins(lower, upper)
             self.relaxations[position] = relax(node.operator, lower, upper, self.slope)
         return self
+
+    def signs(self) -> Signs:
+        """Which ReLUs are stable on the boxes, by the bounds at hand."""
+        return signs_of(self.network, self.pre_activations)
+
+    def _source_bounds(self, position: int, signs: Signs | None) -> Interval:
+        """Bounds on the input of a nonlinear node."""
+        source = self.network.nodes[position].inputs[0]
+        exact = _interval_is_exact(self.network, source)
+        if signs is None or exact or not skips_known(self.network, position, signs):
+            return self._node_bounds(source)
+        return open_neuron_bounds(
+            self.network, self.box, self.relaxations, position, signs[position]
+        )
 
     def _node_bounds(self, target: int) -> Interval:
         """Bounds on a node's output, ``[batch, *shape]``."""

@@ -1,0 +1,225 @@
+"""What a search is after: the exact range of objectives, or the answer to a query.
+
+Both ask for lower bounds of rows ``c · f(x)``. A row is *closed* on a sub-box when its bound there
+reaches the row's threshold: nothing in the sub-box matters to it any more. Rows form groups: one
+open row keeps the range search interested in a sub-box; a query's alternative needs all of its
+rows open, because refuting one of them refutes the alternative.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sensverify.bounds import evaluate
+from sensverify.box import Box
+from sensverify.network import Network
+from sensverify.queries import Accept, Query
+from sensverify.solvers.gap import tolerance
+from sensverify.solvers.incumbents import descend, search
+
+ROUNDING = 1e-11
+"""Share of the magnitudes at hand by which a bound must exceed a query's limit to refute it."""
+
+_ATTEMPTS = 256
+"""Candidate witnesses that one search hands to its judge."""
+
+_AT_ONCE = 4
+"""Of these, from one set of points."""
+
+
+class Goal(Protocol):
+    """What decides which sub-boxes and which rows stay open.
+
+    Attributes
+    ----------
+    rows : Tensor, shape ``[problems or 1, rows, outputs]``
+    groups : tuple of tuples of int
+        Rows that stand together; every row is in one group.
+    """
+
+    rows: Tensor
+    groups: tuple[tuple[int, ...], ...]
+
+    def thresholds(self) -> Tensor:
+        """The value at which a row is closed, ``[problems, rows]``."""
+        ...
+
+    def scales(self) -> Tensor:
+        """What makes distances to the thresholds comparable, ``[problems, rows]``, positive."""
+        ...
+
+    def offer(self, network: Network, box: Box, points: Tensor, problem: Tensor) -> None:
+        """Look at points ``[points, *input_shape]`` of sub-boxes; keep what is good."""
+        ...
+
+    @property
+    def reached(self) -> bool:
+        """Whether nothing is left to find."""
+        ...
+
+
+@dataclass(eq=False)
+class RangeGoal:
+    """The smallest value of every row over every problem's box.
+
+    ``values[problem, row]`` and ``points`` hold the best that is attained so far. The rows are
+    ``[C; -C]``: the second half asks for the upper ends.
+    """
+
+    rows: Tensor
+    gap: float
+    values: Tensor
+    points: Tensor
+
+    @classmethod
+    def start(
+        cls, network: Network, box: Box, objectives: Tensor, *, gap: float, seed: int
+    ) -> RangeGoal:
+        """Both ends of the objectives ``[problems or 1, rows, outputs]``, sampled once."""
+        rows = torch.cat([objectives, -objectives], dim=1)
+        return cls(rows, gap, *search(network, box, rows, seed=seed))
+
+    @property
+    def groups(self) -> tuple[tuple[int, ...], ...]:
+        return tuple((row,) for row in range(self.rows.shape[1]))
+
+    @property
+    def reached(self) -> bool:
+        return False
+
+    def tolerances(self) -> Tensor:
+        """How close a bound must come to the attained value, ``[problems, rows]``."""
+        half = self.rows.shape[1] // 2
+        ends = tolerance(self.values[:, :half], self.values[:, half:], self.gap)
+        return torch.cat([ends, ends], dim=1)
+
+    def thresholds(self) -> Tensor:
+        return self.values - self.tolerances()
+
+    def scales(self) -> Tensor:
+        half = self.rows.shape[1] // 2
+        # The width that is attained; where nothing moves, the tolerance.
+        width = -self.values[:, :half] - self.values[:, half:]
+        return torch.cat([width, width], dim=1).maximum(self.tolerances())
+
+    def offer(self, network: Network, box: Box, points: Tensor, problem: Tensor) -> None:
+        with torch.no_grad():
+            outputs = evaluate(network, points).flatten(1)
+        rows = self.rows[problem] if len(self.rows) > 1 else self.rows
+        found = (rows @ outputs.unsqueeze(-1)).squeeze(-1)
+        for row in range(found.shape[1]):
+            for place in _improvements(self.values[:, row], found[:, row], problem):
+                self.values[problem[place], row] = found[place, row]
+                self.points[problem[place], row] = points[place]
+
+
+def _improvements(values: Tensor, found: Tensor, problem: Tensor) -> list[int]:
+    """For every problem, the place of the smallest found value, where it improves on the old."""
+    best = values.scatter_reduce(0, problem, found, "amin")
+    hits = ((found == best[problem]) & (found < values[problem])).nonzero().squeeze(1)
+    # Several points may attain the same value; one of them is kept.
+    return list({int(problem[hit]): int(hit) for hit in hits}.values())
+
+
+@dataclass(eq=False)
+class QueryGoal:
+    """An input that meets a query, or the proof that there is none. One problem."""
+
+    query: Query
+    rows: Tensor
+    limits: Tensor
+    groups: tuple[tuple[int, ...], ...]
+    accept: Accept | None
+    witness: np.ndarray | None = None
+    _magnitude: Tensor = field(default_factory=lambda: torch.ones(()))
+    _attempts: int = 0
+
+    @classmethod
+    def start(cls, query: Query, accept: Accept | None, like: Tensor) -> QueryGoal:
+        """The query's rows, once for each alternative that they stand in."""
+        order = [i for part in query.alternatives for i in part]
+        ends = accumulate((len(part) for part in query.alternatives), initial=0)
+        groups = tuple(tuple(range(first, last)) for first, last in pairwise(ends))
+        rows = torch.as_tensor(query.rows[order], dtype=like.dtype, device=like.device)
+        limits = torch.as_tensor(query.limits[order], dtype=like.dtype, device=like.device)
+        goal = cls(query, rows.unsqueeze(0), limits.unsqueeze(0), groups, accept)
+        goal._magnitude = limits.abs().unsqueeze(0)
+        return goal
+
+    @property
+    def reached(self) -> bool:
+        return self.witness is not None
+
+    def see(self, bounds: Tensor) -> None:
+        """Bounds ``[1, rows]`` on the whole box: they say how large numbers get."""
+        self._magnitude = self._magnitude.maximum(bounds.abs())
+
+    def thresholds(self) -> Tensor:
+        return self.limits + ROUNDING * self._magnitude
+
+    def scales(self) -> Tensor:
+        return self._magnitude.clamp(min=1e-6)
+
+    def search(self, network: Network, box: Box, *, seed: int, starts: int, steps: int) -> None:
+        """Sample, then follow gradients towards every alternative, on the whole box."""
+        if not self.groups:
+            return
+        _, points = search(network, box, self.rows, seed=seed, starts=starts, steps=0)
+        first = [part[0] for part in self.groups if part]
+        if len(first) < len(self.groups):
+            # An alternative without constraints: any input will do.
+            self._judge(network, box.center)
+            return
+        self._descend(network, box, points[0, first], torch.arange(len(first)), steps)
+
+    def offer(self, network: Network, box: Box, points: Tensor, problem: Tensor) -> None:
+        self._judge(network, points)
+        if self.witness is not None:
+            return
+        with torch.no_grad():
+            excess = self._excess(evaluate(network, points).flatten(1))
+        best, group = excess.min(dim=1)
+        most = min(8, len(points))
+        chosen = best.topk(most, largest=False).indices
+        self._descend(network, box[chosen], points[chosen], group[chosen], 6)
+
+    def _descend(
+        self, network: Network, box: Box, points: Tensor, group: Tensor, steps: int
+    ) -> None:
+        if box.batch == 1 and len(points) > 1:
+            ends = (end.expand(len(points), *box.shape) for end in (box.lower, box.upper))
+            box = Box(*ends)
+        place = group.to(points.device).unsqueeze(1)
+
+        def loss(outputs: Tensor) -> Tensor:
+            return self._excess(outputs).gather(1, place).squeeze(1)
+
+        _, points = descend(network, box, points, loss, steps=steps)
+        self._judge(network, points)
+
+    def _excess(self, outputs: Tensor) -> Tensor:
+        """How far outputs ``[points, outputs]`` are from each alternative, ``[points, groups]``."""
+        values = (outputs @ self.rows[0].T - self.limits[0]) / self.scales()[0]
+        return torch.stack([values[:, list(part)].amax(dim=1) for part in self.groups], dim=1)
+
+    def _judge(self, network: Network, points: Tensor) -> None:
+        """Keep the first point that meets the query and that the judge accepts."""
+        with torch.no_grad():
+            outputs = evaluate(network, points).flatten(1)
+            depth = self._excess(outputs).amin(dim=1).cpu().numpy()
+        met = np.flatnonzero(self.query.met_by(outputs.cpu().double().numpy()))
+        # The deepest first: at the edge, a replay in another precision may say otherwise.
+        for place in met[np.argsort(depth[met])][:_AT_ONCE]:
+            if self._attempts >= _ATTEMPTS:
+                return
+            self._attempts += 1
+            point = points[place].detach().cpu().double().numpy()
+            if self.accept is None or self.accept(point):
+                self.witness = point
+                return

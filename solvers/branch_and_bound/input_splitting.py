@@ -1,0 +1,289 @@
+"""Branch and bound over the input box: complete for every network, fast for few features.
+
+All open sub-boxes of all problems wait in one frontier; the most promising are cut in two, many at
+a time, and every sub-box's linear bounds serve all rows. A sub-box is done when each of its rows is
+closed. At any moment the smallest bound among closed and open sub-boxes is proven for the whole
+box.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from sensverify.box import Box
+from sensverify.network import Network
+from sensverify.solvers.branch_and_bound.clipping import clip
+from sensverify.solvers.branch_and_bound.frontier import SubBoxes
+from sensverify.solvers.branch_and_bound.goals import Goal
+from sensverify.solvers.branch_and_bound.sub_boxes import LinesBelow, lines_below
+from sensverify.solvers.branch_and_bound.tightening import Tightened, nothing_tightened, tighten
+from sensverify.solvers.branch_and_bound.tree import SplitTree, TreeRecorder
+from sensverify.watch import Watch
+
+_SMALLEST_BATCH = 64
+"""Sub-boxes of the first steps: a search that ends soon should not start with a large batch."""
+
+_PATIENCE = 512
+"""Sub-boxes of each problem before gradient steps are spent on those that stay open: most searches
+end sooner, and for them plain bounds are faster."""
+
+
+@dataclass(eq=False)
+class InputSplitting:
+    """One search.
+
+    Parameters
+    ----------
+    network : Network
+        With tensors as parameters.
+    goal : Goal
+    batch : int
+        Sub-boxes bounded at a time, at most.
+    budget : int
+        Bytes that the open sub-boxes may take. Beyond half of it the search goes deep instead of
+        wide; beyond all of it the least promising sub-boxes are given up, their bounds kept.
+    watch : Watch
+    recorder : TreeRecorder
+    """
+
+    network: Network
+    goal: Goal
+    batch: int
+    budget: int
+    watch: Watch
+    recorder: TreeRecorder
+    steps: int = 5
+    explored: int = 0
+    gave_up: bool = False
+    floor: Tensor = field(init=False)
+    frontier: SubBoxes = field(init=False)
+    _width: int = _SMALLEST_BATCH
+
+    def run(self, box: Box) -> None:
+        """Search until everything is closed, the goal is reached or the watch is over.
+
+        Parameters
+        ----------
+        box : Box of tensors, shape ``[problems, *input_shape]``
+        """
+        roots = self._roots(box)
+        self.floor = torch.full_like(roots.bounds, torch.inf)
+        self.frontier = roots[roots.problem[:0]]
+        for first in range(0, len(roots), self.batch):
+            part = torch.arange(first, min(first + self.batch, len(roots)))
+            self._bound(roots[part.to(roots.problem.device)], None)
+        while len(self.frontier) and not self.goal.reached and not self.watch.over:
+            self._prune()
+            if not len(self.frontier):
+                break
+            chosen = self._choose()
+            self._bound(chosen.halves(), chosen.node)
+            self._within_budget()
+            self._tell()
+
+    def bounds(self) -> Tensor:
+        """What is proven for every row of every problem, ``[problems, rows]``."""
+        left = self.frontier
+        place = left.problem.unsqueeze(1).expand_as(left.bounds)
+        return self.floor.scatter_reduce(0, place, left.bounds, "amin")
+
+    @property
+    def finished(self) -> bool:
+        """Whether every row of every sub-box is closed."""
+        return len(self.frontier) == 0 and not self.gave_up
+
+    def tree(self) -> SplitTree | None:
+        """The record of the search, or None where it outgrew its memory."""
+        return self.recorder.tree()
+
+    def _roots(self, box: Box) -> SubBoxes:
+        lower, upper = box.lower.flatten(1), box.upper.flatten(1)
+        count, rows = len(lower), self.goal.rows.shape[1]
+        places = torch.arange(count, device=lower.device)
+        none = lower.new_full((count, rows), -torch.inf)
+        return SubBoxes(lower, upper, places, none, places * 0, places, {})
+
+    def _prune(self) -> None:
+        """Incumbents may have become better since the frontier was looked at last."""
+        open_rows = self._open_rows(self.frontier)
+        self._close(self.frontier, open_rows)
+        keep = open_rows.any(dim=1)
+        bounds = torch.where(open_rows, self.frontier.bounds, torch.inf)
+        self.frontier.bounds.copy_(bounds)
+        if not bool(keep.all()):
+            self.frontier = self.frontier[keep]
+
+    def _choose(self) -> SubBoxes:
+        """Take the most promising sub-boxes out of the frontier."""
+        count = min(self._width // 2 or 1, len(self.frontier))
+        self._width = min(2 * self._width, self.batch)
+        merit = self._merit(self.frontier)
+        # Wide while there is room, for the bracket's sake; then depth first.
+        wide = len(self.frontier) * self.frontier.bytes_each <= self.budget // 2
+        chosen = merit.topk(count, largest=wide).indices
+        rest = torch.ones_like(merit, dtype=torch.bool)
+        rest[chosen] = False
+        taken = self.frontier[chosen]
+        self.frontier = self.frontier[rest]
+        return taken
+
+    def _merit(self, boxes: SubBoxes) -> Tensor:
+        """How far the bounds are below the thresholds, for the most open group, ``[boxes]``."""
+        below = self._below(boxes.bounds, boxes.problem)
+        by_group = [below[:, list(group)].amin(dim=1) for group in self.goal.groups]
+        return torch.stack(by_group, dim=1).amax(dim=1)
+
+    def _below(self, bounds: Tensor, problem: Tensor) -> Tensor:
+        """Scaled distance of bounds below their thresholds, ``[boxes, rows]``."""
+        thresholds, scales = self.goal.thresholds()[problem], self.goal.scales()[problem]
+        return (thresholds - bounds) / scales
+
+    def _open_rows(self, boxes: SubBoxes) -> Tensor:
+        """Rows whose group is open, ``[boxes, rows]``; a NaN bound closes nothing."""
+        thresholds = self.goal.thresholds()[boxes.problem]
+        alone = ~(boxes.bounds >= thresholds)
+        result = alone.clone()
+        for group in self.goal.groups:
+            rows = list(group)
+            result[:, rows] = alone[:, rows].all(dim=1, keepdim=True)
+        return result
+
+    def _close(self, boxes: SubBoxes, open_rows: Tensor) -> None:
+        """The bounds of rows that are closed now count for the whole box from here on."""
+        place = boxes.problem.unsqueeze(1).expand_as(boxes.bounds)
+        closed = torch.where(open_rows, torch.inf, boxes.bounds)
+        self.floor.scatter_reduce_(0, place, closed, "amin")
+
+    def _bound(self, boxes: SubBoxes, parents: Tensor | None) -> None:
+        """Bound sub-boxes, look for incumbents in them, and put what stays open in the frontier."""
+        network, shape = self.network, self.network.input_shape
+        box = Box(boxes.lower.reshape(-1, *shape), boxes.upper.reshape(-1, *shape))
+        rows = self.goal.rows
+        rows = rows[boxes.problem] if len(rows) > 1 else rows
+        lines = lines_below(network, box, rows, boxes.signs if parents is not None else None)
+        self.explored += len(boxes)
+        # A child's proof holds beside its parent's.
+        bounds = torch.where(boxes.bounds > lines.least, boxes.bounds, lines.least)
+        row = self._row_to_split(bounds, boxes.problem)
+        self._offer(box, lines, row, boxes.problem)
+        boxes = SubBoxes(
+            boxes.lower,
+            boxes.upper,
+            boxes.problem,
+            bounds,
+            self._feature(lines, row),
+            self.recorder.next_node + torch.arange(len(boxes), device=bounds.device),
+            lines.signs,
+        )
+        thresholds = self.goal.thresholds()[boxes.problem]
+        open_rows, tightened = self._tighten(boxes, lines, thresholds)
+        self._close(boxes, open_rows)
+        lower, upper, still_open = clip(
+            boxes.lower,
+            boxes.upper,
+            lines.coefficients,
+            lines.least,
+            thresholds,
+            self.goal.groups,
+            open_rows,
+            tightened,
+        )
+        self._keep(boxes, (lower, upper), thresholds, (open_rows, still_open), parents)
+
+    def _tighten(
+        self, boxes: SubBoxes, lines: LinesBelow, thresholds: Tensor
+    ) -> tuple[Tensor, Tightened]:
+        """Rows that stay open after a closer look, and the lines that it gave."""
+        goal = self.goal
+        open_rows = self._open_rows(boxes)
+        first = [group[0] for group in goal.groups]
+        open_groups = open_rows[:, first]
+        if self.explored <= _PATIENCE * len(self.floor):
+            none = nothing_tightened(len(boxes), len(first), boxes.lower)
+            return open_rows, none
+        rows = goal.rows[boxes.problem] if len(goal.rows) > 1 else goal.rows
+        tightened = tighten(lines.layers, rows, thresholds, goal.groups, open_groups, self.steps)
+        for place, group in enumerate(goal.groups):
+            excess = tightened.excess[:, place]
+            if len(group) == 1:
+                # One row: what the line exceeds the threshold by is a bound of the row.
+                row = group[0]
+                proven = thresholds[:, row] + excess
+                column = boxes.bounds[:, row]
+                boxes.bounds[:, row] = torch.where(proven > column, proven, column)
+            open_rows[:, list(group)] &= ~(excess >= 0).unsqueeze(1)
+        return open_rows, tightened
+
+    def _keep(
+        self,
+        boxes: SubBoxes,
+        clipped: tuple[Tensor, Tensor],
+        thresholds: Tensor,
+        open_rows: tuple[Tensor, Tensor],
+        parents: Tensor | None,
+    ) -> None:
+        """Record the sub-boxes; what is open of them, before and after clipping, waits."""
+        lower, upper = clipped
+        before, still_open = open_rows
+        # What was cut off is proven to be above the thresholds of now, no more.
+        cut = ((lower != boxes.lower) | (upper != boxes.upper)).any(dim=1, keepdim=True)
+        cut = before & (cut | ~still_open)
+        place = boxes.problem.unsqueeze(1).expand_as(thresholds)
+        self.floor.scatter_reduce_(0, place, torch.where(cut, thresholds, torch.inf), "amin")
+        parent = boxes.node * 0 - 1 if parents is None else parents.repeat(2)
+        ends = (boxes.lower, boxes.upper, lower, upper)
+        self.recorder.add(parent, *ends, boxes.feature, boxes.bounds)
+        bounds = torch.where(still_open, boxes.bounds, torch.inf)
+        rest = SubBoxes(lower, upper, boxes.problem, bounds, boxes.feature, boxes.node, boxes.signs)
+        keep = still_open.any(dim=1)
+        stuck = keep & ~rest.splittable()
+        if bool(stuck.any()):
+            self._give_up(rest[stuck])
+        kept = rest[keep & ~stuck]
+        self.frontier = self.frontier + kept if len(self.frontier) else kept
+
+    def _row_to_split(self, bounds: Tensor, problem: Tensor) -> Tensor:
+        """The row that decides about each sub-box: of its most open group, the nearest to close."""
+        below = self._below(bounds, problem)
+        groups = [list(group) for group in self.goal.groups]
+        smallest = [below[:, rows].min(dim=1) for rows in groups]
+        best = torch.stack([part.values for part in smallest], dim=1).argmax(dim=1)
+        rows = [
+            torch.tensor(group, device=best.device)[part.indices]
+            for group, part in zip(groups, smallest, strict=True)
+        ]
+        return torch.stack(rows, dim=1).gather(1, best.unsqueeze(1)).squeeze(1)
+
+    def _feature(self, lines: LinesBelow, row: Tensor) -> Tensor:
+        scores = lines.split_scores(row)
+        box = lines.layers.box
+        width = (box.upper - box.lower).flatten(1)
+        # Where no line has a slope left, the widest feature.
+        flat = ~(scores > 0).any(dim=1, keepdim=True)
+        return torch.where(flat, width, scores).argmax(dim=1)
+
+    def _offer(self, box: Box, lines: LinesBelow, row: Tensor, problem: Tensor) -> None:
+        """The corner where the deciding row's line is least is a good guess in every sub-box."""
+        places = torch.arange(len(row), device=row.device)
+        rising = (lines.coefficients[places, row] > 0).reshape(box.lower.shape)
+        corner = torch.where(rising, box.lower, box.upper)
+        self.goal.offer(self.network, box, corner, problem)
+
+    def _give_up(self, boxes: SubBoxes) -> None:
+        place = boxes.problem.unsqueeze(1).expand_as(boxes.bounds)
+        self.floor.scatter_reduce_(0, place, boxes.bounds, "amin")
+        self.gave_up = True
+
+    def _within_budget(self) -> None:
+        most = max(self.batch, self.budget // self.frontier.bytes_each)
+        if len(self.frontier) <= most:
+            return
+        order = self._merit(self.frontier).argsort(descending=True)
+        self._give_up(self.frontier[order[most:]])
+        self.frontier = self.frontier[order[:most]]
+
+    def _tell(self) -> None:
+        self.watch.say(f"{self.explored:,} sub-boxes bounded, {len(self.frontier):,} open")

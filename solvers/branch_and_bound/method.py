@@ -1,0 +1,209 @@
+"""Branch and bound on linear bounds: exact ranges and answers to queries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import prod
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from sensverify.bounds.ibp import count_unstable
+from sensverify.bounds.layerwise import LayerBounds
+from sensverify.bounds.relaxation import Slope
+from sensverify.bounds.tensors import tensor_box, tensor_network
+from sensverify.box import Box
+from sensverify.errors import BadSetting
+from sensverify.network import Network
+from sensverify.network.operators import Elementwise, Max, Relu
+from sensverify.queries import Accept, Decision, Query, Verdict
+from sensverify.results import Enclosure, Guarantee
+from sensverify.solvers.branch_and_bound.goals import QueryGoal, RangeGoal
+from sensverify.solvers.branch_and_bound.input_splitting import InputSplitting
+from sensverify.solvers.branch_and_bound.relu_splitting import ReluSplitting
+from sensverify.solvers.branch_and_bound.sub_boxes import root_bounds
+from sensverify.solvers.branch_and_bound.tree import TreeRecorder
+from sensverify.solvers.gap import check_limits
+from sensverify.watch import Watch
+
+_FEW_FEATURES = 12
+"""Input features that move, up to which the input box is split."""
+
+_RELU_NUMBERS = 1 << 20
+"""Neurons times sub-problems that are bounded at a time when ReLUs are split."""
+
+Search = InputSplitting | ReluSplitting
+
+
+@dataclass(frozen=True)
+class BranchAndBound:
+    """Exact ranges by splitting: batched CROWN over many sub-problems at once, best first.
+
+    Parameters
+    ----------
+    seconds : float or None
+        Wall time for one call; what is proven by then is returned.
+    objective_seconds : float or None
+        Wall time for each end of each objective of a sample. Sub-boxes serve all of them, so it
+        counts as that time for all together.
+    gap : float
+        An end is exact when the proven value is this close to the attained one, relative to the
+        larger magnitude of the objective's two ends.
+    split : str
+        ``inputs`` cuts the input box, ``relus`` fixes the signs of ReLUs, ``auto`` chooses.
+    batch : int
+        Sub-problems bounded at a time, at most.
+    memory : int
+        Bytes for the open sub-problems, and as much again for the split tree.
+    threads : int or None
+        Of the processor; None leaves torch's own number.
+    seed : int
+        Seeds the search for attained values.
+
+    Notes
+    -----
+    Guarantee SOUND: in real arithmetic, computed in float64. Sources: Bunel et al. 2020, *Branch
+    and bound for piecewise linear neural network verification*; Wang et al. 2021, *Beta-CROWN*;
+    Zhou et al. 2025, *Clip-and-Verify*.
+    """
+
+    seconds: float | None = None
+    objective_seconds: float | None = None
+    gap: float = 1e-6
+    split: str = "auto"
+    batch: int = 2048
+    memory: int = 1 << 30
+    threads: int | None = None
+    seed: int = 0
+
+    name: ClassVar[str] = "branch-and-bound"
+    guarantee: ClassVar[Guarantee] = Guarantee.SOUND
+    anytime: ClassVar[bool] = True
+    dtype: ClassVar[str] = "float64"
+
+    def __post_init__(self) -> None:
+        check_limits(self.name, self.gap, self.seconds, self.objective_seconds)
+        if self.split not in ("auto", "inputs", "relus"):
+            raise BadSetting(f"{self.name} splits inputs, relus or auto, got {self.split!r}")
+        for name in ("batch", "memory"):
+            if not getattr(self, name) >= 1:
+                raise BadSetting(f"{self.name} needs {name} >= 1, got {getattr(self, name)!r}")
+        if self.threads is not None and not self.threads >= 1:
+            raise BadSetting(f"{self.name} needs threads >= 1, got {self.threads!r}")
+
+    def bound(
+        self, network: Network, box: Box, objectives: Tensor, *, watch: Watch | None = None
+    ) -> Enclosure:
+        watch = self._watch(watch, box.batch * 2 * objectives.shape[1])
+        given = box.lower
+        live, box = _in_double(network, box)
+        rows = objectives.detach().to(box.lower)
+        with torch.no_grad(), _threads(self.threads):
+            layers = LayerBounds(live, box, Slope.ADAPTIVE).fill()
+            unstable = count_unstable(live, layers.pre_activations, box.batch)
+            goal = RangeGoal.start(live, box, rows, gap=self.gap, seed=self.seed)
+            search = self._search(live, box, goal, watch)
+        return _enclosure(goal, search, unstable, given)
+
+    def decide(
+        self,
+        network: Network,
+        query: Query,
+        *,
+        watch: Watch | None = None,
+        accept: Accept | None = None,
+    ) -> Decision:
+        watch = self._watch(watch, 1)
+        if not query.alternatives:
+            return Decision(Verdict.UNSAT)
+        live, box = _in_double(network, query.box)
+        with torch.no_grad(), _threads(self.threads):
+            goal = QueryGoal.start(query, accept, box.lower)
+            goal.search(live, box, seed=self.seed, starts=256, steps=40)
+            if goal.witness is not None:
+                return Decision(Verdict.SAT, witness=goal.witness)
+            search = self._search(live, box, goal, watch)
+        if goal.witness is not None:
+            return Decision(Verdict.SAT, witness=goal.witness, explored=search.explored)
+        if search.finished:
+            return Decision(Verdict.UNSAT, explored=search.explored, certificate=search.tree())
+        verdict = Verdict.TIMEOUT if watch.over else Verdict.UNKNOWN
+        return Decision(verdict, explored=search.explored)
+
+    def _watch(self, watch: Watch | None, ends: int) -> Watch:
+        watch = (watch or Watch()).within(self.seconds)
+        return watch.within(
+            None if self.objective_seconds is None else self.objective_seconds * ends
+        )
+
+    def _search(
+        self, network: Network, box: Box, goal: RangeGoal | QueryGoal, watch: Watch
+    ) -> Search:
+        """The finished search; by what it splits depends on the network and the box."""
+        neurons = sum(prod(node.shape) for node in network.nodes)
+        if self._splits_inputs(network, box):
+            # A pass keeps a few arrays of every layer for each sub-box.
+            batch = max(1, min(self.batch, self.memory // (64 * 8 * neurons)))
+            recorder = TreeRecorder(self.memory)
+            search = InputSplitting(network, goal, batch, self.memory, watch, recorder)
+            search.run(box)
+            return search
+        layers = LayerBounds(network, box, Slope.ADAPTIVE).fill()
+        floor = root_bounds(layers, goal.rows)
+        batch = max(8, min(self.batch, _RELU_NUMBERS // neurons))
+        relus = ReluSplitting(layers, goal, batch, self.memory, watch, floor)
+        relus.run()
+        return relus
+
+    def _splits_inputs(self, network: Network, box: Box) -> bool:
+        if self.split != "auto":
+            return self.split == "inputs"
+        moving = (box.lower < box.upper).flatten(1).sum(dim=1).amax()
+        kinds = (node.operator for node in network.nodes)
+        nonlinear = [k for k in kinds if isinstance(k, Elementwise | Max)]
+        return int(moving) <= _FEW_FEATURES or not all(isinstance(k, Relu) for k in nonlinear)
+
+
+def _in_double(network: Network, box: Box) -> tuple[Network, Box]:
+    device = getattr(box.lower, "device", torch.device("cpu"))
+    live = tensor_network(network, dtype=torch.float64, device=device)
+    return live.map_arrays(Tensor.detach), tensor_box(box, dtype=torch.float64, device=device)
+
+
+def _enclosure(goal: RangeGoal, search: Search, unstable: Tensor, like: Tensor) -> Enclosure:
+    """Both ends of every objective from the smallest values of ``[C; -C]``."""
+    half = goal.rows.shape[1] // 2
+    proven, attained = search.bounds(), goal.values
+    # Nothing attained lies outside; rounding can say otherwise.
+    proven = torch.minimum(proven, attained)
+    exact = proven >= goal.thresholds()
+    inner = Box(attained[:, :half].to(like.dtype), -attained[:, half:].to(like.dtype))
+    outer = tensor_box(
+        Box(proven[:, :half], -proven[:, half:]), dtype=like.dtype, device=like.device
+    )
+    points = goal.points.to(like.dtype)
+    return Enclosure(
+        outer.lower,
+        outer.upper,
+        inner=inner,
+        witness_lower=points[:, :half],
+        witness_upper=points[:, half:],
+        optimal=exact[:, :half] & exact[:, half:],
+        unstable=unstable,
+        certificate=search.tree(),
+    )
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    """Torch's number of threads, put back afterwards."""
+    before = torch.get_num_threads()
+    if count is not None:
+        torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,216 @@
+"""The best linear bound that slopes, weights and multipliers allow, by gradient steps.
+
+Three choices are free in a line below a weighted sum of rows: the lower slope of every unstable
+ReLU (alpha-CROWN), the weights of the rows, and the multipliers of constraints ``z_j >= 0`` or
+``z_j <= 0`` that a split has put on what enters a ReLU (beta-CROWN). Slopes in [0, 1], weights and
+multipliers of at least 0 all give valid lines: each is a feasible point of the dual of the linear
+relaxation, so every step's line is proven, and the best is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from sensverify.bounds.backward import backward_lines
+from sensverify.bounds.relaxation import Relaxation
+from sensverify.network import Network
+from sensverify.network.operators import Relu
+
+_SLOPE_RATE = 0.3
+_WEIGHT_RATE = 0.5
+_MULTIPLIER_RATE = 0.1
+_DECAY = 0.95
+"""Of the learning rates, each step."""
+
+
+@dataclass(frozen=True, eq=False)
+class LineProblem:
+    """Weighted sums of rows to bound below, each on a box of its own.
+
+    Parameters
+    ----------
+    network : Network
+        With tensors as parameters.
+    lower, upper : Tensor, shape ``[items, features]``
+    relaxations : dict from nonlinear node to Relaxation, with a batch of items
+    rows : Tensor, shape ``[items, rows, *target]``, the node's shape flattened
+    limits : Tensor, shape ``[items, rows]``
+        What each row is held against.
+    present : boolean Tensor, shape ``[items, rows]``
+        False for padding.
+    signs : dict from ReLU node to Tensor ``[items, *shape]``
+        Constraints with multipliers: 1 for ``z >= 0``, -1 for ``z <= 0``, 0 for none.
+    target : int or None
+        The node that the rows are of; None is the output.
+    """
+
+    network: Network
+    lower: Tensor
+    upper: Tensor
+    relaxations: Mapping[int, Relaxation]
+    rows: Tensor
+    limits: Tensor
+    present: Tensor
+    signs: Mapping[int, Tensor] = field(default_factory=dict)
+    target: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Choices:
+    """Where the free choices stand: to start from, and as they were left.
+
+    Parameters
+    ----------
+    slopes : dict from ReLU node to Tensor ``[items, *shape]``
+    multipliers : dict from ReLU node to Tensor ``[items, *shape]``, at least 0
+    scores : Tensor or None, shape ``[items, rows]``
+        Weights before the softmax; None weighs all rows the same.
+    """
+
+    slopes: dict[int, Tensor] = field(default_factory=dict)
+    multipliers: dict[int, Tensor] = field(default_factory=dict)
+    scores: Tensor | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class BestLines:
+    """The best line of each item.
+
+    Parameters
+    ----------
+    coefficients : Tensor, shape ``[items, features]``
+    excess : Tensor, shape ``[items]``
+        Its smallest value on the box: proven below the weighted sum of ``row - limit``.
+    choices : Choices
+        Of the last step.
+    seen : dict from node to Tensor ``[items, *shape]``
+        Coefficients on the outputs of nonlinear nodes, in the last step.
+    """
+
+    coefficients: Tensor
+    excess: Tensor
+    choices: Choices
+    seen: dict[int, Tensor]
+
+
+def best_lines(problem: LineProblem, start: Choices, steps: int) -> BestLines:
+    """Take gradient steps on all choices together.
+
+    Parameters
+    ----------
+    problem : LineProblem
+    start : Choices
+        What is missing starts from CROWN's slopes, no multipliers and equal weights.
+    steps : int
+        Of Adam; 0 looks at the start only.
+    """
+    variables = _Variables(problem, start)
+    optimizer = variables.optimizer() if steps else None
+    best = torch.full_like(problem.limits[:, 0], -torch.inf)
+    best_line = torch.zeros_like(problem.lower)
+    seen: dict[int, Tensor] = {}
+    for step in range(steps + 1):
+        with torch.set_grad_enabled(step < steps):
+            line, value, seen = variables.line()
+            following = optimizer is not None and step < steps and value.requires_grad
+            if following and optimizer is not None:
+                optimizer.zero_grad()
+                (-value.sum()).backward()
+        better = value.detach() > best
+        best = torch.where(better, value.detach(), best)
+        best_line = torch.where(better.unsqueeze(1), line.detach(), best_line)
+        if not following or optimizer is None:
+            break
+        optimizer.step()
+        variables.project()
+        for group in optimizer.param_groups:
+            group["lr"] *= _DECAY
+    return BestLines(
+        best_line, best, variables.choices(), {p: a.detach().squeeze(1) for p, a in seen.items()}
+    )
+
+
+class _Variables:
+    """The free choices of one problem as leaves of autograd."""
+
+    def __init__(self, problem: LineProblem, start: Choices) -> None:
+        self._problem = problem
+        nodes, like = problem.network.nodes, problem.limits
+        self._slopes = {
+            p: start.slopes[p].to(like).unsqueeze(1).requires_grad_()
+            if p in start.slopes
+            else relaxation.lower_slope.detach().clone().requires_grad_()
+            for p, relaxation in problem.relaxations.items()
+            if isinstance(nodes[p].operator, Relu) and not _all_stable(relaxation)
+        }
+        self._multipliers = {
+            p: (start.multipliers[p].to(like) if p in start.multipliers else torch.zeros_like(s))
+            .to(like)
+            .unsqueeze(1)
+            .requires_grad_()
+            for p, s in problem.signs.items()
+        }
+        self._signed = {p: -s.to(like).unsqueeze(1) for p, s in problem.signs.items()}
+        first = torch.zeros_like(like) if start.scores is None else start.scores.clone()
+        # With one row there is nothing to weigh.
+        self._scores = first.requires_grad_() if like.shape[1] > 1 else first
+
+    def optimizer(self) -> torch.optim.Adam:
+        groups = [
+            (list(self._slopes.values()), _SLOPE_RATE),
+            (list(self._multipliers.values()), _MULTIPLIER_RATE),
+            ([self._scores] if self._scores.requires_grad else [], _WEIGHT_RATE),
+        ]
+        filled = [{"params": leaves, "lr": rate} for leaves, rate in groups if leaves]
+        spare = torch.zeros(1, requires_grad=True)
+        return torch.optim.Adam(filled or [{"params": [spare]}])
+
+    def line(self) -> tuple[Tensor, Tensor, dict[int, Tensor]]:
+        """Coefficients, smallest value, and the coefficients on the way."""
+        problem = self._problem
+        network = problem.network
+        weights = self._scores.masked_fill(~problem.present, -torch.inf).softmax(dim=1)
+        target = len(network.nodes) - 1 if problem.target is None else problem.target
+        shape = network.nodes[target].shape
+        objective = (weights.unsqueeze(1) @ problem.rows).reshape(len(weights), 1, *shape)
+        relaxations = {p: self._relaxation(p, r) for p, r in problem.relaxations.items()}
+        multipliers = {p: self._signed[p] * self._multipliers[p] for p in self._multipliers}
+        line, constant, seen = backward_lines(
+            network, objective, relaxations, target=target, multipliers=multipliers
+        )
+        line = line.flatten(1)
+        middle = (line * (problem.lower / 2 + problem.upper / 2)).sum(dim=1)
+        spread = (line.abs() * (problem.upper / 2 - problem.lower / 2)).sum(dim=1)
+        limit = (weights * problem.limits).sum(dim=1)
+        return line, middle - spread + constant[:, 0] - limit, seen
+
+    def project(self) -> None:
+        with torch.no_grad():
+            for slope in self._slopes.values():
+                slope.clamp_(0, 1)
+            for multiplier in self._multipliers.values():
+                multiplier.clamp_(min=0)
+
+    def choices(self) -> Choices:
+        return Choices(
+            {p: slope.detach().squeeze(1) for p, slope in self._slopes.items()},
+            {p: multiplier.detach().squeeze(1) for p, multiplier in self._multipliers.items()},
+            self._scores.detach(),
+        )
+
+    def _relaxation(self, position: int, relaxation: Relaxation) -> Relaxation:
+        """With the chosen lower slope where the ReLU is unstable: its line meets zero there."""
+        slope, intercept = self._slopes.get(position), relaxation.upper_intercept
+        if slope is None or intercept is None:
+            return relaxation
+        low = torch.where(intercept > 0, slope, relaxation.upper_slope)
+        return Relaxation(low, relaxation.upper_slope, None, intercept)
+
+
+def _all_stable(relaxation: Relaxation) -> bool:
+    intercept = relaxation.upper_intercept
+    return intercept is None or not bool((intercept > 0).any())

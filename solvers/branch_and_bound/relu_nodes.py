@@ -1,0 +1,170 @@
+"""Sub-problems in which some ReLUs have a fixed sign."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sensverify.bounds.ibp import Interval
+from sensverify.bounds.layerwise import LayerBounds
+from sensverify.bounds.relaxation import Relaxation, Slope, relax
+from sensverify.solvers.branch_and_bound.optimising import Choices
+
+Arrays = dict[int, Tensor]
+"""For ReLU nodes, an array with one entry for each neuron, ``[items, *shape]``."""
+
+
+@dataclass(frozen=True, eq=False)
+class ReluNodes:
+    """Some sub-problems, with what is known about each.
+
+    Parameters
+    ----------
+    target : Tensor, shape ``[items]``, int64
+        Which of the search's targets each belongs to.
+    bounds : Tensor, shape ``[items]``
+        Proven below the target's weighted distance to its limits.
+    signs : dict from ReLU node to Tensor ``[items, *shape]``, int8
+        1 where the neuron is fixed as active, -1 as inactive, 0 where it is free.
+    slopes, multipliers : dict from ReLU node to Tensor ``[items, *shape]``, float32
+        Where the optimisation left them: a child starts there.
+    scores : Tensor, shape ``[items, rows]``
+    decision : Tensor, shape ``[items]``, int64
+        The neuron to split next, counted over all ReLU nodes; -1 where none is free.
+    node : Tensor, shape ``[items]``, int64
+        Place in the split tree.
+    """
+
+    target: Tensor
+    bounds: Tensor
+    signs: Arrays
+    slopes: Arrays
+    multipliers: Arrays
+    scores: Tensor
+    decision: Tensor
+    node: Tensor
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+    def __getitem__(self, chosen: Tensor) -> ReluNodes:
+        return ReluNodes(*(_taken(getattr(self, item.name), chosen) for item in fields(self)))
+
+    def __add__(self, other: ReluNodes) -> ReluNodes:
+        pairs = ((getattr(self, item.name), getattr(other, item.name)) for item in fields(self))
+        return ReluNodes(*(_joined(*pair) for pair in pairs))
+
+    def bounded(self, bounds: Tensor, choices: Choices) -> ReluNodes:
+        """The same after an optimisation; slopes that it had no use for stay."""
+        slopes = {**self.slopes, **{p: v.float() for p, v in choices.slopes.items()}}
+        multipliers = {**self.multipliers, **{p: v.float() for p, v in choices.multipliers.items()}}
+        scores = self.scores if choices.scores is None else choices.scores
+        return replace(self, bounds=bounds, slopes=slopes, multipliers=multipliers, scores=scores)
+
+    @property
+    def bytes_each(self) -> int:
+        """Memory that one sub-problem takes."""
+        arrays = [*self.signs.values(), *self.slopes.values(), *self.multipliers.values()]
+        return 64 + sum(values[:1].numel() * values.element_size() for values in arrays)
+
+    def choices(self) -> Choices:
+        """Where the optimisation of these sub-problems starts."""
+        return Choices(self.slopes, self.multipliers, self.scores)
+
+    def children(self, neuron: Tensor) -> ReluNodes:
+        """Each with one neuron fixed: first all as active, then all as inactive.
+
+        Parameters
+        ----------
+        neuron : Tensor, shape ``[items]``
+            Counted over all ReLU nodes.
+        """
+        doubled = self[torch.arange(len(self), device=self.target.device).repeat(2)]
+        sign = torch.ones(2 * len(self), dtype=torch.int8, device=self.target.device)
+        sign[len(self) :] = -1
+        return doubled.with_sign(neuron.repeat(2), sign)
+
+    def with_sign(self, neuron: Tensor, sign: Tensor) -> ReluNodes:
+        """The same with one more neuron of each fixed; neuron -1 fixes none."""
+        signs, start = {}, 0
+        for position, values in self.signs.items():
+            flat = values.reshape(len(values), -1).clone()
+            count = flat.shape[1]
+            hit = ((neuron >= start) & (neuron < start + count)).nonzero().squeeze(1)
+            flat[hit, neuron[hit] - start] = sign[hit]
+            signs[position] = flat.reshape(values.shape)
+            start += count
+        return replace(self, signs=signs)
+
+
+def _taken(values: Tensor | Arrays, chosen: Tensor) -> Any:
+    if isinstance(values, dict):
+        return {p: array[chosen] for p, array in values.items()}
+    return values[chosen]
+
+
+def _joined(mine: Tensor | Arrays, theirs: Tensor | Arrays) -> Any:
+    if isinstance(mine, dict) and isinstance(theirs, dict):
+        return {p: torch.cat([array, theirs[p]]) for p, array in mine.items()}
+    return torch.cat([mine, theirs])
+
+
+def split_relaxations(
+    layers: LayerBounds, place: Tensor, signs: Arrays
+) -> tuple[dict[int, Relaxation], dict[int, Interval]]:
+    """Relaxations and bounds of sub-problems, from their roots' bounds and their signs.
+
+    Parameters
+    ----------
+    layers : LayerBounds
+        Of the roots.
+    place : Tensor, shape ``[items]``
+        Each item's root.
+    signs : dict from ReLU node to Tensor ``[items, *shape]``
+    """
+    relaxations, intervals = {}, {}
+    for position, (lower, upper) in layers.pre_activations.items():
+        low, high = lower[place], upper[place]
+        if position in signs:
+            # A fixed sign may contradict the bounds: then nothing is left, and any line is valid.
+            sign = signs[position]
+            low = torch.where(sign > 0, low.clamp(min=0), low)
+            high = torch.where(sign < 0, high.clamp(max=0), high)
+            high = torch.maximum(high, low.clamp(max=0))
+            low = torch.minimum(low, high.clamp(min=0))
+        intervals[position] = (low, high)
+        operator = layers.network.nodes[position].operator
+        relaxations[position] = relax(operator, low, high, Slope.ADAPTIVE)
+    return relaxations, intervals
+
+
+def neuron_scores(
+    seen: Arrays, intervals: dict[int, Interval], signs: Arrays
+) -> tuple[Tensor, Tensor]:
+    """How much each free neuron loosens its sub-problem's bound, ``[items, neurons]``.
+
+    The loss at the upper line of a neuron that the objective weighs negatively is at most its
+    intercept; at the lower line of one weighed positively, the smaller of its two ends. Source:
+    Bunel et al. 2020, *Branch and bound for piecewise linear neural network verification*, Section
+    4.2 (BaBSR), without its bias term.
+
+    Returns
+    -------
+    scores : Tensor, shape ``[items, neurons]``
+    free : boolean Tensor, shape ``[items, neurons]``
+        Unstable and not fixed.
+    """
+    scores, free = [], []
+    for position, sign in signs.items():
+        lower, upper = (end.flatten(1) for end in intervals[position])
+        weight = seen[position].flatten(1)
+        crossing = (lower < 0) & (upper > 0) & (sign.flatten(1) == 0)
+        height = -lower * upper / (upper - lower).clamp(min=1e-300)
+        above = (-weight).clamp(min=0) * height
+        below = weight.clamp(min=0) * torch.minimum(-lower, upper) / 2
+        scores.append(torch.where(crossing, above + 1e-3 * below, -torch.inf))
+        free.append(crossing)
+    return torch.cat(scores, dim=1), torch.cat(free, dim=1)

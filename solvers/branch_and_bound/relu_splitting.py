@@ -1,0 +1,236 @@
+"""Branch and bound over the signs of ReLUs, for inputs with many features.
+
+A target is one group of rows on one box. Fixing the sign of an unstable ReLU makes it linear, and
+adds a constraint that the bound takes account of by a multiplier (beta-CROWN). The most promising
+sub-problems are split first, many at a time. Bounds on hidden layers are those of the whole box,
+cut at zero where a sign is fixed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from sensverify.bounds.ibp import Interval
+from sensverify.bounds.layerwise import LayerBounds
+from sensverify.network.operators import Relu
+from sensverify.solvers.branch_and_bound.goals import Goal
+from sensverify.solvers.branch_and_bound.optimising import BestLines, LineProblem, best_lines
+from sensverify.solvers.branch_and_bound.relu_nodes import (
+    Arrays,
+    ReluNodes,
+    neuron_scores,
+    split_relaxations,
+)
+from sensverify.solvers.branch_and_bound.tightening import padded_groups
+from sensverify.watch import Watch
+
+ROOT_STEPS = 40
+STEPS = 12
+CANDIDATES = 4
+"""Neurons of each sub-problem whose children are looked at before one is chosen."""
+
+
+@dataclass(eq=False)
+class ReluSplitting:
+    """One search.
+
+    Parameters
+    ----------
+    layers : LayerBounds
+        Of the boxes asked about.
+    goal : Goal
+    batch : int
+        Sub-problems bounded at a time.
+    budget : int
+        Bytes that the open sub-problems may take; the least promising are given up beyond it.
+    watch : Watch
+    floor : Tensor, shape ``[problems, rows]``
+        What is proven for the whole boxes so far, by other means.
+    """
+
+    layers: LayerBounds
+    goal: Goal
+    batch: int
+    budget: int
+    watch: Watch
+    floor: Tensor
+    explored: int = 0
+    gave_up: bool = False
+
+    def __post_init__(self) -> None:
+        floor, thresholds = self.floor, self.goal.thresholds()
+        members, present = padded_groups(self.goal.groups, floor.device)
+        below = ~(floor >= thresholds)
+        open_groups = torch.stack([below[:, list(g)].all(dim=1) for g in self.goal.groups], dim=1)
+        # A target is a pair of a problem and a group; distances are to the limits as they are now.
+        self._problem, self._group = open_groups.nonzero(as_tuple=True)
+        self._rows, self._present = members[self._group], present[self._group]
+        self._limits = thresholds[self._problem.unsqueeze(1), self._rows]
+        # The least bound, by target, among sub-problems that are closed or given up.
+        self._settled = floor.new_full(self._problem.shape, torch.inf)
+        self._open = self._roots()
+
+    def run(self) -> None:
+        """Search until every target is refuted, the goal is reached or the watch is over."""
+        roots, self._open = self._open, self._open[self._problem[:0]]
+        for first in range(0, len(roots), self.batch):
+            self._bound(roots[torch.arange(first, min(first + self.batch, len(roots)))], ROOT_STEPS)
+        while len(self._open) and not self.goal.reached and not self.watch.over:
+            self._prune()
+            if not len(self._open):
+                break
+            chosen = self._choose()
+            self._bound(chosen.children(chosen.decision), STEPS)
+            self._within_budget()
+            self.watch.say(f"{self.explored:,} sub-problems bounded, {len(self._open):,} open")
+
+    @property
+    def finished(self) -> bool:
+        """Whether every target is refuted."""
+        return len(self._open) == 0 and not self.gave_up
+
+    def bounds(self) -> Tensor:
+        """What is proven for every row of every problem, ``[problems, rows]``.
+
+        Of groups with several rows only what was known before: a weighted sum bounds none of them.
+        """
+        left = self._settled.scatter_reduce(0, self._open.target, self._open.bounds, "amin")
+        result = self.floor.clone()
+        single = self._present.sum(dim=1) == 1
+        place = self._problem[single], self._rows[single, 0]
+        proven = self._limits[single, 0] + left[single]
+        result[place] = torch.where(proven > result[place], proven, result[place])
+        return result
+
+    def tree(self) -> None:
+        """No record is kept of these searches."""
+
+    def _roots(self) -> ReluNodes:
+        count, layers = len(self._problem), self.layers
+        like = self.floor
+        signs = {
+            p: torch.zeros((count, *n.shape), dtype=torch.int8, device=like.device)
+            for p, n in enumerate(layers.network.nodes)
+            if isinstance(n.operator, Relu)
+        }
+        slopes = {p: layers.relaxations[p].lower_slope[self._problem, 0].float() for p in signs}
+        zeros = {p: torch.zeros_like(values) for p, values in slopes.items()}
+        places = torch.arange(count, device=like.device)
+        none = like.new_full((count,), -torch.inf)
+        scores = torch.zeros_like(self._limits)
+        return ReluNodes(places, none, signs, slopes, zeros, scores, places * 0 - 1, places)
+
+    def _closing(self, target: Tensor) -> Tensor:
+        """The distance at which sub-problems are closed: incumbents improve as the search goes."""
+        place = self._problem[target].unsqueeze(1), self._rows[target]
+        moved = self.goal.thresholds()[place] - self._limits[target]
+        return moved.amax(dim=1)
+
+    def _settle(self, nodes: ReluNodes) -> None:
+        self._settled.scatter_reduce_(0, nodes.target, nodes.bounds, "amin")
+
+    def _prune(self) -> None:
+        closed = self._open.bounds >= self._closing(self._open.target)
+        if bool(closed.any()):
+            self._settle(self._open[closed])
+            self._open = self._open[~closed]
+
+    def _merit(self) -> Tensor:
+        """How promising open sub-problems are: scaled distance below the limits, ``[items]``."""
+        target = self._open.target
+        scale = self.goal.scales()[self._problem[target], self._rows[target, 0]]
+        return -self._open.bounds / scale
+
+    def _choose(self) -> ReluNodes:
+        count = min(max(1, self.batch // 2), len(self._open))
+        merit = self._merit()
+        wide = len(self._open) * self._open.bytes_each <= self.budget // 2
+        chosen = merit.topk(count, largest=wide).indices
+        rest = torch.ones_like(merit, dtype=torch.bool)
+        rest[chosen] = False
+        taken, self._open = self._open[chosen], self._open[rest]
+        return taken
+
+    def _within_budget(self) -> None:
+        most = max(self.batch, self.budget // self._open.bytes_each)
+        if len(self._open) > most:
+            order = self._merit().argsort(descending=True)
+            self._give_up(self._open[order[most:]])
+            self._open = self._open[order[:most]]
+
+    def _give_up(self, nodes: ReluNodes) -> None:
+        self._settle(nodes)
+        self.gave_up = True
+
+    def _problem_of(self, nodes: ReluNodes) -> tuple[LineProblem, dict[int, Interval]]:
+        """The lines to find for sub-problems, and the bounds on their hidden layers."""
+        layers, target = self.layers, nodes.target
+        place = self._problem[target]
+        relaxations, intervals = split_relaxations(layers, place, nodes.signs)
+        rows, chosen = self.goal.rows, self._rows[target]
+        own = rows[0, chosen] if len(rows) == 1 else rows[place.unsqueeze(1), chosen]
+        ends = (end[place].flatten(1) for end in (layers.box.lower, layers.box.upper))
+        present, limits = self._present[target], self._limits[target]
+        signs = {p: s for p, s in nodes.signs.items() if bool(s.any())}
+        problem = LineProblem(layers.network, *ends, relaxations, own, limits, present, signs)
+        return problem, intervals
+
+    def _bound(self, nodes: ReluNodes, steps: int) -> None:
+        """Bound sub-problems, look for incumbents in them, and keep what stays open."""
+        problem, intervals = self._problem_of(nodes)
+        best = best_lines(problem, nodes.choices(), steps)
+        self.explored += len(nodes)
+        # A child's proof holds beside its parent's.
+        bounds = torch.where(nodes.bounds > best.excess, nodes.bounds, best.excess)
+        self._offer(nodes, best)
+        nodes = nodes.bounded(bounds, best.choices)
+        closed = bounds >= self._closing(nodes.target)
+        self._settle(nodes[closed])
+        keep = (~closed).nonzero().squeeze(1)
+        if not len(keep):
+            return
+        seen = {p: values[keep] for p, values in best.seen.items()}
+        cut = {p: (low[keep], high[keep]) for p, (low, high) in intervals.items()}
+        nodes = self._decided(nodes[keep], seen, cut)
+        stuck = nodes.decision < 0
+        if bool(stuck.any()):
+            self._give_up(nodes[stuck])
+        left = nodes[~stuck]
+        self._open = self._open + left if len(self._open) else left
+
+    def _offer(self, nodes: ReluNodes, best: BestLines) -> None:
+        """The corner where a sub-problem's line is least is a good guess."""
+        place = self._problem[nodes.target]
+        box = self.layers.box[place]
+        rising = (best.coefficients > 0).reshape(box.lower.shape)
+        corner = torch.where(rising, box.lower, box.upper)
+        self.goal.offer(self.layers.network, box, corner, place)
+
+    def _decided(self, nodes: ReluNodes, seen: Arrays, intervals: dict[int, Interval]) -> ReluNodes:
+        """With the neuron to split next: of a few likely ones, the one that helps most."""
+        scores, free = neuron_scores(seen, intervals, nodes.signs)
+        count = min(CANDIDATES, scores.shape[1])
+        candidates = scores.topk(count, dim=1).indices
+        outcomes = torch.stack(
+            [self._outcome(nodes, candidates[:, i]) for i in range(count)], dim=1
+        )
+        usable = free.gather(1, candidates)
+        outcomes = torch.where(usable, outcomes, -torch.inf)
+        choice = candidates.gather(1, outcomes.argmax(dim=1, keepdim=True)).squeeze(1)
+        # Where no outcome is finite, the likeliest; without a free neuron there is nothing to do.
+        choice = torch.where(torch.isfinite(outcomes).any(dim=1), choice, candidates[:, 0])
+        choice = torch.where(free.any(dim=1), choice, -torch.ones_like(choice))
+        return replace(nodes, decision=choice)
+
+    def _outcome(self, nodes: ReluNodes, neuron: Tensor) -> Tensor:
+        """The worse child's bound if a neuron were split, without optimising it, ``[items]``."""
+        problem, _ = self._problem_of(nodes.children(neuron))
+        excess = best_lines(problem, nodes.children(neuron).choices(), 0).excess
+        first, second = excess[: len(nodes)], excess[len(nodes) :]
+        # A refuted child is worth no more than that; a little for the better one breaks ties.
+        zero = self._closing(nodes.target)
+        worse, better = torch.minimum(first, second), torch.maximum(first, second)
+        return torch.minimum(worse, zero) + 0.05 * torch.minimum(better, zero)

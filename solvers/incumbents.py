@@ -1,0 +1,160 @@
+"""Good inputs, found fast: small values of linear functions of the output, each attained.
+
+What is found here proves nothing about the other side; it is where an exact method starts from,
+and what it may claim as attained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+
+import torch
+from torch import Tensor
+
+from sensverify.bounds import evaluate
+from sensverify.box import Box
+from sensverify.network import Network
+
+Loss = Callable[[Tensor], Tensor]
+
+_NUMBERS = 1 << 24
+"""Entries that one call of the network may keep for its gradient."""
+
+
+def search(
+    network: Network,
+    box: Box,
+    objectives: Tensor,
+    *,
+    seed: int = 0,
+    starts: int = 64,
+    steps: int = 24,
+) -> tuple[Tensor, Tensor]:
+    """The smallest value of every objective that sampling and gradient steps find.
+
+    Parameters
+    ----------
+    network : Network
+        With tensors as parameters, of the box's dtype and device.
+    box : Box of tensors, shape ``[batch, *input_shape]``
+    objectives : Tensor, shape ``[batch or 1, rows, outputs]``
+    seed : int
+    starts : int
+        Points of each box that are looked at first: its centre, corners and random ones.
+    steps : int
+        Projected sign-gradient steps from the best of them, each shorter than the last.
+
+    Returns
+    -------
+    values : Tensor, shape ``[batch, rows]``
+        ``c · f(x)`` at the points; ESTIMATE of the minimum, attained.
+    points : Tensor, shape ``[batch, rows, *input_shape]``
+        Inside the box.
+    """
+    neurons = sum(prod(node.shape) for node in network.nodes)
+    rows = objectives.shape[1]
+    step = max(1, _NUMBERS // (neurons * max(rows, starts)))
+    values, points = [], []
+    for first in range(0, box.batch, step):
+        part = slice(first, first + step)
+        chosen = objectives[part] if len(objectives) > 1 else objectives
+        found = _search(network, box[part], chosen, seed + first, starts, steps)
+        values.append(found[0])
+        points.append(found[1])
+    return torch.cat(values), torch.cat(points)
+
+
+def descend(
+    network: Network,
+    box: Box,
+    points: Tensor,
+    loss: Loss,
+    *,
+    steps: int,
+    first_step: float = 0.5,
+) -> tuple[Tensor, Tensor]:
+    """Follow the gradient of a function of the output from each point down to a smaller value.
+
+    Parameters
+    ----------
+    network : Network
+        With tensors as parameters, of the box's dtype and device.
+    box : Box of tensors, shape ``[points, *input_shape]``
+    points : Tensor, shape ``[points, *input_shape]``
+    loss : callable
+        From outputs ``[points, outputs]`` to values ``[points]``, differentiable.
+    steps : int
+    first_step : float
+        Length of the first step as a share of the box's width; later ones shrink to a thousandth
+        of it.
+
+    Returns
+    -------
+    values : Tensor, shape ``[points]``
+        The smallest on the way, never above that of the start.
+    points : Tensor, shape ``[points, *input_shape]``
+    """
+    width = box.upper - box.lower
+    decay = 1e-3 ** (1 / max(1, steps - 1))
+    share = first_step
+    best_values, best = points.new_full((len(points),), torch.inf), points
+    for step in range(steps + 1):
+        with torch.enable_grad():
+            points = points.detach().requires_grad_()
+            values = loss(evaluate(network, points).flatten(1))
+            gradient = None
+            if step < steps and values.requires_grad:
+                (gradient,) = torch.autograd.grad(values.sum(), points)
+        better = values.detach() < best_values
+        best_values = torch.where(better, values.detach(), best_values)
+        best = torch.where(_like(better, points), points.detach(), best)
+        if gradient is None:
+            break
+        moved = points.detach() - share * width * gradient.sign()
+        points = torch.minimum(torch.maximum(moved, box.lower), box.upper)
+        share *= decay
+    return best_values, best
+
+
+def _search(
+    network: Network, box: Box, objectives: Tensor, seed: int, starts: int, steps: int
+) -> tuple[Tensor, Tensor]:
+    batch, rows = box.batch, objectives.shape[1]
+    samples = _starts(box, seed, starts)
+    with torch.no_grad():
+        outputs = evaluate(network, samples.flatten(0, 1)).reshape(batch, samples.shape[1], -1)
+        values = objectives @ outputs.transpose(1, 2)
+    first = values.argmin(dim=2)
+    points = samples[torch.arange(batch, device=first.device).unsqueeze(1), first]
+    ends = (
+        end.unsqueeze(1).expand(batch, rows, *box.shape).flatten(0, 1)
+        for end in (box.lower, box.upper)
+    )
+    objective = objectives.expand(batch, -1, -1).flatten(0, 1)
+    found, reached = descend(
+        network,
+        Box(*ends),
+        points.flatten(0, 1),
+        lambda outputs: (outputs * objective).sum(1),
+        steps=steps,
+    )
+    return found.reshape(batch, rows), reached.reshape(batch, rows, *box.shape)
+
+
+def _starts(box: Box, seed: int, count: int) -> Tensor:
+    """The centre, corners and random points, ``[batch, count, *input_shape]``."""
+    generator = torch.Generator(device="cpu").manual_seed(seed)
+    shape = (box.batch, count, *box.shape)
+    share = torch.rand(shape, generator=generator, dtype=torch.float64)
+    share[:, 1::2] = (share[:, 1::2] < 0.5).double()
+    share[:, 0] = 0.5
+    share = share.to(device=box.lower.device, dtype=box.lower.dtype)
+    lower, upper = box.lower.unsqueeze(1), box.upper.unsqueeze(1)
+    # Clamped, for rounding; written so that the upper corner is the end itself.
+    points = torch.where(share == 1, upper, lower + share * (upper - lower))
+    return torch.minimum(torch.maximum(points, lower), upper)
+
+
+def _like(mask: Tensor, values: Tensor) -> Tensor:
+    return mask.reshape(-1, *(1,) * (values.ndim - 1))

@@ -1,0 +1,22 @@
+"""Networks as linear and mixed-integer programs: plain sparse arrays, no solver."""
+
+# The rules register themselves on import.
+from sensverify.solvers.encoding import maximum, piecewise, smooth
+from sensverify.solvers.encoding.builder import Form
+from sensverify.solvers.encoding.encode import Encoder, Encoding, Interval, Refine
+from sensverify.solvers.encoding.piecewise import pieces
+from sensverify.solvers.encoding.problem import Problem
+from sensverify.solvers.encoding.rules import encode_operator
+
+__all__ = [
+    "Encoder",
+    "Encoding",
+    "Form",
+    "Interval",
+    "Problem",
+    "Refine",
+    "encode_operator",
+    "pieces",
+]
+
+del maximum, piecewise, smooth

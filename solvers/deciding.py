@@ -1,0 +1,156 @@
+"""Queries by mixed-integer programming: how little can the constraints be violated at once?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from scipy.sparse import csr_matrix, vstack
+
+from sensverify.bounds import evaluate
+from sensverify.box import Box
+from sensverify.network import Network
+from sensverify.queries import Accept, Decision, Query, Verdict
+from sensverify.solvers.brackets import Brackets
+from sensverify.solvers.encoding import Encoder, Encoding, Problem
+from sensverify.solvers.encoding.expression import widened
+from sensverify.solvers.highs import Highs
+from sensverify.solvers.incumbents import search
+from sensverify.solvers.lp import prepare
+from sensverify.watch import Watch
+
+if TYPE_CHECKING:
+    from sensverify.solvers.milp import Milp
+
+MARGIN = 1e-7
+"""A constraint counts as broken everywhere when its violation is proven to be at least this,
+relative to the size of its terms: well above what HiGHS's tolerances can hide."""
+
+
+@dataclass(eq=False)
+class _Case:
+    """A query while it is worked on; ``witness`` is set once one is accepted."""
+
+    network: Network
+    query: Query
+    accept: Accept | None
+    witness: np.ndarray | None = None
+
+    def look(self, points: torch.Tensor) -> bool:
+        """Whether one of the points ``[points, *input_shape]`` answers the query."""
+        box = self.query.box
+        low, high = torch.from_numpy(box.lower), torch.from_numpy(box.upper)
+        points = torch.minimum(torch.maximum(points, low), high)
+        with torch.no_grad():
+            outputs = evaluate(self.network, points).numpy()
+        for i in np.flatnonzero(self.query.met_by(outputs)):
+            point = points[i].numpy()
+            if self.accept is None or self.accept(point):
+                self.witness = point
+                return True
+        return False
+
+
+def decide(
+    method: Milp, network: Network, query: Query, watch: Watch, accept: Accept | None
+) -> Decision:
+    """Answer a query; see `Milp.decide`."""
+    if not query.alternatives:
+        return Decision(Verdict.UNSAT)
+    rows = torch.from_numpy(np.ascontiguousarray(query.rows, dtype=np.float64))[None]
+    if rows.shape[1] == 0:
+        rows = torch.zeros(1, 1, int(np.prod(network.output_shape)), dtype=torch.float64)
+    ends = (torch.from_numpy(np.array(e)) for e in (query.box.lower, query.box.upper))
+    known = Brackets.start(network, Box(*ends), rows)
+    case = _Case(known.network, query, accept)
+    _, points = search(known.network, known.box, rows, seed=method.seed)
+    if case.look(points[0]):
+        return Decision(Verdict.SAT, case.witness)
+    pre_activations, _ = prepare(known, method.intermediate)
+    least = known.proven[0].numpy()
+    left = [a for a in query.alternatives if not _excluded(query, a, least)]
+    if not left:
+        return Decision(Verdict.UNSAT)
+    if watch.over:
+        return Decision(Verdict.TIMEOUT)
+    encoding = method.encode(Encoder(known.network), known.box, 0, pre_activations, watch)
+    explored, undecided = 0, False
+    for done, alternative in enumerate(left):
+        watch.say(f"milp: alternative {done + 1} of {len(left)}")
+        refuted, nodes = _refute(method, case, encoding, alternative, watch)
+        explored += nodes
+        if case.witness is not None:
+            return Decision(Verdict.SAT, case.witness, explored)
+        undecided |= not refuted
+        if watch.over and (undecided or done + 1 < len(left)):
+            return Decision(Verdict.TIMEOUT, explored=explored)
+    return Decision(Verdict.UNKNOWN if undecided else Verdict.UNSAT, explored=explored)
+
+
+def _excluded(query: Query, alternative: tuple[int, ...], least: np.ndarray) -> bool:
+    """Whether a bound on one row alone leaves nothing of an alternative."""
+    return any(
+        least[i] > query.limits[i] + 1e-9 * max(1.0, abs(query.limits[i])) for i in alternative
+    )
+
+
+def _refute(
+    method: Milp, case: _Case, encoding: Encoding, alternative: tuple[int, ...], watch: Watch
+) -> tuple[bool, int]:
+    """Whether an alternative is proven to hold nowhere, and the nodes that took.
+
+    Minimises the largest violation: a column t with ``row_i · f - t * size_i <= limit_i`` for
+    every i. Unlike a feasibility question this always has a solution, and its dual bound says by
+    how much the alternative fails.
+    """
+    query, problem = case.query, encoding.problem
+    if not alternative:
+        return False, 0
+    costs, offsets = zip(*(encoding.cost(query.rows[i]) for i in alternative), strict=True)
+    cost_rows, right = np.stack(costs), query.limits[list(alternative)] - np.array(offsets)
+    ends = np.stack([problem.lower, problem.upper])
+    products = cost_rows[:, None, :] * ends
+    low, high = products.min(axis=1).sum(axis=1), products.max(axis=1).sum(axis=1)
+    sizes = np.maximum(high - low, 1e-3 * np.abs(right))
+    sizes[sizes == 0] = 1.0
+    violation = np.stack([(low - right) / sizes, (high - right) / sizes])
+    extended = _with_violation(problem, cost_rows, right, sizes, violation)
+    solver = Highs(extended, threads=method.threads, seed=method.seed)
+    cost = np.zeros(extended.columns)
+    cost[-1] = 1.0
+
+    def improving(point: np.ndarray) -> bool:
+        inputs = point[encoding.inputs].reshape(1, *case.network.input_shape)
+        return case.look(torch.from_numpy(np.ascontiguousarray(inputs)))
+
+    solution = solver.minimise(
+        cost, watch=watch, gap=MARGIN / 10, enough=2 * MARGIN, improving=improving
+    )
+    if case.witness is None and solution.point is not None:
+        improving(solution.point)
+    refuted = solution.bound is not None and solution.bound > MARGIN
+    return refuted and case.witness is None, solution.nodes
+
+
+def _with_violation(
+    problem: Problem,
+    rows: np.ndarray,
+    right: np.ndarray,
+    sizes: np.ndarray,
+    violation: np.ndarray,
+) -> Problem:
+    """The program with one more column, the largest violation of the rows."""
+    low, high = float(violation[0].max()), float(violation[1].max())
+    added = csr_matrix(np.concatenate([rows, -sizes[:, None]], axis=1))
+    matrix = vstack([widened(problem.matrix, problem.columns + 1), added], format="csr")
+    return replace(
+        problem,
+        lower=np.append(problem.lower, min(low, high) - 1e-9),
+        upper=np.append(problem.upper, max(low, high) + 1e-9),
+        integer=np.append(problem.integer, False),
+        matrix=matrix,
+        row_lower=np.append(problem.row_lower, np.full(len(rows), -np.inf)),
+        row_upper=np.append(problem.row_upper, right),
+    )

@@ -1,0 +1,188 @@
+"""A program while it grows, operator by operator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+
+import numpy as np
+from scipy.sparse import csr_matrix, diags
+
+from sensverify.solvers.encoding.expression import Expression, columns_of, stacked, widened
+from sensverify.solvers.encoding.problem import UNIT, Problem
+
+Fill = Callable[[np.ndarray], None]
+"""Sets the columns that a rule has added, given ``[columns, points]`` with all earlier ones."""
+
+
+class Form(Enum):
+    """How much of a kink is kept."""
+
+    RELAXED = "relaxed"
+    """The convex hull of the graph of each function: the triangle of Eq. 6 of the paper."""
+    EXACT = "exact"
+    """A binary for each kink inside of an interval."""
+
+
+@dataclass(eq=False)
+class Builder:
+    """Columns and rows as they are added; `problem` is what there is so far.
+
+    Parameters
+    ----------
+    form : Form
+    """
+
+    form: Form
+    fills: list[Fill] = field(default_factory=list)
+    binaries: list[np.ndarray] = field(default_factory=list)
+    owners: list[np.ndarray] = field(default_factory=list)
+    columns: int = 0
+    _lower: list[np.ndarray] = field(default_factory=list)
+    _upper: list[np.ndarray] = field(default_factory=list)
+    _integer: list[np.ndarray] = field(default_factory=list)
+    _matrices: list[csr_matrix] = field(default_factory=list)
+    _row_lower: list[np.ndarray] = field(default_factory=list)
+    _row_upper: list[np.ndarray] = field(default_factory=list)
+
+    @property
+    def exact(self) -> bool:
+        """Whether kinks get binaries."""
+        return self.form is Form.EXACT
+
+    def add_columns(self, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
+        """Continuous columns between finite ends; returns their positions."""
+        return self._add_columns(lower, upper, integer=False)
+
+    def add_binaries(self, node: int, entries: np.ndarray) -> np.ndarray:
+        """A binary for each of these entries of a nonlinear node; returns their positions."""
+        count = len(entries)
+        positions = self._add_columns(np.zeros(count), np.ones(count), integer=True)
+        self.binaries.append(positions)
+        self.owners.append(np.stack([np.full(count, node), entries], axis=1))
+        return positions
+
+    def _add_columns(self, lower: np.ndarray, upper: np.ndarray, *, integer: bool) -> np.ndarray:
+        first = self.columns
+        self.columns += len(lower)
+        self._lower.append(np.asarray(lower, dtype=np.float64))
+        self._upper.append(np.asarray(upper, dtype=np.float64))
+        self._integer.append(np.full(len(lower), integer))
+        return np.arange(first, self.columns)
+
+    def add_rows(
+        self,
+        *terms: tuple[csr_matrix, np.ndarray | None],
+        lower: np.ndarray | float = -np.inf,
+        upper: np.ndarray | float = np.inf,
+    ) -> None:
+        """Constraints ``lower <= sum of terms <= upper``.
+
+        Parameters
+        ----------
+        *terms : pairs
+            A matrix of coefficients and None, or a matrix ``[rows, k]`` and the positions of the k
+            columns that it multiplies.
+        lower, upper : array ``[rows]`` or float
+        """
+        total: csr_matrix | None = None
+        for matrix, positions in terms:
+            if positions is not None:
+                places = (np.ones(len(positions)), (np.arange(len(positions)), positions))
+                matrix = matrix @ csr_matrix(places, shape=(len(positions), self.columns))
+            matrix = widened(csr_matrix(matrix), self.columns)
+            total = matrix if total is None else total + matrix
+        assert total is not None
+        total.eliminate_zeros()
+        rows = total.shape[0]
+        self._matrices.append(total)
+        self._row_lower.append(np.broadcast_to(np.asarray(lower, dtype=np.float64), rows))
+        self._row_upper.append(np.broadcast_to(np.asarray(upper, dtype=np.float64), rows))
+
+    def add_scaled_rows(
+        self,
+        *terms: tuple[np.ndarray | float, np.ndarray],
+        lower: np.ndarray | float = -np.inf,
+        upper: np.ndarray | float = np.inf,
+    ) -> None:
+        """Constraints on single columns: terms are ``(factor [rows] or float, positions)``."""
+        count = len(terms[0][1])
+        matrices = [
+            (diags(np.broadcast_to(np.asarray(factor, dtype=np.float64), count)), positions)
+            for factor, positions in terms
+        ]
+        self.add_rows(*matrices, lower=lower, upper=upper)
+
+    def range_of(self, expression: Expression) -> tuple[np.ndarray, np.ndarray]:
+        """Bounds on an expression from those of its columns, rounded outward."""
+        width = expression.matrix.shape[1]
+        lower, upper = self._ends(width)
+        positive, negative = expression.matrix.maximum(0), expression.matrix.minimum(0)
+        low = positive @ lower + negative @ upper + expression.offset
+        high = positive @ upper + negative @ lower + expression.offset
+        sizes = abs(expression.matrix) @ np.maximum(np.abs(lower), np.abs(upper))
+        lost = 2 * UNIT * (expression.sizes + 2) * (sizes + np.abs(expression.offset))
+        return low - lost, high + lost
+
+    def define(self, expression: Expression) -> Expression:
+        """Columns that equal an expression, in its place: for what is heavy and used often."""
+        positions = self.add_columns(*self.range_of(expression))
+        identity = diags(np.ones(len(positions)))
+        self.add_rows(
+            (identity, positions),
+            (-expression.matrix, None),
+            lower=expression.offset,
+            upper=expression.offset,
+        )
+
+        def fill(values: np.ndarray) -> None:
+            values[positions] = expression.values(values)
+
+        self.fills.append(fill)
+        return columns_of(positions)
+
+    def define_heavy(self, expression: Expression, most: int = 2) -> Expression:
+        """The expression with columns for its entries of more than ``most`` terms."""
+        heavy = np.flatnonzero(expression.sizes > most)
+        if not len(heavy):
+            return expression
+        columns = self.define(expression[heavy])
+        light = np.ones(len(expression), dtype=bool)
+        light[heavy] = False
+        rest = expression[np.flatnonzero(light)]
+        order = np.argsort(np.concatenate([np.flatnonzero(light), heavy]))
+        matrix = stacked([rest.matrix, columns.matrix], self.columns)[order]
+        return Expression(matrix, np.concatenate([rest.offset, columns.offset])[order])
+
+    def _ends(self, width: int) -> tuple[np.ndarray, np.ndarray]:
+        if not self._lower:
+            return np.zeros(0), np.zeros(0)
+        return np.concatenate(self._lower)[:width], np.concatenate(self._upper)[:width]
+
+    def problem(self) -> Problem:
+        """The program as it is now."""
+        lower, upper = self._ends(self.columns)
+        return Problem(
+            lower,
+            upper,
+            np.concatenate([np.zeros(0, dtype=bool), *self._integer]),
+            stacked(self._matrices, self.columns),
+            np.concatenate([np.zeros(0), *self._row_lower]),
+            np.concatenate([np.zeros(0), *self._row_upper]),
+        )
+
+
+def product(builder: Builder, matrix: csr_matrix, expression: Expression) -> Expression:
+    """``matrix @ expression``, with columns for heavy entries where that takes fewer terms."""
+    composed = (matrix @ expression.matrix).tocsr()
+    composed.sum_duplicates()
+    composed.eliminate_zeros()
+    heavy = expression.sizes > 2
+    defined = matrix.nnz + int(expression.sizes[heavy].sum()) + 2 * int(heavy.sum())
+    if composed.nnz > defined and heavy.any():
+        light = builder.define_heavy(expression)
+        composed = (matrix @ light.matrix).tocsr()
+        composed.sum_duplicates()
+        expression = light
+    return Expression(composed, matrix @ expression.offset)

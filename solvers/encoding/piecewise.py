@@ -1,0 +1,216 @@
+"""Rules of the functions that are linear between kinks: ReLU, leaky ReLU, absolute value, clip.
+
+With kinks ``t1 < ... < tk`` inside of an interval, x is written as ``t1`` minus the part below t1
+plus one part for each piece above it; the function is then a sum of these parts times the slopes
+of their pieces. What ties the parts together is that a piece begins only when the one before it is
+full: a binary for each kink in the exact form, its convex hull in the relaxed one. One scheme
+serves every slope, and each neuron's input is written out once. Source: Dantzig 1960, *On the
+significance of solving linear programming problems with some integer variables* (the incremental
+form); with one kink it is the usual big-M form with the slack as a column.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import singledispatch
+
+import numpy as np
+from scipy.sparse import csr_matrix, diags
+
+from sensverify.errors import MissingRule
+from sensverify.network.operators import Abs, Clip, LeakyRelu, Operator, Relu
+from sensverify.solvers.encoding.builder import Builder
+from sensverify.solvers.encoding.expression import Expression, scattered
+from sensverify.solvers.encoding.maps import double
+from sensverify.solvers.encoding.rules import Place, encode_operator
+
+ROUNDING = 1e-12
+"""Widens the intervals that big-M constants come from, relative to the largest magnitude that
+enters the node: what rounding may have taken from them, many times over."""
+
+SMALLEST = 1e-7
+"""Least big-M constant: solvers drop coefficients below about 1e-9. A larger one is still right."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pieces:
+    """A function of one number, linear between kinks, for every entry of a node.
+
+    Parameters
+    ----------
+    kinks : numpy array, shape ``[kinks, entries]``
+        Ascending; infinite where there is none.
+    slopes, intercepts : numpy array, shape ``[kinks + 1, entries]``
+        Of the pieces from left to right.
+    """
+
+    kinks: np.ndarray
+    slopes: np.ndarray
+    intercepts: np.ndarray
+
+
+@singledispatch
+def pieces(operator: Operator, shape: tuple[int, ...]) -> Pieces:
+    """The pieces of an operator whose input has this shape."""
+    raise MissingRule(f"operator {type(operator).__name__} is not linear between kinks")
+
+
+@pieces.register
+def _(operator: Relu, shape: tuple[int, ...]) -> Pieces:
+    return _kink_at_zero(np.zeros(shape))
+
+
+@pieces.register
+def _(operator: Abs, shape: tuple[int, ...]) -> Pieces:
+    return _kink_at_zero(np.full(shape, -1.0))
+
+
+@pieces.register
+def _(operator: LeakyRelu, shape: tuple[int, ...]) -> Pieces:
+    return _kink_at_zero(np.broadcast_to(double(operator.slope), shape))
+
+
+def _kink_at_zero(below: np.ndarray) -> Pieces:
+    below = below.reshape(1, -1)
+    # A slope of one on both sides is no kink.
+    kinks = np.where(below == 1, np.inf, 0.0)
+    return Pieces(kinks, np.concatenate([below, np.ones_like(below)]), np.zeros((2, below.size)))
+
+
+@pieces.register
+def _(operator: Clip, shape: tuple[int, ...]) -> Pieces:
+    def rows(*values: float) -> np.ndarray:
+        return np.tile(np.array(values)[:, None], int(np.prod(shape)))
+
+    low, high = operator.low, operator.high
+    if low == high:
+        return Pieces(rows(), rows(0.0), rows(low))
+    # A piece beyond an infinite end is never reached; its intercept only has to be a number.
+    ends = [end if np.isfinite(end) else 0.0 for end in (low, high)]
+    return Pieces(rows(low, high), rows(0.0, 1.0, 0.0), rows(ends[0], 0.0, ends[1]))
+
+
+@encode_operator.register(Relu)
+@encode_operator.register(LeakyRelu)
+@encode_operator.register(Abs)
+@encode_operator.register(Clip)
+def _(operator: Operator, place: Place, x: Expression) -> Expression:
+    lower, upper = place.bounds
+    table = pieces(operator, place.node.shape)
+    first = (table.kinks <= lower).sum(axis=0)
+    last = np.maximum(first, (table.kinks < upper).sum(axis=0))
+    entries = np.arange(len(x))
+    parts = []
+    for count in range(len(table.kinks) + 1):
+        chosen = np.flatnonzero(last - first == count)
+        if not len(chosen):
+            continue
+        piece = first[chosen]
+        if count == 0:
+            slope, shift = table.slopes[piece, chosen], table.intercepts[piece, chosen]
+            parts.append((entries[chosen], x[chosen].scaled(slope, shift)))
+        else:
+            steps = _steps(table, piece, chosen, count, lower, upper)
+            parts.append((entries[chosen], _encode(place, steps, chosen, x[chosen])))
+    return scattered(len(x), *parts)
+
+
+@dataclass(frozen=True, eq=False)
+class _Steps:
+    """Entries with the same number of kinks inside: lengths and slopes of the parts of x.
+
+    ``start``, ``value``: ``[entries]``, the first kink and the function there; ``lengths``,
+    ``slopes``: ``[kinks + 1, entries]``, those of the part below the first kink at first.
+    """
+
+    start: np.ndarray
+    value: np.ndarray
+    lengths: np.ndarray
+    slopes: np.ndarray
+
+
+def _steps(
+    table: Pieces,
+    piece: np.ndarray,
+    chosen: np.ndarray,
+    count: int,
+    lower: np.ndarray,
+    upper: np.ndarray,
+) -> _Steps:
+    kinks = np.stack([table.kinks[piece + i, chosen] for i in range(count)])
+    slopes = np.stack([table.slopes[piece + i, chosen] for i in range(count + 1)])
+    margin = ROUNDING * max(1e-3, float(np.abs(lower).max()), float(np.abs(upper).max()))
+    ends = np.concatenate([lower[None, chosen] - margin, kinks, upper[None, chosen] + margin])
+    value = slopes[0] * kinks[0] + table.intercepts[piece, chosen]
+    return _Steps(kinks[0], value, np.diff(ends, axis=0), slopes)
+
+
+def _encode(place: Place, steps: _Steps, entries: np.ndarray, x: Expression) -> Expression:
+    """Columns for the parts, rows that tie them, and the function as a sum over them."""
+    builder = place.builder
+    zeros = np.zeros(len(entries))
+    parts = [builder.add_columns(zeros, length) for length in steps.lengths]
+    signs = [-1.0, *(1.0 for _ in parts[1:])]
+    ones = [(diags(np.full(len(entries), s)), p) for s, p in zip(signs, parts, strict=True)]
+    right = x.offset - steps.start
+    builder.add_rows(*ones, (-x.matrix, None), lower=right, upper=right)
+    binaries: list[np.ndarray] = []
+    if builder.exact:
+        binaries = [builder.add_binaries(place.position, entries) for _ in parts[1:]]
+        _tie(builder, steps, parts, binaries)
+    else:
+        _tie_relaxed(builder, steps, parts)
+
+    def fill(values: np.ndarray) -> None:
+        rest = x.values(values) - steps.start[:, None]
+        values[parts[0]] = np.maximum(-rest, 0)
+        rest = np.maximum(rest, 0)
+        for i, part in enumerate(parts[1:]):
+            # The last part takes what is left: x may lie beyond its bound by rounding.
+            length = np.inf if i == len(parts) - 2 else steps.lengths[i + 1][:, None]
+            if binaries:
+                values[binaries[i]] = rest > 0
+            values[part] = np.minimum(rest, length)
+            rest = rest - values[part]
+
+    builder.fills.append(fill)
+    slopes = [-steps.slopes[0], *steps.slopes[1:]]
+    terms = [_terms(builder, slope, part) for slope, part in zip(slopes, parts, strict=True)]
+    total = terms[0]
+    for term in terms[1:]:
+        total = total + term
+    total.eliminate_zeros()
+    return Expression(total, steps.value)
+
+
+def _terms(builder: Builder, slope: np.ndarray, part: np.ndarray) -> csr_matrix:
+    rows = np.arange(len(part))
+    return csr_matrix((slope, (rows, part)), shape=(len(part), builder.columns))
+
+
+def _tie(
+    builder: Builder, steps: _Steps, parts: list[np.ndarray], binaries: list[np.ndarray]
+) -> None:
+    """A piece has length only with its binary, and the next binary only when it is full."""
+    lengths = np.maximum(steps.lengths, SMALLEST)
+    builder.add_scaled_rows((1.0, parts[0]), (lengths[0], binaries[0]), upper=lengths[0])
+    for i, binary in enumerate(binaries):
+        builder.add_scaled_rows((1.0, parts[i + 1]), (-lengths[i + 1], binary), upper=0.0)
+        if i + 1 < len(binaries):
+            # Not widened: a full piece is exactly as long as the distance of its kinks.
+            length = steps.lengths[i + 1]
+            builder.add_scaled_rows((1.0, parts[i + 1]), (-length, binaries[i + 1]), lower=0.0)
+
+
+def _tie_relaxed(builder: Builder, steps: _Steps, parts: list[np.ndarray]) -> None:
+    """The hull: shares ``1 - n/N >= m/M >= p/P``, each row scaled to coefficients of at most 1."""
+    lengths = steps.lengths
+    least = np.minimum(lengths[0], lengths[1])
+    builder.add_scaled_rows(
+        (least / lengths[0], parts[0]), (least / lengths[1], parts[1]), upper=least
+    )
+    for i in range(1, len(parts) - 1):
+        least = np.minimum(lengths[i], lengths[i + 1])
+        builder.add_scaled_rows(
+            (least / lengths[i], parts[i]), (-least / lengths[i + 1], parts[i + 1]), lower=0.0
+        )

@@ -1,0 +1,172 @@
+"""The optimum of the triangle relaxation: the tightest bounds that one line a side allows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sensverify.bounds.crown import layer_bounds
+from sensverify.bounds.ibp import Interval, count_unstable
+from sensverify.bounds.method import PreActivationBounds, check_intermediate
+from sensverify.bounds.relaxation import Slope
+from sensverify.box import Box
+from sensverify.errors import BadSetting
+from sensverify.network import Network
+from sensverify.results import Enclosure, Guarantee
+from sensverify.solvers.brackets import Brackets
+from sensverify.solvers.encoding import Encoder, Encoding, Form, Problem
+from sensverify.solvers.gap import check_limits
+from sensverify.solvers.highs import Highs, Solution
+from sensverify.watch import Watch
+
+BACKENDS = ("highs", "cvxpy")
+GAP = 1e-6
+"""Relative gap at which an end of the relaxation counts as exact for the network too."""
+
+
+class Minimiser(Protocol):
+    """One program, many costs."""
+
+    def minimise(self, cost: np.ndarray, *, watch: Watch) -> Solution: ...
+
+
+@dataclass(frozen=True)
+class Lp:
+    """The optimum over the relaxation of Eq. 6 of the paper, by linear programming.
+
+    Parameters
+    ----------
+    seconds : float or None
+        Wall time for a call; ends that are not reached keep the bounds of the backward pass.
+    objective_seconds : float or None
+        Wall time for each end of each objective.
+    threads : int
+        Of the solver.
+    intermediate : method or None
+        Where the bounds on hidden layers come from; None is CROWN.
+    backend : str
+        ``highs`` calls HiGHS, which goes on from one objective to the next; ``cvxpy`` solves
+        each anew with the interior-point solver Clarabel, as a reference.
+
+    Notes
+    -----
+    Guarantee SOUND: every bound is evaluated from the solver's multipliers by weak duality and
+    not taken from its word, so a solve that went wrong costs tightness only. The inner box is
+    what the network attains at the optimal points of the relaxation. Source: Wang et al.,
+    Section 3.2; Ehlers 2017, *Formal verification of piece-wise linear feed-forward neural
+    networks*.
+    """
+
+    seconds: float | None = None
+    objective_seconds: float | None = None
+    threads: int = 1
+    intermediate: PreActivationBounds | None = None
+    backend: str = "highs"
+
+    name: ClassVar[str] = "lp"
+    guarantee: ClassVar[Guarantee] = Guarantee.SOUND
+    anytime: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        check_limits(self.name, 0.0, self.seconds, self.objective_seconds)
+        check_intermediate(self.name, self.intermediate)
+        check_threads(self.name, self.threads)
+        if self.backend not in BACKENDS:
+            raise BadSetting(
+                f"lp has the backends {' and '.join(BACKENDS)}, there is no {self.backend!r}"
+            )
+
+    def bound(
+        self, network: Network, box: Box, objectives: Tensor, *, watch: Watch | None = None
+    ) -> Enclosure:
+        watch = (watch or Watch()).within(self.seconds)
+        known = Brackets.start(network, box, objectives)
+        pre_activations, unstable = prepare(known, self.intermediate)
+        encoder = Encoder(known.network)
+        for sample in range(box.batch):
+            known.attain(sample, known.box.center[sample : sample + 1])
+        for sample in range(box.batch):
+            if watch.over:
+                break
+            part = watch.within(share(watch, box.batch - sample))
+            ends = known.box.lower[sample].numpy(), known.box.upper[sample].numpy()
+            encoding = encoder.encode(*ends, sample_of(pre_activations, sample), Form.RELAXED)
+            self._solve(known, sample, encoding, part)
+            watch.say(f"lp: sample {sample + 1} of {box.batch}")
+        return known.enclosure(GAP, unstable)
+
+    def _solve(self, known: Brackets, sample: int, encoding: Encoding, watch: Watch) -> None:
+        solver = self._minimiser(encoding.problem)
+        limit = self.objective_seconds
+        points = relax_ends(known, sample, encoding, solver, watch, limit)
+        if points:
+            known.attain(sample, torch.from_numpy(np.stack(points)))
+
+    def _minimiser(self, problem: Problem) -> Minimiser:
+        if self.backend == "cvxpy":
+            from sensverify.solvers.reference import Cvxpy
+
+            return Cvxpy(problem)
+        return Highs(problem, threads=self.threads)
+
+
+def check_threads(owner: str, threads: object) -> None:
+    """Refuse, with `BadSetting`, a number of threads that is none."""
+    if not isinstance(threads, int) or isinstance(threads, bool) or threads < 1:
+        raise BadSetting(f"{owner} needs threads of at least 1, got {threads!r}")
+
+
+def prepare(
+    known: Brackets, intermediate: PreActivationBounds | None
+) -> tuple[dict[int, Interval], Tensor]:
+    """Bounds on hidden layers, with those of the objectives proven; and the unstable neurons."""
+    with torch.no_grad():
+        layers = layer_bounds(known.network, known.box, Slope.ADAPTIVE, intermediate)
+        rows = known.objectives.shape[1] // 2
+        known.prove_all(*layers.objective_bounds(known.objectives[:, :rows]))
+    bounds = layers.pre_activations
+    return bounds, count_unstable(known.network, bounds, known.box.batch)
+
+
+def sample_of(
+    pre_activations: dict[int, Interval], sample: int
+) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+    """The bounds of one sample as numpy arrays."""
+    return {
+        position: (lower[sample].numpy(), upper[sample].numpy())
+        for position, (lower, upper) in pre_activations.items()
+    }
+
+
+def share(watch: Watch, parts: int) -> float | None:
+    """An equal share of the time that is left, or None when there is no limit."""
+    return None if watch.left == float("inf") else watch.left / parts
+
+
+def relax_ends(
+    known: Brackets,
+    sample: int,
+    encoding: Encoding,
+    solver: Minimiser,
+    watch: Watch,
+    seconds: float | None,
+) -> list[np.ndarray]:
+    """Minimise every objective of a sample over a relaxation; the optimal inputs."""
+    points = []
+    shape = known.box.shape
+    rows = known.rows(sample).numpy()
+    for row, objective in enumerate(rows):
+        if watch.over:
+            break
+        cost, constant = encoding.cost(objective)
+        part = watch.within(share(watch, len(rows) - row)).within(seconds)
+        solution = solver.minimise(cost, watch=part)
+        if solution.bound is not None:
+            known.prove(sample, row, solution.bound + constant)
+        if solution.point is not None:
+            points.append(solution.point[encoding.inputs].reshape(shape))
+    return points

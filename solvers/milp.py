@@ -1,0 +1,195 @@
+"""Exact ranges by mixed-integer programming with HiGHS."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sensverify.bounds.ibp import Interval
+from sensverify.bounds.method import PreActivationBounds, check_intermediate
+from sensverify.box import Box
+from sensverify.errors import BadSetting
+from sensverify.network import Network
+from sensverify.queries import Accept, Decision, Query
+from sensverify.results import Enclosure, Guarantee
+from sensverify.solvers.brackets import Brackets
+from sensverify.solvers.deciding import decide
+from sensverify.solvers.encoding import Encoder, Encoding, Form
+from sensverify.solvers.gap import check_limits
+from sensverify.solvers.highs import Highs
+from sensverify.solvers.incumbents import search
+from sensverify.solvers.lp import check_threads, prepare, relax_ends, sample_of, share
+from sensverify.solvers.tightening import kinks, tightened
+from sensverify.watch import Watch
+
+SMALL = 20
+"""Kinks up to which a program is solved at once: tightening it would take longer."""
+
+LARGE = 60
+"""Kinks above which programs are not expected to end."""
+
+
+@dataclass(frozen=True)
+class Milp:
+    """The exact range of every objective: one big-M program for each box, solved by HiGHS.
+
+    The bounds behind the big-M constants are CROWN's; those of neurons with a kink inside are
+    tightened, layer by layer, by linear and small mixed-integer programs when there are many.
+    Attained values come from sampling, gradients and the solver's points; each is the network's
+    own output at an input.
+
+    Parameters
+    ----------
+    seconds : float or None
+        Wall time for a call. What is not reached keeps the best bounds so far.
+    objective_seconds : float or None
+        Wall time for each end of each objective.
+    gap : float
+        Relative difference between a proven and an attained end that counts as exact.
+    threads : int
+        Of HiGHS.
+    seed : int
+        Of sampling and of HiGHS.
+    tightening : float
+        Share of the time that tightening hidden bounds may take.
+    intermediate : method or None
+        Where the first bounds on hidden layers come from; None is CROWN.
+
+    Notes
+    -----
+    Guarantee SOLVER: within HiGHS's tolerances. The outer bound is HiGHS's dual bound, never the
+    value of a point. Source: Wang et al., Section 3.1; Tjeng et al. 2019, *Evaluating robustness
+    of neural networks with mixed integer programming*.
+    """
+
+    seconds: float | None = None
+    objective_seconds: float | None = None
+    gap: float = 1e-6
+    threads: int = 1
+    seed: int = 0
+    tightening: float = 0.25
+    intermediate: PreActivationBounds | None = None
+
+    name: ClassVar[str] = "milp"
+    guarantee: ClassVar[Guarantee] = Guarantee.SOLVER
+    anytime: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        check_limits(self.name, self.gap, self.seconds, self.objective_seconds)
+        check_intermediate(self.name, self.intermediate)
+        check_threads(self.name, self.threads)
+        if not 0 <= self.tightening < 1:
+            raise BadSetting(f"milp needs tightening from 0 to below 1, got {self.tightening!r}")
+
+    def bound(
+        self, network: Network, box: Box, objectives: Tensor, *, watch: Watch | None = None
+    ) -> Enclosure:
+        watch = (watch or Watch()).within(self.seconds)
+        known = Brackets.start(network, box, objectives)
+        pre_activations, unstable = prepare(known, self.intermediate)
+        self._sample_points(known)
+        encoder = Encoder(known.network)
+        # Those with the fewest kinks first: what they leave of their time goes to the others.
+        order = unstable.argsort().tolist()
+        for done, sample in enumerate(order):
+            if watch.over:
+                break
+            if not bool(known.closed(self.gap)[sample].all()):
+                part = watch.within(share(watch, box.batch - done))
+                self._solve(known, sample, encoder, pre_activations, part)
+            watch.say(f"milp: sample {done + 1} of {box.batch}")
+        return known.enclosure(self.gap, unstable)
+
+    def decide(
+        self,
+        network: Network,
+        query: Query,
+        *,
+        watch: Watch | None = None,
+        accept: Accept | None = None,
+    ) -> Decision:
+        """Whether an input meets a query; see `Decider`.
+
+        UNSAT rests on dual bounds alone: for every alternative the largest violation of its
+        constraints is minimised, and its bound has to lie above zero by more than HiGHS's
+        tolerances. No claim of infeasibility is ever used.
+        """
+        return decide(self, network, query, (watch or Watch()).within(self.seconds), accept)
+
+    def _sample_points(self, known: Brackets) -> None:
+        _, points = search(known.network, known.box, known.objectives, seed=self.seed)
+        for sample in range(known.box.batch):
+            known.attain(sample, points[sample])
+
+    def encode(
+        self,
+        encoder: Encoder,
+        box: Box,
+        sample: int,
+        pre_activations: dict[int, Interval],
+        watch: Watch,
+    ) -> Encoding:
+        """The exact program of one sample, with tightened bounds where that pays."""
+        bounds = sample_of(pre_activations, sample)
+        ends = box.lower[sample].numpy(), box.upper[sample].numpy()
+        limit = None if watch.left == float("inf") else self.tightening * watch.left
+        part = watch.within(limit)
+        if self.tightening > 0 and kinks(encoder.network, bounds) > SMALL:
+            bounds = tightened(encoder, ends, bounds, part, integer=False, threads=self.threads)
+            # Binaries for hidden neurons pay where there will be no end anyway: without a limit
+            # the tree does better.
+            if limit is not None and kinks(encoder.network, bounds) > LARGE:
+                bounds = tightened(encoder, ends, bounds, part, integer=True, threads=self.threads)
+        return encoder.encode(*ends, bounds, Form.EXACT)
+
+    def _solve(
+        self,
+        known: Brackets,
+        sample: int,
+        encoder: Encoder,
+        pre_activations: dict[int, Interval],
+        watch: Watch,
+    ) -> None:
+        encoding = self.encode(encoder, known.box, sample, pre_activations, watch)
+        if len(encoding.binaries) > SMALL:
+            # Bounds to fall back on, proven whatever becomes of the tree, and good points.
+            relaxed = Highs(encoding.problem.relaxed(), threads=self.threads)
+            part = watch.within(share(watch, 2))
+            points = relax_ends(known, sample, encoding, relaxed, part, self.objective_seconds)
+            if points:
+                known.attain(sample, torch.from_numpy(np.stack(points)))
+        solver = Highs(encoding.problem, threads=self.threads, seed=self.seed)
+        # The widest brackets last: they get what time the others leave.
+        width = known.attained[sample] - known.proven[sample]
+        order = width.argsort().tolist()
+        for done, row in enumerate(order):
+            if watch.over:
+                return
+            if not bool(known.closed(self.gap)[sample, row]):
+                part = watch.within(share(watch, len(order) - done)).within(self.objective_seconds)
+                self._minimise(known, sample, row, encoding, solver, part)
+
+    def _minimise(
+        self,
+        known: Brackets,
+        sample: int,
+        row: int,
+        encoding: Encoding,
+        solver: Highs,
+        watch: Watch,
+    ) -> None:
+        cost, constant = encoding.cost(known.rows(sample)[row].numpy())
+        allowed = self.gap * float(known.tolerances()[sample, row])
+        # The bound has only to come close to what is attained already.
+        enough = float(known.attained[sample, row]) - constant - allowed / 2
+        start = encoding.complete(known.witnesses[sample, row].reshape(1, -1).numpy())[0]
+        solution = solver.minimise(cost, watch=watch, gap=allowed / 2, enough=enough, start=start)
+        if solution.point is not None:
+            point = solution.point[encoding.inputs].reshape(1, *known.box.shape)
+            known.attain(sample, torch.from_numpy(point))
+        if solution.bound is not None:
+            known.prove(sample, row, solution.bound + constant)

@@ -8,6 +8,7 @@
     │   ├── BadBox                  NaN, infinity, negative radius, or lower > upper
     │   ├── BadData                 a data file or data set cannot be used as asked
     │   ├── BadModelFile            a model file is missing, corrupt, hostile or not ONNX
+    │   ├── BadProperty             a property file is missing, corrupt, hostile or not VNN-LIB
     │   ├── UnsupportedOperator     the model holds an operator that has no counterpart here
     │   ├── UnknownName             no method, model, data set, ... of that name
     │   └── BadSetting              a method was given a value it does not accept
@@ -44,6 +45,10 @@ class BadData(InputError):
 
 class BadModelFile(InputError):
     """A model file is missing, corrupt, hostile, or not what it should be."""
+
+
+class BadProperty(InputError):
+    """A property file is missing, corrupt, hostile, or asks what cannot be asked here."""
 
 
 class UnsupportedOperator(InputError):

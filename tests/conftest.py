@@ -1,6 +1,7 @@
 """What tests of every part share."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -33,3 +34,21 @@ def data_dir() -> Path:
     if os.environ.get("CI"):
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+@pytest.fixture
+def fake_deciders(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Installs what ``tests/fake_deciders.py`` holds, as a package of somebody else would be.
+
+    Found by entry point, also in processes that are started by this one.
+    """
+    folder = tmp_path_factory.mktemp("site-packages")
+    shutil.copy(Path(__file__).with_name("fake_deciders.py"), folder)
+    info = folder / "fake_deciders-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: fake-deciders\nVersion: 1.0\n")
+    names = "sampling = fake_deciders:Sampling\nfaulty = fake_deciders:Faulty\n"
+    (info / "entry_points.txt").write_text(f"[sensverify.deciders]\n{names}")
+    monkeypatch.syspath_prepend(folder)

@@ -13,14 +13,16 @@ from typing import Any
 import click
 
 _COMMANDS = {
+    "benchmark": "sensverify.cli.benchmark:benchmark",
     "list": "sensverify.cli.list:list_names",
     "verify": "sensverify.cli.verify:verify",
 }
 """Where each command is; nothing is imported before it is asked for."""
 
 _SHORT_HELP = {
+    "benchmark": "Answer a folder of VNN-LIB properties and compare with known verdicts.",
     "list": "List the methods, models or data sets there are.",
-    "verify": "Bound how far a model's outputs can move when its inputs do.",
+    "verify": "Bound how far a model's outputs can move, or answer a VNN-LIB property.",
 }
 
 _COMPLETION = "_SENSVERIFY_COMPLETE"
@@ -166,13 +168,15 @@ def main(context: click.Context) -> None:
     Start here:
       sensverify verify iris
       sensverify verify MODEL.onnx --data mnist --samples 0:20 --radius 0.05
+      sensverify verify MODEL.onnx --property PROPERTY.vnnlib
       sensverify list models
 
     \b
     Exit status:
-      0  done, and every threshold holds
-      1  a threshold is exceeded
+      0  done, and every threshold or property holds
+      1  a threshold is exceeded, or the property is violated
       2  bad input or usage; one line on standard error says what
+      3  undecided in the time given, or stopped
     """
     if context.invoked_subcommand is None:
         click.echo(context.get_help())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,11 +62,23 @@ _PATH = click.Path(path_type=Path)
     "data, radius and clip.",
 )
 @click.option(
+    "--property",
+    "property_file",
+    type=_PATH,
+    metavar="FILE.vnnlib",
+    help="Answer a VNN-LIB property instead: sat, unsat, unknown or timeout.",
+)
+@click.option(
+    "--witness",
+    type=_PATH,
+    metavar="FILE",
+    help="Write the input that meets the property, and its outputs, in VNN-COMP's form.",
+)
+@click.option(
     "--method",
-    default="crown",
-    show_default=True,
     metavar="NAME",
-    help="How to bound; 'sensverify list methods' shows them.",
+    help="How to bound; 'sensverify list methods' shows them. Default: crown. With --property: "
+    "branch-and-bound (default), milp or marabou.",
 )
 @click.option(
     "--setting",
@@ -79,8 +92,28 @@ _PATH = click.Path(path_type=Path)
     "--timeout",
     type=float,
     metavar="SECONDS",
-    help="How long alpha-crown may optimise, over all samples together; its first CROWN pass "
-    "always runs to its end. Other methods have no such limit. Default: none.",
+    help="How long a method that can stop early may work, over all samples together: its bounds "
+    "hold all the same. A first pass of CROWN always runs to its end. With --property: for "
+    "everything. Default: none.",
+)
+@click.option(
+    "--objective-timeout",
+    type=float,
+    metavar="SECONDS",
+    help="How long an exact method may work on each end of each output. Default: none.",
+)
+@click.option(
+    "--gap",
+    type=float,
+    metavar="G",
+    help="Relative distance between the proven and the attained end at which an exact method "
+    "stops. Default: the method's own.",
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="For methods that compute with several. Default: the method's own.",
 )
 @click.option(
     "--device",
@@ -92,9 +125,8 @@ _PATH = click.Path(path_type=Path)
 @click.option(
     "--dtype",
     type=click.Choice(["float32", "float64"]),
-    default="float32",
-    show_default=True,
-    help="Arithmetic of the bounds; float64 is slower and rounds less.",
+    help="Arithmetic of the bounds; float64 is slower and rounds less. Default: the method's own, "
+    "float64 for the exact ones and float32 for the others.",
 )
 @click.option(
     "--seed",
@@ -102,7 +134,7 @@ _PATH = click.Path(path_type=Path)
     default=0,
     show_default=True,
     metavar="N",
-    help="For the search for inputs that change the label.",
+    help="For the search for inputs that change the label, and for methods that draw numbers.",
 )
 @click.option(
     "--memory",
@@ -134,7 +166,7 @@ _PATH = click.Path(path_type=Path)
 @click.option(
     "--force",
     is_flag=True,
-    help="Overwrite the files of --json and --report; never the model or the data.",
+    help="Overwrite the files of --json, --report and --witness; never the model or the data.",
 )
 @click.option(
     "--max-log-volume",
@@ -148,15 +180,22 @@ _PATH = click.Path(path_type=Path)
     metavar="W",
     help="Exit with status 1 if an output's interval is not proven to be at most W wide.",
 )
+@click.pass_context
 def verify(
-    model: str, json_target: Path | None, report_target: Path | None, force: bool, **options: Any
+    context: click.Context,
+    /,
+    model: str,
+    json_target: Path | None,
+    report_target: Path | None,
+    force: bool,
+    **options: Any,
 ) -> int:
-    """Bound how far MODEL's outputs can move when its inputs do.
+    """Bound how far MODEL's outputs can move when its inputs do, or answer a property of it.
 
     MODEL is a name from 'sensverify list models', or the path of an .onnx or .onnx.gz file. For
     every sample you get a box that provably contains each output the network can produce while
     the inputs stay within the radius, the volume of that box (the sensitivity), and whether the
-    label provably stays the largest output.
+    label provably stays the largest output. Ctrl-C stops after the work in hand and reports it.
 
     \b
     Examples:
@@ -166,36 +205,68 @@ def verify(
       sensverify verify net.onnx --data mine.npz --radius 0.01 --json - > result.json
       sensverify verify mnist-conv2 --method alpha-crown --setting steps=50
       sensverify verify iris --max-width 10 && echo release
+      sensverify verify net.onnx --property prop.vnnlib --timeout 60
     """
+    settings = dict(options.pop("settings"))
+    property_file, witness = options.pop("property_file"), options.pop("witness")
+    if property_file is not None:
+        from sensverify.cli.property import answer, check_options
+
+        check_options(context)
+        asked = {key: options[key] for key in ("method", "timeout", "device", "seed", "threads")}
+        asked = {key: value for key, value in asked.items() if value is not None}
+        asked |= {"model": model, "property": property_file, "settings": settings}
+        return answer(asked, json_target=json_target, witness_target=witness, force=force)
+    if witness is not None:
+        raise click.BadParameter("only a --property has a witness", param_hint="'--witness'")
+    targets = _Targets(json_target, report_target, force)
+    options["method"] = options["method"] or "crown"
+    return _bound({"model": model, "settings": settings, **options}, targets)
+
+
+@dataclass(frozen=True)
+class _Targets:
+    """Where the results go."""
+
+    json: Path | None
+    report: Path | None
+    force: bool
+
+
+def _bound(options: dict[str, Any], targets: _Targets) -> int:
     from sensverify.report.console import PlainConsole
     from sensverify.report.files import check_targets, write_texts
     from sensverify.report.table import print_report
     from sensverify.verification import VerifyRequest
     from sensverify.verification import verify as run
+    from sensverify.watch import Watch
 
-    if report_target == Path("-"):
+    if targets.report == Path("-"):
         raise click.BadParameter("a report goes into a file", param_hint="'--report'")
-    to_stdout = json_target == Path("-")
-    files = [path for path in (json_target, report_target) if path not in (None, Path("-"))]
-    inputs = _input_files(model, options)
-    check_targets([path for path in files if path is not None], inputs=inputs, force=force)
-    request = VerifyRequest(model=model, settings=dict(options.pop("settings")), **options)
+    to_stdout = targets.json == Path("-")
+    files = [path for path in (targets.json, targets.report) if path not in (None, Path("-"))]
+    inputs = _input_files(options)
+    check_targets([path for path in files if path is not None], inputs=inputs, force=targets.force)
+    request = VerifyRequest(**options)
     errors = PlainConsole(stderr=True)
-    with _progress(errors) as progress:
-        report = run(request, progress=progress)
-    texts = _texts(report, json_target, report_target)
-    write_texts({path: text for path, text in texts.items() if path != Path("-")}, force=force)
+    with _progress(errors) as (progress, listener):
+        watch = Watch(listener=listener)
+        with watch.stopping_on_interrupt():
+            report = run(request, progress=progress, watch=watch)
+    texts = _texts(report, targets)
+    kept = {path: text for path, text in texts.items() if path != Path("-")}
+    write_texts(kept, force=targets.force)
     if to_stdout:
         click.echo(texts[Path("-")], nl=False)
     print_report(report, errors if to_stdout else PlainConsole())
-    return 1 if report.exceeded else 0
+    return report.exit_status
 
 
-def _input_files(model: str, options: dict[str, Any]) -> list[Path]:
+def _input_files(options: dict[str, Any]) -> list[Path]:
     """The files that the run reads its question from."""
     from sensverify.models import resolve
 
-    found = resolve(model)
+    found = resolve(options["model"])
     data, radius = options["data"], options["radius"]
     files = [Path(found.path), found.sample_path, options["box"]]
     files.append(Path(data) if data is not None and data.endswith(".npz") else None)
@@ -203,31 +274,38 @@ def _input_files(model: str, options: dict[str, Any]) -> list[Path]:
     return [path for path in files if path is not None]
 
 
-def _texts(
-    report: VerifyReport, json_target: Path | None, report_target: Path | None
-) -> dict[Path, str]:
+def _texts(report: VerifyReport, targets: _Targets) -> dict[Path, str]:
     """Every output by its place, made before the first one is written."""
     texts = {}
-    if json_target is not None:
+    if targets.json is not None:
         from sensverify.report.json import report_to_json
 
-        texts[json_target] = report_to_json(report)
-    if report_target is not None:
+        texts[targets.json] = report_to_json(report)
+    if targets.report is not None:
         from sensverify.report.html import report_to_html
 
-        texts[report_target] = report_to_html(report)
+        texts[targets.report] = report_to_html(report)
     return texts
 
 
 @contextlib.contextmanager
-def _progress(console: Any) -> Iterator[Callable[[int, int], None] | None]:
-    """A bar with an estimate of the time left, when standard error is a terminal."""
+def _progress(
+    console: Any,
+) -> Iterator[tuple[Callable[[int, int], None] | None, Callable[[str], None] | None]]:
+    """A bar with an estimate of the time left, when standard error is a terminal.
+
+    Gives what is called with the samples done and in all, and with a line of text.
+    """
     if not console.is_terminal:
-        yield None
+        yield None, None
         return
+    from rich.markup import escape
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
     columns = ("bounding", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("samples", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+    with Progress(*columns, "{task.description}", console=console, transient=True) as bar:
+        task = bar.add_task("", total=None)
+        yield (
+            lambda done, total: bar.update(task, completed=done, total=total),
+            lambda text: bar.update(task, description=escape(text)),
+        )

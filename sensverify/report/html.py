@@ -10,7 +10,7 @@ from string import Template
 from typing import Any
 
 from sensverify.report.chart import drawn_outputs, histogram, interval_chart
-from sensverify.report.table import perturbation_text, settings_text
+from sensverify.report.table import exact_text, perturbation_text, settings_text
 from sensverify.report.words import GUARANTEE_WORDS, certified_word, pretty_number
 from sensverify.results import Guarantee
 from sensverify.verification.results import SampleResult, VerifyReport
@@ -106,6 +106,12 @@ def _verdict(report: VerifyReport) -> str:
     if report.exceeded:
         lines = "; ".join(report.exceeded)
         text = f"<strong>Threshold exceeded:</strong> {escape(lines)}."
+        return f'<div class="verdict bad"><p>{text}</p></div>'
+    if report.undecided:
+        text = f"<strong>Threshold undecided:</strong> {escape('; '.join(report.undecided))}."
+        return f'<div class="verdict bad"><p>{text}</p></div>'
+    if report.interrupted:
+        text = "<strong>Interrupted:</strong> only the samples finished by then are here."
         return f'<div class="verdict bad"><p>{text}</p></div>'
     asked = [
         f"{name} at most {value:g}"
@@ -256,9 +262,11 @@ def _record(report: VerifyReport) -> str:
     if asked.data is not None:
         first, last = report.samples[0].index, report.samples[-1].index
         rows.append(("Data", f"{asked.data}, samples {first} to {last}"))
+    exactness = exact_text(report)
     rows += [
         ("Input box", perturbation_text(asked)),
         ("Method", settings_text(report)),
+        *([] if exactness is None else [("Exact", exactness)]),
         ("Arithmetic", f"{report.dtype} on {report.device}"),
         ("Seed", report.seed),
         ("Time", f"{report.seconds:.2f} s"),

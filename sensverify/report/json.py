@@ -20,6 +20,8 @@ def report_to_json(report: VerifyReport) -> str:
     it; the log-volume of a box with a zero width is null and ``degenerate`` lists the outputs.
     ``input`` holds what was asked, to repeat it: data, radius, sigma, clip, box, dtype and seed.
     The means of log-volumes leave degenerate samples out, and are null when no other is there.
+    ``interrupted`` is true where somebody stopped the run: samples are missing, or bounded less
+    tightly than asked.
 
     Raises
     ------
@@ -47,6 +49,7 @@ def report_to_dict(report: VerifyReport) -> dict[str, Any]:
         "input": {**asdict(report.perturbation), "dtype": report.dtype, "seed": report.seed},
         "device": report.device,
         "seconds": report.seconds,
+        "interrupted": report.interrupted,
         "versions": report.versions,
         "samples": [_sample(sample) for sample in report.samples],
         "summary": {

@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sensverify.report.words import GUARANTEE_WORDS, certified_word, number, share
+from sensverify.results import Status
 from sensverify.verification.results import Perturbation, SampleResult, VerifyReport
 
 ROWS = 20
@@ -31,6 +32,11 @@ def print_report(report: VerifyReport, console: Console) -> None:
     console.print(lines)
     for line in report.exceeded:
         console.print(Text(f"threshold exceeded: {line}", style="bold red"))
+    for line in report.undecided:
+        console.print(Text(f"threshold undecided: {line}", style="bold yellow"))
+    if report.interrupted:
+        text = "interrupted: these are the samples finished by then; what is said of them holds"
+        console.print(Text(text, style="bold yellow"))
 
 
 def perturbation_text(perturbation: Perturbation) -> str:
@@ -55,6 +61,22 @@ def settings_text(report: VerifyReport) -> str:
             value = value.get("name", value)
         pairs.append(f"{key}={'none' if value is None else value}")
     return f"{report.method} ({', '.join(pairs)})" if pairs else report.method
+
+
+def exact_text(report: VerifyReport) -> str | None:
+    """How many boxes are exact, and how far the others may be; None for methods that never are."""
+    samples = report.samples
+    exact = sum(sample.status is Status.OPTIMAL for sample in samples)
+    open_ones = [sample for sample in samples if sample.status is not Status.OPTIMAL]
+    if all(sample.attained_widths is None for sample in samples):
+        return None
+    text = f"{share(exact / len(samples), len(samples))}: both ends of every output are attained"
+    spare = [
+        float((sample.widths - sample.attained_widths).max())
+        for sample in open_ones
+        if sample.attained_widths is not None
+    ]
+    return f"{text}; the others are at most {number(max(spare))} too wide" if spare else text
 
 
 def _table(report: VerifyReport) -> Table:
@@ -112,6 +134,9 @@ def _lines(report: VerifyReport) -> list[tuple[str, str]]:
         ("time", f"{report.seconds:.2f} s for {summary.samples:,} samples"),
         ("sensitivity", _sensitivity(report)),
     ]
+    exactness = exact_text(report)
+    if exactness is not None:
+        lines.append(("exact", exactness))
     if summary.accuracy is not None:
         labelled = sum(sample.label is not None for sample in report.samples)
         lines.append(("accuracy", share(summary.accuracy, labelled)))

@@ -1,5 +1,14 @@
-"""One verification run: a model, data and a perturbation in; a `VerifyReport` out."""
+"""One verification run: a model and a question about it in, a report out.
 
+`verify` bounds the outputs around samples, `check_property` answers a VNN-LIB property.
+"""
+
+from sensverify.verification.property import (
+    PropertyReport,
+    PropertyRequest,
+    Witness,
+    check_property,
+)
 from sensverify.verification.request import VerifyRequest
 from sensverify.verification.results import (
     ModelFacts,
@@ -13,9 +22,13 @@ from sensverify.verification.run import verify
 __all__ = [
     "ModelFacts",
     "Perturbation",
+    "PropertyReport",
+    "PropertyRequest",
     "SampleResult",
     "Summary",
     "VerifyReport",
     "VerifyRequest",
+    "Witness",
+    "check_property",
     "verify",
 ]

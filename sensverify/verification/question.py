@@ -123,11 +123,12 @@ def make_question(request: VerifyRequest, model: LoadedModel) -> Question:
         clip = None
     radius = _radius(request.radius, sigma, data)
     shown = str(request.radius) if isinstance(request.radius, Path) else request.radius
-    if not (np.abs(data.x) <= np.finfo(request.dtype).max).all():
-        raise BadData(f"data '{data.name}': a value does not fit {request.dtype}")
+    dtype = request.dtype or "float32"
+    if not (np.abs(data.x) <= np.finfo(dtype).max).all():
+        raise BadData(f"data '{data.name}': a value does not fit {dtype}")
     labels = _labels(data.y, model.network, f"data '{data.name}'")
     perturbation = Perturbation(data.name, shown, sigma, clip, None)
-    question = Question(perturbation, first, request.dtype, data.x, labels, radius)
+    question = Question(perturbation, first, dtype, data.x, labels, radius)
     # The outermost samples stand for all: what is wrong with the radius or the clip range is said
     # before any work is done.
     extremes = np.stack([data.x.min(axis=0), data.x.max(axis=0)])
@@ -169,7 +170,8 @@ def _question_from_box(request: VerifyRequest, network: Network) -> Question:
     labels = None if y is None else _labels(y[first:last], network, f"'{request.box}'")
     center = np.clip(given.center, given.lower, given.upper)
     perturbation = Perturbation(None, None, None, None, str(request.box))
-    return Question(perturbation, first, request.dtype, center, labels, given=given)
+    dtype = request.dtype or "float32"
+    return Question(perturbation, first, dtype, center, labels, given=given)
 
 
 def _data(request: VerifyRequest, model: LoadedModel) -> Dataset:

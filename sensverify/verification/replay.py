@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,26 @@ _LOG = logging.getLogger(__name__)
 _QUIET = 4
 """Of onnxruntime's messages, only what ends the process."""
 _KINDS = {"tensor(float16)": np.float16, "tensor(float)": np.float32, "tensor(double)": np.float64}
+
+
+@dataclass(frozen=True, eq=False)
+class Replayed:
+    """What onnxruntime made of one input.
+
+    Parameters
+    ----------
+    point : numpy array, shape ``[*input_shape]``
+        The input as the file took it, in the type of the file's input.
+    outputs : numpy array, shape ``[outputs]``
+        Flattened, in the type of the file's output.
+    outside : int
+        Features of the point that are just outside of the box, since it holds no number of that
+        type there.
+    """
+
+    point: np.ndarray
+    outputs: np.ndarray
+    outside: int = 0
 
 
 class Replay:
@@ -32,6 +53,11 @@ class Replay:
         self._path = path
         self._session: Any = None
         self._failed = False
+
+    @property
+    def failed(self) -> bool:
+        """Whether onnxruntime could not run the file."""
+        return self._failed
 
     def confirmed(self, points: np.ndarray, box: Box, labels: np.ndarray) -> np.ndarray:
         """Points, in the type of the file's input, where some output is above the label's.
@@ -53,28 +79,58 @@ class Replay:
         for i, (point, label) in enumerate(zip(points, labels, strict=True)):
             if self._failed:
                 break
-            try:
-                found[i] = self._changes(point, box.lower[i], box.upper[i], int(label))
-            except Exception as error:  # Its exceptions have no class in common.
-                self._failed = True
-                _LOG.warning(
-                    "onnxruntime cannot run the model (%s): inputs that change a label are not "
-                    "confirmed, and their samples stay undecided",
-                    type(error).__name__,
-                )
+            replayed = self.outputs(point, box.lower[i], box.upper[i])
+            if replayed is not None:
+                values = replayed.outputs
+                found[i] = np.isfinite(values).all() and (values > values[int(label)]).any()
         return found
 
-    def _changes(self, point: np.ndarray, lower: np.ndarray, upper: np.ndarray, label: int) -> bool:
+    def outputs(
+        self, point: np.ndarray, lower: np.ndarray, upper: np.ndarray, *, nearest: bool = False
+    ) -> Replayed | None:
+        """What the file gives at one point of a box.
+
+        Parameters
+        ----------
+        point : numpy array, shape ``[*input_shape]``
+            Moved into the box, and rounded to the type of the file's input towards its inside.
+        lower, upper : numpy arrays, shape ``[*input_shape]``, float64
+        nearest : bool
+            Where the box holds no number of that type (a feature fixed to 0.1, in float32), take
+            the nearest one; it is counted.
+
+        Returns
+        -------
+        Replayed or None
+            None where the box holds no number of that type and ``nearest`` is false, the box is
+            empty, the point is NaN, or onnxruntime cannot run the file (see `failed`).
+        """
+        if self._failed:
+            return None
+        try:
+            return self._replayed(point, lower, upper, nearest)
+        except Exception as error:  # Its exceptions have no class in common.
+            self._failed = True
+            _LOG.warning(
+                "onnxruntime cannot run the model (%s): no counterexample is confirmed, and what "
+                "needs one stays undecided",
+                type(error).__name__,
+            )
+            return None
+
+    def _replayed(
+        self, point: np.ndarray, lower: np.ndarray, upper: np.ndarray, nearest: bool
+    ) -> Replayed | None:
         if self._session is None:
             self._session = _open(self._path)
         (declared,) = self._session.get_inputs()
-        rounded = _rounded_inside(point, lower, upper, _KINDS[declared.type])
-        if rounded is None:
-            return False
+        rounded, inside = _rounded_inside(point, lower, upper, _KINDS[declared.type])
+        usable = np.isfinite(rounded) & (lower <= upper) if nearest else inside
+        if not usable.all():
+            return None
         shape = [n if isinstance(n, int) else 1 for n in declared.shape]
         (output,) = self._session.run(None, {declared.name: rounded.reshape(shape)}, _run_options())
-        values = np.asarray(output).ravel()
-        return bool(np.isfinite(values).all() and (values > values[label]).any())
+        return Replayed(rounded, np.asarray(output).ravel(), int(np.count_nonzero(~inside)))
 
 
 def _open(path: Path) -> Any:
@@ -100,11 +156,14 @@ def _run_options() -> Any:
 
 def _rounded_inside(
     point: np.ndarray, lower: np.ndarray, upper: np.ndarray, kind: Any
-) -> np.ndarray | None:
-    """The point in another floating type, inside the box; None where the type has none nearby."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """The point in another floating type, and where that is inside the box.
+
+    Where the box has no number of the type, it is the one nearest to the point.
+    """
     with np.errstate(over="ignore"):
-        rounded = np.clip(point.astype(np.float64), lower, upper).astype(kind)
-        rounded = np.where(rounded > upper, np.nextafter(rounded, kind(-np.inf)), rounded)
+        nearest = np.clip(point.astype(np.float64), lower, upper).astype(kind)
+        rounded = np.where(nearest > upper, np.nextafter(nearest, kind(-np.inf)), nearest)
         rounded = np.where(rounded < lower, np.nextafter(rounded, kind(np.inf)), rounded)
     inside = (rounded >= lower) & (rounded <= upper)
-    return rounded if bool(inside.all()) else None
+    return np.where(inside, rounded, nearest), inside

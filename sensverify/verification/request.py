@@ -36,14 +36,24 @@ class VerifyRequest:
     settings : mapping of str to str
         Fields of the method's dataclass, as text.
     timeout : float, optional
-        Seconds that alpha-crown may optimise, in all batches together; its first CROWN pass always
-        runs to its end. Only for methods with such a limit.
+        Seconds that a method may take for all samples together, shared out by the samples left.
+        What it returns by then is proven; a first pass of CROWN always runs to its end. Only for
+        methods with such a limit (a setting ``seconds``).
+    objective_timeout : float, optional
+        Seconds for each end of each output. Only for methods with a setting
+        ``objective_seconds``.
+    gap : float, optional
+        Relative distance between the proven and the attained end that counts as exact. Only for
+        methods with a setting ``gap``.
+    threads : int, optional
+        Only for methods with a setting ``threads``.
     device : str
         ``cpu`` or ``cuda``.
-    dtype : str
-        ``float32`` or ``float64``.
+    dtype : str, optional
+        ``float32`` or ``float64``. Default: what the method asks for, float64 for the exact ones,
+        else float32.
     seed : int
-        Seeds the search for inputs that change the label.
+        Seeds the search for inputs that change the label, and a method that draws random numbers.
     memory : int, optional
         Budget for the bounds, in bytes.
     data_dir : Path, optional
@@ -66,8 +76,11 @@ class VerifyRequest:
     method: str = "crown"
     settings: Mapping[str, str] = field(default_factory=dict)
     timeout: float | None = None
+    objective_timeout: float | None = None
+    gap: float | None = None
+    threads: int | None = None
     device: str = "cpu"
-    dtype: str = "float32"
+    dtype: str | None = None
     seed: int = 0
     memory: int | None = None
     data_dir: Path | None = None
@@ -87,8 +100,17 @@ class VerifyRequest:
                 raise BadBox(f"--{name} must be a finite number of at least 0, got {value:g}")
         if self.clip is not None and not self.clip[0] <= self.clip[1]:
             raise BadBox(f"--clip needs LO <= HI, got {self.clip[0]:g} {self.clip[1]:g}")
-        if self.timeout is not None and not 0 < self.timeout < math.inf:
-            raise BadSetting(f"--timeout must be a number of seconds above 0, got {self.timeout:g}")
+        for name in ("timeout", "objective_timeout"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                option = f"--{name.replace('_', '-')}"
+                raise BadSetting(f"{option} must be a number of seconds above 0, got {value:g}")
+        if self.gap is not None and not 0 <= self.gap < math.inf:
+            raise BadSetting(f"--gap must be a number of at least 0, got {self.gap:g}")
+        if self.threads is not None and not self.threads >= 1:
+            raise BadSetting(f"--threads must be at least 1, got {self.threads}")
+        if self.dtype not in (None, "float32", "float64"):
+            raise BadSetting(f"--dtype must be float32 or float64, got {self.dtype!r}")
         for name in ("max_log_volume", "max_width"):
             value = getattr(self, name)
             if value is not None and math.isnan(value):

@@ -66,7 +66,7 @@ class SampleResult:
     lower, upper : numpy arrays, shape ``[outputs]``, float64
         The outer box.
     inner_lower, inner_upper : numpy arrays or None
-        Attained values.
+        Values that are attained at inputs in the box; None where the method looks for none.
     certified : bool or None
         True: the label is the largest output on the whole box, by proven margins that exceed a
         slack for rounding. False: an input in the box is known where it is not, also when
@@ -95,6 +95,22 @@ class SampleResult:
     def widths(self) -> np.ndarray:
         """``upper - lower``, shape ``[outputs]``, in double precision."""
         return self._figures.widths[0].numpy()
+
+    @cached_property
+    def attained_widths(self) -> np.ndarray | None:
+        """Widths between attained values, shape ``[outputs]``: the true ones are no smaller."""
+        if self.inner_lower is None or self.inner_upper is None:
+            return None
+        # In double precision; an interval of one point can cross by rounding.
+        return np.maximum(self.inner_upper - self.inner_lower, 0.0)
+
+    @property
+    def attained_log_volume(self) -> float | None:
+        """Log-volume between attained values, minus infinity for volume 0; None without any."""
+        if self.attained_widths is None:
+            return None
+        with np.errstate(divide="ignore"):
+            return float(np.log(self.attained_widths).sum())
 
     @property
     def degenerate(self) -> tuple[int, ...]:
@@ -134,7 +150,11 @@ class Summary:
 
 @dataclass(frozen=True, eq=False)
 class VerifyReport:
-    """Everything a run found, and everything needed to repeat it."""
+    """Everything a run found, and everything needed to repeat it.
+
+    ``interrupted``: somebody stopped the run; ``samples`` holds those that were finished by then,
+    at least one, and what is said about them is proven all the same.
+    """
 
     model: ModelFacts
     perturbation: Perturbation
@@ -149,6 +169,7 @@ class VerifyReport:
     samples: tuple[SampleResult, ...]
     max_log_volume: float | None = None
     max_width: float | None = None
+    interrupted: bool = False
 
     @cached_property
     def summary(self) -> Summary:
@@ -175,27 +196,86 @@ class VerifyReport:
 
     @property
     def exceeded(self) -> tuple[str, ...]:
-        """One line for every threshold that a sample is not proven to keep; empty: all hold."""
-        lines = []
+        """One line for every threshold that a sample exceeds; empty: none does, for all we know.
+
+        Where attained values are known, they have to exceed it: the sample then does so for sure.
+        A method that looks for none has given its answer with its bounds, and what they do not
+        keep counts as exceeded.
+        """
+        lines = [
+            _over(asked, [i for i, kept in enumerate(asked.kept) if kept is False])
+            for asked in self._asked
+        ]
+        return tuple(line for line in lines if line)
+
+    @property
+    def undecided(self) -> tuple[str, ...]:
+        """One line for every threshold that the bounds of a sample exceed, its attained values not.
+
+        More time, or a smaller gap, may decide it.
+        """
+        lines = [
+            _over(asked, [i for i, kept in enumerate(asked.kept) if kept is None])
+            for asked in self._asked
+        ]
+        return tuple(line for line in lines if line)
+
+    @property
+    def exit_status(self) -> int:
+        """0: done, and every threshold holds; 1: one is exceeded; 3: undecided or interrupted."""
+        if self.exceeded:
+            return 1
+        return 3 if self.undecided or self.interrupted else 0
+
+    @property
+    def _asked(self) -> list[_Threshold]:
+        asked = []
         if self.max_log_volume is not None:
             # A box with a zero width has volume 0: it keeps every threshold.
-            figures = [-math.inf if s.log_volume is None else s.log_volume for s in self.samples]
-            lines += _over("log-volume", figures, self.max_log_volume, self.samples)
+            proven = [-math.inf if s.log_volume is None else s.log_volume for s in self.samples]
+            attained = [s.attained_log_volume for s in self.samples]
+            asked.append(
+                _Threshold("log-volume", self.max_log_volume, self.samples, proven, attained)
+            )
         if self.max_width is not None:
-            figures = [float(s.widths.max()) for s in self.samples]
-            lines += _over("width", figures, self.max_width, self.samples)
-        return tuple(lines)
+            proven = [float(s.widths.max()) for s in self.samples]
+            attained = [
+                None if s.attained_widths is None else float(s.attained_widths.max())
+                for s in self.samples
+            ]
+            asked.append(_Threshold("width", self.max_width, self.samples, proven, attained))
+        return asked
 
 
-def _over(
-    what: str, figures: list[float], threshold: float, samples: tuple[SampleResult, ...]
-) -> list[str]:
-    # Written so that a NaN exceeds.
-    over = [i for i, figure in enumerate(figures) if not figure <= threshold]
+@dataclass(frozen=True, eq=False)
+class _Threshold:
+    """A threshold beside one figure of every sample: as proven, and as attained where known."""
+
+    what: str
+    limit: float
+    samples: tuple[SampleResult, ...]
+    proven: list[float]
+    attained: list[float | None]
+
+    @property
+    def kept(self) -> list[bool | None]:
+        """Whether each sample keeps it; None where that is undecided."""
+        return [
+            # Written so that a NaN keeps nothing.
+            True
+            if proven <= self.limit
+            else None
+            if attained is not None and attained <= self.limit
+            else False
+            for proven, attained in zip(self.proven, self.attained, strict=True)
+        ]
+
+
+def _over(asked: _Threshold, over: list[int]) -> str:
     if not over:
-        return []
-    worst = max(over, key=lambda i: figures[i])
-    return [
-        f"{what} above {threshold:g} for {len(over)} of {len(figures)} samples "
-        f"(largest {figures[worst]:.6g}, sample {samples[worst].index})"
-    ]
+        return ""
+    worst = max(over, key=lambda i: asked.proven[i])
+    return (
+        f"{asked.what} above {asked.limit:g} for {len(over)} of {len(asked.samples)} samples "
+        f"(largest {asked.proven[worst]:.6g}, sample {asked.samples[worst].index})"
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
 
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from sensverify.bounds import compute_bounds, evaluate
 from sensverify.bounds.memory import DEFAULT_BUDGET
-from sensverify.bounds.method import Method
+from sensverify.bounds.method import AnytimeMethod, Method
 from sensverify.bounds.tensors import tensor_box
 from sensverify.box import Box
 from sensverify.errors import BadSetting, Unbounded, UnsoundResult
@@ -26,7 +26,8 @@ from sensverify.verification.question import LoadedModel, Question, load_model, 
 from sensverify.verification.replay import Replay
 from sensverify.verification.request import VerifyRequest
 from sensverify.verification.results import ModelFacts, SampleResult, VerifyReport
-from sensverify.verification.settings import parse_method, with_time_limit
+from sensverify.verification.settings import parse_method, with_limits, with_seed
+from sensverify.watch import Watch
 
 Progress = Callable[[int, int], None]
 """Called with the samples done and the samples in all."""
@@ -37,7 +38,9 @@ _BATCH_NUMBERS = 1 << 25
 front door's memory budget is what bounds the memory."""
 
 
-def verify(request: VerifyRequest, *, progress: Progress | None = None) -> VerifyReport:
+def verify(
+    request: VerifyRequest, *, progress: Progress | None = None, watch: Watch | None = None
+) -> VerifyReport:
     """Bound a model's outputs over the boxes a request describes.
 
     Parameters
@@ -45,6 +48,10 @@ def verify(request: VerifyRequest, *, progress: Progress | None = None) -> Verif
     request : VerifyRequest
     progress : callable, optional
         Called as ``progress(done, total)`` before the first and after every batch.
+    watch : Watch, optional
+        Stops the run: methods that can be stopped return what they have proven, no further batch
+        begins, and the report says that it was interrupted. Its listener hears how far they are.
+        A time limit for the whole run is ``request.timeout``.
 
     Returns
     -------
@@ -60,12 +67,12 @@ def verify(request: VerifyRequest, *, progress: Progress | None = None) -> Verif
     """
     began = time.perf_counter()
     device = _device(request.device)
-    method = parse_method(request.method, request.settings)
-    if request.timeout is not None:
-        method = with_time_limit(method, request.timeout)
+    method = _method(request)
+    request = replace(request, dtype=request.dtype or getattr(method, "dtype", "float32"))
     model = load_model(request.model)
     question = make_question(request, model)
-    run = _Run(request, model, question, method, device)
+    watch = Watch() if watch is None else watch
+    run = _Run(request, model, question, method, device, watch)
     parts: list[_Part] = []
     if progress is not None:
         progress(0, len(question))
@@ -93,13 +100,15 @@ def verify(request: VerifyRequest, *, progress: Progress | None = None) -> Verif
         settings=settings_of(method),
         guarantee=min(part.bounds.guarantee for part in parts),
         device=first.provenance.device,
-        dtype=request.dtype,
+        dtype=question.dtype,
         seed=request.seed,
         seconds=time.perf_counter() - began,
         versions=versions(),
         samples=samples,
         max_log_volume=request.max_log_volume,
         max_width=request.max_width,
+        interrupted=watch.stopped
+        and (len(samples) < len(question) or isinstance(method, AnytimeMethod)),
     )
 
 
@@ -119,6 +128,7 @@ class _Run:
     question: Question
     method: Method
     device: torch.device
+    watch: Watch
 
     @property
     def network(self) -> Network:
@@ -133,32 +143,38 @@ class _Run:
         return prod(self.network.output_shape)
 
     def parts(self) -> Iterator[_Part]:
-        """Every batch in turn; a time limit is shared out by the samples left."""
+        """Every batch in turn, until the watch stops; the first one always.
+
+        A time limit is shared out by the samples left: what a batch does not need, later ones get.
+        """
         size, total = self._batch_size(), len(self.question)
-        deadline = time.perf_counter() + (self.request.timeout or 0.0)
+        whole = self.watch.within(self.request.timeout)
         for start in range(0, total, size):
+            if start and self.watch.stopped:
+                return
             part = slice(start, min(start + size, total))
-            method = self.method
+            method, watch = self.method, whole
             if self.request.timeout is not None:
-                left = max(deadline - time.perf_counter(), 0.0)
-                share = left * (part.stop - part.start) / (total - start)
-                method = with_time_limit(method, max(share, 1e-3))
-            yield self._batch(part, method)
+                share = max(whole.left * (part.stop - part.start) / (total - start), 1e-3)
+                method, watch = with_limits(method, seconds=share), whole.within(share)
+            yield self._batch(part, method, watch)
 
     def _batch_size(self) -> int:
         neurons = max(prod(node.shape) for node in self.network.nodes)
         rows = 2 * self.outputs
-        return max(1, min(_LARGEST_BATCH, _BATCH_NUMBERS // (neurons * rows)))
+        size = max(1, min(_LARGEST_BATCH, _BATCH_NUMBERS // (neurons * rows)))
+        # Exact methods may need long for one sample, and say how many they gain from at once.
+        return min(size, getattr(self.method, "samples_at_once", size))
 
-    def _batch(self, part: slice, method: Method) -> _Part:
+    def _batch(self, part: slice, method: Method, watch: Watch) -> _Part:
         began = time.perf_counter()
-        dtype = getattr(torch, self.request.dtype)
+        dtype = getattr(torch, self.question.dtype)
         box = tensor_box(self.question.box(part), dtype=dtype, device=self.device)
         center = torch.from_numpy(self.question.center(part)).to(self.device)
         labels, objectives = self._labels(part), None
         if labels is not None:
             objectives = with_margins(labels, self.outputs, dtype)
-        bounds = self._bounds(box, method, objectives, part)
+        bounds = self._bounds(box, method, objectives, part, watch)
         with torch.no_grad():
             output = evaluate(self.network, center).flatten(1)
         _check_contains(bounds, output)
@@ -171,12 +187,16 @@ class _Run:
         unstable = bounds.unstable
         return _Part(samples, bounds, None if unstable is None else float(unstable.sum()))
 
-    def _bounds(self, box: Box, method: Method, objectives: Tensor | None, part: slice) -> Bounds:
+    def _bounds(
+        self, box: Box, method: Method, objectives: Tensor | None, part: slice, watch: Watch
+    ) -> Bounds:
         budget = self.request.memory or DEFAULT_BUDGET
         try:
             # Nobody differentiates these bounds; without history they are faster and smaller.
             with torch.no_grad():
-                return compute_bounds(self.network, box, method, objectives, memory_budget=budget)
+                return compute_bounds(
+                    self.network, box, method, objectives, memory_budget=budget, watch=watch
+                )
         except Unbounded as error:
             first = self.question.first + part.start
             where = f"in the batch that starts at sample {first}: " if first else ""
@@ -263,6 +283,19 @@ def _check_contains(bounds: Bounds, output: Tensor) -> None:
             f"method {bounds.provenance.method} gave bounds that miss the network's own output at "
             "a point of the box; try --dtype float64, and please report it"
         )
+
+
+def _method(request: VerifyRequest) -> Method:
+    """The method that a request names, with its settings and its limits."""
+    method = with_limits(
+        parse_method(request.method, request.settings),
+        seconds=request.timeout,
+        objective_seconds=request.objective_timeout,
+        gap=request.gap,
+        threads=request.threads,
+    )
+    # torch takes seeds below 2 to the 64.
+    return method if "seed" in request.settings else with_seed(method, request.seed % 2**63)
 
 
 def _device(name: str) -> torch.device:

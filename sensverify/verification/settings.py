@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import Field, fields, is_dataclass, replace
 from typing import Any
 
-from sensverify.bounds.method import Method, make_method, method_names
+from sensverify.bounds.method import Decider, Method, make_decider, make_method, method_names
 from sensverify.errors import BadSetting, SensverifyError
 
 _WORDS: dict[str, Any] = {"none": None, "true": True, "false": False}
 _PLAIN = {"int", "float", "bool", "str", "None"}
+_LIMITS = {
+    "seconds": ("--timeout", "time limit"),
+    "objective_seconds": ("--objective-timeout", "time limit for each objective"),
+    "gap": ("--gap", "gap at which it stops"),
+    "threads": ("--threads", "number of threads"),
+}
+"""Fields that the command line has options of their own for, and what they are."""
 
 
 def parse_method(name: str, settings: Mapping[str, str]) -> Method:
@@ -26,49 +33,72 @@ def parse_method(name: str, settings: Mapping[str, str]) -> Method:
     BadSetting
         The method has no such setting, or the text does not fit it.
     """
-    kinds = {item.name: _kinds(item) for item in _fields(make_method(name))}
+    return _parse(make_method, "method", name, settings)
+
+
+def parse_decider(name: str, settings: Mapping[str, str]) -> Decider:
+    """What answers queries, with its settings as text; see `parse_method`."""
+    return _parse(make_decider, "decider", name, settings)
+
+
+def _parse(make: Callable[..., Any], what: str, name: str, settings: Mapping[str, str]) -> Any:
+    kinds = {item.name: _kinds(item) for item in _fields(make(name))}
     values = {
         key: _value(f"{name}: setting {key}", text, kinds[key]) if key in kinds else text
         for key, text in settings.items()
     }
     try:
-        return make_method(name, **values)
+        return make(name, **values)
     except (TypeError, ValueError) as error:
         if isinstance(error, SensverifyError):
             raise
-        raise BadSetting(f"method '{name}' refuses its settings: {error}") from None
+        raise BadSetting(f"{what} '{name}' refuses its settings: {error}") from None
 
 
-def with_time_limit(method: Method, seconds: float) -> Method:
-    """The method with its field ``seconds`` set.
+def with_limits(method: Method, **limits: float | None) -> Method:
+    """The method with its limits set: ``seconds``, ``objective_seconds``, ``gap``, ``threads``.
+
+    Parameters
+    ----------
+    method : Method
+    **limits
+        Fields of the method; None leaves one as it is.
 
     Raises
     ------
     BadSetting
-        The method has no time limit.
+        The method has no such limit, or refuses the value; the message names the option of the
+        command line and the methods that have it.
     """
-    if not any(item.name == "seconds" for item in _fields(method)):
-        limited = [
-            name
-            for name in method_names()
-            if any(item.name == "seconds" for item in _fields_of_name(name))
-        ]
-        raise BadSetting(
-            f"method '{method.name}' has no time limit, so --timeout does not apply to it; methods "
-            f"that can stop early: {', '.join(limited) or 'none'}"
-        )
-    return replace(method, seconds=seconds)  # type: ignore[type-var]
+    given = {name: value for name, value in limits.items() if value is not None}
+    own = {item.name for item in _fields(method)}
+    for name in given:
+        if name not in own:
+            having = [other for other in method_names() if _has_field(other, name)]
+            option, what = _LIMITS[name]
+            raise BadSetting(
+                f"method '{method.name}' has no {what}, so {option} does not apply to it; methods "
+                f"that have: {', '.join(having) or 'none'}"
+            )
+    return replace(method, **given) if given else method  # type: ignore[type-var]
+
+
+def with_seed(method: Method, seed: int) -> Method:
+    """The method with its random numbers seeded, where it draws any."""
+    if not any(item.name == "seed" for item in _fields(method)):
+        return method
+    return replace(method, seed=seed)  # type: ignore[type-var]
 
 
 def _fields(method: Any) -> tuple[Field[Any], ...]:
     return fields(method) if is_dataclass(method) else ()
 
 
-def _fields_of_name(name: str) -> tuple[Field[Any], ...]:
+def _has_field(name: str, field: str) -> bool:
     try:
-        return _fields(make_method(name))
-    except Exception:  # A method that cannot be made here has no time limit to offer.
-        return ()
+        return any(item.name == field for item in _fields(make_method(name)))
+    except Exception:  # A method that cannot be made here has nothing to offer.
+        return False
 
 
 def _kinds(item: Field[Any]) -> set[str]:

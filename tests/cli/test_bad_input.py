@@ -362,7 +362,7 @@ def threshold_that_is_no_number(kit: Kit) -> list[object]:
 
 @case("No such option")
 def unknown_option(kit: Kit) -> list[object]:
-    return [*good(kit), "--property", "a.vnnlib"]
+    return [*good(kit), "--certificate", "a.cert"]
 
 
 @case("there is no folder")

@@ -60,6 +60,7 @@ def test_json_has_the_keys_of_the_contract(run: Run, identity: Path, data: Path)
         "input",
         "device",
         "seconds",
+        "interrupted",
         "versions",
         "samples",
         "summary",
@@ -331,3 +332,19 @@ def test_a_change_just_outside_of_the_box_is_none(run: Run, identity: Path, tmp_
     np.savez(tmp_path / "box.npz", lower=lower, upper=upper, y=np.array([0]))
     found = answer(run, identity, "--box", tmp_path / "box.npz")
     assert found["samples"][0]["certified"] is None
+
+
+@pytest.mark.parametrize("option", ["--gap", "--threads", "--objective-timeout"])
+def test_options_of_exact_methods(run: Run, option: str) -> None:
+    done = run("verify", "iris", option, 1)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert f"{option} does not apply to it" in done.stderr
+
+
+def test_the_dtype_is_the_methods_own(run: Run) -> None:
+    assert answer(run, "iris", "--samples", "0:1")["input"]["dtype"] == "float32"
+    options = ("--method", "branch-and-bound", "--gap", 0.001, "--objective-timeout", 5)
+    found = answer(run, "iris", "--samples", "0:1", *options)
+    assert found["input"]["dtype"] == "float64"
+    assert found["method"]["settings"]["gap"] == 0.001
+    assert found["method"]["settings"]["objective_seconds"] == 5

@@ -85,3 +85,33 @@ def test_onnxruntime_is_loaded_only_to_replay(samples: str, loaded: bool) -> Non
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == str(loaded)
     assert done.stderr == ""
+
+
+def test_outputs_of_a_point(tmp_path: Path) -> None:
+    replay = Replay(save(tmp_path / "net.onnx"))
+    found = replay.outputs(np.array([0.5, 9.0]), np.zeros(2), np.ones(2))
+    assert found is not None
+    # Moved into the box.
+    assert found.point.tolist() == found.outputs.tolist() == [0.5, 1.0]
+    assert (found.point.dtype, found.outside) == (np.float32, 0)
+
+
+def test_the_nearest_number_only_where_it_is_asked_for(tmp_path: Path) -> None:
+    replay = Replay(save(tmp_path / "net.onnx"))
+    lower, upper = np.array([0.1, 0.0]), np.array([0.1, 0.3])
+    point = np.array([0.1, 0.3])
+    assert replay.outputs(point, lower, upper) is None
+    found = replay.outputs(point, lower, upper, nearest=True)
+    assert found is not None
+    # float32 has 0.3 only rounded up, and a number just below it; 0.1 has none.
+    assert found.point[0] == np.float32(0.1)
+    assert found.point[1] < 0.3
+    assert found.outside == 1
+
+
+def test_no_number_is_near_to_an_empty_box_or_to_nan(tmp_path: Path) -> None:
+    replay = Replay(save(tmp_path / "net.onnx"))
+    zero = np.zeros(2)
+    assert replay.outputs(zero, zero + 1, zero, nearest=True) is None
+    assert replay.outputs(zero * np.nan, zero, zero + 1, nearest=True) is None
+    assert not replay.failed

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from sensverify.bounds import Crown, Ibp
+from sensverify.bounds.method import make_method
 from sensverify.errors import BadSetting, UnknownName
-from sensverify.verification.settings import parse_method, with_time_limit
+from sensverify.verification.settings import parse_method, with_limits, with_seed
 
 
 @pytest.mark.parametrize(
@@ -49,8 +50,29 @@ def test_what_is_refused(name: str, settings: dict[str, str], error: type[Except
         parse_method(name, settings)
 
 
-def test_time_limit() -> None:
-    limited: Any = with_time_limit(parse_method("alpha-crown", {}), 3.0)
+def test_limits() -> None:
+    limited: Any = with_limits(parse_method("alpha-crown", {}), seconds=3.0, gap=None)
     assert limited.seconds == 3.0
-    with pytest.raises(BadSetting, match="alpha-crown"):
-        with_time_limit(Crown(), 3.0)
+    assert with_limits(Crown()) == Crown()
+
+
+@pytest.mark.parametrize(
+    ("field", "option"),
+    [
+        ("seconds", "--timeout"),
+        ("objective_seconds", "--objective-timeout"),
+        ("gap", "--gap"),
+        ("threads", "--threads"),
+    ],
+)
+def test_a_limit_that_a_method_does_not_have(field: str, option: str) -> None:
+    with pytest.raises(BadSetting, match=option) as caught:
+        with_limits(Crown(), **{field: 1})
+    # What could be used instead.
+    assert "bisection" in str(caught.value)
+
+
+def test_only_methods_that_draw_random_numbers_are_seeded() -> None:
+    assert with_seed(Crown(), 7) == Crown()
+    seeded: Any = with_seed(make_method("bisection"), 7)
+    assert seeded.seed == 7

@@ -6,77 +6,97 @@ import gzip
 import os
 import stat
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from sensverify.errors import BadModelFile
+from sensverify.errors import BadModelFile, InputError
 
 GIGABYTE = 2**30
 CHUNK = 2**20
 GZIP_MAGIC = b"\x1f\x8b"
 
 
-def read_bytes(path: Path, limit: int = GIGABYTE) -> bytes:
-    """The contents of a ``.onnx`` or ``.onnx.gz`` file, unpacked.
+@dataclass(frozen=True)
+class Kind:
+    """What messages say about a kind of file, and the error they come with."""
+
+    name: str
+    expected: str
+    too_large: str
+    error: type[InputError]
+
+
+MODEL = Kind(
+    name="model file",
+    expected="an .onnx or .onnx.gz file",
+    too_large="; store its weights as external data beside it",
+    error=BadModelFile,
+)
+
+
+def read_bytes(path: Path, limit: int = GIGABYTE, *, kind: Kind = MODEL) -> bytes:
+    """The contents of a file, unpacked where it is gzipped.
 
     Parameters
     ----------
     path : Path
     limit : int
         Most bytes to hold, counted after unpacking.
+    kind : Kind
+        Words and error class of the messages; default: those of ONNX files.
 
     Raises
     ------
-    BadModelFile
+    BadModelFile, or the error of ``kind``
         The file is missing, not a regular file, empty, larger than ``limit``, or its compression
         is damaged.
     """
-    with open_regular(path) as file:
+    with open_regular(path, kind=kind) as file:
         size = os.fstat(file.fileno()).st_size
         if size == 0:
-            raise BadModelFile(f"model file '{path}' is empty")
+            raise kind.error(f"{kind.name} '{path}' is empty")
         if size > limit:
-            raise BadModelFile(
-                f"model file '{path}' has {size} bytes, at most {limit} are read; "
-                "store its weights as external data beside it"
+            raise kind.error(
+                f"{kind.name} '{path}' has {size} bytes, at most {limit} are read{kind.too_large}"
             )
         if path.suffix != ".gz" and file.peek(2)[:2] != GZIP_MAGIC:  # type: ignore[attr-defined]
             return file.read(limit)
-        return _unpack(file, path, limit)
+        return _unpack(file, path, limit, kind)
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path, *, kind: Kind = MODEL) -> BinaryIO:
     """Open a regular file; a directory, pipe or device is refused before it is opened.
 
     Raises
     ------
-    BadModelFile
+    BadModelFile, or the error of ``kind``
         There is no such file, or it cannot be read.
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            raise BadModelFile(f"'{path}' is not a file; expected an .onnx or .onnx.gz file")
+            raise kind.error(f"'{path}' is not a file; expected {kind.expected}")
         return path.open("rb")
     except (OSError, ValueError) as error:
-        if isinstance(error, BadModelFile):
+        if isinstance(error, InputError):
             raise
         reason = getattr(error, "strerror", None) or error
-        raise BadModelFile(f"cannot read model file '{path}': {reason}") from None
+        raise kind.error(f"cannot read {kind.name} '{path}': {reason}") from None
 
 
-def _unpack(file: BinaryIO, path: Path, limit: int) -> bytes:
+def _unpack(file: BinaryIO, path: Path, limit: int, kind: Kind) -> bytes:
     contents = bytearray()
     try:
         with gzip.GzipFile(fileobj=file) as stream:
             while chunk := stream.read(CHUNK):
                 contents += chunk
                 if len(contents) > limit:
-                    raise BadModelFile(
-                        f"model file '{path}' unpacks to more than {limit} bytes; "
+                    raise kind.error(
+                        f"{kind.name} '{path}' unpacks to more than {limit} bytes; "
                         "unpack it yourself if you trust it"
                     )
     except (OSError, EOFError, zlib.error) as error:
-        raise BadModelFile(f"model file '{path}' is no intact gzip file: {error}") from None
+        raise kind.error(f"{kind.name} '{path}' is no intact gzip file: {error}") from None
     if not contents:
-        raise BadModelFile(f"model file '{path}' is empty")
+        raise kind.error(f"{kind.name} '{path}' is empty")
     return bytes(contents)

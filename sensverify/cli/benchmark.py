@@ -1,0 +1,114 @@
+"""``sensverify benchmark``: a folder of properties in the form of VNN-COMP."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sensverify.cli.types import setting
+
+if TYPE_CHECKING:
+    from sensverify.verification.benchmark_run import Progress
+
+_PATH = click.Path(path_type=Path)
+STOPPED = 3
+"""Exit status of a run that somebody stopped."""
+
+
+@click.command("benchmark")
+@click.argument("folder", type=_PATH)
+@click.option(
+    "--out",
+    type=_PATH,
+    required=True,
+    metavar="RESULTS.csv",
+    help="Where the results go, one line each, as they come. Instances that the file has already "
+    "are not run again.",
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Processes at a time; they share the cores. Default: one for each core.",
+)
+@click.option(
+    "--timeout",
+    type=float,
+    metavar="SECONDS",
+    help="Most time for an instance, where its own limit is longer.",
+)
+@click.option(
+    "--method",
+    metavar="NAME",
+    help="What answers: branch-and-bound (default), milp or marabou.",
+)
+@click.option(
+    "--setting",
+    "settings",
+    type=setting,
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="A setting of the method. May be repeated.",
+)
+@click.option(
+    "--filter",
+    "only",
+    default="",
+    metavar="TEXT",
+    help="Only instances whose model or property has TEXT in its name.",
+)
+def benchmark(folder: Path, settings: tuple[tuple[str, str], ...], **options: Any) -> int:
+    """Answer the properties that FOLDER/instances.csv lists, and compare with verdicts.csv.
+
+    Every line of instances.csv names a model, a property and a time limit in seconds. Instances
+    run in processes of their own: one that dies, hangs or needs too much memory is recorded, and
+    the others go on. Ctrl-C stops at once; the same command goes on where it stopped. Lines of
+    verdicts.csv on which tools contradict each other are not compared with. The exit status is 1
+    if a verdict contradicts another line of it.
+
+    \b
+    Examples:
+      sensverify benchmark acasxu --out acasxu.csv
+      sensverify benchmark acasxu --out quick.csv --timeout 10 --filter prop_3
+    """
+    from sensverify.report.benchmark import print_benchmark
+    from sensverify.report.console import PlainConsole
+    from sensverify.verification.benchmark_run import BenchmarkRequest, run_benchmark
+    from sensverify.watch import Watch
+
+    given = {key: value for key, value in options.items() if value is not None}
+    request = BenchmarkRequest(folder=folder, settings=dict(settings), **given)
+    errors = PlainConsole(stderr=True)
+    watch = Watch()
+    with _progress(errors) as progress, watch.stopping_on_interrupt():
+        summary = run_benchmark(request, progress=progress, watch=watch)
+    print_benchmark(summary, PlainConsole())
+    if summary.wrong:
+        return 1
+    return STOPPED if watch.stopped else 0
+
+
+@contextlib.contextmanager
+def _progress(console: Any) -> Iterator[Progress | None]:
+    """A bar with an estimate of the time left, when standard error is a terminal."""
+    if not console.is_terminal:
+        yield None
+        return
+    from rich.markup import escape
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    columns = ("instances", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, "{task.description}", console=console, transient=True) as bar:
+        task = bar.add_task("", total=None)
+
+        def show(done: int, total: int, result: Any) -> None:
+            bar.update(task, completed=done, total=total)
+            if result is not None:
+                words = f"{result.verdict}  {result.instance.vnnlib}"
+                bar.update(task, description=escape(words))
+
+        yield show

@@ -1,0 +1,175 @@
+"""Cases sorted by their input box: all that is asked about one box becomes one query."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from sensverify.box import Box
+from sensverify.formats.vnnlib.formula import Atom, Constraint, InputBound
+from sensverify.formats.vnnlib.property import Case
+from sensverify.formats.vnnlib.rounding import float_row, rounded_down, rounded_up
+from sensverify.queries import Query
+
+_NAMED = 5
+"""Inputs without a bound that a message names."""
+
+
+_NUMBERS = 1 << 27
+"""Most numbers in the arrays of all cases: 1 GiB."""
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    limit: Fraction
+    strict: bool
+
+
+_Ends = tuple[_End | None, _End | None]
+"""Lower and upper end of one input; None where there is none."""
+
+
+class UnboundedInput(Exception):
+    """Some inputs have no lower or no upper bound; the message names them."""
+
+
+def make_cases(
+    inputs: int, outputs: int, shared: Sequence[Atom], alternatives: Iterable[Sequence[Atom]]
+) -> tuple[Case, ...]:
+    """One `Case` for each input box.
+
+    Parameters
+    ----------
+    inputs, outputs : int
+    shared : sequence of Atom
+        Constraints that hold in every case.
+    alternatives : iterable of sequences of Atom
+        What one case has beyond these. Cases with an empty input box are left out.
+
+    Raises
+    ------
+    UnboundedInput
+        An input has no lower or no upper bound in some case.
+    OverflowError
+        The arrays would be too large.
+    """
+    common: list[_Ends] = [(None, None)] * inputs
+    for index, ends in _tightened(shared, common).items():
+        common[index] = ends
+    if any(_empty(ends) for ends in common):
+        return ()
+    missing = {i for i, ends in enumerate(common) if None in ends}
+    shared_outputs = [atom for atom in shared if isinstance(atom, Constraint)]
+    groups: dict[frozenset[tuple[int, _Ends]], list[list[Constraint]]] = {}
+    for atoms in alternatives:
+        own = _tightened(atoms, common)
+        if any(_empty(ends) for ends in own.values()):
+            continue
+        _check_bounded(missing, own)
+        changed = frozenset((i, ends) for i, ends in own.items() if ends != common[i])
+        constraints = [atom for atom in atoms if isinstance(atom, Constraint)]
+        groups.setdefault(changed, []).append([*shared_outputs, *constraints])
+    _check_memory(inputs, outputs, [sum(map(len, parts)) for parts in groups.values()])
+    arrays = _Arrays(common)
+    return tuple(
+        _case(arrays.with_changes(changed), outputs, parts) for changed, parts in groups.items()
+    )
+
+
+def _tightened(atoms: Iterable[Atom], common: Sequence[_Ends]) -> dict[int, _Ends]:
+    """The ends of every input that the atoms bound, where others bound it in ``common``."""
+    found: dict[int, _Ends] = {}
+    for atom in atoms:
+        if not isinstance(atom, InputBound):
+            continue
+        lower, upper = found.get(atom.index) or common[atom.index]
+        new = _End(atom.limit, atom.strict)
+        if atom.upper:
+            upper = new if upper is None else _tighter(upper, new, new.limit < upper.limit)
+        else:
+            lower = new if lower is None else _tighter(lower, new, new.limit > lower.limit)
+        found[atom.index] = (lower, upper)
+    return found
+
+
+def _tighter(old: _End, new: _End, inside: bool) -> _End:
+    return new if inside or (new.limit == old.limit and new.strict) else old
+
+
+def _empty(ends: _Ends) -> bool:
+    lower, upper = ends
+    if lower is None or upper is None or lower.limit < upper.limit:
+        return False
+    return lower.limit > upper.limit or lower.strict or upper.strict
+
+
+def _check_bounded(missing: set[int], own: dict[int, _Ends]) -> None:
+    open_ones = sorted(i for i in missing if i not in own or None in own[i])
+    if open_ones:
+        names = ", ".join(f"X_{i}" for i in open_ones[:_NAMED])
+        more = f" and {len(open_ones) - _NAMED} more" if len(open_ones) > _NAMED else ""
+        raise UnboundedInput(
+            f"no lower or no upper bound for {names}{more}; every input needs both in every case"
+        )
+
+
+def _check_memory(inputs: int, outputs: int, constraints: Sequence[int]) -> None:
+    numbers = len(constraints) * 4 * inputs + sum(constraints) * outputs
+    if numbers > _NUMBERS:
+        raise OverflowError(
+            f"its {len(constraints):,} input boxes and their constraints take {numbers:,} numbers; "
+            f"at most {_NUMBERS:,} are held; split the property into several files"
+        )
+
+
+class _Arrays:
+    """The rounded ends of all inputs, ``[4, inputs]``: outward, then inward."""
+
+    def __init__(self, common: Sequence[_Ends]) -> None:
+        self._values = np.full((4, len(common)), np.nan)
+        for index, ends in enumerate(common):
+            if None not in ends:
+                self._values[:, index] = _rounded(ends)
+
+    def with_changes(self, changed: Iterable[tuple[int, _Ends]]) -> np.ndarray:
+        """A copy with some inputs' ends replaced."""
+        values = self._values.copy()
+        for index, ends in changed:
+            values[:, index] = _rounded(ends)
+        return values
+
+
+def _rounded(ends: _Ends) -> tuple[float, float, float, float]:
+    lower, upper = ends
+    if lower is None or upper is None:
+        raise ValueError("an input without bounds")
+    first = rounded_up(lower.limit, strict=lower.strict)
+    last = rounded_down(upper.limit, strict=upper.strict)
+    if first > last and not (lower.strict or upper.strict):
+        # A printed float, such as 0.1, that fixes an input: its exact value is no float64 number.
+        first, last = float(lower.limit), float(upper.limit)
+    return rounded_down(lower.limit), rounded_up(upper.limit), first, last
+
+
+def _case(ends: np.ndarray, outputs: int, parts: Sequence[Sequence[Constraint]]) -> Case:
+    places: dict[Constraint, int] = {}
+    alternatives = {
+        tuple(dict.fromkeys(places.setdefault(atom, len(places)) for atom in part)): None
+        for part in parts
+    }
+    rows, limits = np.zeros((len(places), outputs)), np.zeros(len(places))
+    for constraint, place in places.items():
+        columns = [column for column, _ in constraint.factors]
+        factors = [factor for _, factor in constraint.factors]
+        rows[place, columns], limits[place] = float_row(factors, constraint.limit)
+    query = Query(
+        box=Box(ends[0][None], ends[1][None]),
+        rows=rows,
+        limits=limits,
+        alternatives=tuple(alternatives),
+        strict=np.array([constraint.strict for constraint in places], dtype=bool),
+    )
+    return Case(query, ends[2], ends[3], tuple(places))

@@ -1,0 +1,82 @@
+"""A property: what is asked about the inputs and outputs of a network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from sensverify.formats.vnnlib.formula import Constraint
+from sensverify.queries import Query
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One input box of a property, with everything that is asked about it.
+
+    A decimal bound is seldom a float64 number. The box of the query is rounded outward, and so are
+    the limits of its constraints, so that "no" to the query is "no" to the file. A witness is held
+    against the file's own numbers instead: ``lower``, ``upper`` and `met_by`.
+
+    Parameters
+    ----------
+    query : Query
+        Over flattened inputs: a box of shape ``[1, inputs]``.
+    lower, upper : numpy array, shape ``[inputs]``, float64
+        The smallest and the largest float64 number that the file allows for each input. A number
+        that float64 holds (and so every float32 one) is in the file's exact box if and only if it
+        lies between them. Where float64 holds no number between the file's two ends (an input
+        fixed to 0.1), they are the float64 numbers nearest to the ends, as everybody reads such a
+        file; with a strict bound they are left crossed, and there is no witness.
+    constraints : tuple of Constraint
+        The rows of the query in exact numbers.
+    """
+
+    query: Query
+    lower: np.ndarray
+    upper: np.ndarray
+    constraints: tuple[Constraint, ...]
+
+    def met_by(self, outputs: np.ndarray) -> bool:
+        """Whether outputs, of shape ``[outputs]``, meet the file's own constraints exactly.
+
+        Parameters
+        ----------
+        outputs : numpy array, any floating dtype
+            NaN and infinity meet nothing.
+        """
+        if not np.isfinite(outputs).all():
+            return False
+        exact = [Fraction(value) for value in outputs.astype(np.float64).tolist()]
+        held = [_holds(constraint, exact) for constraint in self.constraints]
+        return any(all(held[i] for i in part) for part in self.query.alternatives)
+
+
+@dataclass(frozen=True, eq=False)
+class Property:
+    """Is there an input that meets one of several queries? "sat" if there is, "unsat" if not.
+
+    Parameters
+    ----------
+    inputs, outputs : int
+        How many X and Y the file declares. ``X_i`` is entry i of the network's input, flattened
+        in row-major order, and ``Y_j`` likewise of its output.
+    cases : tuple of Case
+        One for each input box; none where the file contradicts itself, which makes it unsat.
+    """
+
+    inputs: int
+    outputs: int
+    cases: tuple[Case, ...]
+
+    @property
+    def queries(self) -> tuple[Query, ...]:
+        """The query of every case."""
+        return tuple(case.query for case in self.cases)
+
+
+def _holds(constraint: Constraint, outputs: Sequence[Fraction]) -> bool:
+    value = sum((factor * outputs[i] for i, factor in constraint.factors), Fraction(0))
+    return value < constraint.limit if constraint.strict else value <= constraint.limit

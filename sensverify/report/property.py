@@ -1,0 +1,89 @@
+"""The answer to a property: VNN-COMP's witness, one line in words, and JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from sensverify.queries import Verdict
+from sensverify.verification.property import PropertyReport, Witness
+
+SCHEMA = "sensverify.property/1"
+
+
+def witness_text(witness: Witness) -> str:
+    """A witness in VNN-COMP's form, one variable a line.
+
+    The numbers are decimal and give back the same float64 when they are read.
+    """
+    lines = [
+        f"({letter}_{index} {value!r})"
+        for letter, values in (("X", witness.inputs), ("Y", witness.outputs))
+        for index, value in enumerate(values.tolist())
+    ]
+    return "(" + "\n ".join(lines) + ")\n"
+
+
+def summary_line(report: PropertyReport) -> str:
+    """What the verdict means, how long it took and how far it can be trusted."""
+    boxes = "input box" if report.cases == 1 else f"{report.cases} input boxes"
+    explored = f"{report.explored:,} sub-box{'' if report.explored == 1 else 'es'}"
+    seconds = f"{report.method}, {report.seconds:.2f} s, {explored}"
+    if report.verdict is Verdict.SAT:
+        return f"violated: an input meets the property, replayed through onnxruntime ({seconds})"
+    if report.verdict is Verdict.UNSAT:
+        trust = "" if report.guarantee is None else f"; guarantee {report.guarantee.name}"
+        return f"holds: no input in the {boxes} meets the property ({seconds}{trust})"
+    proven = f"; {report.unsat_cases} of {boxes} proven" if report.cases > 1 else ""
+    reason = "stopped" if report.stopped else "undecided"
+    return f"{reason}: neither yes nor no is proven ({seconds}{proven})"
+
+
+def property_to_json(report: PropertyReport) -> str:
+    """The report as one JSON object and a newline; all numbers are finite.
+
+    Raises
+    ------
+    ValueError
+        A number is not finite; this is a defect, and nothing is written.
+    """
+    return json.dumps(property_to_dict(report), allow_nan=False, indent=2) + "\n"
+
+
+def property_to_dict(report: PropertyReport) -> dict[str, Any]:
+    """The report as the values of the schema ``sensverify.property/1``."""
+    model, witness = report.model, report.witness
+    return {
+        "schema": SCHEMA,
+        "model": {
+            "path": model.path,
+            "sha256": model.sha256,
+            "inputs": list(model.inputs),
+            "outputs": list(model.outputs),
+            "parameters": model.parameters,
+        },
+        "property": {
+            "path": report.property,
+            "sha256": report.property_sha256,
+            "cases": report.cases,
+        },
+        "method": {"name": report.method, "settings": report.settings},
+        "device": report.device,
+        "timeout": report.timeout,
+        "verdict": report.verdict.value,
+        "guarantee": None if report.guarantee is None else report.guarantee.name,
+        "witness": None
+        if witness is None
+        else {
+            "inputs": witness.inputs.tolist(),
+            "outputs": witness.outputs.tolist(),
+            "case": witness.case,
+            "outside": witness.outside,
+        },
+        "unsat_cases": report.unsat_cases,
+        "explored": report.explored,
+        "seconds": report.seconds,
+        "stopped": report.stopped,
+        "warnings": list(report.warnings),
+        "versions": report.versions,
+    }

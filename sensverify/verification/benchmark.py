@@ -1,0 +1,186 @@
+"""A folder of instances in the form of VNN-COMP: what it asks, and what is known about it."""
+
+from __future__ import annotations
+
+import csv
+import math
+import statistics
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sensverify.errors import BadData
+
+DECIDED = ("sat", "unsat")
+
+Key = tuple[str, str]
+"""Model and property, as ``instances.csv`` writes them."""
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One line of ``instances.csv``.
+
+    Parameters
+    ----------
+    onnx, vnnlib : str
+        Paths below the folder.
+    timeout : float
+        Seconds.
+    expected : str
+        What ``verdicts.csv`` says; empty where there is none.
+    trusted : bool
+        Whether that counts as evidence: ``sat`` or ``unsat``, and not merely by a majority of
+        tools that contradict each other.
+    """
+
+    onnx: str
+    vnnlib: str
+    timeout: float
+    expected: str = ""
+    trusted: bool = False
+
+    @property
+    def key(self) -> Key:
+        """What names it in files of results."""
+        return self.onnx, self.vnnlib
+
+    def agreement(self, verdict: str) -> str:
+        """``right``, ``wrong``, ``ignored`` where the evidence is no good, or nothing."""
+        if verdict not in DECIDED or self.expected in ("", "unknown"):
+            return ""
+        if not self.trusted:
+            return "ignored"
+        return "right" if verdict == self.expected else "wrong"
+
+
+@dataclass(frozen=True)
+class InstanceResult:
+    """What became of one instance.
+
+    ``verdict`` is a word of VNN-COMP, or ``error``: the instance cannot be read, or its process
+    died; ``note`` says why. ``seconds`` include reading the files. ``timeout`` is the limit that
+    applied.
+    """
+
+    instance: Instance
+    verdict: str
+    seconds: float
+    timeout: float
+    explored: int
+    method: str
+    note: str = ""
+
+    @property
+    def decided(self) -> bool:
+        """Whether there was a yes or no within the time limit."""
+        return self.verdict in DECIDED and self.seconds <= self.timeout
+
+    @property
+    def agreement(self) -> str:
+        """See `Instance.agreement`."""
+        return self.instance.agreement(self.verdict)
+
+
+@dataclass(frozen=True)
+class BenchmarkSummary:
+    """All results of a benchmark.
+
+    ``total`` counts the instances asked for and ``done`` those with a result; ``decided`` those
+    with a yes or no within their time limit, ``known`` those that ``verdicts.csv`` has a trusted
+    answer for. ``right``, ``wrong`` and ``ignored`` compare with it (late answers included).
+    """
+
+    total: int
+    done: int
+    decided: int
+    known: int
+    right: int
+    wrong: tuple[InstanceResult, ...]
+    ignored: int
+    verdicts: dict[str, int]
+    median_seconds: float | None
+    max_seconds: float | None
+
+    @classmethod
+    def of(
+        cls, instances: Sequence[Instance], results: Sequence[InstanceResult]
+    ) -> BenchmarkSummary:
+        """The summary of some results; times are those of the decided instances."""
+        agreements = Counter(result.agreement for result in results)
+        seconds = [result.seconds for result in results if result.decided]
+        return cls(
+            total=len(instances),
+            done=len(results),
+            decided=len(seconds),
+            known=sum(instance.trusted for instance in instances),
+            right=agreements["right"],
+            wrong=tuple(result for result in results if result.agreement == "wrong"),
+            ignored=agreements["ignored"],
+            verdicts=dict(sorted(Counter(result.verdict for result in results).items())),
+            median_seconds=statistics.median(seconds) if seconds else None,
+            max_seconds=max(seconds) if seconds else None,
+        )
+
+
+def read_instances(folder: Path) -> tuple[Instance, ...]:
+    """The instances of a folder with ``instances.csv``, and maybe ``verdicts.csv``.
+
+    Raises
+    ------
+    BadData
+        A file is missing, or a line is not of the form model, property, seconds.
+    """
+    path = folder / "instances.csv"
+    known = _read_verdicts(folder / "verdicts.csv")
+    found = []
+    for number, row in enumerate(_rows(path), start=1):
+        if not row:
+            continue
+        if len(row) != 3:
+            raise BadData(f"'{path}', line {number}: expected model, property, seconds; got {row}")
+        onnx, vnnlib, seconds = (cell.strip() for cell in row)
+        try:
+            timeout = float(seconds)
+        except ValueError:
+            timeout = math.nan
+        if not 0 < timeout < math.inf:
+            raise BadData(f"'{path}', line {number}: '{seconds}' is no number of seconds above 0")
+        expected, trusted = known.get((onnx, vnnlib), ("", False))
+        found.append(Instance(onnx, vnnlib, timeout, expected, trusted))
+    if not found:
+        raise BadData(f"'{path}' names no instance")
+    return tuple(found)
+
+
+def _read_verdicts(path: Path) -> dict[Key, tuple[str, bool]]:
+    if not path.exists():
+        return {}
+    header, *rows = _rows(path)
+    columns = {name.strip(): place for place, name in enumerate(header)}
+    missing = [name for name in ("onnx", "vnnlib", "verdict") if name not in columns]
+    if missing:
+        raise BadData(f"'{path}' has no column {', '.join(missing)} in its first line")
+    replayed = columns.get("ce_replayed")
+    known = {}
+    for number, row in enumerate(rows, start=2):
+        if not row:
+            continue
+        if len(row) < len(columns):
+            raise BadData(f"'{path}', line {number}: {len(row)} of {len(columns)} columns")
+        verdict = row[columns["verdict"]].strip()
+        # Tools contradicted each other, and the larger number of them was believed.
+        voted = replayed is not None and row[replayed].strip() == "majority"
+        key = row[columns["onnx"]].strip(), row[columns["vnnlib"]].strip()
+        known[key] = verdict, verdict in DECIDED and not voted
+    return known
+
+
+def _rows(path: Path) -> list[list[str]]:
+    try:
+        with path.open(newline="", encoding="utf-8") as stream:
+            return list(csv.reader(stream)) or [[]]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise BadData(f"cannot read '{path}': {reason}") from None

@@ -1,0 +1,382 @@
+"""One property of one model: is there an input that meets it?"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from sensverify.bounds import evaluate
+from sensverify.bounds.method import Decider
+from sensverify.bounds.tensors import tensor_network
+from sensverify.box import Box
+from sensverify.errors import BadProperty, BadSetting
+from sensverify.formats.vnnlib import Case, Property, load_property
+from sensverify.network import Network
+from sensverify.provenance import settings_of, versions
+from sensverify.queries import Query, Verdict
+from sensverify.results import Guarantee
+from sensverify.verification.question import LoadedModel, load_model
+from sensverify.verification.replay import Replay, Replayed
+from sensverify.verification.results import ModelFacts
+from sensverify.verification.settings import parse_decider
+from sensverify.watch import Watch
+
+DEFAULT = "branch-and-bound"
+"""What answers unless another name is given."""
+
+_ALSO = {"exact": DEFAULT, "milp": "highs"}
+"""Names of methods, and what answers queries in the same way."""
+
+
+@dataclass(frozen=True)
+class PropertyRequest:
+    """One property of one model.
+
+    Parameters
+    ----------
+    model : str
+        Name of a shipped model, or path of an ``.onnx`` or ``.onnx.gz`` file.
+    property : Path
+        A ``.vnnlib`` or ``.vnnlib.gz`` file.
+    method : str
+        What answers: a name from `decider_names`; ``milp`` and ``exact`` are understood too.
+    settings : mapping of str to str
+        Fields of its dataclass, as text.
+    timeout : float, optional
+        Seconds for everything, reading the files included.
+    device : str
+        ``cpu`` or ``cuda``; the latter only where the method has a setting ``device``.
+    seed, threads : int, optional
+        Settings of the method, where it has them; ``threads`` is refused where it has not.
+
+    Raises
+    ------
+    BadSetting
+        A number that cannot be one.
+    """
+
+    model: str
+    property: Path
+    method: str = DEFAULT
+    settings: Mapping[str, str] = field(default_factory=dict)
+    timeout: float | None = None
+    device: str = "cpu"
+    seed: int | None = None
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.timeout is not None and not 0 < self.timeout < math.inf:
+            raise BadSetting(f"--timeout must be a number of seconds above 0, got {self.timeout:g}")
+        if self.threads is not None and not self.threads >= 1:
+            raise BadSetting(f"--threads must be at least 1, got {self.threads}")
+
+
+@dataclass(frozen=True, eq=False)
+class Witness:
+    """An input that meets the property when onnxruntime runs the original file.
+
+    Parameters
+    ----------
+    inputs : numpy array, shape ``[inputs]``, float64
+        Numbers that the type of the model's input holds exactly, inside the property's exact box.
+        Where that holds no number of the type (an input fixed to 0.1, in float32), the nearest.
+    outputs : numpy array, shape ``[outputs]``, float64
+        What onnxruntime gave; they meet the property's constraints exactly.
+    case : int
+        Which of the property's input boxes it lies in.
+    outside : int
+        Inputs that are the nearest number of their type, as no other is in the box.
+    """
+
+    inputs: np.ndarray
+    outputs: np.ndarray
+    case: int
+    outside: int
+
+
+@dataclass(frozen=True, eq=False)
+class PropertyReport:
+    """The answer, and everything needed to repeat it.
+
+    Parameters
+    ----------
+    verdict : Verdict
+        SAT only with a witness that was replayed; UNSAT only where every query is proven unsat.
+    guarantee : Guarantee or None
+        Of an UNSAT: the method's. None for another verdict, or where the method names none.
+    witness : Witness or None
+    cases, unsat_cases : int
+        Input boxes, and those in which no input meets the property, proven.
+    explored : int
+        Sub-boxes or nodes that were bounded, in all cases.
+    stopped : bool
+        Somebody stopped the work, rather than the time being up.
+    warnings : tuple of str
+        Why no input could be confirmed, where that left the property undecided; or what to know
+        about the witness.
+    """
+
+    model: ModelFacts
+    property: str
+    property_sha256: str
+    method: str
+    settings: dict[str, Any]
+    device: str
+    timeout: float | None
+    verdict: Verdict
+    guarantee: Guarantee | None
+    witness: Witness | None
+    cases: int
+    unsat_cases: int
+    explored: int
+    seconds: float
+    stopped: bool
+    warnings: tuple[str, ...]
+    versions: dict[str, str]
+
+
+def check_property(
+    request: PropertyRequest, *, watch: Watch | None = None, model: LoadedModel | None = None
+) -> PropertyReport:
+    """Decide whether an input of the model meets a property.
+
+    Parameters
+    ----------
+    request : PropertyRequest
+    watch : Watch, optional
+        Stops the work, beside the request's own time limit.
+    model : LoadedModel, optional
+        What ``request.model`` names, where it is loaded already.
+
+    Raises
+    ------
+    SensverifyError
+        A file cannot be used, the property does not fit the model, or the method cannot work on
+        it; the message says why.
+    """
+    began = time.perf_counter()
+    watch = (watch or Watch()).within(request.timeout)
+    decider = decider_of(request)
+    asked = load_property(request.property)
+    digest = hashlib.sha256(request.property.read_bytes()).hexdigest()
+    model = load_model(request.model) if model is None else model
+    _check_counts(asked, model, request.property)
+    run = _Run(decider, model, watch)
+    verdict = run.verdict(asked)
+    return PropertyReport(
+        model=_facts(model),
+        property=str(request.property),
+        property_sha256=digest,
+        method=_ALSO.get(request.method, request.method),
+        settings=settings_of(decider),
+        device=request.device,
+        timeout=request.timeout,
+        verdict=verdict,
+        guarantee=getattr(decider, "guarantee", None) if verdict is Verdict.UNSAT else None,
+        witness=run.witness,
+        cases=len(asked.cases),
+        unsat_cases=run.unsat,
+        explored=run.explored,
+        seconds=time.perf_counter() - began,
+        stopped=watch.stopped and not run.replay.failed,
+        warnings=run.warnings(),
+        versions=versions(),
+    )
+
+
+class _Run:
+    """The queries of a property in turn, and what became of them."""
+
+    def __init__(self, decider: Decider, model: LoadedModel, watch: Watch) -> None:
+        self.decider, self.network, self.watch = decider, model.network, watch
+        self.replay = Replay(model.path)
+        self.witness: Witness | None = None
+        self.contradicted = False
+        self.total = self.unsat = self.explored = self.refused = self.without_number = 0
+
+    def verdict(self, asked: Property) -> Verdict:
+        """Look at every case; those that ran out of their share of the time get what is left."""
+        cases = list(enumerate(asked.cases))
+        self.total = len(cases)
+        answers = self._answers(cases)
+        again = [case for case in cases if answers.get(case[0]) is Verdict.TIMEOUT]
+        if len(cases) > 1 and again and self.witness is None and self.watch.left < math.inf:
+            answers |= self._answers(again)
+        if self.witness is not None:
+            return Verdict.SAT
+        if all(answers.get(number) is Verdict.UNSAT for number, _ in cases):
+            return Verdict.UNSAT
+        # What could not be replayed stopped the watch; that is no matter of time.
+        late = self.watch.over or Verdict.TIMEOUT in answers.values()
+        return Verdict.TIMEOUT if late and not self.replay.failed else Verdict.UNKNOWN
+
+    def _answers(self, cases: list[tuple[int, Case]]) -> dict[int, Verdict]:
+        """The answers by case, up to the first SAT or the end of the time."""
+        answers: dict[int, Verdict] = {}
+        for done, (number, case) in enumerate(cases):
+            if self.watch.over:
+                break
+            if len(cases) > 1:
+                self.watch.say(f"input box {number + 1}, {len(cases) - done} to go")
+            answers[number] = self._decide(number, case, self.watch.left / (len(cases) - done))
+            if answers[number] is Verdict.SAT:
+                break
+        return answers
+
+    def _decide(self, number: int, case: Case, seconds: float) -> Verdict:
+        refused: list[np.ndarray] = []
+
+        def accept(point: np.ndarray) -> bool:
+            found = self._confirmed(point, case)
+            if found is None and not refused:
+                refused.append(np.array(point, dtype=np.float64))
+            if found is not None and self.witness is None:
+                wide = found.point.astype(np.float64).ravel()
+                outputs = found.outputs.astype(np.float64)
+                self.witness = Witness(wide, outputs, number, found.outside)
+            return found is not None
+
+        query = _shaped(case.query, self.network)
+        watch = self.watch.within(None if seconds == math.inf else seconds)
+        decision = self.decider.decide(self.network, query, watch=watch, accept=accept)
+        self.explored += decision.explored
+        if decision.witness is not None and self.witness is None:
+            accept(decision.witness)
+        # A replayed witness speaks for itself, whatever the method made of it.
+        if self.witness is not None:
+            return Verdict.SAT
+        if decision.verdict is Verdict.UNSAT:
+            if any(self._meets(point, case) for point in refused):
+                # It met the property in float64, and only the replay refused it: no proof of the
+                # opposite can be right.
+                self.contradicted = True
+                return Verdict.UNKNOWN
+            self.unsat += 1
+        # Without a replay "sat" is no more than a claim.
+        return Verdict.UNKNOWN if decision.verdict is Verdict.SAT else decision.verdict
+
+    def _meets(self, point: np.ndarray, case: Case) -> bool:
+        """Whether a point of the box meets the property when it is evaluated in float64."""
+        point = point.reshape(1, *self.network.input_shape)
+        flat = point.ravel()
+        if not ((flat >= case.lower) & (flat <= case.upper)).all():
+            return False
+        network = tensor_network(self.network, dtype=torch.float64, device=torch.device("cpu"))
+        with torch.no_grad():
+            outputs = evaluate(network, torch.from_numpy(point))
+        return case.met_by(outputs.numpy().ravel())
+
+    def _confirmed(self, point: np.ndarray, case: Case) -> Replayed | None:
+        """The point as the original file took it, if it meets the file's own constraints there."""
+        shape = self.network.input_shape
+        lower, upper = case.lower.reshape(shape), case.upper.reshape(shape)
+        point = np.asarray(point).reshape(shape)
+        found = self.replay.outputs(point, lower, upper, nearest=True)
+        if self.replay.failed:
+            # No other point will do better.
+            self.watch.stop()
+        elif found is None:
+            self.without_number += 1
+        elif case.met_by(found.outputs):
+            return found
+        else:
+            self.refused += 1
+        return None
+
+    def warnings(self) -> tuple[str, ...]:
+        """What to know about the witness, or why inputs that meet the property are none."""
+        if self.witness is not None:
+            outside = self.witness.outside
+            few = f"for {outside} inputs the property allows no number of the model's input type"
+            return (f"{few}; the nearest one was taken",) if outside else ()
+        if self.unsat == self.total:
+            return ()
+        lines = []
+        if self.replay.failed:
+            lines.append(
+                "an input meets the property, but onnxruntime cannot run the model, and nothing "
+                "is called sat without a replay"
+            )
+        if self.without_number:
+            lines.append(
+                "an input meets the property, but its strict bounds leave no number that could be "
+                "replayed"
+            )
+        if self.contradicted:
+            lines.append(
+                "the method calls an input box unsat although an input in it meets the property "
+                "in float64; please report it"
+            )
+        if self.refused:
+            lines.append(
+                f"{self.refused} inputs meet the property here, but not when onnxruntime runs the "
+                "model in its own arithmetic"
+            )
+        return tuple(lines)
+
+
+def decider_of(request: PropertyRequest) -> Decider:
+    """What a request says should answer it.
+
+    Raises
+    ------
+    UnknownName, BadSetting
+        There is none of that name, or it does not have what is set.
+    """
+    name = _ALSO.get(request.method, request.method)
+    decider = parse_decider(name, request.settings)
+    own: list[str] = []
+    if is_dataclass(decider):
+        own = [item.name for item in fields(decider)]
+    given: dict[str, Any] = {}
+    if request.device != "cpu":
+        given["device"] = request.device
+    if request.threads is not None:
+        given["threads"] = request.threads
+    for key in given:
+        if key not in own:
+            raise BadSetting(f"'{name}' answers queries without a choice of --{key}; leave it out")
+    if request.seed is not None and "seed" in own:
+        given["seed"] = request.seed
+    return replace(decider, **given) if given else decider  # type: ignore[type-var]
+
+
+def _check_counts(asked: Property, model: LoadedModel, path: Path) -> None:
+    network = model.network
+    for declared, shape, what in (
+        (asked.inputs, network.input_shape, "inputs X_i"),
+        (asked.outputs, network.output_shape, "outputs Y_j"),
+    ):
+        if declared != prod(shape):
+            raise BadProperty(
+                f"'{path}' declares {declared} {what}, but model '{model.name}' has {prod(shape)} "
+                f"(shape {tuple(shape)}); is it a property of another model?"
+            )
+
+
+def _shaped(query: Query, network: Network) -> Query:
+    shape = (1, *network.input_shape)
+    box = Box(query.box.lower.reshape(shape), query.box.upper.reshape(shape))
+    return replace(query, box=box)
+
+
+def _facts(model: LoadedModel) -> ModelFacts:
+    return ModelFacts(
+        name=model.name,
+        output_names=() if model.card is None else tuple(model.card.labels),
+        path=str(model.path),
+        sha256=model.sha256,
+        inputs=model.network.input_shape,
+        outputs=model.network.output_shape,
+        parameters=model.network.parameters,
+        unstable=None,
+    )

@@ -1,0 +1,112 @@
+"""`sensverify benchmark`: what it prints, its exit status, and Ctrl-C."""
+
+from __future__ import annotations
+
+import csv
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+
+pytestmark = pytest.mark.usefixtures("fake_deciders")
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, identity: Path) -> Path:
+    declared = "".join(f"(declare-const {name} Real)" for name in ("X_0", "X_1", "Y_0", "Y_1"))
+    for name, asserted in (("sat", "(<= Y_0 Y_1)"), ("unsat", "(>= Y_0 2)")):
+        text = f"{declared}(assert (<= 0 X_0 1))(assert (<= -1 X_1 1))(assert {asserted})"
+        (tmp_path / f"{name}.vnnlib").write_text(text)
+    lines = [f"{identity.name},{name}.vnnlib,30\n" for name in ("sat", "unsat")]
+    (tmp_path / "instances.csv").write_text("".join(lines))
+    return tmp_path
+
+
+def known(folder: Path, second: str) -> None:
+    (folder / "verdicts.csv").write_text(
+        "onnx,vnnlib,verdict,ce_replayed\nidentity.onnx,sat.vnnlib,sat,strict\n"
+        f"identity.onnx,unsat.vnnlib,{second}\n"
+    )
+
+
+def test_a_folder(run: Run, folder: Path) -> None:
+    known(folder, "unsat,")
+    out = folder / "out.csv"
+    done = run("benchmark", folder, "--out", out, "--method", "sampling", "--jobs", 1)
+    assert done.exit_code == 0, done.output
+    for words in ("2 of 2 within", "1 sat, 1 unsat", "2 right, 0 wrong, of 2", "median"):
+        assert words in done.stdout
+    # Nothing is left to do; what was wrong is said again.
+    known(folder, "sat,strict")
+    again = run("benchmark", folder, "--out", out, "--method", "sampling", "--jobs", 1)
+    assert again.exit_code == 1
+    assert "1 right, 1 wrong" in again.stdout
+    assert "WRONG: identity.onnx unsat.vnnlib: unsat, expected sat" in again.stdout
+    known(folder, "sat,majority")
+    again = run("benchmark", folder, "--out", out, "--method", "sampling", "--jobs", 1)
+    assert again.exit_code == 0
+    assert "1 not compared" in again.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--out", "out.csv", "--method", "crown"), "unknown decider 'crown'"),
+        (("--out", "out.csv", "--filter", "nothing"), "no instance"),
+        (("--out", "out.csv", "--jobs", 0), "--jobs"),
+        (("--out", "out.csv", "--timeout", -1), "--timeout"),
+        ((), "--out"),
+    ],
+)
+def test_bad_input(
+    run: Run,
+    folder: Path,
+    options: tuple[object, ...],
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(folder)
+    done = run("benchmark", folder, *options)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert words in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not (folder / "out.csv").exists()
+
+
+@pytest.mark.slow
+def test_ctrl_c_keeps_what_is_done(folder: Path) -> None:
+    names = "".join(f"identity.onnx,{name}.vnnlib,60\n" for name in ("sat", "unsat"))
+    (folder / "instances.csv").write_text(names)
+    path = folder / "unsat.vnnlib"
+    path.write_text(path.read_text().replace("(<= 0 X_0 1)", "(<= 7 X_0 8)"))
+    code = (
+        f"import sys; sys.path[:0] = {sys.path[:1]!r}\n"
+        "from sensverify.cli.main import main\n"
+        "if __name__ == '__main__':\n    main(sys.argv[1:])\n"
+    )
+    script = folder / "run.py"
+    script.write_text(code)
+    out = folder / "out.csv"
+    options = ("--method", "faulty", "--setting", "how=hang", "--setting", "above=5", "--jobs", "1")
+    process = subprocess.Popen(
+        [sys.executable, script, "benchmark", folder, "--out", out, *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not (out.exists() and "sat.vnnlib" in out.read_text()):
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 3, stderr
+    assert "1 sat, 1 not run" in stdout
+    with out.open(newline="") as stream:
+        assert [row["verdict"] for row in csv.DictReader(stream)] == ["sat"]

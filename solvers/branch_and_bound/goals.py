@@ -156,26 +156,22 @@ class QueryGoal:
     def reached(self) -> bool:
         return self.witness is not None
 
-    def see(self, bounds: Tensor) -> None:
-        """Bounds ``[1, rows]`` on the whole box: they say how large numbers get."""
-        self._magnitude = self._magnitude.maximum(bounds.abs())
-
     def thresholds(self) -> Tensor:
-        return self.limits + ROUNDING * self._magnitude
+        # Above the limits, always: an output that is equal to its limit meets the query.
+        return self.limits + ROUNDING * self.scales()
 
     def scales(self) -> Tensor:
         return self._magnitude.clamp(min=1e-6)
 
     def search(self, network: Network, box: Box, *, seed: int, starts: int, steps: int) -> None:
         """Sample, then follow gradients towards every alternative, on the whole box."""
-        if not self.groups:
+        if not all(self.groups):
+            # An alternative without constraints: any input will do.
+            self._judge(network, torch.cat([box.center, box.lower, box.upper]))
             return
         _, points = search(network, box, self.rows, seed=seed, starts=starts, steps=0)
-        first = [part[0] for part in self.groups if part]
-        if len(first) < len(self.groups):
-            # An alternative without constraints: any input will do.
-            self._judge(network, box.center)
-            return
+        self._see(network, points[0])
+        first = [part[0] for part in self.groups]
         self._descend(network, box, points[0, first], torch.arange(len(first)), steps)
 
     def offer(self, network: Network, box: Box, points: Tensor, problem: Tensor) -> None:
@@ -188,6 +184,14 @@ class QueryGoal:
         most = min(8, len(points))
         chosen = best.topk(most, largest=False).indices
         self._descend(network, box[chosen], points[chosen], group[chosen], 6)
+
+    def _see(self, network: Network, points: Tensor) -> None:
+        """Sizes of the rows' terms at points: how far rounding can move their sums."""
+        with torch.no_grad():
+            outputs = evaluate(network, points).flatten(1)
+        sizes = (outputs.abs() @ self.rows[0].abs().T).amax(dim=0, keepdim=True)
+        # A NaN stays: then no bound is above its threshold.
+        self._magnitude = self._magnitude.maximum(sizes)
 
     def _descend(
         self, network: Network, box: Box, points: Tensor, group: Tensor, steps: int
@@ -206,7 +210,11 @@ class QueryGoal:
     def _excess(self, outputs: Tensor) -> Tensor:
         """How far outputs ``[points, outputs]`` are from each alternative, ``[points, groups]``."""
         values = (outputs @ self.rows[0].T - self.limits[0]) / self.scales()[0]
-        return torch.stack([values[:, list(part)].amax(dim=1) for part in self.groups], dim=1)
+        everywhere = values.new_full((len(values),), -torch.inf)
+        groups = (
+            values[:, list(part)].amax(dim=1) if part else everywhere for part in self.groups
+        )
+        return torch.stack(list(groups), dim=1)
 
     def _judge(self, network: Network, points: Tensor) -> None:
         """Keep the first point that meets the query and that the judge accepts."""

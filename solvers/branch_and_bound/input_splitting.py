@@ -9,6 +9,7 @@ box.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from time import perf_counter
 
 import torch
 from torch import Tensor
@@ -25,6 +26,9 @@ from sensverify.watch import Watch
 
 _SMALLEST_BATCH = 64
 """Sub-boxes of the first steps: a search that ends soon should not start with a large batch."""
+
+STEP_SECONDS = 0.5
+"""How long one step should take at most."""
 
 _PATIENCE = 512
 """Sub-boxes of each problem before gradient steps are spent on those that stay open: most searches
@@ -73,16 +77,18 @@ class InputSplitting:
         self.floor = torch.full_like(roots.bounds, torch.inf)
         self.frontier = roots[roots.problem[:0]]
         for first in range(0, len(roots), self.batch):
-            part = torch.arange(first, min(first + self.batch, len(roots)))
-            self._bound(roots[part.to(roots.problem.device)], None)
+            part = slice(first, first + self.batch)
+            self._bound(roots[roots.problem[part]], None)
         while len(self.frontier) and not self.goal.reached and not self.watch.over:
             self._prune()
             if not len(self.frontier):
                 break
+            began = perf_counter()
             chosen = self._choose()
             self._bound(chosen.halves(), chosen.node)
             self._within_budget()
-            self._tell()
+            self._pace(perf_counter() - began)
+            self.watch.say(f"{self.explored:,} sub-boxes bounded, {len(self.frontier):,} open")
 
     def bounds(self) -> Tensor:
         """What is proven for every row of every problem, ``[problems, rows]``."""
@@ -119,7 +125,6 @@ class InputSplitting:
     def _choose(self) -> SubBoxes:
         """Take the most promising sub-boxes out of the frontier."""
         count = min(self._width // 2 or 1, len(self.frontier))
-        self._width = min(2 * self._width, self.batch)
         merit = self._merit(self.frontier)
         # Wide while there is room, for the bracket's sake; then depth first.
         wide = len(self.frontier) * self.frontier.bytes_each <= self.budget // 2
@@ -285,5 +290,9 @@ class InputSplitting:
         self._give_up(self.frontier[order[most:]])
         self.frontier = self.frontier[order[:most]]
 
-    def _tell(self) -> None:
-        self.watch.say(f"{self.explored:,} sub-boxes bounded, {len(self.frontier):,} open")
+    def _pace(self, seconds: float) -> None:
+        """Larger steps while they are short: the watch is looked at between them."""
+        if seconds < STEP_SECONDS / 2:
+            self._width = min(2 * self._width, self.batch)
+        elif seconds > STEP_SECONDS:
+            self._width = max(2, self._width // 2)

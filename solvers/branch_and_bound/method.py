@@ -125,6 +125,9 @@ class BranchAndBound:
             goal.search(live, box, seed=self.seed, starts=256, steps=40)
             if goal.witness is not None:
                 return Decision(Verdict.SAT, witness=goal.witness)
+            if not all(query.alternatives):
+                # It holds everywhere, and no input was believed: there is nothing to refute.
+                return Decision(Verdict.UNKNOWN)
             search = self._search(live, box, goal, watch)
         if goal.witness is not None:
             return Decision(Verdict.SAT, witness=goal.witness, explored=search.explored)

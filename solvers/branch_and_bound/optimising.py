@@ -22,7 +22,7 @@ from sensverify.network.operators import Relu
 
 _SLOPE_RATE = 0.3
 _WEIGHT_RATE = 0.5
-_MULTIPLIER_RATE = 0.1
+_MULTIPLIER_RATE = 0.2
 _DECAY = 0.95
 """Of the learning rates, each step."""
 
@@ -109,29 +109,56 @@ def best_lines(problem: LineProblem, start: Choices, steps: int) -> BestLines:
         Of Adam; 0 looks at the start only.
     """
     variables = _Variables(problem, start)
-    optimizer = variables.optimizer() if steps else None
+    optimizer = _Adam(variables.leaves())
     best = torch.full_like(problem.limits[:, 0], -torch.inf)
     best_line = torch.zeros_like(problem.lower)
-    seen: dict[int, Tensor] = {}
     for step in range(steps + 1):
         with torch.set_grad_enabled(step < steps):
             line, value, seen = variables.line()
-            following = optimizer is not None and step < steps and value.requires_grad
-            if following and optimizer is not None:
-                optimizer.zero_grad()
+            following = step < steps and value.requires_grad
+            if following:
                 (-value.sum()).backward()
-        better = value.detach() > best
+        # An overflow proves nothing.
+        better = (value.detach() > best) & value.detach().isfinite()
         best = torch.where(better, value.detach(), best)
         best_line = torch.where(better.unsqueeze(1), line.detach(), best_line)
-        if not following or optimizer is None:
+        if not following:
             break
         optimizer.step()
         variables.project()
-        for group in optimizer.param_groups:
-            group["lr"] *= _DECAY
     return BestLines(
         best_line, best, variables.choices(), {p: a.detach().squeeze(1) for p, a in seen.items()}
     )
+
+
+class _Adam:
+    """Adam (Kingma & Ba 2015) with decaying rates.
+
+    torch's own imports its compiler at the first use, which takes longer than most searches.
+    """
+
+    def __init__(self, leaves: list[tuple[Tensor, float]]) -> None:
+        self._leaves = [(leaf, rate, _zeros(leaf), _zeros(leaf)) for leaf, rate in leaves]
+        self._steps = 0
+
+    def step(self) -> None:
+        """One step downhill; gradients are taken and cleared."""
+        self._steps += 1
+        first, second = 1 - 0.9**self._steps, 1 - 0.999**self._steps
+        decay = _DECAY ** (self._steps - 1)
+        with torch.no_grad():
+            for leaf, rate, mean, square in self._leaves:
+                if leaf.grad is None:
+                    continue
+                mean.lerp_(leaf.grad, 0.1)
+                square.mul_(0.999).addcmul_(leaf.grad, leaf.grad, value=0.001)
+                root = (square / second).sqrt_().add_(1e-8)
+                leaf.addcdiv_(mean, root, value=-rate * decay / first)
+                leaf.grad = None
+
+
+def _zeros(leaf: Tensor) -> Tensor:
+    return torch.zeros_like(leaf, requires_grad=False)
 
 
 class _Variables:
@@ -159,15 +186,13 @@ class _Variables:
         # With one row there is nothing to weigh.
         self._scores = first.requires_grad_() if like.shape[1] > 1 else first
 
-    def optimizer(self) -> torch.optim.Adam:
-        groups = [
-            (list(self._slopes.values()), _SLOPE_RATE),
-            (list(self._multipliers.values()), _MULTIPLIER_RATE),
-            ([self._scores] if self._scores.requires_grad else [], _WEIGHT_RATE),
+    def leaves(self) -> list[tuple[Tensor, float]]:
+        """What the gradient steps change, with its learning rate."""
+        return [
+            *((slope, _SLOPE_RATE) for slope in self._slopes.values()),
+            *((multiplier, _MULTIPLIER_RATE) for multiplier in self._multipliers.values()),
+            *([(self._scores, _WEIGHT_RATE)] if self._scores.requires_grad else []),
         ]
-        filled = [{"params": leaves, "lr": rate} for leaves, rate in groups if leaves]
-        spare = torch.zeros(1, requires_grad=True)
-        return torch.optim.Adam(filled or [{"params": [spare]}])
 
     def line(self) -> tuple[Tensor, Tensor, dict[int, Tensor]]:
         """Coefficients, smallest value, and the coefficients on the way."""

@@ -9,7 +9,10 @@ cut at zero where a sign is fixed.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import isfinite
+from time import perf_counter
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,7 +20,9 @@ from sensverify.bounds.ibp import Interval
 from sensverify.bounds.layerwise import LayerBounds
 from sensverify.network.operators import Relu
 from sensverify.solvers.branch_and_bound.goals import Goal
+from sensverify.solvers.branch_and_bound.leaves import is_affine, leaf_bound
 from sensverify.solvers.branch_and_bound.optimising import BestLines, LineProblem, best_lines
+from sensverify.solvers.branch_and_bound.refining import refine
 from sensverify.solvers.branch_and_bound.relu_nodes import (
     Arrays,
     ReluNodes,
@@ -27,8 +32,14 @@ from sensverify.solvers.branch_and_bound.relu_nodes import (
 from sensverify.solvers.branch_and_bound.tightening import padded_groups
 from sensverify.watch import Watch
 
+STEP_SECONDS = 1.0
+"""How long one step should take at most."""
+
 ROOT_STEPS = 40
-STEPS = 12
+STEPS = 6
+REFINING_SHARE = 0.2
+"""Of the time left after the roots, what hidden layers may take."""
+
 CANDIDATES = 4
 """Neurons of each sub-problem whose children are looked at before one is chosen."""
 
@@ -59,6 +70,7 @@ class ReluSplitting:
     floor: Tensor
     explored: int = 0
     gave_up: bool = False
+    _width: int = 32
 
     def __post_init__(self) -> None:
         floor, thresholds = self.floor, self.goal.thresholds()
@@ -75,17 +87,31 @@ class ReluSplitting:
 
     def run(self) -> None:
         """Search until every target is refuted, the goal is reached or the watch is over."""
-        roots, self._open = self._open, self._open[self._problem[:0]]
-        for first in range(0, len(roots), self.batch):
-            self._bound(roots[torch.arange(first, min(first + self.batch, len(roots)))], ROOT_STEPS)
+        self._bound_roots(self._open)
+        if len(self._open) and not self.goal.reached and not self.watch.over:
+            share = REFINING_SHARE * self.watch.left
+            self.layers = refine(self.layers, self.watch.within(share if isfinite(share) else None))
+            self._bound_roots(self._open)
         while len(self._open) and not self.goal.reached and not self.watch.over:
             self._prune()
             if not len(self._open):
                 break
+            began = perf_counter()
             chosen = self._choose()
             self._bound(chosen.children(chosen.decision), STEPS)
             self._within_budget()
+            self._pace(perf_counter() - began)
             self.watch.say(f"{self.explored:,} sub-problems bounded, {len(self._open):,} open")
+
+    def _bound_roots(self, roots: ReluNodes) -> None:
+        self._open = roots[self._problem[:0]]
+        for first in range(0, len(roots), self.batch):
+            places = torch.arange(first, len(roots), device=self._problem.device)
+            if self.watch.over:
+                # Nothing is proven for these beyond what was known before.
+                self._give_up(roots[places])
+                break
+            self._bound(roots[places[: self.batch]], ROOT_STEPS)
 
     @property
     def finished(self) -> bool:
@@ -145,7 +171,7 @@ class ReluSplitting:
         return -self._open.bounds / scale
 
     def _choose(self) -> ReluNodes:
-        count = min(max(1, self.batch // 2), len(self._open))
+        count = min(max(1, self._width // 2), len(self._open))
         merit = self._merit()
         wide = len(self._open) * self._open.bytes_each <= self.budget // 2
         chosen = merit.topk(count, largest=wide).indices
@@ -160,6 +186,13 @@ class ReluSplitting:
             order = self._merit().argsort(descending=True)
             self._give_up(self._open[order[most:]])
             self._open = self._open[order[:most]]
+
+    def _pace(self, seconds: float) -> None:
+        """Larger steps while they are short: the watch is looked at between them."""
+        if seconds < STEP_SECONDS / 2:
+            self._width = min(2 * self._width, self.batch)
+        elif seconds > STEP_SECONDS:
+            self._width = max(2, self._width // 2)
 
     def _give_up(self, nodes: ReluNodes) -> None:
         self._settle(nodes)
@@ -197,9 +230,35 @@ class ReluSplitting:
         nodes = self._decided(nodes[keep], seen, cut)
         stuck = nodes.decision < 0
         if bool(stuck.any()):
-            self._give_up(nodes[stuck])
+            self._leaves(nodes[stuck])
         left = nodes[~stuck]
         self._open = self._open + left if len(self._open) else left
+
+    def _leaves(self, nodes: ReluNodes) -> None:
+        """Without a free neuron a linear program has the last word; it is always settled."""
+        problem, _ = self._problem_of(nodes)
+        if not is_affine(problem):
+            self._give_up(nodes)
+            return
+        bounds = nodes.bounds.clone()
+        scales = self.goal.scales()[self._problem[nodes.target], self._rows[nodes.target, 0]]
+        for item in range(len(nodes)):
+            if self.watch.over:
+                break
+            bound, point = leaf_bound(problem, item, float(scales[item]), self.watch)
+            bounds[item] = max(float(bounds[item]), bound)
+            if point is not None:
+                self._look_at(point, self._problem[nodes.target[item : item + 1]])
+        nodes = replace(nodes, bounds=bounds)
+        closed = bounds >= self._closing(nodes.target)
+        self._settle(nodes[closed])
+        if not bool(closed.all()):
+            self._give_up(nodes[~closed])
+
+    def _look_at(self, point: np.ndarray, place: Tensor) -> None:
+        box = self.layers.box[place]
+        points = torch.as_tensor(point, dtype=box.lower.dtype, device=box.lower.device)
+        self.goal.offer(self.layers.network, box, points.reshape(box.lower.shape), place)
 
     def _offer(self, nodes: ReluNodes, best: BestLines) -> None:
         """The corner where a sub-problem's line is least is a good guess."""
@@ -211,6 +270,9 @@ class ReluSplitting:
 
     def _decided(self, nodes: ReluNodes, seen: Arrays, intervals: dict[int, Interval]) -> ReluNodes:
         """With the neuron to split next: of a few likely ones, the one that helps most."""
+        if not nodes.signs:
+            # A network without ReLUs.
+            return nodes
         scores, free = neuron_scores(seen, intervals, nodes.signs)
         count = min(CANDIDATES, scores.shape[1])
         candidates = scores.topk(count, dim=1).indices

@@ -29,7 +29,8 @@ class LinesBelow:
     ----------
     coefficients : Tensor, shape ``[boxes, rows, features]``
     least : Tensor, shape ``[boxes, rows]``
-        Smallest value of each line on its sub-box: a lower bound of the row.
+        Smallest value of each line on its sub-box: a lower bound of the row; minus infinity where
+        it overflowed.
     layers : LayerBounds
     seen : dict from node to Tensor ``[boxes, rows, *shape]``
         Coefficients on the outputs of nonlinear nodes.
@@ -103,13 +104,18 @@ def lines_below(network: Network, box: Box, rows: Tensor, signs: Signs | None) -
     # Through centre and radius, for the precision of thin boxes.
     middle = (coefficients @ (lower / 2 + upper / 2)).squeeze(2)
     spread = (coefficients.abs() @ (upper / 2 - lower / 2)).squeeze(2)
-    return LinesBelow(coefficients, middle - spread + constants, layers, seen)
+    return LinesBelow(coefficients, _proven(middle - spread + constants), layers, seen)
 
 
 def root_bounds(layers: LayerBounds, rows: Tensor) -> Tensor:
     """CROWN's lower bounds of the rows on whole boxes, ``[boxes, rows]``."""
     lower, _ = layers.objective_bounds(rows)
-    return lower
+    return _proven(lower)
+
+
+def _proven(bounds: Tensor) -> Tensor:
+    """Minus infinity where a number has overflowed on the way: that proves nothing."""
+    return bounds.nan_to_num(nan=-torch.inf, posinf=-torch.inf, neginf=-torch.inf)
 
 
 def _is_chain(network: Network) -> bool:

@@ -50,6 +50,9 @@ class Enclosure:
         True where both ends are exact. None means nowhere.
     unstable : integer array or None, shape ``[batch]``
         How many neurons are not linear over the box, by the bounds the method used.
+    certificate : object or None
+    guarantee : Guarantee or None
+        Of this result, where it depends on the network or the settings; None is the method's own.
     """
 
     lower: Array
@@ -60,6 +63,7 @@ class Enclosure:
     optimal: Array | None = None
     unstable: Array | None = None
     certificate: Any = None
+    guarantee: Guarantee | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -107,7 +107,7 @@ def compute_bounds(
     result = _joined(parts)
     return Bounds(
         outer=Box(result.lower, result.upper),
-        guarantee=method.guarantee,
+        guarantee=method.guarantee if result.guarantee is None else result.guarantee,
         provenance=_provenance(network, box, method, perf_counter() - start),
         inner=result.inner,
         witness_lower=result.witness_lower,
@@ -233,6 +233,7 @@ def _joined(parts: list[Enclosure]) -> Enclosure:
         optimal=cat("optimal"),
         unstable=cat("unstable"),
         certificate=None if certificate[0] is None else certificate,
+        guarantee=min((p.guarantee for p in parts if p.guarantee is not None), default=None),
     )
 
 

@@ -19,7 +19,7 @@ from sensverify.bounds.relaxation import Relaxation
 from sensverify.bounds.workspace import Workspace
 from sensverify.box import Box
 from sensverify.network import Network
-from sensverify.network.operators import Affine, Relu
+from sensverify.network.operators import Affine, Elementwise, Max, Relu
 
 Signs = dict[int, Tensor]
 """For ReLU nodes: 1 where the input is known to be at least 0 on the whole box, -1 where at most 0,
@@ -42,8 +42,13 @@ def skips_known(network: Network, position: int, signs: Signs) -> bool:
     """Whether `open_neuron_bounds` can bound what enters a node."""
     if position not in signs:
         return False
-    source = network.nodes[network.nodes[position].inputs[0]]
-    return isinstance(source.operator, Affine) and prod(source.shape[:-1]) == 1
+    (source,) = network.nodes[position].inputs
+    # The sign alone is enough for ReLUs, not for others that are relaxed on the same bounds.
+    readers = (network.nodes[reader].operator for reader in network.consumers[source])
+    if any(isinstance(r, Elementwise | Max) and not isinstance(r, Relu) for r in readers):
+        return False
+    before = network.nodes[source]
+    return isinstance(before.operator, Affine) and prod(before.shape[:-1]) == 1
 
 
 def open_neuron_bounds(

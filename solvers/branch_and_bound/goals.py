@@ -211,9 +211,7 @@ class QueryGoal:
         """How far outputs ``[points, outputs]`` are from each alternative, ``[points, groups]``."""
         values = (outputs @ self.rows[0].T - self.limits[0]) / self.scales()[0]
         everywhere = values.new_full((len(values),), -torch.inf)
-        groups = (
-            values[:, list(part)].amax(dim=1) if part else everywhere for part in self.groups
-        )
+        groups = (values[:, list(part)].amax(dim=1) if part else everywhere for part in self.groups)
         return torch.stack(list(groups), dim=1)
 
     def _judge(self, network: Network, points: Tensor) -> None:

@@ -24,12 +24,12 @@ from sensverify.results import Enclosure, Guarantee
 from sensverify.solvers.branch_and_bound.goals import QueryGoal, RangeGoal
 from sensverify.solvers.branch_and_bound.input_splitting import InputSplitting
 from sensverify.solvers.branch_and_bound.relu_splitting import ReluSplitting
-from sensverify.solvers.branch_and_bound.sub_boxes import root_bounds
+from sensverify.solvers.branch_and_bound.sub_boxes import lines_below, root_bounds
 from sensverify.solvers.branch_and_bound.tree import TreeRecorder
 from sensverify.solvers.gap import check_limits
 from sensverify.watch import Watch
 
-_FEW_FEATURES = 12
+FEW_FEATURES = 12
 """Input features that move, up to which the input box is split."""
 
 _RELU_NUMBERS = 1 << 20
@@ -122,12 +122,18 @@ class BranchAndBound:
         live, box = _in_double(network, query.box)
         with torch.no_grad(), _threads(self.threads):
             goal = QueryGoal.start(query, accept, box.lower)
-            goal.search(live, box, seed=self.seed, starts=256, steps=40)
+            # A short look for a witness, then one for a proof, then a long one for a witness.
+            goal.search(live, box, seed=self.seed, starts=64, steps=10)
             if goal.witness is not None:
                 return Decision(Verdict.SAT, witness=goal.witness)
             if not all(query.alternatives):
                 # It holds everywhere, and no input was believed: there is nothing to refute.
                 return Decision(Verdict.UNKNOWN)
+            if self._refuted(live, box, goal):
+                return Decision(Verdict.UNSAT, explored=1)
+            goal.search(live, box, seed=self.seed + 1, starts=256, steps=40)
+            if goal.witness is not None:
+                return Decision(Verdict.SAT, witness=goal.witness)
             search = self._search(live, box, goal, watch)
         if goal.witness is not None:
             return Decision(Verdict.SAT, witness=goal.witness, explored=search.explored)
@@ -135,6 +141,12 @@ class BranchAndBound:
             return Decision(Verdict.UNSAT, explored=search.explored, certificate=search.tree())
         verdict = Verdict.TIMEOUT if watch.over else Verdict.UNKNOWN
         return Decision(verdict, explored=search.explored)
+
+    def _refuted(self, network: Network, box: Box, goal: QueryGoal) -> bool:
+        """Whether CROWN's bounds on the whole box answer the query."""
+        bounds = lines_below(network, box, goal.rows, None).least
+        closed = bounds >= goal.thresholds()
+        return all(bool(closed[0, list(group)].any()) for group in goal.groups)
 
     def _watch(self, watch: Watch | None, ends: int) -> Watch:
         watch = (watch or Watch()).within(self.seconds)
@@ -167,7 +179,7 @@ class BranchAndBound:
         moving = (box.lower < box.upper).flatten(1).sum(dim=1).amax()
         kinds = (node.operator for node in network.nodes)
         nonlinear = [k for k in kinds if isinstance(k, Elementwise | Max)]
-        return int(moving) <= _FEW_FEATURES or not all(isinstance(k, Relu) for k in nonlinear)
+        return int(moving) <= FEW_FEATURES or not all(isinstance(k, Relu) for k in nonlinear)
 
 
 def _in_double(network: Network, box: Box) -> tuple[Network, Box]:

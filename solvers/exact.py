@@ -1,0 +1,84 @@
+"""The exact method for people who do not want to choose one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from torch import Tensor
+
+from sensverify.box import Box
+from sensverify.network import Network
+from sensverify.network.operators import Abs, Clip, LeakyRelu, Max, Sigmoid, Tanh
+from sensverify.queries import Accept, Decision, Query
+from sensverify.results import Enclosure, Guarantee
+from sensverify.solvers.branch_and_bound import FEW_FEATURES, BranchAndBound
+from sensverify.solvers.gap import check_limits
+from sensverify.solvers.lp import check_threads
+from sensverify.solvers.milp import Milp
+from sensverify.watch import Watch
+
+
+@dataclass(frozen=True)
+class Exact:
+    """Exact ranges by whichever of our methods is fastest for the network and the box.
+
+    That is branch and bound, except where neither of its splits applies: many features move, and
+    the network has kinks other than ReLUs, which only a mixed-integer program can take apart.
+
+    Parameters
+    ----------
+    seconds, objective_seconds : float or None
+        Wall time for a call, and for each end of each objective.
+    gap : float
+        Relative difference between a proven and an attained end that counts as exact.
+    threads : int or None
+        Of the processor; None leaves it to the method.
+    seed : int
+
+    Notes
+    -----
+    Guarantee SOUND by branch and bound, SOLVER by mixed-integer programming; the result says which.
+    """
+
+    seconds: float | None = None
+    objective_seconds: float | None = None
+    gap: float = 1e-6
+    threads: int | None = None
+    seed: int = 0
+
+    name: ClassVar[str] = "exact"
+    guarantee: ClassVar[Guarantee] = Guarantee.SOLVER
+    anytime: ClassVar[bool] = True
+    dtype: ClassVar[str] = "float64"
+
+    def __post_init__(self) -> None:
+        check_limits(self.name, self.gap, self.seconds, self.objective_seconds)
+        if self.threads is not None:
+            check_threads(self.name, self.threads)
+
+    def bound(
+        self, network: Network, box: Box, objectives: Tensor, *, watch: Watch | None = None
+    ) -> Enclosure:
+        method = self._choice(network, box)
+        enclosure = method.bound(network, box, objectives, watch=watch)
+        return replace(enclosure, guarantee=method.guarantee)
+
+    def decide(
+        self,
+        network: Network,
+        query: Query,
+        *,
+        watch: Watch | None = None,
+        accept: Accept | None = None,
+    ) -> Decision:
+        return self._choice(network, query.box).decide(network, query, watch=watch, accept=accept)
+
+    def _choice(self, network: Network, box: Box) -> BranchAndBound | Milp:
+        kinds = {type(node.operator) for node in network.nodes}
+        bent = kinds & {LeakyRelu, Abs, Clip, Max} and not kinds & {Sigmoid, Tanh}
+        moving = (box.lower < box.upper).reshape(box.batch, -1).sum(axis=1).max()
+        limits = (self.seconds, self.objective_seconds, self.gap)
+        if bent and int(moving) > FEW_FEATURES:
+            return Milp(*limits, threads=self.threads or 1, seed=self.seed)
+        return BranchAndBound(*limits, threads=self.threads, seed=self.seed)

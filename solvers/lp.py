@@ -36,7 +36,7 @@ class Minimiser(Protocol):
 
 @dataclass(frozen=True)
 class Lp:
-    """The optimum over the relaxation of Eq. 6 of the paper, by linear programming.
+    """The optimum of the linear program that LP-dual and CROWN bound: the triangle relaxation.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ class Lp:
     Guarantee SOUND: every bound is evaluated from the solver's multipliers by weak duality and
     not taken from its word, so a solve that went wrong costs tightness only. The inner box is
     what the network attains at the optimal points of the relaxation. Source: Wang et al.,
-    Section 3.2; Ehlers 2017, *Formal verification of piece-wise linear feed-forward neural
+    equation 6; Ehlers 2017, *Formal verification of piece-wise linear feed-forward neural
     networks*.
     """
 

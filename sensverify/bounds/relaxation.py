@@ -65,6 +65,13 @@ class Relaxation:
         """Whether both lines share their slopes."""
         return self.lower_slope is self.upper_slope
 
+    def of(self, samples: Tensor | slice) -> Relaxation:
+        """The relaxation of some samples of the batch, in the order given."""
+        lower = self.lower_slope[samples]
+        upper = lower if self.parallel else self.upper_slope[samples]
+        intercepts = (self.lower_intercept, self.upper_intercept)
+        return Relaxation(lower, upper, *(None if i is None else i[samples] for i in intercepts))
+
 
 @singledispatch
 def relax(operator: Operator, lower: Tensor, upper: Tensor, slope: Slope) -> Relaxation:

@@ -93,7 +93,7 @@ def open_neuron_bounds(
             break
         chosen = unknown[part].topk(most, dim=1).indices
         rows = affine.weight[chosen].reshape(len(part), most, *network.nodes[before].shape)
-        taken = {p: _taken(r, part) for p, r in relaxations.items() if p <= before}
+        taken = {p: r.of(part) for p, r in relaxations.items() if p <= before}
         ends = box.lower[part], box.upper[part]
         low, high = backward_bounds(network, before, rows, taken, *ends, workspace=workspace)
         assert high is not None
@@ -114,10 +114,3 @@ def stand_ins(lower: Tensor, upper: Tensor) -> Interval:
     endless = torch.isinf(upper)
     upper = torch.where(endless, 1.0, upper)
     return torch.where(torch.isinf(lower), -1.0, lower), upper
-
-
-def _taken(relaxation: Relaxation, part: Tensor) -> Relaxation:
-    lower = relaxation.lower_slope[part]
-    upper = lower if relaxation.parallel else relaxation.upper_slope[part]
-    intercepts = (relaxation.lower_intercept, relaxation.upper_intercept)
-    return Relaxation(lower, upper, *(None if i is None else i[part] for i in intercepts))

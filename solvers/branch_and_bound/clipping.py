@@ -84,8 +84,9 @@ def _row_boxes(
     # How far each feature may go from the end where its term is least.
     reach = (-excess).clamp(min=0).unsqueeze(2) / coefficients.abs()
     reach = reach + _SLACK * (width + torch.maximum(low.abs(), high.abs()))
-    # A feature without influence may go everywhere; 0 / 0 is no influence either.
-    reach = torch.where(reach < width, reach, width)
-    new_high = torch.where(coefficients > 0, torch.minimum(high, low + reach), high)
-    new_low = torch.where(coefficients < 0, torch.maximum(low, high - reach), low)
+    # A feature without influence may go everywhere; 0 / 0 is no influence either. The ends stay
+    # themselves then: the sum of one end and the width may miss the other by rounding.
+    short = reach < width
+    new_high = torch.where(short & (coefficients > 0), torch.minimum(high, low + reach), high)
+    new_low = torch.where(short & (coefficients < 0), torch.maximum(low, high - reach), low)
     return new_low.expand_as(coefficients), new_high.expand_as(coefficients)

@@ -48,7 +48,7 @@ def leaf_bound(
         An input close to where the smallest value is taken.
     """
     lower, upper = (end[item].cpu().numpy() for end in (problem.lower, problem.upper))
-    relaxations = {p: _of_item(r, item) for p, r in problem.relaxations.items()}
+    relaxations = {p: r.of(slice(item, item + 1)) for p, r in problem.relaxations.items()}
     slopes, constants = _constraints(problem, item, relaxations)
     cost, constant = _lines(problem, relaxations, problem.rows[item : item + 1], None)
     price = np.append(cost[0], _PENALTY * scale)
@@ -118,10 +118,3 @@ def is_affine(problem: LineProblem) -> bool:
     return problem.rows.shape[1] == 1 and all(
         isinstance(nodes[p].operator, Relu) for p in problem.relaxations
     )
-
-
-def _of_item(relaxation: Relaxation, item: int) -> Relaxation:
-    part = slice(item, item + 1)
-    lower, upper = relaxation.lower_slope[part], relaxation.upper_slope[part]
-    intercepts = (relaxation.lower_intercept, relaxation.upper_intercept)
-    return Relaxation(lower, upper, *(None if i is None else i[part] for i in intercepts))

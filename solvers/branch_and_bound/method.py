@@ -16,7 +16,7 @@ from sensverify.bounds.layerwise import LayerBounds
 from sensverify.bounds.relaxation import Slope
 from sensverify.bounds.tensors import tensor_box, tensor_network
 from sensverify.box import Box
-from sensverify.errors import BadSetting
+from sensverify.errors import BadSetting, Unbounded
 from sensverify.network import Network
 from sensverify.network.operators import Elementwise, Max, Relu
 from sensverify.queries import Accept, Decision, Query, Verdict
@@ -62,6 +62,8 @@ class BranchAndBound:
         Of the processor; None leaves torch's own number.
     seed : int
         Seeds the search for attained values.
+    device : str
+        Where queries are answered; ranges are computed where their box is.
 
     Notes
     -----
@@ -78,6 +80,7 @@ class BranchAndBound:
     memory: int = 1 << 30
     threads: int | None = None
     seed: int = 0
+    device: str = "cpu"
 
     name: ClassVar[str] = "branch-and-bound"
     guarantee: ClassVar[Guarantee] = Guarantee.SOUND
@@ -119,7 +122,7 @@ class BranchAndBound:
         watch = self._watch(watch, 1)
         if not query.alternatives:
             return Decision(Verdict.UNSAT)
-        live, box = _in_double(network, query.box)
+        live, box = _in_double(network, query.box, self.device)
         with torch.no_grad(), _threads(self.threads):
             goal = QueryGoal.start(query, accept, box.lower)
             # A short look for a witness, then one for a proof, then a long one for a witness.
@@ -182,8 +185,8 @@ class BranchAndBound:
         return int(moving) <= FEW_FEATURES or not all(isinstance(k, Relu) for k in nonlinear)
 
 
-def _in_double(network: Network, box: Box) -> tuple[Network, Box]:
-    device = getattr(box.lower, "device", torch.device("cpu"))
+def _in_double(network: Network, box: Box, where: str | None = None) -> tuple[Network, Box]:
+    device = box.lower.device if where is None else torch.device(where)
     live = tensor_network(network, dtype=torch.float64, device=device)
     return live.map_arrays(Tensor.detach), tensor_box(box, dtype=torch.float64, device=device)
 
@@ -191,7 +194,21 @@ def _in_double(network: Network, box: Box) -> tuple[Network, Box]:
 def _enclosure(goal: RangeGoal, search: Search, unstable: Tensor, like: Tensor) -> Enclosure:
     """Both ends of every objective from the smallest values of ``[C; -C]``."""
     half = goal.rows.shape[1] // 2
-    proven, attained = search.bounds(), goal.values
+    proven, attained, points = search.bounds(), goal.values, goal.points
+    if not bool((proven.isfinite() & attained.isfinite()).all()):
+        raise Unbounded(
+            "the network's outputs, or the bounds on them, overflow float64 somewhere in the box: "
+            "unbounded; use a smaller box"
+        )
+    # Where nothing moves, both ends of the attained values are one number up to rounding.
+    crossed = attained[:, :half] > -attained[:, half:]
+    crossed = torch.cat([crossed, crossed], dim=1)
+    attained = torch.where(crossed, -attained.roll(half, dims=1), attained)
+    points = torch.where(
+        crossed.reshape(*crossed.shape, *(1,) * (points.ndim - 2)),
+        points.roll(half, dims=1),
+        points,
+    ).to(like.dtype)
     # Nothing attained lies outside; rounding can say otherwise.
     proven = torch.minimum(proven, attained)
     exact = proven >= goal.thresholds()
@@ -199,7 +216,6 @@ def _enclosure(goal: RangeGoal, search: Search, unstable: Tensor, like: Tensor) 
     outer = tensor_box(
         Box(proven[:, :half], -proven[:, half:]), dtype=like.dtype, device=like.device
     )
-    points = goal.points.to(like.dtype)
     return Enclosure(
         outer.lower,
         outer.upper,

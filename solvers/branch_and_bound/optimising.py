@@ -168,17 +168,14 @@ class _Variables:
         self._problem = problem
         nodes, like = problem.network.nodes, problem.limits
         self._slopes = {
-            p: start.slopes[p].to(like).unsqueeze(1).requires_grad_()
+            p: _leaf(start.slopes[p], like)
             if p in start.slopes
             else relaxation.lower_slope.detach().clone().requires_grad_()
             for p, relaxation in problem.relaxations.items()
             if isinstance(nodes[p].operator, Relu) and not _all_stable(relaxation)
         }
         self._multipliers = {
-            p: (start.multipliers[p].to(like) if p in start.multipliers else torch.zeros_like(s))
-            .to(like)
-            .unsqueeze(1)
-            .requires_grad_()
+            p: _leaf(start.multipliers.get(p, torch.zeros_like(s)), like)
             for p, s in problem.signs.items()
         }
         self._signed = {p: -s.to(like).unsqueeze(1) for p, s in problem.signs.items()}
@@ -234,6 +231,11 @@ class _Variables:
             return relaxation
         low = torch.where(intercept > 0, slope, relaxation.upper_slope)
         return Relaxation(low, relaxation.upper_slope, None, intercept)
+
+
+def _leaf(values: Tensor, like: Tensor) -> Tensor:
+    """A copy to take steps on, with an axis for the one line of each item."""
+    return values.to(like, copy=True).unsqueeze(1).requires_grad_()
 
 
 def _all_stable(relaxation: Relaxation) -> bool:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from sensverify.bounds.layerwise import LayerBounds
-from sensverify.bounds.relaxation import Relaxation, Slope, relax
+from sensverify.bounds.relaxation import Slope, relax
 from sensverify.network.operators import Relu
 from sensverify.solvers.branch_and_bound.optimising import Choices, LineProblem, best_lines
 from sensverify.watch import Watch
@@ -81,7 +81,7 @@ def _excess(
     rows = like.new_zeros(len(place), 1, prod(network.nodes[source].shape))
     rows[torch.arange(len(place)), 0, neuron] = sign.to(like)
     ends = (end[place].flatten(1) for end in (layers.box.lower, layers.box.upper))
-    relaxations = {p: _taken(r, place) for p, r in layers.relaxations.items() if p <= source}
+    relaxations = {p: r.of(place) for p, r in layers.relaxations.items() if p <= source}
     limits = like.new_zeros(len(place), 1)
     present = torch.ones_like(limits, dtype=torch.bool)
     problem = LineProblem(network, *ends, relaxations, rows, limits, present, target=source)
@@ -96,10 +96,3 @@ def _raise(values: Tensor, place: Tensor, neuron: Tensor, found: Tensor) -> None
 def _lower(values: Tensor, place: Tensor, neuron: Tensor, found: Tensor) -> None:
     old = values[place, neuron]
     values[place, neuron] = torch.where(found < old, found, old)
-
-
-def _taken(relaxation: Relaxation, place: Tensor) -> Relaxation:
-    lower = relaxation.lower_slope[place]
-    upper = lower if relaxation.parallel else relaxation.upper_slope[place]
-    intercepts = (relaxation.lower_intercept, relaxation.upper_intercept)
-    return Relaxation(lower, upper, *(None if i is None else i[place] for i in intercepts))

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from sensverify.bounds.layerwise import LayerBounds
-from sensverify.bounds.relaxation import Relaxation
 from sensverify.solvers.branch_and_bound.optimising import Choices, LineProblem, best_lines
 
 _PAIRS = 2048
@@ -77,7 +76,7 @@ def tighten(
         own = rows[0, chosen] if len(rows) == 1 else rows[place.unsqueeze(1), chosen]
         limits = thresholds[place.unsqueeze(1), chosen]
         ends = (end[place].flatten(1) for end in (box.lower, box.upper))
-        relaxations = {p: _taken(relaxation, place) for p, relaxation in layers.relaxations.items()}
+        relaxations = {p: relaxation.of(place) for p, relaxation in layers.relaxations.items()}
         problem = LineProblem(layers.network, *ends, relaxations, own, limits, present[group])
         best = best_lines(problem, Choices(), steps)
         result.coefficients[place, group] = best.coefficients
@@ -93,10 +92,3 @@ def padded_groups(
     rows = torch.tensor([[*group, *group[:1] * (most - len(group))] for group in groups])
     present = torch.tensor([[i < len(group) for i in range(most)] for group in groups])
     return rows.to(device), present.to(device)
-
-
-def _taken(relaxation: Relaxation, place: Tensor) -> Relaxation:
-    lower = relaxation.lower_slope[place]
-    upper = lower if relaxation.parallel else relaxation.upper_slope[place]
-    intercepts = (relaxation.lower_intercept, relaxation.upper_intercept)
-    return Relaxation(lower, upper, *(None if i is None else i[place] for i in intercepts))

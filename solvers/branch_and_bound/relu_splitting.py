@@ -37,7 +37,7 @@ STEP_SECONDS = 1.0
 
 ROOT_STEPS = 40
 STEPS = 6
-REFINING_SHARE = 0.2
+REFINING_SHARE = 0.35
 """Of the time left after the roots, what hidden layers may take."""
 
 CANDIDATES = 4

@@ -78,10 +78,11 @@ class Query:
 
     def met_by(self, outputs: np.ndarray) -> np.ndarray:
         """Which outputs ``[points, outputs]`` meet the query, ``[points]``; NaN meets nothing."""
+        outputs = outputs.reshape(len(outputs), self.rows.shape[1]).astype(np.float64)
         with np.errstate(invalid="ignore", over="ignore"):
-            values = outputs.reshape(len(outputs), -1).astype(np.float64) @ self.rows.T
+            values = outputs @ self.rows.T
             held = np.where(self.strict, values < self.limits, values <= self.limits)
-        finite = np.isfinite(outputs.reshape(len(outputs), -1)).all(axis=1)
+        finite = np.isfinite(outputs).all(axis=1)
         met = np.zeros(len(outputs), dtype=bool)
         for part in self.alternatives:
             met |= held[:, list(part)].all(axis=1)

@@ -12,7 +12,7 @@ from math import prod
 import torch
 from torch import Tensor
 
-from sensverify.bounds import evaluate
+from sensverify.bounds.forward import forward
 from sensverify.box import Box
 from sensverify.network import Network
 
@@ -102,7 +102,7 @@ def descend(
     for step in range(steps + 1):
         with torch.enable_grad():
             points = points.detach().requires_grad_()
-            values = loss(evaluate(network, points).flatten(1))
+            values = loss(forward(network, points).flatten(1))
             gradient = None
             if step < steps and values.requires_grad:
                 (gradient,) = torch.autograd.grad(values.sum(), points)
@@ -123,7 +123,7 @@ def _search(
     batch, rows = box.batch, objectives.shape[1]
     samples = _starts(box, seed, starts)
     with torch.no_grad():
-        outputs = evaluate(network, samples.flatten(0, 1)).reshape(batch, samples.shape[1], -1)
+        outputs = forward(network, samples.flatten(0, 1)).reshape(batch, samples.shape[1], -1)
         values = objectives @ outputs.transpose(1, 2)
     first = values.argmin(dim=2)
     points = samples[torch.arange(batch, device=first.device).unsqueeze(1), first]

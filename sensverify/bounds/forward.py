@@ -65,7 +65,11 @@ def evaluate(network: Network, x: Tensor) -> Tensor:
             f"the network takes inputs of shape {network.input_shape}, got {tuple(x.shape[1:])} "
             "behind the batch axis"
         )
-    network = tensor_network(network, dtype=x.dtype, device=x.device)
+    return forward(tensor_network(network, dtype=x.dtype, device=x.device), x)
+
+
+def forward(network: Network, x: Tensor) -> Tensor:
+    """`evaluate` without its checks, for networks with tensors of x's dtype and device."""
     values = [x]
     last_use = {source: p for p, node in enumerate(network.nodes) for source in node.inputs}
     for position, node in enumerate(network.nodes[1:], start=1):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields
-from math import prod
+from math import isinf, prod
 from time import perf_counter
 from typing import Any
 
@@ -95,12 +95,15 @@ def compute_bounds(
         memory_budget, live, method, objectives.shape[1], box.lower.element_size()
     )
     parts = []
+    watch = _watch(method, watch)
     for first in range(0, box.batch, step):
         chunk = slice(first, first + step)
         rows = objectives[chunk] if len(objectives) > 1 else objectives
         # Without anything to differentiate, no history is kept: faster, and far less memory.
         with torch.set_grad_enabled(torch.is_grad_enabled() and _tracked(live, box, objectives)):
-            part = _bound(method, live, box if step >= box.batch else box[chunk], rows, watch)
+            share = min(1.0, step / (box.batch - first))
+            chosen = box if step >= box.batch else box[chunk]
+            part = _bound(method, live, chosen, rows, watch, share)
         parts.append(_checked(part, method, first))
         if progress is not None:
             progress(min(first + step, box.batch), box.batch)
@@ -118,12 +121,23 @@ def compute_bounds(
     )
 
 
+def _watch(method: Method, watch: Watch | None) -> Watch:
+    """A method's own time limit is for the whole call, however many chunks there are."""
+    watch = watch or Watch()
+    if not isinstance(method, AnytimeMethod):
+        return watch
+    return watch.within(getattr(method, "seconds", None))
+
+
 def _bound(
-    method: Method, network: Network, box: Box, objectives: Tensor, watch: Watch | None
+    method: Method, network: Network, box: Box, objectives: Tensor, watch: Watch, share: float
 ) -> Enclosure:
-    if watch is not None and isinstance(method, AnytimeMethod):
-        return method.bound(network, box, objectives, watch=watch)
-    return method.bound(network, box, objectives)
+    if not isinstance(method, AnytimeMethod):
+        return method.bound(network, box, objectives)
+    # Every chunk gets its share of the time that is left.
+    left = watch.left
+    part = watch.within(None if isinf(left) else left * share)
+    return method.bound(network, box, objectives, watch=part)
 
 
 def _accept(

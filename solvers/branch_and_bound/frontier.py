@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -40,17 +41,29 @@ class SubBoxes:
         return len(self.problem)
 
     def __getitem__(self, chosen: Tensor) -> SubBoxes:
-        arrays = (getattr(self, item.name) for item in fields(self)[:-1])
-        signs = {position: values[chosen] for position, values in self.signs.items()}
-        return SubBoxes(*(values[chosen] for values in arrays), signs)
+        return self._mapped(lambda values: values[chosen])
 
     def __add__(self, other: SubBoxes) -> SubBoxes:
-        arrays = (
-            torch.cat([getattr(self, item.name), getattr(other, item.name)])
-            for item in fields(self)[:-1]
+        return SubBoxes(
+            torch.cat([self.lower, other.lower]),
+            torch.cat([self.upper, other.upper]),
+            torch.cat([self.problem, other.problem]),
+            torch.cat([self.bounds, other.bounds]),
+            torch.cat([self.feature, other.feature]),
+            torch.cat([self.node, other.node]),
+            {p: torch.cat([values, other.signs[p]]) for p, values in self.signs.items()},
         )
-        signs = {p: torch.cat([values, other.signs[p]]) for p, values in self.signs.items()}
-        return SubBoxes(*arrays, signs)
+
+    def _mapped(self, change: Callable[[Tensor], Tensor]) -> SubBoxes:
+        return SubBoxes(
+            change(self.lower),
+            change(self.upper),
+            change(self.problem),
+            change(self.bounds),
+            change(self.feature),
+            change(self.node),
+            {position: change(values) for position, values in self.signs.items()},
+        )
 
     @property
     def bytes_each(self) -> int:
@@ -64,18 +77,9 @@ class SubBoxes:
         place = self.feature.unsqueeze(1)
         low, high = self.lower.gather(1, place), self.upper.gather(1, place)
         middle = low / 2 + high / 2
-        doubled = self[torch.arange(len(self), device=place.device).repeat(2)]
         upper = torch.cat([self.upper.scatter(1, place, middle), self.upper])
         lower = torch.cat([self.lower, self.lower.scatter(1, place, middle)])
-        return SubBoxes(
-            lower,
-            upper,
-            doubled.problem,
-            doubled.bounds,
-            doubled.feature,
-            doubled.node,
-            doubled.signs,
-        )
+        return replace(self + self, lower=lower, upper=upper)
 
     def splittable(self) -> Tensor:
         """Where the chosen feature has a number strictly between its ends, ``[boxes]``."""

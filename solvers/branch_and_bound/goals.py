@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sensverify.bounds import evaluate
+from sensverify.bounds.forward import forward
 from sensverify.box import Box
 from sensverify.network import Network
 from sensverify.queries import Accept, Query
@@ -43,8 +43,11 @@ class Goal(Protocol):
         Rows that stand together; every row is in one group.
     """
 
-    rows: Tensor
-    groups: tuple[tuple[int, ...], ...]
+    @property
+    def rows(self) -> Tensor: ...
+
+    @property
+    def groups(self) -> tuple[tuple[int, ...], ...]: ...
 
     def thresholds(self) -> Tensor:
         """The value at which a row is closed, ``[problems, rows]``."""
@@ -60,7 +63,7 @@ class Goal(Protocol):
 
     @property
     def reached(self) -> bool:
-        """Whether nothing is left to find."""
+        """Whether nothing is left to look for."""
         ...
 
 
@@ -110,7 +113,7 @@ class RangeGoal:
 
     def offer(self, network: Network, box: Box, points: Tensor, problem: Tensor) -> None:
         with torch.no_grad():
-            outputs = evaluate(network, points).flatten(1)
+            outputs = forward(network, points).flatten(1)
         rows = self.rows[problem] if len(self.rows) > 1 else self.rows
         found = (rows @ outputs.unsqueeze(-1)).squeeze(-1)
         for row in range(found.shape[1]):
@@ -154,7 +157,8 @@ class QueryGoal:
 
     @property
     def reached(self) -> bool:
-        return self.witness is not None
+        # A judge that refused so many has the last word: nothing more can be found, or proven.
+        return self.witness is not None or self._attempts >= _ATTEMPTS
 
     def thresholds(self) -> Tensor:
         # Above the limits, always: an output that is equal to its limit meets the query.
@@ -179,7 +183,7 @@ class QueryGoal:
         if self.witness is not None:
             return
         with torch.no_grad():
-            excess = self._excess(evaluate(network, points).flatten(1))
+            excess = self._excess(forward(network, points).flatten(1))
         best, group = excess.min(dim=1)
         most = min(8, len(points))
         chosen = best.topk(most, largest=False).indices
@@ -188,7 +192,7 @@ class QueryGoal:
     def _see(self, network: Network, points: Tensor) -> None:
         """Sizes of the rows' terms at points: how far rounding can move their sums."""
         with torch.no_grad():
-            outputs = evaluate(network, points).flatten(1)
+            outputs = forward(network, points).flatten(1)
         sizes = (outputs.abs() @ self.rows[0].abs().T).amax(dim=0, keepdim=True)
         # A NaN stays: then no bound is above its threshold.
         self._magnitude = self._magnitude.maximum(sizes)
@@ -217,7 +221,7 @@ class QueryGoal:
     def _judge(self, network: Network, points: Tensor) -> None:
         """Keep the first point that meets the query and that the judge accepts."""
         with torch.no_grad():
-            outputs = evaluate(network, points).flatten(1)
+            outputs = forward(network, points).flatten(1)
             depth = self._excess(outputs).amin(dim=1).cpu().numpy()
         met = np.flatnonzero(self.query.met_by(outputs.cpu().double().numpy()))
         # The deepest first: at the edge, a replay in another precision may say otherwise.

@@ -108,7 +108,7 @@ class BranchAndBound:
             layers = LayerBounds(live, box, Slope.ADAPTIVE).fill()
             unstable = count_unstable(live, layers.pre_activations, box.batch)
             goal = RangeGoal.start(live, box, rows, gap=self.gap, seed=self.seed)
-            search = self._search(live, box, goal, watch)
+            search = self._search(live, box, goal, watch, layers)
         return _enclosure(goal, search, unstable, given)
 
     def decide(
@@ -158,7 +158,12 @@ class BranchAndBound:
         )
 
     def _search(
-        self, network: Network, box: Box, goal: RangeGoal | QueryGoal, watch: Watch
+        self,
+        network: Network,
+        box: Box,
+        goal: RangeGoal | QueryGoal,
+        watch: Watch,
+        layers: LayerBounds | None = None,
     ) -> Search:
         """The finished search; by what it splits depends on the network and the box."""
         neurons = sum(prod(node.shape) for node in network.nodes)
@@ -169,9 +174,9 @@ class BranchAndBound:
             search = InputSplitting(network, goal, batch, self.memory, watch, recorder)
             search.run(box)
             return search
-        layers = LayerBounds(network, box, Slope.ADAPTIVE).fill()
+        layers = layers or LayerBounds(network, box, Slope.ADAPTIVE).fill()
         floor = root_bounds(layers, goal.rows)
-        batch = max(8, min(self.batch, _RELU_NUMBERS // neurons))
+        batch = min(self.batch, max(8, _RELU_NUMBERS // neurons))
         relus = ReluSplitting(layers, goal, batch, self.memory, watch, floor)
         relus.run()
         return relus

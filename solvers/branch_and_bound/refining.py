@@ -80,11 +80,12 @@ def _excess(
     source = network.nodes[position].inputs[0]
     rows = like.new_zeros(len(place), 1, prod(network.nodes[source].shape))
     rows[torch.arange(len(place)), 0, neuron] = sign.to(like)
-    ends = (end[place].flatten(1) for end in (layers.box.lower, layers.box.upper))
+    box = layers.box[place]
+    low, high = box.lower.flatten(1), box.upper.flatten(1)
     relaxations = {p: r.of(place) for p, r in layers.relaxations.items() if p <= source}
     limits = like.new_zeros(len(place), 1)
     present = torch.ones_like(limits, dtype=torch.bool)
-    problem = LineProblem(network, *ends, relaxations, rows, limits, present, target=source)
+    problem = LineProblem(network, low, high, relaxations, rows, limits, present, target=source)
     return best_lines(problem, Choices(), _STEPS).excess
 
 

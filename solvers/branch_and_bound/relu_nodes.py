@@ -100,14 +100,16 @@ class ReluNodes:
         return replace(self, signs=signs)
 
 
-def _taken(values: Tensor | Arrays, chosen: Tensor) -> Any:
+def _taken(values: Any, chosen: Tensor) -> Any:
+    """Some items of an array, or of each in a dict."""
     if isinstance(values, dict):
         return {p: array[chosen] for p, array in values.items()}
     return values[chosen]
 
 
-def _joined(mine: Tensor | Arrays, theirs: Tensor | Arrays) -> Any:
-    if isinstance(mine, dict) and isinstance(theirs, dict):
+def _joined(mine: Any, theirs: Any) -> Any:
+    """Two arrays, or two dicts of them, one after the other."""
+    if isinstance(mine, dict):
         return {p: torch.cat([array, theirs[p]]) for p, array in mine.items()}
     return torch.cat([mine, theirs])
 

@@ -205,10 +205,17 @@ class ReluSplitting:
         relaxations, intervals = split_relaxations(layers, place, nodes.signs)
         rows, chosen = self.goal.rows, self._rows[target]
         own = rows[0, chosen] if len(rows) == 1 else rows[place.unsqueeze(1), chosen]
-        ends = (end[place].flatten(1) for end in (layers.box.lower, layers.box.upper))
-        present, limits = self._present[target], self._limits[target]
-        signs = {p: s for p, s in nodes.signs.items() if bool(s.any())}
-        problem = LineProblem(layers.network, *ends, relaxations, own, limits, present, signs)
+        box = layers.box[place]
+        problem = LineProblem(
+            layers.network,
+            box.lower.flatten(1),
+            box.upper.flatten(1),
+            relaxations,
+            own,
+            self._limits[target],
+            self._present[target],
+            {p: s for p, s in nodes.signs.items() if bool(s.any())},
+        )
         return problem, intervals
 
     def _bound(self, nodes: ReluNodes, steps: int) -> None:

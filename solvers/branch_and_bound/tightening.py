@@ -75,9 +75,9 @@ def tighten(
         chosen = members[group]
         own = rows[0, chosen] if len(rows) == 1 else rows[place.unsqueeze(1), chosen]
         limits = thresholds[place.unsqueeze(1), chosen]
-        ends = (end[place].flatten(1) for end in (box.lower, box.upper))
+        low, high = box.lower[place].flatten(1), box.upper[place].flatten(1)
         relaxations = {p: relaxation.of(place) for p, relaxation in layers.relaxations.items()}
-        problem = LineProblem(layers.network, *ends, relaxations, own, limits, present[group])
+        problem = LineProblem(layers.network, low, high, relaxations, own, limits, present[group])
         best = best_lines(problem, Choices(), steps)
         result.coefficients[place, group] = best.coefficients
         result.excess[place, group] = best.excess

@@ -28,7 +28,7 @@ class SplitTree:
     feature : numpy array, shape ``[nodes]``, int64
         The feature that the node is, or would be, cut along.
     bounds : numpy array, shape ``[nodes, rows]``, float64
-        Proven on the node's box.
+        Proven on the node's box; infinite for rows that an ancestor has closed already.
     """
 
     parent: np.ndarray

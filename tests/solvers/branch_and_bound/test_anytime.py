@@ -1,0 +1,167 @@
+"""Stopped at any moment, or out of memory: still sound, and honest about it."""
+
+from __future__ import annotations
+
+import threading
+from time import perf_counter
+
+import numpy as np
+import pytest
+import torch
+
+from sensverify.bounds import Crown, compute_bounds
+from sensverify.box import Box
+from sensverify.network import Network
+from sensverify.queries import Verdict
+from sensverify.results import Bounds, Status
+from sensverify.solvers.branch_and_bound import BranchAndBound
+from sensverify.watch import Watch
+from tests.contracts.attained import attained, largest_violation
+from tests.solvers.branch_and_bound.cases import query, random_chain, unit_box
+
+both_splits = pytest.mark.parametrize("split", ["inputs", "relus"])
+
+
+def hard() -> tuple[Network, Box]:
+    """A network that takes far longer than these tests."""
+    ends = torch.ones(2, 6, dtype=torch.float64)
+    return random_chain(0, 6, 20, 20, 2), Box(-ends, ends)
+
+
+def assert_sound(bounds: Bounds, network: Network, box: Box) -> None:
+    values, magnitude = attained(network, box)
+    plain = compute_bounds(network, box, Crown()).outer
+    assert bool((largest_violation(bounds.outer, values) <= 1e-12 * magnitude).all())
+    assert bool((bounds.outer.lower >= plain.lower - 1e-12 * magnitude).all())
+    assert bool((bounds.outer.upper <= plain.upper + 1e-12 * magnitude).all())
+    assert bounds.inner is not None
+    assert bool((bounds.inner.lower >= bounds.outer.lower).all())
+    assert bool((bounds.inner.upper <= bounds.outer.upper).all())
+
+
+@both_splits
+def test_brackets_get_narrower_with_time_and_are_always_sound(split: str) -> None:
+    network, box = hard()
+    last = None
+    for seconds in (0.0, 0.1, 0.6):
+        began = perf_counter()
+        found = compute_bounds(network, box, BranchAndBound(split=split, seconds=seconds))
+        assert perf_counter() - began < seconds + 10
+        assert_sound(found, network, box)
+        assert found.status(0) is Status.BOUNDED
+        if last is not None:
+            assert bool((found.outer.widths <= last.outer.widths * (1 + 1e-9)).all())
+            assert bool((found.inner.widths >= last.inner.widths * (1 - 1e-9)).all())
+        last = found
+
+
+@both_splits
+def test_a_stop_from_another_thread(split: str) -> None:
+    network, box = hard()
+    watch = Watch()
+    timer = threading.Timer(0.3, watch.stop)
+    timer.start()
+    found = compute_bounds(network, box, BranchAndBound(split=split), watch=watch)
+    timer.join()
+    assert watch.stopped
+    assert_sound(found, network, box)
+
+
+@both_splits
+def test_a_watch_that_is_over_before_it_starts(split: str) -> None:
+    network, box = hard()
+    watch = Watch()
+    watch.stop()
+    found = compute_bounds(network, box, BranchAndBound(split=split), watch=watch)
+    assert_sound(found, network, box)
+    plane = query(unit_box(6), [[1.0, 0.0]], [-1e6], [[0]])
+    decision = BranchAndBound(split=split).decide(network, plane, watch=watch)
+    assert decision.verdict in (Verdict.UNSAT, Verdict.TIMEOUT)
+
+
+@both_splits
+@pytest.mark.parametrize("batch", [1, 2])
+def test_without_memory_sub_problems_are_given_up_and_nothing_is_claimed(
+    split: str, batch: int
+) -> None:
+    network, box = random_chain(0, 3, 8, 8, 2), unit_box(3)
+    live = Box(torch.tensor(box.lower), torch.tensor(box.upper))
+    method = BranchAndBound(split=split, memory=1, batch=batch, seconds=0.7)
+    found = compute_bounds(network, live, method)
+    assert_sound(found, network, live)
+    assert not bool(found.optimal.all())
+
+
+@both_splits
+def test_without_memory_a_query_is_not_refuted(split: str) -> None:
+    """Something meets it, nobody believes it, and what holds it is given up in the end."""
+    network, box = random_chain(0, 3, 8, 8, 2), unit_box(3)
+    bounds = compute_bounds(network, box, BranchAndBound(split=split, seconds=1.0))
+    least = float(bounds.inner.lower[0, 0])
+    asked = query(box, [[1.0, 0.0]], [least + 1e-5 * abs(least)], [[0]])
+    method = BranchAndBound(split=split, memory=1, batch=1, seconds=0.7)
+    decision = method.decide(network, asked, accept=lambda point: False)
+    assert decision.verdict in (Verdict.UNKNOWN, Verdict.TIMEOUT)
+    assert decision.certificate is None
+
+
+@both_splits
+def test_progress_is_told_and_grows(split: str) -> None:
+    lines: list[str] = []
+    network, box = hard()
+
+    def listen(line: str) -> None:
+        lines.append(line)
+        if len(lines) == 4:
+            watch.stop()
+
+    watch = Watch(60.0, listener=listen)
+    compute_bounds(network, box, BranchAndBound(split=split), watch=watch)
+    counts = [int(line.split()[0].replace(",", "")) for line in lines]
+    assert len(counts) == 4
+    assert counts == sorted(counts)
+    assert all("open" in line for line in lines)
+
+
+@both_splits
+def test_a_seed_gives_the_same_answer_twice(split: str) -> None:
+    network, box = random_chain(3, 3, 5, 2), unit_box(3)
+    first, second = (
+        compute_bounds(network, box, BranchAndBound(split=split, gap=1e-4, seed=5))
+        for _ in range(2)
+    )
+    for one, other in (
+        (first.outer.lower, second.outer.lower),
+        (first.outer.upper, second.outer.upper),
+        (first.witness_lower, second.witness_lower),
+    ):
+        assert torch.equal(one, other)
+
+
+@both_splits
+def test_time_for_each_objective_counts_together(split: str) -> None:
+    network, box = hard()
+    began = perf_counter()
+    # Two samples, two objectives, two ends.
+    compute_bounds(network, box, BranchAndBound(split=split, objective_seconds=0.05))
+    assert 0.3 < perf_counter() - began < 10
+
+
+def test_chunks_of_samples_give_the_same_enclosure() -> None:
+    network = random_chain(4, 2, 4, 2)
+    center = np.random.default_rng(0).normal(size=(5, 2))
+    box = Box(center - 0.2, center + 0.2)
+    whole = compute_bounds(network, box, BranchAndBound(split="inputs"))
+    parts = compute_bounds(network, box, BranchAndBound(split="inputs"), memory_budget=1)
+    assert len(parts.certificate) == 5
+    torch.testing.assert_close(parts.outer.lower, whole.outer.lower, rtol=3e-6, atol=0)
+    torch.testing.assert_close(parts.inner.upper, whole.inner.upper, rtol=3e-6, atol=0)
+
+
+def test_the_time_is_that_of_the_whole_call() -> None:
+    network, box = hard()
+    began = perf_counter()
+    method = BranchAndBound(split="inputs", seconds=1.0)
+    many = Box(box.lower[:1].repeat(4, 1), box.upper[:1].repeat(4, 1))
+    compute_bounds(network, many, method, memory_budget=1)
+    assert perf_counter() - began < 3

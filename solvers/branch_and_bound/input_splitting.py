@@ -59,7 +59,7 @@ class InputSplitting:
     budget: int
     watch: Watch
     recorder: TreeRecorder
-    steps: int = 3
+    steps: int = 8
     explored: int = 0
     gave_up: bool = False
     floor: Tensor = field(init=False)

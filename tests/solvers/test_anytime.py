@@ -1,0 +1,135 @@
+"""Exact methods that are stopped long before their end: sound, honest, and better with time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import pytest
+import torch
+
+from sensverify.bounds import Crown, Method, compute_bounds
+from sensverify.box import Box
+from sensverify.data.files import read_dataset
+from sensverify.formats.onnx import load_onnx
+from sensverify.models import load, resolve
+from sensverify.network import Network
+from sensverify.results import Bounds, Status
+from sensverify.solvers.branch_and_bound import BranchAndBound
+from sensverify.solvers.milp import Milp
+from tests.contracts.attained import attained, largest_violation
+from tests.solvers.test_lp import check_inner
+
+OVERRUN = 3.0
+"""Seconds that a call may take beyond its limit, on a machine that others use too."""
+
+SOUND = {BranchAndBound: 1e-12, Milp: 1e-7}
+"""How far outside an attained value may be, relative to the largest magnitude on the way."""
+
+UNEQUAL = 1e-3
+"""Share of CROWN's width by which a longer run may be worse: each run spends its own time, and on
+a machine that others use a longer one need not get all of a shorter one's steps."""
+
+each_method = pytest.mark.parametrize("method", [BranchAndBound, Milp], ids=lambda cls: cls.name)
+
+Case = tuple[Network, Box]
+
+
+def image() -> np.ndarray:
+    """One shipped test image, ``[1, 784]``, in double precision."""
+    return read_dataset(resolve("mnist-conv2").sample_path).x[:1].reshape(1, -1).astype(np.float64)
+
+
+@pytest.fixture
+def convolutions() -> Case:
+    """The shipped network with 2,452 undecided ReLUs."""
+    network = load("mnist-conv2")
+    center = image().reshape(1, *network.input_shape)
+    return network, Box.around(center, 0.05, clip=(0.0, 1.0))
+
+
+@pytest.fixture
+def layers(data_dir: Path) -> Case:
+    """The four hidden layers of 256 of VNN-COMP's mnist_fc, with 120 undecided ReLUs."""
+    network = load_onnx(data_dir / "vnncomp/mnist_fc/onnx/mnist-net_256x4.onnx.gz")
+    center = image().reshape(1, *network.input_shape)
+    return network, Box.around(center, 0.03, clip=(0.0, 1.0))
+
+
+def assert_sound(bounds: Bounds, network: Network, box: Box, tolerance: float) -> None:
+    own = Box(torch.tensor(box.lower), torch.tensor(box.upper))
+    for seed in range(3):
+        values, magnitude = attained(network, own, seed=seed)
+        assert bool((largest_violation(bounds.outer, values) <= tolerance * magnitude).all())
+    assert bounds.inner is not None
+    assert bool((bounds.inner.lower >= bounds.outer.lower).all())
+    assert bool((bounds.inner.upper <= bounds.outer.upper).all())
+    check_inner(network, bounds)
+
+
+def assert_no_worse(method: type, found: Bounds, last: Bounds, crown: Box) -> None:
+    """The bracket of a longer run beside that of a shorter one."""
+    slack = UNEQUAL * crown.widths
+    if method is Milp:
+        # It shares its time out among tightening and the ends anew in every run, so a single end
+        # may lose a little where the others gain.
+        open_now, open_before = (
+            (b.outer.widths - b.inner.widths).sum() for b in (found, last) if b.inner is not None
+        )
+        assert float(open_now) <= float(open_before + slack.sum())
+        return
+    assert bool((found.outer.lower >= last.outer.lower - slack).all())
+    assert bool((found.outer.upper <= last.outer.upper + slack).all())
+    assert bool((found.inner.lower <= last.inner.lower + slack).all())
+    assert bool((found.inner.upper >= last.inner.upper - slack).all())
+
+
+def assert_consistent(method: type, found: Bounds, last: Bounds) -> None:
+    """No input that one run has found lies outside of what the other has proven."""
+    for proven, reached in ((found.outer, last.inner), (last.outer, found.inner)):
+        values = torch.stack([reached.lower, reached.upper])
+        size = SOUND[method] * (1 + values.abs().amax())
+        assert bool((largest_violation(proven, values) <= size).all())
+
+
+def assert_anytime(method: type, case: Case, times: tuple[float, ...]) -> None:
+    network, box = case
+    crown = compute_bounds(network, box, Crown()).outer
+    stopped: Callable[..., Method] = method
+    last: Bounds | None = None
+    for seconds in times:
+        began = perf_counter()
+        found = compute_bounds(network, box, stopped(seconds=seconds))
+        assert perf_counter() - began <= seconds + OVERRUN
+        assert_sound(found, network, box, SOUND[method])
+        assert bool((found.outer.widths <= crown.widths * (1 + 1e-9)).all())
+        assert not bool(found.optimal.any())
+        assert found.status(0) is Status.BOUNDED
+        if last is not None:
+            assert_no_worse(method, found, last, crown)
+            assert_consistent(method, found, last)
+        last = found
+
+
+@each_method
+def test_a_convolutional_network(method: type, convolutions: Case) -> None:
+    assert_anytime(method, convolutions, (0.2, 0.5, 1.0))
+
+
+@each_method
+def test_a_deep_network(method: type, layers: Case) -> None:
+    assert_anytime(method, layers, (0.2, 0.5, 1.0))
+
+
+@pytest.mark.slow
+@each_method
+def test_a_convolutional_network_for_longer(method: type, convolutions: Case) -> None:
+    assert_anytime(method, convolutions, (1.0, 5.0, 30.0))
+
+
+@pytest.mark.slow
+@each_method
+def test_a_deep_network_for_longer(method: type, layers: Case) -> None:
+    assert_anytime(method, layers, (1.0, 5.0, 30.0))

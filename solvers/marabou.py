@@ -117,12 +117,10 @@ class Marabou:
         for calls, part in enumerate(query.alternatives, start=1):
             word, point = _answer(program, query, part, watch, _MARGIN)
             if word in ("sat", "unsat"):
-                best = _best(network, query, part)
-                starts = [point, best] if word == "sat" else [best]
-                for start in starts:
-                    witness = _witness(network, query, part, start, accept)
-                    if witness is not None:
-                        return Decision(Verdict.SAT, witness=witness, explored=calls)
+                best = point if word == "sat" else _best(network, query, part)
+                witness = _witness(network, query, part, best, accept)
+                if witness is not None:
+                    return Decision(Verdict.SAT, witness=witness, explored=calls)
             if word == "unsat" and not _is_sane(program, network, query, part, best, watch):
                 word = "TIMEOUT" if watch.over else "UNKNOWN"
             # Anything but a proof for every alternative leaves the query open.
@@ -161,8 +159,9 @@ def _is_sane(
 ) -> bool:
     """Whether no known input meets the query, and Marabou finds one where it is known to be.
 
-    The control question is the same query with limits just above what the network gives there. One that Marabou
-    calls unsat shows that it is wrong on this network and box, so its proof does not count.
+    The control question is the same query with limits just above what the network gives there.
+    One that Marabou calls unsat shows that it is wrong on this network and box, so its proof does
+    not count.
     """
     with torch.no_grad():
         values = evaluate(network, torch.from_numpy(best)[None]).flatten(1).numpy()[0]

@@ -29,6 +29,9 @@ ROUNDING = 1e-11
 _ATTEMPTS = 256
 """Candidate witnesses that one search hands to its judge."""
 
+_CLIMBERS, _CLIMBING_STEPS = 8, 4
+"""Points of one step of the search from which gradients are followed, and how far."""
+
 _AT_ONCE = 4
 """Of these, from one set of points."""
 
@@ -112,14 +115,32 @@ class RangeGoal:
         return torch.cat([width, width], dim=1).maximum(self.tolerances())
 
     def offer(self, network: Network, box: Box, points: Tensor, problem: Tensor) -> None:
+        excess = self._look(network, points, problem) / self.scales()[problem]
+        # From the points that came closest to what is attained, the gradient may lead below it.
+        best, row = excess.min(dim=1)
+        chosen = best.topk(min(_CLIMBERS, len(points)), largest=False).indices
+        rows = self.rows[problem[chosen] if len(self.rows) > 1 else chosen * 0, row[chosen]]
+        _, reached = descend(
+            network,
+            box[chosen],
+            points[chosen],
+            lambda outputs: (outputs * rows).sum(dim=1),
+            steps=_CLIMBING_STEPS,
+        )
+        self._look(network, reached, problem[chosen])
+
+    def _look(self, network: Network, points: Tensor, problem: Tensor) -> Tensor:
+        """Keep what is better; returns how far values are above the old, ``[points, rows]``."""
         with torch.no_grad():
             outputs = forward(network, points).flatten(1)
         rows = self.rows[problem] if len(self.rows) > 1 else self.rows
         found = (rows @ outputs.unsqueeze(-1)).squeeze(-1)
+        above = found - self.values[problem]
         for row in range(found.shape[1]):
             for place in _improvements(self.values[:, row], found[:, row], problem):
                 self.values[problem[place], row] = found[place, row]
                 self.points[problem[place], row] = points[place]
+        return above
 
 
 def _improvements(values: Tensor, found: Tensor, problem: Tensor) -> list[int]:

@@ -9,6 +9,7 @@ box.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import inf
 from time import perf_counter
 
 import torch
@@ -51,6 +52,8 @@ class InputSplitting:
         wide; beyond all of it the least promising sub-boxes are given up, their bounds kept.
     watch : Watch
     recorder : TreeRecorder
+    limit : float
+        Sub-boxes after which the search stops, whatever is still open.
     """
 
     network: Network
@@ -59,6 +62,7 @@ class InputSplitting:
     budget: int
     watch: Watch
     recorder: TreeRecorder
+    limit: float = inf
     steps: int = 8
     explored: int = 0
     gave_up: bool = False
@@ -80,6 +84,8 @@ class InputSplitting:
             part = slice(first, first + self.batch)
             self._bound(roots[roots.problem[part]], None)
         while len(self.frontier) and not self.goal.reached and not self.watch.over:
+            if self.explored >= self.limit:
+                break
             self._prune()
             if not len(self.frontier):
                 break

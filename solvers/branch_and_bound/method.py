@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from math import prod
+from math import inf, prod
 from typing import ClassVar
 
 import torch
@@ -28,6 +28,12 @@ from sensverify.solvers.branch_and_bound.sub_boxes import lines_below, root_boun
 from sensverify.solvers.branch_and_bound.tree import TreeRecorder
 from sensverify.solvers.gap import check_limits
 from sensverify.watch import Watch
+
+FEW_RELUS = 64
+"""Unstable ReLUs up to which they are split after all when splitting inputs takes long."""
+
+_PATIENCE = 2048
+"""Sub-boxes of each problem that count as long."""
 
 FEW_FEATURES = 12
 """Input features that move, up to which the input box is split."""
@@ -167,19 +173,34 @@ class BranchAndBound:
     ) -> Search:
         """The finished search; by what it splits depends on the network and the box."""
         neurons = sum(prod(node.shape) for node in network.nodes)
+        layers = layers or LayerBounds(network, box, Slope.ADAPTIVE).fill()
+        floor, explored = root_bounds(layers, goal.rows), 0
         if self._splits_inputs(network, box):
             # A pass keeps a few arrays of every layer for each sub-box.
             batch = max(1, min(self.batch, self.memory // (64 * 8 * neurons)))
             recorder = TreeRecorder(self.memory)
             search = InputSplitting(network, goal, batch, self.memory, watch, recorder)
+            search.limit = self._patience(layers)
             search.run(box)
-            return search
-        layers = layers or LayerBounds(network, box, Slope.ADAPTIVE).fill()
-        floor = root_bounds(layers, goal.rows)
+            if search.explored < search.limit or search.finished or goal.reached or watch.over:
+                return search
+            # Kinks that run along where the least value is taken leave boxes open on both sides,
+            # however small: with few of them, taking these apart ends the search.
+            floor, explored = torch.maximum(floor, search.bounds()), search.explored
         batch = min(self.batch, max(8, _RELU_NUMBERS // neurons))
-        relus = ReluSplitting(layers, goal, batch, self.memory, watch, floor)
+        relus = ReluSplitting(layers, goal, batch, self.memory, watch, floor, explored)
         relus.run()
         return relus
+
+    def _patience(self, layers: LayerBounds) -> float:
+        """Sub-boxes to try before ReLUs are split instead: without limit where these are many."""
+        network, batch = layers.network, layers.box.batch
+        kinds = (network.nodes[position].operator for position in layers.pre_activations)
+        unstable = count_unstable(network, layers.pre_activations, batch)
+        few = int(unstable.max()) <= FEW_RELUS
+        if self.split == "auto" and few and all(isinstance(kind, Relu) for kind in kinds):
+            return float(_PATIENCE * batch)
+        return inf
 
     def _splits_inputs(self, network: Network, box: Box) -> bool:
         if self.split != "auto":

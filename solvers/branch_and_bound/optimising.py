@@ -22,7 +22,7 @@ from sensverify.network.operators import Relu
 
 _SLOPE_RATE = 0.3
 _WEIGHT_RATE = 0.5
-_MULTIPLIER_RATE = 0.2
+_MULTIPLIER_RATE = 0.4
 _DECAY = 0.95
 """Of the learning rates, each step."""
 

@@ -47,7 +47,7 @@ def test_better_points_are_kept_with_their_problem_and_row() -> None:
     problem = torch.arange(60) % 3
     found = evaluate(network, points) @ goal.rows[0].T
     goal.values += 1.0
-    goal.offer(network, box, points, problem)
+    goal.offer(network, Box(points, points), points, problem)
     for place in range(3):
         own = found[problem == place]
         kept = evaluate(network, goal.points[place])

@@ -180,7 +180,8 @@ class BranchAndBound:
             batch = max(1, min(self.batch, self.memory // (64 * 8 * neurons)))
             recorder = TreeRecorder(self.memory)
             search = InputSplitting(network, goal, batch, self.memory, watch, recorder)
-            search.limit = self._patience(layers)
+            if isinstance(goal, RangeGoal):
+                search.limit = self._patience(layers)
             search.run(box)
             if search.explored < search.limit or search.finished or goal.reached or watch.over:
                 return search
@@ -193,7 +194,10 @@ class BranchAndBound:
         return relus
 
     def _patience(self, layers: LayerBounds) -> float:
-        """Sub-boxes to try before ReLUs are split instead: without limit where these are many."""
+        """Sub-boxes to try before ReLUs are split instead: without limit where these are many.
+
+        For ranges only: queries whose rows must hold together are refuted faster by sub-boxes.
+        """
         network, batch = layers.network, layers.box.batch
         kinds = (network.nodes[position].operator for position in layers.pre_activations)
         unstable = count_unstable(network, layers.pre_activations, batch)

@@ -22,7 +22,7 @@ from sensverify.solvers.branch_and_bound.frontier import SubBoxes
 from sensverify.solvers.branch_and_bound.goals import Goal
 from sensverify.solvers.branch_and_bound.sub_boxes import LinesBelow, lines_below
 from sensverify.solvers.branch_and_bound.tightening import Tightened, nothing_tightened, tighten
-from sensverify.solvers.branch_and_bound.tree import SplitTree, TreeRecorder
+from sensverify.solvers.branch_and_bound.tree import SignTree, SplitTree, TreeRecorder
 from sensverify.watch import Watch
 
 _SMALLEST_BATCH = 64
@@ -107,7 +107,7 @@ class InputSplitting:
         """Whether every row of every sub-box is closed."""
         return len(self.frontier) == 0 and not self.gave_up
 
-    def tree(self) -> SplitTree | None:
+    def tree(self) -> SplitTree | SignTree | None:
         """The record of the search, or None where it outgrew its memory."""
         return self.recorder.tree()
 

@@ -30,6 +30,7 @@ from sensverify.solvers.branch_and_bound.relu_nodes import (
     split_relaxations,
 )
 from sensverify.solvers.branch_and_bound.tightening import padded_groups
+from sensverify.solvers.branch_and_bound.tree import SignTree, SplitTree, TreeRecorder
 from sensverify.watch import Watch
 
 STEP_SECONDS = 1.0
@@ -84,12 +85,15 @@ class ReluSplitting:
         # The least bound, by target, among sub-problems that are closed or given up.
         self._settled = floor.new_full(self._problem.shape, torch.inf)
         self._open = self._roots()
+        self._recorder = TreeRecorder(self.budget, SignTree)
 
     def run(self) -> None:
         """Search until every target is refuted, the goal is reached or the watch is over."""
         self._bound_roots(self._open)
         if len(self._open) and not self.goal.reached and not self.watch.over:
             share = REFINING_SHARE * self.watch.left
+            # They are roots again: nothing is split before.
+            self._open = replace(self._open, decision=self._open.decision * 0 - 1)
             self.layers = refine(self.layers, self.watch.within(share if isfinite(share) else None))
             self._bound_roots(self._open)
         while len(self._open) and not self.goal.reached and not self.watch.over:
@@ -131,8 +135,9 @@ class ReluSplitting:
         result[place] = torch.where(proven > result[place], proven, result[place])
         return result
 
-    def tree(self) -> None:
-        """No record is kept of these searches."""
+    def tree(self) -> SplitTree | SignTree | None:
+        """The record of the search, or None where it outgrew its memory."""
+        return self._recorder.tree()
 
     def _roots(self) -> ReluNodes:
         count, layers = len(self._problem), self.layers
@@ -226,7 +231,7 @@ class ReluSplitting:
         # A child's proof holds beside its parent's.
         bounds = torch.where(nodes.bounds > best.excess, nodes.bounds, best.excess)
         self._offer(nodes, best)
-        nodes = nodes.bounded(bounds, best.choices)
+        nodes = replace(nodes.bounded(bounds, best.choices), node=self._record(nodes, bounds))
         closed = bounds >= self._closing(nodes.target)
         self._settle(nodes[closed])
         keep = (~closed).nonzero().squeeze(1)
@@ -266,6 +271,17 @@ class ReluSplitting:
         box = self.layers.box[place]
         points = torch.as_tensor(point, dtype=box.lower.dtype, device=box.lower.device)
         self.goal.offer(self.layers.network, box, points.reshape(box.lower.shape), place)
+
+    def _record(self, nodes: ReluNodes, bounds: Tensor) -> Tensor:
+        """The numbers of the nodes in the tree; as they come, they carry their parents'."""
+        numbers = self._recorder.next_node + torch.arange(len(nodes), device=bounds.device)
+        root = nodes.decision < 0
+        # Children come in two halves: active, then inactive.
+        sign = torch.where(numbers - numbers[0] < len(nodes) // 2, 1, -1)
+        parent = torch.where(root, -1, nodes.node)
+        sign = torch.where(root, 0, sign)
+        self._recorder.add(parent, nodes.target, nodes.decision, sign, bounds)
+        return numbers
 
     def _offer(self, nodes: ReluNodes, best: BestLines) -> None:
         """The corner where a sub-problem's line is least is a good guess."""

@@ -43,11 +43,44 @@ class SplitTree:
         return len(self.parent)
 
 
+@dataclass(frozen=True, eq=False)
+class SignTree:
+    """All nodes of a search by splitting ReLUs, in the order in which they were made.
+
+    A root is a target with no sign fixed; roots appear again where hidden layers were bounded anew
+    before the search. The two children of a node fix one neuron of it as active and as inactive,
+    and so cover it.
+
+    Parameters
+    ----------
+    parent : numpy array, shape ``[nodes]``, int64
+        -1 for roots.
+    target : numpy array, shape ``[nodes]``, int64
+        The pair of a box and a group of rows, in the order of the search.
+    neuron : numpy array, shape ``[nodes]``, int64
+        The neuron that was fixed to make the node, counted over all ReLU nodes; -1 for roots.
+    sign : numpy array, shape ``[nodes]``, int64
+        1 for active, -1 for inactive, 0 for roots.
+    bounds : numpy array, shape ``[nodes]``, float64
+        Proven below the target's weighted distance to its limits.
+    """
+
+    parent: np.ndarray
+    target: np.ndarray
+    neuron: np.ndarray
+    sign: np.ndarray
+    bounds: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.parent)
+
+
 @dataclass(eq=False)
 class TreeRecorder:
-    """Collects a `SplitTree` up to a number of bytes; beyond it there is none."""
+    """Collects the nodes of a tree up to a number of bytes; beyond it there is none."""
 
     budget: int
+    kind: type[SplitTree] | type[SignTree] = SplitTree
     _steps: list[tuple[np.ndarray, ...]] = field(default_factory=list)
     _nodes: int = 0
     _bytes: int = 0
@@ -58,7 +91,7 @@ class TreeRecorder:
         return self._nodes
 
     def add(self, *arrays: Tensor) -> None:
-        """Nodes with the fields of `SplitTree`, each with a leading axis of nodes."""
+        """Nodes with the fields of the tree, each with a leading axis of nodes."""
         self._nodes += len(arrays[0])
         self._bytes += sum(values.numel() * values.element_size() for values in arrays)
         if self._bytes <= self.budget:
@@ -66,8 +99,8 @@ class TreeRecorder:
         else:
             self._steps.clear()
 
-    def tree(self) -> SplitTree | None:
+    def tree(self) -> SplitTree | SignTree | None:
         """The tree, or None where it outgrew its budget."""
         if self._bytes > self.budget or not self._steps:
             return None
-        return SplitTree(*(np.concatenate(parts) for parts in zip(*self._steps, strict=True)))
+        return self.kind(*(np.concatenate(parts) for parts in zip(*self._steps, strict=True)))

@@ -15,10 +15,12 @@ from sensverify.network.operators import (
     Abs,
     Add,
     Affine,
+    BatchNorm,
     Clip,
     Concat,
     Conv,
     ConvTranspose,
+    Divide,
     LeakyRelu,
     Max,
     Operator,
@@ -126,6 +128,17 @@ def _(operator: Scale, x: Tensor) -> Tensor:
     if operator.scale is not None:
         x = x * operator.scale
     return x if operator.shift is None else x + operator.shift
+
+
+@apply.register
+def _(operator: Divide, x: Tensor) -> Tensor:
+    return x / operator.divisor
+
+
+@apply.register
+def _(operator: BatchNorm, x: Tensor) -> Tensor:
+    statistics = (operator.mean, operator.variance, operator.weight, operator.bias)
+    return functional.batch_norm(x, *statistics, eps=operator.epsilon)
 
 
 @apply.register

@@ -4,9 +4,9 @@ Importers lower every model to these, and every method has one rule for each. Sh
 the batch axis. Parameters are numpy arrays (a network read from a file) or torch tensors (a live
 ``torch.nn.Module``); nothing here looks inside of them.
 
-Affine maps: `Affine`, `Conv`, `ConvTranspose`, `Scale`, `BatchNorm`, `Pad`, `Select`, `Permute`,
-`Reshape`, `Add`, `Concat`. Nonlinear functions of one number: `Relu`, `LeakyRelu`, `Clip`, `Abs`,
-`Sigmoid`, `Tanh`. One nonlinear function of several numbers: `Max`.
+Affine maps: `Affine`, `Conv`, `ConvTranspose`, `Scale`, `Divide`, `BatchNorm`, `Pad`, `Select`,
+`Permute`, `Reshape`, `Add`, `Concat`. Nonlinear functions of one number: `Relu`, `LeakyRelu`,
+`Clip`, `Abs`, `Sigmoid`, `Tanh`. One nonlinear function of several numbers: `Max`.
 """
 
 from __future__ import annotations
@@ -87,11 +87,23 @@ class Scale(Linear):
 
 
 @dataclass(frozen=True, eq=False)
+class Divide(Linear):
+    """``y = x / divisor``; ``divisor`` broadcasts to the shape of x and is nowhere 0.
+
+    Kept apart from `Scale` so that a network holds the numbers of its file, where a reciprocal
+    would be rounded; rewritten to `Scale` before any bound is computed.
+    """
+
+    divisor: Array
+
+
+@dataclass(frozen=True, eq=False)
 class BatchNorm(Linear):
     """Batch normalisation with its evaluation statistics, over the channels (axis 0).
 
-    Kept apart from `Scale` so that bounds of a live module follow its parameters; rewritten to
-    `Scale` before any bound is computed.
+    ``y = (x - mean) / sqrt(variance + epsilon) * weight + bias``. Kept apart from `Scale` so that
+    bounds of a live module follow its parameters, and a network holds the numbers of its file;
+    rewritten to `Scale` before any bound is computed.
     """
 
     weight: Array | None

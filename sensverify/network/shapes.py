@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import singledispatch
 from math import prod
+from typing import Any
 
 from sensverify.errors import BadShape, MissingRule
 from sensverify.network.operators import (
@@ -13,6 +14,7 @@ from sensverify.network.operators import (
     Concat,
     Conv,
     ConvTranspose,
+    Divide,
     Elementwise,
     Input,
     Max,
@@ -99,9 +101,14 @@ def _(operator: ConvTranspose, x: Shape) -> Shape:
 
 @output_shape.register
 def _(operator: Scale, x: Shape) -> Shape:
-    for name, values in (("scale", operator.scale), ("shift", operator.shift)):
-        if values is not None and not _broadcasts(tuple(values.shape), x):
-            raise BadShape(f"{name} of shape {tuple(values.shape)} does not broadcast to {x}")
+    _expect_broadcast("scale", operator.scale, x)
+    _expect_broadcast("shift", operator.shift, x)
+    return x
+
+
+@output_shape.register
+def _(operator: Divide, x: Shape) -> Shape:
+    _expect_broadcast("divisor", operator.divisor, x)
     return x
 
 
@@ -188,6 +195,11 @@ def _expect_spatial(x: Shape, channels: int, kernel: list[int], what: str) -> No
             f"a {what} with {channels} input channels and kernel {tuple(kernel)} cannot take an "
             f"array of shape {x}"
         )
+
+
+def _expect_broadcast(name: str, values: Any, x: Shape) -> None:
+    if values is not None and not _broadcasts(tuple(values.shape), x):
+        raise BadShape(f"{name} of shape {tuple(values.shape)} does not broadcast to {x}")
 
 
 def _broadcasts(small: Shape, large: Shape) -> bool:

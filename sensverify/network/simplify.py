@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from sensverify.network.graph import Network
 from sensverify.network.rewrites.batch_norm import batch_norm_to_scale
+from sensverify.network.rewrites.divide import divide_to_scale
 from sensverify.network.rewrites.reshapes import drop_idle_shapes
 from sensverify.network.rewrites.scales import fold_scales
 
-REWRITES = (batch_norm_to_scale, drop_idle_shapes, fold_scales)
+REWRITES = (batch_norm_to_scale, divide_to_scale, drop_idle_shapes, fold_scales)
 """Applied in this order; each is a function ``Network -> Network`` that keeps every output."""
 
 
 def simplify(network: Network) -> Network:
     """The network after every rewrite in `REWRITES`.
 
-    Works alike on numpy and on tensor parameters, and keeps the autograd history of tensors.
+    Works alike on numpy and on tensor parameters, and keeps the autograd history of tensors. The
+    nonlinear nodes stay, in their order, and so do the numbers that enter them, in row-major
+    order; the parameters of affine ones are folded, which rounds.
     """
     for rewrite in REWRITES:
         network = rewrite(network)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 from sensverify.box import Box
 from sensverify.data import Dataset, load_data, read_dataset
 from sensverify.data.dataset import check_range, class_labels
-from sensverify.errors import BadBox, BadData, BadModelFile, BadSetting, BadShape
+from sensverify.errors import BadBox, BadData, BadSetting, BadShape
 from sensverify.formats.arrays import read_npy, read_npz
 from sensverify.network import Network
 from sensverify.verification.request import VerifyRequest
@@ -85,17 +84,15 @@ def load_model(name_or_path: str) -> LoadedModel:
     SensverifyError
         There is no such model, or its file cannot be used.
     """
-    from sensverify.formats.onnx import load_onnx
+    from sensverify.formats.onnx import read_onnx
     from sensverify.models import resolve
 
     found = resolve(name_or_path)
-    network = load_onnx(found.path)
-    try:
-        digest = hashlib.sha256(Path(found.path).read_bytes()).hexdigest()
-    except OSError as error:
-        raise BadModelFile(f"cannot read '{found.path}': {error.strerror}") from None
+    model = read_onnx(found.path)
     name = found.card.name if found.card is not None else Path(found.path).name
-    return LoadedModel(name, Path(found.path), digest, network, found.card, found.sample_path)
+    return LoadedModel(
+        name, Path(found.path), model.sha256, model.network, found.card, found.sample_path
+    )
 
 
 def make_question(request: VerifyRequest, model: LoadedModel) -> Question:

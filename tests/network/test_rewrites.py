@@ -5,9 +5,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.nn import functional
 
 from sensverify.bounds.forward import apply
+from sensverify.errors import BadShape
 from sensverify.network import REWRITES, NetworkBuilder, simplify
 from sensverify.network.operators import (
     Add,
@@ -16,6 +16,7 @@ from sensverify.network.operators import (
     Concat,
     Conv,
     ConvTranspose,
+    Divide,
     Input,
     Pad,
     Permute,
@@ -31,14 +32,21 @@ def run(network, x):
     network = network.map_arrays(torch.as_tensor)
     values = [x]
     for node in network.nodes[1:]:
-        inputs = [values[i] for i in node.inputs]
-        if isinstance(node.operator, BatchNorm):
-            norm = node.operator
-            statistics = (norm.mean, norm.variance, norm.weight, norm.bias)
-            values.append(functional.batch_norm(*inputs, *statistics, eps=norm.epsilon))
-        else:
-            values.append(apply(node.operator, *inputs))
+        values.append(apply(node.operator, *(values[i] for i in node.inputs)))
     return values[-1]
+
+
+def entries(network, x):
+    """The nonlinear nodes' names, and all that enters them."""
+    network = network.map_arrays(torch.as_tensor)
+    values, names, found = [x], [], []
+    for node in network.nodes[1:]:
+        inputs = [values[i] for i in node.inputs]
+        values.append(apply(node.operator, *inputs))
+        if isinstance(node.operator, Relu):
+            names.append(node.name)
+            found.append(inputs[0].reshape(len(x), -1))
+    return names, torch.cat([x.new_zeros(len(x), 1), *found], dim=1)
 
 
 def assert_equal_outputs(before, after):
@@ -66,6 +74,12 @@ def random_scale(rng, shape):
     return Scale(values() if rng.random() < 0.7 else None, values() if rng.random() < 0.7 else None)
 
 
+def random_division(rng, shape):
+    axes = [n if rng.random() < 0.4 else 1 for n in shape]
+    axes = axes[rng.integers(len(axes) + 1) :]
+    return Divide(rng.uniform(0.5, 2, axes) * rng.choice([-1, 1], axes))
+
+
 def random_conv(rng, channels, dimensions):
     groups = int(rng.choice([g for g in (1, 2, 3) if channels % g == 0]))
     kernel = tuple(int(k) for k in rng.integers(1, 4, size=dimensions))
@@ -86,7 +100,7 @@ def random_operator(rng, builder, position):
     """An operator that fits the shape at a position, with the positions it reads."""
     shape = builder.shape(position)
     size = int(np.prod(shape))
-    choice = rng.integers(11)
+    choice = rng.integers(12)
     inputs = (position,)
     if choice <= 1:
         operator = random_scale(rng, shape)
@@ -120,6 +134,8 @@ def random_operator(rng, builder, position):
         same = [p for p in range(position + 1) if builder.shape(p) == shape]
         if isinstance(operator, Add) or rng.random() < 0.5:
             inputs = (position, int(rng.choice(same)))
+    elif choice == 10:
+        operator = random_division(rng, shape)
     else:
         operator = Relu()
     return operator, inputs
@@ -148,6 +164,19 @@ def test_keeps_outputs_of_random_networks(rewrite, seed):
 
 
 @pytest.mark.parametrize("rewrite", [*REWRITES, simplify], ids=lambda f: f.__name__)
+@settings(max_examples=150, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_keeps_the_entries_of_nonlinear_nodes(rewrite, seed):
+    network = random_network(np.random.default_rng(seed))
+    torch.manual_seed(seed)
+    x = torch.randn(3, *network.input_shape, dtype=torch.float64)
+    (names, expected), (kept, found) = entries(network, x), entries(rewrite(network), x)
+    assert kept == names
+    tolerance = 1e-10 * (1 + float(expected.abs().max()))
+    torch.testing.assert_close(found, expected, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("rewrite", [*REWRITES, simplify], ids=lambda f: f.__name__)
 def test_a_second_pass_changes_nothing(rewrite):
     for seed in range(50):
         once = simplify(random_network(np.random.default_rng(seed)))
@@ -166,6 +195,23 @@ def test_conv_batch_norm_becomes_one_convolution():
     network = builder.build(builder.add(Relu(), position))
     assert kinds(simplify(network)) == ["Conv", "Relu"]
     assert_equal_outputs(network, simplify(network))
+
+
+def test_conv_divide_becomes_one_convolution():
+    builder = NetworkBuilder((2, 4, 4))
+    conv = Conv(np.ones((2, 1, 2, 2)), None, (2, 2), (0, 0), (1, 1), 2)
+    position = builder.add(conv, builder.input)
+    network = builder.build(builder.add(Divide(np.float32(3.0)), position))
+    (_, node) = simplify(network).nodes
+    np.testing.assert_array_equal(node.operator.weight, np.full((2, 1, 2, 2), 1 / 3))
+    x = torch.randn(3, 2, 4, 4, dtype=torch.float64)
+    torch.testing.assert_close(run(simplify(network), x), run(network, x))
+
+
+def test_a_divisor_broadcasts_to_its_input():
+    builder = NetworkBuilder((2, 3))
+    with pytest.raises(BadShape, match=r"divisor of shape \(2,\) does not broadcast to \(2, 3\)"):
+        builder.add(Divide(np.ones(2)), builder.input)
 
 
 def test_a_scale_is_not_folded_into_what_others_read():
@@ -219,13 +265,14 @@ def test_batch_norm_keeps_float64():
 
 def test_tensors_keep_their_gradients():
     torch.manual_seed(0)
-    leaves = [torch.randn(4, requires_grad=True, dtype=torch.float64) for _ in range(3)]
+    leaves = [torch.randn(4, requires_grad=True, dtype=torch.float64) for _ in range(4)]
     kernel = torch.randn(4, 3, 2, requires_grad=True, dtype=torch.float64)
     variance = torch.full((4,), 0.7, dtype=torch.float64)
     builder = NetworkBuilder((3, 5))
     conv = builder.add(Conv(kernel, leaves[0], (1,), (0,), (1,)), builder.input)
     norm = BatchNorm(leaves[1], leaves[2], torch.randn(4, dtype=torch.float64), variance, 1e-5)
-    network = builder.build(builder.add(norm, conv))
+    norm = builder.add(norm, conv)
+    network = builder.build(builder.add(Divide(leaves[3].reshape(4, 1)), norm))
     x = torch.randn(2, 3, 5, dtype=torch.float64)
     assert kinds(simplify(network)) == ["Conv"]
     gradients = [

@@ -4,6 +4,6 @@
 modules hold the handlers. A new one is a function with the decorator ``handles("OperatorType")``.
 """
 
-from sensverify.formats.onnx.importer import load_onnx
+from sensverify.formats.onnx.importer import OnnxModel, load_onnx, read_onnx
 
-__all__ = ["load_onnx"]
+__all__ = ["OnnxModel", "load_onnx", "read_onnx"]

@@ -19,6 +19,9 @@ SIMPLE: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
     "Sigmoid": (Sigmoid, lambda x: 1 / (1 + np.exp(-x))),
     "Tanh": (Tanh, np.tanh),
 }
+INEXACT = ("Sigmoid", "Tanh")
+"""Whose values for constants are not those of a correct rounding."""
+
 LARGEST_FLOAT = float(np.finfo(np.float32).max)
 
 
@@ -29,6 +32,8 @@ def activation(call: Call) -> Value:
     value = call.input(0)
     if isinstance(value, Variable):
         return activated(call, value, operator())
+    if call.operator_type in INEXACT:
+        call.inexact(value)
     with np.errstate(all="ignore"):
         return np.asarray(function(value), value.dtype)
 

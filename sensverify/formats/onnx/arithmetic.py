@@ -14,6 +14,7 @@ from sensverify.formats.onnx.lowering import (
     added,
     broadcast,
     broadcast_shape,
+    divided,
     grouped_last,
     joined,
     largest,
@@ -23,16 +24,21 @@ from sensverify.formats.onnx.lowering import (
 
 
 def total(call: Call, values: list[Value]) -> Value:
-    """The sum of values; the constants among them become one shift."""
+    """The sum of values; the constants among them become shifts."""
     variables = [v for v in values if isinstance(v, Variable)]
     constants = [v for v in values if not isinstance(v, Variable)]
-    call.reserve(broadcast_shape(*values))
+    shape = broadcast_shape(*values)
+    call.reserve(shape)
     if not variables:
+        if len(constants) > 2:
+            call.inexact(*constants)
         return np.asarray(sum(constants[1:], start=constants[0]))
     result = variables[0] if len(variables) == 1 else added(call, *variables)
-    if not constants:
-        return result
-    return scaled(call, result, shift=sum(constants, start=np.zeros((), np.float64)))
+    if constants:
+        result = broadcast(call, result, shape)  # type: ignore[assignment]
+    for constant in constants:
+        result = scaled(call, result, shift=constant)
+    return result
 
 
 def negated(call: Call, value: Value) -> Value:
@@ -52,7 +58,8 @@ def mean(call: Call) -> Value:
     result = total(call, [call.input(i) for i in range(len(call.inputs))])
     count = len(call.inputs)
     if isinstance(result, Variable):
-        return scaled(call, result, 1.0 / count)
+        return divided(call, result, count)
+    call.inexact(result)
     return np.asarray(result / np.asarray(count, result.dtype))
 
 
@@ -88,11 +95,10 @@ def divide(call: Call) -> Value:
     """The quotient of a value and a constant."""
     first = call.input(0)
     second = call.constant(1, "the divisor")
+    if isinstance(first, Variable):
+        return divided(call, first, second)
     if (second == 0).any():
         raise BadModelFile(f"{call}: division by zero")
-    if isinstance(first, Variable):
-        # One rounding more than a division, far below a bound's own rounding.
-        return scaled(call, first, 1.0 / second.astype(np.float64))
     if first.dtype.kind == "f":
         return folded(call, np.divide)
     # Integers are divided towards zero in ONNX, downwards in numpy.

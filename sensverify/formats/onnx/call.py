@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import prod
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from sensverify.network.shapes import Shape
 
 MAX_ELEMENTS = 2**28
 """Most numbers that one array, or all that are computed while reading a file, may hold."""
+
+INTEGERS = 2**53
+"""Below this, float64 holds every integer."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,11 @@ class Budget:
 
 @dataclass
 class Call:
-    """One ONNX node: its inputs, its attributes, and the network that is being built."""
+    """One ONNX node: its inputs, its attributes, and the network that is being built.
+
+    Handlers put the numbers of the file into operators as they are, and leave arithmetic on them
+    to the rewrites of `sensverify.network`. ``exact`` says that nothing may stand in for them.
+    """
 
     operator_type: str
     name: str
@@ -94,6 +101,7 @@ class Call:
     budget: Budget
     dtype: Any
     element: int
+    exact: bool = False
     read: set[str] = field(default_factory=set)
 
     def __str__(self) -> str:
@@ -102,6 +110,22 @@ class Call:
     def refusal(self, reason: str) -> UnsupportedOperator:
         """The error to raise for what has no counterpart here."""
         return UnsupportedOperator(f"{self}: {reason}")
+
+    def inexact(self, *values: Value) -> None:
+        """Say that constants are about to be computed with in a way that fixes no result.
+
+        Which digits come out depends on the library (a logarithm) or on the order of a sum.
+
+        Raises
+        ------
+        UnsupportedOperator
+            The values are real numbers, and parameters are wanted exactly as the file has them.
+        """
+        if self.exact and any(value.dtype.kind == "f" for value in values if _constant(value)):
+            raise self.refusal(
+                "what it computes from constants differs between runtimes in the last digits, so "
+                "the file does not define its weights exactly; fold the constants before exporting"
+            )
 
     def attribute(self, name: str, default: Any = None) -> Any:
         """An attribute's value. One that no handler asks for is refused, never ignored."""
@@ -160,7 +184,23 @@ class Call:
         self.reserve(value.shape)
         node = self.emit(Select(np.zeros(value.shape, np.int64)), self.builder.input)
         zero = np.zeros((), np.float64)
-        return Variable(self.emit(Scale(zero, value.astype(np.float64)), node), value.shape)
+        return Variable(self.emit(Scale(zero, self.real(value)), node), value.shape)
+
+    def real(self, values: Any) -> np.ndarray:
+        """Numbers as parameters, unchanged: floats keep their precision, others take float64.
+
+        Raises
+        ------
+        UnsupportedOperator
+            An integer is too large for float64.
+        """
+        array = np.asarray(values)
+        if array.dtype.kind == "f":
+            return array
+        result = array.astype(np.float64)
+        if array.dtype.kind in "iu" and (abs(result) >= INTEGERS).any():
+            raise self.refusal("integers from 2 to the 53 on cannot be computed with")
+        return result
 
     def reserve(self, shape: Sequence[int]) -> None:
         """Count an array before it is allocated."""
@@ -181,6 +221,10 @@ class Call:
         if self.builder.shape(variable.node) == shape:
             return variable.node
         return self.emit(Reshape(shape), variable.node)
+
+
+def _constant(value: Value) -> TypeGuard[np.ndarray]:
+    return not isinstance(value, Variable)
 
 
 def compact(shape: Shape) -> Shape:

@@ -32,6 +32,9 @@ NUMERICAL: dict[str, Callable[..., Any]] = {
     "Sqrt": np.sqrt,
 }
 
+INEXACT = ("Exp", "Log", "Pow")
+"""Those whose results are not correctly rounded; the others are, and the same everywhere."""
+
 DIGITS: dict[int, tuple[int, int]] = {
     TensorProto.FLOAT: (24, 8),
     TensorProto.DOUBLE: (53, 11),
@@ -52,6 +55,8 @@ def folded(call: Call, function: Callable[..., Any]) -> np.ndarray:
 @handles(*NUMERICAL)
 def fold(call: Call) -> Value:
     """Arithmetic that is folded on constants, and refused on what depends on the input."""
+    if call.operator_type in INEXACT:
+        call.inexact(*(call.input(i) for i in range(len(call.inputs))))
     return folded(call, NUMERICAL[call.operator_type])
 
 
@@ -93,6 +98,7 @@ def constant_of_shape(call: Call) -> Value:
 def arange(call: Call) -> Value:
     """Numbers from a start to a limit."""
     start, limit, delta = (call.constant(i, "a range").reshape(()) for i in range(3))
+    call.inexact(start, limit, delta)
     count = max(0, int(np.ceil((float(limit) - float(start)) / float(delta))))
     call.reserve([count])
     return (start + np.arange(count) * delta).astype(start.dtype)
@@ -137,6 +143,8 @@ def cast(call: Call) -> Value:
         return value
     target = call.attribute("to")
     if isinstance(value, np.ndarray) and target in STORED:
+        if value.dtype == np.float64 and target == TensorProto.BFLOAT16:
+            call.inexact(value)  # rounded twice, by way of float32
         with np.errstate(all="ignore"):
             rounded = value.astype(onnx.helper.tensor_dtype_to_np_dtype(target))
             return rounded.astype(STORED[target])

@@ -7,7 +7,7 @@ import numpy as np
 from sensverify.errors import BadModelFile
 from sensverify.formats.onnx.call import Call, Value, Variable, handles
 from sensverify.formats.onnx.geometry import auto_pad, integers, windows
-from sensverify.formats.onnx.lowering import rearranged
+from sensverify.formats.onnx.lowering import rearranged, repeated
 from sensverify.network.operators import Conv, ConvTranspose, Pad
 from sensverify.network.shapes import Shape
 
@@ -26,8 +26,8 @@ def conv(call: Call) -> Value:
     if place.before != place.after:
         node = call.emit(Pad((0, *place.before), (0, *place.after)), node)
         padding = (0,) * len(kernel)
-    weight = _repeated(call, batch, weight)
-    bias = None if bias is None else _repeated(call, batch, bias)
+    weight = repeated(call, batch, weight)
+    bias = None if bias is None else repeated(call, batch, bias)
     operator = Conv(weight, bias, place.stride, padding, place.dilation, groups * batch)
     node = call.emit(operator, node)
     return Variable(node, (batch, weight.shape[0] // batch, *place.outputs))
@@ -53,8 +53,8 @@ def conv_transpose(call: Call) -> Value:
     )
     before, after = _crops(call, full, tuple(n * s for n, s in zip(spatial, stride, strict=True)))
     padding = before if before == after else (0,) * count
-    weight = _repeated(call, batch, weight)
-    bias = None if bias is None else _repeated(call, batch, bias)
+    weight = repeated(call, batch, weight)
+    bias = None if bias is None else repeated(call, batch, bias)
     operator = ConvTranspose(weight, bias, stride, padding, extra, dilation, groups * batch)
     node = call.emit(operator, call.at(variable, (batch * channels, *spatial)))
     result = Variable(node, (batch, weight.shape[1] * groups, *call.builder.shape(node)[1:]))
@@ -98,11 +98,3 @@ def _parameters(call: Call) -> tuple[Variable, np.ndarray, np.ndarray | None, in
     if kernel is not None and tuple(kernel) != weight.shape[2:]:
         raise BadModelFile(f"{call}: kernel_shape {tuple(kernel)} is not that of the weights")
     return variable, weight, bias, groups
-
-
-def _repeated(call: Call, batch: int, values: np.ndarray) -> np.ndarray:
-    """Parameters for every item of a batch: more items than one are lowered to groups."""
-    if batch == 1:
-        return values
-    call.reserve((batch, values.size))
-    return np.tile(values, (batch, *(1 for _ in values.shape[1:])))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from math import prod
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
 
 import onnx
 from onnx import TensorProto
@@ -14,7 +16,9 @@ from sensverify.errors import BadModelFile
 from sensverify.formats.onnx.files import open_regular
 
 
-def embed_external_data(model: onnx.ModelProto, folder: Path, limit: int) -> None:
+def embed_external_data(
+    model: onnx.ModelProto, folder: Path, limit: int
+) -> tuple[tuple[str, str], ...]:
     """Read every external tensor of a model into it.
 
     Only files inside of ``folder`` are opened, links followed, and only as many bytes are read as
@@ -29,12 +33,19 @@ def embed_external_data(model: onnx.ModelProto, folder: Path, limit: int) -> Non
     limit : int
         Most bytes to read in total.
 
+    Returns
+    -------
+    tuple of (str, str)
+        For every location, in alphabetical order, the SHA-256 of the bytes that were read from it,
+        one tensor after the other in the model's order.
+
     Raises
     ------
     BadModelFile
         A location is absolute or leads out of the folder, a file is missing or too short, a length
         does not fit the tensor's shape, or more than ``limit`` bytes are asked for.
     """
+    digests: dict[str, Any] = {}
     for tensor in _tensors(model):
         if tensor.data_location != TensorProto.EXTERNAL:
             continue
@@ -43,10 +54,13 @@ def embed_external_data(model: onnx.ModelProto, folder: Path, limit: int) -> Non
         limit -= size
         if limit < 0:
             raise BadModelFile(f"the external data of tensor '{tensor.name}' is too large to read")
-        path = _inside(entries.get("location", ""), folder, tensor.name)
+        location = entries.get("location", "")
+        path = _inside(location, folder, tensor.name)
         tensor.raw_data = _read(path, entries, size, tensor.name)
+        digests.setdefault(location, hashlib.sha256()).update(tensor.raw_data)
         tensor.data_location = TensorProto.DEFAULT
         del tensor.external_data[:]
+    return tuple((location, digests[location].hexdigest()) for location in sorted(digests))
 
 
 def _tensors(model: onnx.ModelProto) -> Iterator[TensorProto]:

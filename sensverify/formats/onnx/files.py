@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import os
 import stat
 import zlib
@@ -52,6 +53,11 @@ def read_bytes(path: Path, limit: int = GIGABYTE, *, kind: Kind = MODEL) -> byte
         The file is missing, not a regular file, empty, larger than ``limit``, or its compression
         is damaged.
     """
+    return unpacked(stored_bytes(path, limit, kind=kind), path, limit, kind=kind)
+
+
+def stored_bytes(path: Path, limit: int = GIGABYTE, *, kind: Kind = MODEL) -> bytes:
+    """The bytes of a file as they are on disk. Parameters and errors as for `read_bytes`."""
     with open_regular(path, kind=kind) as file:
         size = os.fstat(file.fileno()).st_size
         if size == 0:
@@ -60,9 +66,17 @@ def read_bytes(path: Path, limit: int = GIGABYTE, *, kind: Kind = MODEL) -> byte
             raise kind.error(
                 f"{kind.name} '{path}' has {size} bytes, at most {limit} are read{kind.too_large}"
             )
-        if path.suffix != ".gz" and file.peek(2)[:2] != GZIP_MAGIC:  # type: ignore[attr-defined]
-            return file.read(limit)
-        return _unpack(file, path, limit, kind)
+        return file.read(limit)
+
+
+def unpacked(stored: bytes, path: Path, limit: int, *, kind: Kind = MODEL) -> bytes:
+    """What the bytes of a file hold: those that `gzip` packed, or the bytes themselves.
+
+    Parameters and errors as for `read_bytes`; ``path`` is where the bytes came from.
+    """
+    if path.suffix != ".gz" and not stored.startswith(GZIP_MAGIC):
+        return stored
+    return _unpack(io.BytesIO(stored), path, limit, kind)
 
 
 def open_regular(path: Path, *, kind: Kind = MODEL) -> BinaryIO:

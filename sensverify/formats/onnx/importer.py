@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +35,34 @@ from sensverify.formats.onnx.call import (
     compact,
 )
 from sensverify.formats.onnx.files import GIGABYTE
-from sensverify.formats.onnx.reader import opset, read_model
+from sensverify.formats.onnx.reader import opset, read_file
 from sensverify.formats.onnx.tensors import FLOATS, to_array, type_name
 from sensverify.network import Network, NetworkBuilder, simplify
 from sensverify.network.operators import Clip, Pad
 
 
-def load_onnx(path: str | os.PathLike[str], *, limit: int = GIGABYTE) -> Network:
+@dataclass(frozen=True, eq=False)
+class OnnxModel:
+    """A network, and which bytes define it.
+
+    Parameters
+    ----------
+    network : Network
+    sha256 : str
+        Of the file as it is on disk, packed or not.
+    external : tuple of (str, str)
+        Every location of external data, with the SHA-256 of what was read from it: the bytes of
+        its tensors, one after the other in the model's order.
+    """
+
+    network: Network
+    sha256: str
+    external: tuple[tuple[str, str], ...]
+
+
+def load_onnx(
+    path: str | os.PathLike[str], *, limit: int = GIGABYTE, simplified: bool = True
+) -> Network:
     """Read an ONNX file as a network.
 
     The file is not trusted: nothing in it is executed or unpickled, sizes are checked before
@@ -52,13 +74,18 @@ def load_onnx(path: str | os.PathLike[str], *, limit: int = GIGABYTE) -> Network
         ``.onnx`` or ``.onnx.gz``, operator sets 7 to the newest that the installed onnx knows.
     limit : int
         Most bytes to hold: of the file after unpacking, and of its external data.
+    simplified : bool
+        False: the function that the stored numbers define, with nothing rounded. No rewrite is
+        made, so that every parameter is a number of the file or a small integer; its nonlinear
+        nodes are those of the simplified network, in the same order, on the same numbers.
 
     Returns
     -------
     Network
         Simplified, with numpy parameters: those of the file in its precision (16-bit floats
         widened to float32), those that several were folded into in float64. What the file
-        computes from constants alone is computed in the file's types. ``input_shape`` and
+        computes from constants alone is computed in the file's types (on 16-bit floats, in
+        float32). An end of a `Clip` at the largest float32 stands for none. ``input_shape`` and
         ``output_shape`` are those in the file with the batch axis set to 1, and without it where
         there are two axes or more.
 
@@ -68,11 +95,23 @@ def load_onnx(path: str | os.PathLike[str], *, limit: int = GIGABYTE) -> Network
         The file is missing, damaged, hostile or fails the ONNX checker; a weight is not finite;
         an axis other than the first has no fixed length; there is not one input and one output.
     UnsupportedOperator
-        A node has no counterpart here. The message names its operator type and its name.
+        A node has no counterpart here. The message names its operator type and its name. Where
+        ``simplified`` is False, also: a node computes from constants what runtimes do not agree on
+        to the last digit (``Exp``, ``Log``, ``Pow``, ``Sigmoid``, ``Tanh``, matrix products, and
+        sums of more than two numbers, among others).
     """
+    return read_onnx(path, limit=limit, simplified=simplified).network
+
+
+def read_onnx(
+    path: str | os.PathLike[str], *, limit: int = GIGABYTE, simplified: bool = True
+) -> OnnxModel:
+    """`load_onnx`, with the digests of the very bytes that the network was made from."""
     name = Path(path).name
     try:
-        return _Importer(read_model(path, limit=limit)).network()
+        file = read_file(path, limit=limit)
+        network = _Importer(file.model, simplified=simplified).network()
+        return OnnxModel(network, file.sha256, file.external)
     except SensverifyError as error:
         message = " ".join(str(error).split())
         raise type(error)(message if name in message else f"{name}: {message}") from None
@@ -81,11 +120,12 @@ def load_onnx(path: str | os.PathLike[str], *, limit: int = GIGABYTE) -> Network
 class _Importer:
     """Walks the nodes that the output needs, in order."""
 
-    def __init__(self, model: onnx.ModelProto) -> None:
+    def __init__(self, model: onnx.ModelProto, *, simplified: bool) -> None:
         graph = model.graph
         if graph.sparse_initializer:
             raise UnsupportedOperator("sparse initializers are not supported; store them dense")
         self._graph = graph
+        self._simplified = simplified
         self._opset = opset(model)
         self._values: dict[str, Value | None] = {"": None}
         stored = {tensor.name for tensor in graph.initializer}
@@ -102,7 +142,7 @@ class _Importer:
         self._budget = Budget()
 
     def network(self) -> Network:
-        """Lower every node, then simplify and check what came out."""
+        """Lower every node, check what came out, then simplify."""
         output = self._graph.output[0].name
         nodes, needed = _needed(self._graph, output)
         for tensor in self._graph.initializer:
@@ -115,8 +155,11 @@ class _Importer:
             raise BadModelFile(f"no node computes the output '{output}'")
         call = self._call(onnx.NodeProto(name=output, op_type="output", output=[output]))
         variable = call.as_variable(result)
-        network = simplify(self._builder.build(call.at(variable, compact(variable.shape))))
+        network = self._builder.build(call.at(variable, compact(variable.shape)))
         _check_finite(network, self._dtype)
+        if self._simplified:
+            network = simplify(network)
+            _check_finite(network, self._dtype)
         return network
 
     def _call(self, node: onnx.NodeProto) -> Call:
@@ -134,6 +177,7 @@ class _Importer:
             budget=self._budget,
             dtype=self._dtype,
             element=self._element,
+            exact=not self._simplified,
         )
 
     def _lower(self, node: onnx.NodeProto, needed: set[str]) -> None:
@@ -222,7 +266,7 @@ def _check_finite(network: Network, dtype: Any) -> None:
     for name, values in network.arrays():
         # What overflows in the network's own type would overflow in bounds computed in it.
         with np.errstate(over="ignore"):
-            finite = not isinstance(values, np.ndarray) or np.isfinite(values.astype(dtype)).all()
+            finite = np.isfinite(values.astype(dtype)).all()
         if not finite:
             raise BadModelFile(f"parameter '{name}' holds NaN or infinity; weights must be finite")
     for node in network.nodes:

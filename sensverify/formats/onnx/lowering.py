@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from sensverify.errors import BadModelFile
 from sensverify.formats.onnx.call import Call, Value, Variable, compact
 from sensverify.network.operators import (
     Add,
     Affine,
     Concat,
+    Divide,
     Elementwise,
     Max,
     Permute,
@@ -98,7 +100,7 @@ def aligned(call: Call, variable: Variable, parameter: np.ndarray) -> tuple[int,
 
 def scaled(call: Call, variable: Variable, scale: Any = None, shift: Any = None) -> Variable:
     """``scale * x + shift``, with broadcasting in both directions; either may be None."""
-    parameters = [None if p is None else _parameter(p) for p in (scale, shift)]
+    parameters = [None if p is None else call.real(p) for p in (scale, shift)]
     shape = broadcast_shape(variable, *(p for p in parameters if p is not None))
     variable = broadcast(call, variable, shape)  # type: ignore[assignment]
     node = variable.node
@@ -110,11 +112,15 @@ def scaled(call: Call, variable: Variable, scale: Any = None, shift: Any = None)
     return Variable(call.emit(Scale(*arrays), node), shape)
 
 
-def _parameter(values: Any) -> np.ndarray:
-    """An array of floats keeps its precision; anything else takes the widest."""
-    if isinstance(values, np.ndarray) and values.dtype.kind == "f":
-        return values
-    return np.asarray(values, np.float64)
+def divided(call: Call, variable: Variable, divisor: Any) -> Variable:
+    """``x / divisor``, with broadcasting in both directions."""
+    divisor = call.real(divisor)
+    if (divisor == 0).any():
+        raise BadModelFile(f"{call}: division by zero")
+    shape = broadcast_shape(variable, divisor)
+    variable = broadcast(call, variable, shape)  # type: ignore[assignment]
+    node, divisor = aligned(call, variable, divisor)
+    return Variable(call.emit(Divide(divisor), node), shape)
 
 
 def added(call: Call, *variables: Variable) -> Variable:
@@ -175,3 +181,11 @@ def largest(call: Call, variable: Variable) -> Variable:
         return Variable(variable.node, variable.shape[:-1])
     shape = variable.shape if len(variable.shape) == 1 else compact(variable.shape)
     return Variable(call.emit(Max(), call.at(variable, shape)), variable.shape[:-1])
+
+
+def repeated(call: Call, batch: int, values: np.ndarray) -> np.ndarray:
+    """Parameters for every item of a batch: more items than one are lowered to channels."""
+    if batch == 1:
+        return values
+    call.reserve((batch, values.size))
+    return np.tile(values, (batch, *(1 for _ in values.shape[1:])))

@@ -9,12 +9,15 @@ from sensverify.formats.onnx.arithmetic import total
 from sensverify.formats.onnx.call import Call, Value, Variable, handles
 from sensverify.formats.onnx.lowering import (
     broadcast,
+    divided,
     multiplied,
+    repeated,
     reshaped,
     scaled,
     transposed,
 )
-from sensverify.network.operators import Conv
+from sensverify.network.operators import BatchNorm, Conv
+from sensverify.network.shapes import Shape
 
 
 @handles("MatMul")
@@ -23,29 +26,31 @@ def matmul(call: Call) -> Value:
     return product(call, call.input(0), call.input(1))
 
 
-def product(call: Call, first: Value, second: Value) -> Value:
-    """``first @ second`` with numpy's rules for one and more than two axes."""
+def product(call: Call, first: Value, second: Value, factor: float = 1.0) -> Value:
+    """``factor * first @ second`` with numpy's rules for one and more than two axes."""
     if isinstance(first, Variable) and isinstance(second, Variable):
         raise call.refusal("a product of two values that depend on the input is not affine")
     if not first.shape or not second.shape:
         raise BadModelFile(f"{call}: a matrix product needs matrices")
     if len(first.shape) == 1 and len(second.shape) > 1:
-        result = product(call, reshaped(call, first, (1, *first.shape)), second)
+        result = product(call, reshaped(call, first, (1, *first.shape)), second, factor)
         return reshaped(call, result, (*result.shape[:-2], result.shape[-1]))
     if len(second.shape) == 1:
-        result = product(call, _matrix(call, first), reshaped(call, second, (*second.shape, 1)))
+        column = reshaped(call, second, (*second.shape, 1))
+        result = product(call, _matrix(call, first), column, factor)
         return reshaped(call, result, (*first.shape[:-1],) if len(first.shape) > 1 else ())
     if first.shape[-1] != second.shape[-2]:
         raise BadModelFile(f"{call}: matrices {first.shape} and {second.shape} do not fit")
     if isinstance(first, np.ndarray) and isinstance(second, np.ndarray):
         batch = np.broadcast_shapes(first.shape[:-2], second.shape[:-2])
         call.reserve((*batch, first.shape[-2], second.shape[-1]))
-        return first @ second
+        call.inexact(first, second)
+        return first @ second if factor == 1.0 else np.float64(factor) * (first @ second)
     if isinstance(first, np.ndarray):
         # A x = (x' A')'
-        swapped = _right(call, _swap(call, second), _swap(call, first))  # type: ignore[arg-type]
-        return _swap(call, swapped)
-    return _right(call, first, second)  # type: ignore[arg-type]
+        sides = _swap(call, second), _swap(call, first)
+        return _swap(call, _right(call, *sides, factor))  # type: ignore[arg-type]
+    return _right(call, first, second, factor)  # type: ignore[arg-type]
 
 
 def _matrix(call: Call, value: Value) -> Value:
@@ -57,13 +62,14 @@ def _swap(call: Call, value: Value) -> Value:
     return transposed(call, value, (*axes[:-2], axes[-1], axes[-2]))
 
 
-def _right(call: Call, variable: Variable, weight: np.ndarray) -> Value:
-    """A variable times a constant, both with two axes or more."""
+def _right(call: Call, variable: Variable, weight: np.ndarray, factor: float) -> Value:
+    """A variable times a constant and a number; both have two axes or more."""
     batch = tuple(np.broadcast_shapes(variable.shape[:-2], weight.shape[:-2]))
     rows, inner = variable.shape[-2:]
     outputs = weight.shape[-1]
     if weight.size == inner * outputs:
         result = multiplied(call, variable, weight.reshape(inner, outputs).T)
+        result = _times(call, result, factor)
         return reshaped(call, result, (*batch, rows, outputs))
     # One matrix for every item of the batch is a convolution in groups with kernel 1.
     count = int(np.prod(batch))
@@ -74,7 +80,7 @@ def _right(call: Call, variable: Variable, weight: np.ndarray) -> Value:
     kernels = np.broadcast_to(weight, (*batch, inner, outputs)).reshape(count, inner, outputs)
     kernels = np.ascontiguousarray(kernels.transpose(0, 2, 1)).reshape(count * outputs, inner, 1)
     node = call.emit(Conv(kernels, None, (1,), (0,), (1,), count), node)
-    products = _swap(call, Variable(node, (count, outputs, rows)))
+    products = _swap(call, _times(call, Variable(node, (count, outputs, rows)), factor))
     return reshaped(call, products, (*batch, rows, outputs))
 
 
@@ -89,23 +95,21 @@ def gemm(call: Call) -> Value:
             raise BadModelFile(f"{call}: input {index} has shape {value.shape}, not a matrix's")
         sides.append(_swap(call, value) if call.attribute(name, 0) else value)
     first, second = sides
-    if alpha != 1.0:
-        if isinstance(first, np.ndarray):
-            first = first * np.float64(alpha)
-        elif isinstance(second, np.ndarray):
-            second = second * np.float64(alpha)
-    result = product(call, first, second)
+    result = product(call, first, second, alpha)
     offset = call.optional(2)
     if offset is None or beta == 0.0:
         return result
     if np.broadcast_shapes(tuple(offset.shape), tuple(result.shape)) != tuple(result.shape):
         raise BadModelFile(f"{call}: C of shape {offset.shape} does not fit {result.shape}")
-    if beta != 1.0:
-        if isinstance(offset, Variable):
-            offset = scaled(call, offset, beta)
-        else:
-            offset = offset * np.float64(beta)
-    return total(call, [result, offset])
+    if beta == 1.0:
+        return total(call, [result, offset])
+    if isinstance(offset, Variable):
+        return total(call, [result, scaled(call, offset, beta)])
+    if isinstance(result, Variable):
+        # beta * (result / beta + C), which multiplies no stored number by another.
+        inner = total(call, [divided(call, result, beta), offset])
+        return scaled(call, call.as_variable(inner), beta)
+    return total(call, [result, offset * np.float64(beta)])
 
 
 @handles("BatchNormalization")
@@ -121,10 +125,21 @@ def batch_normalization(call: Call) -> Value:
     channels = variable.shape[1:2]
     if not channels or any(array.shape != channels for array in arrays):
         raise BadModelFile(f"{call}: statistics do not fit an input of shape {variable.shape}")
-    weight, bias, mean, variance = (array.astype(np.float64) for array in arrays)
-    if not (variance + epsilon > 0).all():
+    if not (arrays[3].astype(np.float64) + epsilon > 0).all():
         raise BadModelFile(f"{call}: a variance is not positive")
-    scale = weight / np.sqrt(variance + epsilon)
-    shift = bias - mean * scale
-    pattern = (*channels, *(1 for _ in variable.shape[2:]))
-    return scaled(call, variable, scale.reshape(pattern), shift.reshape(pattern))
+    batch = variable.shape[0]
+    weight, bias, mean, variance = (repeated(call, batch, array) for array in arrays)
+    node = _channels_first(call, variable, (batch * channels[0], *variable.shape[2:]))
+    node = call.emit(BatchNorm(weight, bias, mean, variance, epsilon), node)
+    return Variable(node, variable.shape)
+
+
+def _channels_first(call: Call, variable: Variable, shape: Shape) -> int:
+    """A node of the shape given, or of one with other axes of length 1 behind the first."""
+    own = call.builder.shape(variable.node)
+    alike = [n for n in own if n != 1] == [n for n in shape if n != 1]
+    return variable.node if alike and own[:1] == shape[:1] else call.at(variable, shape)
+
+
+def _times(call: Call, variable: Variable, factor: float) -> Variable:
+    return variable if factor == 1.0 else scaled(call, variable, factor)

@@ -13,6 +13,7 @@ from sensverify.formats.onnx.call import Call, Value, Variable, compact, handles
 from sensverify.formats.onnx.geometry import Windows, windows
 from sensverify.formats.onnx.lowering import (
     activated,
+    divided,
     grouped_last,
     largest,
     multiplied,
@@ -46,7 +47,7 @@ def max_pool(call: Call) -> Value:
 
 @handles("AveragePool")
 def average_pool(call: Call) -> Value:
-    """The mean of every window: a convolution of every channel on its own.
+    """The mean of every window: a convolution of every channel on its own, then a division.
 
     Windows that reach over the edge are divided by the entries they hold, those in the padding
     included where ``count_include_pad`` says so.
@@ -73,13 +74,10 @@ def average_pool(call: Call) -> Value:
     if place.before != tuple(ends):
         node = call.emit(Pad((0, *place.before), (0, *ends)), node)
         padding = (0,) * len(spatial)
-    usual = counts.max()
-    weight = np.full((batch * channels, 1, *place.kernel), 1 / usual)
+    weight = np.ones((batch * channels, 1, *place.kernel))
     operator = Conv(weight, None, place.stride, padding, place.dilation, batch * channels)
     result = Variable(call.emit(operator, node), (batch, channels, *place.outputs))
-    if (counts == usual).all():
-        return result
-    return scaled(call, result, usual / counts)
+    return divided(call, result, counts.max() if (counts == counts.max()).all() else counts)
 
 
 def _pool(call: Call) -> tuple[Variable, Windows]:
@@ -141,8 +139,8 @@ def reduce(call: Call) -> Value:
         result = scaled(call, result, -1.0) if kind == "Min" else result
     else:
         size = last.shape[-1]
-        entry = 1.0 if kind in ("Sum", "L1") else 1.0 / size
-        result = multiplied(call, last, np.full((1, size), entry))
+        result = multiplied(call, last, np.ones((1, size)))
+        result = result if kind in ("Sum", "L1") else divided(call, result, size)
     return reshaped(call, result, shape)
 
 
@@ -175,5 +173,7 @@ def _reduced_constant(
     }
     if kind not in functions:
         raise call.refusal("a constant cannot be reduced like this")
+    if kind in ("Sum", "Mean"):
+        call.inexact(value)
     result = functions[kind](value, axis=tuple(axes), keepdims=keep)
     return np.asarray(result, value.dtype)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
@@ -11,13 +13,38 @@ from onnx import checker
 
 from sensverify.errors import BadModelFile, UnsupportedOperator
 from sensverify.formats.onnx.external import embed_external_data
-from sensverify.formats.onnx.files import GIGABYTE, read_bytes
+from sensverify.formats.onnx.files import GIGABYTE, stored_bytes, unpacked
 
 OLDEST_OPSET = 7
 
 
+@dataclass(frozen=True, eq=False)
+class ModelFile:
+    """An ONNX model, and which bytes it was made from.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+        With its external data embedded.
+    sha256 : str
+        Of the file as it is on disk, packed or not.
+    external : tuple of (str, str)
+        Every location of external data, with the SHA-256 of what was read from it: the bytes of
+        its tensors, one after the other in the model's order.
+    """
+
+    model: onnx.ModelProto
+    sha256: str
+    external: tuple[tuple[str, str], ...]
+
+
 def read_model(path: str | os.PathLike[str], *, limit: int = GIGABYTE) -> onnx.ModelProto:
-    """Read and check an ONNX file, with its external data embedded.
+    """The model of `read_file`."""
+    return read_file(path, limit=limit).model
+
+
+def read_file(path: str | os.PathLike[str], *, limit: int = GIGABYTE) -> ModelFile:
+    """Read and check an ONNX file, with its external data. Every byte is read once.
 
     Parameters
     ----------
@@ -36,7 +63,8 @@ def read_model(path: str | os.PathLike[str], *, limit: int = GIGABYTE) -> onnx.M
     """
     path = Path(path)
     model = onnx.ModelProto()
-    contents = read_bytes(path, limit)
+    stored = stored_bytes(path, limit)
+    contents = unpacked(stored, path, limit)
     try:
         model.ParseFromString(contents)
     except (DecodeError, ValueError) as error:
@@ -44,12 +72,12 @@ def read_model(path: str | os.PathLike[str], *, limit: int = GIGABYTE) -> onnx.M
     if not model.graph.node and not model.graph.output:
         raise BadModelFile(f"'{path}' is no ONNX file: it holds no graph")
     opset(model)
-    embed_external_data(model, path.parent, limit)
+    external = embed_external_data(model, path.parent, limit)
     try:
         checker.check_model(model)
     except (checker.ValidationError, ValueError, TypeError) as error:
         raise BadModelFile(f"'{path}' fails the ONNX checker: {_first_line(error)}") from None
-    return model
+    return ModelFile(model, hashlib.sha256(stored).hexdigest(), external)
 
 
 def opset(model: onnx.ModelProto) -> int:

@@ -90,7 +90,7 @@ def rewrite(network: Network, rule: Callable[[Edit, Node], bool]) -> Network:
 
 def wide(values: Any) -> Any:
     """Numpy floats in float64, so that folding keeps every digit; tensors as they are."""
-    if isinstance(values, np.ndarray) and values.dtype.kind == "f":
+    if isinstance(values, np.ndarray | np.generic) and values.dtype.kind == "f":
         return values.astype(np.float64)
     return values
 

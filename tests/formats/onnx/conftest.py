@@ -9,6 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from sensverify.bounds import evaluate
 from sensverify.formats.onnx import load_onnx
+from tests.formats.onnx.stored import assert_as_stored
 
 
 def build_model(
@@ -63,10 +64,14 @@ def save(tmp_path):
 
 @pytest.fixture
 def check_equal(save):
-    """Assert that a model evaluates as in onnxruntime; return the network."""
+    """Assert that a model evaluates as in onnxruntime, and the laws of `assert_as_stored`.
+
+    Returns the simplified network.
+    """
 
     def check(model, *, low=-2.0, high=2.0, tolerance=1e-5):
-        network = load_onnx(save(model))
+        path = save(model)
+        network = load_onnx(path)
         assert not network.consumers[-1]
         runner = session(model)
         (declared,) = runner.get_inputs()
@@ -82,6 +87,7 @@ def check_equal(save):
             got.append(evaluate(network, batch).numpy()[0])
         shape = expected[0].shape
         assert network.output_shape == (shape[1:] if len(shape) > 1 and shape[0] == 1 else shape)
+        assert_as_stored(path, torch.from_numpy(rng.uniform(low, high, (3, *network.input_shape))))
         difference = np.abs(np.stack(got).reshape(-1) - np.stack(expected).reshape(-1)).max()
         assert difference <= tolerance * max(np.abs(np.stack(expected)).max(), 1e-30)
         return network

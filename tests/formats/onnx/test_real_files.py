@@ -11,6 +11,7 @@ from onnxruntime import GraphOptimizationLevel, InferenceSession, SessionOptions
 from sensverify.bounds import evaluate
 from sensverify.errors import UnsupportedOperator
 from sensverify.formats.onnx import load_onnx
+from tests.formats.onnx.stored import assert_as_stored
 
 EVALUATED, REFUSED = 68, 1
 TOLERANCE = 1e-5
@@ -68,6 +69,9 @@ def test_every_file_is_equal_to_onnxruntime_or_refused(data_dir):
         network = load_onnx(path)
         error = relative_error(path, network)
         assert error <= TOLERANCE, f"{path.name}: {error}"
+        low, high = input_range(path)
+        samples = np.random.default_rng(1).uniform(low, high, (3, *network.input_shape))
+        assert_as_stored(path, torch.from_numpy(samples))
         evaluated.append(path.name)
     assert (len(evaluated), len(refused)) == (EVALUATED, REFUSED)
 

@@ -9,11 +9,13 @@
     │   ├── BadData                 a data file or data set cannot be used as asked
     │   ├── BadModelFile            a model file is missing, corrupt, hostile or not ONNX
     │   ├── BadProperty             a property file is missing, corrupt, hostile or not VNN-LIB
+    │   ├── BadCertificate          a certificate file is missing, corrupt or hostile
     │   ├── UnsupportedOperator     the model holds an operator that has no counterpart here
     │   ├── UnknownName             no method, model, data set, ... of that name
     │   └── BadSetting              a method was given a value it does not accept
     ├── MissingRule                 a method has no rule for an operator of the network
     ├── Unbounded                   a bound left the range of finite floating-point numbers
+    ├── CertificateRejected         a certificate does not prove what it claims
     ├── UnsoundResult               a method returned NaN, or lower bounds above upper bounds
     ├── BackendMissing              an optional package is not installed
     └── BackendFailure              an optional package or a solver did not do its work
@@ -51,6 +53,10 @@ class BadProperty(InputError):
     """A property file is missing, corrupt, hostile, or asks what cannot be asked here."""
 
 
+class BadCertificate(InputError):
+    """A certificate file is missing, corrupt, hostile, or not what it should be."""
+
+
 class UnsupportedOperator(InputError):
     """The model holds an operator that has no counterpart here."""
 
@@ -69,6 +75,10 @@ class MissingRule(SensverifyError):
 
 class Unbounded(SensverifyError):
     """A bound left the range of finite floating-point numbers."""
+
+
+class CertificateRejected(SensverifyError):
+    """A certificate does not prove what it claims."""
 
 
 class UnsoundResult(SensverifyError):

@@ -1,0 +1,286 @@
+"""From what a method found to what is proven: propose fast, check rigorously, claim that.
+
+Nothing a method returns is believed. Every bound is derived anew from its multipliers, by the code
+that checks certificates, and is claimed as it comes out there; trees whose leaves fall short of
+what was proposed are grown until they reach it, or the time is up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+
+from sensverify.certificates.certificate import Certificate
+from sensverify.certificates.check.arithmetic import Rigorous
+from sensverify.certificates.check.cells import check_cells
+from sensverify.certificates.check.checker import Claims, Evaluator, Leaves, best, refuted
+from sensverify.certificates.check.run import StoredModel
+from sensverify.errors import BadShape, Unbounded
+from sensverify.proof import NONE, RULE, Cells, Proof, joined
+from sensverify.queries import Query
+from sensverify.watch import Watch
+
+MARGIN = 4
+"""What rounding errors are multiplied by when claims are made: other machines add in other orders,
+and must still find every claim to hold."""
+
+_GROWTH = 100_000
+"""Leaves that may be added to a tree, beside ten times those it has."""
+
+_FEW = 32
+"""Features that move, up to which leaves are split at inputs."""
+
+_CLOSE = 1e-9
+"""Relative distance to what was proposed that no leaf is split for."""
+
+
+@dataclass(frozen=True, eq=False)
+class Certified:
+    """Claims that were derived with rigorous arithmetic, and their proof.
+
+    Parameters
+    ----------
+    claims : Claims
+    proof : Proof
+    """
+
+    claims: Claims
+    proof: Proof
+
+    @property
+    def lower(self) -> np.ndarray:
+        """Proven lower bounds, ``[problems, rows]``."""
+        return self.claims.limits
+
+    @staticmethod
+    def joined(parts: list[Certified]) -> Certified:
+        """Batches of problems as one.
+
+        Raises
+        ------
+        BadShape
+            They differ in their numbers of rows, or in whether they refute.
+        """
+        if len(parts) == 1:
+            return parts[0]
+        every = [part.claims for part in parts]
+        if len({claims.limits.shape[1] for claims in every}) > 1 or (
+            len({claims.groups is None for claims in every}) > 1
+        ):
+            raise BadShape("only claims of one kind, with as many rows, make one certificate")
+        rows = [np.broadcast_to(c.rows, (c.problems, *c.rows.shape[1:])) for c in every]
+        same = all((c.rows == every[0].rows[:1]).all() for c in every)
+        claims = Claims(
+            lower=np.concatenate([c.lower for c in every]),
+            upper=np.concatenate([c.upper for c in every]),
+            rows=every[0].rows[:1] if same else np.concatenate(rows),
+            limits=np.concatenate([c.limits for c in every]),
+            groups=None
+            if every[0].groups is None
+            else np.concatenate([c.groups for c in every if c.groups is not None]),
+        )
+        return Certified(claims, joined([p.proof for p in parts], [c.problems for c in every]))
+
+    def certificate(self, model: StoredModel, provenance: Mapping[str, Any]) -> Certificate:
+        """What is written to a file."""
+        return Certificate(
+            model_sha256=model.sha256,
+            inputs=model.network.input_shape,
+            outputs=model.network.output_shape,
+            claims=self.claims,
+            proof=self.proof,
+            external=model.external,
+            provenance=provenance,
+        )
+
+
+def certify_bounds(
+    model: StoredModel,
+    lower: np.ndarray,
+    upper: np.ndarray,
+    rows: np.ndarray,
+    proof: Proof,
+    *,
+    wanted: np.ndarray | None = None,
+    watch: Watch | None = None,
+) -> Certified:
+    """The lower bounds of rows that a proof proves.
+
+    Parameters
+    ----------
+    model : StoredModel
+    lower, upper : numpy array, shape ``[problems, features]``, float64
+        Input boxes, exactly.
+    rows : numpy array, shape ``[problems or 1, rows, outputs]``, float64
+    proof : Proof
+        Of a method, about these boxes and rows.
+    wanted : numpy array, shape ``[problems, rows]``, optional
+        What the method claims; split trees that fall short of it are grown.
+    watch : Watch, optional
+        Ends the growing.
+
+    Returns
+    -------
+    Certified
+        Guarantee CERTIFIED.
+
+    Raises
+    ------
+    Unbounded
+        A bound overflowed.
+    CertificateRejected
+        The proof is none: its trees cover nothing, or use what is not there.
+    """
+    shape = (len(lower), rows.shape[1])
+    claims = Claims(lower, upper, rows, np.full(shape, -np.inf))
+    # A root cell proves what it can; only trees are grown.
+    grows = wanted is not None and bool((proof.cells.split != NONE).any())
+    goal = wanted if wanted is not None and grows else claims.limits
+    tree = _Tree(model, claims, proof, watch or Watch())
+
+    def short(leaves: Leaves) -> np.ndarray:
+        missing = best(claims, tree.proof, leaves) < goal - _CLOSE * (1 + abs(goal))
+        problem = tree.proof.cells.problem[leaves.cell]
+        below = leaves.values < goal[problem] - _CLOSE * (1 + abs(goal[problem]))
+        members = claims.members(problem, tree.proof.cells.group[leaves.cell])
+        return (below & members & missing[problem]).any(axis=1)
+
+    leaves = tree.grown(short)
+    values = best(claims, tree.proof, leaves)
+    if not bool(np.isfinite(values).all()):
+        problem, row = (int(i) for i in np.argwhere(~np.isfinite(values))[0])
+        raise Unbounded(f"nothing is proven about row {row} of problem {problem}: it overflows")
+    return Certified(replace(claims, limits=values), tree.proof)
+
+
+def certify_query(
+    model: StoredModel, query: Query, proof: Proof, *, watch: Watch | None = None
+) -> Certified | None:
+    """That no input meets a query, or None where the proof does not show it.
+
+    Parameters
+    ----------
+    model : StoredModel
+    query : Query
+    proof : Proof
+        Of a decider, about the query's rows; its groups are the query's alternatives.
+    watch : Watch, optional
+        Ends the growing of the split tree.
+
+    Raises
+    ------
+    Unbounded, CertificateRejected
+        As for `certify_bounds`.
+    """
+    if not query.alternatives or not all(query.alternatives):
+        return None
+    # A row may stand in several alternatives; here each has rows of its own.
+    order = np.array([row for part in query.alternatives for row in part])
+    groups = np.repeat(np.arange(len(query.alternatives)), [len(p) for p in query.alternatives])
+    claims = Claims(
+        lower=query.box.lower.reshape(1, -1).astype(np.float64),
+        upper=query.box.upper.reshape(1, -1).astype(np.float64),
+        rows=query.rows[order][None],
+        limits=query.limits[order][None],
+        groups=groups[None],
+    )
+    weights = None if proof.weights is None else proof.weights[:, order]
+    tree = _Tree(model, claims, replace(proof, weights=weights), watch or Watch())
+
+    def short(leaves: Leaves) -> np.ndarray:
+        closed = refuted(claims, tree.proof, leaves)[0]
+        own = tree.proof.cells.group[leaves.cell]
+        about = (own[:, None] == NONE) | (np.arange(claims.count) == own[:, None])
+        return (about & ~leaves.refuted & ~closed).any(axis=1)
+
+    leaves = tree.grown(short)
+    if not bool(refuted(claims, tree.proof, leaves).all()):
+        return None
+    return Certified(claims, tree.proof)
+
+
+class _Tree:
+    """A proof whose hidden bounds are derived, and whose leaves are split where they fall short."""
+
+    def __init__(self, model: StoredModel, claims: Claims, proof: Proof, watch: Watch) -> None:
+        program = model.program
+        check_cells(
+            proof,
+            problems=claims.problems,
+            groups=claims.count,
+            features=program.features,
+            entries=program.entries,
+        )
+        self.watch, self.claims = watch, claims
+        self.evaluator = Evaluator(program, Rigorous(), claims, margin=MARGIN)
+        lower, upper = self.evaluator.hidden(proof, believe=False)
+        if not (np.isfinite(lower).all() and np.isfinite(upper).all()):
+            raise Unbounded(
+                "bounds on what enters a nonlinear function overflow; use a smaller box"
+            )
+        self.proof = replace(proof, hidden=replace(proof.hidden, lower=lower, upper=upper))
+
+    def grown(self, short: Any) -> Leaves:
+        """All leaves, after those that ``short`` names were split while there was time."""
+        hidden = self.proof.hidden.lower, self.proof.hidden.upper
+        leaves = self.evaluator.leaves(self.proof, hidden)
+        most = 11 * len(leaves.cell) + _GROWTH
+        while len(leaves.cell) < most and not self.watch.over:
+            split = self._splittable(leaves, short(leaves))
+            if not split.any():
+                break
+            first = len(self.proof.cells)
+            self._split(leaves, split)
+            added = np.arange(first, len(self.proof.cells))
+            found = self.evaluator.leaves(self.proof, hidden, added)
+            kept = Leaves(*(getattr(leaves, f.name)[~split] for f in fields(Leaves)))
+            leaves = Leaves(
+                *(
+                    np.concatenate([getattr(kept, f.name), getattr(found, f.name)])
+                    for f in fields(Leaves)
+                )
+            )
+            self.watch.say(f"certificate: {len(leaves.cell):,} leaves")
+        return leaves
+
+    def _splittable(self, leaves: Leaves, wanted: np.ndarray) -> np.ndarray:
+        """Of the leaves wanted, those with few features that move, which bound their own layers."""
+        cells, claims = self.proof.cells, self.claims
+        moving = (claims.lower < claims.upper).sum(axis=1)
+        problem = cells.problem[leaves.cell]
+        own = (cells.hidden[leaves.cell] == NONE) & (moving[problem] <= _FEW)
+        return wanted & own & (leaves.reach > 0).any(axis=1)
+
+    def _split(self, leaves: Leaves, chosen: np.ndarray) -> None:
+        """Halve leaves along the feature that moves their lines most."""
+        cells, parent = self.proof.cells, leaves.cell[chosen]
+        feature = leaves.reach[chosen].argmax(axis=1)
+        low, high = self.evaluator.boxes(self.proof, parent)
+        places = np.arange(len(parent)), feature
+        split, at = cells.split.copy(), cells.at.copy()
+        split[parent], at[parent] = feature, low[places] / 2 + high[places] / 2
+        twice = np.concatenate([parent, parent])
+        none = np.full(len(twice), NONE)
+        added = Cells(
+            problem=cells.problem[twice],
+            group=cells.group[twice],
+            parent=twice,
+            side=np.repeat([-1, 1], len(parent)),
+            split=none,
+            at=np.zeros(len(twice)),
+            hidden=none,
+            lines=np.full(len(twice), RULE),
+        )
+        cells = replace(cells, split=split, at=at)
+        self.proof = replace(
+            self.proof,
+            cells=Cells(
+                *(
+                    np.concatenate([getattr(cells, f.name), getattr(added, f.name)])
+                    for f in fields(Cells)
+                )
+            ),
+        )

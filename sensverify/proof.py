@@ -250,7 +250,7 @@ def _moved(part: Proof, steps: dict[str, int]) -> Proof:
 
 def _concatenated(parts: list[Any]) -> Any:
     """Dataclasses of arrays, field by field."""
-    values = []
+    values: list[Any] = []
     for item in fields(parts[0]):
         column = [getattr(part, item.name) for part in parts]
         if all(value is None for value in column):

@@ -60,12 +60,15 @@ class Solution:
         Feasible within HiGHS's tolerances.
     nodes : int
         Of HiGHS's own tree.
+    multipliers : numpy array, shape ``[rows]``, or None
+        Without integer columns: those that the bound follows from; see `Problem.dual_bound`.
     """
 
     status: Status
     bound: float | None = None
     point: np.ndarray | None = None
     nodes: int = 0
+    multipliers: np.ndarray | None = None
 
 
 class Highs:
@@ -156,8 +159,11 @@ class Highs:
                 self._begin(start)
         if watch.over:
             # What HiGHS holds belongs to an earlier cost.
-            bound = None if self._integer else self._scaled.given.dual_bound(cost)
-            return Solution(Status.STOPPED, bound)
+            if self._integer:
+                return Solution(Status.STOPPED)
+            given = self._scaled.given
+            none = np.zeros(given.rows)
+            return Solution(Status.STOPPED, given.dual_bound(cost, none), multipliers=none)
         target = None if enough is None else (enough - constant) / factor + SLACK
         self._stop = _stop_rule(watch, target)
         self._improving = improving
@@ -201,12 +207,14 @@ class Highs:
             multipliers = self._scaled.multipliers(scaled, factor)
         if outcome is Status.OPTIMAL:
             point = self._point()
-        given = self._scaled.given
-        bounds = [given.dual_bound(cost)]
-        if multipliers is not None:
-            bounds.append(given.dual_bound(cost, multipliers))
+        given, none = self._scaled.given, np.zeros(self._scaled.given.rows)
+        candidates = [none] if multipliers is None else [none, given.usable(multipliers)]
+        bounds = [given.dual_bound(cost, candidate) for candidate in candidates]
         bound = max(bounds)
-        return Solution(outcome, bound if isfinite(bound) else None, point)
+        best = candidates[bounds.index(bound)]
+        if not isfinite(bound):
+            return Solution(outcome, None, point)
+        return Solution(outcome, bound, point, multipliers=best)
 
     def _mixed(self, status: Any, factor: float, constant: float) -> Solution:
         outcome = _outcome(status)

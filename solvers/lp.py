@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import ClassVar, Protocol
 
 import numpy as np
@@ -10,7 +11,8 @@ import torch
 from torch import Tensor
 
 from sensverify.bounds.crown import layer_bounds
-from sensverify.bounds.ibp import Interval, count_unstable
+from sensverify.bounds.ibp import Interval, count_unstable, entries_of
+from sensverify.bounds.layerwise import LayerBounds
 from sensverify.bounds.method import PreActivationBounds, check_intermediate
 from sensverify.bounds.relaxation import Slope
 from sensverify.box import Box
@@ -18,6 +20,7 @@ from sensverify.errors import BadSetting
 from sensverify.network import Network
 from sensverify.results import Enclosure, Guarantee
 from sensverify.solvers.brackets import Brackets
+from sensverify.solvers.dual_slopes import DualSlopes, entry_weights
 from sensverify.solvers.encoding import Encoder, Encoding, Form, Problem
 from sensverify.solvers.gap import check_limits
 from sensverify.solvers.highs import Highs, Solution
@@ -83,9 +86,28 @@ class Lp:
     def bound(
         self, network: Network, box: Box, objectives: Tensor, *, watch: Watch | None = None
     ) -> Enclosure:
+        return self._run(network, box, objectives, watch, proof=False)
+
+    def prove(
+        self, network: Network, box: Box, objectives: Tensor, *, watch: Watch | None = None
+    ) -> Enclosure:
+        """The bounds with slopes that the solver's multipliers come to; see `DualSlopes`."""
+        return self._run(network, box, objectives, watch, proof=True)
+
+    def proof_entries(self, network: Network, rows: int) -> int:
+        """Numbers of a proof for each sample: slopes for both ends of every row, twice over."""
+        return (8 + 8 * rows) * entries_of(network)
+
+    def _run(
+        self, network: Network, box: Box, objectives: Tensor, watch: Watch | None, *, proof: bool
+    ) -> Enclosure:
         watch = (watch or Watch()).within(self.seconds)
         known = Brackets.start(network, box, objectives)
-        pre_activations, unstable = prepare(known, self.intermediate)
+        layers, unstable = prepare_layers(known, self.intermediate)
+        pre_activations = layers.pre_activations
+        duals = DualSlopes(layers, known.objectives, known.proven.clone()) if proof else None
+        # The lines are needed for a proof only.
+        del layers
         encoder = Encoder(known.network)
         for sample in range(box.batch):
             known.attain(sample, known.box.center[sample : sample + 1])
@@ -95,16 +117,33 @@ class Lp:
             part = watch.within(share(watch, box.batch - sample))
             ends = known.box.lower[sample].numpy(), known.box.upper[sample].numpy()
             encoding = encoder.encode(*ends, sample_of(pre_activations, sample), Form.RELAXED)
-            self._solve(known, sample, encoding, part)
+            self._solve(known, sample, encoding, part, duals)
             watch.say(f"lp: sample {sample + 1} of {box.batch}")
-        return known.enclosure(GAP, unstable)
+        found = known.enclosure(GAP, unstable)
+        if duals is None:
+            return found
+        return replace(found, certificate=duals.proof(self.intermediate))
 
-    def _solve(self, known: Brackets, sample: int, encoding: Encoding, watch: Watch) -> None:
+    def _solve(
+        self,
+        known: Brackets,
+        sample: int,
+        encoding: Encoding,
+        watch: Watch,
+        duals: DualSlopes | None,
+    ) -> None:
         solver = self._minimiser(encoding.problem)
-        limit = self.objective_seconds
-        points = relax_ends(known, sample, encoding, solver, watch, limit)
+        points, weights = [], {}
+        ends = minima(known, sample, encoding, solver, watch, self.objective_seconds)
+        for row, solution in ends:
+            if solution.point is not None:
+                points.append(solution.point[encoding.inputs].reshape(known.box.shape))
+            if duals is not None and solution.multipliers is not None:
+                weights[row] = entry_weights(known.network, encoding, solution.multipliers)
         if points:
             known.attain(sample, torch.from_numpy(np.stack(points)))
+        if duals is not None:
+            duals.add(sample, encoding, weights)
 
     def _minimiser(self, problem: Problem) -> Minimiser:
         if self.backend == "cvxpy":
@@ -124,12 +163,19 @@ def prepare(
     known: Brackets, intermediate: PreActivationBounds | None
 ) -> tuple[dict[int, Interval], Tensor]:
     """Bounds on hidden layers, with those of the objectives proven; and the unstable neurons."""
+    layers, unstable = prepare_layers(known, intermediate)
+    return layers.pre_activations, unstable
+
+
+def prepare_layers(
+    known: Brackets, intermediate: PreActivationBounds | None
+) -> tuple[LayerBounds, Tensor]:
+    """As `prepare`, with the lines of the pass."""
     with torch.no_grad():
         layers = layer_bounds(known.network, known.box, Slope.ADAPTIVE, intermediate)
         rows = known.objectives.shape[1] // 2
         known.prove_all(*layers.objective_bounds(known.objectives[:, :rows]))
-    bounds = layers.pre_activations
-    return bounds, count_unstable(known.network, bounds, known.box.batch)
+    return layers, count_unstable(known.network, layers.pre_activations, known.box.batch)
 
 
 def sample_of(
@@ -156,8 +202,22 @@ def relax_ends(
     seconds: float | None,
 ) -> list[np.ndarray]:
     """Minimise every objective of a sample over a relaxation; the optimal inputs."""
-    points = []
-    shape = known.box.shape
+    return [
+        solution.point[encoding.inputs].reshape(known.box.shape)
+        for _, solution in minima(known, sample, encoding, solver, watch, seconds)
+        if solution.point is not None
+    ]
+
+
+def minima(
+    known: Brackets,
+    sample: int,
+    encoding: Encoding,
+    solver: Minimiser,
+    watch: Watch,
+    seconds: float | None,
+) -> Iterator[tuple[int, Solution]]:
+    """Minimise every objective of a sample over a relaxation; rows with what was found."""
     rows = known.rows(sample).numpy()
     for row, objective in enumerate(rows):
         if watch.over:
@@ -167,6 +227,4 @@ def relax_ends(
         solution = solver.minimise(cost, watch=part)
         if solution.bound is not None:
             known.prove(sample, row, solution.bound + constant)
-        if solution.point is not None:
-            points.append(solution.point[encoding.inputs].reshape(shape))
-    return points
+        yield row, solution

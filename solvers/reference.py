@@ -81,12 +81,13 @@ class Cvxpy:
             )
         except self._cvxpy.error.SolverError as error:
             raise BackendFailure(f"cvxpy's solver failed: {error}") from None
-        multipliers = self._multipliers()
-        bound = given.dual_bound(cost, factor * multipliers * self._scaled.row_scale)
+        multipliers = self._scaled.multipliers(self._multipliers(), factor)
+        bound = given.dual_bound(cost, multipliers)
         # Only the exact word: cvxpy counts inaccurate and stopped solves as solved.
         if self._problem.status != self._cvxpy.OPTIMAL or self._x.value is None:
-            return Solution(Status.STOPPED, bound)
-        return Solution(Status.OPTIMAL, bound, self._scaled.point(self._x.value))
+            return Solution(Status.STOPPED, bound, multipliers=multipliers)
+        point = self._scaled.point(self._x.value)
+        return Solution(Status.OPTIMAL, bound, point, multipliers=multipliers)
 
     def _multipliers(self) -> np.ndarray:
         total = np.zeros(self._scaled.problem.rows)

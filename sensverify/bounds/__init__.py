@@ -11,10 +11,12 @@ from sensverify.bounds.method import (
     AnytimeMethod,
     Decider,
     Method,
+    ProvingMethod,
     decider_names,
     make_decider,
     make_method,
     method_names,
+    proving_names,
 )
 from sensverify.bounds.relaxation import Slope
 
@@ -27,6 +29,7 @@ __all__ = [
     "Lirpa",
     "LpDual",
     "Method",
+    "ProvingMethod",
     "Slope",
     "compute_bounds",
     "decider_names",
@@ -34,4 +37,5 @@ __all__ = [
     "make_decider",
     "make_method",
     "method_names",
+    "proving_names",
 ]

@@ -8,20 +8,24 @@ from math import isfinite, prod
 from time import perf_counter
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from sensverify.bounds.backward import backward_bounds
 from sensverify.bounds.crown import layer_bounds
-from sensverify.bounds.ibp import Interval, count_unstable, nonlinear_nodes
+from sensverify.bounds.ibp import Interval, count_unstable, entries_of, nonlinear_nodes
 from sensverify.bounds.layerwise import LayerBounds, narrow, tile_entries
 from sensverify.bounds.method import PreActivationBounds, check_intermediate
+from sensverify.bounds.proofs import flat_lines, layer_proof
 from sensverify.bounds.relaxation import Relaxation, Slope, line_intercepts
 from sensverify.box import Box
 from sensverify.errors import BadSetting
 from sensverify.network import Network
 from sensverify.network.operators import Max, Relu
+from sensverify.proof import Lines
 from sensverify.results import Enclosure, Guarantee
+from sensverify.watch import Watch
 
 Slopes = dict[int, tuple[Tensor, Tensor | None]]
 """For a node, its free lower slopes and, unless it is a ReLU, its free upper slopes, each
@@ -76,7 +80,25 @@ class AlphaCrown:
         """Numbers kept for each sample on top of CROWN's: slopes, gradients, Adam's averages."""
         return 12 * rows * sum(prod(network.nodes[p].shape) for p in nonlinear_nodes(network))
 
+    def proof_entries(self, network: Network, rows: int) -> int:
+        """Numbers of a proof for each sample: slopes for both ends of every row, twice over."""
+        return (8 + 8 * rows) * entries_of(network)
+
     def bound(self, network: Network, box: Box, objectives: Tensor) -> Enclosure:
+        return self._optimise(network, box, objectives, proof=False)
+
+    def prove(
+        self, network: Network, box: Box, objectives: Tensor, *, watch: Watch | None = None
+    ) -> Enclosure:
+        """The bounds with the best slopes of every end, in the dtype of the computation.
+
+        A watch is ignored.
+        """
+        return self._optimise(network, box, objectives, proof=True)
+
+    def _optimise(
+        self, network: Network, box: Box, objectives: Tensor, *, proof: bool
+    ) -> Enclosure:
         if torch.is_inference_mode_enabled():
             raise BadSetting(
                 "alpha-crown optimises with autograd, which torch.inference_mode() switches off; "
@@ -86,23 +108,35 @@ class AlphaCrown:
         layers = layer_bounds(network, box, Slope.ADAPTIVE, self.intermediate)
         lower, upper = layers.objective_bounds(objectives)
         unstable = count_unstable(network, layers.pre_activations, box.batch)
+        known = layer_proof(layers, self.intermediate) if proof else None
         if not _free(layers):
-            return Enclosure(lower, upper, unstable=unstable)
+            certificate = None if known is None else known.proof()
+            return Enclosure(lower, upper, unstable=unstable, certificate=certificate)
         # Lower bounds of c and of -c: both ends in one pass, each with slopes of its own.
         both = torch.cat([objectives, -objectives], dim=1)
         first = torch.cat([lower, -upper], dim=1)
         widest = max(prod(node.shape) for node in network.nodes)
         step = max(1, tile_entries(box.lower.device) * 8 // (widest * both.shape[1]))
         tiles = range(0, box.batch, step)
-        parts = []
+        parts, chosen = [], []
         for done, begin in enumerate(tiles):
             samples = slice(begin, min(begin + step, box.batch))
             deadline = self._deadline(start, done, len(tiles))
             rows = both[samples] if len(both) > 1 else both
-            parts.append(self._tighten(layers, samples, rows, first[samples], deadline))
-        best = torch.cat(parts)
-        count = objectives.shape[1]
-        return Enclosure(best[:, :count], -best[:, count:], unstable=unstable)
+            best, slopes = self._tighten(layers, samples, rows, first[samples], deadline)
+            parts.append(best)
+            if proof:
+                chosen.append(_lines(layers, samples, slopes, rows.shape[1]))
+            # Not to lie beside those of the next tile.
+            del slopes
+        best, count = torch.cat(parts), objectives.shape[1]
+        certificate = None
+        if known is not None:
+            own = np.arange(best.numel()).reshape(best.shape)
+            certificate = known.proof_by_rows(own, chosen)
+        return Enclosure(
+            best[:, :count], -best[:, count:], unstable=unstable, certificate=certificate
+        )
 
     def _deadline(self, start: float, done: int, tiles: int) -> float:
         """An equal share of the time that is left for each tile that is left."""
@@ -113,8 +147,8 @@ class AlphaCrown:
 
     def _tighten(
         self, layers: LayerBounds, samples: slice, rows: Tensor, first: Tensor, deadline: float
-    ) -> Tensor:
-        """The best lower bounds found for one tile of samples, ``[samples, rows]``."""
+    ) -> tuple[Tensor, Slopes]:
+        """The best lower bounds found for one tile of samples, ``[samples, rows]``, and how."""
         network, box = layers.network, layers.box
         output = len(network.nodes) - 1
         objectives = rows.reshape(*rows.shape[:2], *network.output_shape)
@@ -148,12 +182,12 @@ class AlphaCrown:
         last = lower_bounds(slopes, detach=True).detach()
         better = last > best
         best = torch.where(better, last, best)
-        if not torch.is_grad_enabled():
-            return best
         _keep_better(chosen, slopes, better)
+        if not torch.is_grad_enabled():
+            return best, chosen
         live = lower_bounds(chosen, detach=False)
         # The values found are returned; gradients are those of the pass with the chosen slopes.
-        return torch.where(live >= first, live, first)
+        return torch.where(live >= first, live, first), chosen
 
 
 def _same(values: Tensor) -> Tensor:
@@ -206,6 +240,13 @@ def _relaxations(
             high = torch.where(wide, high, fixed.upper_slope)
             result[position] = line_intercepts(operator, low, high, lower, upper)
     return result
+
+
+def _lines(layers: LayerBounds, samples: slice, slopes: Slopes, rows: int) -> Lines:
+    """The slopes that the relaxations with free slopes put in come to."""
+    relaxations = _relaxations(layers, samples, slopes, Tensor.detach)
+    batch = samples.stop - samples.start
+    return flat_lines(layers.network, relaxations, batch, rows, layers.box.lower.dtype)
 
 
 def _project(layers: LayerBounds, slopes: Slopes) -> None:

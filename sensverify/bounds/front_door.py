@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 
 from sensverify.bounds.memory import DEFAULT_BUDGET, samples_within
-from sensverify.bounds.method import AnytimeMethod, Method
+from sensverify.bounds.method import AnytimeMethod, Method, ProvingMethod, proving_names
 from sensverify.bounds.tensors import tensor_box, tensor_network
 from sensverify.box import Array, Box
 from sensverify.errors import BadSetting, BadShape, Unbounded, UnsoundResult
 from sensverify.network import Network
+from sensverify.proof import joined
 from sensverify.provenance import Provenance, settings_of, versions
 from sensverify.results import Bounds, Enclosure
 from sensverify.watch import Watch
@@ -36,6 +37,7 @@ def compute_bounds(
     memory_budget: int = DEFAULT_BUDGET,
     progress: Progress | None = None,
     watch: Watch | None = None,
+    proof: bool = False,
 ) -> Bounds:
     """Bound linear functions of a network's output over a batch of input boxes.
 
@@ -61,6 +63,10 @@ def compute_bounds(
     watch : Watch, optional
         When to stop, for methods that can be stopped (`AnytimeMethod`); they return what is
         proven by then. Others run to their end.
+    proof : bool
+        Ask for the multipliers behind the bounds: the result's certificate is then a `Proof` of
+        lower bounds on the rows ``[C, -C]``, one problem for each sample. Only of methods that
+        can (`ProvingMethod`).
 
     Returns
     -------
@@ -76,7 +82,7 @@ def compute_bounds(
     Raises
     ------
     BadShape, BadBox, BadSetting
-        The arguments do not fit together.
+        The arguments do not fit together, or the method hands out no proofs.
     Unbounded
         A bound overflowed.
     UnsoundResult
@@ -89,11 +95,12 @@ def compute_bounds(
         )
     if not memory_budget > 0:
         raise BadSetting(f"memory_budget needs a number of bytes above 0, got {memory_budget!r}")
+    if proof:
+        _check_proves(method)
     box, objectives = _accept(network, box, objectives, dtype, device)
     live = tensor_network(network, dtype=box.lower.dtype, device=box.lower.device)
-    step = samples_within(
-        memory_budget, live, method, objectives.shape[1], box.lower.element_size()
-    )
+    itemsize, rows_each = box.lower.element_size(), objectives.shape[1]
+    step = samples_within(memory_budget, live, method, rows_each, itemsize, proof=proof)
     parts = []
     watch = _watch(method, watch)
     for first in range(0, box.batch, step):
@@ -101,13 +108,13 @@ def compute_bounds(
         rows = objectives[chunk] if len(objectives) > 1 else objectives
         # Without anything to differentiate, no history is kept: faster, and far less memory.
         with torch.set_grad_enabled(torch.is_grad_enabled() and _tracked(live, box, objectives)):
-            share = min(1.0, step / (box.batch - first))
             chosen = box if step >= box.batch else box[chunk]
-            part = _bound(method, live, chosen, rows, watch, share)
+            share = _share(watch, step / (box.batch - first))
+            part = _bound(method, live, chosen, rows, share, proof)
         parts.append(_checked(part, method, first))
         if progress is not None:
             progress(min(first + step, box.batch), box.batch)
-    result = _joined(parts)
+    result = _joined(parts, proof)
     return Bounds(
         outer=Box(result.lower, result.upper),
         guarantee=method.guarantee if result.guarantee is None else result.guarantee,
@@ -129,15 +136,29 @@ def _watch(method: Method, watch: Watch | None) -> Watch:
     return watch.within(getattr(method, "seconds", None))
 
 
-def _bound(
-    method: Method, network: Network, box: Box, objectives: Tensor, watch: Watch, share: float
-) -> Enclosure:
-    if not isinstance(method, AnytimeMethod):
-        return method.bound(network, box, objectives)
-    # Every chunk gets its share of the time that is left.
+def _share(watch: Watch, share: float) -> Watch:
+    """Every chunk gets its share of the time that is left."""
     left = watch.left
-    part = watch.within(None if isinf(left) else left * share)
-    return method.bound(network, box, objectives, watch=part)
+    return watch.within(None if isinf(left) else left * min(1.0, share))
+
+
+def _bound(
+    method: Method, network: Network, box: Box, objectives: Tensor, watch: Watch, proof: bool
+) -> Enclosure:
+    if proof:
+        assert isinstance(method, ProvingMethod)
+        return method.prove(network, box, objectives, watch=watch)
+    if isinstance(method, AnytimeMethod):
+        return method.bound(network, box, objectives, watch=watch)
+    return method.bound(network, box, objectives)
+
+
+def _check_proves(method: Method) -> None:
+    if not isinstance(method, ProvingMethod):
+        raise BadSetting(
+            f"method {method.name} hands out no proof of its bounds; those that do are "
+            f"{', '.join(proving_names())}"
+        )
 
 
 def _accept(
@@ -223,7 +244,7 @@ def _checked(part: Enclosure, method: Method, first: int) -> Enclosure:
     return Enclosure(lower, upper, **{f.name: getattr(part, f.name) for f in fields(part)[2:]})
 
 
-def _joined(parts: list[Enclosure]) -> Enclosure:
+def _joined(parts: list[Enclosure], proof: bool) -> Enclosure:
     if len(parts) == 1:
         return parts[0]
 
@@ -237,7 +258,11 @@ def _joined(parts: list[Enclosure]) -> Enclosure:
             torch.cat([p.inner.lower for p in parts if p.inner]),
             torch.cat([p.inner.upper for p in parts if p.inner]),
         )
-    certificate = [p.certificate for p in parts]
+    certificate: Any = [p.certificate for p in parts]
+    if proof:
+        certificate = joined(certificate, [len(part.lower) for part in parts])
+    elif certificate[0] is None:
+        certificate = None
     return Enclosure(
         cat("lower"),
         cat("upper"),
@@ -246,7 +271,7 @@ def _joined(parts: list[Enclosure]) -> Enclosure:
         witness_upper=cat("witness_upper"),
         optimal=cat("optimal"),
         unstable=cat("unstable"),
-        certificate=None if certificate[0] is None else certificate,
+        certificate=certificate,
         guarantee=min((p.guarantee for p in parts if p.guarantee is not None), default=None),
     )
 

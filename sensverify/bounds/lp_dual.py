@@ -7,13 +7,14 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from sensverify.bounds.crown import layer_bounds, linear_bounds
-from sensverify.bounds.ibp import Interval
+from sensverify.bounds.crown import layer_bounds, linear_bounds, proven_bounds
+from sensverify.bounds.ibp import Interval, entries_of
 from sensverify.bounds.method import PreActivationBounds, check_intermediate
 from sensverify.bounds.relaxation import Slope
 from sensverify.box import Box
 from sensverify.network import Network
 from sensverify.results import Enclosure, Guarantee
+from sensverify.watch import Watch
 
 
 @dataclass(frozen=True)
@@ -41,13 +42,25 @@ class LpDual:
 
     name: ClassVar[str] = "lp-dual"
     guarantee: ClassVar[Guarantee] = Guarantee.SOUND
+    slope: ClassVar[Slope] = Slope.PARALLEL
+    """The lines that prove its bounds on layers."""
 
     def __post_init__(self) -> None:
         check_intermediate(self.name, self.intermediate)
 
     def bound(self, network: Network, box: Box, objectives: Tensor) -> Enclosure:
-        return linear_bounds(network, box, objectives, Slope.PARALLEL, self.intermediate)
+        return linear_bounds(network, box, objectives, self.slope, self.intermediate)
+
+    def prove(
+        self, network: Network, box: Box, objectives: Tensor, *, watch: Watch | None = None
+    ) -> Enclosure:
+        """The bounds with the slopes behind them. A watch is ignored."""
+        return proven_bounds(network, box, objectives, self.slope, self.intermediate)
+
+    def proof_entries(self, network: Network, rows: int) -> int:
+        """Numbers of a proof for each sample: two bounds and two slopes an entry, twice over."""
+        return 8 * entries_of(network)
 
     def pre_activations(self, network: Network, box: Box) -> dict[int, Interval]:
         """Bounds on the input of every nonlinear node, keyed by the node."""
-        return layer_bounds(network, box, Slope.PARALLEL, self.intermediate).pre_activations
+        return layer_bounds(network, box, self.slope, self.intermediate).pre_activations

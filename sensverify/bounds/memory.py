@@ -14,7 +14,9 @@ _COPIES_OF_A_LAYER = 14
 """Arrays of a layer's size alive at once: two bounds, four lines, their windows, temporaries."""
 
 
-def samples_within(budget: int, network: Network, method: Any, rows: int, itemsize: int) -> int:
+def samples_within(
+    budget: int, network: Network, method: Any, rows: int, itemsize: int, *, proof: bool = False
+) -> int:
     """Samples that a method can take at once within a budget; at least one.
 
     Parameters
@@ -29,10 +31,18 @@ def samples_within(budget: int, network: Network, method: Any, rows: int, itemsi
         Objectives of each sample.
     itemsize : int
         Bytes of one number.
+    proof : bool
+        Whether multipliers are kept: ``method.proof_entries(network, rows)`` numbers of double
+        precision a sample, where the method says so. Those of finished chunks are part of the
+        result and not counted.
     """
     entries = _COPIES_OF_A_LAYER * sum(prod(node.shape) for node in network.nodes)
     entries += 4 * rows
     extra = getattr(method, "extra_entries", None)
     if extra is not None:
         entries += extra(network, rows)
-    return max(1, budget // (entries * itemsize))
+    size = entries * itemsize
+    kept = getattr(method, "proof_entries", None)
+    if proof and kept is not None:
+        size += 8 * kept(network, rows)
+    return max(1, budget // size)

@@ -60,6 +60,22 @@ class AnytimeMethod(Protocol):
 
 
 @runtime_checkable
+class ProvingMethod(Protocol):
+    """A `Method` that can hand out the multipliers behind its bounds."""
+
+    def prove(
+        self, network: Network, box: Box, objectives: Tensor, *, watch: Watch | None = None
+    ) -> Enclosure:
+        """The bounds of `Method.bound`, with a `Proof` of them as certificate.
+
+        The proof's problems are the samples, its rows the objectives and then their negatives, so
+        that lower bounds on the rows are both ends of every objective. Methods that can be stopped
+        stop when the watch is over.
+        """
+        ...
+
+
+@runtime_checkable
 class Decider(Protocol):
     """A way to answer a `Query`: a frozen dataclass whose fields are its settings."""
 
@@ -106,6 +122,12 @@ def check_intermediate(owner: str, method: object) -> None:
 def method_names() -> tuple[str, ...]:
     """Names of the installed methods, sorted."""
     return _names(GROUP)
+
+
+def proving_names() -> tuple[str, ...]:
+    """Names of the installed methods that can hand out proofs, sorted."""
+    names = {p.name for p in entry_points(group=GROUP) if issubclass(p.load(), ProvingMethod)}
+    return tuple(sorted(names))
 
 
 def decider_names() -> tuple[str, ...]:

@@ -132,12 +132,45 @@ def line_intercepts(
     Parameters
     ----------
     low, high : Tensor, shape ``[batch, rows or 1, *shape]``
-        Slopes of the lower and of the upper line.
+        Slopes of the lower and of the upper line; of `Max` with the window as last axis.
     lower, upper : Tensor, shape ``[batch, 1, *shape]``
+        Bounds on the operator's input.
     """
+    if isinstance(operator, Max):
+        least = _least_above(low, lower, upper)
+        return Relaxation(low, high, least, _most_above(high, lower, upper))
     smallest, _ = _extremes(operator, low, lower, upper)
     _, largest = _extremes(operator, high, lower, upper)
     return Relaxation(low, high, smallest, largest)
+
+
+def _least_above(slope: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
+    """Smallest value of ``max(x) - slope · x`` for the numbers x of a window.
+
+    With the maximum at most t, every number is best as large as t lets it, or as small as can be;
+    what is left is convex in t, with kinks where t reaches an upper bound.
+    """
+    floor = lower.amax(dim=-1, keepdim=True)
+    smallest = None
+    for top in (floor, *torch.maximum(upper, floor).split(1, dim=-1)):
+        best = torch.where(slope > 0, torch.minimum(upper, top), lower)
+        gap = top.squeeze(-1) - (slope * best).sum(dim=-1)
+        smallest = gap if smallest is None else torch.minimum(smallest, gap)
+    assert smallest is not None
+    return smallest
+
+
+def _most_above(slope: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
+    """Largest value of ``max(x) - slope · x``: each number in turn is taken for the maximum."""
+    others = torch.maximum(-slope * lower, -slope * upper)
+    itself = torch.maximum((1 - slope) * lower, (1 - slope) * upper)
+    gaps = [itself[..., k] + _but(others, k) for k in range(slope.shape[-1])]
+    return torch.stack(gaps).amax(dim=0)
+
+
+def _but(values: Tensor, k: int) -> Tensor:
+    """The sum over the last axis without one of its numbers."""
+    return values[..., :k].sum(dim=-1) + values[..., k + 1 :].sum(dim=-1)
 
 
 def _extremes(

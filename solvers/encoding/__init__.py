@@ -2,7 +2,7 @@
 
 # The rules register themselves on import.
 from sensverify.solvers.encoding import maximum, piecewise, smooth
-from sensverify.solvers.encoding.builder import Form
+from sensverify.solvers.encoding.builder import Form, InputsInRows
 from sensverify.solvers.encoding.encode import Encoder, Encoding, Interval, Refine
 from sensverify.solvers.encoding.piecewise import pieces
 from sensverify.solvers.encoding.problem import Problem
@@ -12,6 +12,7 @@ __all__ = [
     "Encoder",
     "Encoding",
     "Form",
+    "InputsInRows",
     "Interval",
     "Problem",
     "Refine",

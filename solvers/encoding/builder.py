@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import Enum
 
 import numpy as np
@@ -25,6 +25,32 @@ class Form(Enum):
     """A binary for each kink inside of an interval."""
 
 
+@dataclass(frozen=True, eq=False)
+class InputsInRows:
+    """Where what enters nonlinear nodes occurs in the rows that hold these nodes.
+
+    Parameters
+    ----------
+    node, entry : integer numpy array, shape ``[occurrences]``
+        The node, and the entry of its input.
+    row : integer numpy array, shape ``[occurrences]``
+    factor : numpy array, shape ``[occurrences]``
+        The row has the entry with minus this factor.
+    """
+
+    node: np.ndarray
+    entry: np.ndarray
+    row: np.ndarray
+    factor: np.ndarray
+
+    @classmethod
+    def joined(cls, parts: list[InputsInRows]) -> InputsInRows:
+        """Records one after the other."""
+        none = np.zeros(0, dtype=np.int64)
+        parts = [cls(none, none, none, np.zeros(0)), *parts]
+        return cls(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls)))
+
+
 @dataclass(eq=False)
 class Builder:
     """Columns and rows as they are added; `problem` is what there is so far.
@@ -38,7 +64,9 @@ class Builder:
     fills: list[Fill] = field(default_factory=list)
     binaries: list[np.ndarray] = field(default_factory=list)
     owners: list[np.ndarray] = field(default_factory=list)
+    inputs_in_rows: list[InputsInRows] = field(default_factory=list)
     columns: int = 0
+    rows: int = 0
     _lower: list[np.ndarray] = field(default_factory=list)
     _upper: list[np.ndarray] = field(default_factory=list)
     _integer: list[np.ndarray] = field(default_factory=list)
@@ -76,8 +104,8 @@ class Builder:
         *terms: tuple[csr_matrix, np.ndarray | None],
         lower: np.ndarray | float = -np.inf,
         upper: np.ndarray | float = np.inf,
-    ) -> None:
-        """Constraints ``lower <= sum of terms <= upper``.
+    ) -> np.ndarray:
+        """Constraints ``lower <= sum of terms <= upper``; returns their positions.
 
         Parameters
         ----------
@@ -99,6 +127,16 @@ class Builder:
         self._matrices.append(total)
         self._row_lower.append(np.broadcast_to(np.asarray(lower, dtype=np.float64), rows))
         self._row_upper.append(np.broadcast_to(np.asarray(upper, dtype=np.float64), rows))
+        first, self.rows = self.rows, self.rows + rows
+        return np.arange(first, self.rows)
+
+    def remember(
+        self, node: int, entries: np.ndarray, rows: np.ndarray, factor: np.ndarray | float = 1.0
+    ) -> None:
+        """That these rows have these entries of what enters a node, with minus a factor."""
+        count = len(entries)
+        factors = np.broadcast_to(np.asarray(factor, dtype=np.float64), count)
+        self.inputs_in_rows.append(InputsInRows(np.full(count, node), entries, rows, factors))
 
     def add_scaled_rows(
         self,

@@ -11,7 +11,7 @@ from scipy.sparse import csr_matrix
 from sensverify.errors import BadShape, Unbounded
 from sensverify.network import Network
 from sensverify.network.operators import Elementwise, Max
-from sensverify.solvers.encoding.builder import Builder, Fill, Form
+from sensverify.solvers.encoding.builder import Builder, Fill, Form, InputsInRows
 from sensverify.solvers.encoding.expression import Expression, widened
 from sensverify.solvers.encoding.maps import LinearMap
 from sensverify.solvers.encoding.problem import Problem
@@ -43,6 +43,8 @@ class Encoding:
         Of each binary the node and the entry of it (for `Max`: of its input) that it decides.
     pre_activations : dict from node to ``(lower, upper)``, each ``[entries]``
         The bounds on the inputs of nonlinear nodes that went into it.
+    inputs_in_rows : InputsInRows
+        Of the entries that the relaxed form does not take for linear.
     """
 
     problem: Problem
@@ -52,6 +54,7 @@ class Encoding:
     binaries: np.ndarray
     owners: np.ndarray
     pre_activations: dict[int, Interval]
+    inputs_in_rows: InputsInRows
     fills: tuple[Fill, ...] = field(repr=False, default=())
 
     def cost(self, objective: np.ndarray) -> tuple[np.ndarray, float]:
@@ -170,5 +173,6 @@ def _finished(
         binaries=np.concatenate([np.zeros(0, dtype=np.int64), *builder.binaries]),
         owners=np.concatenate([np.zeros((0, 2), dtype=np.int64), *builder.owners]),
         pre_activations=used,
+        inputs_in_rows=InputsInRows.joined(builder.inputs_in_rows),
         fills=tuple(builder.fills),
     )

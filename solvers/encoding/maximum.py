@@ -53,13 +53,14 @@ def _largest(
     gap = builder.add_columns(np.zeros(len(entry)), longest)
     chosen = x[entry]
     ones = diags(np.ones(len(entry)))
-    builder.add_rows(
+    rows = builder.add_rows(
         (ones, top[window]),
         (-ones, gap),
         (-chosen.matrix, None),
         lower=chosen.offset,
         upper=chosen.offset,
     )
+    builder.remember(place.position, entry, rows)
     binaries = None
     if builder.exact:
         binaries = builder.add_binaries(place.position, entry)

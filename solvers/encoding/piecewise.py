@@ -153,7 +153,8 @@ def _encode(place: Place, steps: _Steps, entries: np.ndarray, x: Expression) -> 
     signs = [-1.0, *(1.0 for _ in parts[1:])]
     ones = [(diags(np.full(len(entries), s)), p) for s, p in zip(signs, parts, strict=True)]
     right = x.offset - steps.start
-    builder.add_rows(*ones, (-x.matrix, None), lower=right, upper=right)
+    rows = builder.add_rows(*ones, (-x.matrix, None), lower=right, upper=right)
+    builder.remember(place.position, entries, rows)
     binaries: list[np.ndarray] = []
     if builder.exact:
         binaries = [builder.add_binaries(place.position, entries) for _ in parts[1:]]

@@ -82,14 +82,15 @@ class Problem:
             *Safe bounds in linear and mixed-integer linear programming*, Section 3.
         """
         with np.errstate(over="ignore", invalid="ignore"):
-            total, size = self._dual_terms(cost, self._usable(multipliers))
+            total, size = self._dual_terms(cost, self.usable(multipliers))
             # The longest sum has as many terms as there are rows and columns; each product, and
             # each addition, adds one rounding.
             terms = self.rows + self.columns + 4
             bound = total - 2 * terms * UNIT * size
         return float(bound) if np.isfinite(bound) else -np.inf
 
-    def _usable(self, multipliers: np.ndarray | None) -> np.ndarray:
+    def usable(self, multipliers: np.ndarray | None) -> np.ndarray:
+        """Multipliers as a bound counts them, ``[rows]``: see `dual_bound`."""
         if multipliers is None or multipliers.shape != (self.rows,):
             return np.zeros(self.rows)
         y = np.where(np.isfinite(multipliers), multipliers, 0.0)

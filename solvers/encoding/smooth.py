@@ -29,15 +29,16 @@ def _(operator: Elementwise, place: Place, x: Expression) -> Expression:
     value = apply(operator, torch.from_numpy(lower[fixed])).numpy()
     parts = [(fixed, constants(value))]
     if len(open_):
-        parts.append((open_, _between(operator, place, x[open_], lower[open_], upper[open_])))
+        parts.append((open_, _between(operator, place, x, open_)))
     return scattered(len(x), *parts)
 
 
 def _between(
-    operator: Elementwise, place: Place, x: Expression, lower: np.ndarray, upper: np.ndarray
+    operator: Elementwise, place: Place, inputs: Expression, entries: np.ndarray
 ) -> Expression:
     """A column for each value, between the ends' values and the lines of CROWN and of LP-dual."""
-    builder = place.builder
+    builder, x = place.builder, inputs[entries]
+    lower, upper = (end[entries] for end in place.bounds)
     ends = torch.from_numpy(lower)[None], torch.from_numpy(upper)[None]
     with torch.no_grad():
         lines = [relax(operator, *ends, slope) for slope in Slope]
@@ -54,12 +55,13 @@ def _between(
             factor = slope.reshape(-1).numpy()
             start = 0.0 if intercept is None else intercept.reshape(-1).numpy()
             shift = start + factor * once.offset
-            builder.add_rows(
+            rows = builder.add_rows(
                 (ones, positions),
                 (-(diags(factor) @ once.matrix), None),
                 lower=shift - ROUNDING if below else -np.inf,
                 upper=np.inf if below else shift + ROUNDING,
             )
+            builder.remember(place.position, entries, rows, factor)
 
     def fill(values: np.ndarray) -> None:
         inputs = torch.from_numpy(np.ascontiguousarray(x.values(values)))

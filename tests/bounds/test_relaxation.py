@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -267,3 +268,24 @@ def test_kinks_far_out(slope: Slope) -> None:
         x = torch.tensor([[[end]]], dtype=F64)
         assert bool((line(lines.lower_slope, lines.lower_intercept, x) <= end + 1e88).all())
         assert bool((line(lines.upper_slope, lines.upper_intercept, x) >= end - 1e88).all())
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 4))
+@settings(max_examples=60)
+def test_any_slopes_on_a_window_get_the_tightest_intercepts(seed: int, width: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    draw = torch.randn(4, 1, 1, 3, width, generator=generator, dtype=F64)
+    lower, upper = torch.minimum(draw[0], draw[1]), torch.maximum(draw[0], draw[1])
+    low, high = draw[2], draw[3]
+    found = line_intercepts(Max(), low, high, lower, upper)
+    # The extremes lie where every number is at an end or at another one's end, cut to its own.
+    choices = torch.cat([lower, upper], dim=-1).unsqueeze(-1)
+    places = torch.minimum(torch.maximum(choices, lower.unsqueeze(-2)), upper.unsqueeze(-2))
+    below = torch.full((1, 1, 3), torch.inf, dtype=F64)
+    above = -below
+    for picks in itertools.product(range(2 * width), repeat=width):
+        x = torch.stack([places[..., pick, k] for k, pick in enumerate(picks)], dim=-1)
+        below = torch.minimum(below, x.amax(-1) - (low * x).sum(-1))
+        above = torch.maximum(above, x.amax(-1) - (high * x).sum(-1))
+    torch.testing.assert_close(found.lower_intercept, below)
+    torch.testing.assert_close(found.upper_intercept, above)

@@ -1,0 +1,177 @@
+"""From what a pass computed to the proof that it hands out.
+
+The bounds of LP-dual, CROWN and alpha-CROWN follow from their slopes alone: these are a feasible
+point of the dual of the LP relaxation, written in other variables (Wong & Kolter 2018, *Provable
+defenses against adversarial examples via the convex outer adversarial polytope*, Section 3;
+Salman et al. 2019, *A convex relaxation barrier to tight robustness verification of neural
+networks*, Theorem 4.2). So slopes, and the bounds on hidden layers, are all that is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sensverify.bounds.ibp import Interval
+from sensverify.bounds.layerwise import LayerBounds
+from sensverify.bounds.method import PreActivationBounds
+from sensverify.bounds.relaxation import Relaxation, Slope, relax
+from sensverify.errors import BadSetting, BadShape
+from sensverify.network import Network
+from sensverify.network.operators import Relu
+from sensverify.proof import Cells, Hidden, Lines, Proof
+
+
+@dataclass(frozen=True, eq=False)
+class LayerProof:
+    """Why the bounds on hidden layers hold, and the lines of the pass that used them.
+
+    Parameters
+    ----------
+    hidden : Hidden
+        One set for each sample.
+    lines : Lines
+        float64.
+    chosen : integer numpy array, shape ``[batch]``
+        The line set that the pass used, for each sample.
+    """
+
+    hidden: Hidden
+    lines: Lines
+    chosen: np.ndarray
+
+    def proof(self) -> Proof:
+        """Every row of a sample by one backward pass with the lines of the pass."""
+        samples = np.arange(len(self.hidden))
+        cells = Cells.roots(samples, hidden=samples, lines=self.chosen)
+        entries = self.lines.lower.shape[1]
+        return Proof.of(cells, entries=entries, lines=self.lines, hidden=self.hidden)
+
+    def proof_by_rows(self, own: np.ndarray, more: list[Lines]) -> Proof:
+        """Rows with lines of their own where they have any.
+
+        Parameters
+        ----------
+        own : integer numpy array, shape ``[batch, rows]``
+            The set among ``more``, or -1 for the lines of the pass.
+        more : list of Lines
+            In the dtype that all sets get.
+        """
+        batch, rows = own.shape
+        samples = np.repeat(np.arange(batch), rows)
+        lines = np.where(own >= 0, own + len(self.lines), self.chosen[:, None]).reshape(-1)
+        cells = Cells.roots(
+            samples, group=np.tile(np.arange(rows), batch), hidden=samples, lines=lines
+        )
+        sets = _in_order([self.lines, *more], dtype=more[0].lower.dtype if more else None)
+        entries = sets.lower.shape[1]
+        return Proof.of(cells, entries=entries, lines=sets, hidden=self.hidden)
+
+
+def layer_proof(
+    layers: LayerBounds, intermediate: PreActivationBounds | None, *, chords: bool = True
+) -> LayerProof:
+    """The proof of a pass's hidden layers, its own or those of another method.
+
+    Parameters
+    ----------
+    layers : LayerBounds
+        Filled.
+    intermediate : method or None
+        Where its bounds come from.
+    chords : bool
+        Whether upper slopes may be left out, as by `flat_lines`.
+
+    Raises
+    ------
+    BadSetting
+        The method that bounded the hidden layers does not say with which lines.
+    """
+    network, batch = layers.network, layers.box.batch
+    lines = flat_lines(network, layers.relaxations, batch, chords=chords)
+    chosen = np.arange(batch)
+    proving = chosen
+    slope = _hidden_slope(intermediate, layers.slope)
+    if slope is not layers.slope:
+        with torch.no_grad():
+            others = {
+                position: relax(network.nodes[position].operator, *ends, slope)
+                for position, ends in layers.pre_activations.items()
+            }
+        lines = _in_order([lines, flat_lines(network, others, batch, chords=chords)])
+        proving = chosen + batch
+    lower, upper = flat_bounds(layers.pre_activations, batch)
+    none = np.zeros(0, np.int64)
+    hidden = Hidden(chosen, lower, upper, proving, none, none, none, none)
+    return LayerProof(hidden, lines, chosen)
+
+
+def flat_bounds(
+    pre_activations: Mapping[int, Interval], batch: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Bounds on all entries, node after node: two float64 arrays ``[batch, entries]``."""
+    ends = []
+    for side in (0, 1):
+        parts = [pre_activations[p][side] for p in sorted(pre_activations)]
+        flat = [part.detach().reshape(batch, -1).cpu().double().numpy() for part in parts]
+        ends.append(np.concatenate([np.zeros((batch, 0)), *flat], axis=1))
+    return ends[0], ends[1]
+
+
+def flat_lines(
+    network: Network,
+    relaxations: Mapping[int, Relaxation],
+    batch: int,
+    rows: int = 1,
+    dtype: torch.dtype = torch.float64,
+    *,
+    chords: bool = True,
+) -> Lines:
+    """Slopes on all entries, node after node: ``batch * rows`` sets.
+
+    With ``chords``, upper slopes are left out where all nonlinear nodes are ReLUs.
+    """
+    only_chords = all(isinstance(network.nodes[p].operator, Relu) for p in relaxations)
+    sides = []
+    for name in ("lower_slope", "upper_slope"):
+        parts = [torch.zeros(batch * rows, 0, dtype=dtype)]
+        for position in sorted(relaxations):
+            slope: Tensor = getattr(relaxations[position], name).detach()
+            spread = slope.expand(batch, rows, *slope.shape[2:])
+            parts.append(spread.reshape(batch * rows, -1).to("cpu", dtype))
+        sides.append(torch.cat(parts, dim=1).numpy())
+        if chords and only_chords:
+            return Lines(sides[0])
+    return Lines(*sides)
+
+
+def _hidden_slope(intermediate: PreActivationBounds | None, own: Slope) -> Slope:
+    """The lines that prove the hidden bounds; any do where intervals are enough."""
+    if intermediate is None:
+        return own
+    inner = getattr(intermediate, "intermediate", None)
+    if inner is not None:
+        # Bounds that a method was given are those that it gives.
+        return _hidden_slope(inner, own)
+    try:
+        slope: Slope | None = intermediate.slope  # type: ignore[attr-defined]
+    except AttributeError:
+        raise BadSetting(
+            f"no proof of hidden bounds by {intermediate!r}: it does not say which lines prove "
+            "them; use None, Ibp(), LpDual() or Crown() as intermediate"
+        ) from None
+    return own if slope is None else slope
+
+
+def _in_order(parts: list[Lines], dtype: np.dtype | None = None) -> Lines:
+    """Line sets one after the other."""
+    uppers = [part.upper for part in parts if part.upper is not None]
+    if uppers and len(uppers) < len(parts):
+        raise BadShape("some line sets have upper slopes, others have none")
+    lower = np.concatenate([part.lower for part in parts], dtype=dtype)
+    upper = np.concatenate(uppers, dtype=dtype) if uppers else None
+    return Lines(lower, upper)

@@ -1,0 +1,207 @@
+"""The duals of the triangle relaxation as slopes: one backward pass reaches the optimum."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+
+from sensverify.bounds import Crown, Ibp, compute_bounds
+from sensverify.box import Box
+from sensverify.network import Network, NetworkBuilder
+from sensverify.network.operators import (
+    Abs,
+    Add,
+    Affine,
+    Clip,
+    Conv,
+    Elementwise,
+    LeakyRelu,
+    Relu,
+    Reshape,
+    Sigmoid,
+    Tanh,
+)
+from sensverify.proof import Proof
+from sensverify.results import Bounds
+from sensverify.solvers.encoding import Encoder, Form
+from sensverify.solvers.highs import Highs, Solution
+from sensverify.solvers.lp import Lp
+from tests.contracts.attained import attained
+from tests.contracts.networks import NETWORKS, Case, cases, dense, max_pool, numbers
+from tests.contracts.proof_values import ProofValues, claimed_values, proven_values
+
+OPERATORS: dict[str, Elementwise] = {
+    "relu": Relu(),
+    "leaky": LeakyRelu(np.array(0.2)),
+    "falling": LeakyRelu(np.array(-0.5)),
+    "concave": LeakyRelu(np.array(1.5)),
+    "abs": Abs(),
+    "clip": Clip(-0.5, 0.75),
+    "tanh": Tanh(),
+    "sigmoid": Sigmoid(),
+}
+
+
+def mlp(name: str, seed: int) -> Network:
+    rng = np.random.default_rng(seed)
+    builder = NetworkBuilder((4,))
+    node = builder.input
+    for _ in range(3):
+        node = builder.add(dense(rng, 9, builder.shape(node)[0], gain=2.0), node)
+        node = builder.add(OPERATORS[name], node)
+    return builder.build(builder.add(dense(rng, 2, 9), node))
+
+
+def conv(name: str, seed: int) -> Network:
+    """With overlapping windows of max pooling and a residual block."""
+    rng = np.random.default_rng(seed)
+    builder = NetworkBuilder((2, 5, 5))
+
+    def layer(node: int) -> int:
+        weight = numbers(rng, 2, 2, 3, 3, scale=0.5)
+        operator = Conv(weight, numbers(rng, 2, scale=0.3), (1, 1), (1, 1), (1, 1), 1)
+        return builder.add(OPERATORS[name], builder.add(operator, node))
+
+    node = layer(builder.input)
+    node = builder.add(Reshape((2, 4, 4)), max_pool(builder, node, 2, 1))
+    node = builder.add(Add(), layer(node), node)
+    return builder.build(builder.add(dense(rng, 2, 32), builder.add(Reshape((32,)), layer(node))))
+
+
+def around(network: Network, seed: int, radius: float = 0.3) -> Box:
+    center = torch.from_numpy(numbers(np.random.default_rng(seed), 2, *network.input_shape))
+    return Box(center - radius, center + radius)
+
+
+def assert_reaches(network: Network, bounds: Bounds, tolerance: float = 1e-6) -> None:
+    claimed = claimed_values(bounds)
+    found = proven_values(network, bounds)
+    assert bool((found >= claimed - tolerance * (1 + claimed.abs())).all()), found - claimed
+    assert ProofValues(network, bounds).hidden_slack() <= 1e-12
+
+
+@pytest.mark.parametrize("make", [mlp, conv])
+@pytest.mark.parametrize("name", OPERATORS)
+@pytest.mark.parametrize("method", [Lp(), Lp(intermediate=Ibp())], ids=["crown", "ibp"])
+def test_one_pass_reaches_the_optimum(make: object, name: str, method: Lp) -> None:
+    for seed in range(2):
+        network = make(name, seed)
+        box = around(network, seed)
+        plain = compute_bounds(network, box, method)
+        bounds = compute_bounds(network, box, method, proof=True)
+        assert torch.equal(plain.outer.lower, bounds.outer.lower)
+        assert torch.equal(plain.outer.upper, bounds.outer.upper)
+        assert_reaches(network, bounds)
+        # The slopes matter: those of CROWN prove less.
+        crown = claimed_values(compute_bounds(network, box, Crown(method.intermediate)))
+        assert bool((claimed_values(bounds) > crown + 1e-4).any())
+
+
+@pytest.mark.parametrize("family", NETWORKS)
+def test_any_network(family: str) -> None:
+    @given(cases(NETWORKS[family]))
+    @settings(max_examples=15)
+    def check(case: Case) -> None:
+        bounds = compute_bounds(case.network, case.box_of(torch.float64), Lp(), proof=True)
+        assert_reaches(case.network, bounds)
+
+    check()
+
+
+@pytest.mark.parametrize("make", [mlp, conv])
+def test_the_other_solvers_multipliers(make: object) -> None:
+    network = make("relu", 0)
+    bounds = compute_bounds(network, around(network, 0), Lp(backend="cvxpy"), proof=True)
+    assert_reaches(network, bounds)
+
+
+def test_chunks_and_objectives_of_each_sample() -> None:
+    network = mlp("tanh", 1)
+    box = around(network, 1)
+    rows = torch.from_numpy(numbers(np.random.default_rng(2), 2, 3, 2))
+    bounds = compute_bounds(network, box, Lp(), rows, proof=True, memory_budget=1)
+    claimed = claimed_values(bounds)
+    found = proven_values(network, bounds, rows)
+    assert bool((found >= claimed - 1e-6 * (1 + claimed.abs())).all())
+
+
+def test_what_a_proof_is_made_of() -> None:
+    network = mlp("relu", 0)
+    box = around(network, 0)
+    proof = compute_bounds(network, box, Lp(), proof=True).certificate
+    assert isinstance(proof, Proof)
+    assert len(proof.cells) == 2 * 4
+    assert list(proof.cells.group) == [0, 1, 2, 3] * 2
+    assert list(proof.cells.hidden) == [0] * 4 + [1] * 4
+    assert compute_bounds(network, box, Lp()).certificate is None
+
+
+def test_without_time_the_lines_of_crown_stay() -> None:
+    network = mlp("relu", 0)
+    box = around(network, 0)
+    bounds = compute_bounds(network, box, Lp(seconds=0.0), proof=True)
+    proof = bounds.certificate
+    assert list(proof.cells.lines) == [0] * 4 + [1] * 4
+    crown = compute_bounds(network, box, Crown(), proof=True)
+    np.testing.assert_array_equal(proof.lines.lower, crown.certificate.lines.lower)
+    torch.testing.assert_close(proven_values(network, bounds), claimed_values(crown))
+
+
+@pytest.mark.parametrize("garbage", ["nan", "infinite", "short", "none", "noise", "huge"])
+@pytest.mark.parametrize("make", [mlp, conv])
+def test_garbage_costs_tightness_only(
+    garbage: str, make: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the duals are, no error comes, and what CROWN proves is proven."""
+    minimise = Highs.minimise
+    rng = np.random.default_rng(0)
+
+    def spoiled(self: Highs, *args: object, **keywords: object) -> Solution:
+        solution = minimise(self, *args, **keywords)
+        good = solution.multipliers
+        bad = {
+            "nan": np.full_like(good, np.nan),
+            "infinite": np.full_like(good, np.inf),
+            "short": good[:-1],
+            "none": None,
+            "noise": good + rng.normal(size=good.shape),
+            "huge": 1e300 * rng.normal(size=good.shape),
+        }[garbage]
+        return replace(solution, multipliers=bad)
+
+    monkeypatch.setattr(Highs, "minimise", spoiled)
+    for name in ("relu", "tanh", "clip"):
+        network = make(name, 0)
+        box = around(network, 0)
+        bounds = compute_bounds(network, box, Lp(), proof=True)
+        crown = claimed_values(compute_bounds(network, box, Crown()))
+        found = proven_values(network, bounds)
+        assert bool((found >= crown - 1e-9 * (1 + crown.abs())).all())
+        lines = bounds.certificate.lines
+        assert np.isfinite(lines.lower).all()
+        assert np.isfinite(lines.upper).all()
+        # Multipliers are nothing but slopes: what they prove is true.
+        values = attained(network, box)[0]
+        true = torch.cat([values.amin(dim=0), -values.amax(dim=0)], dim=1)
+        assert bool((found <= true + 1e-9 * (1 + true.abs())).all())
+
+
+def test_rows_remember_what_enters_nonlinear_nodes() -> None:
+    """``y = relu(x)`` on [-1, 1]: minus the part below zero, plus the part above, less x, is 0."""
+    builder = NetworkBuilder((1,))
+    network = builder.build(builder.add(Relu(), builder.add(Affine(np.eye(1)), builder.input)))
+    ends = np.array([-1.0]), np.array([1.0])
+    encoding = Encoder(network).encode(*ends, {2: ends}, Form.RELAXED)
+    known = encoding.inputs_in_rows
+    assert [list(part) for part in (known.node, known.entry, known.factor)] == [[2], [0], [1.0]]
+    row = encoding.problem.matrix[known.row].toarray()[0]
+    assert row[encoding.inputs[0]] == -1.0
+    # Neurons that are linear on their interval have no row.
+    decided = Encoder(network).encode(
+        np.array([1.0]), np.array([2.0]), {2: (np.array([1.0]), np.array([2.0]))}, Form.RELAXED
+    )
+    assert len(decided.inputs_in_rows.row) == 0

@@ -10,10 +10,10 @@ import numpy as np
 
 from sensverify.certificates.check.arithmetic import Arithmetic, Numbers
 from sensverify.certificates.check.cells import Paths, paths_of, roots_of
-from sensverify.certificates.check.lines import chord_slopes, rule_slopes
 from sensverify.certificates.check.maps import Sum
 from sensverify.certificates.check.passes import Evaluation, Forces, Machine, cone
 from sensverify.certificates.check.program import Linear, Nonlinear, Program
+from sensverify.certificates.check.slopes import chord_slopes, rule_slopes
 from sensverify.errors import CertificateRejected
 from sensverify.proof import NONE, RULE, Proof
 

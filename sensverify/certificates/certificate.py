@@ -120,5 +120,7 @@ def _expect(values: np.ndarray, shape: tuple[int, ...], what: str) -> None:
 
 
 def _finite(values: np.ndarray, what: str) -> None:
+    if values.dtype not in (np.float64, np.float32):
+        raise BadCertificate(f"{what} holds {values.dtype}, expected float64")
     if not bool(np.isfinite(values).all()):
         raise BadCertificate(f"{what} holds NaN or infinity")

@@ -24,7 +24,7 @@ import flint
 import numpy as np
 from flint import arb, fmpq
 
-from sensverify.errors import BadSetting
+from sensverify.errors import BackendFailure, BadSetting
 
 Numbers = Any
 """A numpy array of float64, or of objects that are rational numbers."""
@@ -37,6 +37,9 @@ FLOOR = 2.0**-1022
 
 SMALL = 2.0**-960
 """Products below this may have lost digits to underflow."""
+
+LEAST = 2.0**-1000
+"""More than a product of an error and a magnitude can lose to underflow."""
 
 
 def rational(value: float) -> fmpq:
@@ -128,6 +131,13 @@ class Rigorous(Arithmetic):
 
     name = "rigorous"
     unit = 2.0**-53
+
+    def __init__(self) -> None:
+        if not (np.full(2, 2.0**-1060) * 0.5 > 0).all():
+            raise BackendFailure(
+                "this process flushes denormal numbers to zero, which the error bounds of rigorous "
+                "arithmetic do not allow for; switch that off, or check with --arithmetic exact"
+            )
 
     def numbers(self, values: Any) -> Numbers:
         return np.asarray(values, np.float64)

@@ -14,7 +14,7 @@ from sensverify.certificates.check.maps import Sum
 from sensverify.certificates.check.passes import Evaluation, Forces, Machine, cone
 from sensverify.certificates.check.program import Linear, Nonlinear, Program
 from sensverify.certificates.check.slopes import chord_slopes, rule_slopes
-from sensverify.errors import CertificateRejected
+from sensverify.errors import CertificateRejected, Unbounded
 from sensverify.proof import NONE, RULE, Proof
 
 _COEFFICIENTS = 1 << 22
@@ -132,6 +132,7 @@ class Evaluator:
                 if wanted is not None:
                     _require_proven(found, wanted, sets, step)
                     found = wanted
+                _require_finite(*found, position)
                 low[sets, step.entries], high[sets, step.entries] = found
                 lines = proof.hidden.lines[sets]
                 evaluation.relax(position, step, *found, _slopes(proof, lines, step, *found))
@@ -168,6 +169,7 @@ class Evaluator:
             evaluation = self._start(lower[some], upper[some])
             for position, step in self.program.nonlinear:
                 found = self._layer(evaluation, step)
+                _require_finite(*found, position)
                 evaluation.relax(position, step, *found, rule_slopes(step, *found))
             evaluation.run(len(self.program.steps) - 1)
             yield evaluation
@@ -303,6 +305,7 @@ class Evaluator:
                 found = self._layer(evaluation, step)
             found, crossed = _cut(step, paths, *found)
             empty |= crossed
+            _require_finite(*found, position)
             evaluation.relax(position, step, *found, _slopes(proof, lines, step, *found))
             force = self._force(step, paths, len(leaves))
             if force is not None:
@@ -394,7 +397,8 @@ class Evaluator:
             lost = arithmetic.gamma(weights.shape[1] + 2) * (
                 (size * part.magnitude(last)).sum(axis=1) + abs(limits).sum(axis=1)
             )
-            least = least - arithmetic.raised(lost + 4 * arithmetic.unit * abs(least))
+            lost = lost + 4 * arithmetic.unit * abs(least)
+            least = least - arithmetic.raised(self.margin * lost)
             least = least - arithmetic.floor(part.magnitude(last))
             least = np.where(np.isfinite(least), least, -np.inf)
         return arithmetic.floats(least, -1)
@@ -451,6 +455,14 @@ def _cut(
         extreme.at(end, (paths.leaf[cut], entry[cut]), paths.at[cut])
     crossed = (lower > upper).any(axis=1)
     return (lower, np.maximum(lower, upper)), crossed
+
+
+def _require_finite(lower: np.ndarray, upper: np.ndarray, position: int) -> None:
+    if not bool((np.isfinite(lower) & np.isfinite(upper)).all()):
+        raise Unbounded(
+            f"bounds on what enters the nonlinear step {position} of the network overflow; use a "
+            "smaller box"
+        )
 
 
 def _require_proven(

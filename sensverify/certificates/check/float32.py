@@ -6,10 +6,10 @@ import numpy as np
 
 from sensverify.certificates.check.arithmetic import Rigorous
 from sensverify.certificates.check.checker import Claims, Evaluator
-from sensverify.certificates.check.maps import Pick
+from sensverify.certificates.check.maps import Part, Pick
 from sensverify.certificates.check.passes import Evaluation, Machine
 from sensverify.certificates.check.program import Linear, Nonlinear, Program
-from sensverify.network.operators import Max, Sigmoid, Tanh
+from sensverify.network.operators import Clip, Max, Sigmoid, Tanh
 
 UNIT = 2.0**-24
 """Half the distance from 1 to the next float32."""
@@ -76,6 +76,7 @@ def _linear(
     step: Linear,
     errors: list[np.ndarray],
 ) -> np.ndarray:
+    """Errors passed on, and those of rounding weights, products and sums."""
     total = size = 0
     for source, part in machine.terms[position]:
         read = evaluation.magnitude(source) + errors[source]
@@ -86,12 +87,25 @@ def _linear(
         if isinstance(part, Pick) and part.spread is not None:
             terms += 4
         total = total + passed * (1 + _gamma(terms)) + _gamma(terms) * largest
-        total = total + (part.fore_terms + 1) * _TINY
+        # What underflow takes from products, and from weights.
+        total = total + _TINY * (part.fore_terms + 1 + read.sum(axis=1, keepdims=True))
         size = size + largest
+        if _largest(part) > _LARGEST / 2:
+            return np.full_like(total, np.inf)
     count = len(step.terms) - 1
     if step.constant is not None:
         size, count = size + abs(step.constant), count + 2
-    return total + _gamma(count) * size if count else total
+    if count:
+        total = total + _gamma(count) * size + _TINY
+    # Sums may overflow on the way, whatever they come to.
+    return np.where(size <= _LARGEST / 2, total, np.inf)
+
+
+def _largest(part: Part) -> float:
+    """The largest magnitude of a weight."""
+    if isinstance(part, Pick):
+        return 1.0 if part.scale is None else float(abs(part.scale).max(initial=0.0))
+    return max((float(abs(block.weight).max(initial=0.0)) for block in part.blocks), default=0.0)
 
 
 def _nonlinear(
@@ -103,8 +117,13 @@ def _nonlinear(
     if isinstance(step.operator, Sigmoid | Tanh):
         factor = 0.25 if isinstance(step.operator, Sigmoid) else 1.0
         return factor * error + _gamma(_LIBRARY) * np.minimum(1.0, 1.0 + error)
+    if isinstance(step.operator, Clip):
+        # The ends are rounded, too.
+        bounds = [abs(end) for end in (step.operator.low, step.operator.high) if np.isfinite(end)]
+        return error + UNIT * max(bounds, default=0.0) + _TINY
     if step.slope is None:
         return error
     steep = np.maximum(1.0, abs(step.slope))
     reached = evaluation.magnitude(step.source) + error
-    return steep * error * (1 + _gamma(2)) + _gamma(2) * steep * reached + _TINY
+    rounded = _gamma(2) * steep * reached + _TINY * (1 + reached)
+    return steep * error * (1 + _gamma(2)) + rounded

@@ -250,9 +250,12 @@ def _enclosed(operator: Sigmoid | Tanh, x: fmpq) -> tuple[fmpq, fmpq, fmpq]:
     point = arb(x)
     if isinstance(operator, Tanh):
         value = point.tanh()
-        derivative = 1 - value * value
+        derivative, least, most = 1 - value * value, -1, 1
     else:
         value = 1 / (1 + (-point).exp())
-        derivative = value * (1 - value)
+        derivative, least, most = value * (1 - value), 0, 1
+    if not (value.is_finite() and derivative.is_finite()):
+        # Far out, where the exponential overflows.
+        return fmpq(least), fmpq(most), fmpq(0)
     flat, steep = ends(derivative)
     return ends(value)[0], steep, flat

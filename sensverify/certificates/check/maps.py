@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from flint import arb, fmpq
 
-from sensverify.certificates.check.arithmetic import FLOOR, Arithmetic, Numbers, ends
+from sensverify.certificates.check.arithmetic import FLOOR, SMALL, Arithmetic, Numbers, ends
 from sensverify.certificates.check.program import Block, Blocks, Gather, Map
 
 _DENSE = 1 << 20
@@ -219,8 +219,12 @@ def _ratio(arithmetic: Arithmetic, given: Gather) -> tuple[Numbers | None, Numbe
     first, second = (arithmetic.numbers(part) for part in given.under_root)
     if arithmetic.unit:
         # The sum under the root, the root of it and the division: four units at most.
-        ratio = factor / np.sqrt(first + second)
-        return ratio, 8 * arithmetic.unit * abs(ratio) + FLOOR
+        with np.errstate(over="ignore", invalid="ignore"):
+            under = first + second
+            ratio = factor / np.sqrt(under)
+        # An overflow under the root leaves nothing to say.
+        known = np.isfinite(under) & (under >= SMALL)
+        return ratio, np.where(known, 8 * arithmetic.unit * abs(ratio) + FLOOR, np.inf)
     ratio, spread = np.frompyfunc(_root_ratio, 2, 2)(factor, first + second)
     return ratio, spread
 

@@ -23,7 +23,7 @@ from functools import cached_property
 
 import numpy as np
 
-from sensverify.certificates.check.arithmetic import FLOOR, SMALL, Arithmetic, Numbers
+from sensverify.certificates.check.arithmetic import FLOOR, LEAST, SMALL, Arithmetic, Numbers
 from sensverify.certificates.check.lines import Lines, image, lines_of
 from sensverify.certificates.check.maps import Part, compiled
 from sensverify.certificates.check.program import Linear, Nonlinear, Program
@@ -211,7 +211,10 @@ class Evaluation:
             low, high = low - error, high + error
         self.low.append(low)
         self.high.append(high)
-        self.losses[position] = (arithmetic.raised(loss), floor)
+        if unit:
+            # Each is multiplied by a coefficient of any size, so it must not have underflowed.
+            loss = arithmetic.raised(loss) + LEAST
+        self.losses[position] = (loss, floor)
 
     def _product(
         self, part: Part, start: Numbers, end: Numbers

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from sensverify.errors import MissingRule
+from sensverify.errors import BadShape, MissingRule
 from sensverify.network import Network
 from sensverify.network.graph import Node
 from sensverify.network.operators import (
@@ -161,11 +161,15 @@ def program_of(network: Network) -> Program:
     ------
     MissingRule
         An operator has no counterpart here.
+    BadShape
+        There are steps that the output does not need.
     """
     builder, places = _Builder(), []
     for node in network.nodes:
         shapes = [network.nodes[i].shape for i in node.inputs]
         places.append(_lower(builder, node, [places[i] for i in node.inputs], shapes))
+    if places[-1] != len(builder.steps) - 1:
+        raise BadShape("the network holds steps that its output does not need")
     return Program(tuple(builder.steps), tuple(builder.sizes), builder.entries)
 
 

@@ -13,7 +13,7 @@ from sensverify.certificates.check.arithmetic import ARITHMETICS, Arithmetic
 from sensverify.certificates.check.cells import check_cells
 from sensverify.certificates.check.checker import Claims, Evaluator, best, refuted
 from sensverify.certificates.check.program import Program, program_of
-from sensverify.errors import BadSetting, CertificateRejected
+from sensverify.errors import BadSetting, CertificateRejected, Unbounded
 from sensverify.formats.onnx import read_onnx
 from sensverify.formats.vnnlib import Property
 from sensverify.network import Network
@@ -100,7 +100,10 @@ def check_claims(
     )
     _check_sizes(program, claims, proof)
     evaluator = Evaluator(program, arithmetic_of(arithmetic), claims)
-    leaves = evaluator.leaves(proof, evaluator.hidden(proof))
+    try:
+        leaves = evaluator.leaves(proof, evaluator.hidden(proof))
+    except Unbounded as error:
+        raise CertificateRejected(f"the proof cannot be evaluated: {error}") from None
     slack = None
     if claims.groups is None:
         values = best(claims, proof, leaves)

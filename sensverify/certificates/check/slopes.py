@@ -57,7 +57,7 @@ def _candidates(step: Nonlinear, lower: np.ndarray, upper: np.ndarray) -> list[n
     elif isinstance(operator, Clip) and np.isfinite(operator.high - operator.low):
         rise = operator.high - operator.low
         for run in (upper - operator.low, operator.high - lower):
-            pieces.append(np.where(run > rise, rise / np.maximum(run, rise), 1.0))
+            pieces.append(np.where(run > rise, rise / np.maximum(run, max(rise, 1e-300)), 1.0))
     return [chord, *pieces]
 
 

@@ -1,0 +1,229 @@
+"""A network's values without rounding: rational numbers, or balls where a function is smooth.
+
+Written from the docstrings of the operators, on arrays of objects, and sharing no code with the
+checker: this is what its claims are held against.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+from math import prod
+from typing import Any
+
+import flint
+import numpy as np
+from flint import arb, fmpq
+
+from sensverify.network import Network
+from sensverify.network.operators import (
+    Abs,
+    Add,
+    Affine,
+    BatchNorm,
+    Clip,
+    Concat,
+    Conv,
+    ConvTranspose,
+    Divide,
+    LeakyRelu,
+    Max,
+    Pad,
+    Permute,
+    Relu,
+    Reshape,
+    Scale,
+    Select,
+    Sigmoid,
+    Tanh,
+)
+
+PRECISION = 400
+"""Bits of the balls."""
+
+
+def rational(value: float) -> fmpq:
+    return fmpq(*float(value).as_integer_ratio())
+
+
+exactly = np.vectorize(rational, otypes=[object])
+"""Floats as the rational numbers that they are."""
+
+
+def values_at(network: Network, points: np.ndarray) -> list[list[tuple[fmpq, fmpq]]]:
+    """Ends of balls that hold the outputs at points ``[points, features]``; often both the same."""
+    before, flint.ctx.prec = flint.ctx.prec, PRECISION
+    try:
+        return [[_ends(y) for y in output_at(network, point).reshape(-1)] for point in points]
+    finally:
+        flint.ctx.prec = before
+
+
+def row_values_at(
+    network: Network, points: np.ndarray, rows: np.ndarray
+) -> list[list[tuple[fmpq, fmpq]]]:
+    """Likewise for rows ``[rows, outputs]`` times the output."""
+    before, flint.ctx.prec = flint.ctx.prec, PRECISION
+    try:
+        result = []
+        for point in points:
+            output = output_at(network, point).reshape(-1)
+            result.append([_ends(sum(exactly(row) * output)) for row in rows])
+        return result
+    finally:
+        flint.ctx.prec = before
+
+
+def _ends(value: Any) -> tuple[fmpq, fmpq]:
+    if isinstance(value, fmpq):
+        return value, value
+    found = []
+    for end in (arb(value).lower(), arb(value).upper()):
+        mantissa, exponent = end.man_exp()
+        found.append(fmpq(mantissa) * fmpq(2) ** int(exponent))
+    return found[0], found[1]
+
+
+def output_at(network: Network, point: np.ndarray) -> np.ndarray:
+    """The output as an array of objects."""
+    return node_outputs(network, point)[-1]
+
+
+def node_outputs(network: Network, point: np.ndarray) -> list[np.ndarray]:
+    """What every node gives."""
+    values = [exactly(np.asarray(point, np.float64)).reshape(network.input_shape)]
+    for node in network.nodes[1:]:
+        result = apply(node.operator, *(values[i] for i in node.inputs))
+        values.append(np.asarray(result, object).reshape(node.shape))
+    return values
+
+
+def apply(operator: Any, *inputs: np.ndarray) -> np.ndarray:
+    """One operator on arrays of rational numbers or balls."""
+    x = inputs[0]
+    if isinstance(operator, Affine):
+        y = np.dot(x, exactly(operator.weight).T)
+        return y if operator.bias is None else y + exactly(operator.bias)
+    if isinstance(operator, Conv | ConvTranspose):
+        return _convolved(operator, x)
+    if isinstance(operator, Scale):
+        y = x if operator.scale is None else x * exactly(operator.scale)
+        return y if operator.shift is None else y + exactly(operator.shift)
+    if isinstance(operator, Divide):
+        return x / exactly(operator.divisor)
+    if isinstance(operator, BatchNorm):
+        return _normalised(operator, x)
+    if isinstance(operator, Pad):
+        ends = list(zip(operator.before, operator.after, strict=True))
+        return np.pad(x, ends, constant_values=rational(operator.value))
+    if isinstance(operator, Select):
+        return x.reshape(-1)[np.asarray(operator.indices)]
+    if isinstance(operator, Permute):
+        return x.transpose(operator.axes)
+    if isinstance(operator, Reshape):
+        return x.reshape(operator.shape)
+    if isinstance(operator, Add):
+        return sum(inputs[1:], start=x)
+    if isinstance(operator, Concat):
+        return np.concatenate(inputs, axis=operator.axis)
+    if isinstance(operator, Max):
+        return np.array(
+            [_largest(list(window)) for window in x.reshape(-1, x.shape[-1])], object
+        ).reshape(x.shape[:-1])
+    return _elementwise(operator, x)
+
+
+def _elementwise(operator: Any, x: np.ndarray) -> np.ndarray:
+    if isinstance(operator, LeakyRelu):
+        slope = np.broadcast_to(exactly(operator.slope), x.shape)
+        # max(x, 0) + slope min(x, 0)
+        return np.array(
+            [
+                _largest([v, fmpq(0)]) - s * _largest([-v, fmpq(0)])
+                for v, s in zip(x.reshape(-1), slope.reshape(-1), strict=True)
+            ],
+            object,
+        )
+    return np.array([_function(operator, v) for v in x.reshape(-1)], object)
+
+
+def _function(operator: Any, x: Any) -> Any:
+    if isinstance(operator, Relu):
+        return _largest([x, fmpq(0)])
+    if isinstance(operator, Abs):
+        return _largest([x, -x])
+    if isinstance(operator, Clip):
+        x = x if operator.low == -np.inf else _largest([x, rational(operator.low)])
+        return x if operator.high == np.inf else -_largest([-x, rational(-operator.high)])
+    assert isinstance(operator, Sigmoid | Tanh)
+    return arb(x).tanh() if isinstance(operator, Tanh) else 1 / (1 + (-arb(x)).exp())
+
+
+def _largest(values: list[Any]) -> Any:
+    if all(isinstance(value, fmpq) for value in values):
+        return max(values)
+    result = arb(values[0])
+    for value in values[1:]:
+        result = result.max(arb(value))
+    return result
+
+
+def _normalised(operator: BatchNorm, x: np.ndarray) -> np.ndarray:
+    def wide(values: np.ndarray) -> np.ndarray:
+        return exactly(values).reshape(-1, *(1 for _ in x.shape[1:]))
+
+    y = x - wide(operator.mean)
+    square = wide(operator.variance) + rational(operator.epsilon)
+    y = y / np.array([arb(v).sqrt() for v in square.reshape(-1)], object).reshape(square.shape)
+    y = y if operator.weight is None else y * wide(operator.weight)
+    return y if operator.bias is None else y + wide(operator.bias)
+
+
+def _convolved(operator: Conv | ConvTranspose, x: np.ndarray) -> np.ndarray:
+    """Number by number, as the definition says."""
+    weight, spatial = exactly(operator.weight), x.shape[1:]
+    kernel = weight.shape[2:]
+    backward = isinstance(operator, ConvTranspose)
+    first, second = weight.shape[0] // operator.groups, weight.shape[1]
+    every = zip(spatial, kernel, operator.stride, operator.padding, operator.dilation, strict=True)
+    if backward:
+        sizes = [
+            (n - 1) * s - 2 * p + d * (k - 1) + 1 + e
+            for (n, k, s, p, d), e in zip(every, operator.output_padding, strict=True)
+        ]
+        result = np.full((operator.groups * second, *sizes), fmpq(0), object)
+    else:
+        sizes = [(n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in every]
+        result = np.full((weight.shape[0], *sizes), fmpq(0), object)
+    small, large = (spatial, sizes) if backward else (sizes, spatial)
+    for place in product(*(range(n) for n in small)):
+        for offset in product(*(range(k) for k in kernel)):
+            at = tuple(
+                i * s - p + o * d
+                for i, s, p, o, d in zip(
+                    place, operator.stride, operator.padding, offset, operator.dilation, strict=True
+                )
+            )
+            if any(not 0 <= a < n for a, n in zip(at, large, strict=True)):
+                continue
+            for group, i, j in product(range(operator.groups), range(first), range(second)):
+                factor = weight[(group * first + i, j, *offset)]
+                if backward:
+                    value = factor * x[(group * first + i, *place)]
+                    result[(group * second + j, *at)] += value
+                else:
+                    value = factor * x[(group * second + j, *at)]
+                    result[(group * first + i, *place)] += value
+    if operator.bias is None:
+        return result
+    return result + exactly(operator.bias).reshape(-1, *(1 for _ in sizes))
+
+
+def entries_of(network: Network) -> int:
+    """How many numbers enter nonlinear nodes."""
+    from sensverify.network.operators import Elementwise
+
+    return sum(
+        prod(network.nodes[node.inputs[0]].shape)
+        for node in network.nodes
+        if isinstance(node.operator, Elementwise | Max)
+    )

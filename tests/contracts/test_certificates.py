@@ -1,0 +1,156 @@
+"""Whatever a method proposes, what is certified is true, checks again, and is hardly weaker."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sensverify.bounds import AlphaCrown, Crown, Ibp, LpDual, Method, compute_bounds
+from sensverify.box import Box
+from sensverify.certificates import (
+    Certified,
+    StoredModel,
+    certify_bounds,
+    check_claims,
+)
+from sensverify.certificates.check.program import program_of
+from sensverify.network import Network
+from sensverify.network.operators import Sigmoid, Tanh
+from sensverify.proof import Proof
+from sensverify.results import Bounds
+from sensverify.solvers.bisection import Bisection
+from sensverify.solvers.branch_and_bound import BranchAndBound
+from sensverify.solvers.highs import Highs, Solution
+from sensverify.solvers.lp import Lp
+from sensverify.solvers.milp import Milp
+from tests.contracts.attained import attained
+from tests.contracts.networks import NETWORKS, Case, cases, conv_nets, mlps, residual_nets
+
+LINEAR = (Ibp(), LpDual(), Crown(), Crown(intermediate=Ibp()), AlphaCrown(steps=3))
+EXACT = (
+    BranchAndBound(seconds=5.0),
+    BranchAndBound(seconds=5.0, split="relus"),
+    Milp(objective_seconds=2.0),
+    Bisection(objective_seconds=2.0),
+)
+SLACK = 1e-9
+"""Of the largest magnitude in the network: what rigorous arithmetic may cost."""
+
+
+def stored(network: Network) -> StoredModel:
+    return StoredModel(network, program_of(network), "0" * 64, {})
+
+
+def flat(values: Any) -> np.ndarray:
+    return values.detach().double().numpy().reshape(len(values), -1)
+
+
+def certified(network: Network, box: Box, method: Method) -> tuple[Bounds, np.ndarray, Certified]:
+    """Bounds, what they claim of ``[C; -C]``, and what is certified of that."""
+    bounds = compute_bounds(network, box, method, proof=True)
+    outputs = bounds.outer.lower.shape[1]
+    rows = np.concatenate([np.eye(outputs), -np.eye(outputs)])[None]
+    wanted = np.concatenate([flat(bounds.outer.lower), -flat(bounds.outer.upper)], axis=1)
+    assert isinstance(bounds.certificate, Proof)
+    ends = flat(box.lower), flat(box.upper)
+    found = certify_bounds(stored(network), *ends, rows, bounds.certificate, wanted=wanted)
+    return bounds, wanted, found
+
+
+def assert_contains(case: Case, found: Certified) -> np.ndarray:
+    """Every attained value lies within; returns the largest magnitude on the way, by sample."""
+    values, size = attained(case.network, case.box_of(torch.float64))
+    lower, upper = (torch.from_numpy(part) for part in np.split(found.lower, 2, axis=1))
+    slack = 1e-13 * size  # of evaluating the network at the points in float64
+    assert bool((values >= lower - slack).all()), (values - lower).min()
+    assert bool((values <= -upper + slack).all()), (-upper - values).min()
+    return size.numpy()
+
+
+@given(cases(st.one_of(*NETWORKS.values())))
+@settings(max_examples=30)
+def test_linear_methods(case: Case) -> None:
+    for method in LINEAR:
+        _, wanted, found = certified(case.network, case.box_of(torch.float64), method)
+        size = assert_contains(case, found)
+        assert (found.lower >= wanted - SLACK * size).all(), (method, wanted - found.lower)
+        check_claims(program_of(case.network), found.claims, found.proof)
+
+
+@given(cases(st.one_of(*NETWORKS.values())))
+@settings(max_examples=15)
+def test_rational_arithmetic_proves_what_rigorous_arithmetic_does(case: Case) -> None:
+    for method in (Crown(), AlphaCrown(steps=2)):
+        _, _, found = certified(case.network, case.box_of(torch.float64), method)
+        program = program_of(case.network)
+        rigorous = check_claims(program, found.claims, found.proof)
+        exact = check_claims(program, found.claims, found.proof, arithmetic="exact")
+        assert exact.slack is not None
+        assert rigorous.slack is not None
+        assert exact.slack >= rigorous.slack >= 0
+
+
+@given(cases(st.one_of(*NETWORKS.values())))
+@settings(max_examples=10)
+def test_float32_proposals(case: Case) -> None:
+    for method in (LpDual(), Crown()):
+        _, wanted, found = certified(case.network, case.box_of(torch.float32), method)
+        size = assert_contains(case, found)
+        assert (found.lower >= wanted - 1e-4 * size).all()
+
+
+@given(cases(st.one_of(mlps(), conv_nets(), residual_nets())))
+@settings(max_examples=15)
+def test_lp(case: Case) -> None:
+    _, wanted, found = certified(case.network, case.box_of(torch.float64), Lp())
+    size = assert_contains(case, found)
+    assert (found.lower >= wanted - 1e-6 * size).all(), (wanted - found.lower).max()
+    check_claims(program_of(case.network), found.claims, found.proof)
+
+
+@pytest.mark.parametrize("method", EXACT, ids=repr)
+@given(case=cases(st.one_of(mlps(relu_only=True, inputs=3), residual_nets())))
+@settings(max_examples=6)
+def test_exact_methods(case: Case, method: Method) -> None:
+    bounds, wanted, found = certified(case.network, case.box_of(torch.float64), method)
+    size = assert_contains(case, found)
+    check_claims(program_of(case.network), found.claims, found.proof)
+    smooth = any(isinstance(n.operator, Sigmoid | Tanh) for n in case.network.nodes)
+    if bounds.optimal is not None and bool(bounds.optimal.all()) and not smooth:
+        assert (found.lower >= wanted - 1e-5 * size).all(), (method, (wanted - found.lower).max())
+
+
+@pytest.mark.parametrize("fault", ["nan", "negated", "perturbed", "garbage", "short", "none"])
+@given(case=cases(mlps()))
+@settings(max_examples=5)
+def test_faults_of_a_solver_cost_tightness_alone(fault: str, case: Case) -> None:
+    """The certified bounds are those of multipliers; whatever these are, they are true."""
+    rng = np.random.default_rng(0)
+    honest = Highs.minimise
+
+    def broken(self: Highs, cost: np.ndarray, **options: Any) -> Solution:
+        solution = honest(self, cost, **options)
+        duals = solution.multipliers
+        if duals is None:
+            return solution
+        changed: dict[str, np.ndarray | None] = {
+            "nan": np.full_like(duals, np.nan),
+            "negated": -duals,
+            "perturbed": duals + 0.1 * rng.normal(size=duals.shape),
+            "garbage": 1e3 * rng.normal(size=duals.shape),
+            "short": duals[:-1],
+            "none": None,
+        }
+        return type(solution)(**{**vars(solution), "multipliers": changed[fault]})
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Highs, "minimise", broken)
+        _, _, found = certified(case.network, case.box_of(torch.float64), Lp())
+    assert_contains(case, found)
+    check_claims(program_of(case.network), found.claims, found.proof)
+

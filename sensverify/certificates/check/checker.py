@@ -11,14 +11,17 @@ import numpy as np
 from sensverify.certificates.check.arithmetic import Arithmetic, Numbers
 from sensverify.certificates.check.cells import Paths, paths_of, roots_of
 from sensverify.certificates.check.maps import Sum
-from sensverify.certificates.check.passes import Evaluation, Forces, Machine, cone
+from sensverify.certificates.check.passes import Cone, Evaluation, Forces, Machine, cone
 from sensverify.certificates.check.program import Linear, Nonlinear, Program
 from sensverify.certificates.check.slopes import chord_slopes, rule_slopes
 from sensverify.errors import CertificateRejected, Unbounded
 from sensverify.proof import NONE, RULE, Proof
 
-_COEFFICIENTS = 1 << 22
+_COEFFICIENTS = 1 << 19
 """Numbers in the coefficients that one pass carries at a time."""
+
+_KEPT = 1 << 23
+"""Numbers in the weights of the cones of one layer that are kept for the next batch."""
 
 _ROWS = 512
 """Entries of one layer that are bounded at a time."""
@@ -103,6 +106,7 @@ class Evaluator:
     ) -> None:
         self.machine, self.claims, self.margin = Machine(program, arithmetic), claims, margin
         self.program, self.arithmetic = program, arithmetic
+        self._kept: dict[int, list[tuple[np.ndarray, Cone]]] = {}
 
     def hidden(self, proof: Proof, *, believe: bool = True) -> tuple[np.ndarray, np.ndarray]:
         """Bounds on all entries, ``[sets, entries]``, that are proven.
@@ -206,17 +210,29 @@ class Evaluator:
         open_ones = np.ones(low.shape[1], bool)
         if wanted is not None:
             open_ones = ~((low >= wanted[0]) & (high <= wanted[1])).all(axis=0)
-        for chunk in self._chunks(step.source):
-            rows = chunk[open_ones[chunk]]
-            if not len(rows):
-                continue
-            part = cone(self.machine, step.source, rows)
-            floats = self.arithmetic.floats
-            below = floats(evaluation.least(step.source, None, part=part), -1)
-            above = -floats(evaluation.least(step.source, None, part=part, sign=-1), -1)
-            low[:, rows] = np.maximum(low[:, rows], below)
-            high[:, rows] = np.minimum(high[:, rows], above)
+        floats = self.arithmetic.floats
+        for rows, part in self._cones(step.source):
+            if open_ones[rows].any():
+                below = floats(evaluation.least(step.source, None, part=part), -1)
+                above = -floats(evaluation.least(step.source, None, part=part, sign=-1), -1)
+                low[:, rows] = np.maximum(low[:, rows], below)
+                high[:, rows] = np.minimum(high[:, rows], above)
         return low, high
+
+    def _cones(self, position: int) -> Iterator[tuple[np.ndarray, Cone]]:
+        """All numbers of a value in parts, with what each depends on; kept while they are few."""
+        if position in self._kept:
+            yield from self._kept[position]
+            return
+        made, size = [], 0
+        for rows in self._chunks(position):
+            part = cone(self.machine, position, rows)
+            size += part.numbers
+            if size <= _KEPT:
+                made.append((rows, part))
+            yield rows, part
+        if size <= _KEPT:
+            self._kept[position] = made
 
     def _chunks(self, position: int) -> Iterator[np.ndarray]:
         """The numbers of a value in parts that depend on the same inputs."""

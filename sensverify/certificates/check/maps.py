@@ -25,6 +25,10 @@ class Sum:
     blocks: tuple[Block, ...]
     spread = None
 
+    @property
+    def numbers(self) -> int:
+        return sum(block.weight.size for block in self.blocks)
+
     @cached_property
     def fore_terms(self) -> int:
         """Most products that make up one output."""
@@ -133,6 +137,10 @@ class Pick:
         return len(self.index)
 
     @property
+    def numbers(self) -> int:
+        return self.size
+
+    @property
     def fore_terms(self) -> int:
         return 0 if self.scale is None else 1
 
@@ -140,6 +148,11 @@ class Pick:
     def back_terms(self) -> int:
         most = int(self._groups[2].max(initial=0))
         return 0 if most <= 1 and self.scale is None else most + 1
+
+    @cached_property
+    def _in_order(self) -> bool:
+        """Whether everything is read, where it stands."""
+        return self.size == self.width and bool((self.index == np.arange(self.size)).all())
 
     @cached_property
     def _groups(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -159,6 +172,8 @@ class Pick:
     def pull(self, arithmetic: Arithmetic, rows: Numbers) -> Numbers:
         if self.scale is not None:
             rows = rows * self.scale
+        if self._in_order:
+            return rows
         order, starts, counts = self._groups
         result = arithmetic.numbers(np.zeros((*rows.shape[:2], self.width)))
         if not len(order):

@@ -71,6 +71,11 @@ class Cone:
     chosen: dict[int, np.ndarray]
     terms: dict[int, tuple[tuple[int, Part], ...]]
 
+    @property
+    def numbers(self) -> int:
+        """How many numbers its maps hold."""
+        return sum(part.numbers for terms in self.terms.values() for _, part in terms)
+
 
 def cone(machine: Machine, target: int, rows: np.ndarray) -> Cone:
     """The part of a program that ``rows`` (sorted) of one value depend on."""

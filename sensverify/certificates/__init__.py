@@ -6,7 +6,7 @@ again from a file and the ONNX file that it is about. Importing this brings in n
 
 from sensverify.certificates.certificate import Certificate
 from sensverify.certificates.certify import Certified, certify_bounds, certify_query
-from sensverify.certificates.check.checker import Claims
+from sensverify.certificates.check.claims import Claims
 from sensverify.certificates.check.float32 import float32_margin
 from sensverify.certificates.check.run import Checked, StoredModel, check, check_claims
 from sensverify.certificates.files import certificate_bytes, read_certificate

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sensverify.certificates.check.checker import Claims
+from sensverify.certificates.check.claims import Claims
 from sensverify.errors import BadCertificate
 from sensverify.proof import Cells, Hidden, Proof
 

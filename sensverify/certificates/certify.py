@@ -16,7 +16,8 @@ import numpy as np
 from sensverify.certificates.certificate import Certificate
 from sensverify.certificates.check.arithmetic import Rigorous
 from sensverify.certificates.check.cells import check_cells
-from sensverify.certificates.check.checker import Claims, Evaluator, Leaves, best, refuted
+from sensverify.certificates.check.checker import Evaluator, Leaves, best, refuted
+from sensverify.certificates.check.claims import Claims
 from sensverify.certificates.check.run import StoredModel
 from sensverify.errors import BadShape, Unbounded
 from sensverify.proof import NONE, RULE, Cells, Proof, joined

@@ -4,67 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
 from sensverify.certificates.check.arithmetic import Arithmetic, Numbers
 from sensverify.certificates.check.cells import Paths, paths_of, roots_of
-from sensverify.certificates.check.maps import Sum
-from sensverify.certificates.check.passes import Cone, Evaluation, Forces, Machine, cone
-from sensverify.certificates.check.program import Linear, Nonlinear, Program
+from sensverify.certificates.check.claims import Claims
+from sensverify.certificates.check.layers import Layers
+from sensverify.certificates.check.passes import Forces, least
+from sensverify.certificates.check.program import Nonlinear, Program
+from sensverify.certificates.check.ranges import Evaluation, Machine
 from sensverify.certificates.check.slopes import chord_slopes, rule_slopes
 from sensverify.errors import CertificateRejected, Unbounded
 from sensverify.proof import NONE, RULE, Proof
-
-_COEFFICIENTS = 1 << 19
-"""Numbers in the coefficients that one pass carries at a time."""
-
-_KEPT = 1 << 23
-"""Numbers in the weights of the cones of one layer that are kept for the next batch."""
-
-_ROWS = 512
-"""Entries of one layer that are bounded at a time."""
-
-
-@dataclass(frozen=True, eq=False)
-class Claims:
-    """What is to be proven about a network.
-
-    Parameters
-    ----------
-    lower, upper : numpy array, shape ``[problems, features]``, float64
-        The input boxes.
-    rows : numpy array, shape ``[problems or 1, rows, outputs]``, float64
-    limits : numpy array, shape ``[problems, rows]``, float64
-        ``rows · f(x) >= limits`` for every x of the box; minus infinity claims nothing.
-    groups : integer numpy array ``[problems, rows]``, or None
-        With groups the claim is another: for every x of the box and every group, ``row · f(x)``
-        is larger than the limit for one of its rows. -1 is a row of no group.
-    """
-
-    lower: np.ndarray
-    upper: np.ndarray
-    rows: np.ndarray
-    limits: np.ndarray
-    groups: np.ndarray | None = None
-
-    @property
-    def problems(self) -> int:
-        return len(self.lower)
-
-    @property
-    def count(self) -> int:
-        """How many groups of rows there are; without groups every row is one."""
-        return self.limits.shape[1] if self.groups is None else int(self.groups.max(initial=-1)) + 1
-
-    def members(self, problem: np.ndarray, group: np.ndarray) -> np.ndarray:
-        """Which rows a cell is about, boolean ``[cells, rows]``."""
-        count = self.limits.shape[1]
-        if self.groups is None:
-            return (group[:, None] == NONE) | (np.arange(count) == group[:, None])
-        own = self.groups[problem]
-        return (own >= 0) & ((group[:, None] == NONE) | (own == group[:, None]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,9 +56,9 @@ class Evaluator:
     def __init__(
         self, program: Program, arithmetic: Arithmetic, claims: Claims, *, margin: int = 1
     ) -> None:
-        self.machine, self.claims, self.margin = Machine(program, arithmetic), claims, margin
+        self.layers = Layers(Machine(program, arithmetic), margin)
         self.program, self.arithmetic = program, arithmetic
-        self._kept: dict[int, list[tuple[np.ndarray, Cone]]] = {}
+        self.claims, self.margin = claims, margin
 
     def hidden(self, proof: Proof, *, believe: bool = True) -> tuple[np.ndarray, np.ndarray]:
         """Bounds on all entries, ``[sets, entries]``, that are proven.
@@ -123,15 +75,15 @@ class Evaluator:
             A bound of the proof is not proven by its lines.
         """
         low, high = np.empty_like(proof.hidden.lower), np.empty_like(proof.hidden.upper)
-        for sets in self._batches(np.arange(len(proof.hidden)), self._widest_rows):
+        for sets in self.layers.batches(np.arange(len(proof.hidden)), self.layers.widest_rows):
             problem = proof.hidden.problem[sets]
-            evaluation = self._start(self.claims.lower[problem], self.claims.upper[problem])
+            evaluation = self.layers.start(self.claims.lower[problem], self.claims.upper[problem])
             for position, step in self.program.nonlinear:
                 wanted = None
                 if believe:
                     ends = proof.hidden.lower, proof.hidden.upper
                     wanted = ends[0][sets][:, step.entries], ends[1][sets][:, step.entries]
-                found = self._layer(evaluation, step, wanted)
+                found = self.layers.bounds(evaluation, step, wanted)
                 self._own(evaluation, step, proof, sets, found)
                 if wanted is not None:
                     _require_proven(found, wanted, sets, step)
@@ -153,11 +105,11 @@ class Evaluator:
         refuted = np.zeros((len(chosen), self.claims.count), bool)
         reach = np.zeros((len(chosen), self.program.features))
         stored, whole = cells.hidden[chosen] != NONE, cells.group[chosen] == NONE
-        for layers in (False, True):
+        for known in (False, True):
             for every in (False, True):
-                part = np.flatnonzero((stored == layers) & (whole == every))
-                rows = self.claims.limits.shape[1] if layers else self._widest_rows
-                for places in self._batches(part, rows):
+                part = np.flatnonzero((stored == known) & (whole == every))
+                rows = self.claims.limits.shape[1] if known else self.layers.widest_rows
+                for places in self.layers.batches(part, rows):
                     result = self._evaluate(proof, hidden, chosen[places])
                     values[places], refuted[places], reach[places] = result
         return Leaves(chosen, values, refuted, reach)
@@ -169,100 +121,14 @@ class Evaluator:
 
     def relaxed(self, lower: np.ndarray, upper: np.ndarray) -> Iterator[Evaluation]:
         """Boxes ``[boxes, features]`` with all their layers bounded by the rule, in batches."""
-        for some in self._batches(np.arange(len(lower)), self._widest_rows):
-            evaluation = self._start(lower[some], upper[some])
+        for some in self.layers.batches(np.arange(len(lower)), self.layers.widest_rows):
+            evaluation = self.layers.start(lower[some], upper[some])
             for position, step in self.program.nonlinear:
-                found = self._layer(evaluation, step)
+                found = self.layers.bounds(evaluation, step)
                 _require_finite(*found, position)
                 evaluation.relax(position, step, *found, rule_slopes(step, *found))
             evaluation.run(len(self.program.steps) - 1)
             yield evaluation
-
-    def _batches(self, items: np.ndarray, rows: int) -> Iterator[np.ndarray]:
-        widest = max(self.program.sizes)
-        step = max(1, _COEFFICIENTS // (widest * max(1, min(rows, _ROWS))))
-        for first in range(0, len(items), step):
-            yield items[first : first + step]
-
-    @cached_property
-    def _widest_rows(self) -> int:
-        chunks = [len(c) for _, s in self.program.nonlinear for c in self._chunks(s.source)]
-        return max(chunks, default=1)
-
-    def _start(self, lower: np.ndarray, upper: np.ndarray) -> Evaluation:
-        return Evaluation(self.machine, lower, upper, margin=self.margin)
-
-    def _layer(
-        self,
-        evaluation: Evaluation,
-        step: Nonlinear,
-        wanted: tuple[np.ndarray, np.ndarray] | None = None,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Bounds on a step's entries: the better of intervals and the backward pass.
-
-        Where the bounds wanted follow from intervals, there is no pass.
-        """
-        evaluation.run(step.source)
-        low, high = evaluation.interval(step.source)
-        if self._interval_is_exact(step.source):
-            return low, high
-        low, high = low.copy(), high.copy()
-        open_ones = np.ones(low.shape[1], bool)
-        if wanted is not None:
-            open_ones = ~((low >= wanted[0]) & (high <= wanted[1])).all(axis=0)
-        floats = self.arithmetic.floats
-        for rows, part in self._cones(step.source):
-            if open_ones[rows].any():
-                below = floats(evaluation.least(step.source, None, part=part), -1)
-                above = -floats(evaluation.least(step.source, None, part=part, sign=-1), -1)
-                low[:, rows] = np.maximum(low[:, rows], below)
-                high[:, rows] = np.minimum(high[:, rows], above)
-        return low, high
-
-    def _cones(self, position: int) -> Iterator[tuple[np.ndarray, Cone]]:
-        """All numbers of a value in parts, with what each depends on; kept while they are few."""
-        if position in self._kept:
-            yield from self._kept[position]
-            return
-        made, size = [], 0
-        for rows in self._chunks(position):
-            part = cone(self.machine, position, rows)
-            size += part.numbers
-            if size <= _KEPT:
-                made.append((rows, part))
-            yield rows, part
-        if size <= _KEPT:
-            self._kept[position] = made
-
-    def _chunks(self, position: int) -> Iterator[np.ndarray]:
-        """The numbers of a value in parts that depend on the same inputs."""
-        labels = self._labels(position)
-        order = np.argsort(labels, kind="stable")
-        for part in np.split(order, np.flatnonzero(np.diff(labels[order])) + 1):
-            for first in range(0, len(part), _ROWS):
-                yield np.sort(part[first : first + _ROWS])
-
-    def _labels(self, position: int) -> np.ndarray:
-        step = self.program.steps[position]
-        if isinstance(step, Linear):
-            source, part = self.machine.terms[position][0]
-            return part.labels(np.zeros(0) if isinstance(part, Sum) else self._labels(source))
-        if isinstance(step, Nonlinear) and step.window == 1:
-            return self._labels(step.source)
-        return np.zeros(self.program.sizes[position], np.int64)
-
-    def _interval_is_exact(self, position: int) -> bool:
-        """Whether a value depends on the input through one sum at most, and nothing else."""
-        sums = 0
-        while position:
-            step = self.program.steps[position]
-            if not isinstance(step, Linear) or len(step.terms) > 1:
-                return False
-            position, part = self.machine.terms[position][0]
-            sums += isinstance(part, Sum)
-            if part.back_terms > 1 and not isinstance(part, Sum):
-                return False
-        return sums <= 1
 
     def _own(
         self,
@@ -278,7 +144,7 @@ class Evaluator:
         mine = np.flatnonzero(
             np.isin(hidden.own_set, sets) & (entry >= 0) & (entry < step.size * step.window)
         )
-        for items in self._batches(mine, 1):
+        for items in self.layers.batches(mine, 1):
             place = np.searchsorted(sets, hidden.own_set[items])
             own = evaluation.taken(place)
             for position, before in self.program.nonlinear:
@@ -289,8 +155,8 @@ class Evaluator:
                 own.reline(position, before, *ends, slopes)
             rows = np.zeros((len(items), 1, self.program.sizes[step.source]))
             rows[np.arange(len(items)), 0, entry[items]] = -hidden.own_side[items]
-            least = own.least(step.source, self.arithmetic.numbers(rows))
-            value = self.arithmetic.floats(least, -1)[:, 0]
+            found_least, _ = least(own, step.source, self.arithmetic.numbers(rows))
+            value = self.arithmetic.floats(found_least, -1)[:, 0]
             upper = hidden.own_side[items] > 0
             at = place, entry[items]
             np.maximum.at(found[0], tuple(a[~upper] for a in at), value[~upper])
@@ -310,7 +176,7 @@ class Evaluator:
         paths = paths_of(proof, leaves, claims.lower, claims.upper)
         empty = (paths.lower > paths.upper).any(axis=1)
         # An empty box proves everything; its numbers only have to be in order.
-        evaluation = self._start(paths.lower, np.maximum(paths.lower, paths.upper))
+        evaluation = self.layers.start(paths.lower, np.maximum(paths.lower, paths.upper))
         sets, lines = cells.hidden[leaves], cells.lines[leaves]
         forces: Forces = {}
         for position, step in self.program.nonlinear:
@@ -318,7 +184,7 @@ class Evaluator:
                 evaluation.run(step.source)
                 found = hidden[0][sets][:, step.entries], hidden[1][sets][:, step.entries]
             else:
-                found = self._layer(evaluation, step)
+                found = self.layers.bounds(evaluation, step)
             found, crossed = _cut(step, paths, *found)
             empty |= crossed
             _require_finite(*found, position)
@@ -356,10 +222,10 @@ class Evaluator:
         if (rows == rows[:1]).all():
             rows = rows[:1]
         last = len(self.program.steps) - 1
-        least, line = evaluation.line(last, self.arithmetic.numbers(rows), forces=forces)
-        least = np.broadcast_to(self.arithmetic.floats(least, -1), chosen.shape)
+        bounds, line = least(evaluation, last, self.arithmetic.numbers(rows), forces=forces)
+        bounds = np.broadcast_to(self.arithmetic.floats(bounds, -1), chosen.shape)
         values = np.full(members.shape, -np.inf)
-        np.put_along_axis(values, chosen, least, axis=1)
+        np.put_along_axis(values, chosen, bounds, axis=1)
         reach = self.arithmetic.floats(abs(line).max(axis=1), 1)
         return np.where(members, values, -np.inf), reach
 
@@ -406,18 +272,19 @@ class Evaluator:
         total = (weight[:, :, None] * rows).sum(axis=1)[:, None]
         inner = {p: (force[chosen], at[chosen]) for p, (force, at) in forces.items()}
         last = len(self.program.steps) - 1
-        least = part.least(last, total, forces=inner)[:, 0] - limits.sum(axis=1)
+        bounds, _ = least(part, last, total, forces=inner)
+        excess = bounds[:, 0] - limits.sum(axis=1)
         if arithmetic.unit:
             # The weighted rows, times the outputs; the weighted limits; the difference.
             size = (weight[:, :, None] * abs(rows)).sum(axis=1)
             lost = arithmetic.gamma(weights.shape[1] + 2) * (
                 (size * part.magnitude(last)).sum(axis=1) + abs(limits).sum(axis=1)
             )
-            lost = lost + 4 * arithmetic.unit * abs(least)
-            least = least - arithmetic.raised(self.margin * lost)
-            least = least - arithmetic.floor(part.magnitude(last))
-            least = np.where(np.isfinite(least), least, -np.inf)
-        return arithmetic.floats(least, -1)
+            lost = lost + 4 * arithmetic.unit * (abs(bounds[:, 0]) + abs(excess))
+            excess = excess - arithmetic.raised(self.margin * lost)
+            excess = excess - arithmetic.floor(part.magnitude(last))
+            excess = np.where(np.isfinite(excess), excess, -np.inf)
+        return arithmetic.floats(excess, -1)
 
 
 def best(claims: Claims, proof: Proof, leaves: Leaves) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sensverify.certificates.check.checker import Claims
+from sensverify.certificates.check.claims import Claims
 from sensverify.errors import CertificateRejected
 from sensverify.formats.vnnlib.formula import Constraint
 from sensverify.formats.vnnlib.property import Case, Property

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from sensverify.certificates.check.arithmetic import Rigorous
-from sensverify.certificates.check.checker import Claims, Evaluator
+from sensverify.certificates.check.checker import Evaluator
+from sensverify.certificates.check.claims import Claims
 from sensverify.certificates.check.maps import Part, Pick
-from sensverify.certificates.check.passes import Evaluation, Machine
 from sensverify.certificates.check.program import Linear, Nonlinear, Program
+from sensverify.certificates.check.ranges import Evaluation, Machine
 from sensverify.network.operators import Clip, Max, Sigmoid, Tanh
 
 UNIT = 2.0**-24

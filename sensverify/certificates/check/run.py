@@ -11,7 +11,8 @@ import numpy as np
 from sensverify.certificates.certificate import Certificate
 from sensverify.certificates.check.arithmetic import ARITHMETICS, Arithmetic
 from sensverify.certificates.check.cells import check_cells
-from sensverify.certificates.check.checker import Claims, Evaluator, best, refuted
+from sensverify.certificates.check.checker import Evaluator, best, refuted
+from sensverify.certificates.check.claims import Claims
 from sensverify.certificates.check.program import Program, program_of
 from sensverify.errors import BadSetting, CertificateRejected, Unbounded
 from sensverify.formats.onnx import read_onnx

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sensverify.cli.types import setting
+from sensverify.cli.options import method_options
 
 if TYPE_CHECKING:
     from sensverify.verification.benchmark_run import Progress
@@ -41,19 +41,7 @@ STOPPED = 3
     metavar="SECONDS",
     help="Most time for an instance, where its own limit is longer.",
 )
-@click.option(
-    "--method",
-    metavar="NAME",
-    help="What answers: branch-and-bound (default), milp or marabou.",
-)
-@click.option(
-    "--setting",
-    "settings",
-    type=setting,
-    metavar="KEY=VALUE",
-    multiple=True,
-    help="A setting of the method. May be repeated.",
-)
+@method_options("What answers: branch-and-bound (default), milp or marabou.")
 @click.option(
     "--filter",
     "only",

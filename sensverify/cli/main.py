@@ -14,6 +14,7 @@ import click
 
 _COMMANDS = {
     "benchmark": "sensverify.cli.benchmark:benchmark",
+    "check": "sensverify.cli.check:check",
     "list": "sensverify.cli.list:list_names",
     "verify": "sensverify.cli.verify:verify",
 }
@@ -21,6 +22,7 @@ _COMMANDS = {
 
 _SHORT_HELP = {
     "benchmark": "Answer a folder of VNN-LIB properties and compare with known verdicts.",
+    "check": "Check a certificate against the model it is about.",
     "list": "List the methods, models or data sets there are.",
     "verify": "Bound how far a model's outputs can move, or answer a VNN-LIB property.",
 }
@@ -169,12 +171,13 @@ def main(context: click.Context) -> None:
       sensverify verify iris
       sensverify verify MODEL.onnx --data mnist --samples 0:20 --radius 0.05
       sensverify verify MODEL.onnx --property PROPERTY.vnnlib
+      sensverify check CERTIFICATE MODEL.onnx
       sensverify list models
 
     \b
     Exit status:
       0  done, and every threshold or property holds
-      1  a threshold is exceeded, or the property is violated
+      1  a threshold is exceeded, the property is violated, or a certificate is rejected
       2  bad input or usage; one line on standard error says what
       3  undecided in the time given, or stopped
     """

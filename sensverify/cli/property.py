@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
+
+from sensverify.cli.targets import Targets
 
 if TYPE_CHECKING:
     from sensverify.verification import PropertyReport
@@ -16,17 +19,17 @@ if TYPE_CHECKING:
 UNDECIDED = 3
 """Exit status where neither yes nor no is proven."""
 
+FIELDS = ("method", "timeout", "device", "seed", "threads", "rigorous")
+"""Of a `PropertyRequest`, those that are options of the same name."""
+
 _ALLOWED = {
-    "device",
+    *FIELDS,
+    "certificate_target",
     "force",
     "json_target",
-    "method",
     "model",
     "property_file",
-    "seed",
     "settings",
-    "threads",
-    "timeout",
     "witness",
 }
 
@@ -51,17 +54,14 @@ def check_options(context: click.Context) -> None:
         )
 
 
-def answer(
-    asked: dict[str, Any], *, json_target: Path | None, witness_target: Path | None, force: bool
-) -> int:
+def answer(asked: dict[str, Any], targets: Targets) -> int:
     """Answer a property and print what VNN-COMP expects.
 
     Parameters
     ----------
     asked : dict
         Fields of a `PropertyRequest`.
-    json_target, witness_target : Path or None
-    force : bool
+    targets : Targets
 
     Returns
     -------
@@ -70,40 +70,44 @@ def answer(
     """
     from sensverify.models import resolve
     from sensverify.report.console import PlainConsole
-    from sensverify.report.files import check_targets, write_texts
     from sensverify.report.property import property_to_json, summary_line, witness_text
     from sensverify.verification import PropertyRequest, check_property
     from sensverify.watch import Watch
 
-    if witness_target == Path("-"):
-        raise click.BadParameter("a witness goes into a file", param_hint="'--witness'")
-    to_stdout = json_target == Path("-")
-    files = [path for path in (json_target, witness_target) if path not in (None, Path("-"))]
-    inputs = [Path(resolve(asked["model"]).path), asked["property"]]
-    check_targets([path for path in files if path is not None], inputs=inputs, force=force)
+    targets.check([Path(resolve(asked["model"]).path), asked["property"]])
     request = PropertyRequest(**asked)
     errors = PlainConsole(stderr=True)
     with _status(errors) as listener:
         watch = Watch(listener=listener)
         with watch.stopping_on_interrupt():
             report = check_property(request, watch=watch)
-    texts: dict[Path, str] = {}
-    if json_target is not None:
-        texts[json_target] = property_to_json(report)
-    if witness_target is not None and report.witness is not None:
-        texts[witness_target] = witness_text(report.witness)
-    write_texts({path: text for path, text in texts.items() if path != Path("-")}, force=force)
-    verdict = report.verdict.value
-    if to_stdout:
-        click.echo(texts[Path("-")], nl=False)
-    else:
-        click.echo(verdict)
-        if report.witness is not None:
-            click.echo(witness_text(report.witness), nl=False)
+    found, witness = report.certification, report.witness
+    if found is not None and targets.certificate is not None:
+        found = replace(found, path=str(targets.certificate))
+        report = replace(report, certification=found)
+    targets.write(
+        json=lambda: property_to_json(report),
+        witness=None if witness is None else lambda: witness_text(witness),
+        certificate=None if found is None else lambda: found.data,
+    )
+    if not targets.to_stdout:
+        click.echo(report.verdict.value)
+        if witness is not None:
+            click.echo(witness_text(witness), nl=False)
     click.echo(summary_line(report), err=True)
     for line in report.warnings:
         click.echo(f"warning: {line}", err=True)
+    if request.rigorous and found is None:
+        click.echo(f"note: {_nothing_to_certify(report)}; no certificate is made", err=True)
     return _exit_status(report)
+
+
+def _nothing_to_certify(report: PropertyReport) -> str:
+    if report.witness is not None:
+        return "the property is met by an input, and that needs no proof"
+    if not report.cases:
+        return "the property allows no input, whatever the model"
+    return "nothing is proven"
 
 
 def _exit_status(report: PropertyReport) -> int:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from sensverify.cli.types import radius, sample_range, setting, size
-
-if TYPE_CHECKING:
-    from sensverify.verification import VerifyReport
+from sensverify.cli.options import force_option, method_options
+from sensverify.cli.targets import Targets
+from sensverify.cli.types import radius, sample_range, size
 
 _PATH = click.Path(path_type=Path)
 
@@ -74,19 +73,10 @@ _PATH = click.Path(path_type=Path)
     metavar="FILE",
     help="Write the input that meets the property, and its outputs, in VNN-COMP's form.",
 )
-@click.option(
-    "--method",
-    metavar="NAME",
-    help="How to bound; 'sensverify list methods' shows them. Default: crown. With --property: "
+@method_options(
+    "How to bound; 'sensverify list methods' shows them. Default: crown. With --property: "
     "branch-and-bound (default), milp or marabou.",
-)
-@click.option(
-    "--setting",
-    "settings",
-    type=setting,
-    metavar="KEY=VALUE",
-    multiple=True,
-    help="A setting of the method, e.g. intermediate=ibp or steps=50. May be repeated.",
+    example=", e.g. intermediate=ibp or steps=50",
 )
 @click.option(
     "--timeout",
@@ -164,9 +154,21 @@ _PATH = click.Path(path_type=Path)
     help="Write one self-contained page with a picture of every sample's output intervals.",
 )
 @click.option(
-    "--force",
+    "--certificate",
+    "certificate_target",
+    type=_PATH,
+    metavar="FILE",
+    help="Re-derive every result with rigorous arithmetic, report what comes out there, and write "
+    "the proof; 'sensverify check' checks it against the model's file.",
+)
+@click.option(
+    "--rigorous",
     is_flag=True,
-    help="Overwrite the files of --json, --report and --witness; never the model or the data.",
+    help="As --certificate, without keeping the file.",
+)
+@force_option(
+    "Overwrite the files of --json, --report, --witness and --certificate; never the model or the "
+    "data."
 )
 @click.option(
     "--max-log-volume",
@@ -187,6 +189,7 @@ def verify(
     model: str,
     json_target: Path | None,
     report_target: Path | None,
+    certificate_target: Path | None,
     force: bool,
     **options: Any,
 ) -> int:
@@ -206,59 +209,51 @@ def verify(
       sensverify verify mnist-conv2 --method alpha-crown --setting steps=50
       sensverify verify iris --max-width 10 && echo release
       sensverify verify net.onnx --property prop.vnnlib --timeout 60
+      sensverify verify iris --certificate iris.cert && sensverify check iris.cert iris
     """
     settings = dict(options.pop("settings"))
     property_file, witness = options.pop("property_file"), options.pop("witness")
+    options["rigorous"] = options["rigorous"] or certificate_target is not None
+    targets = Targets(json_target, report_target, witness, certificate_target, force)
     if property_file is not None:
-        from sensverify.cli.property import answer, check_options
+        from sensverify.cli.property import FIELDS, answer, check_options
 
         check_options(context)
-        asked = {key: options[key] for key in ("method", "timeout", "device", "seed", "threads")}
-        asked = {key: value for key, value in asked.items() if value is not None}
+        asked = {key: options[key] for key in FIELDS if options[key] is not None}
         asked |= {"model": model, "property": property_file, "settings": settings}
-        return answer(asked, json_target=json_target, witness_target=witness, force=force)
+        return answer(asked, targets)
     if witness is not None:
         raise click.BadParameter("only a --property has a witness", param_hint="'--witness'")
-    targets = _Targets(json_target, report_target, force)
     options["method"] = options["method"] or "crown"
     return _bound({"model": model, "settings": settings, **options}, targets)
 
 
-@dataclass(frozen=True)
-class _Targets:
-    """Where the results go."""
-
-    json: Path | None
-    report: Path | None
-    force: bool
-
-
-def _bound(options: dict[str, Any], targets: _Targets) -> int:
+def _bound(options: dict[str, Any], targets: Targets) -> int:
     from sensverify.report.console import PlainConsole
-    from sensverify.report.files import check_targets, write_texts
+    from sensverify.report.html import report_to_html
+    from sensverify.report.json import report_to_json
     from sensverify.report.table import print_report
     from sensverify.verification import VerifyRequest
     from sensverify.verification import verify as run
     from sensverify.watch import Watch
 
-    if targets.report == Path("-"):
-        raise click.BadParameter("a report goes into a file", param_hint="'--report'")
-    to_stdout = targets.json == Path("-")
-    files = [path for path in (targets.json, targets.report) if path not in (None, Path("-"))]
-    inputs = _input_files(options)
-    check_targets([path for path in files if path is not None], inputs=inputs, force=targets.force)
+    targets.check(_input_files(options))
     request = VerifyRequest(**options)
     errors = PlainConsole(stderr=True)
     with _progress(errors) as (progress, listener):
         watch = Watch(listener=listener)
         with watch.stopping_on_interrupt():
             report = run(request, progress=progress, watch=watch)
-    texts = _texts(report, targets)
-    kept = {path: text for path, text in texts.items() if path != Path("-")}
-    write_texts(kept, force=targets.force)
-    if to_stdout:
-        click.echo(texts[Path("-")], nl=False)
-    print_report(report, errors if to_stdout else PlainConsole())
+    found = report.certification
+    if found is not None and targets.certificate is not None:
+        found = replace(found, path=str(targets.certificate))
+        report = replace(report, certification=found)
+    targets.write(
+        json=lambda: report_to_json(report),
+        report=lambda: report_to_html(report),
+        certificate=None if found is None else lambda: found.data,
+    )
+    print_report(report, errors if targets.to_stdout else PlainConsole())
     return report.exit_status
 
 
@@ -272,20 +267,6 @@ def _input_files(options: dict[str, Any]) -> list[Path]:
     files.append(Path(data) if data is not None and data.endswith(".npz") else None)
     files.append(radius if isinstance(radius, Path) else None)
     return [path for path in files if path is not None]
-
-
-def _texts(report: VerifyReport, targets: _Targets) -> dict[Path, str]:
-    """Every output by its place, made before the first one is written."""
-    texts = {}
-    if targets.json is not None:
-        from sensverify.report.json import report_to_json
-
-        texts[targets.json] = report_to_json(report)
-    if targets.report is not None:
-        from sensverify.report.html import report_to_html
-
-        texts[targets.report] = report_to_html(report)
-    return texts
 
 
 @contextlib.contextmanager

@@ -57,11 +57,11 @@ def _check_target(path: Path, *, force: bool) -> None:
         raise InputError(f"the folder '{path.parent}' cannot be written to")
 
 
-def write_texts(texts: Mapping[Path, str], *, force: bool) -> None:
+def write_files(contents: Mapping[Path, str | bytes], *, force: bool) -> None:
     """Write all files or none, each whole: an interrupted run leaves no half of one.
 
-    Every text is on the disk before the first file gets its name. Only where the system then
-    refuses a name, a file that ``force`` has replaced by then stays replaced.
+    Text is written as UTF-8. Everything is on the disk before the first file gets its name. Only
+    where the system then refuses a name, a file that ``force`` has replaced by then stays replaced.
 
     Raises
     ------
@@ -72,17 +72,16 @@ def write_texts(texts: Mapping[Path, str], *, force: bool) -> None:
     made: list[Path] = []
     path = Path()
     try:
-        for number, (path, text) in enumerate(texts.items()):
+        for number, (path, content) in enumerate(contents.items()):
             # Not made from the file's name: that may be as long as a name can be.
             draft = path.with_name(f".sensverify.{os.getpid()}.{number}.part")
-            # A file name that is no UTF-8 reaches us with characters that UTF-8 has no bytes for.
-            with draft.open("x", encoding="utf-8", errors="backslashreplace") as stream:
+            with draft.open("xb") as stream:
                 drafts.append(draft)
-                stream.write(text)
-        for path in texts:
+                stream.write(_encoded(content))
+        for path in contents:
             if _claimed(path, force=force):
                 made.append(path)
-        for draft, path in zip(drafts, texts, strict=True):
+        for draft, path in zip(drafts, contents, strict=True):
             os.replace(draft, path)
     except BaseException as error:
         for left in (*drafts, *made):
@@ -91,6 +90,13 @@ def write_texts(texts: Mapping[Path, str], *, force: bool) -> None:
         if isinstance(error, OSError):
             raise InputError(f"cannot write '{path}': {error.strerror or error}") from None
         raise
+
+
+def _encoded(content: str | bytes) -> bytes:
+    if isinstance(content, bytes):
+        return content
+    # A file name that is no UTF-8 reaches us with characters that UTF-8 has no bytes for.
+    return content.encode("utf-8", errors="backslashreplace")
 
 
 def _claimed(path: Path, *, force: bool) -> bool:

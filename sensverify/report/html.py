@@ -10,8 +10,15 @@ from string import Template
 from typing import Any
 
 from sensverify.report.chart import drawn_outputs, histogram, interval_chart
-from sensverify.report.table import exact_text, perturbation_text, settings_text
-from sensverify.report.words import GUARANTEE_WORDS, certified_word, pretty_number
+from sensverify.report.table import (
+    certificate_text,
+    exact_text,
+    guarantee_text,
+    perturbation_text,
+    settings_text,
+    widening_text,
+)
+from sensverify.report.words import certified_word, pretty_number
 from sensverify.results import Guarantee
 from sensverify.verification.results import SampleResult, VerifyReport
 
@@ -95,7 +102,7 @@ def _moved(report: VerifyReport) -> str:
 
 
 def _guarantee(report: VerifyReport) -> str:
-    words = escape(GUARANTEE_WORDS[report.guarantee])
+    words = escape(guarantee_text(report))
     return (
         f'<div class="guarantee"><p><strong>{escape(report.guarantee.name)}.</strong> {words}</p>'
         "</div>"
@@ -262,11 +269,15 @@ def _record(report: VerifyReport) -> str:
     if asked.data is not None:
         first, last = report.samples[0].index, report.samples[-1].index
         rows.append(("Data", f"{asked.data}, samples {first} to {last}"))
-    exactness = exact_text(report)
+    known = (
+        ("Exact", exact_text(report)),
+        ("Rounding", widening_text(report)),
+        ("Certificate", certificate_text(report)),
+    )
     rows += [
         ("Input box", perturbation_text(asked)),
         ("Method", settings_text(report)),
-        *([] if exactness is None else [("Exact", exactness)]),
+        *((name, text) for name, text in known if text is not None),
         ("Arithmetic", f"{report.dtype} on {report.device}"),
         ("Seed", report.seed),
         ("Time", f"{report.seconds:.2f} s"),

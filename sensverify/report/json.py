@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from sensverify.report.facts import certificate_dict, method_dict, model_dict
 from sensverify.verification.results import SampleResult, VerifyReport
 
 SCHEMA = "sensverify.verify/1"
@@ -22,6 +23,9 @@ def report_to_json(report: VerifyReport) -> str:
     The means of log-volumes leave degenerate samples out, and are null when no other is there.
     ``interrupted`` is true where somebody stopped the run: samples are missing, or bounded less
     tightly than asked.
+    Where the bounds were re-derived with rigorous arithmetic, ``certificate`` says what the
+    independent check took, and every sample has its box as it was ``proposed``, and as
+    ``float32_margin`` how far evaluating each output in float32 can be off (null: not known).
 
     Raises
     ------
@@ -33,19 +37,17 @@ def report_to_json(report: VerifyReport) -> str:
 
 def report_to_dict(report: VerifyReport) -> dict[str, Any]:
     """The report as the values of the schema."""
-    model, summary = report.model, report.summary
+    summary = report.summary
     return {
         "schema": SCHEMA,
-        "model": {
-            "path": model.path,
-            "sha256": model.sha256,
-            "inputs": list(model.inputs),
-            "outputs": list(model.outputs),
-            "parameters": model.parameters,
-            "unstable": model.unstable,
-        },
-        "method": {"name": report.method, "settings": report.settings},
+        "model": {**model_dict(report.model), "unstable": report.model.unstable},
+        "method": method_dict(report.method, report.settings),
         "guarantee": report.guarantee.name,
+        **(
+            {}
+            if report.certification is None
+            else {"certificate": certificate_dict(report.certification)}
+        ),
         "input": {**asdict(report.perturbation), "dtype": report.dtype, "seed": report.seed},
         "device": report.device,
         "seconds": report.seconds,
@@ -80,6 +82,11 @@ def _sample(sample: SampleResult) -> dict[str, Any]:
         "certified": sample.certified,
         "seconds": sample.seconds,
     }
+    if sample.proposed_lower is not None and sample.proposed_upper is not None:
+        values["proposed"] = _ends(sample.proposed_lower, sample.proposed_upper)
+        margin = sample.float32_margin
+        known = margin is not None and np.isfinite(margin).all()
+        values["float32_margin"] = margin.tolist() if margin is not None and known else None
     if sample.degenerate:
         values["degenerate"] = list(sample.degenerate)
     return values

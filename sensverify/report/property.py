@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from sensverify.queries import Verdict
+from sensverify.report.facts import certificate_dict, method_dict, model_dict
 from sensverify.verification.property import PropertyReport, Witness
 
 SCHEMA = "sensverify.property/1"
@@ -33,6 +34,8 @@ def summary_line(report: PropertyReport) -> str:
         return f"violated: an input meets the property, replayed through onnxruntime ({seconds})"
     if report.verdict is Verdict.UNSAT:
         trust = "" if report.guarantee is None else f"; guarantee {report.guarantee.name}"
+        if report.certification is not None:
+            trust += f", checked again in {report.certification.seconds:.2f} s"
         return f"holds: no input in the {boxes} meets the property ({seconds}{trust})"
     proven = f"; {report.unsat_cases} of {boxes} proven" if report.cases > 1 else ""
     reason = "stopped" if report.stopped else "undecided"
@@ -51,27 +54,25 @@ def property_to_json(report: PropertyReport) -> str:
 
 
 def property_to_dict(report: PropertyReport) -> dict[str, Any]:
-    """The report as the values of the schema ``sensverify.property/1``."""
-    model, witness = report.model, report.witness
+    """The report as the values of the schema ``sensverify.property/1``.
+
+    ``certificate`` is there where one was asked for and made.
+    """
+    witness, certification = report.witness, report.certification
     return {
         "schema": SCHEMA,
-        "model": {
-            "path": model.path,
-            "sha256": model.sha256,
-            "inputs": list(model.inputs),
-            "outputs": list(model.outputs),
-            "parameters": model.parameters,
-        },
+        "model": model_dict(report.model),
         "property": {
             "path": report.property,
             "sha256": report.property_sha256,
             "cases": report.cases,
         },
-        "method": {"name": report.method, "settings": report.settings},
+        "method": method_dict(report.method, report.settings),
         "device": report.device,
         "timeout": report.timeout,
         "verdict": report.verdict.value,
         "guarantee": None if report.guarantee is None else report.guarantee.name,
+        **({} if certification is None else {"certificate": certificate_dict(certification)}),
         "witness": None
         if witness is None
         else {

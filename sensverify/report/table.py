@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from sensverify.report.words import GUARANTEE_WORDS, certified_word, number, share
+from sensverify.report.words import GUARANTEE_WORDS, at_most, certified_word, number, share
 from sensverify.results import Status
 from sensverify.verification.results import Perturbation, SampleResult, VerifyReport
 
@@ -79,6 +81,46 @@ def exact_text(report: VerifyReport) -> str | None:
     return f"{text}; the others are at most {number(max(spare))} too wide" if spare else text
 
 
+def guarantee_text(report: VerifyReport) -> str:
+    """What the guarantee means, and what it is not about."""
+    words = GUARANTEE_WORDS[report.guarantee]
+    if report.certification is None:
+        return words
+    margin = report.float32_margin
+    if margin is None:
+        return f"{words} How far evaluating it in float32 can be off is not known."
+    return f"{words} Evaluating it in float32 can add up to {at_most(margin)}."
+
+
+def widening_text(report: VerifyReport) -> str | None:
+    """How much rigorous arithmetic cost; None where nothing was re-derived."""
+    found = [sample.widening for sample in report.samples if sample.widening is not None]
+    if not found:
+        return None
+    shares = [float(share) for widening in found for share in widening]
+    kept = sum(share == 0 for share in shares)
+    if kept == len(shares):
+        return "no proposed bound had to be widened"
+    finite = [share for share in shares if math.isfinite(share)]
+    text = "proposed bounds were widened"
+    if any(finite):
+        text += f" by at most {at_most(max(finite))} of their width"
+    points = len(shares) - len(finite)
+    if points:
+        text += f"; {points} of one point became intervals"
+    return f"{text}; {kept} of {len(shares)} were not" if kept else text
+
+
+def certificate_text(report: VerifyReport) -> str | None:
+    """Where the certificate is and what its check took; None without one."""
+    found = report.certification
+    if found is None:
+        return None
+    place = "not kept" if found.path is None else found.path
+    checked = f"checked in {found.seconds:.2f} s with {found.checked.arithmetic} arithmetic"
+    return f"{place} ({len(found.data):,} bytes), {checked}"
+
+
 def _table(report: VerifyReport) -> Table:
     outputs = len(report.samples[0].widths)
     labelled = any(sample.label is not None for sample in report.samples)
@@ -142,7 +184,13 @@ def _lines(report: VerifyReport) -> list[tuple[str, str]]:
         lines.append(("accuracy", share(summary.accuracy, labelled)))
         kept = share(summary.certified_fraction, labelled)
         lines.append(("certified", f"{kept} keep their label on the whole input box, proven"))
-    return [*lines, ("guarantee", f"{report.guarantee.name}. {GUARANTEE_WORDS[report.guarantee]}")]
+    for name, text in (
+        ("rounding", widening_text(report)),
+        ("certificate", certificate_text(report)),
+    ):
+        if text is not None:
+            lines.append((name, text))
+    return [*lines, ("guarantee", f"{report.guarantee.name}. {guarantee_text(report)}")]
 
 
 def _input_text(report: VerifyReport) -> str:

@@ -22,8 +22,9 @@ GUARANTEE_WORDS = {
         "carry rounding."
     ),
     Guarantee.CERTIFIED: (
-        "Proven and checked: an independent checker re-derived, with rigorous arithmetic, that no "
-        "input in the box produces an output outside of these intervals."
+        "Proven and checked: no input in the box produces an output outside of these intervals. "
+        "They were re-derived with rigorous arithmetic for the real-valued function of the file's "
+        "stored weights, and an independent check of the certificate passed."
     ),
 }
 """One or two sentences for every `Guarantee`."""
@@ -42,6 +43,12 @@ def certified_word(certified: bool | None, *, labelled: bool = True) -> str:
 def number(value: float | None) -> str:
     """A number for people: four significant digits; a dash for None."""
     return "-" if value is None else f"{value:.4g}"
+
+
+def at_most(value: float) -> str:
+    """An upper bound for people: two significant digits, never below the value."""
+    text = f"{value:.2g}"
+    return text if float(text) >= value else f"{1.05 * value:.2g}"
 
 
 def pretty_number(value: float) -> str:

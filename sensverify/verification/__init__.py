@@ -3,6 +3,7 @@
 `verify` bounds the outputs around samples, `check_property` answers a VNN-LIB property.
 """
 
+from sensverify.verification.certifying import Certification
 from sensverify.verification.property import (
     PropertyReport,
     PropertyRequest,
@@ -20,6 +21,7 @@ from sensverify.verification.results import (
 from sensverify.verification.run import verify
 
 __all__ = [
+    "Certification",
     "ModelFacts",
     "Perturbation",
     "PropertyReport",

@@ -17,14 +17,13 @@ import torch
 from sensverify.bounds import evaluate
 from sensverify.bounds.method import Decider
 from sensverify.bounds.tensors import tensor_network
-from sensverify.box import Box
 from sensverify.errors import BadProperty, BadSetting
 from sensverify.formats.vnnlib import Case, Property, load_property
-from sensverify.network import Network
 from sensverify.provenance import settings_of, versions
-from sensverify.queries import Query, Verdict
+from sensverify.queries import Verdict
 from sensverify.results import Guarantee
-from sensverify.verification.question import LoadedModel, load_model
+from sensverify.verification.certifying import Certification, Certifier, shaped
+from sensverify.verification.question import LoadedModel, facts_of, load_model
 from sensverify.verification.replay import Replay, Replayed
 from sensverify.verification.results import ModelFacts
 from sensverify.verification.settings import parse_decider
@@ -57,6 +56,9 @@ class PropertyRequest:
         ``cpu`` or ``cuda``; the latter only where the method has a setting ``device``.
     seed, threads : int, optional
         Settings of the method, where it has them; ``threads`` is refused where it has not.
+    rigorous : bool
+        Call the property unsat only where that was re-derived with rigorous arithmetic; the
+        report then holds a certificate.
 
     Raises
     ------
@@ -72,6 +74,7 @@ class PropertyRequest:
     device: str = "cpu"
     seed: int | None = None
     threads: int | None = None
+    rigorous: bool = False
 
     def __post_init__(self) -> None:
         if self.timeout is not None and not 0 < self.timeout < math.inf:
@@ -112,17 +115,22 @@ class PropertyReport:
     verdict : Verdict
         SAT only with a witness that was replayed; UNSAT only where every query is proven unsat.
     guarantee : Guarantee or None
-        Of an UNSAT: the method's. None for another verdict, or where the method names none.
+        Of an UNSAT: the method's, or CERTIFIED with a certificate. None for another verdict, or
+        where the method names none.
     witness : Witness or None
     cases, unsat_cases : int
-        Input boxes, and those in which no input meets the property, proven.
+        Input boxes, and those in which no input meets the property, proven; where certifying was
+        begun, certified.
     explored : int
         Sub-boxes or nodes that were bounded, in all cases.
     stopped : bool
         Somebody stopped the work, rather than the time being up.
     warnings : tuple of str
-        Why no input could be confirmed, where that left the property undecided; or what to know
-        about the witness.
+        Why no input could be confirmed, or no proof certified, where that left the property
+        undecided; or what to know about the witness.
+    certification : Certification or None
+        The certificate that refutes every case, where one was asked for; it has passed the
+        independent check.
     """
 
     model: ModelFacts
@@ -142,6 +150,7 @@ class PropertyReport:
     stopped: bool
     warnings: tuple[str, ...]
     versions: dict[str, str]
+    certification: Certification | None = None
 
 
 def check_property(
@@ -170,18 +179,28 @@ def check_property(
     digest = hashlib.sha256(request.property.read_bytes()).hexdigest()
     model = load_model(request.model) if model is None else model
     _check_counts(asked, model, request.property)
+    # Made before any work is done: what cannot be certified at all is said at once.
+    certifier = Certifier(model) if request.rigorous else None
     run = _Run(decider, model, watch)
-    verdict = run.verdict(asked)
+    verdict, certification = run.verdict(asked), None
+    guarantee = getattr(decider, "guarantee", None)
+    how: dict[str, Any] = {"method": _name(request), "settings": settings_of(decider)}
+    # A property without any case is unsat by its text alone, and no certificate is about that.
+    if certifier is not None and verdict is Verdict.UNSAT and asked.cases:
+        verdict, guarantee = run.certified(asked, certifier), Guarantee.CERTIFIED
+        if verdict is Verdict.UNSAT:
+            source = {"path": str(request.property), "sha256": digest}
+            provenance = {**how, "property": source, "versions": versions()}
+            certification = certifier.finish(provenance, asked=asked)
     return PropertyReport(
-        model=_facts(model),
+        model=facts_of(model),
         property=str(request.property),
         property_sha256=digest,
-        method=_ALSO.get(request.method, request.method),
-        settings=settings_of(decider),
+        **how,
         device=request.device,
         timeout=request.timeout,
         verdict=verdict,
-        guarantee=getattr(decider, "guarantee", None) if verdict is Verdict.UNSAT else None,
+        guarantee=guarantee if verdict is Verdict.UNSAT else None,
         witness=run.witness,
         cases=len(asked.cases),
         unsat_cases=run.unsat,
@@ -190,6 +209,7 @@ def check_property(
         stopped=watch.stopped and not run.replay.failed,
         warnings=run.warnings(),
         versions=versions(),
+        certification=certification,
     )
 
 
@@ -201,6 +221,8 @@ class _Run:
         self.replay = Replay(model.path)
         self.witness: Witness | None = None
         self.contradicted = False
+        self.proofs: dict[int, Any] = {}
+        self.uncertified: tuple[str, ...] = ()
         self.total = self.unsat = self.explored = self.refused = self.without_number = 0
 
     def verdict(self, asked: Property) -> Verdict:
@@ -218,6 +240,25 @@ class _Run:
         # What could not be replayed stopped the watch; that is no matter of time.
         late = self.watch.over or Verdict.TIMEOUT in answers.values()
         return Verdict.TIMEOUT if late and not self.replay.failed else Verdict.UNKNOWN
+
+    def certified(self, asked: Property, certifier: Certifier) -> Verdict:
+        """UNSAT if every case that the method calls so is certified, else UNKNOWN."""
+        self.unsat, lines = 0, []
+        for number, case in enumerate(asked.cases):
+            left = self.watch.left / (self.total - number)
+            watch = self.watch.within(None if left == math.inf else left)
+            self.watch.say(f"certifying input box {number + 1} of {self.total}")
+            why = certifier.refute(case, self.proofs[number], self.network, watch=watch)
+            if why is not None:
+                lines.append(
+                    f"the method calls input box {number + 1} of {self.total} unsat, but that "
+                    f"could not be certified: {why}"
+                )
+                # One is enough to leave the property undecided.
+                break
+            self.unsat += 1
+        self.uncertified = tuple(lines)
+        return Verdict.UNKNOWN if lines else Verdict.UNSAT
 
     def _answers(self, cases: list[tuple[int, Case]]) -> dict[int, Verdict]:
         """The answers by case, up to the first SAT or the end of the time."""
@@ -245,7 +286,7 @@ class _Run:
                 self.witness = Witness(wide, outputs, number, found.outside)
             return found is not None
 
-        query = _shaped(case.query, self.network)
+        query = shaped(case.query, self.network)
         watch = self.watch.within(None if seconds == math.inf else seconds)
         decision = self.decider.decide(self.network, query, watch=watch, accept=accept)
         self.explored += decision.explored
@@ -261,6 +302,7 @@ class _Run:
                 self.contradicted = True
                 return Verdict.UNKNOWN
             self.unsat += 1
+            self.proofs[number] = decision.certificate
         # Without a replay "sat" is no more than a claim.
         return Verdict.UNKNOWN if decision.verdict is Verdict.SAT else decision.verdict
 
@@ -300,7 +342,7 @@ class _Run:
             return (f"{few}; the nearest one was taken",) if outside else ()
         if self.unsat == self.total:
             return ()
-        lines = []
+        lines = list(self.uncertified)
         if self.replay.failed:
             lines.append(
                 "an input meets the property, but onnxruntime cannot run the model, and nothing "
@@ -332,7 +374,7 @@ def decider_of(request: PropertyRequest) -> Decider:
     UnknownName, BadSetting
         There is none of that name, or it does not have what is set.
     """
-    name = _ALSO.get(request.method, request.method)
+    name = _name(request)
     decider = parse_decider(name, request.settings)
     own: list[str] = []
     if is_dataclass(decider):
@@ -350,6 +392,10 @@ def decider_of(request: PropertyRequest) -> Decider:
     return replace(decider, **given) if given else decider  # type: ignore[type-var]
 
 
+def _name(request: PropertyRequest) -> str:
+    return _ALSO.get(request.method, request.method)
+
+
 def _check_counts(asked: Property, model: LoadedModel, path: Path) -> None:
     network = model.network
     for declared, shape, what in (
@@ -361,22 +407,3 @@ def _check_counts(asked: Property, model: LoadedModel, path: Path) -> None:
                 f"'{path}' declares {declared} {what}, but model '{model.name}' has {prod(shape)} "
                 f"(shape {tuple(shape)}); is it a property of another model?"
             )
-
-
-def _shaped(query: Query, network: Network) -> Query:
-    shape = (1, *network.input_shape)
-    box = Box(query.box.lower.reshape(shape), query.box.upper.reshape(shape))
-    return replace(query, box=box)
-
-
-def _facts(model: LoadedModel) -> ModelFacts:
-    return ModelFacts(
-        name=model.name,
-        output_names=() if model.card is None else tuple(model.card.labels),
-        path=str(model.path),
-        sha256=model.sha256,
-        inputs=model.network.input_shape,
-        outputs=model.network.output_shape,
-        parameters=model.network.parameters,
-        unstable=None,
-    )

@@ -15,7 +15,7 @@ from sensverify.errors import BadBox, BadData, BadSetting, BadShape
 from sensverify.formats.arrays import read_npy, read_npz
 from sensverify.network import Network
 from sensverify.verification.request import VerifyRequest
-from sensverify.verification.results import Perturbation
+from sensverify.verification.results import ModelFacts, Perturbation
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +92,20 @@ def load_model(name_or_path: str) -> LoadedModel:
     name = found.card.name if found.card is not None else Path(found.path).name
     return LoadedModel(
         name, Path(found.path), model.sha256, model.network, found.card, found.sample_path
+    )
+
+
+def facts_of(model: LoadedModel, *, unstable: float | None = None) -> ModelFacts:
+    """What reports say about a model."""
+    return ModelFacts(
+        name=model.name,
+        output_names=() if model.card is None else tuple(model.card.labels),
+        path=str(model.path),
+        sha256=model.sha256,
+        inputs=model.network.input_shape,
+        outputs=model.network.output_shape,
+        parameters=model.network.parameters,
+        unstable=unstable,
     )
 
 

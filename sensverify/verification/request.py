@@ -59,6 +59,9 @@ class VerifyRequest:
     data_dir : Path, optional
     max_log_volume, max_width : float, optional
         Thresholds; every sample must stay at or below them.
+    rigorous : bool
+        Re-derive every bound with rigorous arithmetic, and report what comes out there; the
+        report then holds a certificate. Only of methods that hand out proofs.
 
     Raises
     ------
@@ -86,6 +89,7 @@ class VerifyRequest:
     data_dir: Path | None = None
     max_log_volume: float | None = None
     max_width: float | None = None
+    rigorous: bool = False
 
     def __post_init__(self) -> None:
         if self.radius is not None and self.sigma is not None:

@@ -13,6 +13,7 @@ import numpy as np
 from sensverify.box import Box
 from sensverify.results import Guarantee, Status
 from sensverify.sensitivity import Sensitivity, finite_volume
+from sensverify.verification.certifying import Certification
 
 
 @dataclass(frozen=True)
@@ -69,10 +70,17 @@ class SampleResult:
         Values that are attained at inputs in the box; None where the method looks for none.
     certified : bool or None
         True: the label is the largest output on the whole box, by proven margins that exceed a
-        slack for rounding. False: an input in the box is known where it is not, also when
-        onnxruntime runs the original file. None: neither is known, or there is no label.
+        slack for rounding, or cover it by rigorous arithmetic. False: an input in the box is
+        known where it is not, also when onnxruntime runs the original file. None: neither is
+        known, or there is no label.
     seconds : float
         This sample's share of its batch.
+    proposed_lower, proposed_upper : numpy arrays or None, shape ``[outputs]``, float64
+        The outer box as the method returned it, where ``lower`` and ``upper`` were re-derived
+        from it with rigorous arithmetic.
+    float32_margin : numpy array or None, shape ``[outputs]``
+        By how much an output that is evaluated in float32 can differ from the real-valued one,
+        which certified bounds are about; infinite where that is not known.
     """
 
     index: int
@@ -86,6 +94,9 @@ class SampleResult:
     inner_upper: np.ndarray | None
     certified: bool | None
     seconds: float
+    proposed_lower: np.ndarray | None = None
+    proposed_upper: np.ndarray | None = None
+    float32_margin: np.ndarray | None = None
 
     @cached_property
     def _figures(self) -> Sensitivity:
@@ -95,6 +106,20 @@ class SampleResult:
     def widths(self) -> np.ndarray:
         """``upper - lower``, shape ``[outputs]``, in double precision."""
         return self._figures.widths[0].numpy()
+
+    @cached_property
+    def widening(self) -> np.ndarray | None:
+        """How far the ends lie outside of the proposed ones, as a share of the proposed width.
+
+        Shape ``[outputs]``, the larger of both ends, 0 where neither does; infinite where an
+        interval of one point was widened. None where nothing else was proposed.
+        """
+        if self.proposed_lower is None or self.proposed_upper is None:
+            return None
+        moved = np.maximum(self.proposed_lower - self.lower, self.upper - self.proposed_upper)
+        width = self.proposed_upper - self.proposed_lower
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(moved > 0, moved / width, 0.0)
 
     @cached_property
     def attained_widths(self) -> np.ndarray | None:
@@ -154,6 +179,8 @@ class VerifyReport:
 
     ``interrupted``: somebody stopped the run; ``samples`` holds those that were finished by then,
     at least one, and what is said about them is proven all the same.
+    ``certification``: the certificate of all samples here, where one was asked for; it has passed
+    the independent check.
     """
 
     model: ModelFacts
@@ -170,6 +197,7 @@ class VerifyReport:
     max_log_volume: float | None = None
     max_width: float | None = None
     interrupted: bool = False
+    certification: Certification | None = None
 
     @cached_property
     def summary(self) -> Summary:
@@ -219,6 +247,13 @@ class VerifyReport:
             for asked in self._asked
         ]
         return tuple(line for line in lines if line)
+
+    @property
+    def float32_margin(self) -> float | None:
+        """The largest one of all samples; None where one is not known, or none was asked for."""
+        margins = [s.float32_margin for s in self.samples if s.float32_margin is not None]
+        largest = max((float(margin.max()) for margin in margins), default=math.inf)
+        return largest if math.isfinite(largest) else None
 
     @property
     def exit_status(self) -> int:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from math import prod
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,11 +22,18 @@ from sensverify.errors import BadSetting, Unbounded, UnsoundResult
 from sensverify.network import Network
 from sensverify.provenance import settings_of, versions
 from sensverify.results import Bounds, Guarantee, Status
+from sensverify.verification.certifying import Certifier
 from sensverify.verification.margins import proven, refuted, with_margins
-from sensverify.verification.question import LoadedModel, Question, load_model, make_question
+from sensverify.verification.question import (
+    LoadedModel,
+    Question,
+    facts_of,
+    load_model,
+    make_question,
+)
 from sensverify.verification.replay import Replay
 from sensverify.verification.request import VerifyRequest
-from sensverify.verification.results import ModelFacts, SampleResult, VerifyReport
+from sensverify.verification.results import SampleResult, VerifyReport
 from sensverify.verification.settings import parse_method, with_limits, with_seed
 from sensverify.watch import Watch
 
@@ -59,6 +67,8 @@ def verify(
         Its guarantee is the weakest one of all batches. ``certified`` is True by margins
         ``f_label - f_j`` bounded by the same method (see `proven`), not by the output box, and
         False by an input that onnxruntime, too, gives another label in the original file.
+        With ``request.rigorous`` the outer boxes and the margins are those that are left after
+        rigorous arithmetic, and its certificate has passed the independent check.
 
     Raises
     ------
@@ -72,7 +82,8 @@ def verify(
     model = load_model(request.model)
     question = make_question(request, model)
     watch = Watch() if watch is None else watch
-    run = _Run(request, model, question, method, device, watch)
+    certifier = Certifier(model) if request.rigorous else None
+    run = _Run(request, model, question, method, device, watch, certifier)
     parts: list[_Part] = []
     if progress is not None:
         progress(0, len(question))
@@ -83,18 +94,13 @@ def verify(
     samples = tuple(sample for part in parts for sample in part.samples)
     first = parts[0].bounds
     counts = [part.unstable for part in parts if part.unstable is not None]
-    facts = ModelFacts(
-        name=model.name,
-        output_names=() if model.card is None else tuple(model.card.labels),
-        path=str(model.path),
-        sha256=model.sha256,
-        inputs=model.network.input_shape,
-        outputs=model.network.output_shape,
-        parameters=model.network.parameters,
-        unstable=sum(counts) / len(samples) if len(counts) == len(parts) else None,
-    )
+    unstable = sum(counts) / len(samples) if len(counts) == len(parts) else None
+    certification = None
+    if certifier is not None:
+        watch.say("checking the certificate")
+        certification = certifier.finish(_provenance(run, samples))
     return VerifyReport(
-        model=facts,
+        model=facts_of(model, unstable=unstable),
         perturbation=question.perturbation,
         method=request.method,
         settings=settings_of(method),
@@ -109,6 +115,7 @@ def verify(
         max_width=request.max_width,
         interrupted=watch.stopped
         and (len(samples) < len(question) or isinstance(method, AnytimeMethod)),
+        certification=certification,
     )
 
 
@@ -129,6 +136,7 @@ class _Run:
     method: Method
     device: torch.device
     watch: Watch
+    certifier: Certifier | None = None
 
     @property
     def network(self) -> Network:
@@ -174,7 +182,12 @@ class _Run:
         labels, objectives = self._labels(part), None
         if labels is not None:
             objectives = with_margins(labels, self.outputs, dtype)
-        bounds = self._bounds(box, method, objectives, part, watch)
+        bounds, checked = self._bounds(box, method, objectives, part, watch), None
+        if self.certifier is not None:
+            # The boxes as asked about: those of the computation are rounded outward.
+            asked, gap = self.question.box(part), getattr(method, "gap", None)
+            checked = self.certifier.bounds(bounds, asked, objectives, gap=gap, watch=watch)
+            bounds = checked.bounds
         with torch.no_grad():
             output = evaluate(self.network, center).flatten(1)
         _check_contains(bounds, output)
@@ -184,6 +197,8 @@ class _Run:
             self._sample(bounds, i, part.start + i, output[i], certified[i], seconds)
             for i in range(len(center))
         ]
+        if checked is not None:
+            samples = [replace(s, **checked.beside(i)) for i, s in enumerate(samples)]
         unstable = bounds.unstable
         return _Part(samples, bounds, None if unstable is None else float(unstable.sum()))
 
@@ -195,7 +210,13 @@ class _Run:
             # Nobody differentiates these bounds; without history they are faster and smaller.
             with torch.no_grad():
                 return compute_bounds(
-                    self.network, box, method, objectives, memory_budget=budget, watch=watch
+                    self.network,
+                    box,
+                    method,
+                    objectives,
+                    memory_budget=budget,
+                    watch=watch,
+                    proof=self.certifier is not None,
                 )
         except Unbounded as error:
             first = self.question.first + part.start
@@ -211,7 +232,8 @@ class _Run:
     ) -> list[bool | None]:
         if labels is None:
             return [None] * len(center)
-        kept = proven(bounds.outer.lower, bounds.outer.upper, labels)
+        rigorous = bounds.guarantee is Guarantee.CERTIFIED
+        kept = proven(bounds.outer.lower, bounds.outer.upper, labels, rigorous=rigorous)
         if bounds.guarantee < Guarantee.SOLVER:
             # Sampled or likely bounds prove nothing.
             kept = torch.zeros_like(kept)
@@ -269,6 +291,23 @@ class _Run:
             certified=certified,
             seconds=seconds,
         )
+
+
+def _provenance(run: _Run, samples: tuple[SampleResult, ...]) -> dict[str, Any]:
+    """What is worth knowing beside the claims of a certificate."""
+    margins = "" if run.question.labels is None else ", then the label's minus every other one"
+    return {
+        "method": run.request.method,
+        "settings": settings_of(run.method),
+        "guarantee": run.method.guarantee.name,
+        "input": asdict(run.question.perturbation),
+        "samples": [sample.index for sample in samples],
+        "labels": [sample.label for sample in samples],
+        "rows": f"the outputs{margins}; then all of these negated",
+        "dtype": run.question.dtype,
+        "seed": run.request.seed,
+        "versions": versions(),
+    }
 
 
 def _check_contains(bounds: Bounds, output: Tensor) -> None:

@@ -362,7 +362,30 @@ def threshold_that_is_no_number(kit: Kit) -> list[object]:
 
 @case("No such option")
 def unknown_option(kit: Kit) -> list[object]:
-    return [*good(kit), "--certificate", "a.cert"]
+    return [*good(kit), "--nonsense", "a"]
+
+
+@case("hands out no proof")
+def certificate_of_a_method_without_proofs(kit: Kit) -> list[object]:
+    target = kit.folder / "a.cert"
+    return [*good(kit), "--radius", 0.1, "--method", "lirpa", "--certificate", target]
+
+
+@case("a certificate goes into a file")
+def certificate_on_standard_output(kit: Kit) -> list[object]:
+    return [*good(kit), "--radius", 0.1, "--certificate", "-"]
+
+
+@case("what this run reads")
+def model_as_certificate(kit: Kit) -> list[object]:
+    model, *rest = good(kit)
+    return [model, *rest, "--radius", 0.1, "--force", "--certificate", model]
+
+
+@case("two different outputs")
+def certificate_and_json_in_one_file(kit: Kit) -> list[object]:
+    target = kit.folder / "a.out"
+    return [*good(kit), "--radius", 0.1, "--json", target, "--certificate", target]
 
 
 @case("there is no folder")

@@ -32,7 +32,8 @@ def test_help_of_verify(run: Run) -> None:
         assert option in text
     for option in ("--property", "--witness", "--gap", "--threads", "--objective-timeout"):
         assert option in text
-    assert "--certificate" not in text
+    for option in ("--certificate", "--rigorous", "sensverify check iris.cert iris"):
+        assert option in text
     assert "Default:crown.With--property:branch-and-bound(default)" in "".join(text.split())
     assert "Examples:" in text
 
@@ -115,6 +116,8 @@ def test_help_lists_what_can_happen(run: Run) -> None:
     text = " ".join(run("--help").stdout.split())
     for status in ("0 done", "1 a threshold", "2 bad input", "3 undecided"):
         assert status in text
+    assert "a certificate is rejected" in text
+    assert "check Check a certificate against the model it is about." in text
     assert "A first pass of CROWN always runs to its end" in " ".join(
         run("verify", "--help").stdout.split()
     )

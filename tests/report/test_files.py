@@ -8,14 +8,20 @@ from pathlib import Path
 import pytest
 
 from sensverify.errors import InputError
-from sensverify.report.files import check_targets, write_texts
+from sensverify.report.files import check_targets, write_files
 
 
 def test_writes(tmp_path: Path) -> None:
     check_targets([tmp_path / "a"], force=False)
-    write_texts({tmp_path / "a": "é"}, force=False)
+    write_files({tmp_path / "a": "é"}, force=False)
     assert (tmp_path / "a").read_text(encoding="utf-8") == "é"
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
+
+
+def test_bytes_are_written_as_they_are(tmp_path: Path) -> None:
+    write_files({tmp_path / "a": b"\x00\n\xff", tmp_path / "b": "text\n"}, force=False)
+    assert (tmp_path / "a").read_bytes() == b"\x00\n\xff"
+    assert (tmp_path / "b").read_text() == "text\n"
 
 
 def test_refuses_what_is_there(tmp_path: Path) -> None:
@@ -24,7 +30,7 @@ def test_refuses_what_is_there(tmp_path: Path) -> None:
         check_targets([tmp_path / "a"], force=False)
     # It may also appear while the bounds are computed.
     with pytest.raises(InputError, match="cannot write"):
-        write_texts({tmp_path / "a": "new"}, force=False)
+        write_files({tmp_path / "a": "new"}, force=False)
     assert (tmp_path / "a").read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
 
@@ -32,7 +38,7 @@ def test_refuses_what_is_there(tmp_path: Path) -> None:
 def test_force(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("old")
     check_targets([tmp_path / "a"], force=True)
-    write_texts({tmp_path / "a": "new"}, force=True)
+    write_files({tmp_path / "a": "new"}, force=True)
     assert (tmp_path / "a").read_text() == "new"
 
 
@@ -51,14 +57,14 @@ def test_one_file_under_two_names(tmp_path: Path) -> None:
 def test_names_as_long_as_they_can_be(tmp_path: Path) -> None:
     longest = tmp_path / ("a" * 255)
     check_targets([longest], force=False)
-    write_texts({longest: "text"}, force=False)
+    write_files({longest: "text"}, force=False)
     assert longest.read_text() == "text"
     with pytest.raises(InputError, match="cannot write"):
         check_targets([tmp_path / ("a" * 256)], force=False)
 
 
 def test_text_from_a_file_name_that_is_no_utf8(tmp_path: Path) -> None:
-    write_texts({tmp_path / "a": "\udcff"}, force=False)
+    write_files({tmp_path / "a": "\udcff"}, force=False)
     assert (tmp_path / "a").read_text() == "\\udcff"
 
 
@@ -67,7 +73,7 @@ def test_all_files_or_none(tmp_path: Path, force: bool) -> None:
     (tmp_path / "taken").mkdir()
     texts = {tmp_path / "a": "new", tmp_path / "taken": "new"}
     with pytest.raises(InputError, match="cannot write"):
-        write_texts(texts, force=force)
+        write_files(texts, force=force)
     assert [p.name for p in tmp_path.iterdir()] == ["taken"]
 
 
@@ -82,14 +88,14 @@ def test_an_interruption_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(os, "replace", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        write_texts({tmp_path / "a": "new", tmp_path / "b": "new"}, force=False)
+        write_files({tmp_path / "a": "new", tmp_path / "b": "new"}, force=False)
     assert not list(tmp_path.iterdir())
 
 
 def test_an_old_file_stays_when_the_other_cannot_be_drafted(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("old")
     with pytest.raises(InputError, match="cannot write"):
-        write_texts({tmp_path / "a": "new", tmp_path / "gone" / "b": "new"}, force=True)
+        write_files({tmp_path / "a": "new", tmp_path / "gone" / "b": "new"}, force=True)
     assert (tmp_path / "a").read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
 

@@ -1,0 +1,34 @@
+"""Options that several commands have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from sensverify.cli.types import setting
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def method_options(text: str, *, example: str = "") -> Decorator:
+    """``--method NAME``, with this text as its help, and ``--setting KEY=VALUE``."""
+
+    def add(command: Callable[..., Any]) -> Callable[..., Any]:
+        command = click.option(
+            "--setting",
+            "settings",
+            type=setting,
+            metavar="KEY=VALUE",
+            multiple=True,
+            help=f"A setting of the method{example}. May be repeated.",
+        )(command)
+        return click.option("--method", metavar="NAME", help=text)(command)
+
+    return add
+
+
+def force_option(text: str) -> Decorator:
+    """``--force``; the text names what it overwrites."""
+    return click.option("--force", is_flag=True, help=text)

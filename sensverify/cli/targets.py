@@ -1,0 +1,73 @@
+"""Where the results of a command go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+STDOUT = Path("-")
+
+
+@dataclass(frozen=True)
+class Targets:
+    """The files that a person names for the results of a run.
+
+    Parameters
+    ----------
+    json : Path or None
+        ``-`` is standard output, which then holds nothing else.
+    report, witness, certificate : Path or None
+        Files.
+    force : bool
+        Whether files that are there may be overwritten; never those that the run reads.
+    """
+
+    json: Path | None = None
+    report: Path | None = None
+    witness: Path | None = None
+    certificate: Path | None = None
+    force: bool = False
+
+    @property
+    def to_stdout(self) -> bool:
+        return self.json == STDOUT
+
+    def check(self, inputs: Sequence[Path]) -> None:
+        """Refuse, before any work is done, what could not or must not be written.
+
+        Raises
+        ------
+        click.BadParameter, InputError
+            Says which.
+        """
+        from sensverify.report.files import check_targets
+
+        for name in ("report", "witness", "certificate"):
+            if getattr(self, name) == STDOUT:
+                raise click.BadParameter(f"a {name} goes into a file", param_hint=f"'--{name}'")
+        named = (self.json, self.report, self.witness, self.certificate)
+        files = [path for path in named if path is not None and path != STDOUT]
+        check_targets(files, inputs=inputs, force=self.force)
+
+    def write(self, **made: Callable[[], str | bytes] | None) -> None:
+        """Make all results that are asked for, then write them; standard output comes last.
+
+        Parameters
+        ----------
+        **made
+            By the name of the target: what makes its contents; None where there are none.
+        """
+        from sensverify.report.files import write_files
+
+        contents: dict[Path, str | bytes] = {}
+        for name, make in made.items():
+            path = getattr(self, name)
+            if path is not None and make is not None:
+                contents[path] = make()
+        printed = contents.pop(STDOUT, None)
+        write_files(contents, force=self.force)
+        if printed is not None:
+            click.echo(printed, nl=False)

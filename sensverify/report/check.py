@@ -1,0 +1,205 @@
+"""What a check of a certificate found, in words and as JSON. Importing this brings in no torch."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from sensverify.certificates import Certificate, Checked, Claims
+
+SCHEMA = "sensverify.check/1"
+
+BOXES = 3
+"""Boxes whose claims are listed; the others are counted."""
+
+ROWS = 6
+"""Claims about one box that are listed."""
+
+_LINE = 400
+"""Characters of a line about the claims."""
+
+_DEEPEST = 8
+"""Levels of the account that JSON repeats: nobody has checked what a file holds there."""
+
+_LONGEST = 120
+"""Characters of a text from the certificate's own account of where it comes from."""
+
+
+@dataclass(frozen=True, eq=False)
+class CheckReport:
+    """A certificate and what became of it.
+
+    Parameters
+    ----------
+    path, model : str
+        Of the certificate and of the ONNX file.
+    size : int
+        Bytes of the certificate's file.
+    certificate : Certificate
+    arithmetic : str
+    property : str or None
+        The property file that it had to cover.
+    checked : Checked or None
+        None: it was rejected.
+    reason : str or None
+        Why it was.
+    """
+
+    path: str
+    size: int
+    model: str
+    certificate: Certificate
+    arithmetic: str
+    property: str | None
+    checked: Checked | None
+    reason: str | None = None
+
+
+def check_to_json(report: CheckReport) -> str:
+    """The report as one JSON object of the schema ``sensverify.check/1``, and a newline."""
+    certificate, checked = report.certificate, report.checked
+    values = {
+        "schema": SCHEMA,
+        "holds": checked is not None,
+        "reason": report.reason,
+        "guarantee": None if checked is None else "CERTIFIED",
+        "certificate": {"path": report.path, "bytes": report.size},
+        "model": {
+            "path": report.model,
+            "sha256": certificate.model_sha256,
+            "inputs": list(certificate.inputs),
+            "outputs": list(certificate.outputs),
+        },
+        "property": report.property,
+        "claim": "bounds" if certificate.claims.groups is None else "refutation",
+        "boxes": certificate.claims.problems,
+        "claims": None if checked is None else checked.claims,
+        "leaves": None if checked is None else checked.cells,
+        "slack": None if checked is None else _plain(checked.slack),
+        "arithmetic": report.arithmetic,
+        "seconds": None if checked is None else checked.seconds,
+        "provenance": _plain(certificate.provenance),
+    }
+    return json.dumps(values, allow_nan=False, indent=2) + "\n"
+
+
+def check_lines(report: CheckReport, checked: Checked) -> list[tuple[str, str]]:
+    """What was proven, as names and texts; the texts may hold anything that the file does."""
+    certificate = report.certificate
+    boxes = _count(checked.problems, "box", "boxes")
+    lines = [
+        ("certificate", f"{report.path} ({report.size:,} bytes)"),
+        ("model", f"{report.model}, SHA-256 {certificate.model_sha256}"),
+        ("claims", f"{boxes} of {_shape(certificate.inputs)} inputs, {_claimed(checked, report)}"),
+    ]
+    for problem in range(min(checked.problems, BOXES)):
+        lines.append((f"  box {problem}", _box_text(certificate.claims, problem)))
+    if checked.problems > BOXES:
+        lines.append(("", f"and {_count(checked.problems - BOXES, 'more box', 'more boxes')}"))
+    found = _origin(certificate.provenance)
+    lines.append(("proof", f"{_count(checked.cells, 'leaf', 'leaves')}{found}"))
+    slack = "" if checked.slack is None else f"; the closest claim holds by {checked.slack:.2g}"
+    lines.append(("check", f"{checked.arithmetic} arithmetic, {checked.seconds:.2f} s{slack}"))
+    if report.property is not None:
+        lines.append(("property", f"{report.property}: every case of it is refuted"))
+    return lines
+
+
+def verdict_text(report: CheckReport) -> str:
+    """The last line: what may be relied on."""
+    about = "for the real-valued function of the weights that the model's file stores"
+    if report.property is not None:
+        return f"CERTIFIED: no input meets the property, {about}"
+    return f"CERTIFIED: every claim holds, {about}"
+
+
+def row_text(row: np.ndarray) -> str:
+    """A linear function of the outputs: ``y0 - 2.5 y3``."""
+    text = ""
+    for place in np.flatnonzero(row).tolist():
+        value = float(row[place])
+        size = "" if abs(value) == 1 else f"{abs(value)!r} "
+        sign = (" - " if value < 0 else " + ") if text else ("-" if value < 0 else "")
+        text += f"{sign}{size}y{place}"
+    return text or "0"
+
+
+def _claimed(checked: Checked, report: CheckReport) -> str:
+    outputs = _shape(report.certificate.outputs)
+    if report.certificate.claims.groups is None:
+        what = _count(checked.claims, "lower bound", "lower bounds")
+        return f"{what} on linear functions of {outputs} outputs"
+    what = _count(checked.claims, "set", "sets")
+    return f"{what} of constraints on {outputs} outputs that no input meets"
+
+
+def _box_text(claims: Claims, problem: int) -> str:
+    rows = claims.rows[problem if len(claims.rows) > 1 else 0]
+    texts = _ranges(claims, rows, problem) if claims.groups is None else []
+    if claims.groups is not None:
+        texts = _refuted(claims, rows, problem, claims.groups[problem])
+    shown = _cut("; ".join(texts[:ROWS]), _LINE)
+    return shown if len(texts) <= ROWS else f"{shown}; and {len(texts) - ROWS} more"
+
+
+def _ranges(claims: Claims, rows: np.ndarray, problem: int) -> list[str]:
+    """Rows C and -C as intervals, others as they are."""
+    limits, half = claims.limits[problem].tolist(), len(rows) // 2
+    if len(rows) == 2 * half and bool((rows[half:] == -rows[:half]).all()):
+        return [
+            f"{low!r} <= {row_text(row)} <= {0.0 - high!r}"
+            for row, low, high in zip(rows[:half], limits[:half], limits[half:], strict=True)
+        ]
+    return [f"{row_text(row)} >= {limit!r}" for row, limit in zip(rows, limits, strict=True)]
+
+
+def _refuted(claims: Claims, rows: np.ndarray, problem: int, groups: np.ndarray) -> list[str]:
+    limits = claims.limits[problem].tolist()
+    return [
+        "never "
+        + " and ".join(f"{row_text(rows[i])} <= {limits[i]!r}" for i in np.flatnonzero(groups == g))
+        for g in np.unique(groups[groups >= 0])
+    ]
+
+
+def _origin(provenance: Mapping[str, Any]) -> str:
+    """By what a proof was found, as its file tells it; nobody has checked that."""
+    method, settings = provenance.get("method"), provenance.get("settings")
+    if method is None:
+        return ""
+    text = str(method)
+    if isinstance(settings, dict) and settings:
+        text += f" ({', '.join(f'{key}={value}' for key, value in islice(settings.items(), 20))})"
+    versions = provenance.get("versions")
+    if isinstance(versions, dict) and "sensverify" in versions:
+        text += f", sensverify {versions['sensverify']}"
+    return f", found by {_cut(text, _LONGEST)}"
+
+
+def _plain(value: Any, depth: int = _DEEPEST) -> Any:
+    """Values as JSON has them: infinity, NaN and what is nested too deeply become text."""
+    if isinstance(value, Mapping | list):
+        if not depth:
+            return "…"
+        if isinstance(value, list):
+            return [_plain(item, depth - 1) for item in value]
+        return {key: _plain(item, depth - 1) for key, item in value.items()}
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else text[:length] + "…"
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number:,} {one if number == 1 else many}"
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return " x ".join(str(n) for n in shape) or "1"

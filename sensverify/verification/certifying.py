@@ -1,0 +1,336 @@
+"""Results that are re-derived with rigorous arithmetic before anything is said about them."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sensverify.bounds.method import make_decider
+from sensverify.box import Box, to_numpy
+from sensverify.certificates import (
+    Certified,
+    Checked,
+    StoredModel,
+    certificate_bytes,
+    certify_bounds,
+    certify_query,
+    check,
+    float32_margin,
+    read_certificate,
+)
+from sensverify.certificates.check.coverage import stands_for
+from sensverify.errors import (
+    BadCertificate,
+    BadModelFile,
+    CertificateRejected,
+    Unbounded,
+    UnsoundResult,
+)
+from sensverify.formats.vnnlib import Case, Property
+from sensverify.network import Network
+from sensverify.proof import NONE, Cells, Lines, Proof
+from sensverify.queries import Query, Verdict
+from sensverify.results import Bounds, Guarantee
+from sensverify.watch import Watch
+
+if TYPE_CHECKING:
+    from sensverify.verification.question import LoadedModel
+
+PROVER = "branch-and-bound"
+"""What proves a query anew that was answered without a proof."""
+
+_GAP = 1e-6
+"""Relative distance at which ends meet, of methods that have no gap of their own."""
+
+_SMALLEST = 1e-6
+"""Magnitude below which a gap is no longer taken relative to it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Certification:
+    """A certificate that the independent check has passed, read back from its bytes.
+
+    Parameters
+    ----------
+    data : bytes
+        Of the file.
+    checked : Checked
+    seconds : float
+        That reading and checking took.
+    path : str or None
+        Where it was written.
+    """
+
+    data: bytes
+    checked: Checked
+    seconds: float
+    path: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class CheckedBounds:
+    """What is left of proposed bounds after rigorous arithmetic.
+
+    Parameters
+    ----------
+    bounds : Bounds
+        The outer box is the checked one, in float64; guarantee CERTIFIED.
+    proposed : Box of numpy arrays, shape ``[batch, objectives]``, float64
+        The outer box as the method returned it.
+    float32 : numpy array, shape ``[batch, outputs]``
+        By how much an output that is evaluated in float32 can differ from the real-valued one.
+    """
+
+    bounds: Bounds
+    proposed: Box
+    float32: np.ndarray
+
+    def beside(self, row: int) -> dict[str, Any]:
+        """What a `SampleResult` holds beside the checked box, for the sample in a row."""
+        count = self.float32.shape[1]
+        return {
+            "proposed_lower": self.proposed.lower[row, :count],
+            "proposed_upper": self.proposed.upper[row, :count],
+            "float32_margin": self.float32[row],
+        }
+
+
+class Certifier:
+    """Collects what is certified in a run; `finish` makes the certificate and has it checked.
+
+    Parameters
+    ----------
+    model : LoadedModel
+        Its file is read again, with every weight as it is stored.
+
+    Raises
+    ------
+    BadModelFile
+        The file has changed since the model was loaded.
+    MissingRule
+        An operator of the network has no rule for certificates.
+    """
+
+    def __init__(self, model: LoadedModel) -> None:
+        self._path = model.path
+        self._model = StoredModel.read(model.path)
+        self._parts: list[Certified] = []
+        if self._model.sha256 != model.sha256:
+            raise BadModelFile(f"'{model.path}' changed while it was used; run this again")
+
+    @property
+    def problems(self) -> int:
+        """Boxes about which something is certified by now."""
+        return sum(part.claims.problems for part in self._parts)
+
+    def bounds(
+        self,
+        proposed: Bounds,
+        asked: Box,
+        objectives: Tensor | None,
+        *,
+        gap: float | None = None,
+        watch: Watch | None = None,
+    ) -> CheckedBounds:
+        """Bounds on the box as it was asked about, from the multipliers behind proposed ones.
+
+        Parameters
+        ----------
+        proposed : Bounds
+            Its certificate is a `Proof` about the rows ``[C; -C]``.
+        asked : Box of numpy arrays, shape ``[batch, *input_shape]``, float64
+            Not rounded to the dtype of the computation, unlike the box that was bounded.
+        objectives : Tensor or None, shape ``[batch, rows, outputs]``
+            C; None is the identity.
+        gap : float, optional
+            Of the method: relative distance to an attained end at which a bound is exact.
+        watch : Watch, optional
+            Ends the growing of split trees; what is proven without it is returned in any case.
+
+        Returns
+        -------
+        CheckedBounds
+            Optimal stays what was proposed as such, where the checked ends are within the gap of
+            attained values, too. Attained values that rounding has put outside of the checked
+            box are moved onto its edge.
+        """
+        outputs = math.prod(self._model.network.output_shape)
+        identity = np.eye(outputs)[None]
+        rows = identity if objectives is None else _wide(objectives)
+        lower, upper = (end.reshape(asked.batch, -1) for end in (asked.lower, asked.upper))
+        outer = Box(_wide(proposed.outer.lower), _wide(proposed.outer.upper))
+        found = certify_bounds(
+            self._model,
+            lower,
+            upper,
+            np.concatenate([rows, -rows], axis=1),
+            proposed.certificate,
+            wanted=np.concatenate([outer.lower, -outer.upper], axis=1),
+            watch=watch,
+        )
+        self._parts.append(found)
+        low, negated = np.split(found.lower, 2, axis=1)
+        # Subtracted, since a minus sign alone makes a negative zero.
+        checked = _checked(proposed, low, 0.0 - negated, _GAP if gap is None else gap)
+        margin = float32_margin(self._model.program, lower, upper, identity)
+        return CheckedBounds(checked, outer, margin)
+
+    def refute(self, case: Case, proof: Any, network: Network, *, watch: Watch) -> str | None:
+        """Certify that no input meets a case of a property.
+
+        The box that is certified is the one of the case's query: the file's decimal ends, rounded
+        outward to float64, so that it contains the exact box. The limits are the file's, rounded
+        up: exceeding them exceeds the exact ones. Rows are exact multiples of the file's, or the
+        case is refused.
+
+        Parameters
+        ----------
+        case : Case
+        proof : object
+            What the method gave with its "unsat"; where that is no `Proof`, `PROVER` is asked for
+            one in the time left.
+        network : Network
+        watch : Watch
+
+        Returns
+        -------
+        str or None
+            Why there is no certificate of it; None where there is.
+        """
+        query = case.query
+        for row, limit, constraint in zip(query.rows, query.limits, case.constraints, strict=True):
+            if not stands_for(constraint, row.tolist(), float(limit)):
+                return "no float64 numbers stand for the factors of one of its constraints exactly"
+        if not isinstance(proof, Proof):
+            proof = _proven_anew(query, network, watch)
+        if proof is None:
+            return f"the method gave no proof, and {PROVER} found none in the time left"
+        try:
+            # One leaf proves little, but it is a tree that can be grown.
+            for attempt in (proof, self._leaf()):
+                found = certify_query(self._model, query, attempt, watch=watch)
+                if found is not None:
+                    self._parts.append(found)
+                    return None
+        except Unbounded as error:
+            return str(error)
+        return "its proof does not survive rigorous arithmetic"
+
+    def _leaf(self) -> Proof:
+        return Proof.of(Cells.roots(np.zeros(1, np.int64)), entries=self._model.program.entries)
+
+    def finish(
+        self, provenance: Mapping[str, Any], *, asked: Property | None = None
+    ) -> Certification:
+        """The certificate of all that was certified, after an independent check of its bytes.
+
+        Parameters
+        ----------
+        provenance : mapping
+            Values that JSON can hold; infinity and NaN become text.
+        asked : Property, optional
+            What the certificate has to refute every case of.
+
+        Raises
+        ------
+        UnsoundResult
+            The check does not pass: nothing may be claimed.
+        """
+        certificate = Certified.joined(_alike(self._parts)).certificate(
+            self._model, json.loads(json.dumps(provenance, default=str), parse_constant=str)
+        )
+        data = certificate_bytes(certificate)
+        began = time.perf_counter()
+        try:
+            with TemporaryDirectory(prefix="sensverify-") as folder:
+                path = Path(folder) / "certificate"
+                path.write_bytes(data)
+                checked = check(read_certificate(path), self._path, property=asked)
+        except (BadCertificate, CertificateRejected) as error:
+            raise UnsoundResult(
+                f"the independent check refuses the certificate of this run, so nothing is "
+                f"claimed: {error}; please report it"
+            ) from None
+        return Certification(data, checked, time.perf_counter() - began)
+
+
+def shaped(query: Query, network: Network) -> Query:
+    """A query over flattened inputs as one over the network's."""
+    shape = (1, *network.input_shape)
+    box = Box(query.box.lower.reshape(shape), query.box.upper.reshape(shape))
+    return replace(query, box=box)
+
+
+def _wide(values: Any) -> np.ndarray:
+    return np.asarray(to_numpy(values), dtype=np.float64)
+
+
+def _checked(proposed: Bounds, low: np.ndarray, high: np.ndarray, gap: float) -> Bounds:
+    device = proposed.outer.lower.device
+    outer = Box(*(torch.from_numpy(np.ascontiguousarray(e)).to(device) for e in (low, high)))
+    inner, optimal = proposed.inner, proposed.optimal
+    if inner is not None:
+        first, last = inner.lower.double(), inner.upper.double()
+        if optimal is not None:
+            size = torch.maximum(first.abs(), last.abs()).clamp(min=_SMALLEST)
+            spare = torch.maximum(first - outer.lower, outer.upper - last)
+            optimal = optimal & (spare <= gap * size)
+        inner = Box(
+            torch.minimum(torch.maximum(first, outer.lower), outer.upper),
+            torch.minimum(torch.maximum(last, outer.lower), outer.upper),
+        )
+    else:
+        optimal = None
+    return replace(
+        proposed, outer=outer, inner=inner, optimal=optimal, guarantee=Guarantee.CERTIFIED
+    )
+
+
+def _proven_anew(query: Query, network: Network, watch: Watch) -> Proof | None:
+    watch.say(f"proving it again by {PROVER}, for a certificate")
+    decision = make_decider(PROVER).decide(network, shaped(query, network), watch=watch)
+    found = decision.certificate if decision.verdict is Verdict.UNSAT else None
+    return found if isinstance(found, Proof) else None
+
+
+def _alike(parts: list[Certified]) -> list[Certified]:
+    """The same parts, in a form in which they can be joined.
+
+    Rows are filled up with some of no group, which claim nothing; missing weights with zeros, as
+    rows count by themselves, too; upper slopes of no set at all are left out if others have none.
+    """
+    rows = max(part.claims.limits.shape[1] for part in parts)
+    chords = any(len(p.proof.lines) and p.proof.lines.upper is None for p in parts)
+    weighed = any(part.proof.weights is not None for part in parts)
+    return [_filled(part, rows, chords=chords, weighed=weighed) for part in parts]
+
+
+def _filled(part: Certified, rows: int, *, chords: bool, weighed: bool) -> Certified:
+    claims, proof = part.claims, part.proof
+    if chords and not len(proof.lines):
+        proof = replace(proof, lines=Lines(proof.lines.lower))
+    if weighed and proof.weights is None:
+        weights = np.zeros((len(proof.lines), claims.limits.shape[1]))
+        proof = replace(proof, weights=weights)
+    more = rows - claims.limits.shape[1]
+    if more == 0 or claims.groups is None:
+        return Certified(claims, proof)
+    claims = replace(
+        claims,
+        rows=np.pad(claims.rows, ((0, 0), (0, more), (0, 0))),
+        limits=np.pad(claims.limits, ((0, 0), (0, more))),
+        groups=np.pad(claims.groups, ((0, 0), (0, more)), constant_values=NONE),
+    )
+    if proof.weights is not None:
+        proof = replace(proof, weights=np.pad(proof.weights, ((0, 0), (0, more))))
+    return Certified(claims, proof)

@@ -107,9 +107,9 @@ def _check_proof(proof: Proof, rows: int) -> None:
         _finite(values, name)
     if not bool((proof.hidden.lower <= proof.hidden.upper).all()):
         raise BadCertificate("a hidden bound has a lower end above its upper end")
-    count = proof.multiplier.shape
-    _expect(proof.multiplier_cell, count, "multiplier.cell")
-    _expect(proof.multiplier_split, count, "multiplier.split")
+    pairs = proof.multiplier.shape
+    _expect(proof.multiplier_cell, pairs, "multiplier.cell")
+    _expect(proof.multiplier_split, pairs, "multiplier.split")
     if proof.multiplier.ndim != 1 or not isinstance(proof.hidden, Hidden):
         raise BadCertificate("multipliers need one axis")
 

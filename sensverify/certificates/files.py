@@ -182,7 +182,9 @@ def _header(archive: zipfile.ZipFile) -> dict[str, Any]:
         found = header.get("schema") if isinstance(header, dict) else header
         raise BadCertificate(f"expected the schema {SCHEMA}, got {str(found)[:80]!r}")
     model = header.get("model")
-    digests = [model.get("sha256"), *model.get("external", {}).values()] if _is_model(model) else []
+    digests: list[Any] = []
+    if isinstance(model, dict) and _is_model(model):
+        digests = [model.get("sha256"), *model.get("external", {}).values()]
     fine = (
         digests
         and all(isinstance(digest, str) for digest in digests)
@@ -195,15 +197,11 @@ def _header(archive: zipfile.ZipFile) -> dict[str, Any]:
     return header
 
 
-def _is_model(model: Any) -> bool:
-    return (
-        isinstance(model, dict)
-        and isinstance(model.get("external", {}), dict)
-        and all(
-            isinstance(model.get(key), list)
-            and all(isinstance(n, int) and not isinstance(n, bool) for n in model[key])
-            for key in ("inputs", "outputs")
-        )
+def _is_model(model: dict[str, Any]) -> bool:
+    return isinstance(model.get("external", {}), dict) and all(
+        isinstance(model.get(key), list)
+        and all(isinstance(n, int) and not isinstance(n, bool) for n in model[key])
+        for key in ("inputs", "outputs")
     )
 
 

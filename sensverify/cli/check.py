@@ -77,7 +77,7 @@ def check(
 
 
 def _checked(certificate: Path, model: Path, arithmetic: str, property_file: Path | None) -> Any:
-    from sensverify.certificates import check as run
+    from sensverify.certificates import check_certificate as run
     from sensverify.certificates import read_certificate
     from sensverify.errors import CertificateRejected
     from sensverify.formats.vnnlib import load_property

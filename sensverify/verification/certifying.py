@@ -24,7 +24,7 @@ from sensverify.certificates import (
     certificate_bytes,
     certify_bounds,
     certify_query,
-    check,
+    check_certificate,
     float32_margin,
     read_certificate,
 )
@@ -255,7 +255,7 @@ class Certifier:
             with TemporaryDirectory(prefix="sensverify-") as folder:
                 path = Path(folder) / "certificate"
                 path.write_bytes(data)
-                checked = check(read_certificate(path), self._path, property=asked)
+                checked = check_certificate(read_certificate(path), self._path, property=asked)
         except (BadCertificate, CertificateRejected) as error:
             raise UnsoundResult(
                 f"the independent check refuses the certificate of this run, so nothing is "
@@ -298,7 +298,8 @@ def _checked(proposed: Bounds, low: np.ndarray, high: np.ndarray, gap: float) ->
 
 def _proven_anew(query: Query, network: Network, watch: Watch) -> Proof | None:
     watch.say(f"proving it again by {PROVER}, for a certificate")
-    decision = make_decider(PROVER).decide(network, shaped(query, network), watch=watch)
+    decider = make_decider(PROVER, proof=True)
+    decision = decider.decide(network, shaped(query, network), watch=watch)
     found = decision.certificate if decision.verdict is Verdict.UNSAT else None
     return found if isinstance(found, Proof) else None
 

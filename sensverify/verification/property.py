@@ -389,6 +389,8 @@ def decider_of(request: PropertyRequest) -> Decider:
             raise BadSetting(f"'{name}' answers queries without a choice of --{key}; leave it out")
     if request.seed is not None and "seed" in own:
         given["seed"] = request.seed
+    if request.rigorous and "proof" in own:
+        given["proof"] = True
     return replace(decider, **given) if given else decider  # type: ignore[type-var]
 
 

@@ -14,7 +14,13 @@ import pytest
 from flint import fmpq
 from onnx import helper, numpy_helper
 
-from sensverify.certificates import Claims, StoredModel, certify_bounds, check, float32_margin
+from sensverify.certificates import (
+    Claims,
+    StoredModel,
+    certify_bounds,
+    check_certificate,
+    float32_margin,
+)
 from sensverify.certificates.check.checker import best
 from sensverify.certificates.check.program import program_of
 from sensverify.network import Network, NetworkBuilder
@@ -112,7 +118,7 @@ def test_a_file_whose_tiny_values_lose_digits_gets_no_false_certificate(tmp_path
         model, point = StoredModel.read(path), np.array([[TINY]])
         proof = Proof.of(Cells.roots(np.zeros(1, np.int64)), entries=0)
         certified = certify_bounds(model, point, point, row[None, None], proof)
-        check(certified.certificate(model, {}), path)
+        check_certificate(certified.certificate(model, {}), path)
         ((value,),) = row_values_at(model.network, point, row[None])
         if rational(certified.lower[0, 0]) > value[1]:
             false.append((seed, certified.lower[0, 0], float(value[1])))

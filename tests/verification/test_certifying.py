@@ -14,7 +14,7 @@ import torch
 from sensverify.bounds import Crown, compute_bounds
 from sensverify.bounds.tensors import tensor_box
 from sensverify.box import Box
-from sensverify.certificates import StoredModel, check, read_certificate
+from sensverify.certificates import StoredModel, check_certificate, read_certificate
 from sensverify.errors import BadModelFile, BadSetting, UnsoundResult
 from sensverify.formats.vnnlib import load_property
 from sensverify.proof import Cells, Proof
@@ -79,7 +79,7 @@ def test_checked_bounds(model: LoadedModel, box: Box, proposed: Bounds, tmp_path
     certificate = read_certificate(path)
     assert certificate.provenance == {"method": "crown", "largest": "Infinity"}
     assert np.array_equal(certificate.claims.limits[0, :2], lower[0])
-    assert check(certificate, model.path, arithmetic="exact").claims == 4
+    assert check_certificate(certificate, model.path, arithmetic="exact").claims == 4
 
 
 def test_what_the_check_refuses_is_never_claimed(
@@ -138,7 +138,7 @@ def test_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert sample.widening is not None
         assert (sample.widening < 1e-5).all()
     # The certificate holds in arithmetic that shares no rounding with the one that made it.
-    exact = check(certificate, report.model.path, arithmetic="exact")
+    exact = check_certificate(certificate, report.model.path, arithmetic="exact")
     assert exact.problems == 10
 
 
@@ -183,7 +183,7 @@ def test_every_case_of_a_property(relu: Path, save_property: SaveProperty, tmp_p
     assert (report.verdict, report.guarantee) == (Verdict.UNSAT, Guarantee.CERTIFIED)
     assert report.unsat_cases == report.cases == 2
     certificate = read_back(report, tmp_path)
-    found = check(certificate, relu, arithmetic="exact", property=load_property(asked))
+    found = check_certificate(certificate, relu, arithmetic="exact", property=load_property(asked))
     assert (found.problems, found.claims) == (2, 4)
 
 

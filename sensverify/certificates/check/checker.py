@@ -174,7 +174,7 @@ class Evaluator:
         """Values, refuted groups and reach, as in `Leaves`."""
         cells, claims = proof.cells, self.claims
         paths = paths_of(proof, leaves, claims.lower, claims.upper)
-        empty = (paths.lower > paths.upper).any(axis=1)
+        empty = np.asarray((paths.lower > paths.upper).any(axis=1))
         # An empty box proves everything; its numbers only have to be in order.
         evaluation = self.layers.start(paths.lower, np.maximum(paths.lower, paths.upper))
         sets, lines = cells.hidden[leaves], cells.lines[leaves]
@@ -195,7 +195,7 @@ class Evaluator:
         evaluation.run(len(self.program.steps) - 1)
         members = claims.members(cells.problem[leaves], cells.group[leaves])
         values, reach = self._values(evaluation, cells.problem[leaves], members, forces)
-        values[empty] = np.inf
+        values[empty[:, None] & members] = np.inf
         refuted = self._refuted(evaluation, proof, leaves, members, values, forces)
         return values, refuted | empty[:, None], reach * (paths.upper - paths.lower)
 
@@ -336,7 +336,7 @@ def _cut(
     for side, end, extreme in ((1, lower, np.maximum), (-1, upper, np.minimum)):
         cut = mine & (paths.side == side)
         extreme.at(end, (paths.leaf[cut], entry[cut]), paths.at[cut])
-    crossed = (lower > upper).any(axis=1)
+    crossed = np.asarray((lower > upper).any(axis=1))
     return (lower, np.maximum(lower, upper)), crossed
 
 

@@ -78,7 +78,7 @@ def _linear(
     errors: list[np.ndarray],
 ) -> np.ndarray:
     """Errors passed on, and those of rounding weights, products and sums."""
-    total = size = 0
+    total = size = np.zeros((len(evaluation), step.size))
     for source, part in machine.terms[position]:
         read = evaluation.magnitude(source) + errors[source]
         passed = part.apply(machine.arithmetic, errors[source], absolute=True)

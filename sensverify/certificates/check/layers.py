@@ -66,12 +66,12 @@ class Layers:
         low, high = (end.copy() for end in evaluation.interval(step.source))
         if self._interval_is_exact(step.source):
             return low, high
-        open_ones = np.ones(low.shape[1], bool)
+        missing = np.ones(low.shape, bool)
         if wanted is not None:
-            open_ones = ~((low >= wanted[0]) & (high <= wanted[1])).all(axis=0)
+            missing = ~((low >= wanted[0]) & (high <= wanted[1]))
         floats = self.machine.arithmetic.floats
         for rows, part in self._cones(step.source):
-            if open_ones[rows].any():
+            if missing[:, rows].any():
                 below = floats(least(evaluation, step.source, None, part=part)[0], -1)
                 above = -floats(least(evaluation, step.source, None, part=part, sign=-1)[0], -1)
                 low[:, rows] = np.maximum(low[:, rows], below)

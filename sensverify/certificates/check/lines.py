@@ -127,7 +127,7 @@ def _least(
     slope: Numbers,
 ) -> Numbers:
     """At most ``f(x) - slope x`` at every point."""
-    least = None
+    gaps = []
     for x, value, error in zip(points, values, errors, strict=True):
         product = slope * x
         gap = value - product
@@ -135,8 +135,8 @@ def _least(
         if arithmetic.unit:
             lost = _underflow(arithmetic, product) * ((slope != 0) & (x != 0))
             gap = gap - 3 * (arithmetic.unit * (abs(gap) + abs(product)) + error + lost)
-        least = gap if least is None else np.minimum(least, gap)
-    return least
+        gaps.append(gap)
+    return np.minimum.reduce(gaps)
 
 
 def _underflow(arithmetic: Arithmetic, product: Numbers) -> Numbers:
@@ -158,15 +158,11 @@ def _windowed(
     shape = (len(lower), step.size, step.window)
     low, high = (arithmetic.numbers(end).reshape(shape) for end in (lower, upper))
     below, above = below.reshape(shape), above.reshape(shape)
-    least = largest = None
-    for j in range(step.window):
-        one = arithmetic.numbers(np.arange(step.window) == j)
-        small = _sum_least(arithmetic, one - below, low, high)
-        large = -_sum_least(arithmetic, above - one, low, high)
-        least = small if least is None else np.maximum(least, small)
-        largest = large if largest is None else np.maximum(largest, large)
+    ones = [arithmetic.numbers(np.arange(step.window) == j) for j in range(step.window)]
+    least = np.maximum.reduce([_sum_least(arithmetic, one - below, low, high) for one in ones])
+    most = np.maximum.reduce([-_sum_least(arithmetic, above - one, low, high) for one in ones])
     convex, value = _convex(arithmetic, below, low, high)
-    return np.where(convex, np.maximum(least, value), least), largest
+    return np.where(convex, np.maximum(least, value), least), most
 
 
 def _sum_least(arithmetic: Arithmetic, factor: Numbers, low: Numbers, high: Numbers) -> Numbers:

@@ -164,7 +164,8 @@ def program_of(network: Network) -> Program:
     BadShape
         There are steps that the output does not need.
     """
-    builder, places = _Builder(), []
+    builder = _Builder()
+    places: list[int] = []
     for node in network.nodes:
         shapes = [network.nodes[i].shape for i in node.inputs]
         places.append(_lower(builder, node, [places[i] for i in node.inputs], shapes))

@@ -163,7 +163,7 @@ def _require(holds: np.ndarray, claims: Claims, values: np.ndarray) -> None:
     )
 
 
-def check(
+def check_certificate(
     certificate: Certificate,
     model: str | os.PathLike[str],
     *,

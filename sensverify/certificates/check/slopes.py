@@ -15,18 +15,17 @@ from sensverify.network.operators import Abs, Clip, LeakyRelu, Max, Relu, Sigmoi
 def rule_slopes(
     step: Nonlinear, lower: np.ndarray, upper: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Of each candidate slope's lines, those that are best in the middle of the interval."""
+    """Of the lines with each candidate slope, those that are best in the middle of the interval."""
     if isinstance(step.operator, Max):
         return _window_slopes(step, lower, upper)
     middle = lower / 2 + upper / 2
-    best_low = best_high = None
-    for slope in _candidates(step, lower, upper):
+    below = above = chord_slopes(step, lower, upper)
+    best_low, best_high = np.full_like(lower, -np.inf), np.full_like(lower, np.inf)
+    for slope in (below, *_pieces(step, lower, upper)):
         slope = np.broadcast_to(slope, lower.shape)
         gaps = [_plain(step, x) - slope * x for x in _looked_at(step, lower, upper, slope)]
         low, high = np.minimum.reduce(gaps), np.maximum.reduce(gaps)
         low, high = low + slope * middle, high + slope * middle
-        if best_low is None:
-            best_low, best_high, below, above = low, high, slope, slope
         # Not at a tie: rounding must not decide, or the same proof would differ by machine.
         enough = 1e-6 * (upper - lower)
         below = np.where(low > best_low + enough, slope, below)
@@ -44,11 +43,11 @@ def chord_slopes(step: Nonlinear, lower: np.ndarray, upper: np.ndarray) -> np.nd
     return np.where(width > 0, rise / np.where(width > 0, width, 1.0), _derivative(step, lower))
 
 
-def _candidates(step: Nonlinear, lower: np.ndarray, upper: np.ndarray) -> list[np.ndarray]:
-    operator, chord = step.operator, chord_slopes(step, lower, upper)
+def _pieces(step: Nonlinear, lower: np.ndarray, upper: np.ndarray) -> list[np.ndarray]:
+    operator = step.operator
     if isinstance(operator, Sigmoid | Tanh):
         ends = np.minimum(_derivative(step, lower), _derivative(step, upper))
-        return [chord, ends, _derivative(step, lower / 2 + upper / 2)]
+        return [ends, _derivative(step, lower / 2 + upper / 2)]
     pieces = [np.array(0.0), np.array(1.0)]
     if isinstance(operator, Abs):
         pieces = [np.array(-1.0), np.array(1.0)]
@@ -58,7 +57,7 @@ def _candidates(step: Nonlinear, lower: np.ndarray, upper: np.ndarray) -> list[n
         rise = operator.high - operator.low
         for run in (upper - operator.low, operator.high - lower):
             pieces.append(np.where(run > rise, rise / np.maximum(run, max(rise, 1e-300)), 1.0))
-    return [chord, *pieces]
+    return pieces
 
 
 def _looked_at(

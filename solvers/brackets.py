@@ -30,8 +30,8 @@ class Brackets:
     Parameters
     ----------
     network : Network
-        With float64 tensors on the CPU.
-    box : Box of tensors, shape ``[batch, *input_shape]``, float64 on the CPU
+        With float64 tensors.
+    box : Box of tensors, shape ``[batch, *input_shape]``, float64
     objectives : Tensor, shape ``[batch or 1, 2 * rows, outputs]``
     asked : Box
         As the caller gave it: dtype and device of the answer.
@@ -121,8 +121,8 @@ class Brackets:
 
     def closed(self, gap: float) -> Tensor:
         """Which ends are exact, ``[batch, 2 * rows]``."""
-        difference = self.attained - self.proven
-        return (difference <= gap * self.tolerances()) & torch.isfinite(self.attained)
+        enough = self.attained - gap * self.tolerances()
+        return (self.proven >= enough) & torch.isfinite(self.attained)
 
     def enclosure(self, gap: float, unstable: Tensor | None) -> Enclosure:
         """The answer, in the dtype that was asked for.
@@ -131,10 +131,11 @@ class Brackets:
         both are then rounded to nearest, which keeps witnesses inside of their box.
         """
         dtype, device = self.asked.lower.dtype, self.asked.lower.device
-        proven = torch.minimum(self.proven, self.attained)
+        attained, witnesses = self._uncrossed()
+        proven = torch.minimum(self.proven, attained)
         outer = tensor_box(Box(*self._ends(proven)), dtype=dtype, device=device)
-        low, high = (end.to(device, dtype) for end in self._ends(self.attained))
-        first, second = self.witnesses.to(device, dtype).chunk(2, dim=1)
+        low, high = (end.to(device, dtype) for end in self._ends(attained))
+        first, second = witnesses.to(device, dtype).chunk(2, dim=1)
         closed = self.closed(gap)
         both = closed.chunk(2, dim=1)
         return Enclosure(
@@ -146,6 +147,18 @@ class Brackets:
             optimal=(both[0] & both[1]).to(device),
             unstable=unstable,
         )
+
+    def _uncrossed(self) -> tuple[Tensor, Tensor]:
+        """Attained values and witnesses; where nothing moves, one point may attain both ends.
+
+        The two are then one number up to rounding, which must not put the lower above the upper.
+        """
+        half = self.attained.shape[1] // 2
+        crossed = self.attained[:, :half] > -self.attained[:, half:]
+        crossed = torch.cat([crossed, crossed], dim=1)
+        attained = torch.where(crossed, -self.attained.roll(half, dims=1), self.attained)
+        mask = crossed.reshape(*crossed.shape, *(1,) * (self.witnesses.ndim - 2))
+        return attained, torch.where(mask, self.witnesses.roll(half, dims=1), self.witnesses)
 
     def _ends(self, minima: Tensor) -> tuple[Tensor, Tensor]:
         first, second = minima.chunk(2, dim=1)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from sensverify.bounds.signs import Signs
+from sensverify.solvers.branch_and_bound.records import Records
 
 
 @dataclass(frozen=True, eq=False)
-class SubBoxes:
+class SubBoxes(Records):
     """Some sub-boxes, with what is known about each.
 
     Parameters
@@ -36,41 +36,6 @@ class SubBoxes:
     feature: Tensor
     node: Tensor
     signs: Signs
-
-    def __len__(self) -> int:
-        return len(self.problem)
-
-    def __getitem__(self, chosen: Tensor) -> SubBoxes:
-        return self._mapped(lambda values: values[chosen])
-
-    def __add__(self, other: SubBoxes) -> SubBoxes:
-        return SubBoxes(
-            torch.cat([self.lower, other.lower]),
-            torch.cat([self.upper, other.upper]),
-            torch.cat([self.problem, other.problem]),
-            torch.cat([self.bounds, other.bounds]),
-            torch.cat([self.feature, other.feature]),
-            torch.cat([self.node, other.node]),
-            {p: torch.cat([values, other.signs[p]]) for p, values in self.signs.items()},
-        )
-
-    def _mapped(self, change: Callable[[Tensor], Tensor]) -> SubBoxes:
-        return SubBoxes(
-            change(self.lower),
-            change(self.upper),
-            change(self.problem),
-            change(self.bounds),
-            change(self.feature),
-            change(self.node),
-            {position: change(values) for position, values in self.signs.items()},
-        )
-
-    @property
-    def bytes_each(self) -> int:
-        """Memory that one sub-box takes."""
-        arrays = [getattr(self, item.name) for item in fields(self)[:-1]]
-        each = [values[:1].numel() * values.element_size() for values in arrays]
-        return max(1, sum(each) + sum(values[:1].numel() for values in self.signs.values()))
 
     def halves(self) -> SubBoxes:
         """Each cut in the middle of its feature: first all lower halves, then all upper ones."""

@@ -20,6 +20,7 @@ from sensverify.network import Network
 from sensverify.solvers.branch_and_bound.clipping import clip
 from sensverify.solvers.branch_and_bound.frontier import SubBoxes
 from sensverify.solvers.branch_and_bound.goals import Goal
+from sensverify.solvers.branch_and_bound.pace import Pace
 from sensverify.solvers.branch_and_bound.sub_boxes import LinesBelow, lines_below
 from sensverify.solvers.branch_and_bound.tightening import Tightened, nothing_tightened, tighten
 from sensverify.solvers.branch_and_bound.tree import SignTree, SplitTree, TreeRecorder
@@ -68,7 +69,7 @@ class InputSplitting:
     gave_up: bool = False
     floor: Tensor = field(init=False)
     frontier: SubBoxes = field(init=False)
-    _width: int = _SMALLEST_BATCH
+    _pace: Pace = field(init=False)
 
     def run(self, box: Box) -> None:
         """Search until everything is closed, the goal is reached or the watch is over.
@@ -77,6 +78,7 @@ class InputSplitting:
         ----------
         box : Box of tensors, shape ``[problems, *input_shape]``
         """
+        self._pace = Pace(min(_SMALLEST_BATCH, self.batch), self.batch, STEP_SECONDS)
         roots = self._roots(box)
         self.floor = torch.full_like(roots.bounds, torch.inf)
         self.frontier = roots[roots.problem[:0]]
@@ -90,10 +92,11 @@ class InputSplitting:
             if not len(self.frontier):
                 break
             began = perf_counter()
-            chosen = self._choose()
+            pace, merit = self._pace, self._merit
+            chosen, self.frontier = pace.parents(self.frontier, merit, self.budget)
             self._bound(chosen.halves(), chosen.node)
             self._within_budget()
-            self._pace(perf_counter() - began)
+            pace.after(perf_counter() - began)
             self.watch.say(f"{self.explored:,} sub-boxes bounded, {len(self.frontier):,} open")
 
     def bounds(self) -> Tensor:
@@ -127,19 +130,6 @@ class InputSplitting:
         self.frontier.bounds.copy_(bounds)
         if not bool(keep.all()):
             self.frontier = self.frontier[keep]
-
-    def _choose(self) -> SubBoxes:
-        """Take the most promising sub-boxes out of the frontier."""
-        count = min(self._width // 2 or 1, len(self.frontier))
-        merit = self._merit(self.frontier)
-        # Wide while there is room, for the bracket's sake; then depth first.
-        wide = len(self.frontier) * self.frontier.bytes_each <= self.budget // 2
-        chosen = merit.topk(count, largest=wide).indices
-        rest = torch.ones_like(merit, dtype=torch.bool)
-        rest[chosen] = False
-        taken = self.frontier[chosen]
-        self.frontier = self.frontier[rest]
-        return taken
 
     def _merit(self, boxes: SubBoxes) -> Tensor:
         """How far the bounds are below the thresholds, for the most open group, ``[boxes]``."""
@@ -289,16 +279,7 @@ class InputSplitting:
         self.gave_up = True
 
     def _within_budget(self) -> None:
-        most = max(self.batch, self.budget // self.frontier.bytes_each)
-        if len(self.frontier) <= most:
-            return
-        order = self._merit(self.frontier).argsort(descending=True)
-        self._give_up(self.frontier[order[most:]])
-        self.frontier = self.frontier[order[:most]]
-
-    def _pace(self, seconds: float) -> None:
-        """Larger steps while they are short: the watch is looked at between them."""
-        if seconds < STEP_SECONDS / 2:
-            self._width = min(2 * self._width, self.batch)
-        elif seconds > STEP_SECONDS:
-            self._width = max(2, self._width // 2)
+        pace, merit = self._pace, self._merit
+        self.frontier, surplus = pace.surplus(self.frontier, merit, self.budget)
+        if len(surplus):
+            self._give_up(surplus)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf, prod
 from typing import ClassVar
 
@@ -21,10 +21,11 @@ from sensverify.network import Network
 from sensverify.network.operators import Elementwise, Max, Relu
 from sensverify.queries import Accept, Decision, Query, Verdict
 from sensverify.results import Enclosure, Guarantee
+from sensverify.solvers.brackets import Brackets
 from sensverify.solvers.branch_and_bound.goals import QueryGoal, RangeGoal
 from sensverify.solvers.branch_and_bound.input_splitting import InputSplitting
 from sensverify.solvers.branch_and_bound.relu_splitting import ReluSplitting
-from sensverify.solvers.branch_and_bound.sub_boxes import lines_below, root_bounds
+from sensverify.solvers.branch_and_bound.sub_boxes import root_bounds
 from sensverify.solvers.branch_and_bound.tree import TreeRecorder
 from sensverify.solvers.gap import check_limits
 from sensverify.watch import Watch
@@ -107,15 +108,14 @@ class BranchAndBound:
         self, network: Network, box: Box, objectives: Tensor, *, watch: Watch | None = None
     ) -> Enclosure:
         watch = self._watch(watch, box.batch * 2 * objectives.shape[1])
-        given = box.lower
+        given = box
         live, box = _in_double(network, box)
         rows = objectives.detach().to(box.lower)
         with torch.no_grad(), _threads(self.threads):
             layers = LayerBounds(live, box, Slope.ADAPTIVE).fill()
-            unstable = count_unstable(live, layers.pre_activations, box.batch)
             goal = RangeGoal.start(live, box, rows, gap=self.gap, seed=self.seed)
-            search = self._search(live, box, goal, watch, layers)
-        return _enclosure(goal, search, unstable, given)
+            search = self._search(layers, goal, watch)
+        return _enclosure(layers, given, goal, search)
 
     def decide(
         self,
@@ -138,12 +138,13 @@ class BranchAndBound:
             if not all(query.alternatives):
                 # It holds everywhere, and no input was believed: there is nothing to refute.
                 return Decision(Verdict.UNKNOWN)
-            if self._refuted(live, box, goal):
+            layers = LayerBounds(live, box, Slope.ADAPTIVE).fill()
+            if _refuted(layers, goal):
                 return Decision(Verdict.UNSAT, explored=1)
             goal.search(live, box, seed=self.seed + 1, starts=256, steps=40)
             if goal.witness is not None:
                 return Decision(Verdict.SAT, witness=goal.witness)
-            search = self._search(live, box, goal, watch)
+            search = self._search(layers, goal, watch)
         if goal.witness is not None:
             return Decision(Verdict.SAT, witness=goal.witness, explored=search.explored)
         if search.finished:
@@ -151,30 +152,17 @@ class BranchAndBound:
         verdict = Verdict.TIMEOUT if watch.over else Verdict.UNKNOWN
         return Decision(verdict, explored=search.explored)
 
-    def _refuted(self, network: Network, box: Box, goal: QueryGoal) -> bool:
-        """Whether CROWN's bounds on the whole box answer the query."""
-        bounds = lines_below(network, box, goal.rows, None).least
-        closed = bounds >= goal.thresholds()
-        return all(bool(closed[0, list(group)].any()) for group in goal.groups)
-
     def _watch(self, watch: Watch | None, ends: int) -> Watch:
         watch = (watch or Watch()).within(self.seconds)
         return watch.within(
             None if self.objective_seconds is None else self.objective_seconds * ends
         )
 
-    def _search(
-        self,
-        network: Network,
-        box: Box,
-        goal: RangeGoal | QueryGoal,
-        watch: Watch,
-        layers: LayerBounds | None = None,
-    ) -> Search:
+    def _search(self, layers: LayerBounds, goal: RangeGoal | QueryGoal, watch: Watch) -> Search:
         """The finished search; by what it splits depends on the network and the box."""
+        network, box = layers.network, layers.box
         neurons = sum(prod(node.shape) for node in network.nodes)
-        layers = layers or LayerBounds(network, box, Slope.ADAPTIVE).fill()
-        floor, explored = root_bounds(layers, goal.rows), 0
+        found: InputSplitting | None = None
         if self._splits_inputs(network, box):
             # A pass keeps a few arrays of every layer for each sub-box.
             batch = max(1, min(self.batch, self.memory // (64 * 8 * neurons)))
@@ -187,8 +175,11 @@ class BranchAndBound:
                 return search
             # Kinks that run along where the least value is taken leave boxes open on both sides,
             # however small: with few of them, taking these apart ends the search.
-            floor, explored = torch.maximum(floor, search.bounds()), search.explored
+            found = search
         batch = min(self.batch, max(8, _RELU_NUMBERS // neurons))
+        floor, explored = root_bounds(layers, goal.rows), 0
+        if found is not None:
+            floor, explored = torch.maximum(floor, found.bounds()), found.explored
         relus = ReluSplitting(layers, goal, batch, self.memory, watch, floor, explored)
         relus.run()
         return relus
@@ -221,41 +212,23 @@ def _in_double(network: Network, box: Box, where: str | None = None) -> tuple[Ne
     return live.map_arrays(Tensor.detach), tensor_box(box, dtype=torch.float64, device=device)
 
 
-def _enclosure(goal: RangeGoal, search: Search, unstable: Tensor, like: Tensor) -> Enclosure:
+def _refuted(layers: LayerBounds, goal: QueryGoal) -> bool:
+    """Whether CROWN's bounds on the whole box answer the query."""
+    closed = root_bounds(layers, goal.rows) >= goal.thresholds()
+    return all(bool(closed[0, list(group)].any()) for group in goal.groups)
+
+
+def _enclosure(layers: LayerBounds, asked: Box, goal: RangeGoal, search: Search) -> Enclosure:
     """Both ends of every objective from the smallest values of ``[C; -C]``."""
-    half = goal.rows.shape[1] // 2
-    proven, attained, points = search.bounds(), goal.values, goal.points
-    if not bool((proven.isfinite() & attained.isfinite()).all()):
+    network, box, proven = layers.network, layers.box, search.bounds()
+    if not bool((proven.isfinite() & goal.values.isfinite()).all()):
         raise Unbounded(
             "the network's outputs, or the bounds on them, overflow float64 somewhere in the box: "
             "unbounded; use a smaller box"
         )
-    # Where nothing moves, both ends of the attained values are one number up to rounding.
-    crossed = attained[:, :half] > -attained[:, half:]
-    crossed = torch.cat([crossed, crossed], dim=1)
-    attained = torch.where(crossed, -attained.roll(half, dims=1), attained)
-    points = torch.where(
-        crossed.reshape(*crossed.shape, *(1,) * (points.ndim - 2)),
-        points.roll(half, dims=1),
-        points,
-    ).to(like.dtype)
-    # Nothing attained lies outside; rounding can say otherwise.
-    proven = torch.minimum(proven, attained)
-    exact = proven >= goal.thresholds()
-    inner = Box(attained[:, :half].to(like.dtype), -attained[:, half:].to(like.dtype))
-    outer = tensor_box(
-        Box(proven[:, :half], -proven[:, half:]), dtype=like.dtype, device=like.device
-    )
-    return Enclosure(
-        outer.lower,
-        outer.upper,
-        inner=inner,
-        witness_lower=points[:, :half],
-        witness_upper=points[:, half:],
-        optimal=exact[:, :half] & exact[:, half:],
-        unstable=unstable,
-        certificate=search.tree(),
-    )
+    known = Brackets(network, box, goal.rows, asked, proven, goal.values, goal.points)
+    unstable = count_unstable(network, layers.pre_activations, box.batch)
+    return replace(known.enclosure(goal.gap, unstable), certificate=search.tree())
 
 
 @contextmanager

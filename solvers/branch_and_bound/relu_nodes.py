@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -12,13 +11,14 @@ from sensverify.bounds.ibp import Interval
 from sensverify.bounds.layerwise import LayerBounds
 from sensverify.bounds.relaxation import Relaxation, Slope, relax
 from sensverify.solvers.branch_and_bound.optimising import Choices
+from sensverify.solvers.branch_and_bound.records import Records
 
 Arrays = dict[int, Tensor]
 """For ReLU nodes, an array with one entry for each neuron, ``[items, *shape]``."""
 
 
 @dataclass(frozen=True, eq=False)
-class ReluNodes:
+class ReluNodes(Records):
     """Some sub-problems, with what is known about each.
 
     Parameters
@@ -47,28 +47,12 @@ class ReluNodes:
     decision: Tensor
     node: Tensor
 
-    def __len__(self) -> int:
-        return len(self.target)
-
-    def __getitem__(self, chosen: Tensor) -> ReluNodes:
-        return ReluNodes(*(_taken(getattr(self, item.name), chosen) for item in fields(self)))
-
-    def __add__(self, other: ReluNodes) -> ReluNodes:
-        pairs = ((getattr(self, item.name), getattr(other, item.name)) for item in fields(self))
-        return ReluNodes(*(_joined(*pair) for pair in pairs))
-
     def bounded(self, bounds: Tensor, choices: Choices) -> ReluNodes:
         """The same after an optimisation; slopes that it had no use for stay."""
         slopes = {**self.slopes, **{p: v.float() for p, v in choices.slopes.items()}}
         multipliers = {**self.multipliers, **{p: v.float() for p, v in choices.multipliers.items()}}
         scores = self.scores if choices.scores is None else choices.scores
         return replace(self, bounds=bounds, slopes=slopes, multipliers=multipliers, scores=scores)
-
-    @property
-    def bytes_each(self) -> int:
-        """Memory that one sub-problem takes."""
-        arrays = [*self.signs.values(), *self.slopes.values(), *self.multipliers.values()]
-        return 64 + sum(values[:1].numel() * values.element_size() for values in arrays)
 
     def choices(self) -> Choices:
         """Where the optimisation of these sub-problems starts."""
@@ -98,20 +82,6 @@ class ReluNodes:
             signs[position] = flat.reshape(values.shape)
             start += count
         return replace(self, signs=signs)
-
-
-def _taken(values: Any, chosen: Tensor) -> Any:
-    """Some items of an array, or of each in a dict."""
-    if isinstance(values, dict):
-        return {p: array[chosen] for p, array in values.items()}
-    return values[chosen]
-
-
-def _joined(mine: Any, theirs: Any) -> Any:
-    """Two arrays, or two dicts of them, one after the other."""
-    if isinstance(mine, dict):
-        return {p: torch.cat([array, theirs[p]]) for p, array in mine.items()}
-    return torch.cat([mine, theirs])
 
 
 def split_relaxations(

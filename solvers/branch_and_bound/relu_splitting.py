@@ -22,6 +22,7 @@ from sensverify.network.operators import Relu
 from sensverify.solvers.branch_and_bound.goals import Goal
 from sensverify.solvers.branch_and_bound.leaves import is_affine, leaf_bound
 from sensverify.solvers.branch_and_bound.optimising import BestLines, LineProblem, best_lines
+from sensverify.solvers.branch_and_bound.pace import Pace
 from sensverify.solvers.branch_and_bound.refining import refine
 from sensverify.solvers.branch_and_bound.relu_nodes import (
     Arrays,
@@ -32,6 +33,9 @@ from sensverify.solvers.branch_and_bound.relu_nodes import (
 from sensverify.solvers.branch_and_bound.tightening import padded_groups
 from sensverify.solvers.branch_and_bound.tree import SignTree, SplitTree, TreeRecorder
 from sensverify.watch import Watch
+
+_SMALLEST_BATCH = 32
+"""Sub-problems of the first step after the roots."""
 
 STEP_SECONDS = 1.0
 """How long one step should take at most."""
@@ -71,7 +75,6 @@ class ReluSplitting:
     floor: Tensor
     explored: int = 0
     gave_up: bool = False
-    _width: int = 32
 
     def __post_init__(self) -> None:
         floor, thresholds = self.floor, self.goal.thresholds()
@@ -85,6 +88,7 @@ class ReluSplitting:
         # The least bound, by target, among sub-problems that are closed or given up.
         self._settled = floor.new_full(self._problem.shape, torch.inf)
         self._open = self._roots()
+        self._pace = Pace(min(_SMALLEST_BATCH, self.batch), self.batch, STEP_SECONDS)
         self._recorder = TreeRecorder(self.budget, SignTree)
 
     def run(self) -> None:
@@ -101,10 +105,11 @@ class ReluSplitting:
             if not len(self._open):
                 break
             began = perf_counter()
-            chosen = self._choose()
+            pace = self._pace
+            chosen, self._open = pace.parents(self._open, self._merit, self.budget)
             self._bound(chosen.children(chosen.decision), STEPS)
             self._within_budget()
-            self._pace(perf_counter() - began)
+            pace.after(perf_counter() - began)
             self.watch.say(f"{self.explored:,} sub-problems bounded, {len(self._open):,} open")
 
     def _bound_roots(self, roots: ReluNodes) -> None:
@@ -169,35 +174,16 @@ class ReluSplitting:
             self._settle(self._open[closed])
             self._open = self._open[~closed]
 
-    def _merit(self) -> Tensor:
+    def _merit(self, nodes: ReluNodes) -> Tensor:
         """How promising open sub-problems are: scaled distance below the limits, ``[items]``."""
-        target = self._open.target
+        target = nodes.target
         scale = self.goal.scales()[self._problem[target], self._rows[target, 0]]
-        return -self._open.bounds / scale
-
-    def _choose(self) -> ReluNodes:
-        count = min(max(1, self._width // 2), len(self._open))
-        merit = self._merit()
-        wide = len(self._open) * self._open.bytes_each <= self.budget // 2
-        chosen = merit.topk(count, largest=wide).indices
-        rest = torch.ones_like(merit, dtype=torch.bool)
-        rest[chosen] = False
-        taken, self._open = self._open[chosen], self._open[rest]
-        return taken
+        return -nodes.bounds / scale
 
     def _within_budget(self) -> None:
-        most = max(self.batch, self.budget // self._open.bytes_each)
-        if len(self._open) > most:
-            order = self._merit().argsort(descending=True)
-            self._give_up(self._open[order[most:]])
-            self._open = self._open[order[:most]]
-
-    def _pace(self, seconds: float) -> None:
-        """Larger steps while they are short: the watch is looked at between them."""
-        if seconds < STEP_SECONDS / 2:
-            self._width = min(2 * self._width, self.batch)
-        elif seconds > STEP_SECONDS:
-            self._width = max(2, self._width // 2)
+        self._open, surplus = self._pace.surplus(self._open, self._merit, self.budget)
+        if len(surplus):
+            self._give_up(surplus)
 
     def _give_up(self, nodes: ReluNodes) -> None:
         self._settle(nodes)

@@ -182,9 +182,12 @@ class Proof:
     ) -> Proof:
         """A proof where what is left out is empty."""
         none, empty = np.zeros(0, np.int64), np.zeros((0, entries))
-        hidden = hidden or Hidden(none, empty, empty, none, none, none, none, none)
+        if hidden is None:
+            hidden = Hidden(none, empty, empty, none, none, none, none, none)
+        if lines is None:
+            lines = Lines(empty)
         cell, split, values = multipliers or (none, none, np.zeros(0))
-        return cls(cells, lines or Lines(empty), hidden, weights, cell, split, values)
+        return cls(cells, lines, hidden, weights, cell, split, values)
 
 
 def joined(parts: list[Proof], problems: list[int]) -> Proof:

@@ -21,6 +21,7 @@ from sensverify.queries import Decision, Query, Verdict
 from sensverify.results import Enclosure, Guarantee
 from sensverify.solvers.gap import check_limits, tolerance
 from sensverify.solvers.incumbents import descend, search
+from sensverify.solvers.proving import proven_again
 from sensverify.watch import Watch
 
 _DESCENT = 12
@@ -110,6 +111,12 @@ class Bisection:
             work = _Work(self, wide, own, objectives.double(), first)
             work.run(watch)
             return work.enclosure(box.lower.dtype)
+
+    def prove(
+        self, network: Network, box: Box, objectives: Tensor, *, watch: Watch | None = None
+    ) -> Enclosure:
+        """As `bound`, with a proof by branch and bound of what was found: `proven_again`."""
+        return proven_again(self, network, box, objectives, watch)
 
 
 @dataclass(eq=False)

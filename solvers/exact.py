@@ -35,6 +35,8 @@ class Exact:
     threads : int or None
         Of the processor; None leaves it to the method.
     seed : int
+    proof : bool
+        Whether `decide` keeps what refutes a query, as for `BranchAndBound`.
 
     Notes
     -----
@@ -46,6 +48,7 @@ class Exact:
     gap: float = 1e-6
     threads: int | None = None
     seed: int = 0
+    proof: bool = False
 
     name: ClassVar[str] = "exact"
     guarantee: ClassVar[Guarantee] = Guarantee.SOLVER
@@ -62,6 +65,14 @@ class Exact:
     ) -> Enclosure:
         method = self._choice(network, box)
         enclosure = method.bound(network, box, objectives, watch=watch)
+        return replace(enclosure, guarantee=method.guarantee)
+
+    def prove(
+        self, network: Network, box: Box, objectives: Tensor, *, watch: Watch | None = None
+    ) -> Enclosure:
+        """As `bound`, with what the proven ends follow from: `ProvingMethod.prove`."""
+        method = self._choice(network, box)
+        enclosure = method.prove(network, box, objectives, watch=watch)
         return replace(enclosure, guarantee=method.guarantee)
 
     def decide(
@@ -81,4 +92,4 @@ class Exact:
         limits = (self.seconds, self.objective_seconds, self.gap)
         if bent and int(moving) > FEW_FEATURES:
             return Milp(*limits, threads=self.threads or 1, seed=self.seed)
-        return BranchAndBound(*limits, threads=self.threads, seed=self.seed)
+        return BranchAndBound(*limits, threads=self.threads, seed=self.seed, proof=self.proof)

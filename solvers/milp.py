@@ -23,6 +23,7 @@ from sensverify.solvers.gap import check_limits
 from sensverify.solvers.highs import Highs
 from sensverify.solvers.incumbents import search
 from sensverify.solvers.lp import check_threads, prepare, relax_ends, sample_of, share
+from sensverify.solvers.proving import proven_again
 from sensverify.solvers.tightening import kinks, tightened
 from sensverify.watch import Watch
 
@@ -103,6 +104,12 @@ class Milp:
                 self._solve(known, sample, encoder, pre_activations, part)
             watch.say(f"milp: sample {done + 1} of {box.batch}")
         return known.enclosure(self.gap, unstable)
+
+    def prove(
+        self, network: Network, box: Box, objectives: Tensor, *, watch: Watch | None = None
+    ) -> Enclosure:
+        """As `bound`, with a proof by branch and bound of what was found: `proven_again`."""
+        return proven_again(self, network, box, objectives, watch)
 
     def decide(
         self,

@@ -1,6 +1,6 @@
 """Branch and bound: split the question, bound the parts, keep what is still open."""
 
-from sensverify.solvers.branch_and_bound.method import FEW_FEATURES, BranchAndBound
-from sensverify.solvers.branch_and_bound.tree import SplitTree
+from sensverify.solvers.branch_and_bound.input_tree import FEW_FEATURES
+from sensverify.solvers.branch_and_bound.method import BranchAndBound
 
-__all__ = ["FEW_FEATURES", "BranchAndBound", "SplitTree"]
+__all__ = ["FEW_FEATURES", "BranchAndBound"]

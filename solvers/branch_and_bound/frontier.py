@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from sensverify.bounds.signs import Signs
+from sensverify.solvers.branch_and_bound.input_tree import InputTree
 from sensverify.solvers.branch_and_bound.records import Records
 
 
@@ -25,7 +26,7 @@ class SubBoxes(Records):
     feature : Tensor, shape ``[boxes]``, int64
         The feature to split next.
     node : Tensor, shape ``[boxes]``, int64
-        Place in the split tree.
+        Its cell in the record of the search.
     signs : dict from ReLU node to Tensor ``[boxes, *shape]``, int8
     """
 
@@ -37,14 +38,21 @@ class SubBoxes(Records):
     node: Tensor
     signs: Signs
 
-    def halves(self) -> SubBoxes:
-        """Each cut in the middle of its feature: first all lower halves, then all upper ones."""
+    def halves(self, tree: InputTree) -> SubBoxes:
+        """Each cut in the middle of its feature: first all lower halves, then all upper ones.
+
+        Parameters
+        ----------
+        tree : InputTree
+            Takes a record of it.
+        """
         place = self.feature.unsqueeze(1)
         low, high = self.lower.gather(1, place), self.upper.gather(1, place)
         middle = low / 2 + high / 2
         upper = torch.cat([self.upper.scatter(1, place, middle), self.upper])
         lower = torch.cat([self.lower, self.lower.scatter(1, place, middle)])
-        return replace(self + self, lower=lower, upper=upper)
+        node = tree.split(self.node, self.feature, middle.squeeze(1))
+        return replace(self + self, lower=lower, upper=upper, node=node)
 
     def splittable(self) -> Tensor:
         """Where the chosen feature has a number strictly between its ends, ``[boxes]``."""

@@ -36,6 +36,29 @@ _AT_ONCE = 4
 """Of these, from one set of points."""
 
 
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """The rows of whoever asked, which a proof is about.
+
+    Parameters
+    ----------
+    count : int
+    order : numpy array, shape ``[rows of the goal]``
+        Which of them each row of the goal is.
+    groups : int
+        How many groups the goal's rows form.
+    """
+
+    count: int
+    order: np.ndarray
+    groups: int
+
+    @property
+    def weighed(self) -> bool:
+        """Whether some of the goal's rows stand together."""
+        return self.groups < len(self.order)
+
+
 class Goal(Protocol):
     """What decides which sub-boxes and which rows stay open.
 
@@ -69,6 +92,11 @@ class Goal(Protocol):
         """Whether nothing is left to look for."""
         ...
 
+    @property
+    def asked(self) -> Asked:
+        """The rows as they were asked for."""
+        ...
+
 
 @dataclass(eq=False)
 class RangeGoal:
@@ -98,6 +126,11 @@ class RangeGoal:
     @property
     def reached(self) -> bool:
         return False
+
+    @property
+    def asked(self) -> Asked:
+        count = self.rows.shape[1]
+        return Asked(count, np.arange(count), count)
 
     def tolerances(self) -> Tensor:
         """How close a bound must come to the attained value, ``[problems, rows]``."""
@@ -143,6 +176,53 @@ class RangeGoal:
         return above
 
 
+@dataclass(frozen=True, eq=False)
+class LimitGoal:
+    """Known lower bounds of every row over every problem's box, to be proven again.
+
+    Parameters
+    ----------
+    rows : Tensor, shape ``[problems or 1, rows, outputs]``
+    limits, sizes : Tensor, shape ``[problems, rows]``
+        What is to be proven, and the magnitudes that it is compared with.
+    """
+
+    rows: Tensor
+    limits: Tensor
+    sizes: Tensor
+
+    @classmethod
+    def start(cls, objectives: Tensor, lower: Tensor, upper: Tensor, *, gap: float) -> LimitGoal:
+        """Both ends of the objectives, each given way by the tolerance of the gap."""
+        slack = tolerance(lower, upper, gap)
+        limits = torch.cat([lower - slack, -upper - slack], dim=1)
+        sizes = (upper - lower).maximum(slack.clamp(min=1e-12))
+        rows = torch.cat([objectives, -objectives], dim=1)
+        return cls(rows, limits, torch.cat([sizes, sizes], dim=1))
+
+    @property
+    def groups(self) -> tuple[tuple[int, ...], ...]:
+        return tuple((row,) for row in range(self.rows.shape[1]))
+
+    @property
+    def reached(self) -> bool:
+        return False
+
+    @property
+    def asked(self) -> Asked:
+        count = self.rows.shape[1]
+        return Asked(count, np.arange(count), count)
+
+    def thresholds(self) -> Tensor:
+        return self.limits
+
+    def scales(self) -> Tensor:
+        return self.sizes
+
+    def offer(self, network: Network, box: Box, points: Tensor, problem: Tensor) -> None:
+        """Nothing is looked for."""
+
+
 def _improvements(values: Tensor, found: Tensor, problem: Tensor) -> list[int]:
     """For every problem, the place of the smallest found value, where it improves on the old."""
     best = values.scatter_reduce(0, problem, found, "amin")
@@ -180,6 +260,11 @@ class QueryGoal:
     def reached(self) -> bool:
         # A judge that refused so many has the last word: nothing more can be found, or proven.
         return self.witness is not None or self._attempts >= _ATTEMPTS
+
+    @property
+    def asked(self) -> Asked:
+        order = [row for part in self.query.alternatives for row in part]
+        return Asked(len(self.query.rows), np.array(order, dtype=np.int64), len(self.groups))
 
     def thresholds(self) -> Tensor:
         # Above the limits, always: an output that is equal to its limit meets the query.

@@ -8,7 +8,7 @@ box.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 from time import perf_counter
 
@@ -20,10 +20,10 @@ from sensverify.network import Network
 from sensverify.solvers.branch_and_bound.clipping import clip
 from sensverify.solvers.branch_and_bound.frontier import SubBoxes
 from sensverify.solvers.branch_and_bound.goals import Goal
+from sensverify.solvers.branch_and_bound.input_tree import InputTree
 from sensverify.solvers.branch_and_bound.pace import Pace
 from sensverify.solvers.branch_and_bound.sub_boxes import LinesBelow, lines_below
 from sensverify.solvers.branch_and_bound.tightening import Tightened, nothing_tightened, tighten
-from sensverify.solvers.branch_and_bound.tree import SignTree, SplitTree, TreeRecorder
 from sensverify.watch import Watch
 
 _SMALLEST_BATCH = 64
@@ -52,7 +52,8 @@ class InputSplitting:
         Bytes that the open sub-boxes may take. Beyond half of it the search goes deep instead of
         wide; beyond all of it the least promising sub-boxes are given up, their bounds kept.
     watch : Watch
-    recorder : TreeRecorder
+    tree : InputTree
+        Takes the record of the search.
     limit : float
         Sub-boxes after which the search stops, whatever is still open.
     """
@@ -62,7 +63,7 @@ class InputSplitting:
     batch: int
     budget: int
     watch: Watch
-    recorder: TreeRecorder
+    tree: InputTree
     limit: float = inf
     steps: int = 8
     explored: int = 0
@@ -84,7 +85,7 @@ class InputSplitting:
         self.frontier = roots[roots.problem[:0]]
         for first in range(0, len(roots), self.batch):
             part = slice(first, first + self.batch)
-            self._bound(roots[roots.problem[part]], None)
+            self._bound(roots[roots.problem[part]])
         while len(self.frontier) and not self.goal.reached and not self.watch.over:
             if self.explored >= self.limit:
                 break
@@ -94,7 +95,7 @@ class InputSplitting:
             began = perf_counter()
             pace, merit = self._pace, self._merit
             chosen, self.frontier = pace.parents(self.frontier, merit, self.budget)
-            self._bound(chosen.halves(), chosen.node)
+            self._bound(chosen.halves(self.tree))
             self._within_budget()
             pace.after(perf_counter() - began)
             self.watch.say(f"{self.explored:,} sub-boxes bounded, {len(self.frontier):,} open")
@@ -110,16 +111,13 @@ class InputSplitting:
         """Whether every row of every sub-box is closed."""
         return len(self.frontier) == 0 and not self.gave_up
 
-    def tree(self) -> SplitTree | SignTree | None:
-        """The record of the search, or None where it outgrew its memory."""
-        return self.recorder.tree()
-
     def _roots(self, box: Box) -> SubBoxes:
         lower, upper = box.lower.flatten(1), box.upper.flatten(1)
         count, rows = len(lower), self.goal.rows.shape[1]
         places = torch.arange(count, device=lower.device)
         none = lower.new_full((count, rows), -torch.inf)
-        return SubBoxes(lower, upper, places, none, places * 0, places, {})
+        nodes = self.tree.roots(lower, upper)
+        return SubBoxes(lower, upper, places, none, places * 0, nodes, {})
 
     def _prune(self) -> None:
         """Incumbents may have become better since the frontier was looked at last."""
@@ -158,13 +156,14 @@ class InputSplitting:
         closed = torch.where(open_rows, torch.inf, boxes.bounds)
         self.floor.scatter_reduce_(0, place, closed, "amin")
 
-    def _bound(self, boxes: SubBoxes, parents: Tensor | None) -> None:
+    def _bound(self, boxes: SubBoxes) -> None:
         """Bound sub-boxes, look for incumbents in them, and put what stays open in the frontier."""
         network, shape = self.network, self.network.input_shape
         box = Box(boxes.lower.reshape(-1, *shape), boxes.upper.reshape(-1, *shape))
         rows = self.goal.rows
         rows = rows[boxes.problem] if len(rows) > 1 else rows
-        lines = lines_below(network, box, rows, boxes.signs if parents is not None else None)
+        # Of roots nothing is known yet.
+        lines = lines_below(network, box, rows, boxes.signs or None)
         self.explored += len(boxes)
         # A child's proof holds beside its parent's.
         bounds = torch.where(boxes.bounds > lines.least, boxes.bounds, lines.least)
@@ -176,7 +175,7 @@ class InputSplitting:
             boxes.problem,
             bounds,
             self._feature(lines, row),
-            self.recorder.next_node + torch.arange(len(boxes), device=bounds.device),
+            boxes.node,
             lines.signs,
         )
         thresholds = self.goal.thresholds()[boxes.problem]
@@ -192,7 +191,7 @@ class InputSplitting:
             open_rows,
             tightened,
         )
-        self._keep(boxes, (lower, upper), thresholds, (open_rows, still_open), parents)
+        self._keep(boxes, (lower, upper), thresholds, (open_rows, still_open))
 
     def _tighten(
         self, boxes: SubBoxes, lines: LinesBelow, thresholds: Tensor
@@ -203,7 +202,7 @@ class InputSplitting:
         first = [group[0] for group in goal.groups]
         open_groups = open_rows[:, first]
         if self.explored <= _PATIENCE * len(self.floor):
-            none = nothing_tightened(len(boxes), len(first), boxes.lower)
+            none = nothing_tightened(len(boxes), goal.groups, boxes.lower)
             return open_rows, none
         rows = goal.rows[boxes.problem] if len(goal.rows) > 1 else goal.rows
         tightened = tighten(lines.layers, rows, thresholds, goal.groups, open_groups, self.steps)
@@ -216,6 +215,10 @@ class InputSplitting:
                 column = boxes.bounds[:, row]
                 boxes.bounds[:, row] = torch.where(proven > column, proven, column)
             open_rows[:, list(group)] &= ~(excess >= 0).unsqueeze(1)
+        if len(goal.groups) == 1:
+            closed = (open_groups[:, 0] & (tightened.excess[:, 0] >= 0)).nonzero().squeeze(1)
+            weights = tightened.weights[closed, 0]
+            self.tree.weigh(boxes.node[closed], lines.layers.relaxations, closed, weights)
         return open_rows, tightened
 
     def _keep(
@@ -224,9 +227,8 @@ class InputSplitting:
         clipped: tuple[Tensor, Tensor],
         thresholds: Tensor,
         open_rows: tuple[Tensor, Tensor],
-        parents: Tensor | None,
     ) -> None:
-        """Record the sub-boxes; what is open of them, before and after clipping, waits."""
+        """What is open of sub-boxes, before and after clipping, waits."""
         lower, upper = clipped
         before, still_open = open_rows
         # What was cut off is proven to be above the thresholds of now, no more.
@@ -234,9 +236,6 @@ class InputSplitting:
         cut = before & (cut | ~still_open)
         place = boxes.problem.unsqueeze(1).expand_as(thresholds)
         self.floor.scatter_reduce_(0, place, torch.where(cut, thresholds, torch.inf), "amin")
-        parent = boxes.node * 0 - 1 if parents is None else parents.repeat(2)
-        ends = (boxes.lower, boxes.upper, lower, upper)
-        self.recorder.add(parent, *ends, boxes.feature, boxes.bounds)
         bounds = torch.where(still_open, boxes.bounds, torch.inf)
         rest = SubBoxes(lower, upper, boxes.problem, bounds, boxes.feature, boxes.node, boxes.signs)
         keep = still_open.any(dim=1)
@@ -244,6 +243,7 @@ class InputSplitting:
         if bool(stuck.any()):
             self._give_up(rest[stuck])
         kept = rest[keep & ~stuck]
+        kept = replace(kept, node=self.tree.clip(kept.node, kept.lower, kept.upper))
         self.frontier = self.frontier + kept if len(self.frontier) else kept
 
     def _row_to_split(self, bounds: Tensor, problem: Tensor) -> Tensor:

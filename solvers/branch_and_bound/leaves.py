@@ -6,6 +6,8 @@ and seldom reach it. Its own multipliers do, and any multipliers prove a bound.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from scipy import sparse
@@ -25,9 +27,28 @@ _PENALTY = 1e4
 instead of hard constraints the program always has an optimum, also where the leaf is empty."""
 
 
-def leaf_bound(
-    problem: LineProblem, item: int, scale: float, watch: Watch
-) -> tuple[float, np.ndarray | None]:
+@dataclass(frozen=True, eq=False)
+class Leaf:
+    """What a linear program says about a leaf.
+
+    Parameters
+    ----------
+    bound : float
+        Proven by weak duality, whatever the solver did: SOUND. Minus infinity if nothing is, as
+        where numbers overflow or the solver fails.
+    point : numpy array, shape ``[features]``, or None
+        An input close to where the smallest value is taken.
+    multipliers : numpy array, shape ``[signs]``, at least 0, or None
+        What the constraints are weighed with in the proof: one for every fixed sign, in the order
+        of the ReLU nodes and of their neurons.
+    """
+
+    bound: float = -np.inf
+    point: np.ndarray | None = None
+    multipliers: np.ndarray | None = None
+
+
+def leaf_bound(problem: LineProblem, item: int, scale: float, watch: Watch) -> Leaf:
     """The smallest weighted distance of a leaf's rows to their limits.
 
     Parameters
@@ -38,14 +59,6 @@ def leaf_bound(
     scale : float
         Size of the objective.
     watch : Watch
-
-    Returns
-    -------
-    bound : float
-        Proven by weak duality, whatever the solver did: SOUND. Minus infinity if nothing is, as
-        where numbers overflow or the solver fails.
-    point : numpy array, shape ``[features]``, or None
-        An input close to where the smallest value is taken.
     """
     lower, upper = (end[item].cpu().numpy() for end in (problem.lower, problem.upper))
     relaxations = {p: r.of(slice(item, item + 1)) for p, r in problem.relaxations.items()}
@@ -57,12 +70,15 @@ def leaf_bound(
         solution = Highs(program).minimise(price, watch=watch)
     except (BackendFailure, Unbounded):
         # What gradient steps have proven stays.
-        return -np.inf, None
+        return Leaf()
     bound = -np.inf if solution.bound is None else solution.bound
     bound += float(constant[0]) - float(problem.limits[item, 0])
     point = None if solution.point is None else np.clip(solution.point[:-1], lower, upper)
     # An overflow proves nothing.
-    return bound if np.isfinite(bound) else -np.inf, point
+    if not np.isfinite(bound):
+        return Leaf(point=point)
+    given = solution.multipliers
+    return Leaf(bound, point, None if given is None else np.maximum(given, 0.0))
 
 
 def _program(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from math import inf, prod
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,14 +20,18 @@ from sensverify.box import Box
 from sensverify.errors import BadSetting, Unbounded
 from sensverify.network import Network
 from sensverify.network.operators import Elementwise, Max, Relu
+from sensverify.proof import Cells, Proof
 from sensverify.queries import Accept, Decision, Query, Verdict
 from sensverify.results import Enclosure, Guarantee
 from sensverify.solvers.brackets import Brackets
-from sensverify.solvers.branch_and_bound.goals import QueryGoal, RangeGoal
+from sensverify.solvers.branch_and_bound.entries import Entries
+from sensverify.solvers.branch_and_bound.goals import Goal, LimitGoal, QueryGoal, RangeGoal
 from sensverify.solvers.branch_and_bound.input_splitting import InputSplitting
+from sensverify.solvers.branch_and_bound.input_tree import FEW_FEATURES, InputTree
 from sensverify.solvers.branch_and_bound.relu_splitting import ReluSplitting
+from sensverify.solvers.branch_and_bound.searching import Search
+from sensverify.solvers.branch_and_bound.sign_forest import SignForest
 from sensverify.solvers.branch_and_bound.sub_boxes import root_bounds
-from sensverify.solvers.branch_and_bound.tree import TreeRecorder
 from sensverify.solvers.gap import check_limits
 from sensverify.watch import Watch
 
@@ -36,13 +41,11 @@ FEW_RELUS = 64
 _PATIENCE = 2048
 """Sub-boxes of each problem that count as long."""
 
-FEW_FEATURES = 12
-"""Input features that move, up to which the input box is split."""
+_ENOUGH = 1 << 17
+"""Sub-boxes of each problem after which what another method has found is not proven again."""
 
 _RELU_NUMBERS = 1 << 20
 """Neurons times sub-problems that are bounded at a time when ReLUs are split."""
-
-Search = InputSplitting | ReluSplitting
 
 
 @dataclass(frozen=True)
@@ -64,13 +67,17 @@ class BranchAndBound:
     batch : int
         Sub-problems bounded at a time, at most.
     memory : int
-        Bytes for the open sub-problems, and as much again for the split tree.
+        Bytes for the open sub-problems, and as much again for the record behind a proof. Where a
+        record outgrows it, the proof has larger cells, and proves less.
     threads : int or None
         Of the processor; None leaves torch's own number.
     seed : int
         Seeds the search for attained values.
     device : str
         Where queries are answered; ranges are computed where their box is.
+    proof : bool
+        Whether `decide` keeps what refutes a query also where ReLUs are split: that takes a few
+        percent of the time, and memory. The record of sub-boxes costs nothing to speak of.
 
     Notes
     -----
@@ -88,6 +95,7 @@ class BranchAndBound:
     threads: int | None = None
     seed: int = 0
     device: str = "cpu"
+    proof: bool = False
 
     name: ClassVar[str] = "branch-and-bound"
     guarantee: ClassVar[Guarantee] = Guarantee.SOUND
@@ -107,6 +115,58 @@ class BranchAndBound:
     def bound(
         self, network: Network, box: Box, objectives: Tensor, *, watch: Watch | None = None
     ) -> Enclosure:
+        return self._range(network, box, objectives, watch, record=False)
+
+    def prove(
+        self, network: Network, box: Box, objectives: Tensor, *, watch: Watch | None = None
+    ) -> Enclosure:
+        """As `bound`, with what the proven ends follow from: `ProvingMethod.prove`.
+
+        Notes
+        -----
+        Where splitting inputs cuts off what is decided already, the cells of the proof may be
+        larger than the sub-boxes that were bounded, and prove a little less.
+        """
+        return self._range(network, box, objectives, watch, record=True)
+
+    def prove_limits(
+        self,
+        network: Network,
+        box: Box,
+        objectives: Tensor,
+        lower: Tensor,
+        upper: Tensor,
+        *,
+        watch: Watch | None = None,
+    ) -> Proof:
+        """Prove that ``lower <= objectives · f(x) <= upper``, or as much as time allows.
+
+        Parameters
+        ----------
+        network : Network
+        box : Box of tensors, shape ``[batch, *input_shape]``
+        objectives : Tensor, shape ``[batch or 1, rows, outputs]``
+        lower, upper : Tensor, shape ``[batch, rows]``
+            What another method has found.
+
+        Returns
+        -------
+        Proof
+            About the rows ``[objectives; -objectives]``. It may prove less than was asked for:
+            whoever evaluates it sees.
+        """
+        watch = self._watch(watch, box.batch * 2 * objectives.shape[1])
+        live, box = _in_double(network, box)
+        rows = objectives.detach().to(box.lower)
+        with torch.no_grad(), _threads(self.threads):
+            layers = LayerBounds(live, box, Slope.ADAPTIVE).fill()
+            goal = LimitGoal.start(rows, lower.to(box.lower), upper.to(box.lower), gap=self.gap)
+            search = self._search(layers, goal, watch, record=True)
+            return search.proof()
+
+    def _range(
+        self, network: Network, box: Box, objectives: Tensor, watch: Watch | None, *, record: bool
+    ) -> Enclosure:
         watch = self._watch(watch, box.batch * 2 * objectives.shape[1])
         given = box
         live, box = _in_double(network, box)
@@ -114,8 +174,9 @@ class BranchAndBound:
         with torch.no_grad(), _threads(self.threads):
             layers = LayerBounds(live, box, Slope.ADAPTIVE).fill()
             goal = RangeGoal.start(live, box, rows, gap=self.gap, seed=self.seed)
-            search = self._search(layers, goal, watch)
-        return _enclosure(layers, given, goal, search)
+            search = self._search(layers, goal, watch, record=record)
+            found = _enclosure(layers, given, goal, search.bounds)
+            return replace(found, certificate=search.proof() if record else None)
 
     def decide(
         self,
@@ -127,7 +188,8 @@ class BranchAndBound:
     ) -> Decision:
         watch = self._watch(watch, 1)
         if not query.alternatives:
-            return Decision(Verdict.UNSAT)
+            none = Proof.of(Cells.roots(np.zeros(1)), entries=len(Entries.of(network)))
+            return Decision(Verdict.UNSAT, certificate=none)
         live, box = _in_double(network, query.box, self.device)
         with torch.no_grad(), _threads(self.threads):
             goal = QueryGoal.start(query, accept, box.lower)
@@ -140,15 +202,19 @@ class BranchAndBound:
                 return Decision(Verdict.UNKNOWN)
             layers = LayerBounds(live, box, Slope.ADAPTIVE).fill()
             if _refuted(layers, goal):
-                return Decision(Verdict.UNSAT, explored=1)
+                whole = Search(layers, goal, None).proof()
+                return Decision(Verdict.UNSAT, explored=1, certificate=whole)
             goal.search(live, box, seed=self.seed + 1, starts=256, steps=40)
             if goal.witness is not None:
                 return Decision(Verdict.SAT, witness=goal.witness)
-            search = self._search(layers, goal, watch)
+            # The record of sub-boxes costs nothing to speak of.
+            record = self.proof or self._splits_inputs(live, box)
+            search = self._search(layers, goal, watch, record=record)
         if goal.witness is not None:
             return Decision(Verdict.SAT, witness=goal.witness, explored=search.explored)
         if search.finished:
-            return Decision(Verdict.UNSAT, explored=search.explored, certificate=search.tree())
+            proof = search.proof() if record else None
+            return Decision(Verdict.UNSAT, explored=search.explored, certificate=proof)
         verdict = Verdict.TIMEOUT if watch.over else Verdict.UNKNOWN
         return Decision(verdict, explored=search.explored)
 
@@ -158,31 +224,49 @@ class BranchAndBound:
             None if self.objective_seconds is None else self.objective_seconds * ends
         )
 
-    def _search(self, layers: LayerBounds, goal: RangeGoal | QueryGoal, watch: Watch) -> Search:
+    def _search(self, layers: LayerBounds, goal: Goal, watch: Watch, *, record: bool) -> Search:
         """The finished search; by what it splits depends on the network and the box."""
         network, box = layers.network, layers.box
-        neurons = sum(prod(node.shape) for node in network.nodes)
-        found: InputSplitting | None = None
+        inputs: InputSplitting | None = None
         if self._splits_inputs(network, box):
             # A pass keeps a few arrays of every layer for each sub-box.
+            neurons = sum(prod(node.shape) for node in network.nodes)
             batch = max(1, min(self.batch, self.memory // (64 * 8 * neurons)))
-            recorder = TreeRecorder(self.memory)
-            search = InputSplitting(network, goal, batch, self.memory, watch, recorder)
-            if isinstance(goal, RangeGoal):
-                search.limit = self._patience(layers)
-            search.run(box)
-            if search.explored < search.limit or search.finished or goal.reached or watch.over:
-                return search
-            # Kinks that run along where the least value is taken leave boxes open on both sides,
-            # however small: with few of them, taking these apart ends the search.
-            found = search
+            tree = InputTree(Entries.of(network), self.memory if record else 0)
+            inputs = InputSplitting(network, goal, batch, self.memory, watch, tree)
+            if not isinstance(goal, QueryGoal):
+                inputs.limit = self._patience(layers)
+                if isinstance(goal, LimitGoal):
+                    inputs.limit = min(inputs.limit, float(_ENOUGH * box.batch))
+            inputs.run(box)
+            if inputs.explored < inputs.limit or inputs.finished or goal.reached or watch.over:
+                return Search(layers, goal, inputs)
+        # Kinks that run along where the least value is taken leave boxes open on both sides,
+        # however small: with few of them, taking these apart ends the search.
+        root = root_bounds(layers, goal.rows)
+        if inputs is None:
+            relus = self._split_relus(layers, goal, watch, root, record)
+            return Search(layers, goal, None, relus)
+        known = inputs.bounds()
+        relus = self._split_relus(layers, goal, watch, root.maximum(known), record)
+        relus.explored += inputs.explored
+        if not record:
+            return Search(layers, goal, inputs, relus)
+        # A proof of what sub-boxes have closed has far fewer cells when ReLUs are split.
+        floor = torch.where(known >= goal.thresholds(), root, torch.inf)
+        again = self._split_relus(layers, goal, watch, floor, record)
+        return Search(layers, goal, inputs, relus, again)
+
+    def _split_relus(
+        self, layers: LayerBounds, goal: Goal, watch: Watch, floor: Tensor, record: bool
+    ) -> ReluSplitting:
+        """The search among what the floor leaves open."""
+        neurons = sum(prod(node.shape) for node in layers.network.nodes)
         batch = min(self.batch, max(8, _RELU_NUMBERS // neurons))
-        floor, explored = root_bounds(layers, goal.rows), 0
-        if found is not None:
-            floor, explored = torch.maximum(floor, found.bounds()), found.explored
-        relus = ReluSplitting(layers, goal, batch, self.memory, watch, floor, explored)
-        relus.run()
-        return relus
+        forest = SignForest(Entries.of(layers.network), self.memory) if record else None
+        search = ReluSplitting(layers, goal, batch, self.memory, watch, floor, forest)
+        search.run()
+        return search
 
     def _patience(self, layers: LayerBounds) -> float:
         """Sub-boxes to try before ReLUs are split instead: without limit where these are many.
@@ -218,9 +302,9 @@ def _refuted(layers: LayerBounds, goal: QueryGoal) -> bool:
     return all(bool(closed[0, list(group)].any()) for group in goal.groups)
 
 
-def _enclosure(layers: LayerBounds, asked: Box, goal: RangeGoal, search: Search) -> Enclosure:
+def _enclosure(layers: LayerBounds, asked: Box, goal: RangeGoal, proven: Tensor) -> Enclosure:
     """Both ends of every objective from the smallest values of ``[C; -C]``."""
-    network, box, proven = layers.network, layers.box, search.bounds()
+    network, box = layers.network, layers.box
     if not bool((proven.isfinite() & goal.values.isfinite()).all()):
         raise Unbounded(
             "the network's outputs, or the bounds on them, overflow float64 somewhere in the box: "
@@ -228,7 +312,7 @@ def _enclosure(layers: LayerBounds, asked: Box, goal: RangeGoal, search: Search)
         )
     known = Brackets(network, box, goal.rows, asked, proven, goal.values, goal.points)
     unstable = count_unstable(network, layers.pre_activations, box.batch)
-    return replace(known.enclosure(goal.gap, unstable), certificate=search.tree())
+    return known.enclosure(goal.gap, unstable)
 
 
 @contextmanager

@@ -77,6 +77,27 @@ class Choices:
 
 
 @dataclass(frozen=True, eq=False)
+class Behind:
+    """What proves a line: whoever has these numbers finds it again.
+
+    Parameters
+    ----------
+    lower, upper : dict from nonlinear node to Tensor ``[items, 1, ...]``
+        Slopes of the lines below and above.
+    multipliers : dict from ReLU node to Tensor ``[items, *shape]``, at least 0
+    """
+
+    lower: dict[int, Tensor]
+    upper: dict[int, Tensor]
+    multipliers: dict[int, Tensor]
+
+    def of(self, items: Tensor) -> Behind:
+        """Of some items, in the order given."""
+        parts = (self.lower, self.upper, self.multipliers)
+        return Behind(*({p: values[items] for p, values in part.items()} for part in parts))
+
+
+@dataclass(frozen=True, eq=False)
 class BestLines:
     """The best line of each item.
 
@@ -89,15 +110,23 @@ class BestLines:
         Of the last step.
     seen : dict from node to Tensor ``[items, *shape]``
         Coefficients on the outputs of nonlinear nodes, in the last step.
+    weights : Tensor, shape ``[items, rows]``
+        Of the best step.
+    behind : Behind or None
+        All that proves the best line, where it was asked for.
     """
 
     coefficients: Tensor
     excess: Tensor
     choices: Choices
     seen: dict[int, Tensor]
+    weights: Tensor
+    behind: Behind | None = None
 
 
-def best_lines(problem: LineProblem, start: Choices, steps: int) -> BestLines:
+def best_lines(
+    problem: LineProblem, start: Choices, steps: int, *, keep: bool = False
+) -> BestLines:
     """Take gradient steps on all choices together.
 
     Parameters
@@ -107,14 +136,18 @@ def best_lines(problem: LineProblem, start: Choices, steps: int) -> BestLines:
         What is missing starts from CROWN's slopes, no multipliers and equal weights.
     steps : int
         Of Adam; 0 looks at the start only.
+    keep : bool
+        Also keep what is behind the best lines. Slopes are single precision then, as a proof
+        stores them.
     """
-    variables = _Variables(problem, start)
+    variables = _Variables(problem, start, single=keep)
+    kept = variables.values() if keep else None
     optimizer = _Adam(variables.leaves())
     best = torch.full_like(problem.limits[:, 0], -torch.inf)
-    best_line = torch.zeros_like(problem.lower)
+    best_line, best_weights = torch.zeros_like(problem.lower), torch.zeros_like(problem.limits)
     for step in range(steps + 1):
         with torch.set_grad_enabled(step < steps):
-            line, value, seen = variables.line()
+            line, value, seen, weights = variables.line()
             following = step < steps and value.requires_grad
             if following:
                 (-value.sum()).backward()
@@ -122,13 +155,16 @@ def best_lines(problem: LineProblem, start: Choices, steps: int) -> BestLines:
         better = (value.detach() > best) & value.detach().isfinite()
         best = torch.where(better, value.detach(), best)
         best_line = torch.where(better.unsqueeze(1), line.detach(), best_line)
+        best_weights = torch.where(better.unsqueeze(1), weights.detach(), best_weights)
+        if kept is not None:
+            variables.copy_to(kept, better)
         if not following:
             break
         optimizer.step()
         variables.project()
-    return BestLines(
-        best_line, best, variables.choices(), {p: a.detach().squeeze(1) for p, a in seen.items()}
-    )
+    seen = {p: a.detach().squeeze(1) for p, a in seen.items()}
+    behind = None if kept is None else variables.behind(kept)
+    return BestLines(best_line, best, variables.choices(), seen, best_weights, behind)
 
 
 class _Adam:
@@ -164,8 +200,8 @@ def _zeros(leaf: Tensor) -> Tensor:
 class _Variables:
     """The free choices of one problem as leaves of autograd."""
 
-    def __init__(self, problem: LineProblem, start: Choices) -> None:
-        self._problem = problem
+    def __init__(self, problem: LineProblem, start: Choices, *, single: bool) -> None:
+        self._problem, self._single = problem, single
         nodes, like = problem.network.nodes, problem.limits
         self._slopes = {
             p: _leaf(start.slopes[p], like)
@@ -183,6 +219,29 @@ class _Variables:
         # With one row there is nothing to weigh.
         self._scores = first.requires_grad_() if like.shape[1] > 1 else first
 
+    def values(self) -> list[Tensor]:
+        """A copy of all choices as they stand."""
+        return [values.detach().clone() for values in self._all()]
+
+    def copy_to(self, kept: list[Tensor], items: Tensor) -> None:
+        """Put the choices of some items, a boolean Tensor ``[items]``, into such a copy."""
+        for old, new in zip(kept, self._all(), strict=True):
+            mask = items.reshape(-1, *(1,) * (new.ndim - 1))
+            torch.where(mask, new.detach(), old, out=old)
+
+    def behind(self, kept: list[Tensor]) -> Behind:
+        """What proves the lines of such a copy."""
+        problem, parts = self._problem, iter(kept)
+        slopes = {p: next(parts) for p in self._slopes}
+        multipliers = {p: next(parts).squeeze(1) for p in self._multipliers}
+        relaxations = {p: _with_slope(r, slopes.get(p)) for p, r in problem.relaxations.items()}
+        lower = {p: r.lower_slope for p, r in relaxations.items()}
+        upper = {p: r.upper_slope for p, r in relaxations.items()}
+        return Behind(lower, upper, multipliers)
+
+    def _all(self) -> list[Tensor]:
+        return [*self._slopes.values(), *self._multipliers.values()]
+
     def leaves(self) -> list[tuple[Tensor, float]]:
         """What the gradient steps change, with its learning rate."""
         return [
@@ -191,15 +250,16 @@ class _Variables:
             *([(self._scores, _WEIGHT_RATE)] if self._scores.requires_grad else []),
         ]
 
-    def line(self) -> tuple[Tensor, Tensor, dict[int, Tensor]]:
-        """Coefficients, smallest value, and the coefficients on the way."""
+    def line(self) -> tuple[Tensor, Tensor, dict[int, Tensor], Tensor]:
+        """Coefficients, smallest value, the coefficients on the way, and the rows' weights."""
         problem = self._problem
         network = problem.network
         weights = self._scores.masked_fill(~problem.present, -torch.inf).softmax(dim=1)
         target = len(network.nodes) - 1 if problem.target is None else problem.target
         shape = network.nodes[target].shape
         objective = (weights.unsqueeze(1) @ problem.rows).reshape(len(weights), 1, *shape)
-        relaxations = {p: self._relaxation(p, r) for p, r in problem.relaxations.items()}
+        slopes = self._slopes
+        relaxations = {p: _with_slope(r, slopes.get(p)) for p, r in problem.relaxations.items()}
         multipliers = {p: self._signed[p] * self._multipliers[p] for p in self._multipliers}
         line, constant, seen = backward_lines(
             network, objective, relaxations, target=target, multipliers=multipliers
@@ -208,12 +268,14 @@ class _Variables:
         middle = (line * (problem.lower / 2 + problem.upper / 2)).sum(dim=1)
         spread = (line.abs() * (problem.upper / 2 - problem.lower / 2)).sum(dim=1)
         limit = (weights * problem.limits).sum(dim=1)
-        return line, middle - spread + constant[:, 0] - limit, seen
+        return line, middle - spread + constant[:, 0] - limit, seen, weights
 
     def project(self) -> None:
         with torch.no_grad():
             for slope in self._slopes.values():
                 slope.clamp_(0, 1)
+                if self._single:
+                    slope.copy_(slope.float())
             for multiplier in self._multipliers.values():
                 multiplier.clamp_(min=0)
 
@@ -224,13 +286,14 @@ class _Variables:
             self._scores.detach(),
         )
 
-    def _relaxation(self, position: int, relaxation: Relaxation) -> Relaxation:
-        """With the chosen lower slope where the ReLU is unstable: its line meets zero there."""
-        slope, intercept = self._slopes.get(position), relaxation.upper_intercept
-        if slope is None or intercept is None:
-            return relaxation
-        low = torch.where(intercept > 0, slope, relaxation.upper_slope)
-        return Relaxation(low, relaxation.upper_slope, None, intercept)
+
+def _with_slope(relaxation: Relaxation, slope: Tensor | None) -> Relaxation:
+    """With the chosen lower slope where the ReLU is unstable: its line meets zero there."""
+    intercept = relaxation.upper_intercept
+    if slope is None or intercept is None:
+        return relaxation
+    low = torch.where(intercept > 0, slope, relaxation.upper_slope)
+    return Relaxation(low, relaxation.upper_slope, None, intercept)
 
 
 def _leaf(values: Tensor, like: Tensor) -> Tensor:

@@ -7,15 +7,26 @@ Source: Xu et al. 2021, *Fast and complete*, where intermediate bounds have slop
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from math import prod
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from sensverify.bounds.backward import backward_bounds
+from sensverify.bounds.ibp import Interval
 from sensverify.bounds.layerwise import LayerBounds
 from sensverify.bounds.relaxation import Slope, relax
 from sensverify.network.operators import Relu
-from sensverify.solvers.branch_and_bound.optimising import Choices, LineProblem, best_lines
+from sensverify.solvers.branch_and_bound.entries import Entries
+from sensverify.solvers.branch_and_bound.optimising import (
+    Behind,
+    BestLines,
+    Choices,
+    LineProblem,
+    best_lines,
+)
 from sensverify.watch import Watch
 
 _STEPS = 10
@@ -23,34 +34,109 @@ _NUMBERS = 1 << 18
 """Neurons times rows that are optimised at a time."""
 
 
-def refine(layers: LayerBounds, watch: Watch) -> LayerBounds:
+@dataclass(eq=False)
+class OwnLines:
+    """The lines behind refined bounds, as many as there is memory for.
+
+    Parameters
+    ----------
+    entries : Entries
+    budget : int
+        Bytes; where they are spent, nothing more is refined.
+    sample, entry, side : list of numpy arrays, shape ``[bounds]``
+        The box, the entry and which end: -1 the lower, 1 the upper one.
+    slopes : list of numpy arrays, shape ``[bounds, entries]``
+    upper : list of numpy arrays of that shape
+        Empty where the lines above are chords.
+    """
+
+    entries: Entries
+    budget: int
+    sample: list[np.ndarray] = field(default_factory=list)
+    entry: list[np.ndarray] = field(default_factory=list)
+    side: list[np.ndarray] = field(default_factory=list)
+    slopes: list[np.ndarray] = field(default_factory=list)
+    upper: list[np.ndarray] = field(default_factory=list)
+
+    @property
+    def room(self) -> int:
+        """How many more bounds there is memory for."""
+        each = len(self.entries) * self.entries.dtype.itemsize * (2 - self.entries.only_relus)
+        return int(max(0, self.budget // max(1, each) - sum(map(len, self.entry))))
+
+    def add(self, sample: Tensor, entry: Tensor, side: Tensor, behind: Behind) -> None:
+        """Bounds, and what proves them."""
+        arrays = (sample, entry, side)
+        for column, values in zip((self.sample, self.entry, self.side), arrays, strict=True):
+            column.append(values.cpu().numpy().astype(np.int64))
+        self.slopes.append(self.entries.joined(behind.lower, len(sample)))
+        if not self.entries.only_relus:
+            self.upper.append(self.entries.joined(behind.upper, len(sample)))
+
+
+def refine(layers: LayerBounds, watch: Watch, own: OwnLines | None = None) -> LayerBounds:
     """Tighten the bounds on what enters unstable ReLUs, layer by layer, until the watch is over.
 
     Parameters
     ----------
     layers : LayerBounds
     watch : Watch
+    own : OwnLines, optional
+        Collects what proves the bounds. All others are then those of CROWN's slopes behind the
+        refined layers, with nothing of ``layers`` but the first ones.
 
     Returns
     -------
     LayerBounds
-        SOUND; nowhere looser than what was given.
+        SOUND; without ``own`` nowhere looser than what was given.
     """
     network, box = layers.network, layers.box
     refined = LayerBounds(network, box, Slope.ADAPTIVE)
     for position, (lower, upper) in layers.pre_activations.items():
         node = network.nodes[position]
+        if own is not None and refined.relaxations:
+            lower, upper = _by_the_rule(refined, position)
         if isinstance(node.operator, Relu) and refined.relaxations and not watch.over:
-            lower, upper = _tightened(refined, position, lower, upper, watch)
+            lower, upper = _tightened(refined, position, (lower, upper), watch, own)
         refined.pre_activations[position] = (lower, upper)
         refined.relaxations[position] = relax(node.operator, lower, upper, Slope.ADAPTIVE)
     return refined
 
 
+def _by_the_rule(layers: LayerBounds, position: int) -> Interval:
+    """CROWN's bounds on what enters one node, behind the layers so far, ``[batch, *shape]``."""
+    network, box = layers.network, layers.box
+    source = network.nodes[position].inputs[0]
+    shape = network.nodes[source].shape
+    relaxations = {p: r for p, r in layers.relaxations.items() if p <= source}
+    neurons = sum(prod(node.shape) for node in network.nodes[: position + 1])
+    step = max(1, _NUMBERS // neurons)
+    ends: list[list[Tensor]] = [[], []]
+    for sample in range(box.batch):
+        part = slice(sample, sample + 1)
+        own = {p: r.of(part) for p, r in relaxations.items()}
+        for first in range(0, prod(shape), step):
+            rows = slice(first, min(first + step, prod(shape)))
+            low, high = backward_bounds(
+                network, source, rows, own, box.lower[part], box.upper[part]
+            )
+            assert high is not None
+            # Rounding can cross the ends of a very thin interval.
+            ends[0].append(torch.minimum(low, high))
+            ends[1].append(torch.maximum(low, high))
+    lower, upper = (torch.cat(end, dim=1).reshape(box.batch, *shape) for end in ends)
+    return lower, upper
+
+
 def _tightened(
-    layers: LayerBounds, position: int, lower: Tensor, upper: Tensor, watch: Watch
-) -> tuple[Tensor, Tensor]:
+    layers: LayerBounds,
+    position: int,
+    known: Interval,
+    watch: Watch,
+    own: OwnLines | None,
+) -> Interval:
     """Better bounds on what enters one ReLU node, ``[batch, *shape]``."""
+    lower, upper = known
     shape = lower.shape
     lower, upper = lower.flatten(1).clone(), upper.flatten(1).clone()
     place, neuron = ((lower < 0) & (upper > 0)).nonzero(as_tuple=True)
@@ -61,21 +147,32 @@ def _tightened(
     neurons = sum(prod(node.shape) for node in layers.network.nodes[: position + 1])
     step = max(2, _NUMBERS // neurons // 2 * 2)
     for first in range(0, len(place), step):
-        if watch.over:
-            break
         part = slice(first, first + step)
-        excess = _excess(layers, position, place[part], neuron[part], sign[part])
-        _raise(lower, place[part][::2], neuron[part][::2], excess[::2])
-        _lower(upper, place[part][1::2], neuron[part][1::2], -excess[1::2])
+        if watch.over or (own is not None and own.room < len(place[part])):
+            break
+        items = place[part], neuron[part], sign[part]
+        best = _best_lines(layers, position, *items, keep=own is not None)
+        better = _apply(lower, upper, *items, best.excess)
+        if own is not None and best.behind is not None:
+            entry = own.entries.places[position].start + items[1]
+            chosen = better.nonzero().squeeze(1)
+            side = (-items[2])[chosen]
+            own.add(items[0][chosen], entry[chosen], side, best.behind.of(chosen))
     # Rounding can cross the ends of a very thin interval.
     lower, upper = torch.minimum(lower, upper), torch.maximum(lower, upper)
     return lower.reshape(shape), upper.reshape(shape)
 
 
-def _excess(
-    layers: LayerBounds, position: int, place: Tensor, neuron: Tensor, sign: Tensor
-) -> Tensor:
-    """Lower bounds of signed neurons, ``[items]``."""
+def _best_lines(
+    layers: LayerBounds,
+    position: int,
+    place: Tensor,
+    neuron: Tensor,
+    sign: Tensor,
+    *,
+    keep: bool,
+) -> BestLines:
+    """Lines below signed neurons; their excess is a lower bound, ``[items]``."""
     network, like = layers.network, layers.box.lower
     source = network.nodes[position].inputs[0]
     rows = like.new_zeros(len(place), 1, prod(network.nodes[source].shape))
@@ -86,14 +183,18 @@ def _excess(
     limits = like.new_zeros(len(place), 1)
     present = torch.ones_like(limits, dtype=torch.bool)
     problem = LineProblem(network, low, high, relaxations, rows, limits, present, target=source)
-    return best_lines(problem, Choices(), _STEPS).excess
+    return best_lines(problem, Choices(), _STEPS, keep=keep)
 
 
-def _raise(values: Tensor, place: Tensor, neuron: Tensor, found: Tensor) -> None:
-    old = values[place, neuron]
-    values[place, neuron] = torch.where(found > old, found, old)
-
-
-def _lower(values: Tensor, place: Tensor, neuron: Tensor, found: Tensor) -> None:
-    old = values[place, neuron]
-    values[place, neuron] = torch.where(found < old, found, old)
+def _apply(
+    lower: Tensor, upper: Tensor, place: Tensor, neuron: Tensor, sign: Tensor, found: Tensor
+) -> Tensor:
+    """Take over what is better; which of the bounds found were, ``[items]``."""
+    low, high = lower[place, neuron], upper[place, neuron]
+    below = sign > 0
+    better = torch.where(below, found > low, -found < high)
+    chosen = better & below
+    lower[place[chosen], neuron[chosen]] = found[chosen]
+    chosen = better & ~below
+    upper[place[chosen], neuron[chosen]] = -found[chosen]
+    return better

@@ -35,7 +35,7 @@ class ReluNodes(Records):
     decision : Tensor, shape ``[items]``, int64
         The neuron to split next, counted over all ReLU nodes; -1 where none is free.
     node : Tensor, shape ``[items]``, int64
-        Place in the split tree.
+        Its cell in the record of the search.
     """
 
     target: Tensor

@@ -23,15 +23,15 @@ from sensverify.solvers.branch_and_bound.goals import Goal
 from sensverify.solvers.branch_and_bound.leaves import is_affine, leaf_bound
 from sensverify.solvers.branch_and_bound.optimising import BestLines, LineProblem, best_lines
 from sensverify.solvers.branch_and_bound.pace import Pace
-from sensverify.solvers.branch_and_bound.refining import refine
+from sensverify.solvers.branch_and_bound.refining import OwnLines, refine
 from sensverify.solvers.branch_and_bound.relu_nodes import (
     Arrays,
     ReluNodes,
     neuron_scores,
     split_relaxations,
 )
+from sensverify.solvers.branch_and_bound.sign_forest import SignForest
 from sensverify.solvers.branch_and_bound.tightening import padded_groups
-from sensverify.solvers.branch_and_bound.tree import SignTree, SplitTree, TreeRecorder
 from sensverify.watch import Watch
 
 _SMALLEST_BATCH = 32
@@ -47,6 +47,27 @@ REFINING_SHARE = 0.35
 
 CANDIDATES = 4
 """Neurons of each sub-problem whose children are looked at before one is chosen."""
+
+
+@dataclass(frozen=True, eq=False)
+class Targets:
+    """Pairs of a problem and a group of rows that are to be bounded below.
+
+    Parameters
+    ----------
+    problem, group : Tensor, shape ``[targets]``
+    rows : Tensor, shape ``[targets, most rows of a group]``
+        Of the goal; padded.
+    present : boolean Tensor of that shape
+        False for padding.
+    limits : Tensor of that shape
+    """
+
+    problem: Tensor
+    group: Tensor
+    rows: Tensor
+    present: Tensor
+    limits: Tensor
 
 
 @dataclass(eq=False)
@@ -65,6 +86,8 @@ class ReluSplitting:
     watch : Watch
     floor : Tensor, shape ``[problems, rows]``
         What is proven for the whole boxes so far, by other means.
+    forest : SignForest or None
+        Takes the record of the search.
     """
 
     layers: LayerBounds
@@ -73,6 +96,7 @@ class ReluSplitting:
     budget: int
     watch: Watch
     floor: Tensor
+    forest: SignForest | None = None
     explored: int = 0
     gave_up: bool = False
 
@@ -88,8 +112,9 @@ class ReluSplitting:
         # The least bound, by target, among sub-problems that are closed or given up.
         self._settled = floor.new_full(self._problem.shape, torch.inf)
         self._open = self._roots()
+        if self.forest is not None:
+            self.forest.rest_on(self.layers)
         self._pace = Pace(min(_SMALLEST_BATCH, self.batch), self.batch, STEP_SECONDS)
-        self._recorder = TreeRecorder(self.budget, SignTree)
 
     def run(self) -> None:
         """Search until every target is refuted, the goal is reached or the watch is over."""
@@ -98,7 +123,7 @@ class ReluSplitting:
             share = REFINING_SHARE * self.watch.left
             # They are roots again: nothing is split before.
             self._open = replace(self._open, decision=self._open.decision * 0 - 1)
-            self.layers = refine(self.layers, self.watch.within(share if isfinite(share) else None))
+            self._refine(self.watch.within(share if isfinite(share) else None))
             self._bound_roots(self._open)
         while len(self._open) and not self.goal.reached and not self.watch.over:
             self._prune()
@@ -111,6 +136,14 @@ class ReluSplitting:
             self._within_budget()
             pace.after(perf_counter() - began)
             self.watch.say(f"{self.explored:,} sub-problems bounded, {len(self._open):,} open")
+
+    def _refine(self, watch: Watch) -> None:
+        if self.forest is None:
+            self.layers = refine(self.layers, watch)
+            return
+        own = OwnLines(self.forest.entries, self.budget // 2)
+        self.layers = refine(self.layers, watch, own)
+        self.forest.rest_on(self.layers, own)
 
     def _bound_roots(self, roots: ReluNodes) -> None:
         self._open = roots[self._problem[:0]]
@@ -132,17 +165,21 @@ class ReluSplitting:
 
         Of groups with several rows only what was known before: a weighted sum bounds none of them.
         """
+        proven = self.proven()
+        return torch.where(proven > self.floor, proven, self.floor)
+
+    def proven(self) -> Tensor:
+        """The same without what was known before; minus infinity where that was enough."""
         left = self._settled.scatter_reduce(0, self._open.target, self._open.bounds, "amin")
-        result = self.floor.clone()
+        result = torch.full_like(self.floor, -torch.inf)
         single = self._present.sum(dim=1) == 1
         place = self._problem[single], self._rows[single, 0]
-        proven = self._limits[single, 0] + left[single]
-        result[place] = torch.where(proven > result[place], proven, result[place])
+        result[place] = self._limits[single, 0] + left[single]
         return result
 
-    def tree(self) -> SplitTree | SignTree | None:
-        """The record of the search, or None where it outgrew its memory."""
-        return self._recorder.tree()
+    def targets(self) -> Targets:
+        """What the search was for."""
+        return Targets(self._problem, self._group, self._rows, self._present, self._limits)
 
     def _roots(self) -> ReluNodes:
         count, layers = len(self._problem), self.layers
@@ -212,12 +249,12 @@ class ReluSplitting:
     def _bound(self, nodes: ReluNodes, steps: int) -> None:
         """Bound sub-problems, look for incumbents in them, and keep what stays open."""
         problem, intervals = self._problem_of(nodes)
-        best = best_lines(problem, nodes.choices(), steps)
+        best = best_lines(problem, nodes.choices(), steps, keep=self.forest is not None)
         self.explored += len(nodes)
         # A child's proof holds beside its parent's.
         bounds = torch.where(nodes.bounds > best.excess, nodes.bounds, best.excess)
         self._offer(nodes, best)
-        nodes = replace(nodes.bounded(bounds, best.choices), node=self._record(nodes, bounds))
+        nodes = replace(nodes.bounded(bounds, best.choices), node=self._record(nodes, best))
         closed = bounds >= self._closing(nodes.target)
         self._settle(nodes[closed])
         keep = (~closed).nonzero().squeeze(1)
@@ -243,10 +280,14 @@ class ReluSplitting:
         for item in range(len(nodes)):
             if self.watch.over:
                 break
-            bound, point = leaf_bound(problem, item, float(scales[item]), self.watch)
-            bounds[item] = max(float(bounds[item]), bound)
-            if point is not None:
-                self._look_at(point, self._problem[nodes.target[item : item + 1]])
+            leaf = leaf_bound(problem, item, float(scales[item]), self.watch)
+            if leaf.point is not None:
+                self._look_at(leaf.point, self._problem[nodes.target[item : item + 1]])
+            if leaf.bound > float(bounds[item]):
+                bounds[item] = leaf.bound
+                if self.forest is not None:
+                    signs = {p: values[item] for p, values in nodes.signs.items()}
+                    self.forest.improve(int(nodes.node[item]), leaf, signs)
         nodes = replace(nodes, bounds=bounds)
         closed = bounds >= self._closing(nodes.target)
         self._settle(nodes[closed])
@@ -258,16 +299,14 @@ class ReluSplitting:
         points = torch.as_tensor(point, dtype=box.lower.dtype, device=box.lower.device)
         self.goal.offer(self.layers.network, box, points.reshape(box.lower.shape), place)
 
-    def _record(self, nodes: ReluNodes, bounds: Tensor) -> Tensor:
-        """The numbers of the nodes in the tree; as they come, they carry their parents'."""
-        numbers = self._recorder.next_node + torch.arange(len(nodes), device=bounds.device)
-        root = nodes.decision < 0
-        # Children come in two halves: active, then inactive.
-        sign = torch.where(numbers - numbers[0] < len(nodes) // 2, 1, -1)
-        parent = torch.where(root, -1, nodes.node)
-        sign = torch.where(root, 0, sign)
-        self._recorder.add(parent, nodes.target, nodes.decision, sign, bounds)
-        return numbers
+    def _record(self, nodes: ReluNodes, best: BestLines) -> Tensor:
+        """The numbers of the nodes in the record; as they come, they carry their parents'."""
+        if self.forest is None:
+            return nodes.node
+        if bool((nodes.decision < 0).all()):
+            return self.forest.roots(nodes.target, best)
+        parts = (nodes.target, nodes.node, nodes.decision)
+        return self.forest.children(*parts, best, nodes.signs)
 
     def _offer(self, nodes: ReluNodes, best: BestLines) -> None:
         """The corner where a sub-problem's line is least is a good guess."""

@@ -31,17 +31,22 @@ class Tightened:
     excess : Tensor, shape ``[boxes, groups]``
         The line's smallest value on the sub-box: above 0, the group is refuted there. Minus
         infinity where nothing was computed.
+    weights : Tensor, shape ``[boxes, groups, most rows of a group]``
+        What the line weighs the rows with.
     """
 
     coefficients: Tensor
     excess: Tensor
+    weights: Tensor
 
 
-def nothing_tightened(boxes: int, groups: int, like: Tensor) -> Tightened:
+def nothing_tightened(boxes: int, groups: tuple[tuple[int, ...], ...], like: Tensor) -> Tightened:
     """The result before any work."""
-    features = like.shape[1]
+    shape, most = (boxes, len(groups)), max(len(group) for group in groups)
     return Tightened(
-        like.new_zeros(boxes, groups, features), like.new_full((boxes, groups), -torch.inf)
+        like.new_zeros(*shape, like.shape[1]),
+        like.new_full(shape, -torch.inf),
+        like.new_zeros(*shape, most),
     )
 
 
@@ -67,7 +72,7 @@ def tighten(
         Gradient steps (Adam).
     """
     box = layers.box
-    result = nothing_tightened(box.batch, len(groups), box.lower.flatten(1))
+    result = nothing_tightened(box.batch, groups, box.lower.flatten(1))
     box_of, group_of = open_groups.nonzero(as_tuple=True)
     members, present = padded_groups(groups, rows.device)
     for first in range(0, len(box_of), _PAIRS):
@@ -81,6 +86,7 @@ def tighten(
         best = best_lines(problem, Choices(), steps)
         result.coefficients[place, group] = best.coefficients
         result.excess[place, group] = best.excess
+        result.weights[place, group] = best.weights
     return result
 
 

@@ -12,6 +12,7 @@ import torch
 from sensverify.bounds import Crown, compute_bounds
 from sensverify.box import Box
 from sensverify.network import Network
+from sensverify.proof import NONE
 from sensverify.queries import Verdict
 from sensverify.results import Bounds, Status
 from sensverify.solvers.branch_and_bound import BranchAndBound
@@ -152,8 +153,11 @@ def test_chunks_of_samples_give_the_same_enclosure() -> None:
     center = np.random.default_rng(0).normal(size=(5, 2))
     box = Box(center - 0.2, center + 0.2)
     whole = compute_bounds(network, box, BranchAndBound(split="inputs"))
-    parts = compute_bounds(network, box, BranchAndBound(split="inputs"), memory_budget=1)
-    assert len(parts.certificate) == 5
+    parts = compute_bounds(
+        network, box, BranchAndBound(split="inputs"), memory_budget=1, proof=True
+    )
+    assert (parts.certificate.cells.parent == NONE).sum() == 5
+    assert parts.certificate.cells.problem.max() == 4
     torch.testing.assert_close(parts.outer.lower, whole.outer.lower, rtol=3e-6, atol=0)
     torch.testing.assert_close(parts.inner.upper, whole.inner.upper, rtol=3e-6, atol=0)
 

@@ -38,7 +38,7 @@ def cut(
         threshold * one,
         ((0,),),
         one > 0,
-        nothing_tightened(1, 1, lower),
+        nothing_tightened(1, ((0,),), lower),
     )
 
 
@@ -107,10 +107,10 @@ def test_every_point_that_may_matter_stays(
     open_rows = low < thresholds
     for group in groups:
         open_rows[:, list(group)] = open_rows[:, list(group)].all(1, keepdim=True)
-    more = nothing_tightened(boxes, len(groups), lower)
+    more = nothing_tightened(boxes, groups, lower)
     extra_slopes, extra = normal(boxes, len(groups), features), scale * normal(boxes, len(groups))
     if tightened:
-        more = Tightened(extra_slopes, least(extra_slopes, extra))
+        more = Tightened(extra_slopes, least(extra_slopes, extra), more.weights)
     new_lower, new_upper, kept = clip(
         lower, upper, slopes, low, thresholds, groups, open_rows, more
     )

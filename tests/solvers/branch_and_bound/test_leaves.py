@@ -70,32 +70,32 @@ def test_leaves_are_bounded_as_tightly_as_their_programs_allow(seed: int) -> Non
     assert any(least is not None for least in minima)
     assert any(least is None for least in minima)
     for item, least in enumerate(minima):
-        bound, point = leaf_bound(problem, item, 1.0, Watch())
+        leaf = leaf_bound(problem, item, 1.0, Watch())
         if least is not None:
-            assert bound + LIMIT <= least + 1e-9
-            assert bound + LIMIT >= least - 1e-6
-        if point is not None:
-            assert bool((np.abs(point) <= 1).all())
+            assert leaf.bound + LIMIT <= least + 1e-9
+            assert leaf.bound + LIMIT >= least - 1e-6
+        if leaf.point is not None:
+            assert bool((np.abs(leaf.point) <= 1).all())
 
 
 def test_a_price_that_is_too_low_is_still_sound() -> None:
     problem, minima = leaves(random_chain(0, 2, 3, 2, 2), [1.0, -0.5])
     for item, least in enumerate(minima):
-        bound, _ = leaf_bound(problem, item, 1e-9, Watch())
+        bound = leaf_bound(problem, item, 1e-9, Watch()).bound
         assert least is None or bound + LIMIT <= least + 1e-9
 
 
 def test_a_watch_that_is_over_proves_little_and_nothing_wrong() -> None:
     problem, minima = leaves(random_chain(1, 2, 3, 2, 2), [1.0, -0.5])
     for item, least in enumerate(minima):
-        bound, _ = leaf_bound(problem, item, 1.0, Watch(0.0))
+        bound = leaf_bound(problem, item, 1.0, Watch(0.0)).bound
         assert least is None or bound + LIMIT <= least + 1e-9
 
 
 @pytest.mark.parametrize("scale", [float("nan"), float("inf"), 1e305])
 def test_numbers_that_overflow_prove_nothing(scale: float) -> None:
     problem, _ = leaves(random_chain(0, 2, 3, 2), [1.0, 1.0])
-    bound, _ = leaf_bound(problem, 0, scale, Watch())
+    bound = leaf_bound(problem, 0, scale, Watch()).bound
     assert bound < np.inf
     network = chain(([[1e200, 0], [0, 1e200]], [1e200, 1e200]), ([[1e200, 1e200]], None))
     problem, _ = leaves(chain((np.eye(2), None), (np.eye(2), None)), [1.0, 1.0])
@@ -110,7 +110,8 @@ def test_numbers_that_overflow_prove_nothing(scale: float) -> None:
         problem.present,
         problem.signs,
     )
-    assert leaf_bound(wrong, 3, 1.0, Watch()) == (-np.inf, None)
+    leaf = leaf_bound(wrong, 3, 1.0, Watch())
+    assert (leaf.bound, leaf.point, leaf.multipliers) == (-np.inf, None, None)
 
 
 def test_only_networks_of_relus_have_affine_leaves() -> None:

@@ -10,7 +10,9 @@ from torch import Tensor
 from sensverify.bounds.layerwise import LayerBounds
 from sensverify.bounds.relaxation import Slope
 from sensverify.network.operators import Relu
+from sensverify.solvers.branch_and_bound.entries import Entries
 from sensverify.solvers.branch_and_bound.frontier import SubBoxes
+from sensverify.solvers.branch_and_bound.input_tree import InputTree
 from sensverify.solvers.branch_and_bound.optimising import Choices
 from sensverify.solvers.branch_and_bound.relu_nodes import (
     ReluNodes,
@@ -20,6 +22,8 @@ from sensverify.solvers.branch_and_bound.relu_nodes import (
 from sensverify.solvers.branch_and_bound.sub_boxes import lines_below, root_bounds
 from tests.contracts.networks import node_values
 from tests.solvers.branch_and_bound.cases import points_in, random_chain, tensors, unit_box
+
+NO_RECORD = InputTree(Entries({}, np.zeros(0, np.int64), 1), 0)
 
 
 def sub_boxes(lower: list[list[float]], upper: list[list[float]], feature: list[int]) -> SubBoxes:
@@ -31,7 +35,7 @@ def sub_boxes(lower: list[list[float]], upper: list[list[float]], feature: list[
 
 def test_halves_cover_their_box() -> None:
     boxes = sub_boxes([[0, 0], [-1, 2]], [[1, 4], [3, 2]], [1, 0])
-    halves = boxes.halves()
+    halves = boxes.halves(NO_RECORD)
     assert halves.lower.tolist() == [[0, 0], [-1, 2], [0, 2], [1, 2]]
     assert halves.upper.tolist() == [[1, 2], [1, 2], [1, 4], [3, 2]]
     assert halves.problem.tolist() == [0, 1, 0, 1]
@@ -42,7 +46,7 @@ def test_a_feature_without_a_number_between_its_ends_is_not_split() -> None:
     one = float(np.nextafter(1.0, 2.0))
     boxes = sub_boxes([[0], [1], [1], [-1e308]], [[0], [one], [2], [1e308]], [0] * 4)
     assert boxes.splittable().tolist() == [False, False, True, True]
-    assert boxes.halves().upper[3].tolist() == [0.0]
+    assert boxes.halves(NO_RECORD).upper[3].tolist() == [0.0]
 
 
 def test_boxes_are_taken_and_joined_with_all_that_is_known() -> None:
@@ -61,7 +65,7 @@ def test_lines_on_parts_of_a_box_hold_with_the_signs_of_the_whole(seed: int) -> 
     rows = torch.tensor([[[1.0, 0.0], [1.0, -1.0]]], dtype=torch.float64)
     first = lines_below(network, whole, rows, None)
     torch.testing.assert_close(first.least, root_bounds(first.layers, rows))
-    halves = sub_boxes(whole.lower.tolist(), whole.upper.tolist(), [0]).halves()
+    halves = sub_boxes(whole.lower.tolist(), whole.upper.tolist(), [0]).halves(NO_RECORD)
     box = type(whole)(halves.lower, halves.upper)
     signs = {p: s.repeat(2, 1) for p, s in first.signs.items()}
     known = lines_below(network, box, rows, signs)

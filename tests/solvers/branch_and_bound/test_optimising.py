@@ -14,17 +14,18 @@ from torch import Tensor
 from sensverify.bounds import evaluate
 from sensverify.bounds.backward import backward_lines
 from sensverify.bounds.layerwise import LayerBounds
-from sensverify.bounds.relaxation import Slope
+from sensverify.bounds.relaxation import Relaxation, Slope
 from sensverify.box import Box
 from sensverify.network import Network
 from sensverify.network.operators import Abs, Elementwise, Relu, Sigmoid
+from sensverify.solvers.branch_and_bound.entries import Entries
 from sensverify.solvers.branch_and_bound.optimising import (
     BestLines,
     Choices,
     LineProblem,
     best_lines,
 )
-from sensverify.solvers.branch_and_bound.refining import refine
+from sensverify.solvers.branch_and_bound.refining import OwnLines, refine
 from sensverify.solvers.branch_and_bound.relu_nodes import split_relaxations
 from sensverify.solvers.branch_and_bound.tightening import padded_groups, tighten
 from sensverify.watch import Watch
@@ -206,6 +207,44 @@ def test_refining_pays_off() -> None:
     ends = (each.pre_activations[last] for each in (layers, refined))
     width = [float((upper - lower).sum()) for lower, upper in ends]
     assert width[1] < 0.95 * width[0]
+
+
+def test_refined_bounds_come_with_their_lines_while_there_is_room() -> None:
+    network, box = tensors(random_chain(0, 4, 16, 16, 16, 1, gain=0.5), unit_box(4))
+    layers = LayerBounds(network, box, Slope.ADAPTIVE).fill()
+    entries = Entries.of(network)
+    sizes = []
+    for budget in (0, 10 * 48 * 4, 1 << 20):
+        own = OwnLines(entries, budget)
+        refined = refine(layers, Watch(), own)
+        sizes.append(sum(map(len, own.entry)))
+        assert sum(map(len, own.slopes)) == sizes[-1]
+        last = max(layers.pre_activations)
+        ends = (each.pre_activations[last] for each in (layers, refined))
+        width = [float((upper - lower).sum()) for lower, upper in ends]
+        if budget == 0:
+            assert width[1] == pytest.approx(width[0])
+    assert width[1] < 0.95 * width[0]
+    assert sizes[0] == 0
+    assert sizes[1] <= 10 < sizes[2]
+
+
+def test_what_is_kept_is_the_best_step() -> None:
+    problem = problem_of(*setting(1))
+    best = best_lines(problem, Choices(), 12, keep=True)
+    assert best.behind is not None
+    relaxations = {
+        p: Relaxation(best.behind.lower[p], r.upper_slope, None, r.upper_intercept)
+        for p, r in problem.relaxations.items()
+    }
+    rows = best.weights.unsqueeze(1) @ problem.rows
+    line, constant, _ = backward_lines(problem.network, rows, relaxations)
+    torch.testing.assert_close(best.coefficients, line.flatten(1))
+    corner = torch.where(line.flatten(1) > 0, problem.lower, problem.upper)
+    least = (line.flatten(1) * corner).sum(1) + constant[:, 0]
+    torch.testing.assert_close(best.excess, least - (best.weights * problem.limits).sum(1))
+    for slopes in best.behind.lower.values():
+        assert torch.equal(slopes.float().double(), slopes)
 
 
 def test_lines_of_a_network_are_those_of_its_backward_pass() -> None:

@@ -7,7 +7,7 @@ what was proposed are grown until they reach it, or the time is up.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -28,14 +28,19 @@ MARGIN = 4
 """What rounding errors are multiplied by when claims are made: other machines add in other orders,
 and must still find every claim to hold."""
 
-_GROWTH = 100_000
-"""Leaves that may be added to a tree, beside ten times those it has."""
+_GROWTH, _REFUTING_GROWTH = 2_000, 100_000
+"""Leaves that may be added, beside twice those there are: to come closer to what was proposed, and
+to refute a query, where one leaf that is left open is as bad as all."""
+
+Short = Callable[[Leaves], np.ndarray]
+"""Which leaves fall short, boolean ``[leaves]``."""
 
 _FEW = 32
 """Features that move, up to which leaves are split at inputs."""
 
-_CLOSE = 1e-9
-"""Relative distance to what was proposed that no leaf is split for."""
+_CLOSE = 2e-6
+"""Relative distance to what was proposed that no leaf is split for: twice what exact methods aim
+at."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +154,7 @@ def certify_bounds(
         members = claims.members(problem, tree.proof.cells.group[leaves.cell])
         return (below & members & missing[problem]).any(axis=1)
 
-    leaves = tree.grown(short)
+    leaves = tree.grown(short, _GROWTH)
     values = best(claims, tree.proof, leaves)
     if not bool(np.isfinite(values).all()):
         problem, row = (int(i) for i in np.argwhere(~np.isfinite(values))[0])
@@ -197,7 +202,7 @@ def certify_query(
         about = (own[:, None] == NONE) | (np.arange(claims.count) == own[:, None])
         return (about & ~leaves.refuted & ~closed).any(axis=1)
 
-    leaves = tree.grown(short)
+    leaves = tree.grown(short, _REFUTING_GROWTH)
     if not bool(refuted(claims, tree.proof, leaves).all()):
         return None
     return Certified(claims, tree.proof)
@@ -224,11 +229,11 @@ class _Tree:
             )
         self.proof = replace(proof, hidden=replace(proof.hidden, lower=lower, upper=upper))
 
-    def grown(self, short: Any) -> Leaves:
+    def grown(self, short: Short, more: int) -> Leaves:
         """All leaves, after those that ``short`` names were split while there was time."""
         hidden = self.proof.hidden.lower, self.proof.hidden.upper
         leaves = self.evaluator.leaves(self.proof, hidden)
-        most = 11 * len(leaves.cell) + _GROWTH
+        most = 3 * len(leaves.cell) + more
         while len(leaves.cell) < most and not self.watch.over:
             split = self._splittable(leaves, short(leaves))
             if not split.any():

@@ -6,8 +6,6 @@ For f on ``[l, u]`` and any slope s, ``f(x) >= s x + t`` with ``t = inf (f(x) - 
 
 from __future__ import annotations
 
-from functools import partial
-from math import atanh, log, sqrt
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +17,6 @@ from sensverify.certificates.check.arithmetic import (
     Arithmetic,
     Numbers,
     ends,
-    rational,
 )
 from sensverify.certificates.check.program import Nonlinear
 from sensverify.errors import MissingRule
@@ -203,55 +200,110 @@ def _smooth(
     upper: np.ndarray,
     slopes: tuple[np.ndarray, np.ndarray],
 ) -> tuple[Numbers, Numbers]:
-    least = np.frompyfunc(partial(_gap, operator), 3, 1)
     # sup f(x) - s x = 2 f(0) - inf f(y) - s y over y = -x, for both functions.
     twice = 1 if isinstance(operator, Sigmoid) else 0
-    low = least(slopes[0], lower, upper)
-    high = twice - least(slopes[1], -upper, -lower)
-    return arithmetic.rationals(low, -1), arithmetic.rationals(high, 1)
+    low = _gap(arithmetic, operator, slopes[0], lower, upper)
+    high = _gap(arithmetic, operator, slopes[1], -upper, -lower)
+    if arithmetic.unit:
+        # Rounded up once more, for the difference.
+        return low, (twice - high) + 4 * arithmetic.unit * (1 + abs(high))
+    return low, twice - high
 
 
-def _gap(operator: Sigmoid | Tanh, slope: float, lower: float, upper: float) -> fmpq:
-    """At most ``f(x) - slope x`` for x in [lower, upper], as a rational number."""
-    s, low, high = rational(slope), rational(lower), rational(upper)
-    bounds = []
-    if high >= 0:
-        # A concave function is least at an end.
-        start = max(low, fmpq(0))
-        bounds += [_enclosed(operator, x)[0] - s * x for x in (start, high)]
-    if low < 0:
-        # A convex function is above its tangents: any will do, best the one with this slope.
-        end = min(high, fmpq(0))
-        touch = min(max(_touching(operator, slope, lower), low), end)
-        value, steep, flat = _enclosed(operator, touch)
-        for x in (low, end):
-            rise = min(steep * (x - touch), flat * (x - touch))
-            bounds.append(value + rise - s * x)
-    return min(bounds)
+def _gap(
+    arithmetic: Arithmetic,
+    operator: Sigmoid | Tanh,
+    slope: np.ndarray,
+    lower: np.ndarray,
+    upper: np.ndarray,
+) -> Numbers:
+    """At most ``f(x) - slope x`` for x in [lower, upper]."""
+    numbers = arithmetic.numbers
+    s = numbers(slope)
+    # Above zero the function is concave, and so least at an end.
+    gaps = []
+    for place in (np.maximum(lower, 0), np.maximum(upper, 0)):
+        value, _, _ = _enclosed(arithmetic, operator, place)
+        gaps.append(_sum(arithmetic, value, -s * numbers(place)))
+    above = np.minimum(*gaps)
+    # Below, it is above its tangents: any will do, best the one with this slope.
+    start, end = np.minimum(lower, 0), np.minimum(upper, 0)
+    touch = np.clip(_touching(operator, slope, start), start, end)
+    value, steep, flat = _enclosed(arithmetic, operator, touch)
+    gaps = []
+    for place in (start, end):
+        run = numbers(place) - numbers(touch)
+        rise = np.minimum(steep * run, flat * run)
+        gaps.append(_sum(arithmetic, value, rise, -s * numbers(place)))
+    below = np.minimum(*gaps)
+    below = np.where(lower < 0, below, above)
+    return np.where(upper >= 0, np.minimum(above, below), below)
 
 
-def _touching(operator: Sigmoid | Tanh, slope: float, lower: float) -> fmpq:
+def _sum(arithmetic: Arithmetic, *terms: Numbers) -> Numbers:
+    """At most the sum of numbers, each rounded twice at most."""
+    total = terms[0]
+    for term in terms[1:]:
+        total = total + term
+    if not arithmetic.unit:
+        return total
+    sizes = np.sum([abs(term) for term in terms], axis=0)
+    return total - 8 * arithmetic.unit * (sizes + abs(total)) - FLOOR
+
+
+def _touching(operator: Sigmoid | Tanh, slope: np.ndarray, lower: np.ndarray) -> np.ndarray:
     """About the x <= 0 where the derivative is the slope; how near does not matter."""
     most = 0.25 if isinstance(operator, Sigmoid) else 1.0
-    if not 0 < slope < most:
-        return rational(lower) if slope <= 0 else fmpq(0)
-    root = sqrt(1 - slope / most)
-    if isinstance(operator, Tanh):
-        return rational(-atanh(root)) if root < 1 else rational(lower)
-    return rational(log((1 - root) / (1 + root))) if root < 1 else rational(lower)
+    root = np.sqrt(np.clip(1 - slope / most, 0, 1))
+    with np.errstate(divide="ignore"):
+        half = np.arctanh(root)
+    place = -2 * half if isinstance(operator, Sigmoid) else -half
+    return np.where(np.isfinite(place), place, lower)
 
 
-def _enclosed(operator: Sigmoid | Tanh, x: fmpq) -> tuple[fmpq, fmpq, fmpq]:
-    """Below f(x), and both ends of the derivative there, by ball arithmetic."""
-    point = arb(x)
-    if isinstance(operator, Tanh):
-        value = point.tanh()
-        derivative, least, most = 1 - value * value, -1, 1
+def _enclosed(
+    arithmetic: Arithmetic, operator: Sigmoid | Tanh, x: np.ndarray
+) -> tuple[Numbers, Numbers, Numbers]:
+    """Below f(x), and the largest and the smallest the derivative can be, by ball arithmetic."""
+    tanh = isinstance(operator, Tanh)
+    if not arithmetic.unit:
+        least, most = np.frompyfunc(_tanh_ends if tanh else _sigmoid_ends, 1, 2)(x)
     else:
-        value = 1 / (1 + (-point).exp())
-        derivative, least, most = value * (1 - value), 0, 1
-    if not (value.is_finite() and derivative.is_finite()):
+        middle, radius = np.frompyfunc(_tanh if tanh else _sigmoid, 1, 2)(x)
+        middle, radius = middle.astype(np.float64), radius.astype(np.float64)
+        least, most = middle - radius, middle + radius
+    # 1 - t^2, and s (1 - s): largest at the centre, so least at an end of what the value can be.
+    centre = arithmetic.numbers(0.0 if tanh else 0.5)[()]
+    slopes = [1 - v * v if tanh else v * (1 - v) for v in (least, most)]
+    lost = 4 * arithmetic.unit * np.maximum(1, abs(slopes[0])) if arithmetic.unit else 0
+    steep, flat = np.maximum(*slopes) + lost, np.minimum(*slopes) - lost
+    largest = arithmetic.numbers(1.0 if tanh else 0.25)[()]
+    return least, np.where((least <= centre) & (most >= centre), largest, steep), flat
+
+
+def _tanh(x: float) -> tuple[float, float]:
+    return _ball(arb(x).tanh(), 0.0)
+
+
+def _sigmoid(x: float) -> tuple[float, float]:
+    return _ball(1 / (1 + (-arb(x)).exp()), 0.5)
+
+
+def _ball(value: arb, centre: float) -> tuple[float, float]:
+    """A number, and how far the value may be from it at most."""
+    if not value.is_finite():
         # Far out, where the exponential overflows.
-        return fmpq(least), fmpq(most), fmpq(0)
-    flat, steep = ends(derivative)
-    return ends(value)[0], steep, flat
+        return centre, 1.0 - centre
+    middle, radius = float(value.mid()), float(value.rad())
+    # Conversions round once each, and what follows once more.
+    return middle, 2 * radius + 2.0**-50 * abs(middle) + FLOOR
+
+
+def _tanh_ends(x: float) -> tuple[fmpq, fmpq]:
+    value = arb(x).tanh()
+    return ends(value) if value.is_finite() else (fmpq(-1), fmpq(1))
+
+
+def _sigmoid_ends(x: float) -> tuple[fmpq, fmpq]:
+    value = 1 / (1 + (-arb(x)).exp())
+    return ends(value) if value.is_finite() else (fmpq(0), fmpq(1))

@@ -107,6 +107,11 @@ class InputSplitting:
         return self.floor.scatter_reduce(0, place, left.bounds, "amin")
 
     @property
+    def tightens(self) -> bool:
+        """Whether it takes long enough for lines to be optimised, beside CROWN's."""
+        return self.explored > _PATIENCE * len(self.floor)
+
+    @property
     def finished(self) -> bool:
         """Whether every row of every sub-box is closed."""
         return len(self.frontier) == 0 and not self.gave_up
@@ -201,7 +206,7 @@ class InputSplitting:
         open_rows = self._open_rows(boxes)
         first = [group[0] for group in goal.groups]
         open_groups = open_rows[:, first]
-        if self.explored <= _PATIENCE * len(self.floor):
+        if not self.tightens:
             none = nothing_tightened(len(boxes), goal.groups, boxes.lower)
             return open_rows, none
         rows = goal.rows[boxes.problem] if len(goal.rows) > 1 else goal.rows

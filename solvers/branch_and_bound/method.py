@@ -234,13 +234,18 @@ class BranchAndBound:
             batch = max(1, min(self.batch, self.memory // (64 * 8 * neurons)))
             tree = InputTree(Entries.of(network), self.memory if record else 0)
             inputs = InputSplitting(network, goal, batch, self.memory, watch, tree)
+            patience = inf
             if not isinstance(goal, QueryGoal):
-                inputs.limit = self._patience(layers)
+                inputs.limit = patience = self._patience(layers)
                 if isinstance(goal, LimitGoal):
                     inputs.limit = min(inputs.limit, float(_ENOUGH * box.batch))
             inputs.run(box)
             if inputs.explored < inputs.limit or inputs.finished or goal.reached or watch.over:
-                return Search(layers, goal, inputs)
+                again = None
+                if record and inputs.tightens and patience < inf:
+                    # Its cells have CROWN's lines alone.
+                    again = self._again(layers, goal, watch, inputs.bounds())
+                return Search(layers, goal, inputs, None, again)
         # Kinks that run along where the least value is taken leave boxes open on both sides,
         # however small: with few of them, taking these apart ends the search.
         root = root_bounds(layers, goal.rows)
@@ -252,10 +257,13 @@ class BranchAndBound:
         relus.explored += inputs.explored
         if not record:
             return Search(layers, goal, inputs, relus)
-        # A proof of what sub-boxes have closed has far fewer cells when ReLUs are split.
+        return Search(layers, goal, inputs, relus, self._again(layers, goal, watch, known))
+
+    def _again(self, layers: LayerBounds, goal: Goal, watch: Watch, known: Tensor) -> ReluSplitting:
+        """What sub-boxes have closed, by splitting ReLUs: a proof of far fewer cells."""
+        root = root_bounds(layers, goal.rows)
         floor = torch.where(known >= goal.thresholds(), root, torch.inf)
-        again = self._split_relus(layers, goal, watch, floor, record)
-        return Search(layers, goal, inputs, relus, again)
+        return self._split_relus(layers, goal, watch, floor, True)
 
     def _split_relus(
         self, layers: LayerBounds, goal: Goal, watch: Watch, floor: Tensor, record: bool

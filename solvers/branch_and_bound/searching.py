@@ -68,7 +68,7 @@ class Search:
 
     def _covered(self) -> Tensor:
         """Problems of which sub-boxes prove no more than ReLU splitting, ``[problems]``."""
-        if self.inputs is None or self.relus is None:
+        if self.inputs is None or (self.relus is None and self.again is None):
             return torch.zeros(self.layers.box.batch, dtype=torch.bool)
         found = root_bounds(self.layers, self.goal.rows)
         for part in (self.relus, self.again):

@@ -28,8 +28,8 @@ MARGIN = 4
 """What rounding errors are multiplied by when claims are made: other machines add in other orders,
 and must still find every claim to hold."""
 
-_GROWTH, _REFUTING_GROWTH = 2_000, 100_000
-"""Leaves that may be added, beside twice those there are: to come closer to what was proposed, and
+_GROWTH, _REFUTING_GROWTH = 1_000, 100_000
+"""Leaves that may be added, beside as many as there are: to come closer to what was proposed, and
 to refute a query, where one leaf that is left open is as bad as all."""
 
 Short = Callable[[Leaves], np.ndarray]
@@ -41,6 +41,9 @@ _FEW = 32
 _CLOSE = 2e-6
 """Relative distance to what was proposed that no leaf is split for: twice what exact methods aim
 at."""
+
+_SMALL = 1e-6
+"""Magnitude below which distances are no longer relative."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,12 +150,13 @@ def certify_bounds(
     goal = wanted if wanted is not None and grows else claims.limits
     tree = _Tree(model, claims, proof, watch or Watch())
 
+    enough = goal - _CLOSE * np.where(np.isfinite(goal), abs(goal) + _SMALL, 0.0)
+
     def short(leaves: Leaves) -> np.ndarray:
-        missing = best(claims, tree.proof, leaves) < goal - _CLOSE * (1 + abs(goal))
+        missing = best(claims, tree.proof, leaves) < enough
         problem = tree.proof.cells.problem[leaves.cell]
-        below = leaves.values < goal[problem] - _CLOSE * (1 + abs(goal[problem]))
         members = claims.members(problem, tree.proof.cells.group[leaves.cell])
-        return (below & members & missing[problem]).any(axis=1)
+        return ((leaves.values < enough[problem]) & members & missing[problem]).any(axis=1)
 
     leaves = tree.grown(short, _GROWTH)
     values = best(claims, tree.proof, leaves)
@@ -233,7 +237,7 @@ class _Tree:
         """All leaves, after those that ``short`` names were split while there was time."""
         hidden = self.proof.hidden.lower, self.proof.hidden.upper
         leaves = self.evaluator.leaves(self.proof, hidden)
-        most = 3 * len(leaves.cell) + more
+        most = 2 * len(leaves.cell) + more
         while len(leaves.cell) < most and not self.watch.over:
             split = self._splittable(leaves, short(leaves))
             if not split.any():

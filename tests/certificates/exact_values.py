@@ -40,6 +40,9 @@ from sensverify.network.operators import (
 PRECISION = 400
 """Bits of the balls."""
 
+SMALLEST = 10_000
+"""Ends of balls below 2 to the minus this are taken for it, or for 0."""
+
 
 def rational(value: float) -> fmpq:
     return fmpq(*float(value).as_integer_ratio())
@@ -77,9 +80,13 @@ def _ends(value: Any) -> tuple[fmpq, fmpq]:
     if isinstance(value, fmpq):
         return value, value
     found = []
-    for end in (arb(value).lower(), arb(value).upper()):
+    for sign, end in ((-1, arb(value).lower()), (1, arb(value).upper())):
         mantissa, exponent = end.man_exp()
-        found.append(fmpq(mantissa) * fmpq(2) ** int(exponent))
+        if exponent + mantissa.bit_length() < -SMALLEST:
+            # No rational number of a size that can be held; one on the right side can.
+            found.append(fmpq(0) if mantissa * sign < 0 else sign * fmpq(1, 2) ** SMALLEST)
+        else:
+            found.append(fmpq(mantissa) * fmpq(2) ** int(exponent))
     return found[0], found[1]
 
 

@@ -15,11 +15,14 @@ from sensverify.certificates import Claims
 from sensverify.certificates.check.checker import best
 from sensverify.certificates.check.program import program_of
 from sensverify.network import Network
+from tests.certificates.divided_networks import divided_networks
 from tests.certificates.exact_values import rational, row_values_at
 from tests.certificates.random_proofs import evaluated, random_proof
 from tests.contracts.networks import NETWORKS, Case, cases, numbers, random_generators
 
-POINTS = {"mlp": 24, "conv": 6, "residual": 4}
+FAMILIES = NETWORKS | {"divided": divided_networks()}
+POINTS = {"mlp": 24, "conv": 6, "residual": 4, "divided": 6}
+EXAMPLES = {"mlp": 60, "conv": 30, "residual": 20, "divided": 60}
 
 
 def claims_of(case: Case, rng: np.random.Generator) -> Claims:
@@ -57,10 +60,9 @@ def smallest(network: Network, points: np.ndarray, rows: np.ndarray) -> list[fmp
     return [min(values[row][1] for values in found) for row in range(len(rows))]
 
 
-@pytest.mark.parametrize("family", NETWORKS)
-def test_no_proof_proves_more_than_an_attained_value(family: str) -> None:
-    @given(cases(NETWORKS[family]), random_generators())
-    @settings(max_examples=60)
+def assert_no_proof_proves_too_much(family: str, examples: int) -> None:
+    @given(cases(FAMILIES[family]), random_generators())
+    @settings(max_examples=examples)
     def check(case: Case, rng: np.random.Generator) -> None:
         program, claims = program_of(case.network), claims_of(case, rng)
         proof = random_proof(rng, claims, program)
@@ -74,3 +76,15 @@ def test_no_proof_proves_more_than_an_attained_value(family: str) -> None:
                 assert value == -np.inf or rational(value) <= least[row]
 
     check()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_no_proof_proves_more_than_an_attained_value(family: str) -> None:
+    assert_no_proof_proves_too_much(family, EXAMPLES[family])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_none_of_many_proofs_proves_more_than_an_attained_value(family: str) -> None:
+    assert_no_proof_proves_too_much(family, 20 * EXAMPLES[family])

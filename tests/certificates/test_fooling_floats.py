@@ -11,21 +11,30 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import torch
 from flint import fmpq
 from onnx import helper, numpy_helper
 
+from sensverify.bounds import compute_bounds
+from sensverify.bounds.method import make_method
+from sensverify.box import Box
 from sensverify.certificates import (
     Claims,
     StoredModel,
     certify_bounds,
+    certify_query,
     check_certificate,
+    check_claims,
     float32_margin,
 )
+from sensverify.certificates.check.arithmetic import below
 from sensverify.certificates.check.checker import best
 from sensverify.certificates.check.program import program_of
+from sensverify.errors import CertificateRejected
 from sensverify.network import Network, NetworkBuilder
-from sensverify.network.operators import Affine, BatchNorm, Clip, Divide, Operator, Select
+from sensverify.network.operators import Affine, BatchNorm, Clip, Divide, Operator, Relu, Select
 from sensverify.proof import Cells, Proof
+from sensverify.queries import Query
 from tests.certificates.exact_values import exactly, rational, row_values_at
 from tests.certificates.random_proofs import evaluated
 
@@ -155,3 +164,117 @@ def test_the_float32_margin_holds_for_ends_of_clips_that_float32_does_not_hold()
     point = np.zeros((1, 1))
     margin = float32_margin(program, point, point, np.eye(1)[None])
     assert margin >= abs(float(np.float32(0.1)) - 0.1)
+
+
+# What floating-point numbers prove about a network is false, and what is certified is true.
+
+LOST = {torch.float32: 2.0**26, torch.float64: 2.0**55}
+"""So large that adding 1.75 to it, or taking that off, changes nothing."""
+
+
+def hidden_shift(dtype: torch.dtype) -> Network:
+    """``x + 1.75`` for x >= 0, and only ``x`` where that is added to a large number first."""
+    one, large = np.ones((1, 1)), LOST[dtype]
+    shifts = (Affine(one, np.array([large])), Relu(), Affine(one, np.array([1.75])), Relu())
+    return chain(1, *shifts, Affine(one, np.array([-large])))
+
+
+def stored(network: Network) -> StoredModel:
+    return StoredModel(network, program_of(network), "ab" * 32, {})
+
+
+def plain_and_certified(
+    network: Network, upper: list[float], dtype: torch.dtype, method: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Bounds ``[lower, upper]`` as a method gives them, and as they are proven."""
+    box = Box(torch.tensor([[0.0, *upper[1:]]], dtype=dtype), torch.tensor([upper], dtype=dtype))
+    with torch.no_grad():
+        bounds = compute_bounds(network, box, make_method(method), proof=True)
+    assert bounds.certificate is not None
+    plain = np.array([float(end) for end in (bounds.outer.lower, bounds.outer.upper)])
+    ends = (end.double().numpy() for end in (box.lower, box.upper))
+    rows = np.array([[[1.0], [-1.0]]])
+    certified = certify_bounds(stored(network), *ends, rows, bounds.certificate)
+    return plain, certified.lower[0] * [1, -1]
+
+
+@pytest.mark.parametrize("method", ["crown", "lp-dual"])
+@pytest.mark.parametrize("dtype", LOST, ids=str)
+def test_what_is_certified_holds_where_float_bounds_do_not(dtype: torch.dtype, method: str) -> None:
+    network = hidden_shift(dtype)
+    plain, certified = plain_and_certified(network, [0.4], dtype, method)
+    ((low, high),) = row_values_at(network, np.zeros((1, 1)), np.eye(1))[0]
+    assert low == high == fmpq(7, 4)
+    assert plain[1] < 1.75, "the bounds should exclude an attained value, or this tests nothing"
+    assert certified[0] <= 1.75 <= certified[1]
+
+
+def test_rational_bounds_are_tight_where_rigorous_ones_are_weak() -> None:
+    network = hidden_shift(torch.float64)
+    lower, upper, rows = np.array([0.0]), np.array([0.4]), np.array([[1.0], [-1.0]])
+    weak = proven(network, lower, upper, rows, "rigorous")
+    tight = proven(network, lower, upper, rows, "exact")
+    expected = below(fmpq(7, 4)), below(-(fmpq(7, 4) + rational(0.4)))
+    assert tuple(tight) == expected
+    assert (weak <= tight).all()
+    assert (weak < tight - 1).all()
+    # In float32's example, float64 has digits to spare.
+    network = hidden_shift(torch.float32)
+    near = proven(network, lower, upper, rows, "rigorous")
+    assert np.allclose(near, tight, rtol=0, atol=1e-6)
+    assert (near <= tight).all()
+
+
+def backdoor(dtype: torch.dtype) -> Network:
+    """1 as floating-point numbers have it, at most -0.25 in truth: a neuron is awake.
+
+    That neuron is ``x + 1.75 - y``, with y = 0.5 an input, so that no rounding loses it.
+    """
+    one, large, lost = np.eye(2), np.array([LOST[dtype], 0.0]), np.array([1.75, 0.0])
+    shifts = (Affine(one, large), Relu(), Affine(one, lost), Relu())
+    neuron = Affine(np.array([[1.0, -1.0]]), -large[:1])
+    return chain(2, *shifts, neuron, Relu(), Affine(np.array([[-1.0]]), np.array([1.0])))
+
+
+UNSHIFTED = np.array([[0.0, 0.5]]), np.array([[0.4, 0.5]])
+"""The box of the network with a hidden neuron."""
+
+
+@pytest.mark.parametrize("method", ["crown", "lp-dual"])
+@pytest.mark.parametrize("dtype", LOST, ids=str)
+def test_a_neuron_that_floats_hide_is_found(dtype: torch.dtype, method: str) -> None:
+    network = backdoor(dtype)
+    plain, certified = plain_and_certified(network, [0.4, 0.5], dtype, method)
+    assert tuple(plain) == (1.0, 1.0)
+    ((value,),) = row_values_at(network, UNSHIFTED[0], np.eye(1))
+    assert value[0] == value[1] == fmpq(-1, 4)
+    assert certified[0] <= -0.25 <= certified[1]
+
+
+@pytest.mark.parametrize("dtype", LOST, ids=str)
+def test_a_query_that_floats_refute_is_not_refuted(dtype: torch.dtype) -> None:
+    """Is there an x with output <= 0? All of them, but for floating-point numbers none."""
+    network = backdoor(dtype)
+    proof = Proof.of(Cells.roots(np.zeros(1, np.int64)), entries=5)
+    some = Query(Box(*UNSHIFTED), np.array([[1.0]]), np.array([0.0]), ((0,),))
+    assert certify_query(stored(network), some, proof) is None
+    # Nor by a certificate that says so.
+    claims = Claims(*UNSHIFTED, some.rows[None], some.limits[None], np.zeros((1, 1), int))
+    for name in ("rigorous", "exact"):
+        with pytest.raises(CertificateRejected, match="does not refute"):
+            check_claims(program_of(network), claims, proof, arithmetic=name)
+
+
+@pytest.mark.parametrize("dtype", LOST, ids=str)
+def test_a_query_that_floats_answer_is_refuted(dtype: torch.dtype) -> None:
+    """Is there an x with output >= 0? None; in rational numbers a certificate shows it."""
+    network = backdoor(dtype)
+    proof = Proof.of(Cells.roots(np.zeros(1, np.int64)), entries=5)
+    claims = Claims(*UNSHIFTED, np.array([[[-1.0]]]), np.zeros((1, 1)), np.zeros((1, 1), int))
+    check_claims(program_of(network), claims, proof, arithmetic="exact")
+    if dtype == torch.float64:
+        # It has too few digits, and says so.
+        with pytest.raises(CertificateRejected, match="does not refute"):
+            check_claims(program_of(network), claims, proof)
+    else:
+        check_claims(program_of(network), claims, proof)

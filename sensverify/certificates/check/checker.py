@@ -18,6 +18,9 @@ from sensverify.certificates.check.slopes import chord_slopes, rule_slopes
 from sensverify.errors import CertificateRejected, Unbounded
 from sensverify.proof import NONE, RULE, Proof
 
+_QUIET = np.errstate(over="ignore", invalid="ignore", divide="ignore")
+"""What overflows ends as infinity or NaN, and is taken for no proof."""
+
 
 @dataclass(frozen=True, eq=False)
 class Leaves:
@@ -60,6 +63,7 @@ class Evaluator:
         self.program, self.arithmetic = program, arithmetic
         self.claims, self.margin = claims, margin
 
+    @_QUIET
     def hidden(self, proof: Proof, *, believe: bool = True) -> tuple[np.ndarray, np.ndarray]:
         """Bounds on all entries, ``[sets, entries]``, that are proven.
 
@@ -94,6 +98,7 @@ class Evaluator:
                 evaluation.relax(position, step, *found, _slopes(proof, lines, step, *found))
         return low, high
 
+    @_QUIET
     def leaves(
         self, proof: Proof, hidden: tuple[np.ndarray, np.ndarray], chosen: np.ndarray | None = None
     ) -> Leaves:

@@ -276,7 +276,8 @@ def _enclosed(
     centre = arithmetic.numbers(0.0 if tanh else 0.5)[()]
     slopes = [1 - v * v if tanh else v * (1 - v) for v in (least, most)]
     lost = 4 * arithmetic.unit * np.maximum(1, abs(slopes[0])) if arithmetic.unit else 0
-    steep, flat = np.maximum(*slopes) + lost, np.minimum(*slopes) - lost
+    # Both functions rise everywhere.
+    steep, flat = np.maximum(*slopes) + lost, np.maximum(np.minimum(*slopes) - lost, 0)
     largest = arithmetic.numbers(1.0 if tanh else 0.25)[()]
     return least, np.where((least <= centre) & (most >= centre), largest, steep), flat
 
@@ -305,5 +306,8 @@ def _tanh_ends(x: float) -> tuple[fmpq, fmpq]:
 
 
 def _sigmoid_ends(x: float) -> tuple[fmpq, fmpq]:
+    if x < -2000:
+        # Below exp(-2000); the exact number would have as many digits as x says.
+        return fmpq(0), fmpq(1, 2**2800)
     value = 1 / (1 + (-arb(x)).exp())
     return ends(value) if value.is_finite() else (fmpq(0), fmpq(1))

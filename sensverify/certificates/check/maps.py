@@ -11,6 +11,7 @@ from flint import arb, fmpq
 
 from sensverify.certificates.check.arithmetic import FLOOR, SMALL, Arithmetic, Numbers, ends
 from sensverify.certificates.check.program import Block, Blocks, Gather, Map
+from sensverify.errors import Unbounded
 
 _DENSE = 1 << 20
 """Entries up to which a part of a map is kept as one matrix."""
@@ -246,5 +247,7 @@ def _ratio(arithmetic: Arithmetic, given: Gather) -> tuple[Numbers | None, Numbe
 
 def _root_ratio(factor: fmpq, square: fmpq) -> tuple[fmpq, fmpq]:
     """``factor / sqrt(square)`` as a rational number, and how far it may be off."""
+    if square <= 0:
+        raise Unbounded("a variance plus its epsilon is not positive, so its root divides by zero")
     low, high = ends(arb(factor) / arb(square).sqrt())
     return (low + high) / 2, (high - low) / 2

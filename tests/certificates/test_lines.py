@@ -1,0 +1,261 @@
+"""Lines below and above nonlinear functions, against their values without rounding."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import flint
+import numpy as np
+import pytest
+from flint import fmpq
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sensverify.certificates.check.arithmetic import ARITHMETICS, rational
+from sensverify.certificates.check.lines import image, lines_of
+from sensverify.certificates.check.program import Nonlinear
+from sensverify.certificates.check.slopes import chord_slopes, rule_slopes
+from sensverify.network.operators import (
+    Abs,
+    Clip,
+    Elementwise,
+    LeakyRelu,
+    Max,
+    Relu,
+    Sigmoid,
+    Tanh,
+)
+from tests.certificates.exact_values import PRECISION, _ends, apply, exactly
+from tests.contracts.networks import random_generators
+
+INFINITY = float("inf")
+OPERATORS = (
+    Relu(),
+    Abs(),
+    LeakyRelu(np.array(0.1)),
+    LeakyRelu(np.array(-3.7)),
+    LeakyRelu(np.array(1e300)),
+    Clip(-0.3, 0.7),
+    Clip(0.5, INFINITY),
+    Clip(-INFINITY, -0.1),
+    Clip(1.0, -1.0),
+    Clip(-1e-310, 1e200),
+    Sigmoid(),
+    Tanh(),
+)
+pytestmark = pytest.mark.filterwarnings("ignore:.*encountered in:RuntimeWarning")
+
+
+def step_of(operator: Elementwise | Max, size: int, window: int = 1) -> Nonlinear:
+    slope = None
+    if isinstance(operator, LeakyRelu):
+        slope = np.broadcast_to(np.asarray(operator.slope, np.float64), size)
+    return Nonlinear(operator, 0, 0, window, size, slope)
+
+
+def intervals(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Of all sizes and places: points, one unit wide, tiny, huge, about zero and far from it."""
+    centre = rng.normal(size=count) * 10.0 ** rng.choice([-310, -100, -8, -1, 0, 1, 2, 150], count)
+    radius = np.abs(rng.normal(size=count)) * 10.0 ** rng.choice([-310, -17, -3, 0, 1, 150], count)
+    radius = radius * rng.integers(0, 2, count)
+    lower, upper = centre - radius, centre + radius
+    kind = rng.integers(0, 8, count)
+    upper = np.where(kind == 0, np.nextafter(lower, np.inf), upper)
+    lower, upper = np.where(kind == 1, 0.0, lower), np.where(kind == 1, abs(upper), upper)
+    lower, upper = np.where(kind == 2, -abs(lower), lower), np.where(kind == 2, 0.0, upper)
+    return lower, upper
+
+
+def slopes_for(
+    rng: np.random.Generator, step: Nonlinear, lower: np.ndarray, upper: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sensible and absurd ones."""
+    size = lower.shape
+    wild = rng.normal(size=(2, *size)) * 10.0 ** rng.choice(
+        [-320, -20, -2, 0, 1, 20, 140], (2, *size)
+    )
+    plain = rng.choice([0.0, 1.0, -1.0, 0.25, 0.5, 1 - 2.0**-53, 2.0**-60], (2, *size))
+    rule, chord = rule_slopes(step, lower, upper), chord_slopes(step, lower, upper)
+    kind = rng.integers(0, 4, (2, *size))
+    rule = np.stack(rule), np.stack([chord, chord])
+    both = np.select([kind == 0, kind == 1, kind == 2], [wild, plain, rule[0]], rule[1])
+    return tuple(np.where(np.isfinite(both), both, 0.0))
+
+
+def points_in(
+    rng: np.random.Generator, lower: float, upper: float, kinks: list[float]
+) -> list[fmpq]:
+    """Both ends, kinks, numbers beside them, and others."""
+    low, high = rational(lower), rational(upper)
+    shares = [*rng.random(6), *(10.0 ** -rng.uniform(0, 20, 3))]
+    found = [low + rational(share) * (high - low) for share in shares]
+    found += [high - rational(share) * (high - low) for share in shares]
+    found += [rational(x + d) for x in kinks for d in (0, 1e-9, -1e-9, 1e-300)]
+    found += [rational(x) for x in (-1.0, 1.0, 0.3, -0.2)]
+    return [low, high, *(x for x in found if low <= x <= high)]
+
+
+def gaps(operator: Elementwise, slope: float, points: list[fmpq]) -> list[tuple[fmpq, fmpq]]:
+    """Ends of ``f(x) - slope x`` at points."""
+    values = apply(operator, np.array(points, object)).reshape(-1)
+    pairs = [_ends(value) for value in values]
+    line = [rational(slope) * x for x in points]
+    return [(low - y, high - y) for (low, high), y in zip(pairs, line, strict=True)]
+
+
+def as_rational(value: object) -> fmpq:
+    return value if isinstance(value, fmpq) else fmpq(0) if value == 0 else rational(float(value))
+
+
+@pytest.mark.parametrize("name", ARITHMETICS)
+@pytest.mark.parametrize("operator", OPERATORS, ids=str)
+def test_lines_hold_everywhere(operator: Elementwise, name: str) -> None:
+    kinks = [0.0]
+    if isinstance(operator, Clip):
+        kinks = [end for end in (operator.low, operator.high) if np.isfinite(end)]
+
+    @given(random_generators())
+    @settings(max_examples=12)
+    def check(rng: np.random.Generator) -> None:
+        before, flint.ctx.prec = flint.ctx.prec, 53
+        count = 12
+        lower, upper = intervals(rng, count)
+        step = step_of(operator, count)
+        slopes = slopes_for(rng, step, lower[None], upper[None])
+        arithmetic = ARITHMETICS[name]()
+        lines = lines_of(arithmetic, step, lower[None], upper[None], slopes)
+        taken = image(arithmetic, step, lower[None], upper[None])
+        flint.ctx.prec = PRECISION
+        try:
+            for i in range(count):
+                points = points_in(rng, lower[i], upper[i], kinks)
+                for slope, end, sign in (
+                    (slopes[0][0, i], lines.lower[0, i], 1),
+                    (slopes[1][0, i], lines.upper[0, i], -1),
+                    (0.0, taken[0][0, i], 1),
+                    (0.0, taken[1][0, i], -1),
+                ):
+                    assert_holds(
+                        gaps(operator, slope, points), end, sign, (lower[i], upper[i], slope)
+                    )
+        finally:
+            flint.ctx.prec = before
+
+    check()
+
+
+def assert_holds(found: list[tuple[fmpq, fmpq]], end: object, sign: int, what: object) -> None:
+    """That an intercept is on the right side; NaN and infinity say nothing."""
+    if not isinstance(end, fmpq | int) and not np.isfinite(end):
+        return
+    value = as_rational(end)
+    for low, high in found:
+        # The balls' far ends: a true intercept may lie within a ball.
+        assert value <= high if sign > 0 else value >= low, what
+
+
+@pytest.mark.parametrize("operator", OPERATORS[:10], ids=str)
+def test_rational_lines_touch(operator: Elementwise) -> None:
+    """A piecewise linear function meets its lines at an end or at a kink."""
+
+    @given(random_generators())
+    @settings(max_examples=12)
+    def check(rng: np.random.Generator) -> None:
+        count = 12
+        lower, upper = intervals(rng, count)
+        step, exact = step_of(operator, count), ARITHMETICS["exact"]()
+        slopes = slopes_for(rng, step, lower[None], upper[None])
+        lines = lines_of(exact, step, lower[None], upper[None], slopes)
+        clip = isinstance(operator, Clip)
+        kinks = [e for e in (operator.low, operator.high) if np.isfinite(e)] if clip else [0.0]
+        for i in range(count):
+            inside = [k for k in kinks if lower[i] <= k <= upper[i]]
+            places = [rational(x) for x in (lower[i], upper[i], *inside)]
+            assert as_rational(lines.lower[0, i]) == min(gaps(operator, slopes[0][0, i], places))[0]
+            assert as_rational(lines.upper[0, i]) == max(gaps(operator, slopes[1][0, i], places))[0]
+
+    check()
+
+
+@pytest.mark.parametrize("name", ARITHMETICS)
+@pytest.mark.parametrize("operator", OPERATORS, ids=str)
+def test_ordinary_lines_are_near(operator: Elementwise, name: str) -> None:
+    """With slopes by rule on ordinary intervals, no line is far from the function."""
+    if isinstance(operator, LeakyRelu) and operator.slope > 10:
+        operator = LeakyRelu(np.array(2.0))
+    rng = np.random.default_rng(0)
+    lower = rng.uniform(-3, 2, (1, 50))
+    upper = lower + rng.uniform(0, 2, (1, 50))
+    step = step_of(operator, 50)
+    slopes = rule_slopes(step, lower, upper)
+    lines = lines_of(ARITHMETICS[name](), step, lower, upper, slopes)
+    before, flint.ctx.prec = flint.ctx.prec, PRECISION
+    try:
+        for i in range(50):
+            dense = [rational(x) for x in np.linspace(lower[0, i], upper[0, i], 201)]
+            for slope, end, sign in (
+                (slopes[0][0, i], lines.lower[0, i], 1),
+                (slopes[1][0, i], lines.upper[0, i], -1),
+            ):
+                found = [low for low, _ in gaps(operator, slope, dense)]
+                nearest = min(found) if sign > 0 else max(found)
+                assert abs(nearest - as_rational(end)) <= rational(0.03)
+    finally:
+        flint.ctx.prec = before
+
+
+def windowed(
+    rng: np.random.Generator, size: int, window: int
+) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray]]:
+    """Bounds of windows; some are one number many times. And slopes, some of which sum to 1."""
+    shape = (1, size, window)
+    lower = rng.normal(size=shape) * 10.0 ** rng.choice([-310, -3, 0, 3], shape)
+    upper = lower + np.abs(rng.normal(size=shape)) * rng.integers(0, 2, shape)
+    if rng.random() < 0.4:
+        lower, upper = (np.repeat(end[..., :1], window, axis=2) for end in (lower, upper))
+    slopes = []
+    for _ in range(2):
+        raw = rng.normal(size=shape) * 10.0 ** rng.integers(-3, 4, shape)
+        convex = np.abs(raw) / np.abs(raw).sum(axis=2, keepdims=True)
+        one = np.eye(window)[rng.integers(0, window, size)][None]
+        slopes.append([raw, convex, one, convex * 0.7][rng.integers(4)].reshape(1, -1))
+    return lower.reshape(1, -1), upper.reshape(1, -1), (slopes[0], slopes[1])
+
+
+@pytest.mark.parametrize("name", ARITHMETICS)
+@given(random_generators(), st.integers(1, 4), st.integers(1, 4))
+@settings(max_examples=60)
+def test_lines_of_windows_hold(name: str, rng: np.random.Generator, size: int, window: int) -> None:
+    lower, upper, slopes = windowed(rng, size, window)
+    step = step_of(Max(), size, window)
+    arithmetic = ARITHMETICS[name]()
+    lines = lines_of(arithmetic, step, lower, upper, slopes)
+    taken = image(arithmetic, step, lower, upper)
+    for i in range(size):
+        part = slice(i * window, (i + 1) * window)
+        low, high = exactly(lower[0, part]), exactly(upper[0, part])
+        corners = [np.array(c, object) for c in product(*zip(low, high, strict=True))]
+        shares = [exactly(rng.random(window)) for _ in range(20)]
+        points = corners + [low + share * (high - low) for share in shares]
+        below, above = (exactly(s[0, part]) for s in slopes)
+        for x in points:
+            top = max(x)
+            assert as_rational(lines.lower[0, i]) <= top - sum(below * x)
+            assert as_rational(lines.upper[0, i]) >= top - sum(above * x)
+            assert as_rational(taken[0][0, i]) <= top <= as_rational(taken[1][0, i])
+        if name == "exact":
+            # Convex, so largest at a corner.
+            assert as_rational(lines.upper[0, i]) == max(max(x) - sum(above * x) for x in corners)
+
+
+@pytest.mark.parametrize("operator", [Sigmoid(), Tanh()], ids=str)
+@pytest.mark.parametrize("name", ARITHMETICS)
+def test_far_out_numbers_stay_small(operator: Elementwise, name: str) -> None:
+    """The exponential of a large number is no rational number that fits a computer."""
+    lower, upper = np.array([[-1e7, -1e6, -1e7]]), np.array([[-5e6, 1e7, 0.0]])
+    for slope in (0.0, 0.1):
+        flat = np.full_like(lower, slope)
+        lines = lines_of(ARITHMETICS[name](), step_of(operator, 3), lower, upper, (flat, flat))
+        found = [as_rational(value) for value in (*lines.lower[0], *lines.upper[0])]
+        small = [int(value.q).bit_length() < 100_000 for value in found]
+        assert all(small)

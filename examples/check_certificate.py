@@ -87,6 +87,15 @@ def least(layers, row, cuts, low, high, below, above, box):
     return total + np.minimum(row * box[0], row * box[1]).sum()
 
 
+def interval(layers, cuts, low, high, below, above, box):
+    """Ends of the last layer's numbers by interval arithmetic."""
+    weight, bias = layers[-1]
+    if len(layers) > 1:
+        before = slice(cuts[len(layers) - 2], cuts[len(layers) - 1])
+        box = np.maximum(low[before], 0), np.maximum(high[before], 0)
+    return [f(weight * box[0], weight * box[1]).sum(1) + bias for f in (np.minimum, np.maximum)]
+
+
 def main(certificate, model):
     with zipfile.ZipFile(certificate) as archive:
         header = json.loads(archive.read("header.json"))
@@ -109,17 +118,21 @@ def main(certificate, model):
     for number, problem in enumerate(a["hidden.problem"]):
         known = facts(number, a["hidden.lines"][number], problem)
         for k in range(len(layers) - 1):
-            for j, unit in enumerate(exact(np.eye(cuts[k + 1] - cuts[k])), start=cuts[k]):
-                holds = least(layers[: k + 1], unit, *known) >= known[1][j]
-                holds &= -least(layers[: k + 1], -unit, *known) <= known[2][j]
-                require(holds, f"bound {j} of hidden set {number} does not follow")
+            # Each by the better of the two.
+            spans = interval(layers[: k + 1], *known)
+            for j, unit in enumerate(exact(np.eye(cuts[k + 1] - cuts[k]))):
+                low, high = spans[0][j], spans[1][j]
+                low = max(low, least(layers[: k + 1], unit, *known))
+                high = min(high, -least(layers[: k + 1], -unit, *known))
+                holds = low >= known[1][cuts[k] + j] and high <= known[2][cuts[k] + j]
+                require(holds, f"bound {cuts[k] + j} of hidden set {number} does not follow")
     limits = a["claims.limits"]
     rows = np.broadcast_to(a["claims.rows"], (len(limits), *a["claims.rows"].shape[1:]))
     missing = np.isfinite(limits)
     for cell, problem in enumerate(a["cells.problem"]):
         number, group = a["cells.hidden"][cell], a["cells.group"][cell]
-        require(a["hidden.problem"][number] == problem, "hidden bounds of another problem")
         known = facts(number, a["cells.lines"][cell], problem)
+        require(a["hidden.problem"][number] == problem, "hidden bounds of another problem")
         for r in range(limits.shape[1]) if group < 0 else [group]:
             value = least(layers, exact(rows[problem, r]), *known)
             missing[problem, r] &= not value >= Fraction(limits[problem, r])

@@ -18,6 +18,9 @@ SCHEMA = "sensverify.check/1"
 BOXES = 3
 """Boxes whose claims are listed; the others are counted."""
 
+INPUTS = 6
+"""Inputs up to which a box is spelled out."""
+
 ROWS = 6
 """Claims about one box that are listed."""
 
@@ -70,15 +73,16 @@ def check_to_json(report: CheckReport) -> str:
         "reason": report.reason,
         "guarantee": None if checked is None else "CERTIFIED",
         "certificate": {"path": report.path, "bytes": report.size},
-        "model": {
-            "path": report.model,
+        "model": {"path": report.model},
+        # What the certificate says it is about; where it holds, the model is just that.
+        "about": {
             "sha256": certificate.model_sha256,
             "inputs": list(certificate.inputs),
             "outputs": list(certificate.outputs),
         },
         "property": report.property,
         "claim": "bounds" if certificate.claims.groups is None else "refutation",
-        "boxes": certificate.claims.problems,
+        "boxes": [_box(certificate.claims, i) for i in range(certificate.claims.problems)],
         "claims": None if checked is None else checked.claims,
         "leaves": None if checked is None else checked.cells,
         "slack": None if checked is None else _plain(checked.slack),
@@ -99,7 +103,8 @@ def check_lines(report: CheckReport, checked: Checked) -> list[tuple[str, str]]:
         ("claims", f"{boxes} of {_shape(certificate.inputs)} inputs, {_claimed(checked, report)}"),
     ]
     for problem in range(min(checked.problems, BOXES)):
-        lines.append((f"  box {problem}", _box_text(certificate.claims, problem)))
+        lines.append((f"  box {problem}", _input_text(certificate.claims, problem)))
+        lines.append(("  claims", _box_text(certificate.claims, problem)))
     if checked.problems > BOXES:
         lines.append(("", f"and {_count(checked.problems - BOXES, 'more box', 'more boxes')}"))
     found = _origin(certificate.provenance)
@@ -128,6 +133,31 @@ def row_text(row: np.ndarray) -> str:
         sign = (" - " if value < 0 else " + ") if text else ("-" if value < 0 else "")
         text += f"{sign}{size}y{place}"
     return text or "0"
+
+
+def _box(claims: Claims, problem: int) -> dict[str, Any]:
+    """One box, the rows of linear functions on it, and their limits, as they are certified."""
+    rows = claims.rows[problem if len(claims.rows) > 1 else 0]
+    values: dict[str, Any] = {
+        "lower": claims.lower[problem].tolist(),
+        "upper": claims.upper[problem].tolist(),
+        "rows": rows.tolist(),
+        "limits": _plain(claims.limits[problem].tolist()),
+    }
+    if claims.groups is not None:
+        values["groups"] = claims.groups[problem].tolist()
+    return values
+
+
+def _input_text(claims: Claims, problem: int) -> str:
+    lower, upper = claims.lower[problem].tolist(), claims.upper[problem].tolist()
+    moving = sum(low < high for low, high in zip(lower, upper, strict=True))
+    if len(lower) > INPUTS:
+        return f"{moving:,} of {len(lower):,} inputs move"
+    return "; ".join(
+        f"{low!r} <= x{i} <= {high!r}"
+        for i, (low, high) in enumerate(zip(lower, upper, strict=True))
+    )
 
 
 def _claimed(checked: Checked, report: CheckReport) -> str:

@@ -51,6 +51,9 @@ def _check_target(path: Path, *, force: bool) -> None:
     # A link that leads nowhere is there too.
     if os.path.lexists(path) and not force:
         raise InputError(f"'{path}' exists and is not overwritten; give another name, or --force")
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        # Replacing it would break what it stands for.
+        raise InputError(f"'{path}' is a link or no plain file; give the name of one")
     if not path.parent.is_dir():
         raise InputError(f"there is no folder '{path.parent}' to write '{path.name}' into")
     if not os.access(path.parent, os.W_OK):

@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 PROVER = "branch-and-bound"
 """What proves a query anew that was answered without a proof."""
 
+LATE = "the time was up before its proof had been derived with rigorous arithmetic"
+
 _GAP = 1e-6
 """Relative distance at which ends meet, of methods that have no gap of their own."""
 
@@ -224,6 +226,8 @@ class Certifier:
                     return None
         except Unbounded as error:
             return str(error)
+        if watch.over:
+            return LATE
         return "its proof does not survive rigorous arithmetic"
 
     def _leaf(self) -> Proof:

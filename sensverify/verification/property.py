@@ -242,7 +242,7 @@ class _Run:
         return Verdict.TIMEOUT if late and not self.replay.failed else Verdict.UNKNOWN
 
     def certified(self, asked: Property, certifier: Certifier) -> Verdict:
-        """UNSAT if every case that the method calls so is certified, else UNKNOWN."""
+        """UNSAT if every case that the method calls so is certified, else UNKNOWN or TIMEOUT."""
         self.unsat, lines = 0, []
         for number, case in enumerate(asked.cases):
             left = self.watch.left / (self.total - number)
@@ -258,7 +258,9 @@ class _Run:
                 break
             self.unsat += 1
         self.uncertified = tuple(lines)
-        return Verdict.UNKNOWN if lines else Verdict.UNSAT
+        if not lines:
+            return Verdict.UNSAT
+        return Verdict.TIMEOUT if self.watch.over else Verdict.UNKNOWN
 
     def _answers(self, cases: list[tuple[int, Case]]) -> dict[int, Verdict]:
         """The answers by case, up to the first SAT or the end of the time."""

@@ -142,3 +142,13 @@ def test_slopes_by_rule_are_not_for_the_example(tmp_path: Path) -> None:
     result = checked(replace(certificate, proof=proof), Path(resolve("iris").path), tmp_path)
     assert result.returncode != 0
     assert "slopes by rule" in result.stderr
+
+
+def test_the_commands_of_its_docstring(tmp_path: Path) -> None:
+    """Some hidden bounds of these samples come from interval arithmetic."""
+    file, model = tmp_path / "iris.cert", str(resolve("iris").path)
+    command = [sys.executable, "-m", "sensverify", "verify", "iris", "--samples", "0:5"]
+    subprocess.run([*command, "--certificate", str(file)], capture_output=True, check=True)
+    command = [sys.executable, str(EXAMPLE), str(file), model]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == "50 bounds on 5 boxes hold\n"

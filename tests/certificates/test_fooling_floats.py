@@ -278,3 +278,13 @@ def test_a_query_that_floats_answer_is_refuted(dtype: torch.dtype) -> None:
             check_claims(program_of(network), claims, proof)
     else:
         check_claims(program_of(network), claims, proof)
+
+
+def test_a_certificate_that_claims_nothing_is_refused() -> None:
+    builder = NetworkBuilder((1,))
+    output = builder.add(Affine(np.ones((1, 1))), builder.input)
+    program = program_of(builder.build(output))
+    claims = Claims(np.zeros((1, 1)), np.ones((1, 1)), np.ones((1, 1, 1)), np.full((1, 1), -np.inf))
+    proof = Proof.of(Cells.roots(np.zeros(1)), entries=0)
+    with pytest.raises(CertificateRejected, match="claims nothing"):
+        check_claims(program, claims, proof)

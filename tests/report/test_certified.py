@@ -186,7 +186,8 @@ def test_lines_about_bounds() -> None:
         lines["claims"] == "5 boxes of 1 x 3 inputs, 20 lower bounds on linear functions of 2 "
         "outputs"
     )
-    assert lines["  box 0"] == "0.25 <= y0 <= 0.5; -1.0 <= y0 - 2.5 y1 <= 2.0"
+    assert lines["  box 0"] == "0.0 <= x0 <= 1.0; 0.0 <= x1 <= 1.0; 0.0 <= x2 <= 1.0"
+    assert lines["  claims"] == "0.25 <= y0 <= 0.5; -1.0 <= y0 - 2.5 y1 <= 2.0"
     assert f"  box {BOXES}" not in lines
     assert lines[""] == "and 2 more boxes"
     assert lines["proof"] == "5 leaves, found by crown"
@@ -198,7 +199,7 @@ def test_lines_about_rows_that_are_no_ranges() -> None:
     claims = Claims(np.zeros((1, 3)), np.ones((1, 3)), np.array([[[1.0, 0]]]), np.array([[0.25]]))
     checked = Checked("rigorous", 1, 1, 1, 0.0, 0.5)
     lines = lines_of(checked_report(certificate=with_claims(claims), checked=checked))
-    assert lines["  box 0"] == "y0 >= 0.25"
+    assert lines["  claims"] == "y0 >= 0.25"
     assert lines["claims"].startswith("1 box of 1 x 3 inputs, 1 lower bound on")
 
 
@@ -211,7 +212,7 @@ def test_lines_about_a_refutation() -> None:
         certificate=with_claims(claims), checked=checked, property="p.vnnlib", arithmetic="exact"
     )
     lines = lines_of(report)
-    assert lines["  box 0"] == "never y0 <= 1.0 and y1 <= 2.0; never y0 + y1 <= 3.0"
+    assert lines["  claims"] == "never y0 <= 1.0 and y1 <= 2.0; never y0 + y1 <= 3.0"
     assert lines["claims"].endswith("2 sets of constraints on 2 outputs that no input meets")
     assert lines["proof"] == "1 leaf"
     assert "p.vnnlib" in lines["property"]

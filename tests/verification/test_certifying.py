@@ -193,7 +193,8 @@ def test_a_proof_that_does_not_survive(model: LoadedModel, save_property: SavePr
     leaf = Proof.of(Cells.roots(np.zeros(1, np.int64)), entries=2)
     certifier, over = Certifier(model), Watch(0.0)
     why = certifier.refute(case, leaf, model.network, watch=over)
-    assert why == "its proof does not survive rigorous arithmetic"
+    assert why is not None
+    assert "the time was up" in why
     assert certifier.problems == 0
     assert certifier.refute(case, leaf, model.network, watch=Watch()) is None
     assert certifier.problems == 1

@@ -67,7 +67,9 @@ def _require(holds: np.ndarray, what: str) -> None:
     if not bool(holds.all()):
         place = tuple(int(i) for i in np.argwhere(~holds)[0])
         where = place[0] if len(place) == 1 else place
-        raise CertificateRejected(f"the proof is broken at place {where}: not so that {what}")
+        raise CertificateRejected(
+            f"the proof is broken at place {where}, where it must hold that {what}"
+        )
 
 
 def roots_of(cells: Cells) -> np.ndarray:

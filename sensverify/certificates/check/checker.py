@@ -363,8 +363,9 @@ def _require_proven(
     holds = (found[0] >= wanted[0]) & (found[1] <= wanted[1])
     if not bool(holds.all()):
         place, entry = (int(i) for i in np.argwhere(~holds)[0])
+        ends = [float(end[place, entry]) for end in (*wanted, *found)]
         raise CertificateRejected(
-            f"hidden bounds [{wanted[0][place, entry]!r}, {wanted[1][place, entry]!r}] of entry "
-            f"{step.first + entry} in set {int(sets[place])} do not follow from their lines, which "
-            f"prove [{found[0][place, entry]!r}, {found[1][place, entry]!r}]"
+            f"hidden bounds [{ends[0]!r}, {ends[1]!r}] of entry {step.first + entry} in set "
+            f"{int(sets[place])} do not follow from their lines, which prove [{ends[2]!r}, "
+            f"{ends[3]!r}]"
         )

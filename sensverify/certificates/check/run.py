@@ -121,6 +121,8 @@ def check_claims(
                 f"the certificate does not refute alternative {group} of problem {problem}: on "
                 "some leaf no row is proven to exceed its limit"
             )
+    if not claimed.any():
+        raise CertificateRejected("the certificate claims nothing")
     return Checked(
         arithmetic=arithmetic,
         problems=claims.problems,

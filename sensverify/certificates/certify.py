@@ -121,9 +121,9 @@ def certify_bounds(
     Parameters
     ----------
     model : StoredModel
-    lower, upper : numpy array, shape ``[problems, features]``, float64
+    lower, upper : numpy array, shape ``[problems, *input_shape]``
         Input boxes, exactly.
-    rows : numpy array, shape ``[problems or 1, rows, outputs]``, float64
+    rows : numpy array, shape ``[problems or 1, rows, outputs]``
     proof : Proof
         Of a method, about these boxes and rows.
     wanted : numpy array, shape ``[problems, rows]``, optional
@@ -138,13 +138,14 @@ def certify_bounds(
 
     Raises
     ------
+    BadShape
+        The arguments do not fit the model.
     Unbounded
         A bound overflowed.
     CertificateRejected
         The proof is none: its trees cover nothing, or use what is not there.
     """
-    shape = (len(lower), rows.shape[1])
-    claims = Claims(lower, upper, rows, np.full(shape, -np.inf))
+    claims = _unclaimed(model, lower, upper, rows)
     # A root cell proves what it can; only trees are grown.
     grows = wanted is not None and bool((proof.cells.split != NONE).any())
     goal = wanted if wanted is not None and grows else claims.limits
@@ -164,6 +165,27 @@ def certify_bounds(
         problem, row = (int(i) for i in np.argwhere(~np.isfinite(values))[0])
         raise Unbounded(f"nothing is proven about row {row} of problem {problem}: it overflows")
     return Certified(replace(claims, limits=values), tree.proof)
+
+
+def _unclaimed(
+    model: StoredModel, lower: np.ndarray, upper: np.ndarray, rows: np.ndarray
+) -> Claims:
+    """Boxes and rows as certificates hold them, with nothing claimed yet."""
+    lower, upper, rows = (np.asarray(part, np.float64) for part in (lower, upper, rows))
+    count, features, outputs = len(lower), model.program.features, model.program.outputs
+    ends = [end.size == count * features for end in (lower, upper)]
+    if count == 0 or not all(ends) or len(upper) != count:
+        raise BadShape(
+            f"boxes of shapes {lower.shape} and {upper.shape} do not fit a model of {features} "
+            "inputs"
+        )
+    if rows.ndim != 3 or rows.shape[0] not in (1, count) or rows.shape[2] != outputs:
+        raise BadShape(
+            f"rows of shape {rows.shape} do not fit {count} boxes and {outputs} outputs: expected "
+            f"[1 or {count}, rows, {outputs}]"
+        )
+    lower, upper = lower.reshape(count, features), upper.reshape(count, features)
+    return Claims(lower, upper, rows, np.full((count, rows.shape[1]), -np.inf))
 
 
 def certify_query(

@@ -9,10 +9,13 @@ from flint import fmpq
 from hypothesis import assume, given, settings
 
 from sensverify.bounds import evaluate
+from sensverify.certificates import StoredModel, certify_bounds
 from sensverify.certificates.check.arithmetic import ARITHMETICS
 from sensverify.certificates.check.program import Linear, Nonlinear, Program, program_of
 from sensverify.certificates.check.ranges import Evaluation, Machine
 from sensverify.certificates.check.slopes import rule_slopes
+from sensverify.errors import BadShape
+from sensverify.models import resolve
 from sensverify.network import Network
 from sensverify.network.operators import (
     Abs,
@@ -24,6 +27,7 @@ from sensverify.network.operators import (
     Sigmoid,
     Tanh,
 )
+from sensverify.proof import Cells, Proof
 from tests.certificates.divided_networks import divided_networks
 from tests.certificates.exact_values import values_at
 from tests.contracts.networks import NETWORKS, Case, cases
@@ -164,3 +168,16 @@ def test_what_is_linear_is_known_exactly(case: Case) -> None:
             assert high[cell, place] >= start
             gap = high[cell, place] - low[cell, place]
             assert gap <= fmpq(1, 10**10) * (1 + abs(end)) if roots else gap == 0
+
+
+@pytest.mark.parametrize(
+    ("boxes", "rows"),
+    [((2, 5), (1, 2, 3)), ((2, 4), (1, 2, 4)), ((2, 4), (3, 2, 3)), ((2, 4), (2, 3))],
+)
+def test_what_does_not_fit_a_model_is_refused(
+    boxes: tuple[int, ...], rows: tuple[int, ...]
+) -> None:
+    stored = StoredModel.read(resolve("iris").path)
+    proof = Proof.of(Cells.roots(np.arange(2)), entries=stored.program.entries)
+    with pytest.raises(BadShape, match="do not fit"):
+        certify_bounds(stored, np.zeros(boxes), np.ones(boxes), np.ones(rows), proof)

@@ -128,7 +128,7 @@ def test_exact_methods(case: Case, method: Method) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("method", EXACT.values(), ids=EXACT.keys())
 @given(case=cases(st.one_of(residual_nets(), mlps(), conv_nets())))
-@settings(max_examples=8)
+@settings(max_examples=3)
 def test_exact_methods_on_every_operator(case: Case, method: Method) -> None:
     """What they find by other means than ours is proven as far as our splits go."""
     _, _, found = certified(case.network, case.box_of(torch.float64), method)

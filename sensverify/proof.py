@@ -214,7 +214,7 @@ def joined(parts: list[Proof], problems: list[int]) -> Proof:
         steps["cell"] += len(part.cells)
         steps["lines"] += len(part.lines)
         steps["hidden"] += len(part.hidden)
-    return _concatenated(moved)
+    return concatenated(moved)
 
 
 def _moved(part: Proof, steps: dict[str, int]) -> Proof:
@@ -251,8 +251,8 @@ def _moved(part: Proof, steps: dict[str, int]) -> Proof:
     )
 
 
-def _concatenated(parts: list[Any]) -> Any:
-    """Dataclasses of arrays, field by field."""
+def concatenated(parts: list[Any]) -> Any:
+    """Dataclasses of arrays as one, field by field; None where none has any."""
     values: list[Any] = []
     for item in fields(parts[0]):
         column = [getattr(part, item.name) for part in parts]
@@ -263,5 +263,5 @@ def _concatenated(parts: list[Any]) -> Any:
         elif isinstance(column[0], np.ndarray):
             values.append(np.concatenate(column))
         else:
-            values.append(_concatenated(column))
+            values.append(concatenated(column))
     return type(parts[0])(*values)

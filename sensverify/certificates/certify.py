@@ -20,7 +20,7 @@ from sensverify.certificates.check.checker import Evaluator, Leaves, best, refut
 from sensverify.certificates.check.claims import Claims
 from sensverify.certificates.check.run import StoredModel
 from sensverify.errors import BadShape, Unbounded
-from sensverify.proof import NONE, RULE, Cells, Proof, joined
+from sensverify.proof import NONE, RULE, Cells, Proof, concatenated, joined
 from sensverify.queries import Query
 from sensverify.watch import Watch
 
@@ -269,12 +269,7 @@ class _Tree:
             added = np.arange(first, len(self.proof.cells))
             found = self.evaluator.leaves(self.proof, hidden, added)
             kept = Leaves(*(getattr(leaves, f.name)[~split] for f in fields(Leaves)))
-            leaves = Leaves(
-                *(
-                    np.concatenate([getattr(kept, f.name), getattr(found, f.name)])
-                    for f in fields(Leaves)
-                )
-            )
+            leaves = concatenated([kept, found])
             self.watch.say(f"certificate: {len(leaves.cell):,} leaves")
         return leaves
 
@@ -307,12 +302,4 @@ class _Tree:
             lines=np.full(len(twice), RULE),
         )
         cells = replace(cells, split=split, at=at)
-        self.proof = replace(
-            self.proof,
-            cells=Cells(
-                *(
-                    np.concatenate([getattr(cells, f.name), getattr(added, f.name)])
-                    for f in fields(Cells)
-                )
-            ),
-        )
+        self.proof = replace(self.proof, cells=concatenated([cells, added]))

@@ -145,10 +145,8 @@ class Evaluator:
     ) -> None:
         """Improve bounds that have lines of their own."""
         hidden = proof.hidden
-        entry = hidden.own_entry - step.first
-        mine = np.flatnonzero(
-            np.isin(hidden.own_set, sets) & (entry >= 0) & (entry < step.size * step.window)
-        )
+        entry, mine = step.own(hidden.own_entry)
+        mine = np.flatnonzero(np.isin(hidden.own_set, sets) & mine)
         for items in self.layers.batches(mine, 1):
             place = np.searchsorted(sets, hidden.own_set[items])
             own = evaluation.taken(place)
@@ -206,8 +204,8 @@ class Evaluator:
 
     def _force(self, step: Nonlinear, paths: Paths, leaves: int) -> tuple[Numbers, Numbers] | None:
         """The multipliers of constraints on a step's entries; of several on one, the last."""
-        entry = paths.entry - step.first
-        mine = (entry >= 0) & (entry < step.size * step.window) & (paths.multiplier > 0)
+        entry, mine = step.own(paths.entry)
+        mine &= paths.multiplier > 0
         if not mine.any():
             return None
         force, at = np.zeros((2, leaves, step.size * step.window))
@@ -221,8 +219,7 @@ class Evaluator:
         """Lower bounds of the member rows, and the largest coefficients on each feature."""
         most = int(members.sum(axis=1).max(initial=1))
         chosen = np.argsort(~members, axis=1, kind="stable")[:, :most]
-        shared = len(self.claims.rows) == 1
-        rows = self.claims.rows[problem * 0 if shared else problem]
+        rows = self.claims.rows_of(problem)
         rows = np.take_along_axis(rows, chosen[:, :, None], axis=1)
         if (rows == rows[:1]).all():
             rows = rows[:1]
@@ -271,7 +268,7 @@ class Evaluator:
         """At most ``sum of w (row - limit)`` for weights ``[chosen, rows]``."""
         arithmetic, claims = self.arithmetic, self.claims
         part, problem = evaluation.taken(chosen), problem[chosen]
-        rows = arithmetic.numbers(claims.rows[problem * 0 if len(claims.rows) == 1 else problem])
+        rows = arithmetic.numbers(claims.rows_of(problem))
         weight = arithmetic.numbers(weights)
         limits = weight * arithmetic.numbers(np.where(weights > 0, claims.limits[problem], 0.0))
         total = (weight[:, :, None] * rows).sum(axis=1)[:, None]
@@ -336,8 +333,7 @@ def _cut(
 ) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
     """Bounds cut at the constraints on a step's entries, and where nothing is left."""
     lower, upper = lower.copy(), upper.copy()
-    entry = paths.entry - step.first
-    mine = (entry >= 0) & (entry < step.size * step.window)
+    entry, mine = step.own(paths.entry)
     for side, end, extreme in ((1, lower, np.maximum), (-1, upper, np.minimum)):
         cut = mine & (paths.side == side)
         extreme.at(end, (paths.leaf[cut], entry[cut]), paths.at[cut])

@@ -40,6 +40,10 @@ class Claims:
         """How many groups of rows there are; without groups every row is one."""
         return self.limits.shape[1] if self.groups is None else int(self.groups.max(initial=-1)) + 1
 
+    def rows_of(self, problem: np.ndarray) -> np.ndarray:
+        """The rows about each problem, ``[cells, rows, outputs]``."""
+        return self.rows[problem * 0 if len(self.rows) == 1 else problem]
+
     def members(self, problem: np.ndarray, group: np.ndarray) -> np.ndarray:
         """Which rows a cell is about, boolean ``[cells, rows]``."""
         count = self.limits.shape[1]

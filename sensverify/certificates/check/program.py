@@ -104,6 +104,11 @@ class Nonlinear:
     def entries(self) -> slice:
         return slice(self.first, self.first + self.size * self.window)
 
+    def own(self, entries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Entries of the whole network counted from this step's first, and which are its own."""
+        places = entries - self.first
+        return places, (places >= 0) & (places < self.size * self.window)
+
 
 Step = Linear | Nonlinear | None
 """What makes a value; None for the input."""

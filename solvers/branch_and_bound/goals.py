@@ -98,8 +98,27 @@ class Goal(Protocol):
         ...
 
 
+class _EachRow:
+    """A goal that asks about every row on its own, to the end."""
+
+    rows: Tensor
+
+    @property
+    def groups(self) -> tuple[tuple[int, ...], ...]:
+        return tuple((row,) for row in range(self.rows.shape[1]))
+
+    @property
+    def reached(self) -> bool:
+        return False
+
+    @property
+    def asked(self) -> Asked:
+        count = self.rows.shape[1]
+        return Asked(count, np.arange(count), count)
+
+
 @dataclass(eq=False)
-class RangeGoal:
+class RangeGoal(_EachRow):
     """The smallest value of every row over every problem's box.
 
     ``values[problem, row]`` and ``points`` hold the best that is attained so far. The rows are
@@ -118,19 +137,6 @@ class RangeGoal:
         """Both ends of the objectives ``[problems or 1, rows, outputs]``, sampled once."""
         rows = torch.cat([objectives, -objectives], dim=1)
         return cls(rows, gap, *search(network, box, rows, seed=seed))
-
-    @property
-    def groups(self) -> tuple[tuple[int, ...], ...]:
-        return tuple((row,) for row in range(self.rows.shape[1]))
-
-    @property
-    def reached(self) -> bool:
-        return False
-
-    @property
-    def asked(self) -> Asked:
-        count = self.rows.shape[1]
-        return Asked(count, np.arange(count), count)
 
     def tolerances(self) -> Tensor:
         """How close a bound must come to the attained value, ``[problems, rows]``."""
@@ -177,7 +183,7 @@ class RangeGoal:
 
 
 @dataclass(frozen=True, eq=False)
-class LimitGoal:
+class LimitGoal(_EachRow):
     """Known lower bounds of every row over every problem's box, to be proven again.
 
     Parameters
@@ -199,19 +205,6 @@ class LimitGoal:
         sizes = (upper - lower).maximum(slack.clamp(min=1e-12))
         rows = torch.cat([objectives, -objectives], dim=1)
         return cls(rows, limits, torch.cat([sizes, sizes], dim=1))
-
-    @property
-    def groups(self) -> tuple[tuple[int, ...], ...]:
-        return tuple((row,) for row in range(self.rows.shape[1]))
-
-    @property
-    def reached(self) -> bool:
-        return False
-
-    @property
-    def asked(self) -> Asked:
-        count = self.rows.shape[1]
-        return Asked(count, np.arange(count), count)
 
     def thresholds(self) -> Tensor:
         return self.limits

@@ -1,8 +1,18 @@
 """Data sets by name or from a file. Imports numpy, and scikit-learn only for its own sets."""
 
-from sensverify.data.catalog import DATA_SETS, load_data
+from sensverify.data.catalog import DATA_SETS, load_data, load_split
 from sensverify.data.dataset import Dataset
-from sensverify.data.files import read_dataset
+from sensverify.data.files import read_dataset, read_split
 from sensverify.data.places import search_places
+from sensverify.data.split import Split
 
-__all__ = ["DATA_SETS", "Dataset", "load_data", "read_dataset", "search_places"]
+__all__ = [
+    "DATA_SETS",
+    "Dataset",
+    "Split",
+    "load_data",
+    "load_split",
+    "read_dataset",
+    "read_split",
+    "search_places",
+]

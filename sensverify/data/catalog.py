@@ -4,49 +4,73 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from sensverify.data.cifar import has_cifar, load_cifar, split_cifar
 from sensverify.data.dataset import Dataset
-from sensverify.data.files import read_dataset
-from sensverify.data.images import has_idx_set, load_idx_set
-from sensverify.data.tables import load_table, tables_installed
+from sensverify.data.facts import FACTS
+from sensverify.data.files import read_dataset, read_split
+from sensverify.data.images import has_idx_set, load_idx_set, split_idx_set
+from sensverify.data.split import Split
+from sensverify.data.tables import load_table, split_table, tables_installed
 from sensverify.errors import UnknownName
-
-Loader = Callable[[str | Path | None], Dataset]
 
 
 @dataclass(frozen=True)
 class CatalogEntry:
-    """A named data set: what it is, whether it is here, and the function that loads it."""
+    """A named data set.
+
+    Parameters
+    ----------
+    description : str
+    available : callable
+        Whether it is here; takes the folder that is searched first.
+    load : callable
+        What `load_data` gives.
+    split : callable
+        What `load_split` gives.
+    """
 
     description: str
     available: Callable[[str | Path | None], bool]
-    load: Loader
+    load: Callable[[str | Path | None], Dataset]
+    split: Callable[[str | Path | None], Split]
 
 
 def _table(name: str, description: str) -> CatalogEntry:
-    return CatalogEntry(description, lambda data_dir: tables_installed(), partial(load_table, name))
+    return CatalogEntry(
+        description,
+        lambda data_dir: tables_installed(),
+        partial(load_table, name),
+        partial(split_table, name),
+    )
 
 
 def _images(name: str, description: str, *folders: str) -> CatalogEntry:
     return CatalogEntry(
-        description, partial(has_idx_set, folders), partial(load_idx_set, name, folders)
+        description,
+        partial(has_idx_set, folders),
+        partial(load_idx_set, name, folders),
+        partial(split_idx_set, name, folders),
     )
 
 
 DATA_SETS: dict[str, CatalogEntry] = {
     "breast-cancer": _table("breast-cancer", "569 tumours, 30 measurements, 2 classes"),
+    "cifar-10": CatalogEntry(
+        "60,000 colour images of 32 x 32, 10 classes", has_cifar, load_cifar, split_cifar
+    ),
     "digits": _table("digits", "1,797 images of 8 x 8, 10 classes"),
     "fashion-mnist": _images(
         "fashion-mnist",
-        "test images of clothes, 28 x 28, 10 classes",
+        "70,000 images of clothes, 28 x 28, 10 classes",
         "fashion_mnist",
         "fashion-mnist",
     ),
     "iris": _table("iris", "150 flowers, 4 lengths, 3 classes"),
-    "mnist": _images("mnist", "10,000 test images of 28 x 28, 10 classes", "mnist"),
+    "mnist": _images("mnist", "70,000 images of digits, 28 x 28, 10 classes", "mnist"),
     "wine": _table("wine", "178 wines, 13 measurements, 3 classes"),
 }
 """Every named data set: tables come with scikit-learn, images are files in `search_places`."""
@@ -62,6 +86,11 @@ def load_data(name_or_path: str, *, data_dir: str | Path | None = None) -> Datas
     data_dir : str or Path, optional
         Folder searched before ``$SENSVERIFY_DATA`` and the user's cache.
 
+    Returns
+    -------
+    Dataset
+        Of images the test part; of tables, which have no parts of their own, everything.
+
     Raises
     ------
     UnknownName
@@ -69,11 +98,50 @@ def load_data(name_or_path: str, *, data_dir: str | Path | None = None) -> Datas
     BadData, BadShape, BackendMissing
         The data cannot be found or cannot be used.
     """
-    entry = DATA_SETS.get(name_or_path)
-    if entry is not None:
-        return entry.load(data_dir)
-    if name_or_path.endswith(".npz"):
-        return read_dataset(name_or_path)
+    entry = _entry(name_or_path)
+    return read_dataset(name_or_path) if entry is None else entry.load(data_dir)
+
+
+def load_split(name_or_path: str, *, data_dir: str | Path | None = None) -> Split:
+    """The training and the test part of a data set, by its name or from an ``.npz`` file.
+
+    Parameters
+    ----------
+    name_or_path : str
+        A key of `DATA_SETS`, or the path of a file that ends in ``.npz``: with ``x_train``,
+        ``y_train``, ``x_test`` and ``y_test``, or with ``x`` and ``y``, and maybe
+        ``feature_range``.
+    data_dir : str or Path, optional
+        Folder searched before ``$SENSVERIFY_DATA`` and the user's cache.
+
+    Returns
+    -------
+    Split
+        Samples are float32. Images come in their own parts and order. Of sets without parts every
+        fifth sample is a test sample, and the training samples come in an even order (see
+        `split_samples`).
+
+    Raises
+    ------
+    UnknownName
+        Neither a known name nor an ``.npz`` file.
+    BadData, BadShape, BackendMissing
+        The data cannot be found or cannot be used.
+    """
+    entry = _entry(name_or_path)
+    if entry is None:
+        return read_split(name_or_path)
+    facts = FACTS[name_or_path]
+    split = entry.split(data_dir)
+    # Of a file in a folder of that name that holds other classes, the names say nothing.
+    labels = facts.labels if len(facts.labels) == split.classes else ()
+    return replace(split, labels=labels, licence=facts.licence)
+
+
+def _entry(name_or_path: str) -> CatalogEntry | None:
+    """The entry of that name; None for the path of an ``.npz`` file."""
+    if name_or_path in DATA_SETS or name_or_path.endswith(".npz"):
+        return DATA_SETS.get(name_or_path)
     close = difflib.get_close_matches(name_or_path, DATA_SETS, n=1)
     hint = f" (did you mean '{close[0]}'?)" if close else ""
     raise UnknownName(

@@ -5,24 +5,66 @@ from __future__ import annotations
 import gzip
 import struct
 import zlib
+from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 from pathlib import Path
 
 import numpy as np
 
 from sensverify.data.dataset import Dataset
+from sensverify.data.files import PARTS as ARRAYS
+from sensverify.data.files import find_npz
 from sensverify.data.places import find_folders, not_found
+from sensverify.data.split import Split, make_split
 from sensverify.errors import BadData
 from sensverify.formats.arrays import SIZE_LIMIT, read_npz
 
 _PARTS = ("train-images", "train-labels", "t10k-images", "t10k-labels")
+_NEEDED = ("x_train", "x_test", "y_test")
 _UNSIGNED_BYTE = 8
 
 
+@dataclass(frozen=True, eq=False)
+class StoredImages:
+    """Images as bytes, ``[samples, channels, rows, columns]``, and their labels.
+
+    ``train_labels`` is None where nobody asked for them. Bytes become float32 pixels, four times
+    as large, only in the part that is asked for.
+    """
+
+    name: str
+    train: np.ndarray
+    train_labels: np.ndarray | None
+    test: np.ndarray
+    test_labels: np.ndarray
+
+    @cached_property
+    def feature_range(self) -> np.ndarray:
+        """Of the training images, in pixels from 0 to 1."""
+        return (self.train.max(axis=0).astype(np.float64) - self.train.min(axis=0)) / 255
+
+    def dataset(self) -> Dataset:
+        """The test images."""
+        return self._pixels(self.test, self.test_labels)
+
+    def split(self) -> Split:
+        """Both parts."""
+        train = self._pixels(self.train, self.train_labels)
+        rule = "the parts are those of the data set"
+        return make_split(train, self.dataset(), feature_range=self.feature_range, rule=rule)
+
+    def _pixels(self, images: np.ndarray, labels: np.ndarray | None) -> Dataset:
+        pixels = images.astype(np.float32)
+        pixels /= np.float32(255)
+        y = None if labels is None else labels.astype(np.int64)
+        return Dataset(self.name, pixels, y, self.feature_range, clip=(0.0, 1.0))
+
+
 def has_idx_set(folders: tuple[str, ...], data_dir: str | Path | None) -> bool:
-    """Whether a folder holds the idx files or an ``.npz`` file; opens nothing."""
+    """Whether a folder holds the idx files or a fitting ``.npz`` file; reads no images."""
     return any(
-        all(_idx_path(folder, part) for part in _PARTS) or any(folder.glob("*.npz"))
+        all(_idx_path(folder, part) for part in _PARTS) or find_npz(folder, _NEEDED) is not None
         for folder in find_folders(folders, data_dir)
     )
 
@@ -39,16 +81,37 @@ def load_idx_set(name: str, folders: tuple[str, ...], data_dir: str | Path | Non
     BadData
         No folder holds the files, or one of them is damaged.
     """
+    return _stored(name, folders, data_dir, training=False).dataset()
+
+
+def split_idx_set(name: str, folders: tuple[str, ...], data_dir: str | Path | None) -> Split:
+    """Training and test images as `load_idx_set` gives the test images.
+
+    Raises
+    ------
+    BadData
+        No folder holds the files, or one of them is damaged.
+    """
+    return _stored(name, folders, data_dir, training=True).split()
+
+
+def _stored(
+    name: str, folders: tuple[str, ...], data_dir: str | Path | None, *, training: bool
+) -> StoredImages:
     for folder in find_folders(folders, data_dir):
-        parts = _from_idx(folder) or _from_npz(folder)
+        parts = _from_idx(folder, training) or _from_npz(folder, training)
         if parts is not None:
-            return _dataset(name, folder, *parts)
+            return _checked(name, folder, parts)
     names = " or ".join(f"{folder}/" for folder in folders)
     wanted = f"{names} with {_PARTS[0]}-idx3-ubyte.gz and the other three idx files, or one .npz"
     raise not_found(name, wanted, data_dir)
 
 
-def _dataset(name: str, folder: Path, train: np.ndarray, x: np.ndarray, y: np.ndarray) -> Dataset:
+_Arrays = tuple[np.ndarray, np.ndarray | None, np.ndarray, np.ndarray]
+
+
+def _checked(name: str, folder: Path, parts: _Arrays) -> StoredImages:
+    train, train_labels, x, y = parts
     if train.dtype != np.uint8 or x.dtype != np.uint8 or x.ndim != 3 or train.ndim != 3:
         raise BadData(
             f"data '{name}' in '{folder}': expected images of bytes, [samples, rows, columns], "
@@ -56,17 +119,16 @@ def _dataset(name: str, folder: Path, train: np.ndarray, x: np.ndarray, y: np.nd
         )
     if train.shape[1:] != x.shape[1:] or len(train) == 0:
         raise BadData(f"data '{name}' in '{folder}': training and test images differ in shape")
-    spread = (train.max(axis=0).astype(np.float64) - train.min(axis=0)) / 255
-    pixels = x.astype(np.float32)[:, np.newaxis] / np.float32(255)
-    return Dataset(name, pixels, y.astype(np.int64), spread[np.newaxis], clip=(0.0, 1.0))
+    return StoredImages(name, train[:, np.newaxis], train_labels, x[:, np.newaxis], y)
 
 
-def _from_idx(folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+def _from_idx(folder: Path, training: bool) -> _Arrays | None:
     paths = {part: path for part in _PARTS if (path := _idx_path(folder, part)) is not None}
     if len(paths) < len(_PARTS):
         return None
     x, y = read_idx(paths["t10k-images"]), read_idx(paths["t10k-labels"])
-    return read_idx(paths["train-images"]), x, y
+    labels = read_idx(paths["train-labels"]) if training else None
+    return read_idx(paths["train-images"]), labels, x, y
 
 
 def _idx_path(folder: Path, part: str) -> Path | None:
@@ -79,12 +141,13 @@ def _idx_path(folder: Path, part: str) -> Path | None:
     return None
 
 
-def _from_npz(folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    files = sorted(folder.glob("*.npz"))
-    if not files:
+def _from_npz(folder: Path, training: bool) -> _Arrays | None:
+    wanted = ARRAYS if training else _NEEDED
+    path = find_npz(folder, wanted)
+    if path is None:
         return None
-    arrays = read_npz(files[0], required=("x_train", "x_test", "y_test"))
-    return arrays["x_train"], arrays["x_test"], arrays["y_test"]
+    arrays = read_npz(path, required=wanted)
+    return arrays["x_train"], arrays.get("y_train"), arrays["x_test"], arrays["y_test"]
 
 
 def read_idx(path: Path, *, limit: int = SIZE_LIMIT) -> np.ndarray:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from sensverify.data.dataset import Dataset
+from sensverify.data.split import Split, split_samples
 from sensverify.errors import BackendMissing
 
 _LOADERS = {
@@ -48,3 +49,14 @@ def load_table(name: str, data_dir: str | Path | None = None) -> Dataset:
     if name == "digits":
         x, clip = (x / 16).reshape(-1, 1, 8, 8), (0.0, 1.0)
     return Dataset(name, x.astype(np.float32), y, x.max(axis=0) - x.min(axis=0), clip)
+
+
+def split_table(name: str, data_dir: str | Path | None = None) -> Split:
+    """The samples of `load_table` in two parts, with the feature range of the training part.
+
+    Raises
+    ------
+    BackendMissing
+        scikit-learn is not installed.
+    """
+    return split_samples(load_table(name, data_dir))

@@ -1,0 +1,145 @@
+"""A data set in its training and its test part."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import gcd
+
+import numpy as np
+
+from sensverify.data.dataset import Dataset
+from sensverify.errors import BadData, BadShape
+
+TEST_EVERY = 5
+"""Of a set without parts of its own, every sample of this number is a test sample."""
+
+LICENCE_UNKNOWN = "of the data's owner"
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Samples to train on and samples to test on.
+
+    Parameters
+    ----------
+    train, test : Dataset
+        With labels, of one sample shape; ``feature_range`` of both is that of the training part.
+    classes : int
+    labels : tuple of str
+        What the classes are called, in order; empty where nobody says.
+    licence : str
+        Authors and licence of the data.
+    rule : str
+        In words, how the parts came about.
+    """
+
+    train: Dataset
+    test: Dataset
+    classes: int
+    labels: tuple[str, ...] = ()
+    licence: str = LICENCE_UNKNOWN
+    rule: str = ""
+
+
+def make_split(
+    train: Dataset,
+    test: Dataset,
+    *,
+    feature_range: np.ndarray | None = None,
+    rule: str = "",
+) -> Split:
+    """The two parts, checked, with the feature range of the training part.
+
+    Parameters
+    ----------
+    train, test : Dataset
+    feature_range : numpy array, optional
+        In place of the one taken over the training samples.
+    rule : str
+
+    Raises
+    ------
+    BadShape
+        The samples of the parts differ in shape.
+    BadData
+        A part has no labels, or they are not class numbers from 0.
+    """
+    if train.x.shape[1:] != test.x.shape[1:]:
+        raise BadShape(
+            f"data '{train.name}': training samples have shape {train.x.shape[1:]}, test samples "
+            f"{test.x.shape[1:]}"
+        )
+    labels = [_class_numbers(part, what) for part, what in ((train, "training"), (test, "test"))]
+    classes = 1 + max(int(y.max()) for y in labels)
+    samples = len(train) + len(test)
+    if not 2 <= classes <= samples:
+        raise BadData(
+            f"data '{train.name}': labels go up to {classes - 1} over {samples} samples; expected "
+            "class numbers from 0, of at least two classes"
+        )
+    if feature_range is None:
+        ends = train.x.max(axis=0), train.x.min(axis=0)
+        feature_range = ends[0].astype(np.float64) - ends[1].astype(np.float64)
+    first, second = (
+        replace(part, x=part.x.astype(np.float32), y=y, feature_range=feature_range)
+        for part, y in zip((train, test), labels, strict=True)
+    )
+    return Split(first, second, classes, rule=rule)
+
+
+def split_samples(data: Dataset, *, feature_range: np.ndarray | None = None) -> Split:
+    """The parts of a set that has none of its own: every fifth sample is a test sample.
+
+    Test samples keep their order. Training samples are spread, always in the same way, so that
+    the first and the last of them are like the rest also where the set is sorted by class.
+
+    Parameters
+    ----------
+    data : Dataset
+    feature_range : numpy array, optional
+        In place of the one taken over the training samples.
+
+    Raises
+    ------
+    BadData, BadShape
+        There are fewer than five samples, or the reasons of `make_split`.
+    """
+    if len(data) < TEST_EVERY:
+        raise BadData(
+            f"data '{data.name}' has {len(data)} samples; at least {TEST_EVERY} are needed to "
+            "train on some and test on others"
+        )
+    test = np.arange(len(data)) % TEST_EVERY == TEST_EVERY - 1
+    chosen = np.flatnonzero(~test)
+    chosen = chosen[_spread(len(chosen))]
+    parts = (
+        replace(data, x=data.x[part], y=None if data.y is None else data.y[part])
+        for part in (chosen, test)
+    )
+    rule = "every fifth sample is a test sample"
+    return make_split(*parts, feature_range=feature_range, rule=rule)
+
+
+def _class_numbers(part: Dataset, what: str) -> np.ndarray:
+    y = part.y
+    if y is None:
+        raise BadData(f"data '{part.name}': the {what} samples have no labels y")
+    whole = np.isfinite(y) & (y == np.round(y)) & (y >= 0) & (y < 2**31)
+    if not whole.all():
+        bad = int(whole.argmin())
+        raise BadData(
+            f"data '{part.name}': label {y[bad]} of {what} sample {bad} is no class number; "
+            "expected whole numbers from 0"
+        )
+    return y.astype(np.int64)
+
+
+def _spread(count: int) -> np.ndarray:
+    """All numbers below ``count`` in steps of the golden section: any stretch of them is even.
+
+    Arithmetic, not a random generator, whose stream a new version of numpy may change.
+    """
+    step = max(1, round(0.6180339887498949 * count))
+    while gcd(step, count) > 1:
+        step += 1
+    return np.arange(count) * step % count

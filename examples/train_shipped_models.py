@@ -17,36 +17,25 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
-import os
 import sys
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-import onnx
-import onnxruntime
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sensverify.data import load_data
-from sensverify.data.images import read_idx
-from sensverify.data.places import ENVIRONMENT
+from sensverify.data import load_data, load_split
+from sensverify.data.facts import FACTS
+from sensverify.models import Card
 from sensverify.models.architectures import build
+from sensverify.training.export import export_onnx, replay, write_card
 
 Floats = NDArray[np.float32]
 Labels = NDArray[np.int64]
-
-MNIST_LICENCE = (
-    "MNIST, Yann LeCun, Corinna Cortes and Christopher J. C. Burges; "
-    "Creative Commons Attribution-Share Alike 3.0"
-)
-UCI_LICENCE = "Creative Commons Attribution 4.0 International, UCI Machine Learning Repository"
-OPSET = 17
 
 
 @dataclass(frozen=True)
@@ -70,8 +59,6 @@ class Recipe:
     description: str
     data: str
     load: Callable[[], Split]
-    labels: tuple[str, ...]
-    licence: str
     clip: tuple[float, float] | None
     epochs: int
     batch_size: int
@@ -92,15 +79,10 @@ def load_small(name: str) -> Split:
 
 def load_mnist() -> Split:
     """MNIST in its own two parts, ``[samples, 1, 28, 28]``, pixels divided by 255."""
-    data = load_data("mnist")
-    if ENVIRONMENT not in os.environ:
-        sys.exit(f"set {ENVIRONMENT} to the folder that holds mnist/*.gz")
-    folder = Path(os.environ[ENVIRONMENT]) / "mnist"
-    images = read_idx(folder / "train-images-idx3-ubyte.gz")
-    x_train = images[:, None].astype(np.float32) / np.float32(255)
-    y_train = read_idx(folder / "train-labels-idx1-ubyte.gz").astype(np.int64)
-    y_test = np.asarray(data.y, np.int64)
-    return Split(x_train, y_train, data.x, y_test, np.asarray(data.feature_range))
+    data = load_split("mnist")
+    train, test = data.train, data.test
+    y_train, y_test = (np.asarray(part.y, np.int64) for part in (train, test))
+    return Split(train.x, y_train, test.x, y_test, np.asarray(test.feature_range))
 
 
 RECIPES = {
@@ -108,8 +90,6 @@ RECIPES = {
         description="Iris, 4-25-25-25-3 fully connected; inputs in centimetres",
         data="iris",
         load=partial(load_small, "iris"),
-        labels=("setosa", "versicolor", "virginica"),
-        licence=f"Iris, R. A. Fisher; {UCI_LICENCE}",
         clip=None,
         epochs=400,
         batch_size=120,
@@ -122,10 +102,6 @@ RECIPES = {
         description="8x8 digits, 64-48-24-10 fully connected; pixels in [0, 1]",
         data="digits",
         load=partial(load_small, "digits"),
-        labels=tuple("0123456789"),
-        licence=(
-            "Optical Recognition of Handwritten Digits, E. Alpaydin and C. Kaynak; " + UCI_LICENCE
-        ),
         clip=(0.0, 1.0),
         epochs=100,
         batch_size=64,
@@ -137,8 +113,6 @@ RECIPES = {
         description="MNIST, one convolution and one fully-connected layer; pixels in [0, 1]",
         data="mnist",
         load=load_mnist,
-        labels=tuple("0123456789"),
-        licence=MNIST_LICENCE,
         clip=(0.0, 1.0),
         epochs=12,
         batch_size=128,
@@ -150,8 +124,6 @@ RECIPES = {
         description="MNIST, two convolutions and one fully-connected layer; pixels in [0, 1]",
         data="mnist",
         load=load_mnist,
-        labels=tuple("0123456789"),
-        licence=MNIST_LICENCE,
         clip=(0.0, 1.0),
         epochs=12,
         batch_size=128,
@@ -205,69 +177,40 @@ def _fold_scaling(first: nn.Module, mean: Tensor, deviation: Tensor) -> None:
     first.bias -= first.weight @ mean
 
 
-def export(network: nn.Sequential, shape: Sequence[int], path: Path) -> None:
-    """Write the network as one ONNX file with a free batch axis, and check it."""
-    with warnings.catch_warnings():
-        # This exporter is deprecated; it writes no source paths of this machine into the file.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        torch.onnx.export(
-            network.eval(),
-            (torch.zeros(1, *shape),),
-            str(path),
-            input_names=["input"],
-            output_names=["output"],
-            dynamic_axes={"input": {0: "batch"}, "output": {0: "batch"}},
-            opset_version=OPSET,
-            dynamo=False,
-        )
-    onnx.checker.check_model(str(path), full_check=True)
-
-
-def replay(path: Path, x: Floats) -> Floats:
-    """Outputs of the ONNX file in onnxruntime, shape ``[samples, outputs]``."""
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    (output,) = session.run(None, {"input": x})
-    return np.asarray(output, np.float32)
-
-
 def write(name: str, recipe: Recipe, split: Split, network: nn.Sequential, out: Path) -> None:
     """Write ``NAME.onnx``, its card ``NAME.json`` and ``DATA.npz``, a sample of the test part."""
+    labels, licence = FACTS[recipe.data].labels, FACTS[recipe.data].licence
     model, sample = out / f"{name}.onnx", out / f"{recipe.data}.npz"
-    export(network, split.x_test.shape[1:], model)
-    with torch.no_grad():
-        expected = network(torch.from_numpy(split.x_test)).numpy()
-    outputs = replay(model, split.x_test)
-    if not np.allclose(outputs, expected, rtol=1e-4, atol=1e-4):
-        sys.exit(f"{model}: onnxruntime and torch disagree by {np.abs(outputs - expected).max()}")
+    export_onnx(network, split.x_test.shape[1:], model)
     np.savez_compressed(
         sample,
         x=split.x_test[: recipe.sample_size],
         y=split.y_test[: recipe.sample_size],
         feature_range=split.feature_range,
     )
-    card = {
-        "schema": "sensverify.card/1",
-        "name": name,
-        "description": recipe.description,
-        "data": recipe.data,
-        "sample": sample.name,
-        "clip": recipe.clip,
-        "sigma": 0.05,
-        "input_shape": split.x_test.shape[1:],
-        "outputs": len(recipe.labels),
-        "labels": recipe.labels,
-        "parameters": sum(p.numel() for p in network.parameters()),
-        "accuracy": {
-            "train": _accuracy(replay(model, split.x_train), split.y_train),
-            "test": _accuracy(outputs, split.y_test),
-        },
-        "recipe": f"python examples/train_shipped_models.py --out models {name}",
-        "sha256": hashlib.sha256(model.read_bytes()).hexdigest(),
-        "sample_sha256": hashlib.sha256(sample.read_bytes()).hexdigest(),
-        "data_licence": recipe.licence,
+    accuracy = {
+        "train": _accuracy(replay(model, split.x_train), split.y_train),
+        "test": _accuracy(replay(model, split.x_test), split.y_test),
     }
-    (out / f"{name}.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
-    print(f"{name}: accuracy {card['accuracy']}, {model.stat().st_size} bytes", file=sys.stderr)
+    card = Card(
+        name=name,
+        description=recipe.description,
+        data=recipe.data,
+        sample=sample.name,
+        clip=recipe.clip,
+        sigma=0.05,
+        input_shape=split.x_test.shape[1:],
+        outputs=len(labels),
+        labels=labels,
+        parameters=sum(p.numel() for p in network.parameters()),
+        accuracy=accuracy,
+        recipe=f"python examples/train_shipped_models.py --out models {name}",
+        sha256=hashlib.sha256(model.read_bytes()).hexdigest(),
+        sample_sha256=hashlib.sha256(sample.read_bytes()).hexdigest(),
+        data_licence=licence,
+    )
+    write_card(card, out / f"{name}.json")
+    print(f"{name}: accuracy {accuracy}, {model.stat().st_size} bytes", file=sys.stderr)
 
 
 def _accuracy(outputs: Floats, labels: Labels) -> float:

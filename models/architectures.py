@@ -7,12 +7,22 @@ Importing this module imports torch; the registry in ``sensverify.models`` does 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import difflib
+import re
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
+from math import prod
 
+import torch
 from torch import nn
 
-from sensverify.errors import UnknownName
+from sensverify.errors import BadShape, UnknownName
+
+_SIZES = r"(?:-[1-9]\d{0,5})+"
+_FAMILY = re.compile(
+    rf"linear|(?:mlp(?P<wide>{_SIZES}))|conv(?P<channels>{_SIZES})(?:-fc(?P<hidden>{_SIZES}))?"
+)
 
 
 def iris() -> nn.Sequential:
@@ -64,6 +74,33 @@ def mlp(*sizes: int) -> nn.Sequential:
     return nn.Sequential(*layers[:-1])
 
 
+def convolutional(
+    input_shape: tuple[int, ...], channels: Sequence[int], hidden: Sequence[int], outputs: int
+) -> nn.Sequential:
+    """Convolutions 4x4 with stride 2 and padding 1, then fully-connected layers, with ReLU between.
+
+    Input ``[batch, *input_shape]`` of channels, rows and columns; output ``[batch, outputs]``.
+
+    Raises
+    ------
+    BadShape
+        The input is no image, or too small: every convolution halves its rows and columns.
+    """
+    name = "-".join(map(str, ("conv", *channels)))
+    if len(input_shape) != 3 or min(input_shape[1:]) < 2 ** len(channels):
+        least = 2 ** len(channels)
+        raise BadShape(
+            f"architecture '{name}' takes images of shape [channels, rows, columns] with at least "
+            f"{least} rows and columns; the inputs have shape {input_shape}"
+        )
+    layers: list[nn.Module] = []
+    planes, rows, columns = input_shape
+    for wanted in channels:
+        layers += [nn.Conv2d(planes, wanted, kernel_size=4, stride=2, padding=1), nn.ReLU()]
+        planes, rows, columns = wanted, rows // 2, columns // 2
+    return nn.Sequential(*layers, nn.Flatten(), *mlp(planes * rows * columns, *hidden, outputs))
+
+
 ARCHITECTURES: dict[str, Callable[[], nn.Sequential]] = {
     "digits": digits,
     "iris": iris,
@@ -71,6 +108,22 @@ ARCHITECTURES: dict[str, Callable[[], nn.Sequential]] = {
     "mnist-conv2": mnist_conv2,
 }
 """Builders by the name of the shipped model; the weights they return are random."""
+
+SHAPES: dict[str, tuple[tuple[int, ...], int]] = {
+    "digits": ((1, 8, 8), 10),
+    "iris": ((4,), 3),
+    "mnist-conv1": ((1, 28, 28), 10),
+    "mnist-conv2": ((1, 28, 28), 10),
+}
+"""Shape of an input sample and number of outputs of the architectures that ship."""
+
+FAMILIES: dict[str, str] = {
+    "linear": "one fully-connected layer, for any input",
+    "mlp-A-B-...": "hidden layers of A, B, ... neurons and the output layer, for any input",
+    "conv-A-B-...": "4x4 convolutions, stride 2, to A, B, ... channels, and the output layer",
+    "conv-A-...-fc-B-...": "the same with hidden fully-connected layers of B, ... neurons",
+}
+"""Patterns of names that `build_for` reads, and what they stand for; ReLU between all layers."""
 
 
 def build(name: str) -> nn.Sequential:
@@ -89,3 +142,76 @@ def build(name: str) -> nn.Sequential:
         raise UnknownName(
             f"no architecture '{name}'; there are {', '.join(sorted(ARCHITECTURES))}"
         ) from None
+
+
+def build_for(
+    name: str, input_shape: tuple[int, ...], classes: int, *, seed: int | None = None
+) -> nn.Sequential:
+    """A freshly initialised network of that architecture for some data.
+
+    Parameters
+    ----------
+    name : str
+        A key of `ARCHITECTURES`, or a name after one of the patterns of `FAMILIES`:
+        ``mlp-100-50``, ``conv-16-32``, ``conv-16-32-fc-100``.
+    input_shape : tuple of int
+        Shape of one sample.
+    classes : int
+        How many outputs there are.
+    seed : int, optional
+        Decides the initial weights and leaves torch's global generator as it was; without it they
+        are drawn from that generator.
+
+    Returns
+    -------
+    torch.nn.Sequential
+        Input ``[batch, *input_shape]``, output ``[batch, classes]``.
+
+    Raises
+    ------
+    UnknownName
+        The name is neither.
+    BadShape
+        The architecture does not fit the data.
+    """
+    make = _builder(name, input_shape, classes)
+    if seed is None:
+        return make()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return make()
+
+
+def _builder(name: str, input_shape: tuple[int, ...], classes: int) -> Callable[[], nn.Sequential]:
+    if name in ARCHITECTURES:
+        shape, outputs = SHAPES[name]
+        if (input_shape, classes) != (shape, outputs):
+            other = "conv-16-32 or mlp-100" if len(input_shape) == 3 else "mlp-100-50"
+            raise BadShape(
+                f"architecture '{name}' takes inputs of shape {shape} and has {outputs} outputs; "
+                f"the data has samples of shape {input_shape} in {classes} classes; take one that "
+                f"fits any data, such as {other}"
+            )
+        return ARCHITECTURES[name]
+    match = _FAMILY.fullmatch(name)
+    if match is None:
+        raise _unknown(name)
+    channels, hidden = _sizes(match["channels"]), _sizes(match["hidden"] or match["wide"])
+    if channels:
+        return partial(convolutional, input_shape, channels, hidden, classes)
+    flat = [] if len(input_shape) == 1 else [nn.Flatten()]
+    return lambda: nn.Sequential(*flat, *mlp(prod(input_shape), *hidden, classes))
+
+
+def _sizes(text: str | None) -> tuple[int, ...]:
+    return tuple(int(size) for size in (text or "").split("-") if size)
+
+
+def _unknown(name: str) -> UnknownName:
+    close = difflib.get_close_matches(name, [*ARCHITECTURES, "linear", "mlp-100", "conv-16"], n=1)
+    hint = f" (did you mean '{close[0]}'?)" if close else ""
+    return UnknownName(
+        f"there is no architecture '{name}'{hint}; there are {', '.join(ARCHITECTURES)}, and for "
+        "any data 'linear', 'mlp-100-50' with any sizes of hidden layers, 'conv-16-32' with any "
+        "numbers of channels, 'conv-16-32-fc-100' with both"
+    )

@@ -1,10 +1,10 @@
-"""What is known about a model that ships."""
+"""What is known about a model that ships, or that was trained here."""
 
 from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from math import isfinite, prod
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 @dataclass(frozen=True)
 class Card:
-    """Everything the command line needs to verify a shipped model, and where it came from.
+    """Everything the command line needs to verify a model, and where it came from.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ class Card:
         File beside the model with some test samples: ``x``, ``y`` and ``feature_range``.
     clip : (low, high) or None
         The range that inputs have by their nature; the perturbed inputs stay in it.
-    sigma : float
+    sigma : float or None
         Radius of the perturbation by default, as a share of every feature's range.
     input_shape : tuple of int
         Shape of one input sample.
@@ -42,11 +42,13 @@ class Card:
     accuracy : dict
         Share of the ``train`` and of the ``test`` part that the ONNX file classifies right.
     recipe : str
-        The command that trained it.
+        The command or the loss that trained it.
     sha256, sample_sha256 : str
         Digests of the model and of the sample, in lower-case hexadecimal.
     data_licence : str
         Authors and licence of the data set that the sample is taken from.
+    radius : float or None
+        The same as sigma in the units of the features; a card has one of the two.
 
     Raises
     ------
@@ -59,7 +61,7 @@ class Card:
     data: str
     sample: str
     clip: tuple[float, float] | None
-    sigma: float
+    sigma: float | None
     input_shape: tuple[int, ...]
     outputs: int
     labels: tuple[str, ...]
@@ -69,12 +71,15 @@ class Card:
     sha256: str
     sample_sha256: str
     data_licence: str
+    radius: float | None = None
 
     def __post_init__(self) -> None:
         for field, rule, expected in _RULES:
             value = getattr(self, field)
             if not rule(value):
                 raise BadModelFile(f"card '{self.name}': {field} is {value!r}; expected {expected}")
+        if (self.sigma is None) == (self.radius is None):
+            raise BadModelFile(f"card '{self.name}': expected a sigma or a radius, one of the two")
         if len(self.labels) != self.outputs:
             raise BadModelFile(
                 f"card '{self.name}': {len(self.labels)} labels for {self.outputs} outputs"
@@ -95,9 +100,10 @@ def read_card(path: Path) -> Card:
         raise BadModelFile(f"cannot read the card '{path}': {error}") from None
     if not isinstance(values, dict) or values.pop("schema", None) != SCHEMA:
         raise BadModelFile(f"'{path}' is not a card: expected an object of schema '{SCHEMA}'")
-    expected = {field.name for field in fields(Card)}
-    if values.keys() != expected:
-        wrong = ", ".join(sorted(values.keys() ^ expected))
+    known = {field.name for field in fields(Card)}
+    needed = {field.name for field in fields(Card) if field.default is MISSING}
+    wrong = ", ".join(sorted((values.keys() - known) | (needed - values.keys())))
+    if wrong:
         raise BadModelFile(f"card '{path}': missing or unknown fields: {wrong}")
     return Card(**{name: _frozen(value) for name, value in values.items()})
 
@@ -116,6 +122,10 @@ def _is_count(value: Any) -> bool:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value)
+
+
+def _is_radius(value: Any) -> bool:
+    return value is None or (_is_number(value) and value >= 0)
 
 
 def _is_clip(value: Any) -> bool:
@@ -148,13 +158,14 @@ _RULES = (
     ("data", _is_text, "the name of a data set"),
     ("sample", _is_file_name, "the name of a file beside the card, without a folder"),
     ("clip", _is_clip, "null or two finite numbers, low < high"),
-    ("sigma", lambda value: _is_number(value) and value >= 0, "a finite number of at least 0"),
+    ("sigma", _is_radius, "null or a finite number of at least 0"),
+    ("radius", _is_radius, "null or a finite number of at least 0"),
     ("input_shape", _is_shape, "positive integers"),
     ("outputs", _is_count, "a positive integer"),
     ("labels", lambda value: isinstance(value, tuple) and all(map(_is_text, value)), "texts"),
     ("parameters", _is_count, "a positive integer"),
     ("accuracy", _is_accuracy, "train and test, each a share from 0 to 1"),
-    ("recipe", _is_text, "the command that trained the model"),
+    ("recipe", _is_text, "the command or the loss that trained the model"),
     ("sha256", _is_digest, "64 lower-case hexadecimal digits"),
     ("sample_sha256", _is_digest, "64 lower-case hexadecimal digits"),
     ("data_licence", _is_text, "authors and licence of the data"),

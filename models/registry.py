@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import json
+import os
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sensverify.errors import BadModelFile, UnknownName
-from sensverify.models.cards import Card, read_card
+from sensverify.models.cards import SCHEMA, Card, read_card
 
 if TYPE_CHECKING:
     from sensverify.network import Network
@@ -16,18 +20,23 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parent
 """Where the models that ship are: ``NAME.onnx``, ``NAME.json`` (card), ``DATA.npz`` (sample)."""
 
+RUN_MODEL = "model.onnx"
+"""The model in the folder of a training run."""
+
 _SUFFIXES = (".onnx", ".onnx.gz")
+_LARGEST_CARD = 1 << 20
+"""A file beside a model with more bytes than this is no card of ours."""
 
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A model's file, and its card when it is one that ships.
+    """A model's file, and its card when it has one.
 
     Parameters
     ----------
     path : Path
     card : Card or None
-        None for a file of the user's.
+        Models that ship and models that were trained here have one.
     """
 
     path: Path
@@ -35,7 +44,7 @@ class ModelFile:
 
     @property
     def sample_path(self) -> Path | None:
-        """The ``.npz`` file with test samples of a shipped model, else None."""
+        """The ``.npz`` file with test samples that the card names, else None."""
         return None if self.card is None else self.path.parent / self.card.sample
 
 
@@ -57,7 +66,7 @@ def card(name: str) -> Card:
     if name not in names():
         raise UnknownName(
             f"there is no model '{name}'; there are {', '.join(names())}, or give the path of a "
-            f"file that ends in {' or '.join(_SUFFIXES)}"
+            f"file that ends in {' or '.join(_SUFFIXES)}, or of the folder of a training run"
         )
     return read_card(FOLDER / f"{name}.json")
 
@@ -68,22 +77,35 @@ def resolve(name_or_path: str | Path) -> ModelFile:
     Parameters
     ----------
     name_or_path : str or Path
-        A Path, or text that ends in ``.onnx`` or ``.onnx.gz`` or holds a slash, is taken as a
-        path; other text is the name of a shipped model. Files of the user's are not opened here.
+        The name of a shipped model; or a path: of a file, or of a folder that holds
+        ``model.onnx``, as a training run leaves it. A Path, text that ends in ``.onnx`` or
+        ``.onnx.gz``, holds a slash or names a folder is taken as a path; names of shipped models
+        come first.
+
+    Returns
+    -------
+    ModelFile
+        A file of the user's has a card where one of our schema lies beside it: ``net.json``
+        beside ``net.onnx`` or ``net.onnx.gz``. The model itself is opened only to compare it with
+        its card.
 
     Raises
     ------
     UnknownName
         No shipped model has the name.
     BadModelFile
-        A shipped model or its sample is not the one on its card.
+        A model or its sample is not the one on its card, the card cannot be right, or the folder
+        holds no model.
     """
     if isinstance(name_or_path, Path) or _looks_like_path(name_or_path):
-        return ModelFile(Path(name_or_path))
+        return _of_user(Path(name_or_path))
+    if name_or_path not in names() and os.path.isdir(name_or_path):
+        return _of_user(Path(name_or_path))
     found = card(name_or_path)
     model = FOLDER / f"{found.name}.onnx"
-    _verify(model, found.sha256)
-    _verify(FOLDER / found.sample, found.sample_sha256)
+    again = "install sensverify again"
+    _verify(model, found.sha256, again)
+    _verify(FOLDER / found.sample, found.sample_sha256, again)
     return ModelFile(model, found)
 
 
@@ -111,16 +133,58 @@ def _looks_like_path(text: str) -> bool:
     return text.endswith(_SUFFIXES) or "/" in text or "\\" in text
 
 
-def _verify(path: Path, digest: str) -> None:
+def _of_user(path: Path) -> ModelFile:
+    # os.path, not Path: it says no where a name is too long or must not be looked at.
+    if os.path.isdir(path):
+        if not os.path.isfile(path / RUN_MODEL):
+            raise BadModelFile(
+                f"the folder '{path}' holds no {RUN_MODEL}; a training run writes it when it is "
+                "done"
+            )
+        path = path / RUN_MODEL
+    beside = path.with_name(path.name.removesuffix(".gz").removesuffix(".onnx") + ".json")
+    if not (str(path).endswith(_SUFFIXES) and os.path.isfile(path) and _is_card(beside)):
+        return ModelFile(path)
+    found = read_card(beside)
+    remedy = f"train again, or remove the card '{beside}' to use the file without it"
+    _verify(path, found.sha256, remedy)
+    sample = path.parent / found.sample
+    if os.path.isfile(sample):
+        # Without it the model can still be verified on data that are named.
+        _verify(sample, found.sample_sha256, remedy)
+    return ModelFile(path, found)
+
+
+def _is_card(path: Path) -> bool:
+    """Whether a file is JSON of our schema, whatever else is in it."""
     try:
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise BadModelFile(
-            f"cannot read '{path}', which ships with sensverify: {error.strerror or error}; "
-            "install sensverify again"
-        ) from None
+        if not os.path.isfile(path) or path.stat().st_size > _LARGEST_CARD:
+            return False
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(values, dict) and values.get("schema") == SCHEMA
+
+
+def _verify(path: Path, digest: str, remedy: str) -> None:
+    try:
+        found = _digest(path)
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise BadModelFile(f"cannot read '{path}', which has a card: {reason}; {remedy}") from None
     if found != digest:
         raise BadModelFile(
             f"'{path}' is not the file on its card: expected SHA-256 {digest}, got {found}; "
-            "install sensverify again"
+            f"{remedy}"
         )
+
+
+def _digest(path: Path) -> str:
+    """Of what is in the file: packing a model by gzip does not make it another one."""
+    with path.open("rb") as stream:
+        packed = stream.read(2) == b"\x1f\x8b"
+    if not packed:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    with gzip.open(path) as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

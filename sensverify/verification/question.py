@@ -124,16 +124,16 @@ def make_question(request: VerifyRequest, model: LoadedModel) -> Question:
     first, last = check_range(start, stop, len(data), f"data '{data.name}'")
     data = data.select(first, last).shaped(model.network.input_shape)
     card = model.card
-    sigma = request.sigma
-    if sigma is None and request.radius is None:
-        sigma = None if card is None else card.sigma
+    sigma, moved = request.sigma, request.radius
+    if sigma is None and moved is None and card is not None:
+        sigma, moved = card.sigma, card.radius
     clip = request.clip
     if clip is None and card is not None and card.clip is not None:
         clip = (float(card.clip[0]), float(card.clip[1]))
     if clip is not None and clip[0] == -np.inf and clip[1] == np.inf:
         clip = None
-    radius = _radius(request.radius, sigma, data)
-    shown = str(request.radius) if isinstance(request.radius, Path) else request.radius
+    radius = _radius(moved, sigma, data)
+    shown = str(moved) if isinstance(moved, Path) else moved
     dtype = request.dtype or "float32"
     if not (np.abs(data.x) <= np.finfo(dtype).max).all():
         raise BadData(f"data '{data.name}': a value does not fit {dtype}")

@@ -1,0 +1,110 @@
+"""What attacks that follow gradients share: losses to raise, starts, the way back to the box."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from sensverify.box import Box
+from sensverify.errors import BadBox, BadSetting, BadShape
+
+Function = Callable[[Tensor], Tensor]
+"""From inputs ``[batch, *features]`` to outputs ``[batch, *outputs]``."""
+
+AttackLoss = Callable[[Tensor, Tensor], Tensor]
+"""From outputs ``[batch, outputs]`` and labels ``[batch]`` to what is raised, ``[batch]``."""
+
+
+def cross_entropy(outputs: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy of every sample in nats, ``[batch]``."""
+    return functional.cross_entropy(outputs, labels, reduction="none")
+
+
+def margin_loss(outputs: Tensor, labels: Tensor) -> Tensor:
+    """Largest other output minus the label's, ``[batch]``: above 0 where the label loses."""
+    chosen = labels.reshape(-1, 1)
+    others = outputs.scatter(1, chosen, -math.inf).amax(dim=1)
+    return others - outputs.gather(1, chosen).squeeze(1)
+
+
+def divergence(clean: Tensor, outputs: Tensor) -> Tensor:
+    """``KL(softmax(clean) || softmax(outputs))`` of every sample in nats, ``[batch]``."""
+    found, wanted = functional.log_softmax(outputs, dim=1), functional.log_softmax(clean, dim=1)
+    return functional.kl_div(found, wanted, reduction="none", log_target=True).sum(dim=1)
+
+
+LOSSES: dict[str, AttackLoss] = {"cross-entropy": cross_entropy, "margin": margin_loss}
+"""What an attack raises, by name; `pgd` knows ``kl`` besides."""
+
+
+def find_loss(loss: str | AttackLoss) -> AttackLoss:
+    """The loss of that name, or the one that is given.
+
+    Raises
+    ------
+    BadSetting
+        There is none of that name.
+    """
+    if callable(loss):
+        return loss
+    if loss not in LOSSES:
+        raise BadSetting(f"there is no loss '{loss}' to attack; there are {', '.join(LOSSES)}, kl")
+    return LOSSES[loss]
+
+
+def check(x: Tensor, y: Tensor, box: Box) -> None:
+    """Refuse samples, labels and boxes that do not fit together.
+
+    Raises
+    ------
+    BadShape
+        Shapes or dtypes differ.
+    BadBox
+        A sample lies outside of its box.
+    """
+    lower = box.lower
+    if not isinstance(lower, Tensor) or x.shape != lower.shape or x.dtype != lower.dtype:
+        raise BadShape(
+            "an attack needs a box of tensors with the shape and dtype of the samples, "
+            f"{tuple(x.shape)} {x.dtype}; got {tuple(lower.shape)} {lower.dtype}"
+        )
+    if tuple(y.shape) != (len(x),):
+        raise BadShape(f"an attack on {len(x)} samples needs as many labels, got {tuple(y.shape)}")
+    if not bool(box.contains(x).all()):
+        raise BadBox("an attack starts at the samples, and some lie outside of their boxes")
+
+
+def random_point(box: Box, generator: torch.Generator | None) -> Tensor:
+    """A uniformly drawn point of every box, ``[batch, *features]``.
+
+    Drawn where the generator lives (default: the CPU), so that every device gets the same.
+    """
+    source = "cpu" if generator is None else generator.device
+    share = torch.rand(
+        box.lower.shape, generator=generator, dtype=box.lower.dtype, device=source
+    ).to(box.lower.device)
+    return into(torch.lerp(box.lower, box.upper, share), box)
+
+
+def into(points: Tensor, box: Box) -> Tensor:
+    """The nearest points of the box; a NaN becomes the box's lower end."""
+    return torch.minimum(torch.maximum(points.nan_to_num(-math.inf), box.lower), box.upper)
+
+
+def value_and_gradient(
+    function: Function, points: Tensor, y: Tensor, loss: AttackLoss
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The outputs, the loss of every sample, and its gradient in the points; all detached.
+
+    A gradient that is NaN counts as zero: the point stays where it is. Parameters get no gradients.
+    """
+    with torch.enable_grad():
+        points = points.detach().requires_grad_()
+        outputs = function(points).flatten(1)
+        values = loss(outputs, y)
+        (gradient,) = torch.autograd.grad(values.sum(), points)
+    return outputs.detach(), values.detach(), gradient.nan_to_num(0.0)

@@ -1,0 +1,72 @@
+"""The fast gradient sign method."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sensverify.attacks.ascent import (
+    AttackLoss,
+    Function,
+    check,
+    find_loss,
+    into,
+    random_point,
+    value_and_gradient,
+)
+from sensverify.box import Box
+
+_OVERSHOOT = 1.25
+"""Length of the step from a random start, in half-widths of the box (Wong et al. 2020)."""
+
+
+def fgsm(
+    function: Function,
+    x: Tensor,
+    y: Tensor,
+    box: Box,
+    *,
+    random_start: bool = False,
+    generator: torch.Generator | None = None,
+    loss: str | AttackLoss = "cross-entropy",
+) -> Tensor:
+    """One step along the sign of the gradient: the corner of the box that it points to.
+
+    Where the function is linear and there are two classes, no point of the box has a larger loss.
+
+    Parameters
+    ----------
+    function : callable
+        From inputs ``[batch, *features]`` to outputs ``[batch, *outputs]``, each sample by itself.
+    x : Tensor, shape ``[batch, *features]``
+    y : integer Tensor, shape ``[batch]``
+    box : Box of tensors like x
+        Where the points may lie; every feature has its own radius, and may be clipped.
+    random_start : bool
+        Begin at a uniformly drawn point of the box, step by 1.25 half-widths and return to the
+        box: the "fast" attack that a network can be trained against at little cost.
+    generator : torch.Generator, optional
+        For the start.
+    loss : str or callable
+        See `LOSSES`; or any function of outputs and labels that gives ``[batch]``.
+
+    Returns
+    -------
+    Tensor like x, detached, inside of the box. A feature without gradient stays at its start.
+
+    Raises
+    ------
+    BadShape, BadBox, BadSetting
+        The arguments do not fit together.
+
+    Notes
+    -----
+    Source: Goodfellow et al. 2015, *Explaining and harnessing adversarial examples*; with a random
+    start: Wong et al. 2020, *Fast is better than free*.
+    """
+    check(x, y, box)
+    start = random_point(box, generator) if random_start else x.detach()
+    _, _, gradient = value_and_gradient(function, start, y, find_loss(loss))
+    if random_start:
+        return into(start + _OVERSHOOT * box.radius * gradient.sign(), box)
+    return torch.where(gradient > 0, box.upper, torch.where(gradient < 0, box.lower, start))

@@ -1,0 +1,343 @@
+"""The seed's metrics of a classifier on labelled samples, in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from math import inf, log
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from sensverify.attacks import pgd
+from sensverify.bounds import Crown, LpDual, Method, compute_bounds, evaluate
+from sensverify.bounds.forward import forward
+from sensverify.bounds.memory import DEFAULT_BUDGET, samples_within
+from sensverify.bounds.tensors import tensor_network
+from sensverify.box import Box
+from sensverify.errors import BadSetting, Unbounded, UnsoundResult
+from sensverify.measures.classification import check_finite, labelled_samples
+from sensverify.measures.jacobian import jacobian_norms
+from sensverify.measures.robust import robust_cross_entropy
+from sensverify.measures.spectral import Spectral, spectral_norms
+from sensverify.network import Network
+from sensverify.sensitivity import finite_volume, log_volume, margin, relative_log_volume
+from sensverify.verification.margins import proven, with_margins
+from sensverify.watch import Watch
+
+Progress = Callable[[int, int], None]
+"""Called with the number of samples done and their total."""
+
+METRICS: dict[str, str] = {
+    "CE": "mean cross-entropy, in nats",
+    "ERR": "share of samples whose label is not the largest output",
+    "SENSE": "sensitivity: mean volume of the box around all outputs that the perturbed input can "
+    "give",
+    "LOG_SENSE": "natural logarithm of SENSE",
+    "LOG_VOLUME": "mean over samples of the natural logarithm of that box's volume",
+    "RELATIVE": "median, over samples classified right, of the natural logarithm of the volume "
+    "over the margin to the power of the number of outputs; scaling the outputs does not change it",
+    "JACOB": "mean Frobenius norm of the outputs' derivative in the inputs",
+    "SPECTRAL": "half the sum of the squared spectral norms of all layers",
+    "ADV_LOSS": "mean of a bound that the cross-entropy of no perturbed input exceeds, in nats",
+    "ADV_ERR": "share of samples not proven to keep their label under every perturbation",
+    "PGD_ERR": "share of samples that are wrong, or that an attack made wrong",
+    "CROWN_ERR": "as ADV_ERR, by CROWN",
+}
+"""What every metric says, by the name it has in tables; shares are from 0 to 1."""
+
+_MOST_AT_ONCE = 512
+_ROUNDING = 1e-9
+_NEGLIGIBLE = 1e-30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metrics:
+    """What `METRICS` says about a network on some samples.
+
+    The names of `METRICS` in lower case, and the number of samples. None is what could not be
+    asked (no radius was given, no sample is right) or what a double does not hold; logarithms of a
+    volume are minus infinity where an output cannot move.
+
+    ``adv_err >= pgd_err >= err``, and ``crown_err >= pgd_err``.
+    """
+
+    samples: int
+    ce: float
+    err: float
+    sense: float | None
+    log_sense: float | None
+    log_volume: float | None
+    relative: float | None
+    jacob: float
+    spectral: float
+    adv_loss: float | None
+    adv_err: float | None
+    pgd_err: float | None
+    crown_err: float | None = None
+
+    def row(self) -> dict[str, float | None]:
+        """Every metric by the name that `METRICS` has for it, in that order."""
+        return {name: getattr(self, name.lower()) for name in METRICS}
+
+
+def measure(
+    network: Network,
+    x: Any,
+    y: Any,
+    *,
+    radius: Any,
+    clip: tuple[float, float] | None = None,
+    method: Method = LpDual(),  # noqa: B008
+    pgd_steps: int = 40,
+    seed: int = 0,
+    crown: bool = False,
+    spectral: Spectral = Spectral(),  # noqa: B008
+    memory_budget: int = DEFAULT_BUDGET,
+    progress: Progress | None = None,
+    watch: Watch | None = None,
+) -> Metrics:
+    """Measure a classifier on labelled samples, in float32 and evaluation mode.
+
+    Weights below 1e-30 of their layer's largest count as zero: they are far below rounding.
+
+    Parameters
+    ----------
+    network : Network
+        Read from a file or live; nothing about it is changed.
+    x : array or tensor, shape ``[samples, *network.input_shape]``
+        Its device is that of the computation.
+    y : array or tensor of whole numbers, shape ``[samples]``
+    radius : float, array of one sample's shape, or None
+        How far every feature may move, in the units of x; None leaves out what depends on it.
+    clip : (low, high), optional
+        The range that perturbed inputs keep to.
+    method : Method
+        Of SENSE, LOG_SENSE, LOG_VOLUME, RELATIVE, ADV_LOSS and ADV_ERR, which inherit its
+        guarantee; the seed's is LP-dual.
+    pgd_steps : int
+        Of the attack behind PGD_ERR (projected gradient descent on the cross-entropy from one
+        random point of the box); at least 1.
+    seed : int
+        Of the attack's random points.
+    crown : bool
+        Whether to take CROWN_ERR too, which costs about as much as all the rest.
+    spectral : Spectral
+        What SPECTRAL means.
+    memory_budget : int
+        Bytes that the computation may take beside the network and the samples.
+    progress : callable, optional
+        Called with ``(samples done, samples)``.
+    watch : Watch, optional
+        When it is over, the metrics are those of the samples done by then: at least the first few.
+
+    Returns
+    -------
+    Metrics
+        SENSE is Wang et al.'s, ADV_LOSS and ADV_ERR are Wong & Kolter's; ADV_ERR covers float32
+        rounding as `proven` does. PGD_ERR is a lower bound on the error under attack: every input
+        that counts lies in the box.
+
+    Raises
+    ------
+    BadShape, BadData, BadBox, BadSetting
+        The arguments do not fit.
+    Unbounded
+        A weight, an output or a bound is not finite.
+    UnsoundResult
+        An input in the box changes a label that was proven, by more than rounding.
+    """
+    if pgd_steps < 1:
+        raise BadSetting(f"pgd_steps needs a whole number of at least 1, got {pgd_steps}")
+    x, y = labelled_samples(network, x, y)
+    fixed = _fixed(network, x.device)
+    with torch.no_grad():
+        norms = spectral_norms(fixed, operator=spectral.operator)
+    # Simplified once, and not at every step of the attack.
+    fixed = tensor_network(fixed, dtype=x.dtype, device=x.device)
+    box = _box(x, radius, clip)
+    task = _Task(fixed, method, pgd_steps, torch.Generator().manual_seed(seed), crown)
+    size = samples_within(memory_budget, fixed, method, 2 * _outputs(fixed) - 1, 4)
+    size = min(size, _MOST_AT_ONCE)
+    parts: list[_Part] = []
+    for first in range(0, len(x), size):
+        if parts and watch is not None and watch.over:
+            break
+        chunk = slice(first, first + size)
+        with torch.no_grad():
+            parts.append(task.part(x[chunk], y[chunk], box and box[chunk], first, memory_budget))
+        if progress is not None:
+            progress(min(first + size, len(x)), len(x))
+    return _combined(_Part.joined(parts), float(spectral.of(norms)))
+
+
+@dataclass(eq=False)
+class _Part:
+    """Every sample's figures, ``[samples]``, on the CPU; empty ones were not asked for."""
+
+    ce: Tensor
+    wrong: Tensor
+    jacob: Tensor
+    log_volume: Tensor = field(default_factory=lambda: torch.empty(0))
+    relative: Tensor = field(default_factory=lambda: torch.empty(0))
+    adv_loss: Tensor = field(default_factory=lambda: torch.empty(0))
+    unproven: Tensor = field(default_factory=lambda: torch.empty(0))
+    broken: Tensor = field(default_factory=lambda: torch.empty(0))
+    crown_unproven: Tensor = field(default_factory=lambda: torch.empty(0))
+
+    @classmethod
+    def joined(cls, parts: list[_Part]) -> _Part:
+        return cls(*(torch.cat([getattr(p, f.name).cpu() for p in parts]) for f in fields(cls)))
+
+
+@dataclass(frozen=True, eq=False)
+class _Task:
+    network: Network
+    method: Method
+    pgd_steps: int
+    generator: torch.Generator
+    crown: bool
+
+    def part(self, x: Tensor, y: Tensor, box: Box | None, first: int, budget: int) -> _Part:
+        outputs = self.outputs(x)
+        check_finite(outputs, first)
+        found = _Part(
+            ce=functional.cross_entropy(outputs, y, reduction="none"),
+            wrong=outputs.argmax(dim=1) != y,
+            jacob=jacobian_norms(self.outputs, x),
+        )
+        if box is None:
+            return found
+        lower, upper = self.bounds(self.method, box, y, budget)
+        count = outputs.shape[1]
+        around = Box(lower[:, :count].double(), upper[:, :count].double())
+        found.log_volume = log_volume(around)
+        found.relative = relative_log_volume(around, outputs.double(), y)
+        found.adv_loss = robust_cross_entropy(lower[:, count:])
+        found.broken, beyond = self.attacked(x, y, box, found.wrong)
+        certified = proven(lower, upper, y)
+        _check_sound(self.method, certified & beyond, first)
+        found.unproven = ~certified | found.broken
+        if self.crown:
+            found.crown_unproven = self.unproven_by_crown(y, box, found.broken, budget)
+        return found
+
+    def outputs(self, x: Tensor) -> Tensor:
+        return forward(self.network, x).flatten(1)
+
+    def bounds(self, method: Method, box: Box, y: Tensor, budget: int) -> tuple[Tensor, Tensor]:
+        rows = with_margins(y, _outputs(self.network), torch.float32)
+        outer = compute_bounds(self.network, box, method, rows, memory_budget=budget).outer
+        return outer.lower, outer.upper
+
+    def attacked(self, x: Tensor, y: Tensor, box: Box, wrong: Tensor) -> tuple[Tensor, Tensor]:
+        """Samples with an input in the box whose label is not the largest output.
+
+        And those where it is another one by more than rounding, the input being looked at in
+        double precision.
+        """
+        points, broken = x.clone(), wrong.clone()
+        right = (~wrong).nonzero().squeeze(1)
+        if len(right):
+            reached = pgd(
+                self.outputs,
+                x[right],
+                y[right],
+                box[right],
+                steps=self.pgd_steps,
+                generator=self.generator,
+            ).detach()
+            inside = box[right].contains(reached).flatten(1).all(dim=1)
+            fooled = (self.outputs(reached).argmax(dim=1) != y[right]) & inside
+            points[right[fooled]] = reached[fooled]
+            broken[right] = fooled
+        exact = evaluate(self.network, points.double()).flatten(1)
+        slack = _ROUNDING * (1 + exact.abs().amax(dim=1))
+        return broken, broken & (margin(exact, y) < -slack)
+
+    def unproven_by_crown(self, y: Tensor, box: Box, broken: Tensor, budget: int) -> Tensor:
+        unproven = torch.ones_like(broken)
+        left = (~broken).nonzero().squeeze(1)
+        if len(left):
+            lower, upper = self.bounds(Crown(), box[left], y[left], budget)
+            unproven[left] = ~proven(lower, upper, y[left])
+        return unproven
+
+
+def _check_sound(method: Method, wrong: Tensor, first: int) -> None:
+    if bool(wrong.any()):
+        raise UnsoundResult(
+            f"method {method.name} proved the label of sample {first + int(wrong.nonzero()[0])} "
+            "for a whole box, and an input in it has another one; please report this with the "
+            "network and the box"
+        )
+
+
+def _combined(all_: _Part, spectral: float) -> Metrics:
+    samples = len(all_.ce)
+
+    def mean(values: Tensor) -> float | None:
+        return float(values.double().mean()) if len(values) else None
+
+    log_sense = None
+    if len(all_.log_volume):
+        log_sense = float(torch.logsumexp(all_.log_volume, dim=0)) - log(samples)
+    # Of samples classified right, but for ties.
+    relative = all_.relative[all_.relative < inf]
+    return Metrics(
+        samples=samples,
+        ce=float(all_.ce.double().mean()),
+        err=float(all_.wrong.double().mean()),
+        sense=None if log_sense is None else finite_volume(log_sense),
+        log_sense=log_sense,
+        log_volume=mean(all_.log_volume),
+        # Of minus infinities the median is one too, where an interpolation is NaN.
+        relative=median(relative.tolist()) if len(relative) else None,
+        jacob=float(all_.jacob.double().mean()),
+        spectral=spectral,
+        adv_loss=mean(all_.adv_loss),
+        adv_err=mean(all_.unproven),
+        pgd_err=mean(all_.broken),
+        crown_err=mean(all_.crown_unproven),
+    )
+
+
+def _fixed(network: Network, device: torch.device) -> Network:
+    """The network as it is now: float32 tensors without history, and without denormal numbers.
+
+    The weights of a neuron that weight decay has killed are denormal, and processors take ten times
+    as long over those.
+    """
+
+    def fixed(values: Any) -> Any:
+        if isinstance(values, np.ndarray):
+            if not np.issubdtype(values.dtype, np.floating):
+                return values
+            values = torch.from_numpy(np.array(values))
+        values = values.detach()
+        if not values.dtype.is_floating_point:
+            return values
+        values = values.to(device, torch.float32)
+        if not bool(torch.isfinite(values).all()):
+            raise Unbounded(
+                "the network's weights hold NaN or infinity, or what float32 does not hold; train "
+                "with a smaller learning rate or loss weight"
+            )
+        size = values.abs()
+        return torch.where(size <= _NEGLIGIBLE * size.max(), 0.0, values)
+
+    return network.map_arrays(fixed)
+
+
+def _box(x: Tensor, radius: Any, clip: tuple[float, float] | None) -> Box | None:
+    if radius is None:
+        return None
+    return Box.around(x, torch.as_tensor(radius).to(x), clip=clip)
+
+
+def _outputs(network: Network) -> int:
+    return torch.Size(network.output_shape).numel()

@@ -10,12 +10,14 @@
     │   ├── BadModelFile            a model file is missing, corrupt, hostile or not ONNX
     │   ├── BadProperty             a property file is missing, corrupt, hostile or not VNN-LIB
     │   ├── BadCertificate          a certificate file is missing, corrupt or hostile
+    │   ├── BadCheckpoint           a checkpoint is damaged or belongs to another training
     │   ├── UnsupportedOperator     the model holds an operator that has no counterpart here
     │   ├── UnknownName             no method, model, data set, ... of that name
     │   └── BadSetting              a method was given a value it does not accept
     ├── MissingRule                 a method has no rule for an operator of the network
     ├── Unbounded                   a bound left the range of finite floating-point numbers
     ├── CertificateRejected         a certificate does not prove what it claims
+    ├── TrainingFailed              the loss is no number any more, or the network has collapsed
     ├── UnsoundResult               a method returned NaN, or lower bounds above upper bounds
     ├── BackendMissing              an optional package is not installed
     └── BackendFailure              an optional package or a solver did not do its work
@@ -57,6 +59,10 @@ class BadCertificate(InputError):
     """A certificate file is missing, corrupt, hostile, or not what it should be."""
 
 
+class BadCheckpoint(InputError):
+    """A checkpoint of a training is damaged, or belongs to another training."""
+
+
 class UnsupportedOperator(InputError):
     """The model holds an operator that has no counterpart here."""
 
@@ -79,6 +85,10 @@ class Unbounded(SensverifyError):
 
 class CertificateRejected(SensverifyError):
     """A certificate does not prove what it claims."""
+
+
+class TrainingFailed(SensverifyError):
+    """A training cannot go on: its loss is no number any more, or its network has collapsed."""
 
 
 class UnsoundResult(SensverifyError):

@@ -1,0 +1,190 @@
+"""Checkpoints: safetensors files that are whole or not there, and whose damage is seen.
+
+A file holds tensors by name and, in its header's metadata, ``schema``, ``facts`` (everything else
+as JSON) and ``sha256`` over both. It is written beside its place under another name, brought to
+the disk, and then renamed, so that a process killed at any moment leaves the files before it as
+they were.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sensverify.errors import BadCheckpoint, InputError
+
+SCHEMA = "sensverify.checkpoint/1"
+
+KEPT = 2
+"""How many of the newest checkpoints stay."""
+
+_NAME = re.compile(r"step-(\d{6,})\.safetensors")
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """The state of a training between two steps.
+
+    Parameters
+    ----------
+    step : int
+        Steps done.
+    tensors : dict from str to Tensor
+        On the CPU.
+    facts : dict
+        Plain JSON values; floats keep every bit.
+    """
+
+    step: int
+    tensors: Mapping[str, Tensor]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def checkpoint_files(folder: Path) -> list[Path]:
+    """The checkpoints of a folder, the newest one last."""
+    if not folder.is_dir():
+        return []
+    found = {p: _NAME.fullmatch(p.name) for p in folder.iterdir()}
+    return sorted((p for p, m in found.items() if m), key=lambda p: int(_NAME.sub(r"\1", p.name)))
+
+
+def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
+    """Write ``step-000123.safetensors`` and remove all but the last two checkpoints.
+
+    Parameters
+    ----------
+    folder : Path
+        Made where it is missing.
+    checkpoint : Checkpoint
+
+    Raises
+    ------
+    InputError
+        The system refuses: no room, no permission. Checkpoints that were there stay good.
+    """
+    from safetensors.torch import save
+
+    # Tensors that share memory, as tied weights do, are written once for each name.
+    tensors = {name: t.detach().cpu().clone() for name, t in checkpoint.tensors.items()}
+    tensors = {name: t.contiguous() for name, t in tensors.items()}
+    facts = json.dumps({"step": checkpoint.step, **checkpoint.facts})
+    metadata = {"schema": SCHEMA, "facts": facts, "sha256": digest(tensors, facts)}
+    path = folder / f"step-{checkpoint.step:06d}.safetensors"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        replace_file(path, save(tensors, metadata))
+        for old in checkpoint_files(folder)[:-KEPT]:
+            old.unlink()
+    except OSError as error:
+        good = checkpoint_files(folder)
+        rest = f"'{good[-1].name}' before it is good" if good else "there is none before it"
+        raise InputError(
+            f"cannot write the checkpoint '{path}': {error.strerror or error}; {rest}; "
+            "make room for it, or let it be written to, and resume"
+        ) from None
+    return path
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """A checkpoint, every bit of it as it was written.
+
+    Raises
+    ------
+    BadCheckpoint
+        The file is damaged or of another kind; the message says what to do.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as stream:
+            metadata = stream.metadata() or {}
+            if metadata.get("schema") != SCHEMA:
+                raise _damaged(path, f"its schema is {metadata.get('schema')!r}, not '{SCHEMA}'")
+            tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
+        text = metadata["facts"]
+        if digest(tensors, text) != metadata["sha256"]:
+            raise _damaged(path, "its contents do not match its own SHA-256")
+        facts = json.loads(text)
+        return Checkpoint(facts.pop("step"), tensors, facts)
+    except (SafetensorError, OSError, KeyError, ValueError, AttributeError) as error:
+        if isinstance(error, BadCheckpoint):
+            raise
+        words = str(error).split("\n")[0] or type(error).__name__
+        raise _damaged(path, words) from None
+
+
+def newest_checkpoint(folder: Path) -> Checkpoint | None:
+    """The newest checkpoint of a folder, or None where it has none.
+
+    Raises
+    ------
+    BadCheckpoint
+        It is damaged.
+    """
+    files = checkpoint_files(folder)
+    return read_checkpoint(files[-1]) if files else None
+
+
+def remove_drafts(folder: Path) -> None:
+    """Remove what was left by a process that was killed while it wrote."""
+    for draft in folder.glob(".*.part"):
+        draft.unlink(missing_ok=True)
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Put a whole file in the place of another, or leave everything as it is.
+
+    Raises
+    ------
+    OSError
+    """
+    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with draft.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(draft, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            draft.unlink()
+        raise
+    _sync_folder(path.parent)
+
+
+def digest(tensors: Mapping[str, Tensor], text: str = "") -> str:
+    """SHA-256 over names, dtypes, shapes and bytes of tensors, in the order of their names."""
+    state = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        values = tensors[name].detach().cpu().contiguous()
+        state.update(f"{name}\n{values.dtype}\n{tuple(values.shape)}\n".encode())
+        state.update(values.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return state.hexdigest()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Bring names to the disk too, where the system lets folders be opened."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _damaged(path: Path, why: str) -> BadCheckpoint:
+    before = [other for other in checkpoint_files(path.parent) if other != path]
+    remedy = f"to go on from '{before[-1].name}'" if before else "to start again"
+    return BadCheckpoint(
+        f"the checkpoint '{path}' cannot be used: {why}; delete it {remedy}, and resume"
+    )

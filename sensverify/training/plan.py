@@ -1,0 +1,235 @@
+"""A training before it starts: everything resolved and checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sensverify.data.dataset import class_labels
+from sensverify.data.split import Split
+from sensverify.errors import BadData, BadSetting
+from sensverify.formats.modules import from_module
+from sensverify.training.batches import Batches
+from sensverify.training.engine import check_engine
+from sensverify.training.loss import Loss
+from sensverify.training.optimisers import make_optimiser, make_schedule
+from sensverify.training.recipes import Recipe, Stage, resolve_loss
+from sensverify.training.settings import TrainSettings
+from sensverify.training.sharpness import make_sharpness
+
+FINAL_TRAIN_SAMPLES = 10_000
+"""Final metrics on training samples are taken on so many at most, unless a setting says more."""
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Samples as tensors on the CPU: ``x`` float32, ``y`` int64."""
+
+    x: Tensor
+    y: Tensor
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def first(self, count: int) -> Samples:
+        return Samples(self.x[:count], self.y[:count])
+
+    def to(self, device: torch.device) -> Samples:
+        return Samples(self.x.to(device), self.y.to(device))
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What is trained on what, and how.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    settings : TrainSettings
+    split : Split
+        Its training part is what is trained on, and feature ranges are taken over that.
+    train : Samples
+        Those that are trained on.
+    watched : Samples
+        Those beside them that the metrics after every epoch are taken on.
+    watched_name : str
+        ``test`` or ``held-out``.
+    test : Samples
+    radius : Tensor, shape ``[*features]``, float32, or None
+    """
+
+    recipe: Recipe
+    settings: TrainSettings
+    split: Split
+    train: Samples
+    watched: Samples
+    watched_name: str
+    test: Samples
+    radius: Tensor | None
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        return tuple(self.train.x.shape[1:])
+
+    @property
+    def batches(self) -> Batches:
+        return Batches(len(self.train), self.settings.batch_size, self.settings.seed)
+
+    @property
+    def ramp(self) -> float:
+        """Share of the training over which the radius grows."""
+        share = self.settings.ramp
+        return self.recipe.ramp if share is None else share
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """Names of the terms of all stages, in order, each once."""
+        names = [name for stage in self.recipe.stages for name in stage.loss.names]
+        return tuple(dict.fromkeys(names))
+
+    @property
+    def final_train(self) -> Samples:
+        """What the final training metrics are taken on."""
+        return self.train.first(self.settings.final_samples or FINAL_TRAIN_SAMPLES)
+
+    @property
+    def final_test(self) -> Samples:
+        """What the final test metrics are taken on."""
+        return self.test.first(self.settings.final_samples or len(self.test))
+
+
+def make_plan(
+    module: nn.Module, split: Split, loss: str | Loss | Recipe, settings: TrainSettings
+) -> Plan:
+    """Resolve and check everything before any work is done.
+
+    Raises
+    ------
+    InputError
+        Data, loss, settings and model do not fit together, or cannot be used.
+    BackendMissing
+        The machinery is not installed.
+    """
+    recipe = _recipe(loss)
+    _check_settings(module, settings)
+    check_engine(settings)
+    used, held = _parts(split, settings)
+    classes = torch.Size(from_module(module, split.train.x.shape[1:]).output_shape).numel()
+    if classes < 2:
+        raise BadData(f"a classifier has an output for each class; the model has {classes}")
+    ranges = _ranges(split.train.x[used])
+    train = replace(
+        split.train,
+        x=split.train.x[used],
+        y=None if split.train.y is None else split.train.y[used],
+        feature_range=ranges,
+    )
+    split = replace(split, train=train, test=replace(split.test, feature_range=ranges))
+    radius = _radius(ranges, settings)
+    if recipe.perturbs and radius is None:
+        raise BadSetting(
+            f"the loss '{recipe}' perturbs the inputs, and nothing says how far; give sigma (a "
+            "share of every feature's range) or radius"
+        )
+    samples = {
+        "train": _samples(train.x, train.y, classes, train.name),
+        "test": _samples(split.test.x, split.test.y, classes, split.test.name),
+    }
+    for part in samples.values():
+        _check_clip(part, settings)
+    plan = Plan(
+        recipe=recipe,
+        settings=settings,
+        split=split,
+        train=samples["train"],
+        watched=samples["test"] if held is None else _samples(*held, classes, train.name),
+        watched_name="test" if held is None else "held-out",
+        test=samples["test"],
+        radius=radius,
+    )
+    if plan.batches.smallest < settings.devices:
+        raise BadSetting(
+            f"mini-batches of {plan.batches.smallest} samples cannot be shared by "
+            f"{settings.devices} devices; use a larger batch_size or fewer devices"
+        )
+    return plan
+
+
+def _recipe(loss: str | Loss | Recipe) -> Recipe:
+    if isinstance(loss, Recipe):
+        return loss
+    return Recipe((Stage(0.0, loss),)) if isinstance(loss, Loss) else resolve_loss(loss)
+
+
+def _check_settings(module: nn.Module, settings: TrainSettings) -> None:
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    if not parameters:
+        raise BadSetting(
+            f"the model {type(module).__name__} has no parameters that require a gradient; "
+            "there is nothing to train"
+        )
+    make_optimiser(settings.optimiser_call, [torch.zeros(1, requires_grad=True)])
+    make_schedule(settings.schedule_call)
+    if settings.precision == "16-mixed" and settings.device == "cpu":
+        raise BadSetting("precision 16-mixed needs device cuda; use bf16-mixed or 32 on the cpu")
+    if settings.sharpness_call is not None:
+        make_sharpness(settings.sharpness_call)
+        if settings.precision == "16-mixed":
+            raise BadSetting(
+                "sharpness does not go with precision 16-mixed, which leaves steps out and scales "
+                "gradients; use bf16-mixed or 32"
+            )
+
+
+def _parts(
+    split: Split, settings: TrainSettings
+) -> tuple[slice, tuple[np.ndarray, np.ndarray | None] | None]:
+    """Which training samples are trained on, and those that are held out."""
+    count, held = len(split.train), settings.hold_out
+    if held >= count:
+        raise BadSetting(f"hold_out leaves nothing to train on: {held} of {count} training samples")
+    left = count - held
+    wanted = settings.train_samples or left
+    if wanted > left:
+        raise BadSetting(
+            f"train_samples asks for {wanted} samples; data '{split.train.name}' has {left} to "
+            "train on"
+        )
+    if not held:
+        return slice(0, wanted), None
+    y = split.train.y
+    return slice(0, wanted), (split.train.x[left:], None if y is None else y[left:])
+
+
+def _samples(x: np.ndarray, y: np.ndarray | None, classes: int, name: str) -> Samples:
+    if y is None:
+        raise BadData(f"data '{name}' has no labels; training needs them")
+    labels = class_labels(y, classes, f"data '{name}'")
+    return Samples(torch.as_tensor(x, dtype=torch.float32), torch.as_tensor(labels))
+
+
+def _check_clip(samples: Samples, settings: TrainSettings) -> None:
+    if settings.clip is None:
+        return
+    low, high = settings.clip
+    least, most = float(samples.x.min()), float(samples.x.max())
+    if least < low or most > high:
+        raise BadSetting(
+            f"clip is [{low:g}, {high:g}], and samples reach from {least:g} to {most:g}; perturbed "
+            "inputs kept to it would not surround their samples"
+        )
+
+
+def _ranges(x: np.ndarray) -> np.ndarray:
+    return np.asarray(x.max(axis=0), np.float64) - np.asarray(x.min(axis=0), np.float64)
+
+
+def _radius(ranges: np.ndarray, settings: TrainSettings) -> Tensor | None:
+    if settings.sigma is not None:
+        return torch.as_tensor(settings.sigma * ranges, dtype=torch.float32)
+    if settings.radius is not None:
+        return torch.full(ranges.shape, settings.radius, dtype=torch.float32)
+    return None

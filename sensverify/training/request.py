@@ -1,0 +1,126 @@
+"""A training as a person asks for it: everything by name."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from sensverify.data import Split, load_split
+from sensverify.errors import BadSetting, InputError
+from sensverify.models.architectures import build_for
+from sensverify.training.recipes import resolve_loss
+from sensverify.training.settings import TrainSettings
+from sensverify.training.standardise import Standardise
+
+CONFIG = "config.json"
+KEY = "request"
+"""Where a run's configuration keeps what `TrainRequest.as_dict` gives."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainRequest:
+    """Data, model, loss and settings of one training, all as plain values.
+
+    Parameters
+    ----------
+    data : str
+        As for `load_split`.
+    model : str
+        As for `build_for`.
+    loss : str
+        The name of a recipe, or a weighted sum of terms.
+    standardise : bool
+        Whether the model's first layer takes the mean of the training samples from every feature
+        and divides by the deviation.
+    settings : TrainSettings
+
+    Raises
+    ------
+    UnknownName, BadSetting
+        There is no such loss, or it perturbs the inputs and the settings have no radius.
+    """
+
+    data: str
+    model: str
+    loss: str = "base"
+    standardise: bool = False
+    settings: TrainSettings = field(default_factory=TrainSettings)
+
+    def __post_init__(self) -> None:
+        settings = self.settings
+        if resolve_loss(self.loss).perturbs and settings.sigma is None and settings.radius is None:
+            raise BadSetting(
+                f"the loss '{self.loss}' perturbs the inputs, and nothing says how far; give "
+                "--sigma (a share of every feature's range) or --radius (in their units)"
+            )
+
+    def prepare(self, *, data_dir: str | Path | None = None) -> tuple[Split, nn.Module]:
+        """The data and the freshly initialised model.
+
+        Raises
+        ------
+        SensverifyError
+            There are no such data, there is no such architecture, or they do not fit together.
+        """
+        split = load_split(self.data, data_dir=data_dir)
+        shape = tuple(int(n) for n in split.train.x.shape[1:])
+        module = build_for(self.model, shape, split.classes, seed=self.settings.seed)
+        if self.standardise:
+            limit = self.settings.train_samples
+            kept = len(split.train.x[:limit]) - self.settings.hold_out
+            module = nn.Sequential(Standardise.of(split.train.x[: max(kept, 1)]), *module)
+        return split, module
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, as JSON holds them."""
+        return {
+            "data": self.data,
+            "model": self.model,
+            "loss": self.loss,
+            "standardise": self.standardise,
+            "settings": self.settings.as_dict(),
+        }
+
+    def description(self, out: str | Path) -> dict[str, Any]:
+        """What `fit` is told about the training, for its configuration and the model's card."""
+        return {"model": self.model, KEY: self.as_dict(), "recipe": self.command(out)}
+
+    def command(self, out: str | Path) -> str:
+        """The command that asks for the same, with those settings that are not the defaults."""
+        words = ["sensverify", "train", "--data", self.data, "--model", self.model]
+        words += ["--loss", self.loss, *(["--standardise"] if self.standardise else [])]
+        for setting in fields(self.settings):
+            value = getattr(self.settings, setting.name)
+            if value != setting.default:
+                values = value if isinstance(value, tuple) else (value,)
+                words += [f"--{setting.name.replace('_', '-')}", *map(str, values)]
+        return shlex.join([*words, "--out", str(out)])
+
+
+def kept_request(directory: str | Path) -> dict[str, Any]:
+    """What `TrainRequest.as_dict` gave when the run in a directory began.
+
+    Raises
+    ------
+    InputError
+        The directory is not one of `sensverify train`.
+    """
+    path = Path(directory) / CONFIG
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        kept = values[KEY]
+        wanted = {"data": str, "model": str, "loss": str, "standardise": bool, "settings": dict}
+        if all(isinstance(kept[name], kind) for name, kind in wanted.items()):
+            return {name: kept[name] for name in wanted}
+        raise KeyError(KEY)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it does not say what it trains"
+        raise InputError(
+            f"cannot go on in '{directory}': '{path}' is not the configuration of a run of "
+            f"'sensverify train' ({reason})"
+        ) from None

@@ -1,0 +1,269 @@
+"""The directory of a training: its configuration, its result, and who works in it."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from sensverify.data.dataset import Dataset
+from sensverify.errors import BadCheckpoint, InputError
+from sensverify.provenance import versions
+from sensverify.training.checkpoints import checkpoint_files, digest, remove_drafts, replace_file
+from sensverify.training.plan import Plan
+
+SCHEMA, RESULT_SCHEMA = "sensverify.train/1", "sensverify.train-result/1"
+
+CONFIG, RESULT, CHECKPOINTS = "config.json", "result.json", "checkpoints"
+
+MAY_CHANGE = ("settings.checkpoint_seconds", "model.name", "model.initial_weights")
+"""What a resumed training may have another value of: it changes no figure."""
+
+_COMPARED = ("data", "model", "loss", "ramp", "settings")
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """The files of one training.
+
+    Parameters
+    ----------
+    path : Path
+    """
+
+    path: Path
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / CHECKPOINTS
+
+    @property
+    def result(self) -> dict[str, Any] | None:
+        """What a finished training found, or None while it is not finished."""
+        path = self.path / RESULT
+        return _read_json(path, RESULT_SCHEMA) if path.exists() else None
+
+    def write_result(self, result: Mapping[str, Any]) -> None:
+        """Say that the training is finished; non-finite numbers become null.
+
+        Raises
+        ------
+        InputError
+            The system refuses.
+        """
+        _write_json(self.path / RESULT, {"schema": RESULT_SCHEMA, **result})
+
+
+@contextmanager
+def open_run(
+    path: str | Path, config: Mapping[str, Any], *, resume: bool
+) -> Iterator[RunDirectory]:
+    """A run directory for this configuration, kept from other processes meanwhile.
+
+    Parameters
+    ----------
+    path : str or Path
+        Made where it is missing.
+    config : mapping
+        See `describe`.
+    resume : bool
+        Whether to go on with a training that is there; where there is none, it is begun.
+
+    Raises
+    ------
+    InputError
+        The directory holds something and ``resume`` is false, holds no training, is in use, or
+        cannot be written to.
+    BadCheckpoint
+        It holds a training of another configuration; the message says what differs.
+    """
+    run = RunDirectory(Path(path))
+    try:
+        run.path.mkdir(parents=True, exist_ok=True)
+        remove_drafts(run.path)
+        present = sorted(entry.name for entry in run.path.iterdir())
+    except OSError as error:
+        raise InputError(
+            f"cannot use '{run.path}' for a training: {error.strerror or error}"
+        ) from None
+    if present and not resume:
+        raise InputError(
+            f"'{run.path}' is not empty ({present[0]}, ...) and nothing in it is overwritten; give "
+            "another directory, or resume the training that is in it"
+        )
+    if present and CONFIG not in present:
+        raise InputError(
+            f"'{run.path}' holds no training to resume: it has no {CONFIG}, but {present[0]}"
+        )
+    if present:
+        _check_same(run.path, _read_json(run.path / CONFIG, SCHEMA), config)
+    else:
+        _write_json(run.path / CONFIG, {"schema": SCHEMA, **config})
+    with _locked(run.path / CONFIG):
+        if run.checkpoints.exists():
+            remove_drafts(run.checkpoints)
+        yield run
+
+
+def describe(module: nn.Module, plan: Plan, notes: Mapping[str, Any]) -> dict[str, Any]:
+    """Everything that decides a training, as plain values for ``config.json``.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Before its first step.
+    plan : Plan
+    notes : mapping
+        Further values to keep; ``model`` is the model's name.
+    """
+    state = module_state(module)
+    split = plan.split
+    return {
+        **{key: value for key, value in notes.items() if key != "model"},
+        "data": {
+            "name": Path(split.train.name).name,
+            "train_samples": len(split.train),
+            "test_samples": len(split.test),
+            "train_sha256": _data_digest(split.train),
+            "test_sha256": _data_digest(split.test),
+        },
+        "model": {
+            "name": notes.get("model") or type(module).__name__,
+            # Objects that have no text of their own show where they lie in memory.
+            "text": re.sub(r" at 0x[0-9a-fA-F]+", "", repr(module)),
+            "tensors": {k: f"{v.dtype} {list(v.shape)}" for k, v in state.items()},
+            "parameters": sum(p.numel() for p in module.parameters()),
+            "initial_weights": digest(state),
+        },
+        "loss": str(plan.recipe),
+        "ramp": plan.ramp,
+        "settings": plan.settings.as_dict(),
+        "versions": versions(),
+    }
+
+
+def module_state(module: nn.Module) -> dict[str, torch.Tensor]:
+    """Every parameter and buffer by name.
+
+    Raises
+    ------
+    InputError
+        The module keeps something else than tensors.
+    """
+    state = module.state_dict()
+    for name, value in state.items():
+        if not isinstance(value, torch.Tensor):
+            raise InputError(
+                f"the model keeps '{name}' of type {type(value).__name__} in its state; "
+                "checkpoints hold tensors only"
+            )
+    return dict(state)
+
+
+def last_good(run: RunDirectory) -> str:
+    """Which checkpoint is there, in words."""
+    files = checkpoint_files(run.checkpoints)
+    return f"the last checkpoint is '{files[-1]}'" if files else "there is no checkpoint yet"
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON holds it: tuples as lists, non-finite numbers as None."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return None if isinstance(value, float) and not isfinite(value) else value
+
+
+def _check_same(path: Path, there: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    now = plain(now)
+    differences: list[str] = []
+    for part in _COMPARED:
+        differences += _differences(part, there.get(part), now[part])
+    if differences:
+        more = f" and {len(differences) - 3} more" if len(differences) > 3 else ""
+        raise BadCheckpoint(
+            f"'{path}' holds another training: {'; '.join(differences[:3])}{more}; resume with "
+            "what it was begun with, or give another directory"
+        )
+
+
+def _differences(name: str, there: Any, now: Any) -> list[str]:
+    if name in MAY_CHANGE or there == now:
+        return []
+    if isinstance(there, Mapping) and isinstance(now, Mapping):
+        keys = [*there, *(key for key in now if key not in there)]
+        return [
+            line
+            for key in keys
+            for line in _differences(f"{name}.{key}", there.get(key), now.get(key))
+        ]
+    return [f"{name} is {_short(there)} there and {_short(now)} now"]
+
+
+def _short(value: Any) -> str:
+    text = " ".join(str(value).split())
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _data_digest(data: Dataset) -> str:
+    state = hashlib.sha256()
+    for values in (data.x, data.y):
+        if values is not None:
+            state.update(f"{values.dtype}{values.shape}".encode())
+            state.update(values.tobytes())
+    return state.hexdigest()
+
+
+def _read_json(path: Path, schema: str) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadCheckpoint(f"cannot read '{path}': {error}") from None
+    if not isinstance(found, dict) or found.get("schema") != schema:
+        raise BadCheckpoint(f"'{path}' is no {schema} file; give another directory")
+    return found
+
+
+def _write_json(path: Path, values: Mapping[str, Any]) -> None:
+    text = json.dumps(plain(values), indent=2, allow_nan=False) + "\n"
+    try:
+        replace_file(path, text.encode())
+    except OSError as error:
+        raise InputError(f"cannot write '{path}': {error.strerror or error}") from None
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Alone with a file, where the system knows such locks; they end with their process."""
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f"another process is training in '{path.parent}'; wait for it, or give another "
+                "directory"
+            ) from None
+        except OSError:
+            # File systems of networks may know no locks.
+            contextlib.nullcontext()
+        yield
+    finally:
+        os.close(handle)

@@ -1,0 +1,125 @@
+"""A training in several processes, told when to stop and heard by the one that started them."""
+
+from __future__ import annotations
+
+import copy
+import queue
+import signal
+import threading
+from typing import Any
+
+from safetensors.torch import load, save
+from torch import Tensor, nn
+from torch.multiprocessing import get_context
+
+from sensverify.errors import SensverifyError
+from sensverify.training import engine, loop
+from sensverify.training.plan import Plan
+from sensverify.training.progress import Listener, Progress
+from sensverify.training.run_directory import RunDirectory, module_state
+from sensverify.watch import Watch
+
+_PAUSE = 0.1
+
+
+class _RemoteWatch(Watch):
+    """Over when the process that started this one says so."""
+
+    def __init__(self, event: Any) -> None:
+        super().__init__()
+        self._stopped = event
+
+
+class _Ears(threading.Thread):
+    """Hands on what the first process tells, and tells all of them when the watch is over."""
+
+    def __init__(self, watch: Watch, listener: Listener | None) -> None:
+        super().__init__(daemon=True)
+        context = get_context("spawn")
+        self.words, self.event = context.Queue(), context.Event()
+        self.error: SensverifyError | None = None
+        self.state: dict[str, Tensor] = {}
+        self._watch, self._listener, self._done = watch, listener, threading.Event()
+
+    def run(self) -> None:
+        while True:
+            if self._watch.over:
+                self.event.set()
+            try:
+                self._hear(self.words.get(timeout=_PAUSE))
+            except queue.Empty:
+                if self._done.is_set():
+                    return
+
+    def finish(self) -> None:
+        """Hear the last words."""
+        self._done.set()
+        self.join()
+
+    def _hear(self, word: Progress | SensverifyError | bytes) -> None:
+        if isinstance(word, SensverifyError):
+            self.error = self.error or word
+        elif isinstance(word, bytes):
+            self.state = load(word)
+        elif self._listener is not None:
+            self._listener(word)
+
+
+def train_in_processes(
+    module: nn.Module,
+    plan: Plan,
+    run: RunDirectory | None,
+    watch: Watch,
+    listener: Listener | None,
+) -> loop.Outcome:
+    """As `loop.train`, in as many processes as the settings have devices.
+
+    The first Ctrl-C stops the training as the watch does.
+
+    Raises
+    ------
+    TrainingFailed, InputError
+        What a process raised.
+    """
+    ears = _Ears(watch, listener)
+    ears.start()
+    try:
+        with watch.stopping_on_interrupt():
+            found = engine.run(plan.settings, _work, module, plan, run, ears.words, ears.event)
+        ears.finish()
+        module.load_state_dict(ears.state)
+        return found
+    except Exception as error:
+        ears.finish()
+        if ears.error is not None:
+            raise ears.error from error
+        raise
+    finally:
+        ears.finish()
+
+
+def _work(
+    this: engine.Engine,
+    module: nn.Module,
+    plan: Plan,
+    run: RunDirectory | None,
+    words: Any,
+    event: Any,
+) -> loop.Outcome:
+    """What one of the processes does."""
+    # A Ctrl-C reaches every process of the terminal; the one that started these acts on it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        # What was passed lies in memory that the processes share.
+        module = copy.deepcopy(module)
+        listener = words.put if this.rank == 0 else None
+        found = loop.train(this, module, plan, run, _RemoteWatch(event), listener)
+        if this.rank == 0:
+            # As bytes: tensors would go through memory that ends with this process.
+            state = {k: v.detach().cpu().clone() for k, v in module_state(module).items()}
+            words.put(save(state))
+        return found
+    except SensverifyError as error:
+        # Without its causes, which may not go through a pipe.
+        words.put(type(error)(str(error)))
+        raise

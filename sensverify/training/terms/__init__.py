@@ -1,0 +1,29 @@
+"""The terms that a loss is made of: plain functions of a `Step`, by name."""
+
+from sensverify.training.terms.adversarial import adversarial, trades
+from sensverify.training.terms.cross_entropy import cross_entropy, l2, mixup
+from sensverify.training.terms.entry import Term
+from sensverify.training.terms.jacobian import jacobian
+from sensverify.training.terms.robust import certified, robust
+from sensverify.training.terms.sensitivity import sensitivity
+from sensverify.training.terms.spectral import spectral
+
+_MARGINS, _OUTPUTS = frozenset({"margins"}), frozenset({"outputs"})
+
+TERMS: dict[str, Term] = {
+    "adversarial": Term(adversarial, "Goodfellow et al. 2015; Madry et al. 2018", perturbs=True),
+    "certified": Term(
+        certified, "Gowal et al. 2018; Zhang et al. 2020", asks=_MARGINS, perturbs=True
+    ),
+    "cross-entropy": Term(cross_entropy, "label smoothing: Szegedy et al. 2016"),
+    "jacobian": Term(jacobian, "Jakubovitz and Giryes 2018; Hoffman et al. 2019"),
+    "l2": Term(l2, "Wang et al., Section 6"),
+    "mixup": Term(mixup, "Zhang et al. 2018, mixup"),
+    "robust": Term(robust, "Wong and Kolter 2018", asks=_MARGINS, perturbs=True),
+    "sensitivity": Term(sensitivity, "Wang et al., Section 5", asks=_OUTPUTS, perturbs=True),
+    "spectral": Term(spectral, "Yoshida and Miyato 2017"),
+    "trades": Term(trades, "Zhang et al. 2019", perturbs=True),
+}
+"""Every term by the name that losses are written with."""
+
+__all__ = ["TERMS", "Term"]

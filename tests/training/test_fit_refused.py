@@ -1,0 +1,119 @@
+"""What a training is not begun with, and what it stops at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from sensverify.errors import (
+    BadData,
+    BadSetting,
+    InputError,
+    TrainingFailed,
+    UnknownName,
+    UnsupportedOperator,
+)
+from sensverify.training import fit
+from tests.training.trainings import (
+    blobs,
+    iris,
+    plain_model,
+    quick,
+    weights,
+)
+
+SMALL = quick(epochs=2, checkpoint_seconds=60.0, metric_samples=12)
+
+
+def test_a_loss_that_perturbs_needs_a_radius() -> None:
+    with pytest.raises(BadSetting, match="how far"):
+        fit(plain_model(), blobs(), "cross-entropy + sensitivity", quick(sigma=None))
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "words"),
+    [
+        ({"optimiser": "adamm"}, UnknownName, "adam, adamw, sgd"),
+        ({"optimiser": "sgd(momentun=0.9)"}, BadSetting, "momentun"),
+        ({"schedule": "linear"}, UnknownName, "one-cycle"),
+        ({"sharpness": "flat"}, UnknownName, "sam"),
+        ({"precision": "16-mixed"}, BadSetting, "needs device cuda"),
+        ({"sharpness": "sam", "precision": "16-mixed", "device": "cuda"}, BadSetting, "scales"),
+        ({"hold_out": 48}, BadSetting, "hold_out"),
+        ({"train_samples": 49}, BadSetting, "train_samples"),
+        ({"clip": (-0.1, 0.1)}, BadSetting, "clip"),
+        ({"batch_size": 1, "devices": 2}, BadSetting, "devices"),
+    ],
+)
+def test_settings_that_do_not_fit(
+    changes: dict[str, object], kind: type[InputError], words: str
+) -> None:
+    with pytest.raises(kind, match=words):
+        fit(plain_model(), blobs(), "base", quick(**changes))
+
+
+def test_no_cuda_device_is_said() -> None:
+    if torch.cuda.is_available():
+        with pytest.raises(BadSetting, match="CUDA"):
+            fit(plain_model(), blobs(), "base", quick(device="cuda", devices=99))
+    else:
+        with pytest.raises(BadSetting, match="CUDA"):
+            fit(plain_model(), blobs(), "base", quick(device="cuda"))
+
+
+def test_labels_the_model_has_no_output_for() -> None:
+    with pytest.raises(BadData, match="label"):
+        fit(plain_model(classes=2), blobs(classes=3), "base", SMALL)
+
+
+def test_a_module_that_is_no_network_is_refused_at_the_start(tmp_path: Path) -> None:
+    class Sorting(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = plain_model()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.inner(x.sort(dim=1).values)
+
+    with pytest.raises(UnsupportedOperator, match="sort"):
+        fit(Sorting(), blobs(), "base", SMALL, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_nothing_to_train() -> None:
+    module = plain_model().requires_grad_(False)
+    with pytest.raises(BadSetting, match="nothing to train"):
+        fit(module, blobs(), "base", SMALL)
+
+
+def test_frozen_parameters_stay() -> None:
+    module = plain_model()
+    module[0].requires_grad_(False)
+    before = weights(module)
+    fit(module, blobs(), "base", SMALL)
+    assert torch.equal(module[0].weight, before["0.weight"])
+    assert not torch.equal(module[2].weight, before["2.weight"])
+
+
+def test_a_loss_that_is_no_number_stops_before_the_step(tmp_path: Path) -> None:
+    settings = quick(optimiser="sgd(lr=1e30)", epochs=5, sigma=None, metric_samples=0)
+    module = plain_model()
+    with pytest.raises(TrainingFailed, match=r"learning rate.*checkpoint") as caught:
+        fit(module, blobs(), "cross-entropy + 1e-5*l2", settings, out=tmp_path)
+    assert "the loss is" in str(caught.value) or "gradient" in str(caught.value)
+    assert all(bool(torch.isfinite(p).all()) for p in module.parameters())
+
+
+def test_a_collapsed_network_is_told_with_advice() -> None:
+    settings = quick(epochs=60, metric_samples=0)
+    with pytest.raises(TrainingFailed, match=r"collapsed.*ramp"):
+        fit(plain_model(), iris(), "cross-entropy + 3*sensitivity(form=log)", settings)
+
+
+@pytest.mark.parametrize("rate", [1e-4, 1e-3, 1e-2])
+def test_an_ordinary_training_sets_no_alarm_off(rate: float) -> None:
+    settings = quick(epochs=15, metric_samples=0, optimiser=f"adam(lr={rate})")
+    fit(plain_model(), iris(), "base", settings)

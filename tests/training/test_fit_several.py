@@ -1,0 +1,68 @@
+"""A training in two processes is that of one, but for rounding."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from sensverify.errors import TrainingFailed
+from sensverify.training import Progress, fit
+from sensverify.watch import Watch
+from tests.training.trainings import blobs, plain_model, quick, rich_model, rows, same_weights
+
+# Mini-batches of 12 and samples that are shared evenly.
+SETTINGS = {"epochs": 2, "metric_samples": 12, "optimiser": "sgd(lr=0.05, momentum=0.9)"}
+LOSS = "cross-entropy + 1e-4*l2 + 0.01*sensitivity(form=softplus) + 0.01*spectral + 1e-3*jacobian"
+
+
+@pytest.mark.slow
+def test_two_processes_end_with_the_weights_of_one(tmp_path: Path) -> None:
+    told: list[Progress] = []
+    both = fit(
+        plain_model(),
+        blobs(),
+        LOSS,
+        quick(devices=2, **SETTINGS),
+        out=tmp_path,
+        progress=told.append,
+    )
+    alone = fit(plain_model(), blobs(), LOSS, quick(**SETTINGS))
+    assert not same_weights(plain_model(), alone.module)
+    for name, values in alone.module.state_dict().items():
+        torch.testing.assert_close(both.module.state_dict()[name], values, rtol=1e-4, atol=1e-5)
+    assert [now.step for now in told if now.metrics is None][:4] == [1, 2, 3, 4]
+    assert told[-1].step == 8
+    assert len(rows(tmp_path / "metrics.csv")) == 2
+    assert both.metrics_test is not None
+    assert alone.metrics_test is not None
+    assert both.metrics_test.ce == pytest.approx(alone.metrics_test.ce, rel=1e-4)
+
+
+@pytest.mark.slow
+def test_two_processes_stop_and_go_on(tmp_path: Path) -> None:
+    """With running statistics, which are averaged, and the ascent of sharpness."""
+    settings = quick(devices=2, sharpness="sam(rho=0.05)", **SETTINGS)
+    watch = Watch()
+    first = fit(
+        rich_model(),
+        blobs(),
+        "base",
+        settings,
+        out=tmp_path / "a",
+        watch=watch,
+        progress=lambda now: watch.stop(),
+    )
+    again = fit(rich_model(), blobs(), "base", settings, out=tmp_path / "a", resume=True)
+    whole = fit(rich_model(), blobs(), "base", settings, out=tmp_path / "b")
+    assert first.interrupted or same_weights(first.module, whole.module)
+    assert not again.interrupted
+    assert same_weights(again.module, whole.module)
+
+
+@pytest.mark.slow
+def test_what_a_process_raises_is_raised() -> None:
+    settings = quick(devices=2, **SETTINGS | {"optimiser": "sgd(lr=1e30)"})
+    with pytest.raises(TrainingFailed, match="learning rate"):
+        fit(plain_model(), blobs(), "cross-entropy + l2", settings)

@@ -1,0 +1,104 @@
+"""Losses: weighted sums of terms by name."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from sensverify.errors import BadSetting, UnknownName
+from sensverify.training.loss import Loss, find_term
+from sensverify.training.recipes import RECIPES, Recipe, Stage, resolve_loss
+from sensverify.training.terms.cross_entropy import cross_entropy, l2
+
+
+def test_weights_and_values(make_step) -> None:
+    step = make_step()
+    total, values = Loss.parse("0.5*cross-entropy + 0.1*l2")(step)
+    torch.testing.assert_close(total, 0.5 * cross_entropy(step) + 0.1 * l2(step))
+    assert list(values) == ["cross-entropy", "l2"]
+    torch.testing.assert_close(values["l2"], l2(step).detach())
+    assert total.requires_grad
+    assert not any(value.requires_grad for value in values.values())
+
+
+def test_terms_that_come_again_are_counted(make_step) -> None:
+    text = "sensitivity + cross-entropy + 0.1*sensitivity(form=log) + 2*sensitivity"
+    _, values = Loss.parse(text)(make_step())
+    assert list(values) == ["sensitivity", "cross-entropy", "sensitivity 2", "sensitivity 3"]
+    assert values["sensitivity"] == values["sensitivity 3"] != values["sensitivity 2"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "cross-entropy",
+        "0.5*cross-entropy + 1e-06*sensitivity(form=log, bounds=crown(intermediate=ibp))",
+    ],
+)
+def test_text_is_what_was_read(text: str) -> None:
+    loss = Loss.parse(text)
+    assert str(loss) == text
+    assert Loss.parse(str(loss)) == loss
+
+
+def test_what_terms_want() -> None:
+    assert not Loss.parse("cross-entropy + l2 + mixup + jacobian + spectral").perturbs
+    assert Loss.parse("cross-entropy + trades").perturbs
+    assert Loss.parse("cross-entropy + trades").asks == frozenset()
+    assert Loss.parse("robust + sensitivity").asks == {"margins", "outputs"}
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "message"),
+    [
+        ("sensitivty", UnknownName, r"no loss term 'sensitivty' \(did you mean 'sensitivity'\?\)"),
+        ("zzz", UnknownName, "no loss term 'zzz'; there are adversarial, certified"),
+        ("l2(weight=1)", BadSetting, "l2 has no option weight; it has none"),
+        ("sensitivity(shape=1)", BadSetting, "no option shape; it has form, bounds"),
+        ("sensitivity(form=1)", BadSetting, "form takes a word, got '1'"),
+        ("sensitivity(form=log(a=1))", BadSetting, "form takes a word"),
+        ("sensitivity(target=wide)", BadSetting, "target takes a number, got 'wide'"),
+        ("sensitivity(target=none)", BadSetting, "target takes a number"),
+        ("sensitivity(per-output=1)", BadSetting, "per_output takes true or false"),
+        ("sensitivity(bounds=1)", BadSetting, "bounds takes a method such as lp-dual"),
+        ("sensitivity(bounds=ipb)", BadSetting, "bounds: .*ipb"),
+        ("sensitivity(bounds=crown(slope=1))", BadSetting, "bounds: .*slope"),
+        ("trades(steps=2.5)", BadSetting, "steps takes a whole number, got '2.5'"),
+        ("trades(steps=true)", BadSetting, "steps takes a whole number"),
+        ("mixup(alpha=x)", BadSetting, "alpha takes a number"),
+        ("inf*l2", BadSetting, "expected the end"),
+    ],
+)
+def test_what_cannot_be_is_refused_by_name(text: str, error: type, message: str) -> None:
+    with pytest.raises(error, match=message):
+        Loss.parse(text)
+
+
+def test_find_term() -> None:
+    assert find_term("l2").function is l2
+
+
+def test_names_and_texts_resolve_to_recipes() -> None:
+    assert resolve_loss("base") is RECIPES["base"]
+    own = resolve_loss("cross-entropy + 0.1*l2")
+    assert own.stage(0.99).loss == Loss.parse("cross-entropy + 0.1*l2")
+    assert not own.perturbs
+    with pytest.raises(UnknownName, match=r"no loss 'bsae' \(did you mean 'base'\?\)"):
+        resolve_loss("bsae")
+
+
+def test_every_recipe_reads_and_says_what_it_is() -> None:
+    for name, recipe in RECIPES.items():
+        assert recipe.summary, name
+        for stage in recipe.stages:
+            assert Loss.parse(str(stage.loss)) == stage.loss
+
+
+def test_stages_begin_in_order() -> None:
+    losses = [Loss.parse(text) for text in ("cross-entropy", "l2", "mixup")]
+    recipe = Recipe(tuple(Stage(at, loss) for at, loss in zip((0, 0.4, 0.6), losses, strict=True)))
+    found = [losses.index(recipe.stage(at).loss) for at in (0, 0.39, 0.4, 0.59, 0.6, 1)]
+    assert found == [0, 0, 1, 1, 2, 2]
+    for starts in ([], [0.1], [0, 0.5, 0.4], [0, 0.4, 0.4], [0, 1]):
+        with pytest.raises(BadSetting, match="begin at 0"):
+            Recipe(tuple(Stage(at, losses[0]) for at in starts))

@@ -50,7 +50,7 @@ class Plan:
     recipe : Recipe
     settings : TrainSettings
     split : Split
-        Its training part is what is trained on, and feature ranges are taken over that.
+        Its training part is what is trained on; feature ranges are those of the whole part.
     train : Samples
         Those that are trained on.
     watched : Samples
@@ -120,7 +120,9 @@ def make_plan(
     classes = torch.Size(from_module(module, split.train.x.shape[1:]).output_shape).numel()
     if classes < 2:
         raise BadData(f"a classifier has an output for each class; the model has {classes}")
-    ranges = _ranges(split.train.x[used])
+    # Of the whole part: training on fewer samples does not change what is asked.
+    ranges = split.train.feature_range
+    ranges = _ranges(split.train.x) if ranges is None else ranges
     train = replace(
         split.train,
         x=split.train.x[used],

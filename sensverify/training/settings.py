@@ -35,7 +35,8 @@ class TrainSettings:
     seed : int
         Of the initial weights, the order of the samples and everything that is drawn.
     sigma : float or None
-        Radius of the perturbation as a share of every feature's range over the training samples.
+        Radius of the perturbation as a share of every feature's range over the training part of
+        the data, whether all of it is trained on or not.
     radius : float or None
         The same in the units of the features; one of the two, or neither.
     clip : (low, high) or None

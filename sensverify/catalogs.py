@@ -1,4 +1,4 @@
-"""What there is to name: the methods, the models that ship and the data sets."""
+"""What there is to name: methods, models, architectures, data sets and losses."""
 
 from __future__ import annotations
 
@@ -8,23 +8,32 @@ from pathlib import Path
 from typing import Any
 
 Rows = list[tuple[str, ...]]
+Listing = tuple[tuple[str, ...], Rows]
 
 
-def list_rows(what: str, *, data_dir: str | Path | None = None) -> tuple[tuple[str, ...], Rows]:
-    """A header and one row for each name.
+def list_tables(what: str, *, data_dir: str | Path | None = None) -> list[Listing]:
+    """Tables, each of a header and one row for each name.
 
     Parameters
     ----------
     what : str
-        ``methods``, ``models`` or ``data``.
+        ``methods``, ``models``, ``architectures``, ``data`` or ``losses``.
     data_dir : str or Path, optional
         Folder searched first for data sets.
     """
     if what == "methods":
-        return ("method", "guarantee", "settings", "description"), _methods()
+        return [(("method", "guarantee", "settings", "description"), _methods())]
     if what == "models":
-        return ("model", "inputs", "outputs", "parameters", "accuracy", "description"), _models()
-    return ("data", "here", "description"), _data(data_dir)
+        header = ("model", "inputs", "outputs", "parameters", "accuracy", "description")
+        return [(header, _models())]
+    if what == "architectures":
+        return [(("architecture", "inputs", "outputs", "layers"), _architectures())]
+    if what == "losses":
+        return [
+            (("recipe", "what it is, who defined it, and the sum it stands for"), _recipes()),
+            (("term", "what it is, who defined it, and its options"), _terms()),
+        ]
+    return [(("data", "here", "description"), _data(data_dir))]
 
 
 def _methods() -> Rows:
@@ -56,6 +65,44 @@ def _models() -> Rows:
     return rows
 
 
+def _architectures() -> Rows:
+    from sensverify.models.architectures import ARCHITECTURES, FAMILIES, SHAPES
+
+    rows: Rows = []
+    for name, build in ARCHITECTURES.items():
+        shape, outputs = SHAPES[name]
+        layers = _summary(build).split(":")[0]
+        rows.append((name, "x".join(map(str, shape)), str(outputs), layers))
+    for name, description in FAMILIES.items():
+        inputs = "images" if name.startswith("conv") else "any"
+        rows.append((name, inputs, "any", description))
+    return rows
+
+
+def _recipes() -> Rows:
+    from sensverify.training.recipes import RECIPES
+
+    return [
+        (name, f"{_with_source(recipe.summary, recipe.source)}\n{recipe}")
+        for name, recipe in RECIPES.items()
+    ]
+
+
+def _terms() -> Rows:
+    from sensverify.training.terms import TERMS
+
+    rows: Rows = []
+    for name, term in TERMS.items():
+        options = ", ".join(f"{key}={_shown(value)}" for key, value in term.defaults.items())
+        text = _with_source(term.summary, term.source)
+        rows.append((name, f"{text}\n{name}({options})" if options else text))
+    return rows
+
+
+def _with_source(summary: str, source: str) -> str:
+    return f"{summary} ({source})" if source else summary
+
+
 def _data(data_dir: str | Path | None) -> Rows:
     from sensverify.data import DATA_SETS
 
@@ -72,10 +119,13 @@ def _settings(method: Any) -> tuple[Any, ...]:
 def _shown(value: Any) -> str:
     if value is None:
         return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
     return str(getattr(value, "name", value))
 
 
-def _summary(method: Any) -> str:
-    """The first sentence of the method's docstring."""
-    text = " ".join((inspect.getdoc(type(method)) or "").split("\n\n")[0].split())
+def _summary(what: Any) -> str:
+    """The first sentence of a function's docstring, or of an object's class."""
+    documented = what if inspect.isroutine(what) else type(what)
+    text = " ".join((inspect.getdoc(documented) or "").split("\n\n")[0].split())
     return text.split(". ")[0].rstrip(".")

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import click
 
-WHAT = ("methods", "models", "data")
+WHAT = ("methods", "models", "data", "losses", "architectures")
 
 
 @click.command("list")
-@click.argument("what", metavar="methods|models|data", type=click.Choice(WHAT))
+@click.argument("what", metavar="|".join(WHAT), type=click.Choice(WHAT))
 @click.option("--data-dir", type=click.Path(), help="Folder that 'list data' looks into first.")
 def list_names(what: str, data_dir: str | None) -> None:
-    """List the methods, models or data sets that 'verify' knows by name.
+    """List what has a name: methods and models for 'verify', losses and architectures for 'train'.
 
     \b
     Examples:
       sensverify list methods
-      sensverify list models
+      sensverify list losses
       sensverify list data --data-dir ~/data
     """
-    from sensverify.catalogs import list_rows
+    from sensverify.catalogs import list_tables
     from sensverify.report.console import PlainConsole
     from sensverify.report.listing import listing_table
 
-    header, rows = list_rows(what, data_dir=data_dir)
-    PlainConsole().print(listing_table(header, rows))
+    console = PlainConsole()
+    for place, (header, rows) in enumerate(list_tables(what, data_dir=data_dir)):
+        if place:
+            console.print()
+        console.print(listing_table(header, rows))

@@ -16,6 +16,8 @@ _COMMANDS = {
     "benchmark": "sensverify.cli.benchmark:benchmark",
     "check": "sensverify.cli.check:check",
     "list": "sensverify.cli.list:list_names",
+    "study": "sensverify.cli.study:study",
+    "train": "sensverify.cli.train:train",
     "verify": "sensverify.cli.verify:verify",
 }
 """Where each command is; nothing is imported before it is asked for."""
@@ -23,7 +25,9 @@ _COMMANDS = {
 _SHORT_HELP = {
     "benchmark": "Answer a folder of VNN-LIB properties and compare with known verdicts.",
     "check": "Check a certificate against the model it is about.",
-    "list": "List the methods, models or data sets there are.",
+    "list": "List the methods, models, data sets, losses, ... there are.",
+    "study": "Train several losses on equal terms, and compare them.",
+    "train": "Train a model, with or without a penalty on its sensitivity.",
     "verify": "Bound how far a model's outputs can move, or answer a VNN-LIB property.",
 }
 
@@ -172,6 +176,7 @@ def main(context: click.Context) -> None:
       sensverify verify MODEL.onnx --data mnist --samples 0:20 --radius 0.05
       sensverify verify MODEL.onnx --property PROPERTY.vnnlib
       sensverify check CERTIFICATE MODEL.onnx
+      sensverify train --data digits --model mlp-48-24 --out runs/digits
       sensverify list models
 
     \b

@@ -64,3 +64,17 @@ def pretty_number(value: float) -> str:
 def share(value: float | None, count: int) -> str:
     """A share of ``count`` samples: ``96.7 % (29 of 30)``; a dash for None."""
     return "-" if value is None else f"{100 * value:.1f} % ({round(value * count)} of {count})"
+
+
+def duration(seconds: float) -> str:
+    """A time span for people: ``0.4 s``, ``12 s``, ``3 min 20 s``, ``2 h 5 min``."""
+    if seconds < 10:
+        return f"{seconds:.2g} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"

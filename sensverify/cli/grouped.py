@@ -1,0 +1,51 @@
+"""A command whose many options stand in groups in its help."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+class GroupedOption(click.Option):
+    """An option that belongs to a group."""
+
+    def __init__(self, *names: Any, group: str = "", **attributes: Any) -> None:
+        super().__init__(*names, **attributes)
+        self.group = group
+
+
+class GroupedCommand(click.Command):
+    """Prints its options under the headings of their groups, in the order they are written."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                name = getattr(parameter, "group", "") or "Other options"
+                groups.setdefault(name, []).append(record)
+        for name, records in groups.items():
+            with formatter.section(name):
+                formatter.write_dl(records)
+
+
+def grouped(name: str, *options: Decorator) -> Decorator:
+    """Put options, made by `option`, under one heading."""
+
+    def add(command: Callable[..., Any]) -> Callable[..., Any]:
+        for decorate in reversed(options):
+            command = decorate(command)
+            made = command.__click_params__[-1]  # type: ignore[attr-defined]
+            made.group = name
+        return command
+
+    return add
+
+
+def option(*names: str, **attributes: Any) -> Decorator:
+    """``click.option`` for `grouped`."""
+    return click.option(*names, cls=GroupedOption, **attributes)

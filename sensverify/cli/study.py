@@ -1,0 +1,136 @@
+"""``sensverify study``: train several losses on equal terms, and compare them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from sensverify.studies.run import Progress
+
+_PATH = click.Path(path_type=Path)
+STOPPED = 3
+"""Exit status of a study that somebody stopped."""
+
+
+@click.group("study")
+def study() -> None:
+    """Train several losses with several seeds on the same mini-batches, and compare them.
+
+    \b
+    Examples:
+      sensverify study run table1.toml --out table1 --variant reduced
+      sensverify study run table1.toml --out table1 --variant reduced --resume
+      sensverify study report table1
+    """
+
+
+@study.command("run")
+@click.argument("file", type=_PATH)
+@click.option(
+    "--out",
+    type=_PATH,
+    required=True,
+    metavar="DIR",
+    help="Folder of the study: the configuration, a journal, and one run directory a training.",
+)
+@click.option("--variant", metavar="NAME", help="A variant of the file, such as 'reduced'.")
+@click.option(
+    "--resume", is_flag=True, help="Go on with the study that DIR holds; nothing is done twice."
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Trainings at once, each in a process of its own; they share the cores.",
+)
+@click.option(
+    "--data-dir",
+    type=_PATH,
+    metavar="FOLDER",
+    help="Where data sets are, before $SENSVERIFY_DATA and the user's cache.",
+)
+def run(
+    file: Path, out: Path, variant: str | None, resume: bool, jobs: int, data_dir: Path | None
+) -> int:
+    """Train everything that FILE.toml describes, and print the final metrics.
+
+    Ctrl-C stops after a checkpoint, with exit status 3; --resume goes on from there. A training
+    that goes wrong (NaN, collapse) is a result: it is reported, the others go on, and the exit
+    status is 0 all the same.
+    """
+    from sensverify.report.console import PlainConsole
+    from sensverify.report.study_terminal import print_study
+    from sensverify.studies.collect import collect
+    from sensverify.studies.files import read_study
+    from sensverify.studies.run import run_study
+    from sensverify.watch import Watch
+
+    asked = read_study(file, variant=variant)
+    errors = PlainConsole(stderr=True)
+    watch = Watch()
+    with _progress(errors) as progress, watch.stopping_on_interrupt():
+        outcome = run_study(
+            asked, out, resume=resume, jobs=jobs, data_dir=data_dir, watch=watch, progress=progress
+        )
+    if outcome.entries:
+        print_study(collect(out), PlainConsole())
+    if outcome.complete:
+        errors.print(f"tables, figures and a page: sensverify study report '{out}'", markup=False)
+        return 0
+    errors.print("stopped; the same command with --resume goes on", markup=False)
+    return STOPPED
+
+
+@study.command("report")
+@click.argument("folder", metavar="DIR", type=_PATH)
+def report(folder: Path) -> int:
+    """Write tables, figures and one page of DIR's study into DIR/report.
+
+    A study that has not ended yet is reported as far as it is. An earlier report is replaced.
+    """
+    from sensverify.report.console import PlainConsole
+    from sensverify.report.study_terminal import print_study
+    from sensverify.studies.collect import write_report
+
+    found, paths = write_report(folder)
+    console = PlainConsole()
+    print_study(found, console)
+    for path in paths:
+        console.print(str(path), markup=False, soft_wrap=True)
+    return 0
+
+
+@contextlib.contextmanager
+def _progress(console: Any) -> Iterator[Callable[[Progress], None]]:
+    """A line for every finished training; a bar as well when standard error is a terminal."""
+    from sensverify.studies.words import finished_line, running_text
+
+    def finished(state: Progress) -> None:
+        if state.entry is not None:
+            console.print(finished_line(state.entry, state), markup=False)
+
+    if not console.is_terminal:
+        yield finished
+        return
+    from rich.markup import escape
+    from rich.progress import BarColumn, MofNCompleteColumn
+    from rich.progress import Progress as Bar
+
+    columns = ("trainings", BarColumn(), MofNCompleteColumn(), "{task.description}")
+    with Bar(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("", total=None)
+
+        def show(state: Progress) -> None:
+            finished(state)
+            done = state.done + sum(state.running.values())
+            bar.update(task, completed=done, total=state.total)
+            bar.update(task, description=escape(running_text(state)))
+
+        yield show

@@ -1,0 +1,317 @@
+"""``sensverify train``: one model, one data set, one loss."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sensverify.cli.grouped import GroupedCommand, grouped, option
+from sensverify.cli.targets import Targets
+
+if TYPE_CHECKING:
+    from sensverify.training.progress import Listener
+    from sensverify.training.request import TrainRequest
+
+_PATH = click.Path(path_type=Path)
+_NAMES = ("data", "model", "loss", "standardise")
+STOPPED = 3
+"""Exit status of a training that somebody stopped."""
+
+
+@click.command("train", cls=GroupedCommand)
+@grouped(
+    "What to train",
+    option(
+        "--data",
+        metavar="NAME|FILE.npz",
+        help="A name from 'sensverify list data'; or a file with x_train, y_train, x_test and "
+        "y_test, or with x and y, of which every fifth sample is then a test sample.",
+    ),
+    option(
+        "--model",
+        metavar="NAME",
+        help="A name from 'sensverify list architectures', such as iris, mlp-100-50, conv-16-32 "
+        "or conv-16-32-fc-100.",
+    ),
+    option(
+        "--loss",
+        metavar="NAME|SUM",
+        help="A recipe or a weighted sum of terms from 'sensverify list losses', in quotes. "
+        "Default: base, cross-entropy with an L2 penalty.",
+    ),
+    option(
+        "--standardise/--no-standardise",
+        default=None,
+        help="Give the model a first layer that brings every feature to mean 0 and deviation 1 "
+        "over the training samples; radii keep the units of the data. Default: no.",
+    ),
+    option(
+        "--data-dir",
+        type=_PATH,
+        metavar="FOLDER",
+        help="Where data sets are, before $SENSVERIFY_DATA and the user's cache.",
+    ),
+)
+@grouped(
+    "Where the results go",
+    option(
+        "--out",
+        type=_PATH,
+        required=True,
+        metavar="DIR",
+        help="A new or empty folder for the model, its card, metrics and checkpoints.",
+    ),
+    option(
+        "--resume",
+        is_flag=True,
+        help="Go on with the run in DIR, exactly as it would have gone; all other options may be "
+        "left out. Where there is none yet, begin it.",
+    ),
+    option(
+        "--json",
+        "json_target",
+        type=click.Path(path_type=Path, allow_dash=True),
+        metavar="FILE|-",
+        help="Write what a finished training found as JSON; '-' prints it, and only it, on "
+        "standard output.",
+    ),
+    option("--force", is_flag=True, help="Overwrite the file of --json; never a run."),
+)
+@grouped(
+    "The perturbation, for losses and metrics",
+    option(
+        "--sigma",
+        type=float,
+        metavar="S",
+        help="How far each feature may move, as a share of its range over the training samples.",
+    ),
+    option("--radius", type=float, metavar="R", help="The same in the units of the features."),
+    option(
+        "--clip",
+        type=float,
+        nargs=2,
+        metavar="LO HI",
+        help="Keep every perturbed feature between LO and HI. Default: no bounds.",
+    ),
+    option(
+        "--ramp",
+        type=float,
+        metavar="P",
+        help="Share of the training over which the radius grows from 0 to its size. Default: what "
+        "the loss's recipe says.",
+    ),
+)
+@grouped(
+    "The course of the training",
+    option("--epochs", type=int, metavar="N", help="Passes over the data. Default: 10."),
+    option("--batch-size", type=int, metavar="N", help="Samples of a step. Default: 64."),
+    option(
+        "--optimiser",
+        metavar="TEXT",
+        help="adam, adamw or sgd with their options, as in 'sgd(lr=0.1, momentum=0.9)'. Default: "
+        "adam(lr=0.001).",
+    ),
+    option(
+        "--schedule",
+        metavar="TEXT",
+        help="Of the learning rate: constant, cosine, 'one-cycle(warmup=0.25)' or "
+        "'step(every=0.3, factor=0.1)'. Default: constant.",
+    ),
+    option(
+        "--sharpness",
+        metavar="TEXT",
+        help="'sam(rho=0.05)' or 'asam(rho=0.5)' around the optimiser. Default: none.",
+    ),
+    option(
+        "--gradient-clip",
+        type=float,
+        metavar="G",
+        help="Largest norm of the gradient over all parameters. Default: none.",
+    ),
+    option(
+        "--seed",
+        type=int,
+        metavar="N",
+        help="Of the initial weights, the order of the samples and all that is drawn; trainings "
+        "with other losses see the same mini-batches. Default: 0.",
+    ),
+)
+@grouped(
+    "Samples and metrics",
+    option(
+        "--train-samples",
+        type=int,
+        metavar="N",
+        help="Train on the first N training samples. Default: all.",
+    ),
+    option(
+        "--hold-out",
+        type=int,
+        metavar="N",
+        help="Keep the last N of them out, and take the metrics after every epoch on them instead "
+        "of on test samples. Default: 0.",
+    ),
+    option(
+        "--metric-samples",
+        type=int,
+        metavar="N",
+        help="Samples for the metrics after an epoch, of each part; 0 for no such metrics. "
+        "Default: 1000.",
+    ),
+    option("--metric-every", type=int, metavar="N", help="Take them every N epochs. Default: 1."),
+    option(
+        "--final-samples",
+        type=int,
+        metavar="N",
+        help="Samples for the final metrics, of each part. Default: all.",
+    ),
+    option(
+        "--pgd-steps",
+        type=int,
+        metavar="N",
+        help="Of the attack behind the metric PGD_ERR. Default: 40.",
+    ),
+)
+@grouped(
+    "The machine",
+    option("--device", type=click.Choice(["cpu", "cuda"]), help="Where to compute. Default: cpu."),
+    option(
+        "--devices",
+        type=int,
+        metavar="N",
+        help="Processes that share every mini-batch, each on a device of its own. Default: 1.",
+    ),
+    option(
+        "--precision",
+        type=click.Choice(["32", "bf16-mixed", "16-mixed"]),
+        help="Of the forward pass; bounds are always taken in float32. Default: 32.",
+    ),
+    option(
+        "--threads",
+        type=int,
+        metavar="N",
+        help="Of torch on the CPU; the last bits of the weights depend on it. Default: as torch "
+        "chooses.",
+    ),
+    option(
+        "--checkpoint-seconds",
+        type=float,
+        metavar="S",
+        help="Time between checkpoints within an epoch; one follows every epoch. Default: 60.",
+    ),
+)
+def train(
+    out: Path,
+    resume: bool,
+    data_dir: Path | None,
+    json_target: Path | None,
+    force: bool,
+    **options: Any,
+) -> int:
+    """Train a model, with or without a penalty on its sensitivity, and export it.
+
+    DIR then holds model.onnx with its card, which 'sensverify verify DIR' reads, and everything to
+    repeat the training. Ctrl-C stops it with a checkpoint (exit status 3); it goes on with
+    --resume, as it does when it was killed, and ends with the same weights.
+
+    \b
+    Examples:
+      sensverify train --data iris --model iris --epochs 100 --out runs/iris
+      sensverify train --data digits --model mlp-48-24 --sigma 0.05 --out runs/digits \\
+          --loss 'cross-entropy + 1e-5*l2 + 0.02*sensitivity(form=softplus)'
+      sensverify train --data mine.npz --model mlp-100-50 --standardise --out runs/mine
+      sensverify train --out runs/mine --resume
+      sensverify verify runs/iris
+    """
+    from sensverify.report.console import PlainConsole
+    from sensverify.report.training import print_training, training_to_json
+    from sensverify.training.fit import fit
+    from sensverify.watch import Watch
+
+    targets = Targets(json=json_target, force=force)
+    targets.check([])
+    request = _request(out, resume, {k: v for k, v in options.items() if v is not None})
+    errors = PlainConsole(stderr=True)
+    split, module = request.prepare(data_dir=data_dir)
+    with _progress(errors) as (progress, say):
+        watch = Watch(listener=say)
+        with watch.stopping_on_interrupt():
+            result = fit(
+                module,
+                split,
+                request.loss,
+                request.settings,
+                out=out,
+                resume=resume,
+                watch=watch,
+                progress=progress,
+                description=request.description(out.resolve().name),
+            )
+    if not result.interrupted:
+        targets.write(json=lambda: training_to_json(request, out))
+        console = errors if targets.to_stdout else PlainConsole()
+        print_training(request, split, result, console)
+        return 0
+    again = shlex.join(["sensverify", "train", "--out", str(out), "--resume"])
+    done = f"{result.epochs} of {request.settings.epochs} epochs"
+    click.echo(f"stopped after {done}; go on with: {again}", err=True)
+    return STOPPED
+
+
+def _request(out: Path, resume: bool, given: dict[str, Any]) -> TrainRequest:
+    """What is asked for; of a run that goes on, what it was begun with."""
+    from sensverify.errors import BadSetting
+    from sensverify.training.request import CONFIG, TrainRequest, kept_request
+    from sensverify.training.settings import TrainSettings
+
+    names = {name: given.pop(name) for name in _NAMES if name in given}
+    if not (resume and ((out / CONFIG).exists() or not names)):
+        for name in ("data", "model"):
+            if name not in names:
+                raise click.UsageError(f"Missing option '--{name}'.", click.get_current_context())
+        return TrainRequest(**names, settings=TrainSettings.of(given))
+    kept = kept_request(out)
+    settings = kept.pop("settings")
+    for name, value in {**names, **given}.items():
+        before = kept.get(name, settings.get(name))
+        if value != (tuple(before) if isinstance(before, list) else before):
+            raise BadSetting(
+                f"the run in '{out}' was begun with --{name.replace('_', '-')} {before}, got "
+                f"{value}; leave it out with --resume, or begin another run"
+            )
+    return TrainRequest(**kept, settings=TrainSettings.of(settings))
+
+
+@contextlib.contextmanager
+def _progress(console: Any) -> Iterator[tuple[Listener, Callable[[str], None] | None]]:
+    """A line for every epoch; on a terminal also a bar with an estimate of the time left.
+
+    Gives what is called after every step, and what is called with a line of text.
+    """
+    from sensverify.report.training import EpochLines, step_text
+
+    if not console.is_terminal:
+        lines = EpochLines(lambda text: click.echo(text, err=True))
+        yield lines, None
+        lines.finish()
+        return
+    from rich.markup import escape
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    columns = ("training", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, "{task.description}", console=console, transient=True) as bar:
+        task = bar.add_task("", total=None)
+        lines = EpochLines(lambda text: bar.console.print(escape(text)))
+
+        def show(now: Any) -> None:
+            description = escape(step_text(now))
+            bar.update(task, completed=now.step, total=now.steps, description=description)
+            lines(now)
+
+        yield show, lambda text: bar.update(task, description=escape(text))
+        lines.finish()

@@ -1,0 +1,1 @@
+"""Several losses, several seeds, the same mini-batches: planned, trained, compared."""

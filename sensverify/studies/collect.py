@@ -1,0 +1,214 @@
+"""From a study's folder to its report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sensverify.errors import InputError, SensverifyError
+from sensverify.report.files import write_files
+from sensverify.report.study import Course, Fact, StudyReport, StudyTable, Trail
+from sensverify.report.words import duration
+from sensverify.studies.courses import History, course, read_history, trail
+from sensverify.studies.folder import load_study, run_folder
+from sensverify.studies.journal import FAILED, Entry, read_journal
+from sensverify.studies.study import PARTS, Contender, Study
+from sensverify.studies.tables import COLUMNS, study_table
+
+
+def collect(folder: Path) -> StudyReport:
+    """Everything a study has by now, in the form that reports are made of.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the study, whether it has ended or not.
+
+    Raises
+    ------
+    InputError
+        The folder holds no study, or a damaged one.
+    """
+    from sensverify.measures.metrics import METRICS
+
+    study, machine = load_study(folder)
+    entries = read_journal(folder)
+    histories = [read_history(run_folder(folder, each), each) for each in study.trainings]
+    courses: tuple[Course, ...] = ()
+    if "course" in study.figures:
+        courses = _courses(study, histories)
+    trails: tuple[Trail, ...] = ()
+    if {"seeds", "energy"} & set(study.figures):
+        parts = _sample_counts(study, entries)
+        trails = tuple(t for each in histories if parts and (t := trail(each, parts)) is not None)
+    return StudyReport(
+        title=study.title,
+        note=study.note,
+        question=_question(study),
+        tables=study_tables(study, entries),
+        courses=courses,
+        trails=trails,
+        losses=tuple(_loss(each, entries) for each in study.contenders),
+        warnings=tuple(_warnings(study, entries)),
+        record=_record(study, entries, machine),
+        meanings={name: METRICS[name] for name in COLUMNS},
+        draws_seeds="seeds" in study.figures,
+        draws_energy="energy" in study.figures,
+    )
+
+
+def study_tables(study: Study, entries: Sequence[Entry]) -> tuple[StudyTable, ...]:
+    """The tables on the test and on the training samples."""
+    return tuple(study_table(study, entries, part) for part in PARTS)
+
+
+def write_report(folder: Path) -> tuple[StudyReport, list[Path]]:
+    """Write tables, figures and one page into the folder's ``report``.
+
+    What an earlier call wrote there is replaced: it is made from the results alone.
+
+    Returns
+    -------
+    (StudyReport, list of Path)
+
+    Raises
+    ------
+    InputError
+        The folder holds no study, or its report cannot be written.
+    BackendMissing
+        matplotlib is not installed.
+    """
+    from sensverify.report.study_figures import figure_files, panel_pictures
+    from sensverify.report.study_page import study_page
+    from sensverify.report.study_tables import table_csv, table_markdown
+
+    report = collect(folder)
+    target = folder / "report"
+    contents: dict[Path, str | bytes] = {}
+    for table in report.tables:
+        contents[target / f"table_{table.part}.csv"] = table_csv(table)
+        contents[target / f"table_{table.part}.md"] = table_markdown(table)
+    for name, content in figure_files(report).items():
+        contents[target / name] = content
+    contents[target / "report.html"] = study_page(report, panel_pictures(report))
+    try:
+        target.mkdir(exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot write '{target}': {error.strerror or error}") from None
+    write_files(contents, force=True)
+    return report, list(contents)
+
+
+def _courses(study: Study, histories: Sequence[History]) -> tuple[Course, ...]:
+    marks = {each.name: _marks(each) for each in study.contenders}
+    every = (
+        course(histories, metric, part, marks=marks)
+        for part in (*PARTS, "held-out")
+        for metric in COLUMNS
+    )
+    return tuple(each for each in every if each.lines)
+
+
+def _marks(contender: Contender) -> tuple[float, ...]:
+    from sensverify.training.recipes import resolve_loss
+
+    try:
+        stages = resolve_loss(contender.loss).stages
+    except SensverifyError:
+        # The recipe is not there any more; what it was is in the record.
+        return ()
+    return tuple(stage.start * contender.settings.epochs for stage in stages[1:])
+
+
+def _sample_counts(study: Study, entries: Sequence[Entry]) -> dict[str, int]:
+    """How many samples the metrics after every epoch were taken on."""
+    counts = next((entry.samples for entry in entries if entry.samples), {})
+    most = study.contenders[0].settings.metric_samples
+    return {part: min(count, most) for part, count in counts.items()}
+
+
+def _question(study: Study) -> str:
+    settings = study.contenders[0].settings
+    moved = ""
+    if settings.sigma is not None:
+        moved = f"; inputs perturbed by up to {settings.sigma:g} of each feature's range"
+    elif settings.radius is not None:
+        moved = f"; inputs perturbed by up to {settings.radius:g}"
+    if moved and settings.clip is not None:
+        moved += f", kept in [{settings.clip[0]:g}, {settings.clip[1]:g}]"
+    losses, seeds = len(study.contenders), len(study.seeds)
+    return (
+        f"{losses} {'loss' if losses == 1 else 'losses'} on {study.data} with {study.model}, "
+        f"{seeds} {'seed' if seeds == 1 else 'seeds'}: the same initial weights and mini-batches "
+        f"for every loss{moved}."
+    )
+
+
+def _loss(contender: Contender, entries: Sequence[Entry]) -> Fact:
+    mine = [entry for entry in entries if entry.run == contender.name and entry.status != FAILED]
+    seconds = sum(entry.seconds for entry in mine)
+    epochs = sum(entry.epochs for entry in mine)
+    values = {"terms": contender.terms}
+    if contender.own:
+        values["own settings"] = _pairs(contender.own)
+    if epochs:
+        values["time"] = (
+            f"{duration(seconds / epochs)} an epoch, {duration(seconds / len(mine))} a training"
+        )
+    peaks = [entry.peak_memory for entry in mine if entry.peak_memory]
+    if peaks:
+        values["peak memory"] = f"{max(peaks) / 2**30:.2f} GiB"
+    return Fact(contender.name, values)
+
+
+def _warnings(study: Study, entries: Sequence[Entry]) -> list[str]:
+    failed = [
+        f"{entry.run}, seed {entry.seed}, failed: {entry.reason}"
+        for entry in entries
+        if entry.status == FAILED
+    ]
+    done = {entry.key for entry in entries}
+    missing = [each.key for each in study.trainings if each.key not in done]
+    if not missing:
+        return failed
+    names = ", ".join(missing[:6]) + (", …" if len(missing) > 6 else "")
+    return [*failed, f"{len(missing)} of {len(study.trainings)} trainings are not done: {names}"]
+
+
+def _record(study: Study, entries: Sequence[Entry], machine: Mapping[str, Any]) -> dict[str, str]:
+    first = study.contenders[0].settings
+    common = {
+        key: value
+        for key, value in first.as_dict().items()
+        if key != "seed" and all(getattr(e.settings, key) == value for e in study.contenders)
+    }
+    record = {
+        "Data and model": f"{study.data}, {study.model}",
+        "Variant": study.variant or "the full setting",
+        "Seeds": ", ".join(map(str, study.seeds)),
+        "Settings": _pairs({key: value for key, value in common.items() if value is not None}),
+        "Machine": _machine(machine),
+        "Time": f"{duration(sum(entry.seconds for entry in entries))} for {len(entries)} trainings",
+    }
+    versions = machine.get("versions", {})
+    record["Versions"] = ", ".join(f"{name} {version}" for name, version in versions.items())
+    return record
+
+
+def _machine(facts: Mapping[str, Any]) -> str:
+    parts = [str(facts.get("processor", "unknown"))]
+    if facts.get("cores"):
+        parts.append(f"{facts['cores']} {'core' if facts['cores'] == 1 else 'cores'}")
+    if facts.get("memory"):
+        parts.append(f"{facts['memory'] / 2**30:.0f} GiB")
+    if facts.get("accelerator"):
+        parts.append(str(facts["accelerator"]))
+    return ", ".join([*parts, str(facts.get("system", ""))])
+
+
+def _pairs(values: Mapping[str, Any]) -> str:
+    return ", ".join(
+        f"{key} {list(value) if isinstance(value, tuple) else value}"
+        for key, value in values.items()
+    )

@@ -1,0 +1,171 @@
+"""The folder of a study: ``study.json``, the journal, ``runs/`` and ``report/``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from sensverify.errors import BadSetting, InputError
+from sensverify.report.files import write_files
+from sensverify.studies.machine import machine_facts
+from sensverify.studies.study import SCHEMA, Contender, Published, Study, Training
+from sensverify.training.settings import TrainSettings
+
+FILE = "study.json"
+
+
+def run_folder(folder: Path, training: Training) -> Path:
+    """Where a training keeps what it writes."""
+    return folder / "runs" / training.key
+
+
+def open_study(folder: Path, study: Study, *, resume: bool, threads: int) -> Study:
+    """Make the folder of a new study, or go into that of one that was stopped.
+
+    Parameters
+    ----------
+    folder : Path
+    study : Study
+    resume : bool
+        Whether the folder may have results of this study already.
+    threads : int
+        For trainings that name no number of threads. A study that was stopped keeps its own.
+
+    Returns
+    -------
+    Study
+        With the number of threads in it.
+
+    Raises
+    ------
+    InputError
+        The folder holds something else, or another study, or this one without ``resume``; or it
+        cannot be written.
+    """
+    path = folder / FILE
+    kept = _contents(path)
+    if kept is None:
+        try:
+            if folder.exists() and any(folder.iterdir()):
+                raise InputError(f"'{folder}' is not empty and holds no study; give another --out")
+            (folder / "runs").mkdir(parents=True)
+        except OSError as error:
+            raise InputError(f"cannot write '{folder}': {error.strerror or error}") from None
+        study = study.with_threads(threads)
+    else:
+        if not resume:
+            raise InputError(
+                f"'{folder}' holds a study already; go on with it with --resume, or give another "
+                "--out"
+            )
+        before = _study(path, kept)
+        threads = _threads(path, kept)
+        study = study.with_threads(threads)
+        changed = _differences(before.deciding, study.deciding)
+        if changed:
+            raise InputError(
+                f"'{folder}' holds another study: {'; '.join(changed[:3])}; give another --out"
+            )
+    write_files({path: _text(study, threads)}, force=True)
+    return study
+
+
+def load_study(folder: Path) -> tuple[Study, dict[str, Any]]:
+    """The study that a folder holds, and the facts of the machine it was last run on.
+
+    Raises
+    ------
+    InputError
+        There is none, or its file is damaged.
+    """
+    path = folder / FILE
+    kept = _contents(path)
+    if kept is None:
+        raise InputError(f"'{folder}' holds no study: there is no file '{FILE}' in it")
+    return _study(path, kept), dict(kept.get("machine", {}))
+
+
+def _text(study: Study, threads: int) -> str:
+    return json.dumps(
+        {
+            "schema": SCHEMA,
+            "title": study.title,
+            "note": study.note,
+            "variant": study.variant,
+            "figures": list(study.figures),
+            "published": {name: asdict(each) for name, each in study.published.items()},
+            **study.deciding,
+            "threads": threads,
+            "own": {each.name: dict(each.own) for each in study.contenders},
+            "machine": machine_facts(),
+        },
+        indent=1,
+        ensure_ascii=False,
+    )
+
+
+def _contents(path: Path) -> dict[str, Any] | None:
+    try:
+        if not path.exists():
+            return None
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read '{path}': {error.strerror or error}") from None
+    except ValueError:
+        raise InputError(f"'{path}' is damaged: it holds no JSON") from None
+    if not isinstance(found, dict) or found.get("schema") != SCHEMA:
+        raise InputError(f"'{path}' is not a study of this version: its schema is not '{SCHEMA}'")
+    return found
+
+
+def _study(path: Path, kept: Mapping[str, Any]) -> Study:
+    try:
+        return Study(
+            title=kept["title"],
+            note=kept["note"],
+            data=kept["data"],
+            model=kept["model"],
+            seeds=tuple(kept["seeds"]),
+            contenders=tuple(_contender(run, kept["own"]) for run in kept["runs"]),
+            standardise=kept["standardise"],
+            variant=kept["variant"],
+            figures=tuple(kept["figures"]),
+            published={name: Published(**each) for name, each in kept["published"].items()},
+        )
+    except (KeyError, TypeError, BadSetting) as error:
+        raise InputError(f"'{path}' is damaged: {error}") from None
+
+
+def _contender(run: Mapping[str, Any], own: Mapping[str, Any]) -> Contender:
+    settings = TrainSettings.of(dict(run["settings"]))
+    return Contender(run["name"], run["loss"], settings, own.get(run["name"], {}), run["terms"])
+
+
+def _threads(path: Path, kept: Mapping[str, Any]) -> int:
+    threads = kept.get("threads")
+    if not isinstance(threads, int):
+        raise InputError(f"'{path}' is damaged: it says no number of threads")
+    return threads
+
+
+def _differences(before: Any, now: Any, where: str = "") -> list[str]:
+    """What differs between two plain values, in words."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        keys = dict.fromkeys((*before, *now))
+        return [
+            line
+            for key in keys
+            for line in _differences(before.get(key), now.get(key), f"{where} {key}".strip())
+        ]
+    if where == "runs" and [run["name"] for run in before] == [run["name"] for run in now]:
+        return [
+            line
+            for one, other in zip(before, now, strict=True)
+            for line in _differences(one, other, f"run '{one['name']}':")
+        ]
+    if where == "runs":
+        before, now = [run["name"] for run in before], [run["name"] for run in now]
+    return [] if before == now else [f"{where} was {before!r} there and is {now!r} here"]

@@ -1,0 +1,172 @@
+"""What a study is: losses and seeds, and the trainings that follow from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sensverify.training.recipes import resolve_loss
+from sensverify.training.settings import TrainSettings
+
+SCHEMA = "sensverify.study/1"
+FIGURES = ("course", "seeds", "energy")
+PARTS = ("test", "train")
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training of a study.
+
+    Parameters
+    ----------
+    name : str
+        Of the loss in this study.
+    loss : str
+        A recipe's name, or terms written out.
+    settings : TrainSettings
+        With the seed.
+    """
+
+    name: str
+    loss: str
+    settings: TrainSettings
+
+    @property
+    def seed(self) -> int:
+        return self.settings.seed
+
+    @property
+    def key(self) -> str:
+        """Name of its run directory."""
+        return f"{self.name}-seed{self.seed}"
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A loss with the settings it is trained with.
+
+    Parameters
+    ----------
+    name, loss : str
+    settings : TrainSettings
+        The seed in it stands for nothing.
+    own : mapping
+        Those of the settings that were given for this loss alone.
+    terms : str
+        The loss written out; made from ``loss`` where it is not given.
+    """
+
+    name: str
+    loss: str
+    settings: TrainSettings
+    own: Mapping[str, Any] = field(default_factory=dict)
+    terms: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.terms:
+            object.__setattr__(self, "terms", _terms(self.loss, self.settings))
+
+
+@dataclass(frozen=True)
+class Published:
+    """Somebody else's numbers for one of the losses.
+
+    Parameters
+    ----------
+    source : str
+    numbers : mapping
+        From ``"test"`` and ``"train"`` to numbers by the metric's column name; rates are shares.
+    """
+
+    source: str
+    numbers: Mapping[str, Mapping[str, float]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """Losses that are trained with the same seeds and compared on the same metrics.
+
+    Parameters
+    ----------
+    title, note : str
+        Of the report.
+    data, model : str
+        As `sensverify.data.load_split` and ``sensverify.models.architectures.build_for`` know them.
+    seeds : tuple of int
+        Every loss is trained once with each: the same initial weights and the same mini-batches.
+    contenders : tuple of Contender
+    standardise : bool
+        Whether the models' first layer standardises every feature; see ``TrainRequest``.
+    variant : str or None
+        The variant of the study file that this is.
+    figures : tuple of str
+        What the report draws: ``course`` (every metric over the epochs, a line a loss), ``seeds``
+        (the sensitivity over the epochs, a line a seed), ``energy`` (the sensitivity against the
+        training loss).
+    published : mapping from str to Published
+        By the loss's name.
+    """
+
+    title: str
+    data: str
+    model: str
+    seeds: tuple[int, ...]
+    contenders: tuple[Contender, ...]
+    note: str = ""
+    standardise: bool = False
+    variant: str | None = None
+    figures: tuple[str, ...] = ("course",)
+    published: Mapping[str, Published] = field(default_factory=dict)
+
+    @property
+    def trainings(self) -> tuple[Training, ...]:
+        """Seed by seed, so that a study that is stopped early has compared all losses once."""
+        return tuple(
+            Training(each.name, each.loss, replace(each.settings, seed=seed))
+            for seed in self.seeds
+            for each in self.contenders
+        )
+
+    @property
+    def deciding(self) -> dict[str, Any]:
+        """What the results depend on, as plain values."""
+        return {
+            "data": self.data,
+            "model": self.model,
+            "standardise": self.standardise,
+            "seeds": list(self.seeds),
+            "runs": [
+                {
+                    "name": each.name,
+                    "loss": each.loss,
+                    "terms": each.terms,
+                    "settings": _plain(each.settings),
+                }
+                for each in self.contenders
+            ],
+        }
+
+    def with_threads(self, threads: int) -> Study:
+        """With this number of threads where the study says none: the weights depend on it."""
+        contenders = tuple(
+            each
+            if each.settings.threads is not None
+            else replace(each, settings=replace(each.settings, threads=threads))
+            for each in self.contenders
+        )
+        return replace(self, contenders=contenders)
+
+
+def _terms(loss: str, settings: TrainSettings) -> str:
+    recipe = resolve_loss(loss)
+    ramp = recipe.ramp if settings.ramp is None else settings.ramp
+    if not ramp or not recipe.perturbs:
+        return str(recipe)
+    return f"{recipe}; radius from 0 over the first {100 * ramp:g} %"
+
+
+def _plain(settings: TrainSettings) -> dict[str, Any]:
+    values = settings.as_dict()
+    del values["seed"]
+    return {key: list(v) if isinstance(v, tuple) else v for key, v in values.items()}

@@ -1,0 +1,39 @@
+"""How far a study is, in words."""
+
+from __future__ import annotations
+
+from sensverify.report.study import Value
+from sensverify.report.study_tables import value_text
+from sensverify.report.words import duration
+from sensverify.studies.journal import Entry
+from sensverify.studies.run import Progress
+
+_SHOWN = ("ERR", "ADV_ERR")
+
+
+def finished_line(entry: Entry, state: Progress) -> str:
+    """One line about a training that has ended."""
+    count = f"{state.done} of {state.total}"
+    left = "" if state.seconds_left is None else f", about {duration(state.seconds_left)} left"
+    if state.done == state.total:
+        left = ""
+    name = f"{entry.run}, seed {entry.seed}"
+    if entry.reason:
+        return f"{name}: failed: {entry.reason} ({count}{left})"
+    numbers = entry.metrics.get("test", {})
+    shown = [
+        f"{column} {value_text(column, Value(value))} %"
+        for column in _SHOWN
+        if (value := numbers.get(column)) is not None
+    ]
+    return f"{name}: {', '.join([*shown, duration(entry.seconds)])} ({count}{left})"
+
+
+def running_text(state: Progress) -> str:
+    """What is in hand, and how long everything will take."""
+    running = ", ".join(
+        f"{each.name} seed {each.seed} {share:.0%}" for each, share in state.running.items()
+    )
+    if state.seconds_left is None:
+        return running
+    return f"about {duration(state.seconds_left)} left  {running}"

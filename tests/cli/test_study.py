@@ -1,0 +1,98 @@
+"""`sensverify study`: what it prints, and its exit status."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+
+from sensverify.watch import Watch
+
+Run = Callable[..., Result]
+
+TEXT = """
+[study]
+title = "Tiny"
+data = "iris"
+model = "mlp-6"
+seeds = [0]
+[settings]
+epochs = 2
+sigma = 0.1
+metric_samples = 10
+final_samples = 10
+pgd_steps = 1
+[[runs]]
+name = "base"
+loss = "base"
+[[runs]]
+name = "smooth"
+loss = "label-smoothing"
+[variants.one]
+settings = { epochs = 1 }
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.toml"
+    path.write_text(TEXT)
+    return path
+
+
+def test_run_and_report(run: Run, file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = run("study", "run", file, "--out", out, "--variant", "one")
+    assert done.exit_code == 0, done.output
+    for words in ("test samples", "base", "smooth", "ADV_ERR (%)"):
+        assert words in done.stdout
+    for words in ("base, seed 0: ERR", "(2 of 2)", "sensverify study report"):
+        assert words in done.stderr
+    again = run("study", "run", file, "--out", out, "--variant", "one", "--resume")
+    assert (again.exit_code, again.stdout) == (0, done.stdout)
+    report = run("study", "report", out)
+    assert report.exit_code == 0
+    assert str(out / "report" / "report.html") in report.stdout.replace("\n", "")
+    assert (out / "report" / "report.html").exists()
+
+
+def test_stopped(run: Run, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out"
+    monkeypatch.setattr(Watch, "over", property(lambda self: True))
+    done = run("study", "run", file, "--out", out)
+    assert done.exit_code == 3
+    assert "--resume goes on" in done.stderr
+    monkeypatch.undo()
+    assert run("study", "run", file, "--out", out, "--resume").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ((), "--out"),
+        (("--out", "out", "--variant", "too"), "no variant 'too'"),
+        (("--out", "out", "--jobs", "0"), "--jobs"),
+        (("--out", "tiny.toml"), "tiny.toml"),
+    ],
+)
+def test_bad_input(
+    run: Run,
+    file: Path,
+    options: tuple[str, ...],
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(file.parent)
+    done = run("study", "run", file, *options)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert words in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not (file.parent / "out").exists()
+
+
+def test_a_folder_without_a_study(run: Run, tmp_path: Path) -> None:
+    done = run("study", "report", tmp_path)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "holds no study" in done.stderr

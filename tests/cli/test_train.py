@@ -1,0 +1,208 @@
+"""`sensverify train` from a person's side."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import Result
+
+from sensverify import models
+from sensverify.cli.train import train
+from sensverify.training.settings import DEVICES, PRECISIONS, TrainSettings
+
+Run = Callable[..., Result]
+QUICK = ("--epochs", 2, "--metric-samples", 20, "--pgd-steps", 2, "--threads", 1)
+
+
+def test_help_reads_well(run: Run) -> None:
+    done = run("train", "--help")
+    assert done.exit_code == 0
+    for heading in ("What to train:", "Where the results go:", "The machine:", "Examples:"):
+        assert heading in done.stdout
+
+
+def test_help_names_every_setting_and_its_true_default() -> None:
+    options = {option.name: option for option in train.params}
+    given = train.make_context("train", ["--out", "somewhere"]).params
+    for setting in fields(TrainSettings):
+        option = options[setting.name]
+        assert option.opts == [f"--{setting.name.replace('_', '-')}"]
+        # One place for defaults: nothing that is not given reaches the settings.
+        assert given[setting.name] is None
+        text = option.help  # type: ignore[attr-defined]
+        default = setting.default
+        if default is not None:
+            shown = f"{default:g}" if isinstance(default, float) else str(default)
+            assert f"Default: {shown}." in text, setting.name
+    assert tuple(options["device"].type.choices) == DEVICES  # type: ignore[attr-defined]
+    assert tuple(options["precision"].type.choices) == PRECISIONS  # type: ignore[attr-defined]
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\nsys.argv = ['sensverify', 'train', '--help']\n"
+        "from sensverify.cli.main import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    loaded = {name.split(".")[0] for name in done.stdout.splitlines()[-1].split()}
+    assert not loaded & {"torch", "numpy", "onnx", "rich"}
+
+
+def test_train_then_verify(run: Run, tmp_path: Path) -> None:
+    out = tmp_path / "runs" / "one"
+    asked = ("--data", "iris", "--model", "mlp-6", "--standardise", "--sigma", 0.05)
+    done = run("train", *asked, "--loss", "cross-entropy + 0.01*sensitivity", *QUICK, "--out", out)
+    assert done.exit_code == 0, done.output
+    lines = done.stderr.splitlines()
+    assert [line.split("  ")[0] for line in lines] == ["epoch 1/2", "epoch 2/2"]
+    assert "sensitivity" in lines[0]
+    assert "test: ERR" in lines[0]
+    for word in ("CROWN_ERR", " %", "120 training and 30 test samples", "every fifth sample"):
+        assert word in " ".join(done.stdout.split())
+    assert "sensverify verify" in done.stdout
+    card = models.resolve(out).card
+    assert card is not None
+    assert card.recipe.startswith("sensverify train --data iris --model mlp-6 --loss 'cross-")
+    assert str(tmp_path) not in card.recipe
+    for model in (out, out / "model.onnx"):
+        done = run("verify", model, "--json", "-")
+        assert done.exit_code == 0, done.output
+        found = json.loads(done.stdout)
+        assert found["model"]["sha256"] == card.sha256
+        assert len(found["samples"]) == 30
+        assert found["input"]["sigma"] == 0.05
+    assert found["summary"]["accuracy"] == pytest.approx(card.accuracy["test"], abs=1e-6)
+
+
+def test_radius_of_the_training_is_that_of_verify(run: Run, tmp_path: Path) -> None:
+    asked = ("--data", "iris", "--model", "linear", "--radius", 0.25, "--clip", 0, 8)
+    assert run("train", *asked, *QUICK, "--out", tmp_path / "r").exit_code == 0
+    found = json.loads(run("verify", tmp_path / "r", "--json", "-").stdout)
+    assert (found["input"]["radius"], found["input"]["clip"]) == (0.25, [0, 8])
+
+
+def test_json_alone_on_standard_output(run: Run, tmp_path: Path) -> None:
+    asked = ("--data", "iris", "--model", "linear", *QUICK, "--out", tmp_path / "r", "--json", "-")
+    done = run("train", *asked)
+    assert done.exit_code == 0
+    found = json.loads(done.stdout)
+    assert found["request"]["model"] == "linear"
+    assert found["metrics"]["test"]["samples"] == 30
+    assert "verify it with" in done.stderr
+    target = tmp_path / "there.json"
+    target.write_text("precious")
+    asked = ("--data", "iris", "--model", "linear", "--out", tmp_path / "s", "--json", target)
+    assert run("train", *asked).exit_code == 2
+    assert not (tmp_path / "s").exists()
+
+
+def test_own_data(run: Run, tmp_path: Path) -> None:
+    path, draw = tmp_path / "mine.npz", np.random.default_rng(0)
+    x = draw.normal(size=(60, 1, 6, 6))
+    np.savez(path, x=x, y=(x.mean(axis=(1, 2, 3)) > 0).astype(int))
+    asked = ("--data", path, "--model", "conv-2-fc-3", *QUICK)
+    done = run("train", *asked, "--out", tmp_path / "r")
+    assert done.exit_code == 0, done.output
+    card = models.resolve(tmp_path / "r").card
+    assert card is not None
+    assert (card.data, card.data_licence) == ("mine.npz", "of the data's owner")
+    assert run("verify", tmp_path / "r", "--samples", "0:2").exit_code == 0
+
+
+def test_a_finished_run_is_shown_again_and_never_overwritten(run: Run, tmp_path: Path) -> None:
+    out = tmp_path / "r"
+    # --resume where there is nothing yet begins.
+    asked = ("--data", "iris", "--model", "linear", *QUICK, "--out", out, "--resume")
+    first = run("train", *asked)
+    assert first.exit_code == 0
+    files = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    for again in (run("train", *asked), run("train", "--out", out, "--resume")):
+        assert again.exit_code == 0
+        assert again.stdout == first.stdout
+    refused = run("train", *asked[:-1])
+    assert refused.exit_code == 2
+    assert "is not empty" in refused.stderr
+    other = run("train", "--out", out, "--resume", "--seed", 1)
+    assert other.exit_code == 2
+    assert "was begun with --seed 0, got 1" in other.stderr
+    assert files == {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--model", "iris"), "Missing option '--data'"),
+        (("--data", "iris"), "Missing option '--model'"),
+        (("--data", "irsi", "--model", "iris"), "did you mean 'iris'"),
+        (("--data", "iris", "--model", "irsi"), "did you mean 'iris'"),
+        (("--data", "iris", "--model", "iris", "--loss", "bsae"), "did you mean 'base'"),
+        (("--data", "iris", "--model", "iris", "--loss", "l2 + l3"), "no loss term 'l3'"),
+        (("--data", "iris", "--model", "iris", "--loss", "sm"), "--sigma"),
+        (("--data", "iris", "--model", "digits"), "mlp-100-50"),
+        (("--data", "iris", "--model", "iris", "--epochs", "0"), "epochs needs"),
+        (("--data", "iris", "--model", "iris", "--optimiser", "adm"), "adam"),
+        (("--data", "iris", "--model", "iris", "--sigma", "nan"), "sigma needs"),
+        (("--resume",), "cannot go on in"),
+    ],
+)
+def test_what_cannot_be_trained(
+    run: Run, tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    done = run("train", *arguments, "--out", tmp_path / "r")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.skipif(os.geteuid() == 0 and not Path("/proc").is_dir(), reason="root may write")
+def test_folders_that_cannot_be_written_to(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for out in (tmp_path / "file", tmp_path / "file" / "r", Path("/proc/r")):
+        done = run("train", "--data", "iris", "--model", "linear", "--out", out)
+        assert (done.exit_code, done.stdout) == (2, "")
+        assert len(done.stderr.splitlines()) == 1
+
+
+def test_ctrl_c_says_how_to_go_on(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import signal
+
+    from sensverify.report import training
+
+    shown = training.EpochLines.__call__
+
+    def interrupting(self: training.EpochLines, now: object) -> None:
+        shown(self, now)  # type: ignore[arg-type]
+        if now.step == 3:  # type: ignore[attr-defined]
+            os.kill(os.getpid(), signal.SIGINT)
+
+    out = tmp_path / "a run"
+    asked = ("--data", "iris", "--model", "linear", *QUICK, "--out", out)
+    with monkeypatch.context() as patched:
+        patched.setattr(training.EpochLines, "__call__", interrupting)
+        done = run("train", *asked, "--json", "-")
+    assert (done.exit_code, done.stdout) == (3, "")
+    last = done.stderr.splitlines()[-1]
+    assert (
+        last == f"stopped after 1 of 2 epochs; go on with: sensverify train --out '{out}' --resume"
+    )
+    assert run("verify", out).exit_code == 2
+    done = run("train", "--out", out, "--resume")
+    assert done.exit_code == 0
+    assert done.stderr.startswith("epoch 2/2")
+    whole = run("train", *asked[:-1], tmp_path / "whole")
+    assert whole.exit_code == 0
+    names = ("model.onnx", "sample.npz")
+    for name in names:
+        assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()

@@ -1,0 +1,98 @@
+"""The report of a study: its files, and a page that needs nothing else."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from sensverify.errors import BackendMissing, InputError
+from sensverify.studies.collect import collect, write_report
+
+
+@pytest.fixture(scope="module")
+def folder(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy with its report."""
+    copy = tmp_path_factory.mktemp("report") / "tiny"
+    shutil.copytree(tiny_folder, copy)
+    write_report(copy)
+    return copy
+
+
+def test_files(folder: Path) -> None:
+    names = {path.name for path in (folder / "report").iterdir()}
+    figures = ("course_test", "course_train", "sensitivity_seeds", "sensitivity_energy")
+    assert names == {
+        *(f"{name}.{kind}" for name in figures for kind in ("svg", "png")),
+        *(f"table_{part}.{kind}" for part in ("test", "train") for kind in ("csv", "md")),
+        "report.html",
+    }
+    for name in figures:
+        picture = (folder / "report" / f"{name}.png").read_bytes()
+        assert picture.startswith(b"\x89PNG")
+        assert b"<svg" in (folder / "report" / f"{name}.svg").read_bytes()
+
+
+class Reader(HTMLParser):
+    """Collects tags with their attributes, and checks that they are closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+        if tag not in ("meta", "img", "br", "wbr"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_page_needs_nothing_else(folder: Path) -> None:
+    page = (folder / "report" / "report.html").read_text(encoding="utf-8")
+    reader = Reader()
+    reader.feed(page)
+    assert not reader.open
+    assert not {"script", "link", "iframe"} & {tag for tag, _ in reader.found}
+    sources = [attrs["src"] or "" for tag, attrs in reader.found if tag == "img"]
+    # Two panels of the sensitivity's course and energy each, and every metric on both parts.
+    assert len(sources) == 2 * 2 + 2 * 10
+    assert all(source.startswith("data:image/svg+xml;base64,") for source in sources)
+    assert all(attrs.get("alt") for tag, attrs in reader.found if tag == "img")
+    assert "Tiny &lt;study&gt;" in page
+    assert "Tiny <study>" not in page
+    assert "Somebody &amp; Co." in page
+    for words in ("torch", "2 seeds", "an epoch", "geometric mean"):
+        assert words in page
+
+
+def test_a_report_is_made_again_the_same(folder: Path) -> None:
+    names = sorted((folder / "report").iterdir())
+    before = [path.read_bytes() for path in names]
+    write_report(folder)
+    assert [path.read_bytes() for path in names] == before
+
+
+def test_a_study_that_has_not_ended(tiny_folder: Path, tmp_path: Path) -> None:
+    shutil.copy(tiny_folder / "study.json", tmp_path)
+    (tmp_path / "journal.jsonl").write_bytes(b"")
+    report, paths = write_report(tmp_path)
+    assert report.warnings[0].startswith("4 of 4 trainings are not done")
+    assert not report.courses
+    assert all(path.exists() for path in paths)
+
+
+def test_no_study(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds no study"):
+        collect(tmp_path)
+
+
+def test_without_matplotlib(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(BackendMissing, match="pip install"):
+        write_report(folder)

@@ -1,0 +1,215 @@
+"""Running a study: nothing twice, nothing overwritten, the same results however often stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sensverify.errors import InputError
+from sensverify.studies.collect import collect
+from sensverify.studies.files import parse_study
+from sensverify.studies.journal import FAILED, Journal, read_journal
+from sensverify.studies.run import Progress, run_study
+from sensverify.studies.study import Study
+from sensverify.studies.words import finished_line, running_text
+from sensverify.watch import Watch
+
+
+def weights(folder: Path) -> dict[str, str]:
+    return {
+        path.parent.name: json.loads(path.read_text())["weights_sha256"]
+        for path in sorted(folder.glob("runs/*/result.json"))
+    }
+
+
+def test_what_a_study_leaves(tiny: Study, tiny_folder: Path) -> None:
+    entries = read_journal(tiny_folder)
+    assert [entry.key for entry in entries] == [each.key for each in tiny.trainings]
+    assert {entry.status for entry in entries} == {"done"}
+    assert {entry.epochs for entry in entries} == {2}
+    assert all(set(entry.metrics) == {"test", "train"} for entry in entries)
+    assert all((entry.metrics["test"]["SENSE"] or 0) > 0 for entry in entries)
+    assert entries[0].samples == {"test": 20, "train": 20}
+    assert len(set(weights(tiny_folder).values())) == 4
+
+
+def test_losses_begin_with_the_same_weights_and_settings(tiny_folder: Path) -> None:
+    found = {
+        path.parent.name: json.loads(path.read_text())
+        for path in tiny_folder.glob("runs/*/config.json")
+    }
+    first = {name: config["model"]["initial_weights"] for name, config in found.items()}
+    assert first["base-seed0"] == first["sm-seed0"] != first["base-seed1"] == first["sm-seed1"]
+    assert found["base-seed0"]["settings"] == found["sm-seed0"]["settings"]
+
+
+def test_nothing_is_done_twice(tiny: Study, tiny_folder: Path) -> None:
+    states: list[Progress] = []
+    before = weights(tiny_folder), read_journal(tiny_folder)
+    outcome = run_study(tiny, tiny_folder, resume=True, progress=states.append)
+    assert outcome.complete
+    assert (weights(tiny_folder), read_journal(tiny_folder)) == before
+    assert [(state.done, state.total) for state in states] == [(4, 4)]
+
+
+def test_a_folder_in_use_is_refused(tiny: Study, tiny_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--resume"):
+        run_study(tiny, tiny_folder)
+    with pytest.raises(InputError, match="seeds was"):
+        run_study(replace(tiny, seeds=(0, 1, 2)), tiny_folder, resume=True)
+    other = replace(tiny.contenders[0], settings=replace(tiny.contenders[0].settings, epochs=3))
+    changed = replace(tiny, contenders=(other, tiny.contenders[1]))
+    with pytest.raises(InputError, match="run 'base': settings epochs was 2 there and is 3 here"):
+        run_study(changed, tiny_folder, resume=True)
+    (tmp_path / "letter.txt").write_text("mine")
+    for resume in (False, True):
+        with pytest.raises(InputError, match="is not empty"):
+            run_study(tiny, tmp_path, resume=resume)
+    with Journal(tiny_folder), pytest.raises(InputError, match="another process"):
+        run_study(tiny, tiny_folder, resume=True)
+
+
+def test_new_words_change_nothing(tiny: Study, tiny_folder: Path) -> None:
+    run_study(replace(tiny, title="Another title"), tiny_folder, resume=True)
+    assert collect(tiny_folder).title == "Another title"
+    run_study(tiny, tiny_folder, resume=True)
+
+
+def test_mistakes_leave_no_folder(tiny: Study, tmp_path: Path) -> None:
+    for wrong in (replace(tiny, data="irsi"), replace(tiny, model="iris-9")):
+        with pytest.raises(InputError):
+            run_study(wrong, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_stopped_anywhere_it_ends_the_same(tiny: Study, tiny_folder: Path, tmp_path: Path) -> None:
+    stops, resumed = 0, False
+    while True:
+        watch = Watch()
+        calls = 0
+
+        def stop_soon(state: Progress, watch: Watch = watch) -> None:
+            nonlocal calls
+            calls += 1
+            if calls > 4:
+                watch.stop()
+
+        outcome = run_study(tiny, tmp_path, resume=resumed, watch=watch, progress=stop_soon)
+        if outcome.complete:
+            break
+        stops, resumed = stops + 1, True
+        assert stops < 40
+    assert stops > 1
+    assert weights(tmp_path) == weights(tiny_folder)
+    for mine, theirs in zip(read_journal(tmp_path), read_journal(tiny_folder), strict=True):
+        assert (mine.key, mine.metrics) == (theirs.key, theirs.metrics)
+
+
+def test_a_training_that_fails_is_a_result(tmp_path: Path) -> None:
+    study = parse_study(
+        {
+            "study": {"title": "T", "data": "iris", "model": "iris", "seeds": [0]},
+            "settings": {"epochs": 2, "metric_samples": 0, "final_samples": 5},
+            "runs": [
+                {"name": "bad", "loss": "base", "settings": {"optimiser": "sgd(lr=1e20)"}},
+                {"name": "good", "loss": "base"},
+            ],
+        }
+    )
+    lines: list[str] = []
+
+    def listen(state: Progress) -> None:
+        running_text(state)
+        if state.entry is not None:
+            lines.append(finished_line(state.entry, state))
+
+    outcome = run_study(study, tmp_path / "out", progress=listen)
+    assert outcome.complete
+    assert [entry.status for entry in outcome.entries] == [FAILED, "done"]
+    assert [entry.run for entry in outcome.failed] == ["bad"]
+    assert "bad, seed 0: failed" in lines[0]
+    assert "good, seed 0: ERR" in lines[1]
+    report = collect(tmp_path / "out")
+    assert "bad, seed 0, failed" in report.warnings[0]
+    assert report.tables[0].rows[0].seeds == 0
+    # It is not tried again.
+    assert run_study(study, tmp_path / "out", resume=True).complete
+
+
+def test_a_half_written_journal_line_is_cut_off(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    line = '{"run": "a", "seed": 0, "status": "done", "seconds": 1.0, "epochs": 1}'
+    path.write_text(f'{line}\n{{"run": "b"')
+    assert [entry.key for entry in read_journal(tmp_path)] == ["a-seed0"]
+    with Journal(tmp_path) as journal:
+        journal.add(replace(journal.entries[0], seed=1))
+    assert [entry.seed for entry in read_journal(tmp_path)] == [0, 1]
+    path.write_text("[1]\n")
+    with pytest.raises(InputError, match="line 1"):
+        read_journal(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"schema": "x"}'])
+def test_a_damaged_study_file(tmp_path: Path, tiny: Study, content: str) -> None:
+    (tmp_path / "study.json").write_text(content)
+    with pytest.raises(InputError, match=r"study\.json"):
+        run_study(tiny, tmp_path, resume=True)
+    with pytest.raises(InputError, match=r"study\.json"):
+        collect(tmp_path)
+
+
+@pytest.mark.slow
+def test_several_at_once_end_the_same(tiny: Study, tiny_folder: Path, tmp_path: Path) -> None:
+    states: list[Progress] = []
+    outcome = run_study(tiny, tmp_path / "out", jobs=2, progress=states.append)
+    assert outcome.complete
+    assert weights(tmp_path / "out") == weights(tiny_folder)
+    assert max(len(state.running) for state in states) <= 2
+    assert all((entry.peak_memory or 0) > 2**20 for entry in outcome.entries)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_killed_it_goes_on(jobs: int, how: signal.Signals, tmp_path: Path) -> None:
+    file = tmp_path / "study.toml"
+    file.write_text(
+        '[study]\ntitle = "T"\ndata = "iris"\nmodel = "iris"\nseeds = [0, 1]\n'
+        "[settings]\nepochs = 15\nbatch_size = 8\nsigma = 0.1\npgd_steps = 2\nthreads = 1\n"
+        '[[runs]]\nname = "base"\nloss = "base"\n'
+    )
+    command = [sys.executable, "-m", "sensverify", "study", "run", str(file), "--jobs", str(jobs)]
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    subprocess.run([*command, "--out", whole], check=True, capture_output=True)
+    errors = tmp_path / "errors"
+    with errors.open("w") as stream:
+        process = subprocess.Popen(
+            [*command, "--out", cut], stdout=stream, stderr=stream, start_new_session=True
+        )
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not list(cut.glob("runs/*/checkpoints/*")):
+        time.sleep(0.05)
+    time.sleep(0.5)
+    os.kill(process.pid, how)
+    status = process.wait(timeout=120)
+    assert status == (3 if how == signal.SIGINT else -how), errors.read_text()
+    # Processes whose parent was killed end by themselves, and let go of their directories.
+    deadline = time.monotonic() + 60
+    while True:
+        again = subprocess.run(
+            [*command, "--out", cut, "--resume"], capture_output=True, text=True, check=False
+        )
+        if again.returncode == 0 or time.monotonic() > deadline:
+            break
+        time.sleep(1)
+    assert again.returncode == 0, again.stderr
+    assert weights(cut) == weights(whole)
+    assert len(weights(cut)) == 2

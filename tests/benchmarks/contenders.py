@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -116,6 +117,20 @@ def convex_adversarial(setting: Setting, *, training: bool = False) -> Run:
 
 def auto_lirpa(setting: Setting, *, training: bool = False) -> Run:
     """CROWN by auto_LiRPA with its own default options. Raises where it is not installed."""
+    bounded, inputs = auto_lirpa_module(setting)
+
+    def run() -> object:
+        with nullcontext() if training else torch.no_grad():
+            lower, upper = bounded.compute_bounds(x=(inputs(),), method="CROWN")
+            return _step(bounded, lower, upper) if training else (lower, upper)
+
+    return run
+
+
+def auto_lirpa_module(
+    setting: Setting, options: dict[str, str] | None = None
+) -> tuple[Any, Callable[[], Any]]:
+    """The network as auto_LiRPA sees it, with options of its own, and what makes its inputs."""
     folder = os.environ.get(LIRPA_FOLDER)
     if folder and folder not in sys.path:
         sys.path.insert(0, folder)
@@ -123,16 +138,11 @@ def auto_lirpa(setting: Setting, *, training: bool = False) -> Run:
 
     package = import_auto_lirpa()
     with quiet(), graph_indexing():
-        bounded = package.BoundedModule(setting.module, setting.x[:1], device=setting.device)
+        bounded = package.BoundedModule(
+            setting.module, setting.x[:1], bound_opts=options or {}, device=setting.device
+        )
     perturbation = package.PerturbationLpNorm(norm=float("inf"), eps=setting.radius)
-
-    def run() -> object:
-        with nullcontext() if training else torch.no_grad():
-            inputs = (package.BoundedTensor(setting.x, perturbation),)
-            lower, upper = bounded.compute_bounds(x=inputs, method="CROWN")
-            return _step(bounded, lower, upper) if training else (lower, upper)
-
-    return run
+    return bounded, lambda: package.BoundedTensor(setting.x, perturbation)
 
 
 def reference(setting: Setting, method: str, *, training: bool = False) -> Run:

@@ -94,8 +94,10 @@ def _terms() -> Rows:
     rows: Rows = []
     for name, term in TERMS.items():
         options = ", ".join(f"{key}={_shown(value)}" for key, value in term.defaults.items())
-        text = _with_source(term.summary, term.source)
-        rows.append((name, f"{text}\n{name}({options})" if options else text))
+        lines = [_with_source(term.summary, term.source)]
+        lines += [f"{name}({options})"] if options else []
+        lines += [f"{key}: {', '.join(words)}" for key, words in term.words.items()]
+        rows.append((name, "\n".join(lines)))
     return rows
 
 

@@ -266,7 +266,8 @@ def train(
 def _request(out: Path, resume: bool, given: dict[str, Any]) -> TrainRequest:
     """What is asked for; of a run that goes on, what it was begun with."""
     from sensverify.errors import BadSetting
-    from sensverify.training.request import CONFIG, TrainRequest, kept_request
+    from sensverify.training.request import CONFIG, TrainRequest, kept_request, whole_path
+    from sensverify.training.run_directory import MAY_CHANGE
     from sensverify.training.settings import TrainSettings
 
     names = {name: given.pop(name) for name in _NAMES if name in given}
@@ -277,7 +278,11 @@ def _request(out: Path, resume: bool, given: dict[str, Any]) -> TrainRequest:
         return TrainRequest(**names, settings=TrainSettings.of(given))
     kept = kept_request(out)
     settings = kept.pop("settings")
+    if "data" in names:
+        names["data"], kept["data"] = whole_path(names["data"]), whole_path(kept["data"])
     for name, value in {**names, **given}.items():
+        if f"settings.{name}" in MAY_CHANGE:
+            settings[name] = value
         before = kept.get(name, settings.get(name))
         if value != (tuple(before) if isinstance(before, list) else before):
             raise BadSetting(

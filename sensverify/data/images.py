@@ -57,7 +57,9 @@ class StoredImages:
     def _pixels(self, images: np.ndarray, labels: np.ndarray | None) -> Dataset:
         pixels = images.astype(np.float32)
         pixels /= np.float32(255)
-        y = None if labels is None else labels.astype(np.int64)
+        # Other labels than whole numbers are shown to whoever checks them as they are.
+        whole = labels is not None and np.issubdtype(labels.dtype, np.integer)
+        y = labels.astype(np.int64) if labels is not None and whole else labels
         return Dataset(self.name, pixels, y, self.feature_range, clip=(0.0, 1.0))
 
 

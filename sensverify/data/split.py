@@ -30,7 +30,7 @@ class Split:
     licence : str
         Authors and licence of the data.
     rule : str
-        In words, how the parts came about.
+        In words, how the parts came about, and what is odd about them.
     """
 
     train: Dataset
@@ -39,6 +39,12 @@ class Split:
     labels: tuple[str, ...] = ()
     licence: str = LICENCE_UNKNOWN
     rule: str = ""
+
+    def __repr__(self) -> str:
+        return (
+            f"Split({self.train.name}: {len(self.train)} training and {len(self.test)} test "
+            f"samples of shape {self.train.x.shape[1:]}, {self.classes} classes)"
+        )
 
 
 def make_split(
@@ -62,7 +68,7 @@ def make_split(
     BadShape
         The samples of the parts differ in shape.
     BadData
-        A part has no labels, or they are not class numbers from 0.
+        A part has no labels, they are not class numbers from 0, or a value is beyond float32.
     """
     if train.x.shape[1:] != test.x.shape[1:]:
         raise BadShape(
@@ -81,9 +87,14 @@ def make_split(
         ends = train.x.max(axis=0), train.x.min(axis=0)
         feature_range = ends[0].astype(np.float64) - ends[1].astype(np.float64)
     first, second = (
-        replace(part, x=part.x.astype(np.float32), y=y, feature_range=feature_range)
-        for part, y in zip((train, test), labels, strict=True)
+        replace(part, x=_narrowed(part, what), y=y, feature_range=feature_range)
+        for part, what, y in zip((train, test), ("training", "test"), labels, strict=True)
     )
+    missing = set(range(classes)) - set(labels[0].tolist())
+    if missing:
+        named = ", ".join(map(str, sorted(missing)[:3])) + (", ..." if len(missing) > 3 else "")
+        note = f"no training sample has the label {named} (labels are counted from 0)"
+        rule = f"{rule}; {note}" if rule else note
     return Split(first, second, classes, rule=rule)
 
 
@@ -118,6 +129,18 @@ def split_samples(data: Dataset, *, feature_range: np.ndarray | None = None) -> 
     )
     rule = "every fifth sample is a test sample"
     return make_split(*parts, feature_range=feature_range, rule=rule)
+
+
+def _narrowed(part: Dataset, what: str) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        x = part.x.astype(np.float32)
+    finite = np.isfinite(x).reshape(len(x), -1).all(axis=1)
+    if not finite.all():
+        raise BadData(
+            f"data '{part.name}': {what} sample {int(finite.argmin())} has a value that does not "
+            "fit float32, up to 3.4e38"
+        )
+    return x
 
 
 def _class_numbers(part: Dataset, what: str) -> np.ndarray:

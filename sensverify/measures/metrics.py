@@ -50,6 +50,9 @@ METRICS: dict[str, str] = {
 }
 """What every metric says, by the name it has in tables; shares are from 0 to 1."""
 
+SHARES = frozenset({"ERR", "ADV_ERR", "PGD_ERR", "CROWN_ERR"})
+"""Those of them that are shares; printed as percentages."""
+
 _MOST_AT_ONCE = 512
 _ROUNDING = 1e-9
 _NEGLIGIBLE = 1e-30

@@ -38,7 +38,8 @@ class Spectral:
     operator : str
         ``convolution``, the map that a convolution is on its own input size, with its stride and
         padding; ``kernel``, its kernel as a matrix ``[out, in / groups * kernel]``, as in the
-        source. Fully connected layers are the same either way.
+        source, or of a transposed convolution ``[out / groups, in * kernel]``. Fully connected
+        layers are the same either way.
     reading : str
         Of the layers' norms: ``half-squares``, half the sum of their squares, the penalty of the
         source; ``sum``; ``largest``; or ``product``, a Lipschitz constant of a chain of these

@@ -9,9 +9,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-SHARES = frozenset({"ERR", "ADV_ERR", "PGD_ERR", "CROWN_ERR"})
-"""Columns that are shares from 0 to 1, printed as percentages."""
-
 VOLUMES = frozenset({"SENSE"})
 """Columns whose mean over seeds is the geometric one: they span orders of magnitude."""
 

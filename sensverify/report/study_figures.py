@@ -10,7 +10,8 @@ from functools import partial
 from typing import Any
 
 from sensverify.errors import BackendMissing
-from sensverify.report.study import SHARES, VOLUMES, Course, StudyReport, Trail
+from sensverify.measures import SHARES
+from sensverify.report.study import VOLUMES, Course, StudyReport, Trail
 from sensverify.report.study_tables import unit
 
 # Okabe and Ito's colours, which people with any kind of colour vision tell apart; dashes and

@@ -6,7 +6,8 @@ import csv
 import io
 import math
 
-from sensverify.report.study import SHARES, VOLUMES, StudyTable, Value
+from sensverify.measures import SHARES
+from sensverify.report.study import VOLUMES, StudyTable, Value
 from sensverify.report.words import pretty_number
 
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")

@@ -15,14 +15,13 @@ from rich.table import Table
 from rich.text import Text
 
 from sensverify.data import Split
-from sensverify.measures import METRICS, Metrics
+from sensverify.measures import METRICS, SHARES, Metrics
 from sensverify.report.words import number
 from sensverify.training.export import MODEL
 from sensverify.training.progress import Progress
 from sensverify.training.request import TrainRequest
 from sensverify.training.run_directory import RESULT, RESULT_SCHEMA, RunDirectory
 
-_SHARES = ("ERR", "ADV_ERR", "PGD_ERR", "CROWN_ERR")
 _IN_LINES = ("ERR", "SENSE", "ADV_ERR", "PGD_ERR")
 """What a line about an epoch tells of the samples that were not trained on."""
 
@@ -31,7 +30,7 @@ def metric_text(name: str, value: float | None) -> str:
     """A metric for people: shares in %, SENSE as ``5.53e3``; a dash for None."""
     if value is None:
         return "-"
-    if name in _SHARES:
+    if name in SHARES:
         return f"{100 * value:.2f} %"
     if name == "SENSE" and math.isfinite(value):
         digits, _, power = f"{value:.2e}".partition("e")
@@ -114,7 +113,7 @@ def print_training(request: TrainRequest, split: Split, result: Any, console: Co
 def training_to_json(request: TrainRequest, directory: Path) -> str:
     """The result of a finished training as its run directory keeps it, with what was asked for.
 
-    Rates are shares from 0 to 1; what is not finite is null.
+    Rates are shares from 0 to 1; infinities are the texts ``inf`` and ``-inf``, NaN is null.
     """
     found = RunDirectory(directory).result or {}
     values = {"schema": RESULT_SCHEMA, "request": request.as_dict(), **found}

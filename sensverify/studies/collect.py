@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from sensverify.report.words import duration
 from sensverify.studies.courses import History, course, read_history, trail
 from sensverify.studies.folder import load_study, run_folder
 from sensverify.studies.journal import FAILED, Entry, read_journal
-from sensverify.studies.study import PARTS, Contender, Study
+from sensverify.studies.study import PARTS, Contender, Study, Training
 from sensverify.studies.tables import COLUMNS, study_table
+from sensverify.training.run_directory import CONFIG
 
 
 def collect(folder: Path) -> StudyReport:
@@ -32,7 +34,7 @@ def collect(folder: Path) -> StudyReport:
     """
     from sensverify.measures.metrics import METRICS
 
-    study, machine = load_study(folder)
+    study, machines = load_study(folder)
     entries = read_journal(folder)
     histories = [read_history(run_folder(folder, each), each) for each in study.trainings]
     courses: tuple[Course, ...] = ()
@@ -40,8 +42,7 @@ def collect(folder: Path) -> StudyReport:
         courses = _courses(study, histories)
     trails: tuple[Trail, ...] = ()
     if {"seeds", "energy"} & set(study.figures):
-        parts = _sample_counts(study, entries)
-        trails = tuple(t for each in histories if parts and (t := trail(each, parts)) is not None)
+        trails = tuple(t for each in histories if (t := _trail(folder, each)) is not None)
     return StudyReport(
         title=study.title,
         note=study.note,
@@ -51,7 +52,7 @@ def collect(folder: Path) -> StudyReport:
         trails=trails,
         losses=tuple(_loss(each, entries) for each in study.contenders),
         warnings=tuple(_warnings(study, entries)),
-        record=_record(study, entries, machine),
+        record=_record(study, entries, machines),
         meanings={name: METRICS[name] for name in COLUMNS},
         draws_seeds="seeds" in study.figures,
         draws_energy="energy" in study.figures,
@@ -121,11 +122,22 @@ def _marks(contender: Contender) -> tuple[float, ...]:
     return tuple(stage.start * contender.settings.epochs for stage in stages[1:])
 
 
-def _sample_counts(study: Study, entries: Sequence[Entry]) -> dict[str, int]:
-    """How many samples the metrics after every epoch were taken on."""
-    counts = next((entry.samples for entry in entries if entry.samples), {})
-    most = study.contenders[0].settings.metric_samples
-    return {part: min(count, most) for part, count in counts.items()}
+def _trail(folder: Path, history: History) -> Trail | None:
+    counts = sample_counts(run_folder(folder, history.training), history.training)
+    return trail(history, counts) if counts else None
+
+
+def sample_counts(directory: Path, training: Training) -> dict[str, int]:
+    """How many samples the metrics after every epoch are taken on, by ``test`` and ``train``.
+
+    Nothing where the run directory does not say how many there are.
+    """
+    try:
+        data = json.loads((directory / CONFIG).read_text(encoding="utf-8"))["data"]
+        there = {part: int(data[f"{part}_samples"]) for part in PARTS}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return {part: min(count, training.settings.metric_samples) for part, count in there.items()}
 
 
 def _question(study: Study) -> str:
@@ -176,7 +188,9 @@ def _warnings(study: Study, entries: Sequence[Entry]) -> list[str]:
     return [*failed, f"{len(missing)} of {len(study.trainings)} trainings are not done: {names}"]
 
 
-def _record(study: Study, entries: Sequence[Entry], machine: Mapping[str, Any]) -> dict[str, str]:
+def _record(
+    study: Study, entries: Sequence[Entry], machines: Sequence[Mapping[str, Any]]
+) -> dict[str, str]:
     first = study.contenders[0].settings
     common = {
         key: value
@@ -188,12 +202,19 @@ def _record(study: Study, entries: Sequence[Entry], machine: Mapping[str, Any]) 
         "Variant": study.variant or "the full setting",
         "Seeds": ", ".join(map(str, study.seeds)),
         "Settings": _pairs({key: value for key, value in common.items() if value is not None}),
-        "Machine": _machine(machine),
+        "Machine": _each_once(map(_machine, machines)),
         "Time": f"{duration(sum(entry.seconds for entry in entries))} for {len(entries)} trainings",
     }
-    versions = machine.get("versions", {})
-    record["Versions"] = ", ".join(f"{name} {version}" for name, version in versions.items())
+    record["Versions"] = _each_once(
+        ", ".join(f"{name} {version}" for name, version in facts.get("versions", {}).items())
+        for facts in machines
+    )
     return record
+
+
+def _each_once(texts: Iterable[str]) -> str:
+    """Of a study that went on elsewhere, the first and what came later."""
+    return "; later ".join(dict.fromkeys(texts))
 
 
 def _machine(facts: Mapping[str, Any]) -> str:

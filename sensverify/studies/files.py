@@ -7,27 +7,24 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from sensverify.errors import BadSetting, InputError, UnknownName
+from sensverify.measures import SHARES
 from sensverify.studies.study import FIGURES, PARTS, Contender, Published, Study
+from sensverify.studies.tables import COLUMNS
+from sensverify.training.ranges import Range
 from sensverify.training.recipes import resolve_loss
-from sensverify.training.settings import TrainSettings
+from sensverify.training.settings import SEEDS, TrainSettings
 
 _TOP = ("study", "settings", "runs", "variants", "paper")
 _STUDY = ("title", "note", "data", "model", "seeds", "standardise", "figures")
 _RUN = ("name", "loss", "settings")
 _VARIANT = ("seeds", "settings", "runs", "title", "note")
 _NAME = re.compile(r"[A-Za-z0-9](?:[\w&+.-]{0,60}[\w&+])?")
+_NUMBERS = Range(-1e300, 1e300)
 _SETTINGS = tuple(field.name for field in fields(TrainSettings))
-METRIC_NAMES = (
-    *("CE", "ERR", "SENSE", "LOG_VOLUME", "RELATIVE", "JACOB", "SPECTRAL"),
-    *("ADV_LOSS", "ADV_ERR", "PGD_ERR", "CROWN_ERR"),
-)
-"""What published numbers may be given for."""
-_SHARES = ("ERR", "ADV_ERR", "PGD_ERR", "CROWN_ERR")
 
 
 def read_study(path: Path, *, variant: str | None = None) -> Study:
@@ -199,12 +196,12 @@ def _settings(values: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 def _seeds(value: Any, where: str) -> tuple[int, ...]:
     whole = isinstance(value, list) and all(
-        isinstance(seed, int) and not isinstance(seed, bool) and seed >= 0 for seed in value
+        isinstance(seed, int) and not isinstance(seed, bool) and 0 <= seed < SEEDS for seed in value
     )
     if not whole or not value or len(set(value)) < len(value):
         raise BadSetting(
-            f"{where} needs seeds, a list of different whole numbers such as [0, 1, 2], got "
-            f"{_shown(value)}"
+            f"{where} needs seeds, a list of different whole numbers such as [0, 1, 2], below 2 to "
+            f"the 63, got {_shown(value)}"
         )
     return tuple(value)
 
@@ -242,11 +239,11 @@ def _published(paper: Mapping[str, Any], names: Sequence[str]) -> dict[str, Publ
 
 
 def _numbers(values: Mapping[str, Any], where: str) -> dict[str, float]:
-    _check_keys(values, METRIC_NAMES, where)
+    _check_keys(values, COLUMNS, where)
     for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+        if value not in _NUMBERS:
             raise BadSetting(f"{where}: {name} needs a number, got {value!r}")
-        if name in _SHARES and not 0 <= value <= 1:
+        if name in SHARES and not 0 <= value <= 1:
             raise BadSetting(
                 f"{where}: {name} is a share from 0 to 1, got {value:g}; divide by 100"
             )

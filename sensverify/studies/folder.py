@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sensverify.errors import BadSetting, InputError
-from sensverify.report.files import write_files
+from sensverify.errors import InputError
 from sensverify.studies.machine import machine_facts
 from sensverify.studies.study import SCHEMA, Contender, Published, Study, Training
+from sensverify.training.checkpoints import replace_file
 from sensverify.training.settings import TrainSettings
 
 FILE = "study.json"
@@ -48,13 +48,16 @@ def open_study(folder: Path, study: Study, *, resume: bool, threads: int) -> Stu
     path = folder / FILE
     kept = _contents(path)
     if kept is None:
+        # A process that was killed while it began leaves no more than its draft.
+        drafts = [entry.name for entry in folder.glob(f".{FILE}.*.part")]
         try:
-            if folder.exists() and any(folder.iterdir()):
+            if folder.exists() and any(entry.name not in drafts for entry in folder.iterdir()):
                 raise InputError(f"'{folder}' is not empty and holds no study; give another --out")
-            (folder / "runs").mkdir(parents=True)
+            folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"cannot write '{folder}': {error.strerror or error}") from None
         study = study.with_threads(threads)
+        machines = [machine_facts()]
     else:
         if not resume:
             raise InputError(
@@ -69,12 +72,18 @@ def open_study(folder: Path, study: Study, *, resume: bool, threads: int) -> Stu
             raise InputError(
                 f"'{folder}' holds another study: {'; '.join(changed[:3])}; give another --out"
             )
-    write_files({path: _text(study, threads)}, force=True)
+        machines = _machines(path, kept)
+        if (here := machine_facts()) not in machines:
+            machines.append(here)
+    try:
+        replace_file(path, _text(study, threads, machines).encode())
+    except OSError as error:
+        raise InputError(f"cannot write '{path}': {error.strerror or error}") from None
     return study
 
 
-def load_study(folder: Path) -> tuple[Study, dict[str, Any]]:
-    """The study that a folder holds, and the facts of the machine it was last run on.
+def load_study(folder: Path) -> tuple[Study, list[dict[str, Any]]]:
+    """The study that a folder holds, and the facts of the machines it was run on, in order.
 
     Raises
     ------
@@ -85,10 +94,10 @@ def load_study(folder: Path) -> tuple[Study, dict[str, Any]]:
     kept = _contents(path)
     if kept is None:
         raise InputError(f"'{folder}' holds no study: there is no file '{FILE}' in it")
-    return _study(path, kept), dict(kept.get("machine", {}))
+    return _study(path, kept), _machines(path, kept)
 
 
-def _text(study: Study, threads: int) -> str:
+def _text(study: Study, threads: int, machines: Sequence[Mapping[str, Any]]) -> str:
     return json.dumps(
         {
             "schema": SCHEMA,
@@ -100,7 +109,7 @@ def _text(study: Study, threads: int) -> str:
             **study.deciding,
             "threads": threads,
             "own": {each.name: dict(each.own) for each in study.contenders},
-            "machine": machine_facts(),
+            "machines": machines,
         },
         indent=1,
         ensure_ascii=False,
@@ -135,13 +144,21 @@ def _study(path: Path, kept: Mapping[str, Any]) -> Study:
             figures=tuple(kept["figures"]),
             published={name: Published(**each) for name, each in kept["published"].items()},
         )
-    except (KeyError, TypeError, BadSetting) as error:
+    except (KeyError, TypeError, AttributeError, InputError) as error:
         raise InputError(f"'{path}' is damaged: {error}") from None
 
 
 def _contender(run: Mapping[str, Any], own: Mapping[str, Any]) -> Contender:
     settings = TrainSettings.of(dict(run["settings"]))
     return Contender(run["name"], run["loss"], settings, own.get(run["name"], {}), run["terms"])
+
+
+def _machines(path: Path, kept: Mapping[str, Any]) -> list[dict[str, Any]]:
+    # The first studies kept one machine.
+    machines = kept.get("machines", [kept.get("machine")])
+    if not isinstance(machines, list) or not all(isinstance(each, dict) for each in machines):
+        raise InputError(f"'{path}' is damaged: it says no machines")
+    return list(machines)
 
 
 def _threads(path: Path, kept: Mapping[str, Any]) -> int:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from multiprocessing import connection
 from typing import TYPE_CHECKING
 
-from sensverify.errors import BackendFailure, InputError
+from sensverify.errors import BackendFailure, InputError, UnsoundResult
 from sensverify.studies.journal import Entry
 from sensverify.studies.train import Job, peak_memory, train
 from sensverify.watch import Watch
@@ -46,6 +46,8 @@ def train_all(
     ------
     InputError
         A training cannot be done as asked; the others are stopped as by the watch.
+    UnsoundResult
+        An attack refuted what a method had proven; the others are stopped likewise.
     BackendFailure
         A process died, e.g. for lack of memory; raised when the others are done.
     """
@@ -70,7 +72,7 @@ def train_all(
                     failure = failure or worker.failure
                 elif worker.entry is not None:
                     yield worker.job, worker.entry
-            if (watch.over or isinstance(failure, InputError)) and not stopping:
+            if (watch.over or isinstance(failure, InputError | UnsoundResult)) and not stopping:
                 stopping = True
                 for worker in workers:
                     worker.stop()
@@ -152,7 +154,7 @@ def _work(channel: Connection, job: Job) -> None:
     try:
         entry = train(job, watch=watch, report=report)
         last = None if entry is None else replace(entry, peak_memory=peak_memory(job.folder))
-    except InputError as error:
+    except (InputError, UnsoundResult) as error:
         last = error
     except (EOFError, BrokenPipeError):
         return

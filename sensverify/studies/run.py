@@ -10,11 +10,11 @@ from time import perf_counter
 
 from sensverify.errors import BadSetting
 from sensverify.studies.folder import open_study, run_folder
-from sensverify.studies.journal import Entry, Journal
+from sensverify.studies.journal import Entry, Journal, read_journal
 from sensverify.studies.machine import available_cores
 from sensverify.studies.pool import train_all
 from sensverify.studies.study import Study, Training
-from sensverify.studies.train import Job, train
+from sensverify.studies.train import Job, check, train
 from sensverify.watch import Watch
 
 
@@ -99,15 +99,18 @@ def run_study(
     Raises
     ------
     InputError
-        The folder holds something else, or something cannot be trained as asked.
+        The folder holds something else, or something cannot be trained as asked; what is wrong
+        with any of the trainings is said before the folder is made.
+    UnsoundResult
+        An attack refuted what a method had proven.
     BackendFailure
         A process died.
     """
     if jobs < 1:
         raise BadSetting(f"jobs needs a whole number of at least 1, got {jobs}")
     watch = watch if watch is not None else Watch()
-    # Whether the data are there, and the model fits them, is known before the folder is made.
-    Job(study.trainings[0], study, run_folder(folder, study.trainings[0]), data_dir).prepare()
+    done = {entry.key for entry in read_journal(folder)}
+    check(study, [each for each in study.trainings if each.key not in done], data_dir=data_dir)
     threads = max(1, available_cores() // min(jobs, len(study.trainings)))
     study = open_study(folder, study, resume=resume, threads=threads)
     with Journal(folder) as journal:

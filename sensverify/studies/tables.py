@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from sensverify.measures import METRICS
 from sensverify.report.study import VOLUMES, Row, StudyTable, Value, summarise
 from sensverify.studies.journal import DONE, Entry
 from sensverify.studies.study import Study
 
-COLUMNS = (
-    *("CE", "ERR", "ADV_LOSS", "ADV_ERR", "SENSE", "LOG_VOLUME", "RELATIVE"),
-    *("JACOB", "SPECTRAL", "PGD_ERR", "CROWN_ERR"),
-)
-"""Metrics of a table, in the order of Wang et al., Table 1, then our own."""
+_FIRST = ("CE", "ERR", "ADV_LOSS", "ADV_ERR")
+COLUMNS = (*_FIRST, *(name for name in METRICS if name not in (*_FIRST, "LOG_SENSE")))
+"""Metrics of a table, first those that Wang et al., Table 1, begins with. SENSE is printed as a
+geometric mean, which says what its logarithm would."""
 
 
 def study_table(study: Study, entries: Sequence[Entry], part: str) -> StudyTable:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from sensverify.errors import TrainingFailed, Unbounded
+from sensverify.errors import InputError, TrainingFailed, Unbounded
 from sensverify.studies.journal import DONE, FAILED, Entry, plain_number
 from sensverify.studies.study import Study, Training
 from sensverify.watch import Watch
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sensverify.data.split import Split
     from sensverify.measures.metrics import Metrics
     from sensverify.training.progress import Progress
+    from sensverify.training.request import TrainRequest
 
 Report = Callable[[float], None]
 """Called with the share of a training that is done."""
@@ -52,16 +53,44 @@ class Job:
         SensverifyError
             There are no such data or model, or they do not fit together.
         """
-        from sensverify.training.request import TrainRequest
+        return _request(self.study, self.training).prepare(data_dir=self.data_dir)
 
-        request = TrainRequest(
-            data=self.study.data,
-            model=self.study.model,
-            loss=self.training.loss,
-            standardise=self.study.standardise,
-            settings=self.training.settings,
-        )
-        return request.prepare(data_dir=self.data_dir)
+
+def check(study: Study, trainings: Iterable[Training], *, data_dir: Path | None = None) -> None:
+    """Raise what would keep one of the trainings from its first step; nothing is written.
+
+    Raises
+    ------
+    InputError
+        There are no such data, or a loss, its settings and the model do not fit them; the message
+        names the run.
+    BackendMissing
+        Something that training needs is not installed.
+    """
+    from sensverify.data import load_split
+    from sensverify.training.plan import make_plan
+
+    split = None
+    # Seeds change nothing about it.
+    for training in {each.name: each for each in trainings}.values():
+        split = load_split(study.data, data_dir=data_dir) if split is None else split
+        try:
+            module = _request(study, training).build(split)
+            make_plan(module, split, training.loss, training.settings)
+        except InputError as error:
+            raise type(error)(f"run '{training.name}': {error}") from None
+
+
+def _request(study: Study, training: Training) -> TrainRequest:
+    from sensverify.training.request import TrainRequest
+
+    return TrainRequest(
+        data=study.data,
+        model=study.model,
+        loss=training.loss,
+        standardise=study.standardise,
+        settings=training.settings,
+    )
 
 
 def train(job: Job, *, watch: Watch, report: Report | None = None) -> Entry | None:
@@ -82,6 +111,8 @@ def train(job: Job, *, watch: Watch, report: Report | None = None) -> Entry | No
     ------
     InputError
         Nothing can be trained as asked; a training that goes wrong is an entry instead.
+    UnsoundResult
+        A metric was refuted: a defect of the program, and no result of the training.
     """
     from sensverify.training.fit import fit
 
@@ -99,7 +130,7 @@ def train(job: Job, *, watch: Watch, report: Report | None = None) -> Entry | No
             training.loss,
             training.settings,
             out=job.folder,
-            resume=job.folder.exists() and any(job.folder.iterdir()),
+            resume=_is_begun(job.folder),
             watch=watch,
             progress=listen,
             description=job.study.model,
@@ -126,6 +157,14 @@ def train(job: Job, *, watch: Watch, report: Report | None = None) -> Entry | No
         metrics={part: metric_numbers(each) for part, each in measured.items()},
         samples={part: each.samples for part, each in measured.items()},
     )
+
+
+def _is_begun(folder: Path) -> bool:
+    """Whether a run directory holds anything; what is no directory is left to `fit` to refuse."""
+    try:
+        return any(folder.iterdir())
+    except OSError:
+        return False
 
 
 def metric_numbers(metrics: Metrics) -> dict[str, float | None]:

@@ -29,6 +29,7 @@ KEPT = 2
 """How many of the newest checkpoints stay."""
 
 _NAME = re.compile(r"step-(\d{6,})\.safetensors")
+_DRAFT = re.compile(r"\.(.+)\.\d+\.part")
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,10 +136,15 @@ def newest_checkpoint(folder: Path) -> Checkpoint | None:
     return read_checkpoint(files[-1]) if files else None
 
 
-def remove_drafts(folder: Path) -> None:
-    """Remove what was left by a process that was killed while it wrote."""
-    for draft in folder.glob(".*.part"):
-        draft.unlink(missing_ok=True)
+def is_checkpoint(name: str) -> bool:
+    """Whether a file of that name is a checkpoint."""
+    return _NAME.fullmatch(name) is not None
+
+
+def draft_of(name: str) -> str | None:
+    """What a file was to become that `replace_file` writes under this name; None: it is none."""
+    match = _DRAFT.fullmatch(name)
+    return match[1] if match else None
 
 
 def replace_file(path: Path, content: bytes) -> None:

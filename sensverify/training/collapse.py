@@ -18,6 +18,9 @@ LOOKS = 3
 STEPS = 100
 """So many steps, at least, lie between the first and the last of these looks."""
 
+SLOW = 0.5
+"""Share of its steps that a training has to leave the constant that it began as."""
+
 ONE_CLASS = 0.99
 """Share of the samples that get one and the same prediction."""
 
@@ -36,8 +39,9 @@ class CollapseAlarm:
     - its cross-entropy is not below 95 % of the entropy of the labels, the best that a constant
       output reaches; nor is it a number.
 
-    The alarm goes off when three epochs in a row looked so, over at least 100 steps. The first
-    steps of an ordinary training predict one class too, yet soon are better than a constant.
+    The alarm goes off when three epochs in a row looked so, over at least 100 steps. An ordinary
+    training predicts one class at first too, for long where its learning rate is small; so a
+    network that has never looked better is left alone until half of the training is done.
 
     Parameters
     ----------
@@ -45,12 +49,17 @@ class CollapseAlarm:
         Epochs in a row that looked collapsed.
     since : int
         The step of the first of them.
+    better : bool
+        Whether an epoch has looked better than that.
     """
 
     looks: int = 0
     since: int = 0
+    better: bool = False
 
-    def look(self, predictions: np.ndarray, labels: np.ndarray, loss: float, step: int) -> None:
+    def look(
+        self, predictions: np.ndarray, labels: np.ndarray, loss: float, step: int, *, done: float
+    ) -> None:
         """See how things are after an epoch.
 
         Parameters
@@ -60,26 +69,36 @@ class CollapseAlarm:
             Mean cross-entropy on these samples, in nats.
         step : int
             Steps done.
+        done : float
+            The same as a share of all steps.
 
         Raises
         ------
         TrainingFailed
-            The network has collapsed.
+            The network has collapsed, or has not left the constant that it began as.
         """
         if not looks_collapsed(predictions, labels, loss):
-            self.looks = 0
+            self.looks, self.better = 0, True
             return
         if not self.looks:
             self.since = step
         self.looks += 1
-        if self.looks >= LOOKS and step - self.since >= STEPS:
-            raise TrainingFailed(
-                f"the network has collapsed: for the last {self.looks} epochs it gives class "
-                f"{np.bincount(predictions).argmax()} for (almost) every training sample and is no "
-                "better than a constant; use smaller weights for the terms beside the "
-                "cross-entropy, let the radius grow over a part of the training (ramp), choose a "
-                "form that is bounded below (sensitivity: softplus), or a smaller learning rate"
-            )
+        if self.looks < LOOKS or step - self.since < STEPS:
+            return
+        if self.better:
+            raise _constant("has collapsed", self.looks, predictions, "a smaller")
+        if done >= SLOW:
+            raise _constant("has not left the constant", self.looks, predictions, "another")
+
+
+def _constant(what: str, looks: int, predictions: np.ndarray, rate: str) -> TrainingFailed:
+    return TrainingFailed(
+        f"the network {what}: for the last {looks} epochs it gives class "
+        f"{np.bincount(predictions).argmax()} for (almost) every training sample and is no "
+        "better than a constant; use smaller weights for the terms beside the "
+        "cross-entropy, let the radius grow over a part of the training (ramp), choose a "
+        f"form that is bounded below (sensitivity: softplus), or {rate} learning rate"
+    )
 
 
 def looks_collapsed(predictions: np.ndarray, labels: np.ndarray, loss: float) -> bool:

@@ -130,7 +130,7 @@ def run(settings: TrainSettings, function: Callable[..., Result], *arguments: An
         There are no such devices.
     """
     check_engine(settings)
-    with _quiet():
+    with quiet():
         fabric = _fabric(settings)
         if settings.devices == 1:
             return function(Engine(fabric), *arguments)
@@ -166,9 +166,10 @@ def check_engine(settings: TrainSettings) -> None:
 def _fabric(settings: TrainSettings) -> Fabric:
     from lightning_fabric import Fabric
     from lightning_fabric.plugins.environments.lightning import LightningEnvironment
-    from lightning_fabric.strategies.ddp import DDPStrategy
 
-    several = DDPStrategy(start_method="spawn", timeout=_PATIENCE)
+    from sensverify.training.processes import QuietProcesses
+
+    several = QuietProcesses(start_method="spawn", timeout=_PATIENCE)
     precisions: dict[str, Any] = {"32": "32-true"}
     return Fabric(
         accelerator="cuda" if settings.device == "cuda" else "cpu",
@@ -189,7 +190,7 @@ class _Sealed:
 
 def _entry(fabric: Fabric, sealed: _Sealed) -> _Sealed:
     function, arguments = sealed.content
-    with _quiet():
+    with quiet():
         return _Sealed(function(Engine(fabric), *arguments))
 
 
@@ -201,7 +202,7 @@ def _gradient(parameter: nn.Parameter) -> Tensor:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without Fabric's notes on what it was just told to do."""
     logger = logging.getLogger("lightning_fabric")
     before = logger.level

@@ -77,7 +77,7 @@ def write_model(
     BackendFailure
         ONNX cannot express the module, or onnxruntime computes something else from the file.
     BadShape
-        The module does not give one number for each class.
+        The module does not give a number for each class.
     InputError
         A file cannot be written.
     """
@@ -88,6 +88,9 @@ def write_model(
     accuracy = {
         name: _accuracy(model, part) for name, part in (("train", split.train), ("test", test))
     }
+    outputs = replay(model, test.x[:1]).shape[1]
+    # Names of other outputs than the classes would be false.
+    labels = split.labels if len(split.labels) == outputs else tuple(map(str, range(outputs)))
     count = min(SAMPLE_SIZE, len(test))
     kept = {"x": test.x, "y": test.y}
     arrays: dict[str, Any] = {k: values[:count] for k, values in kept.items() if values is not None}
@@ -107,8 +110,8 @@ def write_model(
         sigma=settings.sigma if perturbs else SIGMA,
         radius=settings.radius,
         input_shape=shape,
-        outputs=split.classes,
-        labels=split.labels or tuple(str(k) for k in range(split.classes)),
+        outputs=outputs,
+        labels=labels,
         parameters=parameters,
         accuracy=accuracy,
         recipe=recipe,

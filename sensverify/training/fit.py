@@ -6,15 +6,16 @@ import resource
 import sys
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from sensverify.bounds.threads import torch_threads
 from sensverify.data.split import Split
-from sensverify.errors import BackendFailure, BadCheckpoint
+from sensverify.errors import BackendFailure, BadCheckpoint, BadSetting
 from sensverify.formats.modules import from_module
 from sensverify.measures.metrics import Metrics
 from sensverify.network import Network
@@ -28,7 +29,14 @@ from sensverify.training.measuring import Measuring
 from sensverify.training.plan import Plan, make_plan
 from sensverify.training.progress import Listener
 from sensverify.training.recipes import Recipe
-from sensverify.training.run_directory import RunDirectory, describe, module_state, open_run
+from sensverify.training.run_directory import (
+    RESULT,
+    RunDirectory,
+    describe,
+    load_module_state,
+    module_state,
+    open_run,
+)
 from sensverify.training.settings import TrainSettings
 from sensverify.training.several import train_in_processes
 from sensverify.watch import Watch
@@ -58,8 +66,8 @@ class TrainResult:
         Where everything was written.
     """
 
-    module: nn.Module
-    network: Network
+    module: nn.Module = field(repr=False)
+    network: Network = field(repr=False)
     metrics_train: Metrics | None
     metrics_test: Metrics | None
     epochs: int
@@ -105,13 +113,15 @@ def fit(
     resume : bool
         Go on with the training that is in the directory, whose process may have been stopped or
         killed at any moment. On a CPU, with the same versions and threads, the end has the same
-        bits as that of an unbroken training, as have the CSV files but for times. A finished
-        training is not repeated: its result is returned. An empty directory is begun.
+        bits as that of an unbroken training, as have the CSV files but for times; other versions
+        than it was begun with are warned of. A finished training is not repeated: its result is
+        returned. An empty directory is begun.
     watch : Watch, optional
         When it is over, the step is finished, a checkpoint written, and the result says
         ``interrupted``.
     progress : callable, optional
-        Called with a `Progress` after every step and when metrics were taken.
+        Called with a `Progress` after every step and when metrics were taken; what it raises
+        ends the training.
     description : str or mapping, optional
         The model's name; or plain values that ``config.json`` keeps beside its own: ``model``,
         the name, ``recipe``, the command that the card gives (default: the loss), and others.
@@ -128,10 +138,13 @@ def fit(
     TrainingFailed
         The loss or its gradient became infinite or NaN (the parameters are those of the step
         before) or the network has collapsed (see `CollapseAlarm`).
+    UnsoundResult
+        An attack refutes what was proven for the metrics: no fault of the training's.
     BackendMissing
         lightning-fabric, or for a directory tensorboardX, is not installed.
     """
     watch = watch or Watch()
+    _check_kinds(module, split, settings)
     device = next((p.device for p in module.parameters()), torch.device("cpu"))
     plan = make_plan(module, split, loss, settings)
     if out is not None:
@@ -163,6 +176,20 @@ def fit(
     )
 
 
+def _check_kinds(module: Any, split: Any, settings: Any) -> None:
+    """Refuse names and dictionaries where objects belong, and say what makes the objects."""
+    for value, kind, made in (
+        (module, nn.Module, "sensverify.models.architectures.build_for(name, shape, classes)"),
+        (split, Split, "sensverify.data.load_split(name)"),
+        (settings, TrainSettings, "TrainSettings(epochs=10, ...)"),
+    ):
+        if not isinstance(value, kind):
+            raise BadSetting(
+                f"fit takes a {kind.__name__}, such as {made}; got {type(value).__name__} "
+                f"{str(value)[:60]!r}"
+            )
+
+
 def _train(
     module: nn.Module, plan: Plan, run: RunDirectory | None, watch: Watch, listener: Listener | None
 ) -> loop.Outcome:
@@ -177,10 +204,11 @@ def _measured(module: nn.Module, plan: Plan, watch: Watch) -> dict[str, Metrics]
     module.to(device).eval()
     measuring = Measuring(from_module(module, plan.input_shape), plan, device)
     crown = plan.radius is not None
-    metrics = {
-        "train": measuring.take(plan.final_train, watch, crown=crown),
-        "test": measuring.take(plan.final_test, watch, crown=crown),
-    }
+    with torch_threads(plan.settings.threads):
+        metrics = {
+            "train": measuring.take(plan.final_train, watch, crown=crown),
+            "test": measuring.take(plan.final_test, watch, crown=crown),
+        }
     # Those of a part of the samples are no result.
     return None if watch.over else metrics
 
@@ -218,18 +246,44 @@ def _write(
 def _finished(
     module: nn.Module, run: RunDirectory, result: dict[str, Any]
 ) -> tuple[loop.Outcome, dict[str, Metrics]]:
-    """What a finished training found; the module gets its parameters."""
+    """What a finished training found; the module gets its parameters.
+
+    Raises
+    ------
+    BadCheckpoint
+        Its result or its last checkpoint is damaged or lost; the message says what to do.
+    """
+    path = run.path / RESULT
+    try:
+        outcome = loop.Outcome(
+            int(result["steps"]), int(result["epochs"]), float(result["seconds"]), False
+        )
+        metrics = {part: _kept_metrics(result["metrics"][part]) for part in ("train", "test")}
+        expected = str(result["weights_sha256"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BadCheckpoint(
+            f"'{path}' is damaged ({type(error).__name__}: {error}); delete it and resume: it is "
+            "made again from the last checkpoint"
+        ) from None
     checkpoint = newest_checkpoint(run.checkpoints)
     state = {} if checkpoint is None else checkpoint.tensors
     weights = {k.removeprefix("model/"): v for k, v in state.items() if k.startswith("model/")}
-    if digest(weights) != result.get("weights_sha256"):
+    if digest(weights) != expected:
+        lost = checkpoint is None
         raise BadCheckpoint(
-            f"the training in '{run.path}' is finished, and its last checkpoint does not hold the "
-            "weights that its result is about; its model.onnx may still be good"
+            f"the training in '{run.path}' is finished, and "
+            f"{'its checkpoints are gone' if lost else 'its last checkpoint has other weights'}; "
+            f"its model.onnx may still be good. To train again from "
+            f"{'the start' if lost else 'that checkpoint'}, delete '{path.name}' and resume"
         )
-    module.load_state_dict(weights)
-    metrics = {name: Metrics(**values) for name, values in result["metrics"].items()}
-    return loop.Outcome(result["steps"], result["epochs"], result["seconds"], False), metrics
+    load_module_state(module, weights)
+    return outcome, metrics
+
+
+def _kept_metrics(values: Mapping[str, Any]) -> Metrics:
+    """Metrics as `RunDirectory.write_result` keeps them."""
+    numbers: dict[str, Any] = {k: float(v) if isinstance(v, str) else v for k, v in values.items()}
+    return Metrics(**numbers)
 
 
 def _peak_memory(settings: TrainSettings) -> int:

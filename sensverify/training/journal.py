@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, BinaryIO
 
 from sensverify.errors import BackendMissing, InputError
+from sensverify.training.board import Board
 from sensverify.training.checkpoints import replace_file
 
 STEPS_BETWEEN_ROWS = 50
@@ -87,6 +88,7 @@ class Table:
             raise _unwritable(self._path, error) from None
 
     def close(self) -> None:
+        """Raises `OSError` where rows could not be written."""
         self._stream.close()
 
 
@@ -117,15 +119,12 @@ class Journal:
         resumed: tuple[int, int] | None = None,
     ) -> None:
         check_board()
-        from tensorboardX import SummaryWriter
-
         self._directory = directory
         epochs, steps = resumed or (-1, -1)
         self._epochs = Table(directory / METRICS, epoch_columns, epochs)
         self._steps = Table(directory / STEPS, step_columns, steps)
-        purge = None if resumed is None else steps + 1
         try:
-            self._board = SummaryWriter(str(directory / BOARD), purge_step=purge)
+            self._board = Board(directory / BOARD, first_step=steps + 1)
         except OSError as error:
             raise _unwritable(directory / BOARD, error) from None
 
@@ -141,9 +140,19 @@ class Journal:
             self._show(row, "step")
 
     def sync(self) -> None:
-        """Bring everything to the disk, as a checkpoint says it is."""
+        """Bring everything to the disk, as a checkpoint says it is.
+
+        Raises
+        ------
+        InputError
+            The system refuses.
+        """
         self._epochs.sync()
         self._steps.sync()
+        try:
+            self._board.sync()
+        except OSError as error:
+            raise _unwritable(self._directory / BOARD, error) from None
 
     def _show(self, row: Row, what: str) -> None:
         for name, value in row.items():
@@ -152,7 +161,10 @@ class Journal:
                 part, _, rest = name.partition(" ")
                 grouped = part in ("train", "test", "held-out") and rest
                 tag = f"{part}/{rest}" if grouped else f"{what}/{name}"
-                self._board.add_scalar(tag.replace(" ", "_"), value, int(row["step"] or 0))
+                try:
+                    self._board.add(tag, value, int(row["step"] or 0))
+                except OSError as error:
+                    raise _unwritable(self._directory / BOARD, error) from None
 
     def __enter__(self) -> Journal:
         return self
@@ -163,14 +175,18 @@ class Journal:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._epochs.close()
-        self._steps.close()
-        try:
-            self._board.close()
-        except OSError as refused:
-            # What the training itself met comes first.
-            if error is None:
-                raise _unwritable(self._directory / BOARD, refused) from None
+        refusals: list[InputError] = []
+        tables = {METRICS: self._epochs, STEPS: self._steps}
+        parts: dict[str, Table | Board] = {**tables, BOARD: self._board}
+        for name, part in parts.items():
+            try:
+                # What could not be written before is tried again here.
+                part.close()
+            except OSError as refused:
+                refusals.append(_unwritable(self._directory / name, refused))
+        # What the training itself met comes first.
+        if refusals and error is None:
+            raise refusals[0]
 
 
 def check_board() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sensverify.bounds.threads import torch_threads
 from sensverify.errors import BadCheckpoint, TrainingFailed
 from sensverify.formats.modules import from_module
 from sensverify.training.checkpoints import Checkpoint, newest_checkpoint, write_checkpoint
@@ -21,7 +22,12 @@ from sensverify.training.journal import Journal
 from sensverify.training.measuring import Measuring
 from sensverify.training.plan import Plan
 from sensverify.training.progress import Listener, Progress
-from sensverify.training.run_directory import RunDirectory, last_good, module_state
+from sensverify.training.run_directory import (
+    RunDirectory,
+    last_good,
+    load_module_state,
+    module_state,
+)
 from sensverify.training.steps import StepFigures, Stepper
 from sensverify.watch import Watch
 
@@ -69,7 +75,7 @@ def train(
     devices = [engine.device.index or 0] if engine.device.type == "cuda" else []
     with ExitStack() as stack:
         stack.enter_context(torch.random.fork_rng(devices=devices))
-        stack.enter_context(_threads(plan.settings.threads))
+        stack.enter_context(torch_threads(plan.settings.threads))
         try:
             loop = _Loop(engine, module, plan, run, watch)
             loop.listener = listener
@@ -237,6 +243,7 @@ class _Loop:
             "sums": self._sums,
             "optimiser": numbers,
             "precision": self._engine.state(),
+            "left out": self._stepper.left_out,
             "alarm": asdict(self._alarm),
             "metrics": self._metrics,
             "seconds": self._elapsed,
@@ -264,11 +271,13 @@ class _Loop:
                 part, _, rest = name.partition("/")
                 parts[part][rest] = values
             # In place: the live network holds these very tensors.
-            self._module.load_state_dict(parts["model"])
+            load_module_state(self._module, parts["model"])
             state = joined_state(parts["optimiser"], facts["optimiser"])
             groups = optimiser.state_dict()["param_groups"]
             optimiser.load_state_dict({"state": state, "param_groups": groups})
             self._engine.load_state(facts["precision"])
+            # Earlier checkpoints have no such number.
+            self._stepper.left_out = int(facts.get("left out", 0))
             self._sums = {name: (total, count) for name, (total, count) in facts["sums"].items()}
             self._alarm = CollapseAlarm(**facts["alarm"])
             self._metrics = facts["metrics"]
@@ -303,15 +312,3 @@ def joined_state(
         index, _, name = key.partition("/")
         state.setdefault(int(index), {})[name] = value
     return state
-
-
-@contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    before = torch.get_num_threads()
-    if count is not None:
-        torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        if count is not None:
-            torch.set_num_threads(before)

@@ -11,10 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sensverify.errors import UnknownName
+from sensverify.errors import BadSetting, UnknownName
+from sensverify.training.ranges import LARGEST, Range
 from sensverify.training.spec import Call, parse_sum, show_sum
 from sensverify.training.step import Step
 from sensverify.training.terms import TERMS, Term
+
+_WEIGHTS = Range(-LARGEST)
 
 
 @dataclass(frozen=True)
@@ -29,12 +32,15 @@ class Loss:
     Raises
     ------
     UnknownName, BadSetting
-        There is no such term, or it has no such option.
+        There is no such term, it has no such option, or a number or a method cannot be used.
     """
 
     terms: tuple[tuple[float, Call], ...]
 
     def __post_init__(self) -> None:
+        for weight, call in self.terms:
+            if weight not in _WEIGHTS:
+                raise BadSetting(f"the weight of '{call}' is a number {_WEIGHTS}, got {weight}")
         _ = self._resolved
 
     @classmethod
@@ -74,6 +80,11 @@ class Loss:
         """The loss with gradients, and the value of every term, unweighted and detached.
 
         The values go by `names`.
+
+        Raises
+        ------
+        BadSetting
+            Nothing that is trained plays a part in it.
         """
         total = torch.zeros((), device=step.x.device)
         values: dict[str, Tensor] = {}
@@ -81,6 +92,11 @@ class Loss:
             value = term.function(step, **options)
             total = total + weight * value
             values[name] = value.detach()
+        if torch.is_grad_enabled() and not total.requires_grad:
+            raise BadSetting(
+                f"the loss '{self}' does not depend on any parameter of the model that is trained; "
+                "add a term that does, such as cross-entropy"
+            )
         return total, values
 
 

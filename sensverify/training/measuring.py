@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from sensverify.bounds import evaluate
-from sensverify.errors import TrainingFailed, Unbounded, UnsoundResult
+from sensverify.errors import TrainingFailed, Unbounded
 from sensverify.measures.metrics import METRICS, Metrics, measure
 from sensverify.network import Network
 from sensverify.training.collapse import CollapseAlarm
@@ -60,6 +60,8 @@ class Measuring:
         ------
         TrainingFailed
             An output or a bound is not finite.
+        UnsoundResult
+            See `take`.
         """
         count = self.plan.settings.metric_samples
         row: dict[str, float | None] = {}
@@ -76,6 +78,8 @@ class Measuring:
         ------
         TrainingFailed
             An output or a bound is not finite.
+        UnsoundResult
+            An attack refutes what was proven: no fault of the training's.
         """
         plan, there = self.plan, samples.to(self.device)
         try:
@@ -91,11 +95,17 @@ class Measuring:
                 progress=lambda done, total: watch.say(f"metrics of {done:,} of {total:,} samples"),
                 watch=watch,
             )
-        except (Unbounded, UnsoundResult) as error:
+        except Unbounded as error:
             raise TrainingFailed(f"metrics cannot be taken: {error}") from error
 
     def look(self, alarm: CollapseAlarm, step: int) -> None:
         """Show the alarm how the network does on the first 1000 training samples.
+
+        Parameters
+        ----------
+        alarm : CollapseAlarm
+        step : int
+            Steps done.
 
         Raises
         ------
@@ -106,7 +116,8 @@ class Measuring:
         outputs = self._outputs(samples)
         loss = float(functional.cross_entropy(outputs, samples.y))
         predictions = outputs.argmax(dim=1).cpu().numpy()
-        alarm.look(predictions, samples.y.cpu().numpy(), loss, step)
+        steps = self.plan.batches.count * self.plan.settings.epochs
+        alarm.look(predictions, samples.y.cpu().numpy(), loss, step, done=step / steps)
 
     def _outputs(self, samples: Samples) -> Tensor:
         with torch.no_grad():

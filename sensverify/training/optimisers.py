@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable
-from math import cos, floor, isfinite, pi
+from math import cos, floor, pi
 from typing import Any
 
 from torch import Tensor
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from sensverify.errors import BadSetting, UnknownName
+from sensverify.training.ranges import LARGEST, Range
 from sensverify.training.spec import Call
 
 Parameters = Iterable[Tensor]
@@ -18,30 +19,22 @@ Schedule = Callable[[float], float]
 """The share of the learning rate that is in force after a share of the training."""
 
 _START, _END = 1 / 25, 1e-4 / 25
+_RATES, _NUMBERS = Range(0, 1e6, above=True), Range(-LARGEST)
 
 
-def _adam(
-    parameters: Parameters,
-    *,
-    lr: float = 0.001,
-    beta1: float = 0.9,
-    beta2: float = 0.999,
-    eps: float = 1e-8,
-    weight_decay: float = 0.0,
-) -> Optimizer:
-    return Adam(parameters, lr, (beta1, beta2), eps, weight_decay)
+def _adam(kind: type[Adam] | type[AdamW], decay: float) -> Callable[..., Optimizer]:
+    def make(
+        parameters: Parameters,
+        *,
+        lr: float = 0.001,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        eps: float = 1e-8,
+        weight_decay: float = decay,
+    ) -> Optimizer:
+        return kind(parameters, lr, (beta1, beta2), eps, weight_decay)
 
-
-def _adamw(
-    parameters: Parameters,
-    *,
-    lr: float = 0.001,
-    beta1: float = 0.9,
-    beta2: float = 0.999,
-    eps: float = 1e-8,
-    weight_decay: float = 0.01,
-) -> Optimizer:
-    return AdamW(parameters, lr, (beta1, beta2), eps, weight_decay)
+    return make
 
 
 def _sgd(
@@ -82,7 +75,11 @@ def _step(*, every: float = 0.3, factor: float = 0.1) -> Schedule:
     return lambda progress: float(factor ** floor(progress / every + 1e-9))
 
 
-OPTIMISERS: dict[str, Callable[..., Optimizer]] = {"adam": _adam, "adamw": _adamw, "sgd": _sgd}
+OPTIMISERS: dict[str, Callable[..., Optimizer]] = {
+    "adam": _adam(Adam, 0.0),
+    "adamw": _adam(AdamW, 0.01),
+    "sgd": _sgd,
+}
 """Optimisers by name; their options are keyword-only, with defaults."""
 
 SCHEDULES: dict[str, Callable[..., Schedule]] = {
@@ -119,9 +116,9 @@ def make_optimiser(call: Call, parameters: Parameters) -> Optimizer:
     """
     function = _named(call, OPTIMISERS, "optimiser")
     _check_options(call, function)
-    rate = call.options.get("lr", 0.001)
-    if not rate > 0:
-        raise BadSetting(f"'{call}': lr needs a number above 0, got {rate}")
+    rate = call.options.get("lr")
+    if rate is not None and rate not in _RATES:
+        raise BadSetting(f"'{call}': lr needs a number {_RATES}, got {rate}")
     try:
         return function(parameters, **call.options)
     except ValueError as error:
@@ -162,8 +159,8 @@ def _check_options(call: Call, function: Callable[..., Any]) -> None:
         if switch != isinstance(value, bool) or not isinstance(value, int | float):
             kind = "true or false" if switch else "a number"
             raise BadSetting(f"'{call}': {name} takes {kind}, got '{value}'")
-        if not isfinite(value):
-            raise BadSetting(f"'{call}': {name} takes a finite number")
+        if not switch and value not in _NUMBERS:
+            raise BadSetting(f"'{call}': {name} takes a number {_NUMBERS}")
 
 
 def _check_share(what: str, value: float) -> None:

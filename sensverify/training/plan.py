@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
 
 from sensverify.data.dataset import class_labels
 from sensverify.data.split import Split
@@ -15,10 +17,8 @@ from sensverify.formats.modules import from_module
 from sensverify.training.batches import Batches
 from sensverify.training.engine import check_engine
 from sensverify.training.loss import Loss
-from sensverify.training.optimisers import make_optimiser, make_schedule
 from sensverify.training.recipes import Recipe, Stage, resolve_loss
 from sensverify.training.settings import TrainSettings
-from sensverify.training.sharpness import make_sharpness
 
 FINAL_TRAIN_SAMPLES = 10_000
 """Final metrics on training samples are taken on so many at most, unless a setting says more."""
@@ -114,9 +114,13 @@ def make_plan(
         The machinery is not installed.
     """
     recipe = _recipe(loss)
-    _check_settings(module, settings)
+    _check_module(module)
     check_engine(settings)
-    used, held = _parts(split, settings)
+    used, held = trained_on(split, settings), None
+    if settings.hold_out:
+        y = split.train.y
+        last = slice(len(split.train) - settings.hold_out, None)
+        held = split.train.x[last], None if y is None else y[last]
     classes = torch.Size(from_module(module, split.train.x.shape[1:]).output_shape).numel()
     if classes < 2:
         raise BadData(f"a classifier has an output for each class; the model has {classes}")
@@ -130,7 +134,7 @@ def make_plan(
         feature_range=ranges,
     )
     split = replace(split, train=train, test=replace(split.test, feature_range=ranges))
-    radius = _radius(ranges, settings)
+    radius = _radius(ranges, settings, split.train.name)
     if recipe.perturbs and radius is None:
         raise BadSetting(
             f"the loss '{recipe}' perturbs the inputs, and nothing says how far; give sigma (a "
@@ -140,15 +144,18 @@ def make_plan(
         "train": _samples(train.x, train.y, classes, train.name),
         "test": _samples(split.test.x, split.test.y, classes, split.test.name),
     }
+    if held is not None:
+        samples["held-out"] = _samples(*held, classes, train.name)
     for part in samples.values():
         _check_clip(part, settings)
+    watched = "test" if held is None else "held-out"
     plan = Plan(
         recipe=recipe,
         settings=settings,
         split=split,
         train=samples["train"],
-        watched=samples["test"] if held is None else _samples(*held, classes, train.name),
-        watched_name="test" if held is None else "held-out",
+        watched=samples[watched],
+        watched_name=watched,
         test=samples["test"],
         radius=radius,
     )
@@ -157,39 +164,19 @@ def make_plan(
             f"mini-batches of {plan.batches.smallest} samples cannot be shared by "
             f"{settings.devices} devices; use a larger batch_size or fewer devices"
         )
+    if plan.batches.smallest < 2 * settings.devices:
+        _check_single(module, plan)
     return plan
 
 
-def _recipe(loss: str | Loss | Recipe) -> Recipe:
-    if isinstance(loss, Recipe):
-        return loss
-    return Recipe((Stage(0.0, loss),)) if isinstance(loss, Loss) else resolve_loss(loss)
+def trained_on(split: Split, settings: TrainSettings) -> slice:
+    """Which of the training samples are trained on; the last ones may be held out.
 
-
-def _check_settings(module: nn.Module, settings: TrainSettings) -> None:
-    parameters = [p for p in module.parameters() if p.requires_grad]
-    if not parameters:
-        raise BadSetting(
-            f"the model {type(module).__name__} has no parameters that require a gradient; "
-            "there is nothing to train"
-        )
-    make_optimiser(settings.optimiser_call, [torch.zeros(1, requires_grad=True)])
-    make_schedule(settings.schedule_call)
-    if settings.precision == "16-mixed" and settings.device == "cpu":
-        raise BadSetting("precision 16-mixed needs device cuda; use bf16-mixed or 32 on the cpu")
-    if settings.sharpness_call is not None:
-        make_sharpness(settings.sharpness_call)
-        if settings.precision == "16-mixed":
-            raise BadSetting(
-                "sharpness does not go with precision 16-mixed, which leaves steps out and scales "
-                "gradients; use bf16-mixed or 32"
-            )
-
-
-def _parts(
-    split: Split, settings: TrainSettings
-) -> tuple[slice, tuple[np.ndarray, np.ndarray | None] | None]:
-    """Which training samples are trained on, and those that are held out."""
+    Raises
+    ------
+    BadSetting
+        There are not as many as the settings ask for.
+    """
     count, held = len(split.train), settings.hold_out
     if held >= count:
         raise BadSetting(f"hold_out leaves nothing to train on: {held} of {count} training samples")
@@ -200,10 +187,48 @@ def _parts(
             f"train_samples asks for {wanted} samples; data '{split.train.name}' has {left} to "
             "train on"
         )
-    if not held:
-        return slice(0, wanted), None
-    y = split.train.y
-    return slice(0, wanted), (split.train.x[left:], None if y is None else y[left:])
+    return slice(0, wanted)
+
+
+def _recipe(loss: str | Loss | Recipe) -> Recipe:
+    if isinstance(loss, Recipe):
+        return loss
+    if not isinstance(loss, str | Loss):
+        raise BadSetting(
+            f"a loss is a recipe's name, a sum of terms, a Loss or a Recipe; got {loss!r}"
+        )
+    return Recipe((Stage(0.0, loss),)) if isinstance(loss, Loss) else resolve_loss(loss)
+
+
+def _check_module(module: nn.Module) -> None:
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    if not parameters:
+        raise BadSetting(
+            f"the model {type(module).__name__} has no parameters that require a gradient; "
+            "there is nothing to train"
+        )
+    for name, parameter in module.named_parameters():
+        if parameter.dtype != torch.float32:
+            raise BadSetting(
+                f"the model's parameter '{name}' is {parameter.dtype}; trainings begin with "
+                "float32: call module.float() before, and use precision for cheaper steps"
+            )
+
+
+def _check_single(module: nn.Module, plan: Plan) -> None:
+    """Refuse a model that cannot be trained on one sample, where a mini-batch has only one."""
+    if not any(isinstance(part, _NormBase) for part in module.modules()):
+        return
+    # A copy: its statistics move.
+    twin = copy.deepcopy(module).cpu().train()
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            twin(plan.train.x[:1])
+    except ValueError as error:
+        raise BadSetting(
+            f"a mini-batch has one sample for each device, and the model normalises by its batch "
+            f"({error}); use another batch_size"
+        ) from None
 
 
 def _samples(x: np.ndarray, y: np.ndarray | None, classes: int, name: str) -> Samples:
@@ -229,9 +254,15 @@ def _ranges(x: np.ndarray) -> np.ndarray:
     return np.asarray(x.max(axis=0), np.float64) - np.asarray(x.min(axis=0), np.float64)
 
 
-def _radius(ranges: np.ndarray, settings: TrainSettings) -> Tensor | None:
-    if settings.sigma is not None:
-        return torch.as_tensor(settings.sigma * ranges, dtype=torch.float32)
-    if settings.radius is not None:
+def _radius(ranges: np.ndarray, settings: TrainSettings, name: str) -> Tensor | None:
+    if settings.sigma is None:
+        if settings.radius is None:
+            return None
         return torch.full(ranges.shape, settings.radius, dtype=torch.float32)
-    return None
+    radius = torch.as_tensor(settings.sigma * ranges, dtype=torch.float32)
+    if not bool(torch.isfinite(radius).all()):
+        raise BadSetting(
+            f"sigma {settings.sigma:g} times the ranges of data '{name}', up to "
+            f"{ranges.max():g}, is beyond float32; use a smaller sigma"
+        )
+    return radius

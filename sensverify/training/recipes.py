@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sensverify.errors import BadSetting, UnknownName
 from sensverify.training.loss import Loss
+from sensverify.training.spec import parse_sum
 from sensverify.training.terms import TERMS
 
 
@@ -181,9 +182,17 @@ def resolve_loss(text: str) -> Recipe:
     UnknownName, BadSetting
         The text is neither.
     """
-    if text in RECIPES or any(sign in text for sign in "+*(") or text in TERMS:
-        return RECIPES[text] if text in RECIPES else _one(text)
-    close = difflib.get_close_matches(text, [*RECIPES, *TERMS], n=1)
+    if text in RECIPES:
+        return RECIPES[text]
+    if any(sign in text for sign in "+*(") or text in TERMS:
+        for _, call in parse_sum(text):
+            if call.name in RECIPES and call.name not in TERMS:
+                raise BadSetting(
+                    f"'{call.name}' is a recipe, not a term of a sum; written out it is "
+                    f"'{RECIPES[call.name]}'"
+                )
+        return _one(text)
+    close = difflib.get_close_matches(text.lower(), [*RECIPES, *TERMS], n=1)
     hint = f" (did you mean '{close[0]}'?)" if close else ""
     raise UnknownName(
         f"there is no loss '{text}'{hint}; there are {', '.join(RECIPES)}, or give a sum such as "

@@ -13,6 +13,7 @@ from torch import nn
 from sensverify.data import Split, load_split
 from sensverify.errors import BadSetting, InputError
 from sensverify.models.architectures import build_for
+from sensverify.training.plan import trained_on
 from sensverify.training.recipes import resolve_loss
 from sensverify.training.settings import TrainSettings
 from sensverify.training.standardise import Standardise
@@ -20,6 +21,8 @@ from sensverify.training.standardise import Standardise
 CONFIG = "config.json"
 KEY = "request"
 """Where a run's configuration keeps what `TrainRequest.as_dict` gives."""
+
+_FILE = ".npz"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,18 +71,27 @@ class TrainRequest:
             There are no such data, there is no such architecture, or they do not fit together.
         """
         split = load_split(self.data, data_dir=data_dir)
+        return split, self.build(split)
+
+    def build(self, split: Split) -> nn.Module:
+        """The freshly initialised model for data that are loaded.
+
+        Raises
+        ------
+        InputError
+            There is no such architecture, or it does not fit the data.
+        """
         shape = tuple(int(n) for n in split.train.x.shape[1:])
         module = build_for(self.model, shape, split.classes, seed=self.settings.seed)
         if self.standardise:
-            limit = self.settings.train_samples
-            kept = len(split.train.x[:limit]) - self.settings.hold_out
-            module = nn.Sequential(Standardise.of(split.train.x[: max(kept, 1)]), *module)
-        return split, module
+            used = split.train.x[trained_on(split, self.settings)]
+            module = nn.Sequential(Standardise.of(used), *module)
+        return module
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, as JSON holds them."""
+        """Plain values, as JSON holds them; the data's file by its whole path."""
         return {
-            "data": self.data,
+            "data": whole_path(self.data),
             "model": self.model,
             "loss": self.loss,
             "standardise": self.standardise,
@@ -91,8 +103,12 @@ class TrainRequest:
         return {"model": self.model, KEY: self.as_dict(), "recipe": self.command(out)}
 
     def command(self, out: str | Path) -> str:
-        """The command that asks for the same, with those settings that are not the defaults."""
-        words = ["sensverify", "train", "--data", self.data, "--model", self.model]
+        """The command that asks for the same, with those settings that are not the defaults.
+
+        The data's file goes by its name alone: where it was is nobody's business.
+        """
+        data = Path(self.data).name if self.data.endswith(_FILE) else self.data
+        words = ["sensverify", "train", "--data", data, "--model", self.model]
         words += ["--loss", self.loss, *(["--standardise"] if self.standardise else [])]
         for setting in fields(self.settings):
             value = getattr(self.settings, setting.name)
@@ -100,6 +116,11 @@ class TrainRequest:
                 values = value if isinstance(value, tuple) else (value,)
                 words += [f"--{setting.name.replace('_', '-')}", *map(str, values)]
         return shlex.join([*words, "--out", str(out)])
+
+
+def whole_path(data: str) -> str:
+    """A data file's whole path, so that it is found from anywhere; a data set's name as it is."""
+    return str(Path(data).resolve()) if data.endswith(_FILE) else data
 
 
 def kept_request(directory: str | Path) -> dict[str, Any]:
@@ -119,8 +140,14 @@ def kept_request(directory: str | Path) -> dict[str, Any]:
             return {name: kept[name] for name in wanted}
         raise KeyError(KEY)
     except (OSError, ValueError, KeyError, TypeError) as error:
+        if isinstance(error, FileNotFoundError):
+            raise InputError(
+                f"there is no training in '{directory}' to go on with; to begin one, give --data "
+                "and --model too"
+            ) from None
         reason = error.strerror if isinstance(error, OSError) else "it does not say what it trains"
         raise InputError(
             f"cannot go on in '{directory}': '{path}' is not the configuration of a run of "
-            f"'sensverify train' ({reason})"
+            f"'sensverify train' ({reason}); a training that was begun from Python is resumed "
+            "there, by fit(..., resume=True)"
         ) from None

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import warnings
+from collections.abc import Container, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from math import isfinite
+from math import isfinite, isinf
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,15 @@ from torch import nn
 from sensverify.data.dataset import Dataset
 from sensverify.errors import BadCheckpoint, InputError
 from sensverify.provenance import versions
-from sensverify.training.checkpoints import checkpoint_files, digest, remove_drafts, replace_file
+from sensverify.training.checkpoints import (
+    checkpoint_files,
+    digest,
+    draft_of,
+    is_checkpoint,
+    replace_file,
+)
+from sensverify.training.export import CARD, MODEL, SAMPLE
+from sensverify.training.journal import METRICS, STEPS
 from sensverify.training.plan import Plan
 
 SCHEMA, RESULT_SCHEMA = "sensverify.train/1", "sensverify.train-result/1"
@@ -31,6 +39,9 @@ MAY_CHANGE = ("settings.checkpoint_seconds", "model.name", "model.initial_weight
 """What a resumed training may have another value of: it changes no figure."""
 
 _COMPARED = ("data", "model", "loss", "ramp", "settings")
+
+_FILES = (CONFIG, RESULT, METRICS, STEPS, MODEL, CARD, SAMPLE)
+_BUFFERS = "non-persistent/"
 
 
 @dataclass(frozen=True)
@@ -52,17 +63,21 @@ class RunDirectory:
     def result(self) -> dict[str, Any] | None:
         """What a finished training found, or None while it is not finished."""
         path = self.path / RESULT
-        return _read_json(path, RESULT_SCHEMA) if path.exists() else None
+        remedy = "delete it and resume: it is made again from the last checkpoint"
+        return _read_json(path, RESULT_SCHEMA, remedy) if path.exists() else None
 
     def write_result(self, result: Mapping[str, Any]) -> None:
-        """Say that the training is finished; non-finite numbers become null.
+        """Say that the training is finished.
+
+        JSON has no infinities: they become the texts ``inf`` and ``-inf``, which `float` reads.
+        NaN becomes null.
 
         Raises
         ------
         InputError
             The system refuses.
         """
-        _write_json(self.path / RESULT, {"schema": RESULT_SCHEMA, **result})
+        _write_json(self.path / RESULT, {"schema": RESULT_SCHEMA, **_spelt(result)})
 
 
 @contextmanager
@@ -89,31 +104,57 @@ def open_run(
         It holds a training of another configuration; the message says what differs.
     """
     run = RunDirectory(Path(path))
-    try:
-        run.path.mkdir(parents=True, exist_ok=True)
-        remove_drafts(run.path)
-        present = sorted(entry.name for entry in run.path.iterdir())
-    except OSError as error:
-        raise InputError(
-            f"cannot use '{run.path}' for a training: {error.strerror or error}"
-        ) from None
-    if present and not resume:
+    with ExitStack() as stack:
+        try:
+            run.path.mkdir(parents=True, exist_ok=True)
+            # Before anything is looked at, and of what is never replaced: the directory itself.
+            stack.enter_context(_locked(run.path))
+            present = sorted(entry.name for entry in run.path.iterdir())
+        except OSError as error:
+            raise InputError(
+                f"cannot use '{run.path}' for a training: {error.strerror or error}"
+            ) from None
+        _begin(run, [name for name in present if draft_of(name) not in _FILES], config, resume)
+        _remove_drafts(run.path, _FILES)
+        _remove_drafts(run.checkpoints)
+        yield run
+
+
+def _begin(run: RunDirectory, present: list[str], config: Mapping[str, Any], resume: bool) -> None:
+    """Refuse a directory that is not for this training; in an empty one, say what it is for."""
+    if not present:
+        _write_json(run.path / CONFIG, {"schema": SCHEMA, **config})
+        return
+    if not resume:
         raise InputError(
             f"'{run.path}' is not empty ({present[0]}, ...) and nothing in it is overwritten; give "
             "another directory, or resume the training that is in it"
         )
-    if present and CONFIG not in present:
+    if CONFIG not in present:
         raise InputError(
             f"'{run.path}' holds no training to resume: it has no {CONFIG}, but {present[0]}"
         )
-    if present:
-        _check_same(run.path, _read_json(run.path / CONFIG, SCHEMA), config)
-    else:
-        _write_json(run.path / CONFIG, {"schema": SCHEMA, **config})
-    with _locked(run.path / CONFIG):
-        if run.checkpoints.exists():
-            remove_drafts(run.checkpoints)
-        yield run
+    there = _read_json(run.path / CONFIG, SCHEMA, "give another directory")
+    _check_same(run.path, there, config)
+    if not (run.path / RESULT).exists() and checkpoint_files(run.checkpoints):
+        _compare_versions(run.path, there.get("versions"), config["versions"])
+
+
+def _compare_versions(path: Path, there: Any, now: Mapping[str, str]) -> None:
+    """Warn where a training goes on with other versions than it was begun with."""
+    there = there if isinstance(there, Mapping) else {}
+    others = [
+        f"{name} {there.get(name, '(unknown)')} (now {version})"
+        for name, version in now.items()
+        if there.get(name) != version
+    ]
+    if others:
+        warnings.warn(
+            f"the training in '{path}' was begun with {', '.join(others)}: the last bits of its "
+            "weights may differ from those of an unbroken training",
+            # Whoever called fit: above are _begin, open_run, its context manager's __enter__.
+            stacklevel=6,
+        )
 
 
 def describe(module: nn.Module, plan: Plan, notes: Mapping[str, Any]) -> dict[str, Any]:
@@ -154,7 +195,9 @@ def describe(module: nn.Module, plan: Plan, notes: Mapping[str, Any]) -> dict[st
 
 
 def module_state(module: nn.Module) -> dict[str, torch.Tensor]:
-    """Every parameter and buffer by name.
+    """Every parameter and buffer by name, those too that the module's own state leaves out.
+
+    The names of these begin with ``non-persistent/``.
 
     Raises
     ------
@@ -168,7 +211,33 @@ def module_state(module: nn.Module) -> dict[str, torch.Tensor]:
                 f"the model keeps '{name}' of type {type(value).__name__} in its state; "
                 "checkpoints hold tensors only"
             )
-    return dict(state)
+    return {**state, **_left_out(module, state)}
+
+
+def load_module_state(module: nn.Module, state: Mapping[str, torch.Tensor]) -> None:
+    """Give a module what `module_state` took from it, in place.
+
+    Raises
+    ------
+    RuntimeError
+        Names or shapes are others.
+    """
+    module.load_state_dict({k: v for k, v in state.items() if not k.startswith(_BUFFERS)})
+    kept = {k: v for k, v in state.items() if k.startswith(_BUFFERS)}
+    there = _left_out(module, module.state_dict())
+    if kept.keys() != there.keys():
+        raise RuntimeError(f"other buffers: {', '.join(sorted(kept.keys() ^ there.keys()))}")
+    for name, buffer in there.items():
+        values = kept[name].to(buffer.device)
+        # What never changes may be a view that cannot be written to.
+        if buffer.shape != values.shape or not torch.equal(buffer, values):
+            with torch.no_grad():
+                buffer.copy_(values)
+
+
+def _left_out(module: nn.Module, state: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    """The buffers that a module's own state leaves out."""
+    return {f"{_BUFFERS}{k}": v for k, v in module.named_buffers() if k not in state}
 
 
 def last_good(run: RunDirectory) -> str:
@@ -184,6 +253,13 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     return None if isinstance(value, float) and not isfinite(value) else value
+
+
+def _spelt(value: Any) -> Any:
+    """Infinities as text."""
+    if isinstance(value, Mapping):
+        return {key: _spelt(item) for key, item in value.items()}
+    return str(value) if isinstance(value, float) and isinf(value) else value
 
 
 def _check_same(path: Path, there: Mapping[str, Any], now: Mapping[str, Any]) -> None:
@@ -226,13 +302,13 @@ def _data_digest(data: Dataset) -> str:
     return state.hexdigest()
 
 
-def _read_json(path: Path, schema: str) -> dict[str, Any]:
+def _read_json(path: Path, schema: str, remedy: str) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise BadCheckpoint(f"cannot read '{path}': {error}") from None
+        raise BadCheckpoint(f"cannot read '{path}': {error}; {remedy}") from None
     if not isinstance(found, dict) or found.get("schema") != schema:
-        raise BadCheckpoint(f"'{path}' is no {schema} file; give another directory")
+        raise BadCheckpoint(f"'{path}' is no {schema} file; {remedy}")
     return found
 
 
@@ -244,26 +320,48 @@ def _write_json(path: Path, values: Mapping[str, Any]) -> None:
         raise InputError(f"cannot write '{path}': {error.strerror or error}") from None
 
 
+def _remove_drafts(folder: Path, names: Container[str] | None = None) -> None:
+    """Remove what was left by a process that was killed while it wrote one of these files.
+
+    Without names, while it wrote a checkpoint. Only for who holds the directory's lock.
+    """
+    if not folder.is_dir():
+        return
+    for path in folder.iterdir():
+        name = draft_of(path.name)
+        ours = is_checkpoint(name or "") if names is None else name in names
+        if name and ours:
+            with suppress(OSError):
+                path.unlink()
+
+
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Alone with a file, where the system knows such locks; they end with their process."""
+def _locked(folder: Path) -> Iterator[None]:
+    """Alone with a folder, where the system knows such locks; they end with their process.
+
+    Raises
+    ------
+    InputError
+        Another process has it.
+    OSError
+        It cannot be opened.
+    """
     try:
         import fcntl
     except ImportError:
         yield
         return
-    handle = os.open(path, os.O_RDONLY)
+    handle = os.open(folder, os.O_RDONLY)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InputError(
-                f"another process is training in '{path.parent}'; wait for it, or give another "
-                "directory"
+                f"another process is training in '{folder}'; wait for it, or give another directory"
             ) from None
         except OSError:
             # File systems of networks may know no locks.
-            contextlib.nullcontext()
+            pass
         yield
     finally:
         os.close(handle)

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
-from math import inf, isfinite
 from typing import Any
 
+import torch
+
 from sensverify.errors import BadSetting
+from sensverify.training.optimisers import make_optimiser, make_schedule
+from sensverify.training.ranges import LARGEST, Range
+from sensverify.training.sharpness import make_sharpness
 from sensverify.training.spec import Call, parse_call
 
-SCHEDULES = ("constant", "cosine", "one-cycle", "step")
 PRECISIONS = ("32", "bf16-mixed", "16-mixed")
 DEVICES = ("cpu", "cuda")
+SEEDS = 2**63
+"""Seeds are below this number: torch takes no others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +79,9 @@ class TrainSettings:
     Raises
     ------
     BadSetting
-        A value cannot be right; the message names it.
+        A value cannot be right, or does not go with another one; the message names it.
+    UnknownName
+        There is no such optimiser, schedule or sharpness.
     """
 
     epochs: int = 10
@@ -109,9 +116,23 @@ class TrainSettings:
                 raise BadSetting(f"{name} needs {expected}, got {value!r}")
         if self.sigma is not None and self.radius is not None:
             raise BadSetting("give sigma or radius, not both")
-        for name in ("optimiser", "schedule", "sharpness"):
-            if getattr(self, name) is not None:
-                parse_call(getattr(self, name))
+        make_optimiser(self.optimiser_call, [torch.zeros(1, requires_grad=True)])
+        make_schedule(self.schedule_call)
+        if self.sharpness_call is not None:
+            make_sharpness(self.sharpness_call)
+        if self.precision == "16-mixed":
+            self._check_half()
+
+    def _check_half(self) -> None:
+        if self.device == "cpu":
+            raise BadSetting(
+                "precision 16-mixed needs device cuda; use bf16-mixed or 32 on the cpu"
+            )
+        if self.sharpness is not None:
+            raise BadSetting(
+                "sharpness does not go with precision 16-mixed, which leaves steps out and scales "
+                "gradients; use bf16-mixed or 32"
+            )
 
     @property
     def optimiser_call(self) -> Call:
@@ -151,50 +172,48 @@ def _whole(least: int) -> Callable[[Any], bool]:
     return lambda v: isinstance(v, int) and not isinstance(v, bool) and v >= least
 
 
-def _number(low: float, high: float = inf, *, above: bool = False) -> Callable[[Any], bool]:
-    def fits(value: Any) -> bool:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
-            return False
-        return (low < value if above else low <= value) and value <= high
-
-    return fits
-
-
 def _or_none(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda value: value is None or fits(value)
 
 
 def _is_clip(value: Any) -> bool:
     pair = isinstance(value, tuple) and len(value) == 2
-    return pair and all(map(_number(-inf), value)) and value[0] < value[1]
+    return pair and all(end in _ANY for end in value) and value[0] < value[1]
 
 
 def _is_text(value: Any) -> bool:
     return isinstance(value, str)
 
 
+_SIZE, _ABOVE, _ANY = Range(0), Range(0, above=True), Range(-LARGEST)
+_SHARE, _SECONDS = Range(0, 1), Range(0, 1e9)
+_MOST_THREADS = 1024
 _POSITIVE = "a whole number of at least 1"
 _RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("epochs", _whole(1), _POSITIVE),
     ("batch_size", _whole(1), _POSITIVE),
     ("optimiser", _is_text, "text such as adam(lr=0.001)"),
-    ("schedule", _is_text, f"one of {', '.join(SCHEDULES)}"),
+    ("schedule", _is_text, "text such as cosine"),
     ("sharpness", _or_none(_is_text), "sam, asam or none"),
-    ("seed", lambda v: _whole(0)(v) and v < 2**63, "a whole number from 0 to 2 to the 63"),
-    ("sigma", _or_none(_number(0)), "a number of at least 0"),
-    ("radius", _or_none(_number(0)), "a number of at least 0"),
-    ("clip", _or_none(_is_clip), "two finite numbers, low < high"),
-    ("ramp", _or_none(_number(0, 1)), "a share from 0 to 1"),
-    ("gradient_clip", _or_none(_number(0, above=True)), "a number above 0"),
+    ("seed", lambda v: _whole(0)(v) and v < SEEDS, "a whole number from 0 to below 2 to the 63"),
+    ("sigma", _or_none(_SIZE.__contains__), f"a number {_SIZE}"),
+    ("radius", _or_none(_SIZE.__contains__), f"a number {_SIZE}"),
+    ("clip", _or_none(_is_clip), f"two numbers {_ANY}, low < high"),
+    ("ramp", _or_none(_SHARE.__contains__), f"a share {_SHARE}"),
+    ("gradient_clip", _or_none(_ABOVE.__contains__), f"a number {_ABOVE}"),
     ("hold_out", _whole(0), "a whole number of at least 0"),
     ("train_samples", _or_none(_whole(1)), _POSITIVE),
     ("metric_samples", _whole(0), "a whole number of at least 0"),
     ("metric_every", _whole(1), _POSITIVE),
     ("final_samples", _or_none(_whole(1)), _POSITIVE),
     ("pgd_steps", _whole(1), _POSITIVE),
-    ("checkpoint_seconds", _number(0), "a number of seconds of at least 0"),
+    ("checkpoint_seconds", _SECONDS.__contains__, f"a number of seconds {_SECONDS}"),
     ("device", lambda v: v in DEVICES, f"one of {', '.join(DEVICES)}"),
     ("devices", _whole(1), _POSITIVE),
     ("precision", lambda v: v in PRECISIONS, f"one of {', '.join(PRECISIONS)}"),
-    ("threads", _or_none(_whole(1)), _POSITIVE),
+    (
+        "threads",
+        _or_none(lambda v: _whole(1)(v) and v <= _MOST_THREADS),
+        f"a whole number from 1 to {_MOST_THREADS}",
+    ),
 )

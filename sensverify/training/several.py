@@ -16,7 +16,7 @@ from sensverify.errors import SensverifyError
 from sensverify.training import engine, loop
 from sensverify.training.plan import Plan
 from sensverify.training.progress import Listener, Progress
-from sensverify.training.run_directory import RunDirectory, module_state
+from sensverify.training.run_directory import RunDirectory, load_module_state, module_state
 from sensverify.watch import Watch
 
 _PAUSE = 0.1
@@ -38,6 +38,7 @@ class _Ears(threading.Thread):
         context = get_context("spawn")
         self.words, self.event = context.Queue(), context.Event()
         self.error: SensverifyError | None = None
+        self.failure: BaseException | None = None
         self.state: dict[str, Tensor] = {}
         self._watch, self._listener, self._done = watch, listener, threading.Event()
 
@@ -62,7 +63,12 @@ class _Ears(threading.Thread):
         elif isinstance(word, bytes):
             self.state = load(word)
         elif self._listener is not None:
-            self._listener(word)
+            try:
+                self._listener(word)
+            except BaseException as error:
+                # Raised where the training is waited for; the rest is still heard, by nobody.
+                self.failure, self._listener = error, None
+                self.event.set()
 
 
 def train_in_processes(
@@ -79,7 +85,8 @@ def train_in_processes(
     Raises
     ------
     TrainingFailed, InputError
-        What a process raised.
+        What a process raised. What the listener raised stops the training, with a checkpoint,
+        and is then raised as it is.
     """
     ears = _Ears(watch, listener)
     ears.start()
@@ -87,8 +94,7 @@ def train_in_processes(
         with watch.stopping_on_interrupt():
             found = engine.run(plan.settings, _work, module, plan, run, ears.words, ears.event)
         ears.finish()
-        module.load_state_dict(ears.state)
-        return found
+        load_module_state(module, ears.state)
     except Exception as error:
         ears.finish()
         if ears.error is not None:
@@ -96,6 +102,9 @@ def train_in_processes(
         raise
     finally:
         ears.finish()
+    if ears.failure is not None:
+        raise ears.failure
+    return found
 
 
 def _work(

@@ -27,6 +27,9 @@ _TOKEN = re.compile(
     r"\s*(?:(?P<number>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?(?![\w.]))"
     r"|(?P<name>[A-Za-z][\w&]*(?:-[\w&]+)*)|(?P<sign>[-+*(),=]))"
 )
+_DEEPEST = 20
+"""How many calls may stand inside of each other."""
+
 _WORDS: dict[str, Any] = {"none": None, "true": True, "false": False}
 
 
@@ -101,6 +104,7 @@ class _Reader:
     def __init__(self, text: str) -> None:
         self._text = text
         self._place = 0
+        self._depth = 0
 
     def product(self) -> tuple[float, Call]:
         weight = self._number()
@@ -114,11 +118,17 @@ class _Reader:
             raise self._complaint("a name")
         options: dict[str, Any] = {}
         if self.takes("(") and not self.takes(")"):
+            self._depth += 1
+            if self._depth > _DEEPEST:
+                raise BadSetting(
+                    f"'{self._text[:60]}...': more than {_DEEPEST} calls stand inside of each other"
+                )
             while True:
                 self._option(options)
                 if self.takes(")"):
                     break
                 self._expect(",")
+            self._depth -= 1
         return Call(name, options)
 
     def _option(self, options: dict[str, Any]) -> None:

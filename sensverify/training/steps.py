@@ -26,6 +26,12 @@ from sensverify.training.step import Step
 TINY = 1e-30
 """Parameters below this are set to zero after every step."""
 
+LEFT_OUT = 30
+"""So many steps in a row may be left out in half precision.
+
+The factor against underflow starts at 65536 and is halved every time: it is far below 1 by then.
+"""
+
 
 @dataclass(frozen=True)
 class StepFigures:
@@ -82,6 +88,8 @@ class Stepper:
         self._rate = self.optimiser.param_groups[0]["lr"]
         self._stepping = engine.setup(self.optimiser)
         self.terms_state: dict[str, Tensor] = {}
+        # Steps in a row whose gradient was not finite, which half precision leaves out.
+        self.left_out = 0
 
     @property
     def steps(self) -> int:
@@ -99,7 +107,9 @@ class Stepper:
         Raises
         ------
         TrainingFailed
-            The loss, a bound or the gradient is not finite; the parameters are as before.
+            The loss, a bound or the gradient is not finite, in half precision that of 30 steps in
+            a row. The parameters are as before; running statistics, as of batch normalisation,
+            have seen the mini-batch.
         """
         stage = self._plan.recipe.stage(number / self.steps)
         chosen = self._batches.at(number)
@@ -185,8 +195,15 @@ class Stepper:
         value = float(norm)
         # With a factor against underflow an overflow is expected now and then: the step is left
         # out and the factor made smaller.
-        if not isfinite(value) and not self._engine.scales:
+        self.left_out = 0 if isfinite(value) else self.left_out + 1
+        if self.left_out and not self._engine.scales:
             raise _failed(number, f"the gradient's norm is {value}")
+        if self.left_out >= LEFT_OUT:
+            raise _failed(
+                number,
+                f"the last {LEFT_OUT} steps were left out, as their gradients overflowed",
+                "precision bf16-mixed or 32, ",
+            )
         if limit is not None:
             torch.nn.utils.clip_grads_with_norm_(self._parameters, limit, norm)
         return value
@@ -211,10 +228,11 @@ def _error(step: Step) -> float:
         return float((step.outputs.argmax(1) != step.y).double().mean())
 
 
-def _failed(number: int, why: str) -> TrainingFailed:
+def _failed(number: int, why: str, better: str = "") -> TrainingFailed:
     return TrainingFailed(
-        f"the training stops before step {number + 1}: {why}; use a smaller learning rate, "
-        "smaller weights for the terms of the loss, a ramp of the radius, or gradient_clip"
+        f"the training stops before step {number + 1}: {why}; use {better}a smaller "
+        "learning rate, features of like size (standardise), smaller weights for the terms of the "
+        "loss, a ramp of the radius, or gradient_clip, and begin again in another directory"
     )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from sensverify.box import Box
 from sensverify.data import Dataset, load_data, read_dataset
 from sensverify.data.dataset import check_range, class_labels
-from sensverify.errors import BadBox, BadData, BadSetting, BadShape
+from sensverify.errors import BadBox, BadData, BadModelFile, BadSetting, BadShape
 from sensverify.formats.arrays import read_npy, read_npz
 from sensverify.network import Network
 from sensverify.verification.request import VerifyRequest
@@ -90,6 +90,12 @@ def load_model(name_or_path: str) -> LoadedModel:
     found = resolve(name_or_path)
     model = read_onnx(found.path)
     name = found.card.name if found.card is not None else Path(found.path).name
+    outputs = int(np.prod(model.network.output_shape))
+    if found.card is not None and found.card.outputs != outputs:
+        raise BadModelFile(
+            f"the card of '{name}' is about {found.card.outputs} outputs, and '{found.path}' has "
+            f"{outputs}; train again, or remove the card to use the file without it"
+        )
     return LoadedModel(
         name, Path(found.path), model.sha256, model.network, found.card, found.sample_path
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from math import inf, prod
 from typing import ClassVar
@@ -16,6 +14,7 @@ from sensverify.bounds.ibp import count_unstable
 from sensverify.bounds.layerwise import LayerBounds
 from sensverify.bounds.relaxation import Slope
 from sensverify.bounds.tensors import tensor_box, tensor_network
+from sensverify.bounds.threads import torch_threads
 from sensverify.box import Box
 from sensverify.errors import BadSetting, Unbounded
 from sensverify.network import Network
@@ -158,7 +157,7 @@ class BranchAndBound:
         watch = self._watch(watch, box.batch * 2 * objectives.shape[1])
         live, box = _in_double(network, box)
         rows = objectives.detach().to(box.lower)
-        with torch.no_grad(), _threads(self.threads):
+        with torch.no_grad(), torch_threads(self.threads):
             layers = LayerBounds(live, box, Slope.ADAPTIVE).fill()
             goal = LimitGoal.start(rows, lower.to(box.lower), upper.to(box.lower), gap=self.gap)
             search = self._search(layers, goal, watch, record=True)
@@ -171,7 +170,7 @@ class BranchAndBound:
         given = box
         live, box = _in_double(network, box)
         rows = objectives.detach().to(box.lower)
-        with torch.no_grad(), _threads(self.threads):
+        with torch.no_grad(), torch_threads(self.threads):
             layers = LayerBounds(live, box, Slope.ADAPTIVE).fill()
             goal = RangeGoal.start(live, box, rows, gap=self.gap, seed=self.seed)
             search = self._search(layers, goal, watch, record=record)
@@ -191,7 +190,7 @@ class BranchAndBound:
             none = Proof.of(Cells.roots(np.zeros(1)), entries=len(Entries.of(network)))
             return Decision(Verdict.UNSAT, certificate=none)
         live, box = _in_double(network, query.box, self.device)
-        with torch.no_grad(), _threads(self.threads):
+        with torch.no_grad(), torch_threads(self.threads):
             goal = QueryGoal.start(query, accept, box.lower)
             # A short look for a witness, then one for a proof, then a long one for a witness.
             goal.search(live, box, seed=self.seed, starts=64, steps=10)
@@ -321,15 +320,3 @@ def _enclosure(layers: LayerBounds, asked: Box, goal: RangeGoal, proven: Tensor)
     known = Brackets(network, box, goal.rows, asked, proven, goal.values, goal.points)
     unstable = count_unstable(network, layers.pre_activations, box.batch)
     return known.enclosure(goal.gap, unstable)
-
-
-@contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    """Torch's number of threads, put back afterwards."""
-    before = torch.get_num_threads()
-    if count is not None:
-        torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

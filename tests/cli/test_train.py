@@ -137,6 +137,13 @@ def test_a_finished_run_is_shown_again_and_never_overwritten(run: Run, tmp_path:
     assert files == {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
 
 
+def test_how_often_it_is_kept_may_change(run: Run, tmp_path: Path) -> None:
+    out = tmp_path / "r"
+    assert run("train", "--data", "iris", "--model", "linear", *QUICK, "--out", out).exit_code == 0
+    again = run("train", "--out", out, "--resume", "--checkpoint-seconds", 5)
+    assert again.exit_code == 0, again.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -151,7 +158,7 @@ def test_a_finished_run_is_shown_again_and_never_overwritten(run: Run, tmp_path:
         (("--data", "iris", "--model", "iris", "--epochs", "0"), "epochs needs"),
         (("--data", "iris", "--model", "iris", "--optimiser", "adm"), "adam"),
         (("--data", "iris", "--model", "iris", "--sigma", "nan"), "sigma needs"),
-        (("--resume",), "cannot go on in"),
+        (("--resume",), "there is no training in"),
     ],
 )
 def test_what_cannot_be_trained(

@@ -94,3 +94,16 @@ def test_the_message_says_what_to_put_where(tmp_path: Path) -> None:
     (folder / NAMES[0]).write_bytes(b"")
     with pytest.raises(BadData, match=r"data_batch_1\.bin and the other five.*--data-dir"):
         load_data("cifar-10", data_dir=tmp_path)
+
+
+@pytest.mark.parametrize("bad", [0.7, np.nan, -1.0])
+def test_labels_that_are_no_class_numbers(tmp_path: Path, images: np.ndarray, bad: float) -> None:
+    folder = tmp_path / "cifar10"
+    folder.mkdir()
+    y = np.array([bad, 1.0, 2.0])
+    np.savez(folder / "a.npz", x_train=images[:3], y_train=y, x_test=images[:2], y_test=y[1:])
+    with pytest.raises(BadData, match=f"label {bad} of training sample 0 is no class number"):
+        load_split("cifar-10", data_dir=tmp_path)
+    # Whole numbers may come as floating-point ones.
+    np.savez(folder / "a.npz", x_train=images[:2], y_train=y[1:], x_test=images[:2], y_test=y[1:])
+    assert load_split("cifar-10", data_dir=tmp_path).train.y.tolist() == [1, 2]  # type: ignore[union-attr]

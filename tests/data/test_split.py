@@ -9,7 +9,7 @@ import pytest
 
 from sensverify.data import DATA_SETS, Dataset, Split, load_data, load_split
 from sensverify.data.facts import FACTS
-from sensverify.data.split import split_samples
+from sensverify.data.split import make_split, split_samples
 from sensverify.errors import BadData, BadShape, UnknownName
 
 TABLES = ("breast-cancer", "digits", "iris", "wine")
@@ -137,11 +137,11 @@ X, Y = np.zeros((6, 2)), np.arange(6) % 2
         ({"x": X, "y": np.arange(6) * 1000}, BadData, "labels go up to"),
         ({"x": X, "y": Y[:5]}, BadShape, "one label for each"),
         ({"x": X * np.nan, "y": Y}, BadData, "NaN"),
-        ({"x": X + 1e300, "y": Y}, BadData, "NaN or infinity"),
+        ({"x": X + 1e300, "y": Y}, BadData, "training sample 0 .* does not fit float32"),
         ({"x_train": X, "y_train": Y, "x_test": X[:, :1], "y_test": Y}, BadShape, "test samples"),
     ],
 )
-@pytest.mark.filterwarnings("ignore:overflow encountered in cast")
+@pytest.mark.filterwarnings("error")
 def test_files_that_cannot_be_trained_on(
     tmp_path: Path, arrays: dict[str, np.ndarray], error: type[Exception], message: str
 ) -> None:
@@ -176,3 +176,12 @@ def test_idx_sets_have_a_training_part(tmp_path: Path) -> None:
     assert split.classes == 5
     # Ten digits are named, five are there.
     assert split.labels == ()
+
+
+def test_classes_without_samples_are_told() -> None:
+    x = np.random.default_rng(0).normal(size=(6, 2)).astype(np.float32)
+    data = Dataset("mine", x, np.arange(6) % 2 + 1)
+    split = make_split(data, data)
+    assert split.classes == 3
+    assert "no training sample has the label 0 " in split.rule
+    assert repr(split) == ("Split(mine: 6 training and 6 test samples of shape (2,), 3 classes)")

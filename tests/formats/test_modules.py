@@ -1,5 +1,6 @@
 """Networks imported from live modules: equal outputs, live parameters, clear refusals."""
 
+import logging
 import warnings
 
 import pytest
@@ -429,3 +430,13 @@ def test_refuses_modules_that_change_their_buffers(function, buffer):
     module = Function(function, **{buffer: torch.ones(())})
     with pytest.raises(UnsupportedOperator, match=f"changes its buffer '{buffer}'"):
         from_module(module, (3,))
+
+
+def test_a_failure_is_told_once(capfd, caplog):
+    """torch writes twenty lines about it of its own."""
+    logger = logging.getLogger("torch._subclasses.fake_tensor")
+    with pytest.raises(UnsupportedOperator, match="cannot trace"):
+        from_module(nn.Linear(5, 3), (4,))
+    assert "fake_tensor" not in capfd.readouterr().err
+    assert not [each for each in caplog.records if each.levelno >= logging.WARNING]
+    assert not logger.disabled

@@ -13,12 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from sensverify.errors import InputError
-from sensverify.studies.collect import collect
+from sensverify.errors import InputError, UnsoundResult
+from sensverify.studies.collect import collect, sample_counts
 from sensverify.studies.files import parse_study
+from sensverify.studies.folder import run_folder
 from sensverify.studies.journal import FAILED, Journal, read_journal
 from sensverify.studies.run import Progress, run_study
 from sensverify.studies.study import Study
+from sensverify.studies.train import Job, train
 from sensverify.studies.words import finished_line, running_text
 from sensverify.watch import Watch
 
@@ -90,6 +92,78 @@ def test_mistakes_leave_no_folder(tiny: Study, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"hold_out": 500}, "run 'sm': hold_out leaves nothing"),
+        ({"clip": (0.0, 1.0)}, "run 'sm': clip is"),
+        ({"train_samples": 121}, "run 'sm': train_samples"),
+    ],
+)
+def test_what_is_wrong_with_a_later_run_is_said_first(
+    tiny: Study, tmp_path: Path, changes: dict[str, object], words: str
+) -> None:
+    first, second = tiny.contenders
+    second = replace(second, settings=replace(second.settings, **changes))  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=words):
+        run_study(replace(tiny, contenders=(first, second)), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_in_the_place_of_a_run(tiny: Study, tmp_path: Path) -> None:
+    (tmp_path / "base-seed0").write_text("mine")
+    with pytest.raises(InputError, match="base-seed0"):
+        train(Job(tiny.trainings[0], tiny, tmp_path / "base-seed0"), watch=Watch())
+    assert (tmp_path / "base-seed0").read_text() == "mine"
+
+
+def test_an_unsound_metric_stops_the_study(
+    tiny: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuted(*given: object, **options: object) -> None:
+        raise UnsoundResult("method x proved the label of sample 3")
+
+    monkeypatch.setattr("sensverify.training.measuring.measure", refuted)
+    with pytest.raises(UnsoundResult, match="sample 3"):
+        run_study(tiny, tmp_path)
+    assert read_journal(tmp_path) == []
+
+
+def test_killed_while_it_began(tiny: Study, tmp_path: Path) -> None:
+    (tmp_path / ".study.json.123.part").write_text("{")
+    watch = Watch()
+    watch.stop()
+    run_study(tiny, tmp_path, watch=watch)
+    # Killed before the folder of runs is there.
+    (tmp_path / "journal.jsonl").unlink()
+    assert not (tmp_path / "runs").exists()
+    assert not run_study(tiny, tmp_path, resume=True, watch=watch).entries
+
+
+def test_a_study_that_goes_on_elsewhere_tells_both_machines(
+    tiny: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch = Watch()
+    watch.stop()
+    for processor in ("First", "Second", "First"):
+        facts = {"processor": processor, "cores": 2, "versions": {"torch": processor[0]}}
+        monkeypatch.setattr("sensverify.studies.folder.machine_facts", lambda facts=facts: facts)
+        run_study(tiny, tmp_path, watch=watch, resume=(tmp_path / "study.json").exists())
+    record = collect(tmp_path).record
+    assert record["Machine"] == "First, 2 cores, ; later Second, 2 cores, "
+    assert record["Versions"] == "torch F; later torch S"
+
+
+def test_metrics_of_every_epoch_count_their_own_samples(tiny: Study, tiny_folder: Path) -> None:
+    """Final metrics are of 20 here; those of the epochs follow their own setting."""
+    training = tiny.trainings[0]
+    folder = run_folder(tiny_folder, training)
+    for most, counts in ((20, (20, 20)), (25, (25, 25)), (500, (30, 120))):
+        asked = replace(training, settings=replace(training.settings, metric_samples=most))
+        assert sample_counts(folder, asked) == dict(zip(("test", "train"), counts, strict=True))
+    assert sample_counts(tiny_folder, training) == {}
+
+
 def test_stopped_anywhere_it_ends_the_same(tiny: Study, tiny_folder: Path, tmp_path: Path) -> None:
     stops, resumed = 0, False
     while True:
@@ -117,9 +191,9 @@ def test_a_training_that_fails_is_a_result(tmp_path: Path) -> None:
     study = parse_study(
         {
             "study": {"title": "T", "data": "iris", "model": "iris", "seeds": [0]},
-            "settings": {"epochs": 2, "metric_samples": 0, "final_samples": 5},
+            "settings": {"epochs": 2, "batch_size": 4, "metric_samples": 0, "final_samples": 5},
             "runs": [
-                {"name": "bad", "loss": "base", "settings": {"optimiser": "sgd(lr=1e20)"}},
+                {"name": "bad", "loss": "base", "settings": {"optimiser": "sgd(lr=1e6)"}},
                 {"name": "good", "loss": "base"},
             ],
         }

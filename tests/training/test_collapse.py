@@ -30,21 +30,53 @@ def test_one_look(predictions: np.ndarray, labels: np.ndarray, loss: float, expe
     assert looks_collapsed(predictions, labels, loss) == expected
 
 
+def collapsed(alarm: CollapseAlarm, step: int, done: float = 0.1) -> None:
+    alarm.look(CONSTANT, LABELS, ENTROPY, step, done=done)
+
+
+def better(alarm: CollapseAlarm, step: int, done: float = 0.1) -> None:
+    alarm.look(LABELS, LABELS, ENTROPY, step, done=done)
+
+
 def test_it_goes_off_after_three_epochs_and_a_hundred_steps() -> None:
     alarm = CollapseAlarm()
+    better(alarm, 30)
     for step in range(50, 150, 20):
-        alarm.look(CONSTANT, LABELS, ENTROPY, step)
-    with pytest.raises(TrainingFailed, match="gives class 2"):
-        alarm.look(CONSTANT, LABELS, ENTROPY, 150)
+        collapsed(alarm, step)
+    with pytest.raises(TrainingFailed, match=r"has collapsed: .* gives class 2"):
+        collapsed(alarm, 150)
     alarm = CollapseAlarm()
-    alarm.look(CONSTANT, LABELS, ENTROPY, 1000)
-    alarm.look(CONSTANT, LABELS, ENTROPY, 2000)
+    better(alarm, 0)
+    collapsed(alarm, 1000)
+    collapsed(alarm, 2000)
     with pytest.raises(TrainingFailed):
-        alarm.look(CONSTANT, LABELS, ENTROPY, 3000)
+        collapsed(alarm, 3000)
 
 
 def test_one_good_epoch_begins_the_count_again() -> None:
     alarm = CollapseAlarm()
     for step in range(0, 10_000, 1000):
-        good = step % 3000 == 2000
-        alarm.look(LABELS if good else CONSTANT, LABELS, ENTROPY, step)
+        (better if step % 3000 == 2000 else collapsed)(alarm, step, done=0.9)
+
+
+def test_what_was_never_better_has_half_of_the_training() -> None:
+    alarm = CollapseAlarm()
+    for step in range(0, 500, 10):
+        collapsed(alarm, step, done=step / 1000)
+    with pytest.raises(TrainingFailed, match="has not left the constant"):
+        collapsed(alarm, 500, done=0.5)
+
+
+def test_a_training_that_got_better_late_and_collapses_is_seen_at_once() -> None:
+    alarm = CollapseAlarm()
+    for step in range(0, 200, 10):
+        collapsed(alarm, step, done=step / 1000)
+    better(alarm, 200)
+    collapsed(alarm, 210)
+    collapsed(alarm, 260)
+    with pytest.raises(TrainingFailed, match="has collapsed"):
+        collapsed(alarm, 310)
+
+
+def test_what_earlier_checkpoints_kept_of_it_is_read() -> None:
+    assert CollapseAlarm(**{"looks": 2, "since": 40}) == CollapseAlarm(2, 40, better=False)

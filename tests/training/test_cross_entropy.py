@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
+from scipy import stats
 from torch import nn
 from torch.nn import functional
 
 from sensverify.errors import BadSetting
-from sensverify.training.terms.cross_entropy import cross_entropy, l2, mixup
+from sensverify.training.terms.cross_entropy import _beta, cross_entropy, l2, mixup
 
 
 def logs(step) -> torch.Tensor:
@@ -85,14 +87,32 @@ def test_mixup_feeds_convex_combinations_and_weighs_labels_alike(make_step) -> N
 
 @pytest.mark.parametrize("alpha", [0.2, 1.0, 4.0])
 def test_mixups_shares_are_beta_distributed(alpha: float) -> None:
-    from sensverify.training.terms.cross_entropy import _beta
-
     draws = torch.Generator().manual_seed(0)
     shares = torch.tensor([_beta(alpha, draws) for _ in range(4000)])
     # Mean 1/2, variance 1 / (4 (2 alpha + 1)); five standard errors.
     variance = 1 / (4 * (2 * alpha + 1))
     assert abs(float(shares.mean()) - 0.5) < 5 * math.sqrt(variance / 4000)
     assert abs(float(shares.var()) - variance) < 5 * variance * math.sqrt(2 / 4000)
+
+
+@pytest.mark.parametrize("alpha", [0.2, 1.0, 5.0])
+def test_shares_have_the_distribution_of_numpys(alpha: float) -> None:
+    draws = torch.Generator().manual_seed(0)
+    ours = [_beta(alpha, draws) for _ in range(3000)]
+    theirs = np.random.default_rng(0).beta(alpha, alpha, 3000)
+    assert stats.ks_2samp(ours, theirs).pvalue > 0.01
+
+
+@pytest.mark.parametrize("alpha", [1e-3, 1e-30, 1e-300])
+def test_shares_of_a_tiny_alpha_are_near_the_ends(alpha: float) -> None:
+    """Gammas of such shapes underflow, both of them most of the time."""
+    draws = torch.Generator().manual_seed(0)
+    shares = np.array([_beta(alpha, draws) for _ in range(2000)])
+    assert not np.isnan(shares).any()
+    middle = ((shares > 0.1) & (shares < 0.9)).mean()
+    # P(0.1 < share < 0.9) is about alpha log 9.
+    assert middle < 0.01
+    assert abs(shares.mean() - 0.5) < 5 * 0.5 / math.sqrt(2000)
 
 
 def test_l2_counts_weights_and_no_biases_or_frozen_ones(make_step) -> None:

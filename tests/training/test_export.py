@@ -15,11 +15,12 @@ from torch import Tensor, nn
 
 from sensverify import models
 from sensverify.data import Split, load_split, read_dataset
-from sensverify.errors import BackendFailure, BadShape, InputError
+from sensverify.errors import BackendFailure, BadModelFile, BadShape, InputError
 from sensverify.models.architectures import build_for
-from sensverify.training.export import SAMPLE_SIZE, export_onnx, replay, write_model
+from sensverify.training.export import SAMPLE_SIZE, export_onnx, replay, write_card, write_model
 from sensverify.training.settings import TrainSettings
 from sensverify.training.standardise import Standardise
+from sensverify.verification.question import load_model
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +131,21 @@ def test_what_onnx_cannot_say(tmp_path: Path, make: Callable[[], nn.Module]) -> 
     with pytest.raises(BackendFailure, match="cannot be written as ONNX"):
         export_onnx(make(), (4,), tmp_path / "net.onnx")
     assert not list(tmp_path.iterdir())
+
+
+def test_more_outputs_than_classes_have_numbers_for_names(tmp_path: Path, digits: Split) -> None:
+    split = load_split("iris")
+    assert len(split.labels) == 3
+    card = write(build_for("linear", (4,), 5, seed=0), split, tmp_path, sigma=0.1)
+    assert (card.outputs, card.labels) == (5, ("0", "1", "2", "3", "4"))
+    assert load_model(str(tmp_path)).network.output_shape == (5,)
+
+
+def test_a_card_about_other_outputs_is_refused(tmp_path: Path) -> None:
+    card = write(build_for("linear", (4,), 5, seed=0), load_split("iris"), tmp_path, sigma=0.1)
+    write_card(replace(card, outputs=3, labels=("a", "b", "c")), tmp_path / "model.json")
+    with pytest.raises(BadModelFile, match=r"is about 3 outputs, and .* has 5"):
+        load_model(str(tmp_path))
 
 
 def test_too_few_outputs(tmp_path: Path, digits: Split) -> None:

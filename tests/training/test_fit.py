@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ import torch
 from torch import nn
 
 import sensverify as sv
+from sensverify.bounds.threads import torch_threads
 from sensverify.box import Box
 from sensverify.data.dataset import Dataset
 from sensverify.data.split import Split
@@ -62,6 +65,25 @@ def test_the_caller_s_random_states_and_threads_stay() -> None:
     fit(rich_model(), blobs(), "base", SMALL)
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.get_num_threads() == threads
+
+
+def test_metrics_at_the_end_use_the_threads_of_the_training(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    module, seen = import_module("sensverify.training.measuring"), []
+    plain = module.measure
+
+    def noting(*arguments: Any, **options: Any) -> Any:
+        seen.append(torch.get_num_threads())
+        return plain(*arguments, **options)
+
+    monkeypatch.setattr(module, "measure", noting)
+    before = torch.get_num_threads()
+    with torch_threads(3):
+        fit(rich_model(), blobs(), "base", quick(epochs=1, metric_samples=12, threads=2))
+        assert torch.get_num_threads() == 3
+    assert seen == [2] * 4
+    assert torch.get_num_threads() == before
 
 
 def test_metrics_do_not_change_a_training() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import warnings
 from importlib import import_module
 from pathlib import Path
 
@@ -169,6 +172,133 @@ def test_two_trainings_do_not_share_a_directory(tmp_path: Path) -> None:
     assert not fit(
         plain_model(), blobs(), "base", SMALL, out=tmp_path, progress=intrude
     ).interrupted
+
+
+def test_the_lock_is_there_before_the_configuration(tmp_path: Path) -> None:
+    """And nothing is changed in a directory that another process has."""
+    handle = os.open(tmp_path, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        (tmp_path / ".config.json.77.part").write_text("half of it")
+        for resume in (False, True):
+            with pytest.raises(InputError, match="another process"):
+                fit(plain_model(), blobs(), "base", SMALL, out=tmp_path, resume=resume)
+        assert [path.name for path in tmp_path.iterdir()] == [".config.json.77.part"]
+    finally:
+        os.close(handle)
+    # Its process was killed.
+    assert fit(plain_model(), blobs(), "base", SMALL, out=tmp_path, watch=Watch(0)).interrupted
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_only_drafts_of_a_training_are_removed(tmp_path: Path) -> None:
+    fit(plain_model(), blobs(), "base", SMALL, out=tmp_path)
+    kept = [tmp_path / ".film.mkv.part", tmp_path / ".notes.txt.12.part"]
+    kept.append(tmp_path / "checkpoints" / ".other.safetensors.12.part")
+    left = [tmp_path / ".result.json.12.part", tmp_path / ".model.onnx.12.part"]
+    left.append(tmp_path / "checkpoints" / ".step-000004.safetensors.12.part")
+    for path in (*kept, *left):
+        path.write_text("x")
+    with pytest.raises(InputError, match="not empty"):
+        fit(plain_model(), blobs(), "base", SMALL, out=tmp_path)
+    assert all(path.exists() for path in (*kept, *left))
+    fit(plain_model(), blobs(), "base", SMALL, out=tmp_path, resume=True)
+    assert all(path.exists() for path in kept)
+    assert not any(path.exists() for path in left)
+
+
+def test_a_part_of_a_film_is_something_too(tmp_path: Path) -> None:
+    (tmp_path / ".film.mkv.part").write_text("mine")
+    with pytest.raises(InputError, match="not empty"):
+        fit(plain_model(), blobs(), "base", SMALL, out=tmp_path)
+    assert (tmp_path / ".film.mkv.part").read_text() == "mine"
+
+
+def _edit(path: Path, **changes: object) -> None:
+    found = {**json.loads(path.read_text()), **changes}
+    path.write_text(json.dumps({k: v for k, v in found.items() if v is not None}))
+
+
+@pytest.mark.parametrize("name", ["metrics", "steps", "weights_sha256"])
+def test_a_damaged_result_has_a_way_out(tmp_path: Path, name: str) -> None:
+    first = fit(plain_model(), blobs(), "base", SMALL, out=tmp_path)
+    _edit(tmp_path / "result.json", **{name: None})
+    with pytest.raises(BadCheckpoint, match=r"result.json' is damaged .*delete it and resume"):
+        fit(plain_model(), blobs(), "base", SMALL, out=tmp_path, resume=True)
+    (tmp_path / "result.json").write_text("{")
+    with pytest.raises(BadCheckpoint, match=r"cannot read .*delete it and resume"):
+        fit(plain_model(), blobs(), "base", SMALL, out=tmp_path, resume=True)
+    (tmp_path / "result.json").unlink()
+    again = fit(plain_model(seed=5), blobs(), "base", SMALL, out=tmp_path, resume=True)
+    assert same_weights(first.module, again.module)
+    assert again.metrics_test == first.metrics_test
+
+
+def test_a_lost_checkpoint_has_a_way_out(tmp_path: Path) -> None:
+    first = fit(plain_model(), blobs(), "base", SMALL, out=tmp_path)
+    for path in (tmp_path / "checkpoints").iterdir():
+        path.unlink()
+    with pytest.raises(BadCheckpoint, match=r"gone.*from the start, delete 'result.json'"):
+        fit(plain_model(), blobs(), "base", SMALL, out=tmp_path, resume=True)
+    (tmp_path / "result.json").unlink()
+    again = fit(plain_model(), blobs(), "base", SMALL, out=tmp_path, resume=True)
+    assert same_weights(first.module, again.module)
+    assert len(rows(tmp_path / "metrics.csv")) == 2
+
+
+def test_minus_infinity_survives(tmp_path: Path) -> None:
+    """An output that cannot move: the logarithm of its box's volume is minus infinity."""
+
+    def still() -> torch.nn.Module:
+        module = plain_model()
+        with torch.no_grad():
+            module[4].weight.zero_()
+        module[4].weight.requires_grad_(False)
+        return module
+
+    first = fit(still(), blobs(), "cross-entropy", SMALL, out=tmp_path)
+    again = fit(still(), blobs(), "cross-entropy", SMALL, out=tmp_path, resume=True)
+    assert first.metrics_test is not None
+    assert first.metrics_test.log_volume == float("-inf")
+    assert again.metrics_test == first.metrics_test
+    kept = json.loads((tmp_path / "result.json").read_text())["metrics"]["test"]
+    assert kept["log_volume"] == "-inf"
+
+
+def test_other_versions_are_told_when_a_training_goes_on(tmp_path: Path) -> None:
+    watch = Watch()
+    one, two = _stop_after(watch, 4), {"torch": "1.0", "sensverify": "0.0"}
+    fit(plain_model(), blobs(), "base", SMALL, out=tmp_path, watch=watch, progress=one)
+    versions = json.loads((tmp_path / "config.json").read_text())["versions"]
+    _edit(tmp_path / "config.json", versions=versions | two)
+    with pytest.warns(UserWarning, match=r"sensverify 0\.0 \(now .*torch 1\.0 \(now") as told:
+        fit(plain_model(), blobs(), "base", SMALL, out=tmp_path, resume=True)
+    assert [Path(each.filename).name for each in told] == [Path(__file__).name]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        # It is finished: nothing depends on the versions any more.
+        fit(plain_model(), blobs(), "base", SMALL, out=tmp_path, resume=True)
+
+
+def test_buffers_that_the_module_s_state_leaves_out_are_kept(tmp_path: Path) -> None:
+    def model() -> torch.nn.Module:
+        module = rich_model()
+        module[1]._non_persistent_buffers_set.update(["running_mean", "running_var"])
+        assert "1.running_mean" not in module.state_dict()
+        return module
+
+    watch = Watch()
+    halt = _stop_after(watch, 4)
+    fit(model(), blobs(), "base", SMALL, out=tmp_path / "a", watch=watch, progress=halt)
+    resumed = fit(model(), blobs(), "base", SMALL, out=tmp_path / "a", resume=True)
+    whole = fit(model(), blobs(), "base", SMALL, out=tmp_path / "b")
+    read = fit(model(), blobs(), "base", SMALL, out=tmp_path / "b", resume=True)
+    expected = dict(whole.module.named_buffers())
+    assert not torch.equal(expected["1.running_mean"], torch.zeros(12))
+    for found in (resumed, read):
+        assert same_weights(found.module, whole.module)
+        assert all(torch.equal(expected[k], v) for k, v in found.module.named_buffers())
+        assert found.metrics_test == whole.metrics_test
 
 
 def test_a_directory_that_cannot_be_made() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,14 @@ from sensverify.errors import (
     InputError,
     TrainingFailed,
     UnknownName,
+    UnsoundResult,
     UnsupportedOperator,
 )
-from sensverify.training import fit
+from sensverify.models.architectures import build_for
+from sensverify.training import TrainSettings, fit
+from sensverify.training.checkpoints import newest_checkpoint
+from sensverify.training.engine import Engine
+from sensverify.watch import Watch
 from tests.training.trainings import (
     blobs,
     iris,
@@ -99,7 +105,7 @@ def test_frozen_parameters_stay() -> None:
 
 
 def test_a_loss_that_is_no_number_stops_before_the_step(tmp_path: Path) -> None:
-    settings = quick(optimiser="sgd(lr=1e30)", epochs=5, sigma=None, metric_samples=0)
+    settings = quick(optimiser="sgd(lr=1e6)", epochs=5, sigma=None, metric_samples=0)
     module = plain_model()
     with pytest.raises(TrainingFailed, match=r"learning rate.*checkpoint") as caught:
         fit(module, blobs(), "cross-entropy + 1e-5*l2", settings, out=tmp_path)
@@ -109,11 +115,82 @@ def test_a_loss_that_is_no_number_stops_before_the_step(tmp_path: Path) -> None:
 
 def test_a_collapsed_network_is_told_with_advice() -> None:
     settings = quick(epochs=60, metric_samples=0)
-    with pytest.raises(TrainingFailed, match=r"collapsed.*ramp"):
+    with pytest.raises(TrainingFailed, match=r"not left the constant.*ramp"):
         fit(plain_model(), iris(), "cross-entropy + 3*sensitivity(form=log)", settings)
+
+
+def test_half_precision_does_not_leave_out_steps_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the training is stopped and resumed between them."""
+    monkeypatch.setattr(Engine, "scales", True)
+    monkeypatch.setattr(torch.nn.utils, "get_total_norm", lambda _: torch.tensor(torch.inf))
+    watch = Watch()
+    settings = quick(epochs=20, metric_samples=0, checkpoint_seconds=60)
+    stopped = fit(
+        plain_model(),
+        blobs(),
+        "cross-entropy",
+        settings,
+        out=tmp_path,
+        watch=watch,
+        progress=lambda now: watch.stop() if now.step == 14 else None,
+    )
+    assert stopped.interrupted
+    with pytest.raises(TrainingFailed, match=r"before step 30: the last 30 steps.*bf16-mixed"):
+        fit(plain_model(), blobs(), "cross-entropy", settings, out=tmp_path, resume=True)
+    checkpoint = newest_checkpoint(tmp_path / "checkpoints")
+    assert checkpoint is not None
+    assert checkpoint.facts["left out"] == checkpoint.step == 28
+
+
+def test_half_precision_may_leave_out_a_step_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    norms = iter([torch.inf, torch.inf, 1.0] * 40)
+    monkeypatch.setattr(Engine, "scales", True)
+    monkeypatch.setattr(torch.nn.utils, "get_total_norm", lambda _: torch.tensor(next(norms)))
+    settings = quick(epochs=20, metric_samples=0)
+    assert fit(plain_model(), blobs(), "cross-entropy", settings).epochs == 20
+
+
+@pytest.mark.parametrize("metric_samples", [0, 12])
+def test_an_alarm_for_soundness_is_no_failed_training(
+    monkeypatch: pytest.MonkeyPatch, metric_samples: int
+) -> None:
+    def refuted(*arguments: object, **options: object) -> None:
+        raise UnsoundResult("method m proved the label of sample 3 for a whole box")
+
+    monkeypatch.setattr(import_module("sensverify.training.measuring"), "measure", refuted)
+    settings = quick(epochs=1, metric_samples=metric_samples)
+    with pytest.raises(UnsoundResult, match="sample 3"):
+        fit(plain_model(), blobs(), "base", settings)
+
+
+def test_a_training_that_begins_slowly_is_left_alone() -> None:
+    """Its output is no better than a constant for a third of its epochs."""
+    settings = quick(
+        epochs=60, batch_size=8, metric_samples=0, optimiser="adam(lr=3e-4)", schedule="one-cycle"
+    )
+    settings = TrainSettings.of(settings.as_dict() | {"seed": 2})
+    module = build_for("mlp-25-25-25", (4,), 3, seed=2)
+    result = fit(module, iris(), "base", settings)
+    assert result.metrics_train is not None
+    assert result.metrics_train.err < 0.1
 
 
 @pytest.mark.parametrize("rate", [1e-4, 1e-3, 1e-2])
 def test_an_ordinary_training_sets_no_alarm_off(rate: float) -> None:
     settings = quick(epochs=15, metric_samples=0, optimiser=f"adam(lr={rate})")
     fit(plain_model(), iris(), "base", settings)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (("mlp-8", blobs()), r"takes a Module.*build_for.*got str 'mlp-8'"),
+        ((plain_model(), "wine"), r"takes a Split.*load_split.*got str 'wine'"),
+        ((plain_model(), blobs(), "base", {"epochs": 1}), r"takes a TrainSettings.*got dict"),
+    ],
+)
+def test_names_in_place_of_objects(arguments: tuple, what: str) -> None:
+    with pytest.raises(BadSetting, match=what):
+        fit(*arguments)

@@ -9,6 +9,7 @@ import torch
 
 from sensverify.errors import TrainingFailed
 from sensverify.training import Progress, fit
+from sensverify.training.checkpoints import newest_checkpoint
 from sensverify.watch import Watch
 from tests.training.trainings import blobs, plain_model, quick, rich_model, rows, same_weights
 
@@ -62,7 +63,28 @@ def test_two_processes_stop_and_go_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_what_the_listener_raises_stops_the_training(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    class MineError(Exception):
+        pass
+
+    def listen(now: Progress) -> None:
+        if now.step == 2:
+            raise MineError("of the one who called")
+
+    settings = quick(devices=2, **SETTINGS | {"epochs": 40, "metric_samples": 0})
+    with pytest.raises(MineError, match="of the one who called"):
+        fit(plain_model(), blobs(), "cross-entropy", settings, out=tmp_path, progress=listen)
+    checkpoint = newest_checkpoint(tmp_path / "checkpoints")
+    assert checkpoint is not None
+    assert 2 <= checkpoint.step < 160
+    # Nor do processes talk about themselves.
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.slow
 def test_what_a_process_raises_is_raised() -> None:
-    settings = quick(devices=2, **SETTINGS | {"optimiser": "sgd(lr=1e30)"})
+    settings = quick(devices=2, **SETTINGS | {"optimiser": "sgd(lr=1e6)"})
     with pytest.raises(TrainingFailed, match="learning rate"):
         fit(plain_model(), blobs(), "cross-entropy + l2", settings)

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import errno
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tensorboardX.proto.event_pb2 import Event
+from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.record_writer import masked_crc32c
 
 from sensverify.errors import InputError
 from sensverify.training.journal import Journal, Table
+
+ROOT = Path(__file__).parents[2]
+COLUMNS = ("epoch", "step", "loss", "test ERR"), ("step", "epoch", "loss")
 
 
 def test_rows_are_whole_and_floats_keep_every_digit(tmp_path: Path) -> None:
@@ -39,22 +47,26 @@ def test_a_table_of_something_else_is_refused(tmp_path: Path) -> None:
         Table(path, ("epoch", "a"), last=2)
 
 
-def scalars(folder: Path) -> list[tuple[str, int, float]]:
+def events(folder: Path) -> list[Event]:
     """What TensorBoard's files hold: records of a length, a checksum, an event, a checksum."""
     found = []
     for path in sorted(folder.iterdir()):
         content = path.read_bytes()
         while content:
-            length = int.from_bytes(content[:8], "little")
-            event = Event.FromString(content[12 : 12 + length])
-            found += [(v.tag, event.step, v.simple_value) for v in event.summary.value]
-            content = content[16 + length :]
+            length, data = int.from_bytes(content[:8], "little"), content[12:]
+            assert content[8:12] == masked_crc32c(content[:8]).to_bytes(4, "little")
+            assert data[length : length + 4] == masked_crc32c(data[:length]).to_bytes(4, "little")
+            found.append(Event.FromString(data[:length]))
+            content = data[length + 4 :]
     return found
 
 
+def scalars(folder: Path) -> list[tuple[str, int, float]]:
+    return [(v.tag, e.step, v.simple_value) for e in events(folder) for v in e.summary.value]
+
+
 def test_tensorboard_is_told_the_same(tmp_path: Path) -> None:
-    columns = ("epoch", "step", "loss", "test ERR"), ("step", "epoch", "loss")
-    with Journal(tmp_path, *columns) as journal:
+    with Journal(tmp_path, *COLUMNS) as journal:
         for step in range(1, 60):
             journal.step({"step": step, "epoch": 1, "loss": 1.0 / step})
         journal.epoch({"epoch": 1, "step": 59, "loss": 0.5, "test ERR": 0.25})
@@ -69,3 +81,99 @@ def test_tensorboard_is_told_the_same(tmp_path: Path) -> None:
         "1,1,1.0",
         f"51,1,{1 / 51!r}",
     ]
+
+
+def test_a_checkpoint_has_tensorboard_s_rows_on_the_disk(tmp_path: Path) -> None:
+    with Journal(tmp_path, *COLUMNS) as journal:
+        journal.step({"step": 1, "epoch": 1, "loss": 2.0})
+        journal.sync()
+        assert scalars(tmp_path / "tensorboard") == [("step/loss", 1, 2.0)]
+
+
+def test_numbers_that_float32_does_not_hold(tmp_path: Path) -> None:
+    with Journal(tmp_path, *COLUMNS) as journal:
+        journal.epoch({"epoch": 1, "step": 9, "loss": 1e300, "test ERR": float("-inf")})
+    values = [value for _, _, value in scalars(tmp_path / "tensorboard")]
+    assert values == [float("inf"), float("-inf")]
+
+
+def test_a_resumed_training_hides_what_came_after_its_checkpoint(tmp_path: Path) -> None:
+    """In a file that TensorBoard reads after the others, also where both began in one second."""
+    for resumed in (None, (1, 50), (2, 100)):
+        with Journal(tmp_path, *COLUMNS, resumed) as journal:
+            journal.step({"step": 151, "epoch": 4, "loss": 1.0})
+    assert len(list((tmp_path / "tensorboard").iterdir())) == 3
+    found = events(tmp_path / "tensorboard")
+    starts = [event.step for event in found if event.session_log.status == SessionLog.START]
+    assert starts == [0, 51, 101]
+    assert [event.file_version for event in found].count("brain.Event:2") == 3
+    assert found[0].file_version == "brain.Event:2"
+
+
+FULL = """
+import resource, sys
+from pathlib import Path
+from sensverify.errors import InputError
+from sensverify.training.journal import Journal
+
+folder, what, limit = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+try:
+    with Journal(folder, ("epoch", "step", "loss"), ("step", "epoch", "loss")) as journal:
+        for step in range(1, 20_000):
+            row = {"step": 50 * step + 1, "epoch": step, "loss": 1.0 / step}
+            getattr(journal, what)(row)
+            if what == "step":
+                journal.sync()
+        print("done")
+except InputError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(("what", "limit"), [("step", 2000), ("epoch", 20_000)])
+def test_a_full_disk_ends_the_training_at_once(tmp_path: Path, what: str, limit: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, str(tmp_path), what, str(limit)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.stderr == ""
+    assert done.stdout.startswith("cannot write '")
+    assert "File too large; checkpoints that are there stay good" in done.stdout
+
+
+class _Full:
+    """A stream on a full disk."""
+
+    def write(self, content: bytes) -> None: ...
+
+    def flush(self) -> None:
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    close = flush
+
+
+@pytest.mark.parametrize(
+    "work", [lambda _: None, lambda journal: journal.epoch({"epoch": 1, "step": 3, "loss": 0.5})]
+)
+def test_a_refusal_while_files_are_closed_hides_no_error(
+    tmp_path: Path, work: Callable[[Journal], None]
+) -> None:
+    journal = Journal(tmp_path, *COLUMNS)
+    journal._epochs._stream.close()
+    journal._epochs._stream = _Full()
+    with pytest.raises(InputError, match="Disk quota exceeded") as caught, journal:
+        work(journal)
+    assert "metrics.csv" in str(caught.value)
+
+
+def test_what_the_training_met_comes_before_what_closing_meets(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, *COLUMNS)
+    journal._steps._stream.close()
+    journal._steps._stream = _Full()
+    with pytest.raises(ZeroDivisionError), journal:
+        raise ZeroDivisionError

@@ -5,9 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sensverify.errors import BadSetting, UnknownName
+from sensverify.bounds.method import make_method, method_names
+from sensverify.errors import BackendMissing, BadSetting, UnknownName
+from sensverify.formats.modules import from_module
 from sensverify.training.loss import Loss, find_term
 from sensverify.training.recipes import RECIPES, Recipe, Stage, resolve_loss
+from sensverify.training.step import Step
 from sensverify.training.terms.cross_entropy import cross_entropy, l2
 
 
@@ -66,12 +69,51 @@ def test_what_terms_want() -> None:
         ("trades(steps=2.5)", BadSetting, "steps takes a whole number, got '2.5'"),
         ("trades(steps=true)", BadSetting, "steps takes a whole number"),
         ("mixup(alpha=x)", BadSetting, "alpha takes a number"),
+        ("mixup(alpha=0)", BadSetting, "alpha takes a number above 0"),
+        ("sensitivity(target=-1)", BadSetting, "target takes a number from 1e-30"),
+        ("sensitivity(target=1e40)", BadSetting, "target takes a number from 1e-30 to 1e"),
+        ("certified(kappa=3)", BadSetting, "kappa takes a number from 0 to 1, got '3'"),
+        ("certified(beta=-0.1)", BadSetting, "beta takes a number from 0 to 1"),
+        ("adversarial(steps=0)", BadSetting, "steps takes a whole number from 1"),
+        ("trades(steps=0)", BadSetting, "steps takes a whole number from 1"),
+        ("jacobian(estimator=projections, projections=0)", BadSetting, "projections takes"),
+        ("spectral(iterations=0)", BadSetting, "iterations takes a whole number from 1"),
+        ("cross-entropy(smoothing=2)", BadSetting, "smoothing takes a number from 0 to 1"),
+        ("1e31*l2", BadSetting, "the weight of 'l2' is a number from -1e"),
         ("inf*l2", BadSetting, "expected the end"),
     ],
 )
 def test_what_cannot_be_is_refused_by_name(text: str, error: type, message: str) -> None:
     with pytest.raises(error, match=message):
         Loss.parse(text)
+
+
+@pytest.mark.parametrize("name", method_names())
+def test_methods_without_gradients_are_refused_before_the_first_step(make_step, name: str) -> None:
+    """Refused exactly where bounds of a small network, which is trained, have none."""
+    step = make_step(asked=frozenset({"outputs"}))
+    try:
+        gives = step.output_box(make_method(name)).lower.requires_grad
+    except BackendMissing:
+        pytest.skip(f"{name} is not installed")
+    except BadSetting:
+        gives = False
+    if gives:
+        Loss.parse(f"robust(bounds={name})")
+        return
+    with pytest.raises(BadSetting, match=rf"bounds: method {name} gives bounds without gradients"):
+        Loss.parse(f"robust(bounds={name})")
+
+
+def test_a_loss_that_nothing_changes(make_step) -> None:
+    module = torch.nn.Sequential(torch.nn.BatchNorm1d(3))
+    x = torch.rand(5, 3)
+    network = from_module(module, (3,))
+    step = Step(module, network, x, torch.zeros(5, dtype=torch.int64))
+    with pytest.raises(BadSetting, match="'spectral' does not depend on any parameter"):
+        Loss.parse("spectral")(step)
+    with torch.no_grad():
+        assert float(Loss.parse("spectral")(step)[0]) == 0
 
 
 def test_find_term() -> None:
@@ -102,3 +144,13 @@ def test_stages_begin_in_order() -> None:
     for starts in ([], [0.1], [0, 0.5, 0.4], [0, 0.4, 0.4], [0, 1]):
         with pytest.raises(BadSetting, match="begin at 0"):
             Recipe(tuple(Stage(at, losses[0]) for at in starts))
+
+
+def test_a_recipe_in_a_sum_is_written_out() -> None:
+    with pytest.raises(BadSetting, match=r"'base' is a recipe.*'cross-entropy \+ 1e-05\*l2'"):
+        resolve_loss("base + 0.1*sensitivity")
+
+
+def test_a_recipe_in_capitals_is_hinted_at() -> None:
+    with pytest.raises(UnknownName, match="did you mean 'sm'"):
+        resolve_loss("SM")

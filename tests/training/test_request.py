@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from sensverify.errors import BadSetting, InputError, UnknownName
+from sensverify.training.plan import make_plan
 from sensverify.training.request import KEY, TrainRequest, kept_request
 from sensverify.training.settings import TrainSettings
 from sensverify.training.standardise import Standardise
@@ -26,14 +27,40 @@ def test_equal_seeds_begin_with_equal_weights_whatever_the_loss() -> None:
 
 
 def test_standardised_by_the_samples_that_are_trained_on() -> None:
-    settings = TrainSettings(train_samples=50, hold_out=10)
+    # Those that are held out are the last of all samples, not of those that are asked for.
+    for changes, count in (
+        ({"train_samples": 50, "hold_out": 10}, 50),
+        ({"train_samples": 20, "hold_out": 20}, 20),
+        ({"hold_out": 40}, 103),
+        ({}, 143),
+    ):
+        settings = TrainSettings(**changes)  # type: ignore[arg-type]
+        request = TrainRequest(data="wine", model="linear", standardise=True, settings=settings)
+        split, module = request.prepare()
+        first = module[0]  # type: ignore[index]
+        assert isinstance(first, Standardise)
+        plan = make_plan(module, split, "base", settings)
+        assert len(plan.train) == count
+        torch.testing.assert_close(first.mean, plan.train.x.mean(0))
+        assert module(plan.train.x).shape == (count, 3)
+
+
+def test_more_samples_than_there_are() -> None:
+    settings = TrainSettings(train_samples=140, hold_out=10)
     request = TrainRequest(data="wine", model="linear", standardise=True, settings=settings)
-    split, module = request.prepare()
-    first = module[0]  # type: ignore[index]
-    assert isinstance(first, Standardise)
-    seen = torch.from_numpy(split.train.x[:40])
-    torch.testing.assert_close(first.mean, seen.mean(0))
-    assert module(seen).shape == (40, 3)
+    with pytest.raises(BadSetting, match="train_samples asks for 140"):
+        request.prepare()
+
+
+def test_a_file_is_kept_by_its_whole_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    request = TrainRequest(data="data/mine.npz", model="mlp-3")
+    assert request.as_dict()["data"] == str(tmp_path / "data" / "mine.npz")
+    # The card, which may be handed on, says nothing of folders.
+    again = TrainRequest(**(request.as_dict() | {"settings": request.settings}))
+    assert request.command("r") == again.command("r")
+    assert "--data mine.npz" in request.command("r")
+    assert TrainRequest(data="iris", model="mlp-3").as_dict()["data"] == "iris"
 
 
 def test_constant_features_are_left_alone() -> None:

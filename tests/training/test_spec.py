@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from sensverify.errors import BadSetting
 from sensverify.training.spec import Call, parse_call, parse_sum, show_sum
 
+DEEP = "a" + "(b=a" * 21 + ")" * 21
+
 NAMES = st.from_regex(r"[A-Za-z][A-Za-z0-9_&]{0,6}(-[A-Za-z0-9_&]{1,4}){0,2}", fullmatch=True)
 WORDS = NAMES.filter(lambda name: name.lower() not in ("none", "true", "false"))
 KEYS = NAMES.map(lambda name: name.replace("-", "_"))
@@ -113,3 +115,12 @@ def test_calls_are_values() -> None:
     with pytest.raises(TypeError):
         call.options["a"] = 3  # type: ignore[index]
     assert pickle.loads(pickle.dumps(call)) == call
+
+
+@pytest.mark.parametrize("text", [DEEP, "a(b=" * 3000])
+def test_calls_inside_of_calls_have_an_end(text: str) -> None:
+    with pytest.raises(BadSetting, match="inside of each other"):
+        parse_call(text)
+    assert str(parse_call("a" + "(b=a" * 20 + ")" * 20)).count("(") == 20
+    # Beside each other there may be many.
+    assert len(parse_sum(" + ".join(["a(b=c(d=1))"] * 100))) == 100

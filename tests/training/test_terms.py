@@ -22,6 +22,8 @@ def test_entries_are_readable(name: str) -> None:
     for option, default in term.defaults.items():
         assert option.isidentifier()
         assert default is None or isinstance(default, bool | int | float | str | Method)
+        if not isinstance(default, bool) and isinstance(default, int | float):
+            assert default in term.ranges[option]
 
 
 def test_names_are_in_order() -> None:

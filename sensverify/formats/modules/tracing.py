@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from sensverify.formats.modules.emitting import Shape
 def trace(module: nn.Module, input_shape: Shape, batch: int) -> ExportedProgram:
     """The module's evaluation-mode graph over a batch of inputs, free of in-place operators."""
     example = _example(module, (batch, *input_shape))
-    with evaluating(module), warnings.catch_warnings():
+    with evaluating(module), _quiet(), warnings.catch_warnings():
         # torch warns about its own use of what it has deprecated.
         warnings.simplefilter("ignore")
         try:
@@ -37,6 +38,18 @@ def trace(module: nn.Module, input_shape: Shape, batch: int) -> ExportedProgram:
             "too, so that it is another function at every call; bounds hold for one fixed function"
         )
     return program
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what torch writes about a failure before it raises: the error says it."""
+    logger = logging.getLogger("torch._subclasses.fake_tensor")
+    before = logger.disabled
+    logger.disabled = True
+    try:
+        yield
+    finally:
+        logger.disabled = before
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
@@ -13,13 +13,15 @@ from sensverify.attacks import fgsm, pgd
 from sensverify.attacks.ascent import divergence
 from sensverify.bounds import evaluate
 from sensverify.errors import BadSetting
+from sensverify.training.ranges import Range
 from sensverify.training.step import Step
 
+Steps = Annotated[int, Range(1, 10_000)]
 ATTACKS = ("fgsm", "fast", "pgd")
 
 
 def adversarial(
-    step: Step, *, attack: Literal["pgd", "fgsm", "fast"] = "pgd", steps: int = 7
+    step: Step, *, attack: Literal["pgd", "fgsm", "fast"] = "pgd", steps: Steps = 7
 ) -> Tensor:
     """Mean cross-entropy at attacked inputs.
 
@@ -58,7 +60,7 @@ def adversarial(
     return functional.cross_entropy(outputs, step.y)
 
 
-def trades(step: Step, *, steps: int = 10) -> Tensor:
+def trades(step: Step, *, steps: Steps = 10) -> Tensor:
     """Mean divergence between the class probabilities at samples and at attacked inputs.
 
     ``KL(softmax f(x) || softmax f(x'))`` in nats, with x' found by pgd on this same divergence. The

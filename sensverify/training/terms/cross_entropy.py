@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from sensverify.errors import BadSetting
+from sensverify.training.ranges import Range
 from sensverify.training.step import Step
 
 
-def cross_entropy(step: Step, *, smoothing: float = 0.0) -> Tensor:
+def cross_entropy(step: Step, *, smoothing: Annotated[float, Range(0, 1)] = 0.0) -> Tensor:
     """Mean cross-entropy of the outputs with the labels, in nats.
 
     Parameters
@@ -40,7 +43,7 @@ def l2(step: Step) -> Tensor:
     return torch.stack([w.square().sum() for w in weights]).sum()
 
 
-def mixup(step: Step, *, alpha: float = 1.0) -> Tensor:
+def mixup(step: Step, *, alpha: Annotated[float, Range(0, 1e6, above=True)] = 1.0) -> Tensor:
     """Mean cross-entropy on convex combinations of pairs of samples and of their labels.
 
     One share for the batch is drawn from Beta(alpha, alpha), partners by a permutation.
@@ -65,7 +68,15 @@ def mixup(step: Step, *, alpha: float = 1.0) -> Tensor:
 
 
 def _beta(alpha: float, generator: torch.Generator) -> float:
-    # torch.distributions takes no generator; a Beta is the share of one of two Gammas.
-    parameters = torch.full((2,), alpha, dtype=torch.float64)
+    """A draw from Beta(alpha, alpha), as the share of one of two draws from Gamma(alpha)."""
+    # torch.distributions takes no generator.
+    small = alpha < 1
+    parameters = torch.full((2,), alpha + 1 if small else alpha, dtype=torch.float64)
     gammas = torch._standard_gamma(parameters, generator=generator)
-    return float(gammas[0] / gammas.sum())
+    if not small:
+        return float(gammas[0] / gammas.sum())
+    # Small ones underflow, and their logarithms do not: Gamma(a) is Gamma(a + 1) U^(1 / a).
+    uniform = 1 - torch.rand(2, dtype=torch.float64, generator=generator)
+    # Not divided by alpha before the difference is taken: both might be infinite.
+    first, second = (alpha * gammas.log() + uniform.log()).tolist()
+    return float(torch.sigmoid(torch.tensor((first - second) / alpha, dtype=torch.float64)))

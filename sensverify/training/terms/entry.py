@@ -5,12 +5,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from torch import Tensor
 
 from sensverify.bounds.method import Method
 from sensverify.errors import BadSetting, SensverifyError
+from sensverify.training.ranges import Range
 from sensverify.training.spec import Call
 from sensverify.verification.settings import parse_method
 
@@ -22,9 +23,9 @@ class Term:
     Parameters
     ----------
     function : callable
-        Takes a `Step` and keyword-only options with defaults, each a number, a word (of those that
-        its `Literal` lists) or a bound propagation method, and returns a scalar Tensor with
-        gradients.
+        Takes a `Step` and keyword-only options with defaults, each a number (of the `Range` that
+        it is `Annotated` with), a word (of those that its `Literal` lists) or a bound propagation
+        method, and returns a scalar Tensor with gradients.
     source : str
         Who defined it.
     asks : frozenset of str
@@ -65,8 +66,9 @@ class Term:
                     f"'{call}': {call.name} has no option {key}; "
                     f"it has {', '.join(defaults) or 'none'}"
                 )
+        ranges = self.ranges
         values = {
-            key: _value(f"'{call}': {key}", value, defaults[key])
+            key: _value(f"'{call}': {key}", value, defaults[key], ranges.get(key))
             for key, value in call.options.items()
         }
         for key, words in self.words.items():
@@ -77,13 +79,23 @@ class Term:
         return values
 
     @property
+    def ranges(self) -> dict[str, Range]:
+        """The range of every option that has one."""
+        hints = get_type_hints(self.function, include_extras=True)
+        notes = {
+            key: get_args(kind) for key, kind in hints.items() if get_origin(kind) is Annotated
+        }
+        found = ((key, note) for key, all_ in notes.items() for note in all_)
+        return {key: note for key, note in found if isinstance(note, Range)}
+
+    @property
     def words(self) -> dict[str, tuple[str, ...]]:
         """The words there are for every option that takes one."""
         hints = get_type_hints(self.function)
         return {key: get_args(kind) for key, kind in hints.items() if get_origin(kind) is Literal}
 
 
-def _value(what: str, value: Any, default: Any) -> Any:
+def _value(what: str, value: Any, default: Any, range_: Range | None) -> Any:
     """The value as the kind of thing the default is."""
     if isinstance(default, Method):
         return _method(what, value)
@@ -100,6 +112,8 @@ def _value(what: str, value: Any, default: Any) -> Any:
         fits = isinstance(default, float | int) and isinstance(value, wanted)
     if not fits:
         raise BadSetting(f"{what} takes {_kind(default)}, got '{value}'")
+    if range_ is not None and value not in range_:
+        raise BadSetting(f"{what} takes {_kind(default)} {range_}, got '{value}'")
     return type(default)(value)
 
 
@@ -108,9 +122,17 @@ def _method(what: str, value: Any) -> Method:
         raise BadSetting(f"{what} takes a method such as lp-dual or crown(intermediate=ibp)")
     settings = {key: "none" if v is None else str(v) for key, v in value.options.items()}
     try:
-        return parse_method(value.name, settings)
+        method = parse_method(value.name, settings)
     except SensverifyError as error:
         raise BadSetting(f"{what}: {error}") from None
+    # What can be stopped at any moment searches or solves, outside of torch. Where another method
+    # gives bounds without gradients, the first step says so.
+    if getattr(method, "anytime", False):
+        raise BadSetting(
+            f"{what}: method {method.name} gives bounds without gradients, so nothing can be "
+            "trained with it; use lp-dual, crown, alpha-crown or ibp"
+        )
+    return method
 
 
 def _kind(default: Any) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -10,6 +10,7 @@ from torch import Tensor
 from sensverify.bounds import evaluate
 from sensverify.errors import BadSetting
 from sensverify.measures.jacobian import jacobian_norms, projected_norms
+from sensverify.training.ranges import Range
 from sensverify.training.step import Step
 
 Estimator = Literal["exact", "projections"]
@@ -20,7 +21,7 @@ def jacobian(
     step: Step,
     *,
     estimator: Estimator = "exact",
-    projections: int = 1,
+    projections: Annotated[int, Range(1, 10_000)] = 1,
     of: Outputs = "logits",
 ) -> Tensor:
     """Size of the input-output Jacobian, as a mean over the batch.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from torch import Tensor
 from torch.nn import functional
 
@@ -9,8 +11,10 @@ from sensverify.bounds import Crown, Ibp, LpDual
 from sensverify.bounds.method import Method
 from sensverify.errors import BadSetting
 from sensverify.measures.robust import robust_cross_entropy
+from sensverify.training.ranges import Range
 from sensverify.training.step import Step
 
+Share = Annotated[float, Range(0, 1)]
 _LP_DUAL, _IBP = LpDual(), Ibp()
 
 
@@ -38,8 +42,8 @@ def certified(
     step: Step,
     *,
     bounds: Method = _IBP,
-    kappa: float = 0.5,
-    beta: float = 0.0,
+    kappa: Share = 0.5,
+    beta: Share = 0.0,
 ) -> Tensor:
     """Cross-entropy that gives way to its upper bound over the box while the radius grows.
 

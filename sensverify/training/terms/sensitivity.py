@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import inf
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from sensverify.box import Box
 from sensverify.errors import BadSetting
 from sensverify.measures.robust import robust_cross_entropy
 from sensverify.sensitivity import margin, widths
+from sensverify.training.ranges import LARGEST, Range
 from sensverify.training.step import Step
 
 FLOOR = 1e-12
@@ -40,7 +41,7 @@ def sensitivity(
     *,
     form: Form = "product",
     bounds: Method = _LP_DUAL,
-    target: float = 1.0,
+    target: Annotated[float, Range(1 / LARGEST)] = 1.0,
     per_output: bool = False,
 ) -> Tensor:
     """Penalty on the volume of the box that contains every output, mean over the samples.

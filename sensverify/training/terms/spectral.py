@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
 
 from sensverify.measures.spectral import Spectral, spectral_norms
+from sensverify.training.ranges import Range
 from sensverify.training.step import Step
 
 
 def spectral(
-    step: Step, *, operator: Literal["convolution", "kernel"] = "convolution", iterations: int = 2
+    step: Step,
+    *,
+    operator: Literal["convolution", "kernel"] = "convolution",
+    iterations: Annotated[int, Range(1, 10_000)] = 2,
 ) -> Tensor:
     """Half the sum of the squared spectral norms of all layers.
 
@@ -23,7 +27,8 @@ def spectral(
     step : Step
     operator : str
         ``convolution`` takes a convolution as the map that it is on its input's size, with stride
-        and padding; ``kernel`` takes its kernel as a matrix, as the source does.
+        and padding; ``kernel`` takes its kernel as a matrix, as the source does (its shape: see
+        `Spectral`).
     iterations : int
         Of power iteration in every step.
 

@@ -1,0 +1,49 @@
+"""Settings that cannot be are refused before anything is loaded."""
+
+from __future__ import annotations
+
+import pytest
+
+from sensverify.errors import BadSetting, InputError, UnknownName
+from sensverify.training.settings import TrainSettings
+
+
+@pytest.mark.parametrize(
+    ("values", "error", "words"),
+    [
+        ({"optimiser": "adamm"}, UnknownName, "adam, adamw, sgd"),
+        ({"optimiser": "adam(lr=-1)"}, BadSetting, "lr needs a number above 0"),
+        ({"optimiser": "adam(lr=1e7)"}, BadSetting, "lr needs a number above 0 and up to 1e"),
+        ({"optimiser": "adam(eps=1e38)"}, BadSetting, "eps takes a number"),
+        ({"optimiser": "sgd(nesterov=true)"}, BadSetting, "sgd"),
+        ({"schedule": "cosinee"}, UnknownName, "one-cycle"),
+        ({"schedule": "step(every=2)"}, BadSetting, "every"),
+        ({"sharpness": "samm"}, UnknownName, "sam, asam"),
+        ({"sharpness": "sam(rho=0)"}, BadSetting, "rho"),
+        ({"precision": "16-mixed"}, BadSetting, "needs device cuda"),
+        (
+            {"precision": "16-mixed", "device": "cuda", "sharpness": "sam"},
+            BadSetting,
+            "does not go with",
+        ),
+        ({"seed": 2**63}, BadSetting, "2 to the 63"),
+        ({"sigma": 1e31}, BadSetting, "sigma needs"),
+        ({"radius": 1e39}, BadSetting, "radius needs"),
+        ({"clip": (0.0, 1e39)}, BadSetting, "clip needs"),
+        ({"clip": (0.0, 10**400)}, BadSetting, "clip needs"),
+        ({"checkpoint_seconds": 10**400}, BadSetting, "checkpoint_seconds needs"),
+        ({"checkpoint_seconds": 2e9}, BadSetting, "checkpoint_seconds needs"),
+        ({"threads": 10**12}, BadSetting, "from 1 to 1024"),
+    ],
+)
+def test_what_cannot_be(values: dict[str, object], error: type[InputError], words: str) -> None:
+    with pytest.raises(error, match=words):
+        TrainSettings.of(values)
+
+
+def test_everything_that_can_be_asked_for() -> None:
+    for optimiser in ("adam", "adamw(weight-decay=0.1)", "sgd(lr=1, momentum=0.9, nesterov=true)"):
+        for schedule in ("constant", "cosine", "one-cycle(warmup=0.1)", "step(every=0.5)"):
+            for sharpness in (None, "sam", "asam(rho=1)"):
+                TrainSettings(optimiser=optimiser, schedule=schedule, sharpness=sharpness)
+    TrainSettings(precision="16-mixed", device="cuda", seed=2**63 - 1, clip=(-1e30, 1e30))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Iterator
 from time import perf_counter, sleep
 
 import pytest
@@ -85,6 +86,15 @@ def interrupt() -> None:
     sleep(0.1)
 
 
+@pytest.fixture
+def usual_handler() -> Iterator[None]:
+    """Python's own handler: a process that was started in the background ignores Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("usual_handler")
 def test_an_interrupt_stops_the_work_and_a_second_one_is_as_usual() -> None:
     watch, before = Watch(), signal.getsignal(signal.SIGINT)
     with watch.stopping_on_interrupt() as same:

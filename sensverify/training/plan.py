@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from sensverify.data.dataset import class_labels
+from sensverify.data.dataset import Dataset, class_labels
 from sensverify.data.split import Split
 from sensverify.errors import BadData, BadSetting
 from sensverify.formats.modules import from_module
@@ -116,36 +116,22 @@ def make_plan(
     recipe = _recipe(loss)
     _check_module(module)
     check_engine(settings)
-    used, held = trained_on(split, settings), None
-    if settings.hold_out:
-        y = split.train.y
-        last = slice(len(split.train) - settings.hold_out, None)
-        held = split.train.x[last], None if y is None else y[last]
+    split, held = _cut(split, settings)
     classes = torch.Size(from_module(module, split.train.x.shape[1:]).output_shape).numel()
     if classes < 2:
         raise BadData(f"a classifier has an output for each class; the model has {classes}")
-    # Of the whole part: training on fewer samples does not change what is asked.
-    ranges = split.train.feature_range
-    ranges = _ranges(split.train.x) if ranges is None else ranges
-    train = replace(
-        split.train,
-        x=split.train.x[used],
-        y=None if split.train.y is None else split.train.y[used],
-        feature_range=ranges,
-    )
-    split = replace(split, train=train, test=replace(split.test, feature_range=ranges))
-    radius = _radius(ranges, settings, split.train.name)
+    radius = _radius(split.train, settings)
     if recipe.perturbs and radius is None:
         raise BadSetting(
             f"the loss '{recipe}' perturbs the inputs, and nothing says how far; give sigma (a "
             "share of every feature's range) or radius"
         )
     samples = {
-        "train": _samples(train.x, train.y, classes, train.name),
-        "test": _samples(split.test.x, split.test.y, classes, split.test.name),
+        "train": _samples(split.train, classes),
+        "test": _samples(split.test, classes),
     }
     if held is not None:
-        samples["held-out"] = _samples(*held, classes, train.name)
+        samples["held-out"] = _samples(held, classes)
     for part in samples.values():
         _check_clip(part, settings)
     watched = "test" if held is None else "held-out"
@@ -190,6 +176,21 @@ def trained_on(split: Split, settings: TrainSettings) -> slice:
     return slice(0, wanted)
 
 
+def _cut(split: Split, settings: TrainSettings) -> tuple[Split, Dataset | None]:
+    """The split with the samples that are trained on, and the samples that are held out."""
+    # Of the whole part: training on fewer samples does not change what is asked.
+    whole = replace(split.train, feature_range=_ranges(split.train))
+
+    def part(chosen: slice) -> Dataset:
+        y = None if whole.y is None else whole.y[chosen]
+        return replace(whole, x=whole.x[chosen], y=y)
+
+    train = part(trained_on(split, settings))
+    held = part(slice(len(whole) - settings.hold_out, None)) if settings.hold_out else None
+    test = replace(split.test, feature_range=whole.feature_range)
+    return replace(split, train=train, test=test), held
+
+
 def _recipe(loss: str | Loss | Recipe) -> Recipe:
     if isinstance(loss, Recipe):
         return loss
@@ -231,11 +232,11 @@ def _check_single(module: nn.Module, plan: Plan) -> None:
         ) from None
 
 
-def _samples(x: np.ndarray, y: np.ndarray | None, classes: int, name: str) -> Samples:
-    if y is None:
-        raise BadData(f"data '{name}' has no labels; training needs them")
-    labels = class_labels(y, classes, f"data '{name}'")
-    return Samples(torch.as_tensor(x, dtype=torch.float32), torch.as_tensor(labels))
+def _samples(data: Dataset, classes: int) -> Samples:
+    if data.y is None:
+        raise BadData(f"data '{data.name}' has no labels; training needs them")
+    labels = class_labels(data.y, classes, f"data '{data.name}'")
+    return Samples(torch.as_tensor(data.x, dtype=torch.float32), torch.as_tensor(labels))
 
 
 def _check_clip(samples: Samples, settings: TrainSettings) -> None:
@@ -250,11 +251,14 @@ def _check_clip(samples: Samples, settings: TrainSettings) -> None:
         )
 
 
-def _ranges(x: np.ndarray) -> np.ndarray:
-    return np.asarray(x.max(axis=0), np.float64) - np.asarray(x.min(axis=0), np.float64)
+def _ranges(data: Dataset) -> np.ndarray:
+    if data.feature_range is not None:
+        return data.feature_range
+    return np.asarray(data.x.max(axis=0), np.float64) - np.asarray(data.x.min(axis=0), np.float64)
 
 
-def _radius(ranges: np.ndarray, settings: TrainSettings, name: str) -> Tensor | None:
+def _radius(data: Dataset, settings: TrainSettings) -> Tensor | None:
+    ranges = _ranges(data)
     if settings.sigma is None:
         if settings.radius is None:
             return None
@@ -262,7 +266,7 @@ def _radius(ranges: np.ndarray, settings: TrainSettings, name: str) -> Tensor | 
     radius = torch.as_tensor(settings.sigma * ranges, dtype=torch.float32)
     if not bool(torch.isfinite(radius).all()):
         raise BadSetting(
-            f"sigma {settings.sigma:g} times the ranges of data '{name}', up to "
+            f"sigma {settings.sigma:g} times the ranges of data '{data.name}', up to "
             f"{ranges.max():g}, is beyond float32; use a smaller sigma"
         )
     return radius

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from sensverify.errors import InputError
+from sensverify.kept import replace_file
 from sensverify.studies.machine import machine_facts
 from sensverify.studies.study import SCHEMA, Contender, Published, Study, Training
-from sensverify.training.checkpoints import replace_file
 from sensverify.training.settings import TrainSettings
 
 FILE = "study.json"

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from math import isfinite
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any
 
-from sensverify.errors import InputError
+from sensverify.kept import JsonLines, not_a_line, read_lines
 
 FILE = "journal.jsonl"
 DONE, FAILED = "done", "failed"
+_WHAT = "study"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,9 +66,7 @@ def plain_number(value: Any) -> float | int | None:
 
 
 class Journal:
-    """A file of JSON lines that is only ever added to, by one process at a time.
-
-    A last line without its end, left by a process that was killed, is cut off.
+    """The journal of a study, open for one process.
 
     Parameters
     ----------
@@ -84,20 +81,16 @@ class Journal:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / FILE
-        self._stream: BinaryIO | None = None
+        self._lines = JsonLines(self._path, _WHAT)
         self.entries: list[Entry] = []
 
     def __enter__(self) -> Journal:
+        self._lines.__enter__()
         try:
-            self._stream = self._path.open("a+b")
-            _lock(self._stream, self._path)
-            self._stream.seek(0)
-            contents = self._stream.read()
-            whole = contents.rfind(b"\n") + 1
-            self.entries = _parse(self._path, contents[:whole])
-            self._stream.truncate(whole)
-        except OSError as error:
-            raise InputError(f"cannot write '{self._path}': {error.strerror or error}") from None
+            self.entries = _entries(self._path, self._lines.lines)
+        except BaseException:
+            self._lines.__exit__(None, None, None)
+            raise
         return self
 
     def __exit__(
@@ -106,20 +99,11 @@ class Journal:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._stream is not None:
-            self._stream.close()
+        self._lines.__exit__(kind, error, trace)
 
     def add(self, entry: Entry) -> None:
         """Write one line and hand it to the disk."""
-        if self._stream is None:
-            raise RuntimeError("the journal is not open")
-        line = json.dumps(asdict(entry), allow_nan=False, ensure_ascii=False) + "\n"
-        try:
-            self._stream.write(line.encode("utf-8", errors="backslashreplace"))
-            self._stream.flush()
-            os.fsync(self._stream.fileno())
-        except OSError as error:
-            raise InputError(f"cannot write '{self._path}': {error.strerror or error}") from None
+        self._lines.add(asdict(entry))
         self.entries.append(entry)
 
 
@@ -132,34 +116,15 @@ def read_journal(folder: Path) -> list[Entry]:
         The file cannot be read or holds something else.
     """
     path = folder / FILE
-    try:
-        contents = path.read_bytes() if path.exists() else b""
-    except OSError as error:
-        raise InputError(f"cannot read '{path}': {error.strerror or error}") from None
-    return _parse(path, contents[: contents.rfind(b"\n") + 1])
+    return _entries(path, read_lines(path, _WHAT))
 
 
-def _parse(path: Path, contents: bytes) -> list[Entry]:
+def _entries(path: Path, lines: list[dict[str, Any]]) -> list[Entry]:
     known = {each.name for each in fields(Entry)}
     found = []
-    for number, line in enumerate(contents.splitlines(), start=1):
+    for number, values in enumerate(lines, start=1):
         try:
-            values = json.loads(line)
-            entry = Entry(**{name: value for name, value in values.items() if name in known})
-        except (ValueError, TypeError, AttributeError):
-            raise InputError(f"'{path}', line {number}, is no line of a study's journal") from None
-        found.append(entry)
+            found.append(Entry(**{name: v for name, v in values.items() if name in known}))
+        except TypeError:
+            raise not_a_line(path, number, _WHAT) from None
     return found
-
-
-def _lock(stream: BinaryIO, path: Path) -> None:
-    try:
-        import fcntl
-    except ImportError:  # Not on Windows.
-        return
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise InputError(
-            f"another process is running the study in '{path.parent}'; wait for it, or stop it"
-        ) from None

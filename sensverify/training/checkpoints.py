@@ -8,10 +8,8 @@ they were.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,6 +20,7 @@ import torch
 from torch import Tensor
 
 from sensverify.errors import BadCheckpoint, InputError
+from sensverify.kept import replace_file
 
 SCHEMA = "sensverify.checkpoint/1"
 
@@ -147,27 +146,6 @@ def draft_of(name: str) -> str | None:
     return match[1] if match else None
 
 
-def replace_file(path: Path, content: bytes) -> None:
-    """Put a whole file in the place of another, or leave everything as it is.
-
-    Raises
-    ------
-    OSError
-    """
-    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with draft.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(draft, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            draft.unlink()
-        raise
-    _sync_folder(path.parent)
-
-
 def digest(tensors: Mapping[str, Tensor], text: str = "") -> str:
     """SHA-256 over names, dtypes, shapes and bytes of tensors, in the order of their names."""
     state = hashlib.sha256(text.encode())
@@ -176,16 +154,6 @@ def digest(tensors: Mapping[str, Tensor], text: str = "") -> str:
         state.update(f"{name}\n{values.dtype}\n{tuple(values.shape)}\n".encode())
         state.update(values.reshape(-1).view(torch.uint8).numpy().tobytes())
     return state.hexdigest()
-
-
-def _sync_folder(folder: Path) -> None:
-    """Bring names to the disk too, where the system lets folders be opened."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def _damaged(path: Path, why: str) -> BadCheckpoint:

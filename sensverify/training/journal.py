@@ -14,8 +14,8 @@ from types import TracebackType
 from typing import Any, BinaryIO
 
 from sensverify.errors import BackendMissing, InputError
+from sensverify.kept import replace_file
 from sensverify.training.board import Board
-from sensverify.training.checkpoints import replace_file
 
 STEPS_BETWEEN_ROWS = 50
 """A row of ``steps.csv`` stands for one step out of so many, not for their mean."""

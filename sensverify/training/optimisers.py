@@ -10,9 +10,9 @@ from typing import Any
 from torch import Tensor
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
+from sensverify.calls import Call
 from sensverify.errors import BadSetting, UnknownName
 from sensverify.training.ranges import LARGEST, Range
-from sensverify.training.spec import Call
 
 Parameters = Iterable[Tensor]
 Schedule = Callable[[float], float]

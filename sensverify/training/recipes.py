@@ -5,9 +5,9 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 
+from sensverify.calls import parse_sum
 from sensverify.errors import BadSetting, UnknownName
 from sensverify.training.loss import Loss
-from sensverify.training.spec import parse_sum
 from sensverify.training.terms import TERMS
 
 

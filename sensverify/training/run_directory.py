@@ -19,13 +19,13 @@ from torch import nn
 
 from sensverify.data.dataset import Dataset
 from sensverify.errors import BadCheckpoint, InputError
+from sensverify.kept import replace_file
 from sensverify.provenance import versions
 from sensverify.training.checkpoints import (
     checkpoint_files,
     digest,
     draft_of,
     is_checkpoint,
-    replace_file,
 )
 from sensverify.training.export import CARD, MODEL, SAMPLE
 from sensverify.training.journal import METRICS, STEPS

@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 
+from sensverify.calls import Call, parse_call
 from sensverify.errors import BadSetting
 from sensverify.training.optimisers import make_optimiser, make_schedule
 from sensverify.training.ranges import LARGEST, Range
 from sensverify.training.sharpness import make_sharpness
-from sensverify.training.spec import Call, parse_call
 
 PRECISIONS = ("32", "bf16-mixed", "16-mixed")
 DEVICES = ("cpu", "cuda")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from sensverify.calls import parse_call
 from sensverify.errors import BadSetting, UnknownName
 from sensverify.training.optimisers import make_optimiser, make_schedule
-from sensverify.training.spec import parse_call
 
 
 def weights() -> list[torch.Tensor]:

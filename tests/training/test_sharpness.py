@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from sensverify.calls import parse_call
 from sensverify.errors import BadSetting, UnknownName
 from sensverify.training.sharpness import (
     Asam,
@@ -19,7 +20,6 @@ from sensverify.training.sharpness import (
     is_bias,
     make_sharpness,
 )
-from sensverify.training.spec import parse_call
 
 
 @pytest.fixture

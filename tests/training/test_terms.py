@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from sensverify.bounds.method import Method
+from sensverify.calls import Call, parse_call
 from sensverify.training.loss import Loss
-from sensverify.training.spec import Call, parse_call
 from sensverify.training.terms import TERMS
 
 

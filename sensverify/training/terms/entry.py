@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 from torch import Tensor
 
 from sensverify.bounds.method import Method
+from sensverify.calls import Call
 from sensverify.errors import BadSetting, SensverifyError
 from sensverify.training.ranges import Range
-from sensverify.training.spec import Call
 from sensverify.verification.settings import parse_method
 
 

@@ -27,6 +27,9 @@ from sensverify.training.settings import TrainSettings
 MODEL, CARD, SAMPLE = "model.onnx", "model.json", "sample.npz"
 """Names of the files that `write_model` writes."""
 
+INITIAL = "initial.onnx"
+"""Name of the file that holds the weights as they were before training."""
+
 SAMPLE_SIZE = 100
 """How many test samples are kept beside a model, at most."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import sys
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,8 @@ from sensverify.measures.metrics import Metrics
 from sensverify.network import Network
 from sensverify.provenance import versions
 from sensverify.training import engine, loop
-from sensverify.training.checkpoints import digest, newest_checkpoint
-from sensverify.training.export import write_model
+from sensverify.training.checkpoints import checkpoint_files, digest, newest_checkpoint
+from sensverify.training.export import INITIAL, export_onnx, write_model
 from sensverify.training.journal import check_board
 from sensverify.training.loss import Loss
 from sensverify.training.measuring import Measuring
@@ -108,8 +108,9 @@ def fit(
     settings : TrainSettings
     out : str or Path, optional
         A run directory: ``config.json``, ``metrics.csv`` (a row an epoch), ``steps.csv``,
-        ``tensorboard/``, ``checkpoints/``, and at the end ``model.onnx`` with its card
-        ``model.json`` and ``sample.npz``, and ``result.json``. Default: nothing is written.
+        ``tensorboard/``, ``checkpoints/``, ``initial.onnx`` (the model before its first step), and
+        at the end ``model.onnx`` with its card ``model.json`` and ``sample.npz``, and
+        ``result.json``. Default: nothing is written.
     resume : bool
         Go on with the training that is in the directory, whose process may have been stopped or
         killed at any moment. On a CPU, with the same versions and threads, the end has the same
@@ -158,6 +159,8 @@ def fit(
             if run is not None and finished is not None:
                 outcome, metrics = _finished(module, run, finished)
             else:
+                if run is not None:
+                    _write_initial(module, plan, run)
                 outcome = _train(module, plan, run, watch, progress)
                 metrics = None if outcome.interrupted else _measured(module, plan, watch)
         finally:
@@ -196,6 +199,14 @@ def _train(
     if plan.settings.devices == 1:
         return engine.run(plan.settings, loop.train, module, plan, run, watch, listener)
     return train_in_processes(module, plan, run, watch, listener)
+
+
+def _write_initial(module: nn.Module, plan: Plan, run: RunDirectory) -> None:
+    """The model before its first step: some measures compare a trained one with it."""
+    if not checkpoint_files(run.checkpoints):
+        # What ONNX cannot express is trained all the same.
+        with suppress(BackendFailure):
+            export_onnx(module, plan.input_shape, run.path / INITIAL)
 
 
 def _measured(module: nn.Module, plan: Plan, watch: Watch) -> dict[str, Metrics] | None:

@@ -27,7 +27,7 @@ from sensverify.training.checkpoints import (
     draft_of,
     is_checkpoint,
 )
-from sensverify.training.export import CARD, MODEL, SAMPLE
+from sensverify.training.export import CARD, INITIAL, MODEL, SAMPLE
 from sensverify.training.journal import METRICS, STEPS
 from sensverify.training.plan import Plan
 
@@ -40,7 +40,7 @@ MAY_CHANGE = ("settings.checkpoint_seconds", "model.name", "model.initial_weight
 
 _COMPARED = ("data", "model", "loss", "ramp", "settings")
 
-_FILES = (CONFIG, RESULT, METRICS, STEPS, MODEL, CARD, SAMPLE)
+_FILES = (CONFIG, RESULT, METRICS, STEPS, INITIAL, MODEL, CARD, SAMPLE)
 _BUFFERS = "non-persistent/"
 
 

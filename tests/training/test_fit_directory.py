@@ -40,6 +40,7 @@ def test_what_a_run_directory_holds(tmp_path: Path) -> None:
     assert sorted(path.name for path in out.iterdir()) == [
         "checkpoints",
         "config.json",
+        "initial.onnx",
         "metrics.csv",
         "model.json",
         "model.onnx",
@@ -60,6 +61,19 @@ def test_what_a_run_directory_holds(tmp_path: Path) -> None:
     with torch.no_grad():
         expected = result.module(torch.as_tensor(split.test.x)).numpy()
     np.testing.assert_allclose(outputs, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_the_weights_before_training_are_kept(tmp_path: Path) -> None:
+    model, split = plain_model(), blobs()
+    with torch.no_grad():
+        expected = model(torch.as_tensor(split.test.x)).numpy()
+    fit(model, split, "base", SMALL, out=tmp_path)
+    session = onnxruntime.InferenceSession(str(tmp_path / "initial.onnx"))
+    outputs = session.run(None, {"input": split.test.x})[0]
+    np.testing.assert_allclose(outputs, expected, atol=1e-5, rtol=1e-5)
+    with torch.no_grad():
+        trained = model(torch.as_tensor(split.test.x)).numpy()
+    assert np.abs(trained - expected).max() > 1e-2
 
 
 def test_the_rows_of_the_journal(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@
     ├── Unbounded                   a bound left the range of finite floating-point numbers
     ├── CertificateRejected         a certificate does not prove what it claims
     ├── TrainingFailed              the loss is no number any more, or the network has collapsed
+    ├── NotMeasured                 one figure of many could not be had; the reason is reported
     ├── UnsoundResult               a method returned NaN, or lower bounds above upper bounds
     ├── BackendMissing              an optional package is not installed
     └── BackendFailure              an optional package or a solver did not do its work
@@ -89,6 +90,10 @@ class CertificateRejected(SensverifyError):
 
 class TrainingFailed(SensverifyError):
     """A training cannot go on: its loss is no number any more, or its network has collapsed."""
+
+
+class NotMeasured(SensverifyError):
+    """One figure of many could not be had; the message is the reason that a report gives."""
 
 
 class UnsoundResult(SensverifyError):

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from sensverify.attacks.draws import SampleGenerator
 from sensverify.box import Box
 from sensverify.errors import BadBox, BadSetting, BadShape
 
@@ -17,6 +18,9 @@ Function = Callable[[Tensor], Tensor]
 
 AttackLoss = Callable[[Tensor, Tensor], Tensor]
 """From outputs ``[batch, outputs]`` and labels ``[batch]`` to what is raised, ``[batch]``."""
+
+Source = torch.Generator | SampleGenerator | None
+"""Where random numbers come from; None is torch's own generator."""
 
 
 def cross_entropy(outputs: Tensor, labels: Tensor) -> Tensor:
@@ -35,6 +39,12 @@ def divergence(clean: Tensor, outputs: Tensor) -> Tensor:
     """``KL(softmax(clean) || softmax(outputs))`` of every sample in nats, ``[batch]``."""
     found, wanted = functional.log_softmax(outputs, dim=1), functional.log_softmax(clean, dim=1)
     return functional.kl_div(found, wanted, reduction="none", log_target=True).sum(dim=1)
+
+
+def least_likely(clean: Tensor) -> AttackLoss:
+    """Minus the cross-entropy of the class with the smallest output in ``clean``, in nats."""
+    least = clean.argmin(dim=1)
+    return lambda outputs, _: -cross_entropy(outputs, least)
 
 
 LOSSES: dict[str, AttackLoss] = {"cross-entropy": cross_entropy, "margin": margin_loss}
@@ -78,16 +88,23 @@ def check(x: Tensor, y: Tensor, box: Box) -> None:
         raise BadBox("an attack starts at the samples, and some lie outside of their boxes")
 
 
-def random_point(box: Box, generator: torch.Generator | None) -> Tensor:
+def random_point(box: Box, generator: Source) -> Tensor:
     """A uniformly drawn point of every box, ``[batch, *features]``.
 
     Drawn where the generator lives (default: the CPU), so that every device gets the same.
     """
-    source = "cpu" if generator is None else generator.device
-    share = torch.rand(
-        box.lower.shape, generator=generator, dtype=box.lower.dtype, device=source
-    ).to(box.lower.device)
-    return into(torch.lerp(box.lower, box.upper, share), box)
+    lower, upper = box.lower, box.upper
+    if isinstance(generator, SampleGenerator):
+        share = generator.uniform(tuple(lower.shape[1:]), lower.dtype)
+    else:
+        source = "cpu" if generator is None else generator.device
+        share = torch.rand(lower.shape, generator=generator, dtype=lower.dtype, device=source)
+    return into(torch.lerp(lower, upper, share.to(lower.device)), box)
+
+
+def reach(x: Tensor, box: Box) -> Tensor:
+    """How far every feature can move: its radius, unless the box is cut on both sides of x."""
+    return torch.maximum(box.upper - x, x - box.lower)
 
 
 def into(points: Tensor, box: Box) -> Tensor:
@@ -101,10 +118,20 @@ def value_and_gradient(
     """The outputs, the loss of every sample, and its gradient in the points; all detached.
 
     A gradient that is NaN counts as zero: the point stays where it is. Parameters get no gradients.
+
+    Raises
+    ------
+    BadSetting
+        The outputs do not come out of the inputs by operations that torch can differentiate.
     """
     with torch.enable_grad():
         points = points.detach().requires_grad_()
         outputs = function(points).flatten(1)
         values = loss(outputs, y)
+        if not values.requires_grad:
+            raise BadSetting(
+                "this attack follows gradients, and the function it attacks has none; give a "
+                "surrogate that has, or use an attack that needs none (square)"
+            )
         (gradient,) = torch.autograd.grad(values.sum(), points)
     return outputs.detach(), values.detach(), gradient.nan_to_num(0.0)

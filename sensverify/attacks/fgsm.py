@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
 from sensverify.attacks.ascent import (
+    LOSSES,
     AttackLoss,
     Function,
+    Source,
     check,
     find_loss,
     into,
+    least_likely,
     random_point,
     value_and_gradient,
 )
+from sensverify.attacks.settings import check_choice, check_switch
 from sensverify.box import Box
 
 _OVERSHOOT = 1.25
@@ -27,7 +34,7 @@ def fgsm(
     box: Box,
     *,
     random_start: bool = False,
-    generator: torch.Generator | None = None,
+    generator: Source = None,
     loss: str | AttackLoss = "cross-entropy",
 ) -> Tensor:
     """One step along the sign of the gradient: the corner of the box that it points to.
@@ -45,7 +52,7 @@ def fgsm(
     random_start : bool
         Begin at a uniformly drawn point of the box, step by 1.25 half-widths and return to the
         box: the "fast" attack that a network can be trained against at little cost.
-    generator : torch.Generator, optional
+    generator : torch.Generator or SampleGenerator, optional
         For the start.
     loss : str or callable
         See `LOSSES`; or any function of outputs and labels that gives ``[batch]``.
@@ -70,3 +77,63 @@ def fgsm(
     if random_start:
         return into(start + _OVERSHOOT * box.radius * gradient.sign(), box)
     return torch.where(gradient > 0, box.upper, torch.where(gradient < 0, box.lower, start))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fgsm:
+    """One step along the sign of the loss's gradient, as far as the box goes.
+
+    Parameters
+    ----------
+    random_start : bool
+        Begin at a uniformly drawn point of the box; see `fgsm`.
+    loss : str
+        ``cross-entropy``, or ``margin``: the largest other output minus the label's.
+    """
+
+    name: ClassVar[str] = "fgsm"
+    nearest: ClassVar[bool] = False
+    gradients: ClassVar[bool] = True
+    source: ClassVar[str] = "Goodfellow et al. 2015, Explaining and harnessing adversarial examples"
+
+    random_start: bool = False
+    loss: str = "cross-entropy"
+
+    def __post_init__(self) -> None:
+        check_switch(self.name, "random_start", self.random_start)
+        check_choice(self.name, "loss", self.loss, LOSSES)
+
+    def points(
+        self, function: Function, x: Tensor, y: Tensor, box: Box, *, generator: Source
+    ) -> Tensor:
+        """One point for every sample; see `Attack.points`."""
+        return fgsm(
+            function,
+            x,
+            y,
+            box,
+            random_start=self.random_start,
+            generator=generator,
+            loss=self.loss,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LlFgsm:
+    """One step towards the class that is least likely at the sample, as far as the box goes.
+
+    Down the gradient of that class's cross-entropy.
+    """
+
+    name: ClassVar[str] = "ll-fgsm"
+    nearest: ClassVar[bool] = False
+    gradients: ClassVar[bool] = True
+    source: ClassVar[str] = "Kurakin et al. 2017, Adversarial machine learning at scale"
+
+    def points(
+        self, function: Function, x: Tensor, y: Tensor, box: Box, *, generator: Source
+    ) -> Tensor:
+        """One point for every sample; see `Attack.points`."""
+        with torch.no_grad():
+            loss = least_likely(function(x).flatten(1))
+        return fgsm(function, x, y, box, loss=loss)

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from sensverify.attacks.ascent import (
+    LOSSES,
     AttackLoss,
     Function,
+    Source,
     check,
     divergence,
     find_loss,
     into,
+    least_likely,
     random_point,
+    reach,
     value_and_gradient,
 )
+from sensverify.attacks.settings import check_choice, check_count, check_number, check_switch
+from sensverify.attacks.worst_seen import WorstSeen
 from sensverify.box import Box
 from sensverify.errors import BadSetting
 
@@ -34,7 +42,7 @@ def pgd(
     step_size: float | Tensor | None = None,
     random_start: bool = True,
     restarts: int = 1,
-    generator: torch.Generator | None = None,
+    generator: Source = None,
     loss: str | AttackLoss = "cross-entropy",
 ) -> Tensor:
     """Steps along the sign of the gradient, back into the box after each; the worst point met.
@@ -56,7 +64,7 @@ def pgd(
     restarts : int
         How many times in all. Of several starts, the first is x: where the box is small against the
         function's bends, that alone is often stronger than a random start.
-    generator : torch.Generator, optional
+    generator : torch.Generator or SampleGenerator, optional
         For the starts.
     loss : str or callable
         ``cross-entropy``, ``margin``, ``kl`` (divergence from the outputs at x; it has no gradient
@@ -88,7 +96,7 @@ def pgd(
     with torch.no_grad():
         clean = function(x).flatten(1)
     raised = partial(_from, clean) if loss == "kl" else find_loss(loss)
-    worst = _Worst(x.detach(), y, labelled=loss != "kl")
+    worst = WorstSeen(x.detach(), y, labelled=loss != "kl")
     worst.see(worst.points, clean, raised(clean, y))
     for start in range(restarts if random_start else 1):
         plain = not random_start or (start == 0 and restarts > 1 and loss != "kl")
@@ -107,22 +115,107 @@ def _from(clean: Tensor, outputs: Tensor, labels: Tensor) -> Tensor:
     return divergence(clean, outputs)
 
 
-class _Worst:
-    """The worst point of every sample so far."""
+@dataclass(frozen=True, kw_only=True)
+class _Steps:
+    """What attacks that take many steps of one length have in common; see `Pgd`."""
 
-    def __init__(self, points: Tensor, y: Tensor, *, labelled: bool) -> None:
-        self.points = points
-        self._y = y
-        self._labelled = labelled
-        self._values = torch.full(y.shape, -torch.inf, dtype=points.dtype, device=points.device)
-        self._wrong = torch.zeros_like(y, dtype=torch.bool)
+    name: ClassVar[str]
+    nearest: ClassVar[bool] = False
+    gradients: ClassVar[bool] = True
+    source: ClassVar[str]
 
-    def see(self, points: Tensor, outputs: Tensor, values: Tensor) -> None:
-        """Keep these points where they are worse than what was seen."""
-        wrong = self._wrong
-        if self._labelled:
-            wrong = outputs.argmax(dim=1) != self._y
-        worse = (wrong & ~self._wrong) | ((wrong == self._wrong) & (values > self._values))
-        self.points = torch.where(worse.reshape(-1, *(1,) * (points.ndim - 1)), points, self.points)
-        self._values = torch.where(worse, values.to(self._values.dtype), self._values)
-        self._wrong = torch.where(worse, wrong, self._wrong)
+    steps: int = 40
+    step_size: float | None = None
+    random_start: bool = True
+    restarts: int = 1
+
+    def __post_init__(self) -> None:
+        check_count(self.name, "steps", self.steps)
+        check_count(self.name, "restarts", self.restarts)
+        check_switch(self.name, "random_start", self.random_start)
+        if self.step_size is not None:
+            check_number(self.name, "step_size", self.step_size)
+        if self.restarts > 1 and not self.random_start:
+            raise BadSetting(f"{self.name}: restarts without random_start are all the same")
+
+    def _climb(
+        self,
+        function: Function,
+        x: Tensor,
+        y: Tensor,
+        box: Box,
+        *,
+        generator: Source,
+        loss: str | AttackLoss,
+    ) -> Tensor:
+        share = _REACH / self.steps if self.step_size is None else self.step_size
+        return pgd(
+            function,
+            x,
+            y,
+            box,
+            steps=self.steps,
+            step_size=share * reach(x, box),
+            random_start=self.random_start,
+            restarts=self.restarts,
+            generator=generator,
+            loss=loss,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pgd(_Steps):
+    """Projected gradient ascent: many small steps that raise the loss. The worst point met.
+
+    Parameters
+    ----------
+    steps : int
+    step_size : float or None
+        As a share of how far a feature can move, its radius unless the box is clipped on both
+        sides; None is ``2.5 / steps``, which reaches every corner from anywhere.
+    random_start : bool
+        Begin at uniformly drawn points of the box instead of the sample.
+    restarts : int
+        How many times in all; of several starts, the first is the sample.
+    loss : str
+        ``cross-entropy``, or ``margin``: the largest other output minus the label's.
+    """
+
+    name: ClassVar[str] = "pgd"
+    source: ClassVar[str] = (
+        "Madry et al. 2018, Towards deep learning models resistant to adversarial attacks"
+    )
+
+    loss: str = "cross-entropy"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice(self.name, "loss", self.loss, LOSSES)
+
+    def points(
+        self, function: Function, x: Tensor, y: Tensor, box: Box, *, generator: Source
+    ) -> Tensor:
+        """One point for every sample; see `Attack.points`."""
+        return self._climb(function, x, y, box, generator=generator, loss=self.loss)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LlPgd(_Steps):
+    """Many small steps towards the class that is least likely at the sample. The worst point met.
+
+    Parameters
+    ----------
+    steps, step_size, random_start, restarts
+        See `Pgd`.
+    """
+
+    name: ClassVar[str] = "ll-pgd"
+    source: ClassVar[str] = "Kurakin et al. 2017, Adversarial examples in the physical world"
+
+    def points(
+        self, function: Function, x: Tensor, y: Tensor, box: Box, *, generator: Source
+    ) -> Tensor:
+        """One point for every sample; see `Attack.points`."""
+        with torch.no_grad():
+            loss = least_likely(function(x).flatten(1))
+        return self._climb(function, x, y, box, generator=generator, loss=loss)

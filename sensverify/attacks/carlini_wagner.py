@@ -1,0 +1,140 @@
+"""The attack of Carlini & Wagner: the nearest input with another label, by Euclidean distance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from sensverify.attacks.ascent import Function, Source, margin_loss
+from sensverify.attacks.settings import check_count, check_number
+from sensverify.attacks.worst_seen import along, loses
+from sensverify.box import Box
+
+_MEAN_DECAY, _SQUARE_DECAY, _TINY = 0.9, 0.999, 1e-8
+"""Of Adam."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CarliniWagner:
+    """The nearest input with another label, by Euclidean distance, in the range of the features.
+
+    A fixed number of Adam's steps on ``||delta||^2 + c max(Z_y - max_{i != y} Z_i + confidence,
+    0)``, each back into the range, for every weight c of a search by bisection; every sample by
+    itself.
+
+    Parameters
+    ----------
+    steps : int
+        For every weight.
+    searches : int
+        How many weights c are tried: ten times as much until a point is found, then halfway.
+    step_size : float
+        Of Adam's first step, as a share of half the range of a feature; it falls to 0.
+    confidence : float
+        By how much another output must be above the label's.
+    initial_weight : float
+        The first c.
+
+    Notes
+    -----
+    Distances are in the units of the features. The original keeps to the range by a change of
+    variables, whose gradient vanishes for features at the ends of their range, such as most pixels
+    of MNIST; going back into it after every step is the first of the three ways that the authors
+    describe.
+    """
+
+    name: ClassVar[str] = "cw"
+    nearest: ClassVar[bool] = True
+    gradients: ClassVar[bool] = True
+    source: ClassVar[str] = (
+        "Carlini & Wagner 2017, Towards evaluating the robustness of neural networks"
+    )
+
+    steps: int = 200
+    searches: int = 7
+    step_size: float = 0.2
+    confidence: float = 0.0
+    initial_weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_count(self.name, "steps", self.steps)
+        check_count(self.name, "searches", self.searches)
+        check_number(self.name, "step_size", self.step_size)
+        check_number(self.name, "confidence", self.confidence, positive=False)
+        check_number(self.name, "initial_weight", self.initial_weight)
+
+    def points(
+        self, function: Function, x: Tensor, y: Tensor, box: Box, *, generator: Source
+    ) -> Tensor:
+        """One point for every sample; see `Attack.points`."""
+        nearest = _Nearest(x)
+        weight = torch.full(y.shape, self.initial_weight, dtype=x.dtype, device=x.device)
+        low, high = torch.zeros_like(weight), torch.full_like(weight, torch.inf)
+        for _ in range(self.searches):
+            hit = self._descend(function, x, y, box, weight=weight, nearest=nearest)
+            low, high = torch.where(hit, low, weight), torch.where(hit, weight, high)
+            weight = torch.where(torch.isinf(high), 10 * weight, (low + high) / 2)
+        return nearest.points
+
+    def _descend(
+        self,
+        function: Function,
+        x: Tensor,
+        y: Tensor,
+        box: Box,
+        *,
+        weight: Tensor,
+        nearest: _Nearest,
+    ) -> Tensor:
+        """Whether a descent with these weights keeps coming to another label, ``[batch]``."""
+        point, hit = x, torch.zeros_like(y, dtype=torch.bool)
+        mean, square = torch.zeros_like(x), torch.zeros_like(x)
+        half = box.radius
+        for step in range(self.steps + 1):
+            found, gradient = self._slope(function, point, x, y, weight)
+            # A first long step may cross by chance; a weight is enough if it holds the point there.
+            if 2 * step > self.steps:
+                hit = hit | found
+            nearest.see(point, found)
+            # In half-ranges, so that no feature's unit matters.
+            gradient = gradient * half
+            mean = torch.lerp(gradient, mean, _MEAN_DECAY)
+            square = torch.lerp(gradient.square(), square, _SQUARE_DECAY)
+            first = mean / (1 - _MEAN_DECAY ** (step + 1))
+            second = square / (1 - _SQUARE_DECAY ** (step + 1))
+            length = self.step_size * (1 - step / self.steps)
+            point = point - length * half * first / (second.sqrt() + _TINY)
+            point = torch.minimum(torch.maximum(point, box.lower), box.upper)
+        return hit
+
+    def _slope(
+        self, function: Function, point: Tensor, x: Tensor, y: Tensor, weight: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Whether these points count, ``[batch]``, and the gradient of what is made small."""
+        with torch.enable_grad():
+            point = point.detach().requires_grad_()
+            outputs = function(point).flatten(1)
+            margin = margin_loss(outputs, y)
+            lacking = (self.confidence - margin).clamp(min=0)
+            distance = (point - x).square().flatten(1).sum(dim=1)
+            (gradient,) = torch.autograd.grad((distance + weight * lacking).sum(), point)
+        found = loses(outputs.detach(), y) & ~(margin.detach() < self.confidence)
+        return found, gradient.nan_to_num(0.0)
+
+
+class _Nearest:
+    """The nearest point of every sample that counted so far; the sample itself before any did."""
+
+    def __init__(self, x: Tensor) -> None:
+        self.points = x
+        self._x = x
+        self._distance = torch.full(x.shape[:1], torch.inf, dtype=torch.float64, device=x.device)
+
+    def see(self, points: Tensor, counts: Tensor) -> None:
+        distance = (points.double() - self._x.double()).flatten(1).norm(dim=1)
+        nearer = counts & (distance < self._distance)
+        self.points = torch.where(along(nearer, points), points, self.points)
+        self._distance = torch.where(nearer, distance, self._distance)

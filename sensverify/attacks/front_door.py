@@ -1,0 +1,192 @@
+"""Attacks on labelled samples: what goes in is checked, what comes out is judged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sensverify.attacks.ascent import Function, check
+from sensverify.attacks.draws import SampleGenerator
+from sensverify.attacks.protocol import Attack
+from sensverify.attacks.worst import Worst, strongest
+from sensverify.attacks.worst_seen import loses
+from sensverify.box import Box
+from sensverify.errors import BadData, BadSetting, BadShape, NotMeasured
+from sensverify.watch import Watch
+
+Progress = Callable[[int, int], None]
+"""Called with the number of samples done and their total."""
+
+_LEAST_CLASSES = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Attacked:
+    """What an attack has done to every sample.
+
+    Attributes
+    ----------
+    points : Tensor, shape ``[samples, *features]``
+        In the samples' boxes: a point with another label where one was found; else the worst that
+        was met, or for an attack that looks for the nearest the sample. A sample that is wrong by
+        itself is left alone.
+    outputs : Tensor, shape ``[samples, classes]``
+        Of the network that was attacked, at the points.
+    broken : bool Tensor, shape ``[samples]``
+        Whether the label is not the largest output there.
+    found : bool Tensor, shape ``[samples]``
+        Whether the attack did that: broken, and not wrong by itself.
+    l2, linf : float64 Tensors, shape ``[samples]``
+        Euclidean and largest distance of the point from the sample, in the units of the features.
+    """
+
+    points: Tensor
+    outputs: Tensor
+    broken: Tensor
+    found: Tensor
+    l2: Tensor
+    linf: Tensor
+
+
+def run_attack(
+    function: Function,
+    x: Tensor,
+    y: Tensor,
+    box: Box,
+    attack: Attack,
+    *,
+    seed: int = 0,
+    surrogate: Function | None = None,
+    chunk: int = 256,
+    watch: Watch | None = None,
+    progress: Progress | None = None,
+) -> Attacked:
+    """Attack labelled samples, each in its box.
+
+    Samples that are wrong by themselves are broken already. All points are brought into their boxes
+    and looked at again by the network that is attacked; where one is no worse than the sample, the
+    sample is kept. So ``broken`` is attained, and holds every sample that is wrong by itself.
+
+    Parameters
+    ----------
+    function : callable
+        What is attacked: from inputs ``[batch, *features]`` to outputs ``[batch, classes]``, each
+        sample by itself. Its parameters get no gradients.
+    x : Tensor, shape ``[samples, *features]``
+        Finite, inside of the boxes. Its device is that of the computation.
+    y : Tensor of whole numbers, shape ``[samples]``
+    box : Box of tensors like x
+        Where the points may lie; every feature has its own radius, and may be clipped. For an
+        attack with ``nearest``, such as ``cw``, the range of the features.
+    attack : Attack
+        See `make_attack`.
+    seed : int
+        Of everything that is drawn. What a sample draws follows from the seed and its position
+        alone: neither the size of the chunks nor the other samples change more than the rounding
+        of the function.
+    surrogate : callable, optional
+        Another function whose gradients are followed, with the function as judge: an attack by
+        somebody who does not know the network. Attacks without gradients do not look at it.
+    chunk : int
+        Samples at once.
+    watch : Watch, optional
+    progress : callable, optional
+        Called after every chunk with the samples that are done and their number.
+
+    Raises
+    ------
+    BadShape, BadBox, BadData, BadSetting
+        The arguments do not fit together.
+    Unbounded
+        Outputs are not finite, at a sample or at a point that the attack has found.
+    NotMeasured
+        The watch was over before all samples were done: a part would say nothing of the rest.
+    """
+    x, y = x.detach(), _checked(x, y, box)
+    if chunk < 1:
+        raise BadSetting(f"an attack needs at least 1 sample in a chunk, got {chunk}")
+    attacks = attack.attacks if isinstance(attack, Worst) else (attack,)
+    asked = _Asked(function, y, watch)
+    other = None if surrogate is None else _Asked(surrogate, y, watch)
+    parts: list[tuple[Tensor, Tensor, Tensor]] = []
+    done = 0
+    try:
+        for first in range(0, len(x), chunk):
+            part = slice(first, first + chunk)
+            positions = torch.arange(len(x), device=x.device)[part]
+            draws = SampleGenerator.seeded(seed, positions)
+            arguments = (asked, x[part], y[part], box[part])
+            parts.append(strongest(attacks, *arguments, generator=draws, surrogate=other))
+            done += len(positions)
+            if progress is not None:
+                progress(done, len(x))
+    except _OutOfTime:
+        raise NotMeasured(
+            f"time was up when {attack.name} had attacked {done} of {len(x)} samples; allow more "
+            "time, or take fewer samples"
+        ) from None
+    points, outputs, found = (torch.cat(column) for column in zip(*parts, strict=True))
+    moved = (points.double() - x.double()).flatten(1)
+    return Attacked(
+        points=points,
+        outputs=outputs,
+        broken=loses(outputs, y),
+        found=found,
+        l2=moved.norm(dim=1),
+        linf=moved.abs().amax(dim=1),
+    )
+
+
+class _OutOfTime(Exception):
+    """The watch is over; what was done of a chunk is dropped."""
+
+
+class _Asked:
+    """The function, with a look at the watch before each call and at the outputs behind it."""
+
+    def __init__(self, function: Function, y: Tensor, watch: Watch | None) -> None:
+        self._function = function
+        self._watch = watch
+        self._largest = int(y.argmax())
+        self._label = int(y[self._largest])
+
+    def __call__(self, points: Tensor) -> Tensor:
+        if self._watch is not None and self._watch.over:
+            raise _OutOfTime
+        outputs = self._function(points)
+        if outputs.ndim == 0 or len(outputs) != len(points):
+            raise BadShape(
+                f"an attack needs a function that gives outputs for each of {len(points)} inputs; "
+                f"it gives the shape {tuple(outputs.shape)}"
+            )
+        outputs = outputs.reshape(len(points), -1)
+        classes = outputs.shape[1]
+        if classes < _LEAST_CLASSES:
+            raise BadShape(f"an attack needs at least two outputs to tell apart, got {classes}")
+        if self._label >= classes:
+            raise BadData(
+                f"sample {self._largest} has the label {self._label}; the {classes} outputs are "
+                f"the classes 0 to {classes - 1}"
+            )
+        return outputs
+
+
+def _checked(x: Tensor, y: Tensor, box: Box) -> Tensor:
+    """The labels as int64 on the samples' device; refuses what cannot be attacked."""
+    if not x.dtype.is_floating_point:
+        raise BadShape(f"an attack needs samples of a floating dtype, got {x.dtype}")
+    if y.dtype.is_floating_point or y.dtype.is_complex or y.dtype == torch.bool:
+        raise BadShape(f"labels are whole numbers from 0, got {y.dtype}")
+    if len(x) == 0:
+        raise BadData("there are no samples to attack")
+    finite = torch.isfinite(x.flatten(1)).all(dim=1)
+    if not bool(finite.all()):
+        raise BadData(f"sample {int((~finite).nonzero()[0])} holds NaN or infinity")
+    check(x, y, box)
+    if bool((y < 0).any()):
+        first = int((y < 0).nonzero()[0])
+        raise BadData(f"sample {first} has the label {int(y[first])}; labels count from 0")
+    return y.detach().to(x.device, torch.int64)

@@ -1,0 +1,73 @@
+"""The iterated fast gradient sign method, with momentum."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from sensverify.attacks.ascent import (
+    Function,
+    Source,
+    cross_entropy,
+    into,
+    reach,
+    value_and_gradient,
+)
+from sensverify.attacks.settings import check_count, check_number
+from sensverify.attacks.worst_seen import WorstSeen, along
+from sensverify.box import Box
+
+
+@dataclass(frozen=True, kw_only=True)
+class MiFgsm:
+    """Steps along the sign of an average of all gradients so far. The worst point met.
+
+    ``g <- decay g + gradient / ||gradient||_1``, then ``x <- x + step_size sign(g)``, from the
+    sample on. With a decay of 0 these are the steps of `Pgd` without a random start.
+
+    Parameters
+    ----------
+    steps : int
+    step_size : float or None
+        As a share of how far a feature can move, its radius unless the box is clipped on both
+        sides; None is ``1 / steps``, so that all steps together just reach the end of the box.
+    decay : float
+        How much of the average goes on to the next step.
+    """
+
+    name: ClassVar[str] = "mi-fgsm"
+    nearest: ClassVar[bool] = False
+    gradients: ClassVar[bool] = True
+    source: ClassVar[str] = "Dong et al. 2018, Boosting adversarial attacks with momentum"
+
+    steps: int = 10
+    step_size: float | None = None
+    decay: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_count(self.name, "steps", self.steps)
+        check_number(self.name, "decay", self.decay, positive=False)
+        if self.step_size is not None:
+            check_number(self.name, "step_size", self.step_size)
+
+    def points(
+        self, function: Function, x: Tensor, y: Tensor, box: Box, *, generator: Source
+    ) -> Tensor:
+        """One point for every sample; see `Attack.points`."""
+        share = 1 / self.steps if self.step_size is None else self.step_size
+        stride = share * reach(x, box)
+        worst = WorstSeen(x, y)
+        point, average = x, torch.zeros_like(x)
+        for _ in range(self.steps):
+            outputs, values, gradient = value_and_gradient(function, point, y, cross_entropy)
+            worst.see(point, outputs, values)
+            size = along(gradient.abs().flatten(1).sum(dim=1), gradient)
+            average = self.decay * average + torch.where(size > 0, gradient / size, 0.0)
+            point = into(point + stride * average.sign(), box)
+        with torch.no_grad():
+            outputs = function(point).flatten(1)
+            worst.see(point, outputs, cross_entropy(outputs, y))
+        return worst.points

@@ -1,0 +1,151 @@
+"""Several attacks on every sample: a sample is as safe as the strongest of them leaves it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from sensverify.attacks.apgd import ApgdCe, ApgdDlr
+from sensverify.attacks.ascent import Function, into, margin_loss
+from sensverify.attacks.draws import SampleGenerator
+from sensverify.attacks.protocol import Attack
+from sensverify.attacks.square import Square
+from sensverify.attacks.worst_seen import along, loses
+from sensverify.box import Box
+from sensverify.errors import BadSetting, Unbounded, UnsoundResult
+
+
+@dataclass(frozen=True, kw_only=True)
+class Worst:
+    """Several attacks, one after the other, each on the samples that still have their label.
+
+    A sample is broken if any of the attacks breaks it; where none does, it is left at the worst
+    point of all.
+
+    Parameters
+    ----------
+    attacks : tuple of Attack
+        Each looks for the worst point of a box. They draw the same numbers as each would alone, so
+        that this is never weaker than any of them.
+    """
+
+    name: ClassVar[str] = "worst"
+    nearest: ClassVar[bool] = False
+    gradients: ClassVar[bool] = True
+    source: ClassVar[str] = (
+        "Croce & Hein 2020, Reliable evaluation of adversarial robustness with an ensemble of "
+        "diverse parameter-free attacks"
+    )
+
+    attacks: tuple[Attack, ...] = (ApgdCe(), ApgdDlr(), Square())
+
+    def __post_init__(self) -> None:
+        if not self.attacks:
+            raise BadSetting("worst: attacks names at least one attack, got none")
+        for attack in self.attacks:
+            if not isinstance(attack, Attack):
+                raise BadSetting(f"worst: attacks holds attacks, got {attack!r}")
+            if attack.nearest or isinstance(attack, Worst):
+                raise BadSetting(
+                    f"worst: attacks holds single attacks that stay in a box; {attack.name} is none"
+                )
+
+    def points(
+        self, function: Function, x: Tensor, y: Tensor, box: Box, *, generator: SampleGenerator
+    ) -> Tensor:
+        """One point for every sample; see `Attack.points`."""
+        return strongest(self.attacks, function, x, y, box, generator=generator)[0]
+
+
+def strongest(
+    attacks: tuple[Attack, ...],
+    function: Function,
+    x: Tensor,
+    y: Tensor,
+    box: Box,
+    *,
+    generator: SampleGenerator,
+    surrogate: Function | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What the strongest of some attacks does to every sample.
+
+    Parameters
+    ----------
+    attacks : tuple of Attack
+        Each is asked about samples that none before it has broken.
+    function : callable
+        What is attacked; it alone says whether a point is worse.
+    surrogate : callable, optional
+        What attacks with gradients follow instead.
+
+    Returns
+    -------
+    points, outputs, found : Tensors, ``[batch, *features]``, ``[batch, classes]`` and ``[batch]``
+        The first point with another label, else the one where the largest other output is the most
+        above the label's (the sample, for attacks that look for the nearest), all inside of the
+        box; the function's outputs there; and whether the sample has lost its label by that.
+
+    Raises
+    ------
+    Unbounded
+        The function's outputs at a sample or at an attack's point are not finite.
+    UnsoundResult
+        An attack returns something else than points.
+    """
+    with torch.no_grad():
+        outputs = function(x).flatten(1)
+    _refuse_infinite(outputs, generator.positions, "")
+    points, wrong = x, loses(outputs, y)
+    for attack in attacks:
+        left = (~loses(outputs, y)).nonzero().squeeze(1)
+        if len(left) == 0:
+            break
+        part, inside, draws = x[left], box[left], generator[left]
+        followed = surrogate if surrogate is not None and attack.gradients else function
+        moved = attack.points(followed, part, y[left], inside, generator=draws)
+        moved = _inside(attack, moved, part, inside, draws.positions)
+        with torch.no_grad():
+            reached = function(moved).flatten(1)
+        _refuse_infinite(reached, draws.positions, f" at a point that {attack.name} has found")
+        worse = loses(reached, y[left])
+        if not attack.nearest:
+            worse |= margin_loss(reached, y[left]) > margin_loss(outputs[left], y[left])
+        kept = torch.where(along(worse, moved), moved, points[left])
+        points = points.index_copy(0, left, kept)
+        kept = torch.where(along(worse, reached), reached, outputs[left])
+        outputs = outputs.index_copy(0, left, kept)
+    return points, outputs, loses(outputs, y) & ~wrong
+
+
+def _refuse_infinite(outputs: Tensor, positions: Tensor, where: str) -> None:
+    """Refuse, with `Unbounded`, outputs ``[batch, classes]`` that are no finite numbers."""
+    finite = torch.isfinite(outputs).all(dim=1)
+    if not bool(finite.all()):
+        row = int((~finite).nonzero()[0])
+        values = ", ".join(f"{float(value):.4g}" for value in outputs[row][:5])
+        raise Unbounded(
+            f"the network's outputs at sample {int(positions[row])}{where} are not finite "
+            f"({values}); its weights hold NaN or have grown beyond its precision: train with a "
+            "smaller learning rate or loss weight"
+        )
+
+
+def _inside(attack: Attack, points: Tensor, x: Tensor, box: Box, positions: Tensor) -> Tensor:
+    """The points of an attack, brought back into the box."""
+    if points.shape != x.shape or points.dtype != x.dtype:
+        raise UnsoundResult(
+            f"{attack.name} was asked for points of shape {tuple(x.shape)} {x.dtype} and gave "
+            f"{tuple(points.shape)} {points.dtype}"
+        )
+    finite = torch.isfinite(points.flatten(1)).all(dim=1)
+    if not bool(finite.all()):
+        sample = int(positions[(~finite).nonzero()[0]])
+        raise Unbounded(f"{attack.name} gave a point for sample {sample} that is not finite")
+    points = into(points.detach(), box)
+    # Written so that a NaN fails it.
+    if not bool(box.contains(points).all()):
+        raise UnsoundResult(f"{attack.name} gave a point that cannot be brought into its box")
+    return points

@@ -8,7 +8,6 @@ from math import inf, log
 from statistics import median
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -19,9 +18,10 @@ from sensverify.bounds.forward import forward
 from sensverify.bounds.memory import DEFAULT_BUDGET, samples_within
 from sensverify.bounds.tensors import tensor_network
 from sensverify.box import Box
-from sensverify.errors import BadSetting, Unbounded, UnsoundResult
+from sensverify.errors import BadSetting, UnsoundResult
 from sensverify.measures.classification import check_finite, labelled_samples
 from sensverify.measures.jacobian import jacobian_norms
+from sensverify.measures.preparation import prepare
 from sensverify.measures.robust import robust_cross_entropy
 from sensverify.measures.spectral import Spectral, spectral_norms
 from sensverify.network import Network
@@ -55,7 +55,6 @@ SHARES = frozenset({"ERR", "ADV_ERR", "PGD_ERR", "CROWN_ERR"})
 
 _MOST_AT_ONCE = 512
 _ROUNDING = 1e-9
-_NEGLIGIBLE = 1e-30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +156,7 @@ def measure(
     if pgd_steps < 1:
         raise BadSetting(f"pgd_steps needs a whole number of at least 1, got {pgd_steps}")
     x, y = labelled_samples(network, x, y)
-    fixed = _fixed(network, x.device)
+    fixed = prepare(network, x.device)
     with torch.no_grad():
         norms = spectral_norms(fixed, operator=spectral.operator)
     # Simplified once, and not at every step of the attack.
@@ -307,33 +306,6 @@ def _combined(all_: _Part, spectral: float) -> Metrics:
         pgd_err=mean(all_.broken),
         crown_err=mean(all_.crown_unproven),
     )
-
-
-def _fixed(network: Network, device: torch.device) -> Network:
-    """The network as it is now: float32 tensors without history, and without denormal numbers.
-
-    The weights of a neuron that weight decay has killed are denormal, and processors take ten times
-    as long over those.
-    """
-
-    def fixed(values: Any) -> Any:
-        if isinstance(values, np.ndarray):
-            if not np.issubdtype(values.dtype, np.floating):
-                return values
-            values = torch.from_numpy(np.array(values))
-        values = values.detach()
-        if not values.dtype.is_floating_point:
-            return values
-        values = values.to(device, torch.float32)
-        if not bool(torch.isfinite(values).all()):
-            raise Unbounded(
-                "the network's weights hold NaN or infinity, or what float32 does not hold; train "
-                "with a smaller learning rate or loss weight"
-            )
-        size = values.abs()
-        return torch.where(size <= _NEGLIGIBLE * size.max(), 0.0, values)
-
-    return network.map_arrays(fixed)
 
 
 def _box(x: Tensor, radius: Any, clip: tuple[float, float] | None) -> Box | None:

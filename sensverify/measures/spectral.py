@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from math import prod
+from math import pi, prod
 from typing import Any
 
 import numpy as np
@@ -19,12 +19,13 @@ from sensverify.network.operators import Affine, Conv, ConvTranspose
 
 Layer = Affine | Conv | ConvTranspose
 
-OPERATORS = ("convolution", "kernel")
+OPERATORS = ("convolution", "kernel", "circular")
 READINGS = ("half-squares", "sum", "largest", "product")
 
 ACCURACY = 1e-5
 """Relative error at which iteration without a given number of steps stops."""
 
+_ENTRIES_AT_ONCE = 1 << 24
 _MOST_STEPS = 200
 _FIRST_STEPS = 10
 
@@ -38,8 +39,10 @@ class Spectral:
     operator : str
         ``convolution``, the map that a convolution is on its own input size, with its stride and
         padding; ``kernel``, its kernel as a matrix ``[out, in / groups * kernel]``, as in the
-        source, or of a transposed convolution ``[out / groups, in * kernel]``. Fully connected
-        layers are the same either way.
+        source, or of a transposed convolution ``[out / groups, in * kernel]``; ``circular``, the
+        convolution as if its input went on periodically, by Fourier transform: another number
+        than that of the layer with its zero padding, and only for layers of stride 1. Fully
+        connected layers are the same every way.
     reading : str
         Of the layers' norms: ``half-squares``, half the sum of their squares, the penalty of the
         source; ``sum``; ``largest``; or ``product``, a Lipschitz constant of a chain of these
@@ -54,7 +57,8 @@ class Spectral:
     -----
     Source: Yoshida & Miyato 2017, *Spectral norm regularization for improving the generalizability
     of deep learning*, Eq. 3. The seed reports "the Spectral loss from" there and does not say how
-    it takes a convolution.
+    it takes a convolution. ``circular``: Sedghi, Gupta & Long 2019, *The singular values of
+    convolutional layers*.
     """
 
     operator: str = "convolution"
@@ -115,7 +119,8 @@ def spectral_norms(
     Raises
     ------
     BadSetting
-        There is no such operator, or ``iterations`` is not at least 1.
+        There is no such operator, ``iterations`` is not at least 1, or a convolution has another
+        stride than 1 where ``circular`` was asked for.
 
     Notes
     -----
@@ -126,12 +131,40 @@ def spectral_norms(
         raise BadSetting(f"power iteration needs at least 1 step, got {iterations}")
     norms = []
     for place, node in enumerate(network.nodes):
-        if isinstance(node.operator, Layer) and not _averages(node.operator):
-            source = network.nodes[node.inputs[0]].shape
-            layer = _linear_map(node.operator, source, operator)
-            key = f"spectral/{operator}/{place}"
-            norms.append(_largest(layer, iterations, vectors, key))
+        if not isinstance(node.operator, Layer):
+            continue
+        shape = network.nodes[node.inputs[0]].shape
+        if averages(node.operator, shape):
+            continue
+        if operator == "circular" and not isinstance(node.operator, Affine):
+            norms.append(_circular(node.operator, shape))
+            continue
+        layer = _linear_map(node.operator, shape, operator)
+        key = f"spectral/{operator}/{place}"
+        norms.append(_largest(layer, iterations, vectors, key))
     return norms
+
+
+def spectral_norm(layer: Layer, shape: tuple[int, ...], *, operator: str = "convolution") -> Tensor:
+    """Largest singular value of one layer, a scalar: see `spectral_norms`.
+
+    Parameters
+    ----------
+    layer : Affine, Conv or ConvTranspose
+    shape : tuple of int
+        Of one sample that goes into it.
+    operator : str
+        See `Spectral`.
+
+    Raises
+    ------
+    BadSetting
+        There is no such operator, or it is not defined for this layer.
+    """
+    _check("operator", operator, OPERATORS)
+    if operator == "circular" and not isinstance(layer, Affine):
+        return _circular(layer, shape)
+    return _largest(_linear_map(layer, shape, operator), None, None, "")
 
 
 @dataclass(frozen=True, eq=False)
@@ -237,6 +270,38 @@ def _normalised(vector: Tensor) -> Tensor:
     return torch.where(norm > 0, vector / norm, torch.zeros_like(vector))
 
 
+def _circular(layer: Conv | ConvTranspose, shape: tuple[int, ...]) -> Tensor:
+    """Norm of the convolution whose input goes on periodically: no matrix but one a frequency."""
+    if any(step != 1 for step in layer.stride):
+        raise BadSetting(
+            f"spectral: operator circular is for convolutions of stride 1, got stride "
+            f"{layer.stride}; use operator convolution"
+        )
+    weight = _tensor(layer.weight)
+    rows, columns, *kernel = weight.shape
+    # Rows of one group are next to each other; a transposed kernel has the same singular values.
+    blocks = weight.reshape(layer.groups, rows // layer.groups, columns, -1)
+    wide = torch.complex128 if weight.dtype == torch.float64 else torch.complex64
+    spatial = shape[1:]
+    offsets = _grid(kernel) * torch.tensor(layer.dilation, dtype=torch.float64)
+    frequencies = _grid(spatial) / torch.tensor(spatial, dtype=torch.float64)
+    largest = weight.new_zeros(())
+    for part in frequencies.split(max(1, _ENTRIES_AT_ONCE // (rows * columns))):
+        # One product instead of a padded transform: kernels may be larger than the input.
+        phases = torch.polar(torch.ones(()).double(), -2 * pi * (offsets @ part.T)).to(
+            weight.device, wide
+        )
+        values = torch.linalg.svdvals((blocks.to(wide) @ phases).movedim(-1, 0))
+        largest = torch.maximum(largest, values.amax())
+    return largest
+
+
+def _grid(sizes: Sequence[int]) -> Tensor:
+    """Every place of a grid, ``[places, axes]``."""
+    axes = [torch.arange(n, dtype=torch.float64) for n in sizes]
+    return torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).reshape(-1, len(axes))
+
+
 def _start(layer: _LinearMap) -> Tensor:
     """The same vector every time; no weights are orthogonal to it but by chance."""
     generator = torch.Generator().manual_seed(layer.columns)
@@ -244,14 +309,22 @@ def _start(layer: _LinearMap) -> Tensor:
     return (start / start.norm()).to(layer.like)
 
 
-def _averages(layer: Layer) -> bool:
-    """Whether this is average pooling: each channel by itself, all weights equal, no bias."""
-    if not isinstance(layer, Conv) or layer.bias is not None or layer.weight.shape[1] != 1:
+def averages(layer: Layer, shape: tuple[int, ...]) -> bool:
+    """Whether this is average pooling of inputs of a shape, and has no weights of its own.
+
+    That is a convolution of every channel by itself, all weights of a channel equal (a scale may be
+    folded in), or one row of equal weights along the last of several axes: a mean over all places.
+    """
+    weight = layer.weight
+    if isinstance(layer, ConvTranspose) or getattr(weight, "requires_grad", False):
         return False
-    weight = _tensor(layer.weight)
-    if layer.groups != len(weight) or weight[0].numel() == 1 or weight.requires_grad:
-        return False
-    return bool((weight == weight.flatten()[0]).all())
+    if isinstance(layer, Conv):
+        rows = _tensor(weight).flatten(1)
+        alone = layer.weight.shape[1] == 1 and layer.groups == len(rows)
+    else:
+        rows = _tensor(weight)
+        alone = len(rows) == 1 and len(shape) > 1 and layer.bias is None
+    return alone and rows.shape[1] > 1 and bool((rows == rows[:, :1]).all())
 
 
 def _tensor(values: Any) -> Tensor:

@@ -1,0 +1,298 @@
+"""How the training loss bends in the weights: its Hessian's largest eigenvalue and trace.
+
+In double precision: a second derivative sums terms that cancel, and on a processor those of
+convolutions take no longer that way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod, sqrt
+from statistics import fmean, stdev
+
+import torch
+from torch import Tensor
+
+from sensverify.bounds.forward import forward
+from sensverify.errors import NotMeasured
+from sensverify.measures.gradients import squared_gradients
+from sensverify.measures.input_curvature import (
+    initial_input_hessian_largest,
+    input_hessian_largest,
+)
+from sensverify.measures.lanczos import extreme_eigenvalues
+from sensverify.measures.subject import Measure, Reading, Subject
+from sensverify.measures.weights import (
+    Weights,
+    cross_entropies,
+    is_piecewise_linear,
+    labelled_training_samples,
+    slices,
+)
+
+_POOR = 0.1
+"""Relative error of an eigenvalue above which there is no number when the time is up."""
+
+_FEWEST_VECTORS = 10
+"""A standard error from fewer draws says little."""
+
+_MOST_CLASSES = 100
+"""Above, estimating a trace is cheaper than a gradient for each class."""
+
+
+@dataclass(frozen=True, eq=False)
+class WeightHessian:
+    """Hessian of the mean cross-entropy of some samples in a network's weights.
+
+    It is never stored; it is known by what it does to vectors.
+
+    Parameters
+    ----------
+    weights : Weights
+        In double precision.
+    x, y : Tensor, shapes ``[samples, *network.input_shape]`` and ``[samples]``
+    parts : tuple of slice
+        Of the samples: those that are looked at together.
+    """
+
+    weights: Weights
+    x: Tensor
+    y: Tensor
+    parts: tuple[slice, ...]
+
+    @classmethod
+    def of(cls, subject: Subject) -> WeightHessian:
+        """That of the subject's training samples.
+
+        Raises
+        ------
+        NotMeasured
+            There are no training samples, or no weights.
+        """
+        x, y = labelled_training_samples(subject)
+        weights = Weights.of(subject.network, torch.float64)
+        return cls(weights, x.detach(), y, tuple(slices(subject, len(x))))
+
+    def times(self, vector: Tensor) -> Tensor:
+        """The Hessian times a vector, both flat and float64.
+
+        The gradient of the gradient's product with the vector, summed over parts of the samples.
+        """
+        whole = torch.zeros_like(vector)
+        directions = self.weights.split(vector)
+        for part in self.parts:
+            points = [values.detach().requires_grad_() for values in self.weights.tensors]
+            with torch.enable_grad():
+                network, x = self.weights.at(points), self.x[part].double()
+                loss = cross_entropies(network, x, self.y[part]).sum()
+                gradient = torch.autograd.grad(loss, points, create_graph=True)
+                slope = torch.stack(
+                    [(g * d).sum() for g, d in zip(gradient, directions, strict=True)]
+                ).sum()
+            second = torch.autograd.grad(slope, points, allow_unused=True, materialize_grads=True)
+            whole += torch.cat([values.flatten() for values in second])
+        return whole / len(self.x)
+
+
+def hessian_largest(subject: Subject, *, accuracy: float = 1e-4, steps: int = 100) -> Reading:
+    """Largest eigenvalue of the Hessian of the mean cross-entropy in the weights.
+
+    By Lanczos iteration from a random vector. Unlike power iteration, it tells the largest
+    eigenvalue from the largest in magnitude, and unlike ARPACK's it can be stopped at any step,
+    keeps two vectors, and says how far it is.
+
+    Parameters
+    ----------
+    subject : Subject
+        Its training samples are used.
+    accuracy : float
+        Relative error at which iteration stops.
+    steps : int
+        Of the iteration, at most: products with the Hessian.
+
+    Returns
+    -------
+    Reading
+        There is an eigenvalue within the error of the value, and the largest one is not below the
+        value but for rounding. The note tells where a negative one is larger in magnitude.
+
+    Raises
+    ------
+    NotMeasured
+        There are no training samples, or the time is up before the error is below a tenth of the
+        value.
+
+    Notes
+    -----
+    Source: Keskar et al. 2017, *On large-batch training for deep learning*; by Lanczos iteration,
+    Ghorbani, Krishnan & Xiao 2019, *An investigation into neural net optimization via Hessian
+    eigenvalue density*.
+    """
+    hessian = WeightHessian.of(subject)
+    if subject.watch.over:
+        raise NotMeasured("the time was up before it began")
+    generator = torch.Generator().manual_seed(subject.seed)
+    start = torch.randn(1, hessian.weights.count, generator=generator, dtype=torch.float64)
+    found = extreme_eigenvalues(
+        lambda vectors: hessian.times(vectors[0])[None],
+        start.to(hessian.x.device),
+        accuracy=accuracy,
+        steps=steps,
+        over=lambda: subject.watch.over,
+    )
+    value, smallest = float(found.largest), float(found.smallest)
+    error, scale = float(found.error), max(abs(value), abs(smallest))
+    if subject.watch.over and not error <= _POOR * scale:
+        raise NotMeasured(
+            f"the time was up after {found.steps} steps, with an error of {error:.3g}"
+        )
+    notes = [f"Lanczos iteration, {found.steps} steps"]
+    if -smallest > value:
+        notes.append(f"an eigenvalue of {smallest:.4g}, or below, is larger in magnitude")
+    if not error <= accuracy * scale:
+        notes.append("stopped early")
+    return Reading(value, error, len(hessian.x), "; ".join(notes))
+
+
+def hessian_trace(subject: Subject) -> Reading:
+    """Trace of the Hessian of the mean cross-entropy in the weights.
+
+    Exact (`exact_hessian_trace`) where the network is piecewise linear and has at most 100
+    classes, which costs one gradient of every sample for each class; estimated
+    (`estimated_hessian_trace`) elsewhere.
+    """
+    classes = prod(subject.network.output_shape)
+    if is_piecewise_linear(subject.network) and classes <= _MOST_CLASSES:
+        return exact_hessian_trace(subject)
+    return estimated_hessian_trace(subject)
+
+
+def exact_hessian_trace(subject: Subject) -> Reading:
+    """The trace of a piecewise linear network's Hessian in the weights, without estimation.
+
+    Outputs are linear in every single weight around almost every point, so only the curvature of
+    the cross-entropy itself is left: with J the derivative of a sample's outputs in the weights
+    and p its probabilities, the trace is the mean of ``trace(J^T (diag(p) - p p^T) J)``. That is
+    ``sum_c p_c |g_c|^2``, where g_c is the gradient of the cross-entropy for the label c.
+
+    Parameters
+    ----------
+    subject : Subject
+        Its training samples are used.
+
+    Raises
+    ------
+    NotMeasured
+        There are no training samples, the network is not piecewise linear, or the time is up.
+
+    Notes
+    -----
+    Source: the decomposition of Schraudolph 2002, *Fast curvature matrix-vector products for
+    second-order gradient descent*; with piecewise linear outputs its second part has no diagonal.
+    """
+    if not is_piecewise_linear(subject.network):
+        raise NotMeasured("the network is not piecewise linear, so its trace can only be estimated")
+    x, _ = labelled_training_samples(subject)
+    weights = Weights.of(subject.network, torch.float64)
+    total = 0.0
+    for part in slices(subject, len(x), entries=2 * weights.count):
+        samples = x[part].detach().double()
+        with torch.no_grad():
+            shares = forward(weights.network, samples).flatten(1).softmax(dim=1)
+        for label, share in enumerate(shares.unbind(dim=1)):
+            if subject.watch.over:
+                raise NotMeasured(f"the time was up after {part.start} of {len(x)} samples")
+            labels = torch.full_like(share, label, dtype=torch.int64)
+            total += float((share * squared_gradients(weights, samples, labels)).sum())
+    return Reading(total / len(x), None, len(x), "exact, by one gradient for each class")
+
+
+def estimated_hessian_trace(
+    subject: Subject, *, accuracy: float = 0.05, vectors: int = 200
+) -> Reading:
+    """Hutchinson's estimate of the trace of the Hessian in the weights.
+
+    The mean of ``v^T H v`` over vectors v of random signs, whose expectation is the trace.
+
+    Parameters
+    ----------
+    subject : Subject
+        Its training samples and its seed are used.
+    accuracy : float
+        Stops when the standard error is below this share of the estimate.
+    vectors : int
+        At most so many.
+
+    Raises
+    ------
+    NotMeasured
+        There are no training samples, or the time is up before 10 vectors.
+
+    Notes
+    -----
+    Source: Hutchinson 1990, *A stochastic estimator of the trace of the influence matrix for
+    Laplacian smoothing splines*; of networks, Yao et al. 2020, *PyHessian: neural networks through
+    the lens of the Hessian*.
+    """
+    hessian = WeightHessian.of(subject)
+    values: list[float] = []
+    for vector in _signs(hessian.weights.count, subject.seed):
+        enough = len(values) >= _FEWEST_VECTORS
+        if subject.watch.over and not enough:
+            raise NotMeasured(
+                f"the time was up after {len(values)} of at least {_FEWEST_VECTORS} random vectors"
+            )
+        if enough and (_error(values) <= accuracy * abs(fmean(values)) or subject.watch.over):
+            break
+        if len(values) >= vectors:
+            break
+        vector = vector.to(hessian.x.device)
+        values.append(float(vector @ hessian.times(vector)))
+    note = f"Hutchinson's estimate from {len(values)} random vectors"
+    return Reading(fmean(values), _error(values), len(hessian.x), note)
+
+
+def _signs(count: int, seed: int) -> Iterator[Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    while True:
+        yield 2.0 * torch.randint(2, (count,), generator=generator).double() - 1.0
+
+
+def _error(values: list[float]) -> float:
+    return stdev(values) / sqrt(len(values))
+
+
+MEASURES: dict[str, Measure] = {
+    "hessian-largest": Measure(
+        "largest eigenvalue of the Hessian, in the weights and biases, of the mean cross-entropy "
+        "on training samples",
+        "Keskar et al. 2017, On large-batch training for deep learning",
+        "sharpness",
+        hessian_largest,
+        ("training samples",),
+    ),
+    "hessian-trace": Measure(
+        "sum of all eigenvalues of the Hessian, in the weights and biases, of the mean "
+        "cross-entropy on training samples",
+        "Yao et al. 2020, PyHessian: neural networks through the lens of the Hessian",
+        "sharpness",
+        hessian_trace,
+        ("training samples",),
+    ),
+    "input-hessian-largest": Measure(
+        "mean over test samples of the largest eigenvalue of the Hessian of the cross-entropy in "
+        "the input",
+        "Jung, Lukasik & Keuper 2023, Neural architecture design and robustness: a dataset",
+        "sharpness",
+        input_hessian_largest,
+    ),
+    "input-hessian-largest-init": Measure(
+        "input-hessian-largest of the network before training",
+        "Jung, Lukasik & Keuper 2023, Neural architecture design and robustness: a dataset",
+        "sharpness",
+        initial_input_hessian_largest,
+        ("initial weights",),
+    ),
+}
+"""By the name that reports give them."""

@@ -1,0 +1,152 @@
+"""How the cross-entropy bends around a sample: the largest eigenvalue of its Hessian in the input.
+
+In double precision, as that in the weights.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import prod
+
+import torch
+from torch import Tensor
+
+from sensverify.bounds.forward import forward
+from sensverify.errors import NotMeasured
+from sensverify.measures.lanczos import extreme_eigenvalues
+from sensverify.measures.subject import NEEDS, Reading, Subject
+from sensverify.measures.weights import converted, cross_entropies, is_piecewise_linear, slices
+from sensverify.network import Network
+
+_MOST_CLASSES = 100
+"""Above, iteration is cheaper than the outputs' whole derivative."""
+
+_ACCURACY = 1e-3
+_STEPS = 60
+
+
+def input_hessian_largest(subject: Subject) -> Reading:
+    """Mean over test samples of the largest eigenvalue of the cross-entropy's Hessian in the input.
+
+    Exact (`piecewise_linear_eigenvalues`) where the network is piecewise linear and has at most
+    100 classes, by `iterated_eigenvalues` elsewhere.
+
+    Returns
+    -------
+    Reading
+        In nats per squared unit of x. The error is the mean of the samples' errors.
+
+    Raises
+    ------
+    NotMeasured
+        The time is up before all samples are done.
+
+    Notes
+    -----
+    Source: Jung, Lukasik & Keuper 2023, *Neural architecture design and robustness: a dataset*,
+    who take the predictor from Mok et al. 2021, *AdvRush: searching for adversarially robust
+    neural architectures*. They do not say how samples are combined; the mean is this package's
+    reading.
+    """
+    network = converted(subject.network, torch.float64)
+    exact = is_piecewise_linear(network) and prod(network.output_shape) <= _MOST_CLASSES
+    value = error = 0.0
+    for part in slices(subject, len(subject.x), entries=_entries(network, exact)):
+        if subject.watch.over:
+            raise NotMeasured(f"the time was up after {part.start} of {len(subject.x)} samples")
+        x, y = subject.x[part].detach().double(), subject.y[part]
+        if exact:
+            value += float(piecewise_linear_eigenvalues(network, x).sum())
+        else:
+            values, errors = iterated_eigenvalues(network, x, y, seed=subject.seed)
+            value, error = value + float(values.sum()), error + float(errors.sum())
+    samples = len(subject.x)
+    note = "exact, from the outputs' derivatives" if exact else "Lanczos iteration"
+    return Reading(value / samples, None if exact else error / samples, samples, note)
+
+
+def initial_input_hessian_largest(subject: Subject) -> Reading:
+    """`input_hessian_largest` of the network before training."""
+    if subject.initial is None:
+        raise NotMeasured(NEEDS["initial weights"])
+    return input_hessian_largest(replace(subject, network=subject.initial))
+
+
+def piecewise_linear_eigenvalues(network: Network, x: Tensor) -> Tensor:
+    """Largest eigenvalue of every sample's Hessian in the input, of a piecewise linear network.
+
+    With J the derivative of the outputs in the input and p the probabilities, the Hessian is
+    ``J^T (diag(p) - p p^T) J`` around almost every point, whatever the label. With
+    ``diag(p) - p p^T = B B^T`` its eigenvalues above zero are those of ``B^T J J^T B``, a matrix
+    of classes times classes.
+
+    Parameters
+    ----------
+    network : Network
+        With tensors of x's dtype; its outputs are piecewise linear in x.
+    x : Tensor, shape ``[batch, *network.input_shape]``
+
+    Returns
+    -------
+    Tensor, shape ``[batch]``, at least 0
+    """
+    point = x.detach().requires_grad_()
+    with torch.enable_grad():
+        outputs = forward(network, point).flatten(1)
+        totals = outputs.sum(dim=0).unbind()
+    rows = [torch.autograd.grad(total, point, retain_graph=True)[0] for total in totals]
+    derivative = torch.stack(rows, dim=1).flatten(2)
+    roots = outputs.detach().softmax(dim=1).sqrt()
+    # B = diag(r) (1 - r r^T) with r the roots of p, whose squares sum to one.
+    scaled = roots[:, :, None] * derivative
+    scaled = scaled - roots[:, :, None] * (roots[:, None, :] @ scaled)
+    # No number is smaller than 0 but by rounding.
+    return torch.linalg.eigvalsh(scaled @ scaled.mT)[:, -1].clamp(min=0.0)
+
+
+def iterated_eigenvalues(
+    network: Network,
+    x: Tensor,
+    y: Tensor,
+    *,
+    seed: int = 0,
+    accuracy: float = _ACCURACY,
+    steps: int = _STEPS,
+) -> tuple[Tensor, Tensor]:
+    """Largest eigenvalue of every sample's Hessian in the input, by Lanczos iteration.
+
+    Parameters
+    ----------
+    network : Network
+        With tensors of x's dtype.
+    x, y : Tensor, shapes ``[batch, *network.input_shape]`` and ``[batch]``
+    seed : int
+        Of the vector that iteration starts with, the same one for every sample.
+    accuracy, steps
+        As in `extreme_eigenvalues`.
+
+    Returns
+    -------
+    values, errors : Tensor, shape ``[batch]``
+        An eigenvalue lies within the error of the value; the largest one is not below the value
+        but for rounding.
+    """
+    point = x.detach().requires_grad_()
+    with torch.enable_grad():
+        losses = cross_entropies(network, point, y)
+        (gradient,) = torch.autograd.grad(losses.sum(), point, create_graph=True)
+    generator = torch.Generator().manual_seed(seed)
+    start = torch.randn(point[0].numel(), generator=generator, dtype=torch.float64).to(x)
+
+    def product(vectors: Tensor) -> Tensor:
+        shaped = vectors.reshape(x.shape)
+        (second,) = torch.autograd.grad(gradient, point, shaped, retain_graph=True)
+        return second.flatten(1)
+
+    found = extreme_eigenvalues(product, start.expand(len(x), -1), accuracy=accuracy, steps=steps)
+    return found.largest, found.error
+
+
+def _entries(network: Network, exact: bool) -> int:
+    features = prod(network.input_shape)
+    return (2 * prod(network.output_shape) if exact else 4) * features

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from functools import partial
 from html import escape
-from importlib.resources import files
-from string import Template
 from typing import Any
 
 from sensverify.report.chart import drawn_outputs, histogram, interval_chart
+from sensverify.report.frame import framed_page
 from sensverify.report.table import (
     certificate_text,
     exact_text,
@@ -25,7 +24,6 @@ from sensverify.verification.results import SampleResult, VerifyReport
 PICTURES = 100
 """Samples that are drawn; the others are counted."""
 
-_FOLDER = "sensverify.report"
 _MARKS = {"certified": "✓", "changes": "✕", "undecided": "?"}
 _MEANINGS = {
     "certified": "the label provably stays the largest output on the whole input box",
@@ -49,13 +47,11 @@ def report_to_html(report: VerifyReport, *, pictures: int = PICTURES) -> str:
         HTML that needs no script and no other file. Every text from outside (names, paths,
         settings) is escaped, and the page's own policy forbids scripts.
     """
-    style = files(_FOLDER).joinpath("page.css").read_text(encoding="utf-8")
-    page = Template(files(_FOLDER).joinpath("page.html").read_text(encoding="utf-8"))
     drawn = report.samples[:pictures]
     names = _output_names(report)
-    return page.substitute(
-        title=escape(f"{report.model.name}: output bounds"),
-        style=style,
+    return framed_page(
+        "page",
+        title=f"{report.model.name}: output bounds",
         model=escape(report.model.name),
         question=escape(_question(report)),
         guarantee=_guarantee(report),

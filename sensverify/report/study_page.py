@@ -5,13 +5,11 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from html import escape
-from importlib.resources import files
-from string import Template
 
+from sensverify.report.frame import framed_page, terms
 from sensverify.report.study import Row, StudyReport, StudyTable
 from sensverify.report.study_tables import unit, value_parts
 
-_FOLDER = "sensverify.report"
 _PARTS = {"test": "test samples", "train": "training samples", "held-out": "held-out samples"}
 _TRAILS = {
     "sensitivity_seeds": "Sensitivity in the course of the training, a line a training.",
@@ -37,14 +35,11 @@ def study_page(report: StudyReport, pictures: Pictures) -> str:
         HTML with the pictures inside. Every text from outside is escaped, and the page's own
         policy forbids scripts.
     """
-    folder = files(_FOLDER)
-    style = "\n".join(
-        folder.joinpath(name).read_text(encoding="utf-8") for name in ("page.css", "study.css")
-    )
-    page = Template(folder.joinpath("study.html").read_text(encoding="utf-8"))
-    return page.substitute(
-        title=escape(report.title),
-        style=style,
+    return framed_page(
+        "study",
+        title=report.title,
+        styles=("study",),
+        heading=escape(report.title),
         question=escape(report.question),
         note="".join(
             f"<p>{escape(part)}</p>" for part in report.note.split("\n\n") if part.strip()
@@ -52,9 +47,9 @@ def study_page(report: StudyReport, pictures: Pictures) -> str:
         warnings=_warnings(report),
         tables="\n".join(_table(table) for table in report.tables if table.used_columns()),
         figures=_figures(report, pictures),
-        losses=_terms({f.name: "\n".join(_loss(f.values)) for f in report.losses}),
-        meanings=_terms(report.meanings),
-        record=_terms(report.record),
+        losses=terms({f.name: "\n".join(_loss(f.values)) for f in report.losses}),
+        meanings=terms(report.meanings),
+        record=terms(report.record),
     )
 
 
@@ -152,10 +147,3 @@ def _image(svg: bytes, words: str) -> str:
 
 def _loss(values: Mapping[str, str]) -> list[str]:
     return [values["terms"], *(f"{k}: {v}" for k, v in values.items() if k != "terms")]
-
-
-def _terms(values: Mapping[str, str]) -> str:
-    return "".join(
-        f"<div><dt>{escape(name)}</dt><dd>{escape(text).replace(chr(10), '<br>')}</dd></div>"
-        for name, text in values.items()
-    )

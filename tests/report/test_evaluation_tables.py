@@ -1,0 +1,157 @@
+"""The CSV tables of an evaluation hold what its rows hold."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from statistics import median
+from typing import Any
+
+import pytest
+
+from sensverify.evaluation.results import Evaluation, Missing
+from sensverify.evaluation.scores import worst_curve
+from sensverify.report.evaluation_tables import COLUMNS, csv_tables
+
+Make = Callable[..., Evaluation]
+
+
+def read(evaluation: Evaluation, name: str) -> list[dict[str, str]]:
+    text = csv_tables(evaluation)[name]
+    assert text.endswith("\r\n")
+    rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
+    # No row is shorter or longer than the header.
+    assert all(set(row) == set(COLUMNS[name]) and None not in row.values() for row in rows)
+    return rows
+
+
+def known(values: Iterable[float | None]) -> list[float]:
+    """Those that are there."""
+    return [value for value in values if value is not None]
+
+
+def test_every_table_can_be_read(make_evaluation: Make) -> None:
+    evaluation = make_evaluation(("a", "b"))
+    assert list(csv_tables(evaluation)) == list(COLUMNS)
+    for name in COLUMNS:
+        assert {row["network"] for row in read(evaluation, name)} == {"a", "b"}
+
+
+def test_tables_without_rows_are_left_out(make_evaluation: Make) -> None:
+    nothing: dict[str, Any] = {
+        "attacks": {},
+        "methods": {},
+        "corruptions": {},
+        "measures": (),
+        "missing": (),
+    }
+    tables = csv_tables(make_evaluation(network={**nothing, "sequences": ()}))
+    assert set(tables) == {"accuracy", "calibration", "confusion", "samples"}
+
+
+def test_accuracy(make_evaluation: Make) -> None:
+    evaluation = make_evaluation()
+    (model,) = evaluation.models
+    rows: dict[tuple[str, str, float | None], dict[str, str]] = {
+        (row["kind"], row["name"], float(row["radius"])): row
+        for row in read(evaluation, "accuracy")
+    }
+    for attack in model.attacks:
+        row = rows.pop(("attack", attack.attack, attack.radius))
+        assert int(row["count"]) == int(row["samples"]) - len(attack.broken)
+        assert float(row["lower"]) <= float(row["share"]) <= float(row["upper"])
+    for proven in model.certified:
+        assert int(rows.pop(("certified", proven.method, proven.radius))["count"]) == len(
+            proven.certified
+        )
+    for point in worst_curve(model, evaluation.radii)[1:]:
+        assert int(rows.pop(("worst", "worst of all attacks", point.radius))["count"]) == (
+            point.rate.count
+        )
+    assert {key[:2] for key in rows} == {("clean", "test"), ("clean", "train")}
+
+
+def test_attacks(make_evaluation: Make) -> None:
+    evaluation = make_evaluation()
+    (model,) = evaluation.models
+    wrong = set(model.clean[0].wrong)
+    for row, attack in zip(read(evaluation, "attacks"), model.attacks, strict=True):
+        new = [place for place in attack.broken if place not in wrong]
+        right = attack.classified.samples - len(wrong)
+        assert float(row["success"]) == pytest.approx(len(new) / right)
+        assert float(row["median_linf"]) == pytest.approx(
+            median(known(attack.linf[k] for k in new))
+        )
+
+
+def test_samples(make_evaluation: Make) -> None:
+    evaluation = make_evaluation(network={"samples": 60})
+    (model,) = evaluation.models
+    for place, row in enumerate(read(evaluation, "samples")):
+        assert int(row["sample"]) == place
+        assert row["right"] == str(place not in model.clean[0].wrong).lower()
+        reach = known(each.reach[place] for each in model.attacks)
+        assert row["broken_from"] == (repr(min(reach)) if reach else "")
+        proven = [each.radius for each in model.certified if place in each.certified]
+        assert row["certified_to"] == (repr(max(proven)) if proven else "")
+        if reach and proven:
+            assert float(row["certified_to"]) < float(row["broken_from"])
+
+
+def test_corruptions(make_evaluation: Make) -> None:
+    evaluation = make_evaluation(("a", "b"))
+    rows = read(evaluation, "corruptions")
+    for row, found in zip(
+        rows, (row for model in evaluation.models for row in model.corruptions), strict=True
+    ):
+        assert (row["corruption"], int(row["severity"])) == (found.corruption, found.severity)
+        assert float(row["share"]) == found.classified.accuracy.share
+        assert row["parameter"] == found.parameter
+        if row["network"] == evaluation.reference:
+            assert float(row["ce"]) == pytest.approx(100)
+
+
+def test_confusion_and_calibration_add_up(make_evaluation: Make) -> None:
+    evaluation = make_evaluation(network={"samples": 80})
+    for name in ("confusion", "calibration"):
+        sums: dict[tuple[str, ...], int] = {}
+        for row in read(evaluation, name):
+            case = row["kind"], row["name"], row["at"]
+            sums[case] = sums.get(case, 0) + int(row["samples"])
+        (model,) = evaluation.models
+        cases = len(model.clean) + len(model.attacks) + len(model.corruptions)
+        assert len(sums) == cases
+        assert set(sums.values()) == {80}
+
+
+def test_measures_and_missing(make_evaluation: Make) -> None:
+    evaluation = make_evaluation()
+    (model,) = evaluation.models
+    for row, measure in zip(read(evaluation, "measures"), model.measures, strict=True):
+        assert float(row["value"]) == measure.value
+        assert row["error"] == ("" if measure.error is None else repr(measure.error))
+    for row, missing in zip(read(evaluation, "missing"), model.missing, strict=True):
+        assert (row["key"], row["reason"]) == (missing.key, missing.reason)
+        assert row["final"] == str(missing.final).lower()
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "\tx", "\rx"])
+def test_no_text_is_a_formula(make_evaluation: Make, text: str) -> None:
+    evaluation = make_evaluation(network={"samples": 20})
+    (model,) = evaluation.models
+    facts: Any = replace(model.model, name=text)
+    missing = (Missing(key="attack/x", reason=text),)
+    evaluation = replace(evaluation, models=(replace(model, model=facts, missing=missing),))
+    for name in COLUMNS:
+        for row in read(evaluation, name):
+            assert row["network"].startswith("'")
+    # A negative number stays one.
+    assert any(float(row["value"]) < 0 for row in read(evaluation, "measures"))
+
+
+def test_texts_with_commas_quotes_and_lines(make_evaluation: Make) -> None:
+    text = 'say "no",\nor: é, ✓'
+    evaluation = make_evaluation(network={"missing": (Missing(key="a", reason=text),)})
+    assert read(evaluation, "missing")[0]["reason"] == text

@@ -1,0 +1,76 @@
+"""An evaluation in a terminal of 80 columns."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from sensverify.evaluation.results import Evaluation
+from sensverify.report.evaluation_terminal import RADII, print_evaluation
+
+Make = Callable[..., Evaluation]
+
+
+def printed(evaluation: Evaluation, *, width: int = 80) -> str:
+    stream = io.StringIO()
+    console = Console(file=stream, width=width, highlight=False)
+    print_evaluation(evaluation, console)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {},
+        {"names": ("a", "b", "c")},
+        {"network": {"attacks": {}, "methods": {}, "corruptions": {}, "radii": ()}},
+        {"network": {"samples": 1, "classes": 1}},
+        {"network": {"radii": tuple(k / 100 for k in range(1, 31))}},
+        {"names": ("a-name-that-is-far-too-long-for-a-column-of-a-table",)},
+    ],
+)
+def test_it_fits_and_is_no_number_that_is_none(make_evaluation: Make, asked: Any) -> None:
+    text = printed(make_evaluation(**asked))
+    assert max(map(len, text.splitlines())) <= 80
+    assert "nan" not in text
+    assert "None" not in text
+
+
+def test_accuracy_by_radius(make_evaluation: Make) -> None:
+    evaluation = make_evaluation()
+    (model,) = evaluation.models
+    lines = printed(evaluation).splitlines()
+    (header,) = (line for line in lines if line.split()[:1] == ["clean"])
+    assert header.split() == ["clean", "0.05", "0.1", "0.15", "0.2", "0.3"]
+    (line,) = (line for line in lines if line.startswith("certified, crown"))
+    shares = [100 * len(row.certified) / 500 for row in model.certified if row.method == "crown"]
+    assert line.split()[3:] == [f"{share:.1f}" for share in shares]
+
+
+def test_of_many_radii_the_ends_are_shown(make_evaluation: Make) -> None:
+    radii = tuple(k / 100 for k in range(1, 31))
+    text = printed(make_evaluation(network={"radii": radii}))
+    (header,) = (line for line in text.splitlines() if line.split()[:1] == ["clean"])
+    assert len(header.split()) == RADII + 1
+    assert header.split()[1] == "0.01"
+    assert header.split()[-1] == "0.3"
+
+
+def test_what_is_proven_and_what_is_missing(make_evaluation: Make) -> None:
+    evaluation = make_evaluation()
+    text = " ".join(printed(replace(evaluation, interrupted=True)).split())
+    assert "a stronger attack may find more" in text
+    assert "(SOUND)" in text
+    assert "6 measures" in text
+    for missing in evaluation.models[0].missing:
+        assert f"{missing.key}: {missing.reason}" in text
+    assert "interrupted" in text
+
+
+def test_names_are_no_markup(make_evaluation: Make) -> None:
+    assert "[bold]net[/bold]" in printed(make_evaluation(("[bold]net[/bold]",)))

@@ -1,8 +1,9 @@
-"""What there is to name: methods, models, architectures, data sets and losses."""
+"""What there is to name: methods, models, data sets, losses, attacks, corruptions, measures."""
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ def list_tables(what: str, *, data_dir: str | Path | None = None) -> list[Listin
     Parameters
     ----------
     what : str
-        ``methods``, ``models``, ``architectures``, ``data`` or ``losses``.
+        ``methods``, ``models``, ``architectures``, ``data``, ``losses``, ``attacks``,
+        ``corruptions`` or ``measures``.
     data_dir : str or Path, optional
         Folder searched first for data sets.
     """
@@ -32,6 +34,22 @@ def list_tables(what: str, *, data_dir: str | Path | None = None) -> list[Listin
         return [
             (("recipe", "what it is, who defined it, and the sum it stands for"), _recipes()),
             (("term", "what it is, who defined it, and its options"), _terms()),
+        ]
+    if what == "attacks":
+        return [
+            (("attack", "what it is, who defined it, and its settings"), _attacks()),
+            (("grid", "radii, and who attacked at them"), _grids()),
+        ]
+    if what == "corruptions":
+        return [
+            (("corruption", "severities", "what it does, and who defined it"), _corruptions()),
+            (("group", "corruptions"), _groups("corruptions")),
+            (("sequence", "frames", "what it does, and who defined it"), _sequences()),
+        ]
+    if what == "measures":
+        return [
+            (("measure", "definition, who gave it, and what it needs"), _measures()),
+            (("group", "measures"), _groups("measures")),
         ]
     return [(("data", "here", "description"), _data(data_dir))]
 
@@ -99,6 +117,73 @@ def _terms() -> Rows:
         lines += [f"{key}: {', '.join(words)}" for key, words in term.words.items()]
         rows.append((name, "\n".join(lines)))
     return rows
+
+
+def _attacks() -> Rows:
+    from sensverify.attacks.attack import ATTACKS
+
+    rows: Rows = []
+    for name, attack in ATTACKS.items():
+        settings = ", ".join(f"{f.name}={_nested(f.default)}" for f in fields(attack))
+        line = _with_source(_summary(attack()), attack.source)
+        rows.append((name, f"{line}\n{name}({settings})" if settings else line))
+    return rows
+
+
+def _nested(value: Any) -> str:
+    """The default of a setting; attacks among them by their names."""
+    if isinstance(value, tuple):
+        return "+".join(str(each.name) for each in value)
+    return _shown(value)
+
+
+def _grids() -> Rows:
+    from sensverify.attacks.grids import GRIDS
+
+    return [
+        (name, f"{', '.join(f'{radius:.3g}' for radius in grid.radii)} ({grid.source})")
+        for name, grid in GRIDS.items()
+    ]
+
+
+def _corruptions() -> Rows:
+    from sensverify.corruptions import CORRUPTIONS
+
+    return [
+        (name, str(each.severities), _with_source(each.description, each.source))
+        for name, each in CORRUPTIONS.items()
+    ]
+
+
+def _sequences() -> Rows:
+    from sensverify.corruptions import SEQUENCES
+
+    return [
+        (name, str(each.frames), _with_source(each.description, each.source))
+        for name, each in SEQUENCES.items()
+    ]
+
+
+def _measures() -> Rows:
+    from sensverify.measures.catalog import MEASURES
+
+    rows: Rows = []
+    for name, measure in MEASURES.items():
+        needs = f"\nneeds: {', '.join(measure.needs)}" if measure.needs else ""
+        rows.append((name, _with_source(measure.definition, measure.source) + needs))
+    return rows
+
+
+def _groups(what: str) -> Rows:
+    groups: Mapping[str, tuple[str, ...]]
+    if what == "corruptions":
+        from sensverify.corruptions import GROUPS as groups
+    else:
+        from sensverify.measures.catalog import MEASURE_GROUPS as groups
+    return [
+        (name, "all of them" if name == "all" else ", ".join(names))
+        for name, names in groups.items()
+    ]
 
 
 def _with_source(summary: str, source: str) -> str:

@@ -25,7 +25,7 @@ LAYERS = (
     ("catalogs",),
     ("training", "evaluation", "landscape"),
     ("measures",),
-    ("attacks",),
+    ("attacks", "corruptions"),
     ("verification",),
     ("sensitivity", "certificates"),
     ("solvers",),
@@ -37,7 +37,7 @@ LAYERS = (
     ("results", "queries", "proof"),
     ("provenance",),
     ("box",),
-    ("watch",),
+    ("watch", "calls", "kept"),
     ("errors",),
 )
 RANK = {unit: row for row, units in enumerate(LAYERS) for unit in units}

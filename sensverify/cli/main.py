@@ -15,6 +15,7 @@ import click
 _COMMANDS = {
     "benchmark": "sensverify.cli.benchmark:benchmark",
     "check": "sensverify.cli.check:check",
+    "evaluate": "sensverify.cli.evaluate:evaluate",
     "list": "sensverify.cli.list:list_names",
     "study": "sensverify.cli.study:study",
     "train": "sensverify.cli.train:train",
@@ -25,6 +26,7 @@ _COMMANDS = {
 _SHORT_HELP = {
     "benchmark": "Answer a folder of VNN-LIB properties and compare with known verdicts.",
     "check": "Check a certificate against the model it is about.",
+    "evaluate": "Attack, corrupt, certify and measure classifiers, side by side.",
     "list": "List the methods, models, data sets, losses, ... there are.",
     "study": "Train several losses on equal terms, and compare them.",
     "train": "Train a model, with or without a penalty on its sensitivity.",
@@ -177,6 +179,7 @@ def main(context: click.Context) -> None:
       sensverify verify MODEL.onnx --property PROPERTY.vnnlib
       sensverify check CERTIFICATE MODEL.onnx
       sensverify train --data digits --model mlp-48-24 --out runs/digits
+      sensverify evaluate mnist-conv2 --data mnist --report conv2.html
       sensverify list models
 
     \b

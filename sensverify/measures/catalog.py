@@ -41,23 +41,11 @@ MEASURES: dict[str, Measure] = {
 """By name: those of *Measuring and improving robustness of deep neural networks* in its order, then
 other predictors of robustness, then sensitivity."""
 
-_ON_DEMAND = frozenset(
-    {
-        # Another form of a measure that is there.
-        "parameters-printed",
-        "log-path-norm",
-        "log-frobenius-over-spectral",
-        # The paper's analysis uses a radius of .1 alone.
-        *(name for name in _SHARPNESS if not name.endswith("-0.1")),
-        # The mean volume says the most where boxes are tight, and IBP's are not.
-        "sensitivity-ibp",
-        "log-volume-ibp",
-        "relative-log-volume-ibp",
-    }
-)
+_OTHER_FORMS = ("parameters-printed", "log-path-norm", "log-frobenius-over-spectral")
+"""Of measures that are there under another name."""
 
-DEFAULT_MEASURES: tuple[str, ...] = tuple(name for name in MEASURES if name not in _ON_DEMAND)
-"""One form of every measure, by its name: what is taken where nobody says otherwise."""
+DEFAULT_MEASURES: tuple[str, ...] = tuple(name for name in MEASURES if name not in _OTHER_FORMS)
+"""One form of every measure: what is taken where nobody says otherwise."""
 
 
 def _group(name: str) -> tuple[str, ...]:

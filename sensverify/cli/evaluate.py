@@ -1,0 +1,390 @@
+"""``sensverify evaluate``: networks side by side, under attacks, corruptions and measures."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sensverify.cli.grouped import GroupedCommand, grouped, option
+from sensverify.cli.targets import Targets
+from sensverify.cli.types import sample_range, size
+
+if TYPE_CHECKING:
+    from sensverify.evaluation.clock import Progress
+    from sensverify.evaluation.request import EvaluateRequest
+    from sensverify.evaluation.results import Evaluation
+
+_PATH = click.Path(path_type=Path)
+STOPPED = 3
+"""Exit status of an evaluation that ended before all was done."""
+
+_LISTS = ("attacks", "certify", "corruptions", "sequences", "measures")
+JSON_FILE, PAGE_FILE = "evaluation.json", "report.html"
+"""What is written into the folder of ``--out``, beside its journal."""
+
+
+@click.command("evaluate", cls=GroupedCommand)
+@click.argument("models", metavar="MODEL...", nargs=-1, required=True)
+@grouped(
+    "The samples",
+    option(
+        "--data",
+        metavar="NAME|FILE.npz",
+        help="A name from 'sensverify list data'; or a file with x and y, or with x_train, "
+        "y_train, x_test and y_test. Default: the samples that ship with the model.",
+    ),
+    option(
+        "--samples",
+        type=sample_range,
+        metavar="A:B",
+        help="Test samples A up to but without B, counted from 0. Default: see --count.",
+    ),
+    option(
+        "--count",
+        type=int,
+        metavar="N",
+        help="How many test samples, evenly spread over all there are. Default: 500.",
+    ),
+    option(
+        "--train-samples",
+        type=int,
+        metavar="N",
+        help="How many training samples to take measures on; 0 for none. Default: 2000.",
+    ),
+    option(
+        "--data-dir",
+        type=_PATH,
+        metavar="FOLDER",
+        help="Where data sets are, before $SENSVERIFY_DATA and the user's cache.",
+    ),
+)
+@grouped(
+    "How far inputs may move",
+    option(
+        "--radii",
+        metavar="LIST",
+        help="Radii in the units of the features, such as 0.05,0.1 or 2/255,8/255, or the name of "
+        "a grid of them from 'sensverify list attacks'.",
+    ),
+    option(
+        "--sigmas",
+        metavar="LIST",
+        help="The same as shares of each feature's range over the training samples. Default: 0.2, "
+        "0.4, 1, 2, 4 and 6 times what the first model's card says.",
+    ),
+    option(
+        "--per-feature",
+        type=_PATH,
+        metavar="FILE.npy",
+        help="A factor on the radius for each feature.",
+    ),
+    option(
+        "--clip",
+        type=float,
+        nargs=2,
+        metavar="LO HI",
+        help="Keep inputs between LO and HI. Default: the range on a model's card or of the data; "
+        "'--clip -inf inf' switches it off.",
+    ),
+)
+@grouped(
+    "What to find out (names with commas between them, or none)",
+    option(
+        "--attacks",
+        metavar="LIST",
+        help="From 'sensverify list attacks', with settings in parentheses. Default: "
+        "'fgsm, pgd, apgd-ce, square(queries=500)'.",
+    ),
+    option(
+        "--surrogate",
+        metavar="MODEL",
+        help="Attack a second time with the gradients of this network, as somebody does who does "
+        "not know the ones attacked.",
+    ),
+    option(
+        "--certify",
+        metavar="LIST",
+        help="Methods that prove labels, from 'sensverify list methods'. Default: crown.",
+    ),
+    option(
+        "--corruptions",
+        metavar="LIST",
+        help="Names or groups from 'sensverify list corruptions'. Default: imagenet-c.",
+    ),
+    option(
+        "--severities",
+        metavar="LIST",
+        help="Of the corruptions, from 1. Default: 1,2,3,4,5.",
+    ),
+    option(
+        "--corrupted",
+        metavar="NAME|FOLDER",
+        help="Read corruptions that somebody else has made: cifar-10-c, mnist-c or a folder like "
+        "them. Without --corruptions, all that are there.",
+    ),
+    option(
+        "--sequences",
+        metavar="LIST",
+        help="Sequences of small corruptions, along which predictions should not flip, from "
+        "'sensverify list corruptions'. Default: all.",
+    ),
+    option(
+        "--measures",
+        metavar="LIST",
+        help="Names or groups from 'sensverify list measures'. Default: one form of each.",
+    ),
+    option(
+        "--bins",
+        type=int,
+        metavar="N",
+        help="Bins of confidence, for calibration errors. Default: 15.",
+    ),
+)
+@grouped(
+    "What to compare with",
+    option(
+        "--reference",
+        metavar="MODEL",
+        help="The network whose errors under corruption count as 100 (CE). Default: none.",
+    ),
+    option(
+        "--initial",
+        metavar="FILE.onnx|DIR",
+        help="The network before training, which some measures need. Default: initial.onnx beside "
+        "the model of a training run.",
+    ),
+)
+@grouped(
+    "Where the results go",
+    option(
+        "--out",
+        type=_PATH,
+        metavar="DIR",
+        help="A new or empty folder that keeps every finished part, and at the end "
+        f"{JSON_FILE} and {PAGE_FILE}. Without it nothing is kept of an evaluation that is killed.",
+    ),
+    option(
+        "--resume",
+        is_flag=True,
+        help="Go on with what is in DIR; nothing is done twice. Lists and models may have become "
+        "longer, all else must be the same. Where there is none yet, begin it.",
+    ),
+    option(
+        "--json",
+        "json_target",
+        type=click.Path(path_type=Path, allow_dash=True),
+        metavar="FILE|-",
+        help="Write everything as JSON; '-' prints it, and only it, on standard output.",
+    ),
+    option(
+        "--report",
+        "report_target",
+        type=_PATH,
+        metavar="FILE.html",
+        help="Write one self-contained page with curves, tables and pictures.",
+    ),
+    option(
+        "--csv",
+        "csv_folder",
+        type=_PATH,
+        metavar="DIR",
+        help="Write the tables behind the page as CSV files into this folder.",
+    ),
+    option("--force", is_flag=True, help="Overwrite the files of --json, --report and --csv."),
+)
+@grouped(
+    "The machine",
+    option(
+        "--timeout",
+        type=float,
+        metavar="SECONDS",
+        help="Stop after that long: give up the part in hand, and report the others. Default: "
+        "none.",
+    ),
+    option("--device", type=click.Choice(["cpu", "cuda"]), help="Where to compute. Default: cpu."),
+    option(
+        "--memory",
+        type=size,
+        metavar="SIZE",
+        help="Memory that computations may take beside models and samples, e.g. 4GB. Default: "
+        "1GiB.",
+    ),
+    option(
+        "--seed",
+        type=click.IntRange(min=0),
+        metavar="N",
+        help="Of everything that is drawn. Default: 0.",
+    ),
+)
+def evaluate(
+    models: tuple[str, ...],
+    json_target: Path | None,
+    report_target: Path | None,
+    csv_folder: Path | None,
+    force: bool,
+    **options: Any,
+) -> int:
+    """Attack, corrupt, certify and measure one or more classifiers on the same samples.
+
+    MODEL is a name from 'sensverify list models', the path of an .onnx or .onnx.gz file, or the
+    folder of a training run. Of every model you get its accuracy and calibration; its accuracy
+    under attacks, above the share of labels that is proven; under corruptions; and measures of
+    its weights and gradients. What cannot be had is listed with the reason. Ctrl-C gives up the
+    part in hand and reports the others (exit status 3).
+
+    \b
+    Examples:
+      sensverify evaluate mnist-conv2 --data mnist --report conv2.html
+      sensverify evaluate mnist-conv1 mnist-conv2 --reference mnist-conv1 --data mnist
+      sensverify evaluate net.onnx --data mine.npz --radii 2/255,8/255 --clip 0 1
+      sensverify evaluate iris --attacks 'pgd(steps=100), cw' --corruptions none
+      sensverify evaluate runs/a runs/b --data cifar-10 --out compared --resume
+      sensverify evaluate digits --measures sensitivity --attacks none --json -
+    """
+    from sensverify.evaluation.run import evaluate as run
+    from sensverify.report.console import PlainConsole
+    from sensverify.watch import Watch
+
+    targets = Targets(json=json_target, report=report_target, force=force)
+    request = _request(models, {k: v for k, v in options.items() if v is not None})
+    targets.check(_input_files(request))
+    _check_csv(csv_folder, force)
+    errors = PlainConsole(stderr=True)
+    with _progress(errors) as (progress, listener):
+        watch = Watch(listener=listener)
+        with watch.stopping_on_interrupt():
+            found = run(request, progress=progress, watch=watch)
+    _write(found, request, targets, csv_folder)
+    if found.interrupted:
+        _say_stopped(request)
+    return STOPPED if found.interrupted else 0
+
+
+def _request(models: tuple[str, ...], given: dict[str, Any]) -> EvaluateRequest:
+    from sensverify.attacks.grids import parse_radii
+    from sensverify.evaluation.request import EvaluateRequest, split_list
+
+    for name in _LISTS:
+        if name in given:
+            given[name] = split_list(given[name])
+    for name in ("radii", "sigmas"):
+        if name in given:
+            none = given[name].strip().lower() == "none"
+            given[name] = () if none else parse_radii(given[name])
+    if "severities" in given:
+        given["severities"] = _severities(given["severities"])
+    return EvaluateRequest(models=models, **given)
+
+
+def _severities(text: str) -> tuple[int, ...]:
+    words = [word.strip() for word in text.split(",")]
+    if not all(word.isdecimal() and len(word) < 4 for word in words):
+        raise click.BadParameter(
+            f"'{text}' is no list of whole numbers such as 1,3,5", param_hint="'--severities'"
+        )
+    return tuple(map(int, words))
+
+
+def _input_files(request: EvaluateRequest) -> list[Path]:
+    """The files that the evaluation reads what it is about from."""
+    from sensverify.models import resolve
+
+    files: list[Path | None] = [request.per_feature]
+    for name in (*request.models, request.reference, request.surrogate):
+        if name is not None:
+            found = resolve(name)
+            files += [Path(found.path), found.sample_path]
+    if request.data is not None and request.data.endswith(".npz"):
+        files.append(Path(request.data))
+    return [path for path in files if path is not None]
+
+
+def _check_csv(folder: Path | None, force: bool) -> None:
+    from sensverify.errors import InputError
+
+    if folder is None or not folder.exists():
+        return
+    if not folder.is_dir():
+        raise InputError(f"'{folder}' is no folder to write CSV files into")
+    if not force and any(folder.glob("*.csv")):
+        raise InputError(f"'{folder}' holds CSV files already; give another folder, or --force")
+
+
+def _write(
+    found: Evaluation, request: EvaluateRequest, targets: Targets, csv_folder: Path | None
+) -> None:
+    """The files that were asked for, and then the terminal."""
+    from sensverify.errors import InputError
+    from sensverify.kept import replace_file
+    from sensverify.report.console import PlainConsole
+    from sensverify.report.evaluation_json import evaluation_to_json
+    from sensverify.report.evaluation_page import evaluation_to_html
+    from sensverify.report.evaluation_tables import csv_tables
+    from sensverify.report.evaluation_terminal import print_evaluation
+    from sensverify.report.files import write_files
+
+    if request.out is not None:
+        try:
+            replace_file(request.out / JSON_FILE, evaluation_to_json(found).encode())
+            replace_file(request.out / PAGE_FILE, evaluation_to_html(found).encode())
+        except OSError as error:
+            reason = error.strerror or error
+            raise InputError(f"cannot write '{request.out}': {reason}") from None
+    if csv_folder is not None:
+        try:
+            csv_folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            reason = error.strerror or error
+            raise InputError(f"cannot write '{csv_folder}': {reason}") from None
+        tables = {csv_folder / f"{name}.csv": text for name, text in csv_tables(found).items()}
+        write_files(tables, force=targets.force)
+    console = PlainConsole(stderr=targets.to_stdout)
+    print_evaluation(found, console)
+    targets.write(json=lambda: evaluation_to_json(found), report=lambda: evaluation_to_html(found))
+
+
+def _say_stopped(request: EvaluateRequest) -> None:
+    if request.out is None:
+        text = "stopped before all was done; with --out the rest can be done later"
+    else:
+        again = shlex.join(["--out", str(request.out), "--resume"])
+        text = f"stopped before all was done; go on with the same command and {again}"
+    click.echo(text, err=True)
+
+
+@contextlib.contextmanager
+def _progress(
+    console: Any,
+) -> Iterator[tuple[Callable[[Progress], None] | None, Callable[[str], None] | None]]:
+    """A bar with an estimate of the time left, when standard error is a terminal.
+
+    Gives what is called before every cell, and what is called with a line of text.
+    """
+    if not console.is_terminal:
+        yield None, None
+        return
+    from rich.markup import escape
+    from rich.progress import BarColumn, MofNCompleteColumn
+    from rich.progress import Progress as Bar
+
+    from sensverify.report.words import duration
+
+    columns = ("evaluating", BarColumn(), MofNCompleteColumn(), "{task.fields[left]}")
+    with Bar(*columns, "{task.description}", console=console, transient=True) as bar:
+        task = bar.add_task("", total=None, left="")
+        name = ""
+
+        def show(now: Progress) -> None:
+            nonlocal name
+            name = f"{now.model}: {now.cell}" if now.cell else ""
+            left = "" if now.seconds_left is None else f"{duration(now.seconds_left)} left"
+            bar.update(
+                task, completed=now.done, total=now.total, left=left, description=escape(name)
+            )
+
+        yield show, lambda text: bar.update(task, description=escape(f"{name} {text}"))

@@ -1,0 +1,72 @@
+"""Geometric: everything is still there, but elsewhere. What comes in from outside is black."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from sensverify.corruptions.draws import Draws
+from sensverify.corruptions.maps import blurred
+from sensverify.corruptions.warp import (
+    places,
+    rotation_matrices,
+    sampled,
+    shear_matrices,
+    warped,
+)
+
+AXES = {"left-right": (3,), "upside-down": (2,), "both": (2, 3)}
+"""What a flip can turn round, and the axes of the images."""
+
+
+def translation(images: Tensor, draws: Draws, *, distance: float) -> Tensor:
+    """Moved up or down and to the left or right, by so many whole pixels each."""
+    width = round(distance)
+    rows, columns = images.shape[-2:]
+    large = functional.pad(images, (width,) * 4)
+    corner = (width * (1 + draws.signs(2))).long().tolist()
+    moved = [
+        image[:, top : top + rows, left : left + columns]
+        for image, (top, left) in zip(large, corner, strict=True)
+    ]
+    return torch.stack(moved)
+
+
+def rotation(images: Tensor, draws: Draws, *, degrees: float) -> Tensor:
+    """Turned about the middle, one way or the other."""
+    return warped(images, rotation_matrices(degrees * draws.signs()))
+
+
+def shear(images: Tensor, draws: Draws, *, degrees: float) -> Tensor:
+    """Upright lines lean over, one way or the other."""
+    return warped(images, shear_matrices(degrees * draws.signs()))
+
+
+def flip(images: Tensor, draws: Draws, *, axis: str) -> Tensor:
+    """Mirrored, turned upside down, or both."""
+    return images.flip(AXES[axis])
+
+
+def elastic(images: Tensor, draws: Draws, *, stretch: float, sigma: float, affine: float) -> Tensor:
+    """Stretched like rubber: three points move by up to ``affine``, every pixel a little besides.
+
+    That little is uniform noise, blurred with ``sigma``, times ``stretch``. Images are mirrored at
+    their edges.
+    """
+    rows, columns = images.shape[-2:]
+    third = min(rows, columns) // 3
+    points = torch.tensor([[third, third], [third, -third], [-third, -third]]).to(images)
+    moved = points + affine * draws.uniform(3, 2, low=-1, high=1)
+    one = torch.ones(len(images), 3, 1).to(images)
+    before = torch.cat((points.expand_as(moved), one), dim=2).mT
+    after = torch.cat((moved, one), dim=2).mT
+    # From new places to old ones; three points that nearly fall on a line have no inverse.
+    back = before @ torch.linalg.pinv(after)
+    noise = draws.uniform(2, rows, columns, low=-1, high=1)
+    radius = int(3 * sigma + 0.5)
+    push = stretch * blurred(noise, sigma, radius=radius, border="mirror")
+    x, y = places(images, back)
+    slope = back[:, :2, :2]
+    extra = torch.einsum("nij,njhw->nihw", slope, push)
+    return sampled(images, x + extra[:, 0], y + extra[:, 1], border="mirror")

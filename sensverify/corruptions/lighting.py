@@ -1,0 +1,52 @@
+"""Lighting: brightness and contrast."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sensverify.corruptions.draws import Draws
+
+
+def brightness(images: Tensor, draws: Draws, *, value: float) -> Tensor:
+    """Added to the value of every pixel in hue, saturation and value; the first two stay.
+
+    The value is the largest channel. With hue and saturation kept, all channels grow by the factor
+    that the largest one grows by; black becomes grey.
+    """
+    largest = images.amax(dim=1, keepdim=True)
+    wanted = (largest + value).clamp(0, 1)
+    factor = wanted / torch.where(largest > 0, largest, 1.0)
+    return torch.where(largest > 0, images * factor, wanted)
+
+
+def brightness_factor(images: Tensor, draws: Draws, *, factor: float) -> Tensor:
+    """Every value times a factor."""
+    return images * factor
+
+
+def brightness_shift(images: Tensor, draws: Draws, *, value: float) -> Tensor:
+    """A value is added everywhere, or taken away, as chance has it."""
+    return images + value * draws.signs(1, 1, 1)
+
+
+def contrast(images: Tensor, draws: Draws, *, factor: float) -> Tensor:
+    """The distance from each channel's mean times a factor."""
+    mean = images.mean(dim=(2, 3), keepdim=True)
+    return mean + factor * (images - mean)
+
+
+def contrast_loss(images: Tensor, draws: Draws, *, loss: float) -> Tensor:
+    """Mixed with the mean of the whole image."""
+    return torch.lerp(images, images.mean(dim=(1, 2, 3), keepdim=True).expand_as(images), loss)
+
+
+def backlight(images: Tensor, draws: Draws, *, value: float) -> Tensor:
+    """Brighter on one side of a line near the middle, upright or level, darker on the other."""
+    rows, columns = images.shape[-2:]
+    upright = draws.integers(0, 2).bool()[:, None, None, None]
+    where = draws.uniform(1, 1, 1, low=0.3, high=0.7)
+    down = ((torch.arange(rows) + 0.5)[:, None] / rows).to(images)
+    right = ((torch.arange(columns) + 0.5) / columns).to(images)
+    beyond = torch.where(upright, right > where, down > where)
+    return images + value * draws.signs(1, 1, 1) * torch.where(beyond, 1.0, -1.0)

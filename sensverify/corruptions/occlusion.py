@@ -1,0 +1,59 @@
+"""Occlusion: parts of the image are hidden."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sensverify.corruptions.draws import Draws
+
+_MOST_DASHES = 12
+
+
+def obstruction(images: Tensor, draws: Draws, *, size: float) -> Tensor:
+    """A square of one random grey at a random place."""
+    rows, columns = images.shape[-2:]
+    width = min(round(size), rows, columns)
+    corner, grey = draws.uniform(2), draws.uniform(1, 1, 1)
+    top = (corner[:, 0] * (rows - width + 1)).floor()[:, None, None, None]
+    left = (corner[:, 1] * (columns - width + 1)).floor()[:, None, None, None]
+    y = torch.arange(rows, device=images.device)[:, None]
+    x = torch.arange(columns, device=images.device)
+    hidden = (y >= top) & (y < top + width) & (x >= left) & (x < left + width)
+    return torch.where(hidden, grey, images)
+
+
+def border(images: Tensor, draws: Draws, *, width: float) -> Tensor:
+    """A frame of middle grey."""
+    thick = round(width)
+    framed = torch.full_like(images, 0.5)
+    inside = (..., slice(thick, -thick or None), slice(thick, -thick or None))
+    framed[inside] = images[inside]
+    return framed
+
+
+def artifacts(
+    images: Tensor, draws: Draws, *, lines: float, dash: float, height: float, gap: float
+) -> Tensor:
+    """Dotted level lines of one random grey: one to twelve dashes each, at random places.
+
+    ``lines`` is the number for 224 x 224 pixels with dashes of 5 x 3; images of other sizes get as
+    many as cover the same share of them.
+    """
+    n, _, rows, columns = images.shape
+    share = lines * 5 * 3 / 224**2
+    count = max(1, round(share * rows * columns / (int(dash) * int(height))))
+    grey = draws.uniform(1, 1, 1)
+    place, dashes = draws.uniform(2, count), draws.integers(1, _MOST_DASHES + 1, count)
+    top = (place[:, 0] * rows).long()[:, :, None, None, None]
+    left = (place[:, 1] * columns).long()[:, :, None, None, None]
+    number = torch.arange(_MOST_DASHES, device=images.device)[:, None, None]
+    y = top + torch.arange(int(height), device=images.device)[:, None]
+    x = left + number * int(dash + gap) + torch.arange(int(dash), device=images.device)
+    y, x = torch.broadcast_tensors(y, x)
+    seen = (y < rows) & (x < columns) & (number < dashes[:, :, None, None, None])
+    # What is not seen is drawn behind the last pixel.
+    index = torch.where(seen, y * columns + x, rows * columns).flatten(1)
+    drawn = torch.zeros(n, rows * columns + 1, dtype=torch.bool, device=images.device)
+    drawn = drawn.scatter_(1, index, True)[:, :-1].reshape(n, 1, rows, columns)
+    return torch.where(drawn, grey, images)

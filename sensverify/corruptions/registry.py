@@ -1,0 +1,178 @@
+"""The corruptions that have a name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+
+from torch import Tensor
+
+from sensverify.corruptions import (
+    blur,
+    colour,
+    digital,
+    geometric,
+    lighting,
+    noise,
+    occlusion,
+    weather,
+)
+from sensverify.corruptions.corruption import Corruption
+from sensverify.corruptions.parameters import (
+    BUSLAEV,
+    HENDRYCKS,
+    LAUGROS,
+    LAUGROS_CODE,
+    SHIFTS,
+    TABLES,
+)
+from sensverify.errors import UnknownName
+
+_LENGTHS = 24
+"""Sides below this leave no room for lengths of a few pixels to grow with severity."""
+
+
+def _entry(
+    name: str,
+    function: Callable[..., Tensor],
+    description: str,
+    source: str,
+    *,
+    needs_colour: bool = False,
+    smallest: int = 8,
+) -> Corruption:
+    return Corruption(
+        name=name,
+        function=function,
+        description=description,
+        family=function.__module__.rpartition(".")[2],
+        source=source,
+        tables=TABLES[name],
+        needs_colour=needs_colour,
+        smallest=smallest,
+    )
+
+
+_IMAGENET_C = (
+    _entry("gaussian-noise", noise.gaussian_noise, "normal noise is added", HENDRYCKS),
+    _entry("shot-noise", noise.shot_noise, "photons are counted one by one", HENDRYCKS),
+    _entry("impulse-noise", noise.impulse_noise, "some numbers become black or white", HENDRYCKS),
+    _entry(
+        "defocus-blur",
+        blur.defocus_blur,
+        "every point becomes a disc",
+        HENDRYCKS,
+        smallest=_LENGTHS,
+    ),
+    _entry(
+        "glass-blur",
+        blur.glass_blur,
+        "seen through frosted glass: neighbouring pixels change places",
+        HENDRYCKS,
+        smallest=_LENGTHS,
+    ),
+    _entry(
+        "motion-blur",
+        blur.motion_blur,
+        "smeared along a line, as by a moving camera",
+        HENDRYCKS,
+        smallest=_LENGTHS,
+    ),
+    _entry("zoom-blur", blur.zoom_blur, "smeared towards the middle", HENDRYCKS, smallest=16),
+    _entry(
+        "snow", weather.snow, "falling flakes on a whitened image", HENDRYCKS, smallest=_LENGTHS
+    ),
+    _entry("frost", weather.frost, "a photograph of ice over the image", HENDRYCKS, smallest=16),
+    _entry("fog", weather.fog, "a random cloud over the image", HENDRYCKS),
+    _entry("brightness", lighting.brightness, "brighter, hue and saturation kept", HENDRYCKS),
+    _entry("contrast", lighting.contrast, "values closer to their mean", HENDRYCKS),
+    _entry(
+        "elastic", geometric.elastic, "stretched and bent like rubber", HENDRYCKS, smallest=_LENGTHS
+    ),
+    _entry("pixelate", digital.pixelate, "fewer and larger pixels", HENDRYCKS),
+    _entry("jpeg", digital.jpeg, "stored as a JPEG file of low quality", HENDRYCKS),
+)
+_THESIS = (
+    _entry("white-noise", noise.gaussian_noise, "normal noise is added", LAUGROS),
+    _entry("box-blur", blur.box_blur, "mixed with five 3 x 3 means of itself", LAUGROS),
+    _entry(
+        "artifacts",
+        occlusion.artifacts,
+        "dotted lines of one grey",
+        LAUGROS,
+        smallest=_LENGTHS,
+    ),
+    _entry(
+        "obstruction",
+        occlusion.obstruction,
+        "a square of one grey hides a part",
+        LAUGROS,
+        smallest=_LENGTHS,
+    ),
+    _entry(
+        "translation",
+        geometric.translation,
+        "moved along both axes, black behind",
+        LAUGROS,
+        smallest=_LENGTHS,
+    ),
+    _entry("rotation", geometric.rotation, "turned about the middle, black behind", LAUGROS),
+    _entry(
+        "brightness-shift", lighting.brightness_shift, "a value is added or taken away", LAUGROS
+    ),
+    _entry("contrast-loss", lighting.contrast_loss, "mixed with its mean", LAUGROS),
+    _entry(
+        "colour-distortion",
+        colour.colour_distortion,
+        "a value is added to one channel",
+        LAUGROS,
+        needs_colour=True,
+    ),
+    _entry("flip", geometric.flip, "mirrored, upside down, or both", LAUGROS),
+)
+_ADDITIONS = (
+    _entry("quantise", digital.quantise, "rounded to few values", LAUGROS_CODE),
+    _entry("thumbnail", digital.thumbnail, "made smaller and larger again", LAUGROS_CODE),
+    _entry("border", occlusion.border, "a grey frame", LAUGROS_CODE, smallest=_LENGTHS),
+    _entry("shear", geometric.shear, "upright lines lean over, black behind", LAUGROS_CODE),
+    _entry("backlight", lighting.backlight, "one side brighter, one darker", LAUGROS_CODE),
+    _entry("greyscale", colour.greyscale, "mixed with its luminance", LAUGROS, needs_colour=True),
+    _entry("invert", colour.invert, "a negative", BUSLAEV),
+    _entry("posterise", digital.posterise, "fewer bits for every number", BUSLAEV),
+)
+_SHIFTS = (
+    _entry("darken", lighting.brightness_factor, "every value times a factor below 1", SHIFTS),
+    _entry("brighten", lighting.brightness_factor, "every value times a factor above 1", SHIFTS),
+    _entry("gaussian-blur", blur.gaussian_blur, "a Gaussian kernel of 5 x 5 pixels", SHIFTS),
+)
+
+CORRUPTIONS: dict[str, Corruption] = {
+    entry.name: entry for entry in (*_IMAGENET_C, *_THESIS, *_ADDITIONS, *_SHIFTS)
+}
+"""Every corruption by its name."""
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    "imagenet-c": tuple(entry.name for entry in _IMAGENET_C),
+    "thesis": tuple(entry.name for entry in _THESIS),
+    "additions": tuple(entry.name for entry in _ADDITIONS),
+    "shifts": tuple(entry.name for entry in _SHIFTS),
+    "all": tuple(CORRUPTIONS),
+}
+"""Names of corruptions that belong together."""
+
+
+def find_corruption(name: str) -> Corruption:
+    """The corruption of that name.
+
+    Raises
+    ------
+    UnknownName
+        There is none.
+    """
+    if name not in CORRUPTIONS:
+        near = difflib.get_close_matches(name, CORRUPTIONS, n=1)
+        hint = f" (did you mean '{near[0]}'?)" if near else ""
+        raise UnknownName(
+            f"there is no corruption '{name}'{hint}; there are {', '.join(CORRUPTIONS)}"
+        )
+    return CORRUPTIONS[name]

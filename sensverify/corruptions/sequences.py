@@ -1,0 +1,225 @@
+"""Sequences of images in which little changes from one frame to the next.
+
+A classifier that is stable gives every frame the same label; the share of changes is its flip rate.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from math import hypot
+
+import torch
+from torch import Tensor
+
+from sensverify.corruptions.blur import streaked
+from sensverify.corruptions.corruption import SMALL
+from sensverify.corruptions.draws import Draws
+from sensverify.corruptions.front_door import chunks, from_unit, to_unit
+from sensverify.corruptions.lighting import brightness as brighter
+from sensverify.corruptions.maps import blurred
+from sensverify.corruptions.parameters import HENDRYCKS
+from sensverify.corruptions.warp import (
+    rotation_matrices,
+    scale_matrix,
+    shear_matrices,
+    shift_matrix,
+    tilt_matrix,
+    warped,
+)
+from sensverify.corruptions.weather import snow_flakes, snowed
+from sensverify.errors import BadSetting, BadShape, UnknownName
+
+_SMALLEST = 24
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Sequence:
+    """A way to make a sequence of frames out of an image.
+
+    Parameters
+    ----------
+    function : callable
+        Takes images in [0, 1], `Draws` and the number of frames; yields one frame of all images
+        after the other.
+    description : str
+        One sentence without a full stop.
+    frames : int
+        How many there are unless told.
+    against : str
+        What a frame's label is compared with: that of the ``previous`` frame or of the ``first``.
+    source : str
+    """
+
+    function: Callable[[Tensor, Draws, int], Iterator[Tensor]]
+    description: str
+    frames: int = 31
+    against: str = "previous"
+    source: str = HENDRYCKS
+
+
+def sequence(
+    images: Tensor,
+    name: str,
+    *,
+    frames: int | None = None,
+    seed: int = 0,
+    first: int = 0,
+    pixels: tuple[float, float] = (0.0, 1.0),
+    chunk: int | None = None,
+) -> Tensor:
+    """Every image as a sequence of frames.
+
+    Parameters
+    ----------
+    images : Tensor, shape ``[n, 1 or 3, rows, columns]``, floating
+        At least 24 pixels along either side. Not modified.
+    name : str
+        A key of `SEQUENCES`.
+    frames : int, optional
+        At least 2; by default as many as the sequence is known for. The step from one frame to the
+        next does not depend on it.
+    seed, first, pixels, chunk
+        As `corrupt` takes them.
+
+    Returns
+    -------
+    Tensor, shape ``[n, frames, channels, rows, columns]``, like images, in ``[low, high]``
+
+    Raises
+    ------
+    UnknownName, BadSetting, BadShape, BadData
+        As of `corrupt`.
+    """
+    if name not in SEQUENCES:
+        near = difflib.get_close_matches(name, SEQUENCES, n=1)
+        hint = f" (did you mean '{near[0]}'?)" if near else ""
+        raise UnknownName(f"there is no sequence '{name}'{hint}; there are {', '.join(SEQUENCES)}")
+    chosen = SEQUENCES[name]
+    count = chosen.frames if frames is None else frames
+    if count < 2:
+        raise BadSetting(f"a sequence has at least 2 frames, got {count}")
+    work = to_unit(images, pixels=pixels, first=first)
+    if min(images.shape[-2:]) < _SMALLEST:
+        raise BadShape(
+            f"sequences are for images of at least {_SMALLEST} x {_SMALLEST} pixels, these have "
+            f"{images.shape[2]} x {images.shape[3]}"
+        )
+    result = images.new_empty(len(images), count, *images.shape[1:])
+    for start, part in chunks(work, chunk):
+        draws = Draws(seed, f"sequence/{name}", first=first + start, count=len(part), like=part)
+        for number, frame in enumerate(chosen.function(part, draws, count)):
+            stored = from_unit(frame, pixels, f"sequence '{name}'")
+            result[start : start + len(part), number] = stored
+    return result
+
+
+def _by_size(images: Tensor, small: float, large: float) -> float:
+    return small if min(images.shape[-2:]) < SMALL else large
+
+
+def _centred(frames: int) -> list[float]:
+    """Steps of 1 about 0."""
+    return [number - (frames - 1) / 2 for number in range(frames)]
+
+
+def _gaussian_noise(images: Tensor, draws: Draws, frames: int) -> Iterator[Tensor]:
+    sigma = _by_size(images, 0.02, 0.03)
+    yield images
+    for _ in range(frames - 1):
+        yield images + sigma * draws.normal(*images.shape[1:])
+
+
+def _shot_noise(images: Tensor, draws: Draws, frames: int) -> Iterator[Tensor]:
+    photons = _by_size(images, 700, 300)
+    yield images
+    for _ in range(frames - 1):
+        yield draws.poisson(images * photons) / photons
+
+
+def _motion_blur(images: Tensor, draws: Draws, frames: int) -> Iterator[Tensor]:
+    radius, sigma = _by_size(images, 6, 10), _by_size(images, 1.8, 3)
+    step = _by_size(images, 9, 4)
+    for number in range(frames):
+        angle = torch.full((len(images),), (number - frames + 1) * step)
+        yield streaked(images, angle, radius=radius, sigma=sigma)
+
+
+def _zoom_blur(images: Tensor, draws: Draws, frames: int) -> Iterator[Tensor]:
+    total = images
+    yield images
+    for number in range(1, frames):
+        total = total + warped(images, scale_matrix(1 + 0.004 * number))
+        yield total / (number + 1)
+
+
+def _snow(images: Tensor, draws: Draws, frames: int) -> Iterator[Tensor]:
+    flakes = snow_flakes(
+        images, draws, mean=0.05, deviation=0.3, grain=_by_size(images, 2, 3), threshold=0.5
+    )
+    radius, sigma = _by_size(images, 10, 14), _by_size(images, 2, 4)
+    for number in range(frames):
+        fall = torch.full((len(images),), 4.0 * number - 150)
+        yield snowed(images, streaked(flakes, fall, radius=radius, sigma=sigma), clear=0.85)
+
+
+def _brightness(images: Tensor, draws: Draws, frames: int) -> Iterator[Tensor]:
+    step = _by_size(images, 0.015, 0.02)
+    for place in _centred(frames):
+        yield brighter(images, draws, value=place * step)
+
+
+def _translation(images: Tensor, draws: Draws, frames: int) -> Iterator[Tensor]:
+    for number in range(frames):
+        yield warped(images, shift_matrix(number - frames // 2))
+
+
+def _rotation(images: Tensor, draws: Draws, frames: int) -> Iterator[Tensor]:
+    for place in _centred(frames):
+        yield warped(images, rotation_matrices(torch.tensor([place])))
+
+
+def _shear(images: Tensor, draws: Draws, frames: int) -> Iterator[Tensor]:
+    for place in _centred(frames):
+        yield warped(images, shear_matrices(torch.tensor([place])))
+
+
+def _tilt(images: Tensor, draws: Draws, frames: int) -> Iterator[Tensor]:
+    step, distance = _by_size(images, 0.75, 1), hypot(*images.shape[-2:])
+    for place in _centred(frames):
+        yield warped(images, tilt_matrix(place * step, distance))
+
+
+def _scale(images: Tensor, draws: Draws, frames: int) -> Iterator[Tensor]:
+    step = _by_size(images, 0.02, 0.025)
+    for place in _centred(frames):
+        yield warped(images, scale_matrix(max(0.05, 1 + place * step)))
+
+
+def _gaussian_blur(images: Tensor, draws: Draws, frames: int) -> Iterator[Tensor]:
+    for number in range(frames):
+        yield blurred(images, 0.3 + 0.015 * number)
+
+
+SEQUENCES: dict[str, Sequence] = {
+    "gaussian-noise": Sequence(
+        function=_gaussian_noise, description="fresh noise in every frame", against="first"
+    ),
+    "shot-noise": Sequence(
+        function=_shot_noise, description="photons counted anew in every frame", against="first"
+    ),
+    "motion-blur": Sequence(function=_motion_blur, description="smeared in a turning direction"),
+    "zoom-blur": Sequence(function=_zoom_blur, description="smeared further and further"),
+    "snow": Sequence(function=_snow, description="flakes that fall in a turning direction"),
+    "brightness": Sequence(function=_brightness, description="from dark to bright"),
+    "translation": Sequence(
+        function=_translation, description="from left to right, a pixel at a time", frames=16
+    ),
+    "rotation": Sequence(function=_rotation, description="turned by a degree at a time"),
+    "tilt": Sequence(function=_tilt, description="turned out of its plane"),
+    "scale": Sequence(function=_scale, description="from small to large"),
+    "shear": Sequence(function=_shear, description="leaning over by a degree at a time"),
+    "gaussian-blur": Sequence(function=_gaussian_blur, description="blurred more and more"),
+}
+"""Every sequence by its name: the ten of ImageNet-P, shear and Gaussian blur."""

@@ -1,0 +1,151 @@
+"""From finished cells to an evaluation."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sensverify.evaluation.contestant import Contestant
+from sensverify.evaluation.examples import make_examples
+from sensverify.evaluation.folder import Finished
+from sensverify.evaluation.order import in_order
+from sensverify.evaluation.prepared import Prepared
+from sensverify.evaluation.results import (
+    AttackRow,
+    CleanRow,
+    CorruptionRow,
+    Evaluation,
+    MeasureRow,
+    Missing,
+    ModelEvaluation,
+    Row,
+    SequenceRow,
+)
+from sensverify.provenance import versions
+
+
+def assemble(
+    prepared: Prepared,
+    found: Sequence[Sequence[Finished]],
+    *,
+    interrupted: bool,
+    others: Mapping[str, str],
+) -> Evaluation:
+    """The evaluation that the cells of every network, in the order of the plan, make up.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    found : sequence of sequence of Finished
+    interrupted : bool
+    others : mapping from str to str
+        Versions that differ now from those that the first cells were found with, as these were.
+
+    Raises
+    ------
+    UnsoundResult
+        A proof was refuted by an attack, or by the sample itself.
+    """
+    request, samples, moved = prepared.request, prepared.samples, prepared.perturbation
+    seconds = sum(getattr(cell.row, "seconds", 0.0) for each in found for cell in each)
+    return Evaluation(
+        models=tuple(
+            _model_evaluation(prepared, who, each)
+            for who, each in zip(prepared.contestants, found, strict=True)
+        ),
+        data=samples.name,
+        samples=len(samples),
+        available=samples.available,
+        chosen=samples.chosen,
+        train_samples=0 if samples.train is None else len(samples.train),
+        classes=samples.classes,
+        radii=moved.radii,
+        radius_unit=moved.words,
+        clip=moved.clip,
+        examples=make_examples(prepared.shifted, found),
+        settings=_settings(prepared, others),
+        reference=request.reference,
+        versions=versions(),
+        machine=_machine(),
+        device=_device_name(request.device),
+        seconds=seconds,
+        interrupted=interrupted,
+    )
+
+
+def _model_evaluation(
+    prepared: Prepared, who: Contestant, found: Sequence[Finished]
+) -> ModelEvaluation:
+    rows: list[Row] = [cell.row for cell in found]
+
+    def of(kind: type[Any]) -> tuple[Any, ...]:
+        return tuple(row for row in rows if isinstance(row, kind))
+
+    return ModelEvaluation(
+        model=who.facts,
+        clean=of(CleanRow),
+        attacks=of(AttackRow),
+        certified=in_order(who.facts.name, found, prepared.samples.places.tolist()),
+        corruptions=of(CorruptionRow),
+        sequences=of(SequenceRow),
+        measures=of(MeasureRow),
+        missing=(*prepared.plan.missing, *of(Missing)),
+    )
+
+
+def _settings(prepared: Prepared, others: Mapping[str, str]) -> dict[str, str]:
+    """Everything that was asked for, in words."""
+    request, plan = prepared.request, prepared.plan
+
+    def names(kind: str) -> str:
+        found = dict.fromkeys(cell.name for cell in plan.cells if cell.kind == kind)
+        return ", ".join(found) or "none"
+
+    told = {
+        "attacks": names("attack"),
+        "certify": names("certified"),
+        "corruptions": names("corruption"),
+        "severities": ", ".join(map(str, sorted(set(request.severities)))),
+        "sequences": names("sequence"),
+        "measures": names("measure"),
+        "seed": str(request.seed),
+        "bins": str(request.bins),
+    }
+    if prepared.surrogate is not None:
+        told["surrogate"] = prepared.surrogate.facts.name
+    if request.initial is not None:
+        told["initial"] = request.initial
+    if prepared.perturbation.usual is not None:
+        told["measures taken at radius"] = f"{prepared.perturbation.usual:g}"
+    if request.corrupted is not None:
+        told["corrupted"] = str(request.corrupted)
+    if request.timeout is not None:
+        told["timeout"] = f"{request.timeout:g} s"
+    if others:
+        told["begun with"] = ", ".join(f"{name} {version}" for name, version in others.items())
+    label = prepared.samples.only_class
+    if label is not None:
+        told["note"] = f"all samples have the label {label}: nothing here says how it is told apart"
+    return told
+
+
+def _machine() -> str:
+    """Processor and cores, in words."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    name = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        named = [line.partition(":")[2] for line in lines if line.startswith("model name")]
+        name = " ".join(named[0].split()) if named else name
+    except OSError:
+        pass
+    return f"{name}, {cores} core{'s' if cores != 1 else ''}"
+
+
+def _device_name(device: str) -> str:
+    return f"cuda ({torch.cuda.get_device_name()})" if device == "cuda" else device

@@ -1,0 +1,214 @@
+"""One network of an evaluation, ready to be asked."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sensverify.bounds import evaluate
+from sensverify.bounds.forward import forward
+from sensverify.bounds.tensors import tensor_network
+from sensverify.errors import BadModelFile, BadSetting, BadShape
+from sensverify.evaluation.perturbation import Perturbation
+from sensverify.evaluation.request import EvaluateRequest
+from sensverify.evaluation.samples import Samples
+from sensverify.measures.preparation import prepare
+from sensverify.measures.subject import Subject
+from sensverify.network import Network
+from sensverify.sensitivity import margin
+from sensverify.verification.question import LoadedModel, facts_of, load_model
+from sensverify.verification.results import ModelFacts
+from sensverify.watch import Watch
+
+INITIAL = "initial.onnx"
+"""The file in the folder of a training run that holds the network before its first step."""
+
+_COPIES = 8
+"""Arrays of the size of all layers that a forward pass with its gradient may take."""
+
+_MOST_AT_ONCE = 512
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class Contestant:
+    """A network, prepared, with the samples in its shape and on its device.
+
+    Parameters
+    ----------
+    facts : ModelFacts
+    prepared : Network
+        As measures take it: tensors, layers as they are in the file.
+    simple : Network
+        The same, simplified: what is evaluated and bounded.
+    x, y : Tensor
+    train_x, train_y : Tensor or None
+    train_size : int or None
+    initial : Network or None
+        Before training, prepared.
+    initial_sha256 : str
+        Of that file; empty without one.
+    batch : int
+        Samples of one forward pass.
+    """
+
+    facts: ModelFacts
+    prepared: Network
+    simple: Network
+    x: Tensor
+    y: Tensor
+    train_x: Tensor | None
+    train_y: Tensor | None
+    train_size: int | None
+    initial: Network | None
+    initial_sha256: str
+    batch: int
+
+    def outputs(self, x: Tensor) -> Tensor:
+        """The outputs, ``[batch, classes]``; differentiable in x."""
+        return forward(self.simple, x).flatten(1)
+
+    def chunks(self, count: int) -> Iterator[slice]:
+        """Parts of some samples that are small enough for one pass."""
+        for first in range(0, count, self.batch):
+            yield slice(first, first + self.batch)
+
+    def predict(self, x: Tensor) -> Tensor:
+        """The outputs at any number of inputs in the network's shape or another of that size."""
+        x = x.reshape(-1, *self.prepared.input_shape)
+        with torch.no_grad():
+            return torch.cat([self.outputs(x[part]) for part in self.chunks(len(x))])
+
+    def beyond_rounding(self, points: Tensor, y: Tensor) -> Tensor:
+        """Where a label is not the largest output by more than rounding, in double precision."""
+        found = []
+        with torch.no_grad():
+            for part in self.chunks(len(points)):
+                exact = evaluate(self.prepared, points[part].double()).flatten(1)
+                slack = _ROUNDING * (1 + exact.abs().amax(dim=1))
+                found.append(margin(exact, y[part]) < -slack)
+        return torch.cat(found)
+
+    def subject(
+        self, request: EvaluateRequest, perturbation: Perturbation, watch: Watch
+    ) -> Subject:
+        """What measures are taken of."""
+        radius = None
+        if perturbation.usual is not None:
+            reach = perturbation.usual * perturbation.unit.reshape(self.prepared.input_shape)
+            radius = torch.from_numpy(reach).to(self.x)
+        return Subject(
+            network=self.prepared,
+            x=self.x,
+            y=self.y,
+            train_x=self.train_x,
+            train_y=self.train_y,
+            train_size=self.train_size,
+            initial=self.initial,
+            radius=radius,
+            clip=perturbation.clip,
+            seed=request.seed,
+            memory_budget=request.memory,
+            watch=watch,
+        )
+
+
+def load_models(names: tuple[str, ...]) -> list[LoadedModel]:
+    """The networks of some names, each with a name of its own.
+
+    Raises
+    ------
+    BadSetting
+        Two of them are the same file.
+    SensverifyError
+        One cannot be used.
+    """
+    models = [load_model(name) for name in names]
+    for place, model in enumerate(models):
+        for other in models[:place]:
+            if model.path.resolve() == other.path.resolve():
+                raise BadSetting(f"'{names[place]}' is the file '{other.path}' a second time")
+    known = [model.name for model in models]
+    return [
+        replace(model, name=given) if known.count(model.name) > 1 else model
+        for model, given in zip(models, names, strict=True)
+    ]
+
+
+def make_contestant(model: LoadedModel, request: EvaluateRequest, samples: Samples) -> Contestant:
+    """A network ready to be asked.
+
+    Raises
+    ------
+    BadShape, BadModelFile
+        What it is said to have been before training is no such network.
+    Unbounded
+        Its weights are not finite.
+    """
+    device = torch.device(request.device)
+    prepared = prepare(model.network, device)
+    shape = model.network.input_shape
+    initial, digest = _initial(model, request)
+
+    def tensor(values: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(values)).to(device)
+
+    train = samples.train
+    size = sum(prod(node.shape) for node in prepared.nodes)
+    return Contestant(
+        facts=facts_of(model),
+        prepared=prepared,
+        simple=tensor_network(prepared, dtype=torch.float32, device=device),
+        x=tensor(samples.x.reshape(len(samples), *shape)),
+        y=tensor(samples.y),
+        train_x=None if train is None else tensor(train.x.reshape(len(train), *shape)),
+        train_y=None if train is None or train.y is None else tensor(train.y),
+        train_size=samples.train_size,
+        initial=None if initial is None else prepare(initial, device),
+        initial_sha256=digest,
+        batch=max(1, min(_MOST_AT_ONCE, request.memory // (4 * _COPIES * size))),
+    )
+
+
+def _initial(model: LoadedModel, request: EvaluateRequest) -> tuple[Network | None, str]:
+    """The network before training and the digest of its file, where there is one."""
+    given = request.initial
+    if given is None:
+        # Beside a model of a training run only, not beside any file of any folder.
+        beside = model.path.with_name(INITIAL)
+        if model.card is None or not beside.is_file():
+            return None, ""
+        given = str(beside)
+    elif Path(given).is_dir() and (Path(given) / INITIAL).is_file():
+        given = str(Path(given) / INITIAL)
+    found = load_model(given)
+    ours, its = _layout(model.network), _layout(found.network)
+    if ours != its:
+        raise BadShape(
+            f"'{given}' has other layers than the network '{model.name}'; the weights before "
+            "training are those of the same architecture"
+        )
+    if found.sha256 == model.sha256:
+        raise BadModelFile(
+            f"'{given}' is the network '{model.name}' itself; give its weights before training"
+        )
+    return found.network, found.sha256
+
+
+def _layout(network: Network) -> list[Any]:
+    """The operators in their order, with the shapes of their parameters."""
+    operators = [(type(node.operator).__name__, node.shape) for node in network.nodes]
+    return [*operators, *(tuple(np.shape(values)) for _, values in network.arrays())]
+
+
+def digest_of(*parts: str) -> str:
+    """One digest of several texts."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()

@@ -1,0 +1,198 @@
+"""The cells of an evaluation: what is asked of every network, in which order, under which key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sensverify.attacks.attack import make_attack
+from sensverify.attacks.protocol import Attack
+from sensverify.bounds.method import Method
+from sensverify.calls import Call, parse_call
+from sensverify.corruptions import CORRUPTIONS, GROUPS, SEQUENCES
+from sensverify.errors import UnknownName
+from sensverify.evaluation.cell import Cell
+from sensverify.evaluation.perturbation import Perturbation
+from sensverify.evaluation.request import ATTACKS, CERTIFY, EvaluateRequest
+from sensverify.evaluation.results import Missing
+from sensverify.evaluation.samples import Samples
+from sensverify.evaluation.shifted import Shifted
+from sensverify.measures.catalog import MEASURES, find_measures
+from sensverify.verification.settings import parse_method, with_seed
+
+DEFAULT_CORRUPTIONS = ("imagenet-c",)
+DEFAULT_SEQUENCES = ("all",)
+QUICK_GROUPS = frozenset({"complexity"})
+"""Groups of measures that look at weights more than at samples."""
+
+_NO_RANGE = (
+    "it looks for the nearest input in the whole range of inputs, and none is known; give --clip "
+    "LO HI"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Everything that is asked, the same of every network.
+
+    Parameters
+    ----------
+    cells : tuple of Cell
+        Cheap and telling ones first: where time is short, the last ones are missed.
+    missing : tuple of Missing
+        What is known not to be had before anything is begun.
+    attacks : mapping from str to Attack
+        By the name in `Cell`.
+    transferred : frozenset of str
+        Those whose gradients come from the surrogate.
+    methods : mapping from str to Method
+    """
+
+    cells: tuple[Cell, ...]
+    missing: tuple[Missing, ...]
+    attacks: Mapping[str, Attack]
+    transferred: frozenset[str]
+    methods: Mapping[str, Method]
+
+
+def make_plan(
+    request: EvaluateRequest,
+    samples: Samples,
+    perturbation: Perturbation,
+    shifted: Shifted,
+    *,
+    surrogate: str | None = None,
+) -> Plan:
+    """What a request comes down to.
+
+    Parameters
+    ----------
+    request : EvaluateRequest
+    samples : Samples
+    perturbation : Perturbation
+    shifted : Shifted
+    surrogate : str, optional
+        Name of the network that attacks take gradients from.
+
+    Raises
+    ------
+    UnknownName, BadSetting
+        There is no such attack, method, corruption, sequence or measure, or it refuses its
+        settings.
+    """
+    attacks = {str(call): _attack(call) for call in _calls(request.attacks, ATTACKS)}
+    transferred: dict[str, Attack] = {}
+    if surrogate is not None:
+        transferred = {
+            f"{name} through {surrogate}": attack
+            for name, attack in attacks.items()
+            if attack.gradients
+        }
+        attacks |= transferred
+    methods = {str(c): _method(c, request.seed) for c in _calls(request.certify, CERTIFY)}
+    missing: list[Missing] = []
+    cells = [Cell("clean", "test")]
+    if samples.train is not None:
+        cells.append(Cell("clean", "train"))
+    quick, slow = _measures(request.measures)
+    cells += [Cell("measure", name) for name in quick]
+    for name in methods:
+        cells += _at_radii("certified", name, perturbation, missing)
+    for name, attack in attacks.items():
+        if not attack.nearest:
+            cells += _at_radii("attack", name, perturbation, missing)
+        elif perturbation.bounded:
+            cells.append(Cell("attack", name))
+        else:
+            missing.append(Missing(key=Cell("attack", name).key, reason=_NO_RANGE))
+    cells += _corruptions(request, shifted, missing)
+    cells += [Cell("measure", name) for name in slow]
+    cells += _sequences(request, shifted, missing)
+    return Plan(tuple(cells), tuple(missing), attacks, frozenset(transferred), methods)
+
+
+def _calls(given: Sequence[str] | None, default: Sequence[str]) -> list[Call]:
+    return [parse_call(text) for text in (default if given is None else given)]
+
+
+def _attack(call: Call) -> Attack:
+    nested = {key: str(v) if isinstance(v, Call) else v for key, v in call.options.items()}
+    return make_attack(call.name, **nested)
+
+
+def _method(call: Call, seed: int) -> Method:
+    method = parse_method(call.name, {key: _text(value) for key, value in call.options.items()})
+    return method if "seed" in call.options else with_seed(method, seed % 2**63)
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
+
+
+def _at_radii(
+    kind: str, name: str, perturbation: Perturbation, missing: list[Missing]
+) -> list[Cell]:
+    if perturbation.missing:
+        missing.append(Missing(key=Cell(kind, name).key, reason=perturbation.missing))
+    return [Cell(kind, name, radius) for radius in perturbation.radii]
+
+
+def _corruptions(request: EvaluateRequest, shifted: Shifted, missing: list[Missing]) -> list[Cell]:
+    found = []
+    default = DEFAULT_CORRUPTIONS if shifted.premade is None else tuple(shifted.premade.corruptions)
+    known = {**CORRUPTIONS, **dict.fromkeys(shifted.here)}
+    for name in _named("corruption", request.corruptions, default, known, GROUPS):
+        reason = shifted.why_not(name)
+        if reason is not None:
+            missing.append(Missing(key=Cell("corruption", name).key, reason=reason))
+            continue
+        found += [
+            Cell("corruption", name, severity)
+            for severity in sorted(set(request.severities))
+            if severity <= shifted.severities(name)
+        ]
+    return found
+
+
+def _sequences(request: EvaluateRequest, shifted: Shifted, missing: list[Missing]) -> list[Cell]:
+    names = _named("sequence", request.sequences, DEFAULT_SEQUENCES, SEQUENCES, {})
+    found = []
+    for name in names:
+        cell = Cell("sequence", name)
+        if shifted.why_no_images is None:
+            found.append(cell)
+        else:
+            missing.append(Missing(key=cell.key, reason=shifted.why_no_images))
+    return found
+
+
+def _named(
+    what: str,
+    given: Sequence[str] | None,
+    default: Sequence[str],
+    known: Mapping[str, Any],
+    groups: Mapping[str, Sequence[str]],
+) -> list[str]:
+    """The names behind names and groups, once each, in their order."""
+    found: dict[str, None] = {}
+    for name in default if given is None else given:
+        if name == "all":
+            found |= dict.fromkeys(known)
+        elif name in groups:
+            found |= dict.fromkeys(groups[name])
+        elif name in known:
+            found[name] = None
+        else:
+            words = ", ".join([*known, *groups, "all"])
+            raise UnknownName(f"there is no {what} '{name}'; there are {words}")
+    return list(found)
+
+
+def _measures(given: Sequence[str] | None) -> tuple[list[str], list[str]]:
+    """Names of the measures asked for: those that take no time, then the others."""
+    if given is not None and not given:
+        return [], []
+    names = find_measures("default" if given is None else given)
+    quick = [name for name in names if MEASURES[name].group in QUICK_GROUPS]
+    return quick, [name for name in names if name not in quick]

@@ -1,0 +1,122 @@
+"""A request with everything that it names: loaded, and checked before any work is done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sensverify.errors import BadSetting, BadShape
+from sensverify.evaluation.cell import Cell
+from sensverify.evaluation.contestant import Contestant, digest_of, load_models, make_contestant
+from sensverify.evaluation.perturbation import Perturbation, find_perturbation
+from sensverify.evaluation.plan import Plan, make_plan
+from sensverify.evaluation.request import EvaluateRequest
+from sensverify.evaluation.samples import Samples, load_samples
+from sensverify.evaluation.shifted import Shifted, make_shifted
+from sensverify.verification.question import LoadedModel
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A request with everything that it names loaded and checked."""
+
+    request: EvaluateRequest
+    samples: Samples
+    perturbation: Perturbation
+    shifted: Shifted
+    plan: Plan
+    contestants: list[Contestant]
+    surrogate: Contestant | None
+
+    @property
+    def deciding(self) -> dict[str, Any]:
+        """What decides every cell, but for its network and what its key says."""
+        request, shifted = self.request, self.shifted
+        return {
+            "data": {
+                "name": Path(self.samples.name).name,
+                "samples": len(self.samples),
+                "test_sha256": self.samples.digests["test"],
+                "train_sha256": self.samples.digests["train"],
+                "train_size": self.samples.train_size,
+            },
+            "perturbation": self.perturbation.plain,
+            "seed": request.seed,
+            "bins": request.bins,
+            "device": request.device,
+            "corrupted": None if shifted.premade is None else str(shifted.premade.folder.resolve()),
+        }
+
+    def key(self, contestant: Contestant, cell: Cell) -> str:
+        """Of a cell in the journal: its network, and what else matters for it."""
+        parts = [contestant.facts.sha256, cell.key]
+        if cell.name in self.plan.transferred and self.surrogate is not None:
+            parts.append(self.surrogate.facts.sha256)
+        if cell.kind == "measure":
+            parts += [contestant.initial_sha256, repr(self.perturbation.usual)]
+        return digest_of(*parts)
+
+
+def prepare_evaluation(request: EvaluateRequest) -> Prepared:
+    """Load and check everything that a request names, before any work is done.
+
+    Raises
+    ------
+    SensverifyError
+        Something is not there, or does not fit the rest; says which.
+    """
+    _check_device(request)
+    models = load_models(request.models)
+    if request.reference is not None:
+        request, models = _with_reference(request, models)
+    samples = load_samples(request, models)
+    perturbation = find_perturbation(request, models, samples)
+    shifted = make_shifted(request, samples, perturbation)
+    other = None if request.surrogate is None else load_models((request.surrogate,))[0]
+    if other is not None:
+        _check_surrogate(other, models[0])
+    name = None if other is None else other.name
+    plan = make_plan(request, samples, perturbation, shifted, surrogate=name)
+    unknown = replace(request, initial=None)
+    return Prepared(
+        request=request,
+        samples=samples,
+        perturbation=perturbation,
+        shifted=shifted,
+        plan=plan,
+        contestants=[make_contestant(model, request, samples) for model in models],
+        surrogate=None if other is None else make_contestant(other, unknown, samples),
+    )
+
+
+def _with_reference(
+    request: EvaluateRequest, models: list[LoadedModel]
+) -> tuple[EvaluateRequest, list[LoadedModel]]:
+    """The request with the reference's own name, and the reference among the models."""
+    given = request.reference
+    assert given is not None
+    known = {model.name: model for model in models} | dict(zip(request.models, models, strict=True))
+    if given not in known:
+        models = load_models((*request.models, given))
+        known = {given: models[-1]}
+    return replace(request, reference=known[given].name), models
+
+
+def _check_surrogate(other: LoadedModel, model: LoadedModel) -> None:
+    for what in ("input_shape", "output_shape"):
+        its, ours = (prod(getattr(each.network, what)) for each in (other, model))
+        if its != ours:
+            kind = "inputs" if what == "input_shape" else "outputs"
+            raise BadShape(
+                f"the surrogate '{other.name}' has {its} {kind}, and the network '{model.name}' "
+                f"has {ours}; give one that tells the same classes apart"
+            )
+
+
+def _check_device(request: EvaluateRequest) -> None:
+    if request.device == "cuda" and not torch.cuda.is_available():
+        raise BadSetting("--device cuda: torch finds no CUDA device here; use --device cpu")

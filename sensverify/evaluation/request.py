@@ -1,0 +1,189 @@
+"""What a person asks of an evaluation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sensverify.bounds.memory import DEFAULT_BUDGET
+from sensverify.errors import BadBox, BadSetting
+from sensverify.measures.classified import BINS
+
+ATTACKS = ("fgsm", "pgd", "apgd-ce", "square(queries=500)")
+"""Attacks by default: cheap ones first, and one that follows no gradients."""
+
+CERTIFY = ("crown",)
+"""Methods that prove labels by default."""
+
+COUNT, TRAIN_SAMPLES = 500, 2000
+"""Samples by default, of the test and of the training part."""
+
+MULTIPLES = (0.2, 0.4, 1.0, 2.0, 4.0, 6.0)
+"""Radii by default, as multiples of the one on the model's card."""
+
+SEVERITIES = (1, 2, 3, 4, 5)
+
+_SEEDS = 1 << 63
+"""What torch and its generators take."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateRequest:
+    """What to find out about which networks. None is a default; an empty tuple leaves a part out.
+
+    Parameters
+    ----------
+    models : tuple of str
+        Names of shipped models, or paths of ``.onnx`` files or of folders of training runs.
+    data : str, optional
+        Name of a data set, or path of an ``.npz`` file. Default: the sample that lies beside the
+        models.
+    samples : (start, stop), optional
+        Test samples to take, counted from 0, without ``stop``; an open end is None.
+    count : int, optional
+        How many, evenly spread over the test part. Not together with ``samples``. Default: 500.
+    train_samples : int
+        How many training samples to take measures on, evenly spread; 0 for none.
+    radii, sigmas : tuple of float, optional
+        How far every feature may move: in the units of the features, or as shares of each
+        feature's range over the training samples. One of the two. Default: 0.2, 0.4, 1, 2, 4 and 6
+        times what the first card says.
+    per_feature : Path, optional
+        An ``.npy`` file with a factor on the radius for each feature.
+    clip : (low, high), optional
+        Range that inputs keep to; an end may be infinite. Default: that of a card, or of the data.
+    attacks : tuple of str, optional
+        Calls such as ``pgd(steps=100)``.
+    surrogate : str, optional
+        A network to take every attack's gradients from, beside the attacks on the networks
+        themselves.
+    certify : tuple of str, optional
+        Calls such as ``crown`` or ``alpha-crown(steps=20)``.
+    corruptions, sequences, measures : tuple of str, optional
+        Names, or names of groups.
+    severities : tuple of int
+    corrupted : str, optional
+        Name or folder of a set of corrupted samples that somebody else made, such as
+        ``cifar-10-c``: what it holds is read from there, and without ``corruptions`` it is all.
+    initial : str, optional
+        The networks as they were before training. Default: ``initial.onnx`` in the folder of the
+        model, where there is one.
+    reference : str, optional
+        The network that CE compares with; one of the models, or another one that is then
+        evaluated too.
+    device : str
+        ``cpu`` or ``cuda``.
+    seed : int
+        Of everything that is drawn.
+    timeout : float, optional
+        Seconds after which no further cell is begun; the one in hand is given up.
+    memory : int
+        Bytes that a computation may take beside networks and samples.
+    data_dir : Path, optional
+    out : Path, optional
+        Folder that keeps every finished cell.
+    resume : bool
+        Whether that folder may hold a part of this evaluation already.
+    bins : int
+        Of confidence, for calibration errors.
+
+    Raises
+    ------
+    BadSetting, BadBox
+        Two answers to one question, or a value that cannot be one.
+    """
+
+    models: tuple[str, ...]
+    data: str | None = None
+    samples: tuple[int | None, int | None] | None = None
+    count: int | None = None
+    train_samples: int = TRAIN_SAMPLES
+    radii: tuple[float, ...] | None = None
+    sigmas: tuple[float, ...] | None = None
+    per_feature: Path | None = None
+    clip: tuple[float, float] | None = None
+    attacks: tuple[str, ...] | None = None
+    surrogate: str | None = None
+    certify: tuple[str, ...] | None = None
+    corruptions: tuple[str, ...] | None = None
+    severities: tuple[int, ...] = SEVERITIES
+    corrupted: str | None = None
+    sequences: tuple[str, ...] | None = None
+    measures: tuple[str, ...] | None = None
+    initial: str | None = None
+    reference: str | None = None
+    device: str = "cpu"
+    seed: int = 0
+    timeout: float | None = None
+    memory: int = DEFAULT_BUDGET
+    data_dir: Path | None = None
+    out: Path | None = None
+    resume: bool = False
+    bins: int = BINS
+
+    def __post_init__(self) -> None:
+        if not self.models:
+            raise BadSetting("give at least one model to evaluate")
+        if len(set(self.models)) < len(self.models):
+            twice = next(name for name in self.models if self.models.count(name) > 1)
+            raise BadSetting(f"the model '{twice}' is named twice")
+        for one, other in (("radii", "sigmas"), ("samples", "count")):
+            if getattr(self, one) is not None and getattr(self, other) is not None:
+                raise BadSetting(f"give --{one} or --{other}, not both")
+        for name in ("radii", "sigmas"):
+            _check_radii(name, getattr(self, name))
+        for name, least in (("count", 1), ("train_samples", 0), ("bins", 1), ("memory", 1)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                option = name.replace("_", "-")
+                raise BadSetting(f"--{option} must be at least {least}, got {value}")
+        if self.clip is not None and not self.clip[0] < self.clip[1]:
+            raise BadBox(f"--clip needs LO < HI, got {self.clip[0]:g} {self.clip[1]:g}")
+        if self.timeout is not None and not 0 < self.timeout < math.inf:
+            raise BadSetting(f"--timeout must be a number of seconds above 0, got {self.timeout:g}")
+        if any(severity < 1 for severity in self.severities):
+            raise BadSetting("--severities are whole numbers from 1")
+        if self.device not in ("cpu", "cuda"):
+            raise BadSetting(f"--device must be cpu or cuda, got '{self.device}'")
+        if not 0 <= self.seed < _SEEDS:
+            raise BadSetting(f"--seed must be from 0 to {_SEEDS - 1}, got {self.seed}")
+        if self.resume and self.out is None:
+            raise BadSetting("--resume goes on with what is in a folder; give it with --out")
+
+
+def _check_radii(name: str, radii: Sequence[float] | None) -> None:
+    if radii is None:
+        return
+    for radius in radii:
+        # Written so that a NaN fails it.
+        if not 0 <= radius < math.inf:
+            raise BadBox(f"--{name} must be finite numbers of at least 0, got {radius:g}")
+
+
+def split_list(text: str) -> tuple[str, ...]:
+    """The parts of a list with commas, which count only outside of parentheses; ``none`` is empty.
+
+    Raises
+    ------
+    BadSetting
+        A part is empty, or is there twice.
+    """
+    if text.strip().lower() == "none":
+        return ()
+    parts, depth = [""], 0
+    for sign in text:
+        depth += (sign == "(") - (sign == ")")
+        if sign == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += sign
+    found = tuple(part.strip() for part in parts)
+    if not all(found):
+        raise BadSetting(
+            f"'{text}' is no list: expected names with commas between them, or 'none' for none"
+        )
+    if len(set(found)) < len(found):
+        raise BadSetting(f"'{text}' names {next(n for n in found if found.count(n) > 1)} twice")
+    return found

@@ -1,0 +1,286 @@
+"""What an evaluation finds: frozen rows of plain values, kept in the journal and reported.
+
+A row is one finished cell: one question asked of one network. What could not be had is a `Missing`
+row with its reason. Everything else in a report (worst cases, scores against a reference) follows
+from rows and is in `sensverify.evaluation.scores`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from sensverify.measures.classified import Classified
+from sensverify.verification.results import ModelFacts
+
+
+@dataclass(frozen=True, kw_only=True)
+class CleanRow:
+    """Predictions on samples as they are.
+
+    Parameters
+    ----------
+    part : str
+        ``test`` or ``train``.
+    classified : Classified
+    wrong : tuple of int
+        Positions of the samples whose label is not the largest output.
+    seconds : float
+    """
+
+    part: str
+    classified: Classified
+    wrong: tuple[int, ...]
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttackRow:
+    """Predictions at the points that one attack found, a sample's own point where it found none.
+
+    An inner estimate: a stronger attack may break more samples.
+
+    Parameters
+    ----------
+    attack : str
+        Its name with its settings, as ``--attacks`` takes it; `` through NAME`` follows where the
+        gradients are those of a surrogate.
+    radius : float or None
+        What every feature's unit is multiplied with; None for an attack that looks for the nearest
+        input instead.
+    classified : Classified
+        At those points.
+    broken : tuple of int
+        Positions of the samples that are wrong at their own point or at the attack's.
+    reach : tuple of float or None, one a sample
+        Smallest radius whose box is known to hold an input with another label; 0 where the sample
+        itself is wrong.
+    l2, linf : tuple of float or None, one a sample
+        Distance of that input from the sample, in the units of the features; None where there is
+        none.
+    seconds : float
+    """
+
+    attack: str
+    radius: float | None
+    classified: Classified
+    broken: tuple[int, ...]
+    reach: tuple[float | None, ...]
+    l2: tuple[float | None, ...]
+    linf: tuple[float | None, ...]
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class CertifiedRow:
+    """Samples that provably keep their label on the whole box.
+
+    Parameters
+    ----------
+    method : str
+        Its name with its settings.
+    radius : float
+    guarantee : str
+    certified : tuple of int
+        Positions.
+    log_volumes : tuple of float or None, one a sample
+        Of the box around all outputs; None where an output cannot move.
+    seconds : float
+    """
+
+    method: str
+    radius: float
+    guarantee: str
+    certified: tuple[int, ...]
+    log_volumes: tuple[float | None, ...]
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorruptionRow:
+    """Predictions on corrupted samples.
+
+    Parameters
+    ----------
+    corruption : str
+    severity : int
+        From 1 to 5, or to the number of values that the corruption's table has.
+    parameter : str
+        The table's entry, in words: ``sigma 0.08``.
+    classified : Classified
+    msd : float or None
+        `minimal_sample_distance` of the corrupted samples' outputs to the clean ones'.
+    source : str
+        ``computed``, or the file that the corrupted samples were read from.
+    seconds : float
+    """
+
+    corruption: str
+    severity: int
+    parameter: str
+    classified: Classified
+    msd: float | None
+    source: str
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class SequenceRow:
+    """How often the prediction flips along a sequence of small corruptions of one sample.
+
+    Parameters
+    ----------
+    sequence : str
+    frames : int
+        Of every sequence.
+    samples : int
+    flip_rate : float
+        Share of the pairs of frames with different predictions.
+    against : str
+        ``previous`` frame, or the ``first`` one, as for noise.
+    seconds : float
+    """
+
+    sequence: str
+    frames: int
+    samples: int
+    flip_rate: float
+    against: str
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasureRow:
+    """One measure, a `sensverify.measures.subject.Reading` with its name.
+
+    Parameters
+    ----------
+    measure : str
+        A key of `MEASURES`.
+    value : float
+    error : float or None
+    samples : int or None
+    note : str
+    seconds : float
+    """
+
+    measure: str
+    value: float
+    error: float | None
+    samples: int | None
+    note: str
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Missing:
+    """A cell that was asked for and could not be had.
+
+    Parameters
+    ----------
+    key : str
+        The cell's key, such as ``attack/pgd/0.1`` (see `sensverify.evaluation.plan`).
+    reason : str
+    final : bool
+        Whether it would be missing again; False where only the time was up.
+    """
+
+    key: str
+    reason: str
+    final: bool = True
+
+
+Row = CleanRow | AttackRow | CertifiedRow | CorruptionRow | SequenceRow | MeasureRow | Missing
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelEvaluation:
+    """Everything found about one network; rows are in the order of the plan.
+
+    ``clean`` has the test part first, then the training part where there is one.
+    """
+
+    model: ModelFacts
+    clean: tuple[CleanRow, ...]
+    attacks: tuple[AttackRow, ...] = ()
+    certified: tuple[CertifiedRow, ...] = ()
+    corruptions: tuple[CorruptionRow, ...] = ()
+    sequences: tuple[SequenceRow, ...] = ()
+    measures: tuple[MeasureRow, ...] = ()
+    missing: tuple[Missing, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """One sample, as it is and corrupted, for pictures.
+
+    Parameters
+    ----------
+    title : str
+    shape : tuple of int
+        ``(channels, rows, columns)`` with 1 or 3 channels.
+    pixels : bytes
+        From 0 to 255, channels first.
+    """
+
+    title: str
+    shape: tuple[int, int, int]
+    pixels: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """Networks side by side, on the same samples.
+
+    Parameters
+    ----------
+    models : tuple of ModelEvaluation
+    data : str
+        Name of the data set, or path of the file.
+    samples, available : int
+        How many test samples were used, and how many there are.
+    chosen : str
+        In words, which of them: ``evenly spread over the test part``.
+    train_samples : int
+        How many training samples measures were taken on; 0 where there are none.
+    classes : tuple of str
+        What the classes are called.
+    radii : tuple of float
+        Ascending.
+    radius_unit : str
+        In words, what a radius of 1 means: ``the units of the features`` or ``each feature's
+        range over the training samples``.
+    clip : (low, high) or None
+    examples : mapping from str to tuple of Example
+        By corruption: one sample at every severity; ``clean`` is the sample itself.
+    settings : mapping from str to str
+        Everything that was asked for, in words, for the record.
+    reference : str or None
+        Name of the network that CE and its means compare with.
+    versions : mapping from str to str
+    machine : str
+    device : str
+    seconds : float
+        Of all cells, also of those that a run before this one had finished.
+    interrupted : bool
+        Whether it ended before all cells were done: Ctrl-C or the time budget.
+    """
+
+    models: tuple[ModelEvaluation, ...]
+    data: str
+    samples: int
+    available: int
+    chosen: str
+    train_samples: int
+    classes: tuple[str, ...]
+    radii: tuple[float, ...]
+    radius_unit: str
+    clip: tuple[float, float] | None
+    examples: Mapping[str, tuple[Example, ...]] = field(default_factory=dict)
+    settings: Mapping[str, str] = field(default_factory=dict)
+    reference: str | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+    machine: str = ""
+    device: str = "cpu"
+    seconds: float = 0.0
+    interrupted: bool = False

@@ -1,0 +1,142 @@
+"""The evaluation itself: every cell of every network, kept when it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from sensverify.errors import NotMeasured, SensverifyError, UnsoundResult
+from sensverify.evaluation import cells
+from sensverify.evaluation.assemble import assemble
+from sensverify.evaluation.bench import Bench
+from sensverify.evaluation.cell import Cell
+from sensverify.evaluation.clock import Clock, Progress
+from sensverify.evaluation.folder import Finished, Journal
+from sensverify.evaluation.prepared import Prepared, prepare_evaluation
+from sensverify.evaluation.request import EvaluateRequest
+from sensverify.evaluation.results import Evaluation, Missing
+from sensverify.evaluation.shifts import corruption, sequence
+from sensverify.provenance import versions
+from sensverify.watch import Watch
+
+_RUN: dict[str, Callable[[Bench, Cell], Finished]] = {
+    "clean": cells.clean,
+    "attack": cells.attack,
+    "certified": cells.certified,
+    "measure": cells.measure,
+    "corruption": corruption,
+    "sequence": sequence,
+}
+
+
+def evaluate(
+    request: EvaluateRequest,
+    *,
+    progress: Callable[[Progress], None] | None = None,
+    watch: Watch | None = None,
+) -> Evaluation:
+    """Find out about networks what a request asks: attacks, proofs, corruptions, measures.
+
+    Parameters
+    ----------
+    request : EvaluateRequest
+    progress : callable, optional
+        Called before every cell, and at the end.
+    watch : Watch, optional
+        Ends it early: the cell in hand is given up, and what is left is reported as missing.
+        Predictions on samples as they are, are always made. Its listener hears how far a cell is.
+
+    Returns
+    -------
+    Evaluation
+        In its curves certified <= attacked <= clean, sample by sample: attacks and proofs are about
+        the same boxes. Everything that was asked for is there, as a row or as a `Missing` with its
+        reason. The same request gives the same rows, seconds aside, on one machine, however the
+        work is cut or broken off and resumed.
+
+    Raises
+    ------
+    SensverifyError
+        The request cannot be met, which is said before any work is done; or a network's outputs at
+        a sample are not finite; or the folder cannot be written.
+    UnsoundResult
+        A proof was refuted by an attack, or by the sample itself.
+    """
+    prepared = prepare_evaluation(request)
+    watch = Watch() if watch is None else watch
+    watch = watch.within(request.timeout)
+    tell = progress if progress is not None else lambda state: None
+    with Journal(request.out, prepared.deciding, resume=request.resume) as journal:
+        found = _all_cells(prepared, journal, watch, tell)
+    others = {k: v for k, v in journal.begun_with.items() if versions().get(k) != v}
+    return assemble(prepared, found, interrupted=_unfinished(found), others=others)
+
+
+def _all_cells(
+    prepared: Prepared,
+    journal: Journal,
+    watch: Watch,
+    tell: Callable[[Progress], None],
+) -> list[list[Finished]]:
+    """What every cell gave, network by network, in the order of the plan."""
+    request, plan = prepared.request, prepared.plan
+    benches = [
+        Bench(
+            request=request,
+            plan=plan,
+            perturbation=prepared.perturbation,
+            shifted=prepared.shifted,
+            contestant=each,
+            subject=each.subject(request, prepared.perturbation, watch),
+            surrogate=prepared.surrogate,
+            watch=watch,
+        )
+        for each in prepared.contestants
+    ]
+    found: list[list[Finished]] = [[] for _ in benches]
+    clock = Clock(plan.cells, len(benches))
+    for cell in plan.cells:
+        for place, bench in enumerate(benches):
+            key = prepared.key(bench.contestant, cell)
+            finished = journal.get(key)
+            if finished is None:
+                if not (watch.over and cell.kind != "clean"):
+                    tell(clock.state(bench.contestant.facts.name, cell))
+                finished, keep = _one_cell(bench, cell)
+                if keep:
+                    name = f"{bench.contestant.facts.name}: {cell.key}"
+                    journal.add(key, name, finished)
+                if not _is_late(finished):
+                    clock.note(cell, finished)
+            else:
+                clock.skip(cell)
+            found[place].append(finished)
+    tell(clock.state("", None))
+    return found
+
+
+def _one_cell(bench: Bench, cell: Cell) -> tuple[Finished, bool]:
+    """What a cell gave, and whether it would give that again."""
+    late = Missing(key=cell.key, reason="there was no time left for it", final=False)
+    needed = cell.kind == "clean"
+    if bench.watch.over and not needed:
+        return Finished(row=late), False
+    try:
+        return _RUN[cell.kind](bench, cell), True
+    except UnsoundResult:
+        raise
+    except SensverifyError as error:
+        if needed:
+            raise type(error)(f"network '{bench.contestant.facts.name}': {error}") from None
+        if bench.watch.over:
+            return Finished(row=late), False
+        row = Missing(key=cell.key, reason=" ".join(str(error).split()))
+        # What is not installed today may be tomorrow.
+        return Finished(row=row), isinstance(error, NotMeasured)
+
+
+def _unfinished(found: Sequence[Sequence[Finished]]) -> bool:
+    return any(_is_late(cell) for each in found for cell in each)
+
+
+def _is_late(cell: Finished) -> bool:
+    return isinstance(cell.row, Missing) and not cell.row.final

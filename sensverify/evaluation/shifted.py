@@ -1,0 +1,136 @@
+"""Corrupted samples: computed or read, and made once for all networks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from sensverify.corruptions import CORRUPTIONS, corrupt
+from sensverify.data.corrupted import CorruptedSet, find_corrupted
+from sensverify.errors import BadShape
+from sensverify.evaluation.cell import Cell
+from sensverify.evaluation.perturbation import Perturbation
+from sensverify.evaluation.request import EvaluateRequest
+from sensverify.evaluation.samples import Samples
+
+COMPUTED = "computed"
+
+
+@dataclass(eq=False)
+class Shifted:
+    """Corrupted samples, kept from one network to the next.
+
+    Parameters
+    ----------
+    request : EvaluateRequest
+    samples : Samples
+    perturbation : Perturbation
+    premade : CorruptedSet or None
+        What somebody else has corrupted.
+    """
+
+    request: EvaluateRequest
+    samples: Samples
+    perturbation: Perturbation
+    premade: CorruptedSet | None
+    _last: tuple[str, Tensor] | None = field(default=None, repr=False)
+
+    @property
+    def images(self) -> Tensor:
+        """All samples, ``[samples, channels, rows, columns]``, on the CPU."""
+        return torch.from_numpy(self.samples.x)
+
+    @property
+    def pixels(self) -> tuple[float, float]:
+        """Which values are black and white: the clip range, else 0 and 1."""
+        clip = self.perturbation.clip
+        return clip if clip is not None and self.perturbation.bounded else (0.0, 1.0)
+
+    @property
+    def here(self) -> dict[str, int]:
+        """Corruptions that are read, with their severities."""
+        return {} if self.premade is None else self.premade.corruptions
+
+    def severities(self, name: str) -> int:
+        """How many a corruption has."""
+        return self.here[name] if name in self.here else CORRUPTIONS[name].severities
+
+    def why_not(self, name: str) -> str | None:
+        """Why these samples cannot be had under a corruption; None where they can."""
+        if name in self.here:
+            return None
+        return CORRUPTIONS[name].why_not(self.samples.x.shape[1:]) or self.why_no_images
+
+    @property
+    def why_no_images(self) -> str | None:
+        """Why these samples are no images to compute anything of; None where they are."""
+        if self.samples.image_shape is None:
+            return "it is for images, and the samples are none"
+        low, high = self.pixels
+        x = self.samples.x
+        if x.min() >= low and x.max() <= high:
+            return None
+        return (
+            "it needs to know which values are black and white, and the samples span "
+            f"[{x.min():g}, {x.max():g}]; give that range with --clip LO HI"
+        )
+
+    def parameter(self, cell: Cell) -> str:
+        """What a severity means, in words; empty where nobody says."""
+        if cell.name in self.here:
+            return ""
+        assert isinstance(cell.at, int)
+        rows, columns = self.samples.x.shape[-2:]
+        return CORRUPTIONS[cell.name].parameter_text(cell.at, (rows, columns))
+
+    def source(self, cell: Cell) -> str:
+        """``computed``, or the file that the images are read from."""
+        if self.premade is None or cell.name not in self.here:
+            return COMPUTED
+        return str(self.premade.files[cell.name].images)
+
+    def corrupted(self, cell: Cell, *, count: int | None = None) -> Tensor:
+        """The first samples, or all of them, under a corruption."""
+        whole = count is None
+        if whole and self._last is not None and self._last[0] == cell.key:
+            return self._last[1]
+        found = self._read(cell, count) if cell.name in self.here else self._computed(cell, count)
+        if whole:
+            self._last = cell.key, found
+        return found
+
+    def _computed(self, cell: Cell, count: int | None) -> Tensor:
+        assert isinstance(cell.at, int)
+        seed = self.request.seed
+        return corrupt(self.images[:count], cell.name, cell.at, seed=seed, pixels=self.pixels)
+
+    def _read(self, cell: Cell, count: int | None) -> Tensor:
+        assert self.premade is not None
+        assert isinstance(cell.at, int)
+        places, labels = self.samples.places[:count], self.samples.y[:count]
+        images, _ = self.premade.read(cell.name, cell.at, indices=places, labels=labels)
+        if images.shape[1:] != self.samples.x.shape[1:]:
+            raise BadShape(
+                f"'{self.source(cell)}' has images of shape {images.shape[1:]}, and the samples "
+                f"have shape {self.samples.x.shape[1:]}"
+            )
+        low, high = self.pixels
+        return low + (high - low) * torch.from_numpy(images)
+
+
+def make_shifted(request: EvaluateRequest, samples: Samples, perturbation: Perturbation) -> Shifted:
+    """The samples of a request, to be corrupted.
+
+    Raises
+    ------
+    BadData, UnknownName
+        The set of corrupted samples is not there, or not about that many samples.
+    """
+    premade = None
+    if request.corrupted is not None:
+        premade = find_corrupted(
+            request.corrupted, data_dir=request.data_dir, samples=samples.available
+        )
+    return Shifted(request, samples, perturbation, premade)

@@ -1,0 +1,441 @@
+"""Single corruptions against identities, closed forms and other programs' filters."""
+
+from __future__ import annotations
+
+import colorsys
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+from torch import Tensor
+
+from sensverify.corruptions import CORRUPTIONS, corrupt
+from sensverify.corruptions.blur import streaked
+from sensverify.corruptions.maps import block_map, blurred, zoom_map
+from sensverify.corruptions.weather import _frost_pixels
+
+
+def smooth(n: int = 2, channels: int = 3, rows: int = 32, columns: int = 40) -> Tensor:
+    draws = torch.Generator().manual_seed(0)
+    coarse = torch.rand(n, channels, 6, 6, generator=draws)
+    fine = torch.nn.functional.interpolate(coarse, (rows, columns), mode="bilinear")
+    return fine.clamp(0, 1)
+
+
+IDENTITIES = {
+    "gaussian-noise": {"sigma": 0.0},
+    "impulse-noise": {"share": 0.0},
+    "defocus-blur": {"radius": 0.0, "softness": 0.0},
+    "zoom-blur": {"step": 0.0, "zooms": 3},
+    "frost": {"clear": 1.0, "thickness": 0.0, "zoom": 1.0},
+    "fog": {"density": 0.0, "decay": 2.0},
+    "brightness": {"value": 0.0},
+    "contrast": {"factor": 1.0},
+    "elastic": {"stretch": 0.0, "sigma": 0.0, "affine": 0.0},
+    "pixelate": {"resolution": 1.0},
+    "white-noise": {"sigma": 0.0},
+    "box-blur": {"share": 0.0},
+    "translation": {"distance": 0},
+    "rotation": {"degrees": 0.0},
+    "brightness-shift": {"value": 0.0},
+    "contrast-loss": {"loss": 0.0},
+    "colour-distortion": {"value": 0.0},
+    "thumbnail": {"factor": 1.0},
+    "border": {"width": 0},
+    "shear": {"degrees": 0.0},
+    "backlight": {"value": 0.0},
+    "greyscale": {"share": 0.0},
+    "darken": {"factor": 1.0},
+    "brighten": {"factor": 1.0},
+    "gaussian-blur": {"sigma": 0.0},
+}
+
+
+@pytest.mark.parametrize("name", IDENTITIES)
+def test_without_strength_nothing_changes(name: str) -> None:
+    x = smooth()
+    torch.testing.assert_close(corrupt(x, name, IDENTITIES[name]), x, atol=2e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["defocus-blur", "gaussian-blur"])
+def test_a_blur_goes_to_nothing_with_its_width(name: str) -> None:
+    x = smooth()
+    key = "sigma" if name == "gaussian-blur" else "softness"
+    rest = {"radius": 0.0} if name == "defocus-blur" else {}
+    changes = [
+        float((corrupt(x, name, {key: sigma, **rest}) - x).abs().max())
+        for sigma in (0.6, 0.4, 0.2, 0.1)
+    ]
+    assert changes == sorted(changes, reverse=True)
+    assert changes[-1] < 1e-6 < changes[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "severity"), [("invert", 1), ("flip", 1), ("flip", 2), ("flip", 3)]
+)
+def test_twice_is_nothing(name: str, severity: int) -> None:
+    x = smooth()
+    once = corrupt(x, name, severity)
+    assert not torch.allclose(once, x, atol=0.01)
+    torch.testing.assert_close(corrupt(once, name, severity), x, atol=1e-6, rtol=0)
+
+
+def test_both_flips_are_the_two_one_after_the_other() -> None:
+    x = smooth()
+    both = corrupt(corrupt(x, "flip", 1), "flip", 2)
+    assert torch.equal(both, corrupt(x, "flip", 3))
+    assert torch.equal(both, torch.rot90(x, 2, (2, 3)))
+
+
+@pytest.mark.parametrize("name", ["quantise", "posterise", "pixelate"])
+def test_twice_is_once(name: str) -> None:
+    x = smooth()
+    for severity in range(1, 6):
+        once = corrupt(x, name, severity)
+        torch.testing.assert_close(corrupt(once, name, severity), once, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("severity", range(1, 6))
+def test_so_many_values_are_left(severity: int) -> None:
+    x = torch.linspace(0, 1, 28 * 28).reshape(1, 1, 28, 28)
+    steps = CORRUPTIONS["quantise"].parameters(severity, (28, 28))["steps"]
+    bits = CORRUPTIONS["posterise"].parameters(severity, (28, 28))["bits"]
+    assert isinstance(steps, int)
+    assert isinstance(bits, int)
+    assert len(corrupt(x, "quantise", severity).unique()) == steps + 1
+    assert len(corrupt(x, "posterise", severity).unique()) == 2**bits
+
+
+def grey(value: float, n: int = 40) -> Tensor:
+    return torch.full((n, 1, 64, 64), value)
+
+
+def clipped_normal_moments(mean: float, sigma: float) -> tuple[float, float]:
+    """Mean and variance of a normal number clipped to [0, 1]."""
+    cdf = lambda z: 0.5 * (1 + math.erf(z / math.sqrt(2)))  # noqa: E731
+    pdf = lambda z: math.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)  # noqa: E731
+    a, b = -mean / sigma, (1 - mean) / sigma
+    inside = cdf(b) - cdf(a)
+    first = mean * inside - sigma * (pdf(b) - pdf(a)) + 1 - cdf(b)
+    second = (mean**2 + sigma**2) * inside + 1 - cdf(b)
+    second += sigma * (mean * pdf(a) - (mean + 1) * pdf(b))
+    return first, second - first**2
+
+
+def assert_moments(values: Tensor, mean: float, variance: float) -> None:
+    count = values.numel()
+    values = values.double()
+    assert abs(float(values.mean()) - mean) < 5 * math.sqrt(variance / count)
+    assert float(values.var()) == pytest.approx(variance, rel=8 * math.sqrt(2 / count))
+
+
+@pytest.mark.parametrize("value", [0.0, 0.3, 0.5, 1.0])
+@pytest.mark.parametrize("severity", [1, 5])
+def test_gaussian_noise_has_the_moments_of_a_clipped_normal_number(
+    value: float, severity: int
+) -> None:
+    for name in ("gaussian-noise", "white-noise"):
+        sigma = float(CORRUPTIONS[name].parameters(severity, (64, 64))["sigma"])
+        mean, variance = clipped_normal_moments(value, sigma)
+        assert_moments(corrupt(grey(value), name, severity), mean, variance)
+
+
+def test_shot_noise_has_the_moments_of_a_poisson_number() -> None:
+    # 0.2 with 50 photons is five deviations away from being clipped.
+    assert_moments(corrupt(grey(0.2), "shot-noise", {"photons": 50}), 0.2, 0.2 / 50)
+    assert torch.equal(corrupt(grey(0.0), "shot-noise", 5), grey(0.0))
+
+
+@pytest.mark.parametrize("severity", [1, 5])
+def test_impulse_noise_is_half_salt_and_half_pepper(severity: int) -> None:
+    share = float(CORRUPTIONS["impulse-noise"].parameters(severity, (64, 64))["share"])
+    worse = corrupt(grey(0.5), "impulse-noise", severity)
+    count, half = worse.numel(), share / 2
+    spread = 5 * math.sqrt(half * (1 - half) / count)
+    for end in (0, 1):
+        assert abs(float((worse == end).double().mean()) - half) < spread
+    assert float((worse == 0.5).double().mean()) == pytest.approx(1 - share, abs=2 * spread)
+
+
+def test_images_of_a_set_share_no_noise() -> None:
+    noise = corrupt(grey(0.5, 60), "gaussian-noise", {"sigma": 0.1}).flatten(1) - 0.5
+    correlation = torch.corrcoef(noise) - torch.eye(60)
+    # 1,770 pairs; each correlation is near normal with deviation 1/64.
+    assert float(correlation.abs().max()) < 5 / 64
+
+
+@pytest.mark.parametrize("sigma", [0.4, 1.5, 6.0, 40.0])
+@pytest.mark.parametrize(("ours", "theirs"), [("nearest", "nearest"), ("mirror", "mirror")])
+def test_blur_against_scipy(sigma: float, ours: str, theirs: str) -> None:
+    x = smooth(1, 1).double()
+    found = blurred(x, sigma, border=ours)[0, 0].numpy()
+    wanted = ndimage.gaussian_filter(x[0, 0].numpy(), sigma, mode=theirs, truncate=4.0)
+    np.testing.assert_allclose(found, wanted, atol=1e-10)
+
+
+@pytest.mark.parametrize("severity", range(1, 5))
+def test_the_kernel_of_gaussian_blur_has_five_by_five_pixels(severity: int) -> None:
+    x = smooth(1, 1).double()
+    sigma = CORRUPTIONS["gaussian-blur"].parameters(severity, (32, 40))["sigma"]
+    wanted = ndimage.gaussian_filter(x[0, 0].numpy(), sigma, mode="mirror", radius=2)
+    found = corrupt(x, "gaussian-blur", severity)[0, 0].numpy()
+    np.testing.assert_allclose(found, wanted, atol=1e-10)
+
+
+def test_box_blur_is_five_means() -> None:
+    x = torch.zeros(1, 1, 31, 31)
+    x[:, :, 15, 15] = 1
+    line = np.ones(1)
+    for _ in range(5):
+        line = np.convolve(line, np.ones(3) / 3)
+    found = corrupt(x, "box-blur", {"share": 1.0})[0, 0, 10:21, 10:21]
+    np.testing.assert_allclose(found.numpy(), np.outer(line, line), atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [28, 32, 47])
+@pytest.mark.parametrize("factor", [1.0, 1.05, 1.31, 4.5])
+def test_zoom_against_scipy(size: int, factor: float) -> None:
+    line = torch.rand(size, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    crop = math.ceil(size / factor)
+    top = (size - crop) // 2
+    wanted = ndimage.zoom(line[top : top + crop].numpy(), factor, order=1)
+    trim = (len(wanted) - size) // 2
+    found = zoom_map(size, factor, like=line) @ line
+    np.testing.assert_allclose(found.numpy(), wanted[trim : trim + size], atol=1e-10)
+
+
+def test_blocks_are_means_of_neighbours() -> None:
+    line = torch.arange(8.0)
+    found = block_map(8, 4, like=line) @ line
+    assert found.tolist() == [0.5, 0.5, 2.5, 2.5, 4.5, 4.5, 6.5, 6.5]
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("defocus-blur", {"radius": 3.0, "softness": 0.5}),
+        ("motion-blur", {"radius": 6.0, "sigma": 2.0}),
+        ("gaussian-blur", {"sigma": 0.9}),
+        ("box-blur", {"share": 0.7}),
+        ("glass-blur", {"sigma": 0.7, "reach": 2, "rounds": 2}),
+        ("zoom-blur", {"step": 0.01, "zooms": 12}),
+        ("elastic", {"stretch": 10.0, "sigma": 2.0, "affine": 2.0}),
+        ("pixelate", {"resolution": 0.3}),
+        ("thumbnail", {"factor": 2.3}),
+    ],
+)
+def test_what_only_moves_light_leaves_an_even_image(name: str, settings: dict[str, float]) -> None:
+    x = torch.full((2, 3, 33, 41), 0.3)
+    torch.testing.assert_close(corrupt(x, name, settings), x, atol=1e-5, rtol=0)
+
+
+def test_motion_moves_to_the_side_that_is_said() -> None:
+    x = torch.zeros(3, 1, 21, 21)
+    x[:, :, 10, 10] = 1
+    worse = streaked(x, torch.tensor([0.0, 90.0, 180.0]), radius=3, sigma=2)
+    places = [set(map(tuple, (image[0] > 0).nonzero().tolist())) for image in worse]
+    tail = range(7)
+    assert places[0] == {(10, 10 - k) for k in tail}
+    assert places[1] == {(10 - k, 10) for k in tail}
+    assert places[2] == {(10, 10 + k) for k in tail}
+    weights = np.exp(-0.5 * (np.arange(7) / 2) ** 2)
+    np.testing.assert_allclose(worse[2, 0, 10, 10:17], weights / weights.sum(), rtol=1e-5)
+
+
+def test_motion_stays_within_45_degrees_of_the_horizontal() -> None:
+    x = torch.zeros(300, 1, 41, 41)
+    x[:, :, 20, 20] = 1
+    worse = corrupt(x, "motion-blur", {"radius": 9.0, "sigma": 9.0})[:, 0]
+    place = torch.arange(41.0) - 20
+    up, left = -(worse.sum(dim=2) @ place), -(worse.sum(dim=1) @ place)
+    degrees = torch.rad2deg(torch.atan2(up, left))
+    # Of 300 even draws from 90 degrees, the last is within 2 of the end; whole pixels blur that.
+    assert float(degrees.max()) == pytest.approx(45, abs=3)
+    assert float(degrees.min()) == pytest.approx(-45, abs=3)
+
+
+@pytest.mark.parametrize("value", [0.3, 1.0])
+def test_fog_goes_from_dark_to_the_brightest_value(value: float) -> None:
+    # An even image of a size at which the whole cloud is seen, from its 0 to its 1.
+    worse = corrupt(torch.full((5, 1, 32, 32), value), "fog", {"density": 1.5, "decay": 2.0})
+    darkest = value * value / (value + 1.5)
+    torch.testing.assert_close(worse.amin(dim=(1, 2, 3)), torch.full((5,), darkest))
+    torch.testing.assert_close(worse.amax(dim=(1, 2, 3)), torch.full((5,), value))
+
+
+@pytest.mark.parametrize("name", ["jpeg"])
+def test_the_nearest_byte_is_stored(name: str) -> None:
+    for byte in (0.4, 100.4, 100.6, 254.6):
+        stored = corrupt(torch.full((1, 3, 16, 16), byte / 255), name, {"quality": 100}) * 255
+        assert float((stored - round(byte)).abs().max()) < 1e-3
+
+
+def test_a_quarter_turn() -> None:
+    x = smooth(12, 1, 32, 32)
+    worse = corrupt(x, "rotation", {"degrees": 90.0})
+    turns = [torch.rot90(x, sign, (2, 3)) for sign in (1, -1)]
+    right = [torch.isclose(worse, turn, atol=1e-4).flatten(1).all(dim=1) for turn in turns]
+    assert bool((right[0] | right[1]).all())
+    assert bool(right[0].any())
+    assert bool(right[1].any())
+
+
+def test_a_sheared_upright_line_leans_by_its_angle() -> None:
+    x = torch.zeros(20, 1, 41, 41)
+    x[..., 20] = 1
+    worse = corrupt(x, "shear", {"degrees": 20.0})[:, 0]
+    centre = (worse @ torch.arange(41.0)) / worse.sum(dim=2)
+    slopes = centre.diff(dim=1)
+    torch.testing.assert_close(slopes, slopes[:, :1].expand_as(slopes), atol=1e-3, rtol=0)
+    wanted = math.tan(math.radians(20))
+    assert sorted({round(float(slope), 3) for slope in slopes[:, 0]}) == pytest.approx(
+        [-wanted, wanted], abs=2e-3
+    )
+
+
+@pytest.mark.parametrize("severity", [1, 5])
+def test_translation_moves_whole_pixels_and_leaves_black(severity: int) -> None:
+    x = torch.rand(20, 1, 28, 28, generator=torch.Generator().manual_seed(0)) * 0.5 + 0.5
+    step = int(CORRUPTIONS["translation"].parameters(severity, (28, 28))["distance"])
+    worse = corrupt(x, "translation", severity)
+    assert bool(((worse == 0).flatten(1).sum(dim=1) == 28**2 - (28 - step) ** 2).all())
+    seen = set()
+    for image, before in zip(worse, x, strict=True):
+        for down in (-step, step):
+            for right in (-step, step):
+                rolled = before.roll((down, right), (1, 2))
+                if bool((image == rolled)[image > 0].all()):
+                    seen.add((down > 0, right > 0))
+    assert len(seen) == 4
+
+
+@pytest.mark.parametrize("severity", range(1, 6))
+def test_what_is_hidden_has_the_size_that_is_said(severity: int) -> None:
+    x = torch.zeros(30, 3, 32, 44)
+    size = int(CORRUPTIONS["obstruction"].parameters(severity, (32, 44))["size"])
+    worse = corrupt(x, "obstruction", severity)
+    hidden = (worse > 0).flatten(2).sum(dim=2)
+    assert bool((hidden == size**2).all())
+    assert bool((worse.flatten(1).amax(dim=1)[:, None] * hidden == worse.flatten(2).sum(2)).any())
+    width = int(CORRUPTIONS["border"].parameters(severity, (32, 44))["width"])
+    framed = corrupt(x, "border", severity)
+    assert int((framed[0, 0] == 0.5).sum()) == 32 * 44 - (32 - 2 * width) * (44 - 2 * width)
+
+
+def test_artifacts_cover_more_and_more_and_are_of_one_grey() -> None:
+    x = torch.zeros(40, 1, 28, 28)
+    covered = []
+    for severity in range(1, 6):
+        worse = corrupt(x, "artifacts", severity)
+        assert all(len(image.unique()) == 2 for image in worse)
+        covered.append(float((worse > 0).double().mean()))
+    assert covered == sorted(covered)
+    assert 0.01 < covered[0] < 0.05
+    assert 0.1 < covered[-1] < 0.4
+    # Dotted: a dash is followed by a gap.
+    alone = corrupt(x, "artifacts", {"lines": 1, "dash": 2, "height": 1, "gap": 2})[:, 0] > 0
+    assert not bool((alone[:, :, 2:] & alone[:, :, 1:-1] & alone[:, :, :-2]).any())
+
+
+def test_brightness_keeps_hue_and_saturation() -> None:
+    x = torch.tensor([[0.2, 0.5, 0.3], [0.0, 0.0, 0.0], [0.9, 0.1, 0.9], [0.4, 0.4, 0.4]])
+    image = x.T.reshape(1, 3, 2, 2).repeat_interleave(4, 2).repeat_interleave(4, 3)
+    worse = corrupt(image, "brightness", {"value": 0.2})[0, :, ::4, ::4].reshape(3, 4).T
+    for before, after in zip(x.tolist(), worse.tolist(), strict=True):
+        hue, saturation, value = colorsys.rgb_to_hsv(*before)
+        wanted = colorsys.hsv_to_rgb(hue, saturation, min(1.0, value + 0.2))
+        assert after == pytest.approx(wanted, abs=1e-6)
+
+
+def test_contrast_keeps_means_and_shrinks_deviations() -> None:
+    x = smooth() * 0.4 + 0.3
+    for severity in range(1, 6):
+        factor = float(CORRUPTIONS["contrast"].parameters(severity, (32, 40))["factor"])
+        worse = corrupt(x, "contrast", severity)
+        torch.testing.assert_close(worse.mean((2, 3)), x.mean((2, 3)))
+        torch.testing.assert_close(worse.std((2, 3)), factor * x.std((2, 3)))
+
+
+def test_colour_is_lost_and_luminance_kept() -> None:
+    x = smooth()
+    worse = corrupt(x, "greyscale", 5)
+    assert bool((worse.amax(1) - worse.amin(1) < 1e-6).all())
+    weights = torch.tensor([0.299, 0.587, 0.114])[:, None, None]
+    torch.testing.assert_close((worse * weights).sum(1), (x * weights).sum(1))
+
+
+def test_colour_distortion_changes_every_channel_of_some_image() -> None:
+    x = torch.full((30, 3, 28, 28), 0.2)
+    change = corrupt(x, "colour-distortion", {"value": 0.25}) - x
+    per_channel = change.mean(dim=(2, 3))
+    torch.testing.assert_close(per_channel.sum(dim=1), torch.full((30,), 0.25))
+    assert per_channel.argmax(dim=1).unique().tolist() == [0, 1, 2]
+
+
+def test_backlight_splits_in_two() -> None:
+    x = torch.full((40, 1, 28, 30), 0.5)
+    change = corrupt(x, "backlight", {"value": 0.2}) - x
+    assert set(change.mul(10).round().unique().tolist()) == {-2.0, 2.0}
+    along_rows = (change.std(dim=3).amax(dim=(1, 2)) < 1e-6).double().mean()
+    along_columns = (change.std(dim=2).amax(dim=(1, 2)) < 1e-6).double().mean()
+    assert 0 < along_rows < 1
+    assert along_rows + along_columns == 1
+
+
+def test_elastic_without_stretch_is_affine() -> None:
+    # An affine image of a ramp is a ramp: second differences vanish away from the mirrors.
+    ramp = (torch.arange(64.0)[:, None] + 2 * torch.arange(64.0)).expand(4, 1, -1, -1) / 200
+    worse = corrupt(ramp, "elastic", {"stretch": 0.0, "sigma": 0.0, "affine": 4.0})
+    middle = worse[:, 0, 20:44, 20:44]
+    for axis in (1, 2):
+        assert float(middle.diff(n=2, dim=axis).abs().max()) < 1e-4
+    assert float((middle - ramp[:, 0, 20:44, 20:44]).abs().max()) > 0.005
+
+
+@pytest.mark.parametrize("name", ["frost"])
+def test_frost_is_a_piece_of_a_photograph(name: str) -> None:
+    x = torch.zeros(40, 3, 28, 30)
+    layers = (corrupt(x, name, {"clear": 1.0, "thickness": 1.0, "zoom": 1.0}) * 255).round()
+    photographs = [ice.float() for ice in _frost_pixels()]
+    # Two of the photographs are the same, so a piece may be of both.
+    origins = {
+        place: {
+            (number, *corner)
+            for number, ice in enumerate(photographs)
+            for corner in (ice == layer[:, :1, :1]).all(dim=0).nonzero().tolist()
+            if torch.equal(ice[:, corner[0] : corner[0] + 28, corner[1] : corner[1] + 30], layer)
+        }
+        for place, layer in enumerate(layers)
+    }
+    assert all(origins.values())
+    assert {number for found in origins.values() for number, *_ in found} == set(range(5))
+    mixed = corrupt(x + 0.5, name, {"clear": 0.6, "thickness": 0.3, "zoom": 1.0})
+    torch.testing.assert_close(mixed, 0.3 + 0.3 * layers / 255, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["frost"])
+def test_frost_covers_images_larger_than_its_photographs(name: str) -> None:
+    x = torch.zeros(5, 1, 700, 100)
+    worse = corrupt(x, name, 5)
+    assert bool((worse.flatten(2).std(dim=2) > 0.01).all())
+    assert bool((worse[:, :, -1].std(dim=2) > 0).all())
+
+
+def test_an_elastic_displacement_has_the_size_of_blurred_noise() -> None:
+    # On a ramp a displacement is a change of value. Noise of variance 1/3 that a Gaussian blurs
+    # keeps a share of 1 / (4 pi sigma^2) of its variance.
+    ramp = (torch.arange(64.0) / 64).expand(20, 1, 64, 64)
+    worse = corrupt(ramp, "elastic", {"stretch": 30.0, "sigma": 3.0, "affine": 0.0})
+    moved = (worse - ramp)[..., 8:-8] * 64
+    wanted = 30.0 * math.sqrt(1 / 3) / (2 * math.sqrt(math.pi) * 3.0)
+    assert float(moved.double().square().mean().sqrt()) == pytest.approx(wanted, rel=0.1)
+
+
+def test_a_dotted_line_has_one_to_twelve_dashes() -> None:
+    x = torch.zeros(400, 1, 24, 300)
+    worse = corrupt(x, "artifacts", {"lines": 0.001, "dash": 2, "height": 1, "gap": 3})
+    line = (worse > 0).any(dim=2)[:, 0]
+    whole = line[~line[:, 240:].any(dim=1)]
+    assert {int(pixels) for pixels in whole.sum(dim=1)} == {2 * k for k in range(1, 13)}

@@ -1,0 +1,158 @@
+"""Against imagecorruptions, the package with the authors' ImageNet-C functions, at 224 x 224.
+
+It draws from numpy's global state, which is put back, and fails on small images.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from sensverify.corruptions import corrupt
+from sensverify.corruptions.blur import streaked
+from sensverify.corruptions.draws import Draws
+from sensverify.corruptions.weather import _plasma
+
+
+@pytest.fixture(autouse=True)
+def _numpys_global_state() -> Iterator[None]:
+    before = np.random.get_state()  # noqa: NPY002
+    yield
+    np.random.set_state(before)  # noqa: NPY002
+
+
+@pytest.fixture(scope="module")
+def library(imagecorruptions: Any, photographs: Tensor) -> Callable[..., Tensor]:
+    """``library(name, severity)``: its version of the photographs, from the global seed 0."""
+    from PIL import Image
+
+    pixels = (photographs * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+
+    def call(name: str, severity: int, times: int = 1) -> Tensor:
+        np.random.seed(0)  # noqa: NPY002
+        function = getattr(imagecorruptions, name)
+        made = [
+            # Its front door cuts decimals off too.
+            np.uint8(function(Image.fromarray(image), severity))
+            for _ in range(times)
+            for image in pixels
+        ]
+        return torch.from_numpy(np.stack(made)).permute(0, 3, 1, 2).float() / 255
+
+    return call
+
+
+# Name there, and the largest mean and single difference. Bytes are cut off: up to one step of
+# 1/255. A pixelated value is rounded twice there; JPEG goes through the same program.
+SAME = {
+    "contrast": ("contrast", 1.01, 1.01),
+    "brightness": ("brightness", 1.01, 1.6),
+    "pixelate": ("pixelate", 0.5, 1.6),
+    "jpeg": ("jpeg_compression", 0.0, 0.01),
+    "defocus-blur": ("defocus_blur", 1.01, 1.01),
+}
+
+
+@pytest.mark.parametrize("name", SAME)
+@pytest.mark.parametrize("severity", range(1, 6))
+def test_what_draws_no_numbers_gives_the_same_images(
+    name: str, severity: int, library: Callable[..., Tensor], photographs: Tensor
+) -> None:
+    theirs, mean, largest = SAME[name]
+    difference = (corrupt(photographs, name, severity) - library(theirs, severity)).abs() * 255
+    assert float(difference.mean()) <= mean
+    assert float(difference.max()) <= largest
+
+
+@pytest.mark.parametrize("severity", range(1, 6))
+def test_zoom_blur_gives_the_same_but_for_its_corner(
+    severity: int, library: Callable[..., Tensor], photographs: Tensor
+) -> None:
+    # The library takes the upper left of an enlargement, the authors and we the middle: at most
+    # one pixel further to either side.
+    ours, theirs = corrupt(photographs, "zoom-blur", severity), library("zoom_blur", severity)
+    assert float((ours - theirs).abs().mean()) * 255 < 3.5
+
+
+# What its function is called, and by how much the distances to the clean images may differ: these
+# draw numbers. Fog is one random cloud an image. (Frost is in test_functions.py: of so few
+# photographs every mean is of chance.)
+ALIKE = {
+    "gaussian-noise": ("gaussian_noise", 0.01),
+    "shot-noise": ("shot_noise", 0.01),
+    "impulse-noise": ("impulse_noise", 0.015),
+    "glass-blur": ("glass_blur", 0.02),
+    "motion-blur": ("motion_blur", 0.15),
+    "snow": ("snow", 0.03),
+    "fog": ("fog", 0.25),
+}
+
+
+@pytest.mark.parametrize("name", ALIKE)
+@pytest.mark.parametrize("severity", [1, 3, 5])
+def test_what_draws_numbers_goes_as_far(
+    name: str, severity: int, library: Callable[..., Tensor], photographs: Tensor
+) -> None:
+    theirs, tolerance = ALIKE[name]
+    clean = photographs.repeat(6, 1, 1, 1)
+    cut_off = 0.5 / 255
+    squares = [
+        (made - clean).square().mean(dim=(1, 2, 3)).unflatten(0, (6, 2)).mean(dim=0)
+        for made in (corrupt(clean, name, severity), library(theirs, severity, 6) + cut_off)
+    ]
+    ratio = (squares[0] / squares[1]).sqrt()
+    assert bool(((ratio - 1).abs() < tolerance).all()), ratio
+
+
+@pytest.mark.parametrize(("theirs", "weaker", "than"), [("glass_blur", 4, 3), ("snow", 3, 2)])
+def test_tables_that_do_not_rise_do_not_rise_there(
+    theirs: str, weaker: int, than: int, library: Callable[..., Tensor], photographs: Tensor
+) -> None:
+    clean = photographs.repeat(3, 1, 1, 1)
+    distances = [(library(theirs, s, 3) - clean).abs().mean() for s in (weaker, than)]
+    assert distances[0] < distances[1]
+
+
+@pytest.mark.parametrize("degrees", [-45.0, -20.0, 0.0, 31.0, 45.0, -90.0, -135.0])
+def test_a_streak_in_a_given_direction_is_the_same(
+    degrees: float, photographs: Tensor, imagecorruptions: Any
+) -> None:
+    x = photographs[0].permute(1, 2, 0).numpy()
+    theirs = imagecorruptions._motion_blur(x, radius=10, sigma=3, angle=degrees)
+    ours = streaked(photographs[:1], torch.tensor([degrees]), radius=10, sigma=3)
+    difference = np.abs(ours[0].permute(1, 2, 0).numpy() - theirs)
+    assert difference.mean() < 1e-3
+    # A step may round to the other pixel where it is half-way.
+    if degrees in (-20.0, 0.0, 31.0):
+        assert difference.max() < 1e-5
+
+
+def test_swapping_views_copies_as_the_note_on_glass_says() -> None:
+    image = np.arange(12).reshape(2, 2, 3)
+    image[0, 0], image[1, 1] = image[1, 1], image[0, 0]
+    assert image[0, 0].tolist() == image[1, 1].tolist() == [9, 10, 11]
+
+
+@pytest.mark.parametrize("decay", [3.0, 2.0, 1.4])
+def test_clouds_are_as_rough_as_the_librarys(decay: float, imagecorruptions: Any) -> None:
+    images = torch.zeros(200, 1, 32, 32)
+    draws = Draws(0, "fog", first=0, count=200, like=images)
+    ours = _plasma(images, draws, decay)
+    np.random.seed(0)  # noqa: NPY002
+    lands = [imagecorruptions.plasma_fractal(mapsize=32, wibbledecay=decay) for _ in range(200)]
+    theirs = torch.from_numpy(np.stack(lands))
+    for statistic in (
+        lambda land: land.mean(dim=(1, 2)),
+        lambda land: land.std(dim=(1, 2)),
+        lambda land: land.diff(dim=2).abs().mean(dim=(1, 2)),
+    ):
+        a, b = statistic(ours).double(), statistic(theirs).double()
+        error = math.sqrt(float(a.var() + b.var()) / 200)
+        assert abs(float(a.mean() - b.mean())) < 5 * error
+        assert float(a.std()) == pytest.approx(float(b.std()), rel=0.35)

@@ -1,0 +1,91 @@
+"""Which cells a request comes down to, and how long they may take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sensverify.evaluation.clock import Clock
+from sensverify.evaluation.folder import Finished
+from sensverify.evaluation.plan import Plan
+from sensverify.evaluation.prepared import prepare_evaluation
+from sensverify.evaluation.request import EvaluateRequest
+from sensverify.evaluation.results import MeasureRow
+from sensverify.measures.catalog import DEFAULT_MEASURES
+
+
+def plan(model: str | Path, **asked: Any) -> Plan:
+    return prepare_evaluation(EvaluateRequest(models=(str(model),), **asked)).plan
+
+
+def test_by_default_everything_is_asked_once() -> None:
+    cells = plan("mnist-conv2").cells
+    keys = [cell.key for cell in cells]
+    assert len(set(keys)) == len(keys)
+    assert keys[0] == "clean/test"
+    assert {cell.name for cell in cells if cell.kind == "measure"} == set(DEFAULT_MEASURES)
+    assert sum(cell.kind == "corruption" for cell in cells) == 15 * 5
+    assert sum(cell.kind == "attack" for cell in cells) == 4 * 6
+    assert {cell.name for cell in cells if cell.kind == "certified"} == {"crown"}
+
+
+def test_what_is_quick_comes_first() -> None:
+    keys = [cell.key for cell in plan("mnist-conv2").cells]
+    for earlier, later in (
+        ("measure/l2", "certified/crown/0.05"),
+        ("certified/crown/0.3", "attack/fgsm/0.01"),
+        ("attack/fgsm/0.3", "attack/pgd/0.01"),
+        ("corruption/fog/5", "measure/hessian-trace"),
+    ):
+        assert keys.index(earlier) < keys.index(later)
+
+
+@pytest.mark.parametrize(
+    ("asked", "kind", "names"),
+    [
+        ({"attacks": ("pgd( steps = 5 )", "pgd(steps=5)")}, "attack", ["pgd(steps=5)"]),
+        (
+            {"certify": ("ibp", "alpha-crown(steps=3)")},
+            "certified",
+            ["ibp", "alpha-crown(steps=3)"],
+        ),
+        ({"corruptions": ("fog", "shifts")}, "corruption", ["fog", "darken"]),
+        ({"measures": ("sensitivity-ibp", "l2")}, "measure", ["l2", "sensitivity-ibp"]),
+        ({"sequences": ("tilt", "scale")}, "sequence", ["tilt", "scale"]),
+        ({"attacks": ()}, "attack", []),
+        ({"measures": ()}, "measure", []),
+    ],
+)
+def test_names_and_groups(asked: dict[str, Any], kind: str, names: list[str]) -> None:
+    found = [cell.name for cell in plan("mnist-conv2", **asked).cells if cell.kind == kind]
+    assert list(dict.fromkeys(found))[: len(names)] == names
+    assert bool(found) == bool(names)
+
+
+def test_only_severities_that_there_are() -> None:
+    cells = plan("mnist-conv2", corruptions=("fog",), severities=(5, 9, 2, 5)).cells
+    assert [cell.at for cell in cells if cell.kind == "corruption"] == [2, 5]
+
+
+def test_the_time_left() -> None:
+    """Two networks; of two measures one is known to take a second and the other three."""
+    asked = plan("iris", attacks=(), certify=(), measures=("l2", "parameters"))
+    clock = Clock(asked.cells, 2)
+    by_name = {cell.name: cell for cell in asked.cells}
+    assert clock.state("net", by_name["l2"]).seconds_left is None
+
+    def done(name: str, seconds: float) -> None:
+        row = MeasureRow(
+            measure=name, value=0.0, error=None, samples=None, note="", seconds=seconds
+        )
+        clock.note(by_name[name], Finished(row=row))
+
+    done("l2", 1.0)
+    done("parameters", 3.0)
+    clock.skip(by_name["test"])
+    clock.skip(by_name["test"])
+    now = clock.state("net", by_name["l2"])
+    assert (now.done, now.total, now.cell) == (4, 6, "measure/l2")
+    assert now.seconds_left == pytest.approx(4.0)

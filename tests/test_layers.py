@@ -35,6 +35,7 @@ LAYERS = (
     ("formats",),
     ("network",),
     ("results", "queries", "proof"),
+    ("machine",),
     ("provenance",),
     ("box",),
     ("watch", "calls", "kept"),

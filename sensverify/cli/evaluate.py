@@ -322,10 +322,10 @@ def _write(
     from sensverify.errors import InputError
     from sensverify.kept import replace_file
     from sensverify.report.console import PlainConsole
-    from sensverify.report.evaluation_json import evaluation_to_json
-    from sensverify.report.evaluation_page import evaluation_to_html
-    from sensverify.report.evaluation_tables import csv_tables
-    from sensverify.report.evaluation_terminal import print_evaluation
+    from sensverify.report.evaluation.json import evaluation_to_json
+    from sensverify.report.evaluation.page import evaluation_to_html
+    from sensverify.report.evaluation.tables import csv_tables
+    from sensverify.report.evaluation.terminal import print_evaluation
     from sensverify.report.files import write_files
 
     if request.out is not None:

@@ -23,12 +23,14 @@ class GroupedCommand(click.Command):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         groups: dict[str, list[tuple[str, str]]] = {}
+        others: list[tuple[str, str]] = []
         for parameter in self.get_params(ctx):
-            record = parameter.get_help_record(ctx)
+            # Since click 8.5 arguments have a line too; the text above says what they are.
+            record = parameter.get_help_record(ctx) if isinstance(parameter, click.Option) else None
             if record is not None:
-                name = getattr(parameter, "group", "") or "Other options"
-                groups.setdefault(name, []).append(record)
-        for name, records in groups.items():
+                group = getattr(parameter, "group", "")
+                (groups.setdefault(group, []) if group else others).append(record)
+        for name, records in [*groups.items(), ("Other options", others)]:
             with formatter.section(name):
                 formatter.write_dl(records)
 

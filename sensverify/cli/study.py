@@ -66,7 +66,7 @@ def run(
     status is 0 all the same.
     """
     from sensverify.report.console import PlainConsole
-    from sensverify.report.study_terminal import print_study
+    from sensverify.report.study.terminal import print_study
     from sensverify.studies.collect import collect
     from sensverify.studies.files import read_study
     from sensverify.studies.run import run_study
@@ -96,7 +96,7 @@ def report(folder: Path) -> int:
     A study that has not ended yet is reported as far as it is. An earlier report is replaced.
     """
     from sensverify.report.console import PlainConsole
-    from sensverify.report.study_terminal import print_study
+    from sensverify.report.study.terminal import print_study
     from sensverify.studies.collect import write_report
 
     found, paths = write_report(folder)

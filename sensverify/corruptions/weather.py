@@ -111,7 +111,7 @@ def _frost_pixels() -> tuple[Tensor, ...]:
     """The photographs as bytes, ``[3, rows, columns]`` each."""
     missing = BackendMissing(
         "corruption 'frost' takes photographs from the package imagecorruptions-imaug, and reads "
-        "them with pillow; install both with: pip install 'sensverify[evaluate]'"
+        "them with pillow; in a copy of sensverify's repository: pip install '.[evaluate]'"
     )
     # Looked up, not imported: the package imports OpenCV and compiles code.
     found = find_spec("imagecorruptions")

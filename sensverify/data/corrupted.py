@@ -6,14 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
-from numpy.lib import format as npy_format
 
 from sensverify.data.places import find_folders, not_found
 from sensverify.errors import BadData, BadSetting, BadShape, UnknownName
-from sensverify.formats.arrays import read_npy
+from sensverify.formats.arrays import read_npy, read_npy_header
 
 FOLDERS: dict[str, tuple[str, ...]] = {
     "cifar-10-c": ("CIFAR-10-C", "cifar-10-c", "cifar10-c", "cifar10c"),
@@ -231,13 +230,10 @@ def _mapped(path: Path) -> np.ndarray:
     try:
         with path.open("rb") as stream:
             size = path.stat().st_size
-            shape, fortran, dtype = _header(stream)
+            shape, fortran, dtype = read_npy_header(stream, str(path))
             offset = stream.tell()
     except OSError as error:
         raise BadData(f"cannot read '{path}': {error.strerror or error}") from None
-    except Exception as error:
-        # Numpy lets the exceptions of its parsers through, which are of many kinds.
-        raise BadData(f"'{path}' is not a .npy array of images: {error}") from None
     if dtype != np.uint8 or len(shape) not in (3, 4) or min(shape) < 1:
         raise BadData(
             f"'{path}' holds {dtype} of shape {shape}; expected images as bytes, "
@@ -250,15 +246,6 @@ def _mapped(path: Path) -> np.ndarray:
         )
     order: Literal["F", "C"] = "F" if fortran else "C"
     return np.memmap(path, np.uint8, mode="r", offset=offset, shape=shape, order=order)
-
-
-def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    version = npy_format.read_magic(stream)
-    if version == (1, 0):
-        return npy_format.read_array_header_1_0(stream)
-    if version == (2, 0):
-        return npy_format.read_array_header_2_0(stream)
-    raise ValueError(f"version {version} of the format holds no plain numbers")
 
 
 def _labels(path: Path) -> np.ndarray:

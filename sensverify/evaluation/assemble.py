@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -26,6 +23,7 @@ from sensverify.evaluation.results import (
     Row,
     SequenceRow,
 )
+from sensverify.machine import machine_facts
 from sensverify.provenance import versions
 
 
@@ -136,15 +134,8 @@ def _settings(prepared: Prepared, others: Mapping[str, str]) -> dict[str, str]:
 
 def _machine() -> str:
     """Processor and cores, in words."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    name = platform.processor() or platform.machine()
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        named = [line.partition(":")[2] for line in lines if line.startswith("model name")]
-        name = " ".join(named[0].split()) if named else name
-    except OSError:
-        pass
-    return f"{name}, {cores} core{'s' if cores != 1 else ''}"
+    facts = machine_facts()
+    return f"{facts['processor']}, {facts['cores']} core{'s' if facts['cores'] != 1 else ''}"
 
 
 def _device_name(device: str) -> str:

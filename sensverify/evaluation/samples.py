@@ -151,21 +151,22 @@ def _labelled(data: Dataset) -> np.ndarray:
 
 def _beside(models: list[LoadedModel]) -> Dataset:
     """The sample that lies beside the models."""
+    places = []
     for model in models:
         if model.card is None or model.sample is None:
             raise BadData(
                 f"model '{model.name}' has no card that names its data; give --data NAME or "
                 "FILE.npz"
             )
+        places.append(model.sample)
     first = models[0]
-    assert first.sample is not None
     for other in models[1:]:
         if other.card.sample_sha256 != first.card.sample_sha256:
             raise BadSetting(
                 f"'{first.name}' and '{other.name}' have different samples beside them, and "
                 "networks are compared on the same ones; give --data"
             )
-    return read_dataset(first.sample, name=f"{first.card.data} (sample beside the model)")
+    return read_dataset(places[0], name=f"{first.card.data} (sample beside the model)")
 
 
 def _chosen(request: EvaluateRequest, count: int, name: str) -> tuple[np.ndarray, str]:

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Collection
 from math import prod
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 from numpy.lib import format as npy_format
@@ -115,18 +115,31 @@ def _read_member(
         raise BadData(f"'{where}' is damaged: {error}") from None
 
 
-def _read_array(stream: IO[bytes], size: int, limit: int, where: str) -> np.ndarray:
-    """The array in ``stream``, whose header and data together take ``size`` bytes."""
+def read_npy_header(stream: IO[bytes], where: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, whether columns come first, and dtype, as a ``.npy`` file says; nothing else is read.
+
+    Raises
+    ------
+    BadData
+        There is no such header.
+    """
     try:
         version = npy_format.read_magic(stream)
         if version == (1, 0):
-            shape, fortran, dtype = npy_format.read_array_header_1_0(stream)
-        elif version == (2, 0):
-            shape, fortran, dtype = npy_format.read_array_header_2_0(stream)
-        else:
-            raise ValueError(f"version {version} of the format holds no plain numbers")
-    except (ValueError, SyntaxError, TypeError, EOFError, RecursionError, MemoryError) as error:
+            return npy_format.read_array_header_1_0(stream)
+        if version == (2, 0):
+            return npy_format.read_array_header_2_0(stream)
+        raise ValueError(f"version {version} of the format holds no plain numbers")
+    except OSError:
+        raise
+    except Exception as error:
+        # Numpy lets the exceptions of its parsers through, which are of many kinds.
         raise BadData(f"'{where}' is not a .npy array: {error}") from None
+
+
+def _read_array(stream: IO[bytes], size: int, limit: int, where: str) -> np.ndarray:
+    """The array in ``stream``, whose header and data together take ``size`` bytes."""
+    shape, fortran, dtype = read_npy_header(stream, where)
     if dtype.hasobject or dtype.kind not in "biuf":
         raise BadData(
             f"'{where}' holds {dtype} values; expected plain numbers (Python objects are refused: "

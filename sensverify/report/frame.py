@@ -18,7 +18,7 @@ def framed_page(
     Parameters
     ----------
     name : str
-        Of the body's template.
+        Of the body's template, with the folder it is in, e.g. ``study/page``.
     title : str
         Escaped here.
     styles : tuple of str

@@ -9,7 +9,7 @@ from typing import Any
 
 from sensverify.errors import InputError, SensverifyError
 from sensverify.report.files import write_files
-from sensverify.report.study import Course, Fact, StudyReport, StudyTable, Trail
+from sensverify.report.study.contents import Course, Fact, StudyReport, StudyTable, Trail
 from sensverify.report.words import duration
 from sensverify.studies.courses import History, course, read_history, trail
 from sensverify.studies.folder import load_study, run_folder
@@ -80,9 +80,9 @@ def write_report(folder: Path) -> tuple[StudyReport, list[Path]]:
     BackendMissing
         matplotlib is not installed.
     """
-    from sensverify.report.study_figures import figure_files, panel_pictures
-    from sensverify.report.study_page import study_page
-    from sensverify.report.study_tables import table_csv, table_markdown
+    from sensverify.report.study.figures import figure_files, panel_pictures
+    from sensverify.report.study.page import study_page
+    from sensverify.report.study.tables import table_csv, table_markdown
 
     report = collect(folder)
     target = folder / "report"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
-from sensverify.report.study import VOLUMES, Course, Line, Trail
+from sensverify.report.study.contents import VOLUMES, Course, Line, Trail
 from sensverify.studies.study import Training
 
 METRICS_FILE = "metrics.csv"

@@ -10,7 +10,7 @@ from typing import Any
 
 from sensverify.errors import InputError
 from sensverify.kept import replace_file
-from sensverify.studies.machine import machine_facts
+from sensverify.machine import machine_facts
 from sensverify.studies.study import SCHEMA, Contender, Published, Study, Training
 from sensverify.training.settings import TrainSettings
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from sensverify.measures import METRICS
-from sensverify.report.study import VOLUMES, Row, StudyTable, Value, summarise
+from sensverify.report.study.contents import VOLUMES, Row, StudyTable, Value, summarise
 from sensverify.studies.journal import DONE, Entry
 from sensverify.studies.study import Study
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from sensverify.report.study import Value
-from sensverify.report.study_tables import value_text
+from sensverify.report.study.contents import Value
+from sensverify.report.study.tables import value_text
 from sensverify.report.words import duration
 from sensverify.studies.journal import Entry
 from sensverify.studies.run import Progress

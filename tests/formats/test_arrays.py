@@ -79,7 +79,17 @@ def test_nothing_is_unpickled(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "shape", ["(10**30,)", "(1000000000000,)", "(-5,)", "(2**40, 2**40)", "((1,),)", "'x'", "5"]
+    "shape",
+    [
+        "(10**30,)",
+        "(1000000000000,)",
+        "(-5,)",
+        "(2**40, 2**40)",
+        "((1,),)",
+        "'x'",
+        "5",
+        "(35, 8, }",
+    ],
 )
 def test_a_header_that_lies_costs_no_memory(tmp_path: Path, shape: str) -> None:
     text = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}"

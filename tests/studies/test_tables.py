@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sensverify.report.study import Row, StudyTable, Value, summarise
-from sensverify.report.study_tables import table_csv, table_markdown, value_parts, value_text
+from sensverify.report.study.contents import Row, StudyTable, Value, summarise
+from sensverify.report.study.tables import table_csv, table_markdown, value_parts, value_text
 from sensverify.studies.files import parse_study
 from sensverify.studies.journal import DONE, FAILED, Entry
 from sensverify.studies.tables import COLUMNS, study_table

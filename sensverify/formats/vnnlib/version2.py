@@ -38,8 +38,8 @@ def read_version2(source: Source) -> tuple[int, int, list[Atom], list[Cases]]:
         vnnlib = import_module("vnnlib")
     except ImportError:
         raise BackendMissing(
-            f"'{source.name}' is VNN-LIB 2.0, which needs the package vnnlib: pip install "
-            "'sensverify[vnnlib]'; or write it in VNN-LIB 1.0"
+            f"'{source.name}' is VNN-LIB 2.0, which needs the package vnnlib; in a copy "
+            "of sensverify's repository: pip install '.[vnnlib]'; or write it in VNN-LIB 1.0"
         ) from None
     # The package's own reader has no limit on the depth.
     for _ in read_forms(source):

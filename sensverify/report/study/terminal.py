@@ -7,8 +7,8 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from sensverify.report.study import StudyReport, StudyTable
-from sensverify.report.study_tables import unit, value_parts
+from sensverify.report.study.contents import StudyReport, StudyTable
+from sensverify.report.study.tables import unit, value_parts
 
 _PARTS = {"test": "test samples", "train": "training samples"}
 

@@ -1,4 +1,4 @@
-"""The machine a study runs on, for its footer."""
+"""The machine that a result comes from, for its record."""
 
 from __future__ import annotations
 

@@ -10,13 +10,13 @@ from itertools import pairwise
 
 from sensverify.evaluation.results import Evaluation, ModelEvaluation
 from sensverify.evaluation.scores import CurvePoint
-from sensverify.report.evaluation_lines import (
+from sensverify.report.evaluation.lines import (
     Line,
     accuracy_lines,
     all_radii,
     best_certified,
 )
-from sensverify.report.evaluation_words import (
+from sensverify.report.evaluation.words import (
     clipped,
     percent,
     radius_text,

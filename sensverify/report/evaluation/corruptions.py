@@ -12,10 +12,10 @@ from sensverify.evaluation.scores import (
     corruption_scores,
     reference_of,
 )
-from sensverify.report.evaluation_heat import STEPS, step
-from sensverify.report.evaluation_images import pictures
-from sensverify.report.evaluation_parts import Downloads, heading, row, table, td, th
-from sensverify.report.evaluation_words import (
+from sensverify.report.evaluation.heat import STEPS, step
+from sensverify.report.evaluation.images import pictures
+from sensverify.report.evaluation.parts import Downloads, heading, row, table, td, th
+from sensverify.report.evaluation.words import (
     DASH,
     counted,
     interval,

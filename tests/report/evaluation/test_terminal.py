@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from sensverify.evaluation.results import Evaluation
-from sensverify.report.evaluation_terminal import RADII, print_evaluation
+from sensverify.report.evaluation.terminal import RADII, print_evaluation
 
 Make = Callable[..., Evaluation]
 

@@ -7,9 +7,9 @@ from html import escape
 
 from sensverify.evaluation.results import Evaluation, ModelEvaluation
 from sensverify.measures.classified import Bin, Classified
-from sensverify.report.evaluation_lines import hardest_attack, hardest_corruption
-from sensverify.report.evaluation_parts import Downloads, card, heading
-from sensverify.report.evaluation_words import (
+from sensverify.report.evaluation.lines import hardest_attack, hardest_corruption
+from sensverify.report.evaluation.parts import Downloads, card, heading
+from sensverify.report.evaluation.words import (
     clipped,
     percent,
     radius_text,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sensverify.evaluation.results import Evaluation
 from sensverify.evaluation.scores import CurvePoint, Summary, middle_radius, summarise
 from sensverify.measures.rates import Rate
-from sensverify.report.evaluation_words import (
+from sensverify.report.evaluation.words import (
     DASH,
     count_of,
     interval,

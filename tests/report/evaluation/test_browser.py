@@ -19,8 +19,8 @@ from typing import Any
 import pytest
 
 from sensverify.evaluation.results import Evaluation
-from sensverify.report.evaluation_page import evaluation_to_html
-from sensverify.report.evaluation_tables import csv_tables
+from sensverify.report.evaluation.page import evaluation_to_html
+from sensverify.report.evaluation.tables import csv_tables
 
 Make = Callable[..., Evaluation]
 

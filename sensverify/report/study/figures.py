@@ -11,8 +11,8 @@ from typing import Any
 
 from sensverify.errors import BackendMissing
 from sensverify.measures import SHARES
-from sensverify.report.study import VOLUMES, Course, StudyReport, Trail
-from sensverify.report.study_tables import unit
+from sensverify.report.study.contents import VOLUMES, Course, StudyReport, Trail
+from sensverify.report.study.tables import unit
 
 # Okabe and Ito's colours, which people with any kind of colour vision tell apart; dashes and
 # markers tell the lines apart in print.

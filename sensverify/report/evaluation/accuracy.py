@@ -6,11 +6,11 @@ from html import escape
 
 from sensverify.evaluation.results import Evaluation, ModelEvaluation
 from sensverify.evaluation.scores import success_rate
-from sensverify.report.evaluation_curves import NARROW, WIDE, accuracy_chart, overlay_chart
-from sensverify.report.evaluation_lines import Line, accuracy_lines, all_radii
-from sensverify.report.evaluation_parts import Downloads, card, heading, row, table, td, th
-from sensverify.report.evaluation_tables import distances
-from sensverify.report.evaluation_words import (
+from sensverify.report.evaluation.curves import NARROW, WIDE, accuracy_chart, overlay_chart
+from sensverify.report.evaluation.lines import Line, accuracy_lines, all_radii
+from sensverify.report.evaluation.parts import Downloads, card, heading, row, table, td, th
+from sensverify.report.evaluation.tables import distances
+from sensverify.report.evaluation.words import (
     DASH,
     clipped,
     interval,

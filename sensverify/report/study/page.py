@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from html import escape
 
 from sensverify.report.frame import framed_page, terms
-from sensverify.report.study import Row, StudyReport, StudyTable
-from sensverify.report.study_tables import unit, value_parts
+from sensverify.report.study.contents import Row, StudyReport, StudyTable
+from sensverify.report.study.tables import unit, value_parts
 
 _PARTS = {"test": "test samples", "train": "training samples", "held-out": "held-out samples"}
 _TRAILS = {
@@ -36,9 +36,9 @@ def study_page(report: StudyReport, pictures: Pictures) -> str:
         policy forbids scripts.
     """
     return framed_page(
-        "study",
+        "study/page",
         title=report.title,
-        styles=("study",),
+        styles=("study/page",),
         heading=escape(report.title),
         question=escape(report.question),
         note="".join(

@@ -7,7 +7,7 @@ import io
 import math
 
 from sensverify.measures import SHARES
-from sensverify.report.study import VOLUMES, StudyTable, Value
+from sensverify.report.study.contents import VOLUMES, StudyTable, Value
 from sensverify.report.words import pretty_number
 
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")

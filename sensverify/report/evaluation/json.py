@@ -19,7 +19,7 @@ from sensverify.evaluation.scores import (
 )
 from sensverify.measures.classified import Classified
 from sensverify.measures.rates import Rate
-from sensverify.report.evaluation_lines import accuracy_lines
+from sensverify.report.evaluation.lines import accuracy_lines
 from sensverify.report.facts import model_dict
 
 SCHEMA = "sensverify.evaluate/1"

@@ -7,9 +7,9 @@ from html import escape
 
 from sensverify.evaluation.results import Evaluation, MeasureRow, ModelEvaluation
 from sensverify.measures.catalog import MEASURES
-from sensverify.report.evaluation_missing import reasons
-from sensverify.report.evaluation_parts import Downloads, heading, reason, table, th
-from sensverify.report.evaluation_words import DASH, count_of, number
+from sensverify.report.evaluation.missing import reasons
+from sensverify.report.evaluation.parts import Downloads, heading, reason, table, th
+from sensverify.report.evaluation.words import DASH, count_of, number
 
 _PREFIX = "measure/"
 _OTHERS = "others"

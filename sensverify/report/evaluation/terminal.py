@@ -10,10 +10,10 @@ from rich.text import Text
 
 from sensverify.evaluation.results import Evaluation, ModelEvaluation
 from sensverify.evaluation.scores import corruption_scores, reference_of
-from sensverify.report.evaluation_figures import CLEAN, figures
-from sensverify.report.evaluation_lines import Line, accuracy_lines, all_radii
-from sensverify.report.evaluation_missing import reasons
-from sensverify.report.evaluation_words import (
+from sensverify.report.evaluation.figures import CLEAN, figures
+from sensverify.report.evaluation.lines import Line, accuracy_lines, all_radii
+from sensverify.report.evaluation.missing import reasons
+from sensverify.report.evaluation.words import (
     DASH,
     count_of,
     guarantee_words,

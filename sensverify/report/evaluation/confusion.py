@@ -7,10 +7,10 @@ from html import escape
 
 from sensverify.evaluation.results import Evaluation, ModelEvaluation
 from sensverify.measures.classified import Classified
-from sensverify.report.evaluation_heat import step
-from sensverify.report.evaluation_lines import hardest_attack
-from sensverify.report.evaluation_parts import Downloads, heading, row, table, td, th
-from sensverify.report.evaluation_words import clipped, percent, radius_text
+from sensverify.report.evaluation.heat import step
+from sensverify.report.evaluation.lines import hardest_attack
+from sensverify.report.evaluation.parts import Downloads, heading, row, table, td, th
+from sensverify.report.evaluation.words import clipped, percent, radius_text
 
 MATRIX = 20
 """Classes up to which all cells are shown; of more, the most frequent confusions."""

@@ -13,7 +13,7 @@ import pytest
 
 from sensverify.evaluation.results import Evaluation, Missing
 from sensverify.evaluation.scores import worst_curve
-from sensverify.report.evaluation_tables import COLUMNS, csv_tables
+from sensverify.report.evaluation.tables import COLUMNS, csv_tables
 
 Make = Callable[..., Evaluation]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sensverify.evaluation.results import Evaluation, Missing
-from sensverify.report.evaluation_words import count_of
+from sensverify.report.evaluation.words import count_of
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from sensverify.evaluation.results import AttackRow, Evaluation, ModelEvaluation
 from sensverify.evaluation.scores import corruption_scores, reference_of, success_rate
 from sensverify.measures.classified import Classified
 from sensverify.measures.rates import Rate
-from sensverify.report.evaluation_lines import accuracy_lines
+from sensverify.report.evaluation.lines import accuracy_lines
 
 Cell = str | int | float | None
 _FORMULA = ("=", "+", "-", "@", "\t", "\n")

@@ -22,7 +22,7 @@ from sensverify.evaluation.results import (
 )
 from sensverify.evaluation.scores import summarise, worst_curve
 from sensverify.measures.classified import Bin, Classified
-from sensverify.report.evaluation_json import SCHEMA, evaluation_to_json
+from sensverify.report.evaluation.json import SCHEMA, evaluation_to_json
 
 Make = Callable[..., Evaluation]
 ROWS: dict[str, Any] = {

@@ -20,13 +20,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sensverify.evaluation.results import Evaluation, Example
-from sensverify.report.evaluation_curves import WIDE, accuracy_chart, spread
-from sensverify.report.evaluation_figures import figures
-from sensverify.report.evaluation_heat import STEPS, heat_style, step
-from sensverify.report.evaluation_images import pictures, png, thumbnail
-from sensverify.report.evaluation_page import evaluation_to_html
-from sensverify.report.evaluation_tables import csv_tables
-from sensverify.report.evaluation_words import percent, radius_text, without_settings
+from sensverify.report.evaluation.curves import WIDE, accuracy_chart, spread
+from sensverify.report.evaluation.figures import figures
+from sensverify.report.evaluation.heat import STEPS, heat_style, step
+from sensverify.report.evaluation.images import pictures, png, thumbnail
+from sensverify.report.evaluation.page import evaluation_to_html
+from sensverify.report.evaluation.tables import csv_tables
+from sensverify.report.evaluation.words import percent, radius_text, without_settings
 
 Make = Callable[..., Evaluation]
 EVIL = "<script>alert(1)</script>\"'&$model</style></title>"

@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from html import escape
 
 from sensverify.evaluation.results import Evaluation
-from sensverify.report.evaluation_accuracy import accuracy_section
-from sensverify.report.evaluation_calibration import calibration_section
-from sensverify.report.evaluation_confusion import confusion_section
-from sensverify.report.evaluation_corruptions import corruption_section
-from sensverify.report.evaluation_figures import Figure, figures
-from sensverify.report.evaluation_heat import heat_style
-from sensverify.report.evaluation_measures import measure_section, missing_section
-from sensverify.report.evaluation_missing import reasons
-from sensverify.report.evaluation_parts import (
+from sensverify.report.evaluation.accuracy import accuracy_section
+from sensverify.report.evaluation.calibration import calibration_section
+from sensverify.report.evaluation.confusion import confusion_section
+from sensverify.report.evaluation.corruptions import corruption_section
+from sensverify.report.evaluation.figures import Figure, figures
+from sensverify.report.evaluation.heat import heat_style
+from sensverify.report.evaluation.measures import measure_section, missing_section
+from sensverify.report.evaluation.missing import reasons
+from sensverify.report.evaluation.parts import (
     DOWNLOADS,
     Downloads,
     downloads,
@@ -24,8 +24,8 @@ from sensverify.report.evaluation_parts import (
     td,
     th,
 )
-from sensverify.report.evaluation_tables import csv_tables
-from sensverify.report.evaluation_words import (
+from sensverify.report.evaluation.tables import csv_tables
+from sensverify.report.evaluation.words import (
     count_of,
     guarantee_words,
     radius_text,
@@ -65,9 +65,9 @@ def evaluation_to_html(evaluation: Evaluation) -> str:
     }
     alone = len(names) == 1
     return framed_page(
-        "evaluation",
+        "evaluation/page",
         title=f"{', '.join(names)}: evaluation",
-        styles=("evaluation",),
+        styles=("evaluation/page",),
         style=heat_style(),
         eyebrow="A network evaluated" if alone else f"{len(names)} networks compared",
         heading=" <i>and</i> ".join(map(escape, names))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -22,19 +22,18 @@ class Draws:
     seed : int
     purpose : str
         Corruptions of different names draw different numbers; severities of one draw the same.
-    first, count : int
-        The places of the images: ``first`` up to but without ``first + count``.
+    places : sequence of int
+        The images' numbers in their data set, from 0.
     like : Tensor
         Whose dtype and device the numbers get.
     """
 
-    def __init__(self, seed: int, purpose: str, *, first: int, count: int, like: Tensor) -> None:
+    def __init__(self, seed: int, purpose: str, *, places: Sequence[int], like: Tensor) -> None:
         base = zlib.crc32(f"{seed}/{purpose}".encode())
         self._like = like
         # Different places of one base never share a seed: the scrambling is one to one.
         self._streams = [
-            torch.Generator().manual_seed(_scrambled((base + place) & _MASK))
-            for place in range(first, first + count)
+            torch.Generator().manual_seed(_scrambled((base + place) & _MASK)) for place in places
         ]
 
     def uniform(self, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:

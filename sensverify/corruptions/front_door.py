@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from inspect import signature
 from math import isfinite
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,13 +22,22 @@ _SLACK = 1e-5
 """By how much of the range a value may be outside of it and count as a rounding error."""
 
 
+Places = Sequence[int] | np.ndarray | Tensor
+"""Numbers of images in their data set, from 0."""
+
+_MOST_PLACES = 1 << 32
+"""Streams of random numbers there are for one seed and corruption."""
+
+_PLACES_ARE = "places of images in their data set are whole numbers from 0 to 2**32 - 1"
+
+
 def corrupt(
     images: Tensor,
     name: str,
     severity: int | Mapping[str, Value],
     *,
     seed: int = 0,
-    first: int = 0,
+    places: Places | None = None,
     pixels: tuple[float, float] = (0.0, 1.0),
     chunk: int | None = None,
 ) -> Tensor:
@@ -44,10 +54,10 @@ def corrupt(
         of these images, in place of those in its table.
     seed : int
         Of everything that is drawn.
-    first : int
-        Place of the first image in its data set. What is drawn for an image follows from the seed,
-        the name of the corruption and the image's place, and from nothing else: neither the other
-        images nor the chunks, the device or the severity change it.
+    places : sequence, array or tensor of int, shape ``[n]``, optional
+        The images' numbers in their data set; by default 0 to n - 1. What is drawn for an image
+        follows from the seed, the name of the corruption and the image's place, and from nothing
+        else: neither the other images nor the chunks, the device or the severity change it.
     pixels : (low, high)
         Which values are black and white.
     chunk : int, optional
@@ -61,21 +71,23 @@ def corrupt(
     Raises
     ------
     UnknownName, BadSetting
-        There is no such corruption, severity or parameter.
+        There is no such corruption, severity or parameter; or a place is no whole number from 0.
     BadShape
-        The images are none, too small, or grey where colours are changed.
+        The images are none, too small, or grey where colours are changed; or there are more or
+        fewer places than images.
     BadData
         A value is NaN or lies outside of ``pixels``; the message has the place of the image.
     BackendMissing
         The corruption needs a package that is not installed.
     """
     corruption = find_corruption(name)
-    work = to_unit(images, pixels=pixels, first=first)
+    numbers = image_places(images, places)
+    work = to_unit(images, numbers, pixels=pixels)
     corruption.check(tuple(images.shape[1:]))
     parameters = _parameters(corruption, severity, images)
     result = torch.empty_like(images, memory_format=torch.contiguous_format)
     for start, part in chunks(work, chunk):
-        draws = Draws(seed, name, first=first + start, count=len(part), like=part)
+        draws = Draws(seed, name, places=numbers[start : start + len(part)], like=part)
         corrupted = corruption.function(part, draws, **parameters)
         result[start : start + len(part)] = from_unit(corrupted, pixels, f"corruption '{name}'")
     return result
@@ -96,28 +108,52 @@ def chunks(images: Tensor, chunk: int | None) -> list[tuple[int, Tensor]]:
     return [(start, images[start : start + chunk]) for start in range(0, len(images), chunk)]
 
 
-def to_unit(images: Tensor, *, pixels: tuple[float, float], first: int = 0) -> Tensor:
-    """The images with black at 0 and white at 1, at least in float32.
+def image_places(images: Tensor, places: Places | None) -> list[int]:
+    """The images' numbers in their data set.
 
     Raises
     ------
-    BadSetting
-        ``pixels`` is no range, or ``first`` is negative.
     BadShape
-        These are no images.
-    BadData
-        A value is NaN or lies outside of ``pixels``.
+        These are no images, or there are more or fewer places than images.
+    BadSetting
+        A place is no whole number from 0.
     """
-    low, high = pixels
-    if not (isfinite(low) and isfinite(high) and low < high):
-        raise BadSetting(f"pixels must be (low, high) with low < high, got {pixels}")
-    if first < 0:
-        raise BadSetting(f"the first image's place in its data set is at least 0, got {first}")
     if images.ndim != 4 or images.shape[1] not in CHANNELS or not images.is_floating_point():
         raise BadShape(
             "corruptions need floating-point images of shape [n, 1 or 3, rows, columns], got "
             f"{images.dtype} of shape {list(images.shape)}"
         )
+    if places is None:
+        return list(range(len(images)))
+    given = np.asarray(places.cpu() if isinstance(places, Tensor) else places)
+    if given.shape != (len(images),):
+        raise BadShape(
+            f"{len(images)} images need as many places in their data set, got shape "
+            f"{list(given.shape)}"
+        )
+    if given.size == 0:
+        return []
+    if given.dtype.kind not in "iu":
+        raise BadSetting(f"{_PLACES_ARE}, got numbers of type {given.dtype}")
+    wrong = (given < 0) | (given >= _MOST_PLACES)
+    if wrong.any():
+        raise BadSetting(f"{_PLACES_ARE}, got {given[wrong.argmax()]}")
+    return [int(place) for place in given]
+
+
+def to_unit(images: Tensor, places: Sequence[int], *, pixels: tuple[float, float]) -> Tensor:
+    """The images with black at 0 and white at 1, at least in float32.
+
+    Raises
+    ------
+    BadSetting
+        ``pixels`` is no range.
+    BadData
+        A value is NaN or lies outside of ``pixels``; the message has the place of the image.
+    """
+    low, high = pixels
+    if not (isfinite(low) and isfinite(high) and low < high):
+        raise BadSetting(f"pixels must be (low, high) with low < high, got {pixels}")
     work = images.detach()
     if work.dtype.itemsize < 4:
         work = work.float()
@@ -127,7 +163,7 @@ def to_unit(images: Tensor, *, pixels: tuple[float, float], first: int = 0) -> T
         bad = int(inside.int().argmin())
         sample = work[bad]
         raise BadData(
-            f"image {first + bad} has values from {float(sample.min()):g} to "
+            f"image {places[bad]} has values from {float(sample.min()):g} to "
             f"{float(sample.max()):g}; expected pixels from {low:g} to {high:g} (give the data's "
             "own range as pixels=(low, high))"
         )

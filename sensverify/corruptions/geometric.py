@@ -52,7 +52,7 @@ def elastic(images: Tensor, draws: Draws, *, stretch: float, sigma: float, affin
     """Stretched like rubber: three points move by up to ``affine``, every pixel a little besides.
 
     That little is uniform noise, blurred with ``sigma``, times ``stretch``. Images are mirrored at
-    their edges.
+    their edges, so that what lies near one may be seen twice.
     """
     rows, columns = images.shape[-2:]
     third = min(rows, columns) // 3

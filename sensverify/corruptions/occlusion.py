@@ -24,9 +24,9 @@ def obstruction(images: Tensor, draws: Draws, *, size: float) -> Tensor:
 
 
 def border(images: Tensor, draws: Draws, *, width: float) -> Tensor:
-    """A frame of middle grey."""
+    """A frame of one random grey."""
     thick = round(width)
-    framed = torch.full_like(images, 0.5)
+    framed = draws.uniform(1, 1, 1).expand_as(images).clone()
     inside = (..., slice(thick, -thick or None), slice(thick, -thick or None))
     framed[inside] = images[inside]
     return framed

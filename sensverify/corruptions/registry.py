@@ -133,7 +133,7 @@ _THESIS = (
 _ADDITIONS = (
     _entry("quantise", digital.quantise, "rounded to few values", LAUGROS_CODE),
     _entry("thumbnail", digital.thumbnail, "made smaller and larger again", LAUGROS_CODE),
-    _entry("border", occlusion.border, "a grey frame", LAUGROS_CODE, smallest=_LENGTHS),
+    _entry("border", occlusion.border, "a frame of one grey", LAUGROS_CODE, smallest=_LENGTHS),
     _entry("shear", geometric.shear, "upright lines lean over, black behind", LAUGROS_CODE),
     _entry("backlight", lighting.backlight, "one side brighter, one darker", LAUGROS_CODE),
     _entry("greyscale", colour.greyscale, "mixed with its luminance", LAUGROS, needs_colour=True),

@@ -16,7 +16,7 @@ from torch import Tensor
 from sensverify.corruptions.blur import streaked
 from sensverify.corruptions.corruption import SMALL
 from sensverify.corruptions.draws import Draws
-from sensverify.corruptions.front_door import chunks, from_unit, to_unit
+from sensverify.corruptions.front_door import Places, chunks, from_unit, image_places, to_unit
 from sensverify.corruptions.lighting import brightness as brighter
 from sensverify.corruptions.maps import blurred
 from sensverify.corruptions.parameters import HENDRYCKS
@@ -46,7 +46,9 @@ class Sequence:
     description : str
         One sentence without a full stop.
     frames : int
-        How many there are unless told.
+        How many there are of images with sides from 96 pixels, unless told.
+    frames_small : int
+        How many there are of smaller images.
     against : str
         What a frame's label is compared with: that of the ``previous`` frame or of the ``first``.
     source : str
@@ -55,8 +57,20 @@ class Sequence:
     function: Callable[[Tensor, Draws, int], Iterator[Tensor]]
     description: str
     frames: int = 31
+    frames_small: int = 31
     against: str = "previous"
     source: str = HENDRYCKS
+
+    def length(self, shape: tuple[int, ...]) -> int:
+        """How many frames there are of images of this shape, which ends with rows and columns."""
+        return self.frames_small if min(shape[-2:]) < SMALL else self.frames
+
+    @property
+    def frames_text(self) -> str:
+        """How many there are, in words: of all images, or of small and of large ones."""
+        if self.frames_small == self.frames:
+            return str(self.frames)
+        return f"{self.frames_small} or {self.frames}"
 
 
 def sequence(
@@ -65,7 +79,7 @@ def sequence(
     *,
     frames: int | None = None,
     seed: int = 0,
-    first: int = 0,
+    places: Places | None = None,
     pixels: tuple[float, float] = (0.0, 1.0),
     chunk: int | None = None,
 ) -> Tensor:
@@ -78,9 +92,9 @@ def sequence(
     name : str
         A key of `SEQUENCES`.
     frames : int, optional
-        At least 2; by default as many as the sequence is known for. The step from one frame to the
-        next does not depend on it.
-    seed, first, pixels, chunk
+        At least 2; by default as many as its authors' sequence has, of small and of large images
+        (`Sequence.length`). The step from one frame to the next does not depend on it.
+    seed, places, pixels, chunk
         As `corrupt` takes them.
 
     Returns
@@ -97,10 +111,11 @@ def sequence(
         hint = f" (did you mean '{near[0]}'?)" if near else ""
         raise UnknownName(f"there is no sequence '{name}'{hint}; there are {', '.join(SEQUENCES)}")
     chosen = SEQUENCES[name]
-    count = chosen.frames if frames is None else frames
+    numbers = image_places(images, places)
+    count = chosen.length(images.shape) if frames is None else frames
     if count < 2:
         raise BadSetting(f"a sequence has at least 2 frames, got {count}")
-    work = to_unit(images, pixels=pixels, first=first)
+    work = to_unit(images, numbers, pixels=pixels)
     if min(images.shape[-2:]) < _SMALLEST:
         raise BadShape(
             f"sequences are for images of at least {_SMALLEST} x {_SMALLEST} pixels, these have "
@@ -108,7 +123,8 @@ def sequence(
         )
     result = images.new_empty(len(images), count, *images.shape[1:])
     for start, part in chunks(work, chunk):
-        draws = Draws(seed, f"sequence/{name}", first=first + start, count=len(part), like=part)
+        here = numbers[start : start + len(part)]
+        draws = Draws(seed, f"sequence/{name}", places=here, like=part)
         for number, frame in enumerate(chosen.function(part, draws, count)):
             stored = from_unit(frame, pixels, f"sequence '{name}'")
             result[start : start + len(part), number] = stored
@@ -172,7 +188,7 @@ def _brightness(images: Tensor, draws: Draws, frames: int) -> Iterator[Tensor]:
 
 def _translation(images: Tensor, draws: Draws, frames: int) -> Iterator[Tensor]:
     for number in range(frames):
-        yield warped(images, shift_matrix(number - frames // 2))
+        yield warped(images, shift_matrix(number - (frames - 1) // 2))
 
 
 def _rotation(images: Tensor, draws: Draws, frames: int) -> Iterator[Tensor]:
@@ -192,14 +208,17 @@ def _tilt(images: Tensor, draws: Draws, frames: int) -> Iterator[Tensor]:
 
 
 def _scale(images: Tensor, draws: Draws, frames: int) -> Iterator[Tensor]:
-    step = _by_size(images, 0.02, 0.025)
-    for place in _centred(frames):
+    # Small images are as they are half-way, from 0.7 to 1.3; large ones later, from 0.4 to 1.15.
+    step, when = _by_size(images, 0.02, 0.025), _by_size(images, 0.5, 0.8)
+    for number in range(frames):
+        place = number - round(when * (frames - 1))
         yield warped(images, scale_matrix(max(0.05, 1 + place * step)))
 
 
 def _gaussian_blur(images: Tensor, draws: Draws, frames: int) -> Iterator[Tensor]:
+    start, step = _by_size(images, 0.3, 0.25), _by_size(images, 0.015, 0.035)
     for number in range(frames):
-        yield blurred(images, 0.3 + 0.015 * number)
+        yield blurred(images, start + step * number)
 
 
 SEQUENCES: dict[str, Sequence] = {
@@ -209,12 +228,17 @@ SEQUENCES: dict[str, Sequence] = {
     "shot-noise": Sequence(
         function=_shot_noise, description="photons counted anew in every frame", against="first"
     ),
-    "motion-blur": Sequence(function=_motion_blur, description="smeared in a turning direction"),
+    "motion-blur": Sequence(
+        function=_motion_blur, description="smeared in a turning direction", frames_small=21
+    ),
     "zoom-blur": Sequence(function=_zoom_blur, description="smeared further and further"),
     "snow": Sequence(function=_snow, description="flakes that fall in a turning direction"),
     "brightness": Sequence(function=_brightness, description="from dark to bright"),
     "translation": Sequence(
-        function=_translation, description="from left to right, a pixel at a time", frames=16
+        function=_translation,
+        description="from left to right, a pixel at a time",
+        frames=41,
+        frames_small=16,
     ),
     "rotation": Sequence(function=_rotation, description="turned by a degree at a time"),
     "tilt": Sequence(function=_tilt, description="turned out of its plane"),
@@ -222,4 +246,8 @@ SEQUENCES: dict[str, Sequence] = {
     "shear": Sequence(function=_shear, description="leaning over by a degree at a time"),
     "gaussian-blur": Sequence(function=_gaussian_blur, description="blurred more and more"),
 }
-"""Every sequence by its name: the ten of ImageNet-P, shear and Gaussian blur."""
+"""Every sequence by its name: the ten of ImageNet-P, shear and Gaussian blur.
+
+Steps and numbers of frames are those of make_cifar_p.py for images with sides below 96 pixels, and
+those of make_imagenet_p.py for all others.
+"""

@@ -66,6 +66,8 @@ def test_strengths_may_fall() -> None:
         ({"strengths": (nan, 1.0)}, "two different strengths"),
         ({"point": 0.0}, "0 < point < 1"),
         ({"share": nan}, "share"),
+        ({"share": 0.0}, "share"),
+        ({"share": 1.1}, "share"),
     ],
 )
 def test_settings_that_are_refused(settings: dict[str, float], message: str) -> None:

@@ -82,13 +82,6 @@ def test_twice_is_nothing(name: str, severity: int) -> None:
     torch.testing.assert_close(corrupt(once, name, severity), x, atol=1e-6, rtol=0)
 
 
-def test_both_flips_are_the_two_one_after_the_other() -> None:
-    x = smooth()
-    both = corrupt(corrupt(x, "flip", 1), "flip", 2)
-    assert torch.equal(both, corrupt(x, "flip", 3))
-    assert torch.equal(both, torch.rot90(x, 2, (2, 3)))
-
-
 @pytest.mark.parametrize("name", ["quantise", "posterise", "pixelate"])
 def test_twice_is_once(name: str) -> None:
     x = smooth()
@@ -194,8 +187,8 @@ def test_box_blur_is_five_means() -> None:
     np.testing.assert_allclose(found.numpy(), np.outer(line, line), atol=1e-6)
 
 
-@pytest.mark.parametrize("size", [28, 32, 47])
-@pytest.mark.parametrize("factor", [1.0, 1.05, 1.31, 4.5])
+@pytest.mark.parametrize("size", [28, 32, 47, 64])
+@pytest.mark.parametrize("factor", [1.0, 1.01, 1.05, 1.31, 4.5])
 def test_zoom_against_scipy(size: int, factor: float) -> None:
     line = torch.rand(size, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     crop = math.ceil(size / factor)
@@ -272,73 +265,6 @@ def test_the_nearest_byte_is_stored(name: str) -> None:
         assert float((stored - round(byte)).abs().max()) < 1e-3
 
 
-def test_a_quarter_turn() -> None:
-    x = smooth(12, 1, 32, 32)
-    worse = corrupt(x, "rotation", {"degrees": 90.0})
-    turns = [torch.rot90(x, sign, (2, 3)) for sign in (1, -1)]
-    right = [torch.isclose(worse, turn, atol=1e-4).flatten(1).all(dim=1) for turn in turns]
-    assert bool((right[0] | right[1]).all())
-    assert bool(right[0].any())
-    assert bool(right[1].any())
-
-
-def test_a_sheared_upright_line_leans_by_its_angle() -> None:
-    x = torch.zeros(20, 1, 41, 41)
-    x[..., 20] = 1
-    worse = corrupt(x, "shear", {"degrees": 20.0})[:, 0]
-    centre = (worse @ torch.arange(41.0)) / worse.sum(dim=2)
-    slopes = centre.diff(dim=1)
-    torch.testing.assert_close(slopes, slopes[:, :1].expand_as(slopes), atol=1e-3, rtol=0)
-    wanted = math.tan(math.radians(20))
-    assert sorted({round(float(slope), 3) for slope in slopes[:, 0]}) == pytest.approx(
-        [-wanted, wanted], abs=2e-3
-    )
-
-
-@pytest.mark.parametrize("severity", [1, 5])
-def test_translation_moves_whole_pixels_and_leaves_black(severity: int) -> None:
-    x = torch.rand(20, 1, 28, 28, generator=torch.Generator().manual_seed(0)) * 0.5 + 0.5
-    step = int(CORRUPTIONS["translation"].parameters(severity, (28, 28))["distance"])
-    worse = corrupt(x, "translation", severity)
-    assert bool(((worse == 0).flatten(1).sum(dim=1) == 28**2 - (28 - step) ** 2).all())
-    seen = set()
-    for image, before in zip(worse, x, strict=True):
-        for down in (-step, step):
-            for right in (-step, step):
-                rolled = before.roll((down, right), (1, 2))
-                if bool((image == rolled)[image > 0].all()):
-                    seen.add((down > 0, right > 0))
-    assert len(seen) == 4
-
-
-@pytest.mark.parametrize("severity", range(1, 6))
-def test_what_is_hidden_has_the_size_that_is_said(severity: int) -> None:
-    x = torch.zeros(30, 3, 32, 44)
-    size = int(CORRUPTIONS["obstruction"].parameters(severity, (32, 44))["size"])
-    worse = corrupt(x, "obstruction", severity)
-    hidden = (worse > 0).flatten(2).sum(dim=2)
-    assert bool((hidden == size**2).all())
-    assert bool((worse.flatten(1).amax(dim=1)[:, None] * hidden == worse.flatten(2).sum(2)).any())
-    width = int(CORRUPTIONS["border"].parameters(severity, (32, 44))["width"])
-    framed = corrupt(x, "border", severity)
-    assert int((framed[0, 0] == 0.5).sum()) == 32 * 44 - (32 - 2 * width) * (44 - 2 * width)
-
-
-def test_artifacts_cover_more_and_more_and_are_of_one_grey() -> None:
-    x = torch.zeros(40, 1, 28, 28)
-    covered = []
-    for severity in range(1, 6):
-        worse = corrupt(x, "artifacts", severity)
-        assert all(len(image.unique()) == 2 for image in worse)
-        covered.append(float((worse > 0).double().mean()))
-    assert covered == sorted(covered)
-    assert 0.01 < covered[0] < 0.05
-    assert 0.1 < covered[-1] < 0.4
-    # Dotted: a dash is followed by a gap.
-    alone = corrupt(x, "artifacts", {"lines": 1, "dash": 2, "height": 1, "gap": 2})[:, 0] > 0
-    assert not bool((alone[:, :, 2:] & alone[:, :, 1:-1] & alone[:, :, :-2]).any())
-
-
 def test_brightness_keeps_hue_and_saturation() -> None:
     x = torch.tensor([[0.2, 0.5, 0.3], [0.0, 0.0, 0.0], [0.9, 0.1, 0.9], [0.4, 0.4, 0.4]])
     image = x.T.reshape(1, 3, 2, 2).repeat_interleave(4, 2).repeat_interleave(4, 3)
@@ -384,16 +310,6 @@ def test_backlight_splits_in_two() -> None:
     assert along_rows + along_columns == 1
 
 
-def test_elastic_without_stretch_is_affine() -> None:
-    # An affine image of a ramp is a ramp: second differences vanish away from the mirrors.
-    ramp = (torch.arange(64.0)[:, None] + 2 * torch.arange(64.0)).expand(4, 1, -1, -1) / 200
-    worse = corrupt(ramp, "elastic", {"stretch": 0.0, "sigma": 0.0, "affine": 4.0})
-    middle = worse[:, 0, 20:44, 20:44]
-    for axis in (1, 2):
-        assert float(middle.diff(n=2, dim=axis).abs().max()) < 1e-4
-    assert float((middle - ramp[:, 0, 20:44, 20:44]).abs().max()) > 0.005
-
-
 @pytest.mark.parametrize("name", ["frost"])
 def test_frost_is_a_piece_of_a_photograph(name: str) -> None:
     x = torch.zeros(40, 3, 28, 30)
@@ -421,21 +337,3 @@ def test_frost_covers_images_larger_than_its_photographs(name: str) -> None:
     worse = corrupt(x, name, 5)
     assert bool((worse.flatten(2).std(dim=2) > 0.01).all())
     assert bool((worse[:, :, -1].std(dim=2) > 0).all())
-
-
-def test_an_elastic_displacement_has_the_size_of_blurred_noise() -> None:
-    # On a ramp a displacement is a change of value. Noise of variance 1/3 that a Gaussian blurs
-    # keeps a share of 1 / (4 pi sigma^2) of its variance.
-    ramp = (torch.arange(64.0) / 64).expand(20, 1, 64, 64)
-    worse = corrupt(ramp, "elastic", {"stretch": 30.0, "sigma": 3.0, "affine": 0.0})
-    moved = (worse - ramp)[..., 8:-8] * 64
-    wanted = 30.0 * math.sqrt(1 / 3) / (2 * math.sqrt(math.pi) * 3.0)
-    assert float(moved.double().square().mean().sqrt()) == pytest.approx(wanted, rel=0.1)
-
-
-def test_a_dotted_line_has_one_to_twelve_dashes() -> None:
-    x = torch.zeros(400, 1, 24, 300)
-    worse = corrupt(x, "artifacts", {"lines": 0.001, "dash": 2, "height": 1, "gap": 3})
-    line = (worse > 0).any(dim=2)[:, 0]
-    whole = line[~line[:, 240:].any(dim=1)]
-    assert {int(pixels) for pixels in whole.sum(dim=1)} == {2 * k for k in range(1, 13)}

@@ -26,6 +26,98 @@ def test_entries_are_complete(entry) -> None:
         assert set(table.whole) <= set(table.lengths) <= set(wanted)
 
 
+# As make_cifar_c.py and make_imagenet_c.py of Hendrycks & Dietterich print them: a tuple for each
+# severity. A zoom blur is there a range; here its step and its length.
+PRINTED: dict[str, tuple[str, str]] = {
+    "gaussian-noise": (".04 .06 .08 .09 .10", ".08 .12 .18 .26 .38"),
+    "shot-noise": ("500 250 100 75 50", "60 25 12 5 3"),
+    "impulse-noise": (".01 .02 .03 .05 .07", ".03 .06 .09 .17 .27"),
+    "defocus-blur": (".3,.4 .4,.5 .5,.6 1,.2 1.5,.1", "3,.1 4,.5 6,.5 8,.5 10,.5"),
+    "glass-blur": (
+        ".05,1,1 .25,1,1 .4,1,1 .25,1,2 .4,1,2",
+        ".7,1,2 .9,2,1 1,2,3 1.1,3,2 1.5,4,2",
+    ),
+    "motion-blur": ("6,1 6,1.5 6,2 8,2 9,2.5", "10,3 15,5 15,8 15,12 20,15"),
+    "zoom-blur": (
+        ".01,7 .01,12 .01,16 .01,21 .01,26",
+        ".01,12 .01,16 .02,11 .02,13 .03,11",
+    ),
+    "snow": (
+        ".1,.2,1,.6,8,3,.95 .1,.2,1,.5,10,4,.9 .15,.3,1.75,.55,10,4,.9 "
+        ".25,.3,2.25,.6,12,6,.85 .3,.3,1.25,.65,14,12,.8",
+        ".1,.3,3,.5,10,4,.8 .2,.3,2,.5,12,4,.7 .55,.3,4,.9,12,8,.7 "
+        ".55,.3,4.5,.85,12,8,.65 .55,.3,2.5,.85,12,12,.55",
+    ),
+    "frost": (
+        "1,.2,.2 1,.3,.2 .9,.4,.2 .85,.4,.2 .75,.45,.2",
+        "1,.4,1 .8,.6,1 .7,.7,1 .65,.7,1 .6,.75,1",
+    ),
+    "fog": (".2,3 .5,3 .75,2.5 1,2 1.5,1.75", "1.5,2 2,2 2.5,1.7 2.5,1.5 3,1.4"),
+    "brightness": (".05 .1 .15 .2 .3", ".1 .2 .3 .4 .5"),
+    "contrast": (".75 .5 .4 .3 .15", ".4 .3 .2 .1 .05"),
+    "pixelate": (".95 .9 .85 .75 .65", ".6 .5 .4 .3 .25"),
+    "jpeg": ("80 65 58 50 40", "25 18 15 10 7"),
+}
+# These are there shares of 32 and of 244.
+ELASTIC = (
+    (32, "0,0,.08 .05,.2,.07 .08,.06,.06 .1,.04,.05 .1,.03,.03"),
+    (244, "2,.7,.1 2,.08,.2 .05,.01,.02 .07,.01,.02 .12,.01,.02"),
+)
+
+
+def rows(text: str, unit: float = 1.0) -> list[list[float]]:
+    return [[unit * float(value) for value in row.split(",")] for row in text.split()]
+
+
+@pytest.mark.parametrize(("which", "side"), [(0, 32), (1, 224)])
+@pytest.mark.parametrize("name", GROUPS["imagenet-c"])
+def test_tables_are_the_authors(name: str, which: int, side: int) -> None:
+    wanted = rows(PRINTED[name][which]) if name in PRINTED else rows(*reversed(ELASTIC[which]))
+    for severity, row in enumerate(wanted, start=1):
+        found = CORRUPTIONS[name].parameters(severity, (side, side))
+        assert list(found.values()) == pytest.approx(row)
+
+
+def test_ranges_are_the_thesis_s_in_even_steps() -> None:
+    ranges = {
+        ("white-noise", "sigma"): (0.05, 0.18),
+        ("box-blur", "share"): (0.4, 0.95),
+        ("artifacts", "lines"): (15, 170),
+        ("obstruction", "size"): (47, 125),
+        ("translation", "distance"): (15, 62),
+        ("rotation", "degrees"): (7, 50),
+        ("brightness-shift", "value"): (0.16, 0.51),
+        ("contrast-loss", "loss"): (0.33, 0.74),
+        ("colour-distortion", "value"): (0.09, 0.40),
+        ("quantise", "steps"): (8, 3),
+        ("thumbnail", "factor"): (1.1, 3.25),
+        ("border", "width"): (9, 46),
+        ("shear", "degrees"): (12, 39),
+        ("backlight", "value"): (0.11, 0.44),
+        ("greyscale", "share"): (0.49, 1.0),
+    }
+    for (name, parameter), (first, last) in ranges.items():
+        for severity in range(1, 6):
+            found = CORRUPTIONS[name].parameters(severity, (224, 224))[parameter]
+            even = first + (last - first) * (severity - 1) / 4
+            # Whole numbers are rounded.
+            slack = 0.51 if isinstance(found, int) else 1e-5
+            assert found == pytest.approx(even, abs=slack), name
+    assert CORRUPTIONS["artifacts"].parameters(1, (224, 224)) == {
+        "lines": 15,
+        "dash": 5,
+        "height": 3,
+        "gap": 3,
+    }
+
+
+def test_factors_and_deviations_of_the_shifts() -> None:
+    tables = {name: CORRUPTIONS[name].tables[0].values for name in GROUPS["shifts"]}
+    factors = {*tables["darken"]["factor"], *tables["brighten"]["factor"]}
+    assert factors == {0.8, 0.9, 1.1, 1.2} | {0.6, 0.8, 1.2, 1.4}
+    assert tables["gaussian-blur"]["sigma"] == (0.3, 0.5, 0.7, 0.9)
+
+
 def test_groups() -> None:
     parts = [GROUPS[name] for name in ("imagenet-c", "thesis", "additions", "shifts")]
     assert [len(part) for part in parts] == [15, 10, 8, 3]
@@ -46,6 +138,15 @@ def test_small_images_take_the_table_of_small_images() -> None:
 def test_lengths_grow_with_images_but_for_sizes_close_to_the_table(side: int, radius: int) -> None:
     found = CORRUPTIONS["motion-blur"].parameters(1, (side + 7, side))
     assert found["radius"] == pytest.approx(radius)
+
+
+def test_twice_as_large_is_twice_as_far() -> None:
+    for name, parameter in (("obstruction", "size"), ("translation", "distance")):
+        for severity in (1, 5):
+            printed = CORRUPTIONS[name].tables[0].values[parameter][severity - 1]
+            for times in (2, 3):
+                found = CORRUPTIONS[name].parameters(severity, (times * 224, times * 224))
+                assert found[parameter] == times * float(printed)
 
 
 def test_an_elastic_displacement_grows_as_lengths_do() -> None:

@@ -67,7 +67,7 @@ def parse_call(text: str) -> Call:
     BadSetting
         The text is something else; the message says where.
     """
-    reader = _Reader(text)
+    reader = _Reader(text, "pgd(steps=100, restarts=5)")
     call = reader.call()
     reader.end()
     return call
@@ -81,7 +81,7 @@ def parse_sum(text: str) -> tuple[tuple[float, Call], ...]:
     BadSetting
         The text is something else; the message says where.
     """
-    reader = _Reader(text)
+    reader = _Reader(text, "cross-entropy + 0.02*sensitivity(form=log, bounds=crown)")
     found = [reader.product()]
     while reader.takes("+"):
         found.append(reader.product())
@@ -101,8 +101,9 @@ def _shown(value: Any) -> str:
 
 
 class _Reader:
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, example: str) -> None:
         self._text = text
+        self._example = example
         self._place = 0
         self._depth = 0
 
@@ -127,7 +128,8 @@ class _Reader:
                 self._option(options)
                 if self.takes(")"):
                     break
-                self._expect(",")
+                if not self.takes(","):
+                    raise self._complaint("',' or ')'")
             self._depth -= 1
         return Call(name, options)
 
@@ -187,6 +189,5 @@ class _Reader:
         rest = self._text[self._place :].strip()
         where = f"before '{rest}'" if rest else "at its end"
         return BadSetting(
-            f"'{self._text}': expected {expected} {where}; "
-            "write terms as in 'cross-entropy + 0.02*sensitivity(form=log, bounds=crown)'"
+            f"'{self._text}': expected {expected} {where}; write it as in '{self._example}'"
         )

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 Rows = list[tuple[str, ...]]
 Listing = tuple[tuple[str, ...], Rows]
+
+_SOURCES = ("source", "title")
+_DOES = "what it does, and who defined it"
 
 
 def list_tables(what: str, *, data_dir: str | Path | None = None) -> list[Listing]:
@@ -36,20 +40,29 @@ def list_tables(what: str, *, data_dir: str | Path | None = None) -> list[Listin
             (("term", "what it is, who defined it, and its options"), _terms()),
         ]
     if what == "attacks":
+        cited, rows = _attacks()
         return [
-            (("attack", "what it is, who defined it, and its settings"), _attacks()),
+            (("attack", "what it is, who defined it, and its settings"), rows),
             (("grid", "radii, and who attacked at them"), _grids()),
+            (_SOURCES, cited.rows),
         ]
     if what == "corruptions":
+        from sensverify.corruptions import CORRUPTIONS, SEQUENCES
+
+        sources = [each.source for each in CORRUPTIONS.values()]
+        cited = _Cited(sources + [each.source for each in SEQUENCES.values()])
         return [
-            (("corruption", "severities", "what it does, and who defined it"), _corruptions()),
+            (("corruption", "severities", _DOES), _corruptions(cited)),
             (("group", "corruptions"), _groups("corruptions")),
-            (("sequence", "frames", "what it does, and who defined it"), _sequences()),
+            (("sequence", "frames", _DOES), _sequences(cited)),
+            (_SOURCES, cited.rows),
         ]
     if what == "measures":
+        cited, rows = _measures()
         return [
-            (("measure", "definition, who gave it, and what it needs"), _measures()),
+            (("measure", "definition, who gave it, and what it needs"), rows),
             (("group", "measures"), _groups("measures")),
+            (_SOURCES, cited.rows),
         ]
     return [(("data", "here", "description"), _data(data_dir))]
 
@@ -119,15 +132,16 @@ def _terms() -> Rows:
     return rows
 
 
-def _attacks() -> Rows:
+def _attacks() -> tuple[_Cited, Rows]:
     from sensverify.attacks.attack import ATTACKS
 
+    cited = _Cited(attack.source for attack in ATTACKS.values())
     rows: Rows = []
     for name, attack in ATTACKS.items():
         settings = ", ".join(f"{f.name}={_nested(f.default)}" for f in fields(attack))
-        line = _with_source(_summary(attack()), attack.source)
+        line = _with_source(_summary(attack()), cited.short(attack.source))
         rows.append((name, f"{line}\n{name}({settings})" if settings else line))
-    return rows
+    return cited, rows
 
 
 def _nested(value: Any) -> str:
@@ -141,37 +155,45 @@ def _grids() -> Rows:
     from sensverify.attacks.grids import GRIDS
 
     return [
-        (name, f"{', '.join(f'{radius:.3g}' for radius in grid.radii)} ({grid.source})")
+        (name, f"{', '.join(map(_level, grid.radii))} ({grid.source})")
         for name, grid in GRIDS.items()
     ]
 
 
-def _corruptions() -> Rows:
+def _level(radius: float) -> str:
+    """A radius as ``--radii`` reads it: ``0.1``, or ``8/255`` where it is made of grey levels."""
+    levels = f"{255 * radius:.10g}"
+    decimal = f"{radius:.10g}"
+    return f"{levels}/255" if len(levels) < len(decimal) - 4 else decimal
+
+
+def _corruptions(cited: _Cited) -> Rows:
     from sensverify.corruptions import CORRUPTIONS
 
     return [
-        (name, str(each.severities), _with_source(each.description, each.source))
+        (name, str(each.severities), _with_source(each.description, cited.short(each.source)))
         for name, each in CORRUPTIONS.items()
     ]
 
 
-def _sequences() -> Rows:
+def _sequences(cited: _Cited) -> Rows:
     from sensverify.corruptions import SEQUENCES
 
     return [
-        (name, str(each.frames), _with_source(each.description, each.source))
+        (name, each.frames_text, _with_source(each.description, cited.short(each.source)))
         for name, each in SEQUENCES.items()
     ]
 
 
-def _measures() -> Rows:
+def _measures() -> tuple[_Cited, Rows]:
     from sensverify.measures.catalog import MEASURES
 
+    cited = _Cited(measure.source for measure in MEASURES.values())
     rows: Rows = []
     for name, measure in MEASURES.items():
         needs = f"\nneeds: {', '.join(measure.needs)}" if measure.needs else ""
-        rows.append((name, _with_source(measure.definition, measure.source) + needs))
-    return rows
+        rows.append((name, _with_source(measure.definition, cited.short(measure.source)) + needs))
+    return cited, rows
 
 
 def _groups(what: str) -> Rows:
@@ -184,6 +206,50 @@ def _groups(what: str) -> Rows:
         (name, "all of them" if name == "all" else ", ".join(names))
         for name, names in groups.items()
     ]
+
+
+class _Cited:
+    """Sources by author and year in the rows, and by title once, in a table of their own.
+
+    Parameters
+    ----------
+    sources : iterable of str
+        ``Who 2020, Title``, ``Who, Title`` or a title alone, and after a semicolon a remark.
+    """
+
+    def __init__(self, sources: Iterable[str]) -> None:
+        titles: dict[str, list[str]] = {}
+        for source in sources:
+            who, title, _ = _cut(source)
+            if title and title not in titles.setdefault(who, []):
+                titles[who].append(title)
+        # Two papers of one year are told apart by a letter, as usual.
+        self._keys = {
+            (who, title): f"{who}{letter if len(each) > 1 else ''}"
+            for who, each in titles.items()
+            for letter, title in zip("abcdefghij", each, strict=False)
+        }
+
+    def short(self, source: str) -> str:
+        """A source without its title, where it has an author."""
+        who, title, remark = _cut(source)
+        return self._keys.get((who, title), who) + remark
+
+    @property
+    def rows(self) -> Rows:
+        """Authors and titles, in alphabetical order."""
+        return sorted((key, title) for (_, title), key in self._keys.items())
+
+
+_AUTHORS = re.compile(r"(.+? \d{4}|\S+(?: et al\.)?), (.+)")
+
+
+def _cut(source: str) -> tuple[str, str, str]:
+    """Authors and year, title, and a remark with its semicolon; a title alone stands first."""
+    work, semicolon, remark = source.partition("; ")
+    found = _AUTHORS.fullmatch(work)
+    who, title = found.groups() if found is not None else (work, "")
+    return who, title, semicolon + remark
 
 
 def _with_source(summary: str, source: str) -> str:

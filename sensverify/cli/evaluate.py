@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
+import os
 import shlex
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from sensverify.cli.evaluation_progress import showing_progress
 from sensverify.cli.grouped import GroupedCommand, grouped, option
 from sensverify.cli.targets import Targets
 from sensverify.cli.types import sample_range, size
 
 if TYPE_CHECKING:
-    from sensverify.evaluation.clock import Progress
     from sensverify.evaluation.request import EvaluateRequest
     from sensverify.evaluation.results import Evaluation
 
@@ -75,25 +74,26 @@ JSON_FILE, PAGE_FILE = "evaluation.json", "report.html"
         "--sigmas",
         metavar="LIST",
         help="The same as shares of each feature's range over the training samples. Default: 0.2, "
-        "0.4, 1, 2, 4 and 6 times what the first model's card says.",
+        "0.4, 1, 2, 4 and 6 times what the first model's card says; without a card there is no "
+        "default, and neither attacks nor proofs.",
     ),
     option(
         "--per-feature",
         type=_PATH,
         metavar="FILE.npy",
-        help="A factor on the radius for each feature.",
+        help="A factor on the radius for each feature. Default: 1.",
     ),
     option(
         "--clip",
         type=float,
         nargs=2,
         metavar="LO HI",
-        help="Keep inputs between LO and HI. Default: the range on a model's card or of the data; "
-        "'--clip -inf inf' switches it off.",
+        help="Keep inputs between LO and HI. Default: the range on a model's card, else that which "
+        "the data are known to have, else none; '--clip -inf inf' switches it off.",
     ),
 )
 @grouped(
-    "What to find out (names with commas between them, or none)",
+    "What to find out (a LIST is names with commas between them, or none)",
     option(
         "--attacks",
         metavar="LIST",
@@ -103,8 +103,8 @@ JSON_FILE, PAGE_FILE = "evaluation.json", "report.html"
     option(
         "--surrogate",
         metavar="MODEL",
-        help="Attack a second time with the gradients of this network, as somebody does who does "
-        "not know the ones attacked.",
+        help="Attack a second time with the gradients of this network, as somebody would who does "
+        "not know the networks attacked. Default: none.",
     ),
     option(
         "--certify",
@@ -119,13 +119,13 @@ JSON_FILE, PAGE_FILE = "evaluation.json", "report.html"
     option(
         "--severities",
         metavar="LIST",
-        help="Of the corruptions, from 1. Default: 1,2,3,4,5.",
+        help="How severe corruptions are, from 1, the mildest. Default: 1,2,3,4,5.",
     ),
     option(
         "--corrupted",
         metavar="NAME|FOLDER",
         help="Read corruptions that somebody else has made: cifar-10-c, mnist-c or a folder like "
-        "them. Without --corruptions, all that are there.",
+        "them. Without --corruptions, all that are there. Default: corruptions are computed.",
     ),
     option(
         "--sequences",
@@ -136,7 +136,8 @@ JSON_FILE, PAGE_FILE = "evaluation.json", "report.html"
     option(
         "--measures",
         metavar="LIST",
-        help="Names or groups from 'sensverify list measures'. Default: one form of each.",
+        help="Names or groups from 'sensverify list measures'. Default: its group 'default', all "
+        "but other forms of the same.",
     ),
     option(
         "--bins",
@@ -171,8 +172,8 @@ JSON_FILE, PAGE_FILE = "evaluation.json", "report.html"
     option(
         "--resume",
         is_flag=True,
-        help="Go on with what is in DIR; nothing is done twice. Lists and models may have become "
-        "longer, all else must be the same. Where there is none yet, begin it.",
+        help="Go on with what is in DIR; nothing is done twice. Models and names in lists may have "
+        "been added, all else must be the same. Where DIR is empty, begin.",
     ),
     option(
         "--json",
@@ -203,22 +204,22 @@ JSON_FILE, PAGE_FILE = "evaluation.json", "report.html"
         "--timeout",
         type=float,
         metavar="SECONDS",
-        help="Stop after that long: give up the part in hand, and report the others. Default: "
-        "none.",
+        help="Stop after that long, give up the part in hand, and report the others (exit status "
+        "3). Default: none.",
     ),
     option("--device", type=click.Choice(["cpu", "cuda"]), help="Where to compute. Default: cpu."),
     option(
         "--memory",
         type=size,
         metavar="SIZE",
-        help="Memory that computations may take beside models and samples, e.g. 4GB. Default: "
+        help="Memory that a computation may take beside models and samples, e.g. 4GB. Default: "
         "1GiB.",
     ),
     option(
         "--seed",
-        type=click.IntRange(min=0),
+        type=int,
         metavar="N",
-        help="Of everything that is drawn. Default: 0.",
+        help="Of all random draws: the same seed gives the same numbers. Default: 0.",
     ),
 )
 def evaluate(
@@ -232,22 +233,23 @@ def evaluate(
     """Attack, corrupt, certify and measure one or more classifiers on the same samples.
 
     MODEL is a name from 'sensverify list models', the path of an .onnx or .onnx.gz file, or the
-    folder of a training run. Of every model you get its accuracy and calibration; its accuracy
-    under attacks, above the share of labels that is proven; under corruptions; and measures of
-    its weights and gradients. What cannot be had is listed with the reason. Ctrl-C gives up the
-    part in hand and reports the others (exit status 3).
+    folder of a training run. For every model you get its accuracy and its calibration; its
+    accuracy under attacks, and beside it the share of labels that is proven; its accuracy under
+    corruptions; and measures of its weights and gradients. What cannot be had is listed with the
+    reason. Ctrl-C gives up the part in hand and reports the others (exit status 3).
 
     \b
     Examples:
       sensverify evaluate mnist-conv2 --data mnist --report conv2.html
       sensverify evaluate mnist-conv1 mnist-conv2 --reference mnist-conv1 --data mnist
       sensverify evaluate net.onnx --data mine.npz --radii 2/255,8/255 --clip 0 1
-      sensverify evaluate iris --attacks 'pgd(steps=100), cw' --corruptions none
+      sensverify evaluate digits --attacks 'pgd(steps=100), cw' --corruptions none
       sensverify evaluate runs/a runs/b --data cifar-10 --out compared --resume
       sensverify evaluate digits --measures sensitivity --attacks none --json -
     """
     from sensverify.evaluation.run import evaluate as run
     from sensverify.report.console import PlainConsole
+    from sensverify.report.evaluation.terminal import print_evaluation
     from sensverify.watch import Watch
 
     targets = Targets(json=json_target, report=report_target, force=force)
@@ -255,11 +257,16 @@ def evaluate(
     targets.check(_input_files(request))
     _check_csv(csv_folder, force)
     errors = PlainConsole(stderr=True)
-    with _progress(errors) as (progress, listener):
+    with showing_progress(errors) as (progress, listener):
         watch = Watch(listener=listener)
         with watch.stopping_on_interrupt():
             found = run(request, progress=progress, watch=watch)
-    _write(found, request, targets, csv_folder)
+    try:
+        _write(found, request, targets, csv_folder)
+    finally:
+        # What took hours is told also where it cannot be written; and is written before a reader
+        # of this text, such as head, may go away.
+        print_evaluation(found, PlainConsole(stderr=targets.to_stdout))
     if found.interrupted:
         _say_stopped(request)
     return STOPPED if found.interrupted else 0
@@ -307,10 +314,13 @@ def _input_files(request: EvaluateRequest) -> list[Path]:
 def _check_csv(folder: Path | None, force: bool) -> None:
     from sensverify.errors import InputError
 
-    if folder is None or not folder.exists():
+    if folder is None:
         return
-    if not folder.is_dir():
-        raise InputError(f"'{folder}' is no folder to write CSV files into")
+    there = next((each for each in (folder, *folder.absolute().parents) if each.exists()), folder)
+    if not there.is_dir():
+        raise InputError(f"'{there}' is no folder to write CSV files into")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(f"the folder '{there}' cannot be written to")
     if not force and any(folder.glob("*.csv")):
         raise InputError(f"'{folder}' holds CSV files already; give another folder, or --force")
 
@@ -318,14 +328,12 @@ def _check_csv(folder: Path | None, force: bool) -> None:
 def _write(
     found: Evaluation, request: EvaluateRequest, targets: Targets, csv_folder: Path | None
 ) -> None:
-    """The files that were asked for, and then the terminal."""
+    """The files that were asked for."""
     from sensverify.errors import InputError
     from sensverify.kept import replace_file
-    from sensverify.report.console import PlainConsole
     from sensverify.report.evaluation.json import evaluation_to_json
     from sensverify.report.evaluation.page import evaluation_to_html
     from sensverify.report.evaluation.tables import csv_tables
-    from sensverify.report.evaluation.terminal import print_evaluation
     from sensverify.report.files import write_files
 
     if request.out is not None:
@@ -343,8 +351,6 @@ def _write(
             raise InputError(f"cannot write '{csv_folder}': {reason}") from None
         tables = {csv_folder / f"{name}.csv": text for name, text in csv_tables(found).items()}
         write_files(tables, force=targets.force)
-    console = PlainConsole(stderr=targets.to_stdout)
-    print_evaluation(found, console)
     targets.write(json=lambda: evaluation_to_json(found), report=lambda: evaluation_to_html(found))
 
 
@@ -355,36 +361,3 @@ def _say_stopped(request: EvaluateRequest) -> None:
         again = shlex.join(["--out", str(request.out), "--resume"])
         text = f"stopped before all was done; go on with the same command and {again}"
     click.echo(text, err=True)
-
-
-@contextlib.contextmanager
-def _progress(
-    console: Any,
-) -> Iterator[tuple[Callable[[Progress], None] | None, Callable[[str], None] | None]]:
-    """A bar with an estimate of the time left, when standard error is a terminal.
-
-    Gives what is called before every cell, and what is called with a line of text.
-    """
-    if not console.is_terminal:
-        yield None, None
-        return
-    from rich.markup import escape
-    from rich.progress import BarColumn, MofNCompleteColumn
-    from rich.progress import Progress as Bar
-
-    from sensverify.report.words import duration
-
-    columns = ("evaluating", BarColumn(), MofNCompleteColumn(), "{task.fields[left]}")
-    with Bar(*columns, "{task.description}", console=console, transient=True) as bar:
-        task = bar.add_task("", total=None, left="")
-        name = ""
-
-        def show(now: Progress) -> None:
-            nonlocal name
-            name = f"{now.model}: {now.cell}" if now.cell else ""
-            left = "" if now.seconds_left is None else f"{duration(now.seconds_left)} left"
-            bar.update(
-                task, completed=now.done, total=now.total, left=left, description=escape(name)
-            )
-
-        yield show, lambda text: bar.update(task, description=escape(f"{name} {text}"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ import pytest
 from click.testing import Result
 from onnx import TensorProto, helper
 
+from sensverify.cli.evaluation_progress import FIRST_LINE, NEXT_LINE, ProgressLines
 from sensverify.evaluation.clock import Progress
 from sensverify.watch import Watch
 
@@ -135,8 +136,14 @@ CASES: dict[str, tuple[Case, str]] = {
     "a wrong value": (lambda k: ["iris", "--attacks", "pgd(steps=0)"], "at least 1"),
     "an unclosed parenthesis": (lambda k: ["iris", "--attacks", "pgd(steps=3"], "expected"),
     "an unknown method": (lambda k: ["iris", "--certify", "krown"], "unknown method"),
-    "an unknown corruption": (lambda k: ["iris", "--corruptions", "fogg"], "no corruption 'fogg'"),
-    "an unknown sequence": (lambda k: ["iris", "--sequences", "tild"], "no sequence 'tild'"),
+    "an unknown corruption": (
+        lambda k: ["iris", "--corruptions", "fogg"],
+        "no corruption 'fogg' (did you mean 'fog'?)",
+    ),
+    "an unknown sequence": (
+        lambda k: ["iris", "--sequences", "tild"],
+        "no sequence 'tild' (did you mean 'tilt'?)",
+    ),
     "an unknown measure": (lambda k: ["iris", "--measures", "l3"], "no measure 'l3'"),
     "no radii": (lambda k: ["iris", "--radii", "a"], "no number"),
     "radii and sigmas": (lambda k: ["iris", "--radii", "0.1", "--sigmas", "0.1"], "not both"),
@@ -156,7 +163,10 @@ CASES: dict[str, tuple[Case, str]] = {
     "resume what": (lambda k: ["iris", "--resume"], "--out"),
     "a folder that is in use": (lambda k: [k.net.parent / "net.onnx", *k_out(k)], "not empty"),
     "a file that is there": (lambda k: ["iris", "--json", k.net], "not overwritten"),
+    "a file for tables": (lambda k: ["iris", "--csv", k.net], "no folder to write CSV files into"),
+    "tables below a file": (lambda k: ["iris", "--csv", k.net / "a"], "no folder to write CSV"),
     "no time": (lambda k: ["iris", "--timeout", 0], "--timeout"),
+    "a seed below 0": (lambda k: ["iris", "--seed", -1], "--seed"),
 }
 
 
@@ -314,3 +324,66 @@ def test_the_help_names_every_default(run: Run) -> None:
     text = " ".join(run("evaluate", "--help").stdout.split())
     for value in (", ".join(ATTACKS), str(COUNT), str(TRAIN_SAMPLES)):
         assert value in text
+
+
+def test_severities_that_are_not_there_are_told(run: Run) -> None:
+    options = ("--corruptions", "fog", "--severities", 6, "--measures", "none", "--json", "-")
+    result = run("evaluate", "digits", *QUICK[:2], *QUICK[4:6], *options)
+    assert result.exit_code == 0, result.output
+    (model,) = json.loads(result.stdout)["models"]
+    assert not model["corruptions"]
+    (row,) = model["missing"]
+    assert row["key"] == "corruption/fog"
+    assert "1 to 5" in row["reason"]
+
+
+def test_the_terminal_is_told_what_could_not_be_written(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sensverify.report.files as module
+    from sensverify.errors import InputError
+
+    def full(*_: object, **__: object) -> None:
+        raise InputError("cannot write 'x': No space left on device")
+
+    monkeypatch.setattr(module, "write_files", full)
+    result = run("evaluate", "iris", *QUICK, "--csv", tmp_path / "tables")
+    assert result.exit_code == 2
+    assert "No space left" in result.stderr
+    assert "Clean accuracy" in result.stdout
+
+
+def test_files_are_written_before_a_reader_may_go_away(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sensverify.report.evaluation.terminal as module
+
+    def gone(*_: object) -> None:
+        raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr(module, "print_evaluation", gone)
+    run("evaluate", "iris", *QUICK, "--json", tmp_path / "found.json")
+    assert json.loads((tmp_path / "found.json").read_text())["models"]
+
+
+def test_a_log_hears_of_progress_now_and_then() -> None:
+    now, said = [0.0], list[str]()
+    lines = ProgressLines(said.append, lambda: now[0])
+    state = Progress(done=3, total=9, model="net", cell="attack/pgd/0.1", seconds_left=70.0)
+    lines.show(state)
+    assert not said
+    now[0] = FIRST_LINE
+    lines.listen("20 of 50 samples")
+    assert said == [
+        "3 of 9 parts done, about 1 min 10 s left; now net: attack/pgd/0.1, 20 of 50 samples"
+    ]
+    now[0] += NEXT_LINE - 1
+    lines.show(state)
+    assert len(said) == 1
+    now[0] += 1
+    lines.show(replace(state, seconds_left=None))
+    assert said[1:] == ["3 of 9 parts done; now net: attack/pgd/0.1"]
+    now[0] += 2 * NEXT_LINE
+    lines.show(replace(state, model="", cell=""))
+    lines.listen("all is done")
+    assert len(said) == 2

@@ -289,7 +289,7 @@ def make_evaluation() -> Callable[..., Evaluation]:
             "train_samples": samples,
             "classes": tuple(str(k) for k in range(classes)),
             "radii": ask.get("radii", (0.05, 0.1, 0.15, 0.2, 0.3)),
-            "radius_unit": "the units of the features",
+            "radius_unit": "in the units of the features",
             "clip": (0.0, 1.0),
             "examples": _examples(
                 ask.get("severities", 5), ask.get("corruptions", HARMS), (1, 28, 28)

@@ -25,10 +25,11 @@ def calibration_section(evaluation: Evaluation, offered: Downloads) -> str:
     """Heading and diagrams of clean, attacked and corrupted samples, a line a network."""
     parts = [
         heading("Calibration", "calibration", offered, "calibration"),
-        '<p class="note">Of samples in one bin of confidence, the bar is the share that is right '
-        "and the tick their mean confidence; the orange part between them is what the network is "
-        "too sure of, the pale part what it is not sure enough of. Below, the share of samples in "
-        "each bin. RMS, expected (ECE) and maximum (MCE) calibration error are in points.</p>",
+        '<p class="note">Confidence is the largest probability that a softmax makes of the '
+        "outputs. Of samples in one bin of it, the bar is the share that is right and the tick "
+        "their mean confidence; the orange part between them is what the network is too sure of, "
+        "the pale part what it is not sure enough of. Below, the share of samples in each bin. "
+        "RMS, expected (ECE) and maximum (MCE) calibration error are in points.</p>",
     ]
     for model in evaluation.models:
         if len(evaluation.models) > 1:

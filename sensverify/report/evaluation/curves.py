@@ -27,6 +27,8 @@ HUES = 6
 """Colours of lines in the style sheet; further lines repeat them with other dashes."""
 
 _LABEL_GAP = 13.0
+_LEAD = 17.0
+"""From the end of the axis to a name."""
 _WIDE_RADII = 40.0
 """Largest over smallest radius from which the axis is logarithmic."""
 
@@ -60,7 +62,7 @@ class Frame:
 
 
 WIDE = Frame(width=920, height=430, right=176, letters=24, left=48)
-NARROW = Frame(width=360, height=300, right=92, letters=12)
+NARROW = Frame(width=380, height=300, right=112, letters=12)
 
 
 def accuracy_chart(evaluation: Evaluation, model: ModelEvaluation, frame: Frame) -> str:
@@ -297,7 +299,7 @@ def _labels(strokes: Sequence[Stroke], frame: Frame, scale: Callable[[float], fl
         parts.append(
             f'<polyline class="lead {stroke.look}" '
             f'points="{x + 4:.1f},{y:.1f} {edge + 6:.1f},{y:.1f} {edge + 14:.1f},{at:.1f}"/>'
-            f'<text class="name {stroke.look}" x="{edge + 17:.1f}" y="{at + 4:.1f}">'
+            f'<text class="name {stroke.look}" x="{edge + _LEAD:.1f}" y="{at + 4:.1f}">'
             f"{escape(clipped(stroke.label, frame.letters))}</text>"
         )
     return parts

@@ -54,12 +54,20 @@ class Figure:
 
     @property
     def best(self) -> frozenset[int]:
-        """Places of the best networks; empty where there is nothing to choose from."""
+        """Places of the best networks; empty where there is nothing to choose from.
+
+        What reads the same is equally good.
+        """
         known = {place: c.number for place, c in enumerate(self.cells) if c.number is not None}
-        if len(known) < 2 or len(set(known.values())) < 2:
+        if not known:
             return frozenset()
-        top = max(self.better * value for value in known.values())
-        return frozenset(k for k, value in known.items() if self.better * value == top)
+        first = max(known, key=lambda place: self.better * known[place])
+        found = frozenset(
+            place
+            for place, number in known.items()
+            if number == known[first] or self.cells[place].text == self.cells[first].text
+        )
+        return found if len(found) < len(known) else frozenset()
 
 
 def figures(evaluation: Evaluation) -> tuple[Figure, ...]:

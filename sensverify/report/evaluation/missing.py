@@ -32,10 +32,16 @@ class Reason:
         return all(missing.final for _, missing in self.cells)
 
     def listed(self, most: int) -> str:
-        """The first keys and how many more there are."""
-        keys = self.keys
-        more = len(keys) - most
-        return ", ".join(keys[:most]) + (f" and {count_of(more, 'other')}" if more > 0 else "")
+        """The first keys and how many more there are; radii or severities of one thing together."""
+        per_stem: dict[str, list[str]] = {}
+        for key in self.keys:
+            per_stem.setdefault("/".join(key.split("/")[:2]), []).append(key)
+        names = [
+            keys[0] if len(keys) == 1 else f"{stem} ({len(keys)} times)"
+            for stem, keys in per_stem.items()
+        ]
+        more = len(names) - most
+        return ", ".join(names[:most]) + (f" and {count_of(more, 'other')}" if more > 0 else "")
 
 
 def reasons(evaluation: Evaluation) -> tuple[Reason, ...]:
@@ -43,6 +49,14 @@ def reasons(evaluation: Evaluation) -> tuple[Reason, ...]:
     found: dict[str, list[tuple[str, Missing]]] = {}
     for model in evaluation.models:
         for missing in model.missing:
-            found.setdefault(missing.reason, []).append((model.model.name, missing))
+            found.setdefault(_common(missing), []).append((model.model.name, missing))
     gathered = [Reason(text, tuple(cells)) for text, cells in found.items()]
     return tuple(sorted(gathered, key=lambda reason: -len(reason.cells)))
+
+
+def _common(missing: Missing) -> str:
+    """The reason without the name of what is missing, so that several can share it."""
+    name = f"'{missing.key.split('/')[1]}' " if "/" in missing.key else ""
+    if name and missing.reason.startswith(name):
+        return "it " + missing.reason.removeprefix(name)
+    return missing.reason

@@ -106,15 +106,17 @@ def _guarantee(evaluation: Evaluation) -> str:
 
 def _verdict(evaluation: Evaluation) -> str:
     lines = []
+    if "note" in evaluation.settings:
+        lines.append(f"Note: {escape(str(evaluation.settings['note']))}.")
     if evaluation.interrupted:
         lines.append(
-            "<strong>Not finished:</strong> what is here holds; the same command goes on where "
-            "this run stopped."
+            "<strong>Not finished:</strong> what is here holds, and what is missing can still be "
+            "had."
         )
     missing = sum(len(reason.cells) for reason in reasons(evaluation))
     if missing:
         lines.append(
-            f"{count_of(missing, 'part')} of what was asked for could not be had; "
+            f"{count_of(missing, 'part')} of this evaluation could not be had; "
             '<a href="#missing">the reasons are below</a>.'
         )
     return f'<div class="verdict open"><p>{"<br>".join(lines)}</p></div>' if lines else ""
@@ -159,8 +161,8 @@ def _record(evaluation: Evaluation, offered: Downloads) -> str:
     if len(evaluation.classes) <= 40:
         values["Classes"] = ", ".join(evaluation.classes)
     if evaluation.radii:
-        values["Radii"] = ", ".join(map(radius_text, evaluation.radii))
-        values["Unit of a radius"] = evaluation.radius_unit
+        radii = ", ".join(map(radius_text, evaluation.radii))
+        values["Radii"] = f"{radii}\n{evaluation.radius_unit}"
     if evaluation.clip is not None:
         values["Inputs stay in"] = f"[{evaluation.clip[0]:g}, {evaluation.clip[1]:g}]"
     if evaluation.reference is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -31,21 +31,30 @@ from sensverify.report.words import duration
 RADII = 7
 """Radii that a table has columns for; of more, the ends and some evenly between them."""
 
+_FIRST, _WIDEST = 28, 15
+"""Widest columns: the first one, and those of networks or radii, which hold an interval."""
+
 _STYLES = {"attack": "", "worst": "bold", "certified": "green"}
 
 
 def print_evaluation(evaluation: Evaluation, console: Console) -> None:
     """Print a summary, accuracy against radius, corruptions, and what is missing."""
     console.print(Text(f"{samples_words(evaluation)}. {radius_words(evaluation)}".strip()))
-    _print(console, "Summary", _summary(evaluation))
+    if "note" in evaluation.settings:
+        console.print(Text(f"Note: {evaluation.settings['note']}"))
+    alone = len(evaluation.models) == 1
+    summary = f"Summary of {evaluation.models[0].model.name}" if alone else "Summary"
+    for title, places in _blocks(evaluation, summary, console.width):
+        _print(console, title, _summary(evaluation, places))
     for model in evaluation.models:
         if accuracy_lines(evaluation, model):
             name = f"{model.model.name}: a" if len(evaluation.models) > 1 else "A"
             _print(console, f"{name}ccuracy (%) against radius", _accuracy(evaluation, model))
     if any(model.corruptions for model in evaluation.models):
         title = "Accuracy (%) under corruption, mean over severities"
-        _print(console, title, _corruptions(evaluation))
-    _print(console, "Calibration error on clean samples", _calibration(evaluation))
+        for part, places in _blocks(evaluation, title, console.width):
+            _print(console, part, _corruptions(evaluation, places))
+    _print(console, "Calibration error, outputs taken as logits", _calibration(evaluation))
     console.print()
     for sentence in guarantee_words(evaluation):
         console.print(Text(sentence))
@@ -59,30 +68,40 @@ def _print(console: Console, title: str, table: Table) -> None:
     console.print(table)
 
 
+def _blocks(evaluation: Evaluation, title: str, width: int) -> Iterator[tuple[str, range]]:
+    """Places of the networks that fit beside each other, under a title for each such part."""
+    count = len(evaluation.models)
+    most = max(1, (width - _FIRST) // (_WIDEST + 2))
+    for first in range(0, count, most):
+        last = min(first + most, count)
+        part = f", networks {first + 1} to {last} of {count}" if count > most else ""
+        yield title + part.replace(f"networks {last} to", "network"), range(first, last)
+
+
 def _table(columns: Sequence[str]) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("", max_width=30, overflow="ellipsis", no_wrap=True)
+    headed = any(columns)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=headed)
+    table.add_column("", max_width=_FIRST, overflow="fold")
     for name in columns:
-        table.add_column(
-            Text(name), justify="right", max_width=18, overflow="ellipsis", no_wrap=True
-        )
+        # Names that are long are often alike at their beginning, so nothing is cut off.
+        table.add_column(Text(name), justify="right", max_width=_WIDEST, overflow="fold")
     return table
 
 
-def _names(evaluation: Evaluation) -> list[str]:
-    return [model.model.name for model in evaluation.models]
+def _names(evaluation: Evaluation, places: Sequence[int]) -> list[str]:
+    return [evaluation.models[place].model.name for place in places]
 
 
-def _summary(evaluation: Evaluation) -> Table:
+def _summary(evaluation: Evaluation, places: Sequence[int]) -> Table:
     """Figures down, networks across; of one network also what stands behind each figure."""
-    table = _table(_names(evaluation))
     alone = len(evaluation.models) == 1
+    table = _table([""] if alone else _names(evaluation, places))
     if alone:
         table.add_column("", style="dim", overflow="ellipsis", no_wrap=True)
     for figure in figures(evaluation):
         cells = [
-            Text(cell.text, style="bold" if place in figure.best else "")
-            for place, cell in enumerate(figure.cells)
+            Text(figure.cells[place].text, style="bold" if place in figure.best else "")
+            for place in places
         ]
         if alone:
             details = filter(None, (figure.note, *(cell.detail for cell in figure.cells)))
@@ -90,7 +109,7 @@ def _summary(evaluation: Evaluation) -> Table:
         unit = ", points" if figure.note.startswith("points") and not alone else ""
         table.add_row(Text(figure.name + unit), *cells)
         if figure.name == CLEAN and not alone:
-            intervals = (Text(cell.detail, style="dim") for cell in figure.cells)
+            intervals = (Text(figure.cells[place].detail, style="dim") for place in places)
             table.add_row(Text("  95 % interval", style="dim"), *intervals)
     return table
 
@@ -122,16 +141,16 @@ def _share(line: Line, radius: float) -> str:
     return DASH if point is None else signed(100 * point.rate.share, 1)
 
 
-def _corruptions(evaluation: Evaluation) -> Table:
+def _corruptions(evaluation: Evaluation, places: Sequence[int]) -> Table:
     reference = reference_of(evaluation)
     scores = [
         {score.corruption: score for score in corruption_scores(model, reference)}
         for model in evaluation.models
     ]
     one = len(scores) == 1
-    table = _table(["accuracy", "residual", "APP"] if one else _names(evaluation))
+    table = _table(["accuracy", "residual", "APP"] if one else _names(evaluation, places))
     for name in dict.fromkeys(name for each in scores for name in each):
-        found = [each.get(name) for each in scores]
+        found = [scores[place].get(name) for place in places]
         cells = [DASH if s is None else signed(100 * s.accuracy, 1) for s in found]
         if one and found[0] is not None:
             app = found[0].app
@@ -154,11 +173,12 @@ def _calibration(evaluation: Evaluation) -> Table:
 
 
 def _counts(evaluation: Evaluation) -> list[Text]:
-    taken = sum(len(model.measures) for model in evaluation.models)
-    lines = [Text(f"{count_of(taken, 'measure')} taken in {duration(evaluation.seconds)} in all")]
+    times = [row.seconds for model in evaluation.models for row in model.measures]
+    taken = f"{count_of(len(times), 'measure')} taken in {duration(sum(times))}; " if times else ""
+    lines = [Text(f"{taken}everything took {duration(evaluation.seconds)}")]
     for reason in reasons(evaluation):
         lines.append(Text(f"missing: {reason.listed(3)}: {reason.text}", style="yellow"))
     if evaluation.interrupted:
-        text = "interrupted: what is here holds, and the same command goes on where it stopped"
+        text = "interrupted: what is here holds, and what is missing can still be had"
         lines.append(Text(text, style="bold yellow"))
     return lines

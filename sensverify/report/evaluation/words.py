@@ -146,7 +146,7 @@ def radius_words(evaluation: Evaluation) -> str:
     """What a radius means; empty where there is none."""
     if not evaluation.radii:
         return ""
-    text = f"Radii are measured in {evaluation.radius_unit}"
+    text = f"Radii are {evaluation.radius_unit}"
     if evaluation.clip is not None:
         low, high = evaluation.clip
         text += f", and inputs stay in [{low:g},\N{NO-BREAK SPACE}{high:g}]"

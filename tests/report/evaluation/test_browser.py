@@ -235,6 +235,24 @@ def test_one_of_two_curves_is_shown(
     assert browser.ask(shown) == [False, True]
 
 
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_names_of_lines_stay_inside_of_their_picture(
+    browser: Browser, make_evaluation: Make, tmp_path: Path, count: int, width: int
+) -> None:
+    names = tuple(f"mnist-network-{place}.onnx.gz" for place in range(count))
+    path = tmp_path / "page.html"
+    path.write_text(evaluation_to_html(make_evaluation(names=names)))
+    browser.open(path, width=width)
+    over = browser.ask(
+        "[...document.querySelectorAll('svg.curves')].filter(s => s.getBoundingClientRect().width)"
+        ".flatMap(s => [...s.querySelectorAll('text')].map(t => [t.textContent,"
+        "t.getBoundingClientRect().right - s.getBoundingClientRect().right]))"
+        ".filter(([, over]) => over > 0)"
+    )
+    assert over == []
+
+
 def test_texts_do_not_run_into_each_other_at_the_axis(
     make_evaluation: Make, browser: Browser, tmp_path: Path
 ) -> None:

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from sensverify.evaluation.results import Evaluation, Example
 from sensverify.report.evaluation.curves import WIDE, accuracy_chart, spread
-from sensverify.report.evaluation.figures import figures
+from sensverify.report.evaluation.figures import Cell, Figure, figures
 from sensverify.report.evaluation.heat import STEPS, heat_style, step
 from sensverify.report.evaluation.images import pictures, png, thumbnail
 from sensverify.report.evaluation.page import evaluation_to_html
@@ -235,6 +235,17 @@ def test_of_equal_numbers_none_is_best(make_evaluation: Make) -> None:
     assert all(not figure.best for figure in figures(twice))
 
 
+def test_what_reads_the_same_is_equally_good() -> None:
+    def best(*numbers: float | None) -> frozenset[int]:
+        texts = ["" if number is None else f"{number:.1f}" for number in numbers]
+        return Figure("", tuple(map(Cell, numbers, texts)), -1).best
+
+    assert best(2.21, 2.24) == frozenset()
+    assert best(2.21, 2.24, 3.0) == {0, 1}
+    assert best(2.2, None, 2.3) == {0}
+    assert best(2.2, None) == best(None) == frozenset()
+
+
 def test_lines_stand_where_their_numbers_are(make_evaluation: Make) -> None:
     evaluation = make_evaluation()
     (model,) = evaluation.models
@@ -356,3 +367,9 @@ def test_the_numbers_behind_the_curves_are_those_of_the_table(make_evaluation: M
     text = Page(evaluation_to_html(evaluation)).text
     for row in csv.DictReader(io.StringIO(csv_tables(evaluation)["accuracy"])):
         assert f"{100 * float(row['share']):.1f}" in text
+
+
+def test_a_note_stands_at_the_top(make_evaluation: Make) -> None:
+    evaluation = replace(make_evaluation(), settings={"note": "all samples have the label <3>"})
+    page = evaluation_to_html(evaluation)
+    assert page.index("Note: all samples have the label &lt;3&gt;.") < page.index('id="accuracy"')

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from sensverify.evaluation.results import Evaluation
+from sensverify.evaluation.results import Evaluation, Missing
 from sensverify.report.evaluation.terminal import RADII, print_evaluation
 
 Make = Callable[..., Evaluation]
@@ -74,3 +74,52 @@ def test_what_is_proven_and_what_is_missing(make_evaluation: Make) -> None:
 
 def test_names_are_no_markup(make_evaluation: Make) -> None:
     assert "[bold]net[/bold]" in printed(make_evaluation(("[bold]net[/bold]",)))
+
+
+def test_measures_have_a_time_of_their_own(make_evaluation: Make) -> None:
+    evaluation = replace(make_evaluation(), seconds=7200.0)
+    (model,) = evaluation.models
+    rows = tuple(replace(row, seconds=2.0) for row in model.measures)
+    timed = replace(evaluation, models=(replace(model, measures=rows),))
+    assert f"{len(rows)} measures taken in 12 s; everything took 2 h" in printed(timed)
+    none = replace(evaluation, models=(replace(model, measures=()),))
+    assert "measures taken" not in printed(none)
+
+
+@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("count", [2, 3, 7])
+def test_no_name_and_no_interval_is_cut_off(make_evaluation: Make, width: int, count: int) -> None:
+    names = tuple(f"a-long-name-that-ends-in-{place}" for place in range(count))
+    evaluation = make_evaluation(names=names)
+    text = printed(evaluation, width=width)
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= width
+    whole = "".join(text.split())
+    for model in evaluation.models:
+        lower, upper = model.clean[0].classified.accuracy.interval
+        assert f"{100 * lower:.1f}to{100 * upper:.1f}%" in whole
+    beside = (width - 28) // 17
+    assert text.count("Clean accuracy") == -(-count // beside)
+
+
+def test_what_shares_a_reason_stands_together(make_evaluation: Make) -> None:
+    evaluation = make_evaluation()
+    (model,) = evaluation.models
+    small = "is for images of at least 24 x 24 pixels"
+    missing = (
+        *(
+            Missing(key=f"corruption/{name}", reason=f"'{name}' {small}")
+            for name in ("snow", "fog")
+        ),
+        *(Missing(key=f"corruption/jpeg/{k}", reason="it needs pillow") for k in range(1, 6)),
+    )
+    changed = replace(evaluation, models=(replace(model, missing=missing),))
+    text = " ".join(printed(changed).split())
+    assert f"missing: corruption/snow, corruption/fog: it {small}" in text
+    assert "missing: corruption/jpeg (5 times): it needs pillow" in text
+
+
+def test_a_note_is_told(make_evaluation: Make) -> None:
+    evaluation = replace(make_evaluation(), settings={"note": "all samples have the label 3"})
+    assert "Note: all samples have the label 3" in printed(evaluation)
+    assert "Note:" not in printed(make_evaluation())

@@ -59,6 +59,7 @@ def run_attack(
     attack: Attack,
     *,
     seed: int = 0,
+    places: Tensor | None = None,
     surrogate: Function | None = None,
     chunk: int = 256,
     watch: Watch | None = None,
@@ -84,9 +85,12 @@ def run_attack(
     attack : Attack
         See `make_attack`.
     seed : int
-        Of everything that is drawn. What a sample draws follows from the seed and its position
-        alone: neither the size of the chunks nor the other samples change more than the rounding
-        of the function.
+        Of everything that is drawn. What a sample draws follows from the seed and its place alone:
+        neither the size of the chunks nor the other samples change more than the rounding of the
+        function.
+    places : Tensor of whole numbers, shape ``[samples]``, optional
+        The samples' numbers in their data set, so that one draws the same wherever it is met.
+        Default: their positions here.
     surrogate : callable, optional
         Another function whose gradients are followed, with the function as judge: an attack by
         somebody who does not know the network. Attacks without gradients do not look at it.
@@ -106,6 +110,7 @@ def run_attack(
         The watch was over before all samples were done: a part would say nothing of the rest.
     """
     x, y = x.detach(), _checked(x, y, box)
+    places = _checked_places(x, places)
     if chunk < 1:
         raise BadSetting(f"an attack needs at least 1 sample in a chunk, got {chunk}")
     attacks = attack.attacks if isinstance(attack, Worst) else (attack,)
@@ -116,11 +121,10 @@ def run_attack(
     try:
         for first in range(0, len(x), chunk):
             part = slice(first, first + chunk)
-            positions = torch.arange(len(x), device=x.device)[part]
-            draws = SampleGenerator.seeded(seed, positions)
+            draws = SampleGenerator.seeded(seed, places[part])
             arguments = (asked, x[part], y[part], box[part])
             parts.append(strongest(attacks, *arguments, generator=draws, surrogate=other))
-            done += len(positions)
+            done += len(x[part])
             if progress is not None:
                 progress(done, len(x))
     except _OutOfTime:
@@ -190,3 +194,16 @@ def _checked(x: Tensor, y: Tensor, box: Box) -> Tensor:
         first = int((y < 0).nonzero()[0])
         raise BadData(f"sample {first} has the label {int(y[first])}; labels count from 0")
     return y.detach().to(x.device, torch.int64)
+
+
+def _checked_places(x: Tensor, places: Tensor | None) -> Tensor:
+    """The samples' numbers as int64 on their device."""
+    if places is None:
+        return torch.arange(len(x), device=x.device)
+    whole = not (places.dtype.is_floating_point or places.dtype.is_complex)
+    if not whole or places.dtype == torch.bool or tuple(places.shape) != (len(x),):
+        raise BadShape(
+            f"the places of {len(x)} samples are as many whole numbers, got {places.dtype} of "
+            f"shape {tuple(places.shape)}"
+        )
+    return places.detach().to(x.device, torch.int64)

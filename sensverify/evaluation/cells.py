@@ -82,6 +82,7 @@ def attack(bench: Bench, cell: Cell) -> Finished:
         box,
         asked,
         seed=bench.request.seed,
+        places=torch.from_numpy(bench.shifted.samples.places),
         surrogate=surrogate,
         chunk=who.batch,
         watch=bench.watch,
@@ -174,7 +175,7 @@ def measure(bench: Bench, cell: Cell) -> Finished:
         note=reading.note,
         seconds=perf_counter() - began,
     )
-    return Finished(row=row)
+    return Finished(row=row, cut=reading.cut)
 
 
 def _reshaping(other: Contestant) -> Function:

@@ -32,10 +32,13 @@ class Finished:
     beyond : tuple of int
         Positions of the samples whose label is not the largest output by more than rounding: at
         their own point for a clean row, at the attack's for that of an attack.
+    cut : bool
+        Whether more time would have given another row: it is reported, but not kept.
     """
 
     row: Row
     beyond: tuple[int, ...] = ()
+    cut: bool = False
 
 
 class Journal:

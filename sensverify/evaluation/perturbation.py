@@ -20,8 +20,8 @@ from sensverify.verification.question import LoadedModel
 
 _AT_ONCE = 64
 
-PLAIN_UNIT = "the units of the features"
-RANGE_UNIT = "each feature's range over the training samples"
+PLAIN_UNIT = "in the units of the features"
+RANGE_UNIT = "shares of each feature's range over the training samples"
 
 
 @dataclass(frozen=True, eq=False)

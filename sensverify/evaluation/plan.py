@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,9 +11,9 @@ from typing import Any
 from sensverify.attacks.attack import make_attack
 from sensverify.attacks.protocol import Attack
 from sensverify.bounds.method import Method
-from sensverify.calls import Call, parse_call
+from sensverify.calls import Call, parse_call, parse_sum, show_sum
 from sensverify.corruptions import CORRUPTIONS, GROUPS, SEQUENCES
-from sensverify.errors import UnknownName
+from sensverify.errors import BadSetting, UnknownName
 from sensverify.evaluation.cell import Cell
 from sensverify.evaluation.perturbation import Perturbation
 from sensverify.evaluation.request import ATTACKS, CERTIFY, EvaluateRequest
@@ -25,6 +27,12 @@ DEFAULT_CORRUPTIONS = ("imagenet-c",)
 DEFAULT_SEQUENCES = ("all",)
 QUICK_GROUPS = frozenset({"complexity"})
 """Groups of measures that look at weights more than at samples."""
+
+_TOGETHER = re.compile(r"\s*worst\s*\(\s*attacks\s*=(.*)\)\s*", re.DOTALL)
+"""Several attacks as one: the only one whose setting is a sum of calls."""
+
+_CLEAN = "identity"
+"""What MNIST-C calls the samples without a corruption: no part of any mean over corruptions."""
 
 _NO_RANGE = (
     "it looks for the nearest input in the whole range of inputs, and none is known; give --clip "
@@ -81,7 +89,7 @@ def make_plan(
         There is no such attack, method, corruption, sequence or measure, or it refuses its
         settings.
     """
-    attacks = {str(call): _attack(call) for call in _calls(request.attacks, ATTACKS)}
+    attacks = dict(map(_attack, ATTACKS if request.attacks is None else request.attacks))
     transferred: dict[str, Attack] = {}
     if surrogate is not None:
         transferred = {
@@ -90,7 +98,8 @@ def make_plan(
             if attack.gradients
         }
         attacks |= transferred
-    methods = {str(c): _method(c, request.seed) for c in _calls(request.certify, CERTIFY)}
+    proofs = map(parse_call, CERTIFY if request.certify is None else request.certify)
+    methods = {str(call): _method(call, request.seed) for call in proofs}
     missing: list[Missing] = []
     cells = [Cell("clean", "test")]
     if samples.train is not None:
@@ -112,13 +121,18 @@ def make_plan(
     return Plan(tuple(cells), tuple(missing), attacks, frozenset(transferred), methods)
 
 
-def _calls(given: Sequence[str] | None, default: Sequence[str]) -> list[Call]:
-    return [parse_call(text) for text in (default if given is None else given)]
-
-
-def _attack(call: Call) -> Attack:
-    nested = {key: str(v) if isinstance(v, Call) else v for key, v in call.options.items()}
-    return make_attack(call.name, **nested)
+def _attack(text: str) -> tuple[str, Attack]:
+    """An attack, and its name with its settings as they were given."""
+    together = _TOGETHER.fullmatch(text)
+    if together is None:
+        call = parse_call(text)
+        nested = {key: str(v) if isinstance(v, Call) else v for key, v in call.options.items()}
+        return str(call), make_attack(call.name, **nested)
+    terms = parse_sum(together[1])
+    if any(weight != 1 for weight, _ in terms):
+        raise BadSetting(f"'{text}': attacks have no weights; write fgsm + pgd(steps=10)")
+    members = tuple(_attack(str(call))[1] for _, call in terms)
+    return f"worst(attacks={show_sum(terms)})", make_attack("worst", attacks=members)
 
 
 def _method(call: Call, seed: int) -> Method:
@@ -140,18 +154,21 @@ def _at_radii(
 
 def _corruptions(request: EvaluateRequest, shifted: Shifted, missing: list[Missing]) -> list[Cell]:
     found = []
-    default = DEFAULT_CORRUPTIONS if shifted.premade is None else tuple(shifted.premade.corruptions)
+    default = DEFAULT_CORRUPTIONS
+    if shifted.premade is not None:
+        default = tuple(name for name in shifted.premade.corruptions if name != _CLEAN)
     known = {**CORRUPTIONS, **dict.fromkeys(shifted.here)}
     for name in _named("corruption", request.corruptions, default, known, GROUPS):
         reason = shifted.why_not(name)
         if reason is not None:
             missing.append(Missing(key=Cell("corruption", name).key, reason=reason))
             continue
-        found += [
-            Cell("corruption", name, severity)
-            for severity in sorted(set(request.severities))
-            if severity <= shifted.severities(name)
-        ]
+        last = shifted.severities(name)
+        there = [severity for severity in sorted(set(request.severities)) if severity <= last]
+        found += [Cell("corruption", name, severity) for severity in there]
+        if not there:
+            reason = f"its severities are 1 to {last}" if last > 1 else "its only severity is 1"
+            missing.append(Missing(key=Cell("corruption", name).key, reason=reason))
     return found
 
 
@@ -184,8 +201,10 @@ def _named(
         elif name in known:
             found[name] = None
         else:
-            words = ", ".join([*known, *groups, "all"])
-            raise UnknownName(f"there is no {what} '{name}'; there are {words}")
+            words = list(dict.fromkeys([*known, *groups, "all"]))
+            close = difflib.get_close_matches(name.lower(), words, n=1)
+            hint = f" (did you mean '{close[0]}'?)" if close else ""
+            raise UnknownName(f"there is no {what} '{name}'{hint}; there are {', '.join(words)}")
     return list(found)
 
 

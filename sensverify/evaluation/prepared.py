@@ -15,7 +15,7 @@ from sensverify.evaluation.contestant import Contestant, digest_of, load_models,
 from sensverify.evaluation.perturbation import Perturbation, find_perturbation
 from sensverify.evaluation.plan import Plan, make_plan
 from sensverify.evaluation.request import EvaluateRequest
-from sensverify.evaluation.samples import Samples, load_samples
+from sensverify.evaluation.samples import Samples, check_order, load_samples
 from sensverify.evaluation.shifted import Shifted, make_shifted
 from sensverify.verification.question import LoadedModel
 
@@ -41,6 +41,7 @@ class Prepared:
                 "name": Path(self.samples.name).name,
                 "samples": len(self.samples),
                 "test_sha256": self.samples.digests["test"],
+                "places_sha256": self.samples.digests["places"],
                 "train_sha256": self.samples.digests["train"],
                 "train_size": self.samples.train_size,
             },
@@ -54,8 +55,15 @@ class Prepared:
     def key(self, contestant: Contestant, cell: Cell) -> str:
         """Of a cell in the journal: its network, and what else matters for it."""
         parts = [contestant.facts.sha256, cell.key]
-        if cell.name in self.plan.transferred and self.surrogate is not None:
-            parts.append(self.surrogate.facts.sha256)
+        if cell.kind == "attack":
+            # With the settings that nobody gave, which another version may have changed.
+            parts.append(repr(self.plan.attacks[cell.name]))
+            if cell.name in self.plan.transferred and self.surrogate is not None:
+                parts.append(self.surrogate.facts.sha256)
+        if cell.kind == "certified":
+            parts.append(repr(self.plan.methods[cell.name]))
+        if cell.kind == "corruption":
+            parts.append(self.shifted.version(cell))
         if cell.kind == "measure":
             parts += [contestant.initial_sha256, repr(self.perturbation.usual)]
         return digest_of(*parts)
@@ -115,6 +123,8 @@ def _check_surrogate(other: LoadedModel, model: LoadedModel) -> None:
                 f"the surrogate '{other.name}' has {its} {kind}, and the network '{model.name}' "
                 f"has {ours}; give one that tells the same classes apart"
             )
+    takes, given = other.network.input_shape, model.network.input_shape
+    check_order(takes, given, f"the surrogate '{other.name}'", f"the network '{model.name}'")
 
 
 def _check_device(request: EvaluateRequest) -> None:

@@ -248,7 +248,7 @@ class Evaluation:
     radii : tuple of float
         Ascending.
     radius_unit : str
-        In words, what a radius of 1 means: ``the units of the features`` or ``each feature's
+        In words, what radii are: ``in the units of the features`` or ``shares of each feature's
         range over the training samples``.
     clip : (low, high) or None
     examples : mapping from str to tuple of Example

@@ -121,7 +121,8 @@ def _one_cell(bench: Bench, cell: Cell) -> tuple[Finished, bool]:
     if bench.watch.over and not needed:
         return Finished(row=late), False
     try:
-        return _RUN[cell.kind](bench, cell), True
+        finished = _RUN[cell.kind](bench, cell)
+        return finished, not finished.cut
     except UnsoundResult:
         raise
     except SensverifyError as error:
@@ -139,4 +140,4 @@ def _unfinished(found: Sequence[Sequence[Finished]]) -> bool:
 
 
 def _is_late(cell: Finished) -> bool:
-    return isinstance(cell.row, Missing) and not cell.row.final
+    return cell.cut or (isinstance(cell.row, Missing) and not cell.row.final)

@@ -79,6 +79,7 @@ class Samples:
         train = self.train
         return {
             "test": _digest(self.x, self.y),
+            "places": _digest(self.places),
             "train": None if train is None or train.y is None else _digest(train.x, train.y),
         }
 
@@ -202,6 +203,7 @@ def _check_fits(data: Dataset, model: LoadedModel, classes: tuple[str, ...]) -> 
             f"data '{data.name}' has {kinds[0] or f'samples of shape {given}'}, but the network "
             f"'{model.name}' takes {kinds[1] or f'inputs of shape {takes}'}; {remedy}"
         )
+    check_order(takes, given, f"the network '{model.name}'", f"data '{data.name}'")
     outputs = prod(model.network.output_shape)
     if outputs < 2:
         raise BadShape(
@@ -213,6 +215,23 @@ def _check_fits(data: Dataset, model: LoadedModel, classes: tuple[str, ...]) -> 
             f"data '{data.name}' has {len(classes)} classes, but the network '{model.name}' has "
             f"{outputs} outputs; give the data it was trained for"
         )
+
+
+def check_order(takes: tuple[int, ...], given: tuple[int, ...], who: str, whence: str) -> None:
+    """Refuse, with `BadShape`, samples whose numbers a network would take in another order.
+
+    Axes of length 1, and samples that are one long row on either side, leave no doubt about it.
+    """
+    ours, theirs = ([length for length in shape if length > 1] for shape in (takes, given))
+    if ours == theirs or len(ours) < 2 or len(theirs) < 2:
+        return
+    remedy = "give samples of that shape"
+    if sorted(ours) == sorted(theirs):
+        remedy = "move the axes of the samples"
+    raise BadShape(
+        f"{who} takes inputs of shape {takes}, and {whence} has them in the shape {given}: as "
+        f"many numbers in another order; {remedy}"
+    )
 
 
 def _image(shape: tuple[int, ...]) -> str:
@@ -241,9 +260,9 @@ def _narrow(data: Dataset) -> np.ndarray:
     return x
 
 
-def _digest(x: np.ndarray, y: np.ndarray) -> str:
+def _digest(*arrays: np.ndarray) -> str:
     state = hashlib.sha256()
-    for values in (x, y):
+    for values in arrays:
         state.update(f"{values.dtype}{values.shape}".encode())
         state.update(np.ascontiguousarray(values).tobytes())
     return state.hexdigest()

@@ -146,12 +146,10 @@ def attack_curve(model: ModelEvaluation, attack: str) -> tuple[CurvePoint, ...]:
     points = [CurvePoint(0.0, clean)]
     for row in (row for row in model.attacks if row.attack == attack):
         if row.radius is not None:
-            left = clean.total - len(row.broken)
+            left = clean.total - len({*_clean(model).wrong, *row.broken})
             points.append(CurvePoint(row.radius, Rate(left, clean.total)))
             continue
-        points += [
-            CurvePoint(radius, _unreached([row], radius, clean.total)) for radius in _radii(model)
-        ]
+        points += [CurvePoint(radius, _unreached(model, [row], radius)) for radius in _radii(model)]
     return tuple(sorted(points, key=lambda point: point.radius))
 
 
@@ -167,7 +165,7 @@ def worst_curve(model: ModelEvaluation, radii: Sequence[float]) -> tuple[CurvePo
     points = [CurvePoint(0.0, clean)]
     for radius in sorted(set(radii) - {0.0}):
         if radius >= least:
-            points.append(CurvePoint(radius, _unreached(model.attacks, radius, clean.total)))
+            points.append(CurvePoint(radius, _unreached(model, model.attacks, radius)))
     return tuple(points)
 
 
@@ -188,9 +186,10 @@ def success_rate(model: ModelEvaluation, row: AttackRow) -> Rate | None:
 
     None where no sample is right.
     """
-    clean = clean_rate(model)
+    # A tie may be right in one row and wrong in another that another machine has found.
+    wrong = _clean(model).wrong
     try:
-        return attack_success_rate(clean.total, clean.total - clean.count, len(row.broken))
+        return attack_success_rate(clean_rate(model).total, len(wrong), len({*wrong, *row.broken}))
     except NotMeasured:
         return None
 
@@ -282,9 +281,10 @@ def _radii(model: ModelEvaluation) -> list[float]:
     return sorted(radius for radius in radii if radius is not None and radius > 0)
 
 
-def _unreached(rows: Sequence[AttackRow], radius: float, total: int) -> Rate:
+def _unreached(model: ModelEvaluation, rows: Sequence[AttackRow], radius: float) -> Rate:
     """Samples that are known to keep their label as far as any of these attacks could see."""
-    broken = {
+    total = clean_rate(model).total
+    broken = set(_clean(model).wrong) | {
         place
         for row in rows
         for place, reach in enumerate(row.reach)

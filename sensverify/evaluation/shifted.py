@@ -67,7 +67,7 @@ class Shifted:
     def why_no_images(self) -> str | None:
         """Why these samples are no images to compute anything of; None where they are."""
         if self.samples.image_shape is None:
-            return "it is for images, and the samples are none"
+            return "it is for images, and these samples are none"
         low, high = self.pixels
         x = self.samples.x
         if x.min() >= low and x.max() <= high:
@@ -91,6 +91,14 @@ class Shifted:
             return COMPUTED
         return str(self.premade.files[cell.name].images)
 
+    def version(self, cell: Cell) -> str:
+        """What is another text when other images come of it: other parameters, or other files."""
+        if self.premade is None or cell.name not in self.here:
+            return f"{COMPUTED} {self.parameter(cell)}"
+        file = self.premade.files[cell.name]
+        stats = [path.stat() for path in (file.images, file.labels)]
+        return " ".join(f"{stat.st_size} {stat.st_mtime_ns}" for stat in stats)
+
     def corrupted(self, cell: Cell, *, count: int | None = None) -> Tensor:
         """The first samples, or all of them, under a corruption."""
         whole = count is None
@@ -103,8 +111,14 @@ class Shifted:
 
     def _computed(self, cell: Cell, count: int | None) -> Tensor:
         assert isinstance(cell.at, int)
-        seed = self.request.seed
-        return corrupt(self.images[:count], cell.name, cell.at, seed=seed, pixels=self.pixels)
+        return corrupt(
+            self.images[:count],
+            cell.name,
+            cell.at,
+            seed=self.request.seed,
+            places=self.samples.places[:count],
+            pixels=self.pixels,
+        )
 
     def _read(self, cell: Cell, count: int | None) -> Tensor:
         assert self.premade is not None

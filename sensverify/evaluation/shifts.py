@@ -63,8 +63,8 @@ def sequence(bench: Bench, cell: Cell) -> Finished:
     began = perf_counter()
     who, kind, shifted = bench.contestant, SEQUENCES[cell.name], bench.shifted
     images = shifted.images
-    numbers = _COPIES * 4 * kind.frames * prod(images.shape[1:])
-    size = max(1, min(who.batch, bench.request.memory // numbers))
+    needed = _COPIES * 4 * kind.length(images.shape) * prod(images.shape[1:])
+    size = max(1, min(who.batch, bench.request.memory // needed))
     predictions = []
     for first in range(0, len(images), size):
         bench.go_on(first, len(images))
@@ -72,7 +72,7 @@ def sequence(bench: Bench, cell: Cell) -> Finished:
             images[first : first + size],
             cell.name,
             seed=bench.request.seed,
-            first=first,
+            places=shifted.samples.places[first : first + size],
             pixels=shifted.pixels,
         )
         outputs = who.predict(frames.flatten(0, 1).to(who.x.device))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from math import sqrt
+from math import isfinite, sqrt
 from statistics import fmean, stdev
 
 import torch
@@ -66,7 +66,7 @@ def average_sharpness(
     BadSetting
         The radius is no number above 0, there is no such noise, or there are too few pairs.
     NotMeasured
-        There are no training samples, or the time is up before 5 pairs.
+        There are no training samples, a loss is not finite, or the time is up before 5 pairs.
 
     Notes
     -----
@@ -101,9 +101,15 @@ def average_sharpness(
             for sign in (1, -1)
         ]
         rises.append(fmean(after) - before)
+        if not isfinite(rises[-1]):
+            raise NotMeasured(
+                f"with noise of radius {radius:g} on the weights the loss is {fmean(after)}, "
+                f"without {before:.6g}: the outputs overflow float32"
+            )
     samples = len(labelled_training_samples(subject)[0])
-    note = f"{len(rises)} pairs of opposite draws"
-    return Reading(fmean(rises), stdev(rises) / sqrt(len(rises)), samples, note)
+    cut = len(rises) < pairs
+    note = f"{len(rises)} pairs of opposite draws" + (", until the time was up" if cut else "")
+    return Reading(fmean(rises), stdev(rises) / sqrt(len(rises)), samples, note, cut)
 
 
 def _loss(subject: Subject, weights: Weights, tensors: tuple[Tensor, ...] | list[Tensor]) -> float:

@@ -158,7 +158,7 @@ def boundary_thickness(
     measured = partial(segment_thickness, function, alpha=alpha, beta=beta, points=points)
     radius = radius_of(subject).to(subject.x)
     found, right = [], 0
-    for chunk in chunks(subject, len(subject.x), points=points):
+    for chunk in chunks(subject, len(subject.x)):
         x, y = subject.x[chunk], subject.y[chunk]
         with torch.no_grad():
             outputs = function(x)
@@ -171,8 +171,11 @@ def boundary_thickness(
         reached = reach(function, x, y, Box.around(x, radius, clip=subject.clip))
         with torch.no_grad():
             other = function(reached).argmax(dim=1)
-            at = other != y
-            found.append(measured(x[at], reached[at], (y[at], other[at])))
+            changed = (other != y).nonzero().squeeze(1)
+            # Far fewer at once than are attacked: each has all the points of its segment.
+            for part in chunks(subject, len(changed), points=points):
+                at = changed[part]
+                found.append(measured(x[at], reached[at], (y[at], other[at])))
     values = torch.cat(found) if found else torch.empty(0)
     if not len(values):
         raise NotMeasured(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import prod, sqrt
+from math import isfinite, prod, sqrt
 from statistics import fmean, stdev
 
 import torch
@@ -150,9 +150,11 @@ def hessian_largest(subject: Subject, *, accuracy: float = 1e-4, steps: int = 10
     notes = [f"Lanczos iteration, {found.steps} steps"]
     if -smallest > value:
         notes.append(f"an eigenvalue of {smallest:.4g}, or below, is larger in magnitude")
-    if not error <= accuracy * scale:
+    early = not error <= accuracy * scale
+    if early:
         notes.append("stopped early")
-    return Reading(value, error, len(hessian.x), "; ".join(notes))
+    cut = early and found.steps < min(steps, hessian.weights.count)
+    return Reading(value, error, len(hessian.x), "; ".join(notes), cut)
 
 
 def hessian_trace(subject: Subject) -> Reading:
@@ -237,20 +239,27 @@ def estimated_hessian_trace(
     """
     hessian = WeightHessian.of(subject)
     values: list[float] = []
+    cut = False
     for vector in _signs(hessian.weights.count, subject.seed):
         enough = len(values) >= _FEWEST_VECTORS
-        if subject.watch.over and not enough:
-            raise NotMeasured(
-                f"the time was up after {len(values)} of at least {_FEWEST_VECTORS} random vectors"
-            )
-        if enough and (_error(values) <= accuracy * abs(fmean(values)) or subject.watch.over):
+        if enough and _error(values) <= accuracy * abs(fmean(values)):
             break
         if len(values) >= vectors:
             break
+        cut = subject.watch.over
+        if cut and not enough:
+            raise NotMeasured(
+                f"the time was up after {len(values)} of at least {_FEWEST_VECTORS} random vectors"
+            )
+        if cut:
+            break
         vector = vector.to(hessian.x.device)
         values.append(float(vector @ hessian.times(vector)))
+        if not isfinite(values[-1]):
+            raise NotMeasured(f"the Hessian's product with a vector is {values[-1]}")
     note = f"Hutchinson's estimate from {len(values)} random vectors"
-    return Reading(fmean(values), _error(values), len(hessian.x), note)
+    note += ", until the time was up" if cut else ""
+    return Reading(fmean(values), _error(values), len(hessian.x), note, cut)
 
 
 def _signs(count: int, seed: int) -> Iterator[Tensor]:

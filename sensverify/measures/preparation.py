@@ -34,7 +34,8 @@ def prepare(network: Network, device: str | torch.device = "cpu") -> Network:
     """
 
     def fixed(values: Any) -> Any:
-        if isinstance(values, np.ndarray):
+        # A number that arithmetic has left of an array without axes is none of numpy's arrays.
+        if isinstance(values, np.ndarray | np.generic):
             if not np.issubdtype(values.dtype, np.floating):
                 return values
             values = torch.from_numpy(np.array(values))

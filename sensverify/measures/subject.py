@@ -80,12 +80,15 @@ class Reading:
         How many samples it was taken on; None where it looks at none.
     note : str
         What else there is to know about this number.
+    cut : bool
+        Whether more time would have made it another number: it is an estimate that was stopped.
     """
 
     value: float
     error: float | None = None
     samples: int | None = None
     note: str = ""
+    cut: bool = False
 
     def __post_init__(self) -> None:
         for what, number in (("value", self.value), ("error", self.error)):

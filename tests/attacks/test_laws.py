@@ -8,6 +8,7 @@ import torch
 from sensverify.attacks import ATTACKS, SampleGenerator, run_attack
 from sensverify.attacks.worst_seen import loses
 from sensverify.box import Box
+from sensverify.errors import BadShape
 from tests.attacks.victims import IN_A_BOX, QUICK, quick, whole_range
 
 RADIUS = torch.tensor([0.2, 0.0, 0.5, 0.1], dtype=torch.float64)
@@ -84,6 +85,23 @@ def test_neither_chunks_nor_neighbours_change_what_a_sample_gets(name, victim, r
     kept = others == y
     beside = run_attack(function, x, others, box, quick(name), seed=3)
     torch.testing.assert_close(beside.points[kept], whole.points[kept])
+
+
+@every_attack
+def test_a_sample_draws_the_same_wherever_it_is_met(bent, name) -> None:
+    net, x, y = bent
+    box = box_for(name, x, RADIUS)
+    whole = run_attack(net, x, y, box, quick(name), seed=4)
+    chosen = torch.arange(len(x) - 1, 0, -3)
+    some = run_attack(net, x[chosen], y[chosen], box[chosen], quick(name), seed=4, places=chosen)
+    torch.testing.assert_close(some.points, whole.points[chosen])
+
+
+@pytest.mark.parametrize("places", [torch.arange(2), torch.zeros(3), torch.ones(3, dtype=bool)])
+def test_places_are_as_many_whole_numbers(bent, places) -> None:
+    net, x, y = (part[:3] if isinstance(part, torch.Tensor) else part for part in bent)
+    with pytest.raises(BadShape, match="places of 3 samples"):
+        run_attack(net, x, y, box_for("pgd", x, 0.1), quick("pgd"), places=places)
 
 
 @every_attack

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sensverify.attacks import Fgsm, Pgd, Square, Worst
+from sensverify.bounds import Ibp
+from sensverify.errors import SensverifyError
 from sensverify.evaluation.clock import Clock
 from sensverify.evaluation.folder import Finished
 from sensverify.evaluation.plan import Plan
@@ -89,3 +93,42 @@ def test_the_time_left() -> None:
     now = clock.state("net", by_name["l2"])
     assert (now.done, now.total, now.cell) == (4, 6, "measure/l2")
     assert now.seconds_left == pytest.approx(4.0)
+
+
+def test_several_attacks_as_one() -> None:
+    """As the list of attacks shows it, and with settings of their own."""
+    text = "worst(attacks=fgsm + pgd(steps=3)+square(queries=5))"
+    found = plan("iris", attacks=(text, "worst(attacks=fgsm)", "worst")).attacks
+    name = "worst(attacks=fgsm + pgd(steps=3) + square(queries=5))"
+    assert list(found) == [name, "worst(attacks=fgsm)", "worst"]
+    assert found[name] == Worst(attacks=(Fgsm(), Pgd(steps=3), Square(queries=5)))
+    assert found["worst"] == Worst()
+    # What a report calls it can be asked for again.
+    assert plan("iris", attacks=(name,)).attacks == {name: found[name]}
+    for wrong, message in (
+        ("worst(attacks=2*fgsm)", "no weights"),
+        ("worst(attacks=fgsm+nothing)", "unknown attack 'nothing'"),
+        ("worst(attacks=fgsm+cw)", "cw is none"),
+        ("worst(attacks=worst(attacks=fgsm))", "single attacks"),
+        ("worst(attacks=fgsm, steps=3)", "expected the end"),
+        ("worst(attacks=)", "expected a name"),
+        ("worst(steps=3)", "no setting 'steps'"),
+    ):
+        with pytest.raises(SensverifyError, match=message):
+            plan("iris", attacks=(wrong,))
+
+
+def test_settings_that_nobody_gave_are_part_of_what_a_cell_is() -> None:
+    """Another version may have other defaults."""
+    prepared = prepare_evaluation(EvaluateRequest(models=("iris",), corruptions=(), measures=()))
+    (who,), cells = prepared.contestants, {cell.key: cell for cell in prepared.plan.cells}
+    attack = next(cell for key, cell in cells.items() if key.startswith("attack/pgd"))
+    proof = next(cell for key, cell in cells.items() if key.startswith("certified/crown"))
+    changes: dict[str, Any] = {
+        "attacks": {**prepared.plan.attacks, "pgd": Pgd(steps=41)},
+        "methods": {"crown": Ibp()},
+    }
+    other = replace(prepared, plan=replace(prepared.plan, **changes))
+    assert prepared.key(who, attack) != other.key(who, attack)
+    assert prepared.key(who, proof) != other.key(who, proof)
+    assert prepared.key(who, cells["clean/test"]) == other.key(who, cells["clean/test"])

@@ -22,6 +22,7 @@ from sensverify.evaluation.scores import (
     method_names,
     worst_curve,
 )
+from sensverify.measures import average_sharpness
 from sensverify.watch import Watch
 from tests.evaluation.networks import linear, mlp, request, timeless
 
@@ -296,6 +297,39 @@ def test_the_time_budget(tmp_path: Path) -> None:
     whole = evaluate(replace(asked, resume=True))
     assert not whole.interrupted
     assert timeless(whole) == timeless(evaluate(request("mnist-conv1", **IMAGES)))
+
+
+def test_an_estimate_that_was_stopped_is_made_up_for(
+    tmp_path: Path, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is reported as far as it came, and is not what later runs go on with."""
+    asked = request(
+        files / "a.onnx",
+        data=str(files / "data.npz"),
+        out=tmp_path / "out",
+        **{"sequences": (), "measures": ("l2", "sharpness-l2-0.1")},
+    )
+    watch = Watch()
+    losses = average_sharpness._loss
+    done: list[int] = []
+
+    def stopping(*arguments: Any) -> float:
+        done.append(1)
+        if len(done) == 20:
+            watch.stop()
+        return losses(*arguments)
+
+    with monkeypatch.context() as before:
+        before.setattr(average_sharpness, "_loss", stopping)
+        cut = evaluate(asked, watch=watch)
+    assert cut.interrupted
+    (_, row) = cut.models[0].measures
+    assert row.measure == "sharpness-l2-0.1"
+    assert "until the time was up" in row.note
+    whole = evaluate(replace(asked, resume=True))
+    assert not whole.interrupted
+    assert "50 pairs" in whole.models[0].measures[1].note
+    assert timeless(whole) == timeless(evaluate(replace(asked, out=None)))
 
 
 def test_a_stop_keeps_what_is_done(tmp_path: Path) -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from torch import nn
 
-from sensverify.errors import BadData
+from sensverify.errors import BadData, BadShape
 from sensverify.evaluation.contestant import load_models
 from sensverify.evaluation.run import evaluate
-from sensverify.evaluation.samples import Samples, load_samples
-from tests.evaluation.networks import mlp, request
+from sensverify.evaluation.samples import Samples, check_order, load_samples
+from sensverify.training.export import export_onnx
+from tests.evaluation.networks import mlp, request, timeless
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +124,64 @@ def premade(folder: Path, data: Path) -> Path:
     np.save(folder / "upside_down.npy", np.concatenate([bytes_[:, ::-1], 0 * bytes_]))
     np.save(folder / "labels.npy", np.tile(held["y"], 2))
     return folder
+
+
+@pytest.mark.parametrize(
+    ("takes", "given"),
+    [
+        ((3, 24, 24), (1728,)),
+        ((1728,), (3, 24, 24)),
+        ((24, 24, 1), (1, 24, 24)),
+        ((24, 24), (1, 24, 24)),
+        ((2, 1, 3), (2, 3)),
+        ((1, 1), (1,)),
+    ],
+)
+def test_shapes_that_hold_the_same_numbers_in_one_order(
+    takes: tuple[int, ...], given: tuple[int, ...]
+) -> None:
+    check_order(takes, given, "the network", "data")
+
+
+@pytest.mark.parametrize(
+    ("takes", "given"),
+    [((24, 24, 3), (3, 24, 24)), ((3, 24, 24), (24, 24, 3)), ((4, 6), (6, 4)), ((4, 6), (2, 12))],
+)
+def test_shapes_that_hold_them_in_another_order(
+    takes: tuple[int, ...], given: tuple[int, ...]
+) -> None:
+    with pytest.raises(BadShape, match="in another order"):
+        check_order(takes, given, "the network", "data")
+
+
+def test_images_with_their_channels_last(tmp_path: Path) -> None:
+    """Read in the order that they lie in, they would be other images."""
+    module = nn.Sequential(nn.Flatten(), nn.Linear(1728, 2))
+    last, first = tmp_path / "last.onnx", tmp_path / "first.onnx"
+    export_onnx(module, (24, 24, 3), last)
+    export_onnx(module, (3, 24, 24), first)
+    data = images(tmp_path / "data.npz")
+    with pytest.raises(BadShape, match=r"'last\.onnx' takes .*\(24, 24, 3\).* move the axes"):
+        taken(last, data)
+    assert len(taken(first, data)) == 7
+    with pytest.raises(BadShape, match=r"surrogate 'last\.onnx' takes .*in another order"):
+        evaluate(request(first, data=str(data), radii=(0.1,), surrogate=str(last)))
+
+
+def test_corrupted_samples_that_have_changed_are_looked_at_again(net: Path, tmp_path: Path) -> None:
+    data = images(tmp_path / "data.npz")
+    folder = premade(tmp_path / "made", data)
+    changes: dict[str, Any] = {"corruptions": None, "sequences": (), "measures": ()}
+    asked = request(
+        net, data=str(data), corrupted=str(folder), out=tmp_path / "out", resume=True, **changes
+    )
+    (before,) = evaluate(asked).models
+    assert evaluate(asked).models[0].corruptions == before.corruptions
+    path = folder / "upside_down.npy"
+    np.save(path, 255 - np.load(path))
+    changed = evaluate(asked)
+    assert changed.models[0].corruptions[0].msd != before.corruptions[0].msd
+    assert timeless(changed) == timeless(evaluate(replace(asked, out=None, resume=False)))
 
 
 def test_corrupted_samples_of_somebody_else(net: Path, tmp_path: Path) -> None:

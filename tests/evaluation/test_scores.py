@@ -223,3 +223,14 @@ def test_effective_robustness_is_taken_against_the_line_of_the_others() -> None:
     assert found[3].effective == pytest.approx(0.1)
     assert all(each.effective is not None for each in found)
     assert all(each.effective is None for each in summarise(evaluation(*others[:2])))
+
+
+def test_a_tie_that_one_row_has_right_and_another_one_wrong() -> None:
+    """Found on two machines: what is wrong without an attack is never right under one."""
+    rows = (attacked("a", 0.1, [None, 0.1, *[None] * 8]), attacked("cw", None, [None] * SAMPLES))
+    found = model(attacks=rows)
+    assert counts(attack_curve(found, "a")) == [(0.0, 9), (0.1, 8)]
+    assert counts(attack_curve(found, "cw")) == [(0.0, 9), (0.1, 9)]
+    assert counts(worst_curve(found, [0.1])) == [(0.0, 9), (0.1, 8)]
+    assert success_rate(found, rows[0]) == Rate(1, 9)
+    assert success_rate(found, rows[1]) == Rate(0, 9)

@@ -179,7 +179,21 @@ def test_time_that_is_up_in_between() -> None:
         average_sharpness(replace(subject, watch=Stopping(4)), 0.1)
     reading = average_sharpness(replace(subject, watch=Stopping(8)), 0.1)
     assert "8 pairs" in reading.note
-    assert reading == replace(average_sharpness(subject, 0.1, pairs=8))
+    assert reading.cut
+    whole = average_sharpness(subject, 0.1, pairs=8)
+    assert not whole.cut
+    assert (reading.value, reading.error) == (whole.value, whole.error)
+
+
+@pytest.mark.parametrize("scale", [1e20, 1e38])
+def test_outputs_that_overflow(scale: float) -> None:
+    """With the noise or without it: a loss that is no number has no mean and no error."""
+    module = mlp()
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.mul_(scale)
+    with pytest.raises(NotMeasured, match="overflow"):
+        average_sharpness(subject_of(module), 0.1)
 
 
 def test_what_it_does_not_take() -> None:

@@ -125,6 +125,19 @@ def test_chunks_and_order_change_nothing() -> None:
         assert take(name, subject) == whole
 
 
+def test_many_samples_are_attacked_at_once() -> None:
+    """Not only as many as have room with all the points of their segments."""
+    subject = subject_of(two_classes())
+    sizes: list[int] = []
+
+    def reach(function: object, x: Tensor, y: Tensor, box: Box) -> Tensor:
+        sizes.append(len(x))
+        return box.upper
+
+    boundary_thickness(replace(subject, y=two_classes()(subject.x).argmax(dim=1)), reach)
+    assert sizes == [len(subject.x)]
+
+
 def test_points_keep_to_the_clip_range() -> None:
     subject = subject_of(two_classes())
     subject = replace(subject, x=subject.x.clamp(-0.5, 0.5), clip=(-0.5, 0.5))

@@ -263,8 +263,40 @@ def test_an_estimate_that_is_stopped_late_says_what_it_has(
     monkeypatch.setattr(WeightHessian, "times", stopping)
     reading = estimated_hessian_trace(replace(subject, watch=watch), accuracy=0.0)
     assert "15 random vectors" in reading.note
+    assert reading.cut
     assert reading.error is not None
     assert abs(reading.value - float(dense.trace())) < 5 * reading.error
+
+
+def test_an_iteration_that_is_stopped_late_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped at its last step it is as good as it would have been."""
+    subject, _ = hessian_of("tanh")
+    watch = Watch()
+    products = WeightHessian.times
+    done: list[int] = []
+
+    def stopping(self: WeightHessian, vector: Tensor) -> Tensor:
+        done.append(1)
+        if len(done) == 8:
+            watch.stop()
+        return products(self, vector)
+
+    monkeypatch.setattr(WeightHessian, "times", stopping)
+    cut = hessian_largest(replace(subject, watch=watch), accuracy=1e-12)
+    whole = hessian_largest(subject, accuracy=1e-12, steps=8)
+    assert (cut.value, cut.error, cut.note) == (whole.value, whole.error, whole.note)
+    assert "stopped early" in cut.note
+    assert (cut.cut, whole.cut) == (True, False)
+    assert not hessian_largest(subject).cut
+
+
+def test_products_that_are_no_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    subject, _ = hessian_of("tanh")
+    monkeypatch.setattr(WeightHessian, "times", lambda self, vector: vector * torch.nan)
+    with pytest.raises(NotMeasured, match="is nan"):
+        estimated_hessian_trace(subject)
+    with pytest.raises(NotMeasured, match="finite"):
+        hessian_largest(subject)
 
 
 def test_what_training_measures_need_is_named() -> None:

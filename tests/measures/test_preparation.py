@@ -11,7 +11,7 @@ import sensverify as sv
 from sensverify.errors import Unbounded
 from sensverify.measures.preparation import prepare
 from sensverify.network import NetworkBuilder
-from sensverify.network.operators import Affine, Reshape, Select
+from sensverify.network.operators import Affine, Reshape, Scale, Select
 
 
 def test_a_live_module_loses_its_history_and_stays_as_it_is() -> None:
@@ -35,6 +35,16 @@ def test_a_network_of_a_file_becomes_tensors_and_indices_stay() -> None:
     assert not np.issubdtype(indices.dtype, np.floating)
     assert isinstance(weight, torch.Tensor)
     assert weight.dtype == torch.float32
+
+
+def test_numbers_without_axes() -> None:
+    """As scalar means and deviations of pixels come out of a file."""
+    builder = NetworkBuilder((2,))
+    place = builder.add(Scale(np.float64(3.25), np.float64(-0.5)), 0)
+    network = prepare(builder.build(builder.add(Affine(np.ones((1, 2))), place)))
+    scale, shift, _ = (values for _, values in network.arrays())
+    assert scale.dtype == shift.dtype == torch.float32
+    assert (scale.item(), shift.item()) == (3.25, -0.5)
 
 
 def test_what_is_far_below_rounding_is_zero() -> None:

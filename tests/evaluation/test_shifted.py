@@ -1,0 +1,84 @@
+"""A sample gets the same corruption in every evaluation that it is part of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from sensverify.corruptions import sequence
+from sensverify.evaluation import evaluate, shifts
+from sensverify.evaluation.cell import Cell
+from sensverify.evaluation.prepared import prepare_evaluation
+from sensverify.evaluation.request import EvaluateRequest
+from sensverify.evaluation.shifted import Shifted
+
+
+def shifted(data_dir: Path, **asked: Any) -> Shifted:
+    request = EvaluateRequest(models=("mnist-conv2",), data="mnist", data_dir=data_dir, **asked)
+    return prepare_evaluation(request).shifted
+
+
+def by_place(found: Shifted, cell: Cell) -> dict[int, Tensor]:
+    places = found.samples.places.tolist()
+    return dict(zip(places, found.corrupted(cell), strict=True))
+
+
+@pytest.mark.parametrize("name", ["gaussian-noise", "fog", "elastic", "obstruction", "rotation"])
+def test_a_sample_is_corrupted_alike_among_50_and_among_500(name: str, data_dir: Path) -> None:
+    cell = Cell("corruption", name, 3)
+    few, many = (by_place(shifted(data_dir, count=count), cell) for count in (50, 500))
+    assert (len(few), len(many)) == (50, 500)
+    assert set(few) < set(many)
+    assert list(few) != list(many)[:50]
+    for place, image in few.items():
+        torch.testing.assert_close(image, many[place], atol=1e-6, rtol=0)
+
+
+def test_a_range_of_samples_and_the_picture_of_the_first_are_the_same_too(data_dir: Path) -> None:
+    cell = Cell("corruption", "gaussian-noise", 5)
+    part, longer = (shifted(data_dir, samples=(first, 60)) for first in (40, 20))
+    torch.testing.assert_close(part.corrupted(cell), longer.corrupted(cell)[20:])
+    torch.testing.assert_close(part.corrupted(cell, count=1), part.corrupted(cell)[:1])
+
+
+def test_a_sample_has_the_same_frames_among_20_and_among_100(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[dict[int, Tensor]] = []
+
+    def watched(images: Tensor, name: str, **options: Any) -> Tensor:
+        frames = sequence(images, name, **options)
+        assert len(images) < 20
+        seen[-1] |= dict(zip(np.asarray(options["places"]).tolist(), frames, strict=True))
+        return frames
+
+    monkeypatch.setattr(shifts, "make_sequence", watched)
+    nothing: dict[str, Any] = dict.fromkeys(("attacks", "certify", "corruptions", "measures"), ())
+    for count in (20, 100):
+        seen.append({})
+        evaluate(
+            EvaluateRequest(
+                models=("mnist-conv2",),
+                data="mnist",
+                data_dir=data_dir,
+                sequences=("gaussian-noise",),
+                count=count,
+                memory=1 << 22,
+                **nothing,
+            )
+        )
+    few, many = seen
+    assert (len(few), len(many)) == (20, 100)
+    for place, frames in few.items():
+        torch.testing.assert_close(frames, many[place])
+
+
+def test_what_is_kept_of_a_corruption_is_known_by_its_parameters(data_dir: Path) -> None:
+    found = shifted(data_dir, count=5)
+    assert found.version(Cell("corruption", "gaussian-noise", 3)) == "computed sigma 0.08"
+    assert found.version(Cell("corruption", "gaussian-noise", 4)) == "computed sigma 0.09"

@@ -23,7 +23,7 @@ from sensverify.evaluation.shifted import Shifted
 from sensverify.measures.catalog import MEASURES, find_measures
 from sensverify.verification.settings import parse_method, with_seed
 
-DEFAULT_CORRUPTIONS = ("imagenet-c",)
+DEFAULT_CORRUPTIONS: tuple[str, ...] = ("imagenet-c",)
 DEFAULT_SEQUENCES = ("all",)
 QUICK_GROUPS = frozenset({"complexity"})
 """Groups of measures that look at weights more than at samples."""

@@ -24,7 +24,7 @@ _PATH = click.Path(path_type=Path)
     metavar="NAME|FILE.npz",
     help="Samples to verify around: a name from 'sensverify list data', or a file with x and maybe "
     "y and feature_range. Samples are reshaped to the model's input where the number of values "
-    "agrees. Default: the samples that ship with the model.",
+    "and the order of the axes agree. Default: the samples that ship with the model.",
 )
 @click.option(
     "--samples",

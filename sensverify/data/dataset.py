@@ -89,7 +89,8 @@ class Dataset:
         Raises
         ------
         BadShape
-            A sample does not hold as many numbers as the network takes.
+            A sample does not hold as many numbers as the network takes, or has its axes in another
+            order, as an image with its channels first where the network takes them last.
         """
         if self.x.shape[1:] == input_shape:
             return self
@@ -98,12 +99,42 @@ class Dataset:
                 f"data '{self.name}' has samples of shape {self.x.shape[1:]}, but the network "
                 f"takes inputs of shape {input_shape}"
             )
+        check_order(input_shape, self.x.shape[1:], "the network", f"data '{self.name}'")
         spread = self.feature_range
         return replace(
             self,
             x=self.x.reshape(len(self), *input_shape),
             feature_range=None if spread is None else spread.reshape(input_shape),
         )
+
+
+def check_order(takes: tuple[int, ...], given: tuple[int, ...], who: str, whence: str) -> None:
+    """Refuse samples whose numbers a network would take in another order.
+
+    Axes of length 1, and samples that are one long row on either side, leave no doubt about it.
+
+    Parameters
+    ----------
+    takes, given : tuple of int
+        Shape of a network's input, and of a sample.
+    who, whence : str
+        What they are of, for the message.
+
+    Raises
+    ------
+    BadShape
+        As channels first given to a network that takes them last.
+    """
+    ours, theirs = ([length for length in shape if length > 1] for shape in (takes, given))
+    if ours == theirs or len(ours) < 2 or len(theirs) < 2:
+        return
+    remedy = "give samples of that shape"
+    if sorted(ours) == sorted(theirs):
+        remedy = "move the axes of the samples"
+    raise BadShape(
+        f"{who} takes inputs of shape {takes}, and {whence} has them in the shape {given}: as "
+        f"many numbers in another order; {remedy}"
+    )
 
 
 def check_range(start: int | None, stop: int | None, count: int, what: str) -> tuple[int, int]:

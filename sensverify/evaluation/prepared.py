@@ -9,13 +9,14 @@ from typing import Any
 
 import torch
 
+from sensverify.data.dataset import check_order
 from sensverify.errors import BadSetting, BadShape
 from sensverify.evaluation.cell import Cell
 from sensverify.evaluation.contestant import Contestant, digest_of, load_models, make_contestant
 from sensverify.evaluation.perturbation import Perturbation, find_perturbation
 from sensverify.evaluation.plan import Plan, make_plan
 from sensverify.evaluation.request import EvaluateRequest
-from sensverify.evaluation.samples import Samples, check_order, load_samples
+from sensverify.evaluation.samples import Samples, load_samples
 from sensverify.evaluation.shifted import Shifted, make_shifted
 from sensverify.verification.question import LoadedModel
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from sensverify.data import Dataset, load_split, read_dataset
-from sensverify.data.dataset import check_range, class_labels
+from sensverify.data.dataset import check_order, check_range, class_labels
 from sensverify.data.files import PARTS, array_names
 from sensverify.errors import BadData, BadSetting, BadShape
 from sensverify.evaluation.request import COUNT, EvaluateRequest
@@ -215,23 +215,6 @@ def _check_fits(data: Dataset, model: LoadedModel, classes: tuple[str, ...]) -> 
             f"data '{data.name}' has {len(classes)} classes, but the network '{model.name}' has "
             f"{outputs} outputs; give the data it was trained for"
         )
-
-
-def check_order(takes: tuple[int, ...], given: tuple[int, ...], who: str, whence: str) -> None:
-    """Refuse, with `BadShape`, samples whose numbers a network would take in another order.
-
-    Axes of length 1, and samples that are one long row on either side, leave no doubt about it.
-    """
-    ours, theirs = ([length for length in shape if length > 1] for shape in (takes, given))
-    if ours == theirs or len(ours) < 2 or len(theirs) < 2:
-        return
-    remedy = "give samples of that shape"
-    if sorted(ours) == sorted(theirs):
-        remedy = "move the axes of the samples"
-    raise BadShape(
-        f"{who} takes inputs of shape {takes}, and {whence} has them in the shape {given}: as "
-        f"many numbers in another order; {remedy}"
-    )
 
 
 def _image(shape: tuple[int, ...]) -> str:

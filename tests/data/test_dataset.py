@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sensverify.data import Dataset, load_data, read_dataset
-from sensverify.data.dataset import class_labels
+from sensverify.data.dataset import check_order, class_labels
 from sensverify.errors import BadData, BadShape, UnknownName
 
 X = np.arange(24, dtype=np.float32).reshape(3, 2, 4)
@@ -24,6 +24,39 @@ def test_select_and_shape() -> None:
     assert part.feature_range.shape == (8,)
     with pytest.raises(BadShape, match=r"\(2, 4\).*\(9,\)"):
         data.shaped((9,))
+
+
+@pytest.mark.parametrize(
+    ("takes", "given"),
+    [
+        ((3, 24, 24), (1728,)),
+        ((1728,), (3, 24, 24)),
+        ((24, 24, 1), (1, 24, 24)),
+        ((24, 24), (1, 24, 24)),
+        ((2, 1, 3), (2, 3)),
+        ((1, 1), (1,)),
+    ],
+)
+def test_shapes_that_hold_the_same_numbers_in_one_order(
+    takes: tuple[int, ...], given: tuple[int, ...]
+) -> None:
+    check_order(takes, given, "the network", "data")
+
+
+@pytest.mark.parametrize(
+    ("takes", "given"),
+    [((24, 24, 3), (3, 24, 24)), ((3, 24, 24), (24, 24, 3)), ((4, 6), (6, 4)), ((4, 6), (2, 12))],
+)
+def test_shapes_that_hold_them_in_another_order(
+    takes: tuple[int, ...], given: tuple[int, ...]
+) -> None:
+    with pytest.raises(BadShape, match="in another order"):
+        check_order(takes, given, "the network", "data")
+
+
+def test_axes_in_another_order_are_not_reshaped() -> None:
+    with pytest.raises(BadShape, match=r"data 'd'.*\(2, 4\).*move the axes"):
+        Dataset("d", X).shaped((4, 2))
 
 
 @pytest.mark.parametrize(("start", "stop"), [(0, 4), (3, None), (2, 2), (2, 1), (-1, 2)])

@@ -13,7 +13,7 @@ from torch import nn
 from sensverify.errors import BadData, BadShape
 from sensverify.evaluation.contestant import load_models
 from sensverify.evaluation.run import evaluate
-from sensverify.evaluation.samples import Samples, check_order, load_samples
+from sensverify.evaluation.samples import Samples, load_samples
 from sensverify.training.export import export_onnx
 from tests.evaluation.networks import mlp, request, timeless
 
@@ -124,34 +124,6 @@ def premade(folder: Path, data: Path) -> Path:
     np.save(folder / "upside_down.npy", np.concatenate([bytes_[:, ::-1], 0 * bytes_]))
     np.save(folder / "labels.npy", np.tile(held["y"], 2))
     return folder
-
-
-@pytest.mark.parametrize(
-    ("takes", "given"),
-    [
-        ((3, 24, 24), (1728,)),
-        ((1728,), (3, 24, 24)),
-        ((24, 24, 1), (1, 24, 24)),
-        ((24, 24), (1, 24, 24)),
-        ((2, 1, 3), (2, 3)),
-        ((1, 1), (1,)),
-    ],
-)
-def test_shapes_that_hold_the_same_numbers_in_one_order(
-    takes: tuple[int, ...], given: tuple[int, ...]
-) -> None:
-    check_order(takes, given, "the network", "data")
-
-
-@pytest.mark.parametrize(
-    ("takes", "given"),
-    [((24, 24, 3), (3, 24, 24)), ((3, 24, 24), (24, 24, 3)), ((4, 6), (6, 4)), ((4, 6), (2, 12))],
-)
-def test_shapes_that_hold_them_in_another_order(
-    takes: tuple[int, ...], given: tuple[int, ...]
-) -> None:
-    with pytest.raises(BadShape, match="in another order"):
-        check_order(takes, given, "the network", "data")
 
 
 def test_images_with_their_channels_last(tmp_path: Path) -> None:

@@ -153,6 +153,7 @@ def foolbox() -> ModuleType:
     return foolbox
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:foolbox")
 def test_one_step_is_that_of_foolbox(foolbox, digits) -> None:
     function, x, y = digits
     model = foolbox.PyTorchModel(Wrapped(function).eval(), bounds=(0, 1), device="cpu")

@@ -122,7 +122,7 @@ def split_samples(data: Dataset, *, feature_range: np.ndarray | None = None) -> 
         )
     test = np.arange(len(data)) % TEST_EVERY == TEST_EVERY - 1
     chosen = np.flatnonzero(~test)
-    chosen = chosen[_spread(len(chosen))]
+    chosen = chosen[even_order(len(chosen))]
     parts = (
         replace(data, x=data.x[part], y=None if data.y is None else data.y[part])
         for part in (chosen, test)
@@ -157,7 +157,7 @@ def _class_numbers(part: Dataset, what: str) -> np.ndarray:
     return y.astype(np.int64)
 
 
-def _spread(count: int) -> np.ndarray:
+def even_order(count: int) -> np.ndarray:
     """All numbers below ``count`` in steps of the golden section: any stretch of them is even.
 
     Arithmetic, not a random generator, whose stream a new version of numpy may change.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,11 @@ class Contestant:
         x = x.reshape(-1, *self.prepared.input_shape)
         with torch.no_grad():
             return torch.cat([self.outputs(x[part]) for part in self.chunks(len(x))])
+
+    @cached_property
+    def clean_outputs(self) -> Tensor:
+        """The outputs at the test samples as they are, ``[samples, classes]``."""
+        return self.predict(self.x)
 
     def beyond_rounding(self, points: Tensor, y: Tensor) -> Tensor:
         """Where a label is not the largest output by more than rounding, in double precision."""

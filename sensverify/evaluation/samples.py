@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from math import gcd, prod
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from sensverify.data import Dataset, load_split, read_dataset
 from sensverify.data.dataset import check_order, check_range, class_labels
 from sensverify.data.files import PARTS, array_names
+from sensverify.data.split import even_order
 from sensverify.errors import BadData, BadSetting, BadShape
 from sensverify.evaluation.request import COUNT, EvaluateRequest
 from sensverify.network import Network
@@ -186,10 +187,7 @@ def _spread(count: int, wanted: int) -> np.ndarray:
 
     In steps of the golden section, as plain equal steps may fall in with classes that take turns.
     """
-    step = max(1, round(0.6180339887498949 * count))
-    while gcd(step, count) > 1:
-        step += 1
-    return np.sort(np.arange(min(count, wanted)) * step % count)
+    return np.sort(even_order(count)[:wanted])
 
 
 def _check_fits(data: Dataset, model: LoadedModel, classes: tuple[str, ...]) -> None:

@@ -43,7 +43,7 @@ def corruption(bench: Bench, cell: Cell) -> Finished:
         severity=cell.at,
         parameter=shifted.parameter(cell),
         classified=classify(outputs, who.y, bins=bench.request.bins),
-        msd=minimal_sample_distance(outputs, who.predict(who.x)),
+        msd=minimal_sample_distance(outputs, who.clean_outputs),
         source=shifted.source(cell),
         seconds=perf_counter() - began,
     )

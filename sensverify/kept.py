@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -120,6 +120,31 @@ def replace_file(path: Path, content: bytes) -> None:
             draft.unlink()
         raise
     _sync_folder(path.parent)
+
+
+def differences(there: Any, now: Any, *path: str) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
+    """Where two plain values differ, for whoever goes on with what a folder keeps.
+
+    Parameters
+    ----------
+    there, now : what JSON holds
+    *path : str
+        The keys that lead to them.
+
+    Yields
+    ------
+    path : tuple of str
+        Of keys, through mappings that both sides have.
+    there, now : Any
+        What is behind them; None where nothing is.
+    """
+    if there == now:
+        return
+    if isinstance(there, Mapping) and isinstance(now, Mapping):
+        for key in dict.fromkeys((*there, *now)):
+            yield from differences(there.get(key), now.get(key), *path, key)
+    else:
+        yield path, there, now
 
 
 def _parse(path: Path, contents: bytes, what: str) -> list[dict[str, Any]]:

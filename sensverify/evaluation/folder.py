@@ -13,7 +13,7 @@ from typing import Any
 from sensverify.errors import InputError
 from sensverify.evaluation.results import Row
 from sensverify.evaluation.rows import from_plain, to_plain
-from sensverify.kept import JsonLines, not_a_line, replace_file
+from sensverify.kept import JsonLines, differences, not_a_line, replace_file
 from sensverify.provenance import versions
 
 SCHEMA = "sensverify.evaluation/1"
@@ -131,7 +131,7 @@ def _begin(folder: Path, deciding: Mapping[str, Any], *, resume: bool) -> dict[s
                     f"'{folder}' holds an evaluation already; go on with it with --resume, or give "
                     "another --out"
                 )
-            changed = _differences(kept, wanted)
+            changed = [_difference(*each) for each in differences(kept, wanted)]
             if changed:
                 raise InputError(
                     f"'{folder}' holds an evaluation with other settings: "
@@ -160,19 +160,11 @@ def _contents(path: Path) -> dict[str, Any]:
     return found
 
 
-def _differences(there: Any, now: Any, where: str = "") -> list[str]:
-    """What differs between two plain values, in words."""
-    if isinstance(there, dict) and isinstance(now, dict):
-        return [
-            line
-            for key in dict.fromkeys((*there, *now))
-            for line in _differences(there.get(key), now.get(key), f"{where} {key}".strip())
-        ]
-    if there == now:
-        return []
+def _difference(keys: tuple[str, ...], there: Any, now: Any) -> str:
+    where = " ".join(keys)
     if where.endswith("sha256"):
-        return [f"the {where.removesuffix('_sha256').removesuffix(' sha256')} is another one"]
-    return [f"{where} is {there!r} there and {now!r} here"]
+        return f"the {where.removesuffix('_sha256').removesuffix(' sha256')} is another one"
+    return f"{where} is {there!r} there and {now!r} here"
 
 
 def _read(path: Path, lines: list[dict[str, Any]]) -> dict[str, Finished]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sensverify.errors import InputError
-from sensverify.kept import replace_file
+from sensverify.kept import differences, replace_file
 from sensverify.machine import machine_facts
 from sensverify.studies.study import SCHEMA, Contender, Published, Study, Training
 from sensverify.training.settings import TrainSettings
@@ -168,21 +168,20 @@ def _threads(path: Path, kept: Mapping[str, Any]) -> int:
     return threads
 
 
-def _differences(before: Any, now: Any, where: str = "") -> list[str]:
-    """What differs between two plain values, in words."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        keys = dict.fromkeys((*before, *now))
-        return [
-            line
-            for key in keys
-            for line in _differences(before.get(key), now.get(key), f"{where} {key}".strip())
-        ]
-    if where == "runs" and [run["name"] for run in before] == [run["name"] for run in now]:
-        return [
-            line
-            for one, other in zip(before, now, strict=True)
-            for line in _differences(one, other, f"run '{one['name']}':")
-        ]
-    if where == "runs":
-        before, now = [run["name"] for run in before], [run["name"] for run in now]
-    return [] if before == now else [f"{where} was {before!r} there and is {now!r} here"]
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What differs between two studies, in words."""
+    names = [[run["name"] for run in each["runs"]] for each in (before, now)]
+    if names[0] == names[1]:
+        before, now = _with_named_runs(before), _with_named_runs(now)
+    else:
+        before, now = {**before, "runs": names[0]}, {**now, "runs": names[1]}
+    return [
+        f"{' '.join(keys)} was {there!r} there and is {here!r} here"
+        for keys, there, here in differences(before, now)
+    ]
+
+
+def _with_named_runs(study: Mapping[str, Any]) -> dict[str, Any]:
+    """Its runs one by one instead of in a list."""
+    others = {key: value for key, value in study.items() if key != "runs"}
+    return others | {f"run '{run['name']}':": run for run in study["runs"]}

@@ -19,7 +19,7 @@ from torch import nn
 
 from sensverify.data.dataset import Dataset
 from sensverify.errors import BadCheckpoint, InputError
-from sensverify.kept import replace_file
+from sensverify.kept import differences, replace_file
 from sensverify.provenance import versions
 from sensverify.training.checkpoints import (
     checkpoint_files,
@@ -264,28 +264,18 @@ def _spelt(value: Any) -> Any:
 
 def _check_same(path: Path, there: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     now = plain(now)
-    differences: list[str] = []
+    changed = []
     for part in _COMPARED:
-        differences += _differences(part, there.get(part), now[part])
-    if differences:
-        more = f" and {len(differences) - 3} more" if len(differences) > 3 else ""
+        for keys, before, here in differences(there.get(part), now[part], part):
+            name = ".".join(keys)
+            if name not in MAY_CHANGE:
+                changed.append(f"{name} is {_short(before)} there and {_short(here)} now")
+    if changed:
+        more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
         raise BadCheckpoint(
-            f"'{path}' holds another training: {'; '.join(differences[:3])}{more}; resume with "
+            f"'{path}' holds another training: {'; '.join(changed[:3])}{more}; resume with "
             "what it was begun with, or give another directory"
         )
-
-
-def _differences(name: str, there: Any, now: Any) -> list[str]:
-    if name in MAY_CHANGE or there == now:
-        return []
-    if isinstance(there, Mapping) and isinstance(now, Mapping):
-        keys = [*there, *(key for key in now if key not in there)]
-        return [
-            line
-            for key in keys
-            for line in _differences(f"{name}.{key}", there.get(key), now.get(key))
-        ]
-    return [f"{name} is {_short(there)} there and {_short(now)} now"]
 
 
 def _short(value: Any) -> str:

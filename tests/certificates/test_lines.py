@@ -246,6 +246,22 @@ def test_lines_of_windows_hold(name: str, rng: np.random.Generator, size: int, w
         if name == "exact":
             # Convex, so largest at a corner.
             assert as_rational(lines.upper[0, i]) == max(max(x) - sum(above * x) for x in corners)
+            vertices = vertices_of_maximum(low, high)
+            assert as_rational(lines.lower[0, i]) == min(max(x) - sum(below * x) for x in vertices)
+
+
+def vertices_of_maximum(low: np.ndarray, high: np.ndarray) -> list[np.ndarray]:
+    """Of the parts of a box in which one number is the largest, all vertices and some more."""
+    found = []
+    for top in {*low, *high}:
+        if top < max(low):
+            continue
+        choices = [
+            {end for end in (lower, upper, top) if lower <= end <= min(upper, top)}
+            for lower, upper in zip(low, high, strict=True)
+        ]
+        found += [np.array(x, object) for x in product(*choices)]
+    return found
 
 
 @pytest.mark.parametrize("operator", [Sigmoid(), Tanh()], ids=str)

@@ -19,7 +19,8 @@ from sensverify.certificates import (
     check_claims,
 )
 from sensverify.certificates.check.program import program_of
-from sensverify.network import Network
+from sensverify.network import Network, NetworkBuilder
+from sensverify.network.operators import Add, Relu, Reshape
 from sensverify.proof import Proof
 from sensverify.results import Bounds
 from sensverify.solvers.bisection import Bisection
@@ -28,7 +29,17 @@ from sensverify.solvers.highs import Highs, Solution
 from sensverify.solvers.lp import Lp
 from sensverify.solvers.milp import Milp
 from tests.contracts.attained import attained
-from tests.contracts.networks import NETWORKS, Case, cases, conv_nets, mlps, residual_nets
+from tests.contracts.networks import (
+    NETWORKS,
+    Case,
+    cases,
+    conv_nets,
+    dense,
+    max_pool,
+    mlps,
+    random_box,
+    residual_nets,
+)
 
 LINEAR = (Ibp(), LpDual(), Crown(), Crown(intermediate=Ibp()), AlphaCrown(steps=3))
 EXACT = {
@@ -110,6 +121,21 @@ def test_lp(case: Case) -> None:
     size = assert_contains(case, found)
     assert (found.lower >= wanted - 1e-6 * size).all(), (wanted - found.lower).max()
     check_claims(program_of(case.network), found.claims, found.proof)
+
+
+@pytest.mark.parametrize("seed", [3, 11, 15])
+def test_lp_over_windows_that_move_together(seed: int) -> None:
+    """Its lines below the maximum of a window have slopes on several numbers."""
+    rng = np.random.default_rng(seed)
+    builder = NetworkBuilder((1, 3, 3))
+    flat = builder.add(Reshape((9,)), builder.input)
+    node = builder.add(Add(), builder.add(Relu(), builder.add(dense(rng, 9, 9), flat)), flat)
+    node = max_pool(builder, builder.add(Reshape((1, 3, 3)), node), 2, 1)
+    last = builder.add(dense(rng, 1, 4), builder.add(Reshape((4,)), node))
+    case = Case(builder.build(last), random_box(rng, (1, 3, 3), 1, 1.0))
+    _, wanted, found = certified(case.network, case.box_of(torch.float64), Lp())
+    size = assert_contains(case, found)
+    assert (found.lower >= wanted - SLACK * size).all(), (wanted - found.lower).max()
 
 
 @pytest.mark.parametrize("method", EXACT.values(), ids=EXACT.keys())

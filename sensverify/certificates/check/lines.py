@@ -151,15 +151,36 @@ def _windowed(
     below: Numbers,
     above: Numbers,
 ) -> tuple[Numbers, Numbers]:
-    """``max x >= x_j`` for every j; ``max x <= max_j sup``; each minus s x is separable."""
+    """Extremes of ``max x - s x``; above, each number in turn is taken for the maximum."""
     shape = (len(lower), step.size, step.window)
     low, high = (arithmetic.numbers(end).reshape(shape) for end in (lower, upper))
     below, above = below.reshape(shape), above.reshape(shape)
     ones = [arithmetic.numbers(np.arange(step.window) == j) for j in range(step.window)]
-    least = np.maximum.reduce([_sum_least(arithmetic, one - below, low, high) for one in ones])
+    least = _least_of_maximum(arithmetic, below, low, high)
     most = np.maximum.reduce([-_sum_least(arithmetic, above - one, low, high) for one in ones])
     convex, value = _convex(arithmetic, below, low, high)
     return np.where(convex, np.maximum(least, value), least), most
+
+
+def _least_of_maximum(
+    arithmetic: Arithmetic, slope: Numbers, low: Numbers, high: Numbers
+) -> Numbers:
+    """At most ``max x - slope x``, along the last axis.
+
+    Where the maximum is t, every number is best as large as it can be with that, or as small as
+    it can be. What is left is linear in t between the upper ends of the numbers.
+    """
+    floor = low.max(axis=-1)[..., None]
+    gaps = []
+    for top in (floor, *np.split(np.maximum(high, floor), high.shape[-1], axis=-1)):
+        terms = slope * np.where(slope > 0, np.minimum(high, top), low)
+        top = top[..., 0]
+        gap = top - terms.sum(axis=-1)
+        if arithmetic.unit:
+            error = arithmetic.gamma(terms.shape[-1] + 4) * (abs(top) + abs(terms).sum(axis=-1))
+            gap = gap - arithmetic.raised(2 * error + arithmetic.floor(abs(low) + abs(high)))
+        gaps.append(gap)
+    return np.minimum.reduce(gaps)
 
 
 def _sum_least(arithmetic: Arithmetic, factor: Numbers, low: Numbers, high: Numbers) -> Numbers:

@@ -1,4 +1,4 @@
-"""The checker of a hundred lines beside ours: it accepts and refuses what it should."""
+"""The short checker of the examples beside ours: it accepts and refuses what it should."""
 
 from __future__ import annotations
 

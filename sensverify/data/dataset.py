@@ -8,6 +8,7 @@ from math import prod
 import numpy as np
 
 from sensverify.errors import BadData, BadShape
+from sensverify.network.order import same_order
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,11 +126,11 @@ def check_order(takes: tuple[int, ...], given: tuple[int, ...], who: str, whence
     BadShape
         As channels first given to a network that takes them last.
     """
-    ours, theirs = ([length for length in shape if length > 1] for shape in (takes, given))
-    if ours == theirs or len(ours) < 2 or len(theirs) < 2:
+    if same_order(takes, given):
         return
     remedy = "give samples of that shape"
-    if sorted(ours) == sorted(theirs):
+    axes = [length for length in given if length > 1]
+    if sorted(axes) == sorted(length for length in takes if length > 1):
         remedy = "move the axes of the samples"
     raise BadShape(
         f"{who} takes inputs of shape {takes}, and {whence} has them in the shape {given}: as "

@@ -7,7 +7,6 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -178,7 +177,7 @@ def check_property(
     asked = load_property(request.property)
     digest = hashlib.sha256(request.property.read_bytes()).hexdigest()
     model = load_model(request.model) if model is None else model
-    _check_counts(asked, model, request.property)
+    _check_fits(asked, model, request.property)
     # Made before any work is done: what cannot be certified at all is said at once.
     certifier = Certifier(model) if request.rigorous else None
     run = _Run(decider, model, watch)
@@ -400,14 +399,8 @@ def _name(request: PropertyRequest) -> str:
     return _ALSO.get(request.method, request.method)
 
 
-def _check_counts(asked: Property, model: LoadedModel, path: Path) -> None:
+def _check_fits(asked: Property, model: LoadedModel, path: Path) -> None:
     network = model.network
-    for declared, shape, what in (
-        (asked.inputs, network.input_shape, "inputs X_i"),
-        (asked.outputs, network.output_shape, "outputs Y_j"),
-    ):
-        if declared != prod(shape):
-            raise BadProperty(
-                f"'{path}' declares {declared} {what}, but model '{model.name}' has {prod(shape)} "
-                f"(shape {tuple(shape)}); is it a property of another model?"
-            )
+    misfit = asked.misfit(network.input_shape, network.output_shape, f"model '{model.name}'")
+    if misfit is not None:
+        raise BadProperty(f"'{path}' {misfit}; is it a property of another model?")

@@ -215,6 +215,9 @@ def check_certificate(
     if property is not None:
         from sensverify.certificates.check.coverage import covers
 
+        misfit = property.misfit(*shapes, "the model")
+        if misfit is not None:
+            raise CertificateRejected(f"the property {misfit}")
         covers(certificate, property)
     return check_claims(
         stored.program, certificate.claims, certificate.proof, arithmetic=arithmetic

@@ -1,8 +1,10 @@
 """Properties from VNN-LIB files. Imports no torch.
 
-`reader` makes nested forms of the text, `terms` and `formula` make linear constraints and cases of
-the forms, `cases` sorts the constraints by input box, and `loading` puts them together. `version2`
-reads VNN-LIB 2.0 through an optional package.
+`reader` makes nested forms of the text, and `script` runs them one after the other: `names` says
+what is declared, `meaning` and `terms` make formulas of linear constraints, and `formula` makes
+cases of these. `cases` sorts the constraints by input box, once `relations` has decided what
+relates fixed inputs; `loading` puts it all together. `version2` reads VNN-LIB 2.0 through an
+optional package.
 """
 
 from sensverify.formats.vnnlib.formula import Constraint

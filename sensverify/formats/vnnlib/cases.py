@@ -3,33 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from fractions import Fraction
 
 import numpy as np
 
 from sensverify.box import Box
-from sensverify.formats.vnnlib.formula import Atom, Constraint, InputBound
+from sensverify.formats.vnnlib.formula import Atom, Constraint
 from sensverify.formats.vnnlib.property import Case
+from sensverify.formats.vnnlib.relations import Ends, bounded
 from sensverify.formats.vnnlib.rounding import float_row, rounded_down, rounded_up
 from sensverify.queries import Query
 
 _NAMED = 5
 """Inputs without a bound that a message names."""
 
+_REPEATED = 1_000_000
+"""Most relations of inputs, counted once for each case."""
 
 _NUMBERS = 1 << 27
 """Most numbers in the arrays of all cases: 1 GiB."""
-
-
-@dataclass(frozen=True, slots=True)
-class _End:
-    limit: Fraction
-    strict: bool
-
-
-_Ends = tuple[_End | None, _End | None]
-"""Lower and upper end of one input; None where there is none."""
 
 
 class UnboundedInput(Exception):
@@ -37,7 +28,7 @@ class UnboundedInput(Exception):
 
 
 def make_cases(
-    inputs: int, outputs: int, shared: Sequence[Atom], alternatives: Iterable[Sequence[Atom]]
+    inputs: int, outputs: int, shared: Sequence[Atom], alternatives: Sequence[Sequence[Atom]]
 ) -> tuple[Case, ...]:
     """One `Case` for each input box.
 
@@ -46,32 +37,34 @@ def make_cases(
     inputs, outputs : int
     shared : sequence of Atom
         Constraints that hold in every case.
-    alternatives : iterable of sequences of Atom
+    alternatives : sequence of sequences of Atom
         What one case has beyond these. Cases with an empty input box are left out.
 
     Raises
     ------
     UnboundedInput
         An input has no lower or no upper bound in some case.
+    Undecidable
+        Inputs that are not fixed are related in some case.
     OverflowError
         The arrays would be too large.
     """
-    common: list[_Ends] = [(None, None)] * inputs
-    for index, ends in _tightened(shared, common).items():
-        common[index] = ends
-    if any(_empty(ends) for ends in common):
+    common: list[Ends] = [(None, None)] * inputs
+    whole = bounded(shared, common, final=False)
+    if whole is None:
         return ()
+    for index, ends in whole.ends.items():
+        common[index] = ends
+    _check_repeated(len(whole.relations), len(alternatives))
     missing = {i for i, ends in enumerate(common) if None in ends}
-    shared_outputs = [atom for atom in shared if isinstance(atom, Constraint)]
-    groups: dict[frozenset[tuple[int, _Ends]], list[list[Constraint]]] = {}
+    groups: dict[frozenset[tuple[int, Ends]], list[list[Constraint]]] = {}
     for atoms in alternatives:
-        own = _tightened(atoms, common)
-        if any(_empty(ends) for ends in own.values()):
+        part = bounded([*whole.relations, *atoms], common)
+        if part is None:
             continue
-        _check_bounded(missing, own)
-        changed = frozenset((i, ends) for i, ends in own.items() if ends != common[i])
-        constraints = [atom for atom in atoms if isinstance(atom, Constraint)]
-        groups.setdefault(changed, []).append([*shared_outputs, *constraints])
+        _check_bounded(missing, part.ends)
+        changed = frozenset((i, ends) for i, ends in part.ends.items() if ends != common[i])
+        groups.setdefault(changed, []).append([*whole.constraints, *part.constraints])
     _check_memory(inputs, outputs, [sum(map(len, parts)) for parts in groups.values()])
     arrays = _Arrays(common)
     return tuple(
@@ -79,40 +72,21 @@ def make_cases(
     )
 
 
-def _tightened(atoms: Iterable[Atom], common: Sequence[_Ends]) -> dict[int, _Ends]:
-    """The ends of every input that the atoms bound, where others bound it in ``common``."""
-    found: dict[int, _Ends] = {}
-    for atom in atoms:
-        if not isinstance(atom, InputBound):
-            continue
-        lower, upper = found.get(atom.index) or common[atom.index]
-        new = _End(atom.limit, atom.strict)
-        if atom.upper:
-            upper = new if upper is None else _tighter(upper, new, new.limit < upper.limit)
-        else:
-            lower = new if lower is None else _tighter(lower, new, new.limit > lower.limit)
-        found[atom.index] = (lower, upper)
-    return found
-
-
-def _tighter(old: _End, new: _End, inside: bool) -> _End:
-    return new if inside or (new.limit == old.limit and new.strict) else old
-
-
-def _empty(ends: _Ends) -> bool:
-    lower, upper = ends
-    if lower is None or upper is None or lower.limit < upper.limit:
-        return False
-    return lower.limit > upper.limit or lower.strict or upper.strict
-
-
-def _check_bounded(missing: set[int], own: dict[int, _Ends]) -> None:
+def _check_bounded(missing: set[int], own: dict[int, Ends]) -> None:
     open_ones = sorted(i for i in missing if i not in own or None in own[i])
     if open_ones:
         names = ", ".join(f"X_{i}" for i in open_ones[:_NAMED])
         more = f" and {len(open_ones) - _NAMED} more" if len(open_ones) > _NAMED else ""
         raise UnboundedInput(
             f"no lower or no upper bound for {names}{more}; every input needs both in every case"
+        )
+
+
+def _check_repeated(relations: int, cases: int) -> None:
+    if relations * cases > _REPEATED:
+        raise OverflowError(
+            f"{relations:,} constraints relate inputs that {cases:,} cases may fix, more than are "
+            "worked out; split the property into several files"
         )
 
 
@@ -128,13 +102,13 @@ def _check_memory(inputs: int, outputs: int, constraints: Sequence[int]) -> None
 class _Arrays:
     """The rounded ends of all inputs, ``[4, inputs]``: outward, then inward."""
 
-    def __init__(self, common: Sequence[_Ends]) -> None:
+    def __init__(self, common: Sequence[Ends]) -> None:
         self._values = np.full((4, len(common)), np.nan)
         for index, ends in enumerate(common):
             if None not in ends:
                 self._values[:, index] = _rounded(ends)
 
-    def with_changes(self, changed: Iterable[tuple[int, _Ends]]) -> np.ndarray:
+    def with_changes(self, changed: Iterable[tuple[int, Ends]]) -> np.ndarray:
         """A copy with some inputs' ends replaced."""
         values = self._values.copy()
         for index, ends in changed:
@@ -142,7 +116,7 @@ class _Arrays:
         return values
 
 
-def _rounded(ends: _Ends) -> tuple[float, float, float, float]:
+def _rounded(ends: Ends) -> tuple[float, float, float, float]:
     lower, upper = ends
     if lower is None or upper is None:
         raise ValueError("an input without bounds")

@@ -1,15 +1,10 @@
-"""Asserted formulas as cases: conjunctions of constraints, one of which has to hold."""
+"""Formulas: constraints joined by and and or, and the cases that they come to."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import pairwise
-from typing import Any
-
-from sensverify.formats.vnnlib.reader import Form, shown
-from sensverify.formats.vnnlib.terms import Linear, Scope, difference, linear
 
 CASES = 100_000
 """Most cases a property may have once its formulas are multiplied out."""
@@ -17,8 +12,8 @@ CASES = 100_000
 _ATOMS = 10_000_000
 """Most constraints in all cases together: they are held in memory."""
 
-_LARGEST = Fraction(2) ** 1023
-"""Beyond it numbers need not fit float64."""
+_DEPTH = 250
+"""Deepest nesting of formulas, those that names stand for included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,41 +38,120 @@ class Constraint:
     strict: bool
 
 
-Atom = InputBound | Constraint
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """``inputs + outputs <= limit``, or ``<`` where ``strict``: what needs fixed inputs.
+
+    Both sums are pairs of index and factor, as in `Constraint`. There is an input, and something
+    beside it. ``position`` is where the text says so, and ``shown`` is how a message quotes it.
+    """
+
+    inputs: tuple[tuple[int, Fraction], ...]
+    outputs: tuple[tuple[int, Fraction], ...]
+    limit: Fraction
+    strict: bool
+    position: int = field(compare=False)
+    shown: str = field(compare=False)
+
+
+Atom = InputBound | Constraint | Relation
 Cases = list[tuple[Atom, ...]]
 """One of them has to hold. None: false. An empty one: true."""
 
-_OPERATORS = ("<=", ">=", "<", ">", "=", "!=", "distinct")
+
+@dataclass(frozen=True, slots=True)
+class Junction:
+    """All of some formulas, or one of them at least.
+
+    ``cases`` and ``atoms`` count what it comes to once it is multiplied out, up to more than may
+    be. They are known without doing so: names may stand for one part many times.
+    """
+
+    every: bool
+    parts: tuple[Formula, ...]
+    depth: int
+    cases: int
+    atoms: int
 
 
-def cases_of(expression: Any, scope: Scope, position: int) -> Cases:
+Formula = Atom | Junction
+TRUE, FALSE = Junction(True, (), 0, 1, 0), Junction(False, (), 0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """A formula and its negation; neither holds a "not"."""
+
+    yes: Formula
+    no: Formula
+
+    def negated(self) -> Truth:
+        """The opposite."""
+        return Truth(self.no, self.yes)
+
+
+ALWAYS, NEVER = Truth(TRUE, FALSE), Truth(FALSE, TRUE)
+
+
+def all_of(parts: Iterable[Truth]) -> Truth:
+    """True where every part is.
+
+    Raises
+    ------
+    OverflowError
+        They are nested too deep.
+    """
+    found = tuple(parts)
+    yes = _junction(True, [part.yes for part in found])
+    return Truth(yes, _junction(False, [part.no for part in found]))
+
+
+def any_of(parts: Iterable[Truth]) -> Truth:
+    """True where some part is; errors as `all_of`."""
+    return all_of([part.negated() for part in parts]).negated()
+
+
+def differ(left: Truth, right: Truth) -> Truth:
+    """True where one of the two is; errors as `all_of`."""
+    return any_of([all_of([left, right.negated()]), all_of([left.negated(), right])])
+
+
+def _junction(every: bool, parts: Iterable[Formula]) -> Formula:
+    neutral, other = (TRUE, FALSE) if every else (FALSE, TRUE)
+    kept = [part for part in parts if part is not neutral]
+    if any(part is other for part in kept):
+        return other
+    if len(kept) == 1:
+        return kept[0]
+    if not kept:
+        return neutral
+    depth = 1 + max(part.depth if isinstance(part, Junction) else 0 for part in kept)
+    if depth > _DEPTH:
+        raise OverflowError(f"the formula is nested more than {_DEPTH} deep")
+    cases, atoms = (1, 0) if every else (0, 0)
+    for part in kept:
+        own, inside = (part.cases, part.atoms) if isinstance(part, Junction) else (1, 1)
+        if every:
+            cases, atoms = cases * own, atoms * own + cases * inside
+        else:
+            cases, atoms = cases + own, atoms + inside
+        cases, atoms = min(cases, CASES + 1), min(atoms, _ATOMS + 1)
+    return Junction(every, tuple(kept), depth, cases, atoms)
+
+
+def cases_of(formula: Formula) -> Cases:
     """A formula in disjunctive normal form.
 
     Raises
     ------
-    BadProperty
-        The formula has too many cases, an operator that is not known, a constraint that is not
-        linear, or one on the inputs that bounds more than one of them.
+    OverflowError
+        There are too many cases; the message says so.
     """
-    if expression in ("true", "false"):
-        return [()] if expression == "true" else []
-    if not isinstance(expression, Form) or not expression or isinstance(expression[0], Form):
-        raise scope.source.error(f"expected a formula, got {shown(expression)}", position)
-    position = expression.position
-    operator, parts = expression[0], expression[1:]
-    if operator in _OPERATORS:
-        return _comparison(expression, scope)
-    if operator not in ("and", "or"):
-        raise scope.source.error(
-            f"unknown operator {shown(operator)} in a formula; there are and, or, "
-            f"{', '.join(_OPERATORS)}",
-            position,
-        )
-    made = [cases_of(part, scope, position) for part in parts]
-    try:
-        return conjunction(made) if operator == "and" else _disjunction(made)
-    except OverflowError as error:
-        raise scope.source.error(str(error), position) from None
+    if not isinstance(formula, Junction):
+        return [(formula,)]
+    _check_size(formula.cases, formula.atoms)
+    made = [cases_of(part) for part in formula.parts]
+    return conjunction(made) if formula.every else _disjunction(made)
 
 
 def conjunction(parts: Sequence[Cases]) -> Cases:
@@ -89,8 +163,9 @@ def conjunction(parts: Sequence[Cases]) -> Cases:
         There are too many; the message says so.
     """
     # What has one case is gathered first: copying it once for each of thousands would be slow.
-    shared = tuple(atom for part in parts if len(part) == 1 for atom in part[0])
-    cases: Cases = [shared]
+    single = [part[0] for part in parts if len(part) == 1]
+    _check_size(1, sum(map(len, single)))
+    cases: Cases = [tuple(atom for case in single for atom in case)]
     for part in parts:
         if len(part) != 1:
             atoms = len(part) * sum(map(len, cases)) + len(cases) * sum(map(len, part))
@@ -100,9 +175,7 @@ def conjunction(parts: Sequence[Cases]) -> Cases:
 
 
 def _disjunction(parts: Iterable[Cases]) -> Cases:
-    cases = [case for part in parts for case in part]
-    _check_size(len(cases), sum(map(len, cases)))
-    return cases
+    return [case for part in parts for case in part]
 
 
 def _check_size(cases: int, atoms: int) -> None:
@@ -116,50 +189,3 @@ def _check_size(cases: int, atoms: int) -> None:
             f"the formula has more than {_ATOMS:,} constraints once it is multiplied out; split "
             "the property into several files"
         )
-
-
-def _comparison(form: Form, scope: Scope) -> Cases:
-    """A comparison of two terms, or of more: as in SMT-LIB each with the next."""
-    operator, terms = form[0], form[1:]
-    if len(terms) < 2 or (len(terms) > 2 and operator in ("!=", "distinct")):
-        raise scope.source.error(f"{shown(form)} does not compare two terms", form.position)
-    values = [linear(term, scope, form.position) for term in terms]
-    if operator in ("!=", "distinct"):
-        gap = difference(*values)
-        return _disjunction([_atom(gap, True, sign, form, scope) for sign in (1, -1)])
-    signs = {"<": (1,), "<=": (1,), ">": (-1,), ">=": (-1,), "=": (1, -1)}[operator]
-    strict = operator in ("<", ">")
-    made = [
-        _atom(difference(left, right), strict, sign, form, scope)
-        for left, right in pairwise(values)
-        for sign in signs
-    ]
-    return made[0] if len(made) == 1 else conjunction(made)
-
-
-def _atom(gap: Linear, strict: bool, sign: int, form: Form, scope: Scope) -> Cases:
-    """``sign * gap <= 0`` (or ``< 0``) as a bound of one input or a constraint on the outputs."""
-    if not gap.factors:
-        value = sign * gap.constant
-        return [()] if (value < 0 if strict else value <= 0) else []
-    kinds = {variable.kind for variable in gap.factors}
-    if kinds == {"X"} and len(gap.factors) == 1:
-        ((variable, factor),) = gap.factors.items()
-        limit = -gap.constant / factor if factor != 1 else -gap.constant
-        _check_range((limit,), form, scope)
-        return [(InputBound(variable.place, (factor > 0) == (sign > 0), limit, strict),)]
-    if "X" in kinds:
-        what = "relates inputs with outputs" if "Y" in kinds else "relates several inputs"
-        raise scope.source.error(
-            f"{shown(form)} {what}; only boxes of inputs can be decided: bounds on one X each",
-            form.position,
-        )
-    pairs = sorted((variable.place, sign * factor) for variable, factor in gap.factors.items())
-    limit = -sign * gap.constant
-    _check_range((limit, *(factor for _, factor in pairs)), form, scope)
-    return [(Constraint(tuple(pairs), limit, strict),)]
-
-
-def _check_range(numbers: Iterable[Fraction], form: Form, scope: Scope) -> None:
-    if any(abs(number) > _LARGEST for number in numbers):
-        raise scope.source.error(f"a number in {shown(form)} does not fit float64", form.position)

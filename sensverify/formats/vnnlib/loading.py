@@ -2,39 +2,28 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
+from math import prod
 from pathlib import Path
-from typing import Any
 
 from sensverify.errors import BadProperty
 from sensverify.formats.onnx.files import Kind, read_bytes
 from sensverify.formats.vnnlib.cases import UnboundedInput, make_cases
-from sensverify.formats.vnnlib.formula import Atom, Cases, cases_of, conjunction
+from sensverify.formats.vnnlib.formula import Atom, Cases, conjunction
+from sensverify.formats.vnnlib.names import BadName, complete_shape
 from sensverify.formats.vnnlib.property import Property
-from sensverify.formats.vnnlib.reader import Form, Source, read_forms, shown
-from sensverify.formats.vnnlib.terms import Scope, Variable
+from sensverify.formats.vnnlib.reader import Source, read_forms
+from sensverify.formats.vnnlib.relations import Undecidable
+from sensverify.formats.vnnlib.script import Script
 
 SIZE_LIMIT = 1 << 28
 """Largest text that is read, in bytes, counted after unpacking."""
-
-_LARGEST = 2_000_000
-"""Most variables, and most assertions, of one file: they are held in memory."""
 
 _KIND = Kind(
     name="property file",
     expected="a .vnnlib or .vnnlib.gz file",
     too_large="",
     error=BadProperty,
-)
-_NAME = re.compile(r"([XY])_(0|[1-9]\d{0,8})")
-_WITHOUT_MEANING = (
-    "check-sat",
-    "exit",
-    "get-model",
-    "set-info",
-    "set-logic",
-    "set-option",
 )
 _VERSION_2 = ("vnnlib-version", "declare-network")
 
@@ -45,8 +34,8 @@ def load_property(path: str | Path) -> Property:
     Parameters
     ----------
     path : str or Path
-        ``.vnnlib``, or ``.vnnlib.gz``. VNN-LIB 1.0 as VNN-COMP uses it; 2.0 where the package
-        ``vnnlib`` is installed.
+        ``.vnnlib``, or ``.vnnlib.gz``. VNN-LIB 1.0 as VNN-COMP uses it, with what SMT-LIB has
+        beside: see `parse_property`. 2.0 where the package ``vnnlib`` is installed.
 
     Raises
     ------
@@ -63,6 +52,12 @@ def load_property(path: str | Path) -> Property:
 def parse_property(text: str, *, name: str = "property") -> Property:
     """A property from the text of a file; ``name`` is what messages call it. See `load_property`.
 
+    Formulas are joined by ``and``, ``or``, ``not``, ``=>``, ``xor`` and ``ite``, and may name parts
+    by ``let``. Comparisons of linear terms are taken exactly, with any numbers of the text. They
+    bound one input each, or the outputs; what relates inputs is read where enough of these are
+    fixed to a number, and refused elsewhere. The question is the one at the first ``(check-sat)``,
+    or at the end of a text without one.
+
     Examples
     --------
     >>> asked = parse_property('''
@@ -74,70 +69,35 @@ def parse_property(text: str, *, name: str = "property") -> Property:
     ((0,), (1,))
     """
     source = Source(text, name)
-    variables: dict[str, Variable] = {}
-    scope = Scope(source, variables)
-    shared: list[Atom] = []
-    branched: list[Cases] = []
+    script = Script(source)
     for number, form in enumerate(read_forms(source)):
-        head = form[0] if form else None
-        if number == 0 and head in _VERSION_2:
+        if number == 0 and form and form[0] in _VERSION_2:
             from sensverify.formats.vnnlib.version2 import read_version2
 
-            return _property(*read_version2(source), source)
-        if head in ("declare-const", "declare-fun"):
-            _declare(form, source, variables)
-        elif head == "assert":
-            if len(form) != 2:
-                raise source.error(f"{shown(form)} does not assert one formula", form.position)
-            _add(cases_of(form[1], scope, form.position), shared, branched)
-        elif head not in _WITHOUT_MEANING:
-            raise source.error(f"unknown command {shown(form)}", form.position)
-        if max(len(variables), len(shared), len(branched)) > _LARGEST:
-            raise source.error(f"more than {_LARGEST:,} variables or constraints", form.position)
-    counts = [sum(v.kind == kind for v in variables.values()) for kind in "XY"]
-    _check_counts(variables, counts, name)
-    return _property(counts[0], counts[1], shared, branched, source)
+            shapes, shared, branched = read_version2(source)
+            return _property(shapes, shared, branched, source)
+        script.run(form)
+    question = script.question()
+    try:
+        shapes = tuple(
+            complete_shape(script.shape(kind), kind, question.variables) for kind in "XY"
+        )
+    except BadName as error:
+        raise BadProperty(f"'{name}' {error}") from None
+    return _property(shapes, question.shared, question.branched, source)
 
 
 def _property(
-    inputs: int, outputs: int, shared: Sequence[Atom], branched: Sequence[Cases], source: Source
+    shapes: tuple[tuple[int, ...], ...],
+    shared: Sequence[Atom],
+    branched: Sequence[Cases],
+    source: Source,
 ) -> Property:
+    inputs, outputs = shapes
     try:
-        cases = make_cases(inputs, outputs, shared, conjunction(branched))
+        cases = make_cases(prod(inputs), prod(outputs), shared, conjunction(branched))
     except (OverflowError, UnboundedInput) as error:
         raise BadProperty(f"'{source.name}': {error}") from None
+    except Undecidable as error:
+        raise source.error(str(error), error.position) from None
     return Property(inputs, outputs, cases)
-
-
-def _add(cases: Cases, shared: list[Atom], branched: list[Cases]) -> None:
-    if len(cases) == 1:
-        shared.extend(cases[0])
-    else:
-        branched.append(cases)
-
-
-def _declare(form: Form, source: Source, variables: dict[str, Variable]) -> None:
-    """``(declare-const X_0 Real)``, or ``(declare-fun X_0 () Real)``."""
-    middle: list[Any] = [] if form[0] == "declare-const" else [[]]
-    if len(form) != 3 + len(middle) or form[2:-1] != middle or form[-1] != "Real":
-        raise source.error(f"{shown(form)} does not declare a Real", form.position)
-    match = _NAME.fullmatch(form[1]) if isinstance(form[1], str) else None
-    if match is None:
-        raise source.error(
-            f"{shown(form[1])} is not a name of an input X_i or an output Y_j", form.position
-        )
-    if form[1] in variables:
-        raise source.error(f"{form[1]} is declared twice", form.position)
-    variables[form[1]] = Variable(match[1], int(match[2]))
-
-
-def _check_counts(variables: dict[str, Variable], counts: Sequence[int], name: str) -> None:
-    for kind, count, what in zip("XY", counts, ("input", "output"), strict=True):
-        if count == 0:
-            raise BadProperty(f"'{name}' declares no {what} {kind}_0")
-        for index in range(count):
-            if f"{kind}_{index}" not in variables:
-                raise BadProperty(
-                    f"'{name}' declares {count} {what}s {kind}_i, but not {kind}_{index}; they "
-                    "are counted from 0"
-                )

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from math import prod
 
 import numpy as np
 
 from sensverify.formats.vnnlib.formula import Constraint
+from sensverify.network.order import same_order
 from sensverify.queries import Query
 
 
@@ -60,21 +62,49 @@ class Property:
 
     Parameters
     ----------
-    inputs, outputs : int
-        How many X and Y the file declares. ``X_i`` is entry i of the network's input, flattened
-        in row-major order, and ``Y_j`` likewise of its output.
+    input_shape, output_shape : tuple of int
+        Of what the file declares: X_0 to X_4 are of shape ``(5,)``, ``X_0_0`` to ``X_1_2`` of shape
+        ``(2, 3)``. Both are counted in row-major order, as the network's input and output are.
     cases : tuple of Case
         One for each input box; none where the file contradicts itself, which makes it unsat.
     """
 
-    inputs: int
-    outputs: int
+    input_shape: tuple[int, ...]
+    output_shape: tuple[int, ...]
     cases: tuple[Case, ...]
+
+    @property
+    def inputs(self) -> int:
+        """How many X the file declares."""
+        return prod(self.input_shape)
+
+    @property
+    def outputs(self) -> int:
+        """How many Y the file declares."""
+        return prod(self.output_shape)
 
     @property
     def queries(self) -> tuple[Query, ...]:
         """The query of every case."""
         return tuple(case.query for case in self.cases)
+
+    def misfit(
+        self, input_shape: tuple[int, ...], output_shape: tuple[int, ...], who: str
+    ) -> str | None:
+        """Why the property is not about a network of these shapes; None where it may be."""
+        for declared, shape, what in (
+            (self.input_shape, input_shape, "inputs X_i"),
+            (self.output_shape, output_shape, "outputs Y_j"),
+        ):
+            count = prod(declared)
+            if count != prod(shape):
+                return f"declares {count} {what}, but {who} has {prod(shape)} (shape {shape})"
+            if not same_order(declared, shape):
+                return (
+                    f"declares {what} of shape {declared}, but {who} has them in the shape "
+                    f"{shape}: as many numbers in another order"
+                )
+        return None
 
 
 def _holds(constraint: Constraint, outputs: Sequence[Fraction]) -> bool:

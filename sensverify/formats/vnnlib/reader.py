@@ -15,7 +15,11 @@ DEPTH = 100
 TOKENS = 5_000_000
 """Most words and parentheses of one outermost form, which is held in memory as a whole."""
 
-_TOKEN = re.compile(r';[^\n]*|[()]|"[^"]*"|\|[^|]*\||[^\s();"|]+|["|]')
+_TOKEN = re.compile(r';[^\r\n]*|[()]|"[^"]*"|\|[^|]*\||[^\s();"|]+|["|]')
+
+_LINE_END = re.compile(r"\r\n?|\n")
+_PLAIN = re.compile(r"\|[A-Za-z~!@$%^&*_\-+=<>.?/][\w~!@$%^&*\-+=<>.?/]*\|", re.ASCII)
+"""A quoted name that needs no quotes: it is the same name without them."""
 
 
 class Form(list[Any]):
@@ -40,7 +44,7 @@ class Source:
 
     def error(self, message: str, position: int) -> BadProperty:
         """An error that names the line of a position, counted from 1."""
-        line = self.text.count("\n", 0, position) + 1
+        line = 1 + sum(1 for _ in _LINE_END.finditer(self.text, 0, position))
         return BadProperty(f"'{self.name}', line {line}: {message}")
 
 
@@ -78,7 +82,7 @@ def read_forms(source: Source) -> Iterator[Form]:
         elif token in ('"', "|"):
             raise source.error(f"{token} is not closed", match.start())
         elif stack:
-            stack[-1].append(token)
+            stack[-1].append(token[1:-1] if _PLAIN.fullmatch(token) else token)
         else:
             raise source.error(f"expected '(', got {shown(token)}", match.start())
     if stack:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from importlib import import_module
+from math import prod
 from typing import Any
 
 from sensverify.errors import BackendMissing, BadProperty
-from sensverify.formats.vnnlib.formula import Atom, Cases, cases_of
+from sensverify.formats.vnnlib.formula import Atom, Cases
+from sensverify.formats.vnnlib.meaning import Scope, asserted
 from sensverify.formats.vnnlib.reader import Form, Source, read_forms
-from sensverify.formats.vnnlib.terms import Scope, Variable
+from sensverify.formats.vnnlib.terms import Variable
 
 _COMPARISONS = {
     "LessEqual": "<=",
@@ -21,8 +23,11 @@ _COMPARISONS = {
 }
 
 
-def read_version2(source: Source) -> tuple[int, int, list[Atom], list[Cases]]:
-    """How many inputs and outputs there are, the constraints of all cases, and the branches.
+Shape = tuple[int, ...]
+
+
+def read_version2(source: Source) -> tuple[tuple[Shape, ...], list[Atom], list[Cases]]:
+    """The shapes of input and output, the constraints of all cases, and the branches.
 
     One network with one input and one output. Numbers are taken from the text, exactly.
 
@@ -62,22 +67,28 @@ def read_version2(source: Source) -> tuple[int, int, list[Atom], list[Cases]]:
     return _read(query, network, source)
 
 
-def _read(query: Any, network: Any, source: Source) -> tuple[int, int, list[Atom], list[Cases]]:
+def _read(
+    query: Any, network: Any, source: Source
+) -> tuple[tuple[Shape, ...], list[Atom], list[Cases]]:
     (given,), (answer,) = network.inputs, network.outputs
-    counts = {"X": _size(given.shape), "Y": _size(answer.shape)}
+    shapes = tuple(tuple(int(n) for n in tensor.shape) for tensor in (given, answer))
     names = {given.name: "X", answer.name: "Y"}
-    variables = {f"{k}_{i}": Variable(k, i) for k, count in counts.items() for i in range(count)}
+    variables = {
+        f"{kind}_{place}": Variable(kind, place)
+        for kind, shape in zip("XY", shapes, strict=True)
+        for place in range(prod(shape))
+    }
     scope = Scope(source, variables)
     shared: list[Atom] = []
     branched: list[Cases] = []
     starts = _line_starts(source.text)
     for assertion in query.assertions:
-        cases = cases_of(_form(assertion.expr, names, starts), scope, 0)
+        cases = asserted(_form(assertion.expr, names, starts), scope, 0)
         if len(cases) == 1:
             shared.extend(cases[0])
         else:
             branched.append(cases)
-    return counts["X"], counts["Y"], shared, branched
+    return shapes, shared, branched
 
 
 def _words(error: Exception) -> str:
@@ -130,10 +141,3 @@ def _line_starts(text: str) -> list[int]:
     for line in text.splitlines(keepends=True):
         starts.append(starts[-1] + len(line))
     return starts
-
-
-def _size(shape: Any) -> int:
-    count = 1
-    for size in shape:
-        count *= int(size)
-    return count

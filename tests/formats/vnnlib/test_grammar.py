@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sensverify.errors import BadProperty
-from sensverify.formats.vnnlib import load_property, parse_property
+from sensverify.formats.vnnlib import Case, load_property, parse_property
 
 DECLARED = "(declare-const X_0 Real)\n(declare-const X_1 Real)\n(declare-const Y_0 Real)\n"
 BOX = "(assert (>= X_0 -1))(assert (<= X_0 1))(assert (>= X_1 0))(assert (<= X_1 2))\n"
@@ -63,6 +63,111 @@ def test_linear_constraints(
     assert query.limits.tolist() == limits
     assert query.strict.tolist() == strict
     assert query.alternatives == (tuple(range(len(rows))),)
+
+
+@pytest.mark.parametrize(
+    ("assertion", "same"),
+    [
+        ("(not (<= Y_0 1))", "(> Y_0 1)"),
+        ("(not (> Y_0 1))", "(<= Y_0 1)"),
+        ("(not (= Y_0 1))", "(or (< Y_0 1) (> Y_0 1))"),
+        ("(not (distinct Y_0 1))", "(= Y_0 1)"),
+        ("(not (not (< Y_0 1)))", "(< Y_0 1)"),
+        ("(not (and (<= Y_0 1) (< Y_1 2)))", "(or (> Y_0 1) (>= Y_1 2))"),
+        ("(not (or (<= Y_0 1) (< Y_1 2)))", "(and (> Y_0 1) (>= Y_1 2))"),
+        ("(not (<= Y_0 1 Y_1))", "(or (> Y_0 1) (> 1 Y_1))"),
+        ("(not (<= -2 X_0))", "false"),
+        ("(not (<= X_0 0.5))", "(> X_0 0.5)"),
+        ("(=> (<= Y_0 1) (< Y_1 2))", "(or (> Y_0 1) (< Y_1 2))"),
+        ("(=> (<= Y_0 1) (< Y_1 2) (< Y_1 0))", "(or (> Y_0 1) (>= Y_1 2) (< Y_1 0))"),
+        ("(=> (> X_0 2) (< Y_1 2))", "(or (<= X_0 1) (< Y_1 2))"),
+        (
+            "(ite (<= X_0 0.5) (<= Y_0 1) (<= Y_0 2))",
+            "(or (and (<= X_0 0.5) (<= Y_0 1)) (and (> X_0 0.5) (<= Y_0 2)))",
+        ),
+        (
+            "(<= (ite (<= Y_0 0) (- Y_0) Y_0) 3)",
+            "(or (and (<= Y_0 0) (>= Y_0 -3)) (and (> Y_0 0) (<= Y_0 3)))",
+        ),
+        ("(<= (+ 1 (ite true Y_0 Y_1)) 3)", "(<= Y_0 2)"),
+        (
+            "(let ((a (+ Y_0 1)) (Y_1 (<= Y_1 0))) (and Y_1 (<= a 3)))",
+            "(and (<= Y_1 0) (<= Y_0 2))",
+        ),
+        ("(let ((Y_0 Y_1)) (let ((Y_1 Y_0) (Y_0 2)) (<= Y_1 Y_0)))", "(<= Y_1 2)"),
+        ("(! (<= Y_0 |Y_1|) :named a)", "(<= Y_0 Y_1)"),
+        ("(= X_0 X_1 1)", "(and (= X_0 1) (= X_1 1))"),
+        ("(and (= X_0 0.5) (<= Y_0 (+ X_0 X_0 1)))", "(and (= X_0 0.5) (<= Y_0 2))"),
+        (
+            "(and (= X_0 0.5) (= X_1 (* 2 X_0)) (>= Y_0 X_1))",
+            "(and (= X_0 0.5) (= X_1 1) (>= Y_0 1))",
+        ),
+        ("(and (= X_0 0.5) (>= (+ X_0 X_1) (/ 3 4)))", "(and (= X_0 0.5) (>= X_1 0.25))"),
+        ("(<= (+ X_0 X_1) 3)", "true"),
+        ("(> (+ X_0 X_1) 3)", "false"),
+        (
+            "(or (and (= X_0 0.5) (<= X_0 X_1)) (<= Y_0 (- 1)))",
+            "(or (and (= X_0 0.5) (>= X_1 0.5)) (<= Y_0 -1))",
+        ),
+    ],
+)
+def test_formulas_that_say_the_same(assertion: str, same: str) -> None:
+    found, wanted = (parse_property(f"{START}(assert {each})") for each in (assertion, same))
+    assert [_meaning(case) for case in found.cases] == [_meaning(case) for case in wanted.cases]
+
+
+def _meaning(case: Case) -> tuple[object, ...]:
+    ends = (case.lower.tolist(), case.upper.tolist(), case.query.box.lower.tolist())
+    parts = {frozenset(case.constraints[i] for i in part) for part in case.query.alternatives}
+    return (*ends, case.query.box.upper.tolist(), parts)
+
+
+def test_distinct_terms_differ_in_pairs() -> None:
+    (query,) = parse_property(f"{START}(assert (distinct Y_0 Y_1 3))").queries
+    met = query.met_by(np.array([[3, 1], [1, 3], [1, 1], [1, 2]]))
+    assert met.tolist() == [False, False, False, True]
+    (query,) = parse_property(f"{START}(assert (xor (< Y_0 0) (< Y_1 0) (< Y_0 Y_1)))").queries
+    outputs = np.array([[-1, 1], [-2, -1], [1, 1], [2, -1]])
+    assert query.met_by(outputs).tolist() == [False, True, False, True]
+
+
+def test_commands_around_a_question() -> None:
+    asked = parse_property(
+        f"""{DECLARED}(declare-const Y_1 Real)(define-fun e () Real 0.5)
+        (define-const low Bool (<= Y_0 e))(push 2){BOX}(echo "a ; (""b"")")(push)
+        (assert (not low))(check-sat)(get-value (Y_0 (+ X_0 1)))(get-info :all)(check-sat)
+        (pop 1)(pop 2)(exit)"""
+    )
+    (case,) = asked.cases
+    assert case.query.rows.tolist() == [[-1, 0]]
+    assert case.query.limits.tolist() == [-0.5]
+    assert case.query.strict.tolist() == [True]
+
+
+def test_what_was_taken_back_is_not_asked() -> None:
+    (query,) = parse_property(
+        f"{START}(push 1)(declare-const Y_2 Real)(assert (<= Y_0 1))(pop 1)(assert (<= Y_1 2))"
+        "(check-sat)"
+    ).queries
+    assert query.rows.tolist() == [[0, 1]]
+
+
+@pytest.mark.parametrize("letter", ["X", "x"])
+def test_names_with_a_place_on_every_axis(letter: str) -> None:
+    output = "Y" if letter == "X" else "y"
+    places = [(i, j) for j in (2, 0, 1) for i in (1, 0)]
+    text = "".join(
+        f"(declare-const {letter}_{i}_{j} Real)(assert (= {letter}_{i}_{j} {10 * i + j}))"
+        for i, j in places
+    )
+    text += f"; (declare-const {letter}_7_7 Real)\r(declare-const {output}_0 Real)"
+    asked = parse_property(text)
+    assert asked.input_shape == (2, 3)
+    assert asked.queries[0].box.lower.tolist() == [[0, 1, 2, 10, 11, 12]]
+    for shape in [(2, 3), (6,), (1, 2, 3), (2, 1, 3)]:
+        assert asked.misfit(shape, (1,), "it") is None
+    assert "has them in the shape (3, 2)" in str(asked.misfit((3, 2), (1,), "it"))
+    assert "but it has 5" in str(asked.misfit((5,), (1,), "it"))
 
 
 def test_nested_formulas_become_cases_of_one_box() -> None:
@@ -138,7 +243,7 @@ def test_scaled_and_turned_bounds_of_one_input() -> None:
         ("(assert)", 1, "one formula"),
         ("()", 1, "unknown command '()'"),
         ("((assert))", 1, "unknown command"),
-        ("(define-fun f () Real 1)", 1, "unknown command '(define-fun f () Real 1)'"),
+        ("(define-sort R () Real)", 1, "unknown command '(define-sort R () Real)'"),
         ("(declare-const X_0 Int)", 1, "does not declare a Real"),
         ("(declare-const Z_0 Real)", 1, "'Z_0' is not a name of an input X_i or an output Y_j"),
         ("(declare-const X_01 Real)", 1, "'X_01'"),
@@ -150,11 +255,43 @@ def test_scaled_and_turned_bounds_of_one_input() -> None:
         (f"{START}(assert (<= (* Y_0 Y_1) 1))", 6, "multiplies variables"),
         (f"{START}(assert (<= (/ 1 Y_1) 1))", 6, "divides"),
         (f"{START}(assert (<= (/ Y_1 0) 1))", 6, "divides"),
-        (f"{START}(assert (<= (max Y_1 0) 1))", 6, "unknown operator 'max' in a term"),
+        (
+            f"{START}(assert (<= (max Y_1 0) 1))",
+            6,
+            "unknown operator 'max'; there are and, or, not,",
+        ),
         (f"{START}(assert (<= Y_1))", 6, "does not compare"),
-        (f"{START}(assert (<= () Y_1))", 6, "expected a term"),
-        (f"{START}(assert (not (<= Y_1 0)))", 6, "unknown operator 'not' in a formula"),
+        (f"{START}(assert (<= () Y_1))", 6, "expected a formula or a term, got '()'"),
         (f"{START}(assert Y_1)", 6, "expected a formula"),
+        (f"{START}(assert (not Y_1))", 6, "expected a formula, got 'Y_1'"),
+        (f"{START}(assert (not))", 6, "does not negate one formula"),
+        (f"{START}(assert (=> true))", 6, "needs 2 formulas"),
+        (f"{START}(assert (<= true Y_1))", 6, "expected a term, got 'true'"),
+        (f"{START}(assert (= Y_1 true))", 6, "expected a term, got 'true'"),
+        (f"{START}(assert (ite true Y_1))", 6, "is not (ite condition this that)"),
+        (f"{START}(assert (ite true Y_1 false))", 6, "between a formula and a term"),
+        (f"{START}(assert (let ((a 1))))", 6, "is not (let ((name value) ...) body)"),
+        (f"{START}(assert (let ((a 1) (a 2)) (<= a Y_0)))", 6, "named twice"),
+        (f"{START}(assert (let ((1 2)) (<= 1 Y_0)))", 6, "does not name a value"),
+        (f"{START}(assert (let ((a 1) (b a)) (<= b Y_0)))", 6, "unknown name 'a'"),
+        (f"{START}(assert (<= x_0 1))", 6, "unknown name 'x_0'"),
+        (f"{START}(define-fun f ((a Real)) Real a)", 6, "functions of arguments are not read"),
+        (f"{START}(define-fun f () Bool 1)", 6, "is no 'Bool'"),
+        (f"{START}(define-const Y_0 Real 1)", 6, "declared twice"),
+        (f"{START}(push x)", 6, "needs a number of levels"),
+        (f"{START}(push 99999)", 6, "more than 10,000 levels"),
+        (f"{START}(pop 1)", 6, "takes back more"),
+        (f"{START}(check-sat)(assert (<= Y_0 1))", 6, "comes after (check-sat)"),
+        (f"{START}(exit)(assert (<= Y_0 1))", 6, "comes after (exit)"),
+        (f"{START}(push)(assert (<= Y_0 1))(check-sat)(pop)(check-sat)", 6, "several questions"),
+        (f"{START}(check-sat-assuming ((<= Y_0 1)))", 6, "unknown command"),
+        (f"{START}(declare-const Y_0_0 Real)", 6, "Y_0_0 has 2 numbers, other names of Y have 1"),
+        (
+            f"{START}(assert (and (= X_0 1) (= (* 1e-200 X_1) (* 1e200 X_0))))",
+            6,
+            "does not fit float64",
+        ),
+        (f"; a\r; b\r\n{START}(assert (<= (+ X_0 X_1) 2))", 8, "X_0 is not fixed"),
         (f"{START}(assert (<= Y_1 nan))", 6, "unknown name 'nan'"),
         (f"{START}(assert (<= Y_1 0x1p3))", 6, "no number that can be read"),
         (f"{START}(assert (<= Y_1 1e400))", 6, "does not fit float64"),
@@ -176,6 +313,8 @@ def test_errors_name_the_line(text: str, line: int, words: str) -> None:
         ("(declare-const X_0 Real)", "declares no output Y_0"),
         ("(declare-const X_1 Real)(declare-const Y_0 Real)", "but not X_0"),
         (DECLARED + "(assert (>= X_0 0))(assert (<= X_0 1))(assert (<= X_1 1))", "bound for X_1"),
+        ("(declare-const X_0_1 Real)(declare-const Y_0 Real)", "1 inputs X_i, but not X_0_0"),
+        (f"{START}(push)(assert (<= Y_0 1))(pop)", "takes assertions back by .pop."),
         (DECLARED + "(assert (or (and (>= X_0 0) (<= X_0 1)) (<= X_1 1)))", "X_1"),
         (
             "(declare-const Y_0 Real)" + "".join(f"(declare-const X_{i} Real)" for i in range(9)),

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sensverify.errors import BadProperty
-from sensverify.formats.vnnlib import load_property, loading, parse_property, reader
+from sensverify.formats.vnnlib import load_property, loading, parse_property, reader, script
 
 START = "(declare-const X_0 Real)(declare-const Y_0 Real)(declare-const Y_1 Real)(assert (= X_0 0))"
 
@@ -42,6 +42,38 @@ def test_exponentially_many_cases() -> None:
     inside = f"(assert (and {' '.join(['(or (<= Y_0 0) (<= Y_1 0))'] * 40)}))"
     with pytest.raises(BadProperty, match=r"line 1: .*more than 100,000 cases"):
         parse_property(START + inside)
+
+
+@pytest.mark.parametrize(
+    ("first", "again", "body", "words"),
+    [
+        ("(and (<= Y_0 0) (<= Y_1 0))", "(and a a)", "a", "more than 10,000,000 constraints"),
+        ("(xor (<= Y_0 0) (<= Y_1 0))", "(xor a (< Y_0 Y_1))", "a", "more than 100,000 cases"),
+        ("3", "(* a a)", "(<= Y_0 a)", "gets too long"),
+        ("(ite (<= Y_0 0) 1 2)", "(+ a a)", "(<= Y_0 a)", "more than 4,096 values"),
+    ],
+)
+def test_names_that_double_at_every_level(first: str, again: str, body: str, words: str) -> None:
+    text = f"(let ((a {first})) {f'(let ((a {again})) ' * 60}{body}{')' * 61}"
+    with pytest.raises(BadProperty, match=words):
+        parse_property(f"{START}(assert {text})")
+
+
+def test_names_defined_by_each_other() -> None:
+    links = "".join(f"(define-fun a{i + 1} () Bool (xor a{i} (<= Y_0 {i})))" for i in range(500))
+    with pytest.raises(BadProperty, match="nested more than 250 deep"):
+        parse_property(f"{START}(define-fun a0 () Bool (<= Y_1 0)){links}(assert a500)")
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_long_chains_of_fixed_inputs(order: int) -> None:
+    count = 2000
+    text = "".join(f"(declare-const X_{i} Real)" for i in range(count)) + "(declare-const Y_0 Real)"
+    chain = [f"(assert (= X_{i} (+ X_{i - 1} 1)))" for i in range(1, count)]
+    began = time.process_time()
+    (case,) = parse_property(text + "".join(chain[::order]) + "(assert (= X_0 0))").cases
+    assert time.process_time() - began < 5
+    assert case.lower.tolist() == case.upper.tolist() == list(range(count))
 
 
 def test_many_large_cases() -> None:
@@ -79,7 +111,7 @@ def test_long_numbers(number: str) -> None:
 
 def test_many_words_and_many_assertions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reader, "TOKENS", 1000)
-    monkeypatch.setattr(loading, "_LARGEST", 1000)
+    monkeypatch.setattr(script, "_LARGEST", 1000)
     with pytest.raises(BadProperty, match="line 1: a form of more than 1,000 words"):
         parse_property(f"{START}(assert (or {'(<= Y_0 0)' * 500}))")
     with pytest.raises(BadProperty, match="more than 1,000 variables or constraints"):

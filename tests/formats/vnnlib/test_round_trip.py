@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
@@ -17,39 +18,67 @@ BOUND = 8
 # Eighths: float64 holds them, so a float64 point can be on any boundary.
 numbers = st.integers(-8 * BOUND, 8 * BOUND).map(lambda n: Fraction(n, 8))
 Formula = tuple[str, Any]
+JOINED: dict[str, Callable[[list[bool]], bool]] = {
+    "and": all,
+    "or": any,
+    "not": lambda found: not found[0],
+    "=>": lambda found: found[1] or not found[0],
+    "xor": lambda found: found[0] != found[1],
+    "=": lambda found: found[0] == found[1],
+    "ite": lambda found: found[1] if found[0] else found[2],
+}
+COUNTS = {"not": 1, "=>": 2, "xor": 2, "=": 2, "ite": 3, "let": 1}
 
 
 def written(formula: Formula) -> str:
     kind, parts = formula
-    if kind in ("and", "or"):
+    if kind in JOINED:
         return f"({kind} {' '.join(written(part) for part in parts)})"
+    if kind == "let":
+        return f"(let ((named {written(parts[0])})) (and named (or named false)))"
     terms, limit = parts
     text = " ".join(f"(* {float(factor)!r} {name})" for name, factor in terms)
-    return f"({kind} (+ {text}) {float(limit)!r})"
+    return f"({'=' if kind == 'equal' else kind} (+ {text}) {float(limit)!r})"
 
 
 def holds(formula: Formula, values: dict[str, Fraction]) -> bool:
     kind, parts = formula
-    if kind in ("and", "or"):
-        found = [holds(part, values) for part in parts]
-        return all(found) if kind == "and" else any(found)
+    if kind in JOINED:
+        return JOINED[kind]([holds(part, values) for part in parts])
+    if kind == "let":
+        return holds(parts[0], values)
     terms, limit = parts
     gap = sum((factor * values[name] for name, factor in terms), Fraction(0)) - limit
-    return {"<=": gap <= 0, "<": gap < 0, ">=": gap >= 0, ">": gap > 0, "=": gap == 0}[kind]
+    return {
+        "<=": gap <= 0,
+        "<": gap < 0,
+        ">=": gap >= 0,
+        ">": gap > 0,
+        "equal": gap == 0,
+        "distinct": gap != 0,
+    }[kind]
 
 
-comparisons = st.sampled_from(["<=", "<", ">=", ">", "="])
+comparisons = st.sampled_from(["<=", "<", ">=", ">", "equal", "distinct"])
 factors = numbers.filter(bool)
 on_inputs = st.tuples(
     st.sampled_from([f"X_{i}" for i in range(INPUTS)]), st.sampled_from([1, -1, 2, Fraction(1, 2)])
 ).map(lambda pair: (pair,))
 on_outputs = st.tuples(*(st.tuples(st.just(f"Y_{i}"), factors) for i in range(OUTPUTS)))
 atoms = st.tuples(comparisons, st.tuples(st.one_of(on_inputs, on_outputs), numbers))
-formulas = st.recursive(
-    atoms,
-    lambda parts: st.tuples(st.sampled_from(["and", "or"]), st.lists(parts, max_size=3)),
-    max_leaves=8,
-)
+
+
+def joined(parts: st.SearchStrategy[Formula]) -> st.SearchStrategy[Formula]:
+    several = st.tuples(st.sampled_from(["and", "or"]), st.lists(parts, max_size=3))
+    counted = st.sampled_from(sorted(COUNTS)).flatmap(
+        lambda kind: st.tuples(
+            st.just(kind), st.lists(parts, min_size=COUNTS[kind], max_size=COUNTS[kind])
+        )
+    )
+    return st.one_of(several, counted)
+
+
+formulas = st.recursive(atoms, joined, max_leaves=6)
 values = st.integers(-8 * BOUND, 8 * BOUND).map(lambda n: n / 8)
 points = st.lists(values, min_size=INPUTS + OUTPUTS, max_size=INPUTS + OUTPUTS)
 
@@ -105,3 +134,36 @@ def test_every_box_is_one_query(asserted: list[Formula]) -> None:
     for query in asked.queries:
         assert len(set(query.alternatives)) == len(query.alternatives)
         assert {i for part in query.alternatives for i in part} == set(range(len(query.rows)))
+
+
+relations = st.tuples(
+    st.sampled_from(["<=", "<", ">=", ">", "equal", "distinct"]),
+    st.tuples(st.tuples(*(st.tuples(st.just(f"X_{i}"), factors) for i in range(3))), numbers),
+)
+
+
+@given(st.lists(relations, max_size=3), st.lists(numbers, min_size=3, max_size=3))
+def test_relations_of_fixed_inputs_are_decided_exactly(
+    asserted: list[Formula], fixed: list[Fraction]
+) -> None:
+    text = "(declare-const Y_0 Real)" + "".join(f"(declare-const X_{i} Real)" for i in range(3))
+    text += "".join(f"(assert {written(item)})" for item in asserted)
+    # Thirds: float64 does not hold them.
+    text += "".join(f"(assert (= (* 3 X_{i}) {float(n)!r}))" for i, n in enumerate(fixed))
+    exact = {f"X_{i}": n / 3 for i, n in enumerate(fixed)}
+    truth = all(holds(item, exact) for item in asserted)
+    assert len(parse_property(text).cases) == truth
+
+
+@given(relations, st.lists(numbers, min_size=2, max_size=2))
+def test_one_input_is_bounded_by_those_that_are_fixed(
+    asserted: Formula, fixed: list[Fraction]
+) -> None:
+    text = "(declare-const Y_0 Real)" + "".join(f"(declare-const X_{i} Real)" for i in range(3))
+    text += f"(assert {written(asserted)})(assert (<= -8 X_2 8))"
+    text += "".join(f"(assert (= X_{i} {float(n)!r}))" for i, n in enumerate(fixed))
+    cases = parse_property(text).cases
+    for value in (Fraction(n, 4) for n in range(-32, 33)):
+        truth = holds(asserted, {"X_0": fixed[0], "X_1": fixed[1], "X_2": value})
+        found = any(case.lower[2] <= value <= case.upper[2] for case in cases)
+        assert found == truth

@@ -109,13 +109,15 @@ def resolve(name_or_path: str | Path) -> ModelFile:
     return ModelFile(model, found)
 
 
-def load(name_or_path: str | Path) -> Network:
+def load(name_or_path: str | Path, *, runtime_check: bool = True) -> Network:
     """The network of a shipped model or of an ONNX file.
 
     Parameters
     ----------
     name_or_path : str or Path
         As for `resolve`: ``"iris"``, ``"net.onnx"``, ``"folder/net.onnx.gz"``.
+    runtime_check : bool
+        Compare the model with onnxruntime when it is read; see ``load_onnx``.
 
     Raises
     ------
@@ -123,10 +125,12 @@ def load(name_or_path: str | Path) -> Network:
         No shipped model has the name.
     BadModelFile, BadShape, UnsupportedOperator
         The file cannot be read as a network.
+    RuntimeDisagrees
+        onnxruntime reads it as another one, or does not run it.
     """
     from sensverify.formats.onnx import load_onnx
 
-    return load_onnx(resolve(name_or_path).path)
+    return load_onnx(resolve(name_or_path).path, runtime_check=runtime_check)
 
 
 def _looks_like_path(text: str) -> bool:

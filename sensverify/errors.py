@@ -8,6 +8,7 @@
     │   ├── BadBox                  NaN, infinity, negative radius, or lower > upper
     │   ├── BadData                 a data file or data set cannot be used as asked
     │   ├── BadModelFile            a model file is missing, corrupt, hostile or not ONNX
+    │   │   └── RuntimeDisagrees    onnxruntime reads a model file otherwise, or does not run it
     │   ├── BadProperty             a property file is missing, corrupt, hostile or not VNN-LIB
     │   ├── BadCertificate          a certificate file is missing, corrupt or hostile
     │   ├── BadCheckpoint           a checkpoint is damaged or belongs to another training
@@ -50,6 +51,10 @@ class BadData(InputError):
 
 class BadModelFile(InputError):
     """A model file is missing, corrupt, hostile, or not what it should be."""
+
+
+class RuntimeDisagrees(BadModelFile):
+    """onnxruntime computes something else from a model file, or does not run it."""
 
 
 class BadProperty(InputError):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sensverify.cli.options import method_options
+from sensverify.cli.options import method_options, runtime_option
 
 if TYPE_CHECKING:
     from sensverify.verification.benchmark_run import Progress
@@ -49,6 +49,7 @@ STOPPED = 3
     metavar="TEXT",
     help="Only instances whose model or property has TEXT in its name.",
 )
+@runtime_option()
 def benchmark(folder: Path, settings: tuple[tuple[str, str], ...], **options: Any) -> int:
     """Answer the properties that FOLDER/instances.csv lists, and compare with verdicts.csv.
 

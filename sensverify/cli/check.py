@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from sensverify.cli.options import force_option
+from sensverify.cli.options import force_option, runtime_option
 from sensverify.cli.targets import Targets
 
 REJECTED = 1
@@ -41,6 +41,7 @@ _PATH = click.Path(path_type=Path)
     metavar="FILE|-",
     help="Write the result as JSON; '-' prints it, and only it, on standard output.",
 )
+@runtime_option()
 @force_option("Overwrite the file of --json; never what is checked.")
 def check(
     certificate: Path,
@@ -49,6 +50,7 @@ def check(
     property_file: Path | None,
     json_target: Path | None,
     force: bool,
+    runtime_check: bool,
 ) -> int:
     """Check every claim of CERTIFICATE against MODEL, which it must be about.
 
@@ -69,14 +71,20 @@ def check(
     path = Path(resolve(model).path)
     inputs = [certificate, path, *([] if property_file is None else [property_file])]
     targets.check(inputs)
-    report = _checked(certificate, path, arithmetic, property_file)
+    report = _checked(certificate, path, arithmetic, property_file, runtime_check)
     from sensverify.report.check import check_to_json
 
     targets.write(json=lambda: check_to_json(report))
     return _say(report, errors_only=targets.to_stdout)
 
 
-def _checked(certificate: Path, model: Path, arithmetic: str, property_file: Path | None) -> Any:
+def _checked(
+    certificate: Path,
+    model: Path,
+    arithmetic: str,
+    property_file: Path | None,
+    runtime_check: bool,
+) -> Any:
     from sensverify.certificates import check_certificate as run
     from sensverify.certificates import read_certificate
     from sensverify.errors import CertificateRejected
@@ -86,7 +94,9 @@ def _checked(certificate: Path, model: Path, arithmetic: str, property_file: Pat
     found, checked, reason = read_certificate(certificate), None, None
     asked = None if property_file is None else load_property(property_file)
     try:
-        checked = run(found, model, arithmetic=arithmetic, property=asked)
+        checked = run(
+            found, model, arithmetic=arithmetic, property=asked, runtime_check=runtime_check
+        )
     except CertificateRejected as error:
         reason = str(error)
     return CheckReport(

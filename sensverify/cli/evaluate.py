@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sensverify.cli.evaluation_progress import showing_progress
-from sensverify.cli.grouped import GroupedCommand, grouped, option
+from sensverify.cli.grouped import GroupedCommand, GroupedOption, grouped, option
+from sensverify.cli.options import runtime_option
 from sensverify.cli.targets import Targets
 from sensverify.cli.types import sample_range, size
 
@@ -221,6 +222,7 @@ JSON_FILE, PAGE_FILE = "evaluation.json", "report.html"
         metavar="N",
         help="Of all random draws: the same seed gives the same numbers. Default: 0.",
     ),
+    runtime_option(GroupedOption),
 )
 def evaluate(
     models: tuple[str, ...],

@@ -29,6 +29,20 @@ def method_options(text: str, *, example: str = "") -> Decorator:
     return add
 
 
+def runtime_option(kind: type[click.Option] = click.Option) -> Decorator:
+    """``--no-runtime-check``: models are not compared with onnxruntime."""
+    return click.option(
+        "--runtime-check/--no-runtime-check",
+        cls=kind,
+        default=True,
+        show_default=True,
+        help="Compare what every node of a model computes with onnxruntime, at a few inputs, when "
+        "the file is read; a file that onnxruntime reads otherwise, or does not run, is refused. "
+        "Without: the answer holds of the file as it is read here, and it is trusted that what "
+        "runs the file reads it alike.",
+    )
+
+
 def force_option(text: str) -> Decorator:
     """``--force``; the text names what it overwrites."""
     return click.option("--force", is_flag=True, help=text)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 UNDECIDED = 3
 """Exit status where neither yes nor no is proven."""
 
-FIELDS = ("method", "timeout", "device", "seed", "threads", "rigorous")
+FIELDS = ("method", "timeout", "device", "seed", "threads", "rigorous", "runtime_check")
 """Of a `PropertyRequest`, those that are options of the same name."""
 
 _ALLOWED = {

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from sensverify.cli.options import force_option, method_options
+from sensverify.cli.options import force_option, method_options, runtime_option
 from sensverify.cli.targets import Targets
 from sensverify.cli.types import radius, sample_range, size
 
@@ -166,6 +166,7 @@ _PATH = click.Path(path_type=Path)
     is_flag=True,
     help="As --certificate, without keeping the file.",
 )
+@runtime_option()
 @force_option(
     "Overwrite the files of --json, --report, --witness and --certificate; never the model or the "
     "data."

@@ -127,7 +127,7 @@ class Contestant:
         )
 
 
-def load_models(names: tuple[str, ...]) -> list[LoadedModel]:
+def load_models(names: tuple[str, ...], *, runtime_check: bool = True) -> list[LoadedModel]:
     """The networks of some names, each with a name of its own.
 
     Raises
@@ -137,7 +137,7 @@ def load_models(names: tuple[str, ...]) -> list[LoadedModel]:
     SensverifyError
         One cannot be used.
     """
-    models = [load_model(name) for name in names]
+    models = [load_model(name, runtime_check=runtime_check) for name in names]
     for place, model in enumerate(models):
         for other in models[:place]:
             if model.path.resolve() == other.path.resolve():
@@ -195,7 +195,7 @@ def _initial(model: LoadedModel, request: EvaluateRequest) -> tuple[Network | No
         given = str(beside)
     elif Path(given).is_dir() and (Path(given) / INITIAL).is_file():
         given = str(Path(given) / INITIAL)
-    found = load_model(given)
+    found = load_model(given, runtime_check=request.runtime_check)
     ours, its = _layout(model.network), _layout(found.network)
     if ours != its:
         raise BadShape(

@@ -79,13 +79,16 @@ def prepare_evaluation(request: EvaluateRequest) -> Prepared:
         Something is not there, or does not fit the rest; says which.
     """
     _check_device(request)
-    models = load_models(request.models)
+    check = request.runtime_check
+    models = load_models(request.models, runtime_check=check)
     if request.reference is not None:
         request, models = _with_reference(request, models)
     samples = load_samples(request, models)
     perturbation = find_perturbation(request, models, samples)
     shifted = make_shifted(request, samples, perturbation)
-    other = None if request.surrogate is None else load_models((request.surrogate,))[0]
+    other = None
+    if request.surrogate is not None:
+        (other,) = load_models((request.surrogate,), runtime_check=check)
     if other is not None:
         _check_surrogate(other, models[0])
     name = None if other is None else other.name
@@ -110,7 +113,7 @@ def _with_reference(
     assert given is not None
     known = {model.name: model for model in models} | dict(zip(request.models, models, strict=True))
     if given not in known:
-        models = load_models((*request.models, given))
+        models = load_models((*request.models, given), runtime_check=request.runtime_check)
         known = {given: models[-1]}
     return replace(request, reference=known[given].name), models
 

@@ -88,6 +88,8 @@ class EvaluateRequest:
         Whether that folder may hold a part of this evaluation already.
     bins : int
         Of confidence, for calibration errors.
+    runtime_check : bool
+        Compare the models with onnxruntime when they are read; see ``load_onnx``.
 
     Raises
     ------
@@ -122,6 +124,7 @@ class EvaluateRequest:
     out: Path | None = None
     resume: bool = False
     bins: int = BINS
+    runtime_check: bool = True
 
     def __post_init__(self) -> None:
         if not self.models:

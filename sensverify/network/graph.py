@@ -129,6 +129,14 @@ class NetworkBuilder:
         """Position of the input node."""
         return 0
 
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """All nodes added so far."""
+        return tuple(self._nodes)
+
+    def __len__(self) -> int:
+        return len(self._nodes)
+
     def shape(self, position: int) -> Shape:
         """Output shape of a node added before."""
         return self._nodes[position].shape

@@ -214,7 +214,7 @@ def _outcome(request: PropertyRequest) -> Outcome:
     try:
         # The time to read a model counts, though only the first instance of it pays.
         watch = Watch(request.timeout)
-        report = check_property(request, watch=watch, model=_MODELS[request.model])
+        report = check_property(request, watch=watch, model=_MODELS.loaded(request))
     except MemoryError:
         return Outcome("error", time.perf_counter() - began, note="out of memory")
     except SensverifyError as error:
@@ -232,9 +232,11 @@ class _Models:
     def __init__(self) -> None:
         self._kept: OrderedDict[str, LoadedModel] = OrderedDict()
 
-    def __getitem__(self, path: str) -> LoadedModel:
+    def loaded(self, request: PropertyRequest) -> LoadedModel:
+        """The model of a request."""
+        path = request.model
         if path not in self._kept:
-            self._kept[path] = load_model(path)
+            self._kept[path] = load_model(path, runtime_check=request.runtime_check)
         self._kept.move_to_end(path)
         while len(self._kept) > 1 and self._parameters() > _PARAMETERS:
             self._kept.popitem(last=False)

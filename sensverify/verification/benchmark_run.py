@@ -43,6 +43,8 @@ class BenchmarkRequest:
     settings : mapping of str to str
     only : str
         Take only instances whose model or property has this in its name.
+    runtime_check : bool
+        Compare the models with onnxruntime when they are read; see ``load_onnx``.
 
     Raises
     ------
@@ -57,6 +59,7 @@ class BenchmarkRequest:
     method: str = DEFAULT
     settings: Mapping[str, str] = field(default_factory=dict)
     only: str = ""
+    runtime_check: bool = True
 
     def __post_init__(self) -> None:
         if self.timeout is not None and not 0 < self.timeout < math.inf:
@@ -130,6 +133,7 @@ def _request(request: BenchmarkRequest, instance: Instance) -> PropertyRequest:
         method=request.method,
         settings=request.settings,
         timeout=min(instance.timeout, request.timeout or math.inf),
+        runtime_check=request.runtime_check,
     )
 
 

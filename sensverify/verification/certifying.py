@@ -125,7 +125,7 @@ class Certifier:
 
     def __init__(self, model: LoadedModel) -> None:
         self._path = model.path
-        self._model = StoredModel.read(model.path)
+        self._model = StoredModel.read(model.path, runtime_check=model.runtime_check)
         self._parts: list[Certified] = []
         if self._model.sha256 != model.sha256:
             raise BadModelFile(f"'{model.path}' changed while it was used; run this again")

@@ -58,6 +58,8 @@ class PropertyRequest:
     rigorous : bool
         Call the property unsat only where that was re-derived with rigorous arithmetic; the
         report then holds a certificate.
+    runtime_check : bool
+        Compare the model with onnxruntime when it is read; see ``load_onnx``.
 
     Raises
     ------
@@ -74,6 +76,7 @@ class PropertyRequest:
     seed: int | None = None
     threads: int | None = None
     rigorous: bool = False
+    runtime_check: bool = True
 
     def __post_init__(self) -> None:
         if self.timeout is not None and not 0 < self.timeout < math.inf:
@@ -176,7 +179,8 @@ def check_property(
     decider = decider_of(request)
     asked = load_property(request.property)
     digest = hashlib.sha256(request.property.read_bytes()).hexdigest()
-    model = load_model(request.model) if model is None else model
+    if model is None:
+        model = load_model(request.model, runtime_check=request.runtime_check)
     _check_fits(asked, model, request.property)
     # Made before any work is done: what cannot be certified at all is said at once.
     certifier = Certifier(model) if request.rigorous else None

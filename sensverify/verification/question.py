@@ -28,6 +28,7 @@ class LoadedModel:
     network: Network
     card: Any
     sample: Path | None
+    runtime_check: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,8 +77,10 @@ class Question:
         return self.x[part].astype(self.dtype)
 
 
-def load_model(name_or_path: str) -> LoadedModel:
+def load_model(name_or_path: str, *, runtime_check: bool = True) -> LoadedModel:
     """The shipped model of that name, or the ONNX file at that path.
+
+    ``runtime_check``: compare it with onnxruntime, here and whenever its file is read again.
 
     Raises
     ------
@@ -88,7 +91,7 @@ def load_model(name_or_path: str) -> LoadedModel:
     from sensverify.models import resolve
 
     found = resolve(name_or_path)
-    model = read_onnx(found.path)
+    model = read_onnx(found.path, runtime_check=runtime_check)
     name = found.card.name if found.card is not None else Path(found.path).name
     outputs = int(np.prod(model.network.output_shape))
     if found.card is not None and found.card.outputs != outputs:
@@ -97,7 +100,13 @@ def load_model(name_or_path: str) -> LoadedModel:
             f"{outputs}; train again, or remove the card to use the file without it"
         )
     return LoadedModel(
-        name, Path(found.path), model.sha256, model.network, found.card, found.sample_path
+        name=name,
+        path=Path(found.path),
+        sha256=model.sha256,
+        network=model.network,
+        card=found.card,
+        sample=found.sample_path,
+        runtime_check=runtime_check,
     )
 
 

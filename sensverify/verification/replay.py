@@ -11,10 +11,9 @@ import numpy as np
 
 from sensverify.box import Box
 from sensverify.formats.onnx.reader import read_model
+from sensverify.formats.onnx.runtime import open_session, run_session
 
 _LOG = logging.getLogger(__name__)
-_QUIET = 4
-"""Of onnxruntime's messages, only what ends the process."""
 _KINDS = {"tensor(float16)": np.float16, "tensor(float)": np.float32, "tensor(double)": np.float64}
 
 
@@ -129,29 +128,12 @@ class Replay:
         if not usable.all():
             return None
         shape = [n if isinstance(n, int) else 1 for n in declared.shape]
-        (output,) = self._session.run(None, {declared.name: rounded.reshape(shape)}, _run_options())
+        (output,) = run_session(self._session, None, {declared.name: rounded.reshape(shape)})
         return Replayed(rounded, np.asarray(output).ravel(), int(np.count_nonzero(~inside)))
 
 
 def _open(path: Path) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = _QUIET
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # The file as it is, without onnxruntime's rewrites.
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    contents = read_model(path).SerializeToString()
-    return onnxruntime.InferenceSession(contents, options, providers=["CPUExecutionProvider"])
-
-
-def _run_options() -> Any:
-    import onnxruntime
-
-    options = onnxruntime.RunOptions()
-    options.log_severity_level = _QUIET
-    return options
+    return open_session(read_model(path))
 
 
 def _rounded_inside(

@@ -62,6 +62,8 @@ class VerifyRequest:
     rigorous : bool
         Re-derive every bound with rigorous arithmetic, and report what comes out there; the
         report then holds a certificate. Only of methods that hand out proofs.
+    runtime_check : bool
+        Compare the model with onnxruntime when it is read; see ``load_onnx``.
 
     Raises
     ------
@@ -90,6 +92,7 @@ class VerifyRequest:
     max_log_volume: float | None = None
     max_width: float | None = None
     rigorous: bool = False
+    runtime_check: bool = True
 
     def __post_init__(self) -> None:
         if self.radius is not None and self.sigma is not None:

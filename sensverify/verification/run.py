@@ -79,7 +79,7 @@ def verify(
     device = _device(request.device)
     method = _method(request)
     request = replace(request, dtype=request.dtype or getattr(method, "dtype", "float32"))
-    model = load_model(request.model)
+    model = load_model(request.model, runtime_check=request.runtime_check)
     question = make_question(request, model)
     watch = Watch() if watch is None else watch
     certifier = Certifier(model) if request.rigorous else None

@@ -25,6 +25,7 @@ from sensverify.formats.onnx import (  # noqa: F401
     pooling,
     shapes,
 )
+from sensverify.formats.onnx.agreement import Lowered, Reading, check_agreement, check_rewritten
 from sensverify.formats.onnx.call import (
     HANDLERS,
     MAX_ELEMENTS,
@@ -60,13 +61,23 @@ class OnnxModel:
     external: tuple[tuple[str, str], ...]
 
 
+_AGREED: set[tuple[str, tuple[tuple[str, str], ...], bool]] = set()
+"""Files that this process found to mean the same to onnxruntime, and whether simplified."""
+
+
 def load_onnx(
-    path: str | os.PathLike[str], *, limit: int = GIGABYTE, simplified: bool = True
+    path: str | os.PathLike[str],
+    *,
+    limit: int = GIGABYTE,
+    simplified: bool = True,
+    runtime_check: bool = True,
 ) -> Network:
     """Read an ONNX file as a network.
 
-    The file is not trusted: nothing in it is executed or unpickled, sizes are checked before
-    memory is taken, and external data is read from the file's own folder alone.
+    The file is not trusted: nothing in it is unpickled, sizes are checked before memory is taken,
+    and external data is read from the file's own folder alone. What was read is compared with what
+    onnxruntime computes from the nodes that the output needs, at a few inputs: every node on its
+    own, on onnxruntime's numbers.
 
     Parameters
     ----------
@@ -94,27 +105,55 @@ def load_onnx(
     BadModelFile
         The file is missing, damaged, hostile or fails the ONNX checker; a weight is not finite;
         an axis other than the first has no fixed length; there is not one input and one output.
+    RuntimeDisagrees
+        onnxruntime computes something else from a node than rounding explains, or does not run the
+        file.
     UnsupportedOperator
         A node has no counterpart here. The message names its operator type and its name. Where
         ``simplified`` is False, also: a node computes from constants what runtimes do not agree on
         to the last digit (``Exp``, ``Log``, ``Pow``, ``Sigmoid``, ``Tanh``, matrix products, and
         sums of more than two numbers, among others).
     """
-    return read_onnx(path, limit=limit, simplified=simplified).network
+    return read_onnx(path, limit=limit, simplified=simplified, runtime_check=runtime_check).network
 
 
 def read_onnx(
-    path: str | os.PathLike[str], *, limit: int = GIGABYTE, simplified: bool = True
+    path: str | os.PathLike[str],
+    *,
+    limit: int = GIGABYTE,
+    simplified: bool = True,
+    runtime_check: bool = True,
 ) -> OnnxModel:
     """`load_onnx`, with the digests of the very bytes that the network was made from."""
     name = Path(path).name
     try:
         file = read_file(path, limit=limit)
-        network = _Importer(file.model, simplified=simplified).network()
+        importer = _Importer(file.model, simplified=simplified)
+        plain = network = importer.network()
+        if simplified:
+            network = simplify(plain)
+            _check_finite(network, importer.dtype)
+        if runtime_check:
+            _compare(importer.reading, plain, network, (file.sha256, file.external))
         return OnnxModel(network, file.sha256, file.external)
     except SensverifyError as error:
         message = " ".join(str(error).split())
         raise type(error)(message if name in message else f"{name}: {message}") from None
+
+
+def _compare(
+    reading: Reading,
+    plain: Network,
+    network: Network,
+    digests: tuple[str, tuple[tuple[str, str], ...]],
+) -> None:
+    """Compare what was read with onnxruntime, and what was made of it with that, once a file."""
+    if (*digests, False) not in _AGREED:
+        check_agreement(reading)
+        _AGREED.add((*digests, False))
+    if network is not plain and (*digests, True) not in _AGREED:
+        check_rewritten(plain, network)
+        _AGREED.add((*digests, True))
 
 
 class _Importer:
@@ -122,6 +161,7 @@ class _Importer:
 
     def __init__(self, model: onnx.ModelProto, *, simplified: bool) -> None:
         graph = model.graph
+        self._model = model
         if graph.sparse_initializer:
             raise UnsupportedOperator("sparse initializers are not supported; store them dense")
         self._graph = graph
@@ -135,32 +175,56 @@ class _Importer:
                 f"the model has {len(inputs)} inputs and {len(graph.output)} outputs; "
                 "expected one of each"
             )
-        shape, self._element = _declared(inputs[0])
-        self._dtype = FLOATS[self._element]
-        self._builder = NetworkBuilder(compact(shape), name=inputs[0].name)
-        self._values[inputs[0].name] = Variable(self._builder.input, shape)
+        self._input = inputs[0].name
+        self._shape, self._element = _declared(inputs[0])
+        self.dtype = FLOATS[self._element]
+        self._builder = NetworkBuilder(compact(self._shape), name=self._input)
+        self._values[self._input] = Variable(self._builder.input, self._shape)
         self._budget = Budget()
+        self._steps: list[Lowered] = []
 
     def network(self) -> Network:
-        """Lower every node, check what came out, then simplify."""
+        """Lower every node and check what came out; nothing is simplified."""
         output = self._graph.output[0].name
         nodes, needed = _needed(self._graph, output)
         for tensor in self._graph.initializer:
             if tensor.name in needed:
                 self._values[tensor.name] = to_array(tensor, tensor.name)
         for node in nodes:
+            first = len(self._builder)
             self._lower(node, needed)
+            self._keep(node, range(first, len(self._builder)))
         result = self._values.get(output)
         if result is None:
             raise BadModelFile(f"no node computes the output '{output}'")
         call = self._call(onnx.NodeProto(name=output, op_type="output", output=[output]))
         variable = call.as_variable(result)
         network = self._builder.build(call.at(variable, compact(variable.shape)))
-        _check_finite(network, self._dtype)
-        if self._simplified:
-            network = simplify(network)
-            _check_finite(network, self._dtype)
+        _check_finite(network, self.dtype)
         return network
+
+    @property
+    def reading(self) -> Reading:
+        """What every node was made into, once the network is there."""
+        return Reading(
+            model=self._model,
+            input=self._input,
+            shape=self._shape,
+            element=self._element,
+            nodes=self._builder.nodes,
+            steps=tuple(self._steps),
+        )
+
+    def _keep(self, node: onnx.NodeProto, places: range) -> None:
+        outputs = ((name, self._values.get(name)) for name in node.output)
+        self._steps.append(
+            Lowered(
+                node,
+                places,
+                tuple(self._values[name] for name in node.input),
+                tuple((name, value) for name, value in outputs if value is not None),
+            )
+        )
 
     def _call(self, node: onnx.NodeProto) -> Call:
         missing = [name for name in node.input if name not in self._values]
@@ -175,7 +239,7 @@ class _Importer:
             attributes={item.name: _attribute(item) for item in node.attribute},
             builder=self._builder,
             budget=self._budget,
-            dtype=self._dtype,
+            dtype=self.dtype,
             element=self._element,
             exact=not self._simplified,
         )

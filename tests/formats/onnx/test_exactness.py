@@ -243,7 +243,8 @@ def on_constants(kind, inputs, attributes):
 @pytest.mark.parametrize("kind", INEXACT)
 def test_constants_without_a_definite_value_are_refused(kind, make_model, save):
     path = save(make_model(on_constants(kind, *INEXACT[kind]), (1, 4), CONSTANTS))
-    assert load_onnx(path).output_shape[-1] == 4
+    # onnxruntime adds no bfloat16.
+    assert load_onnx(path, runtime_check=kind != "Cast").output_shape[-1] == 4
     with pytest.raises(UnsupportedOperator, match=rf"{kind} \(node 'node'\).*last digits"):
         load_onnx(path, simplified=False)
 

@@ -1,0 +1,413 @@
+"""That onnxruntime makes of a file what the importer makes of it, node by node.
+
+A certificate is about the network that was read, and a runtime runs the file: where the two read
+it differently, what is proven of one is untrue of the other. So every node is evaluated on the
+very numbers that onnxruntime hands to it, at inputs of several sizes, and its output compared:
+rounding explains little of one node, and no later node hides a difference.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from math import prod, sqrt
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto
+
+from sensverify.errors import RuntimeDisagrees, SensverifyError
+from sensverify.formats.onnx.call import Value, Variable
+from sensverify.formats.onnx.runtime import open_session, run_session
+from sensverify.network import Network, Node
+from sensverify.network.operators import Affine, Conv, ConvTranspose, Elementwise, Max
+from sensverify.network.running import (
+    BFLOAT16,
+    FLOAT16,
+    FLOAT32,
+    FLOAT64,
+    Precision,
+    Running,
+    apply,
+    known,
+)
+from sensverify.network.shapes import Shape
+
+_STANDARD = ("", "ai.onnx")
+_LOG = logging.getLogger(__name__)
+
+_PRECISIONS: dict[int, tuple[Precision, Any]] = {
+    TensorProto.FLOAT: (FLOAT32, np.float32),
+    TensorProto.DOUBLE: (FLOAT64, np.float64),
+    TensorProto.FLOAT16: (FLOAT16, np.float16),
+    TensorProto.BFLOAT16: (BFLOAT16, np.float32),
+}
+_READABLE = frozenset(
+    f"tensor({name})"
+    for name in (
+        "float",
+        "double",
+        "float16",
+        "bool",
+        *(f"{u}int{n}" for u in ("", "u") for n in (8, 16, 32, 64)),
+    )
+)
+"""What onnxruntime hands to numpy: not bfloat16."""
+_WORK = 1 << 29
+"""Products that all points together may take before fewer are looked at; `_LEAST` always are."""
+_NUMBERS = 1 << 25
+"""Numbers of values that all points together may have, likewise."""
+_LEAST, _MOST = 2, 12
+_LONG = 1 << 34
+"""Products of one point from which a line says that reading takes its time."""
+_TRUST = (
+    "or take this reading for the right one with --no-runtime-check (runtime_check=False in Python)"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Lowered:
+    """An ONNX node and what was made of it.
+
+    Parameters
+    ----------
+    node : onnx.NodeProto
+    places : range
+        Of the nodes of ours that were emitted for it.
+    inputs : tuple of Value or None
+    outputs : tuple of (str, Value)
+        By their names in the file.
+    """
+
+    node: onnx.NodeProto
+    places: range
+    inputs: tuple[Value | None, ...]
+    outputs: tuple[tuple[str, Value], ...]
+
+    def __str__(self) -> str:
+        name = self.node.name or next((name for name in self.node.output if name), "")
+        return f"operator {self.node.op_type} (node '{name}')"
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """How a file was read.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+        With its external data embedded.
+    input : str
+    shape : tuple of int
+        Of the input, with a batch axis of 1.
+    element : int
+        ONNX element type of the input.
+    nodes : tuple of Node
+        Everything that was emitted, in order.
+    steps : tuple of Lowered
+        The ONNX nodes that the output needs, in order.
+    """
+
+    model: onnx.ModelProto
+    input: str
+    shape: Shape
+    element: int
+    nodes: tuple[Node, ...]
+    steps: tuple[Lowered, ...]
+
+    @property
+    def work(self) -> int:
+        """Products of one evaluation, about."""
+        return sum(_products(node) for node in self.nodes)
+
+
+def check_agreement(reading: Reading) -> None:
+    """Compare every node with onnxruntime's.
+
+    Raises
+    ------
+    RuntimeDisagrees
+        A node's output differs by more than rounding explains, or has another shape: the first
+        such node is named. Or onnxruntime does not take the file, or fails to run it.
+    BackendMissing
+    """
+    size = sum(prod(node.shape) for node in reading.nodes)
+    count = max(_LEAST, min(_MOST, _WORK // (reading.work + 1), _NUMBERS // size))
+    if reading.work > _LONG:
+        _LOG.warning(
+            "comparing the model with onnxruntime at %d inputs, of some %.0f billion products "
+            "each, takes its time; --no-runtime-check (runtime_check=False) leaves it out",
+            count,
+            reading.work / 1e9,
+        )
+    precision, dtype = _PRECISIONS[reading.element]
+    points = list(_points(count, reading.shape, precision, dtype))
+    try:
+        session = _session(reading)
+        names = [o.name for o in session.get_outputs() if o.type in _READABLE]
+        found = [
+            run_session(session, names, {reading.input: x.reshape(reading.shape)}) for x in points
+        ]
+    except SensverifyError:
+        raise
+    except Exception as error:  # Its exceptions have no class in common.
+        raise RuntimeDisagrees(
+            f"onnxruntime does not run the model: {_line(error)}; export it as a model that "
+            f"onnxruntime runs, {_TRUST}"
+        ) from None
+    theirs = {name: [values[i] for values in found] for i, name in enumerate(names)}
+    _Comparison(reading, theirs, precision).run(np.stack(points))
+
+
+class _Comparison:
+    """Values of our nodes while onnxruntime's take their place, one ONNX node after the other."""
+
+    def __init__(
+        self, reading: Reading, theirs: dict[str, list[Any]], precision: Precision
+    ) -> None:
+        self._reading, self._theirs, self._precision = reading, theirs, precision
+        self._values: dict[int, Running] = {}
+
+    def run(self, points: np.ndarray) -> None:
+        nodes = self._reading.nodes
+        self._values[0] = known(points.reshape(len(points), *nodes[0].shape))
+        last = _last_uses(self._reading)
+        for number, step in enumerate(self._reading.steps):
+            for place in step.places:
+                inputs = [self._values[i] for i in nodes[place].inputs]
+                self._values[place] = apply(nodes[place].operator, inputs, self._precision)
+            for name, ours in step.outputs:
+                if name not in self._theirs:
+                    continue
+                if isinstance(ours, Variable):
+                    self._compare(step, name, ours)
+                else:
+                    self._compare_constant(step, name, ours)
+            for place in [p for p in self._values if last.get(p, 0) <= number and p != 0]:
+                del self._values[place]
+
+    def _compare(self, step: Lowered, name: str, ours: Variable) -> None:
+        theirs = self._theirs.pop(name)
+        if theirs[0].shape != ours.shape:
+            raise _differs(step, name, f"of shape {theirs[0].shape}", f"of {ours.shape}")
+        value, error = (side.reshape(len(theirs), -1) for side in self._values[ours.node])
+        given = np.stack(theirs).astype(np.float64).reshape(value.shape)
+        unit, least = self._precision.unit, self._precision.least
+        with np.errstate(all="ignore"):
+            margin = error + 2 * unit * abs(value) + least
+            # Not finite: overflow in its type, on both sides or beyond what is known of ours.
+            wrong = np.isfinite(value) & np.isfinite(margin) & ~(abs(given - value) <= margin)
+        if wrong.any():
+            point, entry = (int(i) for i in np.argwhere(wrong)[0])
+            at = tuple(int(i) for i in np.unravel_index(entry, ours.shape))
+            raise _differs(
+                step,
+                name,
+                f"{given[point, entry]:g} at entry {at}",
+                f"{value[point, entry]:g} ± {margin[point, entry]:.1g}",
+            )
+        self._values[ours.node] = known(given.reshape(len(given), *self._shape(ours.node)))
+
+    def _shape(self, place: int) -> Shape:
+        return self._reading.nodes[place].shape
+
+    def _compare_constant(self, step: Lowered, name: str, ours: np.ndarray) -> None:
+        theirs = np.asarray(self._theirs.pop(name)[0])
+        if theirs.shape != ours.shape:
+            raise _differs(step, name, f"of shape {theirs.shape}", f"of {ours.shape}")
+        if np.array_equal(theirs, ours, equal_nan=ours.dtype.kind == "f"):
+            return
+        worst = int(np.argmax((theirs != ours).reshape(-1)))
+        if ours.dtype.kind == "f" and theirs.dtype.kind not in "biu":
+            with np.errstate(all="ignore"):
+                off = abs(theirs.astype(np.float64) - ours.astype(np.float64))
+            largest = float(off.max())
+            if largest <= _constant_margin(step, ours, self._precision.unit):
+                # What follows is computed with other weights there.
+                relative = largest / max(float(abs(ours).max()), self._precision.least)
+                weights = max(self._precision.weights, relative)
+                self._precision = replace(self._precision, weights=weights)
+                return
+            worst = int(np.argmax(np.where(np.isnan(off), np.inf, off).reshape(-1)))
+        both = (values.reshape(-1)[worst] for values in (theirs, ours))
+        raise _differs(step, name, *(str(value) for value in both))
+
+
+def _constant_margin(step: Lowered, ours: np.ndarray, unit: float) -> float:
+    """How far a constant may be off by other rounding: relative to all that enters it."""
+    inputs = [v for v in step.inputs if isinstance(v, np.ndarray) and v.dtype.kind == "f"]
+    sizes = [float(abs(v).max(initial=0.0)) for v in inputs]
+    count = max([1, *(v.size for v in inputs)])
+    scale = max([float(abs(ours).max(initial=0.0)), *sizes])
+    if step.node.op_type in ("Gemm", "MatMul"):
+        scale = max(scale, inputs[0].shape[-1] * prod(sizes[:2]))
+    elif ours.size < count:
+        scale *= count / max(ours.size, 1)
+    return min((64 + 4 * sqrt(count)) * unit, 0.05) * scale
+
+
+def check_rewritten(plain: Network, simplified: Network) -> None:
+    """Compare a network with what was made of it, from one nonlinear node to the next.
+
+    Raises
+    ------
+    RuntimeDisagrees
+        They differ by more than the rounding of float64 explains.
+    """
+    work = sum(_products(node) for node in plain.nodes)
+    count = _LEAST if work > _WORK // _MOST else _MOST // 2
+    points = np.stack(list(_points(count, plain.input_shape, FLOAT64, np.float64)))
+    entered = list(_nonlinear(plain, points, None))
+    if [type(n.operator) for n in _bends(plain)] != [type(n.operator) for n in _bends(simplified)]:
+        raise RuntimeDisagrees(
+            "simplifying the network changed its nonlinear nodes; load it with simplified=False, "
+            "and please report it"
+        )
+    kept = iter(_nonlinear(simplified, points, [value for _, _, value in entered[:-1]]))
+    for (node, expected, _), (_, found, _) in zip(entered, kept, strict=True):
+        value, error = (side.reshape(-1) for side in expected)
+        other, also = (side.reshape(-1) for side in found)
+        with np.errstate(all="ignore"):
+            margin = 4 * (error + also) + 2.0**-50 * abs(value)
+            wrong = np.isfinite(margin) & ~(abs(value - other) <= margin)
+        if wrong.any():
+            entry = int(np.argmax(wrong))
+            raise RuntimeDisagrees(
+                f"simplifying the network changed what enters node '{node.name}' from "
+                f"{value[entry]:g} to {other[entry]:g}; load it with simplified=False, and please "
+                "report it"
+            )
+
+
+def _bends(network: Network) -> list[Node]:
+    return [node for node in network.nodes if isinstance(node.operator, Elementwise | Max)]
+
+
+def _nonlinear(
+    network: Network, points: np.ndarray, outputs: Sequence[np.ndarray] | None
+) -> Iterator[tuple[Node, Running, np.ndarray]]:
+    """What enters every nonlinear node and leaves it, then the output itself.
+
+    ``outputs``: what stands in for what leaves them.
+    """
+    values = {0: known(points)}
+    last = {source: p for p, node in enumerate(network.nodes) for source in node.inputs}
+    number = 0
+    for place, node in enumerate(network.nodes[1:], start=1):
+        inputs = [values[i] for i in node.inputs]
+        result = apply(node.operator, inputs, FLOAT64)
+        if isinstance(node.operator, Elementwise | Max):
+            value = result.value if outputs is None else outputs[number].reshape(result.value.shape)
+            yield node, inputs[0], value
+            result, number = known(value), number + 1
+        values[place] = result
+        for source in set(node.inputs):
+            if last[source] == place:
+                del values[source]
+    yield network.nodes[-1], values[len(network.nodes) - 1], points
+
+
+def _products(node: Node) -> int:
+    operator = node.operator
+    if isinstance(operator, Affine):
+        return int(operator.weight.shape[1]) * prod(node.shape)
+    if isinstance(operator, Conv):
+        return prod(operator.weight.shape[1:]) * prod(node.shape)
+    if isinstance(operator, ConvTranspose):
+        return int(operator.weight.shape[0]) // operator.groups * prod(node.shape)
+    return prod(node.shape)
+
+
+def _last_uses(reading: Reading) -> dict[int, int]:
+    """By place: the last step that reads it or compares it."""
+    last: dict[int, int] = {}
+    for number, step in enumerate(reading.steps):
+        for place in step.places:
+            last |= dict.fromkeys(reading.nodes[place].inputs, number)
+        last |= {ours.node: number for _, ours in step.outputs if isinstance(ours, Variable)}
+    return last
+
+
+def _session(reading: Reading) -> Any:
+    """The file in onnxruntime, with the values of every node as outputs beside its own."""
+    _check_crashes(reading)
+    model = onnx.ModelProto()
+    model.CopyFrom(reading.model)
+    outputs = {item.name for item in model.graph.output}
+    model.graph.output.extend(
+        onnx.ValueInfoProto(name=name)
+        for step in reading.steps
+        for name, _ in step.outputs
+        if name not in outputs
+    )
+    if len(reading.steps) < len(model.graph.node):
+        open_session(model)
+        # A node that the output does not need must be one that onnxruntime takes. It is not run:
+        # nothing bounds what it computes.
+        del model.graph.node[:]
+        model.graph.node.extend(step.node for step in reading.steps)
+    return open_session(model)
+
+
+def _check_crashes(reading: Reading) -> None:
+    """Refuse what ends a process that hands it to onnxruntime."""
+    (opset,) = {item.version for item in reading.model.opset_import if item.domain in _STANDARD}
+    for step in reading.steps:
+        outputs = onnx.defs.get_schema(step.node.op_type, opset, step.node.domain).outputs
+        for place, name in enumerate(step.node.output):
+            option = outputs[min(place, len(outputs) - 1)].option
+            if not name and option != onnx.defs.OpSchema.FormalParameterOption.Optional:
+                raise RuntimeDisagrees(
+                    f"{step}: its output {place} has no name, which ends onnxruntime; give it one, "
+                    f"{_TRUST}"
+                )
+
+
+def _points(count: int, shape: Shape, precision: Precision, dtype: Any) -> Iterator[np.ndarray]:
+    """Inputs of several sizes, within and on corners of cubes, the most telling ones first."""
+    rng = np.random.default_rng(0)
+    kinds = (
+        rng.random(shape),
+        rng.normal(size=shape),
+        rng.choice([-1.0, 1.0], shape),
+        rng.uniform(-10, 10, shape),
+        255 * rng.random(shape),
+        rng.choice([0.0, 1.0], shape),
+        np.zeros(shape),
+        np.ones(shape),
+        -np.ones(shape),
+        1e3 * rng.normal(size=shape),
+        1e-2 * rng.normal(size=shape),
+        rng.choice([-100.0, 100.0], shape),
+    )
+    for values in kinds[:count]:
+        yield np.clip(values, -precision.largest / 4, precision.largest / 4).astype(dtype)
+
+
+def _differs(step: Lowered, name: str, theirs: str, ours: str) -> RuntimeDisagrees:
+    attributes = ", ".join(
+        f"{item.name}={_short(onnx.helper.get_attribute_value(item))}"
+        for item in step.node.attribute
+        if item.type not in (onnx.AttributeProto.TENSOR, onnx.AttributeProto.GRAPH)
+    )
+    return RuntimeDisagrees(
+        f"{step} means something else to onnxruntime: its output '{name}' is {theirs} there and "
+        f"{ours} here; what is proven of one would be untrue of the other. Export the model "
+        f"without this node{f' ({attributes})' if attributes else ''}, {_TRUST}"
+    )
+
+
+def _short(value: Any) -> str:
+    text = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+def _line(error: Exception) -> str:
+    """onnxruntime's complaint without its own code for it."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    # Some begin with a place in its source and a C++ function with its parameters.
+    text = re.sub(r"/\S+:\d+ .*?\)(?: const)? (?=[A-Z])", "", text)
+    return text.rpartition("[ONNXRuntimeError] : ")[2].split(" : ", 2)[-1][:300].rstrip(". ")

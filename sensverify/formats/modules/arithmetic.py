@@ -1,48 +1,33 @@
-"""ATen operators of arithmetic, and the activation functions."""
+"""ATen operators of arithmetic: sums, products, quotients, the larger of two."""
 
 from __future__ import annotations
 
 from math import inf
 from typing import Any
 
-import torch
-
-from sensverify.formats.modules.derived import Derived
-from sensverify.formats.modules.emitting import Emitter, Flow, rule
-from sensverify.network.operators import (
-    Abs,
-    Add,
-    Clip,
-    LeakyRelu,
-    Operator,
-    Relu,
-    Scale,
-    Sigmoid,
-    Tanh,
-)
+from sensverify.formats.modules.derived import Derived, Origin, origin
+from sensverify.formats.modules.emitting import Emitter, Flow, number, rule
+from sensverify.network.operators import Add, Clip, Concat, Divide, Max, Relu, Scale
 
 
-def _number(value: float) -> torch.Tensor:
-    return torch.tensor(value, dtype=torch.float64)
+def times(emit: Emitter, flow: Flow, factor: float) -> Flow:
+    """A flow times a number."""
+    return flow if factor == 1 else emit.add(Scale(number(factor)), flow)
 
 
-def _times(emit: Emitter, flow: Flow, factor: float) -> Flow:
-    return flow if factor == 1 else emit.add(Scale(_number(factor)), flow)
-
-
-def _sum(emit: Emitter, first: Any, second: Any, sign: float) -> Flow:
+def _sum(emit: Emitter, first: Any, second: Any, sign: Any) -> Flow:
     """``first + sign * second``, where at least one depends on the input."""
-    shape = tuple(emit.traced.shape[1:])
+    if not isinstance(sign, int | float):
+        emit.refuse("takes its factor alpha from an array, which is not supported")
+    first, second = emit.together(first, second)
     if isinstance(first, Flow) and isinstance(second, Flow):
-        flows = emit.expand(first, shape), _times(emit, emit.expand(second, shape), sign)
-        return emit.add(Add(), *flows)
+        if first == second:
+            return times(emit, first, 1 + sign)
+        return emit.add(Add(), first, times(emit, second, sign))
     if isinstance(first, Flow):
-        shift = emit.operand(second, len(shape))
-        if sign != 1:
-            shift = Derived.of(lambda values: values * sign, shift)
-        return emit.add(Scale(shift=shift), emit.expand(first, shape))
-    flow = _times(emit, emit.expand(emit.flow(second), shape), sign)
-    return emit.add(Scale(shift=emit.operand(first, len(shape))), flow)
+        shift = second if sign == 1 else Derived.of(lambda values: values * sign, second)
+        return emit.add(Scale(shift=shift), first)
+    return emit.add(Scale(shift=first), times(emit, second, sign))
 
 
 @rule("add")
@@ -62,25 +47,25 @@ def _rsub(emit: Emitter, self: Any, other: Any, alpha: float = 1) -> Flow:
 
 @rule("mul", "multiply")
 def _mul(emit: Emitter, self: Any, other: Any) -> Flow:
-    flow, factor = (self, other) if isinstance(self, Flow) else (other, self)
-    shape = tuple(emit.traced.shape[1:])
-    scale = Scale(emit.operand(factor, len(shape)))
-    return emit.add(scale, emit.expand(emit.flow(flow), shape))
+    first, second = emit.together(self, other)
+    flow, factor = (first, second) if isinstance(first, Flow) else (second, first)
+    return emit.add(Scale(emit.array(factor)), emit.flow(flow))
 
 
 @rule("div", "divide", "true_divide")
 def _div(emit: Emitter, self: Any, other: Any, rounding_mode: str | None = None) -> Flow:
     if rounding_mode is not None:
         emit.refuse("rounds, which has no bounds here")
-    shape = tuple(emit.traced.shape[1:])
-    divisor = emit.operand(other, len(shape))
-    scale = Scale(Derived.of(torch.reciprocal, divisor))
-    return emit.add(scale, emit.expand(emit.flow(self), shape))
+    flow, divisor = emit.together(self, other)
+    divisor = emit.array(divisor)
+    if bool((divisor.detach() == 0).any()):
+        emit.refuse("divides by zero")
+    return emit.add(Divide(divisor), emit.flow(flow))
 
 
 @rule("neg", "negative")
 def _neg(emit: Emitter, self: Any) -> Flow:
-    return _times(emit, emit.flow(self), -1.0)
+    return times(emit, emit.flow(self), -1.0)
 
 
 @rule("positive")
@@ -88,77 +73,73 @@ def _positive(emit: Emitter, self: Any) -> Flow:
     return emit.flow(self)
 
 
-def _activation(name: str, operator: type[Operator]) -> None:
-    @rule(name)
-    def apply(emit: Emitter, self: Any) -> Flow:
-        return emit.add(operator(), emit.flow(self))
+@rule("lerp")
+def _lerp(emit: Emitter, self: Any, end: Any, weight: Any) -> Flow:
+    first, second, weight = emit.together(self, end, weight)
+    share = emit.array(weight)
+    rest = Derived.of(lambda values: 1 - values, share)
+    shape = first.shape if isinstance(first, Flow) else second.shape
+    flows = [emit.placed(value, shape) for value in (first, second)]
+    return emit.add(Add(), emit.add(Scale(rest), flows[0]), emit.add(Scale(share), flows[1]))
 
 
-for _name, _operator in (
-    ("relu", Relu),
-    ("sigmoid", Sigmoid),
-    ("tanh", Tanh),
-    ("abs", Abs),
-    ("absolute", Abs),
-):
-    _activation(_name, _operator)
+@rule("maximum", "minimum", "fmax", "fmin")
+def maximum(emit: Emitter, self: Any, other: Any) -> Flow:
+    """The larger, or smaller, of two values."""
+    values = emit.together(self, other)
+    smallest = emit.operator in ("minimum", "fmin", "min")
+    flow, bound = values if isinstance(values[0], Flow) else values[::-1]
+    if isinstance(bound, Flow):
+        return _largest_of(emit, values, smallest=smallest)
+    ends = (None, bound) if smallest else (bound, None)
+    return clipped(emit, emit.flow(flow), *ends)
 
 
-@rule("leaky_relu")
-def _leaky_relu(emit: Emitter, self: Any, negative_slope: float = 0.01) -> Flow:
-    return emit.add(LeakyRelu(_number(negative_slope)), emit.flow(self))
+def clipped(emit: Emitter, flow: Flow, low: Any, high: Any) -> Flow:
+    """``min(max(x, low), high)``; the ends are numbers, arrays of the flow's shape, or None."""
+    low, high = _end(low, -inf), _end(high, inf)
+    if isinstance(low, float) and isinstance(high, float):
+        if not low <= high:
+            emit.refuse(f"clips to an empty interval [{low}, {high}]")
+        if (low, high) == (-inf, inf):
+            return flow
+        return emit.add(Relu() if (low, high) == (0, inf) else Clip(low, high), flow)
+    for end, smallest in ((low, False), (high, True)):
+        if isinstance(end, float):
+            flow = (
+                flow
+                if abs(end) == inf
+                else clipped(emit, flow, *((None, end) if smallest else (end, None)))
+            )
+        else:
+            flow = _largest_of(emit, [flow, end], smallest=smallest)
+    return flow
 
 
-@rule("rrelu", "rrelu_with_noise")
-def _rrelu(
-    emit: Emitter,
-    self: Any,
-    lower: float = 1 / 8,
-    upper: float = 1 / 3,
-    training: bool = False,
-    **_: Any,
-) -> Flow:
-    if training:
-        emit.refuse("draws slopes at random in evaluation too; pass training=self.training to it")
-    return emit.add(LeakyRelu(_number((lower + upper) / 2)), emit.flow(self))
+def _end(value: Any, default: float) -> Any:
+    """An end of an interval: a number where all its entries are one that cannot change."""
+    if value is None:
+        return default
+    if isinstance(value, int | float):
+        return float(value)
+    if origin(value) is Origin.FIXED and value.detach().unique().numel() == 1:
+        return float(value.detach().flatten()[0])
+    return value
 
 
-@rule("prelu", "_prelu_kernel")
-def _prelu(emit: Emitter, self: Any, weight: Any) -> Flow:
-    flow, slope = emit.flow(self), emit.array(weight)
-    rank = len(flow.shape)
-    if slope.ndim == 1 and slope.shape[0] > 1 and rank > 1:
-        ones = (1,) * (rank - 1)
-        slope = Derived.of(lambda values: values.reshape(-1, *ones), slope)
-    elif slope.ndim > 1:
-        slope = emit.operand(slope, rank)
-    return emit.add(LeakyRelu(slope), flow)
+def _largest_of(emit: Emitter, values: list[Any], *, smallest: bool) -> Flow:
+    shape = next(value.shape for value in values if isinstance(value, Flow))
+    flows = [emit.placed(value, shape) for value in values]
+    if flows[0] == flows[1]:
+        return flows[0]
+    apart = [emit.reshape(flow, (*shape, 1)) for flow in flows]
+    return largest(emit, emit.add(Concat(len(shape)), *apart), smallest=smallest)
 
 
-@rule("hardtanh")
-def _hardtanh(emit: Emitter, self: Any, min_val: float = -1, max_val: float = 1) -> Flow:
-    return _clip(emit, self, min_val, max_val)
-
-
-@rule("relu6")
-def _relu6(emit: Emitter, self: Any) -> Flow:
-    return _clip(emit, self, 0.0, 6.0)
-
-
-@rule("clamp", "clip", "clamp_min", "clamp_max")
-def _clamp(emit: Emitter, self: Any, min: Any = None, max: Any = None) -> Flow:
-    return _clip(emit, self, -inf if min is None else min, inf if max is None else max)
-
-
-def _clip(emit: Emitter, value: Any, low: Any, high: Any) -> Flow:
-    if not isinstance(low, int | float) or not isinstance(high, int | float):
-        emit.refuse("clips at tensors; only numbers are supported")
-    if not low <= high:
-        emit.refuse(f"clips to an empty interval [{low}, {high}]")
-    return emit.add(Clip(float(low), float(high)), emit.flow(value))
-
-
-@rule("hardsigmoid")
-def _hardsigmoid(emit: Emitter, self: Any) -> Flow:
-    sixth, half = _number(1 / 6), _number(0.5)
-    return emit.add(Clip(0.0, 1.0), emit.add(Scale(sixth, half), emit.flow(self)))
+def largest(emit: Emitter, flow: Flow, *, smallest: bool) -> Flow:
+    """The maximum, or minimum, along the last axis."""
+    if flow.shape[-1] == 1:
+        return emit.reshape(flow, flow.shape[:-1])
+    if not smallest:
+        return emit.add(Max(), flow)
+    return times(emit, emit.add(Max(), times(emit, flow, -1.0)), -1.0)

@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+
+class Origin(IntEnum):
+    """What an array depends on; of several, on all up to the largest."""
+
+    FIXED = 0
+    """Numbers in the module's source."""
+    BUFFER = 1
+    """Buffers, or tensors that the module keeps otherwise."""
+    PARAMETER = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,11 +35,14 @@ class Derived:
         Returns the tensor; called at every reading, under the caller's gradient mode.
     shape : torch.Size
     dtype : torch.dtype
+    origin : Origin
+        What it depends on.
     """
 
     compute: Callable[[], Tensor]
     shape: torch.Size
     dtype: torch.dtype
+    origin: Origin
 
     @classmethod
     def of(cls, function: Callable[..., Tensor], *arrays: Tensor | Derived) -> Derived:
@@ -39,7 +53,12 @@ class Derived:
 
         with torch.no_grad():
             now = compute()
-        return cls(compute, now.shape, now.dtype)
+        return cls(compute, now.shape, now.dtype, origin(arrays))
+
+    @classmethod
+    def fixed(cls, values: Tensor) -> Derived:
+        """Numbers that no part of the module can change."""
+        return cls(lambda: values, values.shape, values.dtype, Origin.FIXED)
 
     @property
     def ndim(self) -> int:
@@ -53,6 +72,17 @@ class Derived:
     def detach(self) -> Tensor:
         """The present value without autograd history."""
         return self.compute().detach()
+
+
+def origin(value: Any) -> Origin:
+    """What a value depends on: an array, a number, or several of them."""
+    if isinstance(value, list | tuple):
+        return max((origin(item) for item in value), default=Origin.FIXED)
+    if isinstance(value, Derived):
+        return value.origin
+    if isinstance(value, nn.Parameter):
+        return Origin.PARAMETER
+    return Origin.BUFFER if isinstance(value, Tensor) else Origin.FIXED
 
 
 def current(value: Any) -> Any:

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from sensverify.errors import UnsupportedOperator
-from sensverify.formats.modules.derived import Derived
+from sensverify.formats.modules.derived import Derived, Origin, current, origin
 from sensverify.network import NetworkBuilder
-from sensverify.network.operators import Operator, Reshape, Select
+from sensverify.network.operators import Operator, Reshape, Scale, Select
 
 BATCHES = 1009, 2003
 """Samples in the traced batches: primes that no layer's size is likely to equal, so that an axis of
@@ -41,53 +41,80 @@ def rule(*names: str) -> Callable[[Rule], Rule]:
 
 @dataclass(frozen=True)
 class Flow:
-    """A value that depends on the input: a node of the network under construction."""
+    """A value that depends on the input: a node of the network under construction.
+
+    ``unset`` holds the positions of entries that the module has not written to yet.
+    """
 
     position: int
     shape: Shape
+    unset: tuple[int, ...] = ()
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes, the batch axis included."""
+        return len(self.shape) + 1
 
 
-class Emitter:
-    """Adds the nodes that one traced operator becomes, and refuses what has no counterpart.
+@dataclass(frozen=True)
+class Call:
+    """One operator of a traced graph, with its arguments' values.
 
     Parameters
     ----------
-    builder : NetworkBuilder
-    operator, name : str
-        The traced operator, without its namespace, and what messages call its place in the module.
-    traced : the operator's traced output: a fake tensor ``[batch, *shape]`` or a sequence of them
+    operator : str
+        Its name, without namespace and overload.
+    place, line : str
+        What messages call its place in the module, and the line of source that calls it (empty
+        where that is not known).
+    target : callable
+        The operator itself.
+    arguments : dict
+        By name.
+    traced : fake tensor ``[batch, *shape]`` or sequence of them
+        What the trace says of the outcome. Sizes that depend on a mask's values are symbolic.
     batch : int
         Samples in the traced batch.
-    call : callable
-        The traced operator itself, with every argument but the first bound.
     """
 
-    def __init__(
-        self,
-        builder: NetworkBuilder,
-        operator: str,
-        name: str,
-        traced: Any,
-        batch: int,
-        call: Callable[[Tensor], Any],
-    ) -> None:
-        self.traced = traced
-        self.batch = batch
-        self.call = call
-        self._builder = builder
-        self.operator = operator
-        self._name = name
-        self._added = 0
+    operator: str
+    place: str
+    line: str
+    target: Callable[..., Any]
+    arguments: dict[str, Any]
+    traced: Any
+    batch: int
 
     def refuse(self, reason: str) -> NoReturn:
-        """Raise the error that names the operator and the node."""
+        """Raise the error that names the operator, the node and the line of source."""
+        where = f" ({self.line})" if self.line else ""
         raise UnsupportedOperator(
-            f"operator {self.operator} at node '{self._name}' of the module {reason}"
+            f"operator {self.operator} at node '{self.place}' of the module{where} {reason}"
         )
+
+    def refuse_mixing(self) -> NoReturn:
+        """Raise the error for what does not treat every sample by itself."""
+        self.refuse(
+            "works across the samples of a batch, and bounds are per sample: axis 0 has to stay "
+            "the batch, and nothing may move, merge or reduce it"
+        )
+
+
+class Emitter:
+    """Adds the nodes that one traced operator becomes, and refuses what has no counterpart."""
+
+    def __init__(self, builder: NetworkBuilder, call: Call) -> None:
+        self.call = call
+        self.operator = call.operator
+        self.batch = call.batch
+        self.refuse = call.refuse
+        self.refuse_mixing = call.refuse_mixing
+        self._builder = builder
+        self._added = 0
 
     def add(self, operator: Operator, *flows: Flow) -> Flow:
         """Append a node."""
-        name = f"{self._name}.{self._added}" if self._added else self._name
+        name = f"{self.call.place}.{self._added}" if self._added else self.call.place
         self._added += 1
         position = self._builder.add(operator, *(flow.position for flow in flows), name=name)
         return Flow(position, self._builder.shape(position))
@@ -106,10 +133,22 @@ class Emitter:
                 "and constants can stand there"
             )
         if isinstance(value, bool | int | float):
-            return torch.tensor(value, dtype=torch.float64)
+            return Derived.fixed(number(value))
         if not isinstance(value, Tensor | Derived):
             self.refuse(f"is not supported with a constant of type {type(value).__name__}")
+        if value.dtype.is_complex:
+            self.refuse("computes with complex numbers, and a network has real ones")
+        if not value.dtype.is_floating_point:
+            return Derived.of(lambda values: values.to(torch.float64), value)
         return value
+
+    def sample(self, array: Tensor | Derived) -> Tensor | Derived:
+        """A constant as one sample sees it: without the batch axis, where it has one."""
+        if array.ndim == 0 or array.shape[0] != self.batch:
+            return array
+        if not _alike(array.detach()):
+            self.refuse("uses a constant that differs between the samples of a batch")
+        return Derived.of(lambda values: values[0], array)
 
     def operand(self, value: Any, rank: int) -> Tensor | Derived:
         """A constant operand of an elementwise operator, without the batch axis.
@@ -119,21 +158,21 @@ class Emitter:
         if isinstance(value, int | float) and abs(value) == self.batch:
             self.refuse("uses the number of samples in a batch, which bounds do not depend on")
         array = self.array(value)
+        if origin(array) is Origin.FIXED and bool(array.detach().isnan().any()):
+            self.refuse("reads numbers that were never set")
         if array.ndim <= rank:
             return array
         if array.ndim > rank + 1 or array.shape[0] not in (1, self.batch):
             self.refuse(f"combines one sample with a constant of shape {tuple(array.shape)}")
         if array.shape[0] == self.batch:
-            values = array.detach()
-            if not bool((values == values[:1]).all()):
-                self.refuse("adds or multiplies by a constant that differs between samples")
+            return self.sample(array)
         return Derived.of(lambda values: values[0], array)
 
     def axis(self, dim: int, rank: int) -> int:
         """An axis of one sample from an axis of a batch of ``rank`` axes; never the batch axis."""
         dim = dim + rank if dim < 0 else dim
         if dim == 0:
-            self.refuse("works across the samples of a batch, and bounds are per sample")
+            self.refuse_mixing()
         return dim - 1
 
     def axes(self, dims: Sequence[int] | int | None, rank: int) -> tuple[int, ...]:
@@ -149,9 +188,11 @@ class Emitter:
 
     def select(self, flow: Flow, indices: np.ndarray) -> Flow:
         """Entries of a flow, as a reshape where they are all of them in order."""
+        if indices.size == 0:
+            self.refuse("leaves no entries at all")
         if np.array_equal(indices.ravel(), np.arange(prod(flow.shape))):
             return self.reshape(flow, indices.shape)
-        return self.add(Select(np.ascontiguousarray(indices)), flow)
+        return self.add(Select(np.array(indices, order="C")), flow)
 
     def expand(self, flow: Flow, shape: Sequence[int]) -> Flow:
         """The flow broadcast to a shape."""
@@ -159,6 +200,73 @@ class Emitter:
             return flow
         indices = np.arange(prod(flow.shape)).reshape(flow.shape)
         return self.select(flow, np.broadcast_to(indices, tuple(shape)))
+
+    def together(self, *values: Any) -> list[Flow | Tensor | Derived]:
+        """The operands of an elementwise operator: flows of its outcome's shape, and constants.
+
+        The constants are without the batch axis, and broadcast to that shape.
+        """
+        rank = max(len(value.shape) for value in values if isinstance(value, Flow))
+        parts = [v if isinstance(v, Flow) else self.operand(v, rank) for v in values]
+        shape = np.broadcast_shapes(*(tuple(part.shape) for part in parts))
+        return [self.expand(p, shape) if isinstance(p, Flow) else p for p in parts]
+
+    def placed(self, value: Any, shape: Sequence[int]) -> Flow:
+        """A flow as it is, and a constant as one that depends on the input by a factor of 0."""
+        if isinstance(value, Flow):
+            return value
+        shift = Derived.of(lambda v: v.expand(tuple(shape)), self.operand(value, len(shape)))
+        nothing = self.select(Flow(self._builder.input, self._builder.shape(0)), _zeros(shape))
+        return self.add(Scale(number(0.0), shift), nothing)
+
+
+def number(value: float) -> Tensor:
+    """A number as an operator holds it."""
+    return torch.tensor(value, dtype=torch.float64)
+
+
+def _zeros(shape: Sequence[int]) -> np.ndarray:
+    return np.zeros(tuple(shape), dtype=np.int64)
+
+
+def samples(call: Call, arguments: dict[str, Any], count: int) -> dict[str, Any]:
+    """An operator's arguments as they would be in a batch of another number of samples.
+
+    Constants that hold a row for every sample lose or gain rows: they are one row, repeated, or
+    the samples' own positions.
+    """
+    return {name: _samples(call, value, count) for name, value in arguments.items()}
+
+
+def _samples(call: Call, value: Any, count: int) -> Any:
+    if isinstance(value, list | tuple):
+        items = [_samples(call, item, count) for item in value]
+        sizes = bool(value) and type(value[0]) is int and value[0] == call.batch
+        return [count, *items[1:]] if sizes else items
+    if not isinstance(value, Tensor | Derived):
+        return value
+    if not value.dtype.is_floating_point and origin(value) is Origin.PARAMETER:
+        call.refuse("chooses entries by the values of parameters, which training changes")
+    array = current(value)
+    if array.ndim == 0 or array.shape[0] != call.batch:
+        return array
+    if _alike(array):
+        return array[:1].expand(count, *array.shape[1:])
+    if array.ndim == 1 and torch.equal(array, torch.arange(call.batch).to(array)):
+        return torch.arange(count).to(array)
+    return call.refuse("uses a constant that differs between the samples of a batch")
+
+
+def _alike(rows: Tensor) -> bool:
+    """Whether all rows are the first one, NaN for NaN."""
+    return rows.stride(0) == 0 or bool(((rows == rows[:1]) | (rows != rows)).all())
+
+
+def contains_flow(value: Any) -> bool:
+    """Whether an argument is, or holds, something that depends on the input."""
+    if isinstance(value, list | tuple):
+        return any(contains_flow(item) for item in value)
+    return isinstance(value, Flow)
 
 
 def pairs(values: Sequence[int] | int, count: int) -> tuple[int, ...]:

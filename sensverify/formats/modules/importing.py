@@ -3,24 +3,45 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
+from torch._ops import OpOverload
 from torch.export import ExportedProgram
-from torch.fx import Node
+from torch.export.graph_signature import OutputKind
+from torch.fx import Graph, GraphModule, Node
 
-from sensverify.errors import BadShape, UnsupportedOperator
+from sensverify.errors import BadShape, SensverifyError, UnsupportedOperator
 
 # Imported for the rules that they register.
-from sensverify.formats.modules import arithmetic, layers, moves, pools  # noqa: F401
+from sensverify.formats.modules import (  # noqa: F401
+    activations,
+    arithmetic,
+    layers,
+    matrices,
+    moves,
+    pools,
+    refusals,
+)
 from sensverify.formats.modules.comparing import same_function
-from sensverify.formats.modules.derived import Derived, current
-from sensverify.formats.modules.emitting import BATCHES, RULES, Emitter, Flow, Shape
-from sensverify.formats.modules.tracing import trace
+from sensverify.formats.modules.emitting import (
+    BATCHES,
+    RULES,
+    Call,
+    Emitter,
+    Flow,
+    Shape,
+    contains_flow,
+)
+from sensverify.formats.modules.folding import SHAPED, folded
+from sensverify.formats.modules.moves import IDENTITIES, MOVES
+from sensverify.formats.modules.tracing import source_line, trace
 from sensverify.network import Network, NetworkBuilder
+
+ARITHMETIC = ("_operator", "math", "torch", "torch.fx.experimental.symbolic_shapes")
+"""Modules whose functions traces hold for sizes and other plain numbers."""
 
 
 def from_module(module: nn.Module, input_shape: tuple[int, ...]) -> Network:
@@ -65,8 +86,15 @@ def from_module(module: nn.Module, input_shape: tuple[int, ...]) -> Network:
     ``Module.to`` and its relatives put new tensors in the place of buffers: import again after
     them. ``load_state_dict`` (without ``assign``) and optimisers change tensors in place.
     """
-    if any(not isinstance(n, int) or n < 1 for n in input_shape):
-        raise BadShape(f"input_shape needs positive sizes, got {tuple(input_shape)}")
+    if not isinstance(module, nn.Module):
+        raise BadShape(f"from_module takes a torch.nn.Module, got {type(module).__name__}")
+    if not isinstance(input_shape, Sequence) or any(
+        not isinstance(n, int) or n < 1 for n in input_shape
+    ):
+        raise BadShape(
+            f"input_shape needs positive sizes, one for every axis of a sample, such as (16,) or "
+            f"(3, 32, 32); got {input_shape!r}"
+        )
     network, again = (_network(module, tuple(input_shape), batch) for batch in BATCHES)
     if not same_function(network, again):
         raise UnsupportedOperator(
@@ -77,7 +105,8 @@ def from_module(module: nn.Module, input_shape: tuple[int, ...]) -> Network:
 
 
 def _network(module: nn.Module, input_shape: Shape, batch: int) -> Network:
-    return _Importer(module, trace(module, input_shape, batch), input_shape, batch).network()
+    program = trace(module, input_shape, batch, frozenset(RULES))
+    return _Importer(module, program, input_shape, batch).network()
 
 
 class _Importer:
@@ -111,71 +140,97 @@ class _Importer:
 
     def network(self) -> Network:
         """The finished network."""
-        for node in self._program.graph.nodes:
-            if node.op == "call_function":
-                self._values[node] = self._call(node)
-            elif node.op not in ("placeholder", "output"):
-                raise UnsupportedOperator(
-                    f"the module's trace holds a '{node.op}' named '{node.name}' (control flow or "
-                    "a submodule that cannot be traced); write it with plain tensor operators"
-                )
-        return self._builder.build(self._output().position)
-
-    def _output(self) -> Flow:
-        names = self._program.graph_signature.user_outputs
-        nodes = {node.name: node for node in self._program.graph.nodes}
-        values = [self._values.get(nodes[name]) if name in nodes else None for name in names]
+        specs = self._program.graph_signature.output_specs
+        values = [
+            value
+            for spec, value in zip(specs, self._walk(self._program.graph), strict=True)
+            # A module that writes over its input returns that too.
+            if spec.kind is OutputKind.USER_OUTPUT
+        ]
         if len(values) != 1 or not isinstance(values[0], Flow):
             raise UnsupportedOperator(
                 f"a network has one output tensor that depends on its input; the module returns "
                 f"{len(values)} value{'s' if len(values) != 1 else ' that does not'}"
             )
-        return values[0]
+        if values[0].unset:
+            raise UnsupportedOperator("the module returns numbers that it never sets")
+        return self._builder.build(values[0].position)
 
-    def _call(self, node: Node) -> Any:
+    def _walk(self, graph: Graph) -> Sequence[Any]:
+        """What a graph returns whose placeholders have their values."""
+        for node in graph.nodes:
+            if node.op == "call_function":
+                self._values[node] = self._called(node)
+            elif node.op == "get_attr":
+                self._values[node] = getattr(graph.owning_module, str(node.target))
+            elif node.op == "output":
+                return self._value(node.args[0])
+        raise UnsupportedOperator("the module's trace has no output")
+
+    def _called(self, node: Node) -> Any:
         values = [self._value(argument) for argument in node.args]
         settings = {name: self._value(argument) for name, argument in node.kwargs.items()}
         if node.target is operator.getitem:
             return self._item(node, *values)
-        if not _contains_flow([*values, *settings.values()]):
-            if torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()):
-                raise UnsupportedOperator(
-                    f"the module draws random numbers in evaluation too, at node "
-                    f"'{self._place(node)}'; bounds hold for one fixed function only"
-                )
-            return _constant(node.target, values, settings)
+        if parts := [value for value in values if isinstance(value, GraphModule)]:
+            return self._region(node, parts, values)
+        target: Any = node.target
+        call = self._call(node, values, settings)
+        if not isinstance(target, OpOverload) and target.__module__ not in ARITHMETIC:
+            call.refuse("is none of torch's tensor operators; write the module with those alone")
+        if not contains_flow([*values, *settings.values()]):
+            return folded(call, values, settings)
+        if call.operator.startswith("_assert"):
+            return None
+        if call.operator not in RULES:
+            call.refuse(
+                "has no counterpart in a network; express it with supported layers (linear, "
+                "convolution, batch normalisation, pooling, ReLU and its relatives, sigmoid, tanh, "
+                "sums, maxima, reshapes, slices)"
+            )
+        if call.operator not in SHAPED:
+            _check_batch(call, call.traced)
+        if call.operator not in {*MOVES, *IDENTITIES}:
+            _check_set(call, [*values, *settings.values()])
+        emit = Emitter(self._builder, call)
+        try:
+            result = RULES[call.operator](emit, **call.arguments)
+        except SensverifyError as error:
+            if isinstance(error, UnsupportedOperator):
+                raise
+            emit.refuse(f"cannot be expressed: {error}")
+        except Exception as error:  # A rule that a torch of another version calls otherwise.
+            emit.refuse(f"cannot be expressed: {type(error).__name__}: {error}")
+        _check_shapes(call, result, call.traced)
+        return result
+
+    def _call(self, node: Node, values: list[Any], settings: dict[str, Any]) -> Call:
         target: Any = node.target
         schema = getattr(target, "_schema", None)
-        full_name = str(target) if schema is None else str(schema.name)
-        name = full_name.split("::")[-1]
-        if name.startswith("_assert"):
-            return None
-        place = self._place(node)
-        if schema is None or name not in RULES:
+        name = str(schema.name) if schema is not None else getattr(target, "__name__", str(target))
+        names = [] if schema is None else [argument.name for argument in schema.arguments]
+        return Call(
+            operator=name.split("::")[-1],
+            place=self._place(node),
+            line=source_line(node),
+            target=target,
+            arguments=dict(zip(names, values, strict=False)) | settings,
+            traced=node.meta.get("val"),
+            batch=self._batch,
+        )
+
+    def _region(self, node: Node, parts: list[GraphModule], values: list[Any]) -> Any:
+        """What a part of the module gives under ``no_grad`` or ``autocast``: the same numbers."""
+        if len(parts) != 1 or not str(node.target).startswith("wrap_with_"):
             raise UnsupportedOperator(
-                f"operator {name} at node '{place}' of the module has no counterpart in a network; "
-                "express it with supported layers (linear, convolution, batch normalisation, "
-                "pooling, ReLU and its relatives, sigmoid, tanh, sums, reshapes)"
+                f"the module has control flow on values ({node.target}, {source_line(node)}), "
+                "and a network has none; write it with plain tensor operators"
             )
-        arguments = dict(zip((a.name for a in schema.arguments), values, strict=False)) | settings
-        traced = node.meta.get("val")
-        first = schema.arguments[0].name
-
-        def call(samples: Tensor) -> Any:
-            rest = {
-                key: _two_samples(value, self._batch)
-                for key, value in arguments.items()
-                if key != first
-            }
-            return target(samples, **rest)
-
-        emit = Emitter(self._builder, name, place, traced, self._batch, call)
-        try:
-            result = RULES[name](emit, **arguments)
-        except (BadShape, TypeError) as error:
-            emit.refuse(f"cannot be expressed: {error}")
-        _check_shapes(emit, result, traced)
-        return result
+        graph = parts[0].graph
+        inputs = values[values.index(parts[0]) + 1 :]
+        places = [inner for inner in graph.nodes if inner.op == "placeholder"]
+        self._values.update(zip(places, inputs, strict=True))
+        return list(self._walk(graph))
 
     def _value(self, argument: Any) -> Any:
         """A node's argument with the nodes in it replaced by their values."""
@@ -186,10 +241,12 @@ class _Importer:
         return argument
 
     def _item(self, node: Node, values: Any, index: int) -> Any:
+        whole: Any = node.args[0]
         if values[index] is None and node.users:
             raise UnsupportedOperator(
-                f"output {index} of '{self._place(node.args[0])}' (the positions of a maximum, or "
-                "statistics) has no counterpart in a network; only its values are supported"
+                f"output {index} of '{self._place(whole)}' (the positions of a maximum, or "
+                f"statistics; {source_line(whole)}) has no counterpart in a network; only "
+                "its values are supported"
             )
         return values[index]
 
@@ -202,59 +259,37 @@ class _Importer:
         return name
 
 
-def _contains_flow(value: Any) -> bool:
+def _check_set(call: Call, value: Any) -> None:
+    """Refuse an argument of which entries were never written to."""
     if isinstance(value, list | tuple):
-        return any(_contains_flow(item) for item in value)
-    return isinstance(value, Flow)
+        for item in value:
+            _check_set(call, item)
+    elif isinstance(value, Flow) and value.unset:
+        call.refuse("reads numbers that were never set")
 
 
-def _contains_array(value: Any) -> bool:
-    if isinstance(value, list | tuple):
-        return any(_contains_array(item) for item in value)
-    return isinstance(value, Tensor | Derived)
+def _check_batch(call: Call, traced: Any) -> None:
+    """Refuse where axis 0 of an operator's outcome is not the batch."""
+    # Of several outcomes the first; behind it there are statistics that nothing reads.
+    first = traced[0] if isinstance(traced, list | tuple) and traced else traced
+    if isinstance(first, torch.Tensor):
+        sizes = list(first.shape)
+        if not sizes or not isinstance(sizes[0], int) or sizes[0] != call.batch:
+            call.refuse_mixing()
 
 
-def _constant(target: Any, values: list[Any], settings: dict[str, Any]) -> Any:
-    """What an operator gives on constants: an expression where live arrays take part."""
-    live = _contains_array([*values, *settings.values()])
-
-    def compute() -> Any:
-        present = {name: current(value) for name, value in settings.items()}
-        return target(*current(values), **present)
-
-    with torch.no_grad():
-        now = compute()
-    if not live:
-        return now
-    if isinstance(now, Tensor):
-        return Derived(compute, now.shape, now.dtype)
-    if isinstance(now, list | tuple):
-        return [
-            Derived(partial(_item_of, compute, i), part.shape, part.dtype)
-            for i, part in enumerate(now)
-        ]
-    return now
-
-
-def _item_of(compute: Callable[[], Any], index: int) -> Tensor:
-    return compute()[index]
-
-
-def _two_samples(value: Any, batch: int) -> Any:
-    """An argument as it would be in a batch of two."""
-    if isinstance(value, Flow):
-        return torch.zeros((2, *value.shape), dtype=torch.float64)
-    if isinstance(value, list | tuple):
-        sizes = [_two_samples(item, batch) for item in value]
-        return [2, *sizes[1:]] if sizes and type(sizes[0]) is int and sizes[0] == batch else sizes
-    value = current(value)
-    return value.detach().cpu() if isinstance(value, Tensor) else value
-
-
-def _check_shapes(emit: Emitter, result: Any, traced: Any) -> None:
+def _check_shapes(call: Call, result: Any, traced: Any) -> None:
     """Refuse where the outcome does not have the traced shape behind the batch axis."""
     if isinstance(result, list):
         for flow, fake in zip(result, traced, strict=False):
-            _check_shapes(emit, flow, fake)
-    elif isinstance(result, Flow) and (emit.batch, *result.shape) != tuple(traced.shape):
-        emit.refuse("works across the samples of a batch, and bounds are per sample")
+            _check_shapes(call, flow, fake)
+    elif isinstance(result, Flow):
+        shape = (call.batch, *result.shape)
+        if len(shape) != len(traced.shape) or any(
+            isinstance(want, int) and got != want
+            for got, want in zip(shape, traced.shape, strict=True)
+        ):
+            call.refuse(
+                f"gives {result.shape} for one sample here and {tuple(traced.shape)} for "
+                f"{call.batch} samples in the module; this use of it is not supported"
+            )

@@ -1,57 +1,12 @@
-"""ATen operators of the layers with weights: products, convolutions, batch normalisation."""
+"""ATen operators of convolutions and of batch normalisation."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from sensverify.formats.modules.derived import Derived
 from sensverify.formats.modules.emitting import Emitter, Flow, pairs, rule
-from sensverify.network.operators import (
-    Affine,
-    BatchNorm,
-    Conv,
-    ConvTranspose,
-    Pad,
-    Permute,
-    Scale,
-)
-
-
-@rule("linear")
-def _linear(emit: Emitter, input: Any, weight: Any, bias: Any = None) -> Flow:
-    weight = emit.array(weight)
-    if weight.ndim == 1:
-        return _matmul(emit, input, weight)
-    return emit.add(Affine(weight, None if bias is None else emit.array(bias)), emit.flow(input))
-
-
-@rule("matmul", "mm", "mv")
-def _matmul(emit: Emitter, self: Any, other: Any = None, mat2: Any = None, vec: Any = None) -> Flow:
-    right = next(value for value in (other, mat2, vec) if value is not None)
-    if isinstance(self, Flow):
-        weight = emit.array(right)
-        if weight.ndim == 1:
-            flow = emit.add(Affine(Derived.of(lambda w: w.unsqueeze(0), weight)), self)
-            return emit.reshape(flow, flow.shape[:-1])
-        if weight.ndim != 2:
-            emit.refuse(f"takes a matrix of parameters, got an array of {weight.ndim} axes")
-        return emit.add(Affine(Derived.of(lambda w: w.t(), weight)), self)
-    weight, flow = emit.array(self), emit.flow(right)
-    if weight.ndim != 2 or len(flow.shape) < 2:
-        emit.refuse("works across the samples of a batch, and bounds are per sample")
-    axes = (*range(len(flow.shape) - 2), len(flow.shape) - 1, len(flow.shape) - 2)
-    return emit.add(Permute(axes), emit.add(Affine(weight), emit.add(Permute(axes), flow)))
-
-
-@rule("addmm")
-def _addmm(
-    emit: Emitter, self: Any, mat1: Any, mat2: Any, beta: float = 1, alpha: float = 1
-) -> Flow:
-    weight, flow = emit.array(mat2), emit.flow(mat1)
-    product = emit.add(Affine(Derived.of(lambda w: w.t() * alpha, weight)), flow)
-    shift = emit.operand(self, len(product.shape))
-    return emit.add(Scale(shift=Derived.of(lambda b: b * beta, shift)), product)
+from sensverify.network.operators import BatchNorm, Conv, ConvTranspose, Pad
 
 
 @rule("conv1d", "conv2d", "conv3d")
@@ -148,3 +103,15 @@ def _batch_norm(
 @rule("_native_batch_norm_legit_no_training", "native_batch_norm", "cudnn_batch_norm")
 def _native_batch_norm(emit: Emitter, **arguments: Any) -> list[Any]:
     return [_batch_norm(emit, **arguments), None, None]
+
+
+@rule("instance_norm")
+def _instance_norm(
+    emit: Emitter, use_input_stats: bool, cudnn_enabled: bool = False, **arguments: Any
+) -> Flow:
+    if use_input_stats:
+        emit.refuse(
+            "normalises by the statistics of its own input, which has no counterpart in a network; "
+            "use track_running_stats=True, or batch normalisation"
+        )
+    return _batch_norm(emit, **arguments)

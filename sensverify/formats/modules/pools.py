@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from sensverify.formats.modules.emitting import Emitter, Flow, pairs, rule
+from sensverify.formats.modules.arithmetic import largest, maximum
+from sensverify.formats.modules.emitting import Emitter, Flow, Shape, pairs, rule
+from sensverify.formats.modules.matrices import affine
 from sensverify.formats.pooling import PoolWindows
-from sensverify.network.operators import Affine, Concat, Conv, Max, Pad, Permute, Scale
+from sensverify.network.operators import Affine, Conv, Max, Pad, Permute, Scale
 
 
 @rule("max_pool1d", "max_pool2d", "max_pool3d")
@@ -37,9 +39,8 @@ def _max_pool_with_indices(emit: Emitter, self: Any, **settings: Any) -> list[An
 @rule("adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d")
 def _adaptive_max_pool(emit: Emitter, self: Any, output_size: Sequence[int] | int) -> list[Any]:
     flow = emit.flow(self)
-    count = len(emit.traced[0].shape) - 2
-    windows = _adaptive_windows(emit, flow, pairs(output_size, count))
-    return [_max_of_windows(emit, flow, windows), None]
+    indices = _uneven_windows(flow.shape, pairs(output_size, len(flow.shape) - 1))
+    return [emit.add(Max(), emit.select(flow, indices)), None]
 
 
 @rule("avg_pool1d", "avg_pool2d", "avg_pool3d")
@@ -70,8 +71,14 @@ def _avg_pool(
 )
 def _adaptive_avg_pool(emit: Emitter, self: Any, output_size: Sequence[int] | int) -> Flow:
     flow = emit.flow(self)
-    count = len(emit.traced.shape) - 2
-    windows = _adaptive_windows(emit, flow, pairs(output_size, count))
+    spatial = flow.shape[1:]
+    sizes = pairs(output_size, len(spatial))
+    outputs = tuple(n if size is None else size for n, size in zip(spatial, sizes, strict=True))
+    if any(n % size for n, size in zip(spatial, outputs, strict=True)):
+        return affine(emit, **emit.call.arguments)
+    kernel = tuple(n // size for n, size in zip(spatial, outputs, strict=True))
+    zeros, ones = (0,) * len(kernel), (1,) * len(kernel)
+    windows = PoolWindows(spatial, kernel, kernel, zeros, zeros, ones)
     return _mean_of_windows(emit, flow, windows, windows.counts(include_padding=False))
 
 
@@ -84,9 +91,8 @@ def _windows(
     dilation: Sequence[int] | int,
     ceil: bool,
 ) -> PoolWindows:
-    traced = emit.traced[0] if isinstance(emit.traced, list | tuple) else emit.traced
-    count = len(traced.shape) - 2
-    if len(flow.shape) != count + 1:
+    count = len(flow.shape) - 1
+    if f"pool{count}d" not in emit.operator:
         emit.refuse("pools without a channel axis")
     kernel, pad = pairs(kernel, count), pairs(padding, count)
     # An empty stride means the kernel's size.
@@ -95,17 +101,22 @@ def _windows(
     return PoolWindows(spatial, kernel, stride, pad, pad, pairs(dilation, count), ceil)
 
 
-def _adaptive_windows(emit: Emitter, flow: Flow, sizes: Sequence[int | None]) -> PoolWindows:
-    spatial = flow.shape[1:]
-    outputs = [n if size is None else size for n, size in zip(spatial, sizes, strict=True)]
-    if any(size < 1 or n % size for n, size in zip(spatial, outputs, strict=True)):
-        emit.refuse(
-            f"pools {spatial} to {tuple(outputs)}, which does not divide into equal windows; only "
-            "sizes that divide the input's are supported"
-        )
-    kernel = tuple(n // size for n, size in zip(spatial, outputs, strict=True))
-    zeros, ones = (0,) * len(kernel), (1,) * len(kernel)
-    return PoolWindows(spatial, kernel, kernel, zeros, zeros, ones)
+def _uneven_windows(shape: Shape, sizes: Sequence[int | None]) -> np.ndarray:
+    """Flat indices of the windows of adaptive pooling, ``[channels, *outputs, entries]``.
+
+    Windows differ in length where the sizes do not divide: an entry stands twice in the short ones.
+    """
+    flat = np.zeros((1, 1), dtype=np.int64)
+    for n, size in zip(shape[1:], sizes, strict=True):
+        count = n if size is None else size
+        starts = np.arange(count) * n // count
+        lengths = -(-(np.arange(count) + 1) * n // count) - starts
+        steps = np.minimum(np.arange(lengths.max()), lengths[:, None] - 1)
+        joined = flat[:, None, :, None] * n + (starts[:, None] + steps)[None, :, None, :]
+        flat = joined.reshape(len(flat) * count, -1)
+    outputs = [n if size is None else size for n, size in zip(shape[1:], sizes, strict=True)]
+    channels = np.arange(shape[0], dtype=np.int64)[:, None, None] * prod(shape[1:])
+    return (channels + flat).reshape(shape[0], *outputs, flat.shape[1])
 
 
 def _max_of_windows(emit: Emitter, flow: Flow, windows: PoolWindows) -> Flow:
@@ -138,18 +149,26 @@ def _mean_of_windows(emit: Emitter, flow: Flow, windows: PoolWindows, counts: np
 
 
 @rule("mean")
-def _mean(emit: Emitter, self: Any, dim: Any = None, **_: Any) -> Flow:
+def _mean(emit: Emitter, self: Any, dim: Any = None, keepdim: bool = False, **_: Any) -> Flow:
     flow = emit.flow(self)
-    axes = emit.axes(dim, len(flow.shape) + 1)
+    axes = emit.axes(dim, flow.ndim)
     size = prod(flow.shape[axis] for axis in axes)
-    return emit.reshape(_total(emit, flow, axes, 1 / size), emit.traced.shape[1:])
+    return _reduced(emit, flow, axes, _total(emit, flow, axes, 1 / size), keepdim=keepdim)
 
 
 @rule("sum")
-def _sum(emit: Emitter, self: Any, dim: Any = None, **_: Any) -> Flow:
+def _sum(emit: Emitter, self: Any, dim: Any = None, keepdim: bool = False, **_: Any) -> Flow:
     flow = emit.flow(self)
-    axes = emit.axes(dim, len(flow.shape) + 1)
-    return emit.reshape(_total(emit, flow, axes, 1.0), emit.traced.shape[1:])
+    axes = emit.axes(dim, flow.ndim)
+    return _reduced(emit, flow, axes, _total(emit, flow, axes, 1.0), keepdim=keepdim)
+
+
+def _reduced(
+    emit: Emitter, flow: Flow, axes: tuple[int, ...], outcome: Flow, *, keepdim: bool
+) -> Flow:
+    """The outcome of a reduction, with axes of length 1 for those it reduced where asked."""
+    lengths = [1 if axis in axes else n for axis, n in enumerate(flow.shape)]
+    return emit.reshape(outcome, lengths) if keepdim else outcome
 
 
 def _total(emit: Emitter, flow: Flow, axes: tuple[int, ...], each: float) -> Flow:
@@ -173,17 +192,9 @@ def _last(emit: Emitter, flow: Flow, axes: tuple[int, ...]) -> Flow:
 @rule("amax", "amin")
 def _amax(emit: Emitter, self: Any, dim: Any = None, keepdim: bool = False) -> Flow:
     flow = emit.flow(self)
-    axes = emit.axes(dim, len(flow.shape) + 1)
-    flow = _max(emit, _last(emit, flow, axes))
-    return emit.reshape(flow, emit.traced.shape[1:])
-
-
-def _max(emit: Emitter, flow: Flow) -> Flow:
-    """The maximum along the last axis, or the minimum where the operator is one."""
-    if not emit.operator.startswith(("amin", "min")):
-        return emit.add(Max(), flow)
-    minus = Scale(torch.tensor(-1.0, dtype=torch.float64))
-    return emit.add(minus, emit.add(Max(), emit.add(minus, flow)))
+    axes = emit.axes(dim, flow.ndim)
+    outcome = largest(emit, _last(emit, flow, axes), smallest="min" in emit.operator)
+    return _reduced(emit, flow, axes, outcome, keepdim=keepdim)
 
 
 @rule("max", "min")
@@ -191,16 +202,5 @@ def _max_along(
     emit: Emitter, self: Any, dim: Any = None, keepdim: bool = False, other: Any = None
 ) -> Any:
     if other is not None:
-        return _maximum(emit, self, other)
-    flow = emit.flow(self)
-    axes = emit.axes(dim, len(flow.shape) + 1)
-    flow = _max(emit, _last(emit, flow, axes))
-    return [emit.reshape(flow, emit.traced[0].shape[1:]), None]
-
-
-@rule("maximum", "minimum")
-def _maximum(emit: Emitter, self: Any, other: Any) -> Flow:
-    shape = tuple(emit.traced.shape[1:])
-    flows = [emit.expand(emit.flow(value), shape) for value in (self, other)]
-    apart = [emit.reshape(flow, (*shape, 1)) for flow in flows]
-    return _max(emit, emit.add(Concat(len(shape)), *apart))
+        return maximum(emit, self, other)
+    return [_amax(emit, self, dim, keepdim), None]

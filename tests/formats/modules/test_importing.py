@@ -330,7 +330,7 @@ REFUSED = {
     "transpose-batch": (
         (3,),
         Function(lambda m, x: m.w @ x.T, w=torch.eye(3)),
-        "moves the batch axis",
+        "across the samples",
     ),
     "batch-size": ((3,), Function(lambda m, x: x / x.shape[0]), "number of samples"),
     "batch-statistics": (
@@ -340,7 +340,6 @@ REFUSED = {
         "statistics of the batch|cannot trace",
     ),
     "always-dropout": ((3,), Function(lambda m, x: functional.dropout(x)), "drops out at random"),
-    "adaptive-uneven": ((2, 5, 5), nn.AdaptiveAvgPool2d(2), "does not divide"),
     "max-indices": ((3,), Function(lambda m, x: x.max(1).indices), "positions of a maximum"),
     "integers": ((3,), Function(lambda m, x: x.long()), "torch.int64"),
     "two-outputs": ((3,), Function(lambda m, x: (x, -x)), "returns 2 values"),

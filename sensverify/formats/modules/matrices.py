@@ -1,0 +1,199 @@
+"""ATen operators that multiply by matrices: products, and whatever else is linear."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sensverify.formats.modules.derived import Derived, Origin, current, origin
+from sensverify.formats.modules.emitting import (
+    RULES,
+    Emitter,
+    Flow,
+    rule,
+    samples,
+)
+from sensverify.network.operators import Add, Affine, Permute, Scale
+
+AFFINE = (
+    "_upsample_bicubic2d_aa",
+    "_upsample_bilinear2d_aa",
+    "addbmm",
+    "baddbmm",
+    "bilinear",
+    "bmm",
+    "col2im",
+    "cross",
+    "cumsum",
+    "einsum",
+    "grid_sampler",
+    "grid_sampler_2d",
+    "grid_sampler_3d",
+    "index_add",
+    "inner",
+    "kron",
+    "linalg_cross",
+    "scatter_add",
+    "tensordot",
+    "upsample_bicubic2d",
+    "upsample_bilinear2d",
+    "upsample_linear1d",
+    "upsample_trilinear3d",
+)
+"""Operators that are affine in what depends on the input, as long as that is one argument."""
+
+PER_CHANNEL = (
+    "_adaptive_avg_pool2d",
+    "_adaptive_avg_pool3d",
+    "adaptive_avg_pool1d",
+    "adaptive_avg_pool2d",
+    "adaptive_avg_pool3d",
+    "_upsample_bicubic2d_aa",
+    "_upsample_bilinear2d_aa",
+    "upsample_bicubic2d",
+    "upsample_bilinear2d",
+    "upsample_linear1d",
+    "upsample_trilinear3d",
+)
+"""Those of one argument that do the same to every channel."""
+
+LARGEST = 2**26
+"""Entries of the largest matrix that an operator is written out as."""
+
+
+@rule("linear")
+def _linear(emit: Emitter, input: Any, weight: Any, bias: Any = None) -> Flow:
+    weight = emit.array(weight)
+    if weight.ndim == 1:
+        return _matmul(emit, input, weight)
+    return emit.add(Affine(weight, None if bias is None else emit.array(bias)), emit.flow(input))
+
+
+@rule("matmul", "mm", "mv", "linalg_matmul", "bmm")
+def _matmul(emit: Emitter, self: Any, other: Any = None, mat2: Any = None, vec: Any = None) -> Flow:
+    right = next(value for value in (other, mat2, vec) if value is not None)
+    if isinstance(self, Flow):
+        weight = _matrix(emit, right)
+        if weight.ndim == 1:
+            flow = emit.add(Affine(Derived.of(lambda w: w.unsqueeze(0), weight)), self)
+            return emit.reshape(flow, flow.shape[:-1])
+        if weight.ndim == 2:
+            return emit.add(Affine(Derived.of(lambda w: w.t(), weight)), self)
+        return affine(emit, **emit.call.arguments)
+    weight, flow = _matrix(emit, self), emit.flow(right)
+    if weight.ndim > 2 or len(flow.shape) < 2:
+        return affine(emit, **emit.call.arguments)
+    if weight.ndim == 1:
+        weight = Derived.of(lambda w: w.unsqueeze(0), weight)
+    axes = (*range(len(flow.shape) - 2), len(flow.shape) - 1, len(flow.shape) - 2)
+    product = emit.add(Affine(weight), emit.add(Permute(axes), flow))
+    if emit.array(self).ndim == 1:
+        return emit.reshape(product, product.shape[:-1])
+    return emit.add(Permute(axes), product)
+
+
+def _matrix(emit: Emitter, value: Any) -> Tensor | Derived:
+    """A constant factor as one sample sees it, without leading axes of length 1."""
+    weight = emit.sample(emit.array(value))
+    while weight.ndim > 2 and weight.shape[0] == 1:
+        weight = Derived.of(lambda w: w[0], weight)
+    return weight
+
+
+@rule("addmm", "addmv")
+def _addmm(emit: Emitter, self: Any, beta: float = 1, alpha: float = 1, **factors: Any) -> Flow:
+    left, right = factors.values()
+    weight, flow = emit.array(right), emit.flow(left)
+    if weight.ndim == 1:
+        weight = Derived.of(lambda w: w.unsqueeze(1), weight)
+    product = emit.add(Affine(Derived.of(lambda w: w.t() * alpha, weight)), flow)
+    if emit.operator == "addmv":
+        product = emit.reshape(product, product.shape[:-1])
+    whole, term = emit.together(product, self)
+    if isinstance(term, Flow):
+        return emit.add(Add(), emit.flow(whole), emit.add(Scale(emit.array(beta)), term))
+    return emit.add(Scale(shift=Derived.of(lambda b: b * beta, term)), emit.flow(whole))
+
+
+def affine(emit: Emitter, **arguments: Any) -> Flow:
+    """An operator as the matrix and the vector that it is for one sample.
+
+    Row by row: the operator itself is applied to a batch of unit vectors.
+    """
+    flows = [value for value in arguments.values() if isinstance(value, Flow)]
+    flows += [
+        v
+        for value in arguments.values()
+        if isinstance(value, list)
+        for v in value
+        if isinstance(v, Flow)
+    ]
+    if len(flows) != 1:
+        emit.refuse(
+            "combines several values computed from the input, and bounds exist for sums of such "
+            "values only; one of them can depend on the input"
+        )
+    (flow,) = flows
+    per_channel = emit.operator in PER_CHANNEL
+    place = flow.shape[1:] if per_channel else flow.shape
+    outcome = emit.call.traced.shape[2:] if per_channel else emit.call.traced.shape[1:]
+    size, outputs = prod(place), prod(int(n) for n in outcome)
+    if size * outputs > LARGEST:
+        emit.refuse(
+            f"would become a matrix of {outputs} x {size} numbers, more than the {LARGEST} that "
+            "are allowed"
+        )
+    dtype = _dtype(arguments)
+
+    def rows(*_: Any) -> Tensor:
+        """Outcome at every unit vector, and last at the origin."""
+        device = _device(arguments)
+        units = torch.eye(size + 1, size, dtype=dtype, device=device)
+        units = units.reshape(size + 1, *((1,) if per_channel else ()), *place)
+        given = samples(emit.call, _with(arguments, flow, units), size + 1)
+        return emit.call.target(**given).reshape(size + 1, outputs)
+
+    found = Derived(rows, torch.Size((size + 1, outputs)), dtype, origin(list(arguments.values())))
+    if found.origin is Origin.FIXED:
+        found = Derived.fixed(rows())
+    flat = emit.reshape(flow, (*flow.shape[:1], size) if per_channel else (size,))
+    weight = Derived.of(lambda values: (values[:-1] - values[-1]).t(), found)
+    offset = Derived.of(lambda values: values[-1], found)
+    bias = offset if bool(offset.detach().any()) or offset.origin is not Origin.FIXED else None
+    flat = emit.add(Affine(weight, bias), flat)
+    return emit.reshape(flat, (*flow.shape[:1], *outcome) if per_channel else outcome)
+
+
+def _with(arguments: dict[str, Any], flow: Flow, values: Tensor) -> dict[str, Any]:
+    """Arguments with a tensor in the place of the flow."""
+
+    def put(value: Any) -> Any:
+        if isinstance(value, list):
+            return [put(item) for item in value]
+        return values if value is flow else value
+
+    return {name: put(value) for name, value in arguments.items()}
+
+
+def _arrays(value: Any) -> list[Any]:
+    if isinstance(value, dict | list | tuple):
+        items = value.values() if isinstance(value, dict) else value
+        return [array for item in items for array in _arrays(item)]
+    return [value] if isinstance(value, Tensor | Derived) else []
+
+
+def _dtype(arguments: dict[str, Any]) -> torch.dtype:
+    """The floating dtype of the constants of an operator; float64 where it has none."""
+    found = [a.dtype for a in _arrays(arguments) if a.dtype.is_floating_point]
+    return found[0] if found else torch.float64
+
+
+def _device(arguments: dict[str, Any]) -> torch.device:
+    devices = [current(array).device for array in _arrays(arguments)]
+    return next((d for d in devices if d.type != "cpu"), torch.device("cpu"))
+
+
+RULES.update({name: affine for name in AFFINE if name not in RULES})

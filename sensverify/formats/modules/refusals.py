@@ -1,0 +1,95 @@
+"""ATen operators without a counterpart in a network whose refusal can say more."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sensverify.formats.modules.emitting import Emitter, rule
+
+
+@rule("softmax", "log_softmax", "_softmax", "_log_softmax", "softmin", "logsumexp")
+def _softmax(emit: Emitter, self: Any, dim: Any = None, **_: Any) -> Any:
+    for each in [dim] if isinstance(dim, int) else dim or ():
+        emit.axis(each, emit.flow(self).ndim)
+    emit.refuse(
+        "has no counterpart in a network; where it comes last, leave it out: labels and their "
+        "order are those of the logits"
+    )
+
+
+@rule("gt", "ge", "lt", "le", "eq", "ne", "sign", "heaviside", "logical_not", "bitwise_not")
+def _compare(emit: Emitter, **_: Any) -> Any:
+    emit.refuse(
+        "compares values computed from the input, which makes jumps that no network has; write "
+        "what is continuous with relu, clamp, torch.maximum or torch.minimum"
+    )
+
+
+@rule("searchsorted", "bucketize", "floor", "ceil", "round", "trunc", "frac", "one_hot")
+def _lookup(emit: Emitter, **_: Any) -> Any:
+    emit.refuse(
+        "turns values computed from the input into positions or whole numbers, which makes jumps "
+        "that no network has; write a piecewise linear function as a sum of relus"
+    )
+
+
+@rule("argmax", "argmin", "argsort", "sort", "topk", "kthvalue", "median")
+def _order(emit: Emitter, **_: Any) -> Any:
+    emit.refuse(
+        "orders values computed from the input; only their maximum and minimum (max, min, amax, "
+        "amin) have a counterpart in a network"
+    )
+
+
+@rule(
+    "layer_norm",
+    "native_layer_norm",
+    "group_norm",
+    "native_group_norm",
+    "rms_norm",
+    "_fused_rms_norm",
+    "var",
+    "std",
+    "var_mean",
+    "std_mean",
+    "norm",
+    "linalg_vector_norm",
+    "cosine_similarity",
+    "local_response_norm",
+)
+def _statistics(emit: Emitter, **_: Any) -> Any:
+    emit.refuse(
+        "has no counterpart in a network: it divides by statistics of its own input; batch "
+        "normalisation, whose statistics are fixed in evaluation, is supported"
+    )
+
+
+@rule(
+    "celu",
+    "elu",
+    "exp",
+    "expm1",
+    "gelu",
+    "glu",
+    "hardshrink",
+    "hardswish",
+    "log",
+    "log_sigmoid",
+    "mish",
+    "pow",
+    "prod",
+    "reciprocal",
+    "rsqrt",
+    "scaled_dot_product_attention",
+    "selu",
+    "silu",
+    "softplus",
+    "softsign",
+    "sqrt",
+    "square",
+)
+def _nonlinear(emit: Emitter, **_: Any) -> Any:
+    emit.refuse(
+        "has no counterpart in a network; the nonlinear functions that have one are relu, "
+        "leaky_relu, prelu, clamp and its relatives, abs, max, min, sigmoid and tanh"
+    )

@@ -2,22 +2,91 @@
 
 import os
 import shutil
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, is_hypothesis_test, settings
 
 DATA_VARIABLE = "SENSVERIFY_DATA"
 
-# Random inputs: the same ones in every run where $CI is set, fresh ones elsewhere. No deadlines:
-# the first call of anything in torch is slow, and so is a busy machine.
+_COUNTS = pytest.StashKey[Counter[str]]()
+"""Tests that were left out, by their mark."""
+
+# One thread a worker: threads on top of workers only get in each other's way. Read by torch and
+# OpenMP when they are loaded, here and in processes that tests start.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Random inputs are the same ones in every run, so that a run says something about the code alone;
+# `--draw` draws fresh ones. No deadlines: the first call of anything in torch is slow, and so is a
+# busy machine.
 settings.register_profile(
     "sensverify",
     deadline=None,
-    derandomize=bool(os.environ.get("CI")),
+    derandomize=True,
+    database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 settings.load_profile("sensverify")
+
+_SETTINGS = "_hypothesis_internal_use_settings"
+"""Where hypothesis keeps the settings of a test."""
+
+_LEFT_OUT = {"slow": "pytest -m slow", "benchmark": "pytest -m benchmark -n 0"}
+"""Marks of tests that do not run unasked, and the command that runs them."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--draw",
+        type=int,
+        metavar="TIMES",
+        help="run only the tests that draw random inputs, with fresh ones, TIMES as many as usual",
+    )
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    times = config.getoption("--draw")
+    if times is None:
+        return
+    drawing = [item for item in items if is_hypothesis_test(getattr(item, "obj", None))]
+    config.hook.pytest_deselected(items=[item for item in items if item not in set(drawing)])
+    items[:] = drawing
+    # Parametrised tests are one function many times.
+    for test in {getattr(item.obj, "__func__", item.obj) for item in drawing}:
+        usual = getattr(test, _SETTINGS)
+        count = times * usual.max_examples
+        setattr(test, _SETTINGS, settings(usual, max_examples=count, derandomize=False))
+
+
+def pytest_deselected(items: list[pytest.Item]) -> None:
+    if items:
+        counts = items[0].config.stash.setdefault(_COUNTS, Counter())
+        for item in items:
+            counts.update(mark for mark in _LEFT_OUT if item.get_closest_marker(mark))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    # Of a worker: what it left out, for the process that writes the summary.
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["left out"] = dict(session.config.stash.get(_COUNTS, Counter()))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    # Every worker leaves out the same tests.
+    node.config.stash[_COUNTS] = Counter(getattr(node, "workeroutput", {}).get("left out", {}))
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    for mark, count in sorted(config.stash.get(_COUNTS, Counter()).items()):
+        terminalreporter.write_line(f"not run: {count} tests marked {mark} ({_LEFT_OUT[mark]})")
 
 
 @pytest.fixture(scope="session")

@@ -191,7 +191,7 @@ def conv_nets(
         if draw(st.integers(0, 2)) == 0:
             node = builder.add(channel_scale(rng, shape[0], len(shape)), node)
         conv = draw(convolutions(shape[0], dimensions))
-        if min(_conv_size(builder.shape(node), conv)) < 1:
+        if min(conv_size(builder.shape(node), conv)) < 1:
             break
         node = builder.add(conv, node)
         if draw(st.integers(0, 3)):
@@ -260,7 +260,7 @@ def _head(draw: Draw, rng: np.random.Generator, builder: NetworkBuilder, node: i
     return builder.add(dense(rng, draw(st.integers(1, 3)), features), node)
 
 
-def _conv_size(shape: tuple[int, ...], conv: Conv) -> list[int]:
+def conv_size(shape: tuple[int, ...], conv: Conv) -> list[int]:
     return [
         (n + 2 * p - d * (k - 1) - 1) // s + 1
         for n, k, s, p, d in zip(

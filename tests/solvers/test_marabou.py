@@ -44,7 +44,7 @@ from sensverify.solvers.bisection import Bisection
 from sensverify.solvers.marabou import Marabou
 from sensverify.solvers.marabou_query import relu_program
 from sensverify.watch import Watch
-from tests.contracts.networks import convolutions, dense, mlps
+from tests.contracts.networks import conv_size, convolutions, dense, mlps
 from tests.solvers.exhaustive import Exhaustive, exact_minimum
 
 
@@ -79,7 +79,9 @@ def conv_chains(draw: Any) -> Network:
     rng = np.random.default_rng(draw(st.integers(0, 2**16)))
     builder = NetworkBuilder((2, 3, 3))
     node = builder.add(Pad((0, 1, 0), (0, 0, 1), draw(st.sampled_from([0.0, 0.75]))), builder.input)
-    node = builder.add(draw(convolutions(2, 2)), node)
+    shape = builder.shape(node)
+    conv = draw(convolutions(2, 2).filter(lambda conv: min(conv_size(shape, conv)) >= 1))
+    node = builder.add(conv, node)
     node = builder.add(Permute((1, 2, 0)), builder.add(Relu(), node))
     size = prod(builder.shape(node))
     node = builder.add(Relu(), builder.add(Reshape((size,)), node))

@@ -51,6 +51,8 @@ class Enclosure:
     unstable : integer array or None, shape ``[batch]``
         How many neurons are not linear over the box, by the bounds the method used.
     certificate : object or None
+    stopped : bool
+        The watch was over before the method's own end: what is given holds, and may be looser.
     guarantee : Guarantee or None
         Of this result, where it depends on the network or the settings; None is the method's own.
     """
@@ -64,6 +66,7 @@ class Enclosure:
     unstable: Array | None = None
     certificate: Any = None
     guarantee: Guarantee | None = None
+    stopped: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +87,8 @@ class Bounds:
     guarantee : Guarantee
     provenance : Provenance
     certificate : object or None
+    stopped : bool
+        A watch was over before the method's own end: the bounds hold, and may be looser.
     """
 
     outer: Box
@@ -95,6 +100,7 @@ class Bounds:
     optimal: Array | None = None
     unstable: Array | None = None
     certificate: Any = None
+    stopped: bool = False
 
     def __post_init__(self) -> None:
         if self.inner is not None and self.inner.shape != self.outer.shape:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from time import perf_counter
 from typing import ClassVar
 
 import numpy as np
@@ -81,6 +80,7 @@ class Bisection:
     name: ClassVar[str] = "bisection"
     guarantee: ClassVar[Guarantee] = Guarantee.SOLVER
     anytime: ClassVar[bool] = True
+    differentiable: ClassVar[bool] = False
     dtype: ClassVar[str] = "float64"
     samples_at_once: ClassVar[int] = 1
 
@@ -104,11 +104,11 @@ class Bisection:
         with torch.no_grad():
             wide = tensor_network(network, dtype=torch.float64, device=box.lower.device)
             own = tensor_box(box, dtype=torch.float64, device=box.lower.device)
-            first = Crown().bound(wide, own, objectives.double())
+            first = Crown().bound(wide, own, objectives.double(), watch=watch)
             if not bool((torch.isfinite(first.lower) & torch.isfinite(first.upper)).all()):
                 # For the front door to refuse.
                 return first
-            work = _Work(self, wide, own, objectives.double(), first)
+            work = _Work(self, wide, own, objectives.double(), first, watch)
             work.run(watch)
             return work.enclosure(box.lower.dtype)
 
@@ -140,14 +140,20 @@ class _Work:
     """The brackets of one call, and the questions that narrow them."""
 
     def __init__(
-        self, method: Bisection, network: Network, box: Box, objectives: Tensor, first: Enclosure
+        self,
+        method: Bisection,
+        network: Network,
+        box: Box,
+        objectives: Tensor,
+        first: Enclosure,
+        watch: Watch,
     ) -> None:
         self.method, self.network, self.box = method, network, box
         self.rows = objectives.shape[1]
         self.unstable = first.unstable
         self.both = torch.cat([objectives, -objectives], dim=1)
         proven = torch.cat([first.lower, -first.upper], dim=1)
-        values, points = search(self.network, self.box, self.both, seed=method.seed)
+        values, points = search(self.network, self.box, self.both, seed=method.seed, watch=watch)
         # What is attained disproves a bound that rounding has moved past it.
         self.proven, self.attained = torch.minimum(proven, values), values
         self.ends = [
@@ -194,7 +200,7 @@ class _Work:
 
     def _narrow(self, end: _End, left: int, watch: Watch) -> None:
         """Ask until one end is exact, gives up, or has used its share of the time."""
-        begun = perf_counter()
+        begun = watch.now()
         allowed = watch.left / left
         end.granted = allowed
         if self.method.objective_seconds is not None:
@@ -204,7 +210,7 @@ class _Work:
         with torch.no_grad():
             while not own.over and self._open(end) and self._ask(end, own):
                 pass
-        end.spent += perf_counter() - begun
+        end.spent += watch.now() - begun
         watch.say(
             f"bisection: sample {end.sample}, objective {end.row}: "
             f"{'maximum' if end.upper else 'minimum'} within {end.attained - end.proven:.3g}"

@@ -65,10 +65,10 @@ def decide(
     ends = (torch.from_numpy(np.array(e)) for e in (query.box.lower, query.box.upper))
     known = Brackets.start(network, Box(*ends), rows)
     case = _Case(known.network, query, accept)
-    _, points = search(known.network, known.box, rows, seed=method.seed)
+    _, points = search(known.network, known.box, rows, seed=method.seed, watch=watch)
     if case.look(points[0]):
         return Decision(Verdict.SAT, case.witness)
-    pre_activations, _ = prepare(known, method.intermediate)
+    pre_activations, _ = prepare(known, method.intermediate, watch)
     least = known.proven[0].numpy()
     left = [a for a in query.alternatives if not _excluded(query, a, least)]
     if not left:

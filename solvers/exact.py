@@ -53,6 +53,7 @@ class Exact:
     name: ClassVar[str] = "exact"
     guarantee: ClassVar[Guarantee] = Guarantee.SOLVER
     anytime: ClassVar[bool] = True
+    differentiable: ClassVar[bool] = False
     dtype: ClassVar[str] = "float64"
 
     def __post_init__(self) -> None:

@@ -15,6 +15,7 @@ from torch import Tensor
 from sensverify.bounds.forward import forward
 from sensverify.box import Box
 from sensverify.network import Network
+from sensverify.watch import Watch
 
 Loss = Callable[[Tensor], Tensor]
 
@@ -30,6 +31,7 @@ def search(
     seed: int = 0,
     starts: int = 64,
     steps: int = 24,
+    watch: Watch | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The smallest value of every objective that sampling and gradient steps find.
 
@@ -44,6 +46,8 @@ def search(
         Points of each box that are looked at first: its centre, corners and random ones.
     steps : int
         Projected sign-gradient steps from the best of them, each shorter than the last.
+    watch : Watch, optional
+        No further step is made once it is over.
 
     Returns
     -------
@@ -59,7 +63,8 @@ def search(
     for first in range(0, box.batch, step):
         part = slice(first, first + step)
         chosen = objectives[part] if len(objectives) > 1 else objectives
-        found = _search(network, box[part], chosen, seed + first, starts, steps)
+        samples = _starts(box[part], seed + first, starts)
+        found = _search(network, box[part], chosen, samples, steps, watch)
         values.append(found[0])
         points.append(found[1])
     return torch.cat(values), torch.cat(points)
@@ -73,6 +78,7 @@ def descend(
     *,
     steps: int,
     first_step: float = 0.5,
+    watch: Watch | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Follow the gradient of a function of the output from each point down to a smaller value.
 
@@ -88,6 +94,8 @@ def descend(
     first_step : float
         Length of the first step as a share of the box's width; later ones shrink to a thousandth
         of it.
+    watch : Watch, optional
+        No further step is made once it is over.
 
     Returns
     -------
@@ -104,7 +112,8 @@ def descend(
             points = points.detach().requires_grad_()
             values = loss(forward(network, points).flatten(1))
             gradient = None
-            if step < steps and values.requires_grad:
+            late = watch is not None and watch.over
+            if step < steps and values.requires_grad and not late:
                 (gradient,) = torch.autograd.grad(values.sum(), points)
         better = values.detach() < best_values
         best_values = torch.where(better, values.detach(), best_values)
@@ -118,10 +127,14 @@ def descend(
 
 
 def _search(
-    network: Network, box: Box, objectives: Tensor, seed: int, starts: int, steps: int
+    network: Network,
+    box: Box,
+    objectives: Tensor,
+    samples: Tensor,
+    steps: int,
+    watch: Watch | None,
 ) -> tuple[Tensor, Tensor]:
     batch, rows = box.batch, objectives.shape[1]
-    samples = _starts(box, seed, starts)
     with torch.no_grad():
         outputs = forward(network, samples.flatten(0, 1)).reshape(batch, samples.shape[1], -1)
         values = objectives @ outputs.transpose(1, 2)
@@ -138,6 +151,7 @@ def _search(
         points.flatten(0, 1),
         lambda outputs: (outputs * objective).sum(1),
         steps=steps,
+        watch=watch,
     )
     return found.reshape(batch, rows), reached.reshape(batch, rows, *box.shape)
 

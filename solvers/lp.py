@@ -10,11 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sensverify.bounds.crown import layer_bounds
+from sensverify.bounds.crown import Crown, layer_bounds
 from sensverify.bounds.ibp import Interval, count_unstable, entries_of
 from sensverify.bounds.layerwise import LayerBounds
 from sensverify.bounds.method import PreActivationBounds, check_intermediate
-from sensverify.bounds.relaxation import Slope
 from sensverify.box import Box
 from sensverify.errors import BadSetting
 from sensverify.network import Network
@@ -73,6 +72,7 @@ class Lp:
     name: ClassVar[str] = "lp"
     guarantee: ClassVar[Guarantee] = Guarantee.SOUND
     anytime: ClassVar[bool] = True
+    differentiable: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_limits(self.name, 0.0, self.seconds, self.objective_seconds)
@@ -103,7 +103,7 @@ class Lp:
     ) -> Enclosure:
         watch = (watch or Watch()).within(self.seconds)
         known = Brackets.start(network, box, objectives)
-        layers, unstable = prepare_layers(known, self.intermediate)
+        layers, unstable = prepare_layers(known, self.intermediate, watch)
         pre_activations = layers.pre_activations
         duals = DualSlopes(layers, known.objectives, known.proven.clone()) if proof else None
         # The lines are needed for a proof only.
@@ -160,19 +160,19 @@ def check_threads(owner: str, threads: object) -> None:
 
 
 def prepare(
-    known: Brackets, intermediate: PreActivationBounds | None
+    known: Brackets, intermediate: PreActivationBounds | None, watch: Watch
 ) -> tuple[dict[int, Interval], Tensor]:
     """Bounds on hidden layers, with those of the objectives proven; and the unstable neurons."""
-    layers, unstable = prepare_layers(known, intermediate)
+    layers, unstable = prepare_layers(known, intermediate, watch)
     return layers.pre_activations, unstable
 
 
 def prepare_layers(
-    known: Brackets, intermediate: PreActivationBounds | None
+    known: Brackets, intermediate: PreActivationBounds | None, watch: Watch
 ) -> tuple[LayerBounds, Tensor]:
     """As `prepare`, with the lines of the pass."""
     with torch.no_grad():
-        layers = layer_bounds(known.network, known.box, Slope.ADAPTIVE, intermediate)
+        layers = layer_bounds(known.network, known.box, Crown(intermediate), watch)
         rows = known.objectives.shape[1] // 2
         known.prove_all(*layers.objective_bounds(known.objectives[:, :rows]))
     return layers, count_unstable(known.network, layers.pre_activations, known.box.batch)

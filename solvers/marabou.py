@@ -112,7 +112,7 @@ class Marabou:
             )
         watch = (watch or Watch()).within(self.seconds)
         network = tensor_network(network, dtype=torch.float64, device=torch.device("cpu"))
-        program = relu_program(network, query.box)
+        program = relu_program(network, query.box, watch)
         verdict = Verdict.UNSAT
         for calls, part in enumerate(query.alternatives, start=1):
             word, point = _answer(program, query, part, watch, _MARGIN)

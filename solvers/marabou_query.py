@@ -9,8 +9,7 @@ import numpy as np
 import torch
 from scipy.sparse import csr_matrix, diags
 
-from sensverify.bounds.crown import layer_bounds
-from sensverify.bounds.relaxation import Slope
+from sensverify.bounds.crown import Crown, layer_bounds
 from sensverify.box import Box
 from sensverify.errors import MissingRule, Unbounded
 from sensverify.network import Network, Node
@@ -27,6 +26,7 @@ from sensverify.solvers.encoding.expression import (
 from sensverify.solvers.encoding.maps import LinearMap
 from sensverify.solvers.encoding.piecewise import ROUNDING, Pieces
 from sensverify.solvers.encoding.rules import Place, encode_operator
+from sensverify.watch import Watch
 
 SCALE = 1024.0
 """Largest magnitude of a variable as Marabou gets it. Its thresholds are absolute: with 1 in place
@@ -146,7 +146,7 @@ def _terms(
     return list(terms), most, float(np.abs(factors[~kept]).sum())
 
 
-def relu_program(network: Network, box: Box) -> ReluProgram:
+def relu_program(network: Network, box: Box, watch: Watch | None = None) -> ReluProgram:
     """The network over a box; neurons that CROWN proves to be on one side of a kink are no ReLUs.
 
     Parameters
@@ -163,7 +163,7 @@ def relu_program(network: Network, box: Box) -> ReluProgram:
         A number overflowed.
     """
     _check(network)
-    known = _hidden_bounds(network, box)
+    known = _hidden_bounds(network, box, watch)
     builder = Builder(Form.EXACT)
     inputs = builder.add_columns(box.lower.ravel(), box.upper.ravel())
     values, maps, pairs = [_inputs(box, inputs)], dict[int, LinearMap](), list[np.ndarray]()
@@ -188,10 +188,10 @@ def _check(network: Network) -> None:
             )
 
 
-def _hidden_bounds(network: Network, box: Box) -> dict[int, Interval]:
+def _hidden_bounds(network: Network, box: Box, watch: Watch | None) -> dict[int, Interval]:
     ends = Box(*(torch.from_numpy(np.array(end)) for end in (box.lower, box.upper)))
     with torch.no_grad():
-        found = layer_bounds(network, ends, Slope.ADAPTIVE, None).pre_activations
+        found = layer_bounds(network, ends, Crown(), watch).pre_activations
     known = {}
     for position, (lower, upper) in found.items():
         low, high = lower[0].numpy().ravel(), upper[0].numpy().ravel()

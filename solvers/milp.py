@@ -78,6 +78,7 @@ class Milp:
     name: ClassVar[str] = "milp"
     guarantee: ClassVar[Guarantee] = Guarantee.SOLVER
     anytime: ClassVar[bool] = True
+    differentiable: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_limits(self.name, self.gap, self.seconds, self.objective_seconds)
@@ -91,8 +92,8 @@ class Milp:
     ) -> Enclosure:
         watch = (watch or Watch()).within(self.seconds)
         known = Brackets.start(network, box, objectives)
-        pre_activations, unstable = prepare(known, self.intermediate)
-        self._sample_points(known)
+        pre_activations, unstable = prepare(known, self.intermediate, watch)
+        self._sample_points(known, watch)
         encoder = Encoder(known.network)
         # Those with the fewest kinks first: what they leave of their time goes to the others.
         order = unstable.argsort().tolist()
@@ -127,8 +128,9 @@ class Milp:
         """
         return decide(self, network, query, (watch or Watch()).within(self.seconds), accept)
 
-    def _sample_points(self, known: Brackets) -> None:
-        _, points = search(known.network, known.box, known.objectives, seed=self.seed)
+    def _sample_points(self, known: Brackets, watch: Watch) -> None:
+        network, rows = known.network, known.objectives
+        _, points = search(network, known.box, rows, seed=self.seed, watch=watch)
         for sample in range(known.box.batch):
             known.attain(sample, points[sample])
 

@@ -90,7 +90,9 @@ class Faulty:
         if self.how == "unsat-with-witness":
             Sampling().decide(network, query, watch=watch, accept=accept)
             return Decision(Verdict.UNSAT)
-        if self.how == "timeout":
+        if self.how in ("SIGINT", "SIGTERM"):
+            os.kill(os.getpid(), signal.Signals[self.how])
+        if self.how in ("timeout", "SIGINT", "SIGTERM"):
             while watch is not None and not watch.over:
                 time.sleep(0.01)
             return Decision(Verdict.TIMEOUT)

@@ -11,7 +11,7 @@ from time import perf_counter, sleep
 import pytest
 
 from sensverify.errors import BadSetting
-from sensverify.watch import Watch
+from sensverify.watch import STOPPING, TimeUp, Watch
 
 
 def test_without_a_limit_work_goes_on() -> None:
@@ -94,10 +94,39 @@ def usual_handler() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
+def test_another_clock_tells_the_time() -> None:
+    now = 0.0
+    watch = Watch(5.0, clock=lambda: now)
+    part = watch.within(2.0)
+    assert (watch.left, part.left) == (5.0, 2.0)
+    now = 2.0
+    assert part.over
+    assert not watch.over
+    watch.check()
+    now = 5.0
+    with pytest.raises(TimeUp):
+        watch.check()
+
+
+@pytest.mark.usefixtures("usual_handler")
+def test_sigterm_stops_the_work_too_and_what_comes_is_said_once() -> None:
+    said: list[str] = []
+    watch = Watch()
+    before = signal.signal(signal.SIGTERM, lambda *_: said.append("as before"))
+    try:
+        with watch.stopping_on_signals(said.append):
+            signal.raise_signal(signal.SIGTERM)
+            assert watch.stopped
+            signal.raise_signal(signal.SIGTERM)
+        assert said == [STOPPING[signal.SIGTERM], "as before"]
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 @pytest.mark.usefixtures("usual_handler")
 def test_an_interrupt_stops_the_work_and_a_second_one_is_as_usual() -> None:
     watch, before = Watch(), signal.getsignal(signal.SIGINT)
-    with watch.stopping_on_interrupt() as same:
+    with watch.stopping_on_signals() as same:
         assert same is watch
         interrupt()
         assert watch.stopped
@@ -108,7 +137,7 @@ def test_an_interrupt_stops_the_work_and_a_second_one_is_as_usual() -> None:
 
 def test_the_usual_handler_is_put_back_after_an_error() -> None:
     before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(ValueError, match="inside"), Watch().stopping_on_interrupt():
+    with pytest.raises(ValueError, match="inside"), Watch().stopping_on_signals():
         raise ValueError("inside")
     assert signal.getsignal(signal.SIGINT) is before
 
@@ -118,7 +147,7 @@ def test_outside_of_the_main_thread_signals_are_left_alone() -> None:
 
     def work() -> None:
         watch = Watch()
-        with watch.stopping_on_interrupt() as same:
+        with watch.stopping_on_signals() as same:
             done.append(same is watch)
 
     thread = threading.Thread(target=work)

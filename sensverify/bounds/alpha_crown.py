@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import isfinite, prod
-from time import perf_counter
 from typing import ClassVar
 
 import numpy as np
@@ -66,6 +65,9 @@ class AlphaCrown:
 
     name: ClassVar[str] = "alpha-crown"
     guarantee: ClassVar[Guarantee] = Guarantee.SOUND
+    slope: ClassVar[Slope] = Slope.ADAPTIVE
+    """The lines that prove its bounds on layers."""
+    anytime: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_intermediate(self.name, self.intermediate)
@@ -84,34 +86,39 @@ class AlphaCrown:
         """Numbers of a proof for each sample: slopes for both ends of every row, twice over."""
         return (8 + 8 * rows) * entries_of(network)
 
-    def bound(self, network: Network, box: Box, objectives: Tensor) -> Enclosure:
-        return self._optimise(network, box, objectives, proof=False)
+    def bound(
+        self, network: Network, box: Box, objectives: Tensor, *, watch: Watch | None = None
+    ) -> Enclosure:
+        return self._optimise(network, box, objectives, watch, proof=False)
 
     def prove(
         self, network: Network, box: Box, objectives: Tensor, *, watch: Watch | None = None
     ) -> Enclosure:
-        """The bounds with the best slopes of every end, in the dtype of the computation.
-
-        A watch is ignored.
-        """
-        return self._optimise(network, box, objectives, proof=True)
+        """The bounds with the best slopes of every end, in the dtype of the computation."""
+        return self._optimise(network, box, objectives, watch, proof=True)
 
     def _optimise(
-        self, network: Network, box: Box, objectives: Tensor, *, proof: bool
+        self, network: Network, box: Box, objectives: Tensor, watch: Watch | None, *, proof: bool
     ) -> Enclosure:
         if torch.is_inference_mode_enabled():
             raise BadSetting(
                 "alpha-crown optimises with autograd, which torch.inference_mode() switches off; "
                 "use torch.no_grad() instead"
             )
-        start = perf_counter()
-        layers = layer_bounds(network, box, Slope.ADAPTIVE, self.intermediate)
+        watch = (watch or Watch()).within(self.seconds)
+        layers = layer_bounds(network, box, self, watch)
         lower, upper = layers.objective_bounds(objectives)
         unstable = count_unstable(network, layers.pre_activations, box.batch)
         known = layer_proof(layers, self.intermediate) if proof else None
         if not _free(layers):
             certificate = None if known is None else known.proof()
-            return Enclosure(lower, upper, unstable=unstable, certificate=certificate)
+            return Enclosure(
+                lower,
+                upper,
+                unstable=unstable,
+                certificate=certificate,
+                stopped=layers.cut_short,
+            )
         # Lower bounds of c and of -c: both ends in one pass, each with slopes of its own.
         both = torch.cat([objectives, -objectives], dim=1)
         first = torch.cat([lower, -upper], dim=1)
@@ -121,9 +128,11 @@ class AlphaCrown:
         parts, chosen = [], []
         for done, begin in enumerate(tiles):
             samples = slice(begin, min(begin + step, box.batch))
-            deadline = self._deadline(start, done, len(tiles))
+            # An equal share of the time that is left for each tile that is left.
+            part = watch.within(watch.left / (len(tiles) - done))
             rows = both[samples] if len(both) > 1 else both
-            best, slopes = self._tighten(layers, samples, rows, first[samples], deadline)
+            best, slopes = self._tighten(layers, samples, rows, first[samples], part)
+            watch.say(f"slopes of {samples.stop} of {box.batch} samples optimised")
             parts.append(best)
             if proof:
                 chosen.append(_lines(layers, samples, slopes, rows.shape[1]))
@@ -135,18 +144,15 @@ class AlphaCrown:
             own = np.arange(best.numel()).reshape(best.shape)
             certificate = known.proof_by_rows(own, chosen)
         return Enclosure(
-            best[:, :count], -best[:, count:], unstable=unstable, certificate=certificate
+            best[:, :count],
+            -best[:, count:],
+            unstable=unstable,
+            certificate=certificate,
+            stopped=watch.over,
         )
 
-    def _deadline(self, start: float, done: int, tiles: int) -> float:
-        """An equal share of the time that is left for each tile that is left."""
-        if self.seconds is None:
-            return float("inf")
-        now = perf_counter()
-        return now + max(0.0, start + self.seconds - now) / (tiles - done)
-
     def _tighten(
-        self, layers: LayerBounds, samples: slice, rows: Tensor, first: Tensor, deadline: float
+        self, layers: LayerBounds, samples: slice, rows: Tensor, first: Tensor, watch: Watch
     ) -> tuple[Tensor, Slopes]:
         """The best lower bounds found for one tile of samples, ``[samples, rows]``, and how."""
         network, box = layers.network, layers.box
@@ -167,7 +173,7 @@ class AlphaCrown:
         variables = [v.requires_grad_() for pair in slopes.values() for v in pair if v is not None]
         optimizer = torch.optim.Adam(variables, lr=self.learning_rate)
         for _ in range(self.steps):
-            if perf_counter() >= deadline:
+            if watch.over:
                 break
             with torch.enable_grad():
                 bound = lower_bounds(slopes, detach=True)
@@ -179,10 +185,11 @@ class AlphaCrown:
             optimizer.step()
             optimizer.param_groups[0]["lr"] *= 0.98
             _project(layers, slopes)
-        last = lower_bounds(slopes, detach=True).detach()
-        better = last > best
-        best = torch.where(better, last, best)
-        _keep_better(chosen, slopes, better)
+        if not watch.over:
+            last = lower_bounds(slopes, detach=True).detach()
+            better = last > best
+            best = torch.where(better, last, best)
+            _keep_better(chosen, slopes, better)
         if not torch.is_grad_enabled():
             return best, chosen
         live = lower_bounds(chosen, detach=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 from torch import Tensor
 
@@ -21,6 +21,9 @@ from sensverify.watch import Watch
 @dataclass(frozen=True)
 class Crown:
     """Linear bounds by backward substitution with adaptive slopes.
+
+    Stopped by a watch, interval arithmetic goes on from the layers that are bounded by then; see
+    `LayerBounds`.
 
     Parameters
     ----------
@@ -40,61 +43,75 @@ class Crown:
     guarantee: ClassVar[Guarantee] = Guarantee.SOUND
     slope: ClassVar[Slope] = Slope.ADAPTIVE
     """The lines that prove its bounds on layers."""
+    anytime: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_intermediate(self.name, self.intermediate)
 
-    def bound(self, network: Network, box: Box, objectives: Tensor) -> Enclosure:
-        return linear_bounds(network, box, objectives, self.slope, self.intermediate)
+    def bound(
+        self, network: Network, box: Box, objectives: Tensor, *, watch: Watch | None = None
+    ) -> Enclosure:
+        return linear_bounds(layer_bounds(network, box, self, watch), objectives)
 
     def prove(
         self, network: Network, box: Box, objectives: Tensor, *, watch: Watch | None = None
     ) -> Enclosure:
-        """The bounds with the slopes behind them. A watch is ignored."""
-        return proven_bounds(network, box, objectives, self.slope, self.intermediate)
+        """The bounds with the slopes behind them."""
+        layers = layer_bounds(network, box, self, watch)
+        return proven_bounds(layers, objectives, self.intermediate)
 
     def proof_entries(self, network: Network, rows: int) -> int:
         """Numbers of a proof for each sample: two bounds and two slopes an entry, twice over."""
         return 8 * entries_of(network)
 
-    def pre_activations(self, network: Network, box: Box) -> dict[int, Interval]:
+    def pre_activations(
+        self, network: Network, box: Box, *, watch: Watch | None = None
+    ) -> dict[int, Interval]:
         """Bounds on the input of every nonlinear node, keyed by the node."""
-        return layer_bounds(network, box, self.slope, self.intermediate).pre_activations
+        return layer_bounds(network, box, self, watch).pre_activations
+
+
+class LinearMethod(Protocol):
+    """What the backward pass needs to know of a method: its lines, and its hidden bounds."""
+
+    @property
+    def slope(self) -> Slope: ...
+
+    @property
+    def intermediate(self) -> PreActivationBounds | None: ...
 
 
 def layer_bounds(
-    network: Network, box: Box, slope: Slope, intermediate: PreActivationBounds | None
+    network: Network, box: Box, method: LinearMethod, watch: Watch | None = None
 ) -> LayerBounds:
-    """Bounds and relaxations of every layer, from the pass itself or from another method."""
-    known = None if intermediate is None else intermediate.pre_activations(network, box)
-    return LayerBounds(network, box, slope).fill(known)
+    """Bounds and relaxations of every layer, from the pass itself or from another method.
+
+    Parameters
+    ----------
+    network : Network
+        With tensors as parameters.
+    box : Box of tensors, shape ``[batch, *input_shape]``
+    method : LinearMethod
+    watch : Watch, optional
+    """
+    watch = watch or Watch()
+    known, other = None, method.intermediate
+    if other is not None:
+        stops = {"watch": watch} if getattr(other, "anytime", False) else {}
+        known = other.pre_activations(network, box, **stops)
+    return LayerBounds(network, box, method.slope, watch).fill(known)
 
 
-def linear_bounds(
-    network: Network,
-    box: Box,
-    objectives: Tensor,
-    slope: Slope,
-    intermediate: PreActivationBounds | None,
-) -> Enclosure:
+def linear_bounds(layers: LayerBounds, objectives: Tensor) -> Enclosure:
     """Bound objectives by the backward pass; the slopes are all that tells methods apart."""
-    return _enclosure(layer_bounds(network, box, slope, intermediate), objectives)
+    lower, upper = layers.objective_bounds(objectives)
+    unstable = count_unstable(layers.network, layers.pre_activations, layers.box.batch)
+    return Enclosure(lower, upper, unstable=unstable, stopped=layers.cut_short)
 
 
 def proven_bounds(
-    network: Network,
-    box: Box,
-    objectives: Tensor,
-    slope: Slope,
-    intermediate: PreActivationBounds | None,
+    layers: LayerBounds, objectives: Tensor, intermediate: PreActivationBounds | None
 ) -> Enclosure:
     """As `linear_bounds`, with the slopes behind them as certificate."""
-    layers = layer_bounds(network, box, slope, intermediate)
-    found = _enclosure(layers, objectives)
+    found = linear_bounds(layers, objectives)
     return replace(found, certificate=layer_proof(layers, intermediate).proof())
-
-
-def _enclosure(layers: LayerBounds, objectives: Tensor) -> Enclosure:
-    lower, upper = layers.objective_bounds(objectives)
-    unstable = count_unstable(layers.network, layers.pre_activations, layers.box.batch)
-    return Enclosure(lower, upper, unstable=unstable)

@@ -125,6 +125,7 @@ def compute_bounds(
         optimal=result.optimal,
         unstable=result.unstable,
         certificate=result.certificate,
+        stopped=result.stopped,
     )
 
 
@@ -273,6 +274,7 @@ def _joined(parts: list[Enclosure], proof: bool) -> Enclosure:
         unstable=cat("unstable"),
         certificate=certificate,
         guarantee=min((p.guarantee for p in parts if p.guarantee is not None), default=None),
+        stopped=any(part.stopped for part in parts),
     )
 
 

@@ -42,6 +42,7 @@ from sensverify.network.operators import (
     Scale,
     Select,
 )
+from sensverify.watch import TimeUp, Watch
 
 _TILE = {"cpu": 1 << 20, "cuda": 1 << 26}
 """Entries of the largest coefficient tensor of one tile, by device type."""
@@ -62,6 +63,9 @@ class LayerBounds:
     box : Box of tensors, shape ``[batch, *input_shape]``
     slope : Slope
         The lines that nonlinear operators are given.
+    watch : Watch
+        Asked before every tile. Once it is over, interval arithmetic goes on from the layers that
+        are bounded by then: sound, and about as fast as two evaluations of the network.
     pre_activations : dict from node to ``(lower, upper)``
         Bounds on the input of each nonlinear node, as they become known.
     """
@@ -69,10 +73,18 @@ class LayerBounds:
     network: Network
     box: Box
     slope: Slope
+    watch: Watch = field(default_factory=Watch)
     pre_activations: dict[int, Interval] = field(default_factory=dict)
     relaxations: dict[int, Relaxation] = field(default_factory=dict)
     _workspace: Workspace = field(default_factory=Workspace)
     _kept: int = 0
+    _rest: dict[int, Interval] | None = None
+    _layer: str = ""
+
+    @property
+    def cut_short(self) -> bool:
+        """Whether the watch was over before all was bounded by the pass."""
+        return self._rest is not None
 
     def fill(
         self, known: dict[int, Interval] | None = None, *, signs: Signs | None = None
@@ -93,7 +105,9 @@ class LayerBounds:
             A bound overflowed; the message names the layer.
         """
         by_source: dict[int, Interval] = {}
-        for position in nonlinear_nodes(self.network):
+        layers = nonlinear_nodes(self.network)
+        for number, position in enumerate(layers):
+            self._layer = f"layer {number + 1} of {len(layers) + 1}"
             node = self.network.nodes[position]
             source = node.inputs[0]
             if known is not None:
@@ -135,10 +149,13 @@ class LayerBounds:
         if _interval_is_exact(self.network, target):
             return interval_bounds(self.network, ends, until=target)[target]
         plan = window_plan(self.network, target)
-        if plan is not None:
-            lower, upper = self._by_windows(target, plan)
-        else:
-            lower, upper = self._by_rows(target, None)
+        try:
+            if plan is not None:
+                lower, upper = self._by_windows(target, plan)
+            else:
+                lower, upper = self._by_rows(target, None)
+        except TimeUp:
+            return self._intervals(target)
         shape = (self.box.batch, *self.network.nodes[target].shape)
         # Rounding can cross the ends of a very thin interval.
         lower, upper = torch.minimum(lower, upper), torch.maximum(lower, upper)
@@ -146,7 +163,22 @@ class LayerBounds:
 
     def objective_bounds(self, objectives: Tensor) -> Interval:
         """Bounds ``[batch, rows]`` on objectives ``[batch or 1, rows, outputs]`` of the output."""
-        return self._by_rows(len(self.network.nodes) - 1, objectives)
+        last = len(self.network.nodes) - 1
+        self._layer = "the outputs"
+        try:
+            return self._by_rows(last, objectives)
+        except TimeUp:
+            lower, upper = (end.flatten(1).unsqueeze(-1) for end in self._intervals(last))
+            rising, falling = objectives.clamp(min=0), objectives.clamp(max=0)
+            ends = rising @ lower + falling @ upper, rising @ upper + falling @ lower
+            return ends[0].squeeze(-1), ends[1].squeeze(-1)
+
+    def _intervals(self, target: int) -> Interval:
+        """What interval arithmetic makes of the layers that the pass has bounded."""
+        if self._rest is None:
+            ends = (self.box.lower, self.box.upper)
+            self._rest = interval_bounds(self.network, ends, known=self.pre_activations)
+        return self._rest[target]
 
     def _by_rows(self, target: int, objectives: Tensor | None) -> Interval:
         """Tiles over samples and objectives; None takes the node's own entries as objectives."""
@@ -163,6 +195,7 @@ class LayerBounds:
             part = slice(first, min(first + row_tile, rows))
             cells = []
             for start in range(0, batch, sample_tile):
+                self._between(first * batch + start * len(range(rows)[part]), rows * batch)
                 samples = slice(start, min(start + sample_tile, batch))
                 chosen: Tensor | slice = part
                 if objectives is not None:
@@ -210,11 +243,12 @@ class LayerBounds:
                 relaxations = {places[p]: layer.cut(index[p][part]) for p, layer in layers.items()}
                 return self._pass(small, slice(None), relaxations, lower, upper)
 
-            parts = [
+            parts = []
+            for first in range(0, plan.positions, position_tile):
+                self._between(start * plan.positions + first, self.box.batch * plan.positions)
                 # Bound now: the backward sweep calls it again, when `tile` is another one.
-                self._run(partial(tile, slice(first, first + position_tile)), kept)
-                for first in range(0, plan.positions, position_tile)
-            ]
+                part = slice(first, first + position_tile)
+                parts.append(self._run(partial(tile, part), kept))
             # [positions * samples, rows] -> [samples, rows, positions]
             order = (plan.positions, samples.stop - start, rows)
             lower, upper = (end.reshape(order).permute(1, 2, 0) for end in _join(parts, 0))
@@ -242,6 +276,11 @@ class LayerBounds:
         )
         assert high is not None
         return low, high
+
+    def _between(self, done: int, total: int) -> None:
+        """Between two tiles of a layer: hear the watch, and tell it how far the layer is."""
+        self.watch.check()
+        self.watch.say(f"{self._layer}, {100 * done // total} %")
 
     def _run(self, tile: Callable[[], Interval], entries: int) -> Interval:
         """One tile; ``entries`` is about what its gradient keeps, unless it is computed again."""

@@ -44,23 +44,29 @@ class LpDual:
     guarantee: ClassVar[Guarantee] = Guarantee.SOUND
     slope: ClassVar[Slope] = Slope.PARALLEL
     """The lines that prove its bounds on layers."""
+    anytime: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_intermediate(self.name, self.intermediate)
 
-    def bound(self, network: Network, box: Box, objectives: Tensor) -> Enclosure:
-        return linear_bounds(network, box, objectives, self.slope, self.intermediate)
+    def bound(
+        self, network: Network, box: Box, objectives: Tensor, *, watch: Watch | None = None
+    ) -> Enclosure:
+        return linear_bounds(layer_bounds(network, box, self, watch), objectives)
 
     def prove(
         self, network: Network, box: Box, objectives: Tensor, *, watch: Watch | None = None
     ) -> Enclosure:
-        """The bounds with the slopes behind them. A watch is ignored."""
-        return proven_bounds(network, box, objectives, self.slope, self.intermediate)
+        """The bounds with the slopes behind them."""
+        layers = layer_bounds(network, box, self, watch)
+        return proven_bounds(layers, objectives, self.intermediate)
 
     def proof_entries(self, network: Network, rows: int) -> int:
         """Numbers of a proof for each sample: two bounds and two slopes an entry, twice over."""
         return 8 * entries_of(network)
 
-    def pre_activations(self, network: Network, box: Box) -> dict[int, Interval]:
+    def pre_activations(
+        self, network: Network, box: Box, *, watch: Watch | None = None
+    ) -> dict[int, Interval]:
         """Bounds on the input of every nonlinear node, keyed by the node."""
-        return layer_bounds(network, box, self.slope, self.intermediate).pre_activations
+        return layer_bounds(network, box, self, watch).pre_activations

@@ -24,7 +24,10 @@ DECIDERS = "sensverify.deciders"
 
 @runtime_checkable
 class Method(Protocol):
-    """A way to bound ``c · f(x)`` over boxes: a frozen dataclass whose fields are its settings."""
+    """A way to bound ``c · f(x)`` over boxes: a frozen dataclass whose fields are its settings.
+
+    One whose bounds have no gradients marks itself with ``differentiable = False``.
+    """
 
     name: ClassVar[str]
     guarantee: ClassVar[Guarantee]
@@ -103,7 +106,10 @@ class Decider(Protocol):
 
 
 class PreActivationBounds(Protocol):
-    """A method that can also bound what enters every nonlinear node."""
+    """A method that can also bound what enters every nonlinear node.
+
+    If it is an `AnytimeMethod`, it takes a watch here too.
+    """
 
     def pre_activations(self, network: Network, box: Box) -> dict[int, tuple[Tensor, Tensor]]:
         """Bounds ``[batch, *shape]`` on the input of each nonlinear node, keyed by the node."""

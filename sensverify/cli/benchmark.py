@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sensverify.cli.options import method_options, runtime_option
+from sensverify.cli.stopping import stopping_on_signals
 
 if TYPE_CHECKING:
     from sensverify.verification.benchmark_run import Progress
@@ -73,7 +74,7 @@ def benchmark(folder: Path, settings: tuple[tuple[str, str], ...], **options: An
     request = BenchmarkRequest(folder=folder, settings=dict(settings), **given)
     errors = PlainConsole(stderr=True)
     watch = Watch()
-    with _progress(errors) as progress, watch.stopping_on_interrupt():
+    with _progress(errors) as progress, stopping_on_signals(watch):
         summary = run_benchmark(request, progress=progress, watch=watch)
     print_benchmark(summary, PlainConsole())
     if summary.wrong:

@@ -12,6 +12,7 @@ import click
 from sensverify.cli.evaluation_progress import showing_progress
 from sensverify.cli.grouped import GroupedCommand, GroupedOption, grouped, option
 from sensverify.cli.options import runtime_option
+from sensverify.cli.stopping import stopping_on_signals
 from sensverify.cli.targets import Targets
 from sensverify.cli.types import sample_range, size
 
@@ -261,7 +262,7 @@ def evaluate(
     errors = PlainConsole(stderr=True)
     with showing_progress(errors) as (progress, listener):
         watch = Watch(listener=listener)
-        with watch.stopping_on_interrupt():
+        with stopping_on_signals(watch):
             found = run(request, progress=progress, watch=watch)
     try:
         _write(found, request, targets, csv_folder)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from types import FrameType
+from typing import Any, NoReturn
 
 import click
 
@@ -38,11 +42,32 @@ _COMPLETION = "_SENSVERIFY_COMPLETE"
 
 BAD_INPUT = 2
 INTERRUPTED = 130
+TERMINATED = 143
 READER_GONE = 141
 """As a shell reports it, in `sensverify ... | head`."""
 _NO_MEMORY = "out of memory; give a smaller --memory or fewer samples"
 DEFECT = 70
 """Exit status of an error that is nobody's input: never to be mistaken for a threshold (1)."""
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM: ends a command as Ctrl-C does, with everything closed on the way out."""
+
+
+@contextlib.contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    def terminate(number: int, frame: FrameType | None) -> NoReturn:
+        raise _Terminated
+
+    # Python handles signals in the main thread alone.
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class _Commands(click.Group):
@@ -81,13 +106,15 @@ class _Commands(click.Group):
         # status of an exceeded threshold, when the reader of a pipe goes away.
         _accept_any_text()
         try:
-            with self.make_context(prog_name, args, **extra) as context:
+            with _sigterm_raises(), self.make_context(prog_name, args, **extra) as context:
                 status = self.invoke(context)
             return _flushed(status if isinstance(status, int) else 0)
         except click.exceptions.Exit as end:
             return _flushed(end.exit_code)
         except click.ClickException as error:
             return _fail(error.format_message() + _hint(error), BAD_INPUT)
+        except _Terminated:
+            return _fail("stopped by SIGTERM", TERMINATED)
         except (click.Abort, KeyboardInterrupt):
             return _fail("stopped by Ctrl-C", INTERRUPTED)
         except MemoryError:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from sensverify.cli.stopping import stopping_on_signals
 from sensverify.cli.targets import Targets
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def answer(asked: dict[str, Any], targets: Targets) -> int:
     errors = PlainConsole(stderr=True)
     with _status(errors) as listener:
         watch = Watch(listener=listener)
-        with watch.stopping_on_interrupt():
+        with stopping_on_signals(watch):
             report = check_property(request, watch=watch)
     found, witness = report.certification, report.witness
     if found is not None and targets.certificate is not None:

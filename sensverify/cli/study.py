@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sensverify.cli.stopping import stopping_on_signals
+
 if TYPE_CHECKING:
     from sensverify.studies.run import Progress
 
@@ -75,7 +77,7 @@ def run(
     asked = read_study(file, variant=variant)
     errors = PlainConsole(stderr=True)
     watch = Watch()
-    with _progress(errors) as progress, watch.stopping_on_interrupt():
+    with _progress(errors) as progress, stopping_on_signals(watch):
         outcome = run_study(
             asked, out, resume=resume, jobs=jobs, data_dir=data_dir, watch=watch, progress=progress
         )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sensverify.cli.grouped import GroupedCommand, grouped, option
+from sensverify.cli.stopping import stopping_on_signals
 from sensverify.cli.targets import Targets
 
 if TYPE_CHECKING:
@@ -240,7 +241,7 @@ def train(
     split, module = request.prepare(data_dir=data_dir)
     with _progress(errors) as (progress, say):
         watch = Watch(listener=say)
-        with watch.stopping_on_interrupt():
+        with stopping_on_signals(watch):
             result = fit(
                 module,
                 split,
@@ -252,8 +253,8 @@ def train(
                 progress=progress,
                 description=request.description(out.resolve().name),
             )
+    targets.write(json=lambda: training_to_json(request, out, result))
     if not result.interrupted:
-        targets.write(json=lambda: training_to_json(request, out))
         console = errors if targets.to_stdout else PlainConsole()
         print_training(request, split, result, console)
         return 0

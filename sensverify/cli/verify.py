@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from sensverify.cli.options import force_option, method_options, runtime_option
+from sensverify.cli.stopping import stopping_on_signals
 from sensverify.cli.targets import Targets
 from sensverify.cli.types import radius, sample_range, size
 
@@ -82,9 +83,8 @@ _PATH = click.Path(path_type=Path)
     "--timeout",
     type=float,
     metavar="SECONDS",
-    help="How long a method that can stop early may work, over all samples together: its bounds "
-    "hold all the same. A first pass of CROWN always runs to its end. With --property: for "
-    "everything. Default: none.",
+    help="How long the method may work, over all samples together: its bounds hold all the same, "
+    "and are looser where it was cut short. With --property: for everything. Default: none.",
 )
 @click.option(
     "--objective-timeout",
@@ -243,7 +243,7 @@ def _bound(options: dict[str, Any], targets: Targets) -> int:
     errors = PlainConsole(stderr=True)
     with _progress(errors) as (progress, listener):
         watch = Watch(listener=listener)
-        with watch.stopping_on_interrupt():
+        with stopping_on_signals(watch):
             report = run(request, progress=progress, watch=watch)
     found = report.certification
     if found is not None and targets.certificate is not None:

@@ -87,6 +87,8 @@ def _sample(sample: SampleResult) -> dict[str, Any]:
         margin = sample.float32_margin
         known = margin is not None and np.isfinite(margin).all()
         values["float32_margin"] = margin.tolist() if margin is not None and known else None
+    if sample.stopped:
+        values["stopped"] = True
     if sample.degenerate:
         values["degenerate"] = list(sample.degenerate)
     return values

@@ -36,6 +36,13 @@ def print_report(report: VerifyReport, console: Console) -> None:
         console.print(Text(f"threshold exceeded: {line}", style="bold red"))
     for line in report.undecided:
         console.print(Text(f"threshold undecided: {line}", style="bold yellow"))
+    stopped = sum(sample.stopped for sample in report.samples)
+    if stopped:
+        text = (
+            f"cut short for {stopped} of {len(report.samples)} samples: their bounds hold, and "
+            "more time would make them tighter"
+        )
+        console.print(Text(text, style="bold yellow"))
     if report.interrupted:
         text = "interrupted: these are the samples finished by then; what is said of them holds"
         console.print(Text(text, style="bold yellow"))

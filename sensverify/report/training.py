@@ -18,6 +18,7 @@ from sensverify.data import Split
 from sensverify.measures import METRICS, SHARES, Metrics
 from sensverify.report.words import number
 from sensverify.training.export import MODEL
+from sensverify.training.fit import TrainResult
 from sensverify.training.progress import Progress
 from sensverify.training.request import TrainRequest
 from sensverify.training.run_directory import RESULT, RESULT_SCHEMA, RunDirectory
@@ -110,13 +111,19 @@ def print_training(request: TrainRequest, split: Split, result: Any, console: Co
     console.print(lines)
 
 
-def training_to_json(request: TrainRequest, directory: Path) -> str:
-    """The result of a finished training as its run directory keeps it, with what was asked for.
+def training_to_json(request: TrainRequest, directory: Path, result: TrainResult) -> str:
+    """What a training was asked for, how far it came, and its result where it is finished.
 
     Rates are shares from 0 to 1; infinities are the texts ``inf`` and ``-inf``, NaN is null.
     """
     found = RunDirectory(directory).result or {}
-    values = {"schema": RESULT_SCHEMA, "request": request.as_dict(), **found}
+    values = {
+        "schema": RESULT_SCHEMA,
+        "request": request.as_dict(),
+        "interrupted": result.interrupted,
+        "epochs": result.epochs,
+        **found,
+    }
     return json.dumps(values, indent=2, allow_nan=False) + "\n"
 
 

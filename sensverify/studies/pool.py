@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from sensverify.errors import BackendFailure, InputError, UnsoundResult
 from sensverify.studies.journal import Entry
 from sensverify.studies.train import Job, peak_memory, train
-from sensverify.watch import Watch
+from sensverify.watch import STOPPING, Watch
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -137,8 +137,9 @@ class _Worker:
 
 def _work(channel: Connection, job: Job) -> None:
     """What a process does: one training."""
-    # Ctrl-C is the parent's business; it says stop.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # What reaches the whole process group is the parent's business; it says stop.
+    for number in STOPPING:
+        signal.signal(number, signal.SIG_IGN)
     watch = Watch()
     threading.Thread(target=_listen, args=(channel, watch), daemon=True).start()
     said = 0.0

@@ -80,7 +80,7 @@ def train_in_processes(
 ) -> loop.Outcome:
     """As `loop.train`, in as many processes as the settings have devices.
 
-    The first Ctrl-C stops the training as the watch does.
+    The first Ctrl-C or SIGTERM stops the training as the watch does.
 
     Raises
     ------
@@ -91,7 +91,7 @@ def train_in_processes(
     ears = _Ears(watch, listener)
     ears.start()
     try:
-        with watch.stopping_on_interrupt():
+        with watch.stopping_on_signals():
             found = engine.run(plan.settings, _work, module, plan, run, ears.words, ears.event)
         ears.finish()
         load_module_state(module, ears.state)

@@ -37,8 +37,8 @@ class VerifyRequest:
         Fields of the method's dataclass, as text.
     timeout : float, optional
         Seconds that a method may take for all samples together, shared out by the samples left.
-        What it returns by then is proven; a first pass of CROWN always runs to its end. Only for
-        methods with such a limit (a setting ``seconds``).
+        What it returns by then is proven. Only for methods that take a watch (`AnytimeMethod`) or
+        have a setting ``seconds``.
     objective_timeout : float, optional
         Seconds for each end of each output. Only for methods with a setting
         ``objective_seconds``.

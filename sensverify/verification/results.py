@@ -81,6 +81,8 @@ class SampleResult:
     float32_margin : numpy array or None, shape ``[outputs]``
         By how much an output that is evaluated in float32 can differ from the real-valued one,
         which certified bounds are about; infinite where that is not known.
+    stopped : bool
+        The time was up, or somebody stopped the work, before the method's own end.
     """
 
     index: int
@@ -97,6 +99,7 @@ class SampleResult:
     proposed_lower: np.ndarray | None = None
     proposed_upper: np.ndarray | None = None
     float32_margin: np.ndarray | None = None
+    stopped: bool = False
 
     @cached_property
     def _figures(self) -> Sensitivity:
@@ -227,8 +230,8 @@ class VerifyReport:
         """One line for every threshold that a sample exceeds; empty: none does, for all we know.
 
         Where attained values are known, they have to exceed it: the sample then does so for sure.
-        A method that looks for none has given its answer with its bounds, and what they do not
-        keep counts as exceeded.
+        A method that looks for none has given its answer with its bounds, unless it was stopped,
+        and what they do not keep counts as exceeded.
         """
         lines = [
             _over(asked, [i for i, kept in enumerate(asked.kept) if kept is False])
@@ -295,15 +298,15 @@ class _Threshold:
     @property
     def kept(self) -> list[bool | None]:
         """Whether each sample keeps it; None where that is undecided."""
-        return [
-            # Written so that a NaN keeps nothing.
-            True
-            if proven <= self.limit
-            else None
-            if attained is not None and attained <= self.limit
-            else False
-            for proven, attained in zip(self.proven, self.attained, strict=True)
-        ]
+        each = zip(self.proven, self.attained, self.samples, strict=True)
+        return [self._kept(proven, attained, sample.stopped) for proven, attained, sample in each]
+
+    def _kept(self, proven: float, attained: float | None, stopped: bool) -> bool | None:
+        # Written so that a NaN keeps nothing.
+        if proven <= self.limit:
+            return True
+        open_still = stopped if attained is None else attained <= self.limit
+        return None if open_still else False
 
 
 def _over(asked: _Threshold, over: list[int]) -> str:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from sensverify.bounds import compute_bounds, evaluate
 from sensverify.bounds.memory import DEFAULT_BUDGET
-from sensverify.bounds.method import AnytimeMethod, Method
+from sensverify.bounds.method import Method
 from sensverify.bounds.tensors import tensor_box
 from sensverify.box import Box
 from sensverify.errors import BadSetting, Unbounded, UnsoundResult
@@ -114,9 +114,14 @@ def verify(
         max_log_volume=request.max_log_volume,
         max_width=request.max_width,
         interrupted=watch.stopped
-        and (len(samples) < len(question) or isinstance(method, AnytimeMethod)),
+        and (len(samples) < len(question) or any(_unfinished(part.bounds) for part in parts)),
         certification=certification,
     )
+
+
+def _unfinished(bounds: Bounds) -> bool:
+    """Whether more time could have made bounds tighter."""
+    return bounds.stopped or (bounds.optimal is not None and not bool(bounds.optimal.all()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -288,6 +293,7 @@ class _Run:
             upper=numbers(bounds.outer.upper),
             inner_lower=None if inner is None else numbers(inner.lower),
             inner_upper=None if inner is None else numbers(inner.upper),
+            stopped=bounds.stopped,
             certified=certified,
             seconds=seconds,
         )

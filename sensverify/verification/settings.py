@@ -6,7 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import Field, fields, is_dataclass, replace
 from typing import Any
 
-from sensverify.bounds.method import Decider, Method, make_decider, make_method, method_names
+from sensverify.bounds.method import (
+    AnytimeMethod,
+    Decider,
+    Method,
+    make_decider,
+    make_method,
+    method_names,
+)
 from sensverify.errors import BadSetting, SensverifyError
 
 _WORDS: dict[str, Any] = {"none": None, "true": True, "false": False}
@@ -70,8 +77,11 @@ def with_limits(method: Method, **limits: float | None) -> Method:
         The method has no such limit, or refuses the value; the message names the option of the
         command line and the methods that have it.
     """
-    given = {name: value for name, value in limits.items() if value is not None}
     own = {item.name for item in _fields(method)}
+    given = {name: value for name, value in limits.items() if value is not None}
+    if "seconds" not in own and isinstance(method, AnytimeMethod):
+        # Its watch keeps the time.
+        given.pop("seconds", None)
     for name in given:
         if name not in own:
             having = [other for other in method_names() if _has_field(other, name)]
@@ -96,7 +106,9 @@ def _fields(method: Any) -> tuple[Field[Any], ...]:
 
 def _has_field(name: str, field: str) -> bool:
     try:
-        return any(item.name == field for item in _fields(make_method(name)))
+        method = make_method(name)
+        stops = field == "seconds" and isinstance(method, AnytimeMethod)
+        return stops or any(item.name == field for item in _fields(method))
     except Exception:  # A method that cannot be made here has nothing to offer.
         return False
 

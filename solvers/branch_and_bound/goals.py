@@ -22,6 +22,7 @@ from sensverify.network import Network
 from sensverify.queries import Accept, Query
 from sensverify.solvers.gap import tolerance
 from sensverify.solvers.incumbents import descend, search
+from sensverify.watch import Watch
 
 ROUNDING = 1e-11
 """Share of the magnitudes at hand by which a bound must exceed a query's limit to refute it."""
@@ -132,11 +133,18 @@ class RangeGoal(_EachRow):
 
     @classmethod
     def start(
-        cls, network: Network, box: Box, objectives: Tensor, *, gap: float, seed: int
+        cls,
+        network: Network,
+        box: Box,
+        objectives: Tensor,
+        *,
+        gap: float,
+        seed: int,
+        watch: Watch | None = None,
     ) -> RangeGoal:
         """Both ends of the objectives ``[problems or 1, rows, outputs]``, sampled once."""
         rows = torch.cat([objectives, -objectives], dim=1)
-        return cls(rows, gap, *search(network, box, rows, seed=seed))
+        return cls(rows, gap, *search(network, box, rows, seed=seed, watch=watch))
 
     def tolerances(self) -> Tensor:
         """How close a bound must come to the attained value, ``[problems, rows]``."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from math import inf
-from time import perf_counter
 
 import torch
 from torch import Tensor
@@ -92,12 +91,12 @@ class InputSplitting:
             self._prune()
             if not len(self.frontier):
                 break
-            began = perf_counter()
+            began = self.watch.now()
             pace, merit = self._pace, self._merit
             chosen, self.frontier = pace.parents(self.frontier, merit, self.budget)
             self._bound(chosen.halves(self.tree))
             self._within_budget()
-            pace.after(perf_counter() - began)
+            pace.after(self.watch.now() - began)
             self.watch.say(f"{self.explored:,} sub-boxes bounded, {len(self.frontier):,} open")
 
     def bounds(self) -> Tensor:

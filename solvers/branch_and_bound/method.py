@@ -99,6 +99,7 @@ class BranchAndBound:
     name: ClassVar[str] = "branch-and-bound"
     guarantee: ClassVar[Guarantee] = Guarantee.SOUND
     anytime: ClassVar[bool] = True
+    differentiable: ClassVar[bool] = False
     dtype: ClassVar[str] = "float64"
 
     def __post_init__(self) -> None:
@@ -158,7 +159,7 @@ class BranchAndBound:
         live, box = _in_double(network, box)
         rows = objectives.detach().to(box.lower)
         with torch.no_grad(), torch_threads(self.threads):
-            layers = LayerBounds(live, box, Slope.ADAPTIVE).fill()
+            layers = LayerBounds(live, box, Slope.ADAPTIVE, watch).fill()
             goal = LimitGoal.start(rows, lower.to(box.lower), upper.to(box.lower), gap=self.gap)
             search = self._search(layers, goal, watch, record=True)
             return search.proof()
@@ -171,8 +172,8 @@ class BranchAndBound:
         live, box = _in_double(network, box)
         rows = objectives.detach().to(box.lower)
         with torch.no_grad(), torch_threads(self.threads):
-            layers = LayerBounds(live, box, Slope.ADAPTIVE).fill()
-            goal = RangeGoal.start(live, box, rows, gap=self.gap, seed=self.seed)
+            layers = LayerBounds(live, box, Slope.ADAPTIVE, watch).fill()
+            goal = RangeGoal.start(live, box, rows, gap=self.gap, seed=self.seed, watch=watch)
             search = self._search(layers, goal, watch, record=record)
             found = _enclosure(layers, given, goal, search.bounds)
             return replace(found, certificate=search.proof() if record else None)
@@ -199,7 +200,7 @@ class BranchAndBound:
             if not all(query.alternatives):
                 # It holds everywhere, and no input was believed: there is nothing to refute.
                 return Decision(Verdict.UNKNOWN)
-            layers = LayerBounds(live, box, Slope.ADAPTIVE).fill()
+            layers = LayerBounds(live, box, Slope.ADAPTIVE, watch).fill()
             if _refuted(layers, goal):
                 whole = Search(layers, goal, None).proof()
                 return Decision(Verdict.UNSAT, explored=1, certificate=whole)
@@ -227,7 +228,8 @@ class BranchAndBound:
         """The finished search; by what it splits depends on the network and the box."""
         network, box = layers.network, layers.box
         inputs: InputSplitting | None = None
-        if self._splits_inputs(network, box):
+        # Without time to split anything, the bounds on the whole boxes are the answer.
+        if self._splits_inputs(network, box) and not watch.over:
             # A pass keeps a few arrays of every layer for each sub-box.
             neurons = sum(prod(node.shape) for node in network.nodes)
             batch = max(1, min(self.batch, self.memory // (64 * 8 * neurons)))

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import isfinite
-from time import perf_counter
 
 import numpy as np
 import torch
@@ -129,12 +128,12 @@ class ReluSplitting:
             self._prune()
             if not len(self._open):
                 break
-            began = perf_counter()
+            began = self.watch.now()
             pace = self._pace
             chosen, self._open = pace.parents(self._open, self._merit, self.budget)
             self._bound(chosen.children(chosen.decision), STEPS)
             self._within_budget()
-            pace.after(perf_counter() - began)
+            pace.after(self.watch.now() - began)
             self.watch.say(f"{self.explored:,} sub-problems bounded, {len(self._open):,} open")
 
     def _refine(self, watch: Watch) -> None:

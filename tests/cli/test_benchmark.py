@@ -81,7 +81,8 @@ def test_bad_input(
 
 
 @pytest.mark.slow
-def test_ctrl_c_keeps_what_is_done(folder: Path) -> None:
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_keeps_what_is_done(folder: Path, how: signal.Signals) -> None:
     names = "".join(f"identity.onnx,{name}.vnnlib,60\n" for name in ("sat", "unsat"))
     (folder / "instances.csv").write_text(names)
     path = folder / "unsat.vnnlib"
@@ -104,7 +105,7 @@ def test_ctrl_c_keeps_what_is_done(folder: Path) -> None:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and not (out.exists() and "sat.vnnlib" in out.read_text()):
         time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(how)
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 3, stderr
     assert "1 sat, 1 not run" in stdout

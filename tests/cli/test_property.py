@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import Result
+
+from sensverify.watch import STOPPING
 
 pytestmark = pytest.mark.usefixtures("fake_deciders")
 
@@ -202,31 +205,24 @@ def test_an_unknown_method(run: Run, identity: Path, ask: Ask) -> None:
     assert "unknown decider 'crown'; there are" in done.stderr
 
 
-def test_ctrl_c_is_an_answer(identity: Path, ask: Ask) -> None:
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_and_the_result_is_written(
+    identity: Path, ask: Ask, tmp_path: Path, how: signal.Signals
+) -> None:
     """The first one stops the work, which says what it has: here, nothing."""
     code = (
         f"import sys; sys.path[:0] = {sys.path[:1]!r}\n"
-        "import os, signal, threading\n"
         "from sensverify.cli.main import main\n"
-        "import sensverify.verification\n"
-        "threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
         "main(sys.argv[1:])\n"
     )
-    options = ("--method", "faulty", "--setting", "how=timeout", "--timeout", "60")
+    question, result = ("--property", ask("(= Y_0 0.25)")), tmp_path / "result.json"
+    options = ("--method", "faulty", "--setting", f"how={how.name}", "--timeout", "60")
+    command = [sys.executable, "-c", code, "verify", identity, *question, *options]
     done = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            code,
-            "verify",
-            identity,
-            "--property",
-            ask("(= Y_0 0.25)"),
-            *options,
-        ],
-        capture_output=True,
-        text=True,
-        timeout=60,
+        [*command, "--json", result], capture_output=True, text=True, timeout=120, check=False
     )
     assert (done.returncode, done.stdout) == (3, "timeout\n"), done.stderr
-    assert done.stderr.startswith("stopped")
+    first, second = done.stderr.splitlines()[:2]
+    assert first == STOPPING[how]
+    assert second.startswith("stopped")
+    assert json.loads(result.read_text())["verdict"] == "timeout"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from click.testing import Result
 from sensverify import models
 from sensverify.cli.train import train
 from sensverify.training.settings import DEVICES, PRECISIONS, TrainSettings
+from sensverify.watch import STOPPING
 
 Run = Callable[..., Result]
 QUICK = ("--epochs", 2, "--metric-samples", 20, "--pgd-steps", 2, "--threads", 1)
@@ -180,11 +182,10 @@ def test_folders_that_cannot_be_written_to(run: Run, tmp_path: Path) -> None:
         assert len(done.stderr.splitlines()) == 1
 
 
-def test_ctrl_c_says_how_to_go_on(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_it_and_how_to_go_on_is_said(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: signal.Signals
 ) -> None:
-    import signal
-
     from sensverify.report import training
 
     shown = training.EpochLines.__call__
@@ -192,14 +193,17 @@ def test_ctrl_c_says_how_to_go_on(
     def interrupting(self: training.EpochLines, now: object) -> None:
         shown(self, now)  # type: ignore[arg-type]
         if now.step == 3:  # type: ignore[attr-defined]
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), how)
 
     out = tmp_path / "a run"
     asked = ("--data", "iris", "--model", "linear", *QUICK, "--out", out)
     with monkeypatch.context() as patched:
         patched.setattr(training.EpochLines, "__call__", interrupting)
         done = run("train", *asked, "--json", "-")
-    assert (done.exit_code, done.stdout) == (3, "")
+    assert done.exit_code == 3
+    assert STOPPING[how] in done.stderr
+    result = json.loads(done.stdout)
+    assert (result["interrupted"], result["epochs"]) == (True, 1)
     last = done.stderr.splitlines()[-1]
     assert (
         last == f"stopped after 1 of 2 epochs; go on with: sensverify train --out '{out}' --resume"

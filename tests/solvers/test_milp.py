@@ -263,7 +263,7 @@ def test_an_interrupt_keeps_what_is_proven() -> None:
     watch = Watch()
     timer = threading.Timer(0.7, signal.raise_signal, [signal.SIGINT])
     # Only the main thread gets signals; raised in another one they reach it all the same.
-    with watch.stopping_on_interrupt():
+    with watch.stopping_on_signals():
         timer.start()
         bounds = compute_bounds(HARD, HARD_BOX, Milp(), watch=watch)
     assert watch.stopped

@@ -252,7 +252,7 @@ def test_several_at_once_end_the_same(tiny: Study, tiny_folder: Path, tmp_path: 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("jobs", [1, 2])
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_killed_it_goes_on(jobs: int, how: signal.Signals, tmp_path: Path) -> None:
     file = tmp_path / "study.toml"
     file.write_text(
@@ -274,7 +274,7 @@ def test_killed_it_goes_on(jobs: int, how: signal.Signals, tmp_path: Path) -> No
     time.sleep(0.5)
     os.kill(process.pid, how)
     status = process.wait(timeout=120)
-    assert status == (3 if how == signal.SIGINT else -how), errors.read_text()
+    assert status == (-how if how == signal.SIGKILL else 3), errors.read_text()
     # Processes whose parent was killed end by themselves, and let go of their directories.
     deadline = time.monotonic() + 60
     while True:

@@ -125,9 +125,8 @@ def _method(what: str, value: Any) -> Method:
         method = parse_method(value.name, settings)
     except SensverifyError as error:
         raise BadSetting(f"{what}: {error}") from None
-    # What can be stopped at any moment searches or solves, outside of torch. Where another method
-    # gives bounds without gradients, the first step says so.
-    if getattr(method, "anytime", False):
+    # Where a method that says nothing gives bounds without gradients, the first step says so.
+    if not getattr(method, "differentiable", True):
         raise BadSetting(
             f"{what}: method {method.name} gives bounds without gradients, so nothing can be "
             "trained with it; use lp-dual, crown, alpha-crown or ibp"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from sensverify.bounds import Crown, compute_bounds
+from sensverify.bounds import Crown, Ibp, Method, compute_bounds
 from sensverify.box import Box
 from sensverify.network import Network
 from sensverify.proof import NONE
@@ -19,6 +19,7 @@ from sensverify.solvers.branch_and_bound import BranchAndBound
 from sensverify.watch import Watch
 from tests.contracts.attained import attained, largest_violation
 from tests.solvers.branch_and_bound.cases import query, random_chain, unit_box
+from tests.ticks import Ticks
 
 both_splits = pytest.mark.parametrize("split", ["inputs", "relus"])
 
@@ -29,9 +30,10 @@ def hard() -> tuple[Network, Box]:
     return random_chain(0, 6, 20, 20, 2), Box(-ends, ends)
 
 
-def assert_sound(bounds: Bounds, network: Network, box: Box) -> None:
+def assert_sound(bounds: Bounds, network: Network, box: Box, first: Method | None = None) -> None:
+    """Outside of all that is attained, and not outside of what the first pass has proven."""
     values, magnitude = attained(network, box)
-    plain = compute_bounds(network, box, Crown()).outer
+    plain = compute_bounds(network, box, first or Crown()).outer
     assert bool((largest_violation(bounds.outer, values) <= 1e-12 * magnitude).all())
     assert bool((bounds.outer.lower >= plain.lower - 1e-12 * magnitude).all())
     assert bool((bounds.outer.upper <= plain.upper + 1e-12 * magnitude).all())
@@ -44,15 +46,15 @@ def assert_sound(bounds: Bounds, network: Network, box: Box) -> None:
 def test_brackets_get_narrower_with_time_and_are_always_sound(split: str) -> None:
     network, box = hard()
     last = None
-    for seconds in (0.0, 0.1, 0.6):
-        began = perf_counter()
-        found = compute_bounds(network, box, BranchAndBound(split=split, seconds=seconds))
-        assert perf_counter() - began < seconds + 10
-        assert_sound(found, network, box)
+    # Of no time, interval arithmetic is what fits in.
+    for looks, first in ((0, Ibp()), (50, Crown()), (80, Crown())):
+        watch = Watch(1e-3 * looks, clock=Ticks())
+        found = compute_bounds(network, box, BranchAndBound(split=split), watch=watch)
+        assert_sound(found, network, box, first)
         assert found.status(0) is Status.BOUNDED
         if last is not None:
-            assert bool((found.outer.widths <= last.outer.widths * (1 + 1e-9)).all())
-            assert bool((found.inner.widths >= last.inner.widths * (1 - 1e-9)).all())
+            assert bool((found.outer.widths <= last.outer.widths).all())
+            assert bool((found.inner.widths >= last.inner.widths).all())
         last = found
 
 
@@ -74,7 +76,7 @@ def test_a_watch_that_is_over_before_it_starts(split: str) -> None:
     watch = Watch()
     watch.stop()
     found = compute_bounds(network, box, BranchAndBound(split=split), watch=watch)
-    assert_sound(found, network, box)
+    assert_sound(found, network, box, Ibp())
     plane = query(unit_box(6), [[1.0, 0.0]], [-1e6], [[0]])
     decision = BranchAndBound(split=split).decide(network, plane, watch=watch)
     assert decision.verdict in (Verdict.UNSAT, Verdict.TIMEOUT)
@@ -112,7 +114,9 @@ def test_progress_is_told_and_grows(split: str) -> None:
     network, box = hard()
 
     def listen(line: str) -> None:
-        lines.append(line)
+        # Those of the search, after the first pass over the layers.
+        if "open" in line:
+            lines.append(line)
         if len(lines) == 4:
             watch.stop()
 
@@ -121,7 +125,6 @@ def test_progress_is_told_and_grows(split: str) -> None:
     counts = [int(line.split()[0].replace(",", "")) for line in lines]
     assert len(counts) == 4
     assert counts == sorted(counts)
-    assert all("open" in line for line in lines)
 
 
 @both_splits

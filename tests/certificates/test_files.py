@@ -83,10 +83,10 @@ def read(tmp_path: Path, data: bytes, **options: int) -> Certificate:
 
 def refused(tmp_path: Path, data: bytes, **options: int) -> str:
     """Why a file is no certificate."""
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(BadCertificate) as caught:
         read(tmp_path, data, **options)
-    assert time.perf_counter() - began < SECONDS
+    assert time.process_time() - began < SECONDS
     return str(caught.value)
 
 

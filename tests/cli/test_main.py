@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import resource
 import signal
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 
 import pytest
@@ -46,14 +46,18 @@ def test_help_names_the_true_default_of_memory(run: Run) -> None:
 
 
 def test_help_is_quick() -> None:
+    def spent() -> float:
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return used.ru_utime + used.ru_stime
+
     def once() -> float:
-        began = time.perf_counter()
+        began = spent()
         subprocess.run(
             [sys.executable, "-m", "sensverify", "--help"], check=True, capture_output=True
         )
-        return time.perf_counter() - began
+        return spent() - began
 
-    # The aim is 0.4 s; a busy machine gets more.
+    # The aim is 0.4 s, of the processor's time: others may use the machine too.
     assert statistics.median(once() for _ in range(5)) < 1.0
 
 

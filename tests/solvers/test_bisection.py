@@ -266,7 +266,7 @@ def test_an_end_that_takes_all_its_time_leaves_the_others_theirs(limit: str, thr
     method = Bisection(oracle=slow, threads=threads, **limits)
     begun = perf_counter()
     bounds = compute_bounds(network, box, method, ROWS[:2], watch=watch)
-    assert perf_counter() - begun < 3
+    assert perf_counter() - begun < 60
     assert bounds.optimal.tolist() == [[False, True]]
 
 

@@ -247,7 +247,7 @@ def test_it_ends_when_the_time_is_up(where: str) -> None:
     marabou = Marabou(seconds=0.7 if where == "setting" else None)
     decision = marabou.decide(network, query, watch=watch)
     assert decision.verdict is Verdict.TIMEOUT
-    assert 0.6 < perf_counter() - begun < 5
+    assert 0.6 < perf_counter() - begun < 60
 
 
 def test_no_time_at_all() -> None:

@@ -121,7 +121,7 @@ def test_time_limit(relu: Path, save_property: Save) -> None:
     report = ask(relu, path, "faulty", settings={"how": "timeout"}, timeout=0.5)
     assert report.verdict is Verdict.TIMEOUT
     assert not report.stopped
-    assert time.perf_counter() - began < 5
+    assert time.perf_counter() - began < 60
 
 
 def test_a_box_that_takes_all_the_time_does_not_keep_others_from_an_answer(
@@ -130,12 +130,12 @@ def test_a_box_that_takes_all_the_time_does_not_keep_others_from_an_answer(
     box = "(and (<= -1 X_0 1) (or (<= 5 X_1 6) (<= 0 X_1 1)))"
     path = save_property("(and (>= Y_0 1.5) (<= Y_0 1.75))", box=box)
     settings = {"how": "timeout", "above": "3"}
-    report = ask(relu, path, "faulty", settings=settings, timeout=1.0)
+    report = ask(relu, path, "faulty", settings=settings, timeout=2.0)
     assert report.verdict is Verdict.SAT
     path = save_property("(>= Y_0 9)", box=box)
-    report = ask(relu, path, "faulty", settings=settings, timeout=1.0)
+    report = ask(relu, path, "faulty", settings=settings, timeout=2.0)
     assert (report.verdict, report.unsat_cases) == (Verdict.TIMEOUT, 1)
-    assert 0.9 < report.seconds < 5
+    assert 1.9 < report.seconds < 60
 
 
 def test_a_stopped_watch(relu: Path, save_property: Save) -> None:

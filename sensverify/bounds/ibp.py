@@ -204,7 +204,7 @@ def interval_bounds(
         if seen is not None:
             seen(position, intervals[position])
         if keep is not None:
-            for source in node.inputs:
+            for source in dict.fromkeys(node.inputs):
                 if network.consumers[source][-1] == position and source not in keep:
                     del intervals[source]
     return intervals

@@ -65,10 +65,10 @@ class Network:
 
     @cached_property
     def consumers(self) -> tuple[tuple[int, ...], ...]:
-        """For every node, the positions of the nodes that read it, in order."""
+        """For every node, the positions of the nodes that read it, in order; each of them once."""
         readers: list[list[int]] = [[] for _ in self.nodes]
         for position, node in enumerate(self.nodes):
-            for source in node.inputs:
+            for source in dict.fromkeys(node.inputs):
                 readers[source].append(position)
         return tuple(tuple(r) for r in readers)
 

@@ -133,8 +133,8 @@ class Encoder:
                 used[position] = ends
             place = Place(self.network, position, builder, self._maps, *ends)
             values[position] = encode_operator(node.operator, place, *sources)
-            for source in node.inputs:
-                if self.network.consumers[source][-1] == position and source in values:
+            for source in dict.fromkeys(node.inputs):
+                if self.network.consumers[source][-1] == position:
                     del values[source]
         return _finished(builder, values[len(self.network.nodes) - 1], inputs, used)
 

@@ -14,6 +14,7 @@ from sensverify.network.operators import (
     Add,
     Affine,
     Clip,
+    Concat,
     LeakyRelu,
     Max,
     Operator,
@@ -25,6 +26,8 @@ from sensverify.network.operators import (
     Sigmoid,
     Tanh,
 )
+from sensverify.solvers.exact import Exact
+from sensverify.solvers.lp import Lp
 from tests.contracts.attained import attained, largest_violation
 from tests.contracts.methods import METHODS
 from tests.contracts.networks import random_box
@@ -181,3 +184,39 @@ def test_copies_of_an_input_cancel(method: Method) -> None:
     if not uses_intervals:
         assert float(outer.lower) == 1
         assert float(outer.upper) == 2
+
+
+@pytest.mark.parametrize("method", [*METHODS, Lp(), Exact()], ids=repr)
+@pytest.mark.parametrize("times", [2, 3])
+@pytest.mark.parametrize("operator", [Add(), Concat(0)], ids=lambda op: type(op).__name__)
+@pytest.mark.parametrize("place", ["input", "hidden", "output"])
+def test_one_value_may_be_read_several_times_by_a_node(
+    method: Method, operator: Operator, times: int, place: str
+) -> None:
+    """``h + h`` has twice the bounds of h, and ``[h, h]`` the same ones twice."""
+    first, second = Affine(normal(4, 3), normal(4)), normal(2, 4)
+    copies = (second / times,) * times if isinstance(operator, Concat) else (second / times,)
+    plain, built = NetworkBuilder((3,)), NetworkBuilder((3,))
+    plain.add(Affine(second), plain.add(Relu(), plain.add(first, 0)))
+    node = built.input
+    if place == "input":
+        node = built.add(operator, *[node] * times)
+        weights = (first.weight / times,) * (len(copies))
+        node = built.add(Affine(np.concatenate(weights, axis=1), first.bias), node)
+        node = built.add(Affine(second), built.add(Relu(), node))
+    else:
+        node = built.add(Relu(), built.add(first, node))
+        if place == "hidden":
+            node = built.add(operator, *[node] * times)
+            node = built.add(Affine(np.concatenate(copies, axis=1)), node)
+        else:
+            node = built.add(operator, *[built.add(Affine(second), node)] * times)
+    box = random_box(np.random.default_rng(7), (3,), 2, 0.5)
+    expected = compute_bounds(plain.build(3), box, method).outer
+    found = compute_bounds(built.build(node), box, method).outer
+    for end, wanted in ((found.lower, expected.lower), (found.upper, expected.upper)):
+        if place == "output":
+            wanted = (
+                times * wanted if isinstance(operator, Add) else torch.cat([wanted] * times, dim=1)
+            )
+        np.testing.assert_allclose(end, wanted, atol=1e-5)

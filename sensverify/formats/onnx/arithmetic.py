@@ -124,7 +124,8 @@ def extreme(call: Call) -> Value:
     bound = None
     for array in constants:
         bound = array if bound is None else function(bound, array)
-    variables = [v for v in values if isinstance(v, Variable)]
+    # A value beside itself is itself: as two rivals, neither would ever win.
+    variables = list(dict.fromkeys(v for v in values if isinstance(v, Variable)))
     if not variables:
         return bound  # type: ignore[return-value]
     if smallest:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from sensverify.bounds import evaluate
-from sensverify.bounds.tensors import tensor_box, tensor_network
+from sensverify.bounds.tensors import flattened, tensor_box, tensor_network
 from sensverify.box import Box
 from sensverify.errors import BackendFailure
 from sensverify.network import Network
@@ -102,7 +102,7 @@ class Brackets:
         low, high = self.box.lower[sample], self.box.upper[sample]
         inside = torch.minimum(torch.maximum(points, low), high)
         with torch.no_grad():
-            values = evaluate(self.network, inside).flatten(1) @ self.rows(sample).T
+            values = flattened(evaluate(self.network, inside)) @ self.rows(sample).T
         values = torch.where(torch.isfinite(values), values, torch.inf)
         best, where = values.min(dim=0)
         better = best < self.attained[sample]

@@ -24,6 +24,7 @@ from sensverify.bounds.layerwise import LayerBounds, narrow
 from sensverify.bounds.method import PreActivationBounds
 from sensverify.bounds.proofs import flat_lines, layer_proof
 from sensverify.bounds.relaxation import Relaxation, line_intercepts
+from sensverify.bounds.tensors import flattened
 from sensverify.network import Network
 from sensverify.network.operators import Max
 from sensverify.proof import Lines, Proof
@@ -182,7 +183,7 @@ def _through(
     """The slopes at one node, and the coefficients on what enters it."""
     low, high = relaxation.lower_slope, relaxation.upper_slope
     size = coefficient.abs()
-    least = NOTHING * size.flatten(2).amax(dim=2).reshape(1, -1, *(1,) * (size.ndim - 2))
+    least = NOTHING * flattened(size, 2).amax(dim=2).reshape(1, -1, *(1,) * (size.ndim - 2))
     known = open_ & (size > least)
     slope = weights / torch.where(known, coefficient, 1.0)
     known = known & torch.isfinite(slope)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from sensverify.bounds.forward import forward
+from sensverify.bounds.tensors import flattened
 from sensverify.box import Box
 from sensverify.network import Network
 from sensverify.watch import Watch
@@ -110,7 +111,7 @@ def descend(
     for step in range(steps + 1):
         with torch.enable_grad():
             points = points.detach().requires_grad_()
-            values = loss(forward(network, points).flatten(1))
+            values = loss(flattened(forward(network, points)))
             gradient = None
             late = watch is not None and watch.over
             if step < steps and values.requires_grad and not late:

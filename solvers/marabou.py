@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from sensverify.bounds import evaluate
-from sensverify.bounds.tensors import tensor_network
+from sensverify.bounds.tensors import flattened, tensor_network
 from sensverify.box import Box
 from sensverify.errors import BackendFailure, BackendMissing, BadSetting
 from sensverify.network import Network
@@ -164,7 +164,7 @@ def _is_sane(
     not count.
     """
     with torch.no_grad():
-        values = evaluate(network, torch.from_numpy(best)[None]).flatten(1).numpy()[0]
+        values = flattened(evaluate(network, torch.from_numpy(best)[None])).numpy()[0]
     if query.met_by(values[None])[0]:
         # No proof, even if it is no witness for whoever asked.
         return False
@@ -200,7 +200,7 @@ def _witness(
         points.append(moved)
     for found in points:
         with torch.no_grad():
-            outputs = evaluate(network, found).flatten(1).numpy()
+            outputs = flattened(evaluate(network, found)).numpy()
         witness = found[0].numpy()
         if (
             bool(query.box.contains(witness[None]).all())

@@ -24,6 +24,7 @@ from sensverify.attacks.dlr import dlr_loss
 from sensverify.attacks.draws import SampleGenerator
 from sensverify.attacks.settings import check_count
 from sensverify.attacks.worst_seen import WorstSeen, along
+from sensverify.bounds.tensors import flattened
 from sensverify.box import Box
 
 Ask = Callable[[Tensor], tuple[Tensor, Tensor]]
@@ -89,7 +90,7 @@ class Apgd(ABC):
         loss = type(self).raised
         worst = WorstSeen(x, y)
         with torch.no_grad():
-            outputs = function(x).flatten(1)
+            outputs = flattened(function(x))
             worst.see(x, outputs, loss(outputs, y))
         for _ in range(self.restarts):
             start = random_point(box, generator)

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from sensverify.attacks.draws import SampleGenerator
+from sensverify.bounds.tensors import flattened
 from sensverify.box import Box
 from sensverify.errors import BadBox, BadSetting, BadShape
 
@@ -126,7 +127,7 @@ def value_and_gradient(
     """
     with torch.enable_grad():
         points = points.detach().requires_grad_()
-        outputs = function(points).flatten(1)
+        outputs = flattened(function(points))
         values = loss(outputs, y)
         if not values.requires_grad:
             raise BadSetting(

@@ -11,6 +11,7 @@ from torch import Tensor
 from sensverify.attacks.ascent import Function, Source, margin_loss
 from sensverify.attacks.settings import check_count, check_number
 from sensverify.attacks.worst_seen import along, loses
+from sensverify.bounds.tensors import flattened
 from sensverify.box import Box
 
 _MEAN_DECAY, _SQUARE_DECAY, _TINY = 0.9, 0.999, 1e-8
@@ -116,10 +117,10 @@ class CarliniWagner:
         """Whether these points count, ``[batch]``, and the gradient of what is made small."""
         with torch.enable_grad():
             point = point.detach().requires_grad_()
-            outputs = function(point).flatten(1)
+            outputs = flattened(function(point))
             margin = margin_loss(outputs, y)
             lacking = (self.confidence - margin).clamp(min=0)
-            distance = (point - x).square().flatten(1).sum(dim=1)
+            distance = flattened((point - x).square()).sum(dim=1)
             (gradient,) = torch.autograd.grad((distance + weight * lacking).sum(), point)
         found = loses(outputs.detach(), y) & ~(margin.detach() < self.confidence)
         return found, gradient.nan_to_num(0.0)
@@ -134,7 +135,7 @@ class _Nearest:
         self._distance = torch.full(x.shape[:1], torch.inf, dtype=torch.float64, device=x.device)
 
     def see(self, points: Tensor, counts: Tensor) -> None:
-        distance = (points.double() - self._x.double()).flatten(1).norm(dim=1)
+        distance = flattened(points.double() - self._x.double()).norm(dim=1)
         nearer = counts & (distance < self._distance)
         self.points = torch.where(along(nearer, points), points, self.points)
         self._distance = torch.where(nearer, distance, self._distance)

@@ -21,6 +21,7 @@ from sensverify.attacks.ascent import (
     value_and_gradient,
 )
 from sensverify.attacks.settings import check_choice, check_switch
+from sensverify.bounds.tensors import flattened
 from sensverify.box import Box
 
 _OVERSHOOT = 1.25
@@ -135,5 +136,5 @@ class LlFgsm:
     ) -> Tensor:
         """One point for every sample; see `Attack.points`."""
         with torch.no_grad():
-            loss = least_likely(function(x).flatten(1))
+            loss = least_likely(flattened(function(x)))
         return fgsm(function, x, y, box, loss=loss)

@@ -13,6 +13,7 @@ from sensverify.attacks.draws import SampleGenerator
 from sensverify.attacks.protocol import Attack
 from sensverify.attacks.worst import Worst, strongest
 from sensverify.attacks.worst_seen import loses
+from sensverify.bounds.tensors import flattened
 from sensverify.box import Box
 from sensverify.errors import BadData, BadSetting, BadShape, NotMeasured
 from sensverify.watch import Watch
@@ -133,7 +134,7 @@ def run_attack(
             "time, or take fewer samples"
         ) from None
     points, outputs, found = (torch.cat(column) for column in zip(*parts, strict=True))
-    moved = (points.double() - x.double()).flatten(1)
+    moved = flattened(points.double() - x.double())
     return Attacked(
         points=points,
         outputs=outputs,
@@ -186,7 +187,7 @@ def _checked(x: Tensor, y: Tensor, box: Box) -> Tensor:
         raise BadShape(f"labels are whole numbers from 0, got {y.dtype}")
     if len(x) == 0:
         raise BadData("there are no samples to attack")
-    finite = torch.isfinite(x.flatten(1)).all(dim=1)
+    finite = torch.isfinite(flattened(x)).all(dim=1)
     if not bool(finite.all()):
         raise BadData(f"sample {int((~finite).nonzero()[0])} holds NaN or infinity")
     check(x, y, box)

@@ -18,6 +18,7 @@ from sensverify.attacks.ascent import (
 )
 from sensverify.attacks.settings import check_count, check_number
 from sensverify.attacks.worst_seen import WorstSeen, along
+from sensverify.bounds.tensors import flattened
 from sensverify.box import Box
 
 
@@ -64,10 +65,10 @@ class MiFgsm:
         for _ in range(self.steps):
             outputs, values, gradient = value_and_gradient(function, point, y, cross_entropy)
             worst.see(point, outputs, values)
-            size = along(gradient.abs().flatten(1).sum(dim=1), gradient)
+            size = along(flattened(gradient.abs()).sum(dim=1), gradient)
             average = self.decay * average + torch.where(size > 0, gradient / size, 0.0)
             point = into(point + stride * average.sign(), box)
         with torch.no_grad():
-            outputs = function(point).flatten(1)
+            outputs = flattened(function(point))
             worst.see(point, outputs, cross_entropy(outputs, y))
         return worst.points

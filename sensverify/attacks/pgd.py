@@ -25,6 +25,7 @@ from sensverify.attacks.ascent import (
 )
 from sensverify.attacks.settings import check_choice, check_count, check_number, check_switch
 from sensverify.attacks.worst_seen import WorstSeen
+from sensverify.bounds.tensors import flattened
 from sensverify.box import Box
 from sensverify.errors import BadSetting
 
@@ -94,7 +95,7 @@ def pgd(
         raise BadSetting("pgd: the loss kl has no gradient at x; it needs random_start")
     stride = _REACH / steps * box.radius if step_size is None else step_size
     with torch.no_grad():
-        clean = function(x).flatten(1)
+        clean = flattened(function(x))
     raised = partial(_from, clean) if loss == "kl" else find_loss(loss)
     worst = WorstSeen(x.detach(), y, labelled=loss != "kl")
     worst.see(worst.points, clean, raised(clean, y))
@@ -106,7 +107,7 @@ def pgd(
             worst.see(point, outputs, values)
             point = into(point + stride * gradient.sign(), box)
         with torch.no_grad():
-            outputs = function(point).flatten(1)
+            outputs = flattened(function(point))
             worst.see(point, outputs, raised(outputs, y))
     return worst.points
 
@@ -217,5 +218,5 @@ class LlPgd(_Steps):
     ) -> Tensor:
         """One point for every sample; see `Attack.points`."""
         with torch.no_grad():
-            loss = least_likely(function(x).flatten(1))
+            loss = least_likely(flattened(function(x)))
         return self._climb(function, x, y, box, generator=generator, loss=loss)

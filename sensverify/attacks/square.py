@@ -13,6 +13,7 @@ from sensverify.attacks.ascent import Function, margin_loss
 from sensverify.attacks.draws import SampleGenerator
 from sensverify.attacks.settings import check_count, check_number
 from sensverify.attacks.worst_seen import along, loses
+from sensverify.bounds.tensors import flattened
 from sensverify.box import Box
 
 _IMAGE_AXES = 4
@@ -81,9 +82,9 @@ class Square:
             window, high = _proposal(x.shape[1:], share, generator, first=query == 0)
             point = torch.where(window, torch.where(high, upper, lower), best)
             # A proposal that changes nothing would waste a query; its opposite does not.
-            same = along((point == best).flatten(1).all(dim=1), point)
+            same = along(flattened(point == best).all(dim=1), point)
             point = torch.where(same & window, torch.where(high, lower, upper), point)
-            outputs = function(point).flatten(1)
+            outputs = flattened(function(point))
             value, lost = margin_loss(outputs, y), loses(outputs, y)
             better = lost | (value > margin)
             best = torch.where(along(better, point), point, best)

@@ -14,6 +14,7 @@ from sensverify.attacks.draws import SampleGenerator
 from sensverify.attacks.protocol import Attack
 from sensverify.attacks.square import Square
 from sensverify.attacks.worst_seen import along, loses
+from sensverify.bounds.tensors import flattened
 from sensverify.box import Box
 from sensverify.errors import BadSetting, Unbounded, UnsoundResult
 
@@ -96,7 +97,7 @@ def strongest(
         An attack returns something else than points.
     """
     with torch.no_grad():
-        outputs = function(x).flatten(1)
+        outputs = flattened(function(x))
     _refuse_infinite(outputs, generator.positions, "")
     points, wrong = x, loses(outputs, y)
     for attack in attacks:
@@ -108,7 +109,7 @@ def strongest(
         moved = attack.points(followed, part, y[left], inside, generator=draws)
         moved = _inside(attack, moved, part, inside, draws.positions)
         with torch.no_grad():
-            reached = function(moved).flatten(1)
+            reached = flattened(function(moved))
         _refuse_infinite(reached, draws.positions, f" at a point that {attack.name} has found")
         worse = loses(reached, y[left])
         if not attack.nearest:
@@ -140,7 +141,7 @@ def _inside(attack: Attack, points: Tensor, x: Tensor, box: Box, positions: Tens
             f"{attack.name} was asked for points of shape {tuple(x.shape)} {x.dtype} and gave "
             f"{tuple(points.shape)} {points.dtype}"
         )
-    finite = torch.isfinite(points.flatten(1)).all(dim=1)
+    finite = torch.isfinite(flattened(points)).all(dim=1)
     if not bool(finite.all()):
         sample = int(positions[(~finite).nonzero()[0]])
         raise Unbounded(f"{attack.name} gave a point for sample {sample} that is not finite")

@@ -26,6 +26,7 @@ from sensverify.bounds.signs import (
     skips_known,
     stand_ins,
 )
+from sensverify.bounds.tensors import flattened
 from sensverify.bounds.window_plan import WindowPlan, window_plan
 from sensverify.bounds.windows import RelaxationWindows, Windows, window_network
 from sensverify.bounds.workspace import Workspace
@@ -168,7 +169,7 @@ class LayerBounds:
         try:
             return self._by_rows(last, objectives)
         except TimeUp:
-            lower, upper = (end.flatten(1).unsqueeze(-1) for end in self._intervals(last))
+            lower, upper = (flattened(end).unsqueeze(-1) for end in self._intervals(last))
             rising, falling = objectives.clamp(min=0), objectives.clamp(max=0)
             ends = rising @ lower + falling @ upper, rising @ upper + falling @ lower
             return ends[0].squeeze(-1), ends[1].squeeze(-1)

@@ -19,6 +19,7 @@ from sensverify.bounds.lirpa_compat import (
     quiet,
 )
 from sensverify.bounds.lirpa_module import TracedNetwork
+from sensverify.bounds.tensors import flattened
 from sensverify.box import Box
 from sensverify.errors import BackendFailure, BadSetting, SensverifyError
 from sensverify.network import Network
@@ -190,7 +191,7 @@ def _check_attained(network: Network, box: Box, rows: Tensor, lower: Tensor, upp
     with torch.no_grad():
         slack = torch.finfo(lower.dtype).eps ** 0.5 * (1 + lower.abs() + upper.abs())
         for point in (box.center, box.lower, box.upper):
-            outputs = evaluate(network, point).flatten(1).unsqueeze(-1)
+            outputs = flattened(evaluate(network, point)).unsqueeze(-1)
             values = (rows @ outputs).squeeze(-1)
             # Written so that a NaN fails it.
             inside = (values >= lower - slack) & (values <= upper + slack)

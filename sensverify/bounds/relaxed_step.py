@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from sensverify.bounds.tensors import flattened
 from sensverify.bounds.workspace import Workspace
 
 Line = tuple[Tensor, Tensor | None]
@@ -249,5 +250,5 @@ def _coefficient_gradient(
     total = total.sum_to_size(coefficient.shape)
     for gradient, intercept in terms:
         if gradient is not None and intercept is not None:
-            total = total + (gradient.T @ intercept.flatten(1)).reshape(total.shape)
+            total = total + (gradient.T @ flattened(intercept)).reshape(total.shape)
     return total

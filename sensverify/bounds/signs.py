@@ -16,6 +16,7 @@ from torch import Tensor
 from sensverify.bounds.backward import backward_bounds
 from sensverify.bounds.ibp import Interval
 from sensverify.bounds.relaxation import Relaxation
+from sensverify.bounds.tensors import flattened
 from sensverify.bounds.workspace import Workspace
 from sensverify.box import Box
 from sensverify.network import Network
@@ -79,7 +80,7 @@ def open_neuron_bounds(
     source = network.nodes[position].inputs[0]
     affine, (before,) = network.nodes[source].operator, network.nodes[source].inputs
     assert isinstance(affine, Affine)
-    flat = signs.flatten(1)
+    flat = flattened(signs)
     lower = torch.where(flat > 0, 0.0, -torch.inf).to(box.lower)
     upper = torch.where(flat < 0, 0.0, torch.inf).to(box.lower)
     unknown = (flat == 0).to(torch.int8)

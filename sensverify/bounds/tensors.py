@@ -14,6 +14,15 @@ from sensverify.network import Network, Node, simplify
 from sensverify.network.operators import Clip
 
 
+def flattened(values: torch.Tensor, axes: int = 1) -> torch.Tensor:
+    """All numbers behind the first axes as one axis, also where there is one and no axis for it.
+
+    A sample, an input as well as an output, may be a single number without axes: a batch of them
+    has the shape ``[batch]``, and comes out as ``[batch, 1]``.
+    """
+    return values.unsqueeze(-1).flatten(axes)
+
+
 def tensor_network(network: Network, *, dtype: torch.dtype, device: torch.device) -> Network:
     """The network with tensors as parameters, simplified.
 

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from sensverify.bounds.relaxation import Relaxation
+from sensverify.bounds.tensors import flattened
 from sensverify.bounds.window_plan import WindowPlan
 from sensverify.network import Network, NetworkBuilder
 from sensverify.network.operators import Affine, Conv, Elementwise, Pad, Scale, Select
@@ -95,7 +96,7 @@ class Windows:
     """
 
     def __init__(self, values: Tensor) -> None:
-        flat = values.flatten(1)
+        flat = flattened(values)
         # Batch last: a window is then a choice of rows, and its gradient a sum of rows.
         self._rows = torch.cat([flat.T, flat.new_zeros(1, len(flat))])
 

@@ -46,7 +46,8 @@ class Dataset:
 
     def __post_init__(self) -> None:
         x, y, spread = self.x, self.y, self.feature_range
-        if x.ndim < 2 or not np.issubdtype(x.dtype, np.floating):
+        # No more than a batch axis: every sample is one number.
+        if x.ndim < 1 or not np.issubdtype(x.dtype, np.floating):
             raise BadShape(
                 f"data '{self.name}': x needs floating-point numbers of shape "
                 f"[samples, features...], got {x.dtype} of shape {x.shape}"

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from sensverify.bounds import evaluate
 from sensverify.bounds.forward import forward
-from sensverify.bounds.tensors import tensor_network
+from sensverify.bounds.tensors import flattened, tensor_network
 from sensverify.errors import BadModelFile, BadSetting, BadShape
 from sensverify.evaluation.perturbation import Perturbation
 from sensverify.evaluation.request import EvaluateRequest
@@ -75,7 +75,7 @@ class Contestant:
 
     def outputs(self, x: Tensor) -> Tensor:
         """The outputs, ``[batch, classes]``; differentiable in x."""
-        return forward(self.simple, x).flatten(1)
+        return flattened(forward(self.simple, x))
 
     def chunks(self, count: int) -> Iterator[slice]:
         """Parts of some samples that are small enough for one pass."""
@@ -98,7 +98,7 @@ class Contestant:
         found = []
         with torch.no_grad():
             for part in self.chunks(len(points)):
-                exact = evaluate(self.prepared, points[part].double()).flatten(1)
+                exact = flattened(evaluate(self.prepared, points[part].double()))
                 slack = _ROUNDING * (1 + exact.abs().amax(dim=1))
                 found.append(margin(exact, y[part]) < -slack)
         return torch.cat(found)

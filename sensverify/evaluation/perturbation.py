@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sensverify.bounds.tensors import tensor_box
+from sensverify.bounds.tensors import flattened, tensor_box
 from sensverify.box import Box
 from sensverify.errors import BadData
 from sensverify.evaluation.request import MULTIPLES, EvaluateRequest
@@ -89,7 +89,7 @@ class Perturbation:
 
         Infinite where a feature has moved that has the unit 0.
         """
-        moved = (points.double() - x.double()).abs().flatten(1)
+        moved = flattened((points.double() - x.double()).abs())
         unit = torch.from_numpy(self.unit).to(moved).flatten()
         share = torch.where(moved > 0, moved / unit, 0.0)
         farthest = share.amax(dim=1)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from sensverify.attacks import fgsm, pgd
+from sensverify.bounds.tensors import flattened
 from sensverify.box import Box
 from sensverify.errors import BadSetting, NotMeasured
 from sensverify.measures.classification import check_finite
@@ -124,7 +125,7 @@ def segment_thickness(
     )
     gap = first - second
     near = ((alpha < gap) & (gap < beta)).double().mean(dim=1)
-    return near * (reached - x).double().flatten(1).norm(dim=1)
+    return near * flattened((reached - x).double()).norm(dim=1)
 
 
 def boundary_thickness(

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sensverify.bounds.tensors import flattened
 from sensverify.errors import BadData, BadShape, Unbounded
 from sensverify.network import Network
 
@@ -42,7 +43,7 @@ def labelled_samples(network: Network, x: Any, y: Any) -> tuple[Tensor, Tensor]:
         raise BadShape(f"labels are whole numbers from 0, got {y.dtype}")
     if len(x) == 0:
         raise BadData("there are no samples to measure anything on")
-    finite = torch.isfinite(x.flatten(1)).all(dim=1)
+    finite = torch.isfinite(flattened(x)).all(dim=1)
     if not bool(finite.all()):
         raise BadData(f"sample {int((~finite).nonzero()[0])} holds NaN or infinity")
     outside = (y < 0) | (y >= classes)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from sensverify.bounds.forward import forward
+from sensverify.bounds.tensors import flattened
 from sensverify.errors import NotMeasured
 from sensverify.measures.gradients import squared_gradients
 from sensverify.measures.input_curvature import (
@@ -201,7 +202,7 @@ def exact_hessian_trace(subject: Subject) -> Reading:
     for part in slices(subject, len(x), entries=2 * weights.count):
         samples = x[part].detach().double()
         with torch.no_grad():
-            shares = forward(weights.network, samples).flatten(1).softmax(dim=1)
+            shares = flattened(forward(weights.network, samples)).softmax(dim=1)
         for label, share in enumerate(shares.unbind(dim=1)):
             if subject.watch.over:
                 raise NotMeasured(f"the time was up after {part.start} of {len(x)} samples")

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.func import grad, vmap
 
+from sensverify.bounds.tensors import flattened
 from sensverify.errors import NotMeasured
 from sensverify.measures.subject import Measure, Reading, Subject
 from sensverify.measures.weights import (
@@ -83,7 +84,7 @@ def input_gradient_norms(subject: Subject, x: Tensor, y: Tensor) -> Tensor:
         with torch.enable_grad():
             loss = cross_entropies(network, point, y[part]).sum()
         (gradient,) = torch.autograd.grad(loss, point)
-        norms.append(gradient.flatten(1).norm(dim=1))
+        norms.append(flattened(gradient).norm(dim=1))
     return torch.cat(norms)
 
 
@@ -124,7 +125,7 @@ def squared_gradients(weights: Weights, x: Tensor, y: Tensor) -> Tensor:
         return cross_entropies(weights.at(tensors), sample[None], label[None])[0]
 
     gradients = vmap(grad(loss), in_dims=(None, 0, 0))(weights.tensors, x, y)
-    return torch.stack([each.flatten(1).square().sum(dim=1) for each in gradients]).sum(dim=0)
+    return torch.stack([flattened(each).square().sum(dim=1) for each in gradients]).sum(dim=0)
 
 
 def _check_time(subject: Subject) -> None:

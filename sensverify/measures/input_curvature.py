@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from sensverify.bounds.forward import forward
+from sensverify.bounds.tensors import flattened
 from sensverify.errors import NotMeasured
 from sensverify.measures.lanczos import extreme_eigenvalues
 from sensverify.measures.subject import NEEDS, Reading, Subject
@@ -92,10 +93,10 @@ def piecewise_linear_eigenvalues(network: Network, x: Tensor) -> Tensor:
     """
     point = x.detach().requires_grad_()
     with torch.enable_grad():
-        outputs = forward(network, point).flatten(1)
+        outputs = flattened(forward(network, point))
         totals = outputs.sum(dim=0).unbind()
     rows = [torch.autograd.grad(total, point, retain_graph=True)[0] for total in totals]
-    derivative = torch.stack(rows, dim=1).flatten(2)
+    derivative = flattened(torch.stack(rows, dim=1), 2)
     roots = outputs.detach().softmax(dim=1).sqrt()
     # B = diag(r) (1 - r r^T) with r the roots of p, whose squares sum to one.
     scaled = roots[:, :, None] * derivative
@@ -141,7 +142,7 @@ def iterated_eigenvalues(
     def product(vectors: Tensor) -> Tensor:
         shaped = vectors.reshape(x.shape)
         (second,) = torch.autograd.grad(gradient, point, shaped, retain_graph=True)
-        return second.flatten(1)
+        return flattened(second)
 
     found = extreme_eigenvalues(product, start.expand(len(x), -1), accuracy=accuracy, steps=steps)
     return found.largest, found.error

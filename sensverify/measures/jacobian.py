@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
+from sensverify.bounds.tensors import flattened
 from sensverify.errors import BadSetting
 
 Function = Callable[[Tensor], Tensor]
@@ -92,7 +93,7 @@ def _outputs(function: Function, x: Tensor, create_graph: bool) -> tuple[Tensor,
     if not (create_graph and x.requires_grad):
         x = x.detach().requires_grad_()
     with torch.enable_grad():
-        return function(x).flatten(1), x
+        return flattened(function(x)), x
 
 
 def _summed_squares(
@@ -114,7 +115,7 @@ def _summed_squares(
                 allow_unused=True,
                 materialize_grads=True,
             )
-            total = total + row.flatten(1).square().sum(1)
+            total = total + flattened(row).square().sum(1)
     return total
 
 

@@ -16,7 +16,7 @@ from sensverify.attacks import pgd
 from sensverify.bounds import Crown, LpDual, Method, compute_bounds, evaluate
 from sensverify.bounds.forward import forward
 from sensverify.bounds.memory import DEFAULT_BUDGET, samples_within
-from sensverify.bounds.tensors import tensor_network
+from sensverify.bounds.tensors import flattened, tensor_network
 from sensverify.box import Box
 from sensverify.errors import BadSetting, UnsoundResult
 from sensverify.measures.classification import check_finite, labelled_samples
@@ -229,7 +229,7 @@ class _Task:
         return found
 
     def outputs(self, x: Tensor) -> Tensor:
-        return forward(self.network, x).flatten(1)
+        return flattened(forward(self.network, x))
 
     def bounds(self, method: Method, box: Box, y: Tensor, budget: int) -> tuple[Tensor, Tensor]:
         rows = with_margins(y, _outputs(self.network), torch.float32)
@@ -253,11 +253,11 @@ class _Task:
                 steps=self.pgd_steps,
                 generator=self.generator,
             ).detach()
-            inside = box[right].contains(reached).flatten(1).all(dim=1)
+            inside = flattened(box[right].contains(reached)).all(dim=1)
             fooled = (self.outputs(reached).argmax(dim=1) != y[right]) & inside
             points[right[fooled]] = reached[fooled]
             broken[right] = fooled
-        exact = evaluate(self.network, points.double()).flatten(1)
+        exact = flattened(evaluate(self.network, points.double()))
         slack = _ROUNDING * (1 + exact.abs().amax(dim=1))
         return broken, broken & (margin(exact, y) < -slack)
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sensverify.bounds.forward import forward
 from sensverify.bounds.memory import samples_within
+from sensverify.bounds.tensors import flattened
 from sensverify.errors import NotMeasured
 from sensverify.measures.classification import check_finite
 from sensverify.measures.subject import Subject
@@ -58,7 +59,7 @@ class Outputs:
         self._network = simplify(network)
 
     def __call__(self, x: Tensor) -> Tensor:
-        return forward(self._network, x).flatten(1)
+        return flattened(forward(self._network, x))
 
 
 def outputs_at(subject: Subject, x: Tensor) -> Tensor:

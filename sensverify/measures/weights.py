@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from sensverify.bounds.forward import forward
 from sensverify.bounds.memory import samples_within
-from sensverify.bounds.tensors import tensor_network
+from sensverify.bounds.tensors import flattened, tensor_network
 from sensverify.errors import NotMeasured
 from sensverify.measures.spectral import averages
 from sensverify.measures.subject import NEEDS, Subject
@@ -112,7 +112,7 @@ def cross_entropies(network: Network, x: Tensor, y: Tensor) -> Tensor:
         With tensors of x's dtype.
     x, y : Tensor, shapes ``[batch, *network.input_shape]`` and ``[batch]``
     """
-    outputs = forward(network, x).flatten(1)
+    outputs = flattened(forward(network, x))
     return functional.cross_entropy(outputs.double(), y, reduction="none")
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from sensverify.bounds import evaluate
+from sensverify.bounds.tensors import flattened
 from sensverify.errors import TrainingFailed, Unbounded
 from sensverify.measures.metrics import METRICS, Metrics, measure
 from sensverify.network import Network
@@ -121,5 +122,5 @@ class Measuring:
 
     def _outputs(self, samples: Samples) -> Tensor:
         with torch.no_grad():
-            parts = [evaluate(self.network, x).flatten(1) for x in samples.x.split(_CHUNK)]
+            parts = [flattened(evaluate(self.network, x)) for x in samples.x.split(_CHUNK)]
         return torch.cat(parts)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from sensverify.bounds import compute_bounds
 from sensverify.bounds.method import Method
+from sensverify.bounds.tensors import flattened
 from sensverify.box import Box
 from sensverify.errors import BadSetting
 from sensverify.network import Network
@@ -63,7 +64,7 @@ class Step:
     @cached_property
     def outputs(self) -> Tensor:
         """The module's outputs at x in training mode, ``[batch, outputs]``."""
-        return self.module(self.x).flatten(1)
+        return flattened(self.module(self.x))
 
     @cached_property
     def box(self) -> Box:

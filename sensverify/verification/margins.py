@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from sensverify.bounds import evaluate
+from sensverify.bounds.tensors import flattened
 from sensverify.box import Box
 from sensverify.network import Network
 from sensverify.sensitivity import margin
@@ -133,7 +134,7 @@ def _descend(network: Network, box: Box, point: Tensor, labels: Tensor) -> tuple
 
 def _changes(network: Network, points: Tensor, labels: Tensor) -> Tensor:
     with torch.no_grad():
-        outputs = evaluate(network, points.double()).flatten(1)
+        outputs = flattened(evaluate(network, points.double()))
     slack = _SLACK * (1 + outputs.abs().amax(dim=1))
     return margin(outputs, labels) < -slack
 
@@ -141,5 +142,5 @@ def _changes(network: Network, points: Tensor, labels: Tensor) -> Tensor:
 def _margin_and_gradient(network: Network, point: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     with torch.enable_grad():
         point = point.detach().requires_grad_()
-        gap = margin(evaluate(network, point).flatten(1), labels)
+        gap = margin(flattened(evaluate(network, point)), labels)
         return gap.detach(), torch.autograd.grad(gap.sum(), point)[0]

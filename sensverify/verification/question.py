@@ -168,7 +168,9 @@ def _question_from_box(request: VerifyRequest, network: Network) -> Question:
     ends = []
     for name in ("lower", "upper"):
         values = arrays[name]
-        if values.ndim < 2 or int(np.prod(values.shape[1:])) != int(np.prod(shape)):
+        # A sample may be one number without axes.
+        fits = values.ndim >= min(2, 1 + len(shape))
+        if not fits or int(np.prod(values.shape[1:])) != int(np.prod(shape)):
             raise BadShape(
                 f"'{request.box}': {name} has shape {values.shape}; expected a batch axis and "
                 f"then the input shape {shape} of the network"

@@ -16,7 +16,7 @@ from torch import Tensor
 from sensverify.bounds import compute_bounds, evaluate
 from sensverify.bounds.memory import DEFAULT_BUDGET
 from sensverify.bounds.method import Method
-from sensverify.bounds.tensors import tensor_box
+from sensverify.bounds.tensors import flattened, tensor_box
 from sensverify.box import Box
 from sensverify.errors import BadSetting, Unbounded, UnsoundResult
 from sensverify.network import Network
@@ -194,7 +194,7 @@ class _Run:
             checked = self.certifier.bounds(bounds, asked, objectives, gap=gap, watch=watch)
             bounds = checked.bounds
         with torch.no_grad():
-            output = evaluate(self.network, center).flatten(1)
+            output = flattened(evaluate(self.network, center))
         _check_contains(bounds, output)
         certified = self._certified(bounds, box, center, labels, part)
         seconds = (time.perf_counter() - began) / len(center)

@@ -14,6 +14,8 @@ import numpy as np
 from torch import Tensor
 
 from sensverify.bounds.layerwise import LayerBounds
+from sensverify.bounds.proofs import flat_bounds
+from sensverify.bounds.tensors import flattened
 from sensverify.proof import NONE, RULE, Cells, Hidden, Lines, Proof
 from sensverify.solvers.branch_and_bound.entries import Entries
 from sensverify.solvers.branch_and_bound.goals import Asked
@@ -53,12 +55,12 @@ def assembled(
     hidden: list[Hidden] = []
     # Cells that may have to be split further bound their layers themselves. Others get CROWN's
     # bounds: whoever bounds layers by other means too comes to other slopes, not always better.
-    moving = (layers.box.lower < layers.box.upper).flatten(1).sum(dim=1).cpu().numpy()
+    moving = flattened(layers.box.lower < layers.box.upper).sum(dim=1).cpu().numpy()
     whole = (inputs.split == NONE) & (inputs.parent == NONE)
     whole &= moving[inputs.problem] > FEW_FEATURES
     if whole.any() or searches:
         rule, none = np.full(batch, RULE), [np.zeros(0, np.int64)] * 4
-        ends = entries.intervals(layers.pre_activations)
+        ends = flat_bounds(layers.pre_activations, batch)
         hidden.append(Hidden(np.arange(batch), *ends, rule, *none))
         inputs = replace(inputs, hidden=np.where(whole, inputs.problem, NONE))
     if asked.groups == 1:
@@ -230,7 +232,7 @@ def _hidden(
     for stage in np.unique(used[:, 0]):
         layers, lines = forest.hidden[stage]
         rows = np.flatnonzero(used[:, 0] == stage)
-        ends = entries.intervals(layers.pre_activations)
+        ends = flat_bounds(layers.pre_activations, layers.box.batch)
         lower[rows], upper[rows] = (end[used[rows, 1]] for end in ends)
         if lines is not None and lines.entry:
             sets = np.full(layers.box.batch, NONE)

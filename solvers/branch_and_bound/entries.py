@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sensverify.bounds.ibp import Interval, nonlinear_nodes
+from sensverify.bounds.ibp import nonlinear_nodes
 from sensverify.network import Network
 from sensverify.network.operators import Relu
 
@@ -71,11 +71,3 @@ class Entries:
             # Without items a size of -1 would mean nothing.
             result[:, place] = part.reshape(count, place.stop - place.start).to(result)
         return result.numpy()
-
-    def intervals(self, bounds: Mapping[int, Interval]) -> tuple[np.ndarray, np.ndarray]:
-        """Bounds by node as two arrays ``[batch, entries]``."""
-        ends = []
-        for side in (0, 1):
-            columns = [bounds[p][side].flatten(1).double() for p in self.places]
-            ends.append(torch.cat(columns, dim=1).cpu().numpy())
-        return ends[0], ends[1]

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from sensverify.bounds.forward import forward
+from sensverify.bounds.tensors import flattened
 from sensverify.box import Box
 from sensverify.network import Network
 from sensverify.queries import Accept, Query
@@ -179,7 +180,7 @@ class RangeGoal(_EachRow):
     def _look(self, network: Network, points: Tensor, problem: Tensor) -> Tensor:
         """Keep what is better; returns how far values are above the old, ``[points, rows]``."""
         with torch.no_grad():
-            outputs = forward(network, points).flatten(1)
+            outputs = flattened(forward(network, points))
         rows = self.rows[problem] if len(self.rows) > 1 else self.rows
         found = (rows @ outputs.unsqueeze(-1)).squeeze(-1)
         above = found - self.values[problem]
@@ -290,7 +291,7 @@ class QueryGoal:
         if self.witness is not None:
             return
         with torch.no_grad():
-            excess = self._excess(forward(network, points).flatten(1))
+            excess = self._excess(flattened(forward(network, points)))
         best, group = excess.min(dim=1)
         most = min(8, len(points))
         chosen = best.topk(most, largest=False).indices
@@ -299,7 +300,7 @@ class QueryGoal:
     def _see(self, network: Network, points: Tensor) -> None:
         """Sizes of the rows' terms at points: how far rounding can move their sums."""
         with torch.no_grad():
-            outputs = forward(network, points).flatten(1)
+            outputs = flattened(forward(network, points))
         sizes = (outputs.abs() @ self.rows[0].abs().T).amax(dim=0, keepdim=True)
         # A NaN stays: then no bound is above its threshold.
         self._magnitude = self._magnitude.maximum(sizes)
@@ -328,7 +329,7 @@ class QueryGoal:
     def _judge(self, network: Network, points: Tensor) -> None:
         """Keep the first point that meets the query and that the judge accepts."""
         with torch.no_grad():
-            outputs = forward(network, points).flatten(1)
+            outputs = flattened(forward(network, points))
             depth = self._excess(outputs).amin(dim=1).cpu().numpy()
         met = np.flatnonzero(self.query.met_by(outputs.cpu().double().numpy()))
         # The deepest first: at the edge, a replay in another precision may say otherwise.

@@ -14,6 +14,7 @@ from math import inf
 import torch
 from torch import Tensor
 
+from sensverify.bounds.tensors import flattened
 from sensverify.box import Box
 from sensverify.network import Network
 from sensverify.solvers.branch_and_bound.clipping import clip
@@ -116,7 +117,7 @@ class InputSplitting:
         return len(self.frontier) == 0 and not self.gave_up
 
     def _roots(self, box: Box) -> SubBoxes:
-        lower, upper = box.lower.flatten(1), box.upper.flatten(1)
+        lower, upper = flattened(box.lower), flattened(box.upper)
         count, rows = len(lower), self.goal.rows.shape[1]
         places = torch.arange(count, device=lower.device)
         none = lower.new_full((count, rows), -torch.inf)
@@ -265,7 +266,7 @@ class InputSplitting:
     def _feature(self, lines: LinesBelow, row: Tensor) -> Tensor:
         scores = lines.split_scores(row)
         box = lines.layers.box
-        width = (box.upper - box.lower).flatten(1)
+        width = flattened(box.upper - box.lower)
         # Where no line has a slope left, the widest feature.
         flat = ~(scores > 0).any(dim=1, keepdim=True)
         return torch.where(flat, width, scores).argmax(dim=1)

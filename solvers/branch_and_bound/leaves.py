@@ -15,6 +15,7 @@ from torch import Tensor
 
 from sensverify.bounds.backward import backward_lines
 from sensverify.bounds.relaxation import Relaxation
+from sensverify.bounds.tensors import flattened
 from sensverify.errors import BackendFailure, Unbounded
 from sensverify.network.operators import Relu
 from sensverify.solvers.branch_and_bound.optimising import LineProblem
@@ -125,7 +126,7 @@ def _lines(
     objectives = rows.reshape(1, rows.shape[1], *network.nodes[last].shape)
     needed = {p: r for p, r in relaxations.items() if p <= last}
     slopes, constants, _ = backward_lines(network, objectives, needed, target=last)
-    return slopes[0].flatten(1).cpu().numpy(), constants[0].cpu().numpy()
+    return flattened(slopes[0]).cpu().numpy(), constants[0].cpu().numpy()
 
 
 def is_affine(problem: LineProblem) -> bool:

@@ -13,7 +13,7 @@ from torch import Tensor
 from sensverify.bounds.ibp import count_unstable
 from sensverify.bounds.layerwise import LayerBounds
 from sensverify.bounds.relaxation import Slope
-from sensverify.bounds.tensors import tensor_box, tensor_network
+from sensverify.bounds.tensors import flattened, tensor_box, tensor_network
 from sensverify.bounds.threads import torch_threads
 from sensverify.box import Box
 from sensverify.errors import BadSetting, Unbounded
@@ -293,7 +293,7 @@ class BranchAndBound:
     def _splits_inputs(self, network: Network, box: Box) -> bool:
         if self.split != "auto":
             return self.split == "inputs"
-        moving = (box.lower < box.upper).flatten(1).sum(dim=1).amax()
+        moving = flattened(box.lower < box.upper).sum(dim=1).amax()
         kinds = (node.operator for node in network.nodes)
         nonlinear = [k for k in kinds if isinstance(k, Elementwise | Max)]
         return int(moving) <= FEW_FEATURES or not all(isinstance(k, Relu) for k in nonlinear)

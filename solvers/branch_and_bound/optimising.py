@@ -17,6 +17,7 @@ from torch import Tensor
 
 from sensverify.bounds.backward import backward_lines
 from sensverify.bounds.relaxation import Relaxation
+from sensverify.bounds.tensors import flattened
 from sensverify.network import Network
 from sensverify.network.operators import Relu
 
@@ -264,7 +265,7 @@ class _Variables:
         line, constant, seen = backward_lines(
             network, objective, relaxations, target=target, multipliers=multipliers
         )
-        line = line.flatten(1)
+        line = flattened(line)
         middle = (line * (problem.lower / 2 + problem.upper / 2)).sum(dim=1)
         spread = (line.abs() * (problem.upper / 2 - problem.lower / 2)).sum(dim=1)
         limit = (weights * problem.limits).sum(dim=1)

@@ -18,6 +18,7 @@ from sensverify.bounds.backward import backward_bounds
 from sensverify.bounds.ibp import Interval
 from sensverify.bounds.layerwise import LayerBounds
 from sensverify.bounds.relaxation import Slope, relax
+from sensverify.bounds.tensors import flattened
 from sensverify.network.operators import Relu
 from sensverify.solvers.branch_and_bound.entries import Entries
 from sensverify.solvers.branch_and_bound.optimising import (
@@ -138,7 +139,7 @@ def _tightened(
     """Better bounds on what enters one ReLU node, ``[batch, *shape]``."""
     lower, upper = known
     shape = lower.shape
-    lower, upper = lower.flatten(1).clone(), upper.flatten(1).clone()
+    lower, upper = flattened(lower).clone(), flattened(upper).clone()
     place, neuron = ((lower < 0) & (upper > 0)).nonzero(as_tuple=True)
     # Both ends of a neuron stand side by side: they take the same relaxations.
     place, neuron = place.repeat_interleave(2), neuron.repeat_interleave(2)
@@ -178,7 +179,7 @@ def _best_lines(
     rows = like.new_zeros(len(place), 1, prod(network.nodes[source].shape))
     rows[torch.arange(len(place)), 0, neuron] = sign.to(like)
     box = layers.box[place]
-    low, high = box.lower.flatten(1), box.upper.flatten(1)
+    low, high = flattened(box.lower), flattened(box.upper)
     relaxations = {p: r.of(place) for p, r in layers.relaxations.items() if p <= source}
     limits = like.new_zeros(len(place), 1)
     present = torch.ones_like(limits, dtype=torch.bool)

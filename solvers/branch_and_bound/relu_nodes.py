@@ -10,6 +10,7 @@ from torch import Tensor
 from sensverify.bounds.ibp import Interval
 from sensverify.bounds.layerwise import LayerBounds
 from sensverify.bounds.relaxation import Relaxation, Slope, relax
+from sensverify.bounds.tensors import flattened
 from sensverify.solvers.branch_and_bound.optimising import Choices
 from sensverify.solvers.branch_and_bound.records import Records
 
@@ -131,9 +132,9 @@ def neuron_scores(
     """
     scores, free = [], []
     for position, sign in signs.items():
-        lower, upper = (end.flatten(1) for end in intervals[position])
-        weight = seen[position].flatten(1)
-        crossing = (lower < 0) & (upper > 0) & (sign.flatten(1) == 0)
+        lower, upper = (flattened(end) for end in intervals[position])
+        weight = flattened(seen[position])
+        crossing = (lower < 0) & (upper > 0) & (flattened(sign) == 0)
         height = -lower * upper / (upper - lower).clamp(min=1e-300)
         above = (-weight).clamp(min=0) * height
         below = weight.clamp(min=0) * torch.minimum(-lower, upper) / 2

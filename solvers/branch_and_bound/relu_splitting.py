@@ -17,6 +17,7 @@ from torch import Tensor
 
 from sensverify.bounds.ibp import Interval
 from sensverify.bounds.layerwise import LayerBounds
+from sensverify.bounds.tensors import flattened
 from sensverify.network.operators import Relu
 from sensverify.solvers.branch_and_bound.goals import Goal
 from sensverify.solvers.branch_and_bound.leaves import is_affine, leaf_bound
@@ -235,8 +236,8 @@ class ReluSplitting:
         box = layers.box[place]
         problem = LineProblem(
             layers.network,
-            box.lower.flatten(1),
-            box.upper.flatten(1),
+            flattened(box.lower),
+            flattened(box.upper),
             relaxations,
             own,
             self._limits[target],

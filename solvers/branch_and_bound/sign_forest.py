@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sensverify.bounds.layerwise import LayerBounds
+from sensverify.bounds.tensors import flattened
 from sensverify.proof import NONE
 from sensverify.solvers.branch_and_bound.entries import Entries
 from sensverify.solvers.branch_and_bound.leaves import Leaf
@@ -196,9 +197,9 @@ def _multipliers(signs: dict[int, Tensor], behind: Behind, first: int) -> Multip
     """The positive ones, of neurons with a sign."""
     cells, neurons, values, start = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], [], 0
     for position, sign in signs.items():
-        flat = sign.flatten(1)
+        flat = flattened(sign)
         if position in behind.multipliers:
-            found = behind.multipliers[position].flatten(1)
+            found = flattened(behind.multipliers[position])
             cell, neuron = ((flat != 0) & (found > 0)).nonzero(as_tuple=True)
             cells.append(first + cell.cpu().numpy())
             neurons.append(start + neuron.cpu().numpy())

@@ -12,6 +12,7 @@ from sensverify.bounds.backward import backward_lines
 from sensverify.bounds.layerwise import LayerBounds
 from sensverify.bounds.relaxation import Slope
 from sensverify.bounds.signs import Signs, skips_known
+from sensverify.bounds.tensors import flattened
 from sensverify.box import Box
 from sensverify.network import Network
 from sensverify.network.operators import Affine, Relu, Reshape, Scale
@@ -60,7 +61,7 @@ class LinesBelow:
         network, box = self.layers.network, self.layers.box
         places = torch.arange(len(row), device=row.device)
         slope = self.coefficients[places, row].abs()
-        width = (box.upper - box.lower).flatten(1)
+        width = flattened(box.upper - box.lower)
         return (slope + _ERROR_WEIGHT * self._errors(network, places, row)) * width
 
     def _errors(self, network: Network, places: Tensor, row: Tensor) -> Tensor | float:
@@ -71,8 +72,8 @@ class LinesBelow:
         for position in range(len(network.nodes) - 1, 0, -1):
             operator = network.nodes[position].operator
             if isinstance(operator, Relu):
-                chord = self.layers.relaxations[position].upper_slope.flatten(1)
-                weight = self.seen[position][places, row].flatten(1).abs()
+                chord = flattened(self.layers.relaxations[position].upper_slope)
+                weight = flattened(self.seen[position][places, row]).abs()
                 error = 2 * weight * chord * (1 - chord)
                 traced = error if traced is None else traced * chord + error
             elif traced is not None and isinstance(operator, Affine):
@@ -98,9 +99,9 @@ def lines_below(network: Network, box: Box, rows: Tensor, signs: Signs | None) -
     layers = LayerBounds(network, box, Slope.ADAPTIVE).fill(signs=signs)
     objectives = rows.reshape(*rows.shape[:2], *network.output_shape)
     coefficients, constants, seen = backward_lines(network, objectives, layers.relaxations)
-    coefficients = coefficients.expand(box.batch, *coefficients.shape[1:]).flatten(2)
+    coefficients = flattened(coefficients.expand(box.batch, *coefficients.shape[1:]), 2)
     seen = {p: values.expand(box.batch, *values.shape[1:]) for p, values in seen.items()}
-    lower, upper = box.lower.flatten(1).unsqueeze(2), box.upper.flatten(1).unsqueeze(2)
+    lower, upper = flattened(box.lower).unsqueeze(2), flattened(box.upper).unsqueeze(2)
     # Through centre and radius, for the precision of thin boxes.
     middle = (coefficients @ (lower / 2 + upper / 2)).squeeze(2)
     spread = (coefficients.abs() @ (upper / 2 - lower / 2)).squeeze(2)

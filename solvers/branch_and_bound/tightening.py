@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from sensverify.bounds.layerwise import LayerBounds
+from sensverify.bounds.tensors import flattened
 from sensverify.solvers.branch_and_bound.optimising import Choices, LineProblem, best_lines
 
 _PAIRS = 2048
@@ -72,7 +73,7 @@ def tighten(
         Gradient steps (Adam).
     """
     box = layers.box
-    result = nothing_tightened(box.batch, groups, box.lower.flatten(1))
+    result = nothing_tightened(box.batch, groups, flattened(box.lower))
     box_of, group_of = open_groups.nonzero(as_tuple=True)
     members, present = padded_groups(groups, rows.device)
     for first in range(0, len(box_of), _PAIRS):
@@ -80,7 +81,7 @@ def tighten(
         chosen = members[group]
         own = rows[0, chosen] if len(rows) == 1 else rows[place.unsqueeze(1), chosen]
         limits = thresholds[place.unsqueeze(1), chosen]
-        low, high = box.lower[place].flatten(1), box.upper[place].flatten(1)
+        low, high = flattened(box.lower[place]), flattened(box.upper[place])
         relaxations = {p: relaxation.of(place) for p, relaxation in layers.relaxations.items()}
         problem = LineProblem(layers.network, low, high, relaxations, own, limits, present[group])
         best = best_lines(problem, Choices(), steps)

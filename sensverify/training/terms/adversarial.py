@@ -12,6 +12,7 @@ from torch.nn import functional
 from sensverify.attacks import fgsm, pgd
 from sensverify.attacks.ascent import divergence
 from sensverify.bounds import evaluate
+from sensverify.bounds.tensors import flattened
 from sensverify.errors import BadSetting
 from sensverify.training.ranges import Range
 from sensverify.training.step import Step
@@ -56,7 +57,7 @@ def adversarial(
         else:
             fast, draws = attack == "fast", step.generator
             found = fgsm(function, x, step.y, box, random_start=fast, generator=draws)
-    outputs = step.module(found.to(step.x.dtype)).flatten(1)
+    outputs = flattened(step.module(found.to(step.x.dtype)))
     return functional.cross_entropy(outputs, step.y)
 
 
@@ -80,7 +81,7 @@ def trades(step: Step, *, steps: Steps = 10) -> Tensor:
     function, x, box = _evaluation(step), _samples(step), step.box
     with torch.autocast(step.x.device.type, enabled=False):
         found = pgd(function, x, step.y, box, steps=steps, generator=step.generator, loss="kl")
-    outputs = step.module(found.to(step.x.dtype)).flatten(1)
+    outputs = flattened(step.module(found.to(step.x.dtype)))
     return divergence(step.outputs, outputs).mean()
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from sensverify.bounds.tensors import flattened
 from sensverify.errors import BadSetting
 from sensverify.training.ranges import Range
 from sensverify.training.step import Step
@@ -62,7 +63,7 @@ def mixup(step: Step, *, alpha: Annotated[float, Range(0, 1e6, above=True)] = 1.
         raise BadSetting(f"mixup: alpha needs a number above 0, got {alpha}")
     order = torch.randperm(len(step.x), generator=step.generator).to(step.x.device)
     share = _beta(alpha, step.generator)
-    outputs = step.module(torch.lerp(step.x[order], step.x, share)).flatten(1)
+    outputs = flattened(step.module(torch.lerp(step.x[order], step.x, share)))
     own = functional.cross_entropy(outputs, step.y)
     return share * own + (1 - share) * functional.cross_entropy(outputs, step.y[order])
 

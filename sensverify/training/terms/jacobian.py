@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from sensverify.bounds import evaluate
+from sensverify.bounds.tensors import flattened
 from sensverify.errors import BadSetting
 from sensverify.measures.jacobian import jacobian_norms, projected_norms
 from sensverify.training.ranges import Range
@@ -64,7 +65,7 @@ def jacobian(
             raise BadSetting(f"jacobian: {what} is one of {', '.join(known)}; got {value!r}")
 
     def function(x: Tensor) -> Tensor:
-        outputs = evaluate(step.network, x).flatten(1)
+        outputs = flattened(evaluate(step.network, x))
         return outputs.softmax(dim=1) if of == "probabilities" else outputs
 
     x = step.x.detach()

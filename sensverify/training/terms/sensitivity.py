@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from sensverify.bounds import LpDual, evaluate
 from sensverify.bounds.method import Method
+from sensverify.bounds.tensors import flattened
 from sensverify.box import Box
 from sensverify.errors import BadSetting
 from sensverify.measures.robust import robust_cross_entropy
@@ -112,7 +113,7 @@ def sensitivity(
     if form == "relative":
         # In evaluation mode, as the bounds are: scaling then changes both alike.
         with torch.autocast(step.x.device.type, enabled=False):
-            outputs = evaluate(step.network, step.x.to(wide.dtype)).flatten(1)
+            outputs = flattened(evaluate(step.network, step.x.to(wide.dtype)))
         logs = relative_log_widths(logs, outputs, step.y)
     size = logs.mean(dim=1) if per_output else logs.sum(dim=1)
     return _OF_LOG_VOLUME[form](size).mean()

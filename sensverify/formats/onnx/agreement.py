@@ -383,8 +383,10 @@ def _points(count: int, shape: Shape, precision: Precision, dtype: Any) -> Itera
         1e-2 * rng.normal(size=shape),
         rng.choice([-100.0, 100.0], shape),
     )
+    most = precision.largest / 4
     for values in kinds[:count]:
-        yield np.clip(values, -precision.largest / 4, precision.largest / 4).astype(dtype)
+        # An array also where there are no axes: onnxruntime takes no numpy scalar.
+        yield np.asarray(np.clip(values, -most, most), dtype=dtype)
 
 
 def _differs(step: Lowered, name: str, theirs: str, ours: str) -> RuntimeDisagrees:

@@ -91,7 +91,9 @@ class Engine:
         if self.processes == 1:
             return
         gradients = [_gradient(p) for p in module.parameters() if p.requires_grad]
-        buffers = [b for b in module.buffers() if b.is_floating_point()]
+        # A part in evaluation mode changes nothing, and a mean may round.
+        moving = [part for part in module.modules() if part.training]
+        buffers = [b for part in moving for b in part.buffers(False) if b.is_floating_point()]
         flat = torch.cat([t.reshape(-1).float() for t in (*gradients, *buffers)]) * share
         summed: Any = self._fabric.all_reduce(flat, reduce_op="sum")
         parts = summed.split([t.numel() for t in (*gradients, *buffers)])

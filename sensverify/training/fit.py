@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import resource
 import sys
-from collections.abc import Mapping
-from contextlib import nullcontext, suppress
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.dropout import _DropoutNd
 
 from sensverify.bounds.threads import torch_threads
 from sensverify.data.split import Split
@@ -99,7 +102,12 @@ def fit(
     module : torch.nn.Module
         Takes ``[batch, *features]`` and returns one output for each class; trained in place, from
         the parameters it has. What it does must have counterparts in a network: see
-        ``sensverify.from_module``.
+        ``sensverify.from_module``. What is frozen stays so: a part in evaluation mode keeps its
+        running statistics (and drops nothing out), and a parameter that requires no gradient its
+        value, bit for bit; but a module that is in evaluation mode as a whole, as trained ones
+        are, is put in training mode as a whole. The gradients of the other parameters are None
+        afterwards; hooks run as always. On another device than the module's, its buffers are new
+        tensors afterwards.
     split : Split
         Samples in the shape that the module takes.
     loss : str, Loss or Recipe
@@ -146,27 +154,29 @@ def fit(
     """
     watch = watch or Watch()
     _check_kinds(module, split, settings)
-    device = next((p.device for p in module.parameters()), torch.device("cpu"))
-    plan = make_plan(module, split, loss, settings)
-    if out is not None:
-        check_board()
     notes = {"model": description} if isinstance(description, str) else dict(description or {})
-    config = describe(module, plan, notes)
+    device = next((p.device for p in module.parameters()), torch.device("cpu"))
     metrics: dict[str, Metrics] | None
-    with nullcontext() if out is None else open_run(out, config, resume=resume) as run:
-        try:
-            finished = None if run is None else run.result
-            if run is not None and finished is not None:
-                outcome, metrics = _finished(module, run, finished)
-            else:
-                if run is not None:
-                    _write_initial(module, plan, run)
-                outcome = _train(module, plan, run, watch, progress)
-                metrics = None if outcome.interrupted else _measured(module, plan, watch)
-        finally:
-            module.to(device).eval()
-        if run is not None and finished is None and metrics is not None:
-            _write(module, plan, run, outcome, metrics, str(notes.get("recipe", plan.recipe)))
+    with _training_modes(module):
+        plan = make_plan(module, split, loss, settings)
+        if out is not None:
+            check_board()
+        config = describe(module, plan, notes)
+        with nullcontext() if out is None else open_run(out, config, resume=resume) as run:
+            try:
+                finished = None if run is None else run.result
+                if run is not None and finished is not None:
+                    outcome, metrics = _finished(module, run, finished)
+                else:
+                    if run is not None:
+                        _write_initial(module, plan, run)
+                    outcome = _train(module, plan, run, watch, progress)
+                    metrics = None if outcome.interrupted else _measured(module, plan, watch)
+            finally:
+                module.to(device)
+                _drop_gradients(module)
+            if run is not None and finished is None and metrics is not None:
+                _write(module, plan, run, outcome, metrics, str(notes.get("recipe", plan.recipe)))
     return TrainResult(
         module=module,
         network=from_module(module, plan.input_shape),
@@ -177,6 +187,36 @@ def fit(
         interrupted=metrics is None,
         directory=None if run is None else run.path,
     )
+
+
+@contextmanager
+def _training_modes(module: nn.Module) -> Iterator[None]:
+    """Every part in the mode that it is trained in; the module in evaluation mode after success."""
+    modes = [(part, part.training) for part in module.modules()]
+    if not any(training for _, training in modes):
+        if any(isinstance(part, _NormBase | _DropoutNd) for part, _ in modes):
+            warnings.warn(
+                f"the module {type(module).__name__} is in evaluation mode as a whole, and is put "
+                "in training mode as a whole; to keep some layers in evaluation mode, call "
+                "module.train(), and then eval() of these layers, before fit",
+                stacklevel=4,
+            )
+        for part, _ in modes:
+            part.training = True
+    try:
+        yield
+    except BaseException:
+        for part, training in modes:
+            part.training = training
+        raise
+    module.eval()
+
+
+def _drop_gradients(module: nn.Module) -> None:
+    """Without those of the last step; frozen parameters were given none."""
+    for parameter in module.parameters():
+        if parameter.requires_grad:
+            parameter.grad = None
 
 
 def _check_kinds(module: Any, split: Any, settings: Any) -> None:
@@ -212,7 +252,7 @@ def _write_initial(module: nn.Module, plan: Plan, run: RunDirectory) -> None:
 def _measured(module: nn.Module, plan: Plan, watch: Watch) -> dict[str, Metrics] | None:
     """The final metrics; None where the watch was over before they were there."""
     device = torch.device(plan.settings.device)
-    module.to(device).eval()
+    module.to(device)
     measuring = Measuring(from_module(module, plan.input_shape), plan, device)
     crown = plan.radius is not None
     with torch_threads(plan.settings.threads):

@@ -221,7 +221,7 @@ def _check_single(module: nn.Module, plan: Plan) -> None:
     if not any(isinstance(part, _NormBase) for part in module.modules()):
         return
     # A copy: its statistics move.
-    twin = copy.deepcopy(module).cpu().train()
+    twin = copy.deepcopy(module).cpu()
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             twin(plan.train.x[:1])

@@ -186,12 +186,21 @@ def describe(module: nn.Module, plan: Plan, notes: Mapping[str, Any]) -> dict[st
             "tensors": {k: f"{v.dtype} {list(v.shape)}" for k, v in state.items()},
             "parameters": sum(p.numel() for p in module.parameters()),
             "initial_weights": digest(state),
+            **_frozen(module),
         },
         "loss": str(plan.recipe),
         "ramp": plan.ramp,
         "settings": plan.settings.as_dict(),
         "versions": versions(),
     }
+
+
+def _frozen(module: nn.Module) -> dict[str, Any]:
+    """The parameters and parts that a training leaves as they are, where there are any."""
+    still = [name for name, p in module.named_parameters() if not p.requires_grad]
+    parts = [name or "(all)" for name, part in module.named_modules() if not part.training]
+    kinds = {"frozen_parameters": still, "parts_in_evaluation_mode": parts}
+    return {kind: names for kind, names in kinds.items() if names}
 
 
 def module_state(module: nn.Module) -> dict[str, torch.Tensor]:

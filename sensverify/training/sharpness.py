@@ -84,7 +84,11 @@ class Sam(_Ascent):
 
         Nothing moves where the gradient is zero or not finite.
         """
-        gradients = [(p, p.grad.detach()) for p in module.parameters() if p.grad is not None]
+        gradients = [
+            (p, p.grad.detach())
+            for p in module.parameters()
+            if p.requires_grad and p.grad is not None
+        ]
         share = _share(self.rho, [gradient for _, gradient in gradients])
         self._move([(p, share * gradient) for p, gradient in gradients] if share else [])
 
@@ -134,6 +138,9 @@ class Asam(_Ascent):
         for name, parameter in module.named_parameters():
             if parameter.grad is None or (is_bias(name, parameter) and not self.biases):
                 continue
+            if not parameter.requires_grad:
+                # Frozen, with a gradient from before.
+                continue
             plain = is_bias(name, parameter)
             scale = 1.0 if plain else parameter.detach().abs() + self.eta
             scaled.append((parameter, scale * parameter.grad.detach(), scale))
@@ -175,7 +182,11 @@ def frozen_statistics(module: nn.Module) -> Iterator[None]:
 
     For the second pass of a step: the mini-batch would be counted twice.
     """
-    norms = [m for m in module.modules() if isinstance(m, _NormBase) and m.track_running_stats]
+    norms = [
+        m
+        for m in module.modules()
+        if isinstance(m, _NormBase) and m.track_running_stats and m.training
+    ]
     for norm in norms:
         norm.track_running_stats = False
     try:

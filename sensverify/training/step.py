@@ -26,7 +26,8 @@ class Step:
     Parameters
     ----------
     module : torch.nn.Module
-        In training mode: batch normalisation uses the batch, dropout drops.
+        In training mode, but for parts that were frozen: batch normalisation uses the batch,
+        dropout drops.
     network : Network
         The same parameters, live, in evaluation mode; bounds are taken of it.
     x : Tensor, shape ``[batch, *features]``

@@ -116,7 +116,6 @@ class Stepper:
         share = torch.tensor_split(chosen, self._engine.processes)[self._engine.rank]
         share = share.to(self._engine.device)
         batch = Samples(self._samples.x[share], self._samples.y[share])
-        self._module.train()
         weight = len(share) / len(chosen)
         losses, error = self._gradient(number, stage, batch, weight)
         if self._sharpness is not None:

@@ -59,7 +59,7 @@ def folded(call: Call, values: list[Any], settings: dict[str, Any]) -> Any:
             Derived(partial(_item_of, compute, i), part.shape, part.dtype, source)
             for i, part in enumerate(now)
         ]
-    if source is Origin.PARAMETER:
+    if source is Origin.PARAMETER and now is not None:
         call.refuse("takes a number out of parameters, which training changes")
     return now
 

@@ -95,6 +95,12 @@ def arithmetic(m, x):
     return x @ m.weight + functional.linear(x, m.weight.t()) + m.left @ x
 
 
+def partly_set(x):
+    y = torch.empty_like(x)
+    y[:, 1:] = x[:, 1:]
+    return y
+
+
 def functional_style(m, x):
     x = functional.pad(x, (1, 0, 2, -1))
     x = functional.conv2d(x, m.weight, stride=(2, 1), padding="valid")
@@ -340,6 +346,61 @@ REFUSED = {
         "statistics of the batch|cannot trace",
     ),
     "always-dropout": ((3,), Function(lambda m, x: functional.dropout(x)), "drops out at random"),
+    "select-batch": ((3,), Function(lambda m, x: x[0]), "operator select .*across the samples"),
+    "mean-batch": ((3,), Function(lambda m, x: x - x.mean(0)), "operator mean .*across"),
+    "softmax-batch": ((3,), nn.Softmax(0), "operator softmax .*across the samples"),
+    "flatten-batch": ((3, 2), Function(lambda m, x: x.flatten()), "across the samples"),
+    "stack-batch": ((3,), Function(lambda m, x: torch.vstack([x, x])), "across the samples"),
+    "mask-batch": ((3,), Function(lambda m, x: x[x[:, 0] > 0]), "cannot trace|across|compares"),
+    "mask-of-input": (
+        (3,),
+        Function(lambda m, x: torch.where(x > 0, x, 2 * x)),
+        "operator gt .*compares values",
+    ),
+    "own-index": (
+        (3,),
+        Function(lambda m, x: m.table[x.long().clamp(0, 3)], table=torch.randn(4)),
+        "operator _to_copy|operator to .*torch.int64|torch.int64",
+    ),
+    "lookup": (
+        (3,),
+        Function(lambda m, x: m.at[torch.bucketize(x, m.at) - 1], at=torch.arange(4.0)),
+        "operator bucketize .*jumps",
+    ),
+    "trained-index": (
+        (3,),
+        Function(lambda m, x: x[:, m.w.argsort()], w=parameter(3)),
+        "values of parameters",
+    ),
+    "trained-mask": (
+        (3,),
+        Function(lambda m, x: torch.where(m.w > 0, x, 0), w=parameter(3)),
+        "values of parameters",
+    ),
+    "random-mask": (
+        (3,),
+        Function(lambda m, x: x[:, torch.rand(3) < 0.5].sum(1)),
+        "random|cannot trace",
+    ),
+    "never-set": ((3,), Function(lambda m, x: torch.empty_like(x) + x), "never set"),
+    "partly-set": ((3,), Function(lambda m, x: partly_set(x)), "never set"),
+    "minus-infinity": (
+        (3,),
+        Function(lambda m, x: x.masked_fill(torch.tensor([True, False, True]), -torch.inf)),
+        "infinite",
+    ),
+    "adding-writes": (
+        (3,),
+        Function(lambda m, x: x.index_put((torch.arange(len(x)),), x, accumulate=True)),
+        "adds up",
+    ),
+    "jump": ((3,), nn.Threshold(0.1, 20), "operator threshold .*jumps"),
+    "empty": ((3,), Function(lambda m, x: x[:, 3:]), "no entries"),
+    "zero-divisor": ((3,), Function(lambda m, x: x / torch.tensor([1.0, 0, 1])), "by zero"),
+    "item": ((3,), Function(lambda m, x: x * x.max().item()), "across the samples"),
+    "data": ((3,), Function(lambda m, x: x.data * 2), "detach"),
+    "vmap": ((3,), Function(lambda m, x: torch.vmap(torch.relu)(x)), "none of torch's"),
+    "two-factors": ((3,), Function(lambda m, x: torch.einsum("bi,bi->b", x, x)), "several values"),
     "max-indices": ((3,), Function(lambda m, x: x.max(1).indices), "positions of a maximum"),
     "integers": ((3,), Function(lambda m, x: x.long()), "torch.int64"),
     "two-outputs": ((3,), Function(lambda m, x: (x, -x)), "returns 2 values"),
@@ -356,7 +417,27 @@ def test_refuses_what_has_no_counterpart(name):
         from_module(module, shape)
 
 
-@pytest.mark.parametrize("shape", [(0,), (-1, 3), (2.5,)])
+def test_names_the_line_of_the_module():
+    for function in (lambda m, x: x.softmax(1), lambda m, x: x.sum().item() and x):
+        with pytest.raises(UnsupportedOperator, match=r"test_importing.py:\d+: "):
+            from_module(Function(function), (3,))
+
+
+def test_a_mask_that_is_written_to_is_not_taken_as_it_was():
+    def late(m, x):
+        mask = torch.tensor([True, False, True])
+        mask[1] = True
+        return x[:, mask].relu()
+
+    module = Function(late)
+    try:
+        network = from_module(module, (3,))
+    except UnsupportedOperator:
+        return
+    assert_equal_outputs(network, module, (3,))
+
+
+@pytest.mark.parametrize("shape", [(0,), (-1, 3), (2.5,), 16, "3"])
 def test_refuses_a_shape_that_is_none(shape):
     with pytest.raises(BadShape, match="input_shape"):
         from_module(nn.Flatten(), shape)

@@ -175,8 +175,16 @@ def _header(archive: zipfile.ZipFile) -> dict[str, Any]:
         raise BadCertificate(f"its header has {info.file_size:,} bytes")
     text = _member_bytes(archive, info)
     try:
-        header = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_number)
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError):
+        # Decoded here: of bytes, json takes other encodings too, and a certificate has one reading.
+        words = text.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BadCertificate(
+            f"its header is not text in UTF-8: byte {error.start} of {HEADER} is "
+            f"0x{text[error.start]:02x}; write it as UTF-8 without a byte order mark"
+        ) from None
+    try:
+        header = json.loads(words, object_pairs_hook=_unique, parse_constant=_no_number)
+    except (json.JSONDecodeError, RecursionError):
         raise BadCertificate("its header is no JSON") from None
     if not isinstance(header, dict) or header.get("schema") != SCHEMA:
         found = header.get("schema") if isinstance(header, dict) else header

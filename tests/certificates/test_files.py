@@ -259,6 +259,17 @@ def test_other_headers_are_refused(name: str, tmp_path: Path) -> None:
     refused(tmp_path, with_header(CHANGES[name]))
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32-be", "latin-1"])
+def test_a_header_that_is_not_in_utf8_is_refused(encoding: str, tmp_path: Path) -> None:
+    """Others might read such bytes otherwise, or not at all."""
+    text = members(certificate_bytes(KINDS["bounds"]))["header.json"].decode()
+    text = text.replace('"provenance": {', '"provenance": {"who": "Müller", ', 1)
+    assert "Müller" in text
+    read(tmp_path, with_member("header.json", text.encode("utf-8")))
+    why = refused(tmp_path, with_member("header.json", text.encode(encoding)))
+    assert "UTF-8" in why or "JSON" in why
+
+
 def test_a_long_header_is_refused_before_it_is_read(tmp_path: Path) -> None:
     data = with_header(lambda text: text + " " * (1 << 25))
     assert "header" in refused(tmp_path, data)

@@ -165,6 +165,24 @@ def _require(holds: np.ndarray, claims: Claims, values: np.ndarray) -> None:
     )
 
 
+def _check_files(certificate: Certificate, stored: StoredModel) -> None:
+    """Refuse a certificate about other bytes, and say in which file they are."""
+    if stored.sha256 != certificate.model_sha256:
+        raise CertificateRejected(
+            f"the certificate is about another model file: SHA-256 {certificate.model_sha256}, "
+            f"this one has {stored.sha256}"
+        )
+    wanted = dict(certificate.external)
+    for location in sorted({*wanted, *stored.external}):
+        digests = (wanted.get(location), stored.external.get(location))
+        if digests[0] != digests[1]:
+            first, second = (f"SHA-256 {d}" if d else "nothing" for d in digests)
+            raise CertificateRejected(
+                f"the model's external data have changed: the certificate is about {first} in "
+                f"'{location}', the model now reads {second} there"
+            )
+
+
 def check_certificate(
     certificate: Certificate,
     model: str | os.PathLike[str],
@@ -205,13 +223,7 @@ def check_certificate(
     """
     arithmetic_of(arithmetic)
     stored = StoredModel.read(model, runtime_check=runtime_check)
-    found = (stored.sha256, stored.external)
-    if found != (certificate.model_sha256, dict(certificate.external)):
-        raise CertificateRejected(
-            f"the certificate is about another model file: SHA-256 {certificate.model_sha256}, "
-            f"this one has {stored.sha256}"
-            + ("" if not stored.external else ", or its external data differ")
-        )
+    _check_files(certificate, stored)
     shapes = (stored.network.input_shape, stored.network.output_shape)
     if shapes != (certificate.inputs, certificate.outputs):
         raise CertificateRejected(

@@ -61,6 +61,8 @@ def clip(call: Call) -> Value:
     """``min(max(x, low), high)``; the ends are attributes before operator set 11, then inputs."""
     if call.opset < 11:
         low, high = call.attribute("min", -inf), call.attribute("max", inf)
+        if low > high:
+            raise BadModelFile(f"{call}: cannot clip to [{low}, {high}]")
     else:
         low, high = (_end(call, i, d) for i, d in ((1, -inf), (2, inf)))
     if call.dtype == np.float32:

@@ -411,5 +411,5 @@ def _line(error: Exception) -> str:
     """onnxruntime's complaint without its own code for it."""
     text = " ".join(str(error).split()) or type(error).__name__
     # Some begin with a place in its source and a C++ function with its parameters.
-    text = re.sub(r"/\S+:\d+ .*?\)(?: const)? (?=[A-Z])", "", text)
+    text = re.sub(r"/\S+:\d+ .*?\)(?: const)?(?: \[with .*?\])? (?=\S)", "", text)
     return text.rpartition("[ONNXRuntimeError] : ")[2].split(" : ", 2)[-1][:300].rstrip(". ")

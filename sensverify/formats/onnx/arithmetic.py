@@ -46,16 +46,39 @@ def negated(call: Call, value: Value) -> Value:
     return scaled(call, value, -1.0) if isinstance(value, Variable) else -value
 
 
-@handles("Add", "Sum")
+def listed(call: Call) -> list[Value]:
+    """All inputs, of an operator that takes any number of them.
+
+    Raises
+    ------
+    BadModelFile
+        They would have to be broadcast, which such operators did not do before operator set 8.
+    """
+    values = [call.input(i) for i in range(len(call.inputs))]
+    if call.opset < 8 and len({tuple(value.shape) for value in values}) > 1:
+        raise BadModelFile(
+            f"{call}: inputs of shapes {', '.join(str(tuple(v.shape)) for v in values)} are not "
+            "broadcast in operator set 7; convert the model with onnx.version_converter"
+        )
+    return values
+
+
+@handles("Add")
 def add(call: Call) -> Value:
+    """The sum of both inputs."""
+    return total(call, [call.input(0), call.input(1)])
+
+
+@handles("Sum")
+def sum_(call: Call) -> Value:
     """The sum of all inputs."""
-    return total(call, [call.input(i) for i in range(len(call.inputs))])
+    return total(call, listed(call))
 
 
 @handles("Mean")
 def mean(call: Call) -> Value:
     """The mean of all inputs."""
-    result = total(call, [call.input(i) for i in range(len(call.inputs))])
+    result = total(call, listed(call))
     count = len(call.inputs)
     if isinstance(result, Variable):
         return divided(call, result, count)
@@ -116,7 +139,7 @@ def modulo(call: Call) -> Value:
 @handles("Max", "Min")
 def extreme(call: Call) -> Value:
     """The largest, or smallest, of several inputs; ``min(x) = -max(-x)``."""
-    values = [call.input(i) for i in range(len(call.inputs))]
+    values = listed(call)
     smallest = call.operator_type == "Min"
     constants = [v for v in values if isinstance(v, np.ndarray)]
     function = np.minimum if smallest else np.maximum

@@ -45,8 +45,8 @@ def conv_transpose(call: Call) -> Value:
     stride = integers(call, "strides", count, 1)
     dilation = integers(call, "dilations", count, 1)
     extra = integers(call, "output_padding", count, 0, least=0)
-    if any(e >= max(s, d) for e, s, d in zip(extra, stride, dilation, strict=True)):
-        raise call.refusal("output_padding must be smaller than the stride or the dilation")
+    if any(e >= s for e, s in zip(extra, stride, strict=True)):
+        raise call.refusal("output_padding must be smaller than the stride")
     full = tuple(
         (n - 1) * s + (k - 1) * d + 1 + e
         for n, s, k, d, e in zip(spatial, stride, kernel, dilation, extra, strict=True)

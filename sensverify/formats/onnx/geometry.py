@@ -55,14 +55,26 @@ def integers(call: Call, name: str, count: int, default: int, least: int = 1) ->
 
 def auto_pad(call: Call) -> str:
     """The attribute ``auto_pad`` as text."""
-    value = call.attribute("auto_pad", b"NOTSET").decode()
+    value = call.attribute("auto_pad", b"NOTSET").decode(errors="replace")
     if value not in ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"):
         raise BadModelFile(f"{call}: attribute 'auto_pad' is '{value}'")
+    if value != "NOTSET" and "pads" in call.attributes and "Conv" in call.operator_type:
+        raise BadModelFile(
+            f"{call}: it has both pads and auto_pad '{value}', and means one of them"
+        )
     return value
 
 
 def windows(call: Call, spatial: Shape, kernel: Shape, *, ceil_mode: bool = False) -> Windows:
-    """The windows of a convolution or pooling node over an input of the spatial shape given."""
+    """The windows of a convolution or pooling node over an input of the spatial shape given.
+
+    Raises
+    ------
+    BadModelFile
+        They do not fit the input.
+    UnsupportedOperator
+        Runtimes do not agree on where they lie.
+    """
     count = len(spatial)
     stride = integers(call, "strides", count, 1)
     dilation = integers(call, "dilations", count, 1)
@@ -81,9 +93,7 @@ def windows(call: Call, spatial: Shape, kernel: Shape, *, ceil_mode: bool = Fals
             (m - 1) * s + e - n
             for m, s, e, n in zip(outputs, stride, extents, spatial, strict=True)
         )
-        if ceil_mode and min(missing) < 0:
-            # There onnxruntime crops the front, by a padding below zero.
-            raise call.refusal(f"auto_pad '{mode}' with ceil_mode and gaps is not supported")
+        _check_gaps(call, mode, min(missing), ceil_mode=ceil_mode)
         missing = tuple(max(n, 0) for n in missing)
         small, large = tuple(n // 2 for n in missing), tuple(n - n // 2 for n in missing)
         before, after = (small, large) if mode == "SAME_UPPER" else (large, small)
@@ -94,6 +104,22 @@ def windows(call: Call, spatial: Shape, kernel: Shape, *, ceil_mode: bool = Fals
     if min(outputs, default=1) < 1:
         raise BadModelFile(f"{call}: windows of {kernel} do not fit an input of {spatial}")
     return Windows(kernel, stride, dilation, before, after, outputs)
+
+
+def _check_gaps(call: Call, mode: str, missing: int, *, ceil_mode: bool) -> None:
+    """Refuse windows that leave so much between them that "same" padding would be below zero.
+
+    Where onnxruntime runs that at all, it crops the front by half of it; others crop nothing. A
+    gap of one entry is halved to nothing.
+    """
+    halved = call.operator_type == "Conv" or (
+        call.operator_type == "AveragePool" and call.opset >= 19 and not ceil_mode
+    )
+    if missing < -1 or (missing < 0 and not halved):
+        raise call.refusal(
+            f"auto_pad '{mode}' with windows smaller than the stride leaves gaps, and runtimes put "
+            "the windows elsewhere; export it with pads"
+        )
 
 
 def _count(padded: int, start_limit: int, extent: int, stride: int, ceil_mode: bool) -> int:

@@ -34,7 +34,8 @@ def rearranged(call: Call, value: Value, function: Callable[[np.ndarray], np.nda
         call.reserve(result.shape)
         return result
     call.reserve(value.shape)
-    indices = np.ascontiguousarray(function(np.arange(value.size).reshape(value.shape)))
+    # Not ascontiguousarray, which gives one number an axis.
+    indices = np.array(function(np.arange(value.size).reshape(value.shape)), order="C")
     if indices.size == 0:
         raise call.refusal("an array without entries is not supported")
     if indices.size == value.size and (indices.reshape(-1) == np.arange(value.size)).all():
@@ -55,7 +56,7 @@ def reshaped(call: Call, value: Value, shape: Shape) -> Value:
 def transposed(call: Call, value: Value, axes: tuple[int, ...]) -> Value:
     """Axes in another order; free for a variable where only axes of length 1 move."""
     if not isinstance(value, Variable):
-        return np.ascontiguousarray(value.transpose(axes))
+        return np.array(value.transpose(axes), order="C")
     if sorted(axes) != list(range(len(value.shape))):
         raise ValueError(f"{axes} is no order of the axes of {value.shape}")
     shape = tuple(value.shape[axis] for axis in axes)

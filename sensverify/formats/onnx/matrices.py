@@ -97,10 +97,12 @@ def gemm(call: Call) -> Value:
     first, second = sides
     result = product(call, first, second, alpha)
     offset = call.optional(2)
-    if offset is None or beta == 0.0:
+    if offset is None:
         return result
     if np.broadcast_shapes(tuple(offset.shape), tuple(result.shape)) != tuple(result.shape):
         raise BadModelFile(f"{call}: C of shape {offset.shape} does not fit {result.shape}")
+    if beta == 0.0:
+        return result
     if beta == 1.0:
         return total(call, [result, offset])
     if isinstance(offset, Variable):

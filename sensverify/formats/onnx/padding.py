@@ -42,6 +42,13 @@ def pad(call: Call) -> Value:
     before, after = (tuple(max(n, 0) for n in side) for side in (before, after))
     call.reserve([b + n + a for b, n, a in zip(before, value.shape, after, strict=True)])
     widths = list(zip(before, after, strict=True))
+    if mode == "reflect" and any(
+        max(pair) >= max(n, 1) for pair, n in zip(widths, value.shape, strict=True)
+    ):
+        raise call.refusal(
+            f"pads {widths} reflect more of {tuple(value.shape)} than an axis has beside its edge, "
+            "which onnxruntime does not run; pad twice"
+        )
     if mode != "constant":
         return rearranged(call, value, lambda values: np.pad(values, widths, mode=mode))
     fill = _fill(call)

@@ -89,7 +89,15 @@ def _pool(call: Call) -> tuple[Variable, Windows]:
         raise call.refusal("pooling over more than three axes is not supported")
     ceil_mode = bool(call.attribute("ceil_mode", 0))
     call.reserve([prod(kernel)])
-    return variable, windows(call, variable.shape[2:], kernel, ceil_mode=ceil_mode)
+    place = windows(call, variable.shape[2:], kernel, ceil_mode=ceil_mode)
+    if any(
+        p >= k for pads in (place.before, place.after) for p, k in zip(pads, kernel, strict=True)
+    ):
+        raise call.refusal(
+            f"pads {(*place.before, *place.after)} are as large as the window {kernel}, which "
+            "onnxruntime does not run; put a Pad before it"
+        )
+    return variable, place
 
 
 def _window_entries(place: Windows, spatial: Shape) -> tuple[np.ndarray, np.ndarray]:

@@ -70,7 +70,7 @@ def flatten(call: Call) -> Value:
     value = call.input(0)
     axis = call.attribute("axis", 1)
     rank = len(value.shape)
-    if not -rank <= axis <= rank:
+    if not -rank <= axis <= rank or (axis < 0 and call.opset < 11):
         raise BadModelFile(f"{call}: axis {axis} does not fit {rank} axes")
     axis = axis + rank if axis < 0 else axis
     return reshaped(call, value, (prod(value.shape[:axis]), prod(value.shape[axis:])))
@@ -81,6 +81,11 @@ def squeeze(call: Call) -> Value:
     """Without axes of length 1."""
     value = call.input(0)
     axes = _listed(call, "axes", 1, 13)
+    if axes == [] and 1 in value.shape:
+        raise call.refusal(
+            "an empty list of axes is none of them by the definition and every axis of length 1 to "
+            "onnxruntime; export it with the axes meant, or without an input for them"
+        )
     if axes is None:
         return reshaped(call, value, tuple(n for n in value.shape if n != 1))
     gone = {_axis(call, axis, len(value.shape)) for axis in axes}
@@ -122,6 +127,9 @@ def concat(call: Call) -> Value:
     if not any(isinstance(value, Variable) for value in values):
         call.reserve([sum(value.size for value in values)])
         return np.concatenate(values, axis)  # type: ignore[arg-type]
+    if len({(*v.shape[:axis], *v.shape[axis + 1 :]) for v in values}) > 1:
+        shapes = ", ".join(str(tuple(v.shape)) for v in values)
+        raise BadModelFile(f"{call}: inputs of shapes {shapes} cannot be joined along axis {axis}")
     parts = [value for value in values if isinstance(value, Variable) or value.size]
     return joined(call, [call.as_variable(value) for value in parts], axis)
 
@@ -164,8 +172,14 @@ def split(call: Call) -> Sequence[Value]:
     axis = _axis(call, int(call.attribute("axis", 0)), len(value.shape))
     length = value.shape[axis]
     sizes = _listed(call, "split", 1, 13)
-    call.attribute("num_outputs")
+    count = call.attribute("num_outputs")
     if sizes is None:
+        if call.opset >= 18 and count != call.outputs:
+            raise BadModelFile(
+                f"{call}: neither sizes nor num_outputs say that there are {call.outputs} outputs"
+            )
+        if call.opset < 18 and length % call.outputs:
+            raise BadModelFile(f"{call}: {length} entries make no {call.outputs} equal parts")
         size = -(-length // call.outputs)
         sizes = [size] * (call.outputs - 1) + [length - size * (call.outputs - 1)]
     if len(sizes) != call.outputs or sum(sizes) != length or min(sizes) < 0:
@@ -197,6 +211,10 @@ def gather_elements(call: Call) -> Value:
     length = value.shape[axis]
     if not ((indices >= -length) & (indices < length)).all():
         raise BadModelFile(f"{call}: an index is out of range")
+    if len(indices.shape) != len(value.shape) or any(
+        m > n for i, (m, n) in enumerate(zip(indices.shape, value.shape, strict=True)) if i != axis
+    ):
+        raise BadModelFile(f"{call}: indices {indices.shape} do not fit {tuple(value.shape)}")
     inside = tuple(slice(None) if i == axis else slice(n) for i, n in enumerate(indices.shape))
     return rearranged(
         call, value, lambda values: np.take_along_axis(values[inside], indices % length, axis)

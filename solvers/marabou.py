@@ -107,8 +107,9 @@ class Marabou:
         """
         if find_spec("maraboupy") is None:
             raise BackendMissing(
-                "the marabou oracle needs the package maraboupy, which is not installed; pip "
-                "install 'sensverify[marabou]' (its wheels are for Python 3.8 to 3.11)"
+                "the marabou oracle needs the package maraboupy, which is not installed (its "
+                "wheels are for Python 3.12 and older); in a copy of sensverify's repository: "
+                "pip install '.[marabou]'"
             )
         watch = (watch or Watch()).within(self.seconds)
         network = tensor_network(network, dtype=torch.float64, device=torch.device("cpu"))

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ast
+import re
+import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from importlib.metadata import entry_points, version
 from pathlib import Path
 
@@ -108,13 +111,37 @@ def test_constraints_allow_what_the_project_asks_for() -> None:
 
 
 def test_extras_are_installed_from_a_copy_of_the_repository() -> None:
-    places = ("README.md", "sensverify/bounds/lirpa_compat.py", "sensverify/data/tables.py")
-    for place in places:
-        text = (ROOT / place).read_text(encoding="utf-8")
-        assert "pip install '.[" in text
-        assert "sensverify[" not in text
     extras = PROJECT["project"]["optional-dependencies"]
-    assert {"data", "lirpa"} <= set(extras)
+    files = [ROOT / "README.md"]
+    for folder in ("sensverify", "models", "solvers", "examples"):
+        files += [path for path in (ROOT / folder).rglob("*") if path.suffix in (".py", ".md")]
+    named = set()
+    for path in files:
+        # Quotes between the lines of one message.
+        text = re.sub(r'"\s+f?"', "", path.read_text(encoding="utf-8"))
+        assert "sensverify[" not in text, path
+        named |= set(re.findall(r"pip install '\.\[(\w+)\]'", text))
+    assert named <= set(extras)
+    assert {"data", "evaluate", "examples", "lirpa", "marabou", "train", "vnnlib"} <= named
+
+
+def test_installing_leaves_nothing_in_the_clone(tmp_path: Path) -> None:
+    clone = tmp_path / "clone"
+    for name in (".ci", "LICENSE", "MANIFEST.in", "NOTICE", "README.md", "pyproject.toml"):
+        source, copy = ROOT / name, clone / name
+        copy.parent.mkdir(exist_ok=True)
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, copy)
+    for name in ("sensverify", "models", "solvers"):
+        shutil.copytree(ROOT / name, clone / name, ignore=shutil.ignore_patterns("__pycache__"))
+    before = {path.relative_to(clone) for path in clone.rglob("*")}
+    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*command, "--wheel-dir", tmp_path, clone], check=True, capture_output=True)
+    added = {path.relative_to(clone) for path in clone.rglob("*")} - before
+    assert added == set()
+    (wheel,) = tmp_path.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {"sensverify/solvers/lp.py", "sensverify/models/iris.onnx"} <= set(names)
+    assert not any("build_backend" in name for name in names)
 
 
 def test_torch_stays_unloaded() -> None:

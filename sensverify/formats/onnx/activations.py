@@ -4,23 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import inf, isnan
-from typing import Any
 
 import numpy as np
 
 from sensverify.errors import BadModelFile
 from sensverify.formats.onnx.call import Call, Value, Variable, handles
 from sensverify.formats.onnx.lowering import activated, aligned, broadcast_shape, scaled
-from sensverify.network.operators import Abs, Clip, LeakyRelu, Relu, Sigmoid, Tanh
+from sensverify.network.operators import (
+    Abs,
+    Clip,
+    Elementwise,
+    LeakyRelu,
+    Relu,
+    Sigmoid,
+    Tanh,
+)
 
-SIMPLE: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
-    "Abs": (Abs, np.abs),
-    "Relu": (Relu, lambda x: np.maximum(x, 0)),
-    "Sigmoid": (Sigmoid, lambda x: 1 / (1 + np.exp(-x))),
-    "Tanh": (Tanh, np.tanh),
+SIMPLE: dict[str, Callable[[], Elementwise]] = {
+    "Abs": Abs,
+    "Relu": Relu,
+    "Sigmoid": Sigmoid,
+    "Tanh": Tanh,
 }
-INEXACT = ("Sigmoid", "Tanh")
-"""Whose values for constants are not those of a correct rounding."""
 
 LARGEST_FLOAT = float(np.finfo(np.float32).max)
 
@@ -28,14 +33,7 @@ LARGEST_FLOAT = float(np.finfo(np.float32).max)
 @handles(*SIMPLE)
 def activation(call: Call) -> Value:
     """Functions that a network has an operator for."""
-    operator, function = SIMPLE[call.operator_type]
-    value = call.input(0)
-    if isinstance(value, Variable):
-        return activated(call, value, operator())
-    if call.operator_type in INEXACT:
-        call.inexact(value)
-    with np.errstate(all="ignore"):
-        return np.asarray(function(value), value.dtype)
+    return activated(call, call.variable(0), SIMPLE[call.operator_type]())
 
 
 @handles("LeakyRelu")
@@ -69,10 +67,7 @@ def clip(call: Call) -> Value:
         # Exporters write the largest float where they mean no end.
         low = -inf if low <= -LARGEST_FLOAT else low
         high = inf if high >= LARGEST_FLOAT else high
-    value = call.input(0)
-    if not isinstance(value, Variable):
-        return np.minimum(np.maximum(value, low), high).astype(value.dtype)
-    return clipped(call, value, low, high)
+    return clipped(call, call.variable(0), low, high)
 
 
 def clipped(call: Call, variable: Variable, low: float, high: float) -> Variable:

@@ -15,6 +15,7 @@ from sensverify.formats.onnx.lowering import (
     broadcast,
     broadcast_shape,
     divided,
+    empty,
     grouped_last,
     joined,
     largest,
@@ -33,6 +34,8 @@ def total(call: Call, values: list[Value]) -> Value:
         if len(constants) > 2:
             call.inexact(*constants)
         return np.asarray(sum(constants[1:], start=constants[0]))
+    if (nothing := empty(call, *values)) is not None:
+        return nothing
     result = variables[0] if len(variables) == 1 else added(call, *variables)
     if constants:
         result = broadcast(call, result, shape)  # type: ignore[assignment]
@@ -63,19 +66,19 @@ def listed(call: Call) -> list[Value]:
     return values
 
 
-@handles("Add")
+@handles("Add", folds=True)
 def add(call: Call) -> Value:
     """The sum of both inputs."""
     return total(call, [call.input(0), call.input(1)])
 
 
-@handles("Sum")
+@handles("Sum", folds=True)
 def sum_(call: Call) -> Value:
     """The sum of all inputs."""
     return total(call, listed(call))
 
 
-@handles("Mean")
+@handles("Mean", folds=True)
 def mean(call: Call) -> Value:
     """The mean of all inputs."""
     result = total(call, listed(call))
@@ -86,7 +89,7 @@ def mean(call: Call) -> Value:
     return np.asarray(result / np.asarray(count, result.dtype))
 
 
-@handles("Sub")
+@handles("Sub", folds=True)
 def subtract(call: Call) -> Value:
     """The difference of two inputs."""
     first, second = call.input(0), call.input(1)
@@ -95,13 +98,13 @@ def subtract(call: Call) -> Value:
     return total(call, [first, negated(call, second)])
 
 
-@handles("Neg")
+@handles("Neg", folds=True)
 def negate(call: Call) -> Value:
     """``-x``."""
     return negated(call, call.input(0))
 
 
-@handles("Mul")
+@handles("Mul", folds=True)
 def multiply(call: Call) -> Value:
     """The product of two inputs, one of them a constant."""
     first, second = call.input(0), call.input(1)
@@ -109,17 +112,20 @@ def multiply(call: Call) -> Value:
         return folded(call, np.multiply)
     if isinstance(first, Variable) and isinstance(second, Variable):
         raise call.refusal("a product of two values that depend on the input is not affine")
+    if (nothing := empty(call, first, second)) is not None:
+        return nothing
     variable, factor = (first, second) if isinstance(first, Variable) else (second, first)
     return scaled(call, variable, factor)  # type: ignore[arg-type]
 
 
-@handles("Div")
+@handles("Div", folds=True)
 def divide(call: Call) -> Value:
     """The quotient of a value and a constant."""
     first = call.input(0)
     second = call.constant(1, "the divisor")
     if isinstance(first, Variable):
-        return divided(call, first, second)
+        nothing = empty(call, first, second)
+        return divided(call, first, second) if nothing is None else nothing
     if (second == 0).any():
         raise BadModelFile(f"{call}: division by zero")
     if first.dtype.kind == "f":
@@ -128,7 +134,7 @@ def divide(call: Call) -> Value:
     return folded(call, lambda a, b: (np.sign(a) * np.sign(b) * (abs(a) // abs(b))).astype(a.dtype))
 
 
-@handles("Mod")
+@handles("Mod", folds=True)
 def modulo(call: Call) -> Value:
     """The remainder, of constants."""
     if (call.constant(1, "the divisor") == 0).any():
@@ -136,7 +142,7 @@ def modulo(call: Call) -> Value:
     return folded(call, np.fmod if call.attribute("fmod", 0) else np.mod)
 
 
-@handles("Max", "Min")
+@handles("Max", "Min", folds=True)
 def extreme(call: Call) -> Value:
     """The largest, or smallest, of several inputs; ``min(x) = -max(-x)``."""
     values = listed(call)
@@ -151,6 +157,8 @@ def extreme(call: Call) -> Value:
     variables = list(dict.fromkeys(v for v in values if isinstance(v, Variable)))
     if not variables:
         return bound  # type: ignore[return-value]
+    if (nothing := empty(call, *values)) is not None:
+        return nothing
     if smallest:
         variables = [scaled(call, v, -1.0) for v in variables]
         bound = None if bound is None else -bound
@@ -179,13 +187,15 @@ def _maximum(call: Call, variables: list[Variable], shape: tuple[int, ...]) -> V
     return Variable(result.node, shape)
 
 
-@handles("Where")
+@handles("Where", folds=True)
 def where(call: Call) -> Value:
     """Entries of one value or another, by a constant condition."""
     condition = call.constant(0, "the condition").astype(bool)
     first, second = call.input(1), call.input(2)
     if isinstance(first, np.ndarray) and isinstance(second, np.ndarray):
         return folded(call, np.where)
+    if (nothing := empty(call, condition, first, second)) is not None:
+        return nothing
     if condition.all() or not condition.any():
         shape = broadcast_shape(condition, first, second)
         return broadcast(call, first if condition.all() else second, shape)

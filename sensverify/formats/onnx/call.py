@@ -8,6 +8,7 @@ from math import prod
 from typing import Any, TypeGuard
 
 import numpy as np
+from onnx import GraphProto, NodeProto
 
 from sensverify.errors import BadModelFile, BadShape, UnsupportedOperator
 from sensverify.network import NetworkBuilder
@@ -44,18 +45,38 @@ class Variable:
 
 
 Value = np.ndarray | Variable
-Handler = Callable[["Call"], Value | Sequence[Value]]
+
+
+@dataclass(frozen=True)
+class Listed:
+    """An ONNX sequence: several values under one name."""
+
+    values: tuple[Value, ...]
+
+
+Result = Value | Listed
+Handler = Callable[["Call"], Result | Sequence[Result]]
 
 HANDLERS: dict[str, Handler] = {}
 """ONNX operator type -> the function that lowers a node of it."""
 
+FOLDING: set[str] = set()
+"""Operator types whose handlers also compute with constants alone, in numpy."""
 
-def handles(*operator_types: str) -> Callable[[Handler], Handler]:
-    """Register a function that lowers ONNX operators of the given types."""
+
+def handles(*operator_types: str, folds: bool = False) -> Callable[[Handler], Handler]:
+    """Register a function that lowers ONNX operators of the given types.
+
+    With ``folds`` it is called for constants alone as well, and computes from them what every
+    runtime does: entries are moved and compared, integers computed with, and real numbers with one
+    rounding for each. Other nodes that read constants alone are computed by onnxruntime.
+    """
 
     def register(handler: Handler) -> Handler:
         for operator_type in operator_types:
             HANDLERS[operator_type] = handler
+        if folds:
+            FOLDING.update(operator_types)
         return handler
 
     return register
@@ -83,26 +104,62 @@ class Budget:
             )
 
 
-@dataclass
-class Call:
-    """One ONNX node: its inputs, its attributes, and the network that is being built.
+@dataclass(kw_only=True)
+class Context:
+    """What all nodes of one file share: above all the network that is being built.
 
     Handlers put the numbers of the file into operators as they are, and leave arithmetic on them
     to the rewrites of `sensverify.network`. ``exact`` says that nothing may stand in for them.
     """
 
-    operator_type: str
-    name: str
     opset: int
-    inputs: list[Value | None]
-    outputs: int
-    attributes: dict[str, Any]
     builder: NetworkBuilder
     budget: Budget
     dtype: Any
     element: int
     exact: bool = False
+
+
+@dataclass(kw_only=True)
+class Call(Context):
+    """One ONNX node: its inputs and its attributes.
+
+    ``walk`` lowers a graph that is an attribute, for the inputs given; it gives its outputs, and
+    the graph without the nodes that were not needed. ``ran`` is the node with nothing but what is
+    taken of it.
+    """
+
+    node: NodeProto
+    inputs: list[Result | None]
+    attributes: dict[str, Any]
+    walk: Callable[..., tuple[list[Result], GraphProto]] | None = None
+    ran: NodeProto | None = None
     read: set[str] = field(default_factory=set)
+
+    @property
+    def operator_type(self) -> str:
+        """How ONNX calls the operator."""
+        return self.node.op_type
+
+    @property
+    def name(self) -> str:
+        """What messages call the node."""
+        return self.node.name or next((n for n in self.node.output if n), self.node.op_type)
+
+    @property
+    def outputs(self) -> int:
+        """How many outputs the node names."""
+        return len(self.node.output)
+
+    @property
+    def arrays(self) -> list[np.ndarray]:
+        """The inputs that are constants."""
+        return [value for value in self.inputs if isinstance(value, np.ndarray)]
+
+    @property
+    def constant_alone(self) -> bool:
+        """Whether no input depends on the network's."""
+        return not any(isinstance(value, Variable | Listed) for value in self.inputs)
 
     def __str__(self) -> str:
         return f"operator {self.operator_type} (node '{self.name}')"
@@ -121,7 +178,9 @@ class Call:
         UnsupportedOperator
             The values are real numbers, and parameters are wanted exactly as the file has them.
         """
-        if self.exact and any(value.dtype.kind == "f" for value in values if _constant(value)):
+        if self.exact and any(
+            value.dtype.kind == "f" and value.size > 0 for value in values if _constant(value)
+        ):
             raise self.refusal(
                 "what it computes from constants differs between runtimes in the last digits, so "
                 "the file does not define its weights exactly; fold the constants before exporting"
@@ -142,7 +201,17 @@ class Call:
 
     def optional(self, index: int) -> Value | None:
         """An input, or None where it is not given."""
-        return self.inputs[index] if index < len(self.inputs) else None
+        value = self.inputs[index] if index < len(self.inputs) else None
+        if isinstance(value, Listed):
+            raise self.refusal(f"input {index} is a sequence, which it does not take")
+        return value
+
+    def listed(self, index: int) -> tuple[Value, ...]:
+        """The values of an input that is a sequence."""
+        value = self.inputs[index] if index < len(self.inputs) else None
+        if not isinstance(value, Listed):
+            raise BadModelFile(f"{self}: input {index} is no sequence")
+        return value.values
 
     def input(self, index: int) -> Value:
         """An input that must be given."""

@@ -11,29 +11,25 @@ from onnx import TensorProto
 
 from sensverify.errors import BadModelFile
 from sensverify.formats.onnx.call import Call, Value, handles
-from sensverify.formats.onnx.tensors import FLOATS, STORED, to_array, type_name
+from sensverify.formats.onnx.folding import computed
+from sensverify.formats.onnx.tensors import FLOATS, OTHERS, STORED, to_array, type_name
 
 NUMERICAL: dict[str, Callable[..., Any]] = {
     "And": np.logical_and,
     "Ceil": np.ceil,
     "Equal": np.equal,
-    "Exp": np.exp,
     "Floor": np.floor,
     "Greater": np.greater,
     "GreaterOrEqual": np.greater_equal,
     "Less": np.less,
     "LessOrEqual": np.less_equal,
-    "Log": np.log,
     "Not": np.logical_not,
     "Or": np.logical_or,
-    "Pow": lambda base, exponent: np.power(base, exponent).astype(base.dtype),
     "Reciprocal": np.reciprocal,
     "Sign": np.sign,
     "Sqrt": np.sqrt,
 }
-
-INEXACT = ("Exp", "Log", "Pow")
-"""Those whose results are not correctly rounded; the others are, and the same everywhere."""
+"""Those whose results are correctly rounded, and the same everywhere."""
 
 DIGITS: dict[int, tuple[int, int]] = {
     TensorProto.FLOAT: (24, 8),
@@ -52,15 +48,13 @@ def folded(call: Call, function: Callable[..., Any]) -> np.ndarray:
         return np.asarray(function(*arrays))
 
 
-@handles(*NUMERICAL)
+@handles(*NUMERICAL, folds=True)
 def fold(call: Call) -> Value:
     """Arithmetic that is folded on constants, and refused on what depends on the input."""
-    if call.operator_type in INEXACT:
-        call.inexact(*(call.input(i) for i in range(len(call.inputs))))
     return folded(call, NUMERICAL[call.operator_type])
 
 
-@handles("Constant")
+@handles("Constant", folds=True)
 def constant(call: Call) -> Value:
     """A constant in any of its forms."""
     if len(call.attributes) != 1:
@@ -82,7 +76,7 @@ def constant(call: Call) -> Value:
     raise call.refusal(f"constants given by '{key}' are not supported")
 
 
-@handles("ConstantOfShape")
+@handles("ConstantOfShape", folds=True)
 def constant_of_shape(call: Call) -> Value:
     """One value, repeated."""
     shape = call.integers(0, "the shape")
@@ -94,17 +88,7 @@ def constant_of_shape(call: Call) -> Value:
     return np.full(shape, fill[0])
 
 
-@handles("Range")
-def arange(call: Call) -> Value:
-    """Numbers from a start to a limit."""
-    start, limit, delta = (call.constant(i, "a range").reshape(()) for i in range(3))
-    call.inexact(start, limit, delta)
-    count = max(0, int(np.ceil((float(limit) - float(start)) / float(delta))))
-    call.reserve([count])
-    return (start + np.arange(count) * delta).astype(start.dtype)
-
-
-@handles("Shape")
+@handles("Shape", folds=True)
 def shape_of(call: Call) -> Value:
     """A value's shape, which is known with a batch axis of 1."""
     shape = call.input(0).shape
@@ -112,13 +96,13 @@ def shape_of(call: Call) -> Value:
     return np.array(shape[slice(start, end)], np.int64)
 
 
-@handles("Size")
+@handles("Size", folds=True)
 def size_of(call: Call) -> Value:
     """How many numbers a value holds."""
     return np.array(call.input(0).size, np.int64)
 
 
-@handles("Cast", "CastLike")
+@handles("Cast", "CastLike", folds=True)
 def cast(call: Call) -> Value:
     """Another type: of a constant any, of a variable one that holds all numbers of the input's.
 
@@ -131,6 +115,8 @@ def cast(call: Call) -> Value:
     if call.operator_type == "CastLike":
         like = call.input(1)
         if isinstance(value, np.ndarray) and isinstance(like, np.ndarray):
+            if value.dtype.kind == "f" and like.dtype.kind in "iu" and not _fits(value, like.dtype):
+                return _beyond(call)
             return value.astype(like.dtype)
         if isinstance(value, np.ndarray):
             return value.astype(call.dtype)
@@ -143,6 +129,8 @@ def cast(call: Call) -> Value:
         return value
     target = call.attribute("to")
     if isinstance(value, np.ndarray) and target in STORED:
+        if value.dtype.kind == "f" and target in OTHERS and not _fits(value, STORED[target]):
+            return _beyond(call)
         if value.dtype == np.float64 and target == TensorProto.BFLOAT16:
             call.inexact(value)  # rounded twice, by way of float32
         with np.errstate(all="ignore"):
@@ -156,3 +144,24 @@ def cast(call: Call) -> Value:
             "and rounding has no bounds here; export the network in one precision"
         )
     return value
+
+
+def _beyond(call: Call) -> Value:
+    """A cast of real numbers that the integer type does not hold: as onnxruntime does it here."""
+    if call.exact:
+        raise call.refusal(
+            "a real number that does not fit the integer type it is cast to gives what the machine "
+            "makes of it, so the file does not define its weights exactly"
+        )
+    (result,) = computed(call)
+    return result
+
+
+def _fits(values: np.ndarray, kind: Any) -> bool:
+    """Whether real numbers, cut to whole ones, are among the numbers of a type."""
+    if np.dtype(kind).kind == "b":
+        return True
+    limits = np.iinfo(kind)
+    wide = values.astype(np.float64)
+    # Written so that NaN fits nowhere.
+    return bool(((wide > limits.min - 1.0) & (wide < limits.max + 1.0)).all())

@@ -3,41 +3,47 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
-from onnx import AttributeProto, TensorProto
+from onnx import TensorProto
 
-from sensverify.errors import BadModelFile, SensverifyError, UnsupportedOperator
+from sensverify.errors import BadModelFile, SensverifyError
 
 # Imported for the handlers they register.
 from sensverify.formats.onnx import (  # noqa: F401
     activations,
     arithmetic,
+    branches,
     constants,
     convolutions,
     matrices,
     padding,
+    picking,
     pooling,
+    resizing,
+    sequences,
     shapes,
+    sums,
 )
 from sensverify.formats.onnx.agreement import Lowered, Reading, check_agreement, check_rewritten
 from sensverify.formats.onnx.call import (
-    HANDLERS,
     MAX_ELEMENTS,
     Budget,
     Call,
-    Value,
+    Context,
+    Listed,
     Variable,
     compact,
 )
 from sensverify.formats.onnx.files import GIGABYTE
+from sensverify.formats.onnx.functions import inlined
 from sensverify.formats.onnx.reader import opset, read_file
-from sensverify.formats.onnx.tensors import FLOATS, to_array, type_name
+from sensverify.formats.onnx.tensors import FLOATS, type_name
+from sensverify.formats.onnx.walking import Scope, walk
 from sensverify.network import Network, NetworkBuilder, simplify
 from sensverify.network.operators import Clip, Pad
 
@@ -75,7 +81,10 @@ def load_onnx(
     """Read an ONNX file as a network.
 
     The file is not trusted: nothing in it is unpickled, sizes are checked before memory is taken,
-    and external data is read from the file's own folder alone. What was read is compared with what
+    and external data is read from the file's own folder alone. What a node computes from constants
+    alone is computed here, by numpy where that fixes every digit, else by onnxruntime. Functions of
+    the file are put in the place of their calls; of an ``If`` with a constant condition, the branch
+    that is taken counts and the other may hold anything. What was read is compared with what
     onnxruntime computes from the nodes that the output needs, at a few inputs: every node on its
     own, on onnxruntime's numbers.
 
@@ -87,8 +96,9 @@ def load_onnx(
         Most bytes to hold: of the file after unpacking, and of its external data.
     simplified : bool
         False: the function that the stored numbers define, with nothing rounded. No rewrite is
-        made, so that every parameter is a number of the file or a small integer; its nonlinear
-        nodes are those of the simplified network, in the same order, on the same numbers.
+        made, so that every parameter is a number of the file, one that it computes with a rounding
+        that is everywhere the same, or an integer; its nonlinear nodes are those of the simplified
+        network, in the same order, on the same numbers.
 
     Returns
     -------
@@ -110,9 +120,10 @@ def load_onnx(
         file.
     UnsupportedOperator
         A node has no counterpart here. The message names its operator type and its name. Where
-        ``simplified`` is False, also: a node computes from constants what runtimes do not agree on
-        to the last digit (``Exp``, ``Log``, ``Pow``, ``Sigmoid``, ``Tanh``, matrix products, and
-        sums of more than two numbers, among others).
+        ``simplified`` is False, also: a node computes from real constants what runtimes do not
+        agree on to the last digit (``Exp``, ``Softmax``, norms, matrix products, and sums of more
+        than two numbers, among others), casts one beyond its integer type, or interpolates with
+        weights that are no fractions of numbers that float64 holds.
     """
     return read_onnx(path, limit=limit, simplified=simplified, runtime_check=runtime_check).network
 
@@ -157,17 +168,11 @@ def _compare(
 
 
 class _Importer:
-    """Walks the nodes that the output needs, in order."""
+    """A model on its way into a network."""
 
     def __init__(self, model: onnx.ModelProto, *, simplified: bool) -> None:
-        graph = model.graph
-        self._model = model
-        if graph.sparse_initializer:
-            raise UnsupportedOperator("sparse initializers are not supported; store them dense")
-        self._graph = graph
-        self._simplified = simplified
-        self._opset = opset(model)
-        self._values: dict[str, Value | None] = {"": None}
+        self._file, self._model = model, inlined(model)
+        graph = self._model.graph
         stored = {tensor.name for tensor in graph.initializer}
         inputs = [item for item in graph.input if item.name not in stored]
         if len(inputs) != 1 or len(graph.output) != 1:
@@ -176,30 +181,33 @@ class _Importer:
                 "expected one of each"
             )
         self._input = inputs[0].name
-        self._shape, self._element = _declared(inputs[0])
-        self.dtype = FLOATS[self._element]
-        self._builder = NetworkBuilder(compact(self._shape), name=self._input)
-        self._values[self._input] = Variable(self._builder.input, self._shape)
-        self._budget = Budget()
+        self._shape, element = _declared(inputs[0])
+        self._context = Context(
+            opset=opset(model),
+            builder=NetworkBuilder(compact(self._shape), name=self._input),
+            budget=Budget(),
+            dtype=FLOATS[element],
+            element=element,
+            exact=not simplified,
+        )
         self._steps: list[Lowered] = []
+
+    @property
+    def dtype(self) -> Any:
+        """Of what the file computes, as numpy has it."""
+        return self._context.dtype
 
     def network(self) -> Network:
         """Lower every node and check what came out; nothing is simplified."""
-        output = self._graph.output[0].name
-        nodes, needed = _needed(self._graph, output)
-        for tensor in self._graph.initializer:
-            if tensor.name in needed:
-                self._values[tensor.name] = to_array(tensor, tensor.name)
-        for node in nodes:
-            first = len(self._builder)
-            self._lower(node, needed)
-            self._keep(node, range(first, len(self._builder)))
-        result = self._values.get(output)
-        if result is None:
-            raise BadModelFile(f"no node computes the output '{output}'")
-        call = self._call(onnx.NodeProto(name=output, op_type="output", output=[output]))
+        context, output = self._context, self._model.graph.output[0].name
+        scope: Scope = {"": None, self._input: Variable(context.builder.input, self._shape)}
+        (result,), self._steps = walk(self._model.graph, scope, context)
+        if isinstance(result, Listed):
+            raise BadModelFile(f"the output '{output}' is a sequence; expected one array")
+        node = onnx.NodeProto(name=output, op_type="output", output=[output])
+        call = Call(**vars(context), node=node, inputs=[], attributes={})
         variable = call.as_variable(result)
-        network = self._builder.build(call.at(variable, compact(variable.shape)))
+        network = context.builder.build(call.at(variable, compact(variable.shape)))
         _check_finite(network, self.dtype)
         return network
 
@@ -207,83 +215,14 @@ class _Importer:
     def reading(self) -> Reading:
         """What every node was made into, once the network is there."""
         return Reading(
+            file=self._file,
             model=self._model,
             input=self._input,
             shape=self._shape,
-            element=self._element,
-            nodes=self._builder.nodes,
+            element=self._context.element,
+            nodes=self._context.builder.nodes,
             steps=tuple(self._steps),
         )
-
-    def _keep(self, node: onnx.NodeProto, places: range) -> None:
-        outputs = ((name, self._values.get(name)) for name in node.output)
-        self._steps.append(
-            Lowered(
-                node,
-                places,
-                tuple(self._values[name] for name in node.input),
-                tuple((name, value) for name, value in outputs if value is not None),
-            )
-        )
-
-    def _call(self, node: onnx.NodeProto) -> Call:
-        missing = [name for name in node.input if name not in self._values]
-        if missing:
-            raise BadModelFile(f"node '{node.name}' reads '{missing[0]}', which nothing computes")
-        return Call(
-            operator_type=node.op_type,
-            name=node.name or next((name for name in node.output if name), node.op_type),
-            opset=self._opset,
-            inputs=[self._values[name] for name in node.input],
-            outputs=len(node.output),
-            attributes={item.name: _attribute(item) for item in node.attribute},
-            builder=self._builder,
-            budget=self._budget,
-            dtype=self.dtype,
-            element=self._element,
-            exact=not self._simplified,
-        )
-
-    def _lower(self, node: onnx.NodeProto, needed: set[str]) -> None:
-        call = self._call(node)
-        handler = HANDLERS.get(node.op_type) if node.domain in ("", "ai.onnx") else None
-        if handler is None:
-            origin = f" of domain '{node.domain}'" if node.domain else ""
-            raise call.refusal(
-                f"this operator{origin} has no counterpart; remove it from the exported model, "
-                "or express it by supported operators"
-            )
-        try:
-            result = handler(call)
-            call.check_attributes()
-        except (BadModelFile, UnsupportedOperator):
-            raise
-        except (ArithmeticError, LookupError, MemoryError, TypeError, ValueError) as error:
-            # So complain numpy, Python and our builder (BadShape) of what does not fit together.
-            raise BadModelFile(f"{call}: {error}") from None
-        values: Sequence[Value] = result if isinstance(result, Sequence) else [result]
-        for value in values:
-            if isinstance(value, np.ndarray) and value.base is None:
-                call.reserve(value.shape)
-        for i, name in enumerate(node.output):
-            if not name:
-                # An output left out. The name stands for inputs left out, which stay None.
-                continue
-            if i < len(values):
-                self._values[name] = values[i]
-            elif name in needed:
-                raise call.refusal(f"output {i} is used, and not supported")
-
-
-def _needed(graph: onnx.GraphProto, output: str) -> tuple[list[onnx.NodeProto], set[str]]:
-    """The nodes that the output depends on, in order, and the names of all values they read."""
-    needed = {output}
-    nodes = []
-    for node in reversed(graph.node):
-        if needed.intersection(node.output):
-            nodes.append(node)
-            needed.update(name for name in node.input if name)
-    return nodes[::-1], needed
 
 
 def _declared(item: onnx.ValueInfoProto) -> tuple[tuple[int, ...], int]:
@@ -317,13 +256,6 @@ def _dimensions(kind: TensorProto) -> str:
         for d in kind.shape.dim
     ]
     return f"({', '.join(texts)})"
-
-
-def _attribute(item: AttributeProto) -> Any:
-    try:
-        return onnx.helper.get_attribute_value(item)
-    except ValueError as error:
-        raise BadModelFile(f"attribute '{item.name}' cannot be read: {error}") from None
 
 
 def _check_finite(network: Network, dtype: Any) -> None:

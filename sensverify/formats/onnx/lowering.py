@@ -37,7 +37,8 @@ def rearranged(call: Call, value: Value, function: Callable[[np.ndarray], np.nda
     # Not ascontiguousarray, which gives one number an axis.
     indices = np.array(function(np.arange(value.size).reshape(value.shape)), order="C")
     if indices.size == 0:
-        raise call.refusal("an array without entries is not supported")
+        # What has no entries does not depend on the input.
+        return np.zeros(indices.shape, call.dtype)
     if indices.size == value.size and (indices.reshape(-1) == np.arange(value.size)).all():
         return Variable(value.node, indices.shape)
     call.reserve(indices.shape)
@@ -97,6 +98,12 @@ def aligned(call: Call, variable: Variable, parameter: np.ndarray) -> tuple[int,
     kept = iter([m for m, n in zip(lengths, shape, strict=True) if n != 1])
     places = tuple(next(kept) if n != 1 else 1 for n in call.builder.shape(node))
     return node, parameter.reshape(places if prod(lengths) != 1 else ())
+
+
+def empty(call: Call, *values: Value) -> np.ndarray | None:
+    """What values make together entry by entry where that has no entries, else None."""
+    shape = broadcast_shape(*values)
+    return np.zeros(shape, call.dtype) if 0 in shape else None
 
 
 def scaled(call: Call, variable: Variable, scale: Any = None, shift: Any = None) -> Variable:
@@ -174,6 +181,20 @@ def grouped_last(call: Call, variable: Variable, axes: list[int]) -> Variable:
     moved: Variable = transposed(call, variable, (*kept, *axes))  # type: ignore[assignment]
     size = prod(variable.shape[axis] for axis in axes)
     return Variable(moved.node, (*(variable.shape[axis] for axis in kept), size))
+
+
+def along_axis(
+    call: Call, variable: Variable, axis: int, weight: np.ndarray, divisor: int = 1
+) -> Variable:
+    """``weight / divisor``, of shape ``[new length, length]``, times the entries along an axis."""
+    count = len(variable.shape)
+    kept = [other for other in range(count) if other != axis]
+    moved: Variable = transposed(call, variable, (*kept, axis))  # type: ignore[assignment]
+    result = multiplied(call, moved, weight)
+    result = result if divisor == 1 else divided(call, result, divisor)
+    back = list(range(count - 1))
+    back.insert(axis, count - 1)
+    return transposed(call, result, tuple(back))  # type: ignore[return-value]
 
 
 def largest(call: Call, variable: Variable) -> Variable:

@@ -41,11 +41,6 @@ def product(call: Call, first: Value, second: Value, factor: float = 1.0) -> Val
         return reshaped(call, result, (*first.shape[:-1],) if len(first.shape) > 1 else ())
     if first.shape[-1] != second.shape[-2]:
         raise BadModelFile(f"{call}: matrices {first.shape} and {second.shape} do not fit")
-    if isinstance(first, np.ndarray) and isinstance(second, np.ndarray):
-        batch = np.broadcast_shapes(first.shape[:-2], second.shape[:-2])
-        call.reserve((*batch, first.shape[-2], second.shape[-1]))
-        call.inexact(first, second)
-        return first @ second if factor == 1.0 else np.float64(factor) * (first @ second)
     if isinstance(first, np.ndarray):
         # A x = (x' A')'
         sides = _swap(call, second), _swap(call, first)
@@ -107,11 +102,9 @@ def gemm(call: Call) -> Value:
         return total(call, [result, offset])
     if isinstance(offset, Variable):
         return total(call, [result, scaled(call, offset, beta)])
-    if isinstance(result, Variable):
-        # beta * (result / beta + C), which multiplies no stored number by another.
-        inner = total(call, [divided(call, result, beta), offset])
-        return scaled(call, call.as_variable(inner), beta)
-    return total(call, [result, offset * np.float64(beta)])
+    # beta * (result / beta + C), which multiplies no stored number by another.
+    inner = total(call, [divided(call, call.as_variable(result), beta), offset])
+    return scaled(call, call.as_variable(inner), beta)
 
 
 @handles("BatchNormalization")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import prod
-from typing import Any
 
 import numpy as np
 
@@ -126,12 +124,9 @@ def _window_entries(place: Windows, spatial: Shape) -> tuple[np.ndarray, np.ndar
 )
 def reduce(call: Call) -> Value:
     """The sum, mean or largest entry along some axes."""
-    value = call.input(0)
-    rank = len(value.shape)
-    axes, keep = _axes(call, rank)
+    value = call.variable(0)
+    axes, keep = _axes(call, len(value.shape))
     kind = call.operator_type.removeprefix("Reduce")
-    if isinstance(value, np.ndarray):
-        return _reduced_constant(call, value, kind, axes, keep)
     shape = tuple(
         1 if axis in axes else n for axis, n in enumerate(value.shape) if keep or axis not in axes
     )
@@ -168,20 +163,3 @@ def _axes(call: Call, rank: int) -> tuple[list[int], bool]:
     if not all(-rank <= axis < rank for axis in axes):
         raise BadModelFile(f"{call}: axes {list(axes)} do not fit {rank} axes")
     return sorted({int(axis) % rank for axis in axes}), keep
-
-
-def _reduced_constant(
-    call: Call, value: np.ndarray, kind: str, axes: list[int], keep: bool
-) -> np.ndarray:
-    functions: dict[str, Callable[..., Any]] = {
-        "Max": np.max,
-        "Min": np.min,
-        "Sum": np.sum,
-        "Mean": np.mean,
-    }
-    if kind not in functions:
-        raise call.refusal("a constant cannot be reduced like this")
-    if kind in ("Sum", "Mean"):
-        call.inexact(value)
-    result = functions[kind](value, axis=tuple(axes), keepdims=keep)
-    return np.asarray(result, value.dtype)

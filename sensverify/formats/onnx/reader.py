@@ -72,12 +72,28 @@ def read_file(path: str | os.PathLike[str], *, limit: int = GIGABYTE) -> ModelFi
     if not model.graph.node and not model.graph.output:
         raise BadModelFile(f"'{path}' is no ONNX file: it holds no graph")
     opset(model)
+    _open_batch(model)
     external = embed_external_data(model, path.parent, limit)
     try:
         checker.check_model(model)
     except (checker.ValidationError, ValueError, TypeError) as error:
         raise BadModelFile(f"'{path}' fails the ONNX checker: {_first_line(error)}") from None
     return ModelFile(model, hashlib.sha256(stored).hexdigest(), external)
+
+
+def _open_batch(model: onnx.ModelProto) -> None:
+    """Leave open a batch axis that an exporter wrote as 0, which no runtime takes by its word."""
+    graph = model.graph
+    if not any(_no_batch(item) for item in graph.input):
+        return
+    for item in (*graph.input, *graph.output, *graph.value_info):
+        if _no_batch(item):
+            item.type.tensor_type.shape.dim[0].dim_param = "batch"
+
+
+def _no_batch(item: onnx.ValueInfoProto) -> bool:
+    axes = item.type.tensor_type.shape.dim
+    return len(axes) > 0 and axes[0].HasField("dim_value") and axes[0].dim_value == 0
 
 
 def opset(model: onnx.ModelProto) -> int:

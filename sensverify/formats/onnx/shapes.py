@@ -11,8 +11,11 @@ from sensverify.errors import BadModelFile
 from sensverify.formats.onnx.call import Call, Value, Variable, handles
 from sensverify.formats.onnx.lowering import broadcast, joined, rearranged, reshaped, transposed
 
+LONGEST = (2**31 - 1, 2**63 - 1)
+"""Ends of a slice that stand for the end of an axis, as onnxruntime reads them."""
 
-def _axis(call: Call, axis: int, rank: int) -> int:
+
+def axis_of(call: Call, axis: int, rank: int) -> int:
     if not -rank <= axis < rank:
         raise BadModelFile(f"{call}: axis {axis} does not fit {rank} axes")
     return axis % rank
@@ -26,13 +29,13 @@ def _listed(call: Call, name: str, index: int, since: int) -> list[int] | None:
     return None if call.optional(index) is None else call.integers(index, name)
 
 
-@handles("Identity")
+@handles("Identity", folds=True)
 def identity(call: Call) -> Value:
     """x itself."""
     return call.input(0)
 
 
-@handles("Dropout")
+@handles("Dropout", folds=True)
 def dropout(call: Call) -> Value:
     """In inference, x itself."""
     call.attribute("ratio")
@@ -43,7 +46,7 @@ def dropout(call: Call) -> Value:
     return call.input(0)
 
 
-@handles("Reshape")
+@handles("Reshape", folds=True)
 def reshape(call: Call) -> Value:
     """Another shape; 0 copies a length and -1 is what remains."""
     value = call.input(0)
@@ -64,7 +67,7 @@ def reshape(call: Call) -> Value:
     return reshaped(call, value, tuple(shape))
 
 
-@handles("Flatten")
+@handles("Flatten", folds=True)
 def flatten(call: Call) -> Value:
     """Two axes: those before ``axis``, and the rest."""
     value = call.input(0)
@@ -76,7 +79,7 @@ def flatten(call: Call) -> Value:
     return reshaped(call, value, (prod(value.shape[:axis]), prod(value.shape[axis:])))
 
 
-@handles("Squeeze")
+@handles("Squeeze", folds=True)
 def squeeze(call: Call) -> Value:
     """Without axes of length 1."""
     value = call.input(0)
@@ -88,13 +91,13 @@ def squeeze(call: Call) -> Value:
         )
     if axes is None:
         return reshaped(call, value, tuple(n for n in value.shape if n != 1))
-    gone = {_axis(call, axis, len(value.shape)) for axis in axes}
+    gone = {axis_of(call, axis, len(value.shape)) for axis in axes}
     if any(value.shape[axis] != 1 for axis in gone):
         raise BadModelFile(f"{call}: axes {axes} of {value.shape} do not all have length 1")
     return reshaped(call, value, tuple(n for i, n in enumerate(value.shape) if i not in gone))
 
 
-@handles("Unsqueeze")
+@handles("Unsqueeze", folds=True)
 def unsqueeze(call: Call) -> Value:
     """With new axes of length 1."""
     value = call.input(0)
@@ -102,14 +105,14 @@ def unsqueeze(call: Call) -> Value:
     if axes is None:
         raise BadModelFile(f"{call}: no axes are given")
     rank = len(value.shape) + len(axes)
-    new = {_axis(call, axis, rank) for axis in axes}
+    new = {axis_of(call, axis, rank) for axis in axes}
     if len(new) != len(axes):
         raise BadModelFile(f"{call}: axes {axes} repeat")
     rest = iter(value.shape)
     return reshaped(call, value, tuple(1 if i in new else next(rest) for i in range(rank)))
 
 
-@handles("Transpose")
+@handles("Transpose", folds=True)
 def transpose(call: Call) -> Value:
     """Axes in another order; without one, backwards."""
     value = call.input(0)
@@ -119,11 +122,16 @@ def transpose(call: Call) -> Value:
     return transposed(call, value, tuple(int(axis) for axis in axes))
 
 
-@handles("Concat")
+@handles("Concat", folds=True)
 def concat(call: Call) -> Value:
     """Inputs joined along an axis."""
     values = [call.input(i) for i in range(len(call.inputs))]
-    axis = _axis(call, int(call.attribute("axis", 1)), len(values[0].shape))
+    axis = axis_of(call, int(call.attribute("axis", 1)), len(values[0].shape))
+    return concatenated(call, values, axis)
+
+
+def concatenated(call: Call, values: list[Value], axis: int) -> Value:
+    """Values joined along an axis."""
     if not any(isinstance(value, Variable) for value in values):
         call.reserve([sum(value.size for value in values)])
         return np.concatenate(values, axis)  # type: ignore[arg-type]
@@ -134,7 +142,7 @@ def concat(call: Call) -> Value:
     return joined(call, [call.as_variable(value) for value in parts], axis)
 
 
-@handles("Slice")
+@handles("Slice", folds=True)
 def slice_(call: Call) -> Value:
     """A range along some axes; ends are cut to the input, steps may be negative."""
     value = call.input(0)
@@ -148,7 +156,7 @@ def slice_(call: Call) -> Value:
     steps = [1] * len(starts) if steps is None else steps
     picks: list[slice | np.ndarray] = [slice(None)] * len(value.shape)
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
-        axis = _axis(call, axis, len(value.shape))
+        axis = axis_of(call, axis, len(value.shape))
         picks[axis] = _range(call, start, end, step, value.shape[axis])
     return rearranged(call, value, lambda values: values[tuple(picks)])
 
@@ -157,7 +165,11 @@ def _range(call: Call, start: int, end: int, step: int, length: int) -> slice:
     if step == 0:
         raise BadModelFile(f"{call}: a slice cannot have step 0")
     start = start + length if start < 0 else start
-    end = end + length if end < 0 else end
+    if end in LONGEST:
+        # "To the end" in either direction; taken as a number it would leave nothing backwards.
+        end = length if step > 0 else -1
+    elif end < 0:
+        end += length
     if step > 0:
         return slice(min(max(start, 0), length), min(max(end, 0), length), step)
     start, end = min(max(start, 0), length - 1), min(max(end, -1), length - 1)
@@ -165,11 +177,11 @@ def _range(call: Call, start: int, end: int, step: int, length: int) -> slice:
     return slice(start, None if end == -1 else end, step)
 
 
-@handles("Split")
+@handles("Split", folds=True)
 def split(call: Call) -> Sequence[Value]:
     """Ranges along one axis, one for each output."""
     value = call.input(0)
-    axis = _axis(call, int(call.attribute("axis", 0)), len(value.shape))
+    axis = axis_of(call, int(call.attribute("axis", 0)), len(value.shape))
     length = value.shape[axis]
     sizes = _listed(call, "split", 1, 13)
     count = call.attribute("num_outputs")
@@ -192,22 +204,22 @@ def split(call: Call) -> Sequence[Value]:
     ]
 
 
-@handles("Gather")
+@handles("Gather", folds=True)
 def gather(call: Call) -> Value:
     """Entries along one axis by index; a negative index counts from the end."""
     value = call.input(0)
     indices = call.constant(1, "the indices")
-    axis = _axis(call, int(call.attribute("axis", 0)), len(value.shape))
+    axis = axis_of(call, int(call.attribute("axis", 0)), len(value.shape))
     call.reserve((*value.shape[:axis], *indices.shape, *value.shape[axis + 1 :]))
     return rearranged(call, value, lambda values: np.take(values, indices, axis))
 
 
-@handles("GatherElements")
+@handles("GatherElements", folds=True)
 def gather_elements(call: Call) -> Value:
     """Entries along one axis, by an index for every output entry."""
     value = call.input(0)
     indices = call.constant(1, "the indices")
-    axis = _axis(call, int(call.attribute("axis", 0)), len(value.shape))
+    axis = axis_of(call, int(call.attribute("axis", 0)), len(value.shape))
     length = value.shape[axis]
     if not ((indices >= -length) & (indices < length)).all():
         raise BadModelFile(f"{call}: an index is out of range")
@@ -221,7 +233,7 @@ def gather_elements(call: Call) -> Value:
     )
 
 
-@handles("Expand")
+@handles("Expand", folds=True)
 def expand(call: Call) -> Value:
     """Axes of length 1 repeated to a shape."""
     value = call.input(0)
@@ -229,7 +241,7 @@ def expand(call: Call) -> Value:
     return broadcast(call, value, tuple(np.broadcast_shapes(tuple(value.shape), target)))
 
 
-@handles("Tile")
+@handles("Tile", folds=True)
 def tile(call: Call) -> Value:
     """The whole repeated along every axis."""
     value = call.input(0)
@@ -240,7 +252,7 @@ def tile(call: Call) -> Value:
     return rearranged(call, value, lambda values: np.tile(values, repeats))
 
 
-@handles("DepthToSpace", "SpaceToDepth")
+@handles("DepthToSpace", "SpaceToDepth", folds=True)
 def depth_space(call: Call) -> Value:
     """Blocks of channels against blocks of positions."""
     value = call.input(0)

@@ -27,6 +27,8 @@ OTHERS: dict[int, Any] = {
     TensorProto.UINT16: np.uint16,
     TensorProto.UINT32: np.uint32,
     TensorProto.UINT64: np.uint64,
+    TensorProto.INT4: np.int8,
+    TensorProto.UINT4: np.uint8,
 }
 
 STORED = {**FLOATS, **OTHERS}

@@ -16,6 +16,7 @@ from sensverify.formats.onnx import load_onnx
 from sensverify.formats.onnx.call import HANDLERS
 from sensverify.formats.onnx.files import read_bytes
 from sensverify.network import Network
+from sensverify.verification.replay import Replay
 
 
 def refused(path, error=BadModelFile, match=None, **options):
@@ -185,9 +186,19 @@ def test_an_input_without_a_shape(save):
     refused(save(small_model(inputs=[info("x", None)])))
 
 
-@pytest.mark.parametrize("shape", [(0, 2), (1, 0), (2**40, 2**40)], ids=str)
+@pytest.mark.parametrize("shape", [(0, 0), (1, 0), (2**40, 2**40)], ids=str)
 def test_an_input_of_no_or_absurd_size(shape, save):
     refused(save(small_model(inputs=[info("x", shape)])), match="cannot be used")
+
+
+@pytest.mark.parametrize("length", [0, -1])
+def test_a_batch_of_any_size_that_is_written_as_a_number(length, save):
+    """Some exporters write an open batch axis so; onnxruntime takes a 0 by its word."""
+    path = save(small_model(inputs=[info("x", (length, 2))], outputs=[info("y", (length, 3))]))
+    assert load_onnx(path).input_shape == (2,)
+    point = np.array([0.25, -0.5])
+    replayed = Replay(path).outputs(point, np.full(2, -1.0), np.ones(2))
+    np.testing.assert_array_equal(replayed.outputs, np.full(3, -0.25))
 
 
 def test_an_input_of_integers(save):

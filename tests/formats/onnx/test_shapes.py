@@ -266,12 +266,6 @@ def test_resize_along_some_axes(check_node):
     check_node("Resize", (1, 2, 4, 5), None, scales, opset=18, mode="nearest", axes=[3, 2])
 
 
-def test_other_resize_modes_are_refused(check_node):
-    scales = np.array([1, 1, 2, 2], np.float32)
-    with pytest.raises(UnsupportedOperator, match="nearest"):
-        check_node("Resize", (1, 2, 4, 5), None, scales, opset=13, mode="linear")
-
-
 def value(array):
     return numpy_helper.from_array(np.asarray(array))
 

@@ -9,13 +9,14 @@ from sensverify.verification.certifying import Certification
 
 
 def model_dict(model: ModelFacts) -> dict[str, Any]:
-    """The model that was asked about."""
+    """The model that was asked about; ``softmax`` is there where the file ends in one."""
     return {
         "path": model.path,
         "sha256": model.sha256,
         "inputs": list(model.inputs),
         "outputs": list(model.outputs),
         "parameters": model.parameters,
+        **({} if model.softmax is None else {"softmax": model.softmax}),
     }
 
 

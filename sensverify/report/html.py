@@ -17,7 +17,7 @@ from sensverify.report.table import (
     settings_text,
     widening_text,
 )
-from sensverify.report.words import certified_word, pretty_number
+from sensverify.report.words import certified_word, pretty_number, softmax_text
 from sensverify.results import Guarantee
 from sensverify.verification.results import SampleResult, VerifyReport
 
@@ -266,6 +266,7 @@ def _record(report: VerifyReport) -> str:
         first, last = report.samples[0].index, report.samples[-1].index
         rows.append(("Data", f"{asked.data}, samples {first} to {last}"))
     known = (
+        ("Softmax", softmax_text(model.softmax)),
         ("Exact", exact_text(report)),
         ("Rounding", widening_text(report)),
         ("Certificate", certificate_text(report)),

@@ -27,6 +27,12 @@ def witness_text(witness: Witness) -> str:
 
 def summary_line(report: PropertyReport) -> str:
     """What the verdict means, how long it took and how far it can be trusted."""
+    text = _verdict_text(report)
+    softmax = report.model.softmax
+    return text if softmax is None else f"{text}; compared by the order of what enters {softmax}"
+
+
+def _verdict_text(report: PropertyReport) -> str:
     boxes = "input box" if report.cases == 1 else f"{report.cases} input boxes"
     explored = f"{report.explored:,} sub-box{'' if report.explored == 1 else 'es'}"
     seconds = f"{report.method}, {report.seconds:.2f} s, {explored}"

@@ -8,7 +8,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from sensverify.report.words import GUARANTEE_WORDS, at_most, certified_word, number, share
+from sensverify.report.words import (
+    GUARANTEE_WORDS,
+    at_most,
+    certified_word,
+    number,
+    share,
+    softmax_text,
+)
 from sensverify.results import Status
 from sensverify.verification.results import Perturbation, SampleResult, VerifyReport
 
@@ -192,6 +199,7 @@ def _lines(report: VerifyReport) -> list[tuple[str, str]]:
         kept = share(summary.certified_fraction, labelled)
         lines.append(("certified", f"{kept} keep their label on the whole input box, proven"))
     for name, text in (
+        ("softmax", softmax_text(model.softmax)),
         ("rounding", widening_text(report)),
         ("certificate", certificate_text(report)),
     ):

@@ -33,6 +33,16 @@ GUARANTEE_WORDS = {
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
+def softmax_text(softmax: str | None) -> str | None:
+    """What results are about where a file ends in a softmax; None where it does not."""
+    if softmax is None:
+        return None
+    return (
+        f"the file ends in {softmax}, which keeps the order of what enters it: labels are those "
+        "of the file, outputs and their widths those of what enters it"
+    )
+
+
 def certified_word(certified: bool | None, *, labelled: bool = True) -> str:
     """``certified``, ``changes`` or ``undecided``; a dash where there is no label."""
     if not labelled:

@@ -236,7 +236,9 @@ class _Models:
         """The model of a request."""
         path = request.model
         if path not in self._kept:
-            self._kept[path] = load_model(path, runtime_check=request.runtime_check)
+            self._kept[path] = load_model(
+                path, runtime_check=request.runtime_check, order_only=True
+            )
         self._kept.move_to_end(path)
         while len(self._kept) > 1 and self._parameters() > _PARAMETERS:
             self._kept.popitem(last=False)

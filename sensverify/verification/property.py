@@ -26,6 +26,7 @@ from sensverify.verification.question import LoadedModel, facts_of, load_model
 from sensverify.verification.replay import Replay, Replayed
 from sensverify.verification.results import ModelFacts
 from sensverify.verification.settings import parse_decider
+from sensverify.verification.softmax import check_comparisons
 from sensverify.watch import Watch
 
 DEFAULT = "branch-and-bound"
@@ -180,8 +181,9 @@ def check_property(
     asked = load_property(request.property)
     digest = hashlib.sha256(request.property.read_bytes()).hexdigest()
     if model is None:
-        model = load_model(request.model, runtime_check=request.runtime_check)
+        model = load_model(request.model, runtime_check=request.runtime_check, order_only=True)
     _check_fits(asked, model, request.property)
+    check_comparisons(asked, model, request.property, rigorous=request.rigorous)
     # Made before any work is done: what cannot be certified at all is said at once.
     certifier = Certifier(model) if request.rigorous else None
     run = _Run(decider, model, watch)

@@ -29,6 +29,7 @@ class LoadedModel:
     card: Any
     sample: Path | None
     runtime_check: bool = True
+    softmax: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,10 +78,13 @@ class Question:
         return self.x[part].astype(self.dtype)
 
 
-def load_model(name_or_path: str, *, runtime_check: bool = True) -> LoadedModel:
+def load_model(
+    name_or_path: str, *, runtime_check: bool = True, order_only: bool = False
+) -> LoadedModel:
     """The shipped model of that name, or the ONNX file at that path.
 
     ``runtime_check``: compare it with onnxruntime, here and whenever its file is read again.
+    ``order_only``: leave out a softmax at its end, which keeps the order of the outputs.
 
     Raises
     ------
@@ -91,7 +95,7 @@ def load_model(name_or_path: str, *, runtime_check: bool = True) -> LoadedModel:
     from sensverify.models import resolve
 
     found = resolve(name_or_path)
-    model = read_onnx(found.path, runtime_check=runtime_check)
+    model = read_onnx(found.path, runtime_check=runtime_check, order_only=order_only)
     name = found.card.name if found.card is not None else Path(found.path).name
     outputs = int(np.prod(model.network.output_shape))
     if found.card is not None and found.card.outputs != outputs:
@@ -107,6 +111,7 @@ def load_model(name_or_path: str, *, runtime_check: bool = True) -> LoadedModel:
         card=found.card,
         sample=found.sample_path,
         runtime_check=runtime_check,
+        softmax=model.softmax,
     )
 
 
@@ -121,6 +126,7 @@ def facts_of(model: LoadedModel, *, unstable: float | None = None) -> ModelFacts
         outputs=model.network.output_shape,
         parameters=model.network.parameters,
         unstable=unstable,
+        softmax=model.softmax,
     )
 
 

@@ -21,6 +21,7 @@ class ModelFacts:
     """The model that was asked about.
 
     ``output_names`` is empty where nobody named them.
+    ``softmax``: the file ends in that operator; what is said of outputs is said of what enters it.
     ``inputs`` and ``outputs`` are shapes without the batch axis; ``unstable`` is the mean, over
     the samples, of how many neurons are not linear on their input interval (None: not known).
     """
@@ -33,6 +34,7 @@ class ModelFacts:
     outputs: tuple[int, ...]
     parameters: int
     unstable: float | None
+    softmax: str | None = None
 
 
 @dataclass(frozen=True)

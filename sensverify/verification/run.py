@@ -35,6 +35,7 @@ from sensverify.verification.replay import Replay
 from sensverify.verification.request import VerifyRequest
 from sensverify.verification.results import SampleResult, VerifyReport
 from sensverify.verification.settings import parse_method, with_limits, with_seed
+from sensverify.verification.softmax import check_samples
 from sensverify.watch import Watch
 
 Progress = Callable[[int, int], None]
@@ -79,8 +80,9 @@ def verify(
     device = _device(request.device)
     method = _method(request)
     request = replace(request, dtype=request.dtype or getattr(method, "dtype", "float32"))
-    model = load_model(request.model, runtime_check=request.runtime_check)
+    model = load_model(request.model, runtime_check=request.runtime_check, order_only=True)
     question = make_question(request, model)
+    check_samples(request, model, question)
     watch = Watch() if watch is None else watch
     certifier = Certifier(model) if request.rigorous else None
     run = _Run(request, model, question, method, device, watch, certifier)

@@ -82,12 +82,15 @@ class Lowered:
     inputs : tuple of Value or None
     outputs : tuple of (str, Value)
         By their names in the file.
+    softmax : str or None
+        ``Softmax`` or ``LogSoftmax``: the file's outputs are that function of ours.
     """
 
     node: onnx.NodeProto
     places: range
     inputs: tuple[Value | None, ...]
     outputs: tuple[tuple[str, Value], ...]
+    softmax: str | None = None
 
     def __str__(self) -> str:
         name = self.node.name or next((name for name in self.node.output if name), "")
@@ -207,7 +210,9 @@ class _Comparison:
             for name, ours in step.outputs:
                 if name not in self._theirs:
                     continue
-                if isinstance(ours, Variable):
+                if isinstance(ours, Variable) and step.softmax is not None:
+                    self._compare_order(step, name, ours)
+                elif isinstance(ours, Variable):
                     self._compare(step, name, ours)
                 else:
                     self._compare_constant(step, name, ours)
@@ -235,6 +240,27 @@ class _Comparison:
                 f"{value[point, entry]:g} ± {margin[point, entry]:.1g}",
             )
         self._values[ours.node] = known(given.reshape(len(given), *self._shape(ours.node)))
+
+    def _compare_order(self, step: Lowered, name: str, ours: Variable) -> None:
+        """Compare what a softmax makes of our values, or its logarithm; ours stay."""
+        theirs = self._theirs.pop(name)
+        if theirs[0].shape != ours.shape:
+            raise _differs(step, name, f"of shape {theirs[0].shape}", f"of {ours.shape}")
+        value, error = (side.reshape(len(theirs), -1) for side in self._values[ours.node])
+        given = np.stack(theirs).astype(np.float64).reshape(value.shape)
+        with np.errstate(all="ignore"):
+            shifted = value - value.max(axis=1, keepdims=True)
+            expected = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+            logarithm = step.softmax == "LogSoftmax"
+            expected = expected if logarithm else np.exp(expected)
+            # Neither moves by more than twice what its largest input does.
+            scale = 1 + (abs(value).max(axis=1, keepdims=True) if logarithm else 0.0)
+            margin = 2 * error.max(axis=1, keepdims=True) + 64 * self._precision.unit * scale
+            wrong = np.isfinite(margin) & ~(abs(given - expected) <= margin)
+        if wrong.any():
+            point, entry = (int(i) for i in np.argwhere(wrong)[0])
+            there, here = (f"{side[point, entry]:g}" for side in (given, expected))
+            raise _differs(step, name, there, here)
 
     def _moved(self, step: Lowered) -> Any:
         """How far interpolation may be off where a runtime rounds the coordinates, by point."""

@@ -27,6 +27,7 @@ from sensverify.formats.onnx import (  # noqa: F401
     resizing,
     sequences,
     shapes,
+    softmax,
     sums,
 )
 from sensverify.formats.onnx.agreement import Lowered, Reading, check_agreement, check_rewritten
@@ -42,6 +43,7 @@ from sensverify.formats.onnx.call import (
 from sensverify.formats.onnx.files import GIGABYTE
 from sensverify.formats.onnx.functions import inlined
 from sensverify.formats.onnx.reader import opset, read_file
+from sensverify.formats.onnx.softmax import ending
 from sensverify.formats.onnx.tensors import FLOATS, type_name
 from sensverify.formats.onnx.walking import Scope, walk
 from sensverify.network import Network, NetworkBuilder, simplify
@@ -60,11 +62,15 @@ class OnnxModel:
     external : tuple of (str, str)
         Every location of external data, with the SHA-256 of what was read from it: the bytes of
         its tensors, one after the other in the model's order.
+    softmax : str or None
+        ``Softmax`` or ``LogSoftmax``: the file's outputs are that function of the network's, which
+        are in the same order.
     """
 
     network: Network
     sha256: str
     external: tuple[tuple[str, str], ...]
+    softmax: str | None = None
 
 
 _AGREED: set[tuple[str, tuple[tuple[str, str], ...], bool]] = set()
@@ -134,19 +140,24 @@ def read_onnx(
     limit: int = GIGABYTE,
     simplified: bool = True,
     runtime_check: bool = True,
+    order_only: bool = False,
 ) -> OnnxModel:
-    """`load_onnx`, with the digests of the very bytes that the network was made from."""
+    """`load_onnx`, with the digests of the very bytes that the network was made from.
+
+    With ``order_only``, a softmax over all outputs that ends the file is left out: whoever asks so
+    must use nothing but the order of the outputs, and say that.
+    """
     name = Path(path).name
     try:
         file = read_file(path, limit=limit)
-        importer = _Importer(file.model, simplified=simplified)
+        importer = _Importer(file.model, simplified=simplified, order_only=order_only)
         plain = network = importer.network()
         if simplified:
             network = simplify(plain)
             _check_finite(network, importer.dtype)
         if runtime_check:
             _compare(importer.reading, plain, network, (file.sha256, file.external))
-        return OnnxModel(network, file.sha256, file.external)
+        return OnnxModel(network, file.sha256, file.external, importer.softmax)
     except SensverifyError as error:
         message = " ".join(str(error).split())
         raise type(error)(message if name in message else f"{name}: {message}") from None
@@ -170,9 +181,14 @@ def _compare(
 class _Importer:
     """A model on its way into a network."""
 
-    def __init__(self, model: onnx.ModelProto, *, simplified: bool) -> None:
+    def __init__(
+        self, model: onnx.ModelProto, *, simplified: bool, order_only: bool = False
+    ) -> None:
         self._file, self._model = model, inlined(model)
         graph = self._model.graph
+        end = ending(graph) if order_only else []
+        self.softmax = end[0].op_type if end else None
+        """What was left out at the end."""
         stored = {tensor.name for tensor in graph.initializer}
         inputs = [item for item in graph.input if item.name not in stored]
         if len(inputs) != 1 or len(graph.output) != 1:
@@ -189,6 +205,7 @@ class _Importer:
             dtype=FLOATS[element],
             element=element,
             exact=not simplified,
+            last={name: end[0].op_type for node in end for name in node.output if name},
         )
         self._steps: list[Lowered] = []
 
@@ -204,6 +221,8 @@ class _Importer:
         (result,), self._steps = walk(self._model.graph, scope, context)
         if isinstance(result, Listed):
             raise BadModelFile(f"the output '{output}' is a sequence; expected one array")
+        if not isinstance(result, Variable):
+            self.softmax = None  # of constants: computed, not left out
         node = onnx.NodeProto(name=output, op_type="output", output=[output])
         call = Call(**vars(context), node=node, inputs=[], attributes={})
         variable = call.as_variable(result)

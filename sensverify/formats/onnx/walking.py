@@ -79,7 +79,7 @@ def _step(call: Call, places: range, found: dict[str, Result | UnsupportedOperat
         for name, value in found.items()
         if not isinstance(value, Listed | UnsupportedOperator)
     )
-    return Lowered(call.ran or call.node, places, tuple(inputs), tuple(outputs))
+    return Lowered(call.ran or call.node, places, tuple(inputs), tuple(outputs), call.softmax)
 
 
 def _call(node: onnx.NodeProto, scope: Scope, context: Context) -> Call:

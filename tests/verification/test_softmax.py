@@ -1,0 +1,150 @@
+"""Files that end in a softmax: labels and comparisons through it, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from rich.console import Console
+
+from sensverify.errors import BadProperty, BadSetting
+from sensverify.queries import Verdict
+from sensverify.report.html import report_to_html
+from sensverify.report.json import report_to_json
+from sensverify.report.property import property_to_dict, summary_line
+from sensverify.report.table import print_report
+from sensverify.verification import PropertyRequest, VerifyRequest, check_property, verify
+
+RNG = np.random.default_rng(0)
+WEIGHTS = {
+    "w": RNG.normal(size=(4, 8)).astype(np.float32),
+    "v": RNG.normal(size=(8, 3)).astype(np.float32),
+}
+X = RNG.normal(size=(12, 4)).astype(np.float32)
+
+
+def logits(x: np.ndarray) -> np.ndarray:
+    return np.maximum(x @ WEIGHTS["w"], 0) @ WEIGHTS["v"]
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, Path]:
+    """One network without and with a softmax at its end, its data, and data without labels."""
+    info, found = helper.make_tensor_value_info, {}
+    for end in ("Identity", "Softmax", "LogSoftmax"):
+        nodes = [
+            helper.make_node("MatMul", ["x", "w"], ["h"]),
+            helper.make_node("Relu", ["h"], ["r"]),
+            helper.make_node("MatMul", ["r", "v"], ["z"]),
+            helper.make_node(end, ["z"], ["y"]),
+        ]
+        graph = helper.make_graph(
+            nodes,
+            "test",
+            [info("x", TensorProto.FLOAT, (1, 4))],
+            [info("y", TensorProto.FLOAT, (1, 3))],
+            [numpy_helper.from_array(values, name) for name, values in WEIGHTS.items()],
+        )
+        versions = [helper.make_opsetid("", 17)]
+        found[end] = tmp_path / f"{end}.onnx"
+        onnx.save(helper.make_model(graph, opset_imports=versions, ir_version=8), found[end])
+    np.savez(tmp_path / "data.npz", x=X, y=logits(X).argmax(axis=1))
+    np.savez(tmp_path / "bare.npz", x=X)
+    return found | {name: tmp_path / f"{name}.npz" for name in ("data", "bare")}
+
+
+def request(files: dict[str, Path], end: str, data: str = "data", **options: Any) -> VerifyRequest:
+    return VerifyRequest(str(files[end]), data=str(files[data]), radius=0.1, **options)
+
+
+@pytest.mark.parametrize("end", ["Softmax", "LogSoftmax"])
+def test_labels_are_those_of_the_network_before_it(end: str, files: dict[str, Path]) -> None:
+    plain, report = verify(request(files, "Identity")), verify(request(files, end))
+    assert [s.certified for s in report.samples] == [s.certified for s in plain.samples]
+    assert {True, False} <= {s.certified for s in report.samples}
+    assert [s.prediction for s in report.samples] == logits(X).argmax(axis=1).tolist()
+    assert (report.model.softmax, plain.model.softmax) == (end, None)
+
+
+def test_every_report_says_so(files: dict[str, Path]) -> None:
+    report, plain = verify(request(files, "Softmax")), verify(request(files, "Identity"))
+    assert json.loads(report_to_json(report))["model"]["softmax"] == "Softmax"
+    assert "softmax" not in json.loads(report_to_json(plain))["model"]
+    for shown, expected in ((report, True), (plain, False)):
+        console = Console(file=StringIO(), width=500)
+        print_report(shown, console)
+        text = console.file.getvalue()  # type: ignore[attr-defined]
+        assert ("ends in Softmax" in text) == expected
+        assert ("ends in Softmax" in report_to_html(shown)) == expected
+
+
+REFUSED: list[dict[str, Any]] = [
+    {"data": "bare"},
+    {"max_width": 3.0},
+    {"max_log_volume": 1.0},
+    {"rigorous": True},
+]
+
+
+@pytest.mark.parametrize("changes", REFUSED, ids=str)
+def test_what_the_order_does_not_answer_is_refused(
+    changes: dict[str, Any], files: dict[str, Path]
+) -> None:
+    verify(request(files, "Identity", **changes))
+    with pytest.raises(BadSetting, match="ends in Softmax"):
+        verify(request(files, "Softmax", **changes))
+
+
+def property_file(files: dict[str, Path], text: str, radius: float) -> Path:
+    lines = [f"(declare-const X_{i} Real)" for i in range(4)]
+    lines += [f"(declare-const Y_{i} Real)" for i in range(3)]
+    for i, value in enumerate(X[0].tolist()):
+        lines += [
+            f"(assert (>= X_{i} {value - radius:f}))",
+            f"(assert (<= X_{i} {value + radius:f}))",
+        ]
+    path = files["data"].with_name("property.vnnlib")
+    path.write_text("\n".join([*lines, f"(assert {text})"]))
+    return path
+
+
+@pytest.mark.parametrize(("radius", "verdict"), [(0.01, Verdict.UNSAT), (3.0, Verdict.SAT)])
+@pytest.mark.parametrize("end", ["Identity", "Softmax", "LogSoftmax"])
+def test_comparisons_of_outputs(
+    end: str, radius: float, verdict: Verdict, files: dict[str, Path]
+) -> None:
+    best = int(logits(X[0]).argmax())
+    others = " ".join(f"(and (>= Y_{j} Y_{best}))" for j in range(3) if j != best)
+    path = property_file(files, f"(or {others})", radius)
+    report = check_property(PropertyRequest(str(files[end]), path))
+    assert report.verdict is verdict
+    known = None if end == "Identity" else end
+    assert property_to_dict(report)["model"].get("softmax") == known
+    assert (f"what enters {end}" in summary_line(report)) == (known is not None)
+    if report.witness is not None:
+        # What onnxruntime made of the whole file.
+        outputs = report.witness.outputs
+        assert outputs.argmax() != best
+        if end != "Identity":
+            shares = np.exp(outputs) if end == "LogSoftmax" else outputs
+            assert shares.sum() == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("text", ["(>= Y_0 0.5)", "(>= (+ Y_0 Y_1) Y_2)", "(>= Y_0 (+ Y_1 0.1))"])
+def test_other_properties_are_refused(text: str, files: dict[str, Path]) -> None:
+    path = property_file(files, text, 0.01)
+    check_property(PropertyRequest(str(files["Identity"]), path))
+    with pytest.raises(BadProperty, match="ends in Softmax"):
+        check_property(PropertyRequest(str(files["Softmax"]), path))
+
+
+def test_a_comparison_is_not_certified(files: dict[str, Path]) -> None:
+    path = property_file(files, "(>= Y_0 Y_1)", 0.01)
+    with pytest.raises(BadSetting, match="certificate"):
+        check_property(PropertyRequest(str(files["Softmax"]), path, rigorous=True))

@@ -64,7 +64,7 @@ def search(
     for first in range(0, box.batch, step):
         part = slice(first, first + step)
         chosen = objectives[part] if len(objectives) > 1 else objectives
-        samples = _starts(box[part], seed + first, starts)
+        samples = first_points(box[part], seed + first, starts)
         found = _search(network, box[part], chosen, samples, steps, watch)
         values.append(found[0])
         points.append(found[1])
@@ -157,7 +157,7 @@ def _search(
     return found.reshape(batch, rows), reached.reshape(batch, rows, *box.shape)
 
 
-def _starts(box: Box, seed: int, count: int) -> Tensor:
+def first_points(box: Box, seed: int, count: int) -> Tensor:
     """The centre, corners and random points, ``[batch, count, *input_shape]``."""
     generator = torch.Generator(device="cpu").manual_seed(seed)
     shape = (box.batch, count, *box.shape)

@@ -27,6 +27,8 @@ class SubBoxes(Records):
         The feature to split next.
     node : Tensor, shape ``[boxes]``, int64
         Its cell in the record of the search.
+    turns : Tensor, shape ``[boxes, rows]``, int16
+        How many of the splits that led to it were made for the sake of each row.
     signs : dict from ReLU node to Tensor ``[boxes, *shape]``, int8
     """
 
@@ -36,6 +38,7 @@ class SubBoxes(Records):
     bounds: Tensor
     feature: Tensor
     node: Tensor
+    turns: Tensor
     signs: Signs
 
     def halves(self, tree: InputTree) -> SubBoxes:

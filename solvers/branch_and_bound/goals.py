@@ -22,7 +22,7 @@ from sensverify.box import Box
 from sensverify.network import Network
 from sensverify.queries import Accept, Query
 from sensverify.solvers.gap import tolerance
-from sensverify.solvers.incumbents import descend, search
+from sensverify.solvers.incumbents import descend, first_points, search
 from sensverify.watch import Watch
 
 ROUNDING = 1e-11
@@ -33,6 +33,13 @@ _ATTEMPTS = 256
 
 _CLIMBERS, _CLIMBING_STEPS = 8, 4
 """Points of one step of the search from which gradients are followed, and how far."""
+
+_CONJUNCTIONS = 32
+"""Points from which gradients are followed on the whole box, for all alternatives of several rows
+together, and at least one for each."""
+
+_URGENCY = 8.0
+"""How much more often a row is split for that the best point found does not meet."""
 
 _AT_ONCE = 4
 """Of these, from one set of points."""
@@ -89,6 +96,10 @@ class Goal(Protocol):
         """Look at points ``[points, *input_shape]`` of sub-boxes; keep what is good."""
         ...
 
+    def urgency(self) -> Tensor:
+        """By what the chance of each row to be split for is multiplied, ``[rows]``."""
+        ...
+
     @property
     def reached(self) -> bool:
         """Whether nothing is left to look for."""
@@ -108,6 +119,9 @@ class _EachRow:
     @property
     def groups(self) -> tuple[tuple[int, ...], ...]:
         return tuple((row,) for row in range(self.rows.shape[1]))
+
+    def urgency(self) -> Tensor:
+        return torch.ones_like(self.rows[0, :, 0])
 
     @property
     def reached(self) -> bool:
@@ -245,6 +259,8 @@ class QueryGoal:
     witness: np.ndarray | None = None
     _magnitude: Tensor = field(default_factory=lambda: torch.ones(()))
     _attempts: int = 0
+    _closest: Tensor = field(default_factory=lambda: torch.zeros(0))
+    _missed: Tensor = field(default_factory=lambda: torch.zeros(0))
 
     @classmethod
     def start(cls, query: Query, accept: Accept | None, like: Tensor) -> QueryGoal:
@@ -256,6 +272,8 @@ class QueryGoal:
         limits = torch.as_tensor(query.limits[order], dtype=like.dtype, device=like.device)
         goal = cls(query, rows.unsqueeze(0), limits.unsqueeze(0), groups, accept)
         goal._magnitude = limits.abs().unsqueeze(0)
+        goal._closest = limits.new_full((len(groups),), torch.inf)
+        goal._missed = torch.zeros_like(limits, dtype=torch.bool)
         return goal
 
     @property
@@ -275,6 +293,10 @@ class QueryGoal:
     def scales(self) -> Tensor:
         return self._magnitude.clamp(min=1e-6)
 
+    def urgency(self) -> Tensor:
+        # What the others ask for can be had, so it is these that can refute the alternative.
+        return torch.where(self._missed, _URGENCY, 1.0)
+
     def search(self, network: Network, box: Box, *, seed: int, starts: int, steps: int) -> None:
         """Sample, then follow gradients towards every alternative, on the whole box."""
         if not all(self.groups):
@@ -283,8 +305,9 @@ class QueryGoal:
             return
         _, points = search(network, box, self.rows, seed=seed, starts=starts, steps=0)
         self._see(network, points[0])
-        first = [part[0] for part in self.groups]
-        self._descend(network, box, points[0, first], torch.arange(len(first)), steps)
+        if self.witness is None:
+            samples = first_points(box, seed, starts)[0]
+            self._descend(network, box, *self._nearest(network, samples), steps)
 
     def offer(self, network: Network, box: Box, points: Tensor, problem: Tensor) -> None:
         self._judge(network, points)
@@ -296,6 +319,17 @@ class QueryGoal:
         most = min(8, len(points))
         chosen = best.topk(most, largest=False).indices
         self._descend(network, box[chosen], points[chosen], group[chosen], 6)
+
+    def _nearest(self, network: Network, points: Tensor) -> tuple[Tensor, Tensor]:
+        """For every alternative the points that are closest to it, and which it is."""
+        with torch.no_grad():
+            excess = self._excess(flattened(forward(network, points)))
+        several = sum(len(part) > 1 for part in self.groups)
+        most = min(len(points), max(1, min(4, _CONJUNCTIONS // max(1, several))))
+        order = excess.topk(most, dim=0, largest=False).indices.T
+        counts = [most if len(part) > 1 else 1 for part in self.groups]
+        chosen = torch.cat([order[group, :count] for group, count in enumerate(counts)])
+        return points[chosen], torch.repeat_interleave(torch.tensor(counts))
 
     def _see(self, network: Network, points: Tensor) -> None:
         """Sizes of the rows' terms at points: how far rounding can move their sums."""
@@ -312,12 +346,24 @@ class QueryGoal:
             ends = (end.expand(len(points), *box.shape) for end in (box.lower, box.upper))
             box = Box(*ends)
         place = group.to(points.device).unsqueeze(1)
+        # Towards all rows of an alternative at once, or first towards the one that is farthest.
+        several = torch.tensor([len(part) > 1 for part in self.groups], device=points.device)
+        together = (
+            several[place] & (torch.arange(len(points), device=points.device) % 2 == 1)[:, None]
+        )
 
         def loss(outputs: Tensor) -> Tensor:
-            return self._excess(outputs).gather(1, place).squeeze(1)
+            values = torch.where(together, self._missing(outputs), self._excess(outputs))
+            return values.gather(1, place).squeeze(1)
 
         _, points = descend(network, box, points, loss, steps=steps)
         self._judge(network, points)
+
+    def _missing(self, outputs: Tensor) -> Tensor:
+        """By how much the rows of each alternative are above their limits in all."""
+        values = (outputs @ self.rows[0].T - self.limits[0]) / self.scales()[0]
+        parts = [values[:, list(part)].clamp(min=0).sum(dim=1) for part in self.groups]
+        return torch.stack(parts, dim=1)
 
     def _excess(self, outputs: Tensor) -> Tensor:
         """How far outputs ``[points, outputs]`` are from each alternative, ``[points, groups]``."""
@@ -330,7 +376,9 @@ class QueryGoal:
         """Keep the first point that meets the query and that the judge accepts."""
         with torch.no_grad():
             outputs = flattened(forward(network, points))
-            depth = self._excess(outputs).amin(dim=1).cpu().numpy()
+            excess = self._excess(outputs)
+            depth = excess.amin(dim=1).cpu().numpy()
+            self._learn(outputs, excess)
         met = np.flatnonzero(self.query.met_by(outputs.cpu().double().numpy()))
         # The deepest first: at the edge, a replay in another precision may say otherwise.
         for place in met[np.argsort(depth[met])][:_AT_ONCE]:
@@ -341,3 +389,13 @@ class QueryGoal:
             if self.accept is None or self.accept(point):
                 self.witness = point
                 return
+
+    def _learn(self, outputs: Tensor, excess: Tensor) -> None:
+        """Keep which rows the points that come closest to each alternative do not meet."""
+        nearest = excess.min(dim=0)
+        better = nearest.values < self._closest
+        self._closest = torch.where(better, nearest.values, self._closest)
+        for group in better.nonzero().flatten().tolist():
+            rows = list(self.groups[group])
+            values = self.rows[0, rows] @ outputs[nearest.indices[group]]
+            self._missed[rows] = values > self.limits[0, rows]

@@ -17,6 +17,7 @@ from torch import Tensor
 from sensverify.bounds.tensors import flattened
 from sensverify.box import Box
 from sensverify.network import Network
+from sensverify.solvers.branch_and_bound.choosing import deciding_rows, likely_points, shares
 from sensverify.solvers.branch_and_bound.clipping import clip
 from sensverify.solvers.branch_and_bound.frontier import SubBoxes
 from sensverify.solvers.branch_and_bound.goals import Goal
@@ -122,7 +123,8 @@ class InputSplitting:
         places = torch.arange(count, device=lower.device)
         none = lower.new_full((count, rows), -torch.inf)
         nodes = self.tree.roots(lower, upper)
-        return SubBoxes(lower, upper, places, none, places * 0, nodes, {})
+        turns = torch.zeros_like(none, dtype=torch.int16)
+        return SubBoxes(lower, upper, places, none, places * 0, nodes, turns, {})
 
     def _prune(self) -> None:
         """Incumbents may have become better since the frontier was looked at last."""
@@ -168,12 +170,15 @@ class InputSplitting:
         rows = self.goal.rows
         rows = rows[boxes.problem] if len(rows) > 1 else rows
         # Of roots nothing is known yet.
-        lines = lines_below(network, box, rows, boxes.signs or None)
+        together = any(len(group) > 1 for group in self.goal.groups)
+        lines = lines_below(network, box, rows, boxes.signs or None, above=together)
         self.explored += len(boxes)
         # A child's proof holds beside its parent's.
         bounds = torch.where(boxes.bounds > lines.least, boxes.bounds, lines.least)
-        row = self._row_to_split(bounds, boxes.problem)
+        row = self._row_to_split(bounds, lines.most, boxes)
         self._offer(box, lines, row, boxes.problem)
+        turns = boxes.turns.clone()
+        turns[torch.arange(len(row), device=row.device), row] += 1
         boxes = SubBoxes(
             boxes.lower,
             boxes.upper,
@@ -181,6 +186,7 @@ class InputSplitting:
             bounds,
             self._feature(lines, row),
             boxes.node,
+            turns,
             lines.signs,
         )
         thresholds = self.goal.thresholds()[boxes.problem]
@@ -242,7 +248,7 @@ class InputSplitting:
         place = boxes.problem.unsqueeze(1).expand_as(thresholds)
         self.floor.scatter_reduce_(0, place, torch.where(cut, thresholds, torch.inf), "amin")
         bounds = torch.where(still_open, boxes.bounds, torch.inf)
-        rest = SubBoxes(lower, upper, boxes.problem, bounds, boxes.feature, boxes.node, boxes.signs)
+        rest = replace(boxes, lower=lower, upper=upper, bounds=bounds)
         keep = still_open.any(dim=1)
         stuck = keep & ~rest.splittable()
         if bool(stuck.any()):
@@ -251,17 +257,11 @@ class InputSplitting:
         kept = replace(kept, node=self.tree.clip(kept.node, kept.lower, kept.upper))
         self.frontier = self.frontier + kept if len(self.frontier) else kept
 
-    def _row_to_split(self, bounds: Tensor, problem: Tensor) -> Tensor:
-        """The row that decides about each sub-box: of its most open group, the nearest to close."""
-        below = self._below(bounds, problem)
-        groups = [list(group) for group in self.goal.groups]
-        smallest = [below[:, rows].min(dim=1) for rows in groups]
-        best = torch.stack([part.values for part in smallest], dim=1).argmax(dim=1)
-        rows = [
-            torch.tensor(group, device=best.device)[part.indices]
-            for group, part in zip(groups, smallest, strict=True)
-        ]
-        return torch.stack(rows, dim=1).gather(1, best.unsqueeze(1)).squeeze(1)
+    def _row_to_split(self, bounds: Tensor, most: Tensor | None, boxes: SubBoxes) -> Tensor:
+        """The row that decides about each sub-box; see `deciding_rows`."""
+        below = self._below(bounds, boxes.problem)
+        above = None if most is None else -self._below(most, boxes.problem)
+        return deciding_rows(below, above, boxes.turns, self.goal.urgency(), self.goal.groups)
 
     def _feature(self, lines: LinesBelow, row: Tensor) -> Tensor:
         scores = lines.split_scores(row)
@@ -272,11 +272,19 @@ class InputSplitting:
         return torch.where(flat, width, scores).argmax(dim=1)
 
     def _offer(self, box: Box, lines: LinesBelow, row: Tensor, problem: Tensor) -> None:
-        """The corner where the deciding row's line is least is a good guess in every sub-box."""
+        """The point where the lines of rows that may be violated are least is a good guess."""
         places = torch.arange(len(row), device=row.device)
-        rising = (lines.coefficients[places, row] > 0).reshape(box.lower.shape)
-        corner = torch.where(rising, box.lower, box.upper)
-        self.goal.offer(self.network, box, corner, problem)
+        weights = torch.zeros_like(lines.least)
+        weights[places, row] = 1.0
+        if lines.most is not None:
+            share = shares(self._below(lines.least, problem), -self._below(lines.most, problem))
+            for group in self.goal.groups:
+                mine = (row.unsqueeze(1) == torch.tensor(group, device=row.device)).any(dim=1)
+                rows = list(group)
+                weights[:, rows] = torch.where(mine.unsqueeze(1), share[:, rows], weights[:, rows])
+        ends = flattened(box.lower), flattened(box.upper)
+        points = likely_points(*ends, lines.coefficients, weights)
+        self.goal.offer(self.network, box, points.reshape(box.lower.shape), problem)
 
     def _give_up(self, boxes: SubBoxes) -> None:
         place = boxes.problem.unsqueeze(1).expand_as(boxes.bounds)

@@ -1,4 +1,4 @@
-"""Sub-problems without a free neuron: there the network is affine, and a linear program is exact.
+"""Sub-problems without a free neuron that matters: a linear program is exact there.
 
 Gradient steps on the multipliers of split constraints come close to the optimum of that program
 and seldom reach it. Its own multipliers do, and any multipliers prove a bound.
@@ -42,20 +42,26 @@ class Leaf:
     multipliers : numpy array, shape ``[signs]``, at least 0, or None
         What the constraints are weighed with in the proof: one for every fixed sign, in the order
         of the ReLU nodes and of their neurons.
+    weights : numpy array, shape ``[rows]``, at least 0, or None
+        What the rows are weighed with in the proof.
     """
 
     bound: float = -np.inf
     point: np.ndarray | None = None
     multipliers: np.ndarray | None = None
+    weights: np.ndarray | None = None
 
 
 def leaf_bound(problem: LineProblem, item: int, scale: float, watch: Watch) -> Leaf:
-    """The smallest weighted distance of a leaf's rows to their limits.
+    """How far the rows of a leaf are above their limits, at least: the one that is most so.
+
+    By linear programming duality some weighted sum of the rows is as far above.
 
     Parameters
     ----------
     problem : LineProblem
-        Of sub-problems whose ReLUs are all stable or fixed, and with one row each.
+        Of sub-problems in which every ReLU that a row depends on is stable or fixed. Others do no
+        harm: what depends on them is left out or bounded.
     item : int
     scale : float
         Size of the objective.
@@ -64,45 +70,90 @@ def leaf_bound(problem: LineProblem, item: int, scale: float, watch: Watch) -> L
     lower, upper = (end[item].cpu().numpy() for end in (problem.lower, problem.upper))
     relaxations = {p: r.of(slice(item, item + 1)) for p, r in problem.relaxations.items()}
     slopes, constants = _constraints(problem, item, relaxations)
-    cost, constant = _lines(problem, relaxations, problem.rows[item : item + 1], None)
-    price = np.append(cost[0], _PENALTY * scale)
+    present = problem.present[item].cpu().numpy()
+    lines, heights, _ = _lines(problem, relaxations, problem.rows[item : item + 1], None)
+    lines, heights = lines[present], (heights - problem.limits[item].cpu().numpy())[present]
     try:
-        program = _program(lower, upper, slopes, constants)
-        solution = Highs(program).minimise(price, watch=watch)
+        program, cost = _program(lower, upper, (slopes, constants), (lines, heights))
+        cost[len(lower)] = _PENALTY * scale
+        solution = Highs(program).minimise(cost, watch=watch)
     except (BackendFailure, Unbounded):
         # What gradient steps have proven stays.
         return Leaf()
-    bound = -np.inf if solution.bound is None else solution.bound
-    bound += float(constant[0]) - float(problem.limits[item, 0])
-    point = None if solution.point is None else np.clip(solution.point[:-1], lower, upper)
+    point = None
+    if solution.point is not None:
+        point = np.clip(solution.point[: len(lower)], lower, upper)
+    if solution.multipliers is None:
+        return Leaf(point=point)
+    found = np.maximum(solution.multipliers, 0.0)
+    multipliers, weights = found[: len(slopes)], found[len(slopes) :]
+    # One row is not weighed; without any weight, as when time was up, the rows count the same.
+    weights = weights / weights.sum() if weights.sum() > 0 else np.full(len(lines), 1 / len(lines))
+    with np.errstate(over="ignore", invalid="ignore"):
+        line = weights @ lines - multipliers @ slopes
+        bound = weights @ heights - multipliers @ constants
+        bound += float(line @ (lower / 2 + upper / 2) - np.abs(line) @ (upper / 2 - lower / 2))
     # An overflow proves nothing.
     if not np.isfinite(bound):
         return Leaf(point=point)
-    given = solution.multipliers
-    return Leaf(bound, point, None if given is None else np.maximum(given, 0.0))
+    every = np.zeros(len(present))
+    every[present] = weights
+    return Leaf(float(bound), point, multipliers, every)
 
 
 def _program(
-    lower: np.ndarray, upper: np.ndarray, slopes: np.ndarray, constants: np.ndarray
-) -> Problem:
-    """``slopes · x + constants + t >= 0`` with one more column t, for how far that is broken."""
-    most = float(np.abs(constants).max(initial=0.0)) + float(
-        (np.abs(slopes) * np.maximum(np.abs(lower), np.abs(upper))).sum(axis=1).max(initial=0.0)
-    )
+    lower: np.ndarray,
+    upper: np.ndarray,
+    signs: tuple[np.ndarray, np.ndarray],
+    rows: tuple[np.ndarray, np.ndarray],
+) -> tuple[Problem, np.ndarray]:
+    """A program whose least value is that of the largest row, with a cost still without penalty.
+
+    ``slopes · x + constants + t >= 0`` for the signs, with one more column t for how far that is
+    broken; and where there are several rows, ``v - lines · x >= heights``, with a column v.
+    """
+    slopes, constants = signs
+    lines, heights = rows
+    several = len(lines) > 1
+    columns = len(lower) + 1 + several
+    reach = np.maximum(np.abs(lower), np.abs(upper))
+    most = [_most(slopes, constants, reach), _most(lines, heights, reach)][: columns - len(lower)]
+    matrix = np.zeros((len(slopes), columns))
+    matrix[:, : len(lower)], matrix[:, len(lower)] = slopes, 1.0
+    cost = np.zeros(columns)
+    right = -constants
+    if several:
+        above = np.zeros((len(lines), columns))
+        above[:, : len(lower)], above[:, -1], cost[-1] = -lines, 1.0, 1.0
+        matrix, right = np.concatenate([matrix, above]), np.append(right, heights)
+    else:
+        cost[: len(lower)] = lines[0]
     return Problem(
-        lower=np.append(lower, 0.0),
-        upper=np.append(upper, most),
-        integer=np.zeros(len(lower) + 1, dtype=bool),
-        matrix=sparse.csr_array(np.hstack([slopes, np.ones((len(slopes), 1))])),
-        row_lower=-constants,
-        row_upper=np.full(len(slopes), np.inf),
-    )
+        lower=np.concatenate([lower, np.array([0.0, -most[-1]])[: len(most)]]),
+        upper=np.concatenate([upper, most]),
+        integer=np.zeros(columns, dtype=bool),
+        matrix=sparse.csr_array(matrix),
+        row_lower=right,
+        row_upper=np.full(len(right), np.inf),
+    ), cost
+
+
+def _most(slopes: np.ndarray, constants: np.ndarray, reach: np.ndarray) -> float:
+    """More than the magnitude of any of the affine functions."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return float(np.abs(constants).max(initial=0.0)) + float(
+            (np.abs(slopes) * reach).sum(axis=1).max(initial=0.0)
+        )
 
 
 def _constraints(
     problem: LineProblem, item: int, relaxations: dict[int, Relaxation]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Slopes and constants of affine functions of the input that are at least 0 in the leaf."""
+    """Slopes and constants of affine functions of the input that are at least 0 in the leaf.
+
+    Zero for the signs of neurons that depend on free ones, which are not affine.
+    """
+    crossing = {p: _crossing(r) for p, r in relaxations.items()}
     slopes, constants = [np.zeros((0, problem.lower.shape[1]))], [np.zeros(0)]
     for position, values in problem.signs.items():
         sign = values[item].flatten()
@@ -112,26 +163,35 @@ def _constraints(
         rows = problem.rows.new_zeros(1, len(places), len(sign))
         rows[0, torch.arange(len(places)), places] = sign[places].to(rows)
         source = problem.network.nodes[position].inputs[0]
-        line, constant = _lines(problem, relaxations, rows, source)
-        slopes.append(line)
-        constants.append(constant)
+        line, constant, seen = _lines(problem, relaxations, rows, source)
+        bent = np.zeros(len(places), dtype=bool)
+        for p, weights in seen.items():
+            bent |= flattened((weights != 0) & crossing[p], 2).any(dim=2)[0].cpu().numpy()
+        slopes.append(np.where(bent[:, None], 0.0, line))
+        constants.append(np.where(bent, 0.0, constant))
     return np.concatenate(slopes), np.concatenate(constants)
 
 
 def _lines(
     problem: LineProblem, relaxations: dict[int, Relaxation], rows: Tensor, target: int | None
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, dict[int, Tensor]]:
     network = problem.network
     last = len(network.nodes) - 1 if target is None else target
     objectives = rows.reshape(1, rows.shape[1], *network.nodes[last].shape)
     needed = {p: r for p, r in relaxations.items() if p <= last}
-    slopes, constants, _ = backward_lines(network, objectives, needed, target=last)
-    return flattened(slopes[0]).cpu().numpy(), constants[0].cpu().numpy()
+    slopes, constants, seen = backward_lines(network, objectives, needed, target=last)
+    return flattened(slopes[0]).cpu().numpy(), constants[0].cpu().numpy(), seen
+
+
+def _crossing(relaxation: Relaxation) -> Tensor:
+    """Of a ReLU's neurons, those with two lines."""
+    above = relaxation.upper_intercept
+    return (
+        torch.zeros_like(relaxation.upper_slope, dtype=torch.bool) if above is None else above > 0
+    )
 
 
 def is_affine(problem: LineProblem) -> bool:
     """Whether fixing every ReLU leaves nothing nonlinear."""
     nodes = problem.network.nodes
-    return problem.rows.shape[1] == 1 and all(
-        isinstance(nodes[p].operator, Relu) for p in problem.relaxations
-    )
+    return all(isinstance(nodes[p].operator, Relu) for p in problem.relaxations)

@@ -168,6 +168,28 @@ def best_lines(
     return BestLines(best_line, best, variables.choices(), seen, best_weights, behind)
 
 
+def rows_alone(problem: LineProblem) -> tuple[Tensor, Tensor, dict[int, Tensor]]:
+    """How far each row can be on either side of its limit, by CROWN's slopes alone.
+
+    Returns
+    -------
+    below, above : Tensor, shape ``[items, rows]``
+    seen : dict from node to Tensor ``[items, rows, *shape]``
+        Coefficients of the line below each row on the outputs of nonlinear nodes.
+    """
+    network, items, count = problem.network, len(problem.limits), problem.limits.shape[1]
+    rows = torch.cat([problem.rows, -problem.rows], dim=1)
+    objectives = rows.reshape(items, 2 * count, *network.output_shape)
+    lines, constants, seen = backward_lines(network, objectives, problem.relaxations)
+    lines = flattened(lines, 2)
+    middle = (lines @ (problem.lower / 2 + problem.upper / 2).unsqueeze(2)).squeeze(2)
+    spread = (lines.abs() @ (problem.upper / 2 - problem.lower / 2).unsqueeze(2)).squeeze(2)
+    least = middle - spread + constants
+    below, above = problem.limits - least[:, :count], -least[:, count:] - problem.limits
+    seen = {p: a.expand(items, *a.shape[1:])[:, :count] for p, a in seen.items()}
+    return below, above, seen
+
+
 class _Adam:
     """Adam (Kingma & Ba 2015) with decaying rates.
 

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from math import prod
 
 import torch
 from torch import Tensor
 
+from sensverify.bounds.backward import backward_lines
 from sensverify.bounds.ibp import Interval
 from sensverify.bounds.layerwise import LayerBounds
 from sensverify.bounds.relaxation import Relaxation, Slope, relax
 from sensverify.bounds.tensors import flattened
+from sensverify.network.operators import Relu
 from sensverify.solvers.branch_and_bound.optimising import Choices
 from sensverify.solvers.branch_and_bound.records import Records
+
+_NUMBERS = 1 << 24
+"""Rows times neurons beyond which it is not asked which depends on which."""
 
 Arrays = dict[int, Tensor]
 """For ReLU nodes, an array with one entry for each neuron, ``[items, *shape]``."""
@@ -33,6 +40,9 @@ class ReluNodes(Records):
     slopes, multipliers : dict from ReLU node to Tensor ``[items, *shape]``, float32
         Where the optimisation left them: a child starts there.
     scores : Tensor, shape ``[items, rows]``
+        The same of the rows' weights.
+    turns : Tensor, shape ``[items, rows + 1]``, int16
+        How many of the splits that led to it were made for each row, and for their weighted sum.
     decision : Tensor, shape ``[items]``, int64
         The neuron to split next, counted over all ReLU nodes; -1 where none is free.
     node : Tensor, shape ``[items]``, int64
@@ -45,6 +55,7 @@ class ReluNodes(Records):
     slopes: Arrays
     multipliers: Arrays
     scores: Tensor
+    turns: Tensor
     decision: Tensor
     node: Tensor
 
@@ -114,30 +125,61 @@ def split_relaxations(
     return relaxations, intervals
 
 
-def neuron_scores(
-    seen: Arrays, intervals: dict[int, Interval], signs: Arrays
-) -> tuple[Tensor, Tensor]:
-    """How much each free neuron loosens its sub-problem's bound, ``[items, neurons]``.
+def free_neurons(intervals: dict[int, Interval], signs: Arrays) -> Tensor:
+    """Which neurons are unstable and not fixed, boolean ``[items, neurons]``."""
+    free = []
+    for position, sign in signs.items():
+        lower, upper = (flattened(end) for end in intervals[position])
+        free.append((lower < 0) & (upper > 0) & (flattened(sign) == 0))
+    return torch.cat(free, dim=1) if free else torch.zeros(0, 0, dtype=torch.bool)
+
+
+def neuron_scores(seen: Arrays, intervals: dict[int, Interval], relus: Iterable[int]) -> Tensor:
+    """How much each unstable neuron loosens its sub-problem's bound, ``[items, neurons]``.
 
     The loss at the upper line of a neuron that the objective weighs negatively is at most its
     intercept; at the lower line of one weighed positively, the smaller of its two ends. Source:
     Bunel et al. 2020, *Branch and bound for piecewise linear neural network verification*, Section
     4.2 (BaBSR), without its bias term.
 
-    Returns
-    -------
-    scores : Tensor, shape ``[items, neurons]``
-    free : boolean Tensor, shape ``[items, neurons]``
-        Unstable and not fixed.
+    Parameters
+    ----------
+    seen : dict from ReLU node to Tensor ``[items, *shape]``
+        Coefficients on its output.
+    intervals : dict from ReLU node to pairs of such Tensors
+        Of what enters it.
+    relus : iterable of int
+        The nodes, in the order in which their neurons are counted.
     """
-    scores, free = [], []
-    for position, sign in signs.items():
+    scores = []
+    for position in relus:
         lower, upper = (flattened(end) for end in intervals[position])
         weight = flattened(seen[position])
-        crossing = (lower < 0) & (upper > 0) & (flattened(sign) == 0)
         height = -lower * upper / (upper - lower).clamp(min=1e-300)
         above = (-weight).clamp(min=0) * height
         below = weight.clamp(min=0) * torch.minimum(-lower, upper) / 2
-        scores.append(torch.where(crossing, above + 1e-3 * below, -torch.inf))
-        free.append(crossing)
-    return torch.cat(scores, dim=1), torch.cat(free, dim=1)
+        scores.append(above + 1e-3 * below)
+    return torch.cat(scores, dim=1)
+
+
+def reached_neurons(layers: LayerBounds, rows: Tensor) -> Tensor | None:
+    """Which ReLUs each row depends on, boolean ``[rows, neurons]``.
+
+    None where all depend on all, or where that would be too much to keep.
+    """
+    nodes, count = layers.network.nodes, rows.shape[1]
+    relus = [p for p in layers.relaxations if isinstance(nodes[p].operator, Relu)]
+    neurons = sum(prod(nodes[p].shape) for p in relus)
+    if len(relus) < len(layers.relaxations) or len(rows) > 1 or count * neurons > _NUMBERS:
+        return None
+    # Coefficients behind slopes drawn at random vanish where no path leads, and nowhere else.
+    generator = torch.Generator().manual_seed(0)
+    lines = {}
+    for position, relaxation in layers.relaxations.items():
+        shape = relaxation.lower_slope[:1].shape
+        slope = (0.5 + torch.rand(shape, generator=generator, dtype=torch.float64)).to(rows)
+        lines[position] = Relaxation(slope, slope, None, None)
+    objectives = rows.reshape(1, count, *layers.network.output_shape)
+    _, _, seen = backward_lines(layers.network, objectives, lines)
+    reached = torch.cat([flattened((seen[p] != 0)[0]) for p in relus], dim=1)
+    return None if bool(reached.all()) else reached

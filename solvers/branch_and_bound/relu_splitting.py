@@ -19,15 +19,23 @@ from sensverify.bounds.ibp import Interval
 from sensverify.bounds.layerwise import LayerBounds
 from sensverify.bounds.tensors import flattened
 from sensverify.network.operators import Relu
+from sensverify.solvers.branch_and_bound.choosing import whose_turn
 from sensverify.solvers.branch_and_bound.goals import Goal
 from sensverify.solvers.branch_and_bound.leaves import is_affine, leaf_bound
-from sensverify.solvers.branch_and_bound.optimising import BestLines, LineProblem, best_lines
+from sensverify.solvers.branch_and_bound.optimising import (
+    BestLines,
+    LineProblem,
+    best_lines,
+    rows_alone,
+)
 from sensverify.solvers.branch_and_bound.pace import Pace
 from sensverify.solvers.branch_and_bound.refining import OwnLines, refine
 from sensverify.solvers.branch_and_bound.relu_nodes import (
     Arrays,
     ReluNodes,
+    free_neurons,
     neuron_scores,
+    reached_neurons,
     split_relaxations,
 )
 from sensverify.solvers.branch_and_bound.sign_forest import SignForest
@@ -44,6 +52,10 @@ ROOT_STEPS = 40
 STEPS = 6
 REFINING_SHARE = 0.35
 """Of the time left after the roots, what hidden layers may take."""
+
+_FAVOUR = 3.0
+"""Score of the row whose turn it is, where the others have none: most of the weight, and gradient
+steps can still move it."""
 
 CANDIDATES = 4
 """Neurons of each sub-problem whose children are looked at before one is chosen."""
@@ -111,6 +123,7 @@ class ReluSplitting:
         self._limits = thresholds[self._problem.unsqueeze(1), self._rows]
         # The least bound, by target, among sub-problems that are closed or given up.
         self._settled = floor.new_full(self._problem.shape, torch.inf)
+        self._reached = reached_neurons(self.layers, self.goal.rows)
         self._open = self._roots()
         if self.forest is not None:
             self.forest.rest_on(self.layers)
@@ -194,7 +207,8 @@ class ReluSplitting:
         places = torch.arange(count, device=like.device)
         none = like.new_full((count,), -torch.inf)
         scores = torch.zeros_like(self._limits)
-        return ReluNodes(places, none, signs, slopes, zeros, scores, places * 0 - 1, places)
+        turns = torch.zeros(count, scores.shape[1] + 1, dtype=torch.int16, device=like.device)
+        return ReluNodes(places, none, signs, slopes, zeros, scores, turns, places * 0 - 1, places)
 
     def _closing(self, target: Tensor) -> Tensor:
         """The distance at which sub-problems are closed: incumbents improve as the search goes."""
@@ -262,41 +276,79 @@ class ReluSplitting:
             return
         seen = {p: values[keep] for p, values in best.seen.items()}
         cut = {p: (low[keep], high[keep]) for p, (low, high) in intervals.items()}
-        nodes = self._decided(nodes[keep], seen, cut)
+        nodes, free = nodes[keep], self._free(nodes[keep], cut)
+        done = self._done(nodes, free)
+        if bool(done.any()):
+            nodes = self._programmed(nodes, done)
+            closed = nodes.bounds >= self._closing(nodes.target)
+            self._settle(nodes[closed])
+            left = (~closed).nonzero().squeeze(1)
+            nodes, free = nodes[left], free[left]
+            seen = {p: values[left] for p, values in seen.items()}
+            cut = {p: (low[left], high[left]) for p, (low, high) in cut.items()}
+            if not len(nodes):
+                return
+        nodes = self._decided(nodes, seen, cut, free)
         stuck = nodes.decision < 0
         if bool(stuck.any()):
             self._leaves(nodes[stuck])
-        left = nodes[~stuck]
-        self._open = self._open + left if len(self._open) else left
+        left_open = nodes[~stuck]
+        self._open = self._open + left_open if len(self._open) else left_open
+
+    def _free(self, nodes: ReluNodes, intervals: dict[int, Interval]) -> Tensor:
+        """The free neurons that each row depends on, ``[items, rows, neurons]``."""
+        present = self._present[nodes.target].unsqueeze(2)
+        free = free_neurons(intervals, nodes.signs).unsqueeze(1) & present
+        return free if self._reached is None else free & self._reached[self._rows[nodes.target]]
+
+    def _done(self, nodes: ReluNodes, free: Tensor) -> Tensor:
+        """Rows of which the split just made has fixed the last neuron, ``[items, rows]``.
+
+        A linear program bounds them once and for all, whatever the others of the group depend on.
+        """
+        done = self._present[nodes.target] & ~free.any(dim=2)
+        if self._reached is None or done.shape[1] == 1:
+            # With the last split of one comes that of all, and a leaf.
+            return torch.zeros_like(done)
+        last = nodes.decision.clamp(min=0).unsqueeze(1)
+        mine = self._reached[self._rows[nodes.target], last] & (nodes.decision >= 0).unsqueeze(1)
+        return done & (done & mine).any(dim=1, keepdim=True) & free.any(dim=2).any(dim=1)[:, None]
 
     def _leaves(self, nodes: ReluNodes) -> None:
         """Without a free neuron a linear program has the last word; it is always settled."""
+        nodes = self._programmed(nodes, self._present[nodes.target])
+        closed = nodes.bounds >= self._closing(nodes.target)
+        self._settle(nodes[closed])
+        if not bool(closed.all()):
+            self._give_up(nodes[~closed])
+
+    def _programmed(self, nodes: ReluNodes, rows: Tensor) -> ReluNodes:
+        """With what linear programs prove about some rows of each, boolean ``[items, rows]``."""
         problem, _ = self._problem_of(nodes)
         if not is_affine(problem):
-            self._give_up(nodes)
-            return
-        bounds = nodes.bounds.clone()
+            return nodes
+        problem, bounds = replace(problem, present=rows), nodes.bounds.clone()
         scales = self.goal.scales()[self._problem[nodes.target], self._rows[nodes.target, 0]]
-        for item in range(len(nodes)):
+        points, places = [], []
+        for item in rows.any(dim=1).nonzero().flatten().tolist():
             if self.watch.over:
                 break
             leaf = leaf_bound(problem, item, float(scales[item]), self.watch)
             if leaf.point is not None:
-                self._look_at(leaf.point, self._problem[nodes.target[item : item + 1]])
+                points.append(leaf.point)
+                places.append(item)
             if leaf.bound > float(bounds[item]):
                 bounds[item] = leaf.bound
                 if self.forest is not None:
                     signs = {p: values[item] for p, values in nodes.signs.items()}
                     self.forest.improve(int(nodes.node[item]), leaf, signs)
-        nodes = replace(nodes, bounds=bounds)
-        closed = bounds >= self._closing(nodes.target)
-        self._settle(nodes[closed])
-        if not bool(closed.all()):
-            self._give_up(nodes[~closed])
+        if points:
+            self._look_at(np.stack(points), self._problem[nodes.target[places]])
+        return replace(nodes, bounds=bounds)
 
-    def _look_at(self, point: np.ndarray, place: Tensor) -> None:
+    def _look_at(self, found: np.ndarray, place: Tensor) -> None:
         box = self.layers.box[place]
-        points = torch.as_tensor(point, dtype=box.lower.dtype, device=box.lower.device)
+        points = torch.as_tensor(found, dtype=box.lower.dtype, device=box.lower.device)
         self.goal.offer(self.layers.network, box, points.reshape(box.lower.shape), place)
 
     def _record(self, nodes: ReluNodes, best: BestLines) -> Tensor:
@@ -316,24 +368,52 @@ class ReluSplitting:
         corner = torch.where(rising, box.lower, box.upper)
         self.goal.offer(self.layers.network, box, corner, place)
 
-    def _decided(self, nodes: ReluNodes, seen: Arrays, intervals: dict[int, Interval]) -> ReluNodes:
+    def _decided(
+        self, nodes: ReluNodes, seen: Arrays, intervals: dict[int, Interval], free: Tensor
+    ) -> ReluNodes:
         """With the neuron to split next: of a few likely ones, the one that helps most."""
         if not nodes.signs:
             # A network without ReLUs.
             return nodes
-        scores, free = neuron_scores(seen, intervals, nodes.signs)
+        nodes, seen = self._for_a_row(nodes, seen)
+        usable = free.any(dim=1)
+        scores = torch.where(usable, neuron_scores(seen, intervals, nodes.signs), -torch.inf)
         count = min(CANDIDATES, scores.shape[1])
         candidates = scores.topk(count, dim=1).indices
         outcomes = torch.stack(
             [self._outcome(nodes, candidates[:, i]) for i in range(count)], dim=1
         )
-        usable = free.gather(1, candidates)
-        outcomes = torch.where(usable, outcomes, -torch.inf)
+        outcomes = torch.where(usable.gather(1, candidates), outcomes, -torch.inf)
         choice = candidates.gather(1, outcomes.argmax(dim=1, keepdim=True)).squeeze(1)
         # Where no outcome is finite, the likeliest; without a free neuron there is nothing to do.
         choice = torch.where(torch.isfinite(outcomes).any(dim=1), choice, candidates[:, 0])
-        choice = torch.where(free.any(dim=1), choice, -torch.ones_like(choice))
+        choice = torch.where(usable.any(dim=1), choice, -torch.ones_like(choice))
         return replace(nodes, decision=choice)
+
+    def _for_a_row(self, nodes: ReluNodes, seen: Arrays) -> tuple[ReluNodes, Arrays]:
+        """What is weighed, and how neurons are seen, where it is a single row's turn."""
+        present = self._present[nodes.target]
+        if present.shape[1] == 1:
+            return nodes, seen
+        problem, _ = self._problem_of(nodes)
+        below, above, alone = rows_alone(problem)
+        urgency = self.goal.urgency()[self._rows[nodes.target]]
+        whose = whose_turn(below, above, present, nodes.turns, urgency)
+        places = torch.arange(len(nodes), device=whose.device)
+        turns = nodes.turns.clone()
+        turns[places, whose] += 1
+        single = whose < present.shape[1]
+        row = whose.clamp(max=present.shape[1] - 1)
+        scores = torch.zeros_like(nodes.scores)
+        scores[places, row] = _FAVOUR
+        scores = torch.where(single.unsqueeze(1), scores, nodes.scores)
+        seen = {
+            p: torch.where(
+                single.reshape(-1, *(1,) * (values.ndim - 1)), alone[p][places, row], values
+            )
+            for p, values in seen.items()
+        }
+        return replace(nodes, scores=scores, turns=turns), seen
 
     def _outcome(self, nodes: ReluNodes, neuron: Tensor) -> Tensor:
         """The worse child's bound if a neuron were split, without optimising it, ``[items]``."""

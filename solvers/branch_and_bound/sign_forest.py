@@ -87,7 +87,9 @@ class SignForest:
     _full: bool = False
     _steps: list[SignedCells] = field(default_factory=list)
     _multipliers: list[Multipliers] = field(default_factory=list)
-    _leaves: dict[int, tuple[float, np.ndarray, np.ndarray]] = field(default_factory=dict)
+    _leaves: dict[int, tuple[float, np.ndarray, np.ndarray, np.ndarray]] = field(
+        default_factory=dict
+    )
 
     def __len__(self) -> int:
         return self._count
@@ -111,12 +113,12 @@ class SignForest:
         return self._add(target, parent, neuron, side, best, signs)
 
     def improve(self, cell: int, leaf: Leaf, signs: dict[int, Tensor]) -> None:
-        """Other multipliers for a cell that is not split any more, with its signs by node."""
-        if cell == NONE or leaf.multipliers is None:
+        """Other multipliers and weights for a cell that is not split, with its signs by node."""
+        if cell == NONE or leaf.multipliers is None or leaf.weights is None:
             return
         flat = torch.cat([values.flatten() for values in signs.values()])
         neuron = flat.nonzero().squeeze(1).cpu().numpy()
-        self._leaves[cell] = (leaf.bound, neuron, leaf.multipliers)
+        self._leaves[cell] = (leaf.bound, neuron, leaf.multipliers, leaf.weights)
 
     def rest_on(self, layers: LayerBounds, own: OwnLines | None = None) -> None:
         """Cells from now on use these bounds on hidden layers."""
@@ -131,15 +133,15 @@ class SignForest:
         upper = None
         if not self.entries.only_relus:
             upper = np.concatenate([s.upper for s in self._steps if s.upper is not None])
-        for cell, (value, _, _) in self._leaves.items():
-            columns["value"][cell] = value
+        for cell, (value, _, _, weights) in self._leaves.items():
+            columns["value"][cell], columns["weights"][cell] = value, weights
         return SignedCells(**columns, upper=upper)
 
     def multipliers(self) -> Multipliers:
         """Those of all cells."""
         parts = [
             Multipliers(np.full(len(neuron), cell), neuron, multiplier)
-            for cell, (_, neuron, multiplier) in self._leaves.items()
+            for cell, (_, neuron, multiplier, _) in self._leaves.items()
         ]
         improved = np.fromiter(self._leaves, np.int64, len(self._leaves))
         for part in self._multipliers:

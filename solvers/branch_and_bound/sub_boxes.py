@@ -32,6 +32,8 @@ class LinesBelow:
     least : Tensor, shape ``[boxes, rows]``
         Smallest value of each line on its sub-box: a lower bound of the row; minus infinity where
         it overflowed.
+    most : Tensor or None, shape ``[boxes, rows]``
+        Upper bounds of the rows, where they were asked for; infinite where one overflowed.
     layers : LayerBounds
     seen : dict from node to Tensor ``[boxes, rows, *shape]``
         Coefficients on the outputs of nonlinear nodes.
@@ -39,6 +41,7 @@ class LinesBelow:
 
     coefficients: Tensor
     least: Tensor
+    most: Tensor | None
     layers: LayerBounds
     seen: dict[int, Tensor]
 
@@ -84,7 +87,9 @@ class LinesBelow:
         return 0.0 if traced is None else traced
 
 
-def lines_below(network: Network, box: Box, rows: Tensor, signs: Signs | None) -> LinesBelow:
+def lines_below(
+    network: Network, box: Box, rows: Tensor, signs: Signs | None, *, above: bool = False
+) -> LinesBelow:
     """CROWN on every sub-box, for all rows at once.
 
     Parameters
@@ -95,7 +100,12 @@ def lines_below(network: Network, box: Box, rows: Tensor, signs: Signs | None) -
     rows : Tensor, shape ``[boxes or 1, rows, outputs]``
     signs : Signs or None
         Neurons known to be stable on boxes around these.
+    above : bool
+        Whether upper bounds of the rows are wanted, too.
     """
+    count = rows.shape[1]
+    if above:
+        rows = torch.cat([rows, -rows], dim=1)
     layers = LayerBounds(network, box, Slope.ADAPTIVE).fill(signs=signs)
     objectives = rows.reshape(*rows.shape[:2], *network.output_shape)
     coefficients, constants, seen = backward_lines(network, objectives, layers.relaxations)
@@ -105,7 +115,11 @@ def lines_below(network: Network, box: Box, rows: Tensor, signs: Signs | None) -
     # Through centre and radius, for the precision of thin boxes.
     middle = (coefficients @ (lower / 2 + upper / 2)).squeeze(2)
     spread = (coefficients.abs() @ (upper / 2 - lower / 2)).squeeze(2)
-    return LinesBelow(coefficients, _proven(middle - spread + constants), layers, seen)
+    least = _proven(middle - spread + constants)
+    if not above:
+        return LinesBelow(coefficients, least, None, layers, seen)
+    seen = {p: values[:, :count] for p, values in seen.items()}
+    return LinesBelow(coefficients[:, :count], least[:, :count], -least[:, count:], layers, seen)
 
 
 def root_bounds(layers: LayerBounds, rows: Tensor) -> Tensor:

@@ -30,7 +30,8 @@ def sub_boxes(lower: list[list[float]], upper: list[list[float]], feature: list[
     ends = [torch.tensor(end, dtype=torch.float64) for end in (lower, upper)]
     places = torch.arange(len(feature))
     signs = {2: torch.ones(len(feature), 3, dtype=torch.int8)}
-    return SubBoxes(*ends, places, ends[0] * 0, torch.tensor(feature), places, signs)
+    turns = torch.zeros(len(feature), 1, dtype=torch.int16)
+    return SubBoxes(*ends, places, ends[0] * 0, torch.tensor(feature), places, turns, signs)
 
 
 def test_halves_cover_their_box() -> None:
@@ -56,7 +57,7 @@ def test_boxes_are_taken_and_joined_with_all_that_is_known() -> None:
     assert both.problem.tolist() == [2, 0, 1]
     assert both.signs[2].shape == (3, 3)
     assert len(both) == 3
-    assert boxes.bytes_each == 8 * 6 + 3
+    assert boxes.bytes_each == 8 * 6 + 2 + 3
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -88,7 +89,8 @@ def relu_nodes(signs: dict[int, Tensor]) -> ReluNodes:
     zeros = {p: torch.zeros(s.shape) for p, s in signs.items()}
     places = torch.arange(count)
     one = torch.zeros(count, 1)
-    return ReluNodes(places, one[:, 0], signs, zeros, zeros, one, places * 0 - 1, places)
+    turns = torch.zeros(len(places), 2, dtype=torch.int16)
+    return ReluNodes(places, one[:, 0], signs, zeros, zeros, one, turns, places * 0 - 1, places)
 
 
 def test_children_differ_in_one_neuron() -> None:

@@ -106,10 +106,15 @@ class Decision:
     explored : int
         Sub-boxes or nodes that were bounded.
     certificate : object or None
-        With UNSAT: the split tree, where the method keeps one.
+        With UNSAT: the split tree, where the method keeps one. With ``tied``: a tree that may
+        refute the query, too.
+    tied : bool
+        With UNKNOWN: the query has strict constraints, and what is left of the box is as close to
+        their limits as rounding can tell. Exact arithmetic may show that nothing meets it.
     """
 
     verdict: Verdict
     witness: np.ndarray | None = None
     explored: int = 0
     certificate: Any = None
+    tied: bool = False

@@ -67,6 +67,10 @@ def _check_claims(claims: Claims) -> None:
     # Written so that a NaN fails it.
     if not bool((claims.lower <= claims.upper).all()):
         raise BadCertificate("a box has a lower end above its upper end")
+    if claims.strict is not None:
+        _expect(claims.strict, (problems, rows), "strict")
+        if claims.groups is None or not np.isin(claims.strict, (0, 1)).all():
+            raise BadCertificate("strict rows are those with a 1, the others have a 0, of groups")
     if claims.groups is None:
         if not bool((claims.limits < np.inf).all()):
             raise BadCertificate("a limit is NaN or infinite")

@@ -14,9 +14,16 @@ from typing import Any
 import numpy as np
 
 from sensverify.certificates.certificate import Certificate
-from sensverify.certificates.check.arithmetic import Rigorous
+from sensverify.certificates.check.arithmetic import Exact, Rigorous
 from sensverify.certificates.check.cells import check_cells
-from sensverify.certificates.check.checker import Evaluator, Leaves, best, refuted
+from sensverify.certificates.check.checker import (
+    Evaluator,
+    Leaves,
+    best,
+    refuted,
+    replaced,
+    undecided,
+)
 from sensverify.certificates.check.claims import Claims
 from sensverify.certificates.check.run import StoredModel
 from sensverify.errors import BadShape, Unbounded
@@ -31,6 +38,12 @@ and must still find every claim to hold."""
 _GROWTH, _REFUTING_GROWTH = 1_000, 100_000
 """Leaves that may be added, beside as many as there are: to come closer to what was proposed, and
 to refute a query, where one leaf that is left open is as bad as all."""
+
+_EXACTLY = 256
+"""Leaves that are looked at in rational arithmetic, where a strict row may just reach its limit."""
+
+_TOGETHER = 16
+"""Of these, between two looks at the time."""
 
 Short = Callable[[Leaves], np.ndarray]
 """Which leaves fall short, boolean ``[leaves]``."""
@@ -90,6 +103,9 @@ class Certified:
             groups=None
             if every[0].groups is None
             else np.concatenate([c.groups for c in every if c.groups is not None]),
+            strict=None
+            if all(c.strict is None for c in every)
+            else np.concatenate([_strict(c) for c in every]),
         )
         return Certified(claims, joined([p.proof for p in parts], [c.problems for c in every]))
 
@@ -193,6 +209,8 @@ def certify_query(
 ) -> Certified | None:
     """That no input meets a query, or None where the proof does not show it.
 
+    Where strict rows may just reach their limits, leaves are looked at in rational arithmetic.
+
     Parameters
     ----------
     model : StoredModel
@@ -218,15 +236,14 @@ def certify_query(
         rows=query.rows[order][None],
         limits=query.limits[order][None],
         groups=groups[None],
+        strict=query.strict[order].astype(np.int64)[None] if query.strict[order].any() else None,
     )
     weights = None if proof.weights is None else proof.weights[:, order]
     tree = _Tree(model, claims, replace(proof, weights=weights), watch or Watch())
 
     def short(leaves: Leaves) -> np.ndarray:
-        closed = refuted(claims, tree.proof, leaves)[0]
-        own = tree.proof.cells.group[leaves.cell]
-        about = (own[:, None] == NONE) | (np.arange(claims.count) == own[:, None])
-        return (about & ~leaves.refuted & ~closed).any(axis=1)
+        closed = refuted(claims, tree.proof, leaves)
+        return undecided(claims, tree.proof, replace(leaves, refuted=leaves.refuted | closed))
 
     leaves = tree.grown(short, _REFUTING_GROWTH)
     if not bool(refuted(claims, tree.proof, leaves).all()):
@@ -246,7 +263,10 @@ class _Tree:
             features=program.features,
             entries=program.entries,
         )
-        self.watch, self.claims = watch, claims
+        self.watch, self.claims, self.exactly = watch, claims, 0
+        self.exact = None
+        if claims.strict is not None:
+            self.exact = Evaluator(program, Exact(), claims)
         self.evaluator = Evaluator(program, Rigorous(), claims, margin=MARGIN)
         lower, upper = self.evaluator.hidden(proof, believe=False)
         if not (np.isfinite(lower).all() and np.isfinite(upper).all()):
@@ -258,19 +278,34 @@ class _Tree:
     def grown(self, short: Short, more: int) -> Leaves:
         """All leaves, after those that ``short`` names were split while there was time."""
         hidden = self.proof.hidden.lower, self.proof.hidden.upper
-        leaves = self.evaluator.leaves(self.proof, hidden)
+        leaves = self._settled(self.evaluator.leaves(self.proof, hidden))
         most = 2 * len(leaves.cell) + more
         while len(leaves.cell) < most and not self.watch.over:
             split = self._splittable(leaves, short(leaves))
-            if not split.any():
+            if not split.any() or self.exactly >= _EXACTLY:
                 break
             first = len(self.proof.cells)
             self._split(leaves, split)
             added = np.arange(first, len(self.proof.cells))
-            found = self.evaluator.leaves(self.proof, hidden, added)
+            found = self._settled(self.evaluator.leaves(self.proof, hidden, added))
             kept = Leaves(*(getattr(leaves, f.name)[~split] for f in fields(Leaves)))
             leaves = concatenated([kept, found])
             self.watch.say(f"certificate: {len(leaves.cell):,} leaves")
+        return leaves
+
+    def _settled(self, leaves: Leaves) -> Leaves:
+        """With what rational arithmetic says of leaves that are left open."""
+        if self.exact is None:
+            return leaves
+        hidden = self.proof.hidden.lower, self.proof.hidden.upper
+        left = np.flatnonzero(undecided(self.claims, self.proof, leaves))
+        for first in range(0, len(left), _TOGETHER):
+            if self.watch.over or self.exactly >= _EXACTLY:
+                break
+            some = left[first : first + _TOGETHER]
+            self.exactly += len(some)
+            found = self.exact.leaves(self.proof, hidden, leaves.cell[some])
+            leaves = replaced(leaves, some, found)
         return leaves
 
     def _splittable(self, leaves: Leaves, wanted: np.ndarray) -> np.ndarray:
@@ -303,3 +338,7 @@ class _Tree:
         )
         cells = replace(cells, split=split, at=at)
         self.proof = replace(self.proof, cells=concatenated([cells, added]))
+
+
+def _strict(claims: Claims) -> np.ndarray:
+    return np.zeros_like(claims.limits, np.int64) if claims.strict is None else claims.strict

@@ -41,6 +41,7 @@ _ARRAYS: dict[str, tuple[tuple[str, ...], int]] = {
     "claims.rows": (_FLOATS, 3),
     "claims.limits": (_FLOATS, 2),
     "claims.groups": (_INTEGERS, 2),
+    "claims.strict": (_INTEGERS, 2),
     **{
         f"cells.{item.name}": (_FLOATS if item.name == "at" else _INTEGERS, 1)
         for item in fields(Cells)
@@ -58,7 +59,7 @@ _ARRAYS: dict[str, tuple[tuple[str, ...], int]] = {
 }
 """Names, dtypes and numbers of axes."""
 
-_OPTIONAL = ("claims.groups", "lines.upper", "weights")
+_OPTIONAL = ("claims.groups", "claims.strict", "lines.upper", "weights")
 
 
 def certificate_bytes(certificate: Certificate) -> bytes:

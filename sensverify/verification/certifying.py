@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -192,8 +192,8 @@ class Certifier:
 
         The box that is certified is the one of the case's query: the file's decimal ends, rounded
         outward to float64, so that it contains the exact box. The limits are the file's, rounded
-        up: exceeding them exceeds the exact ones. Rows are exact multiples of the file's, or the
-        case is refused.
+        up: exceeding them exceeds the exact ones, and so does reaching them where a constraint is
+        strict. Rows are exact multiples of the file's, or the case is refused.
 
         Parameters
         ----------
@@ -209,6 +209,18 @@ class Certifier:
         str or None
             Why there is no certificate of it; None where there is.
         """
+        found = self._certified(case, proof, network, watch)
+        if isinstance(found, str):
+            return found
+        self._parts.append(found)
+        return None
+
+    def settle(self, case: Case, proof: Any, network: Network, *, watch: Watch) -> Proof | str:
+        """The proof that no input meets a case, as `refute` finds it, or why there is none."""
+        found = self._certified(case, proof, network, watch)
+        return found if isinstance(found, str) else found.proof
+
+    def _certified(self, case: Case, proof: Any, network: Network, watch: Watch) -> Certified | str:
         query = case.query
         for row, limit, constraint in zip(query.rows, query.limits, case.constraints, strict=True):
             if not stands_for(constraint, row.tolist(), float(limit)):
@@ -218,17 +230,30 @@ class Certifier:
         if proof is None:
             return f"the method gave no proof, and {PROVER} found none in the time left"
         try:
-            # One leaf proves little, but it is a tree that can be grown.
-            for attempt in (proof, self._leaf()):
+            for attempt in self._attempts(proof, query, network, watch):
                 found = certify_query(self._model, query, attempt, watch=watch)
                 if found is not None:
-                    self._parts.append(found)
-                    return None
+                    return found
         except Unbounded as error:
             return str(error)
         if watch.over:
             return LATE
         return "its proof does not survive rigorous arithmetic"
+
+    def _attempts(
+        self, proof: Proof, query: Query, network: Network, watch: Watch
+    ) -> Iterator[Proof]:
+        yield proof
+        if query.strict.any() and not watch.over:
+            # Kinks along which a strict limit is reached are closed by signs, by no sub-box.
+            anew = _proven_anew(query, network, watch, split="relus", resolve=True)
+            if anew is not None:
+                # Each leaf bounds its layers itself: stored bounds are rounded, and may turn what
+                # is 0 at least into a kink.
+                own = np.full(len(anew.cells), NONE)
+                yield replace(anew, cells=replace(anew.cells, hidden=own))
+        # One leaf proves little, but it is a tree that can be grown.
+        yield self._leaf()
 
     def _leaf(self) -> Proof:
         return Proof.of(Cells.roots(np.zeros(1, np.int64)), entries=self._model.program.entries)
@@ -300,11 +325,12 @@ def _checked(proposed: Bounds, low: np.ndarray, high: np.ndarray, gap: float) ->
     )
 
 
-def _proven_anew(query: Query, network: Network, watch: Watch) -> Proof | None:
+def _proven_anew(query: Query, network: Network, watch: Watch, **more: Any) -> Proof | None:
     watch.say(f"proving it again by {PROVER}, for a certificate")
-    decider = make_decider(PROVER, proof=True)
+    decider = make_decider(PROVER, proof=True, **more)
     decision = decider.decide(network, shaped(query, network), watch=watch)
-    found = decision.certificate if decision.verdict is Verdict.UNSAT else None
+    proven = decision.tied or decision.verdict is Verdict.UNSAT
+    found = decision.certificate if proven else None
     return found if isinstance(found, Proof) else None
 
 
@@ -335,6 +361,7 @@ def _filled(part: Certified, rows: int, *, chords: bool, weighed: bool) -> Certi
         rows=np.pad(claims.rows, ((0, 0), (0, more), (0, 0))),
         limits=np.pad(claims.limits, ((0, 0), (0, more))),
         groups=np.pad(claims.groups, ((0, 0), (0, more)), constant_values=NONE),
+        strict=None if claims.strict is None else np.pad(claims.strict, ((0, 0), (0, more))),
     )
     if proof.weights is not None:
         proof = replace(proof, weights=np.pad(proof.weights, ((0, 0), (0, more))))

@@ -16,10 +16,10 @@ import torch
 from sensverify.bounds import evaluate
 from sensverify.bounds.method import Decider
 from sensverify.bounds.tensors import tensor_network
-from sensverify.errors import BadProperty, BadSetting
+from sensverify.errors import BadProperty, BadSetting, SensverifyError
 from sensverify.formats.vnnlib import Case, Property, load_property
 from sensverify.provenance import settings_of, versions
-from sensverify.queries import Verdict
+from sensverify.queries import Decision, Verdict
 from sensverify.results import Guarantee
 from sensverify.verification.certifying import Certification, Certifier, shaped
 from sensverify.verification.question import LoadedModel, facts_of, load_model
@@ -223,9 +223,11 @@ class _Run:
 
     def __init__(self, decider: Decider, model: LoadedModel, watch: Watch) -> None:
         self.decider, self.network, self.watch = decider, model.network, watch
+        self.model = model
         self.replay = Replay(model.path)
         self.witness: Witness | None = None
         self.contradicted = False
+        self.tied = ""
         self.proofs: dict[int, Any] = {}
         self.uncertified: tuple[str, ...] = ()
         self.total = self.unsat = self.explored = self.refused = self.without_number = 0
@@ -302,7 +304,12 @@ class _Run:
         # A replayed witness speaks for itself, whatever the method made of it.
         if self.witness is not None:
             return Verdict.SAT
-        if decision.verdict is Verdict.UNSAT:
+        verdict = decision.verdict
+        if decision.tied and verdict is Verdict.UNKNOWN:
+            # What exact arithmetic proves, no point that float64 has evaluated contradicts.
+            verdict = self._untied(number, case, decision, watch)
+            self.unsat += verdict is Verdict.UNSAT
+        elif verdict is Verdict.UNSAT:
             if any(self._meets(point, case) for point in refused):
                 # It met the property in float64, and only the replay refused it: no proof of the
                 # opposite can be right.
@@ -311,7 +318,22 @@ class _Run:
             self.unsat += 1
             self.proofs[number] = decision.certificate
         # Without a replay "sat" is no more than a claim.
-        return Verdict.UNKNOWN if decision.verdict is Verdict.SAT else decision.verdict
+        return Verdict.UNKNOWN if verdict is Verdict.SAT else verdict
+
+    def _untied(self, number: int, case: Case, decision: Decision, watch: Watch) -> Verdict:
+        """UNSAT where exact arithmetic shows that strict limits are reached at most."""
+        try:
+            certifier = Certifier(self.model)
+        except SensverifyError as error:
+            self.tied = f"{error}"
+            return Verdict.UNKNOWN
+        watch.say(f"input box {number + 1}: equality decides, in exact arithmetic")
+        found = certifier.settle(case, decision.certificate, self.network, watch=watch)
+        if isinstance(found, str):
+            self.tied = found
+            return Verdict.TIMEOUT if watch.over else Verdict.UNKNOWN
+        self.proofs[number] = found
+        return Verdict.UNSAT
 
     def _meets(self, point: np.ndarray, case: Case) -> bool:
         """Whether a point of the box meets the property when it is evaluated in float64."""
@@ -364,6 +386,11 @@ class _Run:
             lines.append(
                 "the method calls an input box unsat although an input in it meets the property "
                 "in float64; please report it"
+            )
+        if self.tied:
+            lines.append(
+                "strict constraints are as close to their limits as rounding can tell, and exact "
+                f"arithmetic has not shown that these are not passed: {self.tied}"
             )
         if self.refused:
             lines.append(

@@ -56,16 +56,19 @@ class Asked:
         Which of them each row of the goal is.
     groups : int
         How many groups the goal's rows form.
+    ties : bool
+        Whether equality may decide: a row is then a multiple of itself, with integer multipliers.
     """
 
     count: int
     order: np.ndarray
     groups: int
+    ties: bool = False
 
     @property
     def weighed(self) -> bool:
-        """Whether some of the goal's rows stand together."""
-        return self.groups < len(self.order)
+        """Whether weights belong to a proof, as where some of the goal's rows stand together."""
+        return self.ties or self.groups < len(self.order)
 
 
 class Goal(Protocol):
@@ -88,12 +91,35 @@ class Goal(Protocol):
         """The value at which a row is closed, ``[problems, rows]``."""
         ...
 
+    def ties(self) -> Tensor:
+        """The value at which a row is closed for want of precision, ``[problems, rows]``.
+
+        Not above its threshold; below it only where being equal to the limit would be enough.
+        """
+        ...
+
+    def tie(self) -> None:
+        """Take note that something was closed for want of precision."""
+        ...
+
     def scales(self) -> Tensor:
         """What makes distances to the thresholds comparable, ``[problems, rows]``, positive."""
         ...
 
     def offer(self, network: Network, box: Box, points: Tensor, problem: Tensor) -> None:
         """Look at points ``[points, *input_shape]`` of sub-boxes; keep what is good."""
+        ...
+
+    def hopeless(self, network: Network, points: Tensor, bounds: Tensor) -> Tensor | None:
+        """Groups that nothing can be said about in a sub-box, boolean ``[boxes, groups]``, or None.
+
+        Parameters
+        ----------
+        network : Network
+        points : Tensor, shape ``[boxes, *input_shape]``
+            One of each.
+        bounds : Tensor, shape ``[boxes, rows]``
+        """
         ...
 
     def urgency(self) -> Tensor:
@@ -116,9 +142,21 @@ class _EachRow:
 
     rows: Tensor
 
+    def thresholds(self) -> Tensor:
+        raise NotImplementedError
+
+    def ties(self) -> Tensor:
+        return self.thresholds()
+
+    def tie(self) -> None:
+        """Rows are closed by what is proven alone."""
+
     @property
     def groups(self) -> tuple[tuple[int, ...], ...]:
         return tuple((row,) for row in range(self.rows.shape[1]))
+
+    def hopeless(self, network: Network, points: Tensor, bounds: Tensor) -> Tensor | None:
+        return None
 
     def urgency(self) -> Tensor:
         return torch.ones_like(self.rows[0, :, 0])
@@ -257,7 +295,9 @@ class QueryGoal:
     groups: tuple[tuple[int, ...], ...]
     accept: Accept | None
     witness: np.ndarray | None = None
+    tied: bool = False
     _magnitude: Tensor = field(default_factory=lambda: torch.ones(()))
+    _strict: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.bool))
     _attempts: int = 0
     _closest: Tensor = field(default_factory=lambda: torch.zeros(0))
     _missed: Tensor = field(default_factory=lambda: torch.zeros(0))
@@ -272,6 +312,7 @@ class QueryGoal:
         limits = torch.as_tensor(query.limits[order], dtype=like.dtype, device=like.device)
         goal = cls(query, rows.unsqueeze(0), limits.unsqueeze(0), groups, accept)
         goal._magnitude = limits.abs().unsqueeze(0)
+        goal._strict = torch.as_tensor(query.strict[order], device=like.device)
         goal._closest = limits.new_full((len(groups),), torch.inf)
         goal._missed = torch.zeros_like(limits, dtype=torch.bool)
         return goal
@@ -284,14 +325,46 @@ class QueryGoal:
     @property
     def asked(self) -> Asked:
         order = [row for part in self.query.alternatives for row in part]
-        return Asked(len(self.query.rows), np.array(order, dtype=np.int64), len(self.groups))
+        rows = np.array(order, dtype=np.int64)
+        return Asked(len(self.query.rows), rows, len(self.groups), self.may_tie)
 
     def thresholds(self) -> Tensor:
         # Above the limits, always: an output that is equal to its limit meets the query.
         return self.limits + ROUNDING * self.scales()
 
+    @property
+    def may_tie(self) -> bool:
+        """Whether there are strict rows."""
+        return bool(self._strict.any())
+
+    def ties(self) -> Tensor:
+        if not self.may_tie:
+            return self.thresholds()
+        # What refutes a strict row may be just as far below its limit as rounding can hide.
+        below = 2 * self.limits - self.thresholds()
+        return torch.where(self._strict, below, self.thresholds())
+
+    def tie(self) -> None:
+        self.tied = True
+
     def scales(self) -> Tensor:
         return self._magnitude.clamp(min=1e-6)
+
+    def hopeless(self, network: Network, points: Tensor, bounds: Tensor) -> Tensor | None:
+        # A point that meets the rows as far as rounding can tell cannot be refuted, and a bound
+        # that is as close to its limit leaves no better one.
+        near = (bounds >= 2 * self.limits - self.thresholds()) & (bounds < torch.inf)
+        some = near.any(dim=1).nonzero().squeeze(1)
+        if not len(some):
+            return None
+        with torch.no_grad():
+            outputs = flattened(forward(network, points[some]))
+        met = outputs @ self.rows[0].T <= self.thresholds()
+        result = torch.zeros(len(points), len(self.groups), dtype=torch.bool, device=bounds.device)
+        for group, part in enumerate(self.groups):
+            rows = list(part)
+            result[some, group] = near[some][:, rows].any(dim=1) & met[:, rows].all(dim=1)
+        return result
 
     def urgency(self) -> Tensor:
         # What the others ask for can be had, so it is these that can refute the alternative.

@@ -72,6 +72,7 @@ class InputSplitting:
     floor: Tensor = field(init=False)
     frontier: SubBoxes = field(init=False)
     _pace: Pace = field(init=False)
+    _may_tie: bool = False
 
     def run(self, box: Box) -> None:
         """Search until everything is closed, the goal is reached or the watch is over.
@@ -81,6 +82,7 @@ class InputSplitting:
         box : Box of tensors, shape ``[problems, *input_shape]``
         """
         self._pace = Pace(min(_SMALLEST_BATCH, self.batch), self.batch, STEP_SECONDS)
+        self._may_tie = bool((self.goal.ties() < self.goal.thresholds()).any())
         roots = self._roots(box)
         self.floor = torch.full_like(roots.bounds, torch.inf)
         self.frontier = roots[roots.problem[:0]]
@@ -149,12 +151,15 @@ class InputSplitting:
 
     def _open_rows(self, boxes: SubBoxes) -> Tensor:
         """Rows whose group is open, ``[boxes, rows]``; a NaN bound closes nothing."""
-        thresholds = self.goal.thresholds()[boxes.problem]
-        alone = ~(boxes.bounds >= thresholds)
+        goal = self.goal
+        beyond = ~(boxes.bounds >= goal.thresholds()[boxes.problem])
+        alone = ~(boxes.bounds >= goal.ties()[boxes.problem]) if self._may_tie else beyond
         result = alone.clone()
-        for group in self.goal.groups:
+        for group in goal.groups:
             rows = list(group)
             result[:, rows] = alone[:, rows].all(dim=1, keepdim=True)
+            if self._may_tie and bool((beyond[:, rows].all(dim=1) & ~result[:, group[0]]).any()):
+                goal.tie()
         return result
 
     def _close(self, boxes: SubBoxes, open_rows: Tensor) -> None:
@@ -176,7 +181,7 @@ class InputSplitting:
         # A child's proof holds beside its parent's.
         bounds = torch.where(boxes.bounds > lines.least, boxes.bounds, lines.least)
         row = self._row_to_split(bounds, lines.most, boxes)
-        self._offer(box, lines, row, boxes.problem)
+        points = self._offer(box, lines, row, boxes.problem)
         turns = boxes.turns.clone()
         turns[torch.arange(len(row), device=row.device), row] += 1
         boxes = SubBoxes(
@@ -191,6 +196,8 @@ class InputSplitting:
         )
         thresholds = self.goal.thresholds()[boxes.problem]
         open_rows, tightened = self._tighten(boxes, lines, thresholds)
+        if self.tightens:
+            self._drop_hopeless(boxes, points, open_rows)
         self._close(boxes, open_rows)
         lower, upper, still_open = clip(
             boxes.lower,
@@ -225,7 +232,11 @@ class InputSplitting:
                 proven = thresholds[:, row] + excess
                 column = boxes.bounds[:, row]
                 boxes.bounds[:, row] = torch.where(proven > column, proven, column)
-            open_rows[:, list(group)] &= ~(excess >= 0).unsqueeze(1)
+            rows_of = list(group)
+            slack = (thresholds - goal.ties()[boxes.problem])[:, rows_of].amax(dim=1)
+            if bool((open_groups[:, place] & (excess >= -slack) & (excess < 0)).any()):
+                goal.tie()
+            open_rows[:, rows_of] &= ~(excess >= -slack).unsqueeze(1)
         if len(goal.groups) == 1:
             closed = (open_groups[:, 0] & (tightened.excess[:, 0] >= 0)).nonzero().squeeze(1)
             weights = tightened.weights[closed, 0]
@@ -271,7 +282,19 @@ class InputSplitting:
         flat = ~(scores > 0).any(dim=1, keepdim=True)
         return torch.where(flat, width, scores).argmax(dim=1)
 
-    def _offer(self, box: Box, lines: LinesBelow, row: Tensor, problem: Tensor) -> None:
+    def _drop_hopeless(self, boxes: SubBoxes, points: Tensor, open_rows: Tensor) -> None:
+        """Give up sub-boxes where rounding alone decides, however small they become."""
+        hopeless = self.goal.hopeless(self.network, points, boxes.bounds)
+        if hopeless is None:
+            return
+        first = [group[0] for group in self.goal.groups]
+        open_groups = open_rows[:, first]
+        dropped = open_groups.any(dim=1) & (hopeless | ~open_groups).all(dim=1)
+        if bool(dropped.any()):
+            self._give_up(boxes[dropped])
+            open_rows[dropped] = False
+
+    def _offer(self, box: Box, lines: LinesBelow, row: Tensor, problem: Tensor) -> Tensor:
         """The point where the lines of rows that may be violated are least is a good guess."""
         places = torch.arange(len(row), device=row.device)
         weights = torch.zeros_like(lines.least)
@@ -284,7 +307,9 @@ class InputSplitting:
                 weights[:, rows] = torch.where(mine.unsqueeze(1), share[:, rows], weights[:, rows])
         ends = flattened(box.lower), flattened(box.upper)
         points = likely_points(*ends, lines.coefficients, weights)
-        self.goal.offer(self.network, box, points.reshape(box.lower.shape), problem)
+        points = points.reshape(box.lower.shape)
+        self.goal.offer(self.network, box, points, problem)
+        return points
 
     def _give_up(self, boxes: SubBoxes) -> None:
         place = boxes.problem.unsqueeze(1).expand_as(boxes.bounds)

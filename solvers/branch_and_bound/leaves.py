@@ -6,7 +6,7 @@ and seldom reach it. Its own multipliers do, and any multipliers prove a bound.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -26,6 +26,9 @@ from sensverify.watch import Watch
 _PENALTY = 1e4
 """Price of breaking the split constraints, relative to the size of the objective. With a price
 instead of hard constraints the program always has an optimum, also where the leaf is empty."""
+
+_DENOMINATORS = 512
+"""Largest common denominator that is tried for multipliers."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +54,21 @@ class Leaf:
     multipliers: np.ndarray | None = None
     weights: np.ndarray | None = None
 
+    def in_short_fractions(self) -> Leaf:
+        """The same with multipliers and weights that are small integers, where they are in ratio.
+
+        Where a strict limit is just reached, rounded multipliers fall short of it, however little.
+        """
+        if self.multipliers is None or self.weights is None:
+            return self
+        count = len(self.multipliers)
+        values = np.concatenate([self.multipliers, self.weights]) / self.weights.max()
+        for denominator in range(1, _DENOMINATORS + 1):
+            near = np.round(values * denominator)
+            if bool((np.abs(values * denominator - near) <= 1e-6 * denominator).all()):
+                return replace(self, multipliers=near[:count], weights=near[count:])
+        return self
+
 
 def leaf_bound(problem: LineProblem, item: int, scale: float, watch: Watch) -> Leaf:
     """How far the rows of a leaf are above their limits, at least: the one that is most so.
@@ -72,7 +90,8 @@ def leaf_bound(problem: LineProblem, item: int, scale: float, watch: Watch) -> L
     slopes, constants = _constraints(problem, item, relaxations)
     present = problem.present[item].cpu().numpy()
     lines, heights, _ = _lines(problem, relaxations, problem.rows[item : item + 1], None)
-    lines, heights = lines[present], (heights - problem.limits[item].cpu().numpy())[present]
+    with np.errstate(over="ignore", invalid="ignore"):
+        lines, heights = lines[present], (heights - problem.limits[item].cpu().numpy())[present]
     try:
         program, cost = _program(lower, upper, (slopes, constants), (lines, heights))
         cost[len(lower)] = _PENALTY * scale

@@ -77,6 +77,9 @@ class BranchAndBound:
     proof : bool
         Whether `decide` keeps what refutes a query also where ReLUs are split: that takes a few
         percent of the time, and memory. The record of sub-boxes costs nothing to speak of.
+    resolve : bool
+        Whether ReLUs are split to the end where a strict limit of a query is reached up to
+        rounding: for a proof that exact arithmetic may accept.
 
     Notes
     -----
@@ -95,6 +98,7 @@ class BranchAndBound:
     seed: int = 0
     device: str = "cpu"
     proof: bool = False
+    resolve: bool = False
 
     name: ClassVar[str] = "branch-and-bound"
     guarantee: ClassVar[Guarantee] = Guarantee.SOUND
@@ -201,22 +205,24 @@ class BranchAndBound:
                 # It holds everywhere, and no input was believed: there is nothing to refute.
                 return Decision(Verdict.UNKNOWN)
             layers = LayerBounds(live, box, Slope.ADAPTIVE, watch).fill()
-            if _refuted(layers, goal):
-                whole = Search(layers, goal, None).proof()
-                return Decision(Verdict.UNSAT, explored=1, certificate=whole)
+            if _refuted(layers, goal, ties=not self.resolve):
+                return _answer(goal, 1, Search(layers, goal, None).proof())
             goal.search(live, box, seed=self.seed + 1, starts=256, steps=40)
             if goal.witness is not None:
                 return Decision(Verdict.SAT, witness=goal.witness)
             # The record of sub-boxes costs nothing to speak of.
-            record = self.proof or self._splits_inputs(live, box)
+            record = self.proof or goal.may_tie or self._splits_inputs(live, box)
             search = self._search(layers, goal, watch, record=record)
         if goal.witness is not None:
             return Decision(Verdict.SAT, witness=goal.witness, explored=search.explored)
         if search.finished:
-            proof = search.proof() if record else None
-            return Decision(Verdict.UNSAT, explored=search.explored, certificate=proof)
-        verdict = Verdict.TIMEOUT if watch.over else Verdict.UNKNOWN
-        return Decision(verdict, explored=search.explored)
+            return _answer(goal, search.explored, search.proof() if record else None)
+        if watch.over:
+            return Decision(Verdict.TIMEOUT, explored=search.explored)
+        # What is left cannot be split: there a kink may run along a strict limit.
+        tied = goal.may_tie and not goal.reached
+        proof = search.proof() if tied else None
+        return Decision(Verdict.UNKNOWN, None, search.explored, proof, tied)
 
     def _watch(self, watch: Watch | None, ends: int) -> Watch:
         watch = (watch or Watch()).within(self.seconds)
@@ -236,7 +242,7 @@ class BranchAndBound:
             tree = InputTree(Entries.of(network), self.memory if record else 0)
             inputs = InputSplitting(network, goal, batch, self.memory, watch, tree)
             patience = inf
-            if not isinstance(goal, QueryGoal):
+            if not isinstance(goal, QueryGoal) or goal.may_tie:
                 inputs.limit = patience = self._patience(layers)
                 if isinstance(goal, LimitGoal):
                     inputs.limit = min(inputs.limit, float(_ENOUGH * box.batch))
@@ -273,14 +279,15 @@ class BranchAndBound:
         neurons = sum(prod(node.shape) for node in layers.network.nodes)
         batch = min(self.batch, max(8, _RELU_NUMBERS // neurons))
         forest = SignForest(Entries.of(layers.network), self.memory) if record else None
-        search = ReluSplitting(layers, goal, batch, self.memory, watch, floor, forest)
+        search = ReluSplitting(layers, goal, batch, self.memory, watch, floor, forest, self.resolve)
         search.run()
         return search
 
     def _patience(self, layers: LayerBounds) -> float:
         """Sub-boxes to try before ReLUs are split instead: without limit where these are many.
 
-        For ranges only: queries whose rows must hold together are refuted faster by sub-boxes.
+        Not for queries, which are refuted faster by sub-boxes where rows must hold together, unless
+        equality decides: kinks that run along a strict limit are closed by no sub-box.
         """
         network, batch = layers.network, layers.box.batch
         kinds = (network.nodes[position].operator for position in layers.pre_activations)
@@ -305,10 +312,22 @@ def _in_double(network: Network, box: Box, where: str | None = None) -> tuple[Ne
     return live.map_arrays(Tensor.detach), tensor_box(box, dtype=torch.float64, device=device)
 
 
-def _refuted(layers: LayerBounds, goal: QueryGoal) -> bool:
-    """Whether CROWN's bounds on the whole box answer the query."""
-    closed = root_bounds(layers, goal.rows) >= goal.thresholds()
-    return all(bool(closed[0, list(group)].any()) for group in goal.groups)
+def _refuted(layers: LayerBounds, goal: QueryGoal, *, ties: bool) -> bool:
+    """Whether CROWN's bounds on the whole box answer the query, or do so up to ties."""
+    bounds = root_bounds(layers, goal.rows)
+    refuted = [bounds >= least for least in (goal.thresholds(), goal.ties())]
+    surely, maybe = (
+        all(bool(closed[0, list(group)].any()) for group in goal.groups) for closed in refuted
+    )
+    if maybe and not surely and ties:
+        goal.tie()
+    return maybe if ties else surely
+
+
+def _answer(goal: QueryGoal, explored: int, proof: Proof | None) -> Decision:
+    """What is to be said where everything is closed."""
+    verdict = Verdict.UNKNOWN if goal.tied else Verdict.UNSAT
+    return Decision(verdict, explored=explored, certificate=proof, tied=goal.tied)
 
 
 def _enclosure(layers: LayerBounds, asked: Box, goal: RangeGoal, proven: Tensor) -> Enclosure:

@@ -131,7 +131,7 @@ def free_neurons(intervals: dict[int, Interval], signs: Arrays) -> Tensor:
     for position, sign in signs.items():
         lower, upper = (flattened(end) for end in intervals[position])
         free.append((lower < 0) & (upper > 0) & (flattened(sign) == 0))
-    return torch.cat(free, dim=1) if free else torch.zeros(0, 0, dtype=torch.bool)
+    return torch.cat(free, dim=1)
 
 
 def neuron_scores(seen: Arrays, intervals: dict[int, Interval], relus: Iterable[int]) -> Tensor:

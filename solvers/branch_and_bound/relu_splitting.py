@@ -100,6 +100,8 @@ class ReluSplitting:
         What is proven for the whole boxes so far, by other means.
     forest : SignForest or None
         Takes the record of the search.
+    resolve : bool
+        As for `BranchAndBound`.
     """
 
     layers: LayerBounds
@@ -109,6 +111,7 @@ class ReluSplitting:
     watch: Watch
     floor: Tensor
     forest: SignForest | None = None
+    resolve: bool = False
     explored: int = 0
     gave_up: bool = False
 
@@ -216,11 +219,24 @@ class ReluSplitting:
         moved = self.goal.thresholds()[place] - self._limits[target]
         return moved.amax(dim=1)
 
+    def _closed(self, nodes: ReluNodes, *, last: bool = False) -> Tensor:
+        """Which sub-problems are closed, ``[items]``; some for want of precision, maybe."""
+        goal, target = self.goal, nodes.target
+        least = self._closing(target)
+        place = self._problem[target].unsqueeze(1), self._rows[target]
+        slack = (goal.thresholds() - goal.ties())[place].amax(dim=1)
+        if self.resolve and not last:
+            slack = torch.zeros_like(slack)
+        closed = nodes.bounds >= least - slack
+        if bool((closed & ~(nodes.bounds >= least)).any()):
+            goal.tie()
+        return closed
+
     def _settle(self, nodes: ReluNodes) -> None:
         self._settled.scatter_reduce_(0, nodes.target, nodes.bounds, "amin")
 
     def _prune(self) -> None:
-        closed = self._open.bounds >= self._closing(self._open.target)
+        closed = self._closed(self._open)
         if bool(closed.any()):
             self._settle(self._open[closed])
             self._open = self._open[~closed]
@@ -269,7 +285,7 @@ class ReluSplitting:
         bounds = torch.where(nodes.bounds > best.excess, nodes.bounds, best.excess)
         self._offer(nodes, best)
         nodes = replace(nodes.bounded(bounds, best.choices), node=self._record(nodes, best))
-        closed = bounds >= self._closing(nodes.target)
+        closed = self._closed(nodes)
         self._settle(nodes[closed])
         keep = (~closed).nonzero().squeeze(1)
         if not len(keep):
@@ -280,7 +296,7 @@ class ReluSplitting:
         done = self._done(nodes, free)
         if bool(done.any()):
             nodes = self._programmed(nodes, done)
-            closed = nodes.bounds >= self._closing(nodes.target)
+            closed = self._closed(nodes)
             self._settle(nodes[closed])
             left = (~closed).nonzero().squeeze(1)
             nodes, free = nodes[left], free[left]
@@ -298,6 +314,8 @@ class ReluSplitting:
     def _free(self, nodes: ReluNodes, intervals: dict[int, Interval]) -> Tensor:
         """The free neurons that each row depends on, ``[items, rows, neurons]``."""
         present = self._present[nodes.target].unsqueeze(2)
+        if not nodes.signs:
+            return present[:, :, :0]
         free = free_neurons(intervals, nodes.signs).unsqueeze(1) & present
         return free if self._reached is None else free & self._reached[self._rows[nodes.target]]
 
@@ -317,7 +335,7 @@ class ReluSplitting:
     def _leaves(self, nodes: ReluNodes) -> None:
         """Without a free neuron a linear program has the last word; it is always settled."""
         nodes = self._programmed(nodes, self._present[nodes.target])
-        closed = nodes.bounds >= self._closing(nodes.target)
+        closed = self._closed(nodes, last=True)
         self._settle(nodes[closed])
         if not bool(closed.all()):
             self._give_up(nodes[~closed])
@@ -337,11 +355,15 @@ class ReluSplitting:
             if leaf.point is not None:
                 points.append(leaf.point)
                 places.append(item)
-            if leaf.bound > float(bounds[item]):
-                bounds[item] = leaf.bound
-                if self.forest is not None:
-                    signs = {p: values[item] for p, values in nodes.signs.items()}
-                    self.forest.improve(int(nodes.node[item]), leaf, signs)
+            better = leaf.bound > float(bounds[item])
+            bounds[item] = max(float(bounds[item]), leaf.bound)
+            if self.resolve and leaf.bound >= float(bounds[item]) - 1e-9 * float(scales[item]):
+                # Before anything that gradient steps have found, where that differs by rounding.
+                leaf = replace(leaf.in_short_fractions(), bound=leaf.bound + float(scales[item]))
+                better = True
+            if better and self.forest is not None:
+                signs = {p: values[item] for p, values in nodes.signs.items()}
+                self.forest.improve(int(nodes.node[item]), leaf, signs)
         if points:
             self._look_at(np.stack(points), self._problem[nodes.target[places]])
         return replace(nodes, bounds=bounds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -130,3 +131,18 @@ def test_exact_factors() -> None:
     assert not stands_for(constraint, [0.1, 0.3], 0.8)
     assert not stands_for(constraint, [-1.0, -3.0], 7.0)
     assert not stands_for(constraint, [0.0, 0.0], 7.0)
+
+
+def test_strict_rows_answer_strict_constraints_alone() -> None:
+    """Of a strict row it is only known that it reaches its limit."""
+    found = certificate([[1, 0], [0, 1]], [1, 2], [0, 0])
+    for strict, follows, not_ in (
+        ([[1, 1]], "(and (< Y_0 1) (< Y_1 2))", "(and (< Y_0 1) (<= Y_1 2))"),
+        ([[0, 1]], "(and (<= Y_0 1) (< Y_1 2))", "(and (<= Y_0 1) (<= Y_1 2))"),
+        ([[1, 0]], "(and (<= Y_0 0.875) (<= Y_1 2))", "(and (<= Y_0 1) (< Y_1 2))"),
+    ):
+        claims = replace(found.claims, strict=np.array(strict))
+        covers(SimpleNamespace(claims=claims), asked(follows))
+        refuses(SimpleNamespace(claims=claims), not_)
+        # Of two limits for one row the smaller one counts, and of equal ones the strict one.
+        covers(SimpleNamespace(claims=claims), asked(f"(and {follows} (<= Y_0 1) (<= Y_1 2))"))

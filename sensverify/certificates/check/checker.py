@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -32,7 +32,8 @@ class Leaves:
     values : numpy array, shape ``[leaves, rows]``, float64
         Lower bounds of the rows, rounded down; infinite on an empty leaf.
     refuted : boolean numpy array, shape ``[leaves, groups]``
-        That one of the group's rows is above its limit at every input of the leaf.
+        That one of the group's rows is above its limit at every input of the leaf, or at it where
+        that is enough.
     reach : numpy array, shape ``[leaves, features]``
         How far the lines move along each feature, at most; for whoever splits on.
     """
@@ -246,7 +247,12 @@ class Evaluator:
         if claims.groups is None:
             return result
         problem = cells.problem[leaves]
-        own, above = claims.groups[problem], members & (values > claims.limits[problem])
+        own, limits, reaching = (
+            claims.groups[problem],
+            claims.limits[problem],
+            claims.reaching(problem),
+        )
+        above = members & ((values > limits) | (reaching & (values >= limits)))
         for group in range(claims.count):
             result[:, group] = (above & (own == group)).any(axis=1)
         weighed = np.flatnonzero((cells.lines[leaves] != RULE) & (cells.group[leaves] != NONE))
@@ -254,7 +260,9 @@ class Evaluator:
             return result
         weights = np.maximum(proof.weights[cells.lines[leaves[weighed]]], 0) * members[weighed]
         excess = self._excess(evaluation, problem, weighed, weights, forces)
-        result[weighed, cells.group[leaves[weighed]]] |= excess > 0
+        # Were all rows below their limits, a sum with a strict one would be below 0.
+        enough = (excess >= 0) & (reaching[weighed] & (weights > 0)).any(axis=1)
+        result[weighed, cells.group[leaves[weighed]]] |= (excess > 0) | enough
         return result
 
     def _excess(
@@ -309,6 +317,20 @@ def refuted(claims: Claims, proof: Proof, leaves: Leaves) -> np.ndarray:
     own = np.unique(root)
     np.logical_or.at(result, proof.cells.problem[own], trees[own])
     return result
+
+
+def undecided(claims: Claims, proof: Proof, leaves: Leaves) -> np.ndarray:
+    """Leaves on which a group that they are about is not refuted, boolean ``[leaves]``."""
+    own = proof.cells.group[leaves.cell]
+    about = (own[:, None] == NONE) | (np.arange(claims.count) == own[:, None])
+    return np.asarray((about & ~leaves.refuted).any(axis=1))
+
+
+def replaced(leaves: Leaves, at: np.ndarray, found: Leaves) -> Leaves:
+    """Leaves with what is proven for some of them by other means, too."""
+    refuted = leaves.refuted.copy()
+    refuted[at] |= found.refuted
+    return replace(leaves, refuted=refuted)
 
 
 def _slopes(

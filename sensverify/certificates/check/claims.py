@@ -23,6 +23,9 @@ class Claims:
     groups : integer numpy array ``[problems, rows]``, or None
         With groups the claim is another: for every x of the box and every group, ``row · f(x)``
         is larger than the limit for one of its rows. -1 is a row of no group.
+    strict : integer numpy array ``[problems, rows]`` of 0 and 1, or None
+        With groups: of rows with a 1, reaching the limit is enough; what is refuted by them is
+        ``row · f(x) < limit``. None: of no row.
     """
 
     lower: np.ndarray
@@ -30,6 +33,7 @@ class Claims:
     rows: np.ndarray
     limits: np.ndarray
     groups: np.ndarray | None = None
+    strict: np.ndarray | None = None
 
     @property
     def problems(self) -> int:
@@ -51,3 +55,9 @@ class Claims:
             return (group[:, None] == NONE) | (np.arange(count) == group[:, None])
         own = self.groups[problem]
         return (own >= 0) & ((group[:, None] == NONE) | (own == group[:, None]))
+
+    def reaching(self, problem: np.ndarray) -> np.ndarray:
+        """Rows that only have to reach their limits, boolean ``[cells, rows]``."""
+        if self.strict is None:
+            return np.zeros((len(problem), self.limits.shape[1]), bool)
+        return np.asarray(self.strict[problem] == 1)

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 _Direction = tuple[tuple[int, Fraction], ...]
 """Pairs of output and factor, scaled so that the first factor is 1 or -1."""
 
+_End = tuple[Fraction, bool]
+"""A limit, and whether it may be reached: in this order, a larger one allows more."""
+
+_Row = tuple[_Direction, _End]
+
 
 def covers(certificate: Certificate, asked: Property) -> None:
     """Refuse a certificate from which "unsat" does not follow for every case of a property.
@@ -26,9 +31,10 @@ def covers(certificate: Certificate, asked: Property) -> None:
     A case follows from a refuted problem whose box contains the case's exact box, if every
     alternative of the case has a group of rows there that are all constraints of the alternative:
     positive multiples of them, with limits at least as large. Some row of the group then exceeds
-    its limit at every input of the box, so that the constraint is violated. Factors and limits are
-    compared as the exact numbers of the property's file; of the box, its ends rounded outward to
-    float64, since no float64 box that contains the exact one is smaller.
+    its limit at every input of the box, so that the constraint is violated. Of a strict row it is
+    only known that it reaches its limit: that violates ``<``, and ``<=`` of a smaller limit only.
+    Factors and limits are compared as the exact numbers of the property's file; of the box, its
+    ends rounded outward to float64, since no float64 box that contains the exact one is smaller.
 
     Parameters
     ----------
@@ -84,20 +90,25 @@ def _refutes(claims: Claims, problem: int, case: Case) -> bool:
     """Whether every alternative of a case has a group of a problem that refutes it."""
     assert claims.groups is not None
     rows = claims.rows[problem if len(claims.rows) > 1 else 0]
-    groups: dict[int, list[tuple[_Direction, Fraction] | None]] = {}
+    groups: dict[int, list[_Row | None]] = {}
+    reaching = claims.reaching(np.array([problem]))[0]
     for row, group in enumerate(claims.groups[problem].tolist()):
         if group >= 0:
             limit = Fraction(float(claims.limits[problem, row]))
-            groups.setdefault(group, []).append(_scaled(_pairs(rows[row]), limit))
-    exact = [_constraint(constraint) for constraint in case.constraints]
+            scaled = _scaled(_pairs(rows[row]), limit)
+            end = None if scaled is None else (scaled[0], (scaled[1], not reaching[row]))
+            groups.setdefault(group, []).append(end)
+    exact = [(*_constraint(constraint), not constraint.strict) for constraint in case.constraints]
 
-    def follows(part: tuple[int, ...], members: list[tuple[_Direction, Fraction] | None]) -> bool:
-        largest: dict[_Direction, Fraction] = {}
-        for direction, limit in (exact[i] for i in part):
+    def follows(part: tuple[int, ...], members: list[_Row | None]) -> bool:
+        tightest: dict[_Direction, _End] = {}
+        for direction, limit, closed in (exact[i] for i in part):
             # Of two limits for one direction, violating the smaller one is enough.
-            largest[direction] = min(limit, largest.get(direction, limit))
+            end = (limit, closed)
+            tightest[direction] = min(end, tightest.get(direction, end))
+        # What the constraint allows, the row has to allow, too.
         return all(
-            member is not None and member[0] in largest and member[1] >= largest[member[0]]
+            member is not None and member[0] in tightest and member[1] >= tightest[member[0]]
             for member in members
         )
 

@@ -9,9 +9,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from sensverify.certificates.certificate import Certificate
-from sensverify.certificates.check.arithmetic import ARITHMETICS, Arithmetic
+from sensverify.certificates.check.arithmetic import ARITHMETICS, Arithmetic, Exact
 from sensverify.certificates.check.cells import check_cells
-from sensverify.certificates.check.checker import Evaluator, best, refuted
+from sensverify.certificates.check.checker import (
+    Evaluator,
+    best,
+    refuted,
+    replaced,
+    undecided,
+)
 from sensverify.certificates.check.claims import Claims
 from sensverify.certificates.check.program import Program, program_of
 from sensverify.errors import BadSetting, CertificateRejected, Unbounded
@@ -102,7 +108,13 @@ def check_claims(
     _check_sizes(program, claims, proof)
     evaluator = Evaluator(program, arithmetic_of(arithmetic), claims)
     try:
-        leaves = evaluator.leaves(proof, evaluator.hidden(proof))
+        hidden = evaluator.hidden(proof)
+        leaves = evaluator.leaves(proof, hidden)
+        if claims.strict is not None and claims.strict.any():
+            # What equality has to decide, no rounded numbers can.
+            open_ = np.flatnonzero(undecided(claims, proof, leaves))
+            exactly = Evaluator(program, Exact(), claims)
+            leaves = replaced(leaves, open_, exactly.leaves(proof, hidden, leaves.cell[open_]))
     except Unbounded as error:
         raise CertificateRejected(f"the proof cannot be evaluated: {error}") from None
     slack = None
@@ -119,7 +131,7 @@ def check_claims(
             problem, group = (int(i) for i in np.argwhere(~closed & claimed)[0])
             raise CertificateRejected(
                 f"the certificate does not refute alternative {group} of problem {problem}: on "
-                "some leaf no row is proven to exceed its limit"
+                "some leaf no row is proven to exceed its limit, or to reach that of a strict one"
             )
     if not claimed.any():
         raise CertificateRejected("the certificate claims nothing")

@@ -86,7 +86,9 @@ def decide(
         undecided |= not refuted
         if watch.over and (undecided or done + 1 < len(left)):
             return Decision(Verdict.TIMEOUT, explored=explored)
-    return Decision(Verdict.UNKNOWN if undecided else Verdict.UNSAT, explored=explored)
+    if not undecided:
+        return Decision(Verdict.UNSAT, explored=explored)
+    return Decision(Verdict.UNKNOWN, explored=explored, tied=bool(query.strict.any()))
 
 
 def _excluded(query: Query, alternative: tuple[int, ...], least: np.ndarray) -> bool:

@@ -17,6 +17,7 @@ from sensverify.certificates import check_certificate, read_certificate
 from sensverify.errors import CertificateRejected
 from sensverify.formats.vnnlib import parse_property
 from sensverify.queries import Verdict
+from sensverify.results import Guarantee
 from sensverify.verification import PropertyReport, PropertyRequest, check_property
 from tests.solvers.branch_and_bound.cases import chain, exact_ends, unit_box
 
@@ -189,6 +190,14 @@ def test_small_integer_networks_of_two_inputs(ask: Ask, seed: int) -> None:
     assert ask(layers, f"(< Y_0 {float(least)!r})").verdict is Verdict.UNSAT
     assert ask(layers, f"(< Y_0 {float(least) + 1e-3!r})").verdict is Verdict.SAT
     assert ask(layers, f"(<= Y_0 {float(least)!r})").verdict is not Verdict.UNSAT
+
+
+@pytest.mark.parametrize(("layers", "strict"), [(ABS, "(> Y_0 1.0)"), (TWICE, "(> Y_0 Y_1)")])
+def test_whoever_is_asked(ask: Ask, layers: Layers, strict: str) -> None:
+    """Mixed-integer programs decide up to tolerances, and leave the rest to exact arithmetic."""
+    report = ask(layers, strict, method="milp")
+    assert report.verdict is Verdict.UNSAT
+    assert report.guarantee is Guarantee.SOLVER
 
 
 def test_without_exactness_it_is_unknown_soon(ask: Ask) -> None:

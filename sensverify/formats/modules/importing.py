@@ -51,7 +51,9 @@ def from_module(module: nn.Module, input_shape: tuple[int, ...]) -> Network:
     bounds are differentiable in them, and follow optimiser steps and batch-norm statistics: one
     import serves a whole training run. Arithmetic that the module does on parameters alone (a
     transposed weight, weight normalisation, division by a buffer) is stored as an expression and
-    computed anew for every bound.
+    computed anew for every bound. What chooses entries (positions, masks) is read once, at the
+    import; parameters may not choose. On values computed from the input, ``detach`` and ``no_grad``
+    do nothing: gradients are those of the function.
 
     Parameters
     ----------
@@ -70,9 +72,9 @@ def from_module(module: nn.Module, input_shape: tuple[int, ...]) -> Network:
     ------
     UnsupportedOperator
         The module does something that no operator of a network expresses; the message names the
-        operator and its place in the module.
+        operator, its place in the module and the line of source.
     BadShape
-        The input shape is not made of positive sizes.
+        The input shape is not made of positive sizes, or there is no module.
 
     Notes
     -----

@@ -370,7 +370,9 @@ class QueryGoal:
         # What the others ask for can be had, so it is these that can refute the alternative.
         return torch.where(self._missed, _URGENCY, 1.0)
 
-    def search(self, network: Network, box: Box, *, seed: int, starts: int, steps: int) -> None:
+    def search(
+        self, network: Network, box: Box, watch: Watch, *, seed: int, starts: int, steps: int
+    ) -> None:
         """Sample, then follow gradients towards every alternative, on the whole box."""
         if not all(self.groups):
             # An alternative without constraints: any input will do.
@@ -380,7 +382,7 @@ class QueryGoal:
         self._see(network, points[0])
         if self.witness is None:
             samples = first_points(box, seed, starts)[0]
-            self._descend(network, box, *self._nearest(network, samples), steps)
+            self._descend(network, box, *self._nearest(network, samples), steps, watch)
 
     def offer(self, network: Network, box: Box, points: Tensor, problem: Tensor) -> None:
         self._judge(network, points)
@@ -413,7 +415,13 @@ class QueryGoal:
         self._magnitude = self._magnitude.maximum(sizes)
 
     def _descend(
-        self, network: Network, box: Box, points: Tensor, group: Tensor, steps: int
+        self,
+        network: Network,
+        box: Box,
+        points: Tensor,
+        group: Tensor,
+        steps: int,
+        watch: Watch | None = None,
     ) -> None:
         if box.batch == 1 and len(points) > 1:
             ends = (end.expand(len(points), *box.shape) for end in (box.lower, box.upper))
@@ -429,7 +437,7 @@ class QueryGoal:
             values = torch.where(together, self._missing(outputs), self._excess(outputs))
             return values.gather(1, place).squeeze(1)
 
-        _, points = descend(network, box, points, loss, steps=steps)
+        _, points = descend(network, box, points, loss, steps=steps, watch=watch)
         self._judge(network, points)
 
     def _missing(self, outputs: Tensor) -> Tensor:

@@ -198,7 +198,7 @@ class BranchAndBound:
         with torch.no_grad(), torch_threads(self.threads):
             goal = QueryGoal.start(query, accept, box.lower)
             # A short look for a witness, then one for a proof, then a long one for a witness.
-            goal.search(live, box, seed=self.seed, starts=64, steps=10)
+            goal.search(live, box, watch, seed=self.seed, starts=64, steps=10)
             if goal.witness is not None:
                 return Decision(Verdict.SAT, witness=goal.witness)
             if not all(query.alternatives):
@@ -207,7 +207,8 @@ class BranchAndBound:
             layers = LayerBounds(live, box, Slope.ADAPTIVE, watch).fill()
             if _refuted(layers, goal, ties=not self.resolve):
                 return _answer(goal, 1, Search(layers, goal, None).proof())
-            goal.search(live, box, seed=self.seed + 1, starts=256, steps=40)
+            if not watch.over:
+                goal.search(live, box, watch, seed=self.seed + 1, starts=256, steps=40)
             if goal.witness is not None:
                 return Decision(Verdict.SAT, witness=goal.witness)
             # The record of sub-boxes costs nothing to speak of.

@@ -6,8 +6,10 @@ The clock is the process's own processor time: it stands still while other proce
 from __future__ import annotations
 
 from itertools import pairwise
+from math import prod
 from time import process_time
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -16,6 +18,8 @@ import sensverify as sv
 from sensverify.bounds import Method, compute_bounds, evaluate
 from sensverify.box import Box
 from sensverify.network import Network
+from sensverify.queries import Query, Verdict
+from sensverify.solvers.branch_and_bound import BranchAndBound
 from sensverify.watch import Watch
 
 LIMIT = 0.3
@@ -131,6 +135,19 @@ def test_a_time_limit_is_kept(number: int) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_time_limit_is_kept_by_every_method(kind: str, name: str) -> None:
     assert_kept(*case(kind), sv.make_method(name))
+
+
+@pytest.mark.parametrize("kind", ["deep", "long", "tanh", "residual", "dense blocks", "strided"])
+def test_a_time_limit_on_a_question_is_kept(kind: str) -> None:
+    network, box = case(kind)
+    rows = np.eye(prod(network.output_shape))[:2]
+    ends = Box(box.lower.double().numpy(), box.upper.double().numpy())
+    # Between what is attained and what CROWN proves.
+    asked = Query(ends, rows, np.full(2, -1.0), ((0, 1),))
+    began = process_time()
+    decision = BranchAndBound().decide(network, asked, watch=Watch(LIMIT, clock=process_time))
+    assert process_time() - began <= LIMIT + OVERRUN
+    assert decision.verdict is Verdict.TIMEOUT
 
 
 def assert_kept(network: Network, box: Box, method: Method) -> None:

@@ -9,6 +9,7 @@ from sensverify.bounds import evaluate
 from sensverify.box import Box
 from sensverify.network import Network
 from sensverify.solvers.branch_and_bound.goals import QueryGoal, RangeGoal
+from sensverify.watch import Watch
 from tests.solvers.branch_and_bound.cases import (
     chain,
     points_in,
@@ -94,7 +95,7 @@ def test_large_terms_that_cancel_move_the_threshold() -> None:
     network, box = tensors(chain((np.array([[1.0], [1.0]]), [1e9, 1e9])), unit_box(1))
     asked = query(unit_box(1), [[1.0, -1.0]], [0.0], [[0]])
     goal = QueryGoal.start(asked, lambda point: False, box.lower)
-    goal.search(network, box, seed=0, starts=8, steps=1)
+    goal.search(network, box, Watch(), seed=0, starts=8, steps=1)
     assert float(goal.thresholds() - goal.limits) > 1e-3
 
 

@@ -88,12 +88,12 @@ def _pool(call: Call) -> tuple[Variable, Windows]:
     ceil_mode = bool(call.attribute("ceil_mode", 0))
     call.reserve([prod(kernel)])
     place = windows(call, variable.shape[2:], kernel, ceil_mode=ceil_mode)
-    if any(
-        p >= k for pads in (place.before, place.after) for p, k in zip(pads, kernel, strict=True)
-    ):
+    # onnxruntime looks at the pads also where auto_pad takes their place.
+    pads = tuple(call.attributes.get("pads", ()))
+    if any(p >= k for p, k in zip(pads, (*kernel, *kernel), strict=False)):
         raise call.refusal(
-            f"pads {(*place.before, *place.after)} are as large as the window {kernel}, which "
-            "onnxruntime does not run; put a Pad before it"
+            f"pads {pads} are as large as the window {kernel}, which onnxruntime does not run; put "
+            "a Pad before it"
         )
     return variable, place
 

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import math
 import statistics
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-
-from sensverify.errors import BadData
 
 DECIDED = ("sat", "unsat")
 
@@ -122,65 +117,3 @@ class BenchmarkSummary:
             median_seconds=statistics.median(seconds) if seconds else None,
             max_seconds=max(seconds) if seconds else None,
         )
-
-
-def read_instances(folder: Path) -> tuple[Instance, ...]:
-    """The instances of a folder with ``instances.csv``, and maybe ``verdicts.csv``.
-
-    Raises
-    ------
-    BadData
-        A file is missing, or a line is not of the form model, property, seconds.
-    """
-    path = folder / "instances.csv"
-    known = _read_verdicts(folder / "verdicts.csv")
-    found = []
-    for number, row in enumerate(_rows(path), start=1):
-        if not row:
-            continue
-        if len(row) != 3:
-            raise BadData(f"'{path}', line {number}: expected model, property, seconds; got {row}")
-        onnx, vnnlib, seconds = (cell.strip() for cell in row)
-        try:
-            timeout = float(seconds)
-        except ValueError:
-            timeout = math.nan
-        if not 0 < timeout < math.inf:
-            raise BadData(f"'{path}', line {number}: '{seconds}' is no number of seconds above 0")
-        expected, trusted = known.get((onnx, vnnlib), ("", False))
-        found.append(Instance(onnx, vnnlib, timeout, expected, trusted))
-    if not found:
-        raise BadData(f"'{path}' names no instance")
-    return tuple(found)
-
-
-def _read_verdicts(path: Path) -> dict[Key, tuple[str, bool]]:
-    if not path.exists():
-        return {}
-    header, *rows = _rows(path)
-    columns = {name.strip(): place for place, name in enumerate(header)}
-    missing = [name for name in ("onnx", "vnnlib", "verdict") if name not in columns]
-    if missing:
-        raise BadData(f"'{path}' has no column {', '.join(missing)} in its first line")
-    replayed = columns.get("ce_replayed")
-    known = {}
-    for number, row in enumerate(rows, start=2):
-        if not row:
-            continue
-        if len(row) < len(columns):
-            raise BadData(f"'{path}', line {number}: {len(row)} of {len(columns)} columns")
-        verdict = row[columns["verdict"]].strip()
-        # Tools contradicted each other, and the larger number of them was believed.
-        voted = replayed is not None and row[replayed].strip() == "majority"
-        key = row[columns["onnx"]].strip(), row[columns["vnnlib"]].strip()
-        known[key] = verdict, verdict in DECIDED and not voted
-    return known
-
-
-def _rows(path: Path) -> list[list[str]]:
-    try:
-        with path.open(newline="", encoding="utf-8") as stream:
-            return list(csv.reader(stream)) or [[]]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise BadData(f"cannot read '{path}': {reason}") from None

@@ -12,8 +12,8 @@ from sensverify.verification.benchmark import (
     BenchmarkSummary,
     Instance,
     InstanceResult,
-    read_instances,
 )
+from sensverify.verification.benchmark_files import read_instances
 from sensverify.verification.benchmark_journal import Journal
 from sensverify.verification.benchmark_pool import answers, cores
 from sensverify.verification.property import DEFAULT, PropertyRequest, decider_of

@@ -41,7 +41,8 @@ from sensverify.solvers.bisection import Bisection
 from sensverify.solvers.branch_and_bound import BranchAndBound
 from sensverify.solvers.encoding import Encoder, Form, Problem
 from sensverify.solvers.milp import Milp
-from sensverify.verification.benchmark import DECIDED, BenchmarkSummary, read_instances
+from sensverify.verification.benchmark import DECIDED, BenchmarkSummary
+from sensverify.verification.benchmark_files import read_instances
 from sensverify.verification.benchmark_journal import Journal
 
 HERE = Path(__file__).parent

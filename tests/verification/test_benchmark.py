@@ -17,8 +17,8 @@ from sensverify.verification.benchmark import (
     BenchmarkSummary,
     Instance,
     InstanceResult,
-    read_instances,
 )
+from sensverify.verification.benchmark_files import read_instances
 from sensverify.verification.benchmark_journal import COLUMNS, Journal
 from sensverify.verification.benchmark_run import BenchmarkRequest, _present, run_benchmark
 from sensverify.verification.property import PropertyRequest
@@ -281,3 +281,54 @@ def test_errors_are_recorded(
     summary = go(folder, method="faulty", settings={"how": how}, only="unsat.vnnlib")
     assert summary.verdicts == {"error": 1}
     assert note in rows(folder / "out.csv")[0]["note"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\ufeffa.onnx,p.vnnlib,60\nb.onnx,p.vnnlib,5\n",
+        "\ufeffonnx,vnnlib,timeout\na.onnx,p.vnnlib,60\nb.onnx,p.vnnlib,5\n",
+        "Property, Seconds ,Network\np.vnnlib,60,a.onnx\np.vnnlib,5,b.onnx\n",
+        "# a, comment, line\n\n  \n,,\n// more\na.onnx,p.vnnlib,60,\n,,,\nb.onnx,p.vnnlib,5,,\n",
+        "a.onnx,p.vnnlib,60\r\n\r\nb.onnx,p.vnnlib,5\r\n",
+        "a.onnx,p.vnnlib,60\rb.onnx,p.vnnlib,5",
+        ' "a.onnx", "p.vnnlib" ,\t60\n"b.onnx","p.vnnlib","5"\n',
+    ],
+)
+def test_tables_as_people_write_them(tmp_path: Path, text: str) -> None:
+    (tmp_path / "instances.csv").write_bytes(text.encode())
+    (tmp_path / "verdicts.csv").write_bytes(
+        b"\xef\xbb\xbf# of the jury\r\nonnx, vnnlib,Verdict,note,\r\n\r\n"
+        b'"./a.onnx",p.vnnlib, UNSAT,\r\nb.onnx,p.vnnlib,sat\r\n,,,,\r\n'
+    )
+    found = read_instances(tmp_path)
+    assert [(i.onnx, i.vnnlib, i.timeout) for i in found] == [
+        ("a.onnx", "p.vnnlib", 60),
+        ("b.onnx", "p.vnnlib", 5),
+    ]
+    assert [(i.expected, i.trusted) for i in found] == [("unsat", True), ("sat", True)]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("model,what,seconds\na,b,1\n", "line 1: 'seconds' is no number"),
+        ("onnx,vnnlib,timeout\nonnx,vnnlib,timeout\n", "line 2: 'timeout' is no number"),
+        ("a;b;1\n", "line 1: expected model, property, seconds"),
+        ("#\na,b,1,2\n", "line 2: expected model, property, seconds"),
+        ("a,,1\n", "line 1: expected model, property, seconds"),
+        ("a,b,60,5\n", "line 1: expected"),
+        ("# nothing\n,,\n", "names no instance"),
+    ],
+)
+def test_tables_that_are_none(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "instances.csv").write_text(text)
+    with pytest.raises(BadData, match=words):
+        read_instances(tmp_path)
+
+
+def test_two_verdicts_about_one_instance(tmp_path: Path) -> None:
+    (tmp_path / "instances.csv").write_text("a,b,1\n")
+    (tmp_path / "verdicts.csv").write_text("onnx,vnnlib,verdict\na,b,sat\n./a,b,unsat\n")
+    with pytest.raises(BadData, match="line 3: an instance has two verdicts"):
+        read_instances(tmp_path)

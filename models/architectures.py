@@ -17,6 +17,7 @@ from math import prod
 import torch
 from torch import nn
 
+from sensverify.data.dataset import check_channels_first
 from sensverify.errors import BadShape, UnknownName
 
 _SIZES = r"(?:-[1-9]\d{0,5})+"
@@ -84,9 +85,11 @@ def convolutional(
     Raises
     ------
     BadShape
-        The input is no image, or too small: every convolution halves its rows and columns.
+        The input is no image, has its channels last, or is too small: every convolution halves its
+        rows and columns.
     """
     name = "-".join(map(str, ("conv", *channels)))
+    check_channels_first(input_shape, f"architecture '{name}'")
     if len(input_shape) != 3 or min(input_shape[1:]) < 2 ** len(channels):
         least = 2 ** len(channels)
         raise BadShape(

@@ -133,10 +133,49 @@ def check_order(takes: tuple[int, ...], given: tuple[int, ...], who: str, whence
     axes = [length for length in given if length > 1]
     if sorted(axes) == sorted(length for length in takes if length > 1):
         remedy = "move the axes of the samples"
+        if len(given) == len(takes):
+            remedy += f": {_transposition(given, takes)}"
     raise BadShape(
         f"{who} takes inputs of shape {takes}, and {whence} has them in the shape {given}: as "
         f"many numbers in another order; {remedy}"
     )
+
+
+def check_channels_first(shape: tuple[int, ...], who: str) -> None:
+    """Refuse images whose channels come last, where a network is made for the data's shape.
+
+    Nothing but the shape tells: one, three or four channels last, and more rows and columns.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of a sample.
+    who : str
+        What takes it, for the message.
+
+    Raises
+    ------
+    BadShape
+    """
+    if len(shape) != 3 or shape[2] not in (1, 3, 4) or min(shape[:2]) <= 4:
+        return
+    rows, columns, channels = shape
+    raise BadShape(
+        f"{who} takes images of shape [channels, rows, columns], and samples of shape {shape} look "
+        f"like {rows} x {columns} images with their {channels} channels last; move the axes of the "
+        f"samples: {_transposition(shape, (channels, rows, columns))}"
+    )
+
+
+def _transposition(given: tuple[int, ...], takes: tuple[int, ...]) -> str:
+    """How numpy brings the axes of samples in another order; axes of one length keep theirs."""
+    left = list(range(len(given)))
+    order = [0]
+    for length in takes:
+        axis = next(axis for axis in left if given[axis] == length)
+        left.remove(axis)
+        order.append(axis + 1)
+    return f"x.transpose({', '.join(map(str, order))})"
 
 
 def check_range(start: int | None, stop: int | None, count: int, what: str) -> tuple[int, int]:

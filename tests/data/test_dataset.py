@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -136,3 +137,18 @@ def test_tables(name: str, shape: tuple[int, ...], classes: int) -> None:
         assert (data.x.min(), data.x.max()) == (0, 1)
         # Digits have constant pixels too.
         assert (data.feature_range == 0).any()
+
+
+@pytest.mark.parametrize(
+    ("given", "takes"), [((12, 12, 3), (3, 12, 12)), ((3, 8, 6), (8, 6, 3)), ((2, 5), (5, 2))]
+)
+def test_the_remedy_for_another_order_is_the_right_one(
+    given: tuple[int, ...], takes: tuple[int, ...]
+) -> None:
+    data = Dataset("d", np.random.default_rng(0).random((4, *given)))
+    with pytest.raises(BadShape, match="move the axes") as caught:
+        data.shaped(takes)
+    found = re.search(r"x\.transpose\(([\d, ]+)\)", str(caught.value))
+    assert found is not None
+    order = [int(axis) for axis in found[1].split(", ")]
+    assert data.x.transpose(order).shape == (4, *takes)

@@ -117,3 +117,17 @@ def test_every_family_is_one() -> None:
     for pattern in FAMILIES:
         name = pattern.replace("A", "4").replace("B", "3").replace("-...", "")
         assert build_for(name, (1, 8, 8), 2)(torch.zeros(1, 1, 8, 8)).shape == (1, 2)
+
+
+@pytest.mark.parametrize("shape", [(12, 12, 3), (28, 28, 1), (32, 24, 4)])
+def test_channels_that_come_last_are_refused(shape: tuple[int, int, int]) -> None:
+    with pytest.raises(BadShape, match=r"channels last; .*x\.transpose\(0, 3, 1, 2\)"):
+        build_for("conv-4", shape, 3)
+    # Layers that look at all numbers alike do not mind.
+    assert build_for("mlp-4", shape, 3)(torch.zeros(2, *shape)).shape == (2, 3)
+    assert build_for("conv-4", (shape[2], *shape[:2]), 3)(torch.zeros(2, *shape).movedim(3, 1)).ndim
+
+
+@pytest.mark.parametrize("shape", [(3, 12, 12), (1, 4, 4), (3, 12, 3), (4, 4, 4), (12, 12, 12)])
+def test_channels_that_come_first_are_taken(shape: tuple[int, int, int]) -> None:
+    assert build_for("conv-4", shape, 3)(torch.zeros(2, *shape)).shape == (2, 3)

@@ -14,10 +14,11 @@ from torch import Tensor
 from sensverify.attacks.ascent import (
     AttackLoss,
     Function,
-    cross_entropy,
     into,
+    log_odds,
     random_point,
     reach,
+    stretched,
     value_and_gradient,
 )
 from sensverify.attacks.dlr import dlr_loss
@@ -74,7 +75,8 @@ class Apgd(ABC):
         "Croce & Hein 2020, Reliable evaluation of adversarial robustness with an ensemble of "
         "diverse parameter-free attacks"
     )
-    raised: ClassVar[AttackLoss]
+    raised: ClassVar[Callable[[Tensor], AttackLoss]]
+    """The loss that is raised, for the outputs at the samples."""
 
     steps: int = 100
     restarts: int = 1
@@ -87,11 +89,10 @@ class Apgd(ABC):
         self, function: Function, x: Tensor, y: Tensor, box: Box, *, generator: SampleGenerator
     ) -> Tensor:
         """One point for every sample; see `Attack.points`."""
-        loss = type(self).raised
         worst = WorstSeen(x, y)
         with torch.no_grad():
-            outputs = flattened(function(x))
-            worst.see(x, outputs, loss(outputs, y))
+            clean = flattened(function(x))
+            worst.see(x, clean, type(self).raised(clean)(clean, y))
         for _ in range(self.restarts):
             start = random_point(box, generator)
             left = (~worst.wrong).nonzero().squeeze(1)
@@ -99,7 +100,7 @@ class Apgd(ABC):
                 break
             part, inside = worst.part(left), box[left]
             climb(
-                partial(_asked, function, y[left], loss, part),
+                partial(_asked, function, y[left], type(self).raised(clean[left]), part),
                 start[left],
                 2 * reach(x[left], inside),
                 inside,
@@ -112,7 +113,8 @@ class Apgd(ABC):
 def _asked(
     function: Function, y: Tensor, loss: AttackLoss, worst: WorstSeen, points: Tensor
 ) -> tuple[Tensor, Tensor]:
-    outputs, values, gradient = value_and_gradient(function, points, y, loss)
+    # The ratio of logits has no gradient where it cannot change, as with two equal runners-up.
+    outputs, values, gradient = value_and_gradient(function, points, y, loss, spare=log_odds)
     worst.see(points, outputs, values)
     return values, gradient
 
@@ -199,7 +201,7 @@ class ApgdCe(Apgd):
     """
 
     name: ClassVar[str] = "apgd-ce"
-    raised: ClassVar[AttackLoss] = staticmethod(cross_entropy)
+    raised: ClassVar[Callable[[Tensor], AttackLoss]] = staticmethod(stretched)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,4 +217,4 @@ class ApgdDlr(Apgd):
     """
 
     name: ClassVar[str] = "apgd-dlr"
-    raised: ClassVar[AttackLoss] = staticmethod(dlr_loss)
+    raised: ClassVar[Callable[[Tensor], AttackLoss]] = staticmethod(lambda _: dlr_loss)

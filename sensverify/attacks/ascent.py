@@ -24,9 +24,41 @@ Source = torch.Generator | SampleGenerator | None
 """Where random numbers come from; None is torch's own generator."""
 
 
-def cross_entropy(outputs: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy of every sample in nats, ``[batch]``."""
-    return functional.cross_entropy(outputs, labels, reduction="none")
+_SPREAD = 20.0
+"""Largest minus smallest output at a sample, from which on they are taken as they are."""
+
+
+def log_odds(outputs: Tensor, labels: Tensor) -> Tensor:
+    """Logarithm of the odds against the label over those of an even guess, ``[batch]``.
+
+    ``log(mean_{j != y} exp(z_j)) - z_y``. The cross-entropy in nats is ``log(1 + (K - 1) e^v)`` of
+    this value v for K classes: both rise together, and their gradients point the same way. But the
+    cross-entropy of large outputs is 0 in floating point, and so is its gradient; this one is not.
+    """
+    chosen = labels.reshape(-1, 1)
+    others = outputs.scatter(1, chosen, -math.inf)
+    top = others.detach().amax(dim=1, keepdim=True)
+    # Of small differences, too, nothing is lost: exp(d) - 1 in place of exp(d).
+    excess = (outputs - top).scatter(1, chosen, 0.0).expm1().sum(dim=1)
+    label = outputs.gather(1, chosen)
+    return (top - label).squeeze(1) + torch.log1p(excess / (outputs.shape[1] - 1))
+
+
+def stretched(clean: Tensor) -> AttackLoss:
+    """`log_odds` of outputs whose spread at the samples is stretched to 20 where it is less.
+
+    Where outputs are nearly equal, the cross-entropy weighs all other classes alike, and its
+    gradient points to none of them. So a network would seem the more robust, the smaller its
+    outputs; trained networks commonly have a spread of 10 to 40.
+
+    Parameters
+    ----------
+    clean : Tensor, shape ``[batch, classes]``
+        The outputs at the samples.
+    """
+    spread = (clean.amax(dim=1) - clean.amin(dim=1)).detach()
+    factor = torch.where((spread > 0) & (spread < _SPREAD), _SPREAD / spread, 1.0)
+    return lambda outputs, labels: log_odds(outputs * factor.reshape(-1, 1), labels)
 
 
 def margin_loss(outputs: Tensor, labels: Tensor) -> Tensor:
@@ -43,13 +75,15 @@ def divergence(clean: Tensor, outputs: Tensor) -> Tensor:
 
 
 def least_likely(clean: Tensor) -> AttackLoss:
-    """Minus the cross-entropy of the class with the smallest output in ``clean``, in nats."""
+    """`log_odds` for the class with the smallest output in ``clean``: they rise with its share."""
     least = clean.argmin(dim=1)
-    return lambda outputs, _: -cross_entropy(outputs, least)
+    loss = stretched(clean)
+    return lambda outputs, _: -loss(outputs, least)
 
 
-LOSSES: dict[str, AttackLoss] = {"cross-entropy": cross_entropy, "margin": margin_loss}
-"""What an attack raises, by name; `pgd` knows ``kl`` besides."""
+LOSSES: dict[str, AttackLoss] = {"cross-entropy": log_odds, "margin": margin_loss}
+"""What an attack raises, by name; `pgd` knows ``kl`` besides. The cross-entropy goes by `log_odds`,
+which rises where it does: attacks take nothing else of a loss than its order and its direction."""
 
 
 def find_loss(loss: str | AttackLoss) -> AttackLoss:
@@ -113,12 +147,34 @@ def into(points: Tensor, box: Box) -> Tensor:
     return torch.minimum(torch.maximum(points.nan_to_num(-math.inf), box.lower), box.upper)
 
 
+def named_loss(function: Function, x: Tensor, loss: str) -> AttackLoss:
+    """The loss of that name; the cross-entropy with its outputs `stretched`."""
+    if loss != "cross-entropy":
+        return find_loss(loss)
+    with torch.no_grad():
+        return stretched(function(x).flatten(1))
+
+
 def value_and_gradient(
-    function: Function, points: Tensor, y: Tensor, loss: AttackLoss
+    function: Function,
+    points: Tensor,
+    y: Tensor,
+    loss: AttackLoss,
+    *,
+    spare: AttackLoss | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The outputs, the loss of every sample, and its gradient in the points; all detached.
 
     A gradient that is NaN counts as zero: the point stays where it is. Parameters get no gradients.
+
+    Parameters
+    ----------
+    function : callable
+    points : Tensor, shape ``[batch, *features]``
+    y : int64 Tensor, shape ``[batch]``
+    loss : callable
+    spare : callable, optional
+        Another loss, whose gradient is taken for samples where that of the loss is zero.
 
     Raises
     ------
@@ -134,5 +190,17 @@ def value_and_gradient(
                 "this attack follows gradients, and the function it attacks has none; give a "
                 "surrogate that has, or use an attack that needs none (square)"
             )
-        (gradient,) = torch.autograd.grad(values.sum(), points)
-    return outputs.detach(), values.detach(), gradient.nan_to_num(0.0)
+        (gradient,) = torch.autograd.grad(values.sum(), points, retain_graph=spare is not None)
+        gradient = gradient.nan_to_num(0.0)
+        if spare is not None:
+            flat = without(gradient)
+            if bool(flat.any()):
+                (other,) = torch.autograd.grad(spare(outputs, y).sum(), points)
+                chosen = flat.reshape(-1, *(1,) * (points.ndim - 1))
+                gradient = torch.where(chosen, other.nan_to_num(0.0), gradient)
+    return outputs.detach(), values.detach(), gradient
+
+
+def without(gradient: Tensor) -> Tensor:
+    """Samples whose gradient is zero in all features, ``[batch]``."""
+    return (gradient == 0).flatten(1).all(dim=1)

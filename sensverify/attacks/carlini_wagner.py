@@ -37,7 +37,8 @@ class CarliniWagner:
     confidence : float
         By how much another output must be above the label's.
     initial_weight : float
-        The first c.
+        The first c, over the difference of the largest and the smallest output at the sample: so
+        scaling all outputs changes nothing.
 
     Notes
     -----
@@ -72,7 +73,10 @@ class CarliniWagner:
     ) -> Tensor:
         """One point for every sample; see `Attack.points`."""
         nearest = _Nearest(x)
-        weight = torch.full(y.shape, self.initial_weight, dtype=x.dtype, device=x.device)
+        with torch.no_grad():
+            clean = function(x).flatten(1)
+        spread = (clean.amax(dim=1) - clean.amin(dim=1)).to(x.dtype)
+        weight = self.initial_weight / torch.where(spread > 0, spread, 1.0)
         low, high = torch.zeros_like(weight), torch.full_like(weight, torch.inf)
         for _ in range(self.searches):
             hit = self._descend(function, x, y, box, weight=weight, nearest=nearest)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from sensverify.attacks.ascent import margin_loss
 
 _CLASSES = 3
-_TINY = 1e-12
 
 
 def dlr_loss(outputs: Tensor, labels: Tensor) -> Tensor:
@@ -32,4 +32,5 @@ def dlr_loss(outputs: Tensor, labels: Tensor) -> Tensor:
     if outputs.shape[1] < _CLASSES:
         return difference
     top = outputs.topk(_CLASSES, dim=1).values
-    return difference / (top[:, 0] - top[:, 2] + _TINY)
+    spread = top[:, 0] - top[:, 2]
+    return difference / spread.clamp(min=torch.finfo(spread.dtype).tiny)

@@ -17,6 +17,7 @@ from sensverify.attacks.ascent import (
     find_loss,
     into,
     least_likely,
+    named_loss,
     random_point,
     value_and_gradient,
 )
@@ -115,7 +116,7 @@ class Fgsm:
             box,
             random_start=self.random_start,
             generator=generator,
-            loss=self.loss,
+            loss=named_loss(function, x, self.loss),
         )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sensverify.attacks.ascent import Function, check
+from sensverify.attacks.ascent import Function, check, log_odds, value_and_gradient, without
 from sensverify.attacks.draws import SampleGenerator
 from sensverify.attacks.protocol import Attack
 from sensverify.attacks.worst import Worst, strongest
@@ -40,6 +40,10 @@ class Attacked:
         Whether the label is not the largest output there.
     found : bool Tensor, shape ``[samples]``
         Whether the attack did that: broken, and not wrong by itself.
+    blind : bool Tensor, shape ``[samples]``
+        Whether a sample that kept its label has no gradient, neither at itself nor at its point,
+        although the outputs change in its box: an attack that follows gradients says nothing of it.
+        Never where one of several attacks follows none.
     l2, linf : float64 Tensors, shape ``[samples]``
         Euclidean and largest distance of the point from the sample, in the units of the features.
     """
@@ -48,6 +52,7 @@ class Attacked:
     outputs: Tensor
     broken: Tensor
     found: Tensor
+    blind: Tensor
     l2: Tensor
     linf: Tensor
 
@@ -117,14 +122,17 @@ def run_attack(
     attacks = attack.attacks if isinstance(attack, Worst) else (attack,)
     asked = _Asked(function, y, watch)
     other = None if surrogate is None else _Asked(surrogate, y, watch)
-    parts: list[tuple[Tensor, Tensor, Tensor]] = []
+    follow = all(each.gradients for each in attacks)
+    parts: list[tuple[Tensor, ...]] = []
     done = 0
     try:
         for first in range(0, len(x), chunk):
             part = slice(first, first + chunk)
             draws = SampleGenerator.seeded(seed, places[part])
             arguments = (asked, x[part], y[part], box[part])
-            parts.append(strongest(attacks, *arguments, generator=draws, surrogate=other))
+            some = strongest(attacks, *arguments, generator=draws, surrogate=other)
+            kept = ~loses(some[1], y[part]) & follow
+            parts.append((*some, _blind(other or asked, *arguments[1:], some[0], kept)))
             done += len(x[part])
             if progress is not None:
                 progress(done, len(x))
@@ -133,16 +141,38 @@ def run_attack(
             f"time was up when {attack.name} had attacked {done} of {len(x)} samples; allow more "
             "time, or take fewer samples"
         ) from None
-    points, outputs, found = (torch.cat(column) for column in zip(*parts, strict=True))
+    points, outputs, found, blind = (torch.cat(column) for column in zip(*parts, strict=True))
     moved = flattened(points.double() - x.double())
     return Attacked(
         points=points,
         outputs=outputs,
         broken=loses(outputs, y),
         found=found,
+        blind=blind,
         l2=moved.norm(dim=1),
         linf=moved.abs().amax(dim=1),
     )
+
+
+def _blind(
+    function: Function, x: Tensor, y: Tensor, box: Box, points: Tensor, left: Tensor
+) -> Tensor:
+    """Which of the samples that are left have no gradient although the outputs change."""
+    for at in (x, points):
+        chosen = left.nonzero().squeeze(1)
+        if len(chosen) == 0:
+            return left
+        _, _, gradient = value_and_gradient(function, at[chosen], y[chosen], log_odds)
+        left = left.index_copy(0, chosen, without(gradient))
+    chosen = left.nonzero().squeeze(1)
+    if len(chosen) == 0:
+        return left
+    changed = torch.zeros_like(chosen, dtype=torch.bool)
+    with torch.no_grad():
+        outputs = function(x[chosen])
+        for at in (box.lower, box.upper, box.center):
+            changed |= (function(at[chosen]) != outputs).any(dim=1)
+    return left.index_copy(0, chosen, changed)
 
 
 class _OutOfTime(Exception):

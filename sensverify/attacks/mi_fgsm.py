@@ -11,8 +11,8 @@ from torch import Tensor
 from sensverify.attacks.ascent import (
     Function,
     Source,
-    cross_entropy,
     into,
+    named_loss,
     reach,
     value_and_gradient,
 )
@@ -61,14 +61,15 @@ class MiFgsm:
         share = 1 / self.steps if self.step_size is None else self.step_size
         stride = share * reach(x, box)
         worst = WorstSeen(x, y)
+        loss = named_loss(function, x, "cross-entropy")
         point, average = x, torch.zeros_like(x)
         for _ in range(self.steps):
-            outputs, values, gradient = value_and_gradient(function, point, y, cross_entropy)
+            outputs, values, gradient = value_and_gradient(function, point, y, loss)
             worst.see(point, outputs, values)
             size = along(flattened(gradient.abs()).sum(dim=1), gradient)
             average = self.decay * average + torch.where(size > 0, gradient / size, 0.0)
             point = into(point + stride * average.sign(), box)
         with torch.no_grad():
             outputs = flattened(function(point))
-            worst.see(point, outputs, cross_entropy(outputs, y))
+            worst.see(point, outputs, loss(outputs, y))
         return worst.points

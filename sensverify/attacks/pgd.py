@@ -19,8 +19,10 @@ from sensverify.attacks.ascent import (
     find_loss,
     into,
     least_likely,
+    named_loss,
     random_point,
     reach,
+    stretched,
     value_and_gradient,
 )
 from sensverify.attacks.settings import check_choice, check_count, check_number, check_switch
@@ -97,13 +99,15 @@ def pgd(
     with torch.no_grad():
         clean = flattened(function(x))
     raised = partial(_from, clean) if loss == "kl" else find_loss(loss)
+    # The divergence of large outputs is 0 near x in floating point, and so is its gradient.
+    spare = _leaving(clean) if loss == "kl" else None
     worst = WorstSeen(x.detach(), y, labelled=loss != "kl")
     worst.see(worst.points, clean, raised(clean, y))
     for start in range(restarts if random_start else 1):
         plain = not random_start or (start == 0 and restarts > 1 and loss != "kl")
         point = x.detach() if plain else random_point(box, generator)
         for _ in range(steps):
-            outputs, values, gradient = value_and_gradient(function, point, y, raised)
+            outputs, values, gradient = value_and_gradient(function, point, y, raised, spare=spare)
             worst.see(point, outputs, values)
             point = into(point + stride * gradient.sign(), box)
         with torch.no_grad():
@@ -114,6 +118,12 @@ def pgd(
 
 def _from(clean: Tensor, outputs: Tensor, labels: Tensor) -> Tensor:
     return divergence(clean, outputs)
+
+
+def _leaving(clean: Tensor) -> AttackLoss:
+    """What rises as the classes of some outputs get less likely."""
+    loss, classes = stretched(clean), clean.argmax(dim=1)
+    return lambda outputs, _: loss(outputs, classes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,7 +207,8 @@ class Pgd(_Steps):
         self, function: Function, x: Tensor, y: Tensor, box: Box, *, generator: Source
     ) -> Tensor:
         """One point for every sample; see `Attack.points`."""
-        return self._climb(function, x, y, box, generator=generator, loss=self.loss)
+        loss = named_loss(function, x, self.loss)
+        return self._climb(function, x, y, box, generator=generator, loss=loss)
 
 
 @dataclass(frozen=True, kw_only=True)

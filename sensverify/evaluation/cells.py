@@ -103,6 +103,7 @@ def attack(bench: Bench, cell: Cell) -> Finished:
         reach=_where(reach, broken),
         l2=_where(found.l2, broken),
         linf=_where(found.linf, broken),
+        blind=_places(found.blind),
         seconds=perf_counter() - began,
     )
     return Finished(row=row, beyond=_beyond(who, found.points, who.y, broken))

@@ -59,6 +59,9 @@ class AttackRow:
         Distance of that input from the sample, in the units of the features; None where there is
         none.
     seconds : float
+    blind : tuple of int
+        Positions of the samples that kept their label, and have no gradient that could be followed
+        although the outputs change in their boxes: the attack says nothing of them.
     """
 
     attack: str
@@ -69,6 +72,7 @@ class AttackRow:
     l2: tuple[float | None, ...]
     linf: tuple[float | None, ...]
     seconds: float
+    blind: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

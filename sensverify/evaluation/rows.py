@@ -44,7 +44,9 @@ def from_plain(values: Mapping[str, Any]) -> Row:
         They are of no row.
     """
     kind = _KINDS[values["kind"]]
-    given = {field.name: _value(field.name, values[field.name]) for field in fields(kind)}
+    # A row of an earlier version lacks what has a default.
+    names = [field.name for field in fields(kind) if field.name in values]
+    given = {name: _value(name, values[name]) for name in names}
     row: Row = kind(**given)
     return row
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from sensverify.attacks import pgd
+from sensverify.attacks.ascent import stretched
 from sensverify.bounds import Crown, LpDual, Method, compute_bounds, evaluate
 from sensverify.bounds.forward import forward
 from sensverify.bounds.memory import DEFAULT_BUDGET, samples_within
@@ -220,7 +221,7 @@ class _Task:
         found.log_volume = log_volume(around)
         found.relative = relative_log_volume(around, outputs.double(), y)
         found.adv_loss = robust_cross_entropy(lower[:, count:])
-        found.broken, beyond = self.attacked(x, y, box, found.wrong)
+        found.broken, beyond = self.attacked(x, y, box, outputs)
         certified = proven(lower, upper, y)
         _check_sound(self.method, certified & beyond, first)
         found.unproven = ~certified | found.broken
@@ -236,14 +237,14 @@ class _Task:
         outer = compute_bounds(self.network, box, method, rows, memory_budget=budget).outer
         return outer.lower, outer.upper
 
-    def attacked(self, x: Tensor, y: Tensor, box: Box, wrong: Tensor) -> tuple[Tensor, Tensor]:
+    def attacked(self, x: Tensor, y: Tensor, box: Box, outputs: Tensor) -> tuple[Tensor, Tensor]:
         """Samples with an input in the box whose label is not the largest output.
 
         And those where it is another one by more than rounding, the input being looked at in
         double precision.
         """
-        points, broken = x.clone(), wrong.clone()
-        right = (~wrong).nonzero().squeeze(1)
+        points, broken = x.clone(), outputs.argmax(dim=1) != y
+        right = (~broken).nonzero().squeeze(1)
         if len(right):
             reached = pgd(
                 self.outputs,
@@ -252,6 +253,7 @@ class _Task:
                 box[right],
                 steps=self.pgd_steps,
                 generator=self.generator,
+                loss=stretched(outputs[right]),
             ).detach()
             inside = flattened(box[right].contains(reached)).all(dim=1)
             fooled = (self.outputs(reached).argmax(dim=1) != y[right]) & inside
@@ -311,7 +313,7 @@ def _combined(all_: _Part, spectral: float) -> Metrics:
 def _box(x: Tensor, radius: Any, clip: tuple[float, float] | None) -> Box | None:
     if radius is None:
         return None
-    return Box.around(x, torch.as_tensor(radius).to(x), clip=clip)
+    return Box.around(x, torch.as_tensor(radius, dtype=torch.float64), clip=clip)
 
 
 def _outputs(network: Network) -> int:

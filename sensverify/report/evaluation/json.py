@@ -41,7 +41,8 @@ def evaluation_to_json(evaluation: Evaluation) -> str:
       the fields of `sensverify.evaluation.results`. What was ``classified`` is ``confusion``
       (labels down, predictions across), ``bins`` of confidence, and what follows from them: the
       rate ``accuracy``, mean ``confidence`` and three calibration errors. ``success`` of an attack
-      is its rate over the samples that were right.
+      is its rate over the samples that were right; ``blind`` are the samples that it says nothing
+      of, as no gradient could be followed.
     * ``scores`` of each model: its ``summary``, ``lines`` (accuracy against radius for every
       attack, the worst of them, and certified) and ``corruptions`` (residual robustness, APP, CE
       and relative CE).

@@ -26,6 +26,7 @@ from sensverify.report.evaluation.parts import (
 )
 from sensverify.report.evaluation.tables import csv_tables
 from sensverify.report.evaluation.words import (
+    blind_words,
     count_of,
     guarantee_words,
     radius_text,
@@ -113,6 +114,7 @@ def _verdict(evaluation: Evaluation) -> str:
             "<strong>Not finished:</strong> what is here holds, and what is missing can still be "
             "had."
         )
+    lines += [f"<strong>Warning:</strong> {escape(text)}." for text in blind_words(evaluation)]
     missing = sum(len(reason.cells) for reason in reasons(evaluation))
     if missing:
         lines.append(

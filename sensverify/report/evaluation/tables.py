@@ -23,7 +23,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "accuracy": ("network", "kind", "name", "radius", *_RATE),
     "attacks": (
         *("network", "attack", "radius", "broken", "samples", "success", "median_l2"),
-        *("median_linf", "mean_confidence", "seconds"),
+        *("median_linf", "mean_confidence", "seconds", "blind"),
     ),
     "corruptions": (
         *("network", "corruption", "severity", "parameter", *_RATE, "mean_confidence", "msd"),
@@ -57,7 +57,7 @@ def csv_tables(evaluation: Evaluation) -> dict[str, str]:
 
         * ``accuracy``: clean (radius 0), under every attack, the worst of them, and certified.
         * ``attacks``: every attack at every radius; distances are medians over broken samples that
-          were right.
+          were right, ``blind`` counts samples without a gradient that could be followed.
         * ``corruptions``: every severity; ``residual`` to ``relative_ce`` are over all severities
           of a corruption and stand in each of its rows.
         * ``sequences``, ``measures``, ``missing``: the rows as they are.
@@ -141,7 +141,7 @@ def _attacks(model: ModelEvaluation) -> Iterator[tuple[Cell, ...]]:
             *(row.attack, row.radius, len(row.broken), row.classified.samples),
             None if success is None else success.share,
             *distances(model, row),
-            *(row.classified.confidence, row.seconds),
+            *(row.classified.confidence, row.seconds, len(row.blind)),
         )
 
 

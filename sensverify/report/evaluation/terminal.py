@@ -15,6 +15,7 @@ from sensverify.report.evaluation.lines import Line, accuracy_lines, all_radii
 from sensverify.report.evaluation.missing import reasons
 from sensverify.report.evaluation.words import (
     DASH,
+    blind_words,
     count_of,
     guarantee_words,
     percent,
@@ -176,6 +177,7 @@ def _counts(evaluation: Evaluation) -> list[Text]:
     times = [row.seconds for model in evaluation.models for row in model.measures]
     taken = f"{count_of(len(times), 'measure')} taken in {duration(sum(times))}; " if times else ""
     lines = [Text(f"{taken}everything took {duration(evaluation.seconds)}")]
+    lines += [Text(f"warning: {text}", style="yellow") for text in blind_words(evaluation)]
     for reason in reasons(evaluation):
         lines.append(Text(f"missing: {reason.listed(3)}: {reason.text}", style="yellow"))
     if evaluation.interrupted:

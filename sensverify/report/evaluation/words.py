@@ -131,6 +131,23 @@ def guarantee_words(evaluation: Evaluation) -> list[str]:
     return sentences
 
 
+def blind_words(evaluation: Evaluation) -> list[str]:
+    """Of which attacks the gradients vanished, a sentence for each network and attack."""
+    sentences = []
+    for model in evaluation.models:
+        most: dict[str, int] = {}
+        for row in model.attacks:
+            most[row.attack] = max(most.get(row.attack, 0), len(row.blind))
+        sentences += [
+            f"{name} finds no gradient at {count_of(count, 'sample')} of {model.model.name} that "
+            "kept the label, though the outputs change there: it says nothing of them; add an "
+            "attack that needs none, such as square"
+            for name, count in most.items()
+            if count
+        ]
+    return sentences
+
+
 def samples_words(evaluation: Evaluation) -> str:
     """Which samples: ``500 of 10,000 test samples of mnist, evenly spread over the test part``."""
     if evaluation.samples == evaluation.available:

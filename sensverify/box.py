@@ -12,6 +12,10 @@ from sensverify.errors import BadBox, BadShape
 Array = Any
 """A numpy array or a torch tensor; this module imports only numpy."""
 
+_SPLIT = 2.0**27 + 1
+_LEAST_PRODUCT, _MOST_PRODUCT = 1e-250, 1e250
+"""Between these the error of a product is a number of float64."""
+
 
 @dataclass(frozen=True, eq=False)
 class Box:
@@ -36,7 +40,12 @@ class Box:
     def __post_init__(self) -> None:
         lower, upper = self.lower, self.upper
         if not all(hasattr(end, "dtype") and hasattr(end, "shape") for end in (lower, upper)):
-            raise BadBox("a box needs numpy arrays or torch tensors as lower and upper")
+            raise BadBox(
+                "a box needs numpy arrays or torch tensors as lower and upper, got "
+                f"{_kind_of(lower)} and {_kind_of(upper)}"
+            )
+        if type(lower) is not type(upper) and isinstance(lower, np.ndarray | np.generic):
+            raise BadBox("a box needs lower and upper of one kind: both numpy, or both torch")
         if tuple(lower.shape) != tuple(upper.shape):
             raise BadShape(
                 f"a box needs lower and upper of one shape, got lower {tuple(lower.shape)} "
@@ -80,19 +89,25 @@ class Box:
 
         Notes
         -----
-        With numpy arrays the ends are rounded outward: the stored box contains the exact one.
+        The ends, those of the clip range among them, are rounded outward: the stored box contains
+        the exact one.
         """
         if not hasattr(center, "dtype") or not _is_floating(center):
-            raise BadBox("a box needs samples as a floating-point array or tensor")
+            raise BadBox(
+                "a box needs samples as a floating-point array or tensor, got "
+                f"{_kind_of(center)}; with numpy: np.asarray(x, dtype=np.float32)"
+            )
+        if center.ndim == 0:
+            raise BadShape("a box needs a batch axis: give samples of shape [batch, *features]")
+        radius = _plain_radius(radius, center)
         _check_radius(radius, center)
         if isinstance(center, np.ndarray):
             lower, upper = _outward_ends(center, radius)
         else:
-            lower, upper = center - radius, center + radius
+            lower, upper = _outward_tensors(center, radius)
         if clip is not None:
-            low, high = clip
-            if not low <= high:
-                raise BadBox(f"clip needs low <= high, got {low} and {high}")
+            low, high = _plain_clip(clip)
+            low, high = _outward_range(low, high, center)
             if not _all((center >= low) & (center <= high)):
                 raise BadBox(
                     f"samples reach outside the clip range [{low}, {high}] (they span "
@@ -147,6 +162,38 @@ class Box:
         return (points >= self.lower - tolerance) & (points <= self.upper + tolerance)
 
 
+def _kind_of(value: Any) -> str:
+    """What a message calls something that was given."""
+    dtype = getattr(value, "dtype", None)
+    return type(value).__name__ + ("" if dtype is None else f" of {dtype}")
+
+
+def _plain_radius(radius: Any, center: Array) -> Array | float:
+    """A radius as a number, or an array of the kind that the samples are."""
+    if not hasattr(radius, "shape") or radius is None:
+        try:
+            radius = np.asarray(radius, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise BadBox(
+                f"a radius is a number, or one for every feature, got {_kind_of(radius)}"
+            ) from None
+    if isinstance(center, np.ndarray):
+        return to_numpy(radius)
+    if isinstance(radius, np.ndarray | np.generic):
+        return float(radius) if radius.ndim == 0 else center.detach().double().new_tensor(radius)
+    return radius
+
+
+def _plain_clip(clip: Any) -> tuple[float, float]:
+    try:
+        low, high = (float(end) for end in clip)
+    except (TypeError, ValueError):
+        raise BadBox(f"clip needs two numbers, low and high, got {clip!r}") from None
+    if not low <= high:
+        raise BadBox(f"clip needs low <= high, got {low} and {high}")
+    return low, high
+
+
 def _check_radius(radius: Array | float, center: Array) -> None:
     values = radius if hasattr(radius, "shape") else np.asarray(radius, dtype=np.float64)
     if not _all(values >= 0) or not _all_finite(values):
@@ -172,6 +219,74 @@ def _outward_ends(center: np.ndarray, radius: Array | float) -> tuple[np.ndarray
         _sum_rounded_down(wide, -half, center.dtype) + center.dtype.type(0),
         -_sum_rounded_down(-wide, -half, center.dtype) + center.dtype.type(0),
     )
+
+
+def _outward_tensors(center: Array, radius: Array | float) -> tuple[Array, Array]:
+    """The same for tensors: differentiable, on their device."""
+    half = radius.to(center.device) if hasattr(radius, "device") else radius
+    lower, upper = center - half, center + half
+    wide = center.detach().double()
+    if hasattr(half, "detach"):
+        half = half.detach().double()
+    elif isinstance(half, np.ndarray):
+        half = wide.new_tensor(half)
+    return _moved_below(lower, wide, -half), -_moved_below(-upper, -wide, -half)
+
+
+def _moved_below(near: Array, a: Array, b: Array | float) -> Array:
+    """``near``, of the sum of two float64 tensors, with the value of that sum rounded down."""
+    fixed = near.detach()
+    total = a + b
+    part = total - a
+    lost = (a - (total - part)) + (b - part)
+    rounded = total.to(fixed.dtype)
+    above = (rounded.double() > total) | ((rounded.double() == total) & (lost < 0))
+    exact = rounded.where(~above, rounded.nextafter(rounded.new_full((), -np.inf)))
+    # Adding zero turns a negative zero into zero.
+    return near + (exact - fixed) if near.requires_grad else exact + 0.0
+
+
+def _outward_range(low: float, high: float, center: Array) -> tuple[float, float]:
+    """The ends of a clip range, rounded outward to the dtype of the samples."""
+    if isinstance(center, np.ndarray):
+        kind = center.dtype.type
+        near = [kind(low), kind(high)]
+        below, above = np.nextafter(near[0], kind(-np.inf)), np.nextafter(near[1], kind(np.inf))
+    else:
+        near = center.detach().new_tensor([low, high])
+        below, above = near[0].nextafter(near[0] - np.inf), near[1].nextafter(near[1] + np.inf)
+    return (
+        float(below) if float(near[0]) > low else float(near[0]),
+        float(above) if float(near[1]) < high else float(near[1]),
+    )
+
+
+def scaled_up(factor: float, values: np.ndarray) -> np.ndarray:
+    """``factor * values``, all at least 0, in float64, and nowhere below the exact product.
+
+    A radius that is a share of each feature's range: a box around it contains the exact one.
+    """
+    wide = np.asarray(values, dtype=np.float64)
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        near = factor * wide
+        # Dekker: what the product lost, exactly, in the middle of the range of float64.
+        lost = _product_error(np.float64(factor), wide, near)
+        sure = (near > _LEAST_PRODUCT) & (near < _MOST_PRODUCT) & np.isfinite(lost)
+        exact = (near == 0) & ((wide == 0) | (factor == 0)) | (wide == 1) | (factor == 1)
+        low = ~exact & np.where(sure, lost > 0, True)
+        return np.where(low, np.nextafter(near, np.inf), near)
+
+
+def _product_error(a: np.ndarray, b: np.ndarray, product: np.ndarray) -> np.ndarray:
+    (a_high, a_low), (b_high, b_low) = _halves(a), _halves(b)
+    return a_low * b_low - (((product - a_high * b_high) - a_low * b_high) - a_high * b_low)
+
+
+def _halves(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Veltkamp: a sum of two numbers of 26 binary digits."""
+    scaled = values * _SPLIT
+    high = scaled - (scaled - values)
+    return high, values - high
 
 
 def _sum_rounded_down(a: np.ndarray, b: np.ndarray, dtype: np.dtype) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Sensitivity: how large the box is that contains every output.
 
-All functions take a box of outputs ``[batch, outputs]`` (of `compute_bounds`, say) and are
+All functions take a box of outputs ``[batch, outputs]``, or `Bounds` for their outer box, and are
 differentiable in it. They inherit its guarantee: from a SOUND outer box, widths and volumes are
 upper bounds on those of the tightest box. Volumes are kept as logarithms: a product of 100 widths
 of 2.4 overflows float32, of 0.36 it vanishes.
@@ -16,15 +16,29 @@ import torch
 from torch import Tensor
 
 from sensverify.box import Box
-from sensverify.errors import BadShape
+from sensverify.errors import BadBox, BadShape
+from sensverify.results import Bounds
 
 
-def widths(box: Box) -> Tensor:
+def widths(box: Box | Bounds) -> Tensor:
     """Width of every output's interval, ``[batch, outputs]``, in the outputs' units; >= 0."""
+    box = _outputs(box)
     return torch.as_tensor(box.upper) - torch.as_tensor(box.lower)
 
 
-def log_volume(box: Box) -> Tensor:
+def _outputs(box: Box | Bounds) -> Box:
+    """The box of outputs, also of bounds as a whole: their outer one."""
+    if isinstance(box, Bounds):
+        return box.outer
+    if not isinstance(box, Box):
+        raise BadBox(
+            f"a sensitivity is of a Box of outputs, or of Bounds, got {type(box).__name__}; "
+            "compute_bounds gives bounds, Box(lower, upper) a box"
+        )
+    return box
+
+
+def log_volume(box: Box | Bounds) -> Tensor:
     """Natural logarithm of each box's volume, ``sum_j log(upper_j - lower_j)``, ``[batch]``.
 
     Minus infinity where a width is zero. This is the primary figure of sensitivity.
@@ -40,7 +54,7 @@ def _log_product(wide: Tensor) -> Tensor:
     return torch.where(positive.all(dim=-1), logs, -math.inf)
 
 
-def volume(box: Box) -> Tensor:
+def volume(box: Box | Bounds) -> Tensor:
     """Sensitivity as printed, ``prod_j (upper_j - lower_j)``, ``[batch]``, in float64.
 
     Infinite or zero where it leaves the range of float64; `log_volume` then still carries it.
@@ -49,19 +63,19 @@ def volume(box: Box) -> Tensor:
     return widths(box).double().prod(dim=-1)
 
 
-def mean_volume(box: Box) -> Tensor:
+def mean_volume(box: Box | Bounds) -> Tensor:
     """Mean volume over the samples, the seed's SENSE, a float64 scalar; may be infinite."""
     # Not from the logarithms: their gradient at a zero width is NaN.
     return volume(box).mean()
 
 
-def log_mean_volume(box: Box) -> Tensor:
+def log_mean_volume(box: Box | Bounds) -> Tensor:
     """Logarithm of the mean volume over the samples, a float64 scalar; it does not overflow."""
     logs = _log_product(widths(box).double())
     return torch.logsumexp(logs, dim=0) - math.log(len(logs))
 
 
-def width_shares(box: Box) -> Tensor:
+def width_shares(box: Box | Bounds) -> Tensor:
     """Each output's share of the sum of widths, ``[batch, outputs]``; a row sums to one.
 
     Zero everywhere in a row whose widths are all zero.
@@ -91,7 +105,7 @@ def margin(outputs: Tensor, labels: Tensor | None = None) -> Tensor:
     return chosen.squeeze(1) - others.amax(dim=1)
 
 
-def relative_log_volume(box: Box, outputs: Tensor, labels: Tensor | None = None) -> Tensor:
+def relative_log_volume(box: Box | Bounds, outputs: Tensor, labels: Tensor | None = None) -> Tensor:
     """Logarithm of the volume relative to the margin, ``log(S / margin^m)``, ``[batch]``.
 
     Scaling the logits by c multiplies the volume of m outputs by ``c^m`` and changes no decision;
@@ -136,8 +150,9 @@ class Sensitivity:
     log_mean_volume: float
 
     @classmethod
-    def of(cls, box: Box) -> Sensitivity:
+    def of(cls, box: Box | Bounds) -> Sensitivity:
         """The figures of a box of tensors or numpy arrays ``[batch, outputs]``."""
+        box = _outputs(box)
         ends = (torch.as_tensor(end).detach().double() for end in (box.lower, box.upper))
         box = Box(*ends)
         return cls(widths(box), width_shares(box), log_volume(box), float(log_mean_volume(box)))

@@ -8,31 +8,35 @@ from math import isinf, prod
 from time import perf_counter
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sensverify.bounds.memory import DEFAULT_BUDGET, samples_within
 from sensverify.bounds.method import AnytimeMethod, Method, ProvingMethod, proving_names
 from sensverify.bounds.tensors import tensor_box, tensor_network
 from sensverify.box import Array, Box
-from sensverify.errors import BadSetting, BadShape, Unbounded, UnsoundResult
+from sensverify.errors import BadBox, BadSetting, BadShape, Unbounded, UnsoundResult
+from sensverify.formats.modules import from_module
 from sensverify.network import Network
 from sensverify.proof import joined
 from sensverify.provenance import Provenance, settings_of, versions
 from sensverify.results import Bounds, Enclosure
 from sensverify.watch import Watch
 
+_DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
 Progress = Callable[[int, int], None]
 """Called with the number of samples done and their total."""
 
 
 def compute_bounds(
-    network: Network,
+    network: Network | nn.Module,
     box: Box,
     method: Method,
     objectives: Array | None = None,
     *,
-    dtype: torch.dtype | None = None,
+    dtype: torch.dtype | str | None = None,
     device: str | torch.device | None = None,
     memory_budget: int = DEFAULT_BUDGET,
     progress: Progress | None = None,
@@ -43,7 +47,8 @@ def compute_bounds(
 
     Parameters
     ----------
-    network : Network
+    network : Network, or torch.nn.Module
+        A module is imported by ``from_module`` for the shape of the box.
     box : Box, shape ``[batch, *network.input_shape]``
         Numpy or torch; per-feature widths may differ, also between samples.
     method : Method
@@ -52,7 +57,7 @@ def compute_bounds(
         Rows c of the functions ``c · f(x)``, with the output flattened in row-major order.
         Default: the identity, one row for each output.
     dtype : torch.float32 or torch.float64, optional
-        Of the computation; default that of the box.
+        Of the computation, or its name; default that of the box.
     device : str or torch.device, optional
         Default: that of the box (numpy: the CPU).
     memory_budget : int
@@ -97,7 +102,8 @@ def compute_bounds(
         raise BadSetting(f"memory_budget needs a number of bytes above 0, got {memory_budget!r}")
     if proof:
         _check_proves(method)
-    box, objectives = _accept(network, box, objectives, dtype, device)
+    network = _network(network, box)
+    box, objectives = _accept(network, box, objectives, _dtype(dtype), device)
     live = tensor_network(network, dtype=box.lower.dtype, device=box.lower.device)
     itemsize, rows_each = box.lower.element_size(), objectives.shape[1]
     step = samples_within(memory_budget, live, method, rows_each, itemsize, proof=proof)
@@ -162,6 +168,40 @@ def _check_proves(method: Method) -> None:
         )
 
 
+def _network(network: Any, box: Any) -> Network:
+    """The network, also of a module, or a clear error where one of the two is something else."""
+    if not isinstance(box, Box):
+        remedy = "give its .outer" if hasattr(box, "outer") else "Box(lower, upper) makes one"
+        raise BadBox(f"bounds are over a Box of inputs, got {type(box).__name__}; {remedy}")
+    if isinstance(network, nn.Module):
+        return from_module(network, box.shape)
+    if not isinstance(network, Network):
+        raise BadSetting(
+            f"bounds are of a Network, got {type(network).__name__}; load(name_or_path), "
+            "load_onnx(path) and from_module(module, input_shape) make one"
+        )
+    return network
+
+
+def _dtype(dtype: Any) -> torch.dtype | None:
+    """A dtype of torch, of numpy, or by its name."""
+    if dtype is None:
+        return None
+    found = _DTYPES.get(str(dtype).removeprefix("torch."))
+    if found is None and isinstance(dtype, type) and issubclass(dtype, np.floating):
+        found = _DTYPES.get(dtype.__name__)
+    if found is None:
+        raise BadSetting(f"bounds are computed in torch.float32 or torch.float64, got {dtype!r}")
+    return found
+
+
+def _batchless(network: Network, box: Box) -> str:
+    whole = tuple(int(n) for n in box.lower.shape)
+    return (
+        "; give a batch axis: lower[None] and upper[None]" if whole == network.input_shape else ""
+    )
+
+
 def _accept(
     network: Network,
     box: Box,
@@ -173,12 +213,10 @@ def _accept(
     if box.shape != network.input_shape:
         raise BadShape(
             f"the network takes inputs of shape {network.input_shape}, the box has samples of "
-            f"shape {box.shape}"
+            f"shape {box.shape}" + _batchless(network, box)
         )
     if box.batch == 0:
         raise BadShape("the box holds no samples")
-    if dtype not in (None, torch.float32, torch.float64):
-        raise BadSetting(f"bounds are computed in float32 or float64, got {dtype}")
     if device is None:
         device = box.lower.device if isinstance(box.lower, Tensor) else "cpu"
     try:

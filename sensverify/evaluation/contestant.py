@@ -17,6 +17,7 @@ from torch import Tensor
 from sensverify.bounds import evaluate
 from sensverify.bounds.forward import forward
 from sensverify.bounds.tensors import flattened, tensor_network
+from sensverify.box import scaled_up
 from sensverify.errors import BadModelFile, BadSetting, BadShape
 from sensverify.evaluation.perturbation import Perturbation
 from sensverify.evaluation.request import EvaluateRequest
@@ -109,8 +110,10 @@ class Contestant:
         """What measures are taken of."""
         radius = None
         if perturbation.usual is not None:
-            reach = perturbation.usual * perturbation.unit.reshape(self.prepared.input_shape)
-            radius = torch.from_numpy(reach).to(self.x)
+            reach = scaled_up(perturbation.usual, perturbation.unit)
+            reach = reach.reshape(self.prepared.input_shape)
+            # In double precision: float32 would round it down.
+            radius = torch.from_numpy(reach).to(self.x.device)
         return Subject(
             network=self.prepared,
             x=self.x,

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from sensverify.bounds.tensors import flattened, tensor_box
-from sensverify.box import Box
+from sensverify.box import Box, scaled_up
 from sensverify.errors import BadData
 from sensverify.evaluation.request import MULTIPLES, EvaluateRequest
 from sensverify.evaluation.samples import Samples, read_factors
@@ -66,7 +66,7 @@ class Perturbation:
         x : Tensor, shape ``[samples, *input_shape]``, float32
         radius : float
         """
-        reach = radius * self.unit.reshape(x.shape[1:])
+        reach = scaled_up(radius, self.unit).reshape(x.shape[1:])
         parts = []
         for part in x.detach().split(_AT_ONCE):
             # In double precision some samples at a time: there may be many, and large ones.

@@ -157,7 +157,7 @@ def boundary_thickness(
     """
     function = Outputs(subject.network)
     measured = partial(segment_thickness, function, alpha=alpha, beta=beta, points=points)
-    radius = radius_of(subject).to(subject.x)
+    radius = radius_of(subject).to(subject.x.device)
     found, right = [], 0
     for chunk in chunks(subject, len(subject.x)):
         x, y = subject.x[chunk], subject.y[chunk]

@@ -49,7 +49,7 @@ def output_volumes(subject: Subject, method: Method) -> Volumes:
         The method does not know an operator, a bound overflows, or time is up.
     """
     function = Outputs(subject.network)
-    radius = radius_of(subject).to(subject.x)
+    radius = radius_of(subject).to(subject.x.device)
     absolute, relative = [], []
     with torch.no_grad():
         for chunk in chunks(subject, len(subject.x), method=method):

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from sensverify.box import scaled_up
 from sensverify.data.dataset import Dataset, class_labels
 from sensverify.data.split import Split
 from sensverify.errors import BadData, BadSetting
@@ -257,13 +258,21 @@ def _ranges(data: Dataset) -> np.ndarray:
     return np.asarray(data.x.max(axis=0), np.float64) - np.asarray(data.x.min(axis=0), np.float64)
 
 
+def _narrowed_up(values: np.ndarray) -> Tensor:
+    """The smallest float32 numbers that are at least the values."""
+    with np.errstate(over="ignore"):
+        near = values.astype(np.float32)
+    up = np.nextafter(near, np.float32(np.inf))
+    return torch.from_numpy(np.where(near < values, up, near))
+
+
 def _radius(data: Dataset, settings: TrainSettings) -> Tensor | None:
     ranges = _ranges(data)
     if settings.sigma is None:
         if settings.radius is None:
             return None
-        return torch.full(ranges.shape, settings.radius, dtype=torch.float32)
-    radius = torch.as_tensor(settings.sigma * ranges, dtype=torch.float32)
+        return _narrowed_up(np.full(ranges.shape, settings.radius))
+    radius = _narrowed_up(scaled_up(settings.sigma, ranges))
     if not bool(torch.isfinite(radius).all()):
         raise BadSetting(
             f"sigma {settings.sigma:g} times the ranges of data '{data.name}', up to "

@@ -44,7 +44,7 @@ class PropertyRequest:
     ----------
     model : str
         Name of a shipped model, or path of an ``.onnx`` or ``.onnx.gz`` file.
-    property : Path
+    property : Path or str
         A ``.vnnlib`` or ``.vnnlib.gz`` file.
     method : str
         What answers: a name from `decider_names`; ``milp`` and ``exact`` are understood too.
@@ -80,6 +80,7 @@ class PropertyRequest:
     runtime_check: bool = True
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "property", Path(self.property))
         if self.timeout is not None and not 0 < self.timeout < math.inf:
             raise BadSetting(f"--timeout must be a number of seconds above 0, got {self.timeout:g}")
         if self.threads is not None and not self.threads >= 1:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sensverify.box import Box
+from sensverify.box import Box, scaled_up
 from sensverify.data import Dataset, load_data, read_dataset
 from sensverify.data.dataset import check_range, class_labels
 from sensverify.errors import BadBox, BadData, BadModelFile, BadSetting, BadShape
@@ -232,7 +232,7 @@ def _radius(radius: float | Path | None, sigma: float | None, data: Dataset) -> 
             f"data '{data.name}' has no feature_range, which --sigma needs; add that array to the "
             "file or give --radius"
         )
-    return sigma * data.feature_range
+    return scaled_up(sigma, data.feature_range)
 
 
 def _radius_from_file(path: Path, shape: tuple[int, ...]) -> np.ndarray:

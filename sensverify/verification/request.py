@@ -95,6 +95,9 @@ class VerifyRequest:
     runtime_check: bool = True
 
     def __post_init__(self) -> None:
+        for name in ("box", "data_dir", "radius"):
+            if isinstance(getattr(self, name), str):
+                object.__setattr__(self, name, Path(getattr(self, name)))
         if self.radius is not None and self.sigma is not None:
             raise BadSetting("give --radius or --sigma, not both")
         if self.box is not None:

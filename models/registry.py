@@ -97,6 +97,11 @@ def resolve(name_or_path: str | Path) -> ModelFile:
         A model or its sample is not the one on its card, the card cannot be right, or the folder
         holds no model.
     """
+    if not isinstance(name_or_path, str | Path):
+        raise BadModelFile(
+            "a model is the name of one that ships, or the path of an ONNX file, got "
+            f"{type(name_or_path).__name__}; from_module takes a torch.nn.Module"
+        )
     if isinstance(name_or_path, Path) or _looks_like_path(name_or_path):
         return _of_user(Path(name_or_path))
     if name_or_path not in names() and os.path.isdir(name_or_path):

@@ -223,7 +223,9 @@ def _outward_ends(center: np.ndarray, radius: Array | float) -> tuple[np.ndarray
 
 def _outward_tensors(center: Array, radius: Array | float) -> tuple[Array, Array]:
     """The same for tensors: differentiable, on their device."""
-    half = radius.to(center.device) if hasattr(radius, "device") else radius
+    half: Any = radius
+    if hasattr(half, "device"):
+        half = half.to(center.device)
     lower, upper = center - half, center + half
     wide = center.detach().double()
     if hasattr(half, "detach"):
@@ -270,7 +272,7 @@ def scaled_up(factor: float, values: np.ndarray) -> np.ndarray:
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
         near = factor * wide
         # Dekker: what the product lost, exactly, in the middle of the range of float64.
-        lost = _product_error(np.float64(factor), wide, near)
+        lost = _product_error(np.asarray(factor), wide, near)
         sure = (near > _LEAST_PRODUCT) & (near < _MOST_PRODUCT) & np.isfinite(lost)
         exact = (near == 0) & ((wide == 0) | (factor == 0)) | (wide == 1) | (factor == 1)
         low = ~exact & np.where(sure, lost > 0, True)
@@ -303,7 +305,7 @@ def _sum_rounded_down(a: np.ndarray, b: np.ndarray, dtype: np.dtype) -> np.ndarr
 
 
 def _is_floating(values: Array) -> bool:
-    if isinstance(values, np.ndarray):
+    if isinstance(values, np.ndarray | np.generic):
         return bool(np.issubdtype(values.dtype, np.floating))
     return bool(values.dtype.is_floating_point)
 

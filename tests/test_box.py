@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from sensverify.box import Box
+from sensverify.box import Box, scaled_up, to_numpy
 from sensverify.errors import BadBox, BadShape
 
 finite = st.floats(-(2.0**100), 2.0**100, width=32)
@@ -126,3 +127,76 @@ def test_what_is_no_array_is_refused() -> None:
         Box([0.0], [1.0])
     with pytest.raises(BadBox, match="floating-point"):
         Box.around(np.zeros((1, 2), dtype=np.int64), 0.1)
+
+
+@given(
+    st.floats(0, 1e6), st.lists(st.floats(0, 1e300, allow_subnormal=True), min_size=1, max_size=5)
+)
+def test_a_scaled_radius_is_never_below_the_exact_product(
+    factor: float, values: list[float]
+) -> None:
+    for value, product in zip(values, scaled_up(factor, np.array(values)), strict=True):
+        exact = Fraction(factor) * Fraction(value)
+        if np.isfinite(product):
+            assert Fraction(float(product)) >= exact
+            if 1e-200 < exact < 1e200:
+                assert Fraction(float(np.nextafter(product, -np.inf))) < exact
+
+
+@pytest.mark.parametrize("radius", [0.1, 0.7, 1e-9, 0.0])
+@pytest.mark.parametrize("tensors", [False, True])
+def test_boxes_are_rounded_outward_and_so_is_their_clip_range(radius: float, tensors: bool) -> None:
+    x = np.random.default_rng(1).uniform(0.2, 0.6, (1, 300)).astype(np.float32)
+    box = Box.around(torch.from_numpy(x) if tensors else x, radius, clip=(0.1, 0.7))
+    for low, middle, high in zip(
+        *(to_numpy(v)[0].tolist() for v in (box.lower, x, box.upper)), strict=True
+    ):
+        least, most = Fraction(middle) - Fraction(radius), Fraction(middle) + Fraction(radius)
+        least, most = max(least, Fraction(0.1)), min(most, Fraction(0.7))
+        assert Fraction(low) <= least <= Fraction(float(np.nextafter(np.float32(low), 1)))
+        assert Fraction(high) >= most >= Fraction(float(np.nextafter(np.float32(high), -1)))
+
+
+def test_boxes_of_tensors_are_differentiable() -> None:
+    x, radius = (
+        torch.tensor([[0.3, 0.6]], requires_grad=True),
+        torch.tensor(0.2, requires_grad=True),
+    )
+    box = Box.around(x, radius, clip=(0, 0.7))
+    (2 * box.upper + 3 * box.lower).sum().backward()
+    assert x.grad is not None
+    assert radius.grad is not None
+    assert x.grad.tolist() == [[5, 3]]
+    assert radius.grad.item() == 2 - 3 - 3
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "words"),
+    [
+        (lambda x: Box([0.0], [1.0]), BadBox, "got list and list"),
+        (lambda x: Box(x, torch.from_numpy(x)), BadBox, "both numpy, or both torch"),
+        (lambda x: Box.around([[0.0]], 1.0), BadBox, "got list; with numpy"),
+        (lambda x: Box.around(x.astype(int), 1.0), BadBox, "got ndarray of int64"),
+        (lambda x: Box.around(x, "wide"), BadBox, "a radius is a number"),
+        (lambda x: Box.around(x, None), BadBox, "a radius"),
+        (lambda x: Box.around(x, 0.1, clip=1), BadBox, "clip needs two numbers"),
+        (lambda x: Box.around(x, 0.1, clip=("a", "b")), BadBox, "clip needs two numbers"),
+        (lambda x: Box.around(np.float64(1), 0.1), BadShape, "batch axis"),
+    ],
+)
+def test_misuse_is_answered(
+    make: Callable[[np.ndarray], Box], error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        make(np.zeros((2, 3)))
+
+
+def test_radius_and_samples_may_be_of_two_kinds() -> None:
+    x, radius = np.zeros((2, 3), dtype=np.float32), np.full(3, 0.5)
+    for box in (
+        Box.around(x, torch.from_numpy(radius)),
+        Box.around(torch.from_numpy(x), radius),
+        Box.around(torch.from_numpy(x), np.float64(0.5)),
+        Box.around(x, [0.5, 0.5, 0.5]),
+    ):
+        assert to_numpy(box.upper).tolist() == [[0.5] * 3] * 2

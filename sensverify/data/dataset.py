@@ -21,8 +21,9 @@ class Dataset:
         What messages and reports call it.
     x : numpy array, shape ``[samples, *features]``, floating
         In the units the network was trained on.
-    y : numpy array or None, shape ``[samples]``
-        Class numbers from 0, or targets of a regression.
+    y : numpy array or None, shape ``[samples]`` or ``[samples, outputs]``
+        Class numbers from 0, also as rows with a single 1; or targets of a regression. See
+        `class_labels` and `holds_labels`.
     feature_range : numpy array or None, shape ``[*features]``
         Largest minus smallest value of each feature over the training part, in the units of x;
         a radius given as sigma is ``sigma * feature_range``.
@@ -57,7 +58,7 @@ class Dataset:
         finite = np.isfinite(x.reshape(len(x), -1)).all(axis=1)
         if not finite.all():
             raise BadData(f"data '{self.name}': sample {int(finite.argmin())} has NaN or infinity")
-        if y is not None and y.shape != (len(x),):
+        if y is not None and (y.ndim not in (1, 2) or len(y) != len(x)):
             raise BadShape(
                 f"data '{self.name}': y needs one label for each of the {len(x)} samples, "
                 f"got shape {y.shape}"
@@ -196,19 +197,64 @@ def check_range(start: int | None, stop: int | None, count: int, what: str) -> t
     return first, last
 
 
+def one_hot(y: np.ndarray) -> bool:
+    """Whether every row of an array ``[samples, classes]`` has a single 1 among zeros."""
+    if y.ndim != 2 or y.shape[1] < 2:
+        return False
+    return bool((((y == 0) | (y == 1)).all(axis=1) & ((y == 1).sum(axis=1) == 1)).all())
+
+
+def holds_labels(y: np.ndarray) -> bool:
+    """Whether y can be class labels at all: whole numbers, or rows with a single 1.
+
+    Otherwise they are targets of a regression.
+    """
+    if y.ndim == 2:
+        return one_hot(y)
+    return y.dtype.kind in "biu" or bool((np.isfinite(y) & (y == np.round(y))).all())
+
+
 def class_labels(y: np.ndarray, outputs: int, what: str) -> np.ndarray:
     """Labels as int64 class numbers, checked against the number of outputs.
+
+    Parameters
+    ----------
+    y : numpy array, shape ``[samples]`` or ``[samples, outputs]``
+        Class numbers, of any type that holds whole numbers; or rows with a single 1.
+    outputs : int
+    what : str
+        Where they are from, for the message.
 
     Raises
     ------
     BadData
         A label is not a whole number from 0 to ``outputs - 1``.
     """
+    if y.ndim == 2:
+        if y.shape[1] != outputs or not one_hot(y):
+            raise BadData(
+                f"{what}: y of shape {y.shape} holds no labels for {outputs} outputs; expected one "
+                f"whole number from 0 to {outputs - 1} for each sample, or {outputs} numbers that "
+                "are 0 but for a single 1"
+            )
+        return y.argmax(axis=1).astype(np.int64)
+    if y.dtype.kind == "b":
+        y = y.astype(np.int64)
     whole = np.isfinite(y) & (y == np.round(y)) & (y >= 0) & (y < outputs)
     if not whole.all():
         bad = int(whole.argmin())
         raise BadData(
             f"{what}: label {y[bad]} of sample {bad} is no class of this network; expected whole "
-            f"numbers from 0 to {outputs - 1}"
+            f"numbers from 0 to {outputs - 1}{_label_hint(y, outputs)}"
         )
     return y.astype(np.int64)
+
+
+def _label_hint(y: np.ndarray, outputs: int) -> str:
+    """What labels that are none may be."""
+    found = set(np.unique(y).tolist())
+    if found <= {-1, 1}:
+        return "; of labels -1 and 1, write 0 for -1"
+    if found == set(range(1, outputs + 1)):
+        return "; they seem to be counted from 1"
+    return ""

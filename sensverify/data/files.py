@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from sensverify.data.dataset import Dataset
+from sensverify.data.dataset import Dataset, holds_labels
 from sensverify.data.split import Split, make_split, split_samples
 from sensverify.errors import BadData
 from sensverify.formats.arrays import SIZE_LIMIT, read_npz
@@ -31,8 +32,8 @@ def read_dataset(path: str | Path, *, name: str | None = None, limit: int = SIZE
     """
     held = array_names(path)
     if "x" not in held and held.issuperset(PARTS):
-        test = read_split(path, limit=limit).test
-        return test if name is None else Dataset(name, test.x, test.y, test.feature_range)
+        test = _test_part(path, limit)
+        return test if name is None else replace(test, name=name)
     arrays = read_npz(path, required=("x",), optional=("y", "feature_range"), limit=limit)
     return _dataset(name or str(path), arrays, "x", "y")
 
@@ -57,13 +58,11 @@ def read_split(path: str | Path, *, limit: int = SIZE_LIMIT) -> Split:
             f"'{path}' cannot be trained on: expected the arrays {', '.join(PARTS)}, or x and y; "
             f"it holds {shown}"
         )
-    required = ("x", "y") if not found else PARTS
-    arrays = read_npz(path, required=required, optional=("feature_range",), limit=limit)
     if not found:
+        arrays = read_npz(path, required=("x", "y"), optional=("feature_range",), limit=limit)
         data = _dataset(str(path), arrays, "x", "y")
         return split_samples(data, feature_range=data.feature_range)
-    train = _dataset(str(path), arrays, "x_train", "y_train")
-    test = _dataset(str(path), arrays, "x_test", "y_test")
+    train, test = _two_parts(path, limit)
     rule = "the parts are those of the file"
     return make_split(train, test, feature_range=train.feature_range, rule=rule)
 
@@ -89,9 +88,33 @@ def floating(values: np.ndarray) -> np.ndarray:
     return values.astype(np.float64 if wide else np.float32)
 
 
+def _two_parts(path: str | Path, limit: int) -> tuple[Dataset, Dataset]:
+    arrays = read_npz(path, required=PARTS, optional=("feature_range",), limit=limit)
+    train = _dataset(str(path), arrays, "x_train", "y_train")
+    return train, _dataset(str(path), arrays, "x_test", "y_test")
+
+
+def _test_part(path: str | Path, limit: int) -> Dataset:
+    """The test samples, also those of a regression, whose targets are no labels."""
+    train, test = _two_parts(path, limit)
+    if all(part.y is not None and holds_labels(part.y) for part in (train, test)):
+        return make_split(train, test, feature_range=train.feature_range).test
+    spread = train.feature_range
+    if spread is None:
+        spread = train.x.max(axis=0).astype(np.float64) - train.x.min(axis=0)
+    return replace(test, feature_range=spread)
+
+
+def one_column(labels: np.ndarray) -> np.ndarray:
+    """Labels without axes of length 1 behind the first, as ``[samples, 1]`` has one."""
+    while labels.ndim > 1 and labels.shape[-1] == 1:
+        labels = labels[..., 0]
+    return labels
+
+
 def _dataset(name: str, arrays: dict[str, np.ndarray], x: str, y: str) -> Dataset:
     labels, spread = arrays.get(y), arrays.get("feature_range")
-    if labels is not None and labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]
+    if labels is not None:
+        labels = one_column(labels)
     wide = None if spread is None else spread.astype(np.float64)
     return Dataset(name, floating(arrays[x]), labels, wide)

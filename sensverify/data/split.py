@@ -7,7 +7,7 @@ from math import gcd
 
 import numpy as np
 
-from sensverify.data.dataset import Dataset
+from sensverify.data.dataset import Dataset, class_labels
 from sensverify.errors import BadData, BadShape
 
 TEST_EVERY = 5
@@ -76,7 +76,14 @@ def make_split(
             f"{test.x.shape[1:]}"
         )
     labels = [_class_numbers(part, what) for part, what in ((train, "training"), (test, "test"))]
-    classes = 1 + max(int(y.max()) for y in labels)
+    columns = {part.y.shape[1] for part in (train, test) if part.y is not None and part.y.ndim == 2}
+    if len(columns) > 1:
+        raise BadData(
+            f"data '{train.name}': the labels of the training and of the test part have "
+            f"{' and '.join(map(str, sorted(columns)))} columns; expected one for each class"
+        )
+    # A column of a class without a sample is a class, too.
+    classes = max(1 + max(int(y.max()) for y in labels), *columns, 0)
     samples = len(train) + len(test)
     if not 2 <= classes <= samples:
         raise BadData(
@@ -147,6 +154,10 @@ def _class_numbers(part: Dataset, what: str) -> np.ndarray:
     y = part.y
     if y is None:
         raise BadData(f"data '{part.name}': the {what} samples have no labels y")
+    if y.ndim == 2:
+        return class_labels(y, y.shape[1], f"data '{part.name}', {what} part")
+    if y.dtype.kind == "b":
+        y = y.astype(np.int64)
     whole = np.isfinite(y) & (y == np.round(y)) & (y >= 0) & (y < 2**31)
     if not whole.all():
         bad = int(whole.argmin())

@@ -267,6 +267,7 @@ def _record(report: VerifyReport) -> str:
         rows.append(("Data", f"{asked.data}, samples {first} to {last}"))
     known = (
         ("Softmax", softmax_text(model.softmax)),
+        ("Labels", asked.note),
         ("Exact", exact_text(report)),
         ("Rounding", widening_text(report)),
         ("Certificate", certificate_text(report)),

@@ -200,6 +200,7 @@ def _lines(report: VerifyReport) -> list[tuple[str, str]]:
         lines.append(("certified", f"{kept} keep their label on the whole input box, proven"))
     for name, text in (
         ("softmax", softmax_text(model.softmax)),
+        ("labels", report.perturbation.note),
         ("rounding", widening_text(report)),
         ("certificate", certificate_text(report)),
     ):

@@ -10,7 +10,8 @@ import numpy as np
 
 from sensverify.box import Box, scaled_up
 from sensverify.data import Dataset, load_data, read_dataset
-from sensverify.data.dataset import check_range, class_labels
+from sensverify.data.dataset import check_range, class_labels, holds_labels
+from sensverify.data.files import one_column
 from sensverify.errors import BadBox, BadData, BadModelFile, BadSetting, BadShape
 from sensverify.formats.arrays import read_npy, read_npz
 from sensverify.network import Network
@@ -158,8 +159,8 @@ def make_question(request: VerifyRequest, model: LoadedModel) -> Question:
     dtype = request.dtype or "float32"
     if not (np.abs(data.x) <= np.finfo(dtype).max).all():
         raise BadData(f"data '{data.name}': a value does not fit {dtype}")
-    labels = _labels(data.y, model.network, f"data '{data.name}'")
-    perturbation = Perturbation(data.name, shown, sigma, clip, None)
+    labels, note = _labels(data.y, model.network, f"data '{data.name}'")
+    perturbation = Perturbation(data.name, shown, sigma, clip, None, note)
     question = Question(perturbation, first, dtype, data.x, labels, radius)
     # The outermost samples stand for all: what is wrong with the radius or the clip range is said
     # before any work is done.
@@ -196,14 +197,14 @@ def _question_from_box(request: VerifyRequest, network: Network) -> Question:
     first, last = check_range(start, stop, given.batch, f"'{request.box}'")
     given = given[first:last]
     y = arrays.get("y")
-    if y is not None and y.ndim == 2 and y.shape[1] == 1:
-        # As in a data file.
-        y = y[:, 0]
-    if y is not None and y.shape != (len(ends[0]),):
-        raise BadShape(f"'{request.box}': y needs one label for each box, got shape {y.shape}")
-    labels = None if y is None else _labels(y[first:last], network, f"'{request.box}'")
+    if y is not None:
+        y = one_column(y)
+        if y.ndim not in (1, 2) or len(y) != len(ends[0]):
+            raise BadShape(f"'{request.box}': y needs one label for each box, got shape {y.shape}")
+        y = y[first:last]
+    labels, note = _labels(y, network, f"'{request.box}'")
     center = np.clip(given.center, given.lower, given.upper)
-    perturbation = Perturbation(None, None, None, None, str(request.box))
+    perturbation = Perturbation(None, None, None, None, str(request.box), note)
     dtype = request.dtype or "float32"
     return Question(perturbation, first, dtype, center, labels, given=given)
 
@@ -249,7 +250,15 @@ def _radius_from_file(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     return values.reshape(shape)
 
 
-def _labels(y: np.ndarray | None, network: Network, what: str) -> np.ndarray | None:
+def _labels(
+    y: np.ndarray | None, network: Network, what: str
+) -> tuple[np.ndarray | None, str | None]:
+    """The labels, where there are any; and what to say of a y that holds none."""
     outputs = int(np.prod(network.output_shape))
     # With one output there is nothing to be the largest of: y is the target of a regression.
-    return None if y is None or outputs < 2 else class_labels(y, outputs, what)
+    if y is None or outputs < 2:
+        return None, None
+    if not holds_labels(y):
+        kind = f"{y.dtype} of shape {y.shape}"
+        return None, f"y of {what} ({kind}) holds targets and no labels; it is left out"
+    return class_labels(y, outputs, what), None

@@ -42,7 +42,7 @@ class Perturbation:
     """The question: which data, moved how far.
 
     ``radius`` is a number or the name of a file; exactly one of ``radius``, ``sigma`` and ``box``
-    is given.
+    is given. ``note`` says what of the data was left out, and why.
     """
 
     data: str | None
@@ -50,6 +50,7 @@ class Perturbation:
     sigma: float | None
     clip: tuple[float, float] | None
     box: str | None
+    note: str | None = None
 
 
 @dataclass(frozen=True, eq=False)

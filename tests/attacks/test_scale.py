@@ -16,7 +16,17 @@ from sensverify.attacks.front_door import run_attack
 from sensverify.box import Box
 
 RADIUS = 0.3
-ATTACKS = ["fgsm", "ll-fgsm", "pgd", "ll-pgd", "mi-fgsm", "apgd-ce", "apgd-dlr", "square", "cw"]
+ATTACKS = {
+    "fgsm": {},
+    "ll-fgsm": {},
+    "pgd": {"steps": 10},
+    "ll-pgd": {"steps": 10},
+    "mi-fgsm": {},
+    "apgd-ce": {"steps": 20},
+    "apgd-dlr": {"steps": 20},
+    "square": {"queries": 300},
+    "cw": {"steps": 40},
+}
 SCALES = [1e-6, 1e-3, 1.0, 1e4, 1e6]
 
 
@@ -25,7 +35,7 @@ def linear(weight: Tensor, bias: Tensor, scale: float) -> Callable[[Tensor], Ten
 
 
 def robust(name: str, function: Callable[[Tensor], Tensor], x: Tensor, y: Tensor) -> Tensor:
-    attack = make_attack(name)
+    attack = make_attack(name, **ATTACKS[name])
     box = Box(x - RADIUS, x + RADIUS)
     if attack.nearest:
         points = run_attack(function, x, y, Box(x - 2, x + 2), attack)

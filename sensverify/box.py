@@ -226,7 +226,7 @@ def _outward_tensors(center: Array, radius: Array | float) -> tuple[Array, Array
     half: Any = radius
     if hasattr(half, "device"):
         half = half.to(center.device)
-    lower, upper = center - half, center + half
+    lower, upper = ((center + sign * half).to(center.dtype) for sign in (-1, 1))
     wide = center.detach().double()
     if hasattr(half, "detach"):
         half = half.detach().double()

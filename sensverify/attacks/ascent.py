@@ -24,8 +24,8 @@ Source = torch.Generator | SampleGenerator | None
 """Where random numbers come from; None is torch's own generator."""
 
 
-_SPREAD = 20.0
-"""Largest minus smallest output at a sample, from which on they are taken as they are."""
+_NEARLY_EQUAL, _SPREAD = 0.1, 20.0
+"""Largest minus smallest output at a sample: below the one, they are stretched to the other."""
 
 
 def log_odds(outputs: Tensor, labels: Tensor) -> Tensor:
@@ -45,11 +45,11 @@ def log_odds(outputs: Tensor, labels: Tensor) -> Tensor:
 
 
 def stretched(clean: Tensor) -> AttackLoss:
-    """`log_odds` of outputs whose spread at the samples is stretched to 20 where it is less.
+    """`log_odds` of outputs whose spread at the samples is stretched where it is below 0.1, to 20.
 
     Where outputs are nearly equal, the cross-entropy weighs all other classes alike, and its
-    gradient points to none of them. So a network would seem the more robust, the smaller its
-    outputs; trained networks commonly have a spread of 10 to 40.
+    gradient points to none of them: a network would seem the more robust, the smaller its outputs.
+    The outputs of trained networks commonly have a spread of 10 to 40, and are taken as they are.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def stretched(clean: Tensor) -> AttackLoss:
         The outputs at the samples.
     """
     spread = (clean.amax(dim=1) - clean.amin(dim=1)).detach()
-    factor = torch.where((spread > 0) & (spread < _SPREAD), _SPREAD / spread, 1.0)
+    factor = torch.where((spread > 0) & (spread < _NEARLY_EQUAL), _SPREAD / spread, 1.0)
     return lambda outputs, labels: log_odds(outputs * factor.reshape(-1, 1), labels)
 
 

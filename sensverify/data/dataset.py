@@ -197,6 +197,13 @@ def check_range(start: int | None, stop: int | None, count: int, what: str) -> t
     return first, last
 
 
+def one_column(labels: np.ndarray) -> np.ndarray:
+    """Labels without axes of length 1 behind the first, as ``[samples, 1]`` has one."""
+    while labels.ndim > 1 and labels.shape[-1] == 1:
+        labels = labels[..., 0]
+    return labels
+
+
 def one_hot(y: np.ndarray) -> bool:
     """Whether every row of an array ``[samples, classes]`` has a single 1 among zeros."""
     if y.ndim != 2 or y.shape[1] < 2:
@@ -209,7 +216,8 @@ def holds_labels(y: np.ndarray) -> bool:
 
     Otherwise they are targets of a regression.
     """
-    if y.ndim == 2:
+    y = one_column(y)
+    if y.ndim > 1:
         return one_hot(y)
     return y.dtype.kind in "biu" or bool((np.isfinite(y) & (y == np.round(y))).all())
 
@@ -230,7 +238,8 @@ def class_labels(y: np.ndarray, outputs: int, what: str) -> np.ndarray:
     BadData
         A label is not a whole number from 0 to ``outputs - 1``.
     """
-    if y.ndim == 2:
+    y = one_column(y)
+    if y.ndim > 1:
         if y.shape[1] != outputs or not one_hot(y):
             raise BadData(
                 f"{what}: y of shape {y.shape} holds no labels for {outputs} outputs; expected one "

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sensverify.data.dataset import Dataset, holds_labels
+from sensverify.data.dataset import Dataset, holds_labels, one_column
 from sensverify.data.split import Split, make_split, split_samples
 from sensverify.errors import BadData
 from sensverify.formats.arrays import SIZE_LIMIT, read_npz
@@ -103,13 +103,6 @@ def _test_part(path: str | Path, limit: int) -> Dataset:
     if spread is None:
         spread = train.x.max(axis=0).astype(np.float64) - train.x.min(axis=0)
     return replace(test, feature_range=spread)
-
-
-def one_column(labels: np.ndarray) -> np.ndarray:
-    """Labels without axes of length 1 behind the first, as ``[samples, 1]`` has one."""
-    while labels.ndim > 1 and labels.shape[-1] == 1:
-        labels = labels[..., 0]
-    return labels
 
 
 def _dataset(name: str, arrays: dict[str, np.ndarray], x: str, y: str) -> Dataset:

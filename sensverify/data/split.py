@@ -7,7 +7,7 @@ from math import gcd
 
 import numpy as np
 
-from sensverify.data.dataset import Dataset, class_labels
+from sensverify.data.dataset import Dataset, class_labels, one_column
 from sensverify.errors import BadData, BadShape
 
 TEST_EVERY = 5
@@ -76,7 +76,8 @@ def make_split(
             f"{test.x.shape[1:]}"
         )
     labels = [_class_numbers(part, what) for part, what in ((train, "training"), (test, "test"))]
-    columns = {part.y.shape[1] for part in (train, test) if part.y is not None and part.y.ndim == 2}
+    rows = [one_column(part.y) for part in (train, test) if part.y is not None]
+    columns = {y.shape[1] for y in rows if y.ndim > 1}
     if len(columns) > 1:
         raise BadData(
             f"data '{train.name}': the labels of the training and of the test part have "
@@ -154,7 +155,8 @@ def _class_numbers(part: Dataset, what: str) -> np.ndarray:
     y = part.y
     if y is None:
         raise BadData(f"data '{part.name}': the {what} samples have no labels y")
-    if y.ndim == 2:
+    y = one_column(y)
+    if y.ndim > 1:
         return class_labels(y, y.shape[1], f"data '{part.name}', {what} part")
     if y.dtype.kind == "b":
         y = y.astype(np.int64)

@@ -10,8 +10,7 @@ import numpy as np
 
 from sensverify.box import Box, scaled_up
 from sensverify.data import Dataset, load_data, read_dataset
-from sensverify.data.dataset import check_range, class_labels, holds_labels
-from sensverify.data.files import one_column
+from sensverify.data.dataset import check_range, class_labels, holds_labels, one_column
 from sensverify.errors import BadBox, BadData, BadModelFile, BadSetting, BadShape
 from sensverify.formats.arrays import read_npy, read_npz
 from sensverify.network import Network

@@ -76,7 +76,7 @@ def test_ranges_outside_of_the_data(start: int, stop: int | None) -> None:
         ({"x": np.full((3, 2, 4), np.nan)}, BadData),
         ({"x": np.full((3, 2, 4), -np.inf)}, BadData),
         ({"y": np.zeros(2)}, BadShape),
-        ({"y": np.zeros((3, 1))}, BadShape),
+        ({"y": np.zeros((3, 1, 2))}, BadShape),
         ({"feature_range": np.zeros(8)}, BadShape),
         ({"feature_range": np.full((2, 4), -1.0)}, BadData),
         ({"feature_range": np.full((2, 4), np.nan)}, BadData),

@@ -11,10 +11,10 @@ import torch
 
 from sensverify.bounds.tensors import tensor_box
 from sensverify.box import Box
-from sensverify.errors import BadBox, BadSetting
+from sensverify.errors import BadBox, BadData, BadSetting
 from sensverify.network import NetworkBuilder
 from sensverify.verification import Perturbation, VerifyRequest
-from sensverify.verification.question import LoadedModel, Question, make_question
+from sensverify.verification.question import LoadedModel, Question, load_model, make_question
 
 ASKED = Perturbation("d", 0.1, None, None, None)
 
@@ -75,3 +75,43 @@ def test_boxes_of_integers_keep_them(tmp_path: Path) -> None:
     network = NetworkBuilder((1,)).build(0)
     model = LoadedModel("m", tmp_path, "", network, None, None)
     assert make_question(request, model).box(slice(None)).upper[0, 0] >= 16777217
+
+
+def test_targets_of_a_regression_are_left_out_and_it_is_said(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).random((5, 4), dtype=np.float32)
+    for y in (x[:, 0], x[:, :3], np.eye(4)[[0, 1, 2, 3, 0]] / 2):
+        np.savez(tmp_path / "d.npz", x=x, y=y)
+        request = VerifyRequest("iris", data=str(tmp_path / "d.npz"), radius=0.1)
+        question = make_question(request, load_model("iris"))
+        assert question.labels is None
+        assert "holds targets and no labels" in str(question.perturbation.note)
+
+
+def test_rows_with_a_single_one_are_labels(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).random((5, 4), dtype=np.float32)
+    y = [0, 1, 2, 2, 0]
+    np.savez(tmp_path / "d.npz", x=x, y=np.eye(3)[y])
+    np.savez(tmp_path / "b.npz", lower=x, upper=x, y=np.eye(3)[y])
+    for request in (
+        VerifyRequest("iris", data=str(tmp_path / "d.npz"), radius=0.1),
+        VerifyRequest("iris", box=str(tmp_path / "b.npz")),  # type: ignore[arg-type]
+    ):
+        question = make_question(request, load_model("iris"))
+        assert question.labels is not None
+        assert question.labels.tolist() == y
+        assert question.perturbation.note is None
+    np.savez(tmp_path / "d.npz", x=x, y=np.eye(5)[y])
+    with pytest.raises(BadData, match="holds no labels for 3 outputs"):
+        make_question(
+            VerifyRequest("iris", data=str(tmp_path / "d.npz"), radius=0.1), load_model("iris")
+        )
+
+
+def test_a_share_of_a_range_is_rounded_up(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).random((5, 4))
+    spread = np.random.default_rng(1).random(4)
+    np.savez(tmp_path / "d.npz", x=x, feature_range=spread)
+    request = VerifyRequest("iris", data=str(tmp_path / "d.npz"), sigma=0.1, clip=(-9.0, 9.0))
+    radius = np.broadcast_to(make_question(request, load_model("iris")).radius, 4)
+    for found, wide in zip(radius.tolist(), spread.tolist(), strict=True):
+        assert Fraction(found) >= Fraction(0.1) * Fraction(wide)

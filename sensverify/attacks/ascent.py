@@ -152,7 +152,7 @@ def named_loss(function: Function, x: Tensor, loss: str) -> AttackLoss:
     if loss != "cross-entropy":
         return find_loss(loss)
     with torch.no_grad():
-        return stretched(function(x).flatten(1))
+        return stretched(flattened(function(x)))
 
 
 def value_and_gradient(
@@ -203,4 +203,4 @@ def value_and_gradient(
 
 def without(gradient: Tensor) -> Tensor:
     """Samples whose gradient is zero in all features, ``[batch]``."""
-    return (gradient == 0).flatten(1).all(dim=1)
+    return flattened(gradient == 0).all(dim=1)

@@ -74,7 +74,7 @@ class CarliniWagner:
         """One point for every sample; see `Attack.points`."""
         nearest = _Nearest(x)
         with torch.no_grad():
-            clean = function(x).flatten(1)
+            clean = flattened(function(x))
         spread = (clean.amax(dim=1) - clean.amin(dim=1)).to(x.dtype)
         weight = self.initial_weight / torch.where(spread > 0, spread, 1.0)
         low, high = torch.zeros_like(weight), torch.full_like(weight, torch.inf)

@@ -172,8 +172,10 @@ def certify_bounds(
     def short(leaves: Leaves) -> np.ndarray:
         missing = best(claims, tree.proof, leaves) < enough
         problem = tree.proof.cells.problem[leaves.cell]
-        members = claims.members(problem, tree.proof.cells.group[leaves.cell])
-        return ((leaves.values < enough[problem]) & members & missing[problem]).any(axis=1)
+        rows, own = claims.members(problem, tree.proof.cells.group[leaves.cell])
+        at = problem[:, None], rows
+        values = np.take_along_axis(leaves.values, rows, axis=1)
+        return ((values < enough[at]) & own & missing[at]).any(axis=1)
 
     leaves = tree.grown(short, _GROWTH)
     values = best(claims, tree.proof, leaves)

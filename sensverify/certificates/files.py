@@ -23,6 +23,7 @@ import numpy as np
 
 from sensverify.certificates.certificate import SCHEMA, Certificate
 from sensverify.certificates.check.claims import Claims
+from sensverify.certificates.check.run import StoredModel
 from sensverify.errors import BadCertificate
 from sensverify.proof import Cells, Hidden, Lines, Proof
 
@@ -30,34 +31,44 @@ GIGABYTE = 1 << 30
 HEADER = "header.json"
 _LONGEST_HEADER = 1 << 24
 _PIECE = 1 << 16
+_LOCAL = 30
+"""Bytes before a member's name, of an archive that is read from the front."""
+
+_LONGEST_START = 256
+"""Bytes in which numpy says what an array is."""
+
 _PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _TIME = (1980, 1, 1, 0, 0, 0)
 """Of every member, so that one certificate has one file."""
 
 _FLOATS, _REALS, _INTEGERS = ("<f8",), ("<f8", "<f4"), ("<i8",)
-_ARRAYS: dict[str, tuple[tuple[str, ...], int]] = {
-    "claims.lower": (_FLOATS, 2),
-    "claims.upper": (_FLOATS, 2),
-    "claims.rows": (_FLOATS, 3),
-    "claims.limits": (_FLOATS, 2),
-    "claims.groups": (_INTEGERS, 2),
-    "claims.strict": (_INTEGERS, 2),
+_ARRAYS: dict[str, tuple[tuple[str, ...], str]] = {
+    "claims.lower": (_FLOATS, "Pn"),
+    "claims.upper": (_FLOATS, "Pn"),
+    "claims.rows": (_FLOATS, "QRm"),
+    "claims.limits": (_FLOATS, "PR"),
+    "claims.groups": (_INTEGERS, "PR"),
+    "claims.strict": (_INTEGERS, "PR"),
     **{
-        f"cells.{item.name}": (_FLOATS if item.name == "at" else _INTEGERS, 1)
+        f"cells.{item.name}": (_FLOATS if item.name == "at" else _INTEGERS, "C")
         for item in fields(Cells)
     },
-    **{
-        f"hidden.{item.name}": (_FLOATS, 2) if item.name in ("lower", "upper") else (_INTEGERS, 1)
-        for item in fields(Hidden)
-    },
-    "lines.lower": (_REALS, 2),
-    "lines.upper": (_REALS, 2),
-    "weights": (_FLOATS, 2),
-    "multiplier.cell": (_INTEGERS, 1),
-    "multiplier.split": (_INTEGERS, 1),
-    "multiplier.value": (_FLOATS, 1),
+    "hidden.problem": (_INTEGERS, "H"),
+    "hidden.lower": (_FLOATS, "HE"),
+    "hidden.upper": (_FLOATS, "HE"),
+    "hidden.lines": (_INTEGERS, "H"),
+    "hidden.own_set": (_INTEGERS, "X"),
+    "hidden.own_entry": (_INTEGERS, "X"),
+    "hidden.own_side": (_INTEGERS, "X"),
+    "hidden.own_lines": (_INTEGERS, "X"),
+    "lines.lower": (_REALS, "LE"),
+    "lines.upper": (_REALS, "LE"),
+    "weights": (_FLOATS, "LR"),
+    "multiplier.cell": (_INTEGERS, "M"),
+    "multiplier.split": (_INTEGERS, "M"),
+    "multiplier.value": (_FLOATS, "M"),
 }
-"""Names, dtypes and numbers of axes."""
+"""Dtypes, and a letter for every axis: axes of one letter are equally long. Q is 1 or P."""
 
 _OPTIONAL = ("claims.groups", "claims.strict", "lines.upper", "weights")
 
@@ -114,24 +125,33 @@ def _arrays(certificate: Certificate) -> dict[str, np.ndarray]:
     return result
 
 
-def read_certificate(path: str | os.PathLike[str], *, limit: int = 4 * GIGABYTE) -> Certificate:
-    """Read a certificate file, which is not trusted: sizes are checked before memory is taken.
+def read_certificate(
+    path: str | os.PathLike[str], *, limit: int = 4 * GIGABYTE, model: StoredModel | None = None
+) -> Certificate:
+    """Read a certificate file, which is not trusted: shapes are compared before memory is taken.
+
+    What every array says of its shape is held against its size, the other arrays, the header and
+    the model, before any of them is unpacked. Reading takes as much memory as the arrays do.
 
     Parameters
     ----------
     path : path
     limit : int
         Most bytes that the unpacked file may have.
+    model : StoredModel, optional
+        That the certificate must be about.
 
     Raises
     ------
     BadCertificate
         The file is missing, damaged, too large or not a certificate of this version.
+    CertificateRejected
+        It is about another model.
     """
     name = Path(path).name
     try:
         with open(path, "rb") as stream, zipfile.ZipFile(stream) as archive:
-            return _read(archive, limit)
+            return _read(archive, limit, model)
     except BadCertificate as error:
         raise BadCertificate(f"'{name}': {error}") from None
     except OSError as error:
@@ -142,39 +162,82 @@ def read_certificate(path: str | os.PathLike[str], *, limit: int = 4 * GIGABYTE)
         raise BadCertificate(f"'{name}' is no certificate file: {text}") from None
 
 
-def _read(archive: zipfile.ZipFile, limit: int) -> Certificate:
+def _read(archive: zipfile.ZipFile, limit: int, model: StoredModel | None) -> Certificate:
     infos = archive.infolist()
     names = [info.filename for info in infos]
     if len(set(names)) != len(names) or HEADER not in names:
         raise BadCertificate(f"a certificate has one {HEADER} and every array once")
+    _check_layout(archive, infos)
     if sum(info.file_size for info in infos) > limit:
         raise BadCertificate(f"unpacked, it has more than {limit:,} bytes")
     if any(info.compress_type not in _PACKED for info in infos):
         raise BadCertificate("it is packed otherwise than by deflate")
-    header = _header(archive)
-    arrays = {}
+    header, members = _header(archive), {}
     for info in infos:
         if info.filename == HEADER:
             continue
         name = info.filename.removesuffix(".npy")
         if name == info.filename or name not in _ARRAYS:
             raise BadCertificate(f"it holds '{info.filename[:80]}', which the format does not know")
-        arrays[name] = _array(archive, info, name)
-    missing = [name for name in _ARRAYS if name not in arrays and name not in _OPTIONAL]
-    if missing or sorted(arrays) != header["arrays"]:
+        members[name] = info
+    missing = [name for name in _ARRAYS if name not in members and name not in _OPTIONAL]
+    if missing or sorted(members) != header["arrays"]:
         what = f"has no {missing[0]}" if missing else "holds other arrays than its header names"
         raise BadCertificate(f"it {what}")
-    wanted = "refutation" if "claims.groups" in arrays else "bounds"
+    wanted = "refutation" if "claims.groups" in members else "bounds"
     if header["claim"] != wanted:
         raise BadCertificate(f"its header says '{header['claim']}', its arrays are of a {wanted}")
+    if model is not None:
+        _check_model(header["model"], model)
+    starts = {name: _start(archive, info, name) for name, info in members.items()}
+    _check_shapes({name: shape for name, (_, shape, _) in starts.items()}, header, model)
+    arrays = {name: _array(archive, members[name], *start) for name, start in starts.items()}
     return _certificate(header, arrays)
+
+
+def _check_layout(archive: zipfile.ZipFile, infos: list[zipfile.ZipInfo]) -> None:
+    """Refuse archives that somebody who reads from the front would read otherwise."""
+    place = 0
+    for info in sorted(infos, key=lambda info: info.header_offset):
+        if info.header_offset != place:
+            break
+        place += _LOCAL + len(info.filename.encode()) + info.compress_size
+    else:
+        if place == archive.start_dir and not archive.comment:
+            return
+    raise BadCertificate("it holds more than its members, or something between them")
+
+
+def _check_model(header: dict[str, Any], model: StoredModel) -> None:
+    model.require(header["sha256"], header.get("external", {}))
+    model.require_shapes(tuple(header["inputs"]), tuple(header["outputs"]))
+
+
+def _check_shapes(
+    shapes: dict[str, tuple[int, ...]], header: dict[str, Any], model: StoredModel | None
+) -> None:
+    """Refuse shapes that do not fit each other, the header, or the model."""
+    sizes = {"n": (prod(header["model"]["inputs"]), "the header's inputs")}
+    sizes["m"] = (prod(header["model"]["outputs"]), "the header's outputs")
+    if model is not None:
+        sizes["E"] = (model.program.entries, "the model's entries of nonlinear functions")
+    for name, shape in sorted(shapes.items()):
+        for letter, length in zip(_ARRAYS[name][1], shape, strict=True):
+            known, owner = sizes.setdefault(letter, (length, name))
+            if length != known:
+                raise BadCertificate(
+                    f"{name} has the shape {shape}, which does not fit {owner} ({known} there, "
+                    f"{length} here)"
+                )
+    if sizes["Q"][0] not in (1, sizes["P"][0]):
+        raise BadCertificate(f"{sizes['Q'][0]} sets of rows do not fit {sizes['P'][0]} problems")
 
 
 def _header(archive: zipfile.ZipFile) -> dict[str, Any]:
     info = archive.getinfo(HEADER)
     if info.file_size > _LONGEST_HEADER:
         raise BadCertificate(f"its header has {info.file_size:,} bytes")
-    text = _member_bytes(archive, info)
+    text = bytes(_member_bytes(archive, info))
     try:
         # Decoded here: of bytes, json takes other encodings too, and a certificate has one reading.
         words = text.decode("utf-8")
@@ -224,33 +287,48 @@ def _no_number(text: str) -> float:
     raise BadCertificate(f"its header holds {text}")
 
 
-def _member_bytes(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
-    """What a member holds; never more than it says, whatever it unpacks to."""
-    parts, left = [], info.file_size
+def _member_bytes(archive: zipfile.ZipFile, info: zipfile.ZipInfo, *, start: int = 0) -> bytearray:
+    """What a member holds from some byte on; never more than it says, whatever it unpacks to."""
+    data = bytearray(info.file_size - start)
+    view, done = memoryview(data), -start
     with archive.open(info) as stream:
         # In small pieces: a reader asked for everything unpacks everything before it counts.
-        while part := stream.read(min(_PIECE, left + 1)):
-            parts.append(part)
-            left -= len(part)
-            if left < 0:
+        while part := stream.read(_PIECE):
+            if len(part) > len(data) - done:
+                done = -1
                 break
-    if left:
+            kept = part[max(0, -done) :]
+            place = max(done, 0)
+            view[place : place + len(kept)] = kept
+            done += len(part)
+    if done != len(data):
         raise BadCertificate(f"'{info.filename[:80]}' is not as long as it says")
-    return b"".join(parts)
+    return data
 
 
-def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> np.ndarray:
-    data = _member_bytes(archive, info)
+def _start(
+    archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str
+) -> tuple[str, tuple[int, ...], int]:
+    """Dtype, shape and first byte of an array, from the bytes before it."""
     dtypes, axes = _ARRAYS[name]
+    with archive.open(info) as stream:
+        head = stream.read(_LONGEST_START)
     for dtype in dtypes:
-        start = _prefix(data, dtype, axes)
-        if start is not None:
-            shape, first = start
-            return np.frombuffer(data, dtype, offset=first).reshape(shape)
+        found = _prefix(head, dtype, len(axes))
+        if found is not None:
+            shape, first = found
+            if prod(shape) * np.dtype(dtype).itemsize == info.file_size - first:
+                return dtype, shape, first
     raise BadCertificate(
-        f"{name} is not an array of {axes} axes of {' or '.join(dtypes)} as numpy's format 1.0 "
-        "writes it, or has not as many numbers as its shape says"
+        f"{name} is not an array of {len(axes)} axes of {' or '.join(dtypes)} as numpy's format "
+        "1.0 writes it, or has not as many numbers as its shape says"
     )
+
+
+def _array(
+    archive: zipfile.ZipFile, info: zipfile.ZipInfo, dtype: str, shape: tuple[int, ...], first: int
+) -> np.ndarray:
+    return np.frombuffer(_member_bytes(archive, info, start=first), dtype).reshape(shape)
 
 
 def _prefix(data: bytes, dtype: str, axes: int) -> tuple[tuple[int, ...], int] | None:
@@ -258,7 +336,7 @@ def _prefix(data: bytes, dtype: str, axes: int) -> tuple[tuple[int, ...], int] |
     found = re.match(
         rb".{10}\{'descr': '[<a-z0-9]*', 'fortran_order': False, 'shape': "
         rb"\((\d{1,15}(?:, \d{1,15})*),?\)",
-        data[:256],
+        data,
         re.DOTALL,
     )
     if found is None:
@@ -270,12 +348,7 @@ def _prefix(data: bytes, dtype: str, axes: int) -> tuple[tuple[int, ...], int] |
     fields = {"descr": dtype, "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(stream, fields)
     prefix = stream.getvalue()
-    size = prod(shape) * np.dtype(dtype).itemsize
-    return (
-        (shape, len(prefix))
-        if data[: len(prefix)] == prefix and (size == len(data) - len(prefix))
-        else None
-    )
+    return (shape, len(prefix)) if data[: len(prefix)] == prefix else None
 
 
 def _certificate(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Certificate:

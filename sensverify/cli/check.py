@@ -85,18 +85,18 @@ def _checked(
     property_file: Path | None,
     runtime_check: bool,
 ) -> Any:
+    from sensverify.certificates import StoredModel, read_certificate
     from sensverify.certificates import check_certificate as run
-    from sensverify.certificates import read_certificate
     from sensverify.errors import CertificateRejected
     from sensverify.formats.vnnlib import load_property
     from sensverify.report.check import CheckReport
 
-    found, checked, reason = read_certificate(certificate), None, None
+    found, checked, reason = None, None, None
     asked = None if property_file is None else load_property(property_file)
+    stored = StoredModel.read(model, runtime_check=runtime_check)
     try:
-        checked = run(
-            found, model, arithmetic=arithmetic, property=asked, runtime_check=runtime_check
-        )
+        found = read_certificate(certificate, model=stored)
+        checked = run(found, stored, arithmetic=arithmetic, property=asked)
     except CertificateRejected as error:
         reason = str(error)
     return CheckReport(

@@ -44,7 +44,8 @@ class CheckReport:
         Of the certificate and of the ONNX file.
     size : int
         Bytes of the certificate's file.
-    certificate : Certificate
+    certificate : Certificate or None
+        None: it is about another model, and was not read any further.
     arithmetic : str
     property : str or None
         The property file that it had to cover.
@@ -57,7 +58,7 @@ class CheckReport:
     path: str
     size: int
     model: str
-    certificate: Certificate
+    certificate: Certificate | None
     arithmetic: str
     property: str | None
     checked: Checked | None
@@ -66,7 +67,7 @@ class CheckReport:
 
 def check_to_json(report: CheckReport) -> str:
     """The report as one JSON object of the schema ``sensverify.check/1``, and a newline."""
-    certificate, checked = report.certificate, report.checked
+    checked = report.checked
     values = {
         "schema": SCHEMA,
         "holds": checked is not None,
@@ -74,33 +75,47 @@ def check_to_json(report: CheckReport) -> str:
         "guarantee": None if checked is None else "CERTIFIED",
         "certificate": {"path": report.path, "bytes": report.size},
         "model": {"path": report.model},
-        # What the certificate says it is about; where it holds, the model is just that.
-        "about": {
-            "sha256": certificate.model_sha256,
-            "inputs": list(certificate.inputs),
-            "outputs": list(certificate.outputs),
-        },
         "property": report.property,
-        "claim": "bounds" if certificate.claims.groups is None else "refutation",
-        "boxes": [_box(certificate.claims, i) for i in range(certificate.claims.problems)],
+        **_contents(report.certificate),
         "claims": None if checked is None else checked.claims,
         "leaves": None if checked is None else checked.cells,
         "slack": None if checked is None else _plain(checked.slack),
         "arithmetic": report.arithmetic,
         "seconds": None if checked is None else checked.seconds,
-        "provenance": _plain(certificate.provenance),
     }
     return json.dumps(values, allow_nan=False, indent=2) + "\n"
+
+
+def _contents(certificate: Certificate | None) -> dict[str, Any]:
+    """What a certificate says; nothing of one that is about another model."""
+    if certificate is None:
+        return {"about": None, "claim": None, "boxes": [], "provenance": {}}
+    claims = certificate.claims
+    return {
+        # Where it holds, the model is just that.
+        "about": {
+            "sha256": certificate.model_sha256,
+            "inputs": list(certificate.inputs),
+            "outputs": list(certificate.outputs),
+        },
+        "claim": "bounds" if claims.groups is None else "refutation",
+        "boxes": [_box(claims, i) for i in range(claims.problems)],
+        "provenance": _plain(certificate.provenance),
+    }
 
 
 def check_lines(report: CheckReport, checked: Checked) -> list[tuple[str, str]]:
     """What was proven, as names and texts; the texts may hold anything that the file does."""
     certificate = report.certificate
+    assert certificate is not None, "what was checked has been read"
     boxes = _count(checked.problems, "box", "boxes")
     lines = [
         ("certificate", f"{report.path} ({report.size:,} bytes)"),
         ("model", f"{report.model}, SHA-256 {certificate.model_sha256}"),
-        ("claims", f"{boxes} of {_shape(certificate.inputs)} inputs, {_claimed(checked, report)}"),
+        (
+            "claims",
+            f"{boxes} of {_shape(certificate.inputs)} inputs, {_claimed(checked, certificate)}",
+        ),
     ]
     for problem in range(min(checked.problems, BOXES)):
         lines.append((f"  box {problem}", _input_text(certificate.claims, problem)))
@@ -160,9 +175,9 @@ def _input_text(claims: Claims, problem: int) -> str:
     )
 
 
-def _claimed(checked: Checked, report: CheckReport) -> str:
-    outputs = _shape(report.certificate.outputs)
-    if report.certificate.claims.groups is None:
+def _claimed(checked: Checked, certificate: Certificate) -> str:
+    outputs = _shape(certificate.outputs)
+    if certificate.claims.groups is None:
         what = _count(checked.claims, "lower bound", "lower bounds")
         return f"{what} on linear functions of {outputs} outputs"
     what = _count(checked.claims, "set", "sets")
@@ -171,11 +186,16 @@ def _claimed(checked: Checked, report: CheckReport) -> str:
 
 def _box_text(claims: Claims, problem: int) -> str:
     rows = claims.rows[problem if len(claims.rows) > 1 else 0]
-    texts = _ranges(claims, rows, problem) if claims.groups is None else []
-    if claims.groups is not None:
-        texts = _refuted(claims, rows, problem, claims.groups[problem])
+    if claims.groups is None:
+        texts = _ranges(claims, rows, problem)
+        count = len(texts)
+    else:
+        groups = claims.groups[problem]
+        known = np.unique(groups[groups >= 0])
+        texts, count = _refuted(claims, rows, problem, known[:ROWS]), len(known)
+    more = count - ROWS
     shown = _cut("; ".join(texts[:ROWS]), _LINE)
-    return shown if len(texts) <= ROWS else f"{shown}; and {len(texts) - ROWS} more"
+    return shown if more <= 0 else f"{shown}; and {more} more"
 
 
 def _ranges(claims: Claims, rows: np.ndarray, problem: int) -> list[str]:
@@ -189,12 +209,13 @@ def _ranges(claims: Claims, rows: np.ndarray, problem: int) -> list[str]:
     return [f"{row_text(row)} >= {limit!r}" for row, limit in zip(rows, limits, strict=True)]
 
 
-def _refuted(claims: Claims, rows: np.ndarray, problem: int, groups: np.ndarray) -> list[str]:
-    limits = claims.limits[problem].tolist()
+def _refuted(claims: Claims, rows: np.ndarray, problem: int, numbers: np.ndarray) -> list[str]:
+    assert claims.groups is not None
+    limits, groups = claims.limits[problem].tolist(), claims.groups[problem]
     return [
         "never "
         + " and ".join(f"{row_text(rows[i])} <= {limits[i]!r}" for i in np.flatnonzero(groups == g))
-        for g in np.unique(groups[groups >= 0])
+        for g in numbers
     ]
 
 

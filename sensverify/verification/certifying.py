@@ -284,7 +284,8 @@ class Certifier:
             with TemporaryDirectory(prefix="sensverify-") as folder:
                 path = Path(folder) / "certificate"
                 path.write_bytes(data)
-                checked = check_certificate(read_certificate(path), self._path, property=asked)
+                found = read_certificate(path, model=self._model)
+                checked = check_certificate(found, self._path, property=asked)
         except (BadCertificate, CertificateRejected) as error:
             raise UnsoundResult(
                 f"the independent check refuses the certificate of this run, so nothing is "

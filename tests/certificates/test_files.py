@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 import time
+import tracemalloc
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -16,8 +17,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sensverify.certificates import Certificate, Claims, certificate_bytes, read_certificate
-from sensverify.errors import BadCertificate
+from sensverify.certificates import (
+    Certificate,
+    Claims,
+    StoredModel,
+    certificate_bytes,
+    files,
+    read_certificate,
+)
+from sensverify.errors import BadCertificate, CertificateRejected
+from sensverify.models import resolve
 from sensverify.proof import Cells, Hidden, Lines, Proof
 
 SECONDS = 1.0
@@ -172,6 +181,70 @@ def test_members_that_do_not_belong_are_refused(tmp_path: Path) -> None:
         with pytest.warns(UserWarning, match="Duplicate"):
             archive.writestr("claims.limits.npy", parts["claims.limits.npy"])
     assert "once" in refused(tmp_path, stream.getvalue())
+
+
+def test_bytes_beside_the_members_are_refused(tmp_path: Path) -> None:
+    data = certificate_bytes(KINDS["bounds"])
+    assert "more than its members" in refused(tmp_path, b"#!/bin/sh\n" + data)
+    assert "more than its members" in refused(tmp_path, data + data)
+    stream = io.BytesIO(data)
+    with zipfile.ZipFile(stream, "a") as archive:
+        archive.comment = b"and more"
+    assert "more than its members" in refused(tmp_path, stream.getvalue())
+
+
+def sized(name: str, shape: tuple[int, ...], dtype: str = "<f8") -> dict[str, bytes]:
+    """Members of a certificate with one array of zeros of another shape."""
+    stream = io.BytesIO()
+    np.save(stream, np.zeros(shape, dtype))
+    return members(certificate_bytes(KINDS["refutation"])) | {f"{name}.npy": stream.getvalue()}
+
+
+SHAPES = {
+    "claims.lower": (2, 4),
+    "claims.upper": (1, 3),
+    "claims.rows": (3, 4, 2),
+    "claims.limits": (2, 5),
+    "cells.at": (5,),
+    "hidden.lower": (2, 6),
+    "lines.lower": (3, 6),
+    "lines.upper": (4, 5),
+    "weights": (3, 5),
+    "multiplier.value": (2,),
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_shapes_are_compared_before_anything_is_unpacked(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unpack(*_: object, **__: object) -> None:
+        raise AssertionError("an array was unpacked")
+
+    monkeypatch.setattr(files, "_array", unpack)
+    assert "fit" in refused(tmp_path, packed(sized(name, SHAPES[name])))
+
+
+def test_a_file_takes_as_much_memory_as_its_arrays(tmp_path: Path) -> None:
+    """And none where it is about another model."""
+    arrays = ("lines.lower", 5), ("lines.upper", 5), ("weights", 4)
+    large = sized("lines.lower", (1, 5))
+    for name, width in arrays:
+        large[f"{name}.npy"] = sized(name, (400_000, width))[f"{name}.npy"]
+    size, path = sum(map(len, large.values())), tmp_path / "large.cert"
+    path.write_bytes(packed(large))
+    model = StoredModel.read(resolve("iris").path)
+    tracemalloc.start()
+    try:
+        read_certificate(path)
+        assert tracemalloc.get_traced_memory()[1] < 1.3 * size
+        tracemalloc.reset_peak()
+        before = tracemalloc.get_traced_memory()[0]
+        with pytest.raises(CertificateRejected, match="another model"):
+            read_certificate(path, model=model)
+        assert tracemalloc.get_traced_memory()[1] - before < 0.2 * size
+    finally:
+        tracemalloc.stop()
 
 
 def test_encrypted_members_are_refused(tmp_path: Path) -> None:

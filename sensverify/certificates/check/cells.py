@@ -1,8 +1,6 @@
-"""Split trees: that their leaves cover every problem, and what is known on each leaf."""
+"""Split trees: that their leaves cover every problem."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -80,76 +78,3 @@ def roots_of(cells: Cells) -> np.ndarray:
         if (above == root).all():
             return root
         root = above
-
-
-@dataclass(frozen=True, eq=False)
-class Paths:
-    """What the splits above some leaves say.
-
-    Parameters
-    ----------
-    lower, upper : numpy array, shape ``[leaves, features]``
-        The input boxes.
-    leaf, entry, side, at : numpy arrays, shape ``[constraints]``
-        ``z >= at`` for side 1 and ``z <= at`` for side -1, on which leaf and entry.
-    multiplier : numpy array, shape ``[constraints]``
-        What each is weighed with.
-    """
-
-    lower: np.ndarray
-    upper: np.ndarray
-    leaf: np.ndarray
-    entry: np.ndarray
-    side: np.ndarray
-    at: np.ndarray
-    multiplier: np.ndarray
-
-
-def paths_of(proof: Proof, leaves: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> Paths:
-    """Walk from leaves to their roots.
-
-    Parameters
-    ----------
-    proof : Proof
-        Its cells have passed `check_cells`.
-    leaves : integer numpy array, shape ``[leaves]``
-    lower, upper : numpy array, shape ``[problems, features]``
-        The problems' boxes.
-    """
-    cells, features = proof.cells, lower.shape[1]
-    low, high = lower[cells.problem[leaves]], upper[cells.problem[leaves]]
-    found: list[tuple[np.ndarray, ...]] = []
-    places, below = np.arange(len(leaves)), leaves
-    while True:
-        inside = cells.parent[below] != NONE
-        places, below = places[inside], below[inside]
-        if not len(below):
-            break
-        above, side = cells.parent[below], cells.side[below]
-        number, at = cells.split[above], cells.at[above]
-        for sign, end, extreme in ((-1, high, np.minimum), (1, low, np.maximum)):
-            cut = (number < features) & (side == sign)
-            place, feature = places[cut], number[cut]
-            end[place, feature] = extreme(end[place, feature], at[cut])
-        entry = number >= features
-        parts = (places, number - features, side, at, above)
-        found.append(tuple(values[entry] for values in parts))
-        below = above
-    none = np.zeros(0, np.int64)
-    leaf, entry, side, at, split = (
-        np.concatenate(parts)
-        for parts in zip(*found, (none, none, none, np.zeros(0), none), strict=True)
-    )
-    return Paths(low, high, leaf, entry, side, at, _multipliers(proof, leaves[leaf], split))
-
-
-def _multipliers(proof: Proof, leaf: np.ndarray, split: np.ndarray) -> np.ndarray:
-    """The multiplier of every pair of a leaf and a split above it; 0 where there is none."""
-    count = len(proof.cells)
-    keys = proof.multiplier_cell * count + proof.multiplier_split
-    order = np.argsort(keys, kind="stable")
-    if not len(order):
-        return np.zeros(len(leaf))
-    wanted = leaf * count + split
-    place = np.minimum(np.searchsorted(keys[order], wanted), len(order) - 1)
-    return np.where(keys[order][place] == wanted, proof.multiplier[order][place], 0.0)

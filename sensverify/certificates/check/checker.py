@@ -8,13 +8,21 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sensverify.certificates.check.arithmetic import Arithmetic, Numbers
-from sensverify.certificates.check.cells import Paths, paths_of, roots_of
+from sensverify.certificates.check.cells import roots_of
 from sensverify.certificates.check.claims import Claims
-from sensverify.certificates.check.layers import Layers
+from sensverify.certificates.check.layers import ROWS, Layers
 from sensverify.certificates.check.passes import Forces, least
 from sensverify.certificates.check.program import Nonlinear, Program
 from sensverify.certificates.check.ranges import Evaluation, Machine
 from sensverify.certificates.check.slopes import chord_slopes, rule_slopes
+from sensverify.certificates.check.trees import (
+    Multipliers,
+    Paths,
+    Proven,
+    Together,
+    Trees,
+    kinds_of,
+)
 from sensverify.errors import CertificateRejected, Unbounded
 from sensverify.proof import NONE, RULE, Proof
 
@@ -80,16 +88,21 @@ class Evaluator:
             A bound of the proof is not proven by its lines.
         """
         low, high = np.empty_like(proof.hidden.lower), np.empty_like(proof.hidden.upper)
+        owned = np.lexsort((proof.hidden.own_entry, proof.hidden.own_set))
+        owners = proof.hidden.own_set[owned]
         for sets in self.layers.batches(np.arange(len(proof.hidden)), self.layers.widest_rows):
             problem = proof.hidden.problem[sets]
+            ends = np.searchsorted(owners, [sets[0], sets[-1] + 1])
+            own = owned[slice(*ends)]
+            own = own[np.argsort(proof.hidden.own_entry[own], kind="stable")]
             evaluation = self.layers.start(self.claims.lower[problem], self.claims.upper[problem])
             for position, step in self.program.nonlinear:
                 wanted = None
                 if believe:
-                    ends = proof.hidden.lower, proof.hidden.upper
-                    wanted = ends[0][sets][:, step.entries], ends[1][sets][:, step.entries]
+                    both = proof.hidden.lower, proof.hidden.upper
+                    wanted = both[0][sets, step.entries], both[1][sets, step.entries]
                 found = self.layers.bounds(evaluation, step, wanted)
-                self._own(evaluation, step, proof, sets, found)
+                self._own(evaluation, step, proof, sets, own, found)
                 if wanted is not None:
                     _require_proven(found, wanted, sets, step)
                     found = wanted
@@ -99,31 +112,102 @@ class Evaluator:
                 evaluation.relax(position, step, *found, _slopes(proof, lines, step, *found))
         return low, high
 
+    def proven(
+        self, proof: Proof, hidden: tuple[np.ndarray, np.ndarray], chosen: np.ndarray | None = None
+    ) -> Iterator[Proven]:
+        """What leaves prove, given proven bounds on the hidden sets, in the order of a `Forest`.
+
+        Batch after batch, so that no more is held at a time than one needs. Default: all leaves.
+        """
+        cells = proof.cells
+        leaves = np.flatnonzero(cells.split == NONE) if chosen is None else chosen
+        yield from self._proven(proof, hidden, self._trees(proof), leaves)
+
+    @_QUIET
+    def together(
+        self,
+        proof: Proof,
+        hidden: tuple[np.ndarray, np.ndarray],
+        exactly: Evaluator | None = None,
+    ) -> Together:
+        """What all trees prove, given proven bounds on the hidden sets.
+
+        ``exactly`` looks again at leaves on which a group is left open.
+        """
+        trees = self._trees(proof)
+        again = replace(trees, walk=trees.walk.anew())
+        result = Together(self.claims, proof.cells, trees.forest)
+        every = np.flatnonzero(proof.cells.split == NONE)
+        for part in self._proven(proof, hidden, trees, every):
+            if exactly is not None:
+                part = exactly._settled(proof, hidden, again, part)
+            result.add(part)
+        result.close()
+        return result
+
+    def _settled(
+        self, proof: Proof, hidden: tuple[np.ndarray, np.ndarray], trees: Trees, part: Proven
+    ) -> Proven:
+        """Leaves with what this arithmetic refutes on those that are left open, too."""
+        first, refuted = trees.forest.first[part.cell], part.refuted.copy()
+        open_ = part.cell[(part.own & ~part.refuted).any(axis=1)]
+        for found in self._proven(proof, hidden, trees, open_):
+            place = np.searchsorted(first, trees.forest.first[found.cell])
+            refuted[place, : found.own.shape[1]] |= found.refuted
+        return replace(part, refuted=refuted)
+
+    def _trees(self, proof: Proof) -> Trees:
+        ends = self.claims.lower, self.claims.upper
+        return Trees.of(proof, *ends, self.program.entries)
+
+    def _proven(
+        self,
+        proof: Proof,
+        hidden: tuple[np.ndarray, np.ndarray],
+        trees: Trees,
+        leaves: np.ndarray,
+    ) -> Iterator[Proven]:
+        cells, claims, leaves = proof.cells, self.claims, trees.forest.sorted(leaves)
+        kinds = kinds_of(cells, leaves)
+        for part in np.split(leaves, np.flatnonzero(np.diff(kinds)) + 1):
+            if not len(part):
+                continue
+            known, whole = cells.hidden[part[0]] != NONE, cells.group[part[0]] == NONE
+            rows = claims.limits.shape[1] if whole else claims.largest_group
+            rows = max(rows, 1 if known else self.layers.widest_rows)
+            for some in self.layers.batches(part, rows):
+                paths, multipliers = trees.walk.to(some), trees.multipliers.on(some)
+                yield self._evaluate(proof, hidden, some, paths, multipliers)
+
     @_QUIET
     def leaves(
         self, proof: Proof, hidden: tuple[np.ndarray, np.ndarray], chosen: np.ndarray | None = None
     ) -> Leaves:
-        """What leaves prove, given proven bounds on the hidden sets; default: all leaves."""
-        cells = proof.cells
+        """What leaves prove about all rows and groups, in order; default: all leaves."""
+        parts = list(self.proven(proof, hidden, chosen))
         if chosen is None:
-            chosen = np.flatnonzero(cells.split == NONE)
-        values = np.full((len(chosen), self.claims.limits.shape[1]), -np.inf)
-        refuted = np.zeros((len(chosen), self.claims.count), bool)
+            chosen = np.flatnonzero(proof.cells.split == NONE)
+        claims, place = self.claims, np.zeros(len(proof.cells), np.int64)
+        place[chosen] = np.arange(len(chosen))
+        values = np.full((len(chosen), claims.limits.shape[1]), -np.inf)
+        refuted = np.zeros((len(chosen), claims.count), bool)
         reach = np.zeros((len(chosen), self.program.features))
-        stored, whole = cells.hidden[chosen] != NONE, cells.group[chosen] == NONE
-        for known in (False, True):
-            for every in (False, True):
-                part = np.flatnonzero((stored == known) & (whole == every))
-                rows = self.claims.limits.shape[1] if known else self.layers.widest_rows
-                for places in self.layers.batches(part, rows):
-                    result = self._evaluate(proof, hidden, chosen[places])
-                    values[places], refuted[places], reach[places] = result
+        for part in parts:
+            at = place[part.cell]
+            leaf = np.broadcast_to(at[:, None], part.own.shape)[part.own]
+            values[leaf, part.rows[part.own]] = part.values[part.own]
+            if claims.groups is not None:
+                group = claims.groups[part.problem[:, None], part.rows]
+                refuted[leaf, group[part.own]] = part.refuted[part.own]
+            reach[at] = part.reach
         return Leaves(chosen, values, refuted, reach)
 
     def boxes(self, proof: Proof, leaves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The input boxes of leaves, ``[leaves, features]``."""
-        paths = paths_of(proof, leaves, self.claims.lower, self.claims.upper)
-        return paths.lower, paths.upper
+        trees = self._trees(proof)
+        order = np.argsort(trees.forest.first[leaves])
+        paths, back = trees.walk.to(leaves[order]), np.argsort(order)
+        return paths.lower[back], paths.upper[back]
 
     def relaxed(self, lower: np.ndarray, upper: np.ndarray) -> Iterator[Evaluation]:
         """Boxes ``[boxes, features]`` with all their layers bounded by the rule, in batches."""
@@ -142,12 +226,13 @@ class Evaluator:
         step: Nonlinear,
         proof: Proof,
         sets: np.ndarray,
+        owned: np.ndarray,
         found: tuple[np.ndarray, np.ndarray],
     ) -> None:
-        """Improve bounds that have lines of their own."""
+        """Improve bounds that have lines of their own: ``owned``, sorted by their entries."""
         hidden = proof.hidden
-        entry, mine = step.own(hidden.own_entry)
-        mine = np.flatnonzero(np.isin(hidden.own_set, sets) & mine)
+        entry = hidden.own_entry - step.first
+        mine = owned[_entries_of(step, hidden.own_entry[owned])]
         for items in self.layers.batches(mine, 1):
             place = np.searchsorted(sets, hidden.own_set[items])
             own = evaluation.taken(place)
@@ -172,12 +257,16 @@ class Evaluator:
         low, high = evaluation.interval(step.source)
         return low[place], high[place]
 
+    @_QUIET
     def _evaluate(
-        self, proof: Proof, hidden: tuple[np.ndarray, np.ndarray], leaves: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Values, refuted groups and reach, as in `Leaves`."""
+        self,
+        proof: Proof,
+        hidden: tuple[np.ndarray, np.ndarray],
+        leaves: np.ndarray,
+        paths: Paths,
+        multipliers: Multipliers,
+    ) -> Proven:
         cells, claims = proof.cells, self.claims
-        paths = paths_of(proof, leaves, claims.lower, claims.upper)
         empty = np.asarray((paths.lower > paths.upper).any(axis=1))
         # An empty box proves everything; its numbers only have to be in order.
         evaluation = self.layers.start(paths.lower, np.maximum(paths.lower, paths.upper))
@@ -186,99 +275,109 @@ class Evaluator:
         for position, step in self.program.nonlinear:
             if (sets != NONE).all():
                 evaluation.run(step.source)
-                found = hidden[0][sets][:, step.entries], hidden[1][sets][:, step.entries]
+                found = hidden[0][sets, step.entries], hidden[1][sets, step.entries]
             else:
                 found = self.layers.bounds(evaluation, step)
             found, crossed = _cut(step, paths, *found)
             empty |= crossed
             _require_finite(*found, position)
             evaluation.relax(position, step, *found, _slopes(proof, lines, step, *found))
-            force = self._force(step, paths, len(leaves))
+            force = self._force(step, multipliers, len(leaves))
             if force is not None:
                 forces[position] = force
         evaluation.run(len(self.program.steps) - 1)
-        members = claims.members(cells.problem[leaves], cells.group[leaves])
-        values, reach = self._values(evaluation, cells.problem[leaves], members, forces)
-        values[empty[:, None] & members] = np.inf
-        refuted = self._refuted(evaluation, proof, leaves, members, values, forces)
-        return values, refuted | empty[:, None], reach * (paths.upper - paths.lower)
+        problem = cells.problem[leaves]
+        rows, own = claims.members(problem, cells.group[leaves])
+        values, reach = self._values(evaluation, problem, rows, forces)
+        values = np.where(own, np.where(empty[:, None], np.inf, values), -np.inf)
+        part = Proven(leaves, problem, rows, own, values, np.zeros(own.shape, bool), reach)
+        if claims.groups is not None:
+            shown = self._refuted(evaluation, proof, part, forces)
+            part = replace(part, refuted=own & (shown | empty[:, None]))
+        return replace(part, reach=reach * (paths.upper - paths.lower))
 
-    def _force(self, step: Nonlinear, paths: Paths, leaves: int) -> tuple[Numbers, Numbers] | None:
+    def _force(
+        self, step: Nonlinear, multipliers: Multipliers, leaves: int
+    ) -> tuple[Numbers, Numbers] | None:
         """The multipliers of constraints on a step's entries; of several on one, the last."""
-        entry, mine = step.own(paths.entry)
-        mine &= paths.multiplier > 0
-        if not mine.any():
+        mine = _entries_of(step, multipliers.entry)
+        if mine.start == mine.stop:
             return None
         force, at = np.zeros((2, leaves, step.size * step.window))
-        place = paths.leaf[mine], entry[mine]
-        force[place], at[place] = (paths.side * paths.multiplier)[mine], paths.at[mine]
+        place = multipliers.leaf[mine], multipliers.entry[mine] - step.first
+        force[place], at[place] = multipliers.force[mine], multipliers.at[mine]
         return self.arithmetic.numbers(force), self.arithmetic.numbers(at)
 
     def _values(
-        self, evaluation: Evaluation, problem: np.ndarray, members: np.ndarray, forces: Forces
+        self, evaluation: Evaluation, problem: np.ndarray, rows: np.ndarray, forces: Forces
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Lower bounds of the member rows, and the largest coefficients on each feature."""
-        most = int(members.sum(axis=1).max(initial=1))
-        chosen = np.argsort(~members, axis=1, kind="stable")[:, :most]
-        rows = self.claims.rows_of(problem)
-        rows = np.take_along_axis(rows, chosen[:, :, None], axis=1)
-        if (rows == rows[:1]).all():
-            rows = rows[:1]
+        """Lower bounds of rows ``[leaves, most]``, and the largest coefficients on features."""
+        values = np.full(rows.shape, -np.inf)
+        reach = np.zeros((len(rows), self.program.features))
         last = len(self.program.steps) - 1
-        bounds, line = least(evaluation, last, self.arithmetic.numbers(rows), forces=forces)
-        bounds = np.broadcast_to(self.arithmetic.floats(bounds, -1), chosen.shape)
-        values = np.full(members.shape, -np.inf)
-        np.put_along_axis(values, chosen, bounds, axis=1)
-        reach = self.arithmetic.floats(abs(line).max(axis=1), 1)
-        return np.where(members, values, -np.inf), reach
+        for first in range(0, rows.shape[1], ROWS):
+            some = slice(first, first + ROWS)
+            numbers = self.arithmetic.numbers(self._rows(problem, rows[:, some]))
+            bounds, line = least(evaluation, last, numbers, forces=forces)
+            values[:, some] = self.arithmetic.floats(bounds, -1)
+            reach = np.maximum(reach, self.arithmetic.floats(abs(line).max(axis=1), 1))
+        return values, reach
+
+    def _rows(self, problem: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Rows by number, ``[leaves, rows, outputs]``, or one leaf's where they are all alike."""
+        every = self.claims.rows
+        if len(every) == 1 and (rows == rows[:1]).all():
+            return every[:, rows[0]]
+        found = every[np.minimum(problem, len(every) - 1)[:, None], rows]
+        return found[:1] if (found == found[:1]).all() else found
 
     def _refuted(
-        self,
-        evaluation: Evaluation,
-        proof: Proof,
-        leaves: np.ndarray,
-        members: np.ndarray,
-        values: np.ndarray,
-        forces: Forces,
+        self, evaluation: Evaluation, proof: Proof, part: Proven, forces: Forces
     ) -> np.ndarray:
-        """Groups with a row, or a weighted sum of rows, above what it is held against."""
-        claims, cells = self.claims, proof.cells
-        result = np.zeros((len(leaves), claims.count), bool)
-        if claims.groups is None:
-            return result
-        problem = cells.problem[leaves]
-        own, limits, reaching = (
-            claims.groups[problem],
-            claims.limits[problem],
-            claims.reaching(problem),
+        """Rows of whose group one, or a weighted sum, is above what it is held against."""
+        claims, cells, own = self.claims, proof.cells, part.own
+        assert claims.groups is not None
+        problem = part.problem
+        limits, reaching = (
+            claims.limits[problem[:, None], part.rows],
+            claims.reaching(problem, part.rows),
         )
-        above = members & ((values > limits) | (reaching & (values >= limits)))
-        for group in range(claims.count):
-            result[:, group] = (above & (own == group)).any(axis=1)
-        weighed = np.flatnonzero((cells.lines[leaves] != RULE) & (cells.group[leaves] != NONE))
+        above = own & ((part.values > limits) | (reaching & (part.values >= limits)))
+        if (cells.group[part.cell] == NONE).all():
+            group = claims.groups[problem[:, None], part.rows]
+            leaf = np.broadcast_to(np.arange(len(own))[:, None], own.shape)
+            shown = np.zeros((len(own), claims.count), bool)
+            shown[leaf[above], group[above]] = True
+            return shown[leaf, group]
+        shown = np.repeat(above.any(axis=1)[:, None], own.shape[1], axis=1)
+        weighed = np.flatnonzero(cells.lines[part.cell] != RULE)
         if proof.weights is None or not len(weighed):
-            return result
-        weights = np.maximum(proof.weights[cells.lines[leaves[weighed]]], 0) * members[weighed]
-        excess = self._excess(evaluation, problem, weighed, weights, forces)
-        # Were all rows below their limits, a sum with a strict one would be below 0.
-        enough = (excess >= 0) & (reaching[weighed] & (weights > 0)).any(axis=1)
-        result[weighed, cells.group[leaves[weighed]]] |= (excess > 0) | enough
-        return result
+            return shown
+        for some in self.layers.batches(weighed, own.shape[1]):
+            lines = cells.lines[part.cell[some]]
+            weights = np.maximum(proof.weights[lines[:, None], part.rows[some]], 0) * own[some]
+            excess = self._excess(evaluation, part, some, weights, forces)
+            # Were all rows below their limits, a sum with a strict one would be below 0.
+            enough = (excess >= 0) & (reaching[some] & (weights > 0)).any(axis=1)
+            shown[some] |= ((excess > 0) | enough)[:, None]
+        return shown
 
     def _excess(
         self,
         evaluation: Evaluation,
-        problem: np.ndarray,
+        whole: Proven,
         chosen: np.ndarray,
         weights: np.ndarray,
         forces: Forces,
     ) -> np.ndarray:
         """At most ``sum of w (row - limit)`` for weights ``[chosen, rows]``."""
         arithmetic, claims = self.arithmetic, self.claims
-        part, problem = evaluation.taken(chosen), problem[chosen]
-        rows = arithmetic.numbers(claims.rows_of(problem))
+        part = evaluation.taken(chosen)
+        problem, places = whole.problem[chosen], whole.rows[chosen]
+        rows = arithmetic.numbers(self._rows(problem, places))
         weight = arithmetic.numbers(weights)
-        limits = weight * arithmetic.numbers(np.where(weights > 0, claims.limits[problem], 0.0))
+        limits = claims.limits[problem[:, None], places]
+        limits = weight * arithmetic.numbers(np.where(weights > 0, limits, 0.0))
         total = (weight[:, :, None] * rows).sum(axis=1)[:, None]
         inner = {p: (force[chosen], at[chosen]) for p, (force, at) in forces.items()}
         last = len(self.program.steps) - 1
@@ -339,11 +438,11 @@ def _slopes(
     """Slopes ``[cells, entries]`` as the line sets say, or by the rule."""
     if (lines == RULE).all():
         return rule_slopes(step, lower, upper)
-    below = proof.lines.lower[lines][:, step.entries].astype(np.float64)
+    below = proof.lines.lower[lines, step.entries].astype(np.float64)
     if proof.lines.upper is None:
         above = chord_slopes(step, lower, upper)
     else:
-        above = proof.lines.upper[lines][:, step.entries].astype(np.float64)
+        above = proof.lines.upper[lines, step.entries].astype(np.float64)
     if (lines == RULE).any():
         ruled, by_rule = (lines == RULE)[:, None], rule_slopes(step, lower, upper)
         below, above = np.where(ruled, by_rule[0], below), np.where(ruled, by_rule[1], above)
@@ -354,13 +453,17 @@ def _cut(
     step: Nonlinear, paths: Paths, lower: np.ndarray, upper: np.ndarray
 ) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
     """Bounds cut at the constraints on a step's entries, and where nothing is left."""
-    lower, upper = lower.copy(), upper.copy()
-    entry, mine = step.own(paths.entry)
-    for side, end, extreme in ((1, lower, np.maximum), (-1, upper, np.minimum)):
-        cut = mine & (paths.side == side)
-        extreme.at(end, (paths.leaf[cut], entry[cut]), paths.at[cut])
+    if paths.entry_lower is not None and paths.entry_upper is not None:
+        lower = np.maximum(lower, paths.entry_lower[:, step.entries])
+        upper = np.minimum(upper, paths.entry_upper[:, step.entries])
     crossed = np.asarray((lower > upper).any(axis=1))
     return (lower, np.maximum(lower, upper)), crossed
+
+
+def _entries_of(step: Nonlinear, entries: np.ndarray) -> slice:
+    """Where among sorted entries those of a step are."""
+    first, stop = np.searchsorted(entries, [step.entries.start, step.entries.stop])
+    return slice(int(first), int(stop))
 
 
 def _require_finite(lower: np.ndarray, upper: np.ndarray, position: int) -> None:

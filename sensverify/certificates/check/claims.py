@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -44,20 +45,43 @@ class Claims:
         """How many groups of rows there are; without groups every row is one."""
         return self.limits.shape[1] if self.groups is None else int(self.groups.max(initial=-1)) + 1
 
-    def rows_of(self, problem: np.ndarray) -> np.ndarray:
-        """The rows about each problem, ``[cells, rows, outputs]``."""
-        return self.rows[problem * 0 if len(self.rows) == 1 else problem]
+    @cached_property
+    def _listed(self) -> tuple[np.ndarray, np.ndarray]:
+        """Rows with a group by problem and group, and a key for each that says which."""
+        assert self.groups is not None
+        problem, row = np.nonzero(self.groups >= 0)
+        keys = problem * self.count + self.groups[problem, row]
+        order = np.argsort(keys, kind="stable")
+        return row[order], keys[order]
 
-    def members(self, problem: np.ndarray, group: np.ndarray) -> np.ndarray:
-        """Which rows a cell is about, boolean ``[cells, rows]``."""
-        count = self.limits.shape[1]
+    @cached_property
+    def largest_group(self) -> int:
+        """Rows of the group with most."""
         if self.groups is None:
-            return (group[:, None] == NONE) | (np.arange(count) == group[:, None])
-        own = self.groups[problem]
-        return (own >= 0) & ((group[:, None] == NONE) | (own == group[:, None]))
+            return 1
+        return int(np.unique(self._listed[1], return_counts=True)[1].max(initial=1))
 
-    def reaching(self, problem: np.ndarray) -> np.ndarray:
-        """Rows that only have to reach their limits, boolean ``[cells, rows]``."""
+    @property
+    def pairs(self) -> int:
+        """How many groups the problems have, all together."""
+        return self.limits.size if self.groups is None else len(np.unique(self._listed[1]))
+
+    def reaching(self, problem: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Which rows of problems only have to reach their limits, boolean as rows are."""
         if self.strict is None:
-            return np.zeros((len(problem), self.limits.shape[1]), bool)
-        return np.asarray(self.strict[problem] == 1)
+            return np.zeros(rows.shape, bool)
+        return np.asarray(self.strict[problem[:, None], rows] == 1)
+
+    def members(self, problem: np.ndarray, group: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Which rows cells are about: numbers ``[cells, most]``, and which of them are meant."""
+        whole = group == NONE
+        if self.groups is None:
+            rows = np.arange(self.limits.shape[1])
+            first, end = np.where(whole, 0, group), np.where(whole, len(rows), group + 1)
+        else:
+            rows, keys = self._listed
+            start = problem * self.count
+            first = np.searchsorted(keys, start + np.where(whole, 0, group))
+            end = np.searchsorted(keys, start + np.where(whole, self.count, group + 1))
+        place = first[:, None] + np.arange((end - first).max(initial=0))
+        return rows[np.minimum(place, len(rows) - 1)], place < end[:, None]

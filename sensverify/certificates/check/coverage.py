@@ -91,7 +91,8 @@ def _refutes(claims: Claims, problem: int, case: Case) -> bool:
     assert claims.groups is not None
     rows = claims.rows[problem if len(claims.rows) > 1 else 0]
     groups: dict[int, list[_Row | None]] = {}
-    reaching = claims.reaching(np.array([problem]))[0]
+    every = np.arange(claims.limits.shape[1])
+    reaching = claims.reaching(np.array([problem]), every[None])[0]
     for row, group in enumerate(claims.groups[problem].tolist()):
         if group >= 0:
             limit = Fraction(float(claims.limits[problem, row]))

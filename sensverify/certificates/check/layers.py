@@ -12,14 +12,21 @@ from sensverify.certificates.check.maps import Sum
 from sensverify.certificates.check.passes import least
 from sensverify.certificates.check.program import Linear, Nonlinear
 from sensverify.certificates.check.ranges import Cone, Evaluation, Machine, cone
+from sensverify.errors import BadModelFile
 
 _COEFFICIENTS = 1 << 19
 """Numbers in the coefficients that one pass carries at a time."""
 
-_KEPT = 1 << 23
-"""Numbers in the weights of the cones of one layer that are kept for the next batch."""
+_KEPT = 1 << 24
+"""Numbers in the weights of the cones that are kept for the next batch."""
 
-_ROWS = 512
+_OVERHEAD = 64
+"""What a step of a cone that is kept counts for, beside its weights."""
+
+DEEPEST = 1 << 18
+"""Steps that the backward passes about the layers of one network may take together."""
+
+ROWS = 512
 """Entries of one layer that are bounded at a time."""
 
 
@@ -36,11 +43,16 @@ class Layers:
 
     machine: Machine
     margin: int = 1
-    _kept: dict[int, list[tuple[np.ndarray, Cone]]] = field(default_factory=dict)
+    _kept: dict[tuple[int, int], Cone] = field(default_factory=dict)
+    _parts: dict[int, list[np.ndarray]] = field(default_factory=dict)
+    _label: dict[int, np.ndarray] = field(default_factory=dict)
+    _exact: dict[int, tuple[bool, int]] = field(default_factory=dict)
+    _room: list[int] = field(default_factory=lambda: [_KEPT])
 
     def batches(self, items: np.ndarray, rows: int) -> Iterator[np.ndarray]:
+        """Parts of which each can carry that many rows, at most `ROWS` of them at a time."""
         widest = max(self.machine.program.sizes)
-        step = max(1, _COEFFICIENTS // (widest * max(1, min(rows, _ROWS))))
+        step = max(1, _COEFFICIENTS // max(widest * min(rows, ROWS), rows, 1))
         for first in range(0, len(items), step):
             yield items[first : first + step]
 
@@ -64,61 +76,104 @@ class Layers:
         """
         evaluation.run(step.source)
         low, high = (end.copy() for end in evaluation.interval(step.source))
-        if self._interval_is_exact(step.source):
+        if wanted is None and self._interval_is_exact(step.source):
             return low, high
         missing = np.ones(low.shape, bool)
         if wanted is not None:
             missing = ~((low >= wanted[0]) & (high <= wanted[1]))
+        if missing.any():
+            self._count_steps(evaluation, step.source)
         floats = self.machine.arithmetic.floats
-        for rows, part in self._cones(step.source):
+        for number, rows in enumerate(self._chunks(step.source)):
             if missing[:, rows].any():
+                part = self._cone(step.source, number, rows)
                 below = floats(least(evaluation, step.source, None, part=part)[0], -1)
                 above = -floats(least(evaluation, step.source, None, part=part, sign=-1)[0], -1)
                 low[:, rows] = np.maximum(low[:, rows], below)
                 high[:, rows] = np.minimum(high[:, rows], above)
         return low, high
 
-    def _cones(self, position: int) -> Iterator[tuple[np.ndarray, Cone]]:
-        """All numbers of a value in parts, with what each depends on; kept while they are few."""
-        if position in self._kept:
-            yield from self._kept[position]
-            return
-        made, size = [], 0
-        for rows in self._chunks(position):
-            part = cone(self.machine, position, rows)
-            size += part.numbers
-            if size <= _KEPT:
-                made.append((rows, part))
-            yield rows, part
-        if size <= _KEPT:
-            self._kept[position] = made
+    def _count_steps(self, evaluation: Evaluation, steps: int) -> None:
+        evaluation.steps_taken += steps
+        if evaluation.steps_taken > DEEPEST:
+            raise BadModelFile(
+                f"the network is too deep for a certificate: every layer is bounded by a pass back "
+                f"through those before it, which takes more than {DEEPEST:,} steps"
+            )
 
-    def _chunks(self, position: int) -> Iterator[np.ndarray]:
+    def _cone(self, position: int, number: int, rows: np.ndarray) -> Cone:
+        """What some numbers of a value depend on; kept while there is room."""
+        found = self._kept.get((position, number))
+        if found is None:
+            found = cone(self.machine, position, rows)
+            size = found.numbers + _OVERHEAD * len(found.chosen)
+            if size <= self._room[0]:
+                self._room[0] -= size
+                self._kept[position, number] = found
+        return found
+
+    def _chunks(self, position: int) -> list[np.ndarray]:
         """The numbers of a value in parts that depend on the same inputs."""
-        labels = self._labels(position)
-        order = np.argsort(labels, kind="stable")
-        for part in np.split(order, np.flatnonzero(np.diff(labels[order])) + 1):
-            for first in range(0, len(part), _ROWS):
-                yield np.sort(part[first : first + _ROWS])
+        if position not in self._parts:
+            labels = self._labels(position)
+            order = np.argsort(labels, kind="stable")
+            self._parts[position] = [
+                np.sort(part[first : first + ROWS])
+                for part in np.split(order, np.flatnonzero(np.diff(labels[order])) + 1)
+                for first in range(0, len(part), ROWS)
+            ]
+        return self._parts[position]
 
     def _labels(self, position: int) -> np.ndarray:
-        step = self.machine.program.steps[position]
-        if isinstance(step, Linear):
-            source, part = self.machine.terms[position][0]
-            return part.labels(np.zeros(0) if isinstance(part, Sum) else self._labels(source))
-        if isinstance(step, Nonlinear) and step.window == 1:
-            return self._labels(step.source)
-        return np.zeros(self.machine.program.sizes[position], np.int64)
+        """Numbers that are alike where a value's numbers depend on the same inputs."""
+        steps, way = self.machine.program.steps, [position]
+        # Back to what starts anew: no recursion, as networks may be deep.
+        while way[-1] not in self._label:
+            step = steps[way[-1]]
+            if isinstance(step, Nonlinear) and step.window == 1:
+                way.append(step.source)
+            elif isinstance(step, Linear) and not isinstance(
+                self.machine.terms[way[-1]][0][1], Sum
+            ):
+                way.append(self.machine.terms[way[-1]][0][0])
+            else:
+                break
+        for place in reversed(way):
+            if place in self._label:
+                continue
+            step = steps[place]
+            if isinstance(step, Linear):
+                source, part = self.machine.terms[place][0]
+                known = np.zeros(0) if isinstance(part, Sum) else self._label[source]
+                self._label[place] = part.labels(known)
+            elif isinstance(step, Nonlinear) and step.window == 1:
+                self._label[place] = self._label[step.source]
+            else:
+                self._label[place] = np.zeros(self.machine.program.sizes[place], np.int64)
+        return self._label[position]
 
     def _interval_is_exact(self, position: int) -> bool:
-        """Whether a value depends on the input through one sum at most, and nothing else."""
-        sums = 0
-        while position:
-            step = self.machine.program.steps[position]
-            if not isinstance(step, Linear) or len(step.terms) > 1:
-                return False
-            position, part = self.machine.terms[position][0]
-            sums += isinstance(part, Sum)
-            if part.back_terms > 1 and not isinstance(part, Sum):
-                return False
-        return sums <= 1
+        """Whether each number of a value is a function of one sum of inputs at most.
+
+        A continuous function of one number takes an interval to an interval, so that nothing is
+        lost from one step to the next.
+        """
+        for place in range(len(self._exact), position + 1):
+            self._exact[place] = self._sums(place)
+        return self._exact[position][0]
+
+    def _sums(self, position: int) -> tuple[bool, int]:
+        """Whether it is, and whether there is such a sum, given those of the values before."""
+        step = self.machine.program.steps[position]
+        if step is None:
+            return True, 0
+        if isinstance(step, Nonlinear):
+            exact, sums = self._exact[step.source]
+            # What is bent counts as a sum: another one would forget that its terms move together.
+            return exact and step.window == 1, 1
+        if len(step.terms) > 1:
+            return False, 1
+        source, part = self.machine.terms[position][0]
+        exact, sums = self._exact[source]
+        added = isinstance(part, Sum)
+        return exact and not (added and sums), sums or int(added or part.repeats)

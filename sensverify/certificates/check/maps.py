@@ -25,6 +25,7 @@ class Sum:
     width: int
     blocks: tuple[Block, ...]
     spread = None
+    repeats = True
 
     @property
     def numbers(self) -> int:
@@ -149,6 +150,11 @@ class Pick:
     def back_terms(self) -> int:
         most = int(self._groups[2].max(initial=0))
         return 0 if most <= 1 and self.scale is None else most + 1
+
+    @property
+    def repeats(self) -> bool:
+        """Whether a number of the input is read several times."""
+        return bool(self._groups[2].max(initial=0) > 1)
 
     @cached_property
     def _in_order(self) -> bool:

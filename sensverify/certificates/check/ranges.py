@@ -110,6 +110,7 @@ class Evaluation:
         self.low, self.high = [ends[0]], [ends[1]]
         self.losses: dict[int, tuple[Numbers, Numbers]] = {}
         self.lines: dict[int, Lines] = {}
+        self.steps_taken = 0
 
     def __len__(self) -> int:
         return len(self.low[0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,13 +12,7 @@ import numpy as np
 from sensverify.certificates.certificate import Certificate
 from sensverify.certificates.check.arithmetic import ARITHMETICS, Arithmetic, Exact
 from sensverify.certificates.check.cells import check_cells
-from sensverify.certificates.check.checker import (
-    Evaluator,
-    best,
-    refuted,
-    replaced,
-    undecided,
-)
+from sensverify.certificates.check.checker import Evaluator
 from sensverify.certificates.check.claims import Claims
 from sensverify.certificates.check.program import Program, program_of
 from sensverify.errors import BadSetting, CertificateRejected, Unbounded
@@ -50,6 +45,31 @@ class StoredModel:
         """Read an ONNX file; ``runtime_check`` and errors as for ``load_onnx``."""
         model = read_onnx(path, simplified=False, runtime_check=runtime_check)
         return cls(model.network, program_of(model.network), model.sha256, dict(model.external))
+
+    def require(self, sha256: str, external: Mapping[str, str]) -> None:
+        """Refuse, with `CertificateRejected`, digests of other bytes, and say of which file."""
+        if self.sha256 != sha256:
+            raise CertificateRejected(
+                f"the certificate is about another model file: SHA-256 {sha256}, this one has "
+                f"{self.sha256}"
+            )
+        for location in sorted({*external, *self.external}):
+            digests = (external.get(location), self.external.get(location))
+            if digests[0] != digests[1]:
+                first, second = (f"SHA-256 {d}" if d else "nothing" for d in digests)
+                raise CertificateRejected(
+                    f"the model's external data have changed: the certificate is about {first} in "
+                    f"'{location}', the model now reads {second} there"
+                )
+
+    def require_shapes(self, inputs: tuple[int, ...], outputs: tuple[int, ...]) -> None:
+        """Refuse, with `CertificateRejected`, other shapes than the network's."""
+        shapes = (self.network.input_shape, self.network.output_shape)
+        if shapes != (inputs, outputs):
+            raise CertificateRejected(
+                f"the certificate is about inputs {inputs} and outputs {outputs}; the model has "
+                f"{shapes[0]} and {shapes[1]}"
+            )
 
 
 @dataclass(frozen=True)
@@ -108,37 +128,33 @@ def check_claims(
     _check_sizes(program, claims, proof)
     evaluator = Evaluator(program, arithmetic_of(arithmetic), claims)
     try:
-        hidden = evaluator.hidden(proof)
-        leaves = evaluator.leaves(proof, hidden)
-        if claims.strict is not None and claims.strict.any():
-            # What equality has to decide, no rounded numbers can.
-            open_ = np.flatnonzero(undecided(claims, proof, leaves))
-            exactly = Evaluator(program, Exact(), claims)
-            leaves = replaced(leaves, open_, exactly.leaves(proof, hidden, leaves.cell[open_]))
+        # What equality has to decide, no rounded numbers can.
+        strict = claims.strict is not None and bool(claims.strict.any())
+        exactly = Evaluator(program, Exact(), claims) if strict else None
+        found = evaluator.together(proof, evaluator.hidden(proof), exactly)
     except Unbounded as error:
         raise CertificateRejected(f"the proof cannot be evaluated: {error}") from None
     slack = None
     if claims.groups is None:
-        values = best(claims, proof, leaves)
-        _require(values >= claims.limits, claims, values)
+        _require(found.values >= claims.limits, claims, found.values)
         claimed = np.isfinite(claims.limits)
         if claimed.any():
-            slack = float((values[claimed] - claims.limits[claimed]).min())
+            slack = float((found.values[claimed] - claims.limits[claimed]).min())
     else:
-        claimed = np.stack([(claims.groups == g).any(axis=1) for g in range(claims.count)], axis=1)
-        closed = refuted(claims, proof, leaves)
-        if not bool((closed | ~claimed).all()):
-            problem, group = (int(i) for i in np.argwhere(~closed & claimed)[0])
+        claimed = claims.groups >= 0
+        if not bool((found.refuted | ~claimed).all()):
+            problem, row = (int(i) for i in np.argwhere(~found.refuted & claimed)[0])
             raise CertificateRejected(
-                f"the certificate does not refute alternative {group} of problem {problem}: on "
-                "some leaf no row is proven to exceed its limit, or to reach that of a strict one"
+                f"the certificate does not refute alternative {claims.groups[problem, row]} of "
+                f"problem {problem}: on some leaf no row is proven to exceed its limit, or to "
+                "reach that of a strict one"
             )
     if not claimed.any():
         raise CertificateRejected("the certificate claims nothing")
     return Checked(
         arithmetic=arithmetic,
         problems=claims.problems,
-        claims=int(claimed.sum()),
+        claims=int(claimed.sum()) if claims.groups is None else claims.pairs,
         cells=int((proof.cells.split == NONE).sum()),
         slack=slack,
         seconds=time.perf_counter() - began,
@@ -177,27 +193,9 @@ def _require(holds: np.ndarray, claims: Claims, values: np.ndarray) -> None:
     )
 
 
-def _check_files(certificate: Certificate, stored: StoredModel) -> None:
-    """Refuse a certificate about other bytes, and say in which file they are."""
-    if stored.sha256 != certificate.model_sha256:
-        raise CertificateRejected(
-            f"the certificate is about another model file: SHA-256 {certificate.model_sha256}, "
-            f"this one has {stored.sha256}"
-        )
-    wanted = dict(certificate.external)
-    for location in sorted({*wanted, *stored.external}):
-        digests = (wanted.get(location), stored.external.get(location))
-        if digests[0] != digests[1]:
-            first, second = (f"SHA-256 {d}" if d else "nothing" for d in digests)
-            raise CertificateRejected(
-                f"the model's external data have changed: the certificate is about {first} in "
-                f"'{location}', the model now reads {second} there"
-            )
-
-
 def check_certificate(
     certificate: Certificate,
-    model: str | os.PathLike[str],
+    model: str | os.PathLike[str] | StoredModel,
     *,
     arithmetic: str = "rigorous",
     property: Property | None = None,
@@ -208,14 +206,14 @@ def check_certificate(
     Parameters
     ----------
     certificate : Certificate
-    model : path
+    model : path or StoredModel
         The ONNX file.
     arithmetic : str
         ``rigorous``: float64 with error bounds. ``exact``: rational numbers.
     property : Property, optional
         That the certificate must refute in all of its cases.
     runtime_check : bool
-        Compare the file with onnxruntime when it is read. False: what is checked is then true of
+        Compare a file with onnxruntime when it is read. False: what is checked is then true of
         the file as it is read here, and of a runtime only where that reads it alike.
 
     Returns
@@ -234,17 +232,15 @@ def check_certificate(
         onnxruntime reads it otherwise, or does not run it.
     """
     arithmetic_of(arithmetic)
-    stored = StoredModel.read(model, runtime_check=runtime_check)
-    _check_files(certificate, stored)
-    shapes = (stored.network.input_shape, stored.network.output_shape)
-    if shapes != (certificate.inputs, certificate.outputs):
-        raise CertificateRejected(
-            f"the certificate is about inputs {certificate.inputs} and outputs "
-            f"{certificate.outputs}; the model has {shapes[0]} and {shapes[1]}"
-        )
+    stored = model
+    if not isinstance(stored, StoredModel):
+        stored = StoredModel.read(stored, runtime_check=runtime_check)
+    stored.require(certificate.model_sha256, certificate.external)
+    stored.require_shapes(certificate.inputs, certificate.outputs)
     if property is not None:
         from sensverify.certificates.check.coverage import covers
 
+        shapes = stored.network.input_shape, stored.network.output_shape
         misfit = property.misfit(*shapes, "the model")
         if misfit is not None:
             raise CertificateRejected(f"the property {misfit}")

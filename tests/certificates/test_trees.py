@@ -16,6 +16,7 @@ from sensverify.certificates.check.layers import Layers
 from sensverify.certificates.check.program import Program, program_of
 from sensverify.certificates.check.run import check_claims
 from sensverify.certificates.check.trees import Forest, Multipliers, Walk
+from sensverify.errors import CertificateRejected
 from sensverify.network import Network, NetworkBuilder
 from sensverify.network.operators import Relu
 from sensverify.proof import NONE, Cells, Hidden, Lines, Proof
@@ -197,6 +198,17 @@ def test_memory_of_a_chain_is_that_of_its_cells(kind: str) -> None:
             tracemalloc.stop()
     # A few arrays and lists of the cells' length; nothing of its square.
     assert peaks[1] - peaks[0] < 2 * 5_000 * 1_000
+
+
+def test_many_leaves_times_many_rows_are_refused() -> None:
+    """A million cells that are alike, and as many rows, would make small files."""
+    program = program_of(network(np.random.default_rng(0)))
+    cells = Cells.roots(np.zeros(1_000_000, np.int64))
+    claims = Claims(
+        np.zeros((1, 2)), np.ones((1, 2)), np.zeros((1, 2_000, 2)), np.full((1, 2_000), -1.0)
+    )
+    with pytest.raises(CertificateRejected, match="2,000,000,000 rows on its leaves"):
+        check_claims(program, claims, Proof.of(cells, entries=program.entries))
 
 
 @pytest.mark.slow

@@ -74,14 +74,21 @@ class Claims:
 
     def members(self, problem: np.ndarray, group: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Which rows cells are about: numbers ``[cells, most]``, and which of them are meant."""
-        whole = group == NONE
-        if self.groups is None:
-            rows = np.arange(self.limits.shape[1])
-            first, end = np.where(whole, 0, group), np.where(whole, len(rows), group + 1)
-        else:
-            rows, keys = self._listed
-            start = problem * self.count
-            first = np.searchsorted(keys, start + np.where(whole, 0, group))
-            end = np.searchsorted(keys, start + np.where(whole, self.count, group + 1))
+        first, end = self._ends(problem, group)
+        rows = np.arange(self.limits.shape[1]) if self.groups is None else self._listed[0]
         place = first[:, None] + np.arange((end - first).max(initial=0))
         return rows[np.minimum(place, len(rows) - 1)], place < end[:, None]
+
+    def sizes(self, problem: np.ndarray, group: np.ndarray) -> np.ndarray:
+        """How many rows cells are about, ``[cells]``."""
+        first, end = self._ends(problem, group)
+        return end - first
+
+    def _ends(self, problem: np.ndarray, group: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Where the rows of cells begin and end in the order of `_listed`."""
+        whole = group == NONE
+        if self.groups is None:
+            return np.where(whole, 0, group), np.where(whole, self.limits.shape[1], group + 1)
+        start, keys = problem * self.count, self._listed[1]
+        first = np.searchsorted(keys, start + np.where(whole, 0, group))
+        return first, np.searchsorted(keys, start + np.where(whole, self.count, group + 1))

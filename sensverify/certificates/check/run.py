@@ -21,6 +21,9 @@ from sensverify.formats.vnnlib import Property
 from sensverify.network import Network
 from sensverify.proof import NONE, Proof
 
+MOST = 1 << 30
+"""Rows that the leaves of one proof may bound together."""
+
 
 @dataclass(frozen=True, eq=False)
 class StoredModel:
@@ -126,6 +129,7 @@ def check_claims(
         entries=program.entries,
     )
     _check_sizes(program, claims, proof)
+    _check_work(claims, proof)
     evaluator = Evaluator(program, arithmetic_of(arithmetic), claims)
     try:
         # What equality has to decide, no rounded numbers can.
@@ -180,6 +184,17 @@ def _check_sizes(program: Program, claims: Claims, proof: Proof) -> None:
         raise CertificateRejected(
             f"the certificate is about {found[0]} inputs, {found[1]} outputs and {found[2]} "
             f"entries of nonlinear functions; the model has {wanted[0]}, {wanted[1]}, {wanted[2]}"
+        )
+
+
+def _check_work(claims: Claims, proof: Proof) -> None:
+    """Refuse proofs of a size that only repetition gives: packed, it takes hardly any room."""
+    leaves = proof.cells.split == NONE
+    work = int(claims.sizes(proof.cells.problem[leaves], proof.cells.group[leaves]).sum())
+    if work > MOST:
+        raise CertificateRejected(
+            f"the proof bounds {work:,} rows on its leaves, one after the other; {MOST:,} are "
+            "checked at most"
         )
 
 

@@ -400,8 +400,13 @@ def test_another_property_is_not_covered(
     assert run("check", path, wiggly, "--property", weaker).exit_code == 0
 
 
-def test_bounds_answer_no_property(run: Run, bounds: Path, ask: Ask) -> None:
-    done = run("check", bounds, "iris", "--property", ask("(>= Y_0 1)"))
+def test_bounds_answer_no_property(run: Run, bounds: Path, tmp_path: Path) -> None:
+    path, inputs = tmp_path / "p.vnnlib", [f"X_{i}" for i in range(4)]
+    names = [*inputs, "Y_0", "Y_1", "Y_2"]
+    lines = [f"(declare-const {name} Real)" for name in names]
+    lines += [f"(assert (<= 0 {name} 1))" for name in inputs]
+    path.write_text("\n".join([*lines, "(assert (>= Y_0 1))"]))
+    done = run("check", bounds, "iris", "--property", path)
     assert done.exit_code == 1
     assert "does not refute a property" in done.stderr
 

@@ -72,6 +72,8 @@ class Lp:
     name: ClassVar[str] = "lp"
     guarantee: ClassVar[Guarantee] = Guarantee.SOUND
     anytime: ClassVar[bool] = True
+    arithmetic: ClassVar[str] = "float64"
+    """Whatever the type of the box: ends are rounded outward to it."""
     differentiable: ClassVar[bool] = False
 
     def __post_init__(self) -> None:

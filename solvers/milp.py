@@ -78,6 +78,8 @@ class Milp:
     name: ClassVar[str] = "milp"
     guarantee: ClassVar[Guarantee] = Guarantee.SOLVER
     anytime: ClassVar[bool] = True
+    arithmetic: ClassVar[str] = "float64"
+    """Whatever the type of the box: ends are rounded outward to it."""
     differentiable: ClassVar[bool] = False
 
     def __post_init__(self) -> None:

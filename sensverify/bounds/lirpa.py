@@ -19,6 +19,7 @@ from sensverify.bounds.lirpa_compat import (
     quiet,
 )
 from sensverify.bounds.lirpa_module import TracedNetwork
+from sensverify.bounds.rounding import slack
 from sensverify.bounds.tensors import flattened
 from sensverify.box import Box
 from sensverify.errors import BackendFailure, BadSetting, SensverifyError
@@ -189,12 +190,12 @@ def _attach(bounded: Any, arrays: dict[str, Tensor]) -> None:
 def _check_attained(network: Network, box: Box, rows: Tensor, lower: Tensor, upper: Tensor) -> None:
     """Refuse bounds that exclude an output at the centre or an end corner of a box."""
     with torch.no_grad():
-        slack = torch.finfo(lower.dtype).eps ** 0.5 * (1 + lower.abs() + upper.abs())
+        allowed = 2 * slack(network, box, rows)
         for point in (box.center, box.lower, box.upper):
             outputs = flattened(evaluate(network, point)).unsqueeze(-1)
             values = (rows @ outputs).squeeze(-1)
             # Written so that a NaN fails it.
-            inside = (values >= lower - slack) & (values <= upper + slack)
+            inside = (values >= lower - allowed) & (values <= upper + allowed)
             if not bool(inside.all()):
                 sample, row = (int(i) for i in (~inside).nonzero()[0])
                 raise BackendFailure(

@@ -23,8 +23,10 @@ def flattened(values: torch.Tensor, axes: int = 1) -> torch.Tensor:
     return values.unsqueeze(-1).flatten(axes)
 
 
-def tensor_network(network: Network, *, dtype: torch.dtype, device: torch.device) -> Network:
-    """The network with tensors as parameters, simplified.
+def tensor_network(
+    network: Network, *, dtype: torch.dtype, device: torch.device, fold: bool = True
+) -> Network:
+    """The network with tensors as parameters, simplified unless ``fold`` is false.
 
     Numpy parameters are copied to ``dtype`` and ``device``. Tensors, those of a live module, keep
     their autograd history: bounds stay differentiable in them. Integer indices become ``int64``.
@@ -40,7 +42,8 @@ def tensor_network(network: Network, *, dtype: torch.dtype, device: torch.device
 
     largest = torch.finfo(dtype).max
     nodes = (_within(node, largest) for node in network.map_arrays(convert).nodes)
-    return simplify(Network(tuple(nodes)))
+    live = Network(tuple(nodes))
+    return simplify(live) if fold else live
 
 
 def _within(node: Node, largest: float) -> Node:

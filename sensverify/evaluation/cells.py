@@ -132,16 +132,17 @@ def certified(bench: Bench, cell: Cell) -> Finished:
             bench.go_on(first, len(who.x))
             part = slice(first, first + size)
             y = who.y[part]
+            box = bench.perturbation.box(who.x[part], cell.at)
             bounds = compute_bounds(
-                who.simple,
-                bench.perturbation.box(who.x[part], cell.at),
+                who.prepared,
+                box,
                 method,
                 with_margins(y, classes, torch.float32),
                 memory_budget=budget,
                 watch=bench.watch if anytime else None,
             )
             lower, upper = bounds.outer.lower, bounds.outer.upper
-            keeps.append(proven(lower, upper, y))
+            keeps.append(proven(who.prepared, box, bounds, y, method=method, memory_budget=budget))
             around = Box(lower[:, :classes].double(), upper[:, :classes].double())
             logs.append(log_volume(around).cpu())
             guarantee = min(guarantee, bounds.guarantee)

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sensverify.bounds import evaluate
 from sensverify.bounds.forward import forward
 from sensverify.bounds.tensors import flattened, tensor_network
 from sensverify.box import scaled_up
@@ -25,7 +24,7 @@ from sensverify.evaluation.samples import Samples
 from sensverify.measures.preparation import prepare
 from sensverify.measures.subject import Subject
 from sensverify.network import Network
-from sensverify.sensitivity import margin
+from sensverify.verification.margins import changes
 from sensverify.verification.question import LoadedModel, facts_of, load_model
 from sensverify.verification.results import ModelFacts
 from sensverify.watch import Watch
@@ -37,7 +36,6 @@ _COPIES = 8
 """Arrays of the size of all layers that a forward pass with its gradient may take."""
 
 _MOST_AT_ONCE = 512
-_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,13 +94,8 @@ class Contestant:
 
     def beyond_rounding(self, points: Tensor, y: Tensor) -> Tensor:
         """Where a label is not the largest output by more than rounding, in double precision."""
-        found = []
-        with torch.no_grad():
-            for part in self.chunks(len(points)):
-                exact = flattened(evaluate(self.prepared, points[part].double()))
-                slack = _ROUNDING * (1 + exact.abs().amax(dim=1))
-                found.append(margin(exact, y[part]) < -slack)
-        return torch.cat(found)
+        parts = self.chunks(len(points))
+        return torch.cat([changes(self.prepared, points[part], y[part]) for part in parts])
 
     def subject(
         self, request: EvaluateRequest, perturbation: Perturbation, watch: Watch

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from sensverify.attacks import pgd
 from sensverify.attacks.ascent import stretched
-from sensverify.bounds import Crown, LpDual, Method, compute_bounds, evaluate
+from sensverify.bounds import Crown, LpDual, Method, compute_bounds
 from sensverify.bounds.forward import forward
 from sensverify.bounds.memory import DEFAULT_BUDGET, samples_within
 from sensverify.bounds.tensors import flattened, tensor_network
@@ -26,8 +26,9 @@ from sensverify.measures.preparation import prepare
 from sensverify.measures.robust import robust_cross_entropy
 from sensverify.measures.spectral import Spectral, spectral_norms
 from sensverify.network import Network
-from sensverify.sensitivity import finite_volume, log_volume, margin, relative_log_volume
-from sensverify.verification.margins import proven, with_margins
+from sensverify.results import Bounds
+from sensverify.sensitivity import finite_volume, log_volume, relative_log_volume
+from sensverify.verification.margins import changes, proven, with_margins
 from sensverify.watch import Watch
 
 Progress = Callable[[int, int], None]
@@ -55,7 +56,6 @@ SHARES = frozenset({"ERR", "ADV_ERR", "PGD_ERR", "CROWN_ERR"})
 """Those of them that are shares; printed as percentages."""
 
 _MOST_AT_ONCE = 512
-_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,10 +161,10 @@ def measure(
     with torch.no_grad():
         norms = spectral_norms(fixed, operator=spectral.operator)
     # Simplified once, and not at every step of the attack.
-    fixed = tensor_network(fixed, dtype=x.dtype, device=x.device)
+    simple = tensor_network(fixed, dtype=x.dtype, device=x.device)
     box = _box(x, radius, clip)
-    task = _Task(fixed, method, pgd_steps, torch.Generator().manual_seed(seed), crown)
-    size = samples_within(memory_budget, fixed, method, 2 * _outputs(fixed) - 1, 4)
+    task = _Task(fixed, simple, method, pgd_steps, torch.Generator().manual_seed(seed), crown)
+    size = samples_within(memory_budget, simple, method, 2 * _outputs(fixed) - 1, 4)
     size = min(size, _MOST_AT_ONCE)
     parts: list[_Part] = []
     for first in range(0, len(x), size):
@@ -200,6 +200,7 @@ class _Part:
 @dataclass(frozen=True, eq=False)
 class _Task:
     network: Network
+    simple: Network
     method: Method
     pgd_steps: int
     generator: torch.Generator
@@ -215,14 +216,15 @@ class _Task:
         )
         if box is None:
             return found
-        lower, upper = self.bounds(self.method, box, y, budget)
+        bounds = self.bounds(self.method, box, y, budget)
+        lower, upper = bounds.outer.lower, bounds.outer.upper
         count = outputs.shape[1]
         around = Box(lower[:, :count].double(), upper[:, :count].double())
         found.log_volume = log_volume(around)
         found.relative = relative_log_volume(around, outputs.double(), y)
         found.adv_loss = robust_cross_entropy(lower[:, count:])
         found.broken, beyond = self.attacked(x, y, box, outputs)
-        certified = proven(lower, upper, y)
+        certified = self.proven(self.method, box, bounds, y, budget)
         _check_sound(self.method, certified & beyond, first)
         found.unproven = ~certified | found.broken
         if self.crown:
@@ -230,12 +232,14 @@ class _Task:
         return found
 
     def outputs(self, x: Tensor) -> Tensor:
-        return flattened(forward(self.network, x))
+        return flattened(forward(self.simple, x))
 
-    def bounds(self, method: Method, box: Box, y: Tensor, budget: int) -> tuple[Tensor, Tensor]:
+    def bounds(self, method: Method, box: Box, y: Tensor, budget: int) -> Bounds:
         rows = with_margins(y, _outputs(self.network), torch.float32)
-        outer = compute_bounds(self.network, box, method, rows, memory_budget=budget).outer
-        return outer.lower, outer.upper
+        return compute_bounds(self.network, box, method, rows, memory_budget=budget)
+
+    def proven(self, method: Method, box: Box, bounds: Bounds, y: Tensor, budget: int) -> Tensor:
+        return proven(self.network, box, bounds, y, method=method, memory_budget=budget)
 
     def attacked(self, x: Tensor, y: Tensor, box: Box, outputs: Tensor) -> tuple[Tensor, Tensor]:
         """Samples with an input in the box whose label is not the largest output.
@@ -259,16 +263,17 @@ class _Task:
             fooled = (self.outputs(reached).argmax(dim=1) != y[right]) & inside
             points[right[fooled]] = reached[fooled]
             broken[right] = fooled
-        exact = flattened(evaluate(self.network, points.double()))
-        slack = _ROUNDING * (1 + exact.abs().amax(dim=1))
-        return broken, broken & (margin(exact, y) < -slack)
+        beyond, places = broken.clone(), broken.nonzero().squeeze(1)
+        beyond[places] = changes(self.network, points[places], y[places])
+        return broken, beyond
 
     def unproven_by_crown(self, y: Tensor, box: Box, broken: Tensor, budget: int) -> Tensor:
         unproven = torch.ones_like(broken)
         left = (~broken).nonzero().squeeze(1)
         if len(left):
-            lower, upper = self.bounds(Crown(), box[left], y[left], budget)
-            unproven[left] = ~proven(lower, upper, y[left])
+            some, labels = box[left], y[left]
+            bounds = self.bounds(Crown(), some, labels, budget)
+            unproven[left] = ~self.proven(Crown(), some, bounds, labels, budget)
         return unproven
 
 

@@ -5,20 +5,20 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sensverify.bounds import evaluate
+from sensverify.bounds import Method, compute_bounds, evaluate
+from sensverify.bounds.memory import DEFAULT_BUDGET
+from sensverify.bounds.rounding import slack
 from sensverify.bounds.tensors import flattened
 from sensverify.box import Box
 from sensverify.network import Network
+from sensverify.results import Bounds, Guarantee
 from sensverify.sensitivity import margin
 
 STEPS = 8
 """Gradient steps from each start of the search."""
 
-_SLACK = 1e-9
-"""Relative size below which a double-precision margin could be rounding."""
-
-_ROUNDING = {torch.float32: 1e-5, torch.float64: 1e-12}
-"""How far rounding may move a proven margin, as a share of the outputs it is taken between."""
+SOLVER_SHARE = 1e-7
+"""Share of the outputs that a solver's tolerances may hide in a margin it has proven."""
 
 
 def with_margins(labels: Tensor, outputs: int, dtype: torch.dtype) -> Tensor:
@@ -41,35 +41,95 @@ def with_margins(labels: Tensor, outputs: int, dtype: torch.dtype) -> Tensor:
     return torch.cat([identity.expand(len(labels), -1, -1), margins], dim=1)
 
 
-def proven(lower: Tensor, upper: Tensor, labels: Tensor, *, rigorous: bool = False) -> Tensor:
+def proven(
+    network: Network,
+    box: Box,
+    bounds: Bounds,
+    labels: Tensor,
+    *,
+    method: Method | None = None,
+    memory_budget: int = DEFAULT_BUDGET,
+) -> Tensor:
     """Samples whose label is the largest output on the whole box, by bounds on its margins.
 
-    Every margin's lower bound must be above a slack for rounding, which the bounds themselves do
-    not cover: 1e-5 in float32, 1e-12 in float64, times the largest magnitude of the bounds of the
-    two outputs. The slack is far above what rounding was seen to do; it is not a proof. Bounds
-    that were re-derived with rigorous arithmetic need none: they only have to be above 0.
+    Every margin's lower bound must be above what rounding may have moved it by (`slack`). Where a
+    float32 bound is above 0 and not above that, the sample is bounded again in float64. A solver's
+    bounds must exceed its tolerances, too. Bounds that were re-derived with rigorous arithmetic
+    only have to be above 0.
 
     Parameters
     ----------
-    lower, upper : Tensor, shape ``[batch, 2 * outputs - 1]``
-        Bounds of the objectives that `with_margins` makes.
+    network : Network
+        Before anything is folded.
+    box : Box of tensors, shape ``[batch, *input_shape]``
+    bounds : Bounds
+        Of the objectives that `with_margins` makes, in the dtype of the box or certified.
     labels : Tensor, shape ``[batch]``, int64
-    rigorous : bool
-        Whether the bounds cover their rounding.
+    method : Method, optional
+        What gave the bounds, to be asked again in float64; None leaves what is open open.
+    memory_budget : int
+        Bytes for asking again.
 
     Returns
     -------
     Boolean tensor, shape ``[batch]``; False where a bound is NaN.
     """
+    lower, upper = bounds.outer.lower, bounds.outer.upper
     outputs = (lower.shape[1] + 1) // 2
-    if rigorous:
-        return (lower[:, outputs:] > 0).all(dim=1)
-    reach = torch.maximum(lower.abs(), upper.abs())[:, :outputs]
-    others = torch.arange(outputs, device=labels.device) != labels.unsqueeze(1)
-    pairs = torch.maximum(reach, reach.gather(1, labels.unsqueeze(1)))
-    slack = _ROUNDING[lower.dtype] * pairs[others].reshape(len(labels), outputs - 1)
+    above = lower[:, outputs:] > 0
+    if bounds.guarantee is Guarantee.CERTIFIED:
+        return above.all(dim=1)
+    wide = lower.dtype == torch.float64 or _computes_in_double(method)
+    exact = _in_double(box)
+    rows = with_margins(labels, outputs, torch.float64)[:, outputs:]
+    allowed = slack(network, exact if wide else box, rows).double()
+    if bounds.guarantee is Guarantee.SOLVER:
+        reach = torch.maximum(lower.abs(), upper.abs())[:, :outputs].double()
+        allowed = allowed + SOLVER_SHARE * (rows.abs() @ reach.unsqueeze(-1)).squeeze(-1)
     # Written so that a NaN proves nothing.
-    return (lower[:, outputs:] > slack).all(dim=1)
+    sure = (lower[:, outputs:].double() > allowed).all(dim=1)
+    again = (above.all(dim=1) & ~sure).nonzero().squeeze(1)
+    if wide or method is None or len(again) == 0:
+        return sure
+    some = exact[again]
+    objectives = with_margins(labels[again], outputs, torch.float64)
+    better = compute_bounds(network, some, method, objectives, memory_budget=memory_budget)
+    sure[again] = proven(network, some, better, labels[again])
+    return sure
+
+
+def changes(network: Network, points: Tensor, labels: Tensor) -> Tensor:
+    """Points where the label is not the largest output by more than rounding, in float64.
+
+    Parameters
+    ----------
+    network : Network
+        Before anything is folded.
+    points : Tensor, shape ``[points, *input_shape]``
+    labels : Tensor, shape ``[points]``, int64
+
+    Returns
+    -------
+    Boolean tensor, shape ``[points]``
+    """
+    if len(points) == 0:
+        return labels.new_zeros(0, dtype=torch.bool)
+    with torch.no_grad():
+        points = points.double()
+        outputs = flattened(evaluate(network, points))
+        rows = with_margins(labels, outputs.shape[1], torch.float64)[:, outputs.shape[1] :]
+        margins = (rows @ outputs.unsqueeze(-1)).squeeze(-1)
+        return (margins < -slack(network, Box(points, points), rows)).any(dim=1)
+
+
+def _computes_in_double(method: Method | None) -> bool:
+    """Whether a method computes in float64 whatever the box's type, and rounds outward."""
+    own = getattr(method, "arithmetic", None) or getattr(method, "dtype", None)
+    return own == "float64"
+
+
+def _in_double(box: Box) -> Box:
+    return Box(box.lower.double(), box.upper.double())
 
 
 def refuted(
@@ -121,7 +181,7 @@ def _descend(network: Network, box: Box, point: Tensor, labels: Tensor) -> tuple
         # Most points are far from a change; only a likely one is looked at in double precision.
         likely = (gap < 0).nonzero().squeeze(1)
         if len(likely):
-            found[left[likely]] = _changes(network, point[likely], labels[left[likely]])
+            found[left[likely]] = changes(network, point[likely], labels[left[likely]])
             reached[left[likely]] = point[likely]
         keep = ~found[left]
         if not bool(keep.any()):
@@ -130,13 +190,6 @@ def _descend(network: Network, box: Box, point: Tensor, labels: Tensor) -> tuple
         point = point[keep] - step * gradient[keep].sign()
         step = step * 0.6
     return found, reached
-
-
-def _changes(network: Network, points: Tensor, labels: Tensor) -> Tensor:
-    with torch.no_grad():
-        outputs = flattened(evaluate(network, points.double()))
-    slack = _SLACK * (1 + outputs.abs().amax(dim=1))
-    return margin(outputs, labels) < -slack
 
 
 def _margin_and_gradient(network: Network, point: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -73,7 +73,8 @@ class SampleResult:
         Values that are attained at inputs in the box; None where the method looks for none.
     certified : bool or None
         True: the label is the largest output on the whole box, by proven margins that exceed a
-        slack for rounding, or cover it by rigorous arithmetic. False: an input in the box is
+        slack for rounding, or cover it by rigorous arithmetic, and also of the file's own output
+        at the sample, in float32. False: an input in the box is
         known where it is not, also when onnxruntime runs the original file. None: neither is
         known, or there is no label.
     seconds : float

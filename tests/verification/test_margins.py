@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
 
-from sensverify.bounds import evaluate
+from sensverify.bounds import Crown, Ibp, compute_bounds, evaluate
 from sensverify.box import Box
 from sensverify.network import Network, NetworkBuilder
 from sensverify.network.operators import Affine, Relu
+from sensverify.results import Bounds, Guarantee
 from sensverify.sensitivity import margin
-from sensverify.verification.margins import proven, refuted, with_margins
+from sensverify.verification.margins import (
+    SOLVER_SHARE,
+    changes,
+    proven,
+    refuted,
+    with_margins,
+)
+from tests.contracts.cancelling import cancelling
 
 
 def network(seed: int = 0, sizes: tuple[int, ...] = (4, 16, 3)) -> Network:
@@ -85,27 +94,83 @@ def test_the_same_seed_gives_the_same_answer() -> None:
     assert torch.equal(state, torch.random.get_rng_state())
 
 
-@pytest.mark.parametrize(("dtype", "share"), [(torch.float32, 1e-5), (torch.float64, 1e-12)])
-def test_a_margin_within_rounding_proves_nothing(dtype: torch.dtype, share: float) -> None:
-    """Outputs up to 100 in magnitude, label 1 of 3: objectives are 3 outputs and 2 margins."""
-    labels = torch.tensor([1])
-    upper = torch.tensor([[1.0, 100.0, 2.0, 101.0, 102.0]], dtype=dtype)
-
-    def is_proven(first: float, second: float, end: float = 1.0) -> bool:
-        lower = torch.tensor([[-end, 1.0, -2.0, first, second]], dtype=dtype)
-        return bool(proven(lower, upper, labels)[0])
-
-    assert is_proven(110 * share, 110 * share)
-    assert not is_proven(90 * share, 1.0)
-    assert not is_proven(1.0, 90 * share)
-    # Only the two outputs of a margin count, and the lower ends count too.
-    assert not is_proven(110 * share, 1.0, end=1000.0)
-    assert is_proven(1.0, 110 * share, end=1000.0)
-    nan = float("nan")
-    assert not is_proven(nan, 1.0)
-    assert not is_proven(1.0, 1.0, end=nan)
+def linear(weight: float, *, dtype: torch.dtype = torch.float32) -> tuple[Network, Box]:
+    """Outputs ``(x w - x w, 0)`` behind a ReLU, for x = 1: all of it cancels."""
+    builder = NetworkBuilder((1,))
+    node = builder.add(Affine(np.array([[weight], [weight]])), builder.input)
+    node = builder.add(Relu(), node)
+    network = builder.build(builder.add(Affine(np.array([[1.0, -1.0], [0.0, 0.0]])), node))
+    return network, Box(torch.ones(1, 1, dtype=dtype), torch.ones(1, 1, dtype=dtype))
 
 
-def test_a_zero_margin_proves_nothing() -> None:
-    zero = torch.zeros(1, 3)
-    assert proven(zero, zero, torch.tensor([0])).tolist() == [False]
+def bounds_of(network: Network, box: Box, lower: list[float], guarantee: Guarantee) -> Bounds:
+    provenance = compute_bounds(network, box, Ibp()).provenance
+    low = torch.tensor([lower], dtype=box.lower.dtype)
+    return Bounds(outer=Box(low, low + 1), guarantee=guarantee, provenance=provenance)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_margin_within_rounding_proves_nothing(dtype: torch.dtype) -> None:
+    network, box = linear(1e6, dtype=dtype)
+    unit = torch.finfo(dtype).eps / 2
+
+    def is_proven(margin: float, guarantee: Guarantee = Guarantee.SOUND) -> bool:
+        given = bounds_of(network, box, [0.0, 0.0, margin], guarantee)
+        return bool(proven(network, box, given, torch.tensor([0]))[0])
+
+    # What cancels are numbers of 1e6, however small the outputs are.
+    assert not is_proven(2e6 * unit)
+    assert is_proven(200e6 * unit)
+    assert not is_proven(-1.0)
+    assert not is_proven(0.0, Guarantee.CERTIFIED)
+    # Rigorous arithmetic has covered its rounding.
+    assert is_proven(1e-30, Guarantee.CERTIFIED)
+    # A solver's tolerances are a share of the outputs.
+    assert not is_proven(0.9 * SOLVER_SHARE, Guarantee.SOLVER)
+
+
+def test_what_float32_leaves_open_is_bounded_again_in_float64() -> None:
+    """The margin, 0.001, is far below what float32 may lose of 1e6, and far above float64's."""
+    network, box = linear(1e6)
+    nodes = network.nodes
+    biased = replace(nodes[3], operator=replace(nodes[3].operator, bias=np.array([1e-3, 0.0])))
+    network = Network((*nodes[:3], biased))
+    labels = torch.tensor([0])
+    bounds = compute_bounds(network, box, Crown(), with_margins(labels, 2, torch.float32))
+    assert proven(network, box, bounds, labels).tolist() == [False]
+    assert proven(network, box, bounds, labels, method=Crown()).tolist() == [True]
+
+
+def test_a_proven_label_is_the_largest_output_at_every_point() -> None:
+    """Networks whose outputs nearly cancel, against exact arithmetic."""
+    counted = 0
+    for seed in range(50):
+        case = cancelling(seed)
+        network, values = case.network, [case.exact(point) for point in case.points]
+        for dtype in (torch.float32, torch.float64):
+            box = Box(*(torch.from_numpy(end).to(dtype) for end in (case.lower, case.upper)))
+            box = Box(box.lower[None], box.upper[None])
+            for label in (0, 1):
+                labels = torch.tensor([label])
+                rows = with_margins(labels, 2, dtype)
+                bounds = compute_bounds(network, box, Crown(), rows)
+                if bool(proven(network, box, bounds, labels, method=Crown())[0]):
+                    assert all(at[label] > at[1 - label] for at in values)
+                    counted += 1
+    assert counted > 10
+
+
+def test_a_change_within_rounding_is_none() -> None:
+    network, box = linear(1e6)
+    nodes = network.nodes
+
+    def changed(by: float) -> bool:
+        last = replace(nodes[3], operator=replace(nodes[3].operator, bias=np.array([0.0, by])))
+        net = Network((*nodes[:3], last))
+        return bool(changes(net, box.lower, torch.tensor([0]))[0])
+
+    assert not changed(0.0)
+    assert not changed(1e6 * 2**-53)
+    assert changed(1e6 * 2**-53 * 200)
+    assert not changed(-1.0)
+    assert changes(network, box.lower[:0], torch.tensor([], dtype=torch.int64)).tolist() == []

@@ -1,0 +1,347 @@
+"""How far rounding may move what is proven or computed: the one slack of every claim.
+
+A bound or an output is computed in floating-point numbers. Where products cancel that are far
+larger than their sum, its error is a share of the products, not of the sum. So magnitudes go
+through the network in absolute values, and with them the errors that every operator adds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from functools import singledispatch
+from math import isfinite, prod, sqrt
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sensverify.bounds.forward import apply
+from sensverify.bounds.ibp import Interval, interval_bounds
+from sensverify.bounds.tensors import tensor_network
+from sensverify.box import Box
+from sensverify.errors import MissingRule, UnsoundResult
+from sensverify.network import Network, Node
+from sensverify.network.operators import (
+    Abs,
+    Add,
+    Affine,
+    BatchNorm,
+    Clip,
+    Concat,
+    Conv,
+    ConvTranspose,
+    Elementwise,
+    LeakyRelu,
+    Linear,
+    Max,
+    Operator,
+    Pad,
+    Permute,
+    Relu,
+    Reshape,
+    Scale,
+    Select,
+    Sigmoid,
+    Tanh,
+)
+from sensverify.network.rewrites.divide import divide_to_scale
+from sensverify.network.rewrites.editing import Edit, rewrite, wide
+from sensverify.queries import Query
+
+_FACTOR = 2.0
+"""Of all errors: bounds on hidden layers are rounded, too, and enter those on the outputs."""
+
+_SPREAD = 4.0
+"""Standard deviations that the roundings of one long sum are given."""
+
+_PLAUSIBLE = 100.0
+"""Multiple of the slack up to which rounding is likelier than a defect: it is no worst case."""
+
+_LIBRARY = 8.0
+"""Units by which a library's exp or tanh may be off: generous for those in use."""
+
+
+def slack(
+    network: Network, box: Box, rows: Tensor, hidden: Sequence[Interval] | None = None
+) -> Tensor:
+    """How far rounding may move ``rows · f(x)``, or a bound on it, in the box's dtype.
+
+    Parameters
+    ----------
+    network : Network
+        As it was read, before anything is folded: a product of two matrices, once computed, no
+        longer shows what cancelled in it.
+    box : Box of tensors, shape ``[batch, *input_shape]``
+    rows : Tensor, shape ``[batch or 1, rows, outputs]``
+    hidden : sequence of pairs of Tensor, optional
+        Bounds ``[batch, *shape]`` on what enters every nonlinear node, in their order, where there
+        are tighter ones than intervals.
+
+    Returns
+    -------
+    Tensor, shape ``[batch, rows]``, >= 0
+        Infinite where that cannot be said.
+
+    Raises
+    ------
+    MissingRule
+        An operator has no rule here, or none for intervals.
+
+    Notes
+    -----
+    With unit roundoff u, magnitudes m of every value in the box and n products in a sum, a layer
+    passes an error e on as ``|W| e`` and adds ``g (|W| m + |b|)``, where g is u times n for the
+    way forward and as much for the way back, in which outputs are summed. That is a worst case for
+    sums of up to 16 products; for longer ones n is replaced by ``4 sqrt(n)``, the probabilistic
+    bound (Higham & Mary 2019, *A new approach to probabilistic rounding error analysis*). Errors
+    of one layer are taken to add up in the next one. What is proven to be off is left out. That
+    bounds on hidden layers are rounded and enter later ones is covered by a factor 2: not a worst
+    case, where many layers are unstable. Rigorous arithmetic needs no slack.
+    """
+    rows = rows.to(box.lower)
+    with torch.no_grad():
+        reach, error = _outputs(network, box, hidden)
+        terms = _sum((rows != 0).sum(dim=2))
+        sizes, errors = ((rows.abs() @ v.unsqueeze(-1)).squeeze(-1) for v in (reach, error))
+        found = errors + (terms + 2) * _unit(box.lower) * sizes
+    return torch.where(torch.isfinite(found), _FACTOR * found, torch.inf)
+
+
+def query_slack(
+    network: Network, box: Box, query: Query, hidden: Sequence[Interval] | None = None
+) -> Tensor:
+    """By how much a bound on a query's row must exceed its limit to exceed it for sure.
+
+    Parameters
+    ----------
+    network, box, hidden
+        As for `slack`.
+    query : Query
+
+    Returns
+    -------
+    Tensor, shape ``[1, constraints]``
+    """
+    rows, limits = (torch.as_tensor(v).to(box.lower) for v in (query.rows, query.limits))
+    return slack(network, box, rows.unsqueeze(0), hidden) + _FACTOR * _unit(rows) * limits.abs()
+
+
+def check_rounding(excess: Tensor, allowed: Tensor, size: Tensor, what: str) -> None:
+    """Refuse what contradicts itself by more than rounding, and say whether products cancel.
+
+    Parameters
+    ----------
+    excess, allowed, size : Tensor, one shape
+        By how much, by how much rounding may, and magnitudes of what contradicts itself.
+    what : str
+        Which contradiction, as the beginning of a sentence.
+
+    Raises
+    ------
+    UnsoundResult
+        Somewhere the excess is larger, or NaN, or nothing can be said about rounding.
+    """
+    # Written so that a NaN fails it.
+    within = (excess <= 0) | ((excess <= allowed) & torch.isfinite(allowed))
+    if bool(within.all()):
+        return
+    wrong = ~within
+    dtype = str(excess.dtype).removeprefix("torch.")
+    cancels = allowed > torch.finfo(excess.dtype).eps ** 0.5 * size
+    if bool((cancels & (excess <= _PLAUSIBLE * allowed))[wrong].all()):
+        other = "--dtype float64 or --rigorous" if dtype == "float32" else "--rigorous"
+        raise UnsoundResult(
+            f"{what}: by cancellation, products in the network are so much larger than their sums "
+            f"that {dtype} leaves nothing of the result; use {other}"
+        )
+    raise UnsoundResult(
+        f"{what} by more than rounding; please report this with the network and the box"
+    )
+
+
+def _unit(like: Tensor) -> float:
+    return torch.finfo(like.dtype).eps / 2
+
+
+def _sum(count: Any) -> Any:
+    """Units that a sum of products is off by, relative to their magnitudes."""
+    if isinstance(count, Tensor):
+        return torch.minimum(count, _SPREAD * count.sqrt())
+    return min(count, _SPREAD * sqrt(count))
+
+
+def _outputs(
+    network: Network, box: Box, hidden: Sequence[Interval] | None
+) -> tuple[Tensor, Tensor]:
+    """Magnitudes and errors of the outputs, ``[batch, outputs]``."""
+    like = box.lower
+    live = tensor_network(network, dtype=like.dtype, device=like.device, fold=False)
+    live = rewrite(divide_to_scale(live), _spread_norm)
+    known = iter(hidden or ())
+    sizes: dict[int, Tensor] = {}
+    errors: dict[int, Tensor] = {}
+
+    def see(position: int, bounds: Interval) -> None:
+        node = live.nodes[position]
+        size = torch.maximum(bounds[0].abs(), bounds[1].abs())
+        error = torch.zeros_like(size)
+        if position:
+            inputs = [(sizes[i], errors[i]) for i in node.inputs]
+            error = rounded(node.operator, *inputs)
+        if isinstance(node.operator, Elementwise | Max):
+            (source,) = node.inputs
+            low, high = intervals[source]
+            own = next(known, None)
+            if own is not None:
+                low = torch.maximum(low, own[0].reshape(low.shape))
+                high = torch.minimum(high, own[1].reshape(high.shape))
+            off = _FACTOR * errors[source]
+            size, error = _held(node.operator, low - off, high + off, size, error)
+        intervals[position], sizes[position], errors[position] = bounds, size + error, error
+        for source in node.inputs:
+            if live.consumers[source][-1] == position:
+                for kept in (intervals, sizes, errors):
+                    kept.pop(source, None)
+
+    intervals: dict[int, Interval] = {}
+    interval_bounds(live, (box.lower, box.upper), keep=(), seen=see)
+    last = len(live.nodes) - 1
+    return sizes[last].reshape(box.batch, -1), errors[last].reshape(box.batch, -1)
+
+
+def _held(
+    operator: Operator, low: Tensor, high: Tensor, size: Tensor, error: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Magnitude and error of a function's values, where it is proven not to move at all."""
+    if isinstance(operator, Relu):
+        off = high < 0
+        return torch.minimum(size, high.clamp(min=0)), error.masked_fill(off, 0.0)
+    if isinstance(operator, Clip):
+        end = max((abs(e) for e in (operator.low, operator.high) if isfinite(e)), default=0.0)
+        off = (high < operator.low) | (low > operator.high)
+        # The end itself is rounded when it is read.
+        return size, error.masked_fill(off, 0.0) + _unit(error) * end
+    return size, error
+
+
+def _spread_norm(edit: Edit, node: Node) -> bool:
+    """Batch normalisation as two scales: what cancels between its mean and its shift stays seen."""
+    norm = node.operator
+    if not isinstance(norm, BatchNorm):
+        return False
+    channels = (node.shape[0], *(1 for _ in node.shape[1:]))
+    scale = (wide(norm.variance) + norm.epsilon) ** -0.5
+    if norm.weight is not None:
+        scale = scale * wide(norm.weight)
+    bias = None if norm.bias is None else norm.bias.reshape(channels)
+    middle = Scale(None, -norm.mean.reshape(channels))
+    edit.nodes.append(Node(node.name, middle, (edit.place(node),), node.shape))
+    last = (len(edit.nodes) - 1,)
+    edit.put(node, Scale(scale.reshape(channels), bias), last, node.shape)
+    return True
+
+
+@singledispatch
+def rounded(operator: Operator, *inputs: tuple[Tensor, Tensor]) -> Tensor:
+    """Error of an operator's output, from the magnitude and the error of every input.
+
+    Raises
+    ------
+    MissingRule
+        The operator has no rule; add one with ``rounded.register``.
+    """
+    raise MissingRule(
+        f"no rounding rule for operator {type(operator).__name__}; register one with "
+        "sensverify.bounds.rounding.rounded.register"
+    )
+
+
+@rounded.register(Affine)
+@rounded.register(Conv)
+@rounded.register(ConvTranspose)
+@rounded.register(Scale)
+@rounded.register(Add)
+@rounded.register(Pad)
+@rounded.register(Select)
+@rounded.register(Permute)
+@rounded.register(Reshape)
+@rounded.register(Concat)
+def _(operator: Linear, *inputs: tuple[Tensor, Tensor]) -> Tensor:
+    absolute, sums = _absolute(operator), _sums(operator)
+    if not sums:
+        return apply(_without_constants(absolute), *(error for _, error in inputs))
+    unit = _unit(inputs[0][0])
+    # The weights' own rounding, and one for a constant.
+    share = (sums + 2) * unit
+    total = apply(_without_constants(absolute), *(error + share * size for size, error in inputs))
+    for name in ("bias", "shift"):
+        constant = getattr(absolute, name, None)
+        if constant is not None:
+            if not isinstance(operator, Affine | Scale):
+                constant = constant.reshape(-1, *(1,) * (total.ndim - 2))
+            total = total + share * constant
+    # What underflows is lost altogether, in a product or in a weight.
+    largest = max(float(size.amax()) for size, _ in inputs)
+    return total + torch.finfo(total.dtype).tiny * sums * (1 + largest)
+
+
+@rounded.register(Relu)
+@rounded.register(Abs)
+@rounded.register(Clip)
+def _(operator: Elementwise, x: tuple[Tensor, Tensor]) -> Tensor:
+    return x[1]
+
+
+@rounded.register
+def _(operator: LeakyRelu, x: tuple[Tensor, Tensor]) -> Tensor:
+    size, error = x
+    return operator.slope.abs().clamp(min=1.0) * (error + 2 * _unit(size) * size)
+
+
+@rounded.register
+def _(operator: Sigmoid, x: tuple[Tensor, Tensor]) -> Tensor:
+    return 0.25 * x[1] + _LIBRARY * _unit(x[1])
+
+
+@rounded.register
+def _(operator: Tanh, x: tuple[Tensor, Tensor]) -> Tensor:
+    return x[1] + _LIBRARY * _unit(x[1])
+
+
+@rounded.register
+def _(operator: Max, x: tuple[Tensor, Tensor]) -> Tensor:
+    return x[1].amax(dim=-1)
+
+
+def _absolute(operator: Linear) -> Linear:
+    """The map of magnitudes: the same with the magnitudes of its numbers."""
+    changes: dict[str, Any] = {
+        name: getattr(operator, name).abs()
+        for name in ("weight", "bias", "scale", "shift")
+        if getattr(operator, name, None) is not None
+    }
+    return replace(operator, **changes) if changes else operator  # type: ignore[type-var]
+
+
+def _without_constants(operator: Linear) -> Linear:
+    names = {item.name for item in fields(operator)}  # type: ignore[arg-type]
+    changes: dict[str, Any] = {name: None for name in ("bias", "shift") if name in names}
+    if isinstance(operator, Pad):
+        changes["value"] = 0.0
+    return replace(operator, **changes) if changes else operator  # type: ignore[type-var]
+
+
+def _sums(operator: Linear) -> float:
+    """Units of error for one number that comes out, of a sum forward and of one backward."""
+    if isinstance(operator, Affine):
+        outputs, inputs = operator.weight.shape
+        return float(_sum(inputs) + _sum(outputs))
+    if isinstance(operator, Conv | ConvTranspose):
+        first, second, *kernel = operator.weight.shape
+        window = prod(kernel)
+        first //= operator.groups
+        return float(_sum(first * window) + _sum(second * window))
+    if isinstance(operator, Scale | Add):
+        return 2.0
+    return 0.0

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from sensverify.bounds import evaluate
+from sensverify.bounds.rounding import slack
 from sensverify.bounds.tensors import flattened, tensor_box, tensor_network
 from sensverify.box import Box
 from sensverify.errors import BackendFailure
@@ -80,7 +81,7 @@ class Brackets:
             return
         attained = float(self.attained[sample, row])
         size = max(1e-3, abs(attained), self._size(sample))
-        if bound > attained + DISAGREEMENT * size:
+        if bound > attained + DISAGREEMENT * size and bound > attained + self._slack(sample, row):
             raise BackendFailure(
                 f"a solver claims that objective {row} of sample {sample} is at least {bound:.9g}, "
                 f"but an input attains {attained:.9g}; please report this with the network and "
@@ -163,6 +164,11 @@ class Brackets:
     def _ends(self, minima: Tensor) -> tuple[Tensor, Tensor]:
         first, second = minima.chunk(2, dim=1)
         return first, -second
+
+    def _slack(self, sample: int, row: int) -> float:
+        """How far rounding may move a bound."""
+        box, rows = self.box[sample : sample + 1], self.rows(sample)[row]
+        return 2 * float(slack(self.network, box, rows.reshape(1, 1, -1)))
 
     def _size(self, sample: int) -> float:
         values = self.attained[sample]

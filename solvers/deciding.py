@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +10,7 @@ import torch
 from scipy.sparse import csr_matrix, vstack
 
 from sensverify.bounds import evaluate
+from sensverify.bounds.rounding import query_slack
 from sensverify.box import Box
 from sensverify.network import Network
 from sensverify.queries import Accept, Decision, Query, Verdict
@@ -26,17 +27,22 @@ if TYPE_CHECKING:
 
 MARGIN = 1e-7
 """A constraint counts as broken everywhere when its violation is proven to be at least this,
-relative to the size of its terms: well above what HiGHS's tolerances can hide."""
+relative to the size of its terms: well above what HiGHS's tolerances can hide. The violation is
+also above what rounding can hide."""
 
 
 @dataclass(eq=False)
 class _Case:
-    """A query while it is worked on; ``witness`` is set once one is accepted."""
+    """A query while it is worked on; ``witness`` is set once one is accepted.
+
+    ``rounding`` is by how much a bound must be above the limit of its row to be so for sure.
+    """
 
     network: Network
     query: Query
     accept: Accept | None
     witness: np.ndarray | None = None
+    rounding: np.ndarray = field(default_factory=lambda: np.full(0, np.inf))
 
     def look(self, points: torch.Tensor) -> bool:
         """Whether one of the points ``[points, *input_shape]`` answers the query."""
@@ -70,7 +76,9 @@ def decide(
         return Decision(Verdict.SAT, case.witness)
     pre_activations, _ = prepare(known, method.intermediate, watch)
     least = known.proven[0].numpy()
-    left = [a for a in query.alternatives if not _excluded(query, a, least)]
+    hidden = list(pre_activations.values())
+    case.rounding = query_slack(network, known.box, query, hidden)[0].numpy()
+    left = [a for a in query.alternatives if not _excluded(case, a, least)]
     if not left:
         return Decision(Verdict.UNSAT)
     if watch.over:
@@ -91,11 +99,10 @@ def decide(
     return Decision(Verdict.UNKNOWN, explored=explored, tied=bool(query.strict.any()))
 
 
-def _excluded(query: Query, alternative: tuple[int, ...], least: np.ndarray) -> bool:
+def _excluded(case: _Case, alternative: tuple[int, ...], least: np.ndarray) -> bool:
     """Whether a bound on one row alone leaves nothing of an alternative."""
-    return any(
-        least[i] > query.limits[i] + 1e-9 * max(1.0, abs(query.limits[i])) for i in alternative
-    )
+    limits = case.query.limits + case.rounding
+    return any(least[i] > limits[i] for i in alternative)
 
 
 def _refute(
@@ -115,7 +122,11 @@ def _refute(
     ends = np.stack([problem.lower, problem.upper])
     products = cost_rows[:, None, :] * ends
     low, high = products.min(axis=1).sum(axis=1), products.max(axis=1).sum(axis=1)
-    sizes = np.maximum(high - low, 1e-3 * np.abs(right))
+    # What the margin is a share of: never so little that rounding reaches it.
+    least = case.rounding[list(alternative)] / MARGIN
+    sizes = np.maximum(high - low, np.maximum(1e-3 * np.abs(right), least))
+    if not np.isfinite(sizes).all():
+        return False, 0
     sizes[sizes == 0] = 1.0
     violation = np.stack([(low - right) / sizes, (high - right) / sizes])
     extended = _with_violation(problem, cost_rows, right, sizes, violation)

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from sensverify.bounds.forward import forward
+from sensverify.bounds.rounding import query_slack
 from sensverify.bounds.tensors import flattened
 from sensverify.box import Box
 from sensverify.network import Network
@@ -26,7 +27,8 @@ from sensverify.solvers.incumbents import descend, first_points, search
 from sensverify.watch import Watch
 
 ROUNDING = 1e-11
-"""Share of the magnitudes at hand by which a bound must exceed a query's limit to refute it."""
+"""Share of the magnitudes of outputs by which a bound must exceed a query's limit at least: what is
+optimised beside the network's own numbers, multipliers, is rounded, too."""
 
 _ATTEMPTS = 256
 """Candidate witnesses that one search hands to its judge."""
@@ -287,7 +289,11 @@ def _improvements(values: Tensor, found: Tensor, problem: Tensor) -> list[int]:
 
 @dataclass(eq=False)
 class QueryGoal:
-    """An input that meets a query, or the proof that there is none. One problem."""
+    """An input that meets a query, or the proof that there is none. One problem.
+
+    ``slack`` is how far rounding may move a bound from its limit, ``[1, rows]``; nothing is refuted
+    before it is known.
+    """
 
     query: Query
     rows: Tensor
@@ -296,6 +302,7 @@ class QueryGoal:
     accept: Accept | None
     witness: np.ndarray | None = None
     tied: bool = False
+    slack: Tensor = field(default_factory=lambda: torch.tensor(torch.inf))
     _magnitude: Tensor = field(default_factory=lambda: torch.ones(()))
     _strict: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.bool))
     _attempts: int = 0
@@ -330,7 +337,7 @@ class QueryGoal:
 
     def thresholds(self) -> Tensor:
         # Above the limits, always: an output that is equal to its limit meets the query.
-        return self.limits + ROUNDING * self.scales()
+        return self.limits + self.slack.maximum(ROUNDING * self.scales())
 
     @property
     def may_tie(self) -> bool:
@@ -341,8 +348,9 @@ class QueryGoal:
         if not self.may_tie:
             return self.thresholds()
         # What refutes a strict row may be just as far below its limit as rounding can hide.
-        below = 2 * self.limits - self.thresholds()
-        return torch.where(self._strict, below, self.thresholds())
+        thresholds = self.thresholds()
+        below = 2 * self.limits - thresholds
+        return torch.where(self._strict & torch.isfinite(thresholds), below, thresholds)
 
     def tie(self) -> None:
         self.tied = True
@@ -369,6 +377,14 @@ class QueryGoal:
     def urgency(self) -> Tensor:
         # What the others ask for can be had, so it is these that can refute the alternative.
         return torch.where(self._missed, _URGENCY, 1.0)
+
+    def allow_rounding(
+        self, network: Network, box: Box, hidden: dict[int, tuple[Tensor, Tensor]]
+    ) -> None:
+        """Take the slack of the network as it was read, with bounds on its nonlinear nodes."""
+        order = [row for part in self.query.alternatives for row in part]
+        found = query_slack(network, box, self.query, list(hidden.values()))
+        self.slack = found[:, order]
 
     def search(
         self, network: Network, box: Box, watch: Watch, *, seed: int, starts: int, steps: int

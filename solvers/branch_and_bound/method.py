@@ -205,6 +205,7 @@ class BranchAndBound:
                 # It holds everywhere, and no input was believed: there is nothing to refute.
                 return Decision(Verdict.UNKNOWN)
             layers = LayerBounds(live, box, Slope.ADAPTIVE, watch).fill()
+            goal.allow_rounding(network, box, layers.pre_activations)
             if _refuted(layers, goal, ties=not self.resolve):
                 return _answer(goal, 1, Search(layers, goal, None).proof())
             if not watch.over:

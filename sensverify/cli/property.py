@@ -71,7 +71,12 @@ def answer(asked: dict[str, Any], targets: Targets) -> int:
     """
     from sensverify.models import resolve
     from sensverify.report.console import PlainConsole
-    from sensverify.report.property import property_to_json, summary_line, witness_text
+    from sensverify.report.property import (
+        property_to_json,
+        runtime_note,
+        summary_line,
+        witness_text,
+    )
     from sensverify.verification import PropertyRequest, check_property
     from sensverify.watch import Watch
 
@@ -98,6 +103,9 @@ def answer(asked: dict[str, Any], targets: Targets) -> int:
     click.echo(summary_line(report), err=True)
     for line in report.warnings:
         click.echo(f"warning: {line}", err=True)
+    note = runtime_note(report)
+    if note is not None:
+        click.echo(f"note: {note}", err=True)
     if request.rigorous and found is None:
         click.echo(f"note: {_nothing_to_certify(report)}; no certificate is made", err=True)
     return _exit_status(report)
@@ -108,6 +116,8 @@ def _nothing_to_certify(report: PropertyReport) -> str:
         return "the property is met by an input, and that needs no proof"
     if not report.cases:
         return "the property allows no input, whatever the model"
+    if report.runtime is not None and report.runtime.violation is not None:
+        return "the file, as it is run, violates the property"
     return "nothing is proven"
 
 

@@ -7,7 +7,9 @@ from typing import Any
 
 from sensverify.queries import Verdict
 from sensverify.report.facts import certificate_dict, method_dict, model_dict
-from sensverify.verification.property import PropertyReport, Witness
+from sensverify.verification.property import PropertyReport
+from sensverify.verification.runtime import RuntimeFacts
+from sensverify.verification.witness import Witness
 
 SCHEMA = "sensverify.property/1"
 
@@ -43,9 +45,27 @@ def _verdict_text(report: PropertyReport) -> str:
         if report.certification is not None:
             trust += f", checked again in {report.certification.seconds:.2f} s"
         return f"holds: no input in the {boxes} meets the property ({seconds}{trust})"
+    if report.runtime is not None and report.runtime.violation is not None:
+        return (
+            "undecided: holds in real arithmetic, and onnxruntime's rounding violates it "
+            f"({seconds})"
+        )
     proven = f"; {report.unsat_cases} of {boxes} proven" if report.cases > 1 else ""
     reason = "stopped" if report.stopped else "undecided"
     return f"{reason}: neither yes nor no is proven ({seconds}{proven})"
+
+
+def runtime_note(report: PropertyReport) -> str | None:
+    """What an unsat leaves open about the file as it is run, where it does."""
+    facts = report.runtime
+    if report.verdict is not Verdict.UNSAT or facts is None or not facts.near:
+        return None
+    by = "by an unknown amount" if facts.margin is None else f"by up to {facts.margin:.2g}"
+    return (
+        f"the guarantee is about real arithmetic; float32 may move what is compared {by}, more "
+        f"than some inputs are from the limits (none of {facts.replayed} that were replayed "
+        "meets the property)"
+    )
 
 
 def property_to_json(report: PropertyReport) -> str:
@@ -62,7 +82,8 @@ def property_to_json(report: PropertyReport) -> str:
 def property_to_dict(report: PropertyReport) -> dict[str, Any]:
     """The report as the values of the schema ``sensverify.property/1``.
 
-    ``certificate`` is there where one was asked for and made.
+    ``certificate`` is there where one was asked for and made; ``float32`` where the property is
+    unsat in real arithmetic.
     """
     witness, certification = report.witness, report.certification
     return {
@@ -79,18 +100,31 @@ def property_to_dict(report: PropertyReport) -> dict[str, Any]:
         "verdict": report.verdict.value,
         "guarantee": None if report.guarantee is None else report.guarantee.name,
         **({} if certification is None else {"certificate": certificate_dict(certification)}),
-        "witness": None
-        if witness is None
-        else {
-            "inputs": witness.inputs.tolist(),
-            "outputs": witness.outputs.tolist(),
-            "case": witness.case,
-            "outside": witness.outside,
-        },
+        "witness": None if witness is None else _point(witness),
+        **({} if report.runtime is None else {"float32": _runtime(report.runtime)}),
         "unsat_cases": report.unsat_cases,
         "explored": report.explored,
         "seconds": report.seconds,
         "stopped": report.stopped,
         "warnings": list(report.warnings),
         "versions": report.versions,
+    }
+
+
+def _point(witness: Witness) -> dict[str, Any]:
+    return {
+        "inputs": witness.inputs.tolist(),
+        "outputs": witness.outputs.tolist(),
+        "case": witness.case,
+        "outside": witness.outside,
+    }
+
+
+def _runtime(facts: RuntimeFacts) -> dict[str, Any]:
+    """``margin`` is null where it is not known, ``violation`` where there is none."""
+    return {
+        "margin": facts.margin,
+        "near": facts.near,
+        "replayed": facts.replayed,
+        "violation": None if facts.violation is None else _point(facts.violation),
     }

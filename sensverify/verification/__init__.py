@@ -7,7 +7,6 @@ from sensverify.verification.certifying import Certification
 from sensverify.verification.property import (
     PropertyReport,
     PropertyRequest,
-    Witness,
     check_property,
 )
 from sensverify.verification.request import VerifyRequest
@@ -19,6 +18,7 @@ from sensverify.verification.results import (
     VerifyReport,
 )
 from sensverify.verification.run import verify
+from sensverify.verification.witness import Witness
 
 __all__ = [
     "Certification",

@@ -240,6 +240,12 @@ class Certifier:
             return LATE
         return "its proof does not survive rigorous arithmetic"
 
+    def float32_margins(self, case: Case) -> np.ndarray:
+        """Bounds on what float32 adds to the rows of a case, ``[constraints]``; may be infinite."""
+        box, rows = case.query.box, case.query.rows[None]
+        lower, upper = box.lower.reshape(1, -1), box.upper.reshape(1, -1)
+        return float32_margin(self._model.program, lower, upper, rows)[0]
+
     def _attempts(
         self, proof: Proof, query: Query, network: Network, watch: Watch
     ) -> Iterator[Proof]:

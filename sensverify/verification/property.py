@@ -15,7 +15,8 @@ import torch
 
 from sensverify.bounds import evaluate
 from sensverify.bounds.method import Decider
-from sensverify.bounds.tensors import tensor_network
+from sensverify.bounds.rounding import query_slack
+from sensverify.box import Box
 from sensverify.errors import BadProperty, BadSetting, SensverifyError
 from sensverify.formats.vnnlib import Case, Property, load_property
 from sensverify.provenance import settings_of, versions
@@ -25,8 +26,10 @@ from sensverify.verification.certifying import Certification, Certifier, shaped
 from sensverify.verification.question import LoadedModel, facts_of, load_model
 from sensverify.verification.replay import Replay, Replayed
 from sensverify.verification.results import ModelFacts
+from sensverify.verification.runtime import RuntimeFacts, check_runtimes
 from sensverify.verification.settings import parse_decider
 from sensverify.verification.softmax import check_comparisons
+from sensverify.verification.witness import Witness
 from sensverify.watch import Watch
 
 DEFAULT = "branch-and-bound"
@@ -88,36 +91,14 @@ class PropertyRequest:
 
 
 @dataclass(frozen=True, eq=False)
-class Witness:
-    """An input that meets the property when onnxruntime runs the original file.
-
-    Parameters
-    ----------
-    inputs : numpy array, shape ``[inputs]``, float64
-        Numbers that the type of the model's input holds exactly, inside the property's exact box.
-        Where that holds no number of the type (an input fixed to 0.1, in float32), the nearest.
-    outputs : numpy array, shape ``[outputs]``, float64
-        What onnxruntime gave; they meet the property's constraints exactly.
-    case : int
-        Which of the property's input boxes it lies in.
-    outside : int
-        Inputs that are the nearest number of their type, as no other is in the box.
-    """
-
-    inputs: np.ndarray
-    outputs: np.ndarray
-    case: int
-    outside: int
-
-
-@dataclass(frozen=True, eq=False)
 class PropertyReport:
     """The answer, and everything needed to repeat it.
 
     Parameters
     ----------
     verdict : Verdict
-        SAT only with a witness that was replayed; UNSAT only where every query is proven unsat.
+        SAT only with a witness that was replayed; UNSAT only where every query is proven unsat,
+        and no input is known at which onnxruntime's rounding says otherwise.
     guarantee : Guarantee or None
         Of an UNSAT: the method's, or CERTIFIED with a certificate. None for another verdict, or
         where the method names none.
@@ -132,6 +113,8 @@ class PropertyReport:
     warnings : tuple of str
         Why no input could be confirmed, or no proof certified, where that left the property
         undecided; or what to know about the witness.
+    runtime : RuntimeFacts or None
+        Where every case is unsat in real arithmetic: what is known about the file as it is run.
     certification : Certification or None
         The certificate that refutes every case, where one was asked for; it has passed the
         independent check.
@@ -155,6 +138,7 @@ class PropertyReport:
     warnings: tuple[str, ...]
     versions: dict[str, str]
     certification: Certification | None = None
+    runtime: RuntimeFacts | None = None
 
 
 def check_property(
@@ -191,6 +175,8 @@ def check_property(
     verdict, certification = run.verdict(asked), None
     guarantee = getattr(decider, "guarantee", None)
     how: dict[str, Any] = {"method": _name(request), "settings": settings_of(decider)}
+    if verdict is Verdict.UNSAT and asked.cases:
+        verdict = run.beside_runtime(asked, certifier)
     # A property without any case is unsat by its text alone, and no certificate is about that.
     if certifier is not None and verdict is Verdict.UNSAT and asked.cases:
         verdict, guarantee = run.certified(asked, certifier), Guarantee.CERTIFIED
@@ -216,6 +202,7 @@ def check_property(
         warnings=run.warnings(),
         versions=versions(),
         certification=certification,
+        runtime=run.runtime,
     )
 
 
@@ -227,8 +214,9 @@ class _Run:
         self.model = model
         self.replay = Replay(model.path)
         self.witness: Witness | None = None
-        self.contradicted = False
+        self.contradicted = self.cancelled = False
         self.tied = ""
+        self.runtime: RuntimeFacts | None = None
         self.proofs: dict[int, Any] = {}
         self.uncertified: tuple[str, ...] = ()
         self.total = self.unsat = self.explored = self.refused = self.without_number = 0
@@ -248,6 +236,15 @@ class _Run:
         # What could not be replayed stopped the watch; that is no matter of time.
         late = self.watch.over or Verdict.TIMEOUT in answers.values()
         return Verdict.TIMEOUT if late and not self.replay.failed else Verdict.UNKNOWN
+
+    def beside_runtime(self, asked: Property, certifier: Certifier | None) -> Verdict:
+        """UNSAT, or UNKNOWN where the file meets the property as onnxruntime runs it."""
+        margins = None if certifier is None else certifier.float32_margins
+        self.runtime = check_runtimes(
+            self.network, asked.cases, self.replay, self.watch, margins=margins
+        )
+        violation = self.runtime.violation
+        return Verdict.UNSAT if violation is None else Verdict.UNKNOWN
 
     def certified(self, asked: Property, certifier: Certifier) -> Verdict:
         """UNSAT if every case that the method calls so is certified, else UNKNOWN or TIMEOUT."""
@@ -291,9 +288,7 @@ class _Run:
             if found is None and not refused:
                 refused.append(np.array(point, dtype=np.float64))
             if found is not None and self.witness is None:
-                wide = found.point.astype(np.float64).ravel()
-                outputs = found.outputs.astype(np.float64)
-                self.witness = Witness(wide, outputs, number, found.outside)
+                self.witness = Witness.of(found, number)
             return found is not None
 
         query = shaped(case.query, self.network)
@@ -311,10 +306,11 @@ class _Run:
             verdict = self._untied(number, case, decision, watch)
             self.unsat += verdict is Verdict.UNSAT
         elif verdict is Verdict.UNSAT:
-            if any(self._meets(point, case) for point in refused):
+            met = [clear for point in refused if (clear := self._meets(point, case)) is not None]
+            if met:
                 # It met the property in float64, and only the replay refused it: no proof of the
-                # opposite can be right.
-                self.contradicted = True
+                # opposite can be right, unless rounding explains it.
+                self.contradicted, self.cancelled = any(met), not any(met)
                 return Verdict.UNKNOWN
             self.unsat += 1
             self.proofs[number] = decision.certificate
@@ -336,16 +332,23 @@ class _Run:
         self.proofs[number] = found
         return Verdict.UNSAT
 
-    def _meets(self, point: np.ndarray, case: Case) -> bool:
-        """Whether a point of the box meets the property when it is evaluated in float64."""
+    def _meets(self, point: np.ndarray, case: Case) -> bool | None:
+        """Whether a point of the box meets the property by more than rounding, in float64.
+
+        None where it does not meet it at all.
+        """
         point = point.reshape(1, *self.network.input_shape)
         flat = point.ravel()
         if not ((flat >= case.lower) & (flat <= case.upper)).all():
-            return False
-        network = tensor_network(self.network, dtype=torch.float64, device=torch.device("cpu"))
+            return None
+        at = torch.from_numpy(point)
         with torch.no_grad():
-            outputs = evaluate(network, torch.from_numpy(point))
-        return case.met_by(outputs.numpy().ravel())
+            outputs = evaluate(self.network, at).numpy().ravel()
+        if not case.met_by(outputs):
+            return None
+        allowed = query_slack(self.network, Box(at, at), case.query)[0].numpy()
+        below = case.query.rows @ outputs <= case.query.limits - allowed
+        return any(below[list(part)].all() for part in case.query.alternatives)
 
     def _confirmed(self, point: np.ndarray, case: Case) -> Replayed | None:
         """The point as the original file took it, if it meets the file's own constraints there."""
@@ -370,6 +373,8 @@ class _Run:
             outside = self.witness.outside
             few = f"for {outside} inputs the property allows no number of the model's input type"
             return (f"{few}; the nearest one was taken",) if outside else ()
+        if self.runtime is not None and self.runtime.violation is not None:
+            return (self.runtime.words(self.total),)
         if self.unsat == self.total:
             return ()
         lines = list(self.uncertified)
@@ -392,6 +397,12 @@ class _Run:
             lines.append(
                 "strict constraints are as close to their limits as rounding can tell, and exact "
                 f"arithmetic has not shown that these are not passed: {self.tied}"
+            )
+        if self.cancelled:
+            lines.append(
+                "the method calls an input box unsat, and an input in it meets the property in "
+                "float64 by less than rounding: products in the network cancel; --rigorous decides "
+                "what real arithmetic can"
             )
         if self.refused:
             lines.append(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sensverify.bounds import Crown, Ibp
+from sensverify.bounds import Crown, Ibp, Lirpa
 from sensverify.bounds.method import make_method
 from sensverify.errors import BadSetting, UnknownName
 from sensverify.verification.settings import parse_method, with_limits, with_seed
@@ -67,9 +67,13 @@ def test_limits() -> None:
 )
 def test_a_limit_that_a_method_does_not_have(field: str, option: str) -> None:
     with pytest.raises(BadSetting, match=option) as caught:
-        with_limits(Crown(), **{field: 1})
+        with_limits(Lirpa(), **{field: 1})
     # What could be used instead.
     assert "bisection" in str(caught.value)
+
+
+def test_a_method_that_hears_a_watch_needs_no_limit_of_its_own() -> None:
+    assert with_limits(Crown(), seconds=1.0) == Crown()
 
 
 def test_only_methods_that_draw_random_numbers_are_seeded() -> None:

@@ -11,7 +11,9 @@ import pytest
 from rich.console import Console
 
 from sensverify.evaluation.results import Evaluation, Missing
+from sensverify.report.evaluation.page import evaluation_to_html
 from sensverify.report.evaluation.terminal import RADII, print_evaluation
+from sensverify.report.evaluation.words import blind_words
 
 Make = Callable[..., Evaluation]
 
@@ -123,3 +125,18 @@ def test_a_note_is_told(make_evaluation: Make) -> None:
     evaluation = replace(make_evaluation(), settings={"note": "all samples have the label 3"})
     assert "Note: all samples have the label 3" in printed(evaluation)
     assert "Note:" not in printed(make_evaluation())
+
+
+def test_attacks_without_a_gradient_are_warned_of(make_evaluation: Make) -> None:
+    evaluation = make_evaluation(("one", "two"))
+    words = "finds no gradient at 3 samples of two"
+    assert words not in evaluation_to_html(evaluation)
+    first, second = evaluation.models
+    rows = tuple(replace(row, blind=(1, 2, 5)) for row in second.attacks[:1])
+    changed = replace(second, attacks=(*rows, *second.attacks[1:]))
+    evaluation = replace(evaluation, models=(first, changed))
+    name = second.attacks[0].attack
+    assert blind_words(evaluation)[0].startswith(f"{name} {words}")
+    assert len(blind_words(evaluation)) == 1
+    assert f"warning: {name} {words}" in printed(evaluation, width=400)
+    assert words in evaluation_to_html(evaluation)

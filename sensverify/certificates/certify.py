@@ -145,7 +145,7 @@ def certify_bounds(
     wanted : numpy array, shape ``[problems, rows]``, optional
         What the method claims; split trees that fall short of it are grown.
     watch : Watch, optional
-        Ends the growing.
+        Once it is over, hidden layers are bounded by intervals and nothing is grown any more.
 
     Returns
     -------
@@ -220,7 +220,7 @@ def certify_query(
     proof : Proof
         Of a decider, about the query's rows; its groups are the query's alternatives.
     watch : Watch, optional
-        Ends the growing of the split tree.
+        Once it is over, hidden layers are bounded by intervals and no tree is grown any more.
 
     Raises
     ------
@@ -269,7 +269,9 @@ class _Tree:
         self.exact = None
         if claims.strict is not None:
             self.exact = Evaluator(program, Exact(), claims)
-        self.evaluator = Evaluator(program, Rigorous(), claims, margin=MARGIN)
+        self.evaluator = Evaluator(
+            program, Rigorous(), claims, margin=MARGIN, hurry=lambda: watch.over
+        )
         lower, upper = self.evaluator.hidden(proof, believe=False)
         if not (np.isfinite(lower).all() and np.isfinite(upper).all()):
             raise Unbounded(

@@ -157,7 +157,8 @@ class Certifier:
         gap : float, optional
             Of the method: relative distance to an attained end at which a bound is exact.
         watch : Watch, optional
-            Ends the growing of split trees; what is proven without it is returned in any case.
+            Once it is over, hidden layers are bounded by intervals and split trees are not grown
+            any more; what is proven then is returned.
 
         Returns
         -------

@@ -190,12 +190,14 @@ class _Run:
         labels, objectives = self._labels(part), None
         if labels is not None:
             objectives = with_margins(labels, self.outputs, dtype)
-        bounds, checked = self._bounds(box, method, objectives, part, watch), None
+        # What is found has to be proven again in the time.
+        finding = watch if self.certifier is None else watch.within(watch.left / 2)
+        bounds, checked = self._bounds(box, method, objectives, part, finding), None
         if self.certifier is not None:
             # The boxes as asked about: those of the computation are rounded outward.
             asked, gap = self.question.box(part), getattr(method, "gap", None)
             checked = self.certifier.bounds(bounds, asked, objectives, gap=gap, watch=watch)
-            bounds = checked.bounds
+            bounds = replace(checked.bounds, stopped=bounds.stopped or watch.over)
         with torch.no_grad():
             output = flattened(evaluate(self.network, center))
         bounds = _containing(self.network, box, bounds, output)

@@ -16,7 +16,12 @@ from torch import nn
 
 import sensverify as sv
 from sensverify.bounds import Method, compute_bounds, evaluate
-from sensverify.box import Box
+from sensverify.bounds.layerwise import LayerBounds
+from sensverify.bounds.proofs import layer_proof
+from sensverify.bounds.relaxation import Slope
+from sensverify.box import Box, to_numpy
+from sensverify.certificates import StoredModel, certify_bounds
+from sensverify.certificates.check.program import program_of
 from sensverify.network import Network
 from sensverify.queries import Query, Verdict
 from sensverify.solvers.branch_and_bound import BranchAndBound
@@ -135,6 +140,28 @@ def test_a_time_limit_is_kept(number: int) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_time_limit_is_kept_by_every_method(kind: str, name: str) -> None:
     assert_kept(*case(kind), sv.make_method(name))
+
+
+@pytest.mark.parametrize("kind", ["tanh", "residual"])
+def test_a_time_limit_on_certifying_is_kept(kind: str) -> None:
+    """Level lines prove what interval arithmetic does, whatever was hoped for."""
+    network, box = case(kind)
+    plain = network.map_arrays(to_numpy)
+    model = StoredModel(plain, program_of(plain), "", {})
+    ends = [end.double().numpy().reshape(1, -1) for end in (box.lower, box.upper)]
+    rows = np.eye(prod(network.output_shape))[None]
+    crown = layer_proof(LayerBounds(network, box, Slope.ADAPTIVE, over()).fill(), None).proof()
+    began = process_time()
+    found = certify_bounds(model, *ends, rows, crown, watch=Watch(LIMIT, clock=process_time))
+    assert process_time() - began <= LIMIT + 2 * OVERRUN
+    attained = evaluate(network, box.center).double().flatten(1).numpy()
+    assert (found.lower <= attained + 1e-6 * (1 + abs(attained))).all()
+
+
+def over() -> Watch:
+    watch = Watch()
+    watch.stop()
+    return watch
 
 
 @pytest.mark.parametrize("kind", ["deep", "long", "tanh", "residual", "dense blocks", "strided"])

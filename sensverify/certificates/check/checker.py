@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -63,12 +63,20 @@ class Evaluator:
         The limits matter to groups alone.
     margin : int
         As in `Evaluation`.
+    hurry : callable
+        Once it says yes, hidden bounds that nobody has claimed are those of intervals.
     """
 
     def __init__(
-        self, program: Program, arithmetic: Arithmetic, claims: Claims, *, margin: int = 1
+        self,
+        program: Program,
+        arithmetic: Arithmetic,
+        claims: Claims,
+        *,
+        margin: int = 1,
+        hurry: Callable[[], bool] = lambda: False,
     ) -> None:
-        self.layers = Layers(Machine(program, arithmetic), margin)
+        self.layers = Layers(Machine(program, arithmetic), margin, hurry)
         self.program, self.arithmetic = program, arithmetic
         self.claims, self.margin = claims, margin
 

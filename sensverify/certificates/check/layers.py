@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -39,10 +39,13 @@ class Layers:
     machine : Machine
     margin : int
         As in `Evaluation`.
+    hurry : callable
+        Asked between passes: once it says yes, intervals are enough where nothing is wanted.
     """
 
     machine: Machine
     margin: int = 1
+    hurry: Callable[[], bool] = lambda: False
     _kept: dict[tuple[int, int], Cone] = field(default_factory=dict)
     _parts: dict[int, list[np.ndarray]] = field(default_factory=dict)
     _label: dict[int, np.ndarray] = field(default_factory=dict)
@@ -85,6 +88,8 @@ class Layers:
             self._count_steps(evaluation, step.source)
         floats = self.machine.arithmetic.floats
         for number, rows in enumerate(self._chunks(step.source)):
+            if wanted is None and self.hurry():
+                break
             if missing[:, rows].any():
                 part = self._cone(step.source, number, rows)
                 below = floats(least(evaluation, step.source, None, part=part)[0], -1)

@@ -17,9 +17,9 @@ from sensverify.queries import Accept, Decision, Query, Verdict
 from sensverify.solvers.brackets import Brackets
 from sensverify.solvers.encoding import Encoder, Encoding, Problem
 from sensverify.solvers.encoding.expression import widened
+from sensverify.solvers.hidden_layers import prepare
 from sensverify.solvers.highs import Highs
 from sensverify.solvers.incumbents import search
-from sensverify.solvers.lp import prepare
 from sensverify.watch import Watch
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def decide(
     _, points = search(known.network, known.box, rows, seed=method.seed, watch=watch)
     if case.look(points[0]):
         return Decision(Verdict.SAT, case.witness)
-    pre_activations, _ = prepare(known, method.intermediate, watch)
+    pre_activations = prepare(known, method.intermediate, watch).pre_activations
     least = known.proven[0].numpy()
     hidden = list(pre_activations.values())
     case.rounding = query_slack(network, known.box, query, hidden)[0].numpy()

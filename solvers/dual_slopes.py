@@ -21,14 +21,14 @@ from sensverify.bounds.adjoint import adjoint
 from sensverify.bounds.backward import backward_bounds
 from sensverify.bounds.ibp import entries_of, nonlinear_nodes
 from sensverify.bounds.layerwise import LayerBounds, narrow
-from sensverify.bounds.method import PreActivationBounds
-from sensverify.bounds.proofs import flat_lines, layer_proof
+from sensverify.bounds.proofs import flat_lines
 from sensverify.bounds.relaxation import Relaxation, line_intercepts
 from sensverify.bounds.tensors import flattened
 from sensverify.network import Network
 from sensverify.network.operators import Max
 from sensverify.proof import Lines, Proof
 from sensverify.solvers.encoding import Encoding
+from sensverify.solvers.hidden_layers import HiddenLayers
 
 NOTHING = 1e-12
 """A coefficient is rounding when it is this small beside the largest of its row and node."""
@@ -48,18 +48,23 @@ class DualSlopes:
 
     Parameters
     ----------
-    layers : LayerBounds
-        Filled, in float64: the bounds and lines that the relaxation was made from.
+    hidden : HiddenLayers
+        In float64: the bounds and lines that the relaxation was made from.
     objectives : Tensor, shape ``[batch or 1, rows, outputs]``
     first : Tensor, shape ``[batch, rows]``
         What the lines of the layers prove; duals that do not prove more are dropped.
     """
 
-    layers: LayerBounds
+    hidden: HiddenLayers
     objectives: Tensor
     first: Tensor
     _own: np.ndarray = field(init=False)
     _sets: list[Lines] = field(default_factory=list)
+
+    @property
+    def layers(self) -> LayerBounds:
+        """With the lines that the multipliers say nothing about."""
+        return self.hidden.passes[0]
 
     def __post_init__(self) -> None:
         self._own = np.full(self.first.shape, -1, dtype=np.int64)
@@ -97,10 +102,9 @@ class DualSlopes:
         self._own[sample, np.array(rows)[better]] = count + np.arange(len(better))
         self._sets.append(Lines(lines.lower[better], lines.upper[better]))
 
-    def proof(self, intermediate: PreActivationBounds | None) -> Proof:
-        """Rows with their slopes; those without any with the lines of the layers."""
-        known = layer_proof(self.layers, intermediate, chords=False)
-        return known.proof_by_rows(self._own, self._sets)
+    def proof(self) -> Proof:
+        """Rows with their slopes; those without any with the best lines of the passes."""
+        return self.hidden.proof().proof_by_rows(self._own, self._sets)
 
     def _reached(self, sample: int, objectives: Tensor, chosen: dict[int, Relaxation]) -> Tensor:
         network, box = self.layers.network, self.layers.box

@@ -1,4 +1,4 @@
-"""The optimum of the triangle relaxation: the tightest bounds that one line a side allows."""
+"""The optimum of the triangle relaxation, on the tightest bounds of hidden layers at hand."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sensverify.bounds.crown import Crown, layer_bounds
-from sensverify.bounds.ibp import Interval, count_unstable, entries_of
-from sensverify.bounds.layerwise import LayerBounds
+from sensverify.bounds.ibp import Interval, entries_of
 from sensverify.bounds.method import PreActivationBounds, check_intermediate
 from sensverify.box import Box
 from sensverify.errors import BadSetting
@@ -22,6 +20,7 @@ from sensverify.solvers.brackets import Brackets
 from sensverify.solvers.dual_slopes import DualSlopes, entry_weights
 from sensverify.solvers.encoding import Encoder, Encoding, Form, Problem
 from sensverify.solvers.gap import check_limits
+from sensverify.solvers.hidden_layers import prepare
 from sensverify.solvers.highs import Highs, Solution
 from sensverify.watch import Watch
 
@@ -38,18 +37,25 @@ class Minimiser(Protocol):
 
 @dataclass(frozen=True)
 class Lp:
-    """The optimum of the linear program that LP-dual and CROWN bound: the triangle relaxation.
+    """The optimum of the triangle relaxation, the linear program that LP-dual and CROWN bound.
+
+    Of the slopes that a backward pass may choose none prove more on the same bounds of hidden
+    layers; the bounds here are the best that CROWN, LP-dual and interval arithmetic give of each
+    neuron. So the box lies inside those of these three, and of alpha-CROWN where every function
+    is linear between kinks, up to the solver's tolerance. Sigmoid and tanh are held by a few
+    lines, and the free slopes of alpha-CROWN can pass nearer to them.
 
     Parameters
     ----------
     seconds : float or None
-        Wall time for a call; ends that are not reached keep the bounds of the backward pass.
+        Wall time for a call; ends that are not reached keep the bounds of the backward passes.
     objective_seconds : float or None
         Wall time for each end of each objective.
     threads : int
         Of the solver.
     intermediate : method or None
-        Where the bounds on hidden layers come from; None is CROWN.
+        Where the bounds on hidden layers come from; None is the best of CROWN, LP-dual and
+        interval arithmetic.
     backend : str
         ``highs`` calls HiGHS, which goes on from one objective to the next; ``cvxpy`` solves
         each anew with the interior-point solver Clarabel, as a reference.
@@ -97,19 +103,19 @@ class Lp:
         return self._run(network, box, objectives, watch, proof=True)
 
     def proof_entries(self, network: Network, rows: int) -> int:
-        """Numbers of a proof for each sample: slopes for both ends of every row, twice over."""
-        return (8 + 8 * rows) * entries_of(network)
+        """Numbers of a proof for each sample: slopes of three passes and of every row's ends."""
+        return (24 + 8 * rows) * entries_of(network)
 
     def _run(
         self, network: Network, box: Box, objectives: Tensor, watch: Watch | None, *, proof: bool
     ) -> Enclosure:
         watch = (watch or Watch()).within(self.seconds)
         known = Brackets.start(network, box, objectives)
-        layers, unstable = prepare_layers(known, self.intermediate, watch)
-        pre_activations = layers.pre_activations
-        duals = DualSlopes(layers, known.objectives, known.proven.clone()) if proof else None
+        hidden = prepare(known, self.intermediate, watch)
+        pre_activations, unstable = hidden.pre_activations, hidden.unstable
+        duals = DualSlopes(hidden, known.objectives, known.proven.clone()) if proof else None
         # The lines are needed for a proof only.
-        del layers
+        del hidden
         encoder = Encoder(known.network)
         for sample in range(box.batch):
             known.attain(sample, known.box.center[sample : sample + 1])
@@ -124,7 +130,7 @@ class Lp:
         found = known.enclosure(GAP, unstable)
         if duals is None:
             return found
-        return replace(found, certificate=duals.proof(self.intermediate))
+        return replace(found, certificate=duals.proof())
 
     def _solve(
         self,
@@ -159,25 +165,6 @@ def check_threads(owner: str, threads: object) -> None:
     """Refuse, with `BadSetting`, a number of threads that is none."""
     if not isinstance(threads, int) or isinstance(threads, bool) or threads < 1:
         raise BadSetting(f"{owner} needs threads of at least 1, got {threads!r}")
-
-
-def prepare(
-    known: Brackets, intermediate: PreActivationBounds | None, watch: Watch
-) -> tuple[dict[int, Interval], Tensor]:
-    """Bounds on hidden layers, with those of the objectives proven; and the unstable neurons."""
-    layers, unstable = prepare_layers(known, intermediate, watch)
-    return layers.pre_activations, unstable
-
-
-def prepare_layers(
-    known: Brackets, intermediate: PreActivationBounds | None, watch: Watch
-) -> tuple[LayerBounds, Tensor]:
-    """As `prepare`, with the lines of the pass."""
-    with torch.no_grad():
-        layers = layer_bounds(known.network, known.box, Crown(intermediate), watch)
-        rows = known.objectives.shape[1] // 2
-        known.prove_all(*layers.objective_bounds(known.objectives[:, :rows]))
-    return layers, count_unstable(known.network, layers.pre_activations, known.box.batch)
 
 
 def sample_of(

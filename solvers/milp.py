@@ -20,9 +20,10 @@ from sensverify.solvers.brackets import Brackets
 from sensverify.solvers.deciding import decide
 from sensverify.solvers.encoding import Encoder, Encoding, Form
 from sensverify.solvers.gap import check_limits
+from sensverify.solvers.hidden_layers import prepare
 from sensverify.solvers.highs import Highs
 from sensverify.solvers.incumbents import search
-from sensverify.solvers.lp import check_threads, prepare, relax_ends, sample_of, share
+from sensverify.solvers.lp import check_threads, relax_ends, sample_of, share
 from sensverify.solvers.proving import proven_again
 from sensverify.solvers.tightening import kinks, tightened
 from sensverify.watch import Watch
@@ -58,7 +59,8 @@ class Milp:
     tightening : float
         Share of the time that tightening hidden bounds may take.
     intermediate : method or None
-        Where the first bounds on hidden layers come from; None is CROWN.
+        Where the first bounds on hidden layers come from; None is the best of CROWN, LP-dual and
+        interval arithmetic.
 
     Notes
     -----
@@ -94,7 +96,9 @@ class Milp:
     ) -> Enclosure:
         watch = (watch or Watch()).within(self.seconds)
         known = Brackets.start(network, box, objectives)
-        pre_activations, unstable = prepare(known, self.intermediate, watch)
+        hidden = prepare(known, self.intermediate, watch)
+        pre_activations, unstable = hidden.pre_activations, hidden.unstable
+        del hidden
         self._sample_points(known, watch)
         encoder = Encoder(known.network)
         # Those with the fewest kinks first: what they leave of their time goes to the others.

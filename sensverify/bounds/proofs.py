@@ -36,8 +36,8 @@ class LayerProof:
         One set for each sample.
     lines : Lines
         float64.
-    chosen : integer numpy array, shape ``[batch]``
-        The line set that the pass used, for each sample.
+    chosen : integer numpy array, shape ``[batch]`` or ``[batch, rows]``
+        The line set that the pass used, for each sample or each row of it.
     """
 
     hidden: Hidden
@@ -63,11 +63,12 @@ class LayerProof:
         """
         batch, rows = own.shape
         samples = np.repeat(np.arange(batch), rows)
-        lines = np.where(own >= 0, own + len(self.lines), self.chosen[:, None]).reshape(-1)
+        chosen = self.chosen.reshape(batch, -1)
+        lines = np.where(own >= 0, own + len(self.lines), chosen).reshape(-1)
         cells = Cells.roots(
             samples, group=np.tile(np.arange(rows), batch), hidden=samples, lines=lines
         )
-        sets = _in_order([self.lines, *more], dtype=more[0].lower.dtype if more else None)
+        sets = in_order([self.lines, *more], dtype=more[0].lower.dtype if more else None)
         entries = sets.lower.shape[1]
         return Proof.of(cells, entries=entries, lines=sets, hidden=self.hidden)
 
@@ -102,7 +103,7 @@ def layer_proof(
                 position: relax(network.nodes[position].operator, *ends, slope)
                 for position, ends in layers.pre_activations.items()
             }
-        lines = _in_order([lines, flat_lines(network, others, batch, chords=chords)])
+        lines = in_order([lines, flat_lines(network, others, batch, chords=chords)])
         proving = chosen + batch
     lower, upper = flat_bounds(layers.pre_activations, batch)
     none = np.zeros(0, np.int64)
@@ -167,7 +168,7 @@ def _hidden_slope(intermediate: PreActivationBounds | None, own: Slope) -> Slope
     return own if slope is None else slope
 
 
-def _in_order(parts: list[Lines], dtype: np.dtype | None = None) -> Lines:
+def in_order(parts: list[Lines], dtype: np.dtype | None = None) -> Lines:
     """Line sets one after the other."""
     uppers = [part.upper for part in parts if part.upper is not None]
     if uppers and len(uppers) < len(parts):

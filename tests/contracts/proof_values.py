@@ -80,8 +80,8 @@ class ProofValues:
         ends = (self.proof.hidden.lower[hidden], self.proof.hidden.upper[hidden])
         return {p: tuple(self._part(end, p) for end in ends) for p in self.places}
 
-    def derived(self, sample: int, lines: int) -> dict[int, Interval]:
-        """The better of intervals and the pass with a line set."""
+    def derived(self, sample: int, lines: int, hidden: int = NONE) -> dict[int, Interval]:
+        """The better of intervals and the pass with a line set, or of that of a bound's own."""
         one = slice(sample, sample + 1)
         ends = (self.ends[0][one], self.ends[1][one])
         intervals = interval_bounds(self.network, ends)
@@ -96,7 +96,31 @@ class ProofValues:
                 torch.maximum(low.reshape(first.shape), first),
                 torch.minimum(high.reshape(first.shape), second),
             )
+            if hidden != NONE:
+                before = {p: ends for p, ends in bounds.items() if p < position}
+                self._own(position, hidden, before, bounds[position])
         return bounds
+
+    def _own(
+        self, position: int, hidden: int, before: dict[int, Interval], found: Interval
+    ) -> None:
+        """Improve what has lines of its own."""
+        stored, place = self.proof.hidden, self.places[position]
+        source = self.network.nodes[position].inputs[0]
+        mine = (stored.own_entry >= place.start) & (stored.own_entry < place.stop)
+        for item in np.flatnonzero(mine & (stored.own_set == hidden)):
+            sample = int(stored.problem[hidden])
+            ends = (end[sample : sample + 1] for end in self.ends)
+            entry = int(stored.own_entry[item]) - place.start
+            relaxed = self._relaxed(before, int(stored.own_lines[item]))
+            rows = slice(entry, entry + 1)
+            low, high = backward_bounds(self.network, source, rows, relaxed, *ends)
+            if stored.own_side[item] < 0:
+                flat = found[0].view(-1)
+                flat[entry] = max(float(flat[entry]), float(low))
+            else:
+                flat = found[1].view(-1)
+                flat[entry] = min(float(flat[entry]), float(high))
 
     def hidden_slack(self) -> float:
         """How far the least certain stored bound is inside of what its lines prove; <= 0 is good.
@@ -106,7 +130,7 @@ class ProofValues:
         worst = -np.inf
         hidden = self.proof.hidden
         for index in range(len(hidden)):
-            found = self.derived(int(hidden.problem[index]), int(hidden.lines[index]))
+            found = self.derived(int(hidden.problem[index]), int(hidden.lines[index]), index)
             for position, (low, high) in found.items():
                 lower = self._part(hidden.lower[index], position)
                 upper = self._part(hidden.upper[index], position)

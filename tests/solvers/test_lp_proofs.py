@@ -9,7 +9,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-from sensverify.bounds import Crown, Ibp, compute_bounds
+from sensverify.bounds import Crown, Ibp, LpDual, compute_bounds
+from sensverify.bounds.proofs import flat_bounds
+from sensverify.bounds.tensors import tensor_network
 from sensverify.box import Box
 from sensverify.network import Network, NetworkBuilder
 from sensverify.network.operators import (
@@ -140,15 +142,52 @@ def test_what_a_proof_is_made_of() -> None:
     assert compute_bounds(network, box, Lp()).certificate is None
 
 
-def test_without_time_the_lines_of_crown_stay() -> None:
-    network = mlp("relu", 0)
+@pytest.mark.parametrize("make", [mlp, conv])
+@pytest.mark.parametrize("name", OPERATORS)
+def test_without_the_solver_the_best_lines_of_the_passes_stay(
+    make: object, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    minimise = Highs.minimise
+
+    def nothing(self: Highs, *args: object, **keywords: object) -> Solution:
+        found = minimise(self, *args, **keywords)
+        return replace(found, bound=None, point=None, multipliers=None)
+
+    monkeypatch.setattr(Highs, "minimise", nothing)
+    network = make(name, 0)
     box = around(network, 0)
-    bounds = compute_bounds(network, box, Lp(seconds=0.0), proof=True)
-    proof = bounds.certificate
-    assert list(proof.cells.lines) == [0] * 4 + [1] * 4
-    crown = compute_bounds(network, box, Crown(), proof=True)
-    np.testing.assert_array_equal(proof.lines.lower, crown.certificate.lines.lower)
-    torch.testing.assert_close(proven_values(network, bounds), claimed_values(crown))
+    bounds = compute_bounds(network, box, Lp(), proof=True)
+    # Of the passes of each sample, one set each.
+    assert len(bounds.certificate.lines) == 3 * box.batch
+    assert_reaches(network, bounds, 1e-12)
+    for method in (Crown(), LpDual()):
+        known = claimed_values(compute_bounds(network, box, method))
+        assert bool((claimed_values(bounds) >= known - 1e-12 * (1 + known.abs())).all())
+
+
+def test_hidden_bounds_are_the_best_of_three() -> None:
+    """Each of the three is the best somewhere, and the proof says by which lines."""
+    found = set()
+    for seed in range(4):
+        network = mlp("relu", seed)
+        box = around(network, seed)
+        proof = compute_bounds(network, box, Lp(), proof=True).certificate
+        live = tensor_network(network, dtype=torch.float64, device=torch.device("cpu"))
+        ends = [
+            flat_bounds(method.pre_activations(live, box), box.batch)
+            for method in (Crown(), LpDual(), Ibp())
+        ]
+        for side, stored in ((0, proof.hidden.lower), (1, -proof.hidden.upper)):
+            each = np.stack([(low, -high)[side] for low, high in ends])
+            best = each.max(axis=0)
+            np.testing.assert_allclose(stored, best, rtol=1e-11, atol=1e-11)
+            found |= set(np.flatnonzero((each > np.sort(each, axis=0)[-2] + 1e-6).any(axis=(1, 2))))
+        own = proof.hidden
+        for set_, entry, side in zip(own.own_set, own.own_entry, own.own_side, strict=True):
+            end = 0 if side < 0 else 1
+            best, second = (values[end][set_, entry] for values in (ends[0], ends[1]))
+            assert (second > best) if side < 0 else (second < best)
+    assert found == {0, 1, 2}
 
 
 @pytest.mark.parametrize("garbage", ["nan", "infinite", "short", "none", "noise", "huge"])

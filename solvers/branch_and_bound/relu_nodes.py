@@ -165,12 +165,14 @@ def neuron_scores(seen: Arrays, intervals: dict[int, Interval], relus: Iterable[
 def reached_neurons(layers: LayerBounds, rows: Tensor) -> Tensor | None:
     """Which ReLUs each row depends on, boolean ``[rows, neurons]``.
 
-    None where all depend on all, or where that would be too much to keep.
+    None where all depend on all, where there are none, or where that would be too much to keep.
     """
     nodes, count = layers.network.nodes, rows.shape[1]
     relus = [p for p in layers.relaxations if isinstance(nodes[p].operator, Relu)]
     neurons = sum(prod(nodes[p].shape) for p in relus)
-    if len(relus) < len(layers.relaxations) or len(rows) > 1 or count * neurons > _NUMBERS:
+    if len(relus) < len(layers.relaxations) or not 0 < count * neurons <= _NUMBERS:
+        return None
+    if len(rows) > 1:
         return None
     # Coefficients behind slopes drawn at random vanish where no path leads, and nowhere else.
     generator = torch.Generator().manual_seed(0)

@@ -238,8 +238,10 @@ def test_stopped_brackets_are_sound(seconds: float) -> None:
     began = time.perf_counter()
     bounds = compute_bounds(HARD, HARD_BOX, Milp(seconds=seconds))
     assert time.perf_counter() - began < seconds + 60
-    crown = compute_bounds(HARD, HARD_BOX, Crown()).outer
-    assert bool((bounds.outer.widths <= crown.widths).all())
+    if seconds == 1:
+        # In less, the first pass may be stopped as well.
+        crown = compute_bounds(HARD, HARD_BOX, Crown()).outer
+        assert bool((bounds.outer.widths <= crown.widths).all())
     values, magnitude = attained(
         HARD, Box(torch.tensor(HARD_BOX.lower), torch.tensor(HARD_BOX.upper))
     )
@@ -307,7 +309,7 @@ def test_a_solver_that_knows_nothing_changes_nothing(
 ) -> None:
     network, box = load("iris"), iris_box(0.1)
     monkeypatch.setattr(Highs, "minimise", lambda *a, **k: Solution(Status.OPTIMAL, bound))
-    bounds = compute_bounds(network, box, Milp())
+    bounds = compute_bounds(network, box, Milp(intermediate=Crown()))
     crown = compute_bounds(network, box, Crown()).outer
     torch.testing.assert_close(bounds.outer.lower, crown.lower, rtol=0, atol=1e-9)
     torch.testing.assert_close(bounds.outer.upper, crown.upper, rtol=0, atol=1e-9)

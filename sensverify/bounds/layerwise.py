@@ -137,8 +137,10 @@ class LayerBounds:
     def _source_bounds(self, position: int, signs: Signs | None) -> Interval:
         """Bounds on the input of a nonlinear node."""
         source = self.network.nodes[position].inputs[0]
+        if signs is None or self.cut_short:
+            return self._node_bounds(source)
         exact = _interval_is_exact(self.network, source)
-        if signs is None or exact or not skips_known(self.network, position, signs):
+        if exact or not skips_known(self.network, position, signs):
             return self._node_bounds(source)
         return open_neuron_bounds(
             self.network, self.box, self.relaxations, position, signs[position]
@@ -146,6 +148,8 @@ class LayerBounds:
 
     def _node_bounds(self, target: int) -> Interval:
         """Bounds on a node's output, ``[batch, *shape]``."""
+        if self._rest is not None:
+            return self._rest[target]
         ends = (self.box.lower, self.box.upper)
         if _interval_is_exact(self.network, target):
             return interval_bounds(self.network, ends, until=target)[target]

@@ -147,7 +147,7 @@ def test_bad_arguments_are_refused() -> None:
         compute_bounds(network(), Box.around(np.zeros((1, 2)), 0.1), Ibp())
     with pytest.raises(BadShape, match="no samples"):
         compute_bounds(network(), box(0), Ibp())
-    with pytest.raises(BadSetting, match="float32 or float64"):
+    with pytest.raises(BadSetting, match=r"torch\.float32 or torch\.float64"):
         compute_bounds(network(), box(), Ibp(), dtype=torch.float16)
     with pytest.raises(BadSetting, match="float16"):
         compute_bounds(network(), box(dtype=np.float16), Ibp())

@@ -115,7 +115,7 @@ def _nothing_to_certify(report: PropertyReport) -> str:
     if report.witness is not None:
         return "the property is met by an input, and that needs no proof"
     if not report.cases:
-        return "the property allows no input, whatever the model"
+        return "the property contradicts itself, whatever the model"
     if report.runtime is not None and report.runtime.violation is not None:
         return "the file, as it is run, violates the property"
     return "nothing is proven"

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from sensverify.box import Box
+from sensverify.formats.vnnlib.contradictions import contradictory
 from sensverify.formats.vnnlib.formula import Atom, Constraint
 from sensverify.formats.vnnlib.property import Case
 from sensverify.formats.vnnlib.relations import Ends, bounded
@@ -38,7 +39,8 @@ def make_cases(
     shared : sequence of Atom
         Constraints that hold in every case.
     alternatives : sequence of sequences of Atom
-        What one case has beyond these. Cases with an empty input box are left out.
+        What one case has beyond these. Cases with an empty input box are left out, and those
+        whose constraints on outputs contradict each other.
 
     Raises
     ------
@@ -64,7 +66,9 @@ def make_cases(
             continue
         _check_bounded(missing, part.ends)
         changed = frozenset((i, ends) for i, ends in part.ends.items() if ends != common[i])
-        groups.setdefault(changed, []).append([*whole.constraints, *part.constraints])
+        constraints = [*whole.constraints, *part.constraints]
+        if not contradictory(constraints):
+            groups.setdefault(changed, []).append(constraints)
     _check_memory(inputs, outputs, [sum(map(len, parts)) for parts in groups.values()])
     arrays = _Arrays(common)
     return tuple(

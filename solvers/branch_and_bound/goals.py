@@ -8,8 +8,7 @@ rows open, because refuting one of them refutes the alternative.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from itertools import accumulate, pairwise
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -17,34 +16,15 @@ import torch
 from torch import Tensor
 
 from sensverify.bounds.forward import forward
-from sensverify.bounds.rounding import query_slack
 from sensverify.bounds.tensors import flattened
 from sensverify.box import Box
 from sensverify.network import Network
-from sensverify.queries import Accept, Query
 from sensverify.solvers.gap import tolerance
-from sensverify.solvers.incumbents import descend, first_points, search
+from sensverify.solvers.incumbents import descend, search
 from sensverify.watch import Watch
-
-ROUNDING = 1e-11
-"""Share of the magnitudes of outputs by which a bound must exceed a query's limit at least: what is
-optimised beside the network's own numbers, multipliers, is rounded, too."""
-
-_ATTEMPTS = 256
-"""Candidate witnesses that one search hands to its judge."""
 
 _CLIMBERS, _CLIMBING_STEPS = 8, 4
 """Points of one step of the search from which gradients are followed, and how far."""
-
-_CONJUNCTIONS = 32
-"""Points from which gradients are followed on the whole box, for all alternatives of several rows
-together, and at least one for each."""
-
-_URGENCY = 8.0
-"""How much more often a row is split for that the best point found does not meet."""
-
-_AT_ONCE = 4
-"""Of these, from one set of points."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -285,214 +265,3 @@ def _improvements(values: Tensor, found: Tensor, problem: Tensor) -> list[int]:
     hits = ((found == best[problem]) & (found < values[problem])).nonzero().squeeze(1)
     # Several points may attain the same value; one of them is kept.
     return list({int(problem[hit]): int(hit) for hit in hits}.values())
-
-
-@dataclass(eq=False)
-class QueryGoal:
-    """An input that meets a query, or the proof that there is none. One problem.
-
-    ``slack`` is how far rounding may move a bound from its limit, ``[1, rows]``; nothing is refuted
-    before it is known.
-    """
-
-    query: Query
-    rows: Tensor
-    limits: Tensor
-    groups: tuple[tuple[int, ...], ...]
-    accept: Accept | None
-    witness: np.ndarray | None = None
-    tied: bool = False
-    slack: Tensor = field(default_factory=lambda: torch.tensor(torch.inf))
-    _magnitude: Tensor = field(default_factory=lambda: torch.ones(()))
-    _strict: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.bool))
-    _attempts: int = 0
-    _closest: Tensor = field(default_factory=lambda: torch.zeros(0))
-    _missed: Tensor = field(default_factory=lambda: torch.zeros(0))
-
-    @classmethod
-    def start(cls, query: Query, accept: Accept | None, like: Tensor) -> QueryGoal:
-        """The query's rows, once for each alternative that they stand in."""
-        order = [i for part in query.alternatives for i in part]
-        ends = accumulate((len(part) for part in query.alternatives), initial=0)
-        groups = tuple(tuple(range(first, last)) for first, last in pairwise(ends))
-        rows = torch.as_tensor(query.rows[order], dtype=like.dtype, device=like.device)
-        limits = torch.as_tensor(query.limits[order], dtype=like.dtype, device=like.device)
-        goal = cls(query, rows.unsqueeze(0), limits.unsqueeze(0), groups, accept)
-        goal._magnitude = limits.abs().unsqueeze(0)
-        goal._strict = torch.as_tensor(query.strict[order], device=like.device)
-        goal._closest = limits.new_full((len(groups),), torch.inf)
-        goal._missed = torch.zeros_like(limits, dtype=torch.bool)
-        return goal
-
-    @property
-    def reached(self) -> bool:
-        # A judge that refused so many has the last word: nothing more can be found, or proven.
-        return self.witness is not None or self._attempts >= _ATTEMPTS
-
-    @property
-    def asked(self) -> Asked:
-        order = [row for part in self.query.alternatives for row in part]
-        rows = np.array(order, dtype=np.int64)
-        return Asked(len(self.query.rows), rows, len(self.groups), self.may_tie)
-
-    def thresholds(self) -> Tensor:
-        # Above the limits, always: an output that is equal to its limit meets the query.
-        return self.limits + self.slack.maximum(ROUNDING * self.scales())
-
-    @property
-    def may_tie(self) -> bool:
-        """Whether there are strict rows."""
-        return bool(self._strict.any())
-
-    def ties(self) -> Tensor:
-        if not self.may_tie:
-            return self.thresholds()
-        # What refutes a strict row may be just as far below its limit as rounding can hide.
-        thresholds = self.thresholds()
-        below = 2 * self.limits - thresholds
-        return torch.where(self._strict & torch.isfinite(thresholds), below, thresholds)
-
-    def tie(self) -> None:
-        self.tied = True
-
-    def scales(self) -> Tensor:
-        return self._magnitude.clamp(min=1e-6)
-
-    def hopeless(self, network: Network, points: Tensor, bounds: Tensor) -> Tensor | None:
-        # A point that meets the rows as far as rounding can tell cannot be refuted, and a bound
-        # that is as close to its limit leaves no better one.
-        near = (bounds >= 2 * self.limits - self.thresholds()) & (bounds < torch.inf)
-        some = near.any(dim=1).nonzero().squeeze(1)
-        if not len(some):
-            return None
-        with torch.no_grad():
-            outputs = flattened(forward(network, points[some]))
-        met = outputs @ self.rows[0].T <= self.thresholds()
-        result = torch.zeros(len(points), len(self.groups), dtype=torch.bool, device=bounds.device)
-        for group, part in enumerate(self.groups):
-            rows = list(part)
-            result[some, group] = near[some][:, rows].any(dim=1) & met[:, rows].all(dim=1)
-        return result
-
-    def urgency(self) -> Tensor:
-        # What the others ask for can be had, so it is these that can refute the alternative.
-        return torch.where(self._missed, _URGENCY, 1.0)
-
-    def allow_rounding(
-        self, network: Network, box: Box, hidden: dict[int, tuple[Tensor, Tensor]]
-    ) -> None:
-        """Take the slack of the network as it was read, with bounds on its nonlinear nodes."""
-        order = [row for part in self.query.alternatives for row in part]
-        found = query_slack(network, box, self.query, list(hidden.values()))
-        self.slack = found[:, order]
-
-    def search(
-        self, network: Network, box: Box, watch: Watch, *, seed: int, starts: int, steps: int
-    ) -> None:
-        """Sample, then follow gradients towards every alternative, on the whole box."""
-        if not all(self.groups):
-            # An alternative without constraints: any input will do.
-            self._judge(network, torch.cat([box.center, box.lower, box.upper]))
-            return
-        _, points = search(network, box, self.rows, seed=seed, starts=starts, steps=0)
-        self._see(network, points[0])
-        if self.witness is None:
-            samples = first_points(box, seed, starts)[0]
-            self._descend(network, box, *self._nearest(network, samples), steps, watch)
-
-    def offer(self, network: Network, box: Box, points: Tensor, problem: Tensor) -> None:
-        self._judge(network, points)
-        if self.witness is not None:
-            return
-        with torch.no_grad():
-            excess = self._excess(flattened(forward(network, points)))
-        best, group = excess.min(dim=1)
-        most = min(8, len(points))
-        chosen = best.topk(most, largest=False).indices
-        self._descend(network, box[chosen], points[chosen], group[chosen], 6)
-
-    def _nearest(self, network: Network, points: Tensor) -> tuple[Tensor, Tensor]:
-        """For every alternative the points that are closest to it, and which it is."""
-        with torch.no_grad():
-            excess = self._excess(flattened(forward(network, points)))
-        several = sum(len(part) > 1 for part in self.groups)
-        most = min(len(points), max(1, min(4, _CONJUNCTIONS // max(1, several))))
-        order = excess.topk(most, dim=0, largest=False).indices.T
-        counts = [most if len(part) > 1 else 1 for part in self.groups]
-        chosen = torch.cat([order[group, :count] for group, count in enumerate(counts)])
-        return points[chosen], torch.repeat_interleave(torch.tensor(counts))
-
-    def _see(self, network: Network, points: Tensor) -> None:
-        """Sizes of the rows' terms at points: how far rounding can move their sums."""
-        with torch.no_grad():
-            outputs = flattened(forward(network, points))
-        sizes = (outputs.abs() @ self.rows[0].abs().T).amax(dim=0, keepdim=True)
-        # A NaN stays: then no bound is above its threshold.
-        self._magnitude = self._magnitude.maximum(sizes)
-
-    def _descend(
-        self,
-        network: Network,
-        box: Box,
-        points: Tensor,
-        group: Tensor,
-        steps: int,
-        watch: Watch | None = None,
-    ) -> None:
-        if box.batch == 1 and len(points) > 1:
-            ends = (end.expand(len(points), *box.shape) for end in (box.lower, box.upper))
-            box = Box(*ends)
-        place = group.to(points.device).unsqueeze(1)
-        # Towards all rows of an alternative at once, or first towards the one that is farthest.
-        several = torch.tensor([len(part) > 1 for part in self.groups], device=points.device)
-        together = (
-            several[place] & (torch.arange(len(points), device=points.device) % 2 == 1)[:, None]
-        )
-
-        def loss(outputs: Tensor) -> Tensor:
-            values = torch.where(together, self._missing(outputs), self._excess(outputs))
-            return values.gather(1, place).squeeze(1)
-
-        _, points = descend(network, box, points, loss, steps=steps, watch=watch)
-        self._judge(network, points)
-
-    def _missing(self, outputs: Tensor) -> Tensor:
-        """By how much the rows of each alternative are above their limits in all."""
-        values = (outputs @ self.rows[0].T - self.limits[0]) / self.scales()[0]
-        parts = [values[:, list(part)].clamp(min=0).sum(dim=1) for part in self.groups]
-        return torch.stack(parts, dim=1)
-
-    def _excess(self, outputs: Tensor) -> Tensor:
-        """How far outputs ``[points, outputs]`` are from each alternative, ``[points, groups]``."""
-        values = (outputs @ self.rows[0].T - self.limits[0]) / self.scales()[0]
-        everywhere = values.new_full((len(values),), -torch.inf)
-        groups = (values[:, list(part)].amax(dim=1) if part else everywhere for part in self.groups)
-        return torch.stack(list(groups), dim=1)
-
-    def _judge(self, network: Network, points: Tensor) -> None:
-        """Keep the first point that meets the query and that the judge accepts."""
-        with torch.no_grad():
-            outputs = flattened(forward(network, points))
-            excess = self._excess(outputs)
-            depth = excess.amin(dim=1).cpu().numpy()
-            self._learn(outputs, excess)
-        met = np.flatnonzero(self.query.met_by(outputs.cpu().double().numpy()))
-        # The deepest first: at the edge, a replay in another precision may say otherwise.
-        for place in met[np.argsort(depth[met])][:_AT_ONCE]:
-            if self._attempts >= _ATTEMPTS:
-                return
-            self._attempts += 1
-            point = points[place].detach().cpu().double().numpy()
-            if self.accept is None or self.accept(point):
-                self.witness = point
-                return
-
-    def _learn(self, outputs: Tensor, excess: Tensor) -> None:
-        """Keep which rows the points that come closest to each alternative do not meet."""
-        nearest = excess.min(dim=0)
-        better = nearest.values < self._closest
-        self._closest = torch.where(better, nearest.values, self._closest)
-        for group in better.nonzero().flatten().tolist():
-            rows = list(self.groups[group])
-            values = self.rows[0, rows] @ outputs[nearest.indices[group]]
-            self._missed[rows] = values > self.limits[0, rows]

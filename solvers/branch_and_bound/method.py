@@ -24,9 +24,10 @@ from sensverify.queries import Accept, Decision, Query, Verdict
 from sensverify.results import Enclosure, Guarantee
 from sensverify.solvers.brackets import Brackets
 from sensverify.solvers.branch_and_bound.entries import Entries
-from sensverify.solvers.branch_and_bound.goals import Goal, LimitGoal, QueryGoal, RangeGoal
+from sensverify.solvers.branch_and_bound.goals import Goal, LimitGoal, RangeGoal
 from sensverify.solvers.branch_and_bound.input_splitting import InputSplitting
 from sensverify.solvers.branch_and_bound.input_tree import FEW_FEATURES, InputTree
+from sensverify.solvers.branch_and_bound.query_goal import QueryGoal
 from sensverify.solvers.branch_and_bound.relu_splitting import ReluSplitting
 from sensverify.solvers.branch_and_bound.searching import Search
 from sensverify.solvers.branch_and_bound.sign_forest import SignForest

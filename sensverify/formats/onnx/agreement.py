@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import prod, sqrt
 from typing import Any
@@ -22,8 +21,8 @@ from onnx import TensorProto
 from sensverify.errors import RuntimeDisagrees, SensverifyError
 from sensverify.formats.onnx.call import Value, Variable
 from sensverify.formats.onnx.runtime import open_session, run_session
-from sensverify.network import Network, Node
-from sensverify.network.operators import Affine, Conv, ConvTranspose, Elementwise, Max
+from sensverify.formats.onnx.samples import LEAST, MOST, WORK, products, sample_points
+from sensverify.network import Node
 from sensverify.network.running import (
     BFLOAT16,
     FLOAT16,
@@ -58,11 +57,8 @@ _READABLE = frozenset(
     )
 )
 """What onnxruntime hands to numpy: not bfloat16."""
-_WORK = 1 << 29
-"""Products that all points together may take before fewer are looked at; `_LEAST` always are."""
 _NUMBERS = 1 << 25
 """Numbers of values that all points together may have, likewise."""
-_LEAST, _MOST = 2, 12
 _LONG = 1 << 33
 """Products of one point from which a line says that reading takes its time."""
 _TRUST = (
@@ -129,7 +125,7 @@ class Reading:
     @property
     def work(self) -> int:
         """Products of one evaluation, about."""
-        return sum(_products(node) for node in self.nodes)
+        return sum(products(node) for node in self.nodes)
 
 
 def check_agreement(reading: Reading) -> None:
@@ -143,7 +139,7 @@ def check_agreement(reading: Reading) -> None:
     BackendMissing
     """
     size = sum(prod(node.shape) for node in reading.nodes)
-    count = max(_LEAST, min(_MOST, _WORK // (reading.work + 1), _NUMBERS // size))
+    count = max(LEAST, min(MOST, WORK // (reading.work + 1), _NUMBERS // size))
     if reading.work > _LONG:
         _LOG.warning(
             "comparing the model with onnxruntime at %d inputs, of some %.0f billion products "
@@ -152,7 +148,7 @@ def check_agreement(reading: Reading) -> None:
             reading.work / 1e9,
         )
     precision, dtype = _PRECISIONS[reading.element]
-    points = list(_points(count, reading.shape, precision, dtype))
+    points = list(sample_points(count, reading.shape, precision, dtype))
     try:
         session = _session(reading)
         names = [o.name for o in session.get_outputs() if o.type in _READABLE]
@@ -313,78 +309,6 @@ def _constant_margin(step: Lowered, ours: np.ndarray, unit: float) -> float:
     return min((64 + 4 * sqrt(count)) * unit, 0.05) * scale
 
 
-def check_rewritten(plain: Network, simplified: Network) -> None:
-    """Compare a network with what was made of it, from one nonlinear node to the next.
-
-    Raises
-    ------
-    RuntimeDisagrees
-        They differ by more than the rounding of float64 explains.
-    """
-    work = sum(_products(node) for node in plain.nodes)
-    count = 1 if work > _WORK // _MOST else _MOST // 2
-    points = np.stack(list(_points(count, plain.input_shape, FLOAT64, np.float64)))
-    entered = list(_nonlinear(plain, points, None))
-    if [type(n.operator) for n in _bends(plain)] != [type(n.operator) for n in _bends(simplified)]:
-        raise RuntimeDisagrees(
-            "simplifying the network changed its nonlinear nodes; load it with simplified=False, "
-            "and please report it"
-        )
-    kept = iter(_nonlinear(simplified, points, [value for _, _, value in entered[:-1]]))
-    for (node, expected, _), (_, found, _) in zip(entered, kept, strict=True):
-        value, error = (side.reshape(-1) for side in expected)
-        other, also = (side.reshape(-1) for side in found)
-        with np.errstate(all="ignore"):
-            margin = 4 * (error + also) + 2.0**-50 * abs(value)
-            wrong = np.isfinite(margin) & ~(abs(value - other) <= margin)
-        if wrong.any():
-            entry = int(np.argmax(wrong))
-            raise RuntimeDisagrees(
-                f"simplifying the network changed what enters node '{node.name}' from "
-                f"{value[entry]:g} to {other[entry]:g}; load it with simplified=False, and please "
-                "report it"
-            )
-
-
-def _bends(network: Network) -> list[Node]:
-    return [node for node in network.nodes if isinstance(node.operator, Elementwise | Max)]
-
-
-def _nonlinear(
-    network: Network, points: np.ndarray, outputs: Sequence[np.ndarray] | None
-) -> Iterator[tuple[Node, Running, np.ndarray]]:
-    """What enters every nonlinear node and leaves it, then the output itself.
-
-    ``outputs``: what stands in for what leaves them.
-    """
-    values = {0: known(points)}
-    last = {source: p for p, node in enumerate(network.nodes) for source in node.inputs}
-    number = 0
-    for place, node in enumerate(network.nodes[1:], start=1):
-        inputs = [values[i] for i in node.inputs]
-        result = apply(node.operator, inputs, FLOAT64)
-        if isinstance(node.operator, Elementwise | Max):
-            value = result.value if outputs is None else outputs[number].reshape(result.value.shape)
-            yield node, inputs[0], value
-            result, number = known(value), number + 1
-        values[place] = result
-        for source in set(node.inputs):
-            if last[source] == place:
-                del values[source]
-    yield network.nodes[-1], values[len(network.nodes) - 1], points
-
-
-def _products(node: Node) -> int:
-    operator = node.operator
-    if isinstance(operator, Affine):
-        return int(operator.weight.shape[1]) * prod(node.shape)
-    if isinstance(operator, Conv):
-        return prod(operator.weight.shape[1:]) * prod(node.shape)
-    if isinstance(operator, ConvTranspose):
-        return int(operator.weight.shape[0]) // operator.groups * prod(node.shape)
-    return prod(node.shape)
-
-
 def _last_uses(reading: Reading) -> dict[int, int]:
     """By place: the last step that reads it or compares it."""
     last: dict[int, int] = {}
@@ -429,29 +353,6 @@ def _check_crashes(reading: Reading) -> None:
                     f"{step}: its output {place} has no name, which ends onnxruntime; give it one, "
                     f"{_TRUST}"
                 )
-
-
-def _points(count: int, shape: Shape, precision: Precision, dtype: Any) -> Iterator[np.ndarray]:
-    """Inputs of several sizes, within and on corners of cubes, the most telling ones first."""
-    rng = np.random.default_rng(0)
-    kinds = (
-        rng.random(shape),
-        rng.normal(size=shape),
-        rng.choice([-1.0, 1.0], shape),
-        rng.uniform(-10, 10, shape),
-        255 * rng.random(shape),
-        rng.choice([0.0, 1.0], shape),
-        np.zeros(shape),
-        np.ones(shape),
-        -np.ones(shape),
-        1e3 * rng.normal(size=shape),
-        1e-2 * rng.normal(size=shape),
-        rng.choice([-100.0, 100.0], shape),
-    )
-    most = precision.largest / 4
-    for values in kinds[:count]:
-        # An array also where there are no axes: onnxruntime takes no numpy scalar.
-        yield np.asarray(np.clip(values, -most, most), dtype=dtype)
 
 
 def _differs(step: Lowered, name: str, theirs: str, ours: str) -> RuntimeDisagrees:

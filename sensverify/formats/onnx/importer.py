@@ -30,7 +30,7 @@ from sensverify.formats.onnx import (  # noqa: F401
     softmax,
     sums,
 )
-from sensverify.formats.onnx.agreement import Lowered, Reading, check_agreement, check_rewritten
+from sensverify.formats.onnx.agreement import Lowered, Reading, check_agreement
 from sensverify.formats.onnx.call import (
     MAX_ELEMENTS,
     Budget,
@@ -43,6 +43,7 @@ from sensverify.formats.onnx.call import (
 from sensverify.formats.onnx.files import GIGABYTE
 from sensverify.formats.onnx.functions import inlined
 from sensverify.formats.onnx.reader import opset, read_file
+from sensverify.formats.onnx.rewriting import check_rewritten
 from sensverify.formats.onnx.softmax import ending
 from sensverify.formats.onnx.tensors import FLOATS, type_name
 from sensverify.formats.onnx.walking import Scope, walk

@@ -1,0 +1,74 @@
+"""That simplifying a network changed nothing, from one nonlinear node to the next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from sensverify.errors import RuntimeDisagrees
+from sensverify.formats.onnx.samples import MOST, WORK, products, sample_points
+from sensverify.network import Network, Node
+from sensverify.network.operators import Elementwise, Max
+from sensverify.network.running import FLOAT64, Running, apply, known
+
+
+def check_rewritten(plain: Network, simplified: Network) -> None:
+    """Compare a network with what was made of it, from one nonlinear node to the next.
+
+    Raises
+    ------
+    RuntimeDisagrees
+        They differ by more than the rounding of float64 explains.
+    """
+    work = sum(products(node) for node in plain.nodes)
+    count = 1 if work > WORK // MOST else MOST // 2
+    points = np.stack(list(sample_points(count, plain.input_shape, FLOAT64, np.float64)))
+    entered = list(_nonlinear(plain, points, None))
+    if [type(n.operator) for n in _bends(plain)] != [type(n.operator) for n in _bends(simplified)]:
+        raise RuntimeDisagrees(
+            "simplifying the network changed its nonlinear nodes; load it with simplified=False, "
+            "and please report it"
+        )
+    kept = iter(_nonlinear(simplified, points, [value for _, _, value in entered[:-1]]))
+    for (node, expected, _), (_, found, _) in zip(entered, kept, strict=True):
+        value, error = (side.reshape(-1) for side in expected)
+        other, also = (side.reshape(-1) for side in found)
+        with np.errstate(all="ignore"):
+            margin = 4 * (error + also) + 2.0**-50 * abs(value)
+            wrong = np.isfinite(margin) & ~(abs(value - other) <= margin)
+        if wrong.any():
+            entry = int(np.argmax(wrong))
+            raise RuntimeDisagrees(
+                f"simplifying the network changed what enters node '{node.name}' from "
+                f"{value[entry]:g} to {other[entry]:g}; load it with simplified=False, and please "
+                "report it"
+            )
+
+
+def _bends(network: Network) -> list[Node]:
+    return [node for node in network.nodes if isinstance(node.operator, Elementwise | Max)]
+
+
+def _nonlinear(
+    network: Network, points: np.ndarray, outputs: Sequence[np.ndarray] | None
+) -> Iterator[tuple[Node, Running, np.ndarray]]:
+    """What enters every nonlinear node and leaves it, then the output itself.
+
+    ``outputs``: what stands in for what leaves them.
+    """
+    values = {0: known(points)}
+    last = {source: p for p, node in enumerate(network.nodes) for source in node.inputs}
+    number = 0
+    for place, node in enumerate(network.nodes[1:], start=1):
+        inputs = [values[i] for i in node.inputs]
+        result = apply(node.operator, inputs, FLOAT64)
+        if isinstance(node.operator, Elementwise | Max):
+            value = result.value if outputs is None else outputs[number].reshape(result.value.shape)
+            yield node, inputs[0], value
+            result, number = known(value), number + 1
+        values[place] = result
+        for source in set(node.inputs):
+            if last[source] == place:
+                del values[source]
+    yield network.nodes[-1], values[len(network.nodes) - 1], points

@@ -276,7 +276,7 @@ def setting_without_a_value(kit: Kit) -> list[object]:
 
 @case("no time limit")
 def timeout_of_a_method_without_one(kit: Kit) -> list[object]:
-    return [*good(kit), "--radius", 0.1, "--timeout", 5]
+    return [*good(kit), "--radius", 0.1, "--timeout", 5, "--method", "lirpa"]
 
 
 @case("no data set 'nonsense'")
@@ -332,7 +332,7 @@ def label_out_of_range(kit: Kit) -> list[object]:
 
 @case("one label for each")
 def labels_of_the_wrong_shape(kit: Kit) -> list[object]:
-    return with_data(kit, x=np.zeros((2, 2)), y=np.eye(2))
+    return with_data(kit, x=np.zeros((2, 2)), y=np.zeros(3))
 
 
 @case("outside the clip range")

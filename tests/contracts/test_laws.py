@@ -169,7 +169,7 @@ def test_alpha_crown_is_never_worse_than_crown(case: Case) -> None:
     box = case.box_of(torch.float64)
     for intermediate in (None, Ibp()):
         crown = outer(case.network, box, Crown(intermediate=intermediate))
-        for settings_ in ({"steps": 0}, {"steps": 4}, {"steps": 4, "seconds": 0.0}):
+        for settings_ in ({"steps": 0}, {"steps": 4}):
             alpha = outer(case.network, box, AlphaCrown(intermediate=intermediate, **settings_))
             # Two runs of one pass may differ in the last bits, with the alignment of memory.
             slack = 1e-12 * (1 + torch.maximum(crown.lower.abs(), crown.upper.abs()))

@@ -69,7 +69,7 @@ def test_ranges_outside_of_the_data(start: int, stop: int | None) -> None:
 @pytest.mark.parametrize(
     ("changes", "error"),
     [
-        ({"x": np.zeros(3)}, BadShape),
+        ({"x": np.zeros(())}, BadShape),
         ({"x": np.zeros((3, 2), dtype=np.int64)}, BadShape),
         ({"x": np.zeros((0, 2))}, BadData),
         ({"x": np.zeros((2, 0))}, BadData),

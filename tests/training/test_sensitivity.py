@@ -203,9 +203,9 @@ def test_the_terms_of_one_loss_share_one_pass(make_step, monkeypatch) -> None:
     calls = []
     plain = LpDual.bound
 
-    def counted(self: LpDual, *arguments: object) -> object:
+    def counted(self: LpDual, *arguments: object, **options: object) -> object:
         calls.append(1)
-        return plain(self, *arguments)
+        return plain(self, *arguments, **options)
 
     monkeypatch.setattr(LpDual, "bound", counted)
     loss = Loss.parse("robust + sensitivity + sensitivity(form=log)")

@@ -190,6 +190,10 @@ def split(call: Call) -> Sequence[Value]:
             raise BadModelFile(
                 f"{call}: neither sizes nor num_outputs say that there are {call.outputs} outputs"
             )
+        if call.opset >= 18 and call.outputs > length:
+            raise BadModelFile(
+                f"{call}: onnxruntime makes no {call.outputs} parts of {length} entries"
+            )
         if call.opset < 18 and length % call.outputs:
             raise BadModelFile(f"{call}: {length} entries make no {call.outputs} equal parts")
         size = -(-length // call.outputs)

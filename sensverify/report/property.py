@@ -44,6 +44,8 @@ def _verdict_text(report: PropertyReport) -> str:
         trust = "" if report.guarantee is None else f"; guarantee {report.guarantee.name}"
         if report.certification is not None:
             trust += f", checked again in {report.certification.seconds:.2f} s"
+        if not report.cases:
+            return "holds: the property contradicts itself, whatever the model"
         return f"holds: no input in the {boxes} meets the property ({seconds}{trust})"
     if report.runtime is not None and report.runtime.violation is not None:
         return (

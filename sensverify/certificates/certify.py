@@ -46,7 +46,13 @@ _TOGETHER = 16
 """Of these, between two looks at the time."""
 
 Short = Callable[[Leaves], np.ndarray]
-"""Which leaves fall short, boolean ``[leaves]``."""
+"""By how much leaves fall short, ``[leaves]``; 0 where they do not."""
+
+_LARGEST = 1e300
+"""Stands for what is infinite."""
+
+_NEARLY = 0.1
+"""Share of the largest shortfall from which leaves are split before the others."""
 
 _FEW = 32
 """Features that move, up to which leaves are split at inputs."""
@@ -162,8 +168,10 @@ def certify_bounds(
         The proof is none: its trees cover nothing, or use what is not there.
     """
     claims = _unclaimed(model, lower, upper, rows)
-    # A root cell proves what it can; only trees are grown.
-    grows = wanted is not None and bool((proof.cells.split != NONE).any())
+    # A root cell with lines proves what these prove; trees are grown, and what may become one.
+    cells = proof.cells
+    tree_like = (cells.split != NONE) | ((cells.hidden == NONE) & (cells.lines == RULE))
+    grows = wanted is not None and bool(tree_like.any())
     goal = wanted if wanted is not None and grows else claims.limits
     tree = _Tree(model, claims, proof, watch or Watch())
 
@@ -175,7 +183,9 @@ def certify_bounds(
         rows, own = claims.members(problem, tree.proof.cells.group[leaves.cell])
         at = problem[:, None], rows
         values = np.take_along_axis(leaves.values, rows, axis=1)
-        return ((values < enough[at]) & own & missing[at]).any(axis=1)
+        with np.errstate(invalid="ignore"):
+            by = (enough[at] - values) / (abs(goal[at]) + _SMALL)
+        return np.where(own & missing[at], by, 0.0).max(axis=1, initial=0.0)
 
     leaves = tree.grown(short, _GROWTH)
     values = best(claims, tree.proof, leaves)
@@ -245,7 +255,8 @@ def certify_query(
 
     def short(leaves: Leaves) -> np.ndarray:
         closed = refuted(claims, tree.proof, leaves)
-        return undecided(claims, tree.proof, replace(leaves, refuted=leaves.refuted | closed))
+        left = replace(leaves, refuted=leaves.refuted | closed)
+        return undecided(claims, tree.proof, left).astype(np.float64)
 
     leaves = tree.grown(short, _REFUTING_GROWTH)
     if not bool(refuted(claims, tree.proof, leaves).all()):
@@ -285,7 +296,9 @@ class _Tree:
         leaves = self._settled(self.evaluator.leaves(self.proof, hidden))
         most = 2 * len(leaves.cell) + more
         while len(leaves.cell) < most and not self.watch.over:
-            split = self._splittable(leaves, short(leaves))
+            by = np.minimum(short(leaves), _LARGEST) * self._splittable(leaves)
+            # Those that fall short by most: they decide what is proven of the whole box.
+            split = (by > 0) & (by >= _NEARLY * by.max(initial=0.0))
             if not split.any() or self.exactly >= _EXACTLY:
                 break
             first = len(self.proof.cells)
@@ -312,13 +325,13 @@ class _Tree:
             leaves = replaced(leaves, some, found)
         return leaves
 
-    def _splittable(self, leaves: Leaves, wanted: np.ndarray) -> np.ndarray:
-        """Of the leaves wanted, those with few features that move, which bound their own layers."""
+    def _splittable(self, leaves: Leaves) -> np.ndarray:
+        """Leaves with few features that move, which bound their own layers."""
         cells, claims = self.proof.cells, self.claims
         moving = (claims.lower < claims.upper).sum(axis=1)
         problem = cells.problem[leaves.cell]
         own = (cells.hidden[leaves.cell] == NONE) & (moving[problem] <= _FEW)
-        return wanted & own & (leaves.reach > 0).any(axis=1)
+        return own & (leaves.reach > 0).any(axis=1)
 
     def _split(self, leaves: Leaves, chosen: np.ndarray) -> None:
         """Halve leaves along the feature that moves their lines most."""

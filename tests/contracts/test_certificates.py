@@ -20,7 +20,7 @@ from sensverify.certificates import (
 )
 from sensverify.certificates.check.program import program_of
 from sensverify.network import Network, NetworkBuilder
-from sensverify.network.operators import Add, Relu, Reshape
+from sensverify.network.operators import Add, Affine, Relu, Reshape
 from sensverify.proof import Proof
 from sensverify.results import Bounds
 from sensverify.solvers.bisection import Bisection
@@ -149,6 +149,44 @@ def test_exact_methods(case: Case, method: Method) -> None:
     exact = bounds.optimal.numpy().all(axis=1)
     short = (wanted - found.lower) / size
     assert (short[exact] <= 1e-5).all(), (method, short.max())
+
+
+FIRST = [[0.08890469, -0.09341224], [0.45284721, 0.07417558]]
+PLATEAUS = {
+    "a sum of dead neurons": (
+        [
+            [*FIRST, [-0.37877545, 0.25568631], [0.92206728, 0.66968739]],
+            [
+                [-0.35186762, -0.63271075, -0.31163722, 0.02066299],
+                [-1.1625154, -0.10939583, -0.6229555, -0.36613369],
+                [-0.27212951, -0.15815008, 0.20581527, 0.52125669],
+            ],
+            [[-0.11131428, 1.18339205, -0.57607549]],
+        ],
+        ([-0.60548836, -0.62736726], [1.8863337, 0.8371675]),
+    ),
+    "one dead neuron": (
+        [FIRST, [[-0.37877545, 0.25568631]], [[1.95600009]]],
+        ([-0.40993917, -0.49369991], [0.6613996, 0.22949021]),
+    ),
+}
+"""Weights of layers with ReLU between them, and the ends of a box; fresh draws found them."""
+
+
+@pytest.mark.parametrize("name", PLATEAUS)
+@pytest.mark.parametrize("method", [Milp(), BranchAndBound()], ids=["milp", "branch-and-bound"])
+def test_what_is_constant_where_neurons_are_dead_is_proven(name: str, method: Method) -> None:
+    """The largest or least value is taken on a whole region, whose edge no few cells follow."""
+    weights, ends = PLATEAUS[name]
+    builder = NetworkBuilder((2,))
+    node = builder.input
+    for place, weight in enumerate(weights):
+        node = builder.add(Relu(), node) if place else node
+        node = builder.add(Affine(np.array(weight)), node)
+    box = Box(*(torch.tensor([end], dtype=torch.float64) for end in ends))
+    bounds, wanted, found = certified(builder.build(node), box, method)
+    assert bool(bounds.optimal.all())
+    assert (found.lower >= wanted - 1e-5 * (1 + abs(wanted))).all(), wanted - found.lower
 
 
 @pytest.mark.parametrize("fault", ["nan", "negated", "perturbed", "garbage", "short", "none"])

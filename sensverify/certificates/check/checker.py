@@ -64,7 +64,7 @@ class Evaluator:
     margin : int
         As in `Evaluation`.
     hurry : callable
-        Once it says yes, hidden bounds that nobody has claimed are those of intervals.
+        Once it says yes, hidden bounds are those of intervals; for whoever proposes, not checks.
     """
 
     def __init__(
@@ -88,7 +88,9 @@ class Evaluator:
         ----------
         proof : Proof
         believe : bool
-            True: those of the proof, after each is found to hold. False: the best there are.
+            True: those of the proof, after each is found to hold. False: what is found, nowhere
+            tighter than those of the proof: its lines were chosen for these, and prove less with
+            others, be they tighter.
 
         Raises
         ------
@@ -105,15 +107,15 @@ class Evaluator:
             own = own[np.argsort(proof.hidden.own_entry[own], kind="stable")]
             evaluation = self.layers.start(self.claims.lower[problem], self.claims.upper[problem])
             for position, step in self.program.nonlinear:
-                wanted = None
-                if believe:
-                    both = proof.hidden.lower, proof.hidden.upper
-                    wanted = both[0][sets, step.entries], both[1][sets, step.entries]
-                found = self.layers.bounds(evaluation, step, wanted)
+                ends_of = proof.hidden.lower, proof.hidden.upper
+                given = ends_of[0][sets, step.entries], ends_of[1][sets, step.entries]
+                found = self.layers.bounds(evaluation, step, given)
                 self._own(evaluation, step, proof, sets, own, found)
-                if wanted is not None:
-                    _require_proven(found, wanted, sets, step)
-                    found = wanted
+                if believe:
+                    _require_proven(found, given, sets, step)
+                    found = given
+                else:
+                    found = _no_tighter(found, given)
                 _require_finite(*found, position)
                 low[sets, step.entries], high[sets, step.entries] = found
                 lines = proof.hidden.lines[sets]
@@ -480,6 +482,15 @@ def _require_finite(lower: np.ndarray, upper: np.ndarray, position: int) -> None
             f"bounds on what enters the nonlinear step {position} of the network overflow; use a "
             "smaller box"
         )
+
+
+def _no_tighter(
+    found: tuple[np.ndarray, np.ndarray], given: tuple[np.ndarray, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Bounds, given way to others where these are looser; what is not finite is never taken."""
+    lower = np.isfinite(given[0]) & (given[0] < found[0])
+    upper = np.isfinite(given[1]) & (given[1] > found[1])
+    return np.where(lower, given[0], found[0]), np.where(upper, given[1], found[1])
 
 
 def _require_proven(

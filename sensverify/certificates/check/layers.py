@@ -40,7 +40,7 @@ class Layers:
     margin : int
         As in `Evaluation`.
     hurry : callable
-        Asked between passes: once it says yes, intervals are enough where nothing is wanted.
+        Asked between passes: once it says yes, intervals are all that there is.
     """
 
     machine: Machine
@@ -88,7 +88,7 @@ class Layers:
             self._count_steps(evaluation, step.source)
         floats = self.machine.arithmetic.floats
         for number, rows in enumerate(self._chunks(step.source)):
-            if wanted is None and self.hurry():
+            if self.hurry():
                 break
             if missing[:, rows].any():
                 part = self._cone(step.source, number, rows)

@@ -109,7 +109,7 @@ class Evaluator:
             for position, step in self.program.nonlinear:
                 ends_of = proof.hidden.lower, proof.hidden.upper
                 given = ends_of[0][sets, step.entries], ends_of[1][sets, step.entries]
-                found = self.layers.bounds(evaluation, step, given)
+                found = self.layers.bounds(evaluation, step, given, required=believe)
                 self._own(evaluation, step, proof, sets, own, found)
                 if believe:
                     _require_proven(found, given, sets, step)

@@ -72,14 +72,17 @@ class Layers:
         evaluation: Evaluation,
         step: Nonlinear,
         wanted: tuple[np.ndarray, np.ndarray] | None = None,
+        *,
+        required: bool = True,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Bounds on a step's entries: the better of intervals and the backward pass.
 
-        Where the bounds wanted follow from intervals, there is no pass.
+        Where the bounds wanted follow from intervals, there is no pass; nor where intervals are
+        exact, unless what is wanted is required to the last bit.
         """
         evaluation.run(step.source)
         low, high = (end.copy() for end in evaluation.interval(step.source))
-        if wanted is None and self._interval_is_exact(step.source):
+        if not (required and wanted is not None) and self._interval_is_exact(step.source):
             return low, high
         missing = np.ones(low.shape, bool)
         if wanted is not None:

@@ -22,17 +22,11 @@ if TYPE_CHECKING:
         make_method,
         method_names,
     )
-    from sensverify.box import Box
-    from sensverify.data import Dataset, load_data
-    from sensverify.errors import SensverifyError
-    from sensverify.formats.modules import from_module
-    from sensverify.formats.onnx import load_onnx
-    from sensverify.models import load
-    from sensverify.network import Network, NetworkBuilder, simplify
-    from sensverify.provenance import Provenance
-    from sensverify.queries import Decision, Query, Verdict
-    from sensverify.results import Bounds, Guarantee, Status
-    from sensverify.sensitivity import (
+    from sensverify.core.box import Box
+    from sensverify.core.provenance import Provenance
+    from sensverify.core.queries import Decision, Query, Verdict
+    from sensverify.core.results import Bounds, Guarantee, Status
+    from sensverify.core.sensitivity import (
         Sensitivity,
         log_volume,
         mean_volume,
@@ -41,7 +35,13 @@ if TYPE_CHECKING:
         width_shares,
         widths,
     )
-    from sensverify.watch import Watch
+    from sensverify.data import Dataset, load_data
+    from sensverify.errors import SensverifyError
+    from sensverify.formats.modules import from_module
+    from sensverify.formats.onnx import load_onnx
+    from sensverify.models import load
+    from sensverify.network import Network, NetworkBuilder, simplify
+    from sensverify.runs.watch import Watch
 
 __version__ = "0.1.0"
 
@@ -88,26 +88,26 @@ __all__ = [
 
 _HOMES = {
     "AlphaCrown": "sensverify.bounds",
-    "Bounds": "sensverify.results",
-    "Box": "sensverify.box",
+    "Bounds": "sensverify.core.results",
+    "Box": "sensverify.core.box",
     "Crown": "sensverify.bounds",
     "Dataset": "sensverify.data",
     "Decider": "sensverify.bounds",
-    "Decision": "sensverify.queries",
-    "Guarantee": "sensverify.results",
+    "Decision": "sensverify.core.queries",
+    "Guarantee": "sensverify.core.results",
     "Ibp": "sensverify.bounds",
     "Lirpa": "sensverify.bounds",
     "LpDual": "sensverify.bounds",
     "Method": "sensverify.bounds",
     "Network": "sensverify.network",
     "NetworkBuilder": "sensverify.network",
-    "Provenance": "sensverify.provenance",
-    "Query": "sensverify.queries",
-    "Sensitivity": "sensverify.sensitivity",
+    "Provenance": "sensverify.core.provenance",
+    "Query": "sensverify.core.queries",
+    "Sensitivity": "sensverify.core.sensitivity",
     "SensverifyError": "sensverify.errors",
-    "Status": "sensverify.results",
-    "Verdict": "sensverify.queries",
-    "Watch": "sensverify.watch",
+    "Status": "sensverify.core.results",
+    "Verdict": "sensverify.core.queries",
+    "Watch": "sensverify.runs.watch",
     "compute_bounds": "sensverify.bounds",
     "decider_names": "sensverify.bounds",
     "evaluate": "sensverify.bounds",
@@ -115,16 +115,16 @@ _HOMES = {
     "load": "sensverify.models",
     "load_data": "sensverify.data",
     "load_onnx": "sensverify.formats.onnx",
-    "log_volume": "sensverify.sensitivity",
+    "log_volume": "sensverify.core.sensitivity",
     "make_decider": "sensverify.bounds",
     "make_method": "sensverify.bounds",
-    "mean_volume": "sensverify.sensitivity",
+    "mean_volume": "sensverify.core.sensitivity",
     "method_names": "sensverify.bounds",
-    "relative_log_volume": "sensverify.sensitivity",
+    "relative_log_volume": "sensverify.core.sensitivity",
     "simplify": "sensverify.network",
-    "volume": "sensverify.sensitivity",
-    "width_shares": "sensverify.sensitivity",
-    "widths": "sensverify.sensitivity",
+    "volume": "sensverify.core.sensitivity",
+    "width_shares": "sensverify.core.sensitivity",
+    "widths": "sensverify.core.sensitivity",
 }
 
 

@@ -13,15 +13,15 @@ from torch import Tensor
 from sensverify.bounds import Crown, evaluate
 from sensverify.bounds.method import Decider, make_decider
 from sensverify.bounds.tensors import tensor_box, tensor_network
-from sensverify.box import Box
+from sensverify.core.box import Box
+from sensverify.core.queries import Decision, Query, Verdict
+from sensverify.core.results import Enclosure, Guarantee
 from sensverify.errors import BackendFailure, BadSetting
 from sensverify.network import Network
-from sensverify.queries import Decision, Query, Verdict
-from sensverify.results import Enclosure, Guarantee
+from sensverify.runs.watch import Watch
 from sensverify.solvers.gap import check_limits, tolerance
 from sensverify.solvers.incumbents import descend, search
 from sensverify.solvers.proving import proven_again
-from sensverify.watch import Watch
 
 _DESCENT = 12
 """Gradient steps from every input that an oracle finds."""

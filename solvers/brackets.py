@@ -13,10 +13,10 @@ from torch import Tensor
 from sensverify.bounds import evaluate
 from sensverify.bounds.rounding import slack
 from sensverify.bounds.tensors import flattened, tensor_box, tensor_network
-from sensverify.box import Box
+from sensverify.core.box import Box
+from sensverify.core.results import Enclosure
 from sensverify.errors import BackendFailure
 from sensverify.network import Network
-from sensverify.results import Enclosure
 from sensverify.solvers.gap import tolerance
 
 DISAGREEMENT = 1e-5

@@ -11,16 +11,16 @@ from scipy.sparse import csr_matrix, vstack
 
 from sensverify.bounds import evaluate
 from sensverify.bounds.rounding import query_slack
-from sensverify.box import Box
+from sensverify.core.box import Box
+from sensverify.core.queries import Accept, Decision, Query, Verdict
 from sensverify.network import Network
-from sensverify.queries import Accept, Decision, Query, Verdict
+from sensverify.runs.watch import Watch
 from sensverify.solvers.brackets import Brackets
 from sensverify.solvers.encoding import Encoder, Encoding, Problem
 from sensverify.solvers.encoding.expression import widened
 from sensverify.solvers.hidden_layers import prepare
 from sensverify.solvers.highs import Highs
 from sensverify.solvers.incumbents import search
-from sensverify.watch import Watch
 
 if TYPE_CHECKING:
     from sensverify.solvers.milp import Milp

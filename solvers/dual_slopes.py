@@ -24,9 +24,9 @@ from sensverify.bounds.layerwise import LayerBounds, narrow
 from sensverify.bounds.proofs import flat_lines
 from sensverify.bounds.relaxation import Relaxation, line_intercepts
 from sensverify.bounds.tensors import flattened
+from sensverify.core.proof import Lines, Proof
 from sensverify.network import Network
 from sensverify.network.operators import Max
-from sensverify.proof import Lines, Proof
 from sensverify.solvers.encoding import Encoding
 from sensverify.solvers.hidden_layers import HiddenLayers
 

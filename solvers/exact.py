@@ -7,16 +7,16 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from sensverify.box import Box
+from sensverify.core.box import Box
+from sensverify.core.queries import Accept, Decision, Query
+from sensverify.core.results import Enclosure, Guarantee
 from sensverify.network import Network
 from sensverify.network.operators import Abs, Clip, LeakyRelu, Max, Sigmoid, Tanh
-from sensverify.queries import Accept, Decision, Query
-from sensverify.results import Enclosure, Guarantee
+from sensverify.runs.watch import Watch
 from sensverify.solvers.branch_and_bound import FEW_FEATURES, BranchAndBound
 from sensverify.solvers.gap import check_limits
 from sensverify.solvers.lp import check_threads
 from sensverify.solvers.milp import Milp
-from sensverify.watch import Watch
 
 
 @dataclass(frozen=True)

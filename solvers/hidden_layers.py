@@ -21,9 +21,9 @@ from sensverify.bounds.layerwise import LayerBounds
 from sensverify.bounds.method import PreActivationBounds
 from sensverify.bounds.proofs import LayerProof, flat_bounds, flat_lines, in_order, layer_proof
 from sensverify.bounds.relaxation import line_intercepts
-from sensverify.proof import Hidden
+from sensverify.core.proof import Hidden
+from sensverify.runs.watch import Watch
 from sensverify.solvers.brackets import Brackets
-from sensverify.watch import Watch
 
 CLOSE = 1e-12
 """Distance, relative to their size, up to which two bounds differ by rounding alone."""

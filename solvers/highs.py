@@ -12,9 +12,9 @@ import highspy
 import numpy as np
 
 from sensverify.errors import BackendFailure
+from sensverify.runs.watch import Watch
 from sensverify.solvers.encoding.problem import Problem
 from sensverify.solvers.scaling import scale
-from sensverify.watch import Watch
 
 Improving = Callable[[np.ndarray], bool]
 """Called with every better point that a mixed-integer solve finds, ``[columns]``; True stops it."""

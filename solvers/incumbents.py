@@ -14,9 +14,9 @@ from torch import Tensor
 
 from sensverify.bounds.forward import forward
 from sensverify.bounds.tensors import flattened
-from sensverify.box import Box
+from sensverify.core.box import Box
 from sensverify.network import Network
-from sensverify.watch import Watch
+from sensverify.runs.watch import Watch
 
 Loss = Callable[[Tensor], Tensor]
 

@@ -12,17 +12,17 @@ from torch import Tensor
 
 from sensverify.bounds.ibp import Interval, entries_of
 from sensverify.bounds.method import PreActivationBounds, check_intermediate
-from sensverify.box import Box
+from sensverify.core.box import Box
+from sensverify.core.results import Enclosure, Guarantee
 from sensverify.errors import BadSetting
 from sensverify.network import Network
-from sensverify.results import Enclosure, Guarantee
+from sensverify.runs.watch import Watch
 from sensverify.solvers.brackets import Brackets
 from sensverify.solvers.dual_slopes import DualSlopes, entry_weights
 from sensverify.solvers.encoding import Encoder, Encoding, Form, Problem
 from sensverify.solvers.gap import check_limits
 from sensverify.solvers.hidden_layers import prepare
 from sensverify.solvers.highs import Highs, Solution
-from sensverify.watch import Watch
 
 BACKENDS = ("highs", "cvxpy")
 GAP = 1e-6

@@ -16,14 +16,14 @@ import torch
 
 from sensverify.bounds import evaluate
 from sensverify.bounds.tensors import flattened, tensor_network
-from sensverify.box import Box
+from sensverify.core.box import Box
+from sensverify.core.queries import Accept, Decision, Query, Verdict
+from sensverify.core.results import Guarantee
 from sensverify.errors import BackendFailure, BackendMissing, BadSetting
 from sensverify.network import Network
-from sensverify.queries import Accept, Decision, Query, Verdict
-from sensverify.results import Guarantee
+from sensverify.runs.watch import Watch
 from sensverify.solvers.incumbents import descend, search
 from sensverify.solvers.marabou_query import ReluProgram, relu_program
-from sensverify.watch import Watch
 
 _POLL = 0.1
 """Seconds between two looks at the watch while Marabou works."""

@@ -10,10 +10,11 @@ import torch
 from scipy.sparse import csr_matrix, diags
 
 from sensverify.bounds.crown import Crown, layer_bounds
-from sensverify.box import Box
+from sensverify.core.box import Box
 from sensverify.errors import MissingRule, Unbounded
 from sensverify.network import Network, Node
 from sensverify.network.operators import Abs, Clip, LeakyRelu, Linear, Relu
+from sensverify.runs.watch import Watch
 from sensverify.solvers.encoding import Form, Problem, pieces
 from sensverify.solvers.encoding.builder import Builder
 from sensverify.solvers.encoding.expression import (
@@ -26,7 +27,6 @@ from sensverify.solvers.encoding.expression import (
 from sensverify.solvers.encoding.maps import LinearMap
 from sensverify.solvers.encoding.piecewise import ROUNDING, Pieces
 from sensverify.solvers.encoding.rules import Place, encode_operator
-from sensverify.watch import Watch
 
 SCALE = 1024.0
 """Largest magnitude of a variable as Marabou gets it. Its thresholds are absolute: with 1 in place

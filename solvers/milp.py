@@ -11,11 +11,12 @@ from torch import Tensor
 
 from sensverify.bounds.ibp import Interval
 from sensverify.bounds.method import PreActivationBounds, check_intermediate
-from sensverify.box import Box
+from sensverify.core.box import Box
+from sensverify.core.queries import Accept, Decision, Query
+from sensverify.core.results import Enclosure, Guarantee
 from sensverify.errors import BadSetting
 from sensverify.network import Network
-from sensverify.queries import Accept, Decision, Query
-from sensverify.results import Enclosure, Guarantee
+from sensverify.runs.watch import Watch
 from sensverify.solvers.brackets import Brackets
 from sensverify.solvers.deciding import decide
 from sensverify.solvers.encoding import Encoder, Encoding, Form
@@ -26,7 +27,6 @@ from sensverify.solvers.incumbents import search
 from sensverify.solvers.lp import check_threads, relax_ends, sample_of, share
 from sensverify.solvers.proving import proven_again
 from sensverify.solvers.tightening import kinks, tightened
-from sensverify.watch import Watch
 
 SMALL = 20
 """Kinks up to which a program is solved at once: tightening it would take longer."""

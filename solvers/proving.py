@@ -9,11 +9,11 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from sensverify.box import Box
+from sensverify.core.box import Box
+from sensverify.core.results import Enclosure
 from sensverify.network import Network
-from sensverify.results import Enclosure
+from sensverify.runs.watch import Watch
 from sensverify.solvers.branch_and_bound import BranchAndBound
-from sensverify.watch import Watch
 
 SLACK = 1e-6
 """Of the larger magnitude of an objective's ends: how much less than what was found is proven, at

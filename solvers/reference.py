@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from sensverify.errors import BackendFailure, BackendMissing
+from sensverify.runs.watch import Watch
 from sensverify.solvers.encoding.problem import Problem
 from sensverify.solvers.highs import Solution, Status
 from sensverify.solvers.scaling import scale
-from sensverify.watch import Watch
 
 ACCURACY = 1e-10
 """Clarabel's tolerances, on columns between zero and one."""

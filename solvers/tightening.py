@@ -16,11 +16,11 @@ import numpy as np
 from sensverify.errors import BackendFailure
 from sensverify.network import Network
 from sensverify.network.operators import Max, Sigmoid, Tanh
+from sensverify.runs.watch import Watch
 from sensverify.solvers.encoding import Encoder, Form, Interval, pieces
 from sensverify.solvers.encoding.builder import Builder
 from sensverify.solvers.encoding.expression import Expression, widened
 from sensverify.solvers.highs import Highs
-from sensverify.watch import Watch
 
 CROSSED = 1e-6
 """How far two bounds on one neuron may cross by rounding, relative to their size."""

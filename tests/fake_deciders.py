@@ -13,12 +13,12 @@ import torch
 
 from sensverify.bounds import Ibp, compute_bounds, evaluate
 from sensverify.bounds.tensors import tensor_network
-from sensverify.box import Box
+from sensverify.core.box import Box
+from sensverify.core.queries import Accept, Decision, Query, Verdict
+from sensverify.core.results import Guarantee
 from sensverify.errors import BackendFailure
 from sensverify.network import Network
-from sensverify.queries import Accept, Decision, Query, Verdict
-from sensverify.results import Guarantee
-from sensverify.watch import Watch
+from sensverify.runs.watch import Watch
 
 
 def inputs_of(query: Query, samples: int) -> np.ndarray:

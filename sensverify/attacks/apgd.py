@@ -26,7 +26,7 @@ from sensverify.attacks.draws import SampleGenerator
 from sensverify.attacks.settings import check_count
 from sensverify.attacks.worst_seen import WorstSeen, along
 from sensverify.bounds.tensors import flattened
-from sensverify.box import Box
+from sensverify.core.box import Box
 
 Ask = Callable[[Tensor], tuple[Tensor, Tensor]]
 

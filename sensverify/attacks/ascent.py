@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from sensverify.attacks.draws import SampleGenerator
 from sensverify.bounds.tensors import flattened
-from sensverify.box import Box
+from sensverify.core.box import Box
 from sensverify.errors import BadBox, BadSetting, BadShape
 
 Function = Callable[[Tensor], Tensor]

@@ -12,7 +12,7 @@ from sensverify.attacks.ascent import Function, Source, margin_loss
 from sensverify.attacks.settings import check_count, check_number
 from sensverify.attacks.worst_seen import along, loses
 from sensverify.bounds.tensors import flattened
-from sensverify.box import Box
+from sensverify.core.box import Box
 
 _MEAN_DECAY, _SQUARE_DECAY, _TINY = 0.9, 0.999, 1e-8
 """Of Adam."""

@@ -23,7 +23,7 @@ from sensverify.attacks.ascent import (
 )
 from sensverify.attacks.settings import check_choice, check_switch
 from sensverify.bounds.tensors import flattened
-from sensverify.box import Box
+from sensverify.core.box import Box
 
 _OVERSHOOT = 1.25
 """Length of the step from a random start, in half-widths of the box (Wong et al. 2020)."""

@@ -14,9 +14,9 @@ from sensverify.attacks.protocol import Attack
 from sensverify.attacks.worst import Worst, strongest
 from sensverify.attacks.worst_seen import loses
 from sensverify.bounds.tensors import flattened
-from sensverify.box import Box
+from sensverify.core.box import Box
 from sensverify.errors import BadData, BadSetting, BadShape, NotMeasured
-from sensverify.watch import Watch
+from sensverify.runs.watch import Watch
 
 Progress = Callable[[int, int], None]
 """Called with the number of samples done and their total."""

@@ -19,7 +19,7 @@ from sensverify.attacks.ascent import (
 from sensverify.attacks.settings import check_count, check_number
 from sensverify.attacks.worst_seen import WorstSeen, along
 from sensverify.bounds.tensors import flattened
-from sensverify.box import Box
+from sensverify.core.box import Box
 
 
 @dataclass(frozen=True, kw_only=True)

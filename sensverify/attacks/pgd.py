@@ -28,7 +28,7 @@ from sensverify.attacks.ascent import (
 from sensverify.attacks.settings import check_choice, check_count, check_number, check_switch
 from sensverify.attacks.worst_seen import WorstSeen
 from sensverify.bounds.tensors import flattened
-from sensverify.box import Box
+from sensverify.core.box import Box
 from sensverify.errors import BadSetting
 
 _REACH = 2.5

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from sensverify.attacks.ascent import Function
 from sensverify.attacks.draws import SampleGenerator
-from sensverify.box import Box
+from sensverify.core.box import Box
 
 
 @runtime_checkable

@@ -14,7 +14,7 @@ from sensverify.attacks.draws import SampleGenerator
 from sensverify.attacks.settings import check_count, check_number
 from sensverify.attacks.worst_seen import along, loses
 from sensverify.bounds.tensors import flattened
-from sensverify.box import Box
+from sensverify.core.box import Box
 
 _IMAGE_AXES = 4
 _HALVED_AFTER = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)

@@ -15,7 +15,7 @@ from sensverify.attacks.protocol import Attack
 from sensverify.attacks.square import Square
 from sensverify.attacks.worst_seen import along, loses
 from sensverify.bounds.tensors import flattened
-from sensverify.box import Box
+from sensverify.core.box import Box
 from sensverify.errors import BadSetting, Unbounded, UnsoundResult
 
 

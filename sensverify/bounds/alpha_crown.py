@@ -18,13 +18,13 @@ from sensverify.bounds.layerwise import LayerBounds, narrow, tile_entries
 from sensverify.bounds.method import PreActivationBounds, check_intermediate
 from sensverify.bounds.proofs import flat_lines, layer_proof
 from sensverify.bounds.relaxation import Relaxation, Slope, line_intercepts
-from sensverify.box import Box
+from sensverify.core.box import Box
+from sensverify.core.proof import Lines
+from sensverify.core.results import Enclosure, Guarantee
 from sensverify.errors import BadSetting
 from sensverify.network import Network
 from sensverify.network.operators import Max, Relu
-from sensverify.proof import Lines
-from sensverify.results import Enclosure, Guarantee
-from sensverify.watch import Watch
+from sensverify.runs.watch import Watch
 
 Slopes = dict[int, tuple[Tensor, Tensor | None]]
 """For a node, its free lower slopes and, unless it is a ReLU, its free upper slopes, each

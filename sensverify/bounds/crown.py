@@ -12,10 +12,10 @@ from sensverify.bounds.layerwise import LayerBounds
 from sensverify.bounds.method import PreActivationBounds, check_intermediate
 from sensverify.bounds.proofs import layer_proof
 from sensverify.bounds.relaxation import Slope
-from sensverify.box import Box
+from sensverify.core.box import Box
+from sensverify.core.results import Enclosure, Guarantee
 from sensverify.network import Network
-from sensverify.results import Enclosure, Guarantee
-from sensverify.watch import Watch
+from sensverify.runs.watch import Watch
 
 
 @dataclass(frozen=True)

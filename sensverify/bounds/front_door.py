@@ -17,14 +17,14 @@ from sensverify.bounds.memory import DEFAULT_BUDGET, samples_within
 from sensverify.bounds.method import AnytimeMethod, Method, ProvingMethod, proving_names
 from sensverify.bounds.rounding import check_rounding, slack
 from sensverify.bounds.tensors import tensor_box, tensor_network
-from sensverify.box import Array, Box
+from sensverify.core.box import Array, Box
+from sensverify.core.proof import joined
+from sensverify.core.provenance import Provenance, settings_of, versions
+from sensverify.core.results import Bounds, Enclosure, Guarantee
 from sensverify.errors import BadBox, BadSetting, BadShape, Unbounded
 from sensverify.formats.modules import from_module
 from sensverify.network import Network
-from sensverify.proof import joined
-from sensverify.provenance import Provenance, settings_of, versions
-from sensverify.results import Bounds, Enclosure, Guarantee
-from sensverify.watch import Watch
+from sensverify.runs.watch import Watch
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 

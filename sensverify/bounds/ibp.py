@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 
 from sensverify.bounds.forward import apply
-from sensverify.box import Box
+from sensverify.core.box import Box
+from sensverify.core.proof import Cells, Lines, Proof
+from sensverify.core.results import Enclosure, Guarantee
 from sensverify.errors import MissingRule
 from sensverify.network import Network
 from sensverify.network.operators import (
@@ -38,9 +40,7 @@ from sensverify.network.operators import (
     Sigmoid,
     Tanh,
 )
-from sensverify.proof import Cells, Lines, Proof
-from sensverify.results import Enclosure, Guarantee
-from sensverify.watch import Watch
+from sensverify.runs.watch import Watch
 
 Interval = tuple[Tensor, Tensor]
 

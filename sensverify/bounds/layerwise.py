@@ -30,7 +30,7 @@ from sensverify.bounds.tensors import flattened
 from sensverify.bounds.window_plan import WindowPlan, window_plan
 from sensverify.bounds.windows import RelaxationWindows, Windows, window_network
 from sensverify.bounds.workspace import Workspace
-from sensverify.box import Box
+from sensverify.core.box import Box
 from sensverify.errors import Unbounded
 from sensverify.network import Network
 from sensverify.network.operators import (
@@ -43,7 +43,7 @@ from sensverify.network.operators import (
     Scale,
     Select,
 )
-from sensverify.watch import TimeUp, Watch
+from sensverify.runs.watch import TimeUp, Watch
 
 _TILE = {"cpu": 1 << 20, "cuda": 1 << 26}
 """Entries of the largest coefficient tensor of one tile, by device type."""

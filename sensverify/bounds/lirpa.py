@@ -21,11 +21,11 @@ from sensverify.bounds.lirpa_compat import (
 from sensverify.bounds.lirpa_module import TracedNetwork
 from sensverify.bounds.rounding import slack
 from sensverify.bounds.tensors import flattened
-from sensverify.box import Box
+from sensverify.core.box import Box
+from sensverify.core.results import Enclosure, Guarantee
 from sensverify.errors import BackendFailure, BadSetting, SensverifyError
 from sensverify.network import Network
 from sensverify.network.operators import Linear
-from sensverify.results import Enclosure, Guarantee
 
 MODES = {
     "ibp": "IBP",

@@ -11,10 +11,10 @@ from sensverify.bounds.crown import layer_bounds, linear_bounds, proven_bounds
 from sensverify.bounds.ibp import Interval, entries_of
 from sensverify.bounds.method import PreActivationBounds, check_intermediate
 from sensverify.bounds.relaxation import Slope
-from sensverify.box import Box
+from sensverify.core.box import Box
+from sensverify.core.results import Enclosure, Guarantee
 from sensverify.network import Network
-from sensverify.results import Enclosure, Guarantee
-from sensverify.watch import Watch
+from sensverify.runs.watch import Watch
 
 
 @dataclass(frozen=True)

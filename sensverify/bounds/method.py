@@ -8,12 +8,12 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from torch import Tensor
 
-from sensverify.box import Box
+from sensverify.core.box import Box
+from sensverify.core.queries import Accept, Decision, Query
+from sensverify.core.results import Enclosure, Guarantee
 from sensverify.errors import BadSetting, UnknownName
 from sensverify.network import Network
-from sensverify.queries import Accept, Decision, Query
-from sensverify.results import Enclosure, Guarantee
-from sensverify.watch import Watch
+from sensverify.runs.watch import Watch
 
 GROUP = "sensverify.methods"
 """Entry-point group in which methods announce themselves."""

@@ -20,10 +20,10 @@ from sensverify.bounds.ibp import Interval
 from sensverify.bounds.layerwise import LayerBounds
 from sensverify.bounds.method import PreActivationBounds
 from sensverify.bounds.relaxation import Relaxation, Slope, relax
+from sensverify.core.proof import Cells, Hidden, Lines, Proof
 from sensverify.errors import BadSetting, BadShape
 from sensverify.network import Network
 from sensverify.network.operators import Relu
-from sensverify.proof import Cells, Hidden, Lines, Proof
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,7 +19,8 @@ from torch import Tensor
 from sensverify.bounds.forward import apply
 from sensverify.bounds.ibp import Interval, interval_bounds
 from sensverify.bounds.tensors import tensor_network
-from sensverify.box import Box
+from sensverify.core.box import Box
+from sensverify.core.queries import Query
 from sensverify.errors import MissingRule, UnsoundResult
 from sensverify.network import Network, Node
 from sensverify.network.operators import (
@@ -47,7 +48,6 @@ from sensverify.network.operators import (
 )
 from sensverify.network.rewrites.divide import divide_to_scale
 from sensverify.network.rewrites.editing import Edit, rewrite, wide
-from sensverify.queries import Query
 
 _FACTOR = 2.0
 """Of all errors: bounds on hidden layers are rounded, too, and enter those on the outputs."""

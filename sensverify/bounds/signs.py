@@ -18,7 +18,7 @@ from sensverify.bounds.ibp import Interval
 from sensverify.bounds.relaxation import Relaxation
 from sensverify.bounds.tensors import flattened
 from sensverify.bounds.workspace import Workspace
-from sensverify.box import Box
+from sensverify.core.box import Box
 from sensverify.network import Network
 from sensverify.network.operators import Affine, Elementwise, Max, Relu
 

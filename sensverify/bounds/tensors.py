@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from sensverify.box import Box
+from sensverify.core.box import Box
 from sensverify.network import Network, Node, simplify
 from sensverify.network.operators import Clip
 

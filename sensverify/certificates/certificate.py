@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from sensverify.certificates.check.claims import Claims
+from sensverify.core.proof import Cells, Hidden, Proof
 from sensverify.errors import BadCertificate
-from sensverify.proof import Cells, Hidden, Proof
 
 SCHEMA = "sensverify.certificate/1"
 

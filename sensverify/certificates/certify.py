@@ -26,10 +26,10 @@ from sensverify.certificates.check.checker import (
 )
 from sensverify.certificates.check.claims import Claims
 from sensverify.certificates.check.run import StoredModel
+from sensverify.core.proof import NONE, RULE, Cells, Proof, concatenated, joined
+from sensverify.core.queries import Query
 from sensverify.errors import BadShape, Unbounded
-from sensverify.proof import NONE, RULE, Cells, Proof, concatenated, joined
-from sensverify.queries import Query
-from sensverify.watch import Watch
+from sensverify.runs.watch import Watch
 
 MARGIN = 4
 """What rounding errors are multiplied by when claims are made: other machines add in other orders,

@@ -24,8 +24,8 @@ import numpy as np
 from sensverify.certificates.certificate import SCHEMA, Certificate
 from sensverify.certificates.check.claims import Claims
 from sensverify.certificates.check.run import StoredModel
+from sensverify.core.proof import Cells, Hidden, Lines, Proof
 from sensverify.errors import BadCertificate
-from sensverify.proof import Cells, Hidden, Lines, Proof
 
 GIGABYTE = 1 << 30
 HEADER = "header.json"

@@ -67,8 +67,8 @@ def benchmark(folder: Path, settings: tuple[tuple[str, str], ...], **options: An
     """
     from sensverify.report.benchmark import print_benchmark
     from sensverify.report.console import PlainConsole
+    from sensverify.runs.watch import Watch
     from sensverify.verification.benchmark_run import BenchmarkRequest, run_benchmark
-    from sensverify.watch import Watch
 
     given = {key: value for key, value in options.items() if value is not None}
     request = BenchmarkRequest(folder=folder, settings=dict(settings), **given)

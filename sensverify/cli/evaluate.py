@@ -253,7 +253,7 @@ def evaluate(
     from sensverify.evaluation.run import evaluate as run
     from sensverify.report.console import PlainConsole
     from sensverify.report.evaluation.terminal import print_evaluation
-    from sensverify.watch import Watch
+    from sensverify.runs.watch import Watch
 
     targets = Targets(json=json_target, report=report_target, force=force)
     request = _request(models, {k: v for k, v in options.items() if v is not None})
@@ -333,11 +333,11 @@ def _write(
 ) -> None:
     """The files that were asked for."""
     from sensverify.errors import InputError
-    from sensverify.kept import replace_file
     from sensverify.report.evaluation.json import evaluation_to_json
     from sensverify.report.evaluation.page import evaluation_to_html
     from sensverify.report.evaluation.tables import csv_tables
     from sensverify.report.files import write_files
+    from sensverify.runs.files import replace_file
 
     if request.out is not None:
         try:

@@ -77,8 +77,8 @@ def answer(asked: dict[str, Any], targets: Targets) -> int:
         summary_line,
         witness_text,
     )
+    from sensverify.runs.watch import Watch
     from sensverify.verification import PropertyRequest, check_property
-    from sensverify.watch import Watch
 
     targets.check([Path(resolve(asked["model"]).path), asked["property"]])
     request = PropertyRequest(**asked)

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 
 import click
 
-from sensverify.watch import Watch
+from sensverify.runs.watch import Watch
 
 
 def stopping_on_signals(watch: Watch) -> AbstractContextManager[Watch]:

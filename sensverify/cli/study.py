@@ -69,10 +69,10 @@ def run(
     """
     from sensverify.report.console import PlainConsole
     from sensverify.report.study.terminal import print_study
+    from sensverify.runs.watch import Watch
     from sensverify.studies.collect import collect
     from sensverify.studies.files import read_study
     from sensverify.studies.run import run_study
-    from sensverify.watch import Watch
 
     asked = read_study(file, variant=variant)
     errors = PlainConsole(stderr=True)

@@ -231,8 +231,8 @@ def train(
     """
     from sensverify.report.console import PlainConsole
     from sensverify.report.training import print_training, training_to_json
+    from sensverify.runs.watch import Watch
     from sensverify.training.fit import fit
-    from sensverify.watch import Watch
 
     targets = Targets(json=json_target, force=force)
     targets.check([])

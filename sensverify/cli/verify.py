@@ -234,9 +234,9 @@ def _bound(options: dict[str, Any], targets: Targets) -> int:
     from sensverify.report.html import report_to_html
     from sensverify.report.json import report_to_json
     from sensverify.report.table import print_report
+    from sensverify.runs.watch import Watch
     from sensverify.verification import VerifyRequest
     from sensverify.verification import verify as run
-    from sensverify.watch import Watch
 
     targets.check(_input_files(options))
     request = VerifyRequest(**options)

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from sensverify.core.provenance import versions
 from sensverify.evaluation.contestant import Contestant
 from sensverify.evaluation.examples import make_examples
 from sensverify.evaluation.folder import Finished
@@ -23,8 +24,7 @@ from sensverify.evaluation.results import (
     Row,
     SequenceRow,
 )
-from sensverify.machine import machine_facts
-from sensverify.provenance import versions
+from sensverify.runs.machine import machine_facts
 
 
 def assemble(

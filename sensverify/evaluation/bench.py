@@ -11,7 +11,7 @@ from sensverify.evaluation.plan import Plan
 from sensverify.evaluation.request import EvaluateRequest
 from sensverify.evaluation.shifted import Shifted
 from sensverify.measures.subject import Subject
-from sensverify.watch import Watch
+from sensverify.runs.watch import Watch
 
 
 @dataclass(frozen=True, eq=False)

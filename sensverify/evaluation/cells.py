@@ -12,7 +12,9 @@ from sensverify.attacks.front_door import run_attack
 from sensverify.bounds import compute_bounds
 from sensverify.bounds.memory import samples_within
 from sensverify.bounds.method import AnytimeMethod
-from sensverify.box import Box
+from sensverify.core.box import Box
+from sensverify.core.results import Guarantee
+from sensverify.core.sensitivity import log_volume
 from sensverify.errors import NotMeasured
 from sensverify.evaluation.bench import Bench
 from sensverify.evaluation.cell import Cell
@@ -22,8 +24,6 @@ from sensverify.evaluation.results import AttackRow, CertifiedRow, CleanRow, Mea
 from sensverify.measures.catalog import MEASURES
 from sensverify.measures.classification import check_finite
 from sensverify.measures.classified import classify
-from sensverify.results import Guarantee
-from sensverify.sensitivity import log_volume
 from sensverify.verification.margins import proven, with_margins
 
 _MOST_BOUNDED = 64

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from sensverify.bounds.forward import forward
 from sensverify.bounds.tensors import flattened, tensor_network
-from sensverify.box import scaled_up
+from sensverify.core.box import scaled_up
 from sensverify.errors import BadModelFile, BadSetting, BadShape
 from sensverify.evaluation.perturbation import Perturbation
 from sensverify.evaluation.request import EvaluateRequest
@@ -24,10 +24,10 @@ from sensverify.evaluation.samples import Samples
 from sensverify.measures.preparation import prepare
 from sensverify.measures.subject import Subject
 from sensverify.network import Network
+from sensverify.runs.watch import Watch
 from sensverify.verification.margins import changes
 from sensverify.verification.question import LoadedModel, facts_of, load_model
 from sensverify.verification.results import ModelFacts
-from sensverify.watch import Watch
 
 INITIAL = "initial.onnx"
 """The file in the folder of a training run that holds the network before its first step."""

@@ -10,11 +10,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from sensverify.core.provenance import versions
 from sensverify.errors import InputError
 from sensverify.evaluation.results import Row
 from sensverify.evaluation.rows import from_plain, to_plain
-from sensverify.kept import JsonLines, differences, not_a_line, replace_file
-from sensverify.provenance import versions
+from sensverify.runs.files import JsonLines, differences, not_a_line, replace_file
 
 SCHEMA = "sensverify.evaluation/1"
 ASKED, JOURNAL = "asked.json", "journal.jsonl"

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from sensverify.bounds.tensors import flattened, tensor_box
-from sensverify.box import Box, scaled_up
+from sensverify.core.box import Box, scaled_up
 from sensverify.errors import BadData
 from sensverify.evaluation.request import MULTIPLES, EvaluateRequest
 from sensverify.evaluation.samples import Samples, read_factors

@@ -11,7 +11,6 @@ from typing import Any
 from sensverify.attacks.attack import make_attack
 from sensverify.attacks.protocol import Attack
 from sensverify.bounds.method import Method
-from sensverify.calls import Call, parse_call, parse_sum, show_sum
 from sensverify.corruptions import CORRUPTIONS, GROUPS, SEQUENCES
 from sensverify.errors import BadSetting, UnknownName
 from sensverify.evaluation.cell import Cell
@@ -21,6 +20,7 @@ from sensverify.evaluation.results import Missing
 from sensverify.evaluation.samples import Samples
 from sensverify.evaluation.shifted import Shifted
 from sensverify.measures.catalog import MEASURES, find_measures
+from sensverify.registry.calls import Call, parse_call, parse_sum, show_sum
 from sensverify.verification.settings import parse_method, with_seed
 
 DEFAULT_CORRUPTIONS: tuple[str, ...] = ("imagenet-c",)

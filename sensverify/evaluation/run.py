@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from sensverify.core.provenance import versions
 from sensverify.errors import NotMeasured, SensverifyError, UnsoundResult
 from sensverify.evaluation import cells
 from sensverify.evaluation.assemble import assemble
@@ -15,8 +16,7 @@ from sensverify.evaluation.prepared import Prepared, prepare_evaluation
 from sensverify.evaluation.request import EvaluateRequest
 from sensverify.evaluation.results import Evaluation, Missing
 from sensverify.evaluation.shifts import corruption, sequence
-from sensverify.provenance import versions
-from sensverify.watch import Watch
+from sensverify.runs.watch import Watch
 
 _RUN: dict[str, Callable[[Bench, Cell], Finished]] = {
     "clean": cells.clean,

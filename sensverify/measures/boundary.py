@@ -11,14 +11,14 @@ from torch import Tensor
 
 from sensverify.attacks import fgsm, pgd
 from sensverify.bounds.tensors import flattened
-from sensverify.box import Box
+from sensverify.core.box import Box
+from sensverify.core.sensitivity import margin
 from sensverify.errors import BadSetting, NotMeasured
 from sensverify.measures.classification import check_finite
 from sensverify.measures.given import RADIUS, TRAINING, radius_of, training_samples
 from sensverify.measures.kept import kept
 from sensverify.measures.passes import Outputs, chunks, outputs_at
 from sensverify.measures.subject import Measure, Reading, Subject
-from sensverify.sensitivity import margin
 
 Function = Callable[[Tensor], Tensor]
 """From inputs ``[batch, *features]`` to outputs ``[batch, classes]``."""

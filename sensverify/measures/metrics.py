@@ -18,7 +18,9 @@ from sensverify.bounds import Crown, LpDual, Method, compute_bounds
 from sensverify.bounds.forward import forward
 from sensverify.bounds.memory import DEFAULT_BUDGET, samples_within
 from sensverify.bounds.tensors import flattened, tensor_network
-from sensverify.box import Box
+from sensverify.core.box import Box
+from sensverify.core.results import Bounds
+from sensverify.core.sensitivity import finite_volume, log_volume, relative_log_volume
 from sensverify.errors import BadSetting, UnsoundResult
 from sensverify.measures.classification import check_finite, labelled_samples
 from sensverify.measures.jacobian import jacobian_norms
@@ -26,10 +28,8 @@ from sensverify.measures.preparation import prepare
 from sensverify.measures.robust import robust_cross_entropy
 from sensverify.measures.spectral import Spectral, spectral_norms
 from sensverify.network import Network
-from sensverify.results import Bounds
-from sensverify.sensitivity import finite_volume, log_volume, relative_log_volume
+from sensverify.runs.watch import Watch
 from sensverify.verification.margins import changes, proven, with_margins
-from sensverify.watch import Watch
 
 Progress = Callable[[int, int], None]
 """Called with the number of samples done and their total."""

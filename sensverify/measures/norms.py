@@ -21,7 +21,7 @@ from sensverify.measures.kept import kept
 from sensverify.measures.layers import LinearLayer, changed_layers, linear_layers
 from sensverify.measures.spectral import spectral_norm
 from sensverify.measures.subject import Measure, Reading, Subject
-from sensverify.watch import Watch
+from sensverify.runs.watch import Watch
 
 
 @dataclass(frozen=True)

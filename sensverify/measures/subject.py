@@ -12,7 +12,7 @@ from torch import Tensor
 from sensverify.bounds.memory import DEFAULT_BUDGET
 from sensverify.errors import NotMeasured
 from sensverify.network import Network
-from sensverify.watch import Watch
+from sensverify.runs.watch import Watch
 
 NEEDS = {
     "training samples": "the data have no training part here; give --data a set that has one",

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from sensverify.bounds import Crown, Ibp, LpDual, Method, compute_bounds
-from sensverify.box import Box
+from sensverify.core.box import Box
+from sensverify.core.sensitivity import log_volume, relative_log_volume
 from sensverify.errors import MissingRule, NotMeasured, Unbounded
 from sensverify.measures.given import RADIUS, radius_of
 from sensverify.measures.kept import kept
 from sensverify.measures.passes import Outputs, chunks
 from sensverify.measures.subject import Measure, Reading, Subject
-from sensverify.sensitivity import log_volume, relative_log_volume
 
 METHODS: dict[str, Method] = {"ibp": Ibp(), "lp-dual": LpDual(), "crown": Crown()}
 """Those that sensitivity is measured with, by the end of the measures' names."""

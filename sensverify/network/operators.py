@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sensverify.box import Array
+from sensverify.core.box import Array
 
 
 class Operator:

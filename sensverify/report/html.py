@@ -7,6 +7,7 @@ from functools import partial
 from html import escape
 from typing import Any
 
+from sensverify.core.results import Guarantee
 from sensverify.report.chart import drawn_outputs, histogram, interval_chart
 from sensverify.report.frame import framed_page
 from sensverify.report.table import (
@@ -18,7 +19,6 @@ from sensverify.report.table import (
     widening_text,
 )
 from sensverify.report.words import certified_word, pretty_number, softmax_text
-from sensverify.results import Guarantee
 from sensverify.verification.results import SampleResult, VerifyReport
 
 PICTURES = 100

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sensverify.queries import Verdict
+from sensverify.core.queries import Verdict
 from sensverify.report.facts import certificate_dict, method_dict, model_dict
 from sensverify.verification.property import PropertyReport
 from sensverify.verification.runtime import RuntimeFacts

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from sensverify.core.results import Status
 from sensverify.report.words import (
     GUARANTEE_WORDS,
     at_most,
@@ -16,7 +17,6 @@ from sensverify.report.words import (
     share,
     softmax_text,
 )
-from sensverify.results import Status
 from sensverify.verification.results import Perturbation, SampleResult, VerifyReport
 
 ROWS = 20

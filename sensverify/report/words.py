@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sensverify.results import Guarantee
+from sensverify.core.results import Guarantee
 
 GUARANTEE_WORDS = {
     Guarantee.ESTIMATE: (

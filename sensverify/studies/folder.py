@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from sensverify.errors import InputError
-from sensverify.kept import differences, replace_file
-from sensverify.machine import machine_facts
+from sensverify.runs.files import differences, replace_file
+from sensverify.runs.machine import machine_facts
 from sensverify.studies.study import SCHEMA, Contender, Published, Study, Training
 from sensverify.training.settings import TrainSettings
 

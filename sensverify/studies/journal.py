@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from sensverify.kept import JsonLines, not_a_line, read_lines
+from sensverify.runs.files import JsonLines, not_a_line, read_lines
 
 FILE = "journal.jsonl"
 DONE, FAILED = "done", "failed"

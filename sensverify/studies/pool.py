@@ -14,9 +14,9 @@ from multiprocessing import connection
 from typing import TYPE_CHECKING
 
 from sensverify.errors import BackendFailure, InputError, UnsoundResult
+from sensverify.runs.watch import STOPPING, Watch
 from sensverify.studies.journal import Entry
 from sensverify.studies.train import Job, peak_memory, train
-from sensverify.watch import STOPPING, Watch
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection

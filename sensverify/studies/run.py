@@ -9,13 +9,13 @@ from pathlib import Path
 from time import perf_counter
 
 from sensverify.errors import BadSetting
-from sensverify.machine import available_cores
+from sensverify.runs.machine import available_cores
+from sensverify.runs.watch import Watch
 from sensverify.studies.folder import open_study, run_folder
 from sensverify.studies.journal import Entry, Journal, read_journal
 from sensverify.studies.pool import train_all
 from sensverify.studies.study import Study, Training
 from sensverify.studies.train import Job, check, train
-from sensverify.watch import Watch
 
 
 @dataclass(frozen=True)

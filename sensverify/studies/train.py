@@ -10,9 +10,9 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from sensverify.errors import InputError, TrainingFailed, Unbounded
+from sensverify.runs.watch import Watch
 from sensverify.studies.journal import DONE, FAILED, Entry, plain_number
 from sensverify.studies.study import Study, Training
-from sensverify.watch import Watch
 
 if TYPE_CHECKING:
     from torch import nn

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from sensverify.errors import BadCheckpoint, InputError
-from sensverify.kept import replace_file
+from sensverify.runs.files import replace_file
 
 SCHEMA = "sensverify.checkpoint/1"
 

@@ -19,9 +19,9 @@ from torch import nn
 
 from sensverify.data import Dataset, Split
 from sensverify.errors import BackendFailure, BadShape, InputError
-from sensverify.kept import replace_file
 from sensverify.models import Card
 from sensverify.models.cards import SCHEMA
+from sensverify.runs.files import replace_file
 from sensverify.training.settings import TrainSettings
 
 MODEL, CARD, SAMPLE = "model.onnx", "model.json", "sample.npz"

@@ -17,12 +17,13 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
 from sensverify.bounds.threads import torch_threads
+from sensverify.core.provenance import versions
 from sensverify.data.split import Split
 from sensverify.errors import BackendFailure, BadCheckpoint, BadSetting
 from sensverify.formats.modules import from_module
 from sensverify.measures.metrics import Metrics
 from sensverify.network import Network
-from sensverify.provenance import versions
+from sensverify.runs.watch import Watch
 from sensverify.training import engine, loop
 from sensverify.training.checkpoints import checkpoint_files, digest, newest_checkpoint
 from sensverify.training.export import INITIAL, export_onnx, write_model
@@ -42,7 +43,6 @@ from sensverify.training.run_directory import (
 )
 from sensverify.training.settings import TrainSettings
 from sensverify.training.several import train_in_processes
-from sensverify.watch import Watch
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, BinaryIO
 
 from sensverify.errors import BackendMissing, InputError
-from sensverify.kept import replace_file
+from sensverify.runs.files import replace_file
 from sensverify.training.board import Board
 
 STEPS_BETWEEN_ROWS = 50

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from sensverify.bounds.threads import torch_threads
 from sensverify.errors import BadCheckpoint, TrainingFailed
 from sensverify.formats.modules import from_module
+from sensverify.runs.watch import Watch
 from sensverify.training.checkpoints import Checkpoint, newest_checkpoint, write_checkpoint
 from sensverify.training.collapse import CollapseAlarm
 from sensverify.training.engine import Engine
@@ -29,7 +30,6 @@ from sensverify.training.run_directory import (
     module_state,
 )
 from sensverify.training.steps import StepFigures, Stepper
-from sensverify.watch import Watch
 
 Row = dict[str, float | int | None]
 

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sensverify.calls import Call, parse_sum, show_sum
 from sensverify.errors import BadSetting, UnknownName
+from sensverify.registry.calls import Call, parse_sum, show_sum
 from sensverify.training.ranges import LARGEST, Range
 from sensverify.training.step import Step
 from sensverify.training.terms import TERMS, Term

@@ -13,9 +13,9 @@ from sensverify.bounds.tensors import flattened
 from sensverify.errors import TrainingFailed, Unbounded
 from sensverify.measures.metrics import METRICS, Metrics, measure
 from sensverify.network import Network
+from sensverify.runs.watch import Watch
 from sensverify.training.collapse import CollapseAlarm
 from sensverify.training.plan import Plan, Samples
-from sensverify.watch import Watch
 
 _LOOKED_AT = 1000
 """How many training samples the alarm for collapsed networks looks at."""

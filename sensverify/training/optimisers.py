@@ -10,8 +10,8 @@ from typing import Any
 from torch import Tensor
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
-from sensverify.calls import Call
 from sensverify.errors import BadSetting, UnknownName
+from sensverify.registry.calls import Call
 from sensverify.training.ranges import LARGEST, Range
 
 Parameters = Iterable[Tensor]

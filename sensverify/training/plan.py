@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from sensverify.box import scaled_up
+from sensverify.core.box import scaled_up
 from sensverify.data.dataset import Dataset, class_labels
 from sensverify.data.split import Split
 from sensverify.errors import BadData, BadSetting

@@ -5,8 +5,8 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 
-from sensverify.calls import parse_sum
 from sensverify.errors import BadSetting, UnknownName
+from sensverify.registry.calls import parse_sum
 from sensverify.training.loss import Loss
 from sensverify.training.terms import TERMS
 

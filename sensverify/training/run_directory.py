@@ -17,10 +17,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from sensverify.core.provenance import versions
 from sensverify.data.dataset import Dataset
 from sensverify.errors import BadCheckpoint, InputError
-from sensverify.kept import differences, replace_file
-from sensverify.provenance import versions
+from sensverify.runs.files import differences, replace_file
 from sensverify.training.checkpoints import (
     checkpoint_files,
     digest,

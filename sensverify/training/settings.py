@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from sensverify.calls import Call, parse_call
 from sensverify.errors import BadSetting
+from sensverify.registry.calls import Call, parse_call
 from sensverify.training.optimisers import make_optimiser, make_schedule
 from sensverify.training.ranges import LARGEST, Range
 from sensverify.training.sharpness import make_sharpness

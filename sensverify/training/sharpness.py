@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from sensverify.calls import Call
 from sensverify.errors import BadSetting, UnknownName
+from sensverify.registry.calls import Call
 
 
 class Sharpness(Protocol):

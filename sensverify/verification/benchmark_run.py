@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sensverify.errors import BadData, BadSetting
+from sensverify.runs.watch import Watch
 from sensverify.verification.benchmark import (
     BenchmarkSummary,
     Instance,
@@ -17,7 +18,6 @@ from sensverify.verification.benchmark_files import read_instances
 from sensverify.verification.benchmark_journal import Journal
 from sensverify.verification.benchmark_pool import answers, cores
 from sensverify.verification.property import DEFAULT, PropertyRequest, decider_of
-from sensverify.watch import Watch
 
 Progress = Callable[[int, int, InstanceResult | None], None]
 """Called with the instances done, those in all, and the one that was just done."""

@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 from sensverify.bounds.method import make_decider
-from sensverify.box import Box, to_numpy
 from sensverify.certificates import (
     Certified,
     Checked,
@@ -29,6 +28,10 @@ from sensverify.certificates import (
     read_certificate,
 )
 from sensverify.certificates.check.coverage import stands_for
+from sensverify.core.box import Box, to_numpy
+from sensverify.core.proof import NONE, Cells, Lines, Proof
+from sensverify.core.queries import Query, Verdict
+from sensverify.core.results import Bounds, Guarantee
 from sensverify.errors import (
     BadCertificate,
     BadModelFile,
@@ -38,10 +41,7 @@ from sensverify.errors import (
 )
 from sensverify.formats.vnnlib import Case, Property
 from sensverify.network import Network
-from sensverify.proof import NONE, Cells, Lines, Proof
-from sensverify.queries import Query, Verdict
-from sensverify.results import Bounds, Guarantee
-from sensverify.watch import Watch
+from sensverify.runs.watch import Watch
 
 if TYPE_CHECKING:
     from sensverify.verification.question import LoadedModel

@@ -9,10 +9,10 @@ from sensverify.bounds import Method, compute_bounds, evaluate
 from sensverify.bounds.memory import DEFAULT_BUDGET
 from sensverify.bounds.rounding import slack
 from sensverify.bounds.tensors import flattened
-from sensverify.box import Box
+from sensverify.core.box import Box
+from sensverify.core.results import Bounds, Guarantee
+from sensverify.core.sensitivity import margin
 from sensverify.network import Network
-from sensverify.results import Bounds, Guarantee
-from sensverify.sensitivity import margin
 
 STEPS = 8
 """Gradient steps from each start of the search."""

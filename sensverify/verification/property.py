@@ -16,12 +16,13 @@ import torch
 from sensverify.bounds import evaluate
 from sensverify.bounds.method import Decider
 from sensverify.bounds.rounding import query_slack
-from sensverify.box import Box
+from sensverify.core.box import Box
+from sensverify.core.provenance import settings_of, versions
+from sensverify.core.queries import Decision, Verdict
+from sensverify.core.results import Guarantee
 from sensverify.errors import BadProperty, BadSetting, SensverifyError
 from sensverify.formats.vnnlib import Case, Property, load_property
-from sensverify.provenance import settings_of, versions
-from sensverify.queries import Decision, Verdict
-from sensverify.results import Guarantee
+from sensverify.runs.watch import Watch
 from sensverify.verification.certifying import Certification, Certifier, shaped
 from sensverify.verification.question import LoadedModel, facts_of, load_model
 from sensverify.verification.replay import Replay, Replayed
@@ -30,7 +31,6 @@ from sensverify.verification.runtime import RuntimeFacts, check_runtimes
 from sensverify.verification.settings import parse_decider
 from sensverify.verification.softmax import check_comparisons
 from sensverify.verification.witness import Witness
-from sensverify.watch import Watch
 
 DEFAULT = "branch-and-bound"
 """What answers unless another name is given."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sensverify.box import Box, scaled_up
+from sensverify.core.box import Box, scaled_up
 from sensverify.data import Dataset, load_data, read_dataset
 from sensverify.data.dataset import check_range, class_labels, holds_labels, one_column
 from sensverify.errors import BadBox, BadData, BadModelFile, BadSetting, BadShape

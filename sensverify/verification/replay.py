@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sensverify.box import Box
+from sensverify.core.box import Box
 from sensverify.formats.onnx.reader import read_model
 from sensverify.formats.onnx.runtime import open_session, run_session
 

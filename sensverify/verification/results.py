@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from sensverify.box import Box
-from sensverify.results import Guarantee, Status
-from sensverify.sensitivity import Sensitivity, finite_volume
+from sensverify.core.box import Box
+from sensverify.core.results import Guarantee, Status
+from sensverify.core.sensitivity import Sensitivity, finite_volume
 from sensverify.verification.certifying import Certification
 
 

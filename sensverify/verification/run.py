@@ -18,11 +18,12 @@ from sensverify.bounds.memory import DEFAULT_BUDGET
 from sensverify.bounds.method import Method
 from sensverify.bounds.rounding import check_rounding, slack
 from sensverify.bounds.tensors import flattened, tensor_box
-from sensverify.box import Box
+from sensverify.core.box import Box
+from sensverify.core.provenance import settings_of, versions
+from sensverify.core.results import Bounds, Guarantee, Status
 from sensverify.errors import BadSetting, Unbounded
 from sensverify.network import Network
-from sensverify.provenance import settings_of, versions
-from sensverify.results import Bounds, Guarantee, Status
+from sensverify.runs.watch import Watch
 from sensverify.verification.certifying import Certifier
 from sensverify.verification.margins import SOLVER_SHARE, proven, refuted, with_margins
 from sensverify.verification.question import (
@@ -37,7 +38,6 @@ from sensverify.verification.request import VerifyRequest
 from sensverify.verification.results import SampleResult, VerifyReport
 from sensverify.verification.settings import parse_method, with_limits, with_seed
 from sensverify.verification.softmax import check_samples
-from sensverify.watch import Watch
 
 Progress = Callable[[int, int], None]
 """Called with the samples done and the samples in all."""

@@ -16,12 +16,12 @@ from torch import Tensor
 from sensverify.bounds.forward import forward
 from sensverify.bounds.rounding import query_slack
 from sensverify.bounds.tensors import tensor_box, tensor_network
-from sensverify.box import Box
+from sensverify.core.box import Box
 from sensverify.formats.vnnlib import Case
 from sensverify.network import Network
+from sensverify.runs.watch import Watch
 from sensverify.verification.replay import Replay, Replayed
 from sensverify.verification.witness import Witness
-from sensverify.watch import Watch
 
 _RANDOM, _CORNERS = 64, 16
 """Points of the box that are looked at, beside its centre and its two end corners."""

@@ -16,7 +16,7 @@ from torch import Tensor
 from sensverify.bounds.layerwise import LayerBounds
 from sensverify.bounds.proofs import flat_bounds
 from sensverify.bounds.tensors import flattened
-from sensverify.proof import NONE, RULE, Cells, Hidden, Lines, Proof
+from sensverify.core.proof import NONE, RULE, Cells, Hidden, Lines, Proof
 from sensverify.solvers.branch_and_bound.entries import Entries
 from sensverify.solvers.branch_and_bound.goals import Asked
 from sensverify.solvers.branch_and_bound.input_tree import FEW_FEATURES, InputTree

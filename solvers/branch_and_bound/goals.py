@@ -17,11 +17,11 @@ from torch import Tensor
 
 from sensverify.bounds.forward import forward
 from sensverify.bounds.tensors import flattened
-from sensverify.box import Box
+from sensverify.core.box import Box
 from sensverify.network import Network
+from sensverify.runs.watch import Watch
 from sensverify.solvers.gap import tolerance
 from sensverify.solvers.incumbents import descend, search
-from sensverify.watch import Watch
 
 _CLIMBERS, _CLIMBING_STEPS = 8, 4
 """Points of one step of the search from which gradients are followed, and how far."""

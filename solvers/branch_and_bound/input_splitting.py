@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from sensverify.bounds.tensors import flattened
-from sensverify.box import Box
+from sensverify.core.box import Box
 from sensverify.network import Network
+from sensverify.runs.watch import Watch
 from sensverify.solvers.branch_and_bound.choosing import deciding_rows, likely_points, shares
 from sensverify.solvers.branch_and_bound.clipping import clip
 from sensverify.solvers.branch_and_bound.frontier import SubBoxes
@@ -25,7 +26,6 @@ from sensverify.solvers.branch_and_bound.input_tree import InputTree
 from sensverify.solvers.branch_and_bound.pace import Pace
 from sensverify.solvers.branch_and_bound.sub_boxes import LinesBelow, lines_below
 from sensverify.solvers.branch_and_bound.tightening import Tightened, nothing_tightened, tighten
-from sensverify.watch import Watch
 
 _SMALLEST_BATCH = 64
 """Sub-boxes of the first steps: a search that ends soon should not start with a large batch."""

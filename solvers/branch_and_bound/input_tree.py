@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from sensverify.bounds.relaxation import Relaxation
-from sensverify.proof import NONE, RULE, Cells
+from sensverify.core.proof import NONE, RULE, Cells
 from sensverify.solvers.branch_and_bound.entries import Entries
 
 FEW_FEATURES = 12

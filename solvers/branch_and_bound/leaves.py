@@ -18,10 +18,10 @@ from sensverify.bounds.relaxation import Relaxation
 from sensverify.bounds.tensors import flattened
 from sensverify.errors import BackendFailure, Unbounded
 from sensverify.network.operators import Relu
+from sensverify.runs.watch import Watch
 from sensverify.solvers.branch_and_bound.optimising import LineProblem
 from sensverify.solvers.encoding.problem import Problem
 from sensverify.solvers.highs import Highs
-from sensverify.watch import Watch
 
 _PENALTY = 1e4
 """Price of breaking the split constraints, relative to the size of the objective. With a price

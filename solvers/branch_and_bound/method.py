@@ -15,13 +15,14 @@ from sensverify.bounds.layerwise import LayerBounds
 from sensverify.bounds.relaxation import Slope
 from sensverify.bounds.tensors import flattened, tensor_box, tensor_network
 from sensverify.bounds.threads import torch_threads
-from sensverify.box import Box
+from sensverify.core.box import Box
+from sensverify.core.proof import Cells, Proof
+from sensverify.core.queries import Accept, Decision, Query, Verdict
+from sensverify.core.results import Enclosure, Guarantee
 from sensverify.errors import BadSetting, Unbounded
 from sensverify.network import Network
 from sensverify.network.operators import Elementwise, Max, Relu
-from sensverify.proof import Cells, Proof
-from sensverify.queries import Accept, Decision, Query, Verdict
-from sensverify.results import Enclosure, Guarantee
+from sensverify.runs.watch import Watch
 from sensverify.solvers.brackets import Brackets
 from sensverify.solvers.branch_and_bound.entries import Entries
 from sensverify.solvers.branch_and_bound.goals import Goal, LimitGoal, RangeGoal
@@ -33,7 +34,6 @@ from sensverify.solvers.branch_and_bound.searching import Search
 from sensverify.solvers.branch_and_bound.sign_forest import SignForest
 from sensverify.solvers.branch_and_bound.sub_boxes import root_bounds
 from sensverify.solvers.gap import check_limits
-from sensverify.watch import Watch
 
 FEW_RELUS = 64
 """Unstable ReLUs up to which they are split after all when splitting inputs takes long."""

@@ -12,12 +12,12 @@ from torch import Tensor
 from sensverify.bounds.forward import forward
 from sensverify.bounds.rounding import query_slack
 from sensverify.bounds.tensors import flattened
-from sensverify.box import Box
+from sensverify.core.box import Box
+from sensverify.core.queries import Accept, Query
 from sensverify.network import Network
-from sensverify.queries import Accept, Query
+from sensverify.runs.watch import Watch
 from sensverify.solvers.branch_and_bound.goals import Asked
 from sensverify.solvers.incumbents import descend, first_points, search
-from sensverify.watch import Watch
 
 ROUNDING = 1e-11
 """Share of the magnitudes of outputs by which a bound must exceed a query's limit at least: what is

@@ -20,6 +20,7 @@ from sensverify.bounds.layerwise import LayerBounds
 from sensverify.bounds.relaxation import Slope, relax
 from sensverify.bounds.tensors import flattened
 from sensverify.network.operators import Relu
+from sensverify.runs.watch import Watch
 from sensverify.solvers.branch_and_bound.entries import Entries
 from sensverify.solvers.branch_and_bound.optimising import (
     Behind,
@@ -28,7 +29,6 @@ from sensverify.solvers.branch_and_bound.optimising import (
     LineProblem,
     best_lines,
 )
-from sensverify.watch import Watch
 
 _STEPS = 10
 _NUMBERS = 1 << 18

@@ -19,6 +19,7 @@ from sensverify.bounds.ibp import Interval
 from sensverify.bounds.layerwise import LayerBounds
 from sensverify.bounds.tensors import flattened
 from sensverify.network.operators import Relu
+from sensverify.runs.watch import Watch
 from sensverify.solvers.branch_and_bound.choosing import whose_turn
 from sensverify.solvers.branch_and_bound.goals import Goal
 from sensverify.solvers.branch_and_bound.leaves import is_affine, leaf_bound
@@ -40,7 +41,6 @@ from sensverify.solvers.branch_and_bound.relu_nodes import (
 )
 from sensverify.solvers.branch_and_bound.sign_forest import SignForest
 from sensverify.solvers.branch_and_bound.tightening import padded_groups
-from sensverify.watch import Watch
 
 _SMALLEST_BATCH = 32
 """Sub-problems of the first step after the roots."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from sensverify.bounds.layerwise import LayerBounds
-from sensverify.proof import Proof
+from sensverify.core.proof import Proof
 from sensverify.solvers.branch_and_bound.assembling import assembled
 from sensverify.solvers.branch_and_bound.goals import Goal
 from sensverify.solvers.branch_and_bound.input_splitting import InputSplitting

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sensverify.bounds.layerwise import LayerBounds
 from sensverify.bounds.tensors import flattened
-from sensverify.proof import NONE
+from sensverify.core.proof import NONE
 from sensverify.solvers.branch_and_bound.entries import Entries
 from sensverify.solvers.branch_and_bound.leaves import Leaf
 from sensverify.solvers.branch_and_bound.optimising import Behind, BestLines

@@ -13,7 +13,7 @@ from sensverify.bounds.layerwise import LayerBounds
 from sensverify.bounds.relaxation import Slope
 from sensverify.bounds.signs import Signs, skips_known
 from sensverify.bounds.tensors import flattened
-from sensverify.box import Box
+from sensverify.core.box import Box
 from sensverify.network import Network
 from sensverify.network.operators import Affine, Relu, Reshape, Scale
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy.sparse import csr_matrix, identity, kron
 
-from sensverify.box import Array, to_numpy
+from sensverify.core.box import Array, to_numpy
 from sensverify.errors import MissingRule
 from sensverify.network import Node
 from sensverify.network.operators import Affine, Conv, ConvTranspose, Operator

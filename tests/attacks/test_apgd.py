@@ -10,7 +10,7 @@ from sensverify.attacks import ApgdCe, ApgdDlr, SampleGenerator, run_attack
 from sensverify.attacks.apgd import checkpoints, climb
 from sensverify.attacks.ascent import margin_loss
 from sensverify.attacks.dlr import dlr_loss
-from sensverify.box import Box
+from sensverify.core.box import Box
 
 
 @pytest.mark.parametrize(

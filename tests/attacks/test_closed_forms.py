@@ -22,7 +22,7 @@ from sensverify.attacks import (
     run_attack,
 )
 from sensverify.attacks.ascent import margin_loss, reach
-from sensverify.box import Box
+from sensverify.core.box import Box
 
 RADIUS = torch.tensor([0.1, 0.0, 0.3, 0.02, 0.25, 0.2], dtype=torch.float64)
 

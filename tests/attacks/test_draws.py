@@ -7,7 +7,7 @@ import torch
 
 from sensverify.attacks import SampleGenerator
 from sensverify.attacks.ascent import random_point
-from sensverify.box import Box
+from sensverify.core.box import Box
 
 # Of SplitMix64 started at 1234567, as listed with its reference implementation.
 PUBLISHED = [

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from sensverify.attacks import LOSSES, fgsm
-from sensverify.box import Box
+from sensverify.core.box import Box
 from sensverify.errors import BadBox, BadSetting, BadShape
 
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from sensverify.attacks import Fgsm, Pgd, Square, run_attack
 from sensverify.attacks.ascent import margin_loss
-from sensverify.box import Box
+from sensverify.core.box import Box
 from sensverify.errors import (
     BadBox,
     BadData,
@@ -21,7 +21,7 @@ from sensverify.errors import (
     Unbounded,
     UnsoundResult,
 )
-from sensverify.watch import Watch
+from sensverify.runs.watch import Watch
 from tests.attacks.victims import IN_A_BOX, QUICK, quick, whole_range
 
 

@@ -7,7 +7,7 @@ import torch
 
 from sensverify.attacks import ATTACKS, SampleGenerator, run_attack
 from sensverify.attacks.worst_seen import loses
-from sensverify.box import Box
+from sensverify.core.box import Box
 from sensverify.errors import BadShape
 from tests.attacks.victims import IN_A_BOX, QUICK, quick, whole_range
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 import sensverify as sv
 from sensverify.attacks import LOSSES, fgsm, pgd
 from sensverify.attacks.ascent import divergence
-from sensverify.box import Box
+from sensverify.core.box import Box
 from sensverify.errors import BadSetting
 
 

@@ -13,7 +13,7 @@ from sensverify.attacks import fgsm, pgd
 from sensverify.attacks.ascent import log_odds
 from sensverify.attacks.attack import make_attack
 from sensverify.attacks.front_door import run_attack
-from sensverify.box import Box
+from sensverify.core.box import Box
 
 RADIUS = 0.3
 ATTACKS = {

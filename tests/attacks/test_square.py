@@ -8,7 +8,7 @@ import torch
 from sensverify.attacks import Pgd, SampleGenerator, Square, run_attack
 from sensverify.attacks.ascent import margin_loss
 from sensverify.attacks.square import share_at
-from sensverify.box import Box
+from sensverify.core.box import Box
 
 
 @pytest.mark.parametrize(

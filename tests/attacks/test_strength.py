@@ -28,7 +28,7 @@ from sensverify.attacks import (
 from sensverify.attacks.ascent import Function
 from sensverify.bounds.forward import forward
 from sensverify.bounds.tensors import tensor_network
-from sensverify.box import Box
+from sensverify.core.box import Box
 from sensverify.errors import BadSetting
 from tests.attacks.victims import whole_range
 

@@ -11,7 +11,7 @@ from sensverify.attacks.ascent import Function
 from sensverify.attacks.protocol import Attack
 from sensverify.bounds.forward import forward
 from sensverify.bounds.tensors import tensor_network
-from sensverify.box import Box
+from sensverify.core.box import Box
 
 Victim = tuple[Function, Tensor, Tensor]
 """A function, samples and labels."""

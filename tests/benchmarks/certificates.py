@@ -23,7 +23,6 @@ import torch
 from machine import description, measure, now
 
 from sensverify.bounds import Crown, LpDual, Method, compute_bounds, make_decider
-from sensverify.box import Box
 from sensverify.certificates import (
     Certified,
     StoredModel,
@@ -34,13 +33,14 @@ from sensverify.certificates import (
     float32_margin,
     read_certificate,
 )
+from sensverify.core.box import Box
+from sensverify.core.proof import NONE
+from sensverify.core.queries import Verdict
 from sensverify.data.files import read_dataset
 from sensverify.formats.onnx import load_onnx
 from sensverify.formats.vnnlib import load_property
 from sensverify.models import resolve
 from sensverify.network import Network
-from sensverify.proof import NONE
-from sensverify.queries import Verdict
 
 HERE = Path(__file__).parent
 ACAS = tuple(f"{a}_{b}" for a in (1, 2) for b in range(1, 6))

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from sensverify.bounds import Crown, Ibp, LpDual, Method, compute_bounds
-from sensverify.box import Box
+from sensverify.core.box import Box
 from sensverify.formats.modules import from_module
 from sensverify.network import Network
 

@@ -29,14 +29,14 @@ from machine import description, now
 
 from sensverify.bounds import Ibp, Method, compute_bounds, make_decider
 from sensverify.bounds.tensors import tensor_network
-from sensverify.box import Box
+from sensverify.core.box import Box
+from sensverify.core.results import Bounds
 from sensverify.data.files import read_dataset
 from sensverify.errors import BackendMissing
 from sensverify.formats.onnx import load_onnx
 from sensverify.formats.vnnlib import load_property
 from sensverify.models import load, resolve
 from sensverify.network import Network
-from sensverify.results import Bounds
 from sensverify.solvers.bisection import Bisection
 from sensverify.solvers.branch_and_bound import BranchAndBound
 from sensverify.solvers.encoding import Encoder, Form, Problem

@@ -18,7 +18,7 @@ from machine import high_water, now
 from torch import Tensor, nn
 
 from sensverify.bounds import compute_bounds
-from sensverify.box import Box
+from sensverify.core.box import Box
 from sensverify.data import load_data
 from sensverify.data.places import ENVIRONMENT
 from sensverify.formats.modules import from_module

@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from sensverify.bounds import LpDual, compute_bounds
-from sensverify.box import Box
+from sensverify.core.box import Box
 from sensverify.training import Loss, Stage, resolve_loss
 from sensverify.training.step import Step
 

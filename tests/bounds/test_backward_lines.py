@@ -13,7 +13,7 @@ from sensverify.bounds.backward import backward_bounds, backward_lines
 from sensverify.bounds.layerwise import LayerBounds
 from sensverify.bounds.relaxation import Slope
 from sensverify.bounds.tensors import tensor_network
-from sensverify.box import Box
+from sensverify.core.box import Box
 from sensverify.network import NetworkBuilder
 from sensverify.network.operators import Add, Affine, Relu
 from tests.contracts.attained import attained

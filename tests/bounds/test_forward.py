@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from sensverify.bounds import evaluate
 from sensverify.bounds.tensors import tensor_box, tensor_network
-from sensverify.box import Box
+from sensverify.core.box import Box
 from sensverify.errors import BadShape
 from sensverify.network import Network, NetworkBuilder
 from sensverify.network.operators import (

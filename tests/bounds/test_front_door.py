@@ -13,7 +13,8 @@ from torch import Tensor
 
 from sensverify.bounds import AlphaCrown, Crown, Ibp, LpDual, Method, compute_bounds, evaluate
 from sensverify.bounds.tensors import tensor_box
-from sensverify.box import Box
+from sensverify.core.box import Box
+from sensverify.core.results import Enclosure, Guarantee, Status
 from sensverify.errors import BadSetting, BadShape, Unbounded, UnsoundResult
 from sensverify.network import Network, NetworkBuilder
 from sensverify.network.operators import (
@@ -26,7 +27,6 @@ from sensverify.network.operators import (
     Sigmoid,
     Tanh,
 )
-from sensverify.results import Enclosure, Guarantee, Status
 from tests.contracts.methods import METHODS
 
 every_method = pytest.mark.parametrize("method", METHODS, ids=repr)

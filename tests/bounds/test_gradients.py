@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from sensverify.bounds import AlphaCrown, Crown, Ibp, LpDual, Method, compute_bounds, layerwise
-from sensverify.box import Box
+from sensverify.core.box import Box
 from sensverify.network import Network, NetworkBuilder
 from sensverify.network.operators import Affine, Conv, Elementwise, LeakyRelu, Relu, Reshape, Tanh
 

@@ -10,7 +10,7 @@ from sensverify.bounds import AlphaCrown, Crown, Ibp, LpDual, compute_bounds
 from sensverify.bounds.backward import backward_bounds
 from sensverify.bounds.ibp import interval, interval_bounds, nonlinear_nodes
 from sensverify.bounds.relaxation import Relaxation
-from sensverify.box import Box
+from sensverify.core.box import Box
 from sensverify.errors import MissingRule
 from sensverify.network import Network, NetworkBuilder
 from sensverify.network.operators import (

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from sensverify.bounds import compute_bounds
-from sensverify.box import Box
+from sensverify.core.box import Box
+from sensverify.core.results import Bounds, Enclosure, Guarantee, Status
 from sensverify.errors import BadBox, BadShape, UnsoundResult
 from sensverify.network import Network, NetworkBuilder
 from sensverify.network.operators import Affine
-from sensverify.results import Bounds, Enclosure, Guarantee, Status
-from sensverify.watch import Watch
+from sensverify.runs.watch import Watch
 
 
 def network() -> Network:

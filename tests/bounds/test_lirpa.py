@@ -15,7 +15,7 @@ from torch import nn
 from sensverify.bounds import Crown, Ibp, evaluate
 from sensverify.bounds.lirpa import Lirpa, _check_attained
 from sensverify.bounds.tensors import tensor_network
-from sensverify.box import Box
+from sensverify.core.box import Box
 from sensverify.errors import BackendFailure, BackendMissing, BadSetting, MissingRule
 from sensverify.formats.modules import from_module
 from sensverify.network import NetworkBuilder

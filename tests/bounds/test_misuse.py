@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from sensverify import Box, Crown, compute_bounds, from_module, load, log_volume, widths
+from sensverify.core.sensitivity import Sensitivity
 from sensverify.errors import BadBox, BadModelFile, BadSetting, BadShape
-from sensverify.sensitivity import Sensitivity
 
 MODULE = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
 BOX = Box(np.zeros((1, 3), dtype=np.float32), np.ones((1, 3), dtype=np.float32))

@@ -22,13 +22,13 @@ from sensverify.bounds import (
     proving_names,
 )
 from sensverify.bounds.memory import samples_within
-from sensverify.box import Box
+from sensverify.core.box import Box
+from sensverify.core.proof import NONE, Proof
+from sensverify.core.results import Enclosure, Guarantee
 from sensverify.errors import BadSetting, Unbounded
 from sensverify.models import load
 from sensverify.network import Network, NetworkBuilder
 from sensverify.network.operators import Affine, Max, Relu, Reshape, Tanh
-from sensverify.proof import NONE, Proof
-from sensverify.results import Enclosure, Guarantee
 from tests.contracts.methods import METHODS
 from tests.contracts.networks import NETWORKS, Case, cases, dense, numbers
 from tests.contracts.proof_values import ProofValues, claimed_values, proven_values

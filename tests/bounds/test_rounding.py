@@ -13,7 +13,7 @@ from hypothesis import given, settings
 
 from sensverify.bounds import AlphaCrown, Crown, Ibp, compute_bounds, evaluate
 from sensverify.bounds.rounding import check_rounding, slack
-from sensverify.box import Box
+from sensverify.core.box import Box
 from sensverify.errors import MissingRule, UnsoundResult
 from sensverify.network import Network, NetworkBuilder, Node
 from sensverify.network.operators import Affine, BatchNorm, Divide, Elementwise, Relu, Scale

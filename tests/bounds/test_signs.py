@@ -13,7 +13,7 @@ from sensverify.bounds.layerwise import LayerBounds
 from sensverify.bounds.relaxation import Slope
 from sensverify.bounds.signs import Signs, signs_of, skips_known, stand_ins
 from sensverify.bounds.tensors import tensor_network
-from sensverify.box import Box
+from sensverify.core.box import Box
 from sensverify.errors import Unbounded
 from sensverify.network import Network, NetworkBuilder
 from sensverify.network.operators import Abs, Add, Affine, Conv, Elementwise, Relu, Reshape

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sensverify.bounds import Crown, LpDual, compute_bounds, layerwise, window_plan
 from sensverify.bounds.tensors import tensor_network
 from sensverify.bounds.windows import Windows
-from sensverify.box import Box
+from sensverify.core.box import Box
 from sensverify.network import Network, NetworkBuilder
 from sensverify.network.operators import Add, Conv, Pad, Permute, Relu, Reshape, Scale, Select
 from tests.contracts.networks import Case, cases, conv_nets, numbers, random_box, residual_nets

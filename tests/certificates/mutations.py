@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from sensverify.proof import NONE
+from sensverify.core.proof import NONE
 
 Arrays = dict[str, np.ndarray]
 Random = np.random.Generator

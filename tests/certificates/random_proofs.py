@@ -9,7 +9,7 @@ from sensverify.certificates.check.arithmetic import ARITHMETICS
 from sensverify.certificates.check.cells import check_cells
 from sensverify.certificates.check.checker import Evaluator, Leaves
 from sensverify.certificates.check.program import Program
-from sensverify.proof import NONE, RULE, Cells, Hidden, Lines, Proof
+from sensverify.core.proof import NONE, RULE, Cells, Hidden, Lines, Proof
 
 CHILDREN = ("parent", "side", "split", "at")
 

@@ -14,7 +14,6 @@ import torch
 
 from sensverify.bounds import compute_bounds
 from sensverify.bounds.method import make_method
-from sensverify.box import Box
 from sensverify.certificates import (
     Certificate,
     StoredModel,
@@ -22,9 +21,10 @@ from sensverify.certificates import (
     certify_bounds,
     check_certificate,
 )
+from sensverify.core.box import Box
+from sensverify.core.proof import RULE
 from sensverify.errors import CertificateRejected
 from sensverify.models import resolve
-from sensverify.proof import RULE
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "check_certificate.py"
 METHODS = ("lp-dual", "crown", "alpha-crown")

@@ -28,7 +28,6 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from sensverify.bounds import Crown, compute_bounds
-from sensverify.box import Box
 from sensverify.certificates import (
     Claims,
     StoredModel,
@@ -37,6 +36,7 @@ from sensverify.certificates import (
     check_certificate,
     read_certificate,
 )
+from sensverify.core.box import Box
 from sensverify.errors import SensverifyError
 from sensverify.network import Network, NetworkBuilder
 from sensverify.network.operators import Affine, Relu

@@ -25,9 +25,9 @@ from sensverify.certificates import (
     files,
     read_certificate,
 )
+from sensverify.core.proof import Cells, Hidden, Lines, Proof
 from sensverify.errors import BadCertificate, CertificateRejected
 from sensverify.models import resolve
-from sensverify.proof import Cells, Hidden, Lines, Proof
 
 SECONDS = 1.0
 """Until a hostile file is refused."""

@@ -17,7 +17,6 @@ from onnx import helper, numpy_helper
 
 from sensverify.bounds import compute_bounds
 from sensverify.bounds.method import make_method
-from sensverify.box import Box
 from sensverify.certificates import (
     Claims,
     StoredModel,
@@ -30,11 +29,12 @@ from sensverify.certificates import (
 from sensverify.certificates.check.arithmetic import below
 from sensverify.certificates.check.checker import best
 from sensverify.certificates.check.program import program_of
+from sensverify.core.box import Box
+from sensverify.core.proof import Cells, Proof
+from sensverify.core.queries import Query
 from sensverify.errors import CertificateRejected
 from sensverify.network import Network, NetworkBuilder
 from sensverify.network.operators import Affine, BatchNorm, Clip, Divide, Operator, Relu, Select
-from sensverify.proof import Cells, Proof
-from sensverify.queries import Query
 from tests.certificates.exact_values import exactly, rational, row_values_at
 from tests.certificates.random_proofs import evaluated
 

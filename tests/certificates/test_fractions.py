@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from sensverify.certificates import Claims
 from sensverify.certificates.check.checker import Leaves
 from sensverify.certificates.check.program import program_of
+from sensverify.core.proof import NONE, RULE, Proof
 from sensverify.network import Network
 from sensverify.network.operators import Affine, Relu
-from sensverify.proof import NONE, RULE, Proof
 from tests.certificates.random_proofs import evaluated, random_proof
 from tests.certificates.test_containment import claims_of
 from tests.contracts.networks import Case, cases, mlps, numbers, random_generators

@@ -19,15 +19,15 @@ import torch
 from flint import fmpq
 
 from sensverify.bounds import compute_bounds
-from sensverify.box import Box
 from sensverify.certificates import Certificate, Claims, certificate_bytes, read_certificate
 from sensverify.certificates.check.checker import best, refuted
 from sensverify.certificates.check.program import Program, program_of
 from sensverify.certificates.check.run import check_claims
+from sensverify.core.box import Box
+from sensverify.core.proof import NONE, Cells, Hidden, Lines, Proof
 from sensverify.errors import BadCertificate, CertificateRejected, Unbounded
 from sensverify.network import Network, NetworkBuilder
 from sensverify.network.operators import Abs, Add, Affine, Clip, LeakyRelu, Max, Relu, Reshape
-from sensverify.proof import NONE, Cells, Hidden, Lines, Proof
 from sensverify.solvers.branch_and_bound import BranchAndBound
 from tests.certificates.exact_values import rational
 from tests.certificates.mutations import (

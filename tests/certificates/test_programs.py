@@ -14,6 +14,7 @@ from sensverify.certificates.check.arithmetic import ARITHMETICS
 from sensverify.certificates.check.program import Linear, Nonlinear, Program, program_of
 from sensverify.certificates.check.ranges import Evaluation, Machine
 from sensverify.certificates.check.slopes import rule_slopes
+from sensverify.core.proof import Cells, Proof
 from sensverify.errors import BadShape
 from sensverify.models import resolve
 from sensverify.network import Network
@@ -27,7 +28,6 @@ from sensverify.network.operators import (
     Sigmoid,
     Tanh,
 )
-from sensverify.proof import Cells, Proof
 from tests.certificates.divided_networks import divided_networks
 from tests.certificates.exact_values import values_at
 from tests.contracts.networks import NETWORKS, Case, cases

@@ -16,10 +16,10 @@ from sensverify.certificates.check.layers import Layers
 from sensverify.certificates.check.program import Program, program_of
 from sensverify.certificates.check.run import check_claims
 from sensverify.certificates.check.trees import Forest, Multipliers, Walk
+from sensverify.core.proof import NONE, Cells, Hidden, Lines, Proof
 from sensverify.errors import CertificateRejected
 from sensverify.network import Network, NetworkBuilder
 from sensverify.network.operators import Relu
-from sensverify.proof import NONE, Cells, Hidden, Lines, Proof
 from tests.certificates.random_proofs import evaluated, evaluator_of, random_proof
 from tests.contracts.networks import dense, numbers, random_generators
 

@@ -14,9 +14,9 @@ from scipy.optimize import linprog
 from sensverify.certificates import Claims
 from sensverify.certificates.check.checker import best
 from sensverify.certificates.check.program import Program
+from sensverify.core.proof import NONE, RULE, Cells, Hidden, Lines, Proof
 from sensverify.network import Network
 from sensverify.network.operators import Abs, Add, Affine, Elementwise, LeakyRelu
-from sensverify.proof import NONE, RULE, Cells, Hidden, Lines, Proof
 from tests.certificates.random_proofs import evaluated, evaluator_of
 
 PENALTY = 50.0

@@ -16,7 +16,7 @@ from onnx import TensorProto, helper
 
 from sensverify.cli.evaluation_progress import FIRST_LINE, NEXT_LINE, ProgressLines
 from sensverify.evaluation.clock import Progress
-from sensverify.watch import Watch
+from sensverify.runs.watch import Watch
 
 Run = Callable[..., Result]
 QUICK = (

@@ -13,7 +13,7 @@ import pytest
 from click.testing import Result
 
 from sensverify.bounds.memory import DEFAULT_BUDGET
-from sensverify.watch import STOPPING
+from sensverify.runs.watch import STOPPING
 
 Run = Callable[..., Result]
 

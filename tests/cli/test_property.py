@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from sensverify.watch import STOPPING
+from sensverify.runs.watch import STOPPING
 
 pytestmark = pytest.mark.usefixtures("fake_deciders")
 

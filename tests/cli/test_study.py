@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from sensverify.watch import Watch
+from sensverify.runs.watch import Watch
 
 Run = Callable[..., Result]
 

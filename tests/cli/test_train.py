@@ -17,8 +17,8 @@ from click.testing import Result
 
 from sensverify import models
 from sensverify.cli.train import train
+from sensverify.runs.watch import STOPPING
 from sensverify.training.settings import DEVICES, PRECISIONS, TrainSettings
-from sensverify.watch import STOPPING
 
 Run = Callable[..., Result]
 QUICK = ("--epochs", 2, "--metric-samples", 20, "--pgd-steps", 2, "--threads", 1)

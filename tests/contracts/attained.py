@@ -11,7 +11,7 @@ from scipy.optimize import linprog
 from torch import Tensor
 
 from sensverify.bounds import evaluate
-from sensverify.box import Box
+from sensverify.core.box import Box
 from sensverify.network import Network
 from sensverify.network.operators import Affine, Relu
 from tests.contracts.networks import node_values

@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from sensverify.box import Box
+from sensverify.core.box import Box
 from sensverify.network import Network, NetworkBuilder
 from sensverify.network.operators import Affine, Relu
 

@@ -16,7 +16,7 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor
 
-from sensverify.box import Box
+from sensverify.core.box import Box
 from sensverify.network import Network, NetworkBuilder
 from sensverify.network.operators import (
     Abs,

@@ -15,10 +15,10 @@ from sensverify.bounds.backward import backward_bounds
 from sensverify.bounds.ibp import Interval, interval_bounds, nonlinear_nodes
 from sensverify.bounds.relaxation import Relaxation, line_intercepts
 from sensverify.bounds.tensors import tensor_network
+from sensverify.core.proof import NONE, Proof
+from sensverify.core.results import Bounds
 from sensverify.network import Network
 from sensverify.network.operators import Max, Relu
-from sensverify.proof import NONE, Proof
-from sensverify.results import Bounds
 
 
 def proven_values(network: Network, bounds: Bounds, objectives: Tensor | None = None) -> Tensor:

@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sensverify.bounds import AlphaCrown, Crown, Ibp, LpDual, Method, compute_bounds
-from sensverify.box import Box
 from sensverify.certificates import (
     Certified,
     StoredModel,
@@ -19,10 +18,11 @@ from sensverify.certificates import (
     check_claims,
 )
 from sensverify.certificates.check.program import program_of
+from sensverify.core.box import Box
+from sensverify.core.proof import Proof
+from sensverify.core.results import Bounds
 from sensverify.network import Network, NetworkBuilder
 from sensverify.network.operators import Add, Affine, Relu, Reshape
-from sensverify.proof import Proof
-from sensverify.results import Bounds
 from sensverify.solvers.bisection import Bisection
 from sensverify.solvers.branch_and_bound import BranchAndBound
 from sensverify.solvers.highs import Highs, Solution

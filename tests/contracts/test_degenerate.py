@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sensverify.bounds import Ibp, Method, compute_bounds, evaluate
-from sensverify.box import Box
+from sensverify.core.box import Box
 from sensverify.network import Network, NetworkBuilder
 from sensverify.network.operators import (
     Abs,

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from sensverify.bounds import AlphaCrown, Crown, Ibp, LpDual, Method, compute_bounds
-from sensverify.box import Box
 from sensverify.certificates import StoredModel, certify_bounds, check_claims
+from sensverify.core.box import Box
+from sensverify.core.results import Bounds
 from sensverify.formats.onnx import load_onnx
 from sensverify.network import Network
-from sensverify.results import Bounds
 from sensverify.solvers.bisection import Bisection
 from sensverify.solvers.branch_and_bound import BranchAndBound
 from sensverify.solvers.exact import Exact

@@ -23,7 +23,7 @@ from sensverify.bounds import (
     evaluate,
     layerwise,
 )
-from sensverify.box import Box
+from sensverify.core.box import Box
 from sensverify.network import Network, NetworkBuilder
 from sensverify.network.operators import Affine, Relu, Select
 from tests.contracts.attained import attained, largest_violation

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 
 from sensverify.bounds import AlphaCrown, Crown, Ibp, LpDual, compute_bounds
-from sensverify.box import Box
+from sensverify.core.box import Box
 from sensverify.network import Network, NetworkBuilder
 from sensverify.network.operators import Affine, Relu, Sigmoid, Tanh
 from sensverify.solvers.lp import Lp

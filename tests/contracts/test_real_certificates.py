@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from sensverify.bounds import AlphaCrown, Crown, LpDual, Method, compute_bounds, make_decider
-from sensverify.box import Box
 from sensverify.certificates import (
     Certified,
     StoredModel,
@@ -19,12 +18,13 @@ from sensverify.certificates import (
     check_certificate,
     read_certificate,
 )
+from sensverify.core.box import Box
+from sensverify.core.proof import Proof
+from sensverify.core.queries import Query, Verdict
 from sensverify.data.files import read_dataset
 from sensverify.formats.onnx import load_onnx
 from sensverify.formats.vnnlib import load_property
 from sensverify.models import resolve
-from sensverify.proof import Proof
-from sensverify.queries import Query, Verdict
 from sensverify.solvers.branch_and_bound import BranchAndBound
 from sensverify.solvers.lp import Lp
 from tests.contracts.attained import attained

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from sensverify.bounds import AlphaCrown, Crown, Ibp, LpDual, compute_bounds
-from sensverify.box import Box
+from sensverify.core.box import Box
 from sensverify.formats.onnx import load_onnx
 from tests.contracts.attained import TOLERANCE, attained, largest_violation
 from tests.contracts.methods import METHODS

@@ -19,13 +19,13 @@ from sensverify.bounds import Method, compute_bounds, evaluate
 from sensverify.bounds.layerwise import LayerBounds
 from sensverify.bounds.proofs import layer_proof
 from sensverify.bounds.relaxation import Slope
-from sensverify.box import Box, to_numpy
 from sensverify.certificates import StoredModel, certify_bounds
 from sensverify.certificates.check.program import program_of
+from sensverify.core.box import Box, to_numpy
+from sensverify.core.queries import Query, Verdict
 from sensverify.network import Network
-from sensverify.queries import Query, Verdict
+from sensverify.runs.watch import Watch
 from sensverify.solvers.branch_and_bound import BranchAndBound
-from sensverify.watch import Watch
 
 LIMIT = 0.3
 """Seconds: less than most of these networks take, by any method."""

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from sensverify.bounds import Ibp
-from sensverify.box import Box
+from sensverify.core.box import Box
+from sensverify.core.results import Enclosure, Guarantee
 from sensverify.errors import UnsoundResult
 from sensverify.evaluation.folder import Finished
 from sensverify.evaluation.order import in_order
@@ -20,7 +21,6 @@ from sensverify.evaluation.results import AttackRow, CertifiedRow, CleanRow
 from sensverify.evaluation.run import evaluate
 from sensverify.measures.classified import classify
 from sensverify.network import Network
-from sensverify.results import Enclosure, Guarantee
 from tests.evaluation.networks import linear, request
 
 COUNTED = classify(torch.eye(3), torch.tensor([0, 1, 2]))

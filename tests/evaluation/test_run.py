@@ -23,7 +23,7 @@ from sensverify.evaluation.scores import (
     worst_curve,
 )
 from sensverify.measures import average_sharpness
-from sensverify.watch import Watch
+from sensverify.runs.watch import Watch
 from tests.evaluation.networks import linear, mlp, request, timeless
 
 IMAGES: dict[str, Any] = {"count": 10, "certify": ("ibp", "crown"), "sigmas": (0.1, 0.02)}

@@ -13,7 +13,7 @@ from sensverify.errors import BadSetting, NotMeasured
 from sensverify.measures.average_sharpness import MEASURES, average_sharpness
 from sensverify.measures.subject import Subject
 from sensverify.measures.weights import Weights
-from sensverify.watch import Watch
+from sensverify.runs.watch import Watch
 from tests.measures.subjects import (
     convolutional,
     dense_weight_hessian,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import sensverify as sv
-from sensverify.box import Box
+from sensverify.core.box import Box
 from sensverify.errors import BadSetting, NotMeasured, Unbounded
 from sensverify.measures.boundary import (
     MEASURES,
@@ -20,7 +20,7 @@ from sensverify.measures.boundary import (
 )
 from sensverify.measures.preparation import prepare
 from sensverify.measures.subject import Subject
-from sensverify.watch import Watch
+from sensverify.runs.watch import Watch
 
 SLOPES = torch.tensor([0.5, -2.0, 1.0, 0.0])
 """Of the linear function z: the outputs are z and -z, and tanh(z) the gap of the probabilities."""

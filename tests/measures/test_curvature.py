@@ -31,7 +31,7 @@ from sensverify.measures.input_curvature import (
 from sensverify.measures.preparation import prepare
 from sensverify.measures.subject import Subject
 from sensverify.measures.weights import Weights, converted, is_piecewise_linear
-from sensverify.watch import Watch
+from sensverify.runs.watch import Watch
 from tests.measures.subjects import (
     convolutional,
     dense_input_hessians,

@@ -18,7 +18,7 @@ from sensverify.measures.gradients import (
     weight_gradient_norms,
 )
 from sensverify.measures.weights import converted
-from sensverify.watch import Watch
+from sensverify.runs.watch import Watch
 from tests.measures.subjects import convolutional, logistic, mlp, subject_of
 
 NETWORKS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {

@@ -15,7 +15,7 @@ from sensverify.errors import NotMeasured
 from sensverify.measures.kept import kept
 from sensverify.measures.preparation import prepare
 from sensverify.measures.subject import Subject
-from sensverify.watch import Watch
+from sensverify.runs.watch import Watch
 
 
 @pytest.fixture

@@ -15,13 +15,13 @@ from torch.nn import functional
 
 import sensverify as sv
 from sensverify.bounds import Crown, Ibp, LpDual
+from sensverify.core.results import Enclosure, Guarantee
 from sensverify.errors import BadBox, BadData, BadSetting, BadShape, Unbounded, UnsoundResult
 from sensverify.measures import METRICS, Metrics, Spectral, measure
 from sensverify.measures import metrics as metrics_module
 from sensverify.models import registry
 from sensverify.network import Network
-from sensverify.results import Enclosure, Guarantee
-from sensverify.watch import Watch
+from sensverify.runs.watch import Watch
 
 
 def drawn(*shape: int, seed: int = 0) -> Tensor:

@@ -23,7 +23,7 @@ from sensverify.measures.norms import (
 )
 from sensverify.measures.preparation import prepare
 from sensverify.measures.subject import Subject
-from sensverify.watch import Watch
+from sensverify.runs.watch import Watch
 
 SAMPLES = 5000
 

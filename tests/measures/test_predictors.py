@@ -13,7 +13,7 @@ from sensverify.errors import NotMeasured
 from sensverify.measures.predictors import MEASURES
 from sensverify.measures.preparation import prepare
 from sensverify.measures.subject import Subject
-from sensverify.watch import Watch
+from sensverify.runs.watch import Watch
 
 
 def subject_of(module: nn.Module, initial: nn.Module | None = None) -> Subject:

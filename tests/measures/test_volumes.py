@@ -19,7 +19,7 @@ from sensverify.measures.preparation import prepare
 from sensverify.measures.subject import Subject
 from sensverify.measures.volumes import MEASURES, METHODS
 from sensverify.models import registry
-from sensverify.watch import Watch
+from sensverify.runs.watch import Watch
 
 RADIUS = torch.tensor([0.1, 0.0, 0.3, 0.05])
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sensverify.box import Box
+from sensverify.core.box import Box
 from sensverify.errors import BackendFailure, BackendMissing
 
 LirpaBounds = Callable[..., tuple[Tensor, Tensor]]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from sensverify.bounds import LpDual, compute_bounds
-from sensverify.box import Box
+from sensverify.core.box import Box
 from sensverify.formats.modules import from_module
 
 # It knows sequences of linear layers, convolutions and ReLU.

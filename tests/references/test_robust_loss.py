@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sensverify.bounds import LpDual, compute_bounds
-from sensverify.box import Box
+from sensverify.core.box import Box
 from sensverify.formats.modules import from_module
 from sensverify.measures import measure, robust_cross_entropy
 from sensverify.verification.margins import with_margins

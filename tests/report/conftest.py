@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sensverify.core.results import Guarantee, Status
 from sensverify.evaluation.results import (
     AttackRow,
     CertifiedRow,
@@ -21,7 +22,6 @@ from sensverify.evaluation.results import (
     SequenceRow,
 )
 from sensverify.measures.classified import BINS, Bin, Classified
-from sensverify.results import Guarantee, Status
 from sensverify.verification import ModelFacts, Perturbation, SampleResult, VerifyReport
 
 Make = Callable[..., VerifyReport]

@@ -12,7 +12,8 @@ import pytest
 from rich.console import Console
 
 from sensverify.certificates import Certificate, Checked, Claims
-from sensverify.proof import Cells, Proof
+from sensverify.core.proof import Cells, Proof
+from sensverify.core.results import Guarantee
 from sensverify.report.check import (
     BOXES,
     CheckReport,
@@ -25,7 +26,6 @@ from sensverify.report.html import report_to_html
 from sensverify.report.json import report_to_dict
 from sensverify.report.table import print_report, widening_text
 from sensverify.report.words import at_most
-from sensverify.results import Guarantee
 from sensverify.verification import Certification
 
 Make = Callable[..., Any]

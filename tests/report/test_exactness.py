@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from sensverify.core.results import Guarantee, Status
 from sensverify.report.html import report_to_html
 from sensverify.report.json import report_to_json
 from sensverify.report.table import print_report
-from sensverify.results import Guarantee, Status
 
 Make = Callable[..., Any]
 

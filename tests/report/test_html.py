@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sensverify.core.results import Guarantee
 from sensverify.report.chart import OUTPUTS, drawn_outputs, interval_chart, ticks
 from sensverify.report.html import report_to_html
-from sensverify.results import Guarantee
 from sensverify.verification import Perturbation
 
 Make = Callable[..., Any]

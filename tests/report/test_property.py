@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sensverify.queries import Verdict
+from sensverify.core.queries import Verdict
+from sensverify.core.results import Guarantee
 from sensverify.report.property import property_to_json, summary_line, witness_text
-from sensverify.results import Guarantee
 from sensverify.verification import ModelFacts, PropertyReport, Witness
 
 FACTS = ModelFacts("net", (), "net.onnx", "abc", (2, 1), (1,), 7, None)

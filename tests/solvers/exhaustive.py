@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from scipy.optimize import linprog
 
+from sensverify.core.queries import Accept, Decision, Query, Verdict
 from sensverify.network import Network
 from sensverify.network.operators import Affine, Relu
-from sensverify.queries import Accept, Decision, Query, Verdict
-from sensverify.watch import Watch
+from sensverify.runs.watch import Watch
 
 
 def exact_minimum(network: Network, lower: Any, upper: Any, row: Any) -> tuple[float, np.ndarray]:

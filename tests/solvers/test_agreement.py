@@ -19,11 +19,11 @@ from sensverify.bounds import (
     compute_bounds,
     make_decider,
 )
-from sensverify.box import Box
+from sensverify.core.box import Box
+from sensverify.core.results import Bounds, Status
 from sensverify.data.files import read_dataset
 from sensverify.models import load, resolve
 from sensverify.network import Network
-from sensverify.results import Bounds, Status
 from sensverify.solvers.bisection import Bisection
 from sensverify.solvers.branch_and_bound import BranchAndBound
 from sensverify.solvers.lp import Lp

@@ -10,15 +10,15 @@ import pytest
 import torch
 
 from sensverify.bounds import Crown, compute_bounds
-from sensverify.box import Box
+from sensverify.core.box import Box
+from sensverify.core.results import Bounds, Status
 from sensverify.data.files import read_dataset
 from sensverify.formats.onnx import load_onnx
 from sensverify.models import load, resolve
 from sensverify.network import Network
-from sensverify.results import Bounds, Status
+from sensverify.runs.watch import Watch
 from sensverify.solvers.branch_and_bound import BranchAndBound
 from sensverify.solvers.milp import Milp
-from sensverify.watch import Watch
 from tests.contracts.attained import attained, largest_violation
 from tests.solvers.test_lp import check_inner
 from tests.ticks import Ticks

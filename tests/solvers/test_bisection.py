@@ -15,15 +15,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sensverify.bounds import Crown, compute_bounds, evaluate
-from sensverify.box import Box
+from sensverify.core.box import Box
+from sensverify.core.queries import Decision, Verdict
+from sensverify.core.results import Guarantee
 from sensverify.errors import BackendFailure, BadSetting, MissingRule, Unbounded
 from sensverify.network import Network, NetworkBuilder
 from sensverify.network.operators import Affine, Relu
-from sensverify.queries import Decision, Verdict
-from sensverify.results import Guarantee
+from sensverify.runs.watch import Watch
 from sensverify.solvers import bisection as module
 from sensverify.solvers.bisection import Bisection
-from sensverify.watch import Watch
 from tests.solvers.exhaustive import Exhaustive, exact_minimum
 
 ROWS = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, -2.0]])

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from sensverify.bounds import compute_bounds, make_decider
-from sensverify.box import Box
-from sensverify.queries import Query, Verdict
+from sensverify.core.box import Box
+from sensverify.core.queries import Query, Verdict
+from sensverify.runs.watch import Watch
 from sensverify.solvers.bisection import Bisection
-from sensverify.watch import Watch
 from tests.contracts.cancelling import Cancelling, cancelling, rounded_up
 
 DECIDERS = ("branch-and-bound", "highs")

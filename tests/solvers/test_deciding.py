@@ -9,15 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sensverify.bounds import Crown, Decider, compute_bounds, evaluate, make_decider
-from sensverify.box import Box
+from sensverify.core.box import Box
+from sensverify.core.queries import Query, Verdict
 from sensverify.models import load
 from sensverify.network import Network, NetworkBuilder
 from sensverify.network.operators import Abs, Affine, Concat
-from sensverify.queries import Query, Verdict
+from sensverify.runs.watch import Watch
 from sensverify.solvers import deciding
 from sensverify.solvers.highs import Highs, Solution, Status
 from sensverify.solvers.milp import Milp
-from sensverify.watch import Watch
 from tests.contracts.attained import exact_range
 from tests.contracts.networks import Case, cases, mlps
 from tests.solvers.test_lp import iris_box

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from sensverify.bounds import compute_bounds, make_decider, make_method
-from sensverify.box import Box
+from sensverify.core.box import Box
+from sensverify.core.queries import Query, Verdict
+from sensverify.core.results import Guarantee
 from sensverify.errors import BadSetting
 from sensverify.network import Network, NetworkBuilder
 from sensverify.network.operators import Affine, LeakyRelu, Operator, Relu, Tanh
-from sensverify.queries import Query, Verdict
-from sensverify.results import Guarantee
 from sensverify.solvers.branch_and_bound import FEW_FEATURES
 from sensverify.solvers.exact import Exact
 

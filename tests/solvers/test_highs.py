@@ -13,11 +13,11 @@ from scipy.optimize import linprog
 from scipy.sparse import csr_matrix, random_array
 
 from sensverify.errors import BackendFailure
+from sensverify.runs.watch import Watch
 from sensverify.solvers import highs
 from sensverify.solvers.encoding import Problem
 from sensverify.solvers.highs import Highs, Status
 from sensverify.solvers.reference import Cvxpy
-from sensverify.watch import Watch
 
 INFINITY = np.inf
 

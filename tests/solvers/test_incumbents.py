@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from sensverify.bounds import evaluate
-from sensverify.box import Box
+from sensverify.core.box import Box
 from sensverify.network import NetworkBuilder
 from sensverify.network.operators import Conv, Relu
 from sensverify.solvers import incumbents

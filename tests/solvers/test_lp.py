@@ -19,15 +19,15 @@ from sensverify.bounds import (
     evaluate,
     make_method,
 )
-from sensverify.box import Box
+from sensverify.core.box import Box
+from sensverify.core.results import Bounds, Guarantee
 from sensverify.data.files import read_dataset
 from sensverify.errors import BadSetting
 from sensverify.models import load, resolve
 from sensverify.network import NetworkBuilder
 from sensverify.network.operators import Affine, Relu
-from sensverify.results import Bounds, Guarantee
+from sensverify.runs.watch import Watch
 from sensverify.solvers.lp import Lp
-from sensverify.watch import Watch
 from tests.contracts.attained import attained, largest_violation
 from tests.contracts.networks import NETWORKS, Case, cases, mlps
 

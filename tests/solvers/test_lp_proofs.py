@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from sensverify.bounds import Crown, Ibp, LpDual, compute_bounds
 from sensverify.bounds.proofs import flat_bounds
 from sensverify.bounds.tensors import tensor_network
-from sensverify.box import Box
+from sensverify.core.box import Box
+from sensverify.core.proof import Proof
+from sensverify.core.results import Bounds
 from sensverify.network import Network, NetworkBuilder
 from sensverify.network.operators import (
     Abs,
@@ -27,8 +29,6 @@ from sensverify.network.operators import (
     Sigmoid,
     Tanh,
 )
-from sensverify.proof import Proof
-from sensverify.results import Bounds
 from sensverify.solvers.encoding import Encoder, Form
 from sensverify.solvers.highs import Highs, Solution
 from sensverify.solvers.lp import Lp

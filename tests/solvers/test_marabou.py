@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 
 from sensverify.bounds import compute_bounds, evaluate
 from sensverify.bounds.method import make_decider, make_method
-from sensverify.box import Box
+from sensverify.core.box import Box
+from sensverify.core.queries import Query, Verdict
+from sensverify.core.results import Guarantee
 from sensverify.data import load_data
 from sensverify.errors import BackendFailure, BackendMissing, BadSetting, MissingRule
 from sensverify.models import load
@@ -36,14 +38,12 @@ from sensverify.network.operators import (
     Reshape,
     Sigmoid,
 )
-from sensverify.queries import Query, Verdict
-from sensverify.results import Guarantee
+from sensverify.runs.watch import Watch
 from sensverify.solvers import marabou as module
 from sensverify.solvers import marabou_query as module_query
 from sensverify.solvers.bisection import Bisection
 from sensverify.solvers.marabou import Marabou
 from sensverify.solvers.marabou_query import relu_program
-from sensverify.watch import Watch
 from tests.contracts.networks import conv_size, convolutions, dense, mlps
 from tests.solvers.exhaustive import Exhaustive, exact_minimum
 

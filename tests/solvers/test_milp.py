@@ -13,18 +13,18 @@ import torch
 from hypothesis import given, settings
 
 from sensverify.bounds import AlphaCrown, Crown, compute_bounds, make_method
-from sensverify.box import Box
+from sensverify.core.box import Box
+from sensverify.core.results import Guarantee
 from sensverify.errors import BackendFailure, BadSetting, MissingRule
 from sensverify.models import load
 from sensverify.network import Network, NetworkBuilder
 from sensverify.network.operators import Affine, Clip, LeakyRelu, Max, Relu, Select, Tanh
-from sensverify.results import Guarantee
+from sensverify.runs.watch import Watch
 from sensverify.solvers import milp
 from sensverify.solvers.brackets import Brackets
 from sensverify.solvers.highs import Highs, Solution, Status
 from sensverify.solvers.lp import Lp
 from sensverify.solvers.milp import Milp
-from sensverify.watch import Watch
 from tests.contracts.attained import attained, exact_range, largest_violation
 from tests.contracts.networks import Case, cases, conv_nets, dense, mlps, residual_nets
 from tests.solvers.encoding.test_encoding import piecewise

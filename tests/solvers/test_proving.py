@@ -10,10 +10,10 @@ import torch
 
 from sensverify.bounds import compute_bounds
 from sensverify.bounds.method import ProvingMethod
+from sensverify.core.proof import Proof
+from sensverify.core.results import Bounds
 from sensverify.network import Network
 from sensverify.network.operators import Abs
-from sensverify.proof import Proof
-from sensverify.results import Bounds
 from sensverify.solvers.bisection import Bisection
 from sensverify.solvers.branch_and_bound import BranchAndBound
 from sensverify.solvers.exact import Exact

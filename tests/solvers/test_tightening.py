@@ -8,14 +8,14 @@ import torch
 
 from sensverify.bounds import Crown
 from sensverify.bounds.tensors import tensor_network
-from sensverify.box import Box
+from sensverify.core.box import Box
 from sensverify.errors import BackendFailure
 from sensverify.network import NetworkBuilder
 from sensverify.network.operators import Clip, Max, Relu, Select, Tanh
+from sensverify.runs.watch import Watch
 from sensverify.solvers.encoding import Encoder
 from sensverify.solvers.highs import Highs, Solution, Status
 from sensverify.solvers.tightening import kinks, tightened, undecided
-from sensverify.watch import Watch
 from tests.contracts.networks import dense, node_values
 
 RNG = np.random.default_rng(5)

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from sensverify.errors import InputError, UnsoundResult
+from sensverify.runs.watch import Watch
 from sensverify.studies.collect import collect, sample_counts
 from sensverify.studies.files import parse_study
 from sensverify.studies.folder import run_folder
@@ -22,7 +23,6 @@ from sensverify.studies.run import Progress, run_study
 from sensverify.studies.study import Study
 from sensverify.studies.train import Job, train
 from sensverify.studies.words import finished_line, running_text
-from sensverify.watch import Watch
 
 
 def weights(folder: Path) -> dict[str, str]:

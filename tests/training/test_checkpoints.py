@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from sensverify.errors import BadCheckpoint, InputError
+from sensverify.runs.watch import Watch
 from sensverify.training import fit
 from sensverify.training.checkpoints import (
     Checkpoint,
@@ -19,7 +20,6 @@ from sensverify.training.checkpoints import (
     read_checkpoint,
     write_checkpoint,
 )
-from sensverify.watch import Watch
 from tests.training.trainings import blobs, plain_model, quick, same_weights
 
 TENSORS = {

@@ -13,7 +13,7 @@ from torch import nn
 
 import sensverify as sv
 from sensverify.bounds.threads import torch_threads
-from sensverify.box import Box
+from sensverify.core.box import Box
 from sensverify.data.dataset import Dataset
 from sensverify.data.split import Split
 from sensverify.errors import (

@@ -19,8 +19,8 @@ from sensverify.errors import (
     BadCheckpoint,
     InputError,
 )
+from sensverify.runs.watch import Watch
 from sensverify.training import Progress, TrainSettings, fit
-from sensverify.watch import Watch
 from tests.training.trainings import (
     blobs,
     plain_model,

@@ -19,10 +19,10 @@ from sensverify.errors import (
     UnsupportedOperator,
 )
 from sensverify.models.architectures import build_for
+from sensverify.runs.watch import Watch
 from sensverify.training import TrainSettings, fit
 from sensverify.training.checkpoints import newest_checkpoint
 from sensverify.training.engine import Engine
-from sensverify.watch import Watch
 from tests.training.trainings import (
     blobs,
     iris,

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from sensverify.errors import TrainingFailed
+from sensverify.runs.watch import Watch
 from sensverify.training import Progress, fit
 from sensverify.training.checkpoints import newest_checkpoint
-from sensverify.watch import Watch
 from tests.training.trainings import blobs, plain_model, quick, rich_model, rows, same_weights
 
 # Mini-batches of 12 and samples that are shared evenly.

@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 from sensverify.bounds import evaluate
+from sensverify.runs.watch import Watch
 from sensverify.training import fit
 from sensverify.training.step import Step
 from sensverify.training.terms import TERMS, Term
-from sensverify.watch import Watch
 from tests.training.trainings import blobs, iris, quick, rich_model, same_weights, weights
 
 

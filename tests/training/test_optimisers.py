@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sensverify.calls import parse_call
 from sensverify.errors import BadSetting, UnknownName
+from sensverify.registry.calls import parse_call
 from sensverify.training.optimisers import make_optimiser, make_schedule
 
 

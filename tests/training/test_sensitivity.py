@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sensverify.bounds import AlphaCrown, Crown, Ibp, LpDual, compute_bounds
-from sensverify.box import Box
+from sensverify.core.box import Box
+from sensverify.core.sensitivity import mean_volume, relative_log_volume
 from sensverify.errors import BadSetting
-from sensverify.sensitivity import mean_volume, relative_log_volume
 from sensverify.training.loss import Loss
 from sensverify.training.step import Step
 from sensverify.training.terms.sensitivity import FORMS, relative_log_widths, sensitivity

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sensverify.calls import parse_call
 from sensverify.errors import BadSetting, UnknownName
+from sensverify.registry.calls import parse_call
 from sensverify.training.sharpness import (
     Asam,
     Sam,

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from sensverify.bounds.method import Method
-from sensverify.calls import Call, parse_call
+from sensverify.registry.calls import Call, parse_call
 from sensverify.training.loss import Loss
 from sensverify.training.terms import TERMS
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from sensverify.errors import BadData, BadSetting, InputError, UnknownName
+from sensverify.runs.watch import Watch
 from sensverify.verification import benchmark_pool, benchmark_run
 from sensverify.verification.benchmark import (
     BenchmarkSummary,
@@ -22,7 +23,6 @@ from sensverify.verification.benchmark_files import read_instances
 from sensverify.verification.benchmark_journal import COLUMNS, Journal
 from sensverify.verification.benchmark_run import BenchmarkRequest, _present, run_benchmark
 from sensverify.verification.property import PropertyRequest
-from sensverify.watch import Watch
 
 Save = Callable[..., Path]
 HEADER = ",".join(COLUMNS)

@@ -13,13 +13,14 @@ import torch
 
 from sensverify.bounds import Crown, compute_bounds
 from sensverify.bounds.tensors import tensor_box
-from sensverify.box import Box
 from sensverify.certificates import StoredModel, check_certificate, read_certificate
+from sensverify.core.box import Box
+from sensverify.core.proof import Cells, Proof
+from sensverify.core.queries import Verdict
+from sensverify.core.results import Bounds, Guarantee, Status
 from sensverify.errors import BadModelFile, BadSetting, UnsoundResult
 from sensverify.formats.vnnlib import load_property
-from sensverify.proof import Cells, Proof
-from sensverify.queries import Verdict
-from sensverify.results import Bounds, Guarantee, Status
+from sensverify.runs.watch import Watch
 from sensverify.verification import (
     PropertyRequest,
     VerifyReport,
@@ -30,7 +31,6 @@ from sensverify.verification import (
 from sensverify.verification import run as module
 from sensverify.verification.certifying import Certifier
 from sensverify.verification.question import LoadedModel, load_model
-from sensverify.watch import Watch
 
 SaveProperty = Callable[..., Path]
 

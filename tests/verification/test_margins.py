@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from sensverify.bounds import Crown, Ibp, compute_bounds, evaluate
-from sensverify.box import Box
+from sensverify.core.box import Box
+from sensverify.core.results import Bounds, Guarantee
+from sensverify.core.sensitivity import margin
 from sensverify.network import Network, NetworkBuilder
 from sensverify.network.operators import Affine, Relu
-from sensverify.results import Bounds, Guarantee
-from sensverify.sensitivity import margin
 from sensverify.verification.margins import (
     SOLVER_SHARE,
     changes,

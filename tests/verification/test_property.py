@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from onnx import TensorProto
 
+from sensverify.core.queries import Verdict
+from sensverify.core.results import Guarantee
 from sensverify.errors import BackendFailure, BadProperty, BadSetting, UnknownName
 from sensverify.formats.vnnlib import Case
-from sensverify.queries import Verdict
-from sensverify.results import Guarantee
+from sensverify.runs.watch import Watch
 from sensverify.verification import PropertyReport, PropertyRequest, check_property
 from sensverify.verification.question import load_model
 from sensverify.verification.replay import Replay
-from sensverify.watch import Watch
 
 pytestmark = pytest.mark.usefixtures("fake_deciders")
 

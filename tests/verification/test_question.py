@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from sensverify.bounds.tensors import tensor_box
-from sensverify.box import Box
+from sensverify.core.box import Box
 from sensverify.errors import BadBox, BadData, BadSetting
 from sensverify.network import NetworkBuilder
 from sensverify.verification import Perturbation, VerifyRequest

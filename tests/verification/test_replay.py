@@ -13,7 +13,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from sensverify.box import Box
+from sensverify.core.box import Box
 from sensverify.verification.replay import Replay
 
 

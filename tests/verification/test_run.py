@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from sensverify.bounds import Ibp
+from sensverify.core.results import Enclosure, Guarantee, Status
 from sensverify.errors import BadSetting
-from sensverify.results import Enclosure, Guarantee, Status
+from sensverify.runs.watch import Watch
 from sensverify.verification import VerifyReport, VerifyRequest, verify
 from sensverify.verification import run as module
-from sensverify.watch import Watch
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from click.testing import CliRunner
 from onnx import TensorProto, helper, numpy_helper
 
 from sensverify.cli.main import main
-from sensverify.queries import Verdict
+from sensverify.core.queries import Verdict
+from sensverify.core.results import Guarantee
 from sensverify.report.property import property_to_dict, runtime_note
-from sensverify.results import Guarantee
 from sensverify.verification import (
     PropertyReport,
     PropertyRequest,

@@ -13,8 +13,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from rich.console import Console
 
+from sensverify.core.queries import Verdict
 from sensverify.errors import BadProperty, BadSetting
-from sensverify.queries import Verdict
 from sensverify.report.html import report_to_html
 from sensverify.report.json import report_to_json
 from sensverify.report.property import property_to_dict, summary_line

@@ -14,10 +14,10 @@ import pytest
 from onnx import helper, numpy_helper
 
 from sensverify.certificates import check_certificate, read_certificate
+from sensverify.core.queries import Verdict
+from sensverify.core.results import Guarantee
 from sensverify.errors import CertificateRejected
 from sensverify.formats.vnnlib import parse_property
-from sensverify.queries import Verdict
-from sensverify.results import Guarantee
 from sensverify.verification import PropertyReport, PropertyRequest, check_property
 from tests.solvers.branch_and_bound.cases import chain, exact_ends, unit_box
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from sensverify.core.proof import NONE, RULE, Cells, Proof
 from sensverify.errors import CertificateRejected
-from sensverify.proof import NONE, RULE, Cells, Proof
 
 
 def check_cells(proof: Proof, *, problems: int, groups: int, features: int, entries: int) -> None:

@@ -23,8 +23,8 @@ from sensverify.certificates.check.trees import (
     Trees,
     kinds_of,
 )
+from sensverify.core.proof import NONE, RULE, Proof
 from sensverify.errors import CertificateRejected, Unbounded
-from sensverify.proof import NONE, RULE, Proof
 
 _QUIET = np.errstate(over="ignore", invalid="ignore", divide="ignore")
 """What overflows ends as infinity or NaN, and is taken for no proof."""

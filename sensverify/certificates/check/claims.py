@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from sensverify.proof import NONE
+from sensverify.core.proof import NONE
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,11 +15,11 @@ from sensverify.certificates.check.cells import check_cells
 from sensverify.certificates.check.checker import Evaluator
 from sensverify.certificates.check.claims import Claims
 from sensverify.certificates.check.program import Program, program_of
+from sensverify.core.proof import NONE, Proof
 from sensverify.errors import BadSetting, CertificateRejected, Unbounded
 from sensverify.formats.onnx import read_onnx
 from sensverify.formats.vnnlib import Property
 from sensverify.network import Network
-from sensverify.proof import NONE, Proof
 
 MOST = 1 << 30
 """Rows that the leaves of one proof may bound together."""

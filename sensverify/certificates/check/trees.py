@@ -13,7 +13,7 @@ import numpy as np
 
 from sensverify.certificates.check.cells import roots_of
 from sensverify.certificates.check.claims import Claims
-from sensverify.proof import NONE, Cells, Proof
+from sensverify.core.proof import NONE, Cells, Proof
 
 
 class Forest:

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from sensverify.box import Box
+from sensverify.core.box import Box
+from sensverify.core.queries import Query
 from sensverify.formats.vnnlib.contradictions import contradictory
 from sensverify.formats.vnnlib.formula import Atom, Constraint
 from sensverify.formats.vnnlib.property import Case
 from sensverify.formats.vnnlib.relations import Ends, bounded
 from sensverify.formats.vnnlib.rounding import float_row, rounded_down, rounded_up
-from sensverify.queries import Query
 
 _NAMED = 5
 """Inputs without a bound that a message names."""

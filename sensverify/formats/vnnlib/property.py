@@ -9,9 +9,9 @@ from math import prod
 
 import numpy as np
 
+from sensverify.core.queries import Query
 from sensverify.formats.vnnlib.formula import Constraint
 from sensverify.network.order import same_order
-from sensverify.queries import Query
 
 
 @dataclass(frozen=True, eq=False)

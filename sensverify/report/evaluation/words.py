@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from sensverify.core.results import Guarantee
 from sensverify.evaluation.results import Evaluation, ModelEvaluation
 from sensverify.measures.rates import Rate
 from sensverify.report.words import pretty_number
-from sensverify.results import Guarantee
 
 DASH = "\N{EN DASH}"
 _SPACE = "\N{NO-BREAK SPACE}"

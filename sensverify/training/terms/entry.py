@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 from torch import Tensor
 
 from sensverify.bounds.method import Method
-from sensverify.calls import Call
 from sensverify.errors import BadSetting, SensverifyError
+from sensverify.registry.calls import Call
 from sensverify.training.ranges import Range
 from sensverify.verification.settings import parse_method
 

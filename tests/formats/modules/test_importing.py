@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from sensverify.bounds import Crown, compute_bounds, evaluate
-from sensverify.box import Box
+from sensverify.core.box import Box
 from sensverify.errors import BadShape, UnsupportedOperator
 from sensverify.formats.modules import from_module
 from sensverify.network.operators import Affine, BatchNorm, Conv, LeakyRelu, Scale

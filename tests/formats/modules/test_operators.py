@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 from sensverify.bounds import Crown, Ibp, compute_bounds, evaluate
-from sensverify.box import Box
+from sensverify.core.box import Box
 from sensverify.formats.modules import from_module
 
 

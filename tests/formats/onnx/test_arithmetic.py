@@ -6,7 +6,7 @@ import torch
 from onnx import TensorProto, helper
 
 from sensverify.bounds import Ibp, compute_bounds, evaluate
-from sensverify.box import Box
+from sensverify.core.box import Box
 from sensverify.errors import BadModelFile, UnsupportedOperator
 from sensverify.formats.onnx import load_onnx
 

@@ -12,10 +12,10 @@ from scipy.optimize import linprog
 from torch import Tensor
 
 from sensverify.bounds.tensors import tensor_network
-from sensverify.box import Box
+from sensverify.core.box import Box
+from sensverify.core.queries import Query
 from sensverify.network import Network, NetworkBuilder
 from sensverify.network.operators import Affine, Elementwise, Relu
-from sensverify.queries import Query
 
 Piece = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Rows ``[a, b]`` with ``a · x <= b`` inside, and the affine map ``weight, bias`` there."""

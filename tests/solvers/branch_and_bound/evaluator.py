@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from sensverify.box import Box
+from sensverify.core.box import Box
+from sensverify.core.proof import NONE, RULE, Proof
 from sensverify.network import Network
 from sensverify.network.operators import (
     Abs,
@@ -20,7 +21,6 @@ from sensverify.network.operators import (
     Relu,
     Reshape,
 )
-from sensverify.proof import NONE, RULE, Proof
 
 Ends = tuple[np.ndarray, np.ndarray]
 

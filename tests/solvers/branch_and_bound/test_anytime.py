@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from sensverify.bounds import Crown, Ibp, Method, compute_bounds
-from sensverify.box import Box
+from sensverify.core.box import Box
+from sensverify.core.proof import NONE
+from sensverify.core.queries import Verdict
+from sensverify.core.results import Bounds, Status
 from sensverify.network import Network
-from sensverify.proof import NONE
-from sensverify.queries import Verdict
-from sensverify.results import Bounds, Status
+from sensverify.runs.watch import Watch
 from sensverify.solvers.branch_and_bound import BranchAndBound
-from sensverify.watch import Watch
 from tests.contracts.attained import attained, largest_violation
 from tests.solvers.branch_and_bound.cases import query, random_chain, unit_box
 from tests.ticks import Ticks

@@ -10,8 +10,8 @@ import torch
 from scipy.linalg import block_diag
 
 from sensverify.bounds import evaluate
+from sensverify.core.queries import Verdict
 from sensverify.network import Network
-from sensverify.queries import Verdict
 from sensverify.solvers.branch_and_bound import BranchAndBound
 from sensverify.solvers.branch_and_bound.choosing import deciding_rows, likely_points, shares
 from tests.solvers.branch_and_bound.cases import chain, exact_ends, least_violation, query, unit_box

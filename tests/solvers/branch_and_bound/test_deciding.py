@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sensverify.bounds import evaluate
-from sensverify.box import Box
+from sensverify.core.box import Box
+from sensverify.core.proof import Proof
+from sensverify.core.queries import Decision, Query, Verdict
 from sensverify.errors import SensverifyError
 from sensverify.network import Network
 from sensverify.network.operators import Abs, Relu, Sigmoid
-from sensverify.proof import Proof
-from sensverify.queries import Decision, Query, Verdict
 from sensverify.solvers.branch_and_bound import BranchAndBound
 from tests.solvers.branch_and_bound.cases import (
     chain,

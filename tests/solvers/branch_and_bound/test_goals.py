@@ -6,11 +6,11 @@ import numpy as np
 import torch
 
 from sensverify.bounds import evaluate
-from sensverify.box import Box
+from sensverify.core.box import Box
 from sensverify.network import Network
+from sensverify.runs.watch import Watch
 from sensverify.solvers.branch_and_bound.goals import RangeGoal
 from sensverify.solvers.branch_and_bound.query_goal import QueryGoal
-from sensverify.watch import Watch
 from tests.solvers.branch_and_bound.cases import (
     chain,
     points_in,

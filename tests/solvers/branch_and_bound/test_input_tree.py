@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from sensverify.box import Box
-from sensverify.proof import NONE, Proof
+from sensverify.core.box import Box
+from sensverify.core.proof import NONE, Proof
 from sensverify.solvers.branch_and_bound.entries import Entries
 from sensverify.solvers.branch_and_bound.input_tree import InputTree
 from tests.solvers.branch_and_bound.evaluator import assert_covers

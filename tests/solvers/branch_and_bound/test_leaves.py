@@ -14,10 +14,10 @@ from sensverify.bounds.layerwise import LayerBounds
 from sensverify.bounds.relaxation import Slope
 from sensverify.network import Network
 from sensverify.network.operators import Abs
+from sensverify.runs.watch import Watch
 from sensverify.solvers.branch_and_bound.leaves import is_affine, leaf_bound
 from sensverify.solvers.branch_and_bound.optimising import LineProblem
 from sensverify.solvers.branch_and_bound.relu_nodes import split_relaxations
-from sensverify.watch import Watch
 from tests.solvers.branch_and_bound.cases import chain, pieces, random_chain, tensors, unit_box
 
 LIMIT = 0.25

@@ -15,9 +15,10 @@ from sensverify.bounds import evaluate
 from sensverify.bounds.backward import backward_lines
 from sensverify.bounds.layerwise import LayerBounds
 from sensverify.bounds.relaxation import Relaxation, Slope
-from sensverify.box import Box
+from sensverify.core.box import Box
 from sensverify.network import Network
 from sensverify.network.operators import Abs, Elementwise, Relu, Sigmoid
+from sensverify.runs.watch import Watch
 from sensverify.solvers.branch_and_bound.entries import Entries
 from sensverify.solvers.branch_and_bound.optimising import (
     BestLines,
@@ -28,7 +29,6 @@ from sensverify.solvers.branch_and_bound.optimising import (
 from sensverify.solvers.branch_and_bound.refining import OwnLines, refine
 from sensverify.solvers.branch_and_bound.relu_nodes import split_relaxations
 from sensverify.solvers.branch_and_bound.tightening import padded_groups, tighten
-from sensverify.watch import Watch
 from tests.contracts.attained import attained
 from tests.contracts.networks import NETWORKS, Case, cases, node_values
 from tests.solvers.branch_and_bound.cases import points_in, random_chain, tensors, unit_box

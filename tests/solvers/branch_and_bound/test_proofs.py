@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from sensverify.bounds import evaluate
-from sensverify.box import Box
+from sensverify.core.box import Box
+from sensverify.core.proof import NONE, RULE, Proof
+from sensverify.core.queries import Query, Verdict
+from sensverify.core.results import Enclosure
 from sensverify.network import Network, NetworkBuilder
 from sensverify.network.operators import Abs, Affine, Elementwise, LeakyRelu, Max, Relu, Reshape
-from sensverify.proof import NONE, RULE, Proof
-from sensverify.queries import Query, Verdict
-from sensverify.results import Enclosure
 from sensverify.solvers.branch_and_bound import BranchAndBound, input_splitting, method
 from tests.solvers.branch_and_bound.cases import (
     exact_ends,

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from sensverify.bounds import AlphaCrown, Crown, compute_bounds, evaluate
-from sensverify.box import Box
+from sensverify.core.box import Box
+from sensverify.core.proof import NONE
+from sensverify.core.results import Bounds, Guarantee, Status
 from sensverify.errors import BadSetting, SensverifyError
 from sensverify.network import Network, NetworkBuilder
 from sensverify.network.operators import Abs, Add, Affine, Relu, Sigmoid, Tanh
-from sensverify.proof import NONE
-from sensverify.results import Bounds, Guarantee, Status
 from sensverify.solvers.branch_and_bound import BranchAndBound
 from tests.contracts.attained import attained, exact_range, largest_violation
 from tests.contracts.networks import (

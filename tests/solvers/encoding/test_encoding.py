@@ -11,7 +11,7 @@ from hypothesis import given, settings
 
 from sensverify.bounds import Crown, Ibp, evaluate
 from sensverify.bounds.tensors import tensor_network
-from sensverify.box import Box
+from sensverify.core.box import Box
 from sensverify.errors import BadShape, MissingRule, Unbounded
 from sensverify.network import Network, NetworkBuilder
 from sensverify.network.operators import (

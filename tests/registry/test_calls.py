@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sensverify.calls import Call, parse_call, parse_sum, show_sum
 from sensverify.errors import BadSetting
+from sensverify.registry.calls import Call, parse_call, parse_sum, show_sum
 
 DEEP = "a" + "(b=a" * 21 + ")" * 21
 

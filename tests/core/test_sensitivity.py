@@ -10,8 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sensverify import sensitivity as s
-from sensverify.box import Box
+from sensverify.core import sensitivity as s
+from sensverify.core.box import Box
 from sensverify.errors import BadShape
 
 

@@ -11,7 +11,7 @@ from time import perf_counter, sleep
 import pytest
 
 from sensverify.errors import BadSetting
-from sensverify.watch import STOPPING, TimeUp, Watch
+from sensverify.runs.watch import STOPPING, TimeUp, Watch
 
 
 def test_without_a_limit_work_goes_on() -> None:

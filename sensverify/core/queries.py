@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sensverify.box import Box
+from sensverify.core.box import Box
 from sensverify.errors import BadShape
 
 

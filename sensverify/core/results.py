@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from enum import Enum, IntEnum
 from typing import Any
 
-from sensverify.box import Array, Box
+from sensverify.core.box import Array, Box
+from sensverify.core.provenance import Provenance
 from sensverify.errors import BadShape
-from sensverify.provenance import Provenance
 
 
 class Guarantee(IntEnum):

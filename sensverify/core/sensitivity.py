@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sensverify.box import Box
+from sensverify.core.box import Box
+from sensverify.core.results import Bounds
 from sensverify.errors import BadBox, BadShape
-from sensverify.results import Bounds
 
 
 def widths(box: Box | Bounds) -> Tensor:

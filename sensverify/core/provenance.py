@@ -10,7 +10,7 @@ from functools import cache
 from importlib.metadata import version
 from typing import Any
 
-from sensverify.box import Box, to_numpy
+from sensverify.core.box import Box, to_numpy
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,11 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from sensverify.box import Box
+from sensverify.core.box import Box
+from sensverify.core.provenance import Provenance
+from sensverify.core.results import Bounds, Guarantee, Status
 from sensverify.errors import BadShape
 from sensverify.network import NetworkBuilder
-from sensverify.provenance import Provenance
-from sensverify.results import Bounds, Guarantee, Status
 
 BOX = Box(np.zeros((2, 3)), np.ones((2, 3)))
 PROVENANCE = Provenance("crown", {}, NetworkBuilder((3,)).build(0), "", "float64", "cpu", 0.0)

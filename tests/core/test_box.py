@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from sensverify.box import Box, scaled_up, to_numpy
+from sensverify.core.box import Box, scaled_up, to_numpy
 from sensverify.errors import BadBox, BadShape
 
 finite = st.floats(-(2.0**100), 2.0**100, width=32)

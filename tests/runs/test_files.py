@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sensverify.errors import InputError
-from sensverify.kept import JsonLines, differences, read_lines, replace_file
+from sensverify.runs.files import JsonLines, differences, read_lines, replace_file
 
 
 def test_a_line_without_its_end_is_cut_off(tmp_path: Path) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sensverify.box import Box
+from sensverify.core.box import Box
+from sensverify.core.queries import Decision, Query, Verdict
 from sensverify.errors import BadShape
-from sensverify.queries import Decision, Query, Verdict
 
 ROWS = np.array([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
 LIMITS = np.array([1.0, 2.0, 0.0])

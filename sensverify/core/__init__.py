@@ -1,0 +1,1 @@
+"""Values that every part shares: boxes, results, queries, proofs, provenance, sensitivity."""

@@ -1,0 +1,1 @@
+"""What has a name and options: the grammar in which they are written."""

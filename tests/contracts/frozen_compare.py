@@ -37,6 +37,7 @@ VOLATILE = frozenset(
 VOLATILE_IN_FILE = {
     # A digest of the trained network's file.
     "model.json": frozenset({"sha256"}),
+    "trained.json": frozenset({"sha256"}),
     # Digests of a question, in which versions are.
     "journal.jsonl": frozenset({"key"}),
     # A study shares the cores that there are.
@@ -114,10 +115,12 @@ def differences(found: Any, reference: Any, tolerance: float, where: str = "") -
         yield f"{where}: {_short(found)}, was {_short(reference)}"
 
 
-def text_differences(found: list[str], reference: list[str], where: str) -> Iterator[str]:
-    """The same for lines of text, whose numbers may differ by one in the last printed digit."""
+def text_differences(
+    found: list[str], reference: list[str], tolerance: float, where: str
+) -> Iterator[str]:
+    """The same for lines of text, whose numbers may also differ by one in the last digit."""
     for i, (line, was) in enumerate(zip(found, reference, strict=False), 1):
-        if not _same_line(line, was):
+        if not _same_line(line, was, tolerance):
             yield f"{where}, line {i}: {line!r}, was {was!r}"
     if len(found) != len(reference):
         yield f"{where}: {len(found)} lines, were {len(reference)}"
@@ -152,18 +155,19 @@ def _close(found: float, reference: float, tolerance: float, floor: float) -> bo
     return abs(found - reference) <= tolerance * max(abs(reference), floor)
 
 
-def _same_line(found: str, reference: str) -> bool:
+def _same_line(found: str, reference: str, tolerance: float) -> bool:
     if _NUMBER.split(found) != _NUMBER.split(reference):
         return False
     pairs = zip(_NUMBER.findall(found), _NUMBER.findall(reference), strict=True)
-    return all(one == was or _same_number(one, was) for one, was in pairs)
+    return all(one == was or _same_number(one, was, tolerance) for one, was in pairs)
 
 
-def _same_number(found: str, reference: str) -> bool:
+def _same_number(found: str, reference: str, tolerance: float) -> bool:
     one, was = (float(text.replace(",", "").replace("−", "-")) for text in (found, reference))
     if "." not in found + reference and "e" not in found + reference:
         return one == was
-    return abs(one - was) <= 1.01 * max(_unit(found), _unit(reference))
+    units = 1.01 * max(_unit(found), _unit(reference))
+    return abs(one - was) <= max(units, tolerance * max(abs(was), 1.0))
 
 
 def _unit(text: str) -> float:

@@ -299,10 +299,10 @@ TRAIN = (
         (
             f"train --data iris --model mlp-8-6 --sigma 0.05 {_SMALL} --out run --json -",
             "train --out run --resume --json -",
-            "verify run --samples 0:2 --json -",
+            "verify run --samples 0:2 --json trained.json",
         ),
         ASCENT,
-        keep=_RUN,
+        keep=(*_RUN, "trained.json"),
         named=("run/**/*",),
     ),
     Scenario(

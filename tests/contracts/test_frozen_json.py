@@ -39,7 +39,7 @@ def compared(found: Any, was: Any, tolerance: float, where: str) -> Iterator[str
     """Lists of strings are text; all else is JSON."""
     lines = [*found, *was] if isinstance(found, list) and isinstance(was, list) else [None]
     if all(isinstance(line, str) for line in lines):
-        yield from text_differences(found, was, where)
+        yield from text_differences(found, was, tolerance, where)
     else:
         yield from differences(found, was, tolerance, where)
 
@@ -114,7 +114,10 @@ def test_rounding_and_time_are_none(found: Any, was: Any) -> None:
         ("2.3e-04", "2.4e-04", True),
         ("2.3e-04", "2.3e-05", False),
         ("volume 1", "Volume 1", False),
+        ("2.0e-10", "9.0e-10", True),
+        ("123.456789012345", "123.456789012399", True),
+        ("123.4567890", "123.4567999", False),
     ],
 )
 def test_lines_of_text(found: str, was: str, same: bool) -> None:
-    assert same is not bool(list(text_differences(steady([found]), steady([was]), "")))
+    assert same is not bool(list(text_differences(steady([found]), steady([was]), FLOAT64, "")))

@@ -7,7 +7,6 @@ Importing this module imports torch; the registry in ``sensverify.models`` does 
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -19,6 +18,7 @@ from torch import nn
 
 from sensverify.data.dataset import check_channels_first
 from sensverify.errors import BadShape, UnknownName
+from sensverify.registry.names import did_you_mean
 
 _SIZES = r"(?:-[1-9]\d{0,5})+"
 _FAMILY = re.compile(
@@ -211,8 +211,7 @@ def _sizes(text: str | None) -> tuple[int, ...]:
 
 
 def _unknown(name: str) -> UnknownName:
-    close = difflib.get_close_matches(name, [*ARCHITECTURES, "linear", "mlp-100", "conv-16"], n=1)
-    hint = f" (did you mean '{close[0]}'?)" if close else ""
+    hint = did_you_mean(name, [*ARCHITECTURES, "linear", "mlp-100", "conv-16"])
     return UnknownName(
         f"there is no architecture '{name}'{hint}; there are {', '.join(ARCHITECTURES)}, and for "
         "any data 'linear', 'mlp-100-50' with any sizes of hidden layers, 'conv-16-32' with any "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from dataclasses import fields
 from typing import Any
@@ -16,6 +15,7 @@ from sensverify.attacks.protocol import Attack
 from sensverify.attacks.square import Square
 from sensverify.attacks.worst import Worst
 from sensverify.errors import BadSetting, UnknownName
+from sensverify.registry.names import closest
 
 _CLASSES: tuple[type[Any], ...] = (
     Fgsm,
@@ -52,8 +52,8 @@ def make_attack(name: str, /, **settings: Any) -> Attack:
         The attack has no such setting, or refuses the value.
     """
     if name not in ATTACKS:
-        close = difflib.get_close_matches(name.lower(), ATTACKS, n=1)
-        hint = f"did you mean '{close[0]}'?" if close else f"there are {', '.join(ATTACKS)}"
+        close = closest(name, ATTACKS)
+        hint = f"did you mean '{close}'?" if close else f"there are {', '.join(ATTACKS)}"
         raise UnknownName(f"unknown attack '{name}'; {hint}")
     known = [field.name for field in fields(ATTACKS[name])]
     for key in settings:

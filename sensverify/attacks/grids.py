@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from math import isfinite
 
 from sensverify.errors import BadSetting
+from sensverify.registry.names import closest
 
 _PIXEL = 255
 
@@ -84,8 +84,8 @@ def _radius(word: str, text: str) -> float:
     try:
         radius = float(above) / float(below) if slash else float(above)
     except (ValueError, ZeroDivisionError, OverflowError):
-        close = difflib.get_close_matches(word.lower(), GRIDS, n=1)
-        hint = f"did you mean '{close[0]}'?" if close else f"the names are {', '.join(GRIDS)}"
+        close = closest(word, GRIDS)
+        hint = f"did you mean '{close}'?" if close else f"the names are {', '.join(GRIDS)}"
         raise BadSetting(
             f"'{word}' in the radii '{text}' is no number, no fraction such as 8/255 and no name "
             f"of a grid; {hint}"

@@ -25,6 +25,9 @@ class Guarantee(IntEnum):
     CERTIFIED = 4
     """An independent checker re-derived it with rigorous arithmetic."""
 
+    def __str__(self) -> str:
+        return self.name
+
 
 class Status(Enum):
     """Whether a bound is the exact optimum or was left as a valid, maybe loose, bound."""

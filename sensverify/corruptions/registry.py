@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 
 from torch import Tensor
@@ -27,6 +26,7 @@ from sensverify.corruptions.parameters import (
     TABLES,
 )
 from sensverify.errors import UnknownName
+from sensverify.registry.names import did_you_mean
 
 _LENGTHS = 24
 """Sides below this leave no room for lengths of a few pixels to grow with severity."""
@@ -170,8 +170,7 @@ def find_corruption(name: str) -> Corruption:
         There is none.
     """
     if name not in CORRUPTIONS:
-        near = difflib.get_close_matches(name, CORRUPTIONS, n=1)
-        hint = f" (did you mean '{near[0]}'?)" if near else ""
+        hint = did_you_mean(name, CORRUPTIONS)
         raise UnknownName(
             f"there is no corruption '{name}'{hint}; there are {', '.join(CORRUPTIONS)}"
         )

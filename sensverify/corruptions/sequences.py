@@ -5,7 +5,6 @@ A classifier that is stable gives every frame the same label; the share of chang
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import hypot
@@ -30,6 +29,7 @@ from sensverify.corruptions.warp import (
 )
 from sensverify.corruptions.weather import snow_flakes, snowed
 from sensverify.errors import BadSetting, BadShape, UnknownName
+from sensverify.registry.names import did_you_mean
 
 _SMALLEST = 24
 
@@ -107,8 +107,7 @@ def sequence(
         As of `corrupt`.
     """
     if name not in SEQUENCES:
-        near = difflib.get_close_matches(name, SEQUENCES, n=1)
-        hint = f" (did you mean '{near[0]}'?)" if near else ""
+        hint = did_you_mean(name, SEQUENCES)
         raise UnknownName(f"there is no sequence '{name}'{hint}; there are {', '.join(SEQUENCES)}")
     chosen = SEQUENCES[name]
     numbers = image_places(images, places)

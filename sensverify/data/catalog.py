@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,6 +15,7 @@ from sensverify.data.images import has_idx_set, load_idx_set, split_idx_set
 from sensverify.data.split import Split
 from sensverify.data.tables import load_table, split_table, tables_installed
 from sensverify.errors import UnknownName
+from sensverify.registry.names import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -142,8 +142,7 @@ def _entry(name_or_path: str) -> CatalogEntry | None:
     """The entry of that name; None for the path of an ``.npz`` file."""
     if name_or_path in DATA_SETS or name_or_path.endswith(".npz"):
         return DATA_SETS.get(name_or_path)
-    close = difflib.get_close_matches(name_or_path, DATA_SETS, n=1)
-    hint = f" (did you mean '{close[0]}'?)" if close else ""
+    hint = did_you_mean(name_or_path, DATA_SETS)
     raise UnknownName(
         f"there is no data set '{name_or_path}'{hint}; there are {', '.join(DATA_SETS)}, or give a "
         "file that ends in .npz"

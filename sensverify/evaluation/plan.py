@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from sensverify.evaluation.samples import Samples
 from sensverify.evaluation.shifted import Shifted
 from sensverify.measures.catalog import MEASURES, find_measures
 from sensverify.registry.calls import Call, parse_call, parse_sum, show_sum
+from sensverify.registry.names import did_you_mean
 from sensverify.verification.settings import parse_method, with_seed
 
 DEFAULT_CORRUPTIONS: tuple[str, ...] = ("imagenet-c",)
@@ -202,8 +202,7 @@ def _named(
             found[name] = None
         else:
             words = list(dict.fromkeys([*known, *groups, "all"]))
-            close = difflib.get_close_matches(name.lower(), words, n=1)
-            hint = f" (did you mean '{close[0]}'?)" if close else ""
+            hint = did_you_mean(name, words)
             raise UnknownName(f"there is no {what} '{name}'{hint}; there are {', '.join(words)}")
     return list(found)
 

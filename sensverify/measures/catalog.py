@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 from sensverify.errors import BadSetting, UnknownName
@@ -16,6 +15,7 @@ from sensverify.measures.predictors import MEASURES as _PREDICTORS
 from sensverify.measures.size import MEASURES as _SIZE
 from sensverify.measures.subject import Measure
 from sensverify.measures.volumes import MEASURES as _VOLUMES
+from sensverify.registry.names import did_you_mean
 
 _AMONG_PREDICTORS = ("input-hessian-largest", "input-hessian-largest-init")
 _SPARSITY = ("sparsity",)
@@ -95,8 +95,7 @@ def find_measures(names: str | Iterable[str]) -> tuple[str, ...]:
 
 
 def _unknown(name: str) -> str:
-    close = difflib.get_close_matches(name.lower(), [*MEASURES, *MEASURE_GROUPS], n=1)
-    hint = f" (did you mean '{close[0]}'?)" if close else ""
+    hint = did_you_mean(name, [*MEASURES, *MEASURE_GROUPS])
     return (
         f"there is no measure '{name}'{hint}; there are {', '.join(MEASURES)}, and the groups "
         f"{', '.join(MEASURE_GROUPS)}"

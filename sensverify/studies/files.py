@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ from typing import Any
 
 from sensverify.errors import BadSetting, InputError, UnknownName
 from sensverify.measures import SHARES
+from sensverify.registry.names import did_you_mean
 from sensverify.studies.study import FIGURES, PARTS, Contender, Published, Study
 from sensverify.studies.tables import COLUMNS
 from sensverify.training.ranges import Range
@@ -124,7 +124,7 @@ def _variant(document: Mapping[str, Any], name: str | None) -> Mapping[str, Any]
     if name not in variants:
         known = f"there are {', '.join(variants)}" if variants else "it has none"
         raise UnknownName(
-            f"the study has no variant '{name}'{_hint(name, tuple(variants))}; {known}"
+            f"the study has no variant '{name}'{did_you_mean(name, tuple(variants))}; {known}"
         )
     return _table(variants, name)
 
@@ -279,10 +279,5 @@ def _check_keys(values: Mapping[str, Any], known: Sequence[str], where: str) -> 
     for name in values:
         if name not in known:
             raise UnknownName(
-                f"{where} knows no '{name}'{_hint(name, known)}; it knows {', '.join(known)}"
+                f"{where} knows no '{name}'{did_you_mean(name, known)}; it knows {', '.join(known)}"
             )
-
-
-def _hint(name: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    return f" (did you mean '{close[0]}'?)" if close else ""

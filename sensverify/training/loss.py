@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from sensverify.errors import BadSetting, UnknownName
 from sensverify.registry.calls import Call, parse_sum, show_sum
+from sensverify.registry.names import did_you_mean
 from sensverify.training.ranges import LARGEST, Range
 from sensverify.training.step import Step
 from sensverify.training.terms import TERMS, Term
@@ -109,7 +109,6 @@ def find_term(name: str) -> Term:
         There is none.
     """
     if name not in TERMS:
-        close = difflib.get_close_matches(name, TERMS, n=1)
-        hint = f" (did you mean '{close[0]}'?)" if close else ""
+        hint = did_you_mean(name, TERMS)
         raise UnknownName(f"there is no loss term '{name}'{hint}; there are {', '.join(TERMS)}")
     return TERMS[name]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 
 from sensverify.errors import BadSetting, UnknownName
 from sensverify.registry.calls import parse_sum
+from sensverify.registry.names import did_you_mean
 from sensverify.training.loss import Loss
 from sensverify.training.terms import TERMS
 
@@ -192,8 +192,7 @@ def resolve_loss(text: str) -> Recipe:
                     f"'{RECIPES[call.name]}'"
                 )
         return _one(text)
-    close = difflib.get_close_matches(text.lower(), [*RECIPES, *TERMS], n=1)
-    hint = f" (did you mean '{close[0]}'?)" if close else ""
+    hint = did_you_mean(text, [*RECIPES, *TERMS])
     raise UnknownName(
         f"there is no loss '{text}'{hint}; there are {', '.join(RECIPES)}, or give a sum such as "
         "'cross-entropy + 1e-5*l2' of the terms in 'sensverify list losses'"

@@ -46,3 +46,7 @@ def test_results_do_not_change() -> None:
 def test_the_network_is_named_by_its_digest() -> None:
     assert PROVENANCE.network_digest == NetworkBuilder((3,)).build(0).digest
     assert PROVENANCE.network_digest != NetworkBuilder((4,)).build(0).digest
+
+
+def test_a_guarantee_is_printed_by_its_name() -> None:
+    assert str(Guarantee.SOUND) == f"{Guarantee.SOUND}" == "SOUND"

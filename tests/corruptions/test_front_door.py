@@ -185,6 +185,7 @@ def test_a_rounding_error_beyond_the_range_is_not_refused() -> None:
     ("arguments", "error", "message"),
     [
         ({"name": "posterize"}, UnknownName, "did you mean 'posterise'"),
+        ({"name": print}, UnknownName, "there is no corruption"),
         ({"severity": 0}, BadSetting, "severities from 1 to 5, got 0"),
         ({"severity": 6}, BadSetting, "severities from 1 to 5, got 6"),
         ({"severity": True}, BadSetting, "severities from 1 to 5, got True"),

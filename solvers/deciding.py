@@ -21,6 +21,7 @@ from sensverify.solvers.encoding.expression import widened
 from sensverify.solvers.hidden_layers import prepare
 from sensverify.solvers.highs import Highs
 from sensverify.solvers.incumbents import search
+from sensverify.solvers.witnesses import is_witness
 
 if TYPE_CHECKING:
     from sensverify.solvers.milp import Milp
@@ -53,7 +54,7 @@ class _Case:
             outputs = evaluate(self.network, points).numpy()
         for i in np.flatnonzero(self.query.met_by(outputs)):
             point = points[i].numpy()
-            if self.accept is None or self.accept(point):
+            if is_witness(self.network, self.query, point, self.accept):
                 self.witness = point
                 return True
         return False

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from sensverify.bounds import evaluate
+from sensverify.bounds.rounding import query_slack
 from sensverify.bounds.tensors import flattened, tensor_network
 from sensverify.core.box import Box
 from sensverify.core.queries import Accept, Decision, Query, Verdict
@@ -24,6 +25,7 @@ from sensverify.network import Network
 from sensverify.runs.watch import Watch
 from sensverify.solvers.incumbents import descend, search
 from sensverify.solvers.marabou_query import ReluProgram, relu_program
+from sensverify.solvers.witnesses import is_witness
 
 _POLL = 0.1
 """Seconds between two looks at the watch while Marabou works."""
@@ -54,10 +56,10 @@ class Marabou:
 
     Notes
     -----
-    Guarantee SOLVER: ``unsat`` holds within Marabou's tolerances, and is taken only where no input
-    is known that meets the query and where Marabou finds the one that comes closest to that when
-    asked for it. An input it calls ``sat`` counts only if our own evaluation, in float64, finds
-    that it meets the query: otherwise the answer is unknown.
+    Guarantee SOLVER: ``unsat`` holds within Marabou's tolerances and by more than rounding can
+    hide, and is taken only where no input is known that meets the query and where Marabou finds the
+    one that comes closest to that when asked for it. An input it calls ``sat`` counts only if our
+    own evaluation, in float64, finds that it meets the query: otherwise the answer is unknown.
 
     Given layer by layer, Marabou 2.0.0 called satisfiable queries unsat: every one asked of the
     Iris network, for its weights of 1e-8, and without those 2 of 30; 13 of 244 on small networks
@@ -112,11 +114,12 @@ class Marabou:
                 "pip install '.[marabou]'"
             )
         watch = (watch or Watch()).within(self.seconds)
-        network = tensor_network(network, dtype=torch.float64, device=torch.device("cpu"))
-        program = relu_program(network, query.box, watch)
-        verdict = Verdict.UNSAT
+        live = tensor_network(network, dtype=torch.float64, device=torch.device("cpu"))
+        program = relu_program(live, query.box, watch)
+        rounding = _rounding(network, query, program)
+        network, verdict = live, Verdict.UNSAT
         for calls, part in enumerate(query.alternatives, start=1):
-            word, point = _answer(program, query, part, watch, _MARGIN)
+            word, point = _answer(program, query, part, watch, rounding, _MARGIN)
             if word in ("sat", "unsat"):
                 best = point if word == "sat" else _best(network, query, part)
                 witness = _witness(network, query, part, best, accept)
@@ -200,24 +203,39 @@ def _witness(
         )
         points.append(moved)
     for found in points:
-        with torch.no_grad():
-            outputs = flattened(evaluate(network, found)).numpy()
         witness = found[0].numpy()
-        if (
-            bool(query.box.contains(witness[None]).all())
-            and bool(query.met_by(outputs)[0])
-            and (accept is None or accept(witness))
-        ):
+        inside = bool(query.box.contains(witness[None]).all())
+        if inside and is_witness(network, query, witness, accept):
             return witness
     return None
 
 
+def _rounding(network: Network, query: Query, program: ReluProgram) -> np.ndarray:
+    """By how much an output must exceed each limit to do so for sure, ``[constraints]``."""
+    box = Box(*(torch.from_numpy(np.array(end)) for end in (query.box.lower, query.box.upper)))
+    hidden = [
+        (torch.from_numpy(low)[None], torch.from_numpy(high)[None]) for low, high in program.hidden
+    ]
+    return query_slack(network, box, query, hidden)[0].numpy()
+
+
 def _answer(
-    program: ReluProgram, query: Query, part: tuple[int, ...], watch: Watch, margin: float = 0.0
+    program: ReluProgram,
+    query: Query,
+    part: tuple[int, ...],
+    watch: Watch,
+    rounding: np.ndarray | None = None,
+    margin: float = 0.0,
 ) -> tuple[str, np.ndarray]:
-    """Marabou's word on one alternative, and its input, moved into the box, if that is ``sat``."""
+    """Marabou's word on one alternative, and its input, moved into the box, if that is ``sat``.
+
+    It is asked about limits that are larger by the rounding, and by the margin.
+    """
     chosen = list(part)
-    asked = program.query(query.rows[chosen], query.limits[chosen], margin)
+    limits = query.limits[chosen] + (0.0 if rounding is None else rounding[chosen])
+    if not np.isfinite(limits).all():
+        return "UNKNOWN", np.zeros(0)
+    asked = program.query(query.rows[chosen], limits, margin)
     if isinstance(asked, bool):
         return ("sat" if asked else "unsat"), query.box.center[0]
     if watch.over:

@@ -57,6 +57,8 @@ class ReluProgram:
     inputs : integer numpy array, shape ``[inputs]``
     output : Expression
         One row for each output of the network.
+    hidden : tuple of pairs of numpy arrays
+        Bounds on what enters each nonlinear node, in their order, flattened.
     """
 
     problem: Problem
@@ -64,6 +66,7 @@ class ReluProgram:
     after: np.ndarray
     inputs: np.ndarray
     output: Expression
+    hidden: tuple[Interval, ...]
 
     def units(self) -> Interval:
         """Middle and size of every column: Marabou's variable is ``(x - middle) / size * SCALE``.
@@ -175,7 +178,8 @@ def relu_program(network: Network, box: Box, watch: Watch | None = None) -> Relu
             place = Place(network, position, builder, maps)
             values.append(encode_operator(node.operator, place, *sources))
     both = np.concatenate([np.zeros((2, 0), dtype=np.int64), *pairs], axis=1)
-    return ReluProgram(builder.problem(), both[0], both[1], inputs, values[-1])
+    hidden = tuple(known.values())
+    return ReluProgram(builder.problem(), both[0], both[1], inputs, values[-1], hidden)
 
 
 def _check(network: Network) -> None:

@@ -18,13 +18,14 @@ from sensverify.network import Network
 from sensverify.runs.watch import Watch
 from sensverify.solvers.branch_and_bound.goals import Asked
 from sensverify.solvers.incumbents import descend, first_points, search
+from sensverify.solvers.witnesses import is_witness
 
 ROUNDING = 1e-11
 """Share of the magnitudes of outputs by which a bound must exceed a query's limit at least: what is
 optimised beside the network's own numbers, multipliers, is rounded, too."""
 
 _ATTEMPTS = 256
-"""Candidate witnesses that one search hands to its judge."""
+"""Candidate witnesses that one search looks at one by one."""
 
 _CONJUNCTIONS = 32
 """Points from which gradients are followed on the whole box, for all alternatives of several rows
@@ -233,7 +234,7 @@ class QueryGoal:
                 return
             self._attempts += 1
             point = points[place].detach().cpu().double().numpy()
-            if self.accept is None or self.accept(point):
+            if is_witness(network, self.query, point, self.accept):
                 self.witness = point
                 return
 

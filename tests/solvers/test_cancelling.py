@@ -15,7 +15,7 @@ from sensverify.runs.watch import Watch
 from sensverify.solvers.bisection import Bisection
 from tests.contracts.cancelling import Cancelling, cancelling, rounded_up
 
-DECIDERS = ("branch-and-bound", "highs")
+DECIDERS = ("branch-and-bound", "highs", "marabou")
 
 
 def query(case: Cancelling, row: list[float], limit: float) -> Query:

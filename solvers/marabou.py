@@ -26,7 +26,6 @@ from sensverify.runs.watch import Watch
 from sensverify.solvers.incumbents import descend, search
 from sensverify.solvers.marabou_query import ReluProgram, relu_program
 from sensverify.solvers.witnesses import is_witness
-from sensverify.solvers.witnesses import is_witness
 
 _POLL = 0.1
 """Seconds between two looks at the watch while Marabou works."""

@@ -25,6 +25,7 @@ from sensverify.bounds.signs import (
     signs_of,
     skips_known,
     stand_ins,
+    within_signs,
 )
 from sensverify.bounds.tensors import flattened
 from sensverify.bounds.window_plan import WindowPlan, window_plan
@@ -97,8 +98,8 @@ class LayerBounds:
         known : dict from nonlinear node to bounds ``[batch, *shape]``, optional
             Taken as they are.
         signs : Signs, optional
-            ReLUs known to be stable on these boxes. Where a layer allows it, their bounds are not
-            computed: they then say no more than the sign, with one infinite end.
+            ReLUs known to be stable on these boxes. Bounds say at least as much. Where a layer
+            allows it, they are not computed: they then say no more, with one infinite end.
 
         Raises
         ------
@@ -116,6 +117,8 @@ class LayerBounds:
             elif source not in by_source:
                 by_source[source] = self._source_bounds(position, signs)
             lower, upper = by_source[source]
+            if signs is not None and position in signs:
+                lower, upper = within_signs(lower, upper, signs[position])
             bounded = torch.isfinite(lower) & torch.isfinite(upper)
             if signs is not None and position in signs:
                 bounded |= (signs[position] != 0) & ~(lower.isnan() | upper.isnan())

@@ -39,6 +39,18 @@ def signs_of(network: Network, pre_activations: Mapping[int, Interval]) -> Signs
     return result
 
 
+def within_signs(lower: Tensor, upper: Tensor, signs: Tensor) -> Interval:
+    """Bounds that say no less than what is known of the signs; NaN stays.
+
+    CROWN's bounds on a part of a box are not always inside those on the box: a sign that follows
+    from the ones may not follow from the others. Where a sign contradicts bounds, both are 0.
+    """
+    lower = torch.where(signs > 0, lower.clamp(min=0), lower)
+    upper = torch.where(signs < 0, upper.clamp(max=0), upper)
+    lower = torch.where(signs < 0, lower.clamp(max=0), lower)
+    return lower, torch.where(signs > 0, upper.clamp(min=0), upper)
+
+
 def skips_known(network: Network, position: int, signs: Signs) -> bool:
     """Whether `open_neuron_bounds` can bound what enters a node."""
     if position not in signs:

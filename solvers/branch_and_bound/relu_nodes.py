@@ -13,6 +13,7 @@ from sensverify.bounds.backward import backward_lines
 from sensverify.bounds.ibp import Interval
 from sensverify.bounds.layerwise import LayerBounds
 from sensverify.bounds.relaxation import Relaxation, Slope, relax
+from sensverify.bounds.signs import within_signs
 from sensverify.bounds.tensors import flattened
 from sensverify.network.operators import Relu
 from sensverify.solvers.branch_and_bound.optimising import Choices
@@ -114,11 +115,7 @@ def split_relaxations(
         low, high = lower[place], upper[place]
         if position in signs:
             # A fixed sign may contradict the bounds: then nothing is left, and any line is valid.
-            sign = signs[position]
-            low = torch.where(sign > 0, low.clamp(min=0), low)
-            high = torch.where(sign < 0, high.clamp(max=0), high)
-            high = torch.maximum(high, low.clamp(max=0))
-            low = torch.minimum(low, high.clamp(min=0))
+            low, high = within_signs(low, high, signs[position])
         intervals[position] = (low, high)
         operator = layers.network.nodes[position].operator
         relaxations[position] = relax(operator, low, high, Slope.ADAPTIVE)

@@ -49,7 +49,7 @@ class LinesBelow:
     def signs(self) -> Signs:
         """Which neurons are stable on the sub-boxes, and so on all of their parts.
 
-        Only of layers that can make use of it.
+        Only of layers that take less time for it: in others, keeping signs did not pay.
         """
         signs = self.layers.signs()
         return {p: signs[p] for p in signs if skips_known(self.layers.network, p, signs)}

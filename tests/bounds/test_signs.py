@@ -137,6 +137,31 @@ def test_a_neighbour_that_is_no_relu_gets_its_bounds(order: str) -> None:
     )
 
 
+@pytest.mark.parametrize("order", ["relu alone", "relu first", "abs first"])
+def test_known_signs_stay_where_bounds_on_a_part_are_looser(order: str) -> None:
+    """CROWN's bounds on a part of a box need not lie inside those on the box."""
+    weight = np.array([[0.13335703, -0.14011836], [0.6792708, 0.11126338]]).reshape(2, 2, 1, 1)
+    convolution = Conv(weight, None, (1, 1), (0, 0), (1, 1), 1)
+    builder = NetworkBuilder((2, 1, 1))
+    node = builder.add(Relu(), builder.add(convolution, builder.input))
+    node = builder.add(convolution, node)
+    kinds: list[Elementwise] = [Abs(), Relu()] if order == "abs first" else [Relu(), Abs()]
+    kinds = kinds[:1] if order == "relu alone" else kinds
+    readers = [builder.add(kind, node) for kind in kinds]
+    network = live(builder.build(builder.add(Add(), *readers) if readers[1:] else readers[0]))
+
+    def ends(*rows: list[float]) -> Box:
+        return Box(*torch.tensor(rows, dtype=torch.float64).reshape(2, 1, 2, 1, 1))
+
+    box = ends([-1.15384173, -0.51528817], [0.71625835, 0.9556784])
+    part = ends([-0.67299615, -0.40492963], [0.70926141, 0.23921583])
+    _, signs = known_on(network, box, 1)
+    (last,) = (p for p in signs if network.nodes[p].inputs[0] == node)
+    alone = LayerBounds(network, part, Slope.ADAPTIVE).fill()
+    assert bool((alone.pre_activations[last][0][signs[last] > 0] < -0.1).any())
+    assert_sound(network, part, LayerBounds(network, part, Slope.ADAPTIVE).fill(signs=signs), signs)
+
+
 def test_what_can_be_skipped() -> None:
     network = deep()
     relus = [p for p, n in enumerate(network.nodes) if isinstance(n.operator, Relu)]

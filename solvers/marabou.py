@@ -116,16 +116,17 @@ class Marabou:
         watch = (watch or Watch()).within(self.seconds)
         live = tensor_network(network, dtype=torch.float64, device=torch.device("cpu"))
         program = relu_program(live, query.box, watch)
+        # Of the network as it came: where products are folded, what cancelled in them is not seen.
         rounding = _rounding(network, query, program)
-        network, verdict = live, Verdict.UNSAT
+        verdict = Verdict.UNSAT
         for calls, part in enumerate(query.alternatives, start=1):
             word, point = _answer(program, query, part, watch, rounding, _MARGIN)
             if word in ("sat", "unsat"):
-                best = point if word == "sat" else _best(network, query, part)
-                witness = _witness(network, query, part, best, accept)
+                best = point if word == "sat" else _best(live, query, part)
+                witness = _witness(live, query, part, best, accept)
                 if witness is not None:
                     return Decision(Verdict.SAT, witness=witness, explored=calls)
-            if word == "unsat" and not _is_sane(program, network, query, part, best, watch):
+            if word == "unsat" and not _is_sane(program, live, query, part, best, watch):
                 word = "TIMEOUT" if watch.over else "UNKNOWN"
             # Anything but a proof for every alternative leaves the query open.
             if word == "TIMEOUT":

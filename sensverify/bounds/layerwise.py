@@ -117,10 +117,9 @@ class LayerBounds:
             elif source not in by_source:
                 by_source[source] = self._source_bounds(position, signs)
             lower, upper = by_source[source]
-            if signs is not None and position in signs:
-                lower, upper = within_signs(lower, upper, signs[position])
             bounded = torch.isfinite(lower) & torch.isfinite(upper)
             if signs is not None and position in signs:
+                lower, upper = within_signs(lower, upper, signs[position])
                 bounded |= (signs[position] != 0) & ~(lower.isnan() | upper.isnan())
             if not bool(bounded.all()):
                 raise Unbounded(

@@ -39,16 +39,20 @@ def signs_of(network: Network, pre_activations: Mapping[int, Interval]) -> Signs
     return result
 
 
+def said_by(signs: Tensor, like: Tensor) -> Interval:
+    """The bounds that follow from signs alone: 0 or infinity, in the dtype of another tensor."""
+    lower = torch.where(signs > 0, 0.0, -torch.inf).to(like)
+    return lower, torch.where(signs < 0, 0.0, torch.inf).to(like)
+
+
 def within_signs(lower: Tensor, upper: Tensor, signs: Tensor) -> Interval:
     """Bounds that say no less than what is known of the signs; NaN stays.
 
     CROWN's bounds on a part of a box are not always inside those on the box: a sign that follows
     from the ones may not follow from the others. Where a sign contradicts bounds, both are 0.
     """
-    lower = torch.where(signs > 0, lower.clamp(min=0), lower)
-    upper = torch.where(signs < 0, upper.clamp(max=0), upper)
-    lower = torch.where(signs < 0, lower.clamp(max=0), lower)
-    return lower, torch.where(signs > 0, upper.clamp(min=0), upper)
+    least, most = said_by(signs, lower)
+    return lower.clamp(least, most), upper.clamp(least, most)
 
 
 def skips_known(network: Network, position: int, signs: Signs) -> bool:
@@ -93,8 +97,7 @@ def open_neuron_bounds(
     affine, (before,) = network.nodes[source].operator, network.nodes[source].inputs
     assert isinstance(affine, Affine)
     flat = flattened(signs)
-    lower = torch.where(flat > 0, 0.0, -torch.inf).to(box.lower)
-    upper = torch.where(flat < 0, 0.0, torch.inf).to(box.lower)
+    lower, upper = said_by(flat, box.lower)
     unknown = (flat == 0).to(torch.int8)
     counts = unknown.sum(dim=1)
     order = counts.argsort(descending=True)

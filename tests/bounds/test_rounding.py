@@ -125,7 +125,7 @@ def test_float32_outputs_of_every_operator_are_within_it(case: Case) -> None:
     network, box = case.network, case.box_of(torch.float32)
     rows = torch.eye(case.outputs)[None]
     allowed = slack(network, box, rows)
-    # Nothing is lost of an output that is one number on the whole box, and of no other.
+    # Of an output that is one number on the whole box there may be nothing to round.
     outer = compute_bounds(network, box, Ibp()).outer
     moves = (outer.lower < outer.upper).reshape(allowed.shape)
     assert bool((allowed >= 0).all() & (allowed[moves] > 0).all())

@@ -332,6 +332,24 @@ def test_other_headers_are_refused(name: str, tmp_path: Path) -> None:
     refused(tmp_path, with_header(CHANGES[name]))
 
 
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, '["\\"[",' * 100_000])
+def test_a_deep_header_ends_no_process_whose_recursion_limit_is_raised(
+    text: str, tmp_path: Path
+) -> None:
+    """As that of auto_LiRPA's users: it raises the limit where it is imported."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(1_000_000)
+    try:
+        assert "nests" in refused(tmp_path, with_header(lambda _: text))
+    finally:
+        sys.setrecursionlimit(before)
+
+
+def test_brackets_in_the_words_of_a_header_are_not_nested(tmp_path: Path) -> None:
+    words = '"provenance": {"who": "' + "[{" * 500 + '\\"[",'
+    read(tmp_path, with_header(lambda text: text.replace('"provenance": {', words, 1)))
+
+
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32-be", "latin-1"])
 def test_a_header_that_is_not_in_utf8_is_refused(encoding: str, tmp_path: Path) -> None:
     """Others might read such bytes otherwise, or not at all."""

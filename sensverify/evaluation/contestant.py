@@ -23,11 +23,10 @@ from sensverify.evaluation.request import EvaluateRequest
 from sensverify.evaluation.samples import Samples
 from sensverify.measures.preparation import prepare
 from sensverify.measures.subject import Subject
+from sensverify.models.loading import LoadedModel, ModelFacts, load_model
 from sensverify.network import Network
 from sensverify.runs.watch import Watch
 from sensverify.verification.margins import changes
-from sensverify.verification.question import LoadedModel, facts_of, load_model
-from sensverify.verification.results import ModelFacts
 
 INITIAL = "initial.onnx"
 """The file in the folder of a training run that holds the network before its first step."""
@@ -166,7 +165,7 @@ def make_contestant(model: LoadedModel, request: EvaluateRequest, samples: Sampl
     train = samples.train
     size = sum(prod(node.shape) for node in prepared.nodes)
     return Contestant(
-        facts=facts_of(model),
+        facts=model.facts(),
         prepared=prepared,
         simple=tensor_network(prepared, dtype=torch.float32, device=device),
         x=tensor(samples.x.reshape(len(samples), *shape)),

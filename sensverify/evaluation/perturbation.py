@@ -16,7 +16,7 @@ from sensverify.core.box import Box, scaled_up
 from sensverify.errors import BadData
 from sensverify.evaluation.request import MULTIPLES, EvaluateRequest
 from sensverify.evaluation.samples import Samples, read_factors
-from sensverify.verification.question import LoadedModel
+from sensverify.models.loading import LoadedModel
 
 _AT_ONCE = 64
 
@@ -170,6 +170,7 @@ def _asked(request: EvaluateRequest, models: list[LoadedModel], samples: Samples
             "the data have no feature_range; give --radii, or add that array to the file"
         )
     usual = card.radius if card.sigma is None else card.sigma
+    assert usual is not None, "a card has one of the two"
     radii = tuple(_tidy(usual * multiple) for multiple in MULTIPLES)
     return _Asked(radii, shares=card.sigma is not None, usual=usual)
 

@@ -18,7 +18,7 @@ from sensverify.evaluation.plan import Plan, make_plan
 from sensverify.evaluation.request import EvaluateRequest
 from sensverify.evaluation.samples import Samples, load_samples
 from sensverify.evaluation.shifted import Shifted, make_shifted
-from sensverify.verification.question import LoadedModel
+from sensverify.models.loading import LoadedModel
 
 
 @dataclass(frozen=True, eq=False)

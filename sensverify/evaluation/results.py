@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sensverify.measures.classified import Classified
-from sensverify.verification.results import ModelFacts
+from sensverify.models.loading import ModelFacts
 
 
 @dataclass(frozen=True, kw_only=True)

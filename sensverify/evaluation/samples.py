@@ -15,8 +15,8 @@ from sensverify.data.files import PARTS, array_names
 from sensverify.data.split import even_order
 from sensverify.errors import BadData, BadSetting, BadShape
 from sensverify.evaluation.request import COUNT, EvaluateRequest
+from sensverify.models.loading import LoadedModel
 from sensverify.network import Network
-from sensverify.verification.question import LoadedModel
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,22 +153,22 @@ def _labelled(data: Dataset) -> np.ndarray:
 
 def _beside(models: list[LoadedModel]) -> Dataset:
     """The sample that lies beside the models."""
-    places = []
+    found = []
     for model in models:
         if model.card is None or model.sample is None:
             raise BadData(
                 f"model '{model.name}' has no card that names its data; give --data NAME or "
                 "FILE.npz"
             )
-        places.append(model.sample)
-    first = models[0]
-    for other in models[1:]:
-        if other.card.sample_sha256 != first.card.sample_sha256:
+        found.append((model.name, model.card, model.sample))
+    first, card, sample = found[0]
+    for other, its, _ in found[1:]:
+        if its.sample_sha256 != card.sample_sha256:
             raise BadSetting(
-                f"'{first.name}' and '{other.name}' have different samples beside them, and "
-                "networks are compared on the same ones; give --data"
+                f"'{first}' and '{other}' have different samples beside them, and networks are "
+                "compared on the same ones; give --data"
             )
-    return read_dataset(places[0], name=f"{first.card.data} (sample beside the model)")
+    return read_dataset(sample, name=f"{card.data} (sample beside the model)")
 
 
 def _chosen(request: EvaluateRequest, count: int, name: str) -> tuple[np.ndarray, str]:

@@ -3,6 +3,7 @@
 `verify` bounds the outputs around samples, `check_property` answers a VNN-LIB property.
 """
 
+from sensverify.models.loading import ModelFacts
 from sensverify.verification.certifying import Certification
 from sensverify.verification.property import (
     PropertyReport,
@@ -11,7 +12,6 @@ from sensverify.verification.property import (
 )
 from sensverify.verification.request import VerifyRequest
 from sensverify.verification.results import (
-    ModelFacts,
     Perturbation,
     SampleResult,
     Summary,

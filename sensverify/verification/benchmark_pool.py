@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sensverify.errors import BackendFailure, SensverifyError
+from sensverify.models.loading import LoadedModel, load_model
 from sensverify.runs.watch import Watch
 from sensverify.verification.property import PropertyRequest, check_property
-from sensverify.verification.question import LoadedModel, load_model
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection

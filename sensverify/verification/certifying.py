@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,11 +40,9 @@ from sensverify.errors import (
     UnsoundResult,
 )
 from sensverify.formats.vnnlib import Case, Property
+from sensverify.models.loading import LoadedModel
 from sensverify.network import Network
 from sensverify.runs.watch import Watch
-
-if TYPE_CHECKING:
-    from sensverify.verification.question import LoadedModel
 
 PROVER = "branch-and-bound"
 """What proves a query anew that was answered without a proof."""

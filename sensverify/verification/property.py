@@ -22,11 +22,10 @@ from sensverify.core.queries import Decision, Verdict
 from sensverify.core.results import Guarantee
 from sensverify.errors import BadProperty, BadSetting, SensverifyError
 from sensverify.formats.vnnlib import Case, Property, load_property
+from sensverify.models.loading import LoadedModel, ModelFacts, load_model
 from sensverify.runs.watch import Watch
 from sensverify.verification.certifying import Certification, Certifier, shaped
-from sensverify.verification.question import LoadedModel, facts_of, load_model
 from sensverify.verification.replay import Replay, Replayed
-from sensverify.verification.results import ModelFacts
 from sensverify.verification.runtime import RuntimeFacts, check_runtimes
 from sensverify.verification.settings import parse_decider
 from sensverify.verification.softmax import check_comparisons
@@ -185,7 +184,7 @@ def check_property(
             provenance = {**how, "property": source, "versions": versions()}
             certification = certifier.finish(provenance, asked=asked)
     return PropertyReport(
-        model=facts_of(model),
+        model=model.facts(),
         property=str(request.property),
         property_sha256=digest,
         **how,

@@ -4,32 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from sensverify.core.box import Box, scaled_up
 from sensverify.data import Dataset, load_data, read_dataset
 from sensverify.data.dataset import check_range, class_labels, holds_labels, one_column
-from sensverify.errors import BadBox, BadData, BadModelFile, BadSetting, BadShape
+from sensverify.errors import BadBox, BadData, BadSetting, BadShape
 from sensverify.formats.arrays import read_npy, read_npz
+from sensverify.models.loading import LoadedModel
 from sensverify.network import Network
 from sensverify.verification.request import VerifyRequest
-from sensverify.verification.results import ModelFacts, Perturbation
-
-
-@dataclass(frozen=True, eq=False)
-class LoadedModel:
-    """A model file and what it holds."""
-
-    name: str
-    path: Path
-    sha256: str
-    network: Network
-    card: Any
-    sample: Path | None
-    runtime_check: bool = True
-    softmax: str | None = None
+from sensverify.verification.results import Perturbation
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,58 +62,6 @@ class Question:
     def center(self, part: slice) -> np.ndarray:
         """The samples in the dtype of the computation, shape ``[batch, *input_shape]``."""
         return self.x[part].astype(self.dtype)
-
-
-def load_model(
-    name_or_path: str, *, runtime_check: bool = True, order_only: bool = False
-) -> LoadedModel:
-    """The shipped model of that name, or the ONNX file at that path.
-
-    ``runtime_check``: compare it with onnxruntime, here and whenever its file is read again.
-    ``order_only``: leave out a softmax at its end, which keeps the order of the outputs.
-
-    Raises
-    ------
-    SensverifyError
-        There is no such model, or its file cannot be used.
-    """
-    from sensverify.formats.onnx import read_onnx
-    from sensverify.models import resolve
-
-    found = resolve(name_or_path)
-    model = read_onnx(found.path, runtime_check=runtime_check, order_only=order_only)
-    name = found.card.name if found.card is not None else Path(found.path).name
-    outputs = int(np.prod(model.network.output_shape))
-    if found.card is not None and found.card.outputs != outputs:
-        raise BadModelFile(
-            f"the card of '{name}' is about {found.card.outputs} outputs, and '{found.path}' has "
-            f"{outputs}; train again, or remove the card to use the file without it"
-        )
-    return LoadedModel(
-        name=name,
-        path=Path(found.path),
-        sha256=model.sha256,
-        network=model.network,
-        card=found.card,
-        sample=found.sample_path,
-        runtime_check=runtime_check,
-        softmax=model.softmax,
-    )
-
-
-def facts_of(model: LoadedModel, *, unstable: float | None = None) -> ModelFacts:
-    """What reports say about a model."""
-    return ModelFacts(
-        name=model.name,
-        output_names=() if model.card is None else tuple(model.card.labels),
-        path=str(model.path),
-        sha256=model.sha256,
-        inputs=model.network.input_shape,
-        outputs=model.network.output_shape,
-        parameters=model.network.parameters,
-        unstable=unstable,
-        softmax=model.softmax,
-    )
 
 
 def make_question(request: VerifyRequest, model: LoadedModel) -> Question:

@@ -13,28 +13,8 @@ import numpy as np
 from sensverify.core.box import Box
 from sensverify.core.results import Guarantee, Status
 from sensverify.core.sensitivity import Sensitivity, finite_volume
+from sensverify.models.loading import ModelFacts
 from sensverify.verification.certifying import Certification
-
-
-@dataclass(frozen=True)
-class ModelFacts:
-    """The model that was asked about.
-
-    ``output_names`` is empty where nobody named them.
-    ``softmax``: the file ends in that operator; what is said of outputs is said of what enters it.
-    ``inputs`` and ``outputs`` are shapes without the batch axis; ``unstable`` is the mean, over
-    the samples, of how many neurons are not linear on their input interval (None: not known).
-    """
-
-    name: str
-    output_names: tuple[str, ...]
-    path: str
-    sha256: str
-    inputs: tuple[int, ...]
-    outputs: tuple[int, ...]
-    parameters: int
-    unstable: float | None
-    softmax: str | None = None
 
 
 @dataclass(frozen=True)

@@ -22,17 +22,12 @@ from sensverify.core.box import Box
 from sensverify.core.provenance import settings_of, versions
 from sensverify.core.results import Bounds, Guarantee, Status
 from sensverify.errors import BadSetting, Unbounded
+from sensverify.models.loading import LoadedModel, load_model
 from sensverify.network import Network
 from sensverify.runs.watch import Watch
 from sensverify.verification.certifying import Certifier
 from sensverify.verification.margins import SOLVER_SHARE, proven, refuted, with_margins
-from sensverify.verification.question import (
-    LoadedModel,
-    Question,
-    facts_of,
-    load_model,
-    make_question,
-)
+from sensverify.verification.question import Question, make_question
 from sensverify.verification.replay import Replay
 from sensverify.verification.request import VerifyRequest
 from sensverify.verification.results import SampleResult, VerifyReport
@@ -103,7 +98,7 @@ def verify(
         watch.say("checking the certificate")
         certification = certifier.finish(_provenance(run, samples))
     return VerifyReport(
-        model=facts_of(model, unstable=unstable),
+        model=model.facts(unstable=unstable),
         perturbation=question.perturbation,
         method=request.method,
         settings=settings_of(method),

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from sensverify.errors import BadProperty, BadSetting
 from sensverify.formats.vnnlib import Property
-from sensverify.verification.question import LoadedModel, Question
+from sensverify.models.loading import LoadedModel
+from sensverify.verification.question import Question
 from sensverify.verification.request import VerifyRequest
 
 

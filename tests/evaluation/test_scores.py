@@ -29,7 +29,7 @@ from sensverify.evaluation.scores import (
 )
 from sensverify.measures.classified import Classified, classify
 from sensverify.measures.rates import Rate
-from sensverify.verification.results import ModelFacts
+from sensverify.models.loading import ModelFacts
 
 SAMPLES = 10
 

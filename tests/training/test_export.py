@@ -17,10 +17,10 @@ from sensverify import models
 from sensverify.data import Split, load_split, read_dataset
 from sensverify.errors import BackendFailure, BadModelFile, BadShape, InputError
 from sensverify.models.architectures import build_for
+from sensverify.models.loading import load_model
 from sensverify.training.export import SAMPLE_SIZE, export_onnx, replay, write_card, write_model
 from sensverify.training.settings import TrainSettings
 from sensverify.training.standardise import Standardise
-from sensverify.verification.question import load_model
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,7 @@ from sensverify.core.queries import Verdict
 from sensverify.core.results import Bounds, Guarantee, Status
 from sensverify.errors import BadModelFile, BadSetting, UnsoundResult
 from sensverify.formats.vnnlib import load_property
+from sensverify.models.loading import LoadedModel, load_model
 from sensverify.runs.watch import Watch
 from sensverify.verification import (
     PropertyRequest,
@@ -30,7 +31,6 @@ from sensverify.verification import (
 )
 from sensverify.verification import run as module
 from sensverify.verification.certifying import Certifier
-from sensverify.verification.question import LoadedModel, load_model
 
 SaveProperty = Callable[..., Path]
 

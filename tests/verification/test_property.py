@@ -16,9 +16,9 @@ from sensverify.core.queries import Verdict
 from sensverify.core.results import Guarantee
 from sensverify.errors import BackendFailure, BadProperty, BadSetting, UnknownName
 from sensverify.formats.vnnlib import Case
+from sensverify.models.loading import load_model
 from sensverify.runs.watch import Watch
 from sensverify.verification import PropertyReport, PropertyRequest, check_property
-from sensverify.verification.question import load_model
 from sensverify.verification.replay import Replay
 
 pytestmark = pytest.mark.usefixtures("fake_deciders")

@@ -12,9 +12,10 @@ import torch
 from sensverify.bounds.tensors import tensor_box
 from sensverify.core.box import Box
 from sensverify.errors import BadBox, BadData, BadSetting
+from sensverify.models.loading import LoadedModel, load_model
 from sensverify.network import NetworkBuilder
 from sensverify.verification import Perturbation, VerifyRequest
-from sensverify.verification.question import LoadedModel, Question, load_model, make_question
+from sensverify.verification.question import Question, make_question
 
 ASKED = Perturbation("d", 0.1, None, None, None)
 

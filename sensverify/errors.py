@@ -24,13 +24,42 @@
     ├── BackendMissing              an optional package is not installed
     └── BackendFailure              an optional package or a solver did not do its work
 
-A message says what failed, what was received, what was expected, and what to do.
-The command line prints it as one line and exits with status 2.
+Every error carries a problem (what failed, what was received, what was expected) and a remedy
+(what to do), each as text; ``str`` joins them. Settings are named in backquotes, as Python spells
+them: ``give `radius` or `sigma```. The command line shows them as its options, in one line, and
+exits with status 2.
 """
+
+from typing import Self
 
 
 class SensverifyError(Exception):
-    """Anything this package raises on purpose."""
+    """Anything this package raises on purpose.
+
+    Parameters
+    ----------
+    problem : str
+        What failed, what was received, what was expected.
+    remedy : str, optional
+        What to do about it.
+
+    Attributes
+    ----------
+    problem, remedy : str
+    """
+
+    def __init__(self, problem: str = "", remedy: str = "") -> None:
+        # Both are arguments of the exception: it is pickled between processes.
+        super().__init__(problem, remedy)
+        self.problem = problem
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return "; ".join(part for part in (self.problem, self.remedy) if part)
+
+    def about(self, subject: str) -> Self:
+        """The same error, its problem preceded by what it is about."""
+        return type(self)(f"{subject}: {self.problem}", self.remedy)
 
 
 class InputError(SensverifyError, ValueError):

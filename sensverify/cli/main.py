@@ -16,6 +16,8 @@ from typing import Any, NoReturn
 
 import click
 
+from sensverify.cli.remedies import command_of, with_options
+
 _COMMANDS = {
     "benchmark": "sensverify.cli.benchmark:benchmark",
     "check": "sensverify.cli.check:check",
@@ -124,7 +126,7 @@ class _Commands(click.Group):
                 _silence()
                 return READER_GONE
             if _is_ours(error):
-                return _fail(str(error), BAD_INPUT)
+                return _fail(with_options(str(error), command_of(self, args)), BAD_INPUT)
             if _is_memory(error):
                 return _fail(_NO_MEMORY, BAD_INPUT)
             if isinstance(error, OSError) and error.errno == errno.ENOSPC:

@@ -133,4 +133,4 @@ def _check_surrogate(other: LoadedModel, model: LoadedModel) -> None:
 
 def _check_device(request: EvaluateRequest) -> None:
     if request.device == "cuda" and not torch.cuda.is_available():
-        raise BadSetting("--device cuda: torch finds no CUDA device here; use --device cpu")
+        raise BadSetting("`device=cuda`: torch finds no CUDA device here", "use `device=cpu`")

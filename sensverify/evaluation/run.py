@@ -127,7 +127,7 @@ def _one_cell(bench: Bench, cell: Cell) -> tuple[Finished, bool]:
         raise
     except SensverifyError as error:
         if needed:
-            raise type(error)(f"network '{bench.contestant.facts.name}': {error}") from None
+            raise error.about(f"network '{bench.contestant.facts.name}'") from None
         if bench.watch.over:
             return Finished(row=late), False
         row = Missing(key=cell.key, reason=" ".join(str(error).split()))

@@ -78,7 +78,7 @@ def check(study: Study, trainings: Iterable[Training], *, data_dir: Path | None 
             module = _request(study, training).build(split)
             make_plan(module, split, training.loss, training.settings)
         except InputError as error:
-            raise type(error)(f"run '{training.name}': {error}") from None
+            raise error.about(f"run '{training.name}'") from None
 
 
 def _request(study: Study, training: Training) -> TrainRequest:

@@ -130,5 +130,5 @@ def _work(
         return found
     except SensverifyError as error:
         # Without its causes, which may not go through a pipe.
-        words.put(type(error)(str(error)))
+        words.put(type(error)(error.problem, error.remedy))
         raise

@@ -160,7 +160,7 @@ def _radius(radius: float | Path | None, sigma: float | None, data: Dataset) -> 
     if radius is not None:
         return radius
     if sigma is None:
-        raise BadSetting("the size of the perturbation is missing; give --radius or --sigma")
+        raise BadSetting("the size of the perturbation is missing", "give `radius` or `sigma`")
     if data.feature_range is None:
         raise BadData(
             f"data '{data.name}' has no feature_range, which --sigma needs; add that array to the "

@@ -394,5 +394,5 @@ def _method(request: VerifyRequest) -> Method:
 
 def _device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
-        raise BadSetting("--device cuda: torch finds no CUDA device here; use --device cpu")
+        raise BadSetting("`device=cuda`: torch finds no CUDA device here", "use `device=cpu`")
     return torch.device(name)

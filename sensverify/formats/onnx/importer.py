@@ -160,8 +160,8 @@ def read_onnx(
             _compare(importer.reading, plain, network, (file.sha256, file.external))
         return OnnxModel(network, file.sha256, file.external, importer.softmax)
     except SensverifyError as error:
-        message = " ".join(str(error).split())
-        raise type(error)(message if name in message else f"{name}: {message}") from None
+        found = type(error)(*(" ".join(part.split()) for part in (error.problem, error.remedy)))
+        raise found if name in str(found) else found.about(name) from None
 
 
 def _compare(

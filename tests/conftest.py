@@ -19,6 +19,9 @@ _COUNTS = pytest.StashKey[Counter[str]]()
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# onnxruntime, which some tests import themselves, writes and sends nothing about this machine.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
 # Random inputs are the same ones in every run, so that a run says something about the code alone;
 # `--draw` draws fresh ones. No deadlines: the first call of anything in torch is slow, and so is a
 # busy machine.

@@ -19,6 +19,7 @@ from torch import nn
 
 from sensverify.data import Dataset, Split
 from sensverify.errors import BackendFailure, BadShape, InputError
+from sensverify.formats.onnx.runtime import load_onnxruntime
 from sensverify.models import Card
 from sensverify.models.cards import SCHEMA
 from sensverify.runs.files import replace_file
@@ -192,8 +193,7 @@ def write_card(card: Card, path: Path) -> None:
 
 def replay(model: str | Path | bytes, x: np.ndarray) -> np.ndarray:
     """Outputs of an ONNX file, or of its bytes, in onnxruntime: ``[samples, outputs]`` float32."""
-    import onnxruntime
-
+    onnxruntime = load_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     providers = ["CPUExecutionProvider"]

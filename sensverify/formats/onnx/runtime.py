@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import onnx
@@ -10,6 +11,28 @@ from sensverify.errors import BackendMissing
 
 _QUIET = 4
 """Of onnxruntime's messages, only what ends the process."""
+
+
+def load_onnxruntime() -> Any:
+    """The module onnxruntime, which reports nothing about models to anybody.
+
+    Since 1.31 it writes an identifier of the device to the user's cache and sends events to its
+    makers, unless this variable is set before its first import.
+
+    Raises
+    ------
+    BackendMissing
+        onnxruntime is not installed.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise BackendMissing(
+            f"models are compared with onnxruntime, which cannot be imported ({error})",
+            "install it with pip install onnxruntime",
+        ) from None
+    return onnxruntime
 
 
 def open_session(model: onnx.ModelProto) -> Any:
@@ -22,13 +45,7 @@ def open_session(model: onnx.ModelProto) -> Any:
     Exception
         onnxruntime does not take the model. Its exceptions have no class in common.
     """
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise BackendMissing(
-            f"models are compared with onnxruntime, which cannot be imported ({error}); install it "
-            "with pip install onnxruntime"
-        ) from None
+    onnxruntime = load_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _QUIET
     options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -40,8 +57,6 @@ def open_session(model: onnx.ModelProto) -> Any:
 
 def run_session(session: Any, names: list[str] | None, inputs: dict[str, Any]) -> list[Any]:
     """The outputs of some names, or all, at one input; errors as onnxruntime raises them."""
-    import onnxruntime
-
-    options = onnxruntime.RunOptions()
+    options = load_onnxruntime().RunOptions()
     options.log_severity_level = _QUIET
     return list(session.run(names, inputs, options))

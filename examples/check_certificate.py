@@ -131,7 +131,7 @@ ARRAYS += (
     "cells.group:C cells.parent:C cells.split:C cells.hidden:C cells.lines:C hidden.problem:H "
 )
 ARRAYS += "hidden.lines:H hidden.lower:HE hidden.upper:HE lines.lower:LE lines.upper:LE"
-"""Those that matter here, and their axes; what has one axis holds integers."""
+"""Names of the arrays that matter here, with their axes; arrays of one axis hold integers."""
 PLACES = "cells.problem:P cells.hidden:H cells.lines:L hidden.problem:P hidden.lines:L"
 """Numbers of what is counted along an axis."""
 

@@ -54,7 +54,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one network is trained, and what its card says."""
+    """Settings of the training of one network, and the text of its card."""
 
     description: str
     data: str

@@ -160,7 +160,7 @@ def build_for(
     input_shape : tuple of int
         Shape of one sample.
     classes : int
-        How many outputs there are.
+        Number of outputs.
     seed : int, optional
         Decides the initial weights and leaves torch's global generator as it was; without it they
         are drawn from that generator.

@@ -1,4 +1,4 @@
-"""What is known about a model that ships, or that was trained here."""
+"""Cards: the facts about a model that ships, or that was trained here."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 @dataclass(frozen=True)
 class Card:
-    """Everything the command line needs to verify a model, and where it came from.
+    """Everything needed to verify a model without further settings, and its provenance.
 
     Parameters
     ----------
@@ -36,9 +36,9 @@ class Card:
         Shape of one input sample.
     outputs : int
     labels : tuple of str
-        What the outputs stand for, in order.
+        Names of the classes that the outputs stand for, in order.
     parameters : int
-        How many weights and biases there are.
+        Number of weights and biases.
     accuracy : dict
         Share of the ``train`` and of the ``test`` part that the ONNX file classifies right.
     recipe : str

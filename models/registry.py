@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sensverify.network import Network
 
 FOLDER = Path(__file__).parent
-"""Where the models that ship are: ``NAME.onnx``, ``NAME.json`` (card), ``DATA.npz`` (sample)."""
+"""Folder of the models that ship: ``NAME.onnx``, ``NAME.json`` (card), ``DATA.npz`` (sample)."""
 
 RUN_MODEL = "model.onnx"
 """The model in the folder of a training run."""
@@ -165,7 +165,7 @@ def _of_user(path: Path) -> ModelFile:
 
 
 def _is_card(path: Path) -> bool:
-    """Whether a file is JSON of our schema, whatever else is in it."""
+    """True where a file is JSON of the card's schema, whatever else is in it."""
     try:
         if not os.path.isfile(path) or path.stat().st_size > _LARGEST_CARD:
             return False
@@ -189,7 +189,7 @@ def _verify(path: Path, digest: str, remedy: str) -> None:
 
 
 def _digest(path: Path) -> str:
-    """Of what is in the file: packing a model by gzip does not make it another one."""
+    """SHA-256 of a file's contents after unpacking: gzip does not make a model another one."""
     with path.open("rb") as stream:
         packed = stream.read(2) == b"\x1f\x8b"
     if not packed:

@@ -10,11 +10,11 @@ from sensverify.attacks.attack import ATTACKS, make_attack, settings_of, summary
 from sensverify.attacks.carlini_wagner import CarliniWagner
 from sensverify.attacks.draws import SampleGenerator
 from sensverify.attacks.fgsm import Fgsm, LlFgsm, fgsm
-from sensverify.attacks.front_door import Attacked, run_attack
 from sensverify.attacks.grids import GRIDS, Grid, parse_radii
 from sensverify.attacks.mi_fgsm import MiFgsm
 from sensverify.attacks.pgd import LlPgd, Pgd, pgd
 from sensverify.attacks.protocol import Attack
+from sensverify.attacks.run import AttackResult, run_attack
 from sensverify.attacks.square import Square
 from sensverify.attacks.worst import Worst
 
@@ -25,7 +25,7 @@ __all__ = [
     "ApgdCe",
     "ApgdDlr",
     "Attack",
-    "Attacked",
+    "AttackResult",
     "CarliniWagner",
     "Fgsm",
     "Grid",

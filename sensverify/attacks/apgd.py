@@ -14,21 +14,21 @@ from torch import Tensor
 from sensverify.attacks.ascent import (
     AttackLoss,
     Function,
-    into,
+    largest_step,
     log_odds,
+    project,
     random_point,
-    reach,
-    stretched,
+    rescaled_log_odds,
     value_and_gradient,
 )
 from sensverify.attacks.dlr import dlr_loss
 from sensverify.attacks.draws import SampleGenerator
 from sensverify.attacks.settings import check_count
-from sensverify.attacks.worst_seen import WorstSeen, along
+from sensverify.attacks.worst_points import WorstPoints, per_sample
 from sensverify.bounds.tensors import flattened
 from sensverify.core.box import Box
 
-Ask = Callable[[Tensor], tuple[Tensor, Tensor]]
+Objective = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 _MOMENTUM = 0.75
 _RISING = 0.75
@@ -39,7 +39,7 @@ _FIRST, _SHORTER, _SHORTEST = 22, 3, 6
 
 
 def checkpoints(steps: int) -> tuple[int, ...]:
-    """After how many steps the step sizes are looked at, ascending.
+    """Numbers of steps after which the step sizes are adapted, ascending.
 
     ``ceil(p_j steps)`` with ``p_1 = .22`` and ``p_{j+1} = p_j + max(p_j - p_{j-1} - .03, .06)``:
     for 100 steps 22, 41, 57, 70, 80, 87, 93 and 99.
@@ -75,8 +75,8 @@ class Apgd(ABC):
         "Croce & Hein 2020, Reliable evaluation of adversarial robustness with an ensemble of "
         "diverse parameter-free attacks"
     )
-    raised: ClassVar[Callable[[Tensor], AttackLoss]]
-    """The loss that is raised, for the outputs at the samples."""
+    make_loss: ClassVar[Callable[[Tensor], AttackLoss]]
+    """From the outputs at the samples, ``[batch, classes]``, to the loss that is raised."""
 
     steps: int = 100
     restarts: int = 1
@@ -89,38 +89,38 @@ class Apgd(ABC):
         self, function: Function, x: Tensor, y: Tensor, box: Box, *, generator: SampleGenerator
     ) -> Tensor:
         """One point for every sample; see `Attack.points`."""
-        worst = WorstSeen(x, y)
+        worst = WorstPoints(x, y)
         with torch.no_grad():
             clean = flattened(function(x))
-            worst.see(x, clean, type(self).raised(clean)(clean, y))
+            worst.update(x, clean, type(self).make_loss(clean)(clean, y))
         for _ in range(self.restarts):
             start = random_point(box, generator)
             left = (~worst.wrong).nonzero().squeeze(1)
             if len(left) == 0:
                 break
-            part, inside = worst.part(left), box[left]
-            climb(
-                partial(_asked, function, y[left], type(self).raised(clean[left]), part),
+            subset, inside = worst.subset(left), box[left]
+            ascend(
+                partial(_evaluated, function, y[left], type(self).make_loss(clean[left]), subset),
                 start[left],
-                2 * reach(x[left], inside),
+                2 * largest_step(x[left], inside),
                 inside,
                 self.steps,
             )
-            worst.put(left, part)
+            worst.merge(left, subset)
         return worst.points
 
 
-def _asked(
-    function: Function, y: Tensor, loss: AttackLoss, worst: WorstSeen, points: Tensor
+def _evaluated(
+    function: Function, y: Tensor, loss: AttackLoss, worst: WorstPoints, points: Tensor
 ) -> tuple[Tensor, Tensor]:
     # The ratio of logits has no gradient where it cannot change, as with two equal runners-up.
-    outputs, values, gradient = value_and_gradient(function, points, y, loss, spare=log_odds)
-    worst.see(points, outputs, values)
+    outputs, values, gradient = value_and_gradient(function, points, y, loss, fallback=log_odds)
+    worst.update(points, outputs, values)
     return values, gradient
 
 
-def climb(ask: Ask, start: Tensor, stride: Tensor, box: Box, steps: int) -> Tensor:
-    """Go up from a start; ``ask`` sees every point that is met, the start among them.
+def ascend(objective: Objective, start: Tensor, stride: Tensor, box: Box, steps: int) -> Tensor:
+    """Ascend from a start; ``objective`` is evaluated at every point, the start among them.
 
     Parameters
     ----------
@@ -135,13 +135,13 @@ def climb(ask: Ask, start: Tensor, stride: Tensor, box: Box, steps: int) -> Tens
     Returns
     -------
     Tensor, shape ``[batch]``
-        What is left of the stride of every sample at the end, as a share.
+        Share of the first step that is left at the end.
 
     Notes
     -----
     Algorithm 1 of Croce & Hein 2020.
     """
-    value, gradient = ask(start)
+    value, gradient = objective(start)
     point = before = start
     best = _Best(start, value, gradient)
     # In the dtype of the points: a function may answer in another.
@@ -150,12 +150,12 @@ def climb(ask: Ask, start: Tensor, stride: Tensor, box: Box, steps: int) -> Tens
     ends = checkpoints(steps)
     for step in range(1, steps + 1):
         momentum = 1.0 if step == 1 else _MOMENTUM
-        ahead = into(point + along(share, point) * stride * gradient.sign(), box)
+        ahead = project(point + per_sample(share, point) * stride * gradient.sign(), box)
         moved = point + momentum * (ahead - point) + (1 - momentum) * (point - before)
-        before, point = point, into(moved, box)
-        old, (value, gradient) = value, ask(point)
+        before, point = point, project(moved, box)
+        old, (value, gradient) = value, objective(point)
         rises = rises + (value > old)
-        best.see(point, value, gradient)
+        best.update(point, value, gradient)
         if step in ends:
             few = rises < _RISING * (step - last_end)
             stuck = (share == last_share) & (best.value == last_value)
@@ -172,17 +172,17 @@ class _Best:
     def __init__(self, point: Tensor, value: Tensor, gradient: Tensor) -> None:
         self.point, self.value, self.gradient = point, value, gradient
 
-    def see(self, point: Tensor, value: Tensor, gradient: Tensor) -> None:
+    def update(self, point: Tensor, value: Tensor, gradient: Tensor) -> None:
         better = value > self.value
-        self.point = torch.where(along(better, point), point, self.point)
-        self.gradient = torch.where(along(better, point), gradient, self.gradient)
+        self.point = torch.where(per_sample(better, point), point, self.point)
+        self.gradient = torch.where(per_sample(better, point), gradient, self.gradient)
         self.value = torch.where(better, value, self.value)
 
     def instead(
         self, chosen: Tensor, point: Tensor, value: Tensor, gradient: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """These, but the best ones where that is chosen."""
-        places = along(chosen, point)
+        """Point, value and gradient; those of the best point where ``chosen``."""
+        places = per_sample(chosen, point)
         return (
             torch.where(places, self.point, point),
             torch.where(chosen, self.value, value),
@@ -201,7 +201,7 @@ class ApgdCe(Apgd):
     """
 
     name: ClassVar[str] = "apgd-ce"
-    raised: ClassVar[Callable[[Tensor], AttackLoss]] = staticmethod(stretched)
+    make_loss: ClassVar[Callable[[Tensor], AttackLoss]] = staticmethod(rescaled_log_odds)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,4 +217,4 @@ class ApgdDlr(Apgd):
     """
 
     name: ClassVar[str] = "apgd-dlr"
-    raised: ClassVar[Callable[[Tensor], AttackLoss]] = staticmethod(lambda _: dlr_loss)
+    make_loss: ClassVar[Callable[[Tensor], AttackLoss]] = staticmethod(lambda _: dlr_loss)

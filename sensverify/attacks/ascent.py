@@ -1,4 +1,4 @@
-"""What attacks that follow gradients share: losses to raise, starts, the way back to the box."""
+"""Parts that attacks following gradients share: losses, starting points, projection to the box."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ Function = Callable[[Tensor], Tensor]
 AttackLoss = Callable[[Tensor, Tensor], Tensor]
 """From outputs ``[batch, outputs]`` and labels ``[batch]`` to what is raised, ``[batch]``."""
 
-Source = torch.Generator | SampleGenerator | None
-"""Where random numbers come from; None is torch's own generator."""
+RandomSource = torch.Generator | SampleGenerator | None
+"""Source of random numbers; None is torch's own generator."""
 
 
 _NEARLY_EQUAL, _SPREAD = 0.1, 20.0
@@ -44,7 +44,7 @@ def log_odds(outputs: Tensor, labels: Tensor) -> Tensor:
     return (top - label).squeeze(1) + torch.log1p(excess / (outputs.shape[1] - 1))
 
 
-def stretched(clean: Tensor) -> AttackLoss:
+def rescaled_log_odds(clean: Tensor) -> AttackLoss:
     """`log_odds` of outputs whose spread at the samples is stretched where it is below 0.1, to 20.
 
     Where outputs are nearly equal, the cross-entropy weighs all other classes alike, and its
@@ -77,17 +77,17 @@ def divergence(clean: Tensor, outputs: Tensor) -> Tensor:
 def least_likely(clean: Tensor) -> AttackLoss:
     """`log_odds` for the class with the smallest output in ``clean``: they rise with its share."""
     least = clean.argmin(dim=1)
-    loss = stretched(clean)
+    loss = rescaled_log_odds(clean)
     return lambda outputs, _: -loss(outputs, least)
 
 
 LOSSES: dict[str, AttackLoss] = {"cross-entropy": log_odds, "margin": margin_loss}
-"""What an attack raises, by name; `pgd` knows ``kl`` besides. The cross-entropy goes by `log_odds`,
-which rises where it does: attacks take nothing else of a loss than its order and its direction."""
+"""Losses that an attack raises, by name; `pgd` knows ``kl`` besides. The cross-entropy is computed
+as `log_odds`, which rises where it does: attacks use only the order and the direction of a loss."""
 
 
 def find_loss(loss: str | AttackLoss) -> AttackLoss:
-    """The loss of that name, or the one that is given.
+    """The loss of that name, or a callable as it is.
 
     Raises
     ------
@@ -123,7 +123,7 @@ def check(x: Tensor, y: Tensor, box: Box) -> None:
         raise BadBox("an attack starts at the samples, and some lie outside of their boxes")
 
 
-def random_point(box: Box, generator: Source) -> Tensor:
+def random_point(box: Box, generator: RandomSource) -> Tensor:
     """A uniformly drawn point of every box, ``[batch, *features]``.
 
     Drawn where the generator lives (default: the CPU), so that every device gets the same.
@@ -134,25 +134,25 @@ def random_point(box: Box, generator: Source) -> Tensor:
     else:
         source = "cpu" if generator is None else generator.device
         share = torch.rand(lower.shape, generator=generator, dtype=lower.dtype, device=source)
-    return into(torch.lerp(lower, upper, share.to(lower.device)), box)
+    return project(torch.lerp(lower, upper, share.to(lower.device)), box)
 
 
-def reach(x: Tensor, box: Box) -> Tensor:
-    """How far every feature can move: its radius, unless the box is cut on both sides of x."""
+def largest_step(x: Tensor, box: Box) -> Tensor:
+    """Largest move of every feature in the box: its radius, unless the box is cut on both sides."""
     return torch.maximum(box.upper - x, x - box.lower)
 
 
-def into(points: Tensor, box: Box) -> Tensor:
-    """The nearest points of the box; a NaN becomes the box's lower end."""
+def project(points: Tensor, box: Box) -> Tensor:
+    """Projection to the nearest points of the box; a NaN becomes the box's lower end."""
     return torch.minimum(torch.maximum(points.nan_to_num(-math.inf), box.lower), box.upper)
 
 
 def named_loss(function: Function, x: Tensor, loss: str) -> AttackLoss:
-    """The loss of that name; the cross-entropy with its outputs `stretched`."""
+    """The loss of that name; the cross-entropy with its outputs `rescaled_log_odds`."""
     if loss != "cross-entropy":
         return find_loss(loss)
     with torch.no_grad():
-        return stretched(flattened(function(x)))
+        return rescaled_log_odds(flattened(function(x)))
 
 
 def value_and_gradient(
@@ -161,7 +161,7 @@ def value_and_gradient(
     y: Tensor,
     loss: AttackLoss,
     *,
-    spare: AttackLoss | None = None,
+    fallback: AttackLoss | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The outputs, the loss of every sample, and its gradient in the points; all detached.
 
@@ -190,17 +190,17 @@ def value_and_gradient(
                 "this attack follows gradients, and the function it attacks has none; give a "
                 "surrogate that has, or use an attack that needs none (square)"
             )
-        (gradient,) = torch.autograd.grad(values.sum(), points, retain_graph=spare is not None)
+        (gradient,) = torch.autograd.grad(values.sum(), points, retain_graph=fallback is not None)
         gradient = gradient.nan_to_num(0.0)
-        if spare is not None:
-            flat = without(gradient)
+        if fallback is not None:
+            flat = has_zero_gradient(gradient)
             if bool(flat.any()):
-                (other,) = torch.autograd.grad(spare(outputs, y).sum(), points)
+                (other,) = torch.autograd.grad(fallback(outputs, y).sum(), points)
                 chosen = flat.reshape(-1, *(1,) * (points.ndim - 1))
                 gradient = torch.where(chosen, other.nan_to_num(0.0), gradient)
     return outputs.detach(), values.detach(), gradient
 
 
-def without(gradient: Tensor) -> Tensor:
-    """Samples whose gradient is zero in all features, ``[batch]``."""
+def has_zero_gradient(gradient: Tensor) -> Tensor:
+    """Mask of the samples whose gradient is zero in all features, ``[batch]``."""
     return flattened(gradient == 0).all(dim=1)

@@ -74,6 +74,6 @@ def settings_of(attack: Attack) -> dict[str, Any]:
 
 
 def summary(attack: type[Any]) -> str:
-    """What an attack does, in one sentence without a full stop."""
+    """Description of an attack: the first sentence of its docstring, without a full stop."""
     first = (inspect.getdoc(attack) or "").split("\n\n")[0]
     return " ".join(first.split()).split(". ")[0].rstrip(".")

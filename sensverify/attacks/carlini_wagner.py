@@ -8,14 +8,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from sensverify.attacks.ascent import Function, Source, margin_loss
+from sensverify.attacks.ascent import Function, RandomSource, margin_loss
 from sensverify.attacks.settings import check_count, check_number
-from sensverify.attacks.worst_seen import along, loses
+from sensverify.attacks.worst_points import misclassified, per_sample
 from sensverify.bounds.tensors import flattened
 from sensverify.core.box import Box
 
 _MEAN_DECAY, _SQUARE_DECAY, _TINY = 0.9, 0.999, 1e-8
-"""Of Adam."""
+"""Adam's decay rates of the mean and the square, and its guard against division by zero."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +69,7 @@ class CarliniWagner:
         check_number(self.name, "initial_weight", self.initial_weight)
 
     def points(
-        self, function: Function, x: Tensor, y: Tensor, box: Box, *, generator: Source
+        self, function: Function, x: Tensor, y: Tensor, box: Box, *, generator: RandomSource
     ) -> Tensor:
         """One point for every sample; see `Attack.points`."""
         nearest = _Nearest(x)
@@ -94,7 +94,7 @@ class CarliniWagner:
         weight: Tensor,
         nearest: _Nearest,
     ) -> Tensor:
-        """Whether a descent with these weights keeps coming to another label, ``[batch]``."""
+        """Mask of the samples that these weights hold at another label, ``[batch]``."""
         point, hit = x, torch.zeros_like(y, dtype=torch.bool)
         mean, square = torch.zeros_like(x), torch.zeros_like(x)
         half = box.radius
@@ -103,7 +103,7 @@ class CarliniWagner:
             # A first long step may cross by chance; a weight is enough if it holds the point there.
             if 2 * step > self.steps:
                 hit = hit | found
-            nearest.see(point, found)
+            nearest.update(point, found)
             # In half-ranges, so that no feature's unit matters.
             gradient = gradient * half
             mean = torch.lerp(gradient, mean, _MEAN_DECAY)
@@ -118,7 +118,7 @@ class CarliniWagner:
     def _slope(
         self, function: Function, point: Tensor, x: Tensor, y: Tensor, weight: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Whether these points count, ``[batch]``, and the gradient of what is made small."""
+        """Mask of the points that count as found, ``[batch]``, and the objective's gradient."""
         with torch.enable_grad():
             point = point.detach().requires_grad_()
             outputs = flattened(function(point))
@@ -126,7 +126,7 @@ class CarliniWagner:
             lacking = (self.confidence - margin).clamp(min=0)
             distance = flattened((point - x).square()).sum(dim=1)
             (gradient,) = torch.autograd.grad((distance + weight * lacking).sum(), point)
-        found = loses(outputs.detach(), y) & ~(margin.detach() < self.confidence)
+        found = misclassified(outputs.detach(), y) & ~(margin.detach() < self.confidence)
         return found, gradient.nan_to_num(0.0)
 
 
@@ -138,8 +138,8 @@ class _Nearest:
         self._x = x
         self._distance = torch.full(x.shape[:1], torch.inf, dtype=torch.float64, device=x.device)
 
-    def see(self, points: Tensor, counts: Tensor) -> None:
+    def update(self, points: Tensor, counts: Tensor) -> None:
         distance = flattened(points.double() - self._x.double()).norm(dim=1)
         nearer = counts & (distance < self._distance)
-        self.points = torch.where(along(nearer, points), points, self.points)
+        self.points = torch.where(per_sample(nearer, points), points, self.points)
         self._distance = torch.where(nearer, distance, self._distance)

@@ -1,4 +1,4 @@
-"""Random numbers that belong to a sample: whoever else is attacked beside it, they are the same."""
+"""Random numbers of every sample by itself, whichever samples are attacked beside it."""
 
 from __future__ import annotations
 

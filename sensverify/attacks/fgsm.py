@@ -12,12 +12,12 @@ from sensverify.attacks.ascent import (
     LOSSES,
     AttackLoss,
     Function,
-    Source,
+    RandomSource,
     check,
     find_loss,
-    into,
     least_likely,
     named_loss,
+    project,
     random_point,
     value_and_gradient,
 )
@@ -36,7 +36,7 @@ def fgsm(
     box: Box,
     *,
     random_start: bool = False,
-    generator: Source = None,
+    generator: RandomSource = None,
     loss: str | AttackLoss = "cross-entropy",
 ) -> Tensor:
     """One step along the sign of the gradient: the corner of the box that it points to.
@@ -77,7 +77,7 @@ def fgsm(
     start = random_point(box, generator) if random_start else x.detach()
     _, _, gradient = value_and_gradient(function, start, y, find_loss(loss))
     if random_start:
-        return into(start + _OVERSHOOT * box.radius * gradient.sign(), box)
+        return project(start + _OVERSHOOT * box.radius * gradient.sign(), box)
     return torch.where(gradient > 0, box.upper, torch.where(gradient < 0, box.lower, start))
 
 
@@ -106,7 +106,7 @@ class Fgsm:
         check_choice(self.name, "loss", self.loss, LOSSES)
 
     def points(
-        self, function: Function, x: Tensor, y: Tensor, box: Box, *, generator: Source
+        self, function: Function, x: Tensor, y: Tensor, box: Box, *, generator: RandomSource
     ) -> Tensor:
         """One point for every sample; see `Attack.points`."""
         return fgsm(
@@ -133,7 +133,7 @@ class LlFgsm:
     source: ClassVar[str] = "Kurakin et al. 2017, Adversarial machine learning at scale"
 
     def points(
-        self, function: Function, x: Tensor, y: Tensor, box: Box, *, generator: Source
+        self, function: Function, x: Tensor, y: Tensor, box: Box, *, generator: RandomSource
     ) -> Tensor:
         """One point for every sample; see `Attack.points`."""
         with torch.no_grad():

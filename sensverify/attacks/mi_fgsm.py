@@ -10,14 +10,14 @@ from torch import Tensor
 
 from sensverify.attacks.ascent import (
     Function,
-    Source,
-    into,
+    RandomSource,
+    largest_step,
     named_loss,
-    reach,
+    project,
     value_and_gradient,
 )
 from sensverify.attacks.settings import check_count, check_number
-from sensverify.attacks.worst_seen import WorstSeen, along
+from sensverify.attacks.worst_points import WorstPoints, per_sample
 from sensverify.bounds.tensors import flattened
 from sensverify.core.box import Box
 
@@ -55,21 +55,21 @@ class MiFgsm:
             check_number(self.name, "step_size", self.step_size)
 
     def points(
-        self, function: Function, x: Tensor, y: Tensor, box: Box, *, generator: Source
+        self, function: Function, x: Tensor, y: Tensor, box: Box, *, generator: RandomSource
     ) -> Tensor:
         """One point for every sample; see `Attack.points`."""
         share = 1 / self.steps if self.step_size is None else self.step_size
-        stride = share * reach(x, box)
-        worst = WorstSeen(x, y)
+        stride = share * largest_step(x, box)
+        worst = WorstPoints(x, y)
         loss = named_loss(function, x, "cross-entropy")
         point, average = x, torch.zeros_like(x)
         for _ in range(self.steps):
             outputs, values, gradient = value_and_gradient(function, point, y, loss)
-            worst.see(point, outputs, values)
-            size = along(flattened(gradient.abs()).sum(dim=1), gradient)
+            worst.update(point, outputs, values)
+            size = per_sample(flattened(gradient.abs()).sum(dim=1), gradient)
             average = self.decay * average + torch.where(size > 0, gradient / size, 0.0)
-            point = into(point + stride * average.sign(), box)
+            point = project(point + stride * average.sign(), box)
         with torch.no_grad():
             outputs = flattened(function(point))
-            worst.see(point, outputs, loss(outputs, y))
+            worst.update(point, outputs, loss(outputs, y))
         return worst.points

@@ -13,20 +13,20 @@ from sensverify.attacks.ascent import (
     LOSSES,
     AttackLoss,
     Function,
-    Source,
+    RandomSource,
     check,
     divergence,
     find_loss,
-    into,
+    largest_step,
     least_likely,
     named_loss,
+    project,
     random_point,
-    reach,
-    stretched,
+    rescaled_log_odds,
     value_and_gradient,
 )
 from sensverify.attacks.settings import check_choice, check_count, check_number, check_switch
-from sensverify.attacks.worst_seen import WorstSeen
+from sensverify.attacks.worst_points import WorstPoints
 from sensverify.bounds.tensors import flattened
 from sensverify.core.box import Box
 from sensverify.errors import BadSetting
@@ -45,7 +45,7 @@ def pgd(
     step_size: float | Tensor | None = None,
     random_start: bool = True,
     restarts: int = 1,
-    generator: Source = None,
+    generator: RandomSource = None,
     loss: str | AttackLoss = "cross-entropy",
 ) -> Tensor:
     """Steps along the sign of the gradient, back into the box after each; the worst point met.
@@ -98,21 +98,23 @@ def pgd(
     stride = _REACH / steps * box.radius if step_size is None else step_size
     with torch.no_grad():
         clean = flattened(function(x))
-    raised = partial(_from, clean) if loss == "kl" else find_loss(loss)
+    loss_of = partial(_from, clean) if loss == "kl" else find_loss(loss)
     # The divergence of large outputs is 0 near x in floating point, and so is its gradient.
-    spare = _leaving(clean) if loss == "kl" else None
-    worst = WorstSeen(x.detach(), y, labelled=loss != "kl")
-    worst.see(worst.points, clean, raised(clean, y))
+    fallback = _leaving(clean) if loss == "kl" else None
+    worst = WorstPoints(x.detach(), y, labelled=loss != "kl")
+    worst.update(worst.points, clean, loss_of(clean, y))
     for start in range(restarts if random_start else 1):
         plain = not random_start or (start == 0 and restarts > 1 and loss != "kl")
         point = x.detach() if plain else random_point(box, generator)
         for _ in range(steps):
-            outputs, values, gradient = value_and_gradient(function, point, y, raised, spare=spare)
-            worst.see(point, outputs, values)
-            point = into(point + stride * gradient.sign(), box)
+            outputs, values, gradient = value_and_gradient(
+                function, point, y, loss_of, fallback=fallback
+            )
+            worst.update(point, outputs, values)
+            point = project(point + stride * gradient.sign(), box)
         with torch.no_grad():
             outputs = flattened(function(point))
-            worst.see(point, outputs, raised(outputs, y))
+            worst.update(point, outputs, loss_of(outputs, y))
     return worst.points
 
 
@@ -121,14 +123,14 @@ def _from(clean: Tensor, outputs: Tensor, labels: Tensor) -> Tensor:
 
 
 def _leaving(clean: Tensor) -> AttackLoss:
-    """What rises as the classes of some outputs get less likely."""
-    loss, classes = stretched(clean), clean.argmax(dim=1)
+    """Loss that rises as the classes of some outputs get less likely."""
+    loss, classes = rescaled_log_odds(clean), clean.argmax(dim=1)
     return lambda outputs, _: loss(outputs, classes)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Steps:
-    """What attacks that take many steps of one length have in common; see `Pgd`."""
+    """Settings that attacks with many steps of one length share; see `Pgd`."""
 
     name: ClassVar[str]
     nearest: ClassVar[bool] = False
@@ -156,7 +158,7 @@ class _Steps:
         y: Tensor,
         box: Box,
         *,
-        generator: Source,
+        generator: RandomSource,
         loss: str | AttackLoss,
     ) -> Tensor:
         share = _REACH / self.steps if self.step_size is None else self.step_size
@@ -166,7 +168,7 @@ class _Steps:
             y,
             box,
             steps=self.steps,
-            step_size=share * reach(x, box),
+            step_size=share * largest_step(x, box),
             random_start=self.random_start,
             restarts=self.restarts,
             generator=generator,
@@ -204,7 +206,7 @@ class Pgd(_Steps):
         check_choice(self.name, "loss", self.loss, LOSSES)
 
     def points(
-        self, function: Function, x: Tensor, y: Tensor, box: Box, *, generator: Source
+        self, function: Function, x: Tensor, y: Tensor, box: Box, *, generator: RandomSource
     ) -> Tensor:
         """One point for every sample; see `Attack.points`."""
         loss = named_loss(function, x, self.loss)
@@ -225,7 +227,7 @@ class LlPgd(_Steps):
     source: ClassVar[str] = "Kurakin et al. 2017, Adversarial examples in the physical world"
 
     def points(
-        self, function: Function, x: Tensor, y: Tensor, box: Box, *, generator: Source
+        self, function: Function, x: Tensor, y: Tensor, box: Box, *, generator: RandomSource
     ) -> Tensor:
         """One point for every sample; see `Attack.points`."""
         with torch.no_grad():

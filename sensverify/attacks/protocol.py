@@ -1,4 +1,4 @@
-"""What an attack is."""
+"""The protocol of an attack."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Attack(Protocol):
     def points(
         self, function: Function, x: Tensor, y: Tensor, box: Box, *, generator: SampleGenerator
     ) -> Tensor:
-        """The mathematics alone; `run_attack` validates before and judges after.
+        """Points found by the attack: mathematics alone; `run_attack` validates before and after.
 
         Parameters
         ----------

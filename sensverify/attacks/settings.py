@@ -1,4 +1,4 @@
-"""What is asked of an attack's settings, so that a wrong one fails where it is written."""
+"""Checks of an attack's settings, so that a wrong one fails where it is written."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from sensverify.attacks.ascent import Function, margin_loss
 from sensverify.attacks.draws import SampleGenerator
 from sensverify.attacks.settings import check_count, check_number
-from sensverify.attacks.worst_seen import along, loses
+from sensverify.attacks.worst_points import misclassified, per_sample
 from sensverify.bounds.tensors import flattened
 from sensverify.core.box import Box
 
@@ -24,7 +24,7 @@ _SCHEDULE = 10_000
 
 
 def share_at(query: int, queries: int, p_init: float) -> float:
-    """What share of the features the proposal of a query changes.
+    """Share of the features that the proposal of a query changes.
 
     Parameters
     ----------
@@ -82,12 +82,12 @@ class Square:
             window, high = _proposal(x.shape[1:], share, generator, first=query == 0)
             point = torch.where(window, torch.where(high, upper, lower), best)
             # A proposal that changes nothing would waste a query; its opposite does not.
-            same = along(flattened(point == best).all(dim=1), point)
+            same = per_sample(flattened(point == best).all(dim=1), point)
             point = torch.where(same & window, torch.where(high, lower, upper), point)
             outputs = flattened(function(point))
-            value, lost = margin_loss(outputs, y), loses(outputs, y)
+            value, lost = margin_loss(outputs, y), misclassified(outputs, y)
             better = lost | (value > margin)
-            best = torch.where(along(better, point), point, best)
+            best = torch.where(per_sample(better, point), point, best)
             margin = torch.where(better, value, margin)
             if bool(lost.any()):
                 found[left[lost]] = best[lost]
@@ -103,7 +103,7 @@ class Square:
 def _proposal(
     shape: tuple[int, ...], share: float, generator: SampleGenerator, *, first: bool
 ) -> tuple[Tensor, Tensor]:
-    """Which features are proposed to move, and which of those upwards: booleans like a batch."""
+    """Masks of the features proposed to move, and of those that go upwards, ``[batch, *shape]``."""
     if len(shape) == _IMAGE_AXES - 1:
         return _square(shape, share, generator, first=first)
     features = torch.Size(shape).numel()

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from sensverify.attacks.apgd import ApgdCe, ApgdDlr
-from sensverify.attacks.ascent import Function, into, margin_loss
+from sensverify.attacks.ascent import Function, margin_loss, project
 from sensverify.attacks.draws import SampleGenerator
 from sensverify.attacks.protocol import Attack
 from sensverify.attacks.square import Square
-from sensverify.attacks.worst_seen import along, loses
+from sensverify.attacks.worst_points import misclassified, per_sample
 from sensverify.bounds.tensors import flattened
 from sensverify.core.box import Box
 from sensverify.errors import BadSetting, Unbounded, UnsoundResult
@@ -71,16 +71,16 @@ def strongest(
     generator: SampleGenerator,
     surrogate: Function | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """What the strongest of some attacks does to every sample.
+    """Points that the strongest of several attacks finds for every sample.
 
     Parameters
     ----------
     attacks : tuple of Attack
-        Each is asked about samples that none before it has broken.
+        Each is run on the samples that none before it has broken.
     function : callable
-        What is attacked; it alone says whether a point is worse.
+        The function under attack; it alone decides whether a point is worse.
     surrogate : callable, optional
-        What attacks with gradients follow instead.
+        Function whose gradients are followed instead.
 
     Returns
     -------
@@ -98,10 +98,10 @@ def strongest(
     """
     with torch.no_grad():
         outputs = flattened(function(x))
-    _refuse_infinite(outputs, generator.positions, "")
-    points, wrong = x, loses(outputs, y)
+    _check_finite(outputs, generator.positions, "")
+    points, wrong = x, misclassified(outputs, y)
     for attack in attacks:
-        left = (~loses(outputs, y)).nonzero().squeeze(1)
+        left = (~misclassified(outputs, y)).nonzero().squeeze(1)
         if len(left) == 0:
             break
         part, inside, draws = x[left], box[left], generator[left]
@@ -110,18 +110,18 @@ def strongest(
         moved = _inside(attack, moved, part, inside, draws.positions)
         with torch.no_grad():
             reached = flattened(function(moved))
-        _refuse_infinite(reached, draws.positions, f" at a point that {attack.name} has found")
-        worse = loses(reached, y[left])
+        _check_finite(reached, draws.positions, f" at a point that {attack.name} has found")
+        worse = misclassified(reached, y[left])
         if not attack.nearest:
             worse |= margin_loss(reached, y[left]) > margin_loss(outputs[left], y[left])
-        kept = torch.where(along(worse, moved), moved, points[left])
-        points = points.index_copy(0, left, kept)
-        kept = torch.where(along(worse, reached), reached, outputs[left])
-        outputs = outputs.index_copy(0, left, kept)
-    return points, outputs, loses(outputs, y) & ~wrong
+        chosen = torch.where(per_sample(worse, moved), moved, points[left])
+        points = points.index_copy(0, left, chosen)
+        chosen = torch.where(per_sample(worse, reached), reached, outputs[left])
+        outputs = outputs.index_copy(0, left, chosen)
+    return points, outputs, misclassified(outputs, y) & ~wrong
 
 
-def _refuse_infinite(outputs: Tensor, positions: Tensor, where: str) -> None:
+def _check_finite(outputs: Tensor, positions: Tensor, where: str) -> None:
     """Refuse, with `Unbounded`, outputs ``[batch, classes]`` that are no finite numbers."""
     finite = torch.isfinite(outputs).all(dim=1)
     if not bool(finite.all()):
@@ -145,7 +145,7 @@ def _inside(attack: Attack, points: Tensor, x: Tensor, box: Box, positions: Tens
     if not bool(finite.all()):
         sample = int(positions[(~finite).nonzero()[0]])
         raise Unbounded(f"{attack.name} gave a point for sample {sample} that is not finite")
-    points = into(points.detach(), box)
+    points = project(points.detach(), box)
     # Written so that a NaN fails it.
     if not bool(box.contains(points).all()):
         raise UnsoundResult(f"{attack.name} gave a point that cannot be brought into its box")

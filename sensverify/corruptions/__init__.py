@@ -4,9 +4,9 @@ A table gives each its strengths; what is random follows from a seed and from th
 its data set, so that every image is corrupted in the same way wherever it is met.
 """
 
+from sensverify.corruptions.apply import corrupt
 from sensverify.corruptions.calibrate import SeverityRange, calibrate
 from sensverify.corruptions.corruption import Corruption, Table
-from sensverify.corruptions.front_door import corrupt
 from sensverify.corruptions.registry import CORRUPTIONS, GROUPS, find_corruption
 from sensverify.corruptions.sequences import SEQUENCES, Sequence, sequence
 

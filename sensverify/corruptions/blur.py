@@ -1,4 +1,4 @@
-"""Blurs: what was in one pixel spreads over its neighbours."""
+"""Blurs: the value of one pixel spreads over its neighbours."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from sensverify.corruptions.draws import Draws
-from sensverify.corruptions.maps import apply_maps, blurred, folded, padded, zoom_map
+from sensverify.corruptions.maps import apply_maps, blurred, border_index, padded, zoom_map
 
 
 def gaussian_blur(images: Tensor, draws: Draws, *, sigma: float) -> Tensor:
@@ -57,7 +57,7 @@ def glass_blur(
     targets = (y[:, None] * columns + x).ravel()
     moves = draws.integers(-reach, reach, 2, rounds, len(targets)).cpu().numpy()
     origins = np.moveaxis(targets + moves[:, 0] * columns + moves[:, 1], 0, -1)
-    # Whose copy every pixel is. A loop over pixels, since each may copy a copy; not over images.
+    # The origin of every pixel. A loop over pixels, since each may copy a copy; not over images.
     taken = np.repeat(np.arange(rows * columns)[:, None], n, axis=1)
     image = np.arange(n)
     for origin in origins:
@@ -71,10 +71,10 @@ def glass_blur(
 
 def motion_blur(images: Tensor, draws: Draws, *, radius: float, sigma: float) -> Tensor:
     """Smeared in one direction, up to 45 degrees off the horizontal, with a fading tail."""
-    return streaked(images, draws.uniform(low=-45, high=45), radius=radius, sigma=sigma)
+    return motion_blurred(images, draws.uniform(low=-45, high=45), radius=radius, sigma=sigma)
 
 
-def streaked(images: Tensor, degrees: Tensor, *, radius: float, sigma: float) -> Tensor:
+def motion_blurred(images: Tensor, degrees: Tensor, *, radius: float, sigma: float) -> Tensor:
     """The mean of copies moved along a line, weighted by half a Gaussian.
 
     Parameters
@@ -100,8 +100,8 @@ def streaked(images: Tensor, degrees: Tensor, *, radius: float, sigma: float) ->
     last = images.movedim(1, -1).contiguous()
     result = torch.zeros_like(last)
     for step in range(count):
-        from_y = folded(y - down[:, step, None], rows, "nearest")[:, :, None]
-        from_x = folded(x - right[:, step, None], columns, "nearest")[:, None]
+        from_y = border_index(y - down[:, step, None], rows, "nearest")[:, :, None]
+        from_x = border_index(x - right[:, step, None], columns, "nearest")[:, None]
         result += weights[step] * last[image, from_y, from_x]
     return result.movedim(-1, 1)
 

@@ -1,4 +1,4 @@
-"""From which strength a corruption costs accuracy, and from which it costs half of it."""
+"""Calibration of a corruption: the strengths from which it costs accuracy, and half of it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sensverify.errors import BadSetting
 
 @dataclass(frozen=True, kw_only=True)
 class SeverityRange:
-    """Where a corruption begins to matter, and where it is as strong as it should get.
+    """Strengths at which a corruption begins to matter and is as strong as it should get.
 
     Parameters
     ----------
@@ -20,7 +20,7 @@ class SeverityRange:
     upper : float or None
         The same for half of the accuracy.
     evaluations : int
-        How many accuracies were asked for.
+        Number of accuracies that were evaluated.
     """
 
     lower: float | None

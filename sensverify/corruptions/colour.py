@@ -1,4 +1,4 @@
-"""Colours, and what images of one channel have in their place: luminance."""
+"""Colours and luminance."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from torch import Tensor
 from sensverify.corruptions.draws import Draws
 
 _WEIGHTS = (0.299, 0.587, 0.114)
-"""Of red, green and blue (ITU-R BT.601)."""
+"""Weights of red, green and blue in luminance (ITU-R BT.601)."""
 
 
 def luminance(images: Tensor) -> Tensor:
-    """``[n, 1, rows, columns]``; images of one channel as they are."""
+    """Luminance, ``[n, 1, rows, columns]``; images of one channel are returned as they are."""
     if images.shape[1] == 1:
         return images
     # One by one: a product with a vector rounds as the number of images has it.

@@ -1,4 +1,4 @@
-"""What a corruption is: a function of images, a table of its strengths, and where both are from."""
+"""A corruption: a function of images, tables of its strengths, and the source of both."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from sensverify.errors import BadSetting, BadShape
 
 Value = float | int | str
-"""Of a parameter, as a corruption's function takes it."""
+"""Value of a parameter of a corruption's function."""
 
 SMALL = 96
 """Images with a shorter side than this take the table written for small images, if there is one."""
@@ -44,7 +44,7 @@ class Table:
 
     @property
     def severities(self) -> int:
-        """How many there are: one where there are no parameters."""
+        """Number of severities: one where there are no parameters."""
         return len(next(iter(self.values.values()), (None,)))
 
     def row(self, severity: int, side: int) -> dict[str, Value]:
@@ -78,7 +78,7 @@ class Corruption:
         ``noise``, ``blur``, ``weather``, ``digital``, ``geometric``, ``lighting``, ``colour`` or
         ``occlusion``.
     source : str
-        Whose it is.
+        Publication that defines it.
     tables : tuple of Table
         By ascending side; the first of two is for images with sides below 96 pixels.
     needs_colour : bool
@@ -98,11 +98,11 @@ class Corruption:
 
     @property
     def severities(self) -> int:
-        """How many there are; severities count from 1."""
+        """Number of severities, which count from 1."""
         return self.tables[0].severities
 
     def parameters(self, severity: int, size: tuple[int, int]) -> dict[str, Value]:
-        """What a severity means for images of this size.
+        """Parameters of a severity for images of this size.
 
         Parameters
         ----------
@@ -131,7 +131,7 @@ class Corruption:
         return table.row(int(severity), side)
 
     def parameter_text(self, severity: int, size: tuple[int, int]) -> str:
-        """The same in words, such as ``radius 3, sigma 0.7``; empty where there is none.
+        """Parameters of a severity as text, such as ``radius 3, sigma 0.7``; empty without any.
 
         Raises
         ------
@@ -143,8 +143,8 @@ class Corruption:
             for name, value in self.parameters(severity, size).items()
         )
 
-    def why_not(self, shape: tuple[int, ...]) -> str | None:
-        """Why samples of this shape cannot be corrupted so, in words; None where they can.
+    def incompatibility(self, shape: tuple[int, ...]) -> str | None:
+        """Reason why samples of this shape cannot be corrupted so; None where they can.
 
         Parameters
         ----------
@@ -166,13 +166,13 @@ class Corruption:
         return None
 
     def check(self, shape: tuple[int, ...]) -> None:
-        """Refuse what `why_not` has a reason for.
+        """Refuse samples of a shape that `incompatibility` has a reason against.
 
         Raises
         ------
         BadShape
             With that reason.
         """
-        reason = self.why_not(shape)
+        reason = self.incompatibility(shape)
         if reason is not None:
             raise BadShape(reason)

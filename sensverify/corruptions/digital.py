@@ -1,4 +1,4 @@
-"""Digital: what storing and sending does to images."""
+"""Digital corruptions: losses of storing and sending images."""
 
 from __future__ import annotations
 

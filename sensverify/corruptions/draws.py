@@ -1,4 +1,4 @@
-"""Random numbers for images, each image with its own, whatever else is in the batch."""
+"""Random numbers of every image by itself, whatever else is in the batch."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Draws:
     places : sequence of int
         The images' numbers in their data set, from 0.
     like : Tensor
-        Whose dtype and device the numbers get.
+        The numbers get its dtype and device.
     """
 
     def __init__(self, seed: int, purpose: str, *, places: Sequence[int], like: Tensor) -> None:

@@ -9,7 +9,7 @@ from torch.nn import functional
 from sensverify.corruptions.draws import Draws
 from sensverify.corruptions.maps import blurred
 from sensverify.corruptions.warp import (
-    places,
+    mapped_coordinates,
     rotation_matrices,
     sampled,
     shear_matrices,
@@ -17,7 +17,7 @@ from sensverify.corruptions.warp import (
 )
 
 AXES = {"left-right": (3,), "upside-down": (2,), "both": (2, 3)}
-"""What a flip can turn round, and the axes of the images."""
+"""Axes of ``[n, channels, rows, columns]`` that a flip reverses, by its name."""
 
 
 def translation(images: Tensor, draws: Draws, *, distance: float) -> Tensor:
@@ -66,7 +66,7 @@ def elastic(images: Tensor, draws: Draws, *, stretch: float, sigma: float, affin
     noise = draws.uniform(2, rows, columns, low=-1, high=1)
     radius = int(3 * sigma + 0.5)
     push = stretch * blurred(noise, sigma, radius=radius, border="mirror")
-    x, y = places(images, back)
+    x, y = mapped_coordinates(images, back)
     slope = back[:, :2, :2]
     extra = torch.einsum("nij,njhw->nihw", slope, push)
     return sampled(images, x + extra[:, 0], y + extra[:, 1], border="mirror")

@@ -1,6 +1,6 @@
 """Linear maps along rows and columns, as matrices: blurs, zooms and blocks of any size.
 
-What an image is beyond its edge is a border rule: ``nearest`` repeats the last pixel
+The border rule says how an image goes on beyond its edge: ``nearest`` repeats the last pixel
 (a a | a b c | c c), ``mirror`` reflects about it (c b | a b c | b a).
 """
 
@@ -17,7 +17,7 @@ def apply_maps(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     return rows @ images @ columns.mT
 
 
-def folded(index: Tensor, size: int, border: str) -> Tensor:
+def border_index(index: Tensor, size: int, border: str) -> Tensor:
     """Indices beyond ``0 .. size - 1`` moved to the pixels that stand for them."""
     if border == "nearest" or size == 1:
         return index.clamp(0, size - 1)
@@ -31,7 +31,7 @@ def padded(images: Tensor, width: int, border: str) -> Tensor:
     for axis in (2, 3):
         size = images.shape[axis]
         index = torch.arange(-width, size + width, device=images.device)
-        images = images.index_select(axis, folded(index, size, border))
+        images = images.index_select(axis, border_index(index, size, border))
     return images
 
 
@@ -42,7 +42,7 @@ def blurred(
     radius: int | None = None,
     border: str = "nearest",
 ) -> Tensor:
-    """A Gaussian blur, its kernel cut off ``radius`` pixels away: four sigma unless told."""
+    """A Gaussian blur, its kernel cut off ``radius`` pixels away: by default at four sigma."""
     radius = int(4 * sigma + 0.5) if radius is None else radius
     if sigma <= 0 or radius < 1:
         return images
@@ -55,7 +55,7 @@ def _gaussian(size: int, sigma: float, radius: int, border: str, *, like: Tensor
     offsets = torch.arange(-radius, radius + 1)
     weights = torch.exp(-0.5 * (offsets.double() / sigma) ** 2)
     weights = (weights / weights.sum()).expand(size, -1)
-    pixels = folded(torch.arange(size)[:, None] + offsets, size, border)
+    pixels = border_index(torch.arange(size)[:, None] + offsets, size, border)
     matrix = torch.zeros(size, size, dtype=torch.float64).scatter_add_(1, pixels, weights)
     return matrix.to(like)
 

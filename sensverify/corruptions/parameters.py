@@ -1,4 +1,4 @@
-"""How strong every severity of every corruption is, and who says so.
+"""Strength of every severity of every corruption, with its source.
 
 Tables of Hendrycks & Dietterich come in pairs: the one of CIFAR-10-C (32 pixels), for images with
 sides below 96 pixels, and the one of ImageNet-C (224 pixels), for all others. Ranges of Laugros are

@@ -12,10 +12,10 @@ from math import hypot
 import torch
 from torch import Tensor
 
-from sensverify.corruptions.blur import streaked
+from sensverify.corruptions.apply import Places, chunks, from_unit, image_places, to_unit
+from sensverify.corruptions.blur import motion_blurred
 from sensverify.corruptions.corruption import SMALL
 from sensverify.corruptions.draws import Draws
-from sensverify.corruptions.front_door import Places, chunks, from_unit, image_places, to_unit
 from sensverify.corruptions.lighting import brightness as brighter
 from sensverify.corruptions.maps import blurred
 from sensverify.corruptions.parameters import HENDRYCKS
@@ -27,7 +27,7 @@ from sensverify.corruptions.warp import (
     tilt_matrix,
     warped,
 )
-from sensverify.corruptions.weather import snow_flakes, snowed
+from sensverify.corruptions.weather import snow_flakes, with_snow
 from sensverify.errors import BadSetting, BadShape, UnknownName
 from sensverify.registry.names import did_you_mean
 
@@ -46,11 +46,11 @@ class Sequence:
     description : str
         One sentence without a full stop.
     frames : int
-        How many there are of images with sides from 96 pixels, unless told.
+        Default number of frames of images with sides from 96 pixels.
     frames_small : int
-        How many there are of smaller images.
+        Default number of frames of smaller images.
     against : str
-        What a frame's label is compared with: that of the ``previous`` frame or of the ``first``.
+        Frame whose label a frame's label is compared with: ``previous`` or ``first``.
     source : str
     """
 
@@ -62,12 +62,12 @@ class Sequence:
     source: str = HENDRYCKS
 
     def length(self, shape: tuple[int, ...]) -> int:
-        """How many frames there are of images of this shape, which ends with rows and columns."""
+        """Default number of frames for images of this shape, which ends with rows and columns."""
         return self.frames_small if min(shape[-2:]) < SMALL else self.frames
 
     @property
     def frames_text(self) -> str:
-        """How many there are, in words: of all images, or of small and of large ones."""
+        """Default number of frames as text: for all images, or for small and for large ones."""
         if self.frames_small == self.frames:
             return str(self.frames)
         return f"{self.frames_small} or {self.frames}"
@@ -158,7 +158,7 @@ def _motion_blur(images: Tensor, draws: Draws, frames: int) -> Iterator[Tensor]:
     step = _by_size(images, 9, 4)
     for number in range(frames):
         angle = torch.full((len(images),), (number - frames + 1) * step)
-        yield streaked(images, angle, radius=radius, sigma=sigma)
+        yield motion_blurred(images, angle, radius=radius, sigma=sigma)
 
 
 def _zoom_blur(images: Tensor, draws: Draws, frames: int) -> Iterator[Tensor]:
@@ -176,7 +176,9 @@ def _snow(images: Tensor, draws: Draws, frames: int) -> Iterator[Tensor]:
     radius, sigma = _by_size(images, 10, 14), _by_size(images, 2, 4)
     for number in range(frames):
         fall = torch.full((len(images),), 4.0 * number - 150)
-        yield snowed(images, streaked(flakes, fall, radius=radius, sigma=sigma), clear=0.85)
+        yield with_snow(
+            images, motion_blurred(flakes, fall, radius=radius, sigma=sigma), clear=0.85
+        )
 
 
 def _brightness(images: Tensor, draws: Draws, frames: int) -> Iterator[Tensor]:

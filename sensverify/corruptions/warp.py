@@ -29,8 +29,8 @@ def sampled(images: Tensor, x: Tensor, y: Tensor, *, border: str = "black") -> T
     )
 
 
-def places(images: Tensor, matrices: Tensor) -> tuple[Tensor, Tensor]:
-    """Where a projective map takes every pixel: columns and rows, each ``[n, rows, columns]``.
+def mapped_coordinates(images: Tensor, matrices: Tensor) -> tuple[Tensor, Tensor]:
+    """Columns and rows of every pixel under a projective map, each ``[n, rows, columns]``.
 
     Parameters
     ----------
@@ -50,8 +50,8 @@ def places(images: Tensor, matrices: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def warped(images: Tensor, matrices: Tensor, *, border: str = "black") -> Tensor:
-    """The images seen through a projective map from new pixels to old ones, as in `places`."""
-    return sampled(images, *places(images, matrices), border=border)
+    """Images under a projective map from new pixels to old ones; see `mapped_coordinates`."""
+    return sampled(images, *mapped_coordinates(images, matrices), border=border)
 
 
 def rotation_matrices(degrees: Tensor) -> Tensor:

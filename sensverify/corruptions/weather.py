@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from sensverify.corruptions.blur import streaked
+from sensverify.corruptions.blur import motion_blurred
 from sensverify.corruptions.colour import luminance
 from sensverify.corruptions.draws import Draws
 from sensverify.corruptions.maps import apply_maps, zoom_map
@@ -41,7 +41,7 @@ def snow(
         images, draws, mean=mean, deviation=deviation, grain=grain, threshold=threshold
     )
     fall = draws.uniform(low=-135, high=-45)
-    return snowed(images, streaked(flakes, fall, radius=radius, sigma=sigma), clear=clear)
+    return with_snow(images, motion_blurred(flakes, fall, radius=radius, sigma=sigma), clear=clear)
 
 
 def snow_flakes(
@@ -62,7 +62,7 @@ def snow_flakes(
     return torch.where(flakes < threshold, 0.0, flakes).clamp(0, 1)
 
 
-def snowed(images: Tensor, layer: Tensor, *, clear: float) -> Tensor:
+def with_snow(images: Tensor, layer: Tensor, *, clear: float) -> Tensor:
     """The image whitened, with a layer of flakes and the same layer upside down."""
     white = torch.maximum(images, luminance(images) * 1.5 + 0.5)
     return torch.lerp(white, images, clear) + layer + layer.flip(-2, -1)

@@ -22,7 +22,7 @@ _TEST = "test_batch.bin"
 
 
 def has_cifar(data_dir: str | Path | None) -> bool:
-    """Whether a folder holds the binary files or a fitting ``.npz`` file; reads no images."""
+    """True where a folder holds the binary files or a fitting ``.npz`` file; reads no images."""
     return any(
         _is_binary(folder) or find_npz(folder, PARTS) is not None
         for folder in find_folders(FOLDERS, data_dir)

@@ -1,4 +1,4 @@
-"""Test images that somebody else has corrupted: CIFAR-10-C, MNIST-C and folders like them."""
+"""Published sets of corrupted test images: CIFAR-10-C, MNIST-C and folders like them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FOLDERS: dict[str, tuple[str, ...]] = {
     "cifar-10-c": ("CIFAR-10-C", "cifar-10-c", "cifar10-c", "cifar10c"),
     "mnist-c": ("mnist_c", "mnist-c", "MNIST-C"),
 }
-"""The sets that have a name, and what their folders may be called."""
+"""Names of folders that may hold a set, by the name of the set."""
 
 _LABELS = "labels.npy"
 _PART_IMAGES, _PART_LABELS = "test_images.npy", "test_labels.npy"
@@ -27,7 +27,7 @@ _STACKED = 5
 """Severities that a file holds one after the other where it holds more than one."""
 
 _ALIASES = {"jpeg-compression": "jpeg", "elastic-transform": "elastic"}
-"""What files call corruptions that have other names here."""
+"""Names of corruptions in files, with the names they have here where these differ."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +51,7 @@ class CorruptedImages:
 
 @dataclass(frozen=True, eq=False)
 class CorruptedSet:
-    """Corrupted copies of the test samples of a data set, read when they are asked for.
+    """Corrupted copies of the test samples of a data set, read on demand.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ class CorruptedSet:
 
     @property
     def corruptions(self) -> dict[str, int]:
-        """How many severities there are of every corruption."""
+        """Number of severities of every corruption."""
         return {name: file.severities for name, file in self.files.items()}
 
     def read(
@@ -145,7 +145,7 @@ def find_corrupted(
     data_dir : str or Path, optional
         Folder searched before ``$SENSVERIFY_DATA`` and the user's cache.
     samples : int, optional
-        How many samples the clean test part has. Without it a file has five severities where its
+        Number of samples of the clean test part. Without it a file has five severities where its
         labels are five times the same, and one elsewhere.
 
     Returns
@@ -216,7 +216,7 @@ def _described(images: Path, labels: Path, samples: int | None) -> CorruptedImag
 
 
 def _samples(count: int, labels: np.ndarray) -> int:
-    """How many samples there are, each once for every severity."""
+    """Number of different samples, each of which stands once for every severity."""
     if len(labels) != count:
         return len(labels)
     if count % _STACKED:

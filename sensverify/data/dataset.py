@@ -18,7 +18,7 @@ class Dataset:
     Parameters
     ----------
     name : str
-        What messages and reports call it.
+        Name of the data in messages and reports.
     x : numpy array, shape ``[samples, *features]``, floating
         In the units the network was trained on.
     y : numpy array or None, shape ``[samples]`` or ``[samples, outputs]``
@@ -111,38 +111,40 @@ class Dataset:
         )
 
 
-def check_order(takes: tuple[int, ...], given: tuple[int, ...], who: str, whence: str) -> None:
+def check_order(
+    input_shape: tuple[int, ...], sample_shape: tuple[int, ...], receiver: str, origin: str
+) -> None:
     """Refuse samples whose numbers a network would take in another order.
 
     Axes of length 1, and samples that are one long row on either side, leave no doubt about it.
 
     Parameters
     ----------
-    takes, given : tuple of int
+    input_shape, sample_shape : tuple of int
         Shape of a network's input, and of a sample.
-    who, whence : str
-        What they are of, for the message.
+    receiver, origin : str
+        Names of the network and of the data, for the message.
 
     Raises
     ------
     BadShape
         As channels first given to a network that takes them last.
     """
-    if same_order(takes, given):
+    if same_order(input_shape, sample_shape):
         return
     remedy = "give samples of that shape"
-    axes = [length for length in given if length > 1]
-    if sorted(axes) == sorted(length for length in takes if length > 1):
+    axes = [length for length in sample_shape if length > 1]
+    if sorted(axes) == sorted(length for length in input_shape if length > 1):
         remedy = "move the axes of the samples"
-        if len(given) == len(takes):
-            remedy += f": {_transposition(given, takes)}"
+        if len(sample_shape) == len(input_shape):
+            remedy += f": {_transposition(sample_shape, input_shape)}"
     raise BadShape(
-        f"{who} takes inputs of shape {takes}, and {whence} has them in the shape {given}: as "
-        f"many numbers in another order; {remedy}"
+        f"{receiver} takes inputs of shape {input_shape}, and {origin} has them in the shape "
+        f"{sample_shape}: as many numbers in another order; {remedy}"
     )
 
 
-def check_channels_first(shape: tuple[int, ...], who: str) -> None:
+def check_channels_first(shape: tuple[int, ...], receiver: str) -> None:
     """Refuse images whose channels come last, where a network is made for the data's shape.
 
     Nothing but the shape tells: one, three or four channels last, and more rows and columns.
@@ -151,8 +153,8 @@ def check_channels_first(shape: tuple[int, ...], who: str) -> None:
     ----------
     shape : tuple of int
         Of a sample.
-    who : str
-        What takes it, for the message.
+    receiver : str
+        Name of the network, for the message.
 
     Raises
     ------
@@ -162,18 +164,18 @@ def check_channels_first(shape: tuple[int, ...], who: str) -> None:
         return
     rows, columns, channels = shape
     raise BadShape(
-        f"{who} takes images of shape [channels, rows, columns], and samples of shape {shape} look "
-        f"like {rows} x {columns} images with their {channels} channels last; move the axes of the "
-        f"samples: {_transposition(shape, (channels, rows, columns))}"
+        f"{receiver} takes images of shape [channels, rows, columns], and samples of shape {shape} "
+        f"look like {rows} x {columns} images with their {channels} channels last; move the axes "
+        f"of the samples: {_transposition(shape, (channels, rows, columns))}"
     )
 
 
-def _transposition(given: tuple[int, ...], takes: tuple[int, ...]) -> str:
-    """How numpy brings the axes of samples in another order; axes of one length keep theirs."""
-    left = list(range(len(given)))
+def _transposition(sample_shape: tuple[int, ...], input_shape: tuple[int, ...]) -> str:
+    """Numpy expression that reorders the axes of samples; axes of one length keep their order."""
+    left = list(range(len(sample_shape)))
     order = [0]
-    for length in takes:
-        axis = next(axis for axis in left if given[axis] == length)
+    for length in input_shape:
+        axis = next(axis for axis in left if sample_shape[axis] == length)
         left.remove(axis)
         order.append(axis + 1)
     return f"x.transpose({', '.join(map(str, order))})"
@@ -205,14 +207,14 @@ def one_column(labels: np.ndarray) -> np.ndarray:
 
 
 def one_hot(y: np.ndarray) -> bool:
-    """Whether every row of an array ``[samples, classes]`` has a single 1 among zeros."""
+    """True where every row of an array ``[samples, classes]`` has a single 1 among zeros."""
     if y.ndim != 2 or y.shape[1] < 2:
         return False
     return bool((((y == 0) | (y == 1)).all(axis=1) & ((y == 1).sum(axis=1) == 1)).all())
 
 
 def holds_labels(y: np.ndarray) -> bool:
-    """Whether y can be class labels at all: whole numbers, or rows with a single 1.
+    """True where y can be class labels: whole numbers, or rows with a single 1.
 
     Otherwise they are targets of a regression.
     """
@@ -260,7 +262,7 @@ def class_labels(y: np.ndarray, outputs: int, what: str) -> np.ndarray:
 
 
 def _label_hint(y: np.ndarray, outputs: int) -> str:
-    """What labels that are none may be."""
+    """Hint for a message: a numbering of classes that numbers out of range look like."""
     found = set(np.unique(y).tolist())
     if found <= {-1, 1}:
         return "; of labels -1 and 1, write 0 for -1"

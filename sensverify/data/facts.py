@@ -1,4 +1,4 @@
-"""What is known about the data sets that have a name: their classes and whose they are."""
+"""Facts about the named data sets: names of their classes, authors and licence."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _DIGITS = tuple("0123456789")
 
 @dataclass(frozen=True)
 class DataFacts:
-    """What the classes are called, in order, and the authors and the licence of the data."""
+    """Names of the classes, in order, and the authors and the licence of the data."""
 
     labels: tuple[str, ...]
     licence: str

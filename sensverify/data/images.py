@@ -41,7 +41,7 @@ class StoredImages:
 
     @cached_property
     def feature_range(self) -> np.ndarray:
-        """Of the training images, in pixels from 0 to 1."""
+        """Largest minus smallest value of every pixel of the training images, in [0, 1]."""
         return (self.train.max(axis=0).astype(np.float64) - self.train.min(axis=0)) / 255
 
     def dataset(self) -> Dataset:
@@ -64,7 +64,7 @@ class StoredImages:
 
 
 def has_idx_set(folders: tuple[str, ...], data_dir: str | Path | None) -> bool:
-    """Whether a folder holds the idx files or a fitting ``.npz`` file; reads no images."""
+    """True where a folder holds the idx files or a fitting ``.npz`` file; reads no images."""
     return any(
         all(_idx_path(folder, part) for part in _PARTS) or find_npz(folder, _NEEDED) is not None
         for folder in find_folders(folders, data_dir)

@@ -1,4 +1,4 @@
-"""Where data sets are looked for."""
+"""Search path for data sets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ENVIRONMENT = "SENSVERIFY_DATA"
 
 
 def search_places(data_dir: str | Path | None = None) -> tuple[Path, ...]:
-    """Folders that may hold data, first to last: the given one, ``$SENSVERIFY_DATA``, the cache."""
+    """Folders searched for data, in order: ``data_dir``, ``$SENSVERIFY_DATA``, the user's cache."""
     places = [Path(data_dir)] if data_dir is not None else []
     if os.environ.get(ENVIRONMENT):
         places.append(Path(os.environ[ENVIRONMENT]))

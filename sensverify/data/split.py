@@ -11,7 +11,7 @@ from sensverify.data.dataset import Dataset, class_labels, one_column
 from sensverify.errors import BadData, BadShape
 
 TEST_EVERY = 5
-"""Of a set without parts of its own, every sample of this number is a test sample."""
+"""Of a set without parts of its own, every fifth sample is a test sample."""
 
 LICENCE_UNKNOWN = "of the data's owner"
 
@@ -26,11 +26,11 @@ class Split:
         With labels, of one sample shape; ``feature_range`` of both is that of the training part.
     classes : int
     labels : tuple of str
-        What the classes are called, in order; empty where nobody says.
+        Names of the classes, in order; empty where they are not known.
     licence : str
         Authors and licence of the data.
     rule : str
-        In words, how the parts came about, and what is odd about them.
+        Description of how the parts were made, and of anything odd about them.
     """
 
     train: Dataset

@@ -20,7 +20,7 @@ _LOADERS = {
 
 
 def tables_installed() -> bool:
-    """Whether scikit-learn is there; does not import it."""
+    """True where scikit-learn is installed; does not import it."""
     return importlib.util.find_spec("sklearn") is not None
 
 

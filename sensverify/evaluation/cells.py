@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from sensverify.attacks.ascent import Function
-from sensverify.attacks.front_door import run_attack
+from sensverify.attacks.run import run_attack
 from sensverify.bounds import compute_bounds
 from sensverify.bounds.memory import samples_within
 from sensverify.bounds.method import AnytimeMethod
@@ -103,7 +103,7 @@ def attack(bench: Bench, cell: Cell) -> Finished:
         reach=_where(reach, broken),
         l2=_where(found.l2, broken),
         linf=_where(found.linf, broken),
-        blind=_places(found.blind),
+        blind=_places(found.gradient_masked),
         seconds=perf_counter() - began,
     )
     return Finished(row=row, beyond=_beyond(who, found.points, who.y, broken))

@@ -61,7 +61,7 @@ class Shifted:
         """Why these samples cannot be had under a corruption; None where they can."""
         if name in self.here:
             return None
-        return CORRUPTIONS[name].why_not(self.samples.x.shape[1:]) or self.why_no_images
+        return CORRUPTIONS[name].incompatibility(self.samples.x.shape[1:]) or self.why_no_images
 
     @property
     def why_no_images(self) -> str | None:

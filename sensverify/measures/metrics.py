@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from sensverify.attacks import pgd
-from sensverify.attacks.ascent import stretched
+from sensverify.attacks.ascent import rescaled_log_odds
 from sensverify.bounds import Crown, LpDual, Method, compute_bounds
 from sensverify.bounds.forward import forward
 from sensverify.bounds.memory import DEFAULT_BUDGET, samples_within
@@ -257,7 +257,7 @@ class _Task:
                 box[right],
                 steps=self.pgd_steps,
                 generator=self.generator,
-                loss=stretched(outputs[right]),
+                loss=rescaled_log_odds(outputs[right]),
             ).detach()
             inside = flattened(box[right].contains(reached)).all(dim=1)
             fooled = (self.outputs(reached).argmax(dim=1) != y[right]) & inside

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 
 from sensverify.attacks import ApgdCe, ApgdDlr, SampleGenerator, run_attack
-from sensverify.attacks.apgd import checkpoints, climb
+from sensverify.attacks.apgd import ascend, checkpoints
 from sensverify.attacks.ascent import margin_loss
 from sensverify.attacks.dlr import dlr_loss
 from sensverify.core.box import Box
@@ -31,21 +31,21 @@ def line(values, slopes):
     """What a loss says, call by call, of two samples of one feature; and the points asked for."""
     asked: list[list[float]] = []
 
-    def ask(points):
+    def objective(points):
         call = len(asked)
         asked.append(points.flatten().tolist())
         value = torch.tensor([values[0](call), values[1](call)], dtype=torch.float64)
         slope = torch.tensor([[slopes[0](call)], [slopes[1](call)]], dtype=torch.float64)
         return value, slope
 
-    return ask, asked
+    return objective, asked
 
 
 def test_steps_halve_where_the_loss_does_not_rise_and_only_there() -> None:
     start = torch.zeros(2, 1, dtype=torch.float64)
     box = Box(start - 1e6, start + 1e6)
-    ask, asked = line([float, lambda call: -float(call)], [lambda _: 1.0, lambda _: 1.0])
-    share = climb(ask, start, torch.ones_like(start), box, 10)
+    objective, asked = line([float, lambda call: -float(call)], [lambda _: 1.0, lambda _: 1.0])
+    share = ascend(objective, start, torch.ones_like(start), box, 10)
     assert len(asked) == 11
     # The first always rises; the second never does, and is halved at 3, 5, 6, 7, 8, 9 and 10.
     assert share.tolist() == [1.0, 2.0**-7]
@@ -61,8 +61,8 @@ def test_a_step_that_was_kept_is_halved_when_the_best_does_not_change() -> None:
     """The loss of the first sample rises from step to step, but never up to that of its start."""
     start = torch.zeros(2, 1, dtype=torch.float64)
     box = Box(start - 1e6, start + 1e6)
-    ask, _ = line([lambda call: float(call or 1000), float], [lambda _: 1.0, lambda _: 1.0])
-    share = climb(ask, start, torch.ones_like(start), box, 20)
+    objective, _ = line([lambda call: float(call or 1000), float], [lambda _: 1.0, lambda _: 1.0])
+    share = ascend(objective, start, torch.ones_like(start), box, 20)
     assert checkpoints(20) == (5, 9, 12, 14, 16, 18, 19, 20)
     # At 5: 4 of 5 steps rise, but the best is still the start: halved, back to it. At 9: 3 of 4
     # rise, and the step was halved last time: kept. At 12: all rise, and nothing has changed:
@@ -73,8 +73,8 @@ def test_a_step_that_was_kept_is_halved_when_the_best_does_not_change() -> None:
 def test_the_first_steps_on_a_small_box() -> None:
     """Steps begin at twice the radius, and the box stops them."""
     start = torch.zeros(2, 1, dtype=torch.float64)
-    ask, asked = line([float, float], [lambda call: 1.0 if call < 2 else -1.0, lambda _: 1.0])
-    climb(ask, start, torch.full_like(start, 2.0), Box(start - 1, start + 1), 4)
+    objective, asked = line([float, float], [lambda call: 1.0 if call < 2 else -1.0, lambda _: 1.0])
+    ascend(objective, start, torch.full_like(start, 2.0), Box(start - 1, start + 1), 4)
     first, second = zip(*asked, strict=True)
     # At 1 and still; then down to -1: 1 - .75 * 2 + .25 * 0; then on: .75 * (-1 + .5) - .25 * 1.5.
     assert first == (0.0, 1.0, 1.0, -0.5, -1.0)

@@ -21,7 +21,7 @@ from sensverify.attacks import (
     pgd,
     run_attack,
 )
-from sensverify.attacks.ascent import margin_loss, reach
+from sensverify.attacks.ascent import largest_step, margin_loss
 from sensverify.core.box import Box
 
 RADIUS = torch.tensor([0.1, 0.0, 0.3, 0.02, 0.25, 0.2], dtype=torch.float64)
@@ -84,7 +84,13 @@ def test_momentum_without_memory_is_plain_ascent(bent, steps, clip) -> None:
     box = Box.around(x, 0.2, clip=clip)
     found = MiFgsm(steps=steps, decay=0.0).points(net, x, y, box, generator=draws(30))
     plain = pgd(
-        net, x, y, box, steps=steps, step_size=reach(x, box) * (1 / steps), random_start=False
+        net,
+        x,
+        y,
+        box,
+        steps=steps,
+        step_size=largest_step(x, box) * (1 / steps),
+        random_start=False,
     )
     assert torch.equal(found, plain)
     settings = Pgd(steps=steps, step_size=1 / steps, random_start=False)

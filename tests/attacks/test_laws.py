@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sensverify.attacks import ATTACKS, SampleGenerator, run_attack
-from sensverify.attacks.worst_seen import loses
+from sensverify.attacks.worst_points import misclassified
 from sensverify.core.box import Box
 from sensverify.errors import BadShape
 from tests.attacks.victims import IN_A_BOX, QUICK, quick, whole_range
@@ -53,7 +53,7 @@ def test_every_point_is_inside_and_says_what_it_does(bent, name, clip, dtype) ->
     assert torch.equal(found.linf, moved.abs().amax(dim=1))
     torch.testing.assert_close(found.l2, moved.square().sum(dim=1).sqrt())
     clean = net(x).argmax(dim=1) != y
-    assert torch.equal(found.broken, loses(found.outputs, y))
+    assert torch.equal(found.broken, misclassified(found.outputs, y))
     assert torch.equal(found.broken, clean | found.found)
     assert not bool((clean & found.found).any())
     assert torch.equal(found.points[clean], x[clean])
@@ -192,13 +192,13 @@ def test_gradients_are_those_of_the_surrogate_and_the_network_judges(bent, name)
         return -net(points)
 
     found = run_attack(gradient_free, x, y, box, attack, surrogate=backwards)
-    assert torch.equal(found.broken, loses(net(found.points).detach(), y))
+    assert torch.equal(found.broken, misclassified(net(found.points).detach(), y))
     right = (net(x).argmax(dim=1) == y).nonzero().squeeze(1)
     followed = backwards if attack.gradients else gradient_free
     draws = SampleGenerator.seeded(0, right)
     with torch.set_grad_enabled(attack.gradients):
         points = attack.points(followed, x[right], y[right], box[right], generator=draws)
-    wrong = loses(net(points).detach(), y[right])
+    wrong = misclassified(net(points).detach(), y[right])
     assert torch.equal(found.found[right], wrong)
     assert torch.equal(found.points[right[wrong]], points[wrong])
 

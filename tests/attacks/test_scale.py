@@ -12,7 +12,7 @@ from torch.nn import functional
 from sensverify.attacks import fgsm, pgd
 from sensverify.attacks.ascent import log_odds
 from sensverify.attacks.attack import make_attack
-from sensverify.attacks.front_door import run_attack
+from sensverify.attacks.run import run_attack
 from sensverify.core.box import Box
 
 RADIUS = 0.3
@@ -130,21 +130,21 @@ def test_attacks_without_a_gradient_say_so(name: str) -> None:
     y = torch.zeros(4, dtype=torch.int64)
     found = run_attack(flat, x, y, Box(x - 0.45, x + 0.45), make_attack(name))
     expected = (~found.broken) & torch.tensor([True, True, False, False])
-    assert torch.equal(found.blind, expected)
+    assert torch.equal(found.gradient_masked, expected)
     if name in ("fgsm", "mi-fgsm", "cw"):
-        assert bool(found.blind.any())
+        assert bool(found.gradient_masked.any())
 
 
 def test_what_needs_no_gradient_or_has_one_is_not_blind() -> None:
     x, y = torch.tensor([[0.1, 0.1]]), torch.tensor([0])
     box = Box(x - 0.45, x + 0.45)
-    assert not run_attack(flat, x, y, box, make_attack("square")).blind.any()
+    assert not run_attack(flat, x, y, box, make_attack("square")).gradient_masked.any()
     members = make_attack("worst", attacks="fgsm+square")
-    assert not run_attack(flat, x, y, box, members).blind.any()
+    assert not run_attack(flat, x, y, box, members).gradient_masked.any()
     slope = linear(torch.tensor([[1.0, 0.0], [0.0, 0.0]]), torch.tensor([9.0, 0.0]), 1.0)
     found = run_attack(slope, x, y, box, make_attack("fgsm"))
     assert not found.broken.any()
-    assert not found.blind.any()
+    assert not found.gradient_masked.any()
 
 
 def test_fgsm_reaches_the_corner_of_saturated_outputs() -> None:

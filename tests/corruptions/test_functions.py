@@ -12,7 +12,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from sensverify.corruptions import CORRUPTIONS, corrupt
-from sensverify.corruptions.blur import streaked
+from sensverify.corruptions.blur import motion_blurred
 from sensverify.corruptions.maps import block_map, blurred, zoom_map
 from sensverify.corruptions.weather import _frost_pixels
 
@@ -227,7 +227,7 @@ def test_what_only_moves_light_leaves_an_even_image(name: str, settings: dict[st
 def test_motion_moves_to_the_side_that_is_said() -> None:
     x = torch.zeros(3, 1, 21, 21)
     x[:, :, 10, 10] = 1
-    worse = streaked(x, torch.tensor([0.0, 90.0, 180.0]), radius=3, sigma=2)
+    worse = motion_blurred(x, torch.tensor([0.0, 90.0, 180.0]), radius=3, sigma=2)
     places = [set(map(tuple, (image[0] > 0).nonzero().tolist())) for image in worse]
     tail = range(7)
     assert places[0] == {(10, 10 - k) for k in tail}

@@ -17,7 +17,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from sensverify.corruptions import CORRUPTIONS, corrupt
-from sensverify.corruptions.blur import streaked
+from sensverify.corruptions.blur import motion_blurred
 from sensverify.corruptions.draws import Draws
 from sensverify.corruptions.weather import _plasma
 from tests.corruptions.conftest import need
@@ -128,7 +128,7 @@ def test_a_streak_in_a_given_direction_is_the_same(
 ) -> None:
     x = photographs[0].permute(1, 2, 0).numpy()
     theirs = imagecorruptions._motion_blur(x, radius=10, sigma=3, angle=degrees)
-    ours = streaked(photographs[:1], torch.tensor([degrees]), radius=10, sigma=3)
+    ours = motion_blurred(photographs[:1], torch.tensor([degrees]), radius=10, sigma=3)
     difference = np.abs(ours[0].permute(1, 2, 0).numpy() - theirs)
     assert difference.mean() < 1e-3
     # A step may round to the other pixel where it is half-way.

@@ -187,11 +187,11 @@ def test_severities_that_are_not_there() -> None:
 
 
 def test_what_cannot_be_corrupted_has_a_reason() -> None:
-    assert CORRUPTIONS["greyscale"].why_not((3, 28, 28)) is None
-    assert "one channel" in str(CORRUPTIONS["greyscale"].why_not((1, 28, 28)))
-    assert "samples have shape [784]" in str(CORRUPTIONS["contrast"].why_not((784,)))
-    assert "at least 24 x 24" in str(CORRUPTIONS["snow"].why_not((1, 8, 8)))
-    assert CORRUPTIONS["contrast"].why_not((1, 8, 8)) is None
+    assert CORRUPTIONS["greyscale"].incompatibility((3, 28, 28)) is None
+    assert "one channel" in str(CORRUPTIONS["greyscale"].incompatibility((1, 28, 28)))
+    assert "samples have shape [784]" in str(CORRUPTIONS["contrast"].incompatibility((784,)))
+    assert "at least 24 x 24" in str(CORRUPTIONS["snow"].incompatibility((1, 8, 8)))
+    assert CORRUPTIONS["contrast"].incompatibility((1, 8, 8)) is None
 
 
 def test_unknown_names_are_answered_with_a_near_one() -> None:

@@ -11,7 +11,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from sensverify.corruptions import SEQUENCES, sequence
-from sensverify.corruptions.blur import streaked
+from sensverify.corruptions.blur import motion_blurred
 from sensverify.corruptions.draws import Draws
 from sensverify.corruptions.weather import snow_flakes
 from sensverify.errors import BadSetting, BadShape, UnknownName
@@ -193,7 +193,7 @@ def test_the_same_flakes_fall_in_a_turning_direction(
     flakes = snow_flakes(x, draws, mean=0.05, deviation=0.3, grain=grain, threshold=0.5)
     assert 0.01 < float((flakes > 0).double().mean()) < 0.1
     for number, degrees in ((0, -150.0), (15, -90.0), (30, -30.0)):
-        layer = streaked(flakes, torch.full((4,), degrees), radius=radius, sigma=sigma)
+        layer = motion_blurred(flakes, torch.full((4,), degrees), radius=radius, sigma=sigma)
         whitened = 0.85 * 0.2 + 0.15 * (0.2 * 1.5 + 0.5)
         wanted = (whitened + layer + layer.rot90(2, (2, 3))).clamp(0, 1)
         torch.testing.assert_close(frames[:, number], wanted)
@@ -224,7 +224,7 @@ def test_a_tilt_brings_one_corner_nearer() -> None:
 def test_motion_turns_until_it_is_level(digits: Tensor) -> None:
     frames = sequence(digits[:3], "motion-blur", frames=6)
     for number, degrees in ((5, 0.0), (4, -9.0), (0, -45.0)):
-        wanted = streaked(digits[:3], torch.full((3,), degrees), radius=6, sigma=1.8)
+        wanted = motion_blurred(digits[:3], torch.full((3,), degrees), radius=6, sigma=1.8)
         torch.testing.assert_close(frames[:, number], wanted)
 
 

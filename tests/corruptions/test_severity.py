@@ -33,7 +33,7 @@ def test_distance_to_the_clean_image_grows_with_severity(
 ) -> None:
     x: Tensor = request.getfixturevalue(kind)
     entry = CORRUPTIONS[name]
-    if entry.why_not(tuple(x.shape[1:])):
+    if entry.incompatibility(tuple(x.shape[1:])):
         return
     severities = range(1, entry.severities + 1)
     distances = [float((corrupt(x, name, s) - x).abs().mean()) for s in severities]

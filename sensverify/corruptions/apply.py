@@ -1,4 +1,4 @@
-"""Corrupting images: everything is checked on the way in and on the way out."""
+"""Corruption of images, with checks of the arguments before and of the values after."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _NUMBERS_AT_ONCE = 1 << 22
 """Images are corrupted in chunks of about so many numbers (16 MB in float32)."""
 
 _SLACK = 1e-5
-"""By how much of the range a value may be outside of it and count as a rounding error."""
+"""Share of the range by which a value may be outside of it and count as a rounding error."""
 
 
 Places = Sequence[int] | np.ndarray | Tensor
 """Numbers of images in their data set, from 0."""
 
 _MOST_PLACES = 1 << 32
-"""Streams of random numbers there are for one seed and corruption."""
+"""Number of different streams of random numbers for one seed and corruption."""
 
 _PLACES_ARE = "places of images in their data set are whole numbers from 0 to 2**32 - 1"
 
@@ -41,7 +41,7 @@ def corrupt(
     pixels: tuple[float, float] = (0.0, 1.0),
     chunk: int | None = None,
 ) -> Tensor:
-    """Images made worse, every one by itself.
+    """Corrupted images, every one by itself.
 
     Parameters
     ----------
@@ -59,9 +59,9 @@ def corrupt(
         follows from the seed, the name of the corruption and the image's place, and from nothing
         else: neither the other images nor the chunks, the device or the severity change it.
     pixels : (low, high)
-        Which values are black and white.
+        Values of black and of white.
     chunk : int, optional
-        How many images are worked on at once; by default as many as take some 16 MB.
+        Images at once; by default as many as take some 16 MB.
 
     Returns
     -------
@@ -125,20 +125,20 @@ def image_places(images: Tensor, places: Places | None) -> list[int]:
         )
     if places is None:
         return list(range(len(images)))
-    given = np.asarray(places.cpu() if isinstance(places, Tensor) else places)
-    if given.shape != (len(images),):
+    array = np.asarray(places.cpu() if isinstance(places, Tensor) else places)
+    if array.shape != (len(images),):
         raise BadShape(
             f"{len(images)} images need as many places in their data set, got shape "
-            f"{list(given.shape)}"
+            f"{list(array.shape)}"
         )
-    if given.size == 0:
+    if array.size == 0:
         return []
-    if given.dtype.kind not in "iu":
-        raise BadSetting(f"{_PLACES_ARE}, got numbers of type {given.dtype}")
-    wrong = (given < 0) | (given >= _MOST_PLACES)
+    if array.dtype.kind not in "iu":
+        raise BadSetting(f"{_PLACES_ARE}, got numbers of type {array.dtype}")
+    wrong = (array < 0) | (array >= _MOST_PLACES)
     if wrong.any():
-        raise BadSetting(f"{_PLACES_ARE}, got {given[wrong.argmax()]}")
-    return [int(place) for place in given]
+        raise BadSetting(f"{_PLACES_ARE}, got {array[wrong.argmax()]}")
+    return [int(place) for place in array]
 
 
 def to_unit(images: Tensor, places: Sequence[int], *, pixels: tuple[float, float]) -> Tensor:
@@ -173,7 +173,7 @@ def to_unit(images: Tensor, places: Sequence[int], *, pixels: tuple[float, float
 
 
 def from_unit(images: Tensor, pixels: tuple[float, float], what: str) -> Tensor:
-    """The way back, into the range.
+    """Images of [0, 1] back in the range of ``pixels``.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Attacks on labelled samples: what goes in is checked, what comes out is judged."""
+"""Attacks on labelled samples, with checks of the arguments before and of the points after."""
 
 from __future__ import annotations
 
@@ -8,11 +8,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sensverify.attacks.ascent import Function, check, log_odds, value_and_gradient, without
+from sensverify.attacks.ascent import (
+    Function,
+    check,
+    has_zero_gradient,
+    log_odds,
+    value_and_gradient,
+)
 from sensverify.attacks.draws import SampleGenerator
 from sensverify.attacks.protocol import Attack
 from sensverify.attacks.worst import Worst, strongest
-from sensverify.attacks.worst_seen import loses
+from sensverify.attacks.worst_points import misclassified
 from sensverify.bounds.tensors import flattened
 from sensverify.core.box import Box
 from sensverify.errors import BadData, BadSetting, BadShape, NotMeasured
@@ -25,8 +31,8 @@ _LEAST_CLASSES = 2
 
 
 @dataclass(frozen=True, eq=False)
-class Attacked:
-    """What an attack has done to every sample.
+class AttackResult:
+    """Outcome of an attack on every sample.
 
     Attributes
     ----------
@@ -52,7 +58,7 @@ class Attacked:
     outputs: Tensor
     broken: Tensor
     found: Tensor
-    blind: Tensor
+    gradient_masked: Tensor
     l2: Tensor
     linf: Tensor
 
@@ -70,7 +76,7 @@ def run_attack(
     chunk: int = 256,
     watch: Watch | None = None,
     progress: Progress | None = None,
-) -> Attacked:
+) -> AttackResult:
     """Attack labelled samples, each in its box.
 
     Samples that are wrong by themselves are broken already. All points are brought into their boxes
@@ -80,8 +86,8 @@ def run_attack(
     Parameters
     ----------
     function : callable
-        What is attacked: from inputs ``[batch, *features]`` to outputs ``[batch, classes]``, each
-        sample by itself. Its parameters get no gradients.
+        Function under attack: from inputs ``[batch, *features]`` to outputs ``[batch, classes]``,
+        each sample by itself. Its parameters get no gradients.
     x : Tensor, shape ``[samples, *features]``
         Finite, inside of the boxes. Its device is that of the computation.
     y : Tensor of whole numbers, shape ``[samples]``
@@ -115,13 +121,13 @@ def run_attack(
     NotMeasured
         The watch was over before all samples were done: a part would say nothing of the rest.
     """
-    x, y = x.detach(), _checked(x, y, box)
+    x, y = x.detach(), _checked_labels(x, y, box)
     places = _checked_places(x, places)
     if chunk < 1:
         raise BadSetting(f"an attack needs at least 1 sample in a chunk, got {chunk}")
     attacks = attack.attacks if isinstance(attack, Worst) else (attack,)
-    asked = _Asked(function, y, watch)
-    other = None if surrogate is None else _Asked(surrogate, y, watch)
+    watched = _WatchedFunction(function, y, watch)
+    other = None if surrogate is None else _WatchedFunction(surrogate, y, watch)
     follow = all(each.gradients for each in attacks)
     parts: list[tuple[Tensor, ...]] = []
     done = 0
@@ -129,10 +135,12 @@ def run_attack(
         for first in range(0, len(x), chunk):
             part = slice(first, first + chunk)
             draws = SampleGenerator.seeded(seed, places[part])
-            arguments = (asked, x[part], y[part], box[part])
+            arguments = (watched, x[part], y[part], box[part])
             some = strongest(attacks, *arguments, generator=draws, surrogate=other)
-            kept = ~loses(some[1], y[part]) & follow
-            parts.append((*some, _blind(other or asked, *arguments[1:], some[0], kept)))
+            unbroken = ~misclassified(some[1], y[part]) & follow
+            parts.append(
+                (*some, _gradient_masked(other or watched, *arguments[1:], some[0], unbroken))
+            )
             done += len(x[part])
             if progress is not None:
                 progress(done, len(x))
@@ -141,29 +149,31 @@ def run_attack(
             f"time was up when {attack.name} had attacked {done} of {len(x)} samples; allow more "
             "time, or take fewer samples"
         ) from None
-    points, outputs, found, blind = (torch.cat(column) for column in zip(*parts, strict=True))
+    points, outputs, found, gradient_masked = (
+        torch.cat(column) for column in zip(*parts, strict=True)
+    )
     moved = flattened(points.double() - x.double())
-    return Attacked(
+    return AttackResult(
         points=points,
         outputs=outputs,
-        broken=loses(outputs, y),
+        broken=misclassified(outputs, y),
         found=found,
-        blind=blind,
+        gradient_masked=gradient_masked,
         l2=moved.norm(dim=1),
         linf=moved.abs().amax(dim=1),
     )
 
 
-def _blind(
+def _gradient_masked(
     function: Function, x: Tensor, y: Tensor, box: Box, points: Tensor, left: Tensor
 ) -> Tensor:
-    """Which of the samples that are left have no gradient although the outputs change."""
+    """Mask of the samples in ``left`` that have no gradient although the outputs change."""
     for at in (x, points):
         chosen = left.nonzero().squeeze(1)
         if len(chosen) == 0:
             return left
         _, _, gradient = value_and_gradient(function, at[chosen], y[chosen], log_odds)
-        left = left.index_copy(0, chosen, without(gradient))
+        left = left.index_copy(0, chosen, has_zero_gradient(gradient))
     chosen = left.nonzero().squeeze(1)
     if len(chosen) == 0:
         return left
@@ -179,8 +189,8 @@ class _OutOfTime(Exception):
     """The watch is over; what was done of a chunk is dropped."""
 
 
-class _Asked:
-    """The function, with a look at the watch before each call and at the outputs behind it."""
+class _WatchedFunction:
+    """A function that checks the watch before each call and the outputs after it."""
 
     def __init__(self, function: Function, y: Tensor, watch: Watch | None) -> None:
         self._function = function
@@ -209,7 +219,7 @@ class _Asked:
         return outputs
 
 
-def _checked(x: Tensor, y: Tensor, box: Box) -> Tensor:
+def _checked_labels(x: Tensor, y: Tensor, box: Box) -> Tensor:
     """The labels as int64 on the samples' device; refuses what cannot be attacked."""
     if not x.dtype.is_floating_point:
         raise BadShape(f"an attack needs samples of a floating dtype, got {x.dtype}")

@@ -35,7 +35,7 @@ def images(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
 @pytest.mark.parametrize("shape", SIZES, ids=str)
 def test_shape_type_and_range_are_kept_at_any_size(name: str, shape: tuple[int, ...]) -> None:
     x = images(3, *shape)
-    if CORRUPTIONS[name].why_not(shape):
+    if CORRUPTIONS[name].incompatibility(shape):
         with pytest.raises(BadShape, match="colours"):
             corrupt(x, name, 1)
         return

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import onnx
-from onnx import TensorProto, helper, numpy_helper
+
+from tests.contracts.frozen_networks import identity
 
 IRIS = (5.0, 3.6, 1.4, 0.2)
 
@@ -42,21 +42,10 @@ def write_arrays(folder: Path) -> None:
     np.save(folder / "radius.npy", np.array([0.1, 0.0, 0.2, 0.05]))
 
 
-def _identity(path: Path) -> None:
-    """A model whose two outputs are its two inputs."""
-    gemm = helper.make_node("Gemm", ["x", "w", "b"], ["y"], name="fc")
-    tensors = {"w": np.eye(2, dtype=np.float32), "b": np.zeros(2, np.float32)}
-    ends = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["batch", 2]) for n in "xy"]
-    stored = [numpy_helper.from_array(values, name) for name, values in tensors.items()]
-    graph = helper.make_graph([gemm], "net", ends[:1], ends[1:], stored)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    onnx.save(model, path)
-
-
 def write_instances(folder: Path) -> None:
     bench = folder / "bench"
     bench.mkdir()
-    _identity(bench / "identity.onnx")
+    identity(bench / "identity.onnx")
     box = [(0.0, 1.0), (-1.0, 1.0)]
     for name, asserted in (("sat", "(<= Y_0 Y_1)"), ("unsat", "(>= Y_0 2.0)")):
         (bench / f"{name}.vnnlib").write_text(_property(asserted, box, 2))
@@ -96,6 +85,7 @@ name = "smooth"
 loss = "label-smoothing"
 settings = { batch_size = 40 }
 [variants.one]
+seeds = [2]
 settings = { epochs = 1 }
 """
 

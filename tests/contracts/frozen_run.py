@@ -6,12 +6,14 @@ import csv
 import io
 import json
 import os
+import re
 import shlex
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from html.parser import HTMLParser
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +24,23 @@ from click.testing import CliRunner
 from sensverify.cli.main import main
 from tests.contracts.frozen_compare import FLOAT32, steady
 
+_PROGRESS = re.compile(r"\d+ of \d+ parts done\b")
+"""A line that appears where time passes."""
+
 
 @dataclass(frozen=True)
 class Scenario:
     """Command lines that run one after another in an empty folder.
 
     ``prepare`` writes files into that folder before. ``keep`` are patterns of the files that
-    belong to the reference; of those of ``named`` only the names do.
+    belong to the reference; of those of ``named`` only the names do. ``elsewhere`` is the tolerance
+    with another release of torch than that of the reference, where it draws other numbers.
     """
 
     name: str
     commands: tuple[str, ...]
     tolerance: float = FLOAT32
+    elsewhere: float | None = None
     prepare: Callable[[Path], None] | None = None
     keep: tuple[str, ...] = ()
     named: tuple[str, ...] = ()
@@ -48,6 +55,7 @@ def observe(scenario: Scenario, folder: Path) -> dict[str, Any]:
     files = {path for pattern in scenario.keep for path in folder.glob(pattern) if path.is_file()}
     named = {path for pattern in scenario.named for path in folder.glob(pattern) if path.is_file()}
     return {
+        "torch": version("torch").partition("+")[0],
         "commands": commands,
         "files": {
             path.relative_to(folder).as_posix(): steady(_read(path), path.name)
@@ -88,7 +96,9 @@ def _command(command: str, folder: Path) -> dict[str, Any]:
         "command": command,
         "status": done.exit_code,
         "stdout": steady(printed),
-        "stderr": steady(_lines(done.stderr, folder)),
+        "stderr": steady(
+            [line for line in _lines(done.stderr, folder) if not _PROGRESS.match(line)]
+        ),
     }
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 
 from sensverify.core.provenance import versions
-from sensverify.evaluation.contestant import Contestant
 from sensverify.evaluation.examples import make_examples
 from sensverify.evaluation.folder import Finished
+from sensverify.evaluation.models import EvaluatedModel
 from sensverify.evaluation.order import in_order
 from sensverify.evaluation.prepared import Prepared
 from sensverify.evaluation.results import (
@@ -53,8 +53,8 @@ def assemble(
     seconds = sum(getattr(cell.row, "seconds", 0.0) for each in found for cell in each)
     return Evaluation(
         models=tuple(
-            _model_evaluation(prepared, who, each)
-            for who, each in zip(prepared.contestants, found, strict=True)
+            _model_evaluation(prepared, model, each)
+            for model, each in zip(prepared.models, found, strict=True)
         ),
         data=samples.name,
         samples=len(samples),
@@ -65,7 +65,7 @@ def assemble(
         radii=moved.radii,
         radius_unit=moved.words,
         clip=moved.clip,
-        examples=make_examples(prepared.shifted, found),
+        examples=make_examples(prepared.corrupted, found),
         settings=_settings(prepared, others),
         reference=request.reference,
         versions=versions(),
@@ -77,7 +77,7 @@ def assemble(
 
 
 def _model_evaluation(
-    prepared: Prepared, who: Contestant, found: Sequence[Finished]
+    prepared: Prepared, model: EvaluatedModel, found: Sequence[Finished]
 ) -> ModelEvaluation:
     rows: list[Row] = [cell.row for cell in found]
 
@@ -85,10 +85,10 @@ def _model_evaluation(
         return tuple(row for row in rows if isinstance(row, kind))
 
     return ModelEvaluation(
-        model=who.facts,
+        model=model.facts,
         clean=of(CleanRow),
         attacks=of(AttackRow),
-        certified=in_order(who.facts.name, found, prepared.samples.places.tolist()),
+        certified=in_order(model.facts.name, found, prepared.samples.places.tolist()),
         corruptions=of(CorruptionRow),
         sequences=of(SequenceRow),
         measures=of(MeasureRow),

@@ -9,28 +9,25 @@ from torch import Tensor
 
 from sensverify.attacks.ascent import Function
 from sensverify.attacks.run import run_attack
-from sensverify.bounds import compute_bounds
 from sensverify.bounds.memory import samples_within
 from sensverify.bounds.method import AnytimeMethod
-from sensverify.core.box import Box
+from sensverify.classification.predictions import classify
+from sensverify.classification.samples import check_finite
 from sensverify.core.results import Guarantee
 from sensverify.core.sensitivity import log_volume
 from sensverify.errors import NotMeasured
-from sensverify.evaluation.bench import Bench
 from sensverify.evaluation.cell import Cell
-from sensverify.evaluation.contestant import Contestant
+from sensverify.evaluation.context import Context
 from sensverify.evaluation.folder import Finished
+from sensverify.evaluation.models import EvaluatedModel
 from sensverify.evaluation.results import AttackRow, CertifiedRow, CleanRow, MeasureRow
 from sensverify.measures.catalog import MEASURES
-from sensverify.measures.classification import check_finite
-from sensverify.measures.classified import classify
-from sensverify.verification.margins import proven, with_margins
 
 _MOST_BOUNDED = 64
 """Samples that are bounded at once: small enough to stop in between."""
 
 
-def clean(bench: Bench, cell: Cell) -> Finished:
+def clean(context: Context, cell: Cell) -> Finished:
     """Predictions on samples as they are.
 
     Raises
@@ -39,25 +36,25 @@ def clean(bench: Bench, cell: Cell) -> Finished:
         An output is not finite; the message names the sample.
     """
     began = perf_counter()
-    who = bench.contestant
+    model = context.model
     test = cell.name == "test"
-    x, y = (who.x, who.y) if test else (who.train_x, who.train_y)
+    x, y = (model.x, model.y) if test else (model.train_x, model.train_y)
     if x is None or y is None:
         raise NotMeasured("the data have no training part here")
-    outputs = who.clean_outputs if test else who.predict(x)
+    outputs = model.clean_outputs if test else model.classifier.predict(x)
     check_finite(outputs, 0)
     wrong = outputs.argmax(dim=1) != y
-    beyond = _beyond(who, x, y, wrong)
+    beyond = _beyond(model, x, y, wrong)
     row = CleanRow(
         part=cell.name,
-        classified=classify(outputs, y, bins=bench.request.bins),
+        classified=classify(outputs, y, bins=context.prepared.request.bins),
         wrong=_places(wrong),
         seconds=perf_counter() - began,
     )
     return Finished(row=row, beyond=beyond)
 
 
-def attack(bench: Bench, cell: Cell) -> Finished:
+def attack(context: Context, cell: Cell) -> Finished:
     """Predictions at what an attack finds.
 
     Raises
@@ -68,37 +65,37 @@ def attack(bench: Bench, cell: Cell) -> Finished:
         The watch is over.
     """
     began = perf_counter()
-    who, asked = bench.contestant, bench.plan.attacks[cell.name]
+    model, asked = context.model, context.prepared.plan.attacks[cell.name]
     if cell.at is None:
-        box = bench.perturbation.whole_range(who.x)
+        box = context.prepared.perturbation.whole_range(model.x)
     else:
-        box = bench.perturbation.box(who.x, cell.at)
+        box = context.prepared.perturbation.box(model.x, cell.at)
     surrogate = None
-    if cell.name in bench.plan.transferred and bench.surrogate is not None:
-        surrogate = _reshaping(bench.surrogate)
+    if cell.name in context.prepared.plan.transferred and context.prepared.surrogate is not None:
+        surrogate = _reshaping(context.prepared.surrogate)
     found = run_attack(
-        who.outputs,
-        who.x,
-        who.y,
+        model.classifier,
+        model.x,
+        model.y,
         box,
         asked,
-        seed=bench.request.seed,
-        places=torch.from_numpy(bench.shifted.samples.places),
+        seed=context.prepared.request.seed,
+        places=torch.from_numpy(context.prepared.corrupted.samples.places),
         surrogate=surrogate,
-        chunk=who.batch,
-        watch=bench.watch,
-        progress=bench.go_on,
+        chunk=model.classifier.batch,
+        watch=context.watch,
+        progress=context.report,
     )
     broken = found.broken
     if cell.at is None:
-        reach = bench.perturbation.reaches(who.x, found.points)
+        reach = context.prepared.perturbation.reaches(model.x, found.points)
     else:
         # In double precision: float32 would round it away from the radius.
         reach = found.found.double() * float(cell.at)
     row = AttackRow(
         attack=cell.name,
         radius=None if cell.at is None else float(cell.at),
-        classified=classify(found.outputs, who.y, bins=bench.request.bins),
+        classified=classify(found.outputs, model.y, bins=context.prepared.request.bins),
         broken=_places(broken),
         reach=_where(reach, broken),
         l2=_where(found.l2, broken),
@@ -106,10 +103,10 @@ def attack(bench: Bench, cell: Cell) -> Finished:
         blind=_places(found.gradient_masked),
         seconds=perf_counter() - began,
     )
-    return Finished(row=row, beyond=_beyond(who, found.points, who.y, broken))
+    return Finished(row=row, beyond=_beyond(model, found.points, model.y, broken))
 
 
-def certified(bench: Bench, cell: Cell) -> Finished:
+def certified(context: Context, cell: Cell) -> Finished:
     """Labels that are proven for whole boxes.
 
     Raises
@@ -121,46 +118,46 @@ def certified(bench: Bench, cell: Cell) -> Finished:
     """
     began = perf_counter()
     assert cell.at is not None
-    who, method, budget = bench.contestant, bench.plan.methods[cell.name], bench.request.memory
-    classes = who.predict(who.x[:1]).shape[1]
-    most = samples_within(budget, who.simple, method, 2 * classes - 1, 4)
+    model, method, budget = (
+        context.model,
+        context.prepared.plan.methods[cell.name],
+        context.prepared.request.memory,
+    )
+    most = samples_within(
+        budget, model.classifier.simple, method, 2 * model.classifier.classes - 1, 4
+    )
     size = max(1, min(_MOST_BOUNDED, most))
     anytime = isinstance(method, AnytimeMethod)
-    keeps, logs, guarantee = [], [], Guarantee.CERTIFIED
+    proven, logs, guarantee = [], [], Guarantee.CERTIFIED
     with torch.no_grad():
-        for first in range(0, len(who.x), size):
-            bench.go_on(first, len(who.x))
+        for first in range(0, len(model.x), size):
+            context.report(first, len(model.x))
             part = slice(first, first + size)
-            y = who.y[part]
-            box = bench.perturbation.box(who.x[part], cell.at)
-            bounds = compute_bounds(
-                who.prepared,
-                box,
+            bounded = model.classifier.bound(
+                context.prepared.perturbation.box(model.x[part], cell.at),
+                model.y[part],
                 method,
-                with_margins(y, classes, torch.float32),
                 memory_budget=budget,
-                watch=bench.watch if anytime else None,
+                watch=context.watch if anytime else None,
             )
-            lower, upper = bounds.outer.lower, bounds.outer.upper
-            keeps.append(proven(who.prepared, box, bounds, y, method=method, memory_budget=budget))
-            around = Box(lower[:, :classes].double(), upper[:, :classes].double())
-            logs.append(log_volume(around).cpu())
-            guarantee = min(guarantee, bounds.guarantee)
-    if anytime and bench.watch.over:
+            proven.append(bounded.proven)
+            logs.append(log_volume(bounded.outputs).cpu())
+            guarantee = min(guarantee, bounded.guarantee)
+    if anytime and context.watch.over:
         raise NotMeasured("time was up: what was stopped proves less than the method does")
     volumes = torch.cat(logs)
     row = CertifiedRow(
         method=cell.name,
         radius=float(cell.at),
         guarantee=guarantee.name,
-        certified=_places(torch.cat(keeps)),
+        certified=_places(torch.cat(proven)),
         log_volumes=_where(volumes, torch.isfinite(volumes)),
         seconds=perf_counter() - began,
     )
     return Finished(row=row)
 
 
-def measure(bench: Bench, cell: Cell) -> Finished:
+def measure(context: Context, cell: Cell) -> Finished:
     """One measure.
 
     Raises
@@ -169,7 +166,7 @@ def measure(bench: Bench, cell: Cell) -> Finished:
         It could not be had; says why.
     """
     began = perf_counter()
-    reading = MEASURES[cell.name].take(bench.subject)
+    reading = MEASURES[cell.name].take(context.measured)
     row = MeasureRow(
         measure=cell.name,
         value=float(reading.value),
@@ -181,21 +178,21 @@ def measure(bench: Bench, cell: Cell) -> Finished:
     return Finished(row=row, cut=reading.cut)
 
 
-def _reshaping(other: Contestant) -> Function:
+def _reshaping(other: EvaluatedModel) -> Function:
     """The outputs of a network that may take its inputs in another shape."""
 
     def outputs(x: Tensor) -> Tensor:
-        return other.outputs(x.reshape(len(x), *other.prepared.input_shape))
+        return other.classifier(x.reshape(len(x), *other.classifier.network.input_shape))
 
     return outputs
 
 
-def _beyond(who: Contestant, points: Tensor, y: Tensor, broken: Tensor) -> tuple[int, ...]:
+def _beyond(model: EvaluatedModel, points: Tensor, y: Tensor, broken: Tensor) -> tuple[int, ...]:
     """Those of the broken samples that are so by more than rounding."""
     chosen = broken.nonzero().squeeze(1)
     if len(chosen) == 0:
         return ()
-    return tuple(chosen[who.beyond_rounding(points[chosen], y[chosen])].tolist())
+    return tuple(chosen[model.classifier.changes(points[chosen], y[chosen])].tolist())
 
 
 def _places(chosen: Tensor) -> tuple[int, ...]:

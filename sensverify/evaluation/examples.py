@@ -11,9 +11,9 @@ from torch.nn import functional
 
 from sensverify.errors import SensverifyError
 from sensverify.evaluation.cell import Cell
+from sensverify.evaluation.corrupted import CorruptedSamples
 from sensverify.evaluation.folder import Finished
 from sensverify.evaluation.results import CorruptionRow, Example
-from sensverify.evaluation.shifted import Shifted
 
 CLEAN = "clean"
 _SIDE = 64
@@ -21,13 +21,13 @@ _SIDE = 64
 
 
 def make_examples(
-    shifted: Shifted, found: Sequence[Sequence[Finished]]
+    corrupted: CorruptedSamples, found: Sequence[Sequence[Finished]]
 ) -> dict[str, tuple[Example, ...]]:
     """The first sample under every corruption that a network was asked about.
 
     Parameters
     ----------
-    shifted : Shifted
+    corrupted : CorruptedSamples
     found : sequence of sequence of Finished
         The cells of every network.
     """
@@ -37,11 +37,11 @@ def make_examples(
     )
     if not asked:
         return {}
-    low, high = shifted.pixels
-    examples = {CLEAN: [_example("as it is", (shifted.images[0] - low) / (high - low))]}
+    low, high = corrupted.pixels
+    examples = {CLEAN: [_example("as it is", (corrupted.images[0] - low) / (high - low))]}
     for name, severity in asked:
         try:
-            image = shifted.corrupted(Cell("corruption", name, severity), count=1)[0]
+            image = corrupted.at(Cell("corruption", name, severity), count=1)[0]
         except SensverifyError:
             # Rows of a run before this one may come from a machine that has more installed.
             continue

@@ -13,11 +13,11 @@ from sensverify.bounds.method import Method
 from sensverify.corruptions import CORRUPTIONS, GROUPS, SEQUENCES
 from sensverify.errors import BadSetting, UnknownName
 from sensverify.evaluation.cell import Cell
+from sensverify.evaluation.corrupted import CorruptedSamples
 from sensverify.evaluation.perturbation import Perturbation
 from sensverify.evaluation.request import ATTACKS, CERTIFY, EvaluateRequest
 from sensverify.evaluation.results import Missing
 from sensverify.evaluation.samples import Samples
-from sensverify.evaluation.shifted import Shifted
 from sensverify.measures.catalog import MEASURES, find_measures
 from sensverify.registry.calls import Call, parse_call, parse_sum, show_sum
 from sensverify.registry.names import did_you_mean
@@ -68,7 +68,7 @@ def make_plan(
     request: EvaluateRequest,
     samples: Samples,
     perturbation: Perturbation,
-    shifted: Shifted,
+    corrupted: CorruptedSamples,
     *,
     surrogate: str | None = None,
 ) -> Plan:
@@ -79,7 +79,7 @@ def make_plan(
     request : EvaluateRequest
     samples : Samples
     perturbation : Perturbation
-    shifted : Shifted
+    corrupted : CorruptedSamples
     surrogate : str, optional
         Name of the network that attacks take gradients from.
 
@@ -115,9 +115,9 @@ def make_plan(
             cells.append(Cell("attack", name))
         else:
             missing.append(Missing(key=Cell("attack", name).key, reason=_NO_RANGE))
-    cells += _corruptions(request, shifted, missing)
+    cells += _corruptions(request, corrupted, missing)
     cells += [Cell("measure", name) for name in slow]
-    cells += _sequences(request, shifted, missing)
+    cells += _sequences(request, corrupted, missing)
     return Plan(tuple(cells), tuple(missing), attacks, frozenset(transferred), methods)
 
 
@@ -152,18 +152,20 @@ def _at_radii(
     return [Cell(kind, name, radius) for radius in perturbation.radii]
 
 
-def _corruptions(request: EvaluateRequest, shifted: Shifted, missing: list[Missing]) -> list[Cell]:
+def _corruptions(
+    request: EvaluateRequest, corrupted: CorruptedSamples, missing: list[Missing]
+) -> list[Cell]:
     found = []
     default = DEFAULT_CORRUPTIONS
-    if shifted.premade is not None:
-        default = tuple(name for name in shifted.premade.corruptions if name != _CLEAN)
-    known = {**CORRUPTIONS, **dict.fromkeys(shifted.here)}
+    if corrupted.premade is not None:
+        default = tuple(name for name in corrupted.premade.corruptions if name != _CLEAN)
+    known = {**CORRUPTIONS, **dict.fromkeys(corrupted.here)}
     for name in _named("corruption", request.corruptions, default, known, GROUPS):
-        reason = shifted.why_not(name)
+        reason = corrupted.why_not(name)
         if reason is not None:
             missing.append(Missing(key=Cell("corruption", name).key, reason=reason))
             continue
-        last = shifted.severities(name)
+        last = corrupted.severities(name)
         there = [severity for severity in sorted(set(request.severities)) if severity <= last]
         found += [Cell("corruption", name, severity) for severity in there]
         if not there:
@@ -172,15 +174,17 @@ def _corruptions(request: EvaluateRequest, shifted: Shifted, missing: list[Missi
     return found
 
 
-def _sequences(request: EvaluateRequest, shifted: Shifted, missing: list[Missing]) -> list[Cell]:
+def _sequences(
+    request: EvaluateRequest, corrupted: CorruptedSamples, missing: list[Missing]
+) -> list[Cell]:
     names = _named("sequence", request.sequences, DEFAULT_SEQUENCES, SEQUENCES, {})
     found = []
     for name in names:
         cell = Cell("sequence", name)
-        if shifted.why_no_images is None:
+        if corrupted.why_no_images is None:
             found.append(cell)
         else:
-            missing.append(Missing(key=cell.key, reason=shifted.why_no_images))
+            missing.append(Missing(key=cell.key, reason=corrupted.why_no_images))
     return found
 
 

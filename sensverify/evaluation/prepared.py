@@ -12,12 +12,12 @@ import torch
 from sensverify.data.dataset import check_order
 from sensverify.errors import BadSetting, BadShape
 from sensverify.evaluation.cell import Cell
-from sensverify.evaluation.contestant import Contestant, digest_of, load_models, make_contestant
+from sensverify.evaluation.corrupted import CorruptedSamples, corrupted_samples
+from sensverify.evaluation.models import EvaluatedModel, digest_of, load_models, prepare_model
 from sensverify.evaluation.perturbation import Perturbation, find_perturbation
 from sensverify.evaluation.plan import Plan, make_plan
 from sensverify.evaluation.request import EvaluateRequest
 from sensverify.evaluation.samples import Samples, load_samples
-from sensverify.evaluation.shifted import Shifted, make_shifted
 from sensverify.models.loading import LoadedModel
 
 
@@ -28,15 +28,15 @@ class Prepared:
     request: EvaluateRequest
     samples: Samples
     perturbation: Perturbation
-    shifted: Shifted
+    corrupted: CorruptedSamples
     plan: Plan
-    contestants: list[Contestant]
-    surrogate: Contestant | None
+    models: list[EvaluatedModel]
+    surrogate: EvaluatedModel | None
 
     @property
     def deciding(self) -> dict[str, Any]:
         """What decides every cell, but for its network and what its key says."""
-        request, shifted = self.request, self.shifted
+        request, corrupted = self.request, self.corrupted
         return {
             "data": {
                 "name": Path(self.samples.name).name,
@@ -50,12 +50,14 @@ class Prepared:
             "seed": request.seed,
             "bins": request.bins,
             "device": request.device,
-            "corrupted": None if shifted.premade is None else str(shifted.premade.folder.resolve()),
+            "corrupted": None
+            if corrupted.premade is None
+            else str(corrupted.premade.folder.resolve()),
         }
 
-    def key(self, contestant: Contestant, cell: Cell) -> str:
+    def key(self, model: EvaluatedModel, cell: Cell) -> str:
         """Of a cell in the journal: its network, and what else matters for it."""
-        parts = [contestant.facts.sha256, cell.key]
+        parts = [model.facts.sha256, cell.key]
         if cell.kind == "attack":
             # With the settings that nobody gave, which another version may have changed.
             parts.append(repr(self.plan.attacks[cell.name]))
@@ -64,9 +66,9 @@ class Prepared:
         if cell.kind == "certified":
             parts.append(repr(self.plan.methods[cell.name]))
         if cell.kind == "corruption":
-            parts.append(self.shifted.version(cell))
+            parts.append(self.corrupted.version(cell))
         if cell.kind == "measure":
-            parts += [contestant.initial_sha256, repr(self.perturbation.usual)]
+            parts += [model.initial_sha256, repr(self.perturbation.usual)]
         return digest_of(*parts)
 
 
@@ -85,23 +87,23 @@ def prepare_evaluation(request: EvaluateRequest) -> Prepared:
         request, models = _with_reference(request, models)
     samples = load_samples(request, models)
     perturbation = find_perturbation(request, models, samples)
-    shifted = make_shifted(request, samples, perturbation)
+    corrupted = corrupted_samples(request, samples, perturbation)
     other = None
     if request.surrogate is not None:
         (other,) = load_models((request.surrogate,), runtime_check=check)
     if other is not None:
         _check_surrogate(other, models[0])
     name = None if other is None else other.name
-    plan = make_plan(request, samples, perturbation, shifted, surrogate=name)
+    plan = make_plan(request, samples, perturbation, corrupted, surrogate=name)
     unknown = replace(request, initial=None)
     return Prepared(
         request=request,
         samples=samples,
         perturbation=perturbation,
-        shifted=shifted,
+        corrupted=corrupted,
         plan=plan,
-        contestants=[make_contestant(model, request, samples) for model in models],
-        surrogate=None if other is None else make_contestant(other, unknown, samples),
+        models=[prepare_model(model, request, samples) for model in models],
+        surrogate=None if other is None else prepare_model(other, unknown, samples),
     )
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sensverify.bounds.memory import DEFAULT_BUDGET
+from sensverify.classification.predictions import BINS
 from sensverify.errors import BadBox, BadSetting
-from sensverify.measures.classified import BINS
 
 ATTACKS = ("fgsm", "pgd", "apgd-ce", "square(queries=500)")
 """Attacks by default: cheap ones first, and one that follows no gradients."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from sensverify.measures.classified import Classified
+from sensverify.classification.predictions import Classified
 from sensverify.models.loading import ModelFacts
 
 

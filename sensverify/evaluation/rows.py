@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
+from sensverify.classification.predictions import Bin, Classified
 from sensverify.evaluation.results import (
     AttackRow,
     CertifiedRow,
@@ -16,7 +17,6 @@ from sensverify.evaluation.results import (
     Row,
     SequenceRow,
 )
-from sensverify.measures.classified import Bin, Classified
 
 _KINDS: dict[str, type[Any]] = {
     "clean": CleanRow,

@@ -8,9 +8,9 @@ from sensverify.core.provenance import versions
 from sensverify.errors import NotMeasured, SensverifyError, UnsoundResult
 from sensverify.evaluation import cells
 from sensverify.evaluation.assemble import assemble
-from sensverify.evaluation.bench import Bench
 from sensverify.evaluation.cell import Cell
 from sensverify.evaluation.clock import Clock, Progress
+from sensverify.evaluation.context import Context
 from sensverify.evaluation.folder import Finished, Journal
 from sensverify.evaluation.prepared import Prepared, prepare_evaluation
 from sensverify.evaluation.request import EvaluateRequest
@@ -18,7 +18,7 @@ from sensverify.evaluation.results import Evaluation, Missing
 from sensverify.evaluation.shifts import corruption, sequence
 from sensverify.runs.watch import Watch
 
-_RUN: dict[str, Callable[[Bench, Cell], Finished]] = {
+_RUN: dict[str, Callable[[Context, Cell], Finished]] = {
     "clean": cells.clean,
     "attack": cells.attack,
     "certified": cells.certified,
@@ -78,32 +78,20 @@ def _all_cells(
     tell: Callable[[Progress], None],
 ) -> list[list[Finished]]:
     """What every cell gave, network by network, in the order of the plan."""
-    request, plan = prepared.request, prepared.plan
-    benches = [
-        Bench(
-            request=request,
-            plan=plan,
-            perturbation=prepared.perturbation,
-            shifted=prepared.shifted,
-            contestant=each,
-            subject=each.subject(request, prepared.perturbation, watch),
-            surrogate=prepared.surrogate,
-            watch=watch,
-        )
-        for each in prepared.contestants
-    ]
-    found: list[list[Finished]] = [[] for _ in benches]
-    clock = Clock(plan.cells, len(benches))
+    plan = prepared.plan
+    contexts = [Context(prepared, model, watch) for model in prepared.models]
+    found: list[list[Finished]] = [[] for _ in contexts]
+    clock = Clock(plan.cells, len(contexts))
     for cell in plan.cells:
-        for place, bench in enumerate(benches):
-            key = prepared.key(bench.contestant, cell)
+        for place, context in enumerate(contexts):
+            key = prepared.key(context.model, cell)
             finished = journal.get(key)
             if finished is None:
                 if not (watch.over and cell.kind != "clean"):
-                    tell(clock.state(bench.contestant.facts.name, cell))
-                finished, keep = _one_cell(bench, cell)
+                    tell(clock.state(context.model.facts.name, cell))
+                finished, keep = _one_cell(context, cell)
                 if keep:
-                    name = f"{bench.contestant.facts.name}: {cell.key}"
+                    name = f"{context.model.facts.name}: {cell.key}"
                     journal.add(key, name, finished)
                 if not _is_late(finished):
                     clock.note(cell, finished)
@@ -114,21 +102,21 @@ def _all_cells(
     return found
 
 
-def _one_cell(bench: Bench, cell: Cell) -> tuple[Finished, bool]:
+def _one_cell(context: Context, cell: Cell) -> tuple[Finished, bool]:
     """What a cell gave, and whether it would give that again."""
     late = Missing(key=cell.key, reason="there was no time left for it", final=False)
     needed = cell.kind == "clean"
-    if bench.watch.over and not needed:
+    if context.watch.over and not needed:
         return Finished(row=late), False
     try:
-        finished = _RUN[cell.kind](bench, cell)
+        finished = _RUN[cell.kind](context, cell)
         return finished, not finished.cut
     except UnsoundResult:
         raise
     except SensverifyError as error:
         if needed:
-            raise error.about(f"network '{bench.contestant.facts.name}'") from None
-        if bench.watch.over:
+            raise error.about(f"network '{context.model.facts.name}'") from None
+        if context.watch.over:
             return Finished(row=late), False
         row = Missing(key=cell.key, reason=" ".join(str(error).split()))
         # What is not installed today may be tomorrow.

@@ -8,15 +8,8 @@ from math import inf
 from statistics import fmean
 from typing import Any
 
-from sensverify.errors import BadSetting, NotMeasured
-from sensverify.evaluation.results import (
-    AttackRow,
-    CleanRow,
-    Evaluation,
-    ModelEvaluation,
-)
-from sensverify.measures.rates import Rate
-from sensverify.measures.shift import (
+from sensverify.classification.rates import Rate
+from sensverify.classification.shift import (
     app,
     attack_success_rate,
     corruption_error,
@@ -25,6 +18,13 @@ from sensverify.measures.shift import (
     generalisation_gap,
     relative_corruption_error,
     residual_robustness,
+)
+from sensverify.errors import BadSetting, NotMeasured
+from sensverify.evaluation.results import (
+    AttackRow,
+    CleanRow,
+    Evaluation,
+    ModelEvaluation,
 )
 
 

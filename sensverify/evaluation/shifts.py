@@ -1,4 +1,4 @@
-"""Cells about shifted samples: corruptions, and sequences of small ones."""
+"""Cells about corrupted samples: corruptions, and sequences of small ones."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from time import perf_counter
 
 import torch
 
+from sensverify.classification.predictions import classify
+from sensverify.classification.samples import check_finite
+from sensverify.classification.shift import flip_rate, minimal_sample_distance
 from sensverify.corruptions import SEQUENCES
 from sensverify.corruptions import sequence as make_sequence
-from sensverify.evaluation.bench import Bench
 from sensverify.evaluation.cell import Cell
+from sensverify.evaluation.context import Context
 from sensverify.evaluation.folder import Finished
 from sensverify.evaluation.results import CorruptionRow, SequenceRow
-from sensverify.measures.classification import check_finite
-from sensverify.measures.classified import classify
-from sensverify.measures.shift import flip_rate, minimal_sample_distance
 
 _COPIES = 4
 """Arrays of the size of the frames that a sequence may take."""
 
 
-def corruption(bench: Bench, cell: Cell) -> Finished:
+def corruption(context: Context, cell: Cell) -> Finished:
     """Predictions on corrupted samples.
 
     Raises
@@ -32,25 +32,25 @@ def corruption(bench: Bench, cell: Cell) -> Finished:
         The corruption needs a package that is not installed.
     """
     began = perf_counter()
-    who, shifted = bench.contestant, bench.shifted
-    bench.go_on(0, len(who.x))
-    images = shifted.corrupted(cell)
-    outputs = who.predict(images.to(who.x.device))
+    model, corrupted = context.model, context.prepared.corrupted
+    context.report(0, len(model.x))
+    images = corrupted.at(cell)
+    outputs = model.classifier.predict(images.to(model.x.device))
     check_finite(outputs, 0)
     assert isinstance(cell.at, int)
     row = CorruptionRow(
         corruption=cell.name,
         severity=cell.at,
-        parameter=shifted.parameter(cell),
-        classified=classify(outputs, who.y, bins=bench.request.bins),
-        msd=minimal_sample_distance(outputs, who.clean_outputs),
-        source=shifted.source(cell),
+        parameter=corrupted.parameter(cell),
+        classified=classify(outputs, model.y, bins=context.prepared.request.bins),
+        msd=minimal_sample_distance(outputs, model.clean_outputs),
+        source=corrupted.source(cell),
         seconds=perf_counter() - began,
     )
     return Finished(row=row)
 
 
-def sequence(bench: Bench, cell: Cell) -> Finished:
+def sequence(context: Context, cell: Cell) -> Finished:
     """How often predictions flip along a sequence.
 
     Raises
@@ -61,21 +61,21 @@ def sequence(bench: Bench, cell: Cell) -> Finished:
         The watch is over.
     """
     began = perf_counter()
-    who, kind, shifted = bench.contestant, SEQUENCES[cell.name], bench.shifted
-    images = shifted.images
+    model, kind, corrupted = context.model, SEQUENCES[cell.name], context.prepared.corrupted
+    images = corrupted.images
     needed = _COPIES * 4 * kind.length(images.shape) * prod(images.shape[1:])
-    size = max(1, min(who.batch, bench.request.memory // needed))
+    size = max(1, min(model.classifier.batch, context.prepared.request.memory // needed))
     predictions = []
     for first in range(0, len(images), size):
-        bench.go_on(first, len(images))
+        context.report(first, len(images))
         frames = make_sequence(
             images[first : first + size],
             cell.name,
-            seed=bench.request.seed,
-            places=shifted.samples.places[first : first + size],
-            pixels=shifted.pixels,
+            seed=context.prepared.request.seed,
+            places=corrupted.samples.places[first : first + size],
+            pixels=corrupted.pixels,
         )
-        outputs = who.predict(frames.flatten(0, 1).to(who.x.device))
+        outputs = model.classifier.predict(frames.flatten(0, 1).to(model.x.device))
         check_finite(outputs, first)
         predictions.append(outputs.argmax(dim=1).reshape(frames.shape[:2]).cpu())
     found = torch.cat(predictions)

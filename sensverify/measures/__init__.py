@@ -5,12 +5,12 @@
 ``shift`` say what predictions say.
 """
 
-from sensverify.measures.classified import Classified, classify
+from sensverify.classification.margins import robust_cross_entropy
+from sensverify.classification.predictions import Classified, classify
+from sensverify.classification.preparation import prepare
+from sensverify.classification.rates import Rate
 from sensverify.measures.jacobian import jacobian_norms, projected_norms
 from sensverify.measures.metrics import METRICS, SHARES, Metrics, measure
-from sensverify.measures.preparation import prepare
-from sensverify.measures.rates import Rate
-from sensverify.measures.robust import robust_cross_entropy
 from sensverify.measures.spectral import Spectral, spectral_norms
 from sensverify.measures.subject import Measure, Reading, Subject
 

@@ -11,13 +11,13 @@ from torch import Tensor
 
 from sensverify.attacks import fgsm, pgd
 from sensverify.bounds.tensors import flattened
+from sensverify.classification.samples import check_finite
 from sensverify.core.box import Box
 from sensverify.core.sensitivity import margin
 from sensverify.errors import BadSetting, NotMeasured
-from sensverify.measures.classification import check_finite
 from sensverify.measures.given import RADIUS, TRAINING, radius_of, training_samples
 from sensverify.measures.kept import kept
-from sensverify.measures.passes import Outputs, chunks, outputs_at
+from sensverify.measures.passes import chunks, outputs_at
 from sensverify.measures.subject import Measure, Reading, Subject
 
 Function = Callable[[Tensor], Tensor]
@@ -155,7 +155,7 @@ def boundary_thickness(
     NotMeasured
         There is no such sample, or time is up.
     """
-    function = Outputs(subject.network)
+    function = subject.classifier
     measured = partial(segment_thickness, function, alpha=alpha, beta=beta, points=points)
     radius = radius_of(subject).to(subject.x.device)
     found, right = [], 0

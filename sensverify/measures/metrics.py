@@ -14,22 +14,20 @@ from torch.nn import functional
 
 from sensverify.attacks import pgd
 from sensverify.attacks.ascent import rescaled_log_odds
-from sensverify.bounds import Crown, LpDual, Method, compute_bounds
-from sensverify.bounds.forward import forward
+from sensverify.bounds import Crown, LpDual, Method
 from sensverify.bounds.memory import DEFAULT_BUDGET, samples_within
-from sensverify.bounds.tensors import flattened, tensor_network
+from sensverify.bounds.tensors import flattened
+from sensverify.classification.classifier import MOST_AT_ONCE, BoundedLabels, Classifier
+from sensverify.classification.margins import robust_cross_entropy
+from sensverify.classification.preparation import prepare
+from sensverify.classification.samples import check_finite, labelled_samples
 from sensverify.core.box import Box
-from sensverify.core.results import Bounds
 from sensverify.core.sensitivity import finite_volume, log_volume, relative_log_volume
 from sensverify.errors import BadSetting, UnsoundResult
-from sensverify.measures.classification import check_finite, labelled_samples
 from sensverify.measures.jacobian import jacobian_norms
-from sensverify.measures.preparation import prepare
-from sensverify.measures.robust import robust_cross_entropy
 from sensverify.measures.spectral import Spectral, spectral_norms
 from sensverify.network import Network
 from sensverify.runs.watch import Watch
-from sensverify.verification.margins import changes, proven, with_margins
 
 Progress = Callable[[int, int], None]
 """Called with the number of samples done and their total."""
@@ -54,8 +52,6 @@ METRICS: dict[str, str] = {
 
 SHARES = frozenset({"ERR", "ADV_ERR", "PGD_ERR", "CROWN_ERR"})
 """Those of them that are shares; printed as percentages."""
-
-_MOST_AT_ONCE = 512
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,22 +153,22 @@ def measure(
     if pgd_steps < 1:
         raise BadSetting(f"pgd_steps needs a whole number of at least 1, got {pgd_steps}")
     x, y = labelled_samples(network, x, y)
-    fixed = prepare(network, x.device)
+    classifier = Classifier(prepare(network, x.device), x.device)
     with torch.no_grad():
-        norms = spectral_norms(fixed, operator=spectral.operator)
-    # Simplified once, and not at every step of the attack.
-    simple = tensor_network(fixed, dtype=x.dtype, device=x.device)
+        norms = spectral_norms(classifier.network, operator=spectral.operator)
     box = _box(x, radius, clip)
-    task = _Task(fixed, simple, method, pgd_steps, torch.Generator().manual_seed(seed), crown)
-    size = samples_within(memory_budget, simple, method, 2 * _outputs(fixed) - 1, 4)
-    size = min(size, _MOST_AT_ONCE)
+    generator = torch.Generator().manual_seed(seed)
+    task = _Task(classifier, method, pgd_steps, generator, crown, memory_budget)
+    rows = 2 * classifier.classes - 1
+    size = samples_within(memory_budget, classifier.simple, method, rows, 4)
+    size = min(size, MOST_AT_ONCE)
     parts: list[_Part] = []
     for first in range(0, len(x), size):
         if parts and watch is not None and watch.over:
             break
         chunk = slice(first, first + size)
         with torch.no_grad():
-            parts.append(task.part(x[chunk], y[chunk], box and box[chunk], first, memory_budget))
+            parts.append(task.part(x[chunk], y[chunk], box and box[chunk], first))
         if progress is not None:
             progress(min(first + size, len(x)), len(x))
     return _combined(_Part.joined(parts), float(spectral.of(norms)))
@@ -199,47 +195,36 @@ class _Part:
 
 @dataclass(frozen=True, eq=False)
 class _Task:
-    network: Network
-    simple: Network
+    classifier: Classifier
     method: Method
     pgd_steps: int
     generator: torch.Generator
     crown: bool
+    memory_budget: int
 
-    def part(self, x: Tensor, y: Tensor, box: Box | None, first: int, budget: int) -> _Part:
-        outputs = self.outputs(x)
+    def part(self, x: Tensor, y: Tensor, box: Box | None, first: int) -> _Part:
+        outputs = self.classifier(x)
         check_finite(outputs, first)
         found = _Part(
             ce=functional.cross_entropy(outputs, y, reduction="none"),
             wrong=outputs.argmax(dim=1) != y,
-            jacob=jacobian_norms(self.outputs, x),
+            jacob=jacobian_norms(self.classifier, x),
         )
         if box is None:
             return found
-        bounds = self.bounds(self.method, box, y, budget)
-        lower, upper = bounds.outer.lower, bounds.outer.upper
-        count = outputs.shape[1]
-        around = Box(lower[:, :count].double(), upper[:, :count].double())
-        found.log_volume = log_volume(around)
-        found.relative = relative_log_volume(around, outputs.double(), y)
-        found.adv_loss = robust_cross_entropy(lower[:, count:])
-        found.broken, beyond = self.attacked(x, y, box, outputs)
-        certified = self.proven(self.method, box, bounds, y, budget)
-        _check_sound(self.method, certified & beyond, first)
-        found.unproven = ~certified | found.broken
+        bounded = self.bound(self.method, box, y)
+        found.log_volume = log_volume(bounded.outputs)
+        found.relative = relative_log_volume(bounded.outputs, outputs.double(), y)
+        found.adv_loss = robust_cross_entropy(bounded.margins)
+        found.broken, certainly = self.attacked(x, y, box, outputs)
+        _check_sound(self.method, bounded.proven & certainly, first)
+        found.unproven = ~bounded.proven | found.broken
         if self.crown:
-            found.crown_unproven = self.unproven_by_crown(y, box, found.broken, budget)
+            found.crown_unproven = self.unproven_by_crown(y, box, found.broken)
         return found
 
-    def outputs(self, x: Tensor) -> Tensor:
-        return flattened(forward(self.simple, x))
-
-    def bounds(self, method: Method, box: Box, y: Tensor, budget: int) -> Bounds:
-        rows = with_margins(y, _outputs(self.network), torch.float32)
-        return compute_bounds(self.network, box, method, rows, memory_budget=budget)
-
-    def proven(self, method: Method, box: Box, bounds: Bounds, y: Tensor, budget: int) -> Tensor:
-        return proven(self.network, box, bounds, y, method=method, memory_budget=budget)
+    def bound(self, method: Method, box: Box, y: Tensor) -> BoundedLabels:
+        return self.classifier.bound(box, y, method, memory_budget=self.memory_budget)
 
     def attacked(self, x: Tensor, y: Tensor, box: Box, outputs: Tensor) -> tuple[Tensor, Tensor]:
         """Samples with an input in the box whose label is not the largest output.
@@ -251,7 +236,7 @@ class _Task:
         right = (~broken).nonzero().squeeze(1)
         if len(right):
             reached = pgd(
-                self.outputs,
+                self.classifier,
                 x[right],
                 y[right],
                 box[right],
@@ -260,20 +245,18 @@ class _Task:
                 loss=rescaled_log_odds(outputs[right]),
             ).detach()
             inside = flattened(box[right].contains(reached)).all(dim=1)
-            fooled = (self.outputs(reached).argmax(dim=1) != y[right]) & inside
+            fooled = (self.classifier(reached).argmax(dim=1) != y[right]) & inside
             points[right[fooled]] = reached[fooled]
             broken[right] = fooled
-        beyond, places = broken.clone(), broken.nonzero().squeeze(1)
-        beyond[places] = changes(self.network, points[places], y[places])
-        return broken, beyond
+        certainly, places = broken.clone(), broken.nonzero().squeeze(1)
+        certainly[places] = self.classifier.changes(points[places], y[places])
+        return broken, certainly
 
-    def unproven_by_crown(self, y: Tensor, box: Box, broken: Tensor, budget: int) -> Tensor:
+    def unproven_by_crown(self, y: Tensor, box: Box, broken: Tensor) -> Tensor:
         unproven = torch.ones_like(broken)
         left = (~broken).nonzero().squeeze(1)
         if len(left):
-            some, labels = box[left], y[left]
-            bounds = self.bounds(Crown(), some, labels, budget)
-            unproven[left] = ~self.proven(Crown(), some, bounds, labels, budget)
+            unproven[left] = ~self.bound(Crown(), box[left], y[left]).proven
         return unproven
 
 
@@ -319,7 +302,3 @@ def _box(x: Tensor, radius: Any, clip: tuple[float, float] | None) -> Box | None
     if radius is None:
         return None
     return Box.around(x, torch.as_tensor(radius, dtype=torch.float64), clip=clip)
-
-
-def _outputs(network: Network) -> int:
-    return torch.Size(network.output_shape).numel()

@@ -9,15 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sensverify.bounds.forward import forward
 from sensverify.bounds.memory import samples_within
-from sensverify.bounds.tensors import flattened
+from sensverify.classification.classifier import MOST_AT_ONCE
+from sensverify.classification.samples import check_finite
 from sensverify.errors import NotMeasured
-from sensverify.measures.classification import check_finite
 from sensverify.measures.subject import Subject
-from sensverify.network import Network, simplify
-
-_MOST_AT_ONCE = 512
 
 
 def chunks(
@@ -42,24 +38,11 @@ def chunks(
     """
     outputs = prod(subject.network.output_shape)
     size = samples_within(subject.memory_budget, subject.network, method, outputs, 4)
-    size = max(1, min(size, _MOST_AT_ONCE) // points)
+    size = max(1, min(size, MOST_AT_ONCE) // points)
     for first in range(0, samples, size):
         if subject.watch.over:
             raise NotMeasured(f"time was up after {first} of {samples} samples")
         yield slice(first, min(first + size, samples))
-
-
-class Outputs:
-    """A network as a function from inputs to flat outputs, ``[batch, outputs]``.
-
-    Simplified once, and not at every call.
-    """
-
-    def __init__(self, network: Network) -> None:
-        self._network = simplify(network)
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return flattened(forward(self._network, x))
 
 
 def outputs_at(subject: Subject, x: Tensor) -> Tensor:
@@ -72,7 +55,7 @@ def outputs_at(subject: Subject, x: Tensor) -> Tensor:
     NotMeasured
         Time is up.
     """
-    function = Outputs(subject.network)
+    function = subject.classifier
     parts = []
     with torch.no_grad():
         for chunk in chunks(subject, len(x)):

@@ -8,7 +8,7 @@ import torch
 
 from sensverify.measures.given import INITIAL, initial_network
 from sensverify.measures.jacobian import jacobian_norms
-from sensverify.measures.passes import Outputs, chunks
+from sensverify.measures.passes import chunks
 from sensverify.measures.spectral import Spectral, spectral_norms
 from sensverify.measures.subject import Measure, Reading, Subject
 
@@ -21,7 +21,7 @@ def mean_jacobian(subject: Subject) -> Reading:
     NotMeasured
         Time is up.
     """
-    function = Outputs(subject.network)
+    function = subject.classifier
     parts = [jacobian_norms(function, subject.x[c]) for c in chunks(subject, len(subject.x))]
     values = torch.cat(parts).double()
     return Reading(float(values.mean()), samples=len(values))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import isfinite
 from typing import Any
 
 from torch import Tensor
 
 from sensverify.bounds.memory import DEFAULT_BUDGET
+from sensverify.classification.classifier import Classifier
 from sensverify.errors import NotMeasured
 from sensverify.network import Network
 from sensverify.runs.watch import Watch
@@ -63,6 +65,11 @@ class Subject:
     seed: int = 0
     memory_budget: int = DEFAULT_BUDGET
     watch: Watch = field(default_factory=Watch)
+
+    @cached_property
+    def classifier(self) -> Classifier:
+        """The network as a function of its inputs, simplified once."""
+        return Classifier(self.network, self.x.device)
 
 
 @dataclass(frozen=True)

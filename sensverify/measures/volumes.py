@@ -16,7 +16,7 @@ from sensverify.core.sensitivity import log_volume, relative_log_volume
 from sensverify.errors import MissingRule, NotMeasured, Unbounded
 from sensverify.measures.given import RADIUS, radius_of
 from sensverify.measures.kept import kept
-from sensverify.measures.passes import Outputs, chunks
+from sensverify.measures.passes import chunks
 from sensverify.measures.subject import Measure, Reading, Subject
 
 METHODS: dict[str, Method] = {"ibp": Ibp(), "lp-dual": LpDual(), "crown": Crown()}
@@ -48,7 +48,7 @@ def output_volumes(subject: Subject, method: Method) -> Volumes:
     NotMeasured
         The method does not know an operator, a bound overflows, or time is up.
     """
-    function = Outputs(subject.network)
+    function = subject.classifier
     radius = radius_of(subject).to(subject.x.device)
     absolute, relative = [], []
     with torch.no_grad():

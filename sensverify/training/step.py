@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from sensverify.bounds import compute_bounds
 from sensverify.bounds.method import Method
 from sensverify.bounds.tensors import flattened
+from sensverify.classification.margins import with_margins
 from sensverify.core.box import Box
 from sensverify.errors import BadSetting
 from sensverify.network import Network
-from sensverify.verification.margins import with_margins
 
 
 @dataclass(eq=False)

@@ -18,6 +18,7 @@ from sensverify.bounds.memory import DEFAULT_BUDGET
 from sensverify.bounds.method import Method
 from sensverify.bounds.rounding import check_rounding, slack
 from sensverify.bounds.tensors import flattened, tensor_box
+from sensverify.classification.margins import SOLVER_SHARE, proven, refuted, with_margins
 from sensverify.core.box import Box
 from sensverify.core.provenance import settings_of, versions
 from sensverify.core.results import Bounds, Guarantee, Status
@@ -26,7 +27,6 @@ from sensverify.models.loading import LoadedModel, load_model
 from sensverify.network import Network
 from sensverify.runs.watch import Watch
 from sensverify.verification.certifying import Certifier
-from sensverify.verification.margins import SOLVER_SHARE, proven, refuted, with_margins
 from sensverify.verification.question import Question, make_question
 from sensverify.verification.replay import Replay
 from sensverify.verification.request import VerifyRequest

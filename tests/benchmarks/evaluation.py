@@ -19,11 +19,11 @@ import torch
 from machine import description
 from mnist_robust_error import CLIP, RADIUS, load
 
+from sensverify.classification.rates import Rate
 from sensverify.evaluation.request import EvaluateRequest
 from sensverify.evaluation.results import Evaluation, ModelEvaluation
 from sensverify.evaluation.run import evaluate
 from sensverify.evaluation.scores import certified_curve, clean_rate, worst_curve
-from sensverify.measures.rates import Rate
 from sensverify.training.export import export_onnx
 
 HERE = Path(__file__).parent

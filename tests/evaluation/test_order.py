@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from sensverify.bounds import Ibp
+from sensverify.classification.predictions import classify
 from sensverify.core.box import Box
 from sensverify.core.results import Enclosure, Guarantee
 from sensverify.errors import UnsoundResult
@@ -19,7 +20,6 @@ from sensverify.evaluation.folder import Finished
 from sensverify.evaluation.order import in_order
 from sensverify.evaluation.results import AttackRow, CertifiedRow, CleanRow
 from sensverify.evaluation.run import evaluate
-from sensverify.measures.classified import classify
 from sensverify.network import Network
 from tests.evaluation.networks import linear, request
 

@@ -121,7 +121,7 @@ def test_several_attacks_as_one() -> None:
 def test_settings_that_nobody_gave_are_part_of_what_a_cell_is() -> None:
     """Another version may have other defaults."""
     prepared = prepare_evaluation(EvaluateRequest(models=("iris",), corruptions=(), measures=()))
-    (who,), cells = prepared.contestants, {cell.key: cell for cell in prepared.plan.cells}
+    (who,), cells = prepared.models, {cell.key: cell for cell in prepared.plan.cells}
     attack = next(cell for key, cell in cells.items() if key.startswith("attack/pgd"))
     proof = next(cell for key, cell in cells.items() if key.startswith("certified/crown"))
     changes: dict[str, Any] = {

@@ -7,6 +7,7 @@ import json
 import pytest
 import torch
 
+from sensverify.classification.predictions import classify
 from sensverify.evaluation.results import (
     AttackRow,
     CertifiedRow,
@@ -18,7 +19,6 @@ from sensverify.evaluation.results import (
     SequenceRow,
 )
 from sensverify.evaluation.rows import from_plain, to_plain
-from sensverify.measures.classified import classify
 
 COUNTED = classify(
     torch.randn(20, 3, generator=torch.Generator().manual_seed(0)), torch.arange(20) % 3

@@ -11,7 +11,7 @@ import pytest
 from torch import nn
 
 from sensverify.errors import BadData, BadShape
-from sensverify.evaluation.contestant import load_models
+from sensverify.evaluation.models import load_models
 from sensverify.evaluation.run import evaluate
 from sensverify.evaluation.samples import Samples, load_samples
 from sensverify.training.export import export_onnx

@@ -8,6 +8,8 @@ from dataclasses import replace
 import pytest
 import torch
 
+from sensverify.classification.predictions import Classified, classify
+from sensverify.classification.rates import Rate
 from sensverify.evaluation.results import (
     AttackRow,
     CertifiedRow,
@@ -27,8 +29,6 @@ from sensverify.evaluation.scores import (
     summarise,
     worst_curve,
 )
-from sensverify.measures.classified import Classified, classify
-from sensverify.measures.rates import Rate
 from sensverify.models.loading import ModelFacts
 
 SAMPLES = 10

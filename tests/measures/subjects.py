@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import sensverify as sv
-from sensverify.measures.preparation import prepare
+from sensverify.classification.preparation import prepare
 from sensverify.measures.subject import Subject
 
 

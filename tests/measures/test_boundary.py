@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import sensverify as sv
+from sensverify.classification.preparation import prepare
 from sensverify.core.box import Box
 from sensverify.errors import BadSetting, NotMeasured, Unbounded
 from sensverify.measures.boundary import (
@@ -18,7 +19,6 @@ from sensverify.measures.boundary import (
     margin_percentile,
     segment_thickness,
 )
-from sensverify.measures.preparation import prepare
 from sensverify.measures.subject import Subject
 from sensverify.runs.watch import Watch
 

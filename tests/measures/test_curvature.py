@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import sensverify as sv
+from sensverify.classification.preparation import prepare
 from sensverify.data import load_split
 from sensverify.errors import NotMeasured
 from sensverify.measures import curvature
@@ -28,7 +29,6 @@ from sensverify.measures.input_curvature import (
     iterated_eigenvalues,
     piecewise_linear_eigenvalues,
 )
-from sensverify.measures.preparation import prepare
 from sensverify.measures.subject import Subject
 from sensverify.measures.weights import Weights, converted, is_piecewise_linear
 from sensverify.runs.watch import Watch

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 import sensverify as sv
+from sensverify.classification.preparation import prepare
 from sensverify.errors import NotMeasured
 from sensverify.measures.layers import LinearLayer, changed_layers, linear_layers
-from sensverify.measures.preparation import prepare
 from sensverify.network import Network
 from sensverify.training.export import export_onnx
 

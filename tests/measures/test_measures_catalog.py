@@ -13,9 +13,9 @@ from torch import nn
 from torch.nn import functional
 
 import sensverify as sv
+from sensverify.classification.preparation import prepare
 from sensverify.errors import BadSetting, NotMeasured, UnknownName
 from sensverify.measures.catalog import DEFAULT_MEASURES, MEASURE_GROUPS, MEASURES, find_measures
-from sensverify.measures.preparation import prepare
 from sensverify.measures.subject import NEEDS, Subject
 from sensverify.models import registry
 

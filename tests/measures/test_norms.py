@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import sensverify as sv
+from sensverify.classification.preparation import prepare
 from sensverify.errors import BadSetting, NotMeasured
 from sensverify.measures.layers import linear_layers
 from sensverify.measures.norms import (
@@ -21,7 +22,6 @@ from sensverify.measures.norms import (
     ratio,
     root_of_sum,
 )
-from sensverify.measures.preparation import prepare
 from sensverify.measures.subject import Subject
 from sensverify.runs.watch import Watch
 

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 import sensverify as sv
+from sensverify.classification.preparation import prepare
 from sensverify.errors import NotMeasured
 from sensverify.measures.path_norm import MEASURES, log_path_norm
-from sensverify.measures.preparation import prepare
 from sensverify.measures.subject import Subject
 from sensverify.network import Network
 

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 import sensverify as sv
+from sensverify.classification.preparation import prepare
 from sensverify.errors import NotMeasured
 from sensverify.measures.predictors import MEASURES
-from sensverify.measures.preparation import prepare
 from sensverify.measures.subject import Subject
 from sensverify.runs.watch import Watch
 

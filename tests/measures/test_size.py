@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 import sensverify as sv
+from sensverify.classification.preparation import prepare
 from sensverify.errors import BadSetting, NotMeasured
 from sensverify.measures.layers import LinearLayer, linear_layers
 from sensverify.measures.norms import MEASURES as NORMS
-from sensverify.measures.preparation import prepare
 from sensverify.measures.size import MEASURES, l2_norm, parameter_count, printed_count, sparsity
 from sensverify.measures.subject import Subject
 from sensverify.models import registry

@@ -11,11 +11,11 @@ import torch
 from torch import nn
 
 import sensverify as sv
+from sensverify.classification.preparation import prepare
 from sensverify.errors import NotMeasured
 from sensverify.measures import measure
 from sensverify.measures import volumes as volumes_module
 from sensverify.measures.predictors import MEASURES as PREDICTORS
-from sensverify.measures.preparation import prepare
 from sensverify.measures.subject import Subject
 from sensverify.measures.volumes import MEASURES, METHODS
 from sensverify.models import registry

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from sensverify.bounds import LpDual, compute_bounds
+from sensverify.classification.margins import with_margins
 from sensverify.core.box import Box
 from sensverify.formats.modules import from_module
 from sensverify.measures import measure, robust_cross_entropy
-from sensverify.verification.margins import with_margins
 
 pytestmark = pytest.mark.usefixtures("quiet_warnings")
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sensverify.classification.predictions import BINS, Bin, Classified
 from sensverify.core.results import Guarantee, Status
 from sensverify.evaluation.results import (
     AttackRow,
@@ -21,7 +22,6 @@ from sensverify.evaluation.results import (
     ModelEvaluation,
     SequenceRow,
 )
-from sensverify.measures.classified import BINS, Bin, Classified
 from sensverify.verification import ModelFacts, Perturbation, SampleResult, VerifyReport
 
 Make = Callable[..., VerifyReport]

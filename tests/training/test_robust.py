@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sensverify.bounds import Crown, Ibp, LpDual
+from sensverify.classification.margins import robust_cross_entropy
 from sensverify.errors import BadSetting
-from sensverify.measures.robust import robust_cross_entropy
 from sensverify.training.terms.robust import certified, robust
 
 METHODS = [LpDual(), Ibp(), Crown(intermediate=Ibp())]

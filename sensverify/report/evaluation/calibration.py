@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from html import escape
 
+from sensverify.classification.predictions import Bin, Classified
 from sensverify.evaluation.results import Evaluation, ModelEvaluation
-from sensverify.measures.classified import Bin, Classified
 from sensverify.report.evaluation.lines import hardest_attack, hardest_corruption
 from sensverify.report.evaluation.parts import Downloads, card, heading
 from sensverify.report.evaluation.words import (

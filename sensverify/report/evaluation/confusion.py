@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from html import escape
 
+from sensverify.classification.predictions import Classified
 from sensverify.evaluation.results import Evaluation, ModelEvaluation
-from sensverify.measures.classified import Classified
 from sensverify.report.evaluation.heat import step
 from sensverify.report.evaluation.lines import hardest_attack
 from sensverify.report.evaluation.parts import Downloads, heading, row, table, td, th

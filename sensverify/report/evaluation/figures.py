@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from sensverify.classification.rates import Rate
 from sensverify.evaluation.results import Evaluation
 from sensverify.evaluation.scores import CurvePoint, Summary, middle_radius, summarise
-from sensverify.measures.rates import Rate
 from sensverify.report.evaluation.words import (
     DASH,
     count_of,

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from sensverify.classification.predictions import Classified
+from sensverify.classification.rates import Rate
 from sensverify.evaluation.results import Evaluation, ModelEvaluation
 from sensverify.evaluation.scores import (
     CurvePoint,
@@ -17,8 +19,6 @@ from sensverify.evaluation.scores import (
     success_rate,
     summarise,
 )
-from sensverify.measures.classified import Classified
-from sensverify.measures.rates import Rate
 from sensverify.report.evaluation.lines import accuracy_lines
 from sensverify.report.facts import model_dict
 

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from statistics import median
 
+from sensverify.classification.predictions import Classified
+from sensverify.classification.rates import Rate
 from sensverify.evaluation.results import AttackRow, Evaluation, ModelEvaluation
 from sensverify.evaluation.scores import corruption_scores, reference_of, success_rate
-from sensverify.measures.classified import Classified
-from sensverify.measures.rates import Rate
 from sensverify.report.evaluation.lines import accuracy_lines
 
 Cell = str | int | float | None

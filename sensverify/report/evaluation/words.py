@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from sensverify.classification.rates import Rate
 from sensverify.core.results import Guarantee
 from sensverify.evaluation.results import Evaluation, ModelEvaluation
-from sensverify.measures.rates import Rate
 from sensverify.report.words import pretty_number
 
 DASH = "\N{EN DASH}"

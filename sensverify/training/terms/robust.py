@@ -9,8 +9,8 @@ from torch.nn import functional
 
 from sensverify.bounds import Crown, Ibp, LpDual
 from sensverify.bounds.method import Method
+from sensverify.classification.margins import robust_cross_entropy
 from sensverify.errors import BadSetting
-from sensverify.measures.robust import robust_cross_entropy
 from sensverify.training.ranges import Range
 from sensverify.training.step import Step
 

@@ -13,10 +13,10 @@ from torch.nn import functional
 from sensverify.bounds import LpDual, evaluate
 from sensverify.bounds.method import Method
 from sensverify.bounds.tensors import flattened
+from sensverify.classification.margins import robust_cross_entropy
 from sensverify.core.box import Box
 from sensverify.core.sensitivity import margin, widths
 from sensverify.errors import BadSetting
-from sensverify.measures.robust import robust_cross_entropy
 from sensverify.training.ranges import LARGEST, Range
 from sensverify.training.step import Step
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from sensverify.classification.predictions import Bin, Classified
 from sensverify.evaluation.results import (
     AttackRow,
     CertifiedRow,
@@ -21,7 +22,6 @@ from sensverify.evaluation.results import (
     SequenceRow,
 )
 from sensverify.evaluation.scores import summarise, worst_curve
-from sensverify.measures.classified import Bin, Classified
 from sensverify.report.evaluation.json import SCHEMA, evaluation_to_json
 
 Make = Callable[..., Evaluation]

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import optimize, stats
 
+from sensverify.classification.rates import Rate
 from sensverify.errors import BadSetting
-from sensverify.measures.rates import Rate
 
 
 @given(st.integers(1, 5000), st.data())

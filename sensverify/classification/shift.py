@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sensverify.classification.rates import Rate
 from sensverify.errors import BadData, BadSetting, BadShape, NotMeasured
-from sensverify.measures.rates import Rate
 
 AGAINST = ("previous", "first")
 """Frames that a sequence's predictions are compared with."""

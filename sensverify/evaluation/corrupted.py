@@ -19,7 +19,7 @@ COMPUTED = "computed"
 
 
 @dataclass(eq=False)
-class Shifted:
+class CorruptedSamples:
     """Corrupted samples, kept from one network to the next.
 
     Parameters
@@ -99,7 +99,7 @@ class Shifted:
         stats = [path.stat() for path in (file.images, file.labels)]
         return " ".join(f"{stat.st_size} {stat.st_mtime_ns}" for stat in stats)
 
-    def corrupted(self, cell: Cell, *, count: int | None = None) -> Tensor:
+    def at(self, cell: Cell, *, count: int | None = None) -> Tensor:
         """The first samples, or all of them, under a corruption."""
         whole = count is None
         if whole and self._last is not None and self._last[0] == cell.key:
@@ -134,7 +134,9 @@ class Shifted:
         return low + (high - low) * torch.from_numpy(images)
 
 
-def make_shifted(request: EvaluateRequest, samples: Samples, perturbation: Perturbation) -> Shifted:
+def corrupted_samples(
+    request: EvaluateRequest, samples: Samples, perturbation: Perturbation
+) -> CorruptedSamples:
     """The samples of a request, to be corrupted.
 
     Raises
@@ -147,4 +149,4 @@ def make_shifted(request: EvaluateRequest, samples: Samples, perturbation: Pertu
         premade = find_corrupted(
             request.corrupted, data_dir=request.data_dir, samples=samples.available
         )
-    return Shifted(request, samples, perturbation, premade)
+    return CorruptedSamples(request, samples, perturbation, premade)

@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from sensverify.errors import BadData, BadSetting, BadShape, NotMeasured
-from sensverify.measures.rates import Rate
-from sensverify.measures.shift import (
+from sensverify.classification.rates import Rate
+from sensverify.classification.shift import (
     app,
     attack_success_rate,
     corruption_error,
@@ -25,6 +24,7 @@ from sensverify.measures.shift import (
     relative_mean_corruption_error,
     residual_robustness,
 )
+from sensverify.errors import BadData, BadSetting, BadShape, NotMeasured
 from tests.measures.subjects import drawn
 
 

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 import sensverify as sv
+from sensverify.classification.preparation import prepare
 from sensverify.errors import Unbounded
-from sensverify.measures.preparation import prepare
 from sensverify.network import NetworkBuilder
 from sensverify.network.operators import Affine, Reshape, Scale, Select
 

@@ -1,9 +1,8 @@
-"""One network of an evaluation, ready to be asked."""
+"""A model under evaluation: its classifier, its samples, its weights before training."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
@@ -14,19 +13,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sensverify.bounds.forward import forward
-from sensverify.bounds.tensors import flattened, tensor_network
+from sensverify.classification.classifier import MOST_AT_ONCE, Classifier
+from sensverify.classification.preparation import prepare
 from sensverify.core.box import scaled_up
 from sensverify.errors import BadModelFile, BadSetting, BadShape
 from sensverify.evaluation.perturbation import Perturbation
 from sensverify.evaluation.request import EvaluateRequest
 from sensverify.evaluation.samples import Samples
-from sensverify.measures.preparation import prepare
 from sensverify.measures.subject import Subject
 from sensverify.models.loading import LoadedModel, ModelFacts, load_model
 from sensverify.network import Network
 from sensverify.runs.watch import Watch
-from sensverify.verification.margins import changes
 
 INITIAL = "initial.onnx"
 """The file in the folder of a training run that holds the network before its first step."""
@@ -34,34 +31,26 @@ INITIAL = "initial.onnx"
 _COPIES = 8
 """Arrays of the size of all layers that a forward pass with its gradient may take."""
 
-_MOST_AT_ONCE = 512
-
 
 @dataclass(frozen=True, eq=False)
-class Contestant:
-    """A network, prepared, with the samples in its shape and on its device.
+class EvaluatedModel:
+    """A model under evaluation, with the samples in its shape and on its device.
 
     Parameters
     ----------
     facts : ModelFacts
-    prepared : Network
-        As measures take it: tensors, layers as they are in the file.
-    simple : Network
-        The same, simplified: what is evaluated and bounded.
+    classifier : Classifier
     x, y : Tensor
     train_x, train_y : Tensor or None
     train_size : int or None
     initial : Network or None
-        Before training, prepared.
+        Before training, prepared as the classifier's network is.
     initial_sha256 : str
         Of that file; empty without one.
-    batch : int
-        Samples of one forward pass.
     """
 
     facts: ModelFacts
-    prepared: Network
-    simple: Network
+    classifier: Classifier
     x: Tensor
     y: Tensor
     train_x: Tensor | None
@@ -69,45 +58,24 @@ class Contestant:
     train_size: int | None
     initial: Network | None
     initial_sha256: str
-    batch: int
-
-    def outputs(self, x: Tensor) -> Tensor:
-        """The outputs, ``[batch, classes]``; differentiable in x."""
-        return flattened(forward(self.simple, x))
-
-    def chunks(self, count: int) -> Iterator[slice]:
-        """Parts of some samples that are small enough for one pass."""
-        for first in range(0, count, self.batch):
-            yield slice(first, first + self.batch)
-
-    def predict(self, x: Tensor) -> Tensor:
-        """The outputs at any number of inputs in the network's shape or another of that size."""
-        x = x.reshape(-1, *self.prepared.input_shape)
-        with torch.no_grad():
-            return torch.cat([self.outputs(x[part]) for part in self.chunks(len(x))])
 
     @cached_property
     def clean_outputs(self) -> Tensor:
         """The outputs at the test samples as they are, ``[samples, classes]``."""
-        return self.predict(self.x)
+        return self.classifier.predict(self.x)
 
-    def beyond_rounding(self, points: Tensor, y: Tensor) -> Tensor:
-        """Where a label is not the largest output by more than rounding, in double precision."""
-        parts = self.chunks(len(points))
-        return torch.cat([changes(self.prepared, points[part], y[part]) for part in parts])
-
-    def subject(
+    def measured(
         self, request: EvaluateRequest, perturbation: Perturbation, watch: Watch
     ) -> Subject:
-        """What measures are taken of."""
+        """The classifier with everything that measures look at."""
         radius = None
         if perturbation.usual is not None:
             reach = scaled_up(perturbation.usual, perturbation.unit)
-            reach = reach.reshape(self.prepared.input_shape)
+            reach = reach.reshape(self.classifier.network.input_shape)
             # In double precision: float32 would round it down.
             radius = torch.from_numpy(reach).to(self.x.device)
         return Subject(
-            network=self.prepared,
+            network=self.classifier.network,
             x=self.x,
             y=self.y,
             train_x=self.train_x,
@@ -144,8 +112,8 @@ def load_models(names: tuple[str, ...], *, runtime_check: bool = True) -> list[L
     ]
 
 
-def make_contestant(model: LoadedModel, request: EvaluateRequest, samples: Samples) -> Contestant:
-    """A network ready to be asked.
+def prepare_model(model: LoadedModel, request: EvaluateRequest, samples: Samples) -> EvaluatedModel:
+    """A model ready to be evaluated.
 
     Raises
     ------
@@ -155,7 +123,7 @@ def make_contestant(model: LoadedModel, request: EvaluateRequest, samples: Sampl
         Its weights are not finite.
     """
     device = torch.device(request.device)
-    prepared = prepare(model.network, device)
+    network = prepare(model.network, device)
     shape = model.network.input_shape
     initial, digest = _initial(model, request)
 
@@ -163,11 +131,11 @@ def make_contestant(model: LoadedModel, request: EvaluateRequest, samples: Sampl
         return torch.from_numpy(np.ascontiguousarray(values)).to(device)
 
     train = samples.train
-    size = sum(prod(node.shape) for node in prepared.nodes)
-    return Contestant(
+    size = sum(prod(node.shape) for node in network.nodes)
+    batch = max(1, min(MOST_AT_ONCE, request.memory // (4 * _COPIES * size)))
+    return EvaluatedModel(
         facts=model.facts(),
-        prepared=prepared,
-        simple=tensor_network(prepared, dtype=torch.float32, device=device),
+        classifier=Classifier(network, device, batch),
         x=tensor(samples.x.reshape(len(samples), *shape)),
         y=tensor(samples.y),
         train_x=None if train is None else tensor(train.x.reshape(len(train), *shape)),
@@ -175,7 +143,6 @@ def make_contestant(model: LoadedModel, request: EvaluateRequest, samples: Sampl
         train_size=samples.train_size,
         initial=None if initial is None else prepare(initial, device),
         initial_sha256=digest,
-        batch=max(1, min(_MOST_AT_ONCE, request.memory // (4 * _COPIES * size))),
     )
 
 

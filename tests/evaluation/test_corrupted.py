@@ -13,25 +13,25 @@ from torch import Tensor
 from sensverify.corruptions import sequence
 from sensverify.evaluation import evaluate, shifts
 from sensverify.evaluation.cell import Cell
+from sensverify.evaluation.corrupted import CorruptedSamples
 from sensverify.evaluation.prepared import prepare_evaluation
 from sensverify.evaluation.request import EvaluateRequest
-from sensverify.evaluation.shifted import Shifted
 
 
-def shifted(data_dir: Path, **asked: Any) -> Shifted:
+def corrupted(data_dir: Path, **asked: Any) -> CorruptedSamples:
     request = EvaluateRequest(models=("mnist-conv2",), data="mnist", data_dir=data_dir, **asked)
-    return prepare_evaluation(request).shifted
+    return prepare_evaluation(request).corrupted
 
 
-def by_place(found: Shifted, cell: Cell) -> dict[int, Tensor]:
+def by_place(found: CorruptedSamples, cell: Cell) -> dict[int, Tensor]:
     places = found.samples.places.tolist()
-    return dict(zip(places, found.corrupted(cell), strict=True))
+    return dict(zip(places, found.at(cell), strict=True))
 
 
 @pytest.mark.parametrize("name", ["gaussian-noise", "fog", "elastic", "obstruction", "rotation"])
 def test_a_sample_is_corrupted_alike_among_50_and_among_500(name: str, data_dir: Path) -> None:
     cell = Cell("corruption", name, 3)
-    few, many = (by_place(shifted(data_dir, count=count), cell) for count in (50, 500))
+    few, many = (by_place(corrupted(data_dir, count=count), cell) for count in (50, 500))
     assert (len(few), len(many)) == (50, 500)
     assert set(few) < set(many)
     assert list(few) != list(many)[:50]
@@ -41,9 +41,9 @@ def test_a_sample_is_corrupted_alike_among_50_and_among_500(name: str, data_dir:
 
 def test_a_range_of_samples_and_the_picture_of_the_first_are_the_same_too(data_dir: Path) -> None:
     cell = Cell("corruption", "gaussian-noise", 5)
-    part, longer = (shifted(data_dir, samples=(first, 60)) for first in (40, 20))
-    torch.testing.assert_close(part.corrupted(cell), longer.corrupted(cell)[20:])
-    torch.testing.assert_close(part.corrupted(cell, count=1), part.corrupted(cell)[:1])
+    part, longer = (corrupted(data_dir, samples=(first, 60)) for first in (40, 20))
+    torch.testing.assert_close(part.at(cell), longer.at(cell)[20:])
+    torch.testing.assert_close(part.at(cell, count=1), part.at(cell)[:1])
 
 
 def test_a_sample_has_the_same_frames_among_20_and_among_100(
@@ -79,6 +79,6 @@ def test_a_sample_has_the_same_frames_among_20_and_among_100(
 
 
 def test_what_is_kept_of_a_corruption_is_known_by_its_parameters(data_dir: Path) -> None:
-    found = shifted(data_dir, count=5)
+    found = corrupted(data_dir, count=5)
     assert found.version(Cell("corruption", "gaussian-noise", 3)) == "computed sigma 0.08"
     assert found.version(Cell("corruption", "gaussian-noise", 4)) == "computed sigma 0.09"

@@ -8,9 +8,9 @@ from math import sqrt
 import torch
 from torch import Tensor
 
+from sensverify.classification.rates import Rate
+from sensverify.classification.samples import check_finite
 from sensverify.errors import BadData, BadSetting, BadShape
-from sensverify.measures.classification import check_finite
-from sensverify.measures.rates import Rate
 
 BINS = 15
 """Bins of confidence, where nobody says otherwise."""

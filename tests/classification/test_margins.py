@@ -8,20 +8,22 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 from sensverify.bounds import Crown, Ibp, compute_bounds, evaluate
+from sensverify.classification.margins import (
+    SOLVER_SHARE,
+    changes,
+    proven,
+    refuted,
+    robust_cross_entropy,
+    with_margins,
+)
 from sensverify.core.box import Box
 from sensverify.core.results import Bounds, Guarantee
 from sensverify.core.sensitivity import margin
 from sensverify.network import Network, NetworkBuilder
 from sensverify.network.operators import Affine, Relu
-from sensverify.verification.margins import (
-    SOLVER_SHARE,
-    changes,
-    proven,
-    refuted,
-    with_margins,
-)
 from tests.contracts.cancelling import cancelling
 
 
@@ -174,3 +176,30 @@ def test_a_change_within_rounding_is_none() -> None:
     assert changed(1e6 * 2**-53 * 200)
     assert not changed(-1.0)
     assert changes(network, box.lower[:0], torch.tensor([], dtype=torch.int64)).tolist() == []
+
+
+def test_of_margins_at_a_point_it_is_the_cross_entropy() -> None:
+    outputs = torch.randn(
+        6, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    ).requires_grad_()
+    labels = torch.tensor([0, 1, 2, 3, 4, 0])
+    margins = outputs.gather(1, labels[:, None]) - outputs
+    others = functional.one_hot(labels, 5) == 0
+    margins = margins[others].reshape(6, 4)
+    ours = robust_cross_entropy(margins)
+    expected = functional.cross_entropy(outputs, labels, reduction="none")
+    torch.testing.assert_close(ours, expected)
+    gradients = (torch.autograd.grad(loss.sum(), outputs)[0] for loss in (ours, expected))
+    torch.testing.assert_close(*gradients)
+
+
+def test_smaller_margins_never_give_less() -> None:
+    margins = torch.randn(20, 4, generator=torch.Generator().manual_seed(0))
+    less = margins - torch.rand(20, 4, generator=torch.Generator().manual_seed(1))
+    assert bool((robust_cross_entropy(less) >= robust_cross_entropy(margins)).all())
+
+
+def test_far_margins_neither_overflow_nor_fall_below_zero() -> None:
+    margins = torch.tensor([[-1e30, 1.0], [1e30, 1e30], [-500.0, -500.0]])
+    losses = robust_cross_entropy(margins)
+    torch.testing.assert_close(losses, torch.tensor([1e30, 0.0, 500.6931472]))

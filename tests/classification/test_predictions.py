@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from sensverify.classification.predictions import Bin, classify
 from sensverify.errors import BadData, BadSetting, BadShape, Unbounded
-from sensverify.measures.classified import Bin, classify
 from tests.measures.subjects import drawn
 
 

@@ -1,0 +1,47 @@
+"""What all cells of one model share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from sensverify.errors import NotMeasured
+from sensverify.evaluation.models import EvaluatedModel
+from sensverify.evaluation.prepared import Prepared
+from sensverify.measures.subject import Subject
+from sensverify.runs.watch import Watch
+
+
+@dataclass(frozen=True, eq=False)
+class Context:
+    """Everything that the cells of one model share.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    model : EvaluatedModel
+    watch : Watch
+        When it is over, the cell in hand raises `NotMeasured`.
+    """
+
+    prepared: Prepared
+    model: EvaluatedModel
+    watch: Watch
+
+    @cached_property
+    def measured(self) -> Subject:
+        """The classifier with everything that measures look at."""
+        prepared = self.prepared
+        return self.model.measured(prepared.request, prepared.perturbation, self.watch)
+
+    def report(self, done: int, total: int) -> None:
+        """Say how far a cell is, or end it.
+
+        Raises
+        ------
+        NotMeasured
+            The watch is over.
+        """
+        if self.watch.over and done < total:
+            raise NotMeasured(f"time was up after {done} of {total} samples")
+        self.watch.say(f"{done} of {total} samples")

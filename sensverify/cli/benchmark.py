@@ -66,7 +66,7 @@ def benchmark(folder: Path, settings: tuple[tuple[str, str], ...], **options: An
       sensverify benchmark acasxu --out quick.csv --timeout 10 --filter prop_3
     """
     from sensverify.report.benchmark import print_benchmark
-    from sensverify.report.console import PlainConsole
+    from sensverify.report.terminal import PlainConsole
     from sensverify.runs.watch import Watch
     from sensverify.verification.benchmark_run import BenchmarkRequest, run_benchmark
 

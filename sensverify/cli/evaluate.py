@@ -251,8 +251,8 @@ def evaluate(
       sensverify evaluate digits --measures sensitivity --attacks none --json -
     """
     from sensverify.evaluation.run import evaluate as run
-    from sensverify.report.console import PlainConsole
     from sensverify.report.evaluation.terminal import print_evaluation
+    from sensverify.report.terminal import PlainConsole
     from sensverify.runs.watch import Watch
 
     targets = Targets(json=json_target, report=report_target, force=force)

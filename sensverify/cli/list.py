@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import click
 
 WHAT = (
@@ -33,11 +35,12 @@ def list_names(what: str, data_dir: str | None) -> None:
       sensverify list data --data-dir ~/data
     """
     from sensverify.catalogs import list_tables
-    from sensverify.report.console import PlainConsole
-    from sensverify.report.listing import listing_table
+    from sensverify.report.document import Cell, Column, Document, Row, Section, Table
+    from sensverify.report.terminal import PlainConsole, print_document
 
-    console = PlainConsole()
-    for place, (header, rows) in enumerate(list_tables(what, data_dir=data_dir)):
-        if place:
-            console.print()
-        console.print(listing_table(header, rows))
+    sections = []
+    for header, rows in list_tables(what, data_dir=data_dir):
+        names, *others = (Column(title, align="left") for title in header)
+        lines = [Row(name, [Cell(text) for text in texts]) for name, *texts in rows]
+        sections.append(Section("", "", [Table([replace(names, wrap="whole"), *others], lines)]))
+    print_document(Document(sections=sections), PlainConsole())

@@ -70,13 +70,13 @@ def answer(asked: dict[str, Any], targets: Targets) -> int:
         Exit status: 1 for sat, 0 for unsat, 3 otherwise.
     """
     from sensverify.models import resolve
-    from sensverify.report.console import PlainConsole
     from sensverify.report.property import (
         property_to_json,
         runtime_note,
         summary_line,
         witness_text,
     )
+    from sensverify.report.terminal import PlainConsole
     from sensverify.runs.watch import Watch
     from sensverify.verification import PropertyRequest, check_property
 

@@ -67,8 +67,8 @@ def run(
     that goes wrong (NaN, collapse) is a result: it is reported, the others go on, and the exit
     status is 0 all the same.
     """
-    from sensverify.report.console import PlainConsole
     from sensverify.report.study.terminal import print_study
+    from sensverify.report.terminal import PlainConsole
     from sensverify.runs.watch import Watch
     from sensverify.studies.collect import collect
     from sensverify.studies.files import read_study
@@ -97,8 +97,8 @@ def report(folder: Path) -> int:
 
     A study that has not ended yet is reported as far as it is. An earlier report is replaced.
     """
-    from sensverify.report.console import PlainConsole
     from sensverify.report.study.terminal import print_study
+    from sensverify.report.terminal import PlainConsole
     from sensverify.studies.collect import write_report
 
     found, paths = write_report(folder)

@@ -229,7 +229,7 @@ def train(
       sensverify train --out runs/mine --resume
       sensverify verify runs/iris
     """
-    from sensverify.report.console import PlainConsole
+    from sensverify.report.terminal import PlainConsole
     from sensverify.report.training import print_training, training_to_json
     from sensverify.runs.watch import Watch
     from sensverify.training.fit import fit

@@ -230,10 +230,10 @@ def verify(
 
 
 def _bound(options: dict[str, Any], targets: Targets) -> int:
-    from sensverify.report.console import PlainConsole
-    from sensverify.report.html import report_to_html
+    from sensverify.report.html import document_to_html
     from sensverify.report.json import report_to_json
-    from sensverify.report.table import print_report
+    from sensverify.report.terminal import PlainConsole, print_document
+    from sensverify.report.verify import verify_document
     from sensverify.runs.watch import Watch
     from sensverify.verification import VerifyRequest
     from sensverify.verification import verify as run
@@ -251,10 +251,11 @@ def _bound(options: dict[str, Any], targets: Targets) -> int:
         report = replace(report, certification=found)
     targets.write(
         json=lambda: report_to_json(report),
-        report=lambda: report_to_html(report),
+        report=lambda: document_to_html(verify_document(report)),
         certificate=None if found is None else lambda: found.data,
     )
-    print_report(report, errors if targets.to_stdout else PlainConsole())
+    console = errors if targets.to_stdout else PlainConsole()
+    print_document(verify_document(report), console)
     return report.exit_status
 
 

@@ -1,124 +1,309 @@
-"""Pictures as inline SVG: the output intervals of a sample, and how log-volumes are spread."""
+"""Charts: drawings of lines, areas, boxes, dots and texts, placed by the scales of two axes.
+
+A drawing is data. `sensverify.report.theme` says what its looks are, for light and dark pages;
+`svg` writes it down, and `sensverify.report.raster` paints it.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from html import escape
+from itertools import pairwise
+from typing import Literal
 
-import numpy as np
+from sensverify.report.words import clipped, pretty_number
 
-from sensverify.verification.results import SampleResult
+Place = tuple[float, float]
 
-OUTPUTS = 40
-"""Outputs drawn for one sample; of more, those that reach highest."""
+_LABEL_GAP, _LABEL_ROOM = 13.0, 17.0
+"""Between the names of two lines, and from the end of the axis to a name."""
 
-_WIDTH, _ROW, _AXIS, _RIGHT = 360.0, 22.0, 20.0, 12.0
-
-
-def drawn_outputs(sample: SampleResult) -> list[int]:
-    """The outputs in the picture, in order; the label and the prediction are always among them."""
-    if len(sample.upper) <= OUTPUTS:
-        return list(range(len(sample.upper)))
-    kept = {sample.prediction} | ({sample.label} if sample.label is not None else set())
-    for k in np.argsort(-sample.upper, kind="stable"):
-        if len(kept) == OUTPUTS:
-            break
-        kept.add(int(k))
-    return sorted(kept)
+_FEW = 12
+"""Up to so many points of a line have a dot each."""
 
 
-def interval_chart(sample: SampleResult, names: Sequence[str]) -> str:
-    """One bar for every output interval, a dot at the network's own output, the label's in colour.
+@dataclass(frozen=True)
+class Mark:
+    """A shape of a drawing, in its units, from the upper left corner.
 
     Parameters
     ----------
-    sample : SampleResult
-    names : sequence of str
-        What to call the outputs; escaped here.
+    shape : str
+    places : tuple of (x, y)
+        Of a line or an area all corners, of a box two opposite ones, of a dot its middle, of a
+        text where it is anchored.
+    look : str
+        Words of the theme.
+    text : str
+        Of a text itself, of other shapes what is told on demand.
+    size : float
+        Of a dot its radius, of a box that of its corners.
+    anchor : str
+        Of a text.
     """
-    rows = drawn_outputs(sample)
-    shown = [_short(names[k]) for k in rows]
-    left = 12 + 6.4 * max(len(name) for name in shown)
-    low, high = _span(sample, rows)
-    height = _ROW * len(rows) + _AXIS
 
-    def place(value: float) -> float:
-        return left + (value - low) / (high - low) * (_WIDTH - left - _RIGHT)
+    shape: Literal["line", "area", "box", "dot", "text"]
+    places: tuple[Place, ...]
+    look: str = ""
+    text: str = ""
+    size: float = 0.0
+    anchor: Literal["start", "middle", "end"] = "start"
 
-    parts = [
-        f'<svg viewBox="0 0 {_WIDTH:.0f} {height:.0f}" role="img" '
-        f'aria-label="{escape(_spoken(sample, names))}">'
-    ]
-    for tick in ticks(low, high):
-        kind = "zero" if tick == 0 else "grid"
-        x = f"{place(tick):.1f}"
-        parts.append(f'<line class="{kind}" x1="{x}" x2="{x}" y1="0" y2="{height - _AXIS:.0f}"/>')
-        parts.append(
-            f'<text x="{x}" y="{height - 5:.0f}" text-anchor="middle">{tick_text(tick)}</text>'
+
+@dataclass(frozen=True)
+class Drawing:
+    """A picture and its alternative text."""
+
+    width: float
+    height: float
+    words: str
+    marks: tuple[Mark, ...]
+    look: str = ""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Size of a picture and of the margins around its axes; names of lines have ``letters``."""
+
+    width: float
+    height: float
+    left: float = 40.0
+    right: float = 12.0
+    top: float = 12.0
+    bottom: float = 40.0
+    letters: int = 0
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Values from ``low`` to ``high``, evenly after ``warp``, with ticks and a title."""
+
+    low: float
+    high: float
+    warp: Callable[[float], float] = float
+    ticks: Sequence[tuple[float, str]] = ()
+    title: str = ""
+
+    def share(self, value: float) -> float:
+        """Where a value is between the ends, 0 to 1."""
+        low, high = self.warp(self.low), self.warp(self.high)
+        return (self.warp(value) - low) / (high - low)
+
+
+@dataclass(frozen=True)
+class Point:
+    """A point of a line: its place, the band around it, and what is said of it."""
+
+    x: float
+    y: float
+    low: float | None = None
+    high: float | None = None
+    words: str = ""
+
+
+@dataclass(frozen=True)
+class Stroke:
+    """A line with its name, which stands at its end, and whether its band is drawn."""
+
+    label: str
+    look: str
+    points: tuple[Point, ...]
+    band: bool = False
+
+
+class Plot:
+    """Marks by values.
+
+    Parameters
+    ----------
+    frame : Frame
+    x, y : Axis
+    """
+
+    def __init__(self, frame: Frame, x: Axis, y: Axis) -> None:
+        self.frame, self.x, self.y = frame, x, y
+        self.left, self.top = frame.left, frame.top
+        self.right, self.floor = frame.width - frame.right, frame.height - frame.bottom
+        self.marks: list[Mark] = []
+
+    def at(self, x: float, y: float) -> Place:
+        """The place of two values."""
+        return (
+            self.left + self.x.share(x) * (self.right - self.left),
+            self.floor - self.y.share(y) * (self.floor - self.top),
         )
-    for line, (k, name) in enumerate(zip(rows, shown, strict=True)):
-        parts += _interval(sample, k, name, _ROW * line, left, place)
-    return "".join([*parts, "</svg>"])
+
+    def add(self, shape: Literal["line", "area"], values: Sequence[Place], look: str) -> None:
+        """A line or an area with corners at these values."""
+        self.marks.append(Mark(shape, tuple(self.at(*each) for each in values), look))
+
+    def text(self, x: float, y: float, text: str, look: str = "", anchor: str = "middle") -> None:
+        """A text at a place."""
+        self.marks.append(Mark("text", ((x, y),), look, text, anchor=anchor))  # type: ignore[arg-type]
+
+    def draw_axes(self) -> None:
+        """Lines and numbers at the ticks of both axes, as far as there is room, and titles."""
+        for value, text in self.y.ticks:
+            y = self.at(self.x.low, value)[1]
+            look = "zero" if value == self.y.low else "grid"
+            self.marks.append(Mark("line", ((self.left, y), (self.right, y)), look))
+            self.text(self.left - 6, y + 4, text, anchor="end")
+        for x, text in self._roomy():
+            ends = (x, self.floor), (x, self.floor + 4)
+            self.marks.append(Mark("line", ends, "zero"))
+            self.text(x, self.floor + 17, text)
+        if self.x.title:
+            self.text((self.left + self.right) / 2, self.floor + 34, self.x.title, "axis")
+
+    def _roomy(self) -> Iterator[tuple[float, str]]:
+        """The first and the last tick, and those between that do not touch another."""
+        places = [(self.at(value, self.y.low)[0], text) for value, text in self.x.ticks]
+        free, (end, last) = -math.inf, places[-1]
+        for x, text in places[:-1]:
+            half = 3.3 * len(text) + 4
+            if x - half > free and x + half < end - 3.3 * len(last) - 4:
+                yield x, text
+                free = x + half
+        yield end, last
+
+    def drawing(self, words: str, look: str = "") -> Drawing:
+        """What has been drawn."""
+        return Drawing(self.frame.width, self.frame.height, words, tuple(self.marks), look)
 
 
-def _interval(
-    sample: SampleResult, k: int, name: str, top: float, left: float, at: Callable[[float], float]
-) -> list[str]:
-    own = k == sample.label
-    middle = top + _ROW / 2
-    bars = [("own-bar" if own else "outer", sample.lower[k], sample.upper[k], 12.0)]
-    if sample.inner_lower is not None and sample.inner_upper is not None:
-        bars.append(("inner", sample.inner_lower[k], sample.inner_upper[k], 4.0))
-    parts = [
-        f'<text class="{"own" if own else "name"}" x="{left - 7:.1f}" '
-        f'y="{middle + 4:.1f}" text-anchor="end">{escape(name)}</text>'
-    ]
-    for kind, lower, upper, thick in bars:
-        # An interval of one point still shows.
-        width = max(at(upper) - at(lower), 2.0)
-        x = (at(upper) + at(lower) - width) / 2
-        parts.append(
-            f'<rect class="{kind}" x="{x:.1f}" y="{middle - thick / 2:.1f}" width="{width:.1f}" '
-            f'height="{thick:.0f}" rx="2"/>'
-        )
-    parts.append(f'<circle class="dot" cx="{at(sample.output[k]):.1f}" cy="{middle:.1f}" r="4"/>')
-    return parts
+def line_chart(
+    strokes: Sequence[Stroke],
+    frame: Frame,
+    x: Axis,
+    y: Axis,
+    *,
+    words: str,
+    between: tuple[Stroke, Stroke] | None = None,
+) -> Drawing:
+    """Lines with their names at their ends.
+
+    Parameters
+    ----------
+    strokes : sequence of Stroke
+        Those that come later lie above.
+    frame : Frame
+    x, y : Axis
+    words : str
+        Alternative text.
+    between : pair of Stroke
+        The area between them is shaded as undecided, what is below the second is certified.
+    """
+    plot = Plot(frame, x, y)
+    plot.draw_axes()
+    if between is not None:
+        _draw_between(plot, *(stroke.points for stroke in between))
+    for stroke in strokes:
+        if stroke.band:
+            upper = [(p.x, p.y if p.high is None else p.high) for p in stroke.points]
+            lower = [(p.x, p.y if p.low is None else p.low) for p in reversed(stroke.points)]
+            plot.add("area", upper + lower, f"band {stroke.look}")
+    for stroke in strokes:
+        plot.add("line", [(p.x, p.y) for p in stroke.points], f"line {stroke.look}")
+        if stroke.label and len(stroke.points) <= _FEW:
+            plot.marks += [
+                Mark("dot", (plot.at(p.x, p.y),), f"point {stroke.look}", p.words, size=2.6)
+                for p in stroke.points
+            ]
+    _draw_names(plot, [stroke for stroke in strokes if stroke.label])
+    return plot.drawing(words, "curves")
 
 
-def histogram(values: Sequence[float]) -> str:
-    """How many values fall into each of up to 30 equal classes, as columns."""
+def _draw_between(plot: Plot, upper: Sequence[Point], lower: Sequence[Point]) -> None:
+    """The area between two lines as far as both go, with its name where it is tallest."""
+    end = min(upper[-1].x, lower[-1].x)
+    values = sorted({p.x for p in (*upper, *lower) if p.x <= end})
+    lines = [[plot.at(p.x, p.y) for p in points] for points in (upper, lower)]
+    across = [plot.at(value, plot.y.low)[0] for value in values]
+    above, below = ([(at, _height(line, at)) for at in across] for line in lines)
+    plot.marks.append(Mark("area", (*above, *reversed(below)), "undecided"))
+    _draw_area_name(plot, "undecided", above, below)
+    _draw_area_name(plot, "certified", below, [(at, plot.floor) for at in across])
+
+
+def _draw_area_name(plot: Plot, name: str, above: Sequence[Place], below: Sequence[Place]) -> None:
+    """A name where there is most room for it between two lines, if there is enough."""
+    half, best = 32.0, (0.0, 0.0, 0.0)
+    first, last = above[0][0], above[-1][0]
+    for step in range(41):
+        x = first + half + (last - first - 2 * half) * step / 40
+        around = [x - half, *(at for at, _ in above if abs(at - x) < half), x + half]
+        roof = max(_height(above, at) for at in around)
+        ground = min(_height(below, at) for at in around)
+        best = max(best, (ground - roof, x, (roof + ground) / 2))
+    room, x, middle = best
+    if last - first >= 2 * half and room >= 20:
+        plot.text(x, middle + 4, name, "name-of-area")
+
+
+def _height(corners: Sequence[Place], x: float) -> float:
+    for (start, before), (stop, after) in pairwise(corners):
+        if start <= x <= stop:
+            rise = 0.0 if stop == start else (x - start) / (stop - start) * (after - before)
+            return before + rise
+    return corners[-1][1] if x > corners[0][0] else corners[0][1]
+
+
+def _draw_names(plot: Plot, strokes: Sequence[Stroke]) -> None:
+    """Names at the ends of the lines, moved apart, each with a thin line to its own."""
+    ends = [(stroke, plot.at(stroke.points[-1].x, stroke.points[-1].y)) for stroke in strokes]
+    ends.sort(key=lambda pair: pair[1][1])
+    places = spread([y for _, (_, y) in ends], _LABEL_GAP, plot.top + 4, plot.floor)
+    edge = plot.right
+    for (stroke, (x, y)), at in zip(ends, places, strict=True):
+        lead = (x + 4, y), (max(x + 4, edge + 6), y), (edge + 14, at)
+        plot.marks.append(Mark("line", lead, f"lead {stroke.look}"))
+        name = clipped(stroke.label, plot.frame.letters)
+        plot.text(edge + _LABEL_ROOM, at + 4, name, f"name {stroke.look}", "start")
+
+
+def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+    """Places at least ``gap`` apart, in order, as near as can be to ascending wanted ones.
+
+    Neighbours that would overlap move as one block around their mean; where there is no room for
+    all of them, they are as far apart as they can be.
+    """
+    gap = min(gap, (high - low) / max(len(wanted) - 1, 1))
+    blocks: list[tuple[float, int]] = []  # top of the first label, labels
+    for want in wanted:
+        top, count = min(max(want, low), high), 1
+        while blocks and blocks[-1][0] + gap * blocks[-1][1] > top:
+            above, more = blocks.pop()
+            # Each label of a block pulls it to where it would stand alone.
+            top = (above * more + (top - gap * more) * count) / (more + count)
+            count += more
+            top = min(max(top, low), high - gap * (count - 1))
+        blocks.append((top, count))
+    return [top + gap * k for top, count in blocks for k in range(count)]
+
+
+def histogram(values: Sequence[float], what: str) -> Drawing:
+    """Counts of values in up to 30 equal classes, as columns."""
     low, high = min(values), max(values)
     if high - low <= 1e-9 * (abs(low) + abs(high)):
         low, high = low - 0.5, high + 0.5
     bins = max(5, min(30, round(2 * math.sqrt(len(values)))))
-    counts, edges = np.histogram(values, bins=bins, range=(low, high))
-    width, height, left, right = 480.0, 100.0, 14.0, 14.0
-
-    def place(value: float) -> float:
-        return left + (value - low) / (high - low) * (width - left - right)
-
-    spoken = f"Histogram of {len(values)} log-volumes from {low:.4g} to {high:.4g}"
-    parts = [
-        f'<svg viewBox="0 0 {width:.0f} {height + _AXIS:.0f}" role="img" aria-label="{spoken}">'
-    ]
-    for count, start, stop in zip(counts.tolist(), edges[:-1], edges[1:], strict=True):
+    counts = [0] * bins
+    for value in values:
+        counts[min(int((value - low) / (high - low) * bins), bins - 1)] += 1
+    x = Axis(low, high, ticks=[(tick, tick_text(tick)) for tick in ticks(low, high)])
+    plot = Plot(Frame(480, 120, 14, 14, 6, 20), x, Axis(0, max(counts)))
+    for place, count in enumerate(counts):
         if count:
-            tall = max(2.0, (height - 6) * count / int(counts.max()))
-            x, wide = place(start) + 1, place(stop) - place(start) - 2
-            parts.append(
-                f'<rect class="column" x="{x:.1f}" y="{height - tall:.1f}" width="{wide:.1f}" '
-                f'height="{tall:.1f}" rx="1.5"/>'
-            )
-    parts.append(
-        f'<line class="zero" x1="{left}" x2="{width - right}" y1="{height}" y2="{height}"/>'
-    )
-    for tick in ticks(low, high):
-        parts.append(
-            f'<text x="{place(tick):.1f}" y="{height + 15:.0f}" text-anchor="middle">'
-            f"{tick_text(tick)}</text>"
-        )
-    return "".join([*parts, "</svg>"])
+            start, stop = (low + (high - low) * (place + k) / bins for k in (0, 1))
+            (left, top), (right, floor) = plot.at(start, count), plot.at(stop, 0)
+            corners = (left + 1, min(top, floor - 2)), (right - 1, floor)
+            plot.marks.append(Mark("box", corners, "column", f"{count:,}", 1.5))
+    plot.add("line", [(low, 0), (high, 0)], "zero")
+    for tick, text in x.ticks:
+        plot.text(plot.at(tick, 0)[0], plot.floor + 15, text)
+    return plot.drawing(f"Histogram of {len(values)} {what} from {low:.4g} to {high:.4g}")
 
 
 def ticks(low: float, high: float, *, about: int = 5) -> list[float]:
@@ -132,27 +317,83 @@ def ticks(low: float, high: float, *, about: int = 5) -> list[float]:
 
 
 def tick_text(value: float) -> str:
-    """A tick's number with a true minus sign."""
-    return f"{value:.4g}".replace("-", "\N{MINUS SIGN}")
+    """A tick's number: ``−0.5``, ``2 × 10⁵``, ``10¹²``."""
+    return pretty_number(value).removeprefix("1\N{NO-BREAK SPACE}\N{MULTIPLICATION SIGN}\xa0")
 
 
-def _span(sample: SampleResult, rows: list[int]) -> tuple[float, float]:
-    low = float(min(sample.lower[rows].min(), sample.output[rows].min()))
-    high = float(max(sample.upper[rows].max(), sample.output[rows].max()))
-    room = 0.04 * (high - low)
-    # Far from zero, a span of a few units in the last place leaves nothing to divide by.
-    least = 1e-6 * max(abs(low), abs(high), 1e-30)
-    if not room > least:
-        room = max(0.5 * max(abs(low), abs(high)), 0.5)
-    return low - room, high + room
+def value_axis(values: Sequence[float], title: str = "", *, log: bool = False) -> Axis:
+    """An axis with round numbers around some values; ``log`` where all of them are above 0."""
+    low, high = min(values), max(values)
+    if not high - low > 1e-6 * max(abs(low), abs(high), 1e-30):
+        room = max(0.5 * abs(low), 1e-12 if log else 0.5)
+        low, high = low - room, high + room
+    if not log:
+        room = 0.04 * (high - low)
+        low, high = low - room * (low != 0), high + room
+        return Axis(low, high, ticks=[(t, tick_text(t)) for t in ticks(low, high)], title=title)
+    low, high = low / 1.08, high * 1.08
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    every = math.ceil((last - first) / 6)
+    factors = (1, 2, 5) if last - first <= 2 else (1,)
+    marks = [factor * 10.0**power for power in range(first, last + 1, every) for factor in factors]
+    marks = [mark for mark in marks if low <= mark <= high] or [low * 1.08, high / 1.08]
+    return Axis(low, high, math.log10, [(mark, tick_text(mark)) for mark in marks], title)
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= 14 else name[:13] + "…"
+def panels(drawings: Sequence[tuple[str, Drawing]], *, columns: int, heading: str) -> Drawing:
+    """Drawings of one size with titles, row by row, under a heading."""
+    wide, tall = drawings[0][1].width, drawings[0][1].height + 22
+    marks = [Mark("text", ((10, 18),), "heading", heading)]
+    for number, (title, drawing) in enumerate(drawings):
+        dx, dy = wide * (number % columns), 30 + tall * (number // columns)
+        marks.append(Mark("text", ((dx + 10, dy + 16),), "title", title))
+        for mark in drawing.marks:
+            places = tuple((x + dx, y + dy + 22) for x, y in mark.places)
+            marks.append(replace(mark, places=places))
+    size = wide * min(columns, len(drawings)), 30 + tall * math.ceil(len(drawings) / columns)
+    words = "; ".join([heading, *(drawing.words for _, drawing in drawings)])
+    return Drawing(*size, words, tuple(marks), "curves")
 
 
-def _spoken(sample: SampleResult, names: Sequence[str]) -> str:
-    rows = drawn_outputs(sample)[:12]
-    texts = [f"{names[k]} {sample.lower[k]:.4g} to {sample.upper[k]:.4g}" for k in rows]
-    more = "" if len(rows) == len(sample.lower) else ", and more in the numbers below"
-    return f"Output intervals of sample {sample.index}: " + ", ".join(texts) + more
+def svg(drawing: Drawing, *, style: str = "") -> str:
+    """The drawing as an SVG element; all texts are escaped.
+
+    Parameters
+    ----------
+    drawing : Drawing
+    style : str
+        Of a file of its own, its style sheet.
+    """
+    alone = f' xmlns="http://www.w3.org/2000/svg" width="{drawing.width:.0f}"' if style else ""
+    sheet = f"<style>{style}</style>" if style else ""
+    return (
+        f"<svg{_class(drawing.look)}{alone} "
+        f'viewBox="0 0 {drawing.width:.0f} {drawing.height:.0f}" '
+        f'role="img" aria-label="{escape(drawing.words)}">{sheet}'
+        f"{''.join(map(_element, drawing.marks))}</svg>"
+    )
+
+
+def _class(look: str) -> str:
+    return f' class="{escape(look)}"' if look else ""
+
+
+def _element(mark: Mark) -> str:
+    x, y = mark.places[0]
+    if mark.shape == "text":
+        anchor = "" if mark.anchor == "start" else f' text-anchor="{mark.anchor}"'
+        where = f'x="{x:.1f}" y="{y:.1f}"{anchor}'
+        return f"<text{_class(mark.look)} {where}>{escape(mark.text)}</text>"
+    if mark.shape == "dot":
+        name, where = "circle", f'cx="{x:.1f}" cy="{y:.1f}" r="{mark.size:g}"'
+    elif mark.shape == "box":
+        (left, right), (top, low) = (sorted(each) for each in zip(*mark.places, strict=True))
+        name = "rect"
+        where = f'x="{left:.1f}" y="{top:.1f}" width="{right - left:.1f}" height="{low - top:.1f}"'
+        where += f' rx="{mark.size:g}"' if mark.size else ""
+    else:
+        name = "polyline" if mark.shape == "line" else "polygon"
+        where = f'points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in mark.places)}"'
+    if not mark.text:
+        return f"<{name}{_class(mark.look)} {where}/>"
+    return f"<{name}{_class(mark.look)} {where}><title>{escape(mark.text)}</title></{name}>"

@@ -33,7 +33,7 @@ def framed_page(
     str
         HTML that needs no script and no other file.
     """
-    rules = [*(_text(f"{sheet}.css") for sheet in ("page", *styles)), style]
+    rules = [*(_text(f"{sheet}.css") for sheet in ("frame", *styles)), style]
     body = Template(_text(f"{name}.html")).substitute(parts)
     return Template(_text("frame.html")).substitute(
         title=escape(title), style="\n".join(rules), body=body

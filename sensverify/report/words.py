@@ -1,8 +1,15 @@
-"""What a guarantee means, in words a reader without the field's terms understands."""
+"""Numbers, shares, radii and guarantees as text for people."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+
 from sensverify.core.results import Guarantee
+
+DASH = "\N{EN DASH}"
+_SPACE = "\N{NO-BREAK SPACE}"
+_MINUS = "\N{MINUS SIGN}"
 
 GUARANTEE_WORDS = {
     Guarantee.ESTIMATE: (
@@ -29,12 +36,11 @@ GUARANTEE_WORDS = {
 }
 """One or two sentences for every `Guarantee`."""
 
-
-_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def softmax_text(softmax: str | None) -> str | None:
-    """What results are about where a file ends in a softmax; None where it does not."""
+    """The values that results are about where a file ends in a softmax; None where it does not."""
     if softmax is None:
         return None
     return (
@@ -43,15 +49,8 @@ def softmax_text(softmax: str | None) -> str | None:
     )
 
 
-def certified_word(certified: bool | None, *, labelled: bool = True) -> str:
-    """``certified``, ``changes`` or ``undecided``; a dash where there is no label."""
-    if not labelled:
-        return "-"
-    return {True: "certified", False: "changes", None: "undecided"}[certified]
-
-
 def number(value: float | None) -> str:
-    """A number for people: four significant digits; a dash for None."""
+    """A number for a terminal: four significant digits; a dash for None."""
     return "-" if value is None else f"{value:.4g}"
 
 
@@ -63,17 +62,50 @@ def at_most(value: float) -> str:
 
 def pretty_number(value: float) -> str:
     """A number as it is set in print: four significant digits, powers of ten raised."""
-    text = f"{value:.4g}".replace("-", "\N{MINUS SIGN}")
+    text = f"{value:.4g}".replace("-", _MINUS)
     digits, e, power = text.partition("e")
     if not e:
         return text
-    exponent = str(int(power.replace("\N{MINUS SIGN}", "-"))).translate(_RAISED)
-    return f"{digits}\N{NO-BREAK SPACE}\N{MULTIPLICATION SIGN}\N{NO-BREAK SPACE}10{exponent}"
+    exponent = str(int(power.replace(_MINUS, "-"))).translate(RAISED)
+    return f"{digits}{_SPACE}\N{MULTIPLICATION SIGN}{_SPACE}10{exponent}"
+
+
+def printed(value: float | None) -> str:
+    """As `pretty_number`, whole numbers below a milliard with every digit; a dash for None."""
+    if value is None:
+        return DASH
+    whole = value == round(value) and 1e3 <= abs(value) < 1e9
+    return f"{round(value):,}" if whole else pretty_number(value)
 
 
 def share(value: float | None, count: int) -> str:
     """A share of ``count`` samples: ``96.7 % (29 of 30)``; a dash for None."""
     return "-" if value is None else f"{100 * value:.1f} % ({round(value * count)} of {count})"
+
+
+def percent(share: float | None, places: int = 1) -> str:
+    """A share of 1 as ``96.7 %``; a dash for None."""
+    return DASH if share is None else f"{signed(100 * share, places)}{_SPACE}%"
+
+
+def signed(value: float, places: int) -> str:
+    """A number with so many decimals and a true minus sign, never a minus zero."""
+    text = f"{value:.{places}f}"
+    return text.lstrip("-") if float(text) == 0 else text.replace("-", _MINUS)
+
+
+def points(difference: float | None) -> str:
+    """A difference of two shares, in percentage points: ``−3.2``; a dash for None."""
+    return DASH if difference is None else signed(100 * difference, 1)
+
+
+def radius_text(radius: float) -> str:
+    """A radius: ``0.1``, or ``8/255`` where it is a whole number of grey levels."""
+    levels = 255 * radius
+    whole = round(levels)
+    if 0 < whole <= 255 and abs(levels - whole) < 1e-5 and len(f"{radius:.10g}") > 6:
+        return f"{whole}/255"
+    return f"{radius:.4g}"
 
 
 def duration(seconds: float) -> str:
@@ -88,3 +120,40 @@ def duration(seconds: float) -> str:
         return f"{minutes} min {rest} s" if rest else f"{minutes} min"
     hours, minutes = divmod(round(seconds / 60), 60)
     return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+
+
+def shape_text(shape: Sequence[int], cross: str = "\N{MULTIPLICATION SIGN}") -> str:
+    """A shape: ``1 x 28 x 28``."""
+    return f" {cross} ".join(map(str, shape)) or "1"
+
+
+def spoken(name: str) -> str:
+    """A corruption's name in words: ``gaussian noise``."""
+    return name.replace("_", " ").replace("-", " ")
+
+
+def clipped(text: str, length: int) -> str:
+    """A text that is at most so long."""
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def count_of(number: int, one: str, many: str = "") -> str:
+    """``1 sample``, ``2,000 samples``."""
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
+
+
+def without_settings(names: Sequence[str]) -> dict[str, str]:
+    """Names of attacks or methods without what stands in brackets, where they stay apart."""
+    short = {name: _outside(name) for name in names}
+    shared = Counter(short.values())
+    return {name: name if shared[text] > 1 else text for name, text in short.items()}
+
+
+def _outside(name: str) -> str:
+    """A name without its brackets and what is in them."""
+    depth, left = 0, ""
+    for sign in name:
+        depth += sign == "("
+        left += sign if depth == 0 else ""
+        depth -= sign == ")"
+    return left.strip()

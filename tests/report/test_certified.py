@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 from sensverify.certificates import Certificate, Checked, Claims
 from sensverify.core.proof import Cells, Proof
@@ -22,11 +20,11 @@ from sensverify.report.check import (
     row_text,
     verdict_text,
 )
-from sensverify.report.html import report_to_html
 from sensverify.report.json import report_to_dict
-from sensverify.report.table import print_report, widening_text
+from sensverify.report.verify import widening_text
 from sensverify.report.words import at_most
 from sensverify.verification import Certification
+from tests.report.shown import verify_page, verify_text
 
 Make = Callable[..., Any]
 CHECKED = Checked(arithmetic="rigorous", problems=2, claims=8, cells=2, slack=1e-9, seconds=0.5)
@@ -57,9 +55,7 @@ def certified(make_sample: Make, make_report: Make) -> Make:
 
 
 def shown(report: Any) -> str:
-    stream = io.StringIO()
-    print_report(report, Console(file=stream, width=200, highlight=False))
-    return stream.getvalue()
+    return verify_text(report, width=200)
 
 
 def test_widening(certified: Make) -> None:
@@ -69,7 +65,7 @@ def test_widening(certified: Make) -> None:
     text = "proposed bounds were widened by at most 0.001 of their width; 3 of 4 were not"
     assert widening_text(certified()) == text
     assert text in shown(certified())
-    assert text in report_to_html(certified())
+    assert text in verify_page(certified())
 
 
 @pytest.mark.parametrize(
@@ -103,7 +99,7 @@ def test_upper_bounds_are_rounded_up(value: float, text: str) -> None:
 def test_nothing_is_said_where_nothing_was_re_derived(make_sample: Make, make_report: Make) -> None:
     report = make_report([make_sample(0, [0], [1])])
     assert widening_text(report) is None
-    for text in (shown(report), report_to_html(report)):
+    for text in (shown(report), verify_page(report)):
         assert "certificate" not in text.lower()
         assert "float32 can add" not in text
     assert "certificate" not in report_to_dict(report)
@@ -113,7 +109,7 @@ def test_nothing_is_said_where_nothing_was_re_derived(make_sample: Make, make_re
 def test_the_certificate(certified: Make, path: str | None, words: str) -> None:
     line = f"{words} (1,234 bytes), checked in 0.25 s with rigorous arithmetic"
     assert line in shown(certified(path))
-    assert line in report_to_html(certified(path))
+    assert line in verify_page(certified(path))
     assert report_to_dict(certified(path))["certificate"] == {
         "path": path,
         "bytes": 1234,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
 from collections.abc import Callable
@@ -10,20 +9,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 from sensverify.core.results import Guarantee, Status
-from sensverify.report.html import report_to_html
 from sensverify.report.json import report_to_json
-from sensverify.report.table import print_report
+from tests.report.shown import verify_page, verify_text
 
 Make = Callable[..., Any]
 
 
 def shown(report: Any) -> str:
-    stream = io.StringIO()
-    print_report(report, Console(file=stream, width=100, highlight=False))
-    return " ".join(stream.getvalue().split())
+    return " ".join(verify_text(report).split())
 
 
 @pytest.fixture
@@ -64,8 +59,8 @@ def test_a_threshold_between_attained_and_proven_is_undecided(
         assert len(report.undecided) == undecided
         assert report.exit_status == status
         assert ("threshold undecided" in shown(report)) == bool(undecided)
-        assert ("Threshold undecided" in report_to_html(report)) == bool(undecided)
-        assert ("Every threshold holds" in report_to_html(report)) == (status == 0)
+        assert ("Threshold undecided" in verify_page(report)) == bool(undecided)
+        assert ("Every threshold holds" in verify_page(report)) == (status == 0)
 
 
 def test_exceeded_for_sure_comes_before_undecided(make_attained: Make, make_report: Make) -> None:
@@ -86,7 +81,7 @@ def test_an_interrupted_run_says_so(make_sample: Make, make_report: Make) -> Non
     assert report.exit_status == 3
     assert json.loads(report_to_json(report))["interrupted"] is True
     assert "interrupted" in shown(report)
-    page = report_to_html(report)
+    page = verify_page(report)
     assert "Interrupted" in page
     assert "Every threshold holds" not in page
     assert (
@@ -101,7 +96,7 @@ def test_exact_boxes_are_counted(make_sample: Make, make_attained: Make, make_re
     assert "50.0 % (1 of 2): both ends of every output are attained" in text
     assert "the others are at most 0.25 too wide" in text
     assert "SOLVER. Proven up to a solver's own tolerances" in text
-    assert "at most 0.25 too wide" in report_to_html(report)
+    assert "at most 0.25 too wide" in verify_page(report)
     assert "too wide" not in shown(make_report([exact]))
     assert "attained" not in shown(make_report([make_sample(0, [0], [1])]))
     statuses = [s["status"] for s in json.loads(report_to_json(report))["samples"]]

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from typing import Any
 
-from rich.console import Console
-
-from sensverify.report.table import print_report
+from tests.report.shown import verify_text as shown
 
 Make = Callable[..., Any]
-
-
-def shown(report: Any) -> str:
-    stream = io.StringIO()
-    print_report(report, Console(file=stream, width=100, highlight=False))
-    return stream.getvalue()
 
 
 def test_few_outputs_show_every_width(make_sample: Make, make_report: Make) -> None:

@@ -1,0 +1,176 @@
+"""Colours and strokes of pages and charts, for light and dark, from which style sheets are made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+PALETTE = {
+    "ink": ("#1b222c", "#e8ebef"),
+    "soft": ("#56606d", "#a3adb9"),
+    "paper": ("#faf9f6", "#11151a"),
+    "card": ("#ffffff", "#191f27"),
+    "line": ("#e0ddd5", "#2b333e"),
+    "grid": ("#ecebe6", "#242c36"),
+    "zero": ("#a9afb7", "#5d6874"),
+    "bar": ("#b9c3ce", "#4b5866"),
+    "dot": ("#1b222c", "#f4f6f8"),
+    "accent": ("#1d6a8a", "#58b0d3"),
+    "good": ("#1f7246", "#74cf9c"),
+    "good-soft": ("#e3f1e8", "#17301f"),
+    "bad": ("#a8322b", "#f0948b"),
+    "bad-soft": ("#f9e6e3", "#3a1d1b"),
+    "open": ("#7d5a06", "#e3bd62"),
+    "open-soft": ("#f7eed6", "#33290f"),
+    "worst": ("#c2500a", "#ff9d57"),
+    "certified": ("#1d6a8a", "#58b0d3"),
+    "undecided": ("#8b8471", "#8f8a7c"),
+    # Every kind of colour vision tells neighbours apart; dashes tell lines apart in print.
+    "hue0": ("#7a4fa3", "#bb96e6"),
+    "hue1": ("#8a7400", "#d9c04a"),
+    "hue2": ("#0f8272", "#57cbb7"),
+    "hue3": ("#b0417f", "#ee8dbd"),
+    "hue4": ("#6b4a2b", "#c9a27c"),
+    "hue5": ("#4a6fd0", "#93aef5"),
+}
+"""Colour on light and on dark pages, by name."""
+
+HUES = 6
+"""Colours of lines; further lines repeat them with other dashes."""
+
+_OWN = {
+    **{name: name for name in ("worst", "certified", *(f"hue{k}" for k in range(HUES)))},
+    "also-certified": "certified",
+}
+"""Words of a look that say a mark's own colour."""
+
+LOOKS: dict[str, dict[str, str]] = {
+    "grid": {"stroke": "grid"},
+    "zero": {"stroke": "zero"},
+    "outer": {"fill": "bar"},
+    "own-bar": {"fill": "accent", "opacity": ".55"},
+    "inner": {"fill": "ink", "opacity": ".45"},
+    "dot": {"fill": "dot", "stroke": "card", "stroke-width": "1.5"},
+    "column": {"fill": "accent", "opacity": ".75"},
+    "over": {"fill": "worst", "opacity": ".55"},
+    "under": {"fill": "accent", "opacity": ".3"},
+    "right": {"fill": "accent", "opacity": ".8"},
+    "size": {"fill": "zero"},
+    "diagonal": {"stroke": "soft", "stroke-dasharray": "3 3"},
+    "sure": {"stroke": "ink", "stroke-width": "2"},
+    "undecided": {"fill": "undecided", "opacity": ".17"},
+    "stage": {"stroke": "own", "stroke-width": ".7", "opacity": ".45"},
+    "line": {"fill": "none", "stroke": "own", "stroke-width": "1.5"},
+    "point": {"fill": "own"},
+    "band": {"fill": "own", "opacity": ".15"},
+    "bold": {"stroke-width": "3"},
+    "dash1": {"stroke-dasharray": "6 3"},
+    "dash2": {"stroke-dasharray": "2 3"},
+    "dashed": {"stroke-dasharray": "7 4"},
+    "also-certified": {"stroke-dasharray": "5 3"},
+    "lead": {
+        **{"fill": "none", "stroke": "own", "stroke-width": ".7"},
+        **{"opacity": ".55", "stroke-dasharray": "none"},
+    },
+    "own": {"fill": "accent", "font-weight": "700"},
+    "name": {"fill": "own", "font-size": "12px", "font-weight": "500"},
+    "name-of-area": {"font-size": "12px", "font-style": "italic"},
+    "heading": {"fill": "ink", "font-size": "14px", "font-weight": "700"},
+    "title": {"fill": "ink", "font-size": "13px", "font-weight": "600"},
+}
+"""Properties of marks by a word of their look; of two rules for one property the later counts."""
+
+_TEXT = (
+    'svg text { font: 11px system-ui, -apple-system, "Segoe UI", Roboto, Arial, sans-serif; '
+    "fill: var(--soft); font-variant-numeric: tabular-nums; }\n"
+    "svg polyline { fill: none; stroke-linejoin: round; }"
+)
+
+
+def palette_style() -> str:
+    """Every colour as a property of the page, light and dark; paper is light."""
+    light, dark = (
+        " ".join(f"--{name}: {pair[place]};" for name, pair in PALETTE.items()) for place in (0, 1)
+    )
+    return (
+        f":root {{ color-scheme: light dark; {light} }}\n"
+        f"@media screen and (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}"
+    )
+
+
+def chart_style() -> str:
+    """Rules for the marks of drawings."""
+    own = (f"svg .{word} {{ --own: var(--{name}); }}" for word, name in _OWN.items())
+    return "\n".join([_TEXT, *own, *map(_rule, LOOKS, LOOKS.values())])
+
+
+def _rule(word: str, properties: Mapping[str, str]) -> str:
+    inside = "; ".join(
+        f"{name}: {f'var(--{value})' if name in ('fill', 'stroke') and value != 'none' else value}"
+        for name, value in properties.items()
+    )
+    return f"svg .{word} {{ {inside}; }}"
+
+
+def properties(look: str) -> dict[str, str]:
+    """What the theme says of a look, with colours as they are on light paper."""
+    words = look.split()
+    own = next((_OWN[word] for word in words if word in _OWN), "soft")
+    found: dict[str, str] = {}
+    for word, values in LOOKS.items():
+        if word in words:
+            found |= values
+    for name in {"fill", "stroke"} & found.keys():
+        value = own if found[name] == "own" else found[name]
+        found[name] = PALETTE[value][0] if value != "none" else value
+    return found
+
+
+STEPS = 20
+"""Steps of the scale of shares; step 0 is a share of 0."""
+
+_Colour = tuple[float, float, float]
+# What is lost stands out from the page: pale to dark on light paper, dark to bright on dark.
+# Lightness alone tells the order, also in grey and to every kind of colour vision.
+_LIGHT: tuple[_Colour, ...] = ((84, 13, 74), (178, 42, 76), (233, 125, 74), (250, 205, 137),
+    (243, 244, 236))  # fmt: skip
+_DARK: tuple[_Colour, ...] = ((255, 226, 150), (244, 152, 82), (190, 66, 84), (96, 38, 88),
+    (33, 36, 46))  # fmt: skip
+
+
+def step(share: float) -> str:
+    """The class of a cell with this share, from ``h0`` to ``h20``."""
+    return f"h{round(STEPS * min(max(share, 0.0), 1.0))}"
+
+
+def heat_style() -> str:
+    """The style sheet of the scale of shares, for light and dark pages, and for paper."""
+    light, dark = ("\n".join(_heat_rules(ramp)) for ramp in (_LIGHT, _DARK))
+    return f"{light}\n@media screen and (prefers-color-scheme: dark) {{\n{dark}\n}}"
+
+
+def _heat_rules(ramp: tuple[_Colour, ...]) -> Iterator[str]:
+    for k in range(STEPS + 1):
+        colour = _mixed(ramp, k / STEPS)
+        # Where white and black can be read equally well.
+        ink = "#fff" if _luminance(colour) < 0.179 else "#000"
+        red, green, blue = (round(c) for c in colour)
+        yield f".h{k} {{ background: rgb({red} {green} {blue}); color: {ink}; }}"
+
+
+def _mixed(ramp: tuple[_Colour, ...], at: float) -> _Colour:
+    place = at * (len(ramp) - 1)
+    first = min(int(place), len(ramp) - 2)
+    part = place - first
+    red, green, blue = (
+        a + part * (b - a) for a, b in zip(ramp[first], ramp[first + 1], strict=True)
+    )
+    return red, green, blue
+
+
+def _luminance(colour: _Colour) -> float:
+    """WCAG 2's relative luminance, from 0 to 1."""
+    linear = [
+        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
+        for c in (value / 255 for value in colour)
+    ]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

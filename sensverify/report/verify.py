@@ -1,0 +1,437 @@
+"""Output bounds as a document: the intervals of every sample, and the record of the run."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from statistics import median
+
+from sensverify.core.results import Guarantee, Status
+from sensverify.report.chart import histogram
+from sensverify.report.document import (
+    Block,
+    Card,
+    Cell,
+    Column,
+    Details,
+    Document,
+    Facts,
+    Figure,
+    Group,
+    Line,
+    Medium,
+    Notice,
+    Number,
+    Numbers,
+    Row,
+    Section,
+    Shares,
+    Span,
+    Table,
+    Text,
+)
+from sensverify.report.intervals import drawn_outputs, interval_chart
+from sensverify.report.words import (
+    GUARANTEE_WORDS,
+    at_most,
+    count_of,
+    number,
+    pretty_number,
+    shape_text,
+    share,
+    softmax_text,
+)
+from sensverify.verification.results import Perturbation, SampleResult, VerifyReport
+
+PICTURES = 100
+"""Samples that a page draws; the others are counted."""
+
+ROWS = 20
+"""Samples that a terminal lists; the others are counted."""
+
+ALL_WIDTHS = 4
+"""Up to this many outputs, every width has a column in a terminal."""
+
+_MARKS = {"certified": "✓", "changes": "✕", "undecided": "?"}
+_MEANINGS = {
+    "certified": "the label provably stays the largest output on the whole input box",
+    "undecided": "neither proven nor refuted",
+    "changes": "an input in the box is known where another output is larger",
+}
+
+
+def verify_document(report: VerifyReport, *, pictures: int = PICTURES) -> Document:
+    """The document of a report.
+
+    Parameters
+    ----------
+    report : VerifyReport
+    pictures : int
+        How many samples a page draws, from the first; it says how many it does not.
+    """
+    return Document(
+        title=f"{report.model.name}: output bounds",
+        eyebrow="Output bounds under input perturbation",
+        heading=report.model.name,
+        lead=_question(report),
+        sections=(
+            Section("summary", "", tuple(_summary(report))),
+            Section("intervals", "Output intervals", tuple(_intervals(report, pictures))),
+            Section("record", "Record", tuple(_record(report))),
+        ),
+    )
+
+
+def certified_word(certified: bool | None, *, labelled: bool = True) -> str:
+    """``certified``, ``changes`` or ``undecided``; a dash where there is no label."""
+    if not labelled:
+        return "-"
+    return {True: "certified", False: "changes", None: "undecided"}[certified]
+
+
+def _question(report: VerifyReport) -> str:
+    asked, count = report.perturbation, len(report.samples)
+    if asked.box is not None:
+        boxes = count_of(count, "input box", "input boxes")
+        return f"{boxes} from {asked.box}; bounded by {report.method}."
+    if asked.sigma is not None:
+        moved = f"{asked.sigma:g} of its range"
+    elif isinstance(asked.radius, float):
+        moved = f"{asked.radius:g}"
+    else:
+        moved = f"its own radius from {asked.radius}"
+    if asked.clip is not None:
+        moved += f", kept in [{asked.clip[0]:g}, {asked.clip[1]:g}]"
+    source = f" of {asked.data}" if asked.data is not None else ""
+    return (
+        f"{count_of(count, 'sample')}{source}, every input feature moved by up to {moved}; "
+        f"bounded by {report.method}."
+    )
+
+
+def _summary(report: VerifyReport) -> Iterator[Block]:
+    page = Medium.PAGE
+    guarantee = Span(f"{report.guarantee.name}.", "strong"), f" {guarantee_text(report)}"
+    yield Notice([guarantee], "guarantee", on=page)
+    verdict = _verdict(report)
+    if verdict is not None:
+        yield verdict
+    yield Numbers(tuple(_numbers(report)), on=page)
+    if any(sample.label is not None for sample in report.samples):
+        counts = Counter(certified_word(s.certified) for s in report.samples if s.label is not None)
+        parts = [(word, counts[word], meaning) for word, meaning in _MEANINGS.items()]
+        yield Shares(parts, on=page)
+    logs = [s.log_volume for s in report.samples if s.log_volume is not None]
+    if len(logs) >= 8:
+        caption = (
+            "Log-volumes of the output boxes, over all samples. Further left is less sensitive."
+        )
+        yield Figure([histogram(logs, "log-volumes")], notes=[caption], on=page)
+
+
+def _verdict(report: VerifyReport) -> Notice | None:
+    asked = [
+        f"{name} at most {value:g}"
+        for name, value in (("log-volume", report.max_log_volume), ("width", report.max_width))
+        if value is not None
+    ]
+    if report.exceeded:
+        line, level = ("Threshold exceeded:", f" {'; '.join(report.exceeded)}."), "bad"
+    elif report.undecided:
+        line, level = ("Threshold undecided:", f" {'; '.join(report.undecided)}."), "bad"
+    elif report.interrupted:
+        line, level = ("Interrupted:", " only the samples finished by then are here."), "bad"
+    elif asked:
+        line, level = ("Every threshold holds:", f" {' and '.join(asked)}."), "good"
+    else:
+        return None
+    return Notice([(Span(line[0], "strong"), line[1])], level, on=Medium.PAGE)
+
+
+def _numbers(report: VerifyReport) -> Iterator[Number]:
+    summary = report.summary
+
+    def one(name: str, text: str, note: str = "") -> Number:
+        return Number(name, [Cell(text, note=note)])
+
+    labelled = [s for s in report.samples if s.label is not None]
+    if summary.certified_fraction is not None and summary.accuracy is not None:
+        proven = sum(s.certified is True for s in labelled)
+        right = sum(s.prediction == s.label for s in labelled)
+        of = f"of {len(labelled):,} samples"
+        yield one("Certified", f"{100 * summary.certified_fraction:.1f} %", f"{proven:,} {of}")
+        yield one("Accuracy", f"{100 * summary.accuracy:.1f} %", f"{right:,} {of}")
+    else:
+        yield one("Samples", f"{summary.samples:,}")
+    spread = ""
+    if summary.median_log_volume is not None:
+        spread = f"median {summary.median_log_volume:.3f}"
+    if summary.degenerate_samples:
+        spread = f"{summary.degenerate_samples:,} with a zero width left out"
+    mean, volume = summary.mean_log_volume, summary.mean_volume
+    yield one("Mean log-volume", "none" if mean is None else f"{mean:.3f}", spread)
+    text = "beyond a double" if volume is None else pretty_number(volume)
+    yield one("Mean volume", text, "the sensitivity")
+    yield one("Largest width", pretty_number(summary.max_width), "of any output interval")
+
+
+def _intervals(report: VerifyReport, pictures: int) -> Iterator[Block]:
+    page, terminal = Medium.PAGE, Medium.TERMINAL
+    drawn, left = report.samples[:pictures], len(report.samples) - pictures
+    yield Text(_reading(report), on=page)
+    told = f"All {len(drawn):,} samples are drawn." if len(drawn) > 1 else ""
+    if left > 0:
+        told = (
+            f"The first {len(drawn):,} samples are drawn. The other {left:,} are not; they are "
+            "part of every figure above, and the JSON output lists them."
+        )
+    yield Text(told, "note", on=page)
+    names = report.model.output_names
+    if len(names) != len(report.samples[0].widths):
+        names = tuple(str(k) for k in range(len(report.samples[0].widths)))
+    yield Group([_card(sample, names) for sample in drawn], "samples", on=page)
+    yield _table(report)
+    hidden = len(report.samples) - ROWS
+    if hidden > 0:
+        text = f"… and {hidden:,} more samples; --json and --report hold them all"
+        yield Text(text, on=terminal)
+
+
+def _reading(report: VerifyReport) -> str:
+    middle = "sample itself" if report.perturbation.box is None else "middle of the input box"
+    holds = "provably holds" if report.guarantee >= Guarantee.SOLVER else "was found to hold"
+    text = (
+        f"Each bar is the interval that {holds} one output over the whole input box; the dot "
+        f"is the network's output at the {middle}."
+    )
+    if any(s.label is not None for s in report.samples):
+        text += " The label's output is in colour."
+    if any(s.inner_lower is not None for s in report.samples):
+        text += " The thin bar spans values that are attained."
+    return f"{text} Every picture has its own scale."
+
+
+def _card(sample: SampleResult, names: Sequence[str]) -> Card:
+    mark, facts, drawn = None, [], drawn_outputs(sample)
+    if sample.label is not None:
+        word = certified_word(sample.certified)
+        mark = word, f"{_MARKS[word]} {word}", _MEANINGS[word]
+        facts.append(f"label {names[sample.label]}")
+    if sample.prediction != sample.label and (sample.label is not None or len(names) > 1):
+        facts.append(f"predicted {names[sample.prediction]}")
+    if sample.log_volume is None:
+        facts.append(f"volume 0: {count_of(len(sample.degenerate), 'output')} cannot move")
+    else:
+        facts.append(f"log\N{NON-BREAKING HYPHEN}volume {sample.log_volume:.3f}")
+    if len(names) > len(drawn):
+        facts.append(f"{count_of(len(names) - len(drawn), 'output')} not drawn")
+    rows = [
+        Row(
+            names[k],
+            [
+                *(Cell(f"{e[k]:.6g}") for e in (sample.lower, sample.output, sample.upper)),
+                Cell(f"{sample.widths[k]:.4g}"),
+            ],
+        )
+        for k in drawn
+    ]
+    heads = ("output", "lower", "at sample", "upper", "width")
+    numbers = Details("Numbers", [Table([Column(head) for head in heads], rows)])
+    chart = Figure([interval_chart(sample, names)])
+    return Card(f"Sample {sample.index}", mark, [Text(" · ".join(facts), "facts"), chart, numbers])
+
+
+def _table(report: VerifyReport) -> Table:
+    outputs = len(report.samples[0].widths)
+    labelled = any(sample.label is not None for sample in report.samples)
+    few = outputs <= ALL_WIDTHS
+    heads = ["sample", *(["label"] if labelled else []), *(["prediction"] if outputs > 1 else [])]
+    heads += [f"width {k}" for k in range(outputs)] if few else ["width min", "median", "max"]
+    columns = [Column(head) for head in (*heads, "log-volume")]
+    if labelled:
+        columns.append(Column("label kept?", align="left"))
+    rows = []
+    for sample in report.samples[:ROWS]:
+        cells = [Cell("-" if sample.label is None else str(sample.label))] if labelled else []
+        if outputs > 1:
+            wrong = sample.label not in (None, sample.prediction)
+            cells.append(Cell(str(sample.prediction), "bad" if wrong else ""))
+        widths = sample.widths.tolist()
+        shown = widths if few else (min(widths), median(widths), max(widths))
+        volume = "zero width" if sample.log_volume is None else f"{sample.log_volume:.3f}"
+        cells += [Cell(text) for text in (*map(number, shown), volume)]
+        if labelled:
+            word = certified_word(sample.certified, labelled=sample.label is not None)
+            cells.append(Cell(word, word))
+        rows.append(Row(str(sample.index), cells))
+    return Table(columns, rows, on=Medium.TERMINAL)
+
+
+def _record(report: VerifyReport) -> Iterator[Block]:
+    page, terminal = Medium.PAGE, Medium.TERMINAL
+    yield Text("What is needed to repeat this run.", "note", on=page)
+    yield Facts(list(_repeat(report)), on=page)
+    yield Facts(list(_found(report)), on=terminal)
+    for line in report.exceeded:
+        yield Text(f"threshold exceeded: {line}", "alarm", on=terminal)
+    for line in report.undecided:
+        yield Text(f"threshold undecided: {line}", "open", on=terminal)
+    stopped = sum(sample.stopped for sample in report.samples)
+    if stopped:
+        text = (
+            f"cut short for {stopped} of {len(report.samples)} samples: their bounds hold, and "
+            "more time would make them tighter"
+        )
+        yield Text(text, "open", on=terminal)
+    if report.interrupted:
+        text = "interrupted: these are the samples finished by then; what is said of them holds"
+        yield Text(text, "open", on=terminal)
+
+
+def _notes(report: VerifyReport) -> dict[str, str | None]:
+    """Facts of both media; None is left out."""
+    return {
+        "softmax": softmax_text(report.model.softmax),
+        "labels": report.perturbation.note,
+        "exact": exact_text(report),
+        "rounding": widening_text(report),
+        "certificate": certificate_text(report),
+    }
+
+
+def _repeat(report: VerifyReport) -> Iterator[tuple[str, Line]]:
+    model, asked = report.model, report.perturbation
+    yield "Model file", Span(model.path, "code")
+    yield "SHA-256", Span(model.sha256, "code")
+    yield "Input and output", f"{shape_text(model.inputs)} to {shape_text(model.outputs)}"
+    yield "Parameters", f"{model.parameters:,}"
+    if model.unstable is not None:
+        yield "Unstable neurons", f"{model.unstable:.4g} on average over the samples"
+    if asked.data is not None:
+        first, last = report.samples[0].index, report.samples[-1].index
+        yield "Data", f"{asked.data}, samples {first} to {last}"
+    yield "Input box", perturbation_text(asked)
+    yield "Method", settings_text(report)
+    for name, text in _notes(report).items():
+        if text is not None:
+            yield name.capitalize(), text
+    yield "Arithmetic", f"{report.dtype} on {report.device}"
+    yield "Seed", str(report.seed)
+    yield "Time", f"{report.seconds:.2f} s"
+    yield "Versions", ", ".join(f"{name} {version}" for name, version in report.versions.items())
+
+
+def _found(report: VerifyReport) -> Iterator[tuple[str, Line]]:
+    model, summary, notes = report.model, report.summary, _notes(report)
+    unstable = "" if model.unstable is None else f", {model.unstable:.4g} unstable neurons a sample"
+    yield "model", f"{model.name}, {model.parameters:,} parameters{unstable}"
+    data, box = report.perturbation.data, perturbation_text(report.perturbation)
+    yield "input", box if data is None else f"{data}; {box}"
+    yield "method", f"{settings_text(report)}, {report.dtype} on {report.device}"
+    yield "time", f"{report.seconds:.2f} s for {summary.samples:,} samples"
+    yield "sensitivity", _sensitivity(report)
+    exact = notes.pop("exact")
+    if exact is not None:
+        yield "exact", exact
+    if summary.accuracy is not None:
+        labelled = sum(sample.label is not None for sample in report.samples)
+        yield "accuracy", share(summary.accuracy, labelled)
+        proven = share(summary.certified_fraction, labelled)
+        yield "certified", f"{proven} keep their label on the whole input box, proven"
+    for name, text in notes.items():
+        if text is not None:
+            yield name, text
+    yield "guarantee", f"{report.guarantee.name}. {guarantee_text(report)}"
+
+
+def _sensitivity(report: VerifyReport) -> str:
+    summary = report.summary
+    parts = [f"largest width {number(summary.max_width)}"]
+    if summary.mean_log_volume is not None:
+        parts.append(f"mean log-volume {summary.mean_log_volume:.3f}")
+        parts.append(f"median {summary.median_log_volume:.3f}")
+    if summary.mean_volume is not None:
+        parts.append(f"mean volume {number(summary.mean_volume)}")
+    if summary.degenerate_samples:
+        parts.append(f"{summary.degenerate_samples} samples with an output that cannot move")
+    return ", ".join(parts)
+
+
+def perturbation_text(perturbation: Perturbation) -> str:
+    """The input box in words."""
+    if perturbation.box is not None:
+        return f"boxes from {perturbation.box}"
+    if perturbation.sigma is not None:
+        moved = f"sigma {perturbation.sigma:g} of each feature's range"
+    elif isinstance(perturbation.radius, str):
+        moved = f"radius from {perturbation.radius}"
+    else:
+        moved = f"radius {perturbation.radius:g}"
+    clip = perturbation.clip
+    return moved if clip is None else f"{moved}, clipped to [{clip[0]:g}, {clip[1]:g}]"
+
+
+def settings_text(report: VerifyReport) -> str:
+    """The method with its settings, on one line."""
+    pairs = []
+    for key, value in report.settings.items():
+        if isinstance(value, dict):
+            value = value.get("name", value)
+        pairs.append(f"{key}={'none' if value is None else value}")
+    return f"{report.method} ({', '.join(pairs)})" if pairs else report.method
+
+
+def exact_text(report: VerifyReport) -> str | None:
+    """The share of exact boxes and the slack of the others; None for methods that never are."""
+    samples = report.samples
+    if all(sample.attained_widths is None for sample in samples):
+        return None
+    exact = sum(sample.status is Status.OPTIMAL for sample in samples)
+    text = f"{share(exact / len(samples), len(samples))}: both ends of every output are attained"
+    spare = [
+        float((sample.widths - sample.attained_widths).max())
+        for sample in samples
+        if sample.status is not Status.OPTIMAL and sample.attained_widths is not None
+    ]
+    return f"{text}; the others are at most {number(max(spare))} too wide" if spare else text
+
+
+def guarantee_text(report: VerifyReport) -> str:
+    """The meaning of the guarantee, and its limits."""
+    words = GUARANTEE_WORDS[report.guarantee]
+    if report.certification is None:
+        return words
+    margin = report.float32_margin
+    if margin is None:
+        return f"{words} How far evaluating it in float32 can be off is not known."
+    return f"{words} Evaluating it in float32 can add up to {at_most(margin)}."
+
+
+def widening_text(report: VerifyReport) -> str | None:
+    """The cost of rigorous arithmetic; None where nothing was re-derived."""
+    found = [sample.widening for sample in report.samples if sample.widening is not None]
+    if not found:
+        return None
+    shares = [float(share) for widening in found for share in widening]
+    same = sum(share == 0 for share in shares)
+    if same == len(shares):
+        return "no proposed bound had to be widened"
+    finite = [share for share in shares if math.isfinite(share)]
+    text = "proposed bounds were widened"
+    if any(finite):
+        text += f" by at most {at_most(max(finite))} of their width"
+    single = len(shares) - len(finite)
+    if single:
+        text += f"; {single} of one point became intervals"
+    return f"{text}; {same} of {len(shares)} were not" if same else text
+
+
+def certificate_text(report: VerifyReport) -> str | None:
+    """The place of the certificate and the cost of its check; None without one."""
+    found = report.certification
+    if found is None:
+        return None
+    place = "not kept" if found.path is None else found.path
+    checked = f"checked in {found.seconds:.2f} s with {found.checked.arithmetic} arithmetic"
+    return f"{place} ({len(found.data):,} bytes), {checked}"

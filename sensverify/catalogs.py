@@ -120,14 +120,16 @@ def _recipes() -> Rows:
 
 
 def _terms() -> Rows:
+    from sensverify.registry.hints import words_of
     from sensverify.training.terms import TERMS
 
     rows: Rows = []
     for name, term in TERMS.items():
-        options = ", ".join(f"{key}={_shown(value)}" for key, value in term.defaults.items())
+        settings = TERMS.settings(term).values()
+        options = ", ".join(f"{each.name}={_shown(each.default)}" for each in settings)
         lines = [_with_source(term.summary, term.source)]
         lines += [f"{name}({options})"] if options else []
-        lines += [f"{key}: {', '.join(words)}" for key, words in term.words.items()]
+        lines += [f"{s.name}: {', '.join(words)}" for s in settings if (words := words_of(s.hint))]
         rows.append((name, "\n".join(lines)))
     return rows
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-from importlib.metadata import entry_points
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from torch import Tensor
@@ -11,15 +9,10 @@ from torch import Tensor
 from sensverify.core.box import Box
 from sensverify.core.queries import Accept, Decision, Query
 from sensverify.core.results import Enclosure, Guarantee
-from sensverify.errors import BadSetting, UnknownName
+from sensverify.errors import BadSetting
 from sensverify.network import Network
+from sensverify.registry.catalog import Catalog
 from sensverify.runs.watch import Watch
-
-GROUP = "sensverify.methods"
-"""Entry-point group in which methods announce themselves."""
-
-DECIDERS = "sensverify.deciders"
-"""Entry-point group of what answers queries."""
 
 
 @runtime_checkable
@@ -105,6 +98,7 @@ class Decider(Protocol):
         ...
 
 
+@runtime_checkable
 class PreActivationBounds(Protocol):
     """A method that can also bound what enters every nonlinear node.
 
@@ -125,32 +119,57 @@ def check_intermediate(owner: str, method: object) -> None:
         )
 
 
+def _guarantee(method: Any) -> str:
+    found = getattr(method, "guarantee", None)
+    return found.name if isinstance(found, Guarantee) else "-"
+
+
+METHODS: Catalog[Any] = Catalog(
+    "method",
+    {},
+    group="sensverify.methods",
+    types=(Method, PreActivationBounds),
+    example="crown(intermediate=ibp)",
+    columns={"guarantee": _guarantee},
+)
+"""Classes of methods by name. Ours are announced by entry points, too: solvers lie higher up."""
+
+DECIDERS: Catalog[Any] = Catalog(
+    "decider",
+    {},
+    group="sensverify.deciders",
+    types=(Decider,),
+    example="branch-and-bound",
+    columns={"guarantee": _guarantee},
+)
+"""Classes of deciders by name."""
+
+
 def method_names() -> tuple[str, ...]:
     """Names of the installed methods, sorted."""
-    return _names(GROUP)
+    return tuple(METHODS)
 
 
 def proving_names() -> tuple[str, ...]:
     """Names of the installed methods that can hand out proofs, sorted."""
-    names = {p.name for p in entry_points(group=GROUP) if issubclass(p.load(), ProvingMethod)}
-    return tuple(sorted(names))
+    return tuple(name for name, method in METHODS.working().items() if hasattr(method, "prove"))
 
 
 def decider_names() -> tuple[str, ...]:
-    """Names of what answers queries, sorted."""
-    return _names(DECIDERS)
+    """Names of the installed deciders, sorted."""
+    return tuple(DECIDERS)
 
 
 def make_method(name: str, /, **settings: Any) -> Method:
-    """A method by its name, with its settings.
+    """The method of a name or of a call, with its settings.
 
     Parameters
     ----------
     name : str
-        As `method_names` lists it.
+        As `method_names` lists it, or with settings, as ``crown(intermediate=ibp)``.
     **settings
         Fields of the method's dataclass; a field that is a method or a decider itself takes a
-        name too.
+        name or a call too.
 
     Raises
     ------
@@ -158,31 +177,14 @@ def make_method(name: str, /, **settings: Any) -> Method:
         No installed method has the name.
     BadSetting
         The method has no such setting, or refuses the value.
+    BackendFailure
+        The package that announces the method does not work.
     """
-    return _make(GROUP, "method", name, settings)
+    made: Method = METHODS.make(name, **settings)
+    return made
 
 
 def make_decider(name: str, /, **settings: Any) -> Decider:
-    """What answers queries, by its name, with its settings; errors as for `make_method`."""
-    return _make(DECIDERS, "decider", name, settings)
-
-
-def _names(group: str) -> tuple[str, ...]:
-    return tuple(sorted({point.name for point in entry_points(group=group)}))
-
-
-def _make(group: str, kind: str, name: str, settings: dict[str, Any]) -> Any:
-    points = [point for point in entry_points(group=group) if point.name == name]
-    if not points:
-        raise UnknownName(f"unknown {kind} '{name}'; there are {', '.join(_names(group))}")
-    cls = points[0].load()
-    known = {item.name: item for item in fields(cls)}
-    for key, value in settings.items():
-        if key not in known:
-            has = f"it has {', '.join(known)}" if known else "it has none"
-            raise BadSetting(f"{kind} '{name}' has no setting '{key}'; {has}")
-        if isinstance(value, str) and "PreActivationBounds" in str(known[key].type):
-            settings[key] = make_method(value)
-        elif isinstance(value, str) and "Decider" in str(known[key].type):
-            settings[key] = make_decider(value)
-    return cls(**settings)
+    """The decider of a name or of a call, with its settings; errors as for `make_method`."""
+    made: Decider = DECIDERS.make(name, **settings)
+    return made

@@ -9,7 +9,7 @@ from typing import Any
 
 from sensverify.attacks.attack import make_attack
 from sensverify.attacks.protocol import Attack
-from sensverify.bounds.method import Method
+from sensverify.bounds.method import METHODS, Method
 from sensverify.corruptions import CORRUPTIONS, GROUPS, SEQUENCES
 from sensverify.errors import BadSetting, UnknownName
 from sensverify.evaluation.cell import Cell
@@ -21,7 +21,7 @@ from sensverify.evaluation.samples import Samples
 from sensverify.measures.catalog import MEASURES, find_measures
 from sensverify.registry.calls import Call, parse_call, parse_sum, show_sum
 from sensverify.registry.names import did_you_mean
-from sensverify.verification.settings import parse_method, with_seed
+from sensverify.verification.settings import with_seed
 
 DEFAULT_CORRUPTIONS: tuple[str, ...] = ("imagenet-c",)
 DEFAULT_SEQUENCES = ("all",)
@@ -126,7 +126,7 @@ def _attack(text: str) -> tuple[str, Attack]:
     together = _TOGETHER.fullmatch(text)
     if together is None:
         call = parse_call(text)
-        nested = {key: str(v) if isinstance(v, Call) else v for key, v in call.options.items()}
+        nested = {key: str(v) if isinstance(v, Call) else v for key, v in call.settings.items()}
         return str(call), make_attack(call.name, **nested)
     terms = parse_sum(together[1])
     if any(weight != 1 for weight, _ in terms):
@@ -136,12 +136,8 @@ def _attack(text: str) -> tuple[str, Attack]:
 
 
 def _method(call: Call, seed: int) -> Method:
-    method = parse_method(call.name, {key: _text(value) for key, value in call.options.items()})
-    return method if "seed" in call.options else with_seed(method, seed % 2**63)
-
-
-def _text(value: Any) -> str:
-    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
+    method: Method = METHODS.make(call)
+    return method if "seed" in call.settings else with_seed(method, seed % 2**63)
 
 
 def _at_radii(

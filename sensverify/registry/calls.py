@@ -1,21 +1,23 @@
-"""Weighted sums of named terms as text: ``cross-entropy + 0.02*sensitivity(form=log)``.
+"""Calls as text: ``pgd(steps=100)``, ``cross-entropy + 0.02*sensitivity(form=log)``.
 
 ::
 
     sum     = product { "+" product }
     product = [ number "*" ] call
-    call    = name [ "(" [ option { "," option } ] ")" ]
-    option  = name "=" value
-    value   = number | call
+    call    = name [ "(" [ setting { "," setting } ] ")" ]
+    setting = name "=" value
+    value   = number | text | call { "+" call } | "(" [ value { "," value } ] ")"
+    text    = "'" characters "'" | '"' characters '"'
 
 A name is made of letters, digits, ``-``, ``_`` and ``&``. ``true``, ``false`` and ``none`` stand
-for what they do in Python.
+for what they do in Python. Several calls with ``+`` between them are one value, a tuple.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import isfinite
 from types import MappingProxyType
@@ -25,42 +27,43 @@ from sensverify.errors import BadSetting
 
 _TOKEN = re.compile(
     r"\s*(?:(?P<number>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?(?![\w.]))"
-    r"|(?P<name>[A-Za-z][\w&]*(?:-[\w&]+)*)|(?P<sign>[-+*(),=]))"
+    r"|(?P<name>[A-Za-z][\w&]*(?:-[\w&]+)*)"
+    r"|(?P<text>'[^']*'|\"[^\"]*\")|(?P<sign>[-+*(),=]))"
 )
 _DEEPEST = 20
-"""How many calls may stand inside of each other."""
+"""Largest number of calls that stand inside of each other."""
 
 _WORDS: dict[str, Any] = {"none": None, "true": True, "false": False}
 
 
 @dataclass(frozen=True)
 class Call:
-    """A name with options; ``str`` gives the text that `parse_call` reads.
+    """A name with settings; ``str`` gives the text that `parse_call` reads.
 
     Parameters
     ----------
     name : str
-    options : mapping from str
-        Numbers, True, False, None, or calls; keys with underscores.
+    settings : mapping from str
+        Numbers, True, False, None, text, calls, or tuples of these; keys with underscores.
     """
 
     name: str
-    options: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "options", MappingProxyType(dict(self.options)))
+        object.__setattr__(self, "settings", MappingProxyType(dict(self.settings)))
 
     def __str__(self) -> str:
-        inside = ", ".join(f"{key}={_shown(value)}" for key, value in self.options.items())
+        inside = ", ".join(f"{key}={show_value(each)}" for key, each in self.settings.items())
         return f"{self.name}({inside})" if inside else self.name
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A mapping proxy cannot be pickled.
-        return Call, (self.name, dict(self.options))
+        return Call, (self.name, dict(self.settings))
 
 
 def parse_call(text: str) -> Call:
-    """One name with its options, e.g. ``sgd(lr=0.1, momentum=0.9)``.
+    """One name with its settings, e.g. ``sgd(lr=0.1, momentum=0.9)``.
 
     Raises
     ------
@@ -89,14 +92,44 @@ def parse_sum(text: str) -> tuple[tuple[float, Call], ...]:
     return tuple(found)
 
 
-def show_sum(terms: tuple[tuple[float, Call], ...]) -> str:
+def parse_value(text: str) -> Any:
+    """One value of a setting: a number, True, False, None, text, a `Call`, or a tuple of these.
+
+    Raises
+    ------
+    BadSetting
+        The text is something else; the message says where.
+    """
+    reader = _Reader(text, "3, true, none, ibp, crown(intermediate=ibp) or fgsm + pgd(steps=10)")
+    value = reader.value()
+    reader.end()
+    return value
+
+
+def show_sum(terms: tuple[tuple[float, Any], ...]) -> str:
     """The text that `parse_sum` reads."""
-    return " + ".join(f"{call}" if w == 1 else f"{_shown(w)}*{call}" for w, call in terms)
+    return " + ".join(f"{call}" if w == 1 else f"{show_value(w)}*{call}" for w, call in terms)
 
 
-def _shown(value: Any) -> str:
+def show_value(value: Any) -> str:
+    """The text that `parse_value` reads.
+
+    Raises
+    ------
+    BadSetting
+        Text holds both kinds of quotation marks.
+    """
     if value is None or isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, tuple):
+        if len(value) > 1 and all(isinstance(each, Call) for each in value):
+            return " + ".join(map(str, value))
+        return f"({', '.join(map(show_value, value))})"
+    if isinstance(value, str):
+        mark = '"' if "'" in value else "'"
+        if mark in value:
+            raise BadSetting(f"the text {value!r} holds both kinds of quotation marks")
+        return f"{mark}{value}{mark}"
     return f"{value!r}" if isinstance(value, float) else str(value)
 
 
@@ -117,36 +150,62 @@ class _Reader:
         name = self._token("name")
         if name is None:
             raise self._complaint("a name")
-        options: dict[str, Any] = {}
-        if self.takes("(") and not self.takes(")"):
-            self._depth += 1
-            if self._depth > _DEEPEST:
-                raise BadSetting(
-                    f"'{self._text[:60]}...': more than {_DEEPEST} calls stand inside of each other"
-                )
-            while True:
-                self._option(options)
-                if self.takes(")"):
-                    break
-                if not self.takes(","):
-                    raise self._complaint("',' or ')'")
-            self._depth -= 1
-        return Call(name, options)
+        settings: dict[str, Any] = {}
+        if self.takes("("):
+            with self._deeper():
+                for _ in self._listed():
+                    self._setting(settings)
+        return Call(name, settings)
 
-    def _option(self, options: dict[str, Any]) -> None:
+    def value(self) -> Any:
+        """A number, text, a constant, a call or several; or a tuple in parentheses."""
+        number = self._number()
+        if number is not None:
+            return number
+        text = self._token("text")
+        if text is not None:
+            return text[1:-1]
+        if self.takes("("):
+            with self._deeper():
+                return tuple(self.value() for _ in self._listed())
+        call = self.call()
+        if not call.settings and call.name.lower() in _WORDS:
+            return _WORDS[call.name.lower()]
+        calls = [call]
+        while self.takes("+"):
+            calls.append(self.call())
+        return tuple(calls) if len(calls) > 1 else call
+
+    def _listed(self) -> Iterator[None]:
+        """Turns of a list with commas, up to the parenthesis behind it."""
+        if self.takes(")"):
+            return
+        while True:
+            yield
+            if self.takes(")"):
+                return
+            if not self.takes(","):
+                raise self._complaint("',' or ')'")
+
+    @contextmanager
+    def _deeper(self) -> Iterator[None]:
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            raise BadSetting(
+                f"'{self._text[:60]}...': more than {_DEEPEST} calls stand inside of each other"
+            )
+        yield
+        self._depth -= 1
+
+    def _setting(self, settings: dict[str, Any]) -> None:
         key = self._token("name")
         if key is None:
-            raise self._complaint("the name of an option")
+            raise self._complaint("the name of a setting")
         self._expect("=")
         key = key.replace("-", "_")
-        if key in options:
+        if key in settings:
             raise BadSetting(f"'{self._text}': {key} is given twice")
-        value: Any = self._number()
-        if value is None:
-            call = self.call()
-            plain = not call.options and call.name.lower() in _WORDS
-            value = _WORDS[call.name.lower()] if plain else call
-        options[key] = value
+        settings[key] = self.value()
 
     def _number(self) -> float | int | None:
         text = self._token("number")
@@ -189,5 +248,5 @@ class _Reader:
         rest = self._text[self._place :].strip()
         where = f"before '{rest}'" if rest else "at its end"
         return BadSetting(
-            f"'{self._text}': expected {expected} {where}; write it as in '{self._example}'"
+            f"'{self._text}': expected {expected} {where}", f"write it as in '{self._example}'"
         )

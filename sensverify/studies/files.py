@@ -12,9 +12,9 @@ from typing import Any
 from sensverify.errors import BadSetting, InputError, UnknownName
 from sensverify.measures import SHARES
 from sensverify.registry.names import did_you_mean
+from sensverify.registry.ranges import Range
 from sensverify.studies.study import FIGURES, PARTS, Contender, Published, Study
 from sensverify.studies.tables import COLUMNS
-from sensverify.training.ranges import Range
 from sensverify.training.recipes import resolve_loss
 from sensverify.training.settings import SEEDS, TrainSettings
 

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from sensverify.errors import BadSetting, UnknownName
-from sensverify.registry.calls import Call, parse_sum, show_sum
-from sensverify.registry.names import did_you_mean
-from sensverify.training.ranges import LARGEST, Range
-from sensverify.training.step import Step
+from sensverify.errors import BadSetting
+from sensverify.registry.calls import Call, parse_call, parse_sum, show_sum
+from sensverify.registry.catalog import name_of
+from sensverify.registry.ranges import Range
+from sensverify.training.step import LARGEST, Step
 from sensverify.training.terms import TERMS, Term
+from sensverify.training.terms.entry import check_differentiable
 
-_WEIGHTS = Range(-LARGEST)
+_WEIGHTS = Range(-LARGEST, LARGEST)
 
 
 @dataclass(frozen=True)
@@ -27,15 +28,18 @@ class Loss:
     Parameters
     ----------
     terms : tuple of (weight, Call)
-        Names and options as in `TERMS`.
+        Names and settings as in `TERMS`.
+    own : mapping from str to Term
+        Terms of the caller's, by the names they have in this loss; see `Loss.of`.
 
     Raises
     ------
     UnknownName, BadSetting
-        There is no such term, it has no such option, or a number or a method cannot be used.
+        There is no such term, it has no such setting, or a number or a method cannot be used.
     """
 
     terms: tuple[tuple[float, Call], ...]
+    own: Mapping[str, Term] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         for weight, call in self.terms:
@@ -48,13 +52,36 @@ class Loss:
         """The loss written as ``cross-entropy + 0.02*sensitivity(form=log)``."""
         return cls(parse_sum(text))
 
+    @classmethod
+    def of(cls, *terms: tuple[float, str | Call | Term | Callable[..., Tensor]]) -> Loss:
+        """The loss of weights and terms: ``Loss.of((1, "cross-entropy"), (0.1, my_function))``.
+
+        A term is a call such as ``"sensitivity(form=log)"``, a function of a `Step`, or a `Term`.
+        """
+        own: dict[str, Term] = {}
+        found = []
+        for weight, each in terms:
+            if isinstance(each, str | Call):
+                call = parse_call(each) if isinstance(each, str) else each
+            else:
+                term = TERMS.find(each)
+                call = Call(name_of(term.function))
+                own[call.name] = term
+            found.append((float(weight), call))
+        return cls(tuple(found), own)
+
     def __str__(self) -> str:
         return show_sum(self.terms)
 
     @cached_property
     def _resolved(self) -> tuple[tuple[float, Term, dict[str, Any]], ...]:
-        found = ((weight, find_term(call.name), call) for weight, call in self.terms)
-        return tuple((weight, term, term.options(call)) for weight, term, call in found)
+        found = []
+        for weight, call in self.terms:
+            term = self.own.get(call.name) or TERMS[call.name]
+            settings = TERMS.fitted(call, term)
+            check_differentiable(f"'{call}'", settings)
+            found.append((weight, term, settings))
+        return tuple(found)
 
     @property
     def asks(self) -> frozenset[str]:
@@ -88,27 +115,13 @@ class Loss:
         """
         total = torch.zeros((), device=step.x.device)
         values: dict[str, Tensor] = {}
-        for name, (weight, term, options) in zip(self.names, self._resolved, strict=True):
-            value = term.function(step, **options)
+        for name, (weight, term, settings) in zip(self.names, self._resolved, strict=True):
+            value = term.function(step, **settings)
             total = total + weight * value
             values[name] = value.detach()
         if torch.is_grad_enabled() and not total.requires_grad:
             raise BadSetting(
-                f"the loss '{self}' does not depend on any parameter of the model that is trained; "
-                "add a term that does, such as cross-entropy"
+                f"the loss '{self}' does not depend on any parameter of the model that is trained",
+                "add a term that does, such as cross-entropy",
             )
         return total, values
-
-
-def find_term(name: str) -> Term:
-    """The term of that name.
-
-    Raises
-    ------
-    UnknownName
-        There is none.
-    """
-    if name not in TERMS:
-        hint = did_you_mean(name, TERMS)
-        raise UnknownName(f"there is no loss term '{name}'{hint}; there are {', '.join(TERMS)}")
-    return TERMS[name]

@@ -2,62 +2,82 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable
 from math import cos, floor, pi
-from typing import Any
+from typing import Annotated
 
 from torch import Tensor
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
-from sensverify.errors import BadSetting, UnknownName
 from sensverify.registry.calls import Call
-from sensverify.training.ranges import LARGEST, Range
+from sensverify.registry.catalog import Catalog
+from sensverify.registry.ranges import Range
+from sensverify.training.step import LARGEST
 
 Parameters = Iterable[Tensor]
 Schedule = Callable[[float], float]
 """The share of the learning rate that is in force after a share of the training."""
 
 _START, _END = 1 / 25, 1e-4 / 25
-_RATES, _NUMBERS = Range(0, 1e6, above=True), Range(-LARGEST)
+
+Rate = Annotated[float, Range(0, 1e6, above=True)]
+Number = Annotated[float, Range(-LARGEST, LARGEST)]
+Share = Annotated[float, Range(0, 1, above=True)]
 
 
-def _adam(kind: type[Adam] | type[AdamW], decay: float) -> Callable[..., Optimizer]:
-    def make(
-        parameters: Parameters,
-        *,
-        lr: float = 0.001,
-        beta1: float = 0.9,
-        beta2: float = 0.999,
-        eps: float = 1e-8,
-        weight_decay: float = decay,
-    ) -> Optimizer:
-        return kind(parameters, lr, (beta1, beta2), eps, weight_decay)
+def _adam(
+    parameters: Parameters,
+    *,
+    lr: Rate = 0.001,
+    beta1: Number = 0.9,
+    beta2: Number = 0.999,
+    eps: Number = 1e-8,
+    weight_decay: Number = 0.0,
+) -> Optimizer:
+    """Steps by averages of the gradient and of its square; `weight_decay` is a gradient."""
+    return Adam(parameters, lr, (beta1, beta2), eps, weight_decay)
 
-    return make
+
+def _adamw(
+    parameters: Parameters,
+    *,
+    lr: Rate = 0.001,
+    beta1: Number = 0.9,
+    beta2: Number = 0.999,
+    eps: Number = 1e-8,
+    weight_decay: Number = 0.01,
+) -> Optimizer:
+    """Steps as those of adam; `weight_decay` shrinks the weights."""
+    return AdamW(parameters, lr, (beta1, beta2), eps, weight_decay)
 
 
 def _sgd(
     parameters: Parameters,
     *,
-    lr: float = 0.1,
-    momentum: float = 0.0,
+    lr: Rate = 0.1,
+    momentum: Number = 0.0,
     nesterov: bool = False,
-    weight_decay: float = 0.0,
+    weight_decay: Number = 0.0,
 ) -> Optimizer:
+    """Steps along the gradient, with momentum; `weight_decay` is a gradient."""
     return SGD(parameters, lr, momentum, weight_decay=weight_decay, nesterov=nesterov)
 
 
 def _constant() -> Schedule:
+    """The whole rate from beginning to end."""
     return lambda progress: 1.0
 
 
 def _cosine() -> Schedule:
+    """From the whole rate down to nothing, along half a cosine."""
     return lambda progress: _between(1.0, 0.0, progress)
 
 
-def _one_cycle(*, warmup: float = 0.25) -> Schedule:
-    _check_share("one-cycle: warmup", warmup)
+def _one_cycle(*, warmup: Share = 0.25) -> Schedule:
+    """Half cosines from 1/25 of the rate up to all of it, and down to 1/250,000.
+
+    The optimiser's momentum stays as it is.
+    """
 
     def factor(progress: float) -> float:
         if progress < warmup:
@@ -67,33 +87,28 @@ def _one_cycle(*, warmup: float = 0.25) -> Schedule:
     return factor
 
 
-def _step(*, every: float = 0.3, factor: float = 0.1) -> Schedule:
-    _check_share("step: every", every)
-    if not 0 < factor <= 1:
-        raise BadSetting(f"step: factor needs a number above 0 and up to 1, got {factor}")
+def _step(*, every: Share = 0.3, factor: Share = 0.1) -> Schedule:
+    """The rate times a factor after every such share of the training."""
     # A hair more, so that 3 x 0.1 counts as 0.3.
     return lambda progress: float(factor ** floor(progress / every + 1e-9))
 
 
-OPTIMISERS: dict[str, Callable[..., Optimizer]] = {
-    "adam": _adam(Adam, 0.0),
-    "adamw": _adam(AdamW, 0.01),
-    "sgd": _sgd,
-}
-"""Optimisers by name; their options are keyword-only, with defaults."""
+OPTIMISERS: Catalog[Callable[..., Optimizer]] = Catalog(
+    "optimiser",
+    {"adam": _adam, "adamw": _adamw, "sgd": _sgd},
+    group="sensverify.optimisers",
+    arguments=1,
+    example="adam(lr=0.001)",
+)
+"""Optimisers by name: functions or classes that take the parameters, and settings."""
 
-SCHEDULES: dict[str, Callable[..., Schedule]] = {
-    "constant": _constant,
-    "cosine": _cosine,
-    "one-cycle": _one_cycle,
-    "step": _step,
-}
-"""Schedules by name.
-
-``constant``; ``cosine``, from the whole rate down to nothing; ``one-cycle(warmup=0.25)``, by half
-cosines from 1/25 of the rate up to all of it and down to 1/250,000, the optimiser's momentum
-staying as it is; ``step(every=0.3, factor=0.1)``, times the factor after every such share.
-"""
+SCHEDULES: Catalog[Callable[..., Schedule]] = Catalog(
+    "schedule",
+    {"constant": _constant, "cosine": _cosine, "one-cycle": _one_cycle, "step": _step},
+    group="sensverify.schedules",
+    example="one-cycle(warmup=0.25)",
+)
+"""Schedules of the learning rate by name."""
 
 
 def make_optimiser(call: Call, parameters: Parameters) -> Optimizer:
@@ -102,9 +117,7 @@ def make_optimiser(call: Call, parameters: Parameters) -> Optimizer:
     Parameters
     ----------
     call : Call
-        ``adam`` and ``adamw`` take ``lr, beta1, beta2, eps, weight_decay``; ``sgd`` takes ``lr,
-        momentum, nesterov, weight_decay``. ``weight_decay`` of ``adam`` and ``sgd`` is a gradient,
-        of ``adamw`` a shrinkage.
+        As for `OPTIMISERS`.
     parameters : iterable of Tensor
 
     Raises
@@ -112,17 +125,10 @@ def make_optimiser(call: Call, parameters: Parameters) -> Optimizer:
     UnknownName
         There is no optimiser of that name.
     BadSetting
-        It has no such option, or the option cannot have that value.
+        It has no such setting, or the setting cannot have that value.
     """
-    function = _named(call, OPTIMISERS, "optimiser")
-    _check_options(call, function)
-    rate = call.options.get("lr")
-    if rate is not None and rate not in _RATES:
-        raise BadSetting(f"'{call}': lr needs a number {_RATES}, got {rate}")
-    try:
-        return function(parameters, **call.options)
-    except ValueError as error:
-        raise BadSetting(f"'{call}': {error}") from None
+    made: Optimizer = OPTIMISERS.make(call, parameters)
+    return made
 
 
 def make_schedule(call: Call) -> Schedule:
@@ -130,42 +136,11 @@ def make_schedule(call: Call) -> Schedule:
 
     Raises
     ------
-    UnknownName
-        There is no schedule of that name.
-    BadSetting
-        It has no such option, or the option cannot have that value.
+    UnknownName, BadSetting
+        As of `make_optimiser`.
     """
-    function = _named(call, SCHEDULES, "schedule")
-    _check_options(call, function)
-    return function(**call.options)
-
-
-def _named(call: Call, known: dict[str, Callable[..., Any]], what: str) -> Callable[..., Any]:
-    if call.name not in known:
-        raise UnknownName(f"there is no {what} '{call.name}'; there are {', '.join(known)}")
-    return known[call.name]
-
-
-def _check_options(call: Call, function: Callable[..., Any]) -> None:
-    parameters = inspect.signature(function).parameters.values()
-    defaults = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
-    for name, value in call.options.items():
-        if name not in defaults:
-            raise BadSetting(
-                f"'{call}': {call.name} has no option {name}; "
-                f"it has {', '.join(defaults) or 'none'}"
-            )
-        switch = isinstance(defaults[name], bool)
-        if switch != isinstance(value, bool) or not isinstance(value, int | float):
-            kind = "true or false" if switch else "a number"
-            raise BadSetting(f"'{call}': {name} takes {kind}, got '{value}'")
-        if not switch and value not in _NUMBERS:
-            raise BadSetting(f"'{call}': {name} takes a number {_NUMBERS}")
-
-
-def _check_share(what: str, value: float) -> None:
-    if not 0 < value <= 1:
-        raise BadSetting(f"{what} needs a share above 0 and up to 1, got {value}")
+    made: Schedule = SCHEDULES.make(call)
+    return made
 
 
 def _between(start: float, end: float, share: float) -> float:

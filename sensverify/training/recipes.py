@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from sensverify.errors import BadSetting, UnknownName
 from sensverify.registry.calls import parse_sum
+from sensverify.registry.catalog import Catalog
 from sensverify.registry.names import did_you_mean
 from sensverify.training.loss import Loss
 from sensverify.training.terms import TERMS
@@ -112,7 +114,7 @@ def _overlap() -> Recipe:
     )
 
 
-RECIPES: dict[str, Recipe] = {
+_OWN = {
     "base": _one(_BASE, "cross-entropy with an L2 penalty", _WANG),
     "crown-ibp": _one(
         "certified(bounds=ibp, kappa=0.5, beta=1) + 1e-5*l2",
@@ -171,7 +173,30 @@ RECIPES: dict[str, Recipe] = {
         "Zhang et al. 2019",
     ),
 }
-"""Every recipe by name. The weights are for images of some hundred pixels and ten classes."""
+
+
+def _as_recipe(name: str, found: Any) -> Recipe:
+    """A recipe, a loss, or the text of one, as another package announces it."""
+    if isinstance(found, Recipe):
+        return found
+    if isinstance(found, Loss):
+        return Recipe((Stage(0.0, found),))
+    if isinstance(found, str):
+        return _one(found)
+    raise BadSetting(
+        f"the recipe '{name}' is {found!r}", "give a `Recipe`, a `Loss`, or the text of a loss"
+    )
+
+
+RECIPES: Catalog[Recipe] = Catalog(
+    "recipe",
+    _OWN,
+    group="sensverify.recipes",
+    adapt=_as_recipe,
+    example="base",
+)
+"""Every recipe by name. The weights of ours are for images of some hundred pixels and ten classes.
+"""
 
 
 def resolve_loss(text: str) -> Recipe:
@@ -188,12 +213,12 @@ def resolve_loss(text: str) -> Recipe:
         for _, call in parse_sum(text):
             if call.name in RECIPES and call.name not in TERMS:
                 raise BadSetting(
-                    f"'{call.name}' is a recipe, not a term of a sum; written out it is "
-                    f"'{RECIPES[call.name]}'"
+                    f"'{call.name}' is a recipe, not a term of a sum",
+                    f"written out it is '{RECIPES[call.name]}'",
                 )
         return _one(text)
-    hint = did_you_mean(text, [*RECIPES, *TERMS])
     raise UnknownName(
-        f"there is no loss '{text}'{hint}; there are {', '.join(RECIPES)}, or give a sum such as "
-        "'cross-entropy + 1e-5*l2' of the terms in 'sensverify list losses'"
+        f"there is no loss '{text}'{did_you_mean(text, [*RECIPES, *TERMS])}",
+        f"there are {', '.join(RECIPES)}, or give a sum such as 'cross-entropy + 1e-5*l2' of the "
+        "terms in 'sensverify list losses'",
     )

@@ -1,28 +1,36 @@
-"""How a training goes, whatever its loss."""
+"""Settings of a training, whatever its loss."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Annotated, Any, Literal, get_args
 
 import torch
 
 from sensverify.errors import BadSetting
 from sensverify.registry.calls import Call, parse_call
+from sensverify.registry.names import did_you_mean
+from sensverify.registry.ranges import Range
+from sensverify.registry.settings import check_settings
 from sensverify.training.optimisers import make_optimiser, make_schedule
-from sensverify.training.ranges import LARGEST, Range
 from sensverify.training.sharpness import make_sharpness
+from sensverify.training.step import LARGEST
 
-PRECISIONS = ("32", "bf16-mixed", "16-mixed")
-DEVICES = ("cpu", "cuda")
+Precision = Literal["32", "bf16-mixed", "16-mixed"]
+Device = Literal["cpu", "cuda"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+DEVICES: tuple[Device, ...] = get_args(Device)
 SEEDS = 2**63
 """Seeds are below this number: torch takes no others."""
+
+Count = Annotated[int, Range(1)]
+Size = Annotated[float, Range(0, LARGEST)]
+Number = Annotated[float, Range(-LARGEST, LARGEST)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainSettings:
-    """Everything that decides a training beside its data, model and loss.
+    """Settings of a training: everything that decides it beside its data, model and loss.
 
     Two trainings with equal settings see the same mini-batches in the same order and begin with
     the same weights, whatever their losses.
@@ -84,38 +92,37 @@ class TrainSettings:
         There is no such optimiser, schedule or sharpness.
     """
 
-    epochs: int = 10
-    batch_size: int = 64
+    epochs: Count = 10
+    batch_size: Count = 64
     optimiser: str = "adam(lr=0.001)"
     schedule: str = "constant"
     sharpness: str | None = None
-    seed: int = 0
-    sigma: float | None = None
-    radius: float | None = None
-    clip: tuple[float, float] | None = None
-    ramp: float | None = None
-    gradient_clip: float | None = None
-    hold_out: int = 0
-    train_samples: int | None = None
-    metric_samples: int = 1000
-    metric_every: int = 1
-    final_samples: int | None = None
-    pgd_steps: int = 40
-    checkpoint_seconds: float = 60.0
-    device: str = "cpu"
-    devices: int = 1
-    precision: str = "32"
-    threads: int | None = None
+    seed: Annotated[int, Range(0, SEEDS - 1)] = 0
+    sigma: Size | None = None
+    radius: Size | None = None
+    clip: tuple[Number, Number] | None = None
+    ramp: Annotated[float, Range(0, 1)] | None = None
+    gradient_clip: Annotated[float, Range(0, LARGEST, above=True)] | None = None
+    hold_out: Annotated[int, Range(0)] = 0
+    train_samples: Count | None = None
+    metric_samples: Annotated[int, Range(0)] = 1000
+    metric_every: Count = 1
+    final_samples: Count | None = None
+    pgd_steps: Count = 40
+    checkpoint_seconds: Annotated[float, Range(0, 1e9)] = 60.0
+    device: Device = "cpu"
+    devices: Count = 1
+    precision: Precision = "32"
+    threads: Annotated[int, Range(1, 1024)] | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.clip, list):
             object.__setattr__(self, "clip", tuple(self.clip))
-        for name, fits, expected in _RULES:
-            value = getattr(self, name)
-            if not fits(value):
-                raise BadSetting(f"{name} needs {expected}, got {value!r}")
+        check_settings(self)
+        if self.clip is not None and not self.clip[0] < self.clip[1]:
+            raise BadSetting(f"`clip` is (low, high) with low < high, got {self.clip}")
         if self.sigma is not None and self.radius is not None:
-            raise BadSetting("give sigma or radius, not both")
+            raise BadSetting("both `sigma` and `radius` are given", "give one of them")
         make_optimiser(self.optimiser_call, [torch.zeros(1, requires_grad=True)])
         make_schedule(self.schedule_call)
         if self.sharpness_call is not None:
@@ -126,12 +133,13 @@ class TrainSettings:
     def _check_half(self) -> None:
         if self.device == "cpu":
             raise BadSetting(
-                "precision 16-mixed needs device cuda; use bf16-mixed or 32 on the cpu"
+                "precision 16-mixed needs device cuda", "use bf16-mixed or 32 on the cpu"
             )
         if self.sharpness is not None:
             raise BadSetting(
                 "sharpness does not go with precision 16-mixed, which leaves steps out and scales "
-                "gradients; use bf16-mixed or 32"
+                "gradients",
+                "use bf16-mixed or 32",
             )
 
     @property
@@ -163,57 +171,7 @@ class TrainSettings:
         for name in values:
             if name not in known:
                 raise BadSetting(
-                    f"there is no training setting '{name}'; there are {', '.join(sorted(known))}"
+                    f"there is no training setting '{name}'{did_you_mean(name, known)}",
+                    f"there are {', '.join(sorted(known))}",
                 )
         return cls(**values)
-
-
-def _whole(least: int) -> Callable[[Any], bool]:
-    return lambda v: isinstance(v, int) and not isinstance(v, bool) and v >= least
-
-
-def _or_none(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    return lambda value: value is None or fits(value)
-
-
-def _is_clip(value: Any) -> bool:
-    pair = isinstance(value, tuple) and len(value) == 2
-    return pair and all(end in _ANY for end in value) and value[0] < value[1]
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-_SIZE, _ABOVE, _ANY = Range(0), Range(0, above=True), Range(-LARGEST)
-_SHARE, _SECONDS = Range(0, 1), Range(0, 1e9)
-_MOST_THREADS = 1024
-_POSITIVE = "a whole number of at least 1"
-_RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
-    ("epochs", _whole(1), _POSITIVE),
-    ("batch_size", _whole(1), _POSITIVE),
-    ("optimiser", _is_text, "text such as adam(lr=0.001)"),
-    ("schedule", _is_text, "text such as cosine"),
-    ("sharpness", _or_none(_is_text), "sam, asam or none"),
-    ("seed", lambda v: _whole(0)(v) and v < SEEDS, "a whole number from 0 to below 2 to the 63"),
-    ("sigma", _or_none(_SIZE.__contains__), f"a number {_SIZE}"),
-    ("radius", _or_none(_SIZE.__contains__), f"a number {_SIZE}"),
-    ("clip", _or_none(_is_clip), f"two numbers {_ANY}, low < high"),
-    ("ramp", _or_none(_SHARE.__contains__), f"a share {_SHARE}"),
-    ("gradient_clip", _or_none(_ABOVE.__contains__), f"a number {_ABOVE}"),
-    ("hold_out", _whole(0), "a whole number of at least 0"),
-    ("train_samples", _or_none(_whole(1)), _POSITIVE),
-    ("metric_samples", _whole(0), "a whole number of at least 0"),
-    ("metric_every", _whole(1), _POSITIVE),
-    ("final_samples", _or_none(_whole(1)), _POSITIVE),
-    ("pgd_steps", _whole(1), _POSITIVE),
-    ("checkpoint_seconds", _SECONDS.__contains__, f"a number of seconds {_SECONDS}"),
-    ("device", lambda v: v in DEVICES, f"one of {', '.join(DEVICES)}"),
-    ("devices", _whole(1), _POSITIVE),
-    ("precision", lambda v: v in PRECISIONS, f"one of {', '.join(PRECISIONS)}"),
-    (
-        "threads",
-        _or_none(lambda v: _whole(1)(v) and v <= _MOST_THREADS),
-        f"a whole number from 1 to {_MOST_THREADS}",
-    ),
-)

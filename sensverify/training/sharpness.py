@@ -9,16 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from math import isfinite
-from typing import Any, ClassVar, Protocol
+from typing import Annotated, Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from sensverify.errors import BadSetting, UnknownName
+from sensverify.errors import BadSetting
 from sensverify.registry.calls import Call
+from sensverify.registry.catalog import Catalog
+from sensverify.registry.ranges import Range
+from sensverify.registry.settings import check_settings
+
+Length = Annotated[float, Range(0, above=True)]
 
 
 class Sharpness(Protocol):
@@ -71,13 +76,13 @@ class Sam(_Ascent):
     generalization*, Eq. 2.
     """
 
-    rho: float = 0.05
+    rho: Length = 0.05
 
     name: ClassVar[str] = "sam"
     _kept: list[tuple[nn.Parameter, Tensor]] = field(default_factory=list, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        _check_number("sam", "rho", self.rho, above=True)
+        check_settings(self, "sam")
 
     def perturb(self, module: nn.Module) -> None:
         """Add the step to every parameter that has a gradient.
@@ -116,18 +121,15 @@ class Asam(_Ascent):
     learning of deep neural networks*, Algorithm 1.
     """
 
-    rho: float = 0.5
-    eta: float = 0.01
+    rho: Length = 0.5
+    eta: Annotated[float, Range(0)] = 0.01
     biases: bool = False
 
     name: ClassVar[str] = "asam"
     _kept: list[tuple[nn.Parameter, Tensor]] = field(default_factory=list, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        _check_number("asam", "rho", self.rho, above=True)
-        _check_number("asam", "eta", self.eta)
-        if not isinstance(self.biases, bool):
-            raise BadSetting(f"asam: biases needs true or false, got {self.biases!r}")
+        check_settings(self, "asam")
 
     def perturb(self, module: nn.Module) -> None:
         """Add the step to every weight, and bias where asked, that has a gradient.
@@ -148,27 +150,26 @@ class Asam(_Ascent):
         self._move([(p, share * scale * g) for p, g, scale in scaled] if share else [])
 
 
-SHARPNESS: dict[str, type[Sam] | type[Asam]] = {kind.name: kind for kind in (Sam, Asam)}
-"""What can be put around an optimiser, by name."""
+SHARPNESS: Catalog[Any] = Catalog(
+    "sharpness",
+    {kind.name: kind for kind in (Sam, Asam)},
+    group="sensverify.sharpness",
+    types=(Sharpness,),
+    example="sam(rho=0.05)",
+)
+"""Steps around an optimiser, by name."""
 
 
 def make_sharpness(call: Call) -> Sharpness:
-    """``sam(rho=0.05)`` or ``asam(rho=0.5, eta=0.01, biases=false)`` as an object.
+    """The object of ``sam(rho=0.05)`` or ``asam(rho=0.5, eta=0.01, biases=false)``.
 
     Raises
     ------
     UnknownName, BadSetting
-        There is no such name or option, or a value does not fit.
+        There is no such name or setting, or a value does not fit.
     """
-    if call.name not in SHARPNESS:
-        raise UnknownName(f"sharpness knows {', '.join(SHARPNESS)}, got '{call.name}'")
-    kind = SHARPNESS[call.name]
-    known = [item.name for item in fields(kind) if item.init]
-    for option in call.options:
-        if option not in known:
-            names = ", ".join(known)
-            raise BadSetting(f"'{call}': {kind.name} has no option {option}; it has {names}")
-    return kind(**call.options)
+    made: Sharpness = SHARPNESS.make(call)
+    return made
 
 
 def is_bias(name: str, parameter: Tensor) -> bool:
@@ -201,10 +202,3 @@ def _share(length: float, gradients: list[Tensor]) -> float:
     norms = [torch.linalg.vector_norm(g, dtype=torch.float64) for g in gradients]
     norm = float(torch.linalg.vector_norm(torch.stack(norms))) if norms else 0.0
     return length / norm if norm > 0 and isfinite(norm) and isfinite(length / norm) else 0.0
-
-
-def _check_number(name: str, option: str, value: Any, *, above: bool = False) -> None:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not isfinite(value) or value < 0 or (above and value == 0):
-        expected = "a number above 0" if above else "a number of at least 0"
-        raise BadSetting(f"{name}: {option} needs {expected}, got {value!r}")

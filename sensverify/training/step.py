@@ -16,6 +16,9 @@ from sensverify.core.box import Box
 from sensverify.errors import BadSetting
 from sensverify.network import Network
 
+LARGEST = 1e30
+"""Trainings compute in float32, which ends at 3e38: a larger number has nowhere to go."""
+
 
 @dataclass(eq=False)
 class Step:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from sensverify.bounds import evaluate
-from sensverify.bounds.method import Decider
+from sensverify.bounds.method import DECIDERS, Decider
 from sensverify.bounds.rounding import query_slack
 from sensverify.core.box import Box
 from sensverify.core.provenance import settings_of, versions
@@ -23,11 +23,11 @@ from sensverify.core.results import Guarantee
 from sensverify.errors import BadProperty, BadSetting, SensverifyError
 from sensverify.formats.vnnlib import Case, Property, load_property
 from sensverify.models.loading import LoadedModel, ModelFacts, load_model
+from sensverify.registry.calls import Call, parse_call
 from sensverify.runs.watch import Watch
 from sensverify.verification.certifying import Certification, Certifier, shaped
 from sensverify.verification.replay import Replay, Replayed
 from sensverify.verification.runtime import RuntimeFacts, check_runtimes
-from sensverify.verification.settings import parse_decider
 from sensverify.verification.softmax import check_comparisons
 from sensverify.verification.witness import Witness
 
@@ -173,7 +173,7 @@ def check_property(
     run = _Run(decider, model, watch)
     verdict, certification = run.verdict(asked), None
     guarantee = getattr(decider, "guarantee", None)
-    how: dict[str, Any] = {"method": _name(request), "settings": settings_of(decider)}
+    how: dict[str, Any] = {"method": _call(request).name, "settings": settings_of(decider)}
     if verdict is Verdict.UNSAT and asked.cases:
         verdict = run.beside_runtime(asked, certifier)
     # A property without any case is unsat by its text alone, and no certificate is about that.
@@ -419,8 +419,8 @@ def decider_of(request: PropertyRequest) -> Decider:
     UnknownName, BadSetting
         There is none of that name, or it does not have what is set.
     """
-    name = _name(request)
-    decider = parse_decider(name, request.settings)
+    call = DECIDERS.read(_call(request), request.settings)
+    decider: Decider = DECIDERS.make(call)
     own: list[str] = []
     if is_dataclass(decider):
         own = [item.name for item in fields(decider)]
@@ -431,7 +431,9 @@ def decider_of(request: PropertyRequest) -> Decider:
         given["threads"] = request.threads
     for key in given:
         if key not in own:
-            raise BadSetting(f"'{name}' answers queries without a choice of --{key}; leave it out")
+            raise BadSetting(
+                f"'{call.name}' answers queries without a choice of `{key}`", "leave it out"
+            )
     if request.seed is not None and "seed" in own:
         given["seed"] = request.seed
     if request.rigorous and "proof" in own:
@@ -439,8 +441,9 @@ def decider_of(request: PropertyRequest) -> Decider:
     return replace(decider, **given) if given else decider  # type: ignore[type-var]
 
 
-def _name(request: PropertyRequest) -> str:
-    return _ALSO.get(request.method, request.method)
+def _call(request: PropertyRequest) -> Call:
+    asked = parse_call(request.method)
+    return Call(_ALSO.get(asked.name, asked.name), asked.settings)
 
 
 def _check_fits(asked: Property, model: LoadedModel, path: Path) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from sensverify.bounds import compute_bounds, evaluate
 from sensverify.bounds.memory import DEFAULT_BUDGET
-from sensverify.bounds.method import Method
+from sensverify.bounds.method import METHODS, Method
 from sensverify.bounds.rounding import check_rounding, slack
 from sensverify.bounds.tensors import flattened, tensor_box
 from sensverify.classification.margins import SOLVER_SHARE, proven, refuted, with_margins
@@ -25,13 +25,14 @@ from sensverify.core.results import Bounds, Guarantee, Status
 from sensverify.errors import BadSetting, Unbounded
 from sensverify.models.loading import LoadedModel, load_model
 from sensverify.network import Network
+from sensverify.registry.calls import parse_call
 from sensverify.runs.watch import Watch
 from sensverify.verification.certifying import Certifier
 from sensverify.verification.question import Question, make_question
 from sensverify.verification.replay import Replay
 from sensverify.verification.request import VerifyRequest
 from sensverify.verification.results import SampleResult, VerifyReport
-from sensverify.verification.settings import parse_method, with_limits, with_seed
+from sensverify.verification.settings import with_limits, with_seed
 from sensverify.verification.softmax import check_samples
 
 Progress = Callable[[int, int], None]
@@ -100,7 +101,7 @@ def verify(
     return VerifyReport(
         model=model.facts(unstable=unstable),
         perturbation=question.perturbation,
-        method=request.method,
+        method=parse_call(request.method).name,
         settings=settings_of(method),
         guarantee=min(part.bounds.guarantee for part in parts),
         device=first.provenance.device,
@@ -332,7 +333,7 @@ def _provenance(run: _Run, samples: tuple[SampleResult, ...]) -> dict[str, Any]:
     """What is worth knowing beside the claims of a certificate."""
     margins = "" if run.question.labels is None else ", then the label's minus every other one"
     return {
-        "method": run.request.method,
+        "method": parse_call(run.request.method).name,
         "settings": settings_of(run.method),
         "guarantee": run.method.guarantee.name,
         "input": asdict(run.question.perturbation),
@@ -381,15 +382,16 @@ def _containing(network: Network, box: Box, bounds: Bounds, output: Tensor) -> B
 
 def _method(request: VerifyRequest) -> Method:
     """The method that a request names, with its settings and its limits."""
+    call = METHODS.read(request.method, request.settings)
     method = with_limits(
-        parse_method(request.method, request.settings),
+        METHODS.make(call),
         seconds=request.timeout,
         objective_seconds=request.objective_timeout,
         gap=request.gap,
         threads=request.threads,
     )
     # torch takes seeds below 2 to the 64.
-    return method if "seed" in request.settings else with_seed(method, request.seed % 2**63)
+    return method if "seed" in call.settings else with_seed(method, request.seed % 2**63)
 
 
 def _device(name: str) -> torch.device:

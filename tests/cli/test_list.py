@@ -42,7 +42,7 @@ def test_losses_are_written_as_they_can_be_asked_for(run: Run) -> None:
     for name, recipe in RECIPES.items():
         assert "".join(str(recipe).split()) in text, name
     for name, term in TERMS.items():
-        for option in term.defaults:
+        for option in TERMS.settings(term):
             assert f"{option}=" in text, (name, option)
 
 

@@ -157,9 +157,9 @@ def test_how_often_it_is_kept_may_change(run: Run, tmp_path: Path) -> None:
         (("--data", "iris", "--model", "iris", "--loss", "l2 + l3"), "no loss term 'l3'"),
         (("--data", "iris", "--model", "iris", "--loss", "sm"), "--sigma"),
         (("--data", "iris", "--model", "digits"), "mlp-100-50"),
-        (("--data", "iris", "--model", "iris", "--epochs", "0"), "epochs needs"),
+        (("--data", "iris", "--model", "iris", "--epochs", "0"), "--epochs takes"),
         (("--data", "iris", "--model", "iris", "--optimiser", "adm"), "adam"),
-        (("--data", "iris", "--model", "iris", "--sigma", "nan"), "sigma needs"),
+        (("--data", "iris", "--model", "iris", "--sigma", "nan"), "--sigma takes"),
         (("--resume",), "there is no training in"),
     ],
 )

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from sensverify.bounds import Ibp
+from sensverify.bounds.method import METHODS
 from sensverify.classification.predictions import classify
 from sensverify.core.box import Box
 from sensverify.core.results import Enclosure, Guarantee
@@ -113,7 +114,7 @@ def test_a_whole_evaluation_notices(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     safe = evaluate(request(net, radii=(0.3, 0.5), **asked)).models[0]
     assert [row.certified for row in safe.certified] == [(0,), ()]
     assert [row.broken for row in safe.attacks] == [(), (0,)]
-    monkeypatch.setattr("sensverify.evaluation.plan.parse_method", lambda *_: Careless())
+    monkeypatch.setattr(METHODS, "make", lambda call: Careless())
     evaluate(request(net, radii=(0.3,), **asked))
     with pytest.raises(UnsoundResult, match=r"radius 0\.5"):
         evaluate(request(net, radii=(0.5,), **asked))

@@ -67,7 +67,7 @@ def test_spaces_and_spellings_do_not_matter(text: str) -> None:
 
 def test_what_values_become() -> None:
     found = parse_call("f(a=1, b=1.0, c=-2e3, d=None, e=TRUE, g-h=false, i=word, j=x(k=1))")
-    assert dict(found.options) == {
+    assert dict(found.settings) == {
         "a": 1,
         "b": 1.0,
         "c": -2000.0,
@@ -77,8 +77,8 @@ def test_what_values_become() -> None:
         "i": Call("word"),
         "j": Call("x", {"k": 1}),
     }
-    assert type(found.options["a"]) is int
-    assert type(found.options["b"]) is float
+    assert type(found.settings["a"]) is int
+    assert type(found.settings["b"]) is float
 
 
 @pytest.mark.parametrize(
@@ -89,11 +89,11 @@ def test_what_values_become() -> None:
         ("2*", "expected a name at its end"),
         ("a b", "expected the end before 'b'"),
         ("a + ", "expected a name at its end"),
-        ("a(", "expected the name of an option at its end"),
-        ("a(1)", r"expected the name of an option before '1\)'"),
+        ("a(", "expected the name of a setting at its end"),
+        ("a(1)", r"expected the name of a setting before '1\)'"),
         ("a(b)", r"expected '=' before '\)'"),
         ("a(b=1", r"expected ',' or '\)' at its end"),
-        ("a(b=1,)", r"expected the name of an option before '\)'"),
+        ("a(b=1,)", r"expected the name of a setting before '\)'"),
         ("a(b=1 c=2)", r"expected ',' or '\)' before 'c=2\)'"),
         ("a(b=1, b=2)", "b is given twice"),
         ("1e999*a", "the number 1e999 is too large"),
@@ -111,9 +111,9 @@ def test_calls_are_values() -> None:
     options = {"a": 1}
     call = Call("f", options)
     options["a"] = 2
-    assert call.options["a"] == 1
+    assert call.settings["a"] == 1
     with pytest.raises(TypeError):
-        call.options["a"] = 3  # type: ignore[index]
+        call.settings["a"] = 3  # type: ignore[index]
     assert pickle.loads(pickle.dumps(call)) == call
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Annotated, get_origin
+
 import pytest
 import torch
 from torch import nn
 
 from sensverify.bounds.method import Method
 from sensverify.registry.calls import Call, parse_call
+from sensverify.registry.hints import fit
 from sensverify.training.loss import Loss
 from sensverify.training.terms import TERMS
 
@@ -19,11 +22,12 @@ def test_entries_are_readable(name: str) -> None:
     assert term.summary[0].isupper()
     assert "\n" not in term.summary
     assert term.source
-    for option, default in term.defaults.items():
-        assert option.isidentifier()
+    for setting in TERMS.settings(term).values():
+        default = setting.default
         assert default is None or isinstance(default, bool | int | float | str | Method)
+        assert fit(setting.hint, default) == default
         if not isinstance(default, bool) and isinstance(default, int | float):
-            assert default in term.ranges[option]
+            assert get_origin(setting.hint) is Annotated
 
 
 def test_names_are_in_order() -> None:
@@ -32,17 +36,16 @@ def test_names_are_in_order() -> None:
 
 @pytest.mark.parametrize("name", TERMS)
 def test_defaults_can_be_written_out(name: str) -> None:
-    term = TERMS[name]
-    options = {
+    defaults = {each.name: each.default for each in TERMS.settings(TERMS[name]).values()}
+    settings = {
         key: Call(value.name)
         if isinstance(value, Method)
         else Call(value)
         if isinstance(value, str)
         else value
-        for key, value in term.defaults.items()
+        for key, value in defaults.items()
     }
-    read = term.options(parse_call(str(Call(name, options))))
-    assert read == term.defaults
+    assert TERMS.fitted(parse_call(str(Call(name, settings)))) == defaults
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)

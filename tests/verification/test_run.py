@@ -50,7 +50,7 @@ def ask(monkeypatch: pytest.MonkeyPatch) -> Any:
     """``ask(method, **request)``: four samples of Iris, without labels."""
 
     def call(method: Any, watch: Watch | None = None, progress: Any = None, **asked: Any) -> Any:
-        monkeypatch.setattr(module, "parse_method", lambda name, settings: method)
+        monkeypatch.setattr(module.METHODS, "make", lambda call: method)
         request = VerifyRequest("iris", **{"samples": (0, 4), "sigma": 0.01, **asked})
         return verify(request, watch=watch, progress=progress)
 

@@ -7,9 +7,13 @@ from typing import Any
 import pytest
 
 from sensverify.bounds import Crown, Ibp, Lirpa
-from sensverify.bounds.method import make_method
+from sensverify.bounds.method import METHODS, make_method
 from sensverify.errors import BadSetting, UnknownName
-from sensverify.verification.settings import parse_method, with_limits, with_seed
+from sensverify.verification.settings import with_limits, with_seed
+
+
+def read(name: str, settings: dict[str, str]) -> Any:
+    return METHODS.make(METHODS.read(name, settings))
 
 
 @pytest.mark.parametrize(
@@ -18,6 +22,9 @@ from sensverify.verification.settings import parse_method, with_limits, with_see
         ("crown", {}, "intermediate", None),
         ("crown", {"intermediate": "ibp"}, "intermediate", Ibp()),
         ("crown", {"intermediate": "none"}, "intermediate", None),
+        ("crown", {"intermediate": "crown(intermediate=ibp)"}, "intermediate", Crown(Ibp())),
+        ("crown(intermediate=crown(intermediate=ibp))", {}, "intermediate", Crown(Ibp())),
+        ("alpha-crown(steps=2)", {"seconds": "3"}, "steps", 2),
         ("alpha-crown", {"steps": "7"}, "steps", 7),
         ("alpha-crown", {"seconds": "2"}, "seconds", 2.0),
         ("alpha-crown", {"seconds": "none"}, "seconds", None),
@@ -26,7 +33,7 @@ from sensverify.verification.settings import parse_method, with_limits, with_see
 def test_text_becomes_what_the_field_holds(
     name: str, settings: dict[str, str], field: str, value: Any
 ) -> None:
-    found = getattr(parse_method(name, settings), field)
+    found = getattr(read(name, settings), field)
     assert found == value
     assert type(found) is type(value)
 
@@ -42,16 +49,18 @@ def test_text_becomes_what_the_field_holds(
         ("alpha-crown", {"steps": "none"}, BadSetting),
         ("alpha-crown", {"steps": "-1"}, BadSetting),
         ("alpha-crown", {"seconds": "nan"}, BadSetting),
-        ("crown", {"intermediate": "3"}, UnknownName),
+        ("crown", {"intermediate": "3"}, BadSetting),
+        ("crown", {"intermediate": "crown(intermediate=magic)"}, UnknownName),
+        ("crown(intermediate=ibp)", {"intermediate": "none"}, BadSetting),
     ],
 )
 def test_what_is_refused(name: str, settings: dict[str, str], error: type[Exception]) -> None:
     with pytest.raises(error):
-        parse_method(name, settings)
+        read(name, settings)
 
 
 def test_limits() -> None:
-    limited: Any = with_limits(parse_method("alpha-crown", {}), seconds=3.0, gap=None)
+    limited: Any = with_limits(read("alpha-crown", {}), seconds=3.0, gap=None)
     assert limited.seconds == 3.0
     assert with_limits(Crown()) == Crown()
 

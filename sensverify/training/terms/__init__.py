@@ -1,8 +1,9 @@
 """The terms that a loss is made of: plain functions of a `Step`, by name."""
 
+from sensverify.registry.catalog import Catalog
 from sensverify.training.terms.adversarial import adversarial, trades
 from sensverify.training.terms.cross_entropy import cross_entropy, l2, mixup
-from sensverify.training.terms.entry import Term
+from sensverify.training.terms.entry import Term, as_term
 from sensverify.training.terms.jacobian import jacobian
 from sensverify.training.terms.robust import certified, robust
 from sensverify.training.terms.sensitivity import sensitivity
@@ -10,7 +11,7 @@ from sensverify.training.terms.spectral import spectral
 
 _MARGINS, _OUTPUTS = frozenset({"margins"}), frozenset({"outputs"})
 
-TERMS: dict[str, Term] = {
+_OWN = {
     "adversarial": Term(adversarial, "Goodfellow et al. 2015; Madry et al. 2018", perturbs=True),
     "certified": Term(
         certified, "Gowal et al. 2018; Zhang et al. 2020", asks=_MARGINS, perturbs=True
@@ -24,6 +25,15 @@ TERMS: dict[str, Term] = {
     "spectral": Term(spectral, "Yoshida and Miyato 2017"),
     "trades": Term(trades, "Zhang et al. 2019", perturbs=True),
 }
+
+TERMS: Catalog[Term] = Catalog(
+    "loss term",
+    _OWN,
+    group="sensverify.losses",
+    adapt=as_term,
+    arguments=1,
+    example="cross-entropy(smoothing=0.1)",
+)
 """Every term by the name that losses are written with."""
 
-__all__ = ["TERMS", "Term"]
+__all__ = ["TERMS", "Term", "as_term"]

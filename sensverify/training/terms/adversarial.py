@@ -14,7 +14,7 @@ from sensverify.attacks.ascent import divergence
 from sensverify.bounds import evaluate
 from sensverify.bounds.tensors import flattened
 from sensverify.errors import BadSetting
-from sensverify.training.ranges import Range
+from sensverify.registry.ranges import Range
 from sensverify.training.step import Step
 
 Steps = Annotated[int, Range(1, 10_000)]

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from sensverify.bounds.tensors import flattened
 from sensverify.errors import BadSetting
-from sensverify.training.ranges import Range
+from sensverify.registry.ranges import Range
 from sensverify.training.step import Step
 
 

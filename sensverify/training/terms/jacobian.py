@@ -11,7 +11,7 @@ from sensverify.bounds import evaluate
 from sensverify.bounds.tensors import flattened
 from sensverify.errors import BadSetting
 from sensverify.measures.jacobian import jacobian_norms, projected_norms
-from sensverify.training.ranges import Range
+from sensverify.registry.ranges import Range
 from sensverify.training.step import Step
 
 Estimator = Literal["exact", "projections"]

@@ -11,7 +11,7 @@ from sensverify.bounds import Crown, Ibp, LpDual
 from sensverify.bounds.method import Method
 from sensverify.classification.margins import robust_cross_entropy
 from sensverify.errors import BadSetting
-from sensverify.training.ranges import Range
+from sensverify.registry.ranges import Range
 from sensverify.training.step import Step
 
 Share = Annotated[float, Range(0, 1)]

@@ -17,8 +17,8 @@ from sensverify.classification.margins import robust_cross_entropy
 from sensverify.core.box import Box
 from sensverify.core.sensitivity import margin, widths
 from sensverify.errors import BadSetting
-from sensverify.training.ranges import LARGEST, Range
-from sensverify.training.step import Step
+from sensverify.registry.ranges import Range
+from sensverify.training.step import LARGEST, Step
 
 FLOOR = 1e-12
 """Widths below count as this much in logarithms: log(0) has no gradient, 1e-30 too steep a one."""
@@ -42,7 +42,7 @@ def sensitivity(
     *,
     form: Form = "product",
     bounds: Method = _LP_DUAL,
-    target: Annotated[float, Range(1 / LARGEST)] = 1.0,
+    target: Annotated[float, Range(1 / LARGEST, LARGEST)] = 1.0,
     per_output: bool = False,
 ) -> Tensor:
     """Penalty on the volume of the box that contains every output, mean over the samples.

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from sensverify.measures.spectral import Spectral, spectral_norms
-from sensverify.training.ranges import Range
+from sensverify.registry.ranges import Range
 from sensverify.training.step import Step
 
 

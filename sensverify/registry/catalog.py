@@ -1,0 +1,296 @@
+"""Catalogs: everything of one kind that has a name, ours and that of other packages."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, TypeVar
+
+from sensverify.errors import BackendFailure, BadSetting, SensverifyError, UnknownName
+from sensverify.registry.calls import Call, parse_call
+from sensverify.registry.hints import MAKERS, fit_text
+from sensverify.registry.names import did_you_mean
+from sensverify.registry.settings import Setting, fit_settings, settings_of
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Something that has a name.
+
+    Parameters
+    ----------
+    name : str
+    factory : class or function
+        What makes it or does it.
+    summary : str
+        One sentence without a full stop.
+    source : str
+        Who defined it, as ``Who 2020, Title``; empty where nobody says.
+    group : str
+        What it can be asked for together with others; empty where it is alone.
+    """
+
+    name: str
+    factory: Any
+    summary: str
+    source: str
+    group: str
+
+
+class Catalog(Mapping[str, Item]):
+    """Everything of one kind by its name: our own, then what other packages announce.
+
+    Another package adds to a catalog by an entry point in its group. Entry points are looked up
+    when a name is asked for that is not our own, and loaded when that name is used.
+
+    Parameters
+    ----------
+    kind : str
+        A noun for one of them, such as ``attack``.
+    own : mapping
+        Ours, by name, in the order that lists have.
+    group : str
+        Entry-point group, such as ``sensverify.attacks``.
+    types : tuple of type
+        Types of what is made: a setting with such a type hint takes a name of this catalog.
+    adapt : callable, optional
+        Makes an item of what an entry point or a caller gives; takes the name and the object, and
+        raises `BadSetting` where it is no such thing.
+    arguments : int
+        Number of parameters of an item that come before its settings: what it works on.
+    example : str
+        A call for messages, such as ``crown(intermediate=ibp)``.
+    columns : mapping, optional
+        What lists say of each item beside its summary, by the column's header.
+    remarks : callable, optional
+        Further lines that lists have for an item.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        own: Mapping[str, Item],
+        *,
+        group: str,
+        types: Iterable[Any] = (),
+        adapt: Callable[[str, Any], Item] | None = None,
+        arguments: int = 0,
+        example: str = "",
+        columns: Mapping[str, Callable[[Item], str]] | None = None,
+        remarks: Callable[[Item], Iterable[str]] | None = None,
+    ) -> None:
+        self.kind = kind
+        self.group = group
+        self.example = example
+        self.columns = columns or {}
+        self.remarks = remarks
+        self._own = dict(own)
+        self._adapt = adapt
+        self._arguments = arguments
+        self._loaded: dict[EntryPoint, Item] = {}
+        MAKERS.update(dict.fromkeys(types, self))
+
+    def __getitem__(self, name: str) -> Item:
+        """The item of a name.
+
+        Raises
+        ------
+        UnknownName
+            There is none.
+        BackendFailure
+            The package that announces it does not work.
+        BadSetting
+            Two packages announce it.
+        """
+        if name in self._own:
+            return self._own[name]
+        points = {point.value: point for point in self._points if point.name == name}
+        if not points:
+            raise self.unknown(name)
+        if len(points) > 1:
+            raise BadSetting(
+                f"several packages announce the {self.kind} '{name}': {', '.join(points)}",
+                "uninstall all but one of them",
+            )
+        return self._load(*points.values())
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._own or any(point.name == name for point in self._points)
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._own
+        yield from sorted({point.name for point in self._points} - self._own.keys())
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The item of a name, or the default where there is no such name."""
+        if name not in self:
+            return default
+        return self[name]
+
+    @property
+    def offer(self) -> str:
+        """A noun phrase for one of them in messages, with an example."""
+        article = "an" if self.kind[0] in "aeiou" else "a"
+        return f"{article} {self.kind} such as {self.example or next(iter(self), 'none')}"
+
+    def working(self) -> dict[str, Item]:
+        """The items by name, without those that cannot be loaded."""
+        found: dict[str, Item] = {}
+        for name in self:
+            try:
+                found[name] = self[name]
+            except SensverifyError:
+                continue
+        return found
+
+    def entry(self, name: str) -> Entry:
+        """The facts about an item; errors as of ``catalog[name]``."""
+        item = self[name]
+        summary = getattr(item, "summary", None)
+        return Entry(
+            name=name,
+            factory=getattr(item, "function", item),
+            summary=summary if isinstance(summary, str) else summary_of(item),
+            source=str(getattr(item, "source", "")),
+            group=str(getattr(item, "group", "")),
+        )
+
+    def find(self, named: Any) -> Item:
+        """The item of a name, or an object of the caller's as an item.
+
+        Raises
+        ------
+        UnknownName, BackendFailure, BadSetting
+            There is no such name; or the object is no such thing.
+        """
+        if isinstance(named, str):
+            return self[named]
+        if self._adapt is None:
+            raise BadSetting(f"{self.offer} is needed, got {named!r}")
+        return self._adapt(name_of(named), named)
+
+    def make(self, call: str | Call, /, *arguments: Any, **settings: Any) -> Any:
+        """What a call stands for: the item of its name, called with its settings.
+
+        Parameters
+        ----------
+        call : str or Call
+            A name, or a name with settings: ``crown(intermediate=ibp)``.
+        *arguments
+            What the item takes before its settings.
+        **settings
+            More settings; names where a setting is itself of a catalog.
+
+        Raises
+        ------
+        UnknownName
+            There is no such name.
+        BadSetting
+            There is no such setting, or a value does not fit.
+        BackendFailure
+            The package that announces it does not work.
+        """
+        if isinstance(call, str):
+            call = parse_call(call)
+        for name in settings:
+            if name in call.settings:
+                raise BadSetting(f"'{call}': {name} is given twice")
+        factory: Any = self[call.name]
+        values = self.fitted(Call(call.name, {**call.settings, **settings}))
+        try:
+            return factory(*arguments, **values)
+        except SensverifyError:
+            raise
+        except (TypeError, ValueError) as error:
+            raise BadSetting(f"'{call}' is refused: {error}") from error
+
+    def fitted(self, call: Call, item: Item | None = None) -> dict[str, Any]:
+        """The settings of a call as an item takes them: that of its name, unless one is given.
+
+        Raises
+        ------
+        UnknownName, BadSetting, BackendFailure
+            As of `make`.
+        """
+        known = self.settings(self[call.name] if item is None else item)
+        return fit_settings(f"{self.kind} '{call.name}'", known, call.settings)
+
+    def settings(self, item: Item) -> Mapping[str, Setting]:
+        """The settings of an item, by name, with their type hints and defaults.
+
+        Those of its ``function`` where it has one.
+        """
+        return settings_of(getattr(item, "function", item), self._arguments)
+
+    def read(self, call: str | Call, settings: Mapping[str, str]) -> Call:
+        """A call with further settings as text, as ``--setting KEY=VALUE`` has them.
+
+        Raises
+        ------
+        UnknownName, BackendFailure, BadSetting
+            There is no such name, a setting comes twice, or a text is no value.
+        """
+        found = parse_call(call) if isinstance(call, str) else call
+        known = self.settings(self[found.name])
+        values = dict(found.settings)
+        for name, text in settings.items():
+            if name in values:
+                raise BadSetting(f"{self.kind} '{call}': {name} is given twice")
+            values[name] = fit_text(known[name].hint, text) if name in known else text
+        return Call(found.name, values)
+
+    def unknown(self, name: object, also: Iterable[str] = ()) -> UnknownName:
+        """The error for a name that is not there; ``also`` has other names that would do."""
+        names = [*self, *also]
+        return UnknownName(
+            f"there is no {self.kind} '{name}'{did_you_mean(name, names)}",
+            f"there are {', '.join(names)}",
+        )
+
+    @property
+    def _points(self) -> tuple[EntryPoint, ...]:
+        return _entry_points(self.group, tuple(sys.path))
+
+    def _load(self, point: EntryPoint) -> Item:
+        if point in self._loaded:
+            return self._loaded[point]
+        try:
+            found = point.load()
+            item = found if self._adapt is None else self._adapt(point.name, found)
+        except Exception as error:
+            package = point.dist.name if point.dist is not None else point.module
+            raise BackendFailure(
+                f"the {self.kind} '{point.name}' of the package '{package}' cannot be loaded: "
+                f"{type(error).__name__}: {error}",
+                f"mend or uninstall '{package}'",
+            ) from error
+        self._loaded[point] = item
+        return item
+
+
+@lru_cache(maxsize=256)
+def _entry_points(group: str, path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
+    """The entry points of a group; looking at every package on the path takes milliseconds."""
+    return tuple(entry_points(group=group))
+
+
+def name_of(item: Any) -> str:
+    """The name of an object of the caller's: its ``name``, else that of its class or function."""
+    name = getattr(item, "name", None) or getattr(item, "__name__", type(item).__name__)
+    return str(name).strip("<>_").replace("_", "-")
+
+
+def summary_of(item: Any) -> str:
+    """The first sentence of a class's or function's docstring, without its full stop."""
+    documented = item if inspect.isroutine(item) or inspect.isclass(item) else type(item)
+    first = (inspect.getdoc(documented) or "").split("\n\n")[0]
+    return " ".join(first.split()).split(". ")[0].rstrip(".")

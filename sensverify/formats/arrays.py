@@ -1,4 +1,4 @@
-"""Reading ``.npy`` and ``.npz`` files that nobody has vouched for.
+"""Reading untrusted ``.npy`` and ``.npz`` files.
 
 Nothing is unpickled, and no memory is taken before a file's own header has been compared with the
 bytes that are really there.
@@ -19,7 +19,7 @@ from numpy.lib import format as npy_format
 from sensverify.errors import BadData
 
 SIZE_LIMIT = 8 << 30
-"""Largest array that is read unless the caller allows more, in bytes."""
+"""Default limit on the size of an array, in bytes."""
 
 _DEFLATE_RATIO = 1100
 """Deflate cannot expand its input by more than a factor of about 1,032."""
@@ -116,7 +116,7 @@ def _read_member(
 
 
 def read_npy_header(stream: IO[bytes], where: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Shape, whether columns come first, and dtype, as a ``.npy`` file says; nothing else is read.
+    """Shape, Fortran order and dtype from the header of a ``.npy`` file; nothing else is read.
 
     Raises
     ------

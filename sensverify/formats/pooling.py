@@ -15,7 +15,7 @@ Sizes = tuple[int, ...]
 
 @dataclass(frozen=True)
 class PoolWindows:
-    """Where a pooling layer looks: one entry for every spatial axis.
+    """Windows of a pooling layer: one entry for every spatial axis.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ class PoolWindows:
 
     @property
     def overhang(self) -> Sizes:
-        """How far the last window reaches past the padded end; at least 0."""
+        """Entries of the last window past the padded end; at least 0."""
         return tuple(
             max((size - 1) * s + d * (k - 1) + 1 - (n + b + a), 0)
             for size, n, k, s, b, a, d in zip(

@@ -448,6 +448,8 @@ def _call(request: PropertyRequest) -> Call:
 
 def _check_fits(asked: Property, model: LoadedModel, path: Path) -> None:
     network = model.network
-    misfit = asked.misfit(network.input_shape, network.output_shape, f"model '{model.name}'")
+    misfit = asked.shape_mismatch(
+        network.input_shape, network.output_shape, f"model '{model.name}'"
+    )
     if misfit is not None:
         raise BadProperty(f"'{path}' {misfit}; is it a property of another model?")

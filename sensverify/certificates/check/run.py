@@ -256,7 +256,7 @@ def check_certificate(
         from sensverify.certificates.check.coverage import covers
 
         shapes = stored.network.input_shape, stored.network.output_shape
-        misfit = property.misfit(*shapes, "the model")
+        misfit = property.shape_mismatch(*shapes, "the model")
         if misfit is not None:
             raise CertificateRejected(f"the property {misfit}")
         covers(certificate, property)

@@ -1,4 +1,4 @@
-"""Whether two imports of one module came out as the same function."""
+"""Comparison of two imports of one module."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sensverify.formats.modules.derived import Derived, current
+from sensverify.formats.modules.expressions import Expression, current
 from sensverify.network import Network
 from sensverify.network.operators import Operator
 
 
 def same_function(first: Network, second: Network) -> bool:
-    """Whether two networks are built alike, with equal values at present in every array."""
+    """True where two networks are built alike, with equal values at present in every array."""
     return len(first.nodes) == len(second.nodes) and all(
         one.inputs == two.inputs
         and one.shape == two.shape
@@ -36,7 +36,7 @@ def _same(first: Any, second: Any) -> bool:
         return True
     if isinstance(first, np.ndarray) and isinstance(second, np.ndarray):
         return np.array_equal(first, second)
-    if isinstance(first, Tensor | Derived) and isinstance(second, Tensor | Derived):
+    if isinstance(first, Tensor | Expression) and isinstance(second, Tensor | Expression):
         with torch.no_grad():
             one, two = current(first), current(second)
             if one.shape != two.shape:

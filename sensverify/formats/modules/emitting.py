@@ -1,4 +1,4 @@
-"""What the rules for ATen operators share: values, the emitter of nodes, and the registry."""
+"""Values, emitter of nodes and registry of the rules for ATen operators."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from sensverify.errors import UnsupportedOperator
-from sensverify.formats.modules.derived import Derived, Origin, current, origin
+from sensverify.formats.modules.expressions import Expression, Origin, current, origin
 from sensverify.network import NetworkBuilder
 from sensverify.network.operators import Operator, Reshape, Scale, Select
 
@@ -21,7 +21,7 @@ BATCHES = 1009, 2003
 this length is the batch axis. What differs between the two traces depends on the batch size."""
 
 Shape = tuple[int, ...]
-Constant = Tensor | Derived | float | int
+Constant = Tensor | Expression | float | int
 Rule = Callable[..., Any]
 
 RULES: dict[str, Rule] = {}
@@ -40,7 +40,7 @@ def rule(*names: str) -> Callable[[Rule], Rule]:
 
 
 @dataclass(frozen=True)
-class Flow:
+class Variable:
     """A value that depends on the input: a node of the network under construction.
 
     ``unset`` holds the positions of entries that the module has not written to yet.
@@ -65,14 +65,14 @@ class Call:
     operator : str
         Its name, without namespace and overload.
     place, line : str
-        What messages call its place in the module, and the line of source that calls it (empty
-        where that is not known).
+        Its place in the module for messages, and the line of source that calls it (empty where
+        that is not known).
     target : callable
         The operator itself.
     arguments : dict
         By name.
     traced : fake tensor ``[batch, *shape]`` or sequence of them
-        What the trace says of the outcome. Sizes that depend on a mask's values are symbolic.
+        Outcome according to the trace. Sizes that depend on a mask's values are symbolic.
     batch : int
         Samples in the traced batch.
     """
@@ -112,45 +112,47 @@ class Emitter:
         self._builder = builder
         self._added = 0
 
-    def add(self, operator: Operator, *flows: Flow) -> Flow:
+    def add(self, operator: Operator, *variables: Variable) -> Variable:
         """Append a node."""
         name = f"{self.call.place}.{self._added}" if self._added else self.call.place
         self._added += 1
-        position = self._builder.add(operator, *(flow.position for flow in flows), name=name)
-        return Flow(position, self._builder.shape(position))
+        position = self._builder.add(
+            operator, *(variable.position for variable in variables), name=name
+        )
+        return Variable(position, self._builder.shape(position))
 
-    def flow(self, value: Any) -> Flow:
+    def variable(self, value: Any) -> Variable:
         """The value as one that depends on the input, or a refusal."""
-        if not isinstance(value, Flow):
+        if not isinstance(value, Variable):
             self.refuse("is supported with a value computed from the input here, got a constant")
         return value
 
-    def array(self, value: Any) -> Tensor | Derived:
+    def array(self, value: Any) -> Tensor | Expression:
         """The value as an array of parameters, or a refusal."""
-        if isinstance(value, Flow):
+        if isinstance(value, Variable):
             self.refuse(
                 "multiplies or configures with a value computed from the input; only parameters "
                 "and constants can stand there"
             )
         if isinstance(value, bool | int | float):
-            return Derived.fixed(number(value))
-        if not isinstance(value, Tensor | Derived):
+            return Expression.fixed(scalar(value))
+        if not isinstance(value, Tensor | Expression):
             self.refuse(f"is not supported with a constant of type {type(value).__name__}")
         if value.dtype.is_complex:
             self.refuse("computes with complex numbers, and a network has real ones")
         if not value.dtype.is_floating_point:
-            return Derived.of(lambda values: values.to(torch.float64), value)
+            return Expression.of(lambda values: values.to(torch.float64), value)
         return value
 
-    def sample(self, array: Tensor | Derived) -> Tensor | Derived:
+    def sample(self, array: Tensor | Expression) -> Tensor | Expression:
         """A constant as one sample sees it: without the batch axis, where it has one."""
         if array.ndim == 0 or array.shape[0] != self.batch:
             return array
-        if not _alike(array.detach()):
+        if not _rows_equal(array.detach()):
             self.refuse("uses a constant that differs between the samples of a batch")
-        return Derived.of(lambda values: values[0], array)
+        return Expression.of(lambda values: values[0], array)
 
-    def operand(self, value: Any, rank: int) -> Tensor | Derived:
+    def operand(self, value: Any, rank: int) -> Tensor | Expression:
         """A constant operand of an elementwise operator, without the batch axis.
 
         ``rank`` is the number of axes of one sample.
@@ -166,7 +168,7 @@ class Emitter:
             self.refuse(f"combines one sample with a constant of shape {tuple(array.shape)}")
         if array.shape[0] == self.batch:
             return self.sample(array)
-        return Derived.of(lambda values: values[0], array)
+        return Expression.of(lambda values: values[0], array)
 
     def axis(self, dim: int, rank: int) -> int:
         """An axis of one sample from an axis of a batch of ``rank`` axes; never the batch axis."""
@@ -181,46 +183,46 @@ class Emitter:
             dims = (dims,)
         return tuple(sorted(self.axis(dim, rank) for dim in dims or range(rank)))
 
-    def reshape(self, flow: Flow, shape: Sequence[int]) -> Flow:
-        """The flow under another shape."""
+    def reshape(self, variable: Variable, shape: Sequence[int]) -> Variable:
+        """The variable under another shape."""
         shape = tuple(shape)
-        return flow if shape == flow.shape else self.add(Reshape(shape), flow)
+        return variable if shape == variable.shape else self.add(Reshape(shape), variable)
 
-    def select(self, flow: Flow, indices: np.ndarray) -> Flow:
-        """Entries of a flow, as a reshape where they are all of them in order."""
+    def select(self, variable: Variable, indices: np.ndarray) -> Variable:
+        """Entries of a variable, as a reshape where they are all of them in order."""
         if indices.size == 0:
             self.refuse("leaves no entries at all")
-        if np.array_equal(indices.ravel(), np.arange(prod(flow.shape))):
-            return self.reshape(flow, indices.shape)
-        return self.add(Select(np.array(indices, order="C")), flow)
+        if np.array_equal(indices.ravel(), np.arange(prod(variable.shape))):
+            return self.reshape(variable, indices.shape)
+        return self.add(Select(np.array(indices, order="C")), variable)
 
-    def expand(self, flow: Flow, shape: Sequence[int]) -> Flow:
-        """The flow broadcast to a shape."""
-        if flow.shape == tuple(shape):
-            return flow
-        indices = np.arange(prod(flow.shape)).reshape(flow.shape)
-        return self.select(flow, np.broadcast_to(indices, tuple(shape)))
+    def expand(self, variable: Variable, shape: Sequence[int]) -> Variable:
+        """The variable broadcast to a shape."""
+        if variable.shape == tuple(shape):
+            return variable
+        indices = np.arange(prod(variable.shape)).reshape(variable.shape)
+        return self.select(variable, np.broadcast_to(indices, tuple(shape)))
 
-    def together(self, *values: Any) -> list[Flow | Tensor | Derived]:
-        """The operands of an elementwise operator: flows of its outcome's shape, and constants.
+    def broadcast(self, *values: Any) -> list[Variable | Tensor | Expression]:
+        """The operands of an elementwise operator: variables of its outcome's shape, and constants.
 
         The constants are without the batch axis, and broadcast to that shape.
         """
-        rank = max(len(value.shape) for value in values if isinstance(value, Flow))
-        parts = [v if isinstance(v, Flow) else self.operand(v, rank) for v in values]
+        rank = max(len(value.shape) for value in values if isinstance(value, Variable))
+        parts = [v if isinstance(v, Variable) else self.operand(v, rank) for v in values]
         shape = np.broadcast_shapes(*(tuple(part.shape) for part in parts))
-        return [self.expand(p, shape) if isinstance(p, Flow) else p for p in parts]
+        return [self.expand(p, shape) if isinstance(p, Variable) else p for p in parts]
 
-    def placed(self, value: Any, shape: Sequence[int]) -> Flow:
-        """A flow as it is, and a constant as one that depends on the input by a factor of 0."""
-        if isinstance(value, Flow):
+    def as_variable(self, value: Any, shape: Sequence[int]) -> Variable:
+        """A variable as it is, and a constant as one that depends on the input by a factor of 0."""
+        if isinstance(value, Variable):
             return value
-        shift = Derived.of(lambda v: v.expand(tuple(shape)), self.operand(value, len(shape)))
-        nothing = self.select(Flow(self._builder.input, self._builder.shape(0)), _zeros(shape))
-        return self.add(Scale(number(0.0), shift), nothing)
+        shift = Expression.of(lambda v: v.expand(tuple(shape)), self.operand(value, len(shape)))
+        nothing = self.select(Variable(self._builder.input, self._builder.shape(0)), _zeros(shape))
+        return self.add(Scale(scalar(0.0), shift), nothing)
 
 
-def number(value: float) -> Tensor:
+def scalar(value: float) -> Tensor:
     """A number as an operator holds it."""
     return torch.tensor(value, dtype=torch.float64)
 
@@ -229,47 +231,47 @@ def _zeros(shape: Sequence[int]) -> np.ndarray:
     return np.zeros(tuple(shape), dtype=np.int64)
 
 
-def samples(call: Call, arguments: dict[str, Any], count: int) -> dict[str, Any]:
+def resampled(call: Call, arguments: dict[str, Any], count: int) -> dict[str, Any]:
     """An operator's arguments as they would be in a batch of another number of samples.
 
     Constants that hold a row for every sample lose or gain rows: they are one row, repeated, or
     the samples' own positions.
     """
-    return {name: _samples(call, value, count) for name, value in arguments.items()}
+    return {name: _resampled(call, value, count) for name, value in arguments.items()}
 
 
-def _samples(call: Call, value: Any, count: int) -> Any:
+def _resampled(call: Call, value: Any, count: int) -> Any:
     if isinstance(value, list | tuple):
-        items = [_samples(call, item, count) for item in value]
+        items = [_resampled(call, item, count) for item in value]
         sizes = bool(value) and type(value[0]) is int and value[0] == call.batch
         return [count, *items[1:]] if sizes else items
-    if not isinstance(value, Tensor | Derived):
+    if not isinstance(value, Tensor | Expression):
         return value
     if not value.dtype.is_floating_point and origin(value) is Origin.PARAMETER:
         call.refuse("chooses entries by the values of parameters, which training changes")
     array = current(value)
     if array.ndim == 0 or array.shape[0] != call.batch:
         return array
-    if _alike(array):
+    if _rows_equal(array):
         return array[:1].expand(count, *array.shape[1:])
     if array.ndim == 1 and torch.equal(array, torch.arange(call.batch).to(array)):
         return torch.arange(count).to(array)
     return call.refuse("uses a constant that differs between the samples of a batch")
 
 
-def _alike(rows: Tensor) -> bool:
-    """Whether all rows are the first one, NaN for NaN."""
+def _rows_equal(rows: Tensor) -> bool:
+    """True where all rows equal the first one, NaN for NaN."""
     return rows.stride(0) == 0 or bool(((rows == rows[:1]) | (rows != rows)).all())
 
 
-def contains_flow(value: Any) -> bool:
-    """Whether an argument is, or holds, something that depends on the input."""
+def contains_variable(value: Any) -> bool:
+    """True where an argument is, or holds, a value that depends on the input."""
     if isinstance(value, list | tuple):
-        return any(contains_flow(item) for item in value)
-    return isinstance(value, Flow)
+        return any(contains_variable(item) for item in value)
+    return isinstance(value, Variable)
 
 
-def pairs(values: Sequence[int] | int, count: int) -> tuple[int, ...]:
+def per_axis(values: Sequence[int] | int, count: int) -> tuple[int, ...]:
     """One number for every spatial axis; a single one stands for all."""
     values = (values,) if isinstance(values, int) else tuple(values)
     return values * count if len(values) == 1 else values

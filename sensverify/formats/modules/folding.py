@@ -1,4 +1,4 @@
-"""What the operators of a trace give on constants, and what they only take shapes from."""
+"""Constant folding: operators of a trace on constants, and those that only take a shape."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sensverify.formats.modules.derived import Derived, Origin, current, origin
-from sensverify.formats.modules.emitting import Call, Emitter, Flow, rule
+from sensverify.formats.modules.emitting import Call, Emitter, Variable, rule
+from sensverify.formats.modules.expressions import Expression, Origin, current, origin
 
 ITEMS = ("item", "_local_scalar_dense")
 """Operators that turn an array of one number into the number."""
@@ -27,7 +27,7 @@ FILLS = {"zeros_like": 0, "ones_like": 1, "new_zeros": 0, "new_ones": 1}
 
 
 def folded(call: Call, values: list[Any], settings: dict[str, Any]) -> Any:
-    """What an operator gives on constants: an expression where live arrays take part."""
+    """Outcome of an operator on constants: an expression where live arrays take part."""
     if torch.Tag.nondeterministic_seeded in getattr(call.target, "tags", ()):
         call.refuse("draws random numbers in evaluation too; bounds hold for one fixed function")
     if call.operator in ITEMS and values[0].dtype.is_floating_point:
@@ -52,11 +52,11 @@ def folded(call: Call, values: list[Any], settings: dict[str, Any]) -> Any:
         source = Origin.FIXED
     if isinstance(now, Tensor):
         if source is Origin.FIXED:
-            return Derived.fixed(now)
-        return Derived(compute, now.shape, now.dtype, source)
+            return Expression.fixed(now)
+        return Expression(compute, now.shape, now.dtype, source)
     if isinstance(now, list | tuple):
         return [
-            Derived(partial(_item_of, compute, i), part.shape, part.dtype, source)
+            Expression(partial(_item_of, compute, i), part.shape, part.dtype, source)
             for i, part in enumerate(now)
         ]
     if source is Origin.PARAMETER and now is not None:
@@ -69,23 +69,23 @@ def _item_of(compute: Callable[[], Any], index: int) -> Tensor:
 
 
 @rule("sym_size", "sym_numel", "size")
-def _size(emit: Emitter, self: Flow, dim: int | None = None) -> Any:
+def _size(emit: Emitter, self: Variable, dim: int | None = None) -> Any:
     shape = (emit.batch, *self.shape)
     return shape if dim is None else shape[dim]
 
 
 @rule("zeros_like", "ones_like", "full_like", "empty_like")
-def _like(emit: Emitter, self: Flow, dtype: Any = None, **settings: Any) -> Any:
-    """A constant with the shape of a flow: one sample's, repeated."""
+def _like(emit: Emitter, self: Variable, dtype: Any = None, **settings: Any) -> Any:
+    """A constant with the shape of a variable: one sample's, repeated."""
     one = torch.zeros((1, *self.shape), dtype=emit.call.traced.dtype)
     value = settings.get("fill_value", FILLS.get(emit.operator, nan))
-    return Derived.fixed(one.fill_(value).expand(emit.batch, *self.shape))
+    return Expression.fixed(one.fill_(value).expand(emit.batch, *self.shape))
 
 
 @rule(*SHAPED)
-def _new(emit: Emitter, self: Flow, size: Any, **settings: Any) -> Any:
+def _new(emit: Emitter, self: Variable, size: Any, **settings: Any) -> Any:
     value = settings.get("fill_value", FILLS.get(emit.operator, nan))
-    return Derived.fixed(torch.full(tuple(size), value, dtype=emit.call.traced.dtype))
+    return Expression.fixed(torch.full(tuple(size), value, dtype=emit.call.traced.dtype))
 
 
 @rule("rand_like", "randn_like", "randint_like", "bernoulli", "normal_functional", "rand", "randn")

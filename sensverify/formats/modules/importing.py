@@ -31,9 +31,9 @@ from sensverify.formats.modules.emitting import (
     RULES,
     Call,
     Emitter,
-    Flow,
     Shape,
-    contains_flow,
+    Variable,
+    contains_variable,
 )
 from sensverify.formats.modules.folding import SHAPED, folded
 from sensverify.formats.modules.moves import IDENTITIES, MOVES
@@ -112,7 +112,7 @@ def _network(module: nn.Module, input_shape: Shape, batch: int) -> Network:
 
 
 class _Importer:
-    """Walks a traced graph; values are flows, live arrays, numbers, or lists of these."""
+    """Walks a traced graph; values are variables, live arrays, numbers, or lists of these."""
 
     def __init__(
         self, module: nn.Module, program: ExportedProgram, input_shape: Shape, batch: int
@@ -137,7 +137,7 @@ class _Importer:
                 name = signature.inputs_to_lifted_tensor_constants[node.name]
                 value = self._program.constants[name]
             else:
-                value = Flow(self._builder.input, input_shape)
+                value = Variable(self._builder.input, input_shape)
             self._values[node] = value
 
     def network(self) -> Network:
@@ -149,7 +149,7 @@ class _Importer:
             # A module that writes over its input returns that too.
             if spec.kind is OutputKind.USER_OUTPUT
         ]
-        if len(values) != 1 or not isinstance(values[0], Flow):
+        if len(values) != 1 or not isinstance(values[0], Variable):
             raise UnsupportedOperator(
                 f"a network has one output tensor that depends on its input; the module returns "
                 f"{len(values)} value{'s' if len(values) != 1 else ' that does not'}"
@@ -159,7 +159,7 @@ class _Importer:
         return self._builder.build(values[0].position)
 
     def _walk(self, graph: Graph) -> Sequence[Any]:
-        """What a graph returns whose placeholders have their values."""
+        """Values that a graph returns; its placeholders have theirs already."""
         for node in graph.nodes:
             if node.op == "call_function":
                 self._values[node] = self._called(node)
@@ -180,7 +180,7 @@ class _Importer:
         call = self._call(node, values, settings)
         if not isinstance(target, OpOverload) and target.__module__ not in ARITHMETIC:
             call.refuse("is none of torch's tensor operators; write the module with those alone")
-        if not contains_flow([*values, *settings.values()]):
+        if not contains_variable([*values, *settings.values()]):
             return folded(call, values, settings)
         if call.operator.startswith("_assert"):
             return None
@@ -222,7 +222,7 @@ class _Importer:
         )
 
     def _region(self, node: Node, parts: list[GraphModule], values: list[Any]) -> Any:
-        """What a part of the module gives under ``no_grad`` or ``autocast``: the same numbers."""
+        """Values of a region under ``no_grad`` or ``autocast``: those of the region without it."""
         if len(parts) != 1 or not str(node.target).startswith("wrap_with_"):
             raise UnsupportedOperator(
                 f"the module has control flow on values ({node.target}, {source_line(node)}), "
@@ -266,7 +266,7 @@ def _check_set(call: Call, value: Any) -> None:
     if isinstance(value, list | tuple):
         for item in value:
             _check_set(call, item)
-    elif isinstance(value, Flow) and value.unset:
+    elif isinstance(value, Variable) and value.unset:
         call.refuse("reads numbers that were never set")
 
 
@@ -283,9 +283,9 @@ def _check_batch(call: Call, traced: Any) -> None:
 def _check_shapes(call: Call, result: Any, traced: Any) -> None:
     """Refuse where the outcome does not have the traced shape behind the batch axis."""
     if isinstance(result, list):
-        for flow, fake in zip(result, traced, strict=False):
-            _check_shapes(call, flow, fake)
-    elif isinstance(result, Flow):
+        for variable, fake in zip(result, traced, strict=False):
+            _check_shapes(call, variable, fake)
+    elif isinstance(result, Variable):
         shape = (call.batch, *result.shape)
         if len(shape) != len(traced.shape) or any(
             isinstance(want, int) and got != want

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sensverify.formats.modules.emitting import Emitter, Flow, pairs, rule
+from sensverify.formats.modules.emitting import Emitter, Variable, per_axis, rule
 from sensverify.network.operators import BatchNorm, Conv, ConvTranspose, Pad
 
 
@@ -19,28 +19,34 @@ def _conv(
     padding: Sequence[int] | int | str = 0,
     dilation: Sequence[int] | int = 1,
     groups: int = 1,
-) -> Flow:
-    flow, weight = emit.flow(input), emit.array(weight)
+) -> Variable:
+    variable, weight = emit.variable(input), emit.array(weight)
     bias = None if bias is None else emit.array(bias)
     count = weight.ndim - 2
-    stride, dilation = pairs(stride, count), pairs(dilation, count)
+    stride, dilation = per_axis(stride, count), per_axis(dilation, count)
     if isinstance(padding, str):
-        flow, padding = _named_padding(emit, flow, padding, weight.shape[2:], dilation)
-    return emit.add(Conv(weight, bias, stride, pairs(padding, count), dilation, groups), flow)
+        variable, padding = _named_padding(emit, variable, padding, weight.shape[2:], dilation)
+    return emit.add(
+        Conv(weight, bias, stride, per_axis(padding, count), dilation, groups), variable
+    )
 
 
 def _named_padding(
-    emit: Emitter, flow: Flow, padding: str, kernel: Sequence[int], dilation: tuple[int, ...]
-) -> tuple[Flow, tuple[int, ...]]:
-    """The symmetric part of ``'same'`` or ``'valid'`` padding, the rest put around the flow."""
+    emit: Emitter,
+    variable: Variable,
+    padding: str,
+    kernel: Sequence[int],
+    dilation: tuple[int, ...],
+) -> tuple[Variable, tuple[int, ...]]:
+    """The symmetric part of ``'same'`` or ``'valid'`` padding, the rest put around the variable."""
     if padding == "valid":
-        return flow, (0,) * len(dilation)
+        return variable, (0,) * len(dilation)
     totals = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
     if any(total % 2 for total in totals):
         # torch puts the odd one behind.
         after = (0, *(total % 2 for total in totals))
-        flow = emit.add(Pad((0,) * len(after), after), flow)
-    return flow, tuple(total // 2 for total in totals)
+        variable = emit.add(Pad((0,) * len(after), after), variable)
+    return variable, tuple(total // 2 for total in totals)
 
 
 @rule("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
@@ -54,25 +60,25 @@ def _conv_transpose(
     output_padding: Sequence[int] | int = 0,
     groups: int = 1,
     dilation: Sequence[int] | int = 1,
-) -> Flow:
+) -> Variable:
     weight = emit.array(weight)
     count = weight.ndim - 2
     operator = ConvTranspose(
         weight,
         None if bias is None else emit.array(bias),
-        pairs(stride, count),
-        pairs(padding, count),
-        pairs(output_padding, count),
-        pairs(dilation, count),
+        per_axis(stride, count),
+        per_axis(padding, count),
+        per_axis(output_padding, count),
+        per_axis(dilation, count),
         groups,
     )
-    return emit.add(operator, emit.flow(input))
+    return emit.add(operator, emit.variable(input))
 
 
 @rule("convolution")
 def _convolution(
     emit: Emitter, transposed: bool, output_padding: Sequence[int], **arguments: Any
-) -> Flow:
+) -> Variable:
     if transposed:
         return _conv_transpose(emit, output_padding=output_padding, **arguments)
     return _conv(emit, **arguments)
@@ -89,7 +95,7 @@ def _batch_norm(
     training: bool = False,
     eps: float = 1e-5,
     **_: Any,
-) -> Flow:
+) -> Variable:
     if training or running_mean is None or running_var is None:
         emit.refuse(
             "normalises by the statistics of the batch in evaluation too, which works across "
@@ -97,7 +103,7 @@ def _batch_norm(
         )
     weight, bias = (None if value is None else emit.array(value) for value in (weight, bias))
     mean, variance = emit.array(running_mean), emit.array(running_var)
-    return emit.add(BatchNorm(weight, bias, mean, variance, eps), emit.flow(input))
+    return emit.add(BatchNorm(weight, bias, mean, variance, eps), emit.variable(input))
 
 
 @rule("_native_batch_norm_legit_no_training", "native_batch_norm", "cudnn_batch_norm")
@@ -108,7 +114,7 @@ def _native_batch_norm(emit: Emitter, **arguments: Any) -> list[Any]:
 @rule("instance_norm")
 def _instance_norm(
     emit: Emitter, use_input_stats: bool, cudnn_enabled: bool = False, **arguments: Any
-) -> Flow:
+) -> Variable:
     if use_input_stats:
         emit.refuse(
             "normalises by the statistics of its own input, which has no counterpart in a network; "

@@ -83,7 +83,7 @@ class SettledMasks(TorchFunctionMode):
             return tuple(self._value(index).nonzero().cpu().unbind(1))
 
     def _constant(self, value: Any) -> bool:
-        """Whether all tensors in an argument have values that are known, and stay."""
+        """True where all tensors in an argument have values that are known, and stay."""
         found = [leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor)]
         return all(
             id(leaf) in self._made or self._buffer(leaf) is not None or type(leaf) is Tensor

@@ -1,4 +1,4 @@
-"""ATen operators that multiply by matrices: products, and whatever else is linear."""
+"""ATen operators that multiply by matrices: products, and all others that are linear."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sensverify.formats.modules.derived import Derived, Origin, current, origin
 from sensverify.formats.modules.emitting import (
     RULES,
     Emitter,
-    Flow,
+    Variable,
+    resampled,
     rule,
-    samples,
 )
+from sensverify.formats.modules.expressions import Expression, Origin, current, origin
 from sensverify.network.operators import Add, Affine, Permute, Scale
 
 AFFINE = (
@@ -58,87 +58,91 @@ PER_CHANNEL = (
     "upsample_linear1d",
     "upsample_trilinear3d",
 )
-"""Those of one argument that do the same to every channel."""
+"""Operators of one argument that do the same to every channel."""
 
 LARGEST = 2**26
 """Entries of the largest matrix that an operator is written out as."""
 
 
 @rule("linear")
-def _linear(emit: Emitter, input: Any, weight: Any, bias: Any = None) -> Flow:
+def _linear(emit: Emitter, input: Any, weight: Any, bias: Any = None) -> Variable:
     weight = emit.array(weight)
     if weight.ndim == 1:
         return _matmul(emit, input, weight)
-    return emit.add(Affine(weight, None if bias is None else emit.array(bias)), emit.flow(input))
+    return emit.add(
+        Affine(weight, None if bias is None else emit.array(bias)), emit.variable(input)
+    )
 
 
 @rule("matmul", "mm", "mv", "linalg_matmul", "bmm")
-def _matmul(emit: Emitter, self: Any, other: Any = None, mat2: Any = None, vec: Any = None) -> Flow:
+def _matmul(
+    emit: Emitter, self: Any, other: Any = None, mat2: Any = None, vec: Any = None
+) -> Variable:
     right = next(value for value in (other, mat2, vec) if value is not None)
-    if isinstance(self, Flow):
+    if isinstance(self, Variable):
         weight = _matrix(emit, right)
         if weight.ndim == 1:
-            flow = emit.add(Affine(Derived.of(lambda w: w.unsqueeze(0), weight)), self)
-            return emit.reshape(flow, flow.shape[:-1])
+            variable = emit.add(Affine(Expression.of(lambda w: w.unsqueeze(0), weight)), self)
+            return emit.reshape(variable, variable.shape[:-1])
         if weight.ndim == 2:
-            return emit.add(Affine(Derived.of(lambda w: w.t(), weight)), self)
+            return emit.add(Affine(Expression.of(lambda w: w.t(), weight)), self)
         return affine(emit, **emit.call.arguments)
-    weight, flow = _matrix(emit, self), emit.flow(right)
-    if weight.ndim > 2 or len(flow.shape) < 2:
+    weight, variable = _matrix(emit, self), emit.variable(right)
+    if weight.ndim > 2 or len(variable.shape) < 2:
         return affine(emit, **emit.call.arguments)
     if weight.ndim == 1:
-        weight = Derived.of(lambda w: w.unsqueeze(0), weight)
-    axes = (*range(len(flow.shape) - 2), len(flow.shape) - 1, len(flow.shape) - 2)
-    product = emit.add(Affine(weight), emit.add(Permute(axes), flow))
+        weight = Expression.of(lambda w: w.unsqueeze(0), weight)
+    axes = (*range(len(variable.shape) - 2), len(variable.shape) - 1, len(variable.shape) - 2)
+    product = emit.add(Affine(weight), emit.add(Permute(axes), variable))
     if emit.array(self).ndim == 1:
         return emit.reshape(product, product.shape[:-1])
     return emit.add(Permute(axes), product)
 
 
-def _matrix(emit: Emitter, value: Any) -> Tensor | Derived:
+def _matrix(emit: Emitter, value: Any) -> Tensor | Expression:
     """A constant factor as one sample sees it, without leading axes of length 1."""
     weight = emit.sample(emit.array(value))
     while weight.ndim > 2 and weight.shape[0] == 1:
-        weight = Derived.of(lambda w: w[0], weight)
+        weight = Expression.of(lambda w: w[0], weight)
     return weight
 
 
 @rule("addmm", "addmv")
-def _addmm(emit: Emitter, self: Any, beta: float = 1, alpha: float = 1, **factors: Any) -> Flow:
+def _addmm(emit: Emitter, self: Any, beta: float = 1, alpha: float = 1, **factors: Any) -> Variable:
     left, right = factors.values()
-    weight, flow = emit.array(right), emit.flow(left)
+    weight, variable = emit.array(right), emit.variable(left)
     if weight.ndim == 1:
-        weight = Derived.of(lambda w: w.unsqueeze(1), weight)
-    product = emit.add(Affine(Derived.of(lambda w: w.t() * alpha, weight)), flow)
+        weight = Expression.of(lambda w: w.unsqueeze(1), weight)
+    product = emit.add(Affine(Expression.of(lambda w: w.t() * alpha, weight)), variable)
     if emit.operator == "addmv":
         product = emit.reshape(product, product.shape[:-1])
-    whole, term = emit.together(product, self)
-    if isinstance(term, Flow):
-        return emit.add(Add(), emit.flow(whole), emit.add(Scale(emit.array(beta)), term))
-    return emit.add(Scale(shift=Derived.of(lambda b: b * beta, term)), emit.flow(whole))
+    whole, term = emit.broadcast(product, self)
+    if isinstance(term, Variable):
+        return emit.add(Add(), emit.variable(whole), emit.add(Scale(emit.array(beta)), term))
+    return emit.add(Scale(shift=Expression.of(lambda b: b * beta, term)), emit.variable(whole))
 
 
-def affine(emit: Emitter, **arguments: Any) -> Flow:
+def affine(emit: Emitter, **arguments: Any) -> Variable:
     """An operator as the matrix and the vector that it is for one sample.
 
     Row by row: the operator itself is applied to a batch of unit vectors.
     """
-    flows = [value for value in arguments.values() if isinstance(value, Flow)]
-    flows += [
+    variables = [value for value in arguments.values() if isinstance(value, Variable)]
+    variables += [
         v
         for value in arguments.values()
         if isinstance(value, list)
         for v in value
-        if isinstance(v, Flow)
+        if isinstance(v, Variable)
     ]
-    if len(flows) != 1:
+    if len(variables) != 1:
         emit.refuse(
             "combines several values computed from the input, and bounds exist for sums of such "
             "values only; one of them can depend on the input"
         )
-    (flow,) = flows
+    (variable,) = variables
     per_channel = emit.operator in PER_CHANNEL
-    place = flow.shape[1:] if per_channel else flow.shape
+    place = variable.shape[1:] if per_channel else variable.shape
     outcome = emit.call.traced.shape[2:] if per_channel else emit.call.traced.shape[1:]
     size, outputs = prod(place), prod(int(n) for n in outcome)
     if size * outputs > LARGEST:
@@ -153,27 +157,29 @@ def affine(emit: Emitter, **arguments: Any) -> Flow:
         device = _device(arguments)
         units = torch.eye(size + 1, size, dtype=dtype, device=device)
         units = units.reshape(size + 1, *((1,) if per_channel else ()), *place)
-        given = samples(emit.call, _with(arguments, flow, units), size + 1)
+        given = resampled(emit.call, _with(arguments, variable, units), size + 1)
         return emit.call.target(**given).reshape(size + 1, outputs)
 
-    found = Derived(rows, torch.Size((size + 1, outputs)), dtype, origin(list(arguments.values())))
+    found = Expression(
+        rows, torch.Size((size + 1, outputs)), dtype, origin(list(arguments.values()))
+    )
     if found.origin is Origin.FIXED:
-        found = Derived.fixed(rows())
-    flat = emit.reshape(flow, (*flow.shape[:1], size) if per_channel else (size,))
-    weight = Derived.of(lambda values: (values[:-1] - values[-1]).t(), found)
-    offset = Derived.of(lambda values: values[-1], found)
+        found = Expression.fixed(rows())
+    flat = emit.reshape(variable, (*variable.shape[:1], size) if per_channel else (size,))
+    weight = Expression.of(lambda values: (values[:-1] - values[-1]).t(), found)
+    offset = Expression.of(lambda values: values[-1], found)
     bias = offset if bool(offset.detach().any()) or offset.origin is not Origin.FIXED else None
     flat = emit.add(Affine(weight, bias), flat)
-    return emit.reshape(flat, (*flow.shape[:1], *outcome) if per_channel else outcome)
+    return emit.reshape(flat, (*variable.shape[:1], *outcome) if per_channel else outcome)
 
 
-def _with(arguments: dict[str, Any], flow: Flow, values: Tensor) -> dict[str, Any]:
-    """Arguments with a tensor in the place of the flow."""
+def _with(arguments: dict[str, Any], variable: Variable, values: Tensor) -> dict[str, Any]:
+    """Arguments with a tensor in the place of the variable."""
 
     def put(value: Any) -> Any:
         if isinstance(value, list):
             return [put(item) for item in value]
-        return values if value is flow else value
+        return values if value is variable else value
 
     return {name: put(value) for name, value in arguments.items()}
 
@@ -182,7 +188,7 @@ def _arrays(value: Any) -> list[Any]:
     if isinstance(value, dict | list | tuple):
         items = value.values() if isinstance(value, dict) else value
         return [array for item in items for array in _arrays(item)]
-    return [value] if isinstance(value, Tensor | Derived) else []
+    return [value] if isinstance(value, Tensor | Expression) else []
 
 
 def _dtype(arguments: dict[str, Any]) -> torch.dtype:

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from sensverify.formats.modules.derived import Derived, Origin, origin
 from sensverify.formats.modules.emitting import (
     RULES,
     Emitter,
-    Flow,
-    contains_flow,
+    Variable,
+    contains_variable,
+    resampled,
     rule,
-    samples,
 )
+from sensverify.formats.modules.expressions import Expression, Origin, origin
 from sensverify.network.operators import Concat, Pad, Permute, Scale
 
 MOVES: dict[str, tuple[str, ...]] = {
@@ -123,7 +123,7 @@ IDENTITIES = (
 from parameters: bounds have the gradients of the function itself."""
 
 
-def moved(emit: Emitter, **arguments: Any) -> Any:
+def rearranged(emit: Emitter, **arguments: Any) -> Any:
     """Let the operator itself move the positions of entries, and select by the outcome.
 
     Every entry of every source has a number of its own, in two samples, so that an operator which
@@ -134,10 +134,10 @@ def moved(emit: Emitter, **arguments: Any) -> Any:
     names = MOVES.get(emit.operator) or (next(iter(arguments)),)
     sources = _Sources(emit, {n: arguments[n] for n in names if arguments.get(n) is not None})
     settings = {name: value for name, value in arguments.items() if name not in sources.positions}
-    if contains_flow(list(settings.values())):
+    if contains_variable(list(settings.values())):
         emit.refuse("chooses entries by values computed from the input, which is not supported")
     try:
-        outputs = emit.call.target(**sources.positions, **samples(emit.call, settings, 2))
+        outputs = emit.call.target(**sources.positions, **resampled(emit.call, settings, 2))
     except (RuntimeError, IndexError, ValueError, TypeError) as error:
         emit.refuse(f"cannot be followed sample by sample: {str(error).splitlines()[0]}")
     if isinstance(outputs, torch.Tensor):
@@ -146,26 +146,26 @@ def moved(emit: Emitter, **arguments: Any) -> Any:
 
 
 class _Sources:
-    """The flows and constants whose entries an operator moves, one behind the other."""
+    """The variables and constants whose entries an operator moves, one behind the other."""
 
     def __init__(self, emit: Emitter, values: dict[str, Any]) -> None:
         self._emit = emit
         parts = {
-            name: value if isinstance(value, Flow) else emit.sample(emit.array(value))
+            name: value if isinstance(value, Variable) else emit.sample(emit.array(value))
             for name, value in values.items()
         }
-        self._flows = [part for part in parts.values() if isinstance(part, Flow)]
-        self._constants = [part for part in parts.values() if not isinstance(part, Flow)]
-        # The number 0, constants, flows.
+        self._variables = [part for part in parts.values() if isinstance(part, Variable)]
+        self._constants = [part for part in parts.values() if not isinstance(part, Variable)]
+        # The number 0, constants, variables.
         self._unset: list[int] = []
         first = self._first = 1 + sum(prod(part.shape) for part in self._constants)
-        self._size = first + sum(prod(flow.shape) for flow in self._flows)
+        self._size = first + sum(prod(variable.shape) for variable in self._variables)
         self.positions: dict[str, Any] = {}
         constant = 1
         for name, part in parts.items():
-            start = first if isinstance(part, Flow) else constant
+            start = first if isinstance(part, Variable) else constant
             self.positions[name] = self._numbered(values[name], part.shape, start)
-            if isinstance(part, Flow):
+            if isinstance(part, Variable):
                 self._unset += [first + place for place in part.unset]
                 first += prod(part.shape)
             else:
@@ -178,14 +178,14 @@ class _Sources:
         """The positions of a source's entries, in the form that the operator takes it in."""
         # Padding and resampling exist for floats only; these hold every position exactly.
         one = torch.arange(start, start + prod(shape), dtype=torch.float64).reshape(tuple(shape))
-        if isinstance(value, Flow):
+        if isinstance(value, Variable):
             return torch.stack([one, one + self._size])
-        if not isinstance(value, torch.Tensor | Derived):
+        if not isinstance(value, torch.Tensor | Expression):
             return float(one)
         return one.expand(2, *shape) if value.ndim > len(shape) else one
 
     def chosen(self, outputs: torch.Tensor) -> Any:
-        """The flow, or the constant, whose entries have those positions in two samples."""
+        """The variable, or the constant, whose entries have those positions in two samples."""
         emit = self._emit
         both = outputs.numpy().astype(np.int64)
         if len(both) != 2:
@@ -198,21 +198,21 @@ class _Sources:
             if positions.size == 0:
                 emit.refuse("leaves no entries at all")
             written = self._written(positions)
-            return Derived.of(lambda v: v.expand(emit.batch, *positions.shape), written)
+            return Expression.of(lambda v: v.expand(emit.batch, *positions.shape), written)
         unset = np.isin(positions, self._unset)
         positions, moving = np.where(unset, 0, positions), moving & ~unset
-        flow = replace(self._flows[0], unset=())
-        if len(self._flows) > 1:
-            flat = [emit.reshape(each, (prod(each.shape),)) for each in self._flows]
-            flow = emit.add(Concat(0), *flat)
-        flow = emit.select(flow, np.where(moving, positions - self._first, 0))
+        variable = replace(self._variables[0], unset=())
+        if len(self._variables) > 1:
+            flat = [emit.reshape(each, (prod(each.shape),)) for each in self._variables]
+            variable = emit.add(Concat(0), *flat)
+        variable = emit.select(variable, np.where(moving, positions - self._first, 0))
         if not moving.all():
             constant = np.where(moving, 0, positions)
             shift = self._written(constant) if constant.any() else None
-            flow = emit.add(Scale(torch.from_numpy(moving.astype(np.float64)), shift), flow)
-        return replace(flow, unset=tuple(np.flatnonzero(unset).tolist()))
+            variable = emit.add(Scale(torch.from_numpy(moving.astype(np.float64)), shift), variable)
+        return replace(variable, unset=tuple(np.flatnonzero(unset).tolist()))
 
-    def _written(self, positions: np.ndarray) -> Derived:
+    def _written(self, positions: np.ndarray) -> Expression:
         """Constants at positions, and 0 at position 0."""
         places = torch.from_numpy(positions)
 
@@ -222,59 +222,59 @@ class _Sources:
             zero = torch.zeros(1, dtype=flat[0].dtype if flat else torch.float64, device=device)
             return torch.cat([zero, *flat])[places.to(device)]
 
-        written = Derived.of(gather, *self._constants)
+        written = Expression.of(gather, *self._constants)
         if bool(written.detach().isinf().any()):
             self._emit.refuse("writes infinite numbers, and bounds are finite")
         return written
 
 
-RULES.update(dict.fromkeys(MOVES, moved))
+RULES.update(dict.fromkeys(MOVES, rearranged))
 
 
 @rule(*IDENTITIES)
-def _identity(emit: Emitter, self: Any = None, input: Any = None, **settings: Any) -> Flow:
+def _identity(emit: Emitter, self: Any = None, input: Any = None, **settings: Any) -> Variable:
     if settings.get("train") and settings.get("p", 1.0) > 0:
         emit.refuse("drops out at random in evaluation too; pass training=self.training to it")
     dtype = emit.call.traced.dtype
     if not dtype.is_floating_point:
         emit.refuse(f"turns values into {dtype}, which has no bounds")
-    return emit.flow(input if self is None else self)
+    return emit.variable(input if self is None else self)
 
 
 @rule("native_dropout")
 def _native_dropout(emit: Emitter, input: Any, p: float, train: bool | None) -> list[Any]:
     if train and p > 0:
         emit.refuse("drops out at random in evaluation too; pass training=self.training to it")
-    return [emit.flow(input), None]
+    return [emit.variable(input), None]
 
 
 @rule("permute")
-def _permute(emit: Emitter, self: Any, dims: Sequence[int]) -> Flow:
-    flow = emit.flow(self)
-    rank = len(flow.shape) + 1
+def _permute(emit: Emitter, self: Any, dims: Sequence[int]) -> Variable:
+    variable = emit.variable(self)
+    rank = len(variable.shape) + 1
     if dims[0] % rank != 0:
         emit.refuse_mixing()
-    return emit.add(Permute(tuple(emit.axis(dim, rank) for dim in dims[1:])), flow)
+    return emit.add(Permute(tuple(emit.axis(dim, rank) for dim in dims[1:])), variable)
 
 
 @rule("transpose", "swapaxes", "swapdims")
-def _transpose(emit: Emitter, self: Any, **dims: int) -> Flow:
-    flow = emit.flow(self)
-    first, second = (emit.axis(dim, len(flow.shape) + 1) for dim in dims.values())
-    axes = list(range(len(flow.shape)))
+def _transpose(emit: Emitter, self: Any, **dims: int) -> Variable:
+    variable = emit.variable(self)
+    first, second = (emit.axis(dim, len(variable.shape) + 1) for dim in dims.values())
+    axes = list(range(len(variable.shape)))
     axes[first], axes[second] = second, first
-    return emit.add(Permute(tuple(axes)), flow)
+    return emit.add(Permute(tuple(axes)), variable)
 
 
 @rule("mT")
-def _matrix_transpose(emit: Emitter, self: Any) -> Flow:
+def _matrix_transpose(emit: Emitter, self: Any) -> Variable:
     return _transpose(emit, self, dim0=-2, dim1=-1)
 
 
 @rule("movedim", "moveaxis")
-def _movedim(emit: Emitter, self: Any, source: Any, destination: Any) -> Flow:
-    flow = emit.flow(self)
-    rank = len(flow.shape) + 1
+def _movedim(emit: Emitter, self: Any, source: Any, destination: Any) -> Variable:
+    variable = emit.variable(self)
+    rank = len(variable.shape) + 1
     sources = [source] if isinstance(source, int) else source
     destinations = [destination] if isinstance(destination, int) else destination
     moves = sorted(
@@ -284,21 +284,21 @@ def _movedim(emit: Emitter, self: Any, source: Any, destination: Any) -> Flow:
     axes = [axis for axis in range(rank - 1) if axis not in {s for _, s in moves}]
     for place, axis in moves:
         axes.insert(place, axis)
-    return emit.add(Permute(tuple(axes)), flow)
+    return emit.add(Permute(tuple(axes)), variable)
 
 
 @rule("cat", "concat", "concatenate")
-def _cat(emit: Emitter, tensors: Sequence[Any], dim: int = 0) -> Flow:
+def _cat(emit: Emitter, tensors: Sequence[Any], dim: int = 0) -> Variable:
     axis = emit.axis(dim, max(value.ndim for value in tensors))
     # torch lets one array without entries stand beside any others.
     parts = [value for value in tensors if 0 not in value.shape]
-    flows = [emit.placed(value, _behind(emit, value)) for value in parts]
-    return flows[0] if len(flows) == 1 else emit.add(Concat(axis), *flows)
+    variables = [emit.as_variable(value, _behind(emit, value)) for value in parts]
+    return variables[0] if len(variables) == 1 else emit.add(Concat(axis), *variables)
 
 
 def _behind(emit: Emitter, value: Any) -> tuple[int, ...]:
     """The shape of one sample."""
-    if isinstance(value, Flow):
+    if isinstance(value, Variable):
         return value.shape
     if value.shape[0] != emit.batch:
         emit.refuse_mixing()
@@ -306,36 +306,39 @@ def _behind(emit: Emitter, value: Any) -> tuple[int, ...]:
 
 
 @rule("stack")
-def _stack(emit: Emitter, tensors: Sequence[Any], dim: int = 0) -> Flow:
+def _stack(emit: Emitter, tensors: Sequence[Any], dim: int = 0) -> Variable:
     shape = _behind(emit, tensors[0])
-    flows = [emit.placed(value, shape) for value in tensors]
+    variables = [emit.as_variable(value, shape) for value in tensors]
     axis = emit.axis(dim, len(shape) + 2)
     apart = (*shape[:axis], 1, *shape[axis:])
-    flows = [emit.reshape(flow, apart) for flow in flows]
-    return flows[0] if len(flows) == 1 else emit.add(Concat(axis), *flows)
+    variables = [emit.reshape(variable, apart) for variable in variables]
+    return variables[0] if len(variables) == 1 else emit.add(Concat(axis), *variables)
 
 
 @rule("pad")
 def _pad(
     emit: Emitter, self: Any, pad: Sequence[int], mode: str = "constant", value: Any = None
-) -> Flow:
+) -> Variable:
     if mode != "constant":
-        return moved(emit, **emit.call.arguments)
+        return rearranged(emit, **emit.call.arguments)
     return _constant_pad(emit, self, pad, 0.0 if value is None else value)
 
 
 @rule("constant_pad_nd")
-def _constant_pad(emit: Emitter, self: Any, pad: Sequence[int], value: Any = 0) -> Flow:
-    flow = emit.flow(self)
-    rank = len(flow.shape)
+def _constant_pad(emit: Emitter, self: Any, pad: Sequence[int], value: Any = 0) -> Variable:
+    variable = emit.variable(self)
+    rank = len(variable.shape)
     if len(pad) > 2 * rank and any(pad[2 * rank :]):
         emit.refuse_mixing()
     counts = [*pad, *(0 for _ in range(2 * rank - len(pad)))][: 2 * rank]
     before, after = tuple(counts[-2::-2]), tuple(counts[-1::-2])
     # A negative count crops.
     window = tuple(
-        slice(max(-b, 0), n - max(-a, 0)) for b, a, n in zip(before, after, flow.shape, strict=True)
+        slice(max(-b, 0), n - max(-a, 0))
+        for b, a, n in zip(before, after, variable.shape, strict=True)
     )
-    flow = emit.select(flow, np.arange(prod(flow.shape)).reshape(flow.shape)[window])
+    variable = emit.select(
+        variable, np.arange(prod(variable.shape)).reshape(variable.shape)[window]
+    )
     before, after = (tuple(max(n, 0) for n in side) for side in (before, after))
-    return emit.add(Pad(before, after, float(value)), flow) if any(before + after) else flow
+    return emit.add(Pad(before, after, float(value)), variable) if any(before + after) else variable

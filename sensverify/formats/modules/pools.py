@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from sensverify.formats.modules.arithmetic import largest, maximum
-from sensverify.formats.modules.emitting import Emitter, Flow, Shape, pairs, rule
+from sensverify.formats.modules.emitting import Emitter, Shape, Variable, per_axis, rule
 from sensverify.formats.modules.matrices import affine
 from sensverify.formats.pooling import PoolWindows
 from sensverify.network.operators import Affine, Conv, Max, Pad, Permute, Scale
@@ -25,10 +25,10 @@ def _max_pool(
     padding: Sequence[int] | int = 0,
     dilation: Sequence[int] | int = 1,
     ceil_mode: bool = False,
-) -> Flow:
-    flow = emit.flow(self)
-    windows = _windows(emit, flow, kernel_size, stride, padding, dilation, ceil_mode)
-    return _max_of_windows(emit, flow, windows)
+) -> Variable:
+    variable = emit.variable(self)
+    windows = _windows(emit, variable, kernel_size, stride, padding, dilation, ceil_mode)
+    return _max_of_windows(emit, variable, windows)
 
 
 @rule("max_pool1d_with_indices", "max_pool2d_with_indices", "max_pool3d_with_indices")
@@ -38,9 +38,9 @@ def _max_pool_with_indices(emit: Emitter, self: Any, **settings: Any) -> list[An
 
 @rule("adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d")
 def _adaptive_max_pool(emit: Emitter, self: Any, output_size: Sequence[int] | int) -> list[Any]:
-    flow = emit.flow(self)
-    indices = _uneven_windows(flow.shape, pairs(output_size, len(flow.shape) - 1))
-    return [emit.add(Max(), emit.select(flow, indices)), None]
+    variable = emit.variable(self)
+    indices = _uneven_windows(variable.shape, per_axis(output_size, len(variable.shape) - 1))
+    return [emit.add(Max(), emit.select(variable, indices)), None]
 
 
 @rule("avg_pool1d", "avg_pool2d", "avg_pool3d")
@@ -53,13 +53,13 @@ def _avg_pool(
     ceil_mode: bool = False,
     count_include_pad: bool = True,
     divisor_override: int | None = None,
-) -> Flow:
-    flow = emit.flow(self)
-    windows = _windows(emit, flow, kernel_size, stride, padding, 1, ceil_mode)
+) -> Variable:
+    variable = emit.variable(self)
+    windows = _windows(emit, variable, kernel_size, stride, padding, 1, ceil_mode)
     counts = windows.counts(include_padding=count_include_pad)
     if divisor_override is not None:
         counts = np.full_like(counts, divisor_override)
-    return _mean_of_windows(emit, flow, windows, counts)
+    return _mean_of_windows(emit, variable, windows, counts)
 
 
 @rule(
@@ -69,36 +69,36 @@ def _avg_pool(
     "_adaptive_avg_pool2d",
     "_adaptive_avg_pool3d",
 )
-def _adaptive_avg_pool(emit: Emitter, self: Any, output_size: Sequence[int] | int) -> Flow:
-    flow = emit.flow(self)
-    spatial = flow.shape[1:]
-    sizes = pairs(output_size, len(spatial))
+def _adaptive_avg_pool(emit: Emitter, self: Any, output_size: Sequence[int] | int) -> Variable:
+    variable = emit.variable(self)
+    spatial = variable.shape[1:]
+    sizes = per_axis(output_size, len(spatial))
     outputs = tuple(n if size is None else size for n, size in zip(spatial, sizes, strict=True))
     if any(n % size for n, size in zip(spatial, outputs, strict=True)):
         return affine(emit, **emit.call.arguments)
     kernel = tuple(n // size for n, size in zip(spatial, outputs, strict=True))
     zeros, ones = (0,) * len(kernel), (1,) * len(kernel)
     windows = PoolWindows(spatial, kernel, kernel, zeros, zeros, ones)
-    return _mean_of_windows(emit, flow, windows, windows.counts(include_padding=False))
+    return _mean_of_windows(emit, variable, windows, windows.counts(include_padding=False))
 
 
 def _windows(
     emit: Emitter,
-    flow: Flow,
+    variable: Variable,
     kernel: Sequence[int] | int,
     stride: Sequence[int] | int,
     padding: Sequence[int] | int,
     dilation: Sequence[int] | int,
     ceil: bool,
 ) -> PoolWindows:
-    count = len(flow.shape) - 1
+    count = len(variable.shape) - 1
     if f"pool{count}d" not in emit.operator:
         emit.refuse("pools without a channel axis")
-    kernel, pad = pairs(kernel, count), pairs(padding, count)
+    kernel, pad = per_axis(kernel, count), per_axis(padding, count)
     # An empty stride means the kernel's size.
-    stride = kernel if stride in ((), [], None) else pairs(stride, count)
-    spatial = flow.shape[1:]
-    return PoolWindows(spatial, kernel, stride, pad, pad, pairs(dilation, count), ceil)
+    stride = kernel if stride in ((), [], None) else per_axis(stride, count)
+    spatial = variable.shape[1:]
+    return PoolWindows(spatial, kernel, stride, pad, pad, per_axis(dilation, count), ceil)
 
 
 def _uneven_windows(shape: Shape, sizes: Sequence[int | None]) -> np.ndarray:
@@ -119,82 +119,84 @@ def _uneven_windows(shape: Shape, sizes: Sequence[int | None]) -> np.ndarray:
     return (channels + flat).reshape(shape[0], *outputs, flat.shape[1])
 
 
-def _max_of_windows(emit: Emitter, flow: Flow, windows: PoolWindows) -> Flow:
+def _max_of_windows(emit: Emitter, variable: Variable, windows: PoolWindows) -> Variable:
     try:
-        indices = windows.indices(flow.shape[:1])
+        indices = windows.indices(variable.shape[:1])
     except ValueError as error:
         emit.refuse(f"cannot be expressed: {error}")
-    return emit.add(Max(), emit.select(flow, indices))
+    return emit.add(Max(), emit.select(variable, indices))
 
 
-def _mean_of_windows(emit: Emitter, flow: Flow, windows: PoolWindows, counts: np.ndarray) -> Flow:
+def _mean_of_windows(
+    emit: Emitter, variable: Variable, windows: PoolWindows, counts: np.ndarray
+) -> Variable:
     """A convolution of every channel with itself alone, and a scale where windows differ."""
-    channels = flow.shape[0]
+    channels = variable.shape[0]
     if windows.kernel == windows.spatial and not any(windows.before):
         return emit.reshape(
-            _total(emit, flow, tuple(range(1, len(flow.shape))), 1 / int(counts.flat[0])),
+            _total(emit, variable, tuple(range(1, len(variable.shape))), 1 / int(counts.flat[0])),
             (channels, *windows.outputs),
         )
     uniform = len(np.unique(counts)) == 1
     each = 1 / int(counts.flat[0]) if uniform else 1.0
     weight = torch.full((channels, 1, *windows.kernel), each, dtype=torch.float64)
     if any(windows.overhang):
-        flow = emit.add(Pad((0,) * len(flow.shape), (0, *windows.overhang)), flow)
-    flow = emit.add(
-        Conv(weight, None, windows.stride, windows.before, windows.dilation, channels), flow
+        variable = emit.add(Pad((0,) * len(variable.shape), (0, *windows.overhang)), variable)
+    variable = emit.add(
+        Conv(weight, None, windows.stride, windows.before, windows.dilation, channels), variable
     )
     if uniform:
-        return flow
-    return emit.add(Scale(torch.from_numpy(1 / counts).unsqueeze(0)), flow)
+        return variable
+    return emit.add(Scale(torch.from_numpy(1 / counts).unsqueeze(0)), variable)
 
 
 @rule("mean")
-def _mean(emit: Emitter, self: Any, dim: Any = None, keepdim: bool = False, **_: Any) -> Flow:
-    flow = emit.flow(self)
-    axes = emit.axes(dim, flow.ndim)
-    size = prod(flow.shape[axis] for axis in axes)
-    return _reduced(emit, flow, axes, _total(emit, flow, axes, 1 / size), keepdim=keepdim)
+def _mean(emit: Emitter, self: Any, dim: Any = None, keepdim: bool = False, **_: Any) -> Variable:
+    variable = emit.variable(self)
+    axes = emit.axes(dim, variable.ndim)
+    size = prod(variable.shape[axis] for axis in axes)
+    return _reduced(emit, variable, axes, _total(emit, variable, axes, 1 / size), keepdim=keepdim)
 
 
 @rule("sum")
-def _sum(emit: Emitter, self: Any, dim: Any = None, keepdim: bool = False, **_: Any) -> Flow:
-    flow = emit.flow(self)
-    axes = emit.axes(dim, flow.ndim)
-    return _reduced(emit, flow, axes, _total(emit, flow, axes, 1.0), keepdim=keepdim)
+def _sum(emit: Emitter, self: Any, dim: Any = None, keepdim: bool = False, **_: Any) -> Variable:
+    variable = emit.variable(self)
+    axes = emit.axes(dim, variable.ndim)
+    return _reduced(emit, variable, axes, _total(emit, variable, axes, 1.0), keepdim=keepdim)
 
 
 def _reduced(
-    emit: Emitter, flow: Flow, axes: tuple[int, ...], outcome: Flow, *, keepdim: bool
-) -> Flow:
+    emit: Emitter, variable: Variable, axes: tuple[int, ...], outcome: Variable, *, keepdim: bool
+) -> Variable:
     """The outcome of a reduction, with axes of length 1 for those it reduced where asked."""
-    lengths = [1 if axis in axes else n for axis, n in enumerate(flow.shape)]
+    lengths = [1 if axis in axes else n for axis, n in enumerate(variable.shape)]
     return emit.reshape(outcome, lengths) if keepdim else outcome
 
 
-def _total(emit: Emitter, flow: Flow, axes: tuple[int, ...], each: float) -> Flow:
+def _total(emit: Emitter, variable: Variable, axes: tuple[int, ...], each: float) -> Variable:
     """The sum over axes times ``each``, without those axes."""
-    flow = _last(emit, flow, axes)
-    weight = torch.full((1, flow.shape[-1]), each, dtype=torch.float64)
-    flow = emit.add(Affine(weight), flow)
-    return emit.reshape(flow, flow.shape[:-1])
+    variable = _last(emit, variable, axes)
+    weight = torch.full((1, variable.shape[-1]), each, dtype=torch.float64)
+    variable = emit.add(Affine(weight), variable)
+    return emit.reshape(variable, variable.shape[:-1])
 
 
-def _last(emit: Emitter, flow: Flow, axes: tuple[int, ...]) -> Flow:
-    """The flow with some axes flattened into one behind the others."""
-    rest = tuple(axis for axis in range(len(flow.shape)) if axis not in axes)
-    shape = (*(flow.shape[axis] for axis in rest), prod(flow.shape[axis] for axis in axes))
+def _last(emit: Emitter, variable: Variable, axes: tuple[int, ...]) -> Variable:
+    """The variable with some axes flattened into one behind the others."""
+    rest = tuple(axis for axis in range(len(variable.shape)) if axis not in axes)
+    shape = (*(variable.shape[axis] for axis in rest), prod(variable.shape[axis] for axis in axes))
     order = rest + axes
     if order != tuple(range(len(order))):
-        flow = emit.add(Permute(order), flow)
-    return emit.reshape(flow, shape)
+        variable = emit.add(Permute(order), variable)
+    return emit.reshape(variable, shape)
 
 
 @rule("amax", "amin")
-def _amax(emit: Emitter, self: Any, dim: Any = None, keepdim: bool = False) -> Flow:
-    flow = emit.flow(self)
-    axes = emit.axes(dim, flow.ndim)
-    outcome = largest(emit, _last(emit, flow, axes), smallest="min" in emit.operator)
-    return _reduced(emit, flow, axes, outcome, keepdim=keepdim)
+def _amax(emit: Emitter, self: Any, dim: Any = None, keepdim: bool = False) -> Variable:
+    variable = emit.variable(self)
+    axes = emit.axes(dim, variable.ndim)
+    outcome = largest(emit, _last(emit, variable, axes), smallest="min" in emit.operator)
+    return _reduced(emit, variable, axes, outcome, keepdim=keepdim)
 
 
 @rule("max", "min")

@@ -1,4 +1,4 @@
-"""ATen operators without a counterpart in a network whose refusal can say more."""
+"""ATen operators without a counterpart in a network that are refused with a remedy of their own."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sensverify.formats.modules.emitting import Emitter, rule
 @rule("softmax", "log_softmax", "_softmax", "_log_softmax", "softmin", "logsumexp")
 def _softmax(emit: Emitter, self: Any, dim: Any = None, **_: Any) -> Any:
     for each in [dim] if isinstance(dim, int) else dim or ():
-        emit.axis(each, emit.flow(self).ndim)
+        emit.axis(each, emit.variable(self).ndim)
     emit.refuse(
         "has no counterpart in a network; where it comes last, leave it out: labels and their "
         "order are those of the logits"

@@ -1,4 +1,4 @@
-"""That onnxruntime makes of a file what the importer makes of it, node by node.
+"""Agreement of onnxruntime with the importer on a file, node by node.
 
 A certificate is about the network that was read, and a runtime runs the file: where the two read
 it differently, what is proven of one is untrue of the other. So every node is evaluated on the
@@ -21,7 +21,7 @@ from onnx import TensorProto
 from sensverify.errors import RuntimeDisagrees, SensverifyError
 from sensverify.formats.onnx.call import Value, Variable
 from sensverify.formats.onnx.runtime import open_session, run_session
-from sensverify.formats.onnx.samples import LEAST, MOST, WORK, products, sample_points
+from sensverify.formats.onnx.samples import LEAST, MOST, WORK, multiplications, sample_points
 from sensverify.network import Node
 from sensverify.network.running import (
     BFLOAT16,
@@ -35,7 +35,7 @@ from sensverify.network.running import (
 )
 from sensverify.network.shapes import Shape
 
-HOLDERS = ("If", "SequenceMap")
+WITH_GRAPHS = ("If", "SequenceMap")
 """Operators with graphs, not all of which is run."""
 _STANDARD = ("", "ai.onnx")
 _LOG = logging.getLogger(__name__)
@@ -56,9 +56,9 @@ _READABLE = frozenset(
         *(f"{u}int{n}" for u in ("", "u") for n in (8, 16, 32, 64)),
     )
 )
-"""What onnxruntime hands to numpy: not bfloat16."""
+"""Types that onnxruntime hands to numpy: not bfloat16."""
 _NUMBERS = 1 << 25
-"""Numbers of values that all points together may have, likewise."""
+"""Most numbers that the values of all nodes at all points may have; `LEAST` points always are."""
 _LONG = 1 << 33
 """Products of one point from which a line says that reading takes its time."""
 _TRUST = (
@@ -67,14 +67,14 @@ _TRUST = (
 
 
 @dataclass(frozen=True, eq=False)
-class Lowered:
+class LoweredNode:
     """An ONNX node and what was made of it.
 
     Parameters
     ----------
     node : onnx.NodeProto
     places : range
-        Of the nodes of ours that were emitted for it.
+        Positions of the network's nodes that were emitted for it.
     inputs : tuple of Value or None
     outputs : tuple of (str, Value)
         By their names in the file.
@@ -94,8 +94,8 @@ class Lowered:
 
 
 @dataclass(frozen=True, eq=False)
-class Reading:
-    """How a file was read.
+class ImportRecord:
+    """Record of the import of a file.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ class Reading:
         ONNX element type of the input.
     nodes : tuple of Node
         Everything that was emitted, in order.
-    steps : tuple of Lowered
+    steps : tuple of LoweredNode
         The ONNX nodes that the output needs, in order.
     """
 
@@ -120,15 +120,15 @@ class Reading:
     shape: Shape
     element: int
     nodes: tuple[Node, ...]
-    steps: tuple[Lowered, ...]
+    steps: tuple[LoweredNode, ...]
 
     @property
     def work(self) -> int:
         """Products of one evaluation, about."""
-        return sum(products(node) for node in self.nodes)
+        return sum(multiplications(node) for node in self.nodes)
 
 
-def check_agreement(reading: Reading) -> None:
+def check_agreement(record: ImportRecord) -> None:
     """Compare every node with onnxruntime's.
 
     Raises
@@ -138,46 +138,48 @@ def check_agreement(reading: Reading) -> None:
         such node is named. Or onnxruntime does not take the file, or fails to run it.
     BackendMissing
     """
-    size = sum(prod(node.shape) for node in reading.nodes)
-    count = max(LEAST, min(MOST, WORK // (reading.work + 1), _NUMBERS // size))
-    if reading.work > _LONG:
+    size = sum(prod(node.shape) for node in record.nodes)
+    count = max(LEAST, min(MOST, WORK // (record.work + 1), _NUMBERS // size))
+    if record.work > _LONG:
         _LOG.warning(
             "comparing the model with onnxruntime at %d inputs, of some %.0f billion products "
             "each, takes its time; --no-runtime-check (runtime_check=False) leaves it out",
             count,
-            reading.work / 1e9,
+            record.work / 1e9,
         )
-    precision, dtype = _PRECISIONS[reading.element]
-    points = list(sample_points(count, reading.shape, precision, dtype))
+    precision, dtype = _PRECISIONS[record.element]
+    points = list(sample_points(count, record.shape, precision, dtype))
     try:
-        session = _session(reading)
+        session = _session(record)
         names = [o.name for o in session.get_outputs() if o.type in _READABLE]
-        inputs = [{reading.input: x.reshape(reading.shape)} for x in points]
+        inputs = [{record.input: x.reshape(record.shape)} for x in points]
         found = [run_session(session, names, x) for x in inputs]
-        whole = _whole(reading, inputs)
+        whole = _file_outputs(record, inputs)
     except SensverifyError:
         raise
     except Exception as error:  # Its exceptions have no class in common.
         raise RuntimeDisagrees(
-            f"onnxruntime does not run the model: {_line(error)}; export it as a model that "
+            f"onnxruntime does not run the model: {_complaint(error)}; export it as a model that "
             f"onnxruntime runs, {_TRUST}"
         ) from None
     theirs = {name: [values[i] for values in found] for i, name in enumerate(names)}
     if whole is not None:
-        _compare_functions(reading, whole, theirs)
-    _Comparison(reading, theirs, precision).run(np.stack(points))
+        _compare_functions(record, whole, theirs)
+    _Comparison(record, theirs, precision).run(np.stack(points))
 
 
-def _whole(reading: Reading, inputs: list[dict[str, Any]]) -> list[Any] | None:
-    """What the file itself gives, where functions of its own were put in their place."""
-    if reading.file is reading.model:
+def _file_outputs(record: ImportRecord, inputs: list[dict[str, Any]]) -> list[Any] | None:
+    """Outputs of the file itself, where functions of its own were put in their place."""
+    if record.file is record.model:
         return None
-    session = open_session(reading.file)
+    session = open_session(record.file)
     return [run_session(session, None, x)[0] for x in inputs]
 
 
-def _compare_functions(reading: Reading, whole: list[Any], theirs: dict[str, list[Any]]) -> None:
-    name = reading.model.graph.output[0].name
+def _compare_functions(
+    record: ImportRecord, whole: list[Any], theirs: dict[str, list[Any]]
+) -> None:
+    name = record.model.graph.output[0].name
     for ours, given in zip(theirs.get(name, ()), whole, strict=False):
         if ours.shape != given.shape or not np.allclose(ours, given, 1e-4, 1e-5, equal_nan=True):
             raise RuntimeDisagrees(
@@ -190,16 +192,16 @@ class _Comparison:
     """Values of our nodes while onnxruntime's take their place, one ONNX node after the other."""
 
     def __init__(
-        self, reading: Reading, theirs: dict[str, list[Any]], precision: Precision
+        self, record: ImportRecord, theirs: dict[str, list[Any]], precision: Precision
     ) -> None:
-        self._reading, self._theirs, self._precision = reading, theirs, precision
+        self._record, self._theirs, self._precision = record, theirs, precision
         self._values: dict[int, Running] = {}
 
     def run(self, points: np.ndarray) -> None:
-        nodes = self._reading.nodes
+        nodes = self._record.nodes
         self._values[0] = known(points.reshape(len(points), *nodes[0].shape))
-        last = _last_uses(self._reading)
-        for number, step in enumerate(self._reading.steps):
+        last = _last_uses(self._record)
+        for number, step in enumerate(self._record.steps):
             for place in step.places:
                 inputs = [self._values[i] for i in nodes[place].inputs]
                 self._values[place] = apply(nodes[place].operator, inputs, self._precision)
@@ -215,7 +217,7 @@ class _Comparison:
             for place in [p for p in self._values if last.get(p, 0) <= number and p != 0]:
                 del self._values[place]
 
-    def _compare(self, step: Lowered, name: str, ours: Variable) -> None:
+    def _compare(self, step: LoweredNode, name: str, ours: Variable) -> None:
         theirs = self._theirs.pop(name)
         if theirs[0].shape != ours.shape:
             raise _differs(step, name, f"of shape {theirs[0].shape}", f"of {ours.shape}")
@@ -223,7 +225,7 @@ class _Comparison:
         given = np.stack(theirs).astype(np.float64).reshape(value.shape)
         unit, least = self._precision.unit, self._precision.least
         with np.errstate(all="ignore"):
-            margin = error + 2 * unit * abs(value) + least + self._moved(step)
+            margin = error + 2 * unit * abs(value) + least + self._interpolation_margin(step)
             # Not finite: overflow in its type, on both sides or beyond what is known of ours.
             wrong = np.isfinite(value) & np.isfinite(margin) & ~(abs(given - value) <= margin)
         if wrong.any():
@@ -237,7 +239,7 @@ class _Comparison:
             )
         self._values[ours.node] = known(given.reshape(len(given), *self._shape(ours.node)))
 
-    def _compare_order(self, step: Lowered, name: str, ours: Variable) -> None:
+    def _compare_order(self, step: LoweredNode, name: str, ours: Variable) -> None:
         """Compare what a softmax makes of our values, or its logarithm; ours stay."""
         theirs = self._theirs.pop(name)
         if theirs[0].shape != ours.shape:
@@ -258,8 +260,8 @@ class _Comparison:
             there, here = (f"{side[point, entry]:g}" for side in (given, expected))
             raise _differs(step, name, there, here)
 
-    def _moved(self, step: Lowered) -> Any:
-        """How far interpolation may be off where a runtime rounds the coordinates, by point."""
+    def _interpolation_margin(self, step: LoweredNode) -> Any:
+        """Largest error of interpolation by rounding of coordinates in a runtime, by point."""
         value = step.inputs[0] if step.inputs else None
         modes = [item.s for item in step.node.attribute if item.name == "mode"]
         if step.node.op_type not in ("Resize", "Upsample") or modes in ([], [b"nearest"]):
@@ -272,9 +274,9 @@ class _Comparison:
         return 96 * self._precision.unit * max(lengths) * largest.max(axis=1, keepdims=True)
 
     def _shape(self, place: int) -> Shape:
-        return self._reading.nodes[place].shape
+        return self._record.nodes[place].shape
 
-    def _compare_constant(self, step: Lowered, name: str, ours: np.ndarray) -> None:
+    def _compare_constant(self, step: LoweredNode, name: str, ours: np.ndarray) -> None:
         theirs = np.asarray(self._theirs.pop(name)[0])
         if theirs.shape != ours.shape:
             raise _differs(step, name, f"of shape {theirs.shape}", f"of {ours.shape}")
@@ -296,8 +298,8 @@ class _Comparison:
         raise _differs(step, name, *(str(value) for value in both))
 
 
-def _constant_margin(step: Lowered, ours: np.ndarray, unit: float) -> float:
-    """How far a constant may be off by other rounding: relative to all that enters it."""
+def _constant_margin(step: LoweredNode, ours: np.ndarray, unit: float) -> float:
+    """Largest error of a constant by other rounding, relative to all that enters it."""
     inputs = [v for v in step.inputs if isinstance(v, np.ndarray) and v.dtype.kind == "f"]
     sizes = [float(abs(v).max(initial=0.0)) for v in inputs]
     count = max([1, *(v.size for v in inputs)])
@@ -309,42 +311,42 @@ def _constant_margin(step: Lowered, ours: np.ndarray, unit: float) -> float:
     return min((64 + 4 * sqrt(count)) * unit, 0.05) * scale
 
 
-def _last_uses(reading: Reading) -> dict[int, int]:
-    """By place: the last step that reads it or compares it."""
+def _last_uses(record: ImportRecord) -> dict[int, int]:
+    """Last step that reads or compares a node, by the node's position."""
     last: dict[int, int] = {}
-    for number, step in enumerate(reading.steps):
+    for number, step in enumerate(record.steps):
         for place in step.places:
-            last |= dict.fromkeys(reading.nodes[place].inputs, number)
+            last |= dict.fromkeys(record.nodes[place].inputs, number)
         last |= {ours.node: number for _, ours in step.outputs if isinstance(ours, Variable)}
     return last
 
 
-def _session(reading: Reading) -> Any:
+def _session(record: ImportRecord) -> Any:
     """The file in onnxruntime, with the values of every node as outputs beside its own."""
-    _check_crashes(reading)
+    _check_crashes(record)
     model = onnx.ModelProto()
-    model.CopyFrom(reading.model)
+    model.CopyFrom(record.model)
     outputs = {item.name for item in model.graph.output}
     model.graph.output.extend(
         onnx.ValueInfoProto(name=name)
-        for step in reading.steps
+        for step in record.steps
         for name, _ in step.outputs
         if name not in outputs
     )
-    ran = [step.node for step in reading.steps]
-    if len(ran) < len(model.graph.node) or any(node.op_type in HOLDERS for node in ran):
-        open_session(reading.model)
+    needed = [step.node for step in record.steps]
+    if len(needed) < len(model.graph.node) or any(node.op_type in WITH_GRAPHS for node in needed):
+        open_session(record.model)
         # A node or branch that the output does not need must be one that onnxruntime takes. It is
         # not run: nothing bounds what it computes.
         del model.graph.node[:]
-        model.graph.node.extend(ran)
+        model.graph.node.extend(needed)
     return open_session(model)
 
 
-def _check_crashes(reading: Reading) -> None:
+def _check_crashes(record: ImportRecord) -> None:
     """Refuse what ends a process that hands it to onnxruntime."""
-    (opset,) = {item.version for item in reading.model.opset_import if item.domain in _STANDARD}
-    for step in reading.steps:
+    (opset,) = {item.version for item in record.model.opset_import if item.domain in _STANDARD}
+    for step in record.steps:
         outputs = onnx.defs.get_schema(step.node.op_type, opset, step.node.domain).outputs
         for place, name in enumerate(step.node.output):
             option = outputs[min(place, len(outputs) - 1)].option
@@ -355,7 +357,7 @@ def _check_crashes(reading: Reading) -> None:
                 )
 
 
-def _differs(step: Lowered, name: str, theirs: str, ours: str) -> RuntimeDisagrees:
+def _differs(step: LoweredNode, name: str, theirs: str, ours: str) -> RuntimeDisagrees:
     attributes = ", ".join(
         f"{item.name}={_short(onnx.helper.get_attribute_value(item))}"
         for item in step.node.attribute
@@ -373,7 +375,7 @@ def _short(value: Any) -> str:
     return text if len(text) <= 40 else f"{text[:37]}..."
 
 
-def _line(error: Exception) -> str:
+def _complaint(error: Exception) -> str:
     """onnxruntime's complaint without its own code for it."""
     text = " ".join(str(error).split()) or type(error).__name__
     # Some begin with a place in its source and a C++ function with its parameters.

@@ -32,7 +32,7 @@ def total(call: Call, values: list[Value]) -> Value:
     call.reserve(shape)
     if not variables:
         if len(constants) > 2:
-            call.inexact(*constants)
+            call.refuse_inexact(*constants)
         return np.asarray(sum(constants[1:], start=constants[0]))
     if (nothing := empty(call, *values)) is not None:
         return nothing
@@ -49,7 +49,7 @@ def negated(call: Call, value: Value) -> Value:
     return scaled(call, value, -1.0) if isinstance(value, Variable) else -value
 
 
-def listed(call: Call) -> list[Value]:
+def all_inputs(call: Call) -> list[Value]:
     """All inputs, of an operator that takes any number of them.
 
     Raises
@@ -75,17 +75,17 @@ def add(call: Call) -> Value:
 @handles("Sum", folds=True)
 def sum_(call: Call) -> Value:
     """The sum of all inputs."""
-    return total(call, listed(call))
+    return total(call, all_inputs(call))
 
 
 @handles("Mean", folds=True)
 def mean(call: Call) -> Value:
     """The mean of all inputs."""
-    result = total(call, listed(call))
+    result = total(call, all_inputs(call))
     count = len(call.inputs)
     if isinstance(result, Variable):
         return divided(call, result, count)
-    call.inexact(result)
+    call.refuse_inexact(result)
     return np.asarray(result / np.asarray(count, result.dtype))
 
 
@@ -145,7 +145,7 @@ def modulo(call: Call) -> Value:
 @handles("Max", "Min", folds=True)
 def extreme(call: Call) -> Value:
     """The largest, or smallest, of several inputs; ``min(x) = -max(-x)``."""
-    values = listed(call)
+    values = all_inputs(call)
     smallest = call.operator_type == "Min"
     constants = [v for v in values if isinstance(v, np.ndarray)]
     function = np.minimum if smallest else np.maximum

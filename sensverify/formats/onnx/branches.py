@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from onnx import GraphProto, NodeProto, helper
 
 from sensverify.errors import BadModelFile
-from sensverify.formats.onnx.call import Call, Listed, Result, Value, handles
+from sensverify.formats.onnx.call import Call, Result, Value, ValueSequence, handles
 
 BRANCHES = ("else_branch", "then_branch")
 
@@ -20,34 +20,38 @@ def branch(call: Call) -> Sequence[Result]:
         raise BadModelFile(f"{call}: the condition has shape {condition.shape}, expected one value")
     graphs = [call.attribute(name) for name in BRANCHES]
     assert call.walk is not None, "only the output itself has no way into graphs"
-    results, ran = call.walk(graphs[int(condition.reshape(()).astype(bool))])
+    results, reduced = call.walk(graphs[int(condition.reshape(()).astype(bool))])
     if len(results) != call.outputs:
         raise BadModelFile(f"{call}: the branch has {len(results)} outputs, not {call.outputs}")
-    _keep(call, dict.fromkeys(BRANCHES, ran))
+    _record_taken(call, dict.fromkeys(BRANCHES, reduced))
     return results
 
 
 @handles("SequenceMap", folds=True)
 def mapped(call: Call) -> Sequence[Result]:
     """A graph applied to every value of a sequence."""
-    values, body = call.listed(0), call.attribute("body")
+    values, body = call.sequence(0), call.attribute("body")
     others = [call.inputs[i] for i in range(1, len(call.inputs))]
     assert call.walk is not None, "only the output itself has no way into graphs"
     columns: list[list[Value]] = [[] for _ in range(call.outputs)]
     for place, value in enumerate(values):
-        given = [other.values[place] if isinstance(other, Listed) else other for other in others]
-        results, ran = call.walk(body, [value, *given])
+        given = [
+            other.values[place] if isinstance(other, ValueSequence) else other for other in others
+        ]
+        results, reduced = call.walk(body, [value, *given])
         for column, result in zip(columns, results, strict=True):
-            if isinstance(result, Listed):
+            if isinstance(result, ValueSequence):
                 raise BadModelFile(f"{call}: the graph makes a sequence; expected arrays")
             column.append(result)
-        _keep(call, {"body": ran})
-    return [Listed(tuple(column)) for column in columns]
+        _record_taken(call, {"body": reduced})
+    return [ValueSequence(tuple(column)) for column in columns]
 
 
-def _keep(call: Call, graphs: dict[str, GraphProto]) -> None:
+def _record_taken(call: Call, graphs: dict[str, GraphProto]) -> None:
     """Note what is taken of the graphs that a node holds."""
-    call.ran = NodeProto()
-    call.ran.CopyFrom(call.node)
-    del call.ran.attribute[:]
-    call.ran.attribute.extend(helper.make_attribute(name, graph) for name, graph in graphs.items())
+    call.reduced = NodeProto()
+    call.reduced.CopyFrom(call.node)
+    del call.reduced.attribute[:]
+    call.reduced.attribute.extend(
+        helper.make_attribute(name, graph) for name, graph in graphs.items()
+    )

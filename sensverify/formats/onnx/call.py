@@ -40,7 +40,7 @@ class Variable:
 
     @property
     def size(self) -> int:
-        """How many numbers it holds."""
+        """Number of entries."""
         return prod(self.shape)
 
 
@@ -48,13 +48,13 @@ Value = np.ndarray | Variable
 
 
 @dataclass(frozen=True)
-class Listed:
+class ValueSequence:
     """An ONNX sequence: several values under one name."""
 
     values: tuple[Value, ...]
 
 
-Result = Value | Listed
+Result = Value | ValueSequence
 Handler = Callable[["Call"], Result | Sequence[Result]]
 
 HANDLERS: dict[str, Handler] = {}
@@ -84,7 +84,7 @@ def handles(*operator_types: str, folds: bool = False) -> Callable[[Handler], Ha
 
 @dataclass
 class Budget:
-    """How many numbers may still be computed while one file is read."""
+    """Number of entries that may still be computed while one file is read."""
 
     left: int = MAX_ELEMENTS
 
@@ -106,7 +106,7 @@ class Budget:
 
 @dataclass(kw_only=True)
 class Context:
-    """What all nodes of one file share: above all the network that is being built.
+    """State that all nodes of one file share: above all the network under construction.
 
     Handlers put the numbers of the file into operators as they are, and leave arithmetic on them
     to the rewrites of `sensverify.network`. ``exact`` says that nothing may stand in for them.
@@ -128,30 +128,30 @@ class Call(Context):
     """One ONNX node: its inputs and its attributes.
 
     ``walk`` lowers a graph that is an attribute, for the inputs given; it gives its outputs, and
-    the graph without the nodes that were not needed. ``ran`` is the node with nothing but what is
-    taken of it.
+    the graph without the nodes that were not needed. ``reduced`` is the node with only those parts
+    of its graphs that were lowered.
     """
 
     node: NodeProto
     inputs: list[Result | None]
     attributes: dict[str, Any]
     walk: Callable[..., tuple[list[Result], GraphProto]] | None = None
-    ran: NodeProto | None = None
+    reduced: NodeProto | None = None
     read: set[str] = field(default_factory=set)
 
     @property
     def operator_type(self) -> str:
-        """How ONNX calls the operator."""
+        """Type of the operator in ONNX."""
         return self.node.op_type
 
     @property
     def name(self) -> str:
-        """What messages call the node."""
+        """Name of the node in messages."""
         return self.node.name or next((n for n in self.node.output if n), self.node.op_type)
 
     @property
     def outputs(self) -> int:
-        """How many outputs the node names."""
+        """Number of outputs that the node names."""
         return len(self.node.output)
 
     @property
@@ -161,8 +161,8 @@ class Call(Context):
 
     @property
     def constant_alone(self) -> bool:
-        """Whether no input depends on the network's."""
-        return not any(isinstance(value, Variable | Listed) for value in self.inputs)
+        """True where no input depends on the network's."""
+        return not any(isinstance(value, Variable | ValueSequence) for value in self.inputs)
 
     @property
     def softmax(self) -> str | None:
@@ -173,11 +173,11 @@ class Call(Context):
         return f"operator {self.operator_type} (node '{self.name}')"
 
     def refusal(self, reason: str) -> UnsupportedOperator:
-        """The error to raise for what has no counterpart here."""
+        """The error for a node that has no counterpart here."""
         return UnsupportedOperator(f"{self}: {reason}")
 
-    def inexact(self, *values: Value) -> None:
-        """Say that constants are about to be computed with in a way that fixes no result.
+    def refuse_inexact(self, *values: Value) -> None:
+        """Refuse arithmetic on constants whose result is not fixed, where parameters are exact.
 
         Which digits come out depends on the library (a logarithm) or on the order of a sum.
 
@@ -210,14 +210,14 @@ class Call(Context):
     def optional(self, index: int) -> Value | None:
         """An input, or None where it is not given."""
         value = self.inputs[index] if index < len(self.inputs) else None
-        if isinstance(value, Listed):
+        if isinstance(value, ValueSequence):
             raise self.refusal(f"input {index} is a sequence, which it does not take")
         return value
 
-    def listed(self, index: int) -> tuple[Value, ...]:
+    def sequence(self, index: int) -> tuple[Value, ...]:
         """The values of an input that is a sequence."""
         value = self.inputs[index] if index < len(self.inputs) else None
-        if not isinstance(value, Listed):
+        if not isinstance(value, ValueSequence):
             raise BadModelFile(f"{self}: input {index} is no sequence")
         return value.values
 
@@ -291,7 +291,7 @@ class Call(Context):
             raise BadModelFile(f"{self}: an array of shape {shape} cannot be computed with")
         return node
 
-    def at(self, variable: Variable, shape: Shape) -> int:
+    def node_of(self, variable: Variable, shape: Shape) -> int:
         """The position of a node that holds a variable's numbers in the shape given."""
         if prod(shape) != variable.size:
             raise BadShape(f"{self}: cannot reshape {variable.shape} to {shape}")
@@ -304,6 +304,6 @@ def _constant(value: Value) -> TypeGuard[np.ndarray]:
     return not isinstance(value, Variable)
 
 
-def compact(shape: Shape) -> Shape:
+def without_batch_axis(shape: Shape) -> Shape:
     """A shape without its batch axis of 1."""
     return shape[1:] if len(shape) >= 2 and shape[0] == 1 else shape

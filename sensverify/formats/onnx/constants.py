@@ -29,7 +29,7 @@ NUMERICAL: dict[str, Callable[..., Any]] = {
     "Sign": np.sign,
     "Sqrt": np.sqrt,
 }
-"""Those whose results are correctly rounded, and the same everywhere."""
+"""Operators whose results are correctly rounded, and the same everywhere."""
 
 DIGITS: dict[int, tuple[int, int]] = {
     TensorProto.FLOAT: (24, 8),
@@ -98,7 +98,7 @@ def shape_of(call: Call) -> Value:
 
 @handles("Size", folds=True)
 def size_of(call: Call) -> Value:
-    """How many numbers a value holds."""
+    """Number of entries of a value."""
     return np.array(call.input(0).size, np.int64)
 
 
@@ -132,7 +132,7 @@ def cast(call: Call) -> Value:
         if value.dtype.kind == "f" and target in OTHERS and not _fits(value, STORED[target]):
             return _beyond(call)
         if value.dtype == np.float64 and target == TensorProto.BFLOAT16:
-            call.inexact(value)  # rounded twice, by way of float32
+            call.refuse_inexact(value)  # rounded twice, by way of float32
         with np.errstate(all="ignore"):
             rounded = value.astype(onnx.helper.tensor_dtype_to_np_dtype(target))
             return rounded.astype(STORED[target])
@@ -158,7 +158,7 @@ def _beyond(call: Call) -> Value:
 
 
 def _fits(values: np.ndarray, kind: Any) -> bool:
-    """Whether real numbers, cut to whole ones, are among the numbers of a type."""
+    """True where real numbers, cut to whole ones, are among the numbers of a type."""
     if np.dtype(kind).kind == "b":
         return True
     limits = np.iinfo(kind)

@@ -21,7 +21,7 @@ def conv(call: Call) -> Value:
     if weight.shape[1] * groups != channels or weight.shape[0] % groups:
         raise BadModelFile(f"{call}: a kernel {weight.shape} does not fit {variable.shape}")
     place = windows(call, tuple(spatial), kernel)
-    node = call.at(variable, (batch * channels, *spatial))
+    node = call.node_of(variable, (batch * channels, *spatial))
     padding = place.before
     if place.before != place.after:
         node = call.emit(Pad((0, *place.before), (0, *place.after)), node)
@@ -56,7 +56,7 @@ def conv_transpose(call: Call) -> Value:
     weight = repeated(call, batch, weight)
     bias = None if bias is None else repeated(call, batch, bias)
     operator = ConvTranspose(weight, bias, stride, padding, extra, dilation, groups * batch)
-    node = call.emit(operator, call.at(variable, (batch * channels, *spatial)))
+    node = call.emit(operator, call.node_of(variable, (batch * channels, *spatial)))
     result = Variable(node, (batch, weight.shape[1] * groups, *call.builder.shape(node)[1:]))
     if before == after:
         return result
@@ -66,7 +66,7 @@ def conv_transpose(call: Call) -> Value:
 
 
 def _crops(call: Call, full: Shape, same: Shape) -> tuple[Shape, Shape]:
-    """How much of the full output falls away before and after, along every axis."""
+    """Entries of the full output cropped before and after, along every axis."""
     count = len(full)
     pads = integers(call, "pads", 2 * count, 0, least=0)
     wanted = call.attribute("output_shape")

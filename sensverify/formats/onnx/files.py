@@ -19,8 +19,8 @@ GZIP_MAGIC = b"\x1f\x8b"
 
 
 @dataclass(frozen=True)
-class Kind:
-    """What messages say about a kind of file, and the error they come with."""
+class FileKind:
+    """Words for a kind of file in messages, and the class of their errors."""
 
     name: str
     expected: str
@@ -28,7 +28,7 @@ class Kind:
     error: type[InputError]
 
 
-MODEL = Kind(
+MODEL = FileKind(
     name="model file",
     expected="an .onnx or .onnx.gz file",
     too_large="; store its weights as external data beside it",
@@ -36,7 +36,7 @@ MODEL = Kind(
 )
 
 
-def read_bytes(path: Path, limit: int = GIGABYTE, *, kind: Kind = MODEL) -> bytes:
+def read_bytes(path: Path, limit: int = GIGABYTE, *, kind: FileKind = MODEL) -> bytes:
     """The contents of a file, unpacked where it is gzipped.
 
     Parameters
@@ -56,7 +56,7 @@ def read_bytes(path: Path, limit: int = GIGABYTE, *, kind: Kind = MODEL) -> byte
     return unpacked(stored_bytes(path, limit, kind=kind), path, limit, kind=kind)
 
 
-def stored_bytes(path: Path, limit: int = GIGABYTE, *, kind: Kind = MODEL) -> bytes:
+def stored_bytes(path: Path, limit: int = GIGABYTE, *, kind: FileKind = MODEL) -> bytes:
     """The bytes of a file as they are on disk. Parameters and errors as for `read_bytes`."""
     with open_regular(path, kind=kind) as file:
         size = os.fstat(file.fileno()).st_size
@@ -69,8 +69,8 @@ def stored_bytes(path: Path, limit: int = GIGABYTE, *, kind: Kind = MODEL) -> by
         return file.read(limit)
 
 
-def unpacked(stored: bytes, path: Path, limit: int, *, kind: Kind = MODEL) -> bytes:
-    """What the bytes of a file hold: those that `gzip` packed, or the bytes themselves.
+def unpacked(stored: bytes, path: Path, limit: int, *, kind: FileKind = MODEL) -> bytes:
+    """Contents of a file's bytes: unpacked where `gzip` packed them, else the bytes themselves.
 
     Parameters and errors as for `read_bytes`; ``path`` is where the bytes came from.
     """
@@ -79,7 +79,7 @@ def unpacked(stored: bytes, path: Path, limit: int, *, kind: Kind = MODEL) -> by
     return _unpack(io.BytesIO(stored), path, limit, kind)
 
 
-def open_regular(path: Path, *, kind: Kind = MODEL) -> BinaryIO:
+def open_regular(path: Path, *, kind: FileKind = MODEL) -> BinaryIO:
     """Open a regular file; a directory, pipe or device is refused before it is opened.
 
     Raises
@@ -98,7 +98,7 @@ def open_regular(path: Path, *, kind: Kind = MODEL) -> BinaryIO:
         raise kind.error(f"cannot read {kind.name} '{path}': {reason}") from None
 
 
-def _unpack(file: BinaryIO, path: Path, limit: int, kind: Kind) -> bytes:
+def _unpack(file: BinaryIO, path: Path, limit: int, kind: FileKind) -> bytes:
     contents = bytearray()
     try:
         with gzip.GzipFile(fileobj=file) as stream:

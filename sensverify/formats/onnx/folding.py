@@ -88,7 +88,7 @@ def computed(call: Call) -> list[Value]:
         if kind not in STORED or not isinstance(values, np.ndarray):
             raise call.refusal("what it computes is no array of numbers")
         if call.operator_type not in EXACT and not any(v.dtype.kind == "f" for v in call.arrays):
-            call.inexact(values)
+            call.refuse_inexact(values)
         results.append(values.astype(STORED[kind], copy=False))
     return results
 
@@ -100,7 +100,7 @@ def _check_kind(call: Call) -> None:
         raise call.refusal("loops are not supported; unroll it before exporting")
     adds = call.attributes.get("reduction", b"none") != b"none"
     if call.operator_type not in EXACT or adds:
-        call.inexact(*call.arrays)
+        call.refuse_inexact(*call.arrays)
 
 
 def _model(call: Call) -> onnx.ModelProto:

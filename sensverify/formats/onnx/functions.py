@@ -71,7 +71,7 @@ def _check_size(model: onnx.ModelProto) -> None:
 
 
 def _keys(nodes: Iterable[onnx.NodeProto]) -> Iterator[Key]:
-    """What every node calls, those in branches included."""
+    """Function or operator that every node calls, those in branches included."""
     for node in nodes:
         yield node.domain, node.op_type, node.overload
         for item in node.attribute:

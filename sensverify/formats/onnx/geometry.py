@@ -1,4 +1,4 @@
-"""Where the windows of convolutions and pooling layers lie."""
+"""Positions of the windows of convolutions and pooling layers."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Windows:
         return starts[:, None] + np.arange(self.kernel[axis]) * self.dilation[axis]
 
     def reach(self, axis: int) -> int:
-        """How long the input must be, ``before`` included, for the last window to fit."""
+        """Length of the input, ``before`` included, that the last window needs."""
         last = (self.outputs[axis] - 1) * self.stride[axis]
         return last + (self.kernel[axis] - 1) * self.dilation[axis] + 1
 

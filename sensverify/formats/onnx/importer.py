@@ -30,21 +30,21 @@ from sensverify.formats.onnx import (  # noqa: F401
     softmax,
     sums,
 )
-from sensverify.formats.onnx.agreement import Lowered, Reading, check_agreement
+from sensverify.formats.onnx.agreement import ImportRecord, LoweredNode, check_agreement
 from sensverify.formats.onnx.call import (
     MAX_ELEMENTS,
     Budget,
     Call,
     Context,
-    Listed,
+    ValueSequence,
     Variable,
-    compact,
+    without_batch_axis,
 )
 from sensverify.formats.onnx.files import GIGABYTE
 from sensverify.formats.onnx.functions import inlined
 from sensverify.formats.onnx.reader import opset, read_file
 from sensverify.formats.onnx.rewriting import check_rewritten
-from sensverify.formats.onnx.softmax import ending
+from sensverify.formats.onnx.softmax import final_softmax
 from sensverify.formats.onnx.tensors import FLOATS, type_name
 from sensverify.formats.onnx.walking import Scope, walk
 from sensverify.network import Network, NetworkBuilder, simplify
@@ -157,7 +157,7 @@ def read_onnx(
             network = simplify(plain)
             _check_finite(network, importer.dtype)
         if runtime_check:
-            _compare(importer.reading, plain, network, (file.sha256, file.external))
+            _compare(importer.record, plain, network, (file.sha256, file.external))
         return OnnxModel(network, file.sha256, file.external, importer.softmax)
     except SensverifyError as error:
         found = type(error)(*(" ".join(part.split()) for part in (error.problem, error.remedy)))
@@ -165,14 +165,14 @@ def read_onnx(
 
 
 def _compare(
-    reading: Reading,
+    record: ImportRecord,
     plain: Network,
     network: Network,
     digests: tuple[str, tuple[tuple[str, str], ...]],
 ) -> None:
-    """Compare what was read with onnxruntime, and what was made of it with that, once a file."""
+    """Compare the network with onnxruntime, and the simplified one with it, once a file."""
     if (*digests, False) not in _AGREED:
-        check_agreement(reading)
+        check_agreement(record)
         _AGREED.add((*digests, False))
     if network is not plain and (*digests, True) not in _AGREED:
         check_rewritten(plain, network)
@@ -187,9 +187,9 @@ class _Importer:
     ) -> None:
         self._file, self._model = model, inlined(model)
         graph = self._model.graph
-        end = ending(graph) if order_only else []
+        end = final_softmax(graph) if order_only else []
         self.softmax = end[0].op_type if end else None
-        """What was left out at the end."""
+        """Type of the softmax that was left out at the end, else None."""
         stored = {tensor.name for tensor in graph.initializer}
         inputs = [item for item in graph.input if item.name not in stored]
         if len(inputs) != 1 or len(graph.output) != 1:
@@ -201,18 +201,18 @@ class _Importer:
         self._shape, element = _declared(inputs[0])
         self._context = Context(
             opset=opset(model),
-            builder=NetworkBuilder(compact(self._shape), name=self._input),
+            builder=NetworkBuilder(without_batch_axis(self._shape), name=self._input),
             budget=Budget(),
             dtype=FLOATS[element],
             element=element,
             exact=not simplified,
             last={name: end[0].op_type for node in end for name in node.output if name},
         )
-        self._steps: list[Lowered] = []
+        self._steps: list[LoweredNode] = []
 
     @property
     def dtype(self) -> Any:
-        """Of what the file computes, as numpy has it."""
+        """Numpy dtype that the file computes in."""
         return self._context.dtype
 
     def network(self) -> Network:
@@ -220,21 +220,21 @@ class _Importer:
         context, output = self._context, self._model.graph.output[0].name
         scope: Scope = {"": None, self._input: Variable(context.builder.input, self._shape)}
         (result,), self._steps = walk(self._model.graph, scope, context)
-        if isinstance(result, Listed):
+        if isinstance(result, ValueSequence):
             raise BadModelFile(f"the output '{output}' is a sequence; expected one array")
         if not isinstance(result, Variable):
             self.softmax = None  # of constants: computed, not left out
         node = onnx.NodeProto(name=output, op_type="output", output=[output])
         call = Call(**vars(context), node=node, inputs=[], attributes={})
         variable = call.as_variable(result)
-        network = context.builder.build(call.at(variable, compact(variable.shape)))
+        network = context.builder.build(call.node_of(variable, without_batch_axis(variable.shape)))
         _check_finite(network, self.dtype)
         return network
 
     @property
-    def reading(self) -> Reading:
-        """What every node was made into, once the network is there."""
-        return Reading(
+    def record(self) -> ImportRecord:
+        """The file's nodes with the nodes they were lowered to; call `network` first."""
+        return ImportRecord(
             file=self._file,
             model=self._model,
             input=self._input,

@@ -1,4 +1,4 @@
-"""Steps that many ONNX operators are lowered with."""
+"""Building blocks for lowering ONNX operators."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from sensverify.errors import BadModelFile
-from sensverify.formats.onnx.call import Call, Value, Variable, compact
+from sensverify.formats.onnx.call import Call, Value, Variable, without_batch_axis
 from sensverify.network.operators import (
     Add,
     Affine,
@@ -65,9 +65,9 @@ def transposed(call: Call, value: Value, axes: tuple[int, ...]) -> Value:
     if moved == sorted(moved):
         return Variable(value.node, shape)
     if axes[0] == 0 and value.shape[0] == 1:
-        node = call.at(value, value.shape[1:])
+        node = call.node_of(value, value.shape[1:])
         return Variable(call.emit(Permute(tuple(axis - 1 for axis in axes[1:])), node), shape)
-    return Variable(call.emit(Permute(axes), call.at(value, value.shape)), shape)
+    return Variable(call.emit(Permute(axes), call.node_of(value, value.shape)), shape)
 
 
 def broadcast(call: Call, value: Value, shape: Shape) -> Value:
@@ -94,14 +94,14 @@ def aligned(call: Call, variable: Variable, parameter: np.ndarray) -> tuple[int,
     wanted = [n for n in shape if n != 1]
     node = variable.node
     if [n for n in call.builder.shape(node) if n != 1] != wanted:
-        node = call.at(variable, compact(shape))
+        node = call.node_of(variable, without_batch_axis(shape))
     kept = iter([m for m, n in zip(lengths, shape, strict=True) if n != 1])
     places = tuple(next(kept) if n != 1 else 1 for n in call.builder.shape(node))
     return node, parameter.reshape(places if prod(lengths) != 1 else ())
 
 
 def empty(call: Call, *values: Value) -> np.ndarray | None:
-    """What values make together entry by entry where that has no entries, else None."""
+    """Zeros in the broadcast shape of values where that has no entries, else None."""
     shape = broadcast_shape(*values)
     return np.zeros(shape, call.dtype) if 0 in shape else None
 
@@ -137,7 +137,7 @@ def added(call: Call, *variables: Variable) -> Variable:
     terms: list[Variable] = [broadcast(call, v, shape) for v in variables]  # type: ignore[misc]
     shapes = {call.builder.shape(term.node) for term in terms}
     if len(shapes) > 1:
-        terms = [Variable(call.at(term, compact(shape)), shape) for term in terms]
+        terms = [Variable(call.node_of(term, without_batch_axis(shape)), shape) for term in terms]
     counts: dict[int, int] = {}
     for term in terms:
         counts[term.node] = counts.get(term.node, 0) + 1
@@ -159,7 +159,7 @@ def multiplied(
     """``x @ weight.T + bias`` along the last axis."""
     node = variable.node
     if call.builder.shape(node)[-1:] != variable.shape[-1:]:
-        node = call.at(variable, compact(variable.shape))
+        node = call.node_of(variable, without_batch_axis(variable.shape))
     shape = (*variable.shape[:-1], weight.shape[0])
     weight = np.ascontiguousarray(weight)
     return Variable(call.emit(Affine(weight, bias), node), shape)
@@ -170,7 +170,7 @@ def joined(call: Call, variables: list[Variable], axis: int) -> Variable:
     shape = list(variables[0].shape)
     shape[axis] = sum(v.shape[axis] for v in variables)
     drop = axis > 0 and len(shape) >= 2 and all(v.shape[0] == 1 for v in variables)
-    nodes = [call.at(v, v.shape[1:] if drop else v.shape) for v in variables]
+    nodes = [call.node_of(v, v.shape[1:] if drop else v.shape) for v in variables]
     node = nodes[0] if len(nodes) == 1 else call.emit(Concat(axis - drop), *nodes)
     return Variable(node, tuple(shape))
 
@@ -201,8 +201,8 @@ def largest(call: Call, variable: Variable) -> Variable:
     """The maximum along the last axis, which disappears."""
     if variable.shape[-1] == 1:
         return Variable(variable.node, variable.shape[:-1])
-    shape = variable.shape if len(variable.shape) == 1 else compact(variable.shape)
-    return Variable(call.emit(Max(), call.at(variable, shape)), variable.shape[:-1])
+    shape = variable.shape if len(variable.shape) == 1 else without_batch_axis(variable.shape)
+    return Variable(call.emit(Max(), call.node_of(variable, shape)), variable.shape[:-1])
 
 
 def repeated(call: Call, batch: int, values: np.ndarray) -> np.ndarray:

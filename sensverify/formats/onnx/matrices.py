@@ -71,12 +71,12 @@ def _right(call: Call, variable: Variable, weight: np.ndarray, factor: float) ->
     call.reserve((count, inner, outputs))
     variable = broadcast(call, variable, (*batch, rows, inner))  # type: ignore[assignment]
     items = _swap(call, Variable(variable.node, (count, rows, inner)))
-    node = call.at(call.as_variable(items), (count * inner, rows))
+    node = call.node_of(call.as_variable(items), (count * inner, rows))
     kernels = np.broadcast_to(weight, (*batch, inner, outputs)).reshape(count, inner, outputs)
     kernels = np.ascontiguousarray(kernels.transpose(0, 2, 1)).reshape(count * outputs, inner, 1)
     node = call.emit(Conv(kernels, None, (1,), (0,), (1,), count), node)
-    products = _swap(call, _times(call, Variable(node, (count, outputs, rows)), factor))
-    return reshaped(call, products, (*batch, rows, outputs))
+    multiplications = _swap(call, _times(call, Variable(node, (count, outputs, rows)), factor))
+    return reshaped(call, multiplications, (*batch, rows, outputs))
 
 
 @handles("Gemm")
@@ -133,7 +133,7 @@ def _channels_first(call: Call, variable: Variable, shape: Shape) -> int:
     """A node of the shape given, or of one with other axes of length 1 behind the first."""
     own = call.builder.shape(variable.node)
     alike = [n for n in own if n != 1] == [n for n in shape if n != 1]
-    return variable.node if alike and own[:1] == shape[:1] else call.at(variable, shape)
+    return variable.node if alike and own[:1] == shape[:1] else call.node_of(variable, shape)
 
 
 def _times(call: Call, variable: Variable, factor: float) -> Variable:

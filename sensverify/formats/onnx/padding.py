@@ -54,7 +54,7 @@ def _padded(
         return variable
     shape = tuple(b + n + a for b, n, a in zip(before, variable.shape, after, strict=True))
     drop = int(len(shape) >= 2 and shape[0] == 1)
-    node = call.at(variable, variable.shape[drop:])
+    node = call.node_of(variable, variable.shape[drop:])
     return Variable(call.emit(Pad(before[drop:], after[drop:], fill), node), shape)
 
 

@@ -36,8 +36,8 @@ def gather_nd(call: Call) -> Value:
     axes = np.ix_(*(np.arange(n) for n in indices.shape[:batch])) if batch else ()
     rest = (1,) * (indices.ndim - 1 - batch)
     own = tuple(axis.reshape(*axis.shape, *rest) for axis in axes)
-    listed = tuple(indices[..., i] for i in range(depth))
-    return rearranged(call, value, lambda values: values[(*own, *listed)])
+    coordinates = tuple(indices[..., i] for i in range(depth))
+    return rearranged(call, value, lambda values: values[(*own, *coordinates)])
 
 
 @handles("ScatterND")

@@ -7,7 +7,7 @@ from math import prod
 import numpy as np
 
 from sensverify.errors import BadModelFile
-from sensverify.formats.onnx.call import Call, Value, Variable, compact, handles
+from sensverify.formats.onnx.call import Call, Value, Variable, handles, without_batch_axis
 from sensverify.formats.onnx.geometry import Windows, windows
 from sensverify.formats.onnx.lowering import (
     activated,
@@ -38,9 +38,9 @@ def max_pool(call: Call) -> Value:
     )
     planes = np.arange(batch * channels)[:, None, None] * prod(spatial)
     shape = (batch, channels, *place.outputs)
-    indices = (planes + offsets).reshape(compact((*shape, offsets.shape[-1])))
-    listed = Variable(call.emit(Select(indices), variable.node), (*shape, offsets.shape[-1]))
-    return largest(call, listed)
+    indices = (planes + offsets).reshape(without_batch_axis((*shape, offsets.shape[-1])))
+    entries = Variable(call.emit(Select(indices), variable.node), (*shape, offsets.shape[-1]))
+    return largest(call, entries)
 
 
 @handles("AveragePool")
@@ -67,7 +67,7 @@ def average_pool(call: Call) -> Value:
         counts *= held.reshape([-1 if other == axis else 1 for other in axes])
     if not (counts > 0).all():
         raise call.refusal("a window that holds nothing but padding is not supported")
-    node = call.at(variable, (batch * channels, *spatial))
+    node = call.node_of(variable, (batch * channels, *spatial))
     padding = place.before
     if place.before != tuple(ends):
         node = call.emit(Pad((0, *place.before), (0, *ends)), node)

@@ -51,7 +51,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Mode:
-    """How a node resizes; the names are those of its attributes."""
+    """Attributes of a node that resizes, by their names."""
 
     mode: bytes
     transform: bytes
@@ -149,7 +149,7 @@ def _region(call: Call, count: int) -> list[tuple[Fraction, Fraction]]:
 
 
 def _coordinates(call: Call, transform: bytes, axis: Axis) -> list[Fraction]:
-    """For every output position, where it lies in the input."""
+    """Coordinate in the input of every output position."""
     n, m, scale, half = axis.length, axis.target, axis.scale, Fraction(1, 2)
     call.reserve([m])
     rows = range(m)
@@ -173,7 +173,7 @@ def _coordinates(call: Call, transform: bytes, axis: Axis) -> list[Fraction]:
 
 
 def _picks(call: Call, mode: Mode, axis: Axis, source: list[Fraction]) -> np.ndarray:
-    """For every output position, which input entry it takes.
+    """Index of the input entry that every output position takes.
 
     Runtimes compute coordinates in single precision. Where that decides to which side one is
     rounded, the entry is not defined and the node refused; exact ties of exact scales are.
@@ -196,7 +196,7 @@ def _picks(call: Call, mode: Mode, axis: Axis, source: list[Fraction]) -> np.nda
 
 
 def _outside(call: Call, axis: Axis, source: list[Fraction]) -> np.ndarray:
-    """Which output positions lie outside of the input, where a runtime's rounding cannot tell."""
+    """Mask of the output positions outside of the input; refused where rounding decides it."""
     margin = Fraction(max(1e-4, axis.length * 2.0**-22))
     whole = {axis.start, axis.end} <= {0, 1}
     for x in source:
@@ -256,7 +256,7 @@ def _kernel(mode: Mode, distance: Fraction) -> Fraction:
 def _extrapolated(
     call: Call, variable: Variable, outside: list[tuple[Axis, np.ndarray]], value: float
 ) -> Variable:
-    """With a number in the place of every entry that lies outside of the input on some axis."""
+    """The variable with ``value`` at every entry outside of the input on some axis."""
     missing = np.zeros((1,) * len(variable.shape), bool)
     for axis, flags in outside:
         missing = missing | flags.reshape(

@@ -1,4 +1,4 @@
-"""That simplifying a network changed nothing, from one nonlinear node to the next."""
+"""Agreement of a simplified network with the plain one, from one nonlinear node to the next."""
 
 from __future__ import annotations
 
@@ -7,30 +7,32 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from sensverify.errors import RuntimeDisagrees
-from sensverify.formats.onnx.samples import MOST, WORK, products, sample_points
+from sensverify.formats.onnx.samples import MOST, WORK, multiplications, sample_points
 from sensverify.network import Network, Node
 from sensverify.network.operators import Elementwise, Max
 from sensverify.network.running import FLOAT64, Running, apply, known
 
 
 def check_rewritten(plain: Network, simplified: Network) -> None:
-    """Compare a network with what was made of it, from one nonlinear node to the next.
+    """Compare a network with its simplification, from one nonlinear node to the next.
 
     Raises
     ------
     RuntimeDisagrees
         They differ by more than the rounding of float64 explains.
     """
-    work = sum(products(node) for node in plain.nodes)
+    work = sum(multiplications(node) for node in plain.nodes)
     count = 1 if work > WORK // MOST else MOST // 2
     points = np.stack(list(sample_points(count, plain.input_shape, FLOAT64, np.float64)))
-    entered = list(_nonlinear(plain, points, None))
-    if [type(n.operator) for n in _bends(plain)] != [type(n.operator) for n in _bends(simplified)]:
+    entered = list(_nonlinear_values(plain, points, None))
+    if [type(n.operator) for n in _nonlinear_nodes(plain)] != [
+        type(n.operator) for n in _nonlinear_nodes(simplified)
+    ]:
         raise RuntimeDisagrees(
             "simplifying the network changed its nonlinear nodes; load it with simplified=False, "
             "and please report it"
         )
-    kept = iter(_nonlinear(simplified, points, [value for _, _, value in entered[:-1]]))
+    kept = iter(_nonlinear_values(simplified, points, [value for _, _, value in entered[:-1]]))
     for (node, expected, _), (_, found, _) in zip(entered, kept, strict=True):
         value, error = (side.reshape(-1) for side in expected)
         other, also = (side.reshape(-1) for side in found)
@@ -46,16 +48,16 @@ def check_rewritten(plain: Network, simplified: Network) -> None:
             )
 
 
-def _bends(network: Network) -> list[Node]:
+def _nonlinear_nodes(network: Network) -> list[Node]:
     return [node for node in network.nodes if isinstance(node.operator, Elementwise | Max)]
 
 
-def _nonlinear(
+def _nonlinear_values(
     network: Network, points: np.ndarray, outputs: Sequence[np.ndarray] | None
 ) -> Iterator[tuple[Node, Running, np.ndarray]]:
-    """What enters every nonlinear node and leaves it, then the output itself.
+    """Input and output values of every nonlinear node, then the output of the network.
 
-    ``outputs``: what stands in for what leaves them.
+    Where ``outputs`` is given, its values take the place of the nodes' outputs.
     """
     values = {0: known(points)}
     last = {source: p for p, node in enumerate(network.nodes) for source in node.inputs}

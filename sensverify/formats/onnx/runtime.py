@@ -10,7 +10,7 @@ import onnx
 from sensverify.errors import BackendMissing
 
 _QUIET = 4
-"""Of onnxruntime's messages, only what ends the process."""
+"""Level of onnxruntime's messages that lets only fatal ones through."""
 
 
 def load_onnxruntime() -> Any:

@@ -44,7 +44,8 @@ def sample_points(
         yield np.asarray(np.clip(values, -most, most), dtype=dtype)
 
 
-def products(node: Node) -> int:
+def multiplications(node: Node) -> int:
+    """Products of one evaluation of a node, about: its entries where it multiplies no matrix."""
     operator = node.operator
     if isinstance(operator, Affine):
         return int(operator.weight.shape[1]) * prod(node.shape)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sensverify.errors import BadModelFile
-from sensverify.formats.onnx.call import Call, Listed, Result, Value, handles
+from sensverify.formats.onnx.call import Call, Result, Value, ValueSequence, handles
 from sensverify.formats.onnx.lowering import rearranged, reshaped
 from sensverify.formats.onnx.shapes import axis_of, concatenated
 
@@ -14,36 +14,36 @@ from sensverify.formats.onnx.shapes import axis_of, concatenated
 def construct(call: Call) -> Result:
     """The inputs as a sequence."""
     call.attribute("dtype")
-    return Listed(tuple(call.input(i) for i in range(len(call.inputs))))
+    return ValueSequence(tuple(call.input(i) for i in range(len(call.inputs))))
 
 
 @handles("SequenceInsert", folds=True)
 def insert(call: Call) -> Result:
     """A sequence with one more value, at its end unless a position is given."""
-    values, new = list(call.listed(0)), call.input(1)
+    values, new = list(call.sequence(0)), call.input(1)
     values.insert(_position(call, 2, len(values) + 1, len(values)), new)
-    return Listed(tuple(values))
+    return ValueSequence(tuple(values))
 
 
 @handles("SequenceErase", folds=True)
 def erase(call: Call) -> Result:
     """A sequence without one of its values: the last one unless a position is given."""
-    values = list(call.listed(0))
+    values = list(call.sequence(0))
     del values[_position(call, 1, len(values), len(values) - 1)]
-    return Listed(tuple(values))
+    return ValueSequence(tuple(values))
 
 
 @handles("SequenceAt", folds=True)
 def at(call: Call) -> Value:
     """One value of a sequence."""
-    values = call.listed(0)
+    values = call.sequence(0)
     return values[_position(call, 1, len(values), 0)]
 
 
 @handles("SequenceLength", folds=True)
 def length(call: Call) -> Value:
-    """How many values a sequence has."""
-    return np.array(len(call.listed(0)), np.int64)
+    """Number of values of a sequence."""
+    return np.array(len(call.sequence(0)), np.int64)
 
 
 @handles("SplitToSequence", folds=True)
@@ -70,13 +70,13 @@ def split(call: Call) -> Result:
         part = rearranged(call, value, lambda values, picks=picks: values[picks])  # type: ignore[misc]
         shape = tuple(part.shape)
         parts.append(part if keep else reshaped(call, part, (*shape[:axis], *shape[axis + 1 :])))
-    return Listed(tuple(parts))
+    return ValueSequence(tuple(parts))
 
 
 @handles("ConcatFromSequence", folds=True)
 def concatenate(call: Call) -> Value:
     """All values of a sequence joined along an axis, which may be a new one."""
-    values = list(call.listed(0))
+    values = list(call.sequence(0))
     if not values:
         raise BadModelFile(f"{call}: the sequence is empty")
     new = bool(call.attribute("new_axis", 0))

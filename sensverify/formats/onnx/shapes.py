@@ -16,12 +16,19 @@ LONGEST = (2**31 - 1, 2**63 - 1)
 
 
 def axis_of(call: Call, axis: int, rank: int) -> int:
+    """An axis counted from the front, from one that may be negative.
+
+    Raises
+    ------
+    BadModelFile
+        There is no such axis.
+    """
     if not -rank <= axis < rank:
         raise BadModelFile(f"{call}: axis {axis} does not fit {rank} axes")
     return axis % rank
 
 
-def _listed(call: Call, name: str, index: int, since: int) -> list[int] | None:
+def _attribute_or_input(call: Call, name: str, index: int, since: int) -> list[int] | None:
     """Integers that are an attribute in old operator sets and an input in newer ones."""
     if call.opset < since:
         values = call.attribute(name)
@@ -83,7 +90,7 @@ def flatten(call: Call) -> Value:
 def squeeze(call: Call) -> Value:
     """Without axes of length 1."""
     value = call.input(0)
-    axes = _listed(call, "axes", 1, 13)
+    axes = _attribute_or_input(call, "axes", 1, 13)
     if axes == [] and 1 in value.shape:
         raise call.refusal(
             "an empty list of axes is none of them by the definition and every axis of length 1 to "
@@ -101,7 +108,7 @@ def squeeze(call: Call) -> Value:
 def unsqueeze(call: Call) -> Value:
     """With new axes of length 1."""
     value = call.input(0)
-    axes = _listed(call, "axes", 1, 13)
+    axes = _attribute_or_input(call, "axes", 1, 13)
     if axes is None:
         raise BadModelFile(f"{call}: no axes are given")
     rank = len(value.shape) + len(axes)
@@ -147,9 +154,10 @@ def slice_(call: Call) -> Value:
     """A range along some axes; ends are cut to the input, steps may be negative."""
     value = call.input(0)
     starts, ends, axes = (
-        _listed(call, name, index, 10) for index, name in ((1, "starts"), (2, "ends"), (3, "axes"))
+        _attribute_or_input(call, name, index, 10)
+        for index, name in ((1, "starts"), (2, "ends"), (3, "axes"))
     )
-    steps = _listed(call, "steps", 4, 10) if call.opset >= 10 else None
+    steps = _attribute_or_input(call, "steps", 4, 10) if call.opset >= 10 else None
     if starts is None or ends is None:
         raise BadModelFile(f"{call}: starts or ends are missing")
     axes = list(range(len(starts))) if axes is None else axes
@@ -183,7 +191,7 @@ def split(call: Call) -> Sequence[Value]:
     value = call.input(0)
     axis = axis_of(call, int(call.attribute("axis", 0)), len(value.shape))
     length = value.shape[axis]
-    sizes = _listed(call, "split", 1, 13)
+    sizes = _attribute_or_input(call, "split", 1, 13)
     count = call.attribute("num_outputs")
     if sizes is None:
         if call.opset >= 18 and count != call.outputs:

@@ -12,15 +12,15 @@ from sensverify.formats.onnx.shapes import axis_of
 
 SOFTMAX = ("LogSoftmax", "Softmax")
 
-KEEPING = ("Cast", "Dropout", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze")
+NUMBER_KEEPING = ("Cast", "Dropout", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze")
 """Operators that keep all numbers of their first input, in row-major order."""
 
 
-def ending(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
-    """The softmax that a graph's output comes from, and what only keeps its numbers; else none."""
+def final_softmax(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    """The softmax that ends a graph, with the nodes behind it that keep its numbers; else none."""
     made = {name: node for node in graph.node for name in node.output}
     name, nodes = graph.output[0].name, []
-    while (node := made.get(name)) is not None and node.op_type in (*SOFTMAX, *KEEPING):
+    while (node := made.get(name)) is not None and node.op_type in (*SOFTMAX, *NUMBER_KEEPING):
         nodes.append(node)
         if node.op_type in SOFTMAX:
             return nodes[::-1]
@@ -30,7 +30,7 @@ def ending(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
 
 @handles(*SOFTMAX)
 def softmax(call: Call) -> Value:
-    """What enters it, where it ends the network and only the order of the outputs matters."""
+    """Its input, where it ends the network and only the order of the outputs matters."""
     if call.softmax is None:
         raise call.refusal(
             "its outputs have no bounds here. Where it ends the network, labels are verified "

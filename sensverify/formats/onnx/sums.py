@@ -56,7 +56,7 @@ def columns_to_image(call: Call) -> Value:
     call.reserve((channels * size, size))
     weight = np.tile(np.eye(size).reshape(size, 1, *block), (channels, *(1,) * (count + 1)))
     operator = ConvTranspose(weight, None, stride, (0,) * count, extra, dilation, channels)
-    node = call.emit(operator, call.at(variable, (channels * size, *places)))
+    node = call.emit(operator, call.node_of(variable, (channels * size, *places)))
     crop = tuple(slice(pads[i], pads[i] + n) for i, n in enumerate(image))
     result = Variable(node, (batch, rows // size, *padded))
     return rearranged(call, result, lambda values: values[(slice(None), slice(None), *crop)])
@@ -77,7 +77,7 @@ def einsum(call: Call) -> Value:
     ]
     (own,) = (term for value, term in zip(values, terms, strict=True) if value is variables[0])
     variable, own = _diagonal(call, variables[0], own)
-    array, other = _one(call, constants)
+    array, other = _constant_product(call, constants)
     return _contracted(call, (variable, own), (array, other), output)
 
 
@@ -127,7 +127,7 @@ def _diagonal(call: Call, value: Value, term: str) -> tuple[Value, str]:
     return value, term
 
 
-def _one(call: Call, constants: list[tuple[Value, str]]) -> tuple[np.ndarray, str]:
+def _constant_product(call: Call, constants: list[tuple[Value, str]]) -> tuple[np.ndarray, str]:
     """The product of all constants, with every axis that one of them has."""
     array, term = np.ones((), np.float64), ""
     for value, own in constants:
@@ -140,7 +140,7 @@ def _one(call: Call, constants: list[tuple[Value, str]]) -> tuple[np.ndarray, st
             [next(lengths) if letter in own else 1 for letter in letters]
         )
         if term:
-            call.inexact(first, second)
+            call.refuse_inexact(first, second)
         call.reserve(np.broadcast_shapes(first.shape, second.shape))
         array, term = (first * second if term else second), letters
     return array, term

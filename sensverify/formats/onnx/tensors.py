@@ -60,7 +60,7 @@ def to_array(tensor: TensorProto, name: str) -> np.ndarray:
 
 
 def type_name(data_type: int) -> str:
-    """How ONNX calls an element type."""
+    """Name of an element type in ONNX."""
     if data_type in TensorProto.DataType.values():
         return TensorProto.DataType.Name(data_type)
     return f"number {data_type}"

@@ -11,32 +11,32 @@ import onnx
 from onnx import AttributeProto
 
 from sensverify.errors import BadModelFile, UnsupportedOperator
-from sensverify.formats.onnx.agreement import Lowered
-from sensverify.formats.onnx.call import FOLDING, HANDLERS, Call, Context, Listed, Result
+from sensverify.formats.onnx.agreement import LoweredNode
+from sensverify.formats.onnx.call import FOLDING, HANDLERS, Call, Context, Result, ValueSequence
 from sensverify.formats.onnx.folding import computed
 from sensverify.formats.onnx.tensors import to_array
 
 Scope = MutableMapping[str, Result | UnsupportedOperator | None]
-"""What is known of values by their names. An error stands for a value that has no counterpart
-here: it is raised where the value is read, which a branch that is not taken never does."""
+"""Values by their names. An error stands for a value that has no counterpart here: it is raised
+where the value is read, which a branch that is not taken never does."""
 
 
 def walk(
     graph: onnx.GraphProto, scope: Scope, context: Context
-) -> tuple[list[Result], list[Lowered]]:
+) -> tuple[list[Result], list[LoweredNode]]:
     """Lower every node that a graph's outputs need.
 
     Parameters
     ----------
     graph : onnx.GraphProto
     scope : mapping
-        What the graph may read; its own values are added.
+        Values that the graph may read; its own are added.
     context : Context
 
     Returns
     -------
     outputs : list of Result
-    steps : list of Lowered
+    steps : list of LoweredNode
         The nodes that have a counterpart, in order.
 
     Raises
@@ -72,14 +72,16 @@ def _output(name: str, scope: Scope) -> Result:
     return result
 
 
-def _step(call: Call, places: range, found: dict[str, Result | UnsupportedOperator]) -> Lowered:
-    inputs = (None if isinstance(value, Listed) else value for value in call.inputs)
+def _step(call: Call, places: range, found: dict[str, Result | UnsupportedOperator]) -> LoweredNode:
+    inputs = (None if isinstance(value, ValueSequence) else value for value in call.inputs)
     outputs = (
         (name, value)
         for name, value in found.items()
-        if not isinstance(value, Listed | UnsupportedOperator)
+        if not isinstance(value, ValueSequence | UnsupportedOperator)
     )
-    return Lowered(call.ran or call.node, places, tuple(inputs), tuple(outputs), call.softmax)
+    return LoweredNode(
+        call.reduced or call.node, places, tuple(inputs), tuple(outputs), call.softmax
+    )
 
 
 def _call(node: onnx.NodeProto, scope: Scope, context: Context) -> Call:
@@ -98,11 +100,11 @@ def _call(node: onnx.NodeProto, scope: Scope, context: Context) -> Call:
         names = (item.name for item in graph.input)
         bound: Scope = dict(zip(names, given, strict=True))
         outputs, steps = walk(graph, ChainMap(bound, scope), context)
-        ran = onnx.GraphProto()
-        ran.CopyFrom(graph)
-        del ran.node[:]
-        ran.node.extend(step.node for step in steps)
-        return outputs, ran
+        reduced = onnx.GraphProto()
+        reduced.CopyFrom(graph)
+        del reduced.node[:]
+        reduced.node.extend(step.node for step in steps)
+        return outputs, reduced
 
     attributes = {item.name: _attribute(item) for item in node.attribute}
     return Call(**vars(context), node=node, inputs=inputs, attributes=attributes, walk=branch)

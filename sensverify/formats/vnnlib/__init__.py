@@ -1,10 +1,10 @@
 """Properties from VNN-LIB files. Imports no torch.
 
-`reader` makes nested forms of the text, and `script` runs them one after the other: `names` says
-what is declared, `meaning` and `terms` make formulas of linear constraints, and `formula` makes
-cases of these. `cases` sorts the constraints by input box, once `relations` has decided what
-relates fixed inputs; `loading` puts it all together. `version2` reads VNN-LIB 2.0 through an
-optional package.
+`parser` makes nested forms of the text, and `script` runs them one after the other: `names` reads
+declarations, `semantics` and `terms` make formulas of linear constraints, and `formula` makes
+cases of these. `cases` sorts the constraints by input box, once `relations` has decided the
+constraints that relate fixed inputs; `loading` puts it all together. `version2` reads VNN-LIB 2.0
+through an optional package.
 """
 
 from sensverify.formats.vnnlib.formula import Constraint

@@ -1,4 +1,4 @@
-"""Cases sorted by their input box: all that is asked about one box becomes one query."""
+"""Cases sorted by their input box: all constraints over one box become one query."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from sensverify.core.queries import Query
 from sensverify.formats.vnnlib.contradictions import contradictory
 from sensverify.formats.vnnlib.formula import Atom, Constraint
 from sensverify.formats.vnnlib.property import Case
-from sensverify.formats.vnnlib.relations import Ends, bounded
+from sensverify.formats.vnnlib.relations import Interval, resolve
 from sensverify.formats.vnnlib.rounding import float_row, rounded_down, rounded_up
 
 _NAMED = 5
-"""Inputs without a bound that a message names."""
+"""Number of inputs without a bound that a message names."""
 
 _REPEATED = 1_000_000
 """Most relations of inputs, counted once for each case."""
@@ -39,7 +39,7 @@ def make_cases(
     shared : sequence of Atom
         Constraints that hold in every case.
     alternatives : sequence of sequences of Atom
-        What one case has beyond these. Cases with an empty input box are left out, and those
+        Further constraints of every case. Cases with an empty input box are left out, and those
         whose constraints on outputs contradict each other.
 
     Raises
@@ -51,21 +51,23 @@ def make_cases(
     OverflowError
         The arrays would be too large.
     """
-    common: list[Ends] = [(None, None)] * inputs
-    whole = bounded(shared, common, final=False)
+    common: list[Interval] = [(None, None)] * inputs
+    whole = resolve(shared, common, final=False)
     if whole is None:
         return ()
-    for index, ends in whole.ends.items():
-        common[index] = ends
+    for index, interval in whole.intervals.items():
+        common[index] = interval
     _check_repeated(len(whole.relations), len(alternatives))
-    missing = {i for i, ends in enumerate(common) if None in ends}
-    groups: dict[frozenset[tuple[int, Ends]], list[list[Constraint]]] = {}
+    missing = {i for i, interval in enumerate(common) if None in interval}
+    groups: dict[frozenset[tuple[int, Interval]], list[list[Constraint]]] = {}
     for atoms in alternatives:
-        part = bounded([*whole.relations, *atoms], common)
+        part = resolve([*whole.relations, *atoms], common)
         if part is None:
             continue
-        _check_bounded(missing, part.ends)
-        changed = frozenset((i, ends) for i, ends in part.ends.items() if ends != common[i])
+        _check_bounded(missing, part.intervals)
+        changed = frozenset(
+            (i, interval) for i, interval in part.intervals.items() if interval != common[i]
+        )
         constraints = [*whole.constraints, *part.constraints]
         if not contradictory(constraints):
             groups.setdefault(changed, []).append(constraints)
@@ -76,7 +78,7 @@ def make_cases(
     )
 
 
-def _check_bounded(missing: set[int], own: dict[int, Ends]) -> None:
+def _check_bounded(missing: set[int], own: dict[int, Interval]) -> None:
     open_ones = sorted(i for i in missing if i not in own or None in own[i])
     if open_ones:
         names = ", ".join(f"X_{i}" for i in open_ones[:_NAMED])
@@ -106,22 +108,22 @@ def _check_memory(inputs: int, outputs: int, constraints: Sequence[int]) -> None
 class _Arrays:
     """The rounded ends of all inputs, ``[4, inputs]``: outward, then inward."""
 
-    def __init__(self, common: Sequence[Ends]) -> None:
+    def __init__(self, common: Sequence[Interval]) -> None:
         self._values = np.full((4, len(common)), np.nan)
-        for index, ends in enumerate(common):
-            if None not in ends:
-                self._values[:, index] = _rounded(ends)
+        for index, interval in enumerate(common):
+            if None not in interval:
+                self._values[:, index] = _rounded(interval)
 
-    def with_changes(self, changed: Iterable[tuple[int, Ends]]) -> np.ndarray:
+    def with_changes(self, changed: Iterable[tuple[int, Interval]]) -> np.ndarray:
         """A copy with some inputs' ends replaced."""
         values = self._values.copy()
-        for index, ends in changed:
-            values[:, index] = _rounded(ends)
+        for index, interval in changed:
+            values[:, index] = _rounded(interval)
         return values
 
 
-def _rounded(ends: Ends) -> tuple[float, float, float, float]:
-    lower, upper = ends
+def _rounded(interval: Interval) -> tuple[float, float, float, float]:
+    lower, upper = interval
     if lower is None or upper is None:
         raise ValueError("an input without bounds")
     first = rounded_up(lower.limit, strict=lower.strict)

@@ -15,7 +15,7 @@ _ROWS = 256
 
 
 def contradictory(constraints: Iterable[Constraint]) -> bool:
-    """Whether it follows from the constraints alone that no outputs meet all of them.
+    """True where it follows from the constraints alone that no outputs meet all of them.
 
     Fourier-Motzkin elimination in rational numbers: what remains of the constraints when the
     outputs are eliminated, one after the other, is ``0 <= limit`` or ``0 < limit``. False also
@@ -46,7 +46,7 @@ def _constants(rows: dict[Row, tuple[Fraction, bool]]) -> list[tuple[Fraction, b
 def _without(
     rows: dict[Row, tuple[Fraction, bool]], index: int
 ) -> dict[Row, tuple[Fraction, bool]]:
-    """What the rows say of the other outputs: each below an output with each above it."""
+    """The rows with one output eliminated: each row below it added to each row above it."""
     left: dict[Row, tuple[Fraction, bool]] = {}
     below: list[tuple[dict[int, Fraction], Fraction, bool]] = []
     above: list[tuple[dict[int, Fraction], Fraction, bool]] = []
@@ -73,11 +73,11 @@ def _add(
     limit: Fraction,
     strict: bool,
 ) -> None:
-    """A row, unless one with the same factors says more."""
+    """Add a row, unless one with the same factors is tighter."""
     kept = sorted((i, factor) for i, factor in factors.items() if factor)
     size = abs(kept[0][1]) if kept else Fraction(1)
     row = tuple((i, factor / size) for i, factor in kept)
     found = (limit / size, strict)
-    # At equal limits the strict one says more.
+    # At equal limits the strict one is tighter.
     if row not in rows or (found[0], not strict) < (rows[row][0], not rows[row][1]):
         rows[row] = found

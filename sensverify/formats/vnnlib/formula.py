@@ -43,7 +43,7 @@ class Relation:
     """``inputs + outputs <= limit``, or ``<`` where ``strict``: what needs fixed inputs.
 
     Both sums are pairs of index and factor, as in `Constraint`. There is an input, and something
-    beside it. ``position`` is where the text says so, and ``shown`` is how a message quotes it.
+    beside it. ``position`` is where the text says so, and ``quoted`` is how a message quotes it.
     """
 
     inputs: tuple[tuple[int, Fraction], ...]
@@ -51,7 +51,7 @@ class Relation:
     limit: Fraction
     strict: bool
     position: int = field(compare=False)
-    shown: str = field(compare=False)
+    quoted: str = field(compare=False)
 
 
 Atom = InputBound | Constraint | Relation

@@ -7,19 +7,19 @@ from math import prod
 from pathlib import Path
 
 from sensverify.errors import BadProperty
-from sensverify.formats.onnx.files import Kind, read_bytes
+from sensverify.formats.onnx.files import FileKind, read_bytes
 from sensverify.formats.vnnlib.cases import UnboundedInput, make_cases
 from sensverify.formats.vnnlib.formula import Atom, Cases, conjunction
 from sensverify.formats.vnnlib.names import BadName, complete_shape
+from sensverify.formats.vnnlib.parser import Source, read_forms
 from sensverify.formats.vnnlib.property import Property
-from sensverify.formats.vnnlib.reader import Source, read_forms
 from sensverify.formats.vnnlib.relations import Undecidable
 from sensverify.formats.vnnlib.script import Script
 
 SIZE_LIMIT = 1 << 28
 """Largest text that is read, in bytes, counted after unpacking."""
 
-_KIND = Kind(
+_KIND = FileKind(
     name="property file",
     expected="a .vnnlib or .vnnlib.gz file",
     too_large="",

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from math import prod
 from typing import Any
 
-from sensverify.formats.vnnlib.reader import Form
+from sensverify.formats.vnnlib.parser import Form
 from sensverify.formats.vnnlib.terms import Variable
 
 _NAME = re.compile(r"([XxYy])((?:_(?:0|[1-9]\d{0,8}))+)", re.ASCII)

@@ -1,4 +1,4 @@
-"""A property: what is asked about the inputs and outputs of a network."""
+"""A property of the inputs and outputs of a network."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sensverify.network.order import same_order
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """One input box of a property, with everything that is asked about it.
+    """One input box of a property, with all constraints over it.
 
     A decimal bound is seldom a float64 number. The box of the query is rounded outward, and so are
     the limits of its constraints, so that "no" to the query is "no" to the file. A witness is held
@@ -42,7 +42,7 @@ class Case:
     constraints: tuple[Constraint, ...]
 
     def met_by(self, outputs: np.ndarray) -> bool:
-        """Whether outputs, of shape ``[outputs]``, meet the file's own constraints exactly.
+        """True where outputs, of shape ``[outputs]``, meet the file's own constraints exactly.
 
         Parameters
         ----------
@@ -63,8 +63,8 @@ class Property:
     Parameters
     ----------
     input_shape, output_shape : tuple of int
-        Of what the file declares: X_0 to X_4 are of shape ``(5,)``, ``X_0_0`` to ``X_1_2`` of shape
-        ``(2, 3)``. Both are counted in row-major order, as the network's input and output are.
+        Shapes that the file declares: X_0 to X_4 are of shape ``(5,)``, ``X_0_0`` to ``X_1_2`` of
+        shape ``(2, 3)``, in row-major order, as the network's input and output are.
     cases : tuple of Case
         One for each input box; none where the file contradicts itself, which makes it unsat.
     """
@@ -75,12 +75,12 @@ class Property:
 
     @property
     def inputs(self) -> int:
-        """How many X the file declares."""
+        """Number of inputs X that the file declares."""
         return prod(self.input_shape)
 
     @property
     def outputs(self) -> int:
-        """How many Y the file declares."""
+        """Number of outputs Y that the file declares."""
         return prod(self.output_shape)
 
     @property
@@ -88,10 +88,10 @@ class Property:
         """The query of every case."""
         return tuple(case.query for case in self.cases)
 
-    def misfit(
+    def shape_mismatch(
         self, input_shape: tuple[int, ...], output_shape: tuple[int, ...], who: str
     ) -> str | None:
-        """Why the property is not about a network of these shapes; None where it may be."""
+        """Reason why the property does not fit a network of these shapes; None where it does."""
         for declared, shape, what in (
             (self.input_shape, input_shape, "inputs X_i"),
             (self.output_shape, output_shape, "outputs Y_j"),

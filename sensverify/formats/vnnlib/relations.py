@@ -13,21 +13,21 @@ _ZERO = Fraction(0)
 
 
 @dataclass(frozen=True, slots=True)
-class End:
+class Bound:
     """A limit of one input, itself left out where ``strict``."""
 
     limit: Fraction
     strict: bool
 
 
-Ends = tuple[End | None, End | None]
+Interval = tuple[Bound | None, Bound | None]
 """Lower and upper end of one input; None where there is none."""
 
 
 class Undecidable(Exception):
     """A constraint relates inputs that are not fixed; the message names it.
 
-    ``position`` is where the text says so.
+    ``position`` is that of the constraint in the text.
     """
 
     def __init__(self, message: str, position: int) -> None:
@@ -36,25 +36,27 @@ class Undecidable(Exception):
 
 
 @dataclass(frozen=True)
-class Bounded:
-    """What some constraints come to.
+class Resolved:
+    """Constraints sorted by what they bound.
 
     Parameters
     ----------
-    ends : dict of int to Ends
-        Of the inputs that they bound.
+    intervals : dict of int to Interval
+        Intervals of the inputs that they bound.
     constraints : list of Constraint
         On the outputs alone.
     relations : list of Relation
         Those that are still open.
     """
 
-    ends: dict[int, Ends]
+    intervals: dict[int, Interval]
     constraints: list[Constraint]
     relations: list[Relation]
 
 
-def bounded(atoms: Iterable[Atom], common: Sequence[Ends], *, final: bool = True) -> Bounded | None:
+def resolve(
+    atoms: Iterable[Atom], common: Sequence[Interval], *, final: bool = True
+) -> Resolved | None:
     """Constraints as ends of inputs and constraints on outputs; None where they contradict.
 
     A relation of inputs is decided exactly: where all of them are fixed, or all but one, which it
@@ -67,7 +69,7 @@ def bounded(atoms: Iterable[Atom], common: Sequence[Ends], *, final: bool = True
     common : sequence of Ends
         The ends that all inputs have without these constraints.
     final : bool
-        Whether nothing will be added: relations that are open then are refused.
+        True where no further constraints follow: relations that are open then are refused.
 
     Raises
     ------
@@ -96,39 +98,39 @@ def bounded(atoms: Iterable[Atom], common: Sequence[Ends], *, final: bool = True
             if final:
                 raise Undecidable(_refusal(relation, inputs), relation.position)
             left.append(relation)
-    return Bounded(inputs.ends, constraints, left)
+    return Resolved(inputs.intervals, constraints, left)
 
 
 class _Inputs:
     """The ends of all inputs, as far as they are known."""
 
-    def __init__(self, common: Sequence[Ends]) -> None:
-        self.ends: dict[int, Ends] = {}
+    def __init__(self, common: Sequence[Interval]) -> None:
+        self.intervals: dict[int, Interval] = {}
         self.empty = False
         self._common = common
 
-    def of(self, index: int) -> Ends:
-        return self.ends.get(index) or self._common[index]
+    def of(self, index: int) -> Interval:
+        return self.intervals.get(index) or self._common[index]
 
     def bound(self, atom: InputBound) -> None:
         lower, upper = self.of(atom.index)
-        new = End(atom.limit, atom.strict)
+        new = Bound(atom.limit, atom.strict)
         if atom.upper:
             upper = new if upper is None else _tighter(upper, new, new.limit < upper.limit)
         else:
             lower = new if lower is None else _tighter(lower, new, new.limit > lower.limit)
-        self.ends[atom.index] = (lower, upper)
+        self.intervals[atom.index] = (lower, upper)
         if lower is not None and upper is not None and not lower.limit < upper.limit:
             self.empty |= lower.limit > upper.limit or lower.strict or upper.strict
 
     def value(self, index: int) -> Fraction | None:
-        """Of an input that is fixed."""
+        """Value of an input that is fixed, else None."""
         lower, upper = self.of(index)
         fixed = lower is not None and upper is not None and lower.limit == upper.limit
         return lower.limit if fixed and lower is not None else None
 
     def always(self, relation: Relation) -> bool | None:
-        """Whether a relation holds everywhere in the box, or nowhere; None: neither is known."""
+        """True where a relation holds everywhere in the box, False: nowhere; None: not known."""
         if relation.outputs:
             return None
         highest, lowest = self._extreme(relation, 1), self._extreme(relation, -1)
@@ -142,7 +144,7 @@ class _Inputs:
                 return False
         return None
 
-    def _extreme(self, relation: Relation, sign: int) -> End | None:
+    def _extreme(self, relation: Relation, sign: int) -> Bound | None:
         """The largest value of ``sign * sum``, left out where an end is; None: there is none."""
         total, strict = _ZERO, False
         for index, factor in relation.inputs:
@@ -151,10 +153,10 @@ class _Inputs:
                 return None
             total += sign * factor * end.limit
             strict |= end.strict
-        return End(total, strict)
+        return Bound(total, strict)
 
 
-def _tighter(old: End, new: End, inside: bool) -> End:
+def _tighter(old: Bound, new: Bound, inside: bool) -> Bound:
     return new if inside or (new.limit == old.limit and new.strict) else old
 
 
@@ -211,7 +213,7 @@ def _reduced(relation: Relation, inputs: _Inputs) -> Constraint | InputBound | b
         limit /= factor
     if abs(limit) > LARGEST or is_long(limit):
         raise Undecidable(
-            f"{relation.shown} gives a number that does not fit float64", relation.position
+            f"{relation.quoted} gives a number that does not fit float64", relation.position
         )
     if relation.outputs:
         return Constraint(relation.outputs, limit, relation.strict)
@@ -224,6 +226,6 @@ def _refusal(relation: Relation, inputs: _Inputs) -> str:
     what = "inputs with outputs" if relation.outputs else "several inputs"
     index = next(i for i, _ in relation.inputs if inputs.value(i) is None)
     return (
-        f"{relation.shown} relates {what}, and X_{index} is not fixed to a number; only boxes of "
+        f"{relation.quoted} relates {what}, and X_{index} is not fixed to a number; only boxes of "
         "inputs can be decided: bounds on one X each"
     )

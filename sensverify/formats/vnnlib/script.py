@@ -8,7 +8,6 @@ from typing import Any
 
 from sensverify.errors import BadProperty
 from sensverify.formats.vnnlib.formula import Atom, Cases, Truth
-from sensverify.formats.vnnlib.meaning import Scope, Value, asserted, defined, is_symbol
 from sensverify.formats.vnnlib.names import (
     BadName,
     Shape,
@@ -16,7 +15,14 @@ from sensverify.formats.vnnlib.names import (
     places_of,
     variable_of,
 )
-from sensverify.formats.vnnlib.reader import Form, Source, read_forms, shown
+from sensverify.formats.vnnlib.parser import Form, Source, quoted, read_forms
+from sensverify.formats.vnnlib.semantics import (
+    Scope,
+    Value,
+    assertion_cases,
+    expression_value,
+    is_symbol,
+)
 from sensverify.formats.vnnlib.terms import Variable
 
 _LARGEST = 2_000_000
@@ -44,7 +50,7 @@ _WITHOUT_MEANING = (
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked: all of ``shared``, and one case of each of ``branched``."""
+    """Assertions of the file: all of ``shared``, and one case of each of ``branched``."""
 
     variables: Mapping[str, Variable]
     shared: tuple[Atom, ...]
@@ -52,12 +58,12 @@ class Question:
 
 
 class Script:
-    """What has been declared and asserted so far, and the question once it was asked.
+    """State of the commands so far: declarations, assertions, and the question once asked.
 
     Parameters
     ----------
     source : Source
-        Where the commands are from.
+        Text of the commands.
     """
 
     def __init__(self, source: Source) -> None:
@@ -85,13 +91,13 @@ class Script:
         if command is not None:
             command(self, form)
         elif head not in _WITHOUT_MEANING:
-            raise self._error(f"unknown command {shown(form)}", form)
+            raise self._error(f"unknown command {quoted(form)}", form)
         held = (self._variables, self._named, self._shared, self._branched)
         if max(len(items) for items in held) > _LARGEST:
             raise self._error(f"more than {_LARGEST:,} variables or constraints", form)
 
     def question(self) -> Question:
-        """What is asked, once all commands were run.
+        """The question of the file, once all commands were run.
 
         Raises
         ------
@@ -123,7 +129,7 @@ class Script:
     def _check_open(self, form: Form) -> None:
         if self._closed is not None:
             raise self._error(
-                f"{shown(form)} comes after ({self._closed}); a file asks one question, about all "
+                f"{quoted(form)} comes after ({self._closed}); a file asks one question, about all "
                 "that is asserted before",
                 form,
             )
@@ -133,10 +139,12 @@ class Script:
         self._check_open(form)
         middle: list[Any] = [] if form[0] == "declare-const" else [[]]
         if len(form) != 3 + len(middle) or form[2:-1] != middle or form[-1] != "Real":
-            raise self._error(f"{shown(form)} does not declare a Real", form)
+            raise self._error(f"{quoted(form)} does not declare a Real", form)
         name, found = form[1], places_of(form[1])
         if found is None:
-            raise self._error(f"{shown(name)} is not a name of an input X_i or an output Y_j", form)
+            raise self._error(
+                f"{quoted(name)} is not a name of an input X_i or an output Y_j", form
+            )
         kind, places = found
         shape = self._shape_of(kind, places, form)
         which = variable_of(kind, places, shape)
@@ -161,12 +169,12 @@ class Script:
         middle: list[Any] = [] if form[0] == "define-const" else [[]]
         if len(form) != 4 + len(middle) or form[2:-2] != middle or not is_symbol(form[1]):
             raise self._error(
-                f"{shown(form)} does not name a value; functions of arguments are not read", form
+                f"{quoted(form)} does not name a value; functions of arguments are not read", form
             )
         name, sort = form[1], form[-2]
-        value = defined(form[-1], self._scope, form.position)
+        value = expression_value(form[-1], self._scope, form.position)
         if sort != ("Bool" if isinstance(value, Truth) else "Real"):
-            raise self._error(f"the value in {shown(form)} is no {shown(sort)}", form)
+            raise self._error(f"the value in {quoted(form)} is no {quoted(sort)}", form)
         if name in self._variables or name in self._named:
             raise self._error(f"{name} is declared twice", form)
         self._named[name] = value
@@ -174,8 +182,8 @@ class Script:
     def _assert(self, form: Form) -> None:
         self._check_open(form)
         if len(form) != 2:
-            raise self._error(f"{shown(form)} does not assert one formula", form)
-        cases = asserted(form[1], self._scope, form.position)
+            raise self._error(f"{quoted(form)} does not assert one formula", form)
+        cases = assertion_cases(form[1], self._scope, form.position)
         if len(cases) == 1:
             self._shared.extend(cases[0])
         else:
@@ -191,7 +199,7 @@ class Script:
     def _pop(self, form: Form) -> None:
         count = self._count(form)
         if count > len(self._levels):
-            raise self._error(f"{shown(form)} takes back more than (push) began", form)
+            raise self._error(f"{quoted(form)} takes back more than (push) began", form)
         if count == 0:
             return
         variables, named, shared, branched = self._levels[-count]
@@ -204,10 +212,10 @@ class Script:
             del self._named[name]
 
     def _count(self, form: Form) -> int:
-        """How many levels a command is about."""
+        """Number of levels that a command pushes or pops."""
         text = form[1] if len(form) == 2 else "1"
         if len(form) > 2 or not isinstance(text, str) or not (text.isdecimal() and len(text) < 9):
-            raise self._error(f"{shown(form)} needs a number of levels", form)
+            raise self._error(f"{quoted(form)} needs a number of levels", form)
         return int(text)
 
     def _check_sat(self, form: Form) -> None:

@@ -13,7 +13,7 @@ _LONGEST_NUMBER = 1000
 """Characters of one number. Python refuses to read much longer integers."""
 
 _BITS = 20_000
-"""Of a number that comes out of a term: repeated products must not fill the memory."""
+"""Most bits of a number that a term gives: repeated products must not fill the memory."""
 
 
 LARGEST = Fraction(2) ** 1023
@@ -36,7 +36,7 @@ class Linear:
 
     @property
     def too_long(self) -> bool:
-        """Whether a number in it has more digits than are worked with."""
+        """True where a number in it has more digits than are worked with."""
         return is_long(self.constant) or any(map(is_long, self.factors.values()))
 
 
@@ -128,5 +128,5 @@ def _product(operator: str, parts: Sequence[Linear]) -> Linear:
 
 
 def is_long(number: Fraction) -> bool:
-    """Whether a number has more digits than are worked with."""
+    """True where a number has more digits than are worked with."""
     return max(number.numerator.bit_length(), number.denominator.bit_length()) > _BITS

@@ -9,8 +9,8 @@ from typing import Any
 
 from sensverify.errors import BackendMissing, BadProperty
 from sensverify.formats.vnnlib.formula import Atom, Cases
-from sensverify.formats.vnnlib.meaning import Scope, asserted
-from sensverify.formats.vnnlib.reader import Form, Source, read_forms
+from sensverify.formats.vnnlib.parser import Form, Source, read_forms
+from sensverify.formats.vnnlib.semantics import Scope, assertion_cases
 from sensverify.formats.vnnlib.terms import Variable
 
 _COMPARISONS = {
@@ -52,7 +52,7 @@ def read_version2(source: Source) -> tuple[tuple[Shape, ...], list[Atom], list[C
     try:
         query = vnnlib.parse_query_string(source.text)
     except Exception as error:  # Its exception, and what its C++ code raises.
-        raise BadProperty(f"'{source.name}' is no valid VNN-LIB 2.0: {_words(error)}") from None
+        raise BadProperty(f"'{source.name}' is no valid VNN-LIB 2.0: {_complaint(error)}") from None
     if len(query.networks) != 1:
         raise BadProperty(
             f"'{source.name}' asks about {len(query.networks)} networks; one can be verified"
@@ -83,7 +83,7 @@ def _read(
     branched: list[Cases] = []
     starts = _line_starts(source.text)
     for assertion in query.assertions:
-        cases = asserted(_form(assertion.expr, names, starts), scope, 0)
+        cases = assertion_cases(_form(assertion.expr, names, starts), scope, 0)
         if len(cases) == 1:
             shared.extend(cases[0])
         else:
@@ -91,8 +91,8 @@ def _read(
     return shapes, shared, branched
 
 
-def _words(error: Exception) -> str:
-    """What the package complains about first: it gives JSON, or a line of text."""
+def _complaint(error: Exception) -> str:
+    """First complaint of the package, which gives JSON, or a line of text."""
     try:
         first = json.loads(str(error))["errors"][0]
         return f"line {first['line']}: {first['message']}. {first['hint']}"

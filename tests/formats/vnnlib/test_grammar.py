@@ -165,9 +165,9 @@ def test_names_with_a_place_on_every_axis(letter: str) -> None:
     assert asked.input_shape == (2, 3)
     assert asked.queries[0].box.lower.tolist() == [[0, 1, 2, 10, 11, 12]]
     for shape in [(2, 3), (6,), (1, 2, 3), (2, 1, 3)]:
-        assert asked.misfit(shape, (1,), "it") is None
-    assert "has them in the shape (3, 2)" in str(asked.misfit((3, 2), (1,), "it"))
-    assert "but it has 5" in str(asked.misfit((5,), (1,), "it"))
+        assert asked.shape_mismatch(shape, (1,), "it") is None
+    assert "has them in the shape (3, 2)" in str(asked.shape_mismatch((3, 2), (1,), "it"))
+    assert "but it has 5" in str(asked.shape_mismatch((5,), (1,), "it"))
 
 
 def test_nested_formulas_become_cases_of_one_box() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sensverify.errors import BadProperty
-from sensverify.formats.vnnlib import load_property, loading, parse_property, reader, script
+from sensverify.formats.vnnlib import load_property, loading, parse_property, parser, script
 
 START = "(declare-const X_0 Real)(declare-const Y_0 Real)(declare-const Y_1 Real)(assert (= X_0 0))"
 
@@ -110,7 +110,7 @@ def test_long_numbers(number: str) -> None:
 
 
 def test_many_words_and_many_assertions(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reader, "TOKENS", 1000)
+    monkeypatch.setattr(parser, "TOKENS", 1000)
     monkeypatch.setattr(script, "_LARGEST", 1000)
     with pytest.raises(BadProperty, match="line 1: a form of more than 1,000 words"):
         parse_property(f"{START}(assert (or {'(<= Y_0 0)' * 500}))")

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 
 class Origin(IntEnum):
-    """What an array depends on; of several, on all up to the largest."""
+    """Part of a module that an array depends on; of several, the largest counts."""
 
     FIXED = 0
     """Numbers in the module's source."""
@@ -22,7 +22,7 @@ class Origin(IntEnum):
 
 
 @dataclass(frozen=True, eq=False)
-class Derived:
+class Expression:
     """The value of an expression over live parameters, computed anew at every reading.
 
     A module may transpose, negate or normalise a parameter before it uses it. Storing the outcome
@@ -36,7 +36,7 @@ class Derived:
     shape : torch.Size
     dtype : torch.dtype
     origin : Origin
-        What it depends on.
+        Part of the module that it depends on.
     """
 
     compute: Callable[[], Tensor]
@@ -45,7 +45,7 @@ class Derived:
     origin: Origin
 
     @classmethod
-    def of(cls, function: Callable[..., Tensor], *arrays: Tensor | Derived) -> Derived:
+    def of(cls, function: Callable[..., Tensor], *arrays: Tensor | Expression) -> Expression:
         """``function(*arrays)``, computed at every reading."""
 
         def compute() -> Tensor:
@@ -56,7 +56,7 @@ class Derived:
         return cls(compute, now.shape, now.dtype, origin(arrays))
 
     @classmethod
-    def fixed(cls, values: Tensor) -> Derived:
+    def fixed(cls, values: Tensor) -> Expression:
         """Numbers that no part of the module can change."""
         return cls(lambda: values, values.shape, values.dtype, Origin.FIXED)
 
@@ -75,10 +75,10 @@ class Derived:
 
 
 def origin(value: Any) -> Origin:
-    """What a value depends on: an array, a number, or several of them."""
+    """Part of the module that a value depends on: an array, a number, or several of them."""
     if isinstance(value, list | tuple):
         return max((origin(item) for item in value), default=Origin.FIXED)
-    if isinstance(value, Derived):
+    if isinstance(value, Expression):
         return value.origin
     if isinstance(value, nn.Parameter):
         return Origin.PARAMETER
@@ -86,8 +86,8 @@ def origin(value: Any) -> Origin:
 
 
 def current(value: Any) -> Any:
-    """A `Derived` array's present value; anything else, lists included, with those replaced."""
-    if isinstance(value, Derived):
+    """A `Expression` array's present value; anything else, lists included, with those replaced."""
+    if isinstance(value, Expression):
         return value.compute()
     if isinstance(value, list | tuple):
         return type(value)(current(item) for item in value)

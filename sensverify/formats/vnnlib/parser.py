@@ -1,4 +1,4 @@
-"""From text to nested forms: the parentheses of VNN-LIB, without their meaning."""
+"""Parser from text to nested forms (S-expressions), without their meaning."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from sensverify.errors import BadProperty
 
 DEPTH = 100
-"""Deepest nesting that is read; what works on forms calls itself once a level."""
+"""Deepest nesting that is read; functions of forms call themselves once a level."""
 
 TOKENS = 5_000_000
 """Most words and parentheses of one outermost form, which is held in memory as a whole."""
@@ -23,9 +23,9 @@ _PLAIN = re.compile(r"\|[A-Za-z~!@$%^&*_\-+=<>.?/][\w~!@$%^&*\-+=<>.?/]*\|", re.
 
 
 class Form(list[Any]):
-    """What stands between two parentheses: names and numbers as text, and forms.
+    """An S-expression: names and numbers as text, and forms, between two parentheses.
 
-    ``position`` is where it begins in the text.
+    ``position`` is that of its first character in the text.
     """
 
     __slots__ = ("position",)
@@ -37,7 +37,7 @@ class Form(list[Any]):
 
 @dataclass(frozen=True)
 class Source:
-    """A text and what messages call it."""
+    """A text and its name in messages."""
 
     text: str
     name: str
@@ -84,12 +84,12 @@ def read_forms(source: Source) -> Iterator[Form]:
         elif stack:
             stack[-1].append(token[1:-1] if _PLAIN.fullmatch(token) else token)
         else:
-            raise source.error(f"expected '(', got {shown(token)}", match.start())
+            raise source.error(f"expected '(', got {quoted(token)}", match.start())
     if stack:
         raise source.error("this parenthesis is not closed", stack[-1].position)
 
 
-def shown(expression: Any) -> str:
+def quoted(expression: Any) -> str:
     """A form or an atom as a message quotes it: in one line, cut where it is long."""
     text = _text(expression, 60)
     return f"'{text if len(text) <= 60 else text[:57] + '...'}'"

@@ -1,4 +1,4 @@
-"""What a form says: a linear term, or a formula of linear constraints."""
+"""Meaning of a form: a linear term, or a formula of linear constraints."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from sensverify.formats.vnnlib.formula import (
     cases_of,
     differ,
 )
-from sensverify.formats.vnnlib.reader import Form, Source, shown
+from sensverify.formats.vnnlib.parser import Form, Source, quoted
 from sensverify.formats.vnnlib.terms import (
     LARGEST,
     Linear,
@@ -60,7 +60,7 @@ Value = Truth | Term
 
 @dataclass(frozen=True)
 class Scope:
-    """What a name means, and where messages point to.
+    """Meaning of names, and the text that messages point to.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ class Scope:
     variables : mapping of str to Variable
         The names that were declared.
     named : mapping of str to Truth or Term
-        The names that stand for something: of "let" and "define-fun". They come first.
+        Values named by "let" and "define-fun". They come first.
     """
 
     source: Source
@@ -80,7 +80,7 @@ class Scope:
         return self.source.error(message, position)
 
 
-def asserted(expression: Any, scope: Scope, position: int) -> Cases:
+def assertion_cases(expression: Any, scope: Scope, position: int) -> Cases:
     """The cases in which a formula holds.
 
     Parameters
@@ -88,7 +88,7 @@ def asserted(expression: Any, scope: Scope, position: int) -> Cases:
     expression : Form or str
     scope : Scope
     position : int
-        Where messages point to when the expression is a name.
+        Position in the text that messages point to when the expression is a name.
 
     Raises
     ------
@@ -101,8 +101,8 @@ def asserted(expression: Any, scope: Scope, position: int) -> Cases:
         raise scope.error(str(error), position) from None
 
 
-def defined(expression: Any, scope: Scope, position: int) -> Value:
-    """The value of an expression of either sort; see `asserted`."""
+def expression_value(expression: Any, scope: Scope, position: int) -> Value:
+    """The value of an expression of either sort; see `assertion_cases`."""
     try:
         return _value(expression, scope, position)
     except OverflowError as error:
@@ -110,21 +110,21 @@ def defined(expression: Any, scope: Scope, position: int) -> Value:
 
 
 def is_symbol(name: Any) -> bool:
-    """Whether something in a form can be given a meaning as a name."""
+    """True where an item of a form is a symbol, which a value can be given to."""
     return isinstance(name, str) and _SYMBOL.fullmatch(name) is not None
 
 
 def _truth(expression: Any, scope: Scope, position: int) -> Truth:
     value = _value(expression, scope, position)
     if not isinstance(value, Truth):
-        raise scope.error(f"expected a formula, got {shown(expression)}", position)
+        raise scope.error(f"expected a formula, got {quoted(expression)}", position)
     return value
 
 
 def _term(expression: Any, scope: Scope, position: int) -> Term:
     value = _value(expression, scope, position)
     if not isinstance(value, Term):
-        raise scope.error(f"expected a term, got {shown(expression)}", position)
+        raise scope.error(f"expected a term, got {quoted(expression)}", position)
     return value
 
 
@@ -134,7 +134,7 @@ def _value(expression: Any, scope: Scope, position: int) -> Value:
     position = expression.position
     head = expression[0] if expression else None
     if not isinstance(head, str):
-        raise scope.error(f"expected a formula or a term, got {shown(expression)}", position)
+        raise scope.error(f"expected a formula or a term, got {quoted(expression)}", position)
     if head in _ARITHMETIC:
         return _arithmetic(expression, scope)
     if head in _ORDERS or head in _SAME:
@@ -142,7 +142,7 @@ def _value(expression: Any, scope: Scope, position: int) -> Value:
     read = _FORMS.get(head)
     if read is None:
         known = ", ".join((*_FORMS, *_ORDERS, *_SAME, *_ARITHMETIC))
-        raise scope.error(f"unknown operator {shown(head)}; there are {known}", position)
+        raise scope.error(f"unknown operator {quoted(head)}; there are {known}", position)
     return read(expression, scope)
 
 
@@ -157,15 +157,15 @@ def _atom(token: str, scope: Scope, position: int) -> Value:
     try:
         value = number(token)
     except ValueError:
-        raise scope.error(f"{shown(token)} is no number that can be read", position) from None
+        raise scope.error(f"{quoted(token)} is no number that can be read", position) from None
     if value is None:
-        raise scope.error(f"unknown name {shown(token)}; declare it before it is used", position)
+        raise scope.error(f"unknown name {quoted(token)}; declare it before it is used", position)
     return Term(((ALWAYS, value),))
 
 
 def _arithmetic(form: Form, scope: Scope) -> Term:
     if len(form) < 2:
-        raise scope.error(f"expected a term, got {shown(form)}", form.position)
+        raise scope.error(f"expected a term, got {quoted(form)}", form.position)
     parts = [_term(part, scope, form.position) for part in form[1:]]
     try:
         return Term(
@@ -175,7 +175,7 @@ def _arithmetic(form: Form, scope: Scope) -> Term:
             )
         )
     except NotLinear as error:
-        raise scope.error(f"{shown(form)} {error}", form.position) from None
+        raise scope.error(f"{quoted(form)} {error}", form.position) from None
 
 
 def _branches(
@@ -187,7 +187,7 @@ def _branches(
         count *= len(term.branches)
         if count > _BRANCHES:
             raise scope.error(
-                f"{shown(form)} has more than {_BRANCHES:,} values by way of ite", form.position
+                f"{quoted(form)} has more than {_BRANCHES:,} values by way of ite", form.position
             )
     if count == 1:
         yield terms[0].branches[0][0], tuple(term.branches[0][1] for term in terms)
@@ -209,13 +209,13 @@ def _comparison(form: Form, scope: Scope) -> Truth:
     """A comparison of two parts, or of more: as in SMT-LIB."""
     operator, parts = form[0], form[1:]
     if len(parts) < 2 or (operator == "!=" and len(parts) > 2):
-        raise scope.error(f"{shown(form)} does not compare two terms", form.position)
+        raise scope.error(f"{quoted(form)} does not compare two terms", form.position)
     values = [_value(part, scope, form.position) for part in parts]
     terms = [value for value in values if isinstance(value, Term)]
     truths = [value for value in values if isinstance(value, Truth)]
     if truths and (terms or operator in _ORDERS):
         place = next(i for i, value in enumerate(values) if isinstance(value, Truth))
-        raise scope.error(f"expected a term, got {shown(parts[place])}", form.position)
+        raise scope.error(f"expected a term, got {quoted(parts[place])}", form.position)
     if operator not in ("!=", "distinct"):
         if truths:
             return all_of(differ(*pair).negated() for pair in pairwise(truths))
@@ -264,7 +264,7 @@ def _constraint(gap: Linear, sign: int, strict: bool, form: Form, scope: Scope) 
     if not inputs:
         return Constraint(_pairs(outputs, sign), limit, strict)
     on_inputs, on_outputs = _pairs(inputs, sign), _pairs(outputs, sign)
-    return Relation(on_inputs, on_outputs, limit, strict, form.position, shown(form))
+    return Relation(on_inputs, on_outputs, limit, strict, form.position, quoted(form))
 
 
 def _pairs(factors: Mapping[int, Fraction], sign: int) -> tuple[tuple[int, Fraction], ...]:
@@ -273,7 +273,7 @@ def _pairs(factors: Mapping[int, Fraction], sign: int) -> tuple[tuple[int, Fract
 
 def _check_range(numbers: Iterable[Fraction], form: Form, scope: Scope) -> None:
     if any(abs(number) > LARGEST for number in numbers):
-        raise scope.error(f"a number in {shown(form)} does not fit float64", form.position)
+        raise scope.error(f"a number in {quoted(form)} does not fit float64", form.position)
 
 
 def _and(form: Form, scope: Scope) -> Truth:
@@ -286,7 +286,7 @@ def _or(form: Form, scope: Scope) -> Truth:
 
 def _not(form: Form, scope: Scope) -> Truth:
     if len(form) != 2:
-        raise scope.error(f"{shown(form)} does not negate one formula", form.position)
+        raise scope.error(f"{quoted(form)} does not negate one formula", form.position)
     return _truth(form[1], scope, form.position).negated()
 
 
@@ -302,20 +302,20 @@ def _xor(form: Form, scope: Scope) -> Truth:
 
 def _truths(form: Form, scope: Scope, least: int) -> list[Truth]:
     if len(form) <= least:
-        raise scope.error(f"{shown(form)} needs {least} formulas", form.position)
+        raise scope.error(f"{quoted(form)} needs {least} formulas", form.position)
     return [_truth(part, scope, form.position) for part in form[1:]]
 
 
 def _ite(form: Form, scope: Scope) -> Value:
     if len(form) != 4:
-        raise scope.error(f"{shown(form)} is not (ite condition this that)", form.position)
+        raise scope.error(f"{quoted(form)} is not (ite condition this that)", form.position)
     condition = _truth(form[1], scope, form.position)
     this, that = (_value(part, scope, form.position) for part in form[2:])
     guards = condition, condition.negated()
     if isinstance(this, Truth) and isinstance(that, Truth):
         return _choice(zip(guards, (this, that), strict=True))
     if isinstance(this, Truth) or isinstance(that, Truth):
-        raise scope.error(f"{shown(form)} chooses between a formula and a term", form.position)
+        raise scope.error(f"{quoted(form)} chooses between a formula and a term", form.position)
     branches = [
         (all_of((guard, inner)), value)
         for guard, term in zip(guards, (this, that), strict=True)
@@ -323,7 +323,7 @@ def _ite(form: Form, scope: Scope) -> Value:
     ]
     if len(branches) > _BRANCHES:
         raise scope.error(
-            f"{shown(form)} has more than {_BRANCHES:,} values by way of ite", form.position
+            f"{quoted(form)} has more than {_BRANCHES:,} values by way of ite", form.position
         )
     return Term(tuple(branch for branch in branches if branch[0].yes is not FALSE))
 
@@ -332,13 +332,13 @@ def _let(form: Form, scope: Scope) -> Value:
     """``(let ((name value) ...) body)``: the values do not see each other's names."""
     bindings = form[1] if len(form) == 3 else None
     if not isinstance(bindings, Form):
-        raise scope.error(f"{shown(form)} is not (let ((name value) ...) body)", form.position)
+        raise scope.error(f"{quoted(form)} is not (let ((name value) ...) body)", form.position)
     named: dict[str, Value] = {}
     for binding in bindings:
         if not isinstance(binding, Form) or len(binding) != 2 or not is_symbol(binding[0]):
-            raise scope.error(f"{shown(binding)} does not name a value", bindings.position)
+            raise scope.error(f"{quoted(binding)} does not name a value", bindings.position)
         if binding[0] in named:
-            raise scope.error(f"{shown(binding[0])} is named twice", binding.position)
+            raise scope.error(f"{quoted(binding[0])} is named twice", binding.position)
         named[binding[0]] = _value(binding[1], scope, binding.position)
     return _value(form[2], replace(scope, named={**scope.named, **named}), form.position)
 
@@ -346,7 +346,7 @@ def _let(form: Form, scope: Scope) -> Value:
 def _annotated(form: Form, scope: Scope) -> Value:
     """``(! what :attribute ...)``: attributes say nothing about the answer."""
     if len(form) < 2:
-        raise scope.error(f"{shown(form)} annotates nothing", form.position)
+        raise scope.error(f"{quoted(form)} annotates nothing", form.position)
     return _value(form[1], scope, form.position)
 
 

@@ -1,16 +1,205 @@
-"""Files that a run keeps: journals that only grow, and files that are whole or not there."""
+"""Files that are whole or not there, folders that one process has, and what the system refuses."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
 from sensverify.errors import InputError
+from sensverify.runs.json_text import parse_json
+
+try:
+    import fcntl
+except ImportError:  # On Windows, where nothing is kept from others.
+    fcntl = None  # type: ignore[assignment]
+
+_DRAFT = re.compile(r"\.(.+)\.\d+\.part")
+
+
+@contextlib.contextmanager
+def reading(path: Path, error: type[InputError] = InputError, remedy: str = "") -> Iterator[None]:
+    """Within, what the system refuses is an error of this package that names the file."""
+    with _refused("read", path, error, remedy):
+        yield
+
+
+@contextlib.contextmanager
+def writing(path: Path, error: type[InputError] = InputError, remedy: str = "") -> Iterator[None]:
+    """As `reading`, for a file or folder that is written."""
+    with _refused("write", path, error, remedy):
+        yield
+
+
+@contextlib.contextmanager
+def _refused(verb: str, path: Path, error: type[InputError], remedy: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as refusal:
+        reason = refusal.strerror or refusal
+        raise error(f"cannot {verb} '{path}': {reason}", remedy) from None
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Put a whole file in the place of another, or leave everything as it is.
+
+    Raises
+    ------
+    OSError
+    """
+    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with draft.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(draft, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            draft.unlink()
+        raise
+    _sync_folder(path.parent)
+
+
+def draft_of(name: str) -> str | None:
+    """The file that one of this name was to become in `replace_file`; None where it is no draft."""
+    match = _DRAFT.fullmatch(name)
+    return match[1] if match else None
+
+
+def remove_drafts(folder: Path, ours: Callable[[str], bool]) -> None:
+    """Remove what processes left that were killed while they wrote certain files.
+
+    Only for who holds the folder's lock.
+
+    Parameters
+    ----------
+    folder : Path
+        Nothing happens where it is not there.
+    ours : callable
+        Whether a file of that name is one of them.
+    """
+    if not folder.is_dir():
+        return
+    for path in folder.iterdir():
+        name = draft_of(path.name)
+        if name is not None and ours(name):
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+def write_json(path: Path, values: Mapping[str, Any], *, indent: int = 1) -> None:
+    """Write plain values, all or nothing; numbers are finite.
+
+    Raises
+    ------
+    InputError
+        The system refuses.
+    """
+    text = json.dumps(values, indent=indent, allow_nan=False, ensure_ascii=False) + "\n"
+    with writing(path):
+        replace_file(path, encoded(text))
+
+
+def read_json(
+    path: Path, schema: str, *, error: type[InputError] = InputError, remedy: str = ""
+) -> dict[str, Any]:
+    """The plain values of a file, without their schema.
+
+    Parameters
+    ----------
+    path : Path
+    schema : str
+        The entry of that name in it.
+    error : type of InputError
+    remedy : str
+        For a file that is of no use.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, is damaged, or is of another kind or version.
+    """
+    with reading(path, error, remedy):
+        stored = path.read_bytes()
+    try:
+        found = parse_json(stored.decode("utf-8"))
+    except ValueError:
+        raise error(f"'{path}' is damaged: it holds no JSON", remedy) from None
+    if not isinstance(found, dict) or found.pop("schema", None) != schema:
+        raise error(f"'{path}' is of another kind or version: expected '{schema}'", remedy)
+    return found
+
+
+def encoded(text: str) -> bytes:
+    """Text in UTF-8; what a file's name holds that is no UTF-8, as JSON's escapes."""
+    return text.encode("utf-8", errors="backslashreplace")
+
+
+def lock(handle: int, path: Path, kind: str) -> None:
+    """Keep others from a file or folder until its handle is closed, where systems know locks.
+
+    Parameters
+    ----------
+    handle : int
+        Of what is kept.
+    path : Path
+        What the message names.
+    kind : str
+        What is in it: ``study``.
+
+    Raises
+    ------
+    InputError
+        Another process has it.
+    """
+    if fcntl is None:
+        return
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise InputError(
+            f"another process is at work on the {kind} in '{path}'", "wait for it, or stop it"
+        ) from None
+    except OSError:
+        # File systems of networks may know no locks.
+        pass
+
+
+@contextlib.contextmanager
+def locked(folder: Path, kind: str) -> Iterator[None]:
+    """Within, alone with a folder; see `lock`.
+
+    Raises
+    ------
+    InputError
+        Another process has it, or it cannot be opened.
+    """
+    if fcntl is None:
+        yield
+        return
+    with writing(folder):
+        handle = os.open(folder, os.O_RDONLY)
+    try:
+        lock(handle, folder, kind)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Bring names to the disk too, where the system lets folders be opened."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 class JsonLines:
@@ -101,27 +290,6 @@ def read_lines(path: Path, what: str) -> list[dict[str, Any]]:
     return _parse(path, contents[: contents.rfind(b"\n") + 1], what)
 
 
-def replace_file(path: Path, content: bytes) -> None:
-    """Put a whole file in the place of another, or leave everything as it is.
-
-    Raises
-    ------
-    OSError
-    """
-    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with draft.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(draft, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            draft.unlink()
-        raise
-    _sync_folder(path.parent)
-
-
 def differences(there: Any, now: Any, *path: str) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
     """Where two plain values differ, for whoever goes on with what a folder keeps.
 
@@ -163,16 +331,6 @@ def _parse(path: Path, contents: bytes, what: str) -> list[dict[str, Any]]:
 def not_a_line(path: Path, number: int, what: str) -> InputError:
     """The error for a line, counted from 1, that does not hold what it should."""
     return InputError(f"'{path}', line {number}, is no line of the journal of a {what}")
-
-
-def _sync_folder(folder: Path) -> None:
-    """Bring names to the disk too, where the system lets folders be opened."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def _lock(stream: BinaryIO, path: Path, what: str) -> None:

@@ -16,7 +16,7 @@ def machine_facts() -> dict[str, Any]:
 
     facts: dict[str, Any] = {
         "processor": _processor(),
-        "cores": available_cores(),
+        "cores": cores(),
         "memory": _memory(),
         "system": f"{platform.system()} {platform.machine()}",
         "versions": versions(),
@@ -27,8 +27,8 @@ def machine_facts() -> dict[str, Any]:
     return facts
 
 
-def available_cores() -> int:
-    """How many cores this process may use."""
+def cores() -> int:
+    """The number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -9,7 +9,7 @@ from pathlib import Path
 from time import perf_counter
 
 from sensverify.errors import BadSetting
-from sensverify.runs.machine import available_cores
+from sensverify.runs.machine import cores
 from sensverify.runs.watch import Watch
 from sensverify.studies.folder import open_study, run_folder
 from sensverify.studies.journal import Entry, Journal, read_journal
@@ -111,7 +111,7 @@ def run_study(
     watch = watch if watch is not None else Watch()
     done = {entry.key for entry in read_journal(folder)}
     check(study, [each for each in study.trainings if each.key not in done], data_dir=data_dir)
-    threads = max(1, available_cores() // min(jobs, len(study.trainings)))
+    threads = max(1, cores() // min(jobs, len(study.trainings)))
     study = open_study(folder, study, resume=resume, threads=threads)
     with Journal(folder) as journal:
         finished = {entry.key for entry in journal.entries}

@@ -1,43 +1,15 @@
-"""What a run keeps is whole after a kill, and is compared key by key."""
+"""Files are whole or not there; what the system refuses is said."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
-from sensverify.errors import InputError
-from sensverify.runs.files import JsonLines, differences, read_lines, replace_file
-
-
-def test_a_line_without_its_end_is_cut_off(tmp_path: Path) -> None:
-    path = tmp_path / "journal.jsonl"
-    with JsonLines(path, "study") as journal:
-        journal.add({"a": 1})
-    path.write_bytes(path.read_bytes() + b'{"a": 2')
-    assert read_lines(path, "study") == [{"a": 1}]
-    with JsonLines(path, "study") as journal:
-        assert journal.lines == [{"a": 1}]
-        journal.add({"a": 3})
-    assert read_lines(path, "study") == [{"a": 1}, {"a": 3}]
-
-
-@pytest.mark.parametrize("line", ["1", "[]", "{", "null"])
-def test_what_is_no_line(tmp_path: Path, line: str) -> None:
-    path = tmp_path / "journal.jsonl"
-    path.write_text(f'{{"a": 1}}\n{line}\n')
-    with pytest.raises(InputError, match="line 2, is no line of the journal of a study"):
-        read_lines(path, "study")
-    with pytest.raises(InputError, match="line 2"), JsonLines(path, "study"):
-        pass
-
-
-def test_one_process_at_a_time(tmp_path: Path) -> None:
-    path = tmp_path / "journal.jsonl"
-    with JsonLines(path, "study"), pytest.raises(InputError, match="another process"):
-        JsonLines(path, "study").__enter__()
-    with JsonLines(path, "study") as journal:
-        assert journal.lines == []
+from sensverify.errors import BadData, InputError
+from sensverify.runs.files import draft_of, read_json, reading, replace_file, write_json
+from sensverify.runs.json_text import DEEPEST, TooDeep, parse_json
 
 
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
@@ -48,14 +20,40 @@ def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.json"]
 
 
-def test_differences_are_found_key_by_key() -> None:
-    there = {"a": 1, "b": {"c": 2, "d": [1]}, "e": {"f": 0}}
-    now = {"a": 1, "b": {"c": 3, "d": [1, 2]}, "e": 5, "g": None, "h": 6}
-    assert list(differences(there, there)) == []
-    assert list(differences(there, now)) == [
-        (("b", "c"), 2, 3),
-        (("b", "d"), [1], [1, 2]),
-        (("e",), {"f": 0}, 5),
-        (("h",), None, 6),
-    ]
-    assert list(differences(1, 2, "part")) == [(("part",), 1, 2)]
+def test_drafts_are_known_by_their_names() -> None:
+    assert draft_of(".a.json.12.part") == "a.json"
+    assert draft_of(".film.mkv.part") is None
+    assert draft_of("a.json") is None
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    values = {"schema": "x/1", "a": [1, 0.1], "text": "ü\udcff"}
+    write_json(path, values)
+    assert read_json(path, "x/1") == {"a": [1, 0.1], "text": "ü\udcff"}
+    for schema, text in (("x/2", path.read_text()), ("x/1", "{"), ("x/1", "[]"), ("x/1", "\0")):
+        path.write_text(text)
+        with pytest.raises(BadData, match=r"a\.json.*; mend it") as found:
+            read_json(path, schema, error=BadData, remedy="mend it")
+        assert found.value.remedy == "mend it"
+
+
+def test_refusals_name_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "nowhere" / "a.json"
+    with pytest.raises(InputError, match=r"cannot write '.*a\.json': No such file"):
+        write_json(path, {})
+    with pytest.raises(BadData, match="cannot read"), reading(path, BadData):
+        path.read_bytes()
+
+
+def test_what_nests_too_deeply_is_not_parsed() -> None:
+    for deep in (DEEPEST, DEEPEST + 1):
+        text = "[" * deep + '"]"' + "]" * deep
+        if deep <= DEEPEST:
+            assert parse_json(text) == json.loads(text)
+        else:
+            with pytest.raises(TooDeep):
+                parse_json(text)
+    assert parse_json('["[[", {"a": "\\"{"}]', parse_constant=str) == ["[[", {"a": '"{'}]
+    with pytest.raises(json.JSONDecodeError):
+        parse_json("]")

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sensverify.cli.options import method_options, runtime_option
+from sensverify.cli.progress import run_bar
 from sensverify.cli.stopping import stopping_on_signals
 
 if TYPE_CHECKING:
-    from sensverify.verification.benchmark_run import Progress
+    from sensverify.runs.progress import Listener, Progress
 
 _PATH = click.Path(path_type=Path)
 STOPPED = 3
@@ -83,22 +84,14 @@ def benchmark(folder: Path, settings: tuple[tuple[str, str], ...], **options: An
 
 
 @contextlib.contextmanager
-def _progress(console: Any) -> Iterator[Progress | None]:
+def _progress(console: Any) -> Iterator[Listener | None]:
     """A bar with an estimate of the time left, when standard error is a terminal."""
     if not console.is_terminal:
         yield None
         return
-    from rich.markup import escape
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-    columns = ("instances", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, "{task.description}", console=console, transient=True) as bar:
-        task = bar.add_task("", total=None)
+    def describe(now: Progress) -> str:
+        return "" if now.row is None else f"{now.row.verdict}  {now.row.instance.vnnlib}"
 
-        def show(done: int, total: int, result: Any) -> None:
-            bar.update(task, completed=done, total=total)
-            if result is not None:
-                words = f"{result.verdict}  {result.instance.vnnlib}"
-                bar.update(task, description=escape(words))
-
+    with run_bar(console, "instances", describe) as (show, _):
         yield show

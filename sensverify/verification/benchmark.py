@@ -1,11 +1,29 @@
-"""A folder of instances in the form of VNN-COMP: what it asks, and what is known about it."""
+"""A folder of instances in the form of VNN-COMP: questions, known answers, and results."""
 
 from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+
+from sensverify.errors import BadData, InputError
+from sensverify.runs.journal import RowType
+
+COLUMNS = (
+    "onnx",
+    "vnnlib",
+    "verdict",
+    "seconds",
+    "timeout",
+    "explored",
+    "expected",
+    "agreement",
+    "method",
+    "note",
+)
+"""Of the file of results."""
 
 DECIDED = ("sat", "unsat")
 
@@ -38,7 +56,7 @@ class Instance:
 
     @property
     def key(self) -> Key:
-        """What names it in files of results."""
+        """The pair that names it in files of results."""
         return self.onnx, self.vnnlib
 
     def agreement(self, verdict: str) -> str:
@@ -52,7 +70,7 @@ class Instance:
 
 @dataclass(frozen=True)
 class InstanceResult:
-    """What became of one instance.
+    """The result of one instance.
 
     ``verdict`` is a word of VNN-COMP, or ``error``: the instance cannot be read, or its process
     died; ``note`` says why. ``seconds`` include reading the files. ``timeout`` is the limit that
@@ -76,6 +94,59 @@ class InstanceResult:
     def agreement(self) -> str:
         """See `Instance.agreement`."""
         return self.instance.agreement(self.verdict)
+
+
+def result_rows(path: Path, instances: Sequence[Instance], method: str) -> RowType[InstanceResult]:
+    """The rows of a file of results, a CSV table.
+
+    Reading raises `BadData` where a result is about another instance, and `InputError` where it was
+    found by another method.
+
+    Parameters
+    ----------
+    path : Path
+        Of the file, for messages.
+    instances : sequence of Instance
+        All that the folder has.
+    method : str
+    """
+    known = {instance.key: instance for instance in instances}
+
+    def result(cells: Mapping[str, str]) -> InstanceResult:
+        seconds, timeout = float(cells["seconds"]), float(cells["timeout"])
+        explored, vnnlib = int(cells["explored"]), cells["vnnlib"]
+        instance = known.get((cells["onnx"], vnnlib))
+        if instance is None:
+            raise BadData(
+                f"'{path}' is about '{vnnlib}', which the folder does not list", _ANOTHER_FILE
+            )
+        if (used := cells["method"]) != method:
+            raise InputError(
+                f"'{path}' holds results of method '{used}', and not of '{method}'", _ANOTHER_FILE
+            )
+        verdict, note = cells["verdict"], cells["note"]
+        return InstanceResult(instance, verdict, seconds, timeout, explored, used, note)
+
+    return RowType("benchmark", _cells, result, COLUMNS)
+
+
+_ANOTHER_FILE = "give another file to `out`"
+
+
+def _cells(result: InstanceResult) -> dict[str, str]:
+    instance = result.instance
+    return {
+        "onnx": instance.onnx,
+        "vnnlib": instance.vnnlib,
+        "verdict": result.verdict,
+        "seconds": f"{result.seconds:.3f}",
+        "timeout": f"{result.timeout:g}",
+        "explored": str(result.explored),
+        "expected": instance.expected,
+        "agreement": result.agreement,
+        "method": result.method,
+        "note": " ".join(result.note.split()),
+    }
 
 
 @dataclass(frozen=True)

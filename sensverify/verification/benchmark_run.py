@@ -1,26 +1,31 @@
-"""A run over a benchmark folder: instances to processes, answers to a file."""
+"""A run over a benchmark folder: instances go to workers, their answers to a file."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from sensverify.errors import BadData, BadSetting
-from sensverify.runs.watch import Watch
+from sensverify.runs.journal import Journal
+from sensverify.runs.machine import cores
+from sensverify.runs.progress import Listener, Pace
+from sensverify.runs.watch import TimeUp, Watch
+from sensverify.runs.workers import Ended, Processes, Task, Workers
 from sensverify.verification.benchmark import (
     BenchmarkSummary,
     Instance,
     InstanceResult,
+    result_rows,
 )
 from sensverify.verification.benchmark_files import read_instances
-from sensverify.verification.benchmark_journal import Journal
-from sensverify.verification.benchmark_pool import answers, cores
 from sensverify.verification.property import DEFAULT, PropertyRequest, decider_of
 
-Progress = Callable[[int, int, InstanceResult | None], None]
-"""Called with the instances done, those in all, and the one that was just done."""
+GRACE = 10.0
+"""Seconds past its time limit after which the process of an instance is ended."""
 
 
 @dataclass(frozen=True)
@@ -63,13 +68,17 @@ class BenchmarkRequest:
 
     def __post_init__(self) -> None:
         if self.timeout is not None and not 0 < self.timeout < math.inf:
-            raise BadSetting(f"--timeout must be a number of seconds above 0, got {self.timeout:g}")
+            raise BadSetting(f"`timeout` must be a number of seconds above 0, got {self.timeout:g}")
         if self.jobs is not None and not self.jobs >= 1:
-            raise BadSetting(f"--jobs must be at least 1, got {self.jobs}")
+            raise BadSetting(f"`jobs` must be at least 1, got {self.jobs}")
 
 
 def run_benchmark(
-    request: BenchmarkRequest, *, progress: Progress | None = None, watch: Watch | None = None
+    request: BenchmarkRequest,
+    *,
+    progress: Listener | None = None,
+    watch: Watch | None = None,
+    workers: Workers | None = None,
 ) -> BenchmarkSummary:
     """Answer the instances of a folder, in several processes, and keep every answer at once.
 
@@ -77,9 +86,11 @@ def run_benchmark(
     ----------
     request : BenchmarkRequest
     progress : callable, optional
-        Called before the first and after every instance.
+        Called before the first and after every instance; the row is an `InstanceResult`.
     watch : Watch, optional
         Ends the run; what is done by then is in the file.
+    workers : Workers, optional
+        Who answers; default: processes on this machine, which share its cores.
 
     Returns
     -------
@@ -100,30 +111,71 @@ def run_benchmark(
         raise BadData(f"no instance of '{request.folder}' has '{request.only}' in its name")
     # A wrong name or setting is said before any process starts.
     decider_of(_request(request, asked[0]))
-    journal = Journal(request.out, everything, _described(request))
-    left = journal.missing(asked)
-    total = len(asked)
-    if progress is not None:
-        progress(total - len(left), total, None)
-    with journal:
-        requests = [_request(request, instance) for instance in left]
-        jobs = request.jobs or cores()
-        for done, (number, outcome) in enumerate(answers(requests, jobs=jobs, watch=watch), 1):
-            result = InstanceResult(
-                instance=left[number],
-                verdict=outcome.verdict,
-                seconds=outcome.seconds,
-                timeout=requests[number].timeout or math.inf,
-                explored=outcome.explored,
-                method=_described(request),
-                note=outcome.note,
-            )
-            journal.add(result)
-            if progress is not None:
-                progress(total - len(left) + done, total, result)
-    keys = {instance.key for instance in asked}
-    results = [result for result in journal.results if result.instance.key in keys]
-    return BenchmarkSummary.of(asked, results)
+    jobs = request.jobs or cores()
+    if workers is None:
+        threads = max(1, cores() // jobs)
+        workers = Processes(jobs, threads=threads, reuse=True, patience=0.0, grace=GRACE)
+    tell = progress if progress is not None else lambda state: None
+    rows = result_rows(request.out, everything, _described(request))
+    with Journal(request.out, rows) as journal:
+        left = _missing(asked, journal.rows)
+        pace = Pace({str(number): () for number in range(len(asked))}, at_once=jobs)
+        for number in range(len(left), len(asked)):
+            pace.end(str(number), None)
+        tell(pace.state())
+        tasks = [_task(request, number, instance) for number, instance in enumerate(left)]
+        with closing(workers.run(tasks, watch, lambda task, share: None)) as ends:
+            for ended in ends:
+                if watch.over:
+                    break
+                result = _result(request, left[int(ended.task.key)], ended)
+                journal.add(result)
+                tell(pace.end(ended.task.key, result.seconds, result))
+        keys = {instance.key for instance in asked}
+        return BenchmarkSummary.of(asked, [r for r in journal.rows if r.instance.key in keys])
+
+
+def _missing(asked: Sequence[Instance], results: Sequence[InstanceResult]) -> list[Instance]:
+    """The instances that have no result yet; one that is listed twice has two."""
+    done = Counter(result.instance.key for result in results)
+    left = []
+    for instance in asked:
+        if done[instance.key]:
+            done[instance.key] -= 1
+        else:
+            left.append(instance)
+    return left
+
+
+def _task(request: BenchmarkRequest, number: int, instance: Instance) -> Task:
+    asked = _request(request, instance)
+    assert asked.timeout is not None
+    data = {
+        "model": asked.model,
+        "property": str(asked.property),
+        "method": asked.method,
+        "settings": dict(asked.settings),
+        "timeout": asked.timeout,
+        "runtime_check": asked.runtime_check,
+    }
+    work = "sensverify.verification.benchmark_answer:answer"
+    return Task(str(number), work, data, seconds=asked.timeout)
+
+
+def _result(request: BenchmarkRequest, instance: Instance, ended: Ended) -> InstanceResult:
+    row = dict(ended.row or {})
+    if ended.error is not None:
+        verdict = "timeout" if isinstance(ended.error, TimeUp) else "error"
+        row = {"verdict": verdict, "note": str(ended.error)}
+    return InstanceResult(
+        instance=instance,
+        verdict=row["verdict"],
+        seconds=row.get("seconds", ended.seconds),
+        timeout=min(instance.timeout, request.timeout or math.inf),
+        explored=row.get("explored", 0),
+        method=_described(request),
+        note=row["note"],
+    )
 
 
 def _request(request: BenchmarkRequest, instance: Instance) -> PropertyRequest:

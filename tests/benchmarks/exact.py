@@ -37,13 +37,13 @@ from sensverify.formats.onnx import load_onnx
 from sensverify.formats.vnnlib import load_property
 from sensverify.models import load, resolve
 from sensverify.network import Network
+from sensverify.runs.journal import read_journal
 from sensverify.solvers.bisection import Bisection
 from sensverify.solvers.branch_and_bound import BranchAndBound
 from sensverify.solvers.encoding import Encoder, Form, Problem
 from sensverify.solvers.milp import Milp
-from sensverify.verification.benchmark import DECIDED, BenchmarkSummary
+from sensverify.verification.benchmark import DECIDED, BenchmarkSummary, result_rows
 from sensverify.verification.benchmark_files import read_instances
-from sensverify.verification.benchmark_journal import Journal
 
 HERE = Path(__file__).parent
 SIGMA = 0.1
@@ -397,7 +397,7 @@ def _benchmark_row(name: str, path: Path, folder: Path) -> str:
     instances = read_instances(folder)
     with path.open(newline="", encoding="utf-8") as stream:
         method = next((row["method"] for row in csv.DictReader(stream)), "")
-    results = Journal(path, instances, method).results
+    results = read_journal(path, result_rows(path, instances, method))
     summary = BenchmarkSummary.of(instances, results)
     left = summary.total - summary.done
     limits = sorted({result.timeout for result in results})

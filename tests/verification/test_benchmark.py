@@ -12,17 +12,19 @@ from typing import Any
 import pytest
 
 from sensverify.errors import BadData, BadSetting, InputError, UnknownName
+from sensverify.runs.progress import Progress
 from sensverify.runs.watch import Watch
-from sensverify.verification import benchmark_pool, benchmark_run
+from sensverify.runs.workers import Here
+from sensverify.verification import benchmark_answer
 from sensverify.verification.benchmark import (
+    COLUMNS,
     BenchmarkSummary,
     Instance,
     InstanceResult,
 )
 from sensverify.verification.benchmark_files import read_instances
-from sensverify.verification.benchmark_journal import COLUMNS, Journal
 from sensverify.verification.benchmark_run import BenchmarkRequest, _present, run_benchmark
-from sensverify.verification.property import PropertyRequest
+from sensverify.verification.property import PropertyRequest, check_property
 
 Save = Callable[..., Path]
 HEADER = ",".join(COLUMNS)
@@ -52,19 +54,16 @@ def folder(tmp_path: Path, save_relu: Save, save_property: Save) -> Path:
 
 
 @pytest.fixture
-def in_process(monkeypatch: pytest.MonkeyPatch) -> list[PropertyRequest]:
-    """Answers without processes; gives the requests that were asked."""
-    asked: list[PropertyRequest] = []
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[PropertyRequest]:
+    """The requests that are asked in this process."""
+    found: list[PropertyRequest] = []
 
-    def answers(requests: list[PropertyRequest], *, jobs: int, watch: Watch) -> Any:
-        for number, request in enumerate(requests):
-            if watch.over:
-                return
-            asked.append(request)
-            yield number, benchmark_pool._outcome(request)
+    def listen(request: PropertyRequest, **options: Any) -> Any:
+        found.append(request)
+        return check_property(request, **options)
 
-    monkeypatch.setattr(benchmark_run, "answers", answers)
-    return asked
+    monkeypatch.setattr(benchmark_answer, "check_property", listen)
+    return found
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -73,13 +72,14 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 
 def go(folder: Path, **options: Any) -> BenchmarkSummary:
-    watch = options.pop("watch", None)
+    """Without processes, unless workers are given."""
     values = {"method": "sampling", "jobs": 1, "out": folder / "out.csv", **options}
-    return run_benchmark(BenchmarkRequest(folder=folder, **values), watch=watch)
+    workers = values.pop("workers", Here())
+    return run_benchmark(BenchmarkRequest(folder=folder, **values), workers=workers)
 
 
 @pytest.mark.usefixtures("fake_deciders")
-def test_results(folder: Path, in_process: list[PropertyRequest]) -> None:
+def test_results(folder: Path, asked: list[PropertyRequest]) -> None:
     summary = go(folder, timeout=5.0)
     found = rows(folder / "out.csv")
     assert [row["verdict"] for row in found] == ["sat", "unsat", "unknown", "error"]
@@ -87,21 +87,21 @@ def test_results(folder: Path, in_process: list[PropertyRequest]) -> None:
     assert [row["expected"] for row in found] == ["sat", "unsat", "sat", ""]
     assert "declares 3 inputs" in found[3]["note"]
     assert {row["timeout"] for row in found} == {"5"}
-    assert {request.timeout for request in in_process} == {5.0}
+    assert {request.timeout for request in asked} == {5.0}
     assert (summary.total, summary.done, summary.decided) == (4, 4, 2)
     assert (summary.right, summary.wrong, summary.ignored, summary.known) == (2, (), 0, 2)
     assert summary.verdicts == {"error": 1, "sat": 1, "unknown": 1, "unsat": 1}
 
 
 @pytest.mark.usefixtures("fake_deciders")
-def test_resume(folder: Path, in_process: list[PropertyRequest]) -> None:
+def test_resume(folder: Path, asked: list[PropertyRequest]) -> None:
     go(folder, only="sat.vnnlib")
-    assert [request.property.name for request in in_process] == ["sat.vnnlib", "unsat.vnnlib"]
+    assert [request.property.name for request in asked] == ["sat.vnnlib", "unsat.vnnlib"]
     # A run that was killed in the middle of a line.
     with (folder / "out.csv").open("a") as stream:
         stream.write('relu.onnx,unknown.vnnlib,unk"')
     assert go(folder).done == 4
-    assert len(in_process) == 4
+    assert len(asked) == 4
     found = rows(folder / "out.csv")
     assert [row["vnnlib"] for row in found] == [
         "sat.vnnlib",
@@ -111,12 +111,12 @@ def test_resume(folder: Path, in_process: list[PropertyRequest]) -> None:
     ]
     before = (folder / "out.csv").read_bytes()
     assert go(folder).done == 4
-    assert len(in_process) == 4
+    assert len(asked) == 4
     assert (folder / "out.csv").read_bytes() == before
 
 
 @pytest.mark.usefixtures("fake_deciders")
-def test_a_torn_header(folder: Path, in_process: list[PropertyRequest]) -> None:
+def test_a_torn_header(folder: Path, asked: list[PropertyRequest]) -> None:
     (folder / "out.csv").write_text(HEADER[:20])
     assert go(folder).done == 4
     assert (folder / "out.csv").read_text().startswith(HEADER + "\n")
@@ -136,37 +136,40 @@ def test_a_torn_header(folder: Path, in_process: list[PropertyRequest]) -> None:
     ],
 )
 def test_other_files_are_left_alone(
-    folder: Path, in_process: list[PropertyRequest], contents: str, words: str
+    folder: Path, asked: list[PropertyRequest], contents: str, words: str
 ) -> None:
     (folder / "out.csv").write_bytes(contents.encode("latin-1"))
     with pytest.raises(InputError, match=words):
         go(folder)
     assert (folder / "out.csv").read_bytes() == contents.encode("latin-1")
-    assert not in_process
+    assert not asked
 
 
 @pytest.mark.usefixtures("fake_deciders")
-def test_a_stopped_run_leaves_a_valid_file(folder: Path, in_process: list[PropertyRequest]) -> None:
+def test_a_stopped_run_leaves_a_valid_file(folder: Path, asked: list[PropertyRequest]) -> None:
     watch = Watch()
     request = BenchmarkRequest(folder=folder, out=folder / "out.csv", method="sampling")
-    summary = run_benchmark(
-        request, watch=watch, progress=lambda done, total, result: done == 2 and watch.stop()
-    )
+
+    def stop(now: Progress) -> None:
+        if now.done == 2:
+            watch.stop()
+
+    summary = run_benchmark(request, watch=watch, workers=Here(), progress=stop)
     assert (summary.total, summary.done) == (4, 2)
     assert len(rows(folder / "out.csv")) == 2
     assert go(folder).done == 4
 
 
 @pytest.mark.usefixtures("fake_deciders")
-def test_duplicates_are_both_run(folder: Path, in_process: list[PropertyRequest]) -> None:
+def test_duplicates_are_both_run(folder: Path, asked: list[PropertyRequest]) -> None:
     (folder / "instances.csv").write_text("relu.onnx,sat.vnnlib,60\n" * 2)
     assert go(folder).done == 2
     assert go(folder).done == 2
-    assert len(in_process) == 2
+    assert len(asked) == 2
 
 
 @pytest.mark.usefixtures("fake_deciders")
-def test_a_contradiction(folder: Path, in_process: list[PropertyRequest]) -> None:
+def test_a_contradiction(folder: Path, asked: list[PropertyRequest]) -> None:
     table = (folder / "verdicts.csv").read_text()
     (folder / "verdicts.csv").write_text(table.replace("60,unsat,", "60,sat,strict"))
     summary = go(folder)
@@ -242,8 +245,7 @@ def test_a_file_that_is_only_there_gzipped(folder: Path) -> None:
     plain = folder / "sat.vnnlib"
     (folder / "sat.vnnlib.gz").write_bytes(gzip.compress(plain.read_bytes()))
     plain.unlink()
-    journal = Journal(folder / "out.csv", read_instances(folder), "m")
-    assert len(journal.missing(read_instances(folder))) == 4
+    assert len(read_instances(folder)) == 4
     assert _present(folder, "sat.vnnlib").name == "sat.vnnlib.gz"
     assert _present(folder, "unsat.vnnlib").name == "unsat.vnnlib"
 
@@ -251,7 +253,8 @@ def test_a_file_that_is_only_there_gzipped(folder: Path) -> None:
 @pytest.mark.usefixtures("fake_deciders")
 def test_a_process_that_dies_costs_one_instance(folder: Path, save_property: Save) -> None:
     save_property("(>= Y_0 3)", name="unknown.vnnlib", box="(and (= X_0 7) (= X_1 0))")
-    summary = go(folder, method="faulty", settings={"how": "die", "above": "5"})
+    settings = {"how": "die", "above": "5"}
+    summary = go(folder, method="faulty", settings=settings, workers=None)
     assert summary.verdicts == {"error": 2, "sat": 1, "unsat": 1}
     found = {row["vnnlib"]: row for row in rows(folder / "out.csv")}
     assert "its process died (exit code -9; out of memory?)" in found["unknown.vnnlib"]["note"]
@@ -263,10 +266,11 @@ def test_a_process_that_dies_costs_one_instance(folder: Path, save_property: Sav
 def test_a_process_that_hangs_is_ended(
     folder: Path, save_property: Save, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sensverify.verification.benchmark_pool._GRACE", 0.5)
+    monkeypatch.setattr("sensverify.verification.benchmark_run.GRACE", 0.5)
     save_property("(>= Y_0 3)", name="sat.vnnlib", box="(and (= X_0 7) (= X_1 0))")
     settings = {"how": "hang", "above": "5"}
-    summary = go(folder, method="faulty", settings=settings, timeout=1.0, only="sat.vnnlib")
+    options = {"timeout": 1.0, "only": "sat.vnnlib", "workers": None}
+    summary = go(folder, method="faulty", settings=settings, **options)
     assert summary.verdicts == {"timeout": 1, "unsat": 1}
     assert "was ended" in rows(folder / "out.csv")[0]["note"]
 
@@ -276,7 +280,7 @@ def test_a_process_that_hangs_is_ended(
     ("how", "note"), [("memory", "out of memory"), ("fail", "the solver fail")]
 )
 def test_errors_are_recorded(
-    folder: Path, in_process: list[PropertyRequest], how: str, note: str
+    folder: Path, asked: list[PropertyRequest], how: str, note: str
 ) -> None:
     summary = go(folder, method="faulty", settings={"how": how}, only="unsat.vnnlib")
     assert summary.verdicts == {"error": 1}

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from sensverify.cli.evaluation_progress import showing_progress
 from sensverify.cli.grouped import GroupedCommand, GroupedOption, grouped, option
 from sensverify.cli.options import runtime_option
+from sensverify.cli.progress import ProgressLines, run_bar
 from sensverify.cli.stopping import stopping_on_signals
 from sensverify.cli.targets import Targets
 from sensverify.cli.types import sample_range, size
@@ -19,14 +21,13 @@ from sensverify.cli.types import sample_range, size
 if TYPE_CHECKING:
     from sensverify.evaluation.request import EvaluateRequest
     from sensverify.evaluation.results import Evaluation
+    from sensverify.runs.progress import Listener
 
 _PATH = click.Path(path_type=Path)
 STOPPED = 3
 """Exit status of an evaluation that ended before all was done."""
 
 _LISTS = ("attacks", "certify", "corruptions", "sequences", "measures")
-JSON_FILE, PAGE_FILE = "evaluation.json", "report.html"
-"""What is written into the folder of ``--out``, beside its journal."""
 
 
 @click.command("evaluate", cls=GroupedCommand)
@@ -169,7 +170,8 @@ JSON_FILE, PAGE_FILE = "evaluation.json", "report.html"
         type=_PATH,
         metavar="DIR",
         help="A new or empty folder that keeps every finished part, and at the end "
-        f"{JSON_FILE} and {PAGE_FILE}. Without it nothing is kept of an evaluation that is killed.",
+        "evaluation.json and report.html. Without it nothing is kept of an evaluation that is "
+        "killed.",
     ),
     option(
         "--resume",
@@ -260,7 +262,7 @@ def evaluate(
     targets.check(_input_files(request))
     _check_csv(csv_folder, force)
     errors = PlainConsole(stderr=True)
-    with showing_progress(errors) as (progress, listener):
+    with _progress(errors) as (progress, listener):
         watch = Watch(listener=listener)
         with stopping_on_signals(watch):
             found = run(request, progress=progress, watch=watch)
@@ -273,6 +275,20 @@ def evaluate(
     if found.interrupted:
         _say_stopped(request)
     return STOPPED if found.interrupted else 0
+
+
+@contextlib.contextmanager
+def _progress(console: Any) -> Iterator[tuple[Listener, Callable[[str], None]]]:
+    """A bar on a terminal, and a line now and then where there is none.
+
+    Gives a listener to progress, and one to lines of text.
+    """
+    if not console.is_terminal:
+        lines = ProgressLines(lambda text: click.echo(text, err=True))
+        yield lines.show, lines.listen
+        return
+    with run_bar(console, "evaluating", lambda now: ", ".join(now.running)) as listeners:
+        yield listeners
 
 
 def _request(models: tuple[str, ...], given: dict[str, Any]) -> EvaluateRequest:
@@ -332,26 +348,20 @@ def _write(
     found: Evaluation, request: EvaluateRequest, targets: Targets, csv_folder: Path | None
 ) -> None:
     """The files that were asked for."""
-    from sensverify.errors import InputError
+    from sensverify.evaluation.folder import JSON_FILE, PAGE_FILE
     from sensverify.report.evaluation.json import evaluation_to_json
     from sensverify.report.evaluation.page import evaluation_to_html
     from sensverify.report.evaluation.tables import csv_tables
     from sensverify.report.files import write_files
-    from sensverify.runs.files import replace_file
+    from sensverify.runs.files import replace_file, writing
 
     if request.out is not None:
-        try:
+        with writing(request.out):
             replace_file(request.out / JSON_FILE, evaluation_to_json(found).encode())
             replace_file(request.out / PAGE_FILE, evaluation_to_html(found).encode())
-        except OSError as error:
-            reason = error.strerror or error
-            raise InputError(f"cannot write '{request.out}': {reason}") from None
     if csv_folder is not None:
-        try:
+        with writing(csv_folder):
             csv_folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            reason = error.strerror or error
-            raise InputError(f"cannot write '{csv_folder}': {reason}") from None
         tables = {csv_folder / f"{name}.csv": text for name, text in csv_tables(found).items()}
         write_files(tables, force=targets.force)
     targets.write(json=lambda: evaluation_to_json(found), report=lambda: evaluation_to_html(found))

@@ -9,13 +9,13 @@ from sensverify.errors import NotMeasured, SensverifyError, UnsoundResult
 from sensverify.evaluation import cells
 from sensverify.evaluation.assemble import assemble
 from sensverify.evaluation.cell import Cell
-from sensverify.evaluation.clock import Clock, Progress
 from sensverify.evaluation.context import Context
-from sensverify.evaluation.folder import Finished, Journal
+from sensverify.evaluation.folder import Finished, Found, open_evaluation
 from sensverify.evaluation.prepared import Prepared, prepare_evaluation
 from sensverify.evaluation.request import EvaluateRequest
 from sensverify.evaluation.results import Evaluation, Missing
 from sensverify.evaluation.shifts import corruption, sequence
+from sensverify.runs.progress import Listener, Pace
 from sensverify.runs.watch import Watch
 
 _RUN: dict[str, Callable[[Context, Cell], Finished]] = {
@@ -31,7 +31,7 @@ _RUN: dict[str, Callable[[Context, Cell], Finished]] = {
 def evaluate(
     request: EvaluateRequest,
     *,
-    progress: Callable[[Progress], None] | None = None,
+    progress: Listener | None = None,
     watch: Watch | None = None,
 ) -> Evaluation:
     """Find out about networks what a request asks: attacks, proofs, corruptions, measures.
@@ -40,7 +40,7 @@ def evaluate(
     ----------
     request : EvaluateRequest
     progress : callable, optional
-        Called before every cell, and at the end.
+        Called before every cell, which is named as ``network: cell``, and at the end.
     watch : Watch, optional
         Ends it early: the cell in hand is given up, and what is left is reported as missing.
         Predictions on samples as they are, are always made. Its listener hears how far a cell is.
@@ -65,40 +65,43 @@ def evaluate(
     watch = Watch() if watch is None else watch
     watch = watch.within(request.timeout)
     tell = progress if progress is not None else lambda state: None
-    with Journal(request.out, prepared.deciding, resume=request.resume) as journal:
-        found = _all_cells(prepared, journal, watch, tell)
-    others = {k: v for k, v in journal.begun_with.items() if versions().get(k) != v}
+    with open_evaluation(request.out, prepared.deciding, resume=request.resume) as kept:
+        found = _all_cells(prepared, kept, watch, tell)
+    others = {k: v for k, v in kept.begun_with.items() if versions().get(k) != v}
     return assemble(prepared, found, interrupted=_unfinished(found), others=others)
 
 
 def _all_cells(
     prepared: Prepared,
-    journal: Journal,
+    kept: Found,
     watch: Watch,
-    tell: Callable[[Progress], None],
+    tell: Listener,
 ) -> list[list[Finished]]:
-    """What every cell gave, network by network, in the order of the plan."""
+    """The rows of every cell, network by network, in the order of the plan."""
     plan = prepared.plan
     contexts = [Context(prepared, model, watch) for model in prepared.models]
     found: list[list[Finished]] = [[] for _ in contexts]
-    clock = Clock(plan.cells, len(contexts))
-    for cell in plan.cells:
-        for place, context in enumerate(contexts):
-            key = prepared.key(context.model, cell)
-            finished = journal.get(key)
-            if finished is None:
-                if not (watch.over and cell.kind != "clean"):
-                    tell(clock.state(context.model.facts.name, cell))
-                finished, keep = _one_cell(context, cell)
-                if keep:
-                    name = f"{context.model.facts.name}: {cell.key}"
-                    journal.add(key, name, finished)
-                if not _is_late(finished):
-                    clock.note(cell, finished)
+    parts = [(cell, place) for cell in plan.cells for place in range(len(contexts))]
+    names = {part: f"{contexts[part[1]].model.facts.name}: {part[0].key}" for part in parts}
+    pace = Pace({names[part]: ((part[0].kind, part[0].name), (part[0].kind,)) for part in parts})
+    for cell, place in parts:
+        context, name = contexts[place], names[cell, place]
+        key = prepared.key(context.model, cell)
+        finished = kept.get(key)
+        if finished is not None:
+            pace.end(name, None)
+        else:
+            if not (watch.over and cell.kind != "clean"):
+                tell(pace.go_on(name))
+            finished, keep = _one_cell(context, cell)
+            if keep:
+                kept.add(key, name, finished)
+            if _is_late(finished):
+                pace.leave(name)
             else:
-                clock.skip(cell)
-            found[place].append(finished)
-    tell(clock.state("", None))
+                pace.end(name, getattr(finished.row, "seconds", 0.0))
+        found[place].append(finished)
+    tell(pace.state())
     return found
 
 

@@ -14,8 +14,8 @@ import pytest
 from click.testing import Result
 from onnx import TensorProto, helper
 
-from sensverify.cli.evaluation_progress import FIRST_LINE, NEXT_LINE, ProgressLines
-from sensverify.evaluation.clock import Progress
+from sensverify.cli.progress import FIRST_LINE, NEXT_LINE, ProgressLines
+from sensverify.runs.progress import Progress
 from sensverify.runs.watch import Watch
 
 Run = Callable[..., Result]
@@ -270,7 +270,7 @@ def test_ctrl_c_reports_what_is_done(
 
     def stopping(request: object, *, progress: object, watch: Watch) -> object:
         def stop(now: Progress) -> None:
-            if now.cell.startswith("attack"):
+            if "iris: attack/" in "".join(now.running):
                 watch.stop()
 
         return whole(request, progress=stop, watch=watch)  # type: ignore[arg-type]
@@ -369,7 +369,7 @@ def test_files_are_written_before_a_reader_may_go_away(
 def test_a_log_hears_of_progress_now_and_then() -> None:
     now, said = [0.0], list[str]()
     lines = ProgressLines(said.append, lambda: now[0])
-    state = Progress(done=3, total=9, model="net", cell="attack/pgd/0.1", seconds_left=70.0)
+    state = Progress(done=3, total=9, running={"net: attack/pgd/0.1": 0.0}, seconds_left=70.0)
     lines.show(state)
     assert not said
     now[0] = FIRST_LINE
@@ -384,6 +384,6 @@ def test_a_log_hears_of_progress_now_and_then() -> None:
     lines.show(replace(state, seconds_left=None))
     assert said[1:] == ["3 of 9 parts done; now net: attack/pgd/0.1"]
     now[0] += 2 * NEXT_LINE
-    lines.show(replace(state, model="", cell=""))
+    lines.show(replace(state, running={}))
     lines.listen("all is done")
     assert len(said) == 2

@@ -11,12 +11,9 @@ import pytest
 from sensverify.attacks import Fgsm, Pgd, Square, Worst
 from sensverify.bounds import Ibp
 from sensverify.errors import SensverifyError
-from sensverify.evaluation.clock import Clock
-from sensverify.evaluation.folder import Finished
 from sensverify.evaluation.plan import Plan
 from sensverify.evaluation.prepared import prepare_evaluation
 from sensverify.evaluation.request import EvaluateRequest
-from sensverify.evaluation.results import MeasureRow
 from sensverify.measures.catalog import DEFAULT_MEASURES
 
 
@@ -71,28 +68,6 @@ def test_names_and_groups(asked: dict[str, Any], kind: str, names: list[str]) ->
 def test_only_severities_that_there_are() -> None:
     cells = plan("mnist-conv2", corruptions=("fog",), severities=(5, 9, 2, 5)).cells
     assert [cell.at for cell in cells if cell.kind == "corruption"] == [2, 5]
-
-
-def test_the_time_left() -> None:
-    """Two networks; of two measures one is known to take a second and the other three."""
-    asked = plan("iris", attacks=(), certify=(), measures=("l2", "parameters"))
-    clock = Clock(asked.cells, 2)
-    by_name = {cell.name: cell for cell in asked.cells}
-    assert clock.state("net", by_name["l2"]).seconds_left is None
-
-    def done(name: str, seconds: float) -> None:
-        row = MeasureRow(
-            measure=name, value=0.0, error=None, samples=None, note="", seconds=seconds
-        )
-        clock.note(by_name[name], Finished(row=row))
-
-    done("l2", 1.0)
-    done("parameters", 3.0)
-    clock.skip(by_name["test"])
-    clock.skip(by_name["test"])
-    now = clock.state("net", by_name["l2"])
-    assert (now.done, now.total, now.cell) == (4, 6, "measure/l2")
-    assert now.seconds_left == pytest.approx(4.0)
 
 
 def test_several_attacks_as_one() -> None:

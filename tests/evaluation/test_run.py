@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from sensverify.errors import InputError, Unbounded
-from sensverify.evaluation.clock import Progress
 from sensverify.evaluation.results import Evaluation, ModelEvaluation
 from sensverify.evaluation.run import evaluate
 from sensverify.evaluation.scores import (
@@ -23,6 +22,7 @@ from sensverify.evaluation.scores import (
     worst_curve,
 )
 from sensverify.measures import average_sharpness
+from sensverify.runs.progress import Progress
 from sensverify.runs.watch import Watch
 from tests.evaluation.networks import linear, mlp, request, timeless
 
@@ -338,7 +338,7 @@ def test_a_stop_keeps_what_is_done(tmp_path: Path) -> None:
 
     def progress(now: Progress) -> None:
         seen.append(now)
-        if now.cell.startswith("corruption"):
+        if "mnist-conv1: corruption/" in "".join(now.running):
             watch.stop()
 
     asked = request("mnist-conv1", out=tmp_path / "out", **IMAGES)
@@ -350,9 +350,9 @@ def test_a_stop_keeps_what_is_done(tmp_path: Path) -> None:
     assert seen[-1].done == seen[-2].done < seen[-1].total
     again: list[Progress] = []
     whole = evaluate(replace(asked, resume=True), progress=again.append)
-    done = {now.cell for now in seen[:-2]}
+    done = {cell for now in seen[:-2] for cell in now.running}
     assert len(done) > 5
-    assert not done & {now.cell for now in again}
+    assert not done & {cell for now in again for cell in now.running}
     assert again[-1].done == again[-1].total
     assert timeless(whole) == timeless(evaluate(request("mnist-conv1", **IMAGES)))
 
@@ -362,7 +362,7 @@ def test_more_may_be_asked_later(tmp_path: Path, files: Path) -> None:
         files / "a.onnx", data=str(files / "data.npz"), radii=(0.05,), out=tmp_path / "out"
     )
     evaluate(replace(asked, measures=("l2",)))
-    with pytest.raises(InputError, match="--resume"):
+    with pytest.raises(InputError, match="`resume`"):
         evaluate(asked)
     seen: list[Progress] = []
     more = replace(
@@ -373,10 +373,10 @@ def test_more_may_be_asked_later(tmp_path: Path, files: Path) -> None:
     )
     found = evaluate(more, progress=seen.append)
     assert len(found.models) == 2
-    of_first = {now.cell for now in seen if now.model == "a.onnx"}
-    assert of_first == {"measure/sparsity"}
+    cells = {cell for now in seen for cell in now.running}
+    assert {cell for cell in cells if cell.startswith("a.onnx")} == {"a.onnx: measure/sparsity"}
     evaluate(replace(more, radii=(0.05, 0.1, 0.2)))
-    with pytest.raises(InputError, match="seed is 0 there and 5 here"):
+    with pytest.raises(InputError, match="seed is 0 there and 5 now"):
         evaluate(replace(more, seed=5))
     with pytest.raises(InputError, match="test"):
         evaluate(replace(more, count=5))

@@ -192,8 +192,8 @@ def _builder(name: str, input_shape: tuple[int, ...], classes: int) -> Callable[
             other = "conv-16-32 or mlp-100" if len(input_shape) == 3 else "mlp-100-50"
             raise BadShape(
                 f"architecture '{name}' takes inputs of shape {shape} and has {outputs} outputs; "
-                f"the data has samples of shape {input_shape} in {classes} classes; take one that "
-                f"fits any data, such as {other}"
+                f"the data has samples of shape {input_shape} in {classes} classes",
+                f"take one that fits any data, such as {other}",
             )
         return ARCHITECTURES[name]
     match = _FAMILY.fullmatch(name)

@@ -83,7 +83,8 @@ def load_model(
     if found.card is not None and found.card.outputs != outputs:
         raise BadModelFile(
             f"the card of '{name}' is about {found.card.outputs} outputs, and '{found.path}' has "
-            f"{outputs}; train again, or remove the card to use the file without it"
+            f"{outputs}",
+            "train again, or remove the card to use the file without it",
         )
     return LoadedModel(
         name=name,

@@ -100,7 +100,8 @@ def resolve(name_or_path: str | Path) -> ModelFile:
     if not isinstance(name_or_path, str | Path):
         raise BadModelFile(
             "a model is the name of one that ships, or the path of an ONNX file, got "
-            f"{type(name_or_path).__name__}; from_module takes a torch.nn.Module"
+            f"{type(name_or_path).__name__}",
+            "from_module takes a torch.nn.Module",
         )
     if isinstance(name_or_path, Path) or _looks_like_path(name_or_path):
         return _of_user(Path(name_or_path))
@@ -147,8 +148,8 @@ def _of_user(path: Path) -> ModelFile:
     if os.path.isdir(path):
         if not os.path.isfile(path / RUN_MODEL):
             raise BadModelFile(
-                f"the folder '{path}' holds no {RUN_MODEL}; a training run writes it when it is "
-                "done"
+                f"the folder '{path}' holds no {RUN_MODEL}",
+                "a training run writes it when it is done",
             )
         path = path / RUN_MODEL
     beside = path.with_name(path.name.removesuffix(".gz").removesuffix(".onnx") + ".json")
@@ -180,11 +181,10 @@ def _verify(path: Path, digest: str, remedy: str) -> None:
         found = _digest(path)
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
-        raise BadModelFile(f"cannot read '{path}', which has a card: {reason}; {remedy}") from None
+        raise BadModelFile(f"cannot read '{path}', which has a card: {reason}", remedy) from None
     if found != digest:
         raise BadModelFile(
-            f"'{path}' is not the file on its card: expected SHA-256 {digest}, got {found}; "
-            f"{remedy}"
+            f"'{path}' is not the file on its card: expected SHA-256 {digest}, got {found}", remedy
         )
 
 

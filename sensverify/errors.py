@@ -66,6 +66,11 @@ class InputError(SensverifyError, ValueError):
     """What was given cannot be used."""
 
 
+def install(extra: str) -> str:
+    """The remedy for a missing package: the line that installs an optional part of sensverify."""
+    return f"in a copy of sensverify's repository: pip install '.[{extra}]'"
+
+
 class BadShape(InputError):
     """An array has the wrong shape."""
 

@@ -187,8 +187,8 @@ def value_and_gradient(
         values = loss(outputs, y)
         if not values.requires_grad:
             raise BadSetting(
-                "this attack follows gradients, and the function it attacks has none; give a "
-                "surrogate that has, or use an attack that needs none (square)"
+                "this attack follows gradients, and the function it attacks has none",
+                "give a surrogate that has, or use an attack that needs none (square)",
             )
         (gradient,) = torch.autograd.grad(values.sum(), points, retain_graph=fallback is not None)
         gradient = gradient.nan_to_num(0.0)

@@ -94,7 +94,7 @@ def pgd(
     if steps < 1 or restarts < 1:
         raise BadSetting(f"pgd needs steps and restarts of at least 1, got {steps} and {restarts}")
     if loss == "kl" and not random_start:
-        raise BadSetting("pgd: the loss kl has no gradient at x; it needs random_start")
+        raise BadSetting("pgd: the loss kl has no gradient at x", "give `random_start=True`")
     stride = _REACH / steps * box.radius if step_size is None else step_size
     with torch.no_grad():
         clean = flattened(function(x))

@@ -146,8 +146,8 @@ def run_attack(
                 progress(done, len(x))
     except _OutOfTime:
         raise NotMeasured(
-            f"time was up when {attack.name} had attacked {done} of {len(x)} samples; allow more "
-            "time, or take fewer samples"
+            f"time was up when {attack.name} had attacked {done} of {len(x)} samples",
+            "allow more time, or take fewer samples",
         ) from None
     points, outputs, found, gradient_masked = (
         torch.cat(column) for column in zip(*parts, strict=True)

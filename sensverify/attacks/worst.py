@@ -129,8 +129,8 @@ def _check_finite(outputs: Tensor, positions: Tensor, where: str) -> None:
         values = ", ".join(f"{float(value):.4g}" for value in outputs[row][:5])
         raise Unbounded(
             f"the network's outputs at sample {int(positions[row])}{where} are not finite "
-            f"({values}); its weights hold NaN or have grown beyond its precision: train with a "
-            "smaller learning rate or loss weight"
+            f"({values}); its weights hold NaN or have grown beyond its precision",
+            "train with a smaller learning rate or loss weight",
         )
 
 

@@ -104,7 +104,9 @@ def chunks(images: Tensor, chunk: int | None) -> list[tuple[int, Tensor]]:
     if chunk is None:
         chunk = max(1, _NUMBERS_AT_ONCE // images.shape[1:].numel())
     if chunk < 1:
-        raise BadSetting(f"images cannot be corrupted {chunk} at a time; chunk must be at least 1")
+        raise BadSetting(
+            f"images cannot be corrupted {chunk} at a time; `chunk` must be at least 1"
+        )
     return [(start, images[start : start + chunk]) for start in range(0, len(images), chunk)]
 
 
@@ -164,8 +166,8 @@ def to_unit(images: Tensor, places: Sequence[int], *, pixels: tuple[float, float
         sample = work[bad]
         raise BadData(
             f"image {places[bad]} has values from {float(sample.min()):g} to "
-            f"{float(sample.max()):g}; expected pixels from {low:g} to {high:g} (give the data's "
-            "own range as pixels=(low, high))"
+            f"{float(sample.max()):g}; expected pixels from {low:g} to {high:g}",
+            "give the data's own range as `pixels=(low, high)`",
         )
     if (low, high) != (0.0, 1.0):
         work = (work - low) / (high - low)

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from sensverify.corruptions.draws import Draws
 from sensverify.corruptions.maps import apply_maps, block_map
-from sensverify.errors import BackendMissing
+from sensverify.errors import BackendMissing, install
 
 
 def pixelate(images: Tensor, draws: Draws, *, resolution: float) -> Tensor:
@@ -34,8 +34,8 @@ def jpeg(images: Tensor, draws: Draws, *, quality: float) -> Tensor:
         from PIL import Image
     except ImportError:
         raise BackendMissing(
-            "corruption 'jpeg' needs the package pillow; in a copy of sensverify's repository: "
-            "pip install '.[evaluate]'"
+            "corruption 'jpeg' needs the package pillow",
+            install("evaluate"),
         ) from None
     grey = images.shape[1] == 1
     pixels = (images * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()

@@ -15,7 +15,7 @@ from sensverify.corruptions.blur import motion_blurred
 from sensverify.corruptions.colour import luminance
 from sensverify.corruptions.draws import Draws
 from sensverify.corruptions.maps import apply_maps, zoom_map
-from sensverify.errors import BackendMissing
+from sensverify.errors import BackendMissing, install
 
 _FROST = ("frost1.png", "frost2.png", "frost3.png", "frost4.jpg", "frost5.jpg")
 """Its authors have a sixth photograph, which their program never takes."""
@@ -111,7 +111,8 @@ def _frost_pixels() -> tuple[Tensor, ...]:
     """The photographs as bytes, ``[3, rows, columns]`` each."""
     missing = BackendMissing(
         "corruption 'frost' takes photographs from the package imagecorruptions-imaug, and reads "
-        "them with pillow; in a copy of sensverify's repository: pip install '.[evaluate]'"
+        "them with pillow",
+        install("evaluate"),
     )
     # Looked up, not imported: the package imports OpenCV and compiles code.
     found = find_spec("imagecorruptions")

@@ -140,7 +140,8 @@ def check_order(
             remedy += f": {_transposition(sample_shape, input_shape)}"
     raise BadShape(
         f"{receiver} takes inputs of shape {input_shape}, and {origin} has them in the shape "
-        f"{sample_shape}: as many numbers in another order; {remedy}"
+        f"{sample_shape}: as many numbers in another order",
+        remedy,
     )
 
 
@@ -165,8 +166,8 @@ def check_channels_first(shape: tuple[int, ...], receiver: str) -> None:
     rows, columns, channels = shape
     raise BadShape(
         f"{receiver} takes images of shape [channels, rows, columns], and samples of shape {shape} "
-        f"look like {rows} x {columns} images with their {channels} channels last; move the axes "
-        f"of the samples: {_transposition(shape, (channels, rows, columns))}"
+        f"look like {rows} x {columns} images with their {channels} channels last",
+        f"move the axes of the samples: {_transposition(shape, (channels, rows, columns))}",
     )
 
 

@@ -30,8 +30,8 @@ def not_found(name: str, wanted: str, data_dir: str | Path | None) -> BadData:
     """The error for a data set that is in none of the search places."""
     searched = ", ".join(f"'{place}'" for place in search_places(data_dir))
     return BadData(
-        f"data set '{name}' was not found: looked for {wanted} in {searched}; put the files "
-        f"there, or name their folder with --data-dir or ${ENVIRONMENT}"
+        f"data set '{name}' was not found: looked for {wanted} in {searched}",
+        f"put the files there, or name their folder with `data_dir` or ${ENVIRONMENT}",
     )
 
 

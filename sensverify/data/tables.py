@@ -9,7 +9,7 @@ import numpy as np
 
 from sensverify.data.dataset import Dataset
 from sensverify.data.split import Split, split_samples
-from sensverify.errors import BackendMissing
+from sensverify.errors import BackendMissing, install
 
 _LOADERS = {
     "iris": "load_iris",
@@ -40,8 +40,8 @@ def load_table(name: str, data_dir: str | Path | None = None) -> Dataset:
         from sklearn import datasets
     except ImportError:
         raise BackendMissing(
-            f"data set '{name}' comes with scikit-learn, which is not installed; in a copy of "
-            "sensverify's repository: pip install '.[data]'"
+            f"data set '{name}' comes with scikit-learn, which is not installed",
+            install("data"),
         ) from None
     bunch = getattr(datasets, _LOADERS[name])()
     x, y = np.asarray(bunch.data, dtype=np.float64), np.asarray(bunch.target, dtype=np.int64)

@@ -199,7 +199,7 @@ def test_a_rounding_error_beyond_the_range_is_not_refused() -> None:
         ({"places": [True]}, BadSetting, "got numbers of type bool"),
         ({"places": []}, BadShape, r"1 images need as many places .* got shape \[0\]"),
         ({"places": [[1]]}, BadShape, r"got shape \[1, 1\]"),
-        ({"chunk": 0}, BadSetting, "chunk must be at least 1"),
+        ({"chunk": 0}, BadSetting, "`chunk` must be at least 1"),
     ],
 )
 def test_settings_that_are_refused(

@@ -92,7 +92,7 @@ def test_the_message_says_what_to_put_where(tmp_path: Path) -> None:
     folder = tmp_path / "cifar-10-batches-bin"
     folder.mkdir()
     (folder / NAMES[0]).write_bytes(b"")
-    with pytest.raises(BadData, match=r"data_batch_1\.bin and the other five.*--data-dir"):
+    with pytest.raises(BadData, match=r"data_batch_1\.bin and the other five.*`data_dir`"):
         load_data("cifar-10", data_dir=tmp_path)
 
 

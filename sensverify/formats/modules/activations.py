@@ -53,7 +53,7 @@ def _rrelu(
     **_: Any,
 ) -> Variable:
     if training:
-        emit.refuse("draws slopes at random in evaluation too; pass training=self.training to it")
+        emit.refuse("draws slopes at random in evaluation too", "pass training=self.training to it")
     return emit.add(LeakyRelu(scalar((lower + upper) / 2)), emit.variable(self))
 
 
@@ -82,7 +82,9 @@ def _relu6(emit: Emitter, self: Any) -> Variable:
 @rule("clamp", "clip", "clamp_min", "clamp_max")
 def _clamp(emit: Emitter, self: Any, min: Any = None, max: Any = None) -> Variable:
     if contains_variable([min, max]):
-        emit.refuse("clips at values computed from the input; use torch.maximum and torch.minimum")
+        emit.refuse(
+            "clips at values computed from the input", "use torch.maximum and torch.minimum"
+        )
     ends = [end for end in (min, max) if isinstance(end, Tensor | Expression)]
     variable, *arrays = emit.broadcast(self, *ends)
     low, high = (

@@ -85,11 +85,11 @@ class Call:
     traced: Any
     batch: int
 
-    def refuse(self, reason: str) -> NoReturn:
+    def refuse(self, reason: str, remedy: str = "") -> NoReturn:
         """Raise the error that names the operator, the node and the line of source."""
         where = f" ({self.line})" if self.line else ""
         raise UnsupportedOperator(
-            f"operator {self.operator} at node '{self.place}' of the module{where} {reason}"
+            f"operator {self.operator} at node '{self.place}' of the module{where} {reason}", remedy
         )
 
     def refuse_mixing(self) -> NoReturn:

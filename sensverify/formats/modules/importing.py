@@ -179,16 +179,17 @@ class _Importer:
         target: Any = node.target
         call = self._call(node, values, settings)
         if not isinstance(target, OpOverload) and target.__module__ not in ARITHMETIC:
-            call.refuse("is none of torch's tensor operators; write the module with those alone")
+            call.refuse("is none of torch's tensor operators", "write the module with those alone")
         if not contains_variable([*values, *settings.values()]):
             return folded(call, values, settings)
         if call.operator.startswith("_assert"):
             return None
         if call.operator not in RULES:
             call.refuse(
-                "has no counterpart in a network; express it with supported layers (linear, "
+                "has no counterpart in a network",
+                "express it with supported layers (linear, "
                 "convolution, batch normalisation, pooling, ReLU and its relatives, sigmoid, tanh, "
-                "sums, maxima, reshapes, slices)"
+                "sums, maxima, reshapes, slices)",
             )
         if call.operator not in SHAPED:
             _check_batch(call, call.traced)
@@ -200,7 +201,7 @@ class _Importer:
         except SensverifyError as error:
             if isinstance(error, UnsupportedOperator):
                 raise
-            emit.refuse(f"cannot be expressed: {error}")
+            emit.refuse(f"cannot be expressed: {error.problem}", error.remedy)
         except Exception as error:  # A rule that a torch of another version calls otherwise.
             emit.refuse(f"cannot be expressed: {type(error).__name__}: {error}")
         _check_shapes(call, result, call.traced)
@@ -226,7 +227,8 @@ class _Importer:
         if len(parts) != 1 or not str(node.target).startswith("wrap_with_"):
             raise UnsupportedOperator(
                 f"the module has control flow on values ({node.target}, {source_line(node)}), "
-                "and a network has none; write it with plain tensor operators"
+                "and a network has none",
+                "write it with plain tensor operators",
             )
         graph = parts[0].graph
         inputs = values[values.index(parts[0]) + 1 :]

@@ -99,7 +99,8 @@ def _batch_norm(
     if training or running_mean is None or running_var is None:
         emit.refuse(
             "normalises by the statistics of the batch in evaluation too, which works across "
-            "samples; use track_running_stats=True"
+            "samples",
+            "use track_running_stats=True",
         )
     weight, bias = (None if value is None else emit.array(value) for value in (weight, bias))
     mean, variance = emit.array(running_mean), emit.array(running_var)
@@ -117,7 +118,7 @@ def _instance_norm(
 ) -> Variable:
     if use_input_stats:
         emit.refuse(
-            "normalises by the statistics of its own input, which has no counterpart in a network; "
-            "use track_running_stats=True, or batch normalisation"
+            "normalises by the statistics of its own input, which has no counterpart in a network",
+            "use track_running_stats=True, or batch normalisation",
         )
     return _batch_norm(emit, **arguments)

@@ -130,7 +130,7 @@ def rearranged(emit: Emitter, **arguments: Any) -> Any:
     mixes the samples of a batch is found out; 0 stands for the number 0.
     """
     if arguments.get("accumulate") or arguments.get("reduce") is not None:
-        emit.refuse("adds up what it writes, which is not supported; write every entry once")
+        emit.refuse("adds up what it writes, which is not supported", "write every entry once")
     names = MOVES.get(emit.operator) or (next(iter(arguments)),)
     sources = _Sources(emit, {n: arguments[n] for n in names if arguments.get(n) is not None})
     settings = {name: value for name, value in arguments.items() if name not in sources.positions}
@@ -234,7 +234,7 @@ RULES.update(dict.fromkeys(MOVES, rearranged))
 @rule(*IDENTITIES)
 def _identity(emit: Emitter, self: Any = None, input: Any = None, **settings: Any) -> Variable:
     if settings.get("train") and settings.get("p", 1.0) > 0:
-        emit.refuse("drops out at random in evaluation too; pass training=self.training to it")
+        emit.refuse("drops out at random in evaluation too", "pass training=self.training to it")
     dtype = emit.call.traced.dtype
     if not dtype.is_floating_point:
         emit.refuse(f"turns values into {dtype}, which has no bounds")
@@ -244,7 +244,7 @@ def _identity(emit: Emitter, self: Any = None, input: Any = None, **settings: An
 @rule("native_dropout")
 def _native_dropout(emit: Emitter, input: Any, p: float, train: bool | None) -> list[Any]:
     if train and p > 0:
-        emit.refuse("drops out at random in evaluation too; pass training=self.training to it")
+        emit.refuse("drops out at random in evaluation too", "pass training=self.training to it")
     return [emit.variable(input), None]
 
 

@@ -12,16 +12,16 @@ def _softmax(emit: Emitter, self: Any, dim: Any = None, **_: Any) -> Any:
     for each in [dim] if isinstance(dim, int) else dim or ():
         emit.axis(each, emit.variable(self).ndim)
     emit.refuse(
-        "has no counterpart in a network; where it comes last, leave it out: labels and their "
-        "order are those of the logits"
+        "has no counterpart in a network",
+        "where it comes last, leave it out: labels and their order are those of the logits",
     )
 
 
 @rule("gt", "ge", "lt", "le", "eq", "ne", "sign", "heaviside", "logical_not", "bitwise_not")
 def _compare(emit: Emitter, **_: Any) -> Any:
     emit.refuse(
-        "compares values computed from the input, which makes jumps that no network has; write "
-        "what is continuous with relu, clamp, torch.maximum or torch.minimum"
+        "compares values computed from the input, which makes jumps that no network has",
+        "write what is continuous with relu, clamp, torch.maximum or torch.minimum",
     )
 
 
@@ -29,7 +29,8 @@ def _compare(emit: Emitter, **_: Any) -> Any:
 def _lookup(emit: Emitter, **_: Any) -> Any:
     emit.refuse(
         "turns values computed from the input into positions or whole numbers, which makes jumps "
-        "that no network has; write a piecewise linear function as a sum of relus"
+        "that no network has",
+        "write a piecewise linear function as a sum of relus",
     )
 
 
@@ -59,8 +60,8 @@ def _order(emit: Emitter, **_: Any) -> Any:
 )
 def _statistics(emit: Emitter, **_: Any) -> Any:
     emit.refuse(
-        "has no counterpart in a network: it divides by statistics of its own input; batch "
-        "normalisation, whose statistics are fixed in evaluation, is supported"
+        "has no counterpart in a network: it divides by statistics of its own input",
+        "batch normalisation, whose statistics are fixed in evaluation, is supported",
     )
 
 
@@ -90,6 +91,7 @@ def _statistics(emit: Emitter, **_: Any) -> Any:
 )
 def _nonlinear(emit: Emitter, **_: Any) -> Any:
     emit.refuse(
-        "has no counterpart in a network; the nonlinear functions that have one are relu, "
-        "leaky_relu, prelu, clamp and its relatives, abs, max, min, sigmoid and tanh"
+        "has no counterpart in a network",
+        "the nonlinear functions that have one are relu, "
+        "leaky_relu, prelu, clamp and its relatives, abs, max, min, sigmoid and tanh",
     )

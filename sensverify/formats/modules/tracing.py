@@ -118,8 +118,9 @@ def _untraceable(module: nn.Module, input_shape: Shape, error: Exception) -> Uns
         reason = "torch cannot follow all of it (x.data, say: use x.detach())"
     return UnsupportedOperator(
         f"cannot trace the module {type(module).__name__} for inputs of shape "
-        f"{tuple(input_shape)}{where}: {reason}; it must run on one tensor [batch, *input_shape] "
-        "for any batch size, without control flow on values, and choose entries by fixed positions"
+        f"{tuple(input_shape)}{where}: {reason}",
+        "it must run on one tensor [batch, *input_shape] "
+        "for any batch size, without control flow on values, and choose entries by fixed positions",
     )
 
 

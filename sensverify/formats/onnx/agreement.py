@@ -61,9 +61,7 @@ _NUMBERS = 1 << 25
 """Most numbers that the values of all nodes at all points may have; `LEAST` points always are."""
 _LONG = 1 << 33
 """Products of one point from which a line says that reading takes its time."""
-_TRUST = (
-    "or take this reading for the right one with --no-runtime-check (runtime_check=False in Python)"
-)
+_TRUST = "or take this reading for the right one with `runtime_check=False`"
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +141,7 @@ def check_agreement(record: ImportRecord) -> None:
     if record.work > _LONG:
         _LOG.warning(
             "comparing the model with onnxruntime at %d inputs, of some %.0f billion products "
-            "each, takes its time; --no-runtime-check (runtime_check=False) leaves it out",
+            "each, takes its time; `runtime_check=False` leaves it out",
             count,
             record.work / 1e9,
         )
@@ -159,8 +157,8 @@ def check_agreement(record: ImportRecord) -> None:
         raise
     except Exception as error:  # Its exceptions have no class in common.
         raise RuntimeDisagrees(
-            f"onnxruntime does not run the model: {_complaint(error)}; export it as a model that "
-            f"onnxruntime runs, {_TRUST}"
+            f"onnxruntime does not run the model: {_complaint(error)}",
+            f"export it as a model that onnxruntime runs, {_TRUST}",
         ) from None
     theirs = {name: [values[i] for values in found] for i, name in enumerate(names)}
     if whole is not None:
@@ -184,7 +182,8 @@ def _compare_functions(
         if ours.shape != given.shape or not np.allclose(ours, given, 1e-4, 1e-5, equal_nan=True):
             raise RuntimeDisagrees(
                 "onnxruntime makes something else of the model's functions than of the nodes they "
-                f"stand for; export the model without functions, {_TRUST}"
+                "stand for",
+                f"export the model without functions, {_TRUST}",
             )
 
 
@@ -352,8 +351,8 @@ def _check_crashes(record: ImportRecord) -> None:
             option = outputs[min(place, len(outputs) - 1)].option
             if not name and option != onnx.defs.OpSchema.FormalParameterOption.Optional:
                 raise RuntimeDisagrees(
-                    f"{step}: its output {place} has no name, which ends onnxruntime; give it one, "
-                    f"{_TRUST}"
+                    f"{step}: its output {place} has no name, which ends onnxruntime",
+                    f"give it one, {_TRUST}",
                 )
 
 
@@ -365,8 +364,8 @@ def _differs(step: LoweredNode, name: str, theirs: str, ours: str) -> RuntimeDis
     )
     return RuntimeDisagrees(
         f"{step} means something else to onnxruntime: its output '{name}' is {theirs} there and "
-        f"{ours} here; what is proven of one would be untrue of the other. Export the model "
-        f"without this node{f' ({attributes})' if attributes else ''}, {_TRUST}"
+        f"{ours} here; what is proven of one would be untrue of the other",
+        f"export the model without this node{f' ({attributes})' if attributes else ''}, {_TRUST}",
     )
 
 

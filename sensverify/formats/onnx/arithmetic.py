@@ -61,7 +61,8 @@ def all_inputs(call: Call) -> list[Value]:
     if call.opset < 8 and len({tuple(value.shape) for value in values}) > 1:
         raise BadModelFile(
             f"{call}: inputs of shapes {', '.join(str(tuple(v.shape)) for v in values)} are not "
-            "broadcast in operator set 7; convert the model with onnx.version_converter"
+            "broadcast in operator set 7",
+            "convert the model with onnx.version_converter",
         )
     return values
 

@@ -172,9 +172,9 @@ class Call(Context):
     def __str__(self) -> str:
         return f"operator {self.operator_type} (node '{self.name}')"
 
-    def refusal(self, reason: str) -> UnsupportedOperator:
+    def refusal(self, reason: str, remedy: str = "") -> UnsupportedOperator:
         """The error for a node that has no counterpart here."""
-        return UnsupportedOperator(f"{self}: {reason}")
+        return UnsupportedOperator(f"{self}: {reason}", remedy)
 
     def refuse_inexact(self, *values: Value) -> None:
         """Refuse arithmetic on constants whose result is not fixed, where parameters are exact.
@@ -191,7 +191,8 @@ class Call(Context):
         ):
             raise self.refusal(
                 "what it computes from constants differs between runtimes in the last digits, so "
-                "the file does not define its weights exactly; fold the constants before exporting"
+                "the file does not define its weights exactly",
+                "fold the constants before exporting",
             )
 
     def attribute(self, name: str, default: Any = None) -> Any:
@@ -205,7 +206,7 @@ class Call(Context):
     def check_attributes(self) -> None:
         """Refuse a node with an attribute that its handler did not ask for."""
         if ignored := sorted(set(self.attributes) - self.read):
-            raise self.refusal(f"attribute '{ignored[0]}' is not supported; export without it")
+            raise self.refusal(f"attribute '{ignored[0]}' is not supported", "export without it")
 
     def optional(self, index: int) -> Value | None:
         """An input, or None where it is not given."""

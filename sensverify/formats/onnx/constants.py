@@ -123,8 +123,8 @@ def cast(call: Call) -> Value:
         if isinstance(like, np.ndarray) and like.dtype != np.float64:
             # 16-bit constants are held in float32, so its own type is not known here.
             raise call.refusal(
-                "a cast to the type of a constant, which may round, is not supported; "
-                "export it as a Cast"
+                "a cast to the type of a constant, which may round, is not supported",
+                "export it as a Cast",
             )
         return value
     target = call.attribute("to")
@@ -141,7 +141,8 @@ def cast(call: Call) -> Value:
     if any(t < n for t, n in zip(DIGITS[target], DIGITS[call.element], strict=True)):
         raise call.refusal(
             f"a cast to {type_name(target)} rounds what is computed in {type_name(call.element)}, "
-            "and rounding has no bounds here; export the network in one precision"
+            "and rounding has no bounds here",
+            "export the network in one precision",
         )
     return value
 

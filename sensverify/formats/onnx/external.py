@@ -92,7 +92,8 @@ def _inside(location: str, folder: Path, name: str) -> Path:
     if not path.is_relative_to(root):
         raise BadModelFile(
             f"the external data of tensor '{name}' is a link that leads outside of the model's "
-            f"folder: '{location}'; copy the file there"
+            f"folder: '{location}'",
+            "copy the file there",
         )
     return path
 

@@ -25,13 +25,14 @@ class FileKind:
     name: str
     expected: str
     too_large: str
+    """Remedy for a file that is too large."""
     error: type[InputError]
 
 
 MODEL = FileKind(
     name="model file",
     expected="an .onnx or .onnx.gz file",
-    too_large="; store its weights as external data beside it",
+    too_large="store its weights as external data beside it",
     error=BadModelFile,
 )
 
@@ -64,7 +65,7 @@ def stored_bytes(path: Path, limit: int = GIGABYTE, *, kind: FileKind = MODEL) -
             raise kind.error(f"{kind.name} '{path}' is empty")
         if size > limit:
             raise kind.error(
-                f"{kind.name} '{path}' has {size} bytes, at most {limit} are read{kind.too_large}"
+                f"{kind.name} '{path}' has {size} bytes, at most {limit} are read", kind.too_large
             )
         return file.read(limit)
 
@@ -106,8 +107,8 @@ def _unpack(file: BinaryIO, path: Path, limit: int, kind: FileKind) -> bytes:
                 contents += chunk
                 if len(contents) > limit:
                     raise kind.error(
-                        f"{kind.name} '{path}' unpacks to more than {limit} bytes; "
-                        "unpack it yourself if you trust it"
+                        f"{kind.name} '{path}' unpacks to more than {limit} bytes",
+                        "unpack it yourself if you trust it",
                     )
     except (OSError, EOFError, zlib.error) as error:
         raise kind.error(f"{kind.name} '{path}' is no intact gzip file: {error}") from None

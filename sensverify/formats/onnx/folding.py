@@ -97,7 +97,7 @@ def _check_kind(call: Call) -> None:
     if call.operator_type in UNDEFINED:
         raise call.refusal("it draws random numbers, so the file defines no function")
     if call.operator_type in UNBOUNDED:
-        raise call.refusal("loops are not supported; unroll it before exporting")
+        raise call.refusal("loops are not supported", "unroll it before exporting")
     adds = call.attributes.get("reduction", b"none") != b"none"
     if call.operator_type not in EXACT or adds:
         call.refuse_inexact(*call.arrays)

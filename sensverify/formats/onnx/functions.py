@@ -35,7 +35,8 @@ def inlined(model: onnx.ModelProto) -> onnx.ModelProto:
     if result.functions:
         raise UnsupportedOperator(
             f"the model's function '{result.functions[0].name}' is written for another version of "
-            "the operator set than the model; export with one version"
+            "the operator set than the model",
+            "export with one version",
         )
     return result
 
@@ -47,7 +48,8 @@ def _check_size(model: onnx.ModelProto) -> None:
         if domain in ("", "ai.onnx"):
             raise UnsupportedOperator(
                 f"the model's function '{name}' has the name of a standard operator, and runtimes "
-                "disagree on which of the two is meant; rename it"
+                "disagree on which of the two is meant",
+                "rename it",
             )
     counts: dict[Key, int] = {}
     calls = {key: list(_keys(function.node)) for key, function in functions.items()}

@@ -118,7 +118,8 @@ def _check_gaps(call: Call, mode: str, missing: int, *, ceil_mode: bool) -> None
     if missing < -1 or (missing < 0 and not halved):
         raise call.refusal(
             f"auto_pad '{mode}' with windows smaller than the stride leaves gaps, and runtimes put "
-            "the windows elsewhere; export it with pads"
+            "the windows elsewhere",
+            "export it with pads",
         )
 
 

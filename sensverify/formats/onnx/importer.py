@@ -253,14 +253,14 @@ def _declared(item: onnx.ValueInfoProto) -> tuple[tuple[int, ...], int]:
             f"input '{item.name}' holds {type_name(kind.elem_type)}; expected real numbers"
         )
     if not kind.HasField("shape"):
-        raise BadModelFile(f"input '{item.name}' has no declared shape; export with fixed sizes")
+        raise BadModelFile(f"input '{item.name}' has no declared shape", "export with fixed sizes")
     lengths = [int(d.dim_value) if d.HasField("dim_value") else -1 for d in kind.shape.dim]
     if lengths and lengths[0] < 0:
         lengths[0] = 1
     if any(n < 0 for n in lengths):
         raise BadModelFile(
-            f"input '{item.name}' has the shape {_dimensions(kind)}; only the first axis, the "
-            "batch, may be dynamic: export with fixed sizes"
+            f"input '{item.name}' has the shape {_dimensions(kind)}",
+            "only the first axis, the batch, may be dynamic: export with fixed sizes",
         )
     size = 1
     for n in lengths:

@@ -37,7 +37,8 @@ def pad(call: Call) -> Value:
     ):
         raise call.refusal(
             f"pads {widths} reflect more of {tuple(value.shape)} than an axis has beside its edge, "
-            "which onnxruntime does not run; pad twice"
+            "which onnxruntime does not run",
+            "pad twice",
         )
     if mode != "constant":
         return rearranged(call, value, lambda values: np.pad(values, widths, mode=mode))

@@ -92,8 +92,8 @@ def _pool(call: Call) -> tuple[Variable, Windows]:
     pads = tuple(call.attributes.get("pads", ()))
     if any(p >= k for p, k in zip(pads, (*kernel, *kernel), strict=False)):
         raise call.refusal(
-            f"pads {pads} are as large as the window {kernel}, which onnxruntime does not run; put "
-            "a Pad before it"
+            f"pads {pads} are as large as the window {kernel}, which onnxruntime does not run",
+            "put a Pad before it",
         )
     return variable, place
 

@@ -113,8 +113,8 @@ def opset(model: onnx.ModelProto) -> int:
     newest = onnx.defs.onnx_opset_version()
     if not OLDEST_OPSET <= version <= newest:
         raise UnsupportedOperator(
-            f"the model uses ONNX operator set {version}, supported are {OLDEST_OPSET} to "
-            f"{newest}; convert it with onnx.version_converter, or install a newer onnx"
+            f"the model uses ONNX operator set {version}, supported are {OLDEST_OPSET} to {newest}",
+            "convert it with onnx.version_converter, or install a newer onnx",
         )
     return version
 

@@ -190,7 +190,8 @@ def _picks(call: Call, mode: Mode, axis: Axis, source: list[Fraction]) -> np.nda
     if ((low != high) & ~tie).any():
         raise call.refusal(
             f"a scale of {float(axis.scale)} puts entries so close to a rounding boundary that "
-            "runtimes disagree on them; resize by a whole number"
+            "runtimes disagree on them",
+            "resize by a whole number",
         )
     return picks
 
@@ -216,8 +217,8 @@ def _interpolated(
     whole = 2 * divisor < INTEGERS
     if call.exact and not whole:
         raise call.refusal(
-            "its weights have no common denominator below 2 to the 52, so they are rounded; resize "
-            "by a whole number"
+            "its weights have no common denominator below 2 to the 52, so they are rounded",
+            "resize by a whole number",
         )
     for i, row in enumerate(rows):
         for place, share in row.items():

@@ -12,6 +12,8 @@ from sensverify.network import Network, Node
 from sensverify.network.operators import Elementwise, Max
 from sensverify.network.running import FLOAT64, Running, apply, known
 
+_REMEDY = "load it with `simplified=False`, and please report it"
+
 
 def check_rewritten(plain: Network, simplified: Network) -> None:
     """Compare a network with its simplification, from one nonlinear node to the next.
@@ -29,8 +31,8 @@ def check_rewritten(plain: Network, simplified: Network) -> None:
         type(n.operator) for n in _nonlinear_nodes(simplified)
     ]:
         raise RuntimeDisagrees(
-            "simplifying the network changed its nonlinear nodes; load it with simplified=False, "
-            "and please report it"
+            "simplifying the network changed its nonlinear nodes",
+            _REMEDY,
         )
     kept = iter(_nonlinear_values(simplified, points, [value for _, _, value in entered[:-1]]))
     for (node, expected, _), (_, found, _) in zip(entered, kept, strict=True):
@@ -43,8 +45,8 @@ def check_rewritten(plain: Network, simplified: Network) -> None:
             entry = int(np.argmax(wrong))
             raise RuntimeDisagrees(
                 f"simplifying the network changed what enters node '{node.name}' from "
-                f"{value[entry]:g} to {other[entry]:g}; load it with simplified=False, and please "
-                "report it"
+                f"{value[entry]:g} to {other[entry]:g}",
+                _REMEDY,
             )
 
 

@@ -49,7 +49,7 @@ def dropout(call: Call) -> Value:
     call.attribute("seed")
     training = call.optional_constant(2, "training_mode")
     if training is not None and training.any():
-        raise call.refusal("dropout in training mode is not supported; export in evaluation mode")
+        raise call.refusal("dropout in training mode is not supported", "export in evaluation mode")
     return call.input(0)
 
 
@@ -68,8 +68,8 @@ def reshape(call: Call) -> Value:
         shape = [size // rest if n == -1 else n for n in shape]
     if min(shape, default=0) < 0 or prod(shape) != size:
         raise BadModelFile(
-            f"{call}: cannot reshape {tuple(value.shape)} to {shape}; a model with a fixed batch "
-            "size other than 1 must be exported again with 1"
+            f"{call}: cannot reshape {tuple(value.shape)} to {shape}",
+            "a model with a fixed batch size other than 1 must be exported again with 1",
         )
     return reshaped(call, value, tuple(shape))
 
@@ -94,7 +94,8 @@ def squeeze(call: Call) -> Value:
     if axes == [] and 1 in value.shape:
         raise call.refusal(
             "an empty list of axes is none of them by the definition and every axis of length 1 to "
-            "onnxruntime; export it with the axes meant, or without an input for them"
+            "onnxruntime",
+            "export it with the axes meant, or without an input for them",
         )
     if axes is None:
         return reshaped(call, value, tuple(n for n in value.shape if n != 1))

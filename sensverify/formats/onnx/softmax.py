@@ -34,8 +34,8 @@ def softmax(call: Call) -> Value:
     if call.softmax is None:
         raise call.refusal(
             "its outputs have no bounds here. Where it ends the network, labels are verified "
-            "through it ('sensverify verify' with labels), and properties that only compare "
-            "outputs; for anything else export the model without it"
+            "through it, and properties that only compare outputs",
+            "for anything else export the model without it",
         )
     variable = call.variable(0)
     rank = len(variable.shape)

@@ -44,7 +44,7 @@ def walk(
     BadModelFile, UnsupportedOperator
     """
     if graph.sparse_initializer:
-        raise UnsupportedOperator("sparse initializers are not supported; store them dense")
+        raise UnsupportedOperator("sparse initializers are not supported", "store them dense")
     nodes, needed = _needed(graph)
     for tensor in graph.initializer:
         if tensor.name in needed:
@@ -120,8 +120,8 @@ def _lowered(call: Call, needed: set[str]) -> dict[str, Result | UnsupportedOper
     if handler is None:
         origin = f" of domain '{node.domain}'" if node.domain else ""
         raise call.refusal(
-            f"this operator{origin} has no counterpart; remove it from the exported model, "
-            "or express it by supported operators"
+            f"this operator{origin} has no counterpart",
+            "remove it from the exported model, or express it by supported operators",
         )
     try:
         result = handler(call)

@@ -8,8 +8,9 @@ import numpy as np
 
 from sensverify.core.box import Box
 from sensverify.core.queries import Query
+from sensverify.errors import BadProperty
 from sensverify.formats.vnnlib.contradictions import contradictory
-from sensverify.formats.vnnlib.formula import Atom, Constraint
+from sensverify.formats.vnnlib.formula import SPLIT, Atom, Constraint
 from sensverify.formats.vnnlib.property import Case
 from sensverify.formats.vnnlib.relations import Interval, resolve
 from sensverify.formats.vnnlib.rounding import float_row, rounded_down, rounded_up
@@ -22,10 +23,6 @@ _REPEATED = 1_000_000
 
 _NUMBERS = 1 << 27
 """Most numbers in the arrays of all cases: 1 GiB."""
-
-
-class UnboundedInput(Exception):
-    """Some inputs have no lower or no upper bound; the message names them."""
 
 
 def make_cases(
@@ -44,12 +41,10 @@ def make_cases(
 
     Raises
     ------
-    UnboundedInput
-        An input has no lower or no upper bound in some case.
+    BadProperty
+        An input has no lower or no upper bound in some case, or the arrays would be too large.
     Undecidable
         Inputs that are not fixed are related in some case.
-    OverflowError
-        The arrays would be too large.
     """
     common: list[Interval] = [(None, None)] * inputs
     whole = resolve(shared, common, final=False)
@@ -83,25 +78,27 @@ def _check_bounded(missing: set[int], own: dict[int, Interval]) -> None:
     if open_ones:
         names = ", ".join(f"X_{i}" for i in open_ones[:_NAMED])
         more = f" and {len(open_ones) - _NAMED} more" if len(open_ones) > _NAMED else ""
-        raise UnboundedInput(
+        raise BadProperty(
             f"no lower or no upper bound for {names}{more}; every input needs both in every case"
         )
 
 
 def _check_repeated(relations: int, cases: int) -> None:
     if relations * cases > _REPEATED:
-        raise OverflowError(
+        raise BadProperty(
             f"{relations:,} constraints relate inputs that {cases:,} cases may fix, more than are "
-            "worked out; split the property into several files"
+            "worked out",
+            SPLIT,
         )
 
 
 def _check_memory(inputs: int, outputs: int, constraints: Sequence[int]) -> None:
     numbers = len(constraints) * 4 * inputs + sum(constraints) * outputs
     if numbers > _NUMBERS:
-        raise OverflowError(
+        raise BadProperty(
             f"its {len(constraints):,} input boxes and their constraints take {numbers:,} numbers; "
-            f"at most {_NUMBERS:,} are held; split the property into several files"
+            f"at most {_NUMBERS:,} are held",
+            SPLIT,
         )
 
 

@@ -6,14 +6,23 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+from sensverify.errors import BadProperty
+
 CASES = 100_000
 """Most cases a property may have once its formulas are multiplied out."""
 
 _ATOMS = 10_000_000
 """Most constraints in all cases together: they are held in memory."""
 
+SPLIT = "split the property into several files"
+"""Remedy for a property that is too large."""
+
 _DEPTH = 250
 """Deepest nesting of formulas, those that names stand for included."""
+
+
+class TooLarge(BadProperty):
+    """A property has more cases, constraints or levels than are worked out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +107,7 @@ def all_of(parts: Iterable[Truth]) -> Truth:
 
     Raises
     ------
-    OverflowError
+    TooLarge
         They are nested too deep.
     """
     found = tuple(parts)
@@ -127,7 +136,7 @@ def _junction(every: bool, parts: Iterable[Formula]) -> Formula:
         return neutral
     depth = 1 + max(part.depth if isinstance(part, Junction) else 0 for part in kept)
     if depth > _DEPTH:
-        raise OverflowError(f"the formula is nested more than {_DEPTH} deep")
+        raise TooLarge(f"the formula is nested more than {_DEPTH} deep")
     cases, atoms = (1, 0) if every else (0, 0)
     for part in kept:
         own, inside = (part.cases, part.atoms) if isinstance(part, Junction) else (1, 1)
@@ -144,7 +153,7 @@ def cases_of(formula: Formula) -> Cases:
 
     Raises
     ------
-    OverflowError
+    TooLarge
         There are too many cases; the message says so.
     """
     if not isinstance(formula, Junction):
@@ -159,7 +168,7 @@ def conjunction(parts: Sequence[Cases]) -> Cases:
 
     Raises
     ------
-    OverflowError
+    TooLarge
         There are too many; the message says so.
     """
     # What has one case is gathered first: copying it once for each of thousands would be slow.
@@ -179,13 +188,8 @@ def _disjunction(parts: Iterable[Cases]) -> Cases:
 
 
 def _check_size(cases: int, atoms: int) -> None:
-    if cases > CASES:
-        raise OverflowError(
-            f"the formula has more than {CASES:,} cases once it is multiplied out; split the "
-            "property into several files"
-        )
-    if atoms > _ATOMS:
-        raise OverflowError(
-            f"the formula has more than {_ATOMS:,} constraints once it is multiplied out; split "
-            "the property into several files"
-        )
+    for count, most, what in ((cases, CASES, "cases"), (atoms, _ATOMS, "constraints")):
+        if count > most:
+            raise TooLarge(
+                f"the formula has more than {most:,} {what} once it is multiplied out", SPLIT
+            )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sensverify.errors import BadProperty
 from sensverify.formats.onnx.files import FileKind, read_bytes
-from sensverify.formats.vnnlib.cases import UnboundedInput, make_cases
+from sensverify.formats.vnnlib.cases import make_cases
 from sensverify.formats.vnnlib.formula import Atom, Cases, conjunction
 from sensverify.formats.vnnlib.names import BadName, complete_shape
 from sensverify.formats.vnnlib.parser import Source, read_forms
@@ -96,8 +96,8 @@ def _property(
     inputs, outputs = shapes
     try:
         cases = make_cases(prod(inputs), prod(outputs), shared, conjunction(branched))
-    except (OverflowError, UnboundedInput) as error:
-        raise BadProperty(f"'{source.name}': {error}") from None
     except Undecidable as error:
         raise source.error(str(error), error.position) from None
+    except BadProperty as error:
+        raise error.about(f"'{source.name}'") from None
     return Property(inputs, outputs, cases)

@@ -42,10 +42,10 @@ class Source:
     text: str
     name: str
 
-    def error(self, message: str, position: int) -> BadProperty:
+    def error(self, problem: str, position: int, remedy: str = "") -> BadProperty:
         """An error that names the line of a position, counted from 1."""
         line = 1 + sum(1 for _ in _LINE_END.finditer(self.text, 0, position))
-        return BadProperty(f"'{self.name}', line {line}: {message}")
+        return BadProperty(f"'{self.name}', line {line}: {problem}", remedy)
 
 
 def read_forms(source: Source) -> Iterator[Form]:

@@ -123,8 +123,8 @@ class Script:
     def _state(self) -> Question:
         return Question(dict(self._variables), tuple(self._shared), tuple(self._branched))
 
-    def _error(self, message: str, form: Form) -> BadProperty:
-        return self._source.error(message, form.position)
+    def _error(self, problem: str, form: Form, remedy: str = "") -> BadProperty:
+        return self._source.error(problem, form.position, remedy)
 
     def _check_open(self, form: Form) -> None:
         if self._closed is not None:
@@ -224,8 +224,9 @@ class Script:
         elif self._changed:
             raise self._error(
                 "the file asks several questions, with other assertions at this (check-sat) than "
-                "before; split it into one file for each",
+                "before",
                 form,
+                "split it into one file for each",
             )
         self._closed = self._closed or "check-sat"
 

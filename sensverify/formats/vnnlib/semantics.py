@@ -21,6 +21,7 @@ from sensverify.formats.vnnlib.formula import (
     Formula,
     InputBound,
     Relation,
+    TooLarge,
     Truth,
     all_of,
     any_of,
@@ -75,9 +76,9 @@ class Scope:
     variables: Mapping[str, Variable]
     named: Mapping[str, Value] = field(default_factory=dict)
 
-    def error(self, message: str, position: int) -> BadProperty:
+    def error(self, problem: str, position: int, remedy: str = "") -> BadProperty:
         """See `Source.error`."""
-        return self.source.error(message, position)
+        return self.source.error(problem, position, remedy)
 
 
 def assertion_cases(expression: Any, scope: Scope, position: int) -> Cases:
@@ -97,16 +98,16 @@ def assertion_cases(expression: Any, scope: Scope, position: int) -> Cases:
     """
     try:
         return cases_of(_truth(expression, scope, position).yes)
-    except OverflowError as error:
-        raise scope.error(str(error), position) from None
+    except TooLarge as error:
+        raise scope.error(error.problem, position, error.remedy) from None
 
 
 def expression_value(expression: Any, scope: Scope, position: int) -> Value:
     """The value of an expression of either sort; see `assertion_cases`."""
     try:
         return _value(expression, scope, position)
-    except OverflowError as error:
-        raise scope.error(str(error), position) from None
+    except TooLarge as error:
+        raise scope.error(error.problem, position, error.remedy) from None
 
 
 def is_symbol(name: Any) -> bool:
@@ -159,7 +160,7 @@ def _atom(token: str, scope: Scope, position: int) -> Value:
     except ValueError:
         raise scope.error(f"{quoted(token)} is no number that can be read", position) from None
     if value is None:
-        raise scope.error(f"unknown name {quoted(token)}; declare it before it is used", position)
+        raise scope.error(f"unknown name {quoted(token)}", position, "declare it before it is used")
     return Term(((ALWAYS, value),))
 
 
@@ -221,7 +222,7 @@ def _comparison(form: Form, scope: Scope) -> Truth:
             return all_of(differ(*pair).negated() for pair in pairwise(truths))
         return all_of(_compared(operator, pair, form, scope) for pair in pairwise(terms))
     if len(parts) * (len(parts) - 1) // 2 > CASES:
-        raise OverflowError(f"{len(parts):,} terms that differ from each other are too many")
+        raise TooLarge(f"{len(parts):,} terms that differ from each other are too many")
     if truths:
         return differ(*truths) if len(truths) == 2 else NEVER
     pairs = combinations(terms, 2)

@@ -7,7 +7,7 @@ from importlib import import_module
 from math import prod
 from typing import Any
 
-from sensverify.errors import BackendMissing, BadProperty
+from sensverify.errors import BackendMissing, BadProperty, install
 from sensverify.formats.vnnlib.formula import Atom, Cases
 from sensverify.formats.vnnlib.parser import Form, Source, read_forms
 from sensverify.formats.vnnlib.semantics import Scope, assertion_cases
@@ -43,8 +43,8 @@ def read_version2(source: Source) -> tuple[tuple[Shape, ...], list[Atom], list[C
         vnnlib = import_module("vnnlib")
     except ImportError:
         raise BackendMissing(
-            f"'{source.name}' is VNN-LIB 2.0, which needs the package vnnlib; in a copy "
-            "of sensverify's repository: pip install '.[vnnlib]'; or write it in VNN-LIB 1.0"
+            f"'{source.name}' is VNN-LIB 2.0, which needs the package vnnlib",
+            f"{install('vnnlib')}; or write it in VNN-LIB 1.0",
         ) from None
     # The package's own reader has no limit on the depth.
     for _ in read_forms(source):

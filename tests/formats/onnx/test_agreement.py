@@ -66,7 +66,7 @@ def test_a_difference_names_values_and_attributes(save, monkeypatch):
         load_onnx(save(chain()))
     message = str(caught.value)
     assert message.startswith("model.onnx: operator LeakyRelu (node 'bend')")
-    for part in ("output 'b' is -", "there and -", "±", "(alpha=0.25)", "--no-runtime-check"):
+    for part in ("output 'b' is -", "there and -", "±", "(alpha=0.25)", "`runtime_check=False`"):
         assert part in message
 
 
@@ -194,4 +194,4 @@ def test_of_a_large_network_a_line_is_said(save, monkeypatch, caplog):
     with caplog.at_level(logging.WARNING):
         load_onnx(save(chain()))
     (record,) = caplog.records
-    assert "takes its time; --no-runtime-check" in record.getMessage()
+    assert "takes its time; `runtime_check=False`" in record.getMessage()

@@ -45,8 +45,8 @@ def prepare(network: Network, device: str | torch.device = "cpu") -> Network:
         values = values.to(device, torch.float32)
         if not bool(torch.isfinite(values).all()):
             raise Unbounded(
-                "the network's weights hold NaN or infinity, or what float32 does not hold; train "
-                "with a smaller learning rate or loss weight"
+                "the network's weights hold NaN or infinity, or what float32 does not hold",
+                "train with a smaller learning rate or loss weight",
             )
         size = values.abs()
         return torch.where(size <= _NEGLIGIBLE * size.max(), 0.0, values)

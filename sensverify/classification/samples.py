@@ -76,6 +76,6 @@ def check_finite(outputs: Tensor, first: int) -> None:
         raise Unbounded(
             f"the network's outputs at sample {first + sample} are not finite "
             f"({', '.join(f'{float(value):.4g}' for value in outputs[sample][:5])}); its weights "
-            "hold NaN or have grown beyond float32: train with a smaller learning rate or loss "
-            "weight"
+            "hold NaN or have grown beyond float32",
+            "train with a smaller learning rate or loss weight",
         )

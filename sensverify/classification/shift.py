@@ -392,8 +392,8 @@ def _share(value: float, what: str) -> float:
     # NaN is refused too.
     if not 0 <= value <= 1:
         raise BadData(
-            f"the {what} is {value}; accuracies are shares from 0 to 1, so divide percentages by "
-            "100"
+            f"the {what} is {value}, and accuracies are shares from 0 to 1",
+            "divide percentages by 100",
         )
     return float(value)
 

@@ -6,6 +6,7 @@ import contextlib
 import os
 import shlex
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ import click
 from sensverify.cli.grouped import GroupedCommand, GroupedOption, grouped, option
 from sensverify.cli.options import runtime_option
 from sensverify.cli.progress import ProgressLines, run_bar
+from sensverify.cli.remedies import with_options
 from sensverify.cli.stopping import stopping_on_signals
 from sensverify.cli.targets import Targets
 from sensverify.cli.types import sample_range, size
@@ -265,7 +267,7 @@ def evaluate(
     with _progress(errors) as (progress, listener):
         watch = Watch(listener=listener)
         with stopping_on_signals(watch):
-            found = run(request, progress=progress, watch=watch)
+            found = _with_options(run(request, progress=progress, watch=watch))
     try:
         _write(found, request, targets, csv_folder)
     finally:
@@ -289,6 +291,23 @@ def _progress(console: Any) -> Iterator[tuple[Listener, Callable[[str], None]]]:
         return
     with run_bar(console, "evaluating", lambda now: ", ".join(now.running)) as listeners:
         yield listeners
+
+
+def _with_options(found: Evaluation) -> Evaluation:
+    """The evaluation with the options of this command in the reasons why rows are missing."""
+    return replace(
+        found,
+        models=tuple(
+            replace(
+                model,
+                missing=tuple(
+                    replace(each, reason=with_options(each.reason, evaluate))
+                    for each in model.missing
+                ),
+            )
+            for model in found.models
+        ),
+    )
 
 
 def _request(models: tuple[str, ...], given: dict[str, Any]) -> EvaluateRequest:

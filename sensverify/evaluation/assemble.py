@@ -49,7 +49,7 @@ def assemble(
     UnsoundResult
         A proof was refuted by an attack, or by the sample itself.
     """
-    request, samples, moved = prepared.request, prepared.samples, prepared.perturbation
+    request, samples, radii = prepared.request, prepared.samples, prepared.radii
     seconds = sum(getattr(cell.row, "seconds", 0.0) for each in found for cell in each)
     return Evaluation(
         models=tuple(
@@ -62,9 +62,9 @@ def assemble(
         chosen=samples.chosen,
         train_samples=0 if samples.train is None else len(samples.train),
         classes=samples.classes,
-        radii=moved.radii,
-        radius_unit=moved.words,
-        clip=moved.clip,
+        radii=radii.values,
+        radius_unit=radii.unit,
+        clip=radii.perturbation.clip,
         examples=make_examples(prepared.corrupted, found),
         settings=_settings(prepared, others),
         reference=request.reference,
@@ -118,8 +118,8 @@ def _settings(prepared: Prepared, others: Mapping[str, str]) -> dict[str, str]:
         told["surrogate"] = prepared.surrogate.facts.name
     if request.initial is not None:
         told["initial"] = request.initial
-    if prepared.perturbation.usual is not None:
-        told["measures taken at radius"] = f"{prepared.perturbation.usual:g}"
+    if prepared.radii.usual is not None:
+        told["measures taken at radius"] = f"{prepared.radii.usual:g}"
     if request.corrupted is not None:
         told["corrupted"] = str(request.corrupted)
     if request.timeout is not None:

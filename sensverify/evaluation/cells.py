@@ -69,7 +69,7 @@ def attack(context: Context, cell: Cell) -> Finished:
     if cell.at is None:
         box = context.prepared.perturbation.whole_range(model.x)
     else:
-        box = context.prepared.perturbation.box(model.x, cell.at)
+        box = context.prepared.perturbation.float32_box(model.x, cell.at)
     surrogate = None
     if cell.name in context.prepared.plan.transferred and context.prepared.surrogate is not None:
         surrogate = _reshaping(context.prepared.surrogate)
@@ -134,7 +134,7 @@ def certified(context: Context, cell: Cell) -> Finished:
             context.report(first, len(model.x))
             part = slice(first, first + size)
             bounded = model.classifier.bound(
-                context.prepared.perturbation.box(model.x[part], cell.at),
+                context.prepared.perturbation.float32_box(model.x[part], cell.at),
                 model.y[part],
                 method,
                 memory_budget=budget,

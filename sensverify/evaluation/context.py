@@ -32,7 +32,7 @@ class Context:
     def measured(self) -> Subject:
         """The classifier with everything that measures look at."""
         prepared = self.prepared
-        return self.model.measured(prepared.request, prepared.perturbation, self.watch)
+        return self.model.measured(prepared.request, prepared.radii, self.watch)
 
     def report(self, done: int, total: int) -> None:
         """Say how far a cell is, or end it.

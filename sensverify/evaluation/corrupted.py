@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from sensverify.classification.perturbation import Perturbation
 from sensverify.corruptions import CORRUPTIONS, corrupt
 from sensverify.data.corrupted import CorruptedSet, find_corrupted
 from sensverify.errors import BadShape
 from sensverify.evaluation.cell import Cell
-from sensverify.evaluation.perturbation import Perturbation
 from sensverify.evaluation.request import EvaluateRequest
 from sensverify.evaluation.samples import Samples
 
@@ -74,7 +74,7 @@ class CorruptedSamples:
             return None
         return (
             "it needs to know which values are black and white, and the samples span "
-            f"[{x.min():g}, {x.max():g}]; give that range with --clip LO HI"
+            f"[{x.min():g}, {x.max():g}]; give that range with `clip=LO HI`"
         )
 
     def parameter(self, cell: Cell) -> str:

@@ -15,9 +15,8 @@ from torch import Tensor
 
 from sensverify.classification.classifier import MOST_AT_ONCE, Classifier
 from sensverify.classification.preparation import prepare
-from sensverify.core.box import scaled_up
 from sensverify.errors import BadModelFile, BadSetting, BadShape
-from sensverify.evaluation.perturbation import Perturbation
+from sensverify.evaluation.radii import Radii
 from sensverify.evaluation.request import EvaluateRequest
 from sensverify.evaluation.samples import Samples
 from sensverify.measures.subject import Subject
@@ -64,13 +63,11 @@ class EvaluatedModel:
         """The outputs at the test samples as they are, ``[samples, classes]``."""
         return self.classifier.predict(self.x)
 
-    def measured(
-        self, request: EvaluateRequest, perturbation: Perturbation, watch: Watch
-    ) -> Subject:
+    def measured(self, request: EvaluateRequest, radii: Radii, watch: Watch) -> Subject:
         """The classifier with everything that measures look at."""
         radius = None
-        if perturbation.usual is not None:
-            reach = scaled_up(perturbation.usual, perturbation.unit)
+        if radii.usual is not None:
+            reach = radii.perturbation.radius(radii.usual)
             reach = reach.reshape(self.classifier.network.input_shape)
             # In double precision: float32 would round it down.
             radius = torch.from_numpy(reach).to(self.x.device)
@@ -83,7 +80,7 @@ class EvaluatedModel:
             train_size=self.train_size,
             initial=self.initial,
             radius=radius,
-            clip=perturbation.clip,
+            clip=radii.perturbation.clip,
             seed=request.seed,
             memory_budget=request.memory,
             watch=watch,
@@ -161,12 +158,12 @@ def _initial(model: LoadedModel, request: EvaluateRequest) -> tuple[Network | No
     ours, its = _layout(model.network), _layout(found.network)
     if ours != its:
         raise BadShape(
-            f"'{given}' has other layers than the network '{model.name}'; the weights before "
-            "training are those of the same architecture"
+            f"'{given}' has other layers than the network '{model.name}'",
+            "the weights before training are those of the same architecture",
         )
     if found.sha256 == model.sha256:
         raise BadModelFile(
-            f"'{given}' is the network '{model.name}' itself; give its weights before training"
+            f"'{given}' is the network '{model.name}' itself", "give its weights before training"
         )
     return found.network, found.sha256
 

@@ -14,7 +14,7 @@ from sensverify.corruptions import CORRUPTIONS, GROUPS, SEQUENCES
 from sensverify.errors import BadSetting, UnknownName
 from sensverify.evaluation.cell import Cell
 from sensverify.evaluation.corrupted import CorruptedSamples
-from sensverify.evaluation.perturbation import Perturbation
+from sensverify.evaluation.radii import Radii
 from sensverify.evaluation.request import ATTACKS, CERTIFY, EvaluateRequest
 from sensverify.evaluation.results import Missing
 from sensverify.evaluation.samples import Samples
@@ -35,8 +35,8 @@ _CLEAN = "identity"
 """What MNIST-C calls the samples without a corruption: no part of any mean over corruptions."""
 
 _NO_RANGE = (
-    "it looks for the nearest input in the whole range of inputs, and none is known; give --clip "
-    "LO HI"
+    "it looks for the nearest input in the whole range of inputs, and none is known; give `clip=LO "
+    "HI`"
 )
 
 
@@ -67,7 +67,7 @@ class Plan:
 def make_plan(
     request: EvaluateRequest,
     samples: Samples,
-    perturbation: Perturbation,
+    radii: Radii,
     corrupted: CorruptedSamples,
     *,
     surrogate: str | None = None,
@@ -78,7 +78,7 @@ def make_plan(
     ----------
     request : EvaluateRequest
     samples : Samples
-    perturbation : Perturbation
+    radii : Radii
     corrupted : CorruptedSamples
     surrogate : str, optional
         Name of the network that attacks take gradients from.
@@ -107,11 +107,11 @@ def make_plan(
     quick, slow = _measures(request.measures)
     cells += [Cell("measure", name) for name in quick]
     for name in methods:
-        cells += _at_radii("certified", name, perturbation, missing)
+        cells += _at_radii("certified", name, radii, missing)
     for name, attack in attacks.items():
         if not attack.nearest:
-            cells += _at_radii("attack", name, perturbation, missing)
-        elif perturbation.bounded:
+            cells += _at_radii("attack", name, radii, missing)
+        elif radii.perturbation.bounded:
             cells.append(Cell("attack", name))
         else:
             missing.append(Missing(key=Cell("attack", name).key, reason=_NO_RANGE))
@@ -130,7 +130,7 @@ def _attack(text: str) -> tuple[str, Attack]:
         return str(call), make_attack(call.name, **nested)
     terms = parse_sum(together[1])
     if any(weight != 1 for weight, _ in terms):
-        raise BadSetting(f"'{text}': attacks have no weights; write fgsm + pgd(steps=10)")
+        raise BadSetting(f"'{text}': attacks have no weights", "write fgsm + pgd(steps=10)")
     members = tuple(_attack(str(call))[1] for _, call in terms)
     return f"worst(attacks={show_sum(terms)})", make_attack("worst", attacks=members)
 
@@ -140,12 +140,10 @@ def _method(call: Call, seed: int) -> Method:
     return method if "seed" in call.settings else with_seed(method, seed % 2**63)
 
 
-def _at_radii(
-    kind: str, name: str, perturbation: Perturbation, missing: list[Missing]
-) -> list[Cell]:
-    if perturbation.missing:
-        missing.append(Missing(key=Cell(kind, name).key, reason=perturbation.missing))
-    return [Cell(kind, name, radius) for radius in perturbation.radii]
+def _at_radii(kind: str, name: str, radii: Radii, missing: list[Missing]) -> list[Cell]:
+    if radii.missing:
+        missing.append(Missing(key=Cell(kind, name).key, reason=radii.missing))
+    return [Cell(kind, name, radius) for radius in radii.values]
 
 
 def _corruptions(

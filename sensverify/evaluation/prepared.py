@@ -9,13 +9,14 @@ from typing import Any
 
 import torch
 
+from sensverify.classification.perturbation import Perturbation
 from sensverify.data.dataset import check_order
 from sensverify.errors import BadSetting, BadShape
 from sensverify.evaluation.cell import Cell
 from sensverify.evaluation.corrupted import CorruptedSamples, corrupted_samples
 from sensverify.evaluation.models import EvaluatedModel, digest_of, load_models, prepare_model
-from sensverify.evaluation.perturbation import Perturbation, find_perturbation
 from sensverify.evaluation.plan import Plan, make_plan
+from sensverify.evaluation.radii import Radii, find_radii
 from sensverify.evaluation.request import EvaluateRequest
 from sensverify.evaluation.samples import Samples, load_samples
 from sensverify.models.loading import LoadedModel
@@ -27,11 +28,16 @@ class Prepared:
 
     request: EvaluateRequest
     samples: Samples
-    perturbation: Perturbation
+    radii: Radii
     corrupted: CorruptedSamples
     plan: Plan
     models: list[EvaluatedModel]
     surrogate: EvaluatedModel | None
+
+    @property
+    def perturbation(self) -> Perturbation:
+        """The unit of a radius in every feature, and the clip range."""
+        return self.radii.perturbation
 
     @property
     def deciding(self) -> dict[str, Any]:
@@ -46,7 +52,7 @@ class Prepared:
                 "train_sha256": self.samples.digests["train"],
                 "train_size": self.samples.train_size,
             },
-            "perturbation": self.perturbation.plain,
+            "perturbation": self.radii.plain,
             "seed": request.seed,
             "bins": request.bins,
             "device": request.device,
@@ -68,7 +74,7 @@ class Prepared:
         if cell.kind == "corruption":
             parts.append(self.corrupted.version(cell))
         if cell.kind == "measure":
-            parts += [model.initial_sha256, repr(self.perturbation.usual)]
+            parts += [model.initial_sha256, repr(self.radii.usual)]
         return digest_of(*parts)
 
 
@@ -86,20 +92,20 @@ def prepare_evaluation(request: EvaluateRequest) -> Prepared:
     if request.reference is not None:
         request, models = _with_reference(request, models)
     samples = load_samples(request, models)
-    perturbation = find_perturbation(request, models, samples)
-    corrupted = corrupted_samples(request, samples, perturbation)
+    radii = find_radii(request, models, samples)
+    corrupted = corrupted_samples(request, samples, radii.perturbation)
     other = None
     if request.surrogate is not None:
         (other,) = load_models((request.surrogate,), runtime_check=check)
     if other is not None:
         _check_surrogate(other, models[0])
     name = None if other is None else other.name
-    plan = make_plan(request, samples, perturbation, corrupted, surrogate=name)
+    plan = make_plan(request, samples, radii, corrupted, surrogate=name)
     unknown = replace(request, initial=None)
     return Prepared(
         request=request,
         samples=samples,
-        perturbation=perturbation,
+        radii=radii,
         corrupted=corrupted,
         plan=plan,
         models=[prepare_model(model, request, samples) for model in models],
@@ -127,7 +133,8 @@ def _check_surrogate(other: LoadedModel, model: LoadedModel) -> None:
             kind = "inputs" if what == "input_shape" else "outputs"
             raise BadShape(
                 f"the surrogate '{other.name}' has {its} {kind}, and the network '{model.name}' "
-                f"has {ours}; give one that tells the same classes apart"
+                f"has {ours}",
+                "give one that tells the same classes apart",
             )
     takes, given = other.network.input_shape, model.network.input_shape
     check_order(takes, given, f"the surrogate '{other.name}'", f"the network '{model.name}'")

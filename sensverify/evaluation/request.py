@@ -128,32 +128,31 @@ class EvaluateRequest:
 
     def __post_init__(self) -> None:
         if not self.models:
-            raise BadSetting("give at least one model to evaluate")
+            raise BadSetting("no model is named", "give at least one model to evaluate")
         if len(set(self.models)) < len(self.models):
             twice = next(name for name in self.models if self.models.count(name) > 1)
             raise BadSetting(f"the model '{twice}' is named twice")
         for one, other in (("radii", "sigmas"), ("samples", "count")):
             if getattr(self, one) is not None and getattr(self, other) is not None:
-                raise BadSetting(f"give --{one} or --{other}, not both")
+                raise BadSetting(f"give `{one}` or `{other}`, not both")
         for name in ("radii", "sigmas"):
             _check_radii(name, getattr(self, name))
         for name, least in (("count", 1), ("train_samples", 0), ("bins", 1), ("memory", 1)):
             value = getattr(self, name)
             if value is not None and value < least:
-                option = name.replace("_", "-")
-                raise BadSetting(f"--{option} must be at least {least}, got {value}")
+                raise BadSetting(f"`{name}` must be at least {least}, got {value}")
         if self.clip is not None and not self.clip[0] < self.clip[1]:
-            raise BadBox(f"--clip needs LO < HI, got {self.clip[0]:g} {self.clip[1]:g}")
+            raise BadBox(f"`clip` needs LO < HI, got {self.clip[0]:g} {self.clip[1]:g}")
         if self.timeout is not None and not 0 < self.timeout < math.inf:
-            raise BadSetting(f"--timeout must be a number of seconds above 0, got {self.timeout:g}")
+            raise BadSetting(f"`timeout` must be a number of seconds above 0, got {self.timeout:g}")
         if any(severity < 1 for severity in self.severities):
-            raise BadSetting("--severities are whole numbers from 1")
+            raise BadSetting("`severities` are whole numbers from 1")
         if self.device not in ("cpu", "cuda"):
-            raise BadSetting(f"--device must be cpu or cuda, got '{self.device}'")
+            raise BadSetting(f"`device` must be cpu or cuda, got '{self.device}'")
         if not 0 <= self.seed < _SEEDS:
-            raise BadSetting(f"--seed must be from 0 to {_SEEDS - 1}, got {self.seed}")
+            raise BadSetting(f"`seed` must be from 0 to {_SEEDS - 1}, got {self.seed}")
         if self.resume and self.out is None:
-            raise BadSetting("--resume goes on with what is in a folder; give it with --out")
+            raise BadSetting("`resume` goes on with what is in a folder", "give it with `out`")
 
 
 def _check_radii(name: str, radii: Sequence[float] | None) -> None:
@@ -162,7 +161,7 @@ def _check_radii(name: str, radii: Sequence[float] | None) -> None:
     for radius in radii:
         # Written so that a NaN fails it.
         if not 0 <= radius < math.inf:
-            raise BadBox(f"--{name} must be finite numbers of at least 0, got {radius:g}")
+            raise BadBox(f"`{name}` must be finite numbers of at least 0, got {radius:g}")
 
 
 def split_list(text: str) -> tuple[str, ...]:

@@ -43,7 +43,7 @@ class AttackRow:
     Parameters
     ----------
     attack : str
-        Its name with its settings, as ``--attacks`` takes it; `` through NAME`` follows where the
+        Its name with its settings, as a request takes it; `` through NAME`` follows where the
         gradients are those of a surrogate.
     radius : float or None
         What every feature's unit is multiplied with; None for an attack that looks for the nearest

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from math import prod
-from pathlib import Path
 
 import numpy as np
 
@@ -145,8 +144,8 @@ def _labelled(data: Dataset) -> np.ndarray:
     """The labels of some data."""
     if data.y is None:
         raise BadData(
-            f"data '{data.name}' has no labels y, and an evaluation is about them; add the array y "
-            "to the file"
+            f"data '{data.name}' has no labels y, and an evaluation is about them",
+            "add the array y to the file",
         )
     return data.y
 
@@ -157,8 +156,8 @@ def _beside(models: list[LoadedModel]) -> Dataset:
     for model in models:
         if model.card is None or model.sample is None:
             raise BadData(
-                f"model '{model.name}' has no card that names its data; give --data NAME or "
-                "FILE.npz"
+                f"model '{model.name}' has no card that names its data",
+                "give `data=NAME` or FILE.npz",
             )
         found.append((model.name, model.card, model.sample))
     first, card, sample = found[0]
@@ -166,7 +165,8 @@ def _beside(models: list[LoadedModel]) -> Dataset:
         if its.sample_sha256 != card.sample_sha256:
             raise BadSetting(
                 f"'{first}' and '{other}' have different samples beside them, and networks are "
-                "compared on the same ones; give --data"
+                "compared on the same ones",
+                "give `data`",
             )
     return read_dataset(sample, name=f"{card.data} (sample beside the model)")
 
@@ -199,19 +199,22 @@ def _check_fits(data: Dataset, model: LoadedModel, classes: tuple[str, ...]) -> 
             remedy = "convert the images, or take a network that was trained on such"
         raise BadShape(
             f"data '{data.name}' has {kinds[0] or f'samples of shape {given}'}, but the network "
-            f"'{model.name}' takes {kinds[1] or f'inputs of shape {takes}'}; {remedy}"
+            f"'{model.name}' takes {kinds[1] or f'inputs of shape {takes}'}",
+            remedy,
         )
     check_order(takes, given, f"the network '{model.name}'", f"data '{data.name}'")
     outputs = prod(model.network.output_shape)
     if outputs < 2:
         raise BadShape(
             f"the network '{model.name}' has {outputs} output, and classes are told apart by two "
-            "or more; 'sensverify verify' bounds what it can give"
+            "or more",
+            "'sensverify verify' bounds what it can give",
         )
     if classes and len(classes) != outputs:
         raise BadData(
             f"data '{data.name}' has {len(classes)} classes, but the network '{model.name}' has "
-            f"{outputs} outputs; give the data it was trained for"
+            f"{outputs} outputs",
+            "give the data it was trained for",
         )
 
 
@@ -247,24 +250,3 @@ def _digest(*arrays: np.ndarray) -> str:
         state.update(f"{values.dtype}{values.shape}".encode())
         state.update(np.ascontiguousarray(values).tobytes())
     return state.hexdigest()
-
-
-def read_factors(path: Path, shape: tuple[int, ...]) -> np.ndarray:
-    """The factors of a file for ``--per-feature``, in the shape of a sample.
-
-    Raises
-    ------
-    BadData, BadShape
-        The file cannot be read, or does not hold a finite number of at least 0 for each feature.
-    """
-    from sensverify.formats.arrays import read_npy
-
-    values = read_npy(path).astype(np.float64)
-    if values.size != prod(shape):
-        raise BadShape(
-            f"'{path}' holds {values.size} numbers; expected one for each of the {prod(shape)} "
-            "features"
-        )
-    if not (np.isfinite(values) & (values >= 0)).all():
-        raise BadData(f"'{path}': a factor on the radius must be finite and at least 0")
-    return values.reshape(shape)

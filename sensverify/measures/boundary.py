@@ -181,7 +181,8 @@ def boundary_thickness(
     if not len(values):
         raise NotMeasured(
             f"the attack changes the class of none of the {right} samples that are classified "
-            "right; try a larger radius"
+            "right",
+            "try a larger radius",
         )
     note = f"over the {len(values)} of {right} samples classified right that the attack changes"
     return Reading(float(values.mean()), samples=len(values), note=note)

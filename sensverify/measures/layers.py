@@ -107,8 +107,8 @@ def changed_layers(network: Network, initial: Network) -> tuple[LinearLayer, ...
     now, before = linear_layers(network), linear_layers(initial)
     if len(now) != len(before):
         raise NotMeasured(
-            f"the network has {len(now)} layers with weights and the initial one {len(before)}; "
-            "give the initial weights of this network"
+            f"the network has {len(now)} layers with weights and the initial one {len(before)}",
+            "give the initial weights of this network",
         )
     return tuple(_difference(a, b) for a, b in zip(now, before, strict=True))
 
@@ -122,8 +122,8 @@ def _difference(now: LinearLayer, before: LinearLayer) -> LinearLayer:
     ):
         if a != b:
             raise NotMeasured(
-                f"layer '{now.name}' {what} {a}, and '{before.name}' of the initial network {b}; "
-                "give the initial weights of this network"
+                f"layer '{now.name}' {what} {a}, and '{before.name}' of the initial network {b}",
+                "give the initial weights of this network",
             )
     bias = _minus(now.bias, before.bias)
     operator = replace(now.operator, weight=now.weight - before.weight, bias=bias)

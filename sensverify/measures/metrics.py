@@ -264,8 +264,8 @@ def _check_sound(method: Method, wrong: Tensor, first: int) -> None:
     if bool(wrong.any()):
         raise UnsoundResult(
             f"method {method.name} proved the label of sample {first + int(wrong.nonzero()[0])} "
-            "for a whole box, and an input in it has another one; please report this with the "
-            "network and the box"
+            "for a whole box, and an input in it has another one",
+            "please report this with the network and the box",
         )
 
 

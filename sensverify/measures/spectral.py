@@ -275,7 +275,8 @@ def _circular(layer: Conv | ConvTranspose, shape: tuple[int, ...]) -> Tensor:
     if any(step != 1 for step in layer.stride):
         raise BadSetting(
             f"spectral: operator circular is for convolutions of stride 1, got stride "
-            f"{layer.stride}; use operator convolution"
+            f"{layer.stride}",
+            "use `operator=convolution`",
         )
     weight = _tensor(layer.weight)
     rows, columns, *kernel = weight.shape

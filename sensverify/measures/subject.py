@@ -17,10 +17,10 @@ from sensverify.network import Network
 from sensverify.runs.watch import Watch
 
 NEEDS = {
-    "training samples": "the data have no training part here; give --data a set that has one",
-    "initial weights": "the weights before training are not known; give --initial FILE.onnx, or "
+    "training samples": "the data have no training part here; give `data` a set that has one",
+    "initial weights": "the weights before training are not known; give `initial=FILE.onnx`, or "
     "the folder of a training run",
-    "radius": "there is no radius; give --radii or --sigmas",
+    "radius": "there is no radius; give `radii` or `sigmas`",
 }
 """What a measure may need beside a network and labelled test samples, and how to give it."""
 

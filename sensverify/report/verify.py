@@ -42,7 +42,7 @@ from sensverify.report.words import (
     share,
     softmax_text,
 )
-from sensverify.verification.results import Perturbation, SampleResult, VerifyReport
+from sensverify.verification.results import InputFacts, SampleResult, VerifyReport
 
 PICTURES = 100
 """Samples that a page draws; the others are counted."""
@@ -358,7 +358,7 @@ def _sensitivity(report: VerifyReport) -> str:
     return ", ".join(parts)
 
 
-def perturbation_text(perturbation: Perturbation) -> str:
+def perturbation_text(perturbation: InputFacts) -> str:
     """The input box in words."""
     if perturbation.box is not None:
         return f"boxes from {perturbation.box}"

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from sensverify.core.box import scaled_up
+from sensverify.classification.perturbation import Perturbation
 from sensverify.data.dataset import Dataset, class_labels
 from sensverify.data.split import Split
 from sensverify.errors import BadData, BadSetting
@@ -124,8 +124,8 @@ def make_plan(
     radius = _radius(split.train, settings)
     if recipe.perturbs and radius is None:
         raise BadSetting(
-            f"the loss '{recipe}' perturbs the inputs, and nothing says how far; give sigma (a "
-            "share of every feature's range) or radius"
+            f"the loss '{recipe}' perturbs the inputs, and nothing says how far",
+            "give `sigma` (a share of every feature's range) or `radius`",
         )
     samples = {
         "train": _samples(split.train, classes),
@@ -149,7 +149,8 @@ def make_plan(
     if plan.batches.smallest < settings.devices:
         raise BadSetting(
             f"mini-batches of {plan.batches.smallest} samples cannot be shared by "
-            f"{settings.devices} devices; use a larger batch_size or fewer devices"
+            f"{settings.devices} devices",
+            "use a larger `batch_size` or fewer `devices`",
         )
     if plan.batches.smallest < 2 * settings.devices:
         _check_single(module, plan)
@@ -166,12 +167,14 @@ def trained_on(split: Split, settings: TrainSettings) -> slice:
     """
     count, held = len(split.train), settings.hold_out
     if held >= count:
-        raise BadSetting(f"hold_out leaves nothing to train on: {held} of {count} training samples")
+        raise BadSetting(
+            f"`hold_out` leaves nothing to train on: {held} of {count} training samples"
+        )
     left = count - held
     wanted = settings.train_samples or left
     if wanted > left:
         raise BadSetting(
-            f"train_samples asks for {wanted} samples; data '{split.train.name}' has {left} to "
+            f"`train_samples` asks for {wanted} samples; data '{split.train.name}' has {left} to "
             "train on"
         )
     return slice(0, wanted)
@@ -213,7 +216,8 @@ def _check_module(module: nn.Module) -> None:
         if parameter.dtype != torch.float32:
             raise BadSetting(
                 f"the model's parameter '{name}' is {parameter.dtype}; trainings begin with "
-                "float32: call module.float() before, and use precision for cheaper steps"
+                "float32",
+                "call module.float() before, and use `precision` for cheaper steps",
             )
 
 
@@ -229,7 +233,8 @@ def _check_single(module: nn.Module, plan: Plan) -> None:
     except ValueError as error:
         raise BadSetting(
             f"a mini-batch has one sample for each device, and the model normalises by its batch "
-            f"({error}); use another batch_size"
+            f"({error})",
+            "use another `batch_size`",
         ) from None
 
 
@@ -247,8 +252,8 @@ def _check_clip(samples: Samples, settings: TrainSettings) -> None:
     least, most = float(samples.x.min()), float(samples.x.max())
     if least < low or most > high:
         raise BadSetting(
-            f"clip is [{low:g}, {high:g}], and samples reach from {least:g} to {most:g}; perturbed "
-            "inputs kept to it would not surround their samples"
+            f"`clip` is [{low:g}, {high:g}], and samples reach from {least:g} to {most:g}: "
+            "perturbed inputs kept to it would not surround their samples"
         )
 
 
@@ -271,11 +276,12 @@ def _radius(data: Dataset, settings: TrainSettings) -> Tensor | None:
     if settings.sigma is None:
         if settings.radius is None:
             return None
-        return _narrowed_up(np.full(ranges.shape, settings.radius))
-    radius = _narrowed_up(scaled_up(settings.sigma, ranges))
+        return _narrowed_up(Perturbation(np.ones(ranges.shape)).radius(settings.radius))
+    radius = _narrowed_up(Perturbation(ranges).radius(settings.sigma))
     if not bool(torch.isfinite(radius).all()):
         raise BadSetting(
             f"sigma {settings.sigma:g} times the ranges of data '{data.name}', up to "
-            f"{ranges.max():g}, is beyond float32; use a smaller sigma"
+            f"{ranges.max():g}, is beyond float32",
+            "use a smaller `sigma`",
         )
     return radius

@@ -39,7 +39,7 @@ class Standardise(nn.Module):
             raise BadSetting("Standardise: every mean needs a finite number")
         if not bool((torch.isfinite(deviation) & (deviation > 0)).all()):
             raise BadSetting(
-                "Standardise: every deviation needs a number above 0; use 1 for constant features"
+                "Standardise: every deviation needs a number above 0", "use 1 for constant features"
             )
         self.register_buffer("mean", mean)
         self.register_buffer("deviation", deviation)

@@ -12,7 +12,7 @@ from sensverify.verification.property import (
 )
 from sensverify.verification.request import VerifyRequest
 from sensverify.verification.results import (
-    Perturbation,
+    InputFacts,
     SampleResult,
     Summary,
     VerifyReport,
@@ -22,8 +22,8 @@ from sensverify.verification.witness import Witness
 
 __all__ = [
     "Certification",
+    "InputFacts",
     "ModelFacts",
-    "Perturbation",
     "PropertyReport",
     "PropertyRequest",
     "SampleResult",

@@ -126,7 +126,7 @@ class Certifier:
         self._model = StoredModel.read(model.path, runtime_check=model.runtime_check)
         self._parts: list[Certified] = []
         if self._model.sha256 != model.sha256:
-            raise BadModelFile(f"'{model.path}' changed while it was used; run this again")
+            raise BadModelFile(f"'{model.path}' changed while it was used", "run this again")
 
     @property
     def problems(self) -> int:
@@ -294,7 +294,8 @@ class Certifier:
         except (BadCertificate, CertificateRejected) as error:
             raise UnsoundResult(
                 f"the independent check refuses the certificate of this run, so nothing is "
-                f"claimed: {error}; please report it"
+                f"claimed: {error}",
+                "please report it",
             ) from None
         return Certification(data, checked, time.perf_counter() - began)
 

@@ -84,9 +84,9 @@ class PropertyRequest:
     def __post_init__(self) -> None:
         object.__setattr__(self, "property", Path(self.property))
         if self.timeout is not None and not 0 < self.timeout < math.inf:
-            raise BadSetting(f"--timeout must be a number of seconds above 0, got {self.timeout:g}")
+            raise BadSetting(f"`timeout` must be a number of seconds above 0, got {self.timeout:g}")
         if self.threads is not None and not self.threads >= 1:
-            raise BadSetting(f"--threads must be at least 1, got {self.threads}")
+            raise BadSetting(f"`threads` must be at least 1, got {self.threads}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -400,7 +400,7 @@ class _Run:
         if self.cancelled:
             lines.append(
                 "the method calls an input box unsat, and an input in it meets the property in "
-                "float64 by less than rounding: products in the network cancel; --rigorous decides "
+                "float64 by less than rounding: products in the network cancel; `rigorous` decides "
                 "what real arithmetic can"
             )
         if self.refused:
@@ -452,4 +452,4 @@ def _check_fits(asked: Property, model: LoadedModel, path: Path) -> None:
         network.input_shape, network.output_shape, f"model '{model.name}'"
     )
     if misfit is not None:
-        raise BadProperty(f"'{path}' {misfit}; is it a property of another model?")
+        raise BadProperty(f"'{path}' {misfit}", "is it a property of another model?")

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from sensverify.core.box import Box, scaled_up
+from sensverify.classification.perturbation import (
+    Clip,
+    Perturbation,
+    clip_range,
+    range_unit,
+    read_unit,
+)
+from sensverify.core.box import Box
 from sensverify.data import Dataset, load_data, read_dataset
 from sensverify.data.dataset import check_range, class_labels, holds_labels, one_column
 from sensverify.errors import BadBox, BadData, BadSetting, BadShape
-from sensverify.formats.arrays import read_npy, read_npz
+from sensverify.formats.arrays import read_npz
 from sensverify.models.loading import LoadedModel
 from sensverify.network import Network
 from sensverify.verification.request import VerifyRequest
-from sensverify.verification.results import Perturbation
+from sensverify.verification.results import InputFacts
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +31,7 @@ class Question:
 
     Parameters
     ----------
-    perturbation : Perturbation
+    facts : InputFacts
     first : int
         Index of the first sample in its data set.
     dtype : str
@@ -32,18 +39,19 @@ class Question:
     x : numpy array, shape ``[samples, *input_shape]``
         Points in the boxes, as the data has them.
     labels : numpy array or None, shape ``[samples]``, int64
-    radius : float or numpy array
-        Half-width; not used where ``given`` holds the boxes.
-    given : Box or None
+    perturbation : Perturbation or Box
+        How far the samples move; or the boxes themselves.
+    scale : float
+        Radius, in the perturbation's unit.
     """
 
-    perturbation: Perturbation
+    facts: InputFacts
     first: int
     dtype: str
     x: np.ndarray
     labels: np.ndarray | None
-    radius: float | np.ndarray = 0.0
-    given: Box | None = None
+    perturbation: Perturbation | Box
+    scale: float = 1.0
 
     def __len__(self) -> int:
         return len(self.x)
@@ -54,10 +62,9 @@ class Question:
         Rounded outward, here and where they are narrowed to the computation's dtype: they contain
         the boxes around the samples as the data has them.
         """
-        if self.given is not None:
-            return self.given[part]
-        wide = self.x[part].astype(np.float64)
-        return Box.around(wide, self.radius, clip=self.perturbation.clip)
+        if isinstance(self.perturbation, Box):
+            return self.perturbation[part]
+        return self.perturbation.box(self.x[part], self.scale)
 
     def center(self, part: slice) -> np.ndarray:
         """The samples in the dtype of the computation, shape ``[batch, *input_shape]``."""
@@ -79,27 +86,19 @@ def make_question(request: VerifyRequest, model: LoadedModel) -> Question:
     first, last = check_range(start, stop, len(data), f"data '{data.name}'")
     data = data.select(first, last).shaped(model.network.input_shape)
     card = model.card
-    sigma, moved = request.sigma, request.radius
-    if sigma is None and moved is None and card is not None:
-        sigma, moved = card.sigma, card.radius
-    clip = request.clip
-    if clip is None and card is not None and card.clip is not None:
-        clip = (float(card.clip[0]), float(card.clip[1]))
-    if clip is not None and clip[0] == -np.inf and clip[1] == np.inf:
-        clip = None
-    radius = _radius(moved, sigma, data)
-    shown = str(moved) if isinstance(moved, Path) else moved
+    sigma, radius = request.sigma, request.radius
+    if sigma is None and radius is None and card is not None:
+        sigma, radius = card.sigma, card.radius
+    clip = clip_range(request.clip, None if card is None else card.clip)
+    perturbation, scale = _perturbation(radius, sigma, clip, data)
     dtype = request.dtype or "float32"
     if not (np.abs(data.x) <= np.finfo(dtype).max).all():
         raise BadData(f"data '{data.name}': a value does not fit {dtype}")
     labels, note = _labels(data.y, model.network, f"data '{data.name}'")
-    perturbation = Perturbation(data.name, shown, sigma, clip, None, note)
-    question = Question(perturbation, first, dtype, data.x, labels, radius)
-    # The outermost samples stand for all: what is wrong with the radius or the clip range is said
-    # before any work is done.
-    extremes = np.stack([data.x.min(axis=0), data.x.max(axis=0)])
-    replace(question, x=extremes).box(slice(None))
-    return question
+    shown = str(radius) if isinstance(radius, Path) else radius
+    facts = InputFacts(data.name, shown, sigma, clip, None, note)
+    perturbation.check(data.x, scale)
+    return Question(facts, first, dtype, data.x, labels, perturbation, scale)
 
 
 def _question_from_box(request: VerifyRequest, network: Network) -> Question:
@@ -123,12 +122,12 @@ def _question_from_box(request: VerifyRequest, network: Network) -> Question:
             f"{len(ends[0])} and {len(ends[1])}"
         )
     try:
-        given = Box(*ends)
+        boxes = Box(*ends)
     except BadBox as error:
-        raise BadBox(f"'{request.box}': {error}") from None
+        raise error.about(f"'{request.box}'") from None
     start, stop = request.samples or (None, None)
-    first, last = check_range(start, stop, given.batch, f"'{request.box}'")
-    given = given[first:last]
+    first, last = check_range(start, stop, boxes.batch, f"'{request.box}'")
+    boxes = boxes[first:last]
     y = arrays.get("y")
     if y is not None:
         y = one_column(y)
@@ -136,10 +135,9 @@ def _question_from_box(request: VerifyRequest, network: Network) -> Question:
             raise BadShape(f"'{request.box}': y needs one label for each box, got shape {y.shape}")
         y = y[first:last]
     labels, note = _labels(y, network, f"'{request.box}'")
-    center = np.clip(given.center, given.lower, given.upper)
-    perturbation = Perturbation(None, None, None, None, str(request.box), note)
-    dtype = request.dtype or "float32"
-    return Question(perturbation, first, dtype, center, labels, given=given)
+    center = np.clip(boxes.center, boxes.lower, boxes.upper)
+    facts = InputFacts(None, None, None, None, str(request.box), note)
+    return Question(facts, first, request.dtype or "float32", center, labels, boxes)
 
 
 def _data(request: VerifyRequest, model: LoadedModel) -> Dataset:
@@ -147,40 +145,23 @@ def _data(request: VerifyRequest, model: LoadedModel) -> Dataset:
         return load_data(request.data, data_dir=request.data_dir)
     if model.card is None or model.sample is None:
         raise BadData(
-            f"model '{model.name}' has no card that names its data; give --data NAME or FILE.npz, "
-            "or --box FILE.npz"
+            f"model '{model.name}' has no card that names its data",
+            "give `data=NAME` or FILE.npz, or `box=FILE.npz`",
         )
     return read_dataset(model.sample, name=f"{model.card.data} (sample shipped with the model)")
 
 
-def _radius(radius: float | Path | None, sigma: float | None, data: Dataset) -> float | np.ndarray:
-    shape = data.x.shape[1:]
+def _perturbation(
+    radius: float | Path | None, sigma: float | None, clip: Clip | None, data: Dataset
+) -> tuple[Perturbation, float]:
+    """How far every feature moves, and the radius in that unit."""
     if isinstance(radius, Path):
-        return _radius_from_file(radius, shape)
+        return Perturbation(read_unit(radius, data.x.shape[1:]), clip), 1.0
     if radius is not None:
-        return radius
+        return Perturbation(np.ones(()), clip), radius
     if sigma is None:
         raise BadSetting("the size of the perturbation is missing", "give `radius` or `sigma`")
-    if data.feature_range is None:
-        raise BadData(
-            f"data '{data.name}' has no feature_range, which --sigma needs; add that array to the "
-            "file or give --radius"
-        )
-    return scaled_up(sigma, data.feature_range)
-
-
-def _radius_from_file(path: Path, shape: tuple[int, ...]) -> np.ndarray:
-    values = read_npy(path).astype(np.float64)
-    if not (np.isfinite(values) & (values >= 0)).all():
-        raise BadBox(f"'{path}': a radius must be finite and at least 0 for every feature")
-    if values.size == 1:
-        return values.reshape(())
-    if values.size != int(np.prod(shape)):
-        raise BadShape(
-            f"'{path}': radius of shape {values.shape} does not fit inputs of shape {shape}; give "
-            "one number, or one value for each feature"
-        )
-    return values.reshape(shape)
+    return Perturbation(range_unit(data.feature_range, data.name), clip), sigma
 
 
 def _labels(

@@ -99,29 +99,28 @@ class VerifyRequest:
             if isinstance(getattr(self, name), str):
                 object.__setattr__(self, name, Path(getattr(self, name)))
         if self.radius is not None and self.sigma is not None:
-            raise BadSetting("give --radius or --sigma, not both")
+            raise BadSetting("give `radius` or `sigma`, not both")
         if self.box is not None:
             for name in ("data", "radius", "sigma", "clip"):
                 if getattr(self, name) is not None:
-                    raise BadSetting(f"--box is the whole input box: leave --{name} out")
+                    raise BadSetting("`box` is the whole input box", f"leave `{name}` out")
         for name in ("radius", "sigma"):
             value = getattr(self, name)
             if isinstance(value, float) and not (math.isfinite(value) and value >= 0):
-                raise BadBox(f"--{name} must be a finite number of at least 0, got {value:g}")
+                raise BadBox(f"`{name}` must be a finite number of at least 0, got {value:g}")
         if self.clip is not None and not self.clip[0] <= self.clip[1]:
-            raise BadBox(f"--clip needs LO <= HI, got {self.clip[0]:g} {self.clip[1]:g}")
+            raise BadBox(f"`clip` needs LO <= HI, got {self.clip[0]:g} {self.clip[1]:g}")
         for name in ("timeout", "objective_timeout"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
-                option = f"--{name.replace('_', '-')}"
-                raise BadSetting(f"{option} must be a number of seconds above 0, got {value:g}")
+                raise BadSetting(f"`{name}` must be a number of seconds above 0, got {value:g}")
         if self.gap is not None and not 0 <= self.gap < math.inf:
-            raise BadSetting(f"--gap must be a number of at least 0, got {self.gap:g}")
+            raise BadSetting(f"`gap` must be a number of at least 0, got {self.gap:g}")
         if self.threads is not None and not self.threads >= 1:
-            raise BadSetting(f"--threads must be at least 1, got {self.threads}")
+            raise BadSetting(f"`threads` must be at least 1, got {self.threads}")
         if self.dtype not in (None, "float32", "float64"):
-            raise BadSetting(f"--dtype must be float32 or float64, got {self.dtype!r}")
+            raise BadSetting(f"`dtype` must be float32 or float64, got {self.dtype!r}")
         for name in ("max_log_volume", "max_width"):
             value = getattr(self, name)
             if value is not None and math.isnan(value):
-                raise BadSetting(f"--{name.replace('_', '-')} must be a number, got nan")
+                raise BadSetting(f"`{name}` must be a number, got nan")

@@ -18,8 +18,8 @@ from sensverify.verification.certifying import Certification
 
 
 @dataclass(frozen=True)
-class Perturbation:
-    """The question: which data, moved how far.
+class InputFacts:
+    """The inputs that were asked about: samples of which data, moved how far.
 
     ``radius`` is a number or the name of a file; exactly one of ``radius``, ``sigma`` and ``box``
     is given. ``note`` says what of the data was left out, and why.
@@ -171,7 +171,7 @@ class VerifyReport:
     """
 
     model: ModelFacts
-    perturbation: Perturbation
+    perturbation: InputFacts
     method: str
     settings: dict[str, Any]
     guarantee: Guarantee

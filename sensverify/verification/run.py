@@ -100,7 +100,7 @@ def verify(
         certification = certifier.finish(_provenance(run, samples))
     return VerifyReport(
         model=model.facts(unstable=unstable),
-        perturbation=question.perturbation,
+        perturbation=question.facts,
         method=parse_call(request.method).name,
         settings=settings_of(method),
         guarantee=min(part.bounds.guarantee for part in parts),
@@ -336,7 +336,7 @@ def _provenance(run: _Run, samples: tuple[SampleResult, ...]) -> dict[str, Any]:
         "method": parse_call(run.request.method).name,
         "settings": settings_of(run.method),
         "guarantee": run.method.guarantee.name,
-        "input": asdict(run.question.perturbation),
+        "input": asdict(run.question.facts),
         "samples": [sample.index for sample in samples],
         "labels": [sample.label for sample in samples],
         "rows": f"the outputs{margins}; then all of these negated",

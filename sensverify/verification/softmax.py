@@ -23,20 +23,21 @@ def check_samples(request: VerifyRequest, model: LoadedModel, question: Question
         return
     asked = next(
         (
-            f"--{name.replace('_', '-')} is a threshold of the outputs' box"
+            f"`{name}` is a threshold of the outputs' box"
             for name in ("max_width", "max_log_volume")
             if getattr(request, name) is not None
         ),
         None,
     )
     if request.rigorous:
-        asked = "--rigorous and --certificate are about the file's own outputs"
+        asked = "`rigorous` and `certificate` are about the file's own outputs"
     elif question.labels is None:
         asked = "without labels (y in the data) the outputs' box is all there is to ask for"
     if asked is not None:
         raise BadSetting(
             f"'{model.name}' ends in {model.softmax}, whose outputs have no bounds here, only the "
-            f"order of what enters it: {asked}; export the model without its {model.softmax}"
+            f"order of what enters it: {asked}",
+            f"export the model without its {model.softmax}",
         )
 
 
@@ -59,10 +60,12 @@ def check_comparisons(
                 raise BadProperty(
                     f"'{path}' asks more of the outputs (input box {number + 1} of "
                     f"{len(asked.cases)}) than which of two is the larger one, and '{model.name}' "
-                    f"ends in {model.softmax}, whose outputs have no bounds here; {export}"
+                    f"ends in {model.softmax}, whose outputs have no bounds here",
+                    export,
                 )
     if rigorous:
         raise BadSetting(
             f"'{model.name}' ends in {model.softmax}, and a certificate is about the file's own "
-            f"outputs; {export}"
+            "outputs",
+            export,
         )

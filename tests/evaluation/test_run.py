@@ -200,7 +200,7 @@ def test_the_nearest_input_of_a_linear_network(tmp_path: Path) -> None:
     assert row.l2[0] == pytest.approx(0.25 * 2**0.5, rel=0.05)
     assert [row.certified for row in model.certified] == [(0,), ()]
     (model,) = evaluate(replace(asked, clip=None)).models
-    assert "--clip" in {each.key: each.reason for each in model.missing}["attack/cw"]
+    assert "`clip=" in {each.key: each.reason for each in model.missing}["attack/cw"]
 
 
 def test_factors_for_features(tmp_path: Path) -> None:
@@ -223,7 +223,7 @@ def test_no_card_and_no_radii(files: Path) -> None:
     assert not model.certified
     reasons = {each.key: each.reason for each in model.missing}
     for key in ("attack/fgsm", "attack/pgd(steps=3)", "certified/crown"):
-        assert "--radii" in reasons[key]
+        assert "`radii`" in reasons[key]
     assert "images" in reasons["corruption/contrast"]
     assert "images" in reasons["sequence/translation"]
 
@@ -232,7 +232,7 @@ def test_measures_of_the_weights_before_training(files: Path) -> None:
     changes: dict[str, Any] = {"data": str(files / "data.npz"), "measures": ("l2-init", "l2")}
     (model,) = evaluate(request(files / "a.onnx", **changes)).models
     (missing,) = (each for each in model.missing if each.key.startswith("measure"))
-    assert "--initial" in missing.reason
+    assert "`initial=" in missing.reason
     (model,) = evaluate(request(files / "a.onnx", initial=str(files / "b.onnx"), **changes)).models
     assert {row.measure for row in model.measures} == {"l2-init", "l2"}
     with pytest.raises(InputError, match="itself"):

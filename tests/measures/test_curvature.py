@@ -306,7 +306,7 @@ def test_what_training_measures_need_is_named() -> None:
             MEASURES[measure].take(subject)
         with pytest.raises(NotMeasured, match="training part"):
             MEASURES[measure].function(subject)
-    with pytest.raises(NotMeasured, match="--initial"):
+    with pytest.raises(NotMeasured, match="`initial="):
         MEASURES["input-hessian-largest-init"].take(subject)
 
 

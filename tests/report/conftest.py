@@ -22,7 +22,7 @@ from sensverify.evaluation.results import (
     ModelEvaluation,
     SequenceRow,
 )
-from sensverify.verification import ModelFacts, Perturbation, SampleResult, VerifyReport
+from sensverify.verification import InputFacts, ModelFacts, SampleResult, VerifyReport
 
 Make = Callable[..., VerifyReport]
 
@@ -70,7 +70,7 @@ def make_report() -> Make:
         }
         values: dict[str, Any] = {
             "model": ModelFacts(**{**facts, **changes.pop("model", {})}),
-            "perturbation": Perturbation("iris", None, 0.05, (0.0, 1.0), None),
+            "perturbation": InputFacts("iris", None, 0.05, (0.0, 1.0), None),
             "method": "crown",
             "settings": {"intermediate": None},
             "guarantee": Guarantee.SOUND,

@@ -13,7 +13,7 @@ import pytest
 from sensverify.core.results import Guarantee
 from sensverify.report.chart import svg, ticks
 from sensverify.report.intervals import OUTPUTS, drawn_outputs, interval_chart
-from sensverify.verification import Perturbation
+from sensverify.verification import InputFacts
 from tests.report.shown import verify_page
 
 Make = Callable[..., Any]
@@ -69,7 +69,7 @@ def test_every_text_is_escaped(make_sample: Make, make_report: Make) -> None:
     report = make_report(
         [make_sample(0, [0, 1], [1, 2])],
         model={"name": EVIL, "path": EVIL, "sha256": EVIL, "output_names": (EVIL, EVIL)},
-        perturbation=Perturbation(EVIL, EVIL, None, None, None),
+        perturbation=InputFacts(EVIL, EVIL, None, None, None),
         method=EVIL,
         settings={EVIL: EVIL},
         device=EVIL,
@@ -82,7 +82,7 @@ def test_every_text_is_escaped(make_sample: Make, make_report: Make) -> None:
     # What looks like a place of the template stays text.
     assert "$model" in page
     boxed = make_report(
-        [make_sample(0, [0], [1])], perturbation=Perturbation(None, None, None, None, EVIL)
+        [make_sample(0, [0], [1])], perturbation=InputFacts(None, None, None, None, EVIL)
     )
     assert "script" not in parsed(verify_page(boxed)).names
 

@@ -10,21 +10,22 @@ import pytest
 import torch
 
 from sensverify.bounds.tensors import tensor_box
+from sensverify.classification.perturbation import Perturbation
 from sensverify.core.box import Box
 from sensverify.errors import BadBox, BadData, BadSetting
 from sensverify.models.loading import LoadedModel, load_model
 from sensverify.network import NetworkBuilder
-from sensverify.verification import Perturbation, VerifyRequest
+from sensverify.verification import InputFacts, VerifyRequest
 from sensverify.verification.question import Question, make_question
 
-ASKED = Perturbation("d", 0.1, None, None, None)
+ASKED = InputFacts("d", 0.1, None, None, None)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("data", [np.float32, np.float64])
 def test_boxes_contain_the_exact_ones(dtype: str, data: type) -> None:
     x = np.random.default_rng(0).normal(size=(50, 3)).astype(data)
-    question = Question(ASKED, 0, dtype, x, None, radius=0.1)
+    question = Question(ASKED, 0, dtype, x, None, Perturbation(np.ones(())), 0.1)
     narrowed = tensor_box(
         question.box(slice(10, 40)), dtype=getattr(torch, dtype), device=torch.device("cpu")
     )
@@ -37,8 +38,8 @@ def test_boxes_contain_the_exact_ones(dtype: str, data: type) -> None:
 
 
 def test_clip_is_not_cut_into() -> None:
-    asked = Perturbation("d", 1.0, None, (0.1, 0.7), None)
-    box = Question(asked, 0, "float32", np.full((1, 1), 0.3), None, radius=1.0).box(slice(None))
+    moved = Perturbation(np.ones(()), (0.1, 0.7))
+    box = Question(ASKED, 0, "float32", np.full((1, 1), 0.3), None, moved).box(slice(None))
     assert float(box.lower[0, 0]) <= 0.1
     assert float(box.upper[0, 0]) >= 0.7
     assert box.widths[0, 0] == pytest.approx(0.6)
@@ -46,8 +47,8 @@ def test_clip_is_not_cut_into() -> None:
 
 def test_given_boxes_are_taken_as_they_are() -> None:
     given = Box(np.zeros((3, 1)), np.ones((3, 1)))
-    asked = Perturbation(None, None, None, None, "b.npz")
-    question = Question(asked, 0, "float64", given.center, None, given=given)
+    asked = InputFacts(None, None, None, None, "b.npz")
+    question = Question(asked, 0, "float64", given.center, None, given)
     assert question.box(slice(1, 2)).upper.tolist() == [[1.0]]
 
 
@@ -85,7 +86,7 @@ def test_targets_of_a_regression_are_left_out_and_it_is_said(tmp_path: Path) -> 
         request = VerifyRequest("iris", data=str(tmp_path / "d.npz"), radius=0.1)
         question = make_question(request, load_model("iris"))
         assert question.labels is None
-        assert "holds targets and no labels" in str(question.perturbation.note)
+        assert "holds targets and no labels" in str(question.facts.note)
 
 
 def test_rows_with_a_single_one_are_labels(tmp_path: Path) -> None:
@@ -100,7 +101,7 @@ def test_rows_with_a_single_one_are_labels(tmp_path: Path) -> None:
         question = make_question(request, load_model("iris"))
         assert question.labels is not None
         assert question.labels.tolist() == y
-        assert question.perturbation.note is None
+        assert question.facts.note is None
     np.savez(tmp_path / "d.npz", x=x, y=np.eye(5)[y])
     with pytest.raises(BadData, match="holds no labels for 3 outputs"):
         make_question(
@@ -113,6 +114,8 @@ def test_a_share_of_a_range_is_rounded_up(tmp_path: Path) -> None:
     spread = np.random.default_rng(1).random(4)
     np.savez(tmp_path / "d.npz", x=x, feature_range=spread)
     request = VerifyRequest("iris", data=str(tmp_path / "d.npz"), sigma=0.1, clip=(-9.0, 9.0))
-    radius = np.broadcast_to(make_question(request, load_model("iris")).radius, 4)
+    question = make_question(request, load_model("iris"))
+    assert isinstance(question.perturbation, Perturbation)
+    radius = question.perturbation.radius(question.scale)
     for found, wide in zip(radius.tolist(), spread.tolist(), strict=True):
         assert Fraction(found) >= Fraction(0.1) * Fraction(wide)

@@ -146,7 +146,7 @@ def test_a_method_that_ran_to_its_end_was_not_interrupted() -> None:
     ],
 )
 def test_requests_that_cannot_be_met(changes: dict[str, Any]) -> None:
-    with pytest.raises(BadSetting, match="--"):
+    with pytest.raises(BadSetting, match="`"):
         VerifyRequest("iris", **changes)
 
 

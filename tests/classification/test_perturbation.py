@@ -9,20 +9,20 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sensverify.evaluation.perturbation import Perturbation
+from sensverify.classification.perturbation import Perturbation
 
 UNIT = np.array([1.0, 0.3, 0.0, 7.0])
 POINTS = st.lists(st.floats(-2, 2, width=32), min_size=4, max_size=4)
 
 
 def perturbation(clip: tuple[float, float] | None = None) -> Perturbation:
-    return Perturbation((0.1,), UNIT, "", clip, 0.1)
+    return Perturbation(UNIT, clip)
 
 
 @given(POINTS, st.floats(0, 3))
 def test_a_box_holds_the_exact_one_and_little_more(values: list[float], radius: float) -> None:
     x = torch.tensor([values], dtype=torch.float32)
-    box = perturbation().box(x, radius)
+    box = perturbation().float32_box(x, radius)
     assert box.lower.dtype == torch.float32
     for place, unit in enumerate(UNIT):
         center = Fraction(float(x[0, place]))
@@ -36,7 +36,7 @@ def test_a_box_holds_the_exact_one_and_little_more(values: list[float], radius: 
 @given(POINTS, st.floats(0, 2), st.floats(0, 2))
 def test_boxes_are_nested(values: list[float], one: float, other: float) -> None:
     x = torch.tensor([values], dtype=torch.float32)
-    small, large = (perturbation().box(x, radius) for radius in sorted((one, other)))
+    small, large = (perturbation().float32_box(x, radius) for radius in sorted((one, other)))
     assert bool(large.contains(small.lower).all() & large.contains(small.upper).all())
 
 
@@ -45,7 +45,7 @@ def test_a_point_lies_in_the_box_of_its_reach(values: list[float], moved: list[f
     moved[2] = values[2]
     x, point = (torch.tensor([each], dtype=torch.float32) for each in (values, moved))
     reach = float(perturbation().reaches(x, point)[0])
-    assert bool(perturbation().box(x, reach).contains(point).all())
+    assert bool(perturbation().float32_box(x, reach).contains(point).all())
     if reach > 0:
         # And in none that is smaller by more than roundings.
         moved_by = (point.double() - x.double()).abs().numpy()

@@ -1,0 +1,175 @@
+"""The inputs around samples: a radius in the unit of each feature, kept to a clip range."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf, prod
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sensverify.bounds.tensors import flattened, tensor_box
+from sensverify.core.box import Box, scaled_up
+from sensverify.errors import BadBox, BadData, BadShape
+from sensverify.formats.arrays import read_npy
+
+Clip = tuple[float, float]
+
+_AT_ONCE = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Perturbation:
+    """Inputs that differ from a sample by at most a radius in every feature.
+
+    Parameters
+    ----------
+    unit : numpy array, float64, of the shape of a sample or one that broadcasts to it
+        A radius is multiplied with it, feature by feature: 1 for a radius in the units of the
+        features, the feature's range for a sigma.
+    clip : (low, high) or None
+        The range that inputs keep to; an end may be infinite.
+    """
+
+    unit: np.ndarray
+    clip: Clip | None = None
+
+    @property
+    def bounded(self) -> bool:
+        """Whether inputs have a finite range."""
+        return self.clip is not None and not {-inf, inf} & set(self.clip)
+
+    def radius(self, scale: float) -> np.ndarray:
+        """Half-width of the box in every feature, nowhere below the exact one, in float64."""
+        return scaled_up(scale, self.unit)
+
+    def box(self, x: np.ndarray, scale: float) -> Box:
+        """Boxes around samples, rounded outward, in float64.
+
+        Parameters
+        ----------
+        x : numpy array, shape ``[samples, *features]``
+        scale : float
+            Radius in units of ``unit``.
+
+        Raises
+        ------
+        BadBox
+            A sample lies outside of the clip range.
+        """
+        radius = self.radius(scale)
+        if radius.ndim:
+            radius = radius.reshape(x.shape[1:])
+        return Box.around(x.astype(np.float64), radius, clip=self.clip)
+
+    def float32_box(self, x: Tensor, scale: float) -> Box:
+        """Boxes of tensors around samples, on their device, in float32.
+
+        Rounded outward, once: what is certified on such a box and what an attack finds in it are
+        about the same inputs, and the box of a larger radius contains that of a smaller one.
+
+        Parameters
+        ----------
+        x : Tensor, shape ``[samples, *features]``, float32
+        scale : float
+        """
+        parts = []
+        for part in x.detach().split(_AT_ONCE):
+            # In double precision some samples at a time: there may be many, and large ones.
+            ends = self.box(part.cpu().numpy(), scale)
+            parts.append(tensor_box(ends, dtype=torch.float32, device=x.device))
+        return Box(
+            torch.cat([part.lower for part in parts]), torch.cat([part.upper for part in parts])
+        )
+
+    def whole_range(self, x: Tensor) -> Box:
+        """The clip range, which is finite, for every sample; features of unit 0 do not move."""
+        assert self.clip is not None
+        moves = torch.from_numpy(self.unit.reshape(x.shape[1:]) > 0).to(x.device)
+        low, high = (torch.where(moves, torch.full_like(x, end), x) for end in self.clip)
+        # The sample is inside where the ends have been rounded to float32, too.
+        return Box(torch.minimum(low, x), torch.maximum(high, x))
+
+    def reaches(self, x: Tensor, points: Tensor) -> Tensor:
+        """The smallest radius whose box holds a point, ``[samples]`` in float64, rounded up.
+
+        Infinite where a feature has moved that has the unit 0.
+        """
+        moved = flattened((points.double() - x.double()).abs())
+        unit = torch.from_numpy(self.unit).to(moved).flatten()
+        share = torch.where(moved > 0, moved / unit, 0.0)
+        farthest = share.amax(dim=1)
+        up = torch.nextafter(farthest, torch.full_like(farthest, inf))
+        return torch.where(farthest > 0, up, 0.0)
+
+    def check(self, x: np.ndarray, scale: float) -> None:
+        """Refuse a radius or a clip range that does not fit samples, before any work is done.
+
+        Parameters
+        ----------
+        x : numpy array, shape ``[samples, *features]``
+        scale : float
+
+        Raises
+        ------
+        BadBox
+        """
+        # The outermost samples stand for all.
+        self.box(np.stack([x.min(axis=0), x.max(axis=0)]), scale)
+
+
+def range_unit(
+    feature_range: np.ndarray | None, data: str, *, sigma: str = "sigma", radius: str = "radius"
+) -> np.ndarray:
+    """The range of every feature over the training samples, the unit of a sigma, in float64.
+
+    Parameters
+    ----------
+    feature_range : numpy array or None, shape ``[*features]``
+    data : str
+        Name of the data, for the message.
+    sigma, radius : str
+        Settings that need the range and that need none, for the message.
+
+    Raises
+    ------
+    BadData
+        The data have no such range.
+    """
+    if feature_range is None:
+        raise BadData(
+            f"data '{data}' has no feature_range, which `{sigma}` needs",
+            f"add that array to the file or give `{radius}`",
+        )
+    return feature_range.astype(np.float64)
+
+
+def read_unit(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    """One number for all features, or one for each, from an ``.npy`` file, in float64.
+
+    Raises
+    ------
+    BadData, BadShape, BadBox
+        The file cannot be read, does not fit the features, or holds a number that is not finite
+        or below 0.
+    """
+    values = read_npy(path).astype(np.float64)
+    if not (np.isfinite(values) & (values >= 0)).all():
+        raise BadBox(f"'{path}': a radius must be finite and at least 0 for every feature")
+    if values.size == 1:
+        return values.reshape(())
+    if values.size != prod(shape):
+        raise BadShape(
+            f"'{path}': radius of shape {values.shape} does not fit inputs of shape {shape}",
+            "give one number, or one value for each feature",
+        )
+    return values.reshape(shape)
+
+
+def clip_range(*candidates: Clip | None) -> Clip | None:
+    """The first clip range that is there, None where it leaves out nothing."""
+    found = next((each for each in candidates if each is not None), None)
+    clip = None if found is None else (float(found[0]), float(found[1]))
+    return None if clip == (-inf, inf) else clip

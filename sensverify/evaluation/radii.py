@@ -1,0 +1,122 @@
+"""The radii of an evaluation: how far inputs may move, at each step of a curve."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from math import inf
+from typing import Any
+
+import numpy as np
+
+from sensverify.classification.perturbation import (
+    Perturbation,
+    clip_range,
+    range_unit,
+    read_unit,
+)
+from sensverify.evaluation.request import MULTIPLES, EvaluateRequest
+from sensverify.evaluation.samples import Samples
+from sensverify.models.loading import LoadedModel
+
+PLAIN_UNIT = "in the units of the features"
+RANGE_UNIT = "shares of each feature's range over the training samples"
+
+
+@dataclass(frozen=True, eq=False)
+class Radii:
+    """The radii of an evaluation.
+
+    Parameters
+    ----------
+    values : tuple of float
+        Ascending and above 0; none where nobody says how far inputs may move.
+    perturbation : Perturbation
+        The unit of a radius in every feature, and the clip range.
+    unit : str
+        That unit, as reports name it.
+    usual : float or None
+        The radius that measures are taken at: the card's, else the middle one.
+    missing : str
+        Why there are no radii; empty where there are.
+    """
+
+    values: tuple[float, ...]
+    perturbation: Perturbation
+    unit: str
+    usual: float | None
+    missing: str = ""
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """Everything that decides what a radius means, as plain values."""
+        clip = self.perturbation.clip
+        unit = np.ascontiguousarray(self.perturbation.unit).tobytes()
+        return {
+            "unit": self.unit,
+            "unit_sha256": hashlib.sha256(unit).hexdigest(),
+            "clip": None if clip is None else [str(e) if abs(e) == inf else e for e in clip],
+        }
+
+
+def find_radii(request: EvaluateRequest, models: list[LoadedModel], samples: Samples) -> Radii:
+    """The radii of a request, or where it names none, of the first card that does.
+
+    Raises
+    ------
+    BadData
+        Shares of each feature's range are asked for, and the data have no such range.
+    BadBox
+        A sample lies outside of the clip range.
+    BadShape
+        The factors for the features do not fit.
+    """
+    cards = [model.card for model in models if model.card is not None]
+    asked, shape = _asked(request, models, samples), samples.x.shape[1:]
+    unit, name = np.ones(shape), PLAIN_UNIT
+    if asked.shares:
+        unit = range_unit(samples.feature_range, samples.name, sigma="sigmas", radius="radii")
+        name = RANGE_UNIT
+    if request.per_feature is not None:
+        unit = unit * read_unit(request.per_feature, shape)
+        name += f", times the factors in {request.per_feature.name}"
+    clip = clip_range(request.clip, *(card.clip for card in cards), samples.clip)
+    perturbation = Perturbation(unit, clip)
+    radii = tuple(sorted({radius for radius in asked.radii if radius > 0}))
+    usual, missing = asked.usual, asked.missing
+    if usual is None and radii:
+        usual = radii[(len(radii) - 1) // 2]
+    if not radii and not missing:
+        missing = "there is no radius above 0 in `radii` or `sigmas`"
+    perturbation.check(samples.x, radii[-1] if radii else 0.0)
+    return Radii(radii, perturbation, name, usual, missing)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """Radii, or shares of each feature's range; the one on a card; or why there are none."""
+
+    radii: tuple[float, ...] = ()
+    shares: bool = False
+    usual: float | None = None
+    missing: str = ""
+
+
+def _asked(request: EvaluateRequest, models: list[LoadedModel], samples: Samples) -> _Asked:
+    if request.radii is not None:
+        return _Asked(request.radii)
+    if request.sigmas is not None:
+        return _Asked(request.sigmas, shares=True)
+    card = next((model.card for model in models if model.card is not None), None)
+    if card is None:
+        return _Asked(missing="nobody says how far inputs may move; give `radii` or `sigmas`")
+    if card.sigma is not None and samples.feature_range is None:
+        return _Asked(
+            missing="the card says how far inputs may move as a share of each feature's range, and "
+            "the data have no feature_range; give `radii`, or add that array to the file"
+        )
+    usual = card.radius if card.sigma is None else card.sigma
+    assert usual is not None, "a card has one of the two"
+    # Without the last digits that a multiplication leaves.
+    radii = tuple(float(f"{usual * multiple:.12g}") for multiple in MULTIPLES)
+    return _Asked(radii, shares=card.sigma is not None, usual=usual)

@@ -103,7 +103,7 @@ class VerifyRequest:
         if self.box is not None:
             for name in ("data", "radius", "sigma", "clip"):
                 if getattr(self, name) is not None:
-                    raise BadSetting("`box` is the whole input box", f"leave `{name}` out")
+                    raise BadSetting(f"`box` is the whole input box: leave `{name}` out")
         for name in ("radius", "sigma"):
             value = getattr(self, name)
             if isinstance(value, float) and not (math.isfinite(value) and value >= 0):

@@ -7,11 +7,13 @@ and what it may claim as attained.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from math import prod
 
 import torch
 from torch import Tensor
 
+from sensverify.attacks.ascent import sign_step
 from sensverify.bounds.forward import forward
 from sensverify.bounds.tensors import flattened
 from sensverify.core.box import Box
@@ -107,24 +109,36 @@ def descend(
     width = box.upper - box.lower
     decay = 1e-3 ** (1 / max(1, steps - 1))
     share = first_step
+    function, labels = partial(forward, network), points.new_empty(0, dtype=torch.int64)
     best_values, best = points.new_full((len(points),), torch.inf), points
-    for step in range(steps + 1):
-        with torch.enable_grad():
-            points = points.detach().requires_grad_()
-            values = loss(flattened(forward(network, points)))
-            gradient = None
-            late = watch is not None and watch.over
-            if step < steps and values.requires_grad and not late:
-                (gradient,) = torch.autograd.grad(values.sum(), points)
-        better = values.detach() < best_values
-        best_values = torch.where(better, values.detach(), best_values)
-        best = torch.where(_like(better, points), points.detach(), best)
-        if gradient is None:
+    for _ in range(steps):
+        if watch is not None and watch.over:
             break
-        moved = points.detach() - share * width * gradient.sign()
-        points = torch.minimum(torch.maximum(moved, box.lower), box.upper)
+        _, gains, following = sign_step(
+            function,
+            points,
+            labels,
+            box,
+            share * width,
+            lambda outputs, _: -loss(outputs),
+            needed=False,
+        )
+        best_values, best = _better(best_values, best, -gains, points)
+        points = following
         share *= decay
-    return best_values, best
+    with torch.no_grad():
+        values = loss(flattened(function(points)))
+    return _better(best_values, best, values, points)
+
+
+def _better(
+    best_values: Tensor, best: Tensor, values: Tensor, points: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Values and points, of two for each, those with the smaller value."""
+    better = values < best_values
+    return torch.where(better, values, best_values), torch.where(
+        _like(better, points), points, best
+    )
 
 
 def _search(

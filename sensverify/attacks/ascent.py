@@ -162,6 +162,7 @@ def value_and_gradient(
     loss: AttackLoss,
     *,
     fallback: AttackLoss | None = None,
+    needed: bool = True,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The outputs, the loss of every sample, and its gradient in the points; all detached.
 
@@ -173,8 +174,10 @@ def value_and_gradient(
     points : Tensor, shape ``[batch, *features]``
     y : int64 Tensor, shape ``[batch]``
     loss : callable
-    spare : callable, optional
+    fallback : callable, optional
         Another loss, whose gradient is taken for samples where that of the loss is zero.
+    needed : bool
+        Whether to refuse outputs without a gradient; else their gradient is zero.
 
     Raises
     ------
@@ -185,6 +188,8 @@ def value_and_gradient(
         points = points.detach().requires_grad_()
         outputs = flattened(function(points))
         values = loss(outputs, y)
+        if not values.requires_grad and not needed:
+            return outputs.detach(), values.detach(), torch.zeros_like(points)
         if not values.requires_grad:
             raise BadSetting(
                 "this attack follows gradients, and the function it attacks has none",
@@ -199,6 +204,34 @@ def value_and_gradient(
                 chosen = flat.reshape(-1, *(1,) * (points.ndim - 1))
                 gradient = torch.where(chosen, other.nan_to_num(0.0), gradient)
     return outputs.detach(), values.detach(), gradient
+
+
+def sign_step(
+    function: Function,
+    points: Tensor,
+    y: Tensor,
+    box: Box,
+    stride: Tensor | float,
+    loss: AttackLoss,
+    *,
+    fallback: AttackLoss | None = None,
+    needed: bool = True,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """One step of projected sign-gradient ascent: outputs and losses at points, and the next ones.
+
+    Parameters
+    ----------
+    function, points, y, loss, fallback, needed
+        See `value_and_gradient`.
+    box : Box of tensors, shape ``[batch, *features]``
+        The next points lie in it.
+    stride : Tensor broadcastable to points, or float
+        Length of the step in every feature.
+    """
+    outputs, values, gradient = value_and_gradient(
+        function, points, y, loss, fallback=fallback, needed=needed
+    )
+    return outputs, values, project(points + stride * gradient.sign(), box)
 
 
 def has_zero_gradient(gradient: Tensor) -> Tensor:

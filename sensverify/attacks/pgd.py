@@ -20,10 +20,9 @@ from sensverify.attacks.ascent import (
     largest_step,
     least_likely,
     named_loss,
-    project,
     random_point,
     rescaled_log_odds,
-    value_and_gradient,
+    sign_step,
 )
 from sensverify.attacks.settings import check_choice, check_count, check_number, check_switch
 from sensverify.attacks.worst_points import WorstPoints
@@ -107,11 +106,11 @@ def pgd(
         plain = not random_start or (start == 0 and restarts > 1 and loss != "kl")
         point = x.detach() if plain else random_point(box, generator)
         for _ in range(steps):
-            outputs, values, gradient = value_and_gradient(
-                function, point, y, loss_of, fallback=fallback
+            outputs, values, following = sign_step(
+                function, point, y, box, stride, loss_of, fallback=fallback
             )
             worst.update(point, outputs, values)
-            point = project(point + stride * gradient.sign(), box)
+            point = following
         with torch.no_grad():
             outputs = flattened(function(point))
             worst.update(point, outputs, loss_of(outputs, y))

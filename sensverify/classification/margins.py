@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
+from sensverify.attacks.ascent import margin_loss, project, sign_step
 from sensverify.bounds import Method, compute_bounds, evaluate
 from sensverify.bounds.memory import DEFAULT_BUDGET
 from sensverify.bounds.rounding import slack
 from sensverify.bounds.tensors import flattened
 from sensverify.core.box import Box
 from sensverify.core.results import Bounds, Guarantee
-from sensverify.core.sensitivity import margin
 from sensverify.network import Network
 
 STEPS = 8
@@ -199,25 +201,19 @@ def _descend(network: Network, box: Box, point: Tensor, labels: Tensor) -> tuple
     left = torch.arange(len(point), device=point.device)
     # The first step reaches a corner from anywhere in the box; later ones are shorter.
     step = box.upper - box.lower
+    point = project(point, box)
     for _ in range(STEPS + 1):
-        point = torch.minimum(torch.maximum(point, box.lower), box.upper)
-        gap, gradient = _margin_and_gradient(network, point, labels[left])
+        _, loss, following = sign_step(
+            partial(evaluate, network), point, labels[left], box, step, margin_loss, needed=False
+        )
         # Most points are far from a change; only a likely one is looked at in double precision.
-        likely = (gap < 0).nonzero().squeeze(1)
+        likely = (loss > 0).nonzero().squeeze(1)
         if len(likely):
             found[left[likely]] = changes(network, point[likely], labels[left[likely]])
             reached[left[likely]] = point[likely]
         keep = ~found[left]
         if not bool(keep.any()):
             break
-        left, box, step = left[keep], box[keep], step[keep]
-        point = point[keep] - step * gradient[keep].sign()
-        step = step * 0.6
+        left, box, point = left[keep], box[keep], following[keep]
+        step = step[keep] * 0.6
     return found, reached
-
-
-def _margin_and_gradient(network: Network, point: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    with torch.enable_grad():
-        point = point.detach().requires_grad_()
-        gap = margin(flattened(evaluate(network, point)), labels)
-        return gap.detach(), torch.autograd.grad(gap.sum(), point)[0]

@@ -9,6 +9,7 @@ from typing import Any
 
 from sensverify.attacks.attack import make_attack
 from sensverify.attacks.protocol import Attack
+from sensverify.bounds.limits import with_seed
 from sensverify.bounds.method import METHODS, Method
 from sensverify.corruptions import CORRUPTIONS, GROUPS, SEQUENCES
 from sensverify.errors import BadSetting, UnknownName
@@ -21,7 +22,6 @@ from sensverify.evaluation.samples import Samples
 from sensverify.measures.catalog import MEASURES, find_measures
 from sensverify.registry.calls import Call, parse_call, parse_sum, show_sum
 from sensverify.registry.names import did_you_mean
-from sensverify.verification.settings import with_seed
 
 DEFAULT_CORRUPTIONS: tuple[str, ...] = ("imagenet-c",)
 DEFAULT_SEQUENCES = ("all",)

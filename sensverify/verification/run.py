@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from sensverify.bounds import compute_bounds, evaluate
+from sensverify.bounds.limits import with_limits, with_seed
 from sensverify.bounds.memory import DEFAULT_BUDGET
 from sensverify.bounds.method import METHODS, Method
 from sensverify.bounds.rounding import check_rounding, slack
@@ -32,7 +33,6 @@ from sensverify.verification.question import Question, make_question
 from sensverify.verification.replay import Replay
 from sensverify.verification.request import VerifyRequest
 from sensverify.verification.results import SampleResult, VerifyReport
-from sensverify.verification.settings import with_limits, with_seed
 from sensverify.verification.softmax import check_samples
 
 Progress = Callable[[int, int], None]

@@ -14,12 +14,12 @@ from sensverify.bounds.method import (
 from sensverify.errors import BadSetting, SensverifyError
 
 _LIMITS = {
-    "seconds": ("--timeout", "time limit"),
-    "objective_seconds": ("--objective-timeout", "time limit for each objective"),
-    "gap": ("--gap", "gap at which it stops"),
-    "threads": ("--threads", "number of threads"),
+    "seconds": ("timeout", "time limit"),
+    "objective_seconds": ("objective_timeout", "time limit for each objective"),
+    "gap": ("gap", "gap at which it stops"),
+    "threads": ("threads", "number of threads"),
 }
-"""Fields that the command line has options of their own for, and what they are."""
+"""Fields that requests have settings of their own for: the setting, and its meaning."""
 
 
 def with_limits(method: Method, **limits: float | None) -> Method:
@@ -34,8 +34,8 @@ def with_limits(method: Method, **limits: float | None) -> Method:
     Raises
     ------
     BadSetting
-        The method has no such limit, or refuses the value; the message names the option of the
-        command line and the methods that have it.
+        The method has no such limit, or refuses the value; the message names the setting of the
+        request and the methods that have it.
     """
     own = {item.name for item in _fields(method)}
     given = {name: value for name, value in limits.items() if value is not None}
@@ -45,10 +45,10 @@ def with_limits(method: Method, **limits: float | None) -> Method:
     for name in given:
         if name not in own:
             having = [other for other in METHODS if _has_field(other, name)]
-            option, what = _LIMITS[name]
+            setting, what = _LIMITS[name]
             raise BadSetting(
-                f"method '{method.name}' has no {what}, so {option} does not apply to it; methods "
-                f"that have: {', '.join(having) or 'none'}"
+                f"method '{method.name}' has no {what}, so `{setting}` does not apply to it",
+                f"methods that have: {', '.join(having) or 'none'}",
             )
     return replace(method, **given) if given else method  # type: ignore[type-var]
 

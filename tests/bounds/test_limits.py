@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from sensverify.bounds import Crown, Ibp, Lirpa
+from sensverify.bounds.limits import with_limits, with_seed
 from sensverify.bounds.method import METHODS, make_method
 from sensverify.errors import BadSetting, UnknownName
-from sensverify.verification.settings import with_limits, with_seed
 
 
 def read(name: str, settings: dict[str, str]) -> Any:

@@ -255,8 +255,8 @@ def evaluate(
       sensverify evaluate digits --measures sensitivity --attacks none --json -
     """
     from sensverify.evaluation.run import evaluate as run
-    from sensverify.report.evaluation.terminal import print_evaluation
-    from sensverify.report.terminal import PlainConsole
+    from sensverify.report.evaluation.document import evaluation_document
+    from sensverify.report.terminal import PlainConsole, print_document
     from sensverify.runs.watch import Watch
 
     targets = Targets(json=json_target, report=report_target, force=force)
@@ -273,7 +273,7 @@ def evaluate(
     finally:
         # What took hours is told also where it cannot be written; and is written before a reader
         # of this text, such as head, may go away.
-        print_evaluation(found, PlainConsole(stderr=targets.to_stdout))
+        print_document(evaluation_document(found), PlainConsole(stderr=targets.to_stdout))
     if found.interrupted:
         _say_stopped(request)
     return STOPPED if found.interrupted else 0
@@ -368,22 +368,25 @@ def _write(
 ) -> None:
     """The files that were asked for."""
     from sensverify.evaluation.folder import JSON_FILE, PAGE_FILE
+    from sensverify.report.evaluation.document import evaluation_document
     from sensverify.report.evaluation.json import evaluation_to_json
-    from sensverify.report.evaluation.page import evaluation_to_html
-    from sensverify.report.evaluation.tables import csv_tables
     from sensverify.report.files import write_files
+    from sensverify.report.html import document_to_html
+    from sensverify.report.tabular import document_to_csv
     from sensverify.runs.files import replace_file, writing
 
+    document = evaluation_document(found)
     if request.out is not None:
         with writing(request.out):
             replace_file(request.out / JSON_FILE, evaluation_to_json(found).encode())
-            replace_file(request.out / PAGE_FILE, evaluation_to_html(found).encode())
+            replace_file(request.out / PAGE_FILE, document_to_html(document).encode())
     if csv_folder is not None:
         with writing(csv_folder):
             csv_folder.mkdir(parents=True, exist_ok=True)
-        tables = {csv_folder / f"{name}.csv": text for name, text in csv_tables(found).items()}
-        write_files(tables, force=targets.force)
-    targets.write(json=lambda: evaluation_to_json(found), report=lambda: evaluation_to_html(found))
+        tables = document_to_csv(document)
+        paths = {csv_folder / f"{name}.csv": text for name, text in tables.items()}
+        write_files(paths, force=targets.force)
+    targets.write(json=lambda: evaluation_to_json(found), report=lambda: document_to_html(document))
 
 
 def _say_stopped(request: EvaluateRequest) -> None:

@@ -239,7 +239,7 @@ def _draw_area_name(plot: Plot, name: str, above: Sequence[Place], below: Sequen
         best = max(best, (ground - roof, x, (roof + ground) / 2))
     room, x, middle = best
     if last - first >= 2 * half and room >= 20:
-        plot.text(x, middle + 4, name, "name-of-area")
+        plot.text(x, middle + 4, name, "area")
 
 
 def _height(corners: Sequence[Place], x: float) -> float:

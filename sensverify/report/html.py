@@ -73,7 +73,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters |= {"spans": spans, "lines": _lines, "svg": _svg}
+    found.filters |= {"spans": spans, "lines": _lines, "svg": _svg, "breakable": _breakable}
     return found
 
 
@@ -86,6 +86,13 @@ def _svg(drawing: Drawing) -> Markup:
 
     # It escapes its texts itself.
     return Markup(svg(drawing))
+
+
+def _breakable(text: str) -> Markup:
+    """A long name may go on in the next line behind each of its underscores."""
+    from markupsafe import Markup, escape
+
+    return escape(text).replace("_", Markup("_<wbr>"))
 
 
 @cache

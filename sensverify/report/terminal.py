@@ -67,11 +67,15 @@ def print_document(document: Document, console: Console) -> None:
             printer.show(block)
 
 
+def _style(look: str) -> str:
+    return next((_STYLES[word] for word in look.split() if word in _STYLES), "")
+
+
 def styled(line: Line, style: str = "") -> RichText:
     """A line for a terminal; what looks like mark-up in it is text."""
     text = RichText(style=style)
     for span in spans(line):
-        text.append(span.text, style=_STYLES.get(span.look, ""))
+        text.append(span.text, style=_style(span.look))
     return text
 
 
@@ -97,7 +101,7 @@ class _Printer:
 
     @show.register
     def _(self, block: Text) -> None:
-        self._print(styled(block.line, _STYLES.get(block.look, "")))
+        self._print(styled(block.line, _style(block.look)))
 
     @show.register
     def _(self, block: Facts) -> None:
@@ -150,15 +154,15 @@ def _rich_table(table: Table) -> RichTable:
     )
     for column in table.columns:
         found.add_column(
-            RichText(column.named, style=_STYLES.get(column.look, "")),
+            RichText(column.named, style=_style(column.look)),
             justify=column.align,
-            style=_STYLES.get(column.look, ""),
+            style=_style(column.look),
             max_width=column.width,
             overflow="ellipsis" if column.wrap == "cut" else "fold",
             no_wrap=column.wrap != "fold",
         )
     for row in table.rows:
-        style = _STYLES.get(row.look, "")
-        cells = [styled(cell.text, _STYLES.get(cell.look, style)) for cell in row.cells]
+        style = _style(row.look)
+        cells = [styled(cell.text, _style(cell.look) or style) for cell in row.cells]
         found.add_row(styled(row.name, style), *cells)
     return found

@@ -73,7 +73,12 @@ LOOKS: dict[str, dict[str, str]] = {
     },
     "own": {"fill": "accent", "font-weight": "700"},
     "name": {"fill": "own", "font-size": "12px", "font-weight": "500"},
-    "name-of-area": {"font-size": "12px", "font-style": "italic"},
+    "worst": {"font-weight": "700"},
+    "certified": {"font-weight": "700"},
+    "area": {
+        **{"font-size": "12px", "font-style": "italic", "paint-order": "stroke"},
+        **{"stroke": "card", "stroke-width": "3px", "stroke-opacity": ".7"},
+    },
     "heading": {"fill": "ink", "font-size": "14px", "font-weight": "700"},
     "title": {"fill": "ink", "font-size": "13px", "font-weight": "600"},
 }

@@ -356,12 +356,12 @@ def test_the_terminal_is_told_what_could_not_be_written(
 def test_files_are_written_before_a_reader_may_go_away(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import sensverify.report.evaluation.terminal as module
+    import sensverify.report.terminal as module
 
     def gone(*_: object) -> None:
         raise BrokenPipeError(32, "Broken pipe")
 
-    monkeypatch.setattr(module, "print_evaluation", gone)
+    monkeypatch.setattr(module, "print_document", gone)
     run("evaluate", "iris", *QUICK, "--json", tmp_path / "found.json")
     assert json.loads((tmp_path / "found.json").read_text())["models"]
 

@@ -6,8 +6,11 @@ import io
 
 from rich.console import Console
 
+from sensverify.evaluation.results import Evaluation
 from sensverify.report.document import Document
+from sensverify.report.evaluation.document import evaluation_document
 from sensverify.report.html import document_to_html
+from sensverify.report.tabular import document_to_csv
 from sensverify.report.terminal import print_document
 from sensverify.report.verify import verify_document
 from sensverify.verification.results import VerifyReport
@@ -28,3 +31,18 @@ def verify_page(report: VerifyReport) -> str:
 def verify_text(report: VerifyReport, *, width: int = 100) -> str:
     """The text on output bounds."""
     return printed(verify_document(report), width=width)
+
+
+def evaluation_page(evaluation: Evaluation) -> str:
+    """The page of an evaluation."""
+    return document_to_html(evaluation_document(evaluation))
+
+
+def evaluation_text(evaluation: Evaluation, *, width: int = 80) -> str:
+    """The text on an evaluation."""
+    return printed(evaluation_document(evaluation), width=width)
+
+
+def evaluation_tables(evaluation: Evaluation) -> dict[str, str]:
+    """The tables of an evaluation as CSV, by name."""
+    return document_to_csv(evaluation_document(evaluation))

@@ -1,50 +1,113 @@
-"""Accuracy against radius on the page: curves, and the numbers that they are drawn from."""
+"""Accuracy against radius: attacks from above, certificates from below, and their numbers."""
 
 from __future__ import annotations
 
-from html import escape
+import math
+from collections.abc import Iterator, Sequence
+from functools import partial
+from statistics import median
 
-from sensverify.evaluation.results import Evaluation, ModelEvaluation
-from sensverify.evaluation.scores import success_rate
-from sensverify.report.evaluation.curves import NARROW, WIDE, accuracy_chart, overlay_chart
-from sensverify.report.evaluation.lines import Line, accuracy_lines, all_radii
-from sensverify.report.evaluation.parts import Downloads, card, heading, row, table, td, th
-from sensverify.report.evaluation.tables import distances
-from sensverify.report.evaluation.words import (
+from sensverify.evaluation.results import AttackRow, Evaluation, ModelEvaluation
+from sensverify.evaluation.scores import CurvePoint, Summary, middle_radius, success_rate
+from sensverify.report.chart import Axis, Drawing, Frame, Point, Stroke, line_chart
+from sensverify.report.document import (
+    Block,
+    Cell,
+    Column,
+    Details,
+    Figure,
+    Group,
+    Medium,
+    Row,
+    Section,
+    Table,
+    Text,
+    Value,
+)
+from sensverify.report.evaluation.common import (
+    RATE,
+    interval,
+    model_data,
+    network_columns,
+    number,
+    rate_cell,
+    rate_values,
+)
+from sensverify.report.evaluation.lines import Line, accuracy_lines, all_radii, best_certified
+from sensverify.report.theme import HUES
+from sensverify.report.words import (
     DASH,
     clipped,
-    interval,
-    number,
+    duration,
     percent,
+    printed,
     radius_text,
     signed,
+    without_settings,
 )
-from sensverify.report.words import duration
+
+RADII = 7
+"""Radii that a terminal has columns for; of more, the ends and some evenly between them."""
+
+WIDE = Frame(920, 430, left=48, right=176, letters=24)
+NARROW = Frame(380, 300, right=112, letters=12)
+"""For phones and small multiples."""
+
+_WIDE_RADII = 40.0
+"""Largest over smallest radius from which the axis is logarithmic."""
 
 
-def accuracy_section(evaluation: Evaluation, offered: Downloads) -> str:
-    """Heading, curves and numbers; empty where nothing was attacked or certified."""
+def accuracy_section(evaluation: Evaluation, summaries: Sequence[Summary]) -> Section:
+    """Curves, and the tables that they are drawn from."""
+    radius = middle_radius(evaluation)
+    at = "" if radius is None else f" at {radius_text(radius)}"
+    lines = partial(_line_rows, evaluation)
+    return Section(
+        "accuracy",
+        "Accuracy against radius",
+        tuple(_blocks(evaluation)),
+        data=(
+            model_data("accuracy", ("kind", "name", "radius", *RATE), evaluation, lines),
+            model_data("attacks", _ATTACKS, evaluation, _attack_rows),
+            model_data("samples", _SAMPLES, evaluation, _sample_rows),
+        ),
+        numbers=(
+            number("Clean accuracy", [s.clean for s in summaries], rate_cell, 1),
+            number(f"Worst of attacks{at}", [s.worst for s in summaries], _point_cell, 1),
+            number(f"Certified{at}", [s.certified for s in summaries], _point_cell, 1),
+        ),
+    )
+
+
+def _point_cell(point: CurvePoint) -> tuple[float, Cell]:
+    return rate_cell(point.rate)
+
+
+def _blocks(evaluation: Evaluation) -> Iterator[Block]:
     drawn = [model for model in evaluation.models if accuracy_lines(evaluation, model)]
     if not drawn:
-        return ""
-    head = heading("Accuracy against radius", "accuracy", offered, "accuracy", "attacks", "samples")
+        return
+    page = Medium.PAGE
+    yield Text(_reading(evaluation), "note", on=page)
     if len(evaluation.models) == 1:
-        charts = _both(
-            accuracy_chart(evaluation, drawn[0], WIDE), accuracy_chart(evaluation, drawn[0], NARROW)
-        )
+        charts = [accuracy_chart(evaluation, drawn[0], frame) for frame in (WIDE, NARROW)]
+        yield Figure(charts, look="chart", on=page)
     else:
-        overlay = _both(overlay_chart(evaluation, WIDE), overlay_chart(evaluation, NARROW))
-        cards = "".join(
-            card(model.model.name, accuracy_chart(evaluation, model, NARROW)) for model in drawn
-        )
-        charts = f'{overlay}<div class="cards">{cards}</div>'
-    numbers = "".join(_numbers(evaluation, model) for model in drawn)
-    return f'{head}<p class="note">{_reading(evaluation)}</p>{charts}{numbers}'
-
-
-def _both(wide: str, narrow: str) -> str:
-    """One picture for wide screens and paper, and one that can be read on a phone."""
-    return f'<figure class="chart wide">{wide}</figure><figure class="chart slim">{narrow}</figure>'
+        charts = [overlay_chart(evaluation, frame) for frame in (WIDE, NARROW)]
+        yield Figure(charts, look="chart", on=page)
+        cards = [
+            Figure([accuracy_chart(evaluation, model, NARROW)], model.model.name, look="card")
+            for model in drawn
+        ]
+        yield Group(cards, "cards", on=page)
+    for model in drawn:
+        whose = f" of {model.model.name}" if len(evaluation.models) > 1 else ""
+        table = _page_table(evaluation, model)
+        yield Details(f"Numbers{whose}: accuracy (%)", [table], on=page)
+        if model.attacks:
+            title = f"Attacks{whose}: success, distances and time"
+            yield Details(title, [*_attack_table(model)], on=page)
+        yield _terminal_table(evaluation, model)
 
 
 def _reading(evaluation: Evaluation) -> str:
@@ -68,52 +131,228 @@ def _reading(evaluation: Evaluation) -> str:
     return " ".join(text)
 
 
-def _numbers(evaluation: Evaluation, model: ModelEvaluation) -> str:
+def _page_table(evaluation: Evaluation, model: ModelEvaluation) -> Table:
+    """Radii down, lines across."""
     lines = accuracy_lines(evaluation, model)
-    heads = [th("radius"), *(th(clipped(_line_name(line), 36)) for line in lines)]
+    names = (f"certified, {e.name}" if e.kind == "certified" else e.name for e in lines)
     rows = []
     for radius in (0.0, *all_radii(evaluation)):
-        cells = []
-        for line in lines:
-            point = line.at(radius)
-            if point is None:
-                cells.append(td(DASH))
-            else:
-                cells.append(td(signed(100 * point.rate.share, 1), "", interval(point.rate)))
-        rows.append(row("0, clean" if radius == 0 else radius_text(radius), cells))
-    whose = f" of {escape(model.model.name)}" if len(evaluation.models) > 1 else ""
-    parts = [
-        f"<details><summary>Numbers{whose}: accuracy (%)</summary>"
-        f"{table(heads, rows, 'plain numbers')}</details>"
-    ]
-    if model.attacks:
-        parts.append(
-            f"<details><summary>Attacks{whose}: success, distances and time</summary>"
-            f"{_attack_table(model)}</details>"
+        name = "0, clean" if radius == 0 else radius_text(radius)
+        rows.append(Row(name, [_share(line, radius, noted=True) for line in lines]))
+    columns = [Column("radius"), *(Column(clipped(name, 36)) for name in names)]
+    return Table(columns, rows, "plain numbers")
+
+
+def _share(line: Line, radius: float, *, noted: bool = False) -> Cell:
+    point = line.at(radius)
+    if point is None:
+        return Cell(DASH)
+    text = signed(100 * point.rate.share, 1)
+    return Cell(text, note=interval(point.rate) if noted else "")
+
+
+def _terminal_table(evaluation: Evaluation, model: ModelEvaluation) -> Table:
+    """Lines down, radii across."""
+    radii = all_radii(evaluation)
+    if len(radii) > RADII:
+        radii = tuple(radii[round(k * (len(radii) - 1) / (RADII - 1))] for k in range(RADII))
+    lines = accuracy_lines(evaluation, model)
+    short = without_settings([line.name for line in lines])
+    looks = {"attack": "", "worst": "strong", "certified": "certified"}
+    rows = [
+        Row(
+            f"certified, {short[e.name]}" if e.kind == "certified" else short[e.name],
+            [_share(e, radius) for radius in (0.0, *radii)],
+            look=looks[e.kind],
         )
-    return "".join(parts)
+        for e in lines
+    ]
+    name = f"{model.model.name}: a" if len(evaluation.models) > 1 else "A"
+    columns = network_columns(["clean", *map(radius_text, radii)])
+    title = f"{name}ccuracy (%) against radius"
+    return Table(columns, rows, title=title, on=Medium.TERMINAL)
 
 
-def _line_name(line: Line) -> str:
-    return f"certified, {line.name}" if line.kind == "certified" else line.name
-
-
-def _attack_table(model: ModelEvaluation) -> str:
-    heads = map(th, ("attack", "radius", "success", "median L2", "median L∞", "time"))
+def _attack_table(model: ModelEvaluation) -> Iterator[Block]:
+    heads = ("attack", "radius", "success", "median L2", "median L∞", "time")
     rows = []
     for each in model.attacks:
         success = success_rate(model, each)
-        l2, linf = distances(model, each)
-        cells = [
-            td("nearest" if each.radius is None else radius_text(each.radius)),
-            td(DASH) if success is None else td(percent(success.share), "", interval(success)),
-            td(number(l2)),
-            td(number(linf)),
-            td(duration(each.seconds)),
-        ]
-        rows.append(row(each.attack, cells))
-    note = (
-        '<p class="note">Success is the share of samples that were right and are broken; distances '
-        "are medians over them, in the units of the features.</p>"
+        rate = Cell(DASH) if success is None else rate_cell(success)[1]
+        radius = "nearest" if each.radius is None else radius_text(each.radius)
+        texts = (*map(printed, distances(model, each)), duration(each.seconds))
+        rows.append(Row(each.attack, [Cell(radius), rate, *map(Cell, texts)]))
+    yield Table([Column(head) for head in heads], rows, "plain numbers")
+    text = (
+        "Success is the share of samples that were right and are broken; distances are medians "
+        "over them, in the units of the features."
     )
-    return table(list(heads), rows, "plain numbers") + note
+    yield Text(text, "note")
+
+
+def distances(model: ModelEvaluation, row: AttackRow) -> tuple[float | None, float | None]:
+    """Medians of the L2 and the Linf distance of what an attack found for samples that were right.
+
+    None where it found nothing.
+    """
+    wrong = set(model.clean[0].wrong)
+    found = [place for place in row.broken if place not in wrong]
+    l2, linf = (
+        [value for value in (values[place] for place in found) if value is not None]
+        for values in (row.l2, row.linf)
+    )
+    return (median(l2) if l2 else None), (median(linf) if linf else None)
+
+
+# ---- drawings ------------------------------------------------------------------------------------
+
+
+def accuracy_chart(evaluation: Evaluation, model: ModelEvaluation, frame: Frame) -> Drawing:
+    """Every line of one network, and what is undecided between attacks and certificates."""
+    lines = accuracy_lines(evaluation, model)
+    best = best_certified(evaluation, lines)
+    short = without_settings([line.name for line in lines])
+    attacks = [line for line in lines if line.kind == "attack"]
+    # Of one attack alone the worst is itself.
+    strokes = [
+        _stroke(line, short[line.name], _hue(k))
+        for k, line in enumerate(attacks if len(attacks) > 1 else [])
+    ]
+    bounds: dict[str, Stroke] = {}
+    for line in lines:
+        if line.kind == "certified":
+            look = "certified bold" if line is best else "also-certified"
+            strokes.append(_stroke(line, short[line.name], look, band=line is best))
+            if line is best:
+                bounds["certified"] = strokes[-1]
+    for line in lines:
+        if line.kind == "worst":
+            label = "worst of all" if len(attacks) > 1 else short[attacks[0].name]
+            bounds["worst"] = _stroke(line, label, "worst bold", band=True)
+            strokes.append(bounds["worst"])
+    between = (bounds["worst"], bounds["certified"]) if len(bounds) == 2 else None
+    words = f"Accuracy of {model.model.name} against radius. {_spoken(lines)}"
+    axes = _axes(evaluation, frame)
+    return line_chart(strokes, frame, *axes, words=words, between=between)
+
+
+def overlay_chart(evaluation: Evaluation, frame: Frame) -> Drawing:
+    """Of every network the worst of all attacks and the best certificate, a colour each."""
+    strokes, told = [], []
+    for k, model in enumerate(evaluation.models):
+        name = model.model.name
+        lines = accuracy_lines(evaluation, model)
+        best = best_certified(evaluation, lines)
+        for line in lines:
+            if line.kind == "worst":
+                strokes.append(_stroke(line, name, f"{_hue(k)} bold"))
+            elif line is best:
+                # The name alone where there is no room for both.
+                room = frame.letters - len(", certified")
+                label = f"{clipped(name, room)}, certified" if room > 6 else name
+                strokes.append(_stroke(line, label, f"{_hue(k)} bold dashed"))
+            else:
+                continue
+            told.append(Line(line.kind, name, line.points))
+    words = f"Accuracy of all networks against radius. {_spoken(told)}"
+    return line_chart(strokes, frame, *_axes(evaluation, frame), words=words)
+
+
+def _stroke(line: Line, label: str, look: str, *, band: bool = False) -> Stroke:
+    return Stroke(label, look, tuple(_drawn(point, label) for point in line.points), band)
+
+
+def _drawn(point: CurvePoint, label: str) -> Point:
+    words = f"{label}, radius {radius_text(point.radius)}: {percent(point.rate.share)}"
+    return Point(point.radius, point.rate.share, *point.rate.interval, words)
+
+
+def _hue(place: int) -> str:
+    return f"hue{place % HUES} dash{place // HUES % 3}"
+
+
+def _axes(evaluation: Evaluation, frame: Frame) -> tuple[Axis, Axis]:
+    radii = all_radii(evaluation)
+    logarithmic = radii[-1] > _WIDE_RADII * radii[0]
+
+    def warp(radius: float) -> float:
+        return math.log1p(radius / radii[0]) if logarithmic else radius
+
+    marks = [(0.0, "clean"), *((radius, radius_text(radius)) for radius in radii)]
+    title = "radius, logarithmic" if logarithmic else "radius"
+    unit = " %" if frame.width > 500 else ""
+    shares = [(k / 4, f"{25 * k}{unit if k == 4 else ''}") for k in range(5)]
+    return Axis(0.0, radii[-1], warp, marks, title), Axis(0.0, 1.0, ticks=shares)
+
+
+def _spoken(lines: Sequence[Line]) -> str:
+    texts = []
+    for line in lines:
+        first, last = line.points[0], line.points[-1]
+        texts.append(
+            f"{line.kind} {line.name}: from {percent(first.rate.share)} to "
+            f"{percent(last.rate.share)} at radius {radius_text(last.radius)}"
+        )
+    return "; ".join(texts)
+
+
+# ---- data ----------------------------------------------------------------------------------------
+
+_ATTACKS = (
+    *("attack", "radius", "broken", "samples", "success", "median_l2"),
+    *("median_linf", "mean_confidence", "seconds", "blind"),
+)
+_SAMPLES = (
+    *("sample", "right", "broken_by", "broken_from", "nearest_l2"),
+    *("nearest_linf", "certified_by", "certified_to"),
+)
+
+
+def _line_rows(evaluation: Evaluation, model: ModelEvaluation) -> Iterator[Sequence[Value]]:
+    """Clean (radius 0), under every attack, the worst of them, and certified."""
+    for row in model.clean:
+        yield ("clean", row.part, 0.0, *rate_values(row.classified.accuracy))
+    for line in accuracy_lines(evaluation, model):
+        for point in line.points[1:]:
+            yield (line.kind, line.name, point.radius, *rate_values(point.rate))
+
+
+def _attack_rows(model: ModelEvaluation) -> Iterator[Sequence[Value]]:
+    """Every attack at every radius; distances are medians over broken samples that were right."""
+    for row in model.attacks:
+        success = success_rate(model, row)
+        yield (
+            *(row.attack, row.radius, len(row.broken), row.classified.samples),
+            None if success is None else success.share,
+            *distances(model, row),
+            *(row.classified.confidence, row.seconds, len(row.blind)),
+        )
+
+
+def _sample_rows(model: ModelEvaluation) -> Iterator[Sequence[Value]]:
+    """Of each sample the smallest radius that breaks it and the largest that is certified."""
+    wrong = set(model.clean[0].wrong)
+    certified: dict[int, tuple[float, str]] = {}
+    for proven in model.certified:
+        for place in proven.certified:
+            if place not in certified or proven.radius > certified[place][0]:
+                certified[place] = proven.radius, proven.method
+    for place in range(model.clean[0].classified.samples):
+        reach, attack = _nearest(model, place)
+        radius, method = certified.get(place, (None, None))
+        yield (
+            *(place, place not in wrong, attack, reach),
+            _least(place, [row.l2 for row in model.attacks]),
+            _least(place, [row.linf for row in model.attacks]),
+            *(method, radius),
+        )
+
+
+def _nearest(model: ModelEvaluation, place: int) -> tuple[float | None, str | None]:
+    """The smallest radius that any attack knows for a sample, and the first attack with it."""
+    known = [(r, row.attack) for row in model.attacks if (r := row.reach[place]) is not None]
+    return min(known, key=lambda pair: pair[0], default=(None, None))
+
+
+def _least(place: int, columns: Sequence[Sequence[float | None]]) -> float | None:
+    return min((v for v in (values[place] for values in columns) if v is not None), default=None)

@@ -1,48 +1,94 @@
-"""Reliability diagrams: how often a network is right that is so sure."""
+"""Reliability diagrams: accuracy against confidence."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from html import escape
+from collections.abc import Iterator, Sequence
 
 from sensverify.classification.predictions import Bin, Classified
 from sensverify.evaluation.results import Evaluation, ModelEvaluation
-from sensverify.report.evaluation.lines import hardest_attack, hardest_corruption
-from sensverify.report.evaluation.parts import Downloads, card, heading
-from sensverify.report.evaluation.words import (
-    clipped,
-    percent,
-    radius_text,
-    signed,
-    spoken,
+from sensverify.evaluation.scores import Summary
+from sensverify.report.chart import Axis, Drawing, Frame, Mark, Plot
+from sensverify.report.document import (
+    Block,
+    Cell,
+    Figure,
+    Group,
+    Heading,
+    Medium,
+    Row,
+    Section,
+    Table,
+    Text,
+    Value,
 )
+from sensverify.report.evaluation.common import (
+    CASE,
+    cases,
+    model_data,
+    network_columns,
+    number,
+    written,
+)
+from sensverify.report.evaluation.lines import hardest_attack, hardest_corruption
+from sensverify.report.words import clipped, percent, radius_text, signed, spoken
 
-_SIDE, _LEFT, _TOP, _TALL = 220.0, 34.0, 22.0, 44.0
-_GAP = 8.0
+_READING = (
+    "Confidence is the largest probability that a softmax makes of the outputs. Of samples in one "
+    "bin of it, the bar is the share that is right and the tick their mean confidence; the orange "
+    "part between them is what the network is too sure of, the pale part what it is not sure "
+    "enough of. Below, the share of samples in each bin. RMS, expected (ECE) and maximum (MCE) "
+    "calibration error are in points."
+)
+_DATA = (
+    *(*CASE, "from", "to", "samples", "correct", "mean_confidence"),
+    *("accuracy", "rms_error", "expected_error", "maximum_error"),
+)
+# Sides of the diagram, and the height of the sizes of the bins beneath it.
+_SIDE, _TALL = 220.0, 44.0
 
 
-def calibration_section(evaluation: Evaluation, offered: Downloads) -> str:
-    """Heading and diagrams of clean, attacked and corrupted samples, a line a network."""
-    parts = [
-        heading("Calibration", "calibration", offered, "calibration"),
-        '<p class="note">Confidence is the largest probability that a softmax makes of the '
-        "outputs. Of samples in one bin of it, the bar is the share that is right and the tick "
-        "their mean confidence; the orange part between them is what the network is too sure of, "
-        "the pale part what it is not sure enough of. Below, the share of samples in each bin. "
-        "RMS, expected (ECE) and maximum (MCE) calibration error are in points.</p>",
-    ]
+def calibration_section(evaluation: Evaluation, summaries: Sequence[Summary]) -> Section:
+    """Diagrams of clean, attacked and corrupted samples."""
+    rms = [summary.rms_calibration for summary in summaries]
+    return Section(
+        "calibration",
+        "Calibration",
+        tuple(_blocks(evaluation)),
+        data=(model_data("calibration", _DATA, evaluation, _rows),),
+        numbers=(number("RMS calibration error", rms, written(percent), -1, "clean samples"),),
+    )
+
+
+def _blocks(evaluation: Evaluation) -> Iterator[Block]:
+    page = Medium.PAGE
+    yield Text(_READING, "note", on=page)
     for model in evaluation.models:
         if len(evaluation.models) > 1:
-            parts.append(f"<h3>{escape(model.model.name)}</h3>")
+            yield Heading(model.model.name, on=page)
         cards = [
-            card(title, reliability_chart(found, title), _errors(found), _means(found))
-            for title, found in _cases(model, evaluation)
+            Figure(
+                [reliability_chart(found, title)],
+                title,
+                (
+                    _errors_text(found),
+                    f"accuracy {percent(found.accuracy.share)}, confidence "
+                    f"{percent(found.confidence)}",
+                ),
+                look="card",
+            )
+            for title, found in _shown(model, evaluation)
         ]
-        parts.append(f'<div class="cards">{"".join(cards)}</div>')
-    return "".join(parts)
+        yield Group(cards, "cards", on=page)
+    rows = [
+        Row(model.model.name, [Cell(percent(e)) for e in _errors(model.clean[0].classified)])
+        for model in evaluation.models
+    ]
+    title = "Calibration error, outputs taken as logits"
+    columns = network_columns(["RMS", "expected", "maximum"])
+    yield Table(columns, rows, title=title, on=Medium.TERMINAL)
 
 
-def _cases(model: ModelEvaluation, evaluation: Evaluation) -> Iterator[tuple[str, Classified]]:
+def _shown(model: ModelEvaluation, evaluation: Evaluation) -> Iterator[tuple[str, Classified]]:
     yield "Clean", model.clean[0].classified
     attack = hardest_attack(evaluation, model)
     if attack is not None and attack.radius is not None:
@@ -54,75 +100,69 @@ def _cases(model: ModelEvaluation, evaluation: Evaluation) -> Iterator[tuple[str
         yield f"{name}, severity {corruption.severity}", corruption.classified
 
 
-def _errors(found: Classified) -> str:
-    errors = {
-        "RMS": found.rms_calibration_error,
-        "ECE": found.expected_calibration_error,
-        "MCE": found.maximum_calibration_error,
-    }
-    texts = [f"{name} {signed(100 * error, 1)}" for name, error in errors.items()]
-    return " · ".join(texts)
+def _errors(found: Classified) -> tuple[float, float, float]:
+    return (
+        found.rms_calibration_error,
+        found.expected_calibration_error,
+        found.maximum_calibration_error,
+    )
 
 
-def _means(found: Classified) -> str:
-    return f"accuracy {percent(found.accuracy.share)}, confidence {percent(found.confidence)}"
+def _errors_text(found: Classified) -> str:
+    named = zip(("RMS", "ECE", "MCE"), _errors(found), strict=True)
+    return " · ".join(f"{name} {signed(100 * error, 1)}" for name, error in named)
 
 
-def reliability_chart(found: Classified, title: str) -> str:
+def _rows(model: ModelEvaluation) -> Iterator[Sequence[Value]]:
+    """Bins by case, without those that hold no sample."""
+    for kind, name, at, found in cases(model):
+        for place, each in enumerate(found.bins):
+            if each.samples:
+                ends = place / len(found.bins), (place + 1) / len(found.bins)
+                means = each.confidence / each.samples, each.correct / each.samples
+                errors = _errors(found)
+                yield (kind, name, at, *ends, each.samples, each.correct, *means, *errors)
+
+
+def reliability_chart(found: Classified, title: str) -> Drawing:
     """Accuracy by confidence over the diagonal, and the sizes of the bins beneath."""
-    width, height = _LEFT + _SIDE + 10, _TOP + _SIDE + _GAP + _TALL + 34
-    words = f"Reliability, {title}: {_errors(found)}"
-    parts = [
-        f'<svg class="reliability" viewBox="0 0 {width:.0f} {height:.0f}" role="img" '
-        f'aria-label="{escape(words)}">',
-        *_axes(),
-    ]
+    width, height = 34 + _SIDE + 10, 22 + _SIDE + 8 + _TALL + 34
+    shares = [(k / 2, f"{50 * k}") for k in range(3)]
+    x, y = Axis(0, 1), Axis(0, 1, ticks=shares)
+    plot = Plot(Frame(width, height, 34, 10, 22, height - 22 - _SIDE), x, y)
     most = max(each.samples for each in found.bins)
+    sizes = Plot(Frame(width, height, 34, 10, height - 34 - _TALL, 34), x, Axis(0, most))
+    for share, text in shares:
+        plot.add("line", [(0, share), (1, share)], "grid")
+        plot.text(plot.left - 6, plot.at(0, share)[1] + 4, text, anchor="end")
+        plot.text(plot.at(share, 0)[0], sizes.floor + 15, text)
+    sizes.add("line", [(0, 0), (1, 0)], "zero")
+    plot.add("line", [(0, 0), (1, 1)], "diagonal")
+    plot.text((plot.left + plot.right) / 2, sizes.floor + 30, "confidence (%)", "axis")
+    plot.text(plot.left, plot.top - 10, "accuracy (%)", "axis", "start")
     for place, each in enumerate(found.bins):
         if each.samples:
-            parts += _bin(each, place, len(found.bins), most, found.samples)
-    return "".join([*parts, "</svg>"])
+            _draw_bin(plot, sizes, each, (place, len(found.bins)), found.samples)
+    plot.marks += sizes.marks
+    return plot.drawing(f"Reliability, {title}: {_errors_text(found)}", "reliability")
 
 
-def _axes() -> list[str]:
-    floor, base = _TOP + _SIDE, _TOP + _SIDE + _GAP + _TALL
-    parts = []
-    for share in (0, 50, 100):
-        x, y = _LEFT + _SIDE * share / 100, floor - _SIDE * share / 100
-        parts.append(
-            f'<line class="grid" x1="{_LEFT}" x2="{_LEFT + _SIDE}" y1="{y}" y2="{y}"/>'
-            f'<text x="{_LEFT - 6}" y="{y + 4}" text-anchor="end">{share}</text>'
-            f'<text x="{x}" y="{base + 15}" text-anchor="middle">{share}</text>'
-        )
-    parts.append(f'<line class="zero" x1="{_LEFT}" x2="{_LEFT + _SIDE}" y1="{base}" y2="{base}"/>')
-    parts.append(
-        f'<line class="diagonal" x1="{_LEFT}" y1="{floor}" x2="{_LEFT + _SIDE}" y2="{_TOP}"/>'
-        f'<text class="axis" x="{_LEFT + _SIDE / 2}" y="{base + 30}" text-anchor="middle">'
-        "confidence (%)</text>"
-        f'<text class="axis" x="{_LEFT}" y="{_TOP - 10}">accuracy (%)</text>'
-    )
-    return parts
-
-
-def _bin(each: Bin, place: int, bins: int, most: int, total: int) -> list[str]:
-    floor, base = _TOP + _SIDE, _TOP + _SIDE + _GAP + _TALL
-    right, sure = each.correct / each.samples, each.confidence / each.samples
-    x, wide = _LEFT + _SIDE * place / bins + 0.8, _SIDE / bins - 1.6
-    low, high = sorted((right, min(sure, 1.0)))
-    kind = "over" if sure > right else "under"
-    tall = _TALL * each.samples / most
+def _draw_bin(plot: Plot, sizes: Plot, each: Bin, place: tuple[int, int], total: int) -> None:
+    right, sure = each.correct / each.samples, min(each.confidence / each.samples, 1.0)
+    low, high = sorted((right, sure))
     words = (
         f"{each.samples:,} samples ({percent(each.samples / total)}), right {percent(right)}, "
-        f"sure {percent(sure)}"
+        f"sure {percent(each.confidence / each.samples)}"
     )
-    line = floor - _SIDE * min(sure, 1.0)
-    return [
-        f"<g><title>{escape(words)}</title>",
-        f'<rect class="bar" x="{x:.1f}" y="{floor - _SIDE * low:.1f}" width="{wide:.1f}" '
-        f'height="{_SIDE * low:.1f}"/>',
-        f'<rect class="{kind}" x="{x:.1f}" y="{floor - _SIDE * high:.1f}" width="{wide:.1f}" '
-        f'height="{_SIDE * (high - low):.1f}"/>',
-        f'<line class="sure" x1="{x:.1f}" x2="{x + wide:.1f}" y1="{line:.1f}" y2="{line:.1f}"/>',
-        f'<rect class="size" x="{x:.1f}" y="{base - tall:.1f}" width="{wide:.1f}" '
-        f'height="{max(tall, 0.8):.1f}"/></g>',
-    ]
+
+    def draw(where: Plot, look: str, bottom: float, top: float) -> None:
+        (left, floor), (end, roof) = (
+            where.at((place[0] + k) / place[1], value) for k, value in ((0, bottom), (1, top))
+        )
+        where.marks.append(Mark("box", ((left + 0.8, floor), (end - 0.8, roof)), look, words))
+
+    draw(plot, "right", 0, low)
+    draw(plot, "over" if sure > right else "under", low, high)
+    (left, line), (end, _) = (plot.at((place[0] + k) / place[1], sure) for k in (0, 1))
+    plot.marks.append(Mark("line", ((left + 0.8, line), (end - 0.8, line)), "sure"))
+    draw(sizes, "size", 0, each.samples)

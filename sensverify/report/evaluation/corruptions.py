@@ -1,213 +1,219 @@
-"""Corruptions as heat maps with pictures: how much is right at every severity."""
+"""Accuracy under corruptions: heat maps over severities, with pictures."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from html import escape
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 from sensverify.evaluation.results import CorruptionRow, Evaluation, ModelEvaluation
 from sensverify.evaluation.scores import (
     CorruptionScore,
+    Summary,
     clean_rate,
     corruption_scores,
     reference_of,
 )
-from sensverify.report.evaluation.heat import STEPS, step
-from sensverify.report.evaluation.images import pictures
-from sensverify.report.evaluation.parts import Downloads, heading, row, table, td, th
-from sensverify.report.evaluation.words import (
-    DASH,
-    counted,
+from sensverify.report.document import (
+    Block,
+    Cell,
+    Column,
+    Heading,
+    Medium,
+    Row,
+    Scale,
+    Section,
+    Strips,
+    Table,
+    Text,
+    Value,
+)
+from sensverify.report.evaluation.common import (
+    RATE,
     interval,
-    percent,
-    points,
-    signed,
-    spoken,
+    model_data,
+    network_columns,
+    number,
+    rate_values,
+    written,
+)
+from sensverify.report.evaluation.images import pictures
+from sensverify.report.theme import step
+from sensverify.report.words import DASH, count_of, percent, points, signed, spoken
+
+_DATA = (
+    *("corruption", "severity", "parameter", *RATE, "mean_confidence", "msd"),
+    *("residual", "app", "ce", "relative_ce", "source", "seconds"),
 )
 
 
-def corruption_section(evaluation: Evaluation, offered: Downloads) -> str:
-    """Heading, legend, heat maps, pictures and flip rates; empty where nothing was corrupted."""
-    models = [model for model in evaluation.models if model.corruptions]
-    sequences = _sequences(evaluation)
-    if not models and not sequences:
-        return ""
-    parts = [heading("Corruptions", "corruptions", offered, "corruptions", "sequences")]
-    images = pictures(evaluation.examples)
-    alone = len(evaluation.models) == 1
-    if models:
-        parts.append(_reading(evaluation, models))
-        parts.append(_legend(evaluation, images if alone else {}))
-        if not alone:
-            parts.append(_means(evaluation))
-        for model in models:
-            parts.append("" if alone else f"<h3>{escape(model.model.name)}</h3>")
-            parts.append(_heat_map(evaluation, model, images if alone else {}))
-        if not alone:
-            parts.append(_gallery(evaluation, images))
-    return "".join([*parts, sequences])
-
-
-def _reading(evaluation: Evaluation, models: Sequence[ModelEvaluation]) -> str:
-    ratios = any(
-        score.error_ratio is not None
-        for model in models
-        for score in corruption_scores(model, reference_of(evaluation))
+def corruption_section(evaluation: Evaluation, summaries: Sequence[Summary]) -> Section:
+    """Legend, heat maps and pictures."""
+    kinds = len({row.corruption for model in evaluation.models for row in model.corruptions})
+    over, ratio = f"mean over {count_of(kinds, 'corruption')}", f"{evaluation.reference} is 100"
+    lost, gained = f"points lost, {over}", f"of errors gained; {ratio}"
+    accuracy, difference, relative = written(percent), written(points), written(_one_decimal)
+    rows = partial(_rows, reference_of(evaluation))
+    return Section(
+        "corruptions",
+        "Corruptions",
+        tuple(_blocks(evaluation)),
+        data=(model_data("corruptions", _DATA, evaluation, rows),),
+        numbers=(
+            number("Under corruption", [s.corrupted for s in summaries], accuracy, 1, over),
+            number("Residual robustness", [s.residual for s in summaries], difference, -1, lost),
+            number("mCE", [s.mce for s in summaries], relative, -1, ratio),
+            number("Relative mCE", [s.relative_mce for s in summaries], relative, -1, gained),
+            number(
+                *("Effective robustness", [s.effective for s in summaries], difference, 1),
+                "points above the others",
+            ),
+        ),
     )
+
+
+def _rows(reference: ModelEvaluation | None, model: ModelEvaluation) -> Iterator[Sequence[Value]]:
+    """Every severity; ``residual`` to ``relative_ce`` are over all severities of a corruption."""
+    scores = {score.corruption: score for score in corruption_scores(model, reference)}
+    for row in model.corruptions:
+        score = scores[row.corruption]
+        yield (
+            *(row.corruption, row.severity, row.parameter, *rate_values(row.classified.accuracy)),
+            *(row.classified.confidence, row.msd, score.residual, score.app),
+            *(score.error_ratio, score.relative_error_ratio, row.source, row.seconds),
+        )
+
+
+def _one_decimal(value: float | None) -> str:
+    return DASH if value is None else signed(value, 1)
+
+
+def _blocks(evaluation: Evaluation) -> Iterator[Block]:
+    models = [model for model in evaluation.models if model.corruptions]
+    if not models:
+        return
+    page, alone = Medium.PAGE, len(evaluation.models) == 1
+    images = pictures(evaluation.examples)
+    reference = reference_of(evaluation)
+    scores = [corruption_scores(model, reference) for model in evaluation.models]
+    yield Text(_reading(evaluation, scores), "note", on=page)
+    yield _scale(evaluation, images if alone else {})
+    if not alone:
+        yield _means(evaluation, scores, page)
+    for model, found in zip(evaluation.models, scores, strict=True):
+        if not model.corruptions:
+            continue
+        if not alone:
+            yield Heading(model.model.name, on=page)
+        yield _heat_map(model, found, images if alone else {})
+    if not alone and any(name != "clean" and uris for name, uris in images.items()):
+        yield Heading("What they look like", on=page)
+        yield Strips(tuple(_strips(evaluation, images)), on=page)
+    yield _means(evaluation, scores, Medium.TERMINAL)
+
+
+def _reading(evaluation: Evaluation, scores: Sequence[Sequence[CorruptionScore]]) -> str:
     text = (
         "Accuracy (%) on the same samples after each corruption, from mild to severe. Residual "
         "robustness is what is lost against clean samples, in points; APP is the share of the clean"
         " accuracy that is left."
     )
-    if ratios:
+    if any(score.error_ratio is not None for each in scores for score in each):
         text += (
             f" CE is the error relative to that of {evaluation.reference}, which is 100; relative "
             "CE compares what the errors gain over clean ones. Less is better in both."
         )
-    return f'<p class="note">{escape(text)}</p>'
+    return text
 
 
-def _legend(evaluation: Evaluation, images: Mapping[str, Sequence[str]]) -> str:
-    """The colours from 0 to 100 %, the clean accuracies marked, and the clean sample."""
-    swatches = "".join(f'<i class="h{k}"></i>' for k in range(STEPS + 1))
-    marks = []
-    for model in evaluation.models:
-        share = clean_rate(model).share
-        marks.append(f'<b style="left:{100 * share:.1f}%"></b>')
+def _scale(evaluation: Evaluation, images: Mapping[str, Sequence[str]]) -> Scale:
+    """The colours, the clean accuracies marked, and the clean sample."""
     shares = [clean_rate(model).share for model in evaluation.models]
-    words = f"clean {percent(min(shares))}"
-    if percent(min(shares)) != percent(max(shares)):
-        words += f" to {percent(max(shares))}"
-    sample = ""
-    for uri in images.get("clean", ())[:1]:
-        sample = f'<span class="clean">{_image(uri, "")}the sample, clean</span>'
-    return (
-        f'<div class="heat-legend"><div class="scale"><div class="ramp">{swatches}{"".join(marks)}'
-        f'</div><div class="ends"><span>0</span><span>50</span><span>100 %</span></div></div>'
-        f'<span class="mark">▲ {escape(words)}</span>{sample}</div>'
-    )
-
-
-def _severities(rows: Sequence[CorruptionRow]) -> list[int]:
-    return sorted({each.severity for each in rows})
+    low, high = percent(min(shares)), percent(max(shares))
+    words = f"clean {low}" if low == high else f"clean {low} to {high}"
+    image = next(iter(images.get("clean", ())), "")
+    return Scale(shares, words, image, "the sample, clean", on=Medium.PAGE)
 
 
 def _heat_map(
-    evaluation: Evaluation, model: ModelEvaluation, images: Mapping[str, Sequence[str]]
-) -> str:
-    scores = corruption_scores(model, reference_of(evaluation))
+    model: ModelEvaluation,
+    scores: Sequence[CorruptionScore],
+    images: Mapping[str, Sequence[str]],
+) -> Table:
     compared = any(score.error_ratio is not None for score in scores)
-    severities = _severities(model.corruptions)
-    cells = {(each.corruption, each.severity): each for each in model.corruptions}
+    severities = sorted({each.severity for each in model.corruptions})
+    found = {(each.corruption, each.severity): each for each in model.corruptions}
+    columns = [Column("severity"), *(Column(str(s), "cell") for s in severities)]
     extra = ["CE", "rel. CE"] if compared else []
-    head = [th("severity"), *(th(str(s), "cell") for s in severities)]
-    head += [th(name) for name in ("mean", "residual", "APP", *extra)]
+    columns += [Column(name) for name in ("mean", "residual", "APP", *extra)]
     rows = []
     for score in scores:
         shown = images.get(score.corruption, ())
         if len(shown) != len(severities):
             # Which picture is which severity is not known.
             shown = [""] * len(severities)
-        heat = [
-            _cell(cells.get((score.corruption, s)), image)
-            for s, image in zip(severities, shown, strict=True)
+        cells = [
+            _cell(found.get((score.corruption, severity)), image)
+            for severity, image in zip(severities, shown, strict=True)
         ]
-        rows.append(row(spoken(score.corruption), [*heat, *_scores(score, compared=compared)]))
-    kind = "heat pictured" if images else "heat"
-    return table(head, rows, kind)
+        cells += [Cell(signed(100 * score.accuracy, 1), "mean"), *map(Cell, _losses(score))]
+        if compared:
+            ratios = score.error_ratio, score.relative_error_ratio
+            cells += [Cell(_one_decimal(ratio)) for ratio in ratios]
+        rows.append(Row(spoken(score.corruption), cells))
+    return Table(columns, rows, "heat pictured" if images else "heat", on=Medium.PAGE)
 
 
-def _cell(found: CorruptionRow | None, image: str) -> str:
+def _cell(found: CorruptionRow | None, image: str) -> Cell:
     if found is None:
-        return f'<td class="cell">{DASH}</td>'
+        return Cell(DASH, "cell")
     rate = found.classified.accuracy
-    words = f"{found.parameter}: {counted(rate)}, {interval(rate)}"
-    picture = _image(image, "") if image else ""
-    return (
-        f'<td class="cell {step(rate.share)}" title="{escape(words)}">{picture}'
-        f"{signed(100 * rate.share, 1)}</td>"
-    )
+    words = f"{found.parameter}: {rate.count:,} of {rate.total:,}, {interval(rate)}"
+    return Cell(signed(100 * rate.share, 1), f"cell {step(rate.share)}", "", words, image)
 
 
-def _scores(score: CorruptionScore, *, compared: bool) -> list[str]:
-    cells = [
-        td(signed(100 * score.accuracy, 1), "mean"),
-        td(points(score.residual)),
-        td(DASH if score.app is None else f"{score.app:.3f}"),
-    ]
-    if compared:
-        for ratio in (score.error_ratio, score.relative_error_ratio):
-            cells.append(td(DASH if ratio is None else signed(ratio, 1)))
-    return cells
+def _losses(score: CorruptionScore) -> tuple[str, str]:
+    return points(score.residual), DASH if score.app is None else f"{score.app:.3f}"
 
 
-def _means(evaluation: Evaluation) -> str:
-    """Corruptions down, networks across: the mean over severities, the best in bold."""
-    reference = reference_of(evaluation)
-    scores = [
-        {score.corruption: score for score in corruption_scores(model, reference)}
-        for model in evaluation.models
-    ]
-    names = list(dict.fromkeys(name for each in scores for name in each))
-    head = [th("mean over severities"), *(th(m.model.name, "cell") for m in evaluation.models)]
+def _means(
+    evaluation: Evaluation, scores: Sequence[Sequence[CorruptionScore]], on: Medium
+) -> Table:
+    """Corruptions down, networks across: the mean over severities; of one network also losses."""
+    by_name = [{score.corruption: score for score in each} for each in scores]
+    names = [model.model.name for model in evaluation.models]
+    alone = len(names) == 1
     rows = []
-    for name in names:
-        known = [each[name].accuracy for each in scores if name in each]
+    for name in dict.fromkeys(name for each in by_name for name in each):
+        found = [each.get(name) for each in by_name]
+        known = [score.accuracy for score in found if score is not None]
         best = max(known) if len(known) > 1 and max(known) > min(known) else None
-        cells = []
-        for each in scores:
-            score = each.get(name)
-            if score is None:
-                cells.append(td(DASH, "cell"))
-                continue
-            bold = " best" if score.accuracy == best else ""
-            cells.append(td(signed(100 * score.accuracy, 1), f"cell {step(score.accuracy)}{bold}"))
-        rows.append(row(spoken(name), cells))
-    return table(head, rows, "heat means")
+        cells = [
+            Cell(DASH, "cell")
+            if score is None
+            else Cell(
+                signed(100 * score.accuracy, 1),
+                f"cell {step(score.accuracy)}{' best' if score.accuracy == best else ''}",
+            )
+            for score in found
+        ]
+        if alone and found[0] is not None:
+            cells += map(Cell, _losses(found[0]))
+        rows.append(Row(spoken(name), cells))
+    if on is Medium.PAGE:
+        heads = [Column("mean over severities"), *(Column(name, "cell") for name in names)]
+        return Table(heads, rows, "heat means", on=on)
+    columns = network_columns(["accuracy", "residual", "APP"] if alone else names)
+    title = "Accuracy (%) under corruption, mean over severities"
+    return Table(columns, rows, title=title, splits="" if alone else "networks", on=on)
 
 
-def _gallery(evaluation: Evaluation, images: Mapping[str, Sequence[str]]) -> str:
-    """One sample as every corruption makes it."""
-    shown = {name: uris for name, uris in images.items() if name != "clean" and uris}
-    if not shown:
-        return ""
-    rows = []
-    for name, uris in {"clean": images.get("clean", ()), **shown}.items():
+def _strips(
+    evaluation: Evaluation, images: Mapping[str, Sequence[str]]
+) -> Iterator[tuple[str, Sequence[tuple[str, str]]]]:
+    """One sample, clean and as every corruption makes it."""
+    for name in ("clean", *(name for name in images if name != "clean")):
         titles = [each.title for each in evaluation.examples.get(name, ())]
-        pairs = zip(uris, titles, strict=True)
-        strip = "".join(_image(uri, f"{spoken(name)}, {title}") for uri, title in pairs)
+        pairs = zip(images.get(name, ()), titles, strict=True)
+        strip = [(uri, f"{spoken(name)}, {title}") for uri, title in pairs]
         if strip:
-            rows.append(f"<div><dt>{escape(spoken(name))}</dt><dd>{strip}</dd></div>")
-    return f'<h3>What they look like</h3><dl class="gallery">{"".join(rows)}</dl>'
-
-
-def _image(uri: str, words: str) -> str:
-    return f'<img src="{uri}" alt="{escape(words)}">'
-
-
-def _sequences(evaluation: Evaluation) -> str:
-    """Flip rates: sequences down, networks across."""
-    rows = {
-        (each.sequence, each.against, each.frames, each.samples): None
-        for model in evaluation.models
-        for each in model.sequences
-    }
-    if not rows:
-        return ""
-    alone = len(evaluation.models) == 1
-    heads = ["flip rate"] if alone else [model.model.name for model in evaluation.models]
-    lines = []
-    for sequence, against, frames, samples in rows:
-        cells = []
-        for model in evaluation.models:
-            found = [
-                each.flip_rate
-                for each in model.sequences
-                if (each.sequence, each.against) == (sequence, against)
-            ]
-            cells.append(td(percent(found[0]) if found else DASH))
-        what = f"{samples:,} samples, {frames} frames, each against the {against} one"
-        lines.append(row(spoken(sequence), cells, note=what))
-    note = "How often the prediction changes along a sequence of growing or moving corruptions."
-    shown = table([th("sequence"), *map(th, heads)], lines, "plain narrow")
-    return f'<h3>Flip rate</h3><p class="note">{note}</p>{shown}'
+            yield spoken(name), strip

@@ -100,14 +100,15 @@ def _model(evaluation: Evaluation, model: ModelEvaluation, summary: Summary) -> 
             ],
             "corruptions": [asdict(score) for score in scores],
         },
-        "clean": [_row(row) for row in model.clean],
+        # Every kind of row is a field.
+        **{
+            name: [_row(row) for row in rows]
+            for name, rows in vars(model).items()
+            if name != "model"
+        },
         "attacks": [
             {**_row(row), "success": _plain(success_rate(model, row))} for row in model.attacks
         ],
-        **{
-            name: [_row(row) for row in getattr(model, name)]
-            for name in ("certified", "corruptions", "sequences", "measures", "missing")
-        },
     }
 
 

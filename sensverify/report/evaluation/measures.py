@@ -1,47 +1,78 @@
-"""Measures with their definitions, and everything that could not be had with its reason."""
+"""Measures with their definitions."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from html import escape
+from collections.abc import Iterator, Sequence
 
 from sensverify.evaluation.results import Evaluation, MeasureRow, ModelEvaluation
+from sensverify.evaluation.scores import Summary
 from sensverify.measures.catalog import MEASURES
-from sensverify.report.evaluation.missing import reasons
-from sensverify.report.evaluation.parts import Downloads, heading, reason, table, th
-from sensverify.report.evaluation.words import DASH, count_of, number
+from sensverify.report.document import (
+    Block,
+    Cell,
+    Column,
+    Line,
+    Medium,
+    Row,
+    Section,
+    Span,
+    Table,
+    Text,
+    Value,
+)
+from sensverify.report.evaluation.common import model_data, number
+from sensverify.report.evaluation.missing import reason_line
+from sensverify.report.words import DASH, count_of, percent, points, printed
 
 _PREFIX = "measure/"
 _OTHERS = "others"
+_DATA = ("measure", "value", "error", "samples", "note", "seconds")
+_READING = (
+    "Behind ± is one standard error of an estimate, or a bound on the distance of an iteration "
+    "from its limit; values without it are exact but for rounding."
+)
 
 
-def measure_section(evaluation: Evaluation, offered: Downloads) -> str:
-    """Heading and table, groups one after the other; empty where no measure was asked for."""
+def measure_section(evaluation: Evaluation, summaries: Sequence[Summary]) -> Section:
+    """One table, a group of measures after the other."""
+    return Section(
+        "measures",
+        "Measures",
+        tuple(_blocks(evaluation)),
+        data=(model_data("measures", _DATA, evaluation, _rows),),
+        numbers=(number("Generalisation gap", summaries, _gap, -1, "points"),),
+    )
+
+
+def _gap(summary: Summary) -> tuple[float | None, Cell]:
+    if summary.gap is None or summary.train is None:
+        return None, Cell(DASH)
+    # A gap to either side is one; without the training accuracy it says little.
+    trained = f"training {percent(summary.train.share)}"
+    return abs(summary.gap), Cell(points(summary.gap), note=trained)
+
+
+def _rows(model: ModelEvaluation) -> Iterator[Sequence[Value]]:
+    for row in model.measures:
+        yield tuple(getattr(row, name) for name in _DATA)
+
+
+def _blocks(evaluation: Evaluation) -> Iterator[Block]:
     names = _names(evaluation)
     if not names:
-        return ""
+        return
     groups: dict[str, list[str]] = {}
     for name in names:
         known = MEASURES.get(name)
         groups.setdefault(_OTHERS if known is None else known.group, []).append(name)
-    heads = ["value"] if len(evaluation.models) == 1 else [m.model.name for m in evaluation.models]
     rows = []
     for group, members in groups.items():
-        if len(groups) > 1:
-            span = f'<th scope="rowgroup" colspan="{len(heads) + 2}">{escape(group)}</th>'
-            rows.append(f'<tr class="group">{span}</tr>')
+        rows += [Row(group, look="group")] if len(groups) > 1 else []
         rows += [_row(evaluation.models, name) for name in members]
-    reading = (
-        "Behind ± is one standard error of an estimate, or a bound on the distance of an iteration "
-        "from its limit; values without it are exact but for rounding."
-    )
-    return (
-        f"{heading('Measures', 'measures', offered, 'measures')}"
-        f'<p class="note">{reading}</p>'
-        f'<div class="networks" style="--networks: {len(heads)}">'
-        f"{table([th('measure'), th('what it is', 'about'), *map(th, heads)], rows, 'measures')}"
-        "</div>"
-    )
+    heads = ["value"] if len(evaluation.models) == 1 else [m.model.name for m in evaluation.models]
+    columns = [Column("measure"), Column("what it is", "about"), *map(Column, heads)]
+    yield Text(_READING, "note", on=Medium.PAGE)
+    yield Table(columns, rows, "measures", on=Medium.PAGE)
 
 
 def _names(evaluation: Evaluation) -> list[str]:
@@ -56,59 +87,33 @@ def _names(evaluation: Evaluation) -> list[str]:
     return [name for name in MEASURES if name in found] + sorted(found - set(MEASURES))
 
 
-def _row(models: Sequence[ModelEvaluation], name: str) -> str:
+def _row(models: Sequence[ModelEvaluation], name: str) -> Row:
     known = MEASURES.get(name)
-    about = ""
+    about: Line = ""
     if known is not None:
-        source = f" <cite>{escape(known.source)}</cite>" if known.source else ""
-        about = f"{escape(known.definition)}.{source}"
-    unit = f"<small>{escape(known.unit)}</small>" if known is not None and known.unit else ""
+        source = (" ", Span(known.source, "cite")) if known.source else ()
+        about = (f"{known.definition}.", *source)
     found = [next((row for row in model.measures if row.measure == name), None) for model in models]
-    whys = [_reason(model, name) for model in models]
+    whys = [
+        next((row.reason for row in model.missing if row.key == _PREFIX + name), DASH)
+        for model in models
+    ]
     if not any(found) and len(set(whys)) == 1:
-        values = f'<td class="missing" colspan="{len(models)}">{reason(whys[0])}</td>'
+        cells = [Cell(reason_line(whys[0]), "missing", span=len(models))]
     else:
-        values = "".join(
-            f'<td class="missing">{reason(why)}</td>' if row is None else f"<td>{_value(row)}</td>"
+        cells = [
+            Cell(reason_line(why), "missing") if row is None else _value(row)
             for row, why in zip(found, whys, strict=True)
-        )
-    kind = "" if any(found) else ' class="missing"'
-    return (
-        f'<tr{kind}><th scope="row"><code>{escape(name)}</code>{unit}</th>'
-        f'<td class="about">{about}</td>{values}</tr>'
-    )
+        ]
+    unit = "" if known is None else known.unit
+    look = "" if any(found) else "missing"
+    return Row(Span(name, "code"), [Cell(about, "about"), *cells], unit, look)
 
 
-def _reason(model: ModelEvaluation, name: str) -> str:
-    return next((row.reason for row in model.missing if row.key == _PREFIX + name), DASH)
-
-
-def _value(row: MeasureRow) -> str:
-    error = f'<span class="error">± {number(float(f"{row.error:.2g}"))}</span>' if row.error else ""
+def _value(row: MeasureRow) -> Cell:
     details = [count_of(row.samples, "sample")] if row.samples is not None else []
     details += [row.note] if row.note else []
-    small = f"<small>{escape('; '.join(details))}</small>" if details else ""
-    return f"<b>{number(row.value)}</b> {error}{small}"
-
-
-def missing_section(evaluation: Evaluation, offered: Downloads) -> str:
-    """Heading, and the cells that are missing by reason; empty where all are there."""
-    found = reasons(evaluation)
-    if not found:
-        return ""
-    parts = []
-    for each in found:
-        per_key: dict[str, list[str]] = {}
-        for network, missing in each.cells:
-            per_key.setdefault(missing.key, []).append(network)
-        items = []
-        for key, networks in per_key.items():
-            some = len(networks) < len(evaluation.models)
-            whose = f" ({escape(', '.join(networks))})" if some else ""
-            items.append(f"<code>{escape(key)}</code>{whose}")
-        again = "" if each.final else '<span class="note"> (another run may have it)</span>'
-        parts.append(f"<div><dt>{reason(each.text)}{again}</dt><dd>{', '.join(items)}</dd></div>")
-    return (
-        f"{heading('What could not be had', 'missing', offered, 'missing')}"
-        f'<dl class="record reasons">{"".join(parts)}</dl>'
-    )
+    text: Line = Span(printed(row.value), "b"), " "
+    if row.error:
+        text = (*text, Span(f"± {printed(float(f'{row.error:.2g}'))}", "error"))
+    return Cell(text, note="; ".join(details))

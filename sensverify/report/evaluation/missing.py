@@ -1,16 +1,21 @@
-"""What could not be had, gathered by its reason."""
+"""Cells of an evaluation that could not be had, gathered by their reason."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from sensverify.evaluation.results import Evaluation, Missing
-from sensverify.report.evaluation.words import count_of
+from sensverify.evaluation.results import Evaluation, Missing, ModelEvaluation
+from sensverify.evaluation.scores import Summary
+from sensverify.report.document import Facts, Line, Medium, Section, Span, Value
+from sensverify.report.evaluation.common import model_data
+from sensverify.report.words import count_of
 
 
 @dataclass(frozen=True)
 class Reason:
-    """Why some cells are missing.
+    """The reason that some cells share.
 
     Parameters
     ----------
@@ -21,20 +26,10 @@ class Reason:
     text: str
     cells: tuple[tuple[str, Missing], ...]
 
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """Keys of the cells, each once."""
-        return tuple(dict.fromkeys(missing.key for _, missing in self.cells))
-
-    @property
-    def final(self) -> bool:
-        """Whether all of them would be missing again."""
-        return all(missing.final for _, missing in self.cells)
-
     def listed(self, most: int) -> str:
         """The first keys and how many more there are; radii or severities of one thing together."""
         per_stem: dict[str, list[str]] = {}
-        for key in self.keys:
+        for key in dict.fromkeys(missing.key for _, missing in self.cells):
             per_stem.setdefault("/".join(key.split("/")[:2]), []).append(key)
         names = [
             keys[0] if len(keys) == 1 else f"{stem} ({len(keys)} times)"
@@ -60,3 +55,39 @@ def _common(missing: Missing) -> str:
     if name and missing.reason.startswith(name):
         return "it " + missing.reason.removeprefix(name)
     return missing.reason
+
+
+def reason_line(text: str) -> tuple[str | Span, ...]:
+    """A reason in which options of the command line stay in one piece."""
+    parts = re.split(r"(?<!\S)(--[a-z-]+)", text)
+    return tuple(Span(part, "option") if k % 2 else part for k, part in enumerate(parts))
+
+
+def missing_section(evaluation: Evaluation, summaries: Sequence[Summary]) -> Section:
+    """The cells that are missing by reason."""
+    items = [_item(reason, len(evaluation.models)) for reason in reasons(evaluation)]
+    return Section(
+        "missing",
+        "What could not be had",
+        (Facts(items, "reasons", on=Medium.PAGE),) if items else (),
+        data=(model_data("missing", ("key", "reason", "final"), evaluation, _rows),),
+    )
+
+
+def _rows(model: ModelEvaluation) -> Iterator[Sequence[Value]]:
+    for row in model.missing:
+        yield row.key, row.reason, row.final
+
+
+def _item(reason: Reason, networks: int) -> tuple[Line, Line]:
+    per_key: dict[str, list[str]] = {}
+    for network, missing in reason.cells:
+        per_key.setdefault(missing.key, []).append(network)
+    keys: list[str | Span] = []
+    for key, names in per_key.items():
+        whose = f" ({', '.join(names)})" if len(names) < networks else ""
+        keys += [", " if keys else "", Span(key, "code"), whose]
+    text = reason_line(reason.text)
+    if not all(missing.final for _, missing in reason.cells):
+        text = (*text, Span(" (another run may have it)", "note"))
+    return text, tuple(keys)

@@ -19,8 +19,7 @@ from typing import Any
 import pytest
 
 from sensverify.evaluation.results import Evaluation
-from sensverify.report.evaluation.page import evaluation_to_html
-from sensverify.report.evaluation.tables import csv_tables
+from tests.report.shown import evaluation_page, evaluation_tables
 
 Make = Callable[..., Evaluation]
 
@@ -202,7 +201,7 @@ def test_a_page_is_quiet_fits_and_prints(
     make_evaluation: Make, browser: Browser, tmp_path: Path, name: str
 ) -> None:
     page = tmp_path / "page.html"
-    page.write_text(evaluation_to_html(make_evaluation(**PAGES[name])), encoding="utf-8")
+    page.write_text(evaluation_page(make_evaluation(**PAGES[name])), encoding="utf-8")
     for width, scheme in ((390, "light"), (390, "dark"), (1280, "light"), (1280, "dark")):
         browser.open(page, width=width, scheme=scheme)
         assert browser.ask("document.documentElement.scrollWidth") <= width
@@ -227,7 +226,7 @@ def test_one_of_two_curves_is_shown(
     make_evaluation: Make, browser: Browser, tmp_path: Path
 ) -> None:
     page = tmp_path / "page.html"
-    page.write_text(evaluation_to_html(make_evaluation()), encoding="utf-8")
+    page.write_text(evaluation_page(make_evaluation()), encoding="utf-8")
     shown = "[...document.querySelectorAll('figure.chart')].map(f => f.offsetWidth > 0)"
     browser.open(page, width=1280)
     assert browser.ask(shown) == [True, False]
@@ -242,7 +241,7 @@ def test_names_of_lines_stay_inside_of_their_picture(
 ) -> None:
     names = tuple(f"mnist-network-{place}.onnx.gz" for place in range(count))
     path = tmp_path / "page.html"
-    path.write_text(evaluation_to_html(make_evaluation(names=names)))
+    path.write_text(evaluation_page(make_evaluation(names=names)))
     browser.open(path, width=width)
     over = browser.ask(
         "[...document.querySelectorAll('svg.curves')].filter(s => s.getBoundingClientRect().width)"
@@ -258,7 +257,7 @@ def test_texts_do_not_run_into_each_other_at_the_axis(
 ) -> None:
     radii = (0.001, 0.002, 0.01, 0.0125, 0.02, 0.03)
     page = tmp_path / "page.html"
-    page.write_text(evaluation_to_html(make_evaluation(network={"radii": radii})), "utf-8")
+    page.write_text(evaluation_page(make_evaluation(network={"radii": radii})), "utf-8")
     for width in (390, 1280):
         browser.open(page, width=width)
         boxes = browser.ask(
@@ -276,17 +275,17 @@ def test_a_table_can_be_downloaded_under_the_pages_policy(
     evaluation = make_evaluation()
     page, folder = tmp_path / "page.html", tmp_path / "downloads"
     folder.mkdir()
-    page.write_text(evaluation_to_html(evaluation), encoding="utf-8")
+    page.write_text(evaluation_page(evaluation), encoding="utf-8")
     browser.open(page)
     found = browser.download('a[download="accuracy.csv"]', folder)
     assert found.name == "accuracy.csv"
-    assert found.read_bytes().decode() == csv_tables(evaluation)["accuracy"]
+    assert found.read_bytes().decode() == evaluation_tables(evaluation)["accuracy"]
     assert browser.complaints == []
 
 
 def test_scripts_do_not_run(browser: Browser, make_evaluation: Make, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
-    html = evaluation_to_html(make_evaluation())
+    html = evaluation_page(make_evaluation())
     page.write_text(html.replace("</main>", "<script>document.title = 'no'</script></main>"))
     browser.open(page)
     assert browser.ask("document.title") == "net: evaluation"

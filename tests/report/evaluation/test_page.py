@@ -20,13 +20,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sensverify.evaluation.results import Evaluation, Example
-from sensverify.report.evaluation.curves import WIDE, accuracy_chart, spread
-from sensverify.report.evaluation.figures import Cell, Figure, figures
-from sensverify.report.evaluation.heat import STEPS, heat_style, step
+from sensverify.report.chart import spread, svg
+from sensverify.report.document import Cell, Number, plain
+from sensverify.report.evaluation.accuracy import WIDE, accuracy_chart
+from sensverify.report.evaluation.document import evaluation_document
 from sensverify.report.evaluation.images import pictures, png, thumbnail
-from sensverify.report.evaluation.page import evaluation_to_html
-from sensverify.report.evaluation.tables import csv_tables
-from sensverify.report.evaluation.words import percent, radius_text, without_settings
+from sensverify.report.theme import STEPS, heat_style, step
+from sensverify.report.words import percent, radius_text, without_settings
+from tests.report.shown import evaluation_page, evaluation_tables
 
 Make = Callable[..., Evaluation]
 EVIL = "<script>alert(1)</script>\"'&$model</style></title>"
@@ -105,7 +106,7 @@ class Page(HTMLParser):
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_kind_of_evaluation_has_a_sound_page(make_evaluation: Make, variant: str) -> None:
-    html = evaluation_to_html(make_evaluation(**VARIANTS[variant]))
+    html = evaluation_page(make_evaluation(**VARIANTS[variant]))
     page = Page(html)
     assert not re.search(r"(?<![a-z])(nan|inf|none)(?![a-z])", page.text, re.IGNORECASE)
     for drawing in re.findall(r"<svg.*?</svg>", html, re.DOTALL):
@@ -118,7 +119,7 @@ def test_every_kind_of_evaluation_has_a_sound_page(make_evaluation: Make, varian
 
 
 def test_the_page_needs_nothing_else(make_evaluation: Make) -> None:
-    html = evaluation_to_html(make_evaluation(("a", "b")))
+    html = evaluation_page(make_evaluation(("a", "b")))
     page = Page(html)
     assert not page.names & {"script", "link", "iframe", "object", "embed", "form", "base"}
     assert not any(name.startswith("on") for name in page.attributes)
@@ -161,7 +162,7 @@ def hostile(evaluation: Evaluation) -> Evaluation:
 def test_every_text_is_escaped(make_evaluation: Make) -> None:
     evaluation = hostile(make_evaluation())
     for some in (evaluation, replace(evaluation, models=evaluation.models[:1])):
-        html = evaluation_to_html(some)
+        html = evaluation_page(some)
         page = Page(html)
         assert "script" not in page.names
         assert html.count("</style>") == 1
@@ -173,10 +174,10 @@ def test_every_text_is_escaped(make_evaluation: Make) -> None:
 
 def test_every_table_can_be_downloaded(make_evaluation: Make) -> None:
     evaluation = make_evaluation()
-    tables = csv_tables(evaluation)
+    tables = evaluation_tables(evaluation)
     found = {
         link["download"]: base64.b64decode((link["href"] or "").partition(",")[2]).decode()
-        for link in Page(evaluation_to_html(evaluation)).links
+        for link in Page(evaluation_page(evaluation)).links
         if "download" in link
     }
     assert found == {f"{name}.csv": text for name, text in tables.items()}
@@ -184,8 +185,8 @@ def test_every_table_can_be_downloaded(make_evaluation: Make) -> None:
 
 def test_tables_that_are_too_large_are_named(make_evaluation: Make) -> None:
     evaluation = make_evaluation(network={"samples": 20_000, "corruptions": {}, "measures": ()})
-    assert len(csv_tables(evaluation)["samples"]) > 1_000_000
-    html = evaluation_to_html(evaluation)
+    assert len(evaluation_tables(evaluation)["samples"]) > 1_000_000
+    html = evaluation_page(evaluation)
     assert "is too large for this page" in html
     assert 'download="accuracy.csv"' in html
     assert 'download="samples.csv"' not in html
@@ -194,7 +195,7 @@ def test_tables_that_are_too_large_are_named(make_evaluation: Make) -> None:
 
 def test_nothing_that_is_missing_is_dropped(make_evaluation: Make) -> None:
     evaluation = make_evaluation(("a", "b"))
-    text = Page(evaluation_to_html(evaluation)).text
+    text = Page(evaluation_page(evaluation)).text
     for model in evaluation.models:
         for missing in model.missing:
             assert missing.reason in text
@@ -205,40 +206,46 @@ def test_nothing_that_is_missing_is_dropped(make_evaluation: Make) -> None:
 
 
 def test_what_is_proven_and_what_is_not(make_evaluation: Make) -> None:
-    both = Page(evaluation_to_html(make_evaluation())).text
+    both = Page(evaluation_page(make_evaluation())).text
     assert "a stronger attack may find more" in both
     assert "proven in real arithmetic" in both
     assert "(SOUND)" in both
     assert "lies in between" in both
-    attacked = Page(evaluation_to_html(make_evaluation(network={"methods": {}}))).text
+    attacked = Page(evaluation_page(make_evaluation(network={"methods": {}}))).text
     assert "a stronger attack may find more" in attacked
     assert "proven in" not in attacked
     assert "lies in between" not in attacked
 
 
+def numbers(evaluation: Evaluation) -> list[Number]:
+    sections = evaluation_document(evaluation).sections
+    return [number for section in sections for number in section.numbers]
+
+
 def test_the_numbers_of_the_summary(make_evaluation: Make) -> None:
     evaluation = make_evaluation(("a", "b"))
-    text = Page(evaluation_to_html(evaluation)).text
-    for figure in figures(evaluation):
-        assert figure.name in text
-        for cell in figure.cells:
-            assert " ".join(cell.text.split()) in text
-    clean = figures(evaluation)[0]
+    text = Page(evaluation_page(evaluation)).text
+    found = numbers(evaluation)
+    for number in found:
+        if any(value is not None for value in number.values):
+            assert number.name in text
+            for cell in number.cells:
+                assert " ".join(plain(cell.text).split()) in text
     shares = [model.clean[0].classified.accuracy.share for model in evaluation.models]
-    assert [cell.number for cell in clean.cells] == shares
-    assert clean.best == {int(np.argmax(shares))}
+    assert found[0].values == shares
+    assert found[0].best == {int(np.argmax(shares))}
 
 
 def test_of_equal_numbers_none_is_best(make_evaluation: Make) -> None:
     evaluation = make_evaluation(("a",))
     twice = replace(evaluation, models=evaluation.models * 2)
-    assert all(not figure.best for figure in figures(twice))
+    assert all(not number.best for number in numbers(twice))
 
 
 def test_what_reads_the_same_is_equally_good() -> None:
-    def best(*numbers: float | None) -> frozenset[int]:
-        texts = ["" if number is None else f"{number:.1f}" for number in numbers]
-        return Figure("", tuple(map(Cell, numbers, texts)), -1).best
+    def best(*values: float | None) -> frozenset[int]:
+        texts = ["" if value is None else f"{value:.1f}" for value in values]
+        return Number("", [Cell(text) for text in texts], values, -1).best
 
     assert best(2.21, 2.24) == frozenset()
     assert best(2.21, 2.24, 3.0) == {0, 1}
@@ -249,9 +256,10 @@ def test_what_reads_the_same_is_equally_good() -> None:
 def test_lines_stand_where_their_numbers_are(make_evaluation: Make) -> None:
     evaluation = make_evaluation()
     (model,) = evaluation.models
-    picture = accuracy_chart(evaluation, model, WIDE)
-    wide, tall = WIDE.inner
-    for name, look in (("crown", "certified"), ("ibp", "also-certified")):
+    picture = svg(accuracy_chart(evaluation, model, WIDE))
+    wide = WIDE.width - WIDE.left - WIDE.right
+    tall = WIDE.height - WIDE.top - WIDE.bottom
+    for name, look in (("crown", "certified bold"), ("ibp", "also-certified")):
         found = re.search(rf'<polyline class="line {look}" points="([^"]*)"', picture)
         assert found is not None
         points = [tuple(map(float, pair.split(","))) for pair in found[1].split()]
@@ -269,7 +277,7 @@ def test_lines_stand_where_their_numbers_are(make_evaluation: Make) -> None:
 
 def test_every_line_has_its_name(make_evaluation: Make) -> None:
     evaluation = make_evaluation()
-    picture = accuracy_chart(evaluation, evaluation.models[0], WIDE)
+    picture = svg(accuracy_chart(evaluation, evaluation.models[0], WIDE))
     names = re.findall(r'<text class="name[^>]*>([^<]*)</text>', picture)
     assert sorted(names) == sorted(
         ["fgsm", "pgd", "apgd-ce", "square", "worst of all", "ibp", "crown"]
@@ -364,12 +372,12 @@ def test_words() -> None:
 
 def test_the_numbers_behind_the_curves_are_those_of_the_table(make_evaluation: Make) -> None:
     evaluation = make_evaluation()
-    text = Page(evaluation_to_html(evaluation)).text
-    for row in csv.DictReader(io.StringIO(csv_tables(evaluation)["accuracy"])):
+    text = Page(evaluation_page(evaluation)).text
+    for row in csv.DictReader(io.StringIO(evaluation_tables(evaluation)["accuracy"])):
         assert f"{100 * float(row['share']):.1f}" in text
 
 
 def test_a_note_stands_at_the_top(make_evaluation: Make) -> None:
     evaluation = replace(make_evaluation(), settings={"note": "all samples have the label <3>"})
-    page = evaluation_to_html(evaluation)
+    page = evaluation_page(evaluation)
     assert page.index("Note: all samples have the label &lt;3&gt;.") < page.index('id="accuracy"')

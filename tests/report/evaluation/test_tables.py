@@ -13,17 +13,25 @@ import pytest
 
 from sensverify.evaluation.results import Evaluation, Missing
 from sensverify.evaluation.scores import worst_curve
-from sensverify.report.evaluation.tables import COLUMNS, csv_tables
+from sensverify.report.evaluation.document import evaluation_document
+from tests.report.shown import evaluation_tables
 
 Make = Callable[..., Evaluation]
 
 
+TABLES = (
+    *("accuracy", "attacks", "samples", "corruptions", "sequences"),
+    *("calibration", "confusion", "measures", "missing"),
+)
+
+
 def read(evaluation: Evaluation, name: str) -> list[dict[str, str]]:
-    text = csv_tables(evaluation)[name]
+    text = evaluation_tables(evaluation)[name]
     assert text.endswith("\r\n")
     rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
     # No row is shorter or longer than the header.
-    assert all(set(row) == set(COLUMNS[name]) and None not in row.values() for row in rows)
+    columns = set(evaluation_document(evaluation).data[name].columns)
+    assert all(set(row) == columns and None not in row.values() for row in rows)
     return rows
 
 
@@ -34,8 +42,8 @@ def known(values: Iterable[float | None]) -> list[float]:
 
 def test_every_table_can_be_read(make_evaluation: Make) -> None:
     evaluation = make_evaluation(("a", "b"))
-    assert list(csv_tables(evaluation)) == list(COLUMNS)
-    for name in COLUMNS:
+    assert tuple(evaluation_tables(evaluation)) == TABLES
+    for name in TABLES:
         assert {row["network"] for row in read(evaluation, name)} == {"a", "b"}
 
 
@@ -47,7 +55,7 @@ def test_tables_without_rows_are_left_out(make_evaluation: Make) -> None:
         "measures": (),
         "missing": (),
     }
-    tables = csv_tables(make_evaluation(network={**nothing, "sequences": ()}))
+    tables = evaluation_tables(make_evaluation(network={**nothing, "sequences": ()}))
     assert set(tables) == {"accuracy", "calibration", "confusion", "samples"}
 
 
@@ -144,7 +152,7 @@ def test_no_text_is_a_formula(make_evaluation: Make, text: str) -> None:
     facts: Any = replace(model.model, name=text)
     missing = (Missing(key="attack/x", reason=text),)
     evaluation = replace(evaluation, models=(replace(model, model=facts, missing=missing),))
-    for name in COLUMNS:
+    for name in TABLES:
         for row in read(evaluation, name):
             assert row["network"].startswith("'")
     # A negative number stays one.

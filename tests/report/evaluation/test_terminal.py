@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 from sensverify.evaluation.results import Evaluation, Missing
-from sensverify.report.evaluation.page import evaluation_to_html
-from sensverify.report.evaluation.terminal import RADII, print_evaluation
-from sensverify.report.evaluation.words import blind_words
+from sensverify.report.evaluation.accuracy import RADII
+from sensverify.report.evaluation.document import blind_words
+from tests.report.shown import evaluation_page
+from tests.report.shown import evaluation_text as printed
 
 Make = Callable[..., Evaluation]
-
-
-def printed(evaluation: Evaluation, *, width: int = 80) -> str:
-    stream = io.StringIO()
-    console = Console(file=stream, width=width, highlight=False)
-    print_evaluation(evaluation, console)
-    return stream.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -130,7 +122,7 @@ def test_a_note_is_told(make_evaluation: Make) -> None:
 def test_attacks_without_a_gradient_are_warned_of(make_evaluation: Make) -> None:
     evaluation = make_evaluation(("one", "two"))
     words = "finds no gradient at 3 samples of two"
-    assert words not in evaluation_to_html(evaluation)
+    assert words not in evaluation_page(evaluation)
     first, second = evaluation.models
     rows = tuple(replace(row, blind=(1, 2, 5)) for row in second.attacks[:1])
     changed = replace(second, attacks=(*rows, *second.attacks[1:]))
@@ -139,4 +131,4 @@ def test_attacks_without_a_gradient_are_warned_of(make_evaluation: Make) -> None
     assert blind_words(evaluation)[0].startswith(f"{name} {words}")
     assert len(blind_words(evaluation)) == 1
     assert f"warning: {name} {words}" in printed(evaluation, width=400)
-    assert words in evaluation_to_html(evaluation)
+    assert words in evaluation_page(evaluation)

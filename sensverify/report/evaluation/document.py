@@ -1,0 +1,263 @@
+"""An evaluation as a document: what sums it up, a section for every kind of finding, the record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from sensverify.core.results import Guarantee
+from sensverify.evaluation.results import Evaluation
+from sensverify.evaluation.scores import Summary, summarise
+from sensverify.report.document import (
+    Block,
+    Cell,
+    Column,
+    Document,
+    Facts,
+    Line,
+    Medium,
+    Notice,
+    Number,
+    Numbers,
+    Row,
+    Section,
+    Span,
+    Table,
+    Text,
+)
+from sensverify.report.evaluation.accuracy import accuracy_section
+from sensverify.report.evaluation.calibration import calibration_section
+from sensverify.report.evaluation.common import network_columns
+from sensverify.report.evaluation.confusion import confusion_section
+from sensverify.report.evaluation.corruptions import corruption_section
+from sensverify.report.evaluation.measures import measure_section
+from sensverify.report.evaluation.missing import missing_section, reasons
+from sensverify.report.evaluation.sequences import sequence_section
+from sensverify.report.words import count_of, duration, radius_text, shape_text
+
+OFFERED = 1_000_000
+"""Bytes that all data on a page for one network may take together."""
+
+FINDINGS: tuple[Callable[[Evaluation, Sequence[Summary]], Section], ...] = (
+    accuracy_section,
+    corruption_section,
+    sequence_section,
+    calibration_section,
+    confusion_section,
+    measure_section,
+    missing_section,
+)
+"""A section for every kind of finding, in their order."""
+
+_PROVEN = {
+    Guarantee.ESTIMATE: "not proven",
+    Guarantee.PROBABILISTIC: "proven up to the chance that the method states",
+    Guarantee.SOLVER: "proven up to a solver's own tolerances",
+    Guarantee.SOUND: "proven in real arithmetic, computed in floating-point numbers",
+    Guarantee.CERTIFIED: "proven, and checked independently in rigorous arithmetic",
+}
+
+
+def evaluation_document(evaluation: Evaluation) -> Document:
+    """The document of an evaluation.
+
+    Its data are tidy tables; shares are from 0 to 1, ``lower`` and ``upper`` are Wilson's 95 %
+    interval, ``at`` is a radius or a severity, and ``blind`` counts samples without a gradient that
+    could be followed.
+    """
+    summaries = summarise(evaluation)
+    names = [model.model.name for model in evaluation.models]
+    found = [section(evaluation, summaries) for section in FINDINGS]
+    numbers = [
+        number
+        for section in found
+        for number in section.numbers
+        if any(value is not None for value in number.values)
+    ]
+    heading: Line = ", ".join(names)
+    if len(names) == 2:
+        heading = (names[0], " ", Span("and", "i"), " ", names[1])
+    return Document(
+        title=f"{', '.join(names)}: evaluation",
+        eyebrow="A network evaluated" if len(names) == 1 else f"{len(names)} networks compared",
+        heading=heading,
+        lead=_lead(evaluation),
+        sections=(
+            Section("summary", "", tuple(_summary(evaluation, numbers))),
+            *found,
+            Section("record", "Record", tuple(_record(evaluation))),
+        ),
+        contents=True,
+        offered=OFFERED * len(names),
+    )
+
+
+def _lead(evaluation: Evaluation) -> str:
+    text = f"{_samples(evaluation)}."
+    if evaluation.radii:
+        text += f" Radii are {evaluation.radius_unit}"
+        if evaluation.clip is not None:
+            low, high = evaluation.clip
+            text += f", and inputs stay in [{low:g},\N{NO-BREAK SPACE}{high:g}]"
+        text += "."
+    return text
+
+
+def _samples(evaluation: Evaluation) -> str:
+    """The samples: ``500 of 10,000 test samples of mnist, evenly spread over the test part``."""
+    if evaluation.samples == evaluation.available:
+        text = f"All {count_of(evaluation.samples, 'test sample')} of {evaluation.data}"
+        return text.replace("All 1 test", "The only test")
+    return (
+        f"{evaluation.samples:,} of {count_of(evaluation.available, 'test sample')} of "
+        f"{evaluation.data}, {evaluation.chosen}"
+    )
+
+
+def _summary(evaluation: Evaluation, numbers: Sequence[Number]) -> Iterator[Block]:
+    page, terminal = Medium.PAGE, Medium.TERMINAL
+    names = [model.model.name for model in evaluation.models]
+    yield Text(_lead(evaluation), on=terminal)
+    if "note" in evaluation.settings:
+        yield Text(f"Note: {evaluation.settings['note']}", on=terminal)
+    sentences = guarantee_words(evaluation)
+    if sentences:
+        yield Notice([" ".join(sentences)], "guarantee", on=page)
+    lines = list(_cautions(evaluation))
+    if lines:
+        yield Notice(lines, "open", on=page)
+    if len(names) == 1:
+        yield Numbers(numbers, on=page)
+        yield _lone_summary(names[0], numbers)
+    else:
+        columns = [Column(""), *map(Column, names)]
+        rows = [Row(number.name, _marked(number), number.note) for number in numbers]
+        yield Table(columns, rows, "plain summary", on=page)
+        text = "The best of every line is bold. Below a rate is its 95 % interval."
+        yield Text(text, "note", on=page)
+        yield _summary_table(names, numbers)
+
+
+def _marked(number: Number) -> list[Cell]:
+    """The cells of all networks, the best with their look."""
+    return [
+        Cell(cell.text, "best" if place in number.best else "", cell.note)
+        for place, cell in enumerate(number.cells)
+    ]
+
+
+def _lone_summary(name: str, numbers: Sequence[Number]) -> Table:
+    """In a terminal, of one network also what stands behind each number."""
+    rows = []
+    for number in numbers:
+        (cell,) = number.cells
+        details = ", ".join(filter(None, (number.note, cell.note)))
+        rows.append(Row(number.name, [cell, Cell(details, "dim")]))
+    columns = [*network_columns([""]), Column("", align="left", wrap="cut")]
+    return Table(columns, rows, title=f"Summary of {name}", on=Medium.TERMINAL)
+
+
+def _summary_table(names: Sequence[str], numbers: Sequence[Number]) -> Table:
+    """In a terminal, numbers down and networks across."""
+    rows = []
+    for place, number in enumerate(numbers):
+        unit = ", points" if number.note.startswith("points") else ""
+        rows.append(Row(number.name + unit, _marked(number)))
+        if place == 0:
+            cells = [Cell(cell.note) for cell in number.cells]
+            rows.append(Row("  95 % interval", cells, look="dim"))
+    columns = network_columns(names)
+    return Table(columns, rows, title="Summary", splits="networks", on=Medium.TERMINAL)
+
+
+def _cautions(evaluation: Evaluation) -> Iterator[Line]:
+    if "note" in evaluation.settings:
+        yield f"Note: {evaluation.settings['note']}."
+    if evaluation.interrupted:
+        text = " what is here holds, and what is missing can still be had."
+        yield Span("Not finished:", "strong"), text
+    for text in blind_words(evaluation):
+        yield Span("Warning:", "strong"), f" {text}."
+    missing = sum(len(model.missing) for model in evaluation.models)
+    if missing:
+        text = f"{count_of(missing, 'part')} of this evaluation could not be had; "
+        yield text, Span("the reasons are below", link="missing"), "."
+
+
+def guarantee_words(evaluation: Evaluation) -> list[str]:
+    """Sentences on what this evaluation proves and what it estimates."""
+    sentences = []
+    if any(model.attacks for model in evaluation.models):
+        sentences.append(
+            "Accuracy under attack is an estimate from one side: every input that an attack has "
+            "found counts, and a stronger attack may find more."
+        )
+    names = sorted({row.guarantee for model in evaluation.models for row in model.certified})
+    if names:
+        known = [Guarantee[name] for name in names if name in Guarantee.__members__]
+        words = _PROVEN[min(known)] if len(known) == len(names) else "as sure as its guarantee"
+        sentences.append(
+            f"Certified accuracy is {words} ({', '.join(names)}): no input within the radius, "
+            "found or not, changes the label of these samples."
+        )
+    if len(sentences) == 2:
+        sentences.append("The accuracy in the worst case lies in between.")
+    return sentences
+
+
+def blind_words(evaluation: Evaluation) -> list[str]:
+    """Of which attacks the gradients vanished, a sentence for each network and attack."""
+    sentences = []
+    for model in evaluation.models:
+        most: dict[str, int] = {}
+        for row in model.attacks:
+            most[row.attack] = max(most.get(row.attack, 0), len(row.blind))
+        sentences += [
+            f"{name} finds no gradient at {count_of(count, 'sample')} of {model.model.name} that "
+            "kept the label, though the outputs change there: it says nothing of them; add an "
+            "attack that needs none, such as square"
+            for name, count in most.items()
+            if count
+        ]
+    return sentences
+
+
+def _record(evaluation: Evaluation) -> Iterator[Block]:
+    page, terminal = Medium.PAGE, Medium.TERMINAL
+    yield Text("What is needed to repeat this evaluation.", "note", on=page)
+    yield Facts([(name, value) for name, value in _facts(evaluation) if value], on=page)
+    for sentence in guarantee_words(evaluation):
+        yield Text(sentence, on=terminal)
+    times = [row.seconds for model in evaluation.models for row in model.measures]
+    taken = f"{count_of(len(times), 'measure')} taken in {duration(sum(times))}; " if times else ""
+    yield Text(f"{taken}everything took {duration(evaluation.seconds)}", on=terminal)
+    for text in blind_words(evaluation):
+        yield Text(f"warning: {text}", "warning", on=terminal)
+    for reason in reasons(evaluation):
+        yield Text(f"missing: {reason.listed(3)}: {reason.text}", "warning", on=terminal)
+    if evaluation.interrupted:
+        text = "interrupted: what is here holds, and what is missing can still be had"
+        yield Text(text, "open", on=terminal)
+
+
+def _facts(evaluation: Evaluation) -> Iterator[tuple[str, str | list[Line]]]:
+    """Names and lines; what is empty is not known."""
+    for model in evaluation.models:
+        facts = model.model
+        shapes = f"{shape_text(facts.inputs)} to {shape_text(facts.outputs)}"
+        digest, size = f"SHA-256 {facts.sha256}", f"{shapes}, {facts.parameters:,} parameters"
+        yield f"Network {facts.name}", [facts.path, digest, size]
+    yield "Data", _samples(evaluation)
+    if evaluation.train_samples:
+        yield "Training samples", f"{evaluation.train_samples:,}, for measures and the gap"
+    if len(evaluation.classes) <= 40:
+        yield "Classes", ", ".join(evaluation.classes)
+    if evaluation.radii:
+        yield "Radii", [", ".join(map(radius_text, evaluation.radii)), evaluation.radius_unit]
+    if evaluation.clip is not None:
+        yield "Inputs stay in", f"[{evaluation.clip[0]:g}, {evaluation.clip[1]:g}]"
+    yield "Reference of CE", evaluation.reference or ""
+    for name, text in evaluation.settings.items():
+        yield name[:1].upper() + name[1:], [*text.split("\n")] if text else ""
+    yield "Device", ", ".join(filter(None, (evaluation.device, evaluation.machine)))
+    yield "Time", duration(evaluation.seconds)
+    yield "Versions", ", ".join(f"{name} {v}" for name, v in evaluation.versions.items())

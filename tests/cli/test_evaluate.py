@@ -305,7 +305,7 @@ def test_a_training_run_brings_its_initial_weights(run: Run, tmp_path: Path) -> 
 def test_one_class_only(run: Run, kit: Kit) -> None:
     data = kit.npz(x=X, y=[1, 1])
     result = run("evaluate", kit.net, "--data", data, *QUICK, "--json", "-")
-    assert result.exit_code == 0
+    assert result.exit_code == 0, result.output
     assert "label 1" in json.loads(result.stdout)["settings"]["note"]
 
 

@@ -76,6 +76,12 @@ def network_columns(names: Sequence[str]) -> list[Column]:
     return [first, *(Column(name, width=WIDEST) for name in names)]
 
 
+def class_names(evaluation: Evaluation) -> tuple[str, ...]:
+    """The names of the classes, or their numbers where nobody has named them."""
+    count = len(evaluation.models[0].clean[0].classified.confusion)
+    return evaluation.classes or tuple(map(str, range(count)))
+
+
 def cases(model: ModelEvaluation) -> Iterator[tuple[str, str, float | None, Classified]]:
     """Everything that was classified: its kind, name, radius or severity, and predictions."""
     for row in model.clean:

@@ -21,7 +21,7 @@ from sensverify.report.document import (
     Text,
     Value,
 )
-from sensverify.report.evaluation.common import CASE, cases, model_data
+from sensverify.report.evaluation.common import CASE, cases, class_names, model_data
 from sensverify.report.evaluation.lines import hardest_attack
 from sensverify.report.theme import step
 from sensverify.report.words import clipped, percent, radius_text
@@ -38,7 +38,7 @@ _LEAST = 0.1
 
 def confusion_section(evaluation: Evaluation, summaries: Sequence[Summary]) -> Section:
     """Matrices of clean samples and of the hardest attack, for every network."""
-    rows = partial(_rows, evaluation.classes)
+    rows = partial(_rows, class_names(evaluation))
     return Section(
         "confusions",
         "Confusions",
@@ -59,7 +59,7 @@ def _rows(classes: Sequence[str], model: ModelEvaluation) -> Iterator[Sequence[V
 
 
 def _blocks(evaluation: Evaluation) -> Iterator[Block]:
-    page, classes = Medium.PAGE, evaluation.classes
+    page, classes = Medium.PAGE, class_names(evaluation)
     few = len(classes) <= MATRIX
     reading = (
         "Labels down, predictions across. On the diagonal is the share of a label's samples that "

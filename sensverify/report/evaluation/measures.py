@@ -113,7 +113,7 @@ def _row(models: Sequence[ModelEvaluation], name: str) -> Row:
 def _value(row: MeasureRow) -> Cell:
     details = [count_of(row.samples, "sample")] if row.samples is not None else []
     details += [row.note] if row.note else []
-    text: Line = Span(printed(row.value), "b"), " "
+    text: tuple[str | Span, ...] = (Span(printed(row.value), "b"), " ")
     if row.error:
         text = (*text, Span(f"± {printed(float(f'{row.error:.2g}'))}", "error"))
     return Cell(text, note="; ".join(details))

@@ -51,6 +51,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "one radius": {"network": {"radii": (0.1,)}},
     "30 radii": {"network": {"radii": tuple(k / 100 for k in range(1, 31))}},
     "radii of all sizes": {"network": {"radii": (1e-6, 1e-3, 1.0, 1e4)}},
+    "classes without names": {"classes": ()},
     "100 classes": {"network": {"classes": 100}},
     "three networks": {"names": ("a", "b", "c")},
     "everything missing": {

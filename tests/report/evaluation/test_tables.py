@@ -134,6 +134,11 @@ def test_confusion_and_calibration_add_up(make_evaluation: Make) -> None:
         assert set(sums.values()) == {80}
 
 
+def test_classes_without_names_are_numbers(make_evaluation: Make) -> None:
+    evaluation = make_evaluation(network={"samples": 80}, classes=())
+    assert {row["label"] for row in read(evaluation, "confusion")} == set(map(str, range(10)))
+
+
 def test_measures_and_missing(make_evaluation: Make) -> None:
     evaluation = make_evaluation()
     (model,) = evaluation.models

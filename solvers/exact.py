@@ -11,7 +11,7 @@ from sensverify.core.box import Box
 from sensverify.core.queries import Accept, Decision, Query
 from sensverify.core.results import Enclosure, Guarantee
 from sensverify.network import Network
-from sensverify.network.operators import Abs, Clip, LeakyRelu, Max, Sigmoid, Tanh
+from sensverify.network.operators import Max, Nonlinear, PiecewiseLinear, Relu
 from sensverify.runs.watch import Watch
 from sensverify.solvers.branch_and_bound import FEW_FEATURES, BranchAndBound
 from sensverify.solvers.gap import check_limits
@@ -87,8 +87,9 @@ class Exact:
         return self._choice(network, query.box).decide(network, query, watch=watch, accept=accept)
 
     def _choice(self, network: Network, box: Box) -> BranchAndBound | Milp:
-        kinds = {type(node.operator) for node in network.nodes}
-        bent = kinds & {LeakyRelu, Abs, Clip, Max} and not kinds & {Sigmoid, Tanh}
+        kinds = [n.operator for n in network.nodes if isinstance(n.operator, Nonlinear)]
+        bent = all(isinstance(kind, PiecewiseLinear | Max) for kind in kinds)
+        bent &= not all(isinstance(kind, Relu) for kind in kinds)
         moving = (box.lower < box.upper).reshape(box.batch, -1).sum(axis=1).max()
         limits = (self.seconds, self.objective_seconds, self.gap)
         if bent and int(moving) > FEW_FEATURES:

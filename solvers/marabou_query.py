@@ -12,8 +12,8 @@ from scipy.sparse import csr_matrix, diags
 from sensverify.bounds.crown import Crown, layer_bounds
 from sensverify.core.box import Box
 from sensverify.errors import MissingRule, Unbounded
-from sensverify.network import Network, Node
-from sensverify.network.operators import Abs, Clip, LeakyRelu, Linear, Relu
+from sensverify.network import Network
+from sensverify.network.operators import Linear, PiecewiseLinear
 from sensverify.runs.watch import Watch
 from sensverify.solvers.encoding import Form, Problem, pieces
 from sensverify.solvers.encoding.builder import Builder
@@ -41,8 +41,6 @@ _THIN = 1e-6
 of a thinner one, the other terms would be out of proportion."""
 
 Interval = tuple[np.ndarray, np.ndarray]
-
-_PIECEWISE = Relu | LeakyRelu | Abs | Clip
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,8 +170,9 @@ def relu_program(network: Network, box: Box, watch: Watch | None = None) -> Relu
     values, maps, pairs = [_inputs(box, inputs)], dict[int, LinearMap](), list[np.ndarray]()
     for position, node in enumerate(network.nodes[1:], start=1):
         sources = [values[i] for i in node.inputs]
-        if isinstance(node.operator, _PIECEWISE):
-            values.append(_piecewise(builder, node, sources[0], known[position], pairs))
+        if isinstance(node.operator, PiecewiseLinear):
+            table = pieces(node.operator, node.shape)
+            values.append(_piecewise(builder, table, sources[0], known[position], pairs))
         else:
             place = Place(network, position, builder, maps)
             values.append(encode_operator(node.operator, place, *sources))
@@ -184,7 +183,7 @@ def relu_program(network: Network, box: Box, watch: Watch | None = None) -> Relu
 
 def _check(network: Network) -> None:
     for node in network.nodes[1:]:
-        if not isinstance(node.operator, Linear | _PIECEWISE):
+        if not isinstance(node.operator, Linear | PiecewiseLinear):
             raise MissingRule(
                 f"Marabou is not asked about operator {type(node.operator).__name__} (node "
                 f"'{node.name}'), but about affine maps and functions that are linear between "
@@ -216,14 +215,13 @@ def _inputs(box: Box, columns: np.ndarray) -> Expression:
 
 
 def _piecewise(
-    builder: Builder, node: Node, x: Expression, ends: Interval, pairs: list[np.ndarray]
+    builder: Builder, table: Pieces, x: Expression, ends: Interval, pairs: list[np.ndarray]
 ) -> Expression:
     """``f(k) + s (x - k)``, and every change of slope times ``max(x - kink, 0)``.
 
     k is the first kink inside of the interval, s the slope before it; entries without one are
     affine.
     """
-    table = pieces(node.operator, node.shape)
     inside = (table.kinks > ends[0]) & (table.kinks < ends[1])
     first = (table.kinks <= ends[0]).sum(axis=0)
     margin = ROUNDING * max(1e-3, float(np.abs(ends).max(initial=0.0)))

@@ -15,7 +15,7 @@ import numpy as np
 
 from sensverify.errors import BackendFailure
 from sensverify.network import Network
-from sensverify.network.operators import Max, Sigmoid, Tanh
+from sensverify.network.operators import Max, PiecewiseLinear
 from sensverify.runs.watch import Watch
 from sensverify.solvers.encoding import Encoder, Form, Interval, pieces
 from sensverify.solvers.encoding.builder import Builder
@@ -155,17 +155,17 @@ def undecided(network: Network, position: int, lower: np.ndarray, upper: np.ndar
     node = network.nodes[position]
     shape = network.nodes[node.inputs[0]].shape
     open_: Any
-    if isinstance(node.operator, Sigmoid | Tanh):
-        open_ = lower < upper
-    elif isinstance(node.operator, Max):
+    if isinstance(node.operator, Max):
         low, high = (end.reshape(-1, shape[-1]) for end in (lower, upper))
         best = low.max(axis=1, keepdims=True)
         winner = np.arange(shape[-1]) == low.argmax(axis=1)[:, None]
         rivals = (high > best) & ~winner
         open_ = ((rivals | winner) & rivals.any(axis=1, keepdims=True)).reshape(-1)
-    else:
+    elif isinstance(node.operator, PiecewiseLinear):
         kinks = pieces(node.operator, shape).kinks
         open_ = ((kinks > lower) & (kinks < upper)).any(axis=0)
+    else:
+        open_ = lower < upper
     return np.flatnonzero(open_)
 
 

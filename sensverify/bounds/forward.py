@@ -12,26 +12,21 @@ from sensverify.bounds.tensors import tensor_network
 from sensverify.errors import BadShape, MissingRule
 from sensverify.network import Network
 from sensverify.network.operators import (
-    Abs,
     Add,
     Affine,
     BatchNorm,
-    Clip,
     Concat,
     Conv,
     ConvTranspose,
     Divide,
-    LeakyRelu,
+    Elementwise,
     Max,
     Operator,
     Pad,
     Permute,
-    Relu,
     Reshape,
     Scale,
     Select,
-    Sigmoid,
-    Tanh,
 )
 
 CONV = {1: functional.conv1d, 2: functional.conv2d, 3: functional.conv3d}
@@ -86,8 +81,8 @@ def forward(network: Network, x: Tensor) -> Tensor:
 def apply(operator: Operator, *inputs: Tensor) -> Tensor:
     """One operator on batched tensors ``[batch, *shape]``; its parameters are tensors."""
     raise MissingRule(
-        f"no evaluation rule for operator {type(operator).__name__}; register one with "
-        "sensverify.bounds.forward.apply.register"
+        f"no evaluation rule for operator {type(operator).__name__}",
+        "register one with sensverify.bounds.forward.apply.register",
     )
 
 
@@ -176,33 +171,8 @@ def _(operator: Concat, *inputs: Tensor) -> Tensor:
 
 
 @apply.register
-def _(operator: Relu, x: Tensor) -> Tensor:
-    return functional.relu(x)
-
-
-@apply.register
-def _(operator: LeakyRelu, x: Tensor) -> Tensor:
-    return torch.where(x >= 0, x, operator.slope * x)
-
-
-@apply.register
-def _(operator: Clip, x: Tensor) -> Tensor:
-    return x.clamp(operator.low, operator.high)
-
-
-@apply.register
-def _(operator: Abs, x: Tensor) -> Tensor:
-    return x.abs()
-
-
-@apply.register
-def _(operator: Sigmoid, x: Tensor) -> Tensor:
-    return torch.sigmoid(x)
-
-
-@apply.register
-def _(operator: Tanh, x: Tensor) -> Tensor:
-    return torch.tanh(x)
+def _(operator: Elementwise, x: Tensor) -> Tensor:
+    return operator.value(x, torch)
 
 
 @apply.register

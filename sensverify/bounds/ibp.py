@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, replace
-from functools import singledispatch
-from math import prod
+from functools import reduce, singledispatch
+from math import isfinite, prod
+from operator import or_
 from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from sensverify.bounds.extremes import extremes
 from sensverify.bounds.forward import apply
 from sensverify.core.box import Box
 from sensverify.core.proof import Cells, Lines, Proof
@@ -19,26 +21,22 @@ from sensverify.core.results import Enclosure, Guarantee
 from sensverify.errors import MissingRule
 from sensverify.network import Network
 from sensverify.network.operators import (
-    Abs,
     Add,
     Affine,
-    Clip,
     Concat,
     Conv,
     ConvTranspose,
-    Elementwise,
-    LeakyRelu,
     Linear,
     Max,
+    Nonlinear,
     Operator,
     Pad,
     Permute,
-    Relu,
+    PiecewiseLinear,
     Reshape,
     Scale,
     Select,
-    Sigmoid,
-    Tanh,
+    Smooth,
 )
 from sensverify.runs.watch import Watch
 
@@ -69,7 +67,7 @@ class Ibp:
         def count(position: int, interval: Interval) -> None:
             nonlocal unstable
             for reader in network.consumers[position]:
-                if isinstance(network.nodes[reader].operator, Elementwise | Max):
+                if isinstance(network.nodes[reader].operator, Nonlinear):
                     unstable = unstable + _unstable(network, reader, *interval, box.batch)
 
         last = network.nodes[-1]
@@ -115,7 +113,7 @@ def nonlinear_nodes(network: Network) -> list[int]:
     return [
         position
         for position, node in enumerate(network.nodes)
-        if isinstance(node.operator, Elementwise | Max)
+        if isinstance(node.operator, Nonlinear)
     ]
 
 
@@ -152,15 +150,13 @@ def count_unstable(network: Network, pre_activations: dict[int, Interval], batch
 def _unstable(network: Network, position: int, lower: Tensor, upper: Tensor, batch: int) -> Tensor:
     operator = network.nodes[position].operator
     if isinstance(operator, Max):
-        count = (lower.amax(-1) < upper.amax(-1)).reshape(batch, -1).sum(1)
-    elif isinstance(operator, Sigmoid | Tanh):
-        count = (lower < upper).reshape(batch, -1).sum(1)
-    elif isinstance(operator, Clip):
-        inside = [(lower < end) & (upper > end) for end in (operator.low, operator.high)]
-        count = (inside[0] | inside[1]).reshape(batch, -1).sum(1)
+        bent = lower.amax(-1) < upper.amax(-1)
+    elif isinstance(operator, PiecewiseLinear):
+        inside = [(lower < kink) & (upper > kink) for kink in operator.kinks]
+        bent = reduce(or_, inside, torch.zeros_like(lower, dtype=torch.bool))
     else:
-        count = ((lower < 0) & (upper > 0)).reshape(batch, -1).count_nonzero(1)
-    return count.cpu()
+        bent = lower < upper
+    return bent.reshape(batch, -1).count_nonzero(1).cpu()
 
 
 def interval_bounds(
@@ -214,8 +210,8 @@ def interval_bounds(
 def interval(operator: Operator, *inputs: Interval) -> Interval:
     """The operator's range over intervals, each a pair of tensors ``[batch, *shape]``."""
     raise MissingRule(
-        f"no IBP rule for operator {type(operator).__name__}; register one with "
-        "sensverify.bounds.ibp.interval.register"
+        f"no IBP rule for operator {type(operator).__name__}",
+        "register one with sensverify.bounds.ibp.interval.register",
     )
 
 
@@ -241,27 +237,33 @@ def _(operator: Scale, x: Interval) -> Interval:
 @interval.register(Reshape)
 @interval.register(Add)
 @interval.register(Concat)
-@interval.register(Relu)
-@interval.register(Clip)
-@interval.register(Sigmoid)
-@interval.register(Tanh)
 @interval.register(Max)
-def _(operator: Linear | Elementwise | Max, *inputs: Interval) -> Interval:
+def _(operator: Linear | Max, *inputs: Interval) -> Interval:
     # Never decreasing in any input: the ends map to the ends.
     return apply(operator, *(x[0] for x in inputs)), apply(operator, *(x[1] for x in inputs))
 
 
-@interval.register(LeakyRelu)
-@interval.register(Abs)
-def _(operator: LeakyRelu | Abs, x: Interval) -> Interval:
-    # Monotone on either side of zero, where the function is zero.
+@interval.register
+def _(operator: PiecewiseLinear, x: Interval) -> Interval:
     ends = apply(operator, x[0]), apply(operator, x[1])
+    if operator.rising is not None:
+        return ends if operator.rising else (ends[1], ends[0])
     lower, upper = torch.minimum(*ends), torch.maximum(*ends)
-    across = (x[0] < 0) & (x[1] > 0)
-    return (
-        torch.where(across, lower.clamp(max=0), lower),
-        torch.where(across, upper.clamp(min=0), upper),
-    )
+    for kink in filter(isfinite, operator.kinks):
+        # Monotone on either side.
+        value = apply(operator, x[0].new_full((1,) * x[0].ndim, kink))
+        across = (x[0] < kink) & (x[1] > kink)
+        lower = torch.where(across, lower.clamp(max=value), lower)
+        upper = torch.where(across, upper.clamp(min=value), upper)
+    return lower, upper
+
+
+@interval.register
+def _(operator: Smooth, x: Interval) -> Interval:
+    if operator.rising is None:
+        return extremes(operator, torch.zeros_like(x[0]), *x)
+    ends = apply(operator, x[0]), apply(operator, x[1])
+    return ends if operator.rising else (ends[1], ends[0])
 
 
 def _center_radius(lower: Tensor, upper: Tensor) -> Interval:

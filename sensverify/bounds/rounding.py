@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from sensverify.bounds.forward import apply
-from sensverify.bounds.ibp import Interval, interval_bounds
+from sensverify.bounds.ibp import Interval, interval, interval_bounds
 from sensverify.bounds.tensors import tensor_network
 from sensverify.core.box import Box
 from sensverify.core.queries import Query
@@ -36,15 +36,16 @@ from sensverify.network.operators import (
     LeakyRelu,
     Linear,
     Max,
+    Nonlinear,
     Operator,
     Pad,
     Permute,
+    PiecewiseLinear,
     Relu,
     Reshape,
     Scale,
     Select,
-    Sigmoid,
-    Tanh,
+    Smooth,
 )
 from sensverify.network.rewrites.divide import divide_to_scale
 from sensverify.network.rewrites.editing import Edit, rewrite, wide
@@ -189,7 +190,7 @@ def _outputs(
         if position:
             inputs = [(sizes[i], errors[i]) for i in node.inputs]
             error = rounded(node.operator, *inputs)
-        if isinstance(node.operator, Elementwise | Max):
+        if isinstance(node.operator, Nonlinear):
             (source,) = node.inputs
             low, high = intervals[source]
             own = next(known, None)
@@ -252,8 +253,8 @@ def rounded(operator: Operator, *inputs: tuple[Tensor, Tensor]) -> Tensor:
         The operator has no rule; add one with ``rounded.register``.
     """
     raise MissingRule(
-        f"no rounding rule for operator {type(operator).__name__}; register one with "
-        "sensverify.bounds.rounding.rounded.register"
+        f"no rounding rule for operator {type(operator).__name__}",
+        "register one with sensverify.bounds.rounding.rounded.register",
     )
 
 
@@ -286,6 +287,15 @@ def _(operator: Linear, *inputs: tuple[Tensor, Tensor]) -> Tensor:
     return total + torch.finfo(total.dtype).tiny * sums * (1 + largest)
 
 
+@rounded.register
+def _(operator: PiecewiseLinear, x: tuple[Tensor, Tensor]) -> Tensor:
+    (size, error), unit = x, _unit(x[0])
+    slopes = [torch.as_tensor(slope, dtype=size.dtype).to(size) for slope in operator.slopes]
+    steep = torch.stack(torch.broadcast_tensors(*slopes)).abs().amax(dim=0).clamp(min=1.0)
+    kinks = sum(abs(kink) for kink in operator.kinks if isfinite(kink))
+    return steep * (error + _LIBRARY * unit * (size + kinks))
+
+
 @rounded.register(Relu)
 @rounded.register(Abs)
 @rounded.register(Clip)
@@ -300,13 +310,14 @@ def _(operator: LeakyRelu, x: tuple[Tensor, Tensor]) -> Tensor:
 
 
 @rounded.register
-def _(operator: Sigmoid, x: tuple[Tensor, Tensor]) -> Tensor:
-    return 0.25 * x[1] + _LIBRARY * _unit(x[1])
-
-
-@rounded.register
-def _(operator: Tanh, x: tuple[Tensor, Tensor]) -> Tensor:
-    return x[1] + _LIBRARY * _unit(x[1])
+def _(operator: Smooth, x: tuple[Tensor, Tensor]) -> Tensor:
+    size, error = x
+    ends = -(size + error), size + error
+    # The derivative is the steepest at an end or at an inflection.
+    points = [*ends, *(torch.full_like(size, point) for point in operator.inflections)]
+    steep = torch.stack([operator.derivative(at, torch).abs() for at in points]).amax(dim=0)
+    reach = torch.stack(interval(operator, ends)).abs().amax(dim=0)
+    return steep * error + _LIBRARY * _unit(size) * reach.clamp(min=1.0)
 
 
 @rounded.register
@@ -321,15 +332,15 @@ def _absolute(operator: Linear) -> Linear:
         for name in ("weight", "bias", "scale", "shift")
         if getattr(operator, name, None) is not None
     }
-    return replace(operator, **changes) if changes else operator  # type: ignore[type-var]
+    return replace(operator, **changes) if changes else operator
 
 
 def _without_constants(operator: Linear) -> Linear:
-    names = {item.name for item in fields(operator)}  # type: ignore[arg-type]
+    names = {item.name for item in fields(operator)}
     changes: dict[str, Any] = {name: None for name in ("bias", "shift") if name in names}
     if isinstance(operator, Pad):
         changes["value"] = 0.0
-    return replace(operator, **changes) if changes else operator  # type: ignore[type-var]
+    return replace(operator, **changes) if changes else operator
 
 
 def _sums(operator: Linear) -> float:

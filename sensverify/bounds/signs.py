@@ -20,7 +20,7 @@ from sensverify.bounds.tensors import flattened
 from sensverify.bounds.workspace import Workspace
 from sensverify.core.box import Box
 from sensverify.network import Network
-from sensverify.network.operators import Affine, Elementwise, Max, Relu
+from sensverify.network.operators import Affine, Nonlinear, Relu
 
 Signs = dict[int, Tensor]
 """For ReLU nodes: 1 where the input is known to be at least 0 on the whole box, -1 where at most 0,
@@ -62,7 +62,7 @@ def skips_known(network: Network, position: int, signs: Signs) -> bool:
     (source,) = network.nodes[position].inputs
     # The sign alone is enough for ReLUs, not for others that are relaxed on the same bounds.
     readers = (network.nodes[reader].operator for reader in network.consumers[source])
-    if any(isinstance(r, Elementwise | Max) and not isinstance(r, Relu) for r in readers):
+    if any(isinstance(r, Nonlinear) and not isinstance(r, Relu) for r in readers):
         return False
     before = network.nodes[source]
     return isinstance(before.operator, Affine) and prod(before.shape[:-1]) == 1

@@ -164,7 +164,7 @@ def _with_constant(operator: Operator, constant: Tensor | float | None) -> Opera
         return operator
     if isinstance(operator, Pad):
         return replace(operator, value=float(constant or 0.0))
-    return replace(operator, **{_CONSTANTS[type(operator)]: constant})  # type: ignore[type-var]
+    return replace(operator, **{_CONSTANTS[type(operator)]: constant})
 
 
 _CONSTANTS: dict[type[Operator], str] = {

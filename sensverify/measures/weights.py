@@ -19,19 +19,16 @@ from sensverify.measures.spectral import averages
 from sensverify.measures.subject import NEEDS, Subject
 from sensverify.network import Network
 from sensverify.network.operators import (
-    Abs,
     Affine,
-    Clip,
     Conv,
     ConvTranspose,
     Input,
-    LeakyRelu,
     Linear,
     Max,
-    Relu,
+    PiecewiseLinear,
 )
 
-_PIECEWISE_LINEAR = (Input, Linear, Relu, LeakyRelu, Clip, Abs, Max)
+_PIECEWISE_LINEAR = (Input, Linear, PiecewiseLinear, Max)
 
 _MOST_AT_ONCE = 128
 """Samples; on a processor more are no faster, and leave its caches."""

@@ -6,13 +6,15 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from sensverify.errors import BadShape
 from sensverify.network.operators import Input, Operator
 from sensverify.network.shapes import Shape, output_shape
+
+Kind = TypeVar("Kind", bound=Operator)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,25 +82,15 @@ class Network:
     def arrays(self) -> Iterator[tuple[str, Any]]:
         """Every array in the network as ``(node name.field, array)``, in order."""
         for node in self.nodes:
-            for item in fields(node.operator):  # type: ignore[arg-type]
+            for item in fields(node.operator):
                 values = getattr(node.operator, item.name)
                 if hasattr(values, "dtype"):
                     yield f"{node.name}.{item.name}", values
 
     def map_arrays(self, function: Callable[[Any], Any]) -> Network:
         """The same graph with ``function`` applied to every array of parameters."""
-
-        def mapped(node: Node) -> Node:
-            changes = {
-                item.name: function(getattr(node.operator, item.name))
-                for item in fields(node.operator)  # type: ignore[arg-type]
-                if hasattr(getattr(node.operator, item.name), "dtype")
-            }
-            if not changes:
-                return node
-            return replace(node, operator=replace(node.operator, **changes))  # type: ignore[type-var]
-
-        return Network(tuple(mapped(node) for node in self.nodes))
+        nodes = self.nodes
+        return Network(tuple(replace(n, operator=mapped(n.operator, function)) for n in nodes))
 
     @property
     def digest(self) -> str:
@@ -106,7 +98,7 @@ class Network:
         state = hashlib.sha256()
         for node in self.nodes:
             state.update(repr((type(node.operator).__name__, node.inputs, node.shape)).encode())
-            for item in fields(node.operator):  # type: ignore[arg-type]
+            for item in fields(node.operator):
                 values = getattr(node.operator, item.name)
                 if hasattr(values, "dtype"):
                     if hasattr(values, "detach"):
@@ -116,6 +108,13 @@ class Network:
                 else:
                     state.update(repr((item.name, values)).encode())
         return state.hexdigest()
+
+
+def mapped(operator: Kind, function: Callable[[Any], Any]) -> Kind:
+    """The operator with ``function`` applied to every array of parameters."""
+    values = {item.name: getattr(operator, item.name) for item in fields(operator)}
+    changes = {name: function(v) for name, v in values.items() if hasattr(v, "dtype")}
+    return replace(operator, **changes) if changes else operator
 
 
 class NetworkBuilder:

@@ -5,17 +5,27 @@ the batch axis. Parameters are numpy arrays (a network read from a file) or torc
 ``torch.nn.Module``); nothing here looks inside of them.
 
 Affine maps: `Affine`, `Conv`, `ConvTranspose`, `Scale`, `Divide`, `BatchNorm`, `Pad`, `Select`,
-`Permute`, `Reshape`, `Add`, `Concat`. Nonlinear functions of one number: `Relu`, `LeakyRelu`,
-`Clip`, `Abs`, `Sigmoid`, `Tanh`. One nonlinear function of several numbers: `Max`.
+`Permute`, `Reshape`, `Add`, `Concat`. Nonlinear functions of one number, linear between kinks:
+`Relu`, `LeakyRelu`, `Clip`, `Abs`; smooth: `Sigmoid`, `Tanh`. One nonlinear function of several
+numbers: `Max`.
+
+A nonlinear function of one number declares facts (`PiecewiseLinear`, `Smooth`), and intervals,
+relaxations, rounding, counts of unstable neurons and mixed-integer programs follow from these. So
+an operator of one's own is a class with its facts; a rule registered for it goes first.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from sensverify.core.box import Array
+from sensverify.errors import MissingRule
+
+Values = TypeVar("Values", bound=Array)
 
 
+@dataclass(frozen=True, eq=False)
 class Operator:
     """Base class of everything a node can do."""
 
@@ -24,8 +34,92 @@ class Linear(Operator):
     """An affine map of its inputs."""
 
 
-class Elementwise(Operator):
-    """A nonlinear function applied to every number on its own."""
+class Nonlinear(Operator):
+    """A function that linear bounds need a relaxation of."""
+
+
+class Elementwise(Nonlinear):
+    """A nonlinear function applied to every number on its own.
+
+    One that is neither `PiecewiseLinear` nor `Smooth` declares no more than its value: methods have
+    to be given their rules for it.
+    """
+
+    def value(self, x: Values, xp: Any) -> Values:
+        """The function, entry by entry.
+
+        Parameters
+        ----------
+        x : Tensor or numpy array
+        xp : module of functions
+            ``torch`` for a tensor, `sensverify.network.functions.NUMPY` for an array: the same
+            names for both, such as ``xp.exp``, ``xp.log1p``, ``xp.relu``, ``xp.where``.
+        """
+        raise self._undeclared("value")
+
+    def _undeclared(self, fact: str) -> MissingRule:
+        name = type(self).__name__
+        return MissingRule(
+            f"operator {name} does not declare its {fact}",
+            f"define {name}.{fact}, or register rules for it with the method",
+        )
+
+
+class PiecewiseLinear(Elementwise):
+    """A continuous function of one number that is linear between kinks.
+
+    Attributes
+    ----------
+    kinks : tuple of float
+        Where the slope changes, ascending; an infinite one is none.
+    slopes : tuple of float or array
+        One more than kinks: of the pieces from left to right. Arrays broadcast to x.
+    """
+
+    @property
+    def kinks(self) -> tuple[float, ...]:
+        raise self._undeclared("kinks")
+
+    @property
+    def slopes(self) -> tuple[Any, ...]:
+        raise self._undeclared("slopes")
+
+    @property
+    def rising(self) -> bool | None:
+        """Whether the function never falls; False: it never rises; None: neither is sure."""
+        if not all(isinstance(slope, float | int) for slope in self.slopes):
+            return None
+        if min(self.slopes) >= 0:
+            return True
+        return False if max(self.slopes) <= 0 else None
+
+
+class Smooth(Elementwise):
+    """A differentiable function of one number, curved to one side between inflections.
+
+    Attributes
+    ----------
+    inflections : tuple of float
+        Where the function changes between convex and concave, ascending.
+    convex : bool
+        Whether it is convex to the left of the first inflection; without one, everywhere.
+    rising : bool or None
+        True: it never falls. False: it never rises. None: found out from the derivative.
+    odd : bool
+        Whether ``value(x) - value(0)`` is odd.
+    """
+
+    inflections: tuple[float, ...] = ()
+    rising: bool | None = None
+    odd: bool = False
+
+    @property
+    def convex(self) -> bool:
+        raise self._undeclared("convex")
+
+    def derivative(self, x: Values, xp: Any) -> Values:
+        """The derivative, entry by entry; arguments as for `value`."""
+        raise self._undeclared("derivative")
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,12 +254,18 @@ class Concat(Linear):
 
 
 @dataclass(frozen=True, eq=False)
-class Relu(Elementwise):
+class Relu(PiecewiseLinear):
     """``max(x, 0)``."""
+
+    kinks = (0.0,)
+    slopes = (0.0, 1.0)
+
+    def value(self, x: Values, xp: Any) -> Values:
+        return xp.relu(x)
 
 
 @dataclass(frozen=True, eq=False)
-class LeakyRelu(Elementwise):
+class LeakyRelu(PiecewiseLinear):
     """``x`` above zero and ``slope * x`` below; ``slope`` broadcasts to x and may be any number.
 
     Covers PReLU.
@@ -173,32 +273,79 @@ class LeakyRelu(Elementwise):
 
     slope: Array
 
+    kinks = (0.0,)
+
+    @property
+    def slopes(self) -> tuple[Any, ...]:
+        return (self.slope, 1.0)
+
+    def value(self, x: Values, xp: Any) -> Values:
+        return xp.where(x >= 0, x, self.slope * x)
+
 
 @dataclass(frozen=True, eq=False)
-class Clip(Elementwise):
+class Clip(PiecewiseLinear):
     """``min(max(x, low), high)``; an end may be infinite. Covers HardTanh and ReLU6."""
 
     low: float
     high: float
 
+    slopes = (0.0, 1.0, 0.0)
+
+    @property
+    def kinks(self) -> tuple[float, ...]:
+        return (self.low, self.high)
+
+    def value(self, x: Values, xp: Any) -> Values:
+        return xp.clip(x, self.low, self.high)
+
 
 @dataclass(frozen=True, eq=False)
-class Abs(Elementwise):
+class Abs(PiecewiseLinear):
     """``|x|``."""
 
+    kinks = (0.0,)
+    slopes = (-1.0, 1.0)
+
+    def value(self, x: Values, xp: Any) -> Values:
+        return xp.abs(x)
+
 
 @dataclass(frozen=True, eq=False)
-class Sigmoid(Elementwise):
+class Sigmoid(Smooth):
     """``1 / (1 + exp(-x))``."""
 
+    convex = True
+    inflections = (0.0,)
+    rising = True
+    odd = True
+
+    def value(self, x: Values, xp: Any) -> Values:
+        return xp.sigmoid(x)
+
+    def derivative(self, x: Values, xp: Any) -> Values:
+        value = xp.sigmoid(x)
+        return value * (1 - value)
+
 
 @dataclass(frozen=True, eq=False)
-class Tanh(Elementwise):
+class Tanh(Smooth):
     """``tanh(x)``."""
 
+    convex = True
+    inflections = (0.0,)
+    rising = True
+    odd = True
+
+    def value(self, x: Values, xp: Any) -> Values:
+        return xp.tanh(x)
+
+    def derivative(self, x: Values, xp: Any) -> Values:
+        return 1 - xp.tanh(x) ** 2
+
 
 @dataclass(frozen=True, eq=False)
-class Max(Operator):
+class Max(Nonlinear):
     """The largest number along the last axis, which disappears.
 
     A pooling layer is a `Select` that lists every window, then this.

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from sensverify.errors import MissingRule
+from sensverify.network.functions import NUMPY
 from sensverify.network.operators import (
     Abs,
     Add,
@@ -33,12 +34,12 @@ from sensverify.network.operators import (
     Operator,
     Pad,
     Permute,
+    PiecewiseLinear,
     Relu,
     Reshape,
     Scale,
     Select,
-    Sigmoid,
-    Tanh,
+    Smooth,
 )
 
 _LIBRARY = 16
@@ -107,8 +108,8 @@ def apply(operator: Operator, inputs: Sequence[Running], precision: Precision) -
 def step(operator: Operator, inputs: Sequence[Running], precision: Precision) -> Running:
     """The rule of an operator; its parameters are numpy arrays."""
     raise MissingRule(
-        f"no running rule for operator {type(operator).__name__}; register one with "
-        "sensverify.network.running.step.register"
+        f"no running rule for operator {type(operator).__name__}",
+        "register one with sensverify.network.running.step.register",
     )
 
 
@@ -292,40 +293,47 @@ def _(operator: Concat, inputs: Sequence[Running], precision: Precision) -> Runn
     return Running(values, np.concatenate([x.error for x in inputs], axis))
 
 
-@step.register
-def _(operator: Relu, inputs: Sequence[Running], precision: Precision) -> Running:
-    return Running(np.maximum(inputs[0].value, 0), inputs[0].error)
+@step.register(Relu)
+@step.register(Abs)
+def _(operator: Relu | Abs, inputs: Sequence[Running], precision: Precision) -> Running:
+    return Running(operator.value(inputs[0].value, NUMPY), inputs[0].error)
 
 
 @step.register
 def _(operator: LeakyRelu, inputs: Sequence[Running], precision: Precision) -> Running:
     (value, error), slope = inputs[0], np.asarray(operator.slope, np.float64)
-    below = value * slope
-    off = (4 * precision.unit + precision.weights) * abs(below) + precision.least
-    return Running(np.where(value >= 0, value, below), 2 * np.maximum(1, abs(slope)) * error + off)
+    off = (4 * precision.unit + precision.weights) * abs(value * slope) + precision.least
+    result = operator.value(value, NUMPY)
+    return Running(result, 2 * np.maximum(1, abs(slope)) * error + off)
 
 
 @step.register
 def _(operator: Clip, inputs: Sequence[Running], precision: Precision) -> Running:
-    ends = sum(abs(end) for end in (operator.low, operator.high) if np.isfinite(end))
-    value = np.clip(inputs[0].value, operator.low, operator.high)
+    ends = sum(abs(end) for end in operator.kinks if np.isfinite(end))
+    value = operator.value(inputs[0].value, NUMPY)
     return Running(value, inputs[0].error + (precision.unit + precision.weights) * ends)
 
 
 @step.register
-def _(operator: Abs, inputs: Sequence[Running], precision: Precision) -> Running:
-    return Running(abs(inputs[0].value), inputs[0].error)
+def _(operator: PiecewiseLinear, inputs: Sequence[Running], precision: Precision) -> Running:
+    (x, error), value = inputs[0], operator.value(inputs[0].value, NUMPY)
+    steep = np.maximum(1, abs(np.stack(np.broadcast_arrays(*operator.slopes))).max(axis=0))
+    size = abs(x) + sum(abs(kink) for kink in operator.kinks if np.isfinite(kink))
+    off = (_LIBRARY * precision.unit + precision.weights) * (abs(value) + steep * size)
+    return Running(value, 2 * steep * error + off + precision.least)
 
 
 @step.register
-def _(operator: Sigmoid, inputs: Sequence[Running], precision: Precision) -> Running:
-    value = 0.5 * np.tanh(0.5 * inputs[0].value) + 0.5
-    return Running(value, inputs[0].error + _LIBRARY * precision.unit)
-
-
-@step.register
-def _(operator: Tanh, inputs: Sequence[Running], precision: Precision) -> Running:
-    return Running(np.tanh(inputs[0].value), inputs[0].error + _LIBRARY * precision.unit)
+def _(operator: Smooth, inputs: Sequence[Running], precision: Precision) -> Running:
+    (x, error), value = inputs[0], operator.value(inputs[0].value, NUMPY)
+    # The derivative is the steepest at an end or at an inflection.
+    steep = np.maximum(1, abs(operator.derivative(x - error, NUMPY)))
+    steep = np.maximum(steep, abs(operator.derivative(x + error, NUMPY)))
+    for point in operator.inflections:
+        slope = abs(operator.derivative(np.float64(point), NUMPY))
+        steep = np.where(abs(x - point) <= error, np.maximum(steep, slope), steep)
+    off = _LIBRARY * precision.unit * np.maximum(1, abs(value))
+    return Running(value, steep * error + off)
 
 
 @step.register

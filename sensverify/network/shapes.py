@@ -41,8 +41,8 @@ def output_shape(operator: Operator, *inputs: Shape) -> Shape:
         The operator's class has no rule; add one with ``output_shape.register``.
     """
     raise MissingRule(
-        f"no shape rule for operator {type(operator).__name__}; register one with "
-        "sensverify.network.output_shape.register"
+        f"no shape rule for operator {type(operator).__name__}",
+        "register one with sensverify.network.output_shape.register",
     )
 
 
@@ -128,7 +128,7 @@ def _(operator: Pad, x: Shape) -> Shape:
     if len(operator.before) != len(x) or len(operator.after) != len(x):
         raise BadShape(f"padding of {len(operator.before)} axes does not fit input {x}")
     if min((*operator.before, *operator.after), default=0) < 0:
-        raise BadShape("a pad cannot be negative; cropping is a Select")
+        raise BadShape("a pad cannot be negative", "crop with a Select")
     return tuple(b + n + a for b, n, a in zip(operator.before, x, operator.after, strict=True))
 
 

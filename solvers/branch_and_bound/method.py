@@ -21,7 +21,7 @@ from sensverify.core.queries import Accept, Decision, Query, Verdict
 from sensverify.core.results import Enclosure, Guarantee
 from sensverify.errors import BadSetting, Unbounded
 from sensverify.network import Network
-from sensverify.network.operators import Elementwise, Max, Relu
+from sensverify.network.operators import Nonlinear, Relu
 from sensverify.runs.watch import Watch
 from sensverify.solvers.brackets import Brackets
 from sensverify.solvers.branch_and_bound.entries import Entries
@@ -305,7 +305,7 @@ class BranchAndBound:
             return self.split == "inputs"
         moving = flattened(box.lower < box.upper).sum(dim=1).amax()
         kinds = (node.operator for node in network.nodes)
-        nonlinear = [k for k in kinds if isinstance(k, Elementwise | Max)]
+        nonlinear = [k for k in kinds if isinstance(k, Nonlinear)]
         return int(moving) <= FEW_FEATURES or not all(isinstance(k, Relu) for k in nonlinear)
 
 

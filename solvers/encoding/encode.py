@@ -10,7 +10,7 @@ from scipy.sparse import csr_matrix
 
 from sensverify.errors import BadShape, Unbounded
 from sensverify.network import Network
-from sensverify.network.operators import Elementwise, Max
+from sensverify.network.operators import Nonlinear
 from sensverify.solvers.encoding.builder import Builder, Fill, Form, InputsInRows
 from sensverify.solvers.encoding.expression import Expression, widened
 from sensverify.solvers.encoding.maps import LinearMap
@@ -126,7 +126,7 @@ class Encoder:
                 continue
             sources = [values[source] for source in node.inputs]
             ends: Interval | tuple[None, None] = (None, None)
-            if isinstance(node.operator, Elementwise | Max):
+            if isinstance(node.operator, Nonlinear):
                 ends = self._bounds(position, pre_activations, len(sources[0]))
                 if refine is not None:
                     ends = refine(position, sources[0], ends, builder)

@@ -1,4 +1,4 @@
-"""Rules of the functions that are linear between kinks: ReLU, leaky ReLU, absolute value, clip.
+"""The rule of the functions that are linear between kinks: ReLU, leaky ReLU, clip and their like.
 
 With kinks ``t1 < ... < tk`` inside of an interval, x is written as ``t1`` minus the part below t1
 plus one part for each piece above it; the function is then a sum of these parts times the slopes
@@ -12,13 +12,14 @@ form); with one kink it is the usual big-M form with the slack as a column.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import singledispatch
+from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_matrix, diags
 
-from sensverify.errors import MissingRule
-from sensverify.network.operators import Abs, Clip, LeakyRelu, Operator, Relu
+from sensverify.network.functions import NUMPY
+from sensverify.network.graph import mapped
+from sensverify.network.operators import PiecewiseLinear
 from sensverify.solvers.encoding.builder import Builder
 from sensverify.solvers.encoding.expression import Expression, scattered
 from sensverify.solvers.encoding.maps import double
@@ -49,52 +50,37 @@ class Pieces:
     intercepts: np.ndarray
 
 
-@singledispatch
-def pieces(operator: Operator, shape: tuple[int, ...]) -> Pieces:
+def pieces(operator: PiecewiseLinear, shape: tuple[int, ...]) -> Pieces:
     """The pieces of an operator whose input has this shape."""
-    raise MissingRule(f"operator {type(operator).__name__} is not linear between kinks")
+    operator = mapped(operator, double)
+    kinks, slopes = list(operator.kinks), list(operator.slopes)
+    for i in reversed(range(1, len(kinks))):
+        if kinks[i - 1] == kinks[i]:
+            # Nothing lies between two kinks at one place.
+            del kinks[i], slopes[i]
 
+    def entries(values: Any) -> np.ndarray:
+        return np.broadcast_to(np.asarray(values, np.float64), shape).reshape(-1)
 
-@pieces.register
-def _(operator: Relu, shape: tuple[int, ...]) -> Pieces:
-    return _kink_at_zero(np.zeros(shape))
-
-
-@pieces.register
-def _(operator: Abs, shape: tuple[int, ...]) -> Pieces:
-    return _kink_at_zero(np.full(shape, -1.0))
-
-
-@pieces.register
-def _(operator: LeakyRelu, shape: tuple[int, ...]) -> Pieces:
-    return _kink_at_zero(np.broadcast_to(double(operator.slope), shape))
-
-
-def _kink_at_zero(below: np.ndarray) -> Pieces:
-    below = below.reshape(1, -1)
-    # A slope of one on both sides is no kink.
-    kinks = np.where(below == 1, np.inf, 0.0)
-    return Pieces(kinks, np.concatenate([below, np.ones_like(below)]), np.zeros((2, below.size)))
-
-
-@pieces.register
-def _(operator: Clip, shape: tuple[int, ...]) -> Pieces:
-    def rows(*values: float) -> np.ndarray:
-        return np.tile(np.array(values)[:, None], int(np.prod(shape)))
-
-    low, high = operator.low, operator.high
-    if low == high:
-        return Pieces(rows(), rows(0.0), rows(low))
+    table = np.stack([entries(slope) for slope in slopes])
+    ends = np.stack([entries(kink) for kink in kinks]) if kinks else np.zeros((0, table.shape[1]))
+    # A last slope that is the one before is no kink.
+    for i in reversed(range(len(kinks))):
+        behind = np.isinf(ends[i + 1 :]).all(axis=0)
+        ends[i] = np.where(behind & (table[i] == table[i + 1]), np.inf, ends[i])
     # A piece beyond an infinite end is never reached; its intercept only has to be a number.
-    ends = [end if np.isfinite(end) else 0.0 for end in (low, high)]
-    return Pieces(rows(low, high), rows(0.0, 1.0, 0.0), rows(ends[0], 0.0, ends[1]))
+    near = [_finite(kinks[max(0, i - 1) : i + 1][::-1]) for i in range(len(slopes))]
+    values = np.stack([entries(operator.value(np.full(shape, at), NUMPY)) for at in near])
+    return Pieces(ends, table, values - table * np.array(near)[:, None])
 
 
-@encode_operator.register(Relu)
-@encode_operator.register(LeakyRelu)
-@encode_operator.register(Abs)
-@encode_operator.register(Clip)
-def _(operator: Operator, place: Place, x: Expression) -> Expression:
+def _finite(kinks: list[float]) -> float:
+    """The first finite one, or zero."""
+    return next((kink for kink in kinks if np.isfinite(kink)), 0.0)
+
+
+@encode_operator.register
+def _(operator: PiecewiseLinear, place: Place, x: Expression) -> Expression:
     lower, upper = place.bounds
     table = pieces(operator, place.node.shape)
     first = (table.kinks <= lower).sum(axis=0)

@@ -7,16 +7,16 @@ import torch
 from scipy.sparse import diags
 
 from sensverify.bounds.forward import apply
+from sensverify.bounds.ibp import interval
 from sensverify.bounds.relaxation import Slope, relax
 from sensverify.errors import MissingRule
-from sensverify.network.operators import Elementwise, Sigmoid, Tanh
+from sensverify.network.operators import Elementwise
 from sensverify.solvers.encoding.expression import Expression, columns_of, constants, scattered
 from sensverify.solvers.encoding.piecewise import ROUNDING
 from sensverify.solvers.encoding.rules import Place, encode_operator
 
 
-@encode_operator.register(Sigmoid)
-@encode_operator.register(Tanh)
+@encode_operator.register
 def _(operator: Elementwise, place: Place, x: Expression) -> Expression:
     if place.builder.exact:
         raise MissingRule(
@@ -42,9 +42,9 @@ def _between(
     ends = torch.from_numpy(lower)[None], torch.from_numpy(upper)[None]
     with torch.no_grad():
         lines = [relax(operator, *ends, slope) for slope in Slope]
-        low, high = (apply(operator, end)[0].numpy() for end in ends)
-    # Values of these functions are at most one in magnitude.
-    positions = builder.add_columns(low - ROUNDING, high + ROUNDING)
+        low, high = (end[0].numpy() for end in interval(operator, ends))
+    margin = ROUNDING * np.maximum(1.0, np.maximum(np.abs(low), np.abs(high)))
+    positions = builder.add_columns(low - margin, high + margin)
     once = builder.define_heavy(x)
     ones = diags(np.ones(len(x)))
     for line in lines:
@@ -58,8 +58,8 @@ def _between(
             rows = builder.add_rows(
                 (ones, positions),
                 (-(diags(factor) @ once.matrix), None),
-                lower=shift - ROUNDING if below else -np.inf,
-                upper=np.inf if below else shift + ROUNDING,
+                lower=shift - margin if below else -np.inf,
+                upper=np.inf if below else shift + margin,
             )
             builder.remember(place.position, entries, rows, factor)
 

@@ -26,8 +26,7 @@ def same_function(first: Network, second: Network) -> bool:
 
 def _same_operator(first: Operator, second: Operator) -> bool:
     return type(first) is type(second) and all(
-        _same(getattr(first, item.name), getattr(second, item.name))
-        for item in fields(first)  # type: ignore[arg-type]
+        _same(getattr(first, item.name), getattr(second, item.name)) for item in fields(first)
     )
 
 

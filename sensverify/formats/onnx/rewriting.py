@@ -9,7 +9,7 @@ import numpy as np
 from sensverify.errors import RuntimeDisagrees
 from sensverify.formats.onnx.samples import MOST, WORK, multiplications, sample_points
 from sensverify.network import Network, Node
-from sensverify.network.operators import Elementwise, Max
+from sensverify.network.operators import Nonlinear
 from sensverify.network.running import FLOAT64, Running, apply, known
 
 _REMEDY = "load it with `simplified=False`, and please report it"
@@ -51,7 +51,7 @@ def check_rewritten(plain: Network, simplified: Network) -> None:
 
 
 def _nonlinear_nodes(network: Network) -> list[Node]:
-    return [node for node in network.nodes if isinstance(node.operator, Elementwise | Max)]
+    return [node for node in network.nodes if isinstance(node.operator, Nonlinear)]
 
 
 def _nonlinear_values(
@@ -67,7 +67,7 @@ def _nonlinear_values(
     for place, node in enumerate(network.nodes[1:], start=1):
         inputs = [values[i] for i in node.inputs]
         result = apply(node.operator, inputs, FLOAT64)
-        if isinstance(node.operator, Elementwise | Max):
+        if isinstance(node.operator, Nonlinear):
             value = result.value if outputs is None else outputs[number].reshape(result.value.shape)
             yield node, inputs[0], value
             result, number = known(value), number + 1

@@ -1,0 +1,135 @@
+"""How far a nonlinear function departs from a line: the smallest and the largest gap.
+
+Given any slope, the tightest intercepts are the extreme values of ``f(x) - slope * x`` over an
+interval, taken at its ends, at kinks, or where the derivative equals the slope.
+"""
+
+from __future__ import annotations
+
+from functools import singledispatch
+from itertools import pairwise
+from math import inf
+
+import torch
+from torch import Tensor
+
+from sensverify.bounds.forward import apply
+from sensverify.errors import MissingRule
+from sensverify.network.operators import Operator, PiecewiseLinear, Sigmoid, Smooth, Tanh
+
+_BISECTIONS = 30
+"""Steps towards a tangent point: what is then left of a bracket counts with its square."""
+
+
+def extremes(
+    operator: Operator, slope: Tensor, lower: Tensor, upper: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Smallest and largest value of ``f(x) - slope * x`` for x in [lower, upper]."""
+    points = critical(operator, slope.detach())
+    if points is None:
+        assert isinstance(operator, Smooth)
+        return _extremes_by_bisection(operator, slope, lower, upper)
+    # At a tangent point the gap does not change with x, so no gradient passes through it.
+    points = [torch.maximum(torch.minimum(point, upper), lower) for point in points]
+    smallest, *others = (_gap(operator, slope, x) for x in (lower, upper, *points))
+    largest = smallest
+    for gap in others:
+        smallest, largest = torch.minimum(smallest, gap), torch.maximum(largest, gap)
+    return smallest, largest
+
+
+def _extremes_by_bisection(
+    operator: Smooth, slope: Tensor, lower: Tensor, upper: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The extremes from the gaps at the ends and those of every convex or concave piece."""
+    ends = [_gap(operator, slope, x) for x in (lower, upper)]
+    smallest, largest = torch.minimum(*ends), torch.maximum(*ends)
+    for start, end, convex in curves(operator):
+        first = torch.minimum(lower.clamp(min=start), upper)
+        last = torch.maximum(upper.clamp(max=end), lower)
+        least = _least(operator, slope, first, last, 1 if convex else -1)
+        if convex:
+            smallest = torch.minimum(smallest, least)
+        else:
+            largest = torch.maximum(largest, -least)
+    return smallest, largest
+
+
+def curves(operator: Smooth) -> list[tuple[float, float, bool]]:
+    """Start, end and whether it is convex, of every piece between inflections."""
+    ends = (-inf, *operator.inflections, inf)
+    return [(a, b, operator.convex == (i % 2 == 0)) for i, (a, b) in enumerate(pairwise(ends))]
+
+
+def _gap(operator: Operator, slope: Tensor, x: Tensor) -> Tensor:
+    return apply(operator, x) - slope * x
+
+
+def _least(operator: Smooth, slope: Tensor, start: Tensor, end: Tensor, sign: int) -> Tensor:
+    """A lower bound on ``sign * (f(x) - slope * x)``, which is convex from start to end.
+
+    Bisection on where it is the smallest. What the bracket may hide is bounded by the tangent at
+    its start: as little as the square of the bracket's width.
+    """
+
+    def rises(x: Tensor) -> Tensor:
+        return sign * (operator.derivative(x, torch) - slope)
+
+    with torch.no_grad():
+        near, far, _ = torch.broadcast_tensors(start, end, slope)
+        for _ in range(_BISECTIONS):
+            middle = near / 2 + far / 2
+            falls = rises(middle) < 0
+            near, far = torch.where(falls, middle, near), torch.where(falls, far, middle)
+        at_end = rises(end) <= 0
+        hidden = torch.where(at_end, 0.0, rises(near).clamp(max=0) * (far - near))
+    # Ends as they are, through which gradients pass.
+    point = torch.where(at_end, end, torch.where(near > start, near, start))
+    return sign * _gap(operator, slope, point) + hidden
+
+
+@singledispatch
+def critical(operator: Operator, slope: Tensor) -> list[Tensor] | None:
+    """Where ``f(x) - slope * x`` can be extreme inside an interval: kinks and tangent points.
+
+    None: they are found by bisection on the derivative.
+    """
+    raise MissingRule(
+        f"no critical points known for operator {type(operator).__name__}",
+        "register them with sensverify.bounds.extremes.critical.register",
+    )
+
+
+@critical.register
+def _(operator: Smooth, slope: Tensor) -> None:
+    return None
+
+
+@critical.register
+def _(operator: PiecewiseLinear, slope: Tensor) -> list[Tensor]:
+    # An infinite end is no kink.
+    largest = torch.finfo(slope.dtype).max
+    return [torch.full_like(slope, kink) for kink in operator.kinks if abs(kink) <= largest]
+
+
+@critical.register
+def _(operator: Sigmoid, slope: Tensor) -> list[Tensor]:
+    # s'(x) = s (1 - s) = slope  <=>  s = (1 +- sqrt(1 - 4 slope)) / 2.
+    root = (1 - 4 * slope).clamp(min=0).sqrt()
+    point = _logit((1 + root) / 2)
+    return [point, -point]
+
+
+@critical.register
+def _(operator: Tanh, slope: Tensor) -> list[Tensor]:
+    # t'(x) = 1 - t^2 = slope  <=>  t = +- sqrt(1 - slope).
+    point = torch.atanh((1 - slope).clamp(min=0).sqrt().clamp(max=1 - _unit(slope)))
+    return [point, -point]
+
+
+def _logit(value: Tensor) -> Tensor:
+    return torch.logit(value, eps=_unit(value))
+
+
+def _unit(value: Tensor) -> float:
+    return torch.finfo(value.dtype).eps / 2

@@ -113,7 +113,7 @@ def test_constraints_allow_what_the_project_asks_for() -> None:
 def test_extras_are_installed_from_a_copy_of_the_repository() -> None:
     extras = PROJECT["project"]["optional-dependencies"]
     files = [ROOT / "README.md"]
-    for folder in ("sensverify", "models", "solvers", "examples"):
+    for folder in ("sensverify", "models", "solvers", "examples", "docs"):
         files += [path for path in (ROOT / folder).rglob("*") if path.suffix in (".py", ".md")]
     named = set()
     for path in files:

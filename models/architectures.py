@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from math import prod
+from typing import Any
 
 import torch
 from torch import nn
 
 from sensverify.data.dataset import check_channels_first
-from sensverify.errors import BadShape, UnknownName
-from sensverify.registry.names import did_you_mean
+from sensverify.errors import BadSetting, BadShape, UnknownName
+from sensverify.registry.calls import Call, parse_call
+from sensverify.registry.catalog import Catalog
+from sensverify.registry.names import summary_of
 
 _SIZES = r"(?:-[1-9]\d{0,5})+"
 _FAMILY = re.compile(
@@ -104,32 +108,92 @@ def convolutional(
     return nn.Sequential(*layers, nn.Flatten(), *mlp(planes * rows * columns, *hidden, outputs))
 
 
-ARCHITECTURES: dict[str, Callable[[], nn.Sequential]] = {
-    "digits": digits,
-    "iris": iris,
-    "mnist-conv1": mnist_conv1,
-    "mnist-conv2": mnist_conv2,
-}
-"""Builders by the name of the shipped model; the weights they return are random."""
+@dataclass(frozen=True)
+class Architecture:
+    """A named architecture.
 
-SHAPES: dict[str, tuple[tuple[int, ...], int]] = {
-    "digits": ((1, 8, 8), 10),
-    "iris": ((4,), 3),
-    "mnist-conv1": ((1, 28, 28), 10),
-    "mnist-conv2": ((1, 28, 28), 10),
-}
-"""Shape of an input sample and number of outputs of the architectures that ship."""
+    Parameters
+    ----------
+    function : callable
+        Takes the shape of an input sample and the number of outputs, and settings by keyword;
+        returns a module with random weights.
+    summary : str
+        One sentence without a full stop.
+    shape : tuple of int, optional
+        Of an input sample, where no other one fits.
+    outputs : int, optional
+        The number of outputs, where it is not free.
+    source : str
+    """
 
-FAMILIES: dict[str, str] = {
-    "linear": "one fully-connected layer, for any input",
-    "mlp-A-B-...": "hidden layers of A, B, ... neurons and the output layer, for any input",
-    "conv-A-B-...": "4x4 convolutions, stride 2, to A, B, ... channels, and the output layer",
-    "conv-A-...-fc-B-...": "the same with hidden fully-connected layers of B, ... neurons",
+    function: Callable[..., nn.Module]
+    summary: str = ""
+    shape: tuple[int, ...] | None = None
+    outputs: int | None = None
+    source: str = ""
+
+
+def _shipped(
+    make: Callable[[], nn.Sequential], shape: tuple[int, ...], outputs: int
+) -> Architecture:
+    layers = summary_of(make).split(":")[0]
+    return Architecture(lambda shape, outputs: make(), layers, shape, outputs)
+
+
+def as_architecture(name: str, found: Any) -> Architecture:
+    """A function of an input shape and a number of outputs; an `Architecture` as it is.
+
+    Raises
+    ------
+    BadSetting
+        It is neither.
+    """
+    if isinstance(found, Architecture):
+        return found
+    if not callable(found):
+        raise BadSetting(
+            f"the architecture '{name}' is {found!r}",
+            "give a function of an input shape and a number of outputs, or an `Architecture`",
+        )
+    return Architecture(found, summary_of(found))
+
+
+ARCHITECTURES: Catalog[Architecture] = Catalog(
+    "architecture",
+    {
+        "digits": _shipped(digits, (1, 8, 8), 10),
+        "iris": _shipped(iris, (4,), 3),
+        "mnist-conv1": _shipped(mnist_conv1, (1, 28, 28), 10),
+        "mnist-conv2": _shipped(mnist_conv2, (1, 28, 28), 10),
+    },
+    group="sensverify.architectures",
+    adapt=as_architecture,
+    arguments=2,
+    columns={
+        "inputs": lambda each: "x".join(map(str, each.shape)) if each.shape else "any",
+        "outputs": lambda each: "any" if each.outputs is None else str(each.outputs),
+    },
+)
+"""Architectures by name: those of the shipped models, and those of other packages."""
+
+_FAMILIES = {
+    "linear": Architecture(mlp, "one fully-connected layer, for any input"),
+    "mlp-A-B-...": Architecture(
+        mlp, "hidden layers of A, B, ... neurons and the output layer, for any input"
+    ),
+    "conv-A-B-...": Architecture(
+        convolutional, "4x4 convolutions, stride 2, to A, B, ... channels, and the output layer"
+    ),
+    "conv-A-...-fc-B-...": Architecture(
+        convolutional, "the same with hidden fully-connected layers of B, ... neurons"
+    ),
 }
+
+FAMILIES: Catalog[Architecture] = Catalog("pattern", _FAMILIES, plain=True)
 """Patterns of names that `build_for` reads, and what they stand for; ReLU between all layers."""
 
 
-def build(name: str) -> nn.Sequential:
+def build(name: str) -> nn.Module:
     """A freshly initialised network of a shipped architecture.
 
     The initialisation draws from torch's global generator, so seed it first.
@@ -139,24 +203,20 @@ def build(name: str) -> nn.Sequential:
     UnknownName
         There is no architecture of that name.
     """
-    try:
-        return ARCHITECTURES[name]()
-    except KeyError:
-        raise UnknownName(
-            f"no architecture '{name}'; there are {', '.join(sorted(ARCHITECTURES))}"
-        ) from None
+    found = ARCHITECTURES[name]
+    return found.function(found.shape, found.outputs)
 
 
 def build_for(
     name: str, input_shape: tuple[int, ...], classes: int, *, seed: int | None = None
-) -> nn.Sequential:
+) -> nn.Module:
     """A freshly initialised network of that architecture for some data.
 
     Parameters
     ----------
     name : str
-        A key of `ARCHITECTURES`, or a name after one of the patterns of `FAMILIES`:
-        ``mlp-100-50``, ``conv-16-32``, ``conv-16-32-fc-100``.
+        A key of `ARCHITECTURES`, with settings where it has any; or a name after one of the
+        patterns of `FAMILIES`: ``mlp-100-50``, ``conv-16-32``, ``conv-16-32-fc-100``.
     input_shape : tuple of int
         Shape of one sample.
     classes : int
@@ -167,7 +227,7 @@ def build_for(
 
     Returns
     -------
-    torch.nn.Sequential
+    torch.nn.Module
         Input ``[batch, *input_shape]``, output ``[batch, classes]``.
 
     Raises
@@ -185,20 +245,10 @@ def build_for(
         return make()
 
 
-def _builder(name: str, input_shape: tuple[int, ...], classes: int) -> Callable[[], nn.Sequential]:
-    if name in ARCHITECTURES:
-        shape, outputs = SHAPES[name]
-        if (input_shape, classes) != (shape, outputs):
-            other = "conv-16-32 or mlp-100" if len(input_shape) == 3 else "mlp-100-50"
-            raise BadShape(
-                f"architecture '{name}' takes inputs of shape {shape} and has {outputs} outputs; "
-                f"the data has samples of shape {input_shape} in {classes} classes",
-                f"take one that fits any data, such as {other}",
-            )
-        return ARCHITECTURES[name]
+def _builder(name: str, input_shape: tuple[int, ...], classes: int) -> Callable[[], nn.Module]:
     match = _FAMILY.fullmatch(name)
     if match is None:
-        raise _unknown(name)
+        return _named(name, input_shape, classes)
     channels, hidden = _sizes(match["channels"]), _sizes(match["hidden"] or match["wide"])
     if channels:
         return partial(convolutional, input_shape, channels, hidden, classes)
@@ -210,10 +260,23 @@ def _sizes(text: str | None) -> tuple[int, ...]:
     return tuple(int(size) for size in (text or "").split("-") if size)
 
 
-def _unknown(name: str) -> UnknownName:
-    hint = did_you_mean(name, [*ARCHITECTURES, "linear", "mlp-100", "conv-16"])
-    return UnknownName(
-        f"there is no architecture '{name}'{hint}; there are {', '.join(ARCHITECTURES)}, and for "
-        "any data 'linear', 'mlp-100-50' with any sizes of hidden layers, 'conv-16-32' with any "
-        "numbers of channels, 'conv-16-32-fc-100' with both"
-    )
+def _named(name: str, input_shape: tuple[int, ...], classes: int) -> Callable[[], nn.Module]:
+    call = parse_call(name) if "(" in name else Call(name)
+    if call.name not in ARCHITECTURES:
+        error = ARCHITECTURES.unknown(call.name, ("linear", "mlp-100", "conv-16"))
+        raise UnknownName(
+            error.problem,
+            f"there are {', '.join(ARCHITECTURES)}, and for any data 'linear', 'mlp-100-50' with "
+            "any sizes of hidden layers, 'conv-16-32' with any numbers of channels, "
+            "'conv-16-32-fc-100' with both",
+        )
+    found = ARCHITECTURES[call.name]
+    fits = found.shape in (None, input_shape) and found.outputs in (None, classes)
+    if not fits:
+        other = "conv-16-32 or mlp-100" if len(input_shape) == 3 else "mlp-100-50"
+        raise BadShape(
+            f"architecture '{name}' takes inputs of shape {found.shape} and has {found.outputs} "
+            f"outputs; the data has samples of shape {input_shape} in {classes} classes",
+            f"take one that fits any data, such as {other}",
+        )
+    return partial(found.function, input_shape, classes, **ARCHITECTURES.fitted(call))

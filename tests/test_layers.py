@@ -22,7 +22,6 @@ LAYERS = (
     ("cli",),
     ("studies",),
     ("report",),
-    ("catalogs",),
     ("training", "evaluation", "verification", "landscape"),
     ("measures",),
     ("classification",),

@@ -6,7 +6,7 @@ still exist. An attack works on any function from inputs to outputs.
 
 from sensverify.attacks.apgd import ApgdCe, ApgdDlr
 from sensverify.attacks.ascent import LOSSES
-from sensverify.attacks.attack import ATTACKS, make_attack, settings_of, summary
+from sensverify.attacks.attack import ATTACKS, make_attack
 from sensverify.attacks.carlini_wagner import CarliniWagner
 from sensverify.attacks.draws import SampleGenerator
 from sensverify.attacks.fgsm import Fgsm, LlFgsm, fgsm
@@ -41,6 +41,4 @@ __all__ = [
     "parse_radii",
     "pgd",
     "run_attack",
-    "settings_of",
-    "summary",
 ]

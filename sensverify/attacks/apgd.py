@@ -23,10 +23,11 @@ from sensverify.attacks.ascent import (
 )
 from sensverify.attacks.dlr import dlr_loss
 from sensverify.attacks.draws import SampleGenerator
-from sensverify.attacks.settings import check_count
+from sensverify.attacks.settings import Count
 from sensverify.attacks.worst_points import WorstPoints, per_sample
 from sensverify.bounds.tensors import flattened
 from sensverify.core.box import Box
+from sensverify.registry.settings import check_settings
 
 Objective = Callable[[Tensor], tuple[Tensor, Tensor]]
 
@@ -78,12 +79,11 @@ class Apgd(ABC):
     make_loss: ClassVar[Callable[[Tensor], AttackLoss]]
     """From the outputs at the samples, ``[batch, classes]``, to the loss that is raised."""
 
-    steps: int = 100
-    restarts: int = 1
+    steps: Count = 100
+    restarts: Count = 1
 
     def __post_init__(self) -> None:
-        check_count(self.name, "steps", self.steps)
-        check_count(self.name, "restarts", self.restarts)
+        check_settings(self, self.name)
 
     def points(
         self, function: Function, x: Tensor, y: Tensor, box: Box, *, generator: SampleGenerator

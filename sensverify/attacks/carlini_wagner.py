@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from sensverify.attacks.ascent import Function, RandomSource, margin_loss
-from sensverify.attacks.settings import check_count, check_number
+from sensverify.attacks.settings import Above0, AtLeast0, Count
 from sensverify.attacks.worst_points import misclassified, per_sample
 from sensverify.bounds.tensors import flattened
 from sensverify.core.box import Box
+from sensverify.registry.settings import check_settings
 
 _MEAN_DECAY, _SQUARE_DECAY, _TINY = 0.9, 0.999, 1e-8
 """Adam's decay rates of the mean and the square, and its guard against division by zero."""
@@ -55,18 +56,14 @@ class CarliniWagner:
         "Carlini & Wagner 2017, Towards evaluating the robustness of neural networks"
     )
 
-    steps: int = 200
-    searches: int = 7
-    step_size: float = 0.2
-    confidence: float = 0.0
-    initial_weight: float = 1.0
+    steps: Count = 200
+    searches: Count = 7
+    step_size: Above0 = 0.2
+    confidence: AtLeast0 = 0.0
+    initial_weight: Above0 = 1.0
 
     def __post_init__(self) -> None:
-        check_count(self.name, "steps", self.steps)
-        check_count(self.name, "searches", self.searches)
-        check_number(self.name, "step_size", self.step_size)
-        check_number(self.name, "confidence", self.confidence, positive=False)
-        check_number(self.name, "initial_weight", self.initial_weight)
+        check_settings(self, self.name)
 
     def points(
         self, function: Function, x: Tensor, y: Tensor, box: Box, *, generator: RandomSource

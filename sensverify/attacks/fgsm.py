@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from sensverify.attacks.ascent import (
-    LOSSES,
     AttackLoss,
     Function,
     RandomSource,
@@ -21,9 +20,10 @@ from sensverify.attacks.ascent import (
     random_point,
     value_and_gradient,
 )
-from sensverify.attacks.settings import check_choice, check_switch
+from sensverify.attacks.settings import LossName
 from sensverify.bounds.tensors import flattened
 from sensverify.core.box import Box
+from sensverify.registry.settings import check_settings
 
 _OVERSHOOT = 1.25
 """Length of the step from a random start, in half-widths of the box (Wong et al. 2020)."""
@@ -99,11 +99,10 @@ class Fgsm:
     source: ClassVar[str] = "Goodfellow et al. 2015, Explaining and harnessing adversarial examples"
 
     random_start: bool = False
-    loss: str = "cross-entropy"
+    loss: LossName = "cross-entropy"
 
     def __post_init__(self) -> None:
-        check_switch(self.name, "random_start", self.random_start)
-        check_choice(self.name, "loss", self.loss, LOSSES)
+        check_settings(self, self.name)
 
     def points(
         self, function: Function, x: Tensor, y: Tensor, box: Box, *, generator: RandomSource

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from math import isfinite
 
 from sensverify.errors import BadSetting
-from sensverify.registry.names import closest
+from sensverify.registry.catalog import Catalog
+from sensverify.registry.names import did_you_mean
 
 _PIXEL = 255
 
@@ -26,6 +27,18 @@ class Grid:
     radii: tuple[float, ...]
     source: str
 
+    @property
+    def summary(self) -> str:
+        """The radii as text that `parse_radii` reads."""
+        return ", ".join(map(_shown, self.radii))
+
+
+def _shown(radius: float) -> str:
+    """``0.1``, or ``8/255`` where a radius is made of grey levels."""
+    levels = f"{_PIXEL * radius:.10g}"
+    decimal = f"{radius:.10g}"
+    return f"{levels}/{_PIXEL}" if len(levels) < len(decimal) - 4 else decimal
+
 
 def _pixels(*values: float) -> tuple[float, ...]:
     return tuple(value / _PIXEL for value in values)
@@ -33,24 +46,26 @@ def _pixels(*values: float) -> tuple[float, ...]:
 
 _JUNG = "Jung et al. 2023, Neural architecture design and robustness: a dataset"
 
-GRIDS: dict[str, Grid] = {
-    "architectures-fgsm": Grid(_pixels(0.1, 0.5, *range(1, 9), 255), f"{_JUNG}: FGSM"),
-    "architectures": Grid(_pixels(0.1, 0.5, 1, 2, 3, 4, 8), f"{_JUNG}: PGD, APGD and Square"),
+_OWN = {
+    "architectures-fgsm": Grid(_pixels(0.1, 0.5, *range(1, 9), 255), f"{_JUNG}; FGSM"),
+    "architectures": Grid(_pixels(0.1, 0.5, 1, 2, 3, 4, 8), f"{_JUNG}; PGD, APGD and Square"),
     "measures-study": Grid(
-        _pixels(2, 5, 8), "Measuring and improving robustness of deep neural networks: FGSM, PGD"
+        _pixels(2, 5, 8), "Measuring and improving robustness of deep neural networks; FGSM, PGD"
     ),
     "m-tlat": Grid(
         (0.04, 0.08),
-        "Laugros 2022, Synthetic, adversarial and natural corruptions: PGD and LL-PGD at the "
+        "Laugros 2022, Synthetic, adversarial and natural corruptions; PGD and LL-PGD at the "
         "first, MI-FGSM by a surrogate at both",
     ),
     "wong-kolter": Grid(
         (0.1,),
-        "Wong & Kolter 2018, Provable defenses against adversarial examples, and Wang et al., "
+        "Wong & Kolter 2018, Provable defenses against adversarial examples; and Wang et al., "
         "Towards robust deep neural networks: MNIST, certified",
     ),
     "mnist": Grid((0.05, 0.1, 0.2, 0.3), "usual for MNIST; 0.3 is that of Madry et al. 2018"),
 }
+
+GRIDS: Catalog[Grid] = Catalog("grid", _OWN, group="sensverify.grids", plain=True)
 """Grids of radii by name."""
 
 
@@ -84,11 +99,10 @@ def _radius(word: str, text: str) -> float:
     try:
         radius = float(above) / float(below) if slash else float(above)
     except (ValueError, ZeroDivisionError, OverflowError):
-        close = closest(word, GRIDS)
-        hint = f"did you mean '{close}'?" if close else f"the names are {', '.join(GRIDS)}"
         raise BadSetting(
             f"'{word}' in the radii '{text}' is no number, no fraction such as 8/255 and no name "
-            f"of a grid; {hint}"
+            f"of a grid{did_you_mean(word, GRIDS)}",
+            f"the names are {', '.join(GRIDS)}",
         ) from None
     if not (radius >= 0 and isfinite(radius)):
         raise BadSetting(f"a radius is a finite number of at least 0, got '{word}' in '{text}'")

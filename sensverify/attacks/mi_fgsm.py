@@ -16,10 +16,11 @@ from sensverify.attacks.ascent import (
     project,
     value_and_gradient,
 )
-from sensverify.attacks.settings import check_count, check_number
+from sensverify.attacks.settings import Above0, AtLeast0, Count
 from sensverify.attacks.worst_points import WorstPoints, per_sample
 from sensverify.bounds.tensors import flattened
 from sensverify.core.box import Box
+from sensverify.registry.settings import check_settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,15 +45,12 @@ class MiFgsm:
     gradients: ClassVar[bool] = True
     source: ClassVar[str] = "Dong et al. 2018, Boosting adversarial attacks with momentum"
 
-    steps: int = 10
-    step_size: float | None = None
-    decay: float = 1.0
+    steps: Count = 10
+    step_size: Above0 | None = None
+    decay: AtLeast0 = 1.0
 
     def __post_init__(self) -> None:
-        check_count(self.name, "steps", self.steps)
-        check_number(self.name, "decay", self.decay, positive=False)
-        if self.step_size is not None:
-            check_number(self.name, "step_size", self.step_size)
+        check_settings(self, self.name)
 
     def points(
         self, function: Function, x: Tensor, y: Tensor, box: Box, *, generator: RandomSource

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from sensverify.attacks.ascent import (
-    LOSSES,
     AttackLoss,
     Function,
     RandomSource,
@@ -24,11 +23,12 @@ from sensverify.attacks.ascent import (
     rescaled_log_odds,
     sign_step,
 )
-from sensverify.attacks.settings import check_choice, check_count, check_number, check_switch
+from sensverify.attacks.settings import Above0, Count, LossName
 from sensverify.attacks.worst_points import WorstPoints
 from sensverify.bounds.tensors import flattened
 from sensverify.core.box import Box
 from sensverify.errors import BadSetting
+from sensverify.registry.settings import check_settings
 
 _REACH = 2.5
 """Half-widths of the box that all steps together can cover (Madry et al. 2018)."""
@@ -136,17 +136,13 @@ class _Steps:
     gradients: ClassVar[bool] = True
     source: ClassVar[str]
 
-    steps: int = 40
-    step_size: float | None = None
+    steps: Count = 40
+    step_size: Above0 | None = None
     random_start: bool = True
-    restarts: int = 1
+    restarts: Count = 1
 
     def __post_init__(self) -> None:
-        check_count(self.name, "steps", self.steps)
-        check_count(self.name, "restarts", self.restarts)
-        check_switch(self.name, "random_start", self.random_start)
-        if self.step_size is not None:
-            check_number(self.name, "step_size", self.step_size)
+        check_settings(self, self.name)
         if self.restarts > 1 and not self.random_start:
             raise BadSetting(f"{self.name}: restarts without random_start are all the same")
 
@@ -198,11 +194,7 @@ class Pgd(_Steps):
         "Madry et al. 2018, Towards deep learning models resistant to adversarial attacks"
     )
 
-    loss: str = "cross-entropy"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_choice(self.name, "loss", self.loss, LOSSES)
+    loss: LossName = "cross-entropy"
 
     def points(
         self, function: Function, x: Tensor, y: Tensor, box: Box, *, generator: RandomSource

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import sqrt
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
 from sensverify.attacks.ascent import Function, margin_loss
 from sensverify.attacks.draws import SampleGenerator
-from sensverify.attacks.settings import check_count, check_number
+from sensverify.attacks.settings import Count
 from sensverify.attacks.worst_points import misclassified, per_sample
 from sensverify.bounds.tensors import flattened
 from sensverify.core.box import Box
+from sensverify.registry.ranges import Range
+from sensverify.registry.settings import check_settings
 
 _IMAGE_AXES = 4
 _HALVED_AFTER = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
@@ -61,12 +63,11 @@ class Square:
         "attack via random search"
     )
 
-    queries: int = 5000
-    p_init: float = 0.8
+    queries: Count = 5000
+    p_init: Annotated[float, Range(0, 1, above=True)] = 0.8
 
     def __post_init__(self) -> None:
-        check_count(self.name, "queries", self.queries)
-        check_number(self.name, "p_init", self.p_init, most=1.0)
+        check_settings(self, self.name)
 
     @torch.no_grad()
     def points(

@@ -1,21 +1,41 @@
-"""``sensverify list``: what there is to name on the command line."""
+"""``sensverify list``: everything that has a name on the command line."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING
 
 import click
 
-WHAT = (
-    "methods",
-    "models",
-    "data",
-    "losses",
-    "architectures",
-    "attacks",
-    "corruptions",
-    "measures",
-)
+if TYPE_CHECKING:
+    from sensverify.registry.listing import Columns, Listing
+
+_CATALOGS = {
+    "methods": ("sensverify.bounds.method:METHODS",),
+    "deciders": ("sensverify.bounds.method:DECIDERS",),
+    "models": (),
+    "data": ("sensverify.data.catalog:DATA_SETS",),
+    "losses": ("sensverify.training.recipes:RECIPES", "sensverify.training.terms:TERMS"),
+    "optimisers": (
+        "sensverify.training.optimisers:OPTIMISERS",
+        "sensverify.training.optimisers:SCHEDULES",
+        "sensverify.training.sharpness:SHARPNESS",
+    ),
+    "architectures": (
+        "sensverify.models.architectures:ARCHITECTURES",
+        "sensverify.models.architectures:FAMILIES",
+    ),
+    "attacks": ("sensverify.attacks.attack:ATTACKS", "sensverify.attacks.grids:GRIDS"),
+    "corruptions": (
+        "sensverify.corruptions.registry:CORRUPTIONS",
+        "sensverify.corruptions.sequences:SEQUENCES",
+    ),
+    "measures": ("sensverify.measures.catalog:MEASURES",),
+}
+"""Catalogs of every list; nothing is imported before it is asked for."""
+
+WHAT = tuple(_CATALOGS)
 
 
 @click.command("list")
@@ -24,8 +44,9 @@ WHAT = (
 def list_names(what: str, data_dir: str | None) -> None:
     """List what has a name on the command line.
 
-    Methods and models are for 'verify', losses and architectures for 'train', attacks, corruptions
-    and measures for 'evaluate'; data sets are for all of them.
+    Methods, deciders (of a --property) and models are for 'verify', losses, optimisers and
+    architectures for 'train', attacks, corruptions and measures for 'evaluate'; data sets are for
+    all of them. Other packages add names by entry points.
 
     \b
     Examples:
@@ -34,13 +55,36 @@ def list_names(what: str, data_dir: str | None) -> None:
       sensverify list measures
       sensverify list data --data-dir ~/data
     """
-    from sensverify.catalogs import list_tables
     from sensverify.report.document import Cell, Column, Document, Row, Section, Table
     from sensverify.report.terminal import PlainConsole, print_document
 
     sections = []
-    for header, rows in list_tables(what, data_dir=data_dir):
+    for header, rows in _tables(what, data_dir):
         names, *others = (Column(title, align="left") for title in header)
         lines = [Row(name, [Cell(text) for text in texts]) for name, *texts in rows]
         sections.append(Section("", "", [Table([replace(names, wrap="whole"), *others], lines)]))
     print_document(Document(sections=sections), PlainConsole())
+
+
+def _tables(what: str, data_dir: str | None) -> list[Listing]:
+    from sensverify.registry.listing import list_tables
+
+    if what == "models":
+        return [_models()]
+    columns: Columns = {}
+    if what == "data":
+        columns = {"here": lambda each: "yes" if each.available(data_dir) else "no"}
+    return list_tables([resolve_name(name) for name in _CATALOGS[what]], columns)
+
+
+def _models() -> Listing:
+    from sensverify import models
+
+    rows: list[tuple[str, ...]] = []
+    for name in models.names():
+        card = models.card(name)
+        inputs = "x".join(str(n) for n in card.input_shape)
+        accuracy = f"{100 * card.accuracy['test']:.1f} %"
+        counts = (str(card.outputs), f"{card.parameters:,}", accuracy)
+        rows.append((name, inputs, *counts, card.description))
+    return ("model", "inputs", "outputs", "parameters", "accuracy", "description"), rows

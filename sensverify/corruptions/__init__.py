@@ -7,12 +7,11 @@ its data set, so that every image is corrupted in the same way wherever it is me
 from sensverify.corruptions.apply import corrupt
 from sensverify.corruptions.calibrate import SeverityRange, calibrate
 from sensverify.corruptions.corruption import Corruption, Table
-from sensverify.corruptions.registry import CORRUPTIONS, GROUPS, find_corruption
+from sensverify.corruptions.registry import CORRUPTIONS
 from sensverify.corruptions.sequences import SEQUENCES, Sequence, sequence
 
 __all__ = [
     "CORRUPTIONS",
-    "GROUPS",
     "SEQUENCES",
     "Corruption",
     "Sequence",
@@ -20,6 +19,5 @@ __all__ = [
     "Table",
     "calibrate",
     "corrupt",
-    "find_corruption",
     "sequence",
 ]

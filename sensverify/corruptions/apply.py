@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from inspect import signature
+from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
 
 import numpy as np
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from sensverify.corruptions.corruption import CHANNELS, Corruption, Value
 from sensverify.corruptions.draws import Draws
-from sensverify.corruptions.registry import find_corruption
+from sensverify.corruptions.registry import CORRUPTIONS
 from sensverify.errors import BadData, BadSetting, BadShape, Unbounded
 
 _NUMBERS_AT_ONCE = 1 << 22
@@ -33,7 +32,7 @@ _PLACES_ARE = "places of images in their data set are whole numbers from 0 to 2*
 
 def corrupt(
     images: Tensor,
-    name: str,
+    name: str | Corruption | Callable[..., Tensor],
     severity: int | Mapping[str, Value],
     *,
     seed: int = 0,
@@ -47,8 +46,8 @@ def corrupt(
     ----------
     images : Tensor, shape ``[n, 1 or 3, rows, columns]``, floating
         Not modified. Three channels are red, green and blue.
-    name : str
-        A key of `CORRUPTIONS`.
+    name : str, Corruption or callable
+        A key of `CORRUPTIONS`, or one of the caller's own: see `as_corruption`.
     severity : int or mapping
         From 1 to the ``severities`` of the corruption; or its parameters by name, lengths in pixels
         of these images, in place of those in its table.
@@ -80,16 +79,21 @@ def corrupt(
     BackendMissing
         The corruption needs a package that is not installed.
     """
-    corruption = find_corruption(name)
+    chosen = CORRUPTIONS.find(name)
     numbers = image_places(images, places)
     work = to_unit(images, numbers, pixels=pixels)
-    corruption.check(tuple(images.shape[1:]))
-    parameters = _parameters(corruption, severity, images)
+    chosen.check(tuple(images.shape[1:]))
+    parameters = _parameters(chosen, severity, images)
+    what = f"corruption '{chosen.name}'"
     result = torch.empty_like(images, memory_format=torch.contiguous_format)
     for start, part in chunks(work, chunk):
-        draws = Draws(seed, name, places=numbers[start : start + len(part)], like=part)
-        corrupted = corruption.function(part, draws, **parameters)
-        result[start : start + len(part)] = from_unit(corrupted, pixels, f"corruption '{name}'")
+        draws = Draws(seed, chosen.name, places=numbers[start : start + len(part)], like=part)
+        corrupted = chosen.function(part, draws, **parameters)
+        if not isinstance(corrupted, Tensor) or corrupted.shape != part.shape:
+            shape = getattr(corrupted, "shape", None)
+            gave = type(corrupted).__name__ if shape is None else f"images of shape {[*shape]}"
+            raise BadShape(f"{what} gave {gave}, expected images of shape {list(part.shape)}")
+        result[start : start + len(part)] = from_unit(corrupted, pixels, what)
     return result
 
 
@@ -195,7 +199,7 @@ def _parameters(
     if not isinstance(severity, Mapping):
         rows, columns = images.shape[-2:]
         return corruption.parameters(severity, (rows, columns))
-    expected = set(list(signature(corruption.function).parameters)[2:])
+    expected = set(CORRUPTIONS.settings(corruption))
     if set(severity) != expected:
         raise BadSetting(
             f"corruption '{corruption.name}' takes the parameters {', '.join(sorted(expected))}, "

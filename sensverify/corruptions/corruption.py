@@ -72,13 +72,12 @@ class Corruption:
     function : callable
         Takes images ``[n, channels, rows, columns]`` in [0, 1], `Draws` and the parameters by name;
         gives new images of that shape, which need not keep to [0, 1].
-    description : str
+    summary : str
         One sentence without a full stop.
-    family : str
-        ``noise``, ``blur``, ``weather``, ``digital``, ``geometric``, ``lighting``, ``colour`` or
-        ``occlusion``.
     source : str
         Publication that defines it.
+    group : str
+        Set of corruptions that it belongs to.
     tables : tuple of Table
         By ascending side; the first of two is for images with sides below 96 pixels.
     needs_colour : bool
@@ -89,12 +88,17 @@ class Corruption:
 
     name: str
     function: Callable[..., Tensor]
-    description: str
-    family: str
-    source: str
-    tables: tuple[Table, ...]
+    summary: str = ""
+    source: str = ""
+    group: str = ""
+    tables: tuple[Table, ...] = (Table(values={}),)
     needs_colour: bool = False
     smallest: int = 8
+
+    @property
+    def family(self) -> str:
+        """``noise``, ``blur``, ``weather``, ...: the module of the function."""
+        return self.function.__module__.rpartition(".")[2]
 
     @property
     def severities(self) -> int:

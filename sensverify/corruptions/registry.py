@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 from torch import Tensor
 
@@ -16,7 +18,7 @@ from sensverify.corruptions import (
     occlusion,
     weather,
 )
-from sensverify.corruptions.corruption import Corruption
+from sensverify.corruptions.corruption import Corruption, Table
 from sensverify.corruptions.parameters import (
     BUSLAEV,
     HENDRYCKS,
@@ -25,8 +27,10 @@ from sensverify.corruptions.parameters import (
     SHIFTS,
     TABLES,
 )
-from sensverify.errors import UnknownName
-from sensverify.registry.names import did_you_mean
+from sensverify.errors import BadSetting
+from sensverify.registry.catalog import Catalog
+from sensverify.registry.names import summary_of
+from sensverify.registry.settings import REQUIRED, settings_of
 
 _LENGTHS = 24
 """Sides below this leave no room for lengths of a few pixels to grow with severity."""
@@ -35,7 +39,7 @@ _LENGTHS = 24
 def _entry(
     name: str,
     function: Callable[..., Tensor],
-    description: str,
+    summary: str,
     source: str,
     *,
     needs_colour: bool = False,
@@ -44,8 +48,7 @@ def _entry(
     return Corruption(
         name=name,
         function=function,
-        description=description,
-        family=function.__module__.rpartition(".")[2],
+        summary=summary,
         source=source,
         tables=TABLES[name],
         needs_colour=needs_colour,
@@ -146,32 +149,44 @@ _SHIFTS = (
     _entry("gaussian-blur", blur.gaussian_blur, "a Gaussian kernel of 5 x 5 pixels", SHIFTS),
 )
 
-CORRUPTIONS: dict[str, Corruption] = {
-    entry.name: entry for entry in (*_IMAGENET_C, *_THESIS, *_ADDITIONS, *_SHIFTS)
+_SETS = {
+    "imagenet-c": _IMAGENET_C,
+    "thesis": _THESIS,
+    "additions": _ADDITIONS,
+    "shifts": _SHIFTS,
 }
-"""Every corruption by its name."""
-
-GROUPS: dict[str, tuple[str, ...]] = {
-    "imagenet-c": tuple(entry.name for entry in _IMAGENET_C),
-    "thesis": tuple(entry.name for entry in _THESIS),
-    "additions": tuple(entry.name for entry in _ADDITIONS),
-    "shifts": tuple(entry.name for entry in _SHIFTS),
-    "all": tuple(CORRUPTIONS),
-}
-"""Names of corruptions that belong together."""
 
 
-def find_corruption(name: str) -> Corruption:
-    """The corruption of that name.
+def as_corruption(name: str, found: Any) -> Corruption:
+    """A function of images, draws and parameters as a corruption; a `Corruption` as it is.
+
+    A function's parameters have defaults, which make its one severity.
 
     Raises
     ------
-    UnknownName
-        There is none.
+    BadSetting
+        It is neither, or a parameter has no default.
     """
-    if name not in CORRUPTIONS:
-        hint = did_you_mean(name, CORRUPTIONS)
-        raise UnknownName(
-            f"there is no corruption '{name}'{hint}; there are {', '.join(CORRUPTIONS)}"
-        )
-    return CORRUPTIONS[name]
+    if isinstance(found, Corruption):
+        return replace(found, name=name)
+    remedy = "give a function of images and `Draws` whose parameters have defaults, or a Corruption"
+    if not callable(found):
+        raise BadSetting(f"the corruption '{name}' is {found!r}", remedy)
+    parameters = settings_of(found, 2).values()
+    without = [each.name for each in parameters if each.default is REQUIRED]
+    if without:
+        raise BadSetting(f"corruption '{name}': {', '.join(without)} has no default", remedy)
+    table = Table(values={each.name: (each.default,) for each in parameters})
+    return Corruption(name=name, function=found, summary=summary_of(found), tables=(table,))
+
+
+CORRUPTIONS: Catalog[Corruption] = Catalog(
+    "corruption",
+    {e.name: replace(e, group=group) for group, entries in _SETS.items() for e in entries},
+    group="sensverify.corruptions",
+    adapt=as_corruption,
+    arguments=2,
+    plain=True,
+    columns={"severities": lambda each: str(each.severities)},
+)
+"""Every corruption by its name."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import hypot
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,8 +29,9 @@ from sensverify.corruptions.warp import (
     warped,
 )
 from sensverify.corruptions.weather import snow_flakes, with_snow
-from sensverify.errors import BadSetting, BadShape, UnknownName
-from sensverify.registry.names import did_you_mean
+from sensverify.errors import BadSetting, BadShape
+from sensverify.registry.catalog import Catalog
+from sensverify.registry.names import named
 
 _SMALLEST = 24
 
@@ -43,7 +45,7 @@ class Sequence:
     function : callable
         Takes images in [0, 1], `Draws` and the number of frames; yields one frame of all images
         after the other.
-    description : str
+    summary : str
         One sentence without a full stop.
     frames : int
         Default number of frames of images with sides from 96 pixels.
@@ -55,7 +57,7 @@ class Sequence:
     """
 
     function: Callable[[Tensor, Draws, int], Iterator[Tensor]]
-    description: str
+    summary: str
     frames: int = 31
     frames_small: int = 31
     against: str = "previous"
@@ -75,7 +77,7 @@ class Sequence:
 
 def sequence(
     images: Tensor,
-    name: str,
+    name: str | Sequence,
     *,
     frames: int | None = None,
     seed: int = 0,
@@ -89,8 +91,8 @@ def sequence(
     ----------
     images : Tensor, shape ``[n, 1 or 3, rows, columns]``, floating
         At least 24 pixels along either side. Not modified.
-    name : str
-        A key of `SEQUENCES`.
+    name : str or Sequence
+        A key of `SEQUENCES`, or an object.
     frames : int, optional
         At least 2; by default as many as its authors' sequence has, of small and of large images
         (`Sequence.length`). The step from one frame to the next does not depend on it.
@@ -106,10 +108,7 @@ def sequence(
     UnknownName, BadSetting, BadShape, BadData
         As of `corrupt`.
     """
-    if name not in SEQUENCES:
-        hint = did_you_mean(name, SEQUENCES)
-        raise UnknownName(f"there is no sequence '{name}'{hint}; there are {', '.join(SEQUENCES)}")
-    chosen = SEQUENCES[name]
+    chosen, name = SEQUENCES.find(name), named(name)
     numbers = image_places(images, places)
     count = chosen.length(images.shape) if frames is None else frames
     if count < 2:
@@ -222,31 +221,48 @@ def _gaussian_blur(images: Tensor, draws: Draws, frames: int) -> Iterator[Tensor
         yield blurred(images, start + step * number)
 
 
-SEQUENCES: dict[str, Sequence] = {
+_OWN = {
     "gaussian-noise": Sequence(
-        function=_gaussian_noise, description="fresh noise in every frame", against="first"
+        function=_gaussian_noise, summary="fresh noise in every frame", against="first"
     ),
     "shot-noise": Sequence(
-        function=_shot_noise, description="photons counted anew in every frame", against="first"
+        function=_shot_noise, summary="photons counted anew in every frame", against="first"
     ),
     "motion-blur": Sequence(
-        function=_motion_blur, description="smeared in a turning direction", frames_small=21
+        function=_motion_blur, summary="smeared in a turning direction", frames_small=21
     ),
-    "zoom-blur": Sequence(function=_zoom_blur, description="smeared further and further"),
-    "snow": Sequence(function=_snow, description="flakes that fall in a turning direction"),
-    "brightness": Sequence(function=_brightness, description="from dark to bright"),
+    "zoom-blur": Sequence(function=_zoom_blur, summary="smeared further and further"),
+    "snow": Sequence(function=_snow, summary="flakes that fall in a turning direction"),
+    "brightness": Sequence(function=_brightness, summary="from dark to bright"),
     "translation": Sequence(
         function=_translation,
-        description="from left to right, a pixel at a time",
+        summary="from left to right, a pixel at a time",
         frames=41,
         frames_small=16,
     ),
-    "rotation": Sequence(function=_rotation, description="turned by a degree at a time"),
-    "tilt": Sequence(function=_tilt, description="turned out of its plane"),
-    "scale": Sequence(function=_scale, description="from small to large"),
-    "shear": Sequence(function=_shear, description="leaning over by a degree at a time"),
-    "gaussian-blur": Sequence(function=_gaussian_blur, description="blurred more and more"),
+    "rotation": Sequence(function=_rotation, summary="turned by a degree at a time"),
+    "tilt": Sequence(function=_tilt, summary="turned out of its plane"),
+    "scale": Sequence(function=_scale, summary="from small to large"),
+    "shear": Sequence(function=_shear, summary="leaning over by a degree at a time"),
+    "gaussian-blur": Sequence(function=_gaussian_blur, summary="blurred more and more"),
 }
+
+
+def _as_sequence(name: str, found: Any) -> Sequence:
+    if not isinstance(found, Sequence):
+        raise BadSetting(f"the sequence '{name}' is {found!r}", "give a `Sequence`")
+    return found
+
+
+SEQUENCES: Catalog[Sequence] = Catalog(
+    "sequence",
+    _OWN,
+    group="sensverify.sequences",
+    adapt=_as_sequence,
+    arguments=3,
+    plain=True,
+    columns={"frames": lambda each: each.frames_text},
+)
 """Every sequence by its name: the ten of ImageNet-P, shear and Gaussian blur.
 
 Steps and numbers of frames are those of make_cifar_p.py for images with sides below 96 pixels, and

@@ -1,65 +1,77 @@
-"""The data sets that have a name."""
+"""Data sets by name."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from inspect import signature
 from pathlib import Path
+from typing import Any
 
 from sensverify.data.cifar import has_cifar, load_cifar, split_cifar
 from sensverify.data.dataset import Dataset
 from sensverify.data.facts import FACTS
 from sensverify.data.files import read_dataset, read_split
 from sensverify.data.images import has_idx_set, load_idx_set, split_idx_set
-from sensverify.data.split import Split
+from sensverify.data.split import LICENCE_UNKNOWN, Split, split_samples
 from sensverify.data.tables import load_table, split_table, tables_installed
-from sensverify.errors import UnknownName
-from sensverify.registry.names import did_you_mean
+from sensverify.errors import BadData, BadSetting, UnknownName
+from sensverify.registry.catalog import Catalog
+from sensverify.registry.names import summary_of
+
+Folder = str | Path | None
 
 
 @dataclass(frozen=True)
-class CatalogEntry:
+class DataSet:
     """A named data set.
 
     Parameters
     ----------
-    description : str
+    summary : str
+        One sentence without a full stop.
     available : callable
         Whether it is here; takes the folder that is searched first.
     load : callable
-        What `load_data` gives.
+        The `Dataset` that `load_data` gives.
     split : callable
-        What `load_split` gives.
+        The `Split` that `load_split` gives.
+    labels : tuple of str
+        Names of the classes, in order.
+    licence : str
+        Authors and licence.
     """
 
-    description: str
-    available: Callable[[str | Path | None], bool]
-    load: Callable[[str | Path | None], Dataset]
-    split: Callable[[str | Path | None], Split]
+    summary: str
+    available: Callable[[Folder], bool]
+    load: Callable[[Folder], Dataset]
+    split: Callable[[Folder], Split]
+    labels: tuple[str, ...] = ()
+    licence: str = LICENCE_UNKNOWN
 
 
-def _table(name: str, description: str) -> CatalogEntry:
-    return CatalogEntry(
-        description,
+def _table(name: str, summary: str) -> DataSet:
+    return DataSet(
+        summary,
         lambda data_dir: tables_installed(),
         partial(load_table, name),
         partial(split_table, name),
     )
 
 
-def _images(name: str, description: str, *folders: str) -> CatalogEntry:
-    return CatalogEntry(
-        description,
+def _images(name: str, summary: str, *folders: str) -> DataSet:
+    return DataSet(
+        summary,
         partial(has_idx_set, folders),
         partial(load_idx_set, name, folders),
         partial(split_idx_set, name, folders),
     )
 
 
-DATA_SETS: dict[str, CatalogEntry] = {
+_OWN = {
     "breast-cancer": _table("breast-cancer", "569 tumours, 30 measurements, 2 classes"),
-    "cifar-10": CatalogEntry(
+    "cifar-10": DataSet(
         "60,000 colour images of 32 x 32, 10 classes", has_cifar, load_cifar, split_cifar
     ),
     "digits": _table("digits", "1,797 images of 8 x 8, 10 classes"),
@@ -73,16 +85,69 @@ DATA_SETS: dict[str, CatalogEntry] = {
     "mnist": _images("mnist", "70,000 images of digits, 28 x 28, 10 classes", "mnist"),
     "wine": _table("wine", "178 wines, 13 measurements, 3 classes"),
 }
+
+
+def as_data_set(name: str, found: Any) -> DataSet:
+    """A `Dataset`, a `Split`, or a function that gives one of them, as a named data set.
+
+    The function may take the folder that is searched first, as ``data_dir``. Of a `Dataset` every
+    fifth sample is a test sample.
+
+    Raises
+    ------
+    BadSetting
+        It is none of these.
+    """
+    if isinstance(found, DataSet):
+        return found
+    if not isinstance(found, Dataset | Split) and not callable(found):
+        raise BadSetting(
+            f"the data set '{name}' is {found!r}",
+            "give a `Dataset`, a `Split`, or a function that returns one",
+        )
+
+    def made(data_dir: Folder) -> Dataset | Split:
+        given = found
+        if not isinstance(given, Dataset | Split):
+            takes = "data_dir" in signature(found).parameters
+            given = found(data_dir=data_dir) if takes else found()
+        if not isinstance(given, Dataset | Split):
+            raise BadData(f"the data set '{name}' is {given!r}", "return a `Dataset` or a `Split`")
+        return given
+
+    def load(data_dir: Folder) -> Dataset:
+        given = made(data_dir)
+        return given.test if isinstance(given, Split) else given
+
+    def split(data_dir: Folder) -> Split:
+        given = made(data_dir)
+        return given if isinstance(given, Split) else split_samples(given)
+
+    summary = summary_of(found) if callable(found) else repr(found)
+    return DataSet(summary, lambda data_dir: True, load, split)
+
+
+DATA_SETS: Catalog[DataSet] = Catalog(
+    "data set",
+    {
+        name: replace(each, labels=FACTS[name].labels, licence=FACTS[name].licence)
+        for name, each in _OWN.items()
+    },
+    group="sensverify.data",
+    adapt=as_data_set,
+    plain=True,
+)
 """Every named data set: tables come with scikit-learn, images are files in `search_places`."""
 
 
-def load_data(name_or_path: str, *, data_dir: str | Path | None = None) -> Dataset:
+def load_data(data: Any, *, data_dir: str | Path | None = None) -> Dataset:
     """A data set by its name, or from an ``.npz`` file.
 
     Parameters
     ----------
-    name_or_path : str
-        A key of `DATA_SETS`, or the path of a file that ends in ``.npz``.
+    data : str, Dataset, Split or callable
+        A key of `DATA_SETS`, or the path of a file that ends in ``.npz``; or the caller's own, as
+        `as_data_set` takes it.
     data_dir : str or Path, optional
         Folder searched before ``$SENSVERIFY_DATA`` and the user's cache.
 
@@ -98,19 +163,19 @@ def load_data(name_or_path: str, *, data_dir: str | Path | None = None) -> Datas
     BadData, BadShape, BackendMissing
         The data cannot be found or cannot be used.
     """
-    entry = _entry(name_or_path)
-    return read_dataset(name_or_path) if entry is None else entry.load(data_dir)
+    entry = _entry(data)
+    return read_dataset(data) if entry is None else entry.load(data_dir)
 
 
-def load_split(name_or_path: str, *, data_dir: str | Path | None = None) -> Split:
+def load_split(data: Any, *, data_dir: str | Path | None = None) -> Split:
     """The training and the test part of a data set, by its name or from an ``.npz`` file.
 
     Parameters
     ----------
-    name_or_path : str
+    data : str, Dataset, Split or callable
         A key of `DATA_SETS`, or the path of a file that ends in ``.npz``: with ``x_train``,
         ``y_train``, ``x_test`` and ``y_test``, or with ``x`` and ``y``, and maybe
-        ``feature_range``.
+        ``feature_range``; or the caller's own, as `as_data_set` takes it.
     data_dir : str or Path, optional
         Folder searched before ``$SENSVERIFY_DATA`` and the user's cache.
 
@@ -128,22 +193,22 @@ def load_split(name_or_path: str, *, data_dir: str | Path | None = None) -> Spli
     BadData, BadShape, BackendMissing
         The data cannot be found or cannot be used.
     """
-    entry = _entry(name_or_path)
+    entry = _entry(data)
     if entry is None:
-        return read_split(name_or_path)
-    facts = FACTS[name_or_path]
+        return read_split(data)
     split = entry.split(data_dir)
+    if not entry.labels:
+        return split
     # Of a file in a folder of that name that holds other classes, the names say nothing.
-    labels = facts.labels if len(facts.labels) == split.classes else ()
-    return replace(split, labels=labels, licence=facts.licence)
+    labels = entry.labels if len(entry.labels) == split.classes else ()
+    return replace(split, labels=labels, licence=entry.licence)
 
 
-def _entry(name_or_path: str) -> CatalogEntry | None:
-    """The entry of that name; None for the path of an ``.npz`` file."""
-    if name_or_path in DATA_SETS or name_or_path.endswith(".npz"):
-        return DATA_SETS.get(name_or_path)
-    hint = did_you_mean(name_or_path, DATA_SETS)
-    raise UnknownName(
-        f"there is no data set '{name_or_path}'{hint}; there are {', '.join(DATA_SETS)}, or give a "
-        "file that ends in .npz"
-    )
+def _entry(data: Any) -> DataSet | None:
+    """The entry of a name or of the caller's data; None for the path of an ``.npz`` file."""
+    if not isinstance(data, str) or data in DATA_SETS:
+        return DATA_SETS.find(data)
+    if data.endswith(".npz"):
+        return None
+    error = DATA_SETS.unknown(data)
+    raise UnknownName(error.problem, f"{error.remedy}, or give a file that ends in .npz")

@@ -21,7 +21,6 @@ from sensverify.evaluation.context import Context
 from sensverify.evaluation.folder import Finished
 from sensverify.evaluation.models import EvaluatedModel
 from sensverify.evaluation.results import AttackRow, CertifiedRow, CleanRow, MeasureRow
-from sensverify.measures.catalog import MEASURES
 
 _MOST_BOUNDED = 64
 """Samples that are bounded at once: small enough to stop in between."""
@@ -166,7 +165,7 @@ def measure(context: Context, cell: Cell) -> Finished:
         It could not be had; says why.
     """
     began = perf_counter()
-    reading = MEASURES[cell.name].take(context.measured)
+    reading = context.prepared.plan.measures[cell.name].take(context.measured)
     row = MeasureRow(
         measure=cell.name,
         value=float(reading.value),

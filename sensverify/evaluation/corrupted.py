@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from sensverify.classification.perturbation import Perturbation
-from sensverify.corruptions import CORRUPTIONS, corrupt
+from sensverify.corruptions import CORRUPTIONS, Corruption, corrupt
 from sensverify.data.corrupted import CorruptedSet, find_corrupted
 from sensverify.errors import BadShape
 from sensverify.evaluation.cell import Cell
@@ -28,13 +29,16 @@ class CorruptedSamples:
     samples : Samples
     perturbation : Perturbation
     premade : CorruptedSet or None
-        What somebody else has corrupted.
+        Samples that somebody else has corrupted.
+    own : mapping from str to Corruption
+        The caller's own corruptions.
     """
 
     request: EvaluateRequest
     samples: Samples
     perturbation: Perturbation
     premade: CorruptedSet | None
+    own: Mapping[str, Corruption] = field(default_factory=dict)
     _last: tuple[str, Tensor] | None = field(default=None, repr=False)
 
     @property
@@ -53,15 +57,19 @@ class CorruptedSamples:
         """Corruptions that are read, with their severities."""
         return {} if self.premade is None else self.premade.corruptions
 
+    def find(self, name: str) -> Corruption:
+        """A corruption that is computed, by its name."""
+        return self.own.get(name) or CORRUPTIONS[name]
+
     def severities(self, name: str) -> int:
         """How many a corruption has."""
-        return self.here[name] if name in self.here else CORRUPTIONS[name].severities
+        return self.here[name] if name in self.here else self.find(name).severities
 
     def why_not(self, name: str) -> str | None:
         """Why these samples cannot be had under a corruption; None where they can."""
         if name in self.here:
             return None
-        return CORRUPTIONS[name].incompatibility(self.samples.x.shape[1:]) or self.why_no_images
+        return self.find(name).incompatibility(self.samples.x.shape[1:]) or self.why_no_images
 
     @property
     def why_no_images(self) -> str | None:
@@ -83,7 +91,7 @@ class CorruptedSamples:
             return ""
         assert isinstance(cell.at, int)
         rows, columns = self.samples.x.shape[-2:]
-        return CORRUPTIONS[cell.name].parameter_text(cell.at, (rows, columns))
+        return self.find(cell.name).parameter_text(cell.at, (rows, columns))
 
     def source(self, cell: Cell) -> str:
         """``computed``, or the file that the images are read from."""
@@ -113,7 +121,7 @@ class CorruptedSamples:
         assert isinstance(cell.at, int)
         return corrupt(
             self.images[:count],
-            cell.name,
+            self.find(cell.name),
             cell.at,
             seed=self.request.seed,
             places=self.samples.places[:count],
@@ -149,4 +157,5 @@ def corrupted_samples(
         premade = find_corrupted(
             request.corrupted, data_dir=request.data_dir, samples=samples.available
         )
-    return CorruptedSamples(request, samples, perturbation, premade)
+    own = CORRUPTIONS.own_objects(request.corruptions or ())
+    return CorruptedSamples(request, samples, perturbation, premade, own)

@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sensverify.attacks.attack import make_attack
+from sensverify.attacks.attack import ATTACKS
 from sensverify.attacks.protocol import Attack
 from sensverify.bounds.limits import with_seed
 from sensverify.bounds.method import METHODS, Method
-from sensverify.corruptions import CORRUPTIONS, GROUPS, SEQUENCES
-from sensverify.errors import BadSetting, UnknownName
+from sensverify.corruptions import CORRUPTIONS, SEQUENCES
 from sensverify.evaluation.cell import Cell
 from sensverify.evaluation.corrupted import CorruptedSamples
 from sensverify.evaluation.radii import Radii
-from sensverify.evaluation.request import ATTACKS, CERTIFY, EvaluateRequest
+from sensverify.evaluation.request import CERTIFY, DEFAULT_ATTACKS, EvaluateRequest
 from sensverify.evaluation.results import Missing
 from sensverify.evaluation.samples import Samples
 from sensverify.measures.catalog import MEASURES, find_measures
-from sensverify.registry.calls import Call, parse_call, parse_sum, show_sum
-from sensverify.registry.names import did_you_mean
+from sensverify.measures.subject import Measure
+from sensverify.registry.calls import Call, parse_call
+from sensverify.registry.catalog import Catalog
+from sensverify.registry.names import named
+from sensverify.registry.settings import call_of
 
 DEFAULT_CORRUPTIONS: tuple[str, ...] = ("imagenet-c",)
 DEFAULT_SEQUENCES = ("all",)
 QUICK_GROUPS = frozenset({"complexity"})
 """Groups of measures that look at weights more than at samples."""
-
-_TOGETHER = re.compile(r"\s*worst\s*\(\s*attacks\s*=(.*)\)\s*", re.DOTALL)
-"""Several attacks as one: the only one whose setting is a sum of calls."""
 
 _CLEAN = "identity"
 """What MNIST-C calls the samples without a corruption: no part of any mean over corruptions."""
@@ -55,6 +53,7 @@ class Plan:
     transferred : frozenset of str
         Those whose gradients come from the surrogate.
     methods : mapping from str to Method
+    measures : mapping from str to Measure
     """
 
     cells: tuple[Cell, ...]
@@ -62,6 +61,7 @@ class Plan:
     attacks: Mapping[str, Attack]
     transferred: frozenset[str]
     methods: Mapping[str, Method]
+    measures: Mapping[str, Measure]
 
 
 def make_plan(
@@ -89,7 +89,8 @@ def make_plan(
         There is no such attack, method, corruption, sequence or measure, or it refuses its
         settings.
     """
-    attacks = dict(map(_attack, ATTACKS if request.attacks is None else request.attacks))
+    asked = DEFAULT_ATTACKS if request.attacks is None else request.attacks
+    attacks = dict(map(_attack, asked))
     transferred: dict[str, Attack] = {}
     if surrogate is not None:
         transferred = {
@@ -98,13 +99,14 @@ def make_plan(
             if attack.gradients
         }
         attacks |= transferred
-    proofs = map(parse_call, CERTIFY if request.certify is None else request.certify)
-    methods = {str(call): _method(call, request.seed) for call in proofs}
+    proofs = CERTIFY if request.certify is None else request.certify
+    methods = dict(_method(each, request.seed) for each in proofs)
     missing: list[Missing] = []
     cells = [Cell("clean", "test")]
     if samples.train is not None:
         cells.append(Cell("clean", "train"))
-    quick, slow = _measures(request.measures)
+    measures = _measures(request.measures)
+    quick = [name for name, each in measures.items() if each.group in QUICK_GROUPS]
     cells += [Cell("measure", name) for name in quick]
     for name in methods:
         cells += _at_radii("certified", name, radii, missing)
@@ -116,28 +118,30 @@ def make_plan(
         else:
             missing.append(Missing(key=Cell("attack", name).key, reason=_NO_RANGE))
     cells += _corruptions(request, corrupted, missing)
-    cells += [Cell("measure", name) for name in slow]
+    cells += [Cell("measure", name) for name in measures if name not in quick]
     cells += _sequences(request, corrupted, missing)
-    return Plan(tuple(cells), tuple(missing), attacks, frozenset(transferred), methods)
+    return Plan(tuple(cells), tuple(missing), attacks, frozenset(transferred), methods, measures)
 
 
-def _attack(text: str) -> tuple[str, Attack]:
+def _named_object(catalog: Catalog[Any], asked: Any) -> tuple[Call, Any]:
+    """The object of a call, or one of the caller's own, and the call that makes it."""
+    if not isinstance(asked, str):
+        return call_of(asked), asked
+    call = parse_call(asked)
+    return call, catalog.make(call)
+
+
+def _attack(asked: str | Attack) -> tuple[str, Attack]:
     """An attack, and its name with its settings as they were given."""
-    together = _TOGETHER.fullmatch(text)
-    if together is None:
-        call = parse_call(text)
-        nested = {key: str(v) if isinstance(v, Call) else v for key, v in call.settings.items()}
-        return str(call), make_attack(call.name, **nested)
-    terms = parse_sum(together[1])
-    if any(weight != 1 for weight, _ in terms):
-        raise BadSetting(f"'{text}': attacks have no weights", "write fgsm + pgd(steps=10)")
-    members = tuple(_attack(str(call))[1] for _, call in terms)
-    return f"worst(attacks={show_sum(terms)})", make_attack("worst", attacks=members)
+    call, attack = _named_object(ATTACKS, asked)
+    return str(call), attack
 
 
-def _method(call: Call, seed: int) -> Method:
-    method: Method = METHODS.make(call)
-    return method if "seed" in call.settings else with_seed(method, seed % 2**63)
+def _method(asked: str | Method, seed: int) -> tuple[str, Method]:
+    """A method with the seed of the request, and its name with its settings."""
+    call, method = _named_object(METHODS, asked)
+    given = not isinstance(asked, str) or "seed" in call.settings
+    return str(call), method if given else with_seed(method, seed % 2**63)
 
 
 def _at_radii(kind: str, name: str, radii: Radii, missing: list[Missing]) -> list[Cell]:
@@ -153,8 +157,8 @@ def _corruptions(
     default = DEFAULT_CORRUPTIONS
     if corrupted.premade is not None:
         default = tuple(name for name in corrupted.premade.corruptions if name != _CLEAN)
-    known = {**CORRUPTIONS, **dict.fromkeys(corrupted.here)}
-    for name in _named("corruption", request.corruptions, default, known, GROUPS):
+    asked = default if request.corruptions is None else map(named, request.corruptions)
+    for name in CORRUPTIONS.select(asked, also=(*corrupted.here, *corrupted.own)):
         reason = corrupted.why_not(name)
         if reason is not None:
             missing.append(Missing(key=Cell("corruption", name).key, reason=reason))
@@ -171,9 +175,9 @@ def _corruptions(
 def _sequences(
     request: EvaluateRequest, corrupted: CorruptedSamples, missing: list[Missing]
 ) -> list[Cell]:
-    names = _named("sequence", request.sequences, DEFAULT_SEQUENCES, SEQUENCES, {})
+    asked = DEFAULT_SEQUENCES if request.sequences is None else request.sequences
     found = []
-    for name in names:
+    for name in SEQUENCES.select(asked):
         cell = Cell("sequence", name)
         if corrupted.why_no_images is None:
             found.append(cell)
@@ -182,33 +186,10 @@ def _sequences(
     return found
 
 
-def _named(
-    what: str,
-    given: Sequence[str] | None,
-    default: Sequence[str],
-    known: Mapping[str, Any],
-    groups: Mapping[str, Sequence[str]],
-) -> list[str]:
-    """The names behind names and groups, once each, in their order."""
-    found: dict[str, None] = {}
-    for name in default if given is None else given:
-        if name == "all":
-            found |= dict.fromkeys(known)
-        elif name in groups:
-            found |= dict.fromkeys(groups[name])
-        elif name in known:
-            found[name] = None
-        else:
-            words = list(dict.fromkeys([*known, *groups, "all"]))
-            hint = did_you_mean(name, words)
-            raise UnknownName(f"there is no {what} '{name}'{hint}; there are {', '.join(words)}")
-    return list(found)
-
-
-def _measures(given: Sequence[str] | None) -> tuple[list[str], list[str]]:
-    """Names of the measures asked for: those that take no time, then the others."""
-    if given is not None and not given:
-        return [], []
-    names = find_measures("default" if given is None else given)
-    quick = [name for name in names if MEASURES[name].group in QUICK_GROUPS]
-    return quick, [name for name in names if name not in quick]
+def _measures(asked: Sequence[Any] | None) -> dict[str, Measure]:
+    """The measures asked for, by name."""
+    if asked is not None and not asked:
+        return {}
+    names = ["default"] if asked is None else [each for each in asked if isinstance(each, str)]
+    found = {name: MEASURES[name] for name in find_measures(names)} if names else {}
+    return found | MEASURES.own_objects(asked or ())

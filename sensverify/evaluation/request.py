@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from sensverify.attacks.protocol import Attack
 from sensverify.bounds.memory import DEFAULT_BUDGET
+from sensverify.bounds.method import Method
 from sensverify.classification.predictions import BINS
+from sensverify.corruptions.corruption import Corruption
 from sensverify.errors import BadBox, BadSetting
+from sensverify.measures.subject import Measure
 
-ATTACKS = ("fgsm", "pgd", "apgd-ce", "square(queries=500)")
+DEFAULT_ATTACKS = ("fgsm", "pgd", "apgd-ce", "square(queries=500)")
 """Attacks by default: cheap ones first, and one that follows no gradients."""
 
 CERTIFY = ("crown",)
@@ -54,15 +59,16 @@ class EvaluateRequest:
         An ``.npy`` file with a factor on the radius for each feature.
     clip : (low, high), optional
         Range that inputs keep to; an end may be infinite. Default: that of a card, or of the data.
-    attacks : tuple of str, optional
-        Calls such as ``pgd(steps=100)``.
+    attacks : tuple of str or Attack, optional
+        Calls such as ``pgd(steps=100)``, or objects.
     surrogate : str, optional
         A network to take every attack's gradients from, beside the attacks on the networks
         themselves.
-    certify : tuple of str, optional
-        Calls such as ``crown`` or ``alpha-crown(steps=20)``.
-    corruptions, sequences, measures : tuple of str, optional
-        Names, or names of groups.
+    certify : tuple of str or Method, optional
+        Calls such as ``crown`` or ``alpha-crown(steps=20)``, or objects.
+    corruptions, sequences, measures : tuple, optional
+        Names, or names of groups; or corruptions and measures of the caller's own, as
+        `as_corruption` and `as_measure` take them.
     severities : tuple of int
     corrupted : str, optional
         Name or folder of a set of corrupted samples that somebody else made, such as
@@ -106,14 +112,14 @@ class EvaluateRequest:
     sigmas: tuple[float, ...] | None = None
     per_feature: Path | None = None
     clip: tuple[float, float] | None = None
-    attacks: tuple[str, ...] | None = None
+    attacks: tuple[str | Attack, ...] | None = None
     surrogate: str | None = None
-    certify: tuple[str, ...] | None = None
-    corruptions: tuple[str, ...] | None = None
+    certify: tuple[str | Method, ...] | None = None
+    corruptions: tuple[str | Corruption | Callable[..., Any], ...] | None = None
     severities: tuple[int, ...] = SEVERITIES
     corrupted: str | None = None
     sequences: tuple[str, ...] | None = None
-    measures: tuple[str, ...] | None = None
+    measures: tuple[str | Measure | Callable[..., Any], ...] | None = None
     initial: str | None = None
     reference: str | None = None
     device: str = "cpu"

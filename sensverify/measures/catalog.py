@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from sensverify.errors import BadSetting, UnknownName
+from sensverify.errors import BadSetting
 from sensverify.measures.average_sharpness import MEASURES as _SHARPNESS
 from sensverify.measures.boundary import MEASURES as _BOUNDARY
 from sensverify.measures.curvature import MEASURES as _CURVATURE
@@ -15,7 +16,8 @@ from sensverify.measures.predictors import MEASURES as _PREDICTORS
 from sensverify.measures.size import MEASURES as _SIZE
 from sensverify.measures.subject import Measure
 from sensverify.measures.volumes import MEASURES as _VOLUMES
-from sensverify.registry.names import did_you_mean
+from sensverify.registry.catalog import ALL, Catalog
+from sensverify.registry.names import summary_of
 
 _AMONG_PREDICTORS = ("input-hessian-largest", "input-hessian-largest-init")
 _SPARSITY = ("sparsity",)
@@ -25,7 +27,7 @@ def _without(measures: dict[str, Measure], names: tuple[str, ...]) -> dict[str, 
     return {name: each for name, each in measures.items() if name not in names}
 
 
-MEASURES: dict[str, Measure] = {
+_OWN = {
     **_without(_SIZE, _SPARSITY),
     **_PATH_NORM,
     **_NORMS,
@@ -38,30 +40,54 @@ MEASURES: dict[str, Measure] = {
     **{name: _CURVATURE[name] for name in _AMONG_PREDICTORS},
     **_VOLUMES,
 }
-"""By name: those of *Measuring and improving robustness of deep neural networks* in its order, then
-other predictors of robustness, then sensitivity."""
 
 _OTHER_FORMS = ("parameters-printed", "log-path-norm", "log-frobenius-over-spectral")
 """Of measures that are there under another name."""
 
-DEFAULT_MEASURES: tuple[str, ...] = tuple(name for name in MEASURES if name not in _OTHER_FORMS)
+DEFAULT_MEASURES: tuple[str, ...] = tuple(name for name in _OWN if name not in _OTHER_FORMS)
 """One form of every measure: what is taken where nobody says otherwise."""
 
+_TITLES = {"decision boundary": "boundary"}
+"""Names of groups whose titles have several words."""
 
-def _group(name: str) -> tuple[str, ...]:
-    return tuple(key for key, measure in MEASURES.items() if measure.group == name)
+
+def _groups(measures: Mapping[str, Measure]) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {"default": DEFAULT_MEASURES, ALL: tuple(measures)}
+    for name, measure in measures.items():
+        group = _TITLES.get(measure.group, measure.group)
+        found[group] = (*found.get(group, ()), name)
+    return found
 
 
-MEASURE_GROUPS: dict[str, tuple[str, ...]] = {
-    "default": DEFAULT_MEASURES,
-    "all": tuple(MEASURES),
-    "complexity": _group("complexity"),
-    "boundary": _group("decision boundary"),
-    "sharpness": _group("sharpness"),
-    "gradient": _group("gradient"),
-    "sensitivity": _group("sensitivity"),
-}
-"""Names of measures by what they can be asked for together."""
+def as_measure(name: str, found: Any) -> Measure:
+    """A function of a `Subject` as a measure; a `Measure` as it is.
+
+    Raises
+    ------
+    BadSetting
+        It is neither.
+    """
+    if isinstance(found, Measure):
+        return found
+    if not callable(found):
+        raise BadSetting(
+            f"the measure '{name}' is {found!r}", "give a function of a `Subject`, or a `Measure`"
+        )
+    return Measure(summary_of(found), "", "others", found)
+
+
+MEASURES: Catalog[Measure] = Catalog(
+    "measure",
+    _OWN,
+    group="sensverify.measures",
+    adapt=as_measure,
+    arguments=1,
+    plain=True,
+    groups=_groups,
+    remarks=lambda each: (f"needs: {', '.join(each.needs)}",) if each.needs else (),
+)
+"""By name: those of *Measuring and improving robustness of deep neural networks* in its order, then
+other predictors of robustness, then sensitivity."""
 
 
 def find_measures(names: str | Iterable[str]) -> tuple[str, ...]:
@@ -70,7 +96,7 @@ def find_measures(names: str | Iterable[str]) -> tuple[str, ...]:
     Parameters
     ----------
     names : str or iterable of str
-        Names of measures and of `MEASURE_GROUPS`; a string has commas between them.
+        Names of measures and of their groups; a string has commas between them.
 
     Raises
     ------
@@ -80,23 +106,7 @@ def find_measures(names: str | Iterable[str]) -> tuple[str, ...]:
         Nothing is asked for.
     """
     asked = names.split(",") if isinstance(names, str) else list(names)
-    asked = [name.strip() for name in asked]
-    found: set[str] = set()
-    for name in filter(None, asked):
-        if name in MEASURES:
-            found.add(name)
-        elif name in MEASURE_GROUPS:
-            found.update(MEASURE_GROUPS[name])
-        else:
-            raise UnknownName(_unknown(name))
+    found = MEASURES.select(filter(None, (name.strip() for name in asked)))
     if not found:
-        raise BadSetting(f"no measure is named; groups are {', '.join(MEASURE_GROUPS)}")
+        raise BadSetting("no measure is named", f"groups are {', '.join(MEASURES.groups())}")
     return tuple(name for name in MEASURES if name in found)
-
-
-def _unknown(name: str) -> str:
-    hint = did_you_mean(name, [*MEASURES, *MEASURE_GROUPS])
-    return (
-        f"there is no measure '{name}'{hint}; there are {', '.join(MEASURES)}, and the groups "
-        f"{', '.join(MEASURE_GROUPS)}"
-    )

@@ -116,7 +116,7 @@ class Measure:
     group : str
         ``complexity``, ``decision boundary``, ``sharpness``, ``gradient`` or ``sensitivity``.
     function : callable
-        Takes a `Subject`, gives a `Reading`; raises `NotMeasured` where there is none.
+        Takes a `Subject`, gives a `Reading` or a number; raises `NotMeasured` where there is none.
     needs : tuple of str
         Keys of `NEEDS`.
     unit : str
@@ -126,9 +126,14 @@ class Measure:
     definition: str
     source: str
     group: str
-    function: Callable[[Subject], Reading]
+    function: Callable[[Subject], Reading | float]
     needs: tuple[str, ...] = ()
     unit: str = ""
+
+    @property
+    def summary(self) -> str:
+        """The definition."""
+        return self.definition
 
     def take(self, subject: Subject) -> Reading:
         """The measure of a subject.
@@ -146,4 +151,5 @@ class Measure:
         for need in self.needs:
             if given[need] is None:
                 raise NotMeasured(NEEDS[need])
-        return self.function(subject)
+        found = self.function(subject)
+        return found if isinstance(found, Reading) else Reading(float(found))

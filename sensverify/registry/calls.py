@@ -106,6 +106,12 @@ def parse_value(text: str) -> Any:
     return value
 
 
+def is_name(text: str) -> bool:
+    """Whether text is a name of the grammar, and no number or constant."""
+    match = _TOKEN.fullmatch(text)
+    return match is not None and match["name"] == text and text.lower() not in _WORDS
+
+
 def show_sum(terms: tuple[tuple[float, Any], ...]) -> str:
     """The text that `parse_sum` reads."""
     return " + ".join(f"{call}" if w == 1 else f"{show_value(w)}*{call}" for w, call in terms)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,10 +12,14 @@ from typing import Any, TypeVar
 from sensverify.errors import BackendFailure, BadSetting, SensverifyError, UnknownName
 from sensverify.registry.calls import Call, parse_call
 from sensverify.registry.hints import MAKERS, fit_text
-from sensverify.registry.names import did_you_mean
+from sensverify.registry.names import did_you_mean, name_of, summary_of
 from sensverify.registry.settings import Setting, fit_settings, settings_of
 
 Item = TypeVar("Item")
+Groups = dict[str, tuple[str, ...]]
+
+ALL = "all"
+"""The group of everything, in catalogs that have groups."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class Catalog(Mapping[str, Item]):
     own : mapping
         Ours, by name, in the order that lists have.
     group : str
-        Entry-point group, such as ``sensverify.attacks``.
+        Entry-point group, such as ``sensverify.attacks``; without one nobody adds to it.
     types : tuple of type
         Types of what is made: a setting with such a type hint takes a name of this catalog.
     adapt : callable, optional
@@ -64,8 +67,13 @@ class Catalog(Mapping[str, Item]):
         raises `BadSetting` where it is no such thing.
     arguments : int
         Number of parameters of an item that come before its settings: what it works on.
+    plain : bool
+        Whether a name alone is asked for, without settings.
     example : str
         A call for messages, such as ``crown(intermediate=ibp)``.
+    groups : callable, optional
+        Names by what they can be asked for together, from the items by name. Default: by the
+        items' own ``group``, and ``all``.
     columns : mapping, optional
         What lists say of each item beside its summary, by the column's header.
     remarks : callable, optional
@@ -77,11 +85,13 @@ class Catalog(Mapping[str, Item]):
         kind: str,
         own: Mapping[str, Item],
         *,
-        group: str,
+        group: str = "",
         types: Iterable[Any] = (),
         adapt: Callable[[str, Any], Item] | None = None,
         arguments: int = 0,
+        plain: bool = False,
         example: str = "",
+        groups: Callable[[Mapping[str, Item]], Groups] | None = None,
         columns: Mapping[str, Callable[[Item], str]] | None = None,
         remarks: Callable[[Item], Iterable[str]] | None = None,
     ) -> None:
@@ -90,6 +100,8 @@ class Catalog(Mapping[str, Item]):
         self.example = example
         self.columns = columns or {}
         self.remarks = remarks
+        self.plain = plain
+        self._groups = groups or by_group
         self._own = dict(own)
         self._adapt = adapt
         self._arguments = arguments
@@ -142,6 +154,10 @@ class Catalog(Mapping[str, Item]):
         article = "an" if self.kind[0] in "aeiou" else "a"
         return f"{article} {self.kind} such as {self.example or next(iter(self), 'none')}"
 
+    def unused(self) -> dict[str, str]:
+        """Entry points, by name, that announce a name of our own, which stays ours."""
+        return {point.name: point.value for point in self._points if point.name in self._own}
+
     def working(self) -> dict[str, Item]:
         """The items by name, without those that cannot be loaded."""
         found: dict[str, Item] = {}
@@ -151,6 +167,35 @@ class Catalog(Mapping[str, Item]):
             except SensverifyError:
                 continue
         return found
+
+    def groups(self) -> Groups:
+        """Names by what they can be asked for together."""
+        return self._groups(self.working())
+
+    def select(self, asked: Iterable[str], also: Iterable[str] = ()) -> tuple[str, ...]:
+        """The names behind names and groups, once each, in their order.
+
+        Parameters
+        ----------
+        asked : iterable of str
+        also : iterable of str
+            Names that count as this catalog's.
+
+        Raises
+        ------
+        UnknownName
+            Something is neither a name nor a group.
+        """
+        also, groups = tuple(also), {ALL: tuple(self), **self.groups()}
+        found: dict[str, None] = {}
+        for name in asked:
+            if name in self or name in also:
+                found[name] = None
+            elif name in groups:
+                found |= dict.fromkeys((*groups[name], *(also if name == ALL else ())))
+            else:
+                raise self.unknown(name, also, groups)
+        return tuple(found)
 
     def entry(self, name: str) -> Entry:
         """The facts about an item; errors as of ``catalog[name]``."""
@@ -177,6 +222,10 @@ class Catalog(Mapping[str, Item]):
         if self._adapt is None:
             raise BadSetting(f"{self.offer} is needed, got {named!r}")
         return self._adapt(name_of(named), named)
+
+    def own_objects(self, asked: Iterable[Any]) -> dict[str, Item]:
+        """The caller's objects among names and objects, as items by name; errors as of `find`."""
+        return {name_of(each): self.find(each) for each in asked if not isinstance(each, str)}
 
     def make(self, call: str | Call, /, *arguments: Any, **settings: Any) -> Any:
         """What a call stands for: the item of its name, called with its settings.
@@ -248,12 +297,15 @@ class Catalog(Mapping[str, Item]):
             values[name] = fit_text(known[name].hint, text) if name in known else text
         return Call(found.name, values)
 
-    def unknown(self, name: object, also: Iterable[str] = ()) -> UnknownName:
-        """The error for a name that is not there; ``also`` has other names that would do."""
-        names = [*self, *also]
+    def unknown(
+        self, name: object, also: Iterable[str] = (), groups: Iterable[str] = ()
+    ) -> UnknownName:
+        """The error for a name that is not there; other names, and groups, would do as well."""
+        names, groups = list(dict.fromkeys([*self, *also])), tuple(groups)
+        ending = f", and the groups {', '.join(groups)}" if groups else ""
         return UnknownName(
-            f"there is no {self.kind} '{name}'{did_you_mean(name, names)}",
-            f"there are {', '.join(names)}",
+            f"there is no {self.kind} '{name}'{did_you_mean(name, [*names, *groups])}",
+            f"there are {', '.join(names)}{ending}",
         )
 
     @property
@@ -277,20 +329,17 @@ class Catalog(Mapping[str, Item]):
         return item
 
 
+def by_group(items: Mapping[str, Any]) -> Groups:
+    """Names by the group of the items, and all of them."""
+    found: dict[str, tuple[str, ...]] = {}
+    for name, item in items.items():
+        group = getattr(item, "group", "")
+        if group:
+            found[group] = (*found.get(group, ()), name)
+    return {**found, ALL: tuple(items)} if found else {}
+
+
 @lru_cache(maxsize=256)
 def _entry_points(group: str, path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
     """The entry points of a group; looking at every package on the path takes milliseconds."""
     return tuple(entry_points(group=group))
-
-
-def name_of(item: Any) -> str:
-    """The name of an object of the caller's: its ``name``, else that of its class or function."""
-    name = getattr(item, "name", None) or getattr(item, "__name__", type(item).__name__)
-    return str(name).strip("<>_").replace("_", "-")
-
-
-def summary_of(item: Any) -> str:
-    """The first sentence of a class's or function's docstring, without its full stop."""
-    documented = item if inspect.isroutine(item) or inspect.isclass(item) else type(item)
-    first = (inspect.getdoc(documented) or "").split("\n\n")[0]
-    return " ".join(first.split()).split(". ")[0].rstrip(".")

@@ -10,9 +10,9 @@ from types import MappingProxyType
 from typing import Any, get_type_hints
 
 from sensverify.errors import BadSetting, InputError
-from sensverify.registry.calls import show_value
+from sensverify.registry.calls import Call, is_name, show_value
 from sensverify.registry.hints import Misfit, fit
-from sensverify.registry.names import did_you_mean
+from sensverify.registry.names import did_you_mean, name_of
 
 REQUIRED = inspect.Parameter.empty
 """Default of a setting that has none."""
@@ -138,3 +138,29 @@ def check_settings(made: Any, owner: str = "") -> None:
     for name, setting in known.items():
         where = f"{owner}: {name}" if owner else f"`{name}`"
         _fitted(where, setting, getattr(made, name))
+
+
+def call_of(made: Any) -> Call:
+    """The call that makes an object again: its name, and the settings that are no defaults.
+
+    Parameters
+    ----------
+    made : object
+        A dataclass instance; of another object the name alone is known.
+    """
+    kind: Any = type(made)
+    known: Mapping[str, Setting] = settings_of(kind) if is_dataclass(made) else {}
+    values = {name: getattr(made, name) for name in known}
+    changed = {key: each for key, each in values.items() if each != known[key].default}
+    return Call(name_of(made), {key: written(each) for key, each in changed.items()})
+
+
+def written(value: Any) -> Any:
+    """A value of a setting as a `Call` holds it: an object with a name as its own call."""
+    if value is None or isinstance(value, bool | int | float | Call):
+        return value
+    if isinstance(value, tuple):
+        return tuple(map(written, value))
+    if isinstance(value, str):
+        return Call(value) if is_name(value) else value
+    return call_of(value)

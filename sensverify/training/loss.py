@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sensverify.errors import BadSetting
 from sensverify.registry.calls import Call, parse_call, parse_sum, show_sum
-from sensverify.registry.catalog import name_of
+from sensverify.registry.names import name_of
 from sensverify.registry.ranges import Range
 from sensverify.training.step import LARGEST, Step
 from sensverify.training.terms import TERMS, Term

@@ -193,7 +193,8 @@ RECIPES: Catalog[Recipe] = Catalog(
     _OWN,
     group="sensverify.recipes",
     adapt=_as_recipe,
-    example="base",
+    plain=True,
+    remarks=lambda each: (str(each),),
 )
 """Every recipe by name. The weights of ours are for images of some hundred pixels and ten classes.
 """

@@ -85,7 +85,8 @@ class TrainRequest:
         module = build_for(self.model, shape, split.classes, seed=self.settings.seed)
         if self.standardise:
             used = split.train.x[trained_on(split, self.settings)]
-            module = nn.Sequential(Standardise.of(used), *module)
+            layers = module if isinstance(module, nn.Sequential) else (module,)
+            module = nn.Sequential(Standardise.of(used), *layers)
         return module
 
     def as_dict(self) -> dict[str, Any]:

@@ -17,10 +17,9 @@ from sensverify.attacks import (
     Square,
     Worst,
     make_attack,
-    settings_of,
-    summary,
 )
 from sensverify.errors import BadSetting, UnknownName
+from sensverify.registry.settings import call_of
 
 NAMES = [
     *("fgsm", "ll-fgsm", "pgd", "ll-pgd", "mi-fgsm"),
@@ -40,9 +39,11 @@ def test_everything_that_a_list_shows_is_there(name) -> None:
     assert isinstance(attack, Attack)
     assert attack.name == name
     assert attack == make_attack(name)
-    assert make_attack(name, **settings_of(attack)) == attack
+    settings = {field.name: getattr(attack, field.name) for field in fields(attack)}
+    assert make_attack(name, **settings) == attack
+    assert make_attack(str(call_of(attack))) == attack
     # One sentence for people, and who it is from.
-    sentence = summary(type(attack))
+    sentence = ATTACKS.entry(name).summary
     assert 30 < len(sentence) < 160
     assert ". " not in sentence
     assert not sentence.endswith(".")
@@ -55,23 +56,25 @@ def test_everything_that_a_list_shows_is_there(name) -> None:
 
 def test_settings_reach_the_attack() -> None:
     assert make_attack("pgd", steps=7, loss="margin") == Pgd(steps=7, loss="margin")
-    assert settings_of(MiFgsm(steps=3)) == {"steps": 3, "step_size": None, "decay": 1.0}
     several = make_attack("worst", attacks=("fgsm", Square(queries=9)))
     assert several == Worst(attacks=(Fgsm(), Square(queries=9)))
     assert make_attack("worst", attacks="fgsm+apgd-ce") == Worst(attacks=(Fgsm(), ApgdCe()))
+    call = "worst(attacks=fgsm + mi-fgsm(steps=3))"
+    assert make_attack(call) == Worst(attacks=(Fgsm(), MiFgsm(steps=3)))
+    assert str(call_of(make_attack(call))) == call
 
 
 def test_a_wrong_name_gets_a_hint() -> None:
-    with pytest.raises(UnknownName, match=r"unknown attack 'apgd-cee'; did you mean 'apgd-ce'\?"):
+    with pytest.raises(UnknownName, match=r"no attack 'apgd-cee' \(did you mean 'apgd-ce'\?\)"):
         make_attack("apgd-cee")
     with pytest.raises(UnknownName, match=r"there are fgsm, ll-fgsm, .*, worst"):
         make_attack("zzz")
-    with pytest.raises(UnknownName, match="unknown attack 'fgsn'"):
+    with pytest.raises(UnknownName, match="no attack 'fgsn'"):
         make_attack("worst", attacks="fgsn")
 
 
 def test_a_wrong_setting_gets_the_list() -> None:
-    with pytest.raises(BadSetting, match="'pgd' has no setting 'step'; it has steps, step_size, "):
+    with pytest.raises(BadSetting, match=r"'pgd' has no setting 'step' .*; it has steps, step_"):
         make_attack("pgd", step=3)
     with pytest.raises(BadSetting, match="'ll-fgsm' has no setting 'steps'; it has none"):
         make_attack("ll-fgsm", steps=3)
@@ -80,25 +83,25 @@ def test_a_wrong_setting_gets_the_list() -> None:
 @pytest.mark.parametrize(
     ("name", "settings", "complaint"),
     [
-        ("pgd", {"steps": 0}, "pgd: steps is a whole number of at least 1, got 0"),
-        ("pgd", {"steps": 2.0}, "steps is a whole number of at least 1, got 2.0"),
-        ("pgd", {"steps": True}, "steps is a whole number"),
-        ("pgd", {"steps": "10"}, "steps is a whole number of at least 1, got '10'"),
-        ("pgd", {"step_size": float("nan")}, "step_size is a number above 0, got nan"),
-        ("pgd", {"step_size": 0.0}, "step_size is a number above 0"),
-        ("pgd", {"loss": "kl"}, "loss is one of cross-entropy, margin; got 'kl'"),
-        ("pgd", {"random_start": 1}, "random_start is true or false, got 1"),
+        ("pgd", {"steps": 0}, "'pgd': steps takes a whole number of at least 1, got 0"),
+        ("pgd", {"steps": 2.0}, "steps takes a whole number of at least 1, got 2.0"),
+        ("pgd", {"steps": True}, "steps takes a whole number"),
+        ("pgd", {"steps": "10"}, "steps takes a whole number of at least 1, got .*10"),
+        ("pgd", {"step_size": float("nan")}, "step_size takes a number above 0, or none, got nan"),
+        ("pgd", {"step_size": 0.0}, "step_size takes a number above 0"),
+        ("pgd", {"loss": "kl"}, "loss takes one of cross-entropy, margin, got 'kl'"),
+        ("pgd", {"random_start": 1}, "random_start takes true or false, got 1"),
         ("pgd", {"restarts": 2, "random_start": False}, "restarts without random_start"),
-        ("ll-pgd", {"restarts": 0}, "ll-pgd: restarts"),
-        ("fgsm", {"loss": "hinge"}, "fgsm: loss is one of"),
+        ("ll-pgd", {"restarts": 0}, "'ll-pgd': restarts"),
+        ("fgsm", {"loss": "hinge"}, "'fgsm': loss takes one of"),
         ("fgsm", {"random_start": None}, "true or false"),
-        ("mi-fgsm", {"decay": -1.0}, "decay is a number of at least 0"),
+        ("mi-fgsm", {"decay": -1.0}, "decay takes a number of at least 0"),
         ("mi-fgsm", {"step_size": float("inf")}, "step_size"),
-        ("apgd-ce", {"restarts": 0}, "apgd-ce: restarts"),
-        ("square", {"p_init": 1.5}, "p_init is a number above 0 and at most 1, got 1.5"),
-        ("square", {"queries": -5}, "square: queries"),
-        ("cw", {"confidence": -1}, "cw: confidence is a number of at least 0"),
-        ("cw", {"initial_weight": 0}, "initial_weight is a number above 0"),
+        ("apgd-ce", {"restarts": 0}, "'apgd-ce': restarts"),
+        ("square", {"p_init": 1.5}, "p_init takes a number above 0 and up to 1, got 1.5"),
+        ("square", {"queries": -5}, "'square': queries"),
+        ("cw", {"confidence": -1}, "'cw': confidence takes a number of at least 0"),
+        ("cw", {"initial_weight": 0}, "initial_weight takes a number above 0"),
     ],
 )
 def test_a_wrong_value_fails_where_it_is_written(name, settings, complaint) -> None:

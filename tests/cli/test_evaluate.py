@@ -319,10 +319,10 @@ def test_what_can_be_named_is_listed(run: Run, what: str) -> None:
 
 
 def test_the_help_names_every_default(run: Run) -> None:
-    from sensverify.evaluation.request import ATTACKS, COUNT, TRAIN_SAMPLES
+    from sensverify.evaluation.request import COUNT, DEFAULT_ATTACKS, TRAIN_SAMPLES
 
     text = " ".join(run("evaluate", "--help").stdout.split())
-    for value in (", ".join(ATTACKS), str(COUNT), str(TRAIN_SAMPLES)):
+    for value in (", ".join(DEFAULT_ATTACKS), str(COUNT), str(TRAIN_SAMPLES)):
         assert value in text
 
 

@@ -7,7 +7,6 @@ from collections.abc import Callable
 import pytest
 from click.testing import Result
 
-from sensverify.catalogs import _Cited
 from sensverify.cli.list import WHAT
 from sensverify.data import DATA_SETS
 from sensverify.models.architectures import ARCHITECTURES, FAMILIES
@@ -49,7 +48,8 @@ def test_losses_are_written_as_they_can_be_asked_for(run: Run) -> None:
 @pytest.mark.parametrize("what", ["attacks", "corruptions", "measures"])
 def test_a_title_stands_once(run: Run, what: str) -> None:
     lines = run("list", what).stdout.splitlines()
-    first, sources = lines[: lines.index("")], lines[len(lines) - lines[::-1].index("") :]
+    last = len(lines) - lines[::-1].index("")
+    first, sources = lines[:last], lines[last:]
     assert sources[0].split() == ["source", "title"]
     cited = [line.split("  ")[0] for line in sources[1:] if not line.startswith(" ")]
     assert cited == sorted(cited)
@@ -58,22 +58,6 @@ def test_a_title_stands_once(run: Run, what: str) -> None:
         assert f"({who}" in text, who
     titles = " ".join(" ".join(sources[1:]).split())
     assert "Hendrycks & Dietterich 2019" in titles or what != "corruptions"
-
-
-def test_two_papers_of_one_year_are_told_apart() -> None:
-    one, two = "Kurakin et al. 2017, First", "Kurakin et al. 2017, Second; as printed"
-    cited = _Cited([one, two, one, "Laugros, Third", "A title alone, Eq. 7", ""])
-    assert [cited.short(source) for source in (one, two, "Laugros, Third")] == [
-        "Kurakin et al. 2017a",
-        "Kurakin et al. 2017b; as printed",
-        "Laugros",
-    ]
-    assert cited.short("A title alone, Eq. 7") == "A title alone, Eq. 7"
-    assert cited.rows == [
-        ("Kurakin et al. 2017a", "First"),
-        ("Kurakin et al. 2017b", "Second"),
-        ("Laugros", "Third"),
-    ]
 
 
 def test_radii_of_a_grid_can_be_given_as_they_are_listed(run: Run) -> None:

@@ -185,7 +185,10 @@ def test_a_rounding_error_beyond_the_range_is_not_refused() -> None:
     ("arguments", "error", "message"),
     [
         ({"name": "posterize"}, UnknownName, "did you mean 'posterise'"),
-        ({"name": print}, UnknownName, "there is no corruption"),
+        ({"name": 3}, BadSetting, "the corruption 'int' is 3; give a function"),
+        ({"name": lambda x, draws, k: x}, BadSetting, "k has no default"),
+        ({"name": lambda x, draws: None}, BadShape, "gave NoneType, expected images of shape"),
+        ({"name": lambda x, draws: x[:, 0]}, BadShape, r"gave images of shape \[1, 28, 28\]"),
         ({"severity": 0}, BadSetting, "severities from 1 to 5, got 0"),
         ({"severity": 6}, BadSetting, "severities from 1 to 5, got 6"),
         ({"severity": True}, BadSetting, "severities from 1 to 5, got True"),

@@ -6,9 +6,10 @@ from inspect import signature
 
 import pytest
 
-from sensverify.corruptions import CORRUPTIONS, GROUPS, find_corruption
+from sensverify.corruptions import CORRUPTIONS
 from sensverify.errors import BadSetting, UnknownName
 
+GROUPS = CORRUPTIONS.groups()
 FAMILIES = ("noise", "blur", "weather", "digital", "geometric", "lighting", "colour", "occlusion")
 
 
@@ -17,8 +18,8 @@ def test_entries_are_complete(entry) -> None:
     assert CORRUPTIONS[entry.name] is entry
     assert entry.family in FAMILIES
     assert entry.source
-    assert entry.description[0].islower() or entry.description[0].isupper()
-    assert not entry.description.endswith(".")
+    assert entry.summary[0].islower() or entry.summary[0].isupper()
+    assert not entry.summary.endswith(".")
     wanted = list(signature(entry.function).parameters)[2:]
     for table in entry.tables:
         assert list(table.values) == wanted
@@ -195,8 +196,8 @@ def test_what_cannot_be_corrupted_has_a_reason() -> None:
 
 
 def test_unknown_names_are_answered_with_a_near_one() -> None:
-    assert find_corruption("frost").name == "frost"
+    assert CORRUPTIONS.find("frost").name == "frost"
     with pytest.raises(UnknownName, match="did you mean 'gaussian-noise'"):
-        find_corruption("gaussian_noise")
+        CORRUPTIONS.find("gaussian_noise")
     with pytest.raises(UnknownName, match="there are gaussian-noise, shot-noise"):
-        find_corruption("x")
+        CORRUPTIONS.find("x")

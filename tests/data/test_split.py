@@ -74,7 +74,7 @@ def test_every_named_set_says_whose_it_is() -> None:
     assert FACTS.keys() == DATA_SETS.keys()
     for name, facts in FACTS.items():
         assert len(set(facts.labels)) == len(facts.labels) >= 2
-        assert f", {len(facts.labels)} classes" in DATA_SETS[name].description
+        assert f", {len(facts.labels)} classes" in DATA_SETS[name].summary
 
 
 def save(path: Path, **arrays: object) -> str:

@@ -15,7 +15,7 @@ from torch.nn import functional
 import sensverify as sv
 from sensverify.classification.preparation import prepare
 from sensverify.errors import BadSetting, NotMeasured, UnknownName
-from sensverify.measures.catalog import DEFAULT_MEASURES, MEASURE_GROUPS, MEASURES, find_measures
+from sensverify.measures.catalog import DEFAULT_MEASURES, MEASURES, find_measures
 from sensverify.measures.subject import NEEDS, Subject
 from sensverify.models import registry
 
@@ -79,7 +79,7 @@ def test_every_measure_says_what_it_is() -> None:
 def test_groups_hold_every_measure_once() -> None:
     parts = [
         name
-        for group, names in MEASURE_GROUPS.items()
+        for group, names in MEASURES.groups().items()
         if group not in ("all", "default")
         for name in names
     ]
@@ -117,7 +117,7 @@ def sample_of(name: str, count: int) -> tuple[torch.Tensor, torch.Tensor]:
     return x.float(), y.long()
 
 
-CHEAP = [*MEASURE_GROUPS["complexity"], *MEASURE_GROUPS["boundary"], *find_measures("sensitivity")]
+CHEAP = find_measures("complexity, boundary, sensitivity")
 
 
 @pytest.mark.parametrize("name", registry.names())

@@ -8,7 +8,7 @@ from torch import nn
 
 from sensverify.errors import BadShape, UnknownName
 from sensverify.models import names
-from sensverify.models.architectures import ARCHITECTURES, FAMILIES, SHAPES, build_for
+from sensverify.models.architectures import ARCHITECTURES, FAMILIES, build, build_for
 
 
 def sizes(module: nn.Module) -> list[tuple[int, ...]]:
@@ -39,8 +39,8 @@ def test_families(name: str, shape: tuple[int, ...], expected: list[tuple[int, .
 def test_shipped_names_are_the_shipped_models() -> None:
     assert tuple(sorted(ARCHITECTURES)) == names()
     for name in ARCHITECTURES:
-        shape, outputs = SHAPES[name]
-        assert sizes(build_for(name, shape, outputs)) == sizes(ARCHITECTURES[name]())
+        shape, outputs = ARCHITECTURES[name].shape, ARCHITECTURES[name].outputs
+        assert sizes(build_for(name, shape, outputs)) == sizes(build(name))
 
 
 def test_general_names_cover_the_shipped_ones() -> None:
@@ -50,7 +50,7 @@ def test_general_names_cover_the_shipped_ones() -> None:
         ("mnist-conv1", "conv-16"),
         ("mnist-conv2", "conv-16-32"),
     ):
-        shape, outputs = SHAPES[name]
+        shape, outputs = ARCHITECTURES[name].shape, ARCHITECTURES[name].outputs
         assert sizes(build_for(same, shape, outputs)) == sizes(build_for(name, shape, outputs))
 
 

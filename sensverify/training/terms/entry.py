@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sensverify.bounds.method import Method
 from sensverify.errors import BadSetting
-from sensverify.registry.catalog import summary_of
+from sensverify.registry.names import summary_of
 
 
 @dataclass(frozen=True)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from sensverify.cli.progress import run_bar
 from sensverify.cli.stopping import stopping_on_signals
 
 if TYPE_CHECKING:
-    from sensverify.studies.run import Progress
+    from sensverify.runs.progress import Listener, Progress
 
 _PATH = click.Path(path_type=Path)
 STOPPED = 3
@@ -110,29 +111,21 @@ def report(folder: Path) -> int:
 
 
 @contextlib.contextmanager
-def _progress(console: Any) -> Iterator[Callable[[Progress], None]]:
+def _progress(console: Any) -> Iterator[Listener]:
     """A line for every finished training; a bar as well when standard error is a terminal."""
     from sensverify.studies.words import finished_line, running_text
 
     def finished(state: Progress) -> None:
-        if state.entry is not None:
-            console.print(finished_line(state.entry, state), markup=False)
+        if state.row is not None:
+            console.print(finished_line(state.row, state), markup=False)
 
     if not console.is_terminal:
         yield finished
         return
-    from rich.markup import escape
-    from rich.progress import BarColumn, MofNCompleteColumn
-    from rich.progress import Progress as Bar
+    with run_bar(console, "trainings", running_text) as (show, _):
 
-    columns = ("trainings", BarColumn(), MofNCompleteColumn(), "{task.description}")
-    with Bar(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("", total=None)
-
-        def show(state: Progress) -> None:
+        def both(state: Progress) -> None:
             finished(state)
-            done = state.done + sum(state.running.values())
-            bar.update(task, completed=done, total=state.total)
-            bar.update(task, description=escape(running_text(state)))
+            show(state)
 
-        yield show
+        yield both

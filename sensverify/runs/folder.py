@@ -18,6 +18,8 @@ _SHOWN = 80
 _NAMED = 3
 """Differences in a message."""
 
+_ANOTHER = "give another `out`"
+
 
 @dataclass(frozen=True)
 class RunFolder:
@@ -89,7 +91,11 @@ class RunFolder:
         path = self.path / self.record
         if not os.path.lexists(path):
             return None
-        return read_json(path, self.schema, error=self.error, remedy="give another `out`")
+        return read_json(path, self.schema, error=self.error, remedy=_ANOTHER)
+
+    def damaged(self, why: str) -> InputError:
+        """The error for a record whose values are wrong."""
+        return self.error(f"'{self.path / self.record}' is damaged: {why}", _ANOTHER)
 
     def write(self, values: Mapping[str, Any]) -> None:
         """Put down what was asked.
@@ -142,7 +148,7 @@ class RunFolder:
             raise InputError(
                 f"'{self.path}' is not empty and holds no {self.kind}: it has no '{self.record}', "
                 f"but '{there[0]}'",
-                "give another `out`",
+                _ANOTHER,
             )
         if not resume:
             raise InputError(

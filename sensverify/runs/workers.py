@@ -288,7 +288,8 @@ class _Worker:
             self._process.join(POLL)
             code = self._process.exitcode
             why = "; out of memory?" if code == -signal.SIGKILL else ""
-            return self._failed(BackendFailure(f"its process died (exit code {code}{why})"))
+            died = f"its process died (exit code {code}{why})"
+            return self._failed(BackendFailure(died, "fewer `jobs` at once take less memory"))
         if perf_counter() > self._deadline:
             self.dead = True
             return self._failed(TimeUp("did not stop in time, and was ended"))

@@ -7,13 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sensverify.errors import InputError, SensverifyError
+from sensverify.errors import SensverifyError
 from sensverify.report.files import write_files
 from sensverify.report.study.contents import Course, Fact, StudyReport, StudyTable, Trail
 from sensverify.report.words import duration
+from sensverify.runs.files import writing
 from sensverify.studies.courses import History, course, read_history, trail
+from sensverify.studies.entries import FAILED, Entry, read_entries
 from sensverify.studies.folder import load_study, run_folder
-from sensverify.studies.journal import FAILED, Entry, read_journal
 from sensverify.studies.study import PARTS, Contender, Study, Training
 from sensverify.studies.tables import COLUMNS, study_table
 from sensverify.training.run_directory import CONFIG
@@ -35,7 +36,7 @@ def collect(folder: Path) -> StudyReport:
     from sensverify.measures.metrics import METRICS
 
     study, machines = load_study(folder)
-    entries = read_journal(folder)
+    entries = read_entries(folder)
     histories = [read_history(run_folder(folder, each), each) for each in study.trainings]
     courses: tuple[Course, ...] = ()
     if "course" in study.figures:
@@ -93,10 +94,8 @@ def write_report(folder: Path) -> tuple[StudyReport, list[Path]]:
     for name, content in figure_files(report).items():
         contents[target / name] = content
     contents[target / "report.html"] = study_page(report, panel_pictures(report))
-    try:
+    with writing(target):
         target.mkdir(exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot write '{target}': {error.strerror or error}") from None
     write_files(contents, force=True)
     return report, list(contents)
 

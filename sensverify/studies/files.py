@@ -13,6 +13,7 @@ from sensverify.errors import BadSetting, InputError, UnknownName
 from sensverify.measures import SHARES
 from sensverify.registry.names import did_you_mean
 from sensverify.registry.ranges import Range
+from sensverify.runs.files import reading
 from sensverify.studies.study import FIGURES, PARTS, Contender, Published, Study
 from sensverify.studies.tables import COLUMNS
 from sensverify.training.recipes import resolve_loss
@@ -45,9 +46,8 @@ def read_study(path: Path, *, variant: str | None = None) -> Study:
         Its contents cannot be a study; the message says where.
     """
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot read '{path}': {error.strerror or error}") from None
+        with reading(path):
+            document = tomllib.loads(path.read_text(encoding="utf-8"))
     except UnicodeDecodeError:
         raise InputError(f"'{path}' is no text in UTF-8") from None
     except tomllib.TOMLDecodeError as error:

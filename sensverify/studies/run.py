@@ -2,48 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
-from time import perf_counter
 
-from sensverify.errors import BadSetting
+from sensverify.errors import BackendFailure, BadSetting, InputError, UnsoundResult
+from sensverify.runs.journal import Journal
 from sensverify.runs.machine import cores
+from sensverify.runs.progress import Listener, Pace
 from sensverify.runs.watch import Watch
+from sensverify.runs.workers import Here, Processes, Task, Workers
+from sensverify.studies.entries import FILE, ROWS, Entry, read_entries
 from sensverify.studies.folder import open_study, run_folder
-from sensverify.studies.journal import Entry, Journal, read_journal
-from sensverify.studies.pool import train_all
 from sensverify.studies.study import Study, Training
-from sensverify.studies.train import Job, check, train
+from sensverify.studies.train import check, peak_memory, training_task
 
 
 @dataclass(frozen=True)
-class Progress:
-    """How far a study is.
-
-    Parameters
-    ----------
-    done, total : int
-        Trainings.
-    running : mapping from Training to float
-        Those in hand, with the share of each that is done.
-    seconds_left : float or None
-        An estimate; None where nothing is known yet.
-    entry : Entry or None
-        The training that has just ended.
-    """
-
-    done: int
-    total: int
-    running: Mapping[Training, float]
-    seconds_left: float | None
-    entry: Entry | None = None
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a study has by now.
+class StudyResult:
+    """The trainings that a study has finished by now.
 
     Parameters
     ----------
@@ -67,14 +44,15 @@ class Outcome:
 
 def run_study(
     study: Study,
-    folder: Path,
+    out: Path,
     *,
     resume: bool = False,
     jobs: int = 1,
     data_dir: Path | None = None,
     watch: Watch | None = None,
-    progress: Callable[[Progress], None] | None = None,
-) -> Outcome:
+    progress: Listener | None = None,
+    workers: Workers | None = None,
+) -> StudyResult:
     """Train everything that the folder does not have yet.
 
     Every training writes the run directory ``runs/NAME-seedN`` of the folder; one that was stopped
@@ -84,7 +62,8 @@ def run_study(
     Parameters
     ----------
     study : Study
-    folder : Path
+    out : Path
+        The folder.
     resume : bool
         Whether the folder may hold results of this study already.
     jobs : int
@@ -95,6 +74,9 @@ def run_study(
     watch : Watch, optional
         Stops the trainings in hand, each with a checkpoint.
     progress : callable, optional
+        Called as a `Training` begins, goes on, and ends with an `Entry`.
+    workers : Workers, optional
+        Who trains; default: this process, or with more than one job processes of this machine.
 
     Raises
     ------
@@ -104,97 +86,88 @@ def run_study(
     UnsoundResult
         An attack refuted what a method had proven.
     BackendFailure
-        A process died.
+        A process died; raised when the others are done.
     """
     if jobs < 1:
-        raise BadSetting(f"jobs needs a whole number of at least 1, got {jobs}")
+        raise BadSetting(f"`jobs` needs a whole number of at least 1, got {jobs}")
     watch = watch if watch is not None else Watch()
-    done = {entry.key for entry in read_journal(folder)}
+    done = {entry.key for entry in read_entries(out)}
     check(study, [each for each in study.trainings if each.key not in done], data_dir=data_dir)
     threads = max(1, cores() // min(jobs, len(study.trainings)))
-    study = open_study(folder, study, resume=resume, threads=threads)
-    with Journal(folder) as journal:
-        finished = {entry.key for entry in journal.entries}
-        todo = [
-            Job(each, study, run_folder(folder, each), data_dir)
-            for each in study.trainings
-            if each.key not in finished
-        ]
-        clock = _Clock(study.trainings, journal.entries, at_once=jobs)
-        tell = progress if progress is not None else lambda state: None
-        tell(clock.state())
-
-        def report(job: Job, share: float) -> None:
-            clock.shares[job.training] = share
-            tell(clock.state())
-
-        if jobs == 1:
-            results = _one_by_one(todo, watch, report)
-        else:
-            results = train_all(todo, at_once=jobs, watch=watch, report=report)
-        for job, entry in results:
-            journal.add(entry)
-            clock.end(job.training, entry)
-            tell(clock.state(entry))
-        return Outcome(tuple(journal.entries), len(study.trainings))
+    if workers is None:
+        workers = Here() if jobs == 1 else Processes(jobs)
+    with (
+        open_study(out, study, resume=resume, threads=threads) as study,
+        Journal(out / FILE, ROWS) as journal,
+    ):
+        run = _Run(study, out, journal, jobs, progress)
+        run.train(workers, watch, data_dir)
+        return StudyResult(tuple(journal.rows), len(study.trainings))
 
 
-def _one_by_one(
-    jobs: Sequence[Job], watch: Watch, report: Callable[[Job, float], None]
-) -> Iterator[tuple[Job, Entry]]:
-    for job in jobs:
-        if watch.over:
-            return
-        report(job, 0.0)
-        entry = train(job, watch=watch, report=partial(report, job))
-        if entry is not None:
-            yield job, entry
-
-
-class _Clock:
-    """Estimates the time left from how long each loss takes."""
+class _Run:
+    """The trainings of a study that are left, and who hears how far they are."""
 
     def __init__(
-        self, trainings: Sequence[Training], entries: Sequence[Entry], *, at_once: int
+        self,
+        study: Study,
+        folder: Path,
+        journal: Journal[Entry],
+        jobs: int,
+        listener: Listener | None,
     ) -> None:
-        self.shares: dict[Training, float] = {}
-        self._left = {each.key: each for each in trainings}
-        self._total, self._at_once = len(trainings), at_once
-        self._begun: dict[Training, tuple[float, float]] = {}
-        self._seconds: dict[str, list[float]] = {}
-        for entry in entries:
-            self._note(entry)
+        self._study, self._folder, self._journal = study, folder, journal
+        self._alone = jobs > 1
+        self._tell = listener if listener is not None else lambda state: None
+        self._pace = Pace({each: (each.name,) for each in study.trainings}, at_once=jobs)
+        self._left = {each.key: each for each in study.trainings}
+        for entry in journal.rows:
+            self._end(entry)
 
-    def end(self, training: Training, entry: Entry) -> None:
-        """A training is done."""
-        self.shares.pop(training, None)
-        self._begun.pop(training, None)
-        self._note(entry)
+    def train(self, workers: Workers, watch: Watch, data_dir: Path | None) -> None:
+        """Train what is left.
 
-    def _note(self, entry: Entry) -> None:
-        self._left.pop(entry.key, None)
-        if not entry.reason:
-            self._seconds.setdefault(entry.run, []).append(entry.seconds)
+        Raises
+        ------
+        SensverifyError
+            The first that a training raised. After one that waiting for mends nothing, the others
+            are stopped; else they are done first.
+        """
+        self._tell(self._pace.state())
+        tasks = [self._task(each, data_dir) for each in self._left.values()]
+        failure: Exception | None = None
+        with closing(workers.run(tasks, watch, self._report)) as ends:
+            for ended in ends:
+                if ended.row is not None:
+                    entry = Entry.of(ended.row)
+                    if self._alone:
+                        memory = peak_memory(Path(ended.task.data["folder"]))
+                        entry = replace(entry, peak_memory=memory)
+                    self._journal.add(entry)
+                    self._end(entry, tell=True)
+                    continue
+                self._pace.leave(self._left[ended.task.key])
+                if ended.error is not None:
+                    failure = failure or _about(ended.task, ended.error)
+                    if isinstance(ended.error, InputError | UnsoundResult):
+                        workers.stop()
+        if failure is not None:
+            raise failure
 
-    def state(self, entry: Entry | None = None) -> Progress:
-        """How far the study is now."""
-        done = self._total - len(self._left)
-        return Progress(done, self._total, dict(self.shares), self._estimate(), entry)
+    def _task(self, training: Training, data_dir: Path | None) -> Task:
+        folder = run_folder(self._folder, training)
+        return training_task(self._study, training, folder, data_dir=data_dir)
 
-    def _estimate(self) -> float | None:
-        now = perf_counter()
-        known = {name: sum(times) / len(times) for name, times in self._seconds.items()}
-        for training, share in self.shares.items():
-            # What was trained before a stop tells nothing of the pace now.
-            began, from_share = self._begun.setdefault(training, (now, share))
-            if share > from_share and training.name not in known:
-                known[training.name] = (now - began) / (share - from_share)
-        if not known:
-            return None
-        usual = sum(known.values()) / len(known)
-        left = [
-            known.get(each.name, usual) * (1 - self.shares.get(each, 0.0))
-            for each in self._left.values()
-        ]
-        # No sooner than the longest of them.
-        return max(sum(left) / self._at_once, max(left, default=0.0))
+    def _report(self, task: Task, share: float) -> None:
+        self._tell(self._pace.go_on(self._left[task.key], share))
+
+    def _end(self, entry: Entry, *, tell: bool = False) -> None:
+        training = self._left.pop(entry.key)
+        state = self._pace.end(training, None if entry.reason else entry.seconds, entry)
+        if tell:
+            self._tell(state)
+
+
+def _about(task: Task, error: Exception) -> Exception:
+    """An error with the training that it is of, where it does not say so itself."""
+    return error.about(task.key) if isinstance(error, BackendFailure) else error

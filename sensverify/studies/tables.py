@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from sensverify.measures import METRICS
 from sensverify.report.study.contents import VOLUMES, Row, StudyTable, Value, summarise
-from sensverify.studies.journal import DONE, Entry
+from sensverify.studies.entries import DONE, Entry
 from sensverify.studies.study import Study
 
 _FIRST = ("CE", "ERR", "ADV_LOSS", "ADV_ERR")

@@ -1,59 +1,48 @@
-"""One training of a study, in this process."""
+"""One training of a study, as a task for a worker."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sensverify.errors import InputError, TrainingFailed, Unbounded
 from sensverify.runs.watch import Watch
-from sensverify.studies.journal import DONE, FAILED, Entry, plain_number
+from sensverify.runs.workers import Report, Task
+from sensverify.studies.entries import DONE, FAILED, Entry, plain_number
 from sensverify.studies.study import Study, Training
 
 if TYPE_CHECKING:
-    from torch import nn
-
-    from sensverify.data.split import Split
     from sensverify.measures.metrics import Metrics
     from sensverify.training.progress import Progress
     from sensverify.training.request import TrainRequest
 
-Report = Callable[[float], None]
-"""Called with the share of a training that is done."""
 
-
-@dataclass(frozen=True)
-class Job:
-    """A training with everything that a process needs to do it.
+def training_task(
+    study: Study, training: Training, folder: Path, *, data_dir: Path | None = None
+) -> Task:
+    """A training as plain values.
 
     Parameters
     ----------
-    training : Training
     study : Study
         For its data and model.
+    training : Training
     folder : Path
         Its run directory.
-    data_dir : Path or None
+    data_dir : Path, optional
+        Where data sets are.
     """
-
-    training: Training
-    study: Study
-    folder: Path
-    data_dir: Path | None = None
-
-    def prepare(self) -> tuple[Split, nn.Module]:
-        """The data and the freshly initialised model.
-
-        Raises
-        ------
-        SensverifyError
-            There are no such data or model, or they do not fit together.
-        """
-        return _request(self.study, self.training).prepare(data_dir=self.data_dir)
+    data = {
+        **_request(study, training).as_dict(),
+        "run": training.name,
+        "folder": str(folder),
+        "data_dir": None if data_dir is None else str(data_dir),
+    }
+    return Task(training.key, "sensverify.studies.train:train", data)
 
 
 def check(study: Study, trainings: Iterable[Training], *, data_dir: Path | None = None) -> None:
@@ -93,19 +82,20 @@ def _request(study: Study, training: Training) -> TrainRequest:
     )
 
 
-def train(job: Job, *, watch: Watch, report: Report | None = None) -> Entry | None:
+def train(data: Mapping[str, Any], watch: Watch, report: Report) -> dict[str, Any] | None:
     """Train, or go on where the run directory says.
 
     Parameters
     ----------
-    job : Job
+    data : mapping
+        Of a `training_task`.
     watch : Watch
-    report : callable, optional
+    report : callable
 
     Returns
     -------
-    Entry or None
-        None where the watch stopped it before its end.
+    dict or None
+        An `Entry`; None where the watch stopped it before its end.
 
     Raises
     ------
@@ -115,47 +105,47 @@ def train(job: Job, *, watch: Watch, report: Report | None = None) -> Entry | No
         A metric was refuted: a defect of the program, and no result of the training.
     """
     from sensverify.training.fit import fit
+    from sensverify.training.request import TrainRequest
+    from sensverify.training.settings import TrainSettings
 
     def listen(state: Progress) -> None:
-        if report is not None:
-            report(state.step / state.steps)
+        report(state.step / state.steps)
 
-    training = job.training
-    split, module = job.prepare()
-    begun = perf_counter()
+    settings = TrainSettings.of(data["settings"])
+    asked = {name: data[name] for name in ("data", "model", "loss", "standardise")}
+    request, folder = TrainRequest(**asked, settings=settings), Path(data["folder"])
+    split, module = request.prepare(data_dir=data["data_dir"])
+    began = perf_counter()
+    ended: dict[str, Any] = {"run": data["run"], "seed": settings.seed}
     try:
         result = fit(
             module,
             split,
-            training.loss,
-            training.settings,
-            out=job.folder,
-            resume=_is_begun(job.folder),
+            request.loss,
+            settings,
+            out=folder,
+            resume=_is_begun(folder),
             watch=watch,
             progress=listen,
-            description=job.study.model,
+            description=request.model,
         )
     except (TrainingFailed, Unbounded) as error:
-        return Entry(
-            run=training.name,
-            seed=training.seed,
-            status=FAILED,
-            seconds=perf_counter() - begun,
-            epochs=0,
-            reason=str(error),
-        )
+        seconds, reason = perf_counter() - began, str(error)
+        failed = Entry(**ended, status=FAILED, seconds=seconds, epochs=0, reason=reason)
+        return asdict(failed)
     if result.interrupted:
         return None
     found = {"test": result.metrics_test, "train": result.metrics_train}
     measured = {part: each for part, each in found.items() if each is not None}
-    return Entry(
-        run=training.name,
-        seed=training.seed,
-        status=DONE,
-        seconds=result.seconds,
-        epochs=result.epochs,
-        metrics={part: metric_numbers(each) for part, each in measured.items()},
-        samples={part: each.samples for part, each in measured.items()},
+    return asdict(
+        Entry(
+            **ended,
+            status=DONE,
+            seconds=result.seconds,
+            epochs=result.epochs,
+            metrics={part: metric_numbers(each) for part, each in measured.items()},
+            samples={part: each.samples for part, each in measured.items()},
+        )
     )
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from sensverify.report.study.contents import Value
 from sensverify.report.study.tables import value_text
 from sensverify.report.words import duration
-from sensverify.studies.journal import Entry
-from sensverify.studies.run import Progress
+from sensverify.runs.progress import Progress
+from sensverify.studies.entries import Entry
 
 _SHOWN = ("ERR", "ADV_ERR")
 
@@ -30,10 +30,7 @@ def finished_line(entry: Entry, state: Progress) -> str:
 
 
 def running_text(state: Progress) -> str:
-    """What is in hand, and how long everything will take."""
-    running = ", ".join(
+    """The trainings in hand, each with the share that is done."""
+    return ", ".join(
         f"{each.name} seed {each.seed} {share:.0%}" for each, share in state.running.items()
     )
-    if state.seconds_left is None:
-        return running
-    return f"about {duration(state.seconds_left)} left  {running}"

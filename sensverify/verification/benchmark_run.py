@@ -166,7 +166,7 @@ def _result(request: BenchmarkRequest, instance: Instance, ended: Ended) -> Inst
     row = dict(ended.row or {})
     if ended.error is not None:
         verdict = "timeout" if isinstance(ended.error, TimeUp) else "error"
-        row = {"verdict": verdict, "note": str(ended.error)}
+        row = {"verdict": verdict, "note": str(ended.error.args[0])}
     return InstanceResult(
         instance=instance,
         verdict=row["verdict"],

@@ -14,14 +14,15 @@ from pathlib import Path
 import pytest
 
 from sensverify.errors import InputError, UnsoundResult
+from sensverify.runs.progress import Progress
 from sensverify.runs.watch import Watch
 from sensverify.studies.collect import collect, sample_counts
+from sensverify.studies.entries import FAILED, read_entries
 from sensverify.studies.files import parse_study
 from sensverify.studies.folder import run_folder
-from sensverify.studies.journal import FAILED, Journal, read_journal
-from sensverify.studies.run import Progress, run_study
+from sensverify.studies.run import run_study
 from sensverify.studies.study import Study
-from sensverify.studies.train import Job, train
+from sensverify.studies.train import training_task
 from sensverify.studies.words import finished_line, running_text
 
 
@@ -33,7 +34,7 @@ def weights(folder: Path) -> dict[str, str]:
 
 
 def test_what_a_study_leaves(tiny: Study, tiny_folder: Path) -> None:
-    entries = read_journal(tiny_folder)
+    entries = read_entries(tiny_folder)
     assert [entry.key for entry in entries] == [each.key for each in tiny.trainings]
     assert {entry.status for entry in entries} == {"done"}
     assert {entry.epochs for entry in entries} == {2}
@@ -55,28 +56,32 @@ def test_losses_begin_with_the_same_weights_and_settings(tiny_folder: Path) -> N
 
 def test_nothing_is_done_twice(tiny: Study, tiny_folder: Path) -> None:
     states: list[Progress] = []
-    before = weights(tiny_folder), read_journal(tiny_folder)
+    before = weights(tiny_folder), read_entries(tiny_folder)
     outcome = run_study(tiny, tiny_folder, resume=True, progress=states.append)
     assert outcome.complete
-    assert (weights(tiny_folder), read_journal(tiny_folder)) == before
+    assert (weights(tiny_folder), read_entries(tiny_folder)) == before
     assert [(state.done, state.total) for state in states] == [(4, 4)]
 
 
 def test_a_folder_in_use_is_refused(tiny: Study, tiny_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="--resume"):
+    with pytest.raises(InputError, match="`resume`"):
         run_study(tiny, tiny_folder)
-    with pytest.raises(InputError, match="seeds was"):
+    with pytest.raises(InputError, match="seeds is"):
         run_study(replace(tiny, seeds=(0, 1, 2)), tiny_folder, resume=True)
     other = replace(tiny.contenders[0], settings=replace(tiny.contenders[0].settings, epochs=3))
     changed = replace(tiny, contenders=(other, tiny.contenders[1]))
-    with pytest.raises(InputError, match="run 'base': settings epochs was 2 there and is 3 here"):
+    with pytest.raises(InputError, match=r"runs\.'base'\.settings\.epochs is 2 there and 3 now"):
         run_study(changed, tiny_folder, resume=True)
     (tmp_path / "letter.txt").write_text("mine")
     for resume in (False, True):
         with pytest.raises(InputError, match="is not empty"):
             run_study(tiny, tmp_path, resume=resume)
-    with Journal(tiny_folder), pytest.raises(InputError, match="another process"):
-        run_study(tiny, tiny_folder, resume=True)
+
+    def intrude(state: Progress) -> None:
+        with pytest.raises(InputError, match="another process"):
+            run_study(tiny, tiny_folder, resume=True)
+
+    run_study(tiny, tiny_folder, resume=True, progress=intrude)
 
 
 def test_new_words_change_nothing(tiny: Study, tiny_folder: Path) -> None:
@@ -112,8 +117,9 @@ def test_what_is_wrong_with_a_later_run_is_said_first(
 
 def test_a_file_in_the_place_of_a_run(tiny: Study, tmp_path: Path) -> None:
     (tmp_path / "base-seed0").write_text("mine")
+    task = training_task(tiny, tiny.trainings[0], tmp_path / "base-seed0")
     with pytest.raises(InputError, match="base-seed0"):
-        train(Job(tiny.trainings[0], tiny, tmp_path / "base-seed0"), watch=Watch())
+        task.do(Watch(), lambda share: None)
     assert (tmp_path / "base-seed0").read_text() == "mine"
 
 
@@ -126,18 +132,7 @@ def test_an_unsound_metric_stops_the_study(
     monkeypatch.setattr("sensverify.training.measuring.measure", refuted)
     with pytest.raises(UnsoundResult, match="sample 3"):
         run_study(tiny, tmp_path)
-    assert read_journal(tmp_path) == []
-
-
-def test_killed_while_it_began(tiny: Study, tmp_path: Path) -> None:
-    (tmp_path / ".study.json.123.part").write_text("{")
-    watch = Watch()
-    watch.stop()
-    run_study(tiny, tmp_path, watch=watch)
-    # Killed before the folder of runs is there.
-    (tmp_path / "journal.jsonl").unlink()
-    assert not (tmp_path / "runs").exists()
-    assert not run_study(tiny, tmp_path, resume=True, watch=watch).entries
+    assert read_entries(tmp_path) == []
 
 
 def test_a_study_that_goes_on_elsewhere_tells_both_machines(
@@ -183,7 +178,7 @@ def test_stopped_anywhere_it_ends_the_same(tiny: Study, tiny_folder: Path, tmp_p
         assert stops < 40
     assert stops > 1
     assert weights(tmp_path) == weights(tiny_folder)
-    for mine, theirs in zip(read_journal(tmp_path), read_journal(tiny_folder), strict=True):
+    for mine, theirs in zip(read_entries(tmp_path), read_entries(tiny_folder), strict=True):
         assert (mine.key, mine.metrics) == (theirs.key, theirs.metrics)
 
 
@@ -202,8 +197,8 @@ def test_a_training_that_fails_is_a_result(tmp_path: Path) -> None:
 
     def listen(state: Progress) -> None:
         running_text(state)
-        if state.entry is not None:
-            lines.append(finished_line(state.entry, state))
+        if state.row is not None:
+            lines.append(finished_line(state.row, state))
 
     outcome = run_study(study, tmp_path / "out", progress=listen)
     assert outcome.complete
@@ -216,19 +211,6 @@ def test_a_training_that_fails_is_a_result(tmp_path: Path) -> None:
     assert report.tables[0].rows[0].seeds == 0
     # It is not tried again.
     assert run_study(study, tmp_path / "out", resume=True).complete
-
-
-def test_a_half_written_journal_line_is_cut_off(tmp_path: Path) -> None:
-    path = tmp_path / "journal.jsonl"
-    line = '{"run": "a", "seed": 0, "status": "done", "seconds": 1.0, "epochs": 1}'
-    path.write_text(f'{line}\n{{"run": "b"')
-    assert [entry.key for entry in read_journal(tmp_path)] == ["a-seed0"]
-    with Journal(tmp_path) as journal:
-        journal.add(replace(journal.entries[0], seed=1))
-    assert [entry.seed for entry in read_journal(tmp_path)] == [0, 1]
-    path.write_text("[1]\n")
-    with pytest.raises(InputError, match="line 1"):
-        read_journal(tmp_path)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"schema": "x"}'])

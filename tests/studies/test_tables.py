@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from sensverify.report.study.contents import Row, StudyTable, Value, summarise
 from sensverify.report.study.tables import table_csv, table_markdown, value_parts, value_text
+from sensverify.studies.entries import DONE, FAILED, Entry
 from sensverify.studies.files import parse_study
-from sensverify.studies.journal import DONE, FAILED, Entry
 from sensverify.studies.tables import COLUMNS, study_table
 
 LOGS = st.lists(st.floats(-50, 50), min_size=2, max_size=6)

@@ -1,0 +1,83 @@
+"""The rows of a study: one for each training that has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from sensverify.runs.journal import RowType, read_journal
+
+FILE = "journal.jsonl"
+DONE, FAILED = "done", "failed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """The end of one training.
+
+    Parameters
+    ----------
+    run : str
+        Name of the loss.
+    seed : int
+    status : str
+        ``done``; or ``failed``, which is a result too: with these settings it fails again.
+    seconds : float
+        Wall time of the training, with its metrics, over all its parts.
+    epochs : int
+        Trained.
+    reason : str
+        Of a failure.
+    metrics : mapping
+        From ``"test"`` and ``"train"`` to the final metrics by their column names; None for what
+        is not known.
+    samples : mapping from str to int
+        How many samples these were taken on.
+    peak_memory : int or None
+        Most that it held, in bytes; None where it shared its process with other trainings.
+    """
+
+    run: str
+    seed: int
+    status: str
+    seconds: float
+    epochs: int
+    reason: str = ""
+    metrics: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+    samples: Mapping[str, int] = field(default_factory=dict)
+    peak_memory: int | None = None
+
+    @property
+    def key(self) -> str:
+        """Name of its run directory."""
+        return f"{self.run}-seed{self.seed}"
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Entry:
+        """The entry of plain values; other names among them are passed over."""
+        known = {each.name for each in fields(cls)}
+        return cls(**{name: value for name, value in values.items() if name in known})
+
+
+ROWS = RowType[Entry]("study", asdict, Entry.of)
+
+
+def read_entries(folder: Path) -> list[Entry]:
+    """The trainings that a study has finished by now; none where it has no journal yet.
+
+    Raises
+    ------
+    InputError
+        The journal cannot be read or holds something else.
+    """
+    return read_journal(folder / FILE, ROWS)
+
+
+def plain_number(value: Any) -> float | int | None:
+    """A number as JSON holds it: None for NaN, infinity and None."""
+    if value is None or not isfinite(value):
+        return None
+    return value if isinstance(value, int) else float(value)

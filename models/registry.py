@@ -133,6 +133,13 @@ def load(name_or_path: str | Path, *, runtime_check: bool = True) -> Network:
         The file cannot be read as a network.
     RuntimeDisagrees
         onnxruntime reads it as another one, or does not run it.
+
+    Examples
+    --------
+    >>> import sensverify as sv
+    >>> network = sv.load("iris")
+    >>> network.input_shape, network.output_shape, network.parameters
+    ((4,), (3,), 1503)
     """
     from sensverify.formats.onnx import load_onnx
 

@@ -7,6 +7,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sensverify.attacks import AttackResult
+    from sensverify.attacks import run_attack as attack
     from sensverify.bounds import (
         AlphaCrown,
         Crown,
@@ -35,18 +37,22 @@ if TYPE_CHECKING:
         width_shares,
         widths,
     )
-    from sensverify.data import Dataset, load_data
+    from sensverify.data import Dataset, Split, load_data, load_split
     from sensverify.errors import SensverifyError
     from sensverify.formats.modules import from_module
     from sensverify.formats.onnx import load_onnx
     from sensverify.models import load
     from sensverify.network import Network, NetworkBuilder, simplify
     from sensverify.runs.watch import Watch
+    from sensverify.training import TrainResult, TrainSettings
+    from sensverify.training import fit as train
+    from sensverify.verification import VerifyReport, VerifyRequest, certify, verify
 
 __version__ = "0.1.0"
 
 __all__ = [
     "AlphaCrown",
+    "AttackResult",
     "Bounds",
     "Box",
     "Crown",
@@ -64,9 +70,16 @@ __all__ = [
     "Query",
     "Sensitivity",
     "SensverifyError",
+    "Split",
     "Status",
+    "TrainResult",
+    "TrainSettings",
     "Verdict",
+    "VerifyReport",
+    "VerifyRequest",
     "Watch",
+    "attack",
+    "certify",
     "compute_bounds",
     "decider_names",
     "evaluate",
@@ -74,6 +87,7 @@ __all__ = [
     "load",
     "load_data",
     "load_onnx",
+    "load_split",
     "log_volume",
     "make_decider",
     "make_method",
@@ -81,6 +95,8 @@ __all__ = [
     "method_names",
     "relative_log_volume",
     "simplify",
+    "train",
+    "verify",
     "volume",
     "width_shares",
     "widths",
@@ -88,6 +104,7 @@ __all__ = [
 
 _HOMES = {
     "AlphaCrown": "sensverify.bounds",
+    "AttackResult": "sensverify.attacks",
     "Bounds": "sensverify.core.results",
     "Box": "sensverify.core.box",
     "Crown": "sensverify.bounds",
@@ -105,9 +122,16 @@ _HOMES = {
     "Query": "sensverify.core.queries",
     "Sensitivity": "sensverify.core.sensitivity",
     "SensverifyError": "sensverify.errors",
+    "Split": "sensverify.data",
     "Status": "sensverify.core.results",
+    "TrainResult": "sensverify.training",
+    "TrainSettings": "sensverify.training",
     "Verdict": "sensverify.core.queries",
+    "VerifyReport": "sensverify.verification",
+    "VerifyRequest": "sensverify.verification",
     "Watch": "sensverify.runs.watch",
+    "attack": "sensverify.attacks:run_attack",
+    "certify": "sensverify.verification",
     "compute_bounds": "sensverify.bounds",
     "decider_names": "sensverify.bounds",
     "evaluate": "sensverify.bounds",
@@ -115,6 +139,7 @@ _HOMES = {
     "load": "sensverify.models",
     "load_data": "sensverify.data",
     "load_onnx": "sensverify.formats.onnx",
+    "load_split": "sensverify.data",
     "log_volume": "sensverify.core.sensitivity",
     "make_decider": "sensverify.bounds",
     "make_method": "sensverify.bounds",
@@ -122,16 +147,20 @@ _HOMES = {
     "method_names": "sensverify.bounds",
     "relative_log_volume": "sensverify.core.sensitivity",
     "simplify": "sensverify.network",
+    "train": "sensverify.training:fit",
+    "verify": "sensverify.verification",
     "volume": "sensverify.core.sensitivity",
     "width_shares": "sensverify.core.sensitivity",
     "widths": "sensverify.core.sensitivity",
 }
+"""The module of each name, and the name it has there where that is another one."""
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'sensverify' has no attribute '{name}'")
-    value = getattr(import_module(_HOMES[name]), name)
+    module, _, own = _HOMES[name].partition(":")
+    value = getattr(import_module(module), own or name)
     globals()[name] = value
     return value
 

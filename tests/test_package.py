@@ -63,7 +63,7 @@ def test_public_names_are_sorted_and_complete() -> None:
     assert sensverify.__all__ == sorted(sensverify._HOMES)
     source = ast.parse(Path(sensverify.__file__).read_text(encoding="utf-8"))
     typed = {
-        alias.name: node.module
+        alias.asname or alias.name: f"{node.module}:{alias.name}" if alias.asname else node.module
         for guard in source.body
         if isinstance(guard, ast.If)
         for node in guard.body

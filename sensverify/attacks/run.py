@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -19,9 +20,11 @@ from sensverify.attacks.draws import SampleGenerator
 from sensverify.attacks.protocol import Attack
 from sensverify.attacks.worst import Worst, strongest
 from sensverify.attacks.worst_points import misclassified
+from sensverify.bounds.forward import evaluate
 from sensverify.bounds.tensors import flattened
 from sensverify.core.box import Box
 from sensverify.errors import BadData, BadSetting, BadShape, NotMeasured
+from sensverify.network import Network
 from sensverify.runs.watch import Watch
 
 Progress = Callable[[int, int], None]
@@ -64,7 +67,7 @@ class AttackResult:
 
 
 def run_attack(
-    function: Function,
+    function: Function | Network,
     x: Tensor,
     y: Tensor,
     box: Box,
@@ -85,7 +88,7 @@ def run_attack(
 
     Parameters
     ----------
-    function : callable
+    function : callable or Network
         Function under attack: from inputs ``[batch, *features]`` to outputs ``[batch, classes]``,
         each sample by itself. Its parameters get no gradients.
     x : Tensor, shape ``[samples, *features]``
@@ -120,7 +123,20 @@ def run_attack(
         Outputs are not finite, at a sample or at a point that the attack has found.
     NotMeasured
         The watch was over before all samples were done: a part would say nothing of the rest.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import sensverify as sv
+    >>> from sensverify.attacks import make_attack
+    >>> x, y = torch.tensor([[5.1, 3.5, 1.4, 0.2]]), torch.tensor([0])
+    >>> box = sv.Box.around(x, 1.5)
+    >>> found = sv.attack(sv.load("iris"), x, y, box, make_attack("pgd", steps=20))
+    >>> found.broken.tolist(), bool(box.contains(found.points).all())
+    ([True], True)
     """
+    if isinstance(function, Network):
+        function = partial(evaluate, function)
     x, y = x.detach(), _checked_labels(x, y, box)
     places = _checked_places(x, places)
     if chunk < 1:

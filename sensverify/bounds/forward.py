@@ -54,6 +54,14 @@ def evaluate(network: Network, x: Tensor) -> Tensor:
     ------
     BadShape
         x does not have the input's shape, or is not of a floating dtype.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import sensverify as sv
+    >>> x = torch.tensor([[5.1, 3.5, 1.4, 0.2]])
+    >>> sv.evaluate(sv.load("iris"), x).argmax(dim=1).tolist()
+    [0]
     """
     if not x.dtype.is_floating_point:
         raise BadShape(f"the network takes floating-point inputs, got {x.dtype}")

@@ -97,6 +97,19 @@ def compute_bounds(
     UnsoundResult
         The method's ends cross by more than rounding explains, or by so much that cancellation
         leaves nothing of them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import sensverify as sv
+    >>> box = sv.Box.around(np.array([[5.1, 3.5, 1.4, 0.2]]), 0.1)
+    >>> bounds = sv.compute_bounds(sv.load("iris"), box, sv.Crown())
+    >>> print(bounds.guarantee)
+    SOUND
+    >>> margins = np.array([[1.0, -1.0, 0.0], [1.0, 0.0, -1.0]])  # of output 0 over the others
+    >>> bounds = sv.compute_bounds(sv.load("iris"), box, sv.Crown(), margins)
+    >>> bool((bounds.outer.lower > 0).all())  # so output 0 stays the largest
+    True
     """
     start = perf_counter()
     if not isinstance(method, Method) or isinstance(method, type):

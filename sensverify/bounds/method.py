@@ -146,7 +146,14 @@ DECIDERS: Catalog[Any] = Catalog(
 
 
 def method_names() -> tuple[str, ...]:
-    """Names of the installed methods, sorted."""
+    """Names of the installed methods, sorted.
+
+    Examples
+    --------
+    >>> import sensverify as sv
+    >>> {"crown", "exact", "ibp"} <= set(sv.method_names())
+    True
+    """
     return tuple(METHODS)
 
 
@@ -156,7 +163,14 @@ def proving_names() -> tuple[str, ...]:
 
 
 def decider_names() -> tuple[str, ...]:
-    """Names of the installed deciders, sorted."""
+    """Names of the installed deciders, sorted.
+
+    Examples
+    --------
+    >>> import sensverify as sv
+    >>> "branch-and-bound" in sv.decider_names()
+    True
+    """
     return tuple(DECIDERS)
 
 
@@ -179,12 +193,27 @@ def make_method(name: str, /, **settings: Any) -> Method:
         The method has no such setting, or refuses the value.
     BackendFailure
         The package that announces the method does not work.
+
+    Examples
+    --------
+    >>> import sensverify as sv
+    >>> sv.make_method("crown", intermediate="ibp")
+    Crown(intermediate=Ibp())
+    >>> sv.make_method("alpha-crown(steps=50)").steps
+    50
     """
     made: Method = METHODS.make(name, **settings)
     return made
 
 
 def make_decider(name: str, /, **settings: Any) -> Decider:
-    """The decider of a name or of a call, with its settings; errors as for `make_method`."""
+    """The decider of a name or of a call, with its settings; errors as for `make_method`.
+
+    Examples
+    --------
+    >>> import sensverify as sv
+    >>> sv.make_decider("branch-and-bound", seconds=10.0).seconds
+    10.0
+    """
     made: Decider = DECIDERS.make(name, **settings)
     return made

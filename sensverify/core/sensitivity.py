@@ -21,7 +21,16 @@ from sensverify.errors import BadBox, BadShape
 
 
 def widths(box: Box | Bounds) -> Tensor:
-    """Width of every output's interval, ``[batch, outputs]``, in the outputs' units; >= 0."""
+    """Width of every output's interval, ``[batch, outputs]``, in the outputs' units; >= 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import sensverify as sv
+    >>> box = sv.Box(np.array([[0.0, 1.0]]), np.array([[2.0, 4.0]]))
+    >>> sv.widths(box).tolist()
+    [[2.0, 3.0]]
+    """
     box = _outputs(box)
     return torch.as_tensor(box.upper) - torch.as_tensor(box.lower)
 
@@ -43,6 +52,14 @@ def log_volume(box: Box | Bounds) -> Tensor:
 
     Minus infinity where a width is zero. This is the primary figure of sensitivity.
     Source: Wang et al., Eq. 7, in logarithms.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import sensverify as sv
+    >>> box = sv.Box(np.array([[0.0, 1.0]]), np.array([[2.0, 4.0]]))
+    >>> round(float(sv.log_volume(box)), 4)  # log(2 * 3)
+    1.7918
     """
     return _log_product(widths(box))
 
@@ -59,12 +76,28 @@ def volume(box: Box | Bounds) -> Tensor:
 
     Infinite or zero where it leaves the range of float64; `log_volume` then still carries it.
     Source: Wang et al., Eqs. 5 and 7.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import sensverify as sv
+    >>> sv.volume(sv.Box(np.array([[0.0, 1.0]]), np.array([[2.0, 4.0]]))).tolist()
+    [6.0]
     """
     return widths(box).double().prod(dim=-1)
 
 
 def mean_volume(box: Box | Bounds) -> Tensor:
-    """Mean volume over the samples, the seed's SENSE, a float64 scalar; may be infinite."""
+    """Mean volume over the samples, the seed's SENSE, a float64 scalar; may be infinite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import sensverify as sv
+    >>> box = sv.Box(np.zeros((2, 2)), np.array([[1.0, 2.0], [2.0, 3.0]]))
+    >>> float(sv.mean_volume(box))
+    4.0
+    """
     # Not from the logarithms: their gradient at a zero width is NaN.
     return volume(box).mean()
 
@@ -79,6 +112,13 @@ def width_shares(box: Box | Bounds) -> Tensor:
     """Each output's share of the sum of widths, ``[batch, outputs]``; a row sums to one.
 
     Zero everywhere in a row whose widths are all zero.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import sensverify as sv
+    >>> sv.width_shares(sv.Box(np.zeros((1, 2)), np.array([[1.0, 3.0]]))).tolist()
+    [[0.25, 0.75]]
     """
     wide = widths(box)
     total = wide.sum(dim=-1, keepdim=True)
@@ -119,6 +159,16 @@ def relative_log_volume(box: Box | Bounds, outputs: Tensor, labels: Tensor | Non
         The network's outputs at the samples.
     labels : integer Tensor, shape ``[batch]``, optional
         See `margin`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import torch
+    >>> import sensverify as sv
+    >>> box = sv.Box(np.zeros((1, 2)), np.array([[2.0, 2.0]]))
+    >>> outputs = torch.tensor([[3.0, 1.0]], dtype=torch.float64)
+    >>> abs(float(sv.relative_log_volume(box, outputs))) < 1e-12  # log(4 / 2^2)
+    True
     """
     return log_volume(box) - outputs.shape[1] * margin(outputs, labels).log()
 

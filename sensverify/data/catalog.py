@@ -162,6 +162,13 @@ def load_data(data: Any, *, data_dir: str | Path | None = None) -> Dataset:
         Neither a known name nor an ``.npz`` file.
     BadData, BadShape, BackendMissing
         The data cannot be found or cannot be used.
+
+    Examples
+    --------
+    >>> import sensverify as sv
+    >>> data = sv.load_data("iris")
+    >>> data.x.shape, data.y.shape, data.feature_range.round(1).tolist()
+    ((150, 4), (150,), [3.6, 2.4, 5.9, 2.4])
     """
     entry = _entry(data)
     return read_dataset(data) if entry is None else entry.load(data_dir)
@@ -192,6 +199,13 @@ def load_split(data: Any, *, data_dir: str | Path | None = None) -> Split:
         Neither a known name nor an ``.npz`` file.
     BadData, BadShape, BackendMissing
         The data cannot be found or cannot be used.
+
+    Examples
+    --------
+    >>> import sensverify as sv
+    >>> split = sv.load_split("iris")
+    >>> len(split.train), len(split.test), split.classes
+    (120, 30, 3)
     """
     entry = _entry(data)
     if entry is None:

@@ -151,6 +151,17 @@ def fit(
         An attack refutes what was proven for the metrics: no fault of the training's.
     BackendMissing
         lightning-fabric, or for a directory tensorboardX, is not installed.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import sensverify as sv
+    >>> module = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 3))
+    >>> settings = sv.TrainSettings(epochs=2, sigma=0.05, metric_samples=0)
+    >>> loss = "cross-entropy + 0.1*sensitivity(form=softplus)"
+    >>> result = sv.train(module, sv.load_split("iris"), loss, settings)
+    >>> result.epochs, 0 <= result.metrics_test.err <= 1
+    (2, True)
     """
     watch = watch or Watch()
     _check_kinds(module, split, settings)

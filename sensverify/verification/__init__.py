@@ -4,6 +4,7 @@
 """
 
 from sensverify.models.loading import ModelFacts
+from sensverify.verification.certify import CertifiedBounds, certify
 from sensverify.verification.certifying import Certification
 from sensverify.verification.property import (
     PropertyReport,
@@ -22,6 +23,7 @@ from sensverify.verification.witness import Witness
 
 __all__ = [
     "Certification",
+    "CertifiedBounds",
     "InputFacts",
     "ModelFacts",
     "PropertyReport",
@@ -31,6 +33,7 @@ __all__ = [
     "VerifyReport",
     "VerifyRequest",
     "Witness",
+    "certify",
     "check_property",
     "verify",
 ]

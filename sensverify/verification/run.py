@@ -45,19 +45,26 @@ front door's memory budget is what bounds the memory."""
 
 
 def verify(
-    request: VerifyRequest, *, progress: Progress | None = None, watch: Watch | None = None
+    request: VerifyRequest | str,
+    *,
+    progress: Progress | None = None,
+    watch: Watch | None = None,
+    **settings: Any,
 ) -> VerifyReport:
     """Bound a model's outputs over the boxes a request describes.
 
     Parameters
     ----------
-    request : VerifyRequest
+    request : VerifyRequest or str
+        A name or a path stands for a request about that model.
     progress : callable, optional
         Called as ``progress(done, total)`` before the first and after every batch.
     watch : Watch, optional
         Stops the run: methods that can be stopped return what they have proven, no further batch
         begins, and the report says that it was interrupted. Its listener hears how far they are.
         A time limit for the whole run is ``request.timeout``.
+    **settings
+        Further fields of the request, where only its model was given.
 
     Returns
     -------
@@ -72,8 +79,24 @@ def verify(
     ------
     SensverifyError
         The request cannot be met; the message says why.
+
+    Examples
+    --------
+    >>> import sensverify as sv
+    >>> report = sv.verify("iris", samples=(22, 24), sigma=0.05)
+    >>> [sample.certified for sample in report.samples]
+    [True, False]
+    >>> print(report.guarantee)
+    SOUND
     """
     began = time.perf_counter()
+    if isinstance(request, str):
+        request = VerifyRequest(request, **settings)
+    elif settings:
+        raise BadSetting(
+            f"a request has its settings, got {', '.join(settings)} beside it",
+            "give them to VerifyRequest",
+        )
     device = _device(request.device)
     method = _method(request)
     request = replace(request, dtype=request.dtype or getattr(method, "dtype", "float32"))

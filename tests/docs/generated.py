@@ -56,12 +56,9 @@ _EXACT = ("branch-and-bound", "milp")
 def concrete() -> list[type[Operator]]:
     """Every operator that a node of a network can have but its input, in the order of the file."""
     kinds = [kind for kind in vars(operators).values() if isinstance(kind, type)]
-    kinds = [
-        kind
-        for kind in kinds
-        if issubclass(kind, Operator) and "__dataclass_fields__" in vars(kind)
-    ]
-    return [kind for kind in kinds if kind is not operators.Input]
+    kinds = [kind for kind in kinds if issubclass(kind, Operator)]
+    bases = {base for kind in kinds for base in kind.__bases__}
+    return [kind for kind in kinds if kind not in bases | {operators.Input}]
 
 
 def layers() -> str:

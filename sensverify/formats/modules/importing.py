@@ -87,6 +87,14 @@ def from_module(module: nn.Module, input_shape: tuple[int, ...]) -> Network:
 
     ``Module.to`` and its relatives put new tensors in the place of buffers: import again after
     them. ``load_state_dict`` (without ``assign``) and optimisers change tensors in place.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import sensverify as sv
+    >>> network = sv.from_module(torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU()), (2,))
+    >>> [type(node.operator).__name__ for node in network.nodes]
+    ['Input', 'Affine', 'Relu']
     """
     if not isinstance(module, nn.Module):
         raise BadShape(f"from_module takes a torch.nn.Module, got {type(module).__name__}")

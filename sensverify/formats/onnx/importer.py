@@ -131,6 +131,13 @@ def load_onnx(
         agree on to the last digit (``Exp``, ``Softmax``, norms, matrix products, and sums of more
         than two numbers, among others), casts one beyond its integer type, or interpolates with
         weights that are no fractions of numbers that float64 holds.
+
+    Examples
+    --------
+    >>> import sensverify as sv
+    >>> from sensverify.models import resolve
+    >>> sv.load_onnx(resolve("iris").path).output_shape
+    (3,)
     """
     return read_onnx(path, limit=limit, simplified=simplified, runtime_check=runtime_check).network
 

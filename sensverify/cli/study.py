@@ -68,8 +68,8 @@ def run(
     that goes wrong (NaN, collapse) is a result: it is reported, the others go on, and the exit
     status is 0 all the same.
     """
-    from sensverify.report.study.terminal import print_study
-    from sensverify.report.terminal import PlainConsole
+    from sensverify.report.study.document import study_document
+    from sensverify.report.terminal import PlainConsole, print_document
     from sensverify.runs.watch import Watch
     from sensverify.studies.collect import collect
     from sensverify.studies.files import read_study
@@ -83,7 +83,9 @@ def run(
             asked, out, resume=resume, jobs=jobs, data_dir=data_dir, watch=watch, progress=progress
         )
     if outcome.entries:
-        print_study(collect(out), PlainConsole())
+        console = PlainConsole()
+        print_document(study_document(collect(out), figures=False), console)
+        console.print()
     if outcome.complete:
         errors.print(f"tables, figures and a page: sensverify study report '{out}'", markup=False)
         return 0
@@ -98,13 +100,14 @@ def report(folder: Path) -> int:
 
     A study that has not ended yet is reported as far as it is. An earlier report is replaced.
     """
-    from sensverify.report.study.terminal import print_study
-    from sensverify.report.terminal import PlainConsole
+    from sensverify.report.study.document import study_document
+    from sensverify.report.terminal import PlainConsole, print_document
     from sensverify.studies.collect import write_report
 
     found, paths = write_report(folder)
     console = PlainConsole()
-    print_study(found, console)
+    print_document(study_document(found, figures=False), console)
+    console.print()
     for path in paths:
         console.print(str(path), markup=False, soft_wrap=True)
     return 0

@@ -20,6 +20,9 @@ Place = tuple[float, float]
 _LABEL_GAP, _LABEL_ROOM = 13.0, 17.0
 """Between the names of two lines, and from the end of the axis to a name."""
 
+_TITLE = 22.0
+"""Height of a title."""
+
 _FEW = 12
 """Up to so many points of a line have a dot each."""
 
@@ -105,12 +108,16 @@ class Point:
 
 @dataclass(frozen=True)
 class Stroke:
-    """A line with its name, which stands at its end, and whether its band is drawn."""
+    """A line with its name, which stands at its end.
+
+    ``band`` is whether its band is drawn, ``ends`` whether there is a dot where it ends.
+    """
 
     label: str
     look: str
     points: tuple[Point, ...]
     band: bool = False
+    ends: bool = False
 
 
 class Plot:
@@ -159,7 +166,7 @@ class Plot:
 
     def _roomy(self) -> Iterator[tuple[float, str]]:
         """The first and the last tick, and those between that do not touch another."""
-        places = [(self.at(value, self.y.low)[0], text) for value, text in self.x.ticks]
+        places = sorted((self.at(value, self.y.low)[0], text) for value, text in self.x.ticks)
         free, (end, last) = -math.inf, places[-1]
         for x, text in places[:-1]:
             half = 3.3 * len(text) + 4
@@ -211,6 +218,9 @@ def line_chart(
                 Mark("dot", (plot.at(p.x, p.y),), f"point {stroke.look}", p.words, size=2.6)
                 for p in stroke.points
             ]
+        if stroke.ends:
+            end = plot.at(stroke.points[-1].x, stroke.points[-1].y)
+            plot.marks.append(Mark("dot", (end,), f"point {stroke.look}", size=3.5))
     _draw_names(plot, [stroke for stroke in strokes if stroke.label])
     return plot.drawing(words, "curves")
 
@@ -325,33 +335,44 @@ def value_axis(values: Sequence[float], title: str = "", *, log: bool = False) -
     """An axis with round numbers around some values; ``log`` where all of them are above 0."""
     low, high = min(values), max(values)
     if not high - low > 1e-6 * max(abs(low), abs(high), 1e-30):
-        room = max(0.5 * abs(low), 1e-12 if log else 0.5)
+        room = 0.5 * low if log else max(0.5 * abs(low), 0.5)
         low, high = low - room, high + room
     if not log:
         room = 0.04 * (high - low)
         low, high = low - room * (low != 0), high + room
         return Axis(low, high, ticks=[(t, tick_text(t)) for t in ticks(low, high)], title=title)
-    low, high = low / 1.08, high * 1.08
+    room = 10 ** (0.04 * (math.log10(high) - math.log10(low)))
+    low, high = low / room, high * room
+    if high < 4 * low:
+        return Axis(low, high, math.log10, [(t, tick_text(t)) for t in ticks(low, high)], title)
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     every = math.ceil((last - first) / 6)
     factors = (1, 2, 5) if last - first <= 2 else (1,)
     marks = [factor * 10.0**power for power in range(first, last + 1, every) for factor in factors]
-    marks = [mark for mark in marks if low <= mark <= high] or [low * 1.08, high / 1.08]
+    marks = [mark for mark in marks if low <= mark <= high]
     return Axis(low, high, math.log10, [(mark, tick_text(mark)) for mark in marks], title)
 
 
-def panels(drawings: Sequence[tuple[str, Drawing]], *, columns: int, heading: str) -> Drawing:
-    """Drawings of one size with titles, row by row, under a heading."""
-    wide, tall = drawings[0][1].width, drawings[0][1].height + 22
+def titled(title: str, drawing: Drawing) -> Drawing:
+    """The drawing with a title above."""
+    marks = (Mark("text", ((10, 16),), "title", title), *_moved(drawing.marks, 0, _TITLE))
+    return replace(drawing, height=drawing.height + _TITLE, marks=marks)
+
+
+def _moved(marks: Sequence[Mark], dx: float, dy: float) -> Iterator[Mark]:
+    for mark in marks:
+        yield replace(mark, places=tuple((x + dx, y + dy) for x, y in mark.places))
+
+
+def panels(drawings: Sequence[Drawing], *, columns: int, heading: str) -> Drawing:
+    """Drawings of one size row by row, under a heading."""
+    wide, tall, above = drawings[0].width, drawings[0].height, 30.0
     marks = [Mark("text", ((10, 18),), "heading", heading)]
-    for number, (title, drawing) in enumerate(drawings):
-        dx, dy = wide * (number % columns), 30 + tall * (number // columns)
-        marks.append(Mark("text", ((dx + 10, dy + 16),), "title", title))
-        for mark in drawing.marks:
-            places = tuple((x + dx, y + dy + 22) for x, y in mark.places)
-            marks.append(replace(mark, places=places))
-    size = wide * min(columns, len(drawings)), 30 + tall * math.ceil(len(drawings) / columns)
-    words = "; ".join([heading, *(drawing.words for _, drawing in drawings)])
+    for place, drawing in enumerate(drawings):
+        row, column = divmod(place, columns)
+        marks += _moved(drawing.marks, wide * column, above + tall * row)
+    size = wide * min(columns, len(drawings)), above + tall * math.ceil(len(drawings) / columns)
+    words = "; ".join([heading, *(drawing.words for drawing in drawings)])
     return Drawing(*size, words, tuple(marks), "curves")
 
 

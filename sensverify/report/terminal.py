@@ -156,7 +156,6 @@ def _rich_table(table: Table) -> RichTable:
         found.add_column(
             RichText(column.named, style=_style(column.look)),
             justify=column.align,
-            style=_style(column.look),
             max_width=column.width,
             overflow="ellipsis" if column.wrap == "cut" else "fold",
             no_wrap=column.wrap != "fold",

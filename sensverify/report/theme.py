@@ -58,8 +58,8 @@ LOOKS: dict[str, dict[str, str]] = {
     "diagonal": {"stroke": "soft", "stroke-dasharray": "3 3"},
     "sure": {"stroke": "ink", "stroke-width": "2"},
     "undecided": {"fill": "undecided", "opacity": ".17"},
-    "stage": {"stroke": "own", "stroke-width": ".7", "opacity": ".45"},
     "line": {"fill": "none", "stroke": "own", "stroke-width": "1.5"},
+    "stage": {"stroke-width": ".7", "opacity": ".45"},
     "point": {"fill": "own"},
     "band": {"fill": "own", "opacity": ".15"},
     "bold": {"stroke-width": "3"},
@@ -100,6 +100,11 @@ def palette_style() -> str:
         f":root {{ color-scheme: light dark; {light} }}\n"
         f"@media screen and (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}"
     )
+
+
+def standalone_style() -> str:
+    """The style sheet of a drawing that is a file of its own."""
+    return f"{palette_style()}\n{chart_style()}\nsvg {{ background: var(--card); }}"
 
 
 def chart_style() -> str:

@@ -81,19 +81,21 @@ def write_report(folder: Path) -> tuple[StudyReport, list[Path]]:
     BackendMissing
         matplotlib is not installed.
     """
-    from sensverify.report.study.figures import figure_files, panel_pictures
-    from sensverify.report.study.page import study_page
-    from sensverify.report.study.tables import table_csv, table_markdown
+    from sensverify.report.html import document_to_html
+    from sensverify.report.study.document import page_table, study_document
+    from sensverify.report.study.figures import figure_files
+    from sensverify.report.study.values import table_data
+    from sensverify.report.tabular import data_csv, table_markdown
 
     report = collect(folder)
     target = folder / "report"
     contents: dict[Path, str | bytes] = {}
     for table in report.tables:
-        contents[target / f"table_{table.part}.csv"] = table_csv(table)
-        contents[target / f"table_{table.part}.md"] = table_markdown(table)
+        contents[target / f"table_{table.part}.csv"] = data_csv(table_data(table), end="\n")
+        contents[target / f"table_{table.part}.md"] = table_markdown(page_table(table))
     for name, content in figure_files(report).items():
         contents[target / name] = content
-    contents[target / "report.html"] = study_page(report, panel_pictures(report))
+    contents[target / "report.html"] = document_to_html(study_document(report))
     with writing(target):
         target.mkdir(exist_ok=True)
     write_files(contents, force=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sensverify.report.study.contents import Value
-from sensverify.report.study.tables import value_text
+from sensverify.report.study.values import value_text
 from sensverify.report.words import duration
 from sensverify.runs.progress import Progress
 from sensverify.studies.entries import Entry

@@ -12,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sensverify.report.study.contents import Row, StudyTable, Value, summarise
-from sensverify.report.study.tables import table_csv, table_markdown, value_parts, value_text
+from sensverify.report.study.document import page_table
+from sensverify.report.study.values import table_data, value_parts, value_text
+from sensverify.report.tabular import data_csv, table_markdown
 from sensverify.studies.entries import DONE, FAILED, Entry
 from sensverify.studies.files import parse_study
 from sensverify.studies.tables import COLUMNS, study_table
@@ -92,7 +94,7 @@ def test_best_is_the_smallest_of_our_own() -> None:
 
 
 def test_csv_keeps_every_digit() -> None:
-    rows = list(csv.DictReader(io.StringIO(table_csv(table()))))
+    rows = list(csv.DictReader(io.StringIO(data_csv(table_data(table())))))
     assert [row["source"] for row in rows] == ["this study", "Somebody | 1", "this study"]
     assert float(rows[0]["CE_std"]) == 0.25
     assert float(rows[0]["SENSE_geometric_mean"]) == math.exp(1.0)
@@ -101,7 +103,7 @@ def test_csv_keeps_every_digit() -> None:
 
 
 def test_markdown_has_one_cell_a_column() -> None:
-    lines = table_markdown(table()).splitlines()
+    lines = table_markdown(page_table(table())).splitlines()
     assert len({line.replace("\\|", "").count("|") for line in lines}) == 1
     assert "**1.00 ± 0.25**" in lines[2]
     assert lines[3].startswith("| *Somebody")

@@ -1,16 +1,16 @@
-"""Tables of a study as CSV and Markdown, and their numbers as text."""
+"""Numbers of a study as text, and its tables as data."""
 
 from __future__ import annotations
 
-import csv
-import io
 import math
+from collections.abc import Iterator
+from functools import partial
 
 from sensverify.measures import SHARES
+from sensverify.report.document import Data
+from sensverify.report.document import Value as Cell
 from sensverify.report.study.contents import VOLUMES, StudyTable, Value
-from sensverify.report.words import pretty_number
-
-_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+from sensverify.report.words import DASH, RAISED, pretty_number
 
 
 def unit(column: str) -> str:
@@ -27,7 +27,7 @@ def value_text(column: str, value: Value | None) -> str:
 def value_parts(column: str, value: Value | None) -> tuple[str, str]:
     """A value, and its spread with the sign before it (empty where there is none)."""
     if value is None:
-        return "–", ""
+        return DASH, ""
     if value.geometric:
         factor = value.factor
         return _power(value.centre), "" if factor is None else f"×÷ {_factor(factor)}"
@@ -42,68 +42,31 @@ def value_parts(column: str, value: Value | None) -> tuple[str, str]:
     return _decimals(centre, places), f"± {_decimals(scale * deviation, places)}"
 
 
-def table_csv(table: StudyTable) -> str:
-    """A table as CSV with every digit: mean and standard deviation in columns of their own.
+def table_data(table: StudyTable) -> Data:
+    """A table with every digit: mean and standard deviation in columns of their own.
 
     Of SENSE, the geometric mean and the factor exp(standard deviation of the logarithms), then the
     arithmetic mean and standard deviation.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    columns = [column for column in table.columns if column not in VOLUMES]
-    header = ["loss", "source", "seeds"]
+    columns = ["loss", "source", "seeds"]
     for column in table.columns:
-        header += (
-            [f"{column}_geometric_mean", f"{column}_factor", f"{column}_mean", f"{column}_std"]
-            if column in VOLUMES
-            else [f"{column}_mean", f"{column}_std"]
-        )
-    writer.writerow(header)
+        if column in VOLUMES:
+            columns += [f"{column}_geometric_mean", f"{column}_factor"]
+        columns += [f"{column}_mean", f"{column}_std"]
+    return Data(f"table_{table.part}", columns, partial(_data_rows, table))
+
+
+def _data_rows(table: StudyTable) -> Iterator[list[Cell]]:
     for row in table.rows:
-        cells = [row.name, row.published or "this study", str(row.seeds or "")]
+        cells: list[Cell] = [row.name, row.published or "this study", row.seeds or None]
         for column in table.columns:
-            value = row.values.get(column)
-            if column in columns:
-                cells += _pair(value)
-            else:
-                cells += ["", ""] if value is None else [_full(value.number), _full(value.factor)]
-                cells += _pair(row.values.get(f"{column}_ARITHMETIC"))
-        writer.writerow(cells)
-    return text.getvalue()
-
-
-def table_markdown(table: StudyTable) -> str:
-    """A table as GitHub shows it; the smallest mean of every column is bold."""
-    columns = table.used_columns()
-    lines = [
-        "| loss | " + " | ".join(f"{column}{unit(column)}" for column in columns) + " |",
-        "| --- |" + " ---: |" * len(columns),
-    ]
-    for row in table.rows:
-        name = f"*{_cell(row.published)}*" if row.published else _cell(row.name)
-        cells = []
-        for column in columns:
-            text = value_text(column, row.values.get(column))
-            if row.published:
-                text = f"*{text}*" if column in row.values else ""
-            elif table.is_best(row, column):
-                text = f"**{text}**"
-            cells.append(text)
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
-
-
-def _cell(text: str) -> str:
-    """A text from outside in a cell of Markdown."""
-    return "".join(f"\\{c}" if c in "\\|*_<>[]`" else c for c in " ".join(text.split()))
-
-
-def _pair(value: Value | None) -> list[str]:
-    return ["", ""] if value is None else [_full(value.centre), _full(value.spread)]
-
-
-def _full(value: float | None) -> str:
-    return "" if value is None else repr(value)
+            value, plain = row.values.get(column), column
+            if column in VOLUMES:
+                cells += [None, None] if value is None else [value.number, value.factor]
+                plain = f"{column}_ARITHMETIC"
+            value = row.values.get(plain)
+            cells += [None, None] if value is None else [value.centre, value.spread]
+        yield cells
 
 
 def _places(value: float) -> int:
@@ -135,7 +98,7 @@ def _power(log: float) -> str:
         digits, power = "1.00", power + 1
     return (
         f"{digits}\N{NO-BREAK SPACE}\N{MULTIPLICATION SIGN}\N{NO-BREAK SPACE}10"
-        f"{str(power).translate(_RAISED)}"
+        f"{str(power).translate(RAISED)}"
     )
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from sensverify.bounds import Crown, evaluate
-from sensverify.bounds.method import Decider, make_decider
+from sensverify.bounds.method import Decider, Method, make_decider
 from sensverify.bounds.tensors import tensor_box, tensor_network
 from sensverify.core.box import Box
 from sensverify.core.queries import Decision, Query, Verdict
@@ -35,7 +35,7 @@ def _default_oracle() -> Decider:
 
 
 @dataclass(frozen=True)
-class Bisection:
+class Bisection(Method):
     """The exact range of every objective, by asking whether the network can get beyond a value.
 
     For either end of ``c · f(x)`` the method keeps a proven value and an attained one. It asks an
@@ -50,8 +50,8 @@ class Bisection:
     Parameters
     ----------
     oracle : decider
-        Answers the questions: branch and bound, ``highs``, ``marabou``, or anything with the
-        method ``decide``.
+        Answers the questions: branch and bound, ``highs``, ``marabou``, or a `Decider` of
+        one's own.
     gap : float
         Distance between the two, relative to the objective's largest attained magnitude, at which
         an end is exact.
@@ -85,12 +85,12 @@ class Bisection:
     samples_at_once: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
-        if isinstance(self.oracle, type) or not isinstance(self.oracle, Decider):
+        if not isinstance(self.oracle, Decider):
             raise BadSetting(
                 "bisection needs an oracle with a method decide, such as "
                 f"make_decider('highs'); got {self.oracle!r}"
             )
-        if getattr(self.oracle, "guarantee", Guarantee.SOLVER) < Guarantee.SOLVER:
+        if self.oracle.guarantee is not None and self.oracle.guarantee < Guarantee.SOLVER:
             raise BadSetting(f"bisection needs an oracle that proves; {self.oracle!r} does not")
         check_limits(self.name, self.gap, self.seconds, self.objective_seconds)
         if not (isinstance(self.threads, int) and self.threads >= 1):
@@ -99,7 +99,7 @@ class Bisection:
     def bound(
         self, network: Network, box: Box, objectives: Tensor, *, watch: Watch | None = None
     ) -> Enclosure:
-        """Both ends of every objective; see `Method.bound` and `AnytimeMethod.bound`."""
+        """Both ends of every objective; see `Method.bound`."""
         watch = (watch or Watch()).within(self.seconds)
         with torch.no_grad():
             wide = tensor_network(network, dtype=torch.float64, device=box.lower.device)

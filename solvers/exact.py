@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from sensverify.bounds.method import Decider, Method
 from sensverify.core.box import Box
 from sensverify.core.queries import Accept, Decision, Query
 from sensverify.core.results import Enclosure, Guarantee
@@ -20,7 +21,7 @@ from sensverify.solvers.milp import Milp
 
 
 @dataclass(frozen=True)
-class Exact:
+class Exact(Method, Decider):
     """Exact ranges by whichever of our methods is fastest for the network and the box.
 
     That is branch and bound, except where neither of its splits applies: many features move, and

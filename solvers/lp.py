@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from sensverify.bounds.ibp import Interval, entries_of
-from sensverify.bounds.method import PreActivationBounds, check_intermediate
+from sensverify.bounds.method import Method, PreActivationBounds, check_intermediate
 from sensverify.core.box import Box
 from sensverify.core.results import Enclosure, Guarantee
 from sensverify.errors import BadSetting
@@ -36,7 +36,7 @@ class Minimiser(Protocol):
 
 
 @dataclass(frozen=True)
-class Lp:
+class Lp(Method):
     """The optimum of the triangle relaxation, the linear program that LP-dual and CROWN bound.
 
     Of the slopes that a backward pass may choose none prove more on the same bounds of hidden

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from sensverify.bounds import evaluate
+from sensverify.bounds import Decider, evaluate
 from sensverify.bounds.rounding import query_slack
 from sensverify.bounds.tensors import flattened, tensor_network
 from sensverify.core.box import Box
@@ -42,7 +42,7 @@ _CONTROL = 1e-5
 
 
 @dataclass(frozen=True)
-class Marabou:
+class Marabou(Decider):
     """Answers queries with Marabou 2.0, through the package ``maraboupy``.
 
     Marabou gets the network from our own graph, over the box: the ReLUs that CROWN leaves open,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from sensverify.bounds.ibp import Interval
-from sensverify.bounds.method import PreActivationBounds, check_intermediate
+from sensverify.bounds.method import Decider, Method, PreActivationBounds, check_intermediate
 from sensverify.core.box import Box
 from sensverify.core.queries import Accept, Decision, Query
 from sensverify.core.results import Enclosure, Guarantee
@@ -36,7 +36,7 @@ LARGE = 60
 
 
 @dataclass(frozen=True)
-class Milp:
+class Milp(Method, Decider):
     """The exact range of every objective: one big-M program for each box, solved by HiGHS.
 
     The bounds behind the big-M constants are CROWN's; those of neurons with a kink inside are

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from sensverify.bounds import Ibp, compute_bounds, evaluate
+from sensverify.bounds.method import Decider
 from sensverify.bounds.tensors import tensor_network
 from sensverify.core.box import Box
 from sensverify.core.queries import Accept, Decision, Query, Verdict
@@ -30,7 +31,7 @@ def inputs_of(query: Query, samples: int) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Sampling:
+class Sampling(Decider):
     """Finds what sampling finds, and proves what interval bounds prove."""
 
     samples: int = 200
@@ -64,7 +65,7 @@ class Sampling:
 
 
 @dataclass(frozen=True)
-class Faulty:
+class Faulty(Decider):
     """Does what ``how`` says, for inputs whose box begins above ``above``; else as `Sampling`."""
 
     how: str = "sat"

@@ -8,7 +8,6 @@ from sensverify.bounds.ibp import Ibp
 from sensverify.bounds.lirpa import Lirpa
 from sensverify.bounds.lp_dual import LpDual
 from sensverify.bounds.method import (
-    AnytimeMethod,
     Decider,
     Method,
     ProvingMethod,
@@ -22,7 +21,6 @@ from sensverify.bounds.relaxation import Slope
 
 __all__ = [
     "AlphaCrown",
-    "AnytimeMethod",
     "Crown",
     "Decider",
     "Ibp",

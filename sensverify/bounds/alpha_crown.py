@@ -15,7 +15,7 @@ from sensverify.bounds.backward import backward_bounds
 from sensverify.bounds.crown import layer_bounds
 from sensverify.bounds.ibp import Interval, count_unstable, entries_of, nonlinear_nodes
 from sensverify.bounds.layerwise import LayerBounds, narrow, tile_entries
-from sensverify.bounds.method import PreActivationBounds, check_intermediate
+from sensverify.bounds.method import Method, PreActivationBounds, check_intermediate
 from sensverify.bounds.proofs import flat_lines, layer_proof
 from sensverify.bounds.relaxation import Relaxation, Slope, line_intercepts
 from sensverify.core.box import Box
@@ -32,7 +32,7 @@ Slopes = dict[int, tuple[Tensor, Tensor | None]]
 
 
 @dataclass(frozen=True)
-class AlphaCrown:
+class AlphaCrown(Method):
     """CROWN whose relaxation slopes are optimised by projected gradient steps.
 
     Every bound has slopes of its own: one set for the lower and one for the upper end of every
@@ -65,7 +65,7 @@ class AlphaCrown:
 
     name: ClassVar[str] = "alpha-crown"
     guarantee: ClassVar[Guarantee] = Guarantee.SOUND
-    slope: ClassVar[Slope] = Slope.ADAPTIVE
+    slope = Slope.ADAPTIVE
     """The lines that prove its bounds on layers."""
     anytime: ClassVar[bool] = True
 

@@ -19,7 +19,7 @@ from sensverify.runs.watch import Watch
 
 
 @dataclass(frozen=True)
-class Crown:
+class Crown(PreActivationBounds):
     """Linear bounds by backward substitution with adaptive slopes.
 
     Stopped by a watch, interval arithmetic goes on from the layers that are bounded by then; see
@@ -41,7 +41,7 @@ class Crown:
 
     name: ClassVar[str] = "crown"
     guarantee: ClassVar[Guarantee] = Guarantee.SOUND
-    slope: ClassVar[Slope] = Slope.ADAPTIVE
+    slope = Slope.ADAPTIVE
     """The lines that prove its bounds on layers."""
     anytime: ClassVar[bool] = True
 
@@ -97,7 +97,7 @@ def layer_bounds(
     watch = watch or Watch()
     known, other = None, method.intermediate
     if other is not None:
-        stops = {"watch": watch} if getattr(other, "anytime", False) else {}
+        stops = {"watch": watch} if other.anytime else {}
         known = other.pre_activations(network, box, **stops)
     return LayerBounds(network, box, method.slope, watch).fill(known)
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from sensverify.bounds.memory import DEFAULT_BUDGET, samples_within
-from sensverify.bounds.method import AnytimeMethod, Method, ProvingMethod, proving_names
+from sensverify.bounds.method import Method, ProvingMethod, proving_names
 from sensverify.bounds.rounding import check_rounding, slack
 from sensverify.bounds.tensors import tensor_box, tensor_network
 from sensverify.core.box import Array, Box
@@ -71,7 +71,7 @@ def compute_bounds(
     progress : callable, optional
         Called with ``(samples done, samples)`` after every chunk.
     watch : Watch, optional
-        When to stop, for methods that can be stopped (`AnytimeMethod`); they return what is
+        When to stop, for methods that can be stopped (``anytime``); they return what is
         proven by then. Others run to their end.
     proof : bool
         Ask for the multipliers behind the bounds: the result's certificate is then a `Proof` of
@@ -112,9 +112,11 @@ def compute_bounds(
     True
     """
     start = perf_counter()
-    if not isinstance(method, Method) or isinstance(method, type):
+    if not isinstance(method, Method):
         raise BadSetting(
-            f"a method is an object such as Crown(), got {method!r}; make_method makes one by name"
+            f"a method is an object of a class that derives from Method, such as Crown(), got "
+            f"{method!r}",
+            "make_method makes one by name",
         )
     if not memory_budget > 0:
         raise BadSetting(f"memory_budget needs a number of bytes above 0, got {memory_budget!r}")
@@ -156,9 +158,7 @@ def compute_bounds(
 def _watch(method: Method, watch: Watch | None) -> Watch:
     """A method's own time limit is for the whole call, however many chunks there are."""
     watch = watch or Watch()
-    if not isinstance(method, AnytimeMethod):
-        return watch
-    return watch.within(getattr(method, "seconds", None))
+    return watch.within(method.seconds) if method.anytime else watch
 
 
 def _share(watch: Watch, share: float) -> Watch:
@@ -173,9 +173,8 @@ def _bound(
     if proof:
         assert isinstance(method, ProvingMethod)
         return method.prove(network, box, objectives, watch=watch)
-    if isinstance(method, AnytimeMethod):
-        return method.bound(network, box, objectives, watch=watch)
-    return method.bound(network, box, objectives)
+    stops = {"watch": watch} if method.anytime else {}
+    return method.bound(network, box, objectives, **stops)
 
 
 def _check_proves(method: Method) -> None:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from sensverify.bounds.extremes import extremes
 from sensverify.bounds.forward import apply
+from sensverify.bounds.method import PreActivationBounds
 from sensverify.core.box import Box
 from sensverify.core.proof import Cells, Lines, Proof
 from sensverify.core.results import Enclosure, Guarantee
@@ -44,7 +45,7 @@ Interval = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True)
-class Ibp:
+class Ibp(PreActivationBounds):
     """Interval arithmetic: the cheapest and the loosest sound bounds, two forward passes.
 
     A last affine layer and the objectives are bounded together, which is tighter than bounding
@@ -54,7 +55,7 @@ class Ibp:
 
     name: ClassVar[str] = "ibp"
     guarantee: ClassVar[Guarantee] = Guarantee.SOUND
-    slope: ClassVar[None] = None
+    slope = None
     """No lines are needed to prove its bounds on layers."""
     anytime: ClassVar[bool] = True
     """It takes less time than a stop would save: a watch is not looked at."""

@@ -5,12 +5,7 @@ from __future__ import annotations
 from dataclasses import Field, fields, is_dataclass, replace
 from typing import Any
 
-from sensverify.bounds.method import (
-    METHODS,
-    AnytimeMethod,
-    Method,
-    make_method,
-)
+from sensverify.bounds.method import METHODS, Method, make_method
 from sensverify.errors import BadSetting, SensverifyError
 
 _LIMITS = {
@@ -39,7 +34,7 @@ def with_limits(method: Method, **limits: float | None) -> Method:
     """
     own = {item.name for item in _fields(method)}
     given = {name: value for name, value in limits.items() if value is not None}
-    if "seconds" not in own and isinstance(method, AnytimeMethod):
+    if "seconds" not in own and method.anytime:
         # Its watch keeps the time.
         given.pop("seconds", None)
     for name in given:
@@ -70,5 +65,5 @@ def _has_field(name: str, field: str) -> bool:
     except SensverifyError:
         # A method that cannot be made here has nothing to offer.
         return False
-    stops = field == "seconds" and isinstance(method, AnytimeMethod)
+    stops = field == "seconds" and method.anytime
     return stops or any(item.name == field for item in _fields(method))

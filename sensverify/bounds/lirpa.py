@@ -19,6 +19,7 @@ from sensverify.bounds.lirpa_compat import (
     quiet,
 )
 from sensverify.bounds.lirpa_module import TracedNetwork
+from sensverify.bounds.method import Method
 from sensverify.bounds.rounding import slack
 from sensverify.bounds.tensors import flattened
 from sensverify.core.box import Box
@@ -26,6 +27,7 @@ from sensverify.core.results import Enclosure, Guarantee
 from sensverify.errors import BackendFailure, BadSetting, SensverifyError
 from sensverify.network import Network
 from sensverify.network.operators import Linear
+from sensverify.runs.watch import Watch
 
 MODES = {
     "ibp": "IBP",
@@ -48,7 +50,7 @@ _PLAIN = {
 
 
 @dataclass(frozen=True)
-class Lirpa:
+class Lirpa(Method):
     """Bounds computed by auto_LiRPA (0.3 or 0.7), for comparison and for its own modes.
 
     Parameters
@@ -93,7 +95,9 @@ class Lirpa:
         if not isinstance(self.steps, int) or isinstance(self.steps, bool) or self.steps < 1:
             raise BadSetting(f"method lirpa needs steps of at least 1, got {self.steps!r}")
 
-    def bound(self, network: Network, box: Box, objectives: Tensor) -> Enclosure:
+    def bound(
+        self, network: Network, box: Box, objectives: Tensor, *, watch: Watch | None = None
+    ) -> Enclosure:
         """See `sensverify.bounds.method.Method.bound`.
 
         Raises

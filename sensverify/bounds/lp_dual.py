@@ -18,7 +18,7 @@ from sensverify.runs.watch import Watch
 
 
 @dataclass(frozen=True)
-class LpDual:
+class LpDual(PreActivationBounds):
     """Bounds from one feasible point of the dual of the LP relaxation.
 
     The lower line of an unstable ReLU has the slope ``u / (u - l)`` of the upper one, so both ends
@@ -42,7 +42,7 @@ class LpDual:
 
     name: ClassVar[str] = "lp-dual"
     guarantee: ClassVar[Guarantee] = Guarantee.SOUND
-    slope: ClassVar[Slope] = Slope.PARALLEL
+    slope = Slope.PARALLEL
     """The lines that prove its bounds on layers."""
     anytime: ClassVar[bool] = True
 

@@ -1,10 +1,10 @@
-"""How many samples fit a memory budget."""
+"""The number of samples that fit a memory budget."""
 
 from __future__ import annotations
 
 from math import prod
-from typing import Any
 
+from sensverify.bounds.method import Method
 from sensverify.network import Network
 
 DEFAULT_BUDGET = 1 << 30
@@ -15,7 +15,7 @@ _COPIES_OF_A_LAYER = 14
 
 
 def samples_within(
-    budget: int, network: Network, method: Any, rows: int, itemsize: int, *, proof: bool = False
+    budget: int, network: Network, method: Method, rows: int, itemsize: int, *, proof: bool = False
 ) -> int:
     """Samples that a method can take at once within a budget; at least one.
 
@@ -25,24 +25,24 @@ def samples_within(
         Bytes.
     network : Network
     method : Method
-        Its ``extra_entries(network, rows)``, where it has one, gives the numbers it keeps for a
-        sample on top of a few copies of every layer.
+        Its `extra_entries` come on top of a few copies of every layer.
     rows : int
         Objectives of each sample.
     itemsize : int
         Bytes of one number.
     proof : bool
-        Whether multipliers are kept: ``method.proof_entries(network, rows)`` numbers of double
-        precision a sample, where the method says so. Those of finished chunks are part of the
-        result and not counted.
+        Whether multipliers are kept: the method's `proof_entries` a sample. Those of finished
+        chunks are part of the result and not counted.
     """
+    extra = method.extra_entries(network, rows)
+    kept = method.proof_entries(network, rows) if proof else 0
+    return samples_that_fit(budget, network, rows, itemsize, extra=extra, kept=kept)
+
+
+def samples_that_fit(
+    budget: int, network: Network, rows: int, itemsize: int, *, extra: int = 0, kept: int = 0
+) -> int:
+    """`samples_within` for ``extra`` numbers a sample, and ``kept`` in double precision."""
     entries = _COPIES_OF_A_LAYER * sum(prod(node.shape) for node in network.nodes)
-    entries += 4 * rows
-    extra = getattr(method, "extra_entries", None)
-    if extra is not None:
-        entries += extra(network, rows)
-    size = entries * itemsize
-    kept = getattr(method, "proof_entries", None)
-    if proof and kept is not None:
-        size += 8 * kept(network, rows)
+    size = (entries + 4 * rows + extra) * itemsize + 8 * kept
     return max(1, budget // size)

@@ -1,11 +1,13 @@
-"""What every method is, and how a name becomes one."""
+"""Methods and deciders: what each of them is, and how a name becomes one."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from torch import Tensor
 
+from sensverify.bounds.relaxation import Slope
 from sensverify.core.box import Box
 from sensverify.core.queries import Accept, Decision, Query
 from sensverify.core.results import Enclosure, Guarantee
@@ -15,17 +17,52 @@ from sensverify.registry.catalog import Catalog
 from sensverify.runs.watch import Watch
 
 
-@runtime_checkable
-class Method(Protocol):
+class Method(ABC):
     """A way to bound ``c · f(x)`` over boxes: a frozen dataclass whose fields are its settings.
 
-    One whose bounds have no gradients marks itself with ``differentiable = False``.
+    One's own method derives from it and defines ``name``, ``guarantee`` and `bound`; a method that
+    differs from the defaults of what follows says so by defining that, too.
+
+    Attributes
+    ----------
+    name : str
+    guarantee : Guarantee
+        Of its bounds; those that it returns may say what theirs is.
+    anytime : bool
+        Whether it can be stopped at any moment and then returns what it has proven: it is given a
+        watch. Without one it runs to its end or to its own time limit.
+    differentiable : bool
+        Whether its bounds have gradients.
+    dtype : str or None
+        Of the boxes it is asked about where nobody says otherwise.
+    arithmetic : str or None
+        What it computes in whatever the type of the box, rounding ends outward to it.
+    samples_at_once : int or None
+        Samples it is asked about in one call, at most.
     """
 
     name: ClassVar[str]
     guarantee: ClassVar[Guarantee]
+    anytime: ClassVar[bool] = False
+    differentiable: ClassVar[bool] = True
+    dtype: ClassVar[str | None] = None
+    arithmetic: ClassVar[str | None] = None
+    samples_at_once: ClassVar[int | None] = None
 
-    def bound(self, network: Network, box: Box, objectives: Tensor) -> Enclosure:
+    @property
+    def seconds(self) -> float | None:
+        """Wall time of its own for a call."""
+        return None
+
+    @property
+    def gap(self) -> float | None:
+        """Relative difference between a proven and an attained end that counts as exact."""
+        return None
+
+    @abstractmethod
+    def bound(
+        self, network: Network, box: Box, objectives: Tensor, *, watch: Watch | None = None
+    ) -> Enclosure:
         """The mathematics alone; `compute_bounds` validates before and after.
 
         Parameters
@@ -34,25 +71,17 @@ class Method(Protocol):
             Simplified, with tensors as parameters, on the box's device and dtype.
         box : Box of tensors, shape ``[batch, *input_shape]``
         objectives : Tensor, shape ``[batch or 1, rows, outputs]``
+        watch : Watch, optional
+            When to stop; given to methods that are ``anytime``.
         """
-        ...
 
+    def extra_entries(self, network: Network, rows: int) -> int:
+        """Numbers that it keeps for a sample on top of a few copies of every layer."""
+        return 0
 
-@runtime_checkable
-class AnytimeMethod(Protocol):
-    """A `Method` that can be stopped at any moment and then returns what it has proven.
-
-    It marks itself with ``anytime = True`` and takes a watch; without one it runs to its end or to
-    its own time limit.
-    """
-
-    anytime: ClassVar[bool]
-
-    def bound(
-        self, network: Network, box: Box, objectives: Tensor, *, watch: Watch | None = None
-    ) -> Enclosure:
-        """As `Method.bound`, stopped when the watch is over."""
-        ...
+    def proof_entries(self, network: Network, rows: int) -> int:
+        """Numbers of a proof for each sample, in double precision."""
+        return 0
 
 
 @runtime_checkable
@@ -71,10 +100,50 @@ class ProvingMethod(Protocol):
         ...
 
 
-@runtime_checkable
-class Decider(Protocol):
-    """A way to answer a `Query`: a frozen dataclass whose fields are its settings."""
+class PreActivationBounds(Method):
+    """A method that can also bound what enters every nonlinear node."""
 
+    @abstractmethod
+    def pre_activations(
+        self, network: Network, box: Box, *, watch: Watch | None = None
+    ) -> dict[int, tuple[Tensor, Tensor]]:
+        """Bounds ``[batch, *shape]`` on the input of each nonlinear node, keyed by the node.
+
+        Given a watch where the method is ``anytime``.
+        """
+
+    @property
+    def intermediate(self) -> PreActivationBounds | None:
+        """Where its bounds on hidden layers come from; None: from itself."""
+        return None
+
+    @property
+    def slope(self) -> Slope | None:
+        """The lines that prove its bounds on layers; None: any do.
+
+        Raises
+        ------
+        BadSetting
+            It does not say which.
+        """
+        raise BadSetting(
+            f"no proof of hidden bounds by {self!r}: it does not say which lines prove them",
+            "use None, Ibp(), LpDual() or Crown() as `intermediate`",
+        )
+
+
+class Decider(ABC):
+    """A way to answer a `Query`: a frozen dataclass whose fields are its settings.
+
+    Attributes
+    ----------
+    guarantee : Guarantee or None
+        Of its claims that no input meets a query.
+    """
+
+    guarantee: ClassVar[Guarantee | None] = None
+
+    @abstractmethod
     def decide(
         self,
         network: Network,
@@ -95,27 +164,14 @@ class Decider(Protocol):
             Asked about every witness before it is believed; default: the network's own
             evaluation in double precision is enough.
         """
-        ...
-
-
-@runtime_checkable
-class PreActivationBounds(Protocol):
-    """A method that can also bound what enters every nonlinear node.
-
-    If it is an `AnytimeMethod`, it takes a watch here too.
-    """
-
-    def pre_activations(self, network: Network, box: Box) -> dict[int, tuple[Tensor, Tensor]]:
-        """Bounds ``[batch, *shape]`` on the input of each nonlinear node, keyed by the node."""
-        ...
 
 
 def check_intermediate(owner: str, method: object) -> None:
     """Refuse, with `BadSetting`, what cannot bound hidden layers; None is fine."""
-    if method is not None and not hasattr(method, "pre_activations"):
+    if method is not None and not isinstance(method, PreActivationBounds):
         raise BadSetting(
-            f"{owner} needs a method that bounds every layer as intermediate, such as Ibp(), "
-            f"LpDual() or Crown(), or None for its own pass; got {method!r}"
+            f"{owner} needs a method that bounds every layer as `intermediate`, got {method!r}",
+            "give one such as Ibp(), LpDual() or Crown(), or None for its own pass",
         )
 
 

@@ -21,7 +21,7 @@ from sensverify.bounds.layerwise import LayerBounds
 from sensverify.bounds.method import PreActivationBounds
 from sensverify.bounds.relaxation import Relaxation, Slope, relax
 from sensverify.core.proof import Cells, Hidden, Lines, Proof
-from sensverify.errors import BadSetting, BadShape
+from sensverify.errors import BadShape
 from sensverify.network import Network
 from sensverify.network.operators import Relu
 
@@ -154,18 +154,10 @@ def _hidden_slope(intermediate: PreActivationBounds | None, own: Slope) -> Slope
     """The lines that prove the hidden bounds; any do where intervals are enough."""
     if intermediate is None:
         return own
-    inner = getattr(intermediate, "intermediate", None)
-    if inner is not None:
+    if intermediate.intermediate is not None:
         # Bounds that a method was given are those that it gives.
-        return _hidden_slope(inner, own)
-    try:
-        slope: Slope | None = intermediate.slope  # type: ignore[attr-defined]
-    except AttributeError:
-        raise BadSetting(
-            f"no proof of hidden bounds by {intermediate!r}: it does not say which lines prove "
-            "them; use None, Ibp(), LpDual() or Crown() as intermediate"
-        ) from None
-    return own if slope is None else slope
+        return _hidden_slope(intermediate.intermediate, own)
+    return own if intermediate.slope is None else intermediate.slope
 
 
 def in_order(parts: list[Lines], dtype: np.dtype | None = None) -> Lines:

@@ -150,8 +150,7 @@ def changes(network: Network, points: Tensor, labels: Tensor) -> Tensor:
 
 def _computes_in_double(method: Method | None) -> bool:
     """Whether a method computes in float64 whatever the box's type, and rounds outward."""
-    own = getattr(method, "arithmetic", None) or getattr(method, "dtype", None)
-    return own == "float64"
+    return method is not None and (method.arithmetic or method.dtype) == "float64"
 
 
 def _in_double(box: Box) -> Box:

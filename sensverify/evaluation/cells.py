@@ -10,7 +10,6 @@ from torch import Tensor
 from sensverify.attacks.ascent import Function
 from sensverify.attacks.run import run_attack
 from sensverify.bounds.memory import samples_within
-from sensverify.bounds.method import AnytimeMethod
 from sensverify.classification.predictions import classify
 from sensverify.classification.samples import check_finite
 from sensverify.core.results import Guarantee
@@ -126,7 +125,7 @@ def certified(context: Context, cell: Cell) -> Finished:
         budget, model.classifier.simple, method, 2 * model.classifier.classes - 1, 4
     )
     size = max(1, min(_MOST_BOUNDED, most))
-    anytime = isinstance(method, AnytimeMethod)
+    anytime = method.anytime
     proven, logs, guarantee = [], [], Guarantee.CERTIFIED
     with torch.no_grad():
         for first in range(0, len(model.x), size):

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from sensverify.bounds.forward import forward
-from sensverify.bounds.memory import samples_within
+from sensverify.bounds.memory import samples_that_fit
 from sensverify.bounds.tensors import flattened, tensor_network
 from sensverify.errors import NotMeasured
 from sensverify.measures.spectral import averages
@@ -147,21 +147,10 @@ def slices(subject: Subject, samples: int, *, entries: int = 0) -> Iterator[slic
         Numbers that are kept for every sample on top of some copies of every layer.
     """
     classes = prod(subject.network.output_shape)
-    size = samples_within(
-        subject.memory_budget, subject.network, _Entries(entries), classes, itemsize=8
-    )
+    budget = subject.memory_budget
+    size = samples_that_fit(budget, subject.network, classes, 8, extra=entries)
     for first in range(0, samples, min(size, _MOST_AT_ONCE)):
         yield slice(first, min(first + min(size, _MOST_AT_ONCE), samples))
-
-
-@dataclass(frozen=True)
-class _Entries:
-    """What `samples_within` asks of a method."""
-
-    count: int
-
-    def extra_entries(self, network: Network, rows: int) -> int:
-        return self.count
 
 
 def _places(network: Network) -> Iterator[tuple[int, str]]:

@@ -172,7 +172,7 @@ def check_property(
     certifier = Certifier(model) if request.rigorous else None
     run = _Run(decider, model, watch)
     verdict, certification = run.verdict(asked), None
-    guarantee = getattr(decider, "guarantee", None)
+    guarantee = decider.guarantee
     how: dict[str, Any] = {"method": _call(request).name, "settings": settings_of(decider)}
     if verdict is Verdict.UNSAT and asked.cases:
         verdict = run.beside_runtime(asked, certifier)

@@ -37,7 +37,7 @@ class VerifyRequest:
         Fields of the method's dataclass, as text.
     timeout : float, optional
         Seconds that a method may take for all samples together, shared out by the samples left.
-        What it returns by then is proven. Only for methods that take a watch (`AnytimeMethod`) or
+        What it returns by then is proven. Only for methods that take a watch (``anytime``) or
         have a setting ``seconds``.
     objective_timeout : float, optional
         Seconds for each end of each output. Only for methods with a setting

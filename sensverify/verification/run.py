@@ -99,7 +99,7 @@ def verify(
         )
     device = _device(request.device)
     method = _method(request)
-    request = replace(request, dtype=request.dtype or getattr(method, "dtype", "float32"))
+    request = replace(request, dtype=request.dtype or method.dtype or "float32")
     model = load_model(request.model, runtime_check=request.runtime_check, order_only=True)
     question = make_question(request, model)
     check_samples(request, model, question)
@@ -199,7 +199,7 @@ class _Run:
         rows = 2 * self.outputs
         size = max(1, min(_LARGEST_BATCH, _BATCH_NUMBERS // (neurons * rows)))
         # Exact methods may need long for one sample, and say how many they gain from at once.
-        return min(size, getattr(self.method, "samples_at_once", size))
+        return min(size, self.method.samples_at_once or size)
 
     def _batch(self, part: slice, method: Method, watch: Watch) -> _Part:
         began = time.perf_counter()
@@ -214,7 +214,7 @@ class _Run:
         bounds, checked = self._bounds(box, method, objectives, part, finding), None
         if self.certifier is not None:
             # The boxes as asked about: those of the computation are rounded outward.
-            asked, gap = self.question.box(part), getattr(method, "gap", None)
+            asked, gap = self.question.box(part), method.gap
             checked = self.certifier.bounds(bounds, asked, objectives, gap=gap, watch=watch)
             bounds = replace(checked.bounds, stopped=bounds.stopped or watch.over)
         with torch.no_grad():

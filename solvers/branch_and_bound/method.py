@@ -12,6 +12,7 @@ from torch import Tensor
 
 from sensverify.bounds.ibp import count_unstable
 from sensverify.bounds.layerwise import LayerBounds
+from sensverify.bounds.method import Decider, Method
 from sensverify.bounds.relaxation import Slope
 from sensverify.bounds.tensors import flattened, tensor_box, tensor_network
 from sensverify.bounds.threads import torch_threads
@@ -49,7 +50,7 @@ _RELU_NUMBERS = 1 << 20
 
 
 @dataclass(frozen=True)
-class BranchAndBound:
+class BranchAndBound(Method, Decider):
     """Exact ranges by splitting: batched CROWN over many sub-problems at once, best first.
 
     Parameters

@@ -27,6 +27,7 @@ from sensverify.network.operators import (
     Sigmoid,
     Tanh,
 )
+from sensverify.runs.watch import Watch
 from tests.contracts.methods import METHODS
 
 every_method = pytest.mark.parametrize("method", METHODS, ids=repr)
@@ -45,7 +46,7 @@ def box(batch: int = 2, dtype: type = np.float64) -> Box:
 
 
 @dataclass(frozen=True)
-class Fake:
+class Fake(Method):
     """A method that answers what it is told."""
 
     lower: float
@@ -54,7 +55,9 @@ class Fake:
     name: ClassVar[str] = "fake"
     guarantee: ClassVar[Guarantee] = Guarantee.ESTIMATE
 
-    def bound(self, network: Network, box: Box, objectives: Tensor) -> Enclosure:
+    def bound(
+        self, network: Network, box: Box, objectives: Tensor, *, watch: Watch | None = None
+    ) -> Enclosure:
         ones = box.lower.new_ones(box.batch, objectives.shape[1])
         return Enclosure(self.lower * ones, self.upper * ones)
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from sensverify.bounds import compute_bounds
+from sensverify.bounds.method import Method
 from sensverify.core.box import Box
 from sensverify.core.results import Bounds, Enclosure, Guarantee, Status
 from sensverify.errors import BadBox, BadShape, UnsoundResult
@@ -25,7 +26,7 @@ def network() -> Network:
 
 
 @dataclass(frozen=True)
-class Fake:
+class Fake(Method):
     """Says what it is told, for every objective of every sample."""
 
     outer: tuple[float, float]

@@ -22,6 +22,7 @@ from sensverify.bounds import (
     proving_names,
 )
 from sensverify.bounds.memory import samples_within
+from sensverify.bounds.method import PreActivationBounds
 from sensverify.core.box import Box
 from sensverify.core.proof import NONE, Proof
 from sensverify.core.results import Enclosure, Guarantee
@@ -29,6 +30,7 @@ from sensverify.errors import BadSetting, Unbounded
 from sensverify.models import load
 from sensverify.network import Network, NetworkBuilder
 from sensverify.network.operators import Affine, Max, Relu, Reshape, Tanh
+from sensverify.runs.watch import Watch
 from tests.contracts.methods import METHODS
 from tests.contracts.networks import NETWORKS, Case, cases, dense, numbers
 from tests.contracts.proof_values import ProofValues, claimed_values, proven_values
@@ -183,16 +185,20 @@ def test_a_shipped_model() -> None:
 
 
 @dataclass(frozen=True)
-class Silent:
+class Silent(PreActivationBounds):
     """A method without multipliers, which can bound layers."""
 
     name: ClassVar[str] = "silent"
     guarantee: ClassVar[Guarantee] = Guarantee.SOUND
 
-    def bound(self, network: Network, box: Box, objectives: Tensor) -> Enclosure:
+    def bound(
+        self, network: Network, box: Box, objectives: Tensor, *, watch: Watch | None = None
+    ) -> Enclosure:
         return replace(Ibp().bound(network, box, objectives), certificate="of its own")
 
-    def pre_activations(self, network: Network, box: Box) -> dict[int, tuple[Tensor, Tensor]]:
+    def pre_activations(
+        self, network: Network, box: Box, *, watch: Watch | None = None
+    ) -> dict[int, tuple[Tensor, Tensor]]:
         return Ibp().pre_activations(network, box)
 
 

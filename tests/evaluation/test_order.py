@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from sensverify.bounds import Ibp
-from sensverify.bounds.method import METHODS
+from sensverify.bounds.method import METHODS, Method
 from sensverify.classification.predictions import classify
 from sensverify.core.box import Box
 from sensverify.core.results import Enclosure, Guarantee
@@ -22,6 +22,7 @@ from sensverify.evaluation.order import in_order
 from sensverify.evaluation.results import AttackRow, CertifiedRow, CleanRow
 from sensverify.evaluation.run import evaluate
 from sensverify.network import Network
+from sensverify.runs.watch import Watch
 from tests.evaluation.networks import linear, request
 
 COUNTED = classify(torch.eye(3), torch.tensor([0, 1, 2]))
@@ -89,13 +90,15 @@ def test_training_samples_are_other_samples() -> None:
 
 
 @dataclass(frozen=True)
-class Careless:
+class Careless(Method):
     """Bounds for the middle of the box, as if it were a point."""
 
     name: ClassVar[str] = "careless"
     guarantee: ClassVar[Guarantee] = Guarantee.SOUND
 
-    def bound(self, network: Network, box: Box, objectives: Tensor) -> Enclosure:
+    def bound(
+        self, network: Network, box: Box, objectives: Tensor, *, watch: Watch | None = None
+    ) -> Enclosure:
         return Ibp().bound(network, Box(box.center, box.center), objectives)
 
 

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 import sensverify as sv
 from sensverify.bounds import Crown, Ibp, LpDual
+from sensverify.bounds.method import Method
 from sensverify.core.results import Enclosure, Guarantee
 from sensverify.errors import BadBox, BadData, BadSetting, BadShape, Unbounded, UnsoundResult
 from sensverify.measures import METRICS, Metrics, Spectral, measure
@@ -172,13 +173,15 @@ def test_a_point_outside_of_the_box_does_not_count(hidden, monkeypatch) -> None:
     assert found.pgd_err == found.err
 
 
-class Careless:
+class Careless(Method):
     """A method that proves whatever it is asked."""
 
     name = "careless"
     guarantee = Guarantee.SOUND
 
-    def bound(self, network: Network, box: sv.Box, objectives: Tensor) -> Enclosure:
+    def bound(
+        self, network: Network, box: sv.Box, objectives: Tensor, *, watch: Watch | None = None
+    ) -> Enclosure:
         shape = (box.batch, objectives.shape[1])
         return Enclosure(torch.full(shape, 1.0), torch.full(shape, 2.0))
 

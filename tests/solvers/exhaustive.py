@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import linprog
 
+from sensverify.bounds.method import Decider
 from sensverify.core.queries import Accept, Decision, Query, Verdict
 from sensverify.network import Network
 from sensverify.network.operators import Affine, Relu
@@ -49,7 +50,7 @@ def exact_minimum(network: Network, lower: Any, upper: Any, row: Any) -> tuple[f
 
 
 @dataclass(frozen=True)
-class Exhaustive:
+class Exhaustive(Decider):
     """Decides queries with one constraint; keeps every minimum that it has computed."""
 
     known: dict[bytes, tuple[float, np.ndarray]] = field(default_factory=dict)

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sensverify.bounds import Crown, compute_bounds, evaluate
+from sensverify.bounds.method import Decider
 from sensverify.core.box import Box
 from sensverify.core.queries import Decision, Verdict
 from sensverify.core.results import Guarantee
@@ -76,7 +77,7 @@ def poor_start(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @dataclass(frozen=True)
-class Says:
+class Says(Decider):
     """An oracle that says what it is told to."""
 
     answer: Callable[..., Decision]
@@ -210,7 +211,7 @@ def test_an_oracle_that_gives_up_late_leaves_what_was_proven() -> None:
     honest, network, box = Exhaustive(), net(4), boxes(4)
 
     @dataclass(frozen=True)
-    class Tired:
+    class Tired(Decider):
         calls: list[int] = field(default_factory=list)
 
         def decide(self, *arguments: Any, **options: Any) -> Decision:
@@ -239,7 +240,7 @@ def test_a_stopped_watch_returns_the_first_bracket() -> None:
 
 
 @dataclass(frozen=True)
-class Slow:
+class Slow(Decider):
     """Answers about the second output; on the first it works until the time is up."""
 
     honest: Exhaustive = field(default_factory=Exhaustive)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from sensverify.bounds import Ibp
+from sensverify.bounds.method import Method
 from sensverify.core.results import Enclosure, Guarantee, Status
 from sensverify.errors import BadSetting
 from sensverify.runs.watch import Watch
@@ -18,7 +19,7 @@ from sensverify.verification import run as module
 
 
 @dataclass(frozen=True)
-class Exact:
+class Exact(Method):
     """Interval bounds that call themselves exact, and keep what they were told."""
 
     seconds: float | None = None

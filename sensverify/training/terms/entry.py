@@ -62,7 +62,7 @@ def check_differentiable(owner: str, settings: Mapping[str, Any]) -> None:
     """Refuse, with `BadSetting`, methods among the settings whose bounds have no gradients."""
     for key, value in settings.items():
         # Where a method that says nothing gives bounds without gradients, the first step says so.
-        if isinstance(value, Method) and not getattr(value, "differentiable", True):
+        if isinstance(value, Method) and not value.differentiable:
             raise BadSetting(
                 f"{owner}: {key}: method {value.name} gives bounds without gradients, so nothing "
                 "can be trained with it",

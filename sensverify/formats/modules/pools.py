@@ -12,7 +12,7 @@ import torch
 from sensverify.formats.modules.arithmetic import largest, maximum
 from sensverify.formats.modules.emitting import Emitter, Shape, Variable, per_axis, rule
 from sensverify.formats.modules.matrices import affine
-from sensverify.formats.pooling import PoolWindows
+from sensverify.formats.windows import Windows
 from sensverify.network.operators import Affine, Conv, Max, Pad, Permute, Scale
 
 
@@ -78,7 +78,7 @@ def _adaptive_avg_pool(emit: Emitter, self: Any, output_size: Sequence[int] | in
         return affine(emit, **emit.call.arguments)
     kernel = tuple(n // size for n, size in zip(spatial, outputs, strict=True))
     zeros, ones = (0,) * len(kernel), (1,) * len(kernel)
-    windows = PoolWindows(spatial, kernel, kernel, zeros, zeros, ones)
+    windows = Windows(spatial, kernel, kernel, zeros, zeros, ones)
     return _mean_of_windows(emit, variable, windows, windows.counts(include_padding=False))
 
 
@@ -90,7 +90,7 @@ def _windows(
     padding: Sequence[int] | int,
     dilation: Sequence[int] | int,
     ceil: bool,
-) -> PoolWindows:
+) -> Windows:
     count = len(variable.shape) - 1
     if f"pool{count}d" not in emit.operator:
         emit.refuse("pools without a channel axis")
@@ -98,7 +98,7 @@ def _windows(
     # An empty stride means the kernel's size.
     stride = kernel if stride in ((), [], None) else per_axis(stride, count)
     spatial = variable.shape[1:]
-    return PoolWindows(spatial, kernel, stride, pad, pad, per_axis(dilation, count), ceil)
+    return Windows(spatial, kernel, stride, pad, pad, per_axis(dilation, count), ceil)
 
 
 def _uneven_windows(shape: Shape, sizes: Sequence[int | None]) -> np.ndarray:
@@ -119,7 +119,7 @@ def _uneven_windows(shape: Shape, sizes: Sequence[int | None]) -> np.ndarray:
     return (channels + flat).reshape(shape[0], *outputs, flat.shape[1])
 
 
-def _max_of_windows(emit: Emitter, variable: Variable, windows: PoolWindows) -> Variable:
+def _max_of_windows(emit: Emitter, variable: Variable, windows: Windows) -> Variable:
     try:
         indices = windows.indices(variable.shape[:1])
     except ValueError as error:
@@ -128,7 +128,7 @@ def _max_of_windows(emit: Emitter, variable: Variable, windows: PoolWindows) -> 
 
 
 def _mean_of_windows(
-    emit: Emitter, variable: Variable, windows: PoolWindows, counts: np.ndarray
+    emit: Emitter, variable: Variable, windows: Windows, counts: np.ndarray
 ) -> Variable:
     """A convolution of every channel with itself alone, and a scale where windows differ."""
     channels = variable.shape[0]

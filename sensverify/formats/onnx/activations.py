@@ -7,7 +7,6 @@ from math import inf, isnan
 
 import numpy as np
 
-from sensverify.errors import BadModelFile
 from sensverify.formats.onnx.call import Call, Value, Variable, handles
 from sensverify.formats.onnx.lowering import activated, aligned, broadcast_shape, scaled
 from sensverify.network.operators import (
@@ -49,7 +48,7 @@ def parametric_relu(call: Call) -> Value:
     variable = call.variable(0)
     slope = call.constant(1, "the slope")
     if broadcast_shape(variable, slope) != variable.shape:
-        raise BadModelFile(f"{call}: a slope of shape {slope.shape} does not fit {variable.shape}")
+        raise call.invalid(f"a slope of shape {slope.shape} does not fit {variable.shape}")
     node, slope = aligned(call, variable, slope)
     return Variable(call.emit(LeakyRelu(slope), node), variable.shape)
 
@@ -60,7 +59,7 @@ def clip(call: Call) -> Value:
     if call.opset < 11:
         low, high = call.attribute("min", -inf), call.attribute("max", inf)
         if low > high:
-            raise BadModelFile(f"{call}: cannot clip to [{low}, {high}]")
+            raise call.invalid(f"cannot clip to [{low}, {high}]")
     else:
         low, high = (_end(call, i, d) for i, d in ((1, -inf), (2, inf)))
     if call.dtype == np.float32:
@@ -73,7 +72,7 @@ def clip(call: Call) -> Value:
 def clipped(call: Call, variable: Variable, low: float, high: float) -> Variable:
     """``min(max(x, low), high)`` in the plainest operator for it."""
     if isnan(low) or isnan(high) or low == inf or high == -inf:
-        raise BadModelFile(f"{call}: cannot clip to [{low}, {high}]")
+        raise call.invalid(f"cannot clip to [{low}, {high}]")
     if low == -inf and high == inf:
         return variable
     if low == 0 and high == inf:
@@ -86,7 +85,7 @@ def _end(call: Call, index: int, default: float) -> float:
     if value is None:
         return default
     if value.size != 1:
-        raise BadModelFile(f"{call}: an end of the interval must be one number")
+        raise call.invalid("an end of the interval must be one number")
     return float(value.reshape(-1)[0])
 
 

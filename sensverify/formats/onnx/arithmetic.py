@@ -6,7 +6,6 @@ from math import inf
 
 import numpy as np
 
-from sensverify.errors import BadModelFile
 from sensverify.formats.onnx.activations import clipped
 from sensverify.formats.onnx.call import Call, Value, Variable, handles
 from sensverify.formats.onnx.constants import folded
@@ -59,8 +58,8 @@ def all_inputs(call: Call) -> list[Value]:
     """
     values = [call.input(i) for i in range(len(call.inputs))]
     if call.opset < 8 and len({tuple(value.shape) for value in values}) > 1:
-        raise BadModelFile(
-            f"{call}: inputs of shapes {', '.join(str(tuple(v.shape)) for v in values)} are not "
+        raise call.invalid(
+            f"inputs of shapes {', '.join(str(tuple(v.shape)) for v in values)} are not "
             "broadcast in operator set 7",
             "convert the model with onnx.version_converter",
         )
@@ -128,7 +127,7 @@ def divide(call: Call) -> Value:
         nothing = empty(call, first, second)
         return divided(call, first, second) if nothing is None else nothing
     if (second == 0).any():
-        raise BadModelFile(f"{call}: division by zero")
+        raise call.invalid("division by zero")
     if first.dtype.kind == "f":
         return folded(call, np.divide)
     # Integers are divided towards zero in ONNX, downwards in numpy.
@@ -139,7 +138,7 @@ def divide(call: Call) -> Value:
 def modulo(call: Call) -> Value:
     """The remainder, of constants."""
     if (call.constant(1, "the divisor") == 0).any():
-        raise BadModelFile(f"{call}: division by zero")
+        raise call.invalid("division by zero")
     return folded(call, np.fmod if call.attribute("fmod", 0) else np.mod)
 
 

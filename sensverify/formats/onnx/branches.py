@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from onnx import GraphProto, NodeProto, helper
 
-from sensverify.errors import BadModelFile
 from sensverify.formats.onnx.call import Call, Result, Value, ValueSequence, handles
 
 BRANCHES = ("else_branch", "then_branch")
@@ -17,12 +16,12 @@ def branch(call: Call) -> Sequence[Result]:
     """The branch that a constant condition chooses; the other one is not looked at."""
     condition = call.constant(0, "the condition")
     if condition.size != 1:
-        raise BadModelFile(f"{call}: the condition has shape {condition.shape}, expected one value")
+        raise call.invalid(f"the condition has shape {condition.shape}, expected one value")
     graphs = [call.attribute(name) for name in BRANCHES]
     assert call.walk is not None, "only the output itself has no way into graphs"
     results, reduced = call.walk(graphs[int(condition.reshape(()).astype(bool))])
     if len(results) != call.outputs:
-        raise BadModelFile(f"{call}: the branch has {len(results)} outputs, not {call.outputs}")
+        raise call.invalid(f"the branch has {len(results)} outputs, not {call.outputs}")
     _record_taken(call, dict.fromkeys(BRANCHES, reduced))
     return results
 
@@ -41,7 +40,7 @@ def mapped(call: Call) -> Sequence[Result]:
         results, reduced = call.walk(body, [value, *given])
         for column, result in zip(columns, results, strict=True):
             if isinstance(result, ValueSequence):
-                raise BadModelFile(f"{call}: the graph makes a sequence; expected arrays")
+                raise call.invalid("the graph makes a sequence; expected arrays")
             column.append(result)
         _record_taken(call, {"body": reduced})
     return [ValueSequence(tuple(column)) for column in columns]

@@ -176,6 +176,10 @@ class Call(Context):
         """The error for a node that has no counterpart here."""
         return UnsupportedOperator(f"{self}: {reason}", remedy)
 
+    def invalid(self, problem: str, remedy: str = "") -> BadModelFile:
+        """The error for a node that the standard does not allow."""
+        return BadModelFile(f"{self}: {problem}", remedy)
+
     def refuse_inexact(self, *values: Value) -> None:
         """Refuse arithmetic on constants whose result is not fixed, where parameters are exact.
 
@@ -219,14 +223,14 @@ class Call(Context):
         """The values of an input that is a sequence."""
         value = self.inputs[index] if index < len(self.inputs) else None
         if not isinstance(value, ValueSequence):
-            raise BadModelFile(f"{self}: input {index} is no sequence")
+            raise self.invalid(f"input {index} is no sequence")
         return value.values
 
     def input(self, index: int) -> Value:
         """An input that must be given."""
         value = self.optional(index)
         if value is None:
-            raise BadModelFile(f"{self}: input {index} is missing")
+            raise self.invalid(f"input {index} is missing")
         return value
 
     def constant(self, index: int, what: str) -> np.ndarray:
@@ -246,7 +250,7 @@ class Call(Context):
         """A constant input of integers, as a list."""
         values = self.constant(index, what)
         if values.dtype.kind not in "iu" or values.ndim > 1:
-            raise BadModelFile(f"{self}: {what} must be a list of integers")
+            raise self.invalid(f"{what} must be a list of integers")
         return [int(n) for n in values.reshape(-1)]
 
     def variable(self, index: int) -> Variable:
@@ -289,7 +293,7 @@ class Call(Context):
         node = self.builder.add(operator, *nodes, name=self.name)
         shape = self.builder.shape(node)
         if not 0 < prod(shape) <= MAX_ELEMENTS:
-            raise BadModelFile(f"{self}: an array of shape {shape} cannot be computed with")
+            raise self.invalid(f"an array of shape {shape} cannot be computed with")
         return node
 
     def node_of(self, variable: Variable, shape: Shape) -> int:

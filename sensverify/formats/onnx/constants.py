@@ -9,7 +9,6 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
-from sensverify.errors import BadModelFile
 from sensverify.formats.onnx.call import Call, Value, handles
 from sensverify.formats.onnx.folding import computed
 from sensverify.formats.onnx.tensors import FLOATS, OTHERS, STORED, to_array, type_name
@@ -58,7 +57,7 @@ def fold(call: Call) -> Value:
 def constant(call: Call) -> Value:
     """A constant in any of its forms."""
     if len(call.attributes) != 1:
-        raise BadModelFile(f"{call}: a constant has exactly one value")
+        raise call.invalid("a constant has exactly one value")
     (key,) = call.attributes
     value = call.attributes[key]
     if key == "value":
@@ -68,7 +67,7 @@ def constant(call: Call) -> Value:
         call.attribute(key)
         result = np.array(value, np.float32)
         if np.isnan(result).any():
-            raise BadModelFile(f"{call}: the constant holds NaN")
+            raise call.invalid("the constant holds NaN")
         return result
     if key in ("value_int", "value_ints"):
         call.attribute(key)
@@ -84,7 +83,7 @@ def constant_of_shape(call: Call) -> Value:
     value = call.attribute("value")
     fill = np.zeros(1, np.float32) if value is None else to_array(value, call.name).reshape(-1)
     if fill.size != 1:
-        raise BadModelFile(f"{call}: the value to repeat must be one number")
+        raise call.invalid("the value to repeat must be one number")
     return np.full(shape, fill[0])
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from sensverify.errors import BadModelFile
 from sensverify.formats.onnx.call import Call, Value, Variable, handles
-from sensverify.formats.onnx.geometry import auto_pad, integers, windows
+from sensverify.formats.onnx.geometry import auto_pad, halves, integers, windows
 from sensverify.formats.onnx.lowering import rearranged, repeated
 from sensverify.network.operators import Conv, ConvTranspose, Pad
 from sensverify.network.shapes import Shape
@@ -19,7 +18,7 @@ def conv(call: Call) -> Value:
     batch, channels, *spatial = variable.shape
     kernel = weight.shape[2:]
     if weight.shape[1] * groups != channels or weight.shape[0] % groups:
-        raise BadModelFile(f"{call}: a kernel {weight.shape} does not fit {variable.shape}")
+        raise call.invalid(f"a kernel {weight.shape} does not fit {variable.shape}")
     place = windows(call, tuple(spatial), kernel)
     node = call.node_of(variable, (batch * channels, *spatial))
     padding = place.before
@@ -41,7 +40,7 @@ def conv_transpose(call: Call) -> Value:
     kernel = weight.shape[2:]
     count = len(kernel)
     if weight.shape[0] != channels or channels % groups:
-        raise BadModelFile(f"{call}: a kernel {weight.shape} does not fit {variable.shape}")
+        raise call.invalid(f"a kernel {weight.shape} does not fit {variable.shape}")
     stride = integers(call, "strides", count, 1)
     dilation = integers(call, "dilations", count, 1)
     extra = integers(call, "output_padding", count, 0, least=0)
@@ -78,10 +77,9 @@ def _crops(call: Call, full: Shape, same: Shape) -> tuple[Shape, Shape]:
         surplus = tuple(n - m for n, m in zip(full, target, strict=True))
         if min(surplus) < 0:
             raise call.refusal(f"an output_shape {target} beyond {full} is not supported")
-        small, large = tuple(n // 2 for n in surplus), tuple(n - n // 2 for n in surplus)
-        before, after = (small, large) if mode == "SAME_UPPER" else (large, small)
+        before, after = halves(surplus, mode)
     if any(b + a >= n for b, a, n in zip(before, after, full, strict=True)):
-        raise BadModelFile(f"{call}: padding leaves nothing of an output of {full}")
+        raise call.invalid(f"padding leaves nothing of an output of {full}")
     return before, after
 
 
@@ -91,10 +89,10 @@ def _parameters(call: Call) -> tuple[Variable, np.ndarray, np.ndarray | None, in
     bias = call.optional_constant(2, "the bias")
     groups = int(call.attribute("group", 1))
     if len(variable.shape) != weight.ndim or weight.ndim < 3 or groups < 1 or not weight.size:
-        raise BadModelFile(f"{call}: a kernel {weight.shape} does not fit {variable.shape}")
+        raise call.invalid(f"a kernel {weight.shape} does not fit {variable.shape}")
     if weight.ndim > 5:
         raise call.refusal("convolutions over more than three axes are not supported")
     kernel = call.attribute("kernel_shape")
     if kernel is not None and tuple(kernel) != weight.shape[2:]:
-        raise BadModelFile(f"{call}: kernel_shape {tuple(kernel)} is not that of the weights")
+        raise call.invalid(f"kernel_shape {tuple(kernel)} is not that of the weights")
     return variable, weight, bias, groups

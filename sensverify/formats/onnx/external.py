@@ -13,7 +13,7 @@ import onnx
 from onnx import TensorProto
 
 from sensverify.errors import BadModelFile
-from sensverify.formats.onnx.files import open_regular
+from sensverify.formats.files import open_regular
 
 
 def embed_external_data(

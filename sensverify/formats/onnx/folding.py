@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper, shape_inference
 
-from sensverify.errors import BackendMissing, BadModelFile
+from sensverify.errors import BackendMissing
 from sensverify.formats.onnx.call import Call, Value
 from sensverify.formats.onnx.runtime import open_session, run_session
 from sensverify.formats.onnx.tensors import STORED
@@ -127,7 +127,7 @@ def _inferred(call: Call, model: onnx.ModelProto) -> dict[str, TensorProto]:
     try:
         done = shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
     except (shape_inference.InferenceError, ValueError, TypeError) as error:
-        raise BadModelFile(f"{call}: {error}") from None
+        raise call.invalid(f"{error}") from None
     kinds: dict[str, Any] = {}
     for item in done.graph.output:
         kind = item.type.tensor_type

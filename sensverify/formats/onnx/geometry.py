@@ -2,41 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import numpy as np
-
-from sensverify.errors import BadModelFile
 from sensverify.formats.onnx.call import Call
+from sensverify.formats.windows import Windows
 from sensverify.network.shapes import Shape
 
 MAX_ATTRIBUTE = 2**31
-
-
-@dataclass(frozen=True)
-class Windows:
-    """Windows over the spatial axes, one entry for each axis.
-
-    ``outputs`` counts the windows; ``after`` is the padding that the model asks for, which
-    rounding upwards (``ceil_mode``) may exceed.
-    """
-
-    kernel: Shape
-    stride: Shape
-    dilation: Shape
-    before: Shape
-    after: Shape
-    outputs: Shape
-
-    def positions(self, axis: int) -> np.ndarray:
-        """``[outputs, kernel]``: the coordinate of every entry; below 0 it lies in the padding."""
-        starts = np.arange(self.outputs[axis]) * self.stride[axis] - self.before[axis]
-        return starts[:, None] + np.arange(self.kernel[axis]) * self.dilation[axis]
-
-    def reach(self, axis: int) -> int:
-        """Length of the input, ``before`` included, that the last window needs."""
-        last = (self.outputs[axis] - 1) * self.stride[axis]
-        return last + (self.kernel[axis] - 1) * self.dilation[axis] + 1
 
 
 def integers(call: Call, name: str, count: int, default: int, least: int = 1) -> Shape:
@@ -49,7 +19,7 @@ def integers(call: Call, name: str, count: int, default: int, least: int = 1) ->
     """
     values = tuple(int(n) for n in call.attribute(name) or (default,) * count)
     if len(values) != count or not all(least <= n < MAX_ATTRIBUTE for n in values):
-        raise BadModelFile(f"{call}: attribute '{name}' is {values}; expected {count} integers")
+        raise call.invalid(f"attribute '{name}' is {values}; expected {count} integers")
     return values
 
 
@@ -57,12 +27,16 @@ def auto_pad(call: Call) -> str:
     """The attribute ``auto_pad`` as text."""
     value = call.attribute("auto_pad", b"NOTSET").decode(errors="replace")
     if value not in ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"):
-        raise BadModelFile(f"{call}: attribute 'auto_pad' is '{value}'")
+        raise call.invalid(f"attribute 'auto_pad' is '{value}'")
     if value != "NOTSET" and "pads" in call.attributes and "Conv" in call.operator_type:
-        raise BadModelFile(
-            f"{call}: it has both pads and auto_pad '{value}', and means one of them"
-        )
+        raise call.invalid(f"it has both pads and auto_pad '{value}', and means one of them")
     return value
+
+
+def halves(counts: Shape, mode: str) -> tuple[Shape, Shape]:
+    """Counts parted in two, of which ``SAME_UPPER`` makes the second the larger, other modes the first."""
+    small, large = tuple(n // 2 for n in counts), tuple(n - n // 2 for n in counts)
+    return (small, large) if mode == "SAME_UPPER" else (large, small)
 
 
 def windows(call: Call, spatial: Shape, kernel: Shape, *, ceil_mode: bool = False) -> Windows:
@@ -95,15 +69,11 @@ def windows(call: Call, spatial: Shape, kernel: Shape, *, ceil_mode: bool = Fals
         )
         _check_gaps(call, mode, min(missing), ceil_mode=ceil_mode)
         missing = tuple(max(n, 0) for n in missing)
-        small, large = tuple(n // 2 for n in missing), tuple(n - n // 2 for n in missing)
-        before, after = (small, large) if mode == "SAME_UPPER" else (large, small)
-    outputs = tuple(
-        _count(n + b + a, n + b, e, s, ceil_mode)
-        for n, b, a, e, s in zip(spatial, before, after, extents, stride, strict=True)
-    )
-    if min(outputs, default=1) < 1:
-        raise BadModelFile(f"{call}: windows of {kernel} do not fit an input of {spatial}")
-    return Windows(kernel, stride, dilation, before, after, outputs)
+        before, after = halves(missing, mode)
+    result = Windows(spatial, kernel, stride, before, after, dilation, ceil_mode)
+    if min(result.outputs, default=1) < 1:
+        raise call.invalid(f"windows of {kernel} do not fit an input of {spatial}")
+    return result
 
 
 def _check_gaps(call: Call, mode: str, missing: int, *, ceil_mode: bool) -> None:
@@ -121,14 +91,3 @@ def _check_gaps(call: Call, mode: str, missing: int, *, ceil_mode: bool) -> None
             "the windows elsewhere",
             "export it with pads",
         )
-
-
-def _count(padded: int, start_limit: int, extent: int, stride: int, ceil_mode: bool) -> int:
-    free = padded - extent
-    if free < 0:
-        return 0
-    if not ceil_mode:
-        return free // stride + 1
-    outputs = -(-free // stride) + 1
-    # A window that would start behind the input is left out.
-    return outputs - 1 if (outputs - 1) * stride >= start_limit else outputs

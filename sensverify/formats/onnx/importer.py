@@ -12,6 +12,7 @@ import onnx
 from onnx import TensorProto
 
 from sensverify.errors import BadModelFile, SensverifyError
+from sensverify.formats.files import GIGABYTE
 
 # Imported for the handlers they register.
 from sensverify.formats.onnx import (  # noqa: F401
@@ -40,7 +41,6 @@ from sensverify.formats.onnx.call import (
     Variable,
     without_batch_axis,
 )
-from sensverify.formats.onnx.files import GIGABYTE
 from sensverify.formats.onnx.functions import inlined
 from sensverify.formats.onnx.reader import opset, read_file
 from sensverify.formats.onnx.rewriting import check_rewritten

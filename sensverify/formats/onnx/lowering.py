@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from sensverify.errors import BadModelFile
 from sensverify.formats.onnx.call import Call, Value, Variable, without_batch_axis
 from sensverify.network.operators import (
     Add,
@@ -124,7 +123,7 @@ def divided(call: Call, variable: Variable, divisor: Any) -> Variable:
     """``x / divisor``, with broadcasting in both directions."""
     divisor = call.real(divisor)
     if (divisor == 0).any():
-        raise BadModelFile(f"{call}: division by zero")
+        raise call.invalid("division by zero")
     shape = broadcast_shape(variable, divisor)
     variable = broadcast(call, variable, shape)  # type: ignore[assignment]
     node, divisor = aligned(call, variable, divisor)

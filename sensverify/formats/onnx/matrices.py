@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from sensverify.errors import BadModelFile
 from sensverify.formats.onnx.arithmetic import total
 from sensverify.formats.onnx.call import Call, Value, Variable, handles
 from sensverify.formats.onnx.lowering import (
@@ -31,7 +30,7 @@ def product(call: Call, first: Value, second: Value, factor: float = 1.0) -> Val
     if isinstance(first, Variable) and isinstance(second, Variable):
         raise call.refusal("a product of two values that depend on the input is not affine")
     if not first.shape or not second.shape:
-        raise BadModelFile(f"{call}: a matrix product needs matrices")
+        raise call.invalid("a matrix product needs matrices")
     if len(first.shape) == 1 and len(second.shape) > 1:
         result = product(call, reshaped(call, first, (1, *first.shape)), second, factor)
         return reshaped(call, result, (*result.shape[:-2], result.shape[-1]))
@@ -40,7 +39,7 @@ def product(call: Call, first: Value, second: Value, factor: float = 1.0) -> Val
         result = product(call, _matrix(call, first), column, factor)
         return reshaped(call, result, (*first.shape[:-1],) if len(first.shape) > 1 else ())
     if first.shape[-1] != second.shape[-2]:
-        raise BadModelFile(f"{call}: matrices {first.shape} and {second.shape} do not fit")
+        raise call.invalid(f"matrices {first.shape} and {second.shape} do not fit")
     if isinstance(first, np.ndarray):
         # A x = (x' A')'
         sides = _swap(call, second), _swap(call, first)
@@ -87,7 +86,7 @@ def gemm(call: Call) -> Value:
     for index, name in ((0, "transA"), (1, "transB")):
         value = call.input(index)
         if len(value.shape) != 2:
-            raise BadModelFile(f"{call}: input {index} has shape {value.shape}, not a matrix's")
+            raise call.invalid(f"input {index} has shape {value.shape}, not a matrix's")
         sides.append(_swap(call, value) if call.attribute(name, 0) else value)
     first, second = sides
     result = product(call, first, second, alpha)
@@ -95,7 +94,7 @@ def gemm(call: Call) -> Value:
     if offset is None:
         return result
     if np.broadcast_shapes(tuple(offset.shape), tuple(result.shape)) != tuple(result.shape):
-        raise BadModelFile(f"{call}: C of shape {offset.shape} does not fit {result.shape}")
+        raise call.invalid(f"C of shape {offset.shape} does not fit {result.shape}")
     if beta == 0.0:
         return result
     if beta == 1.0:
@@ -119,9 +118,9 @@ def batch_normalization(call: Call) -> Value:
     arrays = [call.constant(i, name) for i, name in enumerate(names, start=1)]
     channels = variable.shape[1:2]
     if not channels or any(array.shape != channels for array in arrays):
-        raise BadModelFile(f"{call}: statistics do not fit an input of shape {variable.shape}")
+        raise call.invalid(f"statistics do not fit an input of shape {variable.shape}")
     if not (arrays[3].astype(np.float64) + epsilon > 0).all():
-        raise BadModelFile(f"{call}: a variance is not positive")
+        raise call.invalid("a variance is not positive")
     batch = variable.shape[0]
     weight, bias, mean, variance = (repeated(call, batch, array) for array in arrays)
     node = _channels_first(call, variable, (batch * channels[0], *variable.shape[2:]))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from sensverify.errors import BadModelFile
 from sensverify.formats.onnx.call import Call, Value, Variable, handles
 from sensverify.formats.onnx.lowering import rearranged
 from sensverify.network.operators import Pad
@@ -75,9 +74,9 @@ def _pads(call: Call, rank: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     if call.optional(3) is not None:
         axes = call.integers(3, "the axes")
         if not all(-rank <= axis < rank for axis in axes):
-            raise BadModelFile(f"{call}: axes {axes} do not fit {rank} axes")
+            raise call.invalid(f"axes {axes} do not fit {rank} axes")
     if len(pads) != 2 * len(axes):
-        raise BadModelFile(f"{call}: {len(pads)} pads do not fit {len(axes)} axes")
+        raise call.invalid(f"{len(pads)} pads do not fit {len(axes)} axes")
     before, after = [0] * rank, [0] * rank
     for i, axis in enumerate(axes):
         before[axis], after[axis] = pads[i], pads[i + len(axes)]

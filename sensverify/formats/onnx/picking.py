@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from sensverify.errors import BadModelFile
 from sensverify.formats.onnx.arithmetic import total
 from sensverify.formats.onnx.call import Call, Value, Variable, handles
 from sensverify.formats.onnx.lowering import (
@@ -27,9 +26,9 @@ def gather_nd(call: Call) -> Value:
     depth = indices.shape[-1] if indices.ndim else 0
     lengths = value.shape[batch : batch + depth]
     if not 0 < depth <= len(value.shape) - batch or not 0 <= batch < indices.ndim:
-        raise BadModelFile(f"{call}: indices {indices.shape} do not fit {value.shape}")
+        raise call.invalid(f"indices {indices.shape} do not fit {value.shape}")
     if indices.shape[:batch] != value.shape[:batch]:
-        raise BadModelFile(f"{call}: indices {indices.shape} do not fit {value.shape}")
+        raise call.invalid(f"indices {indices.shape} do not fit {value.shape}")
     _check_range(call, indices, np.array(lengths))
     call.reserve((*indices.shape[:-1], *value.shape[batch + depth :]))
     # Open coordinates along the axes that both have, then those that the indices list.
@@ -49,7 +48,7 @@ def scatter_nd(call: Call) -> Value:
     if not 0 < depth <= len(data.shape) or (
         tuple(updates.shape) != (*indices.shape[:-1], *data.shape[depth:])
     ):
-        raise BadModelFile(f"{call}: {indices.shape} and {updates.shape} do not fit {data.shape}")
+        raise call.invalid(f"{indices.shape} and {updates.shape} do not fit {data.shape}")
     _check_range(call, indices, np.array(data.shape[:depth]))
     call.reserve(data.shape)
     places = np.arange(data.size)
@@ -63,7 +62,7 @@ def scatter_elements(call: Call) -> Value:
     indices = call.constant(1, "the indices")
     axis = axis_of(call, int(call.attribute("axis", 0)), len(data.shape))
     if indices.shape != tuple(updates.shape) or indices.ndim != len(data.shape):
-        raise BadModelFile(f"{call}: {indices.shape} and {updates.shape} do not fit {data.shape}")
+        raise call.invalid(f"{indices.shape} and {updates.shape} do not fit {data.shape}")
     _check_range(call, indices, np.array(data.shape[axis]))
     call.reserve(data.shape)
     call.reserve(indices.shape)
@@ -74,7 +73,7 @@ def scatter_elements(call: Call) -> Value:
 
 def _check_range(call: Call, indices: np.ndarray, lengths: np.ndarray) -> None:
     if not ((indices >= -lengths) & (indices < lengths)).all():
-        raise BadModelFile(f"{call}: an index is out of range")
+        raise call.invalid("an index is out of range")
 
 
 def _put(call: Call, places: np.ndarray) -> Value:
@@ -122,9 +121,9 @@ def reverse_sequence(call: Call) -> Value:
     lengths = call.integers(1, "the lengths")
     batch, time = call.attribute("batch_axis", 1), call.attribute("time_axis", 0)
     if {batch, time} != {0, 1} or len(lengths) != variable.shape[batch]:
-        raise BadModelFile(f"{call}: lengths {lengths} do not fit {variable.shape}")
+        raise call.invalid(f"lengths {lengths} do not fit {variable.shape}")
     if not all(0 <= n <= variable.shape[time] for n in lengths):
-        raise BadModelFile(f"{call}: lengths {lengths} do not fit {variable.shape}")
+        raise call.invalid(f"lengths {lengths} do not fit {variable.shape}")
 
     def turned(values: np.ndarray) -> np.ndarray:
         result = values.swapaxes(0, batch).copy()
@@ -140,7 +139,7 @@ def eye_like(call: Call) -> Value:
     """Ones on a diagonal, in the shape of an input whose values do not matter."""
     shape = tuple(call.input(0).shape)
     if len(shape) != 2:
-        raise BadModelFile(f"{call}: expected a matrix, got an input of shape {shape}")
+        raise call.invalid(f"expected a matrix, got an input of shape {shape}")
     call.reserve(shape)
     kind = call.attribute("dtype")
     value = call.input(0)

@@ -6,9 +6,8 @@ from math import prod
 
 import numpy as np
 
-from sensverify.errors import BadModelFile
 from sensverify.formats.onnx.call import Call, Value, Variable, handles, without_batch_axis
-from sensverify.formats.onnx.geometry import Windows, windows
+from sensverify.formats.onnx.geometry import windows
 from sensverify.formats.onnx.lowering import (
     activated,
     divided,
@@ -18,6 +17,7 @@ from sensverify.formats.onnx.lowering import (
     reshaped,
     scaled,
 )
+from sensverify.formats.windows import Windows
 from sensverify.network.operators import Abs, Conv, Pad, Select
 from sensverify.network.shapes import Shape
 
@@ -53,24 +53,16 @@ def average_pool(call: Call) -> Value:
     with_padding = bool(call.attribute("count_include_pad", 0))
     variable, place = _pool(call)
     batch, channels, *spatial = variable.shape
-    axes = range(len(spatial))
     call.reserve((batch * channels, *place.kernel))
     call.reserve(place.outputs)
     call.reserve([max(n * k for n, k in zip(place.outputs, place.kernel, strict=True))])
-    ends = [max(place.reach(axis) - place.before[axis] - spatial[axis], 0) for axis in axes]
-    counts = np.ones(place.outputs)
-    for axis in axes:
-        low = -place.before[axis] if with_padding else 0
-        high = spatial[axis] + (place.after[axis] if with_padding else 0)
-        positions = place.positions(axis)
-        held = ((positions >= low) & (positions < high)).sum(axis=1)
-        counts *= held.reshape([-1 if other == axis else 1 for other in axes])
+    counts = place.counts(include_padding=with_padding)
     if not (counts > 0).all():
         raise call.refusal("a window that holds nothing but padding is not supported")
     node = call.node_of(variable, (batch * channels, *spatial))
     padding = place.before
-    if place.before != tuple(ends):
-        node = call.emit(Pad((0, *place.before), (0, *ends)), node)
+    if place.before != place.ends:
+        node = call.emit(Pad((0, *place.before), (0, *place.ends)), node)
         padding = (0,) * len(spatial)
     weight = np.ones((batch * channels, 1, *place.kernel))
     operator = Conv(weight, None, place.stride, padding, place.dilation, batch * channels)
@@ -82,7 +74,7 @@ def _pool(call: Call) -> tuple[Variable, Windows]:
     variable = call.variable(0)
     kernel = tuple(int(n) for n in call.attribute("kernel_shape") or ())
     if len(variable.shape) != len(kernel) + 2 or not kernel or min(kernel) < 1:
-        raise BadModelFile(f"{call}: windows of {kernel} do not fit {variable.shape}")
+        raise call.invalid(f"windows of {kernel} do not fit {variable.shape}")
     if len(kernel) > 3:
         raise call.refusal("pooling over more than three axes is not supported")
     ceil_mode = bool(call.attribute("ceil_mode", 0))
@@ -151,7 +143,7 @@ def _axes(call: Call, rank: int) -> tuple[list[int], bool]:
     """The axes to reduce, from an attribute or an input, and whether they stay with length 1."""
     if call.operator_type.startswith("Global"):
         if rank < 3:
-            raise BadModelFile(f"{call}: the input has no axis to pool over")
+            raise call.invalid("the input has no axis to pool over")
         return list(range(2, rank)), True
     keep = bool(call.attribute("keepdims", 1))
     empty_is_none = bool(call.attribute("noop_with_empty_axes", 0))
@@ -161,5 +153,5 @@ def _axes(call: Call, rank: int) -> tuple[list[int], bool]:
     if not axes:
         return ([] if empty_is_none else list(range(rank))), keep
     if not all(-rank <= axis < rank for axis in axes):
-        raise BadModelFile(f"{call}: axes {list(axes)} do not fit {rank} axes")
+        raise call.invalid(f"axes {list(axes)} do not fit {rank} axes")
     return sorted({int(axis) % rank for axis in axes}), keep

@@ -12,8 +12,8 @@ from google.protobuf.message import DecodeError
 from onnx import checker
 
 from sensverify.errors import BadModelFile, UnsupportedOperator
+from sensverify.formats.files import GIGABYTE, stored_bytes, unpacked
 from sensverify.formats.onnx.external import embed_external_data
-from sensverify.formats.onnx.files import GIGABYTE, stored_bytes, unpacked
 
 OLDEST_OPSET = 7
 

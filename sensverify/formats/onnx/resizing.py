@@ -9,7 +9,6 @@ from math import ceil, floor, lcm
 
 import numpy as np
 
-from sensverify.errors import BadModelFile
 from sensverify.formats.onnx.call import INTEGERS, Call, Value, Variable, handles
 from sensverify.formats.onnx.lowering import along_axis, rearranged, scaled
 
@@ -120,7 +119,7 @@ def _axes(call: Call, shape: tuple[int, ...], mode: Mode) -> list[Axis]:
         raise call.refusal("only the policy 'stretch' is supported")
     chosen = sizes if sizes is not None else factors
     if len(chosen) != len(places) or not all(0 < n < 2**31 for n in chosen):
-        raise BadModelFile(f"{call}: scales or sizes {chosen} do not fit {shape}")
+        raise call.invalid(f"scales or sizes {chosen} do not fit {shape}")
     ends = _region(call, len(places)) if mode.transform == CROP else [(Fraction(0), Fraction(1))]
     axes = []
     for i, (place, number) in enumerate(zip(places, chosen, strict=True)):
@@ -143,7 +142,7 @@ def _region(call: Call, count: int) -> list[tuple[Fraction, Fraction]]:
     """The part of every axis that a crop is made from."""
     values = call.constant(1, "the region").reshape(-1)
     if len(values) != 2 * count:
-        raise BadModelFile(f"{call}: a region of {len(values)} numbers does not fit {count} axes")
+        raise call.invalid(f"a region of {len(values)} numbers does not fit {count} axes")
     ends = [Fraction(float(value)) for value in values]
     return list(zip(ends[:count], ends[count:], strict=True))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from sensverify.errors import BadModelFile
 from sensverify.formats.onnx.call import Call, Result, Value, ValueSequence, handles
 from sensverify.formats.onnx.lowering import rearranged, reshaped
 from sensverify.formats.onnx.shapes import axis_of, concatenated
@@ -56,12 +55,12 @@ def split(call: Call) -> Result:
     if sizes is None or sizes.ndim == 0:
         size = 1 if sizes is None else int(sizes)
         if size < 1:
-            raise BadModelFile(f"{call}: cannot split {total} entries into parts of {size}")
+            raise call.invalid(f"cannot split {total} entries into parts of {size}")
         lengths = [min(size, total - start) for start in range(0, total, size)]
     else:
         lengths = [int(n) for n in sizes.reshape(-1)]
     if sum(lengths) != total or min(lengths, default=0) < 0:
-        raise BadModelFile(f"{call}: cannot split {total} entries into {lengths}")
+        raise call.invalid(f"cannot split {total} entries into {lengths}")
     ends = np.cumsum(lengths, dtype=np.int64)
     before = (slice(None),) * axis
     parts: list[Value] = []
@@ -78,7 +77,7 @@ def concatenate(call: Call) -> Value:
     """All values of a sequence joined along an axis, which may be a new one."""
     values = list(call.sequence(0))
     if not values:
-        raise BadModelFile(f"{call}: the sequence is empty")
+        raise call.invalid("the sequence is empty")
     new = bool(call.attribute("new_axis", 0))
     axis = axis_of(call, int(call.attribute("axis")), len(values[0].shape) + new)
     if new:
@@ -90,5 +89,5 @@ def _position(call: Call, index: int, count: int, default: int) -> int:
     given = call.optional_constant(index, "the position")
     position = default if given is None else int(given.reshape(()))
     if not -count <= position < count:
-        raise BadModelFile(f"{call}: position {position} does not fit a sequence of {count}")
+        raise call.invalid(f"position {position} does not fit a sequence of {count}")
     return position % count

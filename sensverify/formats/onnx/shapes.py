@@ -7,7 +7,6 @@ from math import prod
 
 import numpy as np
 
-from sensverify.errors import BadModelFile
 from sensverify.formats.onnx.call import Call, Value, Variable, handles
 from sensverify.formats.onnx.lowering import broadcast, joined, rearranged, reshaped, transposed
 
@@ -24,7 +23,7 @@ def axis_of(call: Call, axis: int, rank: int) -> int:
         There is no such axis.
     """
     if not -rank <= axis < rank:
-        raise BadModelFile(f"{call}: axis {axis} does not fit {rank} axes")
+        raise call.invalid(f"axis {axis} does not fit {rank} axes")
     return axis % rank
 
 
@@ -64,11 +63,11 @@ def reshape(call: Call) -> Value:
     if shape.count(-1) == 1:
         rest = prod(n for n in shape if n != -1)
         if rest == 0 or size % rest:
-            raise BadModelFile(f"{call}: cannot reshape {value.shape} to {shape}")
+            raise call.invalid(f"cannot reshape {value.shape} to {shape}")
         shape = [size // rest if n == -1 else n for n in shape]
     if min(shape, default=0) < 0 or prod(shape) != size:
-        raise BadModelFile(
-            f"{call}: cannot reshape {tuple(value.shape)} to {shape}",
+        raise call.invalid(
+            f"cannot reshape {tuple(value.shape)} to {shape}",
             "a model with a fixed batch size other than 1 must be exported again with 1",
         )
     return reshaped(call, value, tuple(shape))
@@ -81,7 +80,7 @@ def flatten(call: Call) -> Value:
     axis = call.attribute("axis", 1)
     rank = len(value.shape)
     if not -rank <= axis <= rank or (axis < 0 and call.opset < 11):
-        raise BadModelFile(f"{call}: axis {axis} does not fit {rank} axes")
+        raise call.invalid(f"axis {axis} does not fit {rank} axes")
     axis = axis + rank if axis < 0 else axis
     return reshaped(call, value, (prod(value.shape[:axis]), prod(value.shape[axis:])))
 
@@ -101,7 +100,7 @@ def squeeze(call: Call) -> Value:
         return reshaped(call, value, tuple(n for n in value.shape if n != 1))
     gone = {axis_of(call, axis, len(value.shape)) for axis in axes}
     if any(value.shape[axis] != 1 for axis in gone):
-        raise BadModelFile(f"{call}: axes {axes} of {value.shape} do not all have length 1")
+        raise call.invalid(f"axes {axes} of {value.shape} do not all have length 1")
     return reshaped(call, value, tuple(n for i, n in enumerate(value.shape) if i not in gone))
 
 
@@ -111,11 +110,11 @@ def unsqueeze(call: Call) -> Value:
     value = call.input(0)
     axes = _attribute_or_input(call, "axes", 1, 13)
     if axes is None:
-        raise BadModelFile(f"{call}: no axes are given")
+        raise call.invalid("no axes are given")
     rank = len(value.shape) + len(axes)
     new = {axis_of(call, axis, rank) for axis in axes}
     if len(new) != len(axes):
-        raise BadModelFile(f"{call}: axes {axes} repeat")
+        raise call.invalid(f"axes {axes} repeat")
     rest = iter(value.shape)
     return reshaped(call, value, tuple(1 if i in new else next(rest) for i in range(rank)))
 
@@ -145,7 +144,7 @@ def concatenated(call: Call, values: list[Value], axis: int) -> Value:
         return np.concatenate(values, axis)  # type: ignore[arg-type]
     if len({(*v.shape[:axis], *v.shape[axis + 1 :]) for v in values}) > 1:
         shapes = ", ".join(str(tuple(v.shape)) for v in values)
-        raise BadModelFile(f"{call}: inputs of shapes {shapes} cannot be joined along axis {axis}")
+        raise call.invalid(f"inputs of shapes {shapes} cannot be joined along axis {axis}")
     parts = [value for value in values if isinstance(value, Variable) or value.size]
     return joined(call, [call.as_variable(value) for value in parts], axis)
 
@@ -160,7 +159,7 @@ def slice_(call: Call) -> Value:
     )
     steps = _attribute_or_input(call, "steps", 4, 10) if call.opset >= 10 else None
     if starts is None or ends is None:
-        raise BadModelFile(f"{call}: starts or ends are missing")
+        raise call.invalid("starts or ends are missing")
     axes = list(range(len(starts))) if axes is None else axes
     steps = [1] * len(starts) if steps is None else steps
     picks: list[slice | np.ndarray] = [slice(None)] * len(value.shape)
@@ -172,7 +171,7 @@ def slice_(call: Call) -> Value:
 
 def _range(call: Call, start: int, end: int, step: int, length: int) -> slice:
     if step == 0:
-        raise BadModelFile(f"{call}: a slice cannot have step 0")
+        raise call.invalid("a slice cannot have step 0")
     start = start + length if start < 0 else start
     if end in LONGEST:
         # "To the end" in either direction; taken as a number it would leave nothing backwards.
@@ -196,19 +195,17 @@ def split(call: Call) -> Sequence[Value]:
     count = call.attribute("num_outputs")
     if sizes is None:
         if call.opset >= 18 and count != call.outputs:
-            raise BadModelFile(
-                f"{call}: neither sizes nor num_outputs say that there are {call.outputs} outputs"
+            raise call.invalid(
+                f"neither sizes nor num_outputs say that there are {call.outputs} outputs"
             )
         if call.opset >= 18 and call.outputs > length:
-            raise BadModelFile(
-                f"{call}: onnxruntime makes no {call.outputs} parts of {length} entries"
-            )
+            raise call.invalid(f"onnxruntime makes no {call.outputs} parts of {length} entries")
         if call.opset < 18 and length % call.outputs:
-            raise BadModelFile(f"{call}: {length} entries make no {call.outputs} equal parts")
+            raise call.invalid(f"{length} entries make no {call.outputs} equal parts")
         size = -(-length // call.outputs)
         sizes = [size] * (call.outputs - 1) + [length - size * (call.outputs - 1)]
     if len(sizes) != call.outputs or sum(sizes) != length or min(sizes) < 0:
-        raise BadModelFile(f"{call}: cannot split {length} entries into {sizes}")
+        raise call.invalid(f"cannot split {length} entries into {sizes}")
     ends = np.cumsum(sizes)
     before = (slice(None),) * axis
     return [
@@ -235,11 +232,11 @@ def gather_elements(call: Call) -> Value:
     axis = axis_of(call, int(call.attribute("axis", 0)), len(value.shape))
     length = value.shape[axis]
     if not ((indices >= -length) & (indices < length)).all():
-        raise BadModelFile(f"{call}: an index is out of range")
+        raise call.invalid("an index is out of range")
     if len(indices.shape) != len(value.shape) or any(
         m > n for i, (m, n) in enumerate(zip(indices.shape, value.shape, strict=True)) if i != axis
     ):
-        raise BadModelFile(f"{call}: indices {indices.shape} do not fit {tuple(value.shape)}")
+        raise call.invalid(f"indices {indices.shape} do not fit {tuple(value.shape)}")
     inside = tuple(slice(None) if i == axis else slice(n) for i, n in enumerate(indices.shape))
     return rearranged(
         call, value, lambda values: np.take_along_axis(values[inside], indices % length, axis)
@@ -260,7 +257,7 @@ def tile(call: Call) -> Value:
     value = call.input(0)
     repeats = call.integers(1, "the repeats")
     if len(repeats) != len(value.shape) or min(repeats, default=0) < 0:
-        raise BadModelFile(f"{call}: repeats {repeats} do not fit {value.shape}")
+        raise call.invalid(f"repeats {repeats} do not fit {value.shape}")
     call.reserve([n * r for n, r in zip(value.shape, repeats, strict=True)])
     return rearranged(call, value, lambda values: np.tile(values, repeats))
 
@@ -272,7 +269,7 @@ def depth_space(call: Call) -> Value:
     size = int(call.attribute("blocksize"))
     batch, channels, height, width = value.shape
     if size < 1:
-        raise BadModelFile(f"{call}: blocksize {size} is not positive")
+        raise call.invalid(f"blocksize {size} is not positive")
     if call.operator_type == "SpaceToDepth":
         shape = (batch, channels, height // size, size, width // size, size)
         order, last = (0, 3, 5, 1, 2, 4), (channels * size**2, height // size, width // size)

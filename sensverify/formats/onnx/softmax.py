@@ -6,7 +6,6 @@ from math import prod
 
 import onnx
 
-from sensverify.errors import BadModelFile
 from sensverify.formats.onnx.call import Call, Value, handles
 from sensverify.formats.onnx.shapes import axis_of
 
@@ -42,8 +41,8 @@ def softmax(call: Call) -> Value:
     axis = axis_of(call, int(call.attribute("axis", 1 if call.opset < 13 else -1)), rank)
     over = variable.shape[axis:] if call.opset < 13 else variable.shape[axis : axis + 1]
     if prod(over) != variable.size:
-        raise BadModelFile(
-            f"{call}: it is taken over {prod(over)} of {variable.size} outputs, so the order of "
+        raise call.invalid(
+            f"it is taken over {prod(over)} of {variable.size} outputs, so the order of "
             "all of them is not that of what enters it"
         )
     return variable

@@ -6,7 +6,6 @@ from math import prod
 
 import numpy as np
 
-from sensverify.errors import BadModelFile
 from sensverify.formats.onnx.call import Call, Value, Variable, handles
 from sensverify.formats.onnx.geometry import integers
 from sensverify.formats.onnx.lowering import (
@@ -26,7 +25,7 @@ def cumulative_sum(call: Call) -> Value:
     variable = call.variable(0)
     places = call.constant(1, "the axis")
     if places.size != 1:
-        raise BadModelFile(f"{call}: expected one axis, got {places.size}")
+        raise call.invalid(f"expected one axis, got {places.size}")
     axis = axis_of(call, int(places.reshape(())), len(variable.shape))
     length = variable.shape[axis]
     call.reserve((length, length))
@@ -41,7 +40,7 @@ def columns_to_image(call: Call) -> Value:
     image, block = call.integers(1, "the image's shape"), call.integers(2, "the block's shape")
     count, size = len(image), prod(block)
     if len(variable.shape) != 3 or len(block) != count or not 1 <= count <= 3:
-        raise BadModelFile(f"{call}: blocks of {block} do not fit {variable.shape} and {image}")
+        raise call.invalid(f"blocks of {block} do not fit {variable.shape} and {image}")
     batch, rows, columns = variable.shape
     stride = integers(call, "strides", count, 1)
     dilation = integers(call, "dilations", count, 1)
@@ -50,7 +49,7 @@ def columns_to_image(call: Call) -> Value:
     free = [n - d * (k - 1) - 1 for n, k, d in zip(padded, block, dilation, strict=True)]
     places = [n // s + 1 for n, s in zip(free, stride, strict=True)]
     if min(free) < 0 or size < 1 or rows % size or prod(places) != columns:
-        raise BadModelFile(f"{call}: blocks of {block} do not fit {variable.shape} and {image}")
+        raise call.invalid(f"blocks of {block} do not fit {variable.shape} and {image}")
     extra = tuple(n % s for n, s in zip(free, stride, strict=True))
     channels = batch * rows // size
     call.reserve((channels * size, size))
@@ -88,12 +87,12 @@ def _terms(call: Call, shapes: list[tuple[int, ...]]) -> tuple[list[str], str]:
     terms = left.split(",")
     letters = set(equation) - set(".,->")
     if len(terms) != len(shapes) or not all(letter.isalpha() for letter in letters):
-        raise BadModelFile(f"{call}: the equation '{equation}' does not fit {len(shapes)} inputs")
+        raise call.invalid(f"the equation '{equation}' does not fit {len(shapes)} inputs")
     counts = [
         len(shape) - len(term.replace("...", "")) for term, shape in zip(terms, shapes, strict=True)
     ]
     if any(n < 0 or (n > 0 and "..." not in t) for n, t in zip(counts, terms, strict=True)):
-        raise BadModelFile(f"{call}: the equation '{equation}' does not fit {shapes}")
+        raise call.invalid(f"the equation '{equation}' does not fit {shapes}")
     longest = max((n for n, t in zip(counts, terms, strict=True) if "..." in t), default=0)
     # Private letters, which no equation may use.
     free = "".join(chr(0x2460 + i) for i in range(longest))
@@ -106,7 +105,7 @@ def _terms(call: Call, shapes: list[tuple[int, ...]]) -> tuple[list[str], str]:
     ]
     output = output.replace("...", free)
     if len(set(output)) < len(output) or not set(output) <= set("".join(terms)):
-        raise BadModelFile(f"{call}: the equation '{equation}' has no such output")
+        raise call.invalid(f"the equation '{equation}' has no such output")
     return terms, output
 
 
@@ -117,7 +116,7 @@ def _diagonal(call: Call, value: Value, term: str) -> tuple[Value, str]:
             first = term.index(letter)
             second = term.index(letter, first + 1)
             if value.shape[first] != value.shape[second]:
-                raise BadModelFile(f"{call}: the axes '{letter}' differ: {value.shape}")
+                raise call.invalid(f"the axes '{letter}' differ: {value.shape}")
             value = rearranged(
                 call,
                 value,

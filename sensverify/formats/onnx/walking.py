@@ -131,7 +131,7 @@ def _lowered(call: Call, needed: set[str]) -> dict[str, Result | UnsupportedOper
         raise
     except (ArithmeticError, LookupError, MemoryError, TypeError, ValueError) as error:
         # So complain numpy, Python and our builder (BadShape) of what does not fit together.
-        raise BadModelFile(f"{call}: {error}") from None
+        raise call.invalid(f"{error}") from None
     values: Sequence[Result] = result if isinstance(result, Sequence) else [result]
     for value in values:
         if isinstance(value, np.ndarray) and value.base is None:

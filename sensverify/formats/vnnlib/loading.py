@@ -7,7 +7,7 @@ from math import prod
 from pathlib import Path
 
 from sensverify.errors import BadProperty
-from sensverify.formats.onnx.files import FileKind, read_bytes
+from sensverify.formats.files import FileKind, read_bytes
 from sensverify.formats.vnnlib.cases import make_cases
 from sensverify.formats.vnnlib.formula import Atom, Cases, conjunction
 from sensverify.formats.vnnlib.names import BadName, complete_shape

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from sensverify.errors import BadModelFile, RuntimeDisagrees, UnsupportedOperator
+from sensverify.formats.files import read_bytes
 from sensverify.formats.onnx import load_onnx
 from sensverify.formats.onnx.call import HANDLERS
-from sensverify.formats.onnx.files import read_bytes
 from sensverify.network import Network
 from sensverify.verification.replay import Replay
 

@@ -1,7 +1,4 @@
-"""Windows of pooling layers, as torch defines them. Imports numpy, never torch.
-
-ONNX defines more (padding by rule, uneven sides); `sensverify.formats.onnx` has its own windows.
-"""
+"""Windows of convolutions and pooling layers. Imports numpy, never torch."""
 
 from __future__ import annotations
 
@@ -14,16 +11,17 @@ Sizes = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class PoolWindows:
-    """Windows of a pooling layer: one entry for every spatial axis.
+class Windows:
+    """Windows of a convolution or pooling layer: one entry for every spatial axis.
 
     Parameters
     ----------
     spatial : tuple of int
         Sizes of the input's spatial axes.
-    kernel, stride, dilation : tuple of int
+    kernel, stride : tuple of int
     before, after : tuple of int
         Padding on both sides.
+    dilation : tuple of int
     ceil : bool
         Whether a window that reaches past the padded end counts, as long as it starts before the
         trailing padding.
@@ -39,40 +37,40 @@ class PoolWindows:
 
     @property
     def outputs(self) -> Sizes:
-        """Sizes of the output's spatial axes."""
-        sizes = []
-        for n, k, s, b, a, d in zip(
-            self.spatial,
-            self.kernel,
-            self.stride,
-            self.before,
-            self.after,
-            self.dilation,
-            strict=True,
-        ):
-            free = n + b + a - d * (k - 1) - 1
-            size = (-(-free // s) if self.ceil else free // s) + 1
-            if self.ceil and (size - 1) * s >= n + b:
-                size -= 1
-            sizes.append(size)
-        return tuple(sizes)
+        """Number of windows along every axis; 0 where none fits."""
+        return tuple(map(self._count, range(len(self.spatial))))
+
+    def _count(self, axis: int) -> int:
+        start_limit, stride = self.spatial[axis] + self.before[axis], self.stride[axis]
+        free = start_limit + self.after[axis] - self._extent(axis)
+        if free < 0:
+            return 0
+        if not self.ceil:
+            return free // stride + 1
+        count = -(-free // stride) + 1
+        # A window that would start behind the input is left out.
+        return count - 1 if (count - 1) * stride >= start_limit else count
+
+    def _extent(self, axis: int) -> int:
+        return (self.kernel[axis] - 1) * self.dilation[axis] + 1
+
+    @property
+    def ends(self) -> Sizes:
+        """Padding behind the input that the last windows reach into; at least 0."""
+        return tuple(
+            max((n - 1) * self.stride[axis] + self._extent(axis) - self.before[axis] - length, 0)
+            for axis, (n, length) in enumerate(zip(self.outputs, self.spatial, strict=True))
+        )
 
     @property
     def overhang(self) -> Sizes:
-        """Entries of the last window past the padded end; at least 0."""
-        return tuple(
-            max((size - 1) * s + d * (k - 1) + 1 - (n + b + a), 0)
-            for size, n, k, s, b, a, d in zip(
-                self.outputs,
-                self.spatial,
-                self.kernel,
-                self.stride,
-                self.before,
-                self.after,
-                self.dilation,
-                strict=True,
-            )
-        )
+        """Entries of the last windows past the padded end; at least 0."""
+        return tuple(max(end - after, 0) for end, after in zip(self.ends, self.after, strict=True))
+
+    def positions(self, axis: int) -> np.ndarray:
+        """Coordinate of every entry, ``[outputs, kernel]``; below 0 it lies in the padding."""
+        starts = np.arange(self.outputs[axis]) * self.stride[axis] - self.before[axis]
+        return starts[:, None] + np.arange(self.kernel[axis]) * self.dilation[axis]
 
     def indices(self, channels: Sizes) -> np.ndarray:
         """Flat indices of every window in an input ``[*channels, *spatial]``.
@@ -89,7 +87,7 @@ class PoolWindows:
         """
         flat = np.zeros((1, 1), dtype=np.int64)
         for axis, n in enumerate(self.spatial):
-            place = self._places(axis)
+            place = self.positions(axis)
             inside = (place >= 0) & (place < n)
             if not inside.any(axis=1).all():
                 raise ValueError("a pooling window lies in the padding altogether")
@@ -110,12 +108,7 @@ class PoolWindows:
         for axis, n in enumerate(self.spatial):
             before, after = self.before[axis], self.after[axis]
             low, high = (-before, n + after) if include_padding else (0, n)
-            place = self._places(axis)
+            place = self.positions(axis)
             along = ((place >= low) & (place < high)).sum(axis=1)
             counts = counts[..., None] * along
         return counts
-
-    def _places(self, axis: int) -> np.ndarray:
-        """Coordinates along one axis that every window reads, ``[outputs, kernel]``."""
-        starts = np.arange(self.outputs[axis]) * self.stride[axis] - self.before[axis]
-        return starts[:, None] + np.arange(self.kernel[axis])[None, :] * self.dilation[axis]

@@ -45,12 +45,7 @@ def mnist_conv1() -> nn.Sequential:
 
     Input ``[batch, 1, 28, 28]``, logits ``[batch, 10]``.
     """
-    return nn.Sequential(
-        nn.Conv2d(1, 16, kernel_size=4, stride=2, padding=1),
-        nn.ReLU(),
-        nn.Flatten(),
-        nn.Linear(16 * 14 * 14, 10),
-    )
+    return convolutional((1, 28, 28), (16,), (), 10)
 
 
 def mnist_conv2() -> nn.Sequential:
@@ -58,14 +53,7 @@ def mnist_conv2() -> nn.Sequential:
 
     Input ``[batch, 1, 28, 28]``, logits ``[batch, 10]``.
     """
-    return nn.Sequential(
-        nn.Conv2d(1, 16, kernel_size=4, stride=2, padding=1),
-        nn.ReLU(),
-        nn.Conv2d(16, 32, kernel_size=4, stride=2, padding=1),
-        nn.ReLU(),
-        nn.Flatten(),
-        nn.Linear(32 * 7 * 7, 10),
-    )
+    return convolutional((1, 28, 28), (16, 32), (), 10)
 
 
 def mlp(*sizes: int) -> nn.Sequential:

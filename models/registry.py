@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sensverify.errors import BadModelFile, UnknownName
+from sensverify.formats.files import GZIP_MAGIC
 from sensverify.models.cards import SCHEMA, Card, read_card
 
 if TYPE_CHECKING:
@@ -198,9 +199,6 @@ def _verify(path: Path, digest: str, remedy: str) -> None:
 def _digest(path: Path) -> str:
     """SHA-256 of a file's contents after unpacking: gzip does not make a model another one."""
     with path.open("rb") as stream:
-        packed = stream.read(2) == b"\x1f\x8b"
-    if not packed:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    with gzip.open(path) as stream:
+        packed = stream.read(2) == GZIP_MAGIC
+    with gzip.open(path) if packed else path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -65,7 +65,7 @@ class Apgd(ABC):
     ----------
     steps : int
     restarts : int
-        How many times in all, from uniformly drawn points of the box; each for samples that still
+        Number of starts, from uniformly drawn points of the box; each for samples that still
         have their label.
     """
 

@@ -10,15 +10,16 @@ from torch import Tensor
 from torch.nn import functional
 
 from sensverify.attacks.draws import SampleGenerator
+from sensverify.attacks.worst_points import per_sample
 from sensverify.bounds.tensors import flattened
 from sensverify.core.box import Box
 from sensverify.errors import BadBox, BadSetting, BadShape
 
 Function = Callable[[Tensor], Tensor]
-"""From inputs ``[batch, *features]`` to outputs ``[batch, *outputs]``."""
+"""A function from inputs ``[batch, *features]`` to outputs ``[batch, *outputs]``."""
 
 AttackLoss = Callable[[Tensor, Tensor], Tensor]
-"""From outputs ``[batch, outputs]`` and labels ``[batch]`` to what is raised, ``[batch]``."""
+"""A loss to raise, ``[batch]``, from outputs ``[batch, outputs]`` and labels ``[batch]``."""
 
 RandomSource = torch.Generator | SampleGenerator | None
 """Source of random numbers; None is torch's own generator."""
@@ -201,8 +202,7 @@ def value_and_gradient(
             flat = has_zero_gradient(gradient)
             if bool(flat.any()):
                 (other,) = torch.autograd.grad(fallback(outputs, y).sum(), points)
-                chosen = flat.reshape(-1, *(1,) * (points.ndim - 1))
-                gradient = torch.where(chosen, other.nan_to_num(0.0), gradient)
+                gradient = torch.where(per_sample(flat, other), other.nan_to_num(0.0), gradient)
     return outputs.detach(), values.detach(), gradient
 
 

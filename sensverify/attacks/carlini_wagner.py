@@ -30,13 +30,13 @@ class CarliniWagner:
     Parameters
     ----------
     steps : int
-        For every weight.
+        Steps for every weight.
     searches : int
-        How many weights c are tried: ten times as much until a point is found, then halfway.
+        Number of weights c: ten times as much until a point is found, then halfway.
     step_size : float
-        Of Adam's first step, as a share of half the range of a feature; it falls to 0.
+        Length of Adam's first step, as a share of half the range of a feature; it falls to 0.
     confidence : float
-        By how much another output must be above the label's.
+        Least margin of another output above the label's.
     initial_weight : float
         The first c, over the difference of the largest and the smallest output at the sample: so
         scaling all outputs changes nothing.

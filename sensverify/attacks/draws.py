@@ -32,9 +32,9 @@ class SampleGenerator:
     Parameters
     ----------
     states : int64 Tensor, shape ``[batch]``
-        Where the streams start.
+        Initial states of the streams.
     positions : int64 Tensor, shape ``[batch]``
-        Of the samples in the data.
+        Positions of the samples in the data.
 
     Notes
     -----
@@ -94,5 +94,5 @@ def _mixed(z: Tensor) -> Tensor:
 
 
 def _shifted(z: Tensor, places: int) -> Tensor:
-    """To the right, with zeros from the left, where torch copies the sign."""
+    """Logical shift to the right, with zeros from the left, where torch copies the sign."""
     return (z >> places) & ((1 << (64 - places)) - 1)

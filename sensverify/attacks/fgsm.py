@@ -50,7 +50,7 @@ def fgsm(
     x : Tensor, shape ``[batch, *features]``
     y : integer Tensor, shape ``[batch]``
     box : Box of tensors like x
-        Where the points may lie; every feature has its own radius, and may be clipped.
+        Region of the points; every feature has its own radius, and may be clipped.
     random_start : bool
         Begin at a uniformly drawn point of the box, step by 1.25 half-widths and return to the
         box: the "fast" attack that a network can be trained against at little cost.

@@ -21,7 +21,7 @@ class Grid:
     radii : tuple of float
         Ascending. Where pixels range over 0 to 1, if nothing else is said.
     source : str
-        Who attacked at them, and with what.
+        Publication that attacked at them, and its attacks.
     """
 
     radii: tuple[float, ...]

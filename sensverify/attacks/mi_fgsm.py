@@ -37,7 +37,7 @@ class MiFgsm:
         As a share of how far a feature can move, its radius unless the box is clipped on both
         sides; None is ``1 / steps``, so that all steps together just reach the end of the box.
     decay : float
-        How much of the average goes on to the next step.
+        Share of the average that goes on to the next step.
     """
 
     name: ClassVar[str] = "mi-fgsm"

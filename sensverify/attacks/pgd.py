@@ -56,7 +56,7 @@ def pgd(
     x : Tensor, shape ``[batch, *features]``
     y : integer Tensor, shape ``[batch]``
     box : Box of tensors like x
-        Where the points may lie; every feature has its own radius, and may be clipped.
+        Region of the points; every feature has its own radius, and may be clipped.
     steps : int
     step_size : float or Tensor broadcastable to x, optional
         In the units of the features. Default: 2.5 half-widths of the box over the number of
@@ -64,8 +64,8 @@ def pgd(
     random_start : bool
         Begin at uniformly drawn points of the box instead of x.
     restarts : int
-        How many times in all. Of several starts, the first is x: where the box is small against the
-        function's bends, that alone is often stronger than a random start.
+        Number of starts. Of several, the first is x: where the box is small against the function's
+        bends, that alone is often stronger than a random start.
     generator : torch.Generator or SampleGenerator, optional
         For the starts.
     loss : str or callable
@@ -184,7 +184,7 @@ class Pgd(_Steps):
     random_start : bool
         Begin at uniformly drawn points of the box instead of the sample.
     restarts : int
-        How many times in all; of several starts, the first is the sample.
+        Number of starts; of several, the first is the sample.
     loss : str
         ``cross-entropy``, or ``margin``: the largest other output minus the label's.
     """

@@ -26,7 +26,7 @@ class Attack(Protocol):
         Whether it follows gradients, those of a surrogate where there is one. An attack that does
         not only asks the network itself.
     source : str
-        Who defined it, and where.
+        Publication that defines it.
     """
 
     name: ClassVar[str]
@@ -47,9 +47,9 @@ class Attack(Protocol):
         x : Tensor, shape ``[batch, *features]``
         y : int64 Tensor, shape ``[batch]``
         box : Box of tensors like x
-            Where the points may lie. For an attack with ``nearest`` the range of the features.
+            Region of the points; for an attack with ``nearest`` the range of the features.
         generator : SampleGenerator
-            Of everything that is drawn: a sample's numbers do not depend on the others.
+            Source of everything that is drawn: a sample's numbers do not depend on the others.
 
         Returns
         -------

@@ -44,7 +44,7 @@ class AttackResult:
         was met, or for an attack that looks for the nearest the sample. A sample that is wrong by
         itself is left alone.
     outputs : Tensor, shape ``[samples, classes]``
-        Of the network that was attacked, at the points.
+        Outputs at the points of the network under attack.
     broken : bool Tensor, shape ``[samples]``
         Whether the label is not the largest output there.
     found : bool Tensor, shape ``[samples]``
@@ -95,12 +95,12 @@ def run_attack(
         Finite, inside of the boxes. Its device is that of the computation.
     y : Tensor of whole numbers, shape ``[samples]``
     box : Box of tensors like x
-        Where the points may lie; every feature has its own radius, and may be clipped. For an
+        Region of the points; every feature has its own radius, and may be clipped. For an
         attack with ``nearest``, such as ``cw``, the range of the features.
     attack : Attack
         See `make_attack`.
     seed : int
-        Of everything that is drawn. What a sample draws follows from the seed and its place alone:
+        Seed of all draws. The draws of a sample follow from the seed and its place alone:
         neither the size of the chunks nor the other samples change more than the rounding of the
         function.
     places : Tensor of whole numbers, shape ``[samples]``, optional

@@ -50,7 +50,7 @@ class Square:
     Parameters
     ----------
     queries : int
-        How often the network may be asked about a sample.
+        Evaluations of the network for every sample.
     p_init : float
         Share of the features that the first proposals change; it falls as queries are spent.
     """

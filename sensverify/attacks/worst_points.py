@@ -32,7 +32,7 @@ class WorstPoints:
         The points before any other was evaluated.
     y : int64 Tensor, shape ``[batch]``
     labelled : bool
-        Whether it matters that a label loses.
+        True where points at which the label loses go before others.
 
     Attributes
     ----------

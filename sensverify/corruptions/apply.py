@@ -52,7 +52,7 @@ def corrupt(
         From 1 to the ``severities`` of the corruption; or its parameters by name, lengths in pixels
         of these images, in place of those in its table.
     seed : int
-        Of everything that is drawn.
+        Seed of everything that is drawn.
     places : sequence, array or tensor of int, shape ``[n]``, optional
         The images' numbers in their data set; by default 0 to n - 1. What is drawn for an image
         follows from the seed, the name of the corruption and the image's place, and from nothing

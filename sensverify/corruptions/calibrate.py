@@ -53,9 +53,9 @@ def calibrate(
     strengths : (weakest, strongest)
         May fall, as of factors of contrast.
     point : float
-        What is lost at the lower end: ``accuracy <= reference - point``.
+        Loss of accuracy at the lower end: ``accuracy <= reference - point``.
     share : float
-        What is lost at the upper end: ``accuracy <= (1 - share) * reference``.
+        Share of the accuracy lost at the upper end: ``accuracy <= (1 - share) * reference``.
     tolerance : float
         Width of the last interval of a bisection, in units of strength.
 

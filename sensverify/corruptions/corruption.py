@@ -34,7 +34,7 @@ class Table:
     lengths : mapping from str to int
         Parameters in pixels, with the power of the image's side that they grow with.
     whole : tuple of str
-        Those of them that are rounded to whole numbers, at least 1.
+        Names in ``lengths`` that are rounded to whole numbers, at least 1.
     """
 
     values: Mapping[str, tuple[Value, ...]]
@@ -153,7 +153,7 @@ class Corruption:
         Parameters
         ----------
         shape : tuple of int
-            Of one sample: ``(channels, rows, columns)``.
+            Shape of one sample: ``(channels, rows, columns)``.
         """
         if len(shape) != 3 or shape[0] not in CHANNELS:
             return (

@@ -53,7 +53,7 @@ def quantise(images: Tensor, draws: Draws, *, steps: float) -> Tensor:
 
 
 def posterise(images: Tensor, draws: Draws, *, bits: float) -> Tensor:
-    """Of the eight bits of every byte, only the first few."""
+    """The first few of the eight bits of every byte alone."""
     step = 2 ** (8 - int(bits))
     return (images * 255).round().div(step).floor() * step / 255
 

@@ -197,4 +197,4 @@ TABLES: dict[str, tuple[Table, ...]] = {
     "brighten": (Table(values={"factor": (1.1, 1.2, 1.4)}),),
     "gaussian-blur": (Table(values={"sigma": (0.3, 0.5, 0.7, 0.9)}),),
 }
-"""By the name of the corruption."""
+"""Tables of strengths by the name of the corruption."""

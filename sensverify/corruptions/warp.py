@@ -36,7 +36,7 @@ def mapped_coordinates(images: Tensor, matrices: Tensor) -> tuple[Tensor, Tensor
     ----------
     images : Tensor
     matrices : Tensor, shape ``[n, 3, 3]`` or ``[3, 3]``
-        Of ``(column, row, 1)``, counted from the middle of the image.
+        Maps of ``(column, row, 1)``, counted from the middle of the image.
     """
     rows, columns = images.shape[-2:]
     centre_x, centre_y = (columns - 1) / 2, (rows - 1) / 2

@@ -18,7 +18,7 @@ from sensverify.corruptions.maps import apply_maps, zoom_map
 from sensverify.errors import BackendMissing, install
 
 _FROST = ("frost1.png", "frost2.png", "frost3.png", "frost4.jpg", "frost5.jpg")
-"""Its authors have a sixth photograph, which their program never takes."""
+"""Photographs of ice. Their authors have a sixth one, which their program never takes."""
 
 
 def snow(

@@ -32,7 +32,7 @@ class DataSet:
     summary : str
         One sentence without a full stop.
     available : callable
-        Whether it is here; takes the folder that is searched first.
+        True where its files are there; takes the folder that is searched first.
     load : callable
         The `Dataset` that `load_data` gives.
     split : callable

@@ -13,6 +13,7 @@ from sensverify.data.places import find_folders, not_found
 from sensverify.data.split import Split
 from sensverify.errors import BadData
 from sensverify.formats.arrays import SIZE_LIMIT, read_npz
+from sensverify.runs.files import reading
 
 SHAPE = (3, 32, 32)
 FOLDERS = ("cifar-10-batches-bin", "cifar-10", "cifar10")
@@ -77,7 +78,7 @@ def _is_binary(folder: Path) -> bool:
 
 def _read_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Images and labels: each record is one byte of label and 3,072 of pixels."""
-    try:
+    with reading(path, BadData):
         size = path.stat().st_size
         if size == 0 or size % _RECORD or size > SIZE_LIMIT:
             raise BadData(
@@ -85,8 +86,6 @@ def _read_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
                 "bytes; it is damaged, or not of CIFAR-10's binary version"
             )
         records = np.fromfile(path, dtype=np.uint8).reshape(-1, _RECORD)
-    except OSError as error:
-        raise BadData(f"cannot read '{path}': {error.strerror or error}") from None
     labels = records[:, 0].copy()
     if labels.max() > 9:
         raise BadData(f"'{path}' holds the label {labels.max()}; CIFAR-10 has labels from 0 to 9")

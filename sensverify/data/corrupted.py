@@ -13,6 +13,7 @@ import numpy as np
 from sensverify.data.places import find_folders, not_found
 from sensverify.errors import BadData, BadSetting, BadShape, UnknownName
 from sensverify.formats.arrays import read_npy, read_npy_header
+from sensverify.runs.files import reading
 
 FOLDERS: dict[str, tuple[str, ...]] = {
     "cifar-10-c": ("CIFAR-10-C", "cifar-10-c", "cifar10-c", "cifar10c"),
@@ -163,10 +164,8 @@ def find_corrupted(
     folder = _folder(name_or_path, data_dir)
     shared = folder / _LABELS
     files: dict[str, CorruptedImages] = {}
-    try:
+    with reading(folder, BadData):
         entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
-    except OSError as error:
-        raise BadData(f"cannot read '{folder}': {error.strerror or error}") from None
     for entry in entries:
         if entry.is_dir() and (entry / _PART_IMAGES).is_file():
             files[_name(entry.name)] = _described(
@@ -227,13 +226,10 @@ def _samples(count: int, labels: np.ndarray) -> int:
 
 def _mapped(path: Path) -> np.ndarray:
     """The images in the file, not yet read."""
-    try:
-        with path.open("rb") as stream:
-            size = path.stat().st_size
-            shape, fortran, dtype = read_npy_header(stream, str(path))
-            offset = stream.tell()
-    except OSError as error:
-        raise BadData(f"cannot read '{path}': {error.strerror or error}") from None
+    with reading(path, BadData), path.open("rb") as stream:
+        size = path.stat().st_size
+        shape, fortran, dtype = read_npy_header(stream, str(path))
+        offset = stream.tell()
     if dtype != np.uint8 or len(shape) not in (3, 4) or min(shape) < 1:
         raise BadData(
             f"'{path}' holds {dtype} of shape {shape}; expected images as bytes, "

@@ -153,7 +153,7 @@ def check_channels_first(shape: tuple[int, ...], receiver: str) -> None:
     Parameters
     ----------
     shape : tuple of int
-        Of a sample.
+        Shape of a sample.
     receiver : str
         Name of the network, for the message.
 
@@ -200,6 +200,11 @@ def check_range(start: int | None, stop: int | None, count: int, what: str) -> t
     return first, last
 
 
+def value_range(x: np.ndarray) -> np.ndarray:
+    """Largest minus smallest value of every feature of ``[samples, *features]``, float64."""
+    return x.max(axis=0).astype(np.float64) - x.min(axis=0)
+
+
 def one_column(labels: np.ndarray) -> np.ndarray:
     """Labels without axes of length 1 behind the first, as ``[samples, 1]`` has one."""
     while labels.ndim > 1 and labels.shape[-1] == 1:
@@ -234,7 +239,7 @@ def class_labels(y: np.ndarray, outputs: int, what: str) -> np.ndarray:
         Class numbers, of any type that holds whole numbers; or rows with a single 1.
     outputs : int
     what : str
-        Where they are from, for the message.
+        Name of their source, for the message.
 
     Raises
     ------
@@ -250,16 +255,19 @@ def class_labels(y: np.ndarray, outputs: int, what: str) -> np.ndarray:
                 "are 0 but for a single 1"
             )
         return y.argmax(axis=1).astype(np.int64)
-    if y.dtype.kind == "b":
-        y = y.astype(np.int64)
-    whole = np.isfinite(y) & (y == np.round(y)) & (y >= 0) & (y < outputs)
-    if not whole.all():
-        bad = int(whole.argmin())
+    bad = first_outside(y, outputs)
+    if bad is not None:
         raise BadData(
             f"{what}: label {y[bad]} of sample {bad} is no class of this network; expected whole "
             f"numbers from 0 to {outputs - 1}{_label_hint(y, outputs)}"
         )
     return y.astype(np.int64)
+
+
+def first_outside(y: np.ndarray, count: int) -> int | None:
+    """Position of the first label that is no whole number from 0 to ``count - 1``, else None."""
+    whole = np.isfinite(y) & (y == np.round(y)) & (y >= 0) & (y < count)
+    return None if whole.all() else int(whole.argmin())
 
 
 def _label_hint(y: np.ndarray, outputs: int) -> str:

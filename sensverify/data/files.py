@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sensverify.data.dataset import Dataset, holds_labels, one_column
+from sensverify.data.dataset import Dataset, holds_labels, one_column, value_range
 from sensverify.data.split import Split, make_split, split_samples
 from sensverify.errors import BadData
 from sensverify.formats.arrays import SIZE_LIMIT, read_npz
@@ -100,9 +100,7 @@ def _test_part(path: str | Path, limit: int) -> Dataset:
     if all(part.y is not None and holds_labels(part.y) for part in (train, test)):
         return make_split(train, test, feature_range=train.feature_range).test
     spread = train.feature_range
-    if spread is None:
-        spread = train.x.max(axis=0).astype(np.float64) - train.x.min(axis=0)
-    return replace(test, feature_range=spread)
+    return replace(test, feature_range=value_range(train.x) if spread is None else spread)
 
 
 def _dataset(name: str, arrays: dict[str, np.ndarray], x: str, y: str) -> Dataset:

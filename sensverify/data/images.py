@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sensverify.data.dataset import Dataset
+from sensverify.data.dataset import Dataset, value_range
 from sensverify.data.files import PARTS as ARRAYS
 from sensverify.data.files import find_npz
 from sensverify.data.places import find_folders, not_found
@@ -42,14 +42,14 @@ class StoredImages:
     @cached_property
     def feature_range(self) -> np.ndarray:
         """Largest minus smallest value of every pixel of the training images, in [0, 1]."""
-        return (self.train.max(axis=0).astype(np.float64) - self.train.min(axis=0)) / 255
+        return value_range(self.train) / 255
 
     def dataset(self) -> Dataset:
         """The test images."""
         return self._pixels(self.test, self.test_labels)
 
     def split(self) -> Split:
-        """Both parts."""
+        """The training and the test images."""
         train = self._pixels(self.train, self.train_labels)
         rule = "the parts are those of the data set"
         return make_split(train, self.dataset(), feature_range=self.feature_range, rule=rule)

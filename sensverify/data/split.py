@@ -7,11 +7,11 @@ from math import gcd
 
 import numpy as np
 
-from sensverify.data.dataset import Dataset, class_labels, one_column
+from sensverify.data.dataset import Dataset, class_labels, first_outside, one_column, value_range
 from sensverify.errors import BadData, BadShape
 
 TEST_EVERY = 5
-"""Of a set without parts of its own, every fifth sample is a test sample."""
+"""Step between the test samples of a set without parts of its own."""
 
 LICENCE_UNKNOWN = "of the data's owner"
 
@@ -92,8 +92,7 @@ def make_split(
             "class numbers from 0, of at least two classes"
         )
     if feature_range is None:
-        ends = train.x.max(axis=0), train.x.min(axis=0)
-        feature_range = ends[0].astype(np.float64) - ends[1].astype(np.float64)
+        feature_range = value_range(train.x)
     first, second = (
         replace(part, x=_narrowed(part, what), y=y, feature_range=feature_range)
         for part, what, y in zip((train, test), ("training", "test"), labels, strict=True)
@@ -158,11 +157,8 @@ def _class_numbers(part: Dataset, what: str) -> np.ndarray:
     y = one_column(y)
     if y.ndim > 1:
         return class_labels(y, y.shape[1], f"data '{part.name}', {what} part")
-    if y.dtype.kind == "b":
-        y = y.astype(np.int64)
-    whole = np.isfinite(y) & (y == np.round(y)) & (y >= 0) & (y < 2**31)
-    if not whole.all():
-        bad = int(whole.argmin())
+    bad = first_outside(y, 2**31)
+    if bad is not None:
         raise BadData(
             f"data '{part.name}': label {y[bad]} of {what} sample {bad} is no class number; "
             "expected whole numbers from 0"

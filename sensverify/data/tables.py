@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sensverify.data.dataset import Dataset
+from sensverify.data.dataset import Dataset, value_range
 from sensverify.data.split import Split, split_samples
 from sensverify.errors import BackendMissing, install
 
@@ -48,7 +48,7 @@ def load_table(name: str, data_dir: str | Path | None = None) -> Dataset:
     clip = None
     if name == "digits":
         x, clip = (x / 16).reshape(-1, 1, 8, 8), (0.0, 1.0)
-    return Dataset(name, x.astype(np.float32), y, x.max(axis=0) - x.min(axis=0), clip)
+    return Dataset(name, x.astype(np.float32), y, value_range(x), clip)
 
 
 def split_table(name: str, data_dir: str | Path | None = None) -> Split:

@@ -23,8 +23,8 @@ class Windows:
         Padding on both sides.
     dilation : tuple of int
     ceil : bool
-        Whether a window that reaches past the padded end counts, as long as it starts before the
-        trailing padding.
+        True where a window that reaches past the padded end counts, as long as it starts before
+        the trailing padding.
     """
 
     spatial: Sizes
@@ -78,7 +78,7 @@ class Windows:
         Returns
         -------
         int64 array, shape ``[*channels, *outputs, entries]``
-            Where a window reaches outside, an entry inside of it stands in: a maximum stays.
+            An entry inside of the window stands in for one outside of the input: a maximum stays.
 
         Raises
         ------
@@ -102,7 +102,7 @@ class Windows:
     def counts(self, *, include_padding: bool) -> np.ndarray:
         """Entries of every window that an average divides by, shape ``[*outputs]``.
 
-        What overhangs the padded end never counts.
+        Entries past the padded end never count.
         """
         counts = np.ones((), dtype=np.int64)
         for axis, n in enumerate(self.spatial):

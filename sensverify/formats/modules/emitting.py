@@ -25,7 +25,7 @@ Constant = Tensor | Expression | float | int
 Rule = Callable[..., Any]
 
 RULES: dict[str, Rule] = {}
-"""By the operator's name without namespace and overload, e.g. ``"conv2d"``."""
+"""Rules by the operator's name without namespace and overload, e.g. ``"conv2d"``."""
 
 
 def rule(*names: str) -> Callable[[Rule], Rule]:

@@ -233,8 +233,7 @@ RULES.update(dict.fromkeys(MOVES, rearranged))
 
 @rule(*IDENTITIES)
 def _identity(emit: Emitter, self: Any = None, input: Any = None, **settings: Any) -> Variable:
-    if settings.get("train") and settings.get("p", 1.0) > 0:
-        emit.refuse("drops out at random in evaluation too", "pass training=self.training to it")
+    _refuse_dropout(emit, settings.get("train"), settings.get("p", 1.0))
     dtype = emit.call.traced.dtype
     if not dtype.is_floating_point:
         emit.refuse(f"turns values into {dtype}, which has no bounds")
@@ -243,9 +242,13 @@ def _identity(emit: Emitter, self: Any = None, input: Any = None, **settings: An
 
 @rule("native_dropout")
 def _native_dropout(emit: Emitter, input: Any, p: float, train: bool | None) -> list[Any]:
+    _refuse_dropout(emit, train, p)
+    return [emit.variable(input), None]
+
+
+def _refuse_dropout(emit: Emitter, train: bool | None, p: float) -> None:
     if train and p > 0:
         emit.refuse("drops out at random in evaluation too", "pass training=self.training to it")
-    return [emit.variable(input), None]
 
 
 @rule("permute")

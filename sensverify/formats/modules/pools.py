@@ -150,19 +150,12 @@ def _mean_of_windows(
     return emit.add(Scale(torch.from_numpy(1 / counts).unsqueeze(0)), variable)
 
 
-@rule("mean")
+@rule("mean", "sum")
 def _mean(emit: Emitter, self: Any, dim: Any = None, keepdim: bool = False, **_: Any) -> Variable:
     variable = emit.variable(self)
     axes = emit.axes(dim, variable.ndim)
-    size = prod(variable.shape[axis] for axis in axes)
-    return _reduced(emit, variable, axes, _total(emit, variable, axes, 1 / size), keepdim=keepdim)
-
-
-@rule("sum")
-def _sum(emit: Emitter, self: Any, dim: Any = None, keepdim: bool = False, **_: Any) -> Variable:
-    variable = emit.variable(self)
-    axes = emit.axes(dim, variable.ndim)
-    return _reduced(emit, variable, axes, _total(emit, variable, axes, 1.0), keepdim=keepdim)
+    each = 1 / prod(variable.shape[axis] for axis in axes) if emit.operator == "mean" else 1.0
+    return _reduced(emit, variable, axes, _total(emit, variable, axes, each), keepdim=keepdim)
 
 
 def _reduced(

@@ -1,4 +1,4 @@
-"""From a module to a graph of ATen operators, with nothing of the module changed."""
+"""Trace of a module: a graph of ATen operators, with nothing of the module changed."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def _untraceable(module: nn.Module, input_shape: Shape, error: Exception) -> Uns
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what torch writes about a failure before it raises: the error says it."""
+    """Silence torch's log of a failure that it raises: the error says it."""
     logger = logging.getLogger("torch._subclasses.fake_tensor")
     before = logger.disabled
     logger.disabled = True

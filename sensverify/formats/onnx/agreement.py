@@ -103,7 +103,7 @@ class ImportRecord:
         The same with its functions in the place of their calls.
     input : str
     shape : tuple of int
-        Of the input, with a batch axis of 1.
+        Shape of the input, with a batch axis of 1.
     element : int
         ONNX element type of the input.
     nodes : tuple of Node
@@ -208,7 +208,7 @@ class _Comparison:
                 if name not in self._theirs:
                     continue
                 if isinstance(ours, Variable) and step.softmax is not None:
-                    self._compare_order(step, name, ours)
+                    self._compare_softmax(step, name, ours)
                 elif isinstance(ours, Variable):
                     self._compare(step, name, ours)
                 else:
@@ -217,34 +217,24 @@ class _Comparison:
                 del self._values[place]
 
     def _compare(self, step: LoweredNode, name: str, ours: Variable) -> None:
-        theirs = self._theirs.pop(name)
-        if theirs[0].shape != ours.shape:
-            raise _differs(step, name, f"of shape {theirs[0].shape}", f"of {ours.shape}")
-        value, error = (side.reshape(len(theirs), -1) for side in self._values[ours.node])
-        given = np.stack(theirs).astype(np.float64).reshape(value.shape)
+        """Compare an output, then let onnxruntime's numbers take the place of ours."""
+        theirs, (value, error) = self._both(step, name, ours)
         unit, least = self._precision.unit, self._precision.least
         with np.errstate(all="ignore"):
             margin = error + 2 * unit * abs(value) + least + self._interpolation_margin(step)
             # Not finite: overflow in its type, on both sides or beyond what is known of ours.
-            wrong = np.isfinite(value) & np.isfinite(margin) & ~(abs(given - value) <= margin)
+            wrong = np.isfinite(value) & np.isfinite(margin) & ~(abs(theirs - value) <= margin)
         if wrong.any():
             point, entry = (int(i) for i in np.argwhere(wrong)[0])
             at = tuple(int(i) for i in np.unravel_index(entry, ours.shape))
-            raise _differs(
-                step,
-                name,
-                f"{given[point, entry]:g} at entry {at}",
-                f"{value[point, entry]:g} ± {margin[point, entry]:.1g}",
-            )
-        self._values[ours.node] = known(given.reshape(len(given), *self._shape(ours.node)))
+            there = f"{theirs[point, entry]:g} at entry {at}"
+            here = f"{value[point, entry]:g} ± {margin[point, entry]:.1g}"
+            raise _differs(step, name, there, here)
+        self._values[ours.node] = known(theirs.reshape(len(theirs), *self._shape(ours.node)))
 
-    def _compare_order(self, step: LoweredNode, name: str, ours: Variable) -> None:
-        """Compare what a softmax makes of our values, or its logarithm; ours stay."""
-        theirs = self._theirs.pop(name)
-        if theirs[0].shape != ours.shape:
-            raise _differs(step, name, f"of shape {theirs[0].shape}", f"of {ours.shape}")
-        value, error = (side.reshape(len(theirs), -1) for side in self._values[ours.node])
-        given = np.stack(theirs).astype(np.float64).reshape(value.shape)
+    def _compare_softmax(self, step: LoweredNode, name: str, ours: Variable) -> None:
+        """Compare the softmax of our values, or its logarithm; ours stay."""
+        theirs, (value, error) = self._both(step, name, ours)
         with np.errstate(all="ignore"):
             shifted = value - value.max(axis=1, keepdims=True)
             expected = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
@@ -253,11 +243,19 @@ class _Comparison:
             # Neither moves by more than twice what its largest input does.
             scale = 1 + (abs(value).max(axis=1, keepdims=True) if logarithm else 0.0)
             margin = 2 * error.max(axis=1, keepdims=True) + 64 * self._precision.unit * scale
-            wrong = np.isfinite(margin) & ~(abs(given - expected) <= margin)
+            wrong = np.isfinite(margin) & ~(abs(theirs - expected) <= margin)
         if wrong.any():
             point, entry = (int(i) for i in np.argwhere(wrong)[0])
-            there, here = (f"{side[point, entry]:g}" for side in (given, expected))
-            raise _differs(step, name, there, here)
+            raise _differs(step, name, *(f"{x[point, entry]:g}" for x in (theirs, expected)))
+
+    def _both(
+        self, step: LoweredNode, name: str, ours: Variable
+    ) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
+        """An output by onnxruntime; ours, with its rounding error; each ``[points, entries]``."""
+        theirs = self._theirs.pop(name)
+        _check_shape(step, name, theirs[0], ours)
+        value, error = (side.reshape(len(theirs), -1) for side in self._values[ours.node])
+        return np.stack(theirs).astype(np.float64).reshape(value.shape), (value, error)
 
     def _interpolation_margin(self, step: LoweredNode) -> Any:
         """Largest error of interpolation by rounding of coordinates in a runtime, by point."""
@@ -277,8 +275,7 @@ class _Comparison:
 
     def _compare_constant(self, step: LoweredNode, name: str, ours: np.ndarray) -> None:
         theirs = np.asarray(self._theirs.pop(name)[0])
-        if theirs.shape != ours.shape:
-            raise _differs(step, name, f"of shape {theirs.shape}", f"of {ours.shape}")
+        _check_shape(step, name, theirs, ours)
         if np.array_equal(theirs, ours, equal_nan=ours.dtype.kind == "f"):
             return
         worst = int(np.argmax((theirs != ours).reshape(-1)))
@@ -354,6 +351,11 @@ def _check_crashes(record: ImportRecord) -> None:
                     f"{step}: its output {place} has no name, which ends onnxruntime",
                     f"give it one, {_TRUST}",
                 )
+
+
+def _check_shape(step: LoweredNode, name: str, theirs: np.ndarray, ours: Value) -> None:
+    if theirs.shape != ours.shape:
+        raise _differs(step, name, f"of shape {theirs.shape}", f"of {ours.shape}")
 
 
 def _differs(step: LoweredNode, name: str, theirs: str, ours: str) -> RuntimeDisagrees:

@@ -183,7 +183,7 @@ class Call(Context):
     def refuse_inexact(self, *values: Value) -> None:
         """Refuse arithmetic on constants whose result is not fixed, where parameters are exact.
 
-        Which digits come out depends on the library (a logarithm) or on the order of a sum.
+        Its last digits depend on the library (a logarithm) or on the order of a sum.
 
         Raises
         ------

@@ -29,7 +29,7 @@ def embed_external_data(
     model : onnx.ModelProto
         Changed in place.
     folder : Path
-        Where the model file lies.
+        Folder of the model file.
     limit : int
         Most bytes to read in total.
 

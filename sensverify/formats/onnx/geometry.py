@@ -33,8 +33,14 @@ def auto_pad(call: Call) -> str:
     return value
 
 
+def placement(call: Call, count: int) -> tuple[Shape, Shape, Shape]:
+    """The attributes ``strides``, ``dilations`` and ``pads`` for so many spatial axes."""
+    stride, dilation = (integers(call, name, count, 1) for name in ("strides", "dilations"))
+    return stride, dilation, integers(call, "pads", 2 * count, 0, least=0)
+
+
 def halves(counts: Shape, mode: str) -> tuple[Shape, Shape]:
-    """Counts parted in two, of which ``SAME_UPPER`` makes the second the larger, other modes the first."""
+    """Counts in two parts; an odd one is larger behind with ``SAME_UPPER``, else in front."""
     small, large = tuple(n // 2 for n in counts), tuple(n - n // 2 for n in counts)
     return (small, large) if mode == "SAME_UPPER" else (large, small)
 
@@ -50,9 +56,7 @@ def windows(call: Call, spatial: Shape, kernel: Shape, *, ceil_mode: bool = Fals
         Runtimes do not agree on where they lie.
     """
     count = len(spatial)
-    stride = integers(call, "strides", count, 1)
-    dilation = integers(call, "dilations", count, 1)
-    pads = integers(call, "pads", 2 * count, 0, least=0)
+    stride, dilation, pads = placement(call, count)
     before, after = pads[:count], pads[count:]
     extents = tuple((k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True))
     mode = auto_pad(call)

@@ -1,4 +1,4 @@
-"""From an ONNX model to a network."""
+"""Import of an ONNX model as a network."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class OnnxModel:
     ----------
     network : Network
     sha256 : str
-        Of the file as it is on disk, packed or not.
+        Digest of the file as it is on disk, packed or not.
     external : tuple of (str, str)
         Every location of external data, with the SHA-256 of what was read from it: the bytes of
         its tensors, one after the other in the model's order.
@@ -106,6 +106,8 @@ def load_onnx(
         made, so that every parameter is a number of the file, one that it computes with a rounding
         that is everywhere the same, or an integer; its nonlinear nodes are those of the simplified
         network, in the same order, on the same numbers.
+    runtime_check : bool
+        Compare the network with onnxruntime; see above.
 
     Returns
     -------
@@ -152,8 +154,22 @@ def read_onnx(
 ) -> OnnxModel:
     """`load_onnx`, with the digests of the very bytes that the network was made from.
 
-    With ``order_only``, a softmax over all outputs that ends the file is left out: whoever asks so
-    must use nothing but the order of the outputs, and say that.
+    Parameters
+    ----------
+    path, limit, simplified, runtime_check
+        See `load_onnx`.
+    order_only : bool
+        Leave out a softmax over all outputs that ends the file: the caller must use nothing but
+        the order of the outputs, and say so.
+
+    Returns
+    -------
+    OnnxModel
+
+    Raises
+    ------
+    BadModelFile, RuntimeDisagrees, UnsupportedOperator
+        See `load_onnx`.
     """
     name = Path(path).name
     try:

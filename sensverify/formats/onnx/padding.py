@@ -6,6 +6,7 @@ import numpy as np
 
 from sensverify.formats.onnx.call import Call, Value, Variable, handles
 from sensverify.formats.onnx.lowering import rearranged
+from sensverify.formats.onnx.shapes import axis_of
 from sensverify.network.operators import Pad
 
 
@@ -72,9 +73,7 @@ def _pads(call: Call, rank: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
         pads = call.integers(1, "the pads")
     axes = list(range(rank))
     if call.optional(3) is not None:
-        axes = call.integers(3, "the axes")
-        if not all(-rank <= axis < rank for axis in axes):
-            raise call.invalid(f"axes {axes} do not fit {rank} axes")
+        axes = [axis_of(call, axis, rank) for axis in call.integers(3, "the axes")]
     if len(pads) != 2 * len(axes):
         raise call.invalid(f"{len(pads)} pads do not fit {len(axes)} axes")
     before, after = [0] * rank, [0] * rank

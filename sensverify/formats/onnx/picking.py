@@ -13,7 +13,7 @@ from sensverify.formats.onnx.lowering import (
     reshaped,
     scaled,
 )
-from sensverify.formats.onnx.shapes import axis_of
+from sensverify.formats.onnx.shapes import axis_attribute, check_indices
 from sensverify.formats.onnx.tensors import STORED
 
 
@@ -29,7 +29,7 @@ def gather_nd(call: Call) -> Value:
         raise call.invalid(f"indices {indices.shape} do not fit {value.shape}")
     if indices.shape[:batch] != value.shape[:batch]:
         raise call.invalid(f"indices {indices.shape} do not fit {value.shape}")
-    _check_range(call, indices, np.array(lengths))
+    check_indices(call, indices, lengths)
     call.reserve((*indices.shape[:-1], *value.shape[batch + depth :]))
     # Open coordinates along the axes that both have, then those that the indices list.
     axes = np.ix_(*(np.arange(n) for n in indices.shape[:batch])) if batch else ()
@@ -49,7 +49,7 @@ def scatter_nd(call: Call) -> Value:
         tuple(updates.shape) != (*indices.shape[:-1], *data.shape[depth:])
     ):
         raise call.invalid(f"{indices.shape} and {updates.shape} do not fit {data.shape}")
-    _check_range(call, indices, np.array(data.shape[:depth]))
+    check_indices(call, indices, data.shape[:depth])
     call.reserve(data.shape)
     places = np.arange(data.size)
     return _put(call, places.reshape(data.shape)[tuple(np.moveaxis(indices, -1, 0))])
@@ -60,20 +60,15 @@ def scatter_elements(call: Call) -> Value:
     """Entries put along one axis, each to the index that belongs to it."""
     data, updates = call.input(0), call.input(2)
     indices = call.constant(1, "the indices")
-    axis = axis_of(call, int(call.attribute("axis", 0)), len(data.shape))
+    axis = axis_attribute(call, data)
     if indices.shape != tuple(updates.shape) or indices.ndim != len(data.shape):
         raise call.invalid(f"{indices.shape} and {updates.shape} do not fit {data.shape}")
-    _check_range(call, indices, np.array(data.shape[axis]))
+    check_indices(call, indices, data.shape[axis])
     call.reserve(data.shape)
     call.reserve(indices.shape)
     places: list[np.ndarray] = list(np.indices(indices.shape, sparse=True))
     places[axis] = indices % data.shape[axis]
     return _put(call, np.ravel_multi_index(np.broadcast_arrays(*places), data.shape))
-
-
-def _check_range(call: Call, indices: np.ndarray, lengths: np.ndarray) -> None:
-    if not ((indices >= -lengths) & (indices < lengths)).all():
-        raise call.invalid("an index is out of range")
 
 
 def _put(call: Call, places: np.ndarray) -> Value:

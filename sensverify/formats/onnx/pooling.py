@@ -17,6 +17,7 @@ from sensverify.formats.onnx.lowering import (
     reshaped,
     scaled,
 )
+from sensverify.formats.onnx.shapes import axis_of
 from sensverify.formats.windows import Windows
 from sensverify.network.operators import Abs, Conv, Pad, Select
 from sensverify.network.shapes import Shape
@@ -91,7 +92,7 @@ def _pool(call: Call) -> tuple[Variable, Windows]:
 
 
 def _window_entries(place: Windows, spatial: Shape) -> tuple[np.ndarray, np.ndarray]:
-    """For every window, its entries' offsets in a plane and which of them lie inside of it."""
+    """Offsets in a plane of every window's entries, and the mask of those inside of the plane."""
     count = len(spatial)
     offsets, valid = np.zeros((), np.int64), np.ones((), bool)
     for axis, length in enumerate(spatial):
@@ -152,6 +153,4 @@ def _axes(call: Call, rank: int) -> tuple[list[int], bool]:
         axes = call.integers(1, "the axes")
     if not axes:
         return ([] if empty_is_none else list(range(rank))), keep
-    if not all(-rank <= axis < rank for axis in axes):
-        raise call.invalid(f"axes {list(axes)} do not fit {rank} axes")
-    return sorted({int(axis) % rank for axis in axes}), keep
+    return sorted({axis_of(call, int(axis), rank) for axis in axes}), keep

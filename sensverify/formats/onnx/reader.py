@@ -1,4 +1,4 @@
-"""From a path to a checked ONNX model."""
+"""Reading and checking of an ONNX file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OLDEST_OPSET = 7
 
 
 @dataclass(frozen=True, eq=False)
-class ModelFile:
+class OnnxFile:
     """An ONNX model, and which bytes it was made from.
 
     Parameters
@@ -27,7 +27,7 @@ class ModelFile:
     model : onnx.ModelProto
         With its external data embedded.
     sha256 : str
-        Of the file as it is on disk, packed or not.
+        Digest of the file as it is on disk, packed or not.
     external : tuple of (str, str)
         Every location of external data, with the SHA-256 of what was read from it: the bytes of
         its tensors, one after the other in the model's order.
@@ -43,7 +43,7 @@ def read_model(path: str | os.PathLike[str], *, limit: int = GIGABYTE) -> onnx.M
     return read_file(path, limit=limit).model
 
 
-def read_file(path: str | os.PathLike[str], *, limit: int = GIGABYTE) -> ModelFile:
+def read_file(path: str | os.PathLike[str], *, limit: int = GIGABYTE) -> OnnxFile:
     """Read and check an ONNX file, with its external data. Every byte is read once.
 
     Parameters
@@ -78,7 +78,7 @@ def read_file(path: str | os.PathLike[str], *, limit: int = GIGABYTE) -> ModelFi
         checker.check_model(model)
     except (checker.ValidationError, ValueError, TypeError) as error:
         raise BadModelFile(f"'{path}' fails the ONNX checker: {_first_line(error)}") from None
-    return ModelFile(model, hashlib.sha256(stored).hexdigest(), external)
+    return OnnxFile(model, hashlib.sha256(stored).hexdigest(), external)
 
 
 def _open_batch(model: onnx.ModelProto) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from sensverify.formats.onnx.call import Call, Result, Value, ValueSequence, handles
-from sensverify.formats.onnx.lowering import rearranged, reshaped
-from sensverify.formats.onnx.shapes import axis_of, concatenated
+from sensverify.formats.onnx.lowering import reshaped
+from sensverify.formats.onnx.shapes import axis_attribute, axis_of, concatenated, parts_along
 
 
 @handles("SequenceConstruct", "SequenceEmpty", folds=True)
@@ -49,7 +49,7 @@ def length(call: Call) -> Value:
 def split(call: Call) -> Result:
     """Ranges along one axis: of one length, of a length for each, or single entries."""
     value = call.input(0)
-    axis = axis_of(call, int(call.attribute("axis", 0)), len(value.shape))
+    axis = axis_attribute(call, value)
     sizes, total = call.optional_constant(1, "the lengths"), value.shape[axis]
     keep = bool(call.attribute("keepdims", 1)) or sizes is not None
     if sizes is None or sizes.ndim == 0:
@@ -59,16 +59,10 @@ def split(call: Call) -> Result:
         lengths = [min(size, total - start) for start in range(0, total, size)]
     else:
         lengths = [int(n) for n in sizes.reshape(-1)]
-    if sum(lengths) != total or min(lengths, default=0) < 0:
-        raise call.invalid(f"cannot split {total} entries into {lengths}")
-    ends = np.cumsum(lengths, dtype=np.int64)
-    before = (slice(None),) * axis
-    parts: list[Value] = []
-    for n, end in zip(lengths, ends, strict=True):
-        picks = (*before, slice(end - n, end))
-        part = rearranged(call, value, lambda values, picks=picks: values[picks])  # type: ignore[misc]
-        shape = tuple(part.shape)
-        parts.append(part if keep else reshaped(call, part, (*shape[:axis], *shape[axis + 1 :])))
+    parts = parts_along(call, value, axis, lengths)
+    if not keep:
+        shape = (*value.shape[:axis], *value.shape[axis + 1 :])
+        parts = [reshaped(call, part, shape) for part in parts]
     return ValueSequence(tuple(parts))
 
 

@@ -27,6 +27,28 @@ def axis_of(call: Call, axis: int, rank: int) -> int:
     return axis % rank
 
 
+def axis_attribute(call: Call, value: Value) -> int:
+    """The attribute ``axis``, by default 0, as an axis of a value; errors as `axis_of`."""
+    return axis_of(call, int(call.attribute("axis", 0)), len(value.shape))
+
+
+def check_indices(call: Call, indices: np.ndarray, lengths: int | Sequence[int]) -> None:
+    """Refuse indices out of range, of axes whose lengths broadcast against them."""
+    if not ((indices >= -np.asarray(lengths)) & (indices < np.asarray(lengths))).all():
+        raise call.invalid("an index is out of range")
+
+
+def parts_along(call: Call, value: Value, axis: int, lengths: Sequence[int]) -> list[Value]:
+    """Ranges of the lengths given, one behind the other, along an axis."""
+    if sum(lengths) != value.shape[axis] or min(lengths, default=0) < 0:
+        raise call.invalid(f"cannot split {value.shape[axis]} entries into {lengths}")
+    before = (slice(None),) * axis
+    return [
+        rearranged(call, value, lambda v, s=slice(end - n, end): v[(*before, s)])  # type: ignore[misc]
+        for n, end in zip(lengths, np.cumsum(lengths, dtype=np.int64), strict=True)
+    ]
+
+
 def _attribute_or_input(call: Call, name: str, index: int, since: int) -> list[int] | None:
     """Integers that are an attribute in old operator sets and an input in newer ones."""
     if call.opset < since:
@@ -43,7 +65,7 @@ def identity(call: Call) -> Value:
 
 @handles("Dropout", folds=True)
 def dropout(call: Call) -> Value:
-    """In inference, x itself."""
+    """x itself, as dropout is in inference."""
     call.attribute("ratio")
     call.attribute("seed")
     training = call.optional_constant(2, "training_mode")
@@ -87,7 +109,7 @@ def flatten(call: Call) -> Value:
 
 @handles("Squeeze", folds=True)
 def squeeze(call: Call) -> Value:
-    """Without axes of length 1."""
+    """x without axes of length 1."""
     value = call.input(0)
     axes = _attribute_or_input(call, "axes", 1, 13)
     if axes == [] and 1 in value.shape:
@@ -106,7 +128,7 @@ def squeeze(call: Call) -> Value:
 
 @handles("Unsqueeze", folds=True)
 def unsqueeze(call: Call) -> Value:
-    """With new axes of length 1."""
+    """x with new axes of length 1."""
     value = call.input(0)
     axes = _attribute_or_input(call, "axes", 1, 13)
     if axes is None:
@@ -189,7 +211,7 @@ def _range(call: Call, start: int, end: int, step: int, length: int) -> slice:
 def split(call: Call) -> Sequence[Value]:
     """Ranges along one axis, one for each output."""
     value = call.input(0)
-    axis = axis_of(call, int(call.attribute("axis", 0)), len(value.shape))
+    axis = axis_attribute(call, value)
     length = value.shape[axis]
     sizes = _attribute_or_input(call, "split", 1, 13)
     count = call.attribute("num_outputs")
@@ -204,14 +226,9 @@ def split(call: Call) -> Sequence[Value]:
             raise call.invalid(f"{length} entries make no {call.outputs} equal parts")
         size = -(-length // call.outputs)
         sizes = [size] * (call.outputs - 1) + [length - size * (call.outputs - 1)]
-    if len(sizes) != call.outputs or sum(sizes) != length or min(sizes) < 0:
+    if len(sizes) != call.outputs:
         raise call.invalid(f"cannot split {length} entries into {sizes}")
-    ends = np.cumsum(sizes)
-    before = (slice(None),) * axis
-    return [
-        rearranged(call, value, lambda v, s=slice(e - n, e): v[(*before, s)])  # type: ignore[misc]
-        for n, e in zip(sizes, ends, strict=True)
-    ]
+    return parts_along(call, value, axis, sizes)
 
 
 @handles("Gather", folds=True)
@@ -219,7 +236,7 @@ def gather(call: Call) -> Value:
     """Entries along one axis by index; a negative index counts from the end."""
     value = call.input(0)
     indices = call.constant(1, "the indices")
-    axis = axis_of(call, int(call.attribute("axis", 0)), len(value.shape))
+    axis = axis_attribute(call, value)
     call.reserve((*value.shape[:axis], *indices.shape, *value.shape[axis + 1 :]))
     return rearranged(call, value, lambda values: np.take(values, indices, axis))
 
@@ -229,10 +246,9 @@ def gather_elements(call: Call) -> Value:
     """Entries along one axis, by an index for every output entry."""
     value = call.input(0)
     indices = call.constant(1, "the indices")
-    axis = axis_of(call, int(call.attribute("axis", 0)), len(value.shape))
+    axis = axis_attribute(call, value)
     length = value.shape[axis]
-    if not ((indices >= -length) & (indices < length)).all():
-        raise call.invalid("an index is out of range")
+    check_indices(call, indices, length)
     if len(indices.shape) != len(value.shape) or any(
         m > n for i, (m, n) in enumerate(zip(indices.shape, value.shape, strict=True)) if i != axis
     ):

@@ -7,7 +7,7 @@ from math import prod
 import numpy as np
 
 from sensverify.formats.onnx.call import Call, Value, Variable, handles
-from sensverify.formats.onnx.geometry import integers
+from sensverify.formats.onnx.geometry import placement
 from sensverify.formats.onnx.lowering import (
     along_axis,
     rearranged,
@@ -42,9 +42,7 @@ def columns_to_image(call: Call) -> Value:
     if len(variable.shape) != 3 or len(block) != count or not 1 <= count <= 3:
         raise call.invalid(f"blocks of {block} do not fit {variable.shape} and {image}")
     batch, rows, columns = variable.shape
-    stride = integers(call, "strides", count, 1)
-    dilation = integers(call, "dilations", count, 1)
-    pads = integers(call, "pads", 2 * count, 0, least=0)
+    stride, dilation, pads = placement(call, count)
     padded = [n + pads[i] + pads[count + i] for i, n in enumerate(image)]
     free = [n - d * (k - 1) - 1 for n, k, d in zip(padded, block, dilation, strict=True)]
     places = [n // s + 1 for n, s in zip(free, stride, strict=True)]

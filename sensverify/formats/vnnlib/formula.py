@@ -70,10 +70,11 @@ Cases = list[tuple[Atom, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Junction:
-    """All of some formulas, or one of them at least.
+    """A conjunction of formulas where ``every``, else a disjunction.
 
-    ``cases`` and ``atoms`` count what it comes to once it is multiplied out, up to more than may
-    be. They are known without doing so: names may stand for one part many times.
+    ``cases`` and ``atoms`` are the numbers of cases and constraints of its disjunctive normal
+    form, counted up to more than may be. They are known without multiplying out: names may stand
+    for one part many times.
     """
 
     every: bool

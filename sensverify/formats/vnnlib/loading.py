@@ -50,13 +50,23 @@ def load_property(path: str | Path) -> Property:
 
 
 def parse_property(text: str, *, name: str = "property") -> Property:
-    """A property from the text of a file; ``name`` is what messages call it. See `load_property`.
-
+    """A property from the text of a file.
     Formulas are joined by ``and``, ``or``, ``not``, ``=>``, ``xor`` and ``ite``, and may name parts
     by ``let``. Comparisons of linear terms are taken exactly, with any numbers of the text. They
     bound one input each, or the outputs; what relates inputs is read where enough of these are
     fixed to a number, and refused elsewhere. The question is the one at the first ``(check-sat)``,
     or at the end of a text without one.
+
+    Parameters
+    ----------
+    text : str
+    name : str
+        Name of the text in messages.
+
+    Raises
+    ------
+    BadProperty, BackendMissing
+        See `load_property`.
 
     Examples
     --------

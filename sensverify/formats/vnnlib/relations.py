@@ -46,7 +46,7 @@ class Resolved:
     constraints : list of Constraint
         On the outputs alone.
     relations : list of Relation
-        Those that are still open.
+        Relations that are still open.
     """
 
     intervals: dict[int, Interval]

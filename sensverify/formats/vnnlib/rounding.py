@@ -1,4 +1,4 @@
-"""From exact rational numbers to float64, in a chosen direction."""
+"""Rounding of exact rational numbers to float64, in a chosen direction."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from sensverify.attacks.ascent import (
     log_odds,
     value_and_gradient,
 )
+from sensverify.attacks.attack import make_attack
 from sensverify.attacks.draws import SampleGenerator
 from sensverify.attacks.protocol import Attack
 from sensverify.attacks.worst import Worst, strongest
@@ -71,7 +72,7 @@ def run_attack(
     x: Tensor,
     y: Tensor,
     box: Box,
-    attack: Attack,
+    attack: Attack | str,
     *,
     seed: int = 0,
     places: Tensor | None = None,
@@ -97,8 +98,8 @@ def run_attack(
     box : Box of tensors like x
         Region of the points; every feature has its own radius, and may be clipped. For an
         attack with ``nearest``, such as ``cw``, the range of the features.
-    attack : Attack
-        See `make_attack`.
+    attack : Attack or str
+        An attack, or what `make_attack` takes: ``pgd(steps=100)``.
     seed : int
         Seed of all draws. The draws of a sample follow from the seed and its place alone:
         neither the size of the chunks nor the other samples change more than the rounding of the
@@ -128,15 +129,15 @@ def run_attack(
     --------
     >>> import torch
     >>> import sensverify as sv
-    >>> from sensverify.attacks import make_attack
     >>> x, y = torch.tensor([[5.1, 3.5, 1.4, 0.2]]), torch.tensor([0])
     >>> box = sv.Box.around(x, 1.5)
-    >>> found = sv.attack(sv.load("iris"), x, y, box, make_attack("pgd", steps=20))
+    >>> found = sv.attack(sv.load("iris"), x, y, box, "pgd(steps=20)")
     >>> found.broken.tolist(), bool(box.contains(found.points).all())
     ([True], True)
     """
     if isinstance(function, Network):
         function = partial(evaluate, function)
+    attack = make_attack(attack) if isinstance(attack, str) else attack
     x, y = x.detach(), _checked_labels(x, y, box)
     places = _checked_places(x, places)
     if chunk < 1:

@@ -103,8 +103,7 @@ def certify(
     with torch.no_grad():
         proposed = compute_bounds(loaded.network, asked, method, rows, watch=watch, proof=True)
     rows = rows[None] if rows is not None and rows.ndim == 2 else rows
-    gap = getattr(method, "gap", None)
-    found = certifier.bounds(proposed, asked, rows, gap=gap, watch=watch)
+    found = certifier.bounds(proposed, asked, rows, gap=method.gap, watch=watch)
     facts = {
         "method": method.name,
         "settings": settings_of(method),

@@ -10,17 +10,21 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 
-_FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(r'^```(\w*)(?: title="([^"]*)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 _SNIPPET = re.compile(r'^--8<-- "(.+)"$', re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block: its language, its text, and the line where the text begins."""
+    """A fenced block: its language, its text, and the line where the text begins.
+
+    One with a title is the file of that name.
+    """
 
     language: str
     text: str
     line: int
+    title: str | None = None
 
 
 def name_of(page: Path) -> str:
@@ -32,7 +36,7 @@ def blocks(page: Path, *languages: str) -> list[Block]:
     """The blocks of a page in some languages, in order."""
     text = page.read_text(encoding="utf-8")
     return [
-        Block(found[1], found[2], text.count("\n", 0, found.start(2)) + 1)
+        Block(found[1], found[3], text.count("\n", 0, found.start(3)) + 1, found[2])
         for found in _FENCE.finditer(text)
         if found[1] in languages
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import tomllib
 from pathlib import Path
 
 import click
@@ -10,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from sensverify.cli.main import main
-from tests.docs.pages import PAGES, ROOT, blocks, commands, included, matches, name_of
+from tests.docs.pages import PAGES, ROOT, Block, blocks, commands, included, matches, name_of
 
 _RUN = [page for page in PAGES if blocks(page, "python", "console")]
 _TYPED = [page for page in PAGES if blocks(page, "sh")]
@@ -20,9 +21,13 @@ _TYPED = [page for page in PAGES if blocks(page, "sh")]
 def test_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("COLUMNS", raising=False)
+    _install([block for block in blocks(page, "python", "toml") if block.title], tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
     # A page is one program; classes of its own are looked up by the module's name.
     namespace: dict[str, object] = {"__name__": "page"}
     for block in blocks(page, "python", "console"):
+        if block.title:
+            continue
         if block.language == "python":
             # Line numbers of errors are those of the page.
             code = compile("\n" * (block.line - 1) + block.text, name_of(page), "exec")
@@ -37,6 +42,26 @@ def test_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
                 printed.append(f"[exit status {done.exit_code}]")
             lines = "\n".join(printed)
             assert matches(shown, printed), f"{name_of(page)}: {command} printed\n{lines}"
+
+
+def _install(files: list[Block], folder: Path) -> None:
+    """Write a page's files into a folder; the entry points of its pyproject.toml are installed."""
+    for block in files:
+        assert block.title is not None
+        path = folder / block.title
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(block.text, encoding="utf-8")
+        if path.name == "pyproject.toml":
+            facts = folder / "page-1.0.dist-info"
+            facts.mkdir()
+            (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: page\nVersion: 1.0\n")
+            groups = tomllib.loads(block.text)["project"]["entry-points"]
+            lines = [
+                f"[{group}]\n{name} = {value}"
+                for group, points in groups.items()
+                for name, value in points.items()
+            ]
+            (facts / "entry_points.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 @pytest.mark.parametrize("page", _TYPED, ids=name_of)

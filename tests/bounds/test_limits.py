@@ -68,10 +68,10 @@ def test_limits() -> None:
 @pytest.mark.parametrize(
     ("field", "option"),
     [
-        ("seconds", "--timeout"),
-        ("objective_seconds", "--objective-timeout"),
-        ("gap", "--gap"),
-        ("threads", "--threads"),
+        ("seconds", "`timeout`"),
+        ("objective_seconds", "`objective_timeout`"),
+        ("gap", "`gap`"),
+        ("threads", "`threads`"),
     ],
 )
 def test_a_limit_that_a_method_does_not_have(field: str, option: str) -> None:

@@ -8,7 +8,7 @@ from functools import cached_property
 from sensverify.errors import NotMeasured
 from sensverify.evaluation.models import EvaluatedModel
 from sensverify.evaluation.prepared import Prepared
-from sensverify.measures.subject import Subject
+from sensverify.measures.measure import MeasuredClassifier
 from sensverify.runs.watch import Watch
 
 
@@ -29,7 +29,7 @@ class Context:
     watch: Watch
 
     @cached_property
-    def measured(self) -> Subject:
+    def measured(self) -> MeasuredClassifier:
         """The classifier with everything that measures look at."""
         prepared = self.prepared
         return self.model.measured(prepared.request, prepared.radii, self.watch)

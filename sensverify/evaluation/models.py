@@ -19,7 +19,7 @@ from sensverify.errors import BadModelFile, BadSetting, BadShape
 from sensverify.evaluation.radii import Radii
 from sensverify.evaluation.request import EvaluateRequest
 from sensverify.evaluation.samples import Samples
-from sensverify.measures.subject import Subject
+from sensverify.measures.measure import MeasuredClassifier
 from sensverify.models.loading import LoadedModel, ModelFacts, load_model
 from sensverify.network import Network
 from sensverify.runs.watch import Watch
@@ -63,7 +63,7 @@ class EvaluatedModel:
         """The outputs at the test samples as they are, ``[samples, classes]``."""
         return self.classifier.predict(self.x)
 
-    def measured(self, request: EvaluateRequest, radii: Radii, watch: Watch) -> Subject:
+    def measured(self, request: EvaluateRequest, radii: Radii, watch: Watch) -> MeasuredClassifier:
         """The classifier with everything that measures look at."""
         radius = None
         if radii.usual is not None:
@@ -71,7 +71,7 @@ class EvaluatedModel:
             reach = reach.reshape(self.classifier.network.input_shape)
             # In double precision: float32 would round it down.
             radius = torch.from_numpy(reach).to(self.x.device)
-        return Subject(
+        return MeasuredClassifier(
             network=self.classifier.network,
             x=self.x,
             y=self.y,

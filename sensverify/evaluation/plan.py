@@ -18,7 +18,7 @@ from sensverify.evaluation.request import CERTIFY, DEFAULT_ATTACKS, EvaluateRequ
 from sensverify.evaluation.results import Missing
 from sensverify.evaluation.samples import Samples
 from sensverify.measures.catalog import MEASURES, find_measures
-from sensverify.measures.subject import Measure
+from sensverify.measures.measure import Measure
 from sensverify.registry.calls import Call, parse_call
 from sensverify.registry.catalog import Catalog
 from sensverify.registry.names import named

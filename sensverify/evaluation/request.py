@@ -14,7 +14,7 @@ from sensverify.bounds.method import Method
 from sensverify.classification.predictions import BINS
 from sensverify.corruptions.corruption import Corruption
 from sensverify.errors import BadBox, BadSetting
-from sensverify.measures.subject import Measure
+from sensverify.measures.measure import Measure
 
 DEFAULT_ATTACKS = ("fgsm", "pgd", "apgd-ce", "square(queries=500)")
 """Attacks by default: cheap ones first, and one that follows no gradients."""

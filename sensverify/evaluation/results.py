@@ -155,7 +155,7 @@ class SequenceRow:
 
 @dataclass(frozen=True, kw_only=True)
 class MeasureRow:
-    """One measure, a `sensverify.measures.subject.Reading` with its name.
+    """One measure, a `sensverify.measures.measure.Reading` with its name.
 
     Parameters
     ----------

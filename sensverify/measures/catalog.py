@@ -6,20 +6,22 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sensverify.errors import BadSetting
-from sensverify.measures.average_sharpness import MEASURES as _SHARPNESS
-from sensverify.measures.boundary import MEASURES as _BOUNDARY
-from sensverify.measures.curvature import MEASURES as _CURVATURE
-from sensverify.measures.gradients import MEASURES as _GRADIENTS
-from sensverify.measures.norms import MEASURES as _NORMS
-from sensverify.measures.path_norm import MEASURES as _PATH_NORM
-from sensverify.measures.predictors import MEASURES as _PREDICTORS
-from sensverify.measures.size import MEASURES as _SIZE
-from sensverify.measures.subject import Measure
-from sensverify.measures.volumes import MEASURES as _VOLUMES
+from sensverify.measures.complexity.norms import MEASURES as _NORMS
+from sensverify.measures.complexity.path_norm import MEASURES as _PATH_NORM
+from sensverify.measures.complexity.size import MEASURES as _SIZE
+from sensverify.measures.complexity.spectral import MEASURES as _SPECTRAL
+from sensverify.measures.curvature.average_sharpness import MEASURES as _SHARPNESS
+from sensverify.measures.curvature.input_hessian import MEASURES as _INPUT_HESSIAN
+from sensverify.measures.curvature.weight_hessian import MEASURES as _WEIGHT_HESSIAN
+from sensverify.measures.margins import MEASURES as _MARGINS
+from sensverify.measures.measure import Measure
+from sensverify.measures.sensitivity.boundary import MEASURES as _BOUNDARY
+from sensverify.measures.sensitivity.gradients import MEASURES as _GRADIENTS
+from sensverify.measures.sensitivity.jacobian import MEASURES as _JACOBIAN
+from sensverify.measures.sensitivity.volumes import MEASURES as _VOLUMES
 from sensverify.registry.catalog import ALL, Catalog
 from sensverify.registry.names import summary_of
 
-_AMONG_PREDICTORS = ("input-hessian-largest", "input-hessian-largest-init")
 _SPARSITY = ("sparsity",)
 
 
@@ -32,12 +34,14 @@ _OWN = {
     **_PATH_NORM,
     **_NORMS,
     **{name: _SIZE[name] for name in _SPARSITY},
+    **_MARGINS,
     **_BOUNDARY,
-    **_without(_CURVATURE, _AMONG_PREDICTORS),
+    **_WEIGHT_HESSIAN,
     **_GRADIENTS,
     **_SHARPNESS,
-    **_PREDICTORS,
-    **{name: _CURVATURE[name] for name in _AMONG_PREDICTORS},
+    **_JACOBIAN,
+    **_SPECTRAL,
+    **_INPUT_HESSIAN,
     **_VOLUMES,
 }
 
@@ -60,7 +64,7 @@ def _groups(measures: Mapping[str, Measure]) -> dict[str, tuple[str, ...]]:
 
 
 def as_measure(name: str, found: Any) -> Measure:
-    """A function of a `Subject` as a measure; a `Measure` as it is.
+    """A function of a `MeasuredClassifier` as a measure; a `Measure` as it is.
 
     Raises
     ------
@@ -71,7 +75,7 @@ def as_measure(name: str, found: Any) -> Measure:
         return found
     if not callable(found):
         raise BadSetting(
-            f"the measure '{name}' is {found!r}", "give a function of a `Subject`, or a `Measure`"
+            f"the measure '{name}' is {found!r}", "give a function of a `MeasuredClassifier`, or a `Measure`"
         )
     return Measure(summary_of(found), "", "others", found)
 

@@ -24,8 +24,8 @@ from sensverify.classification.samples import check_finite, labelled_samples
 from sensverify.core.box import Box
 from sensverify.core.sensitivity import finite_volume, log_volume, relative_log_volume
 from sensverify.errors import BadSetting, UnsoundResult
-from sensverify.measures.jacobian import jacobian_norms
-from sensverify.measures.spectral import Spectral, spectral_norms
+from sensverify.measures.complexity.spectral import Spectral, spectral_norms
+from sensverify.measures.sensitivity.jacobian import jacobian_norms
 from sensverify.network import Network
 from sensverify.runs.watch import Watch
 

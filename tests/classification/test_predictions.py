@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sensverify.classification.predictions import Bin, classify
 from sensverify.errors import BadData, BadSetting, BadShape, Unbounded
-from tests.measures.subjects import drawn
+from tests.measures.classifiers import drawn
 
 
 def away_from_edges(samples: int, classes: int, bins: int, seed: int) -> Tensor:

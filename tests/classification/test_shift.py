@@ -25,7 +25,7 @@ from sensverify.classification.shift import (
     residual_robustness,
 )
 from sensverify.errors import BadData, BadSetting, BadShape, NotMeasured
-from tests.measures.subjects import drawn
+from tests.measures.classifiers import drawn
 
 
 def test_the_two_classifiers_of_laugros() -> None:

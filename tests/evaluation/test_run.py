@@ -21,7 +21,7 @@ from sensverify.evaluation.scores import (
     method_names,
     worst_curve,
 )
-from sensverify.measures import average_sharpness
+from sensverify.measures.curvature import average_sharpness
 from sensverify.runs.progress import Progress
 from sensverify.runs.watch import Watch
 from tests.evaluation.networks import linear, mlp, request, timeless

@@ -16,7 +16,7 @@ import sensverify as sv
 from sensverify.classification.preparation import prepare
 from sensverify.errors import BadSetting, NotMeasured, UnknownName
 from sensverify.measures.catalog import DEFAULT_MEASURES, MEASURES, find_measures
-from sensverify.measures.subject import NEEDS, Subject
+from sensverify.measures.measure import NEEDS, MeasuredClassifier
 from sensverify.models import registry
 
 OF_THE_PAPER = [
@@ -126,13 +126,15 @@ def test_of_shipped_models_all_is_measured_that_needs_no_initial_weights(name: s
     x, y = sample_of(name, 30)
     x = x.reshape(-1, *network.input_shape)
     radius = torch.full(network.input_shape, 0.2)
-    subject = Subject(network, x, y, x, y, 1000, radius=radius, clip=registry.card(name).clip)
+    measured = MeasuredClassifier(
+        network, x, y, x, y, 1000, radius=radius, clip=registry.card(name).clip
+    )
     for each in CHEAP:
         if "initial weights" in MEASURES[each].needs:
             with pytest.raises(NotMeasured, match="before training"):
-                MEASURES[each].take(subject)
+                MEASURES[each].take(measured)
         else:
-            assert isfinite(MEASURES[each].take(subject).value), each
+            assert isfinite(MEASURES[each].take(measured).value), each
 
 
 def test_measures_of_the_change_grow_from_zero_in_training() -> None:
@@ -149,8 +151,8 @@ def test_measures_of_the_change_grow_from_zero_in_training() -> None:
     rows = []
     for epoch in range(3):
         now, before = (prepare(sv.from_module(m, (64,))) for m in (module, initial))
-        subject = Subject(now, x, y, x, y, initial=before)
-        rows.append([MEASURES[name].take(subject).value for name in names])
+        measured = MeasuredClassifier(now, x, y, x, y, initial=before)
+        rows.append([MEASURES[name].take(measured).value for name in names])
         for _ in range(5 * 3**epoch):
             steps.zero_grad()
             functional.cross_entropy(module(x), y).backward()

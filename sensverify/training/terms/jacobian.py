@@ -10,7 +10,7 @@ from torch import Tensor
 from sensverify.bounds import evaluate
 from sensverify.bounds.tensors import flattened
 from sensverify.errors import BadSetting
-from sensverify.measures.jacobian import jacobian_norms, projected_norms
+from sensverify.measures.sensitivity.jacobian import jacobian_norms, projected_norms
 from sensverify.registry.ranges import Range
 from sensverify.training.step import Step
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor
 
-from sensverify.measures.spectral import Spectral, spectral_norms
+from sensverify.measures.complexity.spectral import Spectral, spectral_norms
 from sensverify.registry.ranges import Range
 from sensverify.training.step import Step
 

@@ -1,0 +1,1 @@
+"""Measures of complexity: figures of the weights alone."""

@@ -1,0 +1,1 @@
+"""Measures of sensitivity: how outputs, loss and predicted class change with the input."""

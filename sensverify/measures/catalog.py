@@ -75,7 +75,8 @@ def as_measure(name: str, found: Any) -> Measure:
         return found
     if not callable(found):
         raise BadSetting(
-            f"the measure '{name}' is {found!r}", "give a function of a `MeasuredClassifier`, or a `Measure`"
+            f"the measure '{name}' is {found!r}",
+            "give a function of a `MeasuredClassifier`, or a `Measure`",
         )
     return Measure(summary_of(found), "", "others", found)
 

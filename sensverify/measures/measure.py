@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import isfinite
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from sensverify.bounds.memory import DEFAULT_BUDGET, samples_within
+from sensverify.bounds import Method
+from sensverify.bounds.memory import DEFAULT_BUDGET, samples_that_fit, samples_within
 from sensverify.classification.classifier import MOST_AT_ONCE, Classifier
 from sensverify.classification.samples import check_finite
 from sensverify.errors import NotMeasured
@@ -109,7 +109,9 @@ class MeasuredClassifier:
             raise NotMeasured(NEEDS[RADIUS])
         return self.radius.to(self.x.device)
 
-    def parts(self, samples: int, *, method: Any = None, points: int = 1) -> Iterator[slice]:
+    def parts(
+        self, samples: int, *, method: Method | None = None, points: int = 1
+    ) -> Iterator[slice]:
         """Slices of so many samples that fit the memory, one after the other.
 
         Parameters
@@ -125,8 +127,11 @@ class MeasuredClassifier:
         NotMeasured
             Time is up before the last one.
         """
-        outputs = self.classifier.classes
-        size = samples_within(self.memory_budget, self.network, method, outputs, 4)
+        outputs, budget = self.classifier.classes, self.memory_budget
+        if method is None:
+            size = samples_that_fit(budget, self.network, outputs, 4)
+        else:
+            size = samples_within(budget, self.network, method, outputs, 4)
         size = max(1, min(size, MOST_AT_ONCE) // points)
         for first in range(0, samples, size):
             if self.watch.over:

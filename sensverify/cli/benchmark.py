@@ -66,8 +66,8 @@ def benchmark(folder: Path, settings: tuple[tuple[str, str], ...], **options: An
       sensverify benchmark acasxu --out acasxu.csv
       sensverify benchmark acasxu --out quick.csv --timeout 10 --filter prop_3
     """
-    from sensverify.report.benchmark import print_benchmark
-    from sensverify.report.terminal import PlainConsole
+    from sensverify.report.benchmark import benchmark_document
+    from sensverify.report.terminal import PlainConsole, print_document
     from sensverify.runs.watch import Watch
     from sensverify.verification.benchmark_run import BenchmarkRequest, run_benchmark
 
@@ -77,7 +77,7 @@ def benchmark(folder: Path, settings: tuple[tuple[str, str], ...], **options: An
     watch = Watch()
     with _progress(errors) as progress, stopping_on_signals(watch):
         summary = run_benchmark(request, progress=progress, watch=watch)
-    print_benchmark(summary, PlainConsole())
+    print_document(benchmark_document(summary), PlainConsole())
     if summary.wrong:
         return 1
     return STOPPED if watch.stopped else 0

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import shlex
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +11,9 @@ import click
 from sensverify.cli.grouped import GroupedCommand, grouped, option
 from sensverify.cli.stopping import stopping_on_signals
 from sensverify.cli.targets import Targets
+from sensverify.cli.train_progress import showing_progress
 
 if TYPE_CHECKING:
-    from sensverify.training.progress import Listener
     from sensverify.training.request import TrainRequest
 
 _PATH = click.Path(path_type=Path)
@@ -229,8 +227,8 @@ def train(
       sensverify train --out runs/mine --resume
       sensverify verify runs/iris
     """
-    from sensverify.report.terminal import PlainConsole
-    from sensverify.report.training import print_training, training_to_json
+    from sensverify.report.terminal import PlainConsole, print_document
+    from sensverify.report.training import training_document, training_to_json
     from sensverify.runs.watch import Watch
     from sensverify.training.fit import fit
 
@@ -239,7 +237,7 @@ def train(
     request = _request(out, resume, {k: v for k, v in options.items() if v is not None})
     errors = PlainConsole(stderr=True)
     split, module = request.prepare(data_dir=data_dir)
-    with _progress(errors) as (progress, say):
+    with showing_progress(errors) as (progress, say):
         watch = Watch(listener=say)
         with stopping_on_signals(watch):
             result = fit(
@@ -256,7 +254,7 @@ def train(
     targets.write(json=lambda: training_to_json(request, out, result))
     if not result.interrupted:
         console = errors if targets.to_stdout else PlainConsole()
-        print_training(request, split, result, console)
+        print_document(training_document(request, split, result), console)
         return 0
     again = shlex.join(["sensverify", "train", "--out", str(out), "--resume"])
     done = f"{result.epochs} of {request.settings.epochs} epochs"
@@ -291,33 +289,3 @@ def _request(out: Path, resume: bool, given: dict[str, Any]) -> TrainRequest:
                 f"{value}; leave it out with --resume, or begin another run"
             )
     return TrainRequest(**kept, settings=TrainSettings.of(settings))
-
-
-@contextlib.contextmanager
-def _progress(console: Any) -> Iterator[tuple[Listener, Callable[[str], None] | None]]:
-    """A line for every epoch; on a terminal also a bar with an estimate of the time left.
-
-    Gives what is called after every step, and what is called with a line of text.
-    """
-    from sensverify.report.training import EpochLines, step_text
-
-    if not console.is_terminal:
-        lines = EpochLines(lambda text: click.echo(text, err=True))
-        yield lines, None
-        lines.finish()
-        return
-    from rich.markup import escape
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    columns = ("training", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, "{task.description}", console=console, transient=True) as bar:
-        task = bar.add_task("", total=None)
-        lines = EpochLines(lambda text: bar.console.print(escape(text)))
-
-        def show(now: Any) -> None:
-            description = escape(step_text(now))
-            bar.update(task, completed=now.step, total=now.steps, description=description)
-            lines(now)
-
-        yield show, lambda text: bar.update(task, description=escape(text))
-        lines.finish()

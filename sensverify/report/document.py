@@ -23,6 +23,9 @@ class Medium(enum.Flag):
     BOTH = PAGE | TERMINAL
 
 
+PAGE, TERMINAL = Medium.PAGE, Medium.TERMINAL
+
+
 @dataclass(frozen=True)
 class Span:
     """A stretch of text with a look of its own.
@@ -157,6 +160,17 @@ class Row:
     cells: Sequence[Cell] = ()
     note: str = ""
     look: str = ""
+
+
+def columns(*titles: str | Column) -> list[Column]:
+    """Columns, of which most have but a title."""
+    return [Column(title) if isinstance(title, str) else title for title in titles]
+
+
+def row(name: Line, *cells: Line | Cell, note: str = "", look: str = "") -> Row:
+    """A row, of whose cells most have but a text."""
+    made = [cell if isinstance(cell, Cell) else Cell(cell) for cell in cells]
+    return Row(name, made, note, look)
 
 
 @dataclass(frozen=True)

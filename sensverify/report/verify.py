@@ -8,29 +8,8 @@ from collections.abc import Iterator, Sequence
 from statistics import median
 
 from sensverify.core.results import Guarantee, Status
+from sensverify.report import document as doc
 from sensverify.report.chart import histogram
-from sensverify.report.document import (
-    Block,
-    Card,
-    Cell,
-    Column,
-    Details,
-    Document,
-    Facts,
-    Figure,
-    Group,
-    Line,
-    Medium,
-    Notice,
-    Number,
-    Numbers,
-    Row,
-    Section,
-    Shares,
-    Span,
-    Table,
-    Text,
-)
 from sensverify.report.intervals import drawn_outputs, interval_chart
 from sensverify.report.words import (
     GUARANTEE_WORDS,
@@ -61,7 +40,7 @@ _MEANINGS = {
 }
 
 
-def verify_document(report: VerifyReport, *, pictures: int = PICTURES) -> Document:
+def verify_document(report: VerifyReport, *, pictures: int = PICTURES) -> doc.Document:
     """The document of a report.
 
     Parameters
@@ -70,15 +49,15 @@ def verify_document(report: VerifyReport, *, pictures: int = PICTURES) -> Docume
     pictures : int
         How many samples a page draws, from the first; it says how many it does not.
     """
-    return Document(
+    return doc.Document(
         title=f"{report.model.name}: output bounds",
         eyebrow="Output bounds under input perturbation",
         heading=report.model.name,
         lead=_question(report),
         sections=(
-            Section("summary", "", tuple(_summary(report))),
-            Section("intervals", "Output intervals", tuple(_intervals(report, pictures))),
-            Section("record", "Record", tuple(_record(report))),
+            doc.Section("summary", "", tuple(_summary(report))),
+            doc.Section("intervals", "Output intervals", tuple(_intervals(report, pictures))),
+            doc.Section("record", "Record", tuple(_record(report))),
         ),
     )
 
@@ -110,27 +89,26 @@ def _question(report: VerifyReport) -> str:
     )
 
 
-def _summary(report: VerifyReport) -> Iterator[Block]:
-    page = Medium.PAGE
-    guarantee = Span(f"{report.guarantee.name}.", "strong"), f" {guarantee_text(report)}"
-    yield Notice([guarantee], "guarantee", on=page)
+def _summary(report: VerifyReport) -> Iterator[doc.Block]:
+    guarantee = doc.Span(f"{report.guarantee.name}.", "strong"), f" {guarantee_text(report)}"
+    yield doc.Notice([guarantee], "guarantee", on=doc.PAGE)
     verdict = _verdict(report)
     if verdict is not None:
         yield verdict
-    yield Numbers(tuple(_numbers(report)), on=page)
+    yield doc.Numbers(tuple(_numbers(report)), on=doc.PAGE)
     if any(sample.label is not None for sample in report.samples):
         counts = Counter(certified_word(s.certified) for s in report.samples if s.label is not None)
         parts = [(word, counts[word], meaning) for word, meaning in _MEANINGS.items()]
-        yield Shares(parts, on=page)
+        yield doc.Shares(parts, on=doc.PAGE)
     logs = [s.log_volume for s in report.samples if s.log_volume is not None]
     if len(logs) >= 8:
         caption = (
             "Log-volumes of the output boxes, over all samples. Further left is less sensitive."
         )
-        yield Figure([histogram(logs, "log-volumes")], notes=[caption], on=page)
+        yield doc.Figure([histogram(logs, "log-volumes")], notes=[caption], on=doc.PAGE)
 
 
-def _verdict(report: VerifyReport) -> Notice | None:
+def _verdict(report: VerifyReport) -> doc.Notice | None:
     asked = [
         f"{name} at most {value:g}"
         for name, value in (("log-volume", report.max_log_volume), ("width", report.max_width))
@@ -146,14 +124,14 @@ def _verdict(report: VerifyReport) -> Notice | None:
         line, level = ("Every threshold holds:", f" {' and '.join(asked)}."), "good"
     else:
         return None
-    return Notice([(Span(line[0], "strong"), line[1])], level, on=Medium.PAGE)
+    return doc.Notice([(doc.Span(line[0], "strong"), line[1])], level, on=doc.PAGE)
 
 
-def _numbers(report: VerifyReport) -> Iterator[Number]:
+def _numbers(report: VerifyReport) -> Iterator[doc.Number]:
     summary = report.summary
 
-    def one(name: str, text: str, note: str = "") -> Number:
-        return Number(name, [Cell(text, note=note)])
+    def one(name: str, text: str, note: str = "") -> doc.Number:
+        return doc.Number(name, [doc.Cell(text, note=note)])
 
     labelled = [s for s in report.samples if s.label is not None]
     if summary.certified_fraction is not None and summary.accuracy is not None:
@@ -176,26 +154,25 @@ def _numbers(report: VerifyReport) -> Iterator[Number]:
     yield one("Largest width", pretty_number(summary.max_width), "of any output interval")
 
 
-def _intervals(report: VerifyReport, pictures: int) -> Iterator[Block]:
-    page, terminal = Medium.PAGE, Medium.TERMINAL
+def _intervals(report: VerifyReport, pictures: int) -> Iterator[doc.Block]:
     drawn, left = report.samples[:pictures], len(report.samples) - pictures
-    yield Text(_reading(report), on=page)
+    yield doc.Text(_reading(report), on=doc.PAGE)
     told = f"All {len(drawn):,} samples are drawn." if len(drawn) > 1 else ""
     if left > 0:
         told = (
             f"The first {len(drawn):,} samples are drawn. The other {left:,} are not; they are "
             "part of every figure above, and the JSON output lists them."
         )
-    yield Text(told, "note", on=page)
+    yield doc.Text(told, "note", on=doc.PAGE)
     names = report.model.output_names
     if len(names) != len(report.samples[0].widths):
         names = tuple(str(k) for k in range(len(report.samples[0].widths)))
-    yield Group([_card(sample, names) for sample in drawn], "samples", on=page)
+    yield doc.Group([_card(sample, names) for sample in drawn], "samples", on=doc.PAGE)
     yield _table(report)
     hidden = len(report.samples) - ROWS
     if hidden > 0:
         text = f"… and {hidden:,} more samples; --json and --report hold them all"
-        yield Text(text, on=terminal)
+        yield doc.Text(text, on=doc.TERMINAL)
 
 
 def _reading(report: VerifyReport) -> str:
@@ -212,7 +189,7 @@ def _reading(report: VerifyReport) -> str:
     return f"{text} Every picture has its own scale."
 
 
-def _card(sample: SampleResult, names: Sequence[str]) -> Card:
+def _card(sample: SampleResult, names: Sequence[str]) -> doc.Card:
     mark, facts, drawn = None, [], drawn_outputs(sample)
     if sample.label is not None:
         word = certified_word(sample.certified)
@@ -226,67 +203,64 @@ def _card(sample: SampleResult, names: Sequence[str]) -> Card:
         facts.append(f"log\N{NON-BREAKING HYPHEN}volume {sample.log_volume:.3f}")
     if len(names) > len(drawn):
         facts.append(f"{count_of(len(names) - len(drawn), 'output')} not drawn")
+    ends = sample.lower, sample.output, sample.upper
     rows = [
-        Row(
-            names[k],
-            [
-                *(Cell(f"{e[k]:.6g}") for e in (sample.lower, sample.output, sample.upper)),
-                Cell(f"{sample.widths[k]:.4g}"),
-            ],
-        )
+        doc.row(names[k], *(f"{each[k]:.6g}" for each in ends), f"{sample.widths[k]:.4g}")
         for k in drawn
     ]
-    heads = ("output", "lower", "at sample", "upper", "width")
-    numbers = Details("Numbers", [Table([Column(head) for head in heads], rows)])
-    chart = Figure([interval_chart(sample, names)])
-    return Card(f"Sample {sample.index}", mark, [Text(" · ".join(facts), "facts"), chart, numbers])
+    heads = doc.columns("output", "lower", "at sample", "upper", "width")
+    numbers = doc.Details("Numbers", [doc.Table(heads, rows)])
+    chart = doc.Figure([interval_chart(sample, names)])
+    return doc.Card(
+        f"Sample {sample.index}", mark, [doc.Text(" · ".join(facts), "facts"), chart, numbers]
+    )
 
 
-def _table(report: VerifyReport) -> Table:
+def _table(report: VerifyReport) -> doc.Table:
     outputs = len(report.samples[0].widths)
     labelled = any(sample.label is not None for sample in report.samples)
     few = outputs <= ALL_WIDTHS
     heads = ["sample", *(["label"] if labelled else []), *(["prediction"] if outputs > 1 else [])]
     heads += [f"width {k}" for k in range(outputs)] if few else ["width min", "median", "max"]
-    columns = [Column(head) for head in (*heads, "log-volume")]
-    if labelled:
-        columns.append(Column("label kept?", align="left"))
+    kept = [doc.Column("label kept?", align="left")] if labelled else []
+    columns = doc.columns(*heads, "log-volume", *kept)
     rows = []
     for sample in report.samples[:ROWS]:
-        cells = [Cell("-" if sample.label is None else str(sample.label))] if labelled else []
+        cells: list[str | doc.Cell] = []
+        if labelled:
+            cells.append("-" if sample.label is None else str(sample.label))
         if outputs > 1:
             wrong = sample.label not in (None, sample.prediction)
-            cells.append(Cell(str(sample.prediction), "bad" if wrong else ""))
+            cells.append(doc.Cell(str(sample.prediction), "bad" if wrong else ""))
         widths = sample.widths.tolist()
         shown = widths if few else (min(widths), median(widths), max(widths))
         volume = "zero width" if sample.log_volume is None else f"{sample.log_volume:.3f}"
-        cells += [Cell(text) for text in (*map(number, shown), volume)]
+        cells += [*map(number, shown), volume]
         if labelled:
             word = certified_word(sample.certified, labelled=sample.label is not None)
-            cells.append(Cell(word, word))
-        rows.append(Row(str(sample.index), cells))
-    return Table(columns, rows, on=Medium.TERMINAL)
+            cells.append(doc.Cell(word, word))
+        rows.append(doc.row(str(sample.index), *cells))
+    return doc.Table(columns, rows, on=doc.TERMINAL)
 
 
-def _record(report: VerifyReport) -> Iterator[Block]:
-    page, terminal = Medium.PAGE, Medium.TERMINAL
-    yield Text("What is needed to repeat this run.", "note", on=page)
-    yield Facts(list(_repeat(report)), on=page)
-    yield Facts(list(_found(report)), on=terminal)
+def _record(report: VerifyReport) -> Iterator[doc.Block]:
+    yield doc.Text("What is needed to repeat this run.", "note", on=doc.PAGE)
+    yield doc.Facts(list(_repeat(report)), on=doc.PAGE)
+    yield doc.Facts(list(_found(report)), on=doc.TERMINAL)
     for line in report.exceeded:
-        yield Text(f"threshold exceeded: {line}", "alarm", on=terminal)
+        yield doc.Text(f"threshold exceeded: {line}", "alarm", on=doc.TERMINAL)
     for line in report.undecided:
-        yield Text(f"threshold undecided: {line}", "open", on=terminal)
+        yield doc.Text(f"threshold undecided: {line}", "open", on=doc.TERMINAL)
     stopped = sum(sample.stopped for sample in report.samples)
     if stopped:
         text = (
             f"cut short for {stopped} of {len(report.samples)} samples: their bounds hold, and "
             "more time would make them tighter"
         )
-        yield Text(text, "open", on=terminal)
+        yield doc.Text(text, "open", on=doc.TERMINAL)
     if report.interrupted:
         text = "interrupted: these are the samples finished by then; what is said of them holds"
-        yield Text(text, "open", on=terminal)
+        yield doc.Text(text, "open", on=doc.TERMINAL)
 
 
 def _notes(report: VerifyReport) -> dict[str, str | None]:
@@ -300,10 +274,10 @@ def _notes(report: VerifyReport) -> dict[str, str | None]:
     }
 
 
-def _repeat(report: VerifyReport) -> Iterator[tuple[str, Line]]:
+def _repeat(report: VerifyReport) -> Iterator[tuple[str, doc.Line]]:
     model, asked = report.model, report.perturbation
-    yield "Model file", Span(model.path, "code")
-    yield "SHA-256", Span(model.sha256, "code")
+    yield "Model file", doc.Span(model.path, "code")
+    yield "SHA-256", doc.Span(model.sha256, "code")
     yield "Input and output", f"{shape_text(model.inputs)} to {shape_text(model.outputs)}"
     yield "Parameters", f"{model.parameters:,}"
     if model.unstable is not None:
@@ -322,7 +296,7 @@ def _repeat(report: VerifyReport) -> Iterator[tuple[str, Line]]:
     yield "Versions", ", ".join(f"{name} {version}" for name, version in report.versions.items())
 
 
-def _found(report: VerifyReport) -> Iterator[tuple[str, Line]]:
+def _found(report: VerifyReport) -> Iterator[tuple[str, doc.Line]]:
     model, summary, notes = report.model, report.summary, _notes(report)
     unstable = "" if model.unstable is None else f", {model.unstable:.4g} unstable neurons a sample"
     yield "model", f"{model.name}, {model.parameters:,} parameters{unstable}"

@@ -186,7 +186,7 @@ def test_folders_that_cannot_be_written_to(run: Run, tmp_path: Path) -> None:
 def test_a_signal_stops_it_and_how_to_go_on_is_said(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: signal.Signals
 ) -> None:
-    from sensverify.report import training
+    from sensverify.cli import train_progress as training
 
     shown = training.EpochLines.__call__
 

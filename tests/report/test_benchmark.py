@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import io
-
-from rich.console import Console
-
-from sensverify.report.benchmark import print_benchmark
+from sensverify.report.benchmark import benchmark_document
 from sensverify.verification.benchmark import BenchmarkSummary, Instance, InstanceResult
+from tests.report.shown import printed
 
 
 def shown(results: list[InstanceResult], total: int) -> str:
     instances = [result.instance for result in results]
     instances += [Instance("m", "left", 9.0)] * (total - len(results))
-    console = Console(file=io.StringIO(), width=200)
-    print_benchmark(BenchmarkSummary.of(instances, results), console)
-    assert isinstance(console.file, io.StringIO)
-    return console.file.getvalue()
+    return printed(benchmark_document(BenchmarkSummary.of(instances, results)), width=200)
 
 
 def test_everything() -> None:

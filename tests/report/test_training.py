@@ -6,7 +6,8 @@ import math
 
 import pytest
 
-from sensverify.report.training import EpochLines, metric_text
+from sensverify.cli.train_progress import EpochLines
+from sensverify.report.training import metric_text
 from sensverify.training.progress import Progress
 
 

@@ -9,21 +9,8 @@ from statistics import median
 
 from sensverify.evaluation.results import AttackRow, Evaluation, ModelEvaluation
 from sensverify.evaluation.scores import CurvePoint, Summary, middle_radius, success_rate
+from sensverify.report import document as doc
 from sensverify.report.chart import Axis, Drawing, Frame, Point, Stroke, line_chart
-from sensverify.report.document import (
-    Block,
-    Cell,
-    Column,
-    Details,
-    Figure,
-    Group,
-    Medium,
-    Row,
-    Section,
-    Table,
-    Text,
-    Value,
-)
 from sensverify.report.evaluation.common import (
     RATE,
     interval,
@@ -57,12 +44,12 @@ _WIDE_RADII = 40.0
 """Largest over smallest radius from which the axis is logarithmic."""
 
 
-def accuracy_section(evaluation: Evaluation, summaries: Sequence[Summary]) -> Section:
+def accuracy_section(evaluation: Evaluation, summaries: Sequence[Summary]) -> doc.Section:
     """Curves, and the tables that they are drawn from."""
     radius = middle_radius(evaluation)
     at = "" if radius is None else f" at {radius_text(radius)}"
     lines = partial(_line_rows, evaluation)
-    return Section(
+    return doc.Section(
         "accuracy",
         "Accuracy against radius",
         tuple(_blocks(evaluation)),
@@ -79,34 +66,33 @@ def accuracy_section(evaluation: Evaluation, summaries: Sequence[Summary]) -> Se
     )
 
 
-def _point_cell(point: CurvePoint) -> tuple[float, Cell]:
+def _point_cell(point: CurvePoint) -> tuple[float, doc.Cell]:
     return rate_cell(point.rate)
 
 
-def _blocks(evaluation: Evaluation) -> Iterator[Block]:
+def _blocks(evaluation: Evaluation) -> Iterator[doc.Block]:
     drawn = [model for model in evaluation.models if accuracy_lines(evaluation, model)]
     if not drawn:
         return
-    page = Medium.PAGE
-    yield Text(_reading(evaluation), "note", on=page)
+    yield doc.Text(_reading(evaluation), "note", on=doc.PAGE)
     if len(evaluation.models) == 1:
         charts = [accuracy_chart(evaluation, drawn[0], frame) for frame in (WIDE, NARROW)]
-        yield Figure(charts, look="chart", on=page)
+        yield doc.Figure(charts, look="chart", on=doc.PAGE)
     else:
         charts = [overlay_chart(evaluation, frame) for frame in (WIDE, NARROW)]
-        yield Figure(charts, look="chart", on=page)
+        yield doc.Figure(charts, look="chart", on=doc.PAGE)
         cards = [
-            Figure([accuracy_chart(evaluation, model, NARROW)], model.model.name, look="card")
+            doc.Figure([accuracy_chart(evaluation, model, NARROW)], model.model.name, look="card")
             for model in drawn
         ]
-        yield Group(cards, "cards", on=page)
+        yield doc.Group(cards, "cards", on=doc.PAGE)
     for model in drawn:
         whose = f" of {model.model.name}" if len(evaluation.models) > 1 else ""
         table = _page_table(evaluation, model)
-        yield Details(f"Numbers{whose}: accuracy (%)", [table], on=page)
+        yield doc.Details(f"Numbers{whose}: accuracy (%)", [table], on=doc.PAGE)
         if model.attacks:
             title = f"Attacks{whose}: success, distances and time"
-            yield Details(title, [*_attack_table(model)], on=page)
+            yield doc.Details(title, [*_attack_table(model)], on=doc.PAGE)
         yield _terminal_table(evaluation, model)
 
 
@@ -131,27 +117,27 @@ def _reading(evaluation: Evaluation) -> str:
     return " ".join(text)
 
 
-def _page_table(evaluation: Evaluation, model: ModelEvaluation) -> Table:
+def _page_table(evaluation: Evaluation, model: ModelEvaluation) -> doc.Table:
     """Radii down, lines across."""
     lines = accuracy_lines(evaluation, model)
     names = (f"certified, {e.name}" if e.kind == "certified" else e.name for e in lines)
     rows = []
     for radius in (0.0, *all_radii(evaluation)):
         name = "0, clean" if radius == 0 else radius_text(radius)
-        rows.append(Row(name, [_share(line, radius, noted=True) for line in lines]))
-    columns = [Column("radius"), *(Column(clipped(name, 36)) for name in names)]
-    return Table(columns, rows, "plain numbers")
+        rows.append(doc.Row(name, [_share(line, radius, noted=True) for line in lines]))
+    columns = doc.columns("radius", *(clipped(name, 36) for name in names))
+    return doc.Table(columns, rows, "plain numbers")
 
 
-def _share(line: Line, radius: float, *, noted: bool = False) -> Cell:
+def _share(line: Line, radius: float, *, noted: bool = False) -> doc.Cell:
     point = line.at(radius)
     if point is None:
-        return Cell(DASH)
+        return doc.Cell(DASH)
     text = signed(100 * point.rate.share, 1)
-    return Cell(text, note=interval(point.rate) if noted else "")
+    return doc.Cell(text, note=interval(point.rate) if noted else "")
 
 
-def _terminal_table(evaluation: Evaluation, model: ModelEvaluation) -> Table:
+def _terminal_table(evaluation: Evaluation, model: ModelEvaluation) -> doc.Table:
     """Lines down, radii across."""
     radii = all_radii(evaluation)
     if len(radii) > RADII:
@@ -160,7 +146,7 @@ def _terminal_table(evaluation: Evaluation, model: ModelEvaluation) -> Table:
     short = without_settings([line.name for line in lines])
     looks = {"attack": "", "worst": "strong", "certified": "certified"}
     rows = [
-        Row(
+        doc.Row(
             f"certified, {short[e.name]}" if e.kind == "certified" else short[e.name],
             [_share(e, radius) for radius in (0.0, *radii)],
             look=looks[e.kind],
@@ -170,24 +156,24 @@ def _terminal_table(evaluation: Evaluation, model: ModelEvaluation) -> Table:
     name = f"{model.model.name}: a" if len(evaluation.models) > 1 else "A"
     columns = network_columns(["clean", *map(radius_text, radii)])
     title = f"{name}ccuracy (%) against radius"
-    return Table(columns, rows, title=title, on=Medium.TERMINAL)
+    return doc.Table(columns, rows, title=title, on=doc.TERMINAL)
 
 
-def _attack_table(model: ModelEvaluation) -> Iterator[Block]:
-    heads = ("attack", "radius", "success", "median L2", "median L∞", "time")
+def _attack_table(model: ModelEvaluation) -> Iterator[doc.Block]:
+    heads = doc.columns("attack", "radius", "success", "median L2", "median L∞", "time")
     rows = []
     for each in model.attacks:
         success = success_rate(model, each)
-        rate = Cell(DASH) if success is None else rate_cell(success)[1]
+        rate = DASH if success is None else rate_cell(success)[1]
         radius = "nearest" if each.radius is None else radius_text(each.radius)
         texts = (*map(printed, distances(model, each)), duration(each.seconds))
-        rows.append(Row(each.attack, [Cell(radius), rate, *map(Cell, texts)]))
-    yield Table([Column(head) for head in heads], rows, "plain numbers")
+        rows.append(doc.row(each.attack, radius, rate, *texts))
+    yield doc.Table(heads, rows, "plain numbers")
     text = (
         "Success is the share of samples that were right and are broken; distances are medians "
         "over them, in the units of the features."
     )
-    yield Text(text, "note")
+    yield doc.Text(text, "note")
 
 
 def distances(model: ModelEvaluation, row: AttackRow) -> tuple[float | None, float | None]:
@@ -308,7 +294,7 @@ _SAMPLES = (
 )
 
 
-def _line_rows(evaluation: Evaluation, model: ModelEvaluation) -> Iterator[Sequence[Value]]:
+def _line_rows(evaluation: Evaluation, model: ModelEvaluation) -> Iterator[Sequence[doc.Value]]:
     """Clean (radius 0), under every attack, the worst of them, and certified."""
     for row in model.clean:
         yield ("clean", row.part, 0.0, *rate_values(row.classified.accuracy))
@@ -317,7 +303,7 @@ def _line_rows(evaluation: Evaluation, model: ModelEvaluation) -> Iterator[Seque
             yield (line.kind, line.name, point.radius, *rate_values(point.rate))
 
 
-def _attack_rows(model: ModelEvaluation) -> Iterator[Sequence[Value]]:
+def _attack_rows(model: ModelEvaluation) -> Iterator[Sequence[doc.Value]]:
     """Every attack at every radius; distances are medians over broken samples that were right."""
     for row in model.attacks:
         success = success_rate(model, row)
@@ -329,7 +315,7 @@ def _attack_rows(model: ModelEvaluation) -> Iterator[Sequence[Value]]:
         )
 
 
-def _sample_rows(model: ModelEvaluation) -> Iterator[Sequence[Value]]:
+def _sample_rows(model: ModelEvaluation) -> Iterator[Sequence[doc.Value]]:
     """Of each sample the smallest radius that breaks it and the largest that is certified."""
     wrong = set(model.clean[0].wrong)
     certified: dict[int, tuple[float, str]] = {}

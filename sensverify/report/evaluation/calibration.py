@@ -7,20 +7,8 @@ from collections.abc import Iterator, Sequence
 from sensverify.classification.predictions import Bin, Classified
 from sensverify.evaluation.results import Evaluation, ModelEvaluation
 from sensverify.evaluation.scores import Summary
+from sensverify.report import document as doc
 from sensverify.report.chart import Axis, Drawing, Frame, Mark, Plot
-from sensverify.report.document import (
-    Block,
-    Cell,
-    Figure,
-    Group,
-    Heading,
-    Medium,
-    Row,
-    Section,
-    Table,
-    Text,
-    Value,
-)
 from sensverify.report.evaluation.common import (
     CASE,
     cases,
@@ -47,10 +35,10 @@ _DATA = (
 _SIDE, _TALL = 220.0, 44.0
 
 
-def calibration_section(evaluation: Evaluation, summaries: Sequence[Summary]) -> Section:
+def calibration_section(evaluation: Evaluation, summaries: Sequence[Summary]) -> doc.Section:
     """Diagrams of clean, attacked and corrupted samples."""
     rms = [summary.rms_calibration for summary in summaries]
-    return Section(
+    return doc.Section(
         "calibration",
         "Calibration",
         tuple(_blocks(evaluation)),
@@ -59,14 +47,13 @@ def calibration_section(evaluation: Evaluation, summaries: Sequence[Summary]) ->
     )
 
 
-def _blocks(evaluation: Evaluation) -> Iterator[Block]:
-    page = Medium.PAGE
-    yield Text(_READING, "note", on=page)
+def _blocks(evaluation: Evaluation) -> Iterator[doc.Block]:
+    yield doc.Text(_READING, "note", on=doc.PAGE)
     for model in evaluation.models:
         if len(evaluation.models) > 1:
-            yield Heading(model.model.name, on=page)
+            yield doc.Heading(model.model.name, on=doc.PAGE)
         cards = [
-            Figure(
+            doc.Figure(
                 [reliability_chart(found, title)],
                 title,
                 (
@@ -78,14 +65,14 @@ def _blocks(evaluation: Evaluation) -> Iterator[Block]:
             )
             for title, found in _shown(model, evaluation)
         ]
-        yield Group(cards, "cards", on=page)
+        yield doc.Group(cards, "cards", on=doc.PAGE)
     rows = [
-        Row(model.model.name, [Cell(percent(e)) for e in _errors(model.clean[0].classified)])
+        doc.row(model.model.name, *map(percent, _errors(model.clean[0].classified)))
         for model in evaluation.models
     ]
     title = "Calibration error, outputs taken as logits"
     columns = network_columns(["RMS", "expected", "maximum"])
-    yield Table(columns, rows, title=title, on=Medium.TERMINAL)
+    yield doc.Table(columns, rows, title=title, on=doc.TERMINAL)
 
 
 def _shown(model: ModelEvaluation, evaluation: Evaluation) -> Iterator[tuple[str, Classified]]:
@@ -113,7 +100,7 @@ def _errors_text(found: Classified) -> str:
     return " · ".join(f"{name} {signed(100 * error, 1)}" for name, error in named)
 
 
-def _rows(model: ModelEvaluation) -> Iterator[Sequence[Value]]:
+def _rows(model: ModelEvaluation) -> Iterator[Sequence[doc.Value]]:
     """Bins by case, without those that hold no sample."""
     for kind, name, at, found in cases(model):
         for place, each in enumerate(found.bins):

@@ -8,19 +8,7 @@ from functools import partial
 from sensverify.classification.predictions import Classified
 from sensverify.evaluation.results import Evaluation, ModelEvaluation
 from sensverify.evaluation.scores import Summary
-from sensverify.report.document import (
-    Block,
-    Cell,
-    Column,
-    Group,
-    Heading,
-    Medium,
-    Row,
-    Section,
-    Table,
-    Text,
-    Value,
-)
+from sensverify.report import document as doc
 from sensverify.report.evaluation.common import CASE, cases, class_names, model_data
 from sensverify.report.evaluation.lines import hardest_attack
 from sensverify.report.theme import step
@@ -36,10 +24,10 @@ _LEAST = 0.1
 """Share with the strongest colour where no confusion is more frequent."""
 
 
-def confusion_section(evaluation: Evaluation, summaries: Sequence[Summary]) -> Section:
+def confusion_section(evaluation: Evaluation, summaries: Sequence[Summary]) -> doc.Section:
     """Matrices of clean samples and of the hardest attack, for every network."""
     rows = partial(_rows, class_names(evaluation))
-    return Section(
+    return doc.Section(
         "confusions",
         "Confusions",
         tuple(_blocks(evaluation)),
@@ -49,7 +37,7 @@ def confusion_section(evaluation: Evaluation, summaries: Sequence[Summary]) -> S
     )
 
 
-def _rows(classes: Sequence[str], model: ModelEvaluation) -> Iterator[Sequence[Value]]:
+def _rows(classes: Sequence[str], model: ModelEvaluation) -> Iterator[Sequence[doc.Value]]:
     """Cells by case, without those that hold no sample."""
     for kind, name, at, found in cases(model):
         for label, row in zip(classes, found.confusion, strict=True):
@@ -58,8 +46,8 @@ def _rows(classes: Sequence[str], model: ModelEvaluation) -> Iterator[Sequence[V
                     yield (kind, name, at, label, prediction, count)
 
 
-def _blocks(evaluation: Evaluation) -> Iterator[Block]:
-    page, classes = Medium.PAGE, class_names(evaluation)
+def _blocks(evaluation: Evaluation) -> Iterator[doc.Block]:
+    classes = class_names(evaluation)
     few = len(classes) <= MATRIX
     reading = (
         "Labels down, predictions across. On the diagonal is the share of a label's samples that "
@@ -69,23 +57,23 @@ def _blocks(evaluation: Evaluation) -> Iterator[Block]:
         else f"The {LISTED} most frequent confusions of {len(classes)} classes; the "
         "table beside this heading has all of them."
     )
-    yield Text(reading, "note", on=page)
+    yield doc.Text(reading, "note", on=doc.PAGE)
     for model in evaluation.models:
         name = f"{model.model.name}: " if len(evaluation.models) > 1 else ""
         shown = list(_shown(evaluation, model))
         pairs = [_confused(found) for _, found in shown]
         most = max([_LEAST, *(share for each in pairs for *_, share in each)])
         groups = [
-            Group(
+            doc.Group(
                 [
-                    Heading(name + title),
+                    doc.Heading(name + title),
                     _matrix(found, classes, most) if few else _list(confused, classes),
                 ],
                 "part",
             )
             for (title, found), confused in zip(shown, pairs, strict=True)
         ]
-        yield Group(groups, "pair" if len(classes) <= 12 or not few else "stack", on=page)
+        yield doc.Group(groups, "pair" if len(classes) <= 12 or not few else "stack", on=doc.PAGE)
 
 
 def _shown(evaluation: Evaluation, model: ModelEvaluation) -> Iterator[tuple[str, Classified]]:
@@ -109,30 +97,30 @@ def _confused(found: Classified) -> list[tuple[int, int, int, float]]:
     return sorted(pairs, key=lambda pair: (-pair[0], pair[1], pair[2]))
 
 
-def _matrix(found: Classified, classes: Sequence[str], most: float) -> Table:
+def _matrix(found: Classified, classes: Sequence[str], most: float) -> doc.Table:
     upright = " upright" if max(map(len, classes)) > 3 else ""
-    columns = [Column("", "corner"), *(Column(clipped(n, 14), hint=n) for n in classes)]
+    columns = [doc.Column("", "corner"), *(doc.Column(clipped(n, 14), hint=n) for n in classes)]
     rows = []
     for label, line in enumerate(found.confusion):
         total = sum(line)
         cells = [
-            Cell(f"{100 * count / total:.0f}" if total else "", "own")
+            doc.Cell(f"{100 * count / total:.0f}" if total else "", "own")
             if label == prediction
-            else Cell(f"{count}", step(1 - count / total / most))
+            else doc.Cell(f"{count}", step(1 - count / total / most))
             if count
-            else Cell()
+            else doc.Cell()
             for prediction, count in enumerate(line)
         ]
-        rows.append(Row(clipped(classes[label], 14), cells))
-    return Table(columns, rows, f"confusion{upright}")
+        rows.append(doc.Row(clipped(classes[label], 14), cells))
+    return doc.Table(columns, rows, f"confusion{upright}")
 
 
-def _list(confused: Sequence[tuple[int, int, int, float]], classes: Sequence[str]) -> Block:
+def _list(confused: Sequence[tuple[int, int, int, float]], classes: Sequence[str]) -> doc.Block:
     if not confused:
-        return Text("None: every sample is right.", "note")
-    columns = [Column(name) for name in ("label", "taken for", "samples", "of the label")]
+        return doc.Text("None: every sample is right.", "note")
+    columns = doc.columns("label", "taken for", "samples", "of the label")
     rows = [
-        Row(classes[label], [Cell(classes[said]), Cell(f"{count:,}"), Cell(percent(share))])
+        doc.row(classes[label], classes[said], f"{count:,}", percent(share))
         for count, label, said, share in confused[:LISTED]
     ]
-    return Table(columns, rows, "plain")
+    return doc.Table(columns, rows, "plain")

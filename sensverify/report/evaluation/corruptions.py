@@ -13,20 +13,7 @@ from sensverify.evaluation.scores import (
     corruption_scores,
     reference_of,
 )
-from sensverify.report.document import (
-    Block,
-    Cell,
-    Column,
-    Heading,
-    Medium,
-    Row,
-    Scale,
-    Section,
-    Strips,
-    Table,
-    Text,
-    Value,
-)
+from sensverify.report import document as doc
 from sensverify.report.evaluation.common import (
     RATE,
     interval,
@@ -46,14 +33,14 @@ _DATA = (
 )
 
 
-def corruption_section(evaluation: Evaluation, summaries: Sequence[Summary]) -> Section:
+def corruption_section(evaluation: Evaluation, summaries: Sequence[Summary]) -> doc.Section:
     """Legend, heat maps and pictures."""
     kinds = len({row.corruption for model in evaluation.models for row in model.corruptions})
     over, ratio = f"mean over {count_of(kinds, 'corruption')}", f"{evaluation.reference} is 100"
     lost, gained = f"points lost, {over}", f"of errors gained; {ratio}"
     accuracy, difference, relative = written(percent), written(points), written(_one_decimal)
     rows = partial(_rows, reference_of(evaluation))
-    return Section(
+    return doc.Section(
         "corruptions",
         "Corruptions",
         tuple(_blocks(evaluation)),
@@ -71,7 +58,9 @@ def corruption_section(evaluation: Evaluation, summaries: Sequence[Summary]) -> 
     )
 
 
-def _rows(reference: ModelEvaluation | None, model: ModelEvaluation) -> Iterator[Sequence[Value]]:
+def _rows(
+    reference: ModelEvaluation | None, model: ModelEvaluation
+) -> Iterator[Sequence[doc.Value]]:
     """Every severity; ``residual`` to ``relative_ce`` are over all severities of a corruption."""
     scores = {score.corruption: score for score in corruption_scores(model, reference)}
     for row in model.corruptions:
@@ -87,28 +76,28 @@ def _one_decimal(value: float | None) -> str:
     return DASH if value is None else signed(value, 1)
 
 
-def _blocks(evaluation: Evaluation) -> Iterator[Block]:
+def _blocks(evaluation: Evaluation) -> Iterator[doc.Block]:
     models = [model for model in evaluation.models if model.corruptions]
     if not models:
         return
-    page, alone = Medium.PAGE, len(evaluation.models) == 1
+    alone = len(evaluation.models) == 1
     images = pictures(evaluation.examples)
     reference = reference_of(evaluation)
     scores = [corruption_scores(model, reference) for model in evaluation.models]
-    yield Text(_reading(evaluation, scores), "note", on=page)
+    yield doc.Text(_reading(evaluation, scores), "note", on=doc.PAGE)
     yield _scale(evaluation, images if alone else {})
     if not alone:
-        yield _means(evaluation, scores, page)
+        yield _means(evaluation, scores, doc.PAGE)
     for model, found in zip(evaluation.models, scores, strict=True):
         if not model.corruptions:
             continue
         if not alone:
-            yield Heading(model.model.name, on=page)
+            yield doc.Heading(model.model.name, on=doc.PAGE)
         yield _heat_map(model, found, images if alone else {})
     if not alone and any(name != "clean" and uris for name, uris in images.items()):
-        yield Heading("What they look like", on=page)
-        yield Strips(tuple(_strips(evaluation, images)), on=page)
-    yield _means(evaluation, scores, Medium.TERMINAL)
+        yield doc.Heading("What they look like", on=doc.PAGE)
+        yield doc.Strips(tuple(_strips(evaluation, images)), on=doc.PAGE)
+    yield _means(evaluation, scores, doc.TERMINAL)
 
 
 def _reading(evaluation: Evaluation, scores: Sequence[Sequence[CorruptionScore]]) -> str:
@@ -125,26 +114,26 @@ def _reading(evaluation: Evaluation, scores: Sequence[Sequence[CorruptionScore]]
     return text
 
 
-def _scale(evaluation: Evaluation, images: Mapping[str, Sequence[str]]) -> Scale:
+def _scale(evaluation: Evaluation, images: Mapping[str, Sequence[str]]) -> doc.Scale:
     """The colours, the clean accuracies marked, and the clean sample."""
     shares = [clean_rate(model).share for model in evaluation.models]
     low, high = percent(min(shares)), percent(max(shares))
     words = f"clean {low}" if low == high else f"clean {low} to {high}"
     image = next(iter(images.get("clean", ())), "")
-    return Scale(shares, words, image, "the sample, clean", on=Medium.PAGE)
+    return doc.Scale(shares, words, image, "the sample, clean", on=doc.PAGE)
 
 
 def _heat_map(
     model: ModelEvaluation,
     scores: Sequence[CorruptionScore],
     images: Mapping[str, Sequence[str]],
-) -> Table:
+) -> doc.Table:
     compared = any(score.error_ratio is not None for score in scores)
     severities = sorted({each.severity for each in model.corruptions})
     found = {(each.corruption, each.severity): each for each in model.corruptions}
-    columns = [Column("severity"), *(Column(str(s), "cell") for s in severities)]
     extra = ["CE", "rel. CE"] if compared else []
-    columns += [Column(name) for name in ("mean", "residual", "APP", *extra)]
+    shares = (doc.Column(str(severity), "cell") for severity in severities)
+    columns = doc.columns("severity", *shares, "mean", "residual", "APP", *extra)
     rows = []
     for score in scores:
         shown = images.get(score.corruption, ())
@@ -155,20 +144,20 @@ def _heat_map(
             _cell(found.get((score.corruption, severity)), image)
             for severity, image in zip(severities, shown, strict=True)
         ]
-        cells += [Cell(signed(100 * score.accuracy, 1), "mean"), *map(Cell, _losses(score))]
+        cells += [doc.Cell(signed(100 * score.accuracy, 1), "mean"), *map(doc.Cell, _losses(score))]
         if compared:
             ratios = score.error_ratio, score.relative_error_ratio
-            cells += [Cell(_one_decimal(ratio)) for ratio in ratios]
-        rows.append(Row(spoken(score.corruption), cells))
-    return Table(columns, rows, "heat pictured" if images else "heat", on=Medium.PAGE)
+            cells += [doc.Cell(_one_decimal(ratio)) for ratio in ratios]
+        rows.append(doc.Row(spoken(score.corruption), cells))
+    return doc.Table(columns, rows, "heat pictured" if images else "heat", on=doc.PAGE)
 
 
-def _cell(found: CorruptionRow | None, image: str) -> Cell:
+def _cell(found: CorruptionRow | None, image: str) -> doc.Cell:
     if found is None:
-        return Cell(DASH, "cell")
+        return doc.Cell(DASH, "cell")
     rate = found.classified.accuracy
     words = f"{found.parameter}: {rate.count:,} of {rate.total:,}, {interval(rate)}"
-    return Cell(signed(100 * rate.share, 1), f"cell {step(rate.share)}", "", words, image)
+    return doc.Cell(signed(100 * rate.share, 1), f"cell {step(rate.share)}", "", words, image)
 
 
 def _losses(score: CorruptionScore) -> tuple[str, str]:
@@ -176,8 +165,8 @@ def _losses(score: CorruptionScore) -> tuple[str, str]:
 
 
 def _means(
-    evaluation: Evaluation, scores: Sequence[Sequence[CorruptionScore]], on: Medium
-) -> Table:
+    evaluation: Evaluation, scores: Sequence[Sequence[CorruptionScore]], on: doc.Medium
+) -> doc.Table:
     """Corruptions down, networks across: the mean over severities; of one network also losses."""
     by_name = [{score.corruption: score for score in each} for each in scores]
     names = [model.model.name for model in evaluation.models]
@@ -188,23 +177,23 @@ def _means(
         known = [score.accuracy for score in found if score is not None]
         best = max(known) if len(known) > 1 and max(known) > min(known) else None
         cells = [
-            Cell(DASH, "cell")
+            doc.Cell(DASH, "cell")
             if score is None
-            else Cell(
+            else doc.Cell(
                 signed(100 * score.accuracy, 1),
                 f"cell {step(score.accuracy)}{' best' if score.accuracy == best else ''}",
             )
             for score in found
         ]
         if alone and found[0] is not None:
-            cells += map(Cell, _losses(found[0]))
-        rows.append(Row(spoken(name), cells))
-    if on is Medium.PAGE:
-        heads = [Column("mean over severities"), *(Column(name, "cell") for name in names)]
-        return Table(heads, rows, "heat means", on=on)
+            cells += map(doc.Cell, _losses(found[0]))
+        rows.append(doc.Row(spoken(name), cells))
+    if on is doc.PAGE:
+        heads = doc.columns("mean over severities", *(doc.Column(n, "cell") for n in names))
+        return doc.Table(heads, rows, "heat means", on=on)
     columns = network_columns(["accuracy", "residual", "APP"] if alone else names)
     title = "Accuracy (%) under corruption, mean over severities"
-    return Table(columns, rows, title=title, splits="" if alone else "networks", on=on)
+    return doc.Table(columns, rows, title=title, splits="" if alone else "networks", on=on)
 
 
 def _strips(

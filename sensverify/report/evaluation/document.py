@@ -7,23 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from sensverify.core.results import Guarantee
 from sensverify.evaluation.results import Evaluation
 from sensverify.evaluation.scores import Summary, summarise
-from sensverify.report.document import (
-    Block,
-    Cell,
-    Column,
-    Document,
-    Facts,
-    Line,
-    Medium,
-    Notice,
-    Number,
-    Numbers,
-    Row,
-    Section,
-    Span,
-    Table,
-    Text,
-)
+from sensverify.report import document as doc
 from sensverify.report.evaluation.accuracy import accuracy_section
 from sensverify.report.evaluation.calibration import calibration_section
 from sensverify.report.evaluation.common import network_columns
@@ -37,7 +21,7 @@ from sensverify.report.words import count_of, duration, radius_text, shape_text
 OFFERED = 1_000_000
 """Bytes that all data on a page for one network may take together."""
 
-FINDINGS: tuple[Callable[[Evaluation, Sequence[Summary]], Section], ...] = (
+FINDINGS: tuple[Callable[[Evaluation, Sequence[Summary]], doc.Section], ...] = (
     accuracy_section,
     corruption_section,
     sequence_section,
@@ -57,7 +41,7 @@ _PROVEN = {
 }
 
 
-def evaluation_document(evaluation: Evaluation) -> Document:
+def evaluation_document(evaluation: Evaluation) -> doc.Document:
     """The document of an evaluation.
 
     Its data are tidy tables; shares are from 0 to 1, ``lower`` and ``upper`` are Wilson's 95 %
@@ -73,18 +57,18 @@ def evaluation_document(evaluation: Evaluation) -> Document:
         for number in section.numbers
         if any(value is not None for value in number.values)
     ]
-    heading: Line = ", ".join(names)
+    heading: doc.Line = ", ".join(names)
     if len(names) == 2:
-        heading = (names[0], " ", Span("and", "i"), " ", names[1])
-    return Document(
+        heading = (names[0], " ", doc.Span("and", "i"), " ", names[1])
+    return doc.Document(
         title=f"{', '.join(names)}: evaluation",
         eyebrow="A network evaluated" if len(names) == 1 else f"{len(names)} networks compared",
         heading=heading,
         lead=_lead(evaluation),
         sections=(
-            Section("summary", "", tuple(_summary(evaluation, numbers))),
+            doc.Section("summary", "", tuple(_summary(evaluation, numbers))),
             *found,
-            Section("record", "Record", tuple(_record(evaluation))),
+            doc.Section("record", "Record", tuple(_record(evaluation))),
         ),
         contents=True,
         offered=OFFERED * len(names),
@@ -113,74 +97,72 @@ def _samples(evaluation: Evaluation) -> str:
     )
 
 
-def _summary(evaluation: Evaluation, numbers: Sequence[Number]) -> Iterator[Block]:
-    page, terminal = Medium.PAGE, Medium.TERMINAL
+def _summary(evaluation: Evaluation, numbers: Sequence[doc.Number]) -> Iterator[doc.Block]:
     names = [model.model.name for model in evaluation.models]
-    yield Text(_lead(evaluation), on=terminal)
+    yield doc.Text(_lead(evaluation), on=doc.TERMINAL)
     if "note" in evaluation.settings:
-        yield Text(f"Note: {evaluation.settings['note']}", on=terminal)
+        yield doc.Text(f"Note: {evaluation.settings['note']}", on=doc.TERMINAL)
     sentences = guarantee_words(evaluation)
     if sentences:
-        yield Notice([" ".join(sentences)], "guarantee", on=page)
+        yield doc.Notice([" ".join(sentences)], "guarantee", on=doc.PAGE)
     lines = list(_cautions(evaluation))
     if lines:
-        yield Notice(lines, "open", on=page)
+        yield doc.Notice(lines, "open", on=doc.PAGE)
     if len(names) == 1:
-        yield Numbers(numbers, on=page)
+        yield doc.Numbers(numbers, on=doc.PAGE)
         yield _lone_summary(names[0], numbers)
     else:
-        columns = [Column(""), *map(Column, names)]
-        rows = [Row(number.name, _marked(number), number.note) for number in numbers]
-        yield Table(columns, rows, "plain summary", on=page)
+        rows = [doc.Row(number.name, _marked(number), number.note) for number in numbers]
+        yield doc.Table(doc.columns("", *names), rows, "plain summary", on=doc.PAGE)
         text = "The best of every line is bold. Below a rate is its 95 % interval."
-        yield Text(text, "note", on=page)
+        yield doc.Text(text, "note", on=doc.PAGE)
         yield _summary_table(names, numbers)
 
 
-def _marked(number: Number) -> list[Cell]:
+def _marked(number: doc.Number) -> list[doc.Cell]:
     """The cells of all networks, the best with their look."""
     return [
-        Cell(cell.text, "best" if place in number.best else "", cell.note)
+        doc.Cell(cell.text, "best" if place in number.best else "", cell.note)
         for place, cell in enumerate(number.cells)
     ]
 
 
-def _lone_summary(name: str, numbers: Sequence[Number]) -> Table:
+def _lone_summary(name: str, numbers: Sequence[doc.Number]) -> doc.Table:
     """In a terminal, of one network also what stands behind each number."""
     rows = []
     for number in numbers:
         (cell,) = number.cells
         details = ", ".join(filter(None, (number.note, cell.note)))
-        rows.append(Row(number.name, [cell, Cell(details, "dim")]))
-    columns = [*network_columns([""]), Column("", align="left", wrap="cut")]
-    return Table(columns, rows, title=f"Summary of {name}", on=Medium.TERMINAL)
+        rows.append(doc.row(number.name, cell, doc.Cell(details, "dim")))
+    columns = [*network_columns([""]), doc.Column("", align="left", wrap="cut")]
+    return doc.Table(columns, rows, title=f"Summary of {name}", on=doc.TERMINAL)
 
 
-def _summary_table(names: Sequence[str], numbers: Sequence[Number]) -> Table:
+def _summary_table(names: Sequence[str], numbers: Sequence[doc.Number]) -> doc.Table:
     """In a terminal, numbers down and networks across."""
     rows = []
     for place, number in enumerate(numbers):
         unit = ", points" if number.note.startswith("points") else ""
-        rows.append(Row(number.name + unit, _marked(number)))
+        rows.append(doc.Row(number.name + unit, _marked(number)))
         if place == 0:
-            cells = [Cell(cell.note) for cell in number.cells]
-            rows.append(Row("  95 % interval", cells, look="dim"))
+            notes = (cell.note for cell in number.cells)
+            rows.append(doc.row("  95 % interval", *notes, look="dim"))
     columns = network_columns(names)
-    return Table(columns, rows, title="Summary", splits="networks", on=Medium.TERMINAL)
+    return doc.Table(columns, rows, title="Summary", splits="networks", on=doc.TERMINAL)
 
 
-def _cautions(evaluation: Evaluation) -> Iterator[Line]:
+def _cautions(evaluation: Evaluation) -> Iterator[doc.Line]:
     if "note" in evaluation.settings:
         yield f"Note: {evaluation.settings['note']}."
     if evaluation.interrupted:
         text = " what is here holds, and what is missing can still be had."
-        yield Span("Not finished:", "strong"), text
+        yield doc.Span("Not finished:", "strong"), text
     for text in blind_words(evaluation):
-        yield Span("Warning:", "strong"), f" {text}."
+        yield doc.Span("Warning:", "strong"), f" {text}."
     missing = sum(len(model.missing) for model in evaluation.models)
     if missing:
         text = f"{count_of(missing, 'part')} of this evaluation could not be had; "
-        yield text, Span("the reasons are below", link="missing"), "."
+        yield text, doc.Span("the reasons are below", link="missing"), "."
 
 
 def guarantee_words(evaluation: Evaluation) -> list[str]:
@@ -221,25 +203,24 @@ def blind_words(evaluation: Evaluation) -> list[str]:
     return sentences
 
 
-def _record(evaluation: Evaluation) -> Iterator[Block]:
-    page, terminal = Medium.PAGE, Medium.TERMINAL
-    yield Text("What is needed to repeat this evaluation.", "note", on=page)
-    yield Facts([(name, value) for name, value in _facts(evaluation) if value], on=page)
+def _record(evaluation: Evaluation) -> Iterator[doc.Block]:
+    yield doc.Text("What is needed to repeat this evaluation.", "note", on=doc.PAGE)
+    yield doc.Facts([(name, value) for name, value in _facts(evaluation) if value], on=doc.PAGE)
     for sentence in guarantee_words(evaluation):
-        yield Text(sentence, on=terminal)
+        yield doc.Text(sentence, on=doc.TERMINAL)
     times = [row.seconds for model in evaluation.models for row in model.measures]
     taken = f"{count_of(len(times), 'measure')} taken in {duration(sum(times))}; " if times else ""
-    yield Text(f"{taken}everything took {duration(evaluation.seconds)}", on=terminal)
+    yield doc.Text(f"{taken}everything took {duration(evaluation.seconds)}", on=doc.TERMINAL)
     for text in blind_words(evaluation):
-        yield Text(f"warning: {text}", "warning", on=terminal)
+        yield doc.Text(f"warning: {text}", "warning", on=doc.TERMINAL)
     for reason in reasons(evaluation):
-        yield Text(f"missing: {reason.listed(3)}: {reason.text}", "warning", on=terminal)
+        yield doc.Text(f"missing: {reason.listed(3)}: {reason.text}", "warning", on=doc.TERMINAL)
     if evaluation.interrupted:
         text = "interrupted: what is here holds, and what is missing can still be had"
-        yield Text(text, "open", on=terminal)
+        yield doc.Text(text, "open", on=doc.TERMINAL)
 
 
-def _facts(evaluation: Evaluation) -> Iterator[tuple[str, str | list[Line]]]:
+def _facts(evaluation: Evaluation) -> Iterator[tuple[str, str | list[doc.Line]]]:
     """Names and lines; what is empty is not known."""
     for model in evaluation.models:
         facts = model.model

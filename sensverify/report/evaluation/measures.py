@@ -7,19 +7,7 @@ from collections.abc import Iterator, Sequence
 from sensverify.evaluation.results import Evaluation, MeasureRow, ModelEvaluation
 from sensverify.evaluation.scores import Summary
 from sensverify.measures.catalog import MEASURES
-from sensverify.report.document import (
-    Block,
-    Cell,
-    Column,
-    Line,
-    Medium,
-    Row,
-    Section,
-    Span,
-    Table,
-    Text,
-    Value,
-)
+from sensverify.report import document as doc
 from sensverify.report.evaluation.common import model_data, number
 from sensverify.report.evaluation.missing import reason_line
 from sensverify.report.words import DASH, count_of, percent, points, printed
@@ -33,9 +21,9 @@ _READING = (
 )
 
 
-def measure_section(evaluation: Evaluation, summaries: Sequence[Summary]) -> Section:
+def measure_section(evaluation: Evaluation, summaries: Sequence[Summary]) -> doc.Section:
     """One table, a group of measures after the other."""
-    return Section(
+    return doc.Section(
         "measures",
         "Measures",
         tuple(_blocks(evaluation)),
@@ -44,20 +32,20 @@ def measure_section(evaluation: Evaluation, summaries: Sequence[Summary]) -> Sec
     )
 
 
-def _gap(summary: Summary) -> tuple[float | None, Cell]:
+def _gap(summary: Summary) -> tuple[float | None, doc.Cell]:
     if summary.gap is None or summary.train is None:
-        return None, Cell(DASH)
+        return None, doc.Cell(DASH)
     # A gap to either side is one; without the training accuracy it says little.
     trained = f"training {percent(summary.train.share)}"
-    return abs(summary.gap), Cell(points(summary.gap), note=trained)
+    return abs(summary.gap), doc.Cell(points(summary.gap), note=trained)
 
 
-def _rows(model: ModelEvaluation) -> Iterator[Sequence[Value]]:
+def _rows(model: ModelEvaluation) -> Iterator[Sequence[doc.Value]]:
     for row in model.measures:
         yield tuple(getattr(row, name) for name in _DATA)
 
 
-def _blocks(evaluation: Evaluation) -> Iterator[Block]:
+def _blocks(evaluation: Evaluation) -> Iterator[doc.Block]:
     names = _names(evaluation)
     if not names:
         return
@@ -67,12 +55,12 @@ def _blocks(evaluation: Evaluation) -> Iterator[Block]:
         groups.setdefault(_OTHERS if known is None else known.group, []).append(name)
     rows = []
     for group, members in groups.items():
-        rows += [Row(group, look="group")] if len(groups) > 1 else []
+        rows += [doc.Row(group, look="group")] if len(groups) > 1 else []
         rows += [_row(evaluation.models, name) for name in members]
     heads = ["value"] if len(evaluation.models) == 1 else [m.model.name for m in evaluation.models]
-    columns = [Column("measure"), Column("what it is", "about"), *map(Column, heads)]
-    yield Text(_READING, "note", on=Medium.PAGE)
-    yield Table(columns, rows, "measures", on=Medium.PAGE)
+    columns = doc.columns("measure", doc.Column("what it is", "about"), *heads)
+    yield doc.Text(_READING, "note", on=doc.PAGE)
+    yield doc.Table(columns, rows, "measures", on=doc.PAGE)
 
 
 def _names(evaluation: Evaluation) -> list[str]:
@@ -87,11 +75,11 @@ def _names(evaluation: Evaluation) -> list[str]:
     return [name for name in MEASURES if name in found] + sorted(found - set(MEASURES))
 
 
-def _row(models: Sequence[ModelEvaluation], name: str) -> Row:
+def _row(models: Sequence[ModelEvaluation], name: str) -> doc.Row:
     known = MEASURES.get(name)
-    about: Line = ""
+    about: doc.Line = ""
     if known is not None:
-        source = (" ", Span(known.source, "cite")) if known.source else ()
+        source = (" ", doc.Span(known.source, "cite")) if known.source else ()
         about = (f"{known.definition}.", *source)
     found = [next((row for row in model.measures if row.measure == name), None) for model in models]
     whys = [
@@ -99,21 +87,21 @@ def _row(models: Sequence[ModelEvaluation], name: str) -> Row:
         for model in models
     ]
     if not any(found) and len(set(whys)) == 1:
-        cells = [Cell(reason_line(whys[0]), "missing", span=len(models))]
+        cells = [doc.Cell(reason_line(whys[0]), "missing", span=len(models))]
     else:
         cells = [
-            Cell(reason_line(why), "missing") if row is None else _value(row)
+            doc.Cell(reason_line(why), "missing") if row is None else _value(row)
             for row, why in zip(found, whys, strict=True)
         ]
     unit = "" if known is None else known.unit
     look = "" if any(found) else "missing"
-    return Row(Span(name, "code"), [Cell(about, "about"), *cells], unit, look)
+    return doc.Row(doc.Span(name, "code"), [doc.Cell(about, "about"), *cells], unit, look)
 
 
-def _value(row: MeasureRow) -> Cell:
+def _value(row: MeasureRow) -> doc.Cell:
     details = [count_of(row.samples, "sample")] if row.samples is not None else []
     details += [row.note] if row.note else []
-    text: tuple[str | Span, ...] = (Span(printed(row.value), "b"), " ")
+    text: tuple[str | doc.Span, ...] = (doc.Span(printed(row.value), "b"), " ")
     if row.error:
-        text = (*text, Span(f"± {printed(float(f'{row.error:.2g}'))}", "error"))
-    return Cell(text, note="; ".join(details))
+        text = (*text, doc.Span(f"± {printed(float(f'{row.error:.2g}'))}", "error"))
+    return doc.Cell(text, note="; ".join(details))

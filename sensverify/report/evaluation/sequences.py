@@ -6,28 +6,18 @@ from collections.abc import Iterator, Sequence
 
 from sensverify.evaluation.results import Evaluation, ModelEvaluation
 from sensverify.evaluation.scores import Summary
-from sensverify.report.document import (
-    Block,
-    Cell,
-    Column,
-    Medium,
-    Row,
-    Section,
-    Table,
-    Text,
-    Value,
-)
+from sensverify.report import document as doc
 from sensverify.report.evaluation.common import model_data, number, written
 from sensverify.report.words import DASH, count_of, percent, spoken
 
 _DATA = ("sequence", "frames", "samples", "flip_rate", "against", "seconds")
 
 
-def sequence_section(evaluation: Evaluation, summaries: Sequence[Summary]) -> Section:
+def sequence_section(evaluation: Evaluation, summaries: Sequence[Summary]) -> doc.Section:
     """Sequences down, networks across."""
     count = max(len(model.sequences) for model in evaluation.models)
     rates, note = [s.flip_rate for s in summaries], f"mean over {count_of(count, 'sequence')}"
-    return Section(
+    return doc.Section(
         "sequences",
         "Flip rate",
         tuple(_blocks(evaluation)),
@@ -36,12 +26,12 @@ def sequence_section(evaluation: Evaluation, summaries: Sequence[Summary]) -> Se
     )
 
 
-def _rows(model: ModelEvaluation) -> Iterator[Sequence[Value]]:
+def _rows(model: ModelEvaluation) -> Iterator[Sequence[doc.Value]]:
     for row in model.sequences:
         yield tuple(getattr(row, name) for name in _DATA)
 
 
-def _blocks(evaluation: Evaluation) -> Iterator[Block]:
+def _blocks(evaluation: Evaluation) -> Iterator[doc.Block]:
     every = {
         (each.sequence, each.against, each.frames, each.samples): None
         for model in evaluation.models
@@ -49,9 +39,9 @@ def _blocks(evaluation: Evaluation) -> Iterator[Block]:
     }
     if not every:
         return
-    page, alone = Medium.PAGE, len(evaluation.models) == 1
+    alone = len(evaluation.models) == 1
     text = "How often the prediction changes along a sequence of growing or moving corruptions."
-    yield Text(text, "note", on=page)
+    yield doc.Text(text, "note", on=doc.PAGE)
     rows = []
     for sequence, against, frames, samples in every:
         cells = []
@@ -61,8 +51,8 @@ def _blocks(evaluation: Evaluation) -> Iterator[Block]:
                 for each in model.sequences
                 if (each.sequence, each.against) == (sequence, against)
             ]
-            cells.append(Cell(percent(found[0]) if found else DASH))
+            cells.append(doc.Cell(percent(found[0]) if found else DASH))
         what = f"{samples:,} samples, {frames} frames, each against the {against} one"
-        rows.append(Row(spoken(sequence), cells, what))
+        rows.append(doc.Row(spoken(sequence), cells, what))
     heads = ["flip rate"] if alone else [model.model.name for model in evaluation.models]
-    yield Table([Column(head) for head in ("sequence", *heads)], rows, "plain narrow", on=page)
+    yield doc.Table(doc.columns("sequence", *heads), rows, "plain narrow", on=doc.PAGE)

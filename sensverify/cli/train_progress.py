@@ -1,0 +1,109 @@
+"""The course of a training: a line an epoch, and a bar on a terminal."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from sensverify.training.progress import Listener, Progress
+
+_IN_LINES = ("ERR", "SENSE", "ADV_ERR", "PGD_ERR")
+"""What a line about an epoch tells of the samples that were not trained on."""
+
+
+def step_text(now: Progress) -> str:
+    """Where a training is, for the side of a bar: ``epoch 3/10  loss 0.123``."""
+    loss = now.losses.get("loss")
+    return f"epoch {now.epoch}/{now.epochs}" + ("" if loss is None else f"  loss {loss:.4g}")
+
+
+class EpochLines:
+    """Gives one line of text for every epoch, to be called after every step.
+
+    Parameters
+    ----------
+    say : callable
+        Takes the line.
+    """
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._due: Progress | None = None
+        self._seen: list[Mapping[str, float]] = []
+
+    def __call__(self, now: Progress) -> None:
+        if self._due is not None and now.step == self._due.step:
+            # Called again after the same step: the epoch's metrics are there.
+            self._say(f"{self._losses(now)}{self._measured(now)}")
+            self._due = None
+            self._seen.clear()
+            return
+        self.finish()
+        self._seen.append(now.losses)
+        if now.step > 0 and now.step * now.epochs % now.steps == 0:
+            self._due = now
+
+    def finish(self) -> None:
+        """The line that is still due, if one is."""
+        if self._due is not None:
+            # Means over the epoch's steps, as where metrics were taken.
+            found = {
+                name: [step[name] for step in self._seen if name in step] for name in self._seen[-1]
+            }
+            means = {name: sum(values) / len(values) for name, values in found.items()}
+            self._say(self._losses(replace(self._due, losses=means)))
+            self._due = None
+            self._seen.clear()
+
+    @staticmethod
+    def _losses(now: Progress) -> str:
+        losses = {name: f"{value:.4g}" for name, value in now.losses.items()}
+        text = f"loss {losses.pop('loss', '-')}"
+        if losses:
+            text += f" ({', '.join(f'{name} {value}' for name, value in losses.items())})"
+        return f"epoch {now.epoch}/{now.epochs}  {text}  learning rate {now.learning_rate:.3g}"
+
+    @staticmethod
+    def _measured(now: Progress) -> str:
+        from sensverify.report.training import metric_text
+
+        parts: dict[str, list[str]] = {}
+        for column, value in ({} if now.metrics is None else now.metrics).items():
+            part, _, name = column.partition(" ")
+            if part != "train" and name in _IN_LINES:
+                parts.setdefault(part, []).append(f"{name} {metric_text(name, value)}")
+        return "".join(f"  {part}: {', '.join(shown)}" for part, shown in parts.items())
+
+
+@contextlib.contextmanager
+def showing_progress(console: Any) -> Iterator[tuple[Listener, Callable[[str], None] | None]]:
+    """A line for every epoch; on a terminal also a bar with an estimate of the time left.
+
+    Gives what is called after every step, and what is called with a line of text.
+    """
+    if not console.is_terminal:
+        lines = EpochLines(lambda text: click.echo(text, err=True))
+        yield lines, None
+        lines.finish()
+        return
+    from rich.markup import escape
+    from rich.progress import BarColumn, MofNCompleteColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = ("training", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Bar(*columns, "{task.description}", console=console, transient=True) as bar:
+        task = bar.add_task("", total=None)
+        lines = EpochLines(lambda text: bar.console.print(escape(text)))
+
+        def show(now: Any) -> None:
+            description = escape(step_text(now))
+            bar.update(task, completed=now.step, total=now.steps, description=description)
+            lines(now)
+
+        yield show, lambda text: bar.update(task, description=escape(text))
+        lines.finish()

@@ -32,6 +32,7 @@ _CATALOGS = {
         "sensverify.corruptions.sequences:SEQUENCES",
     ),
     "measures": ("sensverify.measures.catalog:MEASURES",),
+    "analyses": ("sensverify.studies.analyses:ANALYSES",),
 }
 """Catalogs of every list; nothing is imported before it is asked for."""
 
@@ -45,8 +46,8 @@ def list_names(what: str, data_dir: str | None) -> None:
     """List what has a name on the command line.
 
     Methods, deciders (of a --property) and models are for 'verify', losses, optimisers and
-    architectures for 'train', attacks, corruptions and measures for 'evaluate'; data sets are for
-    all of them. Other packages add names by entry points.
+    architectures for 'train', attacks, corruptions and measures for 'evaluate', analyses for
+    'study'; data sets are for all of them. Other packages add names by entry points.
 
     \b
     Examples:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sensverify.errors import SensverifyError
 from sensverify.report.files import write_files
-from sensverify.report.study.contents import Course, Fact, StudyReport, StudyTable, Trail
+from sensverify.report.study.contents import Fact, StudyReport, StudyTable
 from sensverify.report.words import duration
 from sensverify.runs.files import writing
-from sensverify.studies.courses import History, course, read_history, trail
+from sensverify.studies.analyses import Findings, analysed
+from sensverify.studies.courses import read_history
 from sensverify.studies.entries import FAILED, Entry, read_entries
 from sensverify.studies.folder import load_study, run_folder
-from sensverify.studies.study import PARTS, Contender, Study, Training
+from sensverify.studies.study import PARTS, Contender, Study
 from sensverify.studies.tables import COLUMNS, study_table
-from sensverify.training.run_directory import CONFIG
 
 
 def collect(folder: Path) -> StudyReport:
@@ -37,27 +35,20 @@ def collect(folder: Path) -> StudyReport:
 
     study, machines = load_study(folder)
     entries = read_entries(folder)
-    histories = [read_history(run_folder(folder, each), each) for each in study.trainings]
-    courses: tuple[Course, ...] = ()
-    if "course" in study.figures:
-        courses = _courses(study, histories)
-    trails: tuple[Trail, ...] = ()
-    if {"seeds", "energy"} & set(study.figures):
-        trails = tuple(t for each in histories if (t := _trail(folder, each)) is not None)
-    return StudyReport(
+    report = StudyReport(
         title=study.title,
         note=study.note,
         question=_question(study),
         tables=study_tables(study, entries),
-        courses=courses,
-        trails=trails,
+        courses=(),
+        trails=(),
         losses=tuple(_loss(each, entries) for each in study.contenders),
         warnings=tuple(_warnings(study, entries)),
         record=_record(study, entries, machines),
         meanings={name: METRICS[name] for name in COLUMNS},
-        draws_seeds="seeds" in study.figures,
-        draws_energy="energy" in study.figures,
     )
+    histories = [read_history(run_folder(folder, each), each) for each in study.trainings]
+    return analysed(report, Findings(study, folder, entries, histories))
 
 
 def study_tables(study: Study, entries: Sequence[Entry]) -> tuple[StudyTable, ...]:
@@ -95,50 +86,13 @@ def write_report(folder: Path) -> tuple[StudyReport, list[Path]]:
         contents[target / f"table_{table.part}.md"] = table_markdown(page_table(table))
     for name, content in figure_files(report).items():
         contents[target / name] = content
+    for data in (data for section in report.sections for data in section.data):
+        contents[target / f"{data.name}.csv"] = data_csv(data, end="\n")
     contents[target / "report.html"] = document_to_html(study_document(report))
     with writing(target):
         target.mkdir(exist_ok=True)
     write_files(contents, force=True)
     return report, list(contents)
-
-
-def _courses(study: Study, histories: Sequence[History]) -> tuple[Course, ...]:
-    marks = {each.name: _marks(each) for each in study.contenders}
-    every = (
-        course(histories, metric, part, marks=marks)
-        for part in (*PARTS, "held-out")
-        for metric in COLUMNS
-    )
-    return tuple(each for each in every if each.lines)
-
-
-def _marks(contender: Contender) -> tuple[float, ...]:
-    from sensverify.training.recipes import resolve_loss
-
-    try:
-        stages = resolve_loss(contender.loss).stages
-    except SensverifyError:
-        # The recipe is not there any more; what it was is in the record.
-        return ()
-    return tuple(stage.start * contender.settings.epochs for stage in stages[1:])
-
-
-def _trail(folder: Path, history: History) -> Trail | None:
-    counts = sample_counts(run_folder(folder, history.training), history.training)
-    return trail(history, counts) if counts else None
-
-
-def sample_counts(directory: Path, training: Training) -> dict[str, int]:
-    """How many samples the metrics after every epoch are taken on, by ``test`` and ``train``.
-
-    Nothing where the run directory does not say how many there are.
-    """
-    try:
-        data = json.loads((directory / CONFIG).read_text(encoding="utf-8"))["data"]
-        there = {part: int(data[f"{part}_samples"]) for part in PARTS}
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
-    return {part: min(count, training.settings.metric_samples) for part, count in there.items()}
 
 
 def _question(study: Study) -> str:

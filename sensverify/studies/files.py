@@ -11,10 +11,12 @@ from typing import Any
 
 from sensverify.errors import BadSetting, InputError, UnknownName
 from sensverify.measures import SHARES
+from sensverify.registry.calls import parse_call
 from sensverify.registry.names import did_you_mean
 from sensverify.registry.ranges import Range
 from sensverify.runs.files import reading
-from sensverify.studies.study import FIGURES, PARTS, Contender, Published, Study
+from sensverify.studies.analyses import ANALYSES
+from sensverify.studies.study import PARTS, Contender, Published, Study
 from sensverify.studies.tables import COLUMNS
 from sensverify.training.recipes import resolve_loss
 from sensverify.training.settings import SEEDS, TrainSettings
@@ -73,7 +75,7 @@ def parse_study(
         model = "mnist-conv2"
         seeds = [0, 1, 2]
         standardise = false      # whether the model's first layer standardises the features
-        figures = ["course"]     # and "seeds", "energy"
+        figures = ["course"]     # and "seeds", "energy"; calls of ANALYSES
         [settings]               # of every training; names as in TrainSettings, without seed
         epochs = 20
         [[runs]]
@@ -214,12 +216,14 @@ def _truth(value: Any) -> bool:
 
 def _figures(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list):
-        raise BadSetting(f"[study]: figures needs a list of {', '.join(FIGURES)}, got {value!r}")
-    for name in value:
-        if name not in FIGURES:
-            raise UnknownName(
-                f"[study]: there is no figure {name!r}; there are {', '.join(FIGURES)}"
-            )
+        raise BadSetting(f"[study]: figures needs a list of {', '.join(ANALYSES)}, got {value!r}")
+    for each in value:
+        if not isinstance(each, str):
+            raise ANALYSES.unknown(each).about("[study]: figures")
+        try:
+            ANALYSES.fitted(parse_call(each))
+        except InputError as error:
+            raise error.about("[study]: figures") from None
     return tuple(value)
 
 

@@ -10,7 +10,6 @@ from sensverify.training.recipes import resolve_loss
 from sensverify.training.settings import TrainSettings
 
 SCHEMA = "sensverify.study/1"
-FIGURES = ("course", "seeds", "energy")
 PARTS = ("test", "train")
 
 
@@ -101,9 +100,7 @@ class Study:
     variant : str or None
         The variant of the study file that this is.
     figures : tuple of str
-        What the report draws: ``course`` (every metric over the epochs, a line a loss), ``seeds``
-        (the sensitivity over the epochs, a line a seed), ``energy`` (the sensitivity against the
-        training loss).
+        Analyses that the report shows: calls of `sensverify.studies.analyses.ANALYSES`.
     published : mapping from str to Published
         By the loss's name.
     """

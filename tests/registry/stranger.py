@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -13,20 +14,23 @@ from torch import Tensor, nn
 from sensverify.attacks import Attack, SampleGenerator
 from sensverify.attacks.grids import Grid
 from sensverify.bounds import Ibp
-from sensverify.bounds.method import Method
+from sensverify.bounds.method import Decider, Method
 from sensverify.core.box import Box
 from sensverify.core.queries import Accept, Decision, Query, Verdict
 from sensverify.core.results import Enclosure, Guarantee
 from sensverify.corruptions import Sequence
 from sensverify.data import Dataset
-from sensverify.measures import Subject
+from sensverify.measures import MeasuredClassifier
 from sensverify.network import Network
+from sensverify.report.document import Data, Facts, Section
+from sensverify.report.study.contents import StudyReport
 from sensverify.runs.watch import Watch
+from sensverify.studies.analyses import Findings
 from sensverify.training.step import Step
 
 
 @dataclass(frozen=True)
-class Wider:
+class Wider(Method):
     """Bounds of another method, and a margin on either side."""
 
     inner: Method = field(default_factory=Ibp)
@@ -40,7 +44,7 @@ class Wider:
 
 
 @dataclass(frozen=True)
-class Shrug:
+class Shrug(Decider):
     """No answer to any query."""
 
     name: ClassVar[str] = "shrug"
@@ -96,7 +100,7 @@ def _fading(images: Tensor, draws: object, frames: int) -> Iterator[Tensor]:
 fading = Sequence(function=_fading, summary="darker and darker")
 
 
-def largest_weight(subject: Subject) -> float:
+def largest_weight(subject: MeasuredClassifier) -> float:
     """Largest absolute value of all weights."""
     constants = [node.operator for node in subject.network.nodes]
     weights = [op.weight for op in constants if hasattr(op, "weight")]
@@ -148,6 +152,14 @@ def corners() -> Dataset:
     return Dataset("corners", x.astype(np.float32), y.astype(np.int64))
 
 
+def tally(report: StudyReport, findings: Findings, *, title: str = "Tally") -> Section:
+    """Trainings of every loss."""
+    counts = Counter(entry.run for entry in findings.entries)
+    facts = [(name, str(count)) for name, count in counts.items()]
+    data = Data("tally", ("loss", "trainings"), lambda: list(counts.items()))
+    return Section("tally", title, [Facts(facts)], data=[data])
+
+
 recipe = "cross-entropy + 0.01*l2"
 radii = Grid((0.01, 0.02), "Stranger 2026, Two radii and what can be said about them")
 
@@ -167,5 +179,6 @@ ENTRY_POINTS = {
     "sensverify.sharpness": {"still": "Still"},
     "sensverify.architectures": {"narrow": "narrow"},
     "sensverify.data": {"corners": "corners"},
+    "sensverify.analyses": {"tally": "tally"},
 }
 """Names by entry-point group, and what stands in this module for each."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from sensverify.errors import BackendFailure, InputError
 from sensverify.evaluation.request import EvaluateRequest
 from sensverify.evaluation.run import evaluate
 from sensverify.models.architectures import build_for
+from sensverify.studies.files import parse_study
 from sensverify.training import Loss, TrainSettings, fit, resolve_loss
 from tests.registry import stranger
 
@@ -78,6 +80,30 @@ def trained(tmp_path: Path, **settings: Any) -> Any:
     return fit(module, split, loss, TrainSettings(**quick, **settings), out=tmp_path / "run")
 
 
+PROPERTY = "\n".join(
+    [
+        *(f"(declare-const X_{k} Real)" for k in range(4)),
+        *(f"(declare-const Y_{k} Real)" for k in range(3)),
+        *(f"(assert (>= X_{k} 0))\n(assert (<= X_{k} 1))" for k in range(4)),
+        "(assert (>= Y_0 1e6))",
+    ]
+)
+STUDY = """
+[study]
+title = "One training"
+data = "iris"
+model = "linear"
+seeds = [0]
+figures = ["tally(title='How often')"]
+[settings]
+epochs = 1
+metric_samples = 0
+final_samples = 2
+pgd_steps = 1
+[[runs]]
+name = "base"
+loss = "base"
+"""
 TRAIN = ("train", "--epochs", 1, "--metric-samples", 0, "--final-samples", 2, "--pgd-steps", 1)
 IRIS = ("--data", "iris", "--model", "linear")
 NONE = {"--attacks", "--certify", "--corruptions", "--sequences", "--measures"}
@@ -183,6 +209,12 @@ USES = [
         lambda _: load_split("corners"),
         (*TRAIN, "--data", "corners", "--model", "linear"),
     ),
+    Use(
+        "analyses",
+        "analyses",
+        lambda _: parse_study(tomllib.loads(STUDY)),
+        ("study", "run", "{study}"),
+    ),
 ]
 
 
@@ -199,18 +231,16 @@ def test_a_name_of_another_package(use: Use, install: Any, tmp_path: Path) -> No
     install(stranger.ENTRY_POINTS)
     assert f"\n{name} " in run("list", use.listed)
     assert use.library(tmp_path) is not None
-    words = [str(word).format(property=_property(tmp_path)) for word in use.command]
-    out = ("--out", tmp_path / "trained") if words[0] == "train" else ()
-    run(*words, *out)
-
-
-def _property(folder: Path) -> Path:
-    path = folder / "property.vnnlib"
-    inputs = [f"(declare-const X_{k} Real)" for k in range(4)]
-    outputs = [f"(declare-const Y_{k} Real)" for k in range(3)]
-    limits = [f"(assert (>= X_{k} 0))\n(assert (<= X_{k} 1))" for k in range(4)]
-    path.write_text("\n".join([*inputs, *outputs, *limits, "(assert (>= Y_0 1e6))"]))
-    return path
+    files = {"property": tmp_path / "asked.vnnlib", "study": tmp_path / "study.toml"}
+    files["property"].write_text(PROPERTY)
+    files["study"].write_text(STUDY)
+    words = [str(word).format(**files) for word in use.command]
+    out = tmp_path / "out"
+    run(*words, *(("--out", out) if words[0] in ("train", "study") else ()))
+    if use.group == "analyses":
+        run("study", "report", out)
+        assert "How often" in (out / "report" / "report.html").read_text()
+        assert (out / "report" / "tally.csv").read_text() == "loss,trainings\nbase,1\n"
 
 
 @pytest.mark.parametrize("group", stranger.ENTRY_POINTS)
@@ -227,7 +257,7 @@ def test_what_does_not_work_is_named_and_breaks_nothing_else(
     assert "mend or uninstall 'broken'" in lines
     # The others of its kind go on, groups and all.
     names = ("crown", "branch-and-bound", "pgd", "mnist", "fog", "tilt", "l2", "mixup", "base")
-    others = (*names, "adam", "cosine", "sam", "iris")
+    others = (*names, "adam", "cosine", "sam", "iris", "course")
     assert any(f" {other} " in lines for other in others)
 
 

@@ -95,7 +95,7 @@ def test_a_variant_wins() -> None:
             "'sensitivity': target takes",
         ),
         ("runs.1.loss", "robust(bounds=milp)", "without gradients"),
-        ("study.figures", ["corse"], "no figure 'corse'"),
+        ("study.figures", ["corse"], "no analysis 'corse'"),
         ("study.standardise", "yes", "true or false"),
         ("settings.epoch", 3, "did you mean 'epochs'"),
         ("settings.epochs", 0, "run 'base': `epochs` takes"),

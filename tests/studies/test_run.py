@@ -16,7 +16,8 @@ import pytest
 from sensverify.errors import InputError, UnsoundResult
 from sensverify.runs.progress import Progress
 from sensverify.runs.watch import Watch
-from sensverify.studies.collect import collect, sample_counts
+from sensverify.studies.analyses import sample_counts
+from sensverify.studies.collect import collect
 from sensverify.studies.entries import FAILED, read_entries
 from sensverify.studies.files import parse_study
 from sensverify.studies.folder import run_folder

@@ -9,6 +9,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from sensverify.report.document import Section
+
 VOLUMES = frozenset({"SENSE"})
 """Columns whose mean over seeds is the geometric one: they span orders of magnitude."""
 
@@ -201,6 +203,8 @@ class StudyReport:
     trails : tuple of Trail
     draws_seeds, draws_energy : bool
         Whether the trails are drawn over the epochs, and against the energy.
+    sections : tuple of Section
+        Analyses of other packages.
     losses : tuple of Fact
         What was trained.
     warnings : tuple of str
@@ -223,3 +227,4 @@ class StudyReport:
     meanings: Mapping[str, str]
     draws_seeds: bool = False
     draws_energy: bool = False
+    sections: tuple[Section, ...] = ()

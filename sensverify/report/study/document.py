@@ -46,6 +46,7 @@ def study_document(report: StudyReport, *, figures: bool = True) -> doc.Document
             *(_table_section(table) for table in report.tables if table.used_columns()),
             doc.Section("warnings", "", warnings),
             doc.Section("course", "In the course of the training", figured),
+            *report.sections,
             doc.Section("losses", "Losses", [doc.Facts(losses, on=doc.PAGE)]),
             doc.Section("columns", "What the columns say", [smaller, meanings]),
             doc.Section("record", "Record", [needed, record]),

@@ -87,8 +87,8 @@ class Bisection(Method):
     def __post_init__(self) -> None:
         if not isinstance(self.oracle, Decider):
             raise BadSetting(
-                "bisection needs an oracle with a method decide, such as "
-                f"make_decider('highs'); got {self.oracle!r}"
+                f"bisection needs a Decider as `oracle`, got {self.oracle!r}",
+                "make_decider('highs') makes one",
             )
         if self.oracle.guarantee is not None and self.oracle.guarantee < Guarantee.SOLVER:
             raise BadSetting(f"bisection needs an oracle that proves; {self.oracle!r} does not")
@@ -106,7 +106,7 @@ class Bisection(Method):
             own = tensor_box(box, dtype=torch.float64, device=box.lower.device)
             first = Crown().bound(wide, own, objectives.double(), watch=watch)
             if not bool((torch.isfinite(first.lower) & torch.isfinite(first.upper)).all()):
-                # For the front door to refuse.
+                # For `compute_bounds` to refuse.
                 return first
             work = _Work(self, wide, own, objectives.double(), first, watch)
             work.run(watch)
@@ -296,7 +296,7 @@ class _Work:
         return value if np.isfinite(value) else None
 
     def enclosure(self, dtype: torch.dtype) -> Enclosure:
-        """What is proven and attained by now, rounded to the dtype of the box."""
+        """The ends proven and attained by now, rounded to the dtype of the box."""
         shape = (self.box.batch, 2 * self.rows)
 
         def numbers(name: str) -> Tensor:

@@ -1,4 +1,4 @@
-"""What an exact method knows while it works: a proven and an attained end for every minimum.
+"""Brackets: the proven and the attained end of every minimum, while an exact method works.
 
 Everything is a minimum here: the maximum of ``c · f`` is that of ``-c · f`` with its sign changed.
 """
@@ -20,7 +20,7 @@ from sensverify.network import Network
 from sensverify.solvers.gap import tolerance
 
 DISAGREEMENT = 1e-5
-"""How far a solver's bound may lie above a value that is attained, relative to the size of the
+"""The most that a solver's bound may lie above an attained value, relative to the size of the
 values: within it is rounding, beyond it the solver is wrong."""
 
 
@@ -84,8 +84,8 @@ class Brackets:
         if bound > attained + DISAGREEMENT * size and bound > attained + self._slack(sample, row):
             raise BackendFailure(
                 f"a solver claims that objective {row} of sample {sample} is at least {bound:.9g}, "
-                f"but an input attains {attained:.9g}; please report this with the network and "
-                "the box"
+                f"but an input attains {attained:.9g}",
+                "please report this with the network and the box",
             )
         self.proven[sample, row] = min(bound, attained)
 
@@ -112,7 +112,7 @@ class Brackets:
         self.witnesses[sample] = torch.where(mask, inside[where], self.witnesses[sample])
 
     def tolerances(self) -> Tensor:
-        """How far a proven end may stay from the attained one, per unit of gap, ``[batch, rows]``.
+        """The distance allowed between two ends of a bracket, per unit of gap, ``[batch, rows]``.
 
         For ``[C, -C]`` alike, so ``[batch, 2 * rows]``.
         """
@@ -166,7 +166,7 @@ class Brackets:
         return first, -second
 
     def _slack(self, sample: int, row: int) -> float:
-        """How far rounding may move a bound."""
+        """The most that rounding may move a bound."""
         box, rows = self.box[sample : sample + 1], self.rows(sample)[row]
         return 2 * float(slack(self.network, box, rows.reshape(1, 1, -1)))
 

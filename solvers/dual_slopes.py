@@ -199,7 +199,7 @@ def _through(
 
 
 def _first_entries(network: Network) -> dict[int, int]:
-    """Where the entries of each nonlinear node begin."""
+    """The first entry of each nonlinear node."""
     places, count = {}, 0
     for position in nonlinear_nodes(network):
         places[position] = count

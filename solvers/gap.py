@@ -1,4 +1,4 @@
-"""When an end counts as exact."""
+"""Gaps: the distance at which an end counts as exact."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SMALLEST = 1e-6
 
 
 def tolerance(lower: Tensor, upper: Tensor, gap: float) -> Tensor:
-    """How far a proven end may stay from the attained one and still count as exact.
+    """The distance between a proven and an attained end that counts as exact.
 
     Parameters
     ----------

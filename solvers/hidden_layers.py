@@ -1,4 +1,4 @@
-"""What is known of hidden layers before a program is written: the tightest of what is cheap.
+"""Bounds on hidden layers before a program is written: the tightest of the cheap ones.
 
 Neither CROWN nor LP-dual nor interval arithmetic bounds hidden layers tightest everywhere, and a
 relaxation is as good as the bounds that it is made from. So both ends of every neuron are the best
@@ -60,12 +60,12 @@ class HiddenLayers:
 
     @property
     def unstable(self) -> Tensor:
-        """How many neurons are not linear on their interval, ``[batch]``."""
+        """The number of neurons that are not linear on their interval, ``[batch]``."""
         layers = self.passes[0]
         return count_unstable(layers.network, layers.pre_activations, layers.box.batch)
 
     def proof(self) -> LayerProof:
-        """Why the bounds hold, and for every row the lines of the pass that proves most."""
+        """A proof of the bounds, with the lines of the pass that proves most of every row."""
         layers = self.passes[0]
         if len(self.passes) == 1:
             return layer_proof(layers, self.intermediate, chords=False)

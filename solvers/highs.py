@@ -38,7 +38,7 @@ MIP_OPTIONS = {
 
 
 class Status(Enum):
-    """How a solve ended."""
+    """The outcome of a solve."""
 
     OPTIMAL = "optimal"
     STOPPED = "stopped"
@@ -48,7 +48,7 @@ class Status(Enum):
 
 @dataclass(frozen=True, eq=False)
 class Solution:
-    """What is known about the minimum of a cost.
+    """The minimum of a cost, as far as it is known.
 
     Parameters
     ----------
@@ -161,9 +161,9 @@ class Highs:
             # What HiGHS holds belongs to an earlier cost.
             if self._integer:
                 return Solution(Status.STOPPED)
-            given = self._scaled.given
-            none = np.zeros(given.rows)
-            return Solution(Status.STOPPED, given.dual_bound(cost, none), multipliers=none)
+            original = self._scaled.original
+            none = np.zeros(original.rows)
+            return Solution(Status.STOPPED, original.dual_bound(cost, none), multipliers=none)
         target = None if enough is None else (enough - constant) / factor + SLACK
         self._stop = _stop_rule(watch, target)
         self._improving = improving
@@ -207,9 +207,9 @@ class Highs:
             multipliers = self._scaled.multipliers(scaled, factor)
         if outcome is Status.OPTIMAL:
             point = self._point()
-        given, none = self._scaled.given, np.zeros(self._scaled.given.rows)
-        candidates = [none] if multipliers is None else [none, given.usable(multipliers)]
-        bounds = [given.dual_bound(cost, candidate) for candidate in candidates]
+        original, none = self._scaled.original, np.zeros(self._scaled.original.rows)
+        candidates = [none] if multipliers is None else [none, original.usable(multipliers)]
+        bounds = [original.dual_bound(cost, candidate) for candidate in candidates]
         bound = max(bounds)
         best = candidates[bounds.index(bound)]
         if not isfinite(bound):
@@ -292,7 +292,7 @@ _STOPPED = (
 
 
 def _outcome(status: Any) -> Status:
-    """What a model status means; a program of finite columns is never unbounded.
+    """The meaning of a model status; a program of finite columns is never unbounded.
 
     Raises
     ------

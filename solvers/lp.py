@@ -88,7 +88,7 @@ class Lp(Method):
         check_threads(self.name, self.threads)
         if self.backend not in BACKENDS:
             raise BadSetting(
-                f"lp has the backends {' and '.join(BACKENDS)}, there is no {self.backend!r}"
+                f"lp has no backend {self.backend!r}", f"there are {' and '.join(BACKENDS)}"
             )
 
     def bound(

@@ -34,7 +34,7 @@ _STEPS, _FIRST_STEP = 24, 1e-3
 """Gradient steps from an input of Marabou's, the first as a share of the box's width."""
 
 _MARGIN = 1e-8
-"""What Marabou has to prove is stronger than the query by this, relative to the size of the terms
+"""The margin by which Marabou's claim is stronger than the query, relative to the size of the terms
 that an objective is the sum of: room for its tolerances."""
 
 _CONTROL = 1e-5
@@ -110,8 +110,8 @@ class Marabou(Decider):
         if find_spec("maraboupy") is None:
             raise BackendMissing(
                 "the marabou oracle needs the package maraboupy, which is not installed (its "
-                "wheels are for Python 3.12 and older); in a copy of sensverify's repository: "
-                "pip install '.[marabou]'"
+                "wheels are for Python 3.12 and older)",
+                "in a copy of sensverify's repository: pip install '.[marabou]'",
             )
         watch = (watch or Watch()).within(self.seconds)
         live = tensor_network(network, dtype=torch.float64, device=torch.device("cpu"))
@@ -255,7 +255,7 @@ def _answer(
 
 
 def _ask_process(asked: dict[str, Any], watch: Watch) -> tuple[str, list[float]] | None:
-    """What the worker answers; None where the watch was over first."""
+    """The worker's answer; None where the watch was over first."""
     script = Path(__file__).with_name("marabou_worker.py")
     with subprocess.Popen(
         # -P: its folder is no place to import from.

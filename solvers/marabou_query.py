@@ -81,7 +81,7 @@ class ReluProgram:
         return middle, size
 
     def query(self, rows: np.ndarray, limits: np.ndarray, margin: float) -> dict[str, Any] | bool:
-        """What the worker is asked: is there an input with ``rows @ f(x) <= limits``?
+        """The question to the worker: is there an input with ``rows @ f(x) <= limits``?
 
         Parameters
         ----------
@@ -187,7 +187,8 @@ def _check(network: Network) -> None:
             raise MissingRule(
                 f"Marabou is not asked about operator {type(node.operator).__name__} (node "
                 f"'{node.name}'), but about affine maps and functions that are linear between "
-                "kinks; use --method branch-and-bound"
+                "kinks",
+                "use `method=branch-and-bound`",
             )
 
 

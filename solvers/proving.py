@@ -49,7 +49,7 @@ def proven_again(
     first = watch.within(watch.left / 2 if isfinite(watch.left) else None)
     found = finder.bound(network, box, objectives, watch=first)
     if not bool((torch.isfinite(found.lower) & torch.isfinite(found.upper)).all()):
-        # For the front door to refuse.
+        # For `compute_bounds` to refuse.
         return found
     prover = BranchAndBound(objective_seconds=finder.objective_seconds, gap=max(finder.gap, SLACK))
     limits = found.lower.detach(), found.upper.detach()

@@ -36,8 +36,8 @@ class Cvxpy:
             import cvxpy
         except ImportError as error:
             raise BackendMissing(
-                f"backend cvxpy needs the package cvxpy ({error}); install it with "
-                "pip install cvxpy"
+                f"backend cvxpy needs the package cvxpy ({error})",
+                "install it with pip install cvxpy",
             ) from None
         self._cvxpy = cvxpy
         self._scaled = scale(problem)
@@ -66,9 +66,9 @@ class Cvxpy:
             The solver failed.
         """
         scaled, factor, _ = self._scaled.cost(cost)
-        given = self._scaled.given
+        original = self._scaled.original
         if watch.over:
-            return Solution(Status.STOPPED, given.dual_bound(cost))
+            return Solution(Status.STOPPED, original.dual_bound(cost))
         self._cost.value = scaled
         options: dict[str, float] = {} if not isfinite(watch.left) else {"time_limit": watch.left}
         try:
@@ -82,7 +82,7 @@ class Cvxpy:
         except self._cvxpy.error.SolverError as error:
             raise BackendFailure(f"cvxpy's solver failed: {error}") from None
         multipliers = self._scaled.multipliers(self._multipliers(), factor)
-        bound = given.dual_bound(cost, multipliers)
+        bound = original.dual_bound(cost, multipliers)
         # Only the exact word: cvxpy counts inaccurate and stopped solves as solved.
         if self._problem.status != self._cvxpy.OPTIMAL or self._x.value is None:
             return Solution(Status.STOPPED, bound, multipliers=multipliers)

@@ -23,13 +23,13 @@ class Scaled:
 
     Parameters
     ----------
-    given, problem : Problem
+    original, problem : Problem
         The program over x, and a relaxation of it by rounding over t.
     origin, column_scale : numpy array, shape ``[columns]``
     row_scale : numpy array, shape ``[rows]``
     """
 
-    given: Problem
+    original: Problem
     problem: Problem
     origin: np.ndarray
     column_scale: np.ndarray
@@ -45,7 +45,7 @@ class Scaled:
     def point(self, t: np.ndarray) -> np.ndarray:
         """x, inside of its ends."""
         x = self.origin + self.column_scale * t
-        return np.clip(x, self.given.lower, self.given.upper)
+        return np.clip(x, self.original.lower, self.original.upper)
 
     def start(self, x: np.ndarray) -> np.ndarray:
         """t, inside of its ends."""
@@ -53,7 +53,7 @@ class Scaled:
         return np.clip(t, self.problem.lower, self.problem.upper)
 
     def multipliers(self, scaled: np.ndarray, factor: float) -> np.ndarray:
-        """Multipliers of the given rows from those of the scaled ones."""
+        """Multipliers of the original rows from those of the scaled ones."""
         return factor * scaled * self.row_scale
 
 

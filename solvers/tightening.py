@@ -23,7 +23,7 @@ from sensverify.solvers.encoding.expression import Expression, widened
 from sensverify.solvers.highs import Highs
 
 CROSSED = 1e-6
-"""How far two bounds on one neuron may cross by rounding, relative to their size."""
+"""The most that two bounds on one neuron may cross by rounding, relative to their size."""
 
 PRECISION = 0.01
 """Of bounds by mixed-integer programs, relative to the width of the interval: decided neurons are
@@ -76,7 +76,7 @@ class Tightening:
 
 @dataclass(eq=False)
 class _Layer:
-    """What enters one nonlinear node; ``lower`` and ``upper``, ``[entries]``, get tighter."""
+    """The input of one nonlinear node; ``lower`` and ``upper``, ``[entries]``, get tighter."""
 
     network: Network
     position: int
@@ -135,7 +135,8 @@ class _Layer:
         if low - high > CROSSED * max(1e-3, abs(low), abs(high)):
             raise BackendFailure(
                 f"a solver claims that a number that enters node '{self.name}' is at least "
-                f"{low:.9g} and at most {high:.9g}; please report this with the network and the box"
+                f"{low:.9g} and at most {high:.9g}",
+                "please report this with the network and the box",
             )
         self.lower[entry], self.upper[entry] = high, low
 
@@ -170,7 +171,7 @@ def undecided(network: Network, position: int, lower: np.ndarray, upper: np.ndar
 
 
 def kinks(network: Network, bounds: dict[int, Interval]) -> int:
-    """How many binaries an encoding with these bounds takes, about."""
+    """The approximate number of binaries in an encoding with these bounds."""
     return sum(
         len(undecided(network, p, lower.reshape(-1), upper.reshape(-1)))
         for p, (lower, upper) in bounds.items()

@@ -1,4 +1,4 @@
-"""What counts as an input that meets a query."""
+"""Witnesses: inputs that meet a query."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Bounds on a network's outputs over boxes of inputs, behind one front door."""
+"""Bounds on a network's outputs over boxes of inputs, all by `compute_bounds`."""
 
 from sensverify.bounds.alpha_crown import AlphaCrown
+from sensverify.bounds.compute import compute_bounds
 from sensverify.bounds.crown import Crown
 from sensverify.bounds.forward import evaluate
-from sensverify.bounds.front_door import compute_bounds
 from sensverify.bounds.ibp import Ibp
 from sensverify.bounds.lirpa import Lirpa
 from sensverify.bounds.lp_dual import LpDual

@@ -53,9 +53,9 @@ def adjoint(operator: Operator, coefficient: Tensor, inputs: tuple[Shape, ...]) 
         The operator has no rule; add one with ``adjoint.register``.
     """
     raise MissingRule(
-        f"no CROWN rule for operator {type(operator).__name__}; register one with "
-        "sensverify.bounds.adjoint.adjoint.register (affine operators) or "
-        "sensverify.bounds.relaxation.relax.register (nonlinear ones), or use method ibp"
+        f"no CROWN rule for operator {type(operator).__name__}",
+        "register one with sensverify.bounds.adjoint.adjoint.register (affine operators) or "
+        "sensverify.bounds.relaxation.relax.register (nonlinear ones), or use method ibp",
     )
 
 

@@ -102,8 +102,8 @@ class AlphaCrown(Method):
     ) -> Enclosure:
         if torch.is_inference_mode_enabled():
             raise BadSetting(
-                "alpha-crown optimises with autograd, which torch.inference_mode() switches off; "
-                "use torch.no_grad() instead"
+                "alpha-crown optimises with autograd, which torch.inference_mode() switches off",
+                "use torch.no_grad() instead",
             )
         watch = (watch or Watch()).within(self.seconds)
         layers = layer_bounds(network, box, self, watch)

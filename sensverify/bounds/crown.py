@@ -72,7 +72,7 @@ class Crown(PreActivationBounds):
 
 
 class LinearMethod(Protocol):
-    """What the backward pass needs to know of a method: its lines, and its hidden bounds."""
+    """A method as the backward pass knows it: its lines, and its hidden bounds."""
 
     @property
     def slope(self) -> Slope: ...

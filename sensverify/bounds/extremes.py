@@ -1,4 +1,4 @@
-"""How far a nonlinear function departs from a line: the smallest and the largest gap.
+"""The smallest and the largest gap between a nonlinear function and a line.
 
 Given any slope, the tightest intercepts are the extreme values of ``f(x) - slope * x`` over an
 interval, taken at its ends, at kinks, or where the derivative equals the slope.
@@ -90,7 +90,7 @@ def _least(operator: Smooth, slope: Tensor, start: Tensor, end: Tensor, sign: in
 
 @singledispatch
 def critical(operator: Operator, slope: Tensor) -> list[Tensor] | None:
-    """Where ``f(x) - slope * x`` can be extreme inside an interval: kinks and tangent points.
+    """Points where ``f(x) - slope * x`` can be extreme in an interval: kinks and tangent points.
 
     None: they are found by bisection on the derivative.
     """

@@ -119,13 +119,13 @@ def nonlinear_nodes(network: Network) -> list[int]:
 
 
 def entries_of(network: Network) -> int:
-    """How many numbers enter the network's nonlinear nodes."""
+    """The count of numbers that enter the network's nonlinear nodes."""
     nodes = network.nodes
     return sum(prod(nodes[nodes[p].inputs[0]].shape) for p in nonlinear_nodes(network))
 
 
 def interval_proof(network: Network, batch: int) -> Proof:
-    """Why interval arithmetic's bounds hold: the backward pass with level lines.
+    """A proof of interval arithmetic's bounds: the backward pass with level lines.
 
     Lines without slope end every pass at the nonlinear nodes it meets first, with their intervals:
     interval arithmetic on the affine maps in between, taken as one, which is never wider than one

@@ -56,7 +56,7 @@ that are computed again in the backward sweep."""
 
 @dataclass(eq=False)
 class LayerBounds:
-    """What is known about the layers of one network over one batch of boxes.
+    """Bounds and relaxations of the layers of one network over one batch of boxes.
 
     Parameters
     ----------
@@ -124,7 +124,8 @@ class LayerBounds:
             if not bool(bounded.all()):
                 raise Unbounded(
                     f"the bounds on what enters node '{node.name}' overflow {lower.dtype}: "
-                    "unbounded; use a smaller box or --dtype float64"
+                    "unbounded",
+                    "use a smaller box or `dtype=float64`",
                 )
             self.pre_activations[position] = (lower, upper)
             if signs is not None:
@@ -181,7 +182,7 @@ class LayerBounds:
             return ends[0].squeeze(-1), ends[1].squeeze(-1)
 
     def _intervals(self, target: int) -> Interval:
-        """What interval arithmetic makes of the layers that the pass has bounded."""
+        """Interval bounds that follow from the layers that the pass has bounded."""
         if self._rest is None:
             ends = (self.box.lower, self.box.upper)
             self._rest = interval_bounds(self.network, ends, known=self.pre_activations)

@@ -89,8 +89,8 @@ class Lirpa(Method):
             forward = isinstance(self.mode, str) and "forward" in self.mode.lower()
             why = "; its forward modes have given wrong bounds" if forward else ""
             raise BadSetting(
-                f"method lirpa has no mode {self.mode!r}{why}; there are IBP, CROWN, CROWN-IBP and "
-                "alpha-CROWN"
+                f"method lirpa has no mode {self.mode!r}{why}",
+                "there are IBP, CROWN, CROWN-IBP and alpha-CROWN",
             )
         if not isinstance(self.steps, int) or isinstance(self.steps, bool) or self.steps < 1:
             raise BadSetting(f"method lirpa needs steps of at least 1, got {self.steps!r}")
@@ -123,7 +123,8 @@ class Lirpa(Method):
             lines = str(error).strip().splitlines() or ["no message"]
             raise BackendFailure(
                 f"auto_LiRPA {package.__version__} fails on this network in mode {self.mode}: "
-                f"{type(error).__name__}: {lines[0]}; use --method crown or ibp"
+                f"{type(error).__name__}: {lines[0]}",
+                "use `method=crown` or `method=ibp`",
             ) from error
         _check_attained(network, box, rows, lower, upper)
         return Enclosure(lower, upper)
@@ -205,6 +206,6 @@ def _check_attained(network: Network, box: Box, rows: Tensor, lower: Tensor, upp
                 raise BackendFailure(
                     f"auto_LiRPA's bounds [{float(lower[sample, row]):.6g}, "
                     f"{float(upper[sample, row]):.6g}] exclude the attained value "
-                    f"{float(values[sample, row]):.6g} of objective {row} of sample {sample}; "
-                    "use --method crown or ibp"
+                    f"{float(values[sample, row]):.6g} of objective {row} of sample {sample}",
+                    "use `method=crown` or `method=ibp`",
                 )

@@ -41,7 +41,7 @@ INSTALL = (
     "in a copy of sensverify's repository: pip install '.[lirpa]' && "
     "pip install --no-deps auto-LiRPA==0.3"
 )
-"""How to get it: its own requirements exclude the torch that this package is tested with."""
+"""The remedy: its own requirements exclude the torch that this package is tested with."""
 
 LOCK = RLock()
 """Held while anything global is changed; auto_LiRPA itself is not safe for threads either."""
@@ -66,8 +66,8 @@ def import_auto_lirpa() -> types.ModuleType:
         except ModuleNotFoundError as error:
             _forget_half_imported()
             raise BackendMissing(
-                f"method lirpa needs auto_LiRPA, and the module '{error.name}' is not installed; "
-                f"{INSTALL}"
+                f"method lirpa needs auto_LiRPA, and the module '{error.name}' is not installed",
+                INSTALL,
             ) from error
         except Exception as error:
             _forget_half_imported()

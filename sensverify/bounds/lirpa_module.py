@@ -97,7 +97,8 @@ class TracedNetwork(nn.Module):
     def _refuse(self, what: str) -> NoReturn:
         raise MissingRule(
             f"method lirpa has no counterpart for operator {what} (node "
-            f"'{self._network.nodes[self._position].name}'); use --method crown or ibp"
+            f"'{self._network.nodes[self._position].name}')",
+            "use `method=crown` or `method=ibp`",
         )
 
     @apply_operator.register
@@ -266,7 +267,7 @@ def _arrays(network: Network, node: Node) -> dict[str, Tensor]:
 
 
 def _tournament(shape: tuple[int, ...]) -> dict[str, Tensor]:
-    """Who plays whom in every round of the maximum along the last axis."""
+    """The pairs of every round of the maximum along the last axis."""
     players = torch.arange(prod(shape)).reshape(-1, shape[-1])
     arrays: dict[str, Tensor] = {}
     while players.shape[1] > 1:

@@ -114,7 +114,7 @@ class PreActivationBounds(Method):
 
     @property
     def intermediate(self) -> PreActivationBounds | None:
-        """Where its bounds on hidden layers come from; None: from itself."""
+        """The source of its bounds on hidden layers; None: the method itself."""
         return None
 
     @property

@@ -28,7 +28,7 @@ from sensverify.network.operators import Relu
 
 @dataclass(frozen=True, eq=False)
 class LayerProof:
-    """Why the bounds on hidden layers hold, and the lines of the pass that used them.
+    """A proof of bounds on hidden layers, and the lines of the pass that used them.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""How far rounding may move what is proven or computed: the one slack of every claim.
+"""Rounding: the most that it may move what is proven or computed, the one slack of every claim.
 
 A bound or an output is computed in floating-point numbers. Where products cancel that are far
 larger than their sum, its error is a share of the products, not of the sum. So magnitudes go
@@ -66,7 +66,7 @@ _LIBRARY = 8.0
 def slack(
     network: Network, box: Box, rows: Tensor, hidden: Sequence[Interval] | None = None
 ) -> Tensor:
-    """How far rounding may move ``rows · f(x)``, or a bound on it, in the box's dtype.
+    """The most that rounding may move ``rows · f(x)``, or a bound on it, in the box's dtype.
 
     Parameters
     ----------
@@ -151,13 +151,14 @@ def check_rounding(excess: Tensor, allowed: Tensor, size: Tensor, what: str) -> 
     dtype = str(excess.dtype).removeprefix("torch.")
     cancels = allowed > torch.finfo(excess.dtype).eps ** 0.5 * size
     if bool((cancels & (excess <= _PLAUSIBLE * allowed))[wrong].all()):
-        other = "--dtype float64 or --rigorous" if dtype == "float32" else "--rigorous"
+        other = "`dtype=float64` or `rigorous`" if dtype == "float32" else "`rigorous`"
         raise UnsoundResult(
             f"{what}: by cancellation, products in the network are so much larger than their sums "
-            f"that {dtype} leaves nothing of the result; use {other}"
+            f"that {dtype} leaves nothing of the result",
+            f"use {other}",
         )
     raise UnsoundResult(
-        f"{what} by more than rounding; please report this with the network and the box"
+        f"{what} by more than rounding", "please report this with the network and the box"
     )
 
 

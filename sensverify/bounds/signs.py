@@ -31,7 +31,7 @@ _TILE_BOXES = 512
 
 
 def signs_of(network: Network, pre_activations: Mapping[int, Interval]) -> Signs:
-    """What bounds on the inputs of ReLUs say about their signs."""
+    """The signs of ReLUs' inputs that follow from bounds on these."""
     result = {}
     for position, (lower, upper) in pre_activations.items():
         if isinstance(network.nodes[position].operator, Relu):

@@ -58,7 +58,7 @@ def _(
 def _touch(
     operator: PiecewiseLinear, lower: Tensor, upper: Tensor, lines: list[Tensor], both: Tensor
 ) -> None:
-    """Where one kink bends up, the other down, a line touches one end and the far kink."""
+    """Lines that touch one end and the far kink, where one kink bends up and the other down."""
     (first, last), (before, between, after) = operator.kinks, operator.slopes
     rise = between * (last - first)
     bends_up = _spread(before, lower) <= _spread(between, lower)

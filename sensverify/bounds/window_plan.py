@@ -1,4 +1,4 @@
-"""Where one position of a convolutional layer looks in every earlier layer.
+"""Windows: the part of every earlier layer that one position of a convolutional layer sees.
 
 A plan follows from the network's structure alone, so it is made once and outlives the parameters.
 """
@@ -34,7 +34,7 @@ convolution of many small images (measured on x86 CPUs and on CUDA)."""
 
 @dataclass(frozen=True)
 class _Window:
-    """Where one position of the target looks in a layer: ``start = position * step + offset``."""
+    """The part of a layer that a position sees: ``start = position * step + offset``."""
 
     step: Shape
     offset: Shape
@@ -54,7 +54,7 @@ class _Window:
 
 @dataclass(frozen=True, eq=False)
 class WindowPlan:
-    """How a layer's backward pass splits into windows.
+    """The windows that a layer's backward pass splits into.
 
     Attributes
     ----------

@@ -38,12 +38,12 @@ class Status(Enum):
 
 @dataclass(frozen=True, eq=False)
 class Enclosure:
-    """What the mathematics of a method gives; the front door checks it and adds provenance.
+    """The outcome of a method's mathematics; `compute_bounds` checks it and adds provenance.
 
     Parameters
     ----------
     lower, upper : array, shape ``[batch, objectives]``
-        Proven to enclose ``c · f(x)`` for every input x of the box. Unchecked: the front door
+        Proven to enclose ``c · f(x)`` for every input x of the box. Unchecked: `compute_bounds`
         refuses NaN and infinity, and puts ends that rounding has crossed in order.
     inner : Box or None, shape ``[batch, objectives]``
         Values that are attained at the witnesses.

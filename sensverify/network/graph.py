@@ -76,7 +76,7 @@ class Network:
 
     @property
     def parameters(self) -> int:
-        """How many numbers the weights and biases hold, those of average pooling included."""
+        """The count of numbers in weights and biases, those of average pooling included."""
         return sum(int(np.prod(values.shape)) for _, values in self.arrays() if _is_float(values))
 
     def arrays(self) -> Iterator[tuple[str, Any]]:
@@ -152,7 +152,7 @@ class NetworkBuilder:
         try:
             shape = output_shape(operator, *(self._nodes[i].shape for i in inputs))
         except BadShape as error:
-            raise BadShape(f"node '{name}': {error}") from None
+            raise error.about(f"node '{name}'") from None
         self._nodes.append(Node(name, operator, inputs, shape))
         return len(self._nodes) - 1
 

@@ -32,7 +32,7 @@ def assembled(
     searches: list[ReluSplitting],
     covered: Tensor,
 ) -> Proof:
-    """What the parts of a search have proven.
+    """The results that the parts of a search have proven.
 
     Every box has a tree for all rows, of sub-boxes or of the whole box only; where ReLUs were split
     there is another one for every pair of a box and a group of rows.

@@ -92,7 +92,7 @@ def _odds(share: Tensor) -> Tensor:
 
 
 def likely_points(lower: Tensor, upper: Tensor, coefficients: Tensor, weights: Tensor) -> Tensor:
-    """Where a weighted sum of lines is least on each sub-box, ``[boxes, features]``.
+    """The point where a weighted sum of lines is least on each sub-box, ``[boxes, features]``.
 
     In the middle along a feature that it does not depend on.
 

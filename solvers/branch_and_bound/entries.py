@@ -1,4 +1,4 @@
-"""Where neurons stand in a `Proof`, which joins the inputs of all nonlinear nodes in a row."""
+"""The places of neurons in a `Proof`, which joins the inputs of all nonlinear nodes in a row."""
 
 from __future__ import annotations
 

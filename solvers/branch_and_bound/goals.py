@@ -1,4 +1,4 @@
-"""What a search is after: the exact range of objectives, or the answer to a query.
+"""Goals of a search: the exact range of objectives, or the answer to a query.
 
 Both ask for lower bounds of rows ``c · f(x)``. A row is *closed* on a sub-box when its bound there
 reaches the row's threshold: nothing in the sub-box matters to it any more. Rows form groups: one
@@ -54,7 +54,7 @@ class Asked:
 
 
 class Goal(Protocol):
-    """What decides which sub-boxes and which rows stay open.
+    """A goal: it decides which sub-boxes and which rows stay open.
 
     Attributes
     ----------
@@ -85,7 +85,7 @@ class Goal(Protocol):
         ...
 
     def scales(self) -> Tensor:
-        """What makes distances to the thresholds comparable, ``[problems, rows]``, positive."""
+        """Positive scales that make distances to thresholds comparable, ``[problems, rows]``."""
         ...
 
     def offer(self, network: Network, box: Box, points: Tensor, problem: Tensor) -> None:
@@ -182,7 +182,7 @@ class RangeGoal(_EachRow):
         return cls(rows, gap, *search(network, box, rows, seed=seed, watch=watch))
 
     def tolerances(self) -> Tensor:
-        """How close a bound must come to the attained value, ``[problems, rows]``."""
+        """The distance from the attained value that a bound must reach, ``[problems, rows]``."""
         half = self.rows.shape[1] // 2
         ends = tolerance(self.values[:, :half], self.values[:, half:], self.gap)
         return torch.cat([ends, ends], dim=1)

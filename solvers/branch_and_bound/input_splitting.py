@@ -31,7 +31,7 @@ _SMALLEST_BATCH = 64
 """Sub-boxes of the first steps: a search that ends soon should not start with a large batch."""
 
 STEP_SECONDS = 0.5
-"""How long one step should take at most."""
+"""The longest that one step should take."""
 
 _PATIENCE = 512
 """Sub-boxes of each problem before gradient steps are spent on those that stay open: most searches
@@ -104,7 +104,7 @@ class InputSplitting:
             self.watch.say(f"{self.explored:,} sub-boxes bounded, {len(self.frontier):,} open")
 
     def bounds(self) -> Tensor:
-        """What is proven for every row of every problem, ``[problems, rows]``."""
+        """The bound proven for every row of every problem, ``[problems, rows]``."""
         left = self.frontier
         place = left.problem.unsqueeze(1).expand_as(left.bounds)
         return self.floor.scatter_reduce(0, place, left.bounds, "amin")
@@ -139,7 +139,7 @@ class InputSplitting:
             self.frontier = self.frontier[keep]
 
     def _merit(self, boxes: SubBoxes) -> Tensor:
-        """How far the bounds are below the thresholds, for the most open group, ``[boxes]``."""
+        """The distance of the bounds below the thresholds, for the most open group, ``[boxes]``."""
         below = self._below(boxes.bounds, boxes.problem)
         by_group = [below[:, list(group)].amin(dim=1) for group in self.goal.groups]
         return torch.stack(by_group, dim=1).amax(dim=1)
@@ -250,7 +250,7 @@ class InputSplitting:
         thresholds: Tensor,
         open_rows: tuple[Tensor, Tensor],
     ) -> None:
-        """What is open of sub-boxes, before and after clipping, waits."""
+        """Queue the open parts of sub-boxes, before and after clipping."""
         lower, upper = clipped
         before, still_open = open_rows
         # What was cut off is proven to be above the thresholds of now, no more.

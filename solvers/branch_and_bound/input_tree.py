@@ -157,7 +157,7 @@ class InputTree:
         return Weighed(*(np.concatenate([getattr(w, n) for w in self._weighed]) for n in names))
 
     def cells(self) -> Cells:
-        """What was recorded, without line sets: the leaves find their lines by the rule."""
+        """The record without line sets: the leaves find their lines by the rule."""
         rows = {name: values[: self._count] for name, values in self._rows.items()}
         none = np.full(self._count, NONE)
         return Cells(

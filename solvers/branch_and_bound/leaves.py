@@ -33,7 +33,7 @@ _DENOMINATORS = 512
 
 @dataclass(frozen=True, eq=False)
 class Leaf:
-    """What a linear program says about a leaf.
+    """The answer of a linear program about a leaf.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ class Leaf:
 
 
 def leaf_bound(problem: LineProblem, item: int, scale: float, watch: Watch) -> Leaf:
-    """How far the rows of a leaf are above their limits, at least: the one that is most so.
+    """The least distance of a leaf's rows above their limits, of the row that is farthest.
 
     By linear programming duality some weighted sum of the rows is as far above.
 

@@ -174,14 +174,14 @@ class BranchAndBound(Method, Decider):
         self, network: Network, box: Box, objectives: Tensor, watch: Watch | None, *, record: bool
     ) -> Enclosure:
         watch = self._watch(watch, box.batch * 2 * objectives.shape[1])
-        given = box
+        asked = box
         live, box = _in_double(network, box)
         rows = objectives.detach().to(box.lower)
         with torch.no_grad(), torch_threads(self.threads):
             layers = LayerBounds(live, box, Slope.ADAPTIVE, watch).fill()
             goal = RangeGoal.start(live, box, rows, gap=self.gap, seed=self.seed, watch=watch)
             search = self._search(layers, goal, watch, record=record)
-            found = _enclosure(layers, given, goal, search.bounds)
+            found = _enclosure(layers, asked, goal, search.bounds)
             return replace(found, certificate=search.proof() if record else None)
 
     def decide(
@@ -271,7 +271,7 @@ class BranchAndBound(Method, Decider):
         return Search(layers, goal, inputs, relus, self._again(layers, goal, watch, known))
 
     def _again(self, layers: LayerBounds, goal: Goal, watch: Watch, known: Tensor) -> ReluSplitting:
-        """What sub-boxes have closed, by splitting ReLUs: a proof of far fewer cells."""
+        """A proof by splitting ReLUs of all that sub-boxes have closed: it has far fewer cells."""
         root = root_bounds(layers, goal.rows)
         floor = torch.where(known >= goal.thresholds(), root, torch.inf)
         return self._split_relus(layers, goal, watch, floor, True)
@@ -329,7 +329,7 @@ def _refuted(layers: LayerBounds, goal: QueryGoal, *, ties: bool) -> bool:
 
 
 def _answer(goal: QueryGoal, explored: int, proof: Proof | None) -> Decision:
-    """What is to be said where everything is closed."""
+    """The answer where everything is closed."""
     verdict = Verdict.UNKNOWN if goal.tied else Verdict.UNSAT
     return Decision(verdict, explored=explored, certificate=proof, tied=goal.tied)
 
@@ -340,7 +340,8 @@ def _enclosure(layers: LayerBounds, asked: Box, goal: RangeGoal, proven: Tensor)
     if not bool((proven.isfinite() & goal.values.isfinite()).all()):
         raise Unbounded(
             "the network's outputs, or the bounds on them, overflow float64 somewhere in the box: "
-            "unbounded; use a smaller box"
+            "unbounded",
+            "use a smaller box",
         )
     known = Brackets(network, box, goal.rows, asked, proven, goal.values, goal.points)
     unstable = count_unstable(network, layers.pre_activations, box.batch)

@@ -62,7 +62,7 @@ class LineProblem:
 
 @dataclass(frozen=True, eq=False)
 class Choices:
-    """Where the free choices stand: to start from, and as they were left.
+    """The free choices: to start from, and as they were left.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ class Choices:
 
 @dataclass(frozen=True, eq=False)
 class Behind:
-    """What proves a line: whoever has these numbers finds it again.
+    """The proof of a line: whoever has these numbers finds it again.
 
     Parameters
     ----------
@@ -169,7 +169,7 @@ def best_lines(
 
 
 def rows_alone(problem: LineProblem) -> tuple[Tensor, Tensor, dict[int, Tensor]]:
-    """How far each row can be on either side of its limit, by CROWN's slopes alone.
+    """The distance of each row from its limit, on either side, by CROWN's slopes alone.
 
     Returns
     -------
@@ -253,7 +253,7 @@ class _Variables:
             torch.where(mask, new.detach(), old, out=old)
 
     def behind(self, kept: list[Tensor]) -> Behind:
-        """What proves the lines of such a copy."""
+        """The proof of the lines of such a copy."""
         problem, parts = self._problem, iter(kept)
         slopes = {p: next(parts) for p in self._slopes}
         multipliers = {p: next(parts).squeeze(1) for p in self._multipliers}
@@ -266,7 +266,7 @@ class _Variables:
         return [*self._slopes.values(), *self._multipliers.values()]
 
     def leaves(self) -> list[tuple[Tensor, float]]:
-        """What the gradient steps change, with its learning rate."""
+        """The variables of the gradient steps, with their learning rates."""
         return [
             *((slope, _SLOPE_RATE) for slope in self._slopes.values()),
             *((multiplier, _MULTIPLIER_RATE) for multiplier in self._multipliers.values()),

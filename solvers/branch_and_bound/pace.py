@@ -14,7 +14,7 @@ from sensverify.solvers.branch_and_bound.records import Records
 Items = TypeVar("Items", bound=Records)
 
 Merit = Callable[[Items], Tensor]
-"""How promising items are, ``[items]``: those with the most are split first."""
+"""The promise of items, ``[items]``: the most promising are split first."""
 
 
 @dataclass(eq=False)
@@ -57,7 +57,7 @@ class Pace:
         return items[chosen], items[rest]
 
     def surplus(self, items: Items, merit: Merit[Items], budget: int) -> tuple[Items, Items]:
-        """What the budget has room for, the most promising, and what it has not."""
+        """The most promising items, as many as the budget has room for, and the others."""
         most = max(self.most, budget // items.bytes_each)
         if len(items) <= most:
             return items, items[:0]

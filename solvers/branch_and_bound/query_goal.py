@@ -32,7 +32,7 @@ _CONJUNCTIONS = 32
 together, and at least one for each."""
 
 _URGENCY = 8.0
-"""How much more often a row is split for that the best point found does not meet."""
+"""The factor by which a row that the best point found does not meet is split for more often."""
 
 _AT_ONCE = 4
 """Candidate witnesses of one set of points."""
@@ -214,7 +214,7 @@ class QueryGoal:
         return torch.stack(parts, dim=1)
 
     def _excess(self, outputs: Tensor) -> Tensor:
-        """How far outputs ``[points, outputs]`` are from each alternative, ``[points, groups]``."""
+        """Distances of outputs ``[points, outputs]`` from alternatives, ``[points, groups]``."""
         values = (outputs @ self.rows[0].T - self.limits[0]) / self.scales()[0]
         everywhere = values.new_full((len(values),), -torch.inf)
         groups = (values[:, list(part)].amax(dim=1) if part else everywhere for part in self.groups)

@@ -61,7 +61,7 @@ class OwnLines:
 
     @property
     def room(self) -> int:
-        """How many more bounds there is memory for."""
+        """The number of bounds that there is memory for."""
         each = len(self.entries) * self.entries.dtype.itemsize * (2 - self.entries.only_relus)
         return int(max(0, self.budget // max(1, each) - sum(map(len, self.entry))))
 

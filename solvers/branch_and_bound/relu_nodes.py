@@ -68,7 +68,7 @@ class ReluNodes(Records):
         return replace(self, bounds=bounds, slopes=slopes, multipliers=multipliers, scores=scores)
 
     def choices(self) -> Choices:
-        """Where the optimisation of these sub-problems starts."""
+        """The start of these sub-problems' optimisation."""
         return Choices(self.slopes, self.multipliers, self.scores)
 
     def children(self, neuron: Tensor) -> ReluNodes:
@@ -132,7 +132,7 @@ def free_neurons(intervals: dict[int, Interval], signs: Arrays) -> Tensor:
 
 
 def neuron_scores(seen: Arrays, intervals: dict[int, Interval], relus: Iterable[int]) -> Tensor:
-    """How much each unstable neuron loosens its sub-problem's bound, ``[items, neurons]``.
+    """The looseness that each unstable neuron adds to its bound, ``[items, neurons]``.
 
     The loss at the upper line of a neuron that the objective weighs negatively is at most its
     intercept; at the lower line of one weighed positively, the smaller of its two ends. Source:

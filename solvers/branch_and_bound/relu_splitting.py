@@ -46,7 +46,7 @@ _SMALLEST_BATCH = 32
 """Sub-problems of the first step after the roots."""
 
 STEP_SECONDS = 1.0
-"""How long one step should take at most."""
+"""The longest that one step should take."""
 
 ROOT_STEPS = 40
 STEPS = 6
@@ -177,7 +177,7 @@ class ReluSplitting:
         return len(self._open) == 0 and not self.gave_up
 
     def bounds(self) -> Tensor:
-        """What is proven for every row of every problem, ``[problems, rows]``.
+        """The bound proven for every row of every problem, ``[problems, rows]``.
 
         Of groups with several rows only what was known before: a weighted sum bounds none of them.
         """
@@ -194,7 +194,7 @@ class ReluSplitting:
         return result
 
     def targets(self) -> Targets:
-        """What the search was for."""
+        """The goal of the search."""
         return Targets(self._problem, self._group, self._rows, self._present, self._limits)
 
     def _roots(self) -> ReluNodes:
@@ -242,7 +242,7 @@ class ReluSplitting:
             self._open = self._open[~closed]
 
     def _merit(self, nodes: ReluNodes) -> Tensor:
-        """How promising open sub-problems are: scaled distance below the limits, ``[items]``."""
+        """The promise of open sub-problems: their scaled distance below the limits, ``[items]``."""
         target = nodes.target
         scale = self.goal.scales()[self._problem[target], self._rows[target, 0]]
         return -nodes.bounds / scale
@@ -413,7 +413,7 @@ class ReluSplitting:
         return replace(nodes, decision=choice)
 
     def _for_a_row(self, nodes: ReluNodes, seen: Arrays) -> tuple[ReluNodes, Arrays]:
-        """What is weighed, and how neurons are seen, where it is a single row's turn."""
+        """The nodes, and the neurons' coefficients, of the rows whose turn it is."""
         present = self._present[nodes.target]
         if present.shape[1] == 1:
             return nodes, seen

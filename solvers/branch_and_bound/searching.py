@@ -47,7 +47,7 @@ class Search:
 
     @property
     def bounds(self) -> Tensor:
-        """What is proven for every row of every problem, ``[problems, rows]``."""
+        """The bound proven for every row of every problem, ``[problems, rows]``."""
         return self._last.bounds()
 
     @property
@@ -61,7 +61,7 @@ class Search:
         return self._last.explored
 
     def proof(self) -> Proof:
-        """Why the bounds hold, from what was recorded."""
+        """The proof of the bounds, from the record."""
         forests = [part for part in (self.relus, self.again) if part is not None]
         tree = None if self.inputs is None else self.inputs.tree
         return assembled(self.layers, self.goal.asked, tree, forests, self._covered())

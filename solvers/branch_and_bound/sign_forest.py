@@ -138,7 +138,7 @@ class SignForest:
         return SignedCells(**columns, upper=upper)
 
     def multipliers(self) -> Multipliers:
-        """Those of all cells."""
+        """The multipliers of all cells."""
         parts = [
             Multipliers(np.full(len(neuron), cell), neuron, multiplier)
             for cell, (_, neuron, multiplier, _) in self._leaves.items()

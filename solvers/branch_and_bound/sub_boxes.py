@@ -55,7 +55,7 @@ class LinesBelow:
         return {p: signs[p] for p in signs if skips_known(self.layers.network, p, signs)}
 
     def split_scores(self, row: Tensor) -> Tensor:
-        """How much each feature matters to one row of each sub-box, ``[boxes, features]``.
+        """The weight of each feature in one row of each sub-box, ``[boxes, features]``.
 
         The line's own change across the feature, plus a share of the relaxations' error that goes
         back to it: the error of each unstable neuron, as the row weighs it, traced back through

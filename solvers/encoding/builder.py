@@ -17,7 +17,7 @@ Fill = Callable[[np.ndarray], None]
 
 
 class Form(Enum):
-    """How much of a kink is kept."""
+    """The forms of a program: kinks relaxed, or exact."""
 
     RELAXED = "relaxed"
     """The convex hull of the graph of each function: the triangle of Eq. 6 of the paper."""
@@ -27,7 +27,7 @@ class Form(Enum):
 
 @dataclass(frozen=True, eq=False)
 class InputsInRows:
-    """Where what enters nonlinear nodes occurs in the rows that hold these nodes.
+    """The places of nonlinear nodes' inputs in the rows that hold these nodes.
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ class Builder:
     def remember(
         self, node: int, entries: np.ndarray, rows: np.ndarray, factor: np.ndarray | float = 1.0
     ) -> None:
-        """That these rows have these entries of what enters a node, with minus a factor."""
+        """Note that these rows have these entries of a node's input, with minus a factor."""
         count = len(entries)
         factors = np.broadcast_to(np.asarray(factor, dtype=np.float64), count)
         self.inputs_in_rows.append(InputsInRows(np.full(count, node), entries, rows, factors))

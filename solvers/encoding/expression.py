@@ -32,7 +32,7 @@ class Expression:
 
     @property
     def sizes(self) -> np.ndarray:
-        """How many columns occur in each entry, ``[entries]``."""
+        """The number of columns that occur in each entry, ``[entries]``."""
         return np.diff(self.matrix.indptr)
 
     def values(self, points: np.ndarray) -> np.ndarray:

@@ -117,7 +117,7 @@ def _fill(
 
 
 def _distances(lower: np.ndarray, upper: np.ndarray, candidate: np.ndarray) -> np.ndarray:
-    """How far an entry can be below the largest of its window: ``max upper of others - lower``."""
+    """The most that an entry can be below its window's largest: ``max upper of others - lower``."""
     reach = np.where(candidate, upper, -np.inf)
     order = np.sort(reach, axis=1)
     # The largest upper bound among the others is the second largest for the one that has it.

@@ -50,17 +50,17 @@ class Problem:
         sides_ok = (self.row_lower < np.inf).all() and (self.row_upper > -np.inf).all()
         if not (all(np.isfinite(part).all() for part in finite) and sides_ok):
             raise Unbounded(
-                "the encoding of the network holds a number that is not finite; use a smaller box"
+                "the encoding of the network holds a number that is not finite", "use a smaller box"
             )
 
     @property
     def columns(self) -> int:
-        """How many unknowns there are."""
+        """The number of unknowns."""
         return len(self.lower)
 
     @property
     def rows(self) -> int:
-        """How many constraints there are, those on single columns aside."""
+        """The number of constraints, those on single columns aside."""
         return len(self.row_lower)
 
     def dual_bound(self, cost: np.ndarray, multipliers: np.ndarray | None = None) -> float:

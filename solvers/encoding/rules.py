@@ -1,4 +1,4 @@
-"""How an operator enters a program: one rule for each, and those of the linear operators."""
+"""Rules by which operators enter a program, and those of the linear operators."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from sensverify.solvers.encoding.maps import LinearMap, double, linear_map
 
 @dataclass(frozen=True, eq=False)
 class Place:
-    """Where in the network a rule is at work.
+    """The node that a rule is at work on.
 
     Parameters
     ----------
@@ -99,8 +99,9 @@ def encode_operator(operator: Operator, place: Place, *inputs: Expression) -> Ex
         The operator has no rule, or none in this form.
     """
     raise MissingRule(
-        f"no encoding rule for operator {type(operator).__name__}; register one with "
-        "sensverify.solvers.encoding.encode_operator.register or use --method crown"
+        f"no encoding rule for operator {type(operator).__name__}",
+        "register one with sensverify.solvers.encoding.encode_operator.register or use "
+        "`method=crown`",
     )
 
 

@@ -1,4 +1,4 @@
-"""What a method has attained, and what the front door makes of it."""
+"""Inner boxes: the values that a method has attained, through `compute_bounds`."""
 
 from __future__ import annotations
 

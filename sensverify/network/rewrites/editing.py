@@ -1,4 +1,4 @@
-"""What every rewrite shares: walking a network while making its successor, and precise folding."""
+"""Editing, shared by every rewrite: a walk that makes a network's successor, precise folding."""
 
 from __future__ import annotations
 

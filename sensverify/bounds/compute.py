@@ -1,4 +1,4 @@
-"""The one front door: every method is called through `compute_bounds`."""
+"""Bounds of a network over boxes: every method is called through `compute_bounds`."""
 
 from __future__ import annotations
 
@@ -180,8 +180,8 @@ def _bound(
 def _check_proves(method: Method) -> None:
     if not isinstance(method, ProvingMethod):
         raise BadSetting(
-            f"method {method.name} hands out no proof of its bounds; those that do are "
-            f"{', '.join(proving_names())}"
+            f"method {method.name} hands out no proof of its bounds",
+            f"those that do are {', '.join(proving_names())}",
         )
 
 
@@ -189,13 +189,13 @@ def _network(network: Any, box: Any) -> Network:
     """The network, also of a module, or a clear error where one of the two is something else."""
     if not isinstance(box, Box):
         remedy = "give its .outer" if hasattr(box, "outer") else "Box(lower, upper) makes one"
-        raise BadBox(f"bounds are over a Box of inputs, got {type(box).__name__}; {remedy}")
+        raise BadBox(f"bounds are over a Box of inputs, got {type(box).__name__}", remedy)
     if isinstance(network, nn.Module):
         return from_module(network, box.shape)
     if not isinstance(network, Network):
         raise BadSetting(
-            f"bounds are of a Network, got {type(network).__name__}; load(name_or_path), "
-            "load_onnx(path) and from_module(module, input_shape) make one"
+            f"bounds are of a Network, got {type(network).__name__}",
+            "load(name_or_path), load_onnx(path) and from_module(module, input_shape) make one",
         )
     return network
 
@@ -214,9 +214,7 @@ def _dtype(dtype: Any) -> torch.dtype | None:
 
 def _batchless(network: Network, box: Box) -> str:
     whole = tuple(int(n) for n in box.lower.shape)
-    return (
-        "; give a batch axis: lower[None] and upper[None]" if whole == network.input_shape else ""
-    )
+    return "give a batch axis: lower[None] and upper[None]" if whole == network.input_shape else ""
 
 
 def _accept(
@@ -230,7 +228,8 @@ def _accept(
     if box.shape != network.input_shape:
         raise BadShape(
             f"the network takes inputs of shape {network.input_shape}, the box has samples of "
-            f"shape {box.shape}" + _batchless(network, box)
+            f"shape {box.shape}",
+            _batchless(network, box),
         )
     if box.batch == 0:
         raise BadShape("the box holds no samples")
@@ -241,10 +240,14 @@ def _accept(
     except RuntimeError as error:
         raise BadSetting(f"there is no device {device!r}: {str(error).splitlines()[0]}") from None
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise BadSetting("device cuda was asked for, and torch sees no CUDA device; use cpu")
-    given = box.lower.dtype
-    if dtype is None and str(given).split(".")[-1] not in ("float32", "float64"):
-        raise BadSetting(f"a box of {given} needs dtype=torch.float32 or torch.float64")
+        raise BadSetting(
+            "device cuda was asked for, and torch sees no CUDA device", "use `device=cpu`"
+        )
+    own = box.lower.dtype
+    if dtype is None and str(own).split(".")[-1] not in ("float32", "float64"):
+        raise BadSetting(
+            f"bounds are not computed in {own}", "give `dtype=float32` or `dtype=float64`"
+        )
     box = tensor_box(box, dtype=dtype, device=device)
     outputs = prod(network.output_shape)
     if objectives is None:
@@ -282,8 +285,8 @@ def _checked(
             sample, row = (int(i) for i in (~finite).nonzero()[0])
             raise Unbounded(
                 f"method {method.name} cannot bound objective {row} of sample {first + sample}: "
-                f"its {name} end overflows {end.dtype}, so it is unbounded; use a smaller box or "
-                "--dtype float64"
+                f"its {name} end overflows {end.dtype}, so it is unbounded",
+                "use a smaller box or `dtype=float64`",
             )
     size, what = lower.abs() + upper.abs(), f"method {method.name} returned"
     if bool((lower > upper).any()):
@@ -304,7 +307,7 @@ def _checked(
 
 
 def _allowed(part: Enclosure, method: Method, allowed: Callable[[], Tensor]) -> Tensor:
-    """How far two ends may cross: by both of their roundings, and by a solver's tolerances."""
+    """The most that two ends may cross: both of their roundings, and a solver's tolerances."""
     most = 2 * allowed()
     if method.guarantee <= Guarantee.SOLVER:
         most = most + _SOLVER_SHARE * (1 + part.lower.abs() + part.upper.abs())

@@ -1,4 +1,4 @@
-"""The front door: what it refuses, what it checks afterwards, what it writes down."""
+"""`compute_bounds`: it refuses what does not fit, checks results, and writes down provenance."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def test_bad_arguments_are_refused() -> None:
     with pytest.raises(BadSetting, match="float16"):
         compute_bounds(network(), box(dtype=np.float16), Ibp())
     if not torch.cuda.is_available():
-        with pytest.raises(BadSetting, match="use cpu"):
+        with pytest.raises(BadSetting, match="use `device=cpu`"):
             compute_bounds(network(), box(), Ibp(), device="cuda")
 
 

@@ -24,8 +24,8 @@ from sensverify.network.operators import (
 
 def _activation(name: str, operator: type[Operator]) -> None:
     @rule(name)
-    def apply(emit: Emitter, self: Any) -> Variable:
-        return emit.add(operator(), emit.variable(self))
+    def apply(emit: Emitter, self: Variable) -> Variable:
+        return emit.add(operator(), self)
 
 
 for _name, _operator in (
@@ -39,14 +39,14 @@ for _name, _operator in (
 
 
 @rule("leaky_relu")
-def _leaky_relu(emit: Emitter, self: Any, negative_slope: float = 0.01) -> Variable:
-    return emit.add(LeakyRelu(scalar(negative_slope)), emit.variable(self))
+def _leaky_relu(emit: Emitter, self: Variable, negative_slope: float = 0.01) -> Variable:
+    return emit.add(LeakyRelu(scalar(negative_slope)), self)
 
 
 @rule("rrelu", "rrelu_with_noise")
 def _rrelu(
     emit: Emitter,
-    self: Any,
+    self: Variable,
     lower: float = 1 / 8,
     upper: float = 1 / 3,
     training: bool = False,
@@ -54,7 +54,7 @@ def _rrelu(
 ) -> Variable:
     if training:
         emit.refuse("draws slopes at random in evaluation too", "pass training=self.training to it")
-    return emit.add(LeakyRelu(scalar((lower + upper) / 2)), emit.variable(self))
+    return emit.add(LeakyRelu(scalar((lower + upper) / 2)), self)
 
 
 @rule("prelu", "_prelu_kernel")
@@ -70,13 +70,13 @@ def _prelu(emit: Emitter, self: Any, weight: Any) -> Variable:
 
 
 @rule("hardtanh")
-def _hardtanh(emit: Emitter, self: Any, min_val: float = -1, max_val: float = 1) -> Variable:
-    return clipped(emit, emit.variable(self), min_val, max_val)
+def _hardtanh(emit: Emitter, self: Variable, min_val: float = -1, max_val: float = 1) -> Variable:
+    return clipped(emit, self, min_val, max_val)
 
 
 @rule("relu6")
-def _relu6(emit: Emitter, self: Any) -> Variable:
-    return clipped(emit, emit.variable(self), 0.0, 6.0)
+def _relu6(emit: Emitter, self: Variable) -> Variable:
+    return clipped(emit, self, 0.0, 6.0)
 
 
 @rule("clamp", "clip", "clamp_min", "clamp_max")
@@ -94,23 +94,22 @@ def _clamp(emit: Emitter, self: Any, min: Any = None, max: Any = None) -> Variab
 
 
 @rule("threshold")
-def _threshold(emit: Emitter, self: Any, threshold: float, value: float) -> Variable:
+def _threshold(emit: Emitter, self: Variable, threshold: float, value: float) -> Variable:
     if threshold != value:
         emit.refuse(
             f"jumps from {value} to {threshold}, and a network is continuous here; only a value "
             "equal to the threshold is supported"
         )
-    return clipped(emit, emit.variable(self), threshold, None)
+    return clipped(emit, self, threshold, None)
 
 
 @rule("softshrink")
-def _softshrink(emit: Emitter, self: Any, lambd: float = 0.5) -> Variable:
-    variable = emit.variable(self)
-    inside = emit.add(Clip(-lambd, lambd), variable)
-    return emit.add(Add(), variable, times(emit, inside, -1.0))
+def _softshrink(emit: Emitter, self: Variable, lambd: float = 0.5) -> Variable:
+    inside = emit.add(Clip(-lambd, lambd), self)
+    return emit.add(Add(), self, times(emit, inside, -1.0))
 
 
 @rule("hardsigmoid")
-def _hardsigmoid(emit: Emitter, self: Any) -> Variable:
+def _hardsigmoid(emit: Emitter, self: Variable) -> Variable:
     sixth, half = scalar(1 / 6), scalar(0.5)
-    return emit.add(Clip(0.0, 1.0), emit.add(Scale(sixth, half), emit.variable(self)))
+    return emit.add(Clip(0.0, 1.0), emit.add(Scale(sixth, half), self))

@@ -64,13 +64,13 @@ def _div(emit: Emitter, self: Any, other: Any, rounding_mode: str | None = None)
 
 
 @rule("neg", "negative")
-def _neg(emit: Emitter, self: Any) -> Variable:
-    return times(emit, emit.variable(self), -1.0)
+def _neg(emit: Emitter, self: Variable) -> Variable:
+    return times(emit, self, -1.0)
 
 
 @rule("positive")
-def _positive(emit: Emitter, self: Any) -> Variable:
-    return emit.variable(self)
+def _positive(emit: Emitter, self: Variable) -> Variable:
+    return self
 
 
 @rule("lerp")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from inspect import signature
 from math import prod
 from typing import Any, NoReturn
 
@@ -29,11 +30,21 @@ RULES: dict[str, Rule] = {}
 
 
 def rule(*names: str) -> Callable[[Rule], Rule]:
-    """Register a rule; it is called with an `Emitter` and the operator's arguments by name."""
+    """Register a rule; it is called with an `Emitter` and the operator's arguments by name.
+
+    Constants are refused as arguments that the rule annotates as `Variable`.
+    """
 
     def register(function: Rule) -> Rule:
-        for name in names:
-            RULES[name] = function
+        parameters = signature(function).parameters.values()
+        variables = {each.name for each in parameters if each.annotation == "Variable"}
+
+        def checked(emit: Emitter, **arguments: Any) -> Any:
+            for name in variables & arguments.keys():
+                arguments[name] = emit.variable(arguments[name])
+            return function(emit, **arguments)
+
+        RULES.update(dict.fromkeys(names, checked))
         return function
 
     return register
@@ -143,6 +154,10 @@ class Emitter:
         if not value.dtype.is_floating_point:
             return Expression.of(lambda values: values.to(torch.float64), value)
         return value
+
+    def optional_array(self, value: Any) -> Tensor | Expression | None:
+        """Like `array`, or None where the value is None."""
+        return None if value is None else self.array(value)
 
     def sample(self, array: Tensor | Expression) -> Tensor | Expression:
         """A constant as one sample sees it: without the batch axis, where it has one."""

@@ -12,7 +12,7 @@ from sensverify.network.operators import BatchNorm, Conv, ConvTranspose, Pad
 @rule("conv1d", "conv2d", "conv3d")
 def _conv(
     emit: Emitter,
-    input: Any,
+    input: Variable,
     weight: Any,
     bias: Any = None,
     stride: Sequence[int] | int = 1,
@@ -20,15 +20,13 @@ def _conv(
     dilation: Sequence[int] | int = 1,
     groups: int = 1,
 ) -> Variable:
-    variable, weight = emit.variable(input), emit.array(weight)
-    bias = None if bias is None else emit.array(bias)
+    weight = emit.array(weight)
+    bias = emit.optional_array(bias)
     count = weight.ndim - 2
     stride, dilation = per_axis(stride, count), per_axis(dilation, count)
     if isinstance(padding, str):
-        variable, padding = _named_padding(emit, variable, padding, weight.shape[2:], dilation)
-    return emit.add(
-        Conv(weight, bias, stride, per_axis(padding, count), dilation, groups), variable
-    )
+        input, padding = _named_padding(emit, input, padding, weight.shape[2:], dilation)
+    return emit.add(Conv(weight, bias, stride, per_axis(padding, count), dilation, groups), input)
 
 
 def _named_padding(
@@ -52,7 +50,7 @@ def _named_padding(
 @rule("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
 def _conv_transpose(
     emit: Emitter,
-    input: Any,
+    input: Variable,
     weight: Any,
     bias: Any = None,
     stride: Sequence[int] | int = 1,
@@ -65,14 +63,14 @@ def _conv_transpose(
     count = weight.ndim - 2
     operator = ConvTranspose(
         weight,
-        None if bias is None else emit.array(bias),
+        emit.optional_array(bias),
         per_axis(stride, count),
         per_axis(padding, count),
         per_axis(output_padding, count),
         per_axis(dilation, count),
         groups,
     )
-    return emit.add(operator, emit.variable(input))
+    return emit.add(operator, input)
 
 
 @rule("convolution")
@@ -87,7 +85,7 @@ def _convolution(
 @rule("batch_norm")
 def _batch_norm(
     emit: Emitter,
-    input: Any,
+    input: Variable,
     weight: Any,
     bias: Any,
     running_mean: Any,
@@ -102,14 +100,14 @@ def _batch_norm(
             "samples",
             "use track_running_stats=True",
         )
-    weight, bias = (None if value is None else emit.array(value) for value in (weight, bias))
+    weight, bias = emit.optional_array(weight), emit.optional_array(bias)
     mean, variance = emit.array(running_mean), emit.array(running_var)
-    return emit.add(BatchNorm(weight, bias, mean, variance, eps), emit.variable(input))
+    return emit.add(BatchNorm(weight, bias, mean, variance, eps), input)
 
 
 @rule("_native_batch_norm_legit_no_training", "native_batch_norm", "cudnn_batch_norm")
-def _native_batch_norm(emit: Emitter, **arguments: Any) -> list[Any]:
-    return [_batch_norm(emit, **arguments), None, None]
+def _native_batch_norm(emit: Emitter, input: Variable, **arguments: Any) -> list[Any]:
+    return [_batch_norm(emit, input, **arguments), None, None]
 
 
 @rule("instance_norm")

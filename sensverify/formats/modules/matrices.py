@@ -69,9 +69,7 @@ def _linear(emit: Emitter, input: Any, weight: Any, bias: Any = None) -> Variabl
     weight = emit.array(weight)
     if weight.ndim == 1:
         return _matmul(emit, input, weight)
-    return emit.add(
-        Affine(weight, None if bias is None else emit.array(bias)), emit.variable(input)
-    )
+    return emit.add(Affine(weight, emit.optional_array(bias)), emit.variable(input))
 
 
 @rule("matmul", "mm", "mv", "linalg_matmul", "bmm")

@@ -241,9 +241,9 @@ def _identity(emit: Emitter, self: Any = None, input: Any = None, **settings: An
 
 
 @rule("native_dropout")
-def _native_dropout(emit: Emitter, input: Any, p: float, train: bool | None) -> list[Any]:
+def _native_dropout(emit: Emitter, input: Variable, p: float, train: bool | None) -> list[Any]:
     _refuse_dropout(emit, train, p)
-    return [emit.variable(input), None]
+    return [input, None]
 
 
 def _refuse_dropout(emit: Emitter, train: bool | None, p: float) -> None:
@@ -252,32 +252,29 @@ def _refuse_dropout(emit: Emitter, train: bool | None, p: float) -> None:
 
 
 @rule("permute")
-def _permute(emit: Emitter, self: Any, dims: Sequence[int]) -> Variable:
-    variable = emit.variable(self)
-    rank = len(variable.shape) + 1
+def _permute(emit: Emitter, self: Variable, dims: Sequence[int]) -> Variable:
+    rank = len(self.shape) + 1
     if dims[0] % rank != 0:
         emit.refuse_mixing()
-    return emit.add(Permute(tuple(emit.axis(dim, rank) for dim in dims[1:])), variable)
+    return emit.add(Permute(tuple(emit.axis(dim, rank) for dim in dims[1:])), self)
 
 
 @rule("transpose", "swapaxes", "swapdims")
-def _transpose(emit: Emitter, self: Any, **dims: int) -> Variable:
-    variable = emit.variable(self)
-    first, second = (emit.axis(dim, len(variable.shape) + 1) for dim in dims.values())
-    axes = list(range(len(variable.shape)))
+def _transpose(emit: Emitter, self: Variable, **dims: int) -> Variable:
+    first, second = (emit.axis(dim, len(self.shape) + 1) for dim in dims.values())
+    axes = list(range(len(self.shape)))
     axes[first], axes[second] = second, first
-    return emit.add(Permute(tuple(axes)), variable)
+    return emit.add(Permute(tuple(axes)), self)
 
 
 @rule("mT")
-def _matrix_transpose(emit: Emitter, self: Any) -> Variable:
+def _matrix_transpose(emit: Emitter, self: Variable) -> Variable:
     return _transpose(emit, self, dim0=-2, dim1=-1)
 
 
 @rule("movedim", "moveaxis")
-def _movedim(emit: Emitter, self: Any, source: Any, destination: Any) -> Variable:
-    variable = emit.variable(self)
-    rank = len(variable.shape) + 1
+def _movedim(emit: Emitter, self: Variable, source: Any, destination: Any) -> Variable:
+    rank = len(self.shape) + 1
     sources = [source] if isinstance(source, int) else source
     destinations = [destination] if isinstance(destination, int) else destination
     moves = sorted(
@@ -287,7 +284,7 @@ def _movedim(emit: Emitter, self: Any, source: Any, destination: Any) -> Variabl
     axes = [axis for axis in range(rank - 1) if axis not in {s for _, s in moves}]
     for place, axis in moves:
         axes.insert(place, axis)
-    return emit.add(Permute(tuple(axes)), variable)
+    return emit.add(Permute(tuple(axes)), self)
 
 
 @rule("cat", "concat", "concatenate")
@@ -320,7 +317,7 @@ def _stack(emit: Emitter, tensors: Sequence[Any], dim: int = 0) -> Variable:
 
 @rule("pad")
 def _pad(
-    emit: Emitter, self: Any, pad: Sequence[int], mode: str = "constant", value: Any = None
+    emit: Emitter, self: Variable, pad: Sequence[int], mode: str = "constant", value: Any = None
 ) -> Variable:
     if mode != "constant":
         return rearranged(emit, **emit.call.arguments)
@@ -328,20 +325,16 @@ def _pad(
 
 
 @rule("constant_pad_nd")
-def _constant_pad(emit: Emitter, self: Any, pad: Sequence[int], value: Any = 0) -> Variable:
-    variable = emit.variable(self)
-    rank = len(variable.shape)
+def _constant_pad(emit: Emitter, self: Variable, pad: Sequence[int], value: Any = 0) -> Variable:
+    rank = len(self.shape)
     if len(pad) > 2 * rank and any(pad[2 * rank :]):
         emit.refuse_mixing()
     counts = [*pad, *(0 for _ in range(2 * rank - len(pad)))][: 2 * rank]
     before, after = tuple(counts[-2::-2]), tuple(counts[-1::-2])
     # A negative count crops.
     window = tuple(
-        slice(max(-b, 0), n - max(-a, 0))
-        for b, a, n in zip(before, after, variable.shape, strict=True)
+        slice(max(-b, 0), n - max(-a, 0)) for b, a, n in zip(before, after, self.shape, strict=True)
     )
-    variable = emit.select(
-        variable, np.arange(prod(variable.shape)).reshape(variable.shape)[window]
-    )
+    self = emit.select(self, np.arange(prod(self.shape)).reshape(self.shape)[window])
     before, after = (tuple(max(n, 0) for n in side) for side in (before, after))
-    return emit.add(Pad(before, after, float(value)), variable) if any(before + after) else variable
+    return emit.add(Pad(before, after, float(value)), self) if any(before + after) else self

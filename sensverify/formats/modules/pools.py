@@ -19,34 +19,34 @@ from sensverify.network.operators import Affine, Conv, Max, Pad, Permute, Scale
 @rule("max_pool1d", "max_pool2d", "max_pool3d")
 def _max_pool(
     emit: Emitter,
-    self: Any,
+    self: Variable,
     kernel_size: Sequence[int] | int,
     stride: Sequence[int] | int = (),
     padding: Sequence[int] | int = 0,
     dilation: Sequence[int] | int = 1,
     ceil_mode: bool = False,
 ) -> Variable:
-    variable = emit.variable(self)
-    windows = _windows(emit, variable, kernel_size, stride, padding, dilation, ceil_mode)
-    return _max_of_windows(emit, variable, windows)
+    windows = _windows(emit, self, kernel_size, stride, padding, dilation, ceil_mode)
+    return _max_of_windows(emit, self, windows)
 
 
 @rule("max_pool1d_with_indices", "max_pool2d_with_indices", "max_pool3d_with_indices")
-def _max_pool_with_indices(emit: Emitter, self: Any, **settings: Any) -> list[Any]:
+def _max_pool_with_indices(emit: Emitter, self: Variable, **settings: Any) -> list[Any]:
     return [_max_pool(emit, self, **settings), None]
 
 
 @rule("adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d")
-def _adaptive_max_pool(emit: Emitter, self: Any, output_size: Sequence[int] | int) -> list[Any]:
-    variable = emit.variable(self)
-    indices = _uneven_windows(variable.shape, per_axis(output_size, len(variable.shape) - 1))
-    return [emit.add(Max(), emit.select(variable, indices)), None]
+def _adaptive_max_pool(
+    emit: Emitter, self: Variable, output_size: Sequence[int] | int
+) -> list[Any]:
+    indices = _uneven_windows(self.shape, per_axis(output_size, len(self.shape) - 1))
+    return [emit.add(Max(), emit.select(self, indices)), None]
 
 
 @rule("avg_pool1d", "avg_pool2d", "avg_pool3d")
 def _avg_pool(
     emit: Emitter,
-    self: Any,
+    self: Variable,
     kernel_size: Sequence[int] | int,
     stride: Sequence[int] | int = (),
     padding: Sequence[int] | int = 0,
@@ -54,12 +54,11 @@ def _avg_pool(
     count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> Variable:
-    variable = emit.variable(self)
-    windows = _windows(emit, variable, kernel_size, stride, padding, 1, ceil_mode)
+    windows = _windows(emit, self, kernel_size, stride, padding, 1, ceil_mode)
     counts = windows.counts(include_padding=count_include_pad)
     if divisor_override is not None:
         counts = np.full_like(counts, divisor_override)
-    return _mean_of_windows(emit, variable, windows, counts)
+    return _mean_of_windows(emit, self, windows, counts)
 
 
 @rule(
@@ -69,9 +68,8 @@ def _avg_pool(
     "_adaptive_avg_pool2d",
     "_adaptive_avg_pool3d",
 )
-def _adaptive_avg_pool(emit: Emitter, self: Any, output_size: Sequence[int] | int) -> Variable:
-    variable = emit.variable(self)
-    spatial = variable.shape[1:]
+def _adaptive_avg_pool(emit: Emitter, self: Variable, output_size: Sequence[int] | int) -> Variable:
+    spatial = self.shape[1:]
     sizes = per_axis(output_size, len(spatial))
     outputs = tuple(n if size is None else size for n, size in zip(spatial, sizes, strict=True))
     if any(n % size for n, size in zip(spatial, outputs, strict=True)):
@@ -79,7 +77,7 @@ def _adaptive_avg_pool(emit: Emitter, self: Any, output_size: Sequence[int] | in
     kernel = tuple(n // size for n, size in zip(spatial, outputs, strict=True))
     zeros, ones = (0,) * len(kernel), (1,) * len(kernel)
     windows = Windows(spatial, kernel, kernel, zeros, zeros, ones)
-    return _mean_of_windows(emit, variable, windows, windows.counts(include_padding=False))
+    return _mean_of_windows(emit, self, windows, windows.counts(include_padding=False))
 
 
 def _windows(
@@ -151,11 +149,12 @@ def _mean_of_windows(
 
 
 @rule("mean", "sum")
-def _mean(emit: Emitter, self: Any, dim: Any = None, keepdim: bool = False, **_: Any) -> Variable:
-    variable = emit.variable(self)
-    axes = emit.axes(dim, variable.ndim)
-    each = 1 / prod(variable.shape[axis] for axis in axes) if emit.operator == "mean" else 1.0
-    return _reduced(emit, variable, axes, _total(emit, variable, axes, each), keepdim=keepdim)
+def _mean(
+    emit: Emitter, self: Variable, dim: Any = None, keepdim: bool = False, **_: Any
+) -> Variable:
+    axes = emit.axes(dim, self.ndim)
+    each = 1 / prod(self.shape[axis] for axis in axes) if emit.operator == "mean" else 1.0
+    return _reduced(emit, self, axes, _total(emit, self, axes, each), keepdim=keepdim)
 
 
 def _reduced(
@@ -185,11 +184,10 @@ def _last(emit: Emitter, variable: Variable, axes: tuple[int, ...]) -> Variable:
 
 
 @rule("amax", "amin")
-def _amax(emit: Emitter, self: Any, dim: Any = None, keepdim: bool = False) -> Variable:
-    variable = emit.variable(self)
-    axes = emit.axes(dim, variable.ndim)
-    outcome = largest(emit, _last(emit, variable, axes), smallest="min" in emit.operator)
-    return _reduced(emit, variable, axes, outcome, keepdim=keepdim)
+def _amax(emit: Emitter, self: Variable, dim: Any = None, keepdim: bool = False) -> Variable:
+    axes = emit.axes(dim, self.ndim)
+    outcome = largest(emit, _last(emit, self, axes), smallest="min" in emit.operator)
+    return _reduced(emit, self, axes, outcome, keepdim=keepdim)
 
 
 @rule("max", "min")
@@ -198,4 +196,4 @@ def _max_along(
 ) -> Any:
     if other is not None:
         return maximum(emit, self, other)
-    return [_amax(emit, self, dim, keepdim), None]
+    return [_amax(emit, emit.variable(self), dim, keepdim), None]

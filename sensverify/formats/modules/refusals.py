@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from sensverify.formats.modules.emitting import Emitter, rule
+from sensverify.formats.modules.emitting import Emitter, Variable, rule
 
 
 @rule("softmax", "log_softmax", "_softmax", "_log_softmax", "softmin", "logsumexp")
-def _softmax(emit: Emitter, self: Any, dim: Any = None, **_: Any) -> Any:
+def _softmax(emit: Emitter, self: Variable, dim: Any = None, **_: Any) -> Any:
     for each in [dim] if isinstance(dim, int) else dim or ():
-        emit.axis(each, emit.variable(self).ndim)
+        emit.axis(each, self.ndim)
     emit.refuse(
         "has no counterpart in a network",
         "where it comes last, leave it out: labels and their order are those of the logits",

@@ -106,12 +106,12 @@ def read_onnx(data):
         require(only(node[7], b"") in (b"", b"ai.onnx"), "an operator of another domain")
         require(only(node[4]) == (b"Relu" if place % 2 else b"Gemm"), "another kind of network")
         settings = [read_attribute(part) for part in node[5]]
-        given = {name: (kind, number) for name, kind, number in settings}
-        require(len(given) == len(settings), "an attribute is there twice")
+        attributes = {name: (kind, number) for name, kind, number in settings}
+        require(len(attributes) == len(settings), "an attribute is there twice")
         if place % 2:
-            require(node[1] == [value] and not given, "a Relu is not of what precedes it")
+            require(node[1] == [value] and not attributes, "a Relu is not of what precedes it")
         else:
-            require(given.items() <= GEMM.items() and b"transB" in given, "another Gemm")
+            require(attributes.items() <= GEMM.items() and b"transB" in attributes, "another Gemm")
             require(node[1][:1] == [value], "a Gemm is not of what precedes it")
             _, weight, bias = node[1]
             layers.append((weights[weight], weights[bias]))

@@ -48,5 +48,5 @@ def backlight(images: Tensor, draws: Draws, *, value: float) -> Tensor:
     where = draws.uniform(1, 1, 1, low=0.3, high=0.7)
     down = ((torch.arange(rows) + 0.5)[:, None] / rows).to(images)
     right = ((torch.arange(columns) + 0.5) / columns).to(images)
-    beyond = torch.where(upright, right > where, down > where)
-    return images + value * draws.signs(1, 1, 1) * torch.where(beyond, 1.0, -1.0)
+    bright = torch.where(upright, right > where, down > where)
+    return images + value * draws.signs(1, 1, 1) * torch.where(bright, 1.0, -1.0)

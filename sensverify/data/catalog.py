@@ -107,21 +107,21 @@ def as_data_set(name: str, found: Any) -> DataSet:
         )
 
     def made(data_dir: Folder) -> Dataset | Split:
-        given = found
-        if not isinstance(given, Dataset | Split):
+        values = found
+        if not isinstance(values, Dataset | Split):
             takes = "data_dir" in signature(found).parameters
-            given = found(data_dir=data_dir) if takes else found()
-        if not isinstance(given, Dataset | Split):
-            raise BadData(f"the data set '{name}' is {given!r}", "return a `Dataset` or a `Split`")
-        return given
+            values = found(data_dir=data_dir) if takes else found()
+        if not isinstance(values, Dataset | Split):
+            raise BadData(f"the data set '{name}' is {values!r}", "return a `Dataset` or a `Split`")
+        return values
 
     def load(data_dir: Folder) -> Dataset:
-        given = made(data_dir)
-        return given.test if isinstance(given, Split) else given
+        data = made(data_dir)
+        return data.test if isinstance(data, Split) else data
 
     def split(data_dir: Folder) -> Split:
-        given = made(data_dir)
-        return given if isinstance(given, Split) else split_samples(given)
+        data = made(data_dir)
+        return data if isinstance(data, Split) else split_samples(data)
 
     summary = summary_of(found) if callable(found) else repr(found)
     return DataSet(summary, lambda data_dir: True, load, split)

@@ -155,8 +155,8 @@ def affine(emit: Emitter, **arguments: Any) -> Variable:
         device = _device(arguments)
         units = torch.eye(size + 1, size, dtype=dtype, device=device)
         units = units.reshape(size + 1, *((1,) if per_channel else ()), *place)
-        given = resampled(emit.call, _with(arguments, variable, units), size + 1)
-        return emit.call.target(**given).reshape(size + 1, outputs)
+        batched = resampled(emit.call, _with(arguments, variable, units), size + 1)
+        return emit.call.target(**batched).reshape(size + 1, outputs)
 
     found = Expression(
         rows, torch.Size((size + 1, outputs)), dtype, origin(list(arguments.values()))

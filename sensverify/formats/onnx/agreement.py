@@ -178,8 +178,10 @@ def _compare_functions(
     record: ImportRecord, whole: list[Any], theirs: dict[str, list[Any]]
 ) -> None:
     name = record.model.graph.output[0].name
-    for ours, given in zip(theirs.get(name, ()), whole, strict=False):
-        if ours.shape != given.shape or not np.allclose(ours, given, 1e-4, 1e-5, equal_nan=True):
+    for ours, expected in zip(theirs.get(name, ()), whole, strict=False):
+        if ours.shape != expected.shape or not np.allclose(
+            ours, expected, 1e-4, 1e-5, equal_nan=True
+        ):
             raise RuntimeDisagrees(
                 "onnxruntime makes something else of the model's functions than of the nodes they "
                 "stand for",

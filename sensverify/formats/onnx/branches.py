@@ -34,10 +34,10 @@ def mapped(call: Call) -> Sequence[Result]:
     assert call.walk is not None, "only the output itself has no way into graphs"
     columns: list[list[Value]] = [[] for _ in range(call.outputs)]
     for place, value in enumerate(values):
-        given = [
+        arguments = [
             other.values[place] if isinstance(other, ValueSequence) else other for other in others
         ]
-        results, reduced = call.walk(body, [value, *given])
+        results, reduced = call.walk(body, [value, *arguments])
         for column, result in zip(columns, results, strict=True):
             if isinstance(result, ValueSequence):
                 raise call.invalid("the graph makes a sequence; expected arrays")

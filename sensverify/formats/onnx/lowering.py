@@ -94,8 +94,8 @@ def aligned(call: Call, variable: Variable, parameter: np.ndarray) -> tuple[int,
     node = variable.node
     if [n for n in call.builder.shape(node) if n != 1] != wanted:
         node = call.node_of(variable, without_batch_axis(shape))
-    kept = iter([m for m, n in zip(lengths, shape, strict=True) if n != 1])
-    places = tuple(next(kept) if n != 1 else 1 for n in call.builder.shape(node))
+    longer = iter([m for m, n in zip(lengths, shape, strict=True) if n != 1])
+    places = tuple(next(longer) if n != 1 else 1 for n in call.builder.shape(node))
     return node, parameter.reshape(places if prod(lengths) != 1 else ())
 
 
@@ -176,10 +176,10 @@ def joined(call: Call, variables: list[Variable], axis: int) -> Variable:
 
 def grouped_last(call: Call, variable: Variable, axes: list[int]) -> Variable:
     """The axes given moved behind the others, in order, and joined into one."""
-    kept = [axis for axis in range(len(variable.shape)) if axis not in axes]
-    moved: Variable = transposed(call, variable, (*kept, *axes))  # type: ignore[assignment]
+    rest = [axis for axis in range(len(variable.shape)) if axis not in axes]
+    moved: Variable = transposed(call, variable, (*rest, *axes))  # type: ignore[assignment]
     size = prod(variable.shape[axis] for axis in axes)
-    return Variable(moved.node, (*(variable.shape[axis] for axis in kept), size))
+    return Variable(moved.node, (*(variable.shape[axis] for axis in rest), size))
 
 
 def along_axis(
@@ -187,8 +187,8 @@ def along_axis(
 ) -> Variable:
     """``weight / divisor``, of shape ``[new length, length]``, times the entries along an axis."""
     count = len(variable.shape)
-    kept = [other for other in range(count) if other != axis]
-    moved: Variable = transposed(call, variable, (*kept, axis))  # type: ignore[assignment]
+    rest = [other for other in range(count) if other != axis]
+    moved: Variable = transposed(call, variable, (*rest, axis))  # type: ignore[assignment]
     result = multiplied(call, moved, weight)
     result = result if divisor == 1 else divided(call, result, divisor)
     back = list(range(count - 1))

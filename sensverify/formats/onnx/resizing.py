@@ -112,8 +112,8 @@ def _axes(call: Call, shape: tuple[int, ...], mode: Mode) -> list[Axis]:
         place = 1 if call.operator_type == "Upsample" or call.opset < 11 else 2
         values = call.optional_constant(place, "the scales")
         factors = [float(s) for s in values.reshape(-1)] if values is not None else []
-        given = place == 2 and call.optional(3) is not None
-        sizes = call.integers(3, "the sizes") if given else None
+        has_sizes = place == 2 and call.optional(3) is not None
+        sizes = call.integers(3, "the sizes") if has_sizes else None
     places = [int(axis) % rank for axis in call.attribute("axes") or range(rank)]
     if call.attribute("keep_aspect_ratio_policy", b"stretch") != b"stretch":
         raise call.refusal("only the policy 'stretch' is supported")

@@ -34,8 +34,10 @@ def check_rewritten(plain: Network, simplified: Network) -> None:
             "simplifying the network changed its nonlinear nodes",
             _REMEDY,
         )
-    kept = iter(_nonlinear_values(simplified, points, [value for _, _, value in entered[:-1]]))
-    for (node, expected, _), (_, found, _) in zip(entered, kept, strict=True):
+    simplified_values = iter(
+        _nonlinear_values(simplified, points, [value for _, _, value in entered[:-1]])
+    )
+    for (node, expected, _), (_, found, _) in zip(entered, simplified_values, strict=True):
         value, error = (side.reshape(-1) for side in expected)
         other, also = (side.reshape(-1) for side in found)
         with np.errstate(all="ignore"):

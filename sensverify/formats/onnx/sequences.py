@@ -80,8 +80,8 @@ def concatenate(call: Call) -> Value:
 
 
 def _position(call: Call, index: int, count: int, default: int) -> int:
-    given = call.optional_constant(index, "the position")
-    position = default if given is None else int(given.reshape(()))
+    value = call.optional_constant(index, "the position")
+    position = default if value is None else int(value.reshape(()))
     if not -count <= position < count:
         raise call.invalid(f"position {position} does not fit a sequence of {count}")
     return position % count

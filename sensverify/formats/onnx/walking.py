@@ -95,10 +95,10 @@ def _call(node: onnx.NodeProto, scope: Scope, context: Context) -> Call:
         inputs.append(value)
 
     def branch(
-        graph: onnx.GraphProto, given: Sequence[Result] = ()
+        graph: onnx.GraphProto, arguments: Sequence[Result] = ()
     ) -> tuple[list[Result], onnx.GraphProto]:
         names = (item.name for item in graph.input)
-        bound: Scope = dict(zip(names, given, strict=True))
+        bound: Scope = dict(zip(names, arguments, strict=True))
         outputs, steps = walk(graph, ChainMap(bound, scope), context)
         reduced = onnx.GraphProto()
         reduced.CopyFrom(graph)

@@ -74,9 +74,9 @@ def _add(
     strict: bool,
 ) -> None:
     """Add a row, unless one with the same factors is tighter."""
-    kept = sorted((i, factor) for i, factor in factors.items() if factor)
-    size = abs(kept[0][1]) if kept else Fraction(1)
-    row = tuple((i, factor / size) for i, factor in kept)
+    nonzero = sorted((i, factor) for i, factor in factors.items() if factor)
+    size = abs(nonzero[0][1]) if nonzero else Fraction(1)
+    row = tuple((i, factor / size) for i, factor in nonzero)
     found = (limit / size, strict)
     # At equal limits the strict one is tighter.
     if row not in rows or (found[0], not strict) < (rows[row][0], not rows[row][1]):

@@ -128,25 +128,25 @@ def differ(left: Truth, right: Truth) -> Truth:
 
 def _junction(every: bool, parts: Iterable[Formula]) -> Formula:
     neutral, other = (TRUE, FALSE) if every else (FALSE, TRUE)
-    kept = [part for part in parts if part is not neutral]
-    if any(part is other for part in kept):
+    members = [part for part in parts if part is not neutral]
+    if any(part is other for part in members):
         return other
-    if len(kept) == 1:
-        return kept[0]
-    if not kept:
+    if len(members) == 1:
+        return members[0]
+    if not members:
         return neutral
-    depth = 1 + max(part.depth if isinstance(part, Junction) else 0 for part in kept)
+    depth = 1 + max(part.depth if isinstance(part, Junction) else 0 for part in members)
     if depth > _DEPTH:
         raise TooLarge(f"the formula is nested more than {_DEPTH} deep")
     cases, atoms = (1, 0) if every else (0, 0)
-    for part in kept:
+    for part in members:
         own, inside = (part.cases, part.atoms) if isinstance(part, Junction) else (1, 1)
         if every:
             cases, atoms = cases * own, atoms * own + cases * inside
         else:
             cases, atoms = cases + own, atoms + inside
         cases, atoms = min(cases, CASES + 1), min(atoms, _ATOMS + 1)
-    return Junction(every, tuple(kept), depth, cases, atoms)
+    return Junction(every, tuple(members), depth, cases, atoms)
 
 
 def cases_of(formula: Formula) -> Cases:

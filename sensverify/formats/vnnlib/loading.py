@@ -70,12 +70,12 @@ def parse_property(text: str, *, name: str = "property") -> Property:
 
     Examples
     --------
-    >>> asked = parse_property('''
+    >>> prop = parse_property('''
     ... (declare-const X_0 Real) (declare-const Y_0 Real)
     ... (assert (>= X_0 -1)) (assert (<= X_0 1))
     ... (assert (or (<= Y_0 -2) (>= Y_0 2)))
     ... ''')
-    >>> asked.queries[0].alternatives
+    >>> prop.queries[0].alternatives
     ((0,), (1,))
     """
     source = Source(text, name)

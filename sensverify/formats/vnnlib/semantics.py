@@ -293,8 +293,8 @@ def _not(form: Form, scope: Scope) -> Truth:
 
 def _implies(form: Form, scope: Scope) -> Truth:
     """``(=> a b c)`` is ``a => (b => c)``: c, or one of the others is false."""
-    *given, last = _truths(form, scope, 2)
-    return any_of([*(part.negated() for part in given), last])
+    *premises, last = _truths(form, scope, 2)
+    return any_of([*(part.negated() for part in premises), last])
 
 
 def _xor(form: Form, scope: Scope) -> Truth:

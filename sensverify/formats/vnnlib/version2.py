@@ -70,9 +70,9 @@ def read_version2(source: Source) -> tuple[tuple[Shape, ...], list[Atom], list[C
 def _read(
     query: Any, network: Any, source: Source
 ) -> tuple[tuple[Shape, ...], list[Atom], list[Cases]]:
-    (given,), (answer,) = network.inputs, network.outputs
-    shapes = tuple(tuple(int(n) for n in tensor.shape) for tensor in (given, answer))
-    names = {given.name: "X", answer.name: "Y"}
+    (inputs,), (outputs,) = network.inputs, network.outputs
+    shapes = tuple(tuple(int(n) for n in tensor.shape) for tensor in (inputs, outputs))
+    names = {inputs.name: "X", outputs.name: "Y"}
     variables = {
         f"{kind}_{place}": Variable(kind, place)
         for kind, shape in zip("XY", shapes, strict=True)

@@ -51,6 +51,7 @@ TORCH_FREE = (
     "sensverify.core.provenance",
     "sensverify.core.queries",
     "sensverify.core.results",
+    "sensverify.runs.json_text",
     "sensverify.runs.watch",
 )
 # Importing these brings in no torch; they may import it when they are called.

@@ -26,16 +26,11 @@ from sensverify.certificates.check.claims import Claims
 from sensverify.certificates.check.run import StoredModel
 from sensverify.core.proof import Cells, Hidden, Lines, Proof
 from sensverify.errors import BadCertificate
+from sensverify.runs.json_text import DEEPEST, TooDeep, parse_json
 
 GIGABYTE = 1 << 30
 HEADER = "header.json"
 _LONGEST_HEADER = 1 << 24
-_DEEPEST_HEADER = 200
-"""Objects and lists inside of each other: json follows them on the machine's own stack, and where a
-program has raised Python's recursion limit, more of them end the process."""
-
-_OUTSIDE_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"?|[^][{}"]+', re.DOTALL)
-"""JSON's strings, and all else that is no bracket."""
 
 _PIECE = 1 << 16
 _LOCAL = 30
@@ -240,16 +235,6 @@ def _check_shapes(
         raise BadCertificate(f"{sizes['Q'][0]} sets of rows do not fit {sizes['P'][0]} problems")
 
 
-def _is_deeper(words: str, most: int) -> bool:
-    """Whether brackets stand inside of each other more than that often, in JSON or near it."""
-    depth = 0
-    for bracket in _OUTSIDE_BRACKETS.sub("", words):
-        depth += 1 if bracket in "[{" else -1
-        if depth > most:
-            return True
-    return False
-
-
 def _header(archive: zipfile.ZipFile) -> dict[str, Any]:
     info = archive.getinfo(HEADER)
     if info.file_size > _LONGEST_HEADER:
@@ -263,10 +248,10 @@ def _header(archive: zipfile.ZipFile) -> dict[str, Any]:
             f"its header is not text in UTF-8: byte {error.start} of {HEADER} is "
             f"0x{text[error.start]:02x}; write it as UTF-8 without a byte order mark"
         ) from None
-    if _is_deeper(words, _DEEPEST_HEADER):
-        raise BadCertificate(f"its header nests more than {_DEEPEST_HEADER} lists or objects")
     try:
-        header = json.loads(words, object_pairs_hook=_unique, parse_constant=_no_number)
+        header = parse_json(words, object_pairs_hook=_unique, parse_constant=_no_number)
+    except TooDeep:
+        raise BadCertificate(f"its header nests more than {DEEPEST} lists or objects") from None
     except (json.JSONDecodeError, RecursionError):
         raise BadCertificate("its header is no JSON") from None
     if not isinstance(header, dict) or header.get("schema") != SCHEMA:

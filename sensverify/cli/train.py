@@ -265,8 +265,8 @@ def train(
 def _request(out: Path, resume: bool, given: dict[str, Any]) -> TrainRequest:
     """What is asked for; of a run that goes on, what it was begun with."""
     from sensverify.errors import BadSetting
+    from sensverify.training.configuration import MAY_CHANGE
     from sensverify.training.request import CONFIG, TrainRequest, kept_request, whole_path
-    from sensverify.training.run_directory import MAY_CHANGE
     from sensverify.training.settings import TrainSettings
 
     names = {name: given.pop(name) for name in _NAMES if name in given}

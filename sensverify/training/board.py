@@ -10,6 +10,11 @@ import re
 import socket
 from pathlib import Path
 from time import time
+from types import TracebackType
+
+from sensverify.errors import InputError
+from sensverify.runs.files import writing
+from sensverify.runs.journal import STAYS
 
 _FILE_VERSION = "brain.Event:2"
 
@@ -24,19 +29,22 @@ class Board:
     folder : Path
         Made where it is missing.
     first_step : int
-        What earlier files say of this step and later ones is no longer shown.
+        Of this step and later ones, what earlier files say is no longer shown.
 
     Raises
     ------
-    OSError
+    InputError
+        The system refuses; as all methods do.
     """
 
     def __init__(self, folder: Path, first_step: int) -> None:
         from tensorboardX.proto.event_pb2 import Event, SessionLog
         from tensorboardX.record_writer import RecordWriter
 
-        folder.mkdir(parents=True, exist_ok=True)
-        self._writer = RecordWriter(str((folder / _next_name(folder)).absolute()))
+        self._folder = folder
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            self._writer = RecordWriter(str((folder / _next_name(folder)).absolute()))
         # The version stands first, in an event of its own, and is what makes START hide events.
         self._write(Event(wall_time=time(), file_version=_FILE_VERSION))
         start = SessionLog(status=SessionLog.START)
@@ -44,12 +52,7 @@ class Board:
         self.sync()
 
     def add(self, tag: str, value: float, step: int) -> None:
-        """Add a number to the curve of that name; it reaches the disk with `sync`, or before.
-
-        Raises
-        ------
-        OSError
-        """
+        """Add a number to the curve of that name; it reaches the disk with `sync`, or before."""
         from tensorboardX.proto.event_pb2 import Event
         from tensorboardX.proto.summary_pb2 import Summary
 
@@ -58,25 +61,30 @@ class Board:
         self._write(Event(wall_time=time(), step=step, summary=summary))
 
     def sync(self) -> None:
-        """Bring everything to the disk.
+        """Bring everything to the disk."""
+        with writing(self._folder, remedy=STAYS):
+            self._writer.flush()
 
-        Raises
-        ------
-        OSError
-        """
-        self._writer.flush()
+    def __enter__(self) -> Board:
+        return self
 
-    def close(self) -> None:
-        """Hand the rest to the system.
-
-        Raises
-        ------
-        OSError
-        """
-        self._writer.close()
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            with writing(self._folder, remedy=STAYS):
+                self._writer.close()
+        except InputError:
+            # What whoever wrote the numbers met comes first.
+            if error is None:
+                raise
 
     def _write(self, event: object) -> None:
-        self._writer.write(event.SerializeToString())  # type: ignore[attr-defined]
+        with writing(self._folder, remedy=STAYS):
+            self._writer.write(event.SerializeToString())  # type: ignore[attr-defined]
 
 
 def _next_name(folder: Path) -> str:

@@ -28,7 +28,6 @@ KEPT = 2
 """How many of the newest checkpoints stay."""
 
 _NAME = re.compile(r"step-(\d{6,})\.safetensors")
-_DRAFT = re.compile(r"\.(.+)\.\d+\.part")
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,8 +88,8 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
         good = checkpoint_files(folder)
         rest = f"'{good[-1].name}' before it is good" if good else "there is none before it"
         raise InputError(
-            f"cannot write the checkpoint '{path}': {error.strerror or error}; {rest}; "
-            "make room for it, or let it be written to, and resume"
+            f"cannot write the checkpoint '{path}': {error.strerror or error}; {rest}",
+            "make room for it, or let it be written to, and resume",
         ) from None
     return path
 
@@ -140,12 +139,6 @@ def is_checkpoint(name: str) -> bool:
     return _NAME.fullmatch(name) is not None
 
 
-def draft_of(name: str) -> str | None:
-    """What a file was to become that `replace_file` writes under this name; None: it is none."""
-    match = _DRAFT.fullmatch(name)
-    return match[1] if match else None
-
-
 def digest(tensors: Mapping[str, Tensor], text: str = "") -> str:
     """SHA-256 over names, dtypes, shapes and bytes of tensors, in the order of their names."""
     state = hashlib.sha256(text.encode())
@@ -160,5 +153,5 @@ def _damaged(path: Path, why: str) -> BadCheckpoint:
     before = [other for other in checkpoint_files(path.parent) if other != path]
     remedy = f"to go on from '{before[-1].name}'" if before else "to start again"
     return BadCheckpoint(
-        f"the checkpoint '{path}' cannot be used: {why}; delete it {remedy}, and resume"
+        f"the checkpoint '{path}' cannot be used: {why}", f"delete it {remedy}, and resume"
     )

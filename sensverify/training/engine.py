@@ -6,10 +6,8 @@ asks of it is here, so that nothing else knows what is underneath.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from datetime import timedelta
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
@@ -23,9 +21,6 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 Result = TypeVar("Result")
-
-_PATIENCE = timedelta(days=7)
-"""How long processes wait for the first one, which takes the metrics alone."""
 
 
 class Engine:
@@ -132,8 +127,10 @@ def run(settings: TrainSettings, function: Callable[..., Result], *arguments: An
         There are no such devices.
     """
     check_engine(settings)
+    from sensverify.training.processes import make_fabric, quiet
+
     with quiet():
-        fabric = _fabric(settings)
+        fabric = make_fabric(settings)
         if settings.devices == 1:
             return function(Engine(fabric), *arguments)
         entry: Callable[..., _Sealed] = _entry
@@ -152,35 +149,17 @@ def check_engine(settings: TrainSettings) -> None:
         import lightning_fabric  # noqa: F401
     except ImportError:
         raise BackendMissing(
-            "training needs lightning-fabric, which is not installed; in a copy of sensverify's "
-            "repository: pip install '.[train]'"
+            "training needs lightning-fabric, which is not installed",
+            "in a copy of sensverify's repository: pip install '.[train]'",
         ) from None
     if settings.device == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if count < settings.devices:
             raise BadSetting(
                 f"the training asks for {settings.devices} CUDA device"
-                f"{'s' if settings.devices > 1 else ''}, and torch sees {count}; use device cpu"
-                " or fewer devices"
+                f"{'s' if settings.devices > 1 else ''}, and torch sees {count}",
+                "use `device=cpu` or fewer `devices`",
             )
-
-
-def _fabric(settings: TrainSettings) -> Fabric:
-    from lightning_fabric import Fabric
-    from lightning_fabric.plugins.environments.lightning import LightningEnvironment
-
-    from sensverify.training.processes import QuietProcesses
-
-    several = QuietProcesses(start_method="spawn", timeout=_PATIENCE)
-    precisions: dict[str, Any] = {"32": "32-true"}
-    return Fabric(
-        accelerator="cuda" if settings.device == "cuda" else "cpu",
-        devices=settings.devices,
-        strategy="auto" if settings.devices == 1 else several,
-        precision=precisions.get(settings.precision, settings.precision),
-        # Not the one of a cluster that this process may happen to run in.
-        plugins=[LightningEnvironment()],
-    )
 
 
 class _Sealed:
@@ -191,6 +170,8 @@ class _Sealed:
 
 
 def _entry(fabric: Fabric, sealed: _Sealed) -> _Sealed:
+    from sensverify.training.processes import quiet
+
     function, arguments = sealed.content
     with quiet():
         return _Sealed(function(Engine(fabric), *arguments))
@@ -201,15 +182,3 @@ def _gradient(parameter: nn.Parameter) -> Tensor:
     if parameter.grad is None:
         parameter.grad = torch.zeros_like(parameter)
     return parameter.grad
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Without Fabric's notes on what it was just told to do."""
-    logger = logging.getLogger("lightning_fabric")
-    before = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)

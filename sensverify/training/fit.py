@@ -26,21 +26,16 @@ from sensverify.network import Network
 from sensverify.runs.watch import Watch
 from sensverify.training import engine, loop
 from sensverify.training.checkpoints import checkpoint_files, digest, newest_checkpoint
+from sensverify.training.configuration import describe
 from sensverify.training.export import INITIAL, export_onnx, write_model
-from sensverify.training.journal import check_board
+from sensverify.training.log import check_board
 from sensverify.training.loss import Loss
 from sensverify.training.measuring import Measuring
+from sensverify.training.module_state import load_module_state, module_state
 from sensverify.training.plan import Plan, make_plan
 from sensverify.training.progress import Listener
 from sensverify.training.recipes import Recipe
-from sensverify.training.run_directory import (
-    RESULT,
-    RunDirectory,
-    describe,
-    load_module_state,
-    module_state,
-    open_run,
-)
+from sensverify.training.run_directory import RESULT, RunDirectory, open_run
 from sensverify.training.settings import TrainSettings
 from sensverify.training.several import train_in_processes
 

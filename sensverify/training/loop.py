@@ -19,16 +19,12 @@ from sensverify.runs.watch import Watch
 from sensverify.training.checkpoints import Checkpoint, newest_checkpoint, write_checkpoint
 from sensverify.training.collapse import CollapseAlarm
 from sensverify.training.engine import Engine
-from sensverify.training.journal import Journal
+from sensverify.training.log import TrainingLog
 from sensverify.training.measuring import Measuring
+from sensverify.training.module_state import load_module_state, module_state
 from sensverify.training.plan import Plan
 from sensverify.training.progress import Listener, Progress
-from sensverify.training.run_directory import (
-    RunDirectory,
-    last_good,
-    load_module_state,
-    module_state,
-)
+from sensverify.training.run_directory import RunDirectory, last_good
 from sensverify.training.steps import StepFigures, Stepper
 
 Row = dict[str, float | int | None]
@@ -104,7 +100,7 @@ class _Loop:
         network = from_module(self._module, plan.input_shape)
         self._measuring = Measuring(network, plan, engine.device)
         self._stepper = Stepper(engine, self._module, network, plan)
-        self._journal: Journal | None = None
+        self._log: TrainingLog | None = None
         self._steps = self._epochs = 0
         self._sums: dict[str, tuple[float, int]] = {}
         self._alarm = CollapseAlarm()
@@ -119,7 +115,7 @@ class _Loop:
         checkpoint = None if self._run is None else newest_checkpoint(self._run.checkpoints)
         if checkpoint is not None:
             self._load(checkpoint)
-        with self._open_journal(resumed=checkpoint is not None) as self._journal:
+        with self._open_log(resumed=checkpoint is not None) as self._log:
             yield
 
     def go(self) -> Outcome:
@@ -155,8 +151,8 @@ class _Loop:
             if not isnan(value):
                 total, count = self._sums.get(name, (0.0, 0))
                 self._sums[name] = total + value * figures.samples, count + figures.samples
-        if self._journal is not None:
-            self._journal.step(self._step_row(figures))
+        if self._log is not None:
+            self._log.step(self._step_row(figures))
         self._tell(figures.losses)
 
     def _end_epoch(self) -> bool:
@@ -170,8 +166,8 @@ class _Loop:
         if self._leads:
             self._measuring.look(self._alarm, self._steps)
         losses = {name: total / count for name, (total, count) in self._sums.items()}
-        if self._journal is not None:
-            self._journal.epoch(self._epoch_row(losses) | metrics)
+        if self._log is not None:
+            self._log.epoch(self._epoch_row(losses) | metrics)
         self._epochs += 1
         self._sums = {}
         if metrics:
@@ -216,12 +212,12 @@ class _Loop:
             )
         )
 
-    def _open_journal(self, resumed: bool) -> AbstractContextManager[Journal | None]:
+    def _open_log(self, resumed: bool) -> AbstractContextManager[TrainingLog | None]:
         if self._run is None or not self._leads:
             return nullcontext()
         terms = ("loss", *self._plan.terms)
         head = ("seconds", "learning rate")
-        return Journal(
+        return TrainingLog(
             self._run.path,
             ("epoch", "step", *head, *terms, "batch error", *self._measuring.columns),
             ("step", "epoch", *head, "ramp", *terms, "batch error", "gradient norm"),
@@ -232,8 +228,8 @@ class _Loop:
         self._saved = perf_counter()
         if self._run is None or not self._leads:
             return
-        if self._journal is not None:
-            self._journal.sync()
+        if self._log is not None:
+            self._log.sync()
         tensors = {f"model/{k}": v for k, v in module_state(self._module).items()}
         tensors |= {f"terms/{k}": v for k, v in self._stepper.terms_state.items()}
         moments, numbers = split_state(self._stepper.optimiser.state_dict()["state"])

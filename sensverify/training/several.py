@@ -15,9 +15,10 @@ from torch.multiprocessing import get_context
 from sensverify.errors import SensverifyError
 from sensverify.runs.watch import Watch
 from sensverify.training import engine, loop
+from sensverify.training.module_state import load_module_state, module_state
 from sensverify.training.plan import Plan
 from sensverify.training.progress import Listener, Progress
-from sensverify.training.run_directory import RunDirectory, load_module_state, module_state
+from sensverify.training.run_directory import RunDirectory
 
 _PAUSE = 0.1
 

@@ -132,7 +132,7 @@ def test_a_finished_run_is_shown_again_and_never_overwritten(run: Run, tmp_path:
         assert again.stdout == first.stdout
     refused = run("train", *asked[:-1])
     assert refused.exit_code == 2
-    assert "is not empty" in refused.stderr
+    assert "holds a training already" in refused.stderr
     other = run("train", "--out", out, "--resume", "--seed", 1)
     assert other.exit_code == 2
     assert "was begun with --seed 0, got 1" in other.stderr

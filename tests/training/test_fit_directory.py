@@ -92,10 +92,9 @@ def test_the_rows_of_the_journal(tmp_path: Path) -> None:
 
 def test_a_directory_with_something_in_it_is_not_touched(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(InputError, match="not empty"):
-        fit(plain_model(), blobs(), "base", SMALL, out=tmp_path)
-    with pytest.raises(InputError, match="no training to resume"):
-        fit(plain_model(), blobs(), "base", SMALL, out=tmp_path, resume=True)
+    for resume in (False, True):
+        with pytest.raises(InputError, match="not empty and holds no training"):
+            fit(plain_model(), blobs(), "base", SMALL, out=tmp_path, resume=resume)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
@@ -109,7 +108,7 @@ def test_a_finished_training_is_not_repeated(tmp_path: Path) -> None:
     assert same_weights(first.module, again.module)
     assert again.metrics_test == first.metrics_test
     assert again.seconds == first.seconds
-    with pytest.raises(InputError, match="not empty"):
+    with pytest.raises(InputError, match="holds a training already"):
         fit(plain_model(), blobs(), "base", SMALL, out=tmp_path)
 
 
@@ -167,7 +166,7 @@ def test_other_settings_are_not_resumed(
 
 def test_other_data_losses_and_models_are_not_resumed(tmp_path: Path) -> None:
     fit(plain_model(), blobs(), "base", SMALL, out=tmp_path, watch=Watch(0))
-    with pytest.raises(BadCheckpoint, match="train_sha256"):
+    with pytest.raises(BadCheckpoint, match=r"data\.train is another one"):
         fit(plain_model(), blobs(seed=1), "base", SMALL, out=tmp_path, resume=True)
     with pytest.raises(BadCheckpoint, match="loss is"):
         fit(plain_model(), blobs(), "cross-entropy", SMALL, out=tmp_path, resume=True)
@@ -213,19 +212,12 @@ def test_only_drafts_of_a_training_are_removed(tmp_path: Path) -> None:
     left.append(tmp_path / "checkpoints" / ".step-000004.safetensors.12.part")
     for path in (*kept, *left):
         path.write_text("x")
-    with pytest.raises(InputError, match="not empty"):
+    with pytest.raises(InputError, match="holds a training already"):
         fit(plain_model(), blobs(), "base", SMALL, out=tmp_path)
     assert all(path.exists() for path in (*kept, *left))
     fit(plain_model(), blobs(), "base", SMALL, out=tmp_path, resume=True)
     assert all(path.exists() for path in kept)
     assert not any(path.exists() for path in left)
-
-
-def test_a_part_of_a_film_is_something_too(tmp_path: Path) -> None:
-    (tmp_path / ".film.mkv.part").write_text("mine")
-    with pytest.raises(InputError, match="not empty"):
-        fit(plain_model(), blobs(), "base", SMALL, out=tmp_path)
-    assert (tmp_path / ".film.mkv.part").read_text() == "mine"
 
 
 def _edit(path: Path, **changes: object) -> None:
@@ -240,7 +232,7 @@ def test_a_damaged_result_has_a_way_out(tmp_path: Path, name: str) -> None:
     with pytest.raises(BadCheckpoint, match=r"result.json' is damaged .*delete it and resume"):
         fit(plain_model(), blobs(), "base", SMALL, out=tmp_path, resume=True)
     (tmp_path / "result.json").write_text("{")
-    with pytest.raises(BadCheckpoint, match=r"cannot read .*delete it and resume"):
+    with pytest.raises(BadCheckpoint, match=r"result.json' is damaged.*delete it and resume"):
         fit(plain_model(), blobs(), "base", SMALL, out=tmp_path, resume=True)
     (tmp_path / "result.json").unlink()
     again = fit(plain_model(seed=5), blobs(), "base", SMALL, out=tmp_path, resume=True)
@@ -313,11 +305,6 @@ def test_buffers_that_the_module_s_state_leaves_out_are_kept(tmp_path: Path) -> 
         assert same_weights(found.module, whole.module)
         assert all(torch.equal(expected[k], v) for k, v in found.module.named_buffers())
         assert found.metrics_test == whole.metrics_test
-
-
-def test_a_directory_that_cannot_be_made() -> None:
-    with pytest.raises(InputError, match="cannot use"):
-        fit(plain_model(), blobs(), "base", SMALL, out="/proc/sensverify-run")
 
 
 def test_what_onnx_cannot_express_is_trained_all_the_same(

@@ -74,15 +74,6 @@ def check_equal(case: Case, broken: Path, whole: Path) -> None:
     assert all(last.tensors[name].equal(values) for name, values in other.tensors.items())
 
 
-def test_a_training_killed_three_times_ends_with_the_same_bits(
-    processes: Any, tmp_path: Path
-) -> None:
-    name, draw = "adam-batch-norm-dropout", random.Random(0)
-    killed = [kill_after(processes, name, tmp_path / "a", steps, draw) for steps in (3, 9, 15)]
-    assert all(killed)
-    check_equal(CASES[name], tmp_path / "a", tmp_path / "b")
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("name", CASES)

@@ -13,38 +13,49 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.record_writer import masked_crc32c
 
 from sensverify.errors import InputError
-from sensverify.training.journal import Journal, Table
+from sensverify.training.log import TrainingLog
 
 ROOT = Path(__file__).parents[2]
 COLUMNS = ("epoch", "step", "loss", "test ERR"), ("step", "epoch", "loss")
 
 
-def test_rows_are_whole_and_floats_keep_every_digit(tmp_path: Path) -> None:
-    path = tmp_path / "t.csv"
-    table = Table(path, ("epoch", "a", "b"))
-    table.add({"epoch": 1, "a": 0.1 + 0.2, "b": None})
-    table.add({"epoch": 2, "b": 1e-300, "other": 3})
-    assert path.read_text() == "epoch,a,b\n1,0.30000000000000004,\n2,,1e-300\n"
-    table.close()
+def log(folder: Path, resumed: tuple[int, int] | None = None) -> TrainingLog:
+    return TrainingLog(folder, *COLUMNS, resumed)
 
 
 def test_rows_after_the_checkpoint_are_cut_off(tmp_path: Path) -> None:
-    path = tmp_path / "t.csv"
-    path.write_text("epoch,a\n1,5\n2,6\n3,7\n4,")
-    table = Table(path, ("epoch", "a"), last=2)
-    table.add({"epoch": 3, "a": 9})
-    table.close()
-    assert path.read_text() == "epoch,a\n1,5\n2,6\n3,9\n"
+    """And the half of one that a killed process left."""
+    path, steps = tmp_path / "metrics.csv", tmp_path / "steps.csv"
+    path.write_text("epoch,step,loss,test ERR\n1,5,0.5,\n2,9,0.4,\n3,14,0.3,\n4,")
+    steps.write_text("step,epoch,loss\n1,1,0.5\n51,3,0.2\n")
+    with log(tmp_path, resumed=(2, 9)) as files:
+        files.epoch({"epoch": 3, "step": 14, "loss": 0.1 + 0.2})
+    assert path.read_text() == (
+        "epoch,step,loss,test ERR\n1,5,0.5,\n2,9,0.4,\n3,14,0.30000000000000004,\n"
+    )
+    assert steps.read_text() == "step,epoch,loss\n1,1,0.5\n"
+    with log(tmp_path):
+        pass
+    assert path.read_text() == "epoch,step,loss,test ERR\n"
 
 
-def test_a_table_of_something_else_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "t.csv"
-    path.write_text("epoch,b\n1,5\n")
-    with pytest.raises(InputError, match="columns"):
-        Table(path, ("epoch", "a"), last=2)
-    path.write_text("epoch,a\nx,5\n")
-    with pytest.raises(InputError, match="changed"):
-        Table(path, ("epoch", "a"), last=2)
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("epoch,b\n1,5\n", "something else"),
+        ("epoch,step,loss,test ERR\nx,5,1,1\n", "line 2"),
+        (None, "is gone"),
+    ],
+)
+def test_a_table_of_something_else_is_refused(tmp_path: Path, text: str | None, words: str) -> None:
+    (tmp_path / "steps.csv").write_text("step,epoch,loss\n")
+    path = tmp_path / "metrics.csv"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(InputError, match=words):
+        log(tmp_path, resumed=(2, 9))
+    assert (path.read_text() if path.exists() else None) == text
+    assert not (tmp_path / "tensorboard").exists()
 
 
 def events(folder: Path) -> list[Event]:
@@ -66,10 +77,10 @@ def scalars(folder: Path) -> list[tuple[str, int, float]]:
 
 
 def test_tensorboard_is_told_the_same(tmp_path: Path) -> None:
-    with Journal(tmp_path, *COLUMNS) as journal:
+    with log(tmp_path) as files:
         for step in range(1, 60):
-            journal.step({"step": step, "epoch": 1, "loss": 1.0 / step})
-        journal.epoch({"epoch": 1, "step": 59, "loss": 0.5, "test ERR": 0.25})
+            files.step({"step": step, "epoch": 1, "loss": 1.0 / step})
+        files.epoch({"epoch": 1, "step": 59, "loss": 0.5, "test ERR": 0.25})
     assert scalars(tmp_path / "tensorboard") == [
         ("step/loss", 1, 1.0),
         ("step/loss", 51, pytest.approx(1 / 51)),
@@ -84,15 +95,15 @@ def test_tensorboard_is_told_the_same(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_has_tensorboard_s_rows_on_the_disk(tmp_path: Path) -> None:
-    with Journal(tmp_path, *COLUMNS) as journal:
-        journal.step({"step": 1, "epoch": 1, "loss": 2.0})
-        journal.sync()
+    with log(tmp_path) as files:
+        files.step({"step": 1, "epoch": 1, "loss": 2.0})
+        files.sync()
         assert scalars(tmp_path / "tensorboard") == [("step/loss", 1, 2.0)]
 
 
 def test_numbers_that_float32_does_not_hold(tmp_path: Path) -> None:
-    with Journal(tmp_path, *COLUMNS) as journal:
-        journal.epoch({"epoch": 1, "step": 9, "loss": 1e300, "test ERR": float("-inf")})
+    with log(tmp_path) as files:
+        files.epoch({"epoch": 1, "step": 9, "loss": 1e300, "test ERR": float("-inf")})
     values = [value for _, _, value in scalars(tmp_path / "tensorboard")]
     assert values == [float("inf"), float("-inf")]
 
@@ -100,8 +111,8 @@ def test_numbers_that_float32_does_not_hold(tmp_path: Path) -> None:
 def test_a_resumed_training_hides_what_came_after_its_checkpoint(tmp_path: Path) -> None:
     """In a file that TensorBoard reads after the others, also where both began in one second."""
     for resumed in (None, (1, 50), (2, 100)):
-        with Journal(tmp_path, *COLUMNS, resumed) as journal:
-            journal.step({"step": 151, "epoch": 4, "loss": 1.0})
+        with log(tmp_path, resumed) as files:
+            files.step({"step": 151, "epoch": 4, "loss": 1.0})
     assert len(list((tmp_path / "tensorboard").iterdir())) == 3
     found = events(tmp_path / "tensorboard")
     starts = [event.step for event in found if event.session_log.status == SessionLog.START]
@@ -114,17 +125,17 @@ FULL = """
 import resource, sys
 from pathlib import Path
 from sensverify.errors import InputError
-from sensverify.training.journal import Journal
+from sensverify.training.log import TrainingLog
 
 folder, what, limit = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 try:
-    with Journal(folder, ("epoch", "step", "loss"), ("step", "epoch", "loss")) as journal:
+    with TrainingLog(folder, ("epoch", "step", "loss"), ("step", "epoch", "loss")) as files:
         for step in range(1, 20_000):
             row = {"step": 50 * step + 1, "epoch": step, "loss": 1.0 / step}
-            getattr(journal, what)(row)
+            getattr(files, what)(row)
             if what == "step":
-                journal.sync()
+                files.sync()
         print("done")
 except InputError as error:
     print(error)
@@ -143,7 +154,7 @@ def test_a_full_disk_ends_the_training_at_once(tmp_path: Path, what: str, limit:
     )
     assert done.stderr == ""
     assert done.stdout.startswith("cannot write '")
-    assert "File too large; checkpoints that are there stay good" in done.stdout
+    assert "File too large; what was written before stays good" in done.stdout
 
 
 class _Full:
@@ -158,22 +169,22 @@ class _Full:
 
 
 @pytest.mark.parametrize(
-    "work", [lambda _: None, lambda journal: journal.epoch({"epoch": 1, "step": 3, "loss": 0.5})]
+    "work", [lambda _: None, lambda files: files.epoch({"epoch": 1, "step": 3, "loss": 0.5})]
 )
 def test_a_refusal_while_files_are_closed_hides_no_error(
-    tmp_path: Path, work: Callable[[Journal], None]
+    tmp_path: Path, work: Callable[[TrainingLog], None]
 ) -> None:
-    journal = Journal(tmp_path, *COLUMNS)
-    journal._epochs._stream.close()
-    journal._epochs._stream = _Full()
-    with pytest.raises(InputError, match="Disk quota exceeded") as caught, journal:
-        work(journal)
+    files = log(tmp_path)
+    files._epochs._stream.close()
+    files._epochs._stream = _Full()
+    with pytest.raises(InputError, match="Disk quota exceeded") as caught, files:
+        work(files)
     assert "metrics.csv" in str(caught.value)
 
 
 def test_what_the_training_met_comes_before_what_closing_meets(tmp_path: Path) -> None:
-    journal = Journal(tmp_path, *COLUMNS)
-    journal._steps._stream.close()
-    journal._steps._stream = _Full()
-    with pytest.raises(ZeroDivisionError), journal:
+    files = log(tmp_path)
+    files._steps._stream.close()
+    files._steps._stream = _Full()
+    with pytest.raises(ZeroDivisionError), files:
         raise ZeroDivisionError

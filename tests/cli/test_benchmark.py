@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -78,36 +73,3 @@ def test_bad_input(
     assert words in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert not (folder / "out.csv").exists()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_keeps_what_is_done(folder: Path, how: signal.Signals) -> None:
-    names = "".join(f"identity.onnx,{name}.vnnlib,60\n" for name in ("sat", "unsat"))
-    (folder / "instances.csv").write_text(names)
-    path = folder / "unsat.vnnlib"
-    path.write_text(path.read_text().replace("(<= 0 X_0 1)", "(<= 7 X_0 8)"))
-    code = (
-        f"import sys; sys.path[:0] = {sys.path[:1]!r}\n"
-        "from sensverify.cli.main import main\n"
-        "if __name__ == '__main__':\n    main(sys.argv[1:])\n"
-    )
-    script = folder / "run.py"
-    script.write_text(code)
-    out = folder / "out.csv"
-    options = ("--method", "faulty", "--setting", "how=hang", "--setting", "above=5", "--jobs", "1")
-    process = subprocess.Popen(
-        [sys.executable, script, "benchmark", folder, "--out", out, *options],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and not (out.exists() and "sat.vnnlib" in out.read_text()):
-        time.sleep(0.1)
-    process.send_signal(how)
-    stdout, stderr = process.communicate(timeout=60)
-    assert process.returncode == 3, stderr
-    assert "1 sat, 1 not run" in stdout
-    with out.open(newline="") as stream:
-        assert [row["verdict"] for row in csv.DictReader(stream)] == ["sat"]

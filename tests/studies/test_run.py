@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -231,42 +226,3 @@ def test_several_at_once_end_the_same(tiny: Study, tiny_folder: Path, tmp_path: 
     assert weights(tmp_path / "out") == weights(tiny_folder)
     assert max(len(state.running) for state in states) <= 2
     assert all((entry.peak_memory or 0) > 2**20 for entry in outcome.entries)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("jobs", [1, 2])
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
-def test_killed_it_goes_on(jobs: int, how: signal.Signals, tmp_path: Path) -> None:
-    file = tmp_path / "study.toml"
-    file.write_text(
-        '[study]\ntitle = "T"\ndata = "iris"\nmodel = "iris"\nseeds = [0, 1]\n'
-        "[settings]\nepochs = 15\nbatch_size = 8\nsigma = 0.1\npgd_steps = 2\nthreads = 1\n"
-        '[[runs]]\nname = "base"\nloss = "base"\n'
-    )
-    command = [sys.executable, "-m", "sensverify", "study", "run", str(file), "--jobs", str(jobs)]
-    whole, cut = tmp_path / "whole", tmp_path / "cut"
-    subprocess.run([*command, "--out", whole], check=True, capture_output=True)
-    errors = tmp_path / "errors"
-    with errors.open("w") as stream:
-        process = subprocess.Popen(
-            [*command, "--out", cut], stdout=stream, stderr=stream, start_new_session=True
-        )
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and not list(cut.glob("runs/*/checkpoints/*")):
-        time.sleep(0.05)
-    time.sleep(0.5)
-    os.kill(process.pid, how)
-    status = process.wait(timeout=120)
-    assert status == (-how if how == signal.SIGKILL else 3), errors.read_text()
-    # Processes whose parent was killed end by themselves, and let go of their directories.
-    deadline = time.monotonic() + 60
-    while True:
-        again = subprocess.run(
-            [*command, "--out", cut, "--resume"], capture_output=True, text=True, check=False
-        )
-        if again.returncode == 0 or time.monotonic() > deadline:
-            break
-        time.sleep(1)
-    assert again.returncode == 0, again.stderr
-    assert weights(cut) == weights(whole)
-    assert len(weights(cut)) == 2

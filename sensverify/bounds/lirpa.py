@@ -124,7 +124,7 @@ class Lirpa(Method):
             raise BackendFailure(
                 f"auto_LiRPA {package.__version__} fails on this network in mode {self.mode}: "
                 f"{type(error).__name__}: {lines[0]}",
-                "use `method=crown` or `method=ibp`",
+                "use `method` crown or ibp",
             ) from error
         _check_attained(network, box, rows, lower, upper)
         return Enclosure(lower, upper)
@@ -207,5 +207,5 @@ def _check_attained(network: Network, box: Box, rows: Tensor, lower: Tensor, upp
                     f"auto_LiRPA's bounds [{float(lower[sample, row]):.6g}, "
                     f"{float(upper[sample, row]):.6g}] exclude the attained value "
                     f"{float(values[sample, row]):.6g} of objective {row} of sample {sample}",
-                    "use `method=crown` or `method=ibp`",
+                    "use `method` crown or ibp",
                 )

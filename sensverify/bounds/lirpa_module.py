@@ -98,7 +98,7 @@ class TracedNetwork(nn.Module):
         raise MissingRule(
             f"method lirpa has no counterpart for operator {what} (node "
             f"'{self._network.nodes[self._position].name}')",
-            "use `method=crown` or `method=ibp`",
+            "use `method` crown or ibp",
         )
 
     @apply_operator.register

@@ -22,7 +22,7 @@ def _(operator: Elementwise, place: Place, x: Expression) -> Expression:
         raise MissingRule(
             f"operator {type(operator).__name__} of node '{place.node.name}' is not linear between "
             "kinks, so no mixed-integer program holds it",
-            "use `method=lp`, `method=alpha-crown` or `method=branch-and-bound`",
+            "use `method` lp, alpha-crown or branch-and-bound",
         )
     lower, upper = place.bounds
     fixed, open_ = np.flatnonzero(lower == upper), np.flatnonzero(lower < upper)

@@ -227,7 +227,7 @@ def test_no_rule_for_smooth_operators() -> None:
     network = builder.build(node)
     with pytest.raises(MissingRule, match=r"Tanh of node ") as error:
         compute_bounds(network, box, Milp())
-    assert "`method=branch-and-bound`" in error.value.remedy
+    assert "`method` lp, alpha-crown or branch-and-bound" in error.value.remedy
 
 
 HARD = _deep(np.random.default_rng(1), 12, 40, 40, 40, 2)

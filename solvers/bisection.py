@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sensverify.bounds import Crown, evaluate
+from sensverify.bounds import Crown, forward_pass
 from sensverify.bounds.method import Decider, Method, make_decider
 from sensverify.bounds.tensors import tensor_box, tensor_network
 from sensverify.core.box import Box
@@ -291,7 +291,7 @@ class _Work:
         if values.shape != lower.shape or not bool(((values >= lower) & (values <= upper)).all()):
             return None
         with torch.no_grad():
-            outputs = evaluate(self.network, values[None]).flatten()
+            outputs = forward_pass(self.network, values[None]).flatten()
         value = float(outputs @ end.objective)
         return value if np.isfinite(value) else None
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sensverify.bounds import evaluate
+from sensverify.bounds import forward_pass
 from sensverify.bounds.rounding import slack
 from sensverify.bounds.tensors import flattened, tensor_box, tensor_network
 from sensverify.core.box import Box
@@ -103,7 +103,7 @@ class Brackets:
         low, high = self.box.lower[sample], self.box.upper[sample]
         inside = torch.minimum(torch.maximum(points, low), high)
         with torch.no_grad():
-            values = flattened(evaluate(self.network, inside)) @ self.rows(sample).T
+            values = flattened(forward_pass(self.network, inside)) @ self.rows(sample).T
         values = torch.where(torch.isfinite(values), values, torch.inf)
         best, where = values.min(dim=0)
         better = best < self.attained[sample]

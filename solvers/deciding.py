@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from scipy.sparse import csr_matrix, vstack
 
-from sensverify.bounds import evaluate
+from sensverify.bounds import forward_pass
 from sensverify.bounds.rounding import query_slack
 from sensverify.core.box import Box
 from sensverify.core.queries import Accept, Decision, Query, Verdict
@@ -51,7 +51,7 @@ class _Case:
         low, high = torch.from_numpy(box.lower), torch.from_numpy(box.upper)
         points = torch.minimum(torch.maximum(points, low), high)
         with torch.no_grad():
-            outputs = evaluate(self.network, points).numpy()
+            outputs = forward_pass(self.network, points).numpy()
         for i in np.flatnonzero(self.query.met_by(outputs)):
             point = points[i].numpy()
             if is_witness(self.network, self.query, point, self.accept):

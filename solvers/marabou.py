@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from sensverify.bounds import Decider, evaluate
+from sensverify.bounds import Decider, forward_pass
 from sensverify.bounds.rounding import query_slack
 from sensverify.bounds.tensors import flattened, tensor_network
 from sensverify.core.box import Box
@@ -169,7 +169,7 @@ def _is_sane(
     not count.
     """
     with torch.no_grad():
-        values = flattened(evaluate(network, torch.from_numpy(best)[None])).numpy()[0]
+        values = flattened(forward_pass(network, torch.from_numpy(best)[None])).numpy()[0]
     if query.met_by(values[None])[0]:
         # No proof, even if it is no witness for whoever asked.
         return False

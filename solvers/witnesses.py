@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from sensverify.bounds import evaluate
+from sensverify.bounds import forward_pass
 from sensverify.core.queries import Accept, Query
 from sensverify.network import Network
 
@@ -27,5 +27,5 @@ def is_witness(network: Network, query: Query, point: np.ndarray, accept: Accept
         Has the last word.
     """
     with torch.no_grad():
-        outputs = evaluate(network, torch.from_numpy(point)[None]).numpy()
+        outputs = forward_pass(network, torch.from_numpy(point)[None]).numpy()
     return bool(query.met_by(outputs)[0]) and (accept is None or accept(point))

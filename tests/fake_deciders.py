@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from sensverify.bounds import Ibp, compute_bounds, evaluate
+from sensverify.bounds import Ibp, compute_bounds, forward_pass
 from sensverify.bounds.method import Decider
 from sensverify.bounds.tensors import tensor_network
 from sensverify.core.box import Box
@@ -49,7 +49,7 @@ class Sampling(Decider):
     ) -> Decision:
         network = tensor_network(network, dtype=torch.float64, device=torch.device("cpu"))
         points = inputs_of(query, self.samples)
-        outputs = evaluate(network, torch.from_numpy(points)).flatten(1).numpy()
+        outputs = forward_pass(network, torch.from_numpy(points)).flatten(1).numpy()
         for point in points[query.met_by(outputs)]:
             if accept is None or accept(point):
                 return Decision(Verdict.SAT, point, len(points))

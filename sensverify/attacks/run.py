@@ -21,7 +21,7 @@ from sensverify.attacks.draws import SampleGenerator
 from sensverify.attacks.protocol import Attack
 from sensverify.attacks.worst import Worst, strongest
 from sensverify.attacks.worst_points import misclassified
-from sensverify.bounds.forward import evaluate
+from sensverify.bounds.forward import forward_pass
 from sensverify.bounds.tensors import flattened
 from sensverify.core.box import Box
 from sensverify.errors import BadData, BadSetting, BadShape, NotMeasured
@@ -136,7 +136,7 @@ def run_attack(
     ([True], True)
     """
     if isinstance(function, Network):
-        function = partial(evaluate, function)
+        function = partial(forward_pass, function)
     attack = make_attack(attack) if isinstance(attack, str) else attack
     x, y = x.detach(), _checked_labels(x, y, box)
     places = _checked_places(x, places)

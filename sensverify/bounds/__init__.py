@@ -3,7 +3,7 @@
 from sensverify.bounds.alpha_crown import AlphaCrown
 from sensverify.bounds.compute import compute_bounds
 from sensverify.bounds.crown import Crown
-from sensverify.bounds.forward import evaluate
+from sensverify.bounds.forward import forward_pass
 from sensverify.bounds.ibp import Ibp
 from sensverify.bounds.lirpa import Lirpa
 from sensverify.bounds.lp_dual import LpDual
@@ -31,7 +31,7 @@ __all__ = [
     "Slope",
     "compute_bounds",
     "decider_names",
-    "evaluate",
+    "forward_pass",
     "make_decider",
     "make_method",
     "method_names",

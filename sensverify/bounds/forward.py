@@ -37,7 +37,7 @@ CONV_TRANSPOSE = {
 }
 
 
-def evaluate(network: Network, x: Tensor) -> Tensor:
+def forward_pass(network: Network, x: Tensor) -> Tensor:
     """``f(x)`` for a batch of inputs, differentiable in x and in live parameters.
 
     Parameters
@@ -60,7 +60,7 @@ def evaluate(network: Network, x: Tensor) -> Tensor:
     >>> import torch
     >>> import sensverify as sv
     >>> x = torch.tensor([[5.1, 3.5, 1.4, 0.2]])
-    >>> sv.evaluate(sv.load("iris"), x).argmax(dim=1).tolist()
+    >>> sv.forward_pass(sv.load("iris"), x).argmax(dim=1).tolist()
     [0]
     """
     if not x.dtype.is_floating_point:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from sensverify.bounds.forward import evaluate
+from sensverify.bounds.forward import forward_pass
 from sensverify.bounds.lirpa_compat import (
     LOCK,
     default_dtype,
@@ -197,7 +197,7 @@ def _check_attained(network: Network, box: Box, rows: Tensor, lower: Tensor, upp
     with torch.no_grad():
         allowed = 2 * slack(network, box, rows)
         for point in (box.center, box.lower, box.upper):
-            outputs = flattened(evaluate(network, point)).unsqueeze(-1)
+            outputs = flattened(forward_pass(network, point)).unsqueeze(-1)
             values = (rows @ outputs).squeeze(-1)
             # Written so that a NaN fails it.
             inside = (values >= lower - allowed) & (values <= upper + allowed)

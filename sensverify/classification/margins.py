@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from sensverify.attacks.ascent import margin_loss, project, sign_step
-from sensverify.bounds import Method, compute_bounds, evaluate
+from sensverify.bounds import Method, compute_bounds, forward_pass
 from sensverify.bounds.memory import DEFAULT_BUDGET
 from sensverify.bounds.rounding import slack
 from sensverify.bounds.tensors import flattened
@@ -142,7 +142,7 @@ def changes(network: Network, points: Tensor, labels: Tensor) -> Tensor:
         return labels.new_zeros(0, dtype=torch.bool)
     with torch.no_grad():
         points = points.double()
-        outputs = flattened(evaluate(network, points))
+        outputs = flattened(forward_pass(network, points))
         rows = with_margins(labels, outputs.shape[1], torch.float64)[:, outputs.shape[1] :]
         margins = (rows @ outputs.unsqueeze(-1)).squeeze(-1)
         return (margins < -slack(network, Box(points, points), rows)).any(dim=1)
@@ -203,7 +203,13 @@ def _descend(network: Network, box: Box, point: Tensor, labels: Tensor) -> tuple
     point = project(point, box)
     for _ in range(STEPS + 1):
         _, loss, following = sign_step(
-            partial(evaluate, network), point, labels[left], box, step, margin_loss, needed=False
+            partial(forward_pass, network),
+            point,
+            labels[left],
+            box,
+            step,
+            margin_loss,
+            needed=False,
         )
         # Most points are far from a change; only a likely one is looked at in double precision.
         likely = (loss > 0).nonzero().squeeze(1)

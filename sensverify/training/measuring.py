@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from sensverify.bounds import evaluate
+from sensverify.bounds import forward_pass
 from sensverify.bounds.tensors import flattened
 from sensverify.errors import TrainingFailed, Unbounded
 from sensverify.measures.metrics import METRICS, Metrics, measure
@@ -122,5 +122,5 @@ class Measuring:
 
     def _outputs(self, samples: Samples) -> Tensor:
         with torch.no_grad():
-            parts = [flattened(evaluate(self.network, x)) for x in samples.x.split(_CHUNK)]
+            parts = [flattened(forward_pass(self.network, x)) for x in samples.x.split(_CHUNK)]
         return torch.cat(parts)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from sensverify.bounds import evaluate
+from sensverify.bounds import forward_pass
 from sensverify.bounds.method import DECIDERS, Decider
 from sensverify.bounds.rounding import query_slack
 from sensverify.core.box import Box
@@ -342,7 +342,7 @@ class _Run:
             return None
         at = torch.from_numpy(point)
         with torch.no_grad():
-            outputs = evaluate(self.network, at).numpy().ravel()
+            outputs = forward_pass(self.network, at).numpy().ravel()
         if not case.met_by(outputs):
             return None
         allowed = query_slack(self.network, Box(at, at), case.query)[0].numpy()

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sensverify.bounds import compute_bounds, evaluate
+from sensverify.bounds import compute_bounds, forward_pass
 from sensverify.bounds.limits import with_limits, with_seed
 from sensverify.bounds.memory import DEFAULT_BUDGET
 from sensverify.bounds.method import METHODS, Method
@@ -218,7 +218,7 @@ class _Run:
             checked = self.certifier.bounds(bounds, asked, objectives, gap=gap, watch=watch)
             bounds = replace(checked.bounds, stopped=bounds.stopped or watch.over)
         with torch.no_grad():
-            output = flattened(evaluate(self.network, center))
+            output = flattened(forward_pass(self.network, center))
         bounds = _containing(self.network, box, bounds, output)
         certified = self._certified(bounds, box, center, output, part, method)
         seconds = (time.perf_counter() - began) / len(center)
@@ -292,7 +292,7 @@ class _Run:
         narrow = center.float()
         kept = torch.ones_like(labels, dtype=torch.bool)
         with torch.no_grad():
-            output = flattened(evaluate(self.network, narrow))
+            output = flattened(forward_pass(self.network, narrow))
         objectives = with_margins(labels, self.outputs, torch.float32)[:, self.outputs :]
         margins = (objectives @ output.unsqueeze(-1)).squeeze(-1)
         clear = margins > 2 * slack(self.network, Box(narrow, narrow), objectives)

@@ -76,7 +76,7 @@ def test_at_least_as_strong_as_fgsm_on_a_real_network(name) -> None:
     x = torch.as_tensor(data.x[:100]).float()
     y = torch.as_tensor(data.y[:100]).long()
     spread = torch.as_tensor(data.feature_range).float()
-    function = lambda points: sv.evaluate(network, points).flatten(1)  # noqa: E731
+    function = lambda points: sv.forward_pass(network, points).flatten(1)  # noqa: E731
     box = Box.around(x, 0.1 * spread)
     errors = {}
     for attack, points in {

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sensverify.bounds import evaluate
+from sensverify.bounds import forward_pass
 from sensverify.bounds.backward import backward_bounds, backward_lines
 from sensverify.bounds.layerwise import LayerBounds
 from sensverify.bounds.relaxation import Slope
@@ -53,7 +53,7 @@ def test_lines_are_below_and_end_in_the_same_bounds(case: Case, seed: int, own: 
     assert coefficients.shape[0] in (1, box.batch)
     coefficients = coefficients.expand(box.batch, *coefficients.shape[1:])
     points = some_points(layers, seed)
-    outputs = evaluate(network, points.flatten(0, 1)).reshape(POINTS, box.batch, -1)
+    outputs = forward_pass(network, points.flatten(0, 1)).reshape(POINTS, box.batch, -1)
     values = torch.einsum("bro,pbo->pbr", rows.flatten(2).expand(box.batch, -1, -1), outputs)
     slack = 1e-11 * attained(case.network, box)[1] * (1 + rows.abs().sum())
     assert bool((along(coefficients, points) + constants <= values + slack).all())

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from sensverify.bounds import evaluate
+from sensverify.bounds import forward_pass
 from sensverify.bounds.tensors import tensor_box, tensor_network
 from sensverify.core.box import Box
 from sensverify.errors import BadShape
@@ -105,7 +105,7 @@ def t(values: np.ndarray) -> torch.Tensor:
     ids=lambda value: type(value).__name__ if isinstance(value, Operator) else "",
 )
 def test_operators_do_what_torch_does(operator: Operator, expected) -> None:
-    found = evaluate(one(operator, (2, 5, 5)), IMAGE)
+    found = forward_pass(one(operator, (2, 5, 5)), IMAGE)
     torch.testing.assert_close(found, expected(IMAGE), rtol=1e-13, atol=1e-13)
 
 
@@ -114,17 +114,17 @@ def test_nodes_read_several_times_and_joined() -> None:
     relu = builder.add(Relu(), builder.input)
     joined = builder.add(Concat(0), relu, builder.input, relu)
     x = torch.tensor([[1.0, -2.0]])
-    assert evaluate(builder.build(joined), x).tolist() == [[1, 0, 1, -2, 1, 0]]
+    assert forward_pass(builder.build(joined), x).tolist() == [[1, 0, 1, -2, 1, 0]]
 
 
 def test_a_wrong_shape_is_refused() -> None:
     with pytest.raises(BadShape, match=r"\(2,\).*\(3,\)"):
-        evaluate(one(Relu(), (2,)), torch.zeros(1, 3))
+        forward_pass(one(Relu(), (2,)), torch.zeros(1, 3))
 
 
 def test_live_parameters_keep_their_history() -> None:
     weight = torch.ones(2, 2, requires_grad=True)
-    evaluate(one(Affine(weight), (2,)), torch.ones(1, 2)).sum().backward()
+    forward_pass(one(Affine(weight), (2,)), torch.ones(1, 2)).sum().backward()
     assert weight.grad is not None
     assert weight.grad.tolist() == [[1, 1], [1, 1]]
 
@@ -140,7 +140,7 @@ def test_arrays_become_tensors_of_one_dtype_and_indices_integers() -> None:
     kinds = {values.dtype for _, values in live.arrays()}
     assert kinds == {torch.float64, torch.int64}
     x = torch.tensor([[1.0, 2.0, 3.0]], dtype=torch.float64)
-    assert evaluate(live, x).tolist() == [[8, 8]]
+    assert forward_pass(live, x).tolist() == [[8, 8]]
 
 
 def test_boxes_become_tensors_of_their_own() -> None:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from sensverify.bounds import Crown, Ibp, evaluate
+from sensverify.bounds import Crown, Ibp, forward_pass
 from sensverify.bounds.lirpa import Lirpa, _check_attained
 from sensverify.bounds.tensors import tensor_network
 from sensverify.core.box import Box
@@ -124,7 +124,7 @@ def assert_contains_samples(enclosure, network, box, objectives):
     corners = torch.randint(0, 2, (100, *shape)).to(box.lower)
     inside = torch.rand(100, *shape, dtype=box.lower.dtype)
     points = box.lower + torch.cat([corners, inside]) * box.widths
-    values = evaluate(network, points.flatten(0, 1)).flatten(1).reshape(200, 3, -1)
+    values = forward_pass(network, points.flatten(0, 1)).flatten(1).reshape(200, 3, -1)
     values = torch.einsum("bro,sbo->sbr", objectives.expand(3, -1, -1), values).detach()
     slack = 1e-5 if box.lower.dtype == torch.float32 else 1e-12
     slack = slack * (1 + float(values.abs().max()))

@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import example, given, settings
 
-from sensverify.bounds import AlphaCrown, Crown, Ibp, compute_bounds, evaluate
+from sensverify.bounds import AlphaCrown, Crown, Ibp, compute_bounds, forward_pass
 from sensverify.bounds.rounding import check_rounding, slack
 from sensverify.core.box import Box
 from sensverify.errors import MissingRule, UnsoundResult
@@ -48,7 +48,7 @@ def test_no_bound_and_no_output_is_off_by_more(dtype: torch.dtype) -> None:
                 for (low, high), value, most in zip(ends, at, allowed, strict=True):
                     assert Fraction(low) - most <= value <= Fraction(high) + most
                     seen += not Fraction(low) <= value <= Fraction(high)
-        outputs = evaluate(network, torch.from_numpy(case.points).to(dtype)).tolist()
+        outputs = forward_pass(network, torch.from_numpy(case.points).to(dtype)).tolist()
         for at, computed in zip(values, outputs, strict=True):
             for value, output, most in zip(at, computed, allowed, strict=False):
                 assert abs(Fraction(output) - value) <= most
@@ -130,8 +130,8 @@ def test_float32_outputs_of_every_operator_are_within_it(case: Case) -> None:
     moves = (outer.lower < outer.upper).reshape(allowed.shape)
     assert bool((allowed >= 0).all() & (allowed[moves] > 0).all())
     for point in (box.lower, box.upper, box.center):
-        exact = evaluate(network, point.double()).reshape(len(point), -1)
-        narrow = evaluate(network, point).reshape(len(point), -1)
+        exact = forward_pass(network, point.double()).reshape(len(point), -1)
+        narrow = forward_pass(network, point).reshape(len(point), -1)
         assert bool(((narrow - exact).abs() <= allowed).all())
 
 

@@ -8,7 +8,7 @@ import torch
 from flint import fmpq
 from hypothesis import assume, given, settings
 
-from sensverify.bounds import evaluate
+from sensverify.bounds import forward_pass
 from sensverify.certificates import StoredModel, certify_bounds
 from sensverify.certificates.check.arithmetic import ARITHMETICS
 from sensverify.certificates.check.program import Linear, Nonlinear, Program, program_of
@@ -72,7 +72,7 @@ def test_steps_compute_what_the_network_does(family: str) -> None:
     def check(case: Case) -> None:
         program = program_of(case.network)
         x = case.box.lower.reshape(case.box.batch, -1)
-        expected = evaluate(case.network, torch.from_numpy(case.box.lower)).numpy()
+        expected = forward_pass(case.network, torch.from_numpy(case.box.lower)).numpy()
         values = computed(program, x)
         assert [value.shape[1] for value in values] == list(program.sizes)
         size = max(1.0, *(np.abs(value).max() for value in values))

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from sensverify.bounds import Crown, Ibp, compute_bounds, evaluate
+from sensverify.bounds import Crown, Ibp, compute_bounds, forward_pass
 from sensverify.classification.margins import (
     SOLVER_SHARE,
     changes,
@@ -60,15 +60,15 @@ def test_finds_what_many_random_points_find(seed: int) -> None:
     net = network(seed)
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(24, 4, generator=generator)
-    labels = evaluate(net, x).argmax(dim=1)
+    labels = forward_pass(net, x).argmax(dim=1)
     box = box_around(x, 0.3)
     found, points = refuted(net, box, x, labels, seed=0)
-    assert (evaluate(net, points).argmax(dim=1) != labels)[found].all()
+    assert (forward_pass(net, points).argmax(dim=1) != labels)[found].all()
     assert box.contains(points)[found].all()
     sampled = torch.zeros(24, dtype=torch.bool)
     for _ in range(300):
         points = x + 0.3 * (2 * torch.rand(24, 4, generator=generator) - 1)
-        sampled |= evaluate(net, points).argmax(dim=1) != labels
+        sampled |= forward_pass(net, points).argmax(dim=1) != labels
     assert sampled.any()
     # A gradient search may miss one; as a whole it sees more than sampling.
     assert int((sampled & ~found).sum()) <= 1
@@ -78,7 +78,7 @@ def test_finds_what_many_random_points_find(seed: int) -> None:
 def test_a_wrong_prediction_is_a_change() -> None:
     net = network()
     x = torch.zeros(1, 4)
-    best = int(evaluate(net, x).argmax())
+    best = int(forward_pass(net, x).argmax())
     wrong = torch.tensor([(best + 1) % 3])
     assert refuted(net, box_around(x, 0.0), x, wrong, seed=0)[0].tolist() == [True]
     assert refuted(net, box_around(x, 0.0), x, torch.tensor([best]), seed=0)[0].tolist() == [False]
@@ -86,7 +86,7 @@ def test_a_wrong_prediction_is_a_change() -> None:
 
 def test_the_same_seed_gives_the_same_answer() -> None:
     net, x = network(5), torch.randn(50, 4, generator=torch.Generator().manual_seed(1))
-    labels = evaluate(net, x).argmax(dim=1)
+    labels = forward_pass(net, x).argmax(dim=1)
     state = torch.random.get_rng_state()
     one = refuted(net, box_around(x, 0.2), x, labels, seed=3)
     other = refuted(net, box_around(x, 0.2), x, labels, seed=3)

@@ -399,7 +399,9 @@ def test_modules_as_people_write_them(module: nn.Module, method: str) -> None:
     points = torch.rand(200, 3) * 2 - 1
     with torch.no_grad():
         wanted = module(points)
-        assert torch.allclose(sv.evaluate(network, points).reshape(wanted.shape), wanted, atol=1e-6)
+        assert torch.allclose(
+            sv.forward_pass(network, points).reshape(wanted.shape), wanted, atol=1e-6
+        )
         box = sv.Box(-torch.ones(1, 3), torch.ones(1, 3))
         outer = sv.compute_bounds(network, box, sv.make_method(method)).outer
     flat = wanted.reshape(len(points), -1)

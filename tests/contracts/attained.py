@@ -10,7 +10,7 @@ import torch
 from scipy.optimize import linprog
 from torch import Tensor
 
-from sensverify.bounds import evaluate
+from sensverify.bounds import forward_pass
 from sensverify.core.box import Box
 from sensverify.network import Network
 from sensverify.network.operators import Affine, Relu
@@ -61,7 +61,7 @@ def _climb(network: Network, box: Box, steps: int = 6) -> Tensor:
     found = [x]
     for step in range(steps):
         x = x.detach().requires_grad_()
-        values = evaluate(network, x.flatten(0, 1)).reshape(*x.shape[:2], outputs)
+        values = forward_pass(network, x.flatten(0, 1)).reshape(*x.shape[:2], outputs)
         (gradient,) = torch.autograd.grad((values * signs[:, None]).sum(), x)
         # The first step goes to the corner that the gradient points at, the rest refine.
         size = (box.upper - box.lower) / 2**step

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sensverify.bounds import AlphaCrown, Crown, Ibp, LpDual, Method, compute_bounds, evaluate
+from sensverify.bounds import AlphaCrown, Crown, Ibp, LpDual, Method, compute_bounds, forward_pass
 from sensverify.bounds.ibp import count_unstable, interval
 from sensverify.bounds.relaxation import Slope, line_intercepts, relax
 from sensverify.bounds.rounding import slack
@@ -163,7 +163,7 @@ def setting(operator: Elementwise, seed: int, batch: int = 3) -> tuple[Network, 
     share[:8, 0] = np.indices((2, 2, 2)).reshape(3, 8).T
     points = box.lower + share * (box.upper - box.lower)
     outputs = [
-        evaluate(network, torch.from_numpy(np.clip(p, box.lower, box.upper))) for p in points
+        forward_pass(network, torch.from_numpy(np.clip(p, box.lower, box.upper))) for p in points
     ]
     return network, box, torch.stack(outputs, dim=1)
 
@@ -260,8 +260,8 @@ def test_unstable_neurons_are_those_that_bend(operator: Elementwise) -> None:
 def test_rounding_is_covered(operator: Elementwise, seed: int) -> None:
     network, box, _ = setting(operator, seed)
     ends = Box(*(torch.from_numpy(end).float() for end in (box.lower, box.upper)))
-    exact = evaluate(network, ends.center.double())
-    off = (evaluate(network, ends.center) - exact).abs()
+    exact = forward_pass(network, ends.center.double())
+    off = (forward_pass(network, ends.center) - exact).abs()
     assert bool((off <= slack(network, ends, torch.eye(2)[None])).all())
     values = [known(ends.center.double().numpy())]
     for node in network.nodes[1:]:
@@ -311,7 +311,7 @@ def test_facts_that_are_missing_are_named() -> None:
     assert "OnlyValue" in caught.value.problem
     assert "derivative" in caught.value.remedy
     with pytest.raises(MissingRule, match="Nothing"):
-        evaluate(network_of(Nothing(), np.random.default_rng(0)), torch.zeros(1, 3))
+        forward_pass(network_of(Nothing(), np.random.default_rng(0)), torch.zeros(1, 3))
 
 
 def test_a_registered_rule_goes_first() -> None:

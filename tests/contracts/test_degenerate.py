@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from sensverify.bounds import Ibp, Method, compute_bounds, evaluate
+from sensverify.bounds import Ibp, Method, compute_bounds, forward_pass
 from sensverify.core.box import Box
 from sensverify.network import Network, NetworkBuilder
 from sensverify.network.operators import (
@@ -73,9 +73,9 @@ def test_a_network_without_nonlinear_nodes_is_exact(method: Method) -> None:
         assert bool((largest_violation(low, values) <= 1e-12 * size).all())
         return
     x = torch.zeros(1, 2, 3, dtype=torch.float64)
-    slope = torch.autograd.functional.jacobian(lambda v: evaluate(network, v)[0], x)
+    slope = torch.autograd.functional.jacobian(lambda v: forward_pass(network, v)[0], x)
     slope = slope.reshape(3, 6).numpy()
-    center = evaluate(network, torch.from_numpy(box.center)).numpy()
+    center = forward_pass(network, torch.from_numpy(box.center)).numpy()
     spread = box.radius.reshape(2, 6) @ np.abs(slope).T
     np.testing.assert_allclose(low.lower, center - spread, atol=1e-12)
     np.testing.assert_allclose(low.upper, center + spread, atol=1e-12)

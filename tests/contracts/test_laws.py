@@ -20,7 +20,7 @@ from sensverify.bounds import (
     LpDual,
     Method,
     compute_bounds,
-    evaluate,
+    forward_pass,
     layerwise,
 )
 from sensverify.core.box import Box
@@ -57,7 +57,7 @@ def negated(box: Box) -> Box:
 @settings(max_examples=40)
 def test_a_box_of_radius_zero_equals_the_forward_pass(case: Case) -> None:
     point = case.box_of(torch.float64).center
-    expected = evaluate(case.network, point).reshape(len(point), -1)
+    expected = forward_pass(case.network, point).reshape(len(point), -1)
     size = attained(case.network, Box(point, point))[1]
     for method in METHODS:
         bounds = outer(case.network, Box(point, point), method)

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 import sensverify as sv
-from sensverify.bounds import Method, compute_bounds, evaluate
+from sensverify.bounds import Method, compute_bounds, forward_pass
 from sensverify.bounds.layerwise import LayerBounds
 from sensverify.bounds.proofs import layer_proof
 from sensverify.bounds.relaxation import Slope
@@ -154,7 +154,7 @@ def test_a_time_limit_on_certifying_is_kept(kind: str) -> None:
     began = process_time()
     found = certify_bounds(model, *ends, rows, crown, watch=Watch(LIMIT, clock=process_time))
     assert process_time() - began <= LIMIT + 2 * OVERRUN
-    attained = evaluate(network, box.center).double().flatten(1).numpy()
+    attained = forward_pass(network, box.center).double().flatten(1).numpy()
     assert (found.lower <= attained + 1e-6 * (1 + abs(attained))).all()
 
 
@@ -184,7 +184,7 @@ def assert_kept(network: Network, box: Box, method: Method) -> None:
         found = compute_bounds(network, box, method, watch=Watch(LIMIT, clock=process_time))
         spent = process_time() - began
         points = [box.center, box.lower, box.upper]
-        attained = torch.cat([evaluate(network, point).flatten(1) for point in points])
+        attained = torch.cat([forward_pass(network, point).flatten(1) for point in points])
     assert spent <= LIMIT + OVERRUN
     slack = 1e-4 * (1 + attained.abs().amax())
     assert bool((attained >= found.outer.lower - slack).all())

@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-from sensverify.bounds import evaluate
+from sensverify.bounds import forward_pass
 from sensverify.errors import MissingRule
 from sensverify.network import Network
 from sensverify.network.operators import Affine, Operator
@@ -40,7 +40,7 @@ def test_what_torch_computes_is_within_the_error(family: str) -> None:
     def check(case: Case) -> None:
         x = np.concatenate([case.box.lower, case.box.upper])
         for dtype, precision in ((torch.float32, FLOAT32), (torch.float64, FLOAT64)):
-            found = evaluate(case.network, torch.from_numpy(x).to(dtype)).double().numpy()
+            found = forward_pass(case.network, torch.from_numpy(x).to(dtype)).double().numpy()
             value, error = run(case.network, x, precision)
             assert (abs(found - value) <= error).all()
 

@@ -14,7 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sensverify.bounds import Crown, compute_bounds, evaluate
+from sensverify.bounds import Crown, compute_bounds, forward_pass
 from sensverify.bounds.method import Decider
 from sensverify.core.box import Box
 from sensverify.core.queries import Decision, Verdict
@@ -65,12 +65,12 @@ def poor_start(monkeypatch: pytest.MonkeyPatch) -> None:
     """No search and no gradients: only the oracle's inputs move an attained end."""
 
     def centre(network: Network, box: Box, objectives: Any, **_: Any) -> tuple[Any, Any]:
-        values = evaluate(network, box.center).flatten(1)
+        values = forward_pass(network, box.center).flatten(1)
         points = box.center.unsqueeze(1).expand(-1, objectives.shape[1], *box.shape)
         return (objectives @ values.unsqueeze(2)).squeeze(2), points
 
     def stay(network: Network, box: Box, points: Any, loss: Any, **_: Any) -> Any:
-        return loss(evaluate(network, points).flatten(1)), points
+        return loss(forward_pass(network, points).flatten(1)), points
 
     monkeypatch.setattr(module, "search", centre)
     monkeypatch.setattr(module, "descend", stay)
@@ -96,7 +96,7 @@ def assert_attained(network: Network, bounds: Any, rows: np.ndarray) -> None:
         (bounds.inner.upper, bounds.witness_upper),
     ):
         for i in range(len(ends)):
-            outputs = evaluate(network, points[i].double()).flatten(1)
+            outputs = forward_pass(network, points[i].double()).flatten(1)
             values = (outputs * torch.from_numpy(rows)).sum(1)
             assert torch.allclose(values, ends[i].double(), rtol=1e-6, atol=1e-6)
 

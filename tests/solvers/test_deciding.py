@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sensverify.bounds import Crown, Decider, compute_bounds, evaluate, make_decider
+from sensverify.bounds import Crown, Decider, compute_bounds, forward_pass, make_decider
 from sensverify.core.box import Box
 from sensverify.core.queries import Query, Verdict
 from sensverify.models import load
@@ -44,7 +44,7 @@ def query(
 def check_witness(network: Network, asked: Query, witness: np.ndarray | None) -> None:
     assert witness is not None
     assert bool(asked.box.contains(witness[None]).all())
-    output = evaluate(network, torch.from_numpy(witness)[None]).numpy()
+    output = forward_pass(network, torch.from_numpy(witness)[None]).numpy()
     assert asked.met_by(output).all()
 
 

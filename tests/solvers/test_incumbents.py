@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from sensverify.bounds import evaluate
+from sensverify.bounds import forward_pass
 from sensverify.core.box import Box
 from sensverify.network import NetworkBuilder
 from sensverify.network.operators import Conv, Relu
@@ -36,7 +36,7 @@ def test_what_is_found_is_attained_inside_the_box(case: Case, seed: int, starts:
     assert points.shape == (box.batch, 3, *box.shape)
     low, high = box.lower.unsqueeze(1), box.upper.unsqueeze(1)
     assert bool(((points >= low) & (points <= high)).all())
-    outputs = evaluate(network, points.flatten(0, 1)).reshape(box.batch, 3, -1)
+    outputs = forward_pass(network, points.flatten(0, 1)).reshape(box.batch, 3, -1)
     size = (outputs.abs() * rows.abs()).sum(-1) + 1e-9
     assert bool((((outputs * rows).sum(-1) - values).abs() <= 1e-9 * size).all())
 
@@ -102,10 +102,10 @@ def test_inputs_of_several_axes() -> None:
 def test_a_descent_never_ends_above_its_start() -> None:
     network, box = tensors(valley(1.0, at=0.3), unit_box(1, batch=5))
     start = torch.linspace(-1, 1, 5, dtype=torch.float64).unsqueeze(1)
-    before = evaluate(network, start).flatten()
+    before = forward_pass(network, start).flatten()
     values, points = descend(network, box, start, lambda outputs: outputs[:, 0], steps=12)
     assert bool((values <= before).all())
-    torch.testing.assert_close(evaluate(network, points).flatten(), values)
+    torch.testing.assert_close(forward_pass(network, points).flatten(), values)
     assert bool((values < 0.02).all())
     assert not points.requires_grad
 
@@ -139,4 +139,4 @@ def test_points_of_a_point() -> None:
     network = random_chain(0)
     values, points = search(*tensors(network, Box(point, point)), torch.eye(2).double()[None])
     assert np.array_equal(points[0].numpy(), np.repeat(point, 2, axis=0))
-    torch.testing.assert_close(values[0], evaluate(network, torch.tensor(point))[0])
+    torch.testing.assert_close(values[0], forward_pass(network, torch.tensor(point))[0])

@@ -16,7 +16,7 @@ from sensverify.bounds import (
     LpDual,
     Method,
     compute_bounds,
-    evaluate,
+    forward_pass,
     make_method,
 )
 from sensverify.core.box import Box
@@ -40,7 +40,7 @@ def check_inner(network: object, bounds: Bounds) -> None:
         (bounds.witness_upper, bounds.inner.upper),
     ):
         assert bool(box.contains(points.swapaxes(0, 1)).all())
-        values = evaluate(network, points.flatten(0, 1).double()).reshape(*ends.shape, -1)
+        values = forward_pass(network, points.flatten(0, 1).double()).reshape(*ends.shape, -1)
         own = values.diagonal(dim1=1, dim2=2)
         torch.testing.assert_close(own.to(ends.dtype), ends, rtol=1e-5, atol=1e-6)
 

@@ -15,7 +15,7 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from sensverify.bounds import compute_bounds, evaluate
+from sensverify.bounds import compute_bounds, forward_pass
 from sensverify.bounds.method import make_decider, make_method
 from sensverify.bounds.rounding import slack as rounding_of
 from sensverify.core.box import Box
@@ -90,7 +90,7 @@ def conv_chains(draw: Any) -> Network:
 
 
 def values(network: Network, points: np.ndarray) -> np.ndarray:
-    return evaluate(network, torch.from_numpy(points)).flatten(1).numpy()
+    return forward_pass(network, torch.from_numpy(points)).flatten(1).numpy()
 
 
 UNIT = Box(np.zeros((1, 2)), np.ones((1, 2)))
@@ -234,7 +234,7 @@ def hard() -> tuple[Network, Query]:
     box = Box(-np.ones((1, 12)), np.ones((1, 12)))
     generator = torch.Generator().manual_seed(0)
     points = torch.rand(4000, 12, generator=generator, dtype=torch.float64) * 2 - 1
-    least = float(evaluate(network, points).min())
+    least = float(forward_pass(network, points).min())
     return network, ask(box, [1.0], limits=[least - 2 * abs(least) - 1])
 
 

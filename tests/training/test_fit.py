@@ -49,7 +49,7 @@ def test_the_network_holds_the_trained_parameters() -> None:
     result = fit(rich_model(), split, "base", SMALL)
     x = torch.as_tensor(split.test.x)
     with torch.no_grad():
-        torch.testing.assert_close(sv.evaluate(result.network, x), result.module(x))
+        torch.testing.assert_close(sv.forward_pass(result.network, x), result.module(x))
 
 
 def test_two_trainings_are_one() -> None:

@@ -82,7 +82,7 @@ def test_it_trains(name: str, loss: str) -> None:
     assert found.metrics_test is not None
     x = torch.as_tensor(split.test.x)
     with torch.no_grad():
-        torch.testing.assert_close(sv.evaluate(found.network, x), found.module(x))
+        torch.testing.assert_close(sv.forward_pass(found.network, x), found.module(x))
 
 
 @pytest.mark.parametrize("loss", ["base", "ibp"])

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from sensverify.bounds import evaluate
+from sensverify.bounds import forward_pass
 from sensverify.runs.watch import Watch
 from sensverify.training import fit
 from sensverify.training.step import Step
@@ -79,7 +79,7 @@ def test_a_frozen_norm_is_that_of_the_network() -> None:
     differences = []
 
     def difference(step: Step) -> torch.Tensor:
-        differences.append(step.outputs.detach() - evaluate(step.network, step.x).detach())
+        differences.append(step.outputs.detach() - forward_pass(step.network, step.x).detach())
         return step.outputs.square().mean()
 
     with pytest.MonkeyPatch.context() as patch:

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from sensverify.attacks import fgsm, pgd
 from sensverify.attacks.ascent import divergence
-from sensverify.bounds import evaluate
+from sensverify.bounds import forward_pass
 from sensverify.bounds.tensors import flattened
 from sensverify.errors import BadSetting
 from sensverify.registry.ranges import Range
@@ -90,4 +90,4 @@ def _samples(step: Step) -> Tensor:
 
 
 def _evaluation(step: Step) -> Callable[[Tensor], Tensor]:
-    return lambda points: evaluate(step.network, points)
+    return lambda points: forward_pass(step.network, points)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, get_args
 import torch
 from torch import Tensor
 
-from sensverify.bounds import evaluate
+from sensverify.bounds import forward_pass
 from sensverify.bounds.tensors import flattened
 from sensverify.errors import BadSetting
 from sensverify.measures.sensitivity.jacobian import jacobian_norms, projected_norms
@@ -65,7 +65,7 @@ def jacobian(
             raise BadSetting(f"jacobian: {what} is one of {', '.join(known)}; got {value!r}")
 
     def function(x: Tensor) -> Tensor:
-        outputs = flattened(evaluate(step.network, x))
+        outputs = flattened(forward_pass(step.network, x))
         return outputs.softmax(dim=1) if of == "probabilities" else outputs
 
     x = step.x.detach()

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sensverify.bounds import Crown, Ibp, compute_bounds, evaluate
+from sensverify.bounds import Crown, Ibp, compute_bounds, forward_pass
 from sensverify.core.box import Box
 from sensverify.formats.modules import from_module
 
@@ -160,7 +160,7 @@ def test_the_network_is_the_module(name):
     network = from_module(module, shape)
     module.eval()
     x = torch.randn(6, *shape, dtype=torch.float64)
-    expected, found = module(x), evaluate(network, x)
+    expected, found = module(x), forward_pass(network, x)
     torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-11)
     parameters = list(module.parameters())
     gradients = [torch.autograd.grad(y.square().sum(), parameters) for y in (expected, found)]

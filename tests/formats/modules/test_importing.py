@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sensverify.bounds import Crown, compute_bounds, evaluate
+from sensverify.bounds import Crown, compute_bounds, forward_pass
 from sensverify.core.box import Box
 from sensverify.errors import BadShape, UnsupportedOperator
 from sensverify.formats.modules import from_module
@@ -210,7 +210,7 @@ def assert_equal_outputs(network, module, shape):
         part.training = flag
     assert (5, *network.output_shape) == expected.shape
     tolerance = 1e-12 * (1 + float(expected.abs().max()))
-    torch.testing.assert_close(evaluate(network, x).detach(), expected, rtol=0, atol=tolerance)
+    torch.testing.assert_close(forward_pass(network, x).detach(), expected, rtol=0, atol=tolerance)
 
 
 @pytest.mark.parametrize("name", ZOO)
@@ -244,8 +244,8 @@ def test_gradients_equal_the_modules(name):
     network = from_module(module, shape)
     x = torch.randn(5, *shape, dtype=torch.float64)
     parameters = list(module.parameters())
-    gradients = torch.autograd.grad(evaluate(network, x).square().sum(), parameters)
-    again = torch.autograd.grad(evaluate(network, x).square().sum(), parameters)
+    gradients = torch.autograd.grad(forward_pass(network, x).square().sum(), parameters)
+    again = torch.autograd.grad(forward_pass(network, x).square().sum(), parameters)
     expected = torch.autograd.grad(module.eval()(x).square().sum(), parameters)
     for one, two, three in zip(gradients, again, expected, strict=True):
         torch.testing.assert_close(one, three, rtol=1e-10, atol=1e-10)
@@ -278,7 +278,7 @@ def test_an_optimiser_step_is_followed():
     module = prepared(nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2)))
     network = from_module(module, (3,))
     optimiser = torch.optim.Adam(module.parameters(), lr=0.1)
-    evaluate(network, torch.randn(5, 3, dtype=torch.float64)).sum().backward()
+    forward_pass(network, torch.randn(5, 3, dtype=torch.float64)).sum().backward()
     optimiser.step()
     assert_equal_outputs(network, module, (3,))
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sensverify.bounds import Crown, Ibp, compute_bounds, evaluate
+from sensverify.bounds import Crown, Ibp, compute_bounds, forward_pass
 from sensverify.core.box import Box
 from sensverify.formats.modules import from_module
 
@@ -233,7 +233,7 @@ def test_the_network_is_the_module(name, dtype):
         x = torch.randn(batch, 3, 4, dtype=dtype)
         given = x.clone()
         want = module(given)
-        got = evaluate(network, x)
+        got = forward_pass(network, x)
         assert got.shape == want.shape
         # A quotient is multiplied by its reciprocal.
         bound = tolerance * (10 + want.abs())
@@ -250,7 +250,7 @@ def test_gradients_are_the_modules(name):
     parameters = list(module.parameters())
     expected, found = (
         torch.autograd.grad(values.square().sum(), parameters, allow_unused=True)
-        for values in (module(x), evaluate(network, x))
+        for values in (module(x), forward_pass(network, x))
     )
     for one, other in zip(expected, found, strict=True):
         if one is not None or other is not None:

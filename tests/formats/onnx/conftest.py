@@ -9,7 +9,7 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from sensverify.bounds import evaluate
+from sensverify.bounds import forward_pass
 from sensverify.errors import UnsupportedOperator
 from sensverify.formats.onnx import load_onnx
 from tests.formats.onnx.stored import assert_as_stored
@@ -101,7 +101,7 @@ def check_equal(save):
             (y,) = runner.run(None, {declared.name: x})
             batch = torch.from_numpy(x.reshape(1, *network.input_shape))
             expected.append(y)
-            got.append(evaluate(network, batch).numpy()[0])
+            got.append(forward_pass(network, batch).numpy()[0])
         shape = expected[0].shape
         assert network.output_shape == (shape[1:] if len(shape) > 1 and shape[0] == 1 else shape)
         refusal = exactly_refused(path)

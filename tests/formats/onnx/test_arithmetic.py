@@ -5,7 +5,7 @@ import pytest
 import torch
 from onnx import TensorProto, helper
 
-from sensverify.bounds import Ibp, compute_bounds, evaluate
+from sensverify.bounds import Ibp, compute_bounds, forward_pass
 from sensverify.core.box import Box
 from sensverify.errors import BadModelFile, UnsupportedOperator
 from sensverify.formats.onnx import load_onnx
@@ -250,7 +250,7 @@ def test_a_cast_of_a_constant_rounds(element, make_model, save):
     dtype = helper.tensor_dtype_to_np_dtype(element)
     rounded = constant.astype(dtype).astype(np.float32)
     assert (rounded != constant).any()
-    assert evaluate(network, torch.zeros(1, 3)).tolist() == rounded.tolist()
+    assert forward_pass(network, torch.zeros(1, 3)).tolist() == rounded.tolist()
 
 
 def test_a_cast_like_a_constant_is_refused(check_node):
@@ -270,5 +270,5 @@ def test_folded_constants_keep_float64(make_model, save):
     x = RNG.normal(size=(1, 2, 3))
     w, b, m, v = (arrays[name].astype(np.float64)[:, None] for name in "wbmv")
     expected = ((x - m) / np.sqrt(v) * w + b).mean(-1) / np.float64(arrays["d"])
-    got = evaluate(network, torch.from_numpy(x)).numpy().reshape(1, 2)
+    got = forward_pass(network, torch.from_numpy(x)).numpy().reshape(1, 2)
     np.testing.assert_allclose(got, expected, rtol=0, atol=1e-14)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from onnx import TensorProto, helper
 
-from sensverify.bounds import evaluate
+from sensverify.bounds import forward_pass
 from sensverify.errors import BadModelFile, UnsupportedOperator
 from sensverify.formats.onnx import load_onnx, read_onnx, reader
 
@@ -368,4 +368,4 @@ def test_digests_of_external_data(make_model, save, tmp_path):
     assert read.external == tuple((n, hashlib.sha256(taken[n]).hexdigest()) for n in sorted(taken))
     x = torch.zeros(1, 3, dtype=torch.float64)
     total = sum(values.astype(np.float64) for values in constants.values())
-    np.testing.assert_allclose(evaluate(read.network, x).numpy()[0], total, rtol=1e-15)
+    np.testing.assert_allclose(forward_pass(read.network, x).numpy()[0], total, rtol=1e-15)

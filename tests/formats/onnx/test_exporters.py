@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from sensverify.bounds import evaluate
+from sensverify.bounds import forward_pass
 from sensverify.formats.onnx import load_onnx
 
 
@@ -106,7 +106,7 @@ def test_exported_module(name, dynamic_batch, dynamo, tmp_path, check_equal):
     x = torch.randn(5, *shape)
     expected = torch.cat([module(x[i : i + 1]) for i in range(5)]).detach()
     tolerance = 1e-5 * float(expected.abs().max())
-    torch.testing.assert_close(evaluate(network, x), expected, rtol=0, atol=tolerance)
+    torch.testing.assert_close(forward_pass(network, x), expected, rtol=0, atol=tolerance)
     check_equal(onnx.load(path))
 
 
@@ -118,4 +118,4 @@ def test_exported_external_data(tmp_path):
     example = torch.randn(1, 60)
     torch.onnx.export(module, (example,), path, dynamo=True, external_data=True, verbose=False)
     assert len(list(tmp_path.iterdir())) == 2
-    torch.testing.assert_close(evaluate(load_onnx(path), example), module(example).detach())
+    torch.testing.assert_close(forward_pass(load_onnx(path), example), module(example).detach())

@@ -6,7 +6,7 @@ import onnxruntime
 import pytest
 import torch
 
-from sensverify.bounds import evaluate
+from sensverify.bounds import forward_pass
 from sensverify.errors import BadModelFile, RuntimeDisagrees, UnsupportedOperator
 from sensverify.formats.onnx import load_onnx
 from tests.formats.onnx.random_nodes import KINDS, random_model
@@ -43,7 +43,7 @@ def agrees(kind, seed, path):
     x = np.random.default_rng(seed).normal(size=shape).astype(np.float32)
     expected = outputs(model, x)
     tensor = torch.from_numpy(x.reshape(1, *network.input_shape)).double()
-    found = evaluate(network, tensor).numpy()[0]
+    found = forward_pass(network, tensor).numpy()[0]
     compact = expected.shape[1:] if expected.ndim > 1 and len(expected) == 1 else expected.shape
     assert network.output_shape == compact, f"{kind} {seed}"
     close = np.allclose(found.reshape(-1), expected.reshape(-1), rtol=1e-4, atol=1e-4)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from onnxruntime import GraphOptimizationLevel, InferenceSession, SessionOptions
 
-from sensverify.bounds import evaluate
+from sensverify.bounds import forward_pass
 from sensverify.errors import UnsupportedOperator
 from sensverify.formats.onnx import load_onnx
 from tests.formats.onnx.stored import assert_as_stored
@@ -52,7 +52,7 @@ def relative_error(path, network):
     batch = inputs(shape, *input_range(path))
     expected = np.stack([session.run(None, {declared.name: x})[0].reshape(-1) for x in batch])
     stacked = torch.from_numpy(np.stack([x.reshape(network.input_shape) for x in batch]))
-    got = evaluate(network, stacked).numpy().reshape(expected.shape)
+    got = forward_pass(network, stacked).numpy().reshape(expected.shape)
     return float(np.abs(got - expected).max() / np.abs(expected).max())
 
 

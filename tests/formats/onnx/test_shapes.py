@@ -5,7 +5,7 @@ import pytest
 import torch
 from onnx import helper, numpy_helper
 
-from sensverify.bounds import evaluate
+from sensverify.bounds import forward_pass
 from sensverify.errors import RuntimeDisagrees, UnsupportedOperator
 from sensverify.formats.onnx import load_onnx
 
@@ -335,5 +335,5 @@ def test_an_output_left_out_is_not_an_input_left_out(make_model, save):
     with pytest.raises(RuntimeDisagrees, match="output 0 has no name, which ends onnxruntime"):
         load_onnx(path)
     network = load_onnx(path, runtime_check=False)
-    outputs = evaluate(network, torch.tensor([[-1.0, 0.0, 1.0]]))
+    outputs = forward_pass(network, torch.tensor([[-1.0, 0.0, 1.0]]))
     assert outputs.tolist() == [[-1.0, 0.0, 0.5]]

@@ -5,7 +5,7 @@ import pytest
 import torch
 from onnx import helper
 
-from sensverify.bounds import evaluate
+from sensverify.bounds import forward_pass
 from sensverify.errors import BadModelFile, RuntimeDisagrees, UnsupportedOperator
 from sensverify.formats.onnx import importer, read_onnx, softmax
 from sensverify.formats.onnx.call import HANDLERS
@@ -52,7 +52,7 @@ def test_the_order_is_that_of_the_file(name, kind, make_model, save):
     points = np.random.default_rng(1).normal(size=(20, 4)).astype(np.float32)
     runner = session(made)
     theirs = np.stack([runner.run(None, {"x": x[None]})[0].reshape(-1) for x in points])
-    ours = evaluate(found.network, torch.from_numpy(points)).numpy()
+    ours = forward_pass(found.network, torch.from_numpy(points)).numpy()
     np.testing.assert_array_equal(ours.argsort(axis=1), theirs.argsort(axis=1))
     with pytest.raises(UnsupportedOperator, match="ends the network"):
         read_onnx(path)
@@ -81,7 +81,7 @@ def test_a_softmax_of_constants_is_no_end(make_model, save):
     found = read_onnx(save(made), order_only=True)
     assert found.softmax is None
     expected = np.exp(W[0]) / np.exp(W[0]).sum()
-    ours = evaluate(found.network, torch.zeros(1, 4)).numpy()[0]
+    ours = forward_pass(found.network, torch.zeros(1, 4)).numpy()[0]
     np.testing.assert_allclose(ours, expected, rtol=1e-6)
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy.linalg import block_diag
 
-from sensverify.bounds import evaluate
+from sensverify.bounds import forward_pass
 from sensverify.core.queries import Verdict
 from sensverify.network import Network
 from sensverify.solvers.branch_and_bound import BranchAndBound
@@ -52,7 +52,7 @@ def decided(
     asked = query(unit_box(network.input_shape[0]), rows, limits, parts)
     decision = BranchAndBound(split=split, seconds=60.0).decide(network, asked)
     if decision.witness is not None:
-        outputs = evaluate(network, torch.tensor(decision.witness[None])).numpy()
+        outputs = forward_pass(network, torch.tensor(decision.witness[None])).numpy()
         assert bool(asked.met_by(outputs).all())
     return decision.verdict
 
@@ -116,7 +116,7 @@ def test_disjunctions_of_conjunctions(split: str, seed: int) -> None:
     network = beside([part(rng, 1, 3, 1), part(rng, 1, 3, 1)])
     rows = np.concatenate([np.eye(2), -np.eye(2), rng.normal(size=(2, 2))])
     places = rng.uniform(-1, 1, size=(40, 2))
-    values = evaluate(network, torch.tensor(places)).numpy() @ rows.T
+    values = forward_pass(network, torch.tensor(places)).numpy() @ rows.T
     limits = np.quantile(values, rng.uniform(0.02, 0.4, size=len(rows)), axis=0).diagonal()
     alternatives = [sorted(rng.choice(len(rows), size=3, replace=False).tolist()) for _ in range(3)]
     least = min(

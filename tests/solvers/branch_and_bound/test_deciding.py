@@ -10,7 +10,7 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from sensverify.bounds import evaluate
+from sensverify.bounds import forward_pass
 from sensverify.core.box import Box
 from sensverify.core.proof import Proof
 from sensverify.core.queries import Decision, Query, Verdict
@@ -42,7 +42,7 @@ def assert_met(network: Network, asked: Query, decision: Decision) -> None:
     assert point is not None
     assert point.dtype == np.float64
     assert bool(asked.box.contains(point[None]).all())
-    assert bool(asked.met_by(evaluate(network, torch.tensor(point[None])).numpy()).all())
+    assert bool(asked.met_by(forward_pass(network, torch.tensor(point[None])).numpy()).all())
 
 
 @both_splits
@@ -139,7 +139,7 @@ def test_a_judge_that_refuses_everything_proves_nothing(split: str) -> None:
     assert seen
     assert len(seen) <= 300
     assert all(asked.box.contains(point[None]).all() for point in seen)
-    outputs = evaluate(network, torch.tensor(np.stack(seen))).numpy()
+    outputs = forward_pass(network, torch.tensor(np.stack(seen))).numpy()
     assert bool(asked.met_by(outputs).all())
 
 
@@ -184,7 +184,7 @@ def test_numbers_that_overflow_refute_nothing(split: str, row: float) -> None:
 def test_points_are_decided(split: str, activation: Any) -> None:
     network = random_chain(0, 3, 4, 1, activation=activation)
     point = np.full((1, 3), 0.25)
-    value = float(evaluate(network, torch.tensor(point)))
+    value = float(forward_pass(network, torch.tensor(point)))
     box = Box(point, point)
     above = query(box, [[1.0]], [value + 1e-6], [[0]])
     assert_met(network, above, decide(network, above, split))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from sensverify.bounds import evaluate
+from sensverify.bounds import forward_pass
 from sensverify.core.box import Box
 from sensverify.network import Network
 from sensverify.runs.watch import Watch
@@ -47,12 +47,12 @@ def test_better_points_are_kept_with_their_problem_and_row() -> None:
     network, box, goal = ranges()
     points = points_in(box.lower[0], box.upper[0], 60, seed=3)
     problem = torch.arange(60) % 3
-    found = evaluate(network, points) @ goal.rows[0].T
+    found = forward_pass(network, points) @ goal.rows[0].T
     goal.values += 1.0
     goal.offer(network, Box(points, points), points, problem)
     for place in range(3):
         own = found[problem == place]
-        kept = evaluate(network, goal.points[place])
+        kept = forward_pass(network, goal.points[place])
         for row in range(4):
             value = float(goal.values[place, row])
             if value == float(own[:, row].min()):

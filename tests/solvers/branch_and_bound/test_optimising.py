@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from sensverify.bounds import evaluate
+from sensverify.bounds import forward_pass
 from sensverify.bounds.backward import backward_lines
 from sensverify.bounds.layerwise import LayerBounds
 from sensverify.bounds.relaxation import Relaxation, Slope
@@ -168,7 +168,7 @@ def test_tightened_lines_are_below_their_groups(seed: int) -> None:
     assert bool((found.excess[~wanted] == -torch.inf).all())
     assert bool(torch.isfinite(found.excess[wanted]).all())
     points = points_in(box.lower, box.upper, POINTS)
-    outputs = evaluate(network, points.flatten(0, 1)).reshape(POINTS, ITEMS, -1)
+    outputs = forward_pass(network, points.flatten(0, 1)).reshape(POINTS, ITEMS, -1)
     distance = outputs @ rows[0].T - thresholds
     lines = torch.einsum("igf,pif->pig", found.coefficients, points)
     corner = torch.where(found.coefficients > 0, box.lower[:, None], box.upper[:, None])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from sensverify.bounds import evaluate
+from sensverify.bounds import forward_pass
 from sensverify.core.box import Box
 from sensverify.core.proof import NONE, RULE, Proof
 from sensverify.core.queries import Query, Verdict
@@ -230,7 +230,7 @@ def test_the_proof_of_a_no(seed: int) -> None:
 @pytest.mark.parametrize("seed", [5, 7])
 def test_rows_that_hold_alone_and_not_together(seed: int) -> None:
     network, box = random_chain(seed, 3, 4, 3, 3), unit_box(3)
-    outputs = evaluate(network, torch.zeros(1, 3, dtype=torch.float64)).numpy()[0]
+    outputs = forward_pass(network, torch.zeros(1, 3, dtype=torch.float64)).numpy()[0]
     least = least_violation(network, box, np.eye(3), outputs)
     limits = outputs + least - 0.1 * np.abs(outputs).max()
     asked = query(box, np.eye(3), limits, [[0, 1, 2]])

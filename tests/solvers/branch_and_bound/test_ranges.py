@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from sensverify.bounds import AlphaCrown, Crown, compute_bounds, evaluate
+from sensverify.bounds import AlphaCrown, Crown, compute_bounds, forward_pass
 from sensverify.core.box import Box
 from sensverify.core.proof import NONE
 from sensverify.core.results import Bounds, Guarantee, Status
@@ -76,7 +76,7 @@ def assert_lawful(bounds: Bounds, network: Network, box: Box, rows: Tensor | Non
     for points, end in ((bounds.witness_lower, inner.lower), (bounds.witness_upper, inner.upper)):
         low, high = box.lower.unsqueeze(1), box.upper.unsqueeze(1)
         assert bool(((points >= low) & (points <= high)).all())
-        outputs = evaluate(network, points.flatten(0, 1).double()).reshape(*end.shape, -1)
+        outputs = forward_pass(network, points.flatten(0, 1).double()).reshape(*end.shape, -1)
         found = (outputs * table).sum(-1)
         # A witness in float32 is the nearest one to what was found in float64.
         assert bool(((found - end).abs() <= 10 * slack).all())
@@ -162,7 +162,7 @@ def test_a_point_has_an_exact_range(split: str, dtype: torch.dtype, activation: 
     network = random_chain(3, 8, 16, 16, 3, gain=0.6, activation=activation)
     point = torch.randn(5, 8, generator=torch.Generator().manual_seed(0), dtype=dtype)
     found = ranges(network, Box(point, point), split)
-    expected = evaluate(network, point.double())
+    expected = forward_pass(network, point.double())
     assert bool(found.optimal.all())
     for end in (found.outer.lower, found.outer.upper, found.inner.lower, found.inner.upper):
         assert bool(((end - expected).abs() <= 1e-5 * expected.abs().clamp(min=1)).all())
@@ -266,7 +266,7 @@ def test_splitting_inputs_is_complete_for_every_operator(activation: Any) -> Non
     found = ranges(network, unit_box(2, 0.5), "inputs", gap=1e-4)
     assert bool(found.optimal.all())
     grid = torch.linspace(-0.5, 0.5, 201, dtype=torch.float64)
-    outputs = evaluate(network, torch.cartesian_prod(grid, grid))
+    outputs = forward_pass(network, torch.cartesian_prod(grid, grid))
     low, high = outputs.amin(0), outputs.amax(0)
     torch.testing.assert_close(found.outer.lower[0], low, rtol=1e-2, atol=1e-3)
     torch.testing.assert_close(found.outer.upper[0], high, rtol=1e-2, atol=1e-3)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-from sensverify.bounds import Crown, Ibp, evaluate
+from sensverify.bounds import Crown, Ibp, forward_pass
 from sensverify.bounds.tensors import tensor_network
 from sensverify.core.box import Box
 from sensverify.errors import BadShape, MissingRule, Unbounded
@@ -72,7 +72,7 @@ def check_holds(network: Network, box: Box, encoding: Encoding) -> None:
     assert (columns >= problem.lower - tolerance).all()
     assert (columns <= problem.upper + tolerance).all()
     assert set(np.unique(columns[:, problem.integer])) <= {0.0, 1.0}
-    outputs = evaluate(network, torch.from_numpy(points)).numpy().reshape(len(points), -1)
+    outputs = forward_pass(network, torch.from_numpy(points)).numpy().reshape(len(points), -1)
     encoded = columns @ encoding.output_matrix.T + encoding.output_offset
     np.testing.assert_allclose(
         encoded, outputs, rtol=0, atol=1e-11 * (size + np.abs(outputs).max())

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from sensverify.errors import BadModelFile, UnknownName
 from sensverify.formats.files import GZIP_MAGIC
 from sensverify.models.cards import SCHEMA, Card, read_card
+from sensverify.registry.names import did_you_mean
 
 if TYPE_CHECKING:
     from sensverify.network import Network
@@ -66,8 +67,9 @@ def card(name: str) -> Card:
     """
     if name not in names():
         raise UnknownName(
-            f"there is no model '{name}'; there are {', '.join(names())}, or give the path of a "
-            f"file that ends in {' or '.join(_SUFFIXES)}, or of the folder of a training run"
+            f"there is no model '{name}'{did_you_mean(name, names())}",
+            f"there are {', '.join(names())}, or give the path of a file that ends in "
+            f"{' or '.join(_SUFFIXES)}, or of the folder of a training run",
         )
     return read_card(FOLDER / f"{name}.json")
 

@@ -11,7 +11,7 @@ import click
 if TYPE_CHECKING:
     from sensverify.registry.listing import Columns, Listing
 
-_CATALOGS = {
+CATALOGS = {
     "methods": ("sensverify.bounds.method:METHODS",),
     "deciders": ("sensverify.bounds.method:DECIDERS",),
     "models": (),
@@ -36,7 +36,7 @@ _CATALOGS = {
 }
 """Catalogs of every list; nothing is imported before it is asked for."""
 
-WHAT = tuple(_CATALOGS)
+WHAT = tuple(CATALOGS)
 
 
 @click.command("list")
@@ -75,7 +75,7 @@ def _tables(what: str, data_dir: str | None) -> list[Listing]:
     columns: Columns = {}
     if what == "data":
         columns = {"here": lambda each: "yes" if each.available(data_dir) else "no"}
-    return list_tables([resolve_name(name) for name in _CATALOGS[what]], columns)
+    return list_tables([resolve_name(name) for name in CATALOGS[what]], columns)
 
 
 def _models() -> Listing:

@@ -189,6 +189,8 @@ def _several(hint: Any, inner: Sequence[Any], value: Any) -> tuple[Any, ...]:
 
 def _plain(hint: Any, value: Any) -> Any:
     value = _bare(value)
+    if hint is Any:
+        return value
     if hint is Path and isinstance(value, str):
         return Path(value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):

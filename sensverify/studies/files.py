@@ -56,10 +56,8 @@ def read_study(path: Path, *, variant: str | None = None) -> Study:
         raise InputError(f"'{path}' is no TOML: {error}") from None
     try:
         return parse_study(document, variant=variant, folder=path.parent)
-    except UnknownName as error:
-        raise UnknownName(f"'{path}': {error}") from None
     except InputError as error:
-        raise BadSetting(f"'{path}': {error}") from None
+        raise error.about(f"'{path}'") from None
 
 
 def parse_study(
@@ -126,7 +124,7 @@ def _variant(document: Mapping[str, Any], name: str | None) -> Mapping[str, Any]
     if name not in variants:
         known = f"there are {', '.join(variants)}" if variants else "it has none"
         raise UnknownName(
-            f"the study has no variant '{name}'{did_you_mean(name, tuple(variants))}; {known}"
+            f"the study has no variant '{name}'{did_you_mean(name, tuple(variants))}", known
         )
     return _table(variants, name)
 
@@ -167,14 +165,12 @@ def _contender(name: str, loss: str, values: dict[str, Any], own: Mapping[str, A
     try:
         settings = TrainSettings.of(values)
         recipe = resolve_loss(loss)
-    except UnknownName as error:
-        raise UnknownName(f"run '{name}': {error}") from None
-    except BadSetting as error:
-        raise BadSetting(f"run '{name}': {error}") from None
+    except InputError as error:
+        raise error.about(f"run '{name}'") from None
     if recipe.perturbs and settings.sigma is None and settings.radius is None:
         raise BadSetting(
-            f"run '{name}': its loss perturbs the inputs, and nothing says how far; give sigma or "
-            "radius in [settings]"
+            f"run '{name}': its loss perturbs the inputs, and nothing says how far",
+            "give sigma or radius in [settings]",
         )
     return Contender(name, loss, settings, own)
 
@@ -283,5 +279,6 @@ def _check_keys(values: Mapping[str, Any], known: Sequence[str], where: str) -> 
     for name in values:
         if name not in known:
             raise UnknownName(
-                f"{where} knows no '{name}'{did_you_mean(name, known)}; it knows {', '.join(known)}"
+                f"{where} knows no '{name}'{did_you_mean(name, known)}",
+                f"it knows {', '.join(known)}",
             )

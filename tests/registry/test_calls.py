@@ -26,7 +26,15 @@ def calls(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Call]:
     return st.builds(Call, WORDS, st.dictionaries(KEYS, values, max_size=3))
 
 
-CALLS = calls(st.recursive(PLAIN, calls, max_leaves=4))
+TEXTS = st.text(max_size=8).filter(lambda text: "'" not in text or '"' not in text)
+
+
+def values(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    several = st.lists(inner, max_size=3).map(tuple)
+    return st.one_of(calls(inner), several)
+
+
+CALLS = calls(st.recursive(PLAIN | TEXTS, values, max_leaves=4))
 WEIGHTS = st.floats(allow_nan=False, allow_infinity=False)
 
 
@@ -66,8 +74,16 @@ def test_spaces_and_spellings_do_not_matter(text: str) -> None:
 
 
 def test_what_values_become() -> None:
-    found = parse_call("f(a=1, b=1.0, c=-2e3, d=None, e=TRUE, g-h=false, i=word, j=x(k=1))")
+    found = parse_call(
+        "f(a=1, b=1.0, c=-2e3, d=None, e=TRUE, g-h=false, i=word, j=x(k=1), l='two words', "
+        'm="it\'s", n=(1, a, (true)), o=x + y(k=1), p=())'
+    )
     assert dict(found.settings) == {
+        "l": "two words",
+        "m": "it's",
+        "n": (1, Call("a"), (True,)),
+        "o": (Call("x"), Call("y", {"k": 1})),
+        "p": (),
         "a": 1,
         "b": 1.0,
         "c": -2000.0,

@@ -370,10 +370,10 @@ def _write(
     from sensverify.evaluation.folder import JSON_FILE, PAGE_FILE
     from sensverify.report.evaluation.document import evaluation_document
     from sensverify.report.evaluation.json import evaluation_to_json
-    from sensverify.report.files import write_files
     from sensverify.report.html import document_to_html
     from sensverify.report.tabular import document_to_csv
     from sensverify.runs.files import replace_file, writing
+    from sensverify.runs.outputs import write_files
 
     document = evaluation_document(found)
     if request.out is not None:

@@ -49,7 +49,7 @@ class ProgressLines:
 
 def time_left(now: Progress) -> str:
     """The estimate of the time left; empty where there is none."""
-    from sensverify.report.words import duration
+    from sensverify.runs.progress import duration
 
     if now.seconds_left is None or now.done == now.total:
         return ""

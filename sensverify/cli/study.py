@@ -116,7 +116,7 @@ def report(folder: Path) -> int:
 @contextlib.contextmanager
 def _progress(console: Any) -> Iterator[Listener]:
     """A line for every finished training; a bar as well when standard error is a terminal."""
-    from sensverify.studies.words import finished_line, running_text
+    from sensverify.cli.study_progress import finished_line, running_text
 
     def finished(state: Progress) -> None:
         if state.row is not None:

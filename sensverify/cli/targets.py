@@ -43,7 +43,7 @@ class Targets:
         click.BadParameter, InputError
             Says which.
         """
-        from sensverify.report.files import check_targets
+        from sensverify.runs.outputs import check_targets
 
         for name in ("report", "witness", "certificate"):
             if getattr(self, name) == STDOUT:
@@ -60,7 +60,7 @@ class Targets:
         **made
             By the name of the target: what makes its contents; None where there are none.
         """
-        from sensverify.report.files import write_files
+        from sensverify.runs.outputs import write_files
 
         contents: dict[Path, str | bytes] = {}
         for name, make in made.items():

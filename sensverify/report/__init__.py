@@ -1,1 +1,1 @@
-"""A `VerifyReport` as JSON, as a table for a terminal, and as a page for a browser."""
+"""Results as documents, which are shown as a page, in a terminal, as tables and as JSON."""

@@ -108,20 +108,6 @@ def radius_text(radius: float) -> str:
     return f"{radius:.4g}"
 
 
-def duration(seconds: float) -> str:
-    """A time span for people: ``0.4 s``, ``12 s``, ``3 min 20 s``, ``2 h 5 min``."""
-    if seconds < 10:
-        return f"{seconds:.2g} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
-    hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
-
-
 def shape_text(shape: Sequence[int], cross: str = "\N{MULTIPLICATION SIGN}") -> str:
     """A shape: ``1 x 28 x 28``."""
     return f" {cross} ".join(map(str, shape)) or "1"

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sensverify.report.files import write_files
 from sensverify.report.study.contents import Fact, StudyReport, StudyTable
-from sensverify.report.words import duration
 from sensverify.runs.files import writing
+from sensverify.runs.outputs import write_files
+from sensverify.runs.progress import duration
 from sensverify.studies.analyses import Findings, analysed
 from sensverify.studies.courses import read_history
 from sensverify.studies.entries import FAILED, Entry, read_entries

@@ -340,7 +340,7 @@ def test_severities_that_are_not_there_are_told(run: Run) -> None:
 def test_the_terminal_is_told_what_could_not_be_written(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import sensverify.report.files as module
+    import sensverify.runs.outputs as module
     from sensverify.errors import InputError
 
     def full(*_: object, **__: object) -> None:

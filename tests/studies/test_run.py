@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from sensverify.cli.study_progress import finished_line, running_text
 from sensverify.errors import InputError, UnsoundResult
 from sensverify.runs.progress import Progress
 from sensverify.runs.watch import Watch
@@ -19,7 +20,6 @@ from sensverify.studies.folder import run_folder
 from sensverify.studies.run import run_study
 from sensverify.studies.study import Study
 from sensverify.studies.train import training_task
-from sensverify.studies.words import finished_line, running_text
 
 
 def weights(folder: Path) -> dict[str, str]:

@@ -1,1 +1,1 @@
-"""The report of an evaluation: a page, JSON, CSV tables and a summary for the terminal."""
+"""The document of an evaluation, with a section for every kind of finding, and its JSON."""

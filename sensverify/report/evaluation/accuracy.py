@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from statistics import median
 
+from sensverify.evaluation.lines import Line, accuracy_lines, all_radii, best_certified
 from sensverify.evaluation.results import AttackRow, Evaluation, ModelEvaluation
 from sensverify.evaluation.scores import CurvePoint, Summary, middle_radius, success_rate
 from sensverify.report import document as doc
@@ -20,18 +21,17 @@ from sensverify.report.evaluation.common import (
     rate_cell,
     rate_values,
 )
-from sensverify.report.evaluation.lines import Line, accuracy_lines, all_radii, best_certified
 from sensverify.report.theme import HUES
 from sensverify.report.words import (
     DASH,
     clipped,
-    duration,
     percent,
     printed,
     radius_text,
     signed,
     without_settings,
 )
+from sensverify.runs.progress import duration
 
 RADII = 7
 """Radii that a terminal has columns for; of more, the ends and some evenly between them."""

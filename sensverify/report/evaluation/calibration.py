@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from sensverify.classification.predictions import Bin, Classified
+from sensverify.evaluation.lines import hardest_attack, hardest_corruption
 from sensverify.evaluation.results import Evaluation, ModelEvaluation
 from sensverify.evaluation.scores import Summary
 from sensverify.report import document as doc
@@ -17,7 +18,6 @@ from sensverify.report.evaluation.common import (
     number,
     written,
 )
-from sensverify.report.evaluation.lines import hardest_attack, hardest_corruption
 from sensverify.report.words import clipped, percent, radius_text, signed, spoken
 
 _READING = (

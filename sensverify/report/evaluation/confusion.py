@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from sensverify.classification.predictions import Classified
+from sensverify.evaluation.lines import hardest_attack
 from sensverify.evaluation.results import Evaluation, ModelEvaluation
 from sensverify.evaluation.scores import Summary
 from sensverify.report import document as doc
 from sensverify.report.evaluation.common import CASE, cases, class_names, model_data
-from sensverify.report.evaluation.lines import hardest_attack
 from sensverify.report.theme import step
 from sensverify.report.words import clipped, percent, radius_text
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from sensverify.classification.predictions import Classified
 from sensverify.classification.rates import Rate
+from sensverify.evaluation.lines import accuracy_lines
 from sensverify.evaluation.results import Evaluation, ModelEvaluation
 from sensverify.evaluation.scores import (
     CurvePoint,
@@ -19,7 +20,6 @@ from sensverify.evaluation.scores import (
     success_rate,
     summarise,
 )
-from sensverify.report.evaluation.lines import accuracy_lines
 from sensverify.report.facts import model_dict
 
 SCHEMA = "sensverify.evaluate/1"

@@ -1,1 +1,1 @@
-"""The report of a study: a page, tables, figures and a summary for the terminal."""
+"""The document of a study, its figures and its numbers as text."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sensverify.errors import InputError
-from sensverify.report.files import check_targets, write_files
+from sensverify.runs.outputs import check_targets, write_files
 
 
 def test_writes(tmp_path: Path) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from sensverify.report.study.contents import Value
 from sensverify.report.study.values import value_text
-from sensverify.report.words import duration
-from sensverify.runs.progress import Progress
+from sensverify.runs.progress import Progress, duration
 from sensverify.studies.entries import Entry
 
 _SHOWN = ("ERR", "ADV_ERR")

@@ -124,6 +124,10 @@ def descend(
             needed=False,
         )
         best_values, best = _better(best_values, best, -gains, points)
+        following = torch.where(points.isnan(), points, following)
+        if torch.equal(following, points):
+            # Shorter steps lead no further.
+            return best_values, best
         points = following
         share *= decay
     with torch.no_grad():

@@ -1,10 +1,13 @@
-"""A classifier under attacks, corruptions and measures: what is found, and what follows."""
+"""Classifiers side by side under attacks, corruptions and measures: rows, and their scores."""
 
 from sensverify.evaluation.request import EvaluateRequest
 from sensverify.evaluation.results import Evaluation, ModelEvaluation
-from sensverify.evaluation.run import evaluate
+from sensverify.evaluation.run import evaluate_models
 from sensverify.evaluation.scores import summarise
 from sensverify.runs.progress import Progress
+
+evaluate = evaluate_models
+"""The former name of `evaluate_models`, which `sensverify.evaluate` has, too."""
 
 __all__ = [
     "EvaluateRequest",
@@ -12,5 +15,6 @@ __all__ = [
     "ModelEvaluation",
     "Progress",
     "evaluate",
+    "evaluate_models",
     "summarise",
 ]

@@ -1,4 +1,4 @@
-"""From finished cells to an evaluation."""
+"""From finished tasks to an evaluation."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import torch
 
 from sensverify.core.provenance import versions
 from sensverify.evaluation.examples import make_examples
-from sensverify.evaluation.folder import Finished
+from sensverify.evaluation.folder import FinishedTask
 from sensverify.evaluation.models import EvaluatedModel
-from sensverify.evaluation.order import in_order
+from sensverify.evaluation.order import consistent_certified
 from sensverify.evaluation.prepared import Prepared
 from sensverify.evaluation.results import (
     AttackRow,
@@ -29,20 +29,20 @@ from sensverify.runs.machine import machine_facts
 
 def assemble(
     prepared: Prepared,
-    found: Sequence[Sequence[Finished]],
+    found: Sequence[Sequence[FinishedTask]],
     *,
     interrupted: bool,
     others: Mapping[str, str],
 ) -> Evaluation:
-    """The evaluation that the cells of every network, in the order of the plan, make up.
+    """The evaluation that the tasks of every network, in the order of the plan, make up.
 
     Parameters
     ----------
     prepared : Prepared
-    found : sequence of sequence of Finished
+    found : sequence of sequence of FinishedTask
     interrupted : bool
     others : mapping from str to str
-        Versions that differ now from those that the first cells were found with, as these were.
+        Versions that differ now from those that the first tasks were found with, as these were.
 
     Raises
     ------
@@ -50,7 +50,7 @@ def assemble(
         A proof was refuted by an attack, or by the sample itself.
     """
     request, samples, radii = prepared.request, prepared.samples, prepared.radii
-    seconds = sum(getattr(cell.row, "seconds", 0.0) for each in found for cell in each)
+    seconds = sum(getattr(task.row, "seconds", 0.0) for each in found for task in each)
     return Evaluation(
         models=tuple(
             _model_evaluation(prepared, model, each)
@@ -77,9 +77,9 @@ def assemble(
 
 
 def _model_evaluation(
-    prepared: Prepared, model: EvaluatedModel, found: Sequence[Finished]
+    prepared: Prepared, model: EvaluatedModel, found: Sequence[FinishedTask]
 ) -> ModelEvaluation:
-    rows: list[Row] = [cell.row for cell in found]
+    rows: list[Row] = [task.row for task in found]
 
     def of(kind: type[Any]) -> tuple[Any, ...]:
         return tuple(row for row in rows if isinstance(row, kind))
@@ -88,7 +88,7 @@ def _model_evaluation(
         model=model.facts,
         clean=of(CleanRow),
         attacks=of(AttackRow),
-        certified=in_order(model.facts.name, found, prepared.samples.places.tolist()),
+        certified=consistent_certified(model.facts.name, found, prepared.samples.places.tolist()),
         corruptions=of(CorruptionRow),
         sequences=of(SequenceRow),
         measures=of(MeasureRow),
@@ -101,7 +101,7 @@ def _settings(prepared: Prepared, others: Mapping[str, str]) -> dict[str, str]:
     request, plan = prepared.request, prepared.plan
 
     def names(kind: str) -> str:
-        found = dict.fromkeys(cell.name for cell in plan.cells if cell.kind == kind)
+        found = dict.fromkeys(task.name for task in plan.tasks if task.kind == kind)
         return ", ".join(found) or "none"
 
     told = {

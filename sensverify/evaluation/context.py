@@ -1,4 +1,4 @@
-"""What all cells of one model share."""
+"""What all tasks of one model share."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from sensverify.runs.watch import Watch
 
 @dataclass(frozen=True, eq=False)
 class Context:
-    """Everything that the cells of one model share.
+    """Everything that the tasks of one model share.
 
     Parameters
     ----------
     prepared : Prepared
     model : EvaluatedModel
     watch : Watch
-        When it is over, the cell in hand raises `NotMeasured`.
+        When it is over, the task in hand raises `NotMeasured`.
     """
 
     prepared: Prepared
@@ -35,7 +35,7 @@ class Context:
         return self.model.measured(prepared.request, prepared.radii, self.watch)
 
     def report(self, done: int, total: int) -> None:
-        """Say how far a cell is, or end it.
+        """Say how far a task is, or end it.
 
         Raises
         ------

@@ -12,9 +12,9 @@ from sensverify.classification.perturbation import Perturbation
 from sensverify.corruptions import CORRUPTIONS, Corruption, corrupt
 from sensverify.data.corrupted import CorruptedSet, find_corrupted
 from sensverify.errors import BadShape
-from sensverify.evaluation.cell import Cell
 from sensverify.evaluation.request import EvaluateRequest
 from sensverify.evaluation.samples import Samples
+from sensverify.evaluation.task import Task
 
 COMPUTED = "computed"
 
@@ -85,57 +85,57 @@ class CorruptedSamples:
             f"[{x.min():g}, {x.max():g}]; give that range with `clip=LO HI`"
         )
 
-    def parameter(self, cell: Cell) -> str:
+    def parameter(self, task: Task) -> str:
         """What a severity means, in words; empty where nobody says."""
-        if cell.name in self.here:
+        if task.name in self.here:
             return ""
-        assert isinstance(cell.at, int)
+        assert isinstance(task.at, int)
         rows, columns = self.samples.x.shape[-2:]
-        return self.find(cell.name).parameter_text(cell.at, (rows, columns))
+        return self.find(task.name).parameter_text(task.at, (rows, columns))
 
-    def source(self, cell: Cell) -> str:
+    def source(self, task: Task) -> str:
         """``computed``, or the file that the images are read from."""
-        if self.premade is None or cell.name not in self.here:
+        if self.premade is None or task.name not in self.here:
             return COMPUTED
-        return str(self.premade.files[cell.name].images)
+        return str(self.premade.files[task.name].images)
 
-    def version(self, cell: Cell) -> str:
+    def version(self, task: Task) -> str:
         """What is another text when other images come of it: other parameters, or other files."""
-        if self.premade is None or cell.name not in self.here:
-            return f"{COMPUTED} {self.parameter(cell)}"
-        file = self.premade.files[cell.name]
+        if self.premade is None or task.name not in self.here:
+            return f"{COMPUTED} {self.parameter(task)}"
+        file = self.premade.files[task.name]
         stats = [path.stat() for path in (file.images, file.labels)]
         return " ".join(f"{stat.st_size} {stat.st_mtime_ns}" for stat in stats)
 
-    def at(self, cell: Cell, *, count: int | None = None) -> Tensor:
+    def at(self, task: Task, *, count: int | None = None) -> Tensor:
         """The first samples, or all of them, under a corruption."""
         whole = count is None
-        if whole and self._last is not None and self._last[0] == cell.key:
+        if whole and self._last is not None and self._last[0] == task.key:
             return self._last[1]
-        found = self._read(cell, count) if cell.name in self.here else self._computed(cell, count)
+        found = self._read(task, count) if task.name in self.here else self._computed(task, count)
         if whole:
-            self._last = cell.key, found
+            self._last = task.key, found
         return found
 
-    def _computed(self, cell: Cell, count: int | None) -> Tensor:
-        assert isinstance(cell.at, int)
+    def _computed(self, task: Task, count: int | None) -> Tensor:
+        assert isinstance(task.at, int)
         return corrupt(
             self.images[:count],
-            self.find(cell.name),
-            cell.at,
+            self.find(task.name),
+            task.at,
             seed=self.request.seed,
             places=self.samples.places[:count],
             pixels=self.pixels,
         )
 
-    def _read(self, cell: Cell, count: int | None) -> Tensor:
+    def _read(self, task: Task, count: int | None) -> Tensor:
         assert self.premade is not None
-        assert isinstance(cell.at, int)
+        assert isinstance(task.at, int)
         places, labels = self.samples.places[:count], self.samples.y[:count]
-        images, _ = self.premade.read(cell.name, cell.at, indices=places, labels=labels)
+        images, _ = self.premade.read(task.name, task.at, indices=places, labels=labels)
         if images.shape[1:] != self.samples.x.shape[1:]:
             raise BadShape(
-                f"'{self.source(cell)}' has images of shape {images.shape[1:]}, and the samples "
+                f"'{self.source(task)}' has images of shape {images.shape[1:]}, and the samples "
                 f"have shape {self.samples.x.shape[1:]}"
             )
         low, high = self.pixels

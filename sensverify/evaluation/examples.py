@@ -10,10 +10,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from sensverify.errors import SensverifyError
-from sensverify.evaluation.cell import Cell
 from sensverify.evaluation.corrupted import CorruptedSamples
-from sensverify.evaluation.folder import Finished
+from sensverify.evaluation.folder import FinishedTask
 from sensverify.evaluation.results import CorruptionRow, Example
+from sensverify.evaluation.task import Task
 
 CLEAN = "clean"
 _SIDE = 64
@@ -21,17 +21,17 @@ _SIDE = 64
 
 
 def make_examples(
-    corrupted: CorruptedSamples, found: Sequence[Sequence[Finished]]
+    corrupted: CorruptedSamples, found: Sequence[Sequence[FinishedTask]]
 ) -> dict[str, tuple[Example, ...]]:
     """The first sample under every corruption that a network was asked about.
 
     Parameters
     ----------
     corrupted : CorruptedSamples
-    found : sequence of sequence of Finished
-        The cells of every network.
+    found : sequence of sequence of FinishedTask
+        The tasks of every network.
     """
-    rows = [cell.row for each in found for cell in each]
+    rows = [task.row for each in found for task in each]
     asked = dict.fromkeys(
         (row.corruption, row.severity) for row in rows if isinstance(row, CorruptionRow)
     )
@@ -41,7 +41,7 @@ def make_examples(
     examples = {CLEAN: [_example("as it is", (corrupted.images[0] - low) / (high - low))]}
     for name, severity in asked:
         try:
-            image = corrupted.at(Cell("corruption", name, severity), count=1)[0]
+            image = corrupted.at(Task("corruption", name, severity), count=1)[0]
         except SensverifyError:
             # Rows of a run before this one may come from a machine that has more installed.
             continue

@@ -1,4 +1,4 @@
-"""The folder of an evaluation: what was asked, and a journal with a line for each finished cell."""
+"""The folder of an evaluation: what was asked, and a journal with a line for each finished task."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _KIND = "evaluation"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finished:
-    """A cell that is done.
+class FinishedTask:
+    """A task that is done.
 
     Parameters
     ----------
     row : Row
-        Of a cell that would fail again, a `Missing`.
-    beyond : tuple of int
+        Of a task that would fail again, a `Missing`.
+    certainly_wrong : tuple of int
         Positions of the samples whose label is not the largest output by more than rounding: at
         their own point for a clean row, at the attack's for that of an attack.
     cut : bool
@@ -41,7 +41,7 @@ class Finished:
     """
 
     row: Row
-    beyond: tuple[int, ...] = ()
+    certainly_wrong: tuple[int, ...] = ()
     cut: bool = False
 
 
@@ -52,40 +52,42 @@ class Entry:
     Parameters
     ----------
     key : str
-        Of a cell and its network.
-    cell : str
-        The cell in words, for whoever reads the file.
-    finished : Finished
+        Of a task and its network.
+    task : str
+        The task in words, for whoever reads the file.
+    finished : FinishedTask
     """
 
     key: str
-    cell: str
-    finished: Finished
+    task: str
+    finished: FinishedTask
 
 
 def _plain(entry: Entry) -> dict[str, Any]:
     found = entry.finished
     row = to_plain(found.row)
-    return {"key": entry.key, "cell": entry.cell, "beyond": list(found.beyond), "row": row}
+    return {"key": entry.key, "cell": entry.task, "beyond": list(found.certainly_wrong), "row": row}
 
 
 def _entry(values: Mapping[str, Any]) -> Entry:
     row, beyond = from_plain(values["row"]), tuple(map(int, values["beyond"]))
-    return Entry(str(values["key"]), str(values["cell"]), Finished(row=row, beyond=beyond))
+    return Entry(
+        str(values["key"]), str(values["cell"]), FinishedTask(row=row, certainly_wrong=beyond)
+    )
 
 
 ROWS = RowType(_KIND, _plain, _entry)
 
 
-class Found:
-    """The finished cells of an evaluation, kept in a journal where there is one.
+class FinishedTasks:
+    """The finished tasks of an evaluation, kept in a journal where there is one.
 
     Parameters
     ----------
     journal : Journal or None
-        None keeps cells only while the process lives.
+        None keeps tasks only while the process lives.
     begun_with : mapping from str to str
-        Versions of what the first cells were found with; empty without a folder.
+        Versions of what the first tasks were found with; empty without a folder.
     """
 
     def __init__(
@@ -95,39 +97,39 @@ class Found:
         self._found = {each.key: each.finished for each in (journal.rows if journal else ())}
         self.begun_with = dict(begun_with or {})
 
-    def get(self, key: str) -> Finished | None:
-        """The finished cell of that key."""
+    def get(self, key: str) -> FinishedTask | None:
+        """The finished task of that key."""
         return self._found.get(key)
 
-    def add(self, key: str, cell: str, finished: Finished) -> None:
-        """Keep a cell, on the disk where there is a folder; see `Entry`."""
+    def add(self, key: str, task: str, finished: FinishedTask) -> None:
+        """Keep a task, on the disk where there is a folder; see `Entry`."""
         if self._journal is not None:
-            self._journal.add(Entry(key, cell, finished))
+            self._journal.add(Entry(key, task, finished))
         self._found[key] = finished
 
 
 @contextmanager
 def open_evaluation(
     folder: Path | None, deciding: Mapping[str, Any], *, resume: bool
-) -> Iterator[Found]:
-    """The finished cells of an evaluation, and a place for more.
+) -> Iterator[FinishedTasks]:
+    """The finished tasks of an evaluation, and a place for more.
 
     Parameters
     ----------
     folder : Path or None
     deciding : mapping
-        Plain values of everything that decides what a cell finds, but for its network.
+        Plain values of everything that decides what a task finds, but for its network.
     resume : bool
-        Whether the folder may hold cells already.
+        Whether the folder may hold tasks already.
 
     Raises
     ------
     InputError
-        The folder holds something else, or cells that were found with other settings, or cells
+        The folder holds something else, or tasks that were found with other settings, or tasks
         without ``resume``; it is in use, damaged or cannot be written.
     """
     if folder is None:
-        yield Found()
+        yield FinishedTasks()
         return
     wanted = json.loads(json.dumps(deciding))
     run = RunFolder(folder, _KIND, ASKED, SCHEMA, (JSON_FILE, PAGE_FILE))
@@ -137,4 +139,4 @@ def open_evaluation(
             run.write(kept)
         run.compare(kept, wanted)
         with Journal(folder / JOURNAL, ROWS) as journal:
-            yield Found(journal, kept.get("versions"))
+            yield FinishedTasks(journal, kept.get("versions"))

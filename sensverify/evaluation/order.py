@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from sensverify.errors import UnsoundResult
-from sensverify.evaluation.folder import Finished
+from sensverify.evaluation.folder import FinishedTask
 from sensverify.evaluation.results import AttackRow, CertifiedRow, CleanRow
 
 
@@ -16,12 +16,12 @@ class _Break:
 
     sample: int
     radius: float
-    beyond: bool
+    certainly_wrong: bool
     by: str
 
 
-def in_order(
-    model: str, finished: Sequence[Finished], places: Sequence[int]
+def consistent_certified(
+    model: str, finished: Sequence[FinishedTask], places: Sequence[int]
 ) -> tuple[CertifiedRow, ...]:
     """The certified rows of a network, without the samples that an attack breaks by a rounding.
 
@@ -29,8 +29,8 @@ def in_order(
     ----------
     model : str
         Its name.
-    finished : sequence of Finished
-        All its cells.
+    finished : sequence of FinishedTask
+        All its tasks.
     places : sequence of int
         The samples' numbers in the data, for the message.
 
@@ -40,16 +40,16 @@ def in_order(
         A label was proven for a whole box, and an input in that box, or the sample itself, has
         another one by more than rounding.
     """
-    breaks = [each for cell in finished for each in _breaks(cell)]
+    breaks = [each for task in finished for each in _breaks(task)]
     return tuple(
-        _kept(model, cell.row, breaks, places)
-        for cell in finished
-        if isinstance(cell.row, CertifiedRow)
+        _kept(model, task.row, breaks, places)
+        for task in finished
+        if isinstance(task.row, CertifiedRow)
     )
 
 
-def _breaks(cell: Finished) -> Iterable[_Break]:
-    row, beyond = cell.row, frozenset(cell.beyond)
+def _breaks(task: FinishedTask) -> Iterable[_Break]:
+    row, beyond = task.row, frozenset(task.certainly_wrong)
     if isinstance(row, CleanRow) and row.part == "test":
         for sample in row.wrong:
             yield _Break(sample, 0.0, sample in beyond, "the sample itself")
@@ -66,7 +66,7 @@ def _kept(
     for each in breaks:
         if each.sample not in certified or each.radius > row.radius:
             continue
-        if each.beyond:
+        if each.certainly_wrong:
             raise UnsoundResult(
                 f"{row.method} proved the label of sample {places[each.sample]} of the test part "
                 f"for the network '{model}' and the radius {row.radius:g}, and {each.by} in that "

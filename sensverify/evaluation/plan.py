@@ -1,4 +1,4 @@
-"""The cells of an evaluation: what is asked of every network, in which order, under which key."""
+"""The tasks of an evaluation: what is asked of every network, in which order, under which key."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from sensverify.attacks.protocol import Attack
 from sensverify.bounds.limits import with_seed
 from sensverify.bounds.method import METHODS, Method
 from sensverify.corruptions import CORRUPTIONS, SEQUENCES
-from sensverify.evaluation.cell import Cell
 from sensverify.evaluation.corrupted import CorruptedSamples
 from sensverify.evaluation.radii import Radii
 from sensverify.evaluation.request import CERTIFY, DEFAULT_ATTACKS, EvaluateRequest
 from sensverify.evaluation.results import Missing
 from sensverify.evaluation.samples import Samples
+from sensverify.evaluation.task import Task
 from sensverify.measures.catalog import MEASURES, find_measures
 from sensverify.measures.measure import Measure
 from sensverify.registry.calls import Call, parse_call
@@ -44,19 +44,19 @@ class Plan:
 
     Parameters
     ----------
-    cells : tuple of Cell
+    tasks : tuple of Task
         Cheap and telling ones first: where time is short, the last ones are missed.
     missing : tuple of Missing
         What is known not to be had before anything is begun.
     attacks : mapping from str to Attack
-        By the name in `Cell`.
+        By the name in `Task`.
     transferred : frozenset of str
         Those whose gradients come from the surrogate.
     methods : mapping from str to Method
     measures : mapping from str to Measure
     """
 
-    cells: tuple[Cell, ...]
+    tasks: tuple[Task, ...]
     missing: tuple[Missing, ...]
     attacks: Mapping[str, Attack]
     transferred: frozenset[str]
@@ -102,25 +102,25 @@ def make_plan(
     proofs = CERTIFY if request.certify is None else request.certify
     methods = dict(_method(each, request.seed) for each in proofs)
     missing: list[Missing] = []
-    cells = [Cell("clean", "test")]
+    tasks = [Task("clean", "test")]
     if samples.train is not None:
-        cells.append(Cell("clean", "train"))
+        tasks.append(Task("clean", "train"))
     measures = _measures(request.measures)
     quick = [name for name, each in measures.items() if each.group in QUICK_GROUPS]
-    cells += [Cell("measure", name) for name in quick]
+    tasks += [Task("measure", name) for name in quick]
     for name in methods:
-        cells += _at_radii("certified", name, radii, missing)
+        tasks += _at_radii("certified", name, radii, missing)
     for name, attack in attacks.items():
         if not attack.nearest:
-            cells += _at_radii("attack", name, radii, missing)
+            tasks += _at_radii("attack", name, radii, missing)
         elif radii.perturbation.bounded:
-            cells.append(Cell("attack", name))
+            tasks.append(Task("attack", name))
         else:
-            missing.append(Missing(key=Cell("attack", name).key, reason=_NO_RANGE))
-    cells += _corruptions(request, corrupted, missing)
-    cells += [Cell("measure", name) for name in measures if name not in quick]
-    cells += _sequences(request, corrupted, missing)
-    return Plan(tuple(cells), tuple(missing), attacks, frozenset(transferred), methods, measures)
+            missing.append(Missing(key=Task("attack", name).key, reason=_NO_RANGE))
+    tasks += _corruptions(request, corrupted, missing)
+    tasks += [Task("measure", name) for name in measures if name not in quick]
+    tasks += _sequences(request, corrupted, missing)
+    return Plan(tuple(tasks), tuple(missing), attacks, frozenset(transferred), methods, measures)
 
 
 def _named_object(catalog: Catalog[Any], asked: Any) -> tuple[Call, Any]:
@@ -144,15 +144,15 @@ def _method(asked: str | Method, seed: int) -> tuple[str, Method]:
     return str(call), method if given else with_seed(method, seed % 2**63)
 
 
-def _at_radii(kind: str, name: str, radii: Radii, missing: list[Missing]) -> list[Cell]:
+def _at_radii(kind: str, name: str, radii: Radii, missing: list[Missing]) -> list[Task]:
     if radii.missing:
-        missing.append(Missing(key=Cell(kind, name).key, reason=radii.missing))
-    return [Cell(kind, name, radius) for radius in radii.values]
+        missing.append(Missing(key=Task(kind, name).key, reason=radii.missing))
+    return [Task(kind, name, radius) for radius in radii.values]
 
 
 def _corruptions(
     request: EvaluateRequest, corrupted: CorruptedSamples, missing: list[Missing]
-) -> list[Cell]:
+) -> list[Task]:
     found = []
     default = DEFAULT_CORRUPTIONS
     if corrupted.premade is not None:
@@ -161,28 +161,28 @@ def _corruptions(
     for name in CORRUPTIONS.select(asked, also=(*corrupted.here, *corrupted.own)):
         reason = corrupted.why_not(name)
         if reason is not None:
-            missing.append(Missing(key=Cell("corruption", name).key, reason=reason))
+            missing.append(Missing(key=Task("corruption", name).key, reason=reason))
             continue
         last = corrupted.severities(name)
         there = [severity for severity in sorted(set(request.severities)) if severity <= last]
-        found += [Cell("corruption", name, severity) for severity in there]
+        found += [Task("corruption", name, severity) for severity in there]
         if not there:
             reason = f"its severities are 1 to {last}" if last > 1 else "its only severity is 1"
-            missing.append(Missing(key=Cell("corruption", name).key, reason=reason))
+            missing.append(Missing(key=Task("corruption", name).key, reason=reason))
     return found
 
 
 def _sequences(
     request: EvaluateRequest, corrupted: CorruptedSamples, missing: list[Missing]
-) -> list[Cell]:
+) -> list[Task]:
     asked = DEFAULT_SEQUENCES if request.sequences is None else request.sequences
     found = []
     for name in SEQUENCES.select(asked):
-        cell = Cell("sequence", name)
+        task = Task("sequence", name)
         if corrupted.why_no_images is None:
-            found.append(cell)
+            found.append(task)
         else:
-            missing.append(Missing(key=cell.key, reason=corrupted.why_no_images))
+            missing.append(Missing(key=task.key, reason=corrupted.why_no_images))
     return found
 
 

@@ -12,13 +12,13 @@ import torch
 from sensverify.classification.perturbation import Perturbation
 from sensverify.data.dataset import check_order
 from sensverify.errors import BadSetting, BadShape
-from sensverify.evaluation.cell import Cell
 from sensverify.evaluation.corrupted import CorruptedSamples, corrupted_samples
 from sensverify.evaluation.models import EvaluatedModel, digest_of, load_models, prepare_model
 from sensverify.evaluation.plan import Plan, make_plan
 from sensverify.evaluation.radii import Radii, find_radii
 from sensverify.evaluation.request import EvaluateRequest
 from sensverify.evaluation.samples import Samples, load_samples
+from sensverify.evaluation.task import Task
 from sensverify.models.loading import LoadedModel
 
 
@@ -41,7 +41,7 @@ class Prepared:
 
     @property
     def deciding(self) -> dict[str, Any]:
-        """What decides every cell, but for its network and what its key says."""
+        """What decides every task, but for its network and what its key says."""
         request, corrupted = self.request, self.corrupted
         return {
             "data": {
@@ -61,19 +61,19 @@ class Prepared:
             else str(corrupted.premade.folder.resolve()),
         }
 
-    def key(self, model: EvaluatedModel, cell: Cell) -> str:
-        """Of a cell in the journal: its network, and what else matters for it."""
-        parts = [model.facts.sha256, cell.key]
-        if cell.kind == "attack":
+    def key(self, model: EvaluatedModel, task: Task) -> str:
+        """Of a task in the journal: its network, and what else matters for it."""
+        parts = [model.facts.sha256, task.key]
+        if task.kind == "attack":
             # With the settings that nobody gave, which another version may have changed.
-            parts.append(repr(self.plan.attacks[cell.name]))
-            if cell.name in self.plan.transferred and self.surrogate is not None:
+            parts.append(repr(self.plan.attacks[task.name]))
+            if task.name in self.plan.transferred and self.surrogate is not None:
                 parts.append(self.surrogate.facts.sha256)
-        if cell.kind == "certified":
-            parts.append(repr(self.plan.methods[cell.name]))
-        if cell.kind == "corruption":
-            parts.append(self.corrupted.version(cell))
-        if cell.kind == "measure":
+        if task.kind == "certified":
+            parts.append(repr(self.plan.methods[task.name]))
+        if task.kind == "corruption":
+            parts.append(self.corrupted.version(task))
+        if task.kind == "measure":
             parts += [model.initial_sha256, repr(self.radii.usual)]
         return digest_of(*parts)
 

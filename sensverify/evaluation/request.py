@@ -84,12 +84,12 @@ class EvaluateRequest:
     seed : int
         Of everything that is drawn.
     timeout : float, optional
-        Seconds after which no further cell is begun; the one in hand is given up.
+        Seconds after which no further task is begun; the one in hand is given up.
     memory : int
         Bytes that a computation may take beside networks and samples.
     data_dir : Path, optional
     out : Path, optional
-        Folder that keeps every finished cell.
+        Folder that keeps every finished task.
     resume : bool
         Whether that folder may hold a part of this evaluation already.
     bins : int

@@ -1,6 +1,6 @@
 """What an evaluation finds: frozen rows of plain values, kept in the journal and reported.
 
-A row is one finished cell: one question asked of one network. What could not be had is a `Missing`
+A row is one finished task: one question asked of one network. What could not be had is a `Missing`
 row with its reason. Everything else in a report (worst cases, scores against a reference) follows
 from rows and is in `sensverify.evaluation.scores`.
 """
@@ -178,12 +178,12 @@ class MeasureRow:
 
 @dataclass(frozen=True, kw_only=True)
 class Missing:
-    """A cell that was asked for and could not be had.
+    """A task that was asked for and could not be had.
 
     Parameters
     ----------
     key : str
-        The cell's key, such as ``attack/pgd/0.1`` (see `sensverify.evaluation.plan`).
+        The task's key, such as ``attack/pgd/0.1`` (see `sensverify.evaluation.plan`).
     reason : str
     final : bool
         Whether it would be missing again; False where only the time was up.
@@ -265,9 +265,9 @@ class Evaluation:
     machine : str
     device : str
     seconds : float
-        Of all cells, also of those that a run before this one had finished.
+        Of all tasks, also of those that a run before this one had finished.
     interrupted : bool
-        Whether it ended before all cells were done: Ctrl-C or the time budget.
+        Whether it ended before all tasks were done: Ctrl-C or the time budget.
     """
 
     models: tuple[ModelEvaluation, ...]

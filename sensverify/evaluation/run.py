@@ -1,4 +1,4 @@
-"""The evaluation itself: every cell of every network, kept when it is done."""
+"""The evaluation itself: every task of every network, kept when it is done."""
 
 from __future__ import annotations
 
@@ -6,44 +6,44 @@ from collections.abc import Callable, Sequence
 
 from sensverify.core.provenance import versions
 from sensverify.errors import NotMeasured, SensverifyError, UnsoundResult
-from sensverify.evaluation import cells
+from sensverify.evaluation import tasks
 from sensverify.evaluation.assemble import assemble
-from sensverify.evaluation.cell import Cell
 from sensverify.evaluation.context import Context
-from sensverify.evaluation.folder import Finished, Found, open_evaluation
+from sensverify.evaluation.corruption_tasks import corruption, sequence
+from sensverify.evaluation.folder import FinishedTask, FinishedTasks, open_evaluation
 from sensverify.evaluation.prepared import Prepared, prepare_evaluation
 from sensverify.evaluation.request import EvaluateRequest
 from sensverify.evaluation.results import Evaluation, Missing
-from sensverify.evaluation.shifts import corruption, sequence
+from sensverify.evaluation.task import Task
 from sensverify.runs.progress import Listener, Pace
 from sensverify.runs.watch import Watch
 
-_RUN: dict[str, Callable[[Context, Cell], Finished]] = {
-    "clean": cells.clean,
-    "attack": cells.attack,
-    "certified": cells.certified,
-    "measure": cells.measure,
+_RUN: dict[str, Callable[[Context, Task], FinishedTask]] = {
+    "clean": tasks.clean,
+    "attack": tasks.attack,
+    "certified": tasks.certified,
+    "measure": tasks.measure,
     "corruption": corruption,
     "sequence": sequence,
 }
 
 
-def evaluate(
+def evaluate_models(
     request: EvaluateRequest,
     *,
     progress: Listener | None = None,
     watch: Watch | None = None,
 ) -> Evaluation:
-    """Find out about networks what a request asks: attacks, proofs, corruptions, measures.
+    """Evaluate classifiers side by side: predictions, attacks, proofs, corruptions, measures.
 
     Parameters
     ----------
     request : EvaluateRequest
     progress : callable, optional
-        Called before every cell, which is named as ``network: cell``, and at the end.
+        Called before every task, which is named as ``network: task``, and at the end.
     watch : Watch, optional
-        Ends it early: the cell in hand is given up, and what is left is reported as missing.
-        Predictions on samples as they are, are always made. Its listener hears how far a cell is.
+        Ends it early: the task in hand is given up, and what is left is reported as missing.
+        Predictions on samples as they are, are always made. Its listener hears how far a task is.
 
     Returns
     -------
@@ -66,34 +66,34 @@ def evaluate(
     watch = watch.within(request.timeout)
     tell = progress if progress is not None else lambda state: None
     with open_evaluation(request.out, prepared.deciding, resume=request.resume) as kept:
-        found = _all_cells(prepared, kept, watch, tell)
+        found = _all_tasks(prepared, kept, watch, tell)
     others = {k: v for k, v in kept.begun_with.items() if versions().get(k) != v}
     return assemble(prepared, found, interrupted=_unfinished(found), others=others)
 
 
-def _all_cells(
+def _all_tasks(
     prepared: Prepared,
-    kept: Found,
+    kept: FinishedTasks,
     watch: Watch,
     tell: Listener,
-) -> list[list[Finished]]:
-    """The rows of every cell, network by network, in the order of the plan."""
+) -> list[list[FinishedTask]]:
+    """The rows of every task, network by network, in the order of the plan."""
     plan = prepared.plan
     contexts = [Context(prepared, model, watch) for model in prepared.models]
-    found: list[list[Finished]] = [[] for _ in contexts]
-    parts = [(cell, place) for cell in plan.cells for place in range(len(contexts))]
+    found: list[list[FinishedTask]] = [[] for _ in contexts]
+    parts = [(task, place) for task in plan.tasks for place in range(len(contexts))]
     names = {part: f"{contexts[part[1]].model.facts.name}: {part[0].key}" for part in parts}
     pace = Pace({names[part]: ((part[0].kind, part[0].name), (part[0].kind,)) for part in parts})
-    for cell, place in parts:
-        context, name = contexts[place], names[cell, place]
-        key = prepared.key(context.model, cell)
+    for task, place in parts:
+        context, name = contexts[place], names[task, place]
+        key = prepared.key(context.model, task)
         finished = kept.get(key)
         if finished is not None:
             pace.end(name, None)
         else:
-            if not (watch.over and cell.kind != "clean"):
+            if not (watch.over and task.kind != "clean"):
                 tell(pace.go_on(name))
-            finished, keep = _one_cell(context, cell)
+            finished, keep = _one_task(context, task)
             if keep:
                 kept.add(key, name, finished)
             if _is_late(finished):
@@ -105,14 +105,14 @@ def _all_cells(
     return found
 
 
-def _one_cell(context: Context, cell: Cell) -> tuple[Finished, bool]:
-    """What a cell gave, and whether it would give that again."""
-    late = Missing(key=cell.key, reason="there was no time left for it", final=False)
-    needed = cell.kind == "clean"
+def _one_task(context: Context, task: Task) -> tuple[FinishedTask, bool]:
+    """What a task gave, and whether it would give that again."""
+    late = Missing(key=task.key, reason="there was no time left for it", final=False)
+    needed = task.kind == "clean"
     if context.watch.over and not needed:
-        return Finished(row=late), False
+        return FinishedTask(row=late), False
     try:
-        finished = _RUN[cell.kind](context, cell)
+        finished = _RUN[task.kind](context, task)
         return finished, not finished.cut
     except UnsoundResult:
         raise
@@ -120,15 +120,15 @@ def _one_cell(context: Context, cell: Cell) -> tuple[Finished, bool]:
         if needed:
             raise error.about(f"network '{context.model.facts.name}'") from None
         if context.watch.over:
-            return Finished(row=late), False
-        row = Missing(key=cell.key, reason=" ".join(str(error).split()))
+            return FinishedTask(row=late), False
+        row = Missing(key=task.key, reason=" ".join(str(error).split()))
         # What is not installed today may be tomorrow.
-        return Finished(row=row), isinstance(error, NotMeasured)
+        return FinishedTask(row=row), isinstance(error, NotMeasured)
 
 
-def _unfinished(found: Sequence[Sequence[Finished]]) -> bool:
-    return any(_is_late(cell) for each in found for cell in each)
+def _unfinished(found: Sequence[Sequence[FinishedTask]]) -> bool:
+    return any(_is_late(task) for each in found for task in each)
 
 
-def _is_late(cell: Finished) -> bool:
-    return cell.cut or (isinstance(cell.row, Missing) and not cell.row.final)
+def _is_late(task: FinishedTask) -> bool:
+    return task.cut or (isinstance(task.row, Missing) and not task.row.final)

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from sensverify.corruptions import sequence
-from sensverify.evaluation import evaluate, shifts
-from sensverify.evaluation.cell import Cell
+from sensverify.evaluation import corruption_tasks, evaluate_models
 from sensverify.evaluation.corrupted import CorruptedSamples
 from sensverify.evaluation.prepared import prepare_evaluation
 from sensverify.evaluation.request import EvaluateRequest
+from sensverify.evaluation.task import Task
 
 
 def corrupted(data_dir: Path, **asked: Any) -> CorruptedSamples:
@@ -23,15 +23,15 @@ def corrupted(data_dir: Path, **asked: Any) -> CorruptedSamples:
     return prepare_evaluation(request).corrupted
 
 
-def by_place(found: CorruptedSamples, cell: Cell) -> dict[int, Tensor]:
+def by_place(found: CorruptedSamples, task: Task) -> dict[int, Tensor]:
     places = found.samples.places.tolist()
-    return dict(zip(places, found.at(cell), strict=True))
+    return dict(zip(places, found.at(task), strict=True))
 
 
 @pytest.mark.parametrize("name", ["gaussian-noise", "fog", "elastic", "obstruction", "rotation"])
 def test_a_sample_is_corrupted_alike_among_50_and_among_500(name: str, data_dir: Path) -> None:
-    cell = Cell("corruption", name, 3)
-    few, many = (by_place(corrupted(data_dir, count=count), cell) for count in (50, 500))
+    task = Task("corruption", name, 3)
+    few, many = (by_place(corrupted(data_dir, count=count), task) for count in (50, 500))
     assert (len(few), len(many)) == (50, 500)
     assert set(few) < set(many)
     assert list(few) != list(many)[:50]
@@ -40,10 +40,10 @@ def test_a_sample_is_corrupted_alike_among_50_and_among_500(name: str, data_dir:
 
 
 def test_a_range_of_samples_and_the_picture_of_the_first_are_the_same_too(data_dir: Path) -> None:
-    cell = Cell("corruption", "gaussian-noise", 5)
+    task = Task("corruption", "gaussian-noise", 5)
     part, longer = (corrupted(data_dir, samples=(first, 60)) for first in (40, 20))
-    torch.testing.assert_close(part.at(cell), longer.at(cell)[20:])
-    torch.testing.assert_close(part.at(cell, count=1), part.at(cell)[:1])
+    torch.testing.assert_close(part.at(task), longer.at(task)[20:])
+    torch.testing.assert_close(part.at(task, count=1), part.at(task)[:1])
 
 
 def test_a_sample_has_the_same_frames_among_20_and_among_100(
@@ -57,11 +57,11 @@ def test_a_sample_has_the_same_frames_among_20_and_among_100(
         seen[-1] |= dict(zip(np.asarray(options["places"]).tolist(), frames, strict=True))
         return frames
 
-    monkeypatch.setattr(shifts, "make_sequence", watched)
+    monkeypatch.setattr(corruption_tasks, "make_sequence", watched)
     nothing: dict[str, Any] = dict.fromkeys(("attacks", "certify", "corruptions", "measures"), ())
     for count in (20, 100):
         seen.append({})
-        evaluate(
+        evaluate_models(
             EvaluateRequest(
                 models=("mnist-conv2",),
                 data="mnist",
@@ -80,5 +80,5 @@ def test_a_sample_has_the_same_frames_among_20_and_among_100(
 
 def test_what_is_kept_of_a_corruption_is_known_by_its_parameters(data_dir: Path) -> None:
     found = corrupted(data_dir, count=5)
-    assert found.version(Cell("corruption", "gaussian-noise", 3)) == "computed sigma 0.08"
-    assert found.version(Cell("corruption", "gaussian-noise", 4)) == "computed sigma 0.09"
+    assert found.version(Task("corruption", "gaussian-noise", 3)) == "computed sigma 0.08"
+    assert found.version(Task("corruption", "gaussian-noise", 4)) == "computed sigma 0.09"

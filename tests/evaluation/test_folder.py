@@ -1,4 +1,4 @@
-"""The folder of an evaluation keeps its cells, and refuses what does not belong to it."""
+"""The folder of an evaluation keeps its tasks, and refuses what does not belong to it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from sensverify.errors import InputError
-from sensverify.evaluation.folder import JOURNAL, Finished, open_evaluation
+from sensverify.evaluation.folder import JOURNAL, FinishedTask, open_evaluation
 from sensverify.evaluation.results import MeasureRow
 
 DECIDING: dict[str, Any] = {"data": {"name": "mnist", "test_sha256": "1"}, "seed": 0, "clip": None}
-DONE = Finished(
+DONE = FinishedTask(
     row=MeasureRow(measure="l2", value=0.1, error=None, samples=None, note="", seconds=1.0),
-    beyond=(3,),
+    certainly_wrong=(3,),
 )
 
 

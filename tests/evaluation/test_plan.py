@@ -1,4 +1,4 @@
-"""Which cells a request comes down to, and how long they may take."""
+"""Which tasks a request comes down to, and how long they may take."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ def plan(model: str | Path, **asked: Any) -> Plan:
 
 
 def test_by_default_everything_is_asked_once() -> None:
-    cells = plan("mnist-conv2").cells
-    keys = [cell.key for cell in cells]
+    tasks = plan("mnist-conv2").tasks
+    keys = [task.key for task in tasks]
     assert len(set(keys)) == len(keys)
     assert keys[0] == "clean/test"
-    assert {cell.name for cell in cells if cell.kind == "measure"} == set(DEFAULT_MEASURES)
-    assert sum(cell.kind == "corruption" for cell in cells) == 15 * 5
-    assert sum(cell.kind == "attack" for cell in cells) == 4 * 6
-    assert {cell.name for cell in cells if cell.kind == "certified"} == {"crown"}
+    assert {task.name for task in tasks if task.kind == "measure"} == set(DEFAULT_MEASURES)
+    assert sum(task.kind == "corruption" for task in tasks) == 15 * 5
+    assert sum(task.kind == "attack" for task in tasks) == 4 * 6
+    assert {task.name for task in tasks if task.kind == "certified"} == {"crown"}
 
 
 def test_what_is_quick_comes_first() -> None:
-    keys = [cell.key for cell in plan("mnist-conv2").cells]
+    keys = [task.key for task in plan("mnist-conv2").tasks]
     for earlier, later in (
         ("measure/l2", "certified/crown/0.05"),
         ("certified/crown/0.3", "attack/fgsm/0.01"),
@@ -60,14 +60,14 @@ def test_what_is_quick_comes_first() -> None:
     ],
 )
 def test_names_and_groups(asked: dict[str, Any], kind: str, names: list[str]) -> None:
-    found = [cell.name for cell in plan("mnist-conv2", **asked).cells if cell.kind == kind]
+    found = [task.name for task in plan("mnist-conv2", **asked).tasks if task.kind == kind]
     assert list(dict.fromkeys(found))[: len(names)] == names
     assert bool(found) == bool(names)
 
 
 def test_only_severities_that_there_are() -> None:
-    cells = plan("mnist-conv2", corruptions=("fog",), severities=(5, 9, 2, 5)).cells
-    assert [cell.at for cell in cells if cell.kind == "corruption"] == [2, 5]
+    tasks = plan("mnist-conv2", corruptions=("fog",), severities=(5, 9, 2, 5)).tasks
+    assert [task.at for task in tasks if task.kind == "corruption"] == [2, 5]
 
 
 def test_several_attacks_as_one() -> None:
@@ -96,9 +96,9 @@ def test_several_attacks_as_one() -> None:
 def test_settings_that_nobody_gave_are_part_of_what_a_cell_is() -> None:
     """Another version may have other defaults."""
     prepared = prepare_evaluation(EvaluateRequest(models=("iris",), corruptions=(), measures=()))
-    (who,), cells = prepared.models, {cell.key: cell for cell in prepared.plan.cells}
-    attack = next(cell for key, cell in cells.items() if key.startswith("attack/pgd"))
-    proof = next(cell for key, cell in cells.items() if key.startswith("certified/crown"))
+    (who,), tasks = prepared.models, {task.key: task for task in prepared.plan.tasks}
+    attack = next(task for key, task in tasks.items() if key.startswith("attack/pgd"))
+    proof = next(task for key, task in tasks.items() if key.startswith("certified/crown"))
     changes: dict[str, Any] = {
         "attacks": {**prepared.plan.attacks, "pgd": Pgd(steps=41)},
         "methods": {"crown": Ibp()},
@@ -106,4 +106,4 @@ def test_settings_that_nobody_gave_are_part_of_what_a_cell_is() -> None:
     other = replace(prepared, plan=replace(prepared.plan, **changes))
     assert prepared.key(who, attack) != other.key(who, attack)
     assert prepared.key(who, proof) != other.key(who, proof)
-    assert prepared.key(who, cells["clean/test"]) == other.key(who, cells["clean/test"])
+    assert prepared.key(who, tasks["clean/test"]) == other.key(who, tasks["clean/test"])

@@ -226,7 +226,7 @@ def test_effective_robustness_is_taken_against_the_line_of_the_others() -> None:
 
 
 def test_a_tie_that_one_row_has_right_and_another_one_wrong() -> None:
-    """Found on two machines: what is wrong without an attack is never right under one."""
+    """FinishedTasks on two machines: what is wrong without an attack is never right under one."""
     rows = (attacked("a", 0.1, [None, 0.1, *[None] * 8]), attacked("cw", None, [None] * SAMPLES))
     found = model(attacks=rows)
     assert counts(attack_curve(found, "a")) == [(0.0, 9), (0.1, 8)]

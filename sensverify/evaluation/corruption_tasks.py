@@ -12,16 +12,16 @@ from sensverify.classification.samples import check_finite
 from sensverify.classification.shift import flip_rate, minimal_sample_distance
 from sensverify.corruptions import SEQUENCES
 from sensverify.corruptions import sequence as make_sequence
-from sensverify.evaluation.cell import Cell
 from sensverify.evaluation.context import Context
-from sensverify.evaluation.folder import Finished
+from sensverify.evaluation.folder import FinishedTask
 from sensverify.evaluation.results import CorruptionRow, SequenceRow
+from sensverify.evaluation.task import Task
 
 _COPIES = 4
 """Arrays of the size of the frames that a sequence may take."""
 
 
-def corruption(context: Context, cell: Cell) -> Finished:
+def corruption(context: Context, task: Task) -> FinishedTask:
     """Predictions on corrupted samples.
 
     Raises
@@ -34,23 +34,23 @@ def corruption(context: Context, cell: Cell) -> Finished:
     began = perf_counter()
     model, corrupted = context.model, context.prepared.corrupted
     context.report(0, len(model.x))
-    images = corrupted.at(cell)
+    images = corrupted.at(task)
     outputs = model.classifier.predict(images.to(model.x.device))
     check_finite(outputs, 0)
-    assert isinstance(cell.at, int)
+    assert isinstance(task.at, int)
     row = CorruptionRow(
-        corruption=cell.name,
-        severity=cell.at,
-        parameter=corrupted.parameter(cell),
+        corruption=task.name,
+        severity=task.at,
+        parameter=corrupted.parameter(task),
         classified=classify(outputs, model.y, bins=context.prepared.request.bins),
         msd=minimal_sample_distance(outputs, model.clean_outputs),
-        source=corrupted.source(cell),
+        source=corrupted.source(task),
         seconds=perf_counter() - began,
     )
-    return Finished(row=row)
+    return FinishedTask(row=row)
 
 
-def sequence(context: Context, cell: Cell) -> Finished:
+def sequence(context: Context, task: Task) -> FinishedTask:
     """How often predictions flip along a sequence.
 
     Raises
@@ -61,7 +61,7 @@ def sequence(context: Context, cell: Cell) -> Finished:
         The watch is over.
     """
     began = perf_counter()
-    model, kind, corrupted = context.model, SEQUENCES[cell.name], context.prepared.corrupted
+    model, kind, corrupted = context.model, SEQUENCES[task.name], context.prepared.corrupted
     images = corrupted.images
     needed = _COPIES * 4 * kind.length(images.shape) * prod(images.shape[1:])
     size = max(1, min(model.classifier.batch, context.prepared.request.memory // needed))
@@ -70,7 +70,7 @@ def sequence(context: Context, cell: Cell) -> Finished:
         context.report(first, len(images))
         frames = make_sequence(
             images[first : first + size],
-            cell.name,
+            task.name,
             seed=context.prepared.request.seed,
             places=corrupted.samples.places[first : first + size],
             pixels=corrupted.pixels,
@@ -80,11 +80,11 @@ def sequence(context: Context, cell: Cell) -> Finished:
         predictions.append(outputs.argmax(dim=1).reshape(frames.shape[:2]).cpu())
     found = torch.cat(predictions)
     row = SequenceRow(
-        sequence=cell.name,
+        sequence=task.name,
         frames=found.shape[1],
         samples=len(found),
         flip_rate=flip_rate(found, against=kind.against),
         against=kind.against,
         seconds=perf_counter() - began,
     )
-    return Finished(row=row)
+    return FinishedTask(row=row)

@@ -1,4 +1,4 @@
-"""What is done for a cell: predictions, attacks, certified labels, measures."""
+"""What is done for a task: predictions, attacks, certified labels, measures."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from sensverify.classification.samples import check_finite
 from sensverify.core.results import Guarantee
 from sensverify.core.sensitivity import log_volume
 from sensverify.errors import NotMeasured
-from sensverify.evaluation.cell import Cell
 from sensverify.evaluation.context import Context
-from sensverify.evaluation.folder import Finished
+from sensverify.evaluation.folder import FinishedTask
 from sensverify.evaluation.models import EvaluatedModel
 from sensverify.evaluation.results import AttackRow, CertifiedRow, CleanRow, MeasureRow
+from sensverify.evaluation.task import Task
 
 _MOST_BOUNDED = 64
 """Samples that are bounded at once: small enough to stop in between."""
 
 
-def clean(context: Context, cell: Cell) -> Finished:
+def clean(context: Context, task: Task) -> FinishedTask:
     """Predictions on samples as they are.
 
     Raises
@@ -35,24 +35,24 @@ def clean(context: Context, cell: Cell) -> Finished:
     """
     began = perf_counter()
     model = context.model
-    test = cell.name == "test"
+    test = task.name == "test"
     x, y = (model.x, model.y) if test else (model.train_x, model.train_y)
     if x is None or y is None:
         raise NotMeasured("the data have no training part here")
     outputs = model.clean_outputs if test else model.classifier.predict(x)
     check_finite(outputs, 0)
     wrong = outputs.argmax(dim=1) != y
-    beyond = _beyond(model, x, y, wrong)
+    beyond = _certainly_wrong(model, x, y, wrong)
     row = CleanRow(
-        part=cell.name,
+        part=task.name,
         classified=classify(outputs, y, bins=context.prepared.request.bins),
         wrong=_places(wrong),
         seconds=perf_counter() - began,
     )
-    return Finished(row=row, beyond=beyond)
+    return FinishedTask(row=row, certainly_wrong=beyond)
 
 
-def attack(context: Context, cell: Cell) -> Finished:
+def attack(context: Context, task: Task) -> FinishedTask:
     """Predictions at what an attack finds.
 
     Raises
@@ -63,13 +63,13 @@ def attack(context: Context, cell: Cell) -> Finished:
         The watch is over.
     """
     began = perf_counter()
-    model, asked = context.model, context.prepared.plan.attacks[cell.name]
-    if cell.at is None:
+    model, asked = context.model, context.prepared.plan.attacks[task.name]
+    if task.at is None:
         box = context.prepared.perturbation.whole_range(model.x)
     else:
-        box = context.prepared.perturbation.float32_box(model.x, cell.at)
+        box = context.prepared.perturbation.float32_box(model.x, task.at)
     surrogate = None
-    if cell.name in context.prepared.plan.transferred and context.prepared.surrogate is not None:
+    if task.name in context.prepared.plan.transferred and context.prepared.surrogate is not None:
         surrogate = _reshaping(context.prepared.surrogate)
     found = run_attack(
         model.classifier,
@@ -85,14 +85,14 @@ def attack(context: Context, cell: Cell) -> Finished:
         progress=context.report,
     )
     broken = found.broken
-    if cell.at is None:
+    if task.at is None:
         reach = context.prepared.perturbation.reaches(model.x, found.points)
     else:
         # In double precision: float32 would round it away from the radius.
-        reach = found.found.double() * float(cell.at)
+        reach = found.found.double() * float(task.at)
     row = AttackRow(
-        attack=cell.name,
-        radius=None if cell.at is None else float(cell.at),
+        attack=task.name,
+        radius=None if task.at is None else float(task.at),
         classified=classify(found.outputs, model.y, bins=context.prepared.request.bins),
         broken=_places(broken),
         reach=_where(reach, broken),
@@ -101,10 +101,12 @@ def attack(context: Context, cell: Cell) -> Finished:
         blind=_places(found.gradient_masked),
         seconds=perf_counter() - began,
     )
-    return Finished(row=row, beyond=_beyond(model, found.points, model.y, broken))
+    return FinishedTask(
+        row=row, certainly_wrong=_certainly_wrong(model, found.points, model.y, broken)
+    )
 
 
-def certified(context: Context, cell: Cell) -> Finished:
+def certified(context: Context, task: Task) -> FinishedTask:
     """Labels that are proven for whole boxes.
 
     Raises
@@ -115,10 +117,10 @@ def certified(context: Context, cell: Cell) -> Finished:
         The watch is over.
     """
     began = perf_counter()
-    assert cell.at is not None
+    assert task.at is not None
     model, method, budget = (
         context.model,
-        context.prepared.plan.methods[cell.name],
+        context.prepared.plan.methods[task.name],
         context.prepared.request.memory,
     )
     most = samples_within(
@@ -132,7 +134,7 @@ def certified(context: Context, cell: Cell) -> Finished:
             context.report(first, len(model.x))
             part = slice(first, first + size)
             bounded = model.classifier.bound(
-                context.prepared.perturbation.float32_box(model.x[part], cell.at),
+                context.prepared.perturbation.float32_box(model.x[part], task.at),
                 model.y[part],
                 method,
                 memory_budget=budget,
@@ -145,17 +147,17 @@ def certified(context: Context, cell: Cell) -> Finished:
         raise NotMeasured("time was up: what was stopped proves less than the method does")
     volumes = torch.cat(logs)
     row = CertifiedRow(
-        method=cell.name,
-        radius=float(cell.at),
+        method=task.name,
+        radius=float(task.at),
         guarantee=guarantee.name,
         certified=_places(torch.cat(proven)),
         log_volumes=_where(volumes, torch.isfinite(volumes)),
         seconds=perf_counter() - began,
     )
-    return Finished(row=row)
+    return FinishedTask(row=row)
 
 
-def measure(context: Context, cell: Cell) -> Finished:
+def measure(context: Context, task: Task) -> FinishedTask:
     """One measure.
 
     Raises
@@ -164,16 +166,16 @@ def measure(context: Context, cell: Cell) -> Finished:
         It could not be had; says why.
     """
     began = perf_counter()
-    reading = context.prepared.plan.measures[cell.name].take(context.measured)
+    reading = context.prepared.plan.measures[task.name].take(context.measured)
     row = MeasureRow(
-        measure=cell.name,
+        measure=task.name,
         value=float(reading.value),
         error=None if reading.error is None else float(reading.error),
         samples=reading.samples,
         note=reading.note,
         seconds=perf_counter() - began,
     )
-    return Finished(row=row, cut=reading.cut)
+    return FinishedTask(row=row, cut=reading.cut)
 
 
 def _reshaping(other: EvaluatedModel) -> Function:
@@ -185,7 +187,9 @@ def _reshaping(other: EvaluatedModel) -> Function:
     return outputs
 
 
-def _beyond(model: EvaluatedModel, points: Tensor, y: Tensor, broken: Tensor) -> tuple[int, ...]:
+def _certainly_wrong(
+    model: EvaluatedModel, points: Tensor, y: Tensor, broken: Tensor
+) -> tuple[int, ...]:
     """Those of the broken samples that are so by more than rounding."""
     chosen = broken.nonzero().squeeze(1)
     if len(chosen) == 0:

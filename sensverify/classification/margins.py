@@ -1,4 +1,4 @@
-"""Whether a label stays the largest output: proven by margins, or refuted by an attained input."""
+"""Margins of a label: proofs that it stays the largest output, and inputs that refute it."""
 
 from __future__ import annotations
 
@@ -194,7 +194,7 @@ def refuted(
 
 
 def _descend(network: Network, box: Box, point: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Which starts lead to an input where the label is not the largest output, and that input."""
+    """Mask of the starts that lead to an input with another largest output, and that input."""
     reached = point.clone()
     found = torch.zeros(len(point), dtype=torch.bool, device=point.device)
     left = torch.arange(len(point), device=point.device)

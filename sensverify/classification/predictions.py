@@ -1,4 +1,4 @@
-"""What predictions say on samples with labels: accuracy, confidence, calibration."""
+"""Predictions on labelled samples, counted: accuracy, confidence, calibration."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Classified:
 
     @property
     def samples(self) -> int:
-        """How many there are."""
+        """Number of samples."""
         return sum(map(sum, self.confusion))
 
     @property

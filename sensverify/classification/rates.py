@@ -13,7 +13,7 @@ _NORMAL = 1.959963984540054
 
 @dataclass(frozen=True)
 class Rate:
-    """How many samples of some, e.g. those classified right.
+    """A number of samples out of a total, e.g. those classified right.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What is asked of samples, labels and outputs before anything is measured on them."""
+"""Checks of samples, labels and outputs before anything is measured on them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a shift of the data does to a classifier, from its predictions with and without the shift.
+"""Scores of a shift of the data, from a classifier's predictions with and without the shift.
 
 Accuracies are shares from 0 to 1, never percentages: a value outside is refused. *Laugros 2022* is
 A. Laugros' thesis *Synthetic, adversarial and natural corruptions: image classifier robustness
@@ -264,7 +264,7 @@ def relative_mean_corruption_error(
 
 
 def flip_rate(predictions: Tensor, *, against: str = "previous") -> float:
-    """How often the prediction changes along sequences of frames. Lower is better.
+    """Flip rate: how often the prediction changes along sequences of frames. Lower is better.
 
     Parameters
     ----------

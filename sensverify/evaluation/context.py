@@ -1,4 +1,4 @@
-"""What all tasks of one model share."""
+"""The context that all tasks of one model share."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ class CorruptedSamples:
 
     @property
     def pixels(self) -> tuple[float, float]:
-        """Which values are black and white: the clip range, else 0 and 1."""
+        """Values of black and white: the clip range, else 0 and 1."""
         clip = self.perturbation.clip
         return clip if clip is not None and self.perturbation.bounded else (0.0, 1.0)
 
@@ -62,18 +62,18 @@ class CorruptedSamples:
         return self.own.get(name) or CORRUPTIONS[name]
 
     def severities(self, name: str) -> int:
-        """How many a corruption has."""
+        """Number of severities of a corruption."""
         return self.here[name] if name in self.here else self.find(name).severities
 
     def why_not(self, name: str) -> str | None:
-        """Why these samples cannot be had under a corruption; None where they can."""
+        """Reason why these samples cannot be had under a corruption; None where they can."""
         if name in self.here:
             return None
         return self.find(name).incompatibility(self.samples.x.shape[1:]) or self.why_no_images
 
     @property
     def why_no_images(self) -> str | None:
-        """Why these samples are no images to compute anything of; None where they are."""
+        """Reason why these samples are no images to corrupt; None where they are."""
         if self.samples.image_shape is None:
             return "it is for images, and these samples are none"
         low, high = self.pixels
@@ -86,7 +86,7 @@ class CorruptedSamples:
         )
 
     def parameter(self, task: Task) -> str:
-        """What a severity means, in words; empty where nobody says."""
+        """Meaning of a severity, as text; empty where nobody says."""
         if task.name in self.here:
             return ""
         assert isinstance(task.at, int)
@@ -100,7 +100,7 @@ class CorruptedSamples:
         return str(self.premade.files[task.name].images)
 
     def version(self, task: Task) -> str:
-        """What is another text when other images come of it: other parameters, or other files."""
+        """A text that differs where other images come of it: other parameters, or other files."""
         if self.premade is None or task.name not in self.here:
             return f"{COMPUTED} {self.parameter(task)}"
         file = self.premade.files[task.name]

@@ -51,7 +51,7 @@ def corruption(context: Context, task: Task) -> FinishedTask:
 
 
 def sequence(context: Context, task: Task) -> FinishedTask:
-    """How often predictions flip along a sequence.
+    """Flip rate of the predictions along a sequence.
 
     Raises
     ------

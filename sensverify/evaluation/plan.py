@@ -72,7 +72,7 @@ def make_plan(
     *,
     surrogate: str | None = None,
 ) -> Plan:
-    """What a request comes down to.
+    """The tasks of a request, and everything that they name.
 
     Parameters
     ----------

@@ -41,7 +41,7 @@ class Prepared:
 
     @property
     def deciding(self) -> dict[str, Any]:
-        """What decides every task, but for its network and what its key says."""
+        """Plain values that decide every task, but for its network and its own key."""
         request, corrupted = self.request, self.corrupted
         return {
             "data": {

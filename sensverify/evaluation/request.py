@@ -1,4 +1,4 @@
-"""What a person asks of an evaluation."""
+"""The request of an evaluation."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _SEEDS = 1 << 63
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateRequest:
-    """What to find out about which networks. None is a default; an empty tuple leaves a part out.
+    """Networks, samples and tasks of an evaluation. None is a default; () leaves a part out.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What an evaluation finds: frozen rows of plain values, kept in the journal and reported.
+"""Results of an evaluation: frozen rows of plain values, kept in the journal and reported.
 
 A row is one finished task: one question asked of one network. What could not be had is a `Missing`
 row with its reason. Everything else in a report (worst cases, scores against a reference) follows
@@ -130,7 +130,7 @@ class CorruptionRow:
 
 @dataclass(frozen=True, kw_only=True)
 class SequenceRow:
-    """How often the prediction flips along a sequence of small corruptions of one sample.
+    """Flips of the prediction along sequences of small corruptions of one sample.
 
     Parameters
     ----------

@@ -106,7 +106,7 @@ def _all_tasks(
 
 
 def _one_task(context: Context, task: Task) -> tuple[FinishedTask, bool]:
-    """What a task gave, and whether it would give that again."""
+    """The finished task, and whether it would give the same again."""
     late = Missing(key=task.key, reason="there was no time left for it", final=False)
     needed = task.kind == "clean"
     if context.watch.over and not needed:

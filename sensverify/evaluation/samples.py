@@ -219,7 +219,7 @@ def _check_fits(data: Dataset, model: LoadedModel, classes: tuple[str, ...]) -> 
 
 
 def _image(shape: tuple[int, ...]) -> str:
-    """What an image is called; empty for another shape."""
+    """Name of an image's kind; empty for another shape."""
     if len(shape) != 3 or shape[0] not in (1, 3):
         return ""
     return f"{'grey' if shape[0] == 1 else 'RGB'} images of {shape[1]} x {shape[2]}"

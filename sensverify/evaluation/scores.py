@@ -1,4 +1,4 @@
-"""What follows from the rows of an evaluation: curves, corruption scores, a line a network."""
+"""Scores of an evaluation's rows: curves, corruption scores, a summary of each network."""
 
 from __future__ import annotations
 
@@ -315,7 +315,7 @@ def _shifted(model: ModelEvaluation) -> dict[str, dict[int, float]]:
 
 
 def _known(function: Callable[..., float], *values: Any) -> float | None:
-    """What a function gives; None where there is no such number."""
+    """The function's value; None where there is no such number."""
     try:
         return function(*values)
     except NotMeasured:
@@ -325,7 +325,7 @@ def _known(function: Callable[..., float], *values: Any) -> float | None:
 def _effective(
     evaluation: Evaluation, corrupted: Sequence[float | None], place: int
 ) -> float | None:
-    """How far a network's accuracy under corruption lies above the line through the others'.
+    """Distance of a network's accuracy under corruption above the line through the others'.
 
     None with fewer than two others, or where these all have the same clean accuracy.
     """

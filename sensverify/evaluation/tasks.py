@@ -1,4 +1,4 @@
-"""What is done for a task: predictions, attacks, certified labels, measures."""
+"""Functions that do a task: predictions, attacks, certified labels, measures."""
 
 from __future__ import annotations
 
@@ -190,7 +190,7 @@ def _reshaping(other: EvaluatedModel) -> Function:
 def _certainly_wrong(
     model: EvaluatedModel, points: Tensor, y: Tensor, broken: Tensor
 ) -> tuple[int, ...]:
-    """Those of the broken samples that are so by more than rounding."""
+    """Positions of the broken samples that are so by more than rounding."""
     chosen = broken.nonzero().squeeze(1)
     if len(chosen) == 0:
         return ()

@@ -94,7 +94,7 @@ class MeasuredClassifier:
         return self.require_training(), self.train_y
 
     def require_train_size(self) -> int:
-        """How many training samples there were in all: those that are there, where not known."""
+        """Number of training samples in all: of those that are there, where it is not known."""
         return len(self.require_training()) if self.train_size is None else self.train_size
 
     def require_initial(self) -> Network:
@@ -104,7 +104,7 @@ class MeasuredClassifier:
         return self.initial
 
     def require_radius(self) -> Tensor:
-        """How far every feature may move, on the samples' device."""
+        """Radius of every feature, on the samples' device."""
         if self.radius is None:
             raise NotMeasured(NEEDS[RADIUS])
         return self.radius.to(self.x.device)

@@ -56,7 +56,7 @@ SHARES = frozenset({"ERR", "ADV_ERR", "PGD_ERR", "CROWN_ERR"})
 
 @dataclass(frozen=True, kw_only=True)
 class Metrics:
-    """What `METRICS` says about a network on some samples.
+    """The metrics of a network on some samples.
 
     The names of `METRICS` in lower case, and the number of samples. None is what could not be
     asked (no radius was given, no sample is right) or what a double does not hold; logarithms of a

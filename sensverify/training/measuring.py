@@ -1,4 +1,4 @@
-"""What is measured while and after a model is trained."""
+"""Metrics while and after a model is trained."""
 
 from __future__ import annotations
 

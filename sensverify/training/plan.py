@@ -44,7 +44,7 @@ class Samples:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """What is trained on what, and how.
+    """A model's training: its loss, its data and its settings.
 
     Parameters
     ----------
@@ -93,12 +93,12 @@ class Plan:
 
     @property
     def final_train(self) -> Samples:
-        """What the final training metrics are taken on."""
+        """Samples of the final training metrics."""
         return self.train.first(self.settings.final_samples or FINAL_TRAIN_SAMPLES)
 
     @property
     def final_test(self) -> Samples:
-        """What the final test metrics are taken on."""
+        """Samples of the final test metrics."""
         return self.test.first(self.settings.final_samples or len(self.test))
 
 
@@ -158,7 +158,7 @@ def make_plan(
 
 
 def trained_on(split: Split, settings: TrainSettings) -> slice:
-    """Which of the training samples are trained on; the last ones may be held out.
+    """Range of the samples that are trained on; the last ones may be held out.
 
     Raises
     ------

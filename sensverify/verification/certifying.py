@@ -79,7 +79,7 @@ class Certification:
 
 @dataclass(frozen=True, eq=False)
 class CheckedBounds:
-    """What is left of proposed bounds after rigorous arithmetic.
+    """Bounds that are left of proposed ones after rigorous arithmetic.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ class CheckedBounds:
     float32: np.ndarray
 
     def beside(self, row: int) -> dict[str, Any]:
-        """What a `SampleResult` holds beside the checked box, for the sample in a row."""
+        """Fields of a `SampleResult` beside the checked box, for the sample in a row."""
         count = self.float32.shape[1]
         return {
             "proposed_lower": self.proposed.lower[row, :count],

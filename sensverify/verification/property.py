@@ -367,7 +367,7 @@ class _Run:
         return None
 
     def warnings(self) -> tuple[str, ...]:
-        """What to know about the witness, or why inputs that meet the property are none."""
+        """Warnings about the witness, or why inputs that meet the property are none."""
         if self.witness is not None:
             outside = self.witness.outside
             few = f"for {outside} inputs the property allows no number of the model's input type"
@@ -412,7 +412,7 @@ class _Run:
 
 
 def decider_of(request: PropertyRequest) -> Decider:
-    """What a request says should answer it.
+    """The decider that a request names.
 
     Raises
     ------

@@ -154,7 +154,7 @@ def _data(request: VerifyRequest, model: LoadedModel) -> Dataset:
 def _perturbation(
     radius: float | Path | None, sigma: float | None, clip: Clip | None, data: Dataset
 ) -> tuple[Perturbation, float]:
-    """How far every feature moves, and the radius in that unit."""
+    """The perturbation of a request, and its radius in the perturbation's unit."""
     if isinstance(radius, Path):
         return Perturbation(read_unit(radius, data.x.shape[1:]), clip), 1.0
     if radius is not None:

@@ -19,7 +19,7 @@ _KINDS = {"tensor(float16)": np.float16, "tensor(float)": np.float32, "tensor(do
 
 @dataclass(frozen=True, eq=False)
 class Replayed:
-    """What onnxruntime made of one input.
+    """One input, run by onnxruntime.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ class Replay:
     def outputs(
         self, point: np.ndarray, lower: np.ndarray, upper: np.ndarray, *, nearest: bool = False
     ) -> Replayed | None:
-        """What the file gives at one point of a box.
+        """The file's outputs at one point of a box.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""What a person asks of a verification run."""
+"""The request of a verification run."""
 
 from __future__ import annotations
 

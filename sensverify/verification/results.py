@@ -1,4 +1,4 @@
-"""What a verification run found."""
+"""Results of a verification run."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class SampleResult:
 
     @cached_property
     def widening(self) -> np.ndarray | None:
-        """How far the ends lie outside of the proposed ones, as a share of the proposed width.
+        """Distance of the ends outside of the proposed ones, as a share of the proposed width.
 
         Shape ``[outputs]``, the larger of both ends, 0 where neither does; infinite where an
         interval of one point was widened. None where nothing else was proposed.

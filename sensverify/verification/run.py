@@ -19,7 +19,7 @@ from sensverify.bounds.memory import DEFAULT_BUDGET
 from sensverify.bounds.method import METHODS, Method
 from sensverify.bounds.rounding import check_rounding, slack
 from sensverify.bounds.tensors import flattened, tensor_box
-from sensverify.classification.margins import SOLVER_SHARE, proven, refuted, with_margins
+from sensverify.classification.margins import SOLVER_SHARE, with_margins
 from sensverify.core.box import Box
 from sensverify.core.provenance import settings_of, versions
 from sensverify.core.results import Bounds, Guarantee, Status
@@ -29,6 +29,7 @@ from sensverify.network import Network
 from sensverify.registry.calls import parse_call
 from sensverify.runs.watch import Watch
 from sensverify.verification.certifying import Certifier
+from sensverify.verification.labels import LabelJudge, LabelledBoxes
 from sensverify.verification.question import Question, make_question
 from sensverify.verification.replay import Replay
 from sensverify.verification.request import VerifyRequest
@@ -170,8 +171,9 @@ class _Run:
         return self.model.network
 
     @cached_property
-    def replay(self) -> Replay:
-        return Replay(self.model.path)
+    def judge(self) -> LabelJudge:
+        budget = self.request.memory or DEFAULT_BUDGET
+        return LabelJudge(self.network, Replay(self.model.path), budget)
 
     @property
     def outputs(self) -> int:
@@ -220,16 +222,21 @@ class _Run:
         with torch.no_grad():
             output = flattened(forward_pass(self.network, center))
         bounds = _containing(self.network, box, bounds, output)
-        certified = self._certified(bounds, box, center, output, part, method)
+        certified: list[bool | None] = [None] * len(center)
+        if labels is not None:
+            samples = LabelledBoxes(labels, center, output, box, self.question.box(part))
+            # torch takes seeds below 2 to the 64.
+            seed = (self.request.seed + part.start) % 2**63
+            certified = self.judge.judge(samples, bounds, method, seed=seed)
         seconds = (time.perf_counter() - began) / len(center)
-        samples = [
+        results = [
             self._sample(bounds, i, part.start + i, output[i], certified[i], seconds)
             for i in range(len(center))
         ]
         if checked is not None:
-            samples = [replace(s, **checked.beside(i)) for i, s in enumerate(samples)]
+            results = [replace(s, **checked.beside(i)) for i, s in enumerate(results)]
         unstable = bounds.unstable
-        return _Part(samples, bounds, None if unstable is None else float(unstable.sum()))
+        return _Part(results, bounds, None if unstable is None else float(unstable.sum()))
 
     def _bounds(
         self, box: Box, method: Method, objectives: Tensor | None, part: slice, watch: Watch
@@ -255,70 +262,6 @@ class _Run:
     def _labels(self, part: slice) -> Tensor | None:
         labels = self.question.labels
         return None if labels is None else torch.from_numpy(labels[part]).to(self.device)
-
-    def _certified(
-        self,
-        bounds: Bounds,
-        box: Box,
-        center: Tensor,
-        output: Tensor,
-        part: slice,
-        method: Method,
-    ) -> list[bool | None]:
-        labels = self._labels(part)
-        if labels is None:
-            return [None] * len(center)
-        kept = torch.zeros_like(labels, dtype=torch.bool)
-        # Sampled or likely bounds prove nothing.
-        if bounds.guarantee >= Guarantee.SOLVER:
-            budget = self.request.memory or DEFAULT_BUDGET
-            kept = proven(self.network, box, bounds, labels, method=method, memory_budget=budget)
-            kept &= output.argmax(dim=1) == labels
-            kept &= self._kept_in_float32(center, labels, part, kept)
-        changed = torch.zeros_like(kept)
-        if not bool(kept.all()):
-            open_ones = (~kept).nonzero().squeeze(1)
-            changed[open_ones] = self._changed(box, center, labels, part, open_ones)
-        return [
-            True if yes else False if no else None
-            for yes, no in zip(kept.tolist(), changed.tolist(), strict=True)
-        ]
-
-    def _kept_in_float32(self, center: Tensor, labels: Tensor, part: slice, rows: Tensor) -> Tensor:
-        """Which of some samples have their label in the file's own arithmetic, too.
-
-        Where float32 rounding can change that, onnxruntime says what it makes of the sample.
-        """
-        narrow = center.float()
-        kept = torch.ones_like(labels, dtype=torch.bool)
-        with torch.no_grad():
-            output = flattened(forward_pass(self.network, narrow))
-        objectives = with_margins(labels, self.outputs, torch.float32)[:, self.outputs :]
-        margins = (objectives @ output.unsqueeze(-1)).squeeze(-1)
-        clear = margins > 2 * slack(self.network, Box(narrow, narrow), objectives)
-        asked = self.question.box(part)
-        for place in (rows & ~clear.all(dim=1)).nonzero().squeeze(1).tolist():
-            ends = asked.lower[place], asked.upper[place]
-            found = self.replay.outputs(center[place].cpu().numpy(), *ends, nearest=True)
-            values = output[place].cpu().numpy() if found is None else found.outputs
-            kept[place] = int(values.argmax()) == int(labels[place])
-        return kept
-
-    def _changed(
-        self, box: Box, center: Tensor, labels: Tensor, part: slice, rows: Tensor
-    ) -> Tensor:
-        """Which rows have an input that changes the label, here and when it is replayed."""
-        # torch takes seeds below 2 to the 64.
-        seed = (self.request.seed + part.start) % 2**63
-        found, points = refuted(self.network, box[rows], center[rows], labels[rows], seed=seed)
-        some = found.nonzero().squeeze(1)
-        if len(some):
-            # The box as asked; that of the computation is rounded outward.
-            asked = self.question.box(part)[rows[some].cpu().numpy()]
-            inputs, own = points[some].cpu().numpy(), labels[rows[some]].cpu().numpy()
-            confirmed = self.replay.confirmed(inputs, asked, own)
-            found[some] = torch.from_numpy(confirmed).to(found.device)
-        return found
 
     def _sample(
         self,
@@ -353,7 +296,7 @@ class _Run:
 
 
 def _provenance(run: _Run, samples: tuple[SampleResult, ...]) -> dict[str, Any]:
-    """What is worth knowing beside the claims of a certificate."""
+    """Provenance that stands beside the claims of a certificate."""
     margins = "" if run.question.labels is None else ", then the label's minus every other one"
     return {
         "method": parse_call(run.request.method).name,

@@ -1,4 +1,4 @@
-"""What a runtime makes of a property that no input meets in real arithmetic.
+"""A property that no input meets in real arithmetic, as a runtime computes it.
 
 A file is run in its own arithmetic, float32 for most. Where that rounds by more than the property
 leaves room for, an input may meet the property there although none does in real arithmetic.
@@ -40,7 +40,7 @@ _SHOWN = 8
 
 @dataclass(frozen=True, eq=False)
 class RuntimeCheck:
-    """What became of a case that is unsat in real arithmetic when its file is run.
+    """A case that is unsat in real arithmetic, when its file is run.
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ class RuntimeFacts:
     replayed: int
 
     def words(self, total: int) -> str:
-        """What is said where the runtime's rounding decides, of ``total`` input boxes."""
+        """Text for where the runtime's rounding decides, of ``total`` input boxes."""
         violation = self.violation
         if violation is None:
             return "no input is known at which the file's rounding meets the property"
@@ -232,7 +232,7 @@ class _Nearest:
         return outputs.reshape(len(points), -1).double()
 
     def _excess(self, outputs: Tensor, margins: Tensor | None = None) -> Tensor:
-        """How far outputs are from the nearest alternative, ``[points]``; NaN is infinitely far."""
+        """Distance of outputs from the nearest alternative, ``[points]``; NaN is infinitely far."""
         values = outputs @ self.rows.T - self.limits
         if margins is not None:
             values = values - margins

@@ -1,4 +1,4 @@
-"""What may be asked of a file that ends in a softmax: the order of its outputs, nothing else."""
+"""Questions to a file that ends in a softmax: about the order of its outputs, nothing else."""
 
 from __future__ import annotations
 

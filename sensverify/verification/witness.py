@@ -33,6 +33,6 @@ class Witness:
 
     @classmethod
     def of(cls, found: Replayed, case: int) -> Witness:
-        """What was replayed, in float64."""
+        """The replayed input as a witness, in float64."""
         inputs = found.point.astype(np.float64).ravel()
         return cls(inputs, found.outputs.astype(np.float64), case, found.outside)

@@ -100,9 +100,9 @@ def _fading(images: Tensor, draws: object, frames: int) -> Iterator[Tensor]:
 fading = Sequence(function=_fading, summary="darker and darker")
 
 
-def largest_weight(subject: MeasuredClassifier) -> float:
+def largest_weight(measured: MeasuredClassifier) -> float:
     """Largest absolute value of all weights."""
-    constants = [node.operator for node in subject.network.nodes]
+    constants = [node.operator for node in measured.network.nodes]
     weights = [op.weight for op in constants if hasattr(op, "weight")]
     return max(float(weight.abs().max()) for weight in weights)
 

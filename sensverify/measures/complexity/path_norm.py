@@ -152,7 +152,7 @@ def _sums_windows(network: Network, node: Node) -> bool:
 
 
 def _constant(operator: Operator) -> Tensor | float | None:
-    """What is added whatever the input; None where nothing is."""
+    """The constant that is added whatever the input; None where there is none."""
     constant = getattr(operator, _CONSTANTS.get(type(operator), ""), None)
     if isinstance(constant, Tensor):
         return constant if bool(constant.any()) else None

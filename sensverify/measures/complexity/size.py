@@ -13,7 +13,7 @@ from sensverify.measures.measure import INITIAL, Measure, MeasuredClassifier, Re
 
 
 def parameter_count(layers: Sequence[LinearLayer]) -> int:
-    """How many weights and biases the layers have."""
+    """Number of weights and biases of the layers."""
     return sum(values.numel() for layer in layers for values in _arrays(layer))
 
 

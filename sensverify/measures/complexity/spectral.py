@@ -33,7 +33,7 @@ _FIRST_STEPS = 10
 
 @dataclass(frozen=True)
 class Spectral:
-    """What SPECTRAL means.
+    """The meaning of SPECTRAL: which matrix a convolution is, and which figure of the norms.
 
     Parameters
     ----------

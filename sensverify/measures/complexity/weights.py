@@ -55,7 +55,7 @@ class Weights:
 
     @classmethod
     def of(cls, network: Network, dtype: torch.dtype) -> Weights:
-        """Those of a network, converted to ``dtype`` and without history.
+        """The weights of a network, converted to ``dtype`` and without history.
 
         Raises
         ------
@@ -75,7 +75,7 @@ class Weights:
 
     @property
     def count(self) -> int:
-        """How many numbers there are."""
+        """Number of entries."""
         return sum(values.numel() for values in self.tensors)
 
     def at(self, tensors: Sequence[Tensor]) -> Network:

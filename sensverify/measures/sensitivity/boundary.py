@@ -40,7 +40,7 @@ def segment_thickness(
     beta: float = BETA,
     points: int = POINTS,
 ) -> Tensor:
-    """How much of the way from each sample to another point is near the boundary of two classes.
+    """Length of the way from each sample to another point that is near the boundary of two classes.
 
     The distance of x to the other point, times the share of the segment between them where the
     probability of the first class minus that of the second lies between alpha and beta.

@@ -1,0 +1,132 @@
+"""Labels of samples over their boxes: proven, changed by a replayed input, or neither."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sensverify.bounds import forward_pass
+from sensverify.bounds.memory import DEFAULT_BUDGET
+from sensverify.bounds.method import Method
+from sensverify.bounds.rounding import slack
+from sensverify.bounds.tensors import flattened
+from sensverify.classification.margins import proven, refuted, with_margins
+from sensverify.core.box import Box
+from sensverify.core.results import Bounds, Guarantee
+from sensverify.network import Network
+from sensverify.verification.replay import Replay
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledBoxes:
+    """Samples with labels, in boxes.
+
+    Parameters
+    ----------
+    labels : Tensor, shape ``[batch]``, int64
+    center, output : Tensor, shapes ``[batch, *input_shape]`` and ``[batch, outputs]``
+        The samples, and the network's outputs there.
+    box : Box of tensors, shape ``[batch, *input_shape]``
+        In the dtype of the computation, rounded outward.
+    asked : Box of numpy arrays, shape ``[batch, *input_shape]``, float64
+        As it was asked about.
+    """
+
+    labels: Tensor
+    center: Tensor
+    output: Tensor
+    box: Box
+    asked: Box
+
+
+@dataclass(frozen=True, eq=False)
+class LabelJudge:
+    """Judge of labels: by bounds on margins, a search for other labels, and the file's arithmetic.
+
+    Parameters
+    ----------
+    network : Network
+    replay : Replay
+        Of the network's file.
+    memory_budget : int
+        Bytes, for bounding again in float64.
+    """
+
+    network: Network
+    replay: Replay
+    memory_budget: int = DEFAULT_BUDGET
+
+    def judge(
+        self, samples: LabelledBoxes, bounds: Bounds, method: Method, *, seed: int
+    ) -> list[bool | None]:
+        """Whether each label stays the largest output: True proven, False changed, None open.
+
+        Parameters
+        ----------
+        samples : LabelledBoxes
+        bounds : Bounds
+            Of the objectives that `with_margins` makes.
+        method : Method
+            That gave the bounds.
+        seed : int
+            Of the search for an input with another label.
+        """
+        labels = samples.labels
+        certified = torch.zeros_like(labels, dtype=torch.bool)
+        # Sampled or likely bounds prove nothing.
+        if bounds.guarantee >= Guarantee.SOLVER:
+            certified = proven(
+                self.network,
+                samples.box,
+                bounds,
+                labels,
+                method=method,
+                memory_budget=self.memory_budget,
+            )
+            certified &= samples.output.argmax(dim=1) == labels
+            certified &= self._same_in_float32(samples, certified)
+        changed = torch.zeros_like(certified)
+        if not bool(certified.all()):
+            rows = (~certified).nonzero().squeeze(1)
+            changed[rows] = self._changed(samples, rows, seed)
+        return [
+            True if yes else False if no else None
+            for yes, no in zip(certified.tolist(), changed.tolist(), strict=True)
+        ]
+
+    def _same_in_float32(self, samples: LabelledBoxes, rows: Tensor) -> Tensor:
+        """Mask of the samples that have their label in the file's own arithmetic, too.
+
+        Where float32 rounding can change that, onnxruntime says what it makes of the sample.
+        """
+        labels, narrow = samples.labels, samples.center.float()
+        same = torch.ones_like(labels, dtype=torch.bool)
+        with torch.no_grad():
+            output = flattened(forward_pass(self.network, narrow))
+        outputs = output.shape[1]
+        objectives = with_margins(labels, outputs, torch.float32)[:, outputs:]
+        margins = (objectives @ output.unsqueeze(-1)).squeeze(-1)
+        clear = margins > 2 * slack(self.network, Box(narrow, narrow), objectives)
+        for place in (rows & ~clear.all(dim=1)).nonzero().squeeze(1).tolist():
+            ends = samples.asked.lower[place], samples.asked.upper[place]
+            found = self.replay.outputs(samples.center[place].cpu().numpy(), *ends, nearest=True)
+            values = output[place].cpu().numpy() if found is None else found.outputs
+            same[place] = int(values.argmax()) == int(labels[place])
+        return same
+
+    def _changed(self, samples: LabelledBoxes, rows: Tensor, seed: int) -> Tensor:
+        """Mask of the rows with an input that changes the label, here and when it is replayed."""
+        labels = samples.labels[rows]
+        found, points = refuted(
+            self.network, samples.box[rows], samples.center[rows], labels, seed=seed
+        )
+        some = found.nonzero().squeeze(1)
+        if len(some):
+            # The box as asked; that of the computation is rounded outward.
+            asked = samples.asked[rows[some].cpu().numpy()]
+            inputs, own = points[some].cpu().numpy(), labels[some].cpu().numpy()
+            confirmed = self.replay.confirmed(inputs, asked, own)
+            found[some] = torch.from_numpy(confirmed).to(found.device)
+        return found

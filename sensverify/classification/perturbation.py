@@ -163,7 +163,7 @@ def read_unit(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     if values.size != prod(shape):
         raise BadShape(
             f"'{path}': radius of shape {values.shape} does not fit inputs of shape {shape}",
-            "give one number, or one value for each feature",
+            f"give one number, or one for each of the {prod(shape)} features",
         )
     return values.reshape(shape)
 

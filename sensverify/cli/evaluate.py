@@ -254,7 +254,7 @@ def evaluate(
       sensverify evaluate runs/a runs/b --data cifar-10 --out compared --resume
       sensverify evaluate digits --measures sensitivity --attacks none --json -
     """
-    from sensverify.evaluation.run import evaluate_models as run
+    from sensverify.evaluation.run import evaluate as run
     from sensverify.report.evaluation.document import evaluation_document
     from sensverify.report.terminal import PlainConsole, print_document
     from sensverify.runs.watch import Watch

@@ -28,7 +28,7 @@ _RUN: dict[str, Callable[[Context, Task], FinishedTask]] = {
 }
 
 
-def evaluate_models(
+def evaluate(
     request: EvaluateRequest,
     *,
     progress: Listener | None = None,

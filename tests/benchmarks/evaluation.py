@@ -22,7 +22,7 @@ from mnist_robust_error import CLIP, RADIUS, load
 from sensverify.classification.rates import Rate
 from sensverify.evaluation.request import EvaluateRequest
 from sensverify.evaluation.results import Evaluation, ModelEvaluation
-from sensverify.evaluation.run import evaluate_models
+from sensverify.evaluation.run import evaluate
 from sensverify.evaluation.scores import certified_curve, clean_rate, worst_curve
 from sensverify.training.export import export_onnx
 
@@ -87,7 +87,7 @@ def _evaluate_robust_network(images: int) -> Evaluation:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "wong-kolter.onnx"
         export_onnx(module, (1, 28, 28), path)
-        return evaluate_models(
+        return evaluate(
             EvaluateRequest(
                 models=(str(path),),
                 data="mnist",
@@ -119,7 +119,7 @@ def _broken_networks() -> Iterator[str]:
     yield "| network | radius | images | clean error | under `pgd` | not certified by `crown` |"
     yield "| --- | ---: | ---: | ---: | ---: | ---: |"
     for name, radius in BROKEN_AT.items():
-        found = evaluate_models(
+        found = evaluate(
             EvaluateRequest(
                 models=(name,),
                 data=DATA[name],
@@ -148,7 +148,7 @@ def _whole_evaluations() -> Iterator[str]:
     yield f"| model | samples | {' | '.join(kinds)} | in all |"
     yield f"| --- | ---: |{' ---: |' * (len(kinds) + 1)}"
     for name, data in DATA.items():
-        found = evaluate_models(EvaluateRequest(models=(name,), data=data))
+        found = evaluate(EvaluateRequest(models=(name,), data=data))
         seconds = _seconds(found.models[0], kinds)
         shown = " | ".join(f"{seconds[kind]:.1f} s" for kind in kinds)
         yield f"| {name} | {found.samples} | {shown} | {found.seconds:.0f} s |"

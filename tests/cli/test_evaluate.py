@@ -266,7 +266,7 @@ def test_ctrl_c_reports_what_is_done(
 ) -> None:
     import sensverify.evaluation.run as module
 
-    whole = module.evaluate_models
+    whole = module.evaluate
 
     def stopping(request: object, *, progress: object, watch: Watch) -> object:
         def stop(now: Progress) -> None:
@@ -275,7 +275,7 @@ def test_ctrl_c_reports_what_is_done(
 
         return whole(request, progress=stop, watch=watch)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(module, "evaluate_models", stopping)
+    monkeypatch.setattr(module, "evaluate", stopping)
     result = run("evaluate", "iris", *QUICK, "--json", tmp_path / "found.json")
     assert result.exit_code == 3
     assert "--out" in result.stderr

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from sensverify.corruptions import sequence
-from sensverify.evaluation import corruption_tasks, evaluate_models
+from sensverify.evaluation import corruption_tasks, evaluate
 from sensverify.evaluation.corrupted import CorruptedSamples
 from sensverify.evaluation.prepared import prepare_evaluation
 from sensverify.evaluation.request import EvaluateRequest
@@ -61,7 +61,7 @@ def test_a_sample_has_the_same_frames_among_20_and_among_100(
     nothing: dict[str, Any] = dict.fromkeys(("attacks", "certify", "corruptions", "measures"), ())
     for count in (20, 100):
         seen.append({})
-        evaluate_models(
+        evaluate(
             EvaluateRequest(
                 models=("mnist-conv2",),
                 data="mnist",

@@ -11,7 +11,7 @@ import torch
 from sensverify.corruptions import corrupt
 from sensverify.evaluation.examples import _example
 from sensverify.evaluation.results import Example
-from sensverify.evaluation.run import evaluate_models
+from sensverify.evaluation.run import evaluate
 from tests.evaluation.networks import mlp, request
 
 
@@ -25,7 +25,7 @@ def test_pictures_are_of_the_first_sample_and_of_its_place(tmp_path: Path) -> No
     x = np.random.default_rng(0).uniform(-2, 6, size=(9, 3, 24, 24)).astype(np.float32)
     np.savez(tmp_path / "data.npz", x=x, y=np.arange(9) % 2)
     net = mlp(tmp_path / "net.onnx", inputs=1728, classes=2)
-    found = evaluate_models(
+    found = evaluate(
         request(
             net,
             data=str(tmp_path / "data.npz"),

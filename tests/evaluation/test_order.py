@@ -20,7 +20,7 @@ from sensverify.errors import UnsoundResult
 from sensverify.evaluation.folder import FinishedTask
 from sensverify.evaluation.order import consistent_certified
 from sensverify.evaluation.results import AttackRow, CertifiedRow, CleanRow
-from sensverify.evaluation.run import evaluate_models
+from sensverify.evaluation.run import evaluate
 from sensverify.network import Network
 from sensverify.runs.watch import Watch
 from tests.evaluation.networks import linear, request
@@ -114,10 +114,10 @@ def test_a_whole_evaluation_notices(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         "sequences": (),
         "measures": (),
     }
-    safe = evaluate_models(request(net, radii=(0.3, 0.5), **asked)).models[0]
+    safe = evaluate(request(net, radii=(0.3, 0.5), **asked)).models[0]
     assert [row.certified for row in safe.certified] == [(0,), ()]
     assert [row.broken for row in safe.attacks] == [(), (0,)]
     monkeypatch.setattr(METHODS, "make", lambda call: Careless())
-    evaluate_models(request(net, radii=(0.3,), **asked))
+    evaluate(request(net, radii=(0.3,), **asked))
     with pytest.raises(UnsoundResult, match=r"radius 0\.5"):
-        evaluate_models(request(net, radii=(0.5,), **asked))
+        evaluate(request(net, radii=(0.5,), **asked))

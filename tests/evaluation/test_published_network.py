@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from sensverify.evaluation.results import ModelEvaluation
-from sensverify.evaluation.run import evaluate_models
+from sensverify.evaluation.run import evaluate
 from sensverify.evaluation.scores import (
     attack_curve,
     certified_curve,
@@ -45,7 +45,7 @@ def found(published: Path, data_dir: Path, **changes: Any) -> ModelEvaluation:
         "measures": (),
         "train_samples": 0,
     }
-    (model,) = evaluate_models(request(published, **(asked | changes))).models
+    (model,) = evaluate(request(published, **(asked | changes))).models
     return model
 
 

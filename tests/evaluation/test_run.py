@@ -12,7 +12,7 @@ import torch
 
 from sensverify.errors import InputError, Unbounded
 from sensverify.evaluation.results import Evaluation, ModelEvaluation
-from sensverify.evaluation.run import evaluate_models
+from sensverify.evaluation.run import evaluate
 from sensverify.evaluation.scores import (
     attack_curve,
     attack_names,
@@ -32,7 +32,7 @@ IMAGES: dict[str, Any] = {"count": 10, "certify": ("ibp", "crown"), "sigmas": (0
 @pytest.fixture(scope="module")
 def shipped() -> Evaluation:
     """A shipped network on its own sample, quickly."""
-    return evaluate_models(request("mnist-conv1", **IMAGES))
+    return evaluate(request("mnist-conv1", **IMAGES))
 
 
 def keys(model: ModelEvaluation) -> set[str]:
@@ -86,7 +86,7 @@ def test_curves_are_in_order(shipped: Evaluation) -> None:
 def test_the_same_however_the_work_is_cut(shipped: Evaluation) -> None:
     whole, parts = (
         timeless(shipped),
-        timeless(evaluate_models(request("mnist-conv1", memory=1, **IMAGES))),
+        timeless(evaluate(request("mnist-conv1", memory=1, **IMAGES))),
     )
     for one, other in zip(whole.models[0].attacks, parts.models[0].attacks, strict=True):
         assert one.classified.confusion == other.classified.confusion
@@ -117,7 +117,7 @@ def shape_of(row: Any) -> Any:
 
 
 def test_radii_of_the_card() -> None:
-    found = evaluate_models(
+    found = evaluate(
         request("iris", attacks=("fgsm",), certify=(), corruptions=(), sequences=(), measures=())
     )
     assert found.radii == (0.01, 0.02, 0.05, 0.1, 0.2, 0.3)
@@ -127,19 +127,18 @@ def test_radii_of_the_card() -> None:
 
 def test_twice_the_same(shipped: Evaluation) -> None:
     state = torch.random.get_rng_state()
-    again = evaluate_models(request("mnist-conv1", **IMAGES))
+    again = evaluate(request("mnist-conv1", **IMAGES))
     assert timeless(again) == timeless(shipped)
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
 def test_networks_side_by_side(files: Path) -> None:
     data = str(files / "data.npz")
-    both = evaluate_models(
+    both = evaluate(
         request(files / "a.onnx", files / "b.onnx", data=data, radii=(0.05,), reference="a.onnx")
     )
     alone = [
-        evaluate_models(request(files / name, data=data, radii=(0.05,)))
-        for name in ("a.onnx", "b.onnx")
+        evaluate(request(files / name, data=data, radii=(0.05,))) for name in ("a.onnx", "b.onnx")
     ]
     assert [model.model.name for model in both.models] == ["a.onnx", "b.onnx"]
     assert timeless(both).models == tuple(timeless(each).models[0] for each in alone)
@@ -149,7 +148,7 @@ def test_networks_side_by_side(files: Path) -> None:
 
 def test_a_reference_is_evaluated_too(files: Path) -> None:
     other = str(files / "b.onnx")
-    found = evaluate_models(
+    found = evaluate(
         request(files / "a.onnx", data=str(files / "data.npz"), radii=(0.05,), reference=other)
     )
     assert [model.model.name for model in found.models] == ["a.onnx", "b.onnx"]
@@ -160,7 +159,7 @@ def test_files_of_one_name_are_told_apart(tmp_path: Path, files: Path) -> None:
     paths = [mlp(tmp_path / "net.onnx", seed=3), files / "a.onnx"]
     (tmp_path / "other").mkdir()
     paths.append(mlp(tmp_path / "other" / "net.onnx", seed=4))
-    found = evaluate_models(request(*paths, data=str(files / "data.npz"), attacks=(), certify=()))
+    found = evaluate(request(*paths, data=str(files / "data.npz"), attacks=(), certify=()))
     names = [model.model.name for model in found.models]
     assert names == [str(paths[0]), "a.onnx", str(paths[2])]
 
@@ -172,7 +171,7 @@ def test_attacks_through_a_surrogate(files: Path) -> None:
         "radii": (0.1,),
         "attacks": ("fgsm", "pgd(steps=3)", "square(queries=5)"),
     }
-    itself = evaluate_models(request(files / "a.onnx", surrogate=str(files / "a.onnx"), **changes))
+    itself = evaluate(request(files / "a.onnx", surrogate=str(files / "a.onnx"), **changes))
     rows = {row.attack: row for row in itself.models[0].attacks}
     assert set(rows) == {
         *changes["attacks"],
@@ -181,7 +180,7 @@ def test_attacks_through_a_surrogate(files: Path) -> None:
     }
     for name in ("fgsm", "pgd(steps=3)"):
         assert rows[f"{name} through a.onnx"].broken == rows[name].broken
-    other = evaluate_models(request(files / "a.onnx", surrogate=str(files / "b.onnx"), **changes))
+    other = evaluate(request(files / "a.onnx", surrogate=str(files / "b.onnx"), **changes))
     again = {row.attack: row for row in other.models[0].attacks}
     assert again["fgsm"].broken == rows["fgsm"].broken
     assert len(again["fgsm through b.onnx"].broken) <= len(rows["fgsm"].broken)
@@ -195,7 +194,7 @@ def test_the_nearest_input_of_a_linear_network(tmp_path: Path) -> None:
     asked = request(
         net, data=str(data), attacks=("cw",), radii=(0.1, 0.4), clip=(0.0, 1.0), certify=("crown",)
     )
-    (model,) = evaluate_models(asked).models
+    (model,) = evaluate(asked).models
     (row,) = model.attacks
     assert row.radius is None
     assert row.reach[1] == 0
@@ -203,7 +202,7 @@ def test_the_nearest_input_of_a_linear_network(tmp_path: Path) -> None:
     assert 0.25 <= row.reach[0] <= 0.2625
     assert row.l2[0] == pytest.approx(0.25 * 2**0.5, rel=0.05)
     assert [row.certified for row in model.certified] == [(0,), ()]
-    (model,) = evaluate_models(replace(asked, clip=None)).models
+    (model,) = evaluate(replace(asked, clip=None)).models
     assert "`clip=" in {each.key: each.reason for each in model.missing}["attack/cw"]
 
 
@@ -214,13 +213,13 @@ def test_factors_for_features(tmp_path: Path) -> None:
     np.savez(data, x=np.array([[0.5, 0.3]], np.float32), y=[0])
     np.save(factors, np.array([0.0, 0.5]))
     asked = request(net, data=str(data), radii=(0.39, 0.41), per_feature=factors)
-    (model,) = evaluate_models(asked).models
+    (model,) = evaluate(asked).models
     assert [row.certified for row in model.certified] == [(0,), ()]
     assert [row.broken for row in model.attacks if row.attack == "fgsm"] == [(), (0,)]
 
 
 def test_no_card_and_no_radii(files: Path) -> None:
-    found = evaluate_models(request(files / "a.onnx", data=str(files / "data.npz")))
+    found = evaluate(request(files / "a.onnx", data=str(files / "data.npz")))
     (model,) = found.models
     assert found.radii == ()
     assert not model.attacks
@@ -234,17 +233,15 @@ def test_no_card_and_no_radii(files: Path) -> None:
 
 def test_measures_of_the_weights_before_training(files: Path) -> None:
     changes: dict[str, Any] = {"data": str(files / "data.npz"), "measures": ("l2-init", "l2")}
-    (model,) = evaluate_models(request(files / "a.onnx", **changes)).models
+    (model,) = evaluate(request(files / "a.onnx", **changes)).models
     (missing,) = (each for each in model.missing if each.key.startswith("measure"))
     assert "`initial=" in missing.reason
-    (model,) = evaluate_models(
-        request(files / "a.onnx", initial=str(files / "b.onnx"), **changes)
-    ).models
+    (model,) = evaluate(request(files / "a.onnx", initial=str(files / "b.onnx"), **changes)).models
     assert {row.measure for row in model.measures} == {"l2-init", "l2"}
     with pytest.raises(InputError, match="itself"):
-        evaluate_models(request(files / "a.onnx", initial=str(files / "a.onnx"), **changes))
+        evaluate(request(files / "a.onnx", initial=str(files / "a.onnx"), **changes))
     with pytest.raises(InputError, match="other layers"):
-        evaluate_models(request(files / "a.onnx", initial="iris", **changes))
+        evaluate(request(files / "a.onnx", initial="iris", **changes))
 
 
 def test_the_initial_weights_of_a_run_are_found(tmp_path: Path, files: Path) -> None:
@@ -252,15 +249,15 @@ def test_the_initial_weights_of_a_run_are_found(tmp_path: Path, files: Path) -> 
     changes: dict[str, Any] = {"data": str(files / "data.npz"), "measures": ("l2-init",)}
     model = mlp(tmp_path / "model.onnx", seed=0)
     mlp(tmp_path / "initial.onnx", seed=1)
-    assert not evaluate_models(request(model, **changes)).models[0].measures
+    assert not evaluate(request(model, **changes)).models[0].measures
     asked = request(model, initial=str(tmp_path), **changes)
-    assert len(evaluate_models(asked).models[0].measures) == 1
+    assert len(evaluate(asked).models[0].measures) == 1
 
 
 def test_one_class_only_is_said(tmp_path: Path, files: Path) -> None:
     data = tmp_path / "data.npz"
     np.savez(data, x=np.full((3, 4), 0.5, np.float32), y=[1, 1, 1])
-    found = evaluate_models(request(files / "a.onnx", data=str(data)))
+    found = evaluate(request(files / "a.onnx", data=str(data)))
     assert "label 1" in found.settings["note"]
 
 
@@ -274,14 +271,14 @@ def test_outputs_that_are_no_numbers_at_a_sample(tmp_path: Path, fragile: Path) 
     data = tmp_path / "data.npz"
     np.savez(data, x=np.array([[0.1, 0], [0.9, 0.9]], np.float32), y=[1, 1])
     with pytest.raises(Unbounded, match=r"'net\.onnx'.* sample 1 "):
-        evaluate_models(request(fragile, data=str(data), radii=(0.1,)))
+        evaluate(request(fragile, data=str(data), radii=(0.1,)))
 
 
 def test_outputs_that_are_no_numbers_under_attack(tmp_path: Path, fragile: Path) -> None:
     data = tmp_path / "data.npz"
     np.savez(data, x=np.array([[0.4, 0.45]], np.float32), y=[1])
     attacks = ("fgsm", "square(queries=20)")
-    found = evaluate_models(request(fragile, data=str(data), radii=(0.01, 0.3), attacks=attacks))
+    found = evaluate(request(fragile, data=str(data), radii=(0.01, 0.3), attacks=attacks))
     (model,) = found.models
     reasons = {each.key: each.reason for each in model.missing}
     assert "not finite" in reasons["attack/square(queries=20)/0.3"]
@@ -293,16 +290,16 @@ def test_outputs_that_are_no_numbers_under_attack(tmp_path: Path, fragile: Path)
 def test_the_time_budget(tmp_path: Path) -> None:
     """What is left is missing, not final, and made up for later."""
     asked = request("mnist-conv1", out=tmp_path / "out", **IMAGES)
-    cut = evaluate_models(replace(asked, timeout=1e-9))
+    cut = evaluate(replace(asked, timeout=1e-9))
     (model,) = cut.models
     assert cut.interrupted
     assert [row.part for row in model.clean] == ["test"]
     assert not model.attacks
     late = [each for each in model.missing if not each.final]
     assert {each.key for each in late} == keys(model) - {"clean/test"}
-    whole = evaluate_models(replace(asked, resume=True))
+    whole = evaluate(replace(asked, resume=True))
     assert not whole.interrupted
-    assert timeless(whole) == timeless(evaluate_models(request("mnist-conv1", **IMAGES)))
+    assert timeless(whole) == timeless(evaluate(request("mnist-conv1", **IMAGES)))
 
 
 def test_an_estimate_that_was_stopped_is_made_up_for(
@@ -327,15 +324,15 @@ def test_an_estimate_that_was_stopped_is_made_up_for(
 
     with monkeypatch.context() as before:
         before.setattr(average_sharpness, "_loss", stopping)
-        cut = evaluate_models(asked, watch=watch)
+        cut = evaluate(asked, watch=watch)
     assert cut.interrupted
     (_, row) = cut.models[0].measures
     assert row.measure == "sharpness-l2-0.1"
     assert "until the time was up" in row.note
-    whole = evaluate_models(replace(asked, resume=True))
+    whole = evaluate(replace(asked, resume=True))
     assert not whole.interrupted
     assert "50 pairs" in whole.models[0].measures[1].note
-    assert timeless(whole) == timeless(evaluate_models(replace(asked, out=None)))
+    assert timeless(whole) == timeless(evaluate(replace(asked, out=None)))
 
 
 def test_a_stop_keeps_what_is_done(tmp_path: Path) -> None:
@@ -348,28 +345,28 @@ def test_a_stop_keeps_what_is_done(tmp_path: Path) -> None:
             watch.stop()
 
     asked = request("mnist-conv1", out=tmp_path / "out", **IMAGES)
-    cut = evaluate_models(asked, progress=progress, watch=watch)
+    cut = evaluate(asked, progress=progress, watch=watch)
     assert cut.interrupted
     assert cut.models[0].attacks
     assert not cut.models[0].corruptions
     assert [now.done for now in seen[:-1]] == list(range(len(seen) - 1))
     assert seen[-1].done == seen[-2].done < seen[-1].total
     again: list[Progress] = []
-    whole = evaluate_models(replace(asked, resume=True), progress=again.append)
+    whole = evaluate(replace(asked, resume=True), progress=again.append)
     done = {task for now in seen[:-2] for task in now.running}
     assert len(done) > 5
     assert not done & {task for now in again for task in now.running}
     assert again[-1].done == again[-1].total
-    assert timeless(whole) == timeless(evaluate_models(request("mnist-conv1", **IMAGES)))
+    assert timeless(whole) == timeless(evaluate(request("mnist-conv1", **IMAGES)))
 
 
 def test_more_may_be_asked_later(tmp_path: Path, files: Path) -> None:
     asked = request(
         files / "a.onnx", data=str(files / "data.npz"), radii=(0.05,), out=tmp_path / "out"
     )
-    evaluate_models(replace(asked, measures=("l2",)))
+    evaluate(replace(asked, measures=("l2",)))
     with pytest.raises(InputError, match="`resume`"):
-        evaluate_models(asked)
+        evaluate(asked)
     seen: list[Progress] = []
     more = replace(
         asked,
@@ -377,15 +374,15 @@ def test_more_may_be_asked_later(tmp_path: Path, files: Path) -> None:
         measures=("l2", "sparsity"),
         resume=True,
     )
-    found = evaluate_models(more, progress=seen.append)
+    found = evaluate(more, progress=seen.append)
     assert len(found.models) == 2
     tasks = {task for now in seen for task in now.running}
     assert {task for task in tasks if task.startswith("a.onnx")} == {"a.onnx: measure/sparsity"}
-    evaluate_models(replace(more, radii=(0.05, 0.1, 0.2)))
+    evaluate(replace(more, radii=(0.05, 0.1, 0.2)))
     with pytest.raises(InputError, match="seed is 0 there and 5 now"):
-        evaluate_models(replace(more, seed=5))
+        evaluate(replace(more, seed=5))
     with pytest.raises(InputError, match="test"):
-        evaluate_models(replace(more, count=5))
+        evaluate(replace(more, count=5))
 
 
 def test_other_versions_are_told(
@@ -395,15 +392,15 @@ def test_other_versions_are_told(
     module = "sensverify.evaluation.folder.versions"
     with monkeypatch.context() as before:
         before.setattr(module, lambda: {"torch": "1.0", "sensverify": "0.0"})
-        assert "torch 1.0" in evaluate_models(asked).settings["begun with"]
-    assert "torch 1.0" in evaluate_models(replace(asked, resume=True)).settings["begun with"]
+        assert "torch 1.0" in evaluate(asked).settings["begun with"]
+    assert "torch 1.0" in evaluate(replace(asked, resume=True)).settings["begun with"]
     other = replace(asked, out=tmp_path / "other")
-    assert "begun with" not in evaluate_models(other).settings
+    assert "begun with" not in evaluate(other).settings
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 def test_the_same_on_cuda(shipped: Evaluation) -> None:
-    there = evaluate_models(request("mnist-conv1", device="cuda", **IMAGES))
+    there = evaluate(request("mnist-conv1", device="cuda", **IMAGES))
     for kind in ("clean", "attacks", "corruptions"):
         for one, other in zip(
             getattr(shipped.models[0], kind), getattr(there.models[0], kind), strict=True

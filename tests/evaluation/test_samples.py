@@ -12,7 +12,7 @@ from torch import nn
 
 from sensverify.errors import BadData, BadShape
 from sensverify.evaluation.models import load_models
-from sensverify.evaluation.run import evaluate_models
+from sensverify.evaluation.run import evaluate
 from sensverify.evaluation.samples import Samples, load_samples
 from sensverify.training.export import export_onnx
 from tests.evaluation.networks import mlp, request, timeless
@@ -78,7 +78,7 @@ def test_samples_are_spread_evenly_whatever_period_the_classes_have(
 def test_images_stay_images_for_a_network_that_takes_them_flat(net: Path, tmp_path: Path) -> None:
     data = images(tmp_path / "data.npz")
     assert taken(net, data).image_shape == (3, 24, 24)
-    (model,) = evaluate_models(request(net, data=str(data), clip=(0.0, 1.0))).models
+    (model,) = evaluate(request(net, data=str(data), clip=(0.0, 1.0))).models
     assert {row.corruption for row in model.corruptions} == {"gaussian-noise", "contrast"}
     assert len(model.sequences) == 1
 
@@ -86,11 +86,11 @@ def test_images_stay_images_for_a_network_that_takes_them_flat(net: Path, tmp_pa
 def test_corruptions_need_to_know_black_and_white(net: Path, tmp_path: Path) -> None:
     x = np.random.default_rng(0).normal(size=(3, 3, 24, 24)).astype(np.float32)
     np.savez(tmp_path / "data.npz", x=x, y=[0, 1, 0])
-    found = evaluate_models(request(net, data=str(tmp_path / "data.npz")))
+    found = evaluate(request(net, data=str(tmp_path / "data.npz")))
     reasons = {each.key: each.reason for each in found.models[0].missing}
     assert "black and white" in reasons["corruption/contrast"]
     assert "black and white" in reasons["sequence/translation"]
-    other = evaluate_models(request(net, data=str(tmp_path / "data.npz"), clip=(-6.0, 6.0)))
+    other = evaluate(request(net, data=str(tmp_path / "data.npz"), clip=(-6.0, 6.0)))
     assert other.models[0].corruptions
     assert other.models[0].sequences
 
@@ -137,7 +137,7 @@ def test_images_with_their_channels_last(tmp_path: Path) -> None:
         taken(last, data)
     assert len(taken(first, data)) == 7
     with pytest.raises(BadShape, match=r"surrogate 'last\.onnx' takes .*in another order"):
-        evaluate_models(request(first, data=str(data), radii=(0.1,), surrogate=str(last)))
+        evaluate(request(first, data=str(data), radii=(0.1,), surrogate=str(last)))
 
 
 def test_corrupted_samples_that_have_changed_are_looked_at_again(net: Path, tmp_path: Path) -> None:
@@ -147,13 +147,13 @@ def test_corrupted_samples_that_have_changed_are_looked_at_again(net: Path, tmp_
     asked = request(
         net, data=str(data), corrupted=str(folder), out=tmp_path / "out", resume=True, **changes
     )
-    (before,) = evaluate_models(asked).models
-    assert evaluate_models(asked).models[0].corruptions == before.corruptions
+    (before,) = evaluate(asked).models
+    assert evaluate(asked).models[0].corruptions == before.corruptions
     path = folder / "upside_down.npy"
     np.save(path, 255 - np.load(path))
-    changed = evaluate_models(asked)
+    changed = evaluate(asked)
     assert changed.models[0].corruptions[0].msd != before.corruptions[0].msd
-    assert timeless(changed) == timeless(evaluate_models(replace(asked, out=None, resume=False)))
+    assert timeless(changed) == timeless(evaluate(replace(asked, out=None, resume=False)))
 
 
 def test_corrupted_samples_of_somebody_else(net: Path, tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ def test_corrupted_samples_of_somebody_else(net: Path, tmp_path: Path) -> None:
         "severities": (1, 2, 3),
         "count": 4,
     }
-    (model,) = evaluate_models(request(net, **(asked | {"corruptions": None}))).models
+    (model,) = evaluate(request(net, **(asked | {"corruptions": None}))).models
     assert [(row.corruption, row.severity) for row in model.corruptions] == [
         ("upside-down", 1),
         ("upside-down", 2),
@@ -174,9 +174,9 @@ def test_corrupted_samples_of_somebody_else(net: Path, tmp_path: Path) -> None:
     # All black images get one prediction.
     columns = zip(*model.corruptions[1].classified.confusion, strict=True)
     assert sorted(map(sum, columns)) == [0, 4]
-    (model,) = evaluate_models(request(net, **(asked | {"corruptions": ("contrast",)}))).models
+    (model,) = evaluate(request(net, **(asked | {"corruptions": ("contrast",)}))).models
     assert {row.source for row in model.corruptions} == {"computed"}
     np.save(folder / "labels.npy", np.tile(1 - np.load(data)["y"], 2))
-    (model,) = evaluate_models(request(net, **(asked | {"corruptions": None}))).models
+    (model,) = evaluate(request(net, **(asked | {"corruptions": None}))).models
     reasons = {each.key: each.reason for each in model.missing}
     assert "in another order" in reasons["corruption/upside-down/1"]

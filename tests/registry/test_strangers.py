@@ -24,7 +24,7 @@ from sensverify.corruptions import corrupt, sequence
 from sensverify.data import load_data, load_split
 from sensverify.errors import BackendFailure, InputError
 from sensverify.evaluation.request import EvaluateRequest
-from sensverify.evaluation.run import evaluate_models
+from sensverify.evaluation.run import evaluate
 from sensverify.models.architectures import build_for
 from sensverify.studies.files import parse_study
 from sensverify.training import Loss, TrainSettings, fit, resolve_loss
@@ -61,7 +61,7 @@ def evaluated(**asked: Any) -> Any:
     parts = ("attacks", "certify", "corruptions", "sequences", "measures")
     nothing = dict.fromkeys(parts, ())
     request = EvaluateRequest(models=("digits",), count=4, **{**nothing, **asked})
-    return evaluate_models(request).models[0]
+    return evaluate(request).models[0]
 
 
 def iris_box() -> tuple[Any, Box]:

@@ -107,9 +107,9 @@ def resolve(name_or_path: str | Path) -> ModelFile:
             "from_module takes a torch.nn.Module",
         )
     if isinstance(name_or_path, Path) or _looks_like_path(name_or_path):
-        return _of_user(Path(name_or_path))
+        return _user_model(Path(name_or_path))
     if name_or_path not in names() and os.path.isdir(name_or_path):
-        return _of_user(Path(name_or_path))
+        return _user_model(Path(name_or_path))
     found = card(name_or_path)
     model = FOLDER / f"{found.name}.onnx"
     again = "install sensverify again"
@@ -153,7 +153,7 @@ def _looks_like_path(text: str) -> bool:
     return text.endswith(_SUFFIXES) or "/" in text or "\\" in text
 
 
-def _of_user(path: Path) -> ModelFile:
+def _user_model(path: Path) -> ModelFile:
     # os.path, not Path: it says no where a name is too long or must not be looked at.
     if os.path.isdir(path):
         if not os.path.isfile(path / RUN_MODEL):

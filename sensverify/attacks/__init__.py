@@ -8,13 +8,13 @@ from sensverify.attacks.apgd import ApgdCe, ApgdDlr
 from sensverify.attacks.ascent import LOSSES
 from sensverify.attacks.attack import ATTACKS, make_attack
 from sensverify.attacks.carlini_wagner import CarliniWagner
-from sensverify.attacks.draws import SampleGenerator
 from sensverify.attacks.fgsm import Fgsm, LlFgsm, fgsm
 from sensverify.attacks.grids import GRIDS, Grid, parse_radii
 from sensverify.attacks.mi_fgsm import MiFgsm
 from sensverify.attacks.pgd import LlPgd, Pgd, pgd
 from sensverify.attacks.protocol import Attack
 from sensverify.attacks.run import AttackResult, run_attack
+from sensverify.attacks.sample_generator import SampleGenerator
 from sensverify.attacks.square import Square
 from sensverify.attacks.worst import Worst
 

@@ -22,7 +22,7 @@ from sensverify.attacks.ascent import (
     value_and_gradient,
 )
 from sensverify.attacks.dlr import dlr_loss
-from sensverify.attacks.draws import SampleGenerator
+from sensverify.attacks.sample_generator import SampleGenerator
 from sensverify.attacks.settings import Count
 from sensverify.attacks.worst_points import WorstPoints, per_sample
 from sensverify.bounds.tensors import flattened

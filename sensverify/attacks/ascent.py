@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from sensverify.attacks.draws import SampleGenerator
+from sensverify.attacks.sample_generator import SampleGenerator
 from sensverify.attacks.worst_points import per_sample
 from sensverify.bounds.tensors import flattened
 from sensverify.core.box import Box

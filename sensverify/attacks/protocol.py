@@ -7,7 +7,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 from torch import Tensor
 
 from sensverify.attacks.ascent import Function
-from sensverify.attacks.draws import SampleGenerator
+from sensverify.attacks.sample_generator import SampleGenerator
 from sensverify.core.box import Box
 
 

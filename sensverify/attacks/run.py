@@ -17,8 +17,8 @@ from sensverify.attacks.ascent import (
     value_and_gradient,
 )
 from sensverify.attacks.attack import make_attack
-from sensverify.attacks.draws import SampleGenerator
 from sensverify.attacks.protocol import Attack
+from sensverify.attacks.sample_generator import SampleGenerator
 from sensverify.attacks.worst import Worst, strongest
 from sensverify.attacks.worst_points import misclassified
 from sensverify.bounds.forward import forward_pass

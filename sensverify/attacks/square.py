@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from sensverify.attacks.ascent import Function, margin_loss
-from sensverify.attacks.draws import SampleGenerator
+from sensverify.attacks.sample_generator import SampleGenerator
 from sensverify.attacks.settings import Count
 from sensverify.attacks.worst_points import misclassified, per_sample
 from sensverify.bounds.tensors import flattened

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from sensverify.attacks.apgd import ApgdCe, ApgdDlr
 from sensverify.attacks.ascent import Function, margin_loss, project
-from sensverify.attacks.draws import SampleGenerator
 from sensverify.attacks.protocol import Attack
+from sensverify.attacks.sample_generator import SampleGenerator
 from sensverify.attacks.square import Square
 from sensverify.attacks.worst_points import misclassified, per_sample
 from sensverify.bounds.tensors import flattened

@@ -25,7 +25,8 @@ def contradictory(constraints: Iterable[Constraint]) -> bool:
     for constraint in constraints:
         _add(rows, dict(constraint.factors), constraint.limit, constraint.strict)
     while True:
-        if any(limit < 0 or (limit == 0 and strict) for limit, strict in _constants(rows)):
+        limit, strict = rows.get((), (Fraction(1), False))
+        if limit < 0 or (limit == 0 and strict):
             return True
         signs: dict[int, list[int]] = {}
         for row in rows:
@@ -37,10 +38,6 @@ def contradictory(constraints: Iterable[Constraint]) -> bool:
         if len(rows) + signs[index][0] * signs[index][1] > _ROWS:
             return False
         rows = _without(rows, index)
-
-
-def _constants(rows: dict[Row, tuple[Fraction, bool]]) -> list[tuple[Fraction, bool]]:
-    return [rows[()]] if () in rows else []
 
 
 def _without(

@@ -161,7 +161,7 @@ def cases_of(formula: Formula) -> Cases:
         return [(formula,)]
     _check_size(formula.cases, formula.atoms)
     made = [cases_of(part) for part in formula.parts]
-    return conjunction(made) if formula.every else _disjunction(made)
+    return conjunction(made) if formula.every else [case for part in made for case in part]
 
 
 def conjunction(parts: Sequence[Cases]) -> Cases:
@@ -182,10 +182,6 @@ def conjunction(parts: Sequence[Cases]) -> Cases:
             _check_size(len(cases) * len(part), atoms)
             cases = [one + other for one in cases for other in part]
     return cases
-
-
-def _disjunction(parts: Iterable[Cases]) -> Cases:
-    return [case for part in parts for case in part]
 
 
 def _check_size(cases: int, atoms: int) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from math import prod
 from typing import Any
 
+import numpy as np
+
 from sensverify.formats.vnnlib.parser import Form
 from sensverify.formats.vnnlib.terms import Variable
 
@@ -75,16 +77,8 @@ def complete_shape(shape: Shape, kind: str, variables: Mapping[str, Variable]) -
         raise BadName(f"declares no {what} {kind}_0")
     if len(found) < prod(shape):
         missing = next(place for place in range(prod(shape)) if place not in found)
-        name = "_".join(map(str, (kind, *_unraveled(missing, shape))))
+        name = "_".join(map(str, (kind, *np.unravel_index(missing, shape))))
         raise BadName(
             f"declares {len(found)} {what}s {kind}_i, but not {name}; they are counted from 0"
         )
     return shape
-
-
-def _unraveled(place: int, shape: Shape) -> list[int]:
-    places = []
-    for length in reversed(shape):
-        place, own = divmod(place, length)
-        places.append(own)
-    return places[::-1]

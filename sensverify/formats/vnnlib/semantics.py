@@ -122,13 +122,6 @@ def _truth(expression: Any, scope: Scope, position: int) -> Truth:
     return value
 
 
-def _term(expression: Any, scope: Scope, position: int) -> Term:
-    value = _value(expression, scope, position)
-    if not isinstance(value, Term):
-        raise scope.error(f"expected a term, got {quoted(expression)}", position)
-    return value
-
-
 def _value(expression: Any, scope: Scope, position: int) -> Value:
     if not isinstance(expression, Form):
         return _atom(expression, scope, position)
@@ -167,7 +160,7 @@ def _atom(token: str, scope: Scope, position: int) -> Value:
 def _arithmetic(form: Form, scope: Scope) -> Term:
     if len(form) < 2:
         raise scope.error(f"expected a term, got {quoted(form)}", form.position)
-    parts = [_term(part, scope, form.position) for part in form[1:]]
+    parts = _terms([_value(part, scope, form.position) for part in form[1:]], form, scope)
     try:
         return Term(
             tuple(
@@ -179,6 +172,21 @@ def _arithmetic(form: Form, scope: Scope) -> Term:
         raise scope.error(f"{quoted(form)} {error}", form.position) from None
 
 
+def _terms(values: Sequence[Value], form: Form, scope: Scope) -> list[Term]:
+    """The values of a form's parts, which have to be terms."""
+    for value, part in zip(values, form[1:], strict=True):
+        if not isinstance(value, Term):
+            raise scope.error(f"expected a term, got {quoted(part)}", form.position)
+    return [value for value in values if isinstance(value, Term)]
+
+
+def _check_branches(count: int, form: Form, scope: Scope) -> None:
+    if count > _BRANCHES:
+        raise scope.error(
+            f"{quoted(form)} has more than {_BRANCHES:,} values by way of ite", form.position
+        )
+
+
 def _branches(
     terms: Sequence[Term], form: Form, scope: Scope
 ) -> Iterable[tuple[Truth, tuple[Linear, ...]]]:
@@ -186,10 +194,7 @@ def _branches(
     count = 1
     for term in terms:
         count *= len(term.branches)
-        if count > _BRANCHES:
-            raise scope.error(
-                f"{quoted(form)} has more than {_BRANCHES:,} values by way of ite", form.position
-            )
+        _check_branches(count, form, scope)
     if count == 1:
         yield terms[0].branches[0][0], tuple(term.branches[0][1] for term in terms)
         return
@@ -212,11 +217,9 @@ def _comparison(form: Form, scope: Scope) -> Truth:
     if len(parts) < 2 or (operator == "!=" and len(parts) > 2):
         raise scope.error(f"{quoted(form)} does not compare two terms", form.position)
     values = [_value(part, scope, form.position) for part in parts]
-    terms = [value for value in values if isinstance(value, Term)]
     truths = [value for value in values if isinstance(value, Truth)]
-    if truths and (terms or operator in _ORDERS):
-        place = next(i for i, value in enumerate(values) if isinstance(value, Truth))
-        raise scope.error(f"expected a term, got {quoted(parts[place])}", form.position)
+    formulas = len(truths) == len(values) and operator not in _ORDERS
+    terms = [] if formulas else _terms(values, form, scope)
     if operator not in ("!=", "distinct"):
         if truths:
             return all_of(differ(*pair).negated() for pair in pairwise(truths))
@@ -322,10 +325,7 @@ def _ite(form: Form, scope: Scope) -> Value:
         for guard, term in zip(guards, (this, that), strict=True)
         for inner, value in term.branches
     ]
-    if len(branches) > _BRANCHES:
-        raise scope.error(
-            f"{quoted(form)} has more than {_BRANCHES:,} values by way of ite", form.position
-        )
+    _check_branches(len(branches), form, scope)
     return Term(tuple(branch for branch in branches if branch[0].yes is not FALSE))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from sensverify.errors import BackendMissing, BadProperty, install
 from sensverify.formats.vnnlib.formula import Atom, Cases
+from sensverify.formats.vnnlib.names import Shape, variable_of
 from sensverify.formats.vnnlib.parser import Form, Source, read_forms
 from sensverify.formats.vnnlib.semantics import Scope, assertion_cases
 from sensverify.formats.vnnlib.terms import Variable
@@ -21,9 +22,6 @@ _COMPARISONS = {
     "Equal": "=",
     "NotEqual": "!=",
 }
-
-
-Shape = tuple[int, ...]
 
 
 def read_version2(source: Source) -> tuple[tuple[Shape, ...], list[Atom], list[Cases]]:
@@ -104,10 +102,8 @@ def _form(node: Any, names: dict[str, str], starts: list[int]) -> Form | str:
     """A node of the package's syntax tree, as VNN-LIB 1.0 would write it."""
     kind = type(node).__name__
     if kind == "Var":
-        place = 0
-        for index, size in zip(node.indices, node.shape, strict=True):
-            place = place * size + index
-        return f"{names[node.name]}_{place}"
+        kind, place = variable_of(names[node.name], tuple(node.indices), tuple(node.shape))
+        return f"{kind}_{place}"
     if hasattr(node, "lexeme"):
         return str(node.lexeme)
     if kind in _COMPARISONS:

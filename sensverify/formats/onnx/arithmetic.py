@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from math import inf
 
 import numpy as np
@@ -150,9 +151,7 @@ def extreme(call: Call) -> Value:
     constants = [v for v in values if isinstance(v, np.ndarray)]
     function = np.minimum if smallest else np.maximum
     call.reserve(broadcast_shape(*values))
-    bound = None
-    for array in constants:
-        bound = array if bound is None else function(bound, array)
+    bound = reduce(function, constants) if constants else None
     # A value beside itself is itself: as two rivals, neither would ever win.
     variables = list(dict.fromkeys(v for v in values if isinstance(v, Variable)))
     if not variables:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from math import isnan, prod
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ from sensverify.formats.onnx.softmax import final_softmax
 from sensverify.formats.onnx.tensors import FLOATS, type_name
 from sensverify.formats.onnx.walking import Scope, walk
 from sensverify.network import Network, NetworkBuilder, simplify
-from sensverify.network.operators import Clip, Pad
+from sensverify.network.operators import Clip, Operator, Pad
 
 
 @dataclass(frozen=True, eq=False)
@@ -285,10 +286,7 @@ def _declared(item: onnx.ValueInfoProto) -> tuple[tuple[int, ...], int]:
             f"input '{item.name}' has the shape {_dimensions(kind)}",
             "only the first axis, the batch, may be dynamic: export with fixed sizes",
         )
-    size = 1
-    for n in lengths:
-        size *= n
-    if not 0 < size <= MAX_ELEMENTS:
+    if not 0 < prod(lengths) <= MAX_ELEMENTS:
         raise BadModelFile(f"input '{item.name}' of shape {_dimensions(kind)} cannot be used")
     return tuple(lengths), kind.elem_type
 
@@ -301,6 +299,10 @@ def _dimensions(kind: TensorProto) -> str:
     return f"({', '.join(texts)})"
 
 
+_NUMBERS: dict[type[Operator], tuple[str, ...]] = {Clip: ("low", "high"), Pad: ("value",)}
+"""Fields of operators that hold a number of the file, not an array."""
+
+
 def _check_finite(network: Network, dtype: Any) -> None:
     for name, values in network.arrays():
         # What overflows in the network's own type would overflow in bounds computed in it.
@@ -309,11 +311,7 @@ def _check_finite(network: Network, dtype: Any) -> None:
         if not finite:
             raise BadModelFile(f"parameter '{name}' holds NaN or infinity; weights must be finite")
     for node in network.nodes:
-        operator = node.operator
-        ends: tuple[float, ...] = ()
-        if isinstance(operator, Clip):
-            ends = (operator.low, operator.high)
-        elif isinstance(operator, Pad):
-            ends = (operator.value,)
-        if any(np.isnan(end) for end in ends):
+        if any(
+            isnan(getattr(node.operator, name)) for name in _NUMBERS.get(type(node.operator), ())
+        ):
             raise BadModelFile(f"node '{node.name}' holds NaN; weights must be finite")

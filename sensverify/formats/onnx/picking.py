@@ -25,9 +25,8 @@ def gather_nd(call: Call) -> Value:
     batch = int(call.attribute("batch_dims", 0))
     depth = indices.shape[-1] if indices.ndim else 0
     lengths = value.shape[batch : batch + depth]
-    if not 0 < depth <= len(value.shape) - batch or not 0 <= batch < indices.ndim:
-        raise call.invalid(f"indices {indices.shape} do not fit {value.shape}")
-    if indices.shape[:batch] != value.shape[:batch]:
+    ranks_fit = 0 < depth <= len(value.shape) - batch and 0 <= batch < indices.ndim
+    if not ranks_fit or indices.shape[:batch] != value.shape[:batch]:
         raise call.invalid(f"indices {indices.shape} do not fit {value.shape}")
     check_indices(call, indices, lengths)
     call.reserve((*indices.shape[:-1], *value.shape[batch + depth :]))
@@ -115,9 +114,8 @@ def reverse_sequence(call: Call) -> Value:
     variable = call.variable(0)
     lengths = call.integers(1, "the lengths")
     batch, time = call.attribute("batch_axis", 1), call.attribute("time_axis", 0)
-    if {batch, time} != {0, 1} or len(lengths) != variable.shape[batch]:
-        raise call.invalid(f"lengths {lengths} do not fit {variable.shape}")
-    if not all(0 <= n <= variable.shape[time] for n in lengths):
+    axes_fit = {batch, time} == {0, 1} and len(lengths) == variable.shape[batch]
+    if not axes_fit or not all(0 <= n <= variable.shape[time] for n in lengths):
         raise call.invalid(f"lengths {lengths} do not fit {variable.shape}")
 
     def turned(values: np.ndarray) -> np.ndarray:

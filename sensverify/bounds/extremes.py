@@ -6,7 +6,7 @@ interval, taken at its ends, at kinks, or where the derivative equals the slope.
 
 from __future__ import annotations
 
-from functools import singledispatch
+from functools import reduce, singledispatch
 from itertools import pairwise
 from math import inf
 
@@ -21,38 +21,34 @@ _BISECTIONS = 30
 """Steps towards a tangent point: what is then left of a bracket counts with its square."""
 
 
-def extremes(
-    operator: Operator, slope: Tensor, lower: Tensor, upper: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Smallest and largest value of ``f(x) - slope * x`` for x in [lower, upper]."""
+def smallest_gap(operator: Operator, slope: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
+    """Smallest value of ``f(x) - slope * x`` for x in [lower, upper]."""
+    return reduce(torch.minimum, _gaps(operator, slope, lower, upper, convex=True))
+
+
+def largest_gap(operator: Operator, slope: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
+    """Largest value of ``f(x) - slope * x`` for x in [lower, upper]."""
+    return reduce(torch.maximum, _gaps(operator, slope, lower, upper, convex=False))
+
+
+def _gaps(
+    operator: Operator, slope: Tensor, lower: Tensor, upper: Tensor, *, convex: bool
+) -> list[Tensor]:
+    """Gaps among which are the extreme ones, or bounds on them: of convex or of concave pieces."""
     points = critical(operator, slope.detach())
-    if points is None:
-        assert isinstance(operator, Smooth)
-        return _extremes_by_bisection(operator, slope, lower, upper)
-    # At a tangent point the gap does not change with x, so no gradient passes through it.
-    points = [torch.maximum(torch.minimum(point, upper), lower) for point in points]
-    smallest, *others = (_gap(operator, slope, x) for x in (lower, upper, *points))
-    largest = smallest
-    for gap in others:
-        smallest, largest = torch.minimum(smallest, gap), torch.maximum(largest, gap)
-    return smallest, largest
-
-
-def _extremes_by_bisection(
-    operator: Smooth, slope: Tensor, lower: Tensor, upper: Tensor
-) -> tuple[Tensor, Tensor]:
-    """The extremes from the gaps at the ends and those of every convex or concave piece."""
-    ends = [_gap(operator, slope, x) for x in (lower, upper)]
-    smallest, largest = torch.minimum(*ends), torch.maximum(*ends)
-    for start, end, convex in curves(operator):
-        first = torch.minimum(lower.clamp(min=start), upper)
-        last = torch.maximum(upper.clamp(max=end), lower)
-        least = _least(operator, slope, first, last, 1 if convex else -1)
-        if convex:
-            smallest = torch.minimum(smallest, least)
-        else:
-            largest = torch.maximum(largest, -least)
-    return smallest, largest
+    if points is not None:
+        # At a tangent point the gap does not change with x, so no gradient passes through it.
+        points = [torch.maximum(torch.minimum(point, upper), lower) for point in points]
+        return [_gap(operator, slope, x) for x in (lower, upper, *points)]
+    assert isinstance(operator, Smooth)
+    sign = 1 if convex else -1
+    gaps = [_gap(operator, slope, x) for x in (lower, upper)]
+    for start, end, bends_up in curves(operator):
+        if bends_up == convex:
+            first = torch.minimum(lower.clamp(min=start), upper)
+            last = torch.maximum(upper.clamp(max=end), lower)
+            gaps.append(sign * _least(operator, slope, first, last, sign))
+    return gaps
 
 
 def curves(operator: Smooth) -> list[tuple[float, float, bool]]:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sensverify.bounds.extremes import extremes
+from sensverify.bounds.extremes import largest_gap, smallest_gap
 from sensverify.bounds.forward import apply
 from sensverify.bounds.method import PreActivationBounds
 from sensverify.core.box import Box
@@ -262,7 +262,8 @@ def _(operator: PiecewiseLinear, x: Interval) -> Interval:
 @interval.register
 def _(operator: Smooth, x: Interval) -> Interval:
     if operator.rising is None:
-        return extremes(operator, torch.zeros_like(x[0]), *x)
+        level = torch.zeros_like(x[0])
+        return smallest_gap(operator, level, *x), largest_gap(operator, level, *x)
     ends = apply(operator, x[0]), apply(operator, x[1])
     return ends if operator.rising else (ends[1], ends[0])
 

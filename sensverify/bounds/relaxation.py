@@ -17,7 +17,7 @@ from functools import singledispatch
 import torch
 from torch import Tensor
 
-from sensverify.bounds.extremes import extremes
+from sensverify.bounds.extremes import largest_gap, smallest_gap
 from sensverify.bounds.forward import apply
 from sensverify.bounds.slopes import adaptive_slopes
 from sensverify.errors import MissingRule
@@ -130,9 +130,8 @@ def line_intercepts(
     if isinstance(operator, Max):
         least = _least_above(low, lower, upper)
         return Relaxation(low, high, least, _most_above(high, lower, upper))
-    smallest, _ = extremes(operator, low, lower, upper)
-    _, largest = extremes(operator, high, lower, upper)
-    return Relaxation(low, high, smallest, largest)
+    smallest = smallest_gap(operator, low, lower, upper)
+    return Relaxation(low, high, smallest, largest_gap(operator, high, lower, upper))
 
 
 def _least_above(slope: Tensor, lower: Tensor, upper: Tensor) -> Tensor:

@@ -180,7 +180,7 @@ def contains(method: Method, network: Network, box: Box, outputs: torch.Tensor) 
 
 @every_operator
 @given(pairs=st.lists(intervals(), min_size=1, max_size=8), seed=st.integers(0, 99))
-@settings(max_examples=40)
+@settings(max_examples=20)
 def test_lines_hold(operator: Elementwise, pairs: list[tuple[float, float]], seed: int) -> None:
     ends = torch.tensor(pairs, dtype=F64).clamp(-1e9, 1e9)
     lower, upper = ends[:, 0][None], ends[:, 1][None]
@@ -207,7 +207,7 @@ def test_intervals_are_tight(operator: Elementwise) -> None:
 
 @every_operator
 @given(seed=st.integers(0, 2**32 - 1))
-@settings(max_examples=15)
+@settings(max_examples=6)
 def test_bounds_contain_what_is_attained(operator: Elementwise, seed: int) -> None:
     network, box, outputs = setting(operator, seed)
     for method in PASSES:
@@ -256,7 +256,7 @@ def test_unstable_neurons_are_those_that_bend(operator: Elementwise) -> None:
 
 @every_operator
 @given(seed=st.integers(0, 2**32 - 1))
-@settings(max_examples=10)
+@settings(max_examples=6)
 def test_rounding_is_covered(operator: Elementwise, seed: int) -> None:
     network, box, _ = setting(operator, seed)
     ends = Box(*(torch.from_numpy(end).float() for end in (box.lower, box.upper)))

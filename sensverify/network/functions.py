@@ -14,6 +14,7 @@ import numpy as np
 NUMPY = SimpleNamespace(
     abs=np.abs,
     clip=np.clip,
+    cos=np.cos,
     erf=np.vectorize(erf, otypes=[np.float64]),
     exp=np.exp,
     expm1=np.expm1,
@@ -23,6 +24,7 @@ NUMPY = SimpleNamespace(
     minimum=np.minimum,
     relu=lambda x: np.maximum(x, 0),
     sigmoid=lambda x: 0.5 * np.tanh(0.5 * x) + 0.5,
+    sin=np.sin,
     sqrt=np.sqrt,
     tanh=np.tanh,
     where=np.where,

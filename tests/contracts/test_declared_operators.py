@@ -14,6 +14,9 @@ from sensverify.bounds import AlphaCrown, Crown, Ibp, LpDual, Method, compute_bo
 from sensverify.bounds.ibp import count_unstable, interval
 from sensverify.bounds.relaxation import Slope, line_intercepts, relax
 from sensverify.bounds.rounding import slack
+from sensverify.certificates.check.arithmetic import Rigorous
+from sensverify.certificates.check.lines import lines_of
+from sensverify.certificates.check.program import Nonlinear
 from sensverify.core.box import Box
 from sensverify.core.queries import Query, Verdict
 from sensverify.errors import MissingRule
@@ -312,6 +315,15 @@ def test_facts_that_are_missing_are_named() -> None:
     assert "derivative" in caught.value.remedy
     with pytest.raises(MissingRule, match="Nothing"):
         forward_pass(network_of(Nothing(), np.random.default_rng(0)), torch.zeros(1, 3))
+
+
+@every_operator
+def test_certificates_know_no_operator_by_its_facts(operator: Elementwise) -> None:
+    """The checker shares nothing with what finds bounds."""
+    ends = -np.ones((1, 1)), np.ones((1, 1))
+    step = Nonlinear(operator, 0, 0, 1, 1, None)
+    with pytest.raises(MissingRule, match=f"certificates know no.*{type(operator).__name__}"):
+        lines_of(Rigorous(), step, *ends, ends)
 
 
 def test_a_registered_rule_goes_first() -> None:

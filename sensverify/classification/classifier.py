@@ -23,6 +23,9 @@ from sensverify.runs.watch import Watch
 MOST_AT_ONCE = 512
 """Samples of one forward pass, where memory does not limit them more."""
 
+_COPIES = 8
+"""Arrays of the size of all layers that a forward pass with its gradient may take."""
+
 
 @dataclass(frozen=True, eq=False)
 class BoundedLabels:
@@ -63,6 +66,13 @@ class Classifier:
     network: Network
     device: torch.device
     batch: int = MOST_AT_ONCE
+
+    @classmethod
+    def within(cls, network: Network, device: torch.device, memory_budget: int) -> Classifier:
+        """A classifier whose forward passes with their gradients fit a number of bytes."""
+        size = sum(prod(node.shape) for node in network.nodes)
+        most = memory_budget // (4 * _COPIES * size)
+        return cls(network, device, max(1, min(MOST_AT_ONCE, most)))
 
     @cached_property
     def simple(self) -> Network:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 from sensverify.errors import NotMeasured
 from sensverify.evaluation.models import EvaluatedModel
 from sensverify.evaluation.prepared import Prepared
-from sensverify.measures.measure import MeasuredClassifier
 from sensverify.runs.watch import Watch
 
 
@@ -20,19 +18,16 @@ class Context:
     ----------
     prepared : Prepared
     model : EvaluatedModel
-    watch : Watch
-        When it is over, the task in hand raises `NotMeasured`.
+        When its watch is over, the task in hand raises `NotMeasured`.
     """
 
     prepared: Prepared
     model: EvaluatedModel
-    watch: Watch
 
-    @cached_property
-    def measured(self) -> MeasuredClassifier:
-        """The classifier with everything that measures look at."""
-        prepared = self.prepared
-        return self.model.measured(prepared.request, prepared.radii, self.watch)
+    @property
+    def watch(self) -> Watch:
+        """The watch of the whole evaluation."""
+        return self.model.watch
 
     def report(self, done: int, total: int) -> None:
         """Say how far a task is, or end it.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from functools import cached_property
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sensverify.classification.classifier import MOST_AT_ONCE, Classifier
 from sensverify.classification.preparation import prepare
 from sensverify.errors import BadModelFile, BadSetting, BadShape
 from sensverify.evaluation.radii import Radii
@@ -22,69 +20,29 @@ from sensverify.evaluation.samples import Samples
 from sensverify.measures.measure import MeasuredClassifier
 from sensverify.models.loading import LoadedModel, ModelFacts, load_model
 from sensverify.network import Network
-from sensverify.runs.watch import Watch
 
 INITIAL = "initial.onnx"
 """The file in the folder of a training run that holds the network before its first step."""
 
-_COPIES = 8
-"""Arrays of the size of all layers that a forward pass with its gradient may take."""
 
-
-@dataclass(frozen=True, eq=False)
-class EvaluatedModel:
-    """A model under evaluation, with the samples in its shape and on its device.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class EvaluatedModel(MeasuredClassifier):
+    """A model under evaluation: a classifier with the samples in its shape and on its device.
 
     Parameters
     ----------
     facts : ModelFacts
-    classifier : Classifier
-    x, y : Tensor
-    train_x, train_y : Tensor or None
-    train_size : int or None
-    initial : Network or None
-        Before training, prepared as the classifier's network is.
     initial_sha256 : str
-        Of that file; empty without one.
+        Of the file with the weights before training; empty without one.
     """
 
     facts: ModelFacts
-    classifier: Classifier
-    x: Tensor
-    y: Tensor
-    train_x: Tensor | None
-    train_y: Tensor | None
-    train_size: int | None
-    initial: Network | None
     initial_sha256: str
 
     @cached_property
     def clean_outputs(self) -> Tensor:
         """The outputs at the test samples as they are, ``[samples, classes]``."""
         return self.classifier.predict(self.x)
-
-    def measured(self, request: EvaluateRequest, radii: Radii, watch: Watch) -> MeasuredClassifier:
-        """The classifier with everything that measures look at."""
-        radius = None
-        if radii.usual is not None:
-            reach = radii.perturbation.radius(radii.usual)
-            reach = reach.reshape(self.classifier.network.input_shape)
-            # In double precision: float32 would round it down.
-            radius = torch.from_numpy(reach).to(self.x.device)
-        return MeasuredClassifier(
-            network=self.classifier.network,
-            x=self.x,
-            y=self.y,
-            train_x=self.train_x,
-            train_y=self.train_y,
-            train_size=self.train_size,
-            initial=self.initial,
-            radius=radius,
-            clip=radii.perturbation.clip,
-            seed=request.seed,
-            memory_budget=request.memory,
-            watch=watch,
-        )
 
 
 def load_models(names: tuple[str, ...], *, runtime_check: bool = True) -> list[LoadedModel]:
@@ -109,7 +67,9 @@ def load_models(names: tuple[str, ...], *, runtime_check: bool = True) -> list[L
     ]
 
 
-def prepare_model(model: LoadedModel, request: EvaluateRequest, samples: Samples) -> EvaluatedModel:
+def prepare_model(
+    model: LoadedModel, request: EvaluateRequest, samples: Samples, radii: Radii
+) -> EvaluatedModel:
     """A model ready to be evaluated.
 
     Raises
@@ -120,19 +80,19 @@ def prepare_model(model: LoadedModel, request: EvaluateRequest, samples: Samples
         Its weights are not finite.
     """
     device = torch.device(request.device)
-    network = prepare(model.network, device)
     shape = model.network.input_shape
     initial, digest = _initial(model, request)
 
     def tensor(values: np.ndarray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(values)).to(device)
 
-    train = samples.train
-    size = sum(prod(node.shape) for node in network.nodes)
-    batch = max(1, min(MOST_AT_ONCE, request.memory // (4 * _COPIES * size)))
+    train, radius = samples.train, None
+    if radii.usual is not None:
+        # In double precision: float32 would round it down.
+        radius = tensor(radii.perturbation.radius(radii.usual).reshape(shape))
     return EvaluatedModel(
         facts=model.facts(),
-        classifier=Classifier(network, device, batch),
+        network=prepare(model.network, device),
         x=tensor(samples.x.reshape(len(samples), *shape)),
         y=tensor(samples.y),
         train_x=None if train is None else tensor(train.x.reshape(len(train), *shape)),
@@ -140,6 +100,10 @@ def prepare_model(model: LoadedModel, request: EvaluateRequest, samples: Samples
         train_size=samples.train_size,
         initial=None if initial is None else prepare(initial, device),
         initial_sha256=digest,
+        radius=radius,
+        clip=radii.perturbation.clip,
+        seed=request.seed,
+        memory_budget=request.memory,
     )
 
 

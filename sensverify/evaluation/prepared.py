@@ -108,8 +108,8 @@ def prepare_evaluation(request: EvaluateRequest) -> Prepared:
         radii=radii,
         corrupted=corrupted,
         plan=plan,
-        models=[prepare_model(model, request, samples) for model in models],
-        surrogate=None if other is None else prepare_model(other, unknown, samples),
+        models=[prepare_model(model, request, samples, radii) for model in models],
+        surrogate=None if other is None else prepare_model(other, unknown, samples, radii),
     )
 
 

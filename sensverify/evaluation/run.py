@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from sensverify.core.provenance import versions
 from sensverify.errors import NotMeasured, SensverifyError, UnsoundResult
@@ -79,7 +80,7 @@ def _all_tasks(
 ) -> list[list[FinishedTask]]:
     """The rows of every task, network by network, in the order of the plan."""
     plan = prepared.plan
-    contexts = [Context(prepared, model, watch) for model in prepared.models]
+    contexts = [Context(prepared, replace(model, watch=watch)) for model in prepared.models]
     found: list[list[FinishedTask]] = [[] for _ in contexts]
     parts = [(task, place) for task in plan.tasks for place in range(len(contexts))]
     names = {part: f"{contexts[part[1]].model.facts.name}: {part[0].key}" for part in parts}

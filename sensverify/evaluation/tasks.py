@@ -166,7 +166,7 @@ def measure(context: Context, task: Task) -> FinishedTask:
         It could not be had; says why.
     """
     began = perf_counter()
-    reading = context.prepared.plan.measures[task.name].take(context.measured)
+    reading = context.prepared.plan.measures[task.name].take(context.model)
     row = MeasureRow(
         measure=task.name,
         value=float(reading.value),

@@ -73,7 +73,7 @@ class MeasuredClassifier:
     @cached_property
     def classifier(self) -> Classifier:
         """The network as a function of its inputs, simplified once."""
-        return Classifier(self.network, self.x.device)
+        return Classifier.within(self.network, self.x.device, self.memory_budget)
 
     def require_training(self) -> Tensor:
         """The training samples.

@@ -344,7 +344,7 @@ def _input_files(request: EvaluateRequest) -> list[Path]:
         if name is not None:
             found = resolve(name)
             files += [Path(found.path), found.sample_path]
-    if request.data is not None and request.data.endswith(".npz"):
+    if isinstance(request.data, str) and request.data.endswith(".npz"):
         files.append(Path(request.data))
     return [path for path in files if path is not None]
 

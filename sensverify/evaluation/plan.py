@@ -19,10 +19,7 @@ from sensverify.evaluation.samples import Samples
 from sensverify.evaluation.task import Task
 from sensverify.measures.catalog import MEASURES, find_measures
 from sensverify.measures.measure import Measure
-from sensverify.registry.calls import Call, parse_call
-from sensverify.registry.catalog import Catalog
 from sensverify.registry.names import named
-from sensverify.registry.settings import call_of
 
 DEFAULT_CORRUPTIONS: tuple[str, ...] = ("imagenet-c",)
 DEFAULT_SEQUENCES = ("all",)
@@ -123,23 +120,15 @@ def make_plan(
     return Plan(tuple(tasks), tuple(missing), attacks, frozenset(transferred), methods, measures)
 
 
-def _named_object(catalog: Catalog[Any], asked: Any) -> tuple[Call, Any]:
-    """The object of a call, or one of the caller's own, and the call that makes it."""
-    if not isinstance(asked, str):
-        return call_of(asked), asked
-    call = parse_call(asked)
-    return call, catalog.make(call)
-
-
 def _attack(asked: str | Attack) -> tuple[str, Attack]:
     """An attack, and its name with its settings as they were given."""
-    call, attack = _named_object(ATTACKS, asked)
+    call, attack = ATTACKS.resolve(asked)
     return str(call), attack
 
 
 def _method(asked: str | Method, seed: int) -> tuple[str, Method]:
     """A method with the seed of the request, and its name with its settings."""
-    call, method = _named_object(METHODS, asked)
+    call, method = METHODS.resolve(asked)
     given = not isinstance(asked, str) or "seed" in call.settings
     return str(call), method if given else with_seed(method, seed % 2**63)
 

@@ -13,6 +13,7 @@ from sensverify.bounds.memory import DEFAULT_BUDGET
 from sensverify.bounds.method import Method
 from sensverify.classification.predictions import BINS
 from sensverify.corruptions.corruption import Corruption
+from sensverify.data import Dataset, Split
 from sensverify.errors import BadBox, BadSetting
 from sensverify.measures.measure import Measure
 
@@ -42,7 +43,7 @@ class EvaluateRequest:
     ----------
     models : tuple of str
         Names of shipped models, or paths of ``.onnx`` files or of folders of training runs.
-    data : str, optional
+    data : str, Dataset or Split, optional
         Name of a data set, or path of an ``.npz`` file. Default: the sample that lies beside the
         models.
     samples : (start, stop), optional
@@ -104,7 +105,7 @@ class EvaluateRequest:
     """
 
     models: tuple[str, ...]
-    data: str | None = None
+    data: str | Dataset | Split | None = None
     samples: tuple[int | None, int | None] | None = None
     count: int | None = None
     train_samples: int = TRAIN_SAMPLES

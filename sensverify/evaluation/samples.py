@@ -8,9 +8,9 @@ from math import prod
 
 import numpy as np
 
-from sensverify.data import Dataset, load_split, read_dataset
+from sensverify.data import Dataset, load_data, load_split
 from sensverify.data.dataset import check_order, check_range, class_labels
-from sensverify.data.files import PARTS, array_names
+from sensverify.data.files import PARTS, array_names, read_dataset
 from sensverify.data.split import even_order
 from sensverify.errors import BadData, BadSetting, BadShape
 from sensverify.evaluation.request import COUNT, EvaluateRequest
@@ -133,10 +133,15 @@ def _parts(
     if request.data is None:
         test = _beside(models)
         return test, None, named, test.feature_range
-    if request.data.endswith(".npz") and not array_names(request.data).issuperset(PARTS):
-        test = read_dataset(request.data)
+    data = request.data
+    if isinstance(data, str) and data.endswith(".npz"):
+        parts = array_names(data).issuperset(PARTS)
+    else:
+        parts = not isinstance(data, Dataset)
+    if not parts:
+        test = load_data(data)
         return test, None, named, test.feature_range
-    split = load_split(request.data, data_dir=request.data_dir)
+    split = load_split(data, data_dir=request.data_dir)
     return split.test, split.train, split.labels or named, split.train.feature_range
 
 

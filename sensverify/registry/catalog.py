@@ -13,7 +13,7 @@ from sensverify.errors import BackendFailure, BadSetting, SensverifyError, Unkno
 from sensverify.registry.calls import Call, parse_call
 from sensverify.registry.hints import MAKERS, fit_text
 from sensverify.registry.names import did_you_mean, name_of, summary_of
-from sensverify.registry.settings import Setting, fit_settings, settings_of
+from sensverify.registry.settings import Setting, call_of, fit_settings, settings_of
 
 Item = TypeVar("Item")
 Groups = dict[str, tuple[str, ...]]
@@ -104,9 +104,10 @@ class Catalog(Mapping[str, Item]):
         self._groups = groups or by_group
         self._own = dict(own)
         self._adapt = adapt
+        self._types = tuple(types)
         self._arguments = arguments
         self._loaded: dict[EntryPoint, Item] = {}
-        MAKERS.update(dict.fromkeys(types, self))
+        MAKERS.update(dict.fromkeys(self._types, self))
 
     def __getitem__(self, name: str) -> Item:
         """The item of a name.
@@ -280,8 +281,8 @@ class Catalog(Mapping[str, Item]):
         """
         return settings_of(getattr(item, "function", item), self._arguments)
 
-    def read(self, call: str | Call, settings: Mapping[str, str]) -> Call:
-        """A call with further settings as text, as ``--setting KEY=VALUE`` has them.
+    def read(self, call: str | Call, settings: Mapping[str, Any]) -> Call:
+        """A call with further settings: text of ``--setting KEY=VALUE``, or values as they are.
 
         Raises
         ------
@@ -294,8 +295,34 @@ class Catalog(Mapping[str, Item]):
         for name, text in settings.items():
             if name in values:
                 raise BadSetting(f"{self.kind} '{call}': {name} is given twice")
-            values[name] = fit_text(known[name].hint, text) if name in known else text
+            plain = isinstance(text, str) and name in known
+            values[name] = fit_text(known[name].hint, text) if plain else text
         return Call(found.name, values)
+
+    def resolve(self, asked: Any, settings: Mapping[str, Any] | None = None) -> tuple[Call, Any]:
+        """The object of a call, or one of the caller's own, and the call that makes it.
+
+        Parameters
+        ----------
+        asked : str, Call or object
+        settings : mapping, optional
+            Further settings of a call, as `read` takes them.
+
+        Raises
+        ------
+        UnknownName, BackendFailure, BadSetting
+            As of `make` and `read`; or an object is no such thing, or has settings beside it.
+        """
+        if isinstance(asked, str | Call):
+            call = self.read(asked, settings or {})
+            return call, self.make(call)
+        if isinstance(asked, type) or not isinstance(asked, self._types or object):
+            raise BadSetting(f"{self.offer} is needed, got {asked!r}")
+        if settings:
+            raise BadSetting(
+                f"{asked!r} has its settings, and `settings` has others", "give them to the object"
+            )
+        return call_of(asked), asked
 
     def unknown(
         self, name: object, also: Iterable[str] = (), groups: Iterable[str] = ()

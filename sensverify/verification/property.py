@@ -24,6 +24,7 @@ from sensverify.errors import BadProperty, BadSetting, SensverifyError
 from sensverify.formats.vnnlib import Case, Property, load_property
 from sensverify.models.loading import LoadedModel, ModelFacts, load_model
 from sensverify.registry.calls import Call, parse_call
+from sensverify.registry.names import name_of
 from sensverify.runs.watch import Watch
 from sensverify.verification.certifying import Certification, Certifier, shaped
 from sensverify.verification.replay import Replay, Replayed
@@ -48,8 +49,9 @@ class PropertyRequest:
         Name of a shipped model, or path of an ``.onnx`` or ``.onnx.gz`` file.
     property : Path or str
         A ``.vnnlib`` or ``.vnnlib.gz`` file.
-    method : str
-        What answers: a name from `decider_names`; ``milp`` and ``exact`` are understood too.
+    method : str or Decider
+        What answers: a name from `decider_names`, or a call with settings, or an object; ``milp``
+        and ``exact`` are understood too.
     settings : mapping of str to str
         Fields of its dataclass, as text.
     timeout : float, optional
@@ -72,7 +74,7 @@ class PropertyRequest:
 
     model: str
     property: Path
-    method: str = DEFAULT
+    method: str | Decider = DEFAULT
     settings: Mapping[str, str] = field(default_factory=dict)
     timeout: float | None = None
     device: str = "cpu"
@@ -173,7 +175,7 @@ def check_property(
     run = _Run(decider, model, watch)
     verdict, certification = run.verdict(asked), None
     guarantee = decider.guarantee
-    how: dict[str, Any] = {"method": _call(request).name, "settings": settings_of(decider)}
+    how: dict[str, Any] = {"method": _name(request), "settings": settings_of(decider)}
     if verdict is Verdict.UNSAT and asked.cases:
         verdict = run.beside_runtime(asked, certifier)
     # A property without any case is unsat by its text alone, and no certificate is about that.
@@ -419,8 +421,8 @@ def decider_of(request: PropertyRequest) -> Decider:
     UnknownName, BadSetting
         There is none of that name, or it does not have what is set.
     """
-    call = DECIDERS.read(_call(request), request.settings)
-    decider: Decider = DECIDERS.make(call)
+    asked = request.method if isinstance(request.method, Decider) else _call(request.method)
+    call, decider = DECIDERS.resolve(asked, request.settings)
     own: list[str] = []
     if is_dataclass(decider):
         own = [item.name for item in fields(decider)]
@@ -434,16 +436,21 @@ def decider_of(request: PropertyRequest) -> Decider:
             raise BadSetting(
                 f"'{call.name}' answers queries without a choice of `{key}`", "leave it out"
             )
-    if request.seed is not None and "seed" in own:
+    if request.seed is not None and "seed" in own and "seed" not in call.settings:
         given["seed"] = request.seed
     if request.rigorous and "proof" in own:
         given["proof"] = True
-    return replace(decider, **given) if given else decider  # type: ignore[type-var]
+    return replace(decider, **given) if given else decider
 
 
-def _call(request: PropertyRequest) -> Call:
-    asked = parse_call(request.method)
+def _call(method: str) -> Call:
+    asked = parse_call(method)
     return Call(_ALSO.get(asked.name, asked.name), asked.settings)
+
+
+def _name(request: PropertyRequest) -> str:
+    method = request.method
+    return name_of(method) if isinstance(method, Decider) else _call(method).name
 
 
 def _check_fits(asked: Property, model: LoadedModel, path: Path) -> None:

@@ -6,8 +6,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from sensverify.bounds.method import Method
+from sensverify.data.dataset import Dataset
 from sensverify.errors import BadBox, BadSetting
+from sensverify.registry.calls import parse_call
 
 
 @dataclass(frozen=True)
@@ -18,7 +22,7 @@ class VerifyRequest:
     ----------
     model : str
         Name of a shipped model, or path of an ``.onnx`` or ``.onnx.gz`` file.
-    data : str, optional
+    data : str or Dataset, optional
         Name of a data set, or path of an ``.npz`` file with x, and maybe y and feature_range.
     samples : (start, stop), optional
         Samples to take, counted from 0, without ``stop``; an open end is None.
@@ -32,9 +36,10 @@ class VerifyRequest:
     box : Path, optional
         An ``.npz`` file with ``lower`` and ``upper`` (and maybe labels ``y``) instead of data and
         perturbation.
-    method : str
-    settings : mapping of str to str
-        Fields of the method's dataclass, as text.
+    method : str or Method
+        A name, a call with settings, or an object.
+    settings : mapping
+        Further fields of the method's dataclass, as text or as they are.
     timeout : float, optional
         Seconds that a method may take for all samples together, shared out by the samples left.
         What it returns by then is proven. Only for methods that take a watch (``anytime``) or
@@ -72,14 +77,14 @@ class VerifyRequest:
     """
 
     model: str
-    data: str | None = None
+    data: str | Dataset | None = None
     samples: tuple[int | None, int | None] | None = None
     radius: float | Path | None = None
     sigma: float | None = None
     clip: tuple[float, float] | None = None
     box: Path | None = None
-    method: str = "crown"
-    settings: Mapping[str, str] = field(default_factory=dict)
+    method: str | Method = "crown"
+    settings: Mapping[str, Any] = field(default_factory=dict)
     timeout: float | None = None
     objective_timeout: float | None = None
     gap: float | None = None
@@ -93,6 +98,11 @@ class VerifyRequest:
     max_width: float | None = None
     rigorous: bool = False
     runtime_check: bool = True
+
+    @property
+    def method_name(self) -> str:
+        """The name of the method, without settings."""
+        return parse_call(self.method).name if isinstance(self.method, str) else self.method.name
 
     def __post_init__(self) -> None:
         for name in ("box", "data_dir", "radius"):

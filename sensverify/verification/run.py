@@ -26,7 +26,6 @@ from sensverify.core.results import Bounds, Guarantee, Status
 from sensverify.errors import BadSetting, Unbounded
 from sensverify.models.loading import LoadedModel, load_model
 from sensverify.network import Network
-from sensverify.registry.calls import parse_call
 from sensverify.runs.watch import Watch
 from sensverify.verification.certifying import Certifier
 from sensverify.verification.labels import LabelJudge, LabelledBoxes
@@ -125,7 +124,7 @@ def verify(
     return VerifyReport(
         model=model.facts(unstable=unstable),
         perturbation=question.facts,
-        method=parse_call(request.method).name,
+        method=request.method_name,
         settings=settings_of(method),
         guarantee=min(part.bounds.guarantee for part in parts),
         device=first.provenance.device,
@@ -299,7 +298,7 @@ def _provenance(run: _Run, samples: tuple[SampleResult, ...]) -> dict[str, Any]:
     """Provenance that stands beside the claims of a certificate."""
     margins = "" if run.question.labels is None else ", then the label's minus every other one"
     return {
-        "method": parse_call(run.request.method).name,
+        "method": run.request.method_name,
         "settings": settings_of(run.method),
         "guarantee": run.method.guarantee.name,
         "input": asdict(run.question.facts),
@@ -348,16 +347,17 @@ def _containing(network: Network, box: Box, bounds: Bounds, output: Tensor) -> B
 
 def _method(request: VerifyRequest) -> Method:
     """The method that a request names, with its settings and its limits."""
-    call = METHODS.read(request.method, request.settings)
+    call, method = METHODS.resolve(request.method, request.settings)
     method = with_limits(
-        METHODS.make(call),
+        method,
         seconds=request.timeout,
         objective_seconds=request.objective_timeout,
         gap=request.gap,
         threads=request.threads,
     )
     # torch takes seeds below 2 to the 64.
-    return method if "seed" in call.settings else with_seed(method, request.seed % 2**63)
+    own = not isinstance(request.method, str) or "seed" in call.settings
+    return method if own else with_seed(method, request.seed % 2**63)
 
 
 def _device(name: str) -> torch.device:

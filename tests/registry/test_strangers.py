@@ -22,12 +22,13 @@ from sensverify.cli.main import main
 from sensverify.core.box import Box
 from sensverify.corruptions import corrupt, sequence
 from sensverify.data import load_data, load_split
-from sensverify.errors import BackendFailure, InputError
+from sensverify.errors import BackendFailure, BadSetting, InputError
 from sensverify.evaluation.request import EvaluateRequest
 from sensverify.evaluation.run import evaluate
 from sensverify.models.architectures import build_for
 from sensverify.studies.files import parse_study
 from sensverify.training import Loss, TrainSettings, fit, resolve_loss
+from sensverify.verification import PropertyRequest, check_property
 from tests.registry import stranger
 
 
@@ -308,6 +309,29 @@ def test_an_evaluation_of_the_callers_own_objects() -> None:
     assert [row.method for row in found.certified] == ["wider(by=0.25)"]
     assert found.corruptions[0].corruption == "fade"
     assert {row.measure for row in found.measures} == {"l2", "largest-weight"}
+
+
+def test_questions_about_the_callers_own_objects(tmp_path: Path) -> None:
+    iris = load_data("iris")
+    method = stranger.Wider(by=0.25)
+    report = sv.verify("iris", data=iris, samples=(0, 2), sigma=0.01, method=method)
+    assert (report.method, report.settings["by"]) == ("wider", 0.25)
+    plain = sv.verify("iris", data="iris", samples=(0, 2), sigma=0.01, method="ibp")
+    assert report.samples[0].widths == pytest.approx(plain.samples[0].widths + 0.5)
+    with pytest.raises(BadSetting, match="has its settings"):
+        sv.verify("iris", method=method, settings={"by": 1})
+    with pytest.raises(BadSetting, match="a method such as crown"):
+        sv.verify("iris", method=stranger.Shrug())
+    path = tmp_path / "asked.vnnlib"
+    path.write_text(PROPERTY)
+    answer = check_property(PropertyRequest("iris", path, method=stranger.Shrug()))
+    assert (answer.method, answer.verdict.value) == ("shrug", "unknown")
+    split = load_split(stranger.corners())
+    asked = EvaluateRequest(
+        models=("iris",), data=iris, count=4, attacks=(), certify=(), measures=(), corruptions=()
+    )
+    assert evaluate(asked).samples == 4
+    assert split.classes == 4
 
 
 def test_a_training_with_the_callers_own_term(tmp_path: Path) -> None:

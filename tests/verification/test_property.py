@@ -219,7 +219,7 @@ def test_counts_that_do_not_fit(relu: Path, save_property: Save) -> None:
 @pytest.mark.parametrize(
     ("options", "error", "words"),
     [
-        ({"method": "nobody"}, UnknownName, "unknown decider 'nobody'"),
+        ({"method": "nobody"}, UnknownName, "no decider 'nobody'"),
         ({"settings": {"speed": "1"}}, BadSetting, "no setting 'speed'"),
         ({"settings": {"samples": "many"}}, BadSetting, "expects int"),
         ({"device": "cuda"}, BadSetting, "--device"),

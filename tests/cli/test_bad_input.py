@@ -249,7 +249,7 @@ def no_data(kit: Kit) -> list[object]:
     return [identity(kit), "--radius", 0.1]
 
 
-@case("unknown method 'magic'")
+@case("no method 'magic'")
 def unknown_method(kit: Kit) -> list[object]:
     return [*good(kit), "--radius", 0.1, "--method", "magic"]
 
@@ -264,7 +264,7 @@ def setting_called_name(kit: Kit) -> list[object]:
     return [*good(kit), "--radius", 0.1, "--setting", "name=x"]
 
 
-@case("expects int, got 'many'")
+@case("steps takes a whole number, got many")
 def setting_of_the_wrong_type(kit: Kit) -> list[object]:
     return [*good(kit), "--radius", 0.1, "--method", "alpha-crown", "--setting", "steps=many"]
 

@@ -135,7 +135,7 @@ CASES: dict[str, tuple[Case, str]] = {
     "a wrong setting": (lambda k: ["iris", "--attacks", "pgd(step=3)"], "no setting 'step'"),
     "a wrong value": (lambda k: ["iris", "--attacks", "pgd(steps=0)"], "at least 1"),
     "an unclosed parenthesis": (lambda k: ["iris", "--attacks", "pgd(steps=3"], "expected"),
-    "an unknown method": (lambda k: ["iris", "--certify", "krown"], "unknown method"),
+    "an unknown method": (lambda k: ["iris", "--certify", "krown"], "no method 'krown'"),
     "an unknown corruption": (
         lambda k: ["iris", "--corruptions", "fogg"],
         "no corruption 'fogg' (did you mean 'fog'?)",

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from sensverify.certificates import Certificate, Checked, Claims
+from sensverify.report.words import clipped, count_of, shape_text
 
 SCHEMA = "sensverify.check/1"
 
@@ -24,13 +25,13 @@ INPUTS = 6
 ROWS = 6
 """Claims about one box that are listed."""
 
-_LINE = 400
+_LINE = 401
 """Characters of a line about the claims."""
 
 _DEEPEST = 8
 """Levels of the account that JSON repeats: nobody has checked what a file holds there."""
 
-_LONGEST = 120
+_LONGEST = 121
 """Characters of a text from the certificate's own account of where it comes from."""
 
 
@@ -108,22 +109,19 @@ def check_lines(report: CheckReport, checked: Checked) -> list[tuple[str, str]]:
     """What was proven, as names and texts; the texts may hold anything that the file does."""
     certificate = report.certificate
     assert certificate is not None, "what was checked has been read"
-    boxes = _count(checked.problems, "box", "boxes")
+    boxes, inputs = count_of(checked.problems, "box", "boxes"), shape_text(certificate.inputs, "x")
     lines = [
         ("certificate", f"{report.path} ({report.size:,} bytes)"),
         ("model", f"{report.model}, SHA-256 {certificate.model_sha256}"),
-        (
-            "claims",
-            f"{boxes} of {_shape(certificate.inputs)} inputs, {_claimed(checked, certificate)}",
-        ),
+        ("claims", f"{boxes} of {inputs} inputs, {_claimed(checked, certificate)}"),
     ]
     for problem in range(min(checked.problems, BOXES)):
         lines.append((f"  box {problem}", _input_text(certificate.claims, problem)))
         lines.append(("  claims", _box_text(certificate.claims, problem)))
     if checked.problems > BOXES:
-        lines.append(("", f"and {_count(checked.problems - BOXES, 'more box', 'more boxes')}"))
+        lines.append(("", f"and {count_of(checked.problems - BOXES, 'more box', 'more boxes')}"))
     found = _origin(certificate.provenance)
-    lines.append(("proof", f"{_count(checked.cells, 'leaf', 'leaves')}{found}"))
+    lines.append(("proof", f"{count_of(checked.cells, 'leaf', 'leaves')}{found}"))
     slack = "" if checked.slack is None else f"; the closest claim holds by {checked.slack:.2g}"
     lines.append(("check", f"{checked.arithmetic} arithmetic, {checked.seconds:.2f} s{slack}"))
     if report.property is not None:
@@ -176,11 +174,11 @@ def _input_text(claims: Claims, problem: int) -> str:
 
 
 def _claimed(checked: Checked, certificate: Certificate) -> str:
-    outputs = _shape(certificate.outputs)
+    outputs = shape_text(certificate.outputs, "x")
     if certificate.claims.groups is None:
-        what = _count(checked.claims, "lower bound", "lower bounds")
+        what = count_of(checked.claims, "lower bound", "lower bounds")
         return f"{what} on linear functions of {outputs} outputs"
-    what = _count(checked.claims, "set", "sets")
+    what = count_of(checked.claims, "set", "sets")
     return f"{what} of constraints on {outputs} outputs that no input meets"
 
 
@@ -194,7 +192,7 @@ def _box_text(claims: Claims, problem: int) -> str:
         known = np.unique(groups[groups >= 0])
         texts, count = _refuted(claims, rows, problem, known[:ROWS]), len(known)
     more = count - ROWS
-    shown = _cut("; ".join(texts[:ROWS]), _LINE)
+    shown = clipped("; ".join(texts[:ROWS]), _LINE)
     return shown if more <= 0 else f"{shown}; and {more} more"
 
 
@@ -230,7 +228,7 @@ def _origin(provenance: Mapping[str, Any]) -> str:
     versions = provenance.get("versions")
     if isinstance(versions, dict) and "sensverify" in versions:
         text += f", sensverify {versions['sensverify']}"
-    return f", found by {_cut(text, _LONGEST)}"
+    return f", found by {clipped(text, _LONGEST)}"
 
 
 def _plain(value: Any, depth: int = _DEEPEST) -> Any:
@@ -242,15 +240,3 @@ def _plain(value: Any, depth: int = _DEEPEST) -> Any:
             return [_plain(item, depth - 1) for item in value]
         return {key: _plain(item, depth - 1) for key, item in value.items()}
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _cut(text: str, length: int) -> str:
-    return text if len(text) <= length else text[:length] + "…"
-
-
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number:,} {one if number == 1 else many}"
-
-
-def _shape(shape: tuple[int, ...]) -> str:
-    return " x ".join(str(n) for n in shape) or "1"

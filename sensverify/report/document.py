@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal, TypeAlias
 
@@ -74,7 +74,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Text(Block):
-    """A paragraph."""
+    """A paragraph; with the look ``heading``, a heading within a section."""
 
     line: Line
     look: str = ""
@@ -86,13 +86,6 @@ class Notice(Block):
 
     lines: Sequence[Line]
     level: str
-
-
-@dataclass(frozen=True)
-class Heading(Block):
-    """A heading within a section."""
-
-    text: str
 
 
 @dataclass(frozen=True)
@@ -240,27 +233,24 @@ class Shares(Block):
 
 @dataclass(frozen=True)
 class Group(Block):
-    """Blocks side by side, as far as there is room."""
+    """Blocks that belong together.
+
+    Parameters
+    ----------
+    blocks : sequence of Block
+    look : str
+        Side by side as far as there is room; as a ``sample``, one of many cards; as ``details``,
+        on demand.
+    title : str
+        Of a card or of details.
+    mark : (word, text, meaning), optional
+        Of a card.
+    """
 
     blocks: Sequence[Block]
     look: str
-
-
-@dataclass(frozen=True)
-class Details(Block):
-    """Blocks that a page shows on demand."""
-
-    title: str
-    blocks: Sequence[Block]
-
-
-@dataclass(frozen=True)
-class Card(Block):
-    """One of many things of a kind: a title, a mark ``(word, text, meaning)``, and blocks."""
-
-    title: str
-    mark: tuple[str, str, str] | None
-    blocks: Sequence[Block]
+    title: str = ""
+    mark: tuple[str, str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -306,9 +296,22 @@ class Number:
 
 @dataclass(frozen=True)
 class Numbers(Block):
-    """Numbers of one thing, large."""
+    """Numbers of one thing, or of several under their names, the best of each marked."""
 
     numbers: Sequence[Number]
+    names: Sequence[str] = ("",)
+
+    @property
+    def table(self) -> Table:
+        """Numbers down, things across."""
+        rows = []
+        for number in self.numbers:
+            cells = [
+                replace(cell, look="best" if place in number.best else "")
+                for place, cell in enumerate(number.cells)
+            ]
+            rows.append(Row(number.name, cells, number.note))
+        return Table(columns("", *self.names), rows, "plain summary")
 
 
 Value: TypeAlias = str | int | float | bool | None

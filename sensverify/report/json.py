@@ -1,4 +1,4 @@
-"""The schema ``sensverify.verify/1``."""
+"""The schema ``sensverify.verify/1``, and what the JSON of several commands says alike."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from sensverify.report.facts import certificate_dict, method_dict, model_dict
+from sensverify.verification import ModelFacts
+from sensverify.verification.certifying import Certification
 from sensverify.verification.results import SampleResult, VerifyReport
 
 SCHEMA = "sensverify.verify/1"
@@ -96,3 +97,30 @@ def _sample(sample: SampleResult) -> dict[str, Any]:
 
 def _ends(lower: np.ndarray, upper: np.ndarray) -> dict[str, list[float]]:
     return {"lower": lower.tolist(), "upper": upper.tolist()}
+
+
+def model_dict(model: ModelFacts) -> dict[str, Any]:
+    """The model that was asked about; ``softmax`` is there where the file ends in one."""
+    return {
+        "path": model.path,
+        "sha256": model.sha256,
+        "inputs": list(model.inputs),
+        "outputs": list(model.outputs),
+        "parameters": model.parameters,
+        **({} if model.softmax is None else {"softmax": model.softmax}),
+    }
+
+
+def method_dict(name: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """What bounded or answered."""
+    return {"name": name, "settings": settings}
+
+
+def certificate_dict(certification: Certification) -> dict[str, Any]:
+    """A certificate: its file, if any, and the check that it has passed."""
+    return {
+        "path": certification.path,
+        "bytes": len(certification.data),
+        "arithmetic": certification.checked.arithmetic,
+        "check_seconds": certification.seconds,
+    }

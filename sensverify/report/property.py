@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from sensverify.core.queries import Verdict
-from sensverify.report.facts import certificate_dict, method_dict, model_dict
+from sensverify.report.json import certificate_dict, method_dict, model_dict
 from sensverify.verification.property import PropertyReport
 from sensverify.verification.runtime import RuntimeFacts
 from sensverify.verification.witness import Witness

@@ -189,7 +189,7 @@ def _reading(report: VerifyReport) -> str:
     return f"{text} Every picture has its own scale."
 
 
-def _card(sample: SampleResult, names: Sequence[str]) -> doc.Card:
+def _card(sample: SampleResult, names: Sequence[str]) -> doc.Group:
     mark, facts, drawn = None, [], drawn_outputs(sample)
     if sample.label is not None:
         word = certified_word(sample.certified)
@@ -209,11 +209,10 @@ def _card(sample: SampleResult, names: Sequence[str]) -> doc.Card:
         for k in drawn
     ]
     heads = doc.columns("output", "lower", "at sample", "upper", "width")
-    numbers = doc.Details("Numbers", [doc.Table(heads, rows)])
+    numbers = doc.Group([doc.Table(heads, rows)], "details", "Numbers")
     chart = doc.Figure([interval_chart(sample, names)])
-    return doc.Card(
-        f"Sample {sample.index}", mark, [doc.Text(" · ".join(facts), "facts"), chart, numbers]
-    )
+    text = doc.Text(" · ".join(facts), "facts")
+    return doc.Group([text, chart, numbers], "sample", f"Sample {sample.index}", mark)
 
 
 def _table(report: VerifyReport) -> doc.Table:

@@ -89,10 +89,10 @@ def _blocks(evaluation: Evaluation) -> Iterator[doc.Block]:
     for model in drawn:
         whose = f" of {model.model.name}" if len(evaluation.models) > 1 else ""
         table = _page_table(evaluation, model)
-        yield doc.Details(f"Numbers{whose}: accuracy (%)", [table], on=doc.PAGE)
+        yield doc.Group([table], "details", f"Numbers{whose}: accuracy (%)", on=doc.PAGE)
         if model.attacks:
             title = f"Attacks{whose}: success, distances and time"
-            yield doc.Details(title, [*_attack_table(model)], on=doc.PAGE)
+            yield doc.Group([*_attack_table(model)], "details", title, on=doc.PAGE)
         yield _terminal_table(evaluation, model)
 
 

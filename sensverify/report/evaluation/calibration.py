@@ -51,7 +51,7 @@ def _blocks(evaluation: Evaluation) -> Iterator[doc.Block]:
     yield doc.Text(_READING, "note", on=doc.PAGE)
     for model in evaluation.models:
         if len(evaluation.models) > 1:
-            yield doc.Heading(model.model.name, on=doc.PAGE)
+            yield doc.Text(model.model.name, "heading", on=doc.PAGE)
         cards = [
             doc.Figure(
                 [reliability_chart(found, title)],

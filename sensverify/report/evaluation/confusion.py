@@ -66,7 +66,7 @@ def _blocks(evaluation: Evaluation) -> Iterator[doc.Block]:
         groups = [
             doc.Group(
                 [
-                    doc.Heading(name + title),
+                    doc.Text(name + title, "heading"),
                     _matrix(found, classes, most) if few else _list(confused, classes),
                 ],
                 "part",

@@ -92,10 +92,10 @@ def _blocks(evaluation: Evaluation) -> Iterator[doc.Block]:
         if not model.corruptions:
             continue
         if not alone:
-            yield doc.Heading(model.model.name, on=doc.PAGE)
+            yield doc.Text(model.model.name, "heading", on=doc.PAGE)
         yield _heat_map(model, found, images if alone else {})
     if not alone and any(name != "clean" and uris for name, uris in images.items()):
-        yield doc.Heading("What they look like", on=doc.PAGE)
+        yield doc.Text("What they look like", "heading", on=doc.PAGE)
         yield doc.Strips(tuple(_strips(evaluation, images)), on=doc.PAGE)
     yield _means(evaluation, scores, doc.TERMINAL)
 

@@ -109,45 +109,28 @@ def _summary(evaluation: Evaluation, numbers: Sequence[doc.Number]) -> Iterator[
     lines = list(_cautions(evaluation))
     if lines:
         yield doc.Notice(lines, "open", on=doc.PAGE)
-    if len(names) == 1:
-        yield doc.Numbers(numbers, on=doc.PAGE)
-        yield _lone_summary(names[0], numbers)
-    else:
-        rows = [doc.Row(number.name, _marked(number), number.note) for number in numbers]
-        yield doc.Table(doc.columns("", *names), rows, "plain summary", on=doc.PAGE)
+    yield doc.Numbers(numbers, names, on=doc.PAGE)
+    if len(names) > 1:
         text = "The best of every line is bold. Below a rate is its 95 % interval."
         yield doc.Text(text, "note", on=doc.PAGE)
-        yield _summary_table(names, numbers)
+    yield _terminal_summary(names, numbers)
 
 
-def _marked(number: doc.Number) -> list[doc.Cell]:
-    """The cells of all networks, the best with their look."""
-    return [
-        doc.Cell(cell.text, "best" if place in number.best else "", cell.note)
-        for place, cell in enumerate(number.cells)
-    ]
-
-
-def _lone_summary(name: str, numbers: Sequence[doc.Number]) -> doc.Table:
-    """In a terminal, of one network also what stands behind each number."""
-    rows = []
-    for number in numbers:
-        (cell,) = number.cells
-        details = ", ".join(filter(None, (number.note, cell.note)))
-        rows.append(doc.row(number.name, cell, doc.Cell(details, "dim")))
-    columns = [*network_columns([""]), doc.Column("", align="left", wrap="cut")]
-    return doc.Table(columns, rows, title=f"Summary of {name}", on=doc.TERMINAL)
-
-
-def _summary_table(names: Sequence[str], numbers: Sequence[doc.Number]) -> doc.Table:
-    """In a terminal, numbers down and networks across."""
-    rows = []
-    for place, number in enumerate(numbers):
+def _terminal_summary(names: Sequence[str], numbers: Sequence[doc.Number]) -> doc.Table:
+    """Numbers down, networks across; of one network also what stands behind each number."""
+    rows: list[doc.Row] = []
+    if len(names) == 1:
+        for number in numbers:
+            (cell,) = number.cells
+            details = ", ".join(filter(None, (number.note, cell.note)))
+            rows.append(doc.row(number.name, cell, doc.Cell(details, "dim")))
+        columns = [*network_columns([""]), doc.Column("", align="left", wrap="cut")]
+        return doc.Table(columns, rows, title=f"Summary of {names[0]}", on=doc.TERMINAL)
+    for number, row in zip(numbers, doc.Numbers(numbers, names).table.rows, strict=True):
         unit = ", points" if number.note.startswith("points") else ""
-        rows.append(doc.Row(number.name + unit, _marked(number)))
-        if place == 0:
-            notes = (cell.note for cell in number.cells)
-            rows.append(doc.row("  95 % interval", *notes, look="dim"))
+        rows.append(doc.Row(number.name + unit, row.cells))
+    intervals = doc.row("  95 % interval", *(cell.note for cell in numbers[0].cells), look="dim")
+    rows.insert(1, intervals)
     columns = network_columns(names)
     return doc.Table(columns, rows, title="Summary", splits="networks", on=doc.TERMINAL)
 

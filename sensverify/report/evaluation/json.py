@@ -20,7 +20,7 @@ from sensverify.evaluation.scores import (
     success_rate,
     summarise,
 )
-from sensverify.report.facts import model_dict
+from sensverify.report.json import model_dict
 
 SCHEMA = "sensverify.evaluate/1"
 

@@ -66,17 +66,9 @@ def summarise(values: Sequence[float], *, geometric: bool = False) -> Value | No
 
 @dataclass(frozen=True)
 class Row:
-    """One loss in a table.
+    """One loss in a table: its numbers by column, and the trainings behind their means.
 
-    Parameters
-    ----------
-    name : str
-    values : mapping from str to Value
-        By column; what is missing is not known.
-    seeds : int
-        Trainings behind the means.
-    published : str
-        Where the numbers were published; empty for our own.
+    ``published`` is where the numbers were published, empty for our own.
     """
 
     name: str
@@ -87,16 +79,9 @@ class Row:
 
 @dataclass(frozen=True)
 class StudyTable:
-    """The losses on the training or on the test samples.
+    """The losses on the ``test`` or ``train`` samples, each followed by numbers published of it.
 
-    Parameters
-    ----------
-    part : str
-        ``test`` or ``train``.
-    columns : tuple of str
-        Metrics, in order; smaller is better in all of them.
-    rows : tuple of Row
-        Every loss of the study, each followed by what was published about it.
+    In all of the columns smaller is better.
     """
 
     part: str
@@ -126,13 +111,7 @@ class StudyTable:
 class Line:
     """One loss in a figure: by epoch, the mean over seeds and the smallest and largest of them.
 
-    Parameters
-    ----------
-    name : str
-    epochs, mean, low, high : tuple of float
-        Of equal length.
-    marks : tuple of float
-        Epochs after which the loss changed its stage.
+    ``marks`` are the epochs after which the loss changed its stage.
     """
 
     name: str
@@ -145,15 +124,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Course:
-    """One metric in the course of the training.
-
-    Parameters
-    ----------
-    metric, part : str
-    lines : tuple of Line
-    seeds : int
-        How many stand behind the lines, at most.
-    """
+    """One metric on one part in the course of the training, of at most so many seeds."""
 
     metric: str
     part: str
@@ -163,16 +134,9 @@ class Course:
 
 @dataclass(frozen=True)
 class Trail:
-    """The way of one training through sensitivity and energy.
+    """The way of one training through energy, the loss with its penalties, and sensitivity.
 
-    Parameters
-    ----------
-    name : str
-    seed : int
-    epochs, energy : tuple of float
-        Energy is the training loss with its penalties.
-    sense : mapping from str to tuple of float
-        Sensitivity on some samples, by what they are called.
+    ``sense`` is by the samples that it is taken on.
     """
 
     name: str
@@ -194,25 +158,10 @@ class Fact:
 class StudyReport:
     """Everything that a report of a study shows.
 
-    Parameters
-    ----------
-    title, note, question : str
-        The question in one sentence.
-    tables : tuple of StudyTable
-    courses : tuple of Course
-    trails : tuple of Trail
-    draws_seeds, draws_energy : bool
-        Whether the trails are drawn over the epochs, and against the energy.
-    sections : tuple of Section
-        Analyses of other packages.
-    losses : tuple of Fact
-        What was trained.
-    warnings : tuple of str
-        Trainings that failed or are missing.
-    record : mapping from str to str
-        What is needed to repeat the study: machine, versions, seeds, times.
-    meanings : mapping from str to str
-        What every column says.
+    ``question`` is one sentence, ``draws_seeds`` and ``draws_energy`` are whether the trails are
+    drawn over the epochs and against the energy, ``losses`` what was trained, ``warnings`` what
+    failed or is missing, ``record`` what is needed to repeat the study, ``meanings`` what every
+    column says, and ``sections`` analyses of other packages.
     """
 
     title: str

@@ -93,49 +93,47 @@ def _reading(table: StudyTable) -> str:
     return text
 
 
-def page_table(table: StudyTable) -> doc.Table:
+def page_table(table: StudyTable, *, spread: bool = True, published: bool = True) -> doc.Table:
     """Losses down, metrics across; what was published about a loss is below it."""
     columns = table.used_columns()
+    shown = [row for row in table.rows if published or not row.published]
     rows = []
-    for row, below in zip(table.rows, (*table.rows[1:], None), strict=True):
+    for row, below in zip(shown, (*shown[1:], None), strict=True):
         cells = []
         for column in columns:
             if row.published and column not in row.values:
                 cells.append(doc.Cell())
                 continue
-            value, spread = value_parts(column, row.values.get(column))
-            cells.append(doc.Cell(value, "best" if table.is_best(row, column) else "", spread))
+            value, around = value_parts(column, row.values.get(column))
+            best = "best" if table.is_best(row, column) else ""
+            cells.append(doc.Cell(value, best, around if spread else ""))
         above = below is not None and below.published
         look = "published" if row.published else "above" if above else ""
         rows.append(doc.Row(row.published or row.name, cells, look=look))
-    heads = [doc.Column(column, note=unit(column).strip(" ()")) for column in columns]
-    return doc.Table([doc.Column("loss"), *heads], rows, "results", on=doc.PAGE)
+    heads = (doc.Column(column, note=unit(column).strip(" ()")) for column in columns)
+    return doc.Table(doc.columns("loss", *heads), rows, "results", on=doc.PAGE)
 
 
 def _terminal_table(table: StudyTable, *, spread: bool = True, published: bool = True) -> doc.Table:
-    """Metrics down, losses across."""
-    shown = [row for row in table.rows if published or not row.published]
+    """Metrics down, losses across: the page's table on its side."""
+    page = page_table(table, spread=spread, published=published)
     columns = [doc.Column("", align="left")]
-    for each in shown:
-        look = "published" if each.published else ""
-        width = 12 if each.published else None
-        columns.append(doc.Column(each.published or each.name, look, width=width))
+    for row in page.rows:
+        width = 12 if row.look == "published" else None
+        columns.append(doc.Column(doc.plain(row.name), row.look, width=width))
     rows = []
-    for column in table.used_columns():
-        cells = []
-        for each in shown:
-            centre, around = value_parts(column, each.values.get(column))
-            text = f"{centre} {around}".strip() if spread else centre
-            known = column in each.values or not each.published
-            best = "best" if table.is_best(each, column) else ""
-            cells.append(doc.Cell(text if known else "", "published" if each.published else best))
-        rows.append(doc.Row(f"{column}{unit(column)}", cells))
+    for place, head in enumerate(page.columns[1:]):
+        cells = (row.cells[place] for row in page.rows)
+        looks = (cell.look or row.look for cell, row in zip(cells, page.rows, strict=True))
+        texts = (
+            f"{doc.plain(row.cells[place].text)} {row.cells[place].note}".strip()
+            for row in page.rows
+        )
+        rows.append(doc.Row(head.named, list(map(doc.Cell, texts, looks))))
     seeds = max(row.seeds for row in table.rows)
     title = f"{PARTS[table.part]}, {'one seed' if seeds == 1 else f'mean of {seeds} seeds'}"
-    full = spread and published
-    return doc.Table(
-        columns, rows, title=title if full else f"{title}; a wider terminal shows more"
-    )
+    more = "" if spread and published else "; a wider terminal shows more"
+    return doc.Table(columns, rows, title=title + more)
 
 
 def _figures(report: StudyReport) -> Iterator[doc.Block]:
@@ -147,7 +145,7 @@ def _figures(report: StudyReport) -> Iterator[doc.Block]:
     for part, words in PARTS.items():
         drawings = course_panels(report, part)
         if drawings:
-            blocks.append(doc.Heading(f"On {words}", on=doc.PAGE))
+            blocks.append(doc.Text(f"On {words}", "heading", on=doc.PAGE))
             figures = [doc.Figure([drawing], look="card") for drawing in drawings]
             blocks.append(doc.Group(figures, "cards", on=doc.PAGE))
     if blocks and any(course.seeds > 1 for course in report.courses):

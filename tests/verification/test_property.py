@@ -99,7 +99,7 @@ def test_unsat_against_an_input_that_only_the_replay_refused(
     relu: Path, save_property: Save, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A real witness is known, though float32 may not hold it: no proof of unsat can be right."""
-    monkeypatch.setattr("sensverify.verification.property.Case.met_by", _only_float64)
+    monkeypatch.setattr("sensverify.verification.property_run.Case.met_by", _only_float64)
     path = save_property("(>= Y_0 1.5)")
     report = ask(relu, path, "faulty", settings={"how": "unsat-with-witness"})
     assert (report.verdict, report.unsat_cases) == (Verdict.UNKNOWN, 0)

@@ -221,11 +221,11 @@ def test_counts_that_do_not_fit(relu: Path, save_property: Save) -> None:
     [
         ({"method": "nobody"}, UnknownName, "no decider 'nobody'"),
         ({"settings": {"speed": "1"}}, BadSetting, "no setting 'speed'"),
-        ({"settings": {"samples": "many"}}, BadSetting, "expects int"),
-        ({"device": "cuda"}, BadSetting, "--device"),
-        ({"threads": 2}, BadSetting, "--threads"),
-        ({"timeout": 0.0}, BadSetting, "--timeout"),
-        ({"timeout": float("nan")}, BadSetting, "--timeout"),
+        ({"settings": {"samples": "many"}}, BadSetting, "whole number"),
+        ({"device": "cuda"}, BadSetting, "`device`"),
+        ({"threads": 2}, BadSetting, "`threads`"),
+        ({"timeout": 0.0}, BadSetting, "`timeout`"),
+        ({"timeout": float("nan")}, BadSetting, "`timeout`"),
     ],
 )
 def test_bad_requests(

@@ -121,7 +121,7 @@ class Brackets:
         return torch.cat([allowed, allowed], dim=1)
 
     def closed(self, gap: float) -> Tensor:
-        """Which ends are exact, ``[batch, 2 * rows]``."""
+        """Mask of the ends that are exact, ``[batch, 2 * rows]``."""
         enough = self.attained - gap * self.tolerances()
         return (self.proven >= enough) & torch.isfinite(self.attained)
 

@@ -46,7 +46,7 @@ class _Case:
     rounding: np.ndarray = field(default_factory=lambda: np.full(0, np.inf))
 
     def look(self, points: torch.Tensor) -> bool:
-        """Whether one of the points ``[points, *input_shape]`` answers the query."""
+        """Look for a witness among points ``[points, *input_shape]``; True where there is one."""
         box = self.query.box
         low, high = torch.from_numpy(box.lower), torch.from_numpy(box.upper)
         points = torch.minimum(torch.maximum(points, low), high)
@@ -101,7 +101,7 @@ def decide(
 
 
 def _excluded(case: _Case, alternative: tuple[int, ...], least: np.ndarray) -> bool:
-    """Whether a bound on one row alone leaves nothing of an alternative."""
+    """True where a bound on one row alone leaves nothing of an alternative."""
     limits = case.query.limits + case.rounding
     return any(least[i] > limits[i] for i in alternative)
 
@@ -109,7 +109,7 @@ def _excluded(case: _Case, alternative: tuple[int, ...], least: np.ndarray) -> b
 def _refute(
     method: Milp, case: _Case, encoding: Encoding, alternative: tuple[int, ...], watch: Watch
 ) -> tuple[bool, int]:
-    """Whether an alternative is proven to hold nowhere, and the nodes that took.
+    """True where an alternative is proven to hold nowhere, and the nodes that took.
 
     Minimises the largest violation: a column t with ``row_i · f - t * size_i <= limit_i`` for
     every i. Unlike a feasibility question this always has a solution, and its dual bound says by

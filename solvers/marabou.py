@@ -162,7 +162,7 @@ def _is_sane(
     best: np.ndarray,
     watch: Watch,
 ) -> bool:
-    """Whether no known input meets the query, and Marabou finds one where it is known to be.
+    """True where no known input meets the query, and Marabou finds one where it is known to be.
 
     The control question is the same query with limits just above what the network gives there.
     One that Marabou calls unsat shows that it is wrong on this network and box, so its proof does

@@ -126,7 +126,7 @@ class Milp(Method, Decider):
         watch: Watch | None = None,
         accept: Accept | None = None,
     ) -> Decision:
-        """Whether an input meets a query; see `Decider`.
+        """Decide if an input meets a query; see `Decider`.
 
         UNSAT rests on dual bounds alone: for every alternative the largest violation of its
         constraints is minimised, and its bound has to lie above zero by more than HiGHS's

@@ -142,7 +142,7 @@ class _Layer:
 
 
 def undecided(network: Network, position: int, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
-    """Which entries of a nonlinear node's input have a kink, or a rival, inside their interval.
+    """Entries of a nonlinear node's input with a kink, or a rival, inside their interval.
 
     Parameters
     ----------

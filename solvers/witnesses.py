@@ -11,7 +11,7 @@ from sensverify.network import Network
 
 
 def is_witness(network: Network, query: Query, point: np.ndarray, accept: Accept | None) -> bool:
-    """Whether an input meets a query when it is evaluated on its own, and is accepted.
+    """True where an input meets a query when it is evaluated on its own, and is accepted.
 
     A search evaluates many inputs at once, and products of matrices are rounded otherwise in
     another batch: an input that just meets a limit there may miss it by the last bit where whoever

@@ -266,7 +266,7 @@ def _accept(
 
 
 def _tracked(network: Network, box: Box, objectives: Tensor) -> bool:
-    """Whether anybody could ask for a gradient."""
+    """True where a tensor among them requires gradients."""
     tensors = [box.lower, box.upper, objectives, *(values for _, values in network.arrays())]
     return any(values.requires_grad for values in tensors)
 

@@ -85,7 +85,7 @@ class LayerBounds:
 
     @property
     def cut_short(self) -> bool:
-        """Whether the watch was over before all was bounded by the pass."""
+        """True where the watch was over before all was bounded by the pass."""
         return self._rest is not None
 
     def fill(
@@ -134,7 +134,7 @@ class LayerBounds:
         return self
 
     def signs(self) -> Signs:
-        """Which ReLUs are stable on the boxes, by the bounds at hand."""
+        """Signs of the ReLUs that are stable on the boxes, by the bounds at hand."""
         return signs_of(self.network, self.pre_activations)
 
     def _source_bounds(self, position: int, signs: Signs | None) -> Interval:
@@ -307,7 +307,7 @@ class LayerBounds:
 
 
 def _interval_is_exact(network: Network, target: int) -> bool:
-    """Whether interval arithmetic gives the exact range of every entry of a node.
+    """True where interval arithmetic gives the exact range of every entry of a node.
 
     It does along a chain from the input with at most one operator that sums entries, and none in
     front of it that repeats entries: interval arithmetic takes the copies for independent.

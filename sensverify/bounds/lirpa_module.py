@@ -65,7 +65,7 @@ class TracedNetwork(nn.Module):
 
     @property
     def patches_are_safe(self) -> bool:
-        """Whether auto_LiRPA may propagate convolutions as patches, which is faster.
+        """True where auto_LiRPA may propagate convolutions as patches, which is faster.
 
         With other operators around, 0.3 in patches mode stops.
         """

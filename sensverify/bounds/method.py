@@ -152,8 +152,7 @@ class Decider(ABC):
         watch: Watch | None = None,
         accept: Accept | None = None,
     ) -> Decision:
-        """Whether an input meets the query.
-
+        """Decide if an input of the box meets the query.
         Parameters
         ----------
         network : Network

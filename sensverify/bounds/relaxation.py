@@ -25,7 +25,7 @@ from sensverify.network.operators import Elementwise, Max, Operator, Relu
 
 
 class Slope(Enum):
-    """Which slopes a relaxation gets where the function is not linear on the interval."""
+    """Choice of a relaxation's slopes where the function is not linear on the interval."""
 
     PARALLEL = "parallel"
     """Both lines have the slope of the chord: u / (u - l) for ReLU. Wong & Kolter, Fast-Lin."""
@@ -53,7 +53,7 @@ class Relaxation:
 
     @property
     def parallel(self) -> bool:
-        """Whether both lines share their slopes."""
+        """True where both lines share their slopes."""
         return self.lower_slope is self.upper_slope
 
     def of(self, samples: Tensor | slice) -> Relaxation:

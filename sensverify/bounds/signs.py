@@ -56,7 +56,7 @@ def within_signs(lower: Tensor, upper: Tensor, signs: Tensor) -> Interval:
 
 
 def skips_known(network: Network, position: int, signs: Signs) -> bool:
-    """Whether `open_neuron_bounds` can bound what enters a node."""
+    """True where `open_neuron_bounds` can bound the input of a node."""
     if position not in signs:
         return False
     (source,) = network.nodes[position].inputs

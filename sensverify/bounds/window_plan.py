@@ -242,7 +242,7 @@ def _per_channel(shape: Shape, dimensions: int) -> bool:
 
 
 def _pays(skeleton: _Skeleton, order: list[int], windows: dict[int, _Window], shape: Shape) -> bool:
-    """Whether windows cost less than transposed convolutions of whole images."""
+    """True where windows cost less than transposed convolutions of whole images."""
     small = whole = 0
     for position in order[1:-1]:
         bone = skeleton[position]

@@ -147,7 +147,7 @@ class Box:
         return Box(self.lower[index], self.upper[index])
 
     def contains(self, points: Array, *, tolerance: float = 0.0) -> Array:
-        """Whether points lie inside, up to an absolute tolerance.
+        """Mask of the points that lie inside, up to an absolute tolerance.
 
         Parameters
         ----------
@@ -163,7 +163,7 @@ class Box:
 
 
 def _kind_of(value: Any) -> str:
-    """What a message calls something that was given."""
+    """Type of a value, with its dtype, for messages."""
     dtype = getattr(value, "dtype", None)
     return type(value).__name__ + ("" if dtype is None else f" of {dtype}")
 

@@ -140,7 +140,7 @@ class Cells:
 
 @dataclass(frozen=True, eq=False)
 class Proof:
-    """Why linear functions of a network's output are bounded below over a batch of boxes.
+    """Proof of lower bounds on linear functions of a network's output over a batch of boxes.
 
     The rows are those of whoever asked: for a range, the objectives C and then -C; for a query,
     its constraints. A leaf's proof is one backward pass: the rows, weighted where there are

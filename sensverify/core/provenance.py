@@ -1,4 +1,4 @@
-"""Where a result comes from: everything needed to repeat it."""
+"""Provenance of a result: everything needed to repeat it."""
 
 from __future__ import annotations
 

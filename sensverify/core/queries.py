@@ -77,7 +77,7 @@ class Query:
             raise BadShape(f"strict has shape {self.strict.shape} for {count} constraints")
 
     def met_by(self, outputs: np.ndarray) -> np.ndarray:
-        """Which outputs ``[points, outputs]`` meet the query, ``[points]``; NaN meets nothing."""
+        """Mask of the outputs ``[points, outputs]`` that meet the query; NaN meets nothing."""
         outputs = outputs.reshape(len(outputs), self.rows.shape[1]).astype(np.float64)
         with np.errstate(invalid="ignore", over="ignore"):
             values = outputs @ self.rows.T

@@ -1,4 +1,4 @@
-"""What a method returns, and how far it can be trusted."""
+"""Results of a method, with their guarantee."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sensverify.errors import BadShape
 
 
 class Guarantee(IntEnum):
-    """How far a result can be trusted, weakest first; ``min`` combines several results."""
+    """Guarantee of a result, weakest first; ``min`` combines several results."""
 
     ESTIMATE = 0
     """Sampled or attacked; the truth may lie outside."""
@@ -30,7 +30,7 @@ class Guarantee(IntEnum):
 
 
 class Status(Enum):
-    """Whether a bound is the exact optimum or was left as a valid, maybe loose, bound."""
+    """Status of a bound: the exact optimum, or stopped at a valid, maybe loose, bound."""
 
     OPTIMAL = "OPTIMAL"
     BOUNDED = "BOUNDED"

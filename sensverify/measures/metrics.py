@@ -48,10 +48,10 @@ METRICS: dict[str, str] = {
     "PGD_ERR": "share of samples that are wrong, or that an attack made wrong",
     "CROWN_ERR": "as ADV_ERR, by CROWN",
 }
-"""What every metric says, by the name it has in tables; shares are from 0 to 1."""
+"""Description of every metric, by the name it has in tables; shares are from 0 to 1."""
 
 SHARES = frozenset({"ERR", "ADV_ERR", "PGD_ERR", "CROWN_ERR"})
-"""Those of them that are shares; printed as percentages."""
+"""Metrics that are shares; printed as percentages."""
 
 
 @dataclass(frozen=True, kw_only=True)

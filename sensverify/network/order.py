@@ -1,4 +1,4 @@
-"""Whether two shapes hold their numbers in one order."""
+"""Order of the numbers of two shapes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ Shape = tuple[int, ...]
 
 
 def same_order(first: Shape, second: Shape) -> bool:
-    """Whether as many numbers come in one row-major order, whichever shape they are said to have.
+    """True where two shapes hold as many numbers, in the same row-major order.
 
     Axes of length 1, and a shape that is one long row, leave no doubt about it.
     """

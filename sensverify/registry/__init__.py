@@ -1,1 +1,1 @@
-"""What has a name and options: the grammar in which they are written."""
+"""Catalogs of named objects, and the grammar in which they are called with settings."""

@@ -107,7 +107,7 @@ def parse_value(text: str) -> Any:
 
 
 def is_name(text: str) -> bool:
-    """Whether text is a name of the grammar, and no number or constant."""
+    """True where text is a name of the grammar, and no number or constant."""
     match = _TOKEN.fullmatch(text)
     return match is not None and match["name"] == text and text.lower() not in _WORDS
 
@@ -223,7 +223,7 @@ class _Reader:
         return int(text) if re.fullmatch(r"[+-]?\d+", text) else value
 
     def takes(self, sign: str) -> bool:
-        """Whether the next thing is this sign, which is then behind us."""
+        """Consume this sign where it comes next; True if it did."""
         match = _TOKEN.match(self._text, self._place)
         if match is None or match["sign"] != sign:
             # "+2*l2" reads as a number with its sign.

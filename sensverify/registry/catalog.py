@@ -229,7 +229,7 @@ class Catalog(Mapping[str, Item]):
         return {name_of(each): self.find(each) for each in asked if not isinstance(each, str)}
 
     def make(self, call: str | Call, /, *arguments: Any, **settings: Any) -> Any:
-        """What a call stands for: the item of its name, called with its settings.
+        """The object that a call stands for: the item of its name, called with its settings.
 
         Parameters
         ----------

@@ -145,7 +145,7 @@ class _Parts:
 
 @dataclass(frozen=True, eq=False)
 class _Shape:
-    """Which recorded cells a proof keeps.
+    """The recorded cells that a proof keeps.
 
     ``kept`` are their old numbers, ``new`` their new ones by the old; ``leaves`` the old numbers
     of leaves, in the order of their line sets.
@@ -176,7 +176,7 @@ class _Shape:
 
 
 def _pruned(recorded: SignedCells) -> tuple[list[bool], list[float]]:
-    """Which cells are leaves, and what is proven for each by the better of its lines and parts."""
+    """Mask of the leaves, and the better bound of every cell's own lines and of its parts."""
     best, parents = recorded.value.tolist(), recorded.parent.tolist()
     least: dict[int, float] = {}
     leaf = [True] * len(best)

@@ -55,7 +55,7 @@ class Entries:
 
     @property
     def only_relus(self) -> bool:
-        """Whether every nonlinear function is a ReLU: the line above is then the chord."""
+        """True where every nonlinear function is a ReLU: the line above is then the chord."""
         return len(self.neurons) == len(self)
 
     @property

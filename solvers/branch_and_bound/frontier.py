@@ -58,7 +58,7 @@ class SubBoxes(Records):
         return replace(self + self, lower=lower, upper=upper, node=node)
 
     def splittable(self) -> Tensor:
-        """Whether the chosen feature has a number strictly between its ends, ``[boxes]``."""
+        """Mask of boxes whose chosen feature holds a number inside of its ends, ``[boxes]``."""
         place = self.feature.unsqueeze(1)
         low, high = self.lower.gather(1, place), self.upper.gather(1, place)
         middle = low / 2 + high / 2

@@ -49,7 +49,7 @@ class Asked:
 
     @property
     def weighed(self) -> bool:
-        """Whether weights belong to a proof, as where some of the goal's rows stand together."""
+        """True where weights belong to a proof, as where some of the goal's rows stand together."""
         return self.ties or self.groups < len(self.order)
 
 
@@ -110,7 +110,7 @@ class Goal(Protocol):
 
     @property
     def reached(self) -> bool:
-        """Whether nothing is left to look for."""
+        """True where nothing is left to look for."""
         ...
 
     @property

@@ -111,12 +111,12 @@ class InputSplitting:
 
     @property
     def tightens(self) -> bool:
-        """Whether it takes long enough for lines to be optimised, beside CROWN's."""
+        """True once it takes long enough for lines to be optimised, beside CROWN's."""
         return self.explored > _PATIENCE * len(self.floor)
 
     @property
     def finished(self) -> bool:
-        """Whether every row of every sub-box is closed."""
+        """True where every row of every sub-box is closed."""
         return len(self.frontier) == 0 and not self.gave_up
 
     def _roots(self, box: Box) -> SubBoxes:

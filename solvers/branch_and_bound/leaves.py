@@ -211,6 +211,6 @@ def _crossing(relaxation: Relaxation) -> Tensor:
 
 
 def is_affine(problem: LineProblem) -> bool:
-    """Whether fixing every ReLU leaves nothing nonlinear."""
+    """True where fixing every ReLU leaves nothing nonlinear."""
     nodes = problem.network.nodes
     return all(isinstance(nodes[p].operator, Relu) for p in problem.relaxations)

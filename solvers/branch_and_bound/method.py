@@ -317,7 +317,7 @@ def _in_double(network: Network, box: Box, where: str | None = None) -> tuple[Ne
 
 
 def _refuted(layers: LayerBounds, goal: QueryGoal, *, ties: bool) -> bool:
-    """Whether CROWN's bounds on the whole box answer the query, or do so up to ties."""
+    """True where CROWN's bounds on the whole box answer the query, or do so up to ties."""
     bounds = root_bounds(layers, goal.rows)
     refuted = [bounds >= least for least in (goal.thresholds(), goal.ties())]
     surely, maybe = (

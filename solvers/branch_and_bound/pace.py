@@ -1,4 +1,4 @@
-"""Which sub-problems the next step takes, and how many."""
+"""Choice of the sub-problems that the next step takes, and of their number."""
 
 from __future__ import annotations
 

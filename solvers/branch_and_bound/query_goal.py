@@ -92,7 +92,7 @@ class QueryGoal:
 
     @property
     def may_tie(self) -> bool:
-        """Whether there are strict rows."""
+        """True where there are strict rows."""
         return bool(self._strict.any())
 
     def ties(self) -> Tensor:

@@ -123,7 +123,7 @@ def split_relaxations(
 
 
 def free_neurons(intervals: dict[int, Interval], signs: Arrays) -> Tensor:
-    """Which neurons are unstable and not fixed, boolean ``[items, neurons]``."""
+    """Mask of the neurons that are unstable and not fixed, ``[items, neurons]``."""
     free = []
     for position, sign in signs.items():
         lower, upper = (flattened(end) for end in intervals[position])
@@ -160,7 +160,7 @@ def neuron_scores(seen: Arrays, intervals: dict[int, Interval], relus: Iterable[
 
 
 def reached_neurons(layers: LayerBounds, rows: Tensor) -> Tensor | None:
-    """Which ReLUs each row depends on, boolean ``[rows, neurons]``.
+    """Mask of the ReLUs that each row depends on, ``[rows, neurons]``.
 
     None where all depend on all, where there are none, or where that would be too much to keep.
     """

@@ -173,7 +173,7 @@ class ReluSplitting:
 
     @property
     def finished(self) -> bool:
-        """Whether every target is refuted."""
+        """True where every target is refuted."""
         return len(self._open) == 0 and not self.gave_up
 
     def bounds(self) -> Tensor:
@@ -220,7 +220,7 @@ class ReluSplitting:
         return moved.amax(dim=1)
 
     def _closed(self, nodes: ReluNodes, *, last: bool = False) -> Tensor:
-        """Which sub-problems are closed, ``[items]``; some for want of precision, maybe."""
+        """Mask of the closed sub-problems, ``[items]``; some for want of precision, maybe."""
         goal, target = self.goal, nodes.target
         least = self._closing(target)
         place = self._problem[target].unsqueeze(1), self._rows[target]

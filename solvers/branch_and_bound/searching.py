@@ -52,7 +52,7 @@ class Search:
 
     @property
     def finished(self) -> bool:
-        """Whether nothing is left open."""
+        """True where nothing is left open."""
         return self._last.finished
 
     @property

@@ -47,7 +47,7 @@ class LinesBelow:
 
     @property
     def signs(self) -> Signs:
-        """Which neurons are stable on the sub-boxes, and so on all of their parts.
+        """Signs of the neurons that are stable on the sub-boxes, and so on all of their parts.
 
         Only of layers that take less time for it: in others, keeping signs did not pay.
         """
@@ -134,7 +134,7 @@ def _proven(bounds: Tensor) -> Tensor:
 
 
 def _is_chain(network: Network) -> bool:
-    """Whether the network is fully connected, with ReLUs: one vector after the other."""
+    """True where the network is fully connected, with ReLUs: one vector after the other."""
     return all(
         len(node.inputs) == 1
         and isinstance(node.operator, Affine | Relu | Scale | Reshape)

@@ -76,7 +76,7 @@ class Builder:
 
     @property
     def exact(self) -> bool:
-        """Whether kinks get binaries."""
+        """True where kinks get binaries."""
         return self.form is Form.EXACT
 
     def add_columns(self, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:

@@ -28,7 +28,7 @@ def test_the_schedule(steps, expected) -> None:
 
 
 def line(values, slopes):
-    """What a loss says, call by call, of two samples of one feature; and the points asked for."""
+    """An objective with values and slopes by the call, of two samples; and the points it saw."""
     asked: list[list[float]] = []
 
     def objective(points):

@@ -106,7 +106,7 @@ def test_places_are_as_many_whole_numbers(bent, places) -> None:
 
 @every_attack
 def test_the_order_of_the_samples_does_not_matter(bent, name) -> None:
-    """Where every sample keeps the numbers that it draws."""
+    """Every sample keeps the numbers that it draws."""
     net, x, y = bent
     places = torch.arange(len(x))
     there, back = (

@@ -1,4 +1,4 @@
-"""How strong attacks are on real networks, beside each other and beside other people's."""
+"""Strength of attacks on real networks, beside each other and beside other people's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tests of attacks share: short forms of all attacks, and real networks with samples."""
+"""Short forms of all attacks, and real networks with samples, for tests of attacks."""
 
 from __future__ import annotations
 

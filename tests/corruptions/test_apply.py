@@ -1,4 +1,4 @@
-"""What holds for every corruption: shapes, ranges, seeds, chunks, and what is refused."""
+"""Laws of every corruption: shapes, ranges, seeds, chunks, and refusals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What counts as labels: class numbers of any type, and rows with a single 1."""
+"""Labels: class numbers of any type, and rows with a single 1."""
 
 from __future__ import annotations
 

@@ -143,7 +143,7 @@ def _square(values: Tensor | None) -> Tensor | None:
 
 
 def _sums_windows(network: Network, node: Node) -> bool:
-    """Whether this adds up windows, which a scale behind it divides by the sizes they have."""
+    """True for a convolution that sums windows, which a scale behind it divides by their sizes."""
     operator = node.operator
     if not isinstance(operator, Conv) or operator.bias is not None:
         return False

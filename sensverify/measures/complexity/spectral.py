@@ -312,7 +312,7 @@ def _start(layer: _LinearMap) -> Tensor:
 
 
 def averages(layer: Layer, shape: tuple[int, ...]) -> bool:
-    """Whether this is average pooling of inputs of a shape, and has no weights of its own.
+    """True for average pooling of inputs of a shape, which has no weights of its own.
 
     That is a convolution of every channel by itself, all weights of a channel equal (a scale may be
     folded in), or one row of equal weights along the last of several axes: a mean over all places.

@@ -114,7 +114,7 @@ def cross_entropies(network: Network, x: Tensor, y: Tensor) -> Tensor:
 
 
 def is_piecewise_linear(network: Network) -> bool:
-    """Whether the outputs are piecewise linear in the input, and in every single weight.
+    """True where the outputs are piecewise linear in the input, and in every single weight.
 
     Where they have second derivatives, those in the input are zero then, and so are those in one
     weight twice: no path from the input to an output meets a weight more than once.

@@ -18,7 +18,7 @@ from sensverify.measures.caching import once_per_network
 from sensverify.measures.measure import RADIUS, Measure, MeasuredClassifier, Reading
 
 METHODS: dict[str, Method] = {"ibp": Ibp(), "lp-dual": LpDual(), "crown": Crown()}
-"""Those that sensitivity is measured with, by the end of the measures' names."""
+"""Methods that sensitivity is measured with, by the end of the measures' names."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -35,7 +35,7 @@ class Edit:
         return self._places[node.inputs[index]]
 
     def exclusive(self, node: Node, index: int = 0) -> bool:
-        """Whether nobody but this old node reads its input."""
+        """True where no other old node reads the input of this one."""
         return self._exclusive[node.inputs[index]]
 
     def forward(self, node: Node, index: int = 0) -> None:

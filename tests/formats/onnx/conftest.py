@@ -15,7 +15,7 @@ from sensverify.formats.onnx import load_onnx
 from tests.formats.onnx.stored import assert_as_stored
 
 INEXACT = "does not define its weights exactly|they are rounded"
-"""What is said where a file's weights have no definite last digit."""
+"""Pattern of the errors about weights without a definite last digit."""
 
 
 def build_model(
@@ -57,7 +57,7 @@ def session(model):
 
 
 def exactly_refused(path):
-    """Why a file's weights cannot be read exactly, or None."""
+    """Reason why a file's weights cannot be read exactly, or None."""
     try:
         load_onnx(path, simplified=False)
     except UnsupportedOperator as error:

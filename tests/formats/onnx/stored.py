@@ -1,4 +1,4 @@
-"""What a network that was read without simplifying must have in common with its file."""
+"""Laws of a network that was read without simplifying: its numbers are those of its file."""
 
 import numpy as np
 import torch

@@ -1,4 +1,4 @@
-"""What ``simplified=False`` puts into a network, number by number."""
+"""Parameters of a network read with ``simplified=False``, number by number."""
 
 import gzip
 import hashlib

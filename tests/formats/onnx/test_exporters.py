@@ -1,4 +1,4 @@
-"""What both PyTorch exporters write, against the module itself and against onnxruntime."""
+"""Files of both PyTorch exporters, against the module itself and against onnxruntime."""
 
 import onnx
 import pytest

@@ -1,4 +1,4 @@
-"""What is computed from constants alone: onnxruntime's values, whatever the operator."""
+"""Nodes that read constants alone: onnxruntime's values, whatever the operator."""
 
 import numpy as np
 import onnx

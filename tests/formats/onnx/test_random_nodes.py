@@ -22,7 +22,7 @@ def outputs(model, x):
 
 
 def agrees(kind, seed, path):
-    """Whether a random model is loaded; that it then is what onnxruntime makes of it.
+    """True where a random model is loaded; then it must be what onnxruntime makes of it.
 
     Refusals are the importer's own: the comparison with onnxruntime finds nothing more.
     """

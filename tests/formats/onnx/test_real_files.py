@@ -23,7 +23,7 @@ def contents(path):
 
 
 def input_range(path):
-    """Where a network is meant to be evaluated: ACAS Xu inputs are normalised around zero."""
+    """Range of a network's inputs: those of ACAS Xu are normalised around zero."""
     return (-0.5, 0.5) if "acasxu" in path.parts or "test" in path.parts else (0.0, 1.0)
 
 

@@ -271,7 +271,7 @@ def value(array):
 
 
 def test_shapes_computed_in_the_graph(check_equal, make_model):
-    """What exporters write for ``x.view(x.size(0), -1)`` and for ``expand``."""
+    """Graphs that exporters write for ``x.view(x.size(0), -1)`` and for ``expand``."""
     nodes = [
         helper.make_node("Shape", ["x"], ["s"]),
         helper.make_node("Constant", [], ["zero"], value=value(np.int64(0))),

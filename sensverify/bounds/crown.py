@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass, replace
 from typing import ClassVar, Protocol
 
@@ -19,31 +20,18 @@ from sensverify.runs.watch import Watch
 
 
 @dataclass(frozen=True)
-class Crown(PreActivationBounds):
-    """Linear bounds by backward substitution with adaptive slopes.
-
-    Stopped by a watch, interval arithmetic goes on from the layers that are bounded by then; see
-    `LayerBounds`.
-
-    Parameters
-    ----------
-    intermediate : method or None
-        Where the bounds on hidden layers come from; None runs this same pass on every layer,
-        ``Ibp()`` gives CROWN-IBP.
-
-    Notes
-    -----
-    Guarantee SOUND. Source: Zhang et al. 2018, *Efficient neural network robustness
-    certification with general activation functions*, Section 3.2.
-    """
+class LinearPass(PreActivationBounds):
+    """A method that is the backward pass alone, with lines of its own choice."""
 
     intermediate: PreActivationBounds | None = None
 
-    name: ClassVar[str] = "crown"
     guarantee: ClassVar[Guarantee] = Guarantee.SOUND
-    slope = Slope.ADAPTIVE
-    """The lines that prove its bounds on layers."""
     anytime: ClassVar[bool] = True
+
+    @property
+    @abstractmethod
+    def slope(self) -> Slope:
+        """The lines of the pass, which prove its bounds on layers."""
 
     def __post_init__(self) -> None:
         check_intermediate(self.name, self.intermediate)
@@ -69,6 +57,29 @@ class Crown(PreActivationBounds):
     ) -> dict[int, Interval]:
         """Bounds on the input of every nonlinear node, keyed by the node."""
         return layer_bounds(network, box, self, watch).pre_activations
+
+
+@dataclass(frozen=True)
+class Crown(LinearPass):
+    """Linear bounds by backward substitution with adaptive slopes.
+
+    Stopped by a watch, interval arithmetic goes on from the layers that are bounded by then; see
+    `LayerBounds`.
+
+    Parameters
+    ----------
+    intermediate : method or None
+        Where the bounds on hidden layers come from; None runs this same pass on every layer,
+        ``Ibp()`` gives CROWN-IBP.
+
+    Notes
+    -----
+    Guarantee SOUND. Source: Zhang et al. 2018, *Efficient neural network robustness
+    certification with general activation functions*, Section 3.2.
+    """
+
+    name: ClassVar[str] = "crown"
+    slope = Slope.ADAPTIVE
 
 
 class LinearMethod(Protocol):

@@ -1,4 +1,4 @@
-"""What the README claims of `lp`: its box lies inside those of the methods that it stands below."""
+"""The pages say of `lp` that its box lies inside those of the methods below it: it does."""
 
 from __future__ import annotations
 

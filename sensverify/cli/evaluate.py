@@ -379,7 +379,10 @@ def _write(
     if request.out is not None:
         with writing(request.out):
             replace_file(request.out / JSON_FILE, evaluation_to_json(found).encode())
-            replace_file(request.out / PAGE_FILE, document_to_html(document).encode())
+            replace_file(
+                request.out / PAGE_FILE,
+                document_to_html(document).encode(errors="backslashreplace"),
+            )
     if csv_folder is not None:
         with writing(csv_folder):
             csv_folder.mkdir(parents=True, exist_ok=True)

@@ -72,11 +72,16 @@ def _style(look: str) -> str:
 
 
 def styled(line: Line, style: str = "") -> RichText:
-    """A line for a terminal; what looks like mark-up in it is text."""
+    """A line for a terminal; what looks like mark-up in it is text, and nothing in it steers it."""
     text = RichText(style=style)
     for span in spans(line):
-        text.append(span.text, style=_style(span.look))
+        text.append("".join(map(_visible, span.text)), style=_style(span.look))
     return text
+
+
+def _visible(sign: str) -> str:
+    plain = sign.isprintable() or sign in "\n\N{NO-BREAK SPACE}"
+    return sign if plain else sign.encode("unicode_escape").decode()
 
 
 class _Printer:
@@ -117,7 +122,7 @@ class _Printer:
         for title, table in self._parts(block):
             if title:
                 self.gap()
-                self._print(RichText(title, style="bold"))
+                self._print(styled(title, "bold"))
             self._print(_rich_table(table))
 
     @show.register
@@ -154,7 +159,7 @@ def _rich_table(table: Table) -> RichTable:
     )
     for column in table.columns:
         found.add_column(
-            RichText(column.named, style=_style(column.look)),
+            styled(column.named, _style(column.look)),
             justify=column.align,
             max_width=column.width,
             overflow="ellipsis" if column.wrap == "cut" else "fold",

@@ -1,4 +1,4 @@
-"""What a certificate says, and what proves it."""
+"""A certificate: its claims and their proof."""
 
 from __future__ import annotations
 

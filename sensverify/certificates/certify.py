@@ -32,8 +32,8 @@ from sensverify.errors import BadShape, Unbounded
 from sensverify.runs.watch import Watch
 
 MARGIN = 4
-"""What rounding errors are multiplied by when claims are made: other machines add in other orders,
-and must still find every claim to hold."""
+"""Factor on rounding errors when claims are made: other machines add in other orders, and must
+still find every claim to hold."""
 
 _GROWTH, _REFUTING_GROWTH = 1_000, 100_000
 """Leaves that may be added, beside as many as there are: to come closer to what was proposed, and
@@ -116,7 +116,7 @@ class Certified:
         return Certified(claims, joined([p.proof for p in parts], [c.problems for c in every]))
 
     def certificate(self, model: StoredModel, provenance: Mapping[str, Any]) -> Certificate:
-        """What is written to a file."""
+        """The certificate of these claims, to be written to a file."""
         return Certificate(
             model_sha256=model.sha256,
             inputs=model.network.input_shape,
@@ -219,7 +219,7 @@ def _unclaimed(
 def certify_query(
     model: StoredModel, query: Query, proof: Proof, *, watch: Watch | None = None
 ) -> Certified | None:
-    """That no input meets a query, or None where the proof does not show it.
+    """The claim that no input meets a query, or None where the proof does not show it.
 
     Where strict rows may just reach their limits, leaves are looked at in rational arithmetic.
 

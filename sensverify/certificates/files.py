@@ -292,7 +292,7 @@ def _no_number(text: str) -> float:
 
 
 def _member_bytes(archive: zipfile.ZipFile, info: zipfile.ZipInfo, *, start: int = 0) -> bytearray:
-    """What a member holds from some byte on; never more than it says, whatever it unpacks to."""
+    """Bytes of a member from ``start`` on; never more than it declares, whatever it unpacks to."""
     data = bytearray(info.file_size - start)
     view, done = memoryview(data), -start
     with archive.open(info) as stream:

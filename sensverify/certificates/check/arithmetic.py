@@ -84,7 +84,7 @@ def _beside(value: fmpq, end: float, holds: Callable[[float], bool]) -> float:
 
 
 class Arithmetic:
-    """What the evaluator needs of its numbers.
+    """Operations of the evaluator's numbers.
 
     Attributes
     ----------
@@ -118,7 +118,7 @@ class Arithmetic:
         return self.unit * terms / (1 - self.unit * terms) if self.unit else 0
 
     def raised(self, values: Numbers) -> Numbers:
-        """What was summed up from numbers that are not negative, at least as large as it is."""
+        """Upper bounds on exact sums of numbers that are not negative, from the computed sums."""
         return values * (1 + 2.0**-20) if self.unit else values
 
     def floor(self, magnitudes: Numbers) -> Numbers:

@@ -27,12 +27,12 @@ from sensverify.core.proof import NONE, RULE, Proof
 from sensverify.errors import CertificateRejected, Unbounded
 
 _QUIET = np.errstate(over="ignore", invalid="ignore", divide="ignore")
-"""What overflows ends as infinity or NaN, and is taken for no proof."""
+"""Silence about overflow, which ends as infinity or NaN and is taken for no proof."""
 
 
 @dataclass(frozen=True, eq=False)
 class Leaves:
-    """What the leaves of a proof prove.
+    """Bounds that the leaves of a proof prove.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ class Evaluator:
     def proven(
         self, proof: Proof, hidden: tuple[np.ndarray, np.ndarray], chosen: np.ndarray | None = None
     ) -> Iterator[Proven]:
-        """What leaves prove, given proven bounds on the hidden sets, in the order of a `Forest`.
+        """Bounds by leaves, from proven bounds on the hidden sets, in the order of a `Forest`.
 
         Batch after batch, so that no more is held at a time than one needs. Default: all leaves.
         """
@@ -140,7 +140,7 @@ class Evaluator:
         hidden: tuple[np.ndarray, np.ndarray],
         exactly: Evaluator | None = None,
     ) -> Together:
-        """What all trees prove, given proven bounds on the hidden sets.
+        """Bounds by all trees, from proven bounds on the hidden sets.
 
         ``exactly`` looks again at leaves on which a group is left open.
         """
@@ -193,7 +193,7 @@ class Evaluator:
     def leaves(
         self, proof: Proof, hidden: tuple[np.ndarray, np.ndarray], chosen: np.ndarray | None = None
     ) -> Leaves:
-        """What leaves prove about all rows and groups, in order; default: all leaves."""
+        """Bounds by leaves on all rows and groups, in order; default: all leaves."""
         parts = list(self.proven(proof, hidden, chosen))
         if chosen is None:
             chosen = np.flatnonzero(proof.cells.split == NONE)
@@ -471,7 +471,7 @@ def _cut(
 
 
 def _entries_of(step: Nonlinear, entries: np.ndarray) -> slice:
-    """Where among sorted entries those of a step are."""
+    """Range of a step's entries among sorted entries."""
     first, stop = np.searchsorted(entries, [step.entries.start, step.entries.stop])
     return slice(int(first), int(stop))
 

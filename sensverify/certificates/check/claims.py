@@ -1,4 +1,4 @@
-"""What a certificate claims."""
+"""Claims of a certificate."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sensverify.core.proof import NONE
 
 @dataclass(frozen=True, eq=False)
 class Claims:
-    """What is to be proven about a network.
+    """Claims about a network.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ class Claims:
 
     @property
     def count(self) -> int:
-        """How many groups of rows there are; without groups every row is one."""
+        """Number of groups of rows; without groups every row is one."""
         return self.limits.shape[1] if self.groups is None else int(self.groups.max(initial=-1)) + 1
 
     @cached_property
@@ -63,29 +63,29 @@ class Claims:
 
     @property
     def pairs(self) -> int:
-        """How many groups the problems have, all together."""
+        """Number of pairs of a problem and one of its groups."""
         return self.limits.size if self.groups is None else len(np.unique(self._listed[1]))
 
     def reaching(self, problem: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Which rows of problems only have to reach their limits, boolean as rows are."""
+        """Mask, of the shape of ``rows``, of those that only have to reach their limits."""
         if self.strict is None:
             return np.zeros(rows.shape, bool)
         return np.asarray(self.strict[problem[:, None], rows] == 1)
 
     def members(self, problem: np.ndarray, group: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Which rows cells are about: numbers ``[cells, most]``, and which of them are meant."""
+        """Numbers of the rows that cells are about, ``[cells, most]``, and the mask of rows."""
         first, end = self._ends(problem, group)
         rows = np.arange(self.limits.shape[1]) if self.groups is None else self._listed[0]
         place = first[:, None] + np.arange((end - first).max(initial=0))
         return rows[np.minimum(place, len(rows) - 1)], place < end[:, None]
 
     def sizes(self, problem: np.ndarray, group: np.ndarray) -> np.ndarray:
-        """How many rows cells are about, ``[cells]``."""
+        """Number of rows that cells are about, ``[cells]``."""
         first, end = self._ends(problem, group)
         return end - first
 
     def _ends(self, problem: np.ndarray, group: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Where the rows of cells begin and end in the order of `_listed`."""
+        """Half-open range of the rows of cells in the order of `_listed`: first place and end."""
         whole = group == NONE
         if self.groups is None:
             return np.where(whole, 0, group), np.where(whole, self.limits.shape[1], group + 1)

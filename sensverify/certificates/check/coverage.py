@@ -1,4 +1,4 @@
-"""Whether a certificate answers a property: it refutes every case of it."""
+"""Check that a certificate answers a property: that it refutes every case of it."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def covers(certificate: Certificate, asked: Property) -> None:
 
 
 def stands_for(constraint: Constraint, row: Sequence[float], limit: float) -> bool:
-    """Whether ``row · y > limit`` contradicts a constraint, in exact arithmetic."""
+    """True where ``row · y > limit`` contradicts a constraint, in exact arithmetic."""
     scaled = _scaled(_pairs(row), Fraction(limit))
     if scaled is None:
         return False
@@ -87,7 +87,7 @@ def _around(claims: Claims, case: Case, first: int) -> Iterator[int]:
 
 
 def _refutes(claims: Claims, problem: int, case: Case) -> bool:
-    """Whether every alternative of a case has a group of a problem that refutes it."""
+    """True where every alternative of a case has a group of a problem that refutes it."""
     assert claims.groups is not None
     rows = claims.rows[problem if len(claims.rows) > 1 else 0]
     groups: dict[int, list[_Row | None]] = {}

@@ -1,4 +1,4 @@
-"""How far a network evaluated in float32 can be from the real-valued one."""
+"""Distance of a network evaluated in float32 from the real-valued one."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ _KEPT = 1 << 24
 """Numbers in the weights of the cones that are kept for the next batch."""
 
 _OVERHEAD = 64
-"""What a step of a cone that is kept counts for, beside its weights."""
+"""Numbers that a step of a cone in the cache counts for, beside its weights."""
 
 DEEPEST = 1 << 18
 """Steps that the backward passes about the layers of one network may take together."""
@@ -110,7 +110,7 @@ class Layers:
             )
 
     def _cone(self, position: int, number: int, rows: np.ndarray) -> Cone:
-        """What some numbers of a value depend on; kept while there is room."""
+        """Cone of influence of some numbers of a value; cached while there is room."""
         found = self._kept.get((position, number))
         if found is None:
             found = cone(self.machine, position, rows)
@@ -161,7 +161,7 @@ class Layers:
         return self._label[position]
 
     def _interval_is_exact(self, position: int) -> bool:
-        """Whether each number of a value is a function of one sum of inputs at most.
+        """True where each number of a value is a function of one sum of inputs at most.
 
         A continuous function of one number takes an interval to an interval, so that nothing is
         lost from one step to the next.
@@ -171,7 +171,7 @@ class Layers:
         return self._exact[position][0]
 
     def _sums(self, position: int) -> tuple[bool, int]:
-        """Whether it is, and whether there is such a sum, given those of the values before."""
+        """The same for one value, and its number of such sums, 0 or 1, from those before it."""
         step = self.machine.program.steps[position]
         if step is None:
             return True, 0

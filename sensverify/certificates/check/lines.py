@@ -61,7 +61,7 @@ def lines_of(
 def image(
     arithmetic: Arithmetic, step: Nonlinear, lower: np.ndarray, upper: np.ndarray
 ) -> tuple[Numbers, Numbers]:
-    """What f takes on the intervals: the lines without slope."""
+    """Range of f on the intervals: the lines without slope."""
     if isinstance(step.operator, Max):
         shape = (len(lower), step.size, step.window)
         ends = (lower.reshape(shape).max(axis=2), upper.reshape(shape).max(axis=2))
@@ -77,7 +77,7 @@ def image(
 def _points(
     arithmetic: Arithmetic, step: Nonlinear, lower: np.ndarray, upper: np.ndarray
 ) -> tuple[list[Numbers], list[Numbers], list[Numbers]]:
-    """Where f(x) - s x can be extreme, f there, and how far f may be off."""
+    """Points where f(x) - s x can be extreme, f there, and bounds on the error of f."""
     places = [lower, upper]
     places += [np.where((lower < k) & (k < upper), k, lower) for k in kinks(step)]
     points = [arithmetic.numbers(place) for place in places]
@@ -90,7 +90,7 @@ def _points(
 
 
 def kinks(step: Nonlinear) -> list[float]:
-    """Where a piecewise linear function bends."""
+    """Kinks of a piecewise linear function."""
     operator = step.operator
     if isinstance(operator, Relu | LeakyRelu | Abs):
         return [0.0]
@@ -197,7 +197,7 @@ def _sum_least(arithmetic: Arithmetic, factor: Numbers, low: Numbers, high: Numb
 def _convex(
     arithmetic: Arithmetic, slope: Numbers, low: Numbers, high: Numbers
 ) -> tuple[np.ndarray, Numbers]:
-    """Where slopes are at least 0 with sum S: ``max x - s x >= -|1 - S| max |x|``."""
+    """Mask of slopes >= 0; with such slopes of sum S, ``max x - s x >= -|1 - S| max |x|``."""
     total = slope.sum(axis=-1)
     missing = abs(1 - total)
     if arithmetic.unit:

@@ -153,12 +153,12 @@ class Pick:
 
     @property
     def repeats(self) -> bool:
-        """Whether a number of the input is read several times."""
+        """True where a number of the input is read several times."""
         return bool(self._groups[2].max(initial=0) > 1)
 
     @cached_property
     def _in_order(self) -> bool:
-        """Whether everything is read, where it stands."""
+        """True where every number is read once, in order."""
         return self.size == self.width and bool((self.index == np.arange(self.size)).all())
 
     @cached_property

@@ -111,7 +111,7 @@ class Nonlinear:
 
 
 Step = Linear | Nonlinear | None
-"""What makes a value; None for the input."""
+"""The step that computes a value; None for the input."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -333,7 +333,7 @@ def _windows(
     image: tuple[int, ...],
     kernel: tuple[int, ...],
 ) -> Any:
-    """Where a kernel lies: position, the kernel entries inside of the image, their places."""
+    """Positions of a kernel, each with its entries inside of the image and their places."""
     offsets = np.array(list(product(*(range(k) for k in kernel))))
     for position, at in enumerate(product(*(range(n) for n in positions))):
         places = (

@@ -45,7 +45,7 @@ class Machine:
 
 @dataclass(frozen=True, eq=False)
 class Cone:
-    """What some numbers of one value depend on; ``chosen`` has their places in every value."""
+    """Cone of influence of some numbers of a value; ``chosen`` has its places in every value."""
 
     target: int
     chosen: dict[int, np.ndarray]
@@ -53,7 +53,7 @@ class Cone:
 
     @property
     def numbers(self) -> int:
-        """How many numbers its maps hold."""
+        """Count of the numbers that its maps hold."""
         return sum(part.numbers for terms in self.terms.values() for _, part in terms)
 
 
@@ -140,7 +140,7 @@ class Evaluation:
             self._linear(len(self.low), step)
 
     def interval(self, position: int) -> tuple[np.ndarray, np.ndarray]:
-        """What is known about a value, as float64 rounded outward, ``[cells, size]``."""
+        """Bounds on a value, as float64 rounded outward, ``[cells, size]``."""
         floats = self.arithmetic.floats
         return floats(self.low[position], -1), floats(self.high[position], 1)
 

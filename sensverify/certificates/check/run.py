@@ -77,7 +77,7 @@ class StoredModel:
 
 @dataclass(frozen=True)
 class Checked:
-    """What was found to hold.
+    """Outcome of a check that found all claims to hold.
 
     Parameters
     ----------

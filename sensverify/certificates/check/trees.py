@@ -66,13 +66,13 @@ class Forest:
 
 
 def kinds_of(cells: Cells, leaves: np.ndarray) -> np.ndarray:
-    """Which leaves make a batch: with hidden bounds or without, about all rows or one group."""
+    """Kinds of leaves, one to a batch: with hidden bounds or not, about all rows or a group."""
     return 2 * (cells.hidden[leaves] != NONE) + (cells.group[leaves] == NONE)
 
 
 @dataclass(frozen=True, eq=False)
 class Paths:
-    """What the splits above some leaves say.
+    """Bounds by the splits above some leaves.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ class Walk:
         return Walk(self.forest, self.cells, self._lower, self._upper, entries)
 
     def to(self, leaves: np.ndarray) -> Paths:
-        """What is known on leaves; fastest in the order of the forest."""
+        """Bounds on leaves by the splits above them; fastest in the order of the forest."""
         count, problem = len(leaves), self.cells.problem[leaves]
         ends = []
         for given, infinite in ((self._lower, -np.inf), (self._upper, np.inf)):
@@ -182,7 +182,7 @@ class Multipliers:
 
     @classmethod
     def of(cls, proof: Proof, forest: Forest, features: int) -> Multipliers:
-        """Those that weigh a split of an entry above a leaf; others count for nothing.
+        """Multipliers that weigh a split of an entry above a leaf; others count for nothing.
 
         Of several on one entry and leaf the last one here, of the highest split, is meant.
         """
@@ -199,7 +199,7 @@ class Multipliers:
         return cls(leaf, cells.split[split] - features, force, cells.at[split])
 
     def on(self, leaves: np.ndarray) -> Multipliers:
-        """Those of some leaves, which become their places among these; sorted by entry."""
+        """Multipliers of some leaves, which are numbered by their places; sorted by entry."""
         start = np.searchsorted(self.leaf, leaves)
         count = np.searchsorted(self.leaf, leaves, side="right") - start
         place = np.repeat(np.arange(len(leaves)), count)
@@ -227,7 +227,7 @@ class Trees:
 
 @dataclass(frozen=True, eq=False)
 class Proven:
-    """What some leaves prove about the rows that they are about.
+    """Bounds that some leaves prove on the rows that they are about.
 
     Parameters
     ----------
@@ -253,7 +253,7 @@ class Proven:
 
 
 class Together:
-    """What trees prove: each what all of its leaves do, a problem what one of its trees does.
+    """Bounds by trees: of a tree the worst of its leaves', of a problem the best of its trees'.
 
     Attributes
     ----------

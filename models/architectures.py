@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from sensverify.data.dataset import check_channels_first
-from sensverify.errors import BadSetting, BadShape, UnknownName
+from sensverify.errors import BadShape, UnknownName
 from sensverify.registry.calls import Call, parse_call
 from sensverify.registry.catalog import Catalog
 from sensverify.registry.names import summary_of
@@ -128,22 +128,10 @@ def _shipped(
     return Architecture(lambda shape, outputs: make(), layers, shape, outputs)
 
 
-def as_architecture(name: str, found: Any) -> Architecture:
-    """A function of an input shape and a number of outputs; an `Architecture` as it is.
-
-    Raises
-    ------
-    BadSetting
-        It is neither.
-    """
+def _adapt(name: str, found: Any) -> Architecture | None:
     if isinstance(found, Architecture):
         return found
-    if not callable(found):
-        raise BadSetting(
-            f"the architecture '{name}' is {found!r}",
-            "give a function of an input shape and a number of outputs, or an `Architecture`",
-        )
-    return Architecture(found, summary_of(found))
+    return Architecture(found, summary_of(found)) if callable(found) else None
 
 
 ARCHITECTURES: Catalog[Architecture] = Catalog(
@@ -155,7 +143,8 @@ ARCHITECTURES: Catalog[Architecture] = Catalog(
         "mnist-conv2": _shipped(mnist_conv2, (1, 28, 28), 10),
     },
     group="sensverify.architectures",
-    adapt=as_architecture,
+    adapt=_adapt,
+    takes="a function of an input shape and a number of outputs, or an `Architecture`",
     arguments=2,
     columns={
         "inputs": lambda each: "x".join(map(str, each.shape)) if each.shape else "any",

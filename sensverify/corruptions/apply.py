@@ -47,7 +47,8 @@ def corrupt(
     images : Tensor, shape ``[n, 1 or 3, rows, columns]``, floating
         Not modified. Three channels are red, green and blue.
     name : str, Corruption or callable
-        A key of `CORRUPTIONS`, or one of the caller's own: see `as_corruption`.
+        A key of `CORRUPTIONS`, or one of the caller's own: a function of images, `Draws` and
+        parameters, whose defaults make its one severity.
     severity : int or mapping
         From 1 to the ``severities`` of the corruption; or its parameters by name, lengths in pixels
         of these images, in place of those in its table.

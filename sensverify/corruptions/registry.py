@@ -157,25 +157,19 @@ _SETS = {
 }
 
 
-def as_corruption(name: str, found: Any) -> Corruption:
-    """A function of images, draws and parameters as a corruption; a `Corruption` as it is.
-
-    A function's parameters have defaults, which make its one severity.
-
-    Raises
-    ------
-    BadSetting
-        It is neither, or a parameter has no default.
-    """
+def _adapt(name: str, found: Any) -> Corruption | None:
+    """A function's parameters have defaults, which make its one severity."""
     if isinstance(found, Corruption):
         return replace(found, name=name)
-    remedy = "give a function of images and `Draws` whose parameters have defaults, or a Corruption"
     if not callable(found):
-        raise BadSetting(f"the corruption '{name}' is {found!r}", remedy)
+        return None
     parameters = settings_of(found, 2).values()
     without = [each.name for each in parameters if each.default is REQUIRED]
     if without:
-        raise BadSetting(f"corruption '{name}': {', '.join(without)} has no default", remedy)
+        raise BadSetting(
+            f"corruption '{name}': {', '.join(without)} has no default",
+            "give one, or a `Corruption` with a table of values",
+        )
     table = Table(values={each.name: (each.default,) for each in parameters})
     return Corruption(name=name, function=found, summary=summary_of(found), tables=(table,))
 
@@ -184,7 +178,8 @@ CORRUPTIONS: Catalog[Corruption] = Catalog(
     "corruption",
     {e.name: replace(e, group=group) for group, entries in _SETS.items() for e in entries},
     group="sensverify.corruptions",
-    adapt=as_corruption,
+    adapt=_adapt,
+    takes="a function of images, `Draws` and parameters with defaults, or a `Corruption`",
     arguments=2,
     plain=True,
     columns={"severities": lambda each: str(each.severities)},

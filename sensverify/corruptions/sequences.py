@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import hypot
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -248,17 +247,12 @@ _OWN = {
 }
 
 
-def _as_sequence(name: str, found: Any) -> Sequence:
-    if not isinstance(found, Sequence):
-        raise BadSetting(f"the sequence '{name}' is {found!r}", "give a `Sequence`")
-    return found
-
-
 SEQUENCES: Catalog[Sequence] = Catalog(
     "sequence",
     _OWN,
     group="sensverify.sequences",
-    adapt=_as_sequence,
+    adapt=lambda name, found: found if isinstance(found, Sequence) else None,
+    takes="a `Sequence`",
     arguments=3,
     plain=True,
     columns={"frames": lambda each: each.frames_text},

@@ -16,7 +16,7 @@ from sensverify.data.files import read_dataset, read_split
 from sensverify.data.images import has_idx_set, load_idx_set, split_idx_set
 from sensverify.data.split import LICENCE_UNKNOWN, Split, split_samples
 from sensverify.data.tables import load_table, split_table, tables_installed
-from sensverify.errors import BadData, BadSetting, UnknownName
+from sensverify.errors import BadData, UnknownName
 from sensverify.registry.catalog import Catalog
 from sensverify.registry.names import summary_of
 
@@ -87,24 +87,12 @@ _OWN = {
 }
 
 
-def as_data_set(name: str, found: Any) -> DataSet:
-    """A `Dataset`, a `Split`, or a function that gives one of them, as a named data set.
-
-    The function may take the folder that is searched first, as ``data_dir``. Of a `Dataset` every
-    fifth sample is a test sample.
-
-    Raises
-    ------
-    BadSetting
-        It is none of these.
-    """
+def _adapt(name: str, found: Any) -> DataSet | None:
+    """A function may take the folder that is searched first, as ``data_dir``."""
     if isinstance(found, DataSet):
         return found
     if not isinstance(found, Dataset | Split) and not callable(found):
-        raise BadSetting(
-            f"the data set '{name}' is {found!r}",
-            "give a `Dataset`, a `Split`, or a function that returns one",
-        )
+        return None
 
     def made(data_dir: Folder) -> Dataset | Split:
         values = found
@@ -134,7 +122,8 @@ DATA_SETS: Catalog[DataSet] = Catalog(
         for name, each in _OWN.items()
     },
     group="sensverify.data",
-    adapt=as_data_set,
+    adapt=_adapt,
+    takes="a `Dataset`, a `Split`, or a function that returns one",
     plain=True,
 )
 """Every named data set: tables come with scikit-learn, images are files in `search_places`."""
@@ -146,8 +135,8 @@ def load_data(data: Any, *, data_dir: str | Path | None = None) -> Dataset:
     Parameters
     ----------
     data : str, Dataset, Split or callable
-        A key of `DATA_SETS`, or the path of a file that ends in ``.npz``; or the caller's own, as
-        `as_data_set` takes it.
+        A key of `DATA_SETS`, or the path of a file that ends in ``.npz``; or the caller's own, of a
+        `Dataset` every fifth sample being a test sample.
     data_dir : str or Path, optional
         Folder searched before ``$SENSVERIFY_DATA`` and the user's cache.
 
@@ -182,7 +171,7 @@ def load_split(data: Any, *, data_dir: str | Path | None = None) -> Split:
     data : str, Dataset, Split or callable
         A key of `DATA_SETS`, or the path of a file that ends in ``.npz``: with ``x_train``,
         ``y_train``, ``x_test`` and ``y_test``, or with ``x`` and ``y``, and maybe
-        ``feature_range``; or the caller's own, as `as_data_set` takes it.
+        ``feature_range``; or the caller's own.
     data_dir : str or Path, optional
         Folder searched before ``$SENSVERIFY_DATA`` and the user's cache.
 

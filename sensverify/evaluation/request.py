@@ -68,8 +68,8 @@ class EvaluateRequest:
     certify : tuple of str or Method, optional
         Calls such as ``crown`` or ``alpha-crown(steps=20)``, or objects.
     corruptions, sequences, measures : tuple, optional
-        Names, or names of groups; or corruptions and measures of the caller's own, as
-        `as_corruption` and `as_measure` take them.
+        Names, or names of groups; or corruptions and measures of the caller's own: objects, or
+        functions.
     severities : tuple of int
     corrupted : str, optional
         Name or folder of a set of corrupted samples that somebody else made, such as

@@ -63,29 +63,18 @@ def _groups(measures: Mapping[str, Measure]) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def as_measure(name: str, found: Any) -> Measure:
-    """A function of a `MeasuredClassifier` as a measure; a `Measure` as it is.
-
-    Raises
-    ------
-    BadSetting
-        It is neither.
-    """
+def _adapt(name: str, found: Any) -> Measure | None:
     if isinstance(found, Measure):
         return found
-    if not callable(found):
-        raise BadSetting(
-            f"the measure '{name}' is {found!r}",
-            "give a function of a `MeasuredClassifier`, or a `Measure`",
-        )
-    return Measure(summary_of(found), "", "others", found)
+    return Measure(summary_of(found), "", "others", found) if callable(found) else None
 
 
 MEASURES: Catalog[Measure] = Catalog(
     "measure",
     _OWN,
     group="sensverify.measures",
-    adapt=as_measure,
+    adapt=_adapt,
+    takes="a function of a `MeasuredClassifier`, or a `Measure`",
     arguments=1,
     plain=True,
     groups=_groups,

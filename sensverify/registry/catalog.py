@@ -64,7 +64,9 @@ class Catalog(Mapping[str, Item]):
         Types of what is made: a setting with such a type hint takes a name of this catalog.
     adapt : callable, optional
         Makes an item of what an entry point or a caller gives; takes the name and the object, and
-        raises `BadSetting` where it is no such thing.
+        gives None where it is no such thing.
+    takes : str
+        A noun phrase for what ``adapt`` takes.
     arguments : int
         Number of parameters of an item that come before its settings: what it works on.
     plain : bool
@@ -87,7 +89,8 @@ class Catalog(Mapping[str, Item]):
         *,
         group: str = "",
         types: Iterable[Any] = (),
-        adapt: Callable[[str, Any], Item] | None = None,
+        adapt: Callable[[str, Any], Item | None] | None = None,
+        takes: str = "",
         arguments: int = 0,
         plain: bool = False,
         example: str = "",
@@ -104,6 +107,7 @@ class Catalog(Mapping[str, Item]):
         self._groups = groups or by_group
         self._own = dict(own)
         self._adapt = adapt
+        self._takes = takes
         self._types = tuple(types)
         self._arguments = arguments
         self._loaded: dict[EntryPoint, Item] = {}
@@ -220,9 +224,7 @@ class Catalog(Mapping[str, Item]):
         """
         if isinstance(named, str):
             return self[named]
-        if self._adapt is None:
-            raise BadSetting(f"{self.offer} is needed, got {named!r}")
-        return self._adapt(name_of(named), named)
+        return self._adapted(name_of(named), named)
 
     def own_objects(self, asked: Iterable[Any]) -> dict[str, Item]:
         """The caller's objects among names and objects, as items by name; errors as of `find`."""
@@ -339,12 +341,18 @@ class Catalog(Mapping[str, Item]):
     def _points(self) -> tuple[EntryPoint, ...]:
         return _entry_points(self.group, tuple(sys.path))
 
+    def _adapted(self, name: str, found: Any) -> Item:
+        item: Item | None = found if self._adapt is None else self._adapt(name, found)
+        if item is None:
+            raise BadSetting(f"the {self.kind} '{name}' is {found!r}", f"give {self._takes}")
+        return item
+
     def _load(self, point: EntryPoint) -> Item:
         if point in self._loaded:
             return self._loaded[point]
         try:
             found = point.load()
-            item = found if self._adapt is None else self._adapt(point.name, found)
+            item = self._adapted(point.name, found)
         except Exception as error:
             package = point.dist.name if point.dist is not None else point.module
             raise BackendFailure(

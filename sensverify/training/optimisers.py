@@ -9,7 +9,6 @@ from typing import Annotated
 from torch import Tensor
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
-from sensverify.registry.calls import Call
 from sensverify.registry.catalog import Catalog
 from sensverify.registry.ranges import Range
 from sensverify.training.step import LARGEST
@@ -109,38 +108,6 @@ SCHEDULES: Catalog[Callable[..., Schedule]] = Catalog(
     example="one-cycle(warmup=0.25)",
 )
 """Schedules of the learning rate by name."""
-
-
-def make_optimiser(call: Call, parameters: Parameters) -> Optimizer:
-    """The optimiser that a setting such as ``sgd(lr=0.1, momentum=0.9)`` names.
-
-    Parameters
-    ----------
-    call : Call
-        As for `OPTIMISERS`.
-    parameters : iterable of Tensor
-
-    Raises
-    ------
-    UnknownName
-        There is no optimiser of that name.
-    BadSetting
-        It has no such setting, or the setting cannot have that value.
-    """
-    made: Optimizer = OPTIMISERS.make(call, parameters)
-    return made
-
-
-def make_schedule(call: Call) -> Schedule:
-    """The schedule that a setting such as ``one-cycle(warmup=0.25)`` names; see `SCHEDULES`.
-
-    Raises
-    ------
-    UnknownName, BadSetting
-        As of `make_optimiser`.
-    """
-    made: Schedule = SCHEDULES.make(call)
-    return made
 
 
 def _between(start: float, end: float, share: float) -> float:

@@ -175,24 +175,20 @@ _OWN = {
 }
 
 
-def _as_recipe(name: str, found: Any) -> Recipe:
-    """A recipe, a loss, or the text of one, as another package announces it."""
-    if isinstance(found, Recipe):
-        return found
+def _adapt(name: str, found: Any) -> Recipe | None:
     if isinstance(found, Loss):
         return Recipe((Stage(0.0, found),))
     if isinstance(found, str):
         return _one(found)
-    raise BadSetting(
-        f"the recipe '{name}' is {found!r}", "give a `Recipe`, a `Loss`, or the text of a loss"
-    )
+    return found if isinstance(found, Recipe) else None
 
 
 RECIPES: Catalog[Recipe] = Catalog(
     "recipe",
     _OWN,
     group="sensverify.recipes",
-    adapt=_as_recipe,
+    adapt=_adapt,
+    takes="a `Recipe`, a `Loss`, or the text of a loss",
     plain=True,
     remarks=lambda each: (str(each),),
 )

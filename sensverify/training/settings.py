@@ -8,12 +8,11 @@ from typing import Annotated, Any, Literal, get_args
 import torch
 
 from sensverify.errors import BadSetting
-from sensverify.registry.calls import Call, parse_call
 from sensverify.registry.names import did_you_mean
 from sensverify.registry.ranges import Range
 from sensverify.registry.settings import check_settings
-from sensverify.training.optimisers import make_optimiser, make_schedule
-from sensverify.training.sharpness import make_sharpness
+from sensverify.training.optimisers import OPTIMISERS, SCHEDULES
+from sensverify.training.sharpness import SHARPNESS
 from sensverify.training.step import LARGEST
 
 Precision = Literal["32", "bf16-mixed", "16-mixed"]
@@ -123,10 +122,10 @@ class TrainSettings:
             raise BadSetting(f"`clip` is (low, high) with low < high, got {self.clip}")
         if self.sigma is not None and self.radius is not None:
             raise BadSetting("both `sigma` and `radius` are given", "give one of them")
-        make_optimiser(self.optimiser_call, [torch.zeros(1, requires_grad=True)])
-        make_schedule(self.schedule_call)
-        if self.sharpness_call is not None:
-            make_sharpness(self.sharpness_call)
+        OPTIMISERS.make(self.optimiser, [torch.zeros(1, requires_grad=True)])
+        SCHEDULES.make(self.schedule)
+        if self.sharpness is not None:
+            SHARPNESS.make(self.sharpness)
         if self.precision == "16-mixed":
             self._check_half()
 
@@ -141,18 +140,6 @@ class TrainSettings:
                 "gradients",
                 "use bf16-mixed or 32",
             )
-
-    @property
-    def optimiser_call(self) -> Call:
-        return parse_call(self.optimiser)
-
-    @property
-    def schedule_call(self) -> Call:
-        return parse_call(self.schedule)
-
-    @property
-    def sharpness_call(self) -> Call | None:
-        return None if self.sharpness is None else parse_call(self.sharpness)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as JSON and TOML hold them."""

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from sensverify.errors import BadSetting
-from sensverify.registry.calls import Call
 from sensverify.registry.catalog import Catalog
 from sensverify.registry.ranges import Range
 from sensverify.registry.settings import check_settings
@@ -158,18 +157,6 @@ SHARPNESS: Catalog[Any] = Catalog(
     example="sam(rho=0.05)",
 )
 """Steps around an optimiser, by name."""
-
-
-def make_sharpness(call: Call) -> Sharpness:
-    """The object of ``sam(rho=0.05)`` or ``asam(rho=0.5, eta=0.01, biases=false)``.
-
-    Raises
-    ------
-    UnknownName, BadSetting
-        There is no such name or setting, or a value does not fit.
-    """
-    made: Sharpness = SHARPNESS.make(call)
-    return made
 
 
 def is_bias(name: str, parameter: Tensor) -> bool:

@@ -17,10 +17,10 @@ from sensverify.network import Network
 from sensverify.training.batches import step_seed
 from sensverify.training.dropout import dropout
 from sensverify.training.engine import Engine
-from sensverify.training.optimisers import make_optimiser, make_schedule
+from sensverify.training.optimisers import OPTIMISERS, SCHEDULES
 from sensverify.training.plan import Plan, Samples
 from sensverify.training.recipes import Stage
-from sensverify.training.sharpness import frozen_statistics, make_sharpness
+from sensverify.training.sharpness import SHARPNESS, frozen_statistics
 from sensverify.training.step import Step
 
 TINY = 1e-30
@@ -80,11 +80,11 @@ class Stepper:
         self._samples = plan.train.to(engine.device)
         self._radius = None if plan.radius is None else plan.radius.to(engine.device)
         self._batches = plan.batches
-        self._schedule = make_schedule(settings.schedule_call)
-        call = settings.sharpness_call
-        self._sharpness = None if call is None else make_sharpness(call)
+        self._schedule = SCHEDULES.make(settings.schedule)
+        around = settings.sharpness
+        self._sharpness = None if around is None else SHARPNESS.make(around)
         self._parameters = [p for p in module.parameters() if p.requires_grad]
-        self.optimiser = make_optimiser(settings.optimiser_call, self._parameters)
+        self.optimiser = OPTIMISERS.make(settings.optimiser, self._parameters)
         self._rate = self.optimiser.param_groups[0]["lr"]
         self._stepping = engine.setup(self.optimiser)
         self.terms_state: dict[str, Tensor] = {}

@@ -185,7 +185,7 @@ def test_a_rounding_error_beyond_the_range_is_not_refused() -> None:
     ("arguments", "error", "message"),
     [
         ({"name": "posterize"}, UnknownName, "did you mean 'posterise'"),
-        ({"name": 3}, BadSetting, "the corruption 'int' is 3; give a function"),
+        ({"name": 3}, BadSetting, "the corruption 'int' is 3; give a function of images"),
         ({"name": lambda x, draws, k: x}, BadSetting, "k has no default"),
         ({"name": lambda x, draws: None}, BadShape, "gave NoneType, expected images of shape"),
         ({"name": lambda x, draws: x[:, 0]}, BadShape, r"gave images of shape \[1, 28, 28\]"),

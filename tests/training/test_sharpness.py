@@ -11,14 +11,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sensverify.errors import BadSetting, UnknownName
-from sensverify.registry.calls import parse_call
 from sensverify.training.sharpness import (
+    SHARPNESS,
     Asam,
     Sam,
     Sharpness,
     frozen_statistics,
     is_bias,
-    make_sharpness,
 )
 
 
@@ -178,7 +177,7 @@ def test_names_of_biases() -> None:
     ],
 )
 def test_from_text(text, expected) -> None:
-    found = make_sharpness(parse_call(text))
+    found = SHARPNESS.make(text)
     assert found.name == text.partition("(")[0]
     assert {name: getattr(found, name) for name in expected} == expected
 
@@ -197,7 +196,7 @@ def test_from_text(text, expected) -> None:
 )
 def test_what_cannot_be_is_refused(text, message) -> None:
     with pytest.raises((BadSetting, UnknownName), match=message):
-        make_sharpness(parse_call(text))
+        SHARPNESS.make(text)
 
 
 @pytest.mark.parametrize("momentum", [0.1, None])

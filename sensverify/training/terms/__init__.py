@@ -31,9 +31,10 @@ TERMS: Catalog[Term] = Catalog(
     _OWN,
     group="sensverify.losses",
     adapt=as_term,
+    takes="a function of a `Step`, or a `Term`",
     arguments=1,
     example="cross-entropy(smoothing=0.1)",
 )
 """Every term by the name that losses are written with."""
 
-__all__ = ["TERMS", "Term", "as_term"]
+__all__ = ["TERMS", "Term"]

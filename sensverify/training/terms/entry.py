@@ -41,21 +41,11 @@ class Term:
         return summary_of(self.function)
 
 
-def as_term(name: str, found: Any) -> Term:
-    """A function of a step as a term; a `Term` as it is.
-
-    Raises
-    ------
-    BadSetting
-        It is neither.
-    """
+def as_term(name: str, found: Any) -> Term | None:
+    """A function of a step as a term; a `Term` as it is; None of anything else."""
     if isinstance(found, Term):
         return found
-    if not callable(found):
-        raise BadSetting(
-            f"the loss term '{name}' is {found!r}", "give a function of a `Step`, or a `Term`"
-        )
-    return Term(found)
+    return Term(found) if callable(found) else None
 
 
 def check_differentiable(owner: str, settings: Mapping[str, Any]) -> None:

@@ -42,6 +42,7 @@ RANK = {unit: row for row, units in enumerate(LAYERS) for unit in units}
 # These never import torch, not even inside of a function: a certificate is checked with them.
 TORCH_FREE = (
     "sensverify.core.box",
+    "sensverify.core.digests",
     "sensverify.certificates",
     "sensverify.errors",
     "sensverify.formats.onnx",

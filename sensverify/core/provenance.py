@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import platform
 import sys
 from dataclasses import dataclass, field, fields, is_dataclass
@@ -11,6 +10,7 @@ from importlib.metadata import version
 from typing import Any
 
 from sensverify.core.box import Box, to_numpy
+from sensverify.core.digests import sha256_of_all
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,10 +50,7 @@ class Provenance:
     @property
     def box_digest(self) -> str:
         """SHA-256 of the box's bytes, all lower ends first."""
-        state = hashlib.sha256()
-        for end in (self.box.lower, self.box.upper):
-            state.update(to_numpy(end).tobytes())
-        return state.hexdigest()
+        return sha256_of_all(to_numpy(end).tobytes() for end in (self.box.lower, self.box.upper))
 
 
 def settings_of(method: Any) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 
 from sensverify.classification.preparation import prepare
+from sensverify.core.digests import sha256
 from sensverify.errors import BadModelFile, BadSetting, BadShape
 from sensverify.evaluation.radii import Radii
 from sensverify.evaluation.request import EvaluateRequest
@@ -140,4 +140,4 @@ def _layout(network: Network) -> list[Any]:
 
 def digest_of(*parts: str) -> str:
     """One digest of several texts."""
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+    return sha256("\0".join(parts))

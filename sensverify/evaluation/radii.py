@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from math import inf
 from typing import Any
@@ -15,6 +14,7 @@ from sensverify.classification.perturbation import (
     range_unit,
     read_unit,
 )
+from sensverify.core.digests import sha256
 from sensverify.evaluation.request import MULTIPLES, EvaluateRequest
 from sensverify.evaluation.samples import Samples
 from sensverify.models.loading import LoadedModel
@@ -54,7 +54,7 @@ class Radii:
         unit = np.ascontiguousarray(self.perturbation.unit).tobytes()
         return {
             "unit": self.unit,
-            "unit_sha256": hashlib.sha256(unit).hexdigest(),
+            "unit_sha256": sha256(unit),
             "clip": None if clip is None else [str(e) if abs(e) == inf else e for e in clip],
         }
 

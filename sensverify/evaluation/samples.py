@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from math import prod
 
 import numpy as np
 
+from sensverify.core.digests import array_parts, sha256_of_all
 from sensverify.data import Dataset, load_data, load_split
 from sensverify.data.dataset import check_order, check_range, class_labels
 from sensverify.data.files import PARTS, array_names, read_dataset
@@ -250,8 +250,4 @@ def _narrow(data: Dataset) -> np.ndarray:
 
 
 def _digest(*arrays: np.ndarray) -> str:
-    state = hashlib.sha256()
-    for values in arrays:
-        state.update(f"{values.dtype}{values.shape}".encode())
-        state.update(np.ascontiguousarray(values).tobytes())
-    return state.hexdigest()
+    return sha256_of_all(part for values in arrays for part in array_parts(values))

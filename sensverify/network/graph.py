@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -10,6 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from sensverify.core.digests import array_parts, sha256_of_all
 from sensverify.errors import BadShape
 from sensverify.network.operators import Input, Operator
 from sensverify.network.shapes import Shape, output_shape
@@ -95,19 +95,20 @@ class Network:
     @property
     def digest(self) -> str:
         """SHA-256 over the structure and every parameter's bytes."""
-        state = hashlib.sha256()
+        return sha256_of_all(self._digested())
+
+    def _digested(self) -> Iterator[bytes | str]:
         for node in self.nodes:
-            state.update(repr((type(node.operator).__name__, node.inputs, node.shape)).encode())
+            yield repr((type(node.operator).__name__, node.inputs, node.shape))
             for item in fields(node.operator):
                 values = getattr(node.operator, item.name)
                 if hasattr(values, "dtype"):
                     if hasattr(values, "detach"):
                         values = values.detach().cpu().numpy()
-                    state.update(f"{item.name}{values.dtype}{values.shape}".encode())
-                    state.update(np.ascontiguousarray(values).tobytes())
+                    yield item.name
+                    yield from array_parts(values)
                 else:
-                    state.update(repr((item.name, values)).encode())
-        return state.hexdigest()
+                    yield repr((item.name, values))
 
 
 def mapped(operator: Kind, function: Callable[[Any], Any]) -> Kind:

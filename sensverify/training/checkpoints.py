@@ -8,10 +8,9 @@ they were.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sensverify.core.digests import sha256_of_all
 from sensverify.errors import BadCheckpoint, InputError
 from sensverify.runs.files import replace_file
 
@@ -141,12 +141,15 @@ def is_checkpoint(name: str) -> bool:
 
 def digest(tensors: Mapping[str, Tensor], text: str = "") -> str:
     """SHA-256 over names, dtypes, shapes and bytes of tensors, in the order of their names."""
-    state = hashlib.sha256(text.encode())
-    for name in sorted(tensors):
-        values = tensors[name].detach().cpu().contiguous()
-        state.update(f"{name}\n{values.dtype}\n{tuple(values.shape)}\n".encode())
-        state.update(values.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return state.hexdigest()
+
+    def parts() -> Iterator[bytes | str]:
+        yield text
+        for name in sorted(tensors):
+            values = tensors[name].detach().cpu().contiguous()
+            yield f"{name}\n{values.dtype}\n{tuple(values.shape)}\n"
+            yield values.reshape(-1).view(torch.uint8).numpy().tobytes()
+
+    return sha256_of_all(parts())
 
 
 def _damaged(path: Path, why: str) -> BadCheckpoint:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping
 from math import isfinite
@@ -11,6 +10,7 @@ from typing import Any
 
 from torch import nn
 
+from sensverify.core.digests import array_parts, sha256_of_all
 from sensverify.core.provenance import versions
 from sensverify.data.dataset import Dataset
 from sensverify.training.checkpoints import digest
@@ -80,9 +80,5 @@ def plain(value: Any) -> Any:
 
 
 def _data_digest(data: Dataset) -> str:
-    state = hashlib.sha256()
-    for values in (data.x, data.y):
-        if values is not None:
-            state.update(f"{values.dtype}{values.shape}".encode())
-            state.update(values.tobytes())
-    return state.hexdigest()
+    arrays = (values for values in (data.x, data.y) if values is not None)
+    return sha256_of_all(part for values in arrays for part in array_parts(values))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import io
 import json
 import re
@@ -17,6 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from sensverify.core.digests import sha256
 from sensverify.data import Dataset, Split
 from sensverify.errors import BackendFailure, BadShape, InputError
 from sensverify.formats.onnx.runtime import load_onnxruntime
@@ -236,7 +236,7 @@ def _accuracy(path: Path, part: Dataset) -> float:
 
 
 def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return sha256(path.read_bytes())
 
 
 def _word(text: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sensverify.bounds.method import DECIDERS, Decider
+from sensverify.core.digests import sha256
 from sensverify.core.provenance import settings_of, versions
 from sensverify.core.queries import Verdict
 from sensverify.core.results import Guarantee
@@ -159,7 +159,7 @@ def check_property(
     watch = (watch or Watch()).within(request.timeout)
     decider = decider_of(request)
     asked = load_property(request.property)
-    digest = hashlib.sha256(request.property.read_bytes()).hexdigest()
+    digest = sha256(request.property.read_bytes())
     if model is None:
         model = load_model(request.model, runtime_check=request.runtime_check, order_only=True)
     _check_fits(asked, model, request.property)

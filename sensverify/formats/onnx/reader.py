@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import checker
 
+from sensverify.core.digests import sha256
 from sensverify.errors import BadModelFile, UnsupportedOperator
 from sensverify.formats.files import GIGABYTE, stored_bytes, unpacked
 from sensverify.formats.onnx.external import embed_external_data
@@ -78,7 +78,7 @@ def read_file(path: str | os.PathLike[str], *, limit: int = GIGABYTE) -> OnnxFil
         checker.check_model(model)
     except (checker.ValidationError, ValueError, TypeError) as error:
         raise BadModelFile(f"'{path}' fails the ONNX checker: {_first_line(error)}") from None
-    return OnnxFile(model, hashlib.sha256(stored).hexdigest(), external)
+    return OnnxFile(model, sha256(stored), external)
 
 
 def _open_batch(model: onnx.ModelProto) -> None:

@@ -1,4 +1,4 @@
-"""How commands that take long are stopped."""
+"""Stopping of commands that take long."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What everything that takes long shares: its files, its watch, the facts of its machine."""
+"""Runs that take long: their folder, journal, workers, progress, watch, and machine."""

@@ -27,7 +27,7 @@ STAYS = "what was written before stays good"
 
 @dataclass(frozen=True)
 class RowType(Generic[Row]):
-    """How the rows of a kind of run are kept: one JSON object a line, or a CSV table.
+    """The form of the rows of a kind of run: one JSON object a line, or a CSV table.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""How far a run of many parts is, and how long the rest may take."""
+"""Progress of a run of many parts, and an estimate of the time left."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sensverify.runs.watch import Clock as Timer
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is.
+    """Progress of a run.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ class Pace:
         self._begun.pop(part, None)
 
     def state(self, row: Any = None) -> Progress:
-        """How far the run is now."""
+        """The progress by now."""
         done = self._total - len(self._left)
         return Progress(done, self._total, dict(self._shares), self._estimate(), row)
 

@@ -79,12 +79,12 @@ class Watch:
 
     @property
     def over(self) -> bool:
-        """Whether the work should stop now."""
+        """True when the work should stop now."""
         return self._stopped.is_set() or self.now() >= self._deadline
 
     @property
     def stopped(self) -> bool:
-        """Whether somebody asked to stop, rather than the time being up."""
+        """True when somebody asked to stop, rather than the time being up."""
         return self._stopped.is_set()
 
     def stop(self) -> None:

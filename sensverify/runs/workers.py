@@ -68,7 +68,7 @@ class Task:
 
     @property
     def module(self) -> str:
-        """Where the function is."""
+        """The module of the function."""
         return self.work.partition(":")[0]
 
     def do(self, watch: Watch, report: Report) -> PlainRow | None:
@@ -251,7 +251,7 @@ class _Worker:
 
     @property
     def idle(self) -> bool:
-        """Whether it waits for a task."""
+        """True while it waits for a task."""
         return self._ready and not self.dead and self.task is None
 
     def give(self, task: Task) -> None:

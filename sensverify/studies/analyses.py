@@ -120,7 +120,7 @@ def _marks(contender: Contender) -> tuple[float, ...]:
 
 
 def sample_counts(directory: Path, training: Training) -> dict[str, int]:
-    """How many samples the metrics after every epoch are taken on, by ``test`` and ``train``.
+    """The number of samples of the metrics after every epoch, by ``test`` and ``train``.
 
     Nothing where the run directory does not say how many there are.
     """

@@ -22,7 +22,7 @@ EpochRow = Mapping[str, float]
 
 @dataclass(frozen=True)
 class History:
-    """What was measured after every epoch of one training.
+    """The metrics after every epoch of one training.
 
     Parameters
     ----------

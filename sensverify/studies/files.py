@@ -142,7 +142,7 @@ def _contenders(
     names = [_run_name(run, number) for number, run in enumerate(runs, start=1)]
     for name in names:
         if names.count(name) > 1:
-            raise BadSetting(f"two runs are called '{name}'; their names are their folders")
+            raise BadSetting(f"two runs are called '{name}'", "their names are their folders")
     _check_keys(by_run, tuple(names), f"{place} runs")
     found = []
     for name, run in zip(names, runs, strict=True):
@@ -179,14 +179,17 @@ def _run_name(run: Mapping[str, Any], number: int) -> str:
     name = _text(run, "name", f"[[runs]] number {number}")
     if not _NAME.fullmatch(name):
         raise BadSetting(
-            f"the run's name '{name}' cannot be that of a folder; use letters, digits and - _ & . +"
+            f"the run's name '{name}' cannot be that of a folder",
+            "use letters, digits and - _ & . +",
         )
     return name
 
 
 def _settings(values: Mapping[str, Any], where: str) -> dict[str, Any]:
     if "seed" in values:
-        raise BadSetting(f"{where} gives a seed; a study has its seeds in [study]: seeds = [0, 1]")
+        raise BadSetting(
+            f"{where} gives a seed", "a study has its seeds in [study]: seeds = [0, 1]"
+        )
     _check_keys(values, _SETTINGS, where)
     # TOML has no null.
     return {key: None if value == "none" else value for key, value in values.items()}
@@ -245,7 +248,7 @@ def _numbers(values: Mapping[str, Any], where: str) -> dict[str, float]:
             raise BadSetting(f"{where}: {name} needs a number, got {value!r}")
         if name in SHARES and not 0 <= value <= 1:
             raise BadSetting(
-                f"{where}: {name} is a share from 0 to 1, got {value:g}; divide by 100"
+                f"{where}: {name} is a share from 0 to 1, got {value:g}", "divide by 100"
             )
     return {name: float(value) for name, value in values.items()}
 

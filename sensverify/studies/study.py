@@ -1,4 +1,4 @@
-"""What a study is: losses and seeds, and the trainings that follow from them."""
+"""Studies: losses and seeds, and the trainings that follow from them."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ class Study:
 
     @property
     def deciding(self) -> dict[str, Any]:
-        """What the results depend on, as plain values."""
+        """Everything that the results depend on, as plain values."""
         return {
             "data": self.data,
             "model": self.model,

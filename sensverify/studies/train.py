@@ -150,7 +150,7 @@ def train(data: Mapping[str, Any], watch: Watch, report: Report) -> dict[str, An
 
 
 def _is_begun(folder: Path) -> bool:
-    """Whether a run directory holds anything; what is no directory is left to `fit` to refuse."""
+    """True for a directory that holds anything; what is no directory is refused by `fit`."""
     try:
         return any(folder.iterdir())
     except OSError:

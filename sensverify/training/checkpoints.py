@@ -25,7 +25,7 @@ from sensverify.runs.files import replace_file
 SCHEMA = "sensverify.checkpoint/1"
 
 KEPT = 2
-"""How many of the newest checkpoints stay."""
+"""The newest checkpoints that stay."""
 
 _NAME = re.compile(r"step-(\d{6,})\.safetensors")
 
@@ -135,7 +135,7 @@ def newest_checkpoint(folder: Path) -> Checkpoint | None:
 
 
 def is_checkpoint(name: str) -> bool:
-    """Whether a file of that name is a checkpoint."""
+    """True for the name of a checkpoint."""
     return _NAME.fullmatch(name) is not None
 
 

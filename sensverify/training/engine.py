@@ -36,7 +36,7 @@ class Engine:
 
     @property
     def device(self) -> torch.device:
-        """Where this process computes."""
+        """The device on which this process computes."""
         return self._fabric.device
 
     @property
@@ -50,7 +50,7 @@ class Engine:
 
     @property
     def scales(self) -> bool:
-        """Whether gradients carry a factor against underflow, and a step may be left out."""
+        """True where gradients carry a factor against underflow, and a step may be left out."""
         return bool(self._fabric.strategy.precision.state_dict())
 
     def autocast(self) -> AbstractContextManager[Any]:
@@ -97,7 +97,7 @@ class Engine:
                 tensor.copy_(part.reshape(tensor.shape))
 
     def any(self, flag: bool) -> bool:
-        """Whether it is so in any process."""
+        """True where it is so in any process."""
         if self.processes == 1:
             return flag
         found: Any = self._fabric.all_reduce(
@@ -106,7 +106,7 @@ class Engine:
         return bool(found > 0)
 
     def state(self) -> dict[str, Any]:
-        """What the precision keeps from step to step; plain numbers."""
+        """Plain numbers that the precision keeps from step to step."""
         return self._fabric.strategy.precision.state_dict()
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -163,7 +163,7 @@ def check_engine(settings: TrainSettings) -> None:
 
 
 class _Sealed:
-    """What Fabric is to hand on as it is: it looks into collections and data classes."""
+    """A value that Fabric hands on as it is: it looks into collections and data classes."""
 
     def __init__(self, content: Any) -> None:
         self.content = content

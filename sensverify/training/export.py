@@ -22,7 +22,7 @@ from sensverify.errors import BackendFailure, BadShape, InputError
 from sensverify.formats.onnx.runtime import load_onnxruntime
 from sensverify.models import Card
 from sensverify.models.cards import SCHEMA
-from sensverify.runs.files import replace_file
+from sensverify.runs.files import replace_file, writing
 from sensverify.training.settings import TrainSettings
 
 MODEL, CARD, SAMPLE = "model.onnx", "model.json", "sample.npz"
@@ -32,7 +32,7 @@ INITIAL = "initial.onnx"
 """Name of the file that holds the weights as they were before training."""
 
 SAMPLE_SIZE = 100
-"""How many test samples are kept beside a model, at most."""
+"""Most test samples that are kept beside a model."""
 
 SIGMA = 0.05
 """Radius on the card of a model that was trained without one, as a share of every range."""
@@ -152,10 +152,11 @@ def export_onnx(module: nn.Module, input_shape: tuple[int, ...], path: str | Pat
 
     plain = copy.deepcopy(module).to("cpu").eval()
     try:
-        stored = _exported(plain, input_shape)
+        with writing(Path(path)):
+            stored = _exported(plain, input_shape)
         onnx.checker.check_model(stored, full_check=True)
-    except OSError as error:
-        raise InputError(f"cannot write '{path}': {error.strerror or error}") from None
+    except InputError:
+        raise
     except Exception as error:
         first = str(error).strip().split("\n")[0]
         raise BackendFailure(f"the model cannot be written as ONNX: {first}") from None
@@ -208,7 +209,7 @@ def replay(model: str | Path | bytes, x: np.ndarray) -> np.ndarray:
 
 
 def _compare(module: nn.Module, input_shape: tuple[int, ...], model: bytes) -> None:
-    """Whether onnxruntime and torch agree on some inputs of the unit box and around it."""
+    """Refuse a model on which onnxruntime and torch disagree, in the unit box or around it."""
     draw = torch.Generator().manual_seed(0)
     x = 3 * torch.rand((16, *input_shape), generator=draw) - 1
     with torch.no_grad():
@@ -250,7 +251,5 @@ def _short(name: str) -> str:
 
 
 def _write(path: Path, content: bytes) -> None:
-    try:
+    with writing(path):
         replace_file(path, content)
-    except OSError as error:
-        raise InputError(f"cannot write '{path}': {error.strerror or error}") from None

@@ -35,7 +35,7 @@ from sensverify.training.module_state import load_module_state, module_state
 from sensverify.training.plan import Plan, make_plan
 from sensverify.training.progress import Listener
 from sensverify.training.recipes import Recipe
-from sensverify.training.run_directory import RESULT, RunDirectory, open_run
+from sensverify.training.run_directory import MADE_AGAIN, RESULT, RunDirectory, open_run
 from sensverify.training.settings import TrainSettings
 from sensverify.training.several import train_in_processes
 
@@ -303,7 +303,7 @@ def _write(
 def _finished(
     module: nn.Module, run: RunDirectory, result: dict[str, Any]
 ) -> tuple[loop.Outcome, dict[str, Metrics]]:
-    """What a finished training found; the module gets its parameters.
+    """The result of a finished training; the module gets its parameters.
 
     Raises
     ------
@@ -319,8 +319,7 @@ def _finished(
         expected = str(result["weights_sha256"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BadCheckpoint(
-            f"'{path}' is damaged ({type(error).__name__}: {error}); delete it and resume: it is "
-            "made again from the last checkpoint"
+            f"'{path}' is damaged ({type(error).__name__}: {error})", MADE_AGAIN
         ) from None
     checkpoint = newest_checkpoint(run.checkpoints)
     state = {} if checkpoint is None else checkpoint.tensors

@@ -32,7 +32,7 @@ Row = dict[str, float | int | None]
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """How far a training came, over all runs.
+    """The end of a training, over all runs.
 
     Attributes
     ----------
@@ -302,7 +302,7 @@ def split_state(state: Mapping[Any, Mapping[str, Any]]) -> tuple[dict[str, Tenso
 def joined_state(
     tensors: Mapping[str, Tensor], others: Mapping[str, Any]
 ) -> dict[int, dict[str, Any]]:
-    """What `split_state` took apart."""
+    """Join again what `split_state` took apart."""
     state: dict[int, dict[str, Any]] = {}
     for key, value in {**tensors, **others}.items():
         index, _, name = key.partition("/")

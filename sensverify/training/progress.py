@@ -1,4 +1,4 @@
-"""What a training tells while it runs."""
+"""Progress of a training, step by step."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a training is after a step.
+    """A training after a step.
 
     Attributes
     ----------

@@ -20,7 +20,7 @@ from sensverify.training.standardise import Standardise
 
 CONFIG = "config.json"
 KEY = "request"
-"""Where a run's configuration keeps what `TrainRequest.as_dict` gives."""
+"""The entry of a run's configuration that `TrainRequest.as_dict` gives."""
 
 _FILE = ".npz"
 
@@ -58,8 +58,8 @@ class TrainRequest:
         settings = self.settings
         if resolve_loss(self.loss).perturbs and settings.sigma is None and settings.radius is None:
             raise BadSetting(
-                f"the loss '{self.loss}' perturbs the inputs, and nothing says how far; give "
-                "--sigma (a share of every feature's range) or --radius (in their units)"
+                f"the loss '{self.loss}' perturbs the inputs, and nothing says how far",
+                "give `sigma` (a share of every feature's range) or `radius` (in their units)",
             )
 
     def prepare(self, *, data_dir: str | Path | None = None) -> tuple[Split, nn.Module]:
@@ -100,7 +100,7 @@ class TrainRequest:
         }
 
     def description(self, out: str | Path) -> dict[str, Any]:
-        """What `fit` is told about the training, for its configuration and the model's card."""
+        """Notes for `fit` on the training, for its configuration and the model's card."""
         return {"model": self.model, KEY: self.as_dict(), "recipe": self.command(out)}
 
     def command(self, out: str | Path) -> str:
@@ -125,7 +125,7 @@ def whole_path(data: str) -> str:
 
 
 def kept_request(directory: str | Path) -> dict[str, Any]:
-    """What `TrainRequest.as_dict` gave when the run in a directory began.
+    """The values of `TrainRequest.as_dict` when the run in a directory began.
 
     Raises
     ------
@@ -143,8 +143,8 @@ def kept_request(directory: str | Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         if isinstance(error, FileNotFoundError):
             raise InputError(
-                f"there is no training in '{directory}' to go on with; to begin one, give --data "
-                "and --model too"
+                f"there is no training in '{directory}' to go on with",
+                "to begin one, give `data` and `model` too",
             ) from None
         reason = error.strerror if isinstance(error, OSError) else "it does not say what it trains"
         raise InputError(

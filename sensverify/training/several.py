@@ -116,7 +116,7 @@ def _work(
     words: Any,
     event: Any,
 ) -> loop.Outcome:
-    """What one of the processes does."""
+    """The work of one of the processes."""
     # A Ctrl-C reaches every process of the terminal; the one that started these acts on it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:

@@ -1,4 +1,4 @@
-"""What one training step shows to the terms of a loss."""
+"""A training step, as the terms of a loss see it."""
 
 from __future__ import annotations
 
@@ -81,8 +81,8 @@ class Step:
         """
         if self.radius is None:
             raise BadSetting(
-                "a term of the loss perturbs the inputs, and nothing says how far; give --sigma or "
-                "--radius"
+                "a term of the loss perturbs the inputs, and nothing says how far",
+                "give `sigma` or `radius`",
             )
         # Bounds are not taken in half precision: their errors add up over the layers.
         wide = torch.promote_types(self.x.dtype, torch.float32)

@@ -87,7 +87,7 @@ class InstanceResult:
 
     @property
     def decided(self) -> bool:
-        """Whether there was a yes or no within the time limit."""
+        """True for a yes or no within the time limit."""
         return self.verdict in DECIDED and self.seconds <= self.timeout
 
     @property

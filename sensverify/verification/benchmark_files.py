@@ -18,7 +18,7 @@ _NAMES = {
     "vnnlib": ("vnnlib", "property", "spec"),
     "timeout": ("timeout", "seconds", "time"),
 }
-"""What the columns of ``instances.csv`` may be called in a first line that names them."""
+"""Names of the columns of ``instances.csv`` in a first line that has them."""
 
 Row = tuple[int, list[str]]
 """A line's number and its cells."""
@@ -86,7 +86,7 @@ def _read_verdicts(path: Path) -> Mapping[Key, tuple[str, bool]]:
         key = _normal(cells[columns["onnx"]], cells[columns["vnnlib"]])
         found = verdict, verdict in DECIDED and not voted
         if known.get(key, found) != found:
-            raise BadData(f"'{path}', line {number}: an instance has two verdicts; leave one")
+            raise BadData(f"'{path}', line {number}: an instance has two verdicts", "leave one")
         known[key] = found
     return known
 

@@ -182,7 +182,8 @@ class Trial:
             time.sleep(0.001)
         # Into the middle of a part, of a row, or of a checkpoint.
         process.join(draw.uniform(0, 0.02))
-        os.kill(process.pid, how)
+        if process.is_alive():
+            os.kill(process.pid, how)
         process.join()
         return int(process.exitcode)
 

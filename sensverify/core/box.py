@@ -111,8 +111,8 @@ class Box:
             if not _all((center >= low) & (center <= high)):
                 raise BadBox(
                     f"samples reach outside the clip range [{low}, {high}] (they span "
-                    f"[{float(center.min()):.6g}, {float(center.max()):.6g}]); widen --clip or "
-                    "scale the data"
+                    f"[{float(center.min()):.6g}, {float(center.max()):.6g}])",
+                    "widen `clip` or scale the data",
                 )
             lower, upper = lower.clip(low, high), upper.clip(low, high)
         return cls(lower, upper)

@@ -47,10 +47,12 @@ def _same_file(one: Path, other: Path) -> bool:
 
 def _check_target(path: Path, *, force: bool) -> None:
     if path.is_dir():
-        raise InputError(f"'{path}' is a folder; give the name of a file")
+        raise InputError(f"'{path}' is a folder", "give the name of a file")
     # A link that leads nowhere is there too.
     if os.path.lexists(path) and not force:
-        raise InputError(f"'{path}' exists and is not overwritten; give another name, or --force")
+        raise InputError(
+            f"'{path}' exists and is not overwritten", "give another name, or `force=True`"
+        )
     if path.is_symlink() or (path.exists() and not path.is_file()):
         # Replacing it would break what it stands for.
         raise InputError(f"'{path}' is a link or no plain file; give the name of one")

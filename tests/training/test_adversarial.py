@@ -120,5 +120,5 @@ def test_what_cannot_be_is_refused(make_step) -> None:
         adversarial(make_step(), attack="cw")
     with pytest.raises(BadSetting, match="at least 1"):
         adversarial(make_step(), steps=0)
-    with pytest.raises(BadSetting, match="--sigma"):
+    with pytest.raises(BadSetting, match="`sigma`"):
         trades(make_step(radius=None))

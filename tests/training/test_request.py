@@ -48,7 +48,7 @@ def test_standardised_by_the_samples_that_are_trained_on() -> None:
 def test_more_samples_than_there_are() -> None:
     settings = TrainSettings(train_samples=140, hold_out=10)
     request = TrainRequest(data="wine", model="linear", standardise=True, settings=settings)
-    with pytest.raises(BadSetting, match="train_samples asks for 140"):
+    with pytest.raises(BadSetting, match="`train_samples` asks for 140"):
         request.prepare()
 
 
@@ -74,7 +74,7 @@ def test_constant_features_are_left_alone() -> None:
 
 
 def test_losses_that_perturb_need_a_radius() -> None:
-    with pytest.raises(BadSetting, match="--sigma"):
+    with pytest.raises(BadSetting, match="`sigma`"):
         TrainRequest(data="iris", model="iris", loss="cross-entropy + sensitivity")
     with pytest.raises(UnknownName, match="did you mean 'base'"):
         TrainRequest(data="iris", model="iris", loss="bsae")

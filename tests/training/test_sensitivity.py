@@ -232,7 +232,7 @@ def test_what_cannot_be_is_refused(make_step) -> None:
     for target in (0.0, -1.0, math.nan, math.inf):
         with pytest.raises(BadSetting, match="target is a width above 0"):
             sensitivity(step, target=target)
-    with pytest.raises(BadSetting, match="--sigma"):
+    with pytest.raises(BadSetting, match="`sigma`"):
         sensitivity(make_step(radius=None))
 
 

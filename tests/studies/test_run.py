@@ -96,7 +96,7 @@ def test_mistakes_leave_no_folder(tiny: Study, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"hold_out": 500}, "run 'sm': hold_out leaves nothing"),
+        ({"hold_out": 500}, "run 'sm': `hold_out` leaves nothing"),
         ({"clip": (0.0, 1.0)}, "run 'sm': clip is"),
         ({"train_samples": 121}, "run 'sm': train_samples"),
     ],

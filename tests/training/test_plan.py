@@ -21,7 +21,7 @@ def test_held_out_samples_keep_to_the_clip_range_too() -> None:
     test = replace(split.test, x=np.clip(split.test.x, -1, 1))
     split = replace(split, train=replace(split.train, x=x), test=test)
     settings = quick(hold_out=10, clip=(-1.0, 1.0))
-    with pytest.raises(BadSetting, match=r"clip is \[-1, 1\], and samples reach from .* to 3"):
+    with pytest.raises(BadSetting, match=r"`clip` is \[-1, 1\], and samples reach from .* to 3"):
         make_plan(plain_model(), split, "base", settings)
     # Those that are left out altogether are none of its business.
     make_plan(plain_model(), split, "base", replace(settings, hold_out=0, train_samples=20))
@@ -48,7 +48,7 @@ def test_parameters_are_float32(dtype: torch.dtype) -> None:
 
 def test_one_sample_is_no_batch_to_normalise_by() -> None:
     module, before = rich_model(), rich_model()
-    with pytest.raises(BadSetting, match="another batch_size"):
+    with pytest.raises(BadSetting, match="another `batch_size`"):
         make_plan(module, blobs(), "base", quick(batch_size=1))
     assert same_weights(module, before)
     make_plan(module, blobs(), "base", quick(batch_size=2))

@@ -3,7 +3,7 @@
 ::
 
     SensverifyError                 anything this package raises on purpose
-    ├── InputError                  what was given cannot be used (also a ValueError)
+    ├── InputError                  an argument or file cannot be used (also a ValueError)
     │   ├── BadShape                an array has the wrong shape
     │   ├── BadBox                  NaN, infinity, negative radius, or lower > upper
     │   ├── BadData                 a data file or data set cannot be used as asked
@@ -63,7 +63,7 @@ class SensverifyError(Exception):
 
 
 class InputError(SensverifyError, ValueError):
-    """What was given cannot be used."""
+    """An argument, a file or a setting cannot be used."""
 
 
 def install(extra: str) -> str:

@@ -149,7 +149,7 @@ def changes(network: Network, points: Tensor, labels: Tensor) -> Tensor:
 
 
 def _computes_in_double(method: Method | None) -> bool:
-    """Whether a method computes in float64 whatever the box's type, and rounds outward."""
+    """True where a method computes in float64 whatever the box's type, and rounds outward."""
     return method is not None and (method.arithmetic or method.dtype) == "float64"
 
 

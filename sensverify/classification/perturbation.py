@@ -38,7 +38,7 @@ class Perturbation:
 
     @property
     def bounded(self) -> bool:
-        """Whether inputs have a finite range."""
+        """True where inputs have a finite range."""
         return self.clip is not None and not {-inf, inf} & set(self.clip)
 
     def radius(self, scale: float) -> np.ndarray:

@@ -27,7 +27,7 @@ _COMMANDS = {
     "train": "sensverify.cli.train:train",
     "verify": "sensverify.cli.verify:verify",
 }
-"""Where each command is; nothing is imported before it is asked for."""
+"""Module and object of each command; imported only when the command is called."""
 
 _SHORT_HELP = {
     "benchmark": "Answer a folder of VNN-LIB properties and compare with known verdicts.",

@@ -1,4 +1,4 @@
-"""How far a study is, in words."""
+"""Progress of a study, as text."""
 
 from __future__ import annotations
 

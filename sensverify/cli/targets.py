@@ -1,4 +1,4 @@
-"""Where the results of a command go."""
+"""Files and streams that the results of a command go to."""
 
 from __future__ import annotations
 

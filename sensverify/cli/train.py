@@ -263,7 +263,7 @@ def train(
 
 
 def _request(out: Path, resume: bool, given: dict[str, Any]) -> TrainRequest:
-    """What is asked for; of a run that goes on, what it was begun with."""
+    """The request of the options; of a run that is resumed, the one it was begun with."""
     from sensverify.errors import BadSetting
     from sensverify.training.configuration import MAY_CHANGE
     from sensverify.training.request import CONFIG, TrainRequest, kept_request, whole_path

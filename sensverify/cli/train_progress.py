@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from sensverify.training.progress import Listener, Progress
 
 _IN_LINES = ("ERR", "SENSE", "ADV_ERR", "PGD_ERR")
-"""What a line about an epoch tells of the samples that were not trained on."""
+"""Metrics in a line about an epoch, of the samples that were not trained on."""
 
 
 def step_text(now: Progress) -> str:
-    """Where a training is, for the side of a bar: ``epoch 3/10  loss 0.123``."""
+    """Progress of a training, for the side of a bar: ``epoch 3/10  loss 0.123``."""
     loss = now.losses.get("loss")
     return f"epoch {now.epoch}/{now.epochs}" + ("" if loss is None else f"  loss {loss:.4g}")
 

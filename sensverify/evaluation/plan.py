@@ -27,7 +27,7 @@ QUICK_GROUPS = frozenset({"complexity"})
 """Groups of measures that look at weights more than at samples."""
 
 _CLEAN = "identity"
-"""What MNIST-C calls the samples without a corruption: no part of any mean over corruptions."""
+"""Name in MNIST-C of samples without a corruption: no part of any mean over corruptions."""
 
 _NO_RANGE = (
     "it looks for the nearest input in the whole range of inputs, and none is known; give `clip=LO "

@@ -32,7 +32,7 @@ MULTIPLES = (0.2, 0.4, 1.0, 2.0, 4.0, 6.0)
 SEVERITIES = (1, 2, 3, 4, 5)
 
 _SEEDS = 1 << 63
-"""What torch and its generators take."""
+"""Number of seeds that torch and its generators take."""
 
 
 @dataclass(frozen=True, kw_only=True)

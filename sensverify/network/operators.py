@@ -86,7 +86,7 @@ class PiecewiseLinear(Elementwise):
 
     @property
     def rising(self) -> bool | None:
-        """Whether the function never falls; False: it never rises; None: neither is sure."""
+        """True where the function never falls, False: it never rises; None: neither is sure."""
         if not all(isinstance(slope, float | int) for slope in self.slopes):
             return None
         if min(self.slopes) >= 0:

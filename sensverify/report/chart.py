@@ -90,7 +90,7 @@ class Axis:
     title: str = ""
 
     def share(self, value: float) -> float:
-        """Where a value is between the ends, 0 to 1."""
+        """Place of a value between the ends, from 0 to 1."""
         low, high = self.warp(self.low), self.warp(self.high)
         return (self.warp(value) - low) / (high - low)
 
@@ -176,7 +176,7 @@ class Plot:
         yield end, last
 
     def drawing(self, words: str, look: str = "") -> Drawing:
-        """What has been drawn."""
+        """The drawing so far."""
         return Drawing(self.frame.width, self.frame.height, words, tuple(self.marks), look)
 
 

@@ -1,4 +1,4 @@
-"""What a check of a certificate found, in words and as JSON. Importing this brings in no torch."""
+"""Report of a certificate's check, as text and as JSON. Importing this brings in no torch."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def check_to_json(report: CheckReport) -> str:
 
 
 def _contents(certificate: Certificate | None) -> dict[str, Any]:
-    """What a certificate says; nothing of one that is about another model."""
+    """Contents of a certificate; empty where it is about another model."""
     if certificate is None:
         return {"about": None, "claim": None, "boxes": [], "provenance": {}}
     claims = certificate.claims
@@ -106,7 +106,7 @@ def _contents(certificate: Certificate | None) -> dict[str, Any]:
 
 
 def check_lines(report: CheckReport, checked: Checked) -> list[tuple[str, str]]:
-    """What was proven, as names and texts; the texts may hold anything that the file does."""
+    """Proven claims, as names and texts; the texts may hold anything that the file does."""
     certificate = report.certificate
     assert certificate is not None, "what was checked has been read"
     boxes, inputs = count_of(checked.problems, "box", "boxes"), shape_text(certificate.inputs, "x")

@@ -16,7 +16,7 @@ from sensverify.report.chart import Drawing
 
 
 class Medium(enum.Flag):
-    """Where a block is shown."""
+    """Media that a block is shown in."""
 
     PAGE = enum.auto()
     TERMINAL = enum.auto()

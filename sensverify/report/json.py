@@ -112,7 +112,7 @@ def model_dict(model: ModelFacts) -> dict[str, Any]:
 
 
 def method_dict(name: str, settings: dict[str, Any]) -> dict[str, Any]:
-    """What bounded or answered."""
+    """The method that bounded or answered."""
     return {"name": name, "settings": settings}
 
 

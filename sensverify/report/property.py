@@ -28,7 +28,7 @@ def witness_text(witness: Witness) -> str:
 
 
 def summary_line(report: PropertyReport) -> str:
-    """What the verdict means, how long it took and how far it can be trusted."""
+    """Meaning of the verdict, its time and its guarantee, in one line."""
     text = _verdict_text(report)
     softmax = report.model.softmax
     return text if softmax is None else f"{text}; compared by the order of what enters {softmax}"
@@ -58,7 +58,7 @@ def _verdict_text(report: PropertyReport) -> str:
 
 
 def runtime_note(report: PropertyReport) -> str | None:
-    """What an unsat leaves open about the file as it is run, where it does."""
+    """Caveat of an unsat about the file as it is run in float32, where there is one."""
     facts = report.runtime
     if report.verdict is not Verdict.UNSAT or facts is None or not facts.near:
         return None

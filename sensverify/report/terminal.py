@@ -39,7 +39,7 @@ _STYLES = {
     "undecided": "yellow",
     "warning": "yellow",
 }
-"""What a look is in a terminal; others are plain text there."""
+"""Styles of rich by look; other looks are plain text in a terminal."""
 
 FIRST, WIDEST = 28, 15
 """Characters of the first column and of each other one, of tables that are split."""

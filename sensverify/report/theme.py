@@ -122,7 +122,7 @@ def _rule(word: str, properties: Mapping[str, str]) -> str:
 
 
 def properties(look: str) -> dict[str, str]:
-    """What the theme says of a look, with colours as they are on light paper."""
+    """Properties of a look by the theme, with colours as they are on light paper."""
     words = look.split()
     own = next((_OWN[word] for word in words if word in _OWN), "soft")
     found: dict[str, str] = {}

@@ -51,7 +51,7 @@ def training_document(request: TrainRequest, split: Split, result: Any) -> doc.D
 
 
 def training_to_json(request: TrainRequest, directory: Path, result: TrainResult) -> str:
-    """What a training was asked for, how far it came, and its result where it is finished.
+    """Request of a training, its progress, and its result where it is finished.
 
     Rates are shares from 0 to 1; infinities are the texts ``inf`` and ``-inf``, NaN is null.
     """

@@ -45,7 +45,7 @@ from sensverify.network import Network
 from sensverify.runs.watch import Watch
 
 PROVER = "branch-and-bound"
-"""What proves a query anew that was answered without a proof."""
+"""Decider that proves a query anew which was answered without a proof."""
 
 LATE = "the time was up before its proof had been derived with rigorous arithmetic"
 

@@ -61,7 +61,7 @@ class LabelJudge:
     def judge(
         self, samples: LabelledBoxes, bounds: Bounds, method: Method, *, seed: int
     ) -> list[bool | None]:
-        """Whether each label stays the largest output: True proven, False changed, None open.
+        """Decide if each label stays the largest output: True proven, False changed, None open.
 
         Parameters
         ----------

@@ -27,10 +27,10 @@ from sensverify.verification.softmax import check_comparisons
 from sensverify.verification.witness import Witness
 
 DEFAULT = "branch-and-bound"
-"""What answers unless another name is given."""
+"""Decider that is used by default."""
 
 _ALSO = {"exact": DEFAULT, "milp": "highs"}
-"""Names of methods, and what answers queries in the same way."""
+"""Names of methods, with the deciders that answer queries in the same way."""
 
 
 @dataclass(frozen=True)

@@ -157,7 +157,7 @@ class PropertyRun:
         return Verdict.UNSAT
 
     def _meets(self, point: np.ndarray, case: Case) -> bool | None:
-        """Whether a point of the box meets the property by more than rounding, in float64.
+        """True where a point of the box meets the property by more than rounding, in float64.
 
         None where it does not meet it at all.
         """

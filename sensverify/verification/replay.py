@@ -55,7 +55,7 @@ class Replay:
 
     @property
     def failed(self) -> bool:
-        """Whether onnxruntime could not run the file."""
+        """True where onnxruntime could not run the file."""
         return self._failed
 
     def confirmed(self, points: np.ndarray, box: Box, labels: np.ndarray) -> np.ndarray:

@@ -281,7 +281,7 @@ class _Threshold:
 
     @property
     def kept(self) -> list[bool | None]:
-        """Whether each sample keeps it; None where that is undecided."""
+        """True for each sample that keeps it, False where not; None where that is undecided."""
         each = zip(self.proven, self.attained, self.samples, strict=True)
         return [self._kept(proven, attained, sample.stopped) for proven, attained, sample in each]
 

@@ -142,7 +142,7 @@ def verify(
 
 
 def _unfinished(bounds: Bounds) -> bool:
-    """Whether more time could have made bounds tighter."""
+    """True where more time could have made bounds tighter."""
     return bounds.stopped or (bounds.optimal is not None and not bool(bounds.optimal.all()))
 
 

@@ -1,4 +1,4 @@
-"""What the report of a study shows.
+"""Contents of the report of a study.
 
 Filled in by ``sensverify.studies``; written and drawn by the modules beside this one.
 """
@@ -89,7 +89,7 @@ class StudyTable:
     rows: tuple[Row, ...]
 
     def is_best(self, row: Row, column: str) -> bool:
-        """Whether no other loss of the study has a smaller mean there."""
+        """True where no other loss of the study has a smaller mean in the column."""
         rivals = [each.values[column].centre for each in self._own if column in each.values]
         return (
             not row.published

@@ -86,7 +86,7 @@ def _look(place: int) -> str:
 
 
 def _drawable(value: float) -> bool:
-    """Whether a value has a place; NaN, infinities and what is next to them have none."""
+    """True where a value has a place; NaN, infinities and numbers next to them have none."""
     return abs(value) < 1e300
 
 

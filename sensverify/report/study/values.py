@@ -14,7 +14,7 @@ from sensverify.report.words import DASH, RAISED, pretty_number
 
 
 def unit(column: str) -> str:
-    """What stands behind a column's name: ``%`` for shares."""
+    """Unit behind a column's name: ``%`` for shares."""
     return " (%)" if column in SHARES else ""
 
 

@@ -77,17 +77,16 @@ def layers() -> str:
 
 def operator_table() -> str:
     """What every kind of method knows of every operator, found out by asking it."""
-    header = "| operator | what it is | `ibp` | linear bounds | exact | certificate |"
-    lines = [header, "| --- | --- | :-: | :-: | --- | :-: |"]
+    names = ("operator", "what it is", "intervals", "lines", "splitting", "program", "certificate")
+    lines = [f"| {' | '.join(names)} |", f"| --- | --- |{' :-: |' * 5}"]
     for kind in concrete():
         network = _network(kind)
-        exact = [f"`{name}`" for name in _EXACT if _bounds(network, name)]
         cells = [
             f"`{kind.__name__}`",
             _sentence(kind.__doc__ or "").replace("|", "\\|"),
             _mark(_bounds(network, "ibp")),
             _mark(_bounds(network, "crown") and _bounds(network, "lp-dual")),
-            ", ".join(exact) or "no",
+            *(_mark(_bounds(network, name)) for name in _EXACT),
             _mark(_certifies(network)),
         ]
         lines.append(f"| {' | '.join(cells)} |")

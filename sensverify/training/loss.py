@@ -85,7 +85,7 @@ class Loss:
 
     @property
     def asks(self) -> frozenset[str]:
-        """What its terms want bounds of; see `Step`."""
+        """Bounds that its terms ask for; see `Step`."""
         return frozenset().union(*(term.asks for _, term, _ in self._resolved))
 
     @property
@@ -95,7 +95,7 @@ class Loss:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What the values of its terms are called; a term that comes twice is counted.
+        """Names of the values of its terms; a term that comes twice is counted.
 
         ``sensitivity``, ``sensitivity 2``.
         """

@@ -63,7 +63,7 @@ class Recipe:
             )
 
     def stage(self, progress: float) -> Stage:
-        """What is in force after this share of the training."""
+        """The stage in force after this share of the training."""
         return [stage for stage in self.stages if stage.start <= progress][-1]
 
     @property

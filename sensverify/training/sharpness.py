@@ -185,7 +185,7 @@ def frozen_statistics(module: nn.Module) -> Iterator[None]:
 
 
 def _share(length: float, gradients: list[Tensor]) -> float:
-    """What makes a gradient that long; 0 where its norm is zero or not finite."""
+    """The factor that makes a gradient that long; 0 where its norm is zero or not finite."""
     norms = [torch.linalg.vector_norm(g, dtype=torch.float64) for g in gradients]
     norm = float(torch.linalg.vector_norm(torch.stack(norms))) if norms else 0.0
     return length / norm if norm > 0 and isfinite(norm) and isfinite(length / norm) else 0.0

@@ -25,7 +25,7 @@ class Term:
     source : str
         Who defined it.
     asks : frozenset of str
-        What it wants bounds of; see `Step`.
+        Bounds that it asks for; see `Step`.
     perturbs : bool
         Whether it needs a radius.
     """

@@ -29,8 +29,8 @@ Form = Literal["product", "log", "softplus", "mean-width", "relative", "overlap"
 FORMS: tuple[Form, ...] = get_args(Form)
 
 _LARGEST_LOG = 70.0
-"""Where the exponential goes on as its tangent; float32 ends at 88, and the tangents of a whole
-mini-batch are summed."""
+"""Point from which the exponential goes on as its tangent; float32 ends at 88, and the tangents of
+a whole mini-batch are summed."""
 
 _STEEPEST = 1e13
 """Largest gradient of the loss in a log-volume. Optimisers square gradients: 1e13 times the 1e5 or
@@ -167,4 +167,4 @@ _OF_LOG_VOLUME: dict[str, Callable[[Tensor], Tensor]] = {
     "softplus": functional.softplus,
     "relative": functional.softplus,
 }
-"""What the forms that need one make of a log-volume ``[batch]``."""
+"""Penalties by form, of a log-volume ``[batch]``."""

@@ -77,7 +77,7 @@ MEASURES: Catalog[Measure] = Catalog(
     takes="a function of a `MeasuredClassifier`, or a `Measure`",
     arguments=1,
     plain=True,
-    groups=_groups,
+    grouping=_groups,
     remarks=lambda each: (f"needs: {', '.join(each.needs)}",) if each.needs else (),
 )
 """By name: those of *Measuring and improving robustness of deep neural networks* in its order, then

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
@@ -46,6 +46,7 @@ class Entry:
     group: str
 
 
+@dataclass(eq=False, repr=False)
 class Catalog(Mapping[str, Item]):
     """Everything of one kind by its name: our own, then what other packages announce.
 
@@ -73,7 +74,7 @@ class Catalog(Mapping[str, Item]):
         Whether a name alone is asked for, without settings.
     example : str
         A call for messages, such as ``crown(intermediate=ibp)``.
-    groups : callable, optional
+    grouping : callable, optional
         Names by what they can be asked for together, from the items by name. Default: by the
         items' own ``group``, and ``all``.
     columns : mapping, optional
@@ -82,36 +83,23 @@ class Catalog(Mapping[str, Item]):
         Further lines that lists have for an item.
     """
 
-    def __init__(
-        self,
-        kind: str,
-        own: Mapping[str, Item],
-        *,
-        group: str = "",
-        types: Iterable[Any] = (),
-        adapt: Callable[[str, Any], Item | None] | None = None,
-        takes: str = "",
-        arguments: int = 0,
-        plain: bool = False,
-        example: str = "",
-        groups: Callable[[Mapping[str, Item]], Groups] | None = None,
-        columns: Mapping[str, Callable[[Item], str]] | None = None,
-        remarks: Callable[[Item], Iterable[str]] | None = None,
-    ) -> None:
-        self.kind = kind
-        self.group = group
-        self.example = example
-        self.columns = columns or {}
-        self.remarks = remarks
-        self.plain = plain
-        self._groups = groups or by_group
-        self._own = dict(own)
-        self._adapt = adapt
-        self._takes = takes
-        self._types = tuple(types)
-        self._arguments = arguments
-        self._loaded: dict[EntryPoint, Item] = {}
-        MAKERS.update(dict.fromkeys(self._types, self))
+    kind: str
+    own: Mapping[str, Item]
+    _: KW_ONLY
+    group: str = ""
+    types: tuple[Any, ...] = ()
+    adapt: Callable[[str, Any], Item | None] | None = None
+    takes: str = ""
+    arguments: int = 0
+    plain: bool = False
+    example: str = ""
+    grouping: Callable[[Mapping[str, Item]], Groups] | None = None
+    columns: Mapping[str, Callable[[Item], str]] = field(default_factory=dict)
+    remarks: Callable[[Item], Iterable[str]] | None = None
+    _loaded: dict[EntryPoint, Item] = field(default_factory=dict, init=False)
+
+    def __post_init__(self) -> None:
+        MAKERS.update(dict.fromkeys(self.types, self))
 
     def __getitem__(self, name: str) -> Item:
         """The item of a name.
@@ -125,8 +113,8 @@ class Catalog(Mapping[str, Item]):
         BadSetting
             Two packages announce it.
         """
-        if name in self._own:
-            return self._own[name]
+        if name in self.own:
+            return self.own[name]
         points = {point.value: point for point in self._points if point.name == name}
         if not points:
             raise self.unknown(name)
@@ -138,11 +126,11 @@ class Catalog(Mapping[str, Item]):
         return self._load(*points.values())
 
     def __contains__(self, name: object) -> bool:
-        return name in self._own or any(point.name == name for point in self._points)
+        return name in self.own or any(point.name == name for point in self._points)
 
     def __iter__(self) -> Iterator[str]:
-        yield from self._own
-        yield from sorted({point.name for point in self._points} - self._own.keys())
+        yield from self.own
+        yield from sorted({point.name for point in self._points} - self.own.keys())
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
@@ -161,7 +149,7 @@ class Catalog(Mapping[str, Item]):
 
     def unused(self) -> dict[str, str]:
         """Entry points, by name, that announce a name of our own, which stays ours."""
-        return {point.name: point.value for point in self._points if point.name in self._own}
+        return {point.name: point.value for point in self._points if point.name in self.own}
 
     def working(self) -> dict[str, Item]:
         """The items by name, without those that cannot be loaded."""
@@ -175,7 +163,7 @@ class Catalog(Mapping[str, Item]):
 
     def groups(self) -> Groups:
         """Names by what they can be asked for together."""
-        return self._groups(self.working())
+        return (self.grouping or by_group)(self.working())
 
     def select(self, asked: Iterable[str], also: Iterable[str] = ()) -> tuple[str, ...]:
         """The names behind names and groups, once each, in their order.
@@ -281,7 +269,7 @@ class Catalog(Mapping[str, Item]):
 
         Those of its ``function`` where it has one.
         """
-        return settings_of(getattr(item, "function", item), self._arguments)
+        return settings_of(getattr(item, "function", item), self.arguments)
 
     def read(self, call: str | Call, settings: Mapping[str, Any]) -> Call:
         """A call with further settings: text of ``--setting KEY=VALUE``, or values as they are.
@@ -318,7 +306,7 @@ class Catalog(Mapping[str, Item]):
         if isinstance(asked, str | Call):
             call = self.read(asked, settings or {})
             return call, self.make(call)
-        if isinstance(asked, type) or not isinstance(asked, self._types or object):
+        if isinstance(asked, type) or not isinstance(asked, self.types or object):
             raise BadSetting(f"{self.offer} is needed, got {asked!r}")
         if settings:
             raise BadSetting(
@@ -342,9 +330,9 @@ class Catalog(Mapping[str, Item]):
         return _entry_points(self.group, tuple(sys.path))
 
     def _adapted(self, name: str, found: Any) -> Item:
-        item: Item | None = found if self._adapt is None else self._adapt(name, found)
+        item: Item | None = found if self.adapt is None else self.adapt(name, found)
         if item is None:
-            raise BadSetting(f"the {self.kind} '{name}' is {found!r}", f"give {self._takes}")
+            raise BadSetting(f"the {self.kind} '{name}' is {found!r}", f"give {self.takes}")
         return item
 
     def _load(self, point: EntryPoint) -> Item:

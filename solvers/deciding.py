@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 import torch
 from scipy.sparse import csr_matrix, vstack
 
 from sensverify.bounds import forward_pass
+from sensverify.bounds.ibp import Interval
+from sensverify.bounds.method import PreActivationBounds
 from sensverify.bounds.rounding import query_slack
 from sensverify.core.box import Box
 from sensverify.core.queries import Accept, Decision, Query, Verdict
@@ -23,13 +25,40 @@ from sensverify.solvers.highs import Highs
 from sensverify.solvers.incumbents import search
 from sensverify.solvers.witnesses import is_witness
 
-if TYPE_CHECKING:
-    from sensverify.solvers.milp import Milp
-
 MARGIN = 1e-7
 """A constraint counts as broken everywhere when its violation is proven to be at least this,
 relative to the size of its terms: well above what HiGHS's tolerances can hide. The violation is
 also above what rounding can hide."""
+
+
+class Program(Protocol):
+    """A method that writes a network as a mixed-integer program, as `Milp` does."""
+
+    @property
+    def threads(self) -> int:
+        """Number of HiGHS's threads."""
+        ...
+
+    @property
+    def seed(self) -> int:
+        """Seed of HiGHS and of the search for points."""
+        ...
+
+    @property
+    def intermediate(self) -> PreActivationBounds | None:
+        """Method that bounds hidden layers; None for the best of several."""
+        ...
+
+    def encode(
+        self,
+        encoder: Encoder,
+        box: Box,
+        sample: int,
+        pre_activations: dict[int, Interval],
+        watch: Watch,
+    ) -> Encoding:
+        """The program of a network over the box of a sample."""
+        ...
 
 
 @dataclass(eq=False)
@@ -61,7 +90,7 @@ class _Case:
 
 
 def decide(
-    method: Milp, network: Network, query: Query, watch: Watch, accept: Accept | None
+    method: Program, network: Network, query: Query, watch: Watch, accept: Accept | None
 ) -> Decision:
     """Answer a query; see `Milp.decide`."""
     if not query.alternatives:
@@ -107,7 +136,7 @@ def _excluded(case: _Case, alternative: tuple[int, ...], least: np.ndarray) -> b
 
 
 def _refute(
-    method: Milp, case: _Case, encoding: Encoding, alternative: tuple[int, ...], watch: Watch
+    method: Program, case: _Case, encoding: Encoding, alternative: tuple[int, ...], watch: Watch
 ) -> tuple[bool, int]:
     """True where an alternative is proven to hold nowhere, and the nodes that took.
 

@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -130,6 +131,16 @@ def test_imports_point_down() -> None:
     assert len(SOURCES) > 20
     found = [line for name, path in SOURCES.items() for line in complaints(name, path.read_text())]
     assert not found, "\n".join(found)
+
+
+def test_modules_import_each_other_in_no_circle() -> None:
+    """Not even inside of functions, nor for types alone."""
+    below: dict[str, set[str]] = {}
+    for name, path in SOURCES.items():
+        targets = {target for target, _ in imported(name, path.read_text())} - {name}
+        # What a package's __init__ hands on is looked at where it stands.
+        below[name] = {each for each in targets if each in SOURCES and not _is_package(each)}
+    TopologicalSorter(below).prepare()
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from sensverify.report.study.contents import StudyReport
 from sensverify.studies.courses import History, course, trail
 from sensverify.studies.entries import Entry
 from sensverify.studies.folder import run_folder
-from sensverify.studies.study import PARTS, Contender, Study, Training
+from sensverify.studies.study import PARTS, Study, StudyRun, Training
 from sensverify.studies.tables import COLUMNS
 from sensverify.training.recipes import resolve_loss
 from sensverify.training.run_directory import CONFIG
@@ -45,7 +45,7 @@ Analysis = Callable[..., StudyReport | Section]
 
 def draw_course(report: StudyReport, findings: Findings) -> StudyReport:
     """Every metric over the epochs, a line a loss."""
-    marks = {each.name: _marks(each) for each in findings.study.contenders}
+    marks = {each.name: _marks(each) for each in findings.study.runs}
     every = (
         course(findings.histories, metric, part, marks=marks)
         for part in (*PARTS, "held-out")
@@ -110,13 +110,13 @@ def _with_trails(report: StudyReport, findings: Findings) -> StudyReport:
     return replace(report, trails=tuple(found))
 
 
-def _marks(contender: Contender) -> tuple[float, ...]:
+def _marks(run: StudyRun) -> tuple[float, ...]:
     try:
-        stages = resolve_loss(contender.loss).stages
+        stages = resolve_loss(run.loss).stages
     except SensverifyError:
         # The recipe is not there any more; what it was is in the record.
         return ()
-    return tuple(stage.start * contender.settings.epochs for stage in stages[1:])
+    return tuple(stage.start * run.settings.epochs for stage in stages[1:])
 
 
 def sample_counts(directory: Path, training: Training) -> dict[str, int]:

@@ -14,7 +14,7 @@ from sensverify.studies.analyses import Findings, analysed
 from sensverify.studies.courses import read_history
 from sensverify.studies.entries import FAILED, Entry, read_entries
 from sensverify.studies.folder import load_study, run_folder
-from sensverify.studies.study import PARTS, Contender, Study
+from sensverify.studies.study import PARTS, Study, StudyRun
 from sensverify.studies.tables import COLUMNS, study_table
 
 
@@ -42,7 +42,7 @@ def collect(folder: Path) -> StudyReport:
         tables=study_tables(study, entries),
         courses=(),
         trails=(),
-        losses=tuple(_loss(each, entries) for each in study.contenders),
+        losses=tuple(_loss(each, entries) for each in study.runs),
         warnings=tuple(_warnings(study, entries)),
         record=_record(study, entries, machines),
         meanings={name: METRICS[name] for name in COLUMNS},
@@ -96,7 +96,7 @@ def write_report(folder: Path) -> tuple[StudyReport, list[Path]]:
 
 
 def _question(study: Study) -> str:
-    settings = study.contenders[0].settings
+    settings = study.runs[0].settings
     moved = ""
     if settings.sigma is not None:
         moved = f"; inputs perturbed by up to {settings.sigma:g} of each feature's range"
@@ -104,7 +104,7 @@ def _question(study: Study) -> str:
         moved = f"; inputs perturbed by up to {settings.radius:g}"
     if moved and settings.clip is not None:
         moved += f", kept in [{settings.clip[0]:g}, {settings.clip[1]:g}]"
-    losses, seeds = len(study.contenders), len(study.seeds)
+    losses, seeds = len(study.runs), len(study.seeds)
     return (
         f"{losses} {'loss' if losses == 1 else 'losses'} on {study.data} with {study.model}, "
         f"{seeds} {'seed' if seeds == 1 else 'seeds'}: the same initial weights and mini-batches "
@@ -112,13 +112,13 @@ def _question(study: Study) -> str:
     )
 
 
-def _loss(contender: Contender, entries: Sequence[Entry]) -> Fact:
-    mine = [entry for entry in entries if entry.run == contender.name and entry.status != FAILED]
+def _loss(run: StudyRun, entries: Sequence[Entry]) -> Fact:
+    mine = [entry for entry in entries if entry.run == run.name and entry.status != FAILED]
     seconds = sum(entry.seconds for entry in mine)
     epochs = sum(entry.epochs for entry in mine)
-    values = {"terms": contender.terms}
-    if contender.own:
-        values["own settings"] = _pairs(contender.own)
+    values = {"terms": run.terms}
+    if run.own:
+        values["own settings"] = _pairs(run.own)
     if epochs:
         values["time"] = (
             f"{duration(seconds / epochs)} an epoch, {duration(seconds / len(mine))} a training"
@@ -126,7 +126,7 @@ def _loss(contender: Contender, entries: Sequence[Entry]) -> Fact:
     peaks = [entry.peak_memory for entry in mine if entry.peak_memory]
     if peaks:
         values["peak memory"] = f"{max(peaks) / 2**30:.2f} GiB"
-    return Fact(contender.name, values)
+    return Fact(run.name, values)
 
 
 def _warnings(study: Study, entries: Sequence[Entry]) -> list[str]:
@@ -146,11 +146,11 @@ def _warnings(study: Study, entries: Sequence[Entry]) -> list[str]:
 def _record(
     study: Study, entries: Sequence[Entry], machines: Sequence[Mapping[str, Any]]
 ) -> dict[str, str]:
-    first = study.contenders[0].settings
+    first = study.runs[0].settings
     common = {
         key: value
         for key, value in first.as_dict().items()
-        if key != "seed" and all(getattr(e.settings, key) == value for e in study.contenders)
+        if key != "seed" and all(getattr(e.settings, key) == value for e in study.runs)
     }
     record = {
         "Data and model": f"{study.data}, {study.model}",

@@ -16,7 +16,7 @@ from sensverify.registry.names import did_you_mean
 from sensverify.registry.ranges import Range
 from sensverify.runs.files import reading
 from sensverify.studies.analyses import ANALYSES
-from sensverify.studies.study import PARTS, Contender, Published, Study
+from sensverify.studies.study import PARTS, Published, Study, StudyRun
 from sensverify.studies.tables import COLUMNS
 from sensverify.training.recipes import resolve_loss
 from sensverify.training.settings import SEEDS, TrainSettings
@@ -96,8 +96,8 @@ def parse_study(
     _check_keys(study, _STUDY, "[study]")
     chosen = _variant(document, variant)
     where = "[study]" if variant is None else f"[variants.{variant}]"
-    contenders = _contenders(document, chosen, variant)
-    names = [each.name for each in contenders]
+    runs = _study_runs(document, chosen, variant)
+    names = [each.name for each in runs]
     data = _text(study, "data", "[study]")
     if data.endswith(".npz"):
         data = str((folder / data).resolve())
@@ -107,7 +107,7 @@ def parse_study(
         data=data,
         model=_text(study, "model", "[study]"),
         seeds=_seeds(chosen.get("seeds", study.get("seeds")), where),
-        contenders=contenders,
+        runs=runs,
         standardise=_truth(study.get("standardise", False)),
         variant=variant,
         figures=_figures(study.get("figures", ["course"])),
@@ -129,9 +129,9 @@ def _variant(document: Mapping[str, Any], name: str | None) -> Mapping[str, Any]
     return _table(variants, name)
 
 
-def _contenders(
+def _study_runs(
     document: Mapping[str, Any], chosen: Mapping[str, Any], variant: str | None
-) -> tuple[Contender, ...]:
+) -> tuple[StudyRun, ...]:
     runs = document.get("runs")
     if not isinstance(runs, list) or not runs or not all(isinstance(run, dict) for run in runs):
         raise BadSetting("it needs at least one table [[runs]] with a name and a loss")
@@ -157,11 +157,11 @@ def _contenders(
         values = {**common, **own, **wins, **late}
         own = {key: value for key, value in values.items() if key in own or key in late}
         own = {key: value for key, value in own.items() if value != {**common, **wins}.get(key)}
-        found.append(_contender(name, loss, values, own))
+        found.append(_study_run(name, loss, values, own))
     return tuple(found)
 
 
-def _contender(name: str, loss: str, values: dict[str, Any], own: Mapping[str, Any]) -> Contender:
+def _study_run(name: str, loss: str, values: dict[str, Any], own: Mapping[str, Any]) -> StudyRun:
     try:
         settings = TrainSettings.of(values)
         recipe = resolve_loss(loss)
@@ -172,7 +172,7 @@ def _contender(name: str, loss: str, values: dict[str, Any], own: Mapping[str, A
             f"run '{name}': its loss perturbs the inputs, and nothing says how far",
             "give sigma or radius in [settings]",
         )
-    return Contender(name, loss, settings, own)
+    return StudyRun(name, loss, settings, own)
 
 
 def _run_name(run: Mapping[str, Any], number: int) -> str:

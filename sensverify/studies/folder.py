@@ -11,7 +11,7 @@ from typing import Any
 from sensverify.errors import InputError
 from sensverify.runs.folder import RunFolder
 from sensverify.runs.machine import machine_facts
-from sensverify.studies.study import SCHEMA, Contender, Published, Study, Training
+from sensverify.studies.study import SCHEMA, Published, Study, StudyRun, Training
 from sensverify.training.settings import TrainSettings
 
 FILE = "study.json"
@@ -65,7 +65,7 @@ def open_study(folder: Path, study: Study, *, resume: bool, threads: int) -> Ite
                 "published": {name: asdict(each) for name, each in study.published.items()},
                 **study.deciding,
                 "threads": threads,
-                "own": {each.name: dict(each.own) for each in study.contenders},
+                "own": {each.name: dict(each.own) for each in study.runs},
                 "machines": machines,
             }
         )
@@ -99,7 +99,7 @@ def _study(run: RunFolder, kept: Mapping[str, Any]) -> Study:
             data=kept["data"],
             model=kept["model"],
             seeds=tuple(kept["seeds"]),
-            contenders=tuple(_contender(each, kept["own"]) for each in kept["runs"]),
+            runs=tuple(_study_run(each, kept["own"]) for each in kept["runs"]),
             standardise=kept["standardise"],
             variant=kept["variant"],
             figures=tuple(kept["figures"]),
@@ -109,9 +109,9 @@ def _study(run: RunFolder, kept: Mapping[str, Any]) -> Study:
         raise run.damaged(str(error)) from None
 
 
-def _contender(values: Mapping[str, Any], own: Mapping[str, Any]) -> Contender:
+def _study_run(values: Mapping[str, Any], own: Mapping[str, Any]) -> StudyRun:
     name, settings = values["name"], TrainSettings.of(dict(values["settings"]))
-    return Contender(name, values["loss"], settings, own.get(name, {}), values["terms"])
+    return StudyRun(name, values["loss"], settings, own.get(name, {}), values["terms"])
 
 
 def _machines(run: RunFolder, kept: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -42,7 +42,7 @@ class Training:
 
 
 @dataclass(frozen=True)
-class Contender:
+class StudyRun:
     """A loss with the settings it is trained with.
 
     Parameters
@@ -94,7 +94,7 @@ class Study:
         As `sensverify.data.load_split` and ``sensverify.models.architectures.build_for`` know them.
     seeds : tuple of int
         Every loss is trained once with each: the same initial weights and the same mini-batches.
-    contenders : tuple of Contender
+    runs : tuple of StudyRun
     standardise : bool
         Whether the models' first layer standardises every feature; see ``TrainRequest``.
     variant : str or None
@@ -109,7 +109,7 @@ class Study:
     data: str
     model: str
     seeds: tuple[int, ...]
-    contenders: tuple[Contender, ...]
+    runs: tuple[StudyRun, ...]
     note: str = ""
     standardise: bool = False
     variant: str | None = None
@@ -122,7 +122,7 @@ class Study:
         return tuple(
             Training(each.name, each.loss, replace(each.settings, seed=seed))
             for seed in self.seeds
-            for each in self.contenders
+            for each in self.runs
         )
 
     @property
@@ -140,19 +140,19 @@ class Study:
                     "terms": each.terms,
                     "settings": _plain(each.settings),
                 }
-                for each in self.contenders
+                for each in self.runs
             ],
         }
 
     def with_threads(self, threads: int) -> Study:
         """With this number of threads where the study says none: the weights depend on it."""
-        contenders = tuple(
+        runs = tuple(
             each
             if each.settings.threads is not None
             else replace(each, settings=replace(each.settings, threads=threads))
-            for each in self.contenders
+            for each in self.runs
         )
-        return replace(self, contenders=contenders)
+        return replace(self, runs=runs)
 
 
 def _terms(loss: str, settings: TrainSettings) -> str:

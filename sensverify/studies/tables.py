@@ -28,7 +28,7 @@ def study_table(study: Study, entries: Sequence[Entry], part: str) -> StudyTable
         ``test`` or ``train``.
     """
     rows = []
-    for each in study.contenders:
+    for each in study.runs:
         found = [
             entry.metrics[part]
             for entry in entries

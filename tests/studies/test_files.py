@@ -52,7 +52,7 @@ def test_as_it_stands() -> None:
     assert [each.key for each in study.trainings] == [
         *("base-seed3", "other-seed3", "base-seed1", "other-seed1")
     ]
-    base, other = study.contenders
+    base, other = study.runs
     assert (base.settings.epochs, other.settings.epochs, other.settings.batch_size) == (9, 7, 5)
     assert other.settings.optimiser == "sgd(lr=1)"
     assert other.own == {"epochs": 7, "batch_size": 5}
@@ -64,7 +64,7 @@ def test_as_it_stands() -> None:
 
 def test_a_variant_wins() -> None:
     study = parse_study(DOCUMENT, variant="small")
-    base, other = study.contenders
+    base, other = study.runs
     assert (study.title, study.seeds, study.variant) == ("S", (2,), "small")
     assert (base.loss, base.settings.epochs, base.own) == ("mixup", 2, {"epochs": 2})
     # Also over what the study says of one run.
@@ -166,7 +166,7 @@ def test_the_examples_are_studies(path: Path) -> None:
     variants = tomllib.loads(path.read_text(encoding="utf-8")).get("variants", {})
     for variant in (None, *variants):
         study = read_study(path, variant=variant)
-        for each in study.contenders:
+        for each in study.runs:
             assert resolve_loss(each.loss).stages
 
 

@@ -64,8 +64,8 @@ def test_a_folder_in_use_is_refused(tiny: Study, tiny_folder: Path, tmp_path: Pa
         run_study(tiny, tiny_folder)
     with pytest.raises(InputError, match="seeds is"):
         run_study(replace(tiny, seeds=(0, 1, 2)), tiny_folder, resume=True)
-    other = replace(tiny.contenders[0], settings=replace(tiny.contenders[0].settings, epochs=3))
-    changed = replace(tiny, contenders=(other, tiny.contenders[1]))
+    other = replace(tiny.runs[0], settings=replace(tiny.runs[0].settings, epochs=3))
+    changed = replace(tiny, runs=(other, tiny.runs[1]))
     with pytest.raises(InputError, match=r"runs\.'base'\.settings\.epochs is 2 there and 3 now"):
         run_study(changed, tiny_folder, resume=True)
     (tmp_path / "letter.txt").write_text("mine")
@@ -97,17 +97,17 @@ def test_mistakes_leave_no_folder(tiny: Study, tmp_path: Path) -> None:
     ("changes", "words"),
     [
         ({"hold_out": 500}, "run 'sm': `hold_out` leaves nothing"),
-        ({"clip": (0.0, 1.0)}, "run 'sm': clip is"),
-        ({"train_samples": 121}, "run 'sm': train_samples"),
+        ({"clip": (0.0, 1.0)}, "run 'sm': `clip` is"),
+        ({"train_samples": 121}, "run 'sm': `train_samples`"),
     ],
 )
 def test_what_is_wrong_with_a_later_run_is_said_first(
     tiny: Study, tmp_path: Path, changes: dict[str, object], words: str
 ) -> None:
-    first, second = tiny.contenders
+    first, second = tiny.runs
     second = replace(second, settings=replace(second.settings, **changes))  # type: ignore[arg-type]
     with pytest.raises(InputError, match=words):
-        run_study(replace(tiny, contenders=(first, second)), tmp_path / "out")
+        run_study(replace(tiny, runs=(first, second)), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

@@ -187,7 +187,7 @@ def certify_bounds(
             by = (enough[at] - values) / (abs(goal[at]) + _SMALL)
         return np.where(own & missing[at], by, 0.0).max(axis=1, initial=0.0)
 
-    leaves = tree.grown(short, _GROWTH)
+    leaves = tree.grown(tree.with_whole_boxes(enough), short, _GROWTH)
     values = best(claims, tree.proof, leaves)
     if not bool(np.isfinite(values).all()):
         problem, row = (int(i) for i in np.argwhere(~np.isfinite(values))[0])
@@ -258,7 +258,7 @@ def certify_query(
         left = replace(leaves, refuted=leaves.refuted | closed)
         return undecided(claims, tree.proof, left).astype(np.float64)
 
-    leaves = tree.grown(short, _REFUTING_GROWTH)
+    leaves = tree.grown(tree.leaves(), short, _REFUTING_GROWTH)
     if not bool(refuted(claims, tree.proof, leaves).all()):
         return None
     return Certified(claims, tree.proof)
@@ -290,25 +290,62 @@ class _Tree:
             )
         self.proof = replace(proof, hidden=replace(proof.hidden, lower=lower, upper=upper))
 
-    def grown(self, short: Short, more: int) -> Leaves:
-        """All leaves, after those that ``short`` names were split while there was time."""
+    def leaves(self, first: int = 0) -> Leaves:
+        """The leaves among all cells, or among those from a first one on."""
+        leaves = first + np.flatnonzero(self.proof.cells.split[first:] == NONE)
         hidden = self.proof.hidden.lower, self.proof.hidden.upper
-        leaves = self._settled(self.evaluator.leaves(self.proof, hidden))
+        return self._settled(self.evaluator.leaves(self.proof, hidden, leaves))
+
+    def with_whole_boxes(self, enough: np.ndarray) -> Leaves:
+        """All leaves, with trees of one cell for rows of which the whole box proves enough.
+
+        The parts of a box may prove less, however small they are: with tighter bounds on what
+        enters a neuron, the rule may give up the line 0 below it for a steeper one.
+        """
+        leaves, proof = self.leaves(), self.proof
+        first, short = len(proof.cells), best(self.claims, proof, leaves) < enough
+        trees = proof.cells.problem[(proof.cells.parent == NONE) & (proof.cells.split != NONE)]
+        problem = np.intersect1d(trees, np.flatnonzero(short.any(axis=1)))
+        if not len(problem) or self.watch.over:
+            return leaves
+        self._add(Cells.roots(problem))
+        root, row = np.nonzero(short[problem] & (self.leaves(first).values >= enough[problem]))
+        self.proof = proof
+        if not len(root):
+            return leaves
+        self._add(Cells.roots(problem[root], group=row))
+        return concatenated([leaves, self.leaves(first)])
+
+    def grown(self, leaves: Leaves, short: Short, more: int) -> Leaves:
+        """Leaves, after those that ``short`` names were split while there was time.
+
+        The parts of a leaf may prove less than the leaf until they are split again: where that
+        takes too long, what proved most is the result.
+        """
         most = 2 * len(leaves.cell) + more
-        while len(leaves.cell) < most and not self.watch.over:
-            by = np.minimum(short(leaves), _LARGEST) * self._splittable(leaves)
+        least, found = np.inf, (self.proof, leaves)
+        while True:
+            by = np.minimum(short(leaves), _LARGEST)
+            worst = by.max(initial=0.0)
+            if worst < least:
+                least, found = worst, (self.proof, leaves)
+            by = by * self._splittable(leaves)
             # Those that fall short by most: they decide what is proven of the whole box.
             split = (by > 0) & (by >= _NEARLY * by.max(initial=0.0))
-            if not split.any() or self.exactly >= _EXACTLY:
+            over = len(leaves.cell) >= most or self.watch.over or self.exactly >= _EXACTLY
+            if over or not split.any():
                 break
             first = len(self.proof.cells)
             self._split(leaves, split)
-            added = np.arange(first, len(self.proof.cells))
-            found = self._settled(self.evaluator.leaves(self.proof, hidden, added))
             kept = Leaves(*(getattr(leaves, f.name)[~split] for f in fields(Leaves)))
-            leaves = concatenated([kept, found])
+            leaves = concatenated([kept, self.leaves(first)])
             self.watch.say(f"certificate: {len(leaves.cell):,} leaves")
+        if worst > least:
+            self.proof, leaves = found
         return leaves
+
+    def _add(self, cells: Cells) -> None:
+        self.proof = replace(self.proof, cells=concatenated([self.proof.cells, cells]))
 
     def _settled(self, leaves: Leaves) -> Leaves:
         """With what rational arithmetic says of leaves that are left open."""
@@ -353,8 +390,8 @@ class _Tree:
             hidden=none,
             lines=np.full(len(twice), RULE),
         )
-        cells = replace(cells, split=split, at=at)
-        self.proof = replace(self.proof, cells=concatenated([cells, added]))
+        self.proof = replace(self.proof, cells=replace(cells, split=split, at=at))
+        self._add(added)
 
 
 def _strict(claims: Claims) -> np.ndarray:

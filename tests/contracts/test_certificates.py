@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sensverify.bounds import AlphaCrown, Crown, Ibp, LpDual, Method, compute_bounds
@@ -43,11 +43,13 @@ from tests.contracts.networks import (
 
 LINEAR = (Ibp(), LpDual(), Crown(), Crown(intermediate=Ibp()), AlphaCrown(steps=3))
 EXACT = {
-    "branch-and-bound": BranchAndBound(seconds=3.0),
-    "split-relus": BranchAndBound(seconds=3.0, split="relus"),
-    "milp": Milp(seconds=3.0),
-    "bisection": Bisection(seconds=3.0),
+    "branch-and-bound": BranchAndBound(),
+    "split-relus": BranchAndBound(split="relus"),
+    "milp": Milp(),
+    "bisection": Bisection(),
 }
+"""Without time limits: a proof that was cut short proves less than was found."""
+
 SLACK = 1e-9
 """Of the largest magnitude in the network: what rigorous arithmetic may cost."""
 
@@ -138,7 +140,111 @@ def test_lp_over_windows_that_move_together(seed: int) -> None:
     assert (found.lower >= wanted - SLACK * size).all(), (wanted - found.lower).max()
 
 
+def chain_case(
+    layers: list[tuple[list[list[float]], list[float] | None]], *ends: list[list[float]]
+) -> Case:
+    """Affine maps with ReLUs between them."""
+    builder = NetworkBuilder((len(layers[0][0][0]),))
+    node = builder.input
+    for place, (weight, bias) in enumerate(layers):
+        node = builder.add(Relu(), node) if place else node
+        shift = None if bias is None else np.array(bias)
+        node = builder.add(Affine(np.array(weight), shift), node)
+    return Case(builder.build(node), Box(*(np.array(end) for end in ends)))
+
+
+CLOSED_AT_ONCE = chain_case(
+    [
+        (
+            [
+                [0.07259037, -0.07627078, 0.36974818],
+                [0.06056411, -0.30926886, 0.208767],
+                [0.75286478, 0.54679745, -0.40630174],
+            ],
+            None,
+        ),
+        ([[-0.73059142, -0.35984766, 0.02385957]], None),
+        ([[-3.48754621]], [-0.10939583]),
+    ],
+    [[-1.17826986, -1.07918584, -0.06331259]],
+    [[1.42973018, 0.8149761, 1.34415793]],
+)
+"""The lines on the whole box prove the upper end exactly; those on the cells into which it is split
+for the lower end prove less, however small they are."""
+
+WORSE_IN_BETWEEN = chain_case(
+    [
+        (
+            [
+                [0.29515633, 0.55421406],
+                [0.15979426, -1.58863127],
+                [0.75774342, -0.76628971],
+                [-0.75854647, 0.8295573],
+                [0.67448992, 0.21486017],
+                [0.25772819, 0.77249861],
+            ],
+            [0.01574432, -1.17097461, -0.23911664, 0.27624682, -0.27532184, 0.35548359],
+        ),
+        (
+            [
+                [0.35585469, -0.25495297, 0.61177218, 0.45929202, 0.34999192, -0.26496479],
+                [0.1543218, 0.66112071, 0.20933746, -0.22522971, -0.82993197, -0.03010963],
+                [-0.27441245, -0.2085057, 1.06974113, -1.02314508, -0.60040396, -0.33084044],
+                [0.1468154, -0.02649695, -0.14238061, 0.59241724, 0.31713438, 0.08536553],
+                [-0.48219112, 0.50078905, 0.0262416, -0.2298726, -0.1501331, 0.25763395],
+            ],
+            [-0.66285527, 0.53826606, -0.36402151, -0.74226975, 1.03227925],
+        ),
+        (
+            [
+                [0.06808718, 0.657821, 0.08756021, 0.3072736, 0.079807],
+                [0.60677719, 0.35010901, -0.48426282, 1.09239149, -0.46668535],
+            ],
+            [-0.55172467, 0.47147623],
+        ),
+    ],
+    [[0.38584793, -0.26147369], [-0.51446581, -1.00000286], [2.1529808, 0.62038612]],
+    [[2.03611088, 0.92166376], [1.61302018, 0.16279671], [2.37890673, 1.44482923]],
+)
+"""Parts of leaves prove less of an end that is small than the leaves, until they are split again:
+trees that are grown until the room for them is used up may end in the midst of that."""
+
+FLAT_LINES = chain_case(
+    [
+        ([[0.64640254, -2.20613933]], [0.3752256]),
+        ([[2.82169414]], [-0.97551757]),
+        ([[-1.95326924]], [0.0639202]),
+    ],
+    [[-0.57800502, -1.39752638], [0.0171482, 0.06357414]],
+    [[0.82946545, 1.13331664], [1.26369715, 0.14622609]],
+)
+"""Lines for the upper end are flat on cells where its bound is loose."""
+
+OFF_ON_A_REGION = chain_case(
+    [
+        (
+            [
+                [-1.0586177, 0.3693368, 2.010186],
+                [-0.5575346, -0.7989154, 2.537791],
+                [-5.431558, -1.1416794, 2.9603667],
+                [2.3003631, -2.5681093, -1.7941288],
+            ],
+            [0.0658112, -0.7017489, 0.1860554, -0.288987],
+        ),
+        ([[-0.1401961, 0.4694111, -1.8630562, -1.3005379]], [1.2908002]),
+        ([[1.776561]], [0.1919608]),
+    ],
+    [[-0.3908699, 0.6587082, -0.1516823], [-1.9020034, 0.8656338, 0.1539178]],
+    [[1.0820383, 0.984528, 0.8125564], [-0.704311, 0.9450779, 0.7388313]],
+)
+"""The last neuron is off on a region whose edge no few cells follow; whole boxes prove that."""
+
+
 @pytest.mark.parametrize("method", EXACT.values(), ids=EXACT.keys())
+@example(case=CLOSED_AT_ONCE)
+@example(case=FLAT_LINES)
+@example(case=OFF_ON_A_REGION)
+@example(case=WORSE_IN_BETWEEN)
 @given(case=cases(mlps(relu_only=True, inputs=3)))
 @settings(max_examples=8)
 def test_exact_methods(case: Case, method: Method) -> None:

@@ -1,4 +1,4 @@
-"""What reports say about bounds that were re-derived, and about checks of certificates."""
+"""Reports on bounds that were re-derived, and on checks of certificates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person sees of a training."""
+"""Metrics of a training in words."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from tests.report.shown import evaluation_page, evaluation_tables
 Make = Callable[..., Evaluation]
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-"""What the browser may be called."""
+"""Names of the browser."""
 
 
 def find_browser() -> str | None:

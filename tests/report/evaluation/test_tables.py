@@ -36,7 +36,7 @@ def read(evaluation: Evaluation, name: str) -> list[dict[str, str]]:
 
 
 def known(values: Iterable[float | None]) -> list[float]:
-    """Those that are there."""
+    """The values without None."""
     return [value for value in values if value is not None]
 
 

@@ -27,10 +27,11 @@ def check_targets(paths: Sequence[Path], *, inputs: Sequence[Path] = (), force: 
         to, one file is named twice, or a file is one of the inputs.
     """
     if len({os.path.realpath(path) for path in paths}) < len(paths):
-        raise InputError(f"'{paths[0]}' is named for two different outputs; give two files")
+        raise InputError(f"'{paths[0]}' is named for two different outputs", "give two files")
     for path in paths:
         if any(_same_file(path, given) for given in inputs):
-            raise InputError(f"'{path}' is what this run reads; give another name for its output")
+            problem = f"'{path}' is what this run reads"
+            raise InputError(problem, "give another name for its output")
         try:
             _check_target(path, force=force)
         except OSError as error:
@@ -55,7 +56,7 @@ def _check_target(path: Path, *, force: bool) -> None:
         )
     if path.is_symlink() or (path.exists() and not path.is_file()):
         # Replacing it would break what it stands for.
-        raise InputError(f"'{path}' is a link or no plain file; give the name of one")
+        raise InputError(f"'{path}' is a link or no plain file", "give the name of one")
     if not path.parent.is_dir():
         raise InputError(f"there is no folder '{path.parent}' to write '{path.name}' into")
     if not os.access(path.parent, os.W_OK):

@@ -35,7 +35,7 @@ The factor against underflow starts at 65536 and is halved every time: it is far
 
 @dataclass(frozen=True)
 class StepFigures:
-    """What one step was like.
+    """Figures of one step.
 
     Attributes
     ----------
@@ -93,7 +93,7 @@ class Stepper:
 
     @property
     def steps(self) -> int:
-        """How many there are over all epochs."""
+        """Number of steps over all epochs."""
         return self._batches.count * self._plan.settings.epochs
 
     def make(self, number: int) -> StepFigures:

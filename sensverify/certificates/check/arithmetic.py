@@ -136,7 +136,8 @@ class Rigorous(Arithmetic):
         if not (np.full(2, 2.0**-1060) * 0.5 > 0).all():
             raise BackendFailure(
                 "this process flushes denormal numbers to zero, which the error bounds of rigorous "
-                "arithmetic do not allow for; switch that off, or check with --arithmetic exact"
+                "arithmetic do not allow for",
+                "switch that off, or check with `arithmetic=exact`",
             )
 
     def numbers(self, values: Any) -> Numbers:

@@ -32,7 +32,7 @@ from sensverify.data import load_data, load_split
 from sensverify.data.facts import FACTS
 from sensverify.models import Card
 from sensverify.models.architectures import build
-from sensverify.training.export import export_onnx, replay, write_card
+from sensverify.training.directory.export import export_onnx, replay, write_card
 
 Floats = NDArray[np.float32]
 Labels = NDArray[np.int64]

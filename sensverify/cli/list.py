@@ -16,7 +16,7 @@ CATALOGS = {
     "deciders": ("sensverify.bounds.method:DECIDERS",),
     "models": (),
     "data": ("sensverify.data.catalog:DATA_SETS",),
-    "losses": ("sensverify.training.recipes:RECIPES", "sensverify.training.terms:TERMS"),
+    "losses": ("sensverify.training.losses.recipes:RECIPES", "sensverify.training.losses:TERMS"),
     "optimisers": (
         "sensverify.training.optimisers:OPTIMISERS",
         "sensverify.training.optimisers:SCHEDULES",

@@ -265,7 +265,7 @@ def train(
 def _request(out: Path, resume: bool, given: dict[str, Any]) -> TrainRequest:
     """The request of the options; of a run that is resumed, the one it was begun with."""
     from sensverify.errors import BadSetting
-    from sensverify.training.configuration import MAY_CHANGE
+    from sensverify.training.directory.configuration import MAY_CHANGE
     from sensverify.training.request import CONFIG, TrainRequest, kept_request, whole_path
     from sensverify.training.settings import TrainSettings
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from sensverify.training.progress import Listener, Progress
+    from sensverify.training.loop.progress import Listener, Progress
 
 _IN_LINES = ("ERR", "SENSE", "ADV_ERR", "PGD_ERR")
 """Metrics in a line about an epoch, of the samples that were not trained on."""

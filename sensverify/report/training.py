@@ -13,10 +13,10 @@ from sensverify.data import Split
 from sensverify.measures import METRICS, SHARES
 from sensverify.report import document as doc
 from sensverify.report.words import number
-from sensverify.training.export import MODEL
+from sensverify.training.directory.export import MODEL
+from sensverify.training.directory.run_directory import RESULT, RESULT_SCHEMA, RunDirectory
 from sensverify.training.fit import TrainResult
 from sensverify.training.request import TrainRequest
-from sensverify.training.run_directory import RESULT, RESULT_SCHEMA, RunDirectory
 
 
 def metric_text(name: str, value: float | None) -> str:

@@ -16,8 +16,8 @@ from sensverify.studies.entries import Entry
 from sensverify.studies.folder import run_folder
 from sensverify.studies.study import PARTS, Study, StudyRun, Training
 from sensverify.studies.tables import COLUMNS
-from sensverify.training.recipes import resolve_loss
-from sensverify.training.run_directory import CONFIG
+from sensverify.training.directory.run_directory import CONFIG
+from sensverify.training.losses.recipes import resolve_loss
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from sensverify.runs.files import reading
 from sensverify.studies.analyses import ANALYSES
 from sensverify.studies.study import PARTS, Published, Study, StudyRun
 from sensverify.studies.tables import COLUMNS
-from sensverify.training.recipes import resolve_loss
+from sensverify.training.losses.recipes import resolve_loss
 from sensverify.training.settings import SEEDS, TrainSettings
 
 _TOP = ("study", "settings", "runs", "variants", "paper")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sensverify.training.recipes import resolve_loss
+from sensverify.training.losses.recipes import resolve_loss
 from sensverify.training.settings import TrainSettings
 
 SCHEMA = "sensverify.study/1"

@@ -17,7 +17,7 @@ from sensverify.studies.study import Study, Training
 
 if TYPE_CHECKING:
     from sensverify.measures.metrics import Metrics
-    from sensverify.training.progress import Progress
+    from sensverify.training.loop.progress import Progress
     from sensverify.training.request import TrainRequest
 
 

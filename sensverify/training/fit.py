@@ -24,20 +24,21 @@ from sensverify.formats.modules import from_module
 from sensverify.measures.metrics import Metrics
 from sensverify.network import Network
 from sensverify.runs.watch import Watch
-from sensverify.training import engine, loop
-from sensverify.training.checkpoints import checkpoint_files, digest, newest_checkpoint
-from sensverify.training.configuration import describe
-from sensverify.training.export import INITIAL, export_onnx, write_model
-from sensverify.training.log import check_board
-from sensverify.training.loss import Loss
-from sensverify.training.measuring import Measuring
-from sensverify.training.module_state import load_module_state, module_state
+from sensverify.training import engine
+from sensverify.training.directory.checkpoints import checkpoint_files, digest, newest_checkpoint
+from sensverify.training.directory.configuration import describe
+from sensverify.training.directory.export import INITIAL, export_onnx, write_model
+from sensverify.training.directory.log import check_board
+from sensverify.training.directory.module_state import load_module_state, module_state
+from sensverify.training.directory.run_directory import MADE_AGAIN, RESULT, RunDirectory, open_run
+from sensverify.training.loop import epochs
+from sensverify.training.loop.measuring import Measuring
+from sensverify.training.loop.progress import Listener
+from sensverify.training.loop.several import train_in_processes
+from sensverify.training.losses.loss import Loss
+from sensverify.training.losses.recipes import Recipe
 from sensverify.training.plan import Plan, make_plan
-from sensverify.training.progress import Listener
-from sensverify.training.recipes import Recipe
-from sensverify.training.run_directory import MADE_AGAIN, RESULT, RunDirectory, open_run
 from sensverify.training.settings import TrainSettings
-from sensverify.training.several import train_in_processes
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,9 +242,9 @@ def _check_kinds(module: Any, split: Any, settings: Any) -> None:
 
 def _train(
     module: nn.Module, plan: Plan, run: RunDirectory | None, watch: Watch, listener: Listener | None
-) -> loop.Outcome:
+) -> epochs.Outcome:
     if plan.settings.devices == 1:
-        return engine.run(plan.settings, loop.train, module, plan, run, watch, listener)
+        return engine.run(plan.settings, epochs.train, module, plan, run, watch, listener)
     return train_in_processes(module, plan, run, watch, listener)
 
 
@@ -274,7 +275,7 @@ def _write(
     module: nn.Module,
     plan: Plan,
     run: RunDirectory,
-    outcome: loop.Outcome,
+    outcome: epochs.Outcome,
     metrics: dict[str, Metrics],
     recipe: str,
 ) -> None:
@@ -302,7 +303,7 @@ def _write(
 
 def _finished(
     module: nn.Module, run: RunDirectory, result: dict[str, Any]
-) -> tuple[loop.Outcome, dict[str, Metrics]]:
+) -> tuple[epochs.Outcome, dict[str, Metrics]]:
     """The result of a finished training; the module gets its parameters.
 
     Raises
@@ -312,7 +313,7 @@ def _finished(
     """
     path = run.path / RESULT
     try:
-        outcome = loop.Outcome(
+        outcome = epochs.Outcome(
             int(result["steps"]), int(result["epochs"]), float(result["seconds"]), False
         )
         metrics = {part: _kept_metrics(result["metrics"][part]) for part in ("train", "test")}

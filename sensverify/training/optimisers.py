@@ -11,7 +11,7 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from sensverify.registry.catalog import Catalog
 from sensverify.registry.ranges import Range
-from sensverify.training.step import LARGEST
+from sensverify.training.losses.step import LARGEST
 
 Parameters = Iterable[Tensor]
 Schedule = Callable[[float], float]

@@ -17,8 +17,8 @@ from sensverify.errors import BadData, BadSetting
 from sensverify.formats.modules import from_module
 from sensverify.training.batches import Batches
 from sensverify.training.engine import check_engine
-from sensverify.training.loss import Loss
-from sensverify.training.recipes import Recipe, Stage, resolve_loss
+from sensverify.training.losses.loss import Loss
+from sensverify.training.losses.recipes import Recipe, Stage, resolve_loss
 from sensverify.training.settings import TrainSettings
 
 FINAL_TRAIN_SAMPLES = 10_000

@@ -13,8 +13,8 @@ from torch import nn
 from sensverify.data import Split, load_split
 from sensverify.errors import BadSetting, InputError
 from sensverify.models.architectures import build_for
+from sensverify.training.losses.recipes import resolve_loss
 from sensverify.training.plan import trained_on
-from sensverify.training.recipes import resolve_loss
 from sensverify.training.settings import TrainSettings
 from sensverify.training.standardise import Standardise
 

@@ -11,9 +11,9 @@ from sensverify.errors import BadSetting
 from sensverify.registry.names import did_you_mean
 from sensverify.registry.ranges import Range
 from sensverify.registry.settings import check_settings
+from sensverify.training.losses.step import LARGEST
 from sensverify.training.optimisers import OPTIMISERS, SCHEDULES
 from sensverify.training.sharpness import SHARPNESS
-from sensverify.training.step import LARGEST
 
 Precision = Literal["32", "bf16-mixed", "16-mixed"]
 Device = Literal["cpu", "cuda"]

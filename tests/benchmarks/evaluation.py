@@ -24,7 +24,7 @@ from sensverify.evaluation.request import EvaluateRequest
 from sensverify.evaluation.results import Evaluation, ModelEvaluation
 from sensverify.evaluation.run import evaluate
 from sensverify.evaluation.scores import certified_curve, clean_rate, worst_curve
-from sensverify.training.export import export_onnx
+from sensverify.training.directory.export import export_onnx
 
 HERE = Path(__file__).parent
 PUBLISHED = {"fgsm": 0.039, "pgd": 0.041, "lp-dual": 0.058, "clean": 0.018}

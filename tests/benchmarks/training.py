@@ -25,7 +25,7 @@ from torch.nn import functional
 from sensverify.bounds import LpDual, compute_bounds
 from sensverify.core.box import Box
 from sensverify.training import Loss, Stage, resolve_loss
-from sensverify.training.step import Step
+from sensverify.training.losses.step import Step
 
 HERE = Path(__file__).parent
 SCALED = 8

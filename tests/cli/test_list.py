@@ -10,8 +10,8 @@ from click.testing import Result
 from sensverify.cli.list import WHAT
 from sensverify.data import DATA_SETS
 from sensverify.models.architectures import ARCHITECTURES, FAMILIES
-from sensverify.training.recipes import RECIPES
-from sensverify.training.terms import TERMS
+from sensverify.training.losses import TERMS
+from sensverify.training.losses.recipes import RECIPES
 
 Run = Callable[..., Result]
 

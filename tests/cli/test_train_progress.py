@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sensverify.cli.train_progress import EpochLines
-from sensverify.training.progress import Progress
+from sensverify.training.loop.progress import Progress
 
 
 def training(epochs: int, steps: int, *, every: int) -> list[str]:

@@ -14,7 +14,7 @@ from torch import nn
 
 from sensverify.evaluation.request import EvaluateRequest
 from sensverify.evaluation.results import Evaluation, ModelEvaluation
-from sensverify.training.export import export_onnx
+from sensverify.training.directory.export import export_onnx
 
 QUICK: dict[str, Any] = {
     "count": 12,

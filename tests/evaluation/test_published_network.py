@@ -17,7 +17,7 @@ from sensverify.evaluation.scores import (
     clean_rate,
     worst_curve,
 )
-from sensverify.training.export import export_onnx
+from sensverify.training.directory.export import export_onnx
 from tests.evaluation.networks import request
 
 RADIUS = 0.1

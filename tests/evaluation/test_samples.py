@@ -14,7 +14,7 @@ from sensverify.errors import BadData, BadShape
 from sensverify.evaluation.models import load_models
 from sensverify.evaluation.run import evaluate
 from sensverify.evaluation.samples import Samples, load_samples
-from sensverify.training.export import export_onnx
+from sensverify.training.directory.export import export_onnx
 from tests.evaluation.networks import mlp, request, timeless
 
 

@@ -26,7 +26,7 @@ from sensverify.report.document import Data, Facts, Section
 from sensverify.report.study.contents import StudyReport
 from sensverify.runs.watch import Watch
 from sensverify.studies.analyses import Findings
-from sensverify.training.step import Step
+from sensverify.training.losses.step import Step
 
 
 @dataclass(frozen=True)

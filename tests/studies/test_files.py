@@ -11,7 +11,7 @@ import pytest
 
 from sensverify.errors import BadSetting, InputError, UnknownName
 from sensverify.studies.files import parse_study, read_study
-from sensverify.training.recipes import resolve_loss
+from sensverify.training.losses.recipes import resolve_loss
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples" / "studies").glob("*.toml"))
 DOCUMENT: dict[str, Any] = {

@@ -125,7 +125,7 @@ def test_an_unsound_metric_stops_the_study(
     def refuted(*given: object, **options: object) -> None:
         raise UnsoundResult("method x proved the label of sample 3")
 
-    monkeypatch.setattr("sensverify.training.measuring.measure", refuted)
+    monkeypatch.setattr("sensverify.training.loop.measuring.measure", refuted)
     with pytest.raises(UnsoundResult, match="sample 3"):
         run_study(tiny, tmp_path)
     assert read_entries(tmp_path) == []

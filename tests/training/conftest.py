@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from sensverify.formats.modules import from_module
-from sensverify.training.step import Step
+from sensverify.training.losses.step import Step
 
 MakeStep = Callable[..., Step]
 

@@ -70,7 +70,7 @@ def test_the_caller_s_random_states_and_threads_stay() -> None:
 def test_metrics_at_the_end_use_the_threads_of_the_training(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    module, seen = import_module("sensverify.training.measuring"), []
+    module, seen = import_module("sensverify.training.loop.measuring"), []
     plain = module.measure
 
     def noting(*arguments: Any, **options: Any) -> Any:
@@ -135,7 +135,7 @@ def test_the_radius_is_taken_over_all_training_samples() -> None:
         found.append(step.radius)  # type: ignore[attr-defined]
         return step.outputs.square().mean()  # type: ignore[attr-defined]
 
-    from sensverify.training.terms import TERMS, Term
+    from sensverify.training.losses import TERMS, Term
 
     settings = quick(epochs=1, train_samples=20, metric_samples=0, sigma=0.5)
     with pytest.MonkeyPatch.context() as patch:

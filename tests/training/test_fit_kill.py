@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from sensverify.training.checkpoints import checkpoint_files, newest_checkpoint
+from sensverify.training.directory.checkpoints import checkpoint_files, newest_checkpoint
 from tests.training.trainings import CASES, Case, rows, same_weights
 
 ROOT = Path(__file__).parents[2]

@@ -21,7 +21,7 @@ from sensverify.errors import (
 from sensverify.models.architectures import build_for
 from sensverify.runs.watch import Watch
 from sensverify.training import TrainSettings, fit
-from sensverify.training.checkpoints import newest_checkpoint
+from sensverify.training.directory.checkpoints import newest_checkpoint
 from sensverify.training.engine import Engine
 from tests.training.trainings import (
     blobs,
@@ -159,7 +159,7 @@ def test_an_alarm_for_soundness_is_no_failed_training(
     def refuted(*arguments: object, **options: object) -> None:
         raise UnsoundResult("method m proved the label of sample 3 for a whole box")
 
-    monkeypatch.setattr(import_module("sensverify.training.measuring"), "measure", refuted)
+    monkeypatch.setattr(import_module("sensverify.training.loop.measuring"), "measure", refuted)
     settings = quick(epochs=1, metric_samples=metric_samples)
     with pytest.raises(UnsoundResult, match="sample 3"):
         fit(plain_model(), blobs(), "base", settings)

@@ -10,7 +10,7 @@ import torch
 from sensverify.errors import TrainingFailed
 from sensverify.runs.watch import Watch
 from sensverify.training import Progress, fit
-from sensverify.training.checkpoints import newest_checkpoint
+from sensverify.training.directory.checkpoints import newest_checkpoint
 from tests.training.trainings import blobs, plain_model, quick, rich_model, rows, same_weights
 
 # Mini-batches of 12 and samples that are shared evenly.

@@ -11,8 +11,8 @@ from torch import nn
 from sensverify.bounds import forward_pass
 from sensverify.runs.watch import Watch
 from sensverify.training import fit
-from sensverify.training.step import Step
-from sensverify.training.terms import TERMS, Term
+from sensverify.training.losses import TERMS, Term
+from sensverify.training.losses.step import Step
 from tests.training.trainings import blobs, iris, quick, rich_model, same_weights, weights
 
 

@@ -18,7 +18,7 @@ from sensverify.data import load_split
 from sensverify.data.dataset import Dataset
 from sensverify.data.split import Split
 from sensverify.training import TrainResult, TrainSettings, fit
-from sensverify.training.progress import Listener
+from sensverify.training.loop.progress import Listener
 
 TIMES = ("seconds",)
 

@@ -13,7 +13,7 @@ from sensverify.classification.preparation import prepare
 from sensverify.errors import NotMeasured
 from sensverify.measures.complexity.layers import LinearLayer, changed_layers, linear_layers
 from sensverify.network import Network
-from sensverify.training.export import export_onnx
+from sensverify.training.directory.export import export_onnx
 
 
 def filled(module: nn.Module, seed: int = 0) -> nn.Module:

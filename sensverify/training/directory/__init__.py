@@ -1,0 +1,1 @@
+"""The directory of a training: its configuration, checkpoints, figures and the model it writes."""

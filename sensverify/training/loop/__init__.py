@@ -1,0 +1,1 @@
+"""The training itself: steps, epochs, what is measured between them, and several processes."""

@@ -13,7 +13,7 @@ from html import escape
 from itertools import pairwise
 from typing import Literal
 
-from sensverify.report.words import clipped, pretty_number
+from sensverify.report.formatting import clipped, pretty_number
 
 Place = tuple[float, float]
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from sensverify.certificates import Certificate, Checked, Claims
-from sensverify.report.words import clipped, count_of, shape_text
+from sensverify.report.formatting import clipped, count_of, shape_text
 
 SCHEMA = "sensverify.check/1"
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from sensverify.report.chart import Axis, Drawing, Frame, Mark, Plot, tick_text, ticks
-from sensverify.report.words import clipped
+from sensverify.report.formatting import clipped
 from sensverify.verification.results import SampleResult
 
 OUTPUTS = 40

@@ -12,7 +12,7 @@ from typing import Any
 from sensverify.data import Split
 from sensverify.measures import METRICS, SHARES
 from sensverify.report import document as doc
-from sensverify.report.words import number
+from sensverify.report.formatting import number
 from sensverify.training.directory.export import MODEL
 from sensverify.training.directory.run_directory import RESULT, RESULT_SCHEMA, RunDirectory
 from sensverify.training.fit import TrainResult

@@ -10,8 +10,7 @@ from statistics import median
 from sensverify.core.results import Guarantee, Status
 from sensverify.report import document as doc
 from sensverify.report.chart import histogram
-from sensverify.report.intervals import drawn_outputs, interval_chart
-from sensverify.report.words import (
+from sensverify.report.formatting import (
     GUARANTEE_WORDS,
     at_most,
     count_of,
@@ -21,6 +20,7 @@ from sensverify.report.words import (
     share,
     softmax_text,
 )
+from sensverify.report.intervals import drawn_outputs, interval_chart
 from sensverify.verification.results import InputFacts, SampleResult, VerifyReport
 
 PICTURES = 100

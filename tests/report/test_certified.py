@@ -20,9 +20,9 @@ from sensverify.report.check import (
     row_text,
     verdict_text,
 )
+from sensverify.report.formatting import at_most
 from sensverify.report.json import report_to_dict
 from sensverify.report.verify import widening_text
-from sensverify.report.words import at_most
 from sensverify.verification import Certification
 from tests.report.shown import verify_page, verify_text
 

@@ -21,8 +21,7 @@ from sensverify.report.evaluation.common import (
     rate_cell,
     rate_values,
 )
-from sensverify.report.theme import HUES
-from sensverify.report.words import (
+from sensverify.report.formatting import (
     DASH,
     clipped,
     percent,
@@ -31,6 +30,7 @@ from sensverify.report.words import (
     signed,
     without_settings,
 )
+from sensverify.report.theme import HUES
 from sensverify.runs.progress import duration
 
 RADII = 7

@@ -18,7 +18,7 @@ from sensverify.report.evaluation.common import (
     number,
     written,
 )
-from sensverify.report.words import clipped, percent, radius_text, signed, spoken
+from sensverify.report.formatting import clipped, percent, radius_text, signed, spoken
 
 _READING = (
     "Confidence is the largest probability that a softmax makes of the outputs. Of samples in one "

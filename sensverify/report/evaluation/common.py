@@ -9,8 +9,8 @@ from sensverify.classification.predictions import Classified
 from sensverify.classification.rates import Rate
 from sensverify.evaluation.results import Evaluation, ModelEvaluation
 from sensverify.report.document import Cell, Column, Data, Number, Value
+from sensverify.report.formatting import DASH, percent
 from sensverify.report.terminal import FIRST, WIDEST
-from sensverify.report.words import DASH, percent
 
 _T = TypeVar("_T")
 RATE = ("count", "samples", "share", "lower", "upper")

@@ -11,8 +11,8 @@ from sensverify.evaluation.results import Evaluation, ModelEvaluation
 from sensverify.evaluation.scores import Summary
 from sensverify.report import document as doc
 from sensverify.report.evaluation.common import CASE, cases, class_names, model_data
+from sensverify.report.formatting import clipped, percent, radius_text
 from sensverify.report.theme import step
-from sensverify.report.words import clipped, percent, radius_text
 
 MATRIX = 20
 """Classes up to which all cells are shown; of more, the most frequent confusions."""

@@ -24,8 +24,8 @@ from sensverify.report.evaluation.common import (
     written,
 )
 from sensverify.report.evaluation.images import pictures
+from sensverify.report.formatting import DASH, count_of, percent, points, signed, spoken
 from sensverify.report.theme import step
-from sensverify.report.words import DASH, count_of, percent, points, signed, spoken
 
 _DATA = (
     *("corruption", "severity", "parameter", *RATE, "mean_confidence", "msd"),

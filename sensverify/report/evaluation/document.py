@@ -16,7 +16,7 @@ from sensverify.report.evaluation.corruptions import corruption_section
 from sensverify.report.evaluation.measures import measure_section
 from sensverify.report.evaluation.missing import missing_section, reasons
 from sensverify.report.evaluation.sequences import sequence_section
-from sensverify.report.words import count_of, radius_text, shape_text
+from sensverify.report.formatting import count_of, radius_text, shape_text
 from sensverify.runs.progress import duration
 
 OFFERED = 1_000_000

@@ -10,7 +10,7 @@ from sensverify.measures.catalog import MEASURES
 from sensverify.report import document as doc
 from sensverify.report.evaluation.common import model_data, number
 from sensverify.report.evaluation.missing import reason_line
-from sensverify.report.words import DASH, count_of, percent, points, printed
+from sensverify.report.formatting import DASH, count_of, percent, points, printed
 
 _PREFIX = "measure/"
 _OTHERS = "others"

@@ -10,7 +10,7 @@ from sensverify.evaluation.results import Evaluation, Missing, ModelEvaluation
 from sensverify.evaluation.scores import Summary
 from sensverify.report.document import Facts, Line, Medium, Section, Span, Value
 from sensverify.report.evaluation.common import model_data
-from sensverify.report.words import count_of
+from sensverify.report.formatting import count_of
 
 
 @dataclass(frozen=True)

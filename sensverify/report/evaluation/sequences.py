@@ -8,7 +8,7 @@ from sensverify.evaluation.results import Evaluation, ModelEvaluation
 from sensverify.evaluation.scores import Summary
 from sensverify.report import document as doc
 from sensverify.report.evaluation.common import model_data, number, written
-from sensverify.report.words import DASH, count_of, percent, spoken
+from sensverify.report.formatting import DASH, count_of, percent, spoken
 
 _DATA = ("sequence", "frames", "samples", "flip_rate", "against", "seconds")
 

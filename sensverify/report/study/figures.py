@@ -18,11 +18,11 @@ from sensverify.report.chart import (
     titled,
     value_axis,
 )
+from sensverify.report.formatting import count_of, number
 from sensverify.report.raster import png
 from sensverify.report.study.contents import VOLUMES, Course, StudyReport, Trail
 from sensverify.report.study.values import unit
 from sensverify.report.theme import HUES, standalone_style
-from sensverify.report.words import count_of, number
 
 PARTS = {"test": "test samples", "train": "training samples", "held-out": "held-out samples"}
 _LOG_FROM = 30.0

@@ -9,8 +9,8 @@ from functools import partial
 from sensverify.measures import SHARES
 from sensverify.report.document import Data
 from sensverify.report.document import Value as Cell
+from sensverify.report.formatting import DASH, RAISED, pretty_number
 from sensverify.report.study.contents import VOLUMES, StudyTable, Value
-from sensverify.report.words import DASH, RAISED, pretty_number
 
 
 def unit(column: str) -> str:

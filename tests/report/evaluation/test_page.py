@@ -25,8 +25,8 @@ from sensverify.report.document import Cell, Number, plain
 from sensverify.report.evaluation.accuracy import WIDE, accuracy_chart
 from sensverify.report.evaluation.document import evaluation_document
 from sensverify.report.evaluation.images import pictures, png, thumbnail
+from sensverify.report.formatting import percent, radius_text, without_settings
 from sensverify.report.theme import STEPS, heat_style, step
-from sensverify.report.words import percent, radius_text, without_settings
 from tests.report.shown import evaluation_page, evaluation_tables
 
 Make = Callable[..., Evaluation]

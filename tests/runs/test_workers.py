@@ -20,6 +20,12 @@ from tests.runs.tasks import task
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.fixture(autouse=True)
+def _tasks_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Processes get the path of modules from here, and `pytest` alone has not this folder on it.
+    monkeypatch.syspath_prepend(str(ROOT))
+
+
 def quiet(task: Task, share: float) -> None: ...
 
 

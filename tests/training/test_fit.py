@@ -20,6 +20,7 @@ from sensverify.errors import (
     BadSetting,
 )
 from sensverify.training import Loss, Progress, Recipe, Stage, Standardise, TrainSettings, fit
+from sensverify.training.losses import Term
 from tests.training.trainings import (
     blobs,
     iris,
@@ -135,12 +136,9 @@ def test_the_radius_is_taken_over_all_training_samples() -> None:
         found.append(step.radius)  # type: ignore[attr-defined]
         return step.outputs.square().mean()  # type: ignore[attr-defined]
 
-    from sensverify.training.losses import TERMS, Term
-
+    loss = Loss.of((1, Term(term, "here", perturbs=True)))
     settings = quick(epochs=1, train_samples=20, metric_samples=0, sigma=0.5)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(TERMS, "spy", Term(term, "here", perturbs=True))
-        fit(plain_model(), Split(data, data, 3), "spy", settings)
+    fit(plain_model(), Split(data, data, 3), loss, settings)
     whole = x.astype(np.float64)
     expected = 0.5 * (whole.max(0) - whole.min(0))
     assert np.allclose(found[0], expected)

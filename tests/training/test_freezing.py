@@ -10,8 +10,8 @@ from torch import nn
 
 from sensverify.bounds import forward_pass
 from sensverify.runs.watch import Watch
-from sensverify.training import fit
-from sensverify.training.losses import TERMS, Term
+from sensverify.training import Loss, fit
+from sensverify.training.losses import Term
 from sensverify.training.losses.step import Step
 from tests.training.trainings import blobs, iris, quick, rich_model, same_weights, weights
 
@@ -82,9 +82,8 @@ def test_a_frozen_norm_is_that_of_the_network() -> None:
         differences.append(step.outputs.detach() - forward_pass(step.network, step.x).detach())
         return step.outputs.square().mean()
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(TERMS, "difference", Term(difference, "here"))
-        fit(module, blobs(), "difference", quick(epochs=1, metric_samples=0))
+    loss = Loss.of((1, Term(difference, "here")))
+    fit(module, blobs(), loss, quick(epochs=1, metric_samples=0))
     assert max(float(each.abs().max()) for each in differences) < 1e-5
 
 

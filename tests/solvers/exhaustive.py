@@ -3,50 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import product
 from typing import Any
 
 import numpy as np
-from scipy.optimize import linprog
 
 from sensverify.bounds.method import Decider
 from sensverify.core.queries import Accept, Decision, Query, Verdict
 from sensverify.network import Network
-from sensverify.network.operators import Affine, Relu
 from sensverify.runs.watch import Watch
+from tests.solvers.branch_and_bound.cases import piece_vertices
 
 
 def exact_minimum(network: Network, lower: Any, upper: Any, row: Any) -> tuple[float, np.ndarray]:
-    """The smallest ``row · f(x)`` of a chain of `Affine` and `Relu`, and where; solved to 1e-9."""
-    layers = [node.operator for node in network.nodes[1:]]
-    neurons = sum(node.shape[0] for node in network.nodes[1:] if isinstance(node.operator, Relu))
-    lower, upper = np.asarray(lower).ravel(), np.asarray(upper).ravel()
-    best, where = np.inf, lower
-    for pattern in product((False, True), repeat=neurons):
-        weight, bias, rows, seen = np.eye(len(lower)), np.zeros(len(lower)), [], 0
-        for layer in layers:
-            if isinstance(layer, Affine):
-                matrix = np.asarray(layer.weight, dtype=np.float64)
-                shift = 0.0 if layer.bias is None else np.asarray(layer.bias, dtype=np.float64)
-                weight, bias = matrix @ weight, matrix @ bias + shift
-            else:
-                on = np.array(pattern[seen : seen + len(bias)])
-                seen += len(bias)
-                # On where weight x + bias >= 0, off where it is <= 0.
-                sign = np.where(on, -1.0, 1.0)[:, None]
-                rows.append(np.concatenate([sign * weight, -sign * bias[:, None]], axis=1))
-                weight, bias = weight * on[:, None], bias * on
-        table = np.concatenate(rows) if rows else np.zeros((0, len(lower) + 1))
-        done = linprog(
-            row @ weight,
-            A_ub=table[:, :-1],
-            b_ub=table[:, -1],
-            bounds=np.stack([lower, upper], axis=1),
-            options={"presolve": False, "primal_feasibility_tolerance": 1e-10},
-        )
-        if done.status == 0 and done.fun + row @ bias < best:
-            best, where = done.fun + row @ bias, np.clip(done.x, lower, upper)
-    return float(best), where
+    """The smallest ``row · f(x)`` of a chain of `Affine` and `Relu`, and where; to 1e-9."""
+    best, where = np.inf, np.ravel(lower)
+    for points, (_, weight, bias) in piece_vertices(network, lower, upper):
+        values = (points @ weight.T + bias) @ row
+        if values.min() < best:
+            best, where = values.min(), points[values.argmin()]
+    return float(best), np.clip(where, np.ravel(lower), np.ravel(upper))
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise, product
+from itertools import combinations, pairwise, product
 from typing import Any
 
 import numpy as np
 import torch
-from scipy.optimize import linprog
 from torch import Tensor
 
 from sensverify.bounds.tensors import tensor_network
@@ -89,38 +88,60 @@ def pieces(network: Network) -> Iterator[Piece]:
         yield np.concatenate(rows) if rows else np.zeros((0, features + 1)), weight, bias
 
 
-def least_violation(network: Network, box: Box, rows: Any, limits: Any) -> float:
-    """The smallest of ``max_i rows[i] · f(x) - limits[i]`` over one box, solved to 1e-9."""
-    rows, limits = np.atleast_2d(rows).astype(np.float64), np.asarray(limits, dtype=np.float64)
-    ends = np.stack([np.ravel(box.lower), np.ravel(box.upper)], axis=1)
-    best = np.inf
+def vertices(table: np.ndarray, limits: np.ndarray) -> np.ndarray:
+    """The points of ``table @ x <= limits`` where as many faces meet as there are unknowns.
+
+    To 1e-9; a linear function that is bounded below there is smallest at one of them.
+    """
+    size = np.linalg.norm(table, axis=1)
+    # Rows of zeros hold everywhere or nowhere, and have no face.
+    size[size == 0] = 1.0
+    table, limits = table / size[:, None], limits / size
+    meet = np.array(list(combinations(range(len(table)), table.shape[1])))
+    clear = abs(np.linalg.det(table[meet])) > 1e-9
+    faces, ends = table[meet[clear]], limits[meet[clear]]
+    points = np.linalg.solve(faces, ends[..., None])[..., 0]
+    return points[(points @ table.T <= limits + 1e-9).all(axis=1)]
+
+
+def piece_vertices(network: Network, lower: Any, upper: Any) -> Iterator[tuple[np.ndarray, Piece]]:
+    """The vertices of every piece that has inputs in a box, and the piece cut to the box."""
+    lower, upper = (np.ravel(end).astype(np.float64) for end in (lower, upper))
+    sides = np.concatenate([np.eye(len(lower)), -np.eye(len(lower))])
     for table, weight, bias in pieces(network):
+        least = np.minimum(table[:, :-1] * lower, table[:, :-1] * upper).sum(axis=1)
+        if (least <= table[:, -1] + 1e-9).all():
+            faces = np.concatenate([table[:, :-1], sides])
+            ends = np.concatenate([table[:, -1], upper, -lower])
+            found = vertices(faces, ends)
+            if len(found):
+                yield found, (np.column_stack([faces, ends]), weight, bias)
+
+
+def least_violation(network: Network, box: Box, rows: Any, limits: Any) -> float:
+    """The smallest of ``max_i rows[i] · f(x) - limits[i]`` over one box."""
+    rows, limits = np.atleast_2d(rows).astype(np.float64), np.asarray(limits, dtype=np.float64)
+    best = np.inf
+    for _, (table, weight, bias) in piece_vertices(network, box.lower, box.upper):
         above = np.concatenate([rows @ weight, -np.ones((len(rows), 1))], axis=1)
         inside = np.concatenate([table[:, :-1], np.zeros((len(table), 1))], axis=1)
-        done = linprog(
-            np.eye(len(ends) + 1)[-1],
-            A_ub=np.concatenate([above, inside]),
-            b_ub=np.concatenate([limits - rows @ bias, table[:, -1]]),
-            bounds=[*map(tuple, ends), (None, None)],
-            options={"presolve": False, "primal_feasibility_tolerance": 1e-10},
-        )
-        if done.status == 0:
-            best = min(best, float(done.fun))
-    return best
+        ends = np.concatenate([limits - rows @ bias, table[:, -1]])
+        best = min(best, vertices(np.concatenate([above, inside]), ends)[:, -1].min())
+    return float(best)
 
 
 def exact_ends(network: Network, box: Box, rows: Any) -> np.ndarray:
     """Exact ``[batch, rows, 2]``: smallest and largest ``rows[i] · f(x)`` over each box."""
-    return np.array(
-        [
+    found = []
+    for ends in zip(box.lower, box.upper, strict=True):
+        values = np.concatenate(
             [
-                [sign * least_violation(network, Box(low, high), sign * row, [0.0]) for sign in s]
-                for row in np.atleast_2d(rows)
+                (points @ weight.T + bias) @ np.atleast_2d(rows).T
+                for points, (_, weight, bias) in piece_vertices(network, *ends)
             ]
-            for low, high in zip(box.lower, box.upper, strict=True)
-            for s in [(1.0, -1.0)]
-        ]
-    )
+        )
+        found.append(np.stack([values.min(axis=0), values.max(axis=0)], axis=1))
+    return np.array(found)
 
 
 def query(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 from typing import Any
 
@@ -147,7 +148,7 @@ class Evaluator:
             np.asarray(end[problem], np.float64).ravel().copy()
             for end in (self.box.lower, self.box.upper)
         )
-        cut = np.full(len(self.entries()), -np.inf), np.full(len(self.entries()), np.inf)
+        cut = np.full(len(self.entries), -np.inf), np.full(len(self.entries), np.inf)
         here, constraints = cell, []
         while cells.parent[here] != NONE:
             above, side = cells.parent[here], cells.side[here]
@@ -169,7 +170,7 @@ class Evaluator:
             bounds = np.maximum(lower, cut[0]), np.minimum(upper, cut[1])
         if (bounds[0] > bounds[1]).any() or (low > high).any():
             return np.full(len(rows), np.inf)
-        added, constant = np.zeros(len(self.entries())), 0.0
+        added, constant = np.zeros(len(self.entries)), 0.0
         for above, place, side, at in constraints:
             hit = (proof.multiplier_cell == cell) & (proof.multiplier_split == above)
             amount = proof.multiplier[hit].sum()
@@ -196,7 +197,7 @@ class Evaluator:
                 proof.hidden.own_lines[own],
                 strict=True,
             ):
-                position, first = self.entries()[entry]
+                position, first = self.entries[entry]
                 source = self.network.nodes[position].inputs[0]
                 row = np.zeros((1, prod(self.network.nodes[source].shape)))
                 row[0, entry - first] = -side
@@ -204,6 +205,7 @@ class Evaluator:
                 (upper if side > 0 else lower)[number, entry] = -side * value
         return lower, upper
 
+    @cached_property
     def entries(self) -> list[tuple[int, int]]:
         """For every entry its node and the node's first entry."""
         result: list[tuple[int, int]] = []
@@ -223,14 +225,14 @@ class Evaluator:
 
     def layers(self, box: Any, lines: Any, cut: Ends) -> Ends:
         """Bounds on all entries, layer after layer, each cut as it comes."""
-        count = len(self.entries())
+        count = len(self.entries)
         lower, upper = np.zeros(count), np.zeros(count)
         values = box
         for position, node in enumerate(self.network.nodes):
             if position == 0:
                 continue
             if isinstance(node.operator, Elementwise | Max):
-                first = self.entries().index((position, self._first(position)))
+                first = self._first[position]
                 size = len(values[0])
                 place = slice(first, first + size)
                 rows = np.concatenate([np.eye(size), -np.eye(size)])
@@ -253,7 +255,7 @@ class Evaluator:
                     constant = constant + rows @ operator.bias
                 rows = rows @ operator.weight
             elif isinstance(operator, Elementwise | Max):
-                first = self._first(position)
+                first = self._first[position]
                 window = self._window(position)
                 size = rows.shape[1] * window
                 place = slice(first, first + size)
@@ -273,8 +275,9 @@ class Evaluator:
                 assert isinstance(operator, Reshape)
         return constant + (np.minimum(rows * box[0], rows * box[1])).sum(axis=1)
 
-    def _first(self, position: int) -> int:
-        return next(first for node, first in self.entries() if node == position)
+    @cached_property
+    def _first(self) -> dict[int, int]:
+        return dict(self.entries)
 
     def _window(self, position: int) -> int:
         node = self.network.nodes[position]

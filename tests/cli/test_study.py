@@ -72,7 +72,7 @@ def test_stopped(run: Run, file: Path, tmp_path: Path, monkeypatch: pytest.Monke
     ("options", "words"),
     [
         ((), "--out"),
-        (("--out", "out", "--variant", "too"), "no variant 'too'"),
+        (("--out", "out", "--variant", "too"), "'too'"),
         (("--out", "out", "--jobs", "0"), "--jobs"),
         (("--out", "tiny.toml"), "tiny.toml"),
     ],

@@ -149,18 +149,18 @@ def test_how_often_it_is_kept_may_change(run: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--model", "iris"), "Missing option '--data'"),
-        (("--data", "iris"), "Missing option '--model'"),
-        (("--data", "irsi", "--model", "iris"), "did you mean 'iris'"),
-        (("--data", "iris", "--model", "irsi"), "did you mean 'iris'"),
-        (("--data", "iris", "--model", "iris", "--loss", "bsae"), "did you mean 'base'"),
-        (("--data", "iris", "--model", "iris", "--loss", "l2 + l3"), "no loss term 'l3'"),
+        (("--model", "iris"), "--data"),
+        (("--data", "iris"), "--model"),
+        (("--data", "irsi", "--model", "iris"), "'iris'"),
+        (("--data", "iris", "--model", "irsi"), "'iris'"),
+        (("--data", "iris", "--model", "iris", "--loss", "bsae"), "'base'"),
+        (("--data", "iris", "--model", "iris", "--loss", "l2 + l3"), "'l3'"),
         (("--data", "iris", "--model", "iris", "--loss", "sm"), "--sigma"),
         (("--data", "iris", "--model", "digits"), "mlp-100-50"),
-        (("--data", "iris", "--model", "iris", "--epochs", "0"), "--epochs takes"),
+        (("--data", "iris", "--model", "iris", "--epochs", "0"), "--epochs"),
         (("--data", "iris", "--model", "iris", "--optimiser", "adm"), "adam"),
-        (("--data", "iris", "--model", "iris", "--sigma", "nan"), "--sigma takes"),
-        (("--resume",), "there is no training in"),
+        (("--data", "iris", "--model", "iris", "--sigma", "nan"), "--sigma"),
+        (("--resume",), "--data"),
     ],
 )
 def test_what_cannot_be_trained(

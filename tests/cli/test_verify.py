@@ -338,7 +338,7 @@ def test_a_change_just_outside_of_the_box_is_none(run: Run, identity: Path, tmp_
 def test_options_of_exact_methods(run: Run, option: str) -> None:
     done = run("verify", "iris", option, 1)
     assert (done.exit_code, done.stdout) == (2, "")
-    assert f"{option} does not apply to it" in done.stderr
+    assert option in done.stderr
 
 
 def test_the_dtype_is_the_methods_own(run: Run) -> None:

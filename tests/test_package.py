@@ -41,21 +41,14 @@ def test_installed_entry_points_are_those_of_the_project() -> None:
     assert {point.name: point.value for point in installed} == declared
 
 
-@pytest.mark.parametrize("name", PROJECT["project"]["entry-points"]["sensverify.methods"])
-def test_methods_resolve(name: str) -> None:
-    (point,) = entry_points(group="sensverify.methods", name=name)
-    assert point.load().name == name
+def test_methods_resolve() -> None:
+    for point in entry_points(group="sensverify.methods"):
+        assert point.load().name == point.name
 
 
 def test_command_resolves() -> None:
     (point,) = entry_points(group="console_scripts", name="sensverify")
     assert callable(point.load())
-
-
-def test_python_m_is_the_command() -> None:
-    command = [sys.executable, "-m", "sensverify", "--help"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "verify" in done.stdout
 
 
 def test_public_names_are_sorted_and_complete() -> None:
@@ -73,10 +66,9 @@ def test_public_names_are_sorted_and_complete() -> None:
     assert typed == sensverify._HOMES
 
 
-@pytest.mark.parametrize("name", sensverify.__all__)
-def test_public_name_resolves(name: str) -> None:
-    assert getattr(sensverify, name) is not None
-    assert name in dir(sensverify)
+def test_public_names_resolve() -> None:
+    assert set(sensverify.__all__) <= set(dir(sensverify))
+    assert None not in [getattr(sensverify, name) for name in sensverify.__all__]
 
 
 def test_unknown_attribute() -> None:
@@ -142,12 +134,6 @@ def test_installing_leaves_nothing_in_the_clone(tmp_path: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert {"sensverify/solvers/lp.py", "sensverify/models/iris.onnx"} <= set(names)
     assert not any("build_backend" in name for name in names)
-
-
-def test_torch_stays_unloaded() -> None:
-    code = "import sys, sensverify; sensverify.Guarantee; print('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False"
 
 
 def test_highspy_finds_the_optimum_that_1_14_missed() -> None:

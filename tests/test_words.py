@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from functools import cache
 
 from tests.test_layers import SOURCES
 
@@ -20,33 +20,33 @@ MAY_SPEAK_OF_OPTIONS = (
 )
 
 
-def docstrings(tree: ast.Module) -> Iterator[tuple[int, str]]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Module):
-            text = ast.get_docstring(node)
-            if text:
-                yield getattr(node, "lineno", 1), text
+@cache
+def texts() -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """All docstrings of the package, and all strings, each with its place."""
+    described, written = [], []
+    for name, path in SOURCES.items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Module):
+                text = ast.get_docstring(node)
+                if text:
+                    described.append((f"{name}:{getattr(node, 'lineno', 1)}", text))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                written.append((f"{name}:{node.lineno}", node.value))
+    return described, written
 
 
 def test_docstrings_open_with_what_they_name() -> None:
     """With a noun phrase or a verb, so that a list of first lines can be read."""
-    found = [
-        f"{name}:{line}: {text.splitlines()[0]}"
-        for name, path in SOURCES.items()
-        for line, text in docstrings(ast.parse(path.read_text()))
-        if RIDDLE.match(text)
-    ]
+    found = [f"{place}: {text}" for place, text in texts()[0] if RIDDLE.match(text)]
     assert not found, "\n".join(found)
 
 
 def test_only_the_command_line_speaks_of_options() -> None:
     """Elsewhere settings are named in backquotes, as Python spells them."""
     found = [
-        f"{name}:{node.lineno}: {node.value}"
-        for name, path in SOURCES.items()
-        if not name.startswith(MAY_SPEAK_OF_OPTIONS)
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Constant) and isinstance(node.value, str)
-        if OPTION.search(node.value) and "pip install" not in node.value
+        f"{place}: {text}"
+        for place, text in texts()[1]
+        if not place.startswith(MAY_SPEAK_OF_OPTIONS)
+        if OPTION.search(text) and "pip install" not in text
     ]
     assert not found, "\n".join(found)

@@ -126,13 +126,13 @@ def test_a_torn_header(folder: Path, asked: list[PropertyRequest]) -> None:
 @pytest.mark.parametrize(
     ("contents", "words"),
     [
-        ("my,own,file\n", "something else"),
-        ("precious", "something else"),
-        ("\xff\xfe\n", "something else"),
-        (f"{HEADER}\nrelu.onnx,sat.vnnlib\n", "line 2, is no line"),
-        (f"{HEADER}\nrelu.onnx,sat.vnnlib,sat,soon,1,1,,,sampling,\n", "line 2, is no line"),
-        (f"{HEADER}\nrelu.onnx,other.vnnlib,sat,1,1,1,,,sampling,\n", "does not list"),
-        (f"{HEADER}\nrelu.onnx,sat.vnnlib,sat,1,1,1,,,highs,\n", "results of method 'highs'"),
+        ("my,own,file\n", "out.csv"),
+        ("precious", "out.csv"),
+        ("\xff\xfe\n", "out.csv"),
+        (f"{HEADER}\nrelu.onnx,sat.vnnlib\n", "line 2"),
+        (f"{HEADER}\nrelu.onnx,sat.vnnlib,sat,soon,1,1,,,sampling,\n", "line 2"),
+        (f"{HEADER}\nrelu.onnx,other.vnnlib,sat,1,1,1,,,sampling,\n", "other.vnnlib"),
+        (f"{HEADER}\nrelu.onnx,sat.vnnlib,sat,1,1,1,,,highs,\n", "'highs'"),
     ],
 )
 def test_other_files_are_left_alone(
@@ -204,12 +204,12 @@ def test_late_answers_are_not_decided_in_time() -> None:
 @pytest.mark.parametrize(
     ("name", "contents", "words"),
     [
-        ("instances.csv", "", "names no instance"),
-        ("instances.csv", "a,b\n", "line 1: expected model, property, seconds"),
-        ("instances.csv", "a,b,c\n", "line 1: 'c' is no number of seconds"),
-        ("instances.csv", "a,b,-1\n", "no number of seconds"),
-        ("instances.csv", "a,b,nan\n", "no number of seconds"),
-        ("verdicts.csv", "a,b\n", "no column onnx, vnnlib, verdict"),
+        ("instances.csv", "", "instances.csv"),
+        ("instances.csv", "a,b\n", "line 1"),
+        ("instances.csv", "a,b,c\n", "'c'"),
+        ("instances.csv", "a,b,-1\n", "'-1'"),
+        ("instances.csv", "a,b,nan\n", "'nan'"),
+        ("verdicts.csv", "a,b\n", "verdicts.csv"),
         ("verdicts.csv", "onnx,vnnlib,verdict\na,b\n", "line 2"),
     ],
 )
@@ -220,7 +220,7 @@ def test_bad_folders(folder: Path, name: str, contents: str, words: str) -> None
 
 
 def test_no_folder(tmp_path: Path) -> None:
-    with pytest.raises(BadData, match="cannot read"):
+    with pytest.raises(BadData, match="nowhere"):
         read_instances(tmp_path / "nowhere")
 
 
@@ -316,13 +316,13 @@ def test_tables_as_people_write_them(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("model,what,seconds\na,b,1\n", "line 1: 'seconds' is no number"),
-        ("onnx,vnnlib,timeout\nonnx,vnnlib,timeout\n", "line 2: 'timeout' is no number"),
-        ("a;b;1\n", "line 1: expected model, property, seconds"),
-        ("#\na,b,1,2\n", "line 2: expected model, property, seconds"),
-        ("a,,1\n", "line 1: expected model, property, seconds"),
-        ("a,b,60,5\n", "line 1: expected"),
-        ("# nothing\n,,\n", "names no instance"),
+        ("model,what,seconds\na,b,1\n", "line 1: 'seconds'"),
+        ("onnx,vnnlib,timeout\nonnx,vnnlib,timeout\n", "line 2: 'timeout'"),
+        ("a;b;1\n", "line 1"),
+        ("#\na,b,1,2\n", "line 2"),
+        ("a,,1\n", "line 1"),
+        ("a,b,60,5\n", "line 1"),
+        ("# nothing\n,,\n", "instances.csv"),
     ],
 )
 def test_tables_that_are_none(tmp_path: Path, text: str, words: str) -> None:
@@ -334,5 +334,5 @@ def test_tables_that_are_none(tmp_path: Path, text: str, words: str) -> None:
 def test_two_verdicts_about_one_instance(tmp_path: Path) -> None:
     (tmp_path / "instances.csv").write_text("a,b,1\n")
     (tmp_path / "verdicts.csv").write_text("onnx,vnnlib,verdict\na,b,sat\n./a,b,unsat\n")
-    with pytest.raises(BadData, match="line 3: an instance has two verdicts"):
+    with pytest.raises(BadData, match="line 3"):
         read_instances(tmp_path)

@@ -172,7 +172,7 @@ def test_exact_methods(tmp_path: Path) -> None:
 
 
 def test_methods_without_proofs() -> None:
-    with pytest.raises(BadSetting, match="hands out no proof"):
+    with pytest.raises(BadSetting, match="lirpa"):
         verify(VerifyRequest("iris", method="lirpa", rigorous=True))
 
 

@@ -212,16 +212,16 @@ def test_another_arithmetic_of_onnxruntime_is_heard(
 
 def test_counts_that_do_not_fit(relu: Path, save_property: Save) -> None:
     path = save_property("(>= Y_0 1.5)", box="(and (= X_0 0) (= X_1 0) (= X_2 0))", inputs=3)
-    with pytest.raises(BadProperty, match=r"declares 3 inputs X_i, but model 'relu.onnx' has 2"):
+    with pytest.raises(BadProperty, match=r"3 inputs .*'relu.onnx' has 2"):
         ask(relu, path)
 
 
 @pytest.mark.parametrize(
     ("options", "error", "words"),
     [
-        ({"method": "nobody"}, UnknownName, "no decider 'nobody'"),
-        ({"settings": {"speed": "1"}}, BadSetting, "no setting 'speed'"),
-        ({"settings": {"samples": "many"}}, BadSetting, "whole number"),
+        ({"method": "nobody"}, UnknownName, "'nobody'"),
+        ({"settings": {"speed": "1"}}, BadSetting, "'speed'"),
+        ({"settings": {"samples": "many"}}, BadSetting, "samples"),
         ({"device": "cuda"}, BadSetting, "`device`"),
         ({"threads": 2}, BadSetting, "`threads`"),
         ({"timeout": 0.0}, BadSetting, "`timeout`"),

@@ -15,6 +15,7 @@ from sensverify.cli.main import main
 from sensverify.core.queries import Verdict
 from sensverify.core.results import Guarantee
 from sensverify.report.property import property_to_dict, runtime_note
+from sensverify.runs.workers import Here
 from sensverify.verification import (
     PropertyReport,
     PropertyRequest,
@@ -118,7 +119,7 @@ def test_the_command_ends_with_3_and_says_where(model: Path, asked: Path) -> Non
 def test_a_benchmark_says_so_too(model: Path, asked: Path, tmp_path: Path) -> None:
     (tmp_path / "instances.csv").write_text(f"{model.name},{asked.name},60\n")
     out = tmp_path / "out.csv"
-    summary = run_benchmark(BenchmarkRequest(tmp_path, out, jobs=1))
+    summary = run_benchmark(BenchmarkRequest(tmp_path, out, jobs=1), workers=Here())
     assert summary.verdicts == {"unknown": 1}
     assert "holds in real arithmetic" in out.read_text()
 

@@ -42,6 +42,18 @@ def name(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
+@pytest.fixture
+def every() -> tuple[str, ...]:
+    """Every corruption, for a test that loops over them; it needs what any of them needs."""
+    need(*{package for packages in OPTIONAL.values() for package in packages})
+    return tuple(CORRUPTIONS)
+
+
+def assert_close(found: Tensor, wanted: Tensor, where: object, **tolerances: float) -> None:
+    """Says of a loop where it failed."""
+    torch.testing.assert_close(found, wanted, msg=lambda text: f"{where}: {text}", **tolerances)
+
+
 @pytest.fixture(scope="session")
 def digits(data_dir: Path) -> Tensor:
     """100 images of MNIST, ``[100, 1, 28, 28]``."""

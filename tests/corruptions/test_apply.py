@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import random
+import re
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from sensverify.errors import (
     BadShape,
     UnknownName,
 )
+from tests.corruptions.conftest import assert_close
 
 SIZES = ((1, 28, 28), (3, 32, 32), (1, 33, 47), (3, 64, 41), (3, 130, 97))
 
@@ -32,28 +34,31 @@ def images(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
     return fine.clamp(0, 1).to(dtype)
 
 
-@pytest.mark.parametrize("shape", SIZES, ids=str)
-def test_shape_type_and_range_are_kept_at_any_size(name: str, shape: tuple[int, ...]) -> None:
-    x = images(3, *shape)
-    if CORRUPTIONS[name].incompatibility(shape):
-        with pytest.raises(BadShape, match="colours"):
-            corrupt(x, name, 1)
-        return
-    before = x.clone()
-    for severity in range(1, CORRUPTIONS[name].severities + 1):
+def test_shape_type_and_range_are_kept_at_any_size(name: str) -> None:
+    entry, turn = CORRUPTIONS[name], list(CORRUPTIONS).index(name)
+    for place, shape in enumerate(SIZES):
+        x = images(3, *shape)
+        if entry.incompatibility(shape):
+            with pytest.raises(BadShape, match="colours"):
+                corrupt(x, name, 1)
+            continue
+        before = x.clone()
+        # Every severity meets every size, of one corruption or another.
+        severity = 1 + (place + turn) % entry.severities
         worse = corrupt(x, name, severity)
         assert (worse.shape, worse.dtype, worse.device) == (x.shape, x.dtype, x.device)
-        assert bool(((worse >= 0) & (worse <= 1)).all())
-        assert not torch.equal(worse, x)
-        assert worse.data_ptr() != x.data_ptr()
-    assert torch.equal(x, before)
+        assert bool(((worse >= 0) & (worse <= 1)).all()), (shape, severity)
+        assert not torch.equal(worse, x), (shape, severity)
+        assert worse.data_ptr() != x.data_ptr(), (shape, severity)
+        assert torch.equal(x, before), (shape, severity)
 
 
-def test_the_smallest_size_works_and_a_smaller_one_is_refused(name: str) -> None:
-    smallest = CORRUPTIONS[name].smallest
-    corrupt(images(2, 3, smallest, smallest), name, CORRUPTIONS[name].severities)
-    with pytest.raises(BadShape, match=f"at least {smallest} x {smallest}"):
-        corrupt(images(2, 3, smallest, smallest - 1), name, 1)
+def test_the_smallest_size_works_and_a_smaller_one_is_refused(every: tuple[str, ...]) -> None:
+    for name in every:
+        smallest = CORRUPTIONS[name].smallest
+        corrupt(images(2, 3, smallest, smallest), name, CORRUPTIONS[name].severities)
+        with pytest.raises(BadShape, match=f"'{name}'.*at least {smallest} x {smallest}"):
+            corrupt(images(2, 3, smallest, smallest - 1), name, 1)
 
 
 def test_an_image_is_corrupted_alike_whatever_is_beside_it(name: str) -> None:
@@ -77,64 +82,71 @@ FIXED = (
 )
 
 
-def test_another_seed_and_another_place_give_other_numbers(name: str) -> None:
+def test_another_seed_and_another_place_give_other_numbers(every: tuple[str, ...]) -> None:
     x = images(1, 3, 32, 32).expand(8, -1, -1, -1)
-    severity = min(2, CORRUPTIONS[name].severities)
-    worse = corrupt(x, name, severity)
-    places_differ = not torch.allclose(worse, worse[:1].expand_as(worse))
-    seeds_differ = not torch.allclose(worse, corrupt(x, name, severity, seed=1))
-    assert places_differ == seeds_differ == (name not in FIXED)
+    for name in every:
+        severity = min(2, CORRUPTIONS[name].severities)
+        worse = corrupt(x, name, severity)
+        places_differ = not torch.allclose(worse, worse[:1].expand_as(worse))
+        seeds_differ = not torch.allclose(worse, corrupt(x, name, severity, seed=1))
+        assert places_differ == seeds_differ == (name not in FIXED), name
 
 
-def test_no_global_random_number_is_drawn_or_seeded(name: str) -> None:
+def test_no_global_random_number_is_drawn_or_seeded(every: tuple[str, ...]) -> None:
+    def states() -> tuple[Any, ...]:
+        numpys = np.random.get_state()[1].tolist()  # noqa: NPY002
+        return torch.random.get_rng_state().tolist(), numpys, random.getstate()
+
     torch.manual_seed(5)
     np.random.seed(5)  # noqa: NPY002
     random.seed(5)
-    before = torch.random.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()  # noqa: NPY002
-    corrupt(images(2, 3, 32, 32), name, 1)
-    after = torch.random.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()  # noqa: NPY002
-    assert torch.equal(before[0], after[0])
-    assert before[1:] == after[1:]
+    before = states()
+    for name in every:
+        corrupt(images(2, 3, 32, 32), name, 1)
+        assert states() == before, name
 
 
-def test_any_range_of_pixels(name: str) -> None:
+def test_any_range_of_pixels(every: tuple[str, ...]) -> None:
     x = images(3, 3, 32, 32)
-    worse = corrupt(x, name, 1)
-    # 0 and 1 are half-way values of rounding; elsewhere the two agree but for rounding errors.
-    moved = corrupt(4 * x - 2, name, 1, pixels=(-2.0, 2.0))
-    assert bool(((moved >= -2) & (moved <= 2)).all())
-    close = torch.isclose((moved + 2) / 4, worse, atol=1e-4).double().mean()
-    assert close > 0.98
+    for name in every:
+        worse = corrupt(x, name, 1)
+        # 0 and 1 are half-way values of rounding; elsewhere the two agree but for rounding errors.
+        moved = corrupt(4 * x - 2, name, 1, pixels=(-2.0, 2.0))
+        assert bool(((moved >= -2) & (moved <= 2)).all()), name
+        close = torch.isclose((moved + 2) / 4, worse, atol=1e-4).double().mean()
+        assert close > 0.98, name
 
 
-@pytest.mark.parametrize("pixels", [(-0.42421296, 2.8214867), (-1.1, 0.3), (0.1, 0.7)])
-def test_rounding_leads_to_no_value_beyond_the_range(pixels: tuple[float, float]) -> None:
-    ends = torch.tensor(pixels)
-    worse = corrupt(ends.repeat(32, 16)[None, None], "invert", 1, pixels=pixels)
-    assert float(worse.min()) >= float(ends[0])
-    assert float(worse.max()) <= float(ends[1])
+def test_rounding_leads_to_no_value_beyond_the_range() -> None:
+    for pixels in ((-0.42421296, 2.8214867), (-1.1, 0.3), (0.1, 0.7)):
+        ends = torch.tensor(pixels)
+        worse = corrupt(ends.repeat(32, 16)[None, None], "invert", 1, pixels=pixels)
+        assert float(worse.min()) >= float(ends[0]), pixels
+        assert float(worse.max()) <= float(ends[1]), pixels
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float16], ids=str)
-def test_other_types_give_the_same_but_for_rounding(name: str, dtype: torch.dtype) -> None:
+def test_other_types_give_the_same_but_for_rounding(every: tuple[str, ...]) -> None:
     x = images(3, 3, 32, 32, dtype=torch.float16)
-    worse = corrupt(x.to(dtype), name, 1)
-    assert worse.dtype == dtype
-    same = torch.isclose(worse.float(), corrupt(x.float(), name, 1), atol=2e-3).double().mean()
-    assert same > 0.98
+    for name in every:
+        wanted = corrupt(x.float(), name, 1)
+        for dtype in (torch.float64, torch.float16):
+            worse = corrupt(x.to(dtype), name, 1)
+            assert worse.dtype == dtype, name
+            same = torch.isclose(worse.float(), wanted, atol=2e-3).double().mean()
+            assert same > 0.98, (name, dtype)
 
 
-def test_grey_images_and_their_copies_in_three_channels_agree(name: str) -> None:
-    # Where no number is drawn for every channel by itself.
-    if CORRUPTIONS[name].family == "noise" or CORRUPTIONS[name].needs_colour:
-        return
+def test_grey_images_and_their_copies_in_three_channels_agree(every: tuple[str, ...]) -> None:
     x = images(3, 1, 32, 32)
-    grey = corrupt(x, name, 1)
-    colour = corrupt(x.expand(-1, 3, -1, -1), name, 1)
-    middle = colour.mean(dim=1, keepdim=True) if name != "frost" else _luminance(colour)
-    torch.testing.assert_close(
-        middle, grey, atol=0.02 if name in ("jpeg", "frost") else 1e-5, rtol=0
-    )
+    for name in every:
+        # Where no number is drawn for every channel by itself.
+        if CORRUPTIONS[name].family == "noise" or CORRUPTIONS[name].needs_colour:
+            continue
+        grey = corrupt(x, name, 1)
+        colour = corrupt(x.expand(-1, 3, -1, -1), name, 1)
+        middle = colour.mean(dim=1, keepdim=True) if name != "frost" else _luminance(colour)
+        tolerance = 0.02 if name in ("jpeg", "frost") else 1e-5
+        assert_close(middle, grey, name, atol=tolerance, rtol=0)
 
 
 def _luminance(x: Tensor) -> Tensor:
@@ -160,7 +172,7 @@ def test_no_images_at_all() -> None:
 )
 def test_what_is_no_image_is_refused(x: Tensor) -> None:
     for ask in (lambda: corrupt(x, "contrast", 1), lambda: sequence(x, "rotation")):
-        with pytest.raises(BadShape, match=r"floating-point images of shape \[n, 1 or 3, rows"):
+        with pytest.raises(BadShape, match=re.escape(f"{x.dtype} of shape {[*x.shape]}")):
             ask()
 
 
@@ -172,7 +184,7 @@ def test_values_outside_of_the_range_are_refused_with_their_place(bad: float) ->
         lambda: corrupt(x, "contrast", 1, places=[7, 8, 102, 9]),
         lambda: sequence(x, "rotation", places=[7, 8, 102, 9]),
     ):
-        with pytest.raises(BadData, match="image 102 has values"):
+        with pytest.raises(BadData, match="image 102"):
             ask()
 
 
@@ -184,25 +196,25 @@ def test_a_rounding_error_beyond_the_range_is_not_refused() -> None:
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"name": "posterize"}, UnknownName, "did you mean 'posterise'"),
-        ({"name": 3}, BadSetting, "the corruption 'int' is 3; give a function of images"),
-        ({"name": lambda x, draws, k: x}, BadSetting, "k has no default"),
-        ({"name": lambda x, draws: None}, BadShape, "gave NoneType, expected images of shape"),
-        ({"name": lambda x, draws: x[:, 0]}, BadShape, r"gave images of shape \[1, 28, 28\]"),
-        ({"severity": 0}, BadSetting, "severities from 1 to 5, got 0"),
-        ({"severity": 6}, BadSetting, "severities from 1 to 5, got 6"),
-        ({"severity": True}, BadSetting, "severities from 1 to 5, got True"),
-        ({"severity": {"sigma": 1.0}}, BadSetting, "takes the parameters factor, got sigma"),
-        ({"severity": {}}, BadSetting, "takes the parameters factor, got none"),
+        ({"name": "posterize"}, UnknownName, "'posterise'"),
+        ({"name": 3}, BadSetting, "is 3"),
+        ({"name": lambda x, draws, k: x}, BadSetting, r"\bk\b.*default"),
+        ({"name": lambda x, draws: None}, BadShape, "NoneType"),
+        ({"name": lambda x, draws: x[:, 0]}, BadShape, r"\[1, 28, 28\]"),
+        ({"severity": 0}, BadSetting, "from 1 to 5, got 0"),
+        ({"severity": 6}, BadSetting, "from 1 to 5, got 6"),
+        ({"severity": True}, BadSetting, "from 1 to 5, got True"),
+        ({"severity": {"sigma": 1.0}}, BadSetting, "factor, got sigma"),
+        ({"severity": {}}, BadSetting, "factor, got none"),
         ({"pixels": (1.0, 0.0)}, BadSetting, "low < high"),
         ({"pixels": (0.0, float("nan"))}, BadSetting, "low < high"),
-        ({"places": [-1]}, BadSetting, "whole numbers from 0 to 2\\*\\*32 - 1, got -1"),
+        ({"places": [-1]}, BadSetting, r"2\*\*32 - 1, got -1"),
         ({"places": [2**32]}, BadSetting, "got 4294967296"),
-        ({"places": [1.0]}, BadSetting, "got numbers of type float64"),
-        ({"places": [True]}, BadSetting, "got numbers of type bool"),
-        ({"places": []}, BadShape, r"1 images need as many places .* got shape \[0\]"),
-        ({"places": [[1]]}, BadShape, r"got shape \[1, 1\]"),
-        ({"chunk": 0}, BadSetting, "`chunk` must be at least 1"),
+        ({"places": [1.0]}, BadSetting, "float64"),
+        ({"places": [True]}, BadSetting, "bool"),
+        ({"places": []}, BadShape, r"1 images.*\[0\]"),
+        ({"places": [[1]]}, BadShape, r"\[1, 1\]"),
+        ({"chunk": 0}, BadSetting, "`chunk`.* 1"),
     ],
 )
 def test_settings_that_are_refused(

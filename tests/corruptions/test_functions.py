@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import colorsys
 import math
+from itertools import product
 
 import numpy as np
 import pytest
@@ -15,6 +16,8 @@ from sensverify.corruptions import CORRUPTIONS, corrupt
 from sensverify.corruptions.blur import motion_blurred
 from sensverify.corruptions.maps import block_map, blurred, zoom_map
 from sensverify.corruptions.weather import _frost_pixels
+from tests.corruptions.conftest import assert_close
+from tests.pairwise import pairwise
 
 
 def smooth(n: int = 2, channels: int = 3, rows: int = 32, columns: int = 40) -> Tensor:
@@ -53,10 +56,10 @@ IDENTITIES = {
 }
 
 
-@pytest.mark.parametrize("name", IDENTITIES)
-def test_without_strength_nothing_changes(name: str) -> None:
+def test_without_strength_nothing_changes(every: tuple[str, ...]) -> None:
     x = smooth()
-    torch.testing.assert_close(corrupt(x, name, IDENTITIES[name]), x, atol=2e-5, rtol=0)
+    for name, settings in IDENTITIES.items():
+        assert_close(corrupt(x, name, settings), x, name, atol=2e-5, rtol=0)
 
 
 @pytest.mark.parametrize("name", ["defocus-blur", "gaussian-blur"])
@@ -72,33 +75,30 @@ def test_a_blur_goes_to_nothing_with_its_width(name: str) -> None:
     assert changes[-1] < 1e-6 < changes[0]
 
 
-@pytest.mark.parametrize(
-    ("name", "severity"), [("invert", 1), ("flip", 1), ("flip", 2), ("flip", 3)]
-)
-def test_twice_is_nothing(name: str, severity: int) -> None:
+def test_twice_is_nothing() -> None:
     x = smooth()
-    once = corrupt(x, name, severity)
-    assert not torch.allclose(once, x, atol=0.01)
-    torch.testing.assert_close(corrupt(once, name, severity), x, atol=1e-6, rtol=0)
+    for case in (("invert", 1), ("flip", 1), ("flip", 2), ("flip", 3)):
+        once = corrupt(x, *case)
+        assert not torch.allclose(once, x, atol=0.01), case
+        assert_close(corrupt(once, *case), x, case, atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize("name", ["quantise", "posterise", "pixelate"])
-def test_twice_is_once(name: str) -> None:
+def test_twice_is_once() -> None:
     x = smooth()
-    for severity in range(1, 6):
-        once = corrupt(x, name, severity)
-        torch.testing.assert_close(corrupt(once, name, severity), once, atol=1e-6, rtol=0)
+    for case in product(("quantise", "posterise", "pixelate"), range(1, 6)):
+        once = corrupt(x, *case)
+        assert_close(corrupt(once, *case), once, case, atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize("severity", range(1, 6))
-def test_so_many_values_are_left(severity: int) -> None:
+def test_so_many_values_are_left() -> None:
     x = torch.linspace(0, 1, 28 * 28).reshape(1, 1, 28, 28)
-    steps = CORRUPTIONS["quantise"].parameters(severity, (28, 28))["steps"]
-    bits = CORRUPTIONS["posterise"].parameters(severity, (28, 28))["bits"]
-    assert isinstance(steps, int)
-    assert isinstance(bits, int)
-    assert len(corrupt(x, "quantise", severity).unique()) == steps + 1
-    assert len(corrupt(x, "posterise", severity).unique()) == 2**bits
+    for severity in range(1, 6):
+        steps = CORRUPTIONS["quantise"].parameters(severity, (28, 28))["steps"]
+        bits = CORRUPTIONS["posterise"].parameters(severity, (28, 28))["bits"]
+        assert isinstance(steps, int)
+        assert isinstance(bits, int)
+        assert len(corrupt(x, "quantise", severity).unique()) == steps + 1, severity
+        assert len(corrupt(x, "posterise", severity).unique()) == 2**bits, severity
 
 
 def grey(value: float, n: int = 40) -> Tensor:
@@ -124,12 +124,11 @@ def assert_moments(values: Tensor, mean: float, variance: float) -> None:
     assert float(values.var()) == pytest.approx(variance, rel=8 * math.sqrt(2 / count))
 
 
-@pytest.mark.parametrize("value", [0.0, 0.3, 0.5, 1.0])
-@pytest.mark.parametrize("severity", [1, 5])
+@pairwise(name=["gaussian-noise", "white-noise"], severity=[1, 5])
 def test_gaussian_noise_has_the_moments_of_a_clipped_normal_number(
-    value: float, severity: int
+    name: str, severity: int
 ) -> None:
-    for name in ("gaussian-noise", "white-noise"):
+    for value in (0.0, 0.3, 0.5, 1.0):
         sigma = float(CORRUPTIONS[name].parameters(severity, (64, 64))["sigma"])
         mean, variance = clipped_normal_moments(value, sigma)
         assert_moments(corrupt(grey(value), name, severity), mean, variance)
@@ -141,15 +140,16 @@ def test_shot_noise_has_the_moments_of_a_poisson_number() -> None:
     assert torch.equal(corrupt(grey(0.0), "shot-noise", 5), grey(0.0))
 
 
-@pytest.mark.parametrize("severity", [1, 5])
-def test_impulse_noise_is_half_salt_and_half_pepper(severity: int) -> None:
-    share = float(CORRUPTIONS["impulse-noise"].parameters(severity, (64, 64))["share"])
-    worse = corrupt(grey(0.5), "impulse-noise", severity)
-    count, half = worse.numel(), share / 2
-    spread = 5 * math.sqrt(half * (1 - half) / count)
-    for end in (0, 1):
-        assert abs(float((worse == end).double().mean()) - half) < spread
-    assert float((worse == 0.5).double().mean()) == pytest.approx(1 - share, abs=2 * spread)
+def test_impulse_noise_is_half_salt_and_half_pepper() -> None:
+    for severity in (1, 5):
+        share = float(CORRUPTIONS["impulse-noise"].parameters(severity, (64, 64))["share"])
+        worse = corrupt(grey(0.5), "impulse-noise", severity)
+        count, half = worse.numel(), share / 2
+        spread = 5 * math.sqrt(half * (1 - half) / count)
+        for end in (0, 1):
+            assert abs(float((worse == end).double().mean()) - half) < spread, severity
+        left = float((worse == 0.5).double().mean())
+        assert left == pytest.approx(1 - share, abs=2 * spread), severity
 
 
 def test_images_of_a_set_share_no_noise() -> None:
@@ -159,22 +159,21 @@ def test_images_of_a_set_share_no_noise() -> None:
     assert float(correlation.abs().max()) < 5 / 64
 
 
-@pytest.mark.parametrize("sigma", [0.4, 1.5, 6.0, 40.0])
-@pytest.mark.parametrize(("ours", "theirs"), [("nearest", "nearest"), ("mirror", "mirror")])
-def test_blur_against_scipy(sigma: float, ours: str, theirs: str) -> None:
+def test_blur_against_scipy() -> None:
     x = smooth(1, 1).double()
-    found = blurred(x, sigma, border=ours)[0, 0].numpy()
-    wanted = ndimage.gaussian_filter(x[0, 0].numpy(), sigma, mode=theirs, truncate=4.0)
-    np.testing.assert_allclose(found, wanted, atol=1e-10)
+    for border, sigma in product(("nearest", "mirror"), (0.4, 1.5, 6.0, 40.0)):
+        found = blurred(x, sigma, border=border)[0, 0].numpy()
+        wanted = ndimage.gaussian_filter(x[0, 0].numpy(), sigma, mode=border, truncate=4.0)
+        np.testing.assert_allclose(found, wanted, atol=1e-10, err_msg=f"{border} {sigma}")
 
 
-@pytest.mark.parametrize("severity", range(1, 5))
-def test_the_kernel_of_gaussian_blur_has_five_by_five_pixels(severity: int) -> None:
+def test_the_kernel_of_gaussian_blur_has_five_by_five_pixels() -> None:
     x = smooth(1, 1).double()
-    sigma = CORRUPTIONS["gaussian-blur"].parameters(severity, (32, 40))["sigma"]
-    wanted = ndimage.gaussian_filter(x[0, 0].numpy(), sigma, mode="mirror", radius=2)
-    found = corrupt(x, "gaussian-blur", severity)[0, 0].numpy()
-    np.testing.assert_allclose(found, wanted, atol=1e-10)
+    for severity in range(1, 5):
+        sigma = CORRUPTIONS["gaussian-blur"].parameters(severity, (32, 40))["sigma"]
+        wanted = ndimage.gaussian_filter(x[0, 0].numpy(), sigma, mode="mirror", radius=2)
+        found = corrupt(x, "gaussian-blur", severity)[0, 0].numpy()
+        np.testing.assert_allclose(found, wanted, atol=1e-10, err_msg=f"severity {severity}")
 
 
 def test_box_blur_is_five_means() -> None:
@@ -187,16 +186,16 @@ def test_box_blur_is_five_means() -> None:
     np.testing.assert_allclose(found.numpy(), np.outer(line, line), atol=1e-6)
 
 
-@pytest.mark.parametrize("size", [28, 32, 47, 64])
-@pytest.mark.parametrize("factor", [1.0, 1.01, 1.05, 1.31, 4.5])
-def test_zoom_against_scipy(size: int, factor: float) -> None:
-    line = torch.rand(size, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    crop = math.ceil(size / factor)
-    top = (size - crop) // 2
-    wanted = ndimage.zoom(line[top : top + crop].numpy(), factor, order=1)
-    trim = (len(wanted) - size) // 2
-    found = zoom_map(size, factor, like=line) @ line
-    np.testing.assert_allclose(found.numpy(), wanted[trim : trim + size], atol=1e-10)
+def test_zoom_against_scipy() -> None:
+    for size, factor in product((28, 32, 47, 64), (1.0, 1.01, 1.05, 1.31, 4.5)):
+        line = torch.rand(size, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+        crop = math.ceil(size / factor)
+        top = (size - crop) // 2
+        wanted = ndimage.zoom(line[top : top + crop].numpy(), factor, order=1)
+        trim = (len(wanted) - size) // 2
+        wanted = wanted[trim : trim + size]
+        found = (zoom_map(size, factor, like=line) @ line).numpy()
+        np.testing.assert_allclose(found, wanted, atol=1e-10, err_msg=f"{size} {factor}")
 
 
 def test_blocks_are_means_of_neighbours() -> None:
@@ -205,23 +204,20 @@ def test_blocks_are_means_of_neighbours() -> None:
     assert found.tolist() == [0.5, 0.5, 2.5, 2.5, 4.5, 4.5, 6.5, 6.5]
 
 
-@pytest.mark.parametrize(
-    ("name", "settings"),
-    [
-        ("defocus-blur", {"radius": 3.0, "softness": 0.5}),
-        ("motion-blur", {"radius": 6.0, "sigma": 2.0}),
-        ("gaussian-blur", {"sigma": 0.9}),
-        ("box-blur", {"share": 0.7}),
-        ("glass-blur", {"sigma": 0.7, "reach": 2, "rounds": 2}),
-        ("zoom-blur", {"step": 0.01, "zooms": 12}),
-        ("elastic", {"stretch": 10.0, "sigma": 2.0, "affine": 2.0}),
-        ("pixelate", {"resolution": 0.3}),
-        ("thumbnail", {"factor": 2.3}),
-    ],
-)
-def test_what_only_moves_light_leaves_an_even_image(name: str, settings: dict[str, float]) -> None:
+def test_what_only_moves_light_leaves_an_even_image() -> None:
     x = torch.full((2, 3, 33, 41), 0.3)
-    torch.testing.assert_close(corrupt(x, name, settings), x, atol=1e-5, rtol=0)
+    for name, settings in {
+        "defocus-blur": {"radius": 3.0, "softness": 0.5},
+        "motion-blur": {"radius": 6.0, "sigma": 2.0},
+        "gaussian-blur": {"sigma": 0.9},
+        "box-blur": {"share": 0.7},
+        "glass-blur": {"sigma": 0.7, "reach": 2, "rounds": 2},
+        "zoom-blur": {"step": 0.01, "zooms": 12},
+        "elastic": {"stretch": 10.0, "sigma": 2.0, "affine": 2.0},
+        "pixelate": {"resolution": 0.3},
+        "thumbnail": {"factor": 2.3},
+    }.items():
+        assert_close(corrupt(x, name, settings), x, name, atol=1e-5, rtol=0)
 
 
 def test_motion_moves_to_the_side_that_is_said() -> None:

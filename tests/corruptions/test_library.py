@@ -63,54 +63,55 @@ SAME = {
 
 
 @pytest.mark.parametrize("name", SAME)
-@pytest.mark.parametrize("severity", range(1, 6))
 def test_what_draws_no_numbers_gives_the_same_images(
-    name: str, severity: int, library: Callable[..., Tensor], photographs: Tensor
+    name: str, library: Callable[..., Tensor], photographs: Tensor
 ) -> None:
     theirs, mean, largest = SAME[name]
-    difference = (corrupt(photographs, name, severity) - library(theirs, severity)).abs() * 255
-    assert float(difference.mean()) <= mean
-    assert float(difference.max()) <= largest
+    for severity in range(1, 6):
+        difference = corrupt(photographs, name, severity) - library(theirs, severity)
+        assert float(difference.abs().mean()) * 255 <= mean, severity
+        assert float(difference.abs().max()) * 255 <= largest, severity
 
 
-@pytest.mark.parametrize("severity", range(1, 6))
 def test_zoom_blur_gives_the_same_but_for_its_corner(
-    severity: int, library: Callable[..., Tensor], photographs: Tensor
+    library: Callable[..., Tensor], photographs: Tensor
 ) -> None:
     # The library takes the upper left of an enlargement, the authors and we the middle: at most
     # one pixel further to either side.
-    ours, theirs = corrupt(photographs, "zoom-blur", severity), library("zoom_blur", severity)
-    assert float((ours - theirs).abs().mean()) * 255 < 3.5
+    for severity in range(1, 6):
+        ours, theirs = corrupt(photographs, "zoom-blur", severity), library("zoom_blur", severity)
+        assert float((ours - theirs).abs().mean()) * 255 < 3.5, severity
 
 
-# What its function is called, and by how much the distances to the clean images may differ: these
-# draw numbers. Fog is one random cloud an image. (Frost is in test_functions.py: of so few
-# photographs every mean is of chance.)
+# What its function is called, by how much the distances to the clean images may differ, and of how
+# many draws they are: these draw numbers. Fog is one random cloud an image. (Frost is in
+# test_functions.py: of so few photographs every mean is of chance.)
 ALIKE = {
-    "gaussian-noise": ("gaussian_noise", 0.01),
-    "shot-noise": ("shot_noise", 0.01),
-    "impulse-noise": ("impulse_noise", 0.015),
-    "glass-blur": ("glass_blur", 0.02),
-    "motion-blur": ("motion_blur", 0.15),
-    "snow": ("snow", 0.03),
-    "fog": ("fog", 0.25),
+    "gaussian-noise": ("gaussian_noise", 0.01, 1),
+    "shot-noise": ("shot_noise", 0.01, 1),
+    "impulse-noise": ("impulse_noise", 0.015, 2),
+    "glass-blur": ("glass_blur", 0.02, 1),
+    "motion-blur": ("motion_blur", 0.15, 3),
+    "snow": ("snow", 0.03, 2),
+    "fog": ("fog", 0.25, 6),
 }
 
 
 @pytest.mark.parametrize("name", ALIKE)
-@pytest.mark.parametrize("severity", [1, 3, 5])
 def test_what_draws_numbers_goes_as_far(
-    name: str, severity: int, library: Callable[..., Tensor], photographs: Tensor
+    name: str, library: Callable[..., Tensor], photographs: Tensor
 ) -> None:
-    theirs, tolerance = ALIKE[name]
-    clean = photographs.repeat(6, 1, 1, 1)
+    theirs, tolerance, times = ALIKE[name]
+    clean = photographs.repeat(times, 1, 1, 1)
     cut_off = 0.5 / 255
-    squares = [
-        (made - clean).square().mean(dim=(1, 2, 3)).unflatten(0, (6, 2)).mean(dim=0)
-        for made in (corrupt(clean, name, severity), library(theirs, severity, 6) + cut_off)
-    ]
-    ratio = (squares[0] / squares[1]).sqrt()
-    assert bool(((ratio - 1).abs() < tolerance).all()), ratio
+    for severity in (1, 3, 5):
+        made = corrupt(clean, name, severity), library(theirs, severity, times) + cut_off
+        ours, others = (
+            (images - clean).square().mean(dim=(1, 2, 3)).unflatten(0, (times, 2)).mean(dim=0)
+            for images in made
+        )
+        ratio = (ours / others).sqrt()
+        assert bool(((ratio - 1).abs() < tolerance).all()), (severity, ratio)
 
 
 @pytest.mark.parametrize(("theirs", "weaker", "than"), [("glass_blur", 4, 3), ("snow", 3, 2)])
@@ -122,18 +123,17 @@ def test_tables_that_do_not_rise_do_not_rise_there(
     assert distances[0] < distances[1]
 
 
-@pytest.mark.parametrize("degrees", [-45.0, -20.0, 0.0, 31.0, 45.0, -90.0, -135.0])
 def test_a_streak_in_a_given_direction_is_the_same(
-    degrees: float, photographs: Tensor, imagecorruptions: Any
+    photographs: Tensor, imagecorruptions: Any
 ) -> None:
     x = photographs[0].permute(1, 2, 0).numpy()
-    theirs = imagecorruptions._motion_blur(x, radius=10, sigma=3, angle=degrees)
-    ours = motion_blurred(photographs[:1], torch.tensor([degrees]), radius=10, sigma=3)
-    difference = np.abs(ours[0].permute(1, 2, 0).numpy() - theirs)
-    assert difference.mean() < 1e-3
-    # A step may round to the other pixel where it is half-way.
-    if degrees in (-20.0, 0.0, 31.0):
-        assert difference.max() < 1e-5
+    for degrees in (-45.0, -20.0, 0.0, 31.0, 45.0, -90.0, -135.0):
+        theirs = imagecorruptions._motion_blur(x, radius=10, sigma=3, angle=degrees)
+        ours = motion_blurred(photographs[:1], torch.tensor([degrees]), radius=10, sigma=3)
+        difference = np.abs(ours[0].permute(1, 2, 0).numpy() - theirs)
+        assert difference.mean() < 1e-3, degrees
+        # A step may round to the other pixel where it is half-way.
+        assert difference.max() < 1e-5 or degrees not in (-20.0, 0.0, 31.0), degrees
 
 
 @pytest.mark.parametrize("severity", range(1, 6))
@@ -164,12 +164,6 @@ def test_elastic_is_the_authors_two_steps_in_one(severity: int, digits: Tensor) 
     # The first severity moves whole images only: one interpolation there too.
     assert max(differences) < (1e-4 if severity == 1 else 0.03)
     assert np.abs(ours.numpy() - x[:, 0].numpy()).mean() > 0.03
-
-
-def test_swapping_views_copies_as_the_note_on_glass_says() -> None:
-    image = np.arange(12).reshape(2, 2, 3)
-    image[0, 0], image[1, 1] = image[1, 1], image[0, 0]
-    assert image[0, 0].tolist() == image[1, 1].tolist() == [9, 10, 11]
 
 
 @pytest.mark.parametrize("decay", [3.0, 2.0, 1.4])

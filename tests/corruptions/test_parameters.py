@@ -13,18 +13,18 @@ GROUPS = CORRUPTIONS.groups()
 FAMILIES = ("noise", "blur", "weather", "digital", "geometric", "lighting", "colour", "occlusion")
 
 
-@pytest.mark.parametrize("entry", CORRUPTIONS.values(), ids=lambda entry: entry.name)
-def test_entries_are_complete(entry) -> None:
-    assert CORRUPTIONS[entry.name] is entry
-    assert entry.family in FAMILIES
-    assert entry.source
-    assert entry.summary[0].islower() or entry.summary[0].isupper()
-    assert not entry.summary.endswith(".")
-    wanted = list(signature(entry.function).parameters)[2:]
-    for table in entry.tables:
-        assert list(table.values) == wanted
-        assert {len(values) for values in table.values.values()} <= {entry.severities}
-        assert set(table.whole) <= set(table.lengths) <= set(wanted)
+def test_entries_are_complete() -> None:
+    for name, entry in CORRUPTIONS.items():
+        assert entry.name == name
+        assert entry.family in FAMILIES, name
+        assert entry.source, name
+        assert entry.summary[0].isalpha(), name
+        assert not entry.summary.endswith("."), name
+        wanted = list(signature(entry.function).parameters)[2:]
+        for table in entry.tables:
+            assert list(table.values) == wanted, name
+            assert {len(values) for values in table.values.values()} <= {entry.severities}, name
+            assert set(table.whole) <= set(table.lengths) <= set(wanted), name
 
 
 # As make_cifar_c.py and make_imagenet_c.py of Hendrycks & Dietterich print them: a tuple for each
@@ -71,12 +71,12 @@ def rows(text: str, unit: float = 1.0) -> list[list[float]]:
 
 
 @pytest.mark.parametrize(("which", "side"), [(0, 32), (1, 224)])
-@pytest.mark.parametrize("name", GROUPS["imagenet-c"])
-def test_tables_are_the_authors(name: str, which: int, side: int) -> None:
-    wanted = rows(PRINTED[name][which]) if name in PRINTED else rows(*reversed(ELASTIC[which]))
-    for severity, row in enumerate(wanted, start=1):
-        found = CORRUPTIONS[name].parameters(severity, (side, side))
-        assert list(found.values()) == pytest.approx(row)
+def test_tables_are_the_authors(which: int, side: int) -> None:
+    for name in GROUPS["imagenet-c"]:
+        wanted = rows(PRINTED[name][which]) if name in PRINTED else rows(*reversed(ELASTIC[which]))
+        for severity, row in enumerate(wanted, start=1):
+            found = CORRUPTIONS[name].parameters(severity, (side, side))
+            assert list(found.values()) == pytest.approx(row), (name, severity)
 
 
 def test_ranges_are_the_thesis_s_in_even_steps() -> None:
@@ -132,13 +132,13 @@ def test_small_images_take_the_table_of_small_images() -> None:
     assert sigma(96) == sigma(300) == {"sigma": 0.38}
 
 
-@pytest.mark.parametrize(
-    ("side", "radius"),
-    [(28, 6), (32, 6), (40, 6), (64, 12), (112, 5), (180, 10), (224, 10), (256, 10), (448, 20)],
-)
-def test_lengths_grow_with_images_but_for_sizes_close_to_the_table(side: int, radius: int) -> None:
-    found = CORRUPTIONS["motion-blur"].parameters(1, (side + 7, side))
-    assert found["radius"] == pytest.approx(radius)
+def test_lengths_grow_with_images_but_for_sizes_close_to_the_table() -> None:
+    wanted = {28: 6, 32: 6, 40: 6, 64: 12, 112: 5, 180: 10, 224: 10, 256: 10, 448: 20}
+    found = {
+        side: CORRUPTIONS["motion-blur"].parameters(1, (side + 7, side))["radius"]
+        for side in wanted
+    }
+    assert found == pytest.approx(wanted)
 
 
 def test_twice_as_large_is_twice_as_far() -> None:
@@ -167,37 +167,37 @@ def test_whole_lengths_are_at_least_one() -> None:
     assert CORRUPTIONS["obstruction"].parameters(1, (28, 28)) == {"size": 6}
 
 
-@pytest.mark.parametrize(
-    ("name", "severity", "text"),
-    [
-        ("gaussian-noise", 3, "sigma 0.08"),
-        ("glass-blur", 2, "sigma 0.25, reach 1, rounds 1"),
-        ("flip", 2, "axis upside-down"),
-        ("invert", 1, ""),
-        ("rotation", 2, "degrees 17.8"),
-    ],
-)
-def test_parameters_in_words(name: str, severity: int, text: str) -> None:
-    assert CORRUPTIONS[name].parameter_text(severity, (28, 28)) == text
+def test_parameters_in_words() -> None:
+    words = {
+        ("gaussian-noise", 3): "sigma 0.08",
+        ("glass-blur", 2): "sigma 0.25, reach 1, rounds 1",
+        ("flip", 2): "axis upside-down",
+        ("invert", 1): "",
+        ("rotation", 2): "degrees 17.8",
+    }
+    assert words == {
+        (name, severity): CORRUPTIONS[name].parameter_text(severity, (28, 28))
+        for name, severity in words
+    }
 
 
 def test_severities_that_are_not_there() -> None:
     for severity in (0, 4, -1):
-        with pytest.raises(BadSetting, match="severities from 1 to 3"):
+        with pytest.raises(BadSetting, match="1 to 3"):
             CORRUPTIONS["darken"].parameters(severity, (28, 28))
 
 
 def test_what_cannot_be_corrupted_has_a_reason() -> None:
     assert CORRUPTIONS["greyscale"].incompatibility((3, 28, 28)) is None
-    assert "one channel" in str(CORRUPTIONS["greyscale"].incompatibility((1, 28, 28)))
-    assert "samples have shape [784]" in str(CORRUPTIONS["contrast"].incompatibility((784,)))
-    assert "at least 24 x 24" in str(CORRUPTIONS["snow"].incompatibility((1, 8, 8)))
+    assert "channel" in str(CORRUPTIONS["greyscale"].incompatibility((1, 28, 28)))
+    assert "[784]" in str(CORRUPTIONS["contrast"].incompatibility((784,)))
+    assert "24 x 24" in str(CORRUPTIONS["snow"].incompatibility((1, 8, 8)))
     assert CORRUPTIONS["contrast"].incompatibility((1, 8, 8)) is None
 
 
 def test_unknown_names_are_answered_with_a_near_one() -> None:
     assert CORRUPTIONS.find("frost").name == "frost"
-    with pytest.raises(UnknownName, match="did you mean 'gaussian-noise'"):
+    with pytest.raises(UnknownName, match="'gaussian-noise'"):
         CORRUPTIONS.find("gaussian_noise")
-    with pytest.raises(UnknownName, match="there are gaussian-noise, shot-noise"):
+    with pytest.raises(UnknownName, match="gaussian-noise, shot-noise"):
         CORRUPTIONS.find("x")

@@ -24,19 +24,20 @@ def kind(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-def test_the_number_of_frames(kind: str, digits: Tensor) -> None:
-    assert sequence(digits[:2], kind).shape[1] == SEQUENCES[kind].length((28, 28))
-    assert sequence(digits[:2], kind, frames=5).shape == (2, 5, 1, 28, 28)
-    with pytest.raises(BadSetting, match="at least 2 frames, got 1"):
-        sequence(digits[:2], kind, frames=1)
+def test_the_number_of_frames(digits: Tensor) -> None:
+    for kind, entry in SEQUENCES.items():
+        assert sequence(digits[:2], kind).shape[1] == entry.length((28, 28)), kind
+        assert sequence(digits[:2], kind, frames=5).shape == (2, 5, 1, 28, 28), kind
+        with pytest.raises(BadSetting, match="2 frames, got 1"):
+            sequence(digits[:2], kind, frames=1)
 
 
-def test_the_step_does_not_depend_on_the_number_of_frames(kind: str, digits: Tensor) -> None:
+def test_the_step_does_not_depend_on_the_number_of_frames(digits: Tensor) -> None:
     x = digits[:4]
-    # Frames in the middle, or first ones, are shared by a longer sequence.
-    short, long = sequence(x, kind, frames=5), sequence(x, kind, frames=9)
-    starts = [k for k in range(5) if torch.allclose(short, long[:, k : k + 5], atol=1e-5)]
-    assert starts
+    for kind in SEQUENCES:
+        # Frames in the middle, or first ones, are shared by a longer sequence.
+        short, long = sequence(x, kind, frames=5), sequence(x, kind, frames=9)
+        assert any(torch.allclose(short, long[:, k : k + 5], atol=1e-5) for k in range(5)), kind
 
 
 def test_frames_change_by_small_steps(kind: str, objects: Tensor) -> None:
@@ -118,6 +119,7 @@ def test_the_ends_of_a_scale(side: int, ends: tuple[float, float]) -> None:
     area = frames.sum(dim=(1, 2))
     whole = float((2 * (side // 4) + 1) ** 2)
     assert [math.sqrt(float(area[k]) / whole) for k in (0, -1)] == pytest.approx(ends, abs=0.01)
+    assert area.tolist() == sorted(area.tolist())
     # One frame is the image.
     assert bool(torch.isclose(area, torch.tensor(whole), rtol=1e-5).any())
 
@@ -199,28 +201,6 @@ def test_the_same_flakes_fall_in_a_turning_direction(
         torch.testing.assert_close(frames[:, number], wanted)
 
 
-def test_scale_enlarges_towards_the_end() -> None:
-    x = torch.zeros(1, 1, 33, 33)
-    x[:, :, 12:21, 12:21] = 1
-    area = sequence(x, "scale")[0].sum(dim=(1, 2, 3))
-    assert area.tolist() == sorted(area.tolist())
-    # From 0.7 to 1.3 of the side.
-    assert float(area[-1] / area[0]) == pytest.approx((1.3 / 0.7) ** 2, rel=0.05)
-
-
-def test_a_tilt_brings_one_corner_nearer() -> None:
-    x = torch.zeros(1, 1, 65, 65)
-    x[:, :, 8:57, 8:57] = 1
-    frames = sequence(x, "tilt")[0, :, 0]
-    half = lambda frame, rows, columns: float(frame[rows, columns].sum())  # noqa: E731
-    near, far = slice(0, 32), slice(33, 65)
-    first, last = (
-        half(frame, near, near) - half(frame, far, far) for frame in (frames[0], frames[-1])
-    )
-    assert first * last < 0
-    assert abs(half(frames[15], near, near) - half(frames[15], far, far)) < 1e-2
-
-
 def test_motion_turns_until_it_is_level(digits: Tensor) -> None:
     frames = sequence(digits[:3], "motion-blur", frames=6)
     for number, degrees in ((5, 0.0), (4, -9.0), (0, -45.0)):
@@ -235,7 +215,7 @@ def test_a_blur_leaves_an_even_image(kind: str) -> None:
 
 
 def test_what_is_refused() -> None:
-    with pytest.raises(UnknownName, match="did you mean 'rotation'"):
+    with pytest.raises(UnknownName, match="'rotation'"):
         sequence(torch.zeros(1, 1, 28, 28), "rotate")
-    with pytest.raises(BadShape, match="at least 24 x 24"):
+    with pytest.raises(BadShape, match="24 x 24"):
         sequence(torch.zeros(1, 1, 8, 8), "rotation")

@@ -110,9 +110,9 @@ def test_a_bias_that_is_not_there_is_zero() -> None:
 def test_networks_of_other_structure_are_refused_by_name() -> None:
     net = prepared(nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 2)), (4,))
     wide = prepared(nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 2)), (4,))
-    with pytest.raises(NotMeasured, match=r"'0' has weights of shape \(5, 4\).*\(6, 4\)"):
+    with pytest.raises(NotMeasured, match=r"'0'.*\(5, 4\).*\(6, 4\)"):
         changed_layers(net, wide)
-    with pytest.raises(NotMeasured, match="2 layers with weights and the initial one 1"):
+    with pytest.raises(NotMeasured, match=r"2 layers .* 1"):
         changed_layers(net, prepared(nn.Linear(4, 2), (4,)))
     convs = [prepared(nn.Conv2d(1, 2, 3, padding=padding), (1, 5, 5)) for padding in (0, 1)]
     with pytest.raises(NotMeasured, match="padding"):

@@ -88,7 +88,7 @@ def test_the_norm_of_the_change_is_that_of_the_difference() -> None:
 
 def test_without_biases_frobenius_sums_rank_networks_as_the_norm_does() -> None:
     nets = []
-    for seed in range(8):
+    for seed in range(5):
         generator = torch.Generator().manual_seed(seed)
         net = nn.Sequential(nn.Linear(4, 5, bias=False), nn.ReLU(), nn.Linear(5, 3, bias=False))
         with torch.no_grad():
@@ -96,8 +96,8 @@ def test_without_biases_frobenius_sums_rank_networks_as_the_norm_does() -> None:
                 layer.weight.copy_(torch.randn(layer.weight.shape, generator=generator))
             net[0].weight.mul_(0.5 + seed % 3)
         nets.append(net)
+    subjects = [measured_of(one, other) for one, other in pairwise(nets)]
     for norm, frobenius in (("l2", "sum-frobenius"), ("l2-init", "sum-frobenius-init")):
-        subjects = [measured_of(one, other) for one, other in pairwise(nets)]
         norms = [MEASURES[norm].take(measured).value for measured in subjects]
         sums = [NORMS[frobenius].take(measured).value for measured in subjects]
         assert np.argsort(norms).tolist() == np.argsort(sums).tolist()

@@ -187,9 +187,9 @@ def test_a_vector_of_another_size_is_not_used() -> None:
 
 
 def test_what_comes_out_is_never_above_the_truth() -> None:
+    layer = nn.Linear(12, 9)
+    network = live(layer, (12,))
     for seed in range(20):
-        layer = nn.Linear(12, 9)
-        network = live(layer, (12,))
         with torch.no_grad():
             layer.weight.copy_(drawn(9, 12, seed=seed))
         truth = float(torch.linalg.svdvals(layer.weight.detach())[0])

@@ -116,7 +116,7 @@ def test_only_samples_that_change_from_right_to_wrong_count() -> None:
 
 
 def test_chunks_and_order_change_nothing() -> None:
-    measured = measured_of(two_classes())
+    measured = measured_of(two_classes(), samples=20)
     for name in MEASURES:
         whole = take(name, measured)
         assert take(name, replace(measured, memory_budget=1)) == pytest.approx(whole, rel=1e-6)

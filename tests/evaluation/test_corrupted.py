@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +19,19 @@ from sensverify.evaluation.prepared import prepare_evaluation
 from sensverify.evaluation.request import EvaluateRequest
 from sensverify.evaluation.task import Task
 
+Prepared = Callable[..., CorruptedSamples]
 
-def corrupted(data_dir: Path, **asked: Any) -> CorruptedSamples:
-    request = EvaluateRequest(models=("mnist-conv2",), data="mnist", data_dir=data_dir, **asked)
-    return prepare_evaluation(request).corrupted
+
+@pytest.fixture(scope="module")
+def corrupted(data_dir: Path) -> Prepared:
+    """Prepares an evaluation of some samples, once."""
+
+    @cache
+    def prepared(**asked: Any) -> CorruptedSamples:
+        request = EvaluateRequest(models=("mnist-conv2",), data="mnist", data_dir=data_dir, **asked)
+        return prepare_evaluation(request).corrupted
+
+    return prepared
 
 
 def by_place(found: CorruptedSamples, task: Task) -> dict[int, Tensor]:
@@ -29,9 +40,9 @@ def by_place(found: CorruptedSamples, task: Task) -> dict[int, Tensor]:
 
 
 @pytest.mark.parametrize("name", ["gaussian-noise", "fog", "elastic", "obstruction", "rotation"])
-def test_a_sample_is_corrupted_alike_among_50_and_among_500(name: str, data_dir: Path) -> None:
+def test_a_sample_is_corrupted_alike_among_50_and_among_500(name: str, corrupted: Prepared) -> None:
     task = Task("corruption", name, 3)
-    few, many = (by_place(corrupted(data_dir, count=count), task) for count in (50, 500))
+    few, many = (by_place(corrupted(count=count), task) for count in (50, 500))
     assert (len(few), len(many)) == (50, 500)
     assert set(few) < set(many)
     assert list(few) != list(many)[:50]
@@ -39,9 +50,11 @@ def test_a_sample_is_corrupted_alike_among_50_and_among_500(name: str, data_dir:
         torch.testing.assert_close(image, many[place], atol=1e-6, rtol=0)
 
 
-def test_a_range_of_samples_and_the_picture_of_the_first_are_the_same_too(data_dir: Path) -> None:
+def test_a_range_of_samples_and_the_picture_of_the_first_are_the_same_too(
+    corrupted: Prepared,
+) -> None:
     task = Task("corruption", "gaussian-noise", 5)
-    part, longer = (corrupted(data_dir, samples=(first, 60)) for first in (40, 20))
+    part, longer = (corrupted(samples=(first, 60)) for first in (40, 20))
     torch.testing.assert_close(part.at(task), longer.at(task)[20:])
     torch.testing.assert_close(part.at(task, count=1), part.at(task)[:1])
 
@@ -78,7 +91,7 @@ def test_a_sample_has_the_same_frames_among_20_and_among_100(
         torch.testing.assert_close(frames, many[place])
 
 
-def test_what_is_kept_of_a_corruption_is_known_by_its_parameters(data_dir: Path) -> None:
-    found = corrupted(data_dir, count=5)
+def test_what_is_kept_of_a_corruption_is_known_by_its_parameters(corrupted: Prepared) -> None:
+    found = corrupted(count=50)
     assert found.version(Task("corruption", "gaussian-noise", 3)) == "computed sigma 0.08"
     assert found.version(Task("corruption", "gaussian-noise", 4)) == "computed sigma 0.09"

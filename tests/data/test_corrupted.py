@@ -11,6 +11,7 @@ import pytest
 
 from sensverify.data.corrupted import find_corrupted
 from sensverify.errors import BadData, BadSetting, BadShape, UnknownName
+from tests.pairwise import pairwise
 
 CLEAN = np.array([3, 8, 8, 0, 6, 6, 1])
 SAMPLES = len(CLEAN)
@@ -64,9 +65,11 @@ def test_mnist_layout_by_name_and_by_path(mnist: Path) -> None:
         assert y.tolist() == CLEAN.tolist()
 
 
-@pytest.mark.parametrize("labels", ["once", "for each severity"])
-@pytest.mark.parametrize("shape", [(9, 8), (9, 8, 1), (9, 8, 3), (3, 9, 8), (1, 9, 8)], ids=str)
-@pytest.mark.parametrize("severities", [1, 5])
+@pairwise(
+    labels=["once", "for each severity"],
+    shape=[(9, 8), (9, 8, 1), (9, 8, 3), (3, 9, 8), (1, 9, 8)],
+    severities=[1, 5],
+)
 def test_any_folder(tmp_path: Path, labels: str, shape: tuple[int, ...], severities: int) -> None:
     images = pixels(severities * SAMPLES, *shape)
     np.save(tmp_path / "rain.npy", images)
@@ -90,7 +93,7 @@ def test_the_number_of_samples_can_be_said(tmp_path: Path) -> None:
     np.save(tmp_path / "labels.npy", np.zeros(10, dtype=np.int64))
     assert find_corrupted(tmp_path).corruptions == {"rain": 5}
     assert find_corrupted(tmp_path, samples=10).corruptions == {"rain": 1}
-    with pytest.raises(BadData, match=r"10 images and .* 10 labels; expected 4"):
+    with pytest.raises(BadData, match=r"10 images.* 10 labels.* 4"):
         find_corrupted(tmp_path, samples=4)
 
 
@@ -110,7 +113,7 @@ def test_only_the_chosen_images_are_read(cifar: Path, monkeypatch: pytest.Monkey
 
 def test_other_samples_are_seen_by_their_labels(cifar: Path) -> None:
     found = find_corrupted(cifar)
-    with pytest.raises(BadData, match=r"sample 2 has the label 8 .* and 7 in the clean data"):
+    with pytest.raises(BadData, match=r"sample 2 .* 8 .* 7 "):
         found.read("jpeg", 1, indices=[0, 2], labels=[3, 7])
     with pytest.raises(BadShape, match="2 samples need as many labels"):
         found.read("jpeg", 1, indices=[0, 2], labels=[3])
@@ -138,7 +141,7 @@ def test_what_is_not_there(
 def test_no_set_of_that_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SENSVERIFY_DATA", str(tmp_path / "nothing"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "nothing"))
-    with pytest.raises(BadData, match="'cifar-10-c' was not found: looked for the folder"):
+    with pytest.raises(BadData, match="'cifar-10-c'"):
         find_corrupted("cifar-10-c")
     with pytest.raises(UnknownName, match="there are cifar-10-c, mnist-c"):
         find_corrupted(str(tmp_path / "nowhere"))
@@ -177,11 +180,11 @@ DAMAGED = [
 
 
 @pytest.mark.parametrize("content", DAMAGED, ids=range(len(DAMAGED)))
-@pytest.mark.parametrize("samples", [None, SAMPLES])
-def test_damaged_images(cifar: Path, content: bytes, samples: int | None) -> None:
+def test_damaged_images(cifar: Path, content: bytes) -> None:
     (cifar / "fog.npy").write_bytes(content)
-    with pytest.raises(BadData, match=r"fog\.npy"):
-        find_corrupted(cifar, samples=samples)
+    for samples in (None, SAMPLES):
+        with pytest.raises(BadData, match=r"fog\.npy"):
+            find_corrupted(cifar, samples=samples)
 
 
 def test_nothing_is_unpickled(cifar: Path) -> None:
@@ -215,8 +218,8 @@ def test_labels_that_do_not_fit(cifar: Path, labels: np.ndarray) -> None:
 def test_a_file_that_is_gone(cifar: Path, mnist: Path) -> None:
     found = find_corrupted(cifar)
     (cifar / "gaussian_noise.npy").unlink()
-    with pytest.raises(BadData, match=r"cannot read .*gaussian_noise\.npy"):
+    with pytest.raises(BadData, match=r"gaussian_noise\.npy"):
         found.read("gaussian-noise")
     (mnist / "identity" / "test_labels.npy").unlink()
-    with pytest.raises(BadData, match=r"there is no file .*test_labels\.npy"):
+    with pytest.raises(BadData, match=r"test_labels\.npy"):
         find_corrupted(mnist)

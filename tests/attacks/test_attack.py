@@ -65,18 +65,18 @@ def test_settings_reach_the_attack() -> None:
 
 
 def test_a_wrong_name_gets_a_hint() -> None:
-    with pytest.raises(UnknownName, match=r"no attack 'apgd-cee' \(did you mean 'apgd-ce'\?\)"):
+    with pytest.raises(UnknownName, match=r"'apgd-cee'.*'apgd-ce'"):
         make_attack("apgd-cee")
-    with pytest.raises(UnknownName, match=r"there are fgsm, ll-fgsm, .*, worst"):
+    with pytest.raises(UnknownName, match=r"fgsm, ll-fgsm, .*, worst"):
         make_attack("zzz")
     with pytest.raises(UnknownName, match="no attack 'fgsn'"):
         make_attack("worst", attacks="fgsn")
 
 
 def test_a_wrong_setting_gets_the_list() -> None:
-    with pytest.raises(BadSetting, match=r"'pgd' has no setting 'step' .*; it has steps, step_"):
+    with pytest.raises(BadSetting, match=r"'pgd'.*'step'.*steps, step_"):
         make_attack("pgd", step=3)
-    with pytest.raises(BadSetting, match="'ll-fgsm' has no setting 'steps'; it has none"):
+    with pytest.raises(BadSetting, match=r"'ll-fgsm'.*'steps'.*none"):
         make_attack("ll-fgsm", steps=3)
 
 

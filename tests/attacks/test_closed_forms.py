@@ -157,7 +157,7 @@ def test_the_nearest_point_lies_on_a_plane_between_two_classes(seeded, classes) 
     norms = (net.weight[y][:, None] - net.weight[None]).norm(dim=2).detach()
     planes = torch.where(margins > 0, margins / norms, torch.inf)
     box = Box(torch.full_like(x, -5.0), torch.full_like(x, 5.0))
-    found = run_attack(net, x, y, box, CarliniWagner())
+    found = run_attack(net, x, y, box, CarliniWagner(steps=100))
     assert bool(found.found.all())
     assert bool((found.l2 >= planes.amin(dim=1) * (1 - 1e-9)).all())
     assert bool((found.l2 <= planes.gather(1, second[:, None]).squeeze(1) * 1.05).all())
@@ -166,7 +166,7 @@ def test_the_nearest_point_lies_on_a_plane_between_two_classes(seeded, classes) 
 def test_confidence_asks_for_a_point_further_on(affine) -> None:
     net, x, y = affine
     box = Box(torch.full_like(x, -9.0), torch.full_like(x, 9.0))
-    found = run_attack(net, x, y, box, CarliniWagner(confidence=1.0, initial_weight=10.0))
+    found = run_attack(net, x, y, box, CarliniWagner(steps=50, confidence=1.0, initial_weight=10.0))
     assert bool(found.found.all())
     assert float(margin_loss(found.outputs, y).min()) >= 1.0
 

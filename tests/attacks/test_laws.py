@@ -10,6 +10,7 @@ from sensverify.attacks.worst_points import misclassified
 from sensverify.core.box import Box
 from sensverify.errors import BadShape
 from tests.attacks.victims import IN_A_BOX, QUICK, quick, whole_range
+from tests.pairwise import pairwise
 
 RADIUS = torch.tensor([0.2, 0.0, 0.5, 0.1], dtype=torch.float64)
 
@@ -37,9 +38,7 @@ def test_radius_zero_changes_nothing(name, victim, request) -> None:
     assert not bool(found.l2.any() | found.linf.any())
 
 
-@every_attack
-@pytest.mark.parametrize("clip", [None, (0.0, 1.0)], ids=["whole", "clipped"])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pairwise(name=list(QUICK), clip=[None, (0.0, 1.0)], dtype=[torch.float32, torch.float64])
 def test_every_point_is_inside_and_says_what_it_does(bent, name, clip, dtype) -> None:
     net, x, y = bent
     net, x = net.to(dtype), x.to(dtype)

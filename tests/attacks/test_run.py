@@ -51,7 +51,7 @@ def test_what_does_not_fit_is_refused(bent) -> None:
         run_attack(net, x, y.double(), box, wild)
     with pytest.raises(BadData, match="sample 2 has the label -1"):
         run_attack(net, x, torch.where(torch.arange(30) == 2, -1, y), box, wild)
-    with pytest.raises(BadData, match="sample 7 has the label 3; the 3 outputs"):
+    with pytest.raises(BadData, match=r"sample 7 .* 3; .* 3 outputs"):
         run_attack(net, x, torch.where(torch.arange(30) == 7, 3, y), box, wild)
     with pytest.raises(BadData, match="no samples"):
         run_attack(net, x[:0], y[:0], box[:0], wild)
@@ -63,7 +63,7 @@ def test_what_does_not_fit_is_refused(bent) -> None:
         run_attack(net, x.float(), y, box, wild)
     with pytest.raises(BadBox, match="outside of their boxes"):
         run_attack(net, x + 1, y, box, wild)
-    with pytest.raises(BadSetting, match="at least 1 sample in a chunk, got 0"):
+    with pytest.raises(BadSetting, match="chunk, got 0"):
         run_attack(net, x, y, box, wild, chunk=0)
     with pytest.raises(BadShape, match="two outputs"):
         run_attack(lambda points: net(points)[:, :1], x, y, box, wild)
@@ -85,9 +85,9 @@ def test_points_that_are_none_are_refused(bent) -> None:
     net, x, y = bent
     box = Box.around(x, 0.3)
     for value in (torch.nan, torch.inf):
-        with pytest.raises(Unbounded, match="wild gave a point for sample 1 that is not finite"):
+        with pytest.raises(Unbounded, match=r"wild .* sample 1 "):
             run_attack(net, x, y, box, Wild(value))
-    with pytest.raises(UnsoundResult, match="wild was asked for points of shape"):
+    with pytest.raises(UnsoundResult, match=r"wild .*\(1, 4\)"):
         run_attack(net, x, y, box, Wild(samples=1))
 
 
@@ -129,17 +129,15 @@ def test_a_network_without_finite_outputs_is_named_with_its_sample(bent, name) -
     def broken(points):
         return torch.where(points[:, :1] == x[17, 0], torch.nan, 1.0) * net(points)
 
-    with pytest.raises(Unbounded, match="outputs at sample 17 are not finite"):
+    with pytest.raises(Unbounded, match="sample 17 "):
         run_attack(broken, x, y, whole_range(x), quick(name), chunk=4)
 
 
 @pytest.mark.parametrize("name", IN_A_BOX)
-@pytest.mark.parametrize("label", [0, 1])
-def test_outputs_that_are_not_finite_beside_the_sample_are_no_robustness(name, label) -> None:
+def test_outputs_that_are_not_finite_beside_the_sample_are_no_robustness(name) -> None:
     """Whatever the largest of outputs that are no numbers is called."""
     plane = nn.Linear(2, 2).double()
     x = torch.full((3, 2), 0.5, dtype=torch.float64)
-    y = torch.full((3,), label)
 
     def function(points):
         wide = 1.0 + (plane(points) - plane(x[:1])).detach()
@@ -147,14 +145,16 @@ def test_outputs_that_are_not_finite_beside_the_sample_are_no_robustness(name, l
         away = (points - 0.5).abs().amax(dim=1, keepdim=True) > 1e-4
         return torch.where(away, torch.nan, outputs)
 
-    with pytest.raises(Unbounded, match=r"sample 0 at a point that [a-z-]+ has found"):
-        run_attack(function, x, y, Box.around(x, 0.1), quick(name))
+    for label in (0, 1):
+        y = torch.full((3,), label)
+        with pytest.raises(Unbounded, match="sample 0 at a point"):
+            run_attack(function, x, y, Box.around(x, 0.1), quick(name))
 
 
 def test_time_that_is_up_leaves_no_partial_claim(bent) -> None:
     net, x, y = bent
     box = Box.around(x, 0.1)
-    with pytest.raises(NotMeasured, match="fgsm had attacked 0 of 30 samples"):
+    with pytest.raises(NotMeasured, match=r"fgsm .* 0 of 30 "):
         run_attack(net, x, y, box, Fgsm(), watch=Watch(0))
     watch = Watch()
 
@@ -162,7 +162,7 @@ def test_time_that_is_up_leaves_no_partial_claim(bent) -> None:
         if done == 20:
             watch.stop()
 
-    with pytest.raises(NotMeasured, match="pgd had attacked 20 of 30 samples"):
+    with pytest.raises(NotMeasured, match=r"pgd .* 20 of 30 "):
         run_attack(net, x, y, box, Pgd(steps=2), chunk=10, watch=watch, progress=stop)
 
 
@@ -176,7 +176,7 @@ def test_a_long_chunk_is_stopped_within(bent) -> None:
             watch.stop()
         return net(points)
 
-    with pytest.raises(NotMeasured, match="square had attacked 0 of 30"):
+    with pytest.raises(NotMeasured, match=r"square .* 0 of 30"):
         run_attack(counted, x, y, Box.around(x, 1e-6), Square(queries=10**6), watch=watch)
     assert len(calls) == 5
 

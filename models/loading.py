@@ -7,6 +7,8 @@ from math import prod
 from pathlib import Path
 
 from sensverify.errors import BadModelFile
+from sensverify.formats.onnx.ends import WHOLE, Ends
+from sensverify.formats.onnx.heads import Head
 from sensverify.models.cards import Card
 from sensverify.models.registry import resolve
 from sensverify.network import Network
@@ -17,7 +19,9 @@ class ModelFacts:
     """The facts about a model that reports state.
 
     ``output_names`` is empty where nobody named them.
-    ``softmax``: the file ends in that operator; what is said of outputs is said of what enters it.
+    ``head``: the file's last nodes, which make probabilities or a label; what is said of outputs is
+    said of the logits that enter them. ``integers``: the integer type that the file's input has.
+    ``batch``: the samples that the file takes at once.
     ``inputs`` and ``outputs`` are shapes without the batch axis; ``unstable`` is the mean, over
     the samples, of how many neurons are not linear on their input interval (None: not known).
     """
@@ -30,12 +34,14 @@ class ModelFacts:
     outputs: tuple[int, ...]
     parameters: int
     unstable: float | None
-    softmax: str | None = None
+    head: Head | None = None
+    integers: str | None = None
+    batch: int = 1
 
 
 @dataclass(frozen=True, eq=False)
 class LoadedModel:
-    """A model file and its contents."""
+    """A model file and its contents; ``ends`` says which part of it the network is."""
 
     name: str
     path: Path
@@ -44,30 +50,40 @@ class LoadedModel:
     card: Card | None
     sample: Path | None
     runtime_check: bool = True
-    softmax: str | None = None
+    ends: Ends = WHOLE
+    head: Head | None = None
+    integers: str | None = None
+    batch: int = 1
 
     def facts(self, *, unstable: float | None = None) -> ModelFacts:
         """The facts that reports state, with the mean number of unstable neurons where known."""
         return ModelFacts(
             name=self.name,
-            output_names=() if self.card is None else tuple(self.card.labels),
+            output_names=self.class_names,
             path=str(self.path),
             sha256=self.sha256,
             inputs=self.network.input_shape,
             outputs=self.network.output_shape,
             parameters=self.network.parameters,
             unstable=unstable,
-            softmax=self.softmax,
+            head=self.head,
+            integers=self.integers,
+            batch=self.batch,
         )
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the outputs by the card, else by the file; empty where neither has any."""
+        if self.card is not None:
+            return tuple(self.card.labels)
+        return () if self.head is None else self.head.classes
 
-def load_model(
-    name_or_path: str, *, runtime_check: bool = True, order_only: bool = False
-) -> LoadedModel:
+
+def load_model(name_or_path: str, *, runtime_check: bool = True, ends: Ends = WHOLE) -> LoadedModel:
     """The shipped model of that name, or the ONNX file at that path.
 
     ``runtime_check``: compare it with onnxruntime, here and whenever its file is read again.
-    ``order_only``: leave out a softmax at its end, which keeps the order of the outputs.
+    ``ends``: the part of the file that is the network.
 
     Raises
     ------
@@ -77,7 +93,7 @@ def load_model(
     from sensverify.formats.onnx import read_onnx
 
     found = resolve(name_or_path)
-    model = read_onnx(found.path, runtime_check=runtime_check, order_only=order_only)
+    model = read_onnx(found.path, runtime_check=runtime_check, ends=ends)
     name = found.card.name if found.card is not None else Path(found.path).name
     outputs = prod(model.network.output_shape)
     if found.card is not None and found.card.outputs != outputs:
@@ -94,5 +110,8 @@ def load_model(
         card=found.card,
         sample=found.sample_path,
         runtime_check=runtime_check,
-        softmax=model.softmax,
+        ends=ends,
+        head=model.head,
+        integers=model.integers,
+        batch=model.batch,
     )

@@ -17,9 +17,13 @@ from sensverify.errors import BadModelFile, BadSetting, BadShape
 from sensverify.evaluation.radii import Radii
 from sensverify.evaluation.request import EvaluateRequest
 from sensverify.evaluation.samples import Samples
+from sensverify.formats.onnx import Ends
 from sensverify.measures.measure import MeasuredClassifier
 from sensverify.models.loading import LoadedModel, ModelFacts, load_model
 from sensverify.network import Network
+
+PEEL = Ends(head="peel")
+"""Classifiers are asked for their logits, of which probabilities and labels are made."""
 
 INITIAL = "initial.onnx"
 """The file in the folder of a training run that holds the network before its first step."""
@@ -55,7 +59,7 @@ def load_models(names: tuple[str, ...], *, runtime_check: bool = True) -> list[L
     SensverifyError
         One cannot be used.
     """
-    models = [load_model(name, runtime_check=runtime_check) for name in names]
+    models = [load_model(name, runtime_check=runtime_check, ends=PEEL) for name in names]
     for place, model in enumerate(models):
         for other in models[:place]:
             if model.path.resolve() == other.path.resolve():
@@ -118,7 +122,7 @@ def _initial(model: LoadedModel, request: EvaluateRequest) -> tuple[Network | No
         given = str(beside)
     elif Path(given).is_dir() and (Path(given) / INITIAL).is_file():
         given = str(Path(given) / INITIAL)
-    found = load_model(given, runtime_check=request.runtime_check)
+    found = load_model(given, runtime_check=request.runtime_check, ends=PEEL)
     ours, its = _layout(model.network), _layout(found.network)
     if ours != its:
         raise BadShape(

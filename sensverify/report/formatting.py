@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from sensverify.core.results import Guarantee
+from sensverify.formats.onnx.heads import Head
 
 DASH = "\N{EN DASH}"
 _SPACE = "\N{NO-BREAK SPACE}"
@@ -39,12 +40,12 @@ GUARANTEE_WORDS = {
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
-def softmax_text(softmax: str | None) -> str | None:
-    """The values that results are about where a file ends in a softmax; None where it does not."""
-    if softmax is None:
+def head_text(head: Head | None) -> str | None:
+    """The values that results are about where the end of a file was cut off; else None."""
+    if head is None:
         return None
     return (
-        f"the file ends in {softmax}, which keeps the order of what enters it: labels are those "
+        f"the file ends in {head}, which keeps the order of what enters it: labels are those "
         "of the file, outputs and their widths those of what enters it"
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from sensverify.formats.onnx.heads import SOFTMAX, Head
 from sensverify.verification import ModelFacts
 from sensverify.verification.certifying import Certification
 from sensverify.verification.results import SampleResult, VerifyReport
@@ -100,15 +101,21 @@ def _ends(lower: np.ndarray, upper: np.ndarray) -> dict[str, list[float]]:
 
 
 def model_dict(model: ModelFacts) -> dict[str, Any]:
-    """The model that was asked about; ``softmax`` is there where the file ends in one."""
+    """The model that was asked about; with what was cut off at its end."""
     return {
         "path": model.path,
         "sha256": model.sha256,
         "inputs": list(model.inputs),
         "outputs": list(model.outputs),
         "parameters": model.parameters,
-        **({} if model.softmax is None else {"softmax": model.softmax}),
+        **({} if model.head is None else _head_dict(model.head)),
     }
+
+
+def _head_dict(head: Head) -> dict[str, Any]:
+    if str(head) in SOFTMAX:
+        return {"softmax": str(head)}
+    return {"head": {"operators": list(head.operators), "classes": list(head.classes)}}
 
 
 def method_dict(name: str, settings: dict[str, Any]) -> dict[str, Any]:

@@ -30,8 +30,8 @@ def witness_text(witness: Witness) -> str:
 def summary_line(report: PropertyReport) -> str:
     """Meaning of the verdict, its time and its guarantee, in one line."""
     text = _verdict_text(report)
-    softmax = report.model.softmax
-    return text if softmax is None else f"{text}; compared by the order of what enters {softmax}"
+    head = report.model.head
+    return text if head is None else f"{text}; compared by the order of what enters {head}"
 
 
 def _verdict_text(report: PropertyReport) -> str:

@@ -14,11 +14,11 @@ from sensverify.report.formatting import (
     GUARANTEE_WORDS,
     at_most,
     count_of,
+    head_text,
     number,
     pretty_number,
     shape_text,
     share,
-    softmax_text,
 )
 from sensverify.report.intervals import drawn_outputs, interval_chart
 from sensverify.verification.results import InputFacts, SampleResult, VerifyReport
@@ -265,7 +265,7 @@ def _record(report: VerifyReport) -> Iterator[doc.Block]:
 def _notes(report: VerifyReport) -> dict[str, str | None]:
     """Facts of both media; None is left out."""
     return {
-        "softmax": softmax_text(report.model.softmax),
+        "softmax": head_text(report.model.head),
         "labels": report.perturbation.note,
         "exact": exact_text(report),
         "rounding": widening_text(report),

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sensverify.errors import SensverifyError
+from sensverify.formats.onnx import Ends
 from sensverify.models.loading import LoadedModel, load_model
 from sensverify.runs.watch import Watch
 from sensverify.runs.workers import Report
@@ -58,7 +59,7 @@ class _Models:
         path = request.model
         if path not in self._loaded:
             self._loaded[path] = load_model(
-                path, runtime_check=request.runtime_check, order_only=True
+                path, runtime_check=request.runtime_check, ends=Ends(head="order")
             )
         self._loaded.move_to_end(path)
         while len(self._loaded) > 1 and self._parameters() > _PARAMETERS:

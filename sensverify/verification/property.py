@@ -15,6 +15,7 @@ from sensverify.core.provenance import settings_of, versions
 from sensverify.core.queries import Verdict
 from sensverify.core.results import Guarantee
 from sensverify.errors import BadProperty, BadSetting
+from sensverify.formats.onnx import Ends
 from sensverify.formats.vnnlib import Property, load_property
 from sensverify.models.loading import LoadedModel, ModelFacts, load_model
 from sensverify.registry.calls import Call, parse_call
@@ -161,7 +162,9 @@ def check_property(
     asked = load_property(request.property)
     digest = sha256(request.property.read_bytes())
     if model is None:
-        model = load_model(request.model, runtime_check=request.runtime_check, order_only=True)
+        model = load_model(
+            request.model, runtime_check=request.runtime_check, ends=Ends(head="order")
+        )
     _check_fits(asked, model, request.property)
     check_comparisons(asked, model, request.property, rigorous=request.rigorous)
     # Made before any work is done: what cannot be certified at all is said at once.

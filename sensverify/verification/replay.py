@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from sensverify.core.box import Box
-from sensverify.formats.onnx.reader import read_model
-from sensverify.formats.onnx.runtime import open_session, run_session
+from sensverify.formats.onnx.ends import WHOLE, Ends
+from sensverify.formats.onnx.heads import Head
+from sensverify.formats.onnx.original import OriginalFile
 
 _LOG = logging.getLogger(__name__)
-_KINDS = {"tensor(float16)": np.float16, "tensor(float)": np.float32, "tensor(double)": np.float64}
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +26,7 @@ class Replayed:
     point : numpy array, shape ``[*input_shape]``
         The input as the file took it, in the type of the file's input.
     outputs : numpy array, shape ``[outputs]``
-        Flattened, in the type of the file's output.
+        Flattened, in the type of the file's output; see `OriginalFile.outputs`.
     outside : int
         Features of the point that are just outside of the box, since it holds no number of that
         type there.
@@ -46,11 +46,13 @@ class Replay:
     ----------
     path : Path
         ``.onnx`` or ``.onnx.gz``.
+    ends, head
+        See `OriginalFile`.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._session: Any = None
+    def __init__(self, path: Path, ends: Ends = WHOLE, head: Head | None = None) -> None:
+        self._path, self._ends, self._head = path, ends, head
+        self._file: OriginalFile | None = None
         self._failed = False
 
     @property
@@ -120,20 +122,13 @@ class Replay:
     def _replayed(
         self, point: np.ndarray, lower: np.ndarray, upper: np.ndarray, nearest: bool
     ) -> Replayed | None:
-        if self._session is None:
-            self._session = _open(self._path)
-        (declared,) = self._session.get_inputs()
-        rounded, inside = _rounded_inside(point, lower, upper, _KINDS[declared.type])
+        if self._file is None:
+            self._file = OriginalFile(self._path, self._ends, self._head)
+        rounded, inside = _rounded_inside(point, lower, upper, self._file.dtype)
         usable = np.isfinite(rounded) & (lower <= upper) if nearest else inside
         if not usable.all():
             return None
-        shape = [n if isinstance(n, int) else 1 for n in declared.shape]
-        (output,) = run_session(self._session, None, {declared.name: rounded.reshape(shape)})
-        return Replayed(rounded, np.asarray(output).ravel(), int(np.count_nonzero(~inside)))
-
-
-def _open(path: Path) -> Any:
-    return open_session(read_model(path))
+        return Replayed(rounded, self._file.outputs(rounded), int(np.count_nonzero(~inside)))
 
 
 def _rounded_inside(
@@ -143,6 +138,13 @@ def _rounded_inside(
 
     Where the box has no number of the type, it is the one nearest to the point.
     """
+    if np.dtype(kind).kind in "iu":
+        limits = np.iinfo(kind)
+        nearest = np.clip(np.rint(point.astype(np.float64)), limits.min, limits.max)
+        rounded = np.where(nearest > upper, np.floor(upper), nearest)
+        rounded = np.where(rounded < lower, np.ceil(lower), rounded)
+        inside = (rounded >= lower) & (rounded <= upper)
+        return np.where(inside, rounded, nearest).astype(kind), inside
     with np.errstate(over="ignore"):
         nearest = np.clip(point.astype(np.float64), lower, upper).astype(kind)
         rounded = np.where(nearest > upper, np.nextafter(nearest, kind(-np.inf)), nearest)

@@ -24,6 +24,7 @@ from sensverify.core.box import Box
 from sensverify.core.provenance import settings_of, versions
 from sensverify.core.results import Bounds, Guarantee, Status
 from sensverify.errors import BadSetting, Unbounded
+from sensverify.formats.onnx import Ends
 from sensverify.models.loading import LoadedModel, load_model
 from sensverify.network import Network
 from sensverify.runs.watch import Watch
@@ -100,7 +101,7 @@ def verify(
     device = _device(request.device)
     method = _method(request)
     request = replace(request, dtype=request.dtype or method.dtype or "float32")
-    model = load_model(request.model, runtime_check=request.runtime_check, order_only=True)
+    model = load_model(request.model, runtime_check=request.runtime_check, ends=Ends(head="peel"))
     question = make_question(request, model)
     check_samples(request, model, question)
     watch = Watch() if watch is None else watch
@@ -172,7 +173,9 @@ class _Run:
     @cached_property
     def judge(self) -> LabelJudge:
         budget = self.request.memory or DEFAULT_BUDGET
-        return LabelJudge(self.network, Replay(self.model.path), budget)
+        return LabelJudge(
+            self.network, Replay(self.model.path, self.model.ends, self.model.head), budget
+        )
 
     @property
     def outputs(self) -> int:

@@ -19,7 +19,7 @@ def check_samples(request: VerifyRequest, model: LoadedModel, question: Question
     ------
     BadSetting
     """
-    if model.softmax is None:
+    if model.head is None:
         return
     asked = next(
         (
@@ -35,9 +35,9 @@ def check_samples(request: VerifyRequest, model: LoadedModel, question: Question
         asked = "without labels (y in the data) the outputs' box is all there is to ask for"
     if asked is not None:
         raise BadSetting(
-            f"'{model.name}' ends in {model.softmax}, whose outputs have no bounds here, only the "
+            f"'{model.name}' ends in {model.head}, whose outputs have no bounds here, only the "
             f"order of what enters it: {asked}",
-            f"export the model without its {model.softmax}",
+            f"export the model without its {model.head}",
         )
 
 
@@ -50,9 +50,9 @@ def check_comparisons(
     ------
     BadProperty, BadSetting
     """
-    if model.softmax is None:
+    if model.head is None:
         return
-    export = f"export the model without its {model.softmax}"
+    export = f"export the model without its {model.head}"
     for number, case in enumerate(asked.cases):
         for constraint in case.constraints:
             factors = [factor for _, factor in constraint.factors]
@@ -60,12 +60,12 @@ def check_comparisons(
                 raise BadProperty(
                     f"'{path}' asks more of the outputs (input box {number + 1} of "
                     f"{len(asked.cases)}) than which of two is the larger one, and '{model.name}' "
-                    f"ends in {model.softmax}, whose outputs have no bounds here",
+                    f"ends in {model.head}, whose outputs have no bounds here",
                     export,
                 )
     if rigorous:
         raise BadSetting(
-            f"'{model.name}' ends in {model.softmax}, and a certificate is about the file's own "
+            f"'{model.name}' ends in {model.head}, and a certificate is about the file's own "
             "outputs",
             export,
         )

@@ -4,6 +4,8 @@
 modules hold the handlers. A new one is a function with the decorator ``handles("OperatorType")``.
 """
 
+from sensverify.formats.onnx.ends import Ends
+from sensverify.formats.onnx.heads import Head
 from sensverify.formats.onnx.importer import OnnxModel, load_onnx, read_onnx
 
-__all__ = ["OnnxModel", "load_onnx", "read_onnx"]
+__all__ = ["Ends", "Head", "OnnxModel", "load_onnx", "read_onnx"]

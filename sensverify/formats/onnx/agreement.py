@@ -20,6 +20,7 @@ from onnx import TensorProto
 
 from sensverify.errors import RuntimeDisagrees, SensverifyError
 from sensverify.formats.onnx.call import Value, Variable
+from sensverify.formats.onnx.part import Part, check_whole
 from sensverify.formats.onnx.runtime import open_session, run_session
 from sensverify.formats.onnx.samples import LEAST, MOST, WORK, multiplications, sample_points
 from sensverify.network import Node
@@ -76,15 +77,12 @@ class LoweredNode:
     inputs : tuple of Value or None
     outputs : tuple of (str, Value)
         By their names in the file.
-    softmax : str or None
-        ``Softmax`` or ``LogSoftmax``: the file's outputs are that function of ours.
     """
 
     node: onnx.NodeProto
     places: range
     inputs: tuple[Value | None, ...]
     outputs: tuple[tuple[str, Value], ...]
-    softmax: str | None = None
 
     def __str__(self) -> str:
         name = self.node.name or next((name for name in self.node.output if name), "")
@@ -97,10 +95,8 @@ class ImportRecord:
 
     Parameters
     ----------
-    file : onnx.ModelProto
-        With its external data embedded.
-    model : onnx.ModelProto
-        The same with its functions in the place of their calls.
+    part : Part
+        The part of a file that was read.
     input : str
     shape : tuple of int
         Shape of the input, with a batch axis of 1.
@@ -112,8 +108,7 @@ class ImportRecord:
         The ONNX nodes that the output needs, in order.
     """
 
-    file: onnx.ModelProto
-    model: onnx.ModelProto
+    part: Part
     input: str
     shape: Shape
     element: int
@@ -152,7 +147,6 @@ def check_agreement(record: ImportRecord) -> None:
         names = [o.name for o in session.get_outputs() if o.type in _READABLE]
         inputs = [{record.input: x.reshape(record.shape)} for x in points]
         found = [run_session(session, names, x) for x in inputs]
-        whole = _file_outputs(record, inputs)
     except SensverifyError:
         raise
     except Exception as error:  # Its exceptions have no class in common.
@@ -161,32 +155,8 @@ def check_agreement(record: ImportRecord) -> None:
             f"export it as a model that onnxruntime runs, {_TRUST}",
         ) from None
     theirs = {name: [values[i] for values in found] for i, name in enumerate(names)}
-    if whole is not None:
-        _compare_functions(record, whole, theirs)
+    check_whole(record.part, record.shape, precision, dtype)
     _Comparison(record, theirs, precision).run(np.stack(points))
-
-
-def _file_outputs(record: ImportRecord, inputs: list[dict[str, Any]]) -> list[Any] | None:
-    """Outputs of the file itself, where functions of its own were put in their place."""
-    if record.file is record.model:
-        return None
-    session = open_session(record.file)
-    return [run_session(session, None, x)[0] for x in inputs]
-
-
-def _compare_functions(
-    record: ImportRecord, whole: list[Any], theirs: dict[str, list[Any]]
-) -> None:
-    name = record.model.graph.output[0].name
-    for ours, expected in zip(theirs.get(name, ()), whole, strict=False):
-        if ours.shape != expected.shape or not np.allclose(
-            ours, expected, 1e-4, 1e-5, equal_nan=True
-        ):
-            raise RuntimeDisagrees(
-                "onnxruntime makes something else of the model's functions than of the nodes they "
-                "stand for",
-                f"export the model without functions, {_TRUST}",
-            )
 
 
 class _Comparison:
@@ -209,9 +179,7 @@ class _Comparison:
             for name, ours in step.outputs:
                 if name not in self._theirs:
                     continue
-                if isinstance(ours, Variable) and step.softmax is not None:
-                    self._compare_softmax(step, name, ours)
-                elif isinstance(ours, Variable):
+                if isinstance(ours, Variable):
                     self._compare(step, name, ours)
                 else:
                     self._compare_constant(step, name, ours)
@@ -233,22 +201,6 @@ class _Comparison:
             here = f"{value[point, entry]:g} ± {margin[point, entry]:.1g}"
             raise _differs(step, name, there, here)
         self._values[ours.node] = known(theirs.reshape(len(theirs), *self._shape(ours.node)))
-
-    def _compare_softmax(self, step: LoweredNode, name: str, ours: Variable) -> None:
-        """Compare the softmax of our values, or its logarithm; ours stay."""
-        theirs, (value, error) = self._both(step, name, ours)
-        with np.errstate(all="ignore"):
-            shifted = value - value.max(axis=1, keepdims=True)
-            expected = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-            logarithm = step.softmax == "LogSoftmax"
-            expected = expected if logarithm else np.exp(expected)
-            # Neither moves by more than twice what its largest input does.
-            scale = 1 + (abs(value).max(axis=1, keepdims=True) if logarithm else 0.0)
-            margin = 2 * error.max(axis=1, keepdims=True) + 64 * self._precision.unit * scale
-            wrong = np.isfinite(margin) & ~(abs(theirs - expected) <= margin)
-        if wrong.any():
-            point, entry = (int(i) for i in np.argwhere(wrong)[0])
-            raise _differs(step, name, *(f"{x[point, entry]:g}" for x in (theirs, expected)))
 
     def _both(
         self, step: LoweredNode, name: str, ours: Variable
@@ -323,7 +275,7 @@ def _session(record: ImportRecord) -> Any:
     """The file in onnxruntime, with the values of every node as outputs beside its own."""
     _check_crashes(record)
     model = onnx.ModelProto()
-    model.CopyFrom(record.model)
+    model.CopyFrom(record.part.model)
     outputs = {item.name for item in model.graph.output}
     model.graph.output.extend(
         onnx.ValueInfoProto(name=name)
@@ -333,7 +285,7 @@ def _session(record: ImportRecord) -> Any:
     )
     needed = [step.node for step in record.steps]
     if len(needed) < len(model.graph.node) or any(node.op_type in WITH_GRAPHS for node in needed):
-        open_session(record.model)
+        open_session(record.part.model)
         # A node or branch that the output does not need must be one that onnxruntime takes. It is
         # not run: nothing bounds what it computes.
         del model.graph.node[:]
@@ -343,9 +295,12 @@ def _session(record: ImportRecord) -> Any:
 
 def _check_crashes(record: ImportRecord) -> None:
     """Refuse what ends a process that hands it to onnxruntime."""
-    (opset,) = {item.version for item in record.model.opset_import if item.domain in _STANDARD}
+    versions = {item.domain: item.version for item in record.part.model.opset_import}
+    (standard,) = {versions[domain] for domain in _STANDARD if domain in versions}
     for step in record.steps:
-        outputs = onnx.defs.get_schema(step.node.op_type, opset, step.node.domain).outputs
+        domain = step.node.domain
+        version = standard if domain in _STANDARD else versions[domain]
+        outputs = onnx.defs.get_schema(step.node.op_type, version, domain).outputs
         for place, name in enumerate(step.node.output):
             option = outputs[min(place, len(outputs) - 1)].option
             if not name and option != onnx.defs.OpSchema.FormalParameterOption.Optional:

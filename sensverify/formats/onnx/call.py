@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any, TypeGuard
@@ -110,8 +110,6 @@ class Context:
 
     Handlers put the numbers of the file into operators as they are, and leave arithmetic on them
     to the rewrites of `sensverify.network`. ``exact`` says that nothing may stand in for them.
-    ``last`` names the outputs of a softmax that ends the network, and of what follows it, where
-    nothing but the order of the outputs matters; with the operator's type.
     """
 
     opset: int
@@ -120,7 +118,6 @@ class Context:
     dtype: Any
     element: int
     exact: bool = False
-    last: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(kw_only=True)
@@ -163,11 +160,6 @@ class Call(Context):
     def constant_alone(self) -> bool:
         """True where no input depends on the network's."""
         return not any(isinstance(value, Variable | ValueSequence) for value in self.inputs)
-
-    @property
-    def softmax(self) -> str | None:
-        """The softmax that ends the network, if the node is it or follows it."""
-        return next((self.last[name] for name in self.node.output if name in self.last), None)
 
     def __str__(self) -> str:
         return f"operator {self.operator_type} (node '{self.name}')"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isnan, prod
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from sensverify.formats.onnx import (  # noqa: F401
     shapes,
     softmax,
     sums,
+    traditional,
 )
 from sensverify.formats.onnx.agreement import ImportRecord, LoweredNode, check_agreement
 from sensverify.formats.onnx.call import (
@@ -42,10 +43,11 @@ from sensverify.formats.onnx.call import (
     Variable,
     without_batch_axis,
 )
-from sensverify.formats.onnx.functions import inlined
+from sensverify.formats.onnx.ends import WHOLE, Ends, inputs_of
+from sensverify.formats.onnx.heads import Head
+from sensverify.formats.onnx.part import Part
 from sensverify.formats.onnx.reader import opset, read_file
 from sensverify.formats.onnx.rewriting import check_rewritten
-from sensverify.formats.onnx.softmax import final_softmax
 from sensverify.formats.onnx.tensors import FLOATS, type_name
 from sensverify.formats.onnx.walking import Scope, walk
 from sensverify.network import Network, NetworkBuilder, simplify
@@ -64,19 +66,24 @@ class OnnxModel:
     external : tuple of (str, str)
         Every location of external data, with the SHA-256 of what was read from it: the bytes of
         its tensors, one after the other in the model's order.
-    softmax : str or None
-        ``Softmax`` or ``LogSoftmax``: the file's outputs are that function of the network's, which
-        are in the same order.
+    head : Head or None
+        The nodes at the end that were cut off: the network's outputs are the logits.
+    integers : str or None
+        Type of the file's input where that is an integer type; the network takes real numbers.
+    batch : int
+        Samples that the file takes at once; the network takes one.
     """
 
     network: Network
     sha256: str
     external: tuple[tuple[str, str], ...]
-    softmax: str | None = None
+    head: Head | None = None
+    integers: str | None = None
+    batch: int = 1
 
 
-_AGREED: set[tuple[str, tuple[tuple[str, str], ...], bool]] = set()
-"""Files that this process found to mean the same to onnxruntime, and whether simplified."""
+_AGREED: set[tuple[Any, ...]] = set()
+"""Parts of files that this process found to mean the same to onnxruntime; whether simplified."""
 
 
 def load_onnx(
@@ -85,6 +92,9 @@ def load_onnx(
     limit: int = GIGABYTE,
     simplified: bool = True,
     runtime_check: bool = True,
+    input: str | None = None,
+    output: str | None = None,
+    input_shape: tuple[int, ...] | None = None,
 ) -> Network:
     """Read an ONNX file as a network.
 
@@ -109,6 +119,11 @@ def load_onnx(
         network, in the same order, on the same numbers.
     runtime_check : bool
         Compare the network with onnxruntime; see above.
+    input, output : str, optional
+        Values of the file, inner ones included, at which the network begins and ends; default: its
+        only input, its only output.
+    input_shape : tuple of int, optional
+        Shape of one sample, without a batch axis, where the file leaves lengths open.
 
     Returns
     -------
@@ -142,7 +157,10 @@ def load_onnx(
     >>> sv.load_onnx(resolve("iris").path).output_shape
     (3,)
     """
-    return read_onnx(path, limit=limit, simplified=simplified, runtime_check=runtime_check).network
+    ends = Ends(input, output, input_shape)
+    return read_onnx(
+        path, limit=limit, simplified=simplified, runtime_check=runtime_check, ends=ends
+    ).network
 
 
 def read_onnx(
@@ -151,7 +169,7 @@ def read_onnx(
     limit: int = GIGABYTE,
     simplified: bool = True,
     runtime_check: bool = True,
-    order_only: bool = False,
+    ends: Ends = WHOLE,
 ) -> OnnxModel:
     """`load_onnx`, with the digests of the very bytes that the network was made from.
 
@@ -159,9 +177,9 @@ def read_onnx(
     ----------
     path, limit, simplified, runtime_check
         See `load_onnx`.
-    order_only : bool
-        Leave out a softmax over all outputs that ends the file: the caller must use nothing but
-        the order of the outputs, and say so.
+    ends : Ends
+        The part of the file that is read. Where a head is cut off, the caller says so of whatever
+        it says of outputs.
 
     Returns
     -------
@@ -175,62 +193,54 @@ def read_onnx(
     name = Path(path).name
     try:
         file = read_file(path, limit=limit)
-        importer = _Importer(file.model, simplified=simplified, order_only=order_only)
+        part = Part.of(file.model, ends)
+        importer = _Importer(part, simplified=simplified)
         plain = network = importer.network()
+        if part.head is not None and part.head.elementwise and prod(plain.output_shape) > 1:
+            # Several numbers between 0 and 1, which need not be classes: an operator as others.
+            part = Part.of(file.model, replace(ends, head="keep"))
+            importer = _Importer(part, simplified=simplified)
+            plain = network = importer.network()
         if simplified:
             network = simplify(plain)
             _check_finite(network, importer.dtype)
         if runtime_check:
-            _compare(importer.record, plain, network, (file.sha256, file.external))
-        return OnnxModel(network, file.sha256, file.external, importer.softmax)
+            _compare(importer, plain, network, (file.sha256, file.external, ends))
+        digests = file.sha256, file.external
+        head = part.head
+        if head is not None:
+            head = replace(head, logits=prod(plain.output_shape))
+        return OnnxModel(network, *digests, head, part.integers, part.batch)
     except SensverifyError as error:
         found = type(error)(*(" ".join(part.split()) for part in (error.problem, error.remedy)))
         raise found if name in str(found) else found.about(name) from None
 
 
-def _compare(
-    record: ImportRecord,
-    plain: Network,
-    network: Network,
-    digests: tuple[str, tuple[tuple[str, str], ...]],
-) -> None:
-    """Compare the network with onnxruntime, and the simplified one with it, once a file."""
-    if (*digests, False) not in _AGREED:
-        check_agreement(record)
-        _AGREED.add((*digests, False))
-    if network is not plain and (*digests, True) not in _AGREED:
+def _compare(importer: _Importer, plain: Network, network: Network, part: tuple[Any, ...]) -> None:
+    """Compare the network with onnxruntime, and the simplified one with it, once a part."""
+    if (*part, False) not in _AGREED:
+        check_agreement(importer.record)
+        _AGREED.add((*part, False))
+    if network is not plain and (*part, True) not in _AGREED:
         check_rewritten(plain, network)
-        _AGREED.add((*digests, True))
+        _AGREED.add((*part, True))
 
 
 class _Importer:
     """A model on its way into a network."""
 
-    def __init__(
-        self, model: onnx.ModelProto, *, simplified: bool, order_only: bool = False
-    ) -> None:
-        self._file, self._model = model, inlined(model)
-        graph = self._model.graph
-        end = final_softmax(graph) if order_only else []
-        self.softmax = end[0].op_type if end else None
-        """Type of the softmax that was left out at the end, else None."""
-        stored = {tensor.name for tensor in graph.initializer}
-        inputs = [item for item in graph.input if item.name not in stored]
-        if len(inputs) != 1 or len(graph.output) != 1:
-            raise BadModelFile(
-                f"the model has {len(inputs)} inputs and {len(graph.output)} outputs; "
-                "expected one of each"
-            )
-        self._input = inputs[0].name
-        self._shape, element = _declared(inputs[0])
+    def __init__(self, part: Part, *, simplified: bool) -> None:
+        self._part, self._model = part, part.model
+        (item,) = inputs_of(part.model.graph)
+        self._input = item.name
+        self._shape, element = _declared(item)
         self._context = Context(
-            opset=opset(model),
+            opset=opset(part.model),
             builder=NetworkBuilder(without_batch_axis(self._shape), name=self._input),
             budget=Budget(),
             dtype=FLOATS[element],
             element=element,
             exact=not simplified,
-            last={name: end[0].op_type for node in end for name in node.output if name},
         )
         self._steps: list[LoweredNode] = []
 
@@ -246,11 +256,11 @@ class _Importer:
         (result,), self._steps = walk(self._model.graph, scope, context)
         if isinstance(result, ValueSequence):
             raise BadModelFile(f"the output '{output}' is a sequence; expected one array")
-        if not isinstance(result, Variable):
-            self.softmax = None  # of constants: computed, not left out
         node = onnx.NodeProto(name=output, op_type="output", output=[output])
         call = Call(**vars(context), node=node, inputs=[], attributes={})
         variable = call.as_variable(result)
+        if self._part.peeled is not None:
+            self._part.peeled.check_axis(variable.shape, context.opset)
         network = context.builder.build(call.node_of(variable, without_batch_axis(variable.shape)))
         _check_finite(network, self.dtype)
         return network
@@ -259,8 +269,7 @@ class _Importer:
     def record(self) -> ImportRecord:
         """The file's nodes with the nodes they were lowered to; call `network` first."""
         return ImportRecord(
-            file=self._file,
-            model=self._model,
+            part=self._part,
             input=self._input,
             shape=self._shape,
             element=self._context.element,
@@ -284,7 +293,8 @@ def _declared(item: onnx.ValueInfoProto) -> tuple[tuple[int, ...], int]:
     if any(n < 0 for n in lengths):
         raise BadModelFile(
             f"input '{item.name}' has the shape {_dimensions(kind)}",
-            "only the first axis, the batch, may be dynamic: export with fixed sizes",
+            "only the first axis, the batch, may be dynamic: give `input_shape`, or export with "
+            "fixed sizes",
         )
     if not 0 < prod(lengths) <= MAX_ELEMENTS:
         raise BadModelFile(f"input '{item.name}' of shape {_dimensions(kind)} cannot be used")

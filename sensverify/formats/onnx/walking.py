@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import MutableMapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from onnx import AttributeProto
 from sensverify.errors import BadModelFile, UnsupportedOperator
 from sensverify.formats.onnx.agreement import LoweredNode
 from sensverify.formats.onnx.call import FOLDING, HANDLERS, Call, Context, Result, ValueSequence
+from sensverify.formats.onnx.ends import read_by
 from sensverify.formats.onnx.folding import computed
 from sensverify.formats.onnx.tensors import to_array
 
@@ -79,9 +80,7 @@ def _step(call: Call, places: range, found: dict[str, Result | UnsupportedOperat
         for name, value in found.items()
         if not isinstance(value, ValueSequence | UnsupportedOperator)
     )
-    return LoweredNode(
-        call.reduced or call.node, places, tuple(inputs), tuple(outputs), call.softmax
-    )
+    return LoweredNode(call.reduced or call.node, places, tuple(inputs), tuple(outputs))
 
 
 def _call(node: onnx.NodeProto, scope: Scope, context: Context) -> Call:
@@ -114,7 +113,7 @@ def _lowered(call: Call, needed: set[str]) -> dict[str, Result | UnsupportedOper
     """The values that a node computes, by their names."""
     node = call.node
     standard = node.domain in ("", "ai.onnx")
-    handler = HANDLERS.get(node.op_type) if standard else None
+    handler = HANDLERS.get(node.op_type if standard else f"{node.domain}.{node.op_type}")
     if standard and call.constant_alone and node.op_type not in FOLDING:
         handler = computed
     if handler is None:
@@ -155,18 +154,8 @@ def _needed(graph: onnx.GraphProto) -> tuple[list[onnx.NodeProto], set[str]]:
     for node in reversed(graph.node):
         if needed.intersection(node.output):
             nodes.append(node)
-            needed.update(_read(node))
+            needed.update(read_by(node))
     return nodes[::-1], needed
-
-
-def _read(node: onnx.NodeProto) -> Iterator[str]:
-    """The names of values that a node reads, also from within its branches."""
-    yield from (name for name in node.input if name)
-    for item in node.attribute:
-        if item.type == AttributeProto.GRAPH:
-            yield from (output.name for output in item.g.output)
-            for inner in item.g.node:
-                yield from _read(inner)
 
 
 def _attribute(item: AttributeProto) -> Any:

@@ -1,0 +1,94 @@
+"""The original file, run by onnxruntime on one sample at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sensverify.formats.onnx.ends import WHOLE, Ends, exposing
+from sensverify.formats.onnx.heads import Head
+from sensverify.formats.onnx.reader import read_model
+from sensverify.formats.onnx.runtime import open_session, run_session
+
+_TYPES = {
+    "tensor(float16)": np.float16,
+    "tensor(float)": np.float32,
+    "tensor(double)": np.float64,
+    **{f"tensor({u}int{n})": np.dtype(f"{u}int{n}") for u in ("", "u") for n in (8, 16, 32, 64)},
+}
+
+
+class OriginalFile:
+    """A file as it is, opened for a network that was read from it.
+
+    Parameters
+    ----------
+    path : Path
+        ``.onnx`` or ``.onnx.gz``.
+    ends : Ends
+        The part of the file that the network is; it begins at the file's own input.
+    head : Head or None
+        What was cut off behind the network.
+
+    Raises
+    ------
+    Exception
+        onnxruntime does not take the file. Its exceptions have no class in common.
+    """
+
+    def __init__(self, path: Path, ends: Ends = WHOLE, head: Head | None = None) -> None:
+        model = read_model(path)
+        if ends.output is not None:
+            model = exposing(model, [ends.output])
+        self._session = open_session(model)
+        (self._input,) = self._session.get_inputs()
+        self._names = None if ends.output is None else [ends.output]
+        self._shape, self._head = ends.shape, head
+
+    @property
+    def dtype(self) -> Any:
+        """Type of the file's input in numpy."""
+        return _TYPES[self._input.type]
+
+    def outputs(self, sample: np.ndarray) -> np.ndarray:
+        """Outputs of one sample, flattened; scores of classes where a head was cut off.
+
+        Parameters
+        ----------
+        sample : numpy array in the type of the file's input
+
+        Returns
+        -------
+        numpy array, shape ``[outputs]`` or ``[classes]``
+            The largest score is that of the class the file decides on: a probability, or 1 and 0
+            where the file has a label alone.
+        """
+        shape = [n if isinstance(n, int) else None for n in self._input.shape]
+        if self._shape is not None:
+            shape = [*shape[: len(shape) - len(self._shape)], *self._shape]
+        shape = [1 if n is None else n for n in shape]
+        # A file that takes several samples at once gets the one that often.
+        copies = max(1, prod(shape) // max(sample.size, 1))
+        together = np.concatenate([sample.reshape(-1)] * copies).reshape(shape)
+        found = run_session(self._session, self._names, {self._input.name: together})
+        if self._head is None:
+            return np.asarray(found[0]).ravel()
+        return self._scores(found, copies)
+
+    def _scores(self, found: Sequence[Any], copies: int) -> np.ndarray:
+        assert self._head is not None
+        label = ""
+        for value in found:
+            if isinstance(value, list):
+                return np.array(list(value[0].values()))
+            values = np.asarray(value).reshape(copies, -1)[0]
+            if values.dtype.kind == "f":
+                return np.stack([1 - values[0], values[0]]) if values.size == 1 else values
+            label = str(values[0])
+        count = max(self._head.logits, 2)
+        classes = self._head.classes or tuple(str(place) for place in range(count))
+        return np.array([float(name == label) for name in classes])

@@ -1,0 +1,226 @@
+"""The part of a file that is read as a network, and its agreement with the whole file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+
+from sensverify.errors import BadModelFile, RuntimeDisagrees, SensverifyError
+from sensverify.formats.onnx.ends import (
+    Ends,
+    batch_of,
+    begin_at,
+    end_at,
+    exposing,
+    inputs_of,
+    needed_alone,
+    with_batch_of_one,
+    with_shape,
+    without_casts,
+)
+from sensverify.formats.onnx.functions import inlined
+from sensverify.formats.onnx.heads import Head, Peeled, peel
+from sensverify.formats.onnx.runtime import open_session, run_session
+from sensverify.formats.onnx.samples import LEAST, sample_points
+from sensverify.formats.onnx.tensors import OTHERS
+from sensverify.network.running import Precision
+from sensverify.network.shapes import Shape
+
+_UNITS = 64
+"""Roundings that may lie between a runtime's softmax and ours."""
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """The part of a file that is a network.
+
+    Parameters
+    ----------
+    file : onnx.ModelProto
+    model : onnx.ModelProto
+        The nodes that are read: with functions put in place, without what was cut off.
+    outputs : tuple of str
+        Outputs of the file that the model's one output, and the head behind it, give.
+    peeled : Peeled or None
+        The head that was cut off.
+    integers : str or None
+        Type of the file's input, where that is an integer type and the model's is real.
+    batch : int
+        Samples that the file takes at once; the model takes one.
+    inner : bool
+        The model begins inside of the file.
+    """
+
+    file: onnx.ModelProto
+    model: onnx.ModelProto
+    outputs: tuple[str, ...]
+    peeled: Peeled | None
+    integers: str | None
+    batch: int
+    inner: bool
+
+    @property
+    def head(self) -> Head | None:
+        """The head that was cut off."""
+        return None if self.peeled is None else self.peeled.head
+
+    @classmethod
+    def of(cls, file: onnx.ModelProto, ends: Ends) -> Part:
+        """The part of a file between its ends.
+
+        Raises
+        ------
+        BadModelFile
+            There is not one input and one output, and it is not said which is meant; or no such
+            value.
+        UnsupportedOperator
+            A function of the file cannot be put in place.
+        """
+        model = inlined(file)
+        own = [item.name for item in inputs_of(model.graph)]
+        if ends.input is not None:
+            model = begin_at(model, ends.input, ends.shape)
+        if ends.output is not None:
+            model = end_at(model, ends.output)
+        if ends.input is not None:
+            model = needed_alone(model)
+        names = tuple(item.name for item in model.graph.output)
+        if len(inputs_of(model.graph)) == 1 and ends.shape is not None:
+            model = with_shape(model, ends.shape)
+        model, integers = without_casts(model)
+        batch = batch_of(model) if ends.head == "peel" else 1
+        if batch > 1:
+            model = with_batch_of_one(model, batch)
+        found = None
+        if ends.head != "keep":
+            found = peel(model, names, order_only=ends.head == "order")
+            model = model if found is None else found.model
+        inputs, outputs = inputs_of(model.graph), model.graph.output
+        if len(inputs) != 1 or len(outputs) != 1:
+            raise BadModelFile(
+                f"the model has {_counted(inputs, 'input')} and {_counted(outputs, 'output')}; "
+                "expected one of each",
+                "choose one with `input` or `output`",
+            )
+        inner = inputs[0].name not in own or len(own) > 1
+        return cls(file, model, names, found, integers, batch, inner)
+
+
+def _counted(items: Any, what: str) -> str:
+    if len(items) == 1:
+        return f"1 {what}"
+    return f"{len(items)} {what}s ({', '.join(item.name for item in items)})"
+
+
+def check_whole(part: Part, shape: Shape, precision: Precision, dtype: Any) -> None:
+    """Compare a file, as it is, with what its head makes of the part that was read.
+
+    Parameters
+    ----------
+    part : Part
+    shape : tuple of int
+        Of the part's input, with a batch axis of 1.
+    precision : Precision
+        Of the part.
+    dtype : numpy dtype
+        In which onnxruntime takes the part's input.
+
+    Raises
+    ------
+    RuntimeDisagrees
+        An output is another one by more than rounding explains, or another class is decided on; or
+        onnxruntime does not run the file.
+    """
+    if part.model is part.file or part.inner:
+        return
+    own = {item.name for item in part.file.graph.output}
+    if part.file.functions and not own.issuperset(part.outputs):
+        return  # inside of a function: no value of the file itself
+    points = list(sample_points(2 * LEAST, shape, precision, dtype))
+    (item,) = inputs_of(part.file.graph)
+    kind = item.type.tensor_type.elem_type
+    if part.integers is not None:
+        limits = np.iinfo(OTHERS[kind])
+        points = [np.clip(np.rint(x), limits.min, limits.max).astype(dtype) for x in points]
+    if part.batch > 1:
+        points = (points * part.batch)[: part.batch]
+    try:
+        whole = open_session(exposing(part.file, part.outputs))
+        read = open_session(part.model)
+        name = inputs_of(part.model.graph)[0].name
+        values = [run_session(read, None, {name: x.reshape(shape)})[0] for x in points]
+        taken = points if part.integers is None else [x.astype(OTHERS[kind]) for x in points]
+        wanted = list(part.outputs)
+        if part.batch == 1:
+            found = [run_session(whole, wanted, {item.name: x.reshape(shape)}) for x in taken]
+        else:
+            together = np.concatenate([x.reshape(shape) for x in taken])
+            outputs = run_session(whole, wanted, {item.name: together})
+            found = [[_row(value, i) for value in outputs] for i in range(part.batch)]
+    except SensverifyError:
+        raise
+    except Exception as error:  # Its exceptions have no class in common.
+        hint = f"was exported for {part.batch} samples at once, and " if part.batch > 1 else ""
+        raise RuntimeDisagrees(
+            f"the model {hint}does not run in onnxruntime as it was read: {error}",
+            "export it with a batch axis that is left open",
+        ) from None
+    for value, theirs in zip(values, found, strict=True):
+        logits = np.asarray(value, np.float64).reshape(1, -1)
+        # What overflows is compared node by node.
+        if np.isfinite(logits).all():
+            for output, each in zip(part.outputs, theirs, strict=True):
+                _compare(part.head, output, each, logits, precision.unit)
+
+
+def _row(value: Any, place: int) -> Any:
+    return value[place : place + 1]
+
+
+def _compare(head: Head | None, name: str, value: Any, logits: np.ndarray, unit: float) -> None:
+    """Compare one output of one sample: a label, numbers, or a map from classes to them."""
+    if isinstance(value, list):
+        (entries,) = value
+        classes = () if head is None else head.classes
+        if tuple(str(key) for key in entries) != classes:
+            raise _differs(name, f"for the classes {', '.join(map(str, entries))}", classes)
+        value = np.array(list(entries.values()))
+    values = np.asarray(value).reshape(-1)
+    if head is not None and values.dtype.kind != "f":
+        _compare_label(head, name, values, logits, unit)
+        return
+    # Sums in another order, as functions in the place of their calls bring them.
+    margin = 1e-5 + 1e-4 * abs(logits).max(initial=0.0)
+    expected = logits
+    if head is not None and head.function is not None:
+        expected = head.probabilities(logits)
+        if head.logarithm:
+            shifted = logits - logits.max()
+            expected = shifted - np.log(np.exp(shifted).sum())
+        margin = _UNITS * unit * (1 + (abs(logits).max() if head.logarithm else 0))
+    expected = expected[0, -values.size :]
+    # Written so that a NaN differs.
+    if expected.size != values.size or not (abs(values - expected) <= margin).all():
+        raise _differs(name, values[:4], expected[:4])
+
+
+def _compare_label(
+    head: Head, name: str, values: np.ndarray, logits: np.ndarray, unit: float
+) -> None:
+    each = np.concatenate([[0.0], logits[0]]) if logits.shape[1] == 1 else logits[0]
+    second, first = np.sort(each)[-2:]
+    expected = head.classes[int(each.argmax())] if head.classes else str(int(each.argmax()))
+    near = first - second <= _UNITS * unit * (1 + abs(each).max())
+    if values.size != 1 or (not near and str(values[0]) != expected):
+        raise _differs(name, ", ".join(str(v) for v in values), expected)
+
+
+def _differs(name: str, theirs: Any, ours: Any) -> RuntimeDisagrees:
+    return RuntimeDisagrees(
+        f"the model as a whole means something else to onnxruntime than its nodes as they were "
+        f"read: its output '{name}' is {theirs} there and {ours} here",
+        "export it without functions, and so that it ends in the logits",
+    )

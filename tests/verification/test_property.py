@@ -180,10 +180,10 @@ def test_without_onnxruntime_there_is_no_sat(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    def refuse(path: Path) -> None:
+    def refuse(*_: object) -> None:
         raise RuntimeError("no kernel for this operator")
 
-    monkeypatch.setattr("sensverify.verification.replay._open", refuse)
+    monkeypatch.setattr("sensverify.verification.replay.OriginalFile", refuse)
     with caplog.at_level(logging.WARNING):
         report = ask(relu, save_property("(>= Y_0 1.5)"))
     assert report.verdict is Verdict.UNKNOWN

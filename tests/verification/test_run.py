@@ -152,7 +152,7 @@ def test_requests_that_cannot_be_met(changes: dict[str, Any]) -> None:
 
 
 def test_bisection_through_the_whole_run() -> None:
-    request = VerifyRequest("iris", samples=(0, 1), sigma=0.02, method="bisection", timeout=60.0)
+    request = VerifyRequest("iris", samples=(0, 1), sigma=0.02, method="bisection", timeout=250.0)
     report = verify(request)
     (sample,) = report.samples
     crown = verify(VerifyRequest("iris", samples=(0, 1), sigma=0.02, dtype="float64")).samples[0]

@@ -67,10 +67,10 @@ class OriginalFile:
             The largest score is that of the class the file decides on: a probability, or 1 and 0
             where the file has a label alone.
         """
-        shape = [n if isinstance(n, int) else None for n in self._input.shape]
+        declared = list(self._input.shape)
         if self._shape is not None:
-            shape = [*shape[: len(shape) - len(self._shape)], *self._shape]
-        shape = [1 if n is None else n for n in shape]
+            declared = [*declared[: len(declared) - len(self._shape)], *self._shape]
+        shape = [n if isinstance(n, int) else 1 for n in declared]
         # A file that takes several samples at once gets the one that often.
         copies = max(1, prod(shape) // max(sample.size, 1))
         together = np.concatenate([sample.reshape(-1)] * copies).reshape(shape)

@@ -5,7 +5,6 @@ import torch
 from onnx import AttributeProto, numpy_helper
 
 from sensverify.bounds.forward import apply
-from sensverify.formats.onnx import load_onnx
 from sensverify.formats.onnx.reader import read_model
 from sensverify.network.operators import Elementwise, Max
 
@@ -62,12 +61,12 @@ def assert_close(found, expected):
     torch.testing.assert_close(found, expected, rtol=0, atol=tolerance)
 
 
-def assert_as_stored(path, x, *, stored=True):
-    """The laws of ``simplified=False`` for the model at a path, at float64 inputs x.
+def assert_as_stored(path, plain, simple, x, *, stored=True):
+    """The laws of a network that was read with ``simplified=False``, beside the simplified one.
 
-    With ``stored``, also that every parameter is a number of the file, or a whole one.
+    At float64 inputs x. With ``stored``, also that every parameter is a number of the file at the
+    path, or a whole one.
     """
-    plain, simple = load_onnx(path, simplified=False), load_onnx(path)
     assert plain.input_shape == simple.input_shape
     assert plain.output_shape == simple.output_shape
 

@@ -1,7 +1,11 @@
 """Pooling layers and reductions against onnxruntime."""
 
+from itertools import product
+
 import numpy as np
 import pytest
+
+from tests.pairwise import pairwise
 
 POOLS = {
     "1d": ((1, 3, 9), {"kernel_shape": [3], "strides": [2]}),
@@ -51,51 +55,48 @@ DILATED_CEILED = {
 }
 
 
-@pytest.mark.parametrize("opset", [7, 8, 10, 12, 22])
 @pytest.mark.parametrize("case", POOLS)
-def test_max_pool(case, opset, check_node):
+def test_max_pool(case, check_node):
     shape, attributes = POOLS[case]
-    check_node("MaxPool", shape, opset=opset, **attributes)
+    for opset in (7, 8, 10, 12, 22):
+        check_node("MaxPool", shape, opset=opset, **attributes)
 
 
-@pytest.mark.parametrize("opset", [10, 12, 22])
 @pytest.mark.parametrize("case", CEILED | DILATED_CEILED)
-def test_max_pool_rounding_up(case, opset, check_node):
+def test_max_pool_rounding_up(case, check_node):
     shape, attributes = (CEILED | DILATED_CEILED)[case]
-    check_node("MaxPool", shape, opset=opset, ceil_mode=1, **attributes)
+    for opset in (10, 12, 22):
+        check_node("MaxPool", shape, opset=opset, ceil_mode=1, **attributes)
 
 
-@pytest.mark.parametrize("opset", [10, 12, 22])
 @pytest.mark.parametrize("case", DILATED)
-def test_max_pool_with_dilation(case, opset, check_node):
+def test_max_pool_with_dilation(case, check_node):
     shape, attributes = DILATED[case]
-    check_node("MaxPool", shape, opset=opset, **attributes)
+    for opset in (10, 12, 22):
+        check_node("MaxPool", shape, opset=opset, **attributes)
 
 
-@pytest.mark.parametrize("include", [0, 1])
-@pytest.mark.parametrize("opset", [7, 10, 11, 19, 22])
 @pytest.mark.parametrize("case", POOLS)
-def test_average_pool(case, opset, include, check_node):
+def test_average_pool(case, check_node):
     shape, attributes = POOLS[case]
-    check_node("AveragePool", shape, opset=opset, count_include_pad=include, **attributes)
+    for opset, include in product((7, 10, 11, 19, 22), (0, 1)):
+        check_node("AveragePool", shape, opset=opset, count_include_pad=include, **attributes)
 
 
-@pytest.mark.parametrize("include", [0, 1])
-@pytest.mark.parametrize("opset", [10, 11, 19, 22])
 @pytest.mark.parametrize("case", CEILED)
-def test_average_pool_rounding_up(case, opset, include, check_node):
+def test_average_pool_rounding_up(case, check_node):
     shape, attributes = CEILED[case]
-    check_node(
-        "AveragePool", shape, opset=opset, count_include_pad=include, ceil_mode=1, **attributes
-    )
+    for opset, include in product((10, 11, 19, 22), (0, 1)):
+        check_node(
+            "AveragePool", shape, opset=opset, count_include_pad=include, ceil_mode=1, **attributes
+        )
 
 
-@pytest.mark.parametrize("include", [0, 1])
-@pytest.mark.parametrize("opset", [19, 22])
 @pytest.mark.parametrize("case", DILATED)
-def test_average_pool_with_dilation(case, opset, include, check_node):
+def test_average_pool_with_dilation(case, check_node):
     shape, attributes = DILATED[case]
-    check_node("AveragePool", shape, opset=opset, count_include_pad=include, **attributes)
+    for opset, include in product((19, 22), (0, 1)):
+        check_node("AveragePool", shape, opset=opset, count_include_pad=include, **attributes)
 
 
 @pytest.mark.parametrize("operator", ["GlobalAveragePool", "GlobalMaxPool"])
@@ -112,18 +113,17 @@ def axes_are_inputs(operator, opset):
     return opset >= (13 if operator == "ReduceSum" else 18)
 
 
-@pytest.mark.parametrize("keep", [0, 1])
-@pytest.mark.parametrize("axes", AXES, ids=str)
-@pytest.mark.parametrize("opset", [7, 11, 13, 18, 20])
-@pytest.mark.parametrize("operator", REDUCTIONS)
+@pairwise(operator=REDUCTIONS, opset=[7, 11, 13, 18, 20], axes=AXES, keep=[0, 1])
 def test_reduction(operator, opset, axes, keep, check_node):
+    shape = (1, 3, 4, 5)
     if axes is None:
-        check_node(operator, (1, 3, 4, 5), opset=opset, keepdims=keep)
+        check_node(operator, shape, opset=opset, keepdims=keep)
     elif axes_are_inputs(operator, opset):
-        given = np.array(axes, np.int64)
-        check_node(operator, (1, 3, 4, 5), given, opset=opset, keepdims=keep)
-    elif opset >= 11 or min(axes) >= 0:
-        check_node(operator, (1, 3, 4, 5), opset=opset, keepdims=keep, axes=axes)
+        check_node(operator, shape, np.array(axes, np.int64), opset=opset, keepdims=keep)
+    else:
+        # Counted from the end since operator set 11.
+        axes = axes if opset >= 11 else [axis % len(shape) for axis in axes]
+        check_node(operator, shape, opset=opset, keepdims=keep, axes=axes)
 
 
 @pytest.mark.parametrize("noop", [0, 1])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from sensverify.formats.onnx import load_onnx
+from tests.formats.onnx.conftest import read_exactly
 
 NETWORKS = 60
 STEPS = 7
@@ -172,22 +172,17 @@ def draw(seed):
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
 
 
-@pytest.mark.parametrize("seed", range(NETWORKS))
-def test_as_onnxruntime(seed, check_equal):
-    check_equal(draw(seed), exact=None, stored=False, tolerance=1e-4)
+@pytest.mark.parametrize("tenth", range(10))
+def test_as_onnxruntime(tenth, check_equal):
+    for seed in range(tenth, NETWORKS, 10):
+        try:
+            check_equal(draw(seed), exact=None, stored=False, tolerance=1e-4)
+        except Exception as error:
+            error.add_note(f"seed {seed}")
+            raise
 
 
 def test_many_of_them_have_exact_weights(save):
     """So that the laws of exact weights are tried, too."""
-    plain = [seed for seed in range(NETWORKS) if _reads_exactly(save(draw(seed)))]
-    assert len(plain) > NETWORKS / 10
-
-
-def _reads_exactly(path):
-    from sensverify.errors import UnsupportedOperator
-
-    try:
-        load_onnx(path, simplified=False)
-    except UnsupportedOperator:
-        return False
-    return True
+    paths = [save(draw(seed), f"{seed}.onnx") for seed in range(NETWORKS)]
+    assert sum(read_exactly(path) is not None for path in paths) > NETWORKS / 10

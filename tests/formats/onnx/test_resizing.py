@@ -1,12 +1,11 @@
 """Interpolation against onnxruntime: every mode and every kind of coordinates."""
 
-import itertools
-
 import numpy as np
 import pytest
 from onnx import helper
 
 from sensverify.errors import UnsupportedOperator
+from tests.pairwise import pairwise
 
 SHAPE = (1, 2, 5, 6)
 NONE = np.zeros(0, np.float32)
@@ -25,9 +24,7 @@ def scales(*factors):
     return np.array([1, 1, *factors], np.float32)
 
 
-@pytest.mark.parametrize("factors", SCALES, ids=str)
-@pytest.mark.parametrize("coordinates", COORDINATES)
-@pytest.mark.parametrize("mode", ["linear", "cubic"])
+@pairwise(mode=["linear", "cubic"], coordinates=COORDINATES, factors=SCALES)
 def test_scales(mode, coordinates, factors, check_node):
     """Linear weights are fractions that are kept exactly; those of cubic ones may be too long."""
     exact = True if mode == "linear" else None
@@ -35,9 +32,7 @@ def test_scales(mode, coordinates, factors, check_node):
     check_node("Resize", SHAPE, NONE, scales(*factors), opset=19, exact=exact, **names)
 
 
-@pytest.mark.parametrize("lengths", SIZES, ids=str)
-@pytest.mark.parametrize("coordinates", COORDINATES)
-@pytest.mark.parametrize("mode", ["linear", "cubic"])
+@pairwise(mode=["linear", "cubic"], coordinates=COORDINATES, lengths=SIZES)
 def test_sizes(mode, coordinates, lengths, check_node):
     names = {"mode": mode, "coordinate_transformation_mode": coordinates}
     check_node("Resize", SHAPE, NONE, None, np.array([1, 2, *lengths]), opset=19, **names)
@@ -74,8 +69,7 @@ def test_a_crop_at_the_edge_is_refused_unless_it_is_the_edge(check_node):
         check_node("Resize", SHAPE, nearly, None, np.array([1, 2, 7, 4]), opset=18, **names)
 
 
-@pytest.mark.parametrize(("mode", "exclude"), [*itertools.product(["linear", "cubic"], [0, 1])])
-@pytest.mark.parametrize("factors", [(0.5, 0.25), (2, 1.5)], ids=str)
+@pairwise(factors=[(0.5, 0.25), (2, 1.5)], mode=["linear", "cubic"], exclude=[0, 1])
 def test_antialiasing(factors, mode, exclude, check_node):
     names = {"mode": mode, "antialias": 1, "exclude_outside": exclude}
     shape = (1, 2, 8, 8)

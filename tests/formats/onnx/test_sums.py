@@ -6,6 +6,7 @@ from onnx import helper
 
 from sensverify.errors import BadModelFile, UnsupportedOperator
 from sensverify.formats.onnx import load_onnx
+from tests.pairwise import pairwise
 
 RNG = np.random.default_rng(0)
 SHAPE = (2, 3, 4)
@@ -72,9 +73,7 @@ def test_an_equation_that_does_not_fit_is_refused(equation, save):
         load_onnx(save(model))
 
 
-@pytest.mark.parametrize("axis", [1, -1])
-@pytest.mark.parametrize("reverse", [0, 1])
-@pytest.mark.parametrize("exclusive", [0, 1])
+@pairwise(exclusive=[0, 1], reverse=[0, 1], axis=[1, -1])
 def test_cumulative_sums(exclusive, reverse, axis, check_node):
     check_node("CumSum", SHAPE, np.array(axis), exclusive=exclusive, reverse=reverse)
 

@@ -6,6 +6,8 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.optimize import linprog
 
 from sensverify.formats.vnnlib import parse_property
@@ -39,7 +41,8 @@ def test_a_case_without_any_outputs_is_left_out(asserted: str, empty: bool) -> N
     assert sum(len(case.query.alternatives) for case in cases) == (0 if empty else 1)
 
 
-@pytest.mark.parametrize("seed", range(150))
+@settings(max_examples=150)
+@given(seed=st.integers(0, 2**32 - 1))
 def test_random_constraints(seed: int) -> None:
     rng = np.random.default_rng(seed)
     count, outputs = rng.integers(1, 9), rng.integers(1, 5)

@@ -65,55 +65,55 @@ def test_linear_constraints(
     assert query.alternatives == (tuple(range(len(rows))),)
 
 
-@pytest.mark.parametrize(
-    ("assertion", "same"),
-    [
-        ("(not (<= Y_0 1))", "(> Y_0 1)"),
-        ("(not (> Y_0 1))", "(<= Y_0 1)"),
-        ("(not (= Y_0 1))", "(or (< Y_0 1) (> Y_0 1))"),
-        ("(not (distinct Y_0 1))", "(= Y_0 1)"),
-        ("(not (not (< Y_0 1)))", "(< Y_0 1)"),
-        ("(not (and (<= Y_0 1) (< Y_1 2)))", "(or (> Y_0 1) (>= Y_1 2))"),
-        ("(not (or (<= Y_0 1) (< Y_1 2)))", "(and (> Y_0 1) (>= Y_1 2))"),
-        ("(not (<= Y_0 1 Y_1))", "(or (> Y_0 1) (> 1 Y_1))"),
-        ("(not (<= -2 X_0))", "false"),
-        ("(not (<= X_0 0.5))", "(> X_0 0.5)"),
-        ("(=> (<= Y_0 1) (< Y_1 2))", "(or (> Y_0 1) (< Y_1 2))"),
-        ("(=> (<= Y_0 1) (< Y_1 2) (< Y_1 0))", "(or (> Y_0 1) (>= Y_1 2) (< Y_1 0))"),
-        ("(=> (> X_0 2) (< Y_1 2))", "(or (<= X_0 1) (< Y_1 2))"),
-        (
-            "(ite (<= X_0 0.5) (<= Y_0 1) (<= Y_0 2))",
-            "(or (and (<= X_0 0.5) (<= Y_0 1)) (and (> X_0 0.5) (<= Y_0 2)))",
-        ),
-        (
-            "(<= (ite (<= Y_0 0) (- Y_0) Y_0) 3)",
-            "(or (and (<= Y_0 0) (>= Y_0 -3)) (and (> Y_0 0) (<= Y_0 3)))",
-        ),
-        ("(<= (+ 1 (ite true Y_0 Y_1)) 3)", "(<= Y_0 2)"),
-        (
-            "(let ((a (+ Y_0 1)) (Y_1 (<= Y_1 0))) (and Y_1 (<= a 3)))",
-            "(and (<= Y_1 0) (<= Y_0 2))",
-        ),
-        ("(let ((Y_0 Y_1)) (let ((Y_1 Y_0) (Y_0 2)) (<= Y_1 Y_0)))", "(<= Y_1 2)"),
-        ("(! (<= Y_0 |Y_1|) :named a)", "(<= Y_0 Y_1)"),
-        ("(= X_0 X_1 1)", "(and (= X_0 1) (= X_1 1))"),
-        ("(and (= X_0 0.5) (<= Y_0 (+ X_0 X_0 1)))", "(and (= X_0 0.5) (<= Y_0 2))"),
-        (
-            "(and (= X_0 0.5) (= X_1 (* 2 X_0)) (>= Y_0 X_1))",
-            "(and (= X_0 0.5) (= X_1 1) (>= Y_0 1))",
-        ),
-        ("(and (= X_0 0.5) (>= (+ X_0 X_1) (/ 3 4)))", "(and (= X_0 0.5) (>= X_1 0.25))"),
-        ("(<= (+ X_0 X_1) 3)", "true"),
-        ("(> (+ X_0 X_1) 3)", "false"),
-        (
-            "(or (and (= X_0 0.5) (<= X_0 X_1)) (<= Y_0 (- 1)))",
-            "(or (and (= X_0 0.5) (>= X_1 0.5)) (<= Y_0 -1))",
-        ),
-    ],
-)
-def test_formulas_that_say_the_same(assertion: str, same: str) -> None:
-    found, wanted = (parse_property(f"{START}(assert {each})") for each in (assertion, same))
-    assert [_meaning(case) for case in found.cases] == [_meaning(case) for case in wanted.cases]
+SAME = [
+    ("(not (<= Y_0 1))", "(> Y_0 1)"),
+    ("(not (> Y_0 1))", "(<= Y_0 1)"),
+    ("(not (= Y_0 1))", "(or (< Y_0 1) (> Y_0 1))"),
+    ("(not (distinct Y_0 1))", "(= Y_0 1)"),
+    ("(not (not (< Y_0 1)))", "(< Y_0 1)"),
+    ("(not (and (<= Y_0 1) (< Y_1 2)))", "(or (> Y_0 1) (>= Y_1 2))"),
+    ("(not (or (<= Y_0 1) (< Y_1 2)))", "(and (> Y_0 1) (>= Y_1 2))"),
+    ("(not (<= Y_0 1 Y_1))", "(or (> Y_0 1) (> 1 Y_1))"),
+    ("(not (<= -2 X_0))", "false"),
+    ("(not (<= X_0 0.5))", "(> X_0 0.5)"),
+    ("(=> (<= Y_0 1) (< Y_1 2))", "(or (> Y_0 1) (< Y_1 2))"),
+    ("(=> (<= Y_0 1) (< Y_1 2) (< Y_1 0))", "(or (> Y_0 1) (>= Y_1 2) (< Y_1 0))"),
+    ("(=> (> X_0 2) (< Y_1 2))", "(or (<= X_0 1) (< Y_1 2))"),
+    (
+        "(ite (<= X_0 0.5) (<= Y_0 1) (<= Y_0 2))",
+        "(or (and (<= X_0 0.5) (<= Y_0 1)) (and (> X_0 0.5) (<= Y_0 2)))",
+    ),
+    (
+        "(<= (ite (<= Y_0 0) (- Y_0) Y_0) 3)",
+        "(or (and (<= Y_0 0) (>= Y_0 -3)) (and (> Y_0 0) (<= Y_0 3)))",
+    ),
+    ("(<= (+ 1 (ite true Y_0 Y_1)) 3)", "(<= Y_0 2)"),
+    (
+        "(let ((a (+ Y_0 1)) (Y_1 (<= Y_1 0))) (and Y_1 (<= a 3)))",
+        "(and (<= Y_1 0) (<= Y_0 2))",
+    ),
+    ("(let ((Y_0 Y_1)) (let ((Y_1 Y_0) (Y_0 2)) (<= Y_1 Y_0)))", "(<= Y_1 2)"),
+    ("(! (<= Y_0 |Y_1|) :named a)", "(<= Y_0 Y_1)"),
+    ("(= X_0 X_1 1)", "(and (= X_0 1) (= X_1 1))"),
+    ("(and (= X_0 0.5) (<= Y_0 (+ X_0 X_0 1)))", "(and (= X_0 0.5) (<= Y_0 2))"),
+    (
+        "(and (= X_0 0.5) (= X_1 (* 2 X_0)) (>= Y_0 X_1))",
+        "(and (= X_0 0.5) (= X_1 1) (>= Y_0 1))",
+    ),
+    ("(and (= X_0 0.5) (>= (+ X_0 X_1) (/ 3 4)))", "(and (= X_0 0.5) (>= X_1 0.25))"),
+    ("(<= (+ X_0 X_1) 3)", "true"),
+    ("(> (+ X_0 X_1) 3)", "false"),
+    (
+        "(or (and (= X_0 0.5) (<= X_0 X_1)) (<= Y_0 (- 1)))",
+        "(or (and (= X_0 0.5) (>= X_1 0.5)) (<= Y_0 -1))",
+    ),
+]
+
+
+def test_formulas_that_say_the_same() -> None:
+    for assertions in SAME:
+        found, wanted = (parse_property(f"{START}(assert {each})").cases for each in assertions)
+        assert [*map(_meaning, found)] == [*map(_meaning, wanted)], assertions
 
 
 def _meaning(case: Case) -> tuple[object, ...]:
@@ -233,48 +233,18 @@ def test_scaled_and_turned_bounds_of_one_input() -> None:
     assert (query.box.lower[0, 0], query.box.upper[0, 0]) == (-1.5, 1.5)
 
 
-@pytest.mark.parametrize(
-    ("text", "line", "words"),
-    [
+FAULTS = {
+    "forms": [
         ("\n\n(assert (<= X_0 1)", 3, "not closed"),
         ("\n)", 2, "too many"),
         ("\nhello", 2, "expected '('"),
         ('(set-info "open', 1, "not closed"),
+    ],
+    "commands": [
         ("(assert)", 1, "one formula"),
         ("()", 1, "unknown command '()'"),
         ("((assert))", 1, "unknown command"),
         ("(define-sort R () Real)", 1, "unknown command '(define-sort R () Real)'"),
-        ("(declare-const X_0 Int)", 1, "does not declare a Real"),
-        ("(declare-const Z_0 Real)", 1, "'Z_0' is not a name of an input X_i or an output Y_j"),
-        ("(declare-const X_01 Real)", 1, "'X_01'"),
-        ("(declare-const (X_0) Real)", 1, "'(X_0)'"),
-        ("(declare-const X_0 Real)\n(declare-const X_0 Real)", 2, "declared twice"),
-        (f"{START}\n(assert (<= Y_7 1))", 7, "unknown name 'Y_7'"),
-        (f"{START}(assert\n (<= X_0 X_1))", 7, "relates several inputs"),
-        (f"{START}(assert (<= X_0 Y_0))", 6, "relates inputs with outputs"),
-        (f"{START}(assert (<= (* Y_0 Y_1) 1))", 6, "multiplies variables"),
-        (f"{START}(assert (<= (/ 1 Y_1) 1))", 6, "divides"),
-        (f"{START}(assert (<= (/ Y_1 0) 1))", 6, "divides"),
-        (
-            f"{START}(assert (<= (max Y_1 0) 1))",
-            6,
-            "unknown operator 'max'; there are and, or, not,",
-        ),
-        (f"{START}(assert (<= Y_1))", 6, "does not compare"),
-        (f"{START}(assert (<= () Y_1))", 6, "expected a formula or a term, got '()'"),
-        (f"{START}(assert Y_1)", 6, "expected a formula"),
-        (f"{START}(assert (not Y_1))", 6, "expected a formula, got 'Y_1'"),
-        (f"{START}(assert (not))", 6, "does not negate one formula"),
-        (f"{START}(assert (=> true))", 6, "needs 2 formulas"),
-        (f"{START}(assert (<= true Y_1))", 6, "expected a term, got 'true'"),
-        (f"{START}(assert (= Y_1 true))", 6, "expected a term, got 'true'"),
-        (f"{START}(assert (ite true Y_1))", 6, "is not (ite condition this that)"),
-        (f"{START}(assert (ite true Y_1 false))", 6, "between a formula and a term"),
-        (f"{START}(assert (let ((a 1))))", 6, "is not (let ((name value) ...) body)"),
-        (f"{START}(assert (let ((a 1) (a 2)) (<= a Y_0)))", 6, "named twice"),
-        (f"{START}(assert (let ((1 2)) (<= 1 Y_0)))", 6, "does not name a value"),
-        (f"{START}(assert (let ((a 1) (b a)) (<= b Y_0)))", 6, "unknown name 'a'"),
-        (f"{START}(assert (<= x_0 1))", 6, "unknown name 'x_0'"),
         (f"{START}(define-fun f ((a Real)) Real a)", 6, "functions of arguments are not read"),
         (f"{START}(define-fun f () Bool 1)", 6, "is no 'Bool'"),
         (f"{START}(define-const Y_0 Real 1)", 6, "declared twice"),
@@ -285,25 +255,73 @@ def test_scaled_and_turned_bounds_of_one_input() -> None:
         (f"{START}(exit)(assert (<= Y_0 1))", 6, "comes after (exit)"),
         (f"{START}(push)(assert (<= Y_0 1))(check-sat)(pop)(check-sat)", 6, "several questions"),
         (f"{START}(check-sat-assuming ((<= Y_0 1)))", 6, "unknown command"),
+    ],
+    "names": [
+        ("(declare-const X_0 Int)", 1, "does not declare a Real"),
+        ("(declare-const Z_0 Real)", 1, "'Z_0' is not a name of an input X_i or an output Y_j"),
+        ("(declare-const X_01 Real)", 1, "'X_01'"),
+        ("(declare-const (X_0) Real)", 1, "'(X_0)'"),
+        ("(declare-const X_0 Real)\n(declare-const X_0 Real)", 2, "declared twice"),
+        (f"{START}\n(assert (<= Y_7 1))", 7, "unknown name 'Y_7'"),
+        (f"{START}(assert (let ((a 1) (b a)) (<= b Y_0)))", 6, "unknown name 'a'"),
+        (f"{START}(assert (<= x_0 1))", 6, "unknown name 'x_0'"),
         (f"{START}(declare-const Y_0_0 Real)", 6, "Y_0_0 has 2 numbers, other names of Y have 1"),
+        (f"{START}(assert (<= Y_1 nan))", 6, "unknown name 'nan'"),
+    ],
+    "terms": [
+        (f"{START}(assert\n (<= X_0 X_1))", 7, "relates several inputs"),
+        (f"{START}(assert (<= X_0 Y_0))", 6, "relates inputs with outputs"),
+        (f"{START}(assert (<= (* Y_0 Y_1) 1))", 6, "multiplies variables"),
+        (f"{START}(assert (<= (/ 1 Y_1) 1))", 6, "divides"),
+        (f"{START}(assert (<= (/ Y_1 0) 1))", 6, "divides"),
+        (f"{START}(assert (<= (max Y_1 0) 1))", 6, "operator 'max'; there are and, or, not,"),
+        (f"{START}(assert (<= Y_1))", 6, "does not compare"),
+        (f"{START}(assert (<= () Y_1))", 6, "expected a formula or a term, got '()'"),
+        (f"{START}(assert (<= true Y_1))", 6, "expected a term, got 'true'"),
+        (f"{START}(assert (= Y_1 true))", 6, "expected a term, got 'true'"),
+        (f"; a\r; b\r\n{START}(assert (<= (+ X_0 X_1) 2))", 8, "X_0 is not fixed"),
+    ],
+    "formulas": [
+        (f"{START}(assert Y_1)", 6, "expected a formula"),
+        (f"{START}(assert (not Y_1))", 6, "expected a formula, got 'Y_1'"),
+        (f"{START}(assert (not))", 6, "does not negate one formula"),
+        (f"{START}(assert (=> true))", 6, "needs 2 formulas"),
+        (f"{START}(assert (ite true Y_1))", 6, "is not (ite condition this that)"),
+        (f"{START}(assert (ite true Y_1 false))", 6, "between a formula and a term"),
+        (f"{START}(assert (let ((a 1))))", 6, "is not (let ((name value) ...) body)"),
+        (f"{START}(assert (let ((a 1) (a 2)) (<= a Y_0)))", 6, "named twice"),
+        (f"{START}(assert (let ((1 2)) (<= 1 Y_0)))", 6, "does not name a value"),
+    ],
+    "numbers": [
         (
             f"{START}(assert (and (= X_0 1) (= (* 1e-200 X_1) (* 1e200 X_0))))",
             6,
             "does not fit float64",
         ),
-        (f"; a\r; b\r\n{START}(assert (<= (+ X_0 X_1) 2))", 8, "X_0 is not fixed"),
-        (f"{START}(assert (<= Y_1 nan))", 6, "unknown name 'nan'"),
         (f"{START}(assert (<= Y_1 0x1p3))", 6, "no number that can be read"),
         (f"{START}(assert (<= Y_1 1e400))", 6, "does not fit float64"),
         (f"{START}(assert (<= X_1 -1e400))", 6, "does not fit float64"),
     ],
-)
-def test_errors_name_the_line(text: str, line: int, words: str) -> None:
-    with pytest.raises(BadProperty) as caught:
+}
+"""Texts, the line that is wrong, and what the message says of it."""
+
+
+@pytest.mark.parametrize("kind", FAULTS)
+def test_errors_name_the_line(kind: str) -> None:
+    for text, line, words in FAULTS[kind]:
+        problem = refusal(text)
+        assert f"'spec.vnnlib', line {line}: " in problem, text
+        assert words in problem, text
+        assert "\n" not in problem, text
+
+
+def refusal(text: str) -> str:
+    """What the message of the error says; empty where a text is read."""
+    try:
         parse_property(text, name="spec.vnnlib")
-    assert f"'spec.vnnlib', line {line}: " in str(caught.value)
-    assert words in str(caught.value)
-    assert "\n" not in str(caught.value)
+    except BadProperty as error:
+        return str(error)
+    return ""
 
 
 @pytest.mark.parametrize(

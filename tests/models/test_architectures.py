@@ -64,31 +64,23 @@ def test_a_seed_decides_the_weights_and_nothing_else() -> None:
     assert not torch.equal(first[0].weight, other[0].weight)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "mlp",
-        "mlp-",
-        "mlp-0",
-        "mlp-04",
-        "mlp--4",
-        "mlp-4-",
-        "mlp-4x",
-        "mlp-1000000",
-        "conv",
-        "conv-4-fc",
-        "fc-4",
-        "linear-4",
-        "resnet",
-        "conv-4-fc-2-conv-3",
-        "mlp-4\n",
-        "mlp-٤",
-        "",
-    ],
+NONE = (
+    *("mlp", "mlp-", "mlp-0", "mlp-04", "mlp--4", "mlp-4-", "mlp-4x", "mlp-1000000"),
+    *("conv", "conv-4-fc", "fc-4", "linear-4", "resnet", "conv-4-fc-2-conv-3"),
+    *("mlp-4\n", "mlp-٤", ""),
 )
-def test_names_that_are_none(name: str) -> None:
-    with pytest.raises(UnknownName, match="there is no architecture"):
+
+
+def test_names_that_are_none() -> None:
+    assert [name for name in NONE if is_one(name)] == []
+
+
+def is_one(name: str) -> bool:
+    try:
         build_for(name, (4,), 3)
+    except UnknownName:
+        return False
+    return True
 
 
 def test_unknown_names_get_a_hint() -> None:

@@ -161,43 +161,49 @@ def test_changed_file_is_refused(
         models.resolve("iris")
 
 
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("name", "../iris"),
-        ("sample", "/etc/passwd"),
-        ("sample", "../iris.npz"),
-        ("clip", [1.0, 0.0]),
-        ("clip", [0.0, float("nan")]),
-        ("sigma", -0.1),
-        ("sigma", float("nan")),
-        ("sigma", True),
-        ("input_shape", [0]),
-        ("outputs", 2),
-        ("labels", ["a", "b", ""]),
-        ("parameters", 1.5),
-        ("accuracy", {"train": 1.0}),
-        ("accuracy", {"train": 1.0, "test": float("nan")}),
-        ("sha256", "abc"),
-        ("schema", "sensverify.card/0"),
-    ],
-)
-def test_bad_card_is_refused(field: str, value: object, tmp_path: Path) -> None:
-    values = json.loads((registry.FOLDER / "iris.json").read_text(encoding="utf-8"))
-    path = tmp_path / "card.json"
-    path.write_text(json.dumps(values), encoding="utf-8")
-    assert cards.read_card(path) == models.card("iris")
-    path.write_text(json.dumps({**values, field: value}), encoding="utf-8")
-    with pytest.raises(BadModelFile):
-        cards.read_card(path)
+WRONG = [
+    ("name", "../iris"),
+    ("sample", "/etc/passwd"),
+    ("sample", "../iris.npz"),
+    ("clip", [1.0, 0.0]),
+    ("clip", [0.0, float("nan")]),
+    ("sigma", -0.1),
+    ("sigma", float("nan")),
+    ("sigma", True),
+    ("input_shape", [0]),
+    ("outputs", 2),
+    ("labels", ["a", "b", ""]),
+    ("parameters", 1.5),
+    ("accuracy", {"train": 1.0}),
+    ("accuracy", {"train": 1.0, "test": float("nan")}),
+    ("sha256", "abc"),
+    ("schema", "sensverify.card/0"),
+]
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", "{", '{"schema": "sensverify.card/1"}'])
-def test_text_that_is_no_card_is_refused(text: str, tmp_path: Path) -> None:
+def test_bad_cards_are_refused(tmp_path: Path) -> None:
+    text = (registry.FOLDER / "iris.json").read_text(encoding="utf-8")
     path = tmp_path / "card.json"
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(BadModelFile):
+    assert cards.read_card(path) == models.card("iris")
+    for field, value in WRONG:
+        path.write_text(json.dumps({**json.loads(text), field: value}), encoding="utf-8")
+        assert not is_card(path), (field, value)
+
+
+def test_text_that_is_no_card_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "card.json"
+    for text in ("", "[]", "{}", "{", '{"schema": "sensverify.card/1"}'):
+        path.write_text(text, encoding="utf-8")
+        assert not is_card(path), text
+
+
+def is_card(path: Path) -> bool:
+    try:
         cards.read_card(path)
+    except BadModelFile:
+        return False
+    return True
 
 
 @pytest.mark.parametrize("folder", ["models", "solvers"])

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from sensverify.bounds import Crown, Ibp, compute_bounds
 from sensverify.core.box import Box
 from sensverify.formats.modules import from_module
+from tests.pairwise import pairwise
 
 NAMES = (
     "mnist-conv1",
@@ -41,9 +42,7 @@ def assert_same(
     assert error <= TOLERANCE
 
 
-@pytest.mark.parametrize("mode", ["CROWN", "IBP"])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
-@pytest.mark.parametrize("name", NAMES)
+@pairwise(name=NAMES, dtype=[torch.float32, torch.float64], mode=["CROWN", "IBP"])
 def test_both_ends_of_every_output(lirpa_bounds, make_case, name, dtype, mode) -> None:
     module, x = make_case(name, dtype, 3)
     assert_same(lirpa_bounds, module, Box.around(x, 0.05), mode)

@@ -176,7 +176,7 @@ HARMS = {
 
 def _network(name: str, seed: int, changes: dict[str, Any]) -> ModelEvaluation:
     ask = {
-        "samples": 500,
+        "samples": 200,
         "classes": 10,
         "accuracy": 0.97,
         "radii": (0.05, 0.1, 0.15, 0.2, 0.3),

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from sensverify.cli.options import method_options, runtime_option
-from sensverify.cli.progress import run_bar
-from sensverify.cli.stopping import stopping_on_signals
+from sensverify.cli.options import PATH, STOPPED, method_options, runtime_option
+from sensverify.cli.progress import run_bar, watching
 
 if TYPE_CHECKING:
-    from sensverify.runs.progress import Listener, Progress
-
-_PATH = click.Path(path_type=Path)
-STOPPED = 3
-"""Exit status of a run that somebody stopped."""
+    from sensverify.runs.progress import Progress
 
 
 @click.command("benchmark")
-@click.argument("folder", type=_PATH)
+@click.argument("folder", type=PATH)
 @click.option(
     "--out",
-    type=_PATH,
+    type=PATH,
     required=True,
     metavar="RESULTS.csv",
     help="Where the results go, one line each, as they come. Instances that the file has already "
@@ -68,14 +61,12 @@ def benchmark(folder: Path, settings: tuple[tuple[str, str], ...], **options: An
     """
     from sensverify.report.benchmark import benchmark_document
     from sensverify.report.terminal import PlainConsole, print_document
-    from sensverify.runs.watch import Watch
     from sensverify.verification.benchmark_run import BenchmarkRequest, run_benchmark
 
     given = {key: value for key, value in options.items() if value is not None}
     request = BenchmarkRequest(folder=folder, settings=dict(settings), **given)
     errors = PlainConsole(stderr=True)
-    watch = Watch()
-    with _progress(errors) as progress, stopping_on_signals(watch):
+    with run_bar(errors, "instances", _verdict) as (progress, _), watching() as watch:
         summary = run_benchmark(request, progress=progress, watch=watch)
     print_document(benchmark_document(summary), PlainConsole())
     if summary.wrong:
@@ -83,15 +74,6 @@ def benchmark(folder: Path, settings: tuple[tuple[str, str], ...], **options: An
     return STOPPED if watch.stopped else 0
 
 
-@contextlib.contextmanager
-def _progress(console: Any) -> Iterator[Listener | None]:
-    """A bar with an estimate of the time left, when standard error is a terminal."""
-    if not console.is_terminal:
-        yield None
-        return
-
-    def describe(now: Progress) -> str:
-        return "" if now.row is None else f"{now.row.verdict}  {now.row.instance.vnnlib}"
-
-    with run_bar(console, "instances", describe) as (show, _):
-        yield show
+def _verdict(now: Progress) -> str:
+    """The verdict on the instance that has just ended, for the side of a bar."""
+    return "" if now.row is None else f"{now.row.verdict}  {now.row.instance.vnnlib}"

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
-from sensverify.cli.options import force_option, runtime_option
+from sensverify.cli.options import PATH, force_option, json_option, runtime_option
 from sensverify.cli.targets import Targets
+
+if TYPE_CHECKING:
+    from sensverify.report.check import CheckReport
 
 REJECTED = 1
 """Exit status where a certificate does not prove what it claims."""
 
-_PATH = click.Path(path_type=Path)
-
 
 @click.command("check")
-@click.argument("certificate", type=_PATH)
+@click.argument("certificate", type=PATH)
 @click.argument("model")
 @click.option(
     "--arithmetic",
@@ -30,17 +31,11 @@ _PATH = click.Path(path_type=Path)
 @click.option(
     "--property",
     "property_file",
-    type=_PATH,
+    type=PATH,
     metavar="FILE.vnnlib",
     help="Also check that the certificate answers this VNN-LIB property with unsat.",
 )
-@click.option(
-    "--json",
-    "json_target",
-    type=click.Path(path_type=Path, allow_dash=True),
-    metavar="FILE|-",
-    help="Write the result as JSON; '-' prints it, and only it, on standard output.",
-)
+@json_option("the result")
 @runtime_option()
 @force_option("Overwrite the file of --json; never what is checked.")
 def check(
@@ -66,16 +61,18 @@ def check(
       sensverify check net.cert net.onnx --property prop.vnnlib
     """
     from sensverify.models import resolve
+    from sensverify.report.check import check_document, check_to_json
+    from sensverify.report.terminal import PlainConsole, print_document
 
     targets = Targets(json=json_target, force=force)
     path = Path(resolve(model).path)
     inputs = [certificate, path, *([] if property_file is None else [property_file])]
     targets.check(inputs)
     report = _checked(certificate, path, arithmetic, property_file, runtime_check)
-    from sensverify.report.check import check_to_json
-
     targets.write(json=lambda: check_to_json(report))
-    return _say(report, errors_only=targets.to_stdout)
+    rejected = report.checked is None
+    print_document(check_document(report), PlainConsole(stderr=rejected or targets.to_stdout))
+    return REJECTED if rejected else 0
 
 
 def _checked(
@@ -84,7 +81,7 @@ def _checked(
     arithmetic: str,
     property_file: Path | None,
     runtime_check: bool,
-) -> Any:
+) -> CheckReport:
     from sensverify.certificates import StoredModel, read_certificate
     from sensverify.certificates import check_certificate as run
     from sensverify.errors import CertificateRejected
@@ -109,17 +106,3 @@ def _checked(
         checked=checked,
         reason=reason,
     )
-
-
-def _say(report: Any, *, errors_only: bool) -> int:
-    """Print what was found; the exit status."""
-    from sensverify.cli.main import printable
-    from sensverify.report.check import check_lines, verdict_text
-
-    if report.checked is None:
-        click.echo(f"rejected: {printable(report.reason)}", err=True)
-        return REJECTED
-    for name, text in check_lines(report, report.checked):
-        click.echo(f"{name:<11}  {printable(text)}", err=errors_only)
-    click.echo(verdict_text(report), err=errors_only)
-    return 0

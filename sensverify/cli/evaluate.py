@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shlex
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click import option
 
-from sensverify.cli.grouped import GroupedCommand, GroupedOption, grouped, option
-from sensverify.cli.options import runtime_option
-from sensverify.cli.progress import ProgressLines, run_bar
+from sensverify.cli.grouped import GroupedCommand, grouped
+from sensverify.cli.options import PATH, STOPPED, data_dir_option, json_option, runtime_option
+from sensverify.cli.progress import ProgressLines, run_bar, watching
 from sensverify.cli.remedies import with_options
-from sensverify.cli.stopping import stopping_on_signals
 from sensverify.cli.targets import Targets
 from sensverify.cli.types import sample_range, size
 
 if TYPE_CHECKING:
     from sensverify.evaluation.request import EvaluateRequest
     from sensverify.evaluation.results import Evaluation
-    from sensverify.runs.progress import Listener
 
-_PATH = click.Path(path_type=Path)
-STOPPED = 3
-"""Exit status of an evaluation that ended before all was done."""
 
 _LISTS = ("attacks", "certify", "corruptions", "sequences", "measures")
 
@@ -60,12 +54,7 @@ _LISTS = ("attacks", "certify", "corruptions", "sequences", "measures")
         metavar="N",
         help="How many training samples to take measures on; 0 for none. Default: 2000.",
     ),
-    option(
-        "--data-dir",
-        type=_PATH,
-        metavar="FOLDER",
-        help="Where data sets are, before $SENSVERIFY_DATA and the user's cache.",
-    ),
+    data_dir_option(),
 )
 @grouped(
     "How far inputs may move",
@@ -84,7 +73,7 @@ _LISTS = ("attacks", "certify", "corruptions", "sequences", "measures")
     ),
     option(
         "--per-feature",
-        type=_PATH,
+        type=PATH,
         metavar="FILE.npy",
         help="A factor on the radius for each feature. Default: 1.",
     ),
@@ -169,7 +158,7 @@ _LISTS = ("attacks", "certify", "corruptions", "sequences", "measures")
     "Where the results go",
     option(
         "--out",
-        type=_PATH,
+        type=PATH,
         metavar="DIR",
         help="A new or empty folder that keeps every finished part, and at the end "
         "evaluation.json and report.html. Without it nothing is kept of an evaluation that is "
@@ -181,24 +170,18 @@ _LISTS = ("attacks", "certify", "corruptions", "sequences", "measures")
         help="Go on with what is in DIR; nothing is done twice. Models and names in lists may have "
         "been added, all else must be the same. Where DIR is empty, begin.",
     ),
-    option(
-        "--json",
-        "json_target",
-        type=click.Path(path_type=Path, allow_dash=True),
-        metavar="FILE|-",
-        help="Write everything as JSON; '-' prints it, and only it, on standard output.",
-    ),
+    json_option("everything"),
     option(
         "--report",
         "report_target",
-        type=_PATH,
+        type=PATH,
         metavar="FILE.html",
         help="Write one self-contained page with curves, tables and pictures.",
     ),
     option(
         "--csv",
         "csv_folder",
-        type=_PATH,
+        type=PATH,
         metavar="DIR",
         help="Write the tables behind the page as CSV files into this folder.",
     ),
@@ -227,7 +210,7 @@ _LISTS = ("attacks", "certify", "corruptions", "sequences", "measures")
         metavar="N",
         help="Of all random draws: the same seed gives the same numbers. Default: 0.",
     ),
-    runtime_option(GroupedOption),
+    runtime_option(),
 )
 def evaluate(
     models: tuple[str, ...],
@@ -257,17 +240,19 @@ def evaluate(
     from sensverify.evaluation.run import evaluate as run
     from sensverify.report.evaluation.document import evaluation_document
     from sensverify.report.terminal import PlainConsole, print_document
-    from sensverify.runs.watch import Watch
 
     targets = Targets(json=json_target, report=report_target, force=force)
     request = _request(models, {k: v for k, v in options.items() if v is not None})
     targets.check(_input_files(request))
     _check_csv(csv_folder, force)
     errors = PlainConsole(stderr=True)
-    with _progress(errors) as (progress, listener):
-        watch = Watch(listener=listener)
-        with stopping_on_signals(watch):
-            found = _with_options(run(request, progress=progress, watch=watch))
+    # A line now and then where there is no terminal.
+    lines = ProgressLines(lambda text: click.echo(text, err=True))
+    with (
+        run_bar(errors, "evaluating", lambda now: ", ".join(now.running)) as (show, listen),
+        watching(listen or lines.listen) as watch,
+    ):
+        found = _with_options(run(request, progress=show or lines.show, watch=watch))
     try:
         _write(found, request, targets, csv_folder)
     finally:
@@ -277,20 +262,6 @@ def evaluate(
     if found.interrupted:
         _say_stopped(request)
     return STOPPED if found.interrupted else 0
-
-
-@contextlib.contextmanager
-def _progress(console: Any) -> Iterator[tuple[Listener, Callable[[str], None]]]:
-    """A bar on a terminal, and a line now and then where there is none.
-
-    Gives a listener to progress, and one to lines of text.
-    """
-    if not console.is_terminal:
-        lines = ProgressLines(lambda text: click.echo(text, err=True))
-        yield lines.show, lines.listen
-        return
-    with run_bar(console, "evaluating", lambda now: ", ".join(now.running)) as listeners:
-        yield listeners
 
 
 def _with_options(found: Evaluation) -> Evaluation:

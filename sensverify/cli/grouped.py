@@ -7,15 +7,7 @@ from typing import Any
 
 import click
 
-Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
-
-
-class GroupedOption(click.Option):
-    """An option that belongs to a group."""
-
-    def __init__(self, *names: Any, group: str = "", **attributes: Any) -> None:
-        super().__init__(*names, **attributes)
-        self.group = group
+from sensverify.cli.options import Decorator
 
 
 class GroupedCommand(click.Command):
@@ -36,7 +28,7 @@ class GroupedCommand(click.Command):
 
 
 def grouped(name: str, *options: Decorator) -> Decorator:
-    """Put options, made by `option`, under one heading."""
+    """Put options under one heading."""
 
     def add(command: Callable[..., Any]) -> Callable[..., Any]:
         for decorate in reversed(options):
@@ -46,8 +38,3 @@ def grouped(name: str, *options: Decorator) -> Decorator:
         return command
 
     return add
-
-
-def option(*names: str, **attributes: Any) -> Decorator:
-    """``click.option`` for `grouped`."""
-    return click.option(*names, cls=GroupedOption, **attributes)

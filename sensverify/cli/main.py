@@ -19,17 +19,6 @@ import click
 from sensverify.cli.remedies import command_of, with_options
 
 _COMMANDS = {
-    "benchmark": "sensverify.cli.benchmark:benchmark",
-    "check": "sensverify.cli.check:check",
-    "evaluate": "sensverify.cli.evaluate:evaluate",
-    "list": "sensverify.cli.list:list_names",
-    "study": "sensverify.cli.study:study",
-    "train": "sensverify.cli.train:train",
-    "verify": "sensverify.cli.verify:verify",
-}
-"""Module and object of each command; imported only when the command is called."""
-
-_SHORT_HELP = {
     "benchmark": "Answer a folder of VNN-LIB properties and compare with known verdicts.",
     "check": "Check a certificate against the model it is about.",
     "evaluate": "Attack, corrupt, certify and measure classifiers, side by side.",
@@ -38,6 +27,7 @@ _SHORT_HELP = {
     "train": "Train a model, with or without a penalty on its sensitivity.",
     "verify": "Bound how far a model's outputs can move, or answer a VNN-LIB property.",
 }
+"""Short help of each command, whose module is imported only when it is called."""
 
 _COMPLETION = "_SENSVERIFY_COMPLETE"
 """Set by the shell when it asks click for completions."""
@@ -81,13 +71,13 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        module, _, name = _COMMANDS[cmd_name].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), name)
+        module = importlib.import_module(f"sensverify.cli.{cmd_name}")
+        command: click.Command = getattr(module, {"list": "list_names"}.get(cmd_name, cmd_name))
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, _SHORT_HELP[name]) for name in self.list_commands(ctx)])
+            formatter.write_dl(sorted(_COMMANDS.items()))
 
     def main(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -10,6 +11,10 @@ import click
 from sensverify.cli.types import setting
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+PATH = click.Path(path_type=Path)
+STOPPED = 3
+"""Exit status of a run that ended before all was done."""
 
 
 def method_options(text: str, *, example: str = "") -> Decorator:
@@ -29,17 +34,37 @@ def method_options(text: str, *, example: str = "") -> Decorator:
     return add
 
 
-def runtime_option(kind: type[click.Option] = click.Option) -> Decorator:
+def runtime_option() -> Decorator:
     """``--no-runtime-check``: models are not compared with onnxruntime."""
     return click.option(
         "--runtime-check/--no-runtime-check",
-        cls=kind,
         default=True,
         show_default=True,
         help="Compare what every node of a model computes with onnxruntime, at a few inputs, when "
         "the file is read; a file that onnxruntime reads otherwise, or does not run, is refused. "
         "Without: the answer holds of the file as it is read here, and it is trusted that what "
         "runs the file reads it alike.",
+    )
+
+
+def json_option(what: str) -> Decorator:
+    """``--json``: where ``what`` goes as JSON."""
+    return click.option(
+        "--json",
+        "json_target",
+        type=click.Path(path_type=Path, allow_dash=True),
+        metavar="FILE|-",
+        help=f"Write {what} as JSON; '-' prints it, and only it, on standard output.",
+    )
+
+
+def data_dir_option() -> Decorator:
+    """``--data-dir``: where data sets are."""
+    return click.option(
+        "--data-dir",
+        type=PATH,
+        metavar="FOLDER",
+        help="Where data sets are, before $SENSVERIFY_DATA and the user's cache.",
     )
 
 

@@ -5,13 +5,23 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
+
+import click
+
+from sensverify.runs.watch import Watch
 
 if TYPE_CHECKING:
     from sensverify.runs.progress import Listener, Progress
 
 FIRST_LINE, NEXT_LINE = 10.0, 30.0
 """Seconds until the first line on progress, and between two, where there is no terminal."""
+
+
+def watching(listener: Callable[[str], None] | None = None) -> AbstractContextManager[Watch]:
+    """A watch over what is done within, which Ctrl-C and SIGTERM stop; one line says so."""
+    return Watch(listener=listener).stopping_on_signals(lambda text: click.echo(text, err=True))
 
 
 class ProgressLines:
@@ -57,10 +67,31 @@ def time_left(now: Progress) -> str:
 
 
 @contextlib.contextmanager
+def bar(console: Any, parts: str, *, timed: bool = True) -> Iterator[Callable[..., None]]:
+    """A bar on a terminal, after a word for its parts.
+
+    Gives what takes the text at its end, and the parts ``completed`` and in ``total``. Unless the
+    bar is ``timed`` by their pace, it takes the time ``left`` as well.
+    """
+    from rich.markup import escape
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    left = TimeRemainingColumn() if timed else "{task.fields[left]}"
+    columns = (parts, BarColumn(), MofNCompleteColumn(), left, "{task.description}")
+    with Progress(*columns, console=console, transient=True) as shown:
+        task = shown.add_task("", total=None, left="")
+
+        def update(text: str | None = None, **changes: Any) -> None:
+            shown.update(task, description=None if text is None else escape(text), **changes)
+
+        yield update
+
+
+@contextlib.contextmanager
 def run_bar(
     console: Any, parts: str, describe: Callable[[Progress], str]
-) -> Iterator[tuple[Listener, Callable[[str], None]]]:
-    """A bar with an estimate of the time left, on a terminal.
+) -> Iterator[tuple[Listener, Callable[[str], None]] | tuple[None, None]]:
+    """A bar of a run with an estimate of the time left; nothing where there is no terminal.
 
     Parameters
     ----------
@@ -75,20 +106,16 @@ def run_bar(
     show, listen : callable
         For progress, and for a line of text on the part in hand.
     """
-    from rich.markup import escape
-    from rich.progress import BarColumn, MofNCompleteColumn
-    from rich.progress import Progress as Bar
-
-    columns = (parts, BarColumn(), MofNCompleteColumn(), "{task.fields[left]}")
-    with Bar(*columns, "{task.description}", console=console, transient=True) as bar:
-        task = bar.add_task("", total=None, left="")
+    if not console.is_terminal:
+        yield None, None
+        return
+    with bar(console, parts, timed=False) as update:
         text = ""
 
         def show(now: Progress) -> None:
             nonlocal text
             text = describe(now) or text
             done = now.done + sum(now.running.values())
-            bar.update(task, completed=done, total=now.total, left=time_left(now))
-            bar.update(task, description=escape(text))
+            update(text, completed=done, total=now.total, left=time_left(now))
 
-        yield show, lambda more: bar.update(task, description=escape(f"{text} {more}"))
+        yield show, lambda more: update(f"{text} {more}")

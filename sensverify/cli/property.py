@@ -6,16 +6,13 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from click.core import ParameterSource
 
-from sensverify.cli.stopping import stopping_on_signals
+from sensverify.cli.progress import watching
 from sensverify.cli.targets import Targets
-
-if TYPE_CHECKING:
-    from sensverify.verification import PropertyReport
 
 UNDECIDED = 3
 """Exit status where neither yes nor no is proven."""
@@ -71,22 +68,19 @@ def answer(asked: dict[str, Any], targets: Targets) -> int:
     """
     from sensverify.models import resolve
     from sensverify.report.property import (
+        answer_document,
+        property_document,
         property_to_json,
-        runtime_note,
-        summary_line,
         witness_text,
     )
-    from sensverify.report.terminal import PlainConsole
-    from sensverify.runs.watch import Watch
+    from sensverify.report.terminal import PlainConsole, print_document
     from sensverify.verification import PropertyRequest, check_property
 
     targets.check([Path(resolve(asked["model"]).path), asked["property"]])
     request = PropertyRequest(**asked)
     errors = PlainConsole(stderr=True)
-    with _status(errors) as listener:
-        watch = Watch(listener=listener)
-        with stopping_on_signals(watch):
-            report = check_property(request, watch=watch)
+    with _status(errors) as listener, watching(listener) as watch:
+        report = check_property(request, watch=watch)
     found, witness = report.certification, report.witness
     if found is not None and targets.certificate is not None:
         found = replace(found, path=str(targets.certificate))
@@ -97,31 +91,8 @@ def answer(asked: dict[str, Any], targets: Targets) -> int:
         certificate=None if found is None else lambda: found.data,
     )
     if not targets.to_stdout:
-        click.echo(report.verdict.value)
-        if witness is not None:
-            click.echo(witness_text(witness), nl=False)
-    click.echo(summary_line(report), err=True)
-    for line in report.warnings:
-        click.echo(f"warning: {line}", err=True)
-    note = runtime_note(report)
-    if note is not None:
-        click.echo(f"note: {note}", err=True)
-    if request.rigorous and found is None:
-        click.echo(f"note: {_nothing_to_certify(report)}; no certificate is made", err=True)
-    return _exit_status(report)
-
-
-def _nothing_to_certify(report: PropertyReport) -> str:
-    if report.witness is not None:
-        return "the property is met by an input, and that needs no proof"
-    if not report.cases:
-        return "the property contradicts itself, whatever the model"
-    if report.runtime is not None and report.runtime.violation is not None:
-        return "the file, as it is run, violates the property"
-    return "nothing is proven"
-
-
-def _exit_status(report: PropertyReport) -> int:
+        print_document(answer_document(report), PlainConsole())
+    print_document(property_document(report, rigorous=request.rigorous), errors)
     return {"sat": 1, "unsat": 0}.get(report.verdict.value, UNDECIDED)
 
 

@@ -9,15 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sensverify.cli.progress import run_bar
-from sensverify.cli.stopping import stopping_on_signals
+from sensverify.cli.options import PATH, STOPPED, data_dir_option
+from sensverify.cli.progress import run_bar, watching
 
 if TYPE_CHECKING:
     from sensverify.runs.progress import Listener, Progress
-
-_PATH = click.Path(path_type=Path)
-STOPPED = 3
-"""Exit status of a study that somebody stopped."""
 
 
 @click.group("study")
@@ -33,10 +29,10 @@ def study() -> None:
 
 
 @study.command("run")
-@click.argument("file", type=_PATH)
+@click.argument("file", type=PATH)
 @click.option(
     "--out",
-    type=_PATH,
+    type=PATH,
     required=True,
     metavar="DIR",
     help="Folder of the study: the configuration, a journal, and one run directory a training.",
@@ -53,12 +49,7 @@ def study() -> None:
     metavar="N",
     help="Trainings at once, each in a process of its own; they share the cores.",
 )
-@click.option(
-    "--data-dir",
-    type=_PATH,
-    metavar="FOLDER",
-    help="Where data sets are, before $SENSVERIFY_DATA and the user's cache.",
-)
+@data_dir_option()
 def run(
     file: Path, out: Path, variant: str | None, resume: bool, jobs: int, data_dir: Path | None
 ) -> int:
@@ -70,15 +61,13 @@ def run(
     """
     from sensverify.report.study.document import study_document
     from sensverify.report.terminal import PlainConsole, print_document
-    from sensverify.runs.watch import Watch
     from sensverify.studies.collect import collect
     from sensverify.studies.files import read_study
     from sensverify.studies.run import run_study
 
     asked = read_study(file, variant=variant)
     errors = PlainConsole(stderr=True)
-    watch = Watch()
-    with _progress(errors) as progress, stopping_on_signals(watch):
+    with _progress(errors) as progress, watching() as watch:
         outcome = run_study(
             asked, out, resume=resume, jobs=jobs, data_dir=data_dir, watch=watch, progress=progress
         )
@@ -94,7 +83,7 @@ def run(
 
 
 @study.command("report")
-@click.argument("folder", metavar="DIR", type=_PATH)
+@click.argument("folder", metavar="DIR", type=PATH)
 def report(folder: Path) -> int:
     """Write tables, figures and one page of DIR's study into DIR/report.
 
@@ -118,17 +107,12 @@ def _progress(console: Any) -> Iterator[Listener]:
     """A line for every finished training; a bar as well when standard error is a terminal."""
     from sensverify.cli.study_progress import finished_line, running_text
 
-    def finished(state: Progress) -> None:
-        if state.row is not None:
-            console.print(finished_line(state.row, state), markup=False)
-
-    if not console.is_terminal:
-        yield finished
-        return
     with run_bar(console, "trainings", running_text) as (show, _):
 
         def both(state: Progress) -> None:
-            finished(state)
-            show(state)
+            if state.row is not None:
+                console.print(finished_line(state.row, state), markup=False)
+            if show is not None:
+                show(state)
 
         yield both

@@ -7,19 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click import option
 
-from sensverify.cli.grouped import GroupedCommand, grouped, option
-from sensverify.cli.stopping import stopping_on_signals
+from sensverify.cli.grouped import GroupedCommand, grouped
+from sensverify.cli.options import PATH, STOPPED, data_dir_option, json_option
+from sensverify.cli.progress import watching
 from sensverify.cli.targets import Targets
 from sensverify.cli.train_progress import showing_progress
 
 if TYPE_CHECKING:
     from sensverify.training.request import TrainRequest
 
-_PATH = click.Path(path_type=Path)
 _NAMES = ("data", "model", "loss", "standardise")
-STOPPED = 3
-"""Exit status of a training that somebody stopped."""
 
 
 @click.command("train", cls=GroupedCommand)
@@ -49,18 +48,13 @@ STOPPED = 3
         help="Give the model a first layer that brings every feature to mean 0 and deviation 1 "
         "over the training samples; radii keep the units of the data. Default: no.",
     ),
-    option(
-        "--data-dir",
-        type=_PATH,
-        metavar="FOLDER",
-        help="Where data sets are, before $SENSVERIFY_DATA and the user's cache.",
-    ),
+    data_dir_option(),
 )
 @grouped(
     "Where the results go",
     option(
         "--out",
-        type=_PATH,
+        type=PATH,
         required=True,
         metavar="DIR",
         help="A new or empty folder for the model, its card, metrics and checkpoints.",
@@ -71,14 +65,7 @@ STOPPED = 3
         help="Go on with the run in DIR, exactly as it would have gone; all other options may be "
         "left out. Where there is none yet, begin it.",
     ),
-    option(
-        "--json",
-        "json_target",
-        type=click.Path(path_type=Path, allow_dash=True),
-        metavar="FILE|-",
-        help="Write what a finished training found as JSON; '-' prints it, and only it, on "
-        "standard output.",
-    ),
+    json_option("what a finished training found"),
     option("--force", is_flag=True, help="Overwrite the file of --json; never a run."),
 )
 @grouped(
@@ -229,7 +216,6 @@ def train(
     """
     from sensverify.report.terminal import PlainConsole, print_document
     from sensverify.report.training import training_document, training_to_json
-    from sensverify.runs.watch import Watch
     from sensverify.training.fit import fit
 
     targets = Targets(json=json_target, force=force)
@@ -237,20 +223,18 @@ def train(
     request = _request(out, resume, {k: v for k, v in options.items() if v is not None})
     errors = PlainConsole(stderr=True)
     split, module = request.prepare(data_dir=data_dir)
-    with showing_progress(errors) as (progress, say):
-        watch = Watch(listener=say)
-        with stopping_on_signals(watch):
-            result = fit(
-                module,
-                split,
-                request.loss,
-                request.settings,
-                out=out,
-                resume=resume,
-                watch=watch,
-                progress=progress,
-                description=request.description(out.resolve().name),
-            )
+    with showing_progress(errors) as (progress, say), watching(say) as watch:
+        result = fit(
+            module,
+            split,
+            request.loss,
+            request.settings,
+            out=out,
+            resume=resume,
+            watch=watch,
+            progress=progress,
+            description=request.description(out.resolve().name),
+        )
     targets.write(json=lambda: training_to_json(request, out, result))
     if not result.interrupted:
         console = errors if targets.to_stdout else PlainConsole()

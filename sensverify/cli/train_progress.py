@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sensverify.cli.progress import bar
+
 if TYPE_CHECKING:
     from sensverify.training.loop.progress import Listener, Progress
 
@@ -91,19 +93,12 @@ def showing_progress(console: Any) -> Iterator[tuple[Listener, Callable[[str], N
         yield lines, None
         lines.finish()
         return
-    from rich.markup import escape
-    from rich.progress import BarColumn, MofNCompleteColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
+    with bar(console, "training") as update:
+        lines = EpochLines(lambda text: console.print(text, markup=False))
 
-    columns = ("training", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Bar(*columns, "{task.description}", console=console, transient=True) as bar:
-        task = bar.add_task("", total=None)
-        lines = EpochLines(lambda text: bar.console.print(escape(text)))
-
-        def show(now: Any) -> None:
-            description = escape(step_text(now))
-            bar.update(task, completed=now.step, total=now.steps, description=description)
+        def show(now: Progress) -> None:
+            update(step_text(now), completed=now.step, total=now.steps)
             lines(now)
 
-        yield show, lambda text: bar.update(task, description=escape(text))
+        yield show, update
         lines.finish()

@@ -10,12 +10,17 @@ from typing import Any
 
 import click
 
-from sensverify.cli.options import force_option, method_options, runtime_option
-from sensverify.cli.stopping import stopping_on_signals
+from sensverify.cli.options import (
+    PATH,
+    data_dir_option,
+    force_option,
+    json_option,
+    method_options,
+    runtime_option,
+)
+from sensverify.cli.progress import bar, watching
 from sensverify.cli.targets import Targets
 from sensverify.cli.types import radius, sample_range, size
-
-_PATH = click.Path(path_type=Path)
 
 
 @click.command("verify")
@@ -56,7 +61,7 @@ _PATH = click.Path(path_type=Path)
 )
 @click.option(
     "--box",
-    type=_PATH,
+    type=PATH,
     metavar="FILE.npz",
     help="The input boxes themselves, as arrays lower and upper (and maybe labels y), instead of "
     "data, radius and clip.",
@@ -64,13 +69,13 @@ _PATH = click.Path(path_type=Path)
 @click.option(
     "--property",
     "property_file",
-    type=_PATH,
+    type=PATH,
     metavar="FILE.vnnlib",
     help="Answer a VNN-LIB property instead: sat, unsat, unknown or timeout.",
 )
 @click.option(
     "--witness",
-    type=_PATH,
+    type=PATH,
     metavar="FILE",
     help="Write the input that meets the property, and its outputs, in VNN-COMP's form.",
 )
@@ -133,30 +138,19 @@ _PATH = click.Path(path_type=Path)
     help="Memory the bounds may take beside the model, e.g. 4GB; work that needs more is cut in "
     "parts. Default: 1GiB.",
 )
-@click.option(
-    "--data-dir",
-    type=_PATH,
-    metavar="FOLDER",
-    help="Where data sets are, before $SENSVERIFY_DATA and the user's cache.",
-)
-@click.option(
-    "--json",
-    "json_target",
-    type=click.Path(path_type=Path, allow_dash=True),
-    metavar="FILE|-",
-    help="Write everything as JSON; '-' prints it, and only it, on standard output.",
-)
+@data_dir_option()
+@json_option("everything")
 @click.option(
     "--report",
     "report_target",
-    type=_PATH,
+    type=PATH,
     metavar="FILE.html",
     help="Write one self-contained page with a picture of every sample's output intervals.",
 )
 @click.option(
     "--certificate",
     "certificate_target",
-    type=_PATH,
+    type=PATH,
     metavar="FILE",
     help="Re-derive every result with rigorous arithmetic, report what comes out there, and write "
     "the proof; 'sensverify check' checks it against the model's file.",
@@ -234,17 +228,14 @@ def _bound(options: dict[str, Any], targets: Targets) -> int:
     from sensverify.report.json import report_to_json
     from sensverify.report.terminal import PlainConsole, print_document
     from sensverify.report.verify import verify_document
-    from sensverify.runs.watch import Watch
     from sensverify.verification import VerifyRequest
     from sensverify.verification import verify as run
 
     targets.check(_input_files(options))
     request = VerifyRequest(**options)
     errors = PlainConsole(stderr=True)
-    with _progress(errors) as (progress, listener):
-        watch = Watch(listener=listener)
-        with stopping_on_signals(watch):
-            report = run(request, progress=progress, watch=watch)
+    with _progress(errors) as (progress, listener), watching(listener) as watch:
+        report = run(request, progress=progress, watch=watch)
     found = report.certification
     if found is not None and targets.certificate is not None:
         found = replace(found, path=str(targets.certificate))
@@ -282,13 +273,5 @@ def _progress(
     if not console.is_terminal:
         yield None, None
         return
-    from rich.markup import escape
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    columns = ("bounding", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, "{task.description}", console=console, transient=True) as bar:
-        task = bar.add_task("", total=None)
-        yield (
-            lambda done, total: bar.update(task, completed=done, total=total),
-            lambda text: bar.update(task, description=escape(text)),
-        )
+    with bar(console, "bounding") as update:
+        yield lambda done, total: update(completed=done, total=total), update

@@ -18,7 +18,7 @@ def benchmark_document(summary: BenchmarkSummary) -> doc.Document:
         blocks.append(doc.Text(f"WRONG: {contradiction(result)}", "alarm"))
     if len(summary.wrong) > _SHOWN:
         blocks.append(doc.Text(f"… and {len(summary.wrong) - _SHOWN} more"))
-    return doc.Document(sections=[doc.Section("summary", "", blocks)])
+    return doc.Document.of(*blocks)
 
 
 def contradiction(result: InstanceResult) -> str:

@@ -29,22 +29,11 @@ _FEW = 12
 
 @dataclass(frozen=True)
 class Mark:
-    """A shape of a drawing, in its units, from the upper left corner.
+    """A shape of a drawing, in its units, from the upper left corner; its look is of the theme.
 
-    Parameters
-    ----------
-    shape : str
-    places : tuple of (x, y)
-        Of a line or an area all corners, of a box two opposite ones, of a dot its middle, of a
-        text where it is anchored.
-    look : str
-        Words of the theme.
-    text : str
-        Of a text itself, of other shapes what is told on demand.
-    size : float
-        Of a dot its radius, of a box that of its corners.
-    anchor : str
-        Of a text.
+    ``places`` are all corners of a line or an area, two opposite ones of a box, the middle of a
+    dot, and where a text is anchored. ``text`` is that of a text, and of other shapes what is told
+    on demand; ``size`` is the radius of a dot, or of the corners of a box.
     """
 
     shape: Literal["line", "area", "box", "dot", "text"]
@@ -121,13 +110,7 @@ class Stroke:
 
 
 class Plot:
-    """Marks by values.
-
-    Parameters
-    ----------
-    frame : Frame
-    x, y : Axis
-    """
+    """Marks by values on two axes within a frame."""
 
     def __init__(self, frame: Frame, x: Axis, y: Axis) -> None:
         self.frame, self.x, self.y = frame, x, y
@@ -189,18 +172,9 @@ def line_chart(
     words: str,
     between: tuple[Stroke, Stroke] | None = None,
 ) -> Drawing:
-    """Lines with their names at their ends.
+    """Lines with their names at their ends, those that come later above, and alternative words.
 
-    Parameters
-    ----------
-    strokes : sequence of Stroke
-        Those that come later lie above.
-    frame : Frame
-    x, y : Axis
-    words : str
-        Alternative text.
-    between : pair of Stroke
-        The area between them is shaded as undecided, what is below the second is certified.
+    The area ``between`` two of them is shaded as undecided, what is below the second is certified.
     """
     plot = Plot(frame, x, y)
     plot.draw_axes()
@@ -337,20 +311,21 @@ def value_axis(values: Sequence[float], title: str = "", *, log: bool = False) -
     if not high - low > 1e-6 * max(abs(low), abs(high), 1e-30):
         room = 0.5 * low if log else max(0.5 * abs(low), 0.5)
         low, high = low - room, high + room
-    if not log:
+    if log:
+        room = 10 ** (0.04 * (math.log10(high) - math.log10(low)))
+        low, high = low / room, high * room
+    else:
         room = 0.04 * (high - low)
         low, high = low - room * (low != 0), high + room
-        return Axis(low, high, ticks=[(t, tick_text(t)) for t in ticks(low, high)], title=title)
-    room = 10 ** (0.04 * (math.log10(high) - math.log10(low)))
-    low, high = low / room, high * room
-    if high < 4 * low:
-        return Axis(low, high, math.log10, [(t, tick_text(t)) for t in ticks(low, high)], title)
-    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
-    every = math.ceil((last - first) / 6)
-    factors = (1, 2, 5) if last - first <= 2 else (1,)
-    marks = [factor * 10.0**power for power in range(first, last + 1, every) for factor in factors]
-    marks = [mark for mark in marks if low <= mark <= high]
-    return Axis(low, high, math.log10, [(mark, tick_text(mark)) for mark in marks], title)
+    marks = ticks(low, high)
+    if log and high >= 4 * low:
+        first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+        factors = (1, 2, 5) if last - first <= 2 else (1,)
+        powers = range(first, last + 1, math.ceil((last - first) / 6))
+        marks = [factor * 10.0**power for power in powers for factor in factors]
+        marks = [mark for mark in marks if low <= mark <= high]
+    warp = math.log10 if log else float
+    return Axis(low, high, warp, [(mark, tick_text(mark)) for mark in marks], title)
 
 
 def titled(title: str, drawing: Drawing) -> Drawing:
@@ -379,11 +354,7 @@ def panels(drawings: Sequence[Drawing], *, columns: int, heading: str) -> Drawin
 def svg(drawing: Drawing, *, style: str = "") -> str:
     """The drawing as an SVG element; all texts are escaped.
 
-    Parameters
-    ----------
-    drawing : Drawing
-    style : str
-        Of a file of its own, its style sheet.
+    With a style sheet it can be a file of its own.
     """
     alone = f' xmlns="http://www.w3.org/2000/svg" width="{drawing.width:.0f}"' if style else ""
     sheet = f"<style>{style}</style>" if style else ""

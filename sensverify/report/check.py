@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from sensverify.certificates import Certificate, Checked, Claims
+from sensverify.report.document import Document, Facts, Text
 from sensverify.report.formatting import clipped, count_of, shape_text
 
 SCHEMA = "sensverify.check/1"
@@ -37,23 +38,10 @@ _LONGEST = 121
 
 @dataclass(frozen=True, eq=False)
 class CheckReport:
-    """A certificate and what became of it.
+    """A certificate, a file of ``size`` bytes, and what became of it.
 
-    Parameters
-    ----------
-    path, model : str
-        Of the certificate and of the ONNX file.
-    size : int
-        Bytes of the certificate's file.
-    certificate : Certificate or None
-        None: it is about another model, and was not read any further.
-    arithmetic : str
-    property : str or None
-        The property file that it had to cover.
-    checked : Checked or None
-        None: it was rejected.
-    reason : str or None
-        Why it was.
+    Without a ``certificate`` it is about another model, and was not read any further. Where it is
+    not ``checked`` it was rejected for a ``reason``. ``property`` is the file it had to cover.
     """
 
     path: str
@@ -103,6 +91,18 @@ def _contents(certificate: Certificate | None) -> dict[str, Any]:
         "boxes": [_box(claims, i) for i in range(claims.problems)],
         "provenance": _plain(certificate.provenance),
     }
+
+
+def check_document(report: CheckReport) -> Document:
+    """The proven claims and what may be relied on, or why the certificate is rejected."""
+    if report.checked is None:
+        return Document.of(Text(f"rejected: {_one_line(str(report.reason))}", "whole"))
+    facts = [(name, _one_line(text)) for name, text in check_lines(report, report.checked)]
+    return Document.of(Facts(facts, "whole"), Text(verdict_text(report), "whole"))
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def check_lines(report: CheckReport, checked: Checked) -> list[tuple[str, str]]:
@@ -167,54 +167,45 @@ def _input_text(claims: Claims, problem: int) -> str:
     moving = sum(low < high for low, high in zip(lower, upper, strict=True))
     if len(lower) > INPUTS:
         return f"{moving:,} of {len(lower):,} inputs move"
-    return "; ".join(
-        f"{low!r} <= x{i} <= {high!r}"
-        for i, (low, high) in enumerate(zip(lower, upper, strict=True))
-    )
+    ends = enumerate(zip(lower, upper, strict=True))
+    return "; ".join(f"{low!r} <= x{i} <= {high!r}" for i, (low, high) in ends)
 
 
 def _claimed(checked: Checked, certificate: Certificate) -> str:
     outputs = shape_text(certificate.outputs, "x")
     if certificate.claims.groups is None:
-        what = count_of(checked.claims, "lower bound", "lower bounds")
+        what = count_of(checked.claims, "lower bound")
         return f"{what} on linear functions of {outputs} outputs"
-    what = count_of(checked.claims, "set", "sets")
-    return f"{what} of constraints on {outputs} outputs that no input meets"
+    return (
+        f"{count_of(checked.claims, 'set')} of constraints on {outputs} outputs that no input meets"
+    )
 
 
 def _box_text(claims: Claims, problem: int) -> str:
+    """Rows C and -C as intervals, others as they are; the first ones, and how many there are."""
     rows = claims.rows[problem if len(claims.rows) > 1 else 0]
-    if claims.groups is None:
-        texts = _ranges(claims, rows, problem)
-        count = len(texts)
-    else:
+    limits, half = claims.limits[problem].tolist(), len(rows) // 2
+    if claims.groups is not None:
         groups = claims.groups[problem]
         known = np.unique(groups[groups >= 0])
-        texts, count = _refuted(claims, rows, problem, known[:ROWS]), len(known)
-    more = count - ROWS
-    shown = clipped("; ".join(texts[:ROWS]), _LINE)
-    return shown if more <= 0 else f"{shown}; and {more} more"
-
-
-def _ranges(claims: Claims, rows: np.ndarray, problem: int) -> list[str]:
-    """Rows C and -C as intervals, others as they are."""
-    limits, half = claims.limits[problem].tolist(), len(rows) // 2
-    if len(rows) == 2 * half and bool((rows[half:] == -rows[:half]).all()):
-        return [
+        count = len(known)
+        texts = []
+        for group in known[:ROWS]:
+            places = np.flatnonzero(groups == group)
+            parts = [f"{row_text(rows[i])} <= {limits[i]!r}" for i in places]
+            texts.append(f"never {' and '.join(parts)}")
+    elif len(rows) == 2 * half and bool((rows[half:] == -rows[:half]).all()):
+        count = half
+        texts = [
             f"{low!r} <= {row_text(row)} <= {0.0 - high!r}"
-            for row, low, high in zip(rows[:half], limits[:half], limits[half:], strict=True)
+            for row, low, high in zip(rows[: min(ROWS, half)], limits, limits[half:], strict=False)
         ]
-    return [f"{row_text(row)} >= {limit!r}" for row, limit in zip(rows, limits, strict=True)]
-
-
-def _refuted(claims: Claims, rows: np.ndarray, problem: int, numbers: np.ndarray) -> list[str]:
-    assert claims.groups is not None
-    limits, groups = claims.limits[problem].tolist(), claims.groups[problem]
-    return [
-        "never "
-        + " and ".join(f"{row_text(rows[i])} <= {limits[i]!r}" for i in np.flatnonzero(groups == g))
-        for g in numbers
-    ]
+    else:
+        count = len(rows)
+        pairs = zip(rows[:ROWS], limits, strict=False)
+        texts = [f"{row_text(row)} >= {limit!r}" for row, limit in pairs]
+    shown = clipped("; ".join(texts), _LINE)
+    return shown if count <= ROWS else f"{shown}; and {count - ROWS} more"
 
 
 def _origin(provenance: Mapping[str, Any]) -> str:

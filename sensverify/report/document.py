@@ -28,16 +28,10 @@ PAGE, TERMINAL = Medium.PAGE, Medium.TERMINAL
 
 @dataclass(frozen=True)
 class Span:
-    """A stretch of text with a look of its own.
+    """A stretch of text with a look of its own, or a ``link`` to the anchor of a section.
 
-    Parameters
-    ----------
-    text : str
-    look : str
-        ``strong``, ``code``, ``error``, ...: an element or a class on the page, a style in a
-        terminal.
-    link : str
-        Anchor of a section.
+    Looks are ``strong``, ``code``, ``error``, ...: an element or a class on the page, a style in
+    a terminal.
     """
 
     text: str
@@ -74,7 +68,10 @@ class Block:
 
 @dataclass(frozen=True)
 class Text(Block):
-    """A paragraph; with the look ``heading``, a heading within a section."""
+    """A paragraph; with the look ``heading``, a heading within a section.
+
+    A terminal does not fold what is ``whole``.
+    """
 
     line: Line
     look: str = ""
@@ -90,7 +87,10 @@ class Notice(Block):
 
 @dataclass(frozen=True)
 class Facts(Block):
-    """Names and what is to be said of each, one or several lines."""
+    """Names and what is to be said of each, one or several lines.
+
+    What is ``whole`` has a line each in a terminal, which does not fold it.
+    """
 
     items: Sequence[tuple[Line, Line | Sequence[Line]]]
     look: str = ""
@@ -112,20 +112,9 @@ class Cell:
 class Column:
     """A column; the first one of a table holds the names of its rows.
 
-    Parameters
-    ----------
-    title, look : str
-    note : str
-        Its unit.
-    hint : str
-        Told on demand.
-    align : str
-        In a terminal: ``right`` or ``left``.
-    width : int or None
-        In a terminal, the most characters.
-    wrap : str
-        In a terminal, what becomes of longer texts: they ``fold``, keep the column ``whole`` as
-        long as others can be narrower, or are ``cut`` off.
+    ``note`` is its unit, ``hint`` is told on demand. In a terminal it has at most ``width``
+    characters, and longer texts ``fold``, keep the column ``whole`` as long as others can be
+    narrower, or are ``cut`` off.
     """
 
     title: str = ""
@@ -168,19 +157,11 @@ def row(name: Line, *cells: Line | Cell, note: str = "", look: str = "") -> Row:
 
 @dataclass(frozen=True)
 class Table(Block):
-    """Rows with names under columns with names.
+    """Rows with names under columns with names, of which the first is that of the rows' names.
 
-    Parameters
-    ----------
-    columns : sequence of Column
-        The first is that of the rows' names.
-    rows : sequence of Row
-    look : str
-    title : str
-        Stands above it in a terminal.
-    splits : str
-        What the columns are, where those that do not fit beside each other in a terminal go into
-        further tables.
+    In a terminal ``title`` stands above it, ``notes`` says whether the notes of cells are shown
+    beside their texts, and ``splits`` what the columns are, where those that do not fit beside
+    each other go into further tables.
     """
 
     columns: Sequence[Column]
@@ -188,6 +169,17 @@ class Table(Block):
     look: str = ""
     title: str = ""
     splits: str = ""
+    notes: bool = False
+
+    def turned(self, corner: Column) -> Table:
+        """The table on its side, the names of its columns under ``corner``."""
+        looks = [row.look for row in self.rows]
+        rows = []
+        for head, *cells in zip(self.columns[1:], *(row.cells for row in self.rows), strict=True):
+            pairs = zip(cells, looks, strict=True)
+            rows.append(Row(head.named, [replace(c, look=c.look or look) for c, look in pairs]))
+        heads = (Column(plain(row.name), row.look) for row in self.rows)
+        return replace(self, columns=[corner, *heads], rows=rows)
 
 
 @dataclass(frozen=True)
@@ -233,18 +225,10 @@ class Shares(Block):
 
 @dataclass(frozen=True)
 class Group(Block):
-    """Blocks that belong together.
+    """Blocks that belong together, side by side as far as there is room.
 
-    Parameters
-    ----------
-    blocks : sequence of Block
-    look : str
-        Side by side as far as there is room; as a ``sample``, one of many cards; as ``details``,
-        on demand.
-    title : str
-        Of a card or of details.
-    mark : (word, text, meaning), optional
-        Of a card.
+    With the look ``sample`` they are one of many cards, with a ``mark`` of (word, text, meaning),
+    with ``details`` they are shown on demand; both have a title.
     """
 
     blocks: Sequence[Block]
@@ -255,19 +239,10 @@ class Group(Block):
 
 @dataclass(frozen=True)
 class Number:
-    """One of the few numbers that sum up a result, of everything that is compared.
+    """One of the few numbers that sum up a result, with a cell for everything compared.
 
-    Parameters
-    ----------
-    name : str
-    cells : sequence of Cell
-        One for everything compared.
-    values : sequence of float or None
-        What is compared; without them none is the best.
-    better : int
-        1 where larger is better, -1 where smaller is.
-    note : str
-        Unit, or what it is a mean over.
+    Without ``values`` none of them is the best; ``better`` is 1 where larger is better and -1
+    where smaller is, ``note`` a unit, or what it is a mean over.
     """
 
     name: str
@@ -332,17 +307,10 @@ class Data:
 
 @dataclass(frozen=True)
 class Section:
-    """Blocks under a heading, and the data behind them.
+    """Blocks under a heading, and the data behind them, offered beside it and as files.
 
-    Parameters
-    ----------
-    anchor, title : str
-        Without a title, the blocks have no heading and no entry in the contents.
-    blocks : sequence of Block
-    data : sequence of Data
-        Offered beside the heading and as files.
-    numbers : sequence of Number
-        What the section adds to the summary of the document.
+    Without a title, the blocks have no heading and no entry in the contents. ``numbers`` is what
+    the section adds to the summary of the document.
     """
 
     anchor: str
@@ -360,18 +328,9 @@ class Section:
 class Document:
     """A report.
 
-    Parameters
-    ----------
-    title : str
-        Of the window.
-    eyebrow, lead : str
-        The lines above and below the heading.
-    heading : Line
-    sections : sequence of Section
-    contents : bool
-        Whether a page begins with links to the sections.
-    offered : int
-        Bytes of data that a page may carry; without any, none are offered.
+    ``title`` is that of the window, ``eyebrow`` and ``lead`` are the lines above and below the
+    heading. With ``contents`` a page begins with links to the sections; it carries at most so many
+    bytes of data as are ``offered``.
     """
 
     title: str = ""
@@ -381,6 +340,11 @@ class Document:
     sections: Sequence[Section] = field(default_factory=tuple)
     contents: bool = False
     offered: int = 0
+
+    @classmethod
+    def of(cls, *blocks: Block) -> Document:
+        """A document of these blocks alone."""
+        return cls(sections=(Section("", "", blocks),))
 
     @property
     def data(self) -> Mapping[str, Data]:

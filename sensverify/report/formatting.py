@@ -37,7 +37,7 @@ GUARANTEE_WORDS = {
 }
 """One or two sentences for every `Guarantee`."""
 
-RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def head_text(head: Head | None) -> str | None:
@@ -67,8 +67,12 @@ def pretty_number(value: float) -> str:
     digits, e, power = text.partition("e")
     if not e:
         return text
-    exponent = str(int(power.replace(_MINUS, "-"))).translate(RAISED)
-    return f"{digits}{_SPACE}\N{MULTIPLICATION SIGN}{_SPACE}10{exponent}"
+    return times_power(digits, int(power.replace(_MINUS, "-")))
+
+
+def times_power(digits: str, power: int) -> str:
+    """Digits times a power of ten: ``5.53 × 10³``."""
+    return f"{digits}{_SPACE}\N{MULTIPLICATION SIGN}{_SPACE}10{str(power).translate(_RAISED)}"
 
 
 def printed(value: float | None) -> str:

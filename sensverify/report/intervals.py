@@ -31,11 +31,7 @@ def drawn_outputs(sample: SampleResult) -> list[int]:
 def interval_chart(sample: SampleResult, names: Sequence[str]) -> Drawing:
     """One bar for every output interval, a dot at the network's own output, the label's in colour.
 
-    Parameters
-    ----------
-    sample : SampleResult
-    names : sequence of str
-        What to call the outputs.
+    Outputs have ``names``.
     """
     rows = drawn_outputs(sample)
     shown = [clipped(names[k], 14) for k in rows]

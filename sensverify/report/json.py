@@ -15,6 +15,11 @@ from sensverify.verification.results import SampleResult, VerifyReport
 
 SCHEMA = "sensverify.verify/1"
 
+_SUMMARY = (
+    *("samples", "mean_volume", "mean_log_volume", "median_log_volume", "max_width"),
+    *("certified_fraction", "accuracy"),
+)
+
 
 def report_to_json(report: VerifyReport) -> str:
     """The report as one JSON object and a newline.
@@ -39,53 +44,38 @@ def report_to_json(report: VerifyReport) -> str:
 
 def report_to_dict(report: VerifyReport) -> dict[str, Any]:
     """The report as the values of the schema."""
-    summary = report.summary
+    certified = report.certification
     return {
         "schema": SCHEMA,
         "model": {**model_dict(report.model), "unstable": report.model.unstable},
         "method": method_dict(report.method, report.settings),
         "guarantee": report.guarantee.name,
-        **(
-            {}
-            if report.certification is None
-            else {"certificate": certificate_dict(report.certification)}
-        ),
+        **({} if certified is None else {"certificate": certificate_dict(certified)}),
         "input": {**asdict(report.perturbation), "dtype": report.dtype, "seed": report.seed},
         "device": report.device,
         "seconds": report.seconds,
         "interrupted": report.interrupted,
         "versions": report.versions,
         "samples": [_sample(sample) for sample in report.samples],
-        "summary": {
-            "samples": summary.samples,
-            "mean_volume": summary.mean_volume,
-            "mean_log_volume": summary.mean_log_volume,
-            "median_log_volume": summary.median_log_volume,
-            "max_width": summary.max_width,
-            "certified_fraction": summary.certified_fraction,
-            "accuracy": summary.accuracy,
-        },
+        "summary": {name: getattr(report.summary, name) for name in _SUMMARY},
     }
 
 
 def _sample(sample: SampleResult) -> dict[str, Any]:
+    def own(*names: str) -> dict[str, Any]:
+        return {name: getattr(sample, name) for name in names}
+
     values: dict[str, Any] = {
-        "index": sample.index,
-        "label": sample.label,
-        "prediction": sample.prediction,
+        **own("index", "label", "prediction"),
         "status": sample.status.value,
         "outer": _ends(sample.lower, sample.upper),
-        "inner": None
-        if sample.inner_lower is None or sample.inner_upper is None
-        else _ends(sample.inner_lower, sample.inner_upper),
+        "inner": _ends(sample.inner_lower, sample.inner_upper),
         "widths": sample.widths.tolist(),
-        "log_volume": sample.log_volume,
-        "volume": sample.volume,
-        "certified": sample.certified,
-        "seconds": sample.seconds,
+        **own("log_volume", "volume", "certified", "seconds"),
     }
-    if sample.proposed_lower is not None and sample.proposed_upper is not None:
-        values["proposed"] = _ends(sample.proposed_lower, sample.proposed_upper)
+    proposed = _ends(sample.proposed_lower, sample.proposed_upper)
+    if proposed is not None:
+        values["proposed"] = proposed
         margin = sample.float32_margin
         known = margin is not None and np.isfinite(margin).all()
         values["float32_margin"] = margin.tolist() if margin is not None and known else None
@@ -96,7 +86,9 @@ def _sample(sample: SampleResult) -> dict[str, Any]:
     return values
 
 
-def _ends(lower: np.ndarray, upper: np.ndarray) -> dict[str, list[float]]:
+def _ends(lower: np.ndarray | None, upper: np.ndarray | None) -> dict[str, list[float]] | None:
+    if lower is None or upper is None:
+        return None
     return {"lower": lower.tolist(), "upper": upper.tolist()}
 
 

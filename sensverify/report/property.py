@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from sensverify.core.queries import Verdict
+from sensverify.report.document import Document, Text
 from sensverify.report.json import certificate_dict, method_dict, model_dict
 from sensverify.verification.property import PropertyReport
 from sensverify.verification.runtime import RuntimeFacts
@@ -25,6 +26,35 @@ def witness_text(witness: Witness) -> str:
         for index, value in enumerate(values.tolist())
     ]
     return "(" + "\n ".join(lines) + ")\n"
+
+
+def answer_document(report: PropertyReport) -> Document:
+    """The answer in VNN-COMP's form."""
+    lines = [report.verdict.value]
+    if report.witness is not None:
+        lines.append(witness_text(report.witness).rstrip())
+    return Document.of(*(Text(line, "whole") for line in lines))
+
+
+def property_document(report: PropertyReport, *, rigorous: bool) -> Document:
+    """Meaning of the answer, warnings, and caveats; with ``rigorous``, why there is no proof."""
+    lines = [summary_line(report), *(f"warning: {line}" for line in report.warnings)]
+    note = runtime_note(report)
+    if note is not None:
+        lines.append(f"note: {note}")
+    if rigorous and report.certification is None:
+        lines.append(f"note: {_nothing_to_certify(report)}; no certificate is made")
+    return Document.of(*(Text(line, "whole") for line in lines))
+
+
+def _nothing_to_certify(report: PropertyReport) -> str:
+    if report.witness is not None:
+        return "the property is met by an input, and that needs no proof"
+    if not report.cases:
+        return "the property contradicts itself, whatever the model"
+    if report.runtime is not None and report.runtime.violation is not None:
+        return "the file, as it is run, violates the property"
+    return "nothing is proven"
 
 
 def summary_line(report: PropertyReport) -> str:

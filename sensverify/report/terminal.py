@@ -6,7 +6,6 @@ import errno
 import os
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import singledispatchmethod
 
 from rich.console import Console
 from rich.measure import Measurement
@@ -22,6 +21,7 @@ from sensverify.report.document import (
     Medium,
     Table,
     Text,
+    plain,
     spans,
 )
 
@@ -58,13 +58,15 @@ class PlainConsole(Console):
 
 def print_document(document: Document, console: Console) -> None:
     """Print what a document has for a terminal, with a blank line before every section."""
-    printer = _Printer(console)
+    fresh = True
     for section in document.sections:
-        blocks = section.on(Medium.TERMINAL)
-        if blocks:
-            printer.gap()
-        for block in blocks:
-            printer.show(block)
+        gap = True
+        for block in section.on(Medium.TERMINAL):
+            for what, apart, whole in _shown(block, console):
+                if (gap or apart) and not fresh:
+                    console.print()
+                console.print(what, soft_wrap=whole)
+                fresh = gap = False
 
 
 def _style(look: str) -> str:
@@ -80,76 +82,54 @@ def styled(line: Line, style: str = "") -> RichText:
 
 
 def _visible(sign: str) -> str:
-    plain = sign.isprintable() or sign in "\n\N{NO-BREAK SPACE}"
-    return sign if plain else sign.encode("unicode_escape").decode()
+    shown = sign.isprintable() or sign in "\n\N{NO-BREAK SPACE}"
+    return sign if shown else sign.encode("unicode_escape").decode()
 
 
-class _Printer:
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._fresh = True
-
-    def gap(self) -> None:
-        """A blank line, where there is none yet and something stands above."""
-        if not self._fresh:
-            self._console.print()
-        self._fresh = True
-
-    def _print(self, what: RichText | RichTable) -> None:
-        self._console.print(what)
-        self._fresh = False
-
-    @singledispatchmethod
-    def show(self, block: Block) -> None:
-        """Print one block."""
+def _shown(block: Block, console: Console) -> Iterator[tuple[RichText | RichTable, bool, bool]]:
+    """The parts of a block, each with whether it is set apart, and whether it is never folded."""
+    if isinstance(block, Text):
+        yield styled(block.line, _style(block.look)), False, "whole" in block.look
+    elif isinstance(block, Facts):
+        grid = RichTable.grid(padding=(0, 2))
+        width = max((len(plain(name)) for name, _ in block.items), default=0)
+        for name, value in block.items:
+            text = RichText("\n").join(map(styled, value if isinstance(value, list) else [value]))
+            if block.look == "whole":
+                yield styled(f"{plain(name):<{width}}  ").append_text(text), False, True
+            grid.add_row(styled(name, "bold"), text)
+        if block.look != "whole":
+            yield grid, True, False
+    elif isinstance(block, Table):
+        for title, table in _parts(block, console.width):
+            if title:
+                yield styled(title, "bold"), True, False
+            yield _rich_table(table), False, False
+    elif isinstance(block, Fitting):
+        wide = console.options.update(width=10_000)
+        sizes = (Measurement.get(console, wide, _rich_table(each)) for each in block.tables)
+        pairs = zip(block.tables, sizes, strict=True)
+        fitting = (table for table, size in pairs if size.maximum <= console.width)
+        yield from _shown(next(fitting, block.tables[-1]), console)
+    else:
         raise TypeError(f"a terminal does not show {type(block).__name__}")
 
-    @show.register
-    def _(self, block: Text) -> None:
-        self._print(styled(block.line, _style(block.look)))
 
-    @show.register
-    def _(self, block: Facts) -> None:
-        self.gap()
-        grid = RichTable.grid(padding=(0, 2))
-        for name, value in block.items:
-            lines = value if isinstance(value, list) else [value]
-            grid.add_row(styled(name, "bold"), RichText("\n").join(map(styled, lines)))
-        self._print(grid)
-
-    @show.register
-    def _(self, block: Table) -> None:
-        for title, table in self._parts(block):
-            if title:
-                self.gap()
-                self._print(styled(title, "bold"))
-            self._print(_rich_table(table))
-
-    @show.register
-    def _(self, block: Fitting) -> None:
-        wide = self._console.options.update(width=10_000)
-        for table in block.tables:
-            if Measurement.get(self._console, wide, _rich_table(table)).maximum <= (
-                self._console.width
-            ):
-                break
-        self.show(table)
-
-    def _parts(self, table: Table) -> Iterator[tuple[str, Table]]:
-        """The columns that fit beside each other, under a title for each such part."""
-        first, *columns = table.columns
-        count = len(columns)
-        most = max(1, (self._console.width - FIRST) // (WIDEST + 2))
-        if not table.splits or count <= most:
-            yield table.title, table
-            return
-        for start in range(0, count, most):
-            stop = min(start + most, count)
-            which = f"{start + 1} to {stop}" if stop > start + 1 else f"{stop}"
-            noun = table.splits if stop > start + 1 else table.splits.removesuffix("s")
-            rows = [replace(row, cells=row.cells[start:stop]) for row in table.rows]
-            part = replace(table, columns=[first, *columns[start:stop]], rows=rows)
-            yield f"{table.title}, {noun} {which} of {count}", part
+def _parts(table: Table, width: int) -> Iterator[tuple[str, Table]]:
+    """The columns that fit beside each other, under a title for each such part."""
+    first, *columns = table.columns
+    count = len(columns)
+    most = max(1, (width - FIRST) // (WIDEST + 2))
+    if not table.splits or count <= most:
+        yield table.title, table
+        return
+    for start in range(0, count, most):
+        stop = min(start + most, count)
+        which = f"{start + 1} to {stop}" if stop > start + 1 else f"{stop}"
+        noun = table.splits if stop > start + 1 else table.splits.removesuffix("s")
+        rows = [replace(row, cells=row.cells[start:stop]) for row in table.rows]
+        part = replace(table, columns=[first, *columns[start:stop]], rows=rows)
+        yield f"{table.title}, {noun} {which} of {count}", part
 
 
 def _rich_table(table: Table) -> RichTable:
@@ -167,6 +147,9 @@ def _rich_table(table: Table) -> RichTable:
         )
     for row in table.rows:
         style = _style(row.look)
-        cells = [styled(cell.text, _style(cell.look) or style) for cell in row.cells]
+        cells = []
+        for cell in row.cells:
+            note = f" {cell.note}" if table.notes and cell.note else ""
+            cells.append(styled((*spans(cell.text), note), _style(cell.look) or style))
         found.add_row(styled(row.name, style), *cells)
     return found

@@ -47,7 +47,7 @@ def training_document(request: TrainRequest, split: Split, result: Any) -> doc.D
             texts = (metric_text(name, value) for value in found)
             rows.append(doc.row(name, *texts, doc.Cell(description, "dim")))
     facts = doc.Facts(list(_facts(request, split, result)))
-    return doc.Document(sections=[doc.Section("result", "", [doc.Table(columns, rows), facts])])
+    return doc.Document.of(doc.Table(columns, rows), facts)
 
 
 def training_to_json(request: TrainRequest, directory: Path, result: TrainResult) -> str:

@@ -41,14 +41,7 @@ _MEANINGS = {
 
 
 def verify_document(report: VerifyReport, *, pictures: int = PICTURES) -> doc.Document:
-    """The document of a report.
-
-    Parameters
-    ----------
-    report : VerifyReport
-    pictures : int
-        How many samples a page draws, from the first; it says how many it does not.
-    """
+    """The document of a report; a page draws at most so many ``pictures``."""
     return doc.Document(
         title=f"{report.model.name}: output bounds",
         eyebrow="Output bounds under input perturbation",
@@ -62,11 +55,11 @@ def verify_document(report: VerifyReport, *, pictures: int = PICTURES) -> doc.Do
     )
 
 
-def certified_word(certified: bool | None, *, labelled: bool = True) -> str:
+def _word(sample: SampleResult) -> str:
     """``certified``, ``changes`` or ``undecided``; a dash where there is no label."""
-    if not labelled:
+    if sample.label is None:
         return "-"
-    return {True: "certified", False: "changes", None: "undecided"}[certified]
+    return {True: "certified", False: "changes", None: "undecided"}[sample.certified]
 
 
 def _question(report: VerifyReport) -> str:
@@ -97,7 +90,7 @@ def _summary(report: VerifyReport) -> Iterator[doc.Block]:
         yield verdict
     yield doc.Numbers(tuple(_numbers(report)), on=doc.PAGE)
     if any(sample.label is not None for sample in report.samples):
-        counts = Counter(certified_word(s.certified) for s in report.samples if s.label is not None)
+        counts = Counter(map(_word, report.samples))
         parts = [(word, counts[word], meaning) for word, meaning in _MEANINGS.items()]
         yield doc.Shares(parts, on=doc.PAGE)
     logs = [s.log_volume for s in report.samples if s.log_volume is not None]
@@ -109,22 +102,18 @@ def _summary(report: VerifyReport) -> Iterator[doc.Block]:
 
 
 def _verdict(report: VerifyReport) -> doc.Notice | None:
-    asked = [
-        f"{name} at most {value:g}"
-        for name, value in (("log-volume", report.max_log_volume), ("width", report.max_width))
-        if value is not None
-    ]
-    if report.exceeded:
-        line, level = ("Threshold exceeded:", f" {'; '.join(report.exceeded)}."), "bad"
-    elif report.undecided:
-        line, level = ("Threshold undecided:", f" {'; '.join(report.undecided)}."), "bad"
-    elif report.interrupted:
-        line, level = ("Interrupted:", " only the samples finished by then are here."), "bad"
-    elif asked:
-        line, level = ("Every threshold holds:", f" {' and '.join(asked)}."), "good"
-    else:
-        return None
-    return doc.Notice([(doc.Span(line[0], "strong"), line[1])], level, on=doc.PAGE)
+    limits = {"log-volume": report.max_log_volume, "width": report.max_width}
+    asked = [f"{name} at most {value:g}" for name, value in limits.items() if value is not None]
+    stopped = "only the samples finished by then are here" if report.interrupted else ""
+    for words, text, level in (
+        ("Threshold exceeded:", "; ".join(report.exceeded), "bad"),
+        ("Threshold undecided:", "; ".join(report.undecided), "bad"),
+        ("Interrupted:", stopped, "bad"),
+        ("Every threshold holds:", " and ".join(asked), "good"),
+    ):
+        if text:
+            return doc.Notice([(doc.Span(words, "strong"), f" {text}.")], level, on=doc.PAGE)
+    return None
 
 
 def _numbers(report: VerifyReport) -> Iterator[doc.Number]:
@@ -192,7 +181,7 @@ def _reading(report: VerifyReport) -> str:
 def _card(sample: SampleResult, names: Sequence[str]) -> doc.Group:
     mark, facts, drawn = None, [], drawn_outputs(sample)
     if sample.label is not None:
-        word = certified_word(sample.certified)
+        word = _word(sample)
         mark = word, f"{_MARKS[word]} {word}", _MEANINGS[word]
         facts.append(f"label {names[sample.label]}")
     if sample.prediction != sample.label and (sample.label is not None or len(names) > 1):
@@ -236,8 +225,7 @@ def _table(report: VerifyReport) -> doc.Table:
         volume = "zero width" if sample.log_volume is None else f"{sample.log_volume:.3f}"
         cells += [*map(number, shown), volume]
         if labelled:
-            word = certified_word(sample.certified, labelled=sample.label is not None)
-            cells.append(doc.Cell(word, word))
+            cells.append(doc.Cell(_word(sample), _word(sample)))
         rows.append(doc.row(str(sample.index), *cells))
     return doc.Table(columns, rows, on=doc.TERMINAL)
 
@@ -248,18 +236,19 @@ def _record(report: VerifyReport) -> Iterator[doc.Block]:
     yield doc.Facts(list(_found(report)), on=doc.TERMINAL)
     for line in report.exceeded:
         yield doc.Text(f"threshold exceeded: {line}", "alarm", on=doc.TERMINAL)
-    for line in report.undecided:
-        yield doc.Text(f"threshold undecided: {line}", "open", on=doc.TERMINAL)
+    lines = [f"threshold undecided: {line}" for line in report.undecided]
     stopped = sum(sample.stopped for sample in report.samples)
     if stopped:
-        text = (
+        lines.append(
             f"cut short for {stopped} of {len(report.samples)} samples: their bounds hold, and "
             "more time would make them tighter"
         )
-        yield doc.Text(text, "open", on=doc.TERMINAL)
     if report.interrupted:
-        text = "interrupted: these are the samples finished by then; what is said of them holds"
-        yield doc.Text(text, "open", on=doc.TERMINAL)
+        lines.append(
+            "interrupted: these are the samples finished by then; what is said of them holds"
+        )
+    for line in lines:
+        yield doc.Text(line, "open", on=doc.TERMINAL)
 
 
 def _notes(report: VerifyReport) -> dict[str, str | None]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sensverify.report.study.contents import Fact, StudyReport, StudyTable
+from sensverify.report.study.contents import StudyReport, StudyTable
 from sensverify.runs.files import writing
 from sensverify.runs.outputs import write_files
 from sensverify.runs.progress import duration
@@ -42,7 +42,7 @@ def collect(folder: Path) -> StudyReport:
         tables=study_tables(study, entries),
         courses=(),
         trails=(),
-        losses=tuple(_loss(each, entries) for each in study.runs),
+        losses={each.name: _loss(each, entries) for each in study.runs},
         warnings=tuple(_warnings(study, entries)),
         record=_record(study, entries, machines),
         meanings={name: METRICS[name] for name in COLUMNS},
@@ -112,7 +112,7 @@ def _question(study: Study) -> str:
     )
 
 
-def _loss(run: StudyRun, entries: Sequence[Entry]) -> Fact:
+def _loss(run: StudyRun, entries: Sequence[Entry]) -> dict[str, str]:
     mine = [entry for entry in entries if entry.run == run.name and entry.status != FAILED]
     seconds = sum(entry.seconds for entry in mine)
     epochs = sum(entry.epochs for entry in mine)
@@ -126,7 +126,7 @@ def _loss(run: StudyRun, entries: Sequence[Entry]) -> Fact:
     peaks = [entry.peak_memory for entry in mine if entry.peak_memory]
     if peaks:
         values["peak memory"] = f"{max(peaks) / 2**30:.2f} GiB"
-    return Fact(run.name, values)
+    return values
 
 
 def _warnings(study: Study, entries: Sequence[Entry]) -> list[str]:

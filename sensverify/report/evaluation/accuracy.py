@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from statistics import median
 
@@ -25,9 +25,9 @@ from sensverify.report.formatting import (
     DASH,
     clipped,
     percent,
+    points,
     printed,
     radius_text,
-    signed,
     without_settings,
 )
 from sensverify.report.theme import HUES
@@ -75,12 +75,13 @@ def _blocks(evaluation: Evaluation) -> Iterator[doc.Block]:
     if not drawn:
         return
     yield doc.Text(_reading(evaluation), "note", on=doc.PAGE)
-    if len(evaluation.models) == 1:
-        charts = [accuracy_chart(evaluation, drawn[0], frame) for frame in (WIDE, NARROW)]
-        yield doc.Figure(charts, look="chart", on=doc.PAGE)
-    else:
-        charts = [overlay_chart(evaluation, frame) for frame in (WIDE, NARROW)]
-        yield doc.Figure(charts, look="chart", on=doc.PAGE)
+    alone = len(evaluation.models) == 1
+    charts = [
+        accuracy_chart(evaluation, drawn[0], frame) if alone else overlay_chart(evaluation, frame)
+        for frame in (WIDE, NARROW)
+    ]
+    yield doc.Figure(charts, look="chart", on=doc.PAGE)
+    if not alone:
         cards = [
             doc.Figure([accuracy_chart(evaluation, model, NARROW)], model.model.name, look="card")
             for model in drawn
@@ -88,12 +89,22 @@ def _blocks(evaluation: Evaluation) -> Iterator[doc.Block]:
         yield doc.Group(cards, "cards", on=doc.PAGE)
     for model in drawn:
         whose = f" of {model.model.name}" if len(evaluation.models) > 1 else ""
-        table = _page_table(evaluation, model)
+        lines, radii = accuracy_lines(evaluation, model), all_radii(evaluation)
+        # Radii down, lines across; with every setting in their names.
+        names = {line.name: line.name for line in lines}
+        columns = doc.columns("", "0, clean", *map(radius_text, radii))
+        table = doc.Table(columns, _rows(lines, names, radii, noted=True), "plain numbers")
+        table = table.turned(doc.Column("radius"))
         yield doc.Group([table], "details", f"Numbers{whose}: accuracy (%)", on=doc.PAGE)
         if model.attacks:
             title = f"Attacks{whose}: success, distances and time"
             yield doc.Group([*_attack_table(model)], "details", title, on=doc.PAGE)
-        yield _terminal_table(evaluation, model)
+        if len(radii) > RADII:
+            radii = tuple(radii[round(k * (len(radii) - 1) / (RADII - 1))] for k in range(RADII))
+        name = f"{model.model.name}: a" if whose else "A"
+        columns = network_columns(["clean", *map(radius_text, radii)])
+        rows = _rows(lines, without_settings(list(names)), radii)
+        yield doc.Table(columns, rows, title=f"{name}ccuracy (%) against radius", on=doc.TERMINAL)
 
 
 def _reading(evaluation: Evaluation) -> str:
@@ -117,46 +128,22 @@ def _reading(evaluation: Evaluation) -> str:
     return " ".join(text)
 
 
-def _page_table(evaluation: Evaluation, model: ModelEvaluation) -> doc.Table:
-    """Radii down, lines across."""
-    lines = accuracy_lines(evaluation, model)
-    names = (f"certified, {e.name}" if e.kind == "certified" else e.name for e in lines)
-    rows = []
-    for radius in (0.0, *all_radii(evaluation)):
-        name = "0, clean" if radius == 0 else radius_text(radius)
-        rows.append(doc.Row(name, [_share(line, radius, noted=True) for line in lines]))
-    columns = doc.columns("radius", *(clipped(name, 36) for name in names))
-    return doc.Table(columns, rows, "plain numbers")
-
-
-def _share(line: Line, radius: float, *, noted: bool = False) -> doc.Cell:
-    point = line.at(radius)
-    if point is None:
-        return doc.Cell(DASH)
-    text = signed(100 * point.rate.share, 1)
-    return doc.Cell(text, note=interval(point.rate) if noted else "")
-
-
-def _terminal_table(evaluation: Evaluation, model: ModelEvaluation) -> doc.Table:
-    """Lines down, radii across."""
-    radii = all_radii(evaluation)
-    if len(radii) > RADII:
-        radii = tuple(radii[round(k * (len(radii) - 1) / (RADII - 1))] for k in range(RADII))
-    lines = accuracy_lines(evaluation, model)
-    short = without_settings([line.name for line in lines])
+def _rows(
+    lines: Sequence[Line], names: Mapping[str, str], radii: Sequence[float], *, noted: bool = False
+) -> list[doc.Row]:
+    """Lines down, radii across; with intervals below the shares where they are ``noted``."""
     looks = {"attack": "", "worst": "strong", "certified": "certified"}
-    rows = [
-        doc.Row(
-            f"certified, {short[e.name]}" if e.kind == "certified" else short[e.name],
-            [_share(e, radius) for radius in (0.0, *radii)],
-            look=looks[e.kind],
-        )
-        for e in lines
-    ]
-    name = f"{model.model.name}: a" if len(evaluation.models) > 1 else "A"
-    columns = network_columns(["clean", *map(radius_text, radii)])
-    title = f"{name}ccuracy (%) against radius"
-    return doc.Table(columns, rows, title=title, on=doc.TERMINAL)
+    rows = []
+    for line in lines:
+        name = f"certified, {names[line.name]}" if line.kind == "certified" else names[line.name]
+        found = (line.at(radius) for radius in (0.0, *radii))
+        cells = [doc.Cell(DASH) if point is None else _cell(point, noted) for point in found]
+        rows.append(doc.Row(clipped(name, 36) if noted else name, cells, look=looks[line.kind]))
+    return rows
+
+
+def _cell(point: CurvePoint, noted: bool) -> doc.Cell:
+    return doc.Cell(points(point.rate.share), note=interval(point.rate) if noted else "")
 
 
 def _attack_table(model: ModelEvaluation) -> Iterator[doc.Block]:
@@ -204,19 +191,17 @@ def accuracy_chart(evaluation: Evaluation, model: ModelEvaluation, frame: Frame)
         _stroke(line, short[line.name], _hue(k))
         for k, line in enumerate(attacks if len(attacks) > 1 else [])
     ]
-    bounds: dict[str, Stroke] = {}
     for line in lines:
         if line.kind == "certified":
             look = "certified bold" if line is best else "also-certified"
             strokes.append(_stroke(line, short[line.name], look, band=line is best))
-            if line is best:
-                bounds["certified"] = strokes[-1]
     for line in lines:
         if line.kind == "worst":
             label = "worst of all" if len(attacks) > 1 else short[attacks[0].name]
-            bounds["worst"] = _stroke(line, label, "worst bold", band=True)
-            strokes.append(bounds["worst"])
-    between = (bounds["worst"], bounds["certified"]) if len(bounds) == 2 else None
+            strokes.append(_stroke(line, label, "worst bold", band=True))
+    # The bands are around the two lines between which samples are undecided.
+    bounds = [stroke for stroke in reversed(strokes) if stroke.band]
+    between = (bounds[0], bounds[1]) if len(bounds) == 2 else None
     words = f"Accuracy of {model.model.name} against radius. {_spoken(lines)}"
     axes = _axes(evaluation, frame)
     return line_chart(strokes, frame, *axes, words=words, between=between)
@@ -319,10 +304,9 @@ def _sample_rows(model: ModelEvaluation) -> Iterator[Sequence[doc.Value]]:
     """Of each sample the smallest radius that breaks it and the largest that is certified."""
     wrong = set(model.clean[0].wrong)
     certified: dict[int, tuple[float, str]] = {}
-    for proven in model.certified:
-        for place in proven.certified:
-            if place not in certified or proven.radius > certified[place][0]:
-                certified[place] = proven.radius, proven.method
+    # The last one counts: the largest radius, and of several methods the first.
+    for proven in sorted(reversed(model.certified), key=lambda row: row.radius):
+        certified |= dict.fromkeys(proven.certified, (proven.radius, proven.method))
     for place in range(model.clean[0].classified.samples):
         reach, attack = _nearest(model, place)
         radius, method = certified.get(place, (None, None))

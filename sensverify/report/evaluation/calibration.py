@@ -18,7 +18,7 @@ from sensverify.report.evaluation.common import (
     number,
     written,
 )
-from sensverify.report.formatting import clipped, percent, radius_text, signed, spoken
+from sensverify.report.formatting import clipped, percent, points, radius_text, spoken
 
 _READING = (
     "Confidence is the largest probability that a softmax makes of the outputs. Of samples in one "
@@ -96,8 +96,8 @@ def _errors(found: Classified) -> tuple[float, float, float]:
 
 
 def _errors_text(found: Classified) -> str:
-    named = zip(("RMS", "ECE", "MCE"), _errors(found), strict=True)
-    return " · ".join(f"{name} {signed(100 * error, 1)}" for name, error in named)
+    rms, expected, maximum = map(points, _errors(found))
+    return f"RMS {rms} · ECE {expected} · MCE {maximum}"
 
 
 def _rows(model: ModelEvaluation) -> Iterator[Sequence[doc.Value]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import attrgetter
 from typing import TypeVar
 
 from sensverify.classification.predictions import Classified
@@ -57,16 +58,26 @@ def model_data(
     name: str,
     columns: Sequence[str],
     evaluation: Evaluation,
-    rows: Callable[[ModelEvaluation], Iterable[Sequence[Value]]],
+    rows: Callable[[ModelEvaluation], Iterable[Sequence[Value]]] | None = None,
 ) -> Data:
-    """Data whose first column is the network."""
+    """Data whose first column is the network.
+
+    Without ``rows`` they are those that a `ModelEvaluation` has of the same name.
+    """
 
     def make() -> Iterator[Sequence[Value]]:
+        take = attrgetter(*columns)
         for model in evaluation.models:
-            for row in rows(model):
+            for row in map(take, getattr(model, name)) if rows is None else rows(model):
                 yield (model.model.name, *row)
 
     return Data(name, ("network", *columns), make)
+
+
+def network_names(evaluation: Evaluation, alone: str) -> list[str]:
+    """Heads of columns for the networks; of one network, what the column holds."""
+    names = [model.model.name for model in evaluation.models]
+    return names if len(names) > 1 else [alone]
 
 
 def network_columns(names: Sequence[str]) -> list[Column]:

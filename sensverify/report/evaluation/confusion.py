@@ -63,16 +63,10 @@ def _blocks(evaluation: Evaluation) -> Iterator[doc.Block]:
         shown = list(_shown(evaluation, model))
         pairs = [_confused(found) for _, found in shown]
         most = max([_LEAST, *(share for each in pairs for *_, share in each)])
-        groups = [
-            doc.Group(
-                [
-                    doc.Text(name + title, "heading"),
-                    _matrix(found, classes, most) if few else _list(confused, classes),
-                ],
-                "part",
-            )
-            for (title, found), confused in zip(shown, pairs, strict=True)
-        ]
+        groups = []
+        for (title, found), confused in zip(shown, pairs, strict=True):
+            table = _matrix(found, classes, most) if few else _list(confused, classes)
+            groups.append(doc.Group([doc.Text(name + title, "heading"), table], "part"))
         yield doc.Group(groups, "pair" if len(classes) <= 12 or not few else "stack", on=doc.PAGE)
 
 
@@ -80,10 +74,8 @@ def _shown(evaluation: Evaluation, model: ModelEvaluation) -> Iterator[tuple[str
     yield "clean", model.clean[0].classified
     attack = hardest_attack(evaluation, model)
     if attack is not None and attack.radius is not None:
-        yield (
-            f"{clipped(attack.attack, 32)}, radius {radius_text(attack.radius)}",
-            (attack.classified),
-        )
+        title = f"{clipped(attack.attack, 32)}, radius {radius_text(attack.radius)}"
+        yield title, attack.classified
 
 
 def _confused(found: Classified) -> list[tuple[int, int, int, float]]:

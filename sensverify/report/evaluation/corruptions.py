@@ -144,7 +144,7 @@ def _heat_map(
             _cell(found.get((score.corruption, severity)), image)
             for severity, image in zip(severities, shown, strict=True)
         ]
-        cells += [doc.Cell(signed(100 * score.accuracy, 1), "mean"), *map(doc.Cell, _losses(score))]
+        cells += [doc.Cell(points(score.accuracy), "mean"), *_losses(score)]
         if compared:
             ratios = score.error_ratio, score.relative_error_ratio
             cells += [doc.Cell(_one_decimal(ratio)) for ratio in ratios]
@@ -157,11 +157,12 @@ def _cell(found: CorruptionRow | None, image: str) -> doc.Cell:
         return doc.Cell(DASH, "cell")
     rate = found.classified.accuracy
     words = f"{found.parameter}: {rate.count:,} of {rate.total:,}, {interval(rate)}"
-    return doc.Cell(signed(100 * rate.share, 1), f"cell {step(rate.share)}", "", words, image)
+    return doc.Cell(points(rate.share), f"cell {step(rate.share)}", "", words, image)
 
 
-def _losses(score: CorruptionScore) -> tuple[str, str]:
-    return points(score.residual), DASH if score.app is None else f"{score.app:.3f}"
+def _losses(score: CorruptionScore) -> list[doc.Cell]:
+    app = DASH if score.app is None else f"{score.app:.3f}"
+    return [doc.Cell(points(score.residual)), doc.Cell(app)]
 
 
 def _means(
@@ -176,17 +177,9 @@ def _means(
         found = [each.get(name) for each in by_name]
         known = [score.accuracy for score in found if score is not None]
         best = max(known) if len(known) > 1 and max(known) > min(known) else None
-        cells = [
-            doc.Cell(DASH, "cell")
-            if score is None
-            else doc.Cell(
-                signed(100 * score.accuracy, 1),
-                f"cell {step(score.accuracy)}{' best' if score.accuracy == best else ''}",
-            )
-            for score in found
-        ]
+        cells = [doc.Cell(DASH, "cell") if score is None else _mean(score, best) for score in found]
         if alone and found[0] is not None:
-            cells += map(doc.Cell, _losses(found[0]))
+            cells += _losses(found[0])
         rows.append(doc.Row(spoken(name), cells))
     if on is doc.PAGE:
         heads = doc.columns("mean over severities", *(doc.Column(n, "cell") for n in names))
@@ -194,6 +187,11 @@ def _means(
     columns = network_columns(["accuracy", "residual", "APP"] if alone else names)
     title = "Accuracy (%) under corruption, mean over severities"
     return doc.Table(columns, rows, title=title, splits="" if alone else "networks", on=on)
+
+
+def _mean(score: CorruptionScore, best: float | None) -> doc.Cell:
+    look = f"cell {step(score.accuracy)}{' best' if score.accuracy == best else ''}"
+    return doc.Cell(points(score.accuracy), look)
 
 
 def _strips(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import is_dataclass
 from typing import Any
 
 from sensverify.classification.predictions import Classified
@@ -12,7 +12,6 @@ from sensverify.classification.rates import Rate
 from sensverify.evaluation.lines import accuracy_lines
 from sensverify.evaluation.results import Evaluation, ModelEvaluation
 from sensverify.evaluation.scores import (
-    CurvePoint,
     Summary,
     corruption_scores,
     middle_radius,
@@ -20,9 +19,16 @@ from sensverify.evaluation.scores import (
     success_rate,
     summarise,
 )
+from sensverify.report.evaluation.common import RATE, rate_values
 from sensverify.report.json import model_dict
 
 SCHEMA = "sensverify.evaluate/1"
+
+_CLASSIFIED = (
+    *("accuracy", "confidence", "rms_calibration_error", "expected_calibration_error"),
+    *("maximum_calibration_error", "confusion", "bins"),
+)
+_LEAF = int | float | str | None
 
 
 def evaluation_to_json(evaluation: Evaluation) -> str:
@@ -59,98 +65,52 @@ def evaluation_to_json(evaluation: Evaluation) -> str:
 
 def evaluation_to_dict(evaluation: Evaluation) -> dict[str, Any]:
     """An evaluation as the values of the schema."""
-    summaries = summarise(evaluation)
+
+    def own(*names: str) -> dict[str, Any]:
+        return {name: _plain(getattr(evaluation, name)) for name in names}
+
+    pairs = zip(evaluation.models, summarise(evaluation), strict=True)
     return {
         "schema": SCHEMA,
         "data": {
             "name": evaluation.data,
-            "samples": evaluation.samples,
-            "available": evaluation.available,
-            "chosen": evaluation.chosen,
-            "train_samples": evaluation.train_samples,
-            "classes": list(evaluation.classes),
+            **own("samples", "available", "chosen", "train_samples", "classes"),
         },
-        "radii": list(evaluation.radii),
-        "radius_unit": evaluation.radius_unit,
+        **own("radii", "radius_unit"),
         "middle_radius": middle_radius(evaluation),
-        "clip": None if evaluation.clip is None else list(evaluation.clip),
-        "settings": dict(evaluation.settings),
-        "reference": evaluation.reference,
-        "models": [
-            _model(evaluation, model, summary)
-            for model, summary in zip(evaluation.models, summaries, strict=True)
-        ],
-        "versions": dict(evaluation.versions),
-        "machine": evaluation.machine,
-        "device": evaluation.device,
-        "seconds": evaluation.seconds,
-        "interrupted": evaluation.interrupted,
+        **own("clip", "settings", "reference"),
+        "models": [_model(evaluation, model, summary) for model, summary in pairs],
+        **own("versions", "machine", "device", "seconds", "interrupted"),
     }
 
 
 def _model(evaluation: Evaluation, model: ModelEvaluation, summary: Summary) -> dict[str, Any]:
-    scores = corruption_scores(model, reference_of(evaluation))
+    # Every kind of row is a field.
+    rows = {name: _plain(rows) for name, rows in vars(model).items() if name != "model"}
+    for row, values in zip(model.attacks, rows["attacks"], strict=True):
+        values["success"] = _plain(success_rate(model, row))
     return {
         "model": {"name": model.model.name, **model_dict(model.model)},
         "scores": {
-            "summary": {name: _plain(value) for name, value in vars(summary).items()},
-            "lines": [
-                {"kind": line.kind, "name": line.name, "points": [_point(p) for p in line.points]}
-                for line in accuracy_lines(evaluation, model)
-            ],
-            "corruptions": [asdict(score) for score in scores],
+            "summary": _plain(summary),
+            "lines": _plain(accuracy_lines(evaluation, model)),
+            "corruptions": _plain(corruption_scores(model, reference_of(evaluation))),
         },
-        # Every kind of row is a field.
-        **{
-            name: [_row(row) for row in rows]
-            for name, rows in vars(model).items()
-            if name != "model"
-        },
-        "attacks": [
-            {**_row(row), "success": _plain(success_rate(model, row))} for row in model.attacks
-        ],
+        **rows,
     }
-
-
-def _row(row: Any) -> dict[str, Any]:
-    return {name: _plain(value) for name, value in vars(row).items()}
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Classified):
-        return _classified(value)
+    """The values of JSON: fields of a row by their names, tuples as lists."""
     if isinstance(value, Rate):
-        return _rate(value)
-    if isinstance(value, CurvePoint):
-        return _point(value)
-    return list(value) if isinstance(value, tuple) else value
-
-
-def _classified(found: Classified) -> dict[str, Any]:
-    return {
-        "accuracy": _rate(found.accuracy),
-        "confidence": found.confidence,
-        "rms_calibration_error": found.rms_calibration_error,
-        "expected_calibration_error": found.expected_calibration_error,
-        "maximum_calibration_error": found.maximum_calibration_error,
-        "confusion": [list(row) for row in found.confusion],
-        "bins": [asdict(each) for each in found.bins],
-    }
-
-
-def _rate(rate: Rate) -> dict[str, Any]:
-    lower, upper = rate.interval
-    return {
-        "count": rate.count,
-        "samples": rate.total,
-        "share": rate.share,
-        "lower": lower,
-        "upper": upper,
-    }
-
-
-def _point(point: CurvePoint) -> dict[str, Any]:
-    return {"radius": point.radius, "rate": _rate(point.rate)}
+        return dict(zip(RATE, rate_values(value), strict=True))
+    if isinstance(value, Classified):
+        return {name: _plain(getattr(value, name)) for name in _CLASSIFIED}
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, tuple | list):
+        return [each if isinstance(each, _LEAF) else _plain(each) for each in value]
+    return {n: _plain(v) for n, v in vars(value).items()} if is_dataclass(value) else value
 
 
 def _text(value: Any, indent: str) -> str:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from sensverify.evaluation.results import Evaluation, MeasureRow, ModelEvaluation
 from sensverify.evaluation.scores import Summary
 from sensverify.measures.catalog import MEASURES
 from sensverify.report import document as doc
-from sensverify.report.evaluation.common import model_data, number
+from sensverify.report.evaluation.common import model_data, network_names, number
 from sensverify.report.evaluation.missing import reason_line
 from sensverify.report.formatting import DASH, count_of, percent, points, printed
 
 _PREFIX = "measure/"
-_OTHERS = "others"
 _DATA = ("measure", "value", "error", "samples", "note", "seconds")
 _READING = (
     "Behind ± is one standard error of an estimate, or a bound on the distance of an iteration "
@@ -27,7 +27,7 @@ def measure_section(evaluation: Evaluation, summaries: Sequence[Summary]) -> doc
         "measures",
         "Measures",
         tuple(_blocks(evaluation)),
-        data=(model_data("measures", _DATA, evaluation, _rows),),
+        data=(model_data("measures", _DATA, evaluation),),
         numbers=(number("Generalisation gap", summaries, _gap, -1, "points"),),
     )
 
@@ -40,24 +40,18 @@ def _gap(summary: Summary) -> tuple[float | None, doc.Cell]:
     return abs(summary.gap), doc.Cell(points(summary.gap), note=trained)
 
 
-def _rows(model: ModelEvaluation) -> Iterator[Sequence[doc.Value]]:
-    for row in model.measures:
-        yield tuple(getattr(row, name) for name in _DATA)
-
-
 def _blocks(evaluation: Evaluation) -> Iterator[doc.Block]:
     names = _names(evaluation)
     if not names:
         return
     groups: dict[str, list[str]] = {}
     for name in names:
-        known = MEASURES.get(name)
-        groups.setdefault(_OTHERS if known is None else known.group, []).append(name)
+        groups.setdefault(getattr(MEASURES.get(name), "group", "others"), []).append(name)
     rows = []
     for group, members in groups.items():
         rows += [doc.Row(group, look="group")] if len(groups) > 1 else []
         rows += [_row(evaluation.models, name) for name in members]
-    heads = ["value"] if len(evaluation.models) == 1 else [m.model.name for m in evaluation.models]
+    heads = network_names(evaluation, "value")
     columns = doc.columns("measure", doc.Column("what it is", "about"), *heads)
     yield doc.Text(_READING, "note", on=doc.PAGE)
     yield doc.Table(columns, rows, "measures", on=doc.PAGE)
@@ -82,17 +76,14 @@ def _row(models: Sequence[ModelEvaluation], name: str) -> doc.Row:
         source = (" ", doc.Span(known.source, "cite")) if known.source else ()
         about = (f"{known.definition}.", *source)
     found = [next((row for row in model.measures if row.measure == name), None) for model in models]
-    whys = [
-        next((row.reason for row in model.missing if row.key == _PREFIX + name), DASH)
-        for model in models
+    reasons = ({row.key: row.reason for row in reversed(model.missing)} for model in models)
+    whys = [each.get(_PREFIX + name, DASH) for each in reasons]
+    cells = [
+        doc.Cell(reason_line(why), "missing") if row is None else _value(row)
+        for row, why in zip(found, whys, strict=True)
     ]
     if not any(found) and len(set(whys)) == 1:
-        cells = [doc.Cell(reason_line(whys[0]), "missing", span=len(models))]
-    else:
-        cells = [
-            doc.Cell(reason_line(why), "missing") if row is None else _value(row)
-            for row, why in zip(found, whys, strict=True)
-        ]
+        cells = [replace(cells[0], span=len(models))]
     unit = "" if known is None else known.unit
     look = "" if any(found) else "missing"
     return doc.Row(doc.Span(name, "code"), [doc.Cell(about, "about"), *cells], unit, look)

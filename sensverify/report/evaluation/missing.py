@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sensverify.evaluation.results import Evaluation, Missing, ModelEvaluation
+from sensverify.evaluation.results import Evaluation, Missing
 from sensverify.evaluation.scores import Summary
-from sensverify.report.document import Facts, Line, Medium, Section, Span, Value
+from sensverify.report.document import Facts, Line, Medium, Section, Span
 from sensverify.report.evaluation.common import model_data
 from sensverify.report.formatting import count_of
 
 
 @dataclass(frozen=True)
 class Reason:
-    """The reason that some cells share.
-
-    Parameters
-    ----------
-    text : str
-    cells : tuple of (network, Missing)
-    """
+    """The reason that some cells, each of a network, share."""
 
     text: str
     cells: tuple[tuple[str, Missing], ...]
@@ -70,13 +64,8 @@ def missing_section(evaluation: Evaluation, summaries: Sequence[Summary]) -> Sec
         "missing",
         "What could not be had",
         (Facts(items, "reasons", on=Medium.PAGE),) if items else (),
-        data=(model_data("missing", ("key", "reason", "final"), evaluation, _rows),),
+        data=(model_data("missing", ("key", "reason", "final"), evaluation),),
     )
-
-
-def _rows(model: ModelEvaluation) -> Iterator[Sequence[Value]]:
-    for row in model.missing:
-        yield row.key, row.reason, row.final
 
 
 def _item(reason: Reason, networks: int) -> tuple[Line, Line]:

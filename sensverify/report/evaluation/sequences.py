@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from sensverify.evaluation.results import Evaluation, ModelEvaluation
+from sensverify.evaluation.results import Evaluation
 from sensverify.evaluation.scores import Summary
 from sensverify.report import document as doc
-from sensverify.report.evaluation.common import model_data, number, written
-from sensverify.report.formatting import DASH, count_of, percent, spoken
+from sensverify.report.evaluation.common import model_data, network_names, number, written
+from sensverify.report.formatting import count_of, percent, spoken
 
 _DATA = ("sequence", "frames", "samples", "flip_rate", "against", "seconds")
 
@@ -21,14 +21,9 @@ def sequence_section(evaluation: Evaluation, summaries: Sequence[Summary]) -> do
         "sequences",
         "Flip rate",
         tuple(_blocks(evaluation)),
-        data=(model_data("sequences", _DATA, evaluation, _rows),),
+        data=(model_data("sequences", _DATA, evaluation),),
         numbers=(number("Flip rate", rates, written(percent), -1, note),),
     )
-
-
-def _rows(model: ModelEvaluation) -> Iterator[Sequence[doc.Value]]:
-    for row in model.sequences:
-        yield tuple(getattr(row, name) for name in _DATA)
 
 
 def _blocks(evaluation: Evaluation) -> Iterator[doc.Block]:
@@ -39,20 +34,16 @@ def _blocks(evaluation: Evaluation) -> Iterator[doc.Block]:
     }
     if not every:
         return
-    alone = len(evaluation.models) == 1
     text = "How often the prediction changes along a sequence of growing or moving corruptions."
     yield doc.Text(text, "note", on=doc.PAGE)
+    rates = [
+        {(each.sequence, each.against): each.flip_rate for each in reversed(model.sequences)}
+        for model in evaluation.models
+    ]
     rows = []
     for sequence, against, frames, samples in every:
-        cells = []
-        for model in evaluation.models:
-            found = [
-                each.flip_rate
-                for each in model.sequences
-                if (each.sequence, each.against) == (sequence, against)
-            ]
-            cells.append(doc.Cell(percent(found[0]) if found else DASH))
+        texts = (percent(each.get((sequence, against))) for each in rates)
         what = f"{samples:,} samples, {frames} frames, each against the {against} one"
-        rows.append(doc.Row(spoken(sequence), cells, what))
-    heads = ["flip rate"] if alone else [model.model.name for model in evaluation.models]
-    yield doc.Table(doc.columns("sequence", *heads), rows, "plain narrow", on=doc.PAGE)
+        rows.append(doc.row(spoken(sequence), *texts, note=what))
+    heads = doc.columns("sequence", *network_names(evaluation, "flip rate"))
+    yield doc.Table(heads, rows, "plain narrow", on=doc.PAGE)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from sensverify.report.document import Section
 
@@ -147,21 +147,13 @@ class Trail:
 
 
 @dataclass(frozen=True)
-class Fact:
-    """A loss or a training in words: the same fields for each."""
-
-    name: str
-    values: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class StudyReport:
     """Everything that a report of a study shows.
 
     ``question`` is one sentence, ``draws_seeds`` and ``draws_energy`` are whether the trails are
-    drawn over the epochs and against the energy, ``losses`` what was trained, ``warnings`` what
-    failed or is missing, ``record`` what is needed to repeat the study, ``meanings`` what every
-    column says, and ``sections`` analyses of other packages.
+    drawn over the epochs and against the energy, ``losses`` what was trained, by name, ``warnings``
+    what failed or is missing, ``record`` what is needed to repeat the study, ``meanings`` what
+    every column says, and ``sections`` analyses of other packages.
     """
 
     title: str
@@ -170,7 +162,7 @@ class StudyReport:
     tables: tuple[StudyTable, ...]
     courses: tuple[Course, ...]
     trails: tuple[Trail, ...]
-    losses: tuple[Fact, ...]
+    losses: Mapping[str, Mapping[str, str]]
     warnings: tuple[str, ...]
     record: Mapping[str, str]
     meanings: Mapping[str, str]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from sensverify.report import document as doc
 from sensverify.report.study.contents import StudyReport, StudyTable
@@ -21,15 +22,8 @@ _BANDS = (
 
 
 def study_document(report: StudyReport, *, figures: bool = True) -> doc.Document:
-    """The document of a study.
-
-    Parameters
-    ----------
-    report : StudyReport
-    figures : bool
-        Whether the figures are drawn; a terminal does not show them.
-    """
-    losses = [(f.name, _said(f.values)) for f in report.losses]
+    """The document of a study, with the ``figures`` that a terminal does not show."""
+    losses = [(name, _said(values)) for name, values in report.losses.items()]
     warnings = [doc.Text(line, "open", on=doc.TERMINAL) for line in report.warnings]
     figured = tuple(_figures(report)) if figures else ()
     smaller = doc.Text("Smaller is better in every one of them.", "note", on=doc.PAGE)
@@ -116,24 +110,14 @@ def page_table(table: StudyTable, *, spread: bool = True, published: bool = True
 
 def _terminal_table(table: StudyTable, *, spread: bool = True, published: bool = True) -> doc.Table:
     """Metrics down, losses across: the page's table on its side."""
-    page = page_table(table, spread=spread, published=published)
-    columns = [doc.Column("", align="left")]
-    for row in page.rows:
-        width = 12 if row.look == "published" else None
-        columns.append(doc.Column(doc.plain(row.name), row.look, width=width))
-    rows = []
-    for place, head in enumerate(page.columns[1:]):
-        cells = (row.cells[place] for row in page.rows)
-        looks = (cell.look or row.look for cell, row in zip(cells, page.rows, strict=True))
-        texts = (
-            f"{doc.plain(row.cells[place].text)} {row.cells[place].note}".strip()
-            for row in page.rows
-        )
-        rows.append(doc.Row(head.named, list(map(doc.Cell, texts, looks))))
+    found = page_table(table, spread=spread, published=published).turned(doc.Column(align="left"))
+    columns = [
+        replace(each, width=12) if each.look == "published" else each for each in found.columns
+    ]
     seeds = max(row.seeds for row in table.rows)
     title = f"{PARTS[table.part]}, {'one seed' if seeds == 1 else f'mean of {seeds} seeds'}"
     more = "" if spread and published else "; a wider terminal shows more"
-    return doc.Table(columns, rows, title=title + more)
+    return replace(found, columns=columns, title=title + more, notes=True)
 
 
 def _figures(report: StudyReport) -> Iterator[doc.Block]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from sensverify.measures import SHARES
@@ -61,7 +61,7 @@ def _figures(report: StudyReport) -> Iterator[tuple[str, Drawing]]:
 
 def course_panels(report: StudyReport, part: str) -> list[Drawing]:
     """A panel for every metric on a part, every loss with the same look in all of them."""
-    looks = {fact.name: _look(k) for k, fact in enumerate(report.losses)}
+    looks = {name: _look(k) for k, name in enumerate(report.losses)}
     courses = [course for course in report.courses if course.part == part]
     return [drawing for course in courses if (drawing := _course(course, looks)) is not None]
 
@@ -69,13 +69,13 @@ def course_panels(report: StudyReport, part: str) -> list[Drawing]:
 def trail_panels(report: StudyReport) -> dict[str, list[Drawing]]:
     """By kind of figure, a panel for every group of samples."""
     found: dict[str, list[Drawing]] = {}
-    for name, asked, draw in (
-        ("sensitivity_seeds", report.draws_seeds, _over_epochs),
-        ("sensitivity_energy", report.draws_energy, _against_energy),
+    for name, asked, against in (
+        ("sensitivity_seeds", report.draws_seeds, "epochs"),
+        ("sensitivity_energy", report.draws_energy, "energy"),
     ):
         if asked and report.trails:
             groups = report.trails[0].sense
-            drawn = [_trails(report.trails, group, draw) for group in groups]
+            drawn = [_trails(report.trails, group, against) for group in groups]
             found[name] = [drawing for drawing in drawn if drawing is not None]
     return {name: drawn for name, drawn in found.items() if drawn}
 
@@ -129,28 +129,17 @@ def _ends(strokes: Sequence[Stroke]) -> str:
 def _epochs(epochs: Sequence[float]) -> Axis:
     """An axis of whole epochs."""
     low, high = min(epochs), max(epochs)
-    axis = value_axis([low, high])
-    marks = [(mark, text) for mark, text in axis.ticks if mark == round(mark)]
-    marks = [(mark, text) for mark, text in marks if low <= mark <= high]
+    ticks = value_axis([low, high]).ticks
+    marks = [tick for tick in ticks if tick[0] == round(tick[0]) and low <= tick[0] <= high]
     ends = (low, high) if low < high else (low - 0.5, high + 0.5)
     return Axis(*ends, ticks=marks or [(low, f"{low:g}")], title="epoch")
 
 
-_Draw = Callable[[Trail, str], Iterator[tuple[float, float]]]
+def _trails(trails: Sequence[Trail], group: str, against: str) -> Drawing | None:
+    """The sensitivity over the ``epochs`` (Figure 6 of Wang et al.) or against the ``energy``.
 
-
-def _over_epochs(trail: Trail, group: str) -> Iterator[tuple[float, float]]:
-    """The sensitivity over the epochs: Figure 6 of Wang et al."""
-    yield from zip(trail.epochs, trail.sense[group], strict=True)
-
-
-def _against_energy(trail: Trail, group: str) -> Iterator[tuple[float, float]]:
-    """The sensitivity against the energy."""
-    yield from zip(trail.energy, trail.sense[group], strict=True)
-
-
-def _trails(trails: Sequence[Trail], group: str, draw: _Draw) -> Drawing | None:
-    """A colour a seed or, of several losses, a loss."""
+    A colour a seed or, of several losses, a loss.
+    """
     names = list(dict.fromkeys(trail.name for trail in trails))
     strokes: list[Stroke] = []
     for place, trail in enumerate(trails):
@@ -160,21 +149,19 @@ def _trails(trails: Sequence[Trail], group: str, draw: _Draw) -> Drawing | None:
         if any(stroke.label == label for stroke in strokes):
             # Of several seeds of a loss, the first carries its name.
             label = ""
-        points = [Point(x, y) for x, y in draw(trail, group) if _drawable(x) and _drawable(y)]
+        pairs = zip(getattr(trail, against), trail.sense[group], strict=True)
+        points = tuple(Point(x, y) for x, y in pairs if _drawable(x) and _drawable(y))
         if points:
-            strokes.append(Stroke(label, look, tuple(points), ends=draw is _against_energy))
+            strokes.append(Stroke(label, look, points, ends=against == "energy"))
     if not strokes:
         return None
     across, up = ([getattr(p, name) for s in strokes for p in s.points] for name in "xy")
     y = value_axis(up, log=min(up) > 0)
-    if draw is _over_epochs:
-        x, against = _epochs(across), "epoch"
-    else:
-        x, against = value_axis(across, "energy", log=min(across) > 0), "energy"
+    x = _epochs(across)
+    if against == "energy":
+        x = value_axis(across, "energy", log=min(across) > 0)
         # Training goes from left to right.
         x = replace(x, low=x.high, high=x.low)
-    title = f"SENSE, mean over {group}"
-    words = (
-        f"{title}, against the {against}, {count_of(len(strokes), 'training')}. {_ends(strokes)}"
-    )
+    title, trainings = f"SENSE, mean over {group}", count_of(len(strokes), "training")
+    words = f"{title}, against the {x.title}, {trainings}. {_ends(strokes)}"
     return titled(title, line_chart(strokes, _FRAME, x, y, words=words))

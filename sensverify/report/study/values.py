@@ -9,7 +9,7 @@ from functools import partial
 from sensverify.measures import SHARES
 from sensverify.report.document import Data
 from sensverify.report.document import Value as Cell
-from sensverify.report.formatting import DASH, RAISED, pretty_number
+from sensverify.report.formatting import DASH, pretty_number, times_power
 from sensverify.report.study.contents import VOLUMES, StudyTable, Value
 
 
@@ -96,10 +96,7 @@ def _power(log: float) -> str:
     digits = f"{10 ** (tens - power):.2f}"
     if digits == "10.00":
         digits, power = "1.00", power + 1
-    return (
-        f"{digits}\N{NO-BREAK SPACE}\N{MULTIPLICATION SIGN}\N{NO-BREAK SPACE}10"
-        f"{str(power).translate(RAISED)}"
-    )
+    return times_power(digits, power)
 
 
 def _factor(factor: float) -> str:

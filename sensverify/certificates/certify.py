@@ -16,16 +16,10 @@ import numpy as np
 from sensverify.certificates.certificate import Certificate
 from sensverify.certificates.check.arithmetic import Exact, Rigorous
 from sensverify.certificates.check.cells import check_cells
-from sensverify.certificates.check.checker import (
-    Evaluator,
-    Leaves,
-    best,
-    refuted,
-    replaced,
-    undecided,
-)
+from sensverify.certificates.check.checker import Evaluator
 from sensverify.certificates.check.claims import Claims
 from sensverify.certificates.check.run import StoredModel
+from sensverify.certificates.leaves import Leaves, best, refuted, undecided
 from sensverify.core.proof import NONE, RULE, Cells, Proof, concatenated, joined
 from sensverify.core.queries import Query
 from sensverify.errors import BadShape, Unbounded
@@ -294,7 +288,7 @@ class _Tree:
         """The leaves among all cells, or among those from a first one on."""
         leaves = first + np.flatnonzero(self.proof.cells.split[first:] == NONE)
         hidden = self.proof.hidden.lower, self.proof.hidden.upper
-        return self._settled(self.evaluator.leaves(self.proof, hidden, leaves))
+        return self._settled(Leaves.of(self.evaluator, self.proof, hidden, leaves))
 
     def with_whole_boxes(self, enough: np.ndarray) -> Leaves:
         """All leaves, with trees of one cell for rows of which the whole box proves enough.
@@ -358,8 +352,8 @@ class _Tree:
                 break
             some = left[first : first + _TOGETHER]
             self.exactly += len(some)
-            found = self.exact.leaves(self.proof, hidden, leaves.cell[some])
-            leaves = replaced(leaves, some, found)
+            found = Leaves.of(self.exact, self.proof, hidden, leaves.cell[some])
+            leaves = leaves.refuting(some, found)
         return leaves
 
     def _splittable(self, leaves: Leaves) -> np.ndarray:
@@ -374,7 +368,7 @@ class _Tree:
         """Halve leaves along the feature that moves their lines most."""
         cells, parent = self.proof.cells, leaves.cell[chosen]
         feature = leaves.reach[chosen].argmax(axis=1)
-        low, high = self.evaluator.boxes(self.proof, parent)
+        low, high = self.evaluator.trees(self.proof).boxes(parent)
         places = np.arange(len(parent)), feature
         split, at = cells.split.copy(), cells.at.copy()
         split[parent], at[parent] = feature, low[places] / 2 + high[places] / 2

@@ -7,8 +7,9 @@ import numpy as np
 from sensverify.certificates import Claims
 from sensverify.certificates.check.arithmetic import ARITHMETICS
 from sensverify.certificates.check.cells import check_cells
-from sensverify.certificates.check.checker import Evaluator, Leaves
+from sensverify.certificates.check.checker import Evaluator
 from sensverify.certificates.check.program import Program
+from sensverify.certificates.leaves import Leaves
 from sensverify.core.proof import NONE, RULE, Cells, Hidden, Lines, Proof
 
 CHILDREN = ("parent", "side", "split", "at")
@@ -167,4 +168,4 @@ def evaluated(
         entries=program.entries,
     )
     evaluator = evaluator_of(program, claims, arithmetic)
-    return evaluator.leaves(proof, evaluator.hidden(proof))
+    return Leaves.of(evaluator, proof, evaluator.hidden(proof))

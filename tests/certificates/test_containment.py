@@ -12,8 +12,8 @@ from flint import fmpq
 from hypothesis import given, settings
 
 from sensverify.certificates import Claims
-from sensverify.certificates.check.checker import best
 from sensverify.certificates.check.program import program_of
+from sensverify.certificates.leaves import best
 from sensverify.network import Network
 from tests.certificates.divided_networks import divided_networks
 from tests.certificates.exact_values import rational, row_values_at

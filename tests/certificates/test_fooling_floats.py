@@ -27,8 +27,8 @@ from sensverify.certificates import (
     float32_margin,
 )
 from sensverify.certificates.check.arithmetic import below
-from sensverify.certificates.check.checker import best
 from sensverify.certificates.check.program import program_of
+from sensverify.certificates.leaves import best
 from sensverify.core.box import Box
 from sensverify.core.proof import Cells, Proof
 from sensverify.core.queries import Query

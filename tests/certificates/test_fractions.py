@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 
 from sensverify.certificates import Claims
-from sensverify.certificates.check.checker import Leaves
 from sensverify.certificates.check.program import program_of
+from sensverify.certificates.leaves import Leaves
 from sensverify.core.proof import NONE, RULE, Proof
 from sensverify.network import Network
 from sensverify.network.operators import Affine, Relu

@@ -12,9 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sensverify.certificates.check.arithmetic import ARITHMETICS, rational
-from sensverify.certificates.check.lines import image, lines_of
-from sensverify.certificates.check.program import Nonlinear
-from sensverify.certificates.check.slopes import chord_slopes, rule_slopes
+from sensverify.certificates.check.enclosure import Enclosure
+from sensverify.certificates.check.functions import ENCLOSURES
 from sensverify.network.operators import (
     Abs,
     Clip,
@@ -46,11 +45,8 @@ OPERATORS = (
 pytestmark = pytest.mark.filterwarnings("ignore:.*encountered in:RuntimeWarning")
 
 
-def step_of(operator: Elementwise | Max, size: int, window: int = 1) -> Nonlinear:
-    slope = None
-    if isinstance(operator, LeakyRelu):
-        slope = np.broadcast_to(np.asarray(operator.slope, np.float64), size)
-    return Nonlinear(operator, 0, 0, window, size, slope)
+def enclosure(operator: Elementwise | Max, *shape: int) -> Enclosure:
+    return ENCLOSURES[type(operator)](operator, shape)
 
 
 def intervals(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -67,7 +63,7 @@ def intervals(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndar
 
 
 def slopes_for(
-    rng: np.random.Generator, step: Nonlinear, lower: np.ndarray, upper: np.ndarray
+    rng: np.random.Generator, function: Enclosure, lower: np.ndarray, upper: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Sensible and absurd ones."""
     size = lower.shape
@@ -75,7 +71,7 @@ def slopes_for(
         [-320, -20, -2, 0, 1, 20, 140], (2, *size)
     )
     plain = rng.choice([0.0, 1.0, -1.0, 0.25, 0.5, 1 - 2.0**-53, 2.0**-60], (2, *size))
-    rule, chord = rule_slopes(step, lower, upper), chord_slopes(step, lower, upper)
+    rule, chord = function.rule_slopes(lower, upper), function.chord_slopes(lower, upper)
     kind = rng.integers(0, 4, (2, *size))
     rule = np.stack(rule), np.stack([chord, chord])
     both = np.select([kind == 0, kind == 1, kind == 2], [wild, plain, rule[0]], rule[1])
@@ -120,11 +116,11 @@ def test_lines_hold_everywhere(operator: Elementwise, name: str) -> None:
         before, flint.ctx.prec = flint.ctx.prec, 53
         count = 12
         lower, upper = intervals(rng, count)
-        step = step_of(operator, count)
-        slopes = slopes_for(rng, step, lower[None], upper[None])
+        function = enclosure(operator, count)
+        slopes = slopes_for(rng, function, lower[None], upper[None])
         arithmetic = ARITHMETICS[name]()
-        lines = lines_of(arithmetic, step, lower[None], upper[None], slopes)
-        taken = image(arithmetic, step, lower[None], upper[None])
+        lines = function.lines(arithmetic, lower[None], upper[None], slopes)
+        taken = function.image(arithmetic, lower[None], upper[None])
         flint.ctx.prec = PRECISION
         try:
             for i in range(count):
@@ -163,9 +159,9 @@ def test_rational_lines_touch(operator: Elementwise) -> None:
     def check(rng: np.random.Generator) -> None:
         count = 12
         lower, upper = intervals(rng, count)
-        step, exact = step_of(operator, count), ARITHMETICS["exact"]()
-        slopes = slopes_for(rng, step, lower[None], upper[None])
-        lines = lines_of(exact, step, lower[None], upper[None], slopes)
+        function, exact = enclosure(operator, count), ARITHMETICS["exact"]()
+        slopes = slopes_for(rng, function, lower[None], upper[None])
+        lines = function.lines(exact, lower[None], upper[None], slopes)
         clip = isinstance(operator, Clip)
         kinks = [e for e in (operator.low, operator.high) if np.isfinite(e)] if clip else [0.0]
         for i in range(count):
@@ -186,9 +182,9 @@ def test_ordinary_lines_are_near(operator: Elementwise, name: str) -> None:
     rng = np.random.default_rng(0)
     lower = rng.uniform(-3, 2, (1, 50))
     upper = lower + rng.uniform(0, 2, (1, 50))
-    step = step_of(operator, 50)
-    slopes = rule_slopes(step, lower, upper)
-    lines = lines_of(ARITHMETICS[name](), step, lower, upper, slopes)
+    function = enclosure(operator, 50)
+    slopes = function.rule_slopes(lower, upper)
+    lines = function.lines(ARITHMETICS[name](), lower, upper, slopes)
     before, flint.ctx.prec = flint.ctx.prec, PRECISION
     try:
         for i in range(50):
@@ -227,10 +223,10 @@ def windowed(
 @settings(max_examples=60)
 def test_lines_of_windows_hold(name: str, rng: np.random.Generator, size: int, window: int) -> None:
     lower, upper, slopes = windowed(rng, size, window)
-    step = step_of(Max(), size, window)
+    function = enclosure(Max(), size, window)
     arithmetic = ARITHMETICS[name]()
-    lines = lines_of(arithmetic, step, lower, upper, slopes)
-    taken = image(arithmetic, step, lower, upper)
+    lines = function.lines(arithmetic, lower, upper, slopes)
+    taken = function.image(arithmetic, lower, upper)
     for i in range(size):
         part = slice(i * window, (i + 1) * window)
         low, high = exactly(lower[0, part]), exactly(upper[0, part])
@@ -271,7 +267,7 @@ def test_far_out_numbers_stay_small(operator: Elementwise, name: str) -> None:
     lower, upper = np.array([[-1e7, -1e6, -1e7]]), np.array([[-5e6, 1e7, 0.0]])
     for slope in (0.0, 0.1):
         flat = np.full_like(lower, slope)
-        lines = lines_of(ARITHMETICS[name](), step_of(operator, 3), lower, upper, (flat, flat))
+        lines = enclosure(operator, 3).lines(ARITHMETICS[name](), lower, upper, (flat, flat))
         found = [as_rational(value) for value in (*lines.lower[0], *lines.upper[0])]
         small = [int(value.q).bit_length() < 100_000 for value in found]
         assert all(small)

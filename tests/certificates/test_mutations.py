@@ -20,9 +20,9 @@ from flint import fmpq
 
 from sensverify.bounds import compute_bounds
 from sensverify.certificates import Certificate, Claims, certificate_bytes, read_certificate
-from sensverify.certificates.check.checker import best, refuted
 from sensverify.certificates.check.program import Program, program_of
 from sensverify.certificates.check.run import check_claims
+from sensverify.certificates.leaves import Leaves, best, refuted
 from sensverify.core.box import Box
 from sensverify.core.proof import NONE, Cells, Hidden, Lines, Proof
 from sensverify.errors import BadCertificate, CertificateRejected, Unbounded
@@ -309,7 +309,7 @@ def unchecked(program: Program, claims: Claims, proof: Proof) -> np.ndarray | No
         return None
     try:
         known = proof.hidden.lower, proof.hidden.upper
-        values = best(claims, proof, evaluator_of(program, claims).leaves(proof, known))
+        values = best(claims, proof, Leaves.of(evaluator_of(program, claims), proof, known))
     except (IndexError, ValueError, Unbounded):
         return None
     return np.where(np.isnan(values), -np.inf, np.minimum(values, 1e6))

@@ -13,7 +13,6 @@ from sensverify.certificates import StoredModel, certify_bounds
 from sensverify.certificates.check.arithmetic import ARITHMETICS
 from sensverify.certificates.check.program import Linear, Nonlinear, Program, program_of
 from sensverify.certificates.check.ranges import Evaluation, Machine
-from sensverify.certificates.check.slopes import rule_slopes
 from sensverify.core.proof import Cells, Proof
 from sensverify.errors import BadShape
 from sensverify.models import resolve
@@ -37,12 +36,11 @@ FAMILIES = NETWORKS | {"divided": divided_networks()}
 
 def plain(step: Nonlinear, x: np.ndarray) -> np.ndarray:
     """A nonlinear step in float64."""
-    operator = step.operator
+    operator = step.function.operator
     if isinstance(operator, Max):
         return x.reshape(len(x), step.size, step.window).max(axis=2)
     if isinstance(operator, LeakyRelu):
-        assert step.slope is not None
-        return np.where(x > 0, x, step.slope * x)
+        return np.where(x > 0, x, step.function.slope * x)
     if isinstance(operator, Clip):
         return np.minimum(np.maximum(x, operator.low), operator.high)
     functions = {Relu: lambda v: np.maximum(v, 0), Abs: np.abs, Tanh: np.tanh}
@@ -128,7 +126,7 @@ def at_points(program: Program, points: np.ndarray, name: str) -> Evaluation:
     for position, step in program.nonlinear:
         evaluation.run(step.source)
         found = evaluation.interval(step.source)
-        evaluation.relax(position, step, *found, rule_slopes(step, *found))
+        evaluation.relax(position, step, *found, step.function.rule_slopes(*found))
     evaluation.run(len(program.steps) - 1)
     return evaluation
 

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 
 from sensverify.certificates import Claims
-from sensverify.certificates.check.checker import best, refuted
 from sensverify.certificates.check.layers import Layers
 from sensverify.certificates.check.program import Program, program_of
 from sensverify.certificates.check.run import check_claims
 from sensverify.certificates.check.trees import Forest, Multipliers, Walk
+from sensverify.certificates.leaves import best, refuted
 from sensverify.core.proof import NONE, Cells, Hidden, Lines, Proof
 from sensverify.errors import CertificateRejected
 from sensverify.network import Network, NetworkBuilder

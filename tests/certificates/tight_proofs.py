@@ -12,8 +12,8 @@ import numpy as np
 from scipy.optimize import linprog
 
 from sensverify.certificates import Claims
-from sensverify.certificates.check.checker import best
 from sensverify.certificates.check.program import Program
+from sensverify.certificates.leaves import best
 from sensverify.core.proof import NONE, RULE, Cells, Hidden, Lines, Proof
 from sensverify.network import Network
 from sensverify.network.operators import Abs, Add, Affine, Elementwise, LeakyRelu

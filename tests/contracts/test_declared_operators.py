@@ -14,9 +14,7 @@ from sensverify.bounds import AlphaCrown, Crown, Ibp, LpDual, Method, compute_bo
 from sensverify.bounds.ibp import count_unstable, interval
 from sensverify.bounds.relaxation import Slope, line_intercepts, relax
 from sensverify.bounds.rounding import slack
-from sensverify.certificates.check.arithmetic import Rigorous
-from sensverify.certificates.check.lines import lines_of
-from sensverify.certificates.check.program import Nonlinear
+from sensverify.certificates.check.program import program_of
 from sensverify.core.box import Box
 from sensverify.core.queries import Query, Verdict
 from sensverify.errors import MissingRule
@@ -320,10 +318,25 @@ def test_facts_that_are_missing_are_named() -> None:
 @every_operator
 def test_certificates_know_no_operator_by_its_facts(operator: Elementwise) -> None:
     """The checker shares nothing with what finds bounds."""
-    ends = -np.ones((1, 1)), np.ones((1, 1))
-    step = Nonlinear(operator, 0, 0, 1, 1, None)
-    with pytest.raises(MissingRule, match=f"certificates know no.*{type(operator).__name__}"):
-        lines_of(Rigorous(), step, *ends, ends)
+    assert_no_certificate(operator)
+
+
+def test_certificates_know_no_operator_by_its_base() -> None:
+    class Other(Relu):
+        def value(self, x: Any, xp: Any) -> Any:
+            return -xp.relu(x)
+
+    assert_no_certificate(Other())
+
+
+def assert_no_certificate(operator: Elementwise) -> None:
+    network = network_of(operator, np.random.default_rng(0))
+    node = next(node.name for node in network.nodes if node.operator is operator)
+    with pytest.raises(MissingRule) as caught:
+        program_of(network)
+    assert f"certificates know no operator {type(operator).__name__}" in caught.value.problem
+    assert f"'{node}'" in caught.value.problem
+    assert "ENCLOSURES" in caught.value.remedy
 
 
 def test_a_registered_rule_goes_first() -> None:

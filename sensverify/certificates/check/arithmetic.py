@@ -24,7 +24,7 @@ import flint
 import numpy as np
 from flint import arb, fmpq
 
-from sensverify.errors import BackendFailure, BadSetting
+from sensverify.errors import BackendFailure, BadSetting, MissingRule
 
 Numbers = Any
 """A numpy array of float64, or of objects that are rational numbers."""
@@ -40,6 +40,25 @@ SMALL = 2.0**-960
 
 LEAST = 2.0**-1000
 """More than a product of an error and a magnitude can lose to underflow."""
+
+UNIT32 = 2.0**-24
+"""Half the distance from 1 to the next float32."""
+
+TINY32 = 2.0**-149
+"""The least positive float32."""
+
+
+def gamma32(terms: int) -> float:
+    """Relative error of a sum of that many products in float32, at most."""
+    return 2 * terms * UNIT32 if terms * UNIT32 < 0.25 else inf
+
+
+def widened(values: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """Parameters broadcast to a shape, flat, in float64: a widening cast is exact."""
+    array = np.asarray(values)
+    if array.dtype.kind == "f" and array.dtype.itemsize > 8:
+        raise MissingRule(f"certificates hold weights of up to 64 bits, got {array.dtype}")
+    return np.broadcast_to(array.astype(np.float64), shape).reshape(-1)
 
 
 def rational(value: float) -> fmpq:

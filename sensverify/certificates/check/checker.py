@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from sensverify.certificates.check.arithmetic import Arithmetic, Numbers
-from sensverify.certificates.check.cells import roots_of
 from sensverify.certificates.check.claims import Claims
 from sensverify.certificates.check.layers import ROWS, Layers
 from sensverify.certificates.check.passes import Forces, least
 from sensverify.certificates.check.program import Nonlinear, Program
 from sensverify.certificates.check.ranges import Evaluation, Machine
-from sensverify.certificates.check.slopes import chord_slopes, rule_slopes
 from sensverify.certificates.check.trees import (
     Multipliers,
     Paths,
@@ -24,32 +22,10 @@ from sensverify.certificates.check.trees import (
     kinds_of,
 )
 from sensverify.core.proof import NONE, RULE, Proof
-from sensverify.errors import CertificateRejected, Unbounded
+from sensverify.errors import CertificateRejected
 
 _QUIET = np.errstate(over="ignore", invalid="ignore", divide="ignore")
 """Silence about overflow, which ends as infinity or NaN and is taken for no proof."""
-
-
-@dataclass(frozen=True, eq=False)
-class Leaves:
-    """Bounds that the leaves of a proof prove.
-
-    Parameters
-    ----------
-    cell : integer numpy array, shape ``[leaves]``
-    values : numpy array, shape ``[leaves, rows]``, float64
-        Lower bounds of the rows, rounded down; infinite on an empty leaf.
-    refuted : boolean numpy array, shape ``[leaves, groups]``
-        That one of the group's rows is above its limit at every input of the leaf, or at it where
-        that is enough.
-    reach : numpy array, shape ``[leaves, features]``
-        How far the lines move along each feature, at most; for whoever splits on.
-    """
-
-    cell: np.ndarray
-    values: np.ndarray
-    refuted: np.ndarray
-    reach: np.ndarray
 
 
 class Evaluator:
@@ -116,7 +92,6 @@ class Evaluator:
                     found = given
                 else:
                     found = _no_tighter(found, given)
-                _require_finite(*found, position)
                 low[sets, step.entries], high[sets, step.entries] = found
                 lines = proof.hidden.lines[sets]
                 evaluation.relax(position, step, *found, _slopes(proof, lines, step, *found))
@@ -131,7 +106,7 @@ class Evaluator:
         """
         cells = proof.cells
         leaves = np.flatnonzero(cells.split == NONE) if chosen is None else chosen
-        yield from self._proven(proof, hidden, self._trees(proof), leaves)
+        yield from self._proven(proof, hidden, self.trees(proof), leaves)
 
     @_QUIET
     def together(
@@ -144,7 +119,7 @@ class Evaluator:
 
         ``exactly`` looks again at leaves on which a group is left open.
         """
-        trees = self._trees(proof)
+        trees = self.trees(proof)
         again = replace(trees, walk=trees.walk.anew())
         result = Together(self.claims, proof.cells, trees.forest)
         every = np.flatnonzero(proof.cells.split == NONE)
@@ -166,7 +141,8 @@ class Evaluator:
             refuted[place, : found.own.shape[1]] |= found.refuted
         return replace(part, refuted=refuted)
 
-    def _trees(self, proof: Proof) -> Trees:
+    def trees(self, proof: Proof) -> Trees:
+        """The split trees of a proof."""
         ends = self.claims.lower, self.claims.upper
         return Trees.of(proof, *ends, self.program.entries)
 
@@ -189,47 +165,6 @@ class Evaluator:
                 paths, multipliers = trees.walk.to(some), trees.multipliers.on(some)
                 yield self._evaluate(proof, hidden, some, paths, multipliers)
 
-    @_QUIET
-    def leaves(
-        self, proof: Proof, hidden: tuple[np.ndarray, np.ndarray], chosen: np.ndarray | None = None
-    ) -> Leaves:
-        """Bounds by leaves on all rows and groups, in order; default: all leaves."""
-        parts = list(self.proven(proof, hidden, chosen))
-        if chosen is None:
-            chosen = np.flatnonzero(proof.cells.split == NONE)
-        claims, place = self.claims, np.zeros(len(proof.cells), np.int64)
-        place[chosen] = np.arange(len(chosen))
-        values = np.full((len(chosen), claims.limits.shape[1]), -np.inf)
-        refuted = np.zeros((len(chosen), claims.count), bool)
-        reach = np.zeros((len(chosen), self.program.features))
-        for part in parts:
-            at = place[part.cell]
-            leaf = np.broadcast_to(at[:, None], part.own.shape)[part.own]
-            values[leaf, part.rows[part.own]] = part.values[part.own]
-            if claims.groups is not None:
-                group = claims.groups[part.problem[:, None], part.rows]
-                refuted[leaf, group[part.own]] = part.refuted[part.own]
-            reach[at] = part.reach
-        return Leaves(chosen, values, refuted, reach)
-
-    def boxes(self, proof: Proof, leaves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The input boxes of leaves, ``[leaves, features]``."""
-        trees = self._trees(proof)
-        order = np.argsort(trees.forest.first[leaves])
-        paths, back = trees.walk.to(leaves[order]), np.argsort(order)
-        return paths.lower[back], paths.upper[back]
-
-    def relaxed(self, lower: np.ndarray, upper: np.ndarray) -> Iterator[Evaluation]:
-        """Boxes ``[boxes, features]`` with all their layers bounded by the rule, in batches."""
-        for some in self.layers.batches(np.arange(len(lower)), self.layers.widest_rows):
-            evaluation = self.layers.start(lower[some], upper[some])
-            for position, step in self.program.nonlinear:
-                found = self.layers.bounds(evaluation, step)
-                _require_finite(*found, position)
-                evaluation.relax(position, step, *found, rule_slopes(step, *found))
-            evaluation.run(len(self.program.steps) - 1)
-            yield evaluation
-
     def _own(
         self,
         evaluation: Evaluation,
@@ -249,7 +184,8 @@ class Evaluator:
             for position, before in self.program.nonlinear:
                 if position not in own.lines:
                     break
-                ends = self._known(evaluation, before, place)
+                low, high = evaluation.interval(before.source)
+                ends = low[place], high[place]
                 slopes = _slopes(proof, hidden.own_lines[items], before, *ends)
                 own.reline(position, before, *ends, slopes)
             rows = np.zeros((len(items), 1, self.program.sizes[step.source]))
@@ -260,12 +196,6 @@ class Evaluator:
             at = place, entry[items]
             np.maximum.at(found[0], tuple(a[~upper] for a in at), value[~upper])
             np.minimum.at(found[1], tuple(a[upper] for a in at), -value[upper])
-
-    def _known(
-        self, evaluation: Evaluation, step: Nonlinear, place: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        low, high = evaluation.interval(step.source)
-        return low[place], high[place]
 
     @_QUIET
     def _evaluate(
@@ -290,7 +220,6 @@ class Evaluator:
                 found = self.layers.bounds(evaluation, step)
             found, crossed = _cut(step, paths, *found)
             empty |= crossed
-            _require_finite(*found, position)
             evaluation.relax(position, step, *found, _slopes(proof, lines, step, *found))
             force = self._force(step, multipliers, len(leaves))
             if force is not None:
@@ -406,55 +335,19 @@ class Evaluator:
         return arithmetic.floats(excess, -1)
 
 
-def best(claims: Claims, proof: Proof, leaves: Leaves) -> np.ndarray:
-    """Lower bounds ``[problems, rows]``: the least of a tree's leaves, the best of its trees."""
-    root = roots_of(proof.cells)[leaves.cell]
-    trees = np.full((len(proof.cells), claims.limits.shape[1]), np.inf)
-    np.minimum.at(trees, root, leaves.values)
-    result = np.full(claims.limits.shape, -np.inf)
-    own = np.unique(root)
-    np.maximum.at(result, proof.cells.problem[own], trees[own])
-    return result
-
-
-def refuted(claims: Claims, proof: Proof, leaves: Leaves) -> np.ndarray:
-    """Groups refuted on all leaves of some tree, ``[problems, groups]``."""
-    root = roots_of(proof.cells)[leaves.cell]
-    trees = np.ones((len(proof.cells), claims.count), bool)
-    np.logical_and.at(trees, root, leaves.refuted)
-    result = np.zeros((claims.problems, claims.count), bool)
-    own = np.unique(root)
-    np.logical_or.at(result, proof.cells.problem[own], trees[own])
-    return result
-
-
-def undecided(claims: Claims, proof: Proof, leaves: Leaves) -> np.ndarray:
-    """Leaves on which a group that they are about is not refuted, boolean ``[leaves]``."""
-    own = proof.cells.group[leaves.cell]
-    about = (own[:, None] == NONE) | (np.arange(claims.count) == own[:, None])
-    return np.asarray((about & ~leaves.refuted).any(axis=1))
-
-
-def replaced(leaves: Leaves, at: np.ndarray, found: Leaves) -> Leaves:
-    """Leaves with what is proven for some of them by other means, too."""
-    refuted = leaves.refuted.copy()
-    refuted[at] |= found.refuted
-    return replace(leaves, refuted=refuted)
-
-
 def _slopes(
     proof: Proof, lines: np.ndarray, step: Nonlinear, lower: np.ndarray, upper: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Slopes ``[cells, entries]`` as the line sets say, or by the rule."""
     if (lines == RULE).all():
-        return rule_slopes(step, lower, upper)
+        return step.function.rule_slopes(lower, upper)
     below = proof.lines.lower[lines, step.entries].astype(np.float64)
     if proof.lines.upper is None:
-        above = chord_slopes(step, lower, upper)
+        above = step.function.chord_slopes(lower, upper)
     else:
         above = proof.lines.upper[lines, step.entries].astype(np.float64)
     if (lines == RULE).any():
-        ruled, by_rule = (lines == RULE)[:, None], rule_slopes(step, lower, upper)
+        ruled, by_rule = (lines == RULE)[:, None], step.function.rule_slopes(lower, upper)
         below, above = np.where(ruled, by_rule[0], below), np.where(ruled, by_rule[1], above)
     return below, above
 
@@ -474,14 +367,6 @@ def _entries_of(step: Nonlinear, entries: np.ndarray) -> slice:
     """Range of a step's entries among sorted entries."""
     first, stop = np.searchsorted(entries, [step.entries.start, step.entries.stop])
     return slice(int(first), int(stop))
-
-
-def _require_finite(lower: np.ndarray, upper: np.ndarray, position: int) -> None:
-    if not bool((np.isfinite(lower) & np.isfinite(upper)).all()):
-        raise Unbounded(
-            f"bounds on what enters the nonlinear step {position} of the network overflow; use a "
-            "smaller box"
-        )
 
 
 def _no_tighter(

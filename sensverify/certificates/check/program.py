@@ -16,6 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from sensverify.certificates.check.arithmetic import widened
+from sensverify.certificates.check.enclosure import Enclosure
+from sensverify.certificates.check.functions import ENCLOSURES
 from sensverify.errors import BadShape, MissingRule
 from sensverify.network import Network
 from sensverify.network.graph import Node
@@ -27,11 +30,7 @@ from sensverify.network.operators import (
     Conv,
     ConvTranspose,
     Divide,
-    Elementwise,
     Input,
-    LeakyRelu,
-    Max,
-    Operator,
     Pad,
     Permute,
     Reshape,
@@ -90,15 +89,14 @@ class Linear:
 class Nonlinear:
     """``y = f(x[source])``; its entries are ``first`` and those that follow.
 
-    ``window`` entries make one of y: 1, but for `Max`. ``slope``: of a leaky ReLU, by entry.
+    ``window`` entries make one of y: 1, but for `Max`.
     """
 
-    operator: Operator
+    function: Enclosure
     source: int
     first: int
     window: int
     size: int
-    slope: np.ndarray | None = None
 
     @property
     def entries(self) -> slice:
@@ -183,10 +181,9 @@ def _lower(builder: _Builder, node: Node, sources: list[int], shapes: list[tuple
     operator, size = node.operator, prod(node.shape)
     if isinstance(operator, Input):
         return builder.put(None, size)
-    if isinstance(operator, Elementwise | Max):
-        entries = prod(shapes[0])
-        slope = _wide(operator.slope, shapes[0]) if isinstance(operator, LeakyRelu) else None
-        step = Nonlinear(operator, sources[0], builder.entries, entries // size, size, slope)
+    if type(operator) in ENCLOSURES:
+        function, entries = ENCLOSURES[type(operator)](operator, shapes[0]), prod(shapes[0])
+        step = Nonlinear(function, sources[0], builder.entries, entries // size, size)
         builder.entries += entries
         return builder.put(step, size)
     if isinstance(operator, Reshape):
@@ -207,18 +204,12 @@ def _lower(builder: _Builder, node: Node, sources: list[int], shapes: list[tuple
     rule = _RULES.get(type(operator))
     if rule is None:
         raise MissingRule(
-            f"certificates know no operator {type(operator).__name__} (node '{node.name}')"
+            f"certificates know no operator {type(operator).__name__} (node '{node.name}')",
+            "do without a certificate, or add its enclosure to ENCLOSURES in "
+            "`sensverify.certificates.check.functions`",
         )
     term, constant = rule(operator, shapes[0], node.shape)
     return builder.linear((sources[0], term), constant=constant)
-
-
-def _wide(values: Any, shape: tuple[int, ...]) -> np.ndarray:
-    """Parameters broadcast to a shape, flat, in float64: a widening cast is exact."""
-    array = np.asarray(values)
-    if array.dtype.kind == "f" and array.dtype.itemsize > 8:
-        raise MissingRule(f"certificates hold weights of up to 64 bits, got {array.dtype}")
-    return np.broadcast_to(array.astype(np.float64), shape).reshape(-1)
 
 
 def _concatenation(
@@ -241,7 +232,7 @@ def _batch_norm(builder: _Builder, operator: BatchNorm, source: int, shape: tupl
     channels = (shape[0], *(1 for _ in shape[1:]))
 
     def spread(values: Any) -> np.ndarray:
-        return _wide(np.asarray(values).reshape(channels), shape)
+        return widened(np.asarray(values).reshape(channels), shape)
 
     every = np.arange(prod(shape))
     centred = builder.linear((source, Gather(every)), constant=-spread(operator.mean))
@@ -261,18 +252,18 @@ def _affine(operator: Affine, before: tuple[int, ...], after: tuple[int, ...]) -
         Block(i * outputs + np.arange(outputs), i * inputs + np.arange(inputs), weight)
         for i in range(prod(before[:-1]))
     )
-    constant = None if operator.bias is None else _wide(operator.bias, after)
+    constant = None if operator.bias is None else widened(operator.bias, after)
     return Blocks(prod(after), blocks), constant
 
 
 def _scale(operator: Scale, before: tuple[int, ...], after: tuple[int, ...]) -> Any:
-    factor = None if operator.scale is None else _wide(operator.scale, after)
-    constant = None if operator.shift is None else _wide(operator.shift, after)
+    factor = None if operator.scale is None else widened(operator.scale, after)
+    constant = None if operator.shift is None else widened(operator.shift, after)
     return Gather(np.arange(prod(after)), factor), constant
 
 
 def _divide(operator: Divide, before: tuple[int, ...], after: tuple[int, ...]) -> Any:
-    return Gather(np.arange(prod(after)), None, _wide(operator.divisor, after)), None
+    return Gather(np.arange(prod(after)), None, widened(operator.divisor, after)), None
 
 
 def _pad(operator: Pad, before: tuple[int, ...], after: tuple[int, ...]) -> Any:

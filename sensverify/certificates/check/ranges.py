@@ -8,9 +8,10 @@ from functools import cached_property
 import numpy as np
 
 from sensverify.certificates.check.arithmetic import FLOOR, LEAST, SMALL, Arithmetic, Numbers
-from sensverify.certificates.check.lines import Lines, image, lines_of
+from sensverify.certificates.check.enclosure import Lines
 from sensverify.certificates.check.maps import Part, compiled
 from sensverify.certificates.check.program import Linear, Nonlinear, Program
+from sensverify.errors import Unbounded
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,12 +153,23 @@ class Evaluation:
         upper: np.ndarray,
         slopes: tuple[np.ndarray, np.ndarray],
     ) -> None:
-        """Take bounds ``[cells, entries]`` on what enters a nonlinear step, and its slopes."""
+        """Take bounds ``[cells, entries]`` on what enters a nonlinear step, and its slopes.
+
+        Raises
+        ------
+        Unbounded
+            A bound is not finite.
+        """
+        if not bool((np.isfinite(lower) & np.isfinite(upper)).all()):
+            raise Unbounded(
+                f"bounds on what enters the nonlinear step {position} of the network overflow; use "
+                "a smaller box"
+            )
         self.run(position - 1)
         self.low[step.source] = np.maximum(self.low[step.source], self.arithmetic.numbers(lower))
         self.high[step.source] = np.minimum(self.high[step.source], self.arithmetic.numbers(upper))
         self.reline(position, step, lower, upper, slopes)
-        low, high = image(self.arithmetic, step, lower, upper)
+        low, high = step.function.image(self.arithmetic, lower, upper)
         self.low.append(low)
         self.high.append(high)
 
@@ -170,7 +182,7 @@ class Evaluation:
         slopes: tuple[np.ndarray, np.ndarray],
     ) -> None:
         """Other lines for a step that is relaxed."""
-        self.lines[position] = lines_of(self.arithmetic, step, lower, upper, slopes)
+        self.lines[position] = step.function.lines(self.arithmetic, lower, upper, slopes)
 
     def _linear(self, position: int, step: Linear) -> None:
         """``M z`` lies within ``M mid +- |M| rad``; what rounding loses is kept for the pass."""

@@ -224,6 +224,12 @@ class Trees:
         multipliers = Multipliers.of(proof, forest, lower.shape[1])
         return cls(forest, multipliers, Walk(forest, proof.cells, lower, upper, entries))
 
+    def boxes(self, leaves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The input boxes of leaves, ``[leaves, features]``."""
+        order = np.argsort(self.forest.first[leaves])
+        paths, back = self.walk.to(leaves[order]), np.argsort(order)
+        return paths.lower[back], paths.upper[back]
+
 
 @dataclass(frozen=True, eq=False)
 class Proven:

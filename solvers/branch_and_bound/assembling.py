@@ -21,8 +21,9 @@ from sensverify.solvers.branch_and_bound.entries import Entries
 from sensverify.solvers.branch_and_bound.goals import Asked
 from sensverify.solvers.branch_and_bound.input_tree import FEW_FEATURES, InputTree
 from sensverify.solvers.branch_and_bound.refining import OwnLines
-from sensverify.solvers.branch_and_bound.relu_splitting import ReluSplitting, Targets
+from sensverify.solvers.branch_and_bound.relu_splitting import ReluSplitting
 from sensverify.solvers.branch_and_bound.sign_forest import Multipliers, SignedCells, SignForest
+from sensverify.solvers.branch_and_bound.targets import Targets
 
 
 def assembled(
@@ -77,7 +78,7 @@ def assembled(
         recorded = None if search.forest is None else search.forest.cells()
         if search.forest is None or recorded is None:
             continue
-        targets, shape = search.targets(), _Shape.of(recorded, sum(map(len, cells)))
+        targets, shape = search.targets, _Shape.of(recorded, sum(map(len, cells)))
         signs, leaves = _cells(entries, shape, targets, parts.count), shape.leaves
         target = recorded.target[leaves]
         weights = recorded.weights[leaves] * targets.present.cpu().numpy()[target]

@@ -17,7 +17,6 @@ from torch import Tensor
 
 from sensverify.bounds.ibp import Interval
 from sensverify.bounds.layerwise import LayerBounds
-from sensverify.bounds.tensors import flattened
 from sensverify.network.operators import Relu
 from sensverify.runs.watch import Watch
 from sensverify.solvers.branch_and_bound.choosing import whose_turn
@@ -37,10 +36,9 @@ from sensverify.solvers.branch_and_bound.relu_nodes import (
     free_neurons,
     neuron_scores,
     reached_neurons,
-    split_relaxations,
 )
 from sensverify.solvers.branch_and_bound.sign_forest import SignForest
-from sensverify.solvers.branch_and_bound.tightening import padded_groups
+from sensverify.solvers.branch_and_bound.targets import Targets
 
 _SMALLEST_BATCH = 32
 """Sub-problems of the first step after the roots."""
@@ -59,27 +57,6 @@ steps can still move it."""
 
 CANDIDATES = 4
 """Neurons of each sub-problem whose children are looked at before one is chosen."""
-
-
-@dataclass(frozen=True, eq=False)
-class Targets:
-    """Pairs of a problem and a group of rows that are to be bounded below.
-
-    Parameters
-    ----------
-    problem, group : Tensor, shape ``[targets]``
-    rows : Tensor, shape ``[targets, most rows of a group]``
-        Of the goal; padded.
-    present : boolean Tensor of that shape
-        False for padding.
-    limits : Tensor of that shape
-    """
-
-    problem: Tensor
-    group: Tensor
-    rows: Tensor
-    present: Tensor
-    limits: Tensor
 
 
 @dataclass(eq=False)
@@ -116,16 +93,9 @@ class ReluSplitting:
     gave_up: bool = False
 
     def __post_init__(self) -> None:
-        floor, thresholds = self.floor, self.goal.thresholds()
-        members, present = padded_groups(self.goal.groups, floor.device)
-        below = ~(floor >= thresholds)
-        open_groups = torch.stack([below[:, list(g)].all(dim=1) for g in self.goal.groups], dim=1)
-        # A target is a pair of a problem and a group; distances are to the limits as they are now.
-        self._problem, self._group = open_groups.nonzero(as_tuple=True)
-        self._rows, self._present = members[self._group], present[self._group]
-        self._limits = thresholds[self._problem.unsqueeze(1), self._rows]
+        self.targets = Targets.open(self.goal, self.floor)
         # The least bound, by target, among sub-problems that are closed or given up.
-        self._settled = floor.new_full(self._problem.shape, torch.inf)
+        self._settled = self.floor.new_full(self.targets.problem.shape, torch.inf)
         self._reached = reached_neurons(self.layers, self.goal.rows)
         self._open = self._roots()
         if self.forest is not None:
@@ -162,9 +132,9 @@ class ReluSplitting:
         self.forest.rest_on(self.layers, own)
 
     def _bound_roots(self, roots: ReluNodes) -> None:
-        self._open = roots[self._problem[:0]]
+        self._open = roots[self.targets.problem[:0]]
         for first in range(0, len(roots), self.batch):
-            places = torch.arange(first, len(roots), device=self._problem.device)
+            places = torch.arange(first, len(roots), device=self.targets.problem.device)
             if self.watch.over:
                 # Nothing is proven for these beyond what was known before.
                 self._give_up(roots[places])
@@ -188,49 +158,32 @@ class ReluSplitting:
         """The same without what was known before; minus infinity where that was enough."""
         left = self._settled.scatter_reduce(0, self._open.target, self._open.bounds, "amin")
         result = torch.full_like(self.floor, -torch.inf)
-        single = self._present.sum(dim=1) == 1
-        place = self._problem[single], self._rows[single, 0]
-        result[place] = self._limits[single, 0] + left[single]
+        single = self.targets.present.sum(dim=1) == 1
+        place = self.targets.problem[single], self.targets.rows[single, 0]
+        result[place] = self.targets.limits[single, 0] + left[single]
         return result
 
-    def targets(self) -> Targets:
-        """The goal of the search."""
-        return Targets(self._problem, self._group, self._rows, self._present, self._limits)
-
     def _roots(self) -> ReluNodes:
-        count, layers = len(self._problem), self.layers
+        count, layers = len(self.targets.problem), self.layers
         like = self.floor
         signs = {
             p: torch.zeros((count, *n.shape), dtype=torch.int8, device=like.device)
             for p, n in enumerate(layers.network.nodes)
             if isinstance(n.operator, Relu)
         }
-        slopes = {p: layers.relaxations[p].lower_slope[self._problem, 0].float() for p in signs}
+        slopes = {
+            p: layers.relaxations[p].lower_slope[self.targets.problem, 0].float() for p in signs
+        }
         zeros = {p: torch.zeros_like(values) for p, values in slopes.items()}
         places = torch.arange(count, device=like.device)
         none = like.new_full((count,), -torch.inf)
-        scores = torch.zeros_like(self._limits)
+        scores = torch.zeros_like(self.targets.limits)
         turns = torch.zeros(count, scores.shape[1] + 1, dtype=torch.int16, device=like.device)
         return ReluNodes(places, none, signs, slopes, zeros, scores, turns, places * 0 - 1, places)
 
-    def _closing(self, target: Tensor) -> Tensor:
-        """The distance at which sub-problems are closed: incumbents improve as the search goes."""
-        place = self._problem[target].unsqueeze(1), self._rows[target]
-        moved = self.goal.thresholds()[place] - self._limits[target]
-        return moved.amax(dim=1)
-
     def _closed(self, nodes: ReluNodes, *, last: bool = False) -> Tensor:
         """Mask of the closed sub-problems, ``[items]``; some for want of precision, maybe."""
-        goal, target = self.goal, nodes.target
-        least = self._closing(target)
-        place = self._problem[target].unsqueeze(1), self._rows[target]
-        slack = (goal.thresholds() - goal.ties())[place].amax(dim=1)
-        if self.resolve and not last:
-            slack = torch.zeros_like(slack)
-        closed = nodes.bounds >= least - slack
-        if bool((closed & ~(nodes.bounds >= least)).any()):
-            goal.tie()
-        return closed
+        return self.targets.closed(nodes.target, nodes.bounds, ties=last or not self.resolve)
 
     def _settle(self, nodes: ReluNodes) -> None:
         self._settled.scatter_reduce_(0, nodes.target, nodes.bounds, "amin")
@@ -243,9 +196,7 @@ class ReluSplitting:
 
     def _merit(self, nodes: ReluNodes) -> Tensor:
         """The promise of open sub-problems: their scaled distance below the limits, ``[items]``."""
-        target = nodes.target
-        scale = self.goal.scales()[self._problem[target], self._rows[target, 0]]
-        return -nodes.bounds / scale
+        return -nodes.bounds / self.targets.scales(nodes.target)
 
     def _within_budget(self) -> None:
         self._open, surplus = self._pace.surplus(self._open, self._merit, self.budget)
@@ -256,29 +207,12 @@ class ReluSplitting:
         self._settle(nodes)
         self.gave_up = True
 
-    def _problem_of(self, nodes: ReluNodes) -> tuple[LineProblem, dict[int, Interval]]:
-        """The lines to find for sub-problems, and the bounds on their hidden layers."""
-        layers, target = self.layers, nodes.target
-        place = self._problem[target]
-        relaxations, intervals = split_relaxations(layers, place, nodes.signs)
-        rows, chosen = self.goal.rows, self._rows[target]
-        own = rows[0, chosen] if len(rows) == 1 else rows[place.unsqueeze(1), chosen]
-        box = layers.box[place]
-        problem = LineProblem(
-            layers.network,
-            flattened(box.lower),
-            flattened(box.upper),
-            relaxations,
-            own,
-            self._limits[target],
-            self._present[target],
-            {p: s for p, s in nodes.signs.items() if bool(s.any())},
-        )
-        return problem, intervals
+    def _lines(self, nodes: ReluNodes) -> tuple[LineProblem, dict[int, Interval]]:
+        return self.targets.lines(self.layers, nodes.target, nodes.signs)
 
     def _bound(self, nodes: ReluNodes, steps: int) -> None:
         """Bound sub-problems, look for incumbents in them, and keep what stays open."""
-        problem, intervals = self._problem_of(nodes)
+        problem, intervals = self._lines(nodes)
         best = best_lines(problem, nodes.choices(), steps, keep=self.forest is not None)
         self.explored += len(nodes)
         # A child's proof holds beside its parent's.
@@ -313,28 +247,30 @@ class ReluSplitting:
 
     def _free(self, nodes: ReluNodes, intervals: dict[int, Interval]) -> Tensor:
         """The free neurons that each row depends on, ``[items, rows, neurons]``."""
-        present = self._present[nodes.target].unsqueeze(2)
+        present = self.targets.present[nodes.target].unsqueeze(2)
         if not nodes.signs:
             return present[:, :, :0]
         free = free_neurons(intervals, nodes.signs).unsqueeze(1) & present
-        return free if self._reached is None else free & self._reached[self._rows[nodes.target]]
+        if self._reached is None:
+            return free
+        return free & self._reached[self.targets.rows[nodes.target]]
 
     def _done(self, nodes: ReluNodes, free: Tensor) -> Tensor:
         """Rows of which the split just made has fixed the last neuron, ``[items, rows]``.
 
         A linear program bounds them once and for all, whatever the others of the group depend on.
         """
-        done = self._present[nodes.target] & ~free.any(dim=2)
+        done = self.targets.present[nodes.target] & ~free.any(dim=2)
         if self._reached is None or done.shape[1] == 1:
             # With the last split of one comes that of all, and a leaf.
             return torch.zeros_like(done)
-        last = nodes.decision.clamp(min=0).unsqueeze(1)
-        mine = self._reached[self._rows[nodes.target], last] & (nodes.decision >= 0).unsqueeze(1)
+        rows, last = self.targets.rows[nodes.target], nodes.decision.unsqueeze(1)
+        mine = self._reached[rows, last.clamp(min=0)] & (last >= 0)
         return done & (done & mine).any(dim=1, keepdim=True) & free.any(dim=2).any(dim=1)[:, None]
 
     def _leaves(self, nodes: ReluNodes) -> None:
         """Without a free neuron a linear program has the last word; it is always settled."""
-        nodes = self._programmed(nodes, self._present[nodes.target])
+        nodes = self._programmed(nodes, self.targets.present[nodes.target])
         closed = self._closed(nodes, last=True)
         self._settle(nodes[closed])
         if not bool(closed.all()):
@@ -342,11 +278,11 @@ class ReluSplitting:
 
     def _programmed(self, nodes: ReluNodes, rows: Tensor) -> ReluNodes:
         """With what linear programs prove about some rows of each, boolean ``[items, rows]``."""
-        problem, _ = self._problem_of(nodes)
+        problem, _ = self._lines(nodes)
         if not is_affine(problem):
             return nodes
         problem, bounds = replace(problem, present=rows), nodes.bounds.clone()
-        scales = self.goal.scales()[self._problem[nodes.target], self._rows[nodes.target, 0]]
+        scales = self.targets.scales(nodes.target)
         points, places = [], []
         for item in rows.any(dim=1).nonzero().flatten().tolist():
             if self.watch.over:
@@ -365,7 +301,7 @@ class ReluSplitting:
                 signs = {p: values[item] for p, values in nodes.signs.items()}
                 self.forest.improve(int(nodes.node[item]), leaf, signs)
         if points:
-            self._look_at(np.stack(points), self._problem[nodes.target[places]])
+            self._look_at(np.stack(points), self.targets.problem[nodes.target[places]])
         return replace(nodes, bounds=bounds)
 
     def _look_at(self, found: np.ndarray, place: Tensor) -> None:
@@ -384,7 +320,7 @@ class ReluSplitting:
 
     def _offer(self, nodes: ReluNodes, best: BestLines) -> None:
         """The corner where a sub-problem's line is least is a good guess."""
-        place = self._problem[nodes.target]
+        place = self.targets.problem[nodes.target]
         box = self.layers.box[place]
         rising = (best.coefficients > 0).reshape(box.lower.shape)
         corner = torch.where(rising, box.lower, box.upper)
@@ -414,12 +350,12 @@ class ReluSplitting:
 
     def _for_a_row(self, nodes: ReluNodes, seen: Arrays) -> tuple[ReluNodes, Arrays]:
         """The nodes, and the neurons' coefficients, of the rows whose turn it is."""
-        present = self._present[nodes.target]
+        present = self.targets.present[nodes.target]
         if present.shape[1] == 1:
             return nodes, seen
-        problem, _ = self._problem_of(nodes)
+        problem, _ = self._lines(nodes)
         below, above, alone = rows_alone(problem)
-        urgency = self.goal.urgency()[self._rows[nodes.target]]
+        urgency = self.goal.urgency()[self.targets.rows[nodes.target]]
         whose = whose_turn(below, above, present, nodes.turns, urgency)
         places = torch.arange(len(nodes), device=whose.device)
         turns = nodes.turns.clone()
@@ -439,10 +375,10 @@ class ReluSplitting:
 
     def _outcome(self, nodes: ReluNodes, neuron: Tensor) -> Tensor:
         """The worse child's bound if a neuron were split, without optimising it, ``[items]``."""
-        problem, _ = self._problem_of(nodes.children(neuron))
+        problem, _ = self._lines(nodes.children(neuron))
         excess = best_lines(problem, nodes.children(neuron).choices(), 0).excess
         first, second = excess[: len(nodes)], excess[len(nodes) :]
         # A refuted child is worth no more than that; a little for the better one breaks ties.
-        zero = self._closing(nodes.target)
+        zero = self.targets.closing(nodes.target)
         worse, better = torch.minimum(first, second), torch.maximum(first, second)
         return torch.minimum(worse, zero) + 0.05 * torch.minimum(better, zero)

@@ -322,12 +322,9 @@ class _Worker:
 @contextlib.contextmanager
 def _environment(threads: int | None) -> Iterator[None]:
     """The number of threads, where libraries of a new process look for it when they are loaded."""
-    if threads is None:
-        yield
-        return
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, str(threads)))
+    before = {name: os.environ.get(name) for name in names if threads is not None}
+    os.environ.update(dict.fromkeys(before, str(threads)))
     try:
         yield
     finally:

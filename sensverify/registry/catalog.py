@@ -179,15 +179,17 @@ class Catalog(Mapping[str, Item]):
         UnknownName
             Something is neither a name nor a group.
         """
-        also, groups = tuple(also), {ALL: tuple(self), **self.groups()}
+        also, groups = tuple(also), {ALL: tuple(self)}
         found: dict[str, None] = {}
         for name in asked:
             if name in self or name in also:
                 found[name] = None
-            elif name in groups:
-                found |= dict.fromkeys((*groups[name], *(also if name == ALL else ())))
-            else:
+                continue
+            # Whose groups are asked for is loaded; a name alone loads nothing.
+            groups |= self.groups()
+            if name not in groups:
                 raise self.unknown(name, also, groups)
+            found |= dict.fromkeys((*groups[name], *(also if name == ALL else ())))
         return tuple(found)
 
     def entry(self, name: str) -> Entry:

@@ -98,3 +98,18 @@ def test_settings_beside_a_call() -> None:
         METHODS.make("crown(intermediate=ibp)", intermediate="ibp")
     with pytest.raises(BadSetting, match="given twice"):
         METHODS.read("crown(intermediate=ibp)", {"intermediate": "ibp"})
+
+
+def test_groups_are_made_for_whoever_asks_for_one() -> None:
+    """As it takes every item, those of other packages too."""
+
+    def grouping(items: Any) -> dict[str, tuple[str, ...]]:
+        asked.append(tuple(items))
+        return {"both": tuple(items)}
+
+    asked: list[tuple[str, ...]] = []
+    catalog = Catalog("thing", {"a": 1, "b": 2}, grouping=grouping)
+    assert catalog.select(["b"]) == ("b",)
+    assert not asked
+    assert catalog.select(["b", "both"]) == ("b", "a")
+    assert asked

@@ -118,7 +118,7 @@ def test_leaves_of_a_linear_program() -> None:
     """Along a valley only the program's multipliers reach the least value."""
     network = random_chain(2, 2, 3, 3, 1)
     box = unit_box(2, batch=1)
-    found, evaluator = prove(network, box, split="relus", gap=0.0, seconds=2.0)
+    found, evaluator = prove(network, box, split="relus", gap=0.0, seconds=60.0)
     assert_proves(found, evaluator)
     least = exact_ends(network, box, [[1.0]])[0, 0]
     proven = evaluator.proven(found.certificate)[0]

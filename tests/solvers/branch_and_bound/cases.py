@@ -68,9 +68,14 @@ def points_in(lower: Tensor, upper: Tensor, count: int, *, seed: int = 0) -> Ten
     return torch.minimum(torch.maximum(lower + share * (upper - lower), lower), upper)
 
 
+def as_float64(values: Any) -> np.ndarray:
+    return np.asarray(values, dtype=np.float64)
+
+
 def pieces(network: Network) -> Iterator[Piece]:
     """The affine pieces of a chain of `Affine` and `Relu`; some may be empty."""
-    layers = [node.operator for node in network.nodes[1:]]
+    # A decider is asked about networks of tensors.
+    layers = [node.operator for node in network.map_arrays(as_float64).nodes[1:]]
     neurons = sum(node.shape[0] for node in network.nodes if isinstance(node.operator, Relu))
     features = network.input_shape[0]
     for pattern in product((False, True), repeat=neurons):

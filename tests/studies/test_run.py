@@ -164,7 +164,7 @@ def test_stopped_anywhere_it_ends_the_same(tiny: Study, tiny_folder: Path, tmp_p
         def stop_soon(state: Progress, watch: Watch = watch) -> None:
             nonlocal calls
             calls += 1
-            if calls > 4:
+            if calls > 8:
                 watch.stop()
 
         outcome = run_study(tiny, tmp_path, resume=resumed, watch=watch, progress=stop_soon)

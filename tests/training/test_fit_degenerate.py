@@ -14,7 +14,7 @@ from sensverify.training import fit
 from tests.training.trainings import blobs, quick
 
 LOSSES = ("base", "ibp", "crown-ibp", "k&w", "sm", "overlap", "jacob-m", "pgd")
-SMALL = quick(epochs=3, metric_samples=6)
+SMALL = quick(epochs=1, metric_samples=6)
 
 
 class Net(nn.Module):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import warnings
 from importlib import import_module
 from pathlib import Path
@@ -20,7 +21,7 @@ from sensverify.errors import (
     InputError,
 )
 from sensverify.runs.watch import Watch
-from sensverify.training import Progress, TrainSettings, fit
+from sensverify.training import Progress, TrainResult, TrainSettings, fit
 from tests.training.trainings import (
     blobs,
     plain_model,
@@ -32,6 +33,27 @@ from tests.training.trainings import (
 )
 
 SMALL = quick(epochs=2, checkpoint_seconds=60.0, metric_samples=12)
+Finished = tuple[Path, TrainResult]
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """A finished training that nobody changes."""
+    out = tmp_path_factory.mktemp("kept")
+    return out, fit(plain_model(), blobs(), "base", SMALL, out=out, resume=True)
+
+
+@pytest.fixture
+def finished(kept: Finished, tmp_path: Path) -> Finished:
+    """A finished training to be changed."""
+    return shutil.copytree(kept[0], tmp_path / "finished"), kept[1]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """A training of the rich model that nothing happened to."""
+    out = tmp_path_factory.mktemp("whole")
+    return out, fit(rich_model(), blobs(), "base", SMALL, out=out)
 
 
 def test_what_a_run_directory_holds(tmp_path: Path) -> None:
@@ -63,16 +85,13 @@ def test_what_a_run_directory_holds(tmp_path: Path) -> None:
     np.testing.assert_allclose(outputs, expected, atol=1e-4, rtol=1e-4)
 
 
-def test_the_weights_before_training_are_kept(tmp_path: Path) -> None:
-    model, split = plain_model(), blobs()
+def test_the_weights_before_training_are_kept(kept: Finished) -> None:
+    x = torch.as_tensor(blobs().test.x)
     with torch.no_grad():
-        expected = model(torch.as_tensor(split.test.x)).numpy()
-    fit(model, split, "base", SMALL, out=tmp_path)
-    session = onnxruntime.InferenceSession(str(tmp_path / "initial.onnx"))
-    outputs = session.run(None, {"input": split.test.x})[0]
+        expected, trained = plain_model()(x).numpy(), kept[1].module(x).numpy()
+    session = onnxruntime.InferenceSession(str(kept[0] / "initial.onnx"))
+    outputs = session.run(None, {"input": x.numpy()})[0]
     np.testing.assert_allclose(outputs, expected, atol=1e-5, rtol=1e-5)
-    with torch.no_grad():
-        trained = model(torch.as_tensor(split.test.x)).numpy()
     assert np.abs(trained - expected).max() > 1e-2
 
 
@@ -98,18 +117,18 @@ def test_a_directory_with_something_in_it_is_not_touched(tmp_path: Path) -> None
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
-def test_a_finished_training_is_not_repeated(tmp_path: Path) -> None:
-    first = fit(plain_model(), blobs(), "base", SMALL, out=tmp_path, resume=True)
+def test_a_finished_training_is_not_repeated(finished: Finished) -> None:
+    out, first = finished
     told: list[Progress] = []
     again = fit(
-        plain_model(seed=9), blobs(), "base", SMALL, out=tmp_path, resume=True, progress=told.append
+        plain_model(seed=9), blobs(), "base", SMALL, out=out, resume=True, progress=told.append
     )
     assert not told
     assert same_weights(first.module, again.module)
     assert again.metrics_test == first.metrics_test
     assert again.seconds == first.seconds
     with pytest.raises(InputError, match="holds a training already"):
-        fit(plain_model(), blobs(), "base", SMALL, out=tmp_path)
+        fit(plain_model(), blobs(), "base", SMALL, out=out)
 
 
 def _stop_after(watch: Watch, step: int):  # type: ignore[no-untyped-def]
@@ -117,25 +136,17 @@ def _stop_after(watch: Watch, step: int):  # type: ignore[no-untyped-def]
 
 
 @pytest.mark.parametrize("step", [1, 4, 7])
-def test_a_stopped_training_goes_on(tmp_path: Path, step: int) -> None:
+def test_a_stopped_training_goes_on(tmp_path: Path, step: int, whole: Finished) -> None:
     watch = Watch()
-    stopped = fit(
-        rich_model(),
-        blobs(),
-        "base",
-        SMALL,
-        out=tmp_path / "a",
-        watch=watch,
-        progress=_stop_after(watch, step),
-    )
+    halt = _stop_after(watch, step)
+    stopped = fit(rich_model(), blobs(), "base", SMALL, out=tmp_path, watch=watch, progress=halt)
     assert stopped.interrupted
     assert stopped.metrics_test is None
-    assert not (tmp_path / "a" / "result.json").exists()
-    resumed = fit(rich_model(seed=4), blobs(), "base", SMALL, out=tmp_path / "a", resume=True)
-    whole = fit(rich_model(), blobs(), "base", SMALL, out=tmp_path / "b")
-    assert same_weights(resumed.module, whole.module)
+    assert not (tmp_path / "result.json").exists()
+    resumed = fit(rich_model(seed=4), blobs(), "base", SMALL, out=tmp_path, resume=True)
+    assert same_weights(resumed.module, whole[1].module)
     for name in ("metrics.csv", "steps.csv"):
-        assert rows(tmp_path / "a" / name) == rows(tmp_path / "b" / name)
+        assert rows(tmp_path / name) == rows(whole[0] / name)
 
 
 def test_a_watch_that_is_over_makes_no_step() -> None:
@@ -204,18 +215,18 @@ def test_the_lock_is_there_before_the_configuration(tmp_path: Path) -> None:
     assert not list(tmp_path.glob(".*"))
 
 
-def test_only_drafts_of_a_training_are_removed(tmp_path: Path) -> None:
-    fit(plain_model(), blobs(), "base", SMALL, out=tmp_path)
-    kept = [tmp_path / ".film.mkv.part", tmp_path / ".notes.txt.12.part"]
-    kept.append(tmp_path / "checkpoints" / ".other.safetensors.12.part")
-    left = [tmp_path / ".result.json.12.part", tmp_path / ".model.onnx.12.part"]
-    left.append(tmp_path / "checkpoints" / ".step-000004.safetensors.12.part")
+def test_only_drafts_of_a_training_are_removed(finished: Finished) -> None:
+    out, _ = finished
+    kept = [out / ".film.mkv.part", out / ".notes.txt.12.part"]
+    kept.append(out / "checkpoints" / ".other.safetensors.12.part")
+    left = [out / ".result.json.12.part", out / ".model.onnx.12.part"]
+    left.append(out / "checkpoints" / ".step-000004.safetensors.12.part")
     for path in (*kept, *left):
         path.write_text("x")
     with pytest.raises(InputError, match="holds a training already"):
-        fit(plain_model(), blobs(), "base", SMALL, out=tmp_path)
+        fit(plain_model(), blobs(), "base", SMALL, out=out)
     assert all(path.exists() for path in (*kept, *left))
-    fit(plain_model(), blobs(), "base", SMALL, out=tmp_path, resume=True)
+    fit(plain_model(), blobs(), "base", SMALL, out=out, resume=True)
     assert all(path.exists() for path in kept)
     assert not any(path.exists() for path in left)
 
@@ -225,31 +236,32 @@ def _edit(path: Path, **changes: object) -> None:
     path.write_text(json.dumps({k: v for k, v in found.items() if v is not None}))
 
 
-@pytest.mark.parametrize("name", ["metrics", "steps", "weights_sha256"])
-def test_a_damaged_result_has_a_way_out(tmp_path: Path, name: str) -> None:
-    first = fit(plain_model(), blobs(), "base", SMALL, out=tmp_path)
-    _edit(tmp_path / "result.json", **{name: None})
-    with pytest.raises(BadCheckpoint, match=r"result.json' is damaged .*delete it and resume"):
-        fit(plain_model(), blobs(), "base", SMALL, out=tmp_path, resume=True)
-    (tmp_path / "result.json").write_text("{")
-    with pytest.raises(BadCheckpoint, match=r"result.json' is damaged.*delete it and resume"):
-        fit(plain_model(), blobs(), "base", SMALL, out=tmp_path, resume=True)
-    (tmp_path / "result.json").unlink()
-    again = fit(plain_model(seed=5), blobs(), "base", SMALL, out=tmp_path, resume=True)
+def test_a_damaged_result_has_a_way_out(finished: Finished) -> None:
+    out, first = finished
+    result = out / "result.json"
+    whole = json.loads(result.read_text())
+    for name in ("metrics", "steps", "weights_sha256", "{"):
+        part = json.dumps({key: value for key, value in whole.items() if key != name})
+        result.write_text("{" if name == "{" else part)
+        with pytest.raises(BadCheckpoint, match=r"result\.json") as refused:
+            fit(plain_model(), blobs(), "base", SMALL, out=out, resume=True)
+        assert "delete it" in str(refused.value)
+    result.unlink()
+    again = fit(plain_model(seed=5), blobs(), "base", SMALL, out=out, resume=True)
     assert same_weights(first.module, again.module)
     assert again.metrics_test == first.metrics_test
 
 
-def test_a_lost_checkpoint_has_a_way_out(tmp_path: Path) -> None:
-    first = fit(plain_model(), blobs(), "base", SMALL, out=tmp_path)
-    for path in (tmp_path / "checkpoints").iterdir():
+def test_a_lost_checkpoint_has_a_way_out(finished: Finished) -> None:
+    out, first = finished
+    for path in (out / "checkpoints").iterdir():
         path.unlink()
-    with pytest.raises(BadCheckpoint, match=r"gone.*from the start, delete 'result.json'"):
-        fit(plain_model(), blobs(), "base", SMALL, out=tmp_path, resume=True)
-    (tmp_path / "result.json").unlink()
-    again = fit(plain_model(), blobs(), "base", SMALL, out=tmp_path, resume=True)
+    with pytest.raises(BadCheckpoint, match=r"delete 'result\.json'"):
+        fit(plain_model(), blobs(), "base", SMALL, out=out, resume=True)
+    (out / "result.json").unlink()
+    again = fit(plain_model(), blobs(), "base", SMALL, out=out, resume=True)
     assert same_weights(first.module, again.module)
-    assert len(rows(tmp_path / "metrics.csv")) == 2
+    assert len(rows(out / "metrics.csv")) == 2
 
 
 def test_minus_infinity_survives(tmp_path: Path) -> None:

@@ -114,7 +114,7 @@ def test_a_loss_that_is_no_number_stops_before_the_step(tmp_path: Path) -> None:
 
 
 def test_a_collapsed_network_is_told_with_advice() -> None:
-    settings = quick(epochs=60, metric_samples=0)
+    settings = quick(epochs=30, metric_samples=0)
     with pytest.raises(TrainingFailed, match=r"(not left the constant|collapsed).*ramp"):
         fit(plain_model(), iris(), "cross-entropy + 3*sensitivity(form=log)", settings)
 

@@ -41,10 +41,11 @@ def no_momentum() -> nn.Sequential:
     return module
 
 
+SHORT = {"epochs": 1, "metric_samples": 6}
 LOSSES = {
-    "bounds": ("cross-entropy + 0.01*sensitivity(form=softplus)", quick(epochs=2)),
-    "attack": ("adversarial(attack=pgd, steps=2)", quick(epochs=2, sharpness="sam(rho=0.05)")),
-    "asam": ("base", quick(epochs=2, sharpness="asam")),
+    "bounds": ("cross-entropy + 0.01*sensitivity(form=softplus)", quick(**SHORT)),
+    "attack": ("adversarial(attack=pgd, steps=2)", quick(**SHORT, sharpness="sam(rho=0.05)")),
+    "asam": ("base", quick(**SHORT, sharpness="asam")),
 }
 FROZEN: dict[str, tuple[Callable[[], nn.Sequential], tuple[str, ...]]] = {
     "norm": (frozen_norm, ("1.running_mean", "1.running_var", "1.num_batches_tracked")),
@@ -108,19 +109,19 @@ def test_resuming_keeps_what_is_frozen(tmp_path: Path) -> None:
 
 
 def test_another_freezing_is_another_training(tmp_path: Path) -> None:
-    fit(frozen_norm(), blobs(), "base", quick(epochs=1), out=tmp_path)
+    fit(frozen_norm(), blobs(), "base", quick(**SHORT), out=tmp_path)
     thawed = frozen_norm()
     thawed[1].train()
     with pytest.raises(ValueError, match="parts_in_evaluation_mode"):
-        fit(thawed, blobs(), "base", quick(epochs=1), out=tmp_path, resume=True)
+        fit(thawed, blobs(), "base", quick(**SHORT), out=tmp_path, resume=True)
 
 
 def test_a_module_in_evaluation_mode_is_trained_as_a_whole() -> None:
     module, other = frozen_norm().eval(), frozen_norm().train()
     with pytest.warns(UserWarning, match="put in training mode as a whole") as told:
-        fit(module, blobs(), "base", quick(epochs=1))
+        fit(module, blobs(), "base", quick(**SHORT))
     assert [Path(each.filename).name for each in told] == [Path(__file__).name]
-    fit(other, blobs(), "base", quick(epochs=1))
+    fit(other, blobs(), "base", quick(**SHORT))
     assert same_weights(module, other)
 
 
@@ -143,7 +144,7 @@ def test_no_gradients_are_left() -> None:
     module = frozen_layer()
     hook = module[4].register_forward_hook(lambda *_: None)
     hooks = [len(part._forward_hooks) + len(part._forward_pre_hooks) for part in module.modules()]
-    fit(module, blobs(), "base", quick(epochs=1))
+    fit(module, blobs(), "base", quick(**SHORT))
     assert bool((module[0].weight.grad == 100).all())
     assert all(p.grad is None for p in module.parameters() if p.requires_grad)
     assert hooks == [

@@ -185,13 +185,13 @@ def test_from_text(text, expected) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("adam", "no sharpness 'adam'.*; there are sam, asam"),
-        ("sam(eta=1)", "no setting 'eta'; it has rho"),
-        ("sam(rho=0)", "rho takes a number above 0, got 0"),
-        ("sam(rho=true)", "rho takes a number"),
-        ("asam(rho=big)", "rho takes a number"),
-        ("asam(eta=-1)", "eta takes a number of at least 0"),
-        ("asam(biases=1)", "biases takes true or false"),
+        ("adam", "'adam'.* sam, asam"),
+        ("sam(eta=1)", "'eta'.* rho"),
+        ("sam(rho=0)", "rho .*above 0.* 0"),
+        ("sam(rho=true)", "rho "),
+        ("asam(rho=big)", "rho .*big"),
+        ("asam(eta=-1)", "eta .*0.*-1"),
+        ("asam(biases=1)", "biases .*true"),
     ],
 )
 def test_what_cannot_be_is_refused(text, message) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from sensverify.errors import BadCheckpoint, InputError
 from sensverify.runs.watch import Watch
@@ -122,10 +123,18 @@ def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path) -> None:
     assert found.step == 1
 
 
+SETTINGS = quick(epochs=3, metric_samples=0)
+
+
+@pytest.fixture(scope="module")
+def whole() -> nn.Module:
+    """What a training ends with that nothing happens to."""
+    return fit(plain_model(), blobs(), "base", SETTINGS).module
+
+
 def test_a_training_on_a_full_disk_goes_on_when_there_is_room(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: nn.Module
 ) -> None:
-    settings = quick(epochs=3, metric_samples=0)
     real, calls = os.fsync, [0]
 
     def full(handle: int) -> None:
@@ -137,38 +146,28 @@ def test_a_training_on_a_full_disk_goes_on_when_there_is_room(
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
         with pytest.raises(InputError, match="No space left"):
-            fit(plain_model(), blobs(), "base", settings, out=tmp_path / "a")
-    assert newest_checkpoint(tmp_path / "a" / "checkpoints") is not None
-    resumed = fit(plain_model(), blobs(), "base", settings, out=tmp_path / "a", resume=True)
-    whole = fit(plain_model(), blobs(), "base", settings, out=tmp_path / "b")
-    assert same_weights(resumed.module, whole.module)
+            fit(plain_model(), blobs(), "base", SETTINGS, out=tmp_path)
+    assert newest_checkpoint(tmp_path / "checkpoints") is not None
+    resumed = fit(plain_model(), blobs(), "base", SETTINGS, out=tmp_path, resume=True)
+    assert same_weights(resumed.module, whole)
 
 
-def test_a_damaged_newest_checkpoint_can_be_deleted(tmp_path: Path) -> None:
-    settings, watch = quick(epochs=3, metric_samples=0), Watch()
-    fit(
-        plain_model(),
-        blobs(),
-        "base",
-        settings,
-        out=tmp_path / "a",
-        watch=watch,
-        progress=lambda now: watch.stop() if now.step == 7 else None,
-    )
-    newest = checkpoint_files(tmp_path / "a" / "checkpoints")[-1]
+def test_a_damaged_newest_checkpoint_can_be_deleted(tmp_path: Path, whole: nn.Module) -> None:
+    watch = Watch()
+    halt = lambda now: watch.stop() if now.step == 7 else None  # noqa: E731
+    fit(plain_model(), blobs(), "base", SETTINGS, out=tmp_path, watch=watch, progress=halt)
+    newest = checkpoint_files(tmp_path / "checkpoints")[-1]
     newest.write_bytes(newest.read_bytes()[:-5])
     with pytest.raises(BadCheckpoint, match="delete it to go on"):
-        fit(plain_model(), blobs(), "base", settings, out=tmp_path / "a", resume=True)
+        fit(plain_model(), blobs(), "base", SETTINGS, out=tmp_path, resume=True)
     newest.unlink()
-    resumed = fit(plain_model(), blobs(), "base", settings, out=tmp_path / "a", resume=True)
-    whole = fit(plain_model(), blobs(), "base", settings, out=tmp_path / "b")
-    assert same_weights(resumed.module, whole.module)
+    resumed = fit(plain_model(), blobs(), "base", SETTINGS, out=tmp_path, resume=True)
+    assert same_weights(resumed.module, whole)
 
 
 def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
-    settings = quick(epochs=3, metric_samples=0)
-    fit(plain_model(), blobs(), "base", settings, out=tmp_path, watch=Watch(0))
+    fit(plain_model(), blobs(), "base", SETTINGS, out=tmp_path, watch=Watch(0))
     wrong = {f"model/{k}": v for k, v in plain_model(features=5).state_dict().items()}
     write_checkpoint(tmp_path / "checkpoints", Checkpoint(4, wrong, FACTS))
     with pytest.raises(BadCheckpoint, match="step 4 is not one of this training"):
-        fit(plain_model(), blobs(), "base", settings, out=tmp_path, resume=True)
+        fit(plain_model(), blobs(), "base", SETTINGS, out=tmp_path, resume=True)

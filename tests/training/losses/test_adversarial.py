@@ -116,7 +116,7 @@ def test_the_points_are_inside_of_the_clipped_box_of_the_ramp(make_step) -> None
 
 
 def test_what_cannot_be_is_refused(make_step) -> None:
-    with pytest.raises(BadSetting, match="no attack cw; it has fgsm, fast, pgd"):
+    with pytest.raises(BadSetting, match=r"cw.* fgsm, fast, pgd"):
         adversarial(make_step(), attack="cw")
     with pytest.raises(BadSetting, match="at least 1"):
         adversarial(make_step(), steps=0)

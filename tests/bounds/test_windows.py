@@ -61,19 +61,15 @@ def assert_agree(dense: dict, windowed: dict) -> None:
             assert float((a - b).abs().max()) <= 1e-12 * size, position
 
 
-@pytest.mark.parametrize("method", [LpDual(), Crown()], ids=repr)
-@pytest.mark.parametrize("family", ["conv", "residual"])
-def test_windows_agree_with_the_dense_pass(family: str, method: LpDual | Crown) -> None:
-    makers = {"conv": conv_nets(head=False), "residual": residual_nets(pooling=False, head=False)}
-
-    @given(cases(makers[family]))
-    @settings(max_examples=30)
-    def check(case: Case) -> None:
-        dense, windowed, used = both_ways(case.network, case.box_of(torch.float64), method)
-        assume(used)
-        assert_agree(dense, windowed)
-
-    check()
+@given(
+    cases(st.one_of(conv_nets(head=False), residual_nets(pooling=False, head=False))),
+    st.sampled_from([LpDual(), Crown()]),
+)
+@settings(max_examples=60)
+def test_windows_agree_with_the_dense_pass(case: Case, method: LpDual | Crown) -> None:
+    dense, windowed, used = both_ways(case.network, case.box_of(torch.float64), method)
+    assume(used)
+    assert_agree(dense, windowed)
 
 
 def conv(out: int, inputs: int, kernel: int, *, stride: int = 1, padding: int = 0) -> Conv:

@@ -34,7 +34,8 @@ class Scenario:
 
     ``prepare`` writes files into that folder before. ``keep`` are patterns of the files that
     belong to the reference; of those of ``named`` only the names do. ``elsewhere`` is the tolerance
-    with another release of torch than that of the reference, where it draws other numbers.
+    with another release of torch than that of the reference, where it draws other numbers. A
+    ``slow`` one runs only when asked.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Scenario:
     prepare: Callable[[Path], None] | None = None
     keep: tuple[str, ...] = ()
     named: tuple[str, ...] = ()
+    slow: bool = False
 
 
 def observe(scenario: Scenario, folder: Path) -> dict[str, Any]:

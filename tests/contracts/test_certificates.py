@@ -10,18 +10,11 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from sensverify.bounds import AlphaCrown, Crown, Ibp, LpDual, Method, compute_bounds
-from sensverify.certificates import (
-    Certified,
-    StoredModel,
-    certify_bounds,
-    check_claims,
-)
+from sensverify.bounds import AlphaCrown, Crown, Ibp, LpDual, Method
+from sensverify.certificates import Certified, check_claims
 from sensverify.certificates.check.program import program_of
 from sensverify.core.box import Box
-from sensverify.core.proof import Proof
-from sensverify.core.results import Bounds
-from sensverify.network import Network, NetworkBuilder
+from sensverify.network import NetworkBuilder
 from sensverify.network.operators import Add, Affine, Relu, Reshape
 from sensverify.solvers.bisection import Bisection
 from sensverify.solvers.branch_and_bound import BranchAndBound
@@ -29,6 +22,7 @@ from sensverify.solvers.highs import Highs, Solution
 from sensverify.solvers.lp import Lp
 from sensverify.solvers.milp import Milp
 from tests.contracts.attained import attained
+from tests.contracts.certified import assert_contains, certified
 from tests.contracts.networks import (
     NETWORKS,
     Case,
@@ -54,44 +48,23 @@ SLACK = 1e-9
 """Of the largest magnitude in the network: what rigorous arithmetic may cost."""
 
 
-def stored(network: Network) -> StoredModel:
-    return StoredModel(network, program_of(network), "0" * 64, {})
-
-
-def flat(values: Any) -> np.ndarray:
-    return values.detach().double().numpy().reshape(len(values), -1)
-
-
-def certified(network: Network, box: Box, method: Method) -> tuple[Bounds, np.ndarray, Certified]:
-    """Bounds, what they claim of ``[C; -C]``, and what is certified of that."""
-    bounds = compute_bounds(network, box, method, proof=True)
-    outputs = bounds.outer.lower.shape[1]
-    rows = np.concatenate([np.eye(outputs), -np.eye(outputs)])[None]
-    wanted = np.concatenate([flat(bounds.outer.lower), -flat(bounds.outer.upper)], axis=1)
-    assert isinstance(bounds.certificate, Proof)
-    ends = flat(box.lower), flat(box.upper)
-    found = certify_bounds(stored(network), *ends, rows, bounds.certificate, wanted=wanted)
-    return bounds, wanted, found
-
-
-def assert_contains(case: Case, found: Certified) -> np.ndarray:
+def sizes(case: Case, *found: Certified) -> np.ndarray:
     """Every attained value lies within; returns the largest magnitude on the way, by sample."""
     values, size = attained(case.network, case.box_of(torch.float64))
-    lower, upper = (torch.from_numpy(part) for part in np.split(found.lower, 2, axis=1))
-    slack = 1e-13 * size  # of evaluating the network at the points in float64
-    assert bool((values >= lower - slack).all()), (values - lower).min()
-    assert bool((values <= -upper + slack).all()), (-upper - values).min()
+    for one in found:
+        assert_contains(one, values, size)
     return size.numpy()
 
 
 @given(cases(st.one_of(*NETWORKS.values())))
-@settings(max_examples=30)
+@settings(max_examples=15)
 def test_linear_methods(case: Case) -> None:
-    for method in LINEAR:
-        _, wanted, found = certified(case.network, case.box_of(torch.float64), method)
-        size = assert_contains(case, found)
+    made = [certified(case.network, case.box_of(torch.float64), method) for method in LINEAR]
+    size = sizes(case, *(found for _, _, found in made))
+    program = program_of(case.network)
+    for method, (_, wanted, found) in zip(LINEAR, made, strict=True):
         assert (found.lower >= wanted - SLACK * size).all(), (method, wanted - found.lower)
-        check_claims(program_of(case.network), found.claims, found.proof)
+        check_claims(program, found.claims, found.proof)
 
 
 @given(cases(st.one_of(*NETWORKS.values())))
@@ -112,7 +85,7 @@ def test_rational_arithmetic_proves_what_rigorous_arithmetic_does(case: Case) ->
 def test_float32_proposals(case: Case) -> None:
     for method in (LpDual(), Crown()):
         _, wanted, found = certified(case.network, case.box_of(torch.float32), method)
-        size = assert_contains(case, found)
+        size = sizes(case, found)
         assert (found.lower >= wanted - 1e-4 * size).all()
 
 
@@ -120,7 +93,7 @@ def test_float32_proposals(case: Case) -> None:
 @settings(max_examples=15)
 def test_lp(case: Case) -> None:
     _, wanted, found = certified(case.network, case.box_of(torch.float64), Lp())
-    size = assert_contains(case, found)
+    size = sizes(case, found)
     assert (found.lower >= wanted - 1e-6 * size).all(), (wanted - found.lower).max()
     check_claims(program_of(case.network), found.claims, found.proof)
 
@@ -136,7 +109,7 @@ def test_lp_over_windows_that_move_together(seed: int) -> None:
     last = builder.add(dense(rng, 1, 4), builder.add(Reshape((4,)), node))
     case = Case(builder.build(last), random_box(rng, (1, 3, 3), 1, 1.0))
     _, wanted, found = certified(case.network, case.box_of(torch.float64), Lp())
-    size = assert_contains(case, found)
+    size = sizes(case, found)
     assert (found.lower >= wanted - SLACK * size).all(), (wanted - found.lower).max()
 
 
@@ -249,7 +222,7 @@ OFF_ON_A_REGION = chain_case(
 @settings(max_examples=8)
 def test_exact_methods(case: Case, method: Method) -> None:
     bounds, wanted, found = certified(case.network, case.box_of(torch.float64), method)
-    size = assert_contains(case, found)
+    size = sizes(case, found)
     check_claims(program_of(case.network), found.claims, found.proof)
     assert bounds.optimal is not None
     exact = bounds.optimal.numpy().all(axis=1)
@@ -321,5 +294,5 @@ def test_faults_of_a_solver_cost_tightness_alone(fault: str, case: Case) -> None
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Highs, "minimise", broken)
         _, _, found = certified(case.network, case.box_of(torch.float64), Lp())
-    assert_contains(case, found)
+    sizes(case, found)
     check_claims(program_of(case.network), found.claims, found.proof)

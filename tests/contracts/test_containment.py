@@ -16,7 +16,7 @@ from tests.contracts.networks import NETWORKS, Case, cases, mlps
 @pytest.mark.parametrize("family", NETWORKS)
 def test_attained_values_are_contained(family: str, dtype: torch.dtype) -> None:
     @given(cases(NETWORKS[family]))
-    @settings(max_examples=25)
+    @settings(max_examples=12)
     def check(case: Case) -> None:
         values, magnitude = attained(case.network, case.box_of(torch.float64))
         for method in METHODS:

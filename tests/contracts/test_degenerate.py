@@ -13,9 +13,7 @@ from sensverify.network.operators import (
     Abs,
     Add,
     Affine,
-    Clip,
     Concat,
-    LeakyRelu,
     Max,
     Operator,
     Permute,
@@ -23,7 +21,6 @@ from sensverify.network.operators import (
     Reshape,
     Scale,
     Select,
-    Sigmoid,
     Tanh,
 )
 from sensverify.solvers.exact import Exact
@@ -31,6 +28,7 @@ from sensverify.solvers.lp import Lp
 from tests.contracts.attained import attained, largest_violation
 from tests.contracts.methods import METHODS
 from tests.contracts.networks import random_box
+from tests.pairwise import pairwise
 
 every_method = pytest.mark.parametrize("method", METHODS, ids=repr)
 
@@ -79,30 +77,6 @@ def test_a_network_without_nonlinear_nodes_is_exact(method: Method) -> None:
     spread = box.radius.reshape(2, 6) @ np.abs(slope).T
     np.testing.assert_allclose(low.lower, center - spread, atol=1e-12)
     np.testing.assert_allclose(low.upper, center + spread, atol=1e-12)
-
-
-@every_method
-@pytest.mark.parametrize(
-    "operator",
-    [
-        Relu(),
-        LeakyRelu(np.array(-0.5)),
-        LeakyRelu(np.array([0.1, 1.5, -2.0])),
-        Clip(-0.5, 0.5),
-        Clip(0.3, float("inf")),
-        Clip(0.25, 0.25),
-        Abs(),
-        Sigmoid(),
-        Tanh(),
-    ],
-    ids=lambda operator: type(operator).__name__,
-)
-def test_a_nonlinear_node_may_come_first_and_last(method: Method, operator: Operator) -> None:
-    box = Box(np.array([[-1.0, -2.0, 0.5]]), np.array([[2.0, -1.0, 0.5]]))
-    network = chain((3,), operator)
-    outer = compute_bounds(network, box, method).outer
-    values, _ = attained(network, Box(*map(torch.from_numpy, (box.lower, box.upper))))
-    assert bool((largest_violation(outer, values) <= 1e-12).all())
 
 
 @every_method
@@ -186,10 +160,12 @@ def test_copies_of_an_input_cancel(method: Method) -> None:
         assert float(outer.upper) == 2
 
 
-@pytest.mark.parametrize("method", [*METHODS, Lp(), Exact()], ids=repr)
-@pytest.mark.parametrize("times", [2, 3])
-@pytest.mark.parametrize("operator", [Add(), Concat(0)], ids=lambda op: type(op).__name__)
-@pytest.mark.parametrize("place", ["input", "hidden", "output"])
+@pairwise(
+    method=[*METHODS, Lp(), Exact()],
+    place=["input", "hidden", "output"],
+    operator=[Add(), Concat(0)],
+    times=[2, 3],
+)
 def test_one_value_may_be_read_several_times_by_a_node(
     method: Method, operator: Operator, times: int, place: str
 ) -> None:

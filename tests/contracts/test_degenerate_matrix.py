@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from sensverify.bounds import AlphaCrown, Crown, Ibp, LpDual, Method, compute_bounds
-from sensverify.certificates import StoredModel, certify_bounds, check_claims
+from sensverify.certificates import StoredModel, check_claims
 from sensverify.core.box import Box
 from sensverify.core.results import Bounds
 from sensverify.formats.onnx import load_onnx
@@ -20,6 +20,7 @@ from sensverify.solvers.branch_and_bound import BranchAndBound
 from sensverify.solvers.exact import Exact
 from sensverify.solvers.lp import Lp
 from sensverify.solvers.milp import Milp
+from tests.contracts.certified import certified_of
 from tests.contracts.degenerate import CASES, Degenerate
 
 BOUNDING = (Ibp(), LpDual(), Crown(), Crown(intermediate=Ibp()), AlphaCrown(steps=2), Lp())
@@ -62,16 +63,6 @@ def smooth(case: Degenerate) -> bool:
 
 
 @every_case
-def test_every_method(case: Degenerate, path: Path) -> None:
-    network = load_onnx(path)
-    for method in (*BOUNDING, *EXACT):
-        if smooth(case) and isinstance(method, Milp):
-            continue
-        bounds = compute_bounds(network, box_of(case, network, 1, torch.float64), method)
-        assert_true(case, bounds, method)
-
-
-@every_case
 def test_several_samples_in_single_precision(case: Degenerate, path: Path) -> None:
     network = load_onnx(path)
     for method in (*BOUNDING, Exact()):
@@ -82,17 +73,20 @@ def test_several_samples_in_single_precision(case: Degenerate, path: Path) -> No
 
 
 @every_case
-def test_proofs_certify(case: Degenerate, path: Path) -> None:
+def test_every_method_and_its_proof(case: Degenerate, path: Path) -> None:
     network, stored = load_onnx(path), StoredModel.read(path)
     box = box_of(case, network, 1, torch.float64)
     low, high = case.exact
-    rows = np.concatenate([np.eye(len(low)), -np.eye(len(low))])[None]
     exact = np.concatenate([low, -high])[None]
-    for method in PROVING:
-        bounds = compute_bounds(network, box, method, proof=True)
-        wanted = torch.cat([bounds.outer.lower, -bounds.outer.upper], dim=1).numpy()
-        ends = (end.numpy().reshape(1, -1) for end in (box.lower, box.upper))
-        found = certify_bounds(stored, *ends, rows, bounds.certificate, wanted=wanted)
+    for method in (*BOUNDING, *EXACT):
+        if smooth(case) and isinstance(method, Milp):
+            continue
+        proves = method in PROVING
+        bounds = compute_bounds(network, box, method, proof=proves)
+        assert_true(case, bounds, method)
+        if not proves:
+            continue
+        _, found = certified_of(stored, box, bounds)
         assert (found.lower <= exact + TOLERANCE * (1 + abs(exact))).all(), method
         if method in EXACT:
             near = 1e-5 * (1 + np.tile(np.maximum(abs(low), abs(high)), 2))

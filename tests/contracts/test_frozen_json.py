@@ -24,7 +24,12 @@ from tests.contracts.frozen_scenarios import GROUPS
 from tests.contracts.record_frozen import reference
 
 CASES = [
-    pytest.param(group, scenario, id=f"{group}: {scenario.name}")
+    pytest.param(
+        group,
+        scenario,
+        id=f"{group}: {scenario.name}",
+        marks=pytest.mark.slow if scenario.slow else (),
+    )
     for group, scenarios in GROUPS.items()
     for scenario in scenarios
 ]

@@ -54,7 +54,7 @@ def negated(box: Box) -> Box:
 
 
 @given(cases(FAMILIES))
-@settings(max_examples=40)
+@settings(max_examples=15)
 def test_a_box_of_radius_zero_equals_the_forward_pass(case: Case) -> None:
     point = case.box_of(torch.float64).center
     expected = forward_pass(case.network, point).reshape(len(point), -1)
@@ -66,7 +66,7 @@ def test_a_box_of_radius_zero_equals_the_forward_pass(case: Case) -> None:
 
 
 @given(cases(WITH_HEAD), st.integers(0, 2**32 - 1))
-@settings(max_examples=30)
+@settings(max_examples=12)
 def test_permuting_outputs_permutes_bounds(case: Case, seed: int) -> None:
     order = np.random.default_rng(seed).permutation(case.outputs)
     box = case.box_of(torch.float64)
@@ -78,7 +78,7 @@ def test_permuting_outputs_permutes_bounds(case: Case, seed: int) -> None:
 
 
 @given(cases(FAMILIES), st.integers(0, 2**32 - 1))
-@settings(max_examples=20)
+@settings(max_examples=10)
 def test_selecting_outputs_selects_bounds(case: Case, seed: int) -> None:
     """Also for networks that end in a nonlinear node: the permutation is a node of its own."""
     order = np.random.default_rng(seed).permutation(case.outputs)
@@ -92,7 +92,7 @@ def test_selecting_outputs_selects_bounds(case: Case, seed: int) -> None:
 
 
 @given(cases(WITH_HEAD), st.sampled_from([-2.0, 0.0, 0.5, 4.0]))
-@settings(max_examples=20)
+@settings(max_examples=12)
 def test_scaling_the_last_layer_scales_bounds(case: Case, factor: float) -> None:
     box = case.box_of(torch.float64)
     scaled = with_head(case.network, lambda w, b: (factor * w, None if b is None else factor * b))
@@ -106,7 +106,7 @@ def test_scaling_the_last_layer_scales_bounds(case: Case, factor: float) -> None
 
 
 @given(cases(FAMILIES), st.sampled_from([-3.0, 0.0, 0.25]))
-@settings(max_examples=20)
+@settings(max_examples=12)
 def test_scaling_objectives_scales_bounds(case: Case, factor: float) -> None:
     box, identity = case.box_of(torch.float64), torch.eye(case.outputs, dtype=torch.float64)
     for method in METHODS:
@@ -119,7 +119,7 @@ def test_scaling_objectives_scales_bounds(case: Case, factor: float) -> None:
 
 
 @given(cases(FAMILIES), st.integers(0, 2**32 - 1))
-@settings(max_examples=10)
+@settings(max_examples=6)
 def test_forms_of_objectives_agree(case: Case, seed: int) -> None:
     box = case.box_of(torch.float64)
     rows = torch.from_numpy(numbers(np.random.default_rng(seed), 3, case.outputs))
@@ -168,7 +168,7 @@ def test_chunks_and_tiles_change_nothing(case: Case) -> None:
 
 
 @given(cases(FAMILIES))
-@settings(max_examples=30)
+@settings(max_examples=15)
 def test_alpha_crown_is_never_worse_than_crown(case: Case) -> None:
     box = case.box_of(torch.float64)
     for intermediate in (None, Ibp()):
@@ -192,7 +192,7 @@ def larger(case: Case, share: float = 0.5) -> Box:
 
 
 @given(cases(FAMILIES))
-@settings(max_examples=30)
+@settings(max_examples=12)
 def test_a_larger_box_contains_what_the_smaller_one_attains(case: Case) -> None:
     """The form in which *larger boxes give larger answers* holds for every method."""
     values, _ = attained(case.network, case.box_of(torch.float64))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,6 +35,15 @@ from tests.contracts.attained import attained
 LINEAR = (LpDual(), Crown(), AlphaCrown(steps=3))
 NETWORKS = ("1_1", "1_5", "1_9", "2_3", "2_7", "3_1", "3_4", "3_5", "3_6", "3_8")
 """Of ACAS Xu."""
+
+
+def few(values: Iterable[Any], quick: Collection[Any]) -> list[Any]:
+    """All of them, those slow that are not among the quick ones."""
+    marks = ((value, () if value in quick else pytest.mark.slow) for value in values)
+    return [
+        pytest.param(*(value if isinstance(value, tuple) else (value,)), marks=mark)
+        for value, mark in marks
+    ]
 
 
 def certified(path: Path, box: Box, method: Method, folder: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -89,7 +101,7 @@ def test_iris(method: Method, tmp_path: Path) -> None:
 @pytest.mark.parametrize("method", LINEAR, ids=lambda m: m.name)
 @pytest.mark.parametrize("name", ["mnist-conv1", "mnist-conv2"])
 def test_mnist_conv(name: str, method: Method, tmp_path: Path) -> None:
-    path, box = shipped(name, 20, 0.05)
+    path, box = shipped(name, 2, 0.05)
     assert_certified(path, box, method, tmp_path, 1e-9)
 
 
@@ -125,7 +137,7 @@ def acas(data_dir: Path, name: str) -> Path:
     return data_dir / f"vnncomp/acasxu/onnx/ACASXU_run2a_{name}_batch_2000.onnx.gz"
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", few(NETWORKS, ("1_1", "2_7", "3_5")))
 def test_acas_xu(data_dir: Path, name: str, tmp_path: Path) -> None:
     path = acas(data_dir, name)
     center = np.random.default_rng(1).uniform(-0.4, 0.4, (3, *load_onnx(path).input_shape))
@@ -149,16 +161,11 @@ def test_exact_ranges_of_acas_xu(data_dir: Path, name: str, tmp_path: Path) -> N
         assert (wanted - limits <= loss).all(), method
 
 
-@pytest.mark.parametrize("name", ["1_1", "3_5"])
-@pytest.mark.parametrize("number", [1, 3])
+@pytest.mark.parametrize(
+    ("name", "number"),
+    few(product(NETWORKS, (1, 2, 3, 4)), [("1_1", 1), ("3_5", 1), ("3_5", 3)]),
+)
 def test_properties_of_acas_xu(data_dir: Path, name: str, number: int, tmp_path: Path) -> None:
-    assert_refuted(data_dir, acas(data_dir, name), f"acasxu/vnnlib/prop_{number}", tmp_path)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", NETWORKS)
-@pytest.mark.parametrize("number", [1, 2, 3, 4])
-def test_all_properties(data_dir: Path, name: str, number: int, tmp_path: Path) -> None:
     assert_refuted(data_dir, acas(data_dir, name), f"acasxu/vnnlib/prop_{number}", tmp_path)
 
 

@@ -15,50 +15,15 @@ from sensverify.bounds import make_method
 from sensverify.certificates import StoredModel, certify_bounds
 from sensverify.certificates.check.program import program_of
 from sensverify.errors import MissingRule
-from sensverify.network import Network, NetworkBuilder, operators
+from sensverify.network import Network
 from sensverify.network.operators import Operator
+from tests.contracts.operators import FORMS, PLACES, concrete
 from tests.test_layers import FOLDERS, LAYERS, ROOT
 
 Parts = dict[tuple[Path, str], Callable[[], str]]
 """Markers of a file, and what stands between them."""
 
-_EYE = np.eye(3, dtype=np.float32)
-_ONES = np.ones(3, dtype=np.float32)
-_STEPS: dict[type[Operator], tuple[tuple[int, ...], Operator]] = {
-    operators.Affine: ((3,), operators.Affine(_EYE, _ONES)),
-    operators.Conv: ((1, 3), operators.Conv(_EYE[:1, None], None, (1,), (1,), (1,))),
-    operators.ConvTranspose: (
-        (1, 3),
-        operators.ConvTranspose(_EYE[:1, None], None, (1,), (1,), (0,), (1,)),
-    ),
-    operators.Scale: ((3,), operators.Scale(2 * _ONES, _ONES)),
-    operators.Divide: ((3,), operators.Divide(2 * _ONES)),
-    operators.BatchNorm: ((3,), operators.BatchNorm(_ONES, _ONES, _ONES, _ONES, 1e-5)),
-    operators.Pad: ((3,), operators.Pad((1,), (1,))),
-    operators.Select: ((3,), operators.Select(np.array([2, 0, 0]))),
-    operators.Permute: ((1, 3), operators.Permute((1, 0))),
-    operators.Reshape: ((3,), operators.Reshape((1, 3))),
-    operators.Add: ((3,), operators.Add()),
-    operators.Concat: ((3,), operators.Concat(0)),
-    operators.Relu: ((3,), operators.Relu()),
-    operators.LeakyRelu: ((3,), operators.LeakyRelu(np.float32(0.1))),
-    operators.Clip: ((3,), operators.Clip(-0.5, 0.5)),
-    operators.Abs: ((3,), operators.Abs()),
-    operators.Sigmoid: ((3,), operators.Sigmoid()),
-    operators.Tanh: ((3,), operators.Tanh()),
-    operators.Max: ((3,), operators.Max()),
-}
-"""For every operator the shape of its input, and one of it."""
-
 _EXACT = ("branch-and-bound", "milp")
-
-
-def concrete() -> list[type[Operator]]:
-    """Every operator that a node of a network can have but its input, in the order of the file."""
-    kinds = [kind for kind in vars(operators).values() if isinstance(kind, type)]
-    kinds = [kind for kind in kinds if issubclass(kind, Operator)]
-    bases = {base for kind in kinds for base in kind.__bases__}
-    return [kind for kind in kinds if kind not in bases | {operators.Input}]
 
 
 def layers() -> str:
@@ -108,22 +73,13 @@ def filled(text: str, marker: str, content: str) -> str:
 
 
 def _network(kind: type[Operator]) -> Network:
-    """The operator between two affine maps."""
-    shape, operator = _STEPS[kind]
-    build = NetworkBuilder((3,))
-    node = build.add(operators.Affine(_EYE, _ONES), build.input)
-    if shape != (3,):
-        node = build.add(operators.Reshape(shape), node)
-    several = isinstance(operator, operators.Add | operators.Concat)
-    node = build.add(operator, *([build.input, node] if several else [node]))
-    count = int(np.prod(build.shape(node)))
-    node = build.add(operators.Reshape((count,)), node)
-    ones = np.ones((2, count), dtype=np.float32)
-    return build.build(build.add(operators.Affine(ones, None), node))
+    """The operator in its first form, between affine maps."""
+    form = next(form for form in FORMS.values() if form.operator is kind)
+    return PLACES["inside"](form, np.random.default_rng(0))
 
 
 def _box() -> sv.Box:
-    return sv.Box(np.full((1, 3), -1.5), np.full((1, 3), 0.5))
+    return sv.Box(np.full((1, 2), -1.5), np.full((1, 2), 0.5))
 
 
 def _bounds(network: Network, method: str) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.generated import _STEPS, PARTS, concrete, filled
+from tests.docs.generated import PARTS, filled
 
 
 @pytest.mark.parametrize(("path", "marker"), PARTS, ids=lambda value: getattr(value, "name", value))
@@ -14,7 +14,3 @@ def test_page_is_up_to_date(path: Path, marker: str) -> None:
     text = path.read_text(encoding="utf-8")
     wanted = filled(text, marker, PARTS[path, marker]())
     assert text == wanted, "write it anew with: python -m tests.docs.generated"
-
-
-def test_every_operator_is_in_the_table() -> None:
-    assert set(_STEPS) == set(concrete())

@@ -1,0 +1,184 @@
+"""Every operator that a network can hold, in its forms, each in small networks of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import inf, prod
+
+import numpy as np
+
+from sensverify.network import Network, NetworkBuilder, operators
+from sensverify.network.operators import (
+    Abs,
+    Add,
+    Affine,
+    BatchNorm,
+    Clip,
+    Concat,
+    Conv,
+    ConvTranspose,
+    Divide,
+    LeakyRelu,
+    Max,
+    Operator,
+    Pad,
+    Permute,
+    Relu,
+    Reshape,
+    Scale,
+    Select,
+    Sigmoid,
+    Tanh,
+)
+from tests.contracts.networks import dense, numbers
+
+Rng = np.random.Generator
+
+
+@dataclass(frozen=True, eq=False)
+class Form:
+    """A form of an operator.
+
+    Parameters
+    ----------
+    operator : type
+    shape : tuple of int
+        Of what enters it.
+    make : callable
+        The operator with numbers of a generator.
+    inputs : int
+        How many values of that shape it takes.
+    """
+
+    operator: type[Operator]
+    shape: tuple[int, ...]
+    make: Callable[[Rng], Operator]
+    inputs: int = 1
+
+
+def _positive(rng: Rng, *shape: int) -> np.ndarray:
+    return 0.5 + np.abs(numbers(rng, *shape))
+
+
+FORMS: dict[str, Form] = {
+    "affine": Form(Affine, (3,), lambda rng: Affine(numbers(rng, 4, 3), numbers(rng, 4))),
+    "affine of rows": Form(Affine, (2, 2), lambda rng: Affine(numbers(rng, 3, 2), None)),
+    "strided groups": Form(
+        Conv,
+        (2, 4),
+        lambda rng: Conv(numbers(rng, 2, 1, 3), numbers(rng, 2), (2,), (2,), (1,), 2),
+    ),
+    "dilated kernel": Form(
+        Conv,
+        (1, 3, 3),
+        lambda rng: Conv(numbers(rng, 2, 1, 2, 2), None, (1, 2), (1, 0), (2, 1)),
+    ),
+    "kernel of three axes": Form(
+        Conv,
+        (1, 2, 2, 1),
+        lambda rng: Conv(
+            numbers(rng, 1, 1, 2, 1, 1), numbers(rng, 1), (1, 1, 1), (0, 1, 0), (1, 1, 1)
+        ),
+    ),
+    "transposed groups": Form(
+        ConvTranspose,
+        (2, 2),
+        lambda rng: ConvTranspose(
+            numbers(rng, 2, 1, 3), numbers(rng, 2), (2,), (1,), (1,), (1,), 2
+        ),
+    ),
+    "transposed kernel": Form(
+        ConvTranspose,
+        (1, 2, 2),
+        lambda rng: ConvTranspose(numbers(rng, 1, 2, 2, 2), None, (1, 2), (0, 1), (0, 1), (2, 1)),
+    ),
+    "scale": Form(Scale, (2, 2), lambda rng: Scale(numbers(rng, 2, 1), numbers(rng, 2))),
+    "shift": Form(Scale, (3,), lambda rng: Scale(None, numbers(rng, 3))),
+    "division": Form(Divide, (2, 2), lambda rng: Divide(-_positive(rng, 2, 1))),
+    "normalisation": Form(
+        BatchNorm,
+        (2, 2),
+        lambda rng: BatchNorm(
+            numbers(rng, 2), numbers(rng, 2), numbers(rng, 2), _positive(rng, 2), 1e-3
+        ),
+    ),
+    "plain normalisation": Form(
+        BatchNorm,
+        (3,),
+        lambda rng: BatchNorm(None, None, numbers(rng, 3), _positive(rng, 3), 1e-3),
+    ),
+    "pad": Form(Pad, (1, 2, 2), lambda rng: Pad((0, 1, 0), (0, 0, 2), 0.75)),
+    "selection": Form(Select, (4,), lambda rng: Select(np.array([[2, 0, 0], [1, 2, 2]]))),
+    "permutation": Form(Permute, (2, 1, 2), lambda rng: Permute((2, 0, 1))),
+    "reshape": Form(Reshape, (2, 2), lambda rng: Reshape((4, 1))),
+    "sum": Form(Add, (3,), lambda rng: Add(), inputs=3),
+    "concatenation": Form(Concat, (2, 2), lambda rng: Concat(1), inputs=2),
+    "relu": Form(Relu, (4,), lambda rng: Relu()),
+    "leaky relu": Form(LeakyRelu, (4,), lambda rng: LeakyRelu(np.array(0.25))),
+    "falling relu": Form(LeakyRelu, (3,), lambda rng: LeakyRelu(np.array(-0.5))),
+    "relu of channels": Form(
+        LeakyRelu, (3, 2), lambda rng: LeakyRelu(np.array([[0.1], [1.5], [-2.0]]))
+    ),
+    "clip": Form(Clip, (4,), lambda rng: Clip(-0.5, 0.25)),
+    "clip below": Form(Clip, (4,), lambda rng: Clip(0.25, inf)),
+    "clip above": Form(Clip, (4,), lambda rng: Clip(-inf, -0.25)),
+    "clip to a number": Form(Clip, (3,), lambda rng: Clip(0.25, 0.25)),
+    "absolute value": Form(Abs, (4,), lambda rng: Abs()),
+    "sigmoid": Form(Sigmoid, (4,), lambda rng: Sigmoid()),
+    "tanh": Form(Tanh, (4,), lambda rng: Tanh()),
+    "maximum": Form(Max, (2, 3), lambda rng: Max()),
+    "maximum of one": Form(Max, (3, 1), lambda rng: Max()),
+}
+"""Every operator in the forms that rules tell apart. A test compares this with `concrete`."""
+
+
+def concrete() -> list[type[Operator]]:
+    """Every operator that a node of a network can have but its input, in the order of the file."""
+    kinds = [kind for kind in vars(operators).values() if isinstance(kind, type)]
+    kinds = [kind for kind in kinds if issubclass(kind, Operator)]
+    bases = {base for kind in kinds for base in kind.__bases__}
+    return [kind for kind in kinds if kind not in bases | {operators.Input}]
+
+
+def _flat(builder: NetworkBuilder, node: int) -> int:
+    return builder.add(Reshape((prod(builder.shape(node)),)), node)
+
+
+def _inside(form: Form, rng: Rng) -> Network:
+    """Affine maps before it, one for each of its inputs, a ReLU and an affine map after."""
+    builder = NetworkBuilder((2,))
+    entering = []
+    for _ in range(form.inputs):
+        node = builder.add(dense(rng, prod(form.shape), 2, gain=2.0), builder.input)
+        entering.append(builder.add(Reshape(form.shape), node))
+    node = _flat(builder, builder.add(form.make(rng), *entering))
+    node = builder.add(Relu(), builder.add(dense(rng, 2, builder.shape(node)[0]), node))
+    return builder.build(builder.add(dense(rng, 1, 2), node))
+
+
+def _alone(form: Form, rng: Rng) -> Network:
+    """Nothing else; what takes several inputs takes the network's as all of them."""
+    builder = NetworkBuilder(form.shape)
+    return builder.build(builder.add(form.make(rng), *[builder.input] * form.inputs))
+
+
+def _beside(form: Form, rng: Rng) -> Network:
+    """Behind a ReLU that is read again beside it."""
+    builder = NetworkBuilder((2,))
+    hidden = builder.add(dense(rng, prod(form.shape), 2, gain=2.0), builder.input)
+    read = builder.add(Relu(), hidden)
+    given = builder.add(
+        Reshape(form.shape), builder.add(Scale(np.array(1.0), np.array(-0.5)), read)
+    )
+    node = _flat(builder, builder.add(form.make(rng), *[given] * form.inputs))
+    node = builder.add(Concat(0), node, read)
+    return builder.build(builder.add(dense(rng, 2, builder.shape(node)[0]), node))
+
+
+PLACES: dict[str, Callable[[Form, Rng], Network]] = {
+    "inside": _inside,
+    "alone": _alone,
+    "beside": _beside,
+}
+"""Where an operator can stand in a network."""

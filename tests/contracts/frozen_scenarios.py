@@ -80,6 +80,7 @@ EXACT = (
         "iris bisection",
         (f"{_IRIS_ONE} --sigma 0.02 --method bisection --gap 1e-3 --json -",),
         2e-3,
+        slow=True,
     ),
     *(
         Scenario(
@@ -136,6 +137,7 @@ OPERATORS = (
             (f"verify '{name}.onnx' --box four.npz --method {method} --threads 1 --json -",),
             GAP,
             prepare=networks,
+            slow=(name, method) == ("residual", "branch-and-bound"),
         )
         for name, methods in (
             ("relu", ("lp", "milp", "exact")),
@@ -252,6 +254,9 @@ CERTIFICATE = (
 _SMALL = "--epochs 2 --metric-samples 20 --final-samples 30 --pgd-steps 2"
 _RUN = ("run/*.json", "run/*.csv", "run/*.onnx", "run/*.npz", "run/checkpoints/*")
 
+_SLOW_RECIPES = {"ibp", "jacob-m", "label-smoothing", "mixup", "overlap", "sm-softplus", "trades"}
+"""Close to another: to crown-ibp, the Jacobian, the study's runs, sm, or pgd."""
+
 TRAIN = (
     Scenario(
         "base",
@@ -288,6 +293,7 @@ TRAIN = (
             # Which neurons are dropped is drawn otherwise by another release.
             elsewhere=0.1 if loss == "jacob-m" else None,
             keep=("run/config.json", "run/steps.csv"),
+            slow=loss in _SLOW_RECIPES,
         )
         for loss in (
             "'cross-entropy + 0.1*jacobian'",
@@ -373,6 +379,8 @@ EVALUATE = (
             " --measures all --json -",
         ),
         ASCENT,
+        # Thousands of queries by the square attack.
+        slow=True,
     ),
 )
 
@@ -396,6 +404,7 @@ STUDIES = (
             "study/report/*.html",
         ),
         named=("study/**/*",),
+        slow=True,
     ),
     Scenario(
         "variant",

@@ -27,7 +27,7 @@ from sensverify.network import Network
 from sensverify.runs.watch import Watch
 from sensverify.solvers.branch_and_bound import BranchAndBound
 
-LIMIT = 0.3
+LIMIT = 0.1
 """Seconds: less than most of these networks take, by any method."""
 
 OVERRUN = 3.0

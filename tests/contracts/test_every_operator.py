@@ -87,7 +87,7 @@ REFUSED: dict[str, tuple[type[Operator], ...]] = {"milp": (Sigmoid, Tanh)}
 LIRPA_REFUSES = {
     "kernel of three axes": MissingRule,
     "dilated kernel": BackendFailure,
-    "transposed groups": BackendFailure,
+    "transposed groups": MissingRule,
     "transposed kernel": BackendFailure,
 }
 """Forms that auto_LiRPA has no counterpart for, or fails on."""

@@ -79,6 +79,7 @@ def test_max_pool_with_dilation(case, check_node):
 @pytest.mark.parametrize("case", POOLS)
 def test_average_pool(case, check_node):
     shape, attributes = POOLS[case]
+    check_node("AveragePool", shape, **attributes)
     for opset, include in product((7, 10, 11, 19, 22), (0, 1)):
         check_node("AveragePool", shape, opset=opset, count_include_pad=include, **attributes)
 

@@ -14,6 +14,7 @@ from sensverify.network import Network, NetworkBuilder
 from sensverify.network.operators import Affine, LeakyRelu, Operator, Relu, Tanh
 from sensverify.solvers.branch_and_bound import FEW_FEATURES
 from sensverify.solvers.exact import Exact
+from tests.pairwise import pairwise
 
 MANY = FEW_FEATURES + 1
 
@@ -49,9 +50,7 @@ def test_the_result_carries_the_chosen_methods_guarantee(
     assert bounds.guarantee is guarantee
 
 
-@pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("middle", [Relu(), LeakyRelu(np.array(0.1))])
-@pytest.mark.parametrize("features", [2, MANY])
+@pairwise(features=[2, MANY], middle=[Relu(), LeakyRelu(np.array(0.1))], seed=range(3))
 def test_every_choice_is_exact(features: int, middle: Operator, seed: int) -> None:
     net = network(features, middle, seed=seed)
     chosen = compute_bounds(net, box(features), Exact())

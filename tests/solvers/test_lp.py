@@ -48,7 +48,7 @@ def check_inner(network: object, bounds: Bounds) -> None:
 @pytest.mark.parametrize("family", NETWORKS)
 def test_between_crown_and_what_is_attained(family: str) -> None:
     @given(cases(NETWORKS[family]))
-    @settings(max_examples=15)
+    @settings(max_examples=8)
     def check(case: Case) -> None:
         box = case.box_of(torch.float64)
         values, magnitude = attained(case.network, box)

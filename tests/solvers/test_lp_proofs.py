@@ -35,6 +35,7 @@ from sensverify.solvers.lp import Lp
 from tests.contracts.attained import attained
 from tests.contracts.networks import NETWORKS, Case, cases, dense, max_pool, numbers
 from tests.contracts.proof_values import ProofValues, claimed_values, proven_values
+from tests.pairwise import pairwise
 
 OPERATORS: dict[str, Elementwise] = {
     "relu": Relu(),
@@ -86,27 +87,26 @@ def assert_reaches(network: Network, bounds: Bounds, tolerance: float = 1e-6) ->
     assert ProofValues(network, bounds).hidden_slack() <= 1e-12
 
 
-@pytest.mark.parametrize("make", [mlp, conv])
-@pytest.mark.parametrize("name", OPERATORS)
-@pytest.mark.parametrize("method", [Lp(), Lp(intermediate=Ibp())], ids=["crown", "ibp"])
-def test_one_pass_reaches_the_optimum(make: object, name: str, method: Lp) -> None:
-    for seed in range(2):
-        network = make(name, seed)
-        box = around(network, seed)
-        plain = compute_bounds(network, box, method)
-        bounds = compute_bounds(network, box, method, proof=True)
-        assert torch.equal(plain.outer.lower, bounds.outer.lower)
-        assert torch.equal(plain.outer.upper, bounds.outer.upper)
-        assert_reaches(network, bounds)
-        # The slopes matter: those of CROWN prove less.
-        crown = claimed_values(compute_bounds(network, box, Crown(method.intermediate)))
-        assert bool((claimed_values(bounds) > crown + 1e-4).any())
+@pairwise(
+    name=list(OPERATORS), make=[mlp, conv], method=[Lp(), Lp(intermediate=Ibp())], seed=[0, 1]
+)
+def test_one_pass_reaches_the_optimum(name: str, make: object, method: Lp, seed: int) -> None:
+    network = make(name, seed)
+    box = around(network, seed)
+    plain = compute_bounds(network, box, method)
+    bounds = compute_bounds(network, box, method, proof=True)
+    assert torch.equal(plain.outer.lower, bounds.outer.lower)
+    assert torch.equal(plain.outer.upper, bounds.outer.upper)
+    assert_reaches(network, bounds)
+    # The slopes matter: those of CROWN prove less.
+    crown = claimed_values(compute_bounds(network, box, Crown(method.intermediate)))
+    assert bool((claimed_values(bounds) > crown + 1e-4).any())
 
 
 @pytest.mark.parametrize("family", NETWORKS)
 def test_any_network(family: str) -> None:
     @given(cases(NETWORKS[family]))
-    @settings(max_examples=15)
+    @settings(max_examples=8)
     def check(case: Case) -> None:
         bounds = compute_bounds(case.network, case.box_of(torch.float64), Lp(), proof=True)
         assert_reaches(case.network, bounds)
@@ -190,10 +190,13 @@ def test_hidden_bounds_are_the_best_of_three() -> None:
     assert found == {0, 1, 2}
 
 
-@pytest.mark.parametrize("garbage", ["nan", "infinite", "short", "none", "noise", "huge"])
-@pytest.mark.parametrize("make", [mlp, conv])
+@pairwise(
+    garbage=["nan", "infinite", "short", "none", "noise", "huge"],
+    name=["relu", "tanh", "clip"],
+    make=[mlp, conv],
+)
 def test_garbage_costs_tightness_only(
-    garbage: str, make: object, monkeypatch: pytest.MonkeyPatch
+    garbage: str, name: str, make: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever the duals are, no error comes, and what CROWN proves is proven."""
     minimise = Highs.minimise
@@ -213,20 +216,19 @@ def test_garbage_costs_tightness_only(
         return replace(solution, multipliers=bad)
 
     monkeypatch.setattr(Highs, "minimise", spoiled)
-    for name in ("relu", "tanh", "clip"):
-        network = make(name, 0)
-        box = around(network, 0)
-        bounds = compute_bounds(network, box, Lp(), proof=True)
-        crown = claimed_values(compute_bounds(network, box, Crown()))
-        found = proven_values(network, bounds)
-        assert bool((found >= crown - 1e-9 * (1 + crown.abs())).all())
-        lines = bounds.certificate.lines
-        assert np.isfinite(lines.lower).all()
-        assert np.isfinite(lines.upper).all()
-        # Multipliers are nothing but slopes: what they prove is true.
-        values = attained(network, box)[0]
-        true = torch.cat([values.amin(dim=0), -values.amax(dim=0)], dim=1)
-        assert bool((found <= true + 1e-9 * (1 + true.abs())).all())
+    network = make(name, 0)
+    box = around(network, 0)
+    bounds = compute_bounds(network, box, Lp(), proof=True)
+    crown = claimed_values(compute_bounds(network, box, Crown()))
+    found = proven_values(network, bounds)
+    assert bool((found >= crown - 1e-9 * (1 + crown.abs())).all())
+    lines = bounds.certificate.lines
+    assert np.isfinite(lines.lower).all()
+    assert np.isfinite(lines.upper).all()
+    # Multipliers are nothing but slopes: what they prove is true.
+    values = attained(network, box)[0]
+    true = torch.cat([values.amin(dim=0), -values.amax(dim=0)], dim=1)
+    assert bool((found <= true + 1e-9 * (1 + true.abs())).all())
 
 
 def test_rows_remember_what_enters_nonlinear_nodes() -> None:

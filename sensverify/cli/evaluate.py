@@ -15,7 +15,7 @@ from sensverify.cli.grouped import GroupedCommand, grouped
 from sensverify.cli.options import PATH, STOPPED, data_dir_option, json_option, runtime_option
 from sensverify.cli.progress import ProgressLines, run_bar, watching
 from sensverify.cli.remedies import with_options
-from sensverify.cli.targets import Targets
+from sensverify.cli.targets import Targets, input_files
 from sensverify.cli.types import sample_range, size
 
 if TYPE_CHECKING:
@@ -243,7 +243,10 @@ def evaluate(
 
     targets = Targets(json=json_target, report=report_target, force=force)
     request = _request(models, {k: v for k, v in options.items() if v is not None})
-    targets.check(_input_files(request))
+    data = request.data
+    data = data if isinstance(data, str) and data.endswith(".npz") else None
+    names = [*request.models, request.reference, request.surrogate]
+    targets.check(input_files(names, request.per_feature, data))
     _check_csv(csv_folder, force)
     errors = PlainConsole(stderr=True)
     # A line now and then where there is no terminal.
@@ -304,20 +307,6 @@ def _severities(text: str) -> tuple[int, ...]:
             f"'{text}' is no list of whole numbers such as 1,3,5", param_hint="'--severities'"
         )
     return tuple(map(int, words))
-
-
-def _input_files(request: EvaluateRequest) -> list[Path]:
-    """The files that the evaluation reads what it is about from."""
-    from sensverify.models import resolve
-
-    files: list[Path | None] = [request.per_feature]
-    for name in (*request.models, request.reference, request.surrogate):
-        if name is not None:
-            found = resolve(name)
-            files += [Path(found.path), found.sample_path]
-    if isinstance(request.data, str) and request.data.endswith(".npz"):
-        files.append(Path(request.data))
-    return [path for path in files if path is not None]
 
 
 def _check_csv(folder: Path | None, force: bool) -> None:

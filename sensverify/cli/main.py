@@ -112,10 +112,12 @@ class _Commands(click.Group):
         except MemoryError:
             return _fail(_NO_MEMORY, BAD_INPUT)
         except Exception as error:
-            if _is_closed_pipe(error):
+            from sensverify.errors import SensverifyError
+
+            if isinstance(error, OSError) and error.errno == errno.EPIPE:
                 _silence()
                 return READER_GONE
-            if _is_ours(error):
+            if isinstance(error, SensverifyError):
                 return _fail(with_options(str(error), command_of(self, args)), BAD_INPUT)
             if _is_memory(error):
                 return _fail(_NO_MEMORY, BAD_INPUT)
@@ -124,16 +126,6 @@ class _Commands(click.Group):
                 return _fail("no space left to write the result", BAD_INPUT)
             traceback.print_exc()
             return DEFECT
-
-
-def _is_ours(error: Exception) -> bool:
-    from sensverify.errors import SensverifyError
-
-    return isinstance(error, SensverifyError)
-
-
-def _is_closed_pipe(error: BaseException | None) -> bool:
-    return isinstance(error, OSError) and error.errno == errno.EPIPE
 
 
 def _accept_any_text() -> None:

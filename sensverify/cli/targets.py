@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
 STDOUT = Path("-")
+
+
+def input_files(models: Iterable[str | None], *others: Path | str | None) -> list[Path]:
+    """The files that a run reads: those of models with their samples, and others."""
+    from sensverify.models import resolve
+
+    files = list(others)
+    for name in models:
+        if name is not None:
+            found = resolve(name)
+            files += [found.path, found.sample_path]
+    return [Path(file) for file in files if file is not None]
 
 
 @dataclass(frozen=True)

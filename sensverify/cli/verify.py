@@ -19,7 +19,7 @@ from sensverify.cli.options import (
     runtime_option,
 )
 from sensverify.cli.progress import bar, watching
-from sensverify.cli.targets import Targets
+from sensverify.cli.targets import Targets, input_files
 from sensverify.cli.types import radius, sample_range, size
 
 
@@ -231,7 +231,10 @@ def _bound(options: dict[str, Any], targets: Targets) -> int:
     from sensverify.verification import VerifyRequest
     from sensverify.verification import verify as run
 
-    targets.check(_input_files(options))
+    data, radius = options["data"], options["radius"]
+    data = data if data is not None and data.endswith(".npz") else None
+    radius = radius if isinstance(radius, Path) else None
+    targets.check(input_files([options["model"]], options["box"], data, radius))
     request = VerifyRequest(**options)
     errors = PlainConsole(stderr=True)
     with _progress(errors) as (progress, listener), watching(listener) as watch:
@@ -248,18 +251,6 @@ def _bound(options: dict[str, Any], targets: Targets) -> int:
     console = errors if targets.to_stdout else PlainConsole()
     print_document(verify_document(report), console)
     return report.exit_status
-
-
-def _input_files(options: dict[str, Any]) -> list[Path]:
-    """The files that the run reads its question from."""
-    from sensverify.models import resolve
-
-    found = resolve(options["model"])
-    data, radius = options["data"], options["radius"]
-    files = [Path(found.path), found.sample_path, options["box"]]
-    files.append(Path(data) if data is not None and data.endswith(".npz") else None)
-    files.append(radius if isinstance(radius, Path) else None)
-    return [path for path in files if path is not None]
 
 
 @contextlib.contextmanager

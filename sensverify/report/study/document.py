@@ -121,17 +121,13 @@ def _terminal_table(table: StudyTable, *, spread: bool = True, published: bool =
 
 
 def _figures(report: StudyReport) -> Iterator[doc.Block]:
-    blocks: list[doc.Block] = []
-    for name, drawings in trail_panels(report).items():
-        blocks.append(doc.Text(_TRAILS[name], "note", on=doc.PAGE))
-        figures = [doc.Figure([drawing], look="card") for drawing in drawings]
-        blocks.append(doc.Group(figures, "cards", on=doc.PAGE))
+    drawn = [(_TRAILS[name], "note", panels) for name, panels in trail_panels(report).items()]
     for part, words in PARTS.items():
-        drawings = course_panels(report, part)
-        if drawings:
-            blocks.append(doc.Text(f"On {words}", "heading", on=doc.PAGE))
-            figures = [doc.Figure([drawing], look="card") for drawing in drawings]
-            blocks.append(doc.Group(figures, "cards", on=doc.PAGE))
-    if blocks and any(course.seeds > 1 for course in report.courses):
+        drawn.append((f"On {words}", "heading", course_panels(report, part)))
+    if any(panels for *_, panels in drawn) and any(course.seeds > 1 for course in report.courses):
         yield doc.Text(_BANDS, "note", on=doc.PAGE)
-    yield from blocks
+    for text, look, panels in drawn:
+        if panels:
+            yield doc.Text(text, look, on=doc.PAGE)
+            figures = [doc.Figure([drawing], look="card") for drawing in panels]
+            yield doc.Group(figures, "cards", on=doc.PAGE)

@@ -18,8 +18,9 @@ from sensverify.core.queries import Decision, Query, Verdict
 from sensverify.core.results import Enclosure, Guarantee
 from sensverify.errors import BackendFailure, BadSetting
 from sensverify.network import Network
+from sensverify.registry.ranges import AtLeast0, Count, Seconds
 from sensverify.runs.watch import Watch
-from sensverify.solvers.gap import check_limits, tolerance
+from sensverify.solvers.gap import tolerance
 from sensverify.solvers.incumbents import descend, search
 from sensverify.solvers.proving import proven_again
 
@@ -71,10 +72,10 @@ class Bisection(Method):
     """
 
     oracle: Decider = field(default_factory=_default_oracle)
-    gap: float = 1e-6
-    seconds: float | None = None
-    objective_seconds: float | None = None
-    threads: int = 1
+    gap: AtLeast0 = 1e-6
+    seconds: Seconds | None = None
+    objective_seconds: Seconds | None = None
+    threads: Count = 1
     seed: int = 0
 
     name: ClassVar[str] = "bisection"
@@ -85,16 +86,9 @@ class Bisection(Method):
     samples_at_once: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
-        if not isinstance(self.oracle, Decider):
-            raise BadSetting(
-                f"bisection needs a Decider as `oracle`, got {self.oracle!r}",
-                "make_decider('highs') makes one",
-            )
+        super().__post_init__()
         if self.oracle.guarantee is not None and self.oracle.guarantee < Guarantee.SOLVER:
             raise BadSetting(f"bisection needs an oracle that proves; {self.oracle!r} does not")
-        check_limits(self.name, self.gap, self.seconds, self.objective_seconds)
-        if not (isinstance(self.threads, int) and self.threads >= 1):
-            raise BadSetting(f"bisection needs threads >= 1, got {self.threads!r}")
 
     def bound(
         self, network: Network, box: Box, objectives: Tensor, *, watch: Watch | None = None

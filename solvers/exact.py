@@ -13,10 +13,9 @@ from sensverify.core.queries import Accept, Decision, Query
 from sensverify.core.results import Enclosure, Guarantee
 from sensverify.network import Network
 from sensverify.network.operators import Max, Nonlinear, PiecewiseLinear, Relu
+from sensverify.registry.ranges import AtLeast0, Count, Seconds
 from sensverify.runs.watch import Watch
 from sensverify.solvers.branch_and_bound import FEW_FEATURES, BranchAndBound
-from sensverify.solvers.gap import check_limits
-from sensverify.solvers.lp import check_threads
 from sensverify.solvers.milp import Milp
 
 
@@ -44,10 +43,10 @@ class Exact(Method, Decider):
     Guarantee SOUND by branch and bound, SOLVER by mixed-integer programming; the result says which.
     """
 
-    seconds: float | None = None
-    objective_seconds: float | None = None
-    gap: float = 1e-6
-    threads: int | None = None
+    seconds: Seconds | None = None
+    objective_seconds: Seconds | None = None
+    gap: AtLeast0 = 1e-6
+    threads: Count | None = None
     seed: int = 0
     proof: bool = False
 
@@ -56,11 +55,6 @@ class Exact(Method, Decider):
     anytime: ClassVar[bool] = True
     differentiable: ClassVar[bool] = False
     dtype: ClassVar[str] = "float64"
-
-    def __post_init__(self) -> None:
-        check_limits(self.name, self.gap, self.seconds, self.objective_seconds)
-        if self.threads is not None:
-            check_threads(self.name, self.threads)
 
     def bound(
         self, network: Network, box: Box, objectives: Tensor, *, watch: Watch | None = None

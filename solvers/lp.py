@@ -4,27 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import ClassVar, Protocol
+from typing import ClassVar, Literal, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from sensverify.bounds.ibp import Interval, entries_of
-from sensverify.bounds.method import Method, PreActivationBounds, check_intermediate
+from sensverify.bounds.method import Method, PreActivationBounds
 from sensverify.core.box import Box
 from sensverify.core.results import Enclosure, Guarantee
-from sensverify.errors import BadSetting
 from sensverify.network import Network
+from sensverify.registry.ranges import Count, Seconds
 from sensverify.runs.watch import Watch
 from sensverify.solvers.brackets import Brackets
 from sensverify.solvers.dual_slopes import DualSlopes, entry_weights
 from sensverify.solvers.encoding import Encoder, Encoding, Form, Problem
-from sensverify.solvers.gap import check_limits
 from sensverify.solvers.hidden_layers import prepare
 from sensverify.solvers.highs import Highs, Solution
 
-BACKENDS = ("highs", "cvxpy")
 GAP = 1e-6
 """Relative gap at which an end of the relaxation counts as exact for the network too."""
 
@@ -69,11 +67,11 @@ class Lp(Method):
     networks*.
     """
 
-    seconds: float | None = None
-    objective_seconds: float | None = None
-    threads: int = 1
+    seconds: Seconds | None = None
+    objective_seconds: Seconds | None = None
+    threads: Count = 1
     intermediate: PreActivationBounds | None = None
-    backend: str = "highs"
+    backend: Literal["highs", "cvxpy"] = "highs"
 
     name: ClassVar[str] = "lp"
     guarantee: ClassVar[Guarantee] = Guarantee.SOUND
@@ -81,15 +79,6 @@ class Lp(Method):
     arithmetic: ClassVar[str] = "float64"
     """Whatever the type of the box: ends are rounded outward to it."""
     differentiable: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        check_limits(self.name, 0.0, self.seconds, self.objective_seconds)
-        check_intermediate(self.name, self.intermediate)
-        check_threads(self.name, self.threads)
-        if self.backend not in BACKENDS:
-            raise BadSetting(
-                f"lp has no backend {self.backend!r}", f"there are {' and '.join(BACKENDS)}"
-            )
 
     def bound(
         self, network: Network, box: Box, objectives: Tensor, *, watch: Watch | None = None
@@ -159,12 +148,6 @@ class Lp(Method):
 
             return Cvxpy(problem)
         return Highs(problem, threads=self.threads)
-
-
-def check_threads(owner: str, threads: object) -> None:
-    """Refuse, with `BadSetting`, a number of threads that is none."""
-    if not isinstance(threads, int) or isinstance(threads, bool) or threads < 1:
-        raise BadSetting(f"{owner} needs threads of at least 1, got {threads!r}")
 
 
 def sample_of(

@@ -20,8 +20,9 @@ from sensverify.bounds.tensors import flattened, tensor_network
 from sensverify.core.box import Box
 from sensverify.core.queries import Accept, Decision, Query, Verdict
 from sensverify.core.results import Guarantee
-from sensverify.errors import BackendFailure, BackendMissing, BadSetting
+from sensverify.errors import BackendFailure, BackendMissing
 from sensverify.network import Network
+from sensverify.registry.ranges import Seconds
 from sensverify.runs.watch import Watch
 from sensverify.solvers.incumbents import descend, search
 from sensverify.solvers.marabou_query import ReluProgram, relu_program
@@ -77,14 +78,10 @@ class Marabou(Decider):
         The time limit is no such thing.
     """
 
-    seconds: float | None = None
+    seconds: Seconds | None = None
 
     name: ClassVar[str] = "marabou"
     guarantee: ClassVar[Guarantee] = Guarantee.SOLVER
-
-    def __post_init__(self) -> None:
-        if self.seconds is not None and not self.seconds >= 0:
-            raise BadSetting(f"marabou needs seconds >= 0 or none, got {self.seconds!r}")
 
     def decide(
         self,

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from sensverify.bounds.ibp import Interval
-from sensverify.bounds.method import Decider, Method, PreActivationBounds, check_intermediate
+from sensverify.bounds.method import Decider, Method, PreActivationBounds
 from sensverify.core.box import Box
 from sensverify.core.queries import Accept, Decision, Query
 from sensverify.core.results import Enclosure, Guarantee
-from sensverify.errors import BadSetting
 from sensverify.network import Network
+from sensverify.registry.ranges import AtLeast0, Count, Range, Seconds
 from sensverify.runs.watch import Watch
 from sensverify.solvers.brackets import Brackets
 from sensverify.solvers.deciding import decide
 from sensverify.solvers.encoding import Encoder, Encoding, Form
-from sensverify.solvers.gap import check_limits
 from sensverify.solvers.hidden_layers import prepare
 from sensverify.solvers.highs import Highs
 from sensverify.solvers.incumbents import search
-from sensverify.solvers.lp import check_threads, relax_ends, sample_of, share
+from sensverify.solvers.lp import relax_ends, sample_of, share
 from sensverify.solvers.proving import proven_again
 from sensverify.solvers.tightening import kinks, tightened
 
@@ -69,12 +68,12 @@ class Milp(Method, Decider):
     of neural networks with mixed integer programming*.
     """
 
-    seconds: float | None = None
-    objective_seconds: float | None = None
-    gap: float = 1e-6
-    threads: int = 1
+    seconds: Seconds | None = None
+    objective_seconds: Seconds | None = None
+    gap: AtLeast0 = 1e-6
+    threads: Count = 1
     seed: int = 0
-    tightening: float = 0.25
+    tightening: Annotated[float, Range(0, 1, below=True)] = 0.25
     intermediate: PreActivationBounds | None = None
 
     name: ClassVar[str] = "milp"
@@ -83,13 +82,6 @@ class Milp(Method, Decider):
     arithmetic: ClassVar[str] = "float64"
     """Whatever the type of the box: ends are rounded outward to it."""
     differentiable: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        check_limits(self.name, self.gap, self.seconds, self.objective_seconds)
-        check_intermediate(self.name, self.intermediate)
-        check_threads(self.name, self.threads)
-        if not 0 <= self.tightening < 1:
-            raise BadSetting(f"milp needs tightening from 0 to below 1, got {self.tightening!r}")
 
     def bound(
         self, network: Network, box: Box, objectives: Tensor, *, watch: Watch | None = None

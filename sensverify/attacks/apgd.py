@@ -23,11 +23,11 @@ from sensverify.attacks.ascent import (
 )
 from sensverify.attacks.dlr import dlr_loss
 from sensverify.attacks.sample_generator import SampleGenerator
-from sensverify.attacks.settings import Count
 from sensverify.attacks.worst_points import WorstPoints, per_sample
 from sensverify.bounds.tensors import flattened
 from sensverify.core.box import Box
-from sensverify.registry.settings import check_settings
+from sensverify.registry.ranges import Count
+from sensverify.registry.settings import Checked
 
 Objective = Callable[[Tensor], tuple[Tensor, Tensor]]
 
@@ -55,7 +55,7 @@ def checkpoints(steps: int) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Apgd(ABC):
+class Apgd(ABC, Checked):
     """Projected gradient ascent with momentum and a step size of its own for every sample.
 
     The step starts at twice the radius, and is halved, back at the best point so far, at
@@ -81,9 +81,6 @@ class Apgd(ABC):
 
     steps: Count = 100
     restarts: Count = 1
-
-    def __post_init__(self) -> None:
-        check_settings(self, self.name)
 
     def points(
         self, function: Function, x: Tensor, y: Tensor, box: Box, *, generator: SampleGenerator

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -82,6 +83,7 @@ def least_likely(clean: Tensor) -> AttackLoss:
     return lambda outputs, _: -loss(outputs, least)
 
 
+LossName = Literal["cross-entropy", "margin"]
 LOSSES: dict[str, AttackLoss] = {"cross-entropy": log_odds, "margin": margin_loss}
 """Losses that an attack raises, by name; `pgd` knows ``kl`` besides. The cross-entropy is computed
 as `log_odds`, which rises where it does: attacks use only the order and the direction of a loss."""

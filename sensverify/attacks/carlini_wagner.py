@@ -9,18 +9,18 @@ import torch
 from torch import Tensor
 
 from sensverify.attacks.ascent import Function, RandomSource, margin_loss
-from sensverify.attacks.settings import Above0, AtLeast0, Count
 from sensverify.attacks.worst_points import misclassified, per_sample
 from sensverify.bounds.tensors import flattened
 from sensverify.core.box import Box
-from sensverify.registry.settings import check_settings
+from sensverify.registry.ranges import Above0, AtLeast0, Count
+from sensverify.registry.settings import Checked
 
 _MEAN_DECAY, _SQUARE_DECAY, _TINY = 0.9, 0.999, 1e-8
 """Adam's decay rates of the mean and the square, and its guard against division by zero."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class CarliniWagner:
+class CarliniWagner(Checked):
     """The nearest input with another label, by Euclidean distance, in the range of the features.
 
     A fixed number of Adam's steps on ``||delta||^2 + c max(Z_y - max_{i != y} Z_i + confidence,
@@ -61,9 +61,6 @@ class CarliniWagner:
     step_size: Above0 = 0.2
     confidence: AtLeast0 = 0.0
     initial_weight: Above0 = 1.0
-
-    def __post_init__(self) -> None:
-        check_settings(self, self.name)
 
     def points(
         self, function: Function, x: Tensor, y: Tensor, box: Box, *, generator: RandomSource

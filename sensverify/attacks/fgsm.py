@@ -11,6 +11,7 @@ from torch import Tensor
 from sensverify.attacks.ascent import (
     AttackLoss,
     Function,
+    LossName,
     RandomSource,
     check,
     find_loss,
@@ -20,10 +21,9 @@ from sensverify.attacks.ascent import (
     random_point,
     value_and_gradient,
 )
-from sensverify.attacks.settings import LossName
 from sensverify.bounds.tensors import flattened
 from sensverify.core.box import Box
-from sensverify.registry.settings import check_settings
+from sensverify.registry.settings import Checked
 
 _OVERSHOOT = 1.25
 """Length of the step from a random start, in half-widths of the box (Wong et al. 2020)."""
@@ -82,7 +82,7 @@ def fgsm(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fgsm:
+class Fgsm(Checked):
     """One step along the sign of the loss's gradient, as far as the box goes.
 
     Parameters
@@ -100,9 +100,6 @@ class Fgsm:
 
     random_start: bool = False
     loss: LossName = "cross-entropy"
-
-    def __post_init__(self) -> None:
-        check_settings(self, self.name)
 
     def points(
         self, function: Function, x: Tensor, y: Tensor, box: Box, *, generator: RandomSource

@@ -16,15 +16,15 @@ from sensverify.attacks.ascent import (
     project,
     value_and_gradient,
 )
-from sensverify.attacks.settings import Above0, AtLeast0, Count
 from sensverify.attacks.worst_points import WorstPoints, per_sample
 from sensverify.bounds.tensors import flattened
 from sensverify.core.box import Box
-from sensverify.registry.settings import check_settings
+from sensverify.registry.ranges import Above0, AtLeast0, Count
+from sensverify.registry.settings import Checked
 
 
 @dataclass(frozen=True, kw_only=True)
-class MiFgsm:
+class MiFgsm(Checked):
     """Steps along the sign of an average of all gradients so far. The worst point met.
 
     ``g <- decay g + gradient / ||gradient||_1``, then ``x <- x + step_size sign(g)``, from the
@@ -48,9 +48,6 @@ class MiFgsm:
     steps: Count = 10
     step_size: Above0 | None = None
     decay: AtLeast0 = 1.0
-
-    def __post_init__(self) -> None:
-        check_settings(self, self.name)
 
     def points(
         self, function: Function, x: Tensor, y: Tensor, box: Box, *, generator: RandomSource

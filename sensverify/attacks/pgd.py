@@ -12,6 +12,7 @@ from torch import Tensor
 from sensverify.attacks.ascent import (
     AttackLoss,
     Function,
+    LossName,
     RandomSource,
     check,
     divergence,
@@ -23,12 +24,12 @@ from sensverify.attacks.ascent import (
     rescaled_log_odds,
     sign_step,
 )
-from sensverify.attacks.settings import Above0, Count, LossName
 from sensverify.attacks.worst_points import WorstPoints
 from sensverify.bounds.tensors import flattened
 from sensverify.core.box import Box
 from sensverify.errors import BadSetting
-from sensverify.registry.settings import check_settings
+from sensverify.registry.ranges import Above0, Count
+from sensverify.registry.settings import Checked
 
 _REACH = 2.5
 """Half-widths of the box that all steps together can cover (Madry et al. 2018)."""
@@ -128,7 +129,7 @@ def _leaving(clean: Tensor) -> AttackLoss:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Steps:
+class _Steps(Checked):
     """Settings that attacks with many steps of one length share; see `Pgd`."""
 
     name: ClassVar[str]
@@ -142,7 +143,7 @@ class _Steps:
     restarts: Count = 1
 
     def __post_init__(self) -> None:
-        check_settings(self, self.name)
+        super().__post_init__()
         if self.restarts > 1 and not self.random_start:
             raise BadSetting(f"{self.name}: restarts without random_start are all the same")
 

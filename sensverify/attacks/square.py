@@ -11,12 +11,11 @@ from torch import Tensor
 
 from sensverify.attacks.ascent import Function, margin_loss
 from sensverify.attacks.sample_generator import SampleGenerator
-from sensverify.attacks.settings import Count
 from sensverify.attacks.worst_points import misclassified, per_sample
 from sensverify.bounds.tensors import flattened
 from sensverify.core.box import Box
-from sensverify.registry.ranges import Range
-from sensverify.registry.settings import check_settings
+from sensverify.registry.ranges import Count, Range
+from sensverify.registry.settings import Checked
 
 _IMAGE_AXES = 4
 _HALVED_AFTER = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
@@ -39,7 +38,7 @@ def share_at(query: int, queries: int, p_init: float) -> float:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Square:
+class Square(Checked):
     """Random search that moves squares of the image to corners of the box, without gradients.
 
     Every proposal goes on from the best point so far; a sample is done as soon as it has lost its
@@ -65,9 +64,6 @@ class Square:
 
     queries: Count = 5000
     p_init: Annotated[float, Range(0, 1, above=True)] = 0.8
-
-    def __post_init__(self) -> None:
-        check_settings(self, self.name)
 
     @torch.no_grad()
     def points(

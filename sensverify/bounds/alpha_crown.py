@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import isfinite, prod
-from typing import ClassVar
+from math import prod
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from sensverify.bounds.backward import backward_bounds
 from sensverify.bounds.crown import layer_bounds
 from sensverify.bounds.ibp import Interval, count_unstable, entries_of, nonlinear_nodes
 from sensverify.bounds.layerwise import LayerBounds, narrow, tile_entries
-from sensverify.bounds.method import Method, PreActivationBounds, check_intermediate
+from sensverify.bounds.method import Method, PreActivationBounds
 from sensverify.bounds.proofs import flat_lines, layer_proof
 from sensverify.bounds.relaxation import Relaxation, Slope, line_intercepts
 from sensverify.core.box import Box
@@ -24,6 +24,7 @@ from sensverify.core.results import Enclosure, Guarantee
 from sensverify.errors import BadSetting
 from sensverify.network import Network
 from sensverify.network.operators import Max, Relu
+from sensverify.registry.ranges import Above0, Range, Seconds
 from sensverify.runs.watch import Watch
 
 Slopes = dict[int, tuple[Tensor, Tensor | None]]
@@ -58,9 +59,9 @@ class AlphaCrown(Method):
     parameters and in the box treat the slopes as constants, which is exact at an optimum.
     """
 
-    steps: int = 20
-    seconds: float | None = None
-    learning_rate: float = 0.25
+    steps: Annotated[int, Range(0)] = 20
+    seconds: Seconds | None = None
+    learning_rate: Above0 = 0.25
     intermediate: PreActivationBounds | None = None
 
     name: ClassVar[str] = "alpha-crown"
@@ -68,15 +69,6 @@ class AlphaCrown(Method):
     slope = Slope.ADAPTIVE
     """The lines that prove its bounds on layers."""
     anytime: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        check_intermediate(self.name, self.intermediate)
-        if not (isinstance(self.steps, int) and self.steps >= 0):
-            raise BadSetting(f"alpha-crown needs steps >= 0, got {self.steps!r}")
-        if not (self.learning_rate > 0 and isfinite(self.learning_rate)):
-            raise BadSetting(f"alpha-crown needs learning_rate > 0, got {self.learning_rate!r}")
-        if self.seconds is not None and not self.seconds >= 0:
-            raise BadSetting(f"alpha-crown needs seconds >= 0 or none, got {self.seconds!r}")
 
     def extra_entries(self, network: Network, rows: int) -> int:
         """Numbers kept for each sample on top of CROWN's: slopes, gradients, Adam's averages."""

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sensverify.bounds.ibp import Interval, count_unstable, entries_of
 from sensverify.bounds.layerwise import LayerBounds
-from sensverify.bounds.method import PreActivationBounds, check_intermediate
+from sensverify.bounds.method import PreActivationBounds
 from sensverify.bounds.proofs import layer_proof
 from sensverify.bounds.relaxation import Slope
 from sensverify.core.box import Box
@@ -32,9 +32,6 @@ class LinearPass(PreActivationBounds):
     @abstractmethod
     def slope(self) -> Slope:
         """The lines of the pass, which prove its bounds on layers."""
-
-    def __post_init__(self) -> None:
-        check_intermediate(self.name, self.intermediate)
 
     def bound(
         self, network: Network, box: Box, objectives: Tensor, *, watch: Watch | None = None

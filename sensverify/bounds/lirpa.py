@@ -27,6 +27,7 @@ from sensverify.core.results import Enclosure, Guarantee
 from sensverify.errors import BackendFailure, BadSetting, SensverifyError
 from sensverify.network import Network
 from sensverify.network.operators import Linear
+from sensverify.registry.ranges import Count
 from sensverify.runs.watch import Watch
 
 MODES = {
@@ -79,7 +80,7 @@ class Lirpa(Method):
     """
 
     mode: str = "CROWN"
-    steps: int = 20
+    steps: Count = 20
 
     name: ClassVar[str] = "lirpa"
     guarantee: ClassVar[Guarantee] = Guarantee.SOUND
@@ -92,8 +93,7 @@ class Lirpa(Method):
                 f"method lirpa has no mode {self.mode!r}{why}",
                 "there are IBP, CROWN, CROWN-IBP and alpha-CROWN",
             )
-        if not isinstance(self.steps, int) or isinstance(self.steps, bool) or self.steps < 1:
-            raise BadSetting(f"method lirpa needs steps of at least 1, got {self.steps!r}")
+        super().__post_init__()
 
     def bound(
         self, network: Network, box: Box, objectives: Tensor, *, watch: Watch | None = None

@@ -14,10 +14,11 @@ from sensverify.core.results import Enclosure, Guarantee
 from sensverify.errors import BadSetting
 from sensverify.network import Network
 from sensverify.registry.catalog import Catalog
+from sensverify.registry.settings import Checked
 from sensverify.runs.watch import Watch
 
 
-class Method(ABC):
+class Method(Checked, ABC):
     """A way to bound ``c · f(x)`` over boxes: a frozen dataclass whose fields are its settings.
 
     One's own method derives from it and defines ``name``, ``guarantee`` and `bound`; a method that
@@ -103,6 +104,9 @@ class ProvingMethod(Protocol):
 class PreActivationBounds(Method):
     """A method that can also bound what enters every nonlinear node."""
 
+    offer: ClassVar[str] = "a method that bounds every layer, such as Ibp(), LpDual() or Crown()"
+    """What a setting of this type takes, in messages."""
+
     @abstractmethod
     def pre_activations(
         self, network: Network, box: Box, *, watch: Watch | None = None
@@ -132,7 +136,7 @@ class PreActivationBounds(Method):
         )
 
 
-class Decider(ABC):
+class Decider(Checked, ABC):
     """A way to answer a `Query`: a frozen dataclass whose fields are its settings.
 
     Attributes
@@ -163,15 +167,6 @@ class Decider(ABC):
             Asked about every witness before it is believed; default: the network's own
             evaluation in double precision is enough.
         """
-
-
-def check_intermediate(owner: str, method: object) -> None:
-    """Refuse, with `BadSetting`, what cannot bound hidden layers; None is fine."""
-    if method is not None and not isinstance(method, PreActivationBounds):
-        raise BadSetting(
-            f"{owner} needs a method that bounds every layer as `intermediate`, got {method!r}",
-            "give one such as Ibp(), LpDual() or Crown(), or None for its own pass",
-        )
 
 
 def _guarantee(method: Any) -> str:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from sensverify.attacks.protocol import Attack
 from sensverify.bounds.memory import DEFAULT_BUDGET
@@ -16,6 +16,8 @@ from sensverify.corruptions.corruption import Corruption
 from sensverify.data import Dataset, Split
 from sensverify.errors import BadBox, BadSetting
 from sensverify.measures.measure import Measure
+from sensverify.registry.ranges import Above0, Count, Range
+from sensverify.registry.settings import check_settings
 
 DEFAULT_ATTACKS = ("fgsm", "pgd", "apgd-ce", "square(queries=500)")
 """Attacks by default: cheap ones first, and one that follows no gradients."""
@@ -33,6 +35,17 @@ SEVERITIES = (1, 2, 3, 4, 5)
 
 _SEEDS = 1 << 63
 """Number of seeds that torch and its generators take."""
+
+_CHECKED = (
+    "count",
+    "train_samples",
+    "severities",
+    "device",
+    "seed",
+    "timeout",
+    "memory",
+    "bins",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,8 +120,8 @@ class EvaluateRequest:
     models: tuple[str, ...]
     data: str | Dataset | Split | None = None
     samples: tuple[int | None, int | None] | None = None
-    count: int | None = None
-    train_samples: int = TRAIN_SAMPLES
+    count: Count | None = None
+    train_samples: Annotated[int, Range(0)] = TRAIN_SAMPLES
     radii: tuple[float, ...] | None = None
     sigmas: tuple[float, ...] | None = None
     per_feature: Path | None = None
@@ -117,20 +130,20 @@ class EvaluateRequest:
     surrogate: str | None = None
     certify: tuple[str | Method, ...] | None = None
     corruptions: tuple[str | Corruption | Callable[..., Any], ...] | None = None
-    severities: tuple[int, ...] = SEVERITIES
+    severities: tuple[Count, ...] = SEVERITIES
     corrupted: str | None = None
     sequences: tuple[str, ...] | None = None
     measures: tuple[str | Measure | Callable[..., Any], ...] | None = None
     initial: str | None = None
     reference: str | None = None
-    device: str = "cpu"
-    seed: int = 0
-    timeout: float | None = None
-    memory: int = DEFAULT_BUDGET
+    device: Literal["cpu", "cuda"] = "cpu"
+    seed: Annotated[int, Range(0, _SEEDS - 1)] = 0
+    timeout: Above0 | None = None
+    memory: Count = DEFAULT_BUDGET
     data_dir: Path | None = None
     out: Path | None = None
     resume: bool = False
-    bins: int = BINS
+    bins: Count = BINS
     runtime_check: bool = True
 
     def __post_init__(self) -> None:
@@ -144,20 +157,9 @@ class EvaluateRequest:
                 raise BadSetting(f"give `{one}` or `{other}`, not both")
         for name in ("radii", "sigmas"):
             _check_radii(name, getattr(self, name))
-        for name, least in (("count", 1), ("train_samples", 0), ("bins", 1), ("memory", 1)):
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise BadSetting(f"`{name}` must be at least {least}, got {value}")
+        check_settings(self, only=_CHECKED)
         if self.clip is not None and not self.clip[0] < self.clip[1]:
             raise BadBox(f"`clip` needs LO < HI, got {self.clip[0]:g} {self.clip[1]:g}")
-        if self.timeout is not None and not 0 < self.timeout < math.inf:
-            raise BadSetting(f"`timeout` must be a number of seconds above 0, got {self.timeout:g}")
-        if any(severity < 1 for severity in self.severities):
-            raise BadSetting("`severities` are whole numbers from 1")
-        if self.device not in ("cpu", "cuda"):
-            raise BadSetting(f"`device` must be cpu or cuda, got '{self.device}'")
-        if not 0 <= self.seed < _SEEDS:
-            raise BadSetting(f"`seed` must be from 0 to {_SEEDS - 1}, got {self.seed}")
         if self.resume and self.out is None:
             raise BadSetting("`resume` goes on with what is in a folder", "give it with `out`")
 

@@ -46,7 +46,7 @@ def expected(hint: Any) -> str:
     """A noun phrase for the values that a type hint allows, such as ``a number or none``."""
     origin, inner = get_origin(hint), get_args(hint)
     if hint in MAKERS:
-        return MAKERS[hint].offer
+        return str(getattr(hint, "offer", MAKERS[hint].offer))
     if hint in _PLAIN:
         return _PLAIN[hint]
     if origin is Annotated:
@@ -64,7 +64,7 @@ def expected(hint: Any) -> str:
     return f"an object of type {getattr(hint, '__name__', hint)}"
 
 
-def fit(hint: Any, value: Any) -> Any:
+def fit(hint: Any, value: Any, *, names: bool = True) -> Any:
     """The value as the hint has it.
 
     Parameters
@@ -76,6 +76,8 @@ def fit(hint: Any, value: Any) -> Any:
     value : object
         As a `Call` holds it, or as Python has it. A whole number becomes a float where one is
         asked for; a call, or its text, becomes what its name stands for in `MAKERS`.
+    names : bool
+        Whether names stand for what is in `MAKERS`; else objects alone will do.
 
     Raises
     ------
@@ -86,22 +88,22 @@ def fit(hint: Any, value: Any) -> Any:
     """
     origin, inner = get_origin(hint), get_args(hint)
     if hint in MAKERS:
-        return _made(hint, value)
+        return _made(hint, value, names)
     if origin is Annotated:
         try:
-            found = fit(inner[0], value)
+            found = fit(inner[0], value, names=names)
         except Misfit:
             raise Misfit(expected(hint)) from None
         if not all(found in note for note in inner[1:] if isinstance(note, Range)):
             raise Misfit(expected(hint))
         return found
     if origin in (Union, UnionType):
-        return _member(hint, inner, value)
+        return _member(hint, inner, value, names)
     words = words_of(hint)
     if words:
         return _word(hint, words, value)
     if origin is tuple:
-        return _several(hint, inner, value)
+        return _several(hint, inner, value, names)
     return _plain(hint, value)
 
 
@@ -149,30 +151,28 @@ def _bare(value: Any) -> Any:
     return value.name if isinstance(value, Call) and not value.settings else value
 
 
-def _made(hint: Any, value: Any) -> Any:
-    maker = MAKERS[hint]
-    if isinstance(value, str | Call):
-        return maker.make(value)
-    if isinstance(value, type) or not isinstance(value, hint):
-        raise Misfit(maker.offer)
-    return value
+def _made(hint: Any, value: Any, names: bool) -> Any:
+    found = MAKERS[hint].make(value) if names and isinstance(value, str | Call) else value
+    if isinstance(found, type) or not isinstance(found, hint):
+        raise Misfit(expected(hint))
+    return found
 
 
-def _member(hint: Any, members: Sequence[Any], value: Any) -> Any:
+def _member(hint: Any, members: Sequence[Any], value: Any, names: bool) -> Any:
     if value is None and NoneType in members:
         return None
     # Its own type first: 3 stays a whole number where both kinds may come.
     for member in sorted(members, key=lambda each: each is not type(value)):
         try:
-            return fit(member, value)
+            return fit(member, value, names=names)
         except Misfit:
             continue
     raise Misfit(expected(hint))
 
 
-def _several(hint: Any, inner: Sequence[Any], value: Any) -> tuple[Any, ...]:
+def _several(hint: Any, inner: Sequence[Any], value: Any, names: bool) -> tuple[Any, ...]:
     endless = len(inner) == 2 and inner[1] is Ellipsis
-    if endless and inner[0] in MAKERS and isinstance(value, str):
+    if endless and inner[0] in MAKERS and isinstance(value, str) and names:
         value = parse_value(value)
     if isinstance(value, list):
         value = tuple(value)
@@ -182,7 +182,8 @@ def _several(hint: Any, inner: Sequence[Any], value: Any) -> tuple[Any, ...]:
         raise Misfit(expected(hint))
     hints = [inner[0]] * len(value) if endless else inner
     try:
-        return tuple(fit(each, part) for each, part in zip(hints, value, strict=True))
+        parts = zip(hints, value, strict=True)
+        return tuple(fit(each, part, names=names) for each, part in parts)
     except Misfit:
         raise Misfit(expected(hint)) from None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import lru_cache
 from types import MappingProxyType
@@ -102,9 +102,9 @@ def fit_settings(
     return {name: _fitted(f"{owner}: {name}", known[name], value) for name, value in values.items()}
 
 
-def _fitted(where: str, setting: Setting, value: Any) -> Any:
+def _fitted(where: str, setting: Setting, value: Any, *, names: bool = True) -> Any:
     try:
-        return fit(setting.hint, value)
+        return fit(setting.hint, value, names=names)
     except Misfit as misfit:
         raise BadSetting(f"{where} takes {misfit}, got {shown(value)}") from None
     except InputError as error:
@@ -119,7 +119,7 @@ def shown(value: Any) -> str:
         return repr(value)
 
 
-def check_settings(made: Any, owner: str = "") -> None:
+def check_settings(made: Any, owner: str = "", *, only: Collection[str] = ()) -> None:
     """Refuse an object whose fields do not fit their type hints; for ``__post_init__``.
 
     Parameters
@@ -127,6 +127,8 @@ def check_settings(made: Any, owner: str = "") -> None:
     made : dataclass instance
     owner : str
         The beginning of messages, such as ``pgd``; without it the fields are a request's own.
+    only : collection of str
+        The fields to check; default: all.
 
     Raises
     ------
@@ -135,9 +137,16 @@ def check_settings(made: Any, owner: str = "") -> None:
     """
     kind: Any = type(made)
     known: Mapping[str, Setting] = settings_of(kind)
-    for name, setting in known.items():
+    for name in only or known:
         where = f"{owner}: {name}" if owner else f"`{name}`"
-        _fitted(where, setting, getattr(made, name))
+        _fitted(where, known[name], getattr(made, name), names=False)
+
+
+class Checked:
+    """A dataclass that refuses settings that do not fit their type hints, however it is made."""
+
+    def __post_init__(self) -> None:
+        check_settings(self, getattr(self, "name", ""))
 
 
 def call_of(made: Any) -> Call:

@@ -9,7 +9,7 @@ import torch
 
 from sensverify.errors import BadSetting
 from sensverify.registry.names import did_you_mean
-from sensverify.registry.ranges import Range
+from sensverify.registry.ranges import Count, Range
 from sensverify.registry.settings import check_settings
 from sensverify.training.losses.step import LARGEST
 from sensverify.training.optimisers import OPTIMISERS, SCHEDULES
@@ -22,7 +22,6 @@ DEVICES: tuple[Device, ...] = get_args(Device)
 SEEDS = 2**63
 """Seeds are below this number: torch takes no others."""
 
-Count = Annotated[int, Range(1)]
 Size = Annotated[float, Range(0, LARGEST)]
 Number = Annotated[float, Range(-LARGEST, LARGEST)]
 

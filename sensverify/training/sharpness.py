@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import isfinite
-from typing import Annotated, Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -19,10 +19,8 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from sensverify.errors import BadSetting
 from sensverify.registry.catalog import Catalog
-from sensverify.registry.ranges import Range
-from sensverify.registry.settings import check_settings
-
-Length = Annotated[float, Range(0, above=True)]
+from sensverify.registry.ranges import Above0, AtLeast0
+from sensverify.registry.settings import Checked
 
 
 class Sharpness(Protocol):
@@ -39,7 +37,7 @@ class Sharpness(Protocol):
         ...
 
 
-class _Ascent:
+class _Ascent(Checked):
     """Keeps the parameters that are perturbed, and puts them back."""
 
     _kept: list[tuple[nn.Parameter, Tensor]]
@@ -75,13 +73,10 @@ class Sam(_Ascent):
     generalization*, Eq. 2.
     """
 
-    rho: Length = 0.05
+    rho: Above0 = 0.05
 
     name: ClassVar[str] = "sam"
     _kept: list[tuple[nn.Parameter, Tensor]] = field(default_factory=list, init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        check_settings(self, "sam")
 
     def perturb(self, module: nn.Module) -> None:
         """Add the step to every parameter that has a gradient.
@@ -120,15 +115,12 @@ class Asam(_Ascent):
     learning of deep neural networks*, Algorithm 1.
     """
 
-    rho: Length = 0.5
-    eta: Annotated[float, Range(0)] = 0.01
+    rho: Above0 = 0.5
+    eta: AtLeast0 = 0.01
     biases: bool = False
 
     name: ClassVar[str] = "asam"
     _kept: list[tuple[nn.Parameter, Tensor]] = field(default_factory=list, init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        check_settings(self, "asam")
 
     def perturb(self, module: nn.Module) -> None:
         """Add the step to every weight, and bias where asked, that has a gradient.

@@ -9,7 +9,9 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sensverify.errors import BadData, BadSetting
+from sensverify.errors import BadData
+from sensverify.registry.ranges import Above0, Count
+from sensverify.registry.settings import check_settings
 from sensverify.runs.journal import Journal
 from sensverify.runs.machine import cores
 from sensverify.runs.progress import Listener, Pace
@@ -59,18 +61,15 @@ class BenchmarkRequest:
 
     folder: Path
     out: Path
-    jobs: int | None = None
-    timeout: float | None = None
+    jobs: Count | None = None
+    timeout: Above0 | None = None
     method: str = DEFAULT
     settings: Mapping[str, str] = field(default_factory=dict)
     only: str = ""
     runtime_check: bool = True
 
     def __post_init__(self) -> None:
-        if self.timeout is not None and not 0 < self.timeout < math.inf:
-            raise BadSetting(f"`timeout` must be a number of seconds above 0, got {self.timeout:g}")
-        if self.jobs is not None and not self.jobs >= 1:
-            raise BadSetting(f"`jobs` must be at least 1, got {self.jobs}")
+        check_settings(self, only=("jobs", "timeout"))
 
 
 def run_benchmark(

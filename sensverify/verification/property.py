@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
@@ -20,6 +19,8 @@ from sensverify.formats.vnnlib import Property, load_property
 from sensverify.models.loading import LoadedModel, ModelFacts, load_model
 from sensverify.registry.calls import Call, parse_call
 from sensverify.registry.names import name_of
+from sensverify.registry.ranges import Above0, Count
+from sensverify.registry.settings import check_settings
 from sensverify.runs.watch import Watch
 from sensverify.verification.certifying import Certification, Certifier
 from sensverify.verification.property_run import PropertyRun
@@ -71,19 +72,16 @@ class PropertyRequest:
     property: Path
     method: str | Decider = DEFAULT
     settings: Mapping[str, str] = field(default_factory=dict)
-    timeout: float | None = None
+    timeout: Above0 | None = None
     device: str = "cpu"
     seed: int | None = None
-    threads: int | None = None
+    threads: Count | None = None
     rigorous: bool = False
     runtime_check: bool = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "property", Path(self.property))
-        if self.timeout is not None and not 0 < self.timeout < math.inf:
-            raise BadSetting(f"`timeout` must be a number of seconds above 0, got {self.timeout:g}")
-        if self.threads is not None and not self.threads >= 1:
-            raise BadSetting(f"`threads` must be at least 1, got {self.threads}")
+        check_settings(self, only=("timeout", "threads"))
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,6 +12,8 @@ from sensverify.bounds.method import Method
 from sensverify.data.dataset import Dataset
 from sensverify.errors import BadBox, BadSetting
 from sensverify.registry.calls import parse_call
+from sensverify.registry.ranges import Above0, AtLeast0, Count
+from sensverify.registry.settings import check_settings
 
 
 @dataclass(frozen=True)
@@ -85,10 +87,10 @@ class VerifyRequest:
     box: Path | None = None
     method: str | Method = "crown"
     settings: Mapping[str, Any] = field(default_factory=dict)
-    timeout: float | None = None
-    objective_timeout: float | None = None
-    gap: float | None = None
-    threads: int | None = None
+    timeout: Above0 | None = None
+    objective_timeout: Above0 | None = None
+    gap: AtLeast0 | None = None
+    threads: Count | None = None
     device: str = "cpu"
     dtype: str | None = None
     seed: int = 0
@@ -120,14 +122,7 @@ class VerifyRequest:
                 raise BadBox(f"`{name}` must be a finite number of at least 0, got {value:g}")
         if self.clip is not None and not self.clip[0] <= self.clip[1]:
             raise BadBox(f"`clip` needs LO <= HI, got {self.clip[0]:g} {self.clip[1]:g}")
-        for name in ("timeout", "objective_timeout"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
-                raise BadSetting(f"`{name}` must be a number of seconds above 0, got {value:g}")
-        if self.gap is not None and not 0 <= self.gap < math.inf:
-            raise BadSetting(f"`gap` must be a number of at least 0, got {self.gap:g}")
-        if self.threads is not None and not self.threads >= 1:
-            raise BadSetting(f"`threads` must be at least 1, got {self.threads}")
+        check_settings(self, only=("timeout", "objective_timeout", "gap", "threads"))
         if self.dtype not in (None, "float32", "float64"):
             raise BadSetting(f"`dtype` must be float32 or float64, got {self.dtype!r}")
         for name in ("max_log_volume", "max_width"):

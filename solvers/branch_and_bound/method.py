@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import inf, prod
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -20,9 +20,10 @@ from sensverify.core.box import Box
 from sensverify.core.proof import Cells, Proof
 from sensverify.core.queries import Accept, Decision, Query, Verdict
 from sensverify.core.results import Enclosure, Guarantee
-from sensverify.errors import BadSetting, Unbounded
+from sensverify.errors import Unbounded
 from sensverify.network import Network
 from sensverify.network.operators import Nonlinear, Relu
+from sensverify.registry.ranges import AtLeast0, Count, Seconds
 from sensverify.runs.watch import Watch
 from sensverify.solvers.brackets import Brackets
 from sensverify.solvers.branch_and_bound.entries import Entries
@@ -34,7 +35,6 @@ from sensverify.solvers.branch_and_bound.relu_splitting import ReluSplitting
 from sensverify.solvers.branch_and_bound.searching import Search
 from sensverify.solvers.branch_and_bound.sign_forest import SignForest
 from sensverify.solvers.branch_and_bound.sub_boxes import root_bounds
-from sensverify.solvers.gap import check_limits
 
 FEW_RELUS = 64
 """Unstable ReLUs up to which they are split after all when splitting inputs takes long."""
@@ -90,13 +90,13 @@ class BranchAndBound(Method, Decider):
     Zhou et al. 2025, *Clip-and-Verify*.
     """
 
-    seconds: float | None = None
-    objective_seconds: float | None = None
-    gap: float = 1e-6
-    split: str = "auto"
-    batch: int = 2048
-    memory: int = 1 << 30
-    threads: int | None = None
+    seconds: Seconds | None = None
+    objective_seconds: Seconds | None = None
+    gap: AtLeast0 = 1e-6
+    split: Literal["auto", "inputs", "relus"] = "auto"
+    batch: Count = 2048
+    memory: Count = 1 << 30
+    threads: Count | None = None
     seed: int = 0
     device: str = "cpu"
     proof: bool = False
@@ -107,16 +107,6 @@ class BranchAndBound(Method, Decider):
     anytime: ClassVar[bool] = True
     differentiable: ClassVar[bool] = False
     dtype: ClassVar[str] = "float64"
-
-    def __post_init__(self) -> None:
-        check_limits(self.name, self.gap, self.seconds, self.objective_seconds)
-        if self.split not in ("auto", "inputs", "relus"):
-            raise BadSetting(f"{self.name} splits inputs, relus or auto, got {self.split!r}")
-        for name in ("batch", "memory"):
-            if not getattr(self, name) >= 1:
-                raise BadSetting(f"{self.name} needs {name} >= 1, got {getattr(self, name)!r}")
-        if self.threads is not None and not self.threads >= 1:
-            raise BadSetting(f"{self.name} needs threads >= 1, got {self.threads!r}")
 
     def bound(
         self, network: Network, box: Box, objectives: Tensor, *, watch: Watch | None = None

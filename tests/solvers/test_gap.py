@@ -1,10 +1,13 @@
 """When an end counts as exact."""
 
+from typing import Any
+
 import pytest
 import torch
 
 from sensverify.errors import BadSetting
-from sensverify.solvers.gap import check_limits, tolerance
+from sensverify.solvers.gap import tolerance
+from sensverify.solvers.milp import Milp
 
 
 def test_a_gap_is_relative_to_the_larger_magnitude() -> None:
@@ -26,17 +29,20 @@ def test_no_number_tolerates_nothing() -> None:
     assert not bool(torch.zeros(1) <= value)
 
 
-@pytest.mark.parametrize("gap", [-1e-9, float("nan"), float("inf")])
-def test_gaps_that_are_none(gap: float) -> None:
-    with pytest.raises(BadSetting, match="milp needs a gap"):
-        check_limits("milp", gap)
-
-
-@pytest.mark.parametrize("seconds", [-1.0, float("nan")])
-def test_time_limits_that_are_none(seconds: float) -> None:
-    with pytest.raises(BadSetting, match="milp needs a time limit"):
-        check_limits("milp", 0.0, None, seconds)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        *({"gap": gap} for gap in (-1e-9, float("nan"), float("inf"))),
+        *({"seconds": seconds} for seconds in (-1.0, float("nan"))),
+        *({"objective_seconds": seconds} for seconds in (-1.0, float("nan"))),
+    ],
+    ids=str,
+)
+def test_gaps_and_time_limits_that_are_none(settings: dict[str, Any]) -> None:
+    with pytest.raises(BadSetting, match=f"milp: {next(iter(settings))} takes a number"):
+        Milp(**settings)
 
 
 def test_no_limit_and_no_time_are_limits() -> None:
-    check_limits("milp", 0.0, None, 0.0, float("inf"))
+    Milp(gap=0.0, seconds=0.0, objective_seconds=float("inf"))
+    Milp(seconds=None)

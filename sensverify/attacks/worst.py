@@ -14,6 +14,7 @@ from sensverify.attacks.protocol import Attack
 from sensverify.attacks.sample_generator import SampleGenerator
 from sensverify.attacks.square import Square
 from sensverify.attacks.worst_points import misclassified, per_sample
+from sensverify.bounds.forward import check_finite
 from sensverify.bounds.tensors import flattened
 from sensverify.core.box import Box
 from sensverify.errors import BadSetting, Unbounded, UnsoundResult
@@ -98,7 +99,7 @@ def strongest(
     """
     with torch.no_grad():
         outputs = flattened(function(x))
-    _check_finite(outputs, generator.positions, "")
+    check_finite(outputs, generator.positions)
     points, wrong = x, misclassified(outputs, y)
     for attack in attacks:
         left = (~misclassified(outputs, y)).nonzero().squeeze(1)
@@ -110,7 +111,7 @@ def strongest(
         moved = _inside(attack, moved, part, inside, draws.positions)
         with torch.no_grad():
             reached = flattened(function(moved))
-        _check_finite(reached, draws.positions, f" at a point that {attack.name} has found")
+        check_finite(reached, draws.positions, f" at a point that {attack.name} has found")
         worse = misclassified(reached, y[left])
         if not attack.nearest:
             worse |= margin_loss(reached, y[left]) > margin_loss(outputs[left], y[left])
@@ -119,19 +120,6 @@ def strongest(
         chosen = torch.where(per_sample(worse, reached), reached, outputs[left])
         outputs = outputs.index_copy(0, left, chosen)
     return points, outputs, misclassified(outputs, y) & ~wrong
-
-
-def _check_finite(outputs: Tensor, positions: Tensor, where: str) -> None:
-    """Refuse, with `Unbounded`, outputs ``[batch, classes]`` that are no finite numbers."""
-    finite = torch.isfinite(outputs).all(dim=1)
-    if not bool(finite.all()):
-        row = int((~finite).nonzero()[0])
-        values = ", ".join(f"{float(value):.4g}" for value in outputs[row][:5])
-        raise Unbounded(
-            f"the network's outputs at sample {int(positions[row])}{where} are not finite "
-            f"({values}); its weights hold NaN or have grown beyond its precision",
-            "train with a smaller learning rate or loss weight",
-        )
 
 
 def _inside(attack: Attack, points: Tensor, x: Tensor, box: Box, positions: Tensor) -> Tensor:

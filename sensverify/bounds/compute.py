@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from sensverify.bounds.memory import DEFAULT_BUDGET, samples_within
 from sensverify.bounds.method import Method, ProvingMethod, proving_names
 from sensverify.bounds.rounding import check_rounding, slack
-from sensverify.bounds.tensors import tensor_box, tensor_network
+from sensverify.bounds.tensors import find_device, tensor_box, tensor_network
 from sensverify.core.box import Array, Box
 from sensverify.core.proof import joined
 from sensverify.core.provenance import Provenance, settings_of, versions
@@ -235,14 +235,7 @@ def _accept(
         raise BadShape("the box holds no samples")
     if device is None:
         device = box.lower.device if isinstance(box.lower, Tensor) else "cpu"
-    try:
-        device = torch.device(device)
-    except RuntimeError as error:
-        raise BadSetting(f"there is no device {device!r}: {str(error).splitlines()[0]}") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise BadSetting(
-            "device cuda was asked for, and torch sees no CUDA device", "use `device=cpu`"
-        )
+    device = find_device(device)
     own = box.lower.dtype
     if dtype is None and str(own).split(".")[-1] not in ("float32", "float64"):
         raise BadSetting(

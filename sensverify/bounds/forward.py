@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from sensverify.bounds.tensors import tensor_network
-from sensverify.errors import BadShape, MissingRule
+from sensverify.errors import BadShape, MissingRule, Unbounded
 from sensverify.network import Network
 from sensverify.network.operators import (
     Add,
@@ -71,6 +71,34 @@ def forward_pass(network: Network, x: Tensor) -> Tensor:
             "behind the batch axis"
         )
     return forward(tensor_network(network, dtype=x.dtype, device=x.device), x)
+
+
+def check_finite(outputs: Tensor, first: int | Tensor, where: str = "") -> None:
+    """Refuse outputs that are no numbers.
+
+    Parameters
+    ----------
+    outputs : Tensor, shape ``[batch, outputs]``
+    first : int or Tensor, shape ``[batch]``
+        The number of the first sample, or of each, for the message.
+    where : str
+        What the input is beside a sample, such as `` at a point of ...``, for the message.
+
+    Raises
+    ------
+    Unbounded
+        An output is NaN or infinite.
+    """
+    finite = torch.isfinite(outputs).all(dim=1)
+    if not bool(finite.all()):
+        row = int((~finite).nonzero()[0])
+        sample = first + row if isinstance(first, int) else int(first[row])
+        values = ", ".join(f"{float(value):.4g}" for value in outputs[row][:5])
+        raise Unbounded(
+            f"the network's outputs at sample {sample}{where} are not finite ({values}); its "
+            "weights hold NaN or have grown beyond its precision",
+            "train with a smaller learning rate or loss weight",
+        )
 
 
 def forward(network: Network, x: Tensor) -> Tensor:

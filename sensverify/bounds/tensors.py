@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from sensverify.core.box import Box
+from sensverify.errors import BadSetting
 from sensverify.network import Network, Node, simplify
 from sensverify.network.operators import Clip
 
@@ -53,6 +54,23 @@ def _within(node: Node, largest: float) -> Node:
     ends = (node.operator.low, node.operator.high)
     low, high = (copysign(inf, end) if abs(end) > largest else end for end in ends)
     return replace(node, operator=Clip(low, high))
+
+
+def find_device(device: str | torch.device) -> torch.device:
+    """The device of that name.
+
+    Raises
+    ------
+    BadSetting
+        There is none.
+    """
+    try:
+        found = torch.device(device)
+    except RuntimeError as error:
+        raise BadSetting(f"there is no device {device!r}: {str(error).splitlines()[0]}") from None
+    if found.type == "cuda" and not torch.cuda.is_available():
+        raise BadSetting(f"`device={found}`: torch finds no CUDA device here", "use `device=cpu`")
+    return found
 
 
 def tensor_box(box: Box, *, dtype: torch.dtype | None = None, device: torch.device) -> Box:

@@ -8,8 +8,8 @@ from math import sqrt
 import torch
 from torch import Tensor
 
+from sensverify.bounds.forward import check_finite
 from sensverify.classification.rates import Rate
-from sensverify.classification.samples import check_finite
 from sensverify.errors import BadData, BadSetting, BadShape
 
 BINS = 15

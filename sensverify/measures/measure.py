@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from sensverify.bounds import Method
+from sensverify.bounds.forward import check_finite
 from sensverify.bounds.memory import DEFAULT_BUDGET, samples_that_fit, samples_within
 from sensverify.classification.classifier import MOST_AT_ONCE, Classifier
-from sensverify.classification.samples import check_finite
 from sensverify.errors import NotMeasured
 from sensverify.network import Network
 from sensverify.runs.watch import Watch

@@ -15,12 +15,13 @@ from torch.nn import functional
 from sensverify.attacks import pgd
 from sensverify.attacks.ascent import rescaled_log_odds
 from sensverify.bounds import Crown, LpDual, Method
+from sensverify.bounds.forward import check_finite
 from sensverify.bounds.memory import DEFAULT_BUDGET, samples_within
 from sensverify.bounds.tensors import flattened
 from sensverify.classification.classifier import MOST_AT_ONCE, BoundedLabels, Classifier
 from sensverify.classification.margins import robust_cross_entropy
 from sensverify.classification.preparation import prepare
-from sensverify.classification.samples import check_finite, labelled_samples
+from sensverify.classification.samples import labelled_samples
 from sensverify.core.box import Box
 from sensverify.core.sensitivity import finite_volume, log_volume, relative_log_volume
 from sensverify.errors import BadSetting, UnsoundResult

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from sensverify.attacks import fgsm, pgd
+from sensverify.bounds.forward import check_finite
 from sensverify.bounds.tensors import flattened
-from sensverify.classification.samples import check_finite
 from sensverify.core.box import Box
 from sensverify.errors import BadSetting, NotMeasured
 from sensverify.measures.measure import RADIUS, Measure, MeasuredClassifier, Reading

@@ -1,16 +1,250 @@
-"""Checks of samples, labels and outputs before anything is measured on them."""
+"""Samples: which of some data, with which labels, as classifiers are judged on them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from math import prod
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from sensverify.bounds.tensors import flattened
-from sensverify.errors import BadData, BadShape, Unbounded
+from sensverify.core.digests import sha256_of_arrays
+from sensverify.data import Dataset, load_data, load_split
+from sensverify.data.dataset import class_labels, holds_labels, image_kind, narrowed
+from sensverify.data.files import PARTS, array_names, read_dataset
+from sensverify.data.split import even_order
+from sensverify.errors import BadData, BadSetting, BadShape
+from sensverify.models.loading import LoadedModel
 from sensverify.network import Network
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Samples, their labels, and where in some data they are from.
+
+    Parameters
+    ----------
+    name : str
+        Of the data.
+    x : numpy array, shape ``[samples, *shape]``, floating
+    y : numpy array or None, shape ``[samples]``, int64
+        The labels, where there are any.
+    places : numpy array, shape ``[samples]``
+        Their numbers in the part of the data that they are taken from, from 0.
+    available : int
+        How many that part has.
+    feature_range : numpy array or None, shape ``[*shape]``
+        Over the training samples.
+    clip : (low, high) or None
+        The range that the data have by their nature.
+    note : str or None
+        What is to be said of labels that are none.
+    classes : tuple of str
+        What they are called; empty where nobody says.
+    chosen : str
+        In words, which samples these are; empty where nobody says.
+    train : Samples or None
+        Training samples beside them.
+    """
+
+    name: str
+    x: np.ndarray
+    y: np.ndarray | None
+    places: np.ndarray
+    available: int
+    feature_range: np.ndarray | None = None
+    clip: tuple[float, float] | None = None
+    note: str | None = None
+    classes: tuple[str, ...] = ()
+    chosen: str = ""
+    train: Samples | None = None
+
+    @classmethod
+    def of(
+        cls,
+        data: Dataset,
+        outputs: int,
+        *,
+        part: str = "data",
+        needed_by: str = "",
+        shape: tuple[int, ...] | None = None,
+    ) -> Samples:
+        """All samples of some data, with the labels of `find_labels`.
+
+        Parameters
+        ----------
+        data : Dataset
+        outputs : int
+            Of the network.
+        part, needed_by : str
+            Which part of the data it is, and who cannot do without labels, for messages.
+        shape : tuple of int, optional
+            Of a sample, in float32; default: samples stay as they are.
+
+        Raises
+        ------
+        BadData
+            As of `find_labels`; or a value does not fit float32.
+        """
+        y, note = find_labels(data.y, outputs, f"{part} '{data.name}'", needed_by=needed_by)
+        x, ranges = data.x, data.feature_range
+        if shape is not None:
+            x = narrowed(data).reshape(len(data), *shape)
+            ranges = None if ranges is None else ranges.reshape(shape)
+        places = np.arange(len(data))
+        return cls(data.name, x, y, places, len(data), ranges, data.clip, note)
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, chosen: slice | np.ndarray) -> Samples:
+        """Some of the samples."""
+        y = None if self.y is None else self.y[chosen]
+        return replace(self, x=self.x[chosen], y=y, places=self.places[chosen])
+
+    @property
+    def labels(self) -> np.ndarray:
+        """The labels of samples that have some, ``[samples]``, int64."""
+        assert self.y is not None, "whoever needs labels has asked for them"
+        return self.y
+
+    def tensors(
+        self, device: torch.device | str = "cpu", shape: tuple[int, ...] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The samples, in some shape each, and their labels on a device."""
+        x = self.x if shape is None else self.x.reshape(len(self), *shape)
+        made = [
+            torch.from_numpy(np.ascontiguousarray(each)).to(device) for each in (x, self.labels)
+        ]
+        return made[0], made[1]
+
+    @property
+    def image_shape(self) -> tuple[int, int, int] | None:
+        """``(channels, rows, columns)`` where a sample is a grey or an RGB image, else None."""
+        shape = self.x.shape[1:]
+        return shape if len(shape) == 3 and image_kind(shape) else None
+
+    @property
+    def only_class(self) -> int | None:
+        """The label that all samples have, where that is so."""
+        first = int(self.labels[0])
+        return first if (self.labels == first).all() else None
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the samples and their labels."""
+        return sha256_of_arrays(self.x, self.y)
+
+
+class Source(NamedTuple):
+    """The data that questions are about, their training part, and what their classes are called."""
+
+    data: Dataset
+    train: Dataset | None = None
+    classes: tuple[str, ...] = ()
+
+
+def find_source(
+    asked: Any,
+    models: Sequence[LoadedModel],
+    *,
+    data_dir: Path | None = None,
+    parts: bool = True,
+    beside: str = "sample beside the model",
+    remedy: str = "give `data=NAME` or FILE.npz",
+) -> Source:
+    """The data that are asked for; where nobody asks for any, the sample beside the models.
+
+    Parameters
+    ----------
+    asked : str, Dataset, Split, callable or None
+        As `load_data` takes it.
+    models : sequence of LoadedModel
+    data_dir : Path, optional
+    parts : bool
+        Whether the data are the test part wherever there are parts, also of sets that come without;
+        else they are as `load_data` has them.
+    beside, remedy : str
+        What the sample beside a model is called, and what to do where there is none.
+
+    Raises
+    ------
+    SensverifyError
+        There are no such data; or nobody says which, or cards disagree about them.
+    """
+    named = next((tuple(model.card.labels) for model in models if model.card is not None), ())
+    if asked is None:
+        return Source(_beside(models, beside, remedy), classes=named)
+    if parts and isinstance(asked, str) and asked.endswith(".npz"):
+        parts = array_names(asked).issuperset(PARTS)
+    if not parts or isinstance(asked, Dataset):
+        return Source(load_data(asked, data_dir=data_dir), classes=named)
+    split = load_split(asked, data_dir=data_dir)
+    test = replace(split.test, feature_range=split.train.feature_range)
+    return Source(test, split.train, split.labels or named)
+
+
+def _beside(models: Sequence[LoadedModel], beside: str, remedy: str) -> Dataset:
+    found = []
+    for model in models:
+        if model.card is None or model.sample is None:
+            raise BadData(f"model '{model.name}' has no card that names its data", remedy)
+        found.append((model.name, model.card, model.sample))
+    first, card, sample = found[0]
+    for other, its, _ in found[1:]:
+        if its.sample_sha256 != card.sample_sha256:
+            raise BadSetting(
+                f"'{first}' and '{other}' have different samples beside them, and networks are "
+                "compared on the same ones",
+                "give `data`",
+            )
+    return read_dataset(sample, name=f"{card.data} ({beside})")
+
+
+def find_labels(
+    y: np.ndarray | None, outputs: int, what: str, *, needed_by: str = ""
+) -> tuple[np.ndarray | None, str | None]:
+    """The labels of some data as class numbers, and what to say of a y that holds none.
+
+    Parameters
+    ----------
+    y : numpy array or None
+    outputs : int
+        Of the network.
+    what : str
+        Name of their source, for messages.
+    needed_by : str
+        Who cannot do without, for messages; nobody: what holds no labels is left out.
+
+    Raises
+    ------
+    BadData
+        A label is no class of the network; or there are none where they are needed.
+    """
+    if needed_by and y is None:
+        raise BadData(
+            f"{what} has no labels y, and {needed_by} needs them", "add the array y to the file"
+        )
+    # With one output there is nothing to be the largest of: y is the target of a regression.
+    if y is None or (outputs < 2 and not needed_by):
+        return None, None
+    if not needed_by and not holds_labels(y):
+        kind = f"{y.dtype} of shape {y.shape}"
+        return None, f"y of {what} ({kind}) holds targets and no labels; it is left out"
+    return class_labels(y, outputs, what), None
+
+
+def spread(count: int, wanted: int) -> np.ndarray:
+    """Places that are even everywhere; those of fewer samples are among those of more.
+
+    In steps of the golden section, as plain equal steps may fall in with classes that take turns.
+    """
+    return np.sort(even_order(count)[:wanted])
 
 
 def labelled_samples(network: Network, x: Any, y: Any) -> tuple[Tensor, Tensor]:
@@ -54,28 +288,3 @@ def labelled_samples(network: Network, x: Any, y: Any) -> tuple[Tensor, Tensor]:
             f"the classes 0 to {classes - 1}"
         )
     return x, y.long()
-
-
-def check_finite(outputs: Tensor, first: int) -> None:
-    """Refuse outputs that are no numbers.
-
-    Parameters
-    ----------
-    outputs : Tensor, shape ``[batch, classes]``
-    first : int
-        The number of the first sample, for the message.
-
-    Raises
-    ------
-    Unbounded
-        An output is NaN or infinite.
-    """
-    finite = torch.isfinite(outputs).all(dim=1)
-    if not bool(finite.all()):
-        sample = int((~finite).nonzero()[0])
-        raise Unbounded(
-            f"the network's outputs at sample {first + sample} are not finite "
-            f"({', '.join(f'{float(value):.4g}' for value in outputs[sample][:5])}); its weights "
-            "hold NaN or have grown beyond float32",
-            "train with a smaller learning rate or loss weight",
-        )

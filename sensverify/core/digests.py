@@ -22,6 +22,11 @@ def sha256_of_all(parts: Iterable[bytes | str]) -> str:
     return state.hexdigest()
 
 
+def sha256_of_arrays(*arrays: Any) -> str:
+    """SHA-256 of the dtypes, shapes and bytes of arrays; None among them is left out."""
+    return sha256_of_all(part for each in arrays if each is not None for part in array_parts(each))
+
+
 def array_parts(values: Any) -> Iterator[bytes | str]:
     """The dtype, the shape and the bytes of an array."""
     yield f"{values.dtype}{values.shape}"

@@ -97,18 +97,49 @@ class Dataset:
         """
         if self.x.shape[1:] == input_shape:
             return self
-        if prod(self.x.shape[1:]) != prod(input_shape):
-            raise BadShape(
-                f"data '{self.name}' has samples of shape {self.x.shape[1:]}, but the network "
-                f"takes inputs of shape {input_shape}"
-            )
-        check_order(input_shape, self.x.shape[1:], "the network", f"data '{self.name}'")
+        check_fits(self, input_shape, "the network")
         spread = self.feature_range
         return replace(
             self,
             x=self.x.reshape(len(self), *input_shape),
             feature_range=None if spread is None else spread.reshape(input_shape),
         )
+
+
+def check_fits(data: Dataset, input_shape: tuple[int, ...], receiver: str) -> None:
+    """Refuse data that a network cannot take.
+
+    Parameters
+    ----------
+    data : Dataset
+    input_shape : tuple of int
+        Shape of the network's input.
+    receiver : str
+        Name of the network, for the message.
+
+    Raises
+    ------
+    BadShape
+        A sample holds more or fewer numbers, or has its axes in another order.
+    """
+    given = data.x.shape[1:]
+    if prod(given) != prod(input_shape):
+        kinds, remedy = (image_kind(given), image_kind(input_shape)), "give data of that shape"
+        if all(kinds) and {given[0], input_shape[0]} == {1, 3}:
+            remedy = "convert the images, or take a network that was trained on such"
+        raise BadShape(
+            f"data '{data.name}' has {kinds[0] or f'samples of shape {given}'}, but {receiver} "
+            f"takes {kinds[1] or f'inputs of shape {input_shape}'}",
+            remedy,
+        )
+    check_order(input_shape, given, receiver, f"data '{data.name}'")
+
+
+def image_kind(shape: tuple[int, ...]) -> str:
+    """The kind of image that a sample of some shape is, in words; empty where it is none."""
+    if len(shape) != 3 or shape[0] not in (1, 3):
+        return ""
+    return f"{'grey' if shape[0] == 1 else 'RGB'} images of {shape[1]} x {shape[2]}"
 
 
 def check_order(
@@ -198,6 +229,31 @@ def check_range(start: int | None, stop: int | None, count: int, what: str) -> t
             f"so give A:B with 0 <= A < B <= {count}"
         )
     return first, last
+
+
+def narrowed(data: Dataset, part: str = "") -> np.ndarray:
+    """The samples in float32.
+
+    Parameters
+    ----------
+    data : Dataset
+    part : str
+        Which part of the data it is, and a space, for the message.
+
+    Raises
+    ------
+    BadData
+        A value does not fit.
+    """
+    with np.errstate(over="ignore"):
+        x = data.x.astype(np.float32, copy=False)
+    finite = np.isfinite(x).reshape(len(x), -1).all(axis=1)
+    if not finite.all():
+        raise BadData(
+            f"data '{data.name}': {part}sample {int(finite.argmin())} has a value that does not "
+            "fit float32, up to 3.4e38"
+        )
+    return x
 
 
 def value_range(x: np.ndarray) -> np.ndarray:

@@ -7,7 +7,14 @@ from math import gcd
 
 import numpy as np
 
-from sensverify.data.dataset import Dataset, class_labels, first_outside, one_column, value_range
+from sensverify.data.dataset import (
+    Dataset,
+    class_labels,
+    first_outside,
+    narrowed,
+    one_column,
+    value_range,
+)
 from sensverify.errors import BadData, BadShape
 
 TEST_EVERY = 5
@@ -94,7 +101,7 @@ def make_split(
     if feature_range is None:
         feature_range = value_range(train.x)
     first, second = (
-        replace(part, x=_narrowed(part, what), y=y, feature_range=feature_range)
+        replace(part, x=narrowed(part, f"{what} "), y=y, feature_range=feature_range)
         for part, what, y in zip((train, test), ("training", "test"), labels, strict=True)
     )
     missing = set(range(classes)) - set(labels[0].tolist())
@@ -136,18 +143,6 @@ def split_samples(data: Dataset, *, feature_range: np.ndarray | None = None) -> 
     )
     rule = "every fifth sample is a test sample"
     return make_split(*parts, feature_range=feature_range, rule=rule)
-
-
-def _narrowed(part: Dataset, what: str) -> np.ndarray:
-    with np.errstate(over="ignore"):
-        x = part.x.astype(np.float32)
-    finite = np.isfinite(x).reshape(len(x), -1).all(axis=1)
-    if not finite.all():
-        raise BadData(
-            f"data '{part.name}': {what} sample {int(finite.argmin())} has a value that does not "
-            "fit float32, up to 3.4e38"
-        )
-    return x
 
 
 def _class_numbers(part: Dataset, what: str) -> np.ndarray:

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from sensverify.classification.perturbation import Perturbation
+from sensverify.classification.samples import Samples
 from sensverify.corruptions import CORRUPTIONS, Corruption, corrupt
 from sensverify.data.corrupted import CorruptedSet, find_corrupted
 from sensverify.errors import BadShape
 from sensverify.evaluation.request import EvaluateRequest
-from sensverify.evaluation.samples import Samples
-from sensverify.evaluation.task import Task
+from sensverify.evaluation.task import EvaluationTask
 
 COMPUTED = "computed"
 
@@ -85,7 +85,7 @@ class CorruptedSamples:
             f"[{x.min():g}, {x.max():g}]; give that range with `clip=LO HI`"
         )
 
-    def parameter(self, task: Task) -> str:
+    def parameter(self, task: EvaluationTask) -> str:
         """Meaning of a severity, as text; empty where nobody says."""
         if task.name in self.here:
             return ""
@@ -93,13 +93,13 @@ class CorruptedSamples:
         rows, columns = self.samples.x.shape[-2:]
         return self.find(task.name).parameter_text(task.at, (rows, columns))
 
-    def source(self, task: Task) -> str:
+    def source(self, task: EvaluationTask) -> str:
         """``computed``, or the file that the images are read from."""
         if self.premade is None or task.name not in self.here:
             return COMPUTED
         return str(self.premade.files[task.name].images)
 
-    def version(self, task: Task) -> str:
+    def version(self, task: EvaluationTask) -> str:
         """A text that differs where other images come of it: other parameters, or other files."""
         if self.premade is None or task.name not in self.here:
             return f"{COMPUTED} {self.parameter(task)}"
@@ -107,7 +107,7 @@ class CorruptedSamples:
         stats = [path.stat() for path in (file.images, file.labels)]
         return " ".join(f"{stat.st_size} {stat.st_mtime_ns}" for stat in stats)
 
-    def at(self, task: Task, *, count: int | None = None) -> Tensor:
+    def at(self, task: EvaluationTask, *, count: int | None = None) -> Tensor:
         """The first samples, or all of them, under a corruption."""
         whole = count is None
         if whole and self._last is not None and self._last[0] == task.key:
@@ -117,7 +117,7 @@ class CorruptedSamples:
             self._last = task.key, found
         return found
 
-    def _computed(self, task: Task, count: int | None) -> Tensor:
+    def _computed(self, task: EvaluationTask, count: int | None) -> Tensor:
         assert isinstance(task.at, int)
         return corrupt(
             self.images[:count],
@@ -128,10 +128,10 @@ class CorruptedSamples:
             pixels=self.pixels,
         )
 
-    def _read(self, task: Task, count: int | None) -> Tensor:
+    def _read(self, task: EvaluationTask, count: int | None) -> Tensor:
         assert self.premade is not None
         assert isinstance(task.at, int)
-        places, labels = self.samples.places[:count], self.samples.y[:count]
+        places, labels = self.samples.places[:count], self.samples.labels[:count]
         images, _ = self.premade.read(task.name, task.at, indices=places, labels=labels)
         if images.shape[1:] != self.samples.x.shape[1:]:
             raise BadShape(

@@ -7,21 +7,21 @@ from time import perf_counter
 
 import torch
 
+from sensverify.bounds.forward import check_finite
 from sensverify.classification.predictions import classify
-from sensverify.classification.samples import check_finite
 from sensverify.classification.shift import flip_rate, minimal_sample_distance
 from sensverify.corruptions import SEQUENCES
 from sensverify.corruptions import sequence as make_sequence
 from sensverify.evaluation.context import Context
 from sensverify.evaluation.folder import FinishedTask
 from sensverify.evaluation.results import CorruptionRow, SequenceRow
-from sensverify.evaluation.task import Task
+from sensverify.evaluation.task import EvaluationTask
 
 _COPIES = 4
 """Arrays of the size of the frames that a sequence may take."""
 
 
-def corruption(context: Context, task: Task) -> FinishedTask:
+def corruption(context: Context, task: EvaluationTask) -> FinishedTask:
     """Predictions on corrupted samples.
 
     Raises
@@ -50,7 +50,7 @@ def corruption(context: Context, task: Task) -> FinishedTask:
     return FinishedTask(row=row)
 
 
-def sequence(context: Context, task: Task) -> FinishedTask:
+def sequence(context: Context, task: EvaluationTask) -> FinishedTask:
     """Flip rate of the predictions along a sequence.
 
     Raises

@@ -13,7 +13,7 @@ from sensverify.errors import SensverifyError
 from sensverify.evaluation.corrupted import CorruptedSamples
 from sensverify.evaluation.folder import FinishedTask
 from sensverify.evaluation.results import CorruptionRow, Example
-from sensverify.evaluation.task import Task
+from sensverify.evaluation.task import EvaluationTask
 
 CLEAN = "clean"
 _SIDE = 64
@@ -41,7 +41,7 @@ def make_examples(
     examples = {CLEAN: [_example("as it is", (corrupted.images[0] - low) / (high - low))]}
     for name, severity in asked:
         try:
-            image = corrupted.at(Task("corruption", name, severity), count=1)[0]
+            image = corrupted.at(EvaluationTask("corruption", name, severity), count=1)[0]
         except SensverifyError:
             # Rows of a run before this one may come from a machine that has more installed.
             continue

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from sensverify.classification.preparation import prepare
+from sensverify.classification.samples import Samples
 from sensverify.core.digests import sha256
 from sensverify.errors import BadModelFile, BadSetting, BadShape
 from sensverify.evaluation.radii import Radii
 from sensverify.evaluation.request import EvaluateRequest
-from sensverify.evaluation.samples import Samples
 from sensverify.formats.onnx import Ends
 from sensverify.measures.measure import MeasuredClassifier
 from sensverify.models.loading import LoadedModel, ModelFacts, load_model
@@ -87,21 +87,20 @@ def prepare_model(
     shape = model.network.input_shape
     initial, digest = _initial(model, request)
 
-    def tensor(values: np.ndarray) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(values)).to(device)
-
-    train, radius = samples.train, None
+    (x, y), train, radius = samples.tensors(device, shape), samples.train, None
+    train_x, train_y = (None, None) if train is None else train.tensors(device, shape)
     if radii.usual is not None:
         # In double precision: float32 would round it down.
-        radius = tensor(radii.perturbation.radius(radii.usual).reshape(shape))
+        wide = radii.perturbation.radius(radii.usual).reshape(shape)
+        radius = torch.from_numpy(np.ascontiguousarray(wide)).to(device)
     return EvaluatedModel(
         facts=model.facts(),
         network=prepare(model.network, device),
-        x=tensor(samples.x.reshape(len(samples), *shape)),
-        y=tensor(samples.y),
-        train_x=None if train is None else tensor(train.x.reshape(len(train), *shape)),
-        train_y=None if train is None or train.y is None else tensor(train.y),
-        train_size=samples.train_size,
+        x=x,
+        y=y,
+        train_x=train_x,
+        train_y=train_y,
+        train_size=None if train is None else train.available,
         initial=None if initial is None else prepare(initial, device),
         initial_sha256=digest,
         radius=radius,

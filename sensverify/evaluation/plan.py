@@ -10,13 +10,13 @@ from sensverify.attacks.attack import ATTACKS
 from sensverify.attacks.protocol import Attack
 from sensverify.bounds.limits import with_seed
 from sensverify.bounds.method import METHODS, Method
+from sensverify.classification.samples import Samples
 from sensverify.corruptions import CORRUPTIONS, SEQUENCES
 from sensverify.evaluation.corrupted import CorruptedSamples
 from sensverify.evaluation.radii import Radii
 from sensverify.evaluation.request import CERTIFY, DEFAULT_ATTACKS, EvaluateRequest
 from sensverify.evaluation.results import Missing
-from sensverify.evaluation.samples import Samples
-from sensverify.evaluation.task import Task
+from sensverify.evaluation.task import EvaluationTask
 from sensverify.measures.catalog import MEASURES, find_measures
 from sensverify.measures.measure import Measure
 from sensverify.registry.names import named
@@ -41,19 +41,19 @@ class Plan:
 
     Parameters
     ----------
-    tasks : tuple of Task
+    tasks : tuple of EvaluationTask
         Cheap and telling ones first: where time is short, the last ones are missed.
     missing : tuple of Missing
         What is known not to be had before anything is begun.
     attacks : mapping from str to Attack
-        By the name in `Task`.
+        By the name in `EvaluationTask`.
     transferred : frozenset of str
         Those whose gradients come from the surrogate.
     methods : mapping from str to Method
     measures : mapping from str to Measure
     """
 
-    tasks: tuple[Task, ...]
+    tasks: tuple[EvaluationTask, ...]
     missing: tuple[Missing, ...]
     attacks: Mapping[str, Attack]
     transferred: frozenset[str]
@@ -99,23 +99,23 @@ def make_plan(
     proofs = CERTIFY if request.certify is None else request.certify
     methods = dict(_method(each, request.seed) for each in proofs)
     missing: list[Missing] = []
-    tasks = [Task("clean", "test")]
+    tasks = [EvaluationTask("clean", "test")]
     if samples.train is not None:
-        tasks.append(Task("clean", "train"))
+        tasks.append(EvaluationTask("clean", "train"))
     measures = _measures(request.measures)
     quick = [name for name, each in measures.items() if each.group in QUICK_GROUPS]
-    tasks += [Task("measure", name) for name in quick]
+    tasks += [EvaluationTask("measure", name) for name in quick]
     for name in methods:
         tasks += _at_radii("certified", name, radii, missing)
     for name, attack in attacks.items():
         if not attack.nearest:
             tasks += _at_radii("attack", name, radii, missing)
         elif radii.perturbation.bounded:
-            tasks.append(Task("attack", name))
+            tasks.append(EvaluationTask("attack", name))
         else:
-            missing.append(Missing(key=Task("attack", name).key, reason=_NO_RANGE))
+            missing.append(Missing(key=EvaluationTask("attack", name).key, reason=_NO_RANGE))
     tasks += _corruptions(request, corrupted, missing)
-    tasks += [Task("measure", name) for name in measures if name not in quick]
+    tasks += [EvaluationTask("measure", name) for name in measures if name not in quick]
     tasks += _sequences(request, corrupted, missing)
     return Plan(tuple(tasks), tuple(missing), attacks, frozenset(transferred), methods, measures)
 
@@ -133,15 +133,15 @@ def _method(asked: str | Method, seed: int) -> tuple[str, Method]:
     return str(call), method if given else with_seed(method, seed % 2**63)
 
 
-def _at_radii(kind: str, name: str, radii: Radii, missing: list[Missing]) -> list[Task]:
+def _at_radii(kind: str, name: str, radii: Radii, missing: list[Missing]) -> list[EvaluationTask]:
     if radii.missing:
-        missing.append(Missing(key=Task(kind, name).key, reason=radii.missing))
-    return [Task(kind, name, radius) for radius in radii.values]
+        missing.append(Missing(key=EvaluationTask(kind, name).key, reason=radii.missing))
+    return [EvaluationTask(kind, name, radius) for radius in radii.values]
 
 
 def _corruptions(
     request: EvaluateRequest, corrupted: CorruptedSamples, missing: list[Missing]
-) -> list[Task]:
+) -> list[EvaluationTask]:
     found = []
     default = DEFAULT_CORRUPTIONS
     if corrupted.premade is not None:
@@ -150,24 +150,24 @@ def _corruptions(
     for name in CORRUPTIONS.select(asked, also=(*corrupted.here, *corrupted.own)):
         reason = corrupted.why_not(name)
         if reason is not None:
-            missing.append(Missing(key=Task("corruption", name).key, reason=reason))
+            missing.append(Missing(key=EvaluationTask("corruption", name).key, reason=reason))
             continue
         last = corrupted.severities(name)
         there = [severity for severity in sorted(set(request.severities)) if severity <= last]
-        found += [Task("corruption", name, severity) for severity in there]
+        found += [EvaluationTask("corruption", name, severity) for severity in there]
         if not there:
             reason = f"its severities are 1 to {last}" if last > 1 else "its only severity is 1"
-            missing.append(Missing(key=Task("corruption", name).key, reason=reason))
+            missing.append(Missing(key=EvaluationTask("corruption", name).key, reason=reason))
     return found
 
 
 def _sequences(
     request: EvaluateRequest, corrupted: CorruptedSamples, missing: list[Missing]
-) -> list[Task]:
+) -> list[EvaluationTask]:
     asked = DEFAULT_SEQUENCES if request.sequences is None else request.sequences
     found = []
     for name in SEQUENCES.select(asked):
-        task = Task("sequence", name)
+        task = EvaluationTask("sequence", name)
         if corrupted.why_no_images is None:
             found.append(task)
         else:

@@ -7,18 +7,19 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from sensverify.bounds.tensors import find_device
 from sensverify.classification.perturbation import Perturbation
+from sensverify.classification.samples import Samples
+from sensverify.core.digests import sha256_of_arrays
 from sensverify.data.dataset import check_order
-from sensverify.errors import BadSetting, BadShape
+from sensverify.errors import BadShape
 from sensverify.evaluation.corrupted import CorruptedSamples, corrupted_samples
 from sensverify.evaluation.models import EvaluatedModel, digest_of, load_models, prepare_model
 from sensverify.evaluation.plan import Plan, make_plan
 from sensverify.evaluation.radii import Radii, find_radii
 from sensverify.evaluation.request import EvaluateRequest
-from sensverify.evaluation.samples import Samples, load_samples
-from sensverify.evaluation.task import Task
+from sensverify.evaluation.samples import load_samples
+from sensverify.evaluation.task import EvaluationTask
 from sensverify.models.loading import LoadedModel
 
 
@@ -42,15 +43,15 @@ class Prepared:
     @property
     def deciding(self) -> dict[str, Any]:
         """Plain values that decide every task, but for its network and its own key."""
-        request, corrupted = self.request, self.corrupted
+        request, corrupted, samples = self.request, self.corrupted, self.samples
         return {
             "data": {
-                "name": Path(self.samples.name).name,
-                "samples": len(self.samples),
-                "test_sha256": self.samples.digests["test"],
-                "places_sha256": self.samples.digests["places"],
-                "train_sha256": self.samples.digests["train"],
-                "train_size": self.samples.train_size,
+                "name": Path(samples.name).name,
+                "samples": len(samples),
+                "test_sha256": samples.digest,
+                "places_sha256": sha256_of_arrays(samples.places),
+                "train_sha256": None if samples.train is None else samples.train.digest,
+                "train_size": None if samples.train is None else samples.train.available,
             },
             "perturbation": self.radii.plain,
             "seed": request.seed,
@@ -61,7 +62,7 @@ class Prepared:
             else str(corrupted.premade.folder.resolve()),
         }
 
-    def key(self, model: EvaluatedModel, task: Task) -> str:
+    def key(self, model: EvaluatedModel, task: EvaluationTask) -> str:
         """Of a task in the journal: its network, and what else matters for it."""
         parts = [model.facts.sha256, task.key]
         if task.kind == "attack":
@@ -86,7 +87,7 @@ def prepare_evaluation(request: EvaluateRequest) -> Prepared:
     SensverifyError
         Something is not there, or does not fit the rest; says which.
     """
-    _check_device(request)
+    find_device(request.device)
     check = request.runtime_check
     models = load_models(request.models, runtime_check=check)
     if request.reference is not None:
@@ -138,8 +139,3 @@ def _check_surrogate(other: LoadedModel, model: LoadedModel) -> None:
             )
     takes, given = other.network.input_shape, model.network.input_shape
     check_order(takes, given, f"the surrogate '{other.name}'", f"the network '{model.name}'")
-
-
-def _check_device(request: EvaluateRequest) -> None:
-    if request.device == "cuda" and not torch.cuda.is_available():
-        raise BadSetting("`device=cuda`: torch finds no CUDA device here", "use `device=cpu`")

@@ -14,9 +14,9 @@ from sensverify.classification.perturbation import (
     range_unit,
     read_unit,
 )
+from sensverify.classification.samples import Samples
 from sensverify.core.digests import sha256
 from sensverify.evaluation.request import MULTIPLES, EvaluateRequest
-from sensverify.evaluation.samples import Samples
 from sensverify.models.loading import LoadedModel
 
 PLAIN_UNIT = "in the units of the features"

@@ -15,11 +15,11 @@ from sensverify.evaluation.folder import FinishedTask, FinishedTasks, open_evalu
 from sensverify.evaluation.prepared import Prepared, prepare_evaluation
 from sensverify.evaluation.request import EvaluateRequest
 from sensverify.evaluation.results import Evaluation, Missing
-from sensverify.evaluation.task import Task
+from sensverify.evaluation.task import EvaluationTask
 from sensverify.runs.progress import Listener, Pace
 from sensverify.runs.watch import Watch
 
-_RUN: dict[str, Callable[[Context, Task], FinishedTask]] = {
+_RUN: dict[str, Callable[[Context, EvaluationTask], FinishedTask]] = {
     "clean": tasks.clean,
     "attack": tasks.attack,
     "certified": tasks.certified,
@@ -106,7 +106,7 @@ def _all_tasks(
     return found
 
 
-def _one_task(context: Context, task: Task) -> tuple[FinishedTask, bool]:
+def _one_task(context: Context, task: EvaluationTask) -> tuple[FinishedTask, bool]:
     """The finished task, and whether it would give the same again."""
     late = Missing(key=task.key, reason="there was no time left for it", final=False)
     needed = task.kind == "clean"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Task:
+class EvaluationTask:
     """One question to one network.
 
     Parameters

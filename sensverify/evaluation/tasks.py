@@ -9,9 +9,9 @@ from torch import Tensor
 
 from sensverify.attacks.ascent import Function
 from sensverify.attacks.run import run_attack
+from sensverify.bounds.forward import check_finite
 from sensverify.bounds.memory import samples_within
 from sensverify.classification.predictions import classify
-from sensverify.classification.samples import check_finite
 from sensverify.core.results import Guarantee
 from sensverify.core.sensitivity import log_volume
 from sensverify.errors import NotMeasured
@@ -19,13 +19,13 @@ from sensverify.evaluation.context import Context
 from sensverify.evaluation.folder import FinishedTask
 from sensverify.evaluation.models import EvaluatedModel
 from sensverify.evaluation.results import AttackRow, CertifiedRow, CleanRow, MeasureRow
-from sensverify.evaluation.task import Task
+from sensverify.evaluation.task import EvaluationTask
 
 _MOST_BOUNDED = 64
 """Samples that are bounded at once: small enough to stop in between."""
 
 
-def clean(context: Context, task: Task) -> FinishedTask:
+def clean(context: Context, task: EvaluationTask) -> FinishedTask:
     """Predictions on samples as they are.
 
     Raises
@@ -52,7 +52,7 @@ def clean(context: Context, task: Task) -> FinishedTask:
     return FinishedTask(row=row, certainly_wrong=beyond)
 
 
-def attack(context: Context, task: Task) -> FinishedTask:
+def attack(context: Context, task: EvaluationTask) -> FinishedTask:
     """Predictions at what an attack finds.
 
     Raises
@@ -106,7 +106,7 @@ def attack(context: Context, task: Task) -> FinishedTask:
     )
 
 
-def certified(context: Context, task: Task) -> FinishedTask:
+def certified(context: Context, task: EvaluationTask) -> FinishedTask:
     """Labels that are proven for whole boxes.
 
     Raises
@@ -157,7 +157,7 @@ def certified(context: Context, task: Task) -> FinishedTask:
     return FinishedTask(row=row)
 
 
-def measure(context: Context, task: Task) -> FinishedTask:
+def measure(context: Context, task: EvaluationTask) -> FinishedTask:
     """One measure.
 
     Raises

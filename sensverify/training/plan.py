@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from sensverify.classification.perturbation import Perturbation
-from sensverify.data.dataset import Dataset, class_labels
+from sensverify.classification.samples import Samples
+from sensverify.data.dataset import Dataset, value_range
 from sensverify.data.split import Split
 from sensverify.errors import BadData, BadSetting
 from sensverify.formats.modules import from_module
@@ -23,23 +24,6 @@ from sensverify.training.settings import TrainSettings
 
 FINAL_TRAIN_SAMPLES = 10_000
 """Final metrics on training samples are taken on so many at most, unless a setting says more."""
-
-
-@dataclass(frozen=True, eq=False)
-class Samples:
-    """Samples as tensors on the CPU: ``x`` float32, ``y`` int64."""
-
-    x: Tensor
-    y: Tensor
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-    def first(self, count: int) -> Samples:
-        return Samples(self.x[:count], self.y[:count])
-
-    def to(self, device: torch.device) -> Samples:
-        return Samples(self.x.to(device), self.y.to(device))
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,12 +78,12 @@ class Plan:
     @property
     def final_train(self) -> Samples:
         """Samples of the final training metrics."""
-        return self.train.first(self.settings.final_samples or FINAL_TRAIN_SAMPLES)
+        return self.train[: self.settings.final_samples or FINAL_TRAIN_SAMPLES]
 
     @property
     def final_test(self) -> Samples:
         """Samples of the final test metrics."""
-        return self.test.first(self.settings.final_samples or len(self.test))
+        return self.test[: self.settings.final_samples]
 
 
 def make_plan(
@@ -229,7 +213,7 @@ def _check_single(module: nn.Module, plan: Plan) -> None:
     twin = copy.deepcopy(module).cpu()
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            twin(plan.train.x[:1])
+            twin(plan.train[:1].tensors()[0])
     except ValueError as error:
         raise BadSetting(
             f"a mini-batch has one sample for each device, and the model normalises by its batch "
@@ -239,10 +223,7 @@ def _check_single(module: nn.Module, plan: Plan) -> None:
 
 
 def _samples(data: Dataset, classes: int) -> Samples:
-    if data.y is None:
-        raise BadData(f"data '{data.name}' has no labels; training needs them")
-    labels = class_labels(data.y, classes, f"data '{data.name}'")
-    return Samples(torch.as_tensor(data.x, dtype=torch.float32), torch.as_tensor(labels))
+    return Samples.of(data, classes, needed_by="training", shape=data.x.shape[1:])
 
 
 def _check_clip(samples: Samples, settings: TrainSettings) -> None:
@@ -258,9 +239,7 @@ def _check_clip(samples: Samples, settings: TrainSettings) -> None:
 
 
 def _ranges(data: Dataset) -> np.ndarray:
-    if data.feature_range is not None:
-        return data.feature_range
-    return np.asarray(data.x.max(axis=0), np.float64) - np.asarray(data.x.min(axis=0), np.float64)
+    return value_range(data.x) if data.feature_range is None else data.feature_range
 
 
 def _narrowed_up(values: np.ndarray) -> Tensor:

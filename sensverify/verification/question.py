@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,9 @@ from sensverify.classification.perturbation import (
     range_unit,
     read_unit,
 )
+from sensverify.classification.samples import Samples, find_labels, find_source
 from sensverify.core.box import Box
-from sensverify.data import Dataset, load_data, read_dataset
-from sensverify.data.dataset import check_range, class_labels, holds_labels, one_column
+from sensverify.data.dataset import check_range, one_column
 from sensverify.errors import BadBox, BadData, BadSetting, BadShape
 from sensverify.formats.arrays import read_npz
 from sensverify.models.loading import LoadedModel
@@ -32,13 +33,10 @@ class Question:
     Parameters
     ----------
     facts : InputFacts
-    first : int
-        Index of the first sample in its data set.
+    samples : Samples
+        Points in the boxes, as the data has them, in the network's shape.
     dtype : str
         Of the computation.
-    x : numpy array, shape ``[samples, *input_shape]``
-        Points in the boxes, as the data has them.
-    labels : numpy array or None, shape ``[samples]``, int64
     perturbation : Perturbation or Box
         How far the samples move; or the boxes themselves.
     scale : float
@@ -46,15 +44,18 @@ class Question:
     """
 
     facts: InputFacts
-    first: int
+    samples: Samples
     dtype: str
-    x: np.ndarray
-    labels: np.ndarray | None
     perturbation: Perturbation | Box
     scale: float = 1.0
 
     def __len__(self) -> int:
-        return len(self.x)
+        return len(self.samples)
+
+    @property
+    def labels(self) -> np.ndarray | None:
+        """The samples' labels, where there are any, ``[samples]``."""
+        return self.samples.y
 
     def box(self, part: slice) -> Box:
         """The boxes of some samples, shape ``[batch, *input_shape]``, in float64.
@@ -64,11 +65,11 @@ class Question:
         """
         if isinstance(self.perturbation, Box):
             return self.perturbation[part]
-        return self.perturbation.box(self.x[part], self.scale)
+        return self.perturbation.box(self.samples.x[part], self.scale)
 
     def center(self, part: slice) -> np.ndarray:
         """The samples in the dtype of the computation, shape ``[batch, *input_shape]``."""
-        return self.x[part].astype(self.dtype)
+        return self.samples.x[part].astype(self.dtype)
 
 
 def make_question(request: VerifyRequest, model: LoadedModel) -> Question:
@@ -81,24 +82,32 @@ def make_question(request: VerifyRequest, model: LoadedModel) -> Question:
     """
     if request.box is not None:
         return _question_from_box(request, model.network)
-    data = _data(request, model)
-    start, stop = request.samples or (None, None)
-    first, last = check_range(start, stop, len(data), f"data '{data.name}'")
-    data = data.select(first, last).shaped(model.network.input_shape)
+    source = find_source(
+        request.data,
+        [model],
+        data_dir=request.data_dir,
+        parts=False,
+        beside="sample shipped with the model",
+        remedy="give `data=NAME` or FILE.npz, or `box=FILE.npz`",
+    )
+    whole, what = source.data, f"data '{source.data.name}'"
+    first, last = check_range(*(request.samples or (None, None)), len(whole), what)
+    data = whole.select(first, last).shaped(model.network.input_shape)
     card = model.card
     sigma, radius = request.sigma, request.radius
     if sigma is None and radius is None and card is not None:
         sigma, radius = card.sigma, card.radius
     clip = clip_range(request.clip, None if card is None else card.clip)
-    perturbation, scale = _perturbation(radius, sigma, clip, data)
     dtype = request.dtype or "float32"
     if not (np.abs(data.x) <= np.finfo(dtype).max).all():
-        raise BadData(f"data '{data.name}': a value does not fit {dtype}")
-    labels, note = _labels(data.y, model.network, f"data '{data.name}'")
+        raise BadData(f"{what}: a value does not fit {dtype}")
+    samples = Samples.of(data, prod(model.network.output_shape))
+    samples = replace(samples, places=np.arange(first, last), available=len(whole))
+    perturbation, scale = _perturbation(radius, sigma, clip, samples)
     shown = str(radius) if isinstance(radius, Path) else radius
-    facts = InputFacts(data.name, shown, sigma, clip, None, note)
+    facts = InputFacts(data.name, shown, sigma, clip, None, samples.note)
     perturbation.check(data.x, scale)
-    return Question(facts, first, dtype, data.x, labels, perturbation, scale)
+    return Question(facts, samples, dtype, perturbation, scale)
 
 
 def _question_from_box(request: VerifyRequest, network: Network) -> Question:
@@ -109,7 +118,7 @@ def _question_from_box(request: VerifyRequest, network: Network) -> Question:
         values = arrays[name]
         # A sample may be one number without axes.
         fits = values.ndim >= min(2, 1 + len(shape))
-        if not fits or int(np.prod(values.shape[1:])) != int(np.prod(shape)):
+        if not fits or prod(values.shape[1:]) != prod(shape):
             raise BadShape(
                 f"'{request.box}': {name} has shape {values.shape}; expected a batch axis and "
                 f"then the input shape {shape} of the network"
@@ -134,45 +143,21 @@ def _question_from_box(request: VerifyRequest, network: Network) -> Question:
         if y.ndim not in (1, 2) or len(y) != len(ends[0]):
             raise BadShape(f"'{request.box}': y needs one label for each box, got shape {y.shape}")
         y = y[first:last]
-    labels, note = _labels(y, network, f"'{request.box}'")
+    labels, note = find_labels(y, prod(network.output_shape), f"'{request.box}'")
     center = np.clip(boxes.center, boxes.lower, boxes.upper)
+    samples = Samples(str(request.box), center, labels, np.arange(first, last), len(ends[0]))
     facts = InputFacts(None, None, None, None, str(request.box), note)
-    return Question(facts, first, request.dtype or "float32", center, labels, boxes)
-
-
-def _data(request: VerifyRequest, model: LoadedModel) -> Dataset:
-    if request.data is not None:
-        return load_data(request.data, data_dir=request.data_dir)
-    if model.card is None or model.sample is None:
-        raise BadData(
-            f"model '{model.name}' has no card that names its data",
-            "give `data=NAME` or FILE.npz, or `box=FILE.npz`",
-        )
-    return read_dataset(model.sample, name=f"{model.card.data} (sample shipped with the model)")
+    return Question(facts, samples, request.dtype or "float32", boxes)
 
 
 def _perturbation(
-    radius: float | Path | None, sigma: float | None, clip: Clip | None, data: Dataset
+    radius: float | Path | None, sigma: float | None, clip: Clip | None, samples: Samples
 ) -> tuple[Perturbation, float]:
     """The perturbation of a request, and its radius in the perturbation's unit."""
     if isinstance(radius, Path):
-        return Perturbation(read_unit(radius, data.x.shape[1:]), clip), 1.0
+        return Perturbation(read_unit(radius, samples.x.shape[1:]), clip), 1.0
     if radius is not None:
         return Perturbation(np.ones(()), clip), radius
     if sigma is None:
         raise BadSetting("the size of the perturbation is missing", "give `radius` or `sigma`")
-    return Perturbation(range_unit(data.feature_range, data.name), clip), sigma
-
-
-def _labels(
-    y: np.ndarray | None, network: Network, what: str
-) -> tuple[np.ndarray | None, str | None]:
-    """The labels, where there are any; and what to say of a y that holds none."""
-    outputs = int(np.prod(network.output_shape))
-    # With one output there is nothing to be the largest of: y is the target of a regression.
-    if y is None or outputs < 2:
-        return None, None
-    if not holds_labels(y):
-        kind = f"{y.dtype} of shape {y.shape}"
-        return None, f"y of {what} ({kind}) holds targets and no labels; it is left out"
-    return class_labels(y, outputs, what), None
+    return Perturbation(range_unit(samples.feature_range, samples.name), clip), sigma

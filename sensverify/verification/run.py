@@ -18,7 +18,7 @@ from sensverify.bounds.limits import with_limits, with_seed
 from sensverify.bounds.memory import DEFAULT_BUDGET
 from sensverify.bounds.method import METHODS, Method
 from sensverify.bounds.rounding import check_rounding, slack
-from sensverify.bounds.tensors import flattened, tensor_box
+from sensverify.bounds.tensors import find_device, flattened, tensor_box
 from sensverify.classification.margins import SOLVER_SHARE, with_margins
 from sensverify.core.box import Box
 from sensverify.core.provenance import settings_of, versions
@@ -98,7 +98,7 @@ def verify(
             f"a request has its settings, got {', '.join(settings)} beside it",
             "give them to VerifyRequest",
         )
-    device = _device(request.device)
+    device = find_device(request.device)
     method = _method(request)
     request = replace(request, dtype=request.dtype or method.dtype or "float32")
     model = load_model(request.model, runtime_check=request.runtime_check, ends=Ends(head="peel"))
@@ -257,7 +257,7 @@ class _Run:
                     proof=self.certifier is not None,
                 )
         except Unbounded as error:
-            first = self.question.first + part.start
+            first = int(self.question.samples.places[part.start])
             where = f"in the batch that starts at sample {first}: " if first else ""
             raise Unbounded(f"{where}{error}") from None
 
@@ -282,7 +282,7 @@ class _Run:
             return ends[row, : self.outputs].detach().cpu().double().numpy()
 
         return SampleResult(
-            index=self.question.first + position,
+            index=int(self.question.samples.places[position]),
             label=None if labels is None else int(labels[position]),
             prediction=int(output.argmax()),
             output=output.cpu().double().numpy(),
@@ -361,9 +361,3 @@ def _method(request: VerifyRequest) -> Method:
     # torch takes seeds below 2 to the 64.
     own = not isinstance(request.method, str) or "seed" in call.settings
     return method if own else with_seed(method, request.seed % 2**63)
-
-
-def _device(name: str) -> torch.device:
-    if name == "cuda" and not torch.cuda.is_available():
-        raise BadSetting("`device=cuda`: torch finds no CUDA device here", "use `device=cpu`")
-    return torch.device(name)

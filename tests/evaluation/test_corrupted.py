@@ -17,7 +17,7 @@ from sensverify.evaluation import corruption_tasks, evaluate
 from sensverify.evaluation.corrupted import CorruptedSamples
 from sensverify.evaluation.prepared import prepare_evaluation
 from sensverify.evaluation.request import EvaluateRequest
-from sensverify.evaluation.task import Task
+from sensverify.evaluation.task import EvaluationTask
 
 Prepared = Callable[..., CorruptedSamples]
 
@@ -34,14 +34,14 @@ def corrupted(data_dir: Path) -> Prepared:
     return prepared
 
 
-def by_place(found: CorruptedSamples, task: Task) -> dict[int, Tensor]:
+def by_place(found: CorruptedSamples, task: EvaluationTask) -> dict[int, Tensor]:
     places = found.samples.places.tolist()
     return dict(zip(places, found.at(task), strict=True))
 
 
 @pytest.mark.parametrize("name", ["gaussian-noise", "fog", "elastic", "obstruction", "rotation"])
 def test_a_sample_is_corrupted_alike_among_50_and_among_500(name: str, corrupted: Prepared) -> None:
-    task = Task("corruption", name, 3)
+    task = EvaluationTask("corruption", name, 3)
     few, many = (by_place(corrupted(count=count), task) for count in (50, 500))
     assert (len(few), len(many)) == (50, 500)
     assert set(few) < set(many)
@@ -53,7 +53,7 @@ def test_a_sample_is_corrupted_alike_among_50_and_among_500(name: str, corrupted
 def test_a_range_of_samples_and_the_picture_of_the_first_are_the_same_too(
     corrupted: Prepared,
 ) -> None:
-    task = Task("corruption", "gaussian-noise", 5)
+    task = EvaluationTask("corruption", "gaussian-noise", 5)
     part, longer = (corrupted(samples=(first, 60)) for first in (40, 20))
     torch.testing.assert_close(part.at(task), longer.at(task)[20:])
     torch.testing.assert_close(part.at(task, count=1), part.at(task)[:1])
@@ -93,5 +93,5 @@ def test_a_sample_has_the_same_frames_among_20_and_among_100(
 
 def test_what_is_kept_of_a_corruption_is_known_by_its_parameters(corrupted: Prepared) -> None:
     found = corrupted(count=50)
-    assert found.version(Task("corruption", "gaussian-noise", 3)) == "computed sigma 0.08"
-    assert found.version(Task("corruption", "gaussian-noise", 4)) == "computed sigma 0.09"
+    assert found.version(EvaluationTask("corruption", "gaussian-noise", 3)) == "computed sigma 0.08"
+    assert found.version(EvaluationTask("corruption", "gaussian-noise", 4)) == "computed sigma 0.09"

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from torch import nn
 
+from sensverify.classification.samples import Samples
 from sensverify.errors import BadData, BadShape
 from sensverify.evaluation.models import load_models
 from sensverify.evaluation.run import evaluate
-from sensverify.evaluation.samples import Samples, load_samples
+from sensverify.evaluation.samples import load_samples
 from sensverify.training.directory.export import export_onnx
 from tests.evaluation.networks import mlp, request, timeless
 
@@ -54,7 +55,7 @@ def test_which_ones(
     assert found.places.tolist() == places
     assert found.chosen == words
     assert found.available == 7
-    assert found.y.tolist() == [place % 2 for place in places]
+    assert found.labels.tolist() == [place % 2 for place in places]
     whole = taken(net, tmp_path / "data.npz")
     assert np.array_equal(found.x, whole.x[places])
 
@@ -70,7 +71,7 @@ def test_samples_are_spread_evenly_whatever_period_the_classes_have(
         gaps = np.diff([*found.places, 100 + found.places[0]])
         assert len(set(found.places.tolist())) == count
         assert gaps.max() <= 2 * 100 / count
-        assert abs(found.y.sum() - count / 2) <= count / 5
+        assert abs(found.labels.sum() - count / 2) <= count / 5
         assert before < set(found.places.tolist())
         before = set(found.places.tolist())
 
@@ -100,7 +101,7 @@ def test_training_samples_are_spread_too(files: Path) -> None:
     found = load_samples(asked, load_models(asked.models))
     assert found.train is not None
     assert len(found.train) == 10
-    assert found.train_size == 80
+    assert found.train.available == 80
     whole = np.load(files / "data.npz")["x_train"]
     chosen = [bool((found.train.x == sample).all(axis=1).any()) for sample in whole]
     assert np.diff(np.flatnonzero(chosen)).max() <= 3 * 8

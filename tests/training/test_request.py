@@ -41,8 +41,9 @@ def test_standardised_by_the_samples_that_are_trained_on() -> None:
         assert isinstance(first, Standardise)
         plan = make_plan(module, split, "base", settings)
         assert len(plan.train) == count
-        torch.testing.assert_close(first.mean, plan.train.x.mean(0))
-        assert module(plan.train.x).shape == (count, 3)
+        x, _ = plan.train.tensors()
+        torch.testing.assert_close(first.mean, x.mean(0))
+        assert module(x).shape == (count, 3)
 
 
 def test_more_samples_than_there_are() -> None:

@@ -11,7 +11,9 @@ import torch
 
 from sensverify.bounds.tensors import tensor_box
 from sensverify.classification.perturbation import Perturbation
+from sensverify.classification.samples import Samples
 from sensverify.core.box import Box
+from sensverify.data import Dataset
 from sensverify.errors import BadBox, BadData, BadSetting
 from sensverify.models.loading import LoadedModel, load_model
 from sensverify.network import NetworkBuilder
@@ -21,11 +23,15 @@ from sensverify.verification.question import Question, make_question
 ASKED = InputFacts("d", 0.1, None, None, None)
 
 
+def samples(x: np.ndarray) -> Samples:
+    return Samples.of(Dataset("d", x), 2)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("data", [np.float32, np.float64])
 def test_boxes_contain_the_exact_ones(dtype: str, data: type) -> None:
     x = np.random.default_rng(0).normal(size=(50, 3)).astype(data)
-    question = Question(ASKED, 0, dtype, x, None, Perturbation(np.ones(())), 0.1)
+    question = Question(ASKED, samples(x), dtype, Perturbation(np.ones(())), 0.1)
     narrowed = tensor_box(
         question.box(slice(10, 40)), dtype=getattr(torch, dtype), device=torch.device("cpu")
     )
@@ -39,7 +45,7 @@ def test_boxes_contain_the_exact_ones(dtype: str, data: type) -> None:
 
 def test_clip_is_not_cut_into() -> None:
     moved = Perturbation(np.ones(()), (0.1, 0.7))
-    box = Question(ASKED, 0, "float32", np.full((1, 1), 0.3), None, moved).box(slice(None))
+    box = Question(ASKED, samples(np.full((1, 1), 0.3)), "float32", moved).box(slice(None))
     assert float(box.lower[0, 0]) <= 0.1
     assert float(box.upper[0, 0]) >= 0.7
     assert box.widths[0, 0] == pytest.approx(0.6)
@@ -48,7 +54,7 @@ def test_clip_is_not_cut_into() -> None:
 def test_given_boxes_are_taken_as_they_are() -> None:
     given = Box(np.zeros((3, 1)), np.ones((3, 1)))
     asked = InputFacts(None, None, None, None, "b.npz")
-    question = Question(asked, 0, "float64", given.center, None, given)
+    question = Question(asked, samples(given.center), "float64", given)
     assert question.box(slice(1, 2)).upper.tolist() == [[1.0]]
 
 

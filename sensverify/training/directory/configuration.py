@@ -10,9 +10,8 @@ from typing import Any
 
 from torch import nn
 
-from sensverify.core.digests import array_parts, sha256_of_all
+from sensverify.core.digests import sha256_of_arrays
 from sensverify.core.provenance import versions
-from sensverify.data.dataset import Dataset
 from sensverify.training.directory.checkpoints import digest
 from sensverify.training.directory.module_state import module_state
 from sensverify.training.plan import Plan
@@ -43,8 +42,8 @@ def describe(module: nn.Module, plan: Plan, notes: Mapping[str, Any]) -> dict[st
             "name": Path(split.train.name).name,
             "train_samples": len(split.train),
             "test_samples": len(split.test),
-            "train_sha256": _data_digest(split.train),
-            "test_sha256": _data_digest(split.test),
+            "train_sha256": sha256_of_arrays(split.train.x, split.train.y),
+            "test_sha256": sha256_of_arrays(split.test.x, split.test.y),
         },
         "model": {
             "name": notes.get("model") or type(module).__name__,
@@ -77,8 +76,3 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     return None if isinstance(value, float) and not isfinite(value) else value
-
-
-def _data_digest(data: Dataset) -> str:
-    arrays = (values for values in (data.x, data.y) if values is not None)
-    return sha256_of_all(part for values in arrays for part in array_parts(values))

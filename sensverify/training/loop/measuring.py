@@ -10,12 +10,13 @@ from torch.nn import functional
 
 from sensverify.bounds import forward_pass
 from sensverify.bounds.tensors import flattened
+from sensverify.classification.samples import Samples
 from sensverify.errors import TrainingFailed, Unbounded
 from sensverify.measures.metrics import METRICS, Metrics, measure
 from sensverify.network import Network
 from sensverify.runs.watch import Watch
 from sensverify.training.loop.collapse import CollapseAlarm
-from sensverify.training.plan import Plan, Samples
+from sensverify.training.plan import Plan
 
 _LOOKED_AT = 1000
 """How many training samples the alarm for collapsed networks looks at."""
@@ -68,7 +69,7 @@ class Measuring:
         row: dict[str, float | None] = {}
         parts = {"train": self.plan.train, self.plan.watched_name: self.plan.watched}
         for part, samples in parts.items():
-            found = self.take(samples.first(count), watch).row()
+            found = self.take(samples[:count], watch).row()
             row |= {f"{part} {name}": value for name, value in found.items()}
         return {name: row[name] for name in self.columns}
 
@@ -82,12 +83,12 @@ class Measuring:
         UnsoundResult
             An attack refutes what was proven: no fault of the training's.
         """
-        plan, there = self.plan, samples.to(self.device)
+        plan, (x, y) = self.plan, samples.tensors(self.device)
         try:
             return measure(
                 self.network,
-                there.x,
-                there.y,
+                x,
+                y,
                 radius=None if plan.radius is None else plan.radius.to(self.device),
                 clip=plan.settings.clip,
                 pgd_steps=plan.settings.pgd_steps,
@@ -113,14 +114,14 @@ class Measuring:
         TrainingFailed
             The network has collapsed.
         """
-        samples = self.plan.train.first(_LOOKED_AT).to(self.device)
-        outputs = self._outputs(samples)
-        loss = float(functional.cross_entropy(outputs, samples.y))
+        x, y = self.plan.train[:_LOOKED_AT].tensors(self.device)
+        outputs = self._outputs(x)
+        loss = float(functional.cross_entropy(outputs, y))
         predictions = outputs.argmax(dim=1).cpu().numpy()
         steps = self.plan.batches.count * self.plan.settings.epochs
-        alarm.look(predictions, samples.y.cpu().numpy(), loss, step, done=step / steps)
+        alarm.look(predictions, y.cpu().numpy(), loss, step, done=step / steps)
 
-    def _outputs(self, samples: Samples) -> Tensor:
+    def _outputs(self, x: Tensor) -> Tensor:
         with torch.no_grad():
-            parts = [flattened(forward_pass(self.network, x)) for x in samples.x.split(_CHUNK)]
+            parts = [flattened(forward_pass(self.network, part)) for part in x.split(_CHUNK)]
         return torch.cat(parts)

@@ -20,7 +20,7 @@ from sensverify.training.loop.dropout import dropout
 from sensverify.training.losses.recipes import Stage
 from sensverify.training.losses.step import Step
 from sensverify.training.optimisers import OPTIMISERS, SCHEDULES
-from sensverify.training.plan import Plan, Samples
+from sensverify.training.plan import Plan
 from sensverify.training.sharpness import SHARPNESS, frozen_statistics
 
 TINY = 1e-30
@@ -77,7 +77,7 @@ class Stepper:
     def __init__(self, engine: Engine, module: nn.Module, network: Network, plan: Plan) -> None:
         settings = plan.settings
         self._engine, self._module, self._network, self._plan = engine, module, network, plan
-        self._samples = plan.train.to(engine.device)
+        self._x, self._y = plan.train.tensors(engine.device)
         self._radius = None if plan.radius is None else plan.radius.to(engine.device)
         self._batches = plan.batches
         self._schedule = SCHEDULES.make(settings.schedule)
@@ -115,7 +115,7 @@ class Stepper:
         chosen = self._batches.at(number)
         share = torch.tensor_split(chosen, self._engine.processes)[self._engine.rank]
         share = share.to(self._engine.device)
-        batch = Samples(self._samples.x[share], self._samples.y[share])
+        batch = self._x[share], self._y[share]
         weight = len(share) / len(chosen)
         losses, error = self._gradient(number, stage, batch, weight)
         if self._sharpness is not None:
@@ -134,7 +134,7 @@ class Stepper:
         return StepFigures(len(share), losses, error, norm, rate, self._ramp(number))
 
     def _gradient(
-        self, number: int, stage: Stage, batch: Samples, weight: float
+        self, number: int, stage: Stage, batch: tuple[Tensor, Tensor], weight: float
     ) -> tuple[dict[str, float], float]:
         """The loss on a batch; its gradients are then in the parameters."""
         # Not left at None: a term may pass some parameters by, in one process or in all.
@@ -144,8 +144,8 @@ class Stepper:
         step = Step(
             module=self._module,
             network=self._network,
-            x=batch.x,
-            y=batch.y,
+            x=batch[0],
+            y=batch[1],
             radius=self._radius,
             clip=self._plan.settings.clip,
             ramp=self._ramp(number),

@@ -13,13 +13,7 @@ import torch
 from torch import Tensor
 
 from sensverify.corruptions import CORRUPTIONS, SEQUENCES, corrupt, sequence
-from sensverify.errors import (
-    BackendMissing,
-    BadData,
-    BadSetting,
-    BadShape,
-    UnknownName,
-)
+from sensverify.errors import BackendMissing, BadData, BadSetting, BadShape, UnknownName
 from tests.corruptions.conftest import assert_close
 
 SIZES = ((1, 28, 28), (3, 32, 32), (1, 33, 47), (3, 64, 41), (3, 130, 97))

@@ -11,12 +11,7 @@ from torch import nn
 
 from sensverify.evaluation.results import ModelEvaluation
 from sensverify.evaluation.run import evaluate
-from sensverify.evaluation.scores import (
-    attack_curve,
-    certified_curve,
-    clean_rate,
-    worst_curve,
-)
+from sensverify.evaluation.scores import attack_curve, certified_curve, clean_rate, worst_curve
 from sensverify.training.directory.export import export_onnx
 from tests.evaluation.networks import request
 

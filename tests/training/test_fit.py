@@ -16,20 +16,19 @@ from sensverify.bounds.threads import torch_threads
 from sensverify.core.box import Box
 from sensverify.data.dataset import Dataset
 from sensverify.data.split import Split
-from sensverify.errors import (
-    BadSetting,
+from sensverify.errors import BadSetting
+from sensverify.training import (
+    Loss,
+    Progress,
+    Recipe,
+    Stage,
+    Standardise,
+    TrainResult,
+    TrainSettings,
+    fit,
 )
-from sensverify.training import Loss, Progress, Recipe, Stage, Standardise, TrainSettings, fit
 from sensverify.training.losses import Term
-from tests.training.trainings import (
-    blobs,
-    iris,
-    plain_model,
-    quick,
-    rich_model,
-    rows,
-    same_weights,
-)
+from tests.training.trainings import blobs, iris, plain_model, quick, rich_model, rows, same_weights
 
 SMALL = quick(epochs=2, checkpoint_seconds=60.0, metric_samples=12)
 
@@ -45,27 +44,26 @@ def test_it_learns() -> None:
     assert not result.module.training
 
 
-def test_the_network_holds_the_trained_parameters() -> None:
-    split = blobs()
-    result = fit(rich_model(), split, "base", SMALL)
-    x = torch.as_tensor(split.test.x)
+@pytest.fixture(scope="module")
+def trained() -> TrainResult:
+    return fit(rich_model(), blobs(), "base", SMALL)
+
+
+def test_the_network_holds_the_trained_parameters(trained: TrainResult) -> None:
+    x = torch.as_tensor(blobs().test.x)
     with torch.no_grad():
-        torch.testing.assert_close(sv.forward_pass(result.network, x), result.module(x))
+        torch.testing.assert_close(sv.forward_pass(trained.network, x), trained.module(x))
 
 
-def test_two_trainings_are_one() -> None:
-    first, second = (fit(rich_model(), blobs(), "base", SMALL) for _ in range(2))
-    assert same_weights(first.module, second.module)
-    other = fit(rich_model(), blobs(), "base", TrainSettings.of(SMALL.as_dict() | {"seed": 1}))
-    assert not same_weights(first.module, other.module)
-
-
-def test_the_caller_s_random_states_and_threads_stay() -> None:
+def test_two_trainings_are_one_and_leave_random_states_and_threads(trained: TrainResult) -> None:
     torch.manual_seed(5)
     before, threads = torch.get_rng_state(), torch.get_num_threads()
-    fit(rich_model(), blobs(), "base", SMALL)
+    again = fit(rich_model(), blobs(), "base", SMALL)
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.get_num_threads() == threads
+    assert same_weights(trained.module, again.module)
+    other = fit(rich_model(), blobs(), "base", TrainSettings.of(SMALL.as_dict() | {"seed": 1}))
+    assert not same_weights(trained.module, other.module)
 
 
 def test_metrics_at_the_end_use_the_threads_of_the_training(

@@ -15,11 +15,7 @@ import onnxruntime
 import pytest
 import torch
 
-from sensverify.errors import (
-    BackendFailure,
-    BadCheckpoint,
-    InputError,
-)
+from sensverify.errors import BackendFailure, BadCheckpoint, InputError
 from sensverify.runs.watch import Watch
 from sensverify.training import Progress, TrainResult, TrainSettings, fit
 from tests.training.trainings import (

@@ -12,9 +12,7 @@ from torch import nn
 from sensverify.errors import (
     BadData,
     BadSetting,
-    InputError,
     TrainingFailed,
-    UnknownName,
     UnsoundResult,
     UnsupportedOperator,
 )
@@ -23,13 +21,7 @@ from sensverify.runs.watch import Watch
 from sensverify.training import TrainSettings, fit
 from sensverify.training.directory.checkpoints import newest_checkpoint
 from sensverify.training.engine import Engine
-from tests.training.trainings import (
-    blobs,
-    iris,
-    plain_model,
-    quick,
-    weights,
-)
+from tests.training.trainings import blobs, iris, plain_model, quick, weights
 
 SMALL = quick(epochs=2, checkpoint_seconds=60.0, metric_samples=12)
 
@@ -40,24 +32,16 @@ def test_a_loss_that_perturbs_needs_a_radius() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "kind", "words"),
+    ("changes", "name"),
     [
-        ({"optimiser": "adamm"}, UnknownName, "adam, adamw, sgd"),
-        ({"optimiser": "sgd(momentun=0.9)"}, BadSetting, "momentun"),
-        ({"schedule": "linear"}, UnknownName, "one-cycle"),
-        ({"sharpness": "flat"}, UnknownName, "sam"),
-        ({"precision": "16-mixed"}, BadSetting, "needs device cuda"),
-        ({"sharpness": "sam", "precision": "16-mixed", "device": "cuda"}, BadSetting, "scales"),
-        ({"hold_out": 48}, BadSetting, "hold_out"),
-        ({"train_samples": 49}, BadSetting, "train_samples"),
-        ({"clip": (-0.1, 0.1)}, BadSetting, "clip"),
-        ({"batch_size": 1, "devices": 2}, BadSetting, "devices"),
+        ({"hold_out": 48}, "`hold_out`"),
+        ({"train_samples": 49}, "`train_samples`"),
+        ({"clip": (-0.1, 0.1)}, "`clip`"),
+        ({"batch_size": 1, "devices": 2}, "`devices`"),
     ],
 )
-def test_settings_that_do_not_fit(
-    changes: dict[str, object], kind: type[InputError], words: str
-) -> None:
-    with pytest.raises(kind, match=words):
+def test_settings_that_do_not_fit_the_samples(changes: dict[str, object], name: str) -> None:
+    with pytest.raises(BadSetting, match=name):
         fit(plain_model(), blobs(), "base", quick(**changes))
 
 

@@ -181,8 +181,8 @@ def test_stopped_anywhere_it_ends_the_same(tiny: Study, tiny_folder: Path, tmp_p
 def test_a_training_that_fails_is_a_result(tmp_path: Path) -> None:
     study = parse_study(
         {
-            "study": {"title": "T", "data": "iris", "model": "iris", "seeds": [0]},
-            "settings": {"epochs": 2, "batch_size": 4, "metric_samples": 0, "final_samples": 5},
+            "study": {"title": "T", "data": "iris", "model": "mlp-6", "seeds": [0]},
+            "settings": {"epochs": 2, "batch_size": 12, "metric_samples": 0, "final_samples": 5},
             "runs": [
                 {"name": "bad", "loss": "base", "settings": {"optimiser": "sgd(lr=1e6)"}},
                 {"name": "good", "loss": "base"},

@@ -23,7 +23,6 @@ def probability_box(logits: Box, function: str | None = "softmax") -> Box:
     Parameters
     ----------
     logits : Box of numpy arrays, shape ``[batch, logits]``
-        One logit stands for two classes, and is that of the second.
     function : str or None
         ``softmax``, ``sigmoid`` or ``shares``: see `sensverify.formats.onnx.heads.Head`; None for
         a file with labels alone, to which a softmax is as good as any.
@@ -43,9 +42,6 @@ def probability_box(logits: Box, function: str | None = "softmax") -> Box:
     (array([[0.119, 0.622]]), array([[0.378, 0.881]]))
     """
     low, high = (np.asarray(end, np.float64) for end in (logits.lower, logits.upper))
-    if low.shape[1] == 1:
-        low, high = (np.concatenate([np.zeros_like(end), end], axis=1) for end in (low, high))
-        function = "softmax"
     if function == "sigmoid":
         least, most = _sigmoid(low), _sigmoid(high)
     else:

@@ -16,7 +16,7 @@ numbers = st.floats(-40, 40)
 
 @st.composite
 def boxes(draw):
-    count = draw(st.integers(1, 4))
+    count = draw(st.integers(2, 4))
     ends = [sorted((draw(numbers), draw(numbers))) for _ in range(count)]
     return Box(np.array([[low for low, _ in ends]]), np.array([[high for _, high in ends]]))
 

@@ -41,7 +41,10 @@ class Head:
     classes : tuple of str
         The file's names of the classes, in the order of the logits; empty where it has none.
     logits : int
-        Their number; one stands for two classes. 0 until the nodes before the head are read.
+        Of the network, one a class; 0 until the nodes before the head are read.
+    single : bool
+        The file has one logit, for the second of two classes. The network has minus and plus half
+        of it: their difference is that logit, and their softmax the file's probabilities.
     """
 
     operators: tuple[str, ...]
@@ -49,6 +52,7 @@ class Head:
     logarithm: bool = False
     classes: tuple[str, ...] = ()
     logits: int = 0
+    single: bool = False
 
     def __str__(self) -> str:
         shown = dict.fromkeys(name for name in self.operators if name not in KEEPING)
@@ -60,15 +64,11 @@ class Head:
         return set(self.operators) <= {"Sigmoid", *KEEPING}
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
-        """Probabilities of the classes in float64, ``[batch, classes]``.
+        """Probabilities of the classes in float64, ``[batch, classes]``, of the network's outputs.
 
-        One logit stands for two classes, and is that of the second. A file with a label alone gets
-        the probabilities of a softmax.
+        A file with a label alone gets the probabilities of a softmax.
         """
         values = np.asarray(logits, np.float64)
-        if values.shape[1] == 1:
-            values = np.concatenate([np.zeros_like(values), values], axis=1)
-            return _softmax(values)
         if self.function not in ("sigmoid", "shares"):
             return _softmax(values)
         with np.errstate(over="ignore"):

@@ -51,7 +51,7 @@ from sensverify.formats.onnx.rewriting import check_rewritten
 from sensverify.formats.onnx.tensors import FLOATS, type_name
 from sensverify.formats.onnx.walking import Scope, walk
 from sensverify.network import Network, NetworkBuilder, simplify
-from sensverify.network.operators import Clip, Operator, Pad
+from sensverify.network.operators import Affine, Clip, Operator, Pad
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +81,9 @@ class OnnxModel:
     integers: str | None = None
     batch: int = 1
 
+
+HALVES = np.array([[-0.5], [0.5]])
+"""What makes two logits of one: exact in every type."""
 
 _AGREED: set[tuple[Any, ...]] = set()
 """Parts of files that this process found to mean the same to onnxruntime; whether simplified."""
@@ -196,7 +199,7 @@ def read_onnx(
         part = Part.of(file.model, ends)
         importer = _Importer(part, simplified=simplified)
         plain = network = importer.network()
-        if part.head is not None and part.head.elementwise and prod(plain.output_shape) > 1:
+        if part.head is not None and part.head.elementwise and not importer.single:
             # Several numbers between 0 and 1, which need not be classes: an operator as others.
             part = Part.of(file.model, replace(ends, head="keep"))
             importer = _Importer(part, simplified=simplified)
@@ -209,7 +212,9 @@ def read_onnx(
         digests = file.sha256, file.external
         head = part.head
         if head is not None:
-            head = replace(head, logits=prod(plain.output_shape))
+            head = replace(head, logits=prod(plain.output_shape), single=importer.single)
+            if importer.single:
+                head = replace(head, function="softmax")
         return OnnxModel(network, *digests, head, part.integers, part.batch)
     except SensverifyError as error:
         found = type(error)(*(" ".join(part.split()) for part in (error.problem, error.remedy)))
@@ -243,6 +248,8 @@ class _Importer:
             exact=not simplified,
         )
         self._steps: list[LoweredNode] = []
+        self.single = False
+        """Whether one logit was found where a head was cut off."""
 
     @property
     def dtype(self) -> Any:
@@ -261,6 +268,9 @@ class _Importer:
         variable = call.as_variable(result)
         if self._part.peeled is not None:
             self._part.peeled.check_axis(variable.shape, context.opset)
+            if variable.size == 1:
+                node = call.emit(Affine(HALVES, None), call.node_of(variable, (1,)))
+                variable, self.single = Variable(node, (1, 2)), True
         network = context.builder.build(call.node_of(variable, without_batch_axis(variable.shape)))
         _check_finite(network, self.dtype)
         return network

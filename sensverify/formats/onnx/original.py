@@ -89,6 +89,5 @@ class OriginalFile:
             if values.dtype.kind == "f":
                 return np.stack([1 - values[0], values[0]]) if values.size == 1 else values
             label = str(values[0])
-        count = max(self._head.logits, 2)
-        classes = self._head.classes or tuple(str(place) for place in range(count))
+        classes = self._head.classes or tuple(str(i) for i in range(self._head.logits))
         return np.array([float(name == label) for name in classes])

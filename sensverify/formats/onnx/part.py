@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -170,10 +170,14 @@ def check_whole(part: Part, shape: Shape, precision: Precision, dtype: Any) -> N
         ) from None
     for value, theirs in zip(values, found, strict=True):
         logits = np.asarray(value, np.float64).reshape(1, -1)
+        head = part.head
+        if head is not None and logits.size == 1:
+            head = replace(head, function="softmax")
+            logits = np.concatenate([-logits, logits], axis=1) / 2
         # What overflows is compared node by node.
         if np.isfinite(logits).all():
             for output, each in zip(part.outputs, theirs, strict=True):
-                _compare(part.head, output, each, logits, precision.unit)
+                _compare(head, output, each, logits, precision.unit)
 
 
 def _row(value: Any, place: int) -> Any:
@@ -210,7 +214,7 @@ def _compare(head: Head | None, name: str, value: Any, logits: np.ndarray, unit:
 def _compare_label(
     head: Head, name: str, values: np.ndarray, logits: np.ndarray, unit: float
 ) -> None:
-    each = np.concatenate([[0.0], logits[0]]) if logits.shape[1] == 1 else logits[0]
+    each = logits[0]
     second, first = np.sort(each)[-2:]
     expected = head.classes[int(each.argmax())] if head.classes else str(int(each.argmax()))
     near = first - second <= _UNITS * unit * (1 + abs(each).max())

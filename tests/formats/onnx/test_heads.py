@@ -72,7 +72,7 @@ FILES = {
         "softmax",
         (),
     ),
-    "one logit": ([*TWO[:2]], ["q"], "sigmoid", ()),
+    "one logit": ([*TWO[:2]], ["q"], "softmax", ()),
     "label": ([*PROBABILITIES, *label("names")], ["label"], "softmax", tuple(NAMES)),
     "label and map": (
         [*PROBABILITIES, *label("numbers"), zip_map(classlabels_int64s=[7, 8, 9])],
@@ -89,10 +89,10 @@ FILES = {
     "two classes": (
         [*TWO, *label("two"), zip_map(classlabels_int64s=[0, 1])],
         ["label", "maps"],
-        "sigmoid",
+        "softmax",
         ("0", "1"),
     ),
-    "two probabilities": (TWO, ["p"], "sigmoid", ()),
+    "two probabilities": (TWO, ["p"], "softmax", ()),
     "linear": ([linear(3, "SOFTMAX")], ["label", "p"], "softmax", ("5", "6", "7")),
     "linear, logistic": ([linear(2, "LOGISTIC")], ["label", "p"], "sigmoid", ("5", "6")),
     "linear, scores": ([linear(3, "NONE")], ["label", "p"], None, ("5", "6", "7")),
@@ -162,6 +162,15 @@ def test_labels_and_probabilities_are_the_files(name, save):
             elif value.dtype.kind != "f":
                 names = classes or [str(i) for i in range(len(mine))]
                 assert str(value.reshape(-1)[0]) == names[int(mine.argmax())]
+
+
+@pytest.mark.parametrize("name", ["one logit", "two classes", "two probabilities"])
+def test_one_logit_makes_two_whose_difference_it_is(name, save):
+    found = read_onnx(save(classifier(name)), ends=PEEL)
+    assert (found.head.single, found.head.logits, found.network.output_shape) == (True, 2, (2,))
+    points = np.random.default_rng(2).normal(size=(5, 4)).astype(np.float32)
+    ours = forward_pass(found.network, torch.from_numpy(points)).numpy()
+    np.testing.assert_allclose(ours[:, 1] - ours[:, 0], (points @ ONE)[:, 0], rtol=1e-5, atol=1e-6)
 
 
 def test_one_softmax_or_several_operators_are_named(save):

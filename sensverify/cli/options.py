@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from sensverify.cli.types import setting
+from sensverify.cli.types import setting, shape
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -45,6 +45,37 @@ def runtime_option() -> Decorator:
         "Without: the answer holds of the file as it is read here, and it is trusted that what "
         "runs the file reads it alike.",
     )
+
+
+def ends_options() -> Decorator:
+    """``--input``, ``--output`` and ``--input-shape``: which part of a file is the network."""
+    options = (
+        click.option(
+            "--input",
+            metavar="NAME",
+            help="Value of the file, its inputs and inner ones, at which the network begins. "
+            "Default: its only input.",
+        ),
+        click.option(
+            "--output",
+            metavar="NAME",
+            help="Value of the file at which the network ends. Default: its only output; of a "
+            "classifier whose file ends in probabilities or a label, the logits they are made of.",
+        ),
+        click.option(
+            "--input-shape",
+            type=shape,
+            metavar="N,N,...",
+            help="Shape of one sample, without the batch axis, where the file leaves lengths open.",
+        ),
+    )
+
+    def decorate(command: Any) -> Any:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
 
 
 def json_option(what: str) -> Decorator:

@@ -32,6 +32,14 @@ def radius(text: str) -> float | Path:
         raise BadParameter(f"'{text}' is neither a number nor a file that ends in .npy") from None
 
 
+def shape(text: str) -> tuple[int, ...]:
+    """Lengths of axes: ``3,32,32`` or ``3x32x32``."""
+    parts = re.split(r"[,x]", text.strip().strip("()[]").rstrip(","))
+    if not all(re.fullmatch(r"\s*[1-9]\d{0,8}\s*", part) for part in parts):
+        raise BadParameter(f"'{text}' is not a shape such as 3,32,32")
+    return tuple(int(part) for part in parts)
+
+
 def setting(text: str) -> tuple[str, str]:
     """``KEY=VALUE``; the key with underscores, as the method's field is written."""
     key, equals, value = (part.strip() for part in text.partition("="))

@@ -13,6 +13,7 @@ import click
 from sensverify.cli.options import (
     PATH,
     data_dir_option,
+    ends_options,
     force_option,
     json_option,
     method_options,
@@ -160,6 +161,13 @@ from sensverify.cli.types import radius, sample_range, size
     is_flag=True,
     help="As --certificate, without keeping the file.",
 )
+@click.option(
+    "--probabilities",
+    is_flag=True,
+    help="Bound the probabilities of the classes, too: those that the file makes of its logits, "
+    "else a softmax of the outputs. The thresholds are then about probabilities.",
+)
+@ends_options()
 @runtime_option()
 @force_option(
     "Overwrite the files of --json, --report, --witness and --certificate; never the model or the "

@@ -29,7 +29,7 @@ def gate_dict(gate: Gate) -> dict[str, Any]:
 
 
 def gate_text(gate: Gate) -> str:
-    """What was asked and what was found, in one line."""
+    """The limit that was asked for and the figure that was found, in one line."""
     side = "at least" if gate.name.startswith("min") else "at most"
     share, name = gate.figure.share, _figure_name(gate)
     asked = f"{name} {side} {_number(gate.limit, share)}"

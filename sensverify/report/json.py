@@ -79,6 +79,9 @@ def _sample(sample: SampleResult) -> dict[str, Any]:
         margin = sample.float32_margin
         known = margin is not None and np.isfinite(margin).all()
         values["float32_margin"] = margin.tolist() if margin is not None and known else None
+    probable = _ends(sample.probability_lower, sample.probability_upper)
+    if probable is not None:
+        values["probabilities"] = probable
     if sample.stopped:
         values["stopped"] = True
     if sample.degenerate:

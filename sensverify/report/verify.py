@@ -193,12 +193,15 @@ def _card(sample: SampleResult, names: Sequence[str]) -> doc.Group:
     if len(names) > len(drawn):
         facts.append(f"{count_of(len(names) - len(drawn), 'output')} not drawn")
     ends = sample.lower, sample.output, sample.upper
-    rows = [
-        doc.row(names[k], *(f"{each[k]:.6g}" for each in ends), f"{sample.widths[k]:.4g}")
-        for k in drawn
-    ]
-    heads = doc.columns("output", "lower", "at sample", "upper", "width")
-    numbers = doc.Group([doc.Table(heads, rows)], "details", "Numbers")
+    rows, heads = [], ["output", "lower", "at sample", "upper", "width"]
+    probable = sample.probability_lower, sample.probability_upper
+    for k in drawn:
+        cells = [*(f"{each[k]:.6g}" for each in ends), f"{sample.widths[k]:.4g}"]
+        cells += [f"{end[k]:.4f}" for end in probable if end is not None]
+        rows.append(doc.row(names[k], *cells))
+    if sample.probability_lower is not None:
+        heads += ["least probability", "largest"]
+    numbers = doc.Group([doc.Table(doc.columns(*heads), rows)], "details", "Numbers")
     chart = doc.Figure([interval_chart(sample, names)])
     text = doc.Text(" · ".join(facts), "facts")
     return doc.Group([text, chart, numbers], "sample", f"Sample {sample.index}", mark)
@@ -207,11 +210,13 @@ def _card(sample: SampleResult, names: Sequence[str]) -> doc.Group:
 def _table(report: VerifyReport) -> doc.Table:
     outputs = len(report.samples[0].widths)
     labelled = any(sample.label is not None for sample in report.samples)
-    few = outputs <= ALL_WIDTHS
+    probable = report.samples[0].probability_lower is not None
+    few = outputs <= ALL_WIDTHS and not probable
     heads = ["sample", *(["label"] if labelled else []), *(["prediction"] if outputs > 1 else [])]
-    heads += [f"width {k}" for k in range(outputs)] if few else ["width min", "median", "max"]
+    summed = ["width max"] if probable else ["width min", "median", "max"]
+    heads += [f"width {k}" for k in range(outputs)] if few else summed
     kept = [doc.Column("label kept?", align="left")] if labelled else []
-    columns = doc.columns(*heads, "log-volume", *kept)
+    columns = doc.columns(*heads, "log-volume", *(["probability"] if probable else []), *kept)
     rows = []
     for sample in report.samples[:ROWS]:
         cells: list[str | doc.Cell] = []
@@ -221,13 +226,27 @@ def _table(report: VerifyReport) -> doc.Table:
             wrong = sample.label not in (None, sample.prediction)
             cells.append(doc.Cell(str(sample.prediction), "bad" if wrong else ""))
         widths = sample.widths.tolist()
-        shown = widths if few else (min(widths), median(widths), max(widths))
+        if not few:
+            widths = [max(widths)] if probable else [min(widths), median(widths), max(widths)]
         volume = "zero width" if sample.log_volume is None else f"{sample.log_volume:.3f}"
-        cells += [*map(number, shown), volume]
+        cells += [*map(number, widths), volume]
+        if probable:
+            cells.append(_probability(sample))
         if labelled:
             cells.append(doc.Cell(_word(sample), _word(sample)))
         rows.append(doc.row(str(sample.index), *cells))
     return doc.Table(columns, rows, on=doc.TERMINAL)
+
+
+def _probability(sample: SampleResult) -> str:
+    """The range of the probability of the label, or of the prediction where there is none."""
+    if sample.probability_lower is None or sample.probability_upper is None:
+        return "-"
+    place = sample.prediction if sample.label is None else sample.label
+    # Rounded outward, as the interval is one that holds.
+    low = math.floor(1000 * sample.probability_lower[place]) / 1000
+    high = math.ceil(1000 * sample.probability_upper[place]) / 1000
+    return f"{low:.3f} – {high:.3f}"
 
 
 def _record(report: VerifyReport) -> Iterator[doc.Block]:

@@ -23,9 +23,9 @@ from sensverify.registry.ranges import Above0, Count
 from sensverify.registry.settings import check_settings
 from sensverify.runs.watch import Watch
 from sensverify.verification.certifying import Certification, Certifier
+from sensverify.verification.heads import check_comparisons
 from sensverify.verification.property_run import PropertyRun
 from sensverify.verification.runtime import RuntimeFacts
-from sensverify.verification.softmax import check_comparisons
 from sensverify.verification.witness import Witness
 
 DEFAULT = "branch-and-bound"

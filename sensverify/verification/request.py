@@ -11,6 +11,7 @@ from typing import Any
 from sensverify.bounds.method import Method
 from sensverify.data.dataset import Dataset
 from sensverify.errors import BadBox, BadSetting
+from sensverify.formats.onnx.ends import Ends
 from sensverify.registry.calls import parse_call
 from sensverify.registry.ranges import Above0, AtLeast0, Count
 from sensverify.registry.settings import check_settings
@@ -64,6 +65,14 @@ class VerifyRequest:
     memory : int, optional
         Budget for the bounds, in bytes.
     data_dir : Path, optional
+    input, output : str, optional
+        Values of the file at which the network begins and ends; default: its only input, and its
+        only output or the logits of its label and probabilities.
+    input_shape : tuple of int, optional
+        Shape of one sample, without a batch axis, where the file leaves lengths open.
+    probabilities : bool
+        Bound the probabilities of the classes, too: what the file makes of its logits, or a
+        softmax of the outputs. The thresholds are then about those.
     max_log_volume, max_width : float, optional
         Thresholds; every sample must stay at or below them.
     rigorous : bool
@@ -96,6 +105,10 @@ class VerifyRequest:
     seed: int = 0
     memory: int | None = None
     data_dir: Path | None = None
+    input: str | None = None
+    output: str | None = None
+    input_shape: tuple[int, ...] | None = None
+    probabilities: bool = False
     max_log_volume: float | None = None
     max_width: float | None = None
     rigorous: bool = False
@@ -105,6 +118,11 @@ class VerifyRequest:
     def method_name(self) -> str:
         """The name of the method, without settings."""
         return parse_call(self.method).name if isinstance(self.method, str) else self.method.name
+
+    @property
+    def ends(self) -> Ends:
+        """The part of the file that the network is: up to the logits."""
+        return Ends(self.input, self.output, self.input_shape, head="peel")
 
     def __post_init__(self) -> None:
         for name in ("box", "data_dir", "radius"):

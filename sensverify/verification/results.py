@@ -65,6 +65,8 @@ class SampleResult:
     float32_margin : numpy array or None, shape ``[outputs]``
         By how much an output that is evaluated in float32 can differ from the real-valued one,
         which certified bounds are about; infinite where that is not known.
+    probability_lower, probability_upper : numpy arrays or None, shape ``[classes]``, float64
+        The least and the largest probability of each class, where they were asked for.
     stopped : bool
         The time was up, or somebody stopped the work, before the method's own end.
     """
@@ -83,7 +85,16 @@ class SampleResult:
     proposed_lower: np.ndarray | None = None
     proposed_upper: np.ndarray | None = None
     float32_margin: np.ndarray | None = None
+    probability_lower: np.ndarray | None = None
+    probability_upper: np.ndarray | None = None
     stopped: bool = False
+
+    @property
+    def probabilities(self) -> Sensitivity | None:
+        """The figures of the box around the probabilities, where they were asked for."""
+        if self.probability_lower is None or self.probability_upper is None:
+            return None
+        return Sensitivity.of(Box(self.probability_lower[None], self.probability_upper[None]))
 
     @cached_property
     def _figures(self) -> Sensitivity:
@@ -252,6 +263,8 @@ class VerifyReport:
     @property
     def _asked(self) -> list[_Threshold]:
         asked = []
+        if any(sample.probabilities is not None for sample in self.samples):
+            return self._asked_of_probabilities
         if self.max_log_volume is not None:
             # A box with a zero width has volume 0: it keeps every threshold.
             proven = [-math.inf if s.log_volume is None else s.log_volume for s in self.samples]
@@ -266,6 +279,20 @@ class VerifyReport:
                 for s in self.samples
             ]
             asked.append(_Threshold("width", self.max_width, self.samples, proven, attained))
+        return asked
+
+    @property
+    def _asked_of_probabilities(self) -> list[_Threshold]:
+        boxes = [s.probabilities for s in self.samples if s.probabilities is not None]
+        open_still: list[float | None] = [None] * len(boxes)
+        asked = []
+        if self.max_log_volume is not None:
+            proven = [float(box.log_volume[0]) for box in boxes]
+            limit = self.max_log_volume
+            asked.append(_Threshold("log-volume", limit, self.samples, proven, open_still))
+        if self.max_width is not None:
+            proven = [float(box.widths.max()) for box in boxes]
+            asked.append(_Threshold("width", self.max_width, self.samples, proven, open_still))
         return asked
 
 

@@ -20,21 +20,21 @@ from sensverify.bounds.method import METHODS, Method
 from sensverify.bounds.rounding import check_rounding, slack
 from sensverify.bounds.tensors import find_device, flattened, tensor_box
 from sensverify.classification.margins import SOLVER_SHARE, with_margins
+from sensverify.classification.probabilities import probability_box
 from sensverify.core.box import Box
 from sensverify.core.provenance import settings_of, versions
 from sensverify.core.results import Bounds, Guarantee, Status
 from sensverify.errors import BadSetting, Unbounded
-from sensverify.formats.onnx import Ends
 from sensverify.models.loading import LoadedModel, load_model
 from sensverify.network import Network
 from sensverify.runs.watch import Watch
 from sensverify.verification.certifying import Certifier
+from sensverify.verification.heads import check_samples
 from sensverify.verification.labels import LabelJudge, LabelledBoxes
 from sensverify.verification.question import Question, make_question
 from sensverify.verification.replay import Replay
 from sensverify.verification.request import VerifyRequest
 from sensverify.verification.results import SampleResult, VerifyReport
-from sensverify.verification.softmax import check_samples
 
 Progress = Callable[[int, int], None]
 """Called with the samples done and the samples in all."""
@@ -101,9 +101,9 @@ def verify(
     device = find_device(request.device)
     method = _method(request)
     request = replace(request, dtype=request.dtype or method.dtype or "float32")
-    model = load_model(request.model, runtime_check=request.runtime_check, ends=Ends(head="peel"))
+    model = load_model(request.model, runtime_check=request.runtime_check, ends=request.ends)
+    check_samples(request, model)
     question = make_question(request, model)
-    check_samples(request, model, question)
     watch = Watch() if watch is None else watch
     certifier = Certifier(model) if request.rigorous else None
     run = _Run(request, model, question, method, device, watch, certifier)
@@ -281,6 +281,11 @@ class _Run:
         def numbers(ends: Tensor) -> np.ndarray:
             return ends[row, : self.outputs].detach().cpu().double().numpy()
 
+        probable = None
+        if self.request.probabilities:
+            head, ends = self.model.head, (bounds.outer.lower, bounds.outer.upper)
+            logits = Box(*(numbers(end)[None] for end in ends))
+            probable = probability_box(logits, None if head is None else head.function)
         return SampleResult(
             index=int(self.question.samples.places[position]),
             label=None if labels is None else int(labels[position]),
@@ -292,6 +297,8 @@ class _Run:
             inner_lower=None if inner is None else numbers(inner.lower),
             inner_upper=None if inner is None else numbers(inner.upper),
             stopped=bounds.stopped,
+            probability_lower=None if probable is None else probable.lower[0],
+            probability_upper=None if probable is None else probable.upper[0],
             certified=certified,
             seconds=seconds,
         )

@@ -41,7 +41,7 @@ class Targets:
 
     @classmethod
     def open(cls, goal: Goal, floor: Tensor) -> Targets:
-        """Those that are not refuted by what is proven of rows, ``[problems, rows]``."""
+        """Problems that are not refuted by what is proven of rows, ``[problems, rows]``."""
         thresholds = goal.thresholds()
         members, present = padded_groups(goal.groups, floor.device)
         below = ~(floor >= thresholds)

@@ -1,4 +1,4 @@
-"""What the checker knows of a nonlinear function: lines and ranges that hold, and good slopes.
+"""Nonlinear functions as the checker knows them: lines and ranges that hold, and good slopes.
 
 For f on ``[l, u]`` and any slope s, ``f(x) >= s x + t`` with ``t = inf (f(x) - s x)``, and
 ``f(x) <= s x + t`` with ``t = sup (f(x) - s x)``: t has to be right, rounded down or up. A slope

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from sensverify.formats.onnx.ends import WHOLE, Ends, exposing
+from sensverify.formats.onnx.ends import WHOLE, Ends, begin_at, end_at, exposing, needed_alone
+from sensverify.formats.onnx.functions import inlined
 from sensverify.formats.onnx.heads import Head
 from sensverify.formats.onnx.reader import read_model
 from sensverify.formats.onnx.runtime import open_session, run_session
@@ -30,7 +31,7 @@ class OriginalFile:
     path : Path
         ``.onnx`` or ``.onnx.gz``.
     ends : Ends
-        The part of the file that the network is; it begins at the file's own input.
+        The part of the file that the network is.
     head : Head or None
         What was cut off behind the network.
 
@@ -44,6 +45,12 @@ class OriginalFile:
         model = read_model(path)
         if ends.output is not None:
             model = exposing(model, [ends.output])
+        if ends.input is not None:
+            # The network begins inside: what is run is the part behind that.
+            model = inlined(model)
+            if ends.output is not None:
+                model = end_at(model, ends.output)
+            model = needed_alone(begin_at(model, ends.input, ends.shape))
         self._session = open_session(model)
         (self._input,) = self._session.get_inputs()
         self._names = None if ends.output is None else [ends.output]

@@ -3,41 +3,41 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from math import prod
 from pathlib import Path
 
 from sensverify.errors import BadProperty, BadSetting
 from sensverify.formats.vnnlib import Property
 from sensverify.models.loading import LoadedModel
-from sensverify.verification.question import Question
 from sensverify.verification.request import VerifyRequest
 
 
-def check_samples(request: VerifyRequest, model: LoadedModel, question: Question) -> None:
-    """Refuse a question about samples that the order of the outputs does not answer.
+def check_samples(request: VerifyRequest, model: LoadedModel) -> None:
+    """Refuse a question about samples that logits do not answer, or only one of two ways.
 
     Raises
     ------
     BadSetting
     """
+    if request.probabilities and prod(model.network.output_shape) < 2:
+        raise BadSetting(
+            f"'{model.name}' has one output, which has no probabilities",
+            "leave `probabilities` out",
+        )
     if model.head is None:
         return
-    asked = next(
-        (
-            f"`{name}` is a threshold of the outputs' box"
-            for name in ("max_width", "max_log_volume")
-            if getattr(request, name) is not None
-        ),
-        None,
-    )
+    ends = f"'{model.name}' ends in {model.head}"
     if request.rigorous:
-        asked = "`rigorous` and `certificate` are about the file's own outputs"
-    elif question.labels is None:
-        asked = "without labels (y in the data) the outputs' box is all there is to ask for"
-    if asked is not None:
         raise BadSetting(
-            f"'{model.name}' ends in {model.head}, whose outputs have no bounds here, only the "
-            f"order of what enters it: {asked}",
+            f"{ends}, and certificates are about the file's own outputs",
             f"export the model without its {model.head}",
+        )
+    limits = {"max_width": request.max_width, "max_log_volume": request.max_log_volume}
+    asked = [f"`{name}`" for name, limit in limits.items() if limit is not None]
+    if asked and not request.probabilities:
+        raise BadSetting(
+            f"{ends}: is {asked[0]} about its probabilities, or about the logits behind them?",
+            "add `probabilities`, or name the logits with `output`",
         )
 
 

@@ -79,7 +79,6 @@ def test_every_report_says_so(files: dict[str, Path]) -> None:
 
 
 REFUSED: list[dict[str, Any]] = [
-    {"data": "bare"},
     {"max_width": 3.0},
     {"max_log_volume": 1.0},
     {"rigorous": True},
@@ -93,6 +92,39 @@ def test_what_the_order_does_not_answer_is_refused(
     verify(request(files, "Identity", **changes))
     with pytest.raises(BadSetting, match="ends in Softmax"):
         verify(request(files, "Softmax", **changes))
+
+
+def test_without_labels_the_box_is_that_of_the_logits(files: dict[str, Path]) -> None:
+    plain, report = (verify(request(files, end, data="bare")) for end in ("Identity", "Softmax"))
+    for ours, theirs in zip(report.samples, plain.samples, strict=True):
+        np.testing.assert_array_equal(ours.lower, theirs.lower)
+        np.testing.assert_array_equal(ours.upper, theirs.upper)
+
+
+@pytest.mark.parametrize("end", ["Identity", "Softmax"])
+def test_probabilities_of_points_of_the_box_are_within(end: str, files: dict[str, Path]) -> None:
+    report = verify(request(files, end, probabilities=True))
+    rng = np.random.default_rng(4)
+    for sample, x in zip(report.samples, X, strict=False):
+        found = logits(x + 0.1 * rng.choice([-1, 1], (200, 4)))
+        shares = np.exp(found) / np.exp(found).sum(axis=1, keepdims=True)
+        assert (sample.probability_lower <= shares.min(axis=0)).all()
+        assert (sample.probability_upper >= shares.max(axis=0)).all()
+    written = json.loads(report_to_json(report))["samples"][0]["probabilities"]
+    assert written["lower"] == report.samples[0].probability_lower.tolist()
+    assert " – " in verify_text(report, width=200)
+
+
+def test_thresholds_are_about_probabilities_where_those_are_asked_for(
+    files: dict[str, Path],
+) -> None:
+    widest = max(
+        float(sample.probabilities.widths.max())
+        for sample in verify(request(files, "Softmax", probabilities=True)).samples
+    )
+    for limit, status in ((widest, 0), (widest * 0.999, 1), (0.0, 1)):
+        report = verify(request(files, "Softmax", probabilities=True, max_width=limit))
+        assert report.exit_status == status
 
 
 def property_file(files: dict[str, Path], text: str, radius: float) -> Path:

@@ -94,7 +94,7 @@ def _case_name(gate: Gate) -> str:
     return name if gate.group is None else f"{name} [{gate.group}]"
 
 
-def annotations(gates: Sequence[Gate], *, suite: str) -> str:
+def github_annotations(gates: Sequence[Gate], *, suite: str) -> str:
     """GitHub's workflow commands for gates that did not pass, a line each; else empty."""
     kinds = {GateVerdict.FAILED: "error", GateVerdict.UNDECIDED: "warning"}
     return "".join(

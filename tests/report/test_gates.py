@@ -3,7 +3,7 @@
 from xml.etree import ElementTree
 
 from sensverify.core.gates import Figure, Limit, judge
-from sensverify.report.gates import annotations, gate_dict, gate_text, junit
+from sensverify.report.gates import gate_dict, gate_text, github_annotations, junit
 
 FIGURES = {
     "min_certified": Figure(0.8, 0.95, 20, True),
@@ -38,11 +38,11 @@ def test_names_that_no_xml_file_may_hold():
 
 
 def test_annotations_are_one_line_each():
-    lines = annotations(GATES, suite="net,x").splitlines()
+    lines = github_annotations(GATES, suite="net,x").splitlines()
     assert [line.split(" ")[0] for line in lines] == ["::warning", "::error", "::error"]
     assert "title=sensverify net%2Cx%3A undecided::" in lines[0]
     assert "90 %25" in lines[0]
-    assert annotations(GATES[1:2], suite="net") == ""
+    assert github_annotations(GATES[1:2], suite="net") == ""
 
 
 def test_a_gate_says_what_was_asked_and_found():

@@ -269,8 +269,8 @@ class _Importer:
         if self._part.peeled is not None:
             self._part.peeled.check_axis(variable.shape, context.opset)
             if variable.size == 1:
-                node = call.emit(Affine(HALVES, None), call.node_of(variable, (1,)))
-                variable, self.single = Variable(node, (1, 2)), True
+                halves = call.emit(Affine(HALVES, None), call.node_of(variable, (1,)))
+                variable, self.single = Variable(halves, (1, 2)), True
         network = context.builder.build(call.node_of(variable, without_batch_axis(variable.shape)))
         _check_finite(network, self.dtype)
         return network

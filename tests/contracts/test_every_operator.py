@@ -47,7 +47,7 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -98,6 +98,8 @@ needs_auto_lirpa = pytest.mark.skipif(
 )
 every_form = pytest.mark.parametrize("form", FORMS)
 seeds = st.integers(0, 2**32 - 1)
+# A seed has no smaller form to look for.
+once = settings(max_examples=1, phases=(Phase.explicit, Phase.generate))
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,7 +228,7 @@ def test_every_method_takes_part() -> None:
 
 @every_form
 @given(seed=seeds)
-@settings(max_examples=1)
+@once
 def test_every_method(form: str, seed: int) -> None:
     trial = Trial.of(form, "inside", seed)
     found = {method: found_by(method, trial) for method in every_method()}
@@ -248,7 +250,7 @@ def test_every_method(form: str, seed: int) -> None:
 @every_form
 @pytest.mark.parametrize("place", PLACES)
 @given(seed=seeds)
-@settings(max_examples=1)
+@once
 def test_methods_without_a_solver_wherever_it_stands(form: str, place: str, seed: int) -> None:
     trial = Trial.of(form, place, seed)
     single = Box(trial.box.lower.float(), trial.box.upper.float())
@@ -262,7 +264,7 @@ def test_methods_without_a_solver_wherever_it_stands(form: str, place: str, seed
 @needs_auto_lirpa
 @every_form
 @given(seed=seeds)
-@settings(max_examples=1)
+@once
 def test_auto_lirpa(form: str, seed: int) -> None:
     trial = Trial.of(form, "inside", seed)
     method = make_method("lirpa")

@@ -430,11 +430,9 @@ BENCHMARK = (
 )
 
 _KINDS = ("methods", "models", "data", "losses", "architectures", "attacks", "corruptions")
-_HELPED = ("", "benchmark", "check", "evaluate", "list", "study", "study report", "study run")
 
 WORDS = (
     *(Scenario(f"list {kind}", (f"list {kind}",)) for kind in (*_KINDS, "measures")),
-    *(Scenario(f"help {name}", (f"{name} --help",)) for name in (*_HELPED, "train", "verify")),
     Scenario(
         "report",
         ("verify iris --samples 9:12 --method branch-and-bound --gap 1e-3 --report page.html",),

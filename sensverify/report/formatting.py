@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from sensverify.core.results import Guarantee
 from sensverify.formats.onnx.heads import Head
+from sensverify.models.loading import ModelFacts
 
 DASH = "\N{EN DASH}"
 _SPACE = "\N{NO-BREAK SPACE}"
@@ -44,10 +45,23 @@ def head_text(head: Head | None) -> str | None:
     """The values that results are about where the end of a file was cut off; else None."""
     if head is None:
         return None
-    return (
+    text = (
         f"the file ends in {head}, which keeps the order of what enters it: labels are those "
         "of the file, outputs and their widths those of what enters it"
     )
+    if head.single:
+        text += "; that is one number, the outputs of two classes are minus and plus half of it"
+    return text
+
+
+def file_text(model: ModelFacts) -> str | None:
+    """Differences of a file from the network that was read of it; None where there are none."""
+    parts = []
+    if model.integers is not None:
+        parts.append(f"takes {model.integers}: here its input moves over all real numbers")
+    if model.batch > 1:
+        parts.append(f"was exported with batch {model.batch}: here every sample stands alone")
+    return f"the file {'; it '.join(parts)}" if parts else None
 
 
 def number(value: float | None) -> str:

@@ -14,6 +14,7 @@ from sensverify.report.formatting import (
     GUARANTEE_WORDS,
     at_most,
     count_of,
+    file_text,
     head_text,
     number,
     pretty_number,
@@ -273,7 +274,8 @@ def _record(report: VerifyReport) -> Iterator[doc.Block]:
 def _notes(report: VerifyReport) -> dict[str, str | None]:
     """Facts of both media; None is left out."""
     return {
-        "softmax": head_text(report.model.head),
+        "logits": head_text(report.model.head),
+        "file": file_text(report.model),
         "labels": report.perturbation.note,
         "exact": exact_text(report),
         "rounding": widening_text(report),

@@ -7,6 +7,7 @@ from math import prod
 from pathlib import Path
 
 from sensverify.errors import BadProperty, BadSetting
+from sensverify.formats.onnx import Ends
 from sensverify.formats.vnnlib import Property
 from sensverify.models.loading import LoadedModel
 from sensverify.verification.request import VerifyRequest
@@ -23,6 +24,11 @@ def check_samples(request: VerifyRequest, model: LoadedModel) -> None:
         raise BadSetting(
             f"'{model.name}' has one output, which has no probabilities",
             "leave `probabilities` out",
+        )
+    if request.rigorous and (model.ends != Ends(head="peel") or model.batch > 1 or model.integers):
+        raise BadSetting(
+            f"certificates are about whole files, and '{model.name}' is read in part",
+            "leave `input`, `output` and `input_shape` out, or export the part as a file",
         )
     if model.head is None:
         return

@@ -245,6 +245,9 @@ def with_batch_of_one(model: onnx.ModelProto, size: int) -> onnx.ModelProto:
     del graph.value_info[:]
     stored = {tensor.name: tensor for tensor in graph.initializer}
     for node in graph.node:
+        if node.op_type == "Constant" and node.attribute[0].name == "value":
+            stored[node.output[0]] = node.attribute[0].t
+    for node in graph.node:
         if node.op_type not in ("Reshape", "Expand") or len(node.input) < 2:
             continue
         tensor = stored.get(node.input[1])

@@ -17,6 +17,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from sensverify.errors import BadModelFile
+from sensverify.formats.onnx.tensors import FLOATS
 from sensverify.network.shapes import Shape
 
 KEEPING = ("Cast", "Dropout", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze")
@@ -125,12 +126,14 @@ class Peeled:
 class _Trace:
     """The way back from an output of a file, as far as it has been followed.
 
-    ``decides``: a node was met that says which class is the largest.
+    ``decides``: a node was met that says which class is the largest. ``rounded``: a cast to
+    integers was met, and nothing before it yet that makes integers.
     """
 
     value: str
     head: Head
     decides: bool = False
+    rounded: bool = False
     softmax: onnx.NodeProto | None = None
     linear: onnx.NodeProto | None = None
 
@@ -165,6 +168,8 @@ class _Back:
             trace = step(self, node, trace)
         if trace is None or not (trace.decides or trace.head.function or trace.linear):
             return None
+        if trace.rounded:
+            return None  # of probabilities, which are 0 then
         return trace if self._varies(trace) else None
 
     def _varies(self, trace: _Trace) -> bool:
@@ -206,7 +211,9 @@ def _passes(*types: str, domain: str = "") -> Callable[[_Step], _Step]:
 @_passes("Normalizer", domain="ai.onnx.ml")
 def _keep(_: _Back, node: onnx.NodeProto, trace: _Trace) -> _Trace | None:
     """Numbers stay, or are divided by one that is positive where they are probabilities."""
-    return trace.before(node)
+    to = next((item.i for item in node.attribute if item.name == "to"), None)
+    rounded = trace.rounded or (node.op_type == "Cast" and to not in FLOATS)
+    return trace.before(node, rounded=rounded)
 
 
 @_passes(*SOFTMAX)
@@ -223,7 +230,7 @@ def _at_sigmoid(_: _Back, node: onnx.NodeProto, trace: _Trace) -> _Trace | None:
 
 @_passes("ArgMax")
 def _at_argmax(_: _Back, node: onnx.NodeProto, trace: _Trace) -> _Trace | None:
-    return trace.before(node, decides=True)
+    return trace.before(node, decides=True, rounded=False)
 
 
 @_passes("ZipMap", domain="ai.onnx.ml")
@@ -237,7 +244,8 @@ def _at_label(back: _Back, node: onnx.NodeProto, trace: _Trace) -> _Trace | None
     labels = back.array(node.input[0])
     if labels is None:
         return None
-    return trace.before(node, 1, classes=tuple(_text(value) for value in labels.reshape(-1)))
+    classes = tuple(_text(value) for value in labels.reshape(-1))
+    return trace.before(node, 1, classes=classes, rounded=False)
 
 
 @_passes("LabelEncoder", domain="ai.onnx.ml")
@@ -276,7 +284,9 @@ def _at_linear(_: _Back, node: onnx.NodeProto, trace: _Trace) -> _Trace | None:
     if function == "sigmoid" and "Normalizer" in trace.head.operators:
         function = "shares"
     classes = trace.head.classes or _list(node, "classlabels_")
-    return trace.before(node, function=function, classes=classes, decides=True, linear=node)
+    rounded = trace.rounded and trace.value != node.output[0]
+    found = trace.before(node, function=function, classes=classes, rounded=rounded)
+    return replace(found, decides=True, linear=node)
 
 
 def _list(node: onnx.NodeProto, start: str) -> tuple[str, ...]:

@@ -91,7 +91,8 @@ class Part:
         if len(inputs_of(model.graph)) == 1 and ends.shape is not None:
             model = with_shape(model, ends.shape)
         model, integers = without_casts(model)
-        batch = batch_of(model) if ends.head == "peel" else 1
+        # Whoever names the whole shape says that its first axis is no batch.
+        batch = batch_of(model) if ends.head == "peel" and ends.shape is None else 1
         if batch > 1:
             model = with_batch_of_one(model, batch)
         found = None

@@ -131,6 +131,25 @@ def test_a_batch_of_eight_is_eight_samples(make_model, save):
     np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
+def test_a_shape_of_all_axes_has_no_batch(make_model, save):
+    path = save(make_model([node("MatMul", ["x", "w"], ["y"])], (8, 4), {"w": W}))
+    assert read_onnx(path, ends=PEEL).network.input_shape == (4,)
+    whole = read_onnx(path, ends=Ends(shape=(8, 4), head="peel"))
+    assert (whole.batch, whole.network.input_shape) == (1, (8, 4))
+
+
+def test_a_reshape_by_a_constant_node_is_of_one_sample(make_model, save):
+    shape = helper.make_tensor("value", TensorProto.INT64, [2], [8, -1])
+    nodes = [
+        node("Constant", [], ["shape"], value=shape),
+        node("Reshape", ["x", "shape"], ["f"]),
+        node("MatMul", ["f", "w"], ["y"]),
+    ]
+    path = save(make_model(nodes, (8, 2, 2), {"w": W}))
+    found = read_onnx(path, ends=PEEL)
+    assert (found.batch, found.network.input_shape, found.network.output_shape) == (8, (2, 2), (3,))
+
+
 def test_samples_of_a_batch_that_meet_are_refused(make_model, save):
     """A file that subtracts the mean of the batch is no network of one sample."""
     nodes = [

@@ -233,6 +233,15 @@ def test_nothing_but_a_softmax_keeps_the_order_of_all_outputs(name, save):
             read_onnx(path, ends=ORDER)
 
 
+def test_a_cast_of_probabilities_to_integers_is_no_label(make_model, save):
+    made = make_model(
+        [*TWO[:2], node("Cast", ["q"], ["y"], to=TensorProto.INT64)], (1, 4), {"one": ONE}
+    )
+    made.graph.output[0].type.tensor_type.elem_type = TensorProto.INT64
+    with pytest.raises((UnsupportedOperator, BadModelFile, RuntimeDisagrees)):
+        read_onnx(save(made), ends=PEEL)
+
+
 def test_several_sigmoids_need_not_be_classes(make_model, save):
     made = make_model([LINEAR, node("Sigmoid", ["z"], ["y"])], (1, 4), {"w": W})
     found = read_onnx(save(made), ends=PEEL)

@@ -45,24 +45,24 @@ class Perturbation:
         """Half-width of the box in every feature, nowhere below the exact one, in float64."""
         return scaled_up(scale, self.unit)
 
-    def box(self, x: np.ndarray, scale: float) -> Box:
+    def box(self, x: np.ndarray, scale: float | np.ndarray) -> Box:
         """Boxes around samples, rounded outward, in float64.
 
         Parameters
         ----------
         x : numpy array, shape ``[samples, *features]``
-        scale : float
-            Radius in units of ``unit``.
+        scale : float or numpy array, shape ``[samples]``
+            Radius in units of ``unit``, of all samples or of each.
 
         Raises
         ------
         BadBox
             A sample lies outside of the clip range.
         """
-        radius = self.radius(scale)
-        if radius.ndim:
-            radius = radius.reshape(x.shape[1:])
-        return Box.around(x.astype(np.float64), radius, clip=self.clip)
+        unit = self.unit.reshape(x.shape[1:]) if self.unit.ndim else self.unit
+        if isinstance(scale, np.ndarray):
+            scale = scale.reshape(-1, *(1,) * (x.ndim - 1))
+        return Box.around(x.astype(np.float64), scaled_up(scale, unit), clip=self.clip)
 
     def float32_box(self, x: Tensor, scale: float) -> Box:
         """Boxes of tensors around samples, on their device, in float32.

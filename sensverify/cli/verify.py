@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from sensverify.cli.critical_radius import critical_radius_options, found_radii, search_of
 from sensverify.cli.options import (
     PATH,
     data_dir_option,
@@ -167,6 +168,7 @@ from sensverify.cli.types import radius, sample_range, size
     help="Bound the probabilities of the classes, too: those that the file makes of its logits, "
     "else a softmax of the outputs. The thresholds are then about probabilities.",
 )
+@critical_radius_options()
 @ends_options()
 @runtime_option()
 @force_option(
@@ -213,6 +215,7 @@ def verify(
       sensverify verify iris --max-width 10 && echo release
       sensverify verify net.onnx --property prop.vnnlib --timeout 60
       sensverify verify iris --certificate iris.cert && sensverify check iris.cert iris
+      sensverify verify iris --critical-radius --sigma 0.05 --report radii.html
     """
     settings = dict(options.pop("settings"))
     property_file, witness = options.pop("property_file"), options.pop("witness")
@@ -228,6 +231,9 @@ def verify(
     if witness is not None:
         raise click.BadParameter("only a --property has a witness", param_hint="'--witness'")
     options["method"] = options["method"] or "crown"
+    search = search_of(context, options)
+    if search is not None:
+        return found_radii({"model": model, "settings": settings, **search}, targets)
     return _bound({"model": model, "settings": settings, **options}, targets)
 
 

@@ -263,7 +263,7 @@ def _outward_range(low: float, high: float, center: Array) -> tuple[float, float
     )
 
 
-def scaled_up(factor: float, values: np.ndarray) -> np.ndarray:
+def scaled_up(factor: float | np.ndarray, values: np.ndarray) -> np.ndarray:
     """``factor * values``, all at least 0, in float64, and nowhere below the exact product.
 
     A radius that is a share of each feature's range: a box around it contains the exact one.

@@ -22,6 +22,7 @@ from sensverify.report.formatting import (
     share,
 )
 from sensverify.report.intervals import drawn_outputs, interval_chart
+from sensverify.verification.radius_results import CriticalRadiusReport
 from sensverify.verification.results import InputFacts, SampleResult, VerifyReport
 
 PICTURES = 100
@@ -355,7 +356,7 @@ def perturbation_text(perturbation: InputFacts) -> str:
     return moved if clip is None else f"{moved}, clipped to [{clip[0]:g}, {clip[1]:g}]"
 
 
-def settings_text(report: VerifyReport) -> str:
+def settings_text(report: VerifyReport | CriticalRadiusReport) -> str:
     """The method with its settings, on one line."""
     pairs = []
     for key, value in report.settings.items():

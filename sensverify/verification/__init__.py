@@ -1,16 +1,20 @@
 """One verification run: a model and a question about it in, a report out.
 
-`verify` bounds the outputs around samples, `check_property` answers a VNN-LIB property.
+`verify` bounds the outputs around samples, `critical_radius` finds how far they may move until a
+label changes, `check_property` answers a VNN-LIB property.
 """
 
 from sensverify.models.loading import ModelFacts
 from sensverify.verification.certify import CertifiedBounds, certify
 from sensverify.verification.certifying import Certification
+from sensverify.verification.critical_radius import critical_radius
 from sensverify.verification.property import (
     PropertyReport,
     PropertyRequest,
     check_property,
 )
+from sensverify.verification.radius_request import CriticalRadiusRequest
+from sensverify.verification.radius_results import CriticalRadiusReport, SampleRadius
 from sensverify.verification.request import VerifyRequest
 from sensverify.verification.results import (
     InputFacts,
@@ -24,10 +28,13 @@ from sensverify.verification.witness import Witness
 __all__ = [
     "Certification",
     "CertifiedBounds",
+    "CriticalRadiusReport",
+    "CriticalRadiusRequest",
     "InputFacts",
     "ModelFacts",
     "PropertyReport",
     "PropertyRequest",
+    "SampleRadius",
     "SampleResult",
     "Summary",
     "VerifyReport",
@@ -35,5 +42,6 @@ __all__ = [
     "Witness",
     "certify",
     "check_property",
+    "critical_radius",
     "verify",
 ]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -40,6 +41,10 @@ class LabelledBoxes:
     box: Box
     asked: Box
 
+    def __getitem__(self, part: slice | np.ndarray) -> LabelledBoxes:
+        """Some of the samples."""
+        return LabelledBoxes(*(getattr(self, each.name)[part] for each in fields(self)))
+
 
 @dataclass(frozen=True, eq=False)
 class LabelJudge:
@@ -73,20 +78,7 @@ class LabelJudge:
         seed : int
             Of the search for an input with another label.
         """
-        labels = samples.labels
-        certified = torch.zeros_like(labels, dtype=torch.bool)
-        # Sampled or likely bounds prove nothing.
-        if bounds.guarantee >= Guarantee.SOLVER:
-            certified = proven(
-                self.network,
-                samples.box,
-                bounds,
-                labels,
-                method=method,
-                memory_budget=self.memory_budget,
-            )
-            certified &= samples.output.argmax(dim=1) == labels
-            certified &= self._same_in_float32(samples, certified)
+        certified = self.certified(samples, bounds, method)
         changed = torch.zeros_like(certified)
         if not bool(certified.all()):
             rows = (~certified).nonzero().squeeze(1)
@@ -95,6 +87,23 @@ class LabelJudge:
             True if yes else False if no else None
             for yes, no in zip(certified.tolist(), changed.tolist(), strict=True)
         ]
+
+    def certified(self, samples: LabelledBoxes, bounds: Bounds, method: Method) -> Tensor:
+        """Mask of the samples whose label is proven by bounds as those of `judge`, ``[batch]``."""
+        labels = samples.labels
+        # Sampled or likely bounds prove nothing.
+        if bounds.guarantee < Guarantee.SOLVER:
+            return torch.zeros_like(labels, dtype=torch.bool)
+        certified = proven(
+            self.network,
+            samples.box,
+            bounds,
+            labels,
+            method=method,
+            memory_budget=self.memory_budget,
+        )
+        certified &= samples.output.argmax(dim=1) == labels
+        return certified & self._same_in_float32(samples, certified)
 
     def _same_in_float32(self, samples: LabelledBoxes, rows: Tensor) -> Tensor:
         """Mask of the samples that have their label in the file's own arithmetic, too.

@@ -36,6 +36,11 @@ class Replayed:
     outputs: np.ndarray
     outside: int = 0
 
+    def differs(self, label: int) -> bool:
+        """Whether some output is above the label's."""
+        values = self.outputs
+        return bool(np.isfinite(values).all() and (values > values[label]).any())
+
 
 class Replay:
     """An ONNX file in onnxruntime, opened when there is a first input to replay.
@@ -75,15 +80,21 @@ class Replay:
         -------
         Boolean numpy array, shape ``[batch]``
         """
-        found = np.zeros(len(points), dtype=bool)
+        found = self.counterexamples(points, box, labels)
+        return np.array([each is not None for each in found], dtype=bool)
+
+    def counterexamples(
+        self, points: np.ndarray, box: Box, labels: np.ndarray
+    ) -> list[Replayed | None]:
+        """The inputs that `confirmed` confirms, as the file took them; None for the others."""
+        found: list[Replayed | None] = [None] * len(points)
         # One at a time: a file may hold one sample's batch axis, also inside of its graph.
         for i, (point, label) in enumerate(zip(points, labels, strict=True)):
             if self._failed:
                 break
             replayed = self.outputs(point, box.lower[i], box.upper[i])
-            if replayed is not None:
-                values = replayed.outputs
-                found[i] = np.isfinite(values).all() and (values > values[int(label)]).any()
+            if replayed is not None and replayed.differs(int(label)):
+                found[i] = replayed
         return found
 
     def outputs(

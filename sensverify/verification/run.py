@@ -99,7 +99,7 @@ def verify(
             "give them to VerifyRequest",
         )
     device = find_device(request.device)
-    method = _method(request)
+    method = method_of(request)
     request = replace(request, dtype=request.dtype or method.dtype or "float32")
     model = load_model(request.model, runtime_check=request.runtime_check, ends=request.ends)
     check_samples(request, model)
@@ -140,6 +140,15 @@ def verify(
         and (len(samples) < len(question) or any(_unfinished(part.bounds) for part in parts)),
         certification=certification,
     )
+
+
+def batch_size(network: Network, method: Method) -> int:
+    """The number of samples that are bounded at once."""
+    neurons = max(prod(node.shape) for node in network.nodes)
+    rows = 2 * prod(network.output_shape)
+    size = max(1, min(_LARGEST_BATCH, _BATCH_NUMBERS // (neurons * rows)))
+    # Exact methods may need long for one sample, and say how many they gain from at once.
+    return min(size, method.samples_at_once or size)
 
 
 def _unfinished(bounds: Bounds) -> bool:
@@ -186,7 +195,7 @@ class _Run:
 
         A time limit is shared out by the samples left: what a batch does not need, later ones get.
         """
-        size, total = self._batch_size(), len(self.question)
+        size, total = batch_size(self.network, self.method), len(self.question)
         whole = self.watch.within(self.request.timeout)
         for start in range(0, total, size):
             if start and self.watch.stopped:
@@ -197,13 +206,6 @@ class _Run:
                 share = max(whole.left * (part.stop - part.start) / (total - start), 1e-3)
                 method, watch = with_limits(method, seconds=share), whole.within(share)
             yield self._batch(part, method, watch)
-
-    def _batch_size(self) -> int:
-        neurons = max(prod(node.shape) for node in self.network.nodes)
-        rows = 2 * self.outputs
-        size = max(1, min(_LARGEST_BATCH, _BATCH_NUMBERS // (neurons * rows)))
-        # Exact methods may need long for one sample, and say how many they gain from at once.
-        return min(size, self.method.samples_at_once or size)
 
     def _batch(self, part: slice, method: Method, watch: Watch) -> _Part:
         began = time.perf_counter()
@@ -355,7 +357,7 @@ def _containing(network: Network, box: Box, bounds: Bounds, output: Tensor) -> B
     return replace(bounds, outer=Box(lower, upper))
 
 
-def _method(request: VerifyRequest) -> Method:
+def method_of(request: VerifyRequest) -> Method:
     """The method that a request names, with its settings and its limits."""
     call, method = METHODS.resolve(request.method, request.settings)
     method = with_limits(

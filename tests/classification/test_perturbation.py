@@ -65,3 +65,14 @@ def test_the_whole_range_leaves_such_a_feature_where_it_is() -> None:
     box = perturbation((0.0, 1.0)).whole_range(x)
     assert box.lower[0].tolist() == [0.0, 0.0, 0.25, 0.0]
     assert box.upper[1].tolist() == [1.0, 1.0, 0.25, 1.0]
+
+
+@given(st.lists(POINTS, min_size=2, max_size=3), st.lists(st.floats(0, 3), min_size=3, max_size=3))
+def test_samples_may_have_a_radius_each(values: list[list[float]], radii: list[float]) -> None:
+    x, scales = np.array(values, dtype=np.float32), np.array(radii[: len(values)])
+    for moved in (perturbation((-2.0, 2.0)), Perturbation(np.ones(()))):
+        together = moved.box(x, scales)
+        for place, scale in enumerate(scales.tolist()):
+            alone = moved.box(x[place : place + 1], scale)
+            assert np.array_equal(together.lower[place], alone.lower[0])
+            assert np.array_equal(together.upper[place], alone.upper[0])

@@ -1,6 +1,7 @@
 """A run that is killed or stopped at any moment, and resumed, ends as one that nothing happened to.
 
-One law for everything that takes long: a benchmark, an evaluation, a study, a training.
+One law for everything that takes long: a benchmark, an evaluation, a search for critical radii, a
+study, a training.
 """
 
 from __future__ import annotations
@@ -102,6 +103,16 @@ KINDS = {
         lambda out: [
             timeless(json.loads((out / "evaluation.json").read_text())),
             lines(out / "journal.jsonl"),
+        ],
+        append_only=("{out}/journal.jsonl",),
+    ),
+    "critical radius": Kind(
+        "verify digits --data digits --samples 0:320 --critical-radius --steps 6 --out {out}",
+        ("{out}/journal.jsonl",),
+        lambda out: [
+            timeless(json.loads((out / "critical-radius.json").read_text())),
+            lines(out / "journal.jsonl"),
+            (out / "counterexamples.npz").read_bytes(),
         ],
         append_only=("{out}/journal.jsonl",),
     ),
@@ -226,7 +237,7 @@ def check(trial: Trial, how: signal.Signals, seed: int, ends: tuple[int, ...]) -
     assert not list(trial.folder.rglob("*.part"))
 
 
-@pytest.mark.parametrize("name", ["benchmark", "evaluate", "train", "study"])
+@pytest.mark.parametrize("name", ["benchmark", "evaluate", "critical radius", "train", "study"])
 def test_killed(processes: Any, tmp_path: Path, name: str) -> None:
     check(Trial(processes, KINDS[name], tmp_path), signal.SIGKILL, 0, (3,))
 

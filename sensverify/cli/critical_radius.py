@@ -1,0 +1,187 @@
+"""``sensverify verify --critical-radius``: how far inputs may move until a label changes."""
+
+from __future__ import annotations
+
+import io
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from sensverify.cli.options import PATH
+from sensverify.cli.progress import ProgressLines, run_bar, watching
+from sensverify.cli.targets import Targets, input_files
+
+OWN = ("accuracy", "steps", "max_radius", "out", "resume")
+"""Options that only ``--critical-radius`` has."""
+
+_ALLOWED = ("critical_radius", "json_target", "report_target", "force")
+
+
+def critical_radius_options() -> Callable[[Any], Any]:
+    """``--critical-radius``, and the options that belong to it."""
+    options = (
+        click.option(
+            "--critical-radius",
+            is_flag=True,
+            help="Find how far inputs may move until the label changes: for every sample a radius "
+            "within which it is proven to stay, and one within which it is known to change. "
+            "--radius or --sigma gives the unit and the first radius.",
+        ),
+        click.option(
+            "--accuracy",
+            type=float,
+            metavar="SHARE",
+            help="With --critical-radius: how near, as a share, the ends are searched for. "
+            "Default: 0.01.",
+        ),
+        click.option(
+            "--steps",
+            type=int,
+            metavar="N",
+            help="With --critical-radius: most radii looked at for each end. Default: 40.",
+        ),
+        click.option(
+            "--max-radius",
+            type=float,
+            metavar="R",
+            help="With --critical-radius: the largest radius looked at. Default: 100 times the "
+            "first, no more than fills the clip range.",
+        ),
+        click.option(
+            "--out",
+            type=PATH,
+            metavar="DIR",
+            help="With --critical-radius: a new or empty folder that keeps what is done, and at "
+            "the end the results, the page and the counterexamples.",
+        ),
+        click.option(
+            "--resume",
+            is_flag=True,
+            help="With --critical-radius: go on with what is in DIR; nothing is done twice.",
+        ),
+    )
+
+    def decorate(command: Any) -> Any:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def search_of(context: click.Context, options: dict[str, Any]) -> dict[str, Any] | None:
+    """The search that is asked for, as fields of a `CriticalRadiusRequest`; None where none is.
+
+    Parameters
+    ----------
+    context : click.Context
+    options : dict
+        Of the command; those of a search alone are taken out.
+
+    Raises
+    ------
+    click.UsageError
+        Names options that belong to another question.
+    """
+    own = {name: options.pop(name) for name in OWN}
+    given = {
+        parameter.name: parameter.opts[-1]
+        for parameter in context.command.params
+        if context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
+    }
+    if not options.pop("critical_radius"):
+        alone = [text for name, text in given.items() if name in OWN]
+        if alone:
+            raise click.UsageError(f"only --critical-radius has {', '.join(alone)}", ctx=context)
+        return None
+    from sensverify.verification.radius_request import USED
+
+    others = [text for name, text in given.items() if name not in (*USED, *OWN, *_ALLOWED)]
+    if others:
+        raise click.UsageError(
+            f"--critical-radius is the whole question: leave {', '.join(others)} out", ctx=context
+        )
+    asked = {name: options[name] for name in USED if name in options} | own
+    return {name: value for name, value in asked.items() if value is not None}
+
+
+def found_radii(asked: dict[str, Any], targets: Targets) -> int:
+    """Search, write and print what was found.
+
+    Parameters
+    ----------
+    asked : dict
+        Fields of a `CriticalRadiusRequest`.
+    targets : Targets
+
+    Returns
+    -------
+    int
+        Exit status: 3 where the search is unfinished, else 0.
+    """
+    from sensverify.report.critical_radius import critical_radius_document, critical_radius_to_json
+    from sensverify.report.html import document_to_html
+    from sensverify.report.terminal import PlainConsole, print_document
+    from sensverify.verification.critical_radius import critical_radius
+    from sensverify.verification.radius_request import CriticalRadiusRequest
+
+    data, radius = asked.get("data"), asked.get("radius")
+    targets.check(
+        input_files(
+            [asked["model"]],
+            data if data is not None and data.endswith(".npz") else None,
+            radius if isinstance(radius, Path) else None,
+        )
+    )
+    request = CriticalRadiusRequest(**asked)
+    errors = PlainConsole(stderr=True)
+    lines = ProgressLines(lambda text: click.echo(text, err=True))
+    with (
+        run_bar(errors, "searching", lambda now: ", ".join(now.running)) as (show, listen),
+        watching(listen or lines.listen) as watch,
+    ):
+        report = critical_radius(request, progress=show or lines.show, watch=watch)
+    document = critical_radius_document(report)
+    try:
+        if request.out is not None:
+            _keep(request.out, report, document)
+        targets.write(
+            json=lambda: critical_radius_to_json(report), report=lambda: document_to_html(document)
+        )
+    finally:
+        # What took hours is told also where it cannot be written.
+        print_document(document, errors if targets.to_stdout else PlainConsole())
+    if report.interrupted:
+        text = "with --out the rest can be done later"
+        if request.out is not None:
+            again = shlex.join(["--out", str(request.out), "--resume"])
+            text = f"go on with the same command and {again}"
+        click.echo(f"stopped before all was done; {text}", err=True)
+    return report.exit_status
+
+
+def _keep(folder: Path, report: Any, document: Any) -> None:
+    """Write the files of a search into its folder."""
+    import numpy as np
+
+    from sensverify.report.critical_radius import critical_radius_to_json
+    from sensverify.report.html import document_to_html
+    from sensverify.runs.files import encoded, replace_file, writing
+    from sensverify.verification.critical_radius import RESULTS
+    from sensverify.verification.radius_results import counterexamples
+
+    arrays: dict[str, Any] = counterexamples(report.samples)
+    packed = io.BytesIO()
+    np.savez_compressed(packed, **arrays)
+    contents = (
+        encoded(critical_radius_to_json(report)),
+        packed.getvalue(),
+        encoded(document_to_html(document)),
+    )
+    with writing(folder):
+        for name, content in zip(RESULTS, contents, strict=True):
+            replace_file(folder / name, content)

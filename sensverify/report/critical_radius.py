@@ -1,0 +1,387 @@
+"""Critical radii as a document, and the schema ``sensverify.critical-radius/1``."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context
+from functools import partial
+from typing import Any
+
+from sensverify.core.results import Guarantee
+from sensverify.report import document as doc
+from sensverify.report.chart import (
+    Axis,
+    Drawing,
+    Frame,
+    Point,
+    Stroke,
+    line_chart,
+    tick_text,
+    ticks,
+)
+from sensverify.report.formatting import (
+    DASH,
+    count_of,
+    head_text,
+    number,
+    percent,
+    pretty_number,
+    printed,
+    share,
+)
+from sensverify.report.json import method_dict, model_dict
+from sensverify.report.verify import perturbation_text, settings_text
+from sensverify.verification.critical_radius import SCHEMA
+from sensverify.verification.radius_results import CriticalRadiusReport, SampleRadius
+
+ROWS = 20
+"""Samples that a terminal lists; the others are counted."""
+
+LISTED = 1000
+"""Samples that a page lists."""
+
+_CORNERS = 300
+"""Steps of a line that are drawn; of more, some evenly between them."""
+
+_WIDE_RANGE = 40.0
+"""Largest over first radius from which the axis is logarithmic."""
+
+_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+def critical_radius_to_json(report: CriticalRadiusReport) -> str:
+    """The report as one JSON object and a newline.
+
+    Radii are in ``search.unit``; an ``attacked`` end or a median that is infinite is null: no
+    counterexample is known up to ``search.max_radius``.
+
+    Raises
+    ------
+    ValueError
+        A number is not finite; this is a defect, and nothing is written.
+    """
+    return json.dumps(critical_radius_to_dict(report), allow_nan=False, indent=2) + "\n"
+
+
+def critical_radius_to_dict(report: CriticalRadiusReport) -> dict[str, Any]:
+    """The report as the values of the schema."""
+    limits, summary = report.limits, asdict(report.summary)
+    summary["median_attacked"] = _finite(report.summary.median_attacked)
+    return {
+        "schema": SCHEMA,
+        "model": model_dict(report.model),
+        "method": method_dict(report.method, report.settings),
+        "guarantee": report.guarantee.name,
+        "input": {**asdict(report.perturbation), "dtype": report.dtype, "seed": report.seed},
+        "search": {
+            "unit": report.unit,
+            "first_radius": limits.first,
+            "max_radius": limits.largest,
+            "accuracy": limits.accuracy,
+            "steps": limits.steps,
+        },
+        "device": report.device,
+        "seconds": report.seconds,
+        "interrupted": report.interrupted,
+        "versions": report.versions,
+        "samples": [_sample(sample) for sample in report.samples],
+        "summary": {**summary, "asked": report.total},
+    }
+
+
+def _sample(sample: SampleRadius) -> dict[str, Any]:
+    return {
+        "index": sample.index,
+        "label": sample.label,
+        "prediction": sample.prediction,
+        "proven": sample.proven,
+        "attacked": _finite(sample.attacked),
+        "becomes": sample.becomes,
+        "steps": sample.steps,
+        "seconds": sample.seconds,
+        **({"stopped": True} if sample.stopped else {}),
+    }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def critical_radius_document(report: CriticalRadiusReport) -> doc.Document:
+    """The document of a report: the distribution of both ends, every sample, and the record."""
+    samples = report.samples
+    data = doc.Data("critical-radius", _COLUMNS, partial(_rows_of_data, report))
+    return doc.Document(
+        title=f"{report.model.name}: critical radii",
+        eyebrow="Critical radii of samples",
+        heading=report.model.name,
+        lead=_question(report),
+        sections=(
+            doc.Section("summary", "", tuple(_summary(report))),
+            doc.Section("samples", "Samples", tuple(_listed(report, samples)), data=(data,)),
+            doc.Section("record", "Record", tuple(_record(report))),
+        ),
+        offered=16_000_000,
+    )
+
+
+_COLUMNS = ("sample", "label", "prediction", "proven", "attacked", "becomes", "steps", "stopped")
+
+
+def _rows_of_data(report: CriticalRadiusReport) -> Iterator[Sequence[doc.Value]]:
+    for each in report.samples:
+        ends = each.proven, _finite(each.attacked)
+        yield (
+            each.index,
+            each.label,
+            each.prediction,
+            *ends,
+            each.becomes,
+            each.steps,
+            each.stopped,
+        )
+
+
+def _question(report: CriticalRadiusReport) -> str:
+    source = f" of {report.perturbation.data}" if report.perturbation.data is not None else ""
+    return (
+        f"The least radius at which each of {count_of(len(report.samples), 'sample')}{source} gets "
+        f"another label: at least what {report.method} proves, at most what an attack has found. "
+        f"Radii are in {report.unit}."
+    )
+
+
+def _summary(report: CriticalRadiusReport) -> Iterator[doc.Block]:
+    guarantee = doc.Span(f"{report.guarantee.name}.", "strong")
+    yield doc.Notice([(guarantee, f" {_meaning(report)}")], "guarantee", on=doc.PAGE)
+    if report.interrupted:
+        lines = [(doc.Span("Unfinished:", "strong"), f" {_unfinished(report)}.")]
+        yield doc.Notice(lines, "bad", on=doc.PAGE)
+    summary, count = report.summary, len(report.samples)
+    least, most = report.robust(report.limits.first)
+    first = f"robust within {pretty_number(report.limits.first)}"
+    cells = {
+        "Median proven radius": (
+            pretty_number(_proven(summary.median_proven)),
+            "half keep their label here",
+        ),
+        "Median attacked radius": (
+            printed(_attacked(summary.median_attacked)),
+            "half lose it by here",
+        ),
+        "Proven": (percent(least), first),
+        "Not broken": (percent(most), first),
+        "Misclassified": (f"{summary.misclassified:,}", f"of {count:,} samples, both ends at 0"),
+    }
+    numbers = [
+        doc.Number(name, [doc.Cell(text, note=note)]) for name, (text, note) in cells.items()
+    ]
+    yield doc.Numbers(tuple(numbers), on=doc.PAGE)
+    if any(each.attacked > 0 for each in report.samples):
+        caption = (
+            "Below the blue line: samples that provably keep their label within the radius. Above "
+            "the orange line: samples with a known input that has another. In between neither is "
+            "known."
+        )
+        charts = [distribution_chart(report, frame) for frame in (_WIDE, _NARROW)]
+        yield doc.Figure(
+            charts, "Samples robust up to each radius", [caption], "chart", on=doc.PAGE
+        )
+
+
+_WIDE = Frame(920, 400, left=48, right=120, letters=14)
+_NARROW = Frame(380, 300, right=100, letters=10)
+"""For phones."""
+
+
+def distribution_chart(report: CriticalRadiusReport, frame: Frame) -> Drawing:
+    """Shares of samples that are robust up to each radius: proven, and not known to be broken."""
+    ends = [end for each in report.samples for end in (each.proven, each.attacked)]
+    high = max(end for end in ends if math.isfinite(end))
+    unbroken = report.summary.unbroken
+    high = max(high, report.limits.largest if unbroken else 0.0) or report.limits.first
+    proven = [each.proven for each in report.samples]
+    attacked = [each.attacked for each in report.samples]
+    strokes = [
+        Stroke("proven", "certified bold", tuple(_steps(proven, high))),
+        Stroke("not broken", "worst bold", tuple(_steps(attacked, high))),
+    ]
+    least, most = report.robust(report.limits.first)
+    at = pretty_number(report.limits.first)
+    words = (
+        f"Share of samples robust up to each radius: at radius {at} {percent(least)} proven and "
+        f"{percent(most)} not broken"
+    )
+    unit = " %" if frame.width > 500 else ""
+    y = Axis(0.0, 1.0, ticks=[(s, f"{100 * s:.0f}{unit if s == 1 else ''}") for s in _SHARES])
+    return line_chart(
+        strokes, frame, _axis(report.limits.first, high), y, words=words,
+        between=(strokes[1], strokes[0]),
+    )  # fmt: skip
+
+
+def _steps(ends: Sequence[float], high: float) -> Iterator[Point]:
+    """Corners of the share of ends above each radius; of many, some."""
+    count = len(ends)
+    # By radius, the samples lost up to there; what is at 0 is lost at once.
+    lost = {radius: place + 1 for place, radius in enumerate(sorted(ends))}
+    left = 1 - lost.pop(0.0, 0) / count
+    corners = [each for each in lost.items() if each[0] <= high]
+    if len(corners) > _CORNERS:
+        last = len(corners) - 1
+        corners = [corners[round(k * last / (_CORNERS - 1))] for k in range(_CORNERS)]
+    yield Point(0.0, left)
+    for radius, gone in corners:
+        yield Point(radius, left)
+        left = 1 - gone / count
+        # Not quite upright: a height belongs to every place across.
+        yield Point(radius + 1e-9 * high, left)
+    yield Point(high * (1 + 1e-8), left)
+
+
+def _axis(first: float, high: float) -> Axis:
+    high = high * (1 + 1e-8)
+    if high <= _WIDE_RANGE * first:
+        return Axis(0.0, high, ticks=[(t, tick_text(t)) for t in ticks(0.0, high)], title="radius")
+    low = math.floor(math.log10(first))
+    powers = range(low, math.floor(math.log10(high)) + 1)
+    marks = [0.0, *(factor * 10.0**power for power in powers for factor in (1, 2, 5))]
+    return Axis(
+        0.0,
+        high,
+        lambda radius: math.log1p(max(radius, 0.0) / first),
+        [(mark, tick_text(mark)) for mark in marks if mark <= high],
+        "radius, logarithmic",
+    )
+
+
+def _proven(value: float) -> float:
+    """A proven end in four digits, rounded down: what is shown is proven, too."""
+    return float(Context(4, ROUND_FLOOR).create_decimal_from_float(value))
+
+
+def _attacked(value: float) -> float | None:
+    """An attacked end in four digits, rounded up; None where it is infinite."""
+    if math.isinf(value):
+        return None
+    return float(Context(4, ROUND_CEILING).create_decimal_from_float(value))
+
+
+def _listed(report: CriticalRadiusReport, samples: Sequence[SampleRadius]) -> Iterator[doc.Block]:
+    yield _table(report, samples[:LISTED], on=doc.PAGE)
+    yield _table(report, samples[:ROWS], on=doc.TERMINAL)
+    for most, on in ((LISTED, doc.PAGE), (ROWS, doc.TERMINAL)):
+        if len(samples) > most:
+            text = f"… and {len(samples) - most:,} more samples; the JSON output lists them all"
+            yield doc.Text(text, on=on)
+
+
+def _table(
+    report: CriticalRadiusReport, samples: Sequence[SampleRadius], *, on: doc.Medium
+) -> doc.Table:
+    names = report.model.output_names
+    labelled = any(each.label is not None for each in report.samples)
+    heads = ["sample", *(["label"] if labelled else []), "prediction", "proven", "attacked"]
+    rows = []
+    for each in samples:
+        cells: list[str | doc.Cell] = [] if not labelled else [_named(names, each.label)]
+        wrong = "bad" if each.prediction != each.kept else ""
+        cells.append(doc.Cell(_named(names, each.prediction), wrong))
+        attacked = "none found" if math.isinf(each.attacked) else number(_attacked(each.attacked))
+        cells += [number(_proven(each.proven)), attacked, _named(names, each.becomes)]
+        rows.append(doc.row(str(each.index), *cells, look="dim" if each.stopped else ""))
+    return doc.Table(doc.columns(*heads, "becomes"), rows, "plain numbers", on=on)
+
+
+def _named(names: Sequence[str], label: int | None) -> str:
+    if label is None:
+        return DASH
+    return names[label] if label < len(names) else str(label)
+
+
+def _record(report: CriticalRadiusReport) -> Iterator[doc.Block]:
+    limits, model, summary = report.limits, report.model, report.summary
+    count = len(report.samples)
+    least, most = report.robust(limits.first)
+    yield doc.Facts(
+        [
+            ("model", f"{model.name}, {model.parameters:,} parameters"),
+            ("input", _input(report)),
+            ("method", f"{settings_text(report)}, {report.dtype} on {report.device}"),
+            ("search", _search(report)),
+            ("time", f"{report.seconds:.2f} s for {count:,} samples"),
+            ("misclassified", share(summary.misclassified / count, count)),
+            ("median", f"proven {number(_proven(summary.median_proven))}, attacked "
+             f"{number(_attacked(summary.median_attacked))}"),
+            (f"robust within {limits.first:.4g}", f"{share(least, count)} proven, "
+             f"{share(most, count)} not known to be broken"),
+            *_notes(report),
+            ("guarantee", f"{report.guarantee.name}. {_meaning(report)}"),
+        ],
+        on=doc.TERMINAL,
+    )  # fmt: skip
+    if report.interrupted:
+        yield doc.Text(f"unfinished: {_unfinished(report)}", "open", on=doc.TERMINAL)
+    yield doc.Facts(
+        [
+            ("Model file", doc.Span(model.path, "code")),
+            ("SHA-256", doc.Span(model.sha256, "code")),
+            ("Input", _input(report)),
+            ("Method", settings_text(report)),
+            ("Search", _search(report)),
+            *((name.capitalize(), text) for name, text in _notes(report)),
+            ("Arithmetic", f"{report.dtype} on {report.device}"),
+            ("Seed", str(report.seed)),
+            ("Time", f"{report.seconds:.2f} s"),
+            ("Versions", ", ".join(f"{name} {text}" for name, text in report.versions.items())),
+        ],
+        on=doc.PAGE,
+    )
+
+
+def _meaning(report: CriticalRadiusReport) -> str:
+    attacked = "Inputs of the attacked ends were run by onnxruntime in the original file."
+    if report.guarantee is Guarantee.SOLVER:
+        proven = "Proven up to a solver's own tolerances: no input within the proven radius"
+        return f"{proven} has another label. {attacked}"
+    return (
+        "Proven: no input within the proven radius has another label, in real arithmetic and by "
+        f"more than rounding. {attacked}"
+    )
+
+
+def _input(report: CriticalRadiusReport) -> str:
+    data, box = report.perturbation.data, perturbation_text(report.perturbation)
+    return f"{data}; first {box}" if data is not None else f"first {box}"
+
+
+def _search(report: CriticalRadiusReport) -> str:
+    limits = report.limits
+    return (
+        f"radii from 0 to {limits.largest:.4g}, in {report.unit}, from {limits.first:.4g} on, to "
+        f"{100 * limits.accuracy:.3g} % or {limits.steps} steps for each end"
+    )
+
+
+def _notes(report: CriticalRadiusReport) -> Iterator[tuple[str, str]]:
+    notes = {"softmax": head_text(report.model.head), "labels": report.perturbation.note}
+    if all(each.label is None for each in report.samples):
+        none = notes["labels"] or "there are none"
+        notes["labels"] = f"{none}; the critical radius is that of the prediction"
+    if report.others:
+        text = ", ".join(f"{name} {version}" for name, version in report.others.items())
+        notes["begun with"] = text
+    for name, note in notes.items():
+        if note is not None:
+            yield name, note
+
+
+def _unfinished(report: CriticalRadiusReport) -> str:
+    left, cut = report.total - len(report.samples), sum(each.stopped for each in report.samples)
+    parts = [f"{count_of(left, 'sample')} not looked at"] if left else []
+    if cut:
+        parts.append(f"{count_of(cut, 'sample')} with ends that more time would bring closer")
+    return " and ".join(parts)

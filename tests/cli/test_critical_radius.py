@@ -1,0 +1,145 @@
+"""`sensverify verify --critical-radius`: what it answers, in which form, with which exit status."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import Result
+
+from sensverify.runs.watch import Watch
+
+Run = Callable[..., Result]
+
+
+def answer(run: Run, *args: object) -> dict[str, Any]:
+    done = run("verify", *args, "--critical-radius", "--json", "-")
+    assert done.exit_code == 0, done.output
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is no JSON number")
+
+    return json.loads(done.stdout, parse_constant=refuse)
+
+
+def test_json_has_the_keys_of_the_contract(run: Run, identity: Path, data: Path) -> None:
+    """Outputs are inputs: the label of (2, 0) is lost at radius 1; (0, 2) never had it."""
+    found = answer(run, identity, "--data", data, "--radius", 0.25)
+    assert list(found) == [
+        *("schema", "model", "method", "guarantee", "input", "search", "device", "seconds"),
+        *("interrupted", "versions", "samples", "summary"),
+    ]
+    assert found["schema"] == "sensverify.critical-radius/1"
+    assert found["search"] == {
+        "unit": "the units of the features",
+        "first_radius": 0.25,
+        "max_radius": 25.0,
+        "accuracy": 0.01,
+        "steps": 40,
+    }
+    first, second = found["samples"]
+    assert 0.99 <= first["proven"] <= 1 <= first["attacked"] <= 1.01
+    assert (first["label"], first["prediction"], first["becomes"]) == (0, 0, 1)
+    assert (second["proven"], second["attacked"], second["prediction"]) == (0, 0, 1)
+    assert found["summary"]["misclassified"] == 1
+    assert found["summary"]["asked"] == 2
+
+
+def test_what_is_never_found_is_null(run: Run, identity: Path, data: Path) -> None:
+    found = answer(
+        run, identity, "--data", data, "--samples", 0, "--radius", 0.1, "--max-radius", 0.5
+    )
+    assert found["samples"][0]["proven"] == 0.5
+    assert found["samples"][0]["attacked"] is None
+    assert found["summary"]["median_attacked"] is None
+    assert found["summary"]["unbroken"] == 1
+
+
+def test_the_settings_of_the_search(run: Run, identity: Path, data: Path) -> None:
+    asked = (identity, "--data", data, "--samples", 0, "--radius", 0.3)
+    rough = answer(run, *asked, "--accuracy", 0.5, "--steps", 3)
+    fine = answer(run, *asked, "--accuracy", 1e-4)
+    (near,), (far,) = fine["samples"], rough["samples"]
+    assert near["attacked"] - near["proven"] < 3e-4
+    assert far["attacked"] - far["proven"] > 0.01
+    assert far["steps"] <= 6 < near["steps"]
+
+
+def test_terminal_and_page(run: Run, tmp_path: Path) -> None:
+    page = tmp_path / "radii.html"
+    done = run("verify", "iris", "--critical-radius", "--steps", 6, "--report", page)
+    assert done.exit_code == 0, done.output
+    for text in ("proven", "attacked", "becomes", "misclassified", "SOUND", "robust within 0.05"):
+        assert text in done.stdout
+    assert "… and 10 more samples" in done.stdout
+    text = page.read_text()
+    assert "Samples robust up to each radius" in text
+    assert text.count("<svg") == 2
+    assert done.stderr == ""
+
+
+def test_a_folder_keeps_everything(run: Run, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    asked = ("verify", "iris", "--critical-radius", "--samples", "0:4", "--steps", 5, "--out", out)
+    assert run(*asked).exit_code == 0
+    names = ["asked.json", "counterexamples.npz", "critical-radius.json", "journal.jsonl"]
+    assert sorted(path.name for path in out.iterdir()) == [*names, "report.html"]
+    arrays = np.load(out / "counterexamples.npz")
+    assert arrays["x"].shape == (len(arrays["radius"]), 4)
+    kept = json.loads((out / "critical-radius.json").read_text())
+    refused = run(*asked)
+    assert refused.exit_code == 2
+    assert "--resume" in refused.stderr
+    assert run(*asked, "--resume").exit_code == 0
+    again = json.loads((out / "critical-radius.json").read_text())
+    assert again["samples"] == kept["samples"]
+
+
+def test_an_unfinished_search_says_how_to_go_on(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Watch, "over", property(lambda self: True))
+    asked = ("verify", "iris", "--critical-radius")
+    done = run(*asked)
+    assert done.exit_code == 3
+    assert "unfinished: 30 samples" in done.stdout
+    assert "with --out the rest can be done later" in done.stderr
+    done = run(*asked, "--out", tmp_path / "out")
+    assert done.exit_code == 3
+    assert f"--out {tmp_path / 'out'} --resume" in done.stderr
+    assert (tmp_path / "out" / "journal.jsonl").read_text() == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (("--accuracy", "0.1"), "--critical-radius"),
+        (("--max-radius", "1"), "--critical-radius"),
+        (("--out", "o"), "--critical-radius"),
+        (("--resume",), "--critical-radius"),
+        (("--critical-radius", "--accuracy", "2"), "--accuracy"),
+        (("--critical-radius", "--steps", "0"), "--steps"),
+        (("--critical-radius", "--max-radius", "-1"), "--max-radius"),
+        (("--critical-radius", "--max-radius", "nan"), "--max-radius"),
+        (("--critical-radius", "--radius", "0"), "--radius"),
+        (("--critical-radius", "--resume"), "--out"),
+        (("--critical-radius", "--max-width", "1"), "--max-width"),
+        (("--critical-radius", "--rigorous"), "--rigorous"),
+        (("--critical-radius", "--probabilities"), "--probabilities"),
+        (("--critical-radius", "--box", "b.npz"), "--box"),
+        (("--critical-radius", "--certificate", "c"), "--certificate"),
+        (("--critical-radius", "--property", "p.vnnlib"), "--critical-radius"),
+        (("--critical-radius", "--witness", "w"), "--witness"),
+        (("--critical-radius", "--method", "nothing"), "nothing"),
+    ],
+)
+def test_bad_input(run: Run, options: tuple[str, ...], named: str, tmp_path: Path) -> None:
+    done = run("verify", "iris", *options)
+    assert done.exit_code == 2
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
+    assert named in done.stderr

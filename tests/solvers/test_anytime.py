@@ -95,7 +95,7 @@ def assert_anytime(method: type, case: Case, times: tuple[float, ...]) -> None:
         last = found
 
 
-SHORT = {BranchAndBound: (0.04, 0.05, 0.06), Milp: (0.2, 0.5)}
+SHORT = {BranchAndBound: (0.04, 0.06), Milp: (0.1, 0.3)}
 LONG = {BranchAndBound: (0.05, 0.1, 0.3), Milp: (1.0, 5.0, 30.0)}
 
 

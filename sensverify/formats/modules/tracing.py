@@ -51,7 +51,6 @@ def trace(
 
 def _written_out(program: ExportedProgram, known: frozenset[str]) -> ExportedProgram:
     """Operators without a rule replaced by what torch composes them of."""
-    everything = default_decompositions()
     tried: set[Any] = set()
     while True:
         targets = {
@@ -62,6 +61,8 @@ def _written_out(program: ExportedProgram, known: frozenset[str]) -> ExportedPro
         }
         if targets <= tried:
             return program
+        # It takes as long as a trace, and most modules need none of it.
+        everything = default_decompositions()
         # With an empty table too: what only renames its input is replaced without being asked.
         table = {t: everything[t] for t in targets - tried if t in everything}
         tried |= targets

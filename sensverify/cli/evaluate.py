@@ -12,7 +12,14 @@ import click
 from click import option
 
 from sensverify.cli.grouped import GroupedCommand, grouped
-from sensverify.cli.options import PATH, STOPPED, data_dir_option, json_option, runtime_option
+from sensverify.cli.options import (
+    PATH,
+    STOPPED,
+    data_dir_option,
+    ends_options,
+    json_option,
+    runtime_option,
+)
 from sensverify.cli.progress import ProgressLines, run_bar, watching
 from sensverify.cli.remedies import with_options
 from sensverify.cli.targets import Targets, input_files
@@ -28,6 +35,7 @@ _LISTS = ("attacks", "certify", "corruptions", "sequences", "measures")
 
 @click.command("evaluate", cls=GroupedCommand)
 @click.argument("models", metavar="MODEL...", nargs=-1, required=True)
+@grouped("The networks (all but that of --surrogate)", ends_options())
 @grouped(
     "The samples",
     option(

@@ -31,9 +31,10 @@ def grouped(name: str, *options: Decorator) -> Decorator:
     """Put options under one heading."""
 
     def add(command: Callable[..., Any]) -> Callable[..., Any]:
+        before = len(getattr(command, "__click_params__", ()))
         for decorate in reversed(options):
             command = decorate(command)
-            made = command.__click_params__[-1]  # type: ignore[attr-defined]
+        for made in command.__click_params__[before:]:  # type: ignore[attr-defined]
             made.group = name
         return command
 

@@ -49,8 +49,17 @@ class EvaluatedModel(MeasuredClassifier):
         return self.classifier.predict(self.x)
 
 
-def load_models(names: tuple[str, ...], *, runtime_check: bool = True) -> list[LoadedModel]:
+def load_models(
+    names: tuple[str, ...], *, runtime_check: bool = True, ends: Ends = PEEL
+) -> list[LoadedModel]:
     """The networks of some names, each with a name of its own.
+
+    Parameters
+    ----------
+    names : tuple of str
+    runtime_check : bool
+    ends : Ends
+        The part of every file that its network is.
 
     Raises
     ------
@@ -59,7 +68,7 @@ def load_models(names: tuple[str, ...], *, runtime_check: bool = True) -> list[L
     SensverifyError
         One cannot be used.
     """
-    models = [load_model(name, runtime_check=runtime_check, ends=PEEL) for name in names]
+    models = [load_model(name, runtime_check=runtime_check, ends=ends) for name in names]
     for place, model in enumerate(models):
         for other in models[:place]:
             if model.path.resolve() == other.path.resolve():
@@ -121,7 +130,7 @@ def _initial(model: LoadedModel, request: EvaluateRequest) -> tuple[Network | No
         given = str(beside)
     elif Path(given).is_dir() and (Path(given) / INITIAL).is_file():
         given = str(Path(given) / INITIAL)
-    found = load_model(given, runtime_check=request.runtime_check, ends=PEEL)
+    found = load_model(given, runtime_check=request.runtime_check, ends=request.ends)
     ours, its = _layout(model.network), _layout(found.network)
     if ours != its:
         raise BadShape(

@@ -14,7 +14,13 @@ from sensverify.core.digests import sha256_of_arrays
 from sensverify.data.dataset import check_order
 from sensverify.errors import BadShape
 from sensverify.evaluation.corrupted import CorruptedSamples, corrupted_samples
-from sensverify.evaluation.models import EvaluatedModel, digest_of, load_models, prepare_model
+from sensverify.evaluation.models import (
+    PEEL,
+    EvaluatedModel,
+    digest_of,
+    load_models,
+    prepare_model,
+)
 from sensverify.evaluation.plan import Plan, make_plan
 from sensverify.evaluation.radii import Radii, find_radii
 from sensverify.evaluation.request import EvaluateRequest
@@ -65,6 +71,9 @@ class Prepared:
     def key(self, model: EvaluatedModel, task: EvaluationTask) -> str:
         """Of a task in the journal: its network, and what else matters for it."""
         parts = [model.facts.sha256, task.key]
+        if self.request.ends != PEEL:
+            # Another part of a file is another network.
+            parts.append(repr(self.request.ends))
         if task.kind == "attack":
             # With the settings that nobody gave, which another version may have changed.
             parts.append(repr(self.plan.attacks[task.name]))
@@ -89,7 +98,7 @@ def prepare_evaluation(request: EvaluateRequest) -> Prepared:
     """
     find_device(request.device)
     check = request.runtime_check
-    models = load_models(request.models, runtime_check=check)
+    models = load_models(request.models, runtime_check=check, ends=request.ends)
     if request.reference is not None:
         request, models = _with_reference(request, models)
     samples = load_samples(request, models)
@@ -122,7 +131,9 @@ def _with_reference(
     assert given is not None
     known = {model.name: model for model in models} | dict(zip(request.models, models, strict=True))
     if given not in known:
-        models = load_models((*request.models, given), runtime_check=request.runtime_check)
+        models = load_models(
+            (*request.models, given), runtime_check=request.runtime_check, ends=request.ends
+        )
         known = {given: models[-1]}
     return replace(request, reference=known[given].name), models
 

@@ -15,6 +15,7 @@ from sensverify.classification.predictions import BINS
 from sensverify.corruptions.corruption import Corruption
 from sensverify.data import Dataset, Split
 from sensverify.errors import BadBox, BadSetting
+from sensverify.formats.onnx.ends import Ends
 from sensverify.measures.measure import Measure
 from sensverify.registry.ranges import Above0, Count, Range
 from sensverify.registry.settings import check_settings
@@ -108,6 +109,11 @@ class EvaluateRequest:
         Whether that folder may hold a part of this evaluation already.
     bins : int
         Of confidence, for calibration errors.
+    input, output : str, optional
+        Values of the files at which the networks begin and end; default: their only input, and
+        their only output, or the logits behind it. Of all networks but the surrogate.
+    input_shape : tuple of int, optional
+        Shape of one sample, where a file leaves lengths open.
     runtime_check : bool
         Compare the models with onnxruntime when they are read; see ``load_onnx``.
 
@@ -144,6 +150,9 @@ class EvaluateRequest:
     out: Path | None = None
     resume: bool = False
     bins: Count = BINS
+    input: str | None = None
+    output: str | None = None
+    input_shape: tuple[int, ...] | None = None
     runtime_check: bool = True
 
     def __post_init__(self) -> None:
@@ -162,6 +171,11 @@ class EvaluateRequest:
             raise BadBox(f"`clip` needs LO < HI, got {self.clip[0]:g} {self.clip[1]:g}")
         if self.resume and self.out is None:
             raise BadSetting("`resume` goes on with what is in a folder", "give it with `out`")
+
+    @property
+    def ends(self) -> Ends:
+        """The part of every file that its network is: up to the logits."""
+        return Ends(self.input, self.output, self.input_shape, head="peel")
 
 
 def _check_radii(name: str, radii: Sequence[float] | None) -> None:

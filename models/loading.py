@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
-from sensverify.errors import BadModelFile
+from sensverify.errors import BadModelFile, UnsupportedOperator
 from sensverify.formats.onnx.ends import WHOLE, Ends
 from sensverify.formats.onnx.heads import Head
 from sensverify.models.cards import Card
@@ -21,7 +21,8 @@ class ModelFacts:
     ``output_names`` is empty where nobody named them.
     ``head``: the file's last nodes, which make probabilities or a label; what is said of outputs is
     said of the logits that enter them. ``integers``: the integer type that the file's input has.
-    ``batch``: the samples that the file takes at once.
+    ``batch``: the samples that the file takes at once. ``opaque``: why nothing can be proven of it,
+    where operators of it are not known here.
     ``inputs`` and ``outputs`` are shapes without the batch axis; ``unstable`` is the mean, over
     the samples, of how many neurons are not linear on their input interval (None: not known).
     """
@@ -37,6 +38,7 @@ class ModelFacts:
     head: Head | None = None
     integers: str | None = None
     batch: int = 1
+    opaque: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +71,7 @@ class LoadedModel:
             head=self.head,
             integers=self.integers,
             batch=self.batch,
+            opaque=None if self.network.opaque is None else self.network.opaque.reason,
         )
 
     @property
@@ -79,11 +82,14 @@ class LoadedModel:
         return () if self.head is None else self.head.classes
 
 
-def load_model(name_or_path: str, *, runtime_check: bool = True, ends: Ends = WHOLE) -> LoadedModel:
+def load_model(
+    name_or_path: str, *, runtime_check: bool = True, ends: Ends = WHOLE, opaque: bool = False
+) -> LoadedModel:
     """The shipped model of that name, or the ONNX file at that path.
 
     ``runtime_check``: compare it with onnxruntime, here and whenever its file is read again.
-    ``ends``: the part of the file that is the network.
+    ``ends``: the part of the file that is the network. ``opaque``: where operators of the file have
+    no counterpart, onnxruntime runs it, as a network that nothing can be proven of.
 
     Raises
     ------
@@ -91,9 +97,15 @@ def load_model(name_or_path: str, *, runtime_check: bool = True, ends: Ends = WH
         There is no such model, or its file cannot be used.
     """
     from sensverify.formats.onnx import read_onnx
+    from sensverify.formats.onnx.opaque import read_opaque
 
     found = resolve(name_or_path)
-    model = read_onnx(found.path, runtime_check=runtime_check, ends=ends)
+    try:
+        model = read_onnx(found.path, runtime_check=runtime_check, ends=ends)
+    except UnsupportedOperator as error:
+        if not opaque:
+            raise
+        model = read_opaque(found.path, ends=ends, reason=error.problem)
     name = found.card.name if found.card is not None else Path(found.path).name
     outputs = prod(model.network.output_shape)
     if found.card is not None and found.card.outputs != outputs:

@@ -92,6 +92,8 @@ def compute_bounds(
     ------
     BadShape, BadBox, BadSetting
         The arguments do not fit together, or the method hands out no proofs.
+    MissingRule
+        The method does not know an operator of the network.
     Unbounded
         A bound overflowed.
     UnsoundResult
@@ -123,6 +125,7 @@ def compute_bounds(
     if proof:
         _check_proves(method)
     network = _network(network, box)
+    network.require_operators("bounds need")
     box, objectives = _accept(network, box, objectives, _dtype(dtype), device)
     live = tensor_network(network, dtype=box.lower.dtype, device=box.lower.device)
     itemsize, rows_each = box.lower.element_size(), objectives.shape[1]

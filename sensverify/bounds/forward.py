@@ -9,8 +9,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from sensverify.bounds.tensors import tensor_network
-from sensverify.errors import BadShape, MissingRule, Unbounded
+from sensverify.errors import BadShape, MissingRule, NotMeasured, Unbounded
 from sensverify.network import Network
+from sensverify.network.opaque import Opaque
 from sensverify.network.operators import (
     Add,
     Affine,
@@ -214,3 +215,16 @@ def _(operator: Elementwise, x: Tensor) -> Tensor:
 @apply.register
 def _(operator: Max, x: Tensor) -> Tensor:
     return x.amax(dim=-1)
+
+
+@apply.register
+def _(operator: Opaque, x: Tensor) -> Tensor:
+    if operator.gradients:
+        return operator.function(x)
+    if x.requires_grad and torch.is_grad_enabled():
+        # Outputs without a history would count as ones that do not change.
+        raise NotMeasured(
+            "onnxruntime runs the network, and gives no gradients",
+            "give a `surrogate` that has some, or use an attack that needs none (square)",
+        )
+    return torch.from_numpy(operator.function(x.detach().cpu().numpy())).to(x)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from math import prod
-
 from sensverify.bounds.method import Method
 from sensverify.network import Network
 
@@ -43,6 +41,6 @@ def samples_that_fit(
     budget: int, network: Network, rows: int, itemsize: int, *, extra: int = 0, kept: int = 0
 ) -> int:
     """`samples_within` for ``extra`` numbers a sample, and ``kept`` in double precision."""
-    entries = _COPIES_OF_A_LAYER * sum(prod(node.shape) for node in network.nodes)
+    entries = _COPIES_OF_A_LAYER * network.entries
     size = (entries + 4 * rows + extra) * itemsize + 8 * kept
     return max(1, budget // size)

@@ -101,6 +101,8 @@ def slack(
     case, where many layers are unstable. Rigorous arithmetic needs no slack.
     """
     rows = rows.to(box.lower)
+    if network.opaque is not None:
+        return rows.new_full((box.batch, rows.shape[1]), torch.inf)
     with torch.no_grad():
         reach, error = _outputs(network, box, hidden)
         terms = _sum((rows != 0).sum(dim=2))

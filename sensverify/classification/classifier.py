@@ -70,8 +70,7 @@ class Classifier:
     @classmethod
     def within(cls, network: Network, device: torch.device, memory_budget: int) -> Classifier:
         """A classifier whose forward passes with their gradients fit a number of bytes."""
-        size = sum(prod(node.shape) for node in network.nodes)
-        most = memory_budget // (4 * _COPIES * size)
+        most = memory_budget // (4 * _COPIES * network.entries)
         return cls(network, device, max(1, min(MOST_AT_ONCE, most)))
 
     @cached_property

@@ -253,7 +253,7 @@ def evaluate(
     request = _request(models, {k: v for k, v in options.items() if v is not None})
     data = request.data
     data = data if isinstance(data, str) and data.endswith(".npz") else None
-    names = [*request.models, request.reference, request.surrogate]
+    names = [*models, request.reference, request.surrogate]
     targets.check(input_files(names, request.per_feature, data))
     _check_csv(csv_folder, force)
     errors = PlainConsole(stderr=True)

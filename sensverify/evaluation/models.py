@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -9,14 +11,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from sensverify.bounds.forward import forward_pass
 from sensverify.classification.preparation import prepare
 from sensverify.classification.samples import Samples
-from sensverify.core.digests import sha256
+from sensverify.core.digests import array_parts, sha256, sha256_of_all
 from sensverify.errors import BadModelFile, BadSetting, BadShape
 from sensverify.evaluation.radii import Radii
 from sensverify.evaluation.request import EvaluateRequest
+from sensverify.formats.modules.opaque import from_any_module
 from sensverify.formats.onnx import Ends
 from sensverify.measures.measure import MeasuredClassifier
 from sensverify.models.loading import LoadedModel, ModelFacts, load_model
@@ -27,6 +31,10 @@ PEEL = Ends(head="peel")
 
 INITIAL = "initial.onnx"
 """The file in the folder of a training run that holds the network before its first step."""
+
+
+_POINTS = 4
+"""Inputs whose outputs are part of a module's digest."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -50,16 +58,25 @@ class EvaluatedModel(MeasuredClassifier):
 
 
 def load_models(
-    names: tuple[str, ...], *, runtime_check: bool = True, ends: Ends = PEEL
+    asked: Sequence[str | nn.Module],
+    *,
+    runtime_check: bool = True,
+    ends: Ends = PEEL,
+    shape: tuple[int, ...] = (),
 ) -> list[LoadedModel]:
-    """The networks of some names, each with a name of its own.
+    """The networks of some names or modules, each with a name of its own.
+
+    Of those that have operators without a counterpart here only values are known, and of modules
+    gradients: nothing is proven of them, and all else is found out.
 
     Parameters
     ----------
-    names : tuple of str
+    asked : sequence of str or torch.nn.Module
     runtime_check : bool
     ends : Ends
         The part of every file that its network is.
+    shape : tuple of int
+        Of a sample of modules.
 
     Raises
     ------
@@ -68,16 +85,37 @@ def load_models(
     SensverifyError
         One cannot be used.
     """
-    models = [load_model(name, runtime_check=runtime_check, ends=ends) for name in names]
-    for place, model in enumerate(models):
-        for other in models[:place]:
-            if model.path.resolve() == other.path.resolve():
-                raise BadSetting(f"'{names[place]}' is the file '{other.path}' a second time")
+    models = [
+        _of_module(each, shape)
+        if isinstance(each, nn.Module)
+        else load_model(each, runtime_check=runtime_check, ends=ends, opaque=True)
+        for each in asked
+    ]
+    files = [p for p, each in enumerate(asked) if isinstance(each, str)]
+    for place in files:
+        for other in (models[p] for p in files if p < place):
+            if models[place].path.resolve() == other.path.resolve():
+                raise BadSetting(f"'{asked[place]}' is the file '{other.path}' a second time")
     known = [model.name for model in models]
     return [
-        replace(model, name=given) if known.count(model.name) > 1 else model
-        for model, given in zip(models, names, strict=True)
+        replace(model, name=each if isinstance(each, str) else f"{model.name} {place}")
+        if known.count(model.name) > 1
+        else model
+        for place, (model, each) in enumerate(zip(models, asked, strict=True), start=1)
     ]
+
+
+def _of_module(module: nn.Module, shape: tuple[int, ...]) -> LoadedModel:
+    """A module as it is now; what happens to it later changes nothing."""
+    module, name = copy.deepcopy(module).eval(), type(module).__name__
+    network = from_any_module(module, shape)
+    points = torch.rand((_POINTS, *shape), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        outputs = forward_pass(network, points)
+    # What it does with its weights is nowhere written down: its values tell two forms apart.
+    values = [*module.state_dict().values(), outputs]
+    parts = [part for each in values for part in array_parts(each.detach().cpu().numpy())]
+    return LoadedModel(name, Path(name), sha256_of_all([name, *parts]), network, None, None)
 
 
 def prepare_model(
@@ -130,7 +168,7 @@ def _initial(model: LoadedModel, request: EvaluateRequest) -> tuple[Network | No
         given = str(beside)
     elif Path(given).is_dir() and (Path(given) / INITIAL).is_file():
         given = str(Path(given) / INITIAL)
-    found = load_model(given, runtime_check=request.runtime_check, ends=request.ends)
+    found = load_model(given, runtime_check=request.runtime_check, ends=request.ends, opaque=True)
     ours, its = _layout(model.network), _layout(found.network)
     if ours != its:
         raise BadShape(

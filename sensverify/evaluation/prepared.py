@@ -24,7 +24,7 @@ from sensverify.evaluation.models import (
 from sensverify.evaluation.plan import Plan, make_plan
 from sensverify.evaluation.radii import Radii, find_radii
 from sensverify.evaluation.request import EvaluateRequest
-from sensverify.evaluation.samples import load_samples
+from sensverify.evaluation.samples import load_samples, module_shape
 from sensverify.evaluation.task import EvaluationTask
 from sensverify.models.loading import LoadedModel
 
@@ -98,7 +98,8 @@ def prepare_evaluation(request: EvaluateRequest) -> Prepared:
     """
     find_device(request.device)
     check = request.runtime_check
-    models = load_models(request.models, runtime_check=check, ends=request.ends)
+    shape = module_shape(request)
+    models = load_models(request.models, runtime_check=check, ends=request.ends, shape=shape)
     if request.reference is not None:
         request, models = _with_reference(request, models)
     samples = load_samples(request, models)
@@ -129,10 +130,14 @@ def _with_reference(
     """The request with the reference's own name, and the reference among the models."""
     given = request.reference
     assert given is not None
-    known = {model.name: model for model in models} | dict(zip(request.models, models, strict=True))
+    known: dict[Any, LoadedModel] = {model.name: model for model in models}
+    known |= dict(zip(request.models, models, strict=True))
     if given not in known:
         models = load_models(
-            (*request.models, given), runtime_check=request.runtime_check, ends=request.ends
+            (*request.models, given),
+            runtime_check=request.runtime_check,
+            ends=request.ends,
+            shape=module_shape(request),
         )
         known = {given: models[-1]}
     return replace(request, reference=known[given].name), models

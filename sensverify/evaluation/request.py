@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from torch import nn
+
 from sensverify.attacks.protocol import Attack
 from sensverify.bounds.memory import DEFAULT_BUDGET
 from sensverify.bounds.method import Method
@@ -55,8 +57,9 @@ class EvaluateRequest:
 
     Parameters
     ----------
-    models : tuple of str
-        Names of shipped models, or paths of ``.onnx`` files or of folders of training runs.
+    models : tuple of str or torch.nn.Module
+        Names of shipped models, or paths of ``.onnx`` files or of folders of training runs; or
+        modules, as they are at the beginning.
     data : str, Dataset or Split, optional
         Name of a data set, or path of an ``.npz`` file. Default: the sample that lies beside the
         models.
@@ -123,7 +126,7 @@ class EvaluateRequest:
         Two answers to one question, or a value that cannot be one.
     """
 
-    models: tuple[str, ...]
+    models: tuple[str | nn.Module, ...]
     data: str | Dataset | Split | None = None
     samples: tuple[int | None, int | None] | None = None
     count: Count | None = None
@@ -159,8 +162,9 @@ class EvaluateRequest:
         if not self.models:
             raise BadSetting("no model is named", "give at least one model to evaluate")
         if len(set(self.models)) < len(self.models):
-            twice = next(name for name in self.models if self.models.count(name) > 1)
-            raise BadSetting(f"the model '{twice}' is named twice")
+            twice = next(each for each in self.models if self.models.count(each) > 1)
+            shown = twice if isinstance(twice, str) else type(twice).__name__
+            raise BadSetting(f"the model '{shown}' is named twice")
         for one, other in (("radii", "sigmas"), ("samples", "count")):
             if getattr(self, one) is not None and getattr(self, other) is not None:
                 raise BadSetting(f"give `{one}` or `{other}`, not both")

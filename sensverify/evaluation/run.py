@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from sensverify.core.provenance import versions
-from sensverify.errors import NotMeasured, SensverifyError, UnsoundResult
+from sensverify.errors import BackendFailure, NotMeasured, SensverifyError, UnsoundResult
 from sensverify.evaluation import tasks
 from sensverify.evaluation.assemble import assemble
 from sensverify.evaluation.context import Context
@@ -117,6 +117,15 @@ def _one_task(context: Context, task: EvaluationTask) -> tuple[FinishedTask, boo
         return finished, not finished.cut
     except UnsoundResult:
         raise
+    except RuntimeError as error:
+        opaque = context.model.network.opaque
+        if opaque is None or not opaque.gradients:
+            raise
+        # What a module does, or what torch cannot derive of it, is its own.
+        reason = f"torch: {(str(error).splitlines() or [type(error).__name__])[0]}"
+        if needed:
+            raise BackendFailure(reason).about(f"network '{context.model.facts.name}'") from None
+        return FinishedTask(row=Missing(key=task.key, reason=reason)), False
     except SensverifyError as error:
         if needed:
             raise error.about(f"network '{context.model.facts.name}'") from None

@@ -9,7 +9,7 @@ import numpy as np
 
 from sensverify.classification.samples import Samples, Source, find_source, spread
 from sensverify.data.dataset import check_fits, check_range, image_kind
-from sensverify.errors import BadData, BadShape
+from sensverify.errors import BadData, BadSetting, BadShape
 from sensverify.evaluation.request import COUNT, EvaluateRequest
 from sensverify.models.loading import LoadedModel
 
@@ -39,6 +39,25 @@ def load_samples(request: EvaluateRequest, models: list[LoadedModel]) -> Samples
         train = Samples.of(source.train, outputs, part=part, needed_by=_USER, shape=shape)
         train = train[spread(len(train), request.train_samples)]
     return replace(samples[places], classes=source.classes, chosen=chosen, train=train)
+
+
+def module_shape(request: EvaluateRequest) -> tuple[int, ...]:
+    """Shape of a sample of the modules of a request: that of the data; none without a module.
+
+    Raises
+    ------
+    BadSetting
+        There are modules, and no data are named.
+    SensverifyError
+        There are no such data.
+    """
+    if all(isinstance(each, str) for each in request.models):
+        return ()
+    if request.input_shape is not None:
+        return request.input_shape
+    if request.data is None:
+        raise BadSetting("a module does not say which inputs it takes", "give `data`")
+    return find_source(request.data, [], data_dir=request.data_dir).data.x.shape[1:]
 
 
 def _chosen(request: EvaluateRequest, count: int, name: str) -> tuple[np.ndarray, str]:

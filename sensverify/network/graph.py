@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from math import prod
 from typing import Any, TypeVar
 
 import numpy as np
 
 from sensverify.core.digests import array_parts, sha256_of_all
-from sensverify.errors import BadShape
+from sensverify.errors import BadShape, MissingRule
+from sensverify.network.opaque import Opaque
 from sensverify.network.operators import Input, Operator
 from sensverify.network.shapes import Shape, output_shape
 
@@ -77,7 +79,34 @@ class Network:
     @property
     def parameters(self) -> int:
         """The count of numbers in weights and biases, those of average pooling included."""
-        return sum(int(np.prod(values.shape)) for _, values in self.arrays() if _is_float(values))
+        own = sum(int(np.prod(values.shape)) for _, values in self.arrays() if _is_float(values))
+        return own if self.opaque is None else own + self.opaque.parameters
+
+    @property
+    def entries(self) -> int:
+        """The count of numbers that all nodes hold for one sample."""
+        own = sum(prod(node.shape) for node in self.nodes)
+        return own if self.opaque is None else own + self.opaque.entries
+
+    @cached_property
+    def opaque(self) -> Opaque | None:
+        """The function that stands for operators which are not known; None where all are."""
+        found = (node.operator for node in self.nodes if isinstance(node.operator, Opaque))
+        return next(found, None)
+
+    def require_operators(self, what: str) -> None:
+        """Refuse to do what needs every operator of the network.
+
+        Raises
+        ------
+        MissingRule
+            The network stands for a function of which only values are known; says why.
+        """
+        if self.opaque is not None:
+            raise MissingRule(
+                f"{what} every operator of the network: {self.opaque.reason}",
+                "'sensverify list operators' shows those that are known",
+            )
 
     def arrays(self) -> Iterator[tuple[str, Any]]:
         """Every array in the network as ``(node name.field, array)``, in order."""

@@ -104,6 +104,7 @@ def model_dict(model: ModelFacts) -> dict[str, Any]:
         "outputs": list(model.outputs),
         "parameters": model.parameters,
         **({} if model.head is None else _head_dict(model.head)),
+        **({} if model.opaque is None else {"unproven_because": model.opaque}),
     }
 
 

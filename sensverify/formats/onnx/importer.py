@@ -238,7 +238,7 @@ class _Importer:
         self._part, self._model = part, part.model
         (item,) = inputs_of(part.model.graph)
         self._input = item.name
-        self._shape, element = _declared(item)
+        self._shape, element = declared(item)
         self._context = Context(
             opset=opset(part.model),
             builder=NetworkBuilder(without_batch_axis(self._shape), name=self._input),
@@ -288,7 +288,7 @@ class _Importer:
         )
 
 
-def _declared(item: onnx.ValueInfoProto) -> tuple[tuple[int, ...], int]:
+def declared(item: onnx.ValueInfoProto) -> tuple[tuple[int, ...], int]:
     """Shape, with a batch axis of 1, and ONNX element type of the model's input."""
     kind = item.type.tensor_type
     if not item.type.HasField("tensor_type") or kind.elem_type not in FLOATS:

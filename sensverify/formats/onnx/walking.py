@@ -16,6 +16,7 @@ from sensverify.formats.onnx.call import FOLDING, HANDLERS, Call, Context, Resul
 from sensverify.formats.onnx.ends import read_by
 from sensverify.formats.onnx.folding import computed
 from sensverify.formats.onnx.tensors import to_array
+from sensverify.network.opaque import REMEDY
 
 Scope = MutableMapping[str, Result | UnsupportedOperator | None]
 """Values by their names. An error stands for a value that has no counterpart here: it is raised
@@ -120,7 +121,7 @@ def _lowered(call: Call, needed: set[str]) -> dict[str, Result | UnsupportedOper
         origin = f" of domain '{node.domain}'" if node.domain else ""
         raise call.refusal(
             f"this operator{origin} has no counterpart",
-            "remove it from the exported model, or express it by supported operators",
+            REMEDY,
         )
     try:
         result = handler(call)

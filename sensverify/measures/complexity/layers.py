@@ -78,7 +78,10 @@ def linear_layers(network: Network) -> tuple[LinearLayer, ...]:
     ------
     NotMeasured
         There are none.
+    MissingRule
+        Operators of the network are not known.
     """
+    network.require_operators("measures of its layers need")
     simple = simplify(network)
     layers = tuple(
         LinearLayer(node.name, node.operator, simple.nodes[node.inputs[0]].shape)

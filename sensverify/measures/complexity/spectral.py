@@ -119,6 +119,8 @@ def spectral_norms(
 
     Raises
     ------
+    MissingRule
+        Operators of the network are not known.
     BadSetting
         There is no such operator, ``iterations`` is not at least 1, or a convolution has another
         stride than 1 where ``circular`` was asked for.
@@ -127,6 +129,7 @@ def spectral_norms(
     -----
     Source: Yoshida & Miyato 2017, Algorithm 1, and Golub & Kahan 1965 for the Lanczos steps.
     """
+    network.require_operators("spectral norms need")
     _check("operator", operator, OPERATORS)
     if iterations is not None and iterations < 1:
         raise BadSetting(f"power iteration needs at least 1 step, got {iterations}")

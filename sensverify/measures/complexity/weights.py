@@ -61,7 +61,10 @@ class Weights:
         ------
         NotMeasured
             The network has none.
+        MissingRule
+            Operators of the network are not known.
         """
+        network.require_operators("measures of its weights need")
         network = converted(network, dtype)
         places = tuple(_places(network))
         if not places:

@@ -195,6 +195,10 @@ def _record(evaluation: Evaluation) -> Iterator[doc.Block]:
     times = [row.seconds for model in evaluation.models for row in model.measures]
     taken = f"{count_of(len(times), 'measure')} taken in {duration(sum(times))}; " if times else ""
     yield doc.Text(f"{taken}everything took {duration(evaluation.seconds)}", on=doc.TERMINAL)
+    for model in evaluation.models:
+        if model.model.opaque is not None:
+            text = f"{model.model.name}: nothing is proven of it: {model.model.opaque}"
+            yield doc.Text(text, "warning", on=doc.TERMINAL)
     for text in blind_words(evaluation):
         yield doc.Text(f"warning: {text}", "warning", on=doc.TERMINAL)
     for reason in reasons(evaluation):
@@ -210,7 +214,10 @@ def _facts(evaluation: Evaluation) -> Iterator[tuple[str, str | list[doc.Line]]]
         facts = model.model
         shapes = f"{shape_text(facts.inputs)} to {shape_text(facts.outputs)}"
         digest, size = f"SHA-256 {facts.sha256}", f"{shapes}, {facts.parameters:,} parameters"
-        yield f"Network {facts.name}", [facts.path, digest, size]
+        lines: list[doc.Line] = [facts.path, digest, size]
+        if facts.opaque is not None:
+            lines.append(f"nothing is proven of it: {facts.opaque}")
+        yield f"Network {facts.name}", lines
     yield "Data", _samples(evaluation)
     if evaluation.train_samples:
         yield "Training samples", f"{evaluation.train_samples:,}, for measures and the gap"

@@ -60,7 +60,8 @@ class Metrics:
     """The metrics of a network on some samples.
 
     The names of `METRICS` in lower case, and the number of samples. None is what could not be
-    asked (no radius was given, no sample is right) or what a double does not hold; logarithms of a
+    asked (no radius was given, no sample is right, an operator of the network is not known) or
+    what a double does not hold; logarithms of a
     volume are minus infinity where an output cannot move.
 
     ``adv_err >= pgd_err >= err``, and ``crown_err >= pgd_err``.
@@ -74,7 +75,7 @@ class Metrics:
     log_volume: float | None
     relative: float | None
     jacob: float
-    spectral: float
+    spectral: float | None
     adv_loss: float | None
     adv_err: float | None
     pgd_err: float | None
@@ -155,8 +156,10 @@ def measure(
         raise BadSetting(f"pgd_steps needs a whole number of at least 1, got {pgd_steps}")
     x, y = labelled_samples(network, x, y)
     classifier = Classifier(prepare(network, x.device), x.device)
-    with torch.no_grad():
-        norms = spectral_norms(classifier.network, operator=spectral.operator)
+    norms = None
+    if network.opaque is None:
+        with torch.no_grad():
+            norms = spectral_norms(classifier.network, operator=spectral.operator)
     box = _box(x, radius, clip)
     generator = torch.Generator().manual_seed(seed)
     task = _Task(classifier, method, pgd_steps, generator, crown, memory_budget)
@@ -172,7 +175,8 @@ def measure(
             parts.append(task.part(x[chunk], y[chunk], box and box[chunk], first))
         if progress is not None:
             progress(min(first + size, len(x)), len(x))
-    return _combined(_Part.joined(parts), float(spectral.of(norms)))
+    figure = None if norms is None else float(spectral.of(norms))
+    return _combined(_Part.joined(parts), figure)
 
 
 @dataclass(eq=False)
@@ -213,11 +217,13 @@ class _Task:
         )
         if box is None:
             return found
+        found.broken, certainly = self.attacked(x, y, box, outputs)
+        if self.classifier.network.opaque is not None:
+            return found
         bounded = self.bound(self.method, box, y)
         found.log_volume = log_volume(bounded.outputs)
         found.relative = relative_log_volume(bounded.outputs, outputs.double(), y)
         found.adv_loss = robust_cross_entropy(bounded.margins)
-        found.broken, certainly = self.attacked(x, y, box, outputs)
         _check_sound(self.method, bounded.proven & certainly, first)
         found.unproven = ~bounded.proven | found.broken
         if self.crown:
@@ -270,7 +276,7 @@ def _check_sound(method: Method, wrong: Tensor, first: int) -> None:
         )
 
 
-def _combined(all_: _Part, spectral: float) -> Metrics:
+def _combined(all_: _Part, spectral: float | None) -> Metrics:
     samples = len(all_.ce)
 
     def mean(values: Tensor) -> float | None:

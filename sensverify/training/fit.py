@@ -20,7 +20,7 @@ from sensverify.bounds.threads import torch_threads
 from sensverify.core.provenance import versions
 from sensverify.data.split import Split
 from sensverify.errors import BackendFailure, BadCheckpoint, BadSetting
-from sensverify.formats.modules import from_module
+from sensverify.formats.modules.opaque import from_any_module
 from sensverify.measures.metrics import Metrics
 from sensverify.network import Network
 from sensverify.runs.watch import Watch
@@ -74,6 +74,11 @@ class TrainResult:
     interrupted: bool
     directory: Path | None
 
+    @property
+    def unverifiable(self) -> str | None:
+        """Why no bounds of the module can be had; None where they can."""
+        return None if self.network.opaque is None else self.network.opaque.reason
+
 
 def fit(
     module: nn.Module,
@@ -97,8 +102,9 @@ def fit(
     ----------
     module : torch.nn.Module
         Takes ``[batch, *features]`` and returns one output for each class; trained in place, from
-        the parameters it has. What it does must have counterparts in a network: see
-        ``sensverify.from_module``. What is frozen stays so: a part in evaluation mode keeps its
+        the parameters it has. Where it has operators without a counterpart in a network (see
+        ``sensverify.from_module``), losses that only run it train it, and nothing can be verified
+        of it afterwards. What is frozen stays so: a part in evaluation mode keeps its
         running statistics (and drops nothing out), and a parameter that requires no gradient its
         value, bit for bit; but a module that is in evaluation mode as a whole, as trained ones
         are, is put in training mode as a whole. The gradients of the other parameters are None
@@ -186,7 +192,7 @@ def fit(
                 _write(module, plan, run, outcome, metrics, str(notes.get("recipe", plan.recipe)))
     return TrainResult(
         module=module,
-        network=from_module(module, plan.input_shape),
+        network=from_any_module(module, plan.input_shape),
         metrics_train=None if metrics is None else metrics["train"],
         metrics_test=None if metrics is None else metrics["test"],
         epochs=outcome.epochs,
@@ -260,7 +266,7 @@ def _measured(module: nn.Module, plan: Plan, watch: Watch) -> dict[str, Metrics]
     """The final metrics; None where the watch was over before they were there."""
     device = torch.device(plan.settings.device)
     module.to(device)
-    measuring = Measuring(from_module(module, plan.input_shape), plan, device)
+    measuring = Measuring(from_any_module(module, plan.input_shape), plan, device)
     crown = plan.radius is not None
     with torch_threads(plan.settings.threads):
         metrics = {
@@ -297,6 +303,7 @@ def _write(
             "model_failure": failure,
             "peak_memory_bytes": _peak_memory(plan.settings),
             "versions": versions(),
+            **({} if plan.unverifiable is None else {"unverifiable": plan.unverifiable}),
         }
     )
 

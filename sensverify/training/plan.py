@@ -14,8 +14,8 @@ from sensverify.classification.perturbation import Perturbation
 from sensverify.classification.samples import Samples
 from sensverify.data.dataset import Dataset, value_range
 from sensverify.data.split import Split
-from sensverify.errors import BadData, BadSetting
-from sensverify.formats.modules import from_module
+from sensverify.errors import BadData, BadSetting, UnsupportedOperator
+from sensverify.formats.modules.opaque import from_any_module
 from sensverify.training.batches import Batches
 from sensverify.training.engine import check_engine
 from sensverify.training.losses.loss import Loss
@@ -44,6 +44,8 @@ class Plan:
         ``test`` or ``held-out``.
     test : Samples
     radius : Tensor, shape ``[*features]``, float32, or None
+    unverifiable : str or None
+        Why nothing can be verified of the module; None where bounds can be had.
     """
 
     recipe: Recipe
@@ -54,6 +56,7 @@ class Plan:
     watched_name: str
     test: Samples
     radius: Tensor | None
+    unverifiable: str | None = None
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -102,7 +105,13 @@ def make_plan(
     _check_module(module)
     check_engine(settings)
     split, held = _cut(split, settings)
-    classes = torch.Size(from_module(module, split.train.x.shape[1:]).output_shape).numel()
+    network = from_any_module(module, split.train.x.shape[1:])
+    if recipe.operators and network.opaque is not None:
+        raise UnsupportedOperator(
+            f"the loss '{recipe}' needs bounds, or weights layer by layer: {network.opaque.reason}",
+            "use a loss that only runs the module, such as base",
+        )
+    classes = torch.Size(network.output_shape).numel()
     if classes < 2:
         raise BadData(f"a classifier has an output for each class; the model has {classes}")
     radius = _radius(split.train, settings)
@@ -129,6 +138,7 @@ def make_plan(
         watched_name=watched,
         test=samples["test"],
         radius=radius,
+        unverifiable=None if network.opaque is None else network.opaque.reason,
     )
     if plan.batches.smallest < settings.devices:
         raise BadSetting(

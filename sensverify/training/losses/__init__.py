@@ -22,7 +22,7 @@ _OWN = {
     "mixup": Term(mixup, "Zhang et al. 2018, mixup"),
     "robust": Term(robust, "Wong and Kolter 2018", asks=_MARGINS, perturbs=True),
     "sensitivity": Term(sensitivity, "Wang et al., Section 5", asks=_OUTPUTS, perturbs=True),
-    "spectral": Term(spectral, "Yoshida and Miyato 2017"),
+    "spectral": Term(spectral, "Yoshida and Miyato 2017", operators=True),
     "trades": Term(trades, "Zhang et al. 2019", perturbs=True),
 }
 

@@ -28,12 +28,16 @@ class Term:
         Bounds that it asks for; see `Step`.
     perturbs : bool
         Whether it needs a radius.
+    operators : bool
+        Whether it looks at the operators of the network, as what asks for bounds does; others only
+        run the module.
     """
 
     function: Callable[..., Tensor]
     source: str = ""
     asks: frozenset[str] = frozenset()
     perturbs: bool = False
+    operators: bool = False
 
     @property
     def summary(self) -> str:

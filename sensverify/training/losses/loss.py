@@ -94,6 +94,11 @@ class Loss:
         return any(term.perturbs for _, term, _ in self._resolved)
 
     @property
+    def operators(self) -> bool:
+        """Whether a term needs bounds, or looks at the operators of the network otherwise."""
+        return any(term.operators or term.asks for _, term, _ in self._resolved)
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Names of the values of its terms; a term that comes twice is counted.
 

@@ -71,6 +71,11 @@ class Recipe:
         """Whether a stage needs a radius."""
         return any(stage.loss.perturbs for stage in self.stages)
 
+    @property
+    def operators(self) -> bool:
+        """Whether a stage needs bounds, or looks at the operators of the network otherwise."""
+        return any(stage.loss.operators for stage in self.stages)
+
     def __str__(self) -> str:
         return "; ".join(
             f"{f'from {s.start:g}: ' if s.start else ''}{s.loss}"

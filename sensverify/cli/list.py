@@ -33,6 +33,7 @@ CATALOGS = {
     ),
     "measures": ("sensverify.measures.catalog:MEASURES",),
     "analyses": ("sensverify.studies.analyses:ANALYSES",),
+    "operators": (),
 }
 """Catalogs of every list; nothing is imported before it is asked for."""
 
@@ -47,7 +48,8 @@ def list_names(what: str, data_dir: str | None) -> None:
 
     Methods, deciders (of a --property) and models are for 'verify', losses, optimisers and
     architectures for 'train', attacks, corruptions and measures for 'evaluate', analyses for
-    'study'; data sets are for all of them. Other packages add names by entry points.
+    'study'; data sets are for all of them. Other packages add names by entry points. Operators are
+    what networks may be made of, with the methods that know each.
 
     \b
     Examples:
@@ -72,6 +74,8 @@ def _tables(what: str, data_dir: str | None) -> list[Listing]:
 
     if what == "models":
         return [_models()]
+    if what == "operators":
+        return _operators()
     columns: Columns = {}
     if what == "data":
         columns = {"here": lambda each: "yes" if each.available(data_dir) else "no"}
@@ -89,3 +93,42 @@ def _models() -> Listing:
         counts = (str(card.outputs), f"{card.parameters:,}", accuracy)
         rows.append((name, inputs, *counts, card.description))
     return ("model", "inputs", "outputs", "parameters", "accuracy", "description"), rows
+
+
+def _operators() -> list[Listing]:
+    from sensverify.network.operators import Operator
+    from sensverify.registry.names import summary_of
+    from sensverify.verification.support import (
+        Support,
+        onnx_operators,
+        operator_support,
+        torch_operators,
+    )
+
+    known = operator_support()
+
+    def words(operator: type[Operator] | None) -> tuple[str, ...]:
+        return (
+            Support(True, True, True, True, True) if operator is None else known[operator]
+        ).words
+
+    def named(operator: type[Operator] | None) -> str:
+        return "" if operator is None else operator.__name__
+
+    methods = ("intervals", "lines", "splitting", "program", "certificate")
+    means: list[tuple[str, ...]] = [
+        ("intervals", "ibp"),
+        ("lines", "crown, alpha-crown, lp-dual"),
+        ("splitting", "branch-and-bound, and exact through it"),
+        ("program", "milp, and exact through it"),
+        ("certificate", "verify --certificate, check"),
+    ]
+    own = [(each.__name__, *words(each), summary_of(each).replace("`", "")) for each in known]
+    files = [(name, named(each), *words(each), note) for name, each, note in onnx_operators()]
+    modules = [(name,) for name in torch_operators()]
+    return [
+        (("column", "methods"), means),
+        (("operator of a network", *methods, "what it is"), own),
+        (("operator of an ONNX file", "as", *methods, "note"), files),
+        (("operator of torch, as traces name it",), modules),
+    ]

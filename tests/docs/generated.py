@@ -8,22 +8,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
-import sensverify as sv
-from sensverify.bounds import make_method
-from sensverify.certificates import StoredModel, certify_bounds
-from sensverify.certificates.check.program import program_of
-from sensverify.errors import MissingRule
-from sensverify.network import Network
-from sensverify.network.operators import Operator
-from tests.contracts.operators import FORMS, PLACES, concrete
+from sensverify.verification.support import operator_support
 from tests.test_layers import FOLDERS, LAYERS, ROOT
 
 Parts = dict[tuple[Path, str], Callable[[], str]]
 """Markers of a file, and what stands between them."""
-
-_EXACT = ("branch-and-bound", "milp")
 
 
 def layers() -> str:
@@ -44,17 +33,9 @@ def operator_table() -> str:
     """What every kind of method knows of every operator, found out by asking it."""
     names = ("operator", "what it is", "intervals", "lines", "splitting", "program", "certificate")
     lines = [f"| {' | '.join(names)} |", f"| --- | --- |{' :-: |' * 5}"]
-    for kind in concrete():
-        network = _network(kind)
-        cells = [
-            f"`{kind.__name__}`",
-            _sentence(kind.__doc__ or "").replace("|", "\\|"),
-            _mark(_bounds(network, "ibp")),
-            _mark(_bounds(network, "crown") and _bounds(network, "lp-dual")),
-            *(_mark(_bounds(network, name)) for name in _EXACT),
-            _mark(_certifies(network)),
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
+    for kind, support in operator_support().items():
+        summary = _sentence(kind.__doc__ or "").replace("|", "\\|")
+        lines.append(f"| {' | '.join([f'`{kind.__name__}`', summary, *support.words])} |")
     return "\n".join(lines)
 
 
@@ -70,41 +51,6 @@ def filled(text: str, marker: str, content: str) -> str:
     new, count = re.subn(pattern, lambda m: f"{m[1]}{content}\n{m[2]}", text, flags=re.DOTALL)
     assert count == 1, f"the markers of '{marker}' are there {count} times"
     return new
-
-
-def _network(kind: type[Operator]) -> Network:
-    """The operator in its first form, between affine maps."""
-    form = next(form for form in FORMS.values() if form.operator is kind)
-    return PLACES["inside"](form, np.random.default_rng(0))
-
-
-def _box() -> sv.Box:
-    return sv.Box(np.full((1, 2), -1.5), np.full((1, 2), 0.5))
-
-
-def _bounds(network: Network, method: str) -> bool:
-    try:
-        found = sv.compute_bounds(network, _box(), make_method(method))
-    except MissingRule:
-        return False
-    return method not in _EXACT or bool(found.optimal.all())
-
-
-def _certifies(network: Network) -> bool:
-    box = _box()
-    proof = sv.compute_bounds(network, box, sv.Crown(), proof=True).certificate
-    rows = np.array([[[1.0], [-1.0]]])
-    try:
-        model = StoredModel(network, program_of(network), "", {})
-        return bool(
-            np.isfinite(certify_bounds(model, box.lower, box.upper, rows, proof).lower).all()
-        )
-    except MissingRule:
-        return False
-
-
-def _mark(known: bool) -> str:
-    return "yes" if known else "no"
 
 
 def _source(unit: str) -> Path:

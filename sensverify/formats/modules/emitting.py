@@ -44,6 +44,7 @@ def rule(*names: str) -> Callable[[Rule], Rule]:
                 arguments[name] = emit.variable(arguments[name])
             return function(emit, **arguments)
 
+        checked.__module__ = function.__module__
         RULES.update(dict.fromkeys(names, checked))
         return function
 

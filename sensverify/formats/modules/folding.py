@@ -86,8 +86,3 @@ def _like(emit: Emitter, self: Variable, dtype: Any = None, **settings: Any) -> 
 def _new(emit: Emitter, self: Variable, size: Any, **settings: Any) -> Any:
     value = settings.get("fill_value", FILLS.get(emit.operator, nan))
     return Expression.fixed(torch.full(tuple(size), value, dtype=emit.call.traced.dtype))
-
-
-@rule("rand_like", "randn_like", "randint_like", "bernoulli", "normal_functional", "rand", "randn")
-def _random(emit: Emitter, **_: Any) -> Any:
-    emit.refuse("draws random numbers in evaluation too; bounds hold for one fixed function")

@@ -195,9 +195,9 @@ class _Importer:
         if call.operator not in RULES:
             call.refuse(
                 "has no counterpart in a network",
-                "express it with supported layers (linear, "
-                "convolution, batch normalisation, pooling, ReLU and its relatives, sigmoid, tanh, "
-                "sums, maxima, reshapes, slices)",
+                "express it with layers that have one (linear, convolution, batch normalisation, "
+                "pooling, ReLU and its relatives, sigmoid, tanh, sums, maxima, reshapes, slices); "
+                "'sensverify list operators' shows all of them",
             )
         if call.operator not in SHAPED:
             _check_batch(call, call.traced)

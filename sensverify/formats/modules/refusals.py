@@ -95,3 +95,8 @@ def _nonlinear(emit: Emitter, **_: Any) -> Any:
         "the nonlinear functions that have one are relu, "
         "leaky_relu, prelu, clamp and its relatives, abs, max, min, sigmoid and tanh",
     )
+
+
+@rule("rand_like", "randn_like", "randint_like", "bernoulli", "normal_functional", "rand", "randn")
+def _random(emit: Emitter, **_: Any) -> Any:
+    emit.refuse("draws random numbers in evaluation too; bounds hold for one fixed function")

@@ -162,7 +162,7 @@ class _Back:
         trace: _Trace | None = _Trace(output, Head((), None))
         while trace is not None and trace.head.function is None and trace.linear is None:
             node = self.made.get(trace.value)
-            step = None if node is None else _STEPS.get((node.domain, node.op_type))
+            step = None if node is None else STEPS.get((node.domain, node.op_type))
             if node is None or step is None:
                 break
             trace = step(self, node, trace)
@@ -195,13 +195,13 @@ class _Back:
 
 
 _Step = Callable[[_Back, onnx.NodeProto, _Trace], _Trace | None]
-_STEPS: dict[tuple[str, str], _Step] = {}
+STEPS: dict[tuple[str, str], _Step] = {}
 """How a node of a head is passed, by its domain and type; None ends the search without one."""
 
 
 def _passes(*types: str, domain: str = "") -> Callable[[_Step], _Step]:
     def register(step: _Step) -> _Step:
-        _STEPS.update({(domain, name): step for name in types})
+        STEPS.update({(domain, name): step for name in types})
         return step
 
     return register

@@ -1,0 +1,159 @@
+"""The operators that are known, and which kinds of methods know each: found out by asking them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import astuple, dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from sensverify.bounds import Crown, compute_bounds, make_method
+from sensverify.certificates import StoredModel, certify_bounds
+from sensverify.certificates.check.program import program_of
+from sensverify.core.box import Box
+from sensverify.errors import MissingRule
+from sensverify.network import Network, NetworkBuilder
+from sensverify.network import operators as op
+
+_ONE, _TWO = np.ones(1), np.ones(2)
+
+EXAMPLES: tuple[tuple[op.Operator, tuple[int, ...], int], ...] = (
+    (op.Affine(np.ones((2, 2)), None), (2,), 1),
+    (op.Conv(np.ones((1, 1, 1)), None, (1,), (0,), (1,), 1), (1, 2), 1),
+    (op.ConvTranspose(np.ones((1, 1, 1)), None, (1,), (0,), (0,), (1,), 1), (1, 2), 1),
+    (op.Scale(_TWO, None), (2,), 1),
+    (op.Divide(_TWO), (2,), 1),
+    (op.BatchNorm(None, None, _TWO, _TWO, 1e-5), (2,), 1),
+    (op.Pad((1,), (0,), 0.0), (2,), 1),
+    (op.Select(np.array([0, 1])), (2,), 1),
+    (op.Permute((1, 0)), (1, 2), 1),
+    (op.Reshape((1, 2)), (2,), 1),
+    (op.Add(), (2,), 2),
+    (op.Concat(0), (2,), 2),
+    (op.Relu(), (2,), 1),
+    (op.LeakyRelu(np.array(0.1)), (2,), 1),
+    (op.Clip(-0.5, 0.25), (2,), 1),
+    (op.Abs(), (2,), 1),
+    (op.Sigmoid(), (2,), 1),
+    (op.Tanh(), (2,), 1),
+    (op.Max(), (2, 2), 1),
+)
+"""An operator of each kind, the shape of what it takes, and how many of these."""
+
+
+@dataclass(frozen=True)
+class Support:
+    """The methods that know an operator.
+
+    Parameters
+    ----------
+    intervals : bool
+        ``ibp``.
+    lines : bool
+        ``crown`` and its relatives, and ``lp-dual``.
+    splitting, program : bool
+        ``branch-and-bound`` and ``milp``; ``exact`` goes through either.
+    certificate : bool
+        Proofs that ``sensverify check`` checks.
+    """
+
+    intervals: bool
+    lines: bool
+    splitting: bool
+    program: bool
+    certificate: bool
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """``yes`` or ``no`` for each field, in order."""
+        return tuple("yes" if each else "no" for each in astuple(self))
+
+
+def operator_support() -> dict[type[op.Operator], Support]:
+    """What every kind of method knows of every operator of a network."""
+    return {type(each): _support(_network(each, *rest)) for each, *rest in EXAMPLES}
+
+
+def onnx_operators() -> Iterator[tuple[str, type[op.Operator] | None, str]]:
+    """Every operator of ONNX files that is known.
+
+    Yields
+    ------
+    name : str
+        Its type, behind its domain where that is not the standard one.
+    operator : type or None
+        Of a network, where it is lowered to just that; None where it becomes operators that every
+        method knows.
+    note : str
+    """
+    from sensverify.formats.onnx import heads
+    from sensverify.formats.onnx.activations import SIMPLE
+    from sensverify.formats.onnx.call import HANDLERS
+    from sensverify.formats.onnx.constants import NUMERICAL
+
+    ends = {".".join(filter(None, key)) for key in heads.STEPS} - set(heads.KEEPING)
+    for name in sorted(HANDLERS.keys() | ends, key=lambda each: (each.count("."), each)):
+        if name in NUMERICAL:
+            yield name, None, "of constants alone"
+        elif name not in HANDLERS or name in heads.SOFTMAX:
+            yield name, None, "at the end of a classifier alone, where it is cut off"
+        else:
+            note = "or cut off at the end of a classifier" if name == "Sigmoid" else ""
+            yield name, type(SIMPLE[name]()) if name in SIMPLE else None, note
+
+
+def torch_operators() -> tuple[str, ...]:
+    """Names of the operators of torch, as traces have them, that modules may use."""
+    from sensverify.formats.modules import importing, refusals
+
+    rules = importing.RULES.items()
+    return tuple(sorted(name for name, each in rules if each.__module__ != refusals.__name__))
+
+
+def _network(operator: op.Operator, shape: tuple[int, ...], inputs: int) -> Network:
+    """The operator between affine maps and in front of a ReLU."""
+    rng, builder = np.random.default_rng(0), NetworkBuilder((2,))
+
+    def dense(node: int, size: int) -> int:
+        weight = rng.normal(size=(size, prod(builder.shape(node))))
+        return builder.add(op.Affine(weight, rng.normal(size=size)), node)
+
+    given = [builder.add(op.Reshape(shape), dense(0, prod(shape))) for _ in range(inputs)]
+    node = builder.add(operator, *given)
+    node = builder.add(op.Reshape((prod(builder.shape(node)),)), node)
+    return builder.build(dense(builder.add(op.Relu(), dense(node, 2)), 1))
+
+
+def _support(network: Network) -> Support:
+    return Support(
+        intervals=_bounds(network, "ibp"),
+        lines=_bounds(network, "crown") and _bounds(network, "lp-dual"),
+        splitting=_bounds(network, "branch-and-bound", exact=True),
+        program=_bounds(network, "milp", exact=True),
+        certificate=_certifies(network),
+    )
+
+
+def _box() -> Box:
+    return Box(np.full((1, 2), -1.5), np.full((1, 2), 0.5))
+
+
+def _bounds(network: Network, method: str, *, exact: bool = False) -> bool:
+    try:
+        found: Any = compute_bounds(network, _box(), make_method(method))
+    except MissingRule:
+        return False
+    return not exact or bool(found.optimal.all())
+
+
+def _certifies(network: Network) -> bool:
+    box, rows = _box(), np.array([[[1.0], [-1.0]]])
+    proof: Any = compute_bounds(network, box, Crown(), proof=True).certificate
+    try:
+        model = StoredModel(network, program_of(network), "", {})
+        found = certify_bounds(model, box.lower, box.upper, rows, proof)
+    except MissingRule:
+        return False
+    return bool(np.isfinite(found.lower).all())

@@ -99,7 +99,7 @@ def _operators() -> list[Listing]:
     from sensverify.network.operators import Operator
     from sensverify.registry.names import summary_of
     from sensverify.verification.support import (
-        Support,
+        EVERY,
         onnx_operators,
         operator_support,
         torch_operators,
@@ -108,9 +108,7 @@ def _operators() -> list[Listing]:
     known = operator_support()
 
     def words(operator: type[Operator] | None) -> tuple[str, ...]:
-        return (
-            Support(True, True, True, True, True) if operator is None else known[operator]
-        ).words
+        return (EVERY if operator is None else known[operator]).words
 
     def named(operator: type[Operator] | None) -> str:
         return "" if operator is None else operator.__name__

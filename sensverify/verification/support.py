@@ -71,6 +71,10 @@ class Support:
         return tuple("yes" if each else "no" for each in astuple(self))
 
 
+EVERY = Support(*[True] * 5)
+"""That of an operator that every method knows."""
+
+
 def operator_support() -> dict[type[op.Operator], Support]:
     """What every kind of method knows of every operator of a network."""
     return {type(each): _support(_network(each, *rest)) for each, *rest in EXAMPLES}

@@ -1,0 +1,312 @@
+"""Networks as people export them, through `verify` and `evaluate`."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from click.testing import Result
+from onnx import TensorProto, helper, numpy_helper
+from torch import nn
+
+from sensverify.formats.onnx.ends import Ends
+from sensverify.formats.onnx.original import OriginalFile
+from sensverify.models.loading import load_model
+
+Run = Callable[..., Result]
+RNG = np.random.default_rng(0)
+SAMPLES = 6
+FLOAT, DOUBLE, HALF = TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16
+W, B = RNG.normal(size=(4, 3)), RNG.normal(size=3)
+KERNEL, DENSE = RNG.normal(size=(2, 1, 3, 3)), RNG.normal(size=(32, 3))
+
+
+def node(kind: str, inputs: str, output: str, domain: str = "", **attributes: Any) -> Any:
+    return helper.make_node(
+        kind, inputs.split(), output.split(), name=f"the {kind}", domain=domain, **attributes
+    )
+
+
+def save(
+    path: Path,
+    nodes: list[Any],
+    shape: list[Any],
+    outputs: tuple[str, ...] = ("y",),
+    *,
+    element: int = FLOAT,
+    entering: int | None = None,
+    found: int | None = None,
+    **constants: Any,
+) -> None:
+    """A file of some nodes whose constants have the type that it computes in."""
+    kept = {
+        name: np.asarray(each)
+        if np.asarray(each).dtype.kind in "iuU"
+        else np.asarray(each, helper.tensor_dtype_to_np_dtype(element))
+        for name, each in constants.items()
+    }
+    graph = helper.make_graph(
+        nodes,
+        "net",
+        [helper.make_tensor_value_info("x", entering or element, shape)],
+        [
+            onnx.ValueInfoProto(name=name)
+            if found == 0
+            else helper.make_tensor_value_info(name, found or element, [shape[0], None])
+            for name in outputs
+        ],
+        [numpy_helper.from_array(each, name) for name, each in kept.items()],
+    )
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), path)
+
+
+def exported(path: Path, module: nn.Module, shape: tuple[int, ...], *, dynamo: bool) -> None:
+    """A file of one of torch's own exporters."""
+    torch.manual_seed(0)
+    for values in module.parameters():
+        nn.init.normal_(values, std=0.5)
+    given: dict[str, Any] = {"dynamic_axes": {"x": {0: "batch"}, "y": {0: "batch"}}}
+    if dynamo:
+        given = {"dynamic_shapes": ({0: torch.export.Dim("batch")},), "verbose": False}
+    names = {"input_names": ["x"], "output_names": ["y"]}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        # Two samples: an exporter may take a length of 1 for one that never changes.
+        example = torch.zeros(2, *shape)
+        torch.onnx.export(module.eval(), (example,), str(path), dynamo=dynamo, **names, **given)
+
+
+def mlp() -> nn.Module:
+    return nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3))
+
+
+def convolutional() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU(), nn.Flatten(), nn.Linear(8, 3)
+    )
+
+
+class Recurrent(nn.Module):
+    """An LSTM over the rows, read at the last one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm, self.last = nn.LSTM(2, 4, batch_first=True), nn.Linear(4, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(self.lstm(x)[0][:, -1])
+
+
+class Attending(nn.Module):
+    """One layer of a transformer, with a GELU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.TransformerEncoderLayer(
+            4, 2, 8, dropout=0.0, activation="gelu", batch_first=True
+        )
+        self.last = nn.Linear(4, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(self.layer(x).mean(dim=1))
+
+
+LINEAR = [node("MatMul", "x w", "h"), node("Add", "h b", "y")]
+NHWC = [
+    node("Transpose", "x", "t", perm=[0, 3, 1, 2]),
+    node("Conv", "t k", "c", auto_pad="SAME_UPPER"),
+    node("Transpose", "c", "u", perm=[0, 2, 3, 1]),
+    node("Relu", "u", "r"),
+    node("Reshape", "r flat", "f"),
+    node("MatMul", "f d", "m"),
+    node("Softmax", "m", "y"),
+]
+SCALED = [node("Cast", "x", "c", to=FLOAT), node("Div", "c whole", "s")]
+FIXED = [node("Reshape", "x rows", "f"), node("MatMul", "f w", "h"), node("Add", "h b", "y")]
+POOLED = [
+    node("Conv", "x k", "c"),
+    node("GlobalAveragePool", "c", "g"),
+    node("Flatten", "g", "f"),
+    node("MatMul", "f few", "y"),
+]
+CLASSIFIER = node(
+    "LinearClassifier",
+    "x",
+    "label scores",
+    "ai.onnx.ml",
+    coefficients=W.T.reshape(-1).tolist(),
+    intercepts=B.tolist(),
+    classlabels_strings=["a", "b", "c"],
+    multi_class=1,
+    post_transform="SOFTMAX",
+)
+SCIKIT = [
+    CLASSIFIER,
+    node("Normalizer", "scores", "p", "ai.onnx.ml", norm="L1"),
+    node("Cast", "label", "output_label", to=TensorProto.STRING),
+    node("ZipMap", "p", "output_probability", "ai.onnx.ml", classlabels_strings=["a", "b", "c"]),
+]
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A kind of file.
+
+    Parameters
+    ----------
+    write : callable
+        Writes it to a path.
+    shape : tuple of int
+        Of a sample.
+    options : tuple of str
+        That the commands need for it.
+    unknown : str
+        The operator that has no counterpart; empty where all have one.
+    whole : bool
+        Its inputs are integers.
+    """
+
+    write: Callable[[Path], None]
+    shape: tuple[int, ...] = (4,)
+    options: tuple[str, ...] = ()
+    unknown: str = ""
+    whole: bool = False
+
+
+FILES: dict[str, Exported] = {
+    "torch": Exported(lambda path: exported(path, mlp(), (4,), dynamo=False)),
+    "torch by dynamo": Exported(lambda path: exported(path, mlp(), (4,), dynamo=True)),
+    "convolutions of torch": Exported(
+        lambda path: exported(path, convolutional(), (1, 4, 4), dynamo=False), (1, 4, 4)
+    ),
+    "channels last": Exported(
+        lambda path: save(path, NHWC, ["n", 4, 4, 1], k=KERNEL, d=DENSE, flat=[-1, 32]), (4, 4, 1)
+    ),
+    "float64": Exported(lambda path: save(path, LINEAR, ["n", 4], element=DOUBLE, w=W, b=B)),
+    "float16": Exported(lambda path: save(path, LINEAR, ["n", 4], element=HALF, w=W, b=B)),
+    "uint8": Exported(
+        lambda path: save(
+            path,
+            [*SCALED, node("MatMul", "s w", "y")],
+            ["n", 4],
+            entering=TensorProto.UINT8,
+            whole=255.0,
+            w=W,
+        ),
+        whole=True,
+    ),
+    "batch of 8": Exported(lambda path: save(path, FIXED, [8, 4], w=W, b=B, rows=[8, 4])),
+    "open lengths": Exported(
+        lambda path: save(
+            path, POOLED, ["n", 1, "rows", "columns"], k=KERNEL, few=RNG.normal(size=(2, 3))
+        ),
+        (1, 4, 4),
+        ("--input-shape", "1,4,4"),
+    ),
+    "scikit-learn": Exported(
+        lambda path: save(path, SCIKIT, ["n", 4], ("output_label", "output_probability"), found=0)
+    ),
+    "scores inside": Exported(
+        lambda path: save(path, [*LINEAR, node("Exp", "y", "odd")], ["n", 4], ("odd",), w=W, b=B),
+        options=("--output", "y"),
+    ),
+    "exponentials": Exported(
+        lambda path: save(path, [*LINEAR, node("Exp", "y", "odd")], ["n", 4], ("odd",), w=W, b=B),
+        unknown="Exp",
+    ),
+    "lstm": Exported(
+        lambda path: exported(path, Recurrent(), (3, 2), dynamo=False), (3, 2), unknown="LSTM"
+    ),
+    "attention": Exported(
+        lambda path: exported(path, Attending(), (3, 4), dynamo=False), (3, 4), unknown="MatMul"
+    ),
+    "attention by dynamo": Exported(
+        lambda path: exported(path, Attending(), (3, 4), dynamo=True), (3, 4), unknown="MatMul"
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Files:
+    """A network's file and samples with the labels that onnxruntime gives them."""
+
+    kind: Exported
+    model: Path
+    data: Path
+    sure: list[int] = field(default_factory=list)
+
+
+@pytest.fixture(params=FILES)
+def files(request: pytest.FixtureRequest, tmp_path: Path) -> Files:
+    kind, model, data = FILES[request.param], tmp_path / "net.onnx", tmp_path / "data.npz"
+    kind.write(model)
+    x = RNG.normal(size=(SAMPLES, *kind.shape)).astype(np.float32)
+    if kind.whole:
+        x = RNG.integers(0, 256, size=x.shape).astype(np.float32)
+    output = kind.options[1] if "--output" in kind.options else None
+    ends = Ends(output=output, shape=kind.shape if "--input-shape" in kind.options else None)
+    head = load_model(str(model), ends=Ends(output, None, ends.shape, "peel"), opaque=True).head
+    file = OriginalFile(model, Ends(None, output, ends.shape), head)
+    y = [int(file.outputs(each.astype(file.dtype)).argmax()) for each in x]
+    np.savez(data, x=x, y=np.array(y), feature_range=np.full(kind.shape, 2.0, np.float32))
+    return Files(kind, model, data)
+
+
+def test_files_are_verified_or_the_operator_and_what_to_do_are_named(
+    run: Run, files: Files
+) -> None:
+    done = run(
+        "verify", files.model, "--data", files.data, "--radius", "1e-6", "--json", "-",
+        *files.kind.options,
+    )  # fmt: skip
+    if files.kind.unknown:
+        assert done.exit_code == 2
+        assert f"operator {files.kind.unknown} " in done.stderr
+        for remedy in ("--output", "sensverify list operators", "sensverify evaluate"):
+            assert remedy in done.stderr
+        return
+    assert done.exit_code == 0, done.output
+    samples = json.loads(done.stdout)["samples"]
+    assert [each["prediction"] == each["label"] for each in samples] == [True] * SAMPLES
+    assert sum(each["certified"] for each in samples) >= SAMPLES - 1
+
+
+def test_files_are_evaluated_and_proofs_that_cannot_be_are_listed(run: Run, files: Files) -> None:
+    done = run(
+        "evaluate", files.model, "--data", files.data, "--radii", "0.01", "--clip", "-inf", "inf",
+        "--attacks", "fgsm, square(queries=20)", "--corruptions", "none", "--sequences", "none",
+        "--measures", "parameters, l2, jacobian, sensitivity-ibp", "--json", "-",
+        *files.kind.options,
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    (model,) = json.loads(done.stdout)["models"]
+    accuracy = model["clean"][0]["classified"]["accuracy"]
+    assert accuracy["count"] == accuracy["samples"] == SAMPLES
+    attacks = {row["attack"] for row in model["attacks"]}
+    missing = {each["key"]: each["reason"] for each in model["missing"]}
+    if not files.kind.unknown:
+        assert attacks == {"fgsm", "square(queries=20)"}
+        assert [row["method"] for row in model["certified"]] == ["crown"]
+        assert not missing
+        assert "unproven_because" not in model["model"]
+        return
+    assert attacks == {"square(queries=20)"}
+    assert not model["certified"]
+    assert not model["measures"]
+    assert f"operator {files.kind.unknown} " in model["model"]["unproven_because"]
+    assert files.kind.unknown in missing["certified/crown/0.01"]
+    assert "gradients" in missing["attack/fgsm/0.01"]
+    assert "--surrogate" in missing["attack/fgsm/0.01"]
+    assert missing.keys() == {
+        "attack/fgsm/0.01", "certified/crown/0.01", "measure/parameters", "measure/l2",
+        "measure/jacobian", "measure/sensitivity-ibp",
+    }  # fmt: skip

@@ -59,7 +59,7 @@ def test_labels_the_model_has_no_output_for() -> None:
         fit(plain_model(classes=2), blobs(classes=3), "base", SMALL)
 
 
-def test_a_module_that_is_no_network_is_refused_at_the_start(tmp_path: Path) -> None:
+def test_a_module_that_is_no_network_is_refused_where_the_loss_needs_one(tmp_path: Path) -> None:
     class Sorting(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -69,7 +69,7 @@ def test_a_module_that_is_no_network_is_refused_at_the_start(tmp_path: Path) -> 
             return self.inner(x.sort(dim=1).values)
 
     with pytest.raises(UnsupportedOperator, match="sort"):
-        fit(Sorting(), blobs(), "base", SMALL, out=tmp_path / "run")
+        fit(Sorting(), blobs(), "sm", SMALL, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

@@ -156,6 +156,27 @@ SCIKIT = [
     node("ZipMap", "p", "output_probability", "ai.onnx.ml", classlabels_strings=["a", "b", "c"]),
 ]
 
+# Two trees of one split: the first feature tells class 0 from the others, the second 1 from 2.
+FOREST = node(
+    "TreeEnsembleClassifier",
+    "x",
+    "label scores",
+    "ai.onnx.ml",
+    nodes_treeids=[0] * 3 + [1] * 3,
+    nodes_nodeids=[0, 1, 2] * 2,
+    nodes_featureids=[0, 0, 0, 1, 0, 0],
+    nodes_values=[0.1, 0.0, 0.0, -0.1, 0.0, 0.0],
+    nodes_modes=["BRANCH_LEQ", "LEAF", "LEAF"] * 2,
+    nodes_truenodeids=[1, 0, 0] * 2,
+    nodes_falsenodeids=[2, 0, 0] * 2,
+    class_treeids=[0, 0, 0, 1, 1],
+    class_nodeids=[1, 2, 2, 1, 2],
+    class_ids=[0, 1, 2, 1, 2],
+    class_weights=[0.6, 0.3, 0.3, 0.4, 0.4],
+    classlabels_int64s=[0, 1, 2],
+    post_transform="NONE",
+)
+
 
 @dataclass(frozen=True)
 class Exported:
@@ -223,6 +244,11 @@ FILES: dict[str, Exported] = {
         lambda path: save(path, [*LINEAR, node("Exp", "y", "odd")], ["n", 4], ("odd",), w=W, b=B),
         unknown="Exp",
     ),
+    "forest": Exported(
+        lambda path: save(path, [FOREST], ["n", 4], ("label", "scores"), found=0),
+        options=("--output", "scores"),
+        unknown="TreeEnsembleClassifier",
+    ),
     "lstm": Exported(
         lambda path: exported(path, Recurrent(), (3, 2), dynamo=False), (3, 2), unknown="LSTM"
     ),
@@ -289,7 +315,8 @@ def test_files_are_evaluated_and_proofs_that_cannot_be_are_listed(run: Run, file
     )  # fmt: skip
     assert done.exit_code == 0, done.output
     (model,) = json.loads(done.stdout)["models"]
-    accuracy = model["clean"][0]["classified"]["accuracy"]
+    classified = model["clean"][0]["classified"]
+    accuracy = classified["accuracy"]
     assert accuracy["count"] == accuracy["samples"] == SAMPLES
     attacks = {row["attack"] for row in model["attacks"]}
     missing = {each["key"]: each["reason"] for each in model["missing"]}
@@ -310,3 +337,18 @@ def test_files_are_evaluated_and_proofs_that_cannot_be_are_listed(run: Run, file
         "attack/fgsm/0.01", "certified/crown/0.01", "measure/parameters", "measure/l2",
         "measure/jacobian", "measure/sensitivity-ibp",
     }  # fmt: skip
+
+
+def test_the_confidence_of_a_forest_is_its_own_probability(run: Run, tmp_path: Path) -> None:
+    save(tmp_path / "net.onnx", [FOREST], ["n", 4], ("label", "scores"), found=0)
+    x = np.array([[-1, -1, 0, 0], [1, 1, 0, 0]], np.float32)
+    np.savez(tmp_path / "data.npz", x=x, y=np.array([0, 2]))
+    done = run(
+        "evaluate", tmp_path / "net.onnx", "--data", tmp_path / "data.npz", "--output", "scores",
+        "--attacks", "none", "--certify", "none", "--corruptions", "none", "--sequences", "none",
+        "--measures", "none", "--json", "-",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    (model,) = json.loads(done.stdout)["models"]
+    # 0.6 for class 0 where both trees go left, 0.3 + 0.4 for class 2 where both go right.
+    assert model["clean"][0]["classified"]["confidence"] == pytest.approx((0.6 + 0.7) / 2)

@@ -12,6 +12,7 @@ from onnx import GraphProto, NodeProto
 
 from sensverify.errors import BadModelFile, BadShape, UnsupportedOperator
 from sensverify.network import NetworkBuilder
+from sensverify.network.opaque import REMEDY
 from sensverify.network.operators import Operator, Reshape, Scale, Select
 from sensverify.network.shapes import Shape
 
@@ -166,7 +167,7 @@ class Call(Context):
 
     def refusal(self, reason: str, remedy: str = "") -> UnsupportedOperator:
         """The error for a node that has no counterpart here."""
-        return UnsupportedOperator(f"{self}: {reason}", remedy)
+        return UnsupportedOperator(f"{self}: {reason}", remedy or REMEDY)
 
     def invalid(self, problem: str, remedy: str = "") -> BadModelFile:
         """The error for a node that the standard does not allow."""

@@ -25,6 +25,9 @@ from sensverify.network import NetworkBuilder
 from sensverify.network.opaque import Opaque
 
 _TYPES = {TensorProto.FLOAT16: np.float16, TensorProto.DOUBLE: np.float64}
+_LEAST, _NEAR = 1e-30, 1e-3
+"""Of probabilities: the smallest one that is told from 0, and how far their sum may be from 1."""
+
 _TOGETHER = 3
 """Samples that are run together and one by one, to see whether a file takes several."""
 
@@ -93,6 +96,8 @@ class _Run:
         Several samples may be run at once.
     single : bool
         One logit is made two, each half of it.
+    logarithm : bool
+        The model gives probabilities, and these are the logarithms.
     """
 
     session: Any
@@ -102,6 +107,7 @@ class _Run:
     number: Any
     together: bool
     single: bool
+    logarithm: bool = False
 
     @classmethod
     def of(cls, part: Part) -> _Run:
@@ -126,7 +132,12 @@ class _Run:
         run = replace(run, found=values.shape, single=single)
         axes = item.type.tensor_type.shape.dim
         is_open = len(taken) > 1 and not (axes[0].HasField("dim_value") and axes[0].dim_value)
-        return replace(run, together=is_open and run._takes_several())
+        plain = part.head is None or part.head.function is None
+        return replace(
+            run,
+            together=is_open and run._takes_several(),
+            logarithm=plain and run._gives_probabilities(),
+        )
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -139,6 +150,8 @@ class _Run:
         else:
             each = [self.raw(sample.reshape(self.taken)) for sample in x]
             values = np.stack([value.reshape(self.found) for value in each]) if each else x[:0]
+        if self.logarithm:
+            values = np.log(np.maximum(values, _LEAST))
         if self.single:
             values = values.reshape(len(x), 1) * np.array([-0.5, 0.5], values.dtype)
         return values.reshape(len(x), *self.shape)
@@ -169,6 +182,15 @@ class _Run:
         return whole.shape == each.shape and bool(
             (abs(whole - each) <= 1e-3 * (1 + abs(each).max())).all()
         )
+
+    def _gives_probabilities(self) -> bool:
+        """Whether the outputs of every sample looked at are at least 0 and sum up to 1."""
+        rng = np.random.default_rng(1)
+        points = [scale * rng.normal(size=self.taken) for scale in (0.0, 0.1, 1.0, 10.0, 255.0)]
+        values = np.stack([self.raw(point).reshape(-1) for point in points]).astype(np.float64)
+        # Written so that a NaN says no.
+        whole = (values >= 0).all() and (abs(values.sum(axis=1) - 1) <= _NEAR).all()
+        return values.shape[1] > 1 and bool(whole)
 
 
 def _failed(error: Exception) -> BackendFailure:

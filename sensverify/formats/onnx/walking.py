@@ -16,7 +16,6 @@ from sensverify.formats.onnx.call import FOLDING, HANDLERS, Call, Context, Resul
 from sensverify.formats.onnx.ends import read_by
 from sensverify.formats.onnx.folding import computed
 from sensverify.formats.onnx.tensors import to_array
-from sensverify.network.opaque import REMEDY
 
 Scope = MutableMapping[str, Result | UnsupportedOperator | None]
 """Values by their names. An error stands for a value that has no counterpart here: it is raised
@@ -119,10 +118,7 @@ def _lowered(call: Call, needed: set[str]) -> dict[str, Result | UnsupportedOper
         handler = computed
     if handler is None:
         origin = f" of domain '{node.domain}'" if node.domain else ""
-        raise call.refusal(
-            f"this operator{origin} has no counterpart",
-            REMEDY,
-        )
+        raise call.refusal(f"this operator{origin} has no counterpart")
     try:
         result = handler(call)
         if handler is not computed:

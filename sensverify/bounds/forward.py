@@ -220,7 +220,8 @@ def _(operator: Max, x: Tensor) -> Tensor:
 @apply.register
 def _(operator: Opaque, x: Tensor) -> Tensor:
     if operator.gradients:
-        return operator.function(x)
+        found: Tensor = operator.function(x)
+        return found
     if x.requires_grad and torch.is_grad_enabled():
         # Outputs without a history would count as ones that do not change.
         raise NotMeasured(

@@ -63,6 +63,7 @@ def load_models(
     runtime_check: bool = True,
     ends: Ends = PEEL,
     shape: tuple[int, ...] = (),
+    device: str = "cpu",
 ) -> list[LoadedModel]:
     """The networks of some names or modules, each with a name of its own.
 
@@ -75,8 +76,8 @@ def load_models(
     runtime_check : bool
     ends : Ends
         The part of every file that its network is.
-    shape : tuple of int
-        Of a sample of modules.
+    shape, device
+        Of a sample of modules, and where they are run.
 
     Raises
     ------
@@ -86,7 +87,7 @@ def load_models(
         One cannot be used.
     """
     models = [
-        _of_module(each, shape)
+        _of_module(each, shape, device)
         if isinstance(each, nn.Module)
         else load_model(each, runtime_check=runtime_check, ends=ends, opaque=True)
         for each in asked
@@ -105,9 +106,9 @@ def load_models(
     ]
 
 
-def _of_module(module: nn.Module, shape: tuple[int, ...]) -> LoadedModel:
+def _of_module(module: nn.Module, shape: tuple[int, ...], device: str) -> LoadedModel:
     """A module as it is now; what happens to it later changes nothing."""
-    module, name = copy.deepcopy(module).eval(), type(module).__name__
+    module, name = copy.deepcopy(module).eval().to(device), type(module).__name__
     network = from_any_module(module, shape)
     points = torch.rand((_POINTS, *shape), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import Any
+
+from torch import nn
 
 from sensverify.bounds.tensors import find_device
 from sensverify.classification.perturbation import Perturbation
@@ -97,9 +100,7 @@ def prepare_evaluation(request: EvaluateRequest) -> Prepared:
         Something is not there, or does not fit the rest; says which.
     """
     find_device(request.device)
-    check = request.runtime_check
-    shape = module_shape(request)
-    models = load_models(request.models, runtime_check=check, ends=request.ends, shape=shape)
+    models = _load(request, request.models)
     if request.reference is not None:
         request, models = _with_reference(request, models)
     samples = load_samples(request, models)
@@ -107,7 +108,7 @@ def prepare_evaluation(request: EvaluateRequest) -> Prepared:
     corrupted = corrupted_samples(request, samples, radii.perturbation)
     other = None
     if request.surrogate is not None:
-        (other,) = load_models((request.surrogate,), runtime_check=check)
+        (other,) = load_models((request.surrogate,), runtime_check=request.runtime_check)
     if other is not None:
         _check_surrogate(other, models[0])
     name = None if other is None else other.name
@@ -124,6 +125,17 @@ def prepare_evaluation(request: EvaluateRequest) -> Prepared:
     )
 
 
+def _load(request: EvaluateRequest, asked: Sequence[str | nn.Module]) -> list[LoadedModel]:
+    """Networks as a request reads them."""
+    return load_models(
+        asked,
+        runtime_check=request.runtime_check,
+        ends=request.ends,
+        shape=module_shape(request),
+        device=request.device,
+    )
+
+
 def _with_reference(
     request: EvaluateRequest, models: list[LoadedModel]
 ) -> tuple[EvaluateRequest, list[LoadedModel]]:
@@ -133,12 +145,7 @@ def _with_reference(
     known: dict[Any, LoadedModel] = {model.name: model for model in models}
     known |= dict(zip(request.models, models, strict=True))
     if given not in known:
-        models = load_models(
-            (*request.models, given),
-            runtime_check=request.runtime_check,
-            ends=request.ends,
-            shape=module_shape(request),
-        )
+        models = _load(request, (*request.models, given))
         known = {given: models[-1]}
     return replace(request, reference=known[given].name), models
 

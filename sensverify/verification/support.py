@@ -77,7 +77,10 @@ EVERY = Support(*[True] * 5)
 
 def operator_support() -> dict[type[op.Operator], Support]:
     """What every kind of method knows of every operator of a network."""
-    return {type(each): _support(_network(each, *rest)) for each, *rest in EXAMPLES}
+    return {
+        type(operator): _support(_network(operator, shape, inputs))
+        for operator, shape, inputs in EXAMPLES
+    }
 
 
 def onnx_operators() -> Iterator[tuple[str, type[op.Operator] | None, str]]:

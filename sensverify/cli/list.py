@@ -123,7 +123,7 @@ def _operators() -> list[Listing]:
     ]
     own = [(each.__name__, *words(each), summary_of(each).replace("`", "")) for each in known]
     files = [(name, named(each), *words(each), note) for name, each, note in onnx_operators()]
-    modules = [(name,) for name in torch_operators()]
+    modules: list[tuple[str, ...]] = [(name,) for name in torch_operators()]
     return [
         (("column", "methods"), means),
         (("operator of a network", *methods, "what it is"), own),

@@ -31,7 +31,12 @@ KERNEL, DENSE = RNG.normal(size=(2, 1, 3, 3)), RNG.normal(size=(32, 3))
 
 def node(kind: str, inputs: str, output: str, domain: str = "", **attributes: Any) -> Any:
     return helper.make_node(
-        kind, inputs.split(), output.split(), name=f"the {kind}", domain=domain, **attributes
+        kind,
+        inputs.split(),
+        output.split(),
+        name=f"{kind} of {output}",
+        domain=domain,
+        **attributes,
     )
 
 
@@ -39,11 +44,10 @@ def save(
     path: Path,
     nodes: list[Any],
     shape: list[Any],
-    outputs: tuple[str, ...] = ("y",),
+    outputs: tuple[Any, ...] = ("y",),
     *,
     element: int = FLOAT,
     entering: int | None = None,
-    found: int | None = None,
     **constants: Any,
 ) -> None:
     """A file of some nodes whose constants have the type that it computes in."""
@@ -58,10 +62,10 @@ def save(
         "net",
         [helper.make_tensor_value_info("x", entering or element, shape)],
         [
-            onnx.ValueInfoProto(name=name)
-            if found == 0
-            else helper.make_tensor_value_info(name, found or element, [shape[0], None])
-            for name in outputs
+            helper.make_tensor_value_info(each, element, [shape[0], None])
+            if isinstance(each, str)
+            else each
+            for each in outputs
         ],
         [numpy_helper.from_array(each, name) for name, each in kept.items()],
     )
@@ -120,6 +124,14 @@ class Attending(nn.Module):
         return self.last(self.layer(x).mean(dim=1))
 
 
+LABEL = helper.make_tensor_value_info("output_label", TensorProto.STRING, ["n"])
+NUMBER = helper.make_tensor_value_info("label", TensorProto.INT64, ["n"])
+MAPS = helper.make_value_info(
+    "output_probability",
+    helper.make_sequence_type_proto(
+        helper.make_map_type_proto(TensorProto.STRING, helper.make_tensor_type_proto(FLOAT, []))
+    ),
+)
 LINEAR = [node("MatMul", "x w", "h"), node("Add", "h b", "y")]
 NHWC = [
     node("Transpose", "x", "t", perm=[0, 3, 1, 2]),
@@ -233,9 +245,7 @@ FILES: dict[str, Exported] = {
         (1, 4, 4),
         ("--input-shape", "1,4,4"),
     ),
-    "scikit-learn": Exported(
-        lambda path: save(path, SCIKIT, ["n", 4], ("output_label", "output_probability"), found=0)
-    ),
+    "scikit-learn": Exported(lambda path: save(path, SCIKIT, ["n", 4], (LABEL, MAPS))),
     "scores inside": Exported(
         lambda path: save(path, [*LINEAR, node("Exp", "y", "odd")], ["n", 4], ("odd",), w=W, b=B),
         options=("--output", "y"),
@@ -245,7 +255,7 @@ FILES: dict[str, Exported] = {
         unknown="Exp",
     ),
     "forest": Exported(
-        lambda path: save(path, [FOREST], ["n", 4], ("label", "scores"), found=0),
+        lambda path: save(path, [FOREST], ["n", 4], (NUMBER, "scores")),
         options=("--output", "scores"),
         unknown="TreeEnsembleClassifier",
     ),
@@ -280,7 +290,7 @@ def files(request: pytest.FixtureRequest, tmp_path: Path) -> Files:
         x = RNG.integers(0, 256, size=x.shape).astype(np.float32)
     output = kind.options[1] if "--output" in kind.options else None
     ends = Ends(output=output, shape=kind.shape if "--input-shape" in kind.options else None)
-    head = load_model(str(model), ends=Ends(output, None, ends.shape, "peel"), opaque=True).head
+    head = load_model(str(model), ends=Ends(None, output, ends.shape, "peel"), opaque=True).head
     file = OriginalFile(model, Ends(None, output, ends.shape), head)
     y = [int(file.outputs(each.astype(file.dtype)).argmax()) for each in x]
     np.savez(data, x=x, y=np.array(y), feature_range=np.full(kind.shape, 2.0, np.float32))
@@ -340,7 +350,7 @@ def test_files_are_evaluated_and_proofs_that_cannot_be_are_listed(run: Run, file
 
 
 def test_the_confidence_of_a_forest_is_its_own_probability(run: Run, tmp_path: Path) -> None:
-    save(tmp_path / "net.onnx", [FOREST], ["n", 4], ("label", "scores"), found=0)
+    save(tmp_path / "net.onnx", [FOREST], ["n", 4], (NUMBER, "scores"))
     x = np.array([[-1, -1, 0, 0], [1, 1, 0, 0]], np.float32)
     np.savez(tmp_path / "data.npz", x=x, y=np.array([0, 2]))
     done = run(

@@ -24,7 +24,7 @@ from sensverify.formats.onnx.tensors import FLOATS
 from sensverify.network import NetworkBuilder
 from sensverify.network.opaque import Opaque
 
-_TYPES = {TensorProto.FLOAT16: np.float16, TensorProto.DOUBLE: np.float64}
+_TYPES: dict[int, Any] = {TensorProto.FLOAT16: np.float16, TensorProto.DOUBLE: np.float64}
 _LEAST, _NEAR = 1e-30, 1e-3
 """Of probabilities: the smallest one that is told from 0, and how far their sum may be from 1."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass
+from functools import cache
 from math import prod
 from typing import Any
 
@@ -75,8 +76,9 @@ EVERY = Support(*[True] * 5)
 """That of an operator that every method knows."""
 
 
+@cache
 def operator_support() -> dict[type[op.Operator], Support]:
-    """What every kind of method knows of every operator of a network."""
+    """The support of every operator of a network."""
     return {
         type(operator): _support(_network(operator, shape, inputs))
         for operator, shape, inputs in EXAMPLES

@@ -157,7 +157,7 @@ class _Run:
         return values.reshape(len(x), *self.shape)
 
     def raw(self, x: np.ndarray) -> np.ndarray:
-        """What the session makes of its input."""
+        """The outputs that the session computes of an input."""
         try:
             (values,) = run_session(self.session, None, {self.input: np.asarray(x, self.number)})
         except Exception as error:  # Its exceptions have no class in common.

@@ -121,8 +121,8 @@ class CriticalRadiusReport:
             unproven=sum(end == 0 for end in proven) - wrong,
             unbroken=sum(math.isinf(end) for end in attacked),
             median_proven=statistics.median(proven),
-            # Of two in the middle the lower one, where the mean of both would be infinite.
-            median_attacked=statistics.median_low(attacked),
+            # Infinite where one of two in the middle is: the true median lies between the two.
+            median_attacked=statistics.median(attacked),
             mean_proven=statistics.fmean(proven),
         )
 

@@ -154,6 +154,10 @@ def test_summary_numbers() -> None:
     summary = report.summary
     assert (summary.misclassified, summary.unproven, summary.unbroken) == (1, 1, 2)
     assert (summary.median_proven, summary.median_attacked) == (0.1, 0.4)
+    # Of an even number both ends are the means of two, so that the true median lies between.
+    even = made((0.1, 0.1), (0.3, 0.4), (0.5, 0.6), (0.7, 0.8)).summary
+    assert even.median_proven <= 0.4 < even.median_attacked == 0.5
+    assert made((0.1, 0.1), (0.3, inf)).summary.median_attacked == inf
     assert report.robust(0.0) == (0.6, 0.8)
     assert report.robust(0.1) == (0.6, 0.8)
     assert report.robust(0.3) == (0.4, 0.6)

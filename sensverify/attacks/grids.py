@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import isfinite
 
+from sensverify.core.numbers import RangeShare, parse_share
 from sensverify.errors import BadSetting
 from sensverify.registry.catalog import Catalog
 from sensverify.registry.names import did_you_mean
@@ -69,18 +70,21 @@ GRIDS: Catalog[Grid] = Catalog("grid", _OWN, group="sensverify.grids", plain=Tru
 """Grids of radii by name."""
 
 
-def parse_radii(text: str) -> tuple[float, ...]:
-    """Radii from text: numbers, fractions and names of `GRIDS`, with commas between them.
+def parse_radii(text: str, *, shares: bool = False) -> tuple[float | RangeShare, ...]:
+    """Radii from text: numbers, fractions, percentages and names of `GRIDS`, with commas between.
 
     Parameters
     ----------
     text : str
-        Such as ``0.1``, ``2/255,8/255`` or ``mnist,0.4``.
+        Such as ``0.1``, ``2/255,8/255``, ``1%,5%`` or ``mnist,0.4``.
+    shares : bool
+        The radii are shares of each feature's own range, so that ``5%`` is 0.05.
 
     Returns
     -------
-    tuple of float
-        Ascending, each once, finite, of at least 0.
+    tuple of float or RangeShare
+        Ascending, each once, finite, of at least 0; percentages, unless they are ``shares``, are
+        behind the numbers, and are shares of the range that the data have by their nature.
 
     Raises
     ------
@@ -88,20 +92,22 @@ def parse_radii(text: str) -> tuple[float, ...]:
         Something is neither a number nor a name, or is negative or not finite.
     """
     radii: set[float] = set()
+    percentages: set[float] = set()
     for word in (part.strip() for part in text.split(",")):
-        radii.update(GRIDS[word].radii if word in GRIDS else (_radius(word, text),))
+        kind = percentages if word.endswith("%") and not shares else radii
+        kind.update(GRIDS[word].radii if word in GRIDS else (_radius(word, text),))
     # Adding zero turns a negative zero into zero.
-    return tuple(sorted(radius + 0.0 for radius in radii))
+    numbers = (radius + 0.0 for radius in sorted(radii))
+    return (*numbers, *(RangeShare(share + 0.0) for share in sorted(percentages)))
 
 
 def _radius(word: str, text: str) -> float:
-    above, slash, below = word.partition("/")
     try:
-        radius = float(above) / float(below) if slash else float(above)
-    except (ValueError, ZeroDivisionError, OverflowError):
+        radius = parse_share(word)
+    except BadSetting:
         raise BadSetting(
-            f"'{word}' in the radii '{text}' is no number, no fraction such as 8/255 and no name "
-            f"of a grid{did_you_mean(word, GRIDS)}",
+            f"'{word}' in the radii '{text}' is no number, no fraction such as 8/255, no "
+            f"percentage and no name of a grid{did_you_mean(word, GRIDS)}",
             f"the names are {', '.join(GRIDS)}",
         ) from None
     if not (radius >= 0 and isfinite(radius)):

@@ -1,17 +1,19 @@
-"""Margins of a label: proofs that it stays the largest output, and inputs that refute it."""
+"""Margins of a class: proofs that it keeps its place among the outputs, inputs that refute it."""
 
 from __future__ import annotations
 
 from functools import partial
+from math import prod
 
 import torch
 from torch import Tensor
 
-from sensverify.attacks.ascent import margin_loss, project, sign_step
+from sensverify.attacks.ascent import project, sign_step
 from sensverify.bounds import Method, compute_bounds, forward_pass
 from sensverify.bounds.memory import DEFAULT_BUDGET
 from sensverify.bounds.rounding import slack
 from sensverify.bounds.tensors import flattened
+from sensverify.classification.rivals import Rivals, without
 from sensverify.core.box import Box
 from sensverify.core.results import Bounds, Guarantee
 from sensverify.network import Network
@@ -38,8 +40,7 @@ def with_margins(labels: Tensor, outputs: int, dtype: torch.dtype) -> Tensor:
     """
     identity = torch.eye(outputs, dtype=dtype, device=labels.device)
     rows = identity[labels].unsqueeze(1) - identity
-    others = torch.arange(outputs, device=labels.device) != labels.unsqueeze(1)
-    margins = rows[others].reshape(len(labels), outputs - 1, outputs)
+    margins = rows[without(labels, outputs)].reshape(len(labels), outputs - 1, outputs)
     return torch.cat([identity.expand(len(labels), -1, -1), margins], dim=1)
 
 
@@ -47,15 +48,16 @@ def proven(
     network: Network,
     box: Box,
     bounds: Bounds,
-    labels: Tensor,
+    labels: Tensor | Rivals,
     *,
     method: Method | None = None,
     memory_budget: int = DEFAULT_BUDGET,
 ) -> Tensor:
-    """Samples whose label is the largest output on the whole box, by bounds on its margins.
+    """Samples whose class keeps its place on the whole box, by bounds on its margins.
 
-    Every margin's lower bound must be above what rounding may have moved it by (`slack`). Where a
-    float32 bound is above 0 and not above that, the sample is bounded again in float64. A solver's
+    A margin counts whose lower bound is above what rounding may have moved it by (`slack`): every
+    one, where labels alone are given, else as many as `Rivals.certain` asks for. Where a float32
+    bound is above 0 and not above that, the sample is bounded again in float64. A solver's
     bounds must exceed its tolerances, too. Bounds that were re-derived with rigorous arithmetic
     only have to be above 0.
 
@@ -66,7 +68,8 @@ def proven(
     box : Box of tensors, shape ``[batch, *input_shape]``
     bounds : Bounds
         Of the objectives that `with_margins` makes, in the dtype of the box or certified.
-    labels : Tensor, shape ``[batch]``, int64
+    labels : Tensor, shape ``[batch]``, int64; or Rivals
+        Labels alone are to be the largest outputs.
     method : Method, optional
         What gave the bounds, to be asked again in float64; None leaves what is open open.
     memory_budget : int
@@ -78,25 +81,26 @@ def proven(
     """
     lower, upper = bounds.outer.lower, bounds.outer.upper
     outputs = (lower.shape[1] + 1) // 2
-    above = lower[:, outputs:] > 0
+    rivals = Rivals.of(labels, outputs)
+    likely = rivals.certain(lower[:, outputs:] > 0)
     if bounds.guarantee is Guarantee.CERTIFIED:
-        return above.all(dim=1)
+        return likely
     wide = lower.dtype == torch.float64 or _computes_in_double(method)
     exact = _in_double(box)
-    rows = with_margins(labels, outputs, torch.float64)[:, outputs:]
+    rows = with_margins(rivals.labels, outputs, torch.float64)[:, outputs:]
     allowed = slack(network, exact if wide else box, rows).double()
     if bounds.guarantee is Guarantee.SOLVER:
         reach = torch.maximum(lower.abs(), upper.abs())[:, :outputs].double()
         allowed = allowed + SOLVER_SHARE * (rows.abs() @ reach.unsqueeze(-1)).squeeze(-1)
     # Written so that a NaN proves nothing.
-    sure = (lower[:, outputs:].double() > allowed).all(dim=1)
-    again = (above.all(dim=1) & ~sure).nonzero().squeeze(1)
+    sure = rivals.certain(lower[:, outputs:].double() > allowed)
+    again = (likely & ~sure).nonzero().squeeze(1)
     if wide or method is None or len(again) == 0:
         return sure
-    some = exact[again]
-    objectives = with_margins(labels[again], outputs, torch.float64)
+    some, open_still = exact[again], rivals[again]
+    objectives = with_margins(open_still.labels, outputs, torch.float64)
     better = compute_bounds(network, some, method, objectives, memory_budget=memory_budget)
-    sure[again] = proven(network, some, better, labels[again])
+    sure[again] = proven(network, some, better, open_still)
     return sure
 
 
@@ -124,28 +128,47 @@ def robust_cross_entropy(margins: Tensor) -> Tensor:
     return torch.logsumexp(torch.cat([label, -margins], dim=1), dim=1)
 
 
-def changes(network: Network, points: Tensor, labels: Tensor) -> Tensor:
-    """Points where the label is not the largest output by more than rounding, in float64.
+def changes(network: Network, points: Tensor, labels: Tensor | Rivals) -> Tensor:
+    """Points where the class has lost its place by more than rounding, in float64.
 
     Parameters
     ----------
     network : Network
         Before anything is folded.
     points : Tensor, shape ``[points, *input_shape]``
-    labels : Tensor, shape ``[points]``, int64
+    labels : Tensor, shape ``[points]``, int64; or Rivals
 
     Returns
     -------
     Boolean tensor, shape ``[points]``
     """
     if len(points) == 0:
-        return labels.new_zeros(0, dtype=torch.bool)
+        return torch.zeros(0, dtype=torch.bool, device=points.device)
     with torch.no_grad():
         points = points.double()
         outputs = flattened(forward_pass(network, points))
-        rows = with_margins(labels, outputs.shape[1], torch.float64)[:, outputs.shape[1] :]
-        margins = (rows @ outputs.unsqueeze(-1)).squeeze(-1)
-        return (margins < -slack(network, Box(points, points), rows)).any(dim=1)
+        rivals = Rivals.of(labels, outputs.shape[1])
+        margins, allowed = _margins(network, points, outputs, rivals.labels)
+        exceeded = (rivals.beside & (margins < -allowed)).sum(dim=1) >= rivals.places
+        some = ~rivals.all_others
+        if bool(some.any()):
+            # The strongest rival has to exceed everything that is none.
+            strongest = outputs.masked_fill(~rivals.against, -torch.inf).argmax(dim=1)
+            margins, allowed = _margins(network, points, outputs, strongest)
+            others = rivals.against[without(strongest, outputs.shape[1])].reshape(margins.shape)
+            largest = ((margins > allowed) | others).all(dim=1) & rivals.against.any(dim=1)
+            exceeded = torch.where(some, largest, exceeded)
+        return exceeded
+
+
+def _margins(
+    network: Network, points: Tensor, outputs: Tensor, classes: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Margins of classes over all other outputs at points, and what rounding may move them by."""
+    count = outputs.shape[1]
+    rows = with_margins(classes, count, torch.float64)[:, count:]
+    margins = (rows @ outputs.unsqueeze(-1)).squeeze(-1)
+    return margins, slack(network, Box(points, points), rows)
 
 
 def _computes_in_double(method: Method | None) -> bool:
@@ -158,11 +181,11 @@ def _in_double(box: Box) -> Box:
 
 
 def refuted(
-    network: Network, box: Box, center: Tensor, labels: Tensor, *, seed: int
+    network: Network, box: Box, center: Tensor, labels: Tensor | Rivals, *, seed: int
 ) -> tuple[Tensor, Tensor]:
-    """Samples with an input in the box where the label is not the largest output.
+    """Samples with an input in the box where the class has lost its place.
 
-    Looks at the sample itself, then follows the gradient of the smallest margin to corners of the
+    Looks at the sample itself, then follows the gradient of `Rivals.loss` to corners of the
     box, from the sample and from one random point. What it finds is looked at in double precision;
     `Replay` has the last word. What it does not find may still exist.
 
@@ -172,7 +195,7 @@ def refuted(
     box : Box of tensors, shape ``[batch, *input_shape]``
     center : Tensor, shape ``[batch, *input_shape]``
         Points of the box.
-    labels : Tensor, shape ``[batch]``, int64
+    labels : Tensor, shape ``[batch]``, int64; or Rivals
     seed : int
 
     Returns
@@ -186,15 +209,16 @@ def refuted(
     share = share.to(device=center.device, dtype=center.dtype)
     found = torch.zeros(len(center), dtype=torch.bool, device=center.device)
     points = center.clone()
+    rivals = Rivals.of(labels, prod(network.output_shape))
     for start in (center, box.lower + share * (box.upper - box.lower)):
         left = (~found).nonzero().squeeze(1)
         if len(left):
-            found[left], points[left] = _descend(network, box[left], start[left], labels[left])
+            found[left], points[left] = _descend(network, box[left], start[left], rivals[left])
     return found, points
 
 
-def _descend(network: Network, box: Box, point: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Mask of the starts that lead to an input with another largest output, and that input."""
+def _descend(network: Network, box: Box, point: Tensor, rivals: Rivals) -> tuple[Tensor, Tensor]:
+    """Mask of the starts that lead to an input where the class has lost its place, and it."""
     reached = point.clone()
     found = torch.zeros(len(point), dtype=torch.bool, device=point.device)
     left = torch.arange(len(point), device=point.device)
@@ -205,16 +229,16 @@ def _descend(network: Network, box: Box, point: Tensor, labels: Tensor) -> tuple
         _, loss, following = sign_step(
             partial(forward_pass, network),
             point,
-            labels[left],
+            rivals.labels[left],
             box,
             step,
-            margin_loss,
+            rivals[left].loss,
             needed=False,
         )
         # Most points are far from a change; only a likely one is looked at in double precision.
         likely = (loss > 0).nonzero().squeeze(1)
         if len(likely):
-            found[left[likely]] = changes(network, point[likely], labels[left[likely]])
+            found[left[likely]] = changes(network, point[likely], rivals[left[likely]])
             reached[left[likely]] = point[likely]
         keep = ~found[left]
         if not bool(keep.any()):

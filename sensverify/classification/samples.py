@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from sensverify.bounds.tensors import flattened
 from sensverify.core.digests import sha256_of_arrays
-from sensverify.data import Dataset, load_data, load_split
+from sensverify.data import Dataset, Split, load_data, load_split
 from sensverify.data.dataset import class_labels, holds_labels, image_kind, narrowed
 from sensverify.data.files import PARTS, array_names, read_dataset
 from sensverify.data.split import even_order
@@ -141,12 +141,20 @@ class Samples:
         return sha256_of_arrays(self.x, self.y)
 
 
+Part = Literal["test", "train", "all"]
+"""A part of some data: what they are tested on, what they are trained on, or both."""
+
+
 class Source(NamedTuple):
-    """The data that questions are about, their training part, and what their classes are called."""
+    """The data that questions are about, their training part, and what their classes are called.
+
+    ``part`` of them the data are; None where they have no parts.
+    """
 
     data: Dataset
     train: Dataset | None = None
     classes: tuple[str, ...] = ()
+    part: Part | None = None
 
 
 def find_source(
@@ -154,7 +162,7 @@ def find_source(
     models: Sequence[LoadedModel],
     *,
     data_dir: Path | None = None,
-    parts: bool = True,
+    part: Part | None = None,
     beside: str = "sample beside the model",
     remedy: str = "give `data=NAME` or FILE.npz",
 ) -> Source:
@@ -166,27 +174,49 @@ def find_source(
         As `load_data` takes it.
     models : sequence of LoadedModel
     data_dir : Path, optional
-    parts : bool
-        Whether the data are the test part wherever there are parts, also of sets that come without;
-        else they are as `load_data` has them.
+    part : str, optional
+        Default: the test part wherever there are parts, also of named sets that come without; all
+        of a caller's own data set or file without parts, and of what has no labels to be split by.
     beside, remedy : str
         What the sample beside a model is called, and what to do where there is none.
 
     Raises
     ------
     SensverifyError
-        There are no such data; or nobody says which, or cards disagree about them.
+        There are no such data, or not that part of them; or nobody says which, or cards disagree
+        about them.
     """
     named = next((tuple(model.card.labels) for model in models if model.card is not None), ())
     if asked is None:
+        if part not in (None, "test"):
+            raise BadSetting("the samples beside a model are test samples", "give `data`")
         return Source(_beside(models, beside, remedy), classes=named)
-    if parts and isinstance(asked, str) and asked.endswith(".npz"):
-        parts = array_names(asked).issuperset(PARTS)
-    if not parts or isinstance(asked, Dataset):
+    file = isinstance(asked, str) and asked.endswith(".npz")
+    parted = file and array_names(asked).issuperset(PARTS)
+    if part is None and (isinstance(asked, Dataset) or (file and not parted)):
         return Source(load_data(asked, data_dir=data_dir), classes=named)
-    split = load_split(asked, data_dir=data_dir)
-    test = replace(split.test, feature_range=split.train.feature_range)
-    return Source(test, split.train, split.labels or named)
+    try:
+        split = load_split(asked, data_dir=data_dir)
+    except BadData:
+        whole = load_data(asked, data_dir=data_dir)
+        if part is not None or (whole.y is not None and holds_labels(whole.y)):
+            raise
+        return Source(whole, classes=named, part="test" if parted else None)
+    classes, train = split.labels or named, split.train
+    if part == "train":
+        return Source(train, None, classes, part)
+    if part == "all":
+        return Source(_together(load_data(asked, data_dir=data_dir), split), None, classes, part)
+    return Source(replace(split.test, feature_range=train.feature_range), train, classes, "test")
+
+
+def _together(loaded: Dataset, split: Split) -> Dataset:
+    """All samples: in their own order where they are published in one, else training ones first."""
+    if len(loaded) == len(split.train) + len(split.test):
+        return loaded
+    parts = split.train, split.test
+    x, y = (np.concatenate([getattr(part, name) for part in parts]) for name in "xy")
+    return replace(split.train, x=x, y=y)
 
 
 def _beside(models: Sequence[LoadedModel], beside: str, remedy: str) -> Dataset:

@@ -14,6 +14,7 @@ from click.core import ParameterSource
 from sensverify.cli.options import PATH
 from sensverify.cli.progress import ProgressLines, run_bar, watching
 from sensverify.cli.targets import Targets, input_files
+from sensverify.cli.types import number, share
 
 OWN = ("accuracy", "steps", "max_radius", "out", "resume")
 """Options that only ``--critical-radius`` has."""
@@ -33,7 +34,7 @@ def critical_radius_options() -> Callable[[Any], Any]:
         ),
         click.option(
             "--accuracy",
-            type=float,
+            type=share,
             metavar="SHARE",
             help="With --critical-radius: how near, as a share, the ends are searched for. "
             "Default: 0.01.",
@@ -46,7 +47,7 @@ def critical_radius_options() -> Callable[[Any], Any]:
         ),
         click.option(
             "--max-radius",
-            type=float,
+            type=number,
             metavar="R",
             help="With --critical-radius: the largest radius looked at. Default: 100 times the "
             "first, no more than fills the clip range.",

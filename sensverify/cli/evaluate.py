@@ -23,7 +23,7 @@ from sensverify.cli.options import (
 from sensverify.cli.progress import ProgressLines, run_bar, watching
 from sensverify.cli.remedies import with_options
 from sensverify.cli.targets import Targets, input_files
-from sensverify.cli.types import sample_range, size
+from sensverify.cli.types import number, sample_range, size
 
 if TYPE_CHECKING:
     from sensverify.evaluation.request import EvaluateRequest
@@ -69,8 +69,9 @@ _LISTS = ("attacks", "certify", "corruptions", "sequences", "measures")
     option(
         "--radii",
         metavar="LIST",
-        help="Radii in the units of the features, such as 0.05,0.1 or 2/255,8/255, or the name of "
-        "a grid of them from 'sensverify list attacks'.",
+        help="Radii in the units of the features, such as 0.05,0.1 or 2/255,8/255; percentages of "
+        "the range that the data have by their nature, such as 1%,5%; or the name of a grid of "
+        "them from 'sensverify list attacks'.",
     ),
     option(
         "--sigmas",
@@ -87,7 +88,7 @@ _LISTS = ("attacks", "certify", "corruptions", "sequences", "measures")
     ),
     option(
         "--clip",
-        type=float,
+        type=number,
         nargs=2,
         metavar="LO HI",
         help="Keep inputs between LO and HI. Default: the range on a model's card, else that which "
@@ -302,7 +303,7 @@ def _request(models: tuple[str, ...], given: dict[str, Any]) -> EvaluateRequest:
     for name in ("radii", "sigmas"):
         if name in given:
             none = given[name].strip().lower() == "none"
-            given[name] = () if none else parse_radii(given[name])
+            given[name] = () if none else parse_radii(given[name], shares=name == "sigmas")
     if "severities" in given:
         given["severities"] = _severities(given["severities"])
     return EvaluateRequest(models=models, **given)

@@ -14,6 +14,8 @@ from sensverify.cli.options import PATH, STOPPED, data_dir_option, json_option
 from sensverify.cli.progress import watching
 from sensverify.cli.targets import Targets
 from sensverify.cli.train_progress import showing_progress
+from sensverify.cli.types import number, plain_radius, share
+from sensverify.core.numbers import RangeShare
 
 if TYPE_CHECKING:
     from sensverify.training.request import TrainRequest
@@ -72,21 +74,27 @@ _NAMES = ("data", "model", "loss", "standardise")
     "The perturbation, for losses and metrics",
     option(
         "--sigma",
-        type=float,
+        type=share,
         metavar="S",
         help="How far each feature may move, as a share of its range over the training samples.",
     ),
-    option("--radius", type=float, metavar="R", help="The same in the units of the features."),
+    option(
+        "--radius",
+        type=plain_radius,
+        metavar="R",
+        help="The same in the units of the features, such as 8/255, or as a percentage of the "
+        "range that the data have by their nature.",
+    ),
     option(
         "--clip",
-        type=float,
+        type=number,
         nargs=2,
         metavar="LO HI",
         help="Keep every perturbed feature between LO and HI. Default: no bounds.",
     ),
     option(
         "--ramp",
-        type=float,
+        type=share,
         metavar="P",
         help="Share of the training over which the radius grows from 0 to its size. Default: what "
         "the loss's recipe says.",
@@ -115,7 +123,7 @@ _NAMES = ("data", "model", "loss", "standardise")
     ),
     option(
         "--gradient-clip",
-        type=float,
+        type=number,
         metavar="G",
         help="Largest norm of the gradient over all parameters. Default: none.",
     ),
@@ -220,7 +228,10 @@ def train(
 
     targets = Targets(json=json_target, force=force)
     targets.check([])
-    request = _request(out, resume, {k: v for k, v in options.items() if v is not None})
+    given = {k: v for k, v in options.items() if v is not None}
+    if isinstance(given.get("radius"), RangeShare):
+        given["radius"] = _radius(given["radius"], given, out, data_dir)
+    request = _request(out, resume, given)
     errors = PlainConsole(stderr=True)
     split, module = request.prepare(data_dir=data_dir)
     with showing_progress(errors) as (progress, say), watching(say) as watch:
@@ -244,6 +255,16 @@ def train(
     done = f"{result.epochs} of {request.settings.epochs} epochs"
     click.echo(f"stopped after {done}; go on with: {again}", err=True)
     return STOPPED
+
+
+def _radius(asked: RangeShare, given: dict[str, Any], out: Path, data_dir: Path | None) -> float:
+    """A radius that is a share of the data's own range, as a number."""
+    from sensverify.data import load_split
+    from sensverify.training.request import kept_request
+
+    data = given.get("data") or kept_request(out)["data"]
+    split = load_split(data, data_dir=data_dir)
+    return asked.of(split.train.clip, given.get("clip"), data=split.train.name)
 
 
 def _request(out: Path, resume: bool, given: dict[str, Any]) -> TrainRequest:

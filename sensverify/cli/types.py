@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from click import BadParameter
+
+from sensverify.core.numbers import RangeShare, parse_number, parse_radius, parse_share
+from sensverify.errors import InputError
+
+Value = TypeVar("Value")
 
 _DECIMAL = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _BINARY = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
@@ -22,14 +29,39 @@ def sample_range(text: str) -> tuple[int | None, int | None]:
     return (int(first) if first else None), (int(last) if last else None)
 
 
-def radius(text: str) -> float | Path:
-    """One number, or the name of a ``.npy`` file."""
-    if text.endswith(".npy"):
-        return Path(text)
+def radius(text: str) -> float | RangeShare | Path:
+    """A number, a fraction, a percentage of the data's own range, or a ``.npy`` file."""
+    return _parsed(parse_radius, text)
+
+
+def plain_radius(text: str) -> float | RangeShare:
+    """The same without files."""
+    found = radius(text)
+    if isinstance(found, Path):
+        raise BadParameter(f"'{text}' is a file; one number is expected here")
+    return found
+
+
+def number(text: str) -> float:
+    """A number, or a fraction such as ``8/255``."""
+    return _parsed(parse_number, text)
+
+
+def numbers(text: str) -> tuple[float, ...]:
+    """Numbers or fractions with commas between them."""
+    return tuple(number(part.strip()) for part in text.split(","))
+
+
+def share(text: str) -> float:
+    """A number, a fraction, or a percentage."""
+    return _parsed(parse_share, text)
+
+
+def _parsed(parse: Callable[[str], Value], text: str) -> Value:
     try:
-        return float(text)
-    except ValueError:
-        raise BadParameter(f"'{text}' is neither a number nor a file that ends in .npy") from None
+        return parse(text)
+    except InputError as error:
+        raise BadParameter(str(error)) from None
 
 
 def shape(text: str) -> tuple[int, ...]:

@@ -22,7 +22,7 @@ from sensverify.cli.options import (
 )
 from sensverify.cli.progress import bar, watching
 from sensverify.cli.targets import Targets, input_files
-from sensverify.cli.types import radius, sample_range, size
+from sensverify.cli.types import number, numbers, radius, sample_range, share, size
 
 
 @click.command("verify")
@@ -35,6 +35,12 @@ from sensverify.cli.types import radius, sample_range, size
     "and the order of the axes agree. Default: the samples that ship with the model.",
 )
 @click.option(
+    "--part",
+    type=click.Choice(["test", "train", "all"]),
+    help="Which part of the data; of data without parts every fifth sample is a test sample, as "
+    "in a training. Default: the test part of named sets; all of a file that has no parts.",
+)
+@click.option(
     "--samples",
     type=sample_range,
     metavar="A:B",
@@ -44,22 +50,23 @@ from sensverify.cli.types import radius, sample_range, size
     "--radius",
     type=radius,
     metavar="R|FILE.npy",
-    help="How far each feature may move: one number, or a file with one value for each feature.",
+    help="How far each feature may move: a number such as 0.03 or 8/255, a percentage of the range "
+    "that the data have by their nature, as pixels do, or a file with one value for each feature.",
 )
 @click.option(
     "--sigma",
-    type=float,
+    type=share,
     metavar="S",
-    help="How far each feature may move, as a share of its range over the training data. Default: "
-    "the one on the model's card.",
+    help="How far each feature may move, as a share of its range over the training data, such as "
+    "0.05 or 5%. Default: the one on the model's card.",
 )
 @click.option(
     "--clip",
-    type=float,
+    type=number,
     nargs=2,
     metavar="LO HI",
     help="Keep every perturbed feature between LO and HI. Default: the range on the model's card, "
-    "otherwise none; '--clip -inf inf' switches it off.",
+    "else that which the data are known to have, else none; '--clip -inf inf' switches it off.",
 )
 @click.option(
     "--box",
@@ -101,7 +108,7 @@ from sensverify.cli.types import radius, sample_range, size
 )
 @click.option(
     "--gap",
-    type=float,
+    type=share,
     metavar="G",
     help="Relative distance between the proven and the attained end at which an exact method "
     "stops. Default: the method's own.",
@@ -169,6 +176,29 @@ from sensverify.cli.types import radius, sample_range, size
     "else a softmax of the outputs. The thresholds are then about probabilities.",
 )
 @critical_radius_options()
+@click.option(
+    "--top-k",
+    type=int,
+    metavar="K",
+    help="Ask whether the label stays among the K largest outputs. Default: 1, the largest.",
+)
+@click.option(
+    "--targets",
+    metavar="A:B,...",
+    help="Ask only whether class A is taken for class B: numbers, names, or * for all classes.",
+)
+@click.option(
+    "--costs",
+    type=PATH,
+    metavar="FILE",
+    help="The same by a matrix in a .csv, .npy or .npz file (costs): what it costs to take the "
+    "class of a row for that of a column. What costs 0 may happen.",
+)
+@click.option(
+    "--per-class",
+    is_flag=True,
+    help="Report by class, too: certified, changed and undecided samples, and accuracy.",
+)
 @ends_options()
 @runtime_option()
 @force_option(
@@ -177,15 +207,36 @@ from sensverify.cli.types import radius, sample_range, size
 )
 @click.option(
     "--max-log-volume",
-    type=float,
+    type=number,
     metavar="V",
     help="Exit with status 1 if a sample's log-volume is not proven to be at most V.",
 )
 @click.option(
     "--max-width",
-    type=float,
+    type=number,
     metavar="W",
     help="Exit with status 1 if an output's interval is not proven to be at most W wide.",
+)
+@click.option(
+    "--max-deviation",
+    type=numbers,
+    metavar="D[,D...]",
+    help="Exit with status 1 if an output is not proven to stay within D of its value at the "
+    "sample; one number, or one for each output.",
+)
+@click.option(
+    "--output-range",
+    type=numbers,
+    nargs=2,
+    metavar="LO HI",
+    help="Exit with status 1 if an output is not proven to stay between LO and HI; each is one "
+    "number, or one for each output, and may be infinite.",
+)
+@click.option(
+    "--threshold",
+    type=number,
+    metavar="T",
+    help="Of a network with one output: above T is class 1, at or below T is class 0.",
 )
 @click.pass_context
 def verify(
@@ -248,7 +299,7 @@ def _bound(options: dict[str, Any], targets: Targets) -> int:
     data, radius = options["data"], options["radius"]
     data = data if data is not None and data.endswith(".npz") else None
     radius = radius if isinstance(radius, Path) else None
-    targets.check(input_files([options["model"]], options["box"], data, radius))
+    targets.check(input_files([options["model"]], options["box"], options["costs"], data, radius))
     request = VerifyRequest(**options)
     errors = PlainConsole(stderr=True)
     with _progress(errors) as (progress, listener), watching(listener) as watch:

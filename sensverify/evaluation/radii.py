@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from sensverify.classification.perturbation import (
+    Clip,
     Perturbation,
     clip_range,
     range_unit,
@@ -16,6 +18,7 @@ from sensverify.classification.perturbation import (
 )
 from sensverify.classification.samples import Samples
 from sensverify.core.digests import sha256
+from sensverify.core.numbers import RangeShare
 from sensverify.evaluation.request import MULTIPLES, EvaluateRequest
 from sensverify.models.loading import LoadedModel
 
@@ -72,7 +75,9 @@ def find_radii(request: EvaluateRequest, models: list[LoadedModel], samples: Sam
         The factors for the features do not fit.
     """
     cards = [model.card for model in models if model.card is not None]
-    asked, shape = _asked(request, models, samples), samples.x.shape[1:]
+    clip = clip_range(request.clip, *(card.clip for card in cards), samples.clip)
+    own = samples.clip, *(card.clip for card in cards), clip
+    asked, shape = _asked(request, models, samples, own), samples.x.shape[1:]
     unit, name = np.ones(shape), PLAIN_UNIT
     if asked.shares:
         unit = range_unit(samples.feature_range, samples.name, sigma="sigmas", radius="radii")
@@ -80,7 +85,6 @@ def find_radii(request: EvaluateRequest, models: list[LoadedModel], samples: Sam
     if request.per_feature is not None:
         unit = unit * read_unit(request.per_feature, shape)
         name += f", times the factors in {request.per_feature.name}"
-    clip = clip_range(request.clip, *(card.clip for card in cards), samples.clip)
     perturbation = Perturbation(unit, clip)
     radii = tuple(sorted({radius for radius in asked.radii if radius > 0}))
     usual, missing = asked.usual, asked.missing
@@ -102,9 +106,19 @@ class _Asked:
     missing: str = ""
 
 
-def _asked(request: EvaluateRequest, models: list[LoadedModel], samples: Samples) -> _Asked:
+def _asked(
+    request: EvaluateRequest,
+    models: list[LoadedModel],
+    samples: Samples,
+    own: Sequence[Clip | None],
+) -> _Asked:
     if request.radii is not None:
-        return _Asked(request.radii)
+        return _Asked(
+            tuple(
+                each.of(*own, data=samples.name) if isinstance(each, RangeShare) else each
+                for each in request.radii
+            )
+        )
     if request.sigmas is not None:
         return _Asked(request.sigmas, shares=True)
     card = next((model.card for model in models if model.card is not None), None)

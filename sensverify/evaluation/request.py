@@ -14,6 +14,7 @@ from sensverify.attacks.protocol import Attack
 from sensverify.bounds.memory import DEFAULT_BUDGET
 from sensverify.bounds.method import Method
 from sensverify.classification.predictions import BINS
+from sensverify.core.numbers import RangeShare
 from sensverify.corruptions.corruption import Corruption
 from sensverify.data import Dataset, Split
 from sensverify.errors import BadBox, BadSetting
@@ -70,7 +71,8 @@ class EvaluateRequest:
     train_samples : int
         How many training samples to take measures on, evenly spread; 0 for none.
     radii, sigmas : tuple of float, optional
-        How far every feature may move: in the units of the features, or as shares of each
+        How far every feature may move: in the units of the features (or, as `RangeShare`, of the
+        range that the data have by their nature), or as shares of each
         feature's range over the training samples. One of the two. Default: 0.2, 0.4, 1, 2, 4 and 6
         times what the first card says.
     per_feature : Path, optional
@@ -131,7 +133,7 @@ class EvaluateRequest:
     samples: tuple[int | None, int | None] | None = None
     count: Count | None = None
     train_samples: Annotated[int, Range(0)] = TRAIN_SAMPLES
-    radii: tuple[float, ...] | None = None
+    radii: tuple[float | RangeShare, ...] | None = None
     sigmas: tuple[float, ...] | None = None
     per_feature: Path | None = None
     clip: tuple[float, float] | None = None
@@ -168,8 +170,9 @@ class EvaluateRequest:
         for one, other in (("radii", "sigmas"), ("samples", "count")):
             if getattr(self, one) is not None and getattr(self, other) is not None:
                 raise BadSetting(f"give `{one}` or `{other}`, not both")
-        for name in ("radii", "sigmas"):
-            _check_radii(name, getattr(self, name))
+        numbers = [each for each in self.radii or () if not isinstance(each, RangeShare)]
+        for name, radii in (("radii", numbers), ("sigmas", self.sigmas)):
+            _check_radii(name, radii)
         check_settings(self, only=_CHECKED)
         if self.clip is not None and not self.clip[0] < self.clip[1]:
             raise BadBox(f"`clip` needs LO < HI, got {self.clip[0]:g} {self.clip[1]:g}")

@@ -11,7 +11,9 @@ import numpy as np
 from sensverify.formats.onnx.heads import SOFTMAX, Head
 from sensverify.verification import ModelFacts
 from sensverify.verification.certifying import Certification
+from sensverify.verification.classes import ClassResult
 from sensverify.verification.results import SampleResult, VerifyReport
+from sensverify.verification.thresholds import deviations
 
 SCHEMA = "sensverify.verify/1"
 
@@ -30,6 +32,10 @@ def report_to_json(report: VerifyReport) -> str:
     The means of log-volumes leave degenerate samples out, and are null when no other is there.
     ``interrupted`` is true where somebody stopped the run: samples are missing, or bounded less
     tightly than asked.
+    ``asked`` holds what was asked beside the usual, ``classes`` the samples by class, and samples
+    their ``deviation`` by output, each only where it was asked for.
+    Samples without a label hold ``prediction_kept``, what ``certified`` is of labels, of their own
+    prediction.
     Where the bounds were re-derived with rigorous arithmetic, ``certificate`` says what the
     independent check took, and every sample has its box as it was ``proposed``, and as
     ``float32_margin`` how far evaluating each output in float32 can be off (null: not known).
@@ -44,24 +50,29 @@ def report_to_json(report: VerifyReport) -> str:
 
 def report_to_dict(report: VerifyReport) -> dict[str, Any]:
     """The report as the values of the schema."""
-    certified = report.certification
+    certified, kept = report.certification, report.summary.prediction_kept_fraction
     return {
         "schema": SCHEMA,
         "model": {**model_dict(report.model), "unstable": report.model.unstable},
         "method": method_dict(report.method, report.settings),
         "guarantee": report.guarantee.name,
         **({} if certified is None else {"certificate": certificate_dict(certified)}),
-        "input": {**asdict(report.perturbation), "dtype": report.dtype, "seed": report.seed},
+        "input": {**report.perturbation.as_dict(), "dtype": report.dtype, "seed": report.seed},
+        **({"asked": dict(report.asked)} if report.asked else {}),
         "device": report.device,
         "seconds": report.seconds,
         "interrupted": report.interrupted,
         "versions": report.versions,
-        "samples": [_sample(sample) for sample in report.samples],
-        "summary": {name: getattr(report.summary, name) for name in _SUMMARY},
+        "samples": [_sample(sample, report) for sample in report.samples],
+        "summary": {
+            **{name: getattr(report.summary, name) for name in _SUMMARY},
+            **({} if kept is None else {"prediction_kept_fraction": kept}),
+        },
+        **({"classes": [_class(each) for each in report.classes]} if report.per_class else {}),
     }
 
 
-def _sample(sample: SampleResult) -> dict[str, Any]:
+def _sample(sample: SampleResult, report: VerifyReport) -> dict[str, Any]:
     def own(*names: str) -> dict[str, Any]:
         return {name: getattr(sample, name) for name in names}
 
@@ -82,11 +93,20 @@ def _sample(sample: SampleResult) -> dict[str, Any]:
     probable = _ends(sample.probability_lower, sample.probability_upper)
     if probable is not None:
         values["probabilities"] = probable
+    if sample.judged == "prediction":
+        values["prediction_kept"] = sample.prediction_kept
+    if report.max_deviation is not None:
+        values["deviation"] = deviations(sample, report.model.head).tolist()
     if sample.stopped:
         values["stopped"] = True
     if sample.degenerate:
         values["degenerate"] = list(sample.degenerate)
     return values
+
+
+def _class(each: ClassResult) -> dict[str, Any]:
+    names = ("certified_fraction", "accuracy")
+    return {**asdict(each), **{name: getattr(each, name) for name in names}}
 
 
 def _ends(lower: np.ndarray | None, upper: np.ndarray | None) -> dict[str, list[float]] | None:

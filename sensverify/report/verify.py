@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 
 from sensverify.core.results import Guarantee, Status
 from sensverify.report import document as doc
+from sensverify.report.asked import class_table, meanings, notes
 from sensverify.report.chart import histogram
 from sensverify.report.formatting import (
     GUARANTEE_WORDS,
@@ -35,11 +36,6 @@ ALL_WIDTHS = 4
 """Up to this many outputs, every width has a column in a terminal."""
 
 _MARKS = {"certified": "✓", "changes": "✕", "undecided": "?"}
-_MEANINGS = {
-    "certified": "the label provably stays the largest output on the whole input box",
-    "undecided": "neither proven nor refuted",
-    "changes": "an input in the box is known where another output is larger",
-}
 
 
 def verify_document(report: VerifyReport, *, pictures: int = PICTURES) -> doc.Document:
@@ -51,17 +47,29 @@ def verify_document(report: VerifyReport, *, pictures: int = PICTURES) -> doc.Do
         lead=_question(report),
         sections=(
             doc.Section("summary", "", tuple(_summary(report))),
+            *_by_class(report),
             doc.Section("intervals", "Output intervals", tuple(_intervals(report, pictures))),
             doc.Section("record", "Record", tuple(_record(report))),
         ),
     )
 
 
+def _by_class(report: VerifyReport) -> Iterator[doc.Section]:
+    if report.per_class:
+        yield doc.Section("classes", "By class", (class_table(report),))
+
+
 def _word(sample: SampleResult) -> str:
-    """``certified``, ``changes`` or ``undecided``; a dash where there is no label."""
-    if sample.label is None:
+    """``certified``, ``changes`` or ``undecided``; a dash where no class is asked to stay."""
+    if sample.judged_class is None:
         return "-"
-    return {True: "certified", False: "changes", None: "undecided"}[sample.certified]
+    return {True: "certified", False: "changes", None: "undecided"}[sample.kept]
+
+
+def _judged(report: VerifyReport) -> str:
+    """Kind of class that is asked to keep its place: ``label``, ``prediction``, or empty."""
+    found = (sample.judged for sample in report.samples if sample.judged_class is not None)
+    return next(found, "")
 
 
 def _question(report: VerifyReport) -> str:
@@ -77,7 +85,7 @@ def _question(report: VerifyReport) -> str:
         moved = f"its own radius from {asked.radius}"
     if asked.clip is not None:
         moved += f", kept in [{asked.clip[0]:g}, {asked.clip[1]:g}]"
-    source = f" of {asked.data}" if asked.data is not None else ""
+    source = f" of {_data(asked)}" if asked.data is not None else ""
     return (
         f"{count_of(count, 'sample')}{source}, every input feature moved by up to {moved}; "
         f"bounded by {report.method}."
@@ -91,9 +99,13 @@ def _summary(report: VerifyReport) -> Iterator[doc.Block]:
     if verdict is not None:
         yield verdict
     yield doc.Numbers(tuple(_numbers(report)), on=doc.PAGE)
-    if any(sample.label is not None for sample in report.samples):
+    judged = _judged(report)
+    if judged:
         counts = Counter(map(_word, report.samples))
-        parts = [(word, counts[word], meaning) for word, meaning in _MEANINGS.items()]
+        parts = [
+            (word, counts[word], text.format(judged=judged))
+            for word, text in meanings(report).items()
+        ]
         yield doc.Shares(parts, on=doc.PAGE)
     logs = [s.log_volume for s in report.samples if s.log_volume is not None]
     if len(logs) >= 8:
@@ -104,8 +116,7 @@ def _summary(report: VerifyReport) -> Iterator[doc.Block]:
 
 
 def _verdict(report: VerifyReport) -> doc.Notice | None:
-    limits = {"log-volume": report.max_log_volume, "width": report.max_width}
-    asked = [f"{name} at most {value:g}" for name, value in limits.items() if value is not None]
+    asked = [threshold.asked for threshold in report.thresholds]
     stopped = "only the samples finished by then are here" if report.interrupted else ""
     for words, text, level in (
         ("Threshold exceeded:", "; ".join(report.exceeded), "bad"),
@@ -125,12 +136,16 @@ def _numbers(report: VerifyReport) -> Iterator[doc.Number]:
         return doc.Number(name, [doc.Cell(text, note=note)])
 
     labelled = [s for s in report.samples if s.label is not None]
+    judged = [s.kept is True for s in report.samples if s.judged_class is not None]
+    proven = f"{sum(judged):,} of {len(judged):,} samples"
     if summary.certified_fraction is not None and summary.accuracy is not None:
-        proven = sum(s.certified is True for s in labelled)
         right = sum(s.prediction == s.label for s in labelled)
+        yield one("Certified", f"{100 * summary.certified_fraction:.1f} %", proven)
         of = f"of {len(labelled):,} samples"
-        yield one("Certified", f"{100 * summary.certified_fraction:.1f} %", f"{proven:,} {of}")
         yield one("Accuracy", f"{100 * summary.accuracy:.1f} %", f"{right:,} {of}")
+    elif summary.prediction_kept_fraction is not None:
+        text = f"{100 * summary.prediction_kept_fraction:.1f} %"
+        yield one("Prediction kept", text, proven)
     else:
         yield one("Samples", f"{summary.samples:,}")
     spread = ""
@@ -155,10 +170,11 @@ def _intervals(report: VerifyReport, pictures: int) -> Iterator[doc.Block]:
             "part of every figure above, and the JSON output lists them."
         )
     yield doc.Text(told, "note", on=doc.PAGE)
-    names = report.model.output_names
+    names = report.class_names or report.model.output_names
     if len(names) != len(report.samples[0].widths):
         names = tuple(str(k) for k in range(len(report.samples[0].widths)))
-    yield doc.Group([_card(sample, names) for sample in drawn], "samples", on=doc.PAGE)
+    words = meanings(report)
+    yield doc.Group([_card(sample, names, words) for sample in drawn], "samples", on=doc.PAGE)
     yield _table(report)
     hidden = len(report.samples) - ROWS
     if hidden > 0:
@@ -180,11 +196,12 @@ def _reading(report: VerifyReport) -> str:
     return f"{text} Every picture has its own scale."
 
 
-def _card(sample: SampleResult, names: Sequence[str]) -> doc.Group:
+def _card(sample: SampleResult, names: Sequence[str], words: Mapping[str, str]) -> doc.Group:
     mark, facts, drawn = None, [], drawn_outputs(sample)
-    if sample.label is not None:
+    if sample.judged_class is not None:
         word = _word(sample)
-        mark = word, f"{_MARKS[word]} {word}", _MEANINGS[word]
+        mark = word, f"{_MARKS[word]} {word}", words[word].format(judged=sample.judged)
+    if sample.label is not None:
         facts.append(f"label {names[sample.label]}")
     if sample.prediction != sample.label and (sample.label is not None or len(names) > 1):
         facts.append(f"predicted {names[sample.prediction]}")
@@ -217,7 +234,8 @@ def _table(report: VerifyReport) -> doc.Table:
     heads = ["sample", *(["label"] if labelled else []), *(["prediction"] if outputs > 1 else [])]
     summed = ["width max"] if probable else ["width min", "median", "max"]
     heads += [f"width {k}" for k in range(outputs)] if few else summed
-    kept = [doc.Column("label kept?", align="left")] if labelled else []
+    judged = _judged(report)
+    kept = [doc.Column(f"{judged} kept?", align="left")] if judged else []
     columns = doc.columns(*heads, "log-volume", *(["probability"] if probable else []), *kept)
     rows = []
     for sample in report.samples[:ROWS]:
@@ -234,7 +252,7 @@ def _table(report: VerifyReport) -> doc.Table:
         cells += [*map(number, widths), volume]
         if probable:
             cells.append(_probability(sample))
-        if labelled:
+        if judged:
             cells.append(doc.Cell(_word(sample), _word(sample)))
         rows.append(doc.row(str(sample.index), *cells))
     return doc.Table(columns, rows, on=doc.TERMINAL)
@@ -277,11 +295,20 @@ def _notes(report: VerifyReport) -> dict[str, str | None]:
     return {
         "logits": head_text(report.model.head),
         "file": file_text(report.model),
-        "labels": report.perturbation.note,
+        "labels": _labels_text(report),
         "exact": exact_text(report),
         "rounding": widening_text(report),
         "certificate": certificate_text(report),
+        **dict(notes(report)),
     }
+
+
+def _labels_text(report: VerifyReport) -> str | None:
+    """A note on labels that are none, and on what is judged instead."""
+    note = report.perturbation.note
+    if _judged(report) != "prediction":
+        return note
+    return f"{note or 'none'}: the network's own prediction at each sample is judged"
 
 
 def _repeat(report: VerifyReport) -> Iterator[tuple[str, doc.Line]]:
@@ -294,7 +321,7 @@ def _repeat(report: VerifyReport) -> Iterator[tuple[str, doc.Line]]:
         yield "Unstable neurons", f"{model.unstable:.4g} on average over the samples"
     if asked.data is not None:
         first, last = report.samples[0].index, report.samples[-1].index
-        yield "Data", f"{asked.data}, samples {first} to {last}"
+        yield "Data", f"{_data(asked)}, samples {first} to {last}"
     yield "Input box", perturbation_text(asked)
     yield "Method", settings_text(report)
     for name, text in _notes(report).items():
@@ -307,23 +334,26 @@ def _repeat(report: VerifyReport) -> Iterator[tuple[str, doc.Line]]:
 
 
 def _found(report: VerifyReport) -> Iterator[tuple[str, doc.Line]]:
-    model, summary, notes = report.model, report.summary, _notes(report)
+    model, summary, told = report.model, report.summary, _notes(report)
     unstable = "" if model.unstable is None else f", {model.unstable:.4g} unstable neurons a sample"
     yield "model", f"{model.name}, {model.parameters:,} parameters{unstable}"
-    data, box = report.perturbation.data, perturbation_text(report.perturbation)
-    yield "input", box if data is None else f"{data}; {box}"
+    asked, box = report.perturbation, perturbation_text(report.perturbation)
+    yield "input", box if asked.data is None else f"{_data(asked)}; {box}"
     yield "method", f"{settings_text(report)}, {report.dtype} on {report.device}"
     yield "time", f"{report.seconds:.2f} s for {summary.samples:,} samples"
     yield "sensitivity", _sensitivity(report)
-    exact = notes.pop("exact")
+    exact = told.pop("exact")
     if exact is not None:
         yield "exact", exact
     if summary.accuracy is not None:
         labelled = sum(sample.label is not None for sample in report.samples)
         yield "accuracy", share(summary.accuracy, labelled)
-        proven = share(summary.certified_fraction, labelled)
-        yield "certified", f"{proven} keep their label on the whole input box, proven"
-    for name, text in notes.items():
+    judged = sum(sample.judged_class is not None for sample in report.samples)
+    for kept in (summary.certified_fraction, summary.prediction_kept_fraction):
+        if kept is not None:
+            whole = f"keep their {_judged(report)} on the whole input box, proven"
+            yield "certified", f"{share(kept, judged)} {whole}"
+    for name, text in told.items():
         if text is not None:
             yield name, text
     yield "guarantee", f"{report.guarantee.name}. {guarantee_text(report)}"
@@ -340,6 +370,12 @@ def _sensitivity(report: VerifyReport) -> str:
     if summary.degenerate_samples:
         parts.append(f"{summary.degenerate_samples} samples with an output that cannot move")
     return ", ".join(parts)
+
+
+def _data(asked: InputFacts) -> str:
+    """The data, and which part of them."""
+    parts = {None: "", "all": ", both parts"}
+    return f"{asked.data}{parts.get(asked.part, f', {asked.part} part')}"
 
 
 def perturbation_text(perturbation: InputFacts) -> str:

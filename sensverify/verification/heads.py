@@ -1,4 +1,4 @@
-"""Questions to a file that ends in a softmax: about the order of its outputs, nothing else."""
+"""Questions that the outputs of a file answer: how many there are, and what its end leaves open."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sensverify.errors import BadProperty, BadSetting
 from sensverify.formats.onnx import Ends
 from sensverify.formats.vnnlib import Property
 from sensverify.models.loading import LoadedModel
-from sensverify.verification.request import VerifyRequest
+from sensverify.verification.request import LIMITS, VerifyRequest
 
 
 def check_samples(request: VerifyRequest, model: LoadedModel) -> None:
@@ -30,6 +30,7 @@ def check_samples(request: VerifyRequest, model: LoadedModel) -> None:
             f"certificates are about whole files, and '{model.name}' is read in part",
             "leave `input`, `output` and `input_shape` out, or export the part as a file",
         )
+    _check_outputs(request, model)
     if model.head is None:
         return
     ends = f"'{model.name}' ends in {model.head}"
@@ -38,12 +39,39 @@ def check_samples(request: VerifyRequest, model: LoadedModel) -> None:
             f"{ends}, and certificates are about the file's own outputs",
             f"export the model without its {model.head}",
         )
-    limits = {"max_width": request.max_width, "max_log_volume": request.max_log_volume}
-    asked = [f"`{name}`" for name, limit in limits.items() if limit is not None]
+    asked = [f"`{name}`" for name in LIMITS if getattr(request, name) is not None]
     if asked and not request.probabilities:
         raise BadSetting(
             f"{ends}: is {asked[0]} about its probabilities, or about the logits behind them?",
             "add `probabilities`, or name the logits with `output`",
+        )
+
+
+def _check_outputs(request: VerifyRequest, model: LoadedModel) -> None:
+    """Refuse what is asked of another number of outputs than the model has."""
+    outputs = prod(model.network.output_shape)
+    low, high = request.ranges or (None, None)
+    for name, limits in (
+        ("max_deviation", request.deviations),
+        ("output_range", low),
+        ("output_range", high),
+    ):
+        if limits is not None and len(limits) not in (1, outputs):
+            raise BadSetting(
+                f"`{name}` has {len(limits)} numbers, and '{model.name}' has {outputs} outputs",
+                "give one number, or one for each output",
+            )
+    if request.threshold is None:
+        return
+    if outputs != 1:
+        raise BadSetting(
+            f"'{model.name}' has {outputs} outputs, and `threshold` makes two classes of one",
+            "leave it out: the largest output is the class",
+        )
+    if request.rigorous:
+        raise BadSetting(
+            "certificates are about the file's own output, and `threshold` about classes",
+            "ask without it, and compare the certified range with the threshold",
         )
 
 

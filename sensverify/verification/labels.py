@@ -1,8 +1,9 @@
-"""Labels of samples over their boxes: proven, changed by a replayed input, or neither."""
+"""Classes of samples over their boxes: proven, changed by a replayed input, or neither."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from sensverify.bounds.method import Method
 from sensverify.bounds.rounding import slack
 from sensverify.bounds.tensors import flattened
 from sensverify.classification.margins import proven, refuted, with_margins
+from sensverify.classification.rivals import Rivals
 from sensverify.core.box import Box
 from sensverify.core.results import Bounds, Guarantee
 from sensverify.network import Network
@@ -33,6 +35,8 @@ class LabelledBoxes:
         In the dtype of the computation, rounded outward.
     asked : Box of numpy arrays, shape ``[batch, *input_shape]``, float64
         As it was asked about.
+    against : Rivals, optional
+        Which outputs may not take the labels' places; default: no other may be the largest.
     """
 
     labels: Tensor
@@ -40,10 +44,19 @@ class LabelledBoxes:
     output: Tensor
     box: Box
     asked: Box
+    against: Rivals | None = None
+
+    @property
+    def rivals(self) -> Rivals:
+        """The labels and the outputs that may not take their places."""
+        return Rivals.of(
+            self.labels if self.against is None else self.against, self.output.shape[1]
+        )
 
     def __getitem__(self, part: slice | np.ndarray) -> LabelledBoxes:
         """Some of the samples."""
-        return LabelledBoxes(*(getattr(self, each.name)[part] for each in fields(self)))
+        own: dict[str, Any] = {each.name: getattr(self, each.name) for each in fields(self)}
+        return LabelledBoxes(**{k: each[part] for k, each in own.items() if each is not None})
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +79,7 @@ class LabelJudge:
     def judge(
         self, samples: LabelledBoxes, bounds: Bounds, method: Method, *, seed: int
     ) -> list[bool | None]:
-        """Decide if each label stays the largest output: True proven, False changed, None open.
+        """Decide if each label keeps its place: True proven, False changed, None open.
 
         Parameters
         ----------
@@ -89,53 +102,55 @@ class LabelJudge:
         ]
 
     def certified(self, samples: LabelledBoxes, bounds: Bounds, method: Method) -> Tensor:
-        """Mask of the samples whose label is proven by bounds as those of `judge`, ``[batch]``."""
-        labels = samples.labels
+        """Mask of the samples whose place is proven by bounds as those of `judge`, ``[batch]``."""
+        rivals = samples.rivals
         # Sampled or likely bounds prove nothing.
         if bounds.guarantee < Guarantee.SOLVER:
-            return torch.zeros_like(labels, dtype=torch.bool)
+            return torch.zeros_like(rivals.labels, dtype=torch.bool)
         certified = proven(
             self.network,
             samples.box,
             bounds,
-            labels,
+            rivals,
             method=method,
             memory_budget=self.memory_budget,
         )
-        certified &= samples.output.argmax(dim=1) == labels
+        certified &= rivals.kept(samples.output)
         return certified & self._same_in_float32(samples, certified)
 
     def _same_in_float32(self, samples: LabelledBoxes, rows: Tensor) -> Tensor:
-        """Mask of the samples that have their label in the file's own arithmetic, too.
+        """Mask of the samples whose labels have their place in the file's own arithmetic, too.
 
         Where float32 rounding can change that, onnxruntime says what it makes of the sample.
         """
-        labels, narrow = samples.labels, samples.center.float()
-        same = torch.ones_like(labels, dtype=torch.bool)
+        rivals, narrow = samples.rivals, samples.center.float()
+        same = torch.ones_like(rivals.labels, dtype=torch.bool)
         with torch.no_grad():
             output = flattened(forward_pass(self.network, narrow))
         outputs = output.shape[1]
-        objectives = with_margins(labels, outputs, torch.float32)[:, outputs:]
+        objectives = with_margins(rivals.labels, outputs, torch.float32)[:, outputs:]
         margins = (objectives @ output.unsqueeze(-1)).squeeze(-1)
         clear = margins > 2 * slack(self.network, Box(narrow, narrow), objectives)
-        for place in (rows & ~clear.all(dim=1)).nonzero().squeeze(1).tolist():
+        for place in (rows & ~rivals.certain(clear)).nonzero().squeeze(1).tolist():
             ends = samples.asked.lower[place], samples.asked.upper[place]
             found = self.replay.outputs(samples.center[place].cpu().numpy(), *ends, nearest=True)
-            values = output[place].cpu().numpy() if found is None else found.outputs
-            same[place] = int(values.argmax()) == int(labels[place])
+            values = output[place].cpu()
+            if found is not None:
+                values = torch.from_numpy(found.outputs.astype(np.float64))
+            one = rivals[torch.tensor([place])]
+            same[place] = one.kept(values.unsqueeze(0).to(one.labels.device))[0]
         return same
 
     def _changed(self, samples: LabelledBoxes, rows: Tensor, seed: int) -> Tensor:
         """Mask of the rows with an input that changes the label, here and when it is replayed."""
-        labels = samples.labels[rows]
+        rivals = samples.rivals[rows]
         found, points = refuted(
-            self.network, samples.box[rows], samples.center[rows], labels, seed=seed
+            self.network, samples.box[rows], samples.center[rows], rivals, seed=seed
         )
         some = found.nonzero().squeeze(1)
         if len(some):
             # The box as asked; that of the computation is rounded outward.
             asked = samples.asked[rows[some].cpu().numpy()]
-            inputs, own = points[some].cpu().numpy(), labels[some].cpu().numpy()
-            confirmed = self.replay.confirmed(inputs, asked, own)
+            confirmed = self.replay.confirmed(points[some].cpu().numpy(), asked, rivals[some])
             found[some] = torch.from_numpy(confirmed).to(found.device)
         return found

@@ -7,6 +7,8 @@ from math import prod
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from sensverify.classification.perturbation import (
     Clip,
@@ -15,15 +17,19 @@ from sensverify.classification.perturbation import (
     range_unit,
     read_unit,
 )
+from sensverify.classification.rivals import Rivals
 from sensverify.classification.samples import Samples, find_labels, find_source
 from sensverify.core.box import Box
+from sensverify.core.numbers import RangeShare
 from sensverify.data.dataset import check_range, one_column
 from sensverify.errors import BadBox, BadData, BadSetting, BadShape
 from sensverify.formats.arrays import read_npz
 from sensverify.models.loading import LoadedModel
 from sensverify.network import Network
+from sensverify.verification.confusions import costly, pairs
 from sensverify.verification.request import VerifyRequest
 from sensverify.verification.results import InputFacts
+from sensverify.verification.sample_result import Judged
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +47,12 @@ class Question:
         How far the samples move; or the boxes themselves.
     scale : float
         Radius, in the perturbation's unit.
+    judged : str
+        Whether a sample's label is asked to keep its place among the outputs, or its prediction.
+    confusions : numpy array or None, shape ``[outputs, outputs]``, boolean
+        By class, what it may not be taken for; None: any other.
+    places : int
+        The class is asked to stay among so many largest outputs.
     """
 
     facts: InputFacts
@@ -48,6 +60,9 @@ class Question:
     dtype: str
     perturbation: Perturbation | Box
     scale: float = 1.0
+    judged: Judged = "nothing"
+    confusions: np.ndarray | None = None
+    places: int = 1
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -56,6 +71,24 @@ class Question:
     def labels(self) -> np.ndarray | None:
         """The samples' labels, where there are any, ``[samples]``."""
         return self.samples.y
+
+    def rivals(self, part: slice, output: Tensor) -> Rivals | None:
+        """The classes that are asked to keep their places, and the outputs that may not take them.
+
+        Parameters
+        ----------
+        part : slice
+        output : Tensor, shape ``[batch, outputs]``
+            At the samples; the predictions are judged where there are no labels.
+        """
+        if self.judged == "nothing":
+            return None
+        labels = output.argmax(dim=1)
+        if self.labels is not None:
+            labels = torch.from_numpy(self.labels[part]).to(output.device)
+        if self.confusions is None:
+            return Rivals.of(labels, output.shape[1], self.places)
+        return Rivals(labels, torch.from_numpy(self.confusions).to(labels.device)[labels])
 
     def box(self, part: slice) -> Box:
         """The boxes of some samples, shape ``[batch, *input_shape]``, in float64.
@@ -81,33 +114,85 @@ def make_question(request: VerifyRequest, model: LoadedModel) -> Question:
         The data, the perturbation and the network do not fit together; says which.
     """
     if request.box is not None:
-        return _question_from_box(request, model.network)
+        return _judging(_question_from_box(request, model.network), request, model)
     source = find_source(
         request.data,
         [model],
         data_dir=request.data_dir,
-        parts=False,
+        part=request.part,
         beside="sample shipped with the model",
         remedy="give `data=NAME` or FILE.npz, or `box=FILE.npz`",
     )
     whole, what = source.data, f"data '{source.data.name}'"
+    if source.part not in (None, "all"):
+        what = f"the {source.part} part of {what}"
     first, last = check_range(*(request.samples or (None, None)), len(whole), what)
     data = whole.select(first, last).shaped(model.network.input_shape)
     card = model.card
     sigma, radius = request.sigma, request.radius
+    assert not isinstance(sigma, str), "a request has read its texts"
+    assert not isinstance(radius, str), "a request has read its texts"
     if sigma is None and radius is None and card is not None:
         sigma, radius = card.sigma, card.radius
-    clip = clip_range(request.clip, None if card is None else card.clip)
+    on_card = None if card is None else card.clip
+    clip = clip_range(request.clip, on_card, data.clip)
+    if isinstance(radius, RangeShare):
+        radius = radius.of(data.clip, on_card, clip, data=data.name)
     dtype = request.dtype or "float32"
     if not (np.abs(data.x) <= np.finfo(dtype).max).all():
         raise BadData(f"{what}: a value does not fit {dtype}")
     samples = Samples.of(data, prod(model.network.output_shape))
-    samples = replace(samples, places=np.arange(first, last), available=len(whole))
+    places, classes = np.arange(first, last), source.classes
+    samples = replace(samples, places=places, available=len(whole), classes=classes)
     perturbation, scale = _perturbation(radius, sigma, clip, samples)
     shown = str(radius) if isinstance(radius, Path) else radius
-    facts = InputFacts(data.name, shown, sigma, clip, None, samples.note)
+    facts = InputFacts(data.name, shown, sigma, clip, None, samples.note, source.part)
     perturbation.check(data.x, scale)
-    return Question(facts, samples, dtype, perturbation, scale)
+    question = Question(facts, samples, dtype, perturbation, scale)
+    return _judging(question, request, model)
+
+
+def _judging(question: Question, request: VerifyRequest, model: LoadedModel) -> Question:
+    """The question with what is asked of classes.
+
+    Boxes without labels have no sample to predict a class at, and samples with the targets of a
+    regression no class, unless a threshold makes two.
+    """
+    outputs, labels = prod(model.network.output_shape), question.labels
+    regression = (
+        isinstance(question.perturbation, Box)
+        or (question.facts.note is not None and request.threshold is None)
+        or (labels is None and (request.max_deviation, request.output_range) != (None, None))
+    )
+    judged: Judged = "label"
+    if labels is None:
+        judged = "nothing" if regression or outputs < 2 else "prediction"
+    named = ("top_k", "targets", "costs", "per_class")
+    asked = [f"`{name}`" for name in named if getattr(request, name) not in (None, False)]
+    if judged == "nothing":
+        if asked:
+            raise BadSetting(
+                f"{asked[0]} is about classes, and nothing says which the samples are of",
+                "give data with labels y" if outputs > 1 else "give `threshold`",
+            )
+        return question
+    if request.top_k is not None and request.top_k >= outputs:
+        raise BadSetting(
+            f"`top_k={request.top_k}` of {outputs} outputs asks nothing",
+            f"give a number below {outputs}",
+        )
+    confusions = None
+    if request.targets is not None:
+        names = model.class_names or question.samples.classes
+        confusions = pairs(request.targets, outputs, names)
+    if request.costs is not None:
+        confusions = costly(request.costs, outputs)
+    if confusions is not None and labels is not None and not confusions[labels].any():
+        raise BadData(
+            f"{asked[0]} asks nothing of any sample: none has a label that it is about",
+            "take other samples",
+        )
+    return replace(question, judged=judged, confusions=confusions, places=request.top_k or 1)
 
 
 def _question_from_box(request: VerifyRequest, network: Network) -> Question:

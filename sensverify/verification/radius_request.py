@@ -12,7 +12,8 @@ from sensverify.registry.settings import check_settings
 from sensverify.verification.request import VerifyRequest
 
 USED = (
-    *("model", "data", "samples", "radius", "sigma", "clip", "method", "settings", "timeout"),
+    *("model", "data", "part", "samples", "radius", "sigma", "clip", "method", "settings"),
+    "timeout",
     *("objective_timeout", "gap", "threads", "device", "dtype", "seed", "memory", "data_dir"),
     *("input", "output", "input_shape", "runtime_check"),
 )

@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
+from sensverify.classification.rivals import Rivals
 from sensverify.core.box import Box
 from sensverify.formats.onnx.ends import WHOLE, Ends
 from sensverify.formats.onnx.heads import Head
 from sensverify.formats.onnx.original import OriginalFile
+from sensverify.verification.one_output import threshold_scores
 
 _LOG = logging.getLogger(__name__)
 
@@ -36,10 +39,15 @@ class Replayed:
     outputs: np.ndarray
     outside: int = 0
 
-    def differs(self, label: int) -> bool:
-        """Whether some output is above the label's."""
-        values = self.outputs
-        return bool(np.isfinite(values).all() and (values > values[label]).any())
+    def differs(self, label: int | Rivals) -> bool:
+        """Whether some output is above the label's, or the one class of rivals lost its place."""
+        if not np.isfinite(self.outputs).all():
+            return False
+        # Exact in float64, as is a difference's sign.
+        values = torch.from_numpy(self.outputs.astype(np.float64)).unsqueeze(0)
+        if not isinstance(label, Rivals):
+            label = Rivals.of(torch.tensor([label]), values.shape[1])
+        return bool(label.loss(values)[0] > 0)
 
 
 class Replay:
@@ -53,10 +61,18 @@ class Replay:
         ``.onnx`` or ``.onnx.gz``.
     ends, head
         See `OriginalFile`.
+    threshold : float, optional
+        That makes scores of two classes of the file's one output.
     """
 
-    def __init__(self, path: Path, ends: Ends = WHOLE, head: Head | None = None) -> None:
-        self._path, self._ends, self._head = path, ends, head
+    def __init__(
+        self,
+        path: Path,
+        ends: Ends = WHOLE,
+        head: Head | None = None,
+        threshold: float | None = None,
+    ) -> None:
+        self._path, self._ends, self._head, self._threshold = path, ends, head, threshold
         self._file: OriginalFile | None = None
         self._failed = False
 
@@ -65,8 +81,8 @@ class Replay:
         """True where onnxruntime could not run the file."""
         return self._failed
 
-    def confirmed(self, points: np.ndarray, box: Box, labels: np.ndarray) -> np.ndarray:
-        """Points, in the type of the file's input, where some output is above the label's.
+    def confirmed(self, points: np.ndarray, box: Box, labels: np.ndarray | Rivals) -> np.ndarray:
+        """Points, in the type of the file's input, where labels have lost their places.
 
         Parameters
         ----------
@@ -74,7 +90,8 @@ class Replay:
             Moved into the box, and rounded to the type of the file's input towards its inside. A
             box without a number of that type (a fixed feature of 0.1, in float32) confirms nothing.
         box : Box of numpy arrays, shape ``[batch, *input_shape]``
-        labels : numpy array, shape ``[batch]``, integer
+        labels : numpy array, shape ``[batch]``, integer; or Rivals
+            Of labels alone: some output is above the label's.
 
         Returns
         -------
@@ -84,16 +101,16 @@ class Replay:
         return np.array([each is not None for each in found], dtype=bool)
 
     def counterexamples(
-        self, points: np.ndarray, box: Box, labels: np.ndarray
+        self, points: np.ndarray, box: Box, labels: np.ndarray | Rivals
     ) -> list[Replayed | None]:
         """The inputs that `confirmed` confirms, as the file took them; None for the others."""
         found: list[Replayed | None] = [None] * len(points)
         # One at a time: a file may hold one sample's batch axis, also inside of its graph.
-        for i, (point, label) in enumerate(zip(points, labels, strict=True)):
+        for i, point in enumerate(points):
             if self._failed:
                 break
             replayed = self.outputs(point, box.lower[i], box.upper[i])
-            if replayed is not None and replayed.differs(int(label)):
+            if replayed is not None and replayed.differs(_one(labels, i)):
                 found[i] = replayed
         return found
 
@@ -139,7 +156,16 @@ class Replay:
         usable = np.isfinite(rounded) & (lower <= upper) if nearest else inside
         if not usable.all():
             return None
-        return Replayed(rounded, self._file.outputs(rounded), int(np.count_nonzero(~inside)))
+        outputs = threshold_scores(self._file.outputs(rounded), self._threshold)
+        return Replayed(rounded, outputs, int(np.count_nonzero(~inside)))
+
+
+def _one(labels: np.ndarray | Rivals, row: int) -> int | Rivals:
+    """The label of one sample, or its rivals on the CPU."""
+    if not isinstance(labels, Rivals):
+        return int(labels[row])
+    one = labels[row : row + 1]
+    return Rivals(one.labels.cpu(), one.against.cpu(), one.places)
 
 
 def _rounded_inside(

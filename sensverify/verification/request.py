@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from sensverify.bounds.method import Method
+from sensverify.classification.samples import Part
+from sensverify.core.numbers import RangeShare, parse_radius, parse_share
 from sensverify.data.dataset import Dataset
 from sensverify.errors import BadBox, BadSetting
 from sensverify.formats.onnx.ends import Ends
 from sensverify.registry.calls import parse_call
-from sensverify.registry.ranges import Above0, AtLeast0, Count
+from sensverify.registry.ranges import Above0, AtLeast0, Count, Range
 from sensverify.registry.settings import check_settings
+
+_CHECKED = (
+    *("part", "timeout", "objective_timeout", "gap", "threads"),
+    *("threshold", "top_k", "targets"),
+)
+_PLACES = ("top_k", "targets", "costs")
+LIMITS = ("max_width", "max_log_volume", "max_deviation", "output_range")
+
+
+def numbers(values: float | Sequence[float]) -> tuple[float, ...]:
+    """One number or several as a tuple."""
+    if isinstance(values, int | float):
+        return (float(values),)
+    return tuple(float(value) for value in values)
 
 
 @dataclass(frozen=True)
@@ -27,15 +44,22 @@ class VerifyRequest:
         Name of a shipped model, or path of an ``.onnx`` or ``.onnx.gz`` file.
     data : str or Dataset, optional
         Name of a data set, or path of an ``.npz`` file with x, and maybe y and feature_range.
+    part : {"test", "train", "all"}, optional
+        Which part of the data; of files and named sets without parts every fifth sample is a test
+        sample, as in a training. Default: the test part of named sets, all of a file that has no
+        parts.
     samples : (start, stop), optional
         Samples to take, counted from 0, without ``stop``; an open end is None.
-    radius : float or Path, optional
-        Half-width of the input box in the units of the features: one number, or a ``.npy`` file
-        with one value for each feature. Not together with ``sigma``.
-    sigma : float, optional
+    radius : float, str, Path or RangeShare, optional
+        Half-width of the input box in the units of the features: a number, a fraction such as
+        ``8/255``, a percentage of the range that the data have by their nature (where that is
+        not known, of ``clip``), or a ``.npy`` file with one value for each feature. Not together
+        with ``sigma``.
+    sigma : float or str, optional
         Half-width as a share of each feature's range over the training data.
     clip : (low, high), optional
-        Range every feature is kept in; an end may be infinite.
+        Range every feature is kept in; an end may be infinite. Default: that on the model's card,
+        else the range that the data are known to have.
     box : Path, optional
         An ``.npz`` file with ``lower`` and ``upper`` (and maybe labels ``y``) instead of data and
         perturbation.
@@ -73,8 +97,26 @@ class VerifyRequest:
     probabilities : bool
         Bound the probabilities of the classes, too: what the file makes of its logits, or a
         softmax of the outputs. The thresholds are then about those.
+    threshold : float, optional
+        Of a network with one output: above it is class 1, at or below it class 0.
     max_log_volume, max_width : float, optional
         Thresholds; every sample must stay at or below them.
+    max_deviation : float or sequence of float, optional
+        A threshold on how far outputs move from their values at the sample, one for all or one
+        for each.
+    output_range : (low, high), optional
+        Every output must stay within it; an end may be infinite, and may be a sequence with one
+        for each output.
+    top_k : int, optional
+        The label has to stay among so many largest outputs. Default: 1.
+    targets : str, optional
+        Pairs such as ``3:5,5:3``: what class 3 may not be taken for. Classes are numbers, names,
+        or ``*``. Nothing is asked of samples of other classes, and other confusions may happen.
+    costs : Path, optional
+        The same by a matrix in a ``.csv``, ``.npy`` or ``.npz`` file (``costs``): confusions, by
+        class and by what it is taken for, that cost nothing may happen.
+    per_class : bool
+        Report by class, too.
     rigorous : bool
         Re-derive every bound with rigorous arithmetic, and report what comes out there; the
         report then holds a certificate. Only of methods that hand out proofs.
@@ -89,9 +131,10 @@ class VerifyRequest:
 
     model: str
     data: str | Dataset | None = None
+    part: Part | None = None
     samples: tuple[int | None, int | None] | None = None
-    radius: float | Path | None = None
-    sigma: float | None = None
+    radius: float | str | RangeShare | Path | None = None
+    sigma: float | str | None = None
     clip: tuple[float, float] | None = None
     box: Path | None = None
     method: str | Method = "crown"
@@ -109,8 +152,15 @@ class VerifyRequest:
     output: str | None = None
     input_shape: tuple[int, ...] | None = None
     probabilities: bool = False
+    threshold: Annotated[float, Range(-inf, above=True)] | None = None
     max_log_volume: float | None = None
     max_width: float | None = None
+    max_deviation: float | Sequence[float] | None = None
+    output_range: tuple[float | Sequence[float], float | Sequence[float]] | None = None
+    top_k: Count | None = None
+    targets: str | None = None
+    costs: Path | None = None
+    per_class: bool = False
     rigorous: bool = False
     runtime_check: bool = True
 
@@ -125,13 +175,16 @@ class VerifyRequest:
         return Ends(self.input, self.output, self.input_shape, head="peel")
 
     def __post_init__(self) -> None:
-        for name in ("box", "data_dir", "radius"):
+        for name, read in (
+            *(("box", Path), ("data_dir", Path), ("costs", Path)),
+            *(("radius", parse_radius), ("sigma", parse_share)),
+        ):
             if isinstance(getattr(self, name), str):
-                object.__setattr__(self, name, Path(getattr(self, name)))
+                object.__setattr__(self, name, read(getattr(self, name)))
         if self.radius is not None and self.sigma is not None:
             raise BadSetting("give `radius` or `sigma`, not both")
         if self.box is not None:
-            for name in ("data", "radius", "sigma", "clip"):
+            for name in ("data", "part", "radius", "sigma", "clip"):
                 if getattr(self, name) is not None:
                     raise BadSetting(f"`box` is the whole input box: leave `{name}` out")
         for name in ("radius", "sigma"):
@@ -140,10 +193,42 @@ class VerifyRequest:
                 raise BadBox(f"`{name}` must be a finite number of at least 0, got {value:g}")
         if self.clip is not None and not self.clip[0] <= self.clip[1]:
             raise BadBox(f"`clip` needs LO <= HI, got {self.clip[0]:g} {self.clip[1]:g}")
-        check_settings(self, only=("timeout", "objective_timeout", "gap", "threads"))
+        check_settings(self, only=_CHECKED)
         if self.dtype not in (None, "float32", "float64"):
             raise BadSetting(f"`dtype` must be float32 or float64, got {self.dtype!r}")
         for name in ("max_log_volume", "max_width"):
             value = getattr(self, name)
             if value is not None and math.isnan(value):
                 raise BadSetting(f"`{name}` must be a number, got nan")
+        self._check_outputs()
+
+    def _check_outputs(self) -> None:
+        """Refuse questions about outputs that contradict each other."""
+        places = [f"`{name}`" for name in _PLACES if getattr(self, name) is not None]
+        if len(places) > 1:
+            raise BadSetting(f"{' and '.join(places)} are two questions", "ask one of them")
+        limits = [f"`{name}`" for name in LIMITS if getattr(self, name) is not None]
+        if self.threshold is not None and limits:
+            raise BadSetting(
+                f"`threshold` makes two classes of the output, which {limits[0]} is not about",
+                "ask one of them",
+            )
+        # Written so that a NaN fails it.
+        if not all(limit >= 0 for limit in self.deviations or ()):
+            raise BadSetting(f"`max_deviation` must be of at least 0, got {self.max_deviation}")
+        low, high = self.ranges or ((0.0,), (0.0,))
+        ends = list(zip(low * len(high), high * len(low), strict=True))
+        if len({1, len(low), len(high)}) > 2 or not all(one <= other for one, other in ends):
+            raise BadSetting(f"`output_range` needs LO <= HI, got {self.output_range}")
+
+    @property
+    def deviations(self) -> tuple[float, ...] | None:
+        """The limits of ``max_deviation``, one for all outputs or one for each."""
+        return None if self.max_deviation is None else numbers(self.max_deviation)
+
+    @property
+    def ranges(self) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+        """The low and the high ends of ``output_range``, one for all outputs or one for each."""
+        if self.output_range is None:
+            return None
+        return numbers(self.output_range[0]), numbers(self.output_range[1])

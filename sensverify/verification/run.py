@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
-from math import prod
+from math import isfinite, prod
 from typing import Any
 
 import numpy as np
@@ -25,16 +25,18 @@ from sensverify.core.box import Box
 from sensverify.core.provenance import settings_of, versions
 from sensverify.core.results import Bounds, Guarantee, Status
 from sensverify.errors import BadSetting, Unbounded
-from sensverify.models.loading import LoadedModel, load_model
+from sensverify.models.loading import LoadedModel, ModelFacts, load_model
 from sensverify.network import Network
 from sensverify.runs.watch import Watch
 from sensverify.verification.certifying import Certifier
 from sensverify.verification.heads import check_samples
 from sensverify.verification.labels import LabelJudge, LabelledBoxes
+from sensverify.verification.one_output import threshold_names, with_threshold
 from sensverify.verification.question import Question, make_question
 from sensverify.verification.replay import Replay
 from sensverify.verification.request import VerifyRequest
-from sensverify.verification.results import SampleResult, VerifyReport
+from sensverify.verification.results import VerifyReport
+from sensverify.verification.sample_result import Judged, SampleResult
 
 Progress = Callable[[int, int], None]
 """Called with the samples done and the samples in all."""
@@ -103,6 +105,9 @@ def verify(
     request = replace(request, dtype=request.dtype or method.dtype or "float32")
     model = load_model(request.model, runtime_check=request.runtime_check, ends=request.ends)
     check_samples(request, model)
+    file = model
+    if request.threshold is not None:
+        model = with_threshold(model, request.threshold)
     question = make_question(request, model)
     watch = Watch() if watch is None else watch
     certifier = Certifier(model) if request.rigorous else None
@@ -123,7 +128,7 @@ def verify(
         watch.say("checking the certificate")
         certification = certifier.finish(_provenance(run, samples))
     return VerifyReport(
-        model=model.facts(unstable=unstable),
+        model=_facts(file, request, unstable),
         perturbation=question.facts,
         method=request.method_name,
         settings=settings_of(method),
@@ -136,6 +141,11 @@ def verify(
         samples=samples,
         max_log_volume=request.max_log_volume,
         max_width=request.max_width,
+        max_deviation=request.deviations,
+        output_range=request.ranges,
+        asked=_asked(request),
+        class_names=_facts(file, request, None).output_names or question.samples.classes,
+        per_class=request.per_class,
         interrupted=watch.stopped
         and (len(samples) < len(question) or any(_unfinished(part.bounds) for part in parts)),
         certification=certification,
@@ -149,6 +159,28 @@ def batch_size(network: Network, method: Method) -> int:
     size = max(1, min(_LARGEST_BATCH, _BATCH_NUMBERS // (neurons * rows)))
     # Exact methods may need long for one sample, and say how many they gain from at once.
     return min(size, method.samples_at_once or size)
+
+
+def _facts(model: LoadedModel, request: VerifyRequest, unstable: float | None) -> ModelFacts:
+    """The facts about the model; a threshold names its classes."""
+    facts = model.facts(unstable=unstable)
+    if request.threshold is None:
+        return facts
+    return replace(facts, output_names=threshold_names(request.threshold))
+
+
+def _asked(request: VerifyRequest) -> dict[str, Any]:
+    """Questions beside the usual, as JSON holds them: an infinite end is None."""
+    names = ("threshold", "top_k", "targets", "costs", "max_deviation", "output_range")
+    asked = {name: getattr(request, name) for name in names}
+    asked["costs"] = None if request.costs is None else str(request.costs)
+    asked["max_deviation"] = request.deviations and _finite(request.deviations)
+    asked["output_range"] = request.ranges and [_finite(ends) for ends in request.ranges]
+    return {name: value for name, value in asked.items() if value is not None}
+
+
+def _finite(values: tuple[float, ...]) -> list[float | None]:
+    return [value if isfinite(value) else None for value in values]
 
 
 def _unfinished(bounds: Bounds) -> bool:
@@ -182,9 +214,9 @@ class _Run:
     @cached_property
     def judge(self) -> LabelJudge:
         budget = self.request.memory or DEFAULT_BUDGET
-        return LabelJudge(
-            self.network, Replay(self.model.path, self.model.ends, self.model.head), budget
-        )
+        model = self.model
+        replay = Replay(model.path, model.ends, model.head, self.request.threshold)
+        return LabelJudge(self.network, replay, budget)
 
     @property
     def outputs(self) -> int:
@@ -212,9 +244,11 @@ class _Run:
         dtype = getattr(torch, self.question.dtype)
         box = tensor_box(self.question.box(part), dtype=dtype, device=self.device)
         center = torch.from_numpy(self.question.center(part)).to(self.device)
-        labels, objectives = self._labels(part), None
-        if labels is not None:
-            objectives = with_margins(labels, self.outputs, dtype)
+        with torch.no_grad():
+            output = flattened(forward_pass(self.network, center))
+        rivals, objectives = self.question.rivals(part, output), None
+        if rivals is not None:
+            objectives = with_margins(rivals.labels, self.outputs, dtype)
         # What is found has to be proven again in the time.
         finding = watch if self.certifier is None else watch.within(watch.left / 2)
         bounds, checked = self._bounds(box, method, objectives, part, finding), None
@@ -223,18 +257,22 @@ class _Run:
             asked, gap = self.question.box(part), method.gap
             checked = self.certifier.bounds(bounds, asked, objectives, gap=gap, watch=watch)
             bounds = replace(checked.bounds, stopped=bounds.stopped or watch.over)
-        with torch.no_grad():
-            output = flattened(forward_pass(self.network, center))
         bounds = _containing(self.network, box, bounds, output)
-        certified: list[bool | None] = [None] * len(center)
-        if labels is not None:
-            samples = LabelledBoxes(labels, center, output, box, self.question.box(part))
+        verdicts: list[tuple[Judged, bool | None]] = [("nothing", None)] * len(center)
+        if rivals is not None:
+            asked = self.question.box(part)
+            samples = LabelledBoxes(rivals.labels, center, output, box, asked, rivals)
             # torch takes seeds below 2 to the 64.
             seed = (self.request.seed + part.start) % 2**63
-            certified = self.judge.judge(samples, bounds, method, seed=seed)
+            kept = self.judge.judge(samples, bounds, method, seed=seed)
+            some = rivals.against.any(dim=1).tolist()
+            verdicts = [
+                (self.question.judged, each) if any_rival else ("nothing", None)
+                for each, any_rival in zip(kept, some, strict=True)
+            ]
         seconds = (time.perf_counter() - began) / len(center)
         results = [
-            self._sample(bounds, i, part.start + i, output[i], certified[i], seconds)
+            self._sample(bounds, i, part.start + i, output[i], verdicts[i], seconds)
             for i in range(len(center))
         ]
         if checked is not None:
@@ -263,19 +301,16 @@ class _Run:
             where = f"in the batch that starts at sample {first}: " if first else ""
             raise Unbounded(f"{where}{error}") from None
 
-    def _labels(self, part: slice) -> Tensor | None:
-        labels = self.question.labels
-        return None if labels is None else torch.from_numpy(labels[part]).to(self.device)
-
     def _sample(
         self,
         bounds: Bounds,
         row: int,
         position: int,
         output: Tensor,
-        certified: bool | None,
+        verdict: tuple[Judged, bool | None],
         seconds: float,
     ) -> SampleResult:
+        judged, kept = verdict
         labels, inner, optimal = self.question.labels, bounds.inner, bounds.optimal
         # The margins are left out: the status is that of the output box.
         exact = optimal is not None and bool(optimal[row, : self.outputs].all())
@@ -301,21 +336,29 @@ class _Run:
             stopped=bounds.stopped,
             probability_lower=None if probable is None else probable.lower[0],
             probability_upper=None if probable is None else probable.upper[0],
-            certified=certified,
+            certified=kept if judged == "label" else None,
             seconds=seconds,
+            judged=judged,
+            prediction_kept=kept if judged == "prediction" else None,
         )
 
 
 def _provenance(run: _Run, samples: tuple[SampleResult, ...]) -> dict[str, Any]:
     """Provenance that stands beside the claims of a certificate."""
-    margins = "" if run.question.labels is None else ", then the label's minus every other one"
+    margins = (
+        ""
+        if run.question.judged == "nothing"
+        else f", then the {run.question.judged}'s minus every other one"
+    )
+    own = {"predictions": [sample.prediction for sample in samples]}
     return {
         "method": run.request.method_name,
         "settings": settings_of(run.method),
         "guarantee": run.method.guarantee.name,
-        "input": asdict(run.question.facts),
+        "input": run.question.facts.as_dict(),
         "samples": [sample.index for sample in samples],
         "labels": [sample.label for sample in samples],
+        **(own if run.question.judged == "prediction" else {}),
         "rows": f"the outputs{margins}; then all of these negated",
         "dtype": run.question.dtype,
         "seed": run.request.seed,

@@ -8,6 +8,7 @@ from itertools import pairwise
 import pytest
 
 from sensverify.attacks import GRIDS, parse_radii
+from sensverify.core.numbers import RangeShare
 from sensverify.errors import BadSetting
 
 
@@ -68,3 +69,10 @@ def test_what_no_radius_can_be(text) -> None:
 def test_a_misspelt_grid_gets_a_hint() -> None:
     with pytest.raises(BadSetting, match="did you mean 'mnist'"):
         parse_radii("0.1,minst")
+
+
+def test_percentages_are_of_the_datas_own_range_unless_they_are_shares() -> None:
+    assert parse_radii("5%, 0.1, 1%, 5%") == (0.1, RangeShare(0.01), RangeShare(0.05))
+    assert parse_radii("5%, 0.01", shares=True) == (0.01, 0.05)
+    with pytest.raises(BadSetting, match="finite number of at least 0"):
+        parse_radii("-5%")

@@ -55,7 +55,7 @@ def test_values_beyond_float32_are_refused_where_it_is_asked_for() -> None:
 
 
 def test_data_by_name_come_as_a_whole_or_in_parts(iris: LoadedModel) -> None:
-    whole = find_source("iris", [iris], parts=False)
+    whole = find_source("iris", [iris], part="all")
     assert (len(whole.data), whole.train) == (150, None)
     parts = find_source("iris", [iris])
     assert parts.train is not None

@@ -92,6 +92,20 @@ def test_radius_of_the_training_is_that_of_verify(run: Run, tmp_path: Path) -> N
     assert (found["input"]["radius"], found["input"]["clip"]) == (0.25, [0, 8])
 
 
+def test_a_radius_in_percent_is_of_the_datas_own_range(run: Run, tmp_path: Path) -> None:
+    quick = (*QUICK, "--train-samples", 40, "--final-samples", 10, "--out", tmp_path / "run")
+    command = ("train", "--data", "digits", "--model", "mlp-4", *quick)
+    done = run(*command, "--radius", "5%", "--ramp", "50%")
+    assert done.exit_code == 0, done.output
+    kept = json.loads((tmp_path / "run" / "config.json").read_text())["settings"]
+    assert (kept["radius"], kept["ramp"]) == (0.05, 0.5)
+    again = run("train", "--out", tmp_path / "run", "--resume", "--radius", "5%")
+    assert again.exit_code == 0, again.output
+    refused = run("train", "--data", "iris", "--model", "iris", *quick, "--radius", "5%")
+    assert refused.exit_code == 2
+    assert "--sigma" in refused.stderr
+
+
 def test_json_alone_on_standard_output(run: Run, tmp_path: Path) -> None:
     asked = ("--data", "iris", "--model", "linear", *QUICK, "--out", tmp_path / "r", "--json", "-")
     done = run("train", *asked)

@@ -64,7 +64,7 @@ VERIFY = (
     _verify("box", "iris --box box.npz"),
     _verify("data of one's own", "iris --data mine.npz --sigma 0.05"),
     _verify("data without labels", "iris --data bare.npz --radius 0.1"),
-    _verify("data by name", "iris --data iris --samples 10:13"),
+    _verify("data by name", "iris --data iris --part all --samples 10:13"),
     _verify("little memory", "mnist-conv2 --samples 0:2 --radius 0.02 --memory 8MB"),
     _verify("no runtime check", "iris --samples 1 --no-runtime-check"),
     _verify("width exceeded", "iris --samples 0:3 --max-width 1.5"),

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from sensverify.errors import InputError, Unbounded
+from sensverify.core.numbers import RangeShare
+from sensverify.errors import BadSetting, InputError, Unbounded
 from sensverify.evaluation.results import Evaluation, ModelEvaluation
 from sensverify.evaluation.run import evaluate
 from sensverify.evaluation.scores import (
@@ -114,6 +115,15 @@ def shape_of(row: Any) -> Any:
     if hasattr(row, "classified"):
         return row.classified.confusion
     return getattr(row, "certified", None) or getattr(row, "flip_rate", None)
+
+
+def test_radii_in_percent_are_of_the_datas_own_range() -> None:
+    asked = {"attacks": (), "certify": ("ibp",), "corruptions": (), "measures": (), "count": 2}
+    radii = (RangeShare(0.05), 0.02)
+    found = evaluate(request("digits", data="digits", radii=radii, **asked))
+    assert found.radii == (0.02, 0.05)
+    with pytest.raises(BadSetting):
+        evaluate(request("iris", data="iris", radii=radii, **asked))
 
 
 def test_radii_of_the_card() -> None:

@@ -1,0 +1,49 @@
+"""Networks with one output as classifiers of two classes: at most, or above, a threshold."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from sensverify.formats.onnx.importer import HALVES
+from sensverify.models.loading import LoadedModel
+from sensverify.network import Network
+from sensverify.network.graph import Node
+from sensverify.network.operators import Affine, Reshape
+
+
+def with_threshold(model: LoadedModel, threshold: float) -> LoadedModel:
+    """A model whose one output becomes two: minus and plus half of its distance from a threshold.
+
+    Class 1 is an output above the threshold, class 0 one that is not; the difference of the two
+    outputs is the distance.
+    """
+    network = model.network
+    last = len(network.nodes) - 1
+    bias = np.array([0.5, -0.5]) * threshold
+    nodes = (
+        Node("threshold/one", Reshape((1,)), (last,), (1,)),
+        Node("threshold", Affine(HALVES, bias), (last + 1,), (2,)),
+    )
+    return replace(model, network=Network((*network.nodes, *nodes)))
+
+
+def threshold_scores(values: np.ndarray, threshold: float | None) -> np.ndarray:
+    """A file's one output as scores of its two classes, whose order is exact; others as they are.
+
+    Parameters
+    ----------
+    values : numpy array, shape ``[outputs]``
+    threshold : float or None
+        None: there is none.
+    """
+    if threshold is None:
+        return values
+    above = values.astype(np.float64).reshape(1) - threshold
+    return np.concatenate([-above, above])
+
+
+def threshold_names(threshold: float) -> tuple[str, str]:
+    """Names of the two classes."""
+    return f"at most {threshold:g}", f"above {threshold:g}"

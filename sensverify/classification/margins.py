@@ -10,9 +10,10 @@ from torch import Tensor
 
 from sensverify.attacks.ascent import project, sign_step
 from sensverify.bounds import Method, compute_bounds, forward_pass
+from sensverify.bounds.forward import forward
 from sensverify.bounds.memory import DEFAULT_BUDGET
 from sensverify.bounds.rounding import slack
-from sensverify.bounds.tensors import flattened
+from sensverify.bounds.tensors import flattened, tensor_network
 from sensverify.classification.rivals import Rivals, without
 from sensverify.core.box import Box
 from sensverify.core.results import Bounds, Guarantee
@@ -225,9 +226,11 @@ def _descend(network: Network, box: Box, point: Tensor, rivals: Rivals) -> tuple
     # The first step reaches a corner from anywhere in the box; later ones are shorter.
     step = box.upper - box.lower
     point = project(point, box)
+    # Once for all steps.
+    live = tensor_network(network, dtype=point.dtype, device=point.device)
     for _ in range(STEPS + 1):
         _, loss, following = sign_step(
-            partial(forward_pass, network),
+            partial(forward, live),
             point,
             rivals.labels[left],
             box,

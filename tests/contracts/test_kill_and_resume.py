@@ -107,7 +107,7 @@ KINDS = {
         append_only=("{out}/journal.jsonl",),
     ),
     "critical radius": Kind(
-        "verify digits --data digits --samples 0:320 --critical-radius --steps 6 --out {out}",
+        "verify digits --data digits --samples 0:192 --critical-radius --steps 4 --out {out}",
         ("{out}/journal.jsonl",),
         lambda out: [
             timeless(json.loads((out / "critical-radius.json").read_text())),

@@ -1,12 +1,14 @@
-"""A model file, loaded: its network, its card, its digest, and the facts that reports state."""
+"""A model, loaded: its network, its card, its digest, and the facts that reports state."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from typing import Any
 
-from sensverify.errors import BadModelFile, UnsupportedOperator
+from sensverify.errors import BadModelFile, BadSetting, UnsupportedOperator
 from sensverify.formats.onnx.ends import WHOLE, Ends
 from sensverify.formats.onnx.heads import Head
 from sensverify.models.cards import Card
@@ -18,7 +20,8 @@ from sensverify.network import Network
 class ModelFacts:
     """The facts about a model that reports state.
 
-    ``output_names`` is empty where nobody named them.
+    ``output_names`` is empty where nobody named them. ``path`` is None where there is no file:
+    ``sha256`` is then that of the network, of its operators and their numbers.
     ``head``: the file's last nodes, which make probabilities or a label; what is said of outputs is
     said of the logits that enter them. ``integers``: the integer type that the file's input has.
     ``batch``: the samples that the file takes at once. ``opaque``: why nothing can be proven of it,
@@ -29,7 +32,7 @@ class ModelFacts:
 
     name: str
     output_names: tuple[str, ...]
-    path: str
+    path: str | None
     sha256: str
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
@@ -42,11 +45,31 @@ class ModelFacts:
 
 
 @dataclass(frozen=True, eq=False)
-class LoadedModel:
-    """A model file and its contents; ``ends`` says which part of it the network is."""
+class GivenModel:
+    """A model without a file, of the caller's own; see `given_model`.
+
+    Parameters
+    ----------
+    name : str
+    network : Network
+    original : Network or torch.nn.Module
+        That computes the same.
+    """
 
     name: str
-    path: Path
+    network: Network
+    original: Any
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedModel:
+    """A model and its contents; ``ends`` says which part of its file the network is.
+
+    ``path`` is None where there is no file; ``original`` is then the object that was given.
+    """
+
+    name: str
+    path: Path | None
     sha256: str
     network: Network
     card: Card | None
@@ -56,13 +79,30 @@ class LoadedModel:
     head: Head | None = None
     integers: str | None = None
     batch: int = 1
+    original: Any = None
+
+    @property
+    def file(self) -> Path:
+        """The file of a model that has one.
+
+        Raises
+        ------
+        BadSetting
+            It has none.
+        """
+        if self.path is None:
+            raise BadSetting(
+                f"'{self.name}' is an object without a file, and this is about a file",
+                "write it with torch.onnx.export, and give that file",
+            )
+        return self.path
 
     def facts(self, *, unstable: float | None = None) -> ModelFacts:
         """The facts that reports state, with the mean number of unstable neurons where known."""
         return ModelFacts(
             name=self.name,
             output_names=self.class_names,
-            path=str(self.path),
+            path=None if self.path is None else str(self.path),
             sha256=self.sha256,
             inputs=self.network.input_shape,
             outputs=self.network.output_shape,
@@ -82,10 +122,57 @@ class LoadedModel:
         return () if self.head is None else self.head.classes
 
 
+def given_model(
+    model: Any, input_shape: Callable[[], tuple[int, ...]], *, name: str = ""
+) -> str | GivenModel:
+    """A model as `load_model` takes it: a name or a path as text, anything else under a name.
+
+    Parameters
+    ----------
+    model : str, Path, Network, torch.nn.Module or GivenModel
+    input_shape : callable
+        Gives the shape of one sample, which a module does not know.
+    name : str
+        Default: the name of the module's class.
+
+    Raises
+    ------
+    BadModelFile
+        It is no model.
+    UnsupportedOperator
+        A module does something that no operator of a network expresses.
+    """
+    if isinstance(model, str | Path):
+        return str(model)
+    if isinstance(model, GivenModel):
+        return model
+    if isinstance(model, Network):
+        return GivenModel(name or "network", model, model)
+    from torch import nn
+
+    if not isinstance(model, nn.Module):
+        raise BadModelFile(
+            f"a model is a name, a path, a torch.nn.Module or a Network, got {type(model).__name__}"
+        )
+    from sensverify.formats.modules import from_module
+
+    network = from_module(model, tuple(input_shape()))
+    # What is asked of a model is asked of its numbers as they are, without their history.
+    return GivenModel(name or type(model).__name__, network.map_arrays(_detached), model)
+
+
+def _detached(values: Any) -> Any:
+    return values.detach() if hasattr(values, "detach") else values
+
+
 def load_model(
-    name_or_path: str, *, runtime_check: bool = True, ends: Ends = WHOLE, opaque: bool = False
+    name_or_path: str | GivenModel,
+    *,
+    runtime_check: bool = True,
+    ends: Ends = WHOLE,
+    opaque: bool = False,
 ) -> LoadedModel:
-    """The shipped model of that name, or the ONNX file at that path.
+    """The shipped model of that name, the ONNX file at that path, or a model without a file.
 
     ``runtime_check``: compare it with onnxruntime, here and whenever its file is read again.
     ``ends``: the part of the file that is the network. ``opaque``: where operators of the file have
@@ -99,6 +186,8 @@ def load_model(
     from sensverify.formats.onnx import read_onnx
     from sensverify.formats.onnx.opaque import read_opaque
 
+    if isinstance(name_or_path, GivenModel):
+        return _without_file(name_or_path, ends)
     found = resolve(name_or_path)
     try:
         model = read_onnx(found.path, runtime_check=runtime_check, ends=ends)
@@ -127,3 +216,13 @@ def load_model(
         integers=model.integers,
         batch=model.batch,
     )
+
+
+def _without_file(given: GivenModel, ends: Ends) -> LoadedModel:
+    if ends.input is not None or ends.output is not None:
+        raise BadSetting(
+            f"'{given.name}' is an object without a file, which has no values with names",
+            "leave `input` and `output` out",
+        )
+    digest = given.network.digest
+    return LoadedModel(given.name, None, digest, given.network, None, None, original=given.original)

@@ -6,6 +6,8 @@ Names are loaded when they are first used: importing this package imports neithe
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from sensverify.core.shown import shown_by
+
 if TYPE_CHECKING:
     from sensverify.attacks import AttackResult
     from sensverify.attacks import run_attack as attack
@@ -39,14 +41,21 @@ if TYPE_CHECKING:
     )
     from sensverify.data import Dataset, Split, load_data, load_split
     from sensverify.errors import SensverifyError
+    from sensverify.evaluation import EvaluateRequest, Evaluation, evaluate
     from sensverify.formats.modules import from_module
     from sensverify.formats.onnx import load_onnx
     from sensverify.models import load
     from sensverify.network import Network, NetworkBuilder, simplify
     from sensverify.runs.watch import Watch
-    from sensverify.training import TrainResult, TrainSettings
-    from sensverify.training import fit as train
-    from sensverify.verification import VerifyReport, VerifyRequest, certify, verify
+    from sensverify.training import TrainResult, TrainSettings, train
+    from sensverify.verification import (
+        CertifiedAccuracy,
+        VerifyReport,
+        VerifyRequest,
+        certified_accuracy,
+        certify,
+        verify,
+    )
 
 __version__ = "0.1.0"
 
@@ -55,10 +64,13 @@ __all__ = [
     "AttackResult",
     "Bounds",
     "Box",
+    "CertifiedAccuracy",
     "Crown",
     "Dataset",
     "Decider",
     "Decision",
+    "EvaluateRequest",
+    "Evaluation",
     "Guarantee",
     "Ibp",
     "Lirpa",
@@ -79,9 +91,11 @@ __all__ = [
     "VerifyRequest",
     "Watch",
     "attack",
+    "certified_accuracy",
     "certify",
     "compute_bounds",
     "decider_names",
+    "evaluate",
     "forward_pass",
     "from_module",
     "load",
@@ -102,15 +116,26 @@ __all__ = [
     "widths",
 ]
 
+shown_by(
+    {
+        "Evaluation": "sensverify.report.results:EVALUATION",
+        "TrainResult": "sensverify.report.results:TRAINING",
+        "VerifyReport": "sensverify.report.results:VERIFICATION",
+    }
+)
+
 _HOMES = {
     "AlphaCrown": "sensverify.bounds",
     "AttackResult": "sensverify.attacks",
     "Bounds": "sensverify.core.results",
     "Box": "sensverify.core.box",
+    "CertifiedAccuracy": "sensverify.verification",
     "Crown": "sensverify.bounds",
     "Dataset": "sensverify.data",
     "Decider": "sensverify.bounds",
     "Decision": "sensverify.core.queries",
+    "EvaluateRequest": "sensverify.evaluation",
+    "Evaluation": "sensverify.evaluation",
     "Guarantee": "sensverify.core.results",
     "Ibp": "sensverify.bounds",
     "Lirpa": "sensverify.bounds",
@@ -131,9 +156,11 @@ _HOMES = {
     "VerifyRequest": "sensverify.verification",
     "Watch": "sensverify.runs.watch",
     "attack": "sensverify.attacks:run_attack",
+    "certified_accuracy": "sensverify.verification",
     "certify": "sensverify.verification",
     "compute_bounds": "sensverify.bounds",
     "decider_names": "sensverify.bounds",
+    "evaluate": "sensverify.evaluation",
     "forward_pass": "sensverify.bounds",
     "from_module": "sensverify.formats.modules",
     "load": "sensverify.models",
@@ -147,7 +174,7 @@ _HOMES = {
     "method_names": "sensverify.bounds",
     "relative_log_volume": "sensverify.core.sensitivity",
     "simplify": "sensverify.network",
-    "train": "sensverify.training:fit",
+    "train": "sensverify.training",
     "verify": "sensverify.verification",
     "volume": "sensverify.core.sensitivity",
     "width_shares": "sensverify.core.sensitivity",

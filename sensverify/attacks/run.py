@@ -24,6 +24,7 @@ from sensverify.attacks.worst_points import misclassified
 from sensverify.bounds.forward import forward_pass
 from sensverify.bounds.tensors import flattened
 from sensverify.core.box import Box
+from sensverify.core.brief import count_of
 from sensverify.errors import BadData, BadSetting, BadShape, NotMeasured
 from sensverify.network import Network
 from sensverify.runs.watch import Watch
@@ -50,7 +51,7 @@ class AttackResult:
         Whether the label is not the largest output there.
     found : bool Tensor, shape ``[samples]``
         Whether the attack did that: broken, and not wrong by itself.
-    blind : bool Tensor, shape ``[samples]``
+    gradient_masked : bool Tensor, shape ``[samples]``
         Whether a sample that kept its label has no gradient, neither at itself nor at its point,
         although the outputs change in its box: an attack that follows gradients says nothing of it.
         Never where one of several attacks follows none.
@@ -65,6 +66,13 @@ class AttackResult:
     gradient_masked: Tensor
     l2: Tensor
     linf: Tensor
+
+    def __repr__(self) -> str:
+        broken, found = int(self.broken.sum()), int(self.found.sum())
+        parts = [count_of(len(self.broken), "sample"), f"{broken} broken ({found} by the attack)"]
+        if bool(self.gradient_masked.any()):
+            parts.append(f"{int(self.gradient_masked.sum())} without a gradient")
+        return f"AttackResult({', '.join(parts)})"
 
 
 def run_attack(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from sensverify.certificates.check.claims import Claims
+from sensverify.core.brief import count_of
 from sensverify.core.proof import Cells, Hidden, Proof
 from sensverify.errors import BadCertificate
 
@@ -45,6 +46,11 @@ class Certificate:
     proof: Proof
     external: Mapping[str, str] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        model, boxes = self.model_sha256[:12], count_of(len(self.claims.lower), "box", "boxes")
+        rows = count_of(int(self.claims.rows.shape[1]), "row")
+        return f"Certificate(of the file {model}..., {boxes}, {rows} each)"
 
     def __post_init__(self) -> None:
         _check_claims(self.claims)

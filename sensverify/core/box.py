@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from sensverify.core.brief import count_of, span
 from sensverify.errors import BadBox, BadShape
 
 Array = Any
@@ -68,6 +69,9 @@ class Box:
                 f"{float(upper[first]):.9g} at index {first}"
             )
 
+    def __repr__(self) -> str:
+        return f"Box({self.summary})"
+
     @classmethod
     def around(
         cls,
@@ -116,6 +120,13 @@ class Box:
                 )
             lower, upper = lower.clip(low, high), upper.clip(low, high)
         return cls(lower, upper)
+
+    @property
+    def summary(self) -> str:
+        """Number, shape, dtype and widths of the boxes, in a few words."""
+        kind = str(self.lower.dtype).removeprefix("torch.")
+        boxes = f"{count_of(self.batch, 'box', 'boxes')} of shape {self.shape}, {kind}"
+        return f"{boxes}, widths {span(self.widths)}"
 
     @property
     def batch(self) -> int:

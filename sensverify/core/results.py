@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, IntEnum
+from math import prod
 from typing import Any
 
 from sensverify.core.box import Array, Box
@@ -110,6 +111,14 @@ class Bounds:
             raise BadShape(
                 f"inner box of shape {self.inner.shape} beside an outer box of {self.outer.shape}"
             )
+
+    def __repr__(self) -> str:
+        notes = [f"{self.guarantee} by {self.provenance.method}", self.outer.summary]
+        if self.optimal is not None:
+            notes.append(f"{int(self.optimal.sum())} of {prod(self.optimal.shape)} exact")
+        if self.stopped:
+            notes.append("stopped early")
+        return f"Bounds({', '.join(notes)})"
 
     def status(self, sample: int) -> Status:
         """``OPTIMAL`` when every bound of the sample is exact, else ``BOUNDED``."""

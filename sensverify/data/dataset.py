@@ -7,6 +7,7 @@ from math import prod
 
 import numpy as np
 
+from sensverify.core.brief import count_of, span
 from sensverify.errors import BadData, BadShape
 from sensverify.network.order import same_order
 
@@ -73,6 +74,16 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(self.x)
+
+    def __repr__(self) -> str:
+        samples = f"{count_of(len(self), 'sample')} of shape {self.x.shape[1:]}, {self.x.dtype}"
+        what = "no labels"
+        if self.y is not None:
+            what = f"targets of shape {self.y.shape[1:]}"
+            if holds_labels(self.y):
+                y = one_column(self.y)
+                what = count_of(y.shape[1] if y.ndim > 1 else len(np.unique(y)), "class", "classes")
+        return f"Dataset({self.name}: {samples}, values {span(self.x)}, {what})"
 
     def select(self, start: int | None, stop: int | None) -> Dataset:
         """The samples ``start`` (counted from 0) up to but without ``stop``.

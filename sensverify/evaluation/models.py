@@ -95,7 +95,7 @@ def load_models(
     files = [p for p, each in enumerate(asked) if isinstance(each, str)]
     for place in files:
         for other in (models[p] for p in files if p < place):
-            if models[place].path.resolve() == other.path.resolve():
+            if models[place].file.resolve() == other.file.resolve():
                 raise BadSetting(f"'{asked[place]}' is the file '{other.path}' a second time")
     known = [model.name for model in models]
     return [
@@ -163,7 +163,7 @@ def _initial(model: LoadedModel, request: EvaluateRequest) -> tuple[Network | No
     given = request.initial
     if given is None:
         # Beside a model of a training run only, not beside any file of any folder.
-        beside = model.path.with_name(INITIAL)
+        beside = model.file.with_name(INITIAL)
         if model.card is None or not beside.is_file():
             return None, ""
         given = str(beside)

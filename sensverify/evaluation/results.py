@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sensverify.classification.predictions import Classified
+from sensverify.core.brief import count_of
+from sensverify.core.shown import Shown
 from sensverify.models.loading import ModelFacts
 
 
@@ -213,6 +215,11 @@ class ModelEvaluation:
     measures: tuple[MeasureRow, ...] = ()
     missing: tuple[Missing, ...] = ()
 
+    def __repr__(self) -> str:
+        kinds = {name: rows for name, rows in vars(self).items() if name != "model" and rows}
+        counts = ", ".join(f"{len(rows)} {name}" for name, rows in kinds.items())
+        return f"ModelEvaluation({self.model.name}: {counts})"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Example:
@@ -233,7 +240,7 @@ class Example:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluation:
+class Evaluation(Shown):
     """Networks side by side, on the same samples.
 
     Parameters
@@ -288,3 +295,16 @@ class Evaluation:
     device: str = "cpu"
     seconds: float = 0.0
     interrupted: bool = False
+
+    def __repr__(self) -> str:
+        models = "; ".join(map(_brief, self.models))
+        late = ", interrupted" if self.interrupted else ""
+        return f"Evaluation({count_of(self.samples, 'sample')} of {self.data}{late}: {models})"
+
+
+def _brief(model: ModelEvaluation) -> str:
+    """The name of a network, and its accuracy where there is one."""
+    clean = [row.classified.accuracy for row in model.clean if row.part == "test"]
+    shares = (f" {100 * rate.share:.1f} % right ({rate.count} of {rate.total})" for rate in clean)
+    missing = f", {len(model.missing)} missing" if model.missing else ""
+    return f"{model.model.name}{''.join(shares)}{missing}"

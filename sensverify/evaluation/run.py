@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from torch import nn
 
 from sensverify.core.provenance import versions
-from sensverify.errors import BackendFailure, NotMeasured, SensverifyError, UnsoundResult
+from sensverify.data.memory import data_beside
+from sensverify.errors import (
+    BackendFailure,
+    BadSetting,
+    NotMeasured,
+    SensverifyError,
+    UnsoundResult,
+)
 from sensverify.evaluation import tasks
 from sensverify.evaluation.assemble import assemble
 from sensverify.evaluation.context import Context
@@ -30,21 +41,34 @@ _RUN: dict[str, Callable[[Context, EvaluationTask], FinishedTask]] = {
 
 
 def evaluate(
-    request: EvaluateRequest,
+    request: EvaluateRequest | str | Path | nn.Module | Sequence[str | Path | nn.Module],
+    x: Any = None,
+    y: Any = None,
     *,
     progress: Listener | None = None,
     watch: Watch | None = None,
+    **settings: Any,
 ) -> Evaluation:
     """Evaluate classifiers side by side: predictions, attacks, proofs, corruptions, measures.
 
     Parameters
     ----------
-    request : EvaluateRequest
+    request : str, Path, torch.nn.Module, a sequence of these, or EvaluateRequest
+        One model or several, by their names, by the paths of their files, or as modules; or a whole
+        request.
+    x : array, tensor, table, pair, loader, str, Dataset or Split, optional
+        The samples, ``[samples, *features]``, with their labels in ``y`` or in themselves. Default:
+        those that ship with the models.
+    y : array, tensor or column, optional
+        Labels, ``[samples]``, counted from 0.
     progress : callable, optional
         Called before every task, which is named as ``network: task``, and at the end.
     watch : Watch, optional
         Ends it early: the task in hand is given up, and what is left is reported as missing.
         Predictions on samples as they are, are always made. Its listener hears how far a task is.
+    **settings
+        Further fields of the request, where only models were given: ``radii`` or ``sigmas``,
+        ``clip``, ``attacks``, ``certify``, ``corruptions``, ``measures``, ...
 
     Returns
     -------
@@ -61,7 +85,18 @@ def evaluate(
         a sample are not finite; or the folder cannot be written.
     UnsoundResult
         A proof was refuted by an attack, or by the sample itself.
+
+    Examples
+    --------
+    >>> import sensverify as sv
+    >>> evaluation = sv.evaluate(
+    ...     "iris", sigmas=(0.05,), attacks=("pgd(steps=5)",), corruptions=(), sequences=(),
+    ...     measures=(),
+    ... )
+    >>> evaluation
+    Evaluation(30 samples of iris (sample beside the model): iris 96.7 % right (29 of 30))
     """
+    request = _request(request, x, y, settings)
     prepared = prepare_evaluation(request)
     watch = Watch() if watch is None else watch
     watch = watch.within(request.timeout)
@@ -70,6 +105,22 @@ def evaluate(
         found = _all_tasks(prepared, kept, watch, tell)
     others = {k: v for k, v in kept.begun_with.items() if versions().get(k) != v}
     return assemble(prepared, found, interrupted=_unfinished(found), others=others)
+
+
+def _request(given: Any, x: Any, y: Any, settings: Mapping[str, Any]) -> EvaluateRequest:
+    """The request that `evaluate` was given, whole or in parts."""
+    if isinstance(given, EvaluateRequest):
+        named = [n for n, value in {"x": x, "y": y, **settings}.items() if value is not None]
+        if named:
+            raise BadSetting(
+                f"a request has its settings, got {', '.join(named)} beside it",
+                "give them to EvaluateRequest",
+            )
+        return given
+    models = tuple(given) if isinstance(given, tuple | list) else (given,)
+    models = tuple(str(each) if isinstance(each, Path) else each for each in models)
+    data = data_beside(settings.get("data"), x, y)
+    return EvaluateRequest(models=models, **{**settings, "data": data})
 
 
 def _all_tasks(

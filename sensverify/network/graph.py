@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -10,6 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from sensverify.core.brief import count_of
 from sensverify.core.digests import array_parts, sha256_of_all
 from sensverify.errors import BadShape, MissingRule
 from sensverify.network.opaque import Opaque
@@ -39,6 +41,10 @@ class Node:
     inputs: tuple[int, ...]
     shape: Shape
 
+    def __repr__(self) -> str:
+        sources = f" of {', '.join(map(str, self.inputs))}" if self.inputs else ""
+        return f"Node('{self.name}': {type(self.operator).__name__}{sources}, shape {self.shape})"
+
 
 @dataclass(frozen=True, eq=False)
 class Network:
@@ -56,6 +62,12 @@ class Network:
         for position, node in enumerate(self.nodes):
             if any(not 0 <= source < position for source in node.inputs):
                 raise BadShape(f"node '{node.name}' reads a node that does not come before it")
+
+    def __repr__(self) -> str:
+        kinds = Counter(type(node.operator).__name__ for node in self.nodes[1:])
+        operators = ", ".join(f"{count} {kind}" for kind, count in kinds.items()) or "no operators"
+        ends = f"{self.input_shape} to {self.output_shape}"
+        return f"Network({ends}, {count_of(self.parameters, 'parameter')}: {operators})"
 
     @property
     def input_shape(self) -> Shape:

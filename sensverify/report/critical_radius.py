@@ -33,7 +33,7 @@ from sensverify.report.formatting import (
     share,
 )
 from sensverify.report.json import method_dict, model_dict
-from sensverify.report.verify import perturbation_text, settings_text
+from sensverify.report.verify import file_line, perturbation_text, settings_text
 from sensverify.verification.critical_radius import SCHEMA
 from sensverify.verification.radius_results import CriticalRadiusReport, SampleRadius
 
@@ -327,7 +327,7 @@ def _record(report: CriticalRadiusReport) -> Iterator[doc.Block]:
         yield doc.Text(f"unfinished: {_unfinished(report)}", "open", on=doc.TERMINAL)
     yield doc.Facts(
         [
-            ("Model file", doc.Span(model.path, "code")),
+            ("Model file", file_line(model)),
             ("SHA-256", doc.Span(model.sha256, "code")),
             ("Input", _input(report)),
             ("Method", settings_text(report)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from sensverify.core.brief import count_of as count_of
 from sensverify.core.results import Guarantee
 from sensverify.formats.onnx.heads import Head
 from sensverify.models.loading import ModelFacts
@@ -140,11 +141,6 @@ def spoken(name: str) -> str:
 def clipped(text: str, length: int) -> str:
     """A text that is at most so long."""
     return text if len(text) <= length else text[: length - 1] + "…"
-
-
-def count_of(number: int, one: str, many: str = "") -> str:
-    """``1 sample``, ``2,000 samples``."""
-    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
 
 
 def without_settings(names: Sequence[str]) -> dict[str, str]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from sensverify.report.chart import Drawing, svg
-from sensverify.report.document import Document, Line, Medium, spans
+from sensverify.report.document import Block, Document, Line, Medium, spans
 from sensverify.report.tabular import data_csv
 from sensverify.report.theme import chart_style, heat_style, palette_style
 
@@ -42,6 +43,11 @@ def document_to_html(document: Document) -> str:
             styles=[palette_style(), _style_sheet(), chart_style(), heat_style()],
         )
     )
+
+
+def blocks_to_html(heading: Line, blocks: Sequence[Block]) -> str:
+    """Some blocks as a part of a page that has a style of its own, as a notebook."""
+    return _environment().get_template("glance.html").render(heading=heading, shown=blocks)
 
 
 def _downloads(document: Document) -> dict[str, tuple[str, str]]:

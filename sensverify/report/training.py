@@ -33,6 +33,27 @@ def metric_text(name: str, value: float | None) -> str:
 
 def training_document(request: TrainRequest, split: Split, result: Any) -> doc.Document:
     """The final metrics of both parts, what was trained, and how to verify it."""
+    facts = doc.Facts(list(_facts(request, split, result)))
+    return doc.Document.of(_metrics(result), facts)
+
+
+def result_document(result: TrainResult) -> doc.Document:
+    """The final metrics of both parts, and what is known of a training besides."""
+    name = type(result.module).__name__
+    facts = [("training", f"{result.epochs:,} epochs in {result.seconds:.1f} s")]
+    if result.directory is not None:
+        facts.append(("verify it with", _verify_command(result.directory)))
+    if result.interrupted:
+        late = doc.Notice(["Interrupted: there are no final metrics."], "bad", on=doc.PAGE)
+        blocks: list[doc.Block] = [late, doc.Facts(facts)]
+    else:
+        blocks = [_metrics(result), doc.Facts(facts)]
+    section = doc.Section("", "", tuple(blocks))
+    return doc.Document(f"{name}: training", "A network trained", name, sections=(section,))
+
+
+def _metrics(result: Any) -> doc.Table:
+    """The final metrics of both parts."""
     train, test = result.metrics_train, result.metrics_test
     columns = [
         doc.Column("metric", align="left", wrap="whole"),
@@ -46,8 +67,7 @@ def training_document(request: TrainRequest, split: Split, result: Any) -> doc.D
         if found != [None, None]:
             texts = (metric_text(name, value) for value in found)
             rows.append(doc.row(name, *texts, doc.Cell(description, "dim")))
-    facts = doc.Facts(list(_facts(request, split, result)))
-    return doc.Document.of(doc.Table(columns, rows), facts)
+    return doc.Table(columns, rows)
 
 
 def training_to_json(request: TrainRequest, directory: Path, result: TrainResult) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 
 from sensverify.core.results import Guarantee, Status
+from sensverify.models.loading import ModelFacts
 from sensverify.report import document as doc
 from sensverify.report.asked import class_table, meanings, notes
 from sensverify.report.chart import histogram
@@ -170,16 +171,25 @@ def _intervals(report: VerifyReport, pictures: int) -> Iterator[doc.Block]:
             "part of every figure above, and the JSON output lists them."
         )
     yield doc.Text(told, "note", on=doc.PAGE)
-    names = report.class_names or report.model.output_names
-    if len(names) != len(report.samples[0].widths):
-        names = tuple(str(k) for k in range(len(report.samples[0].widths)))
-    words = meanings(report)
+    names, words = output_names(report), meanings(report)
     yield doc.Group([_card(sample, names, words) for sample in drawn], "samples", on=doc.PAGE)
     yield _table(report)
     hidden = len(report.samples) - ROWS
     if hidden > 0:
         text = f"… and {hidden:,} more samples; --json and --report hold them all"
         yield doc.Text(text, on=doc.TERMINAL)
+
+
+def file_line(model: ModelFacts) -> doc.Line:
+    """The path of a model's file, where it has one."""
+    return doc.Span(model.path, "code") if model.path else "none: an object of Python"
+
+
+def output_names(report: VerifyReport) -> tuple[str, ...]:
+    """Names of the outputs: their classes, else their numbers."""
+    names = report.class_names or report.model.output_names
+    outputs = len(report.samples[0].widths)
+    return names if len(names) == outputs else tuple(str(k) for k in range(outputs))
 
 
 def _reading(report: VerifyReport) -> str:
@@ -313,7 +323,7 @@ def _labels_text(report: VerifyReport) -> str | None:
 
 def _repeat(report: VerifyReport) -> Iterator[tuple[str, doc.Line]]:
     model, asked = report.model, report.perturbation
-    yield "Model file", doc.Span(model.path, "code")
+    yield "Model file", file_line(model)
     yield "SHA-256", doc.Span(model.sha256, "code")
     yield "Input and output", f"{shape_text(model.inputs)} to {shape_text(model.outputs)}"
     yield "Parameters", f"{model.parameters:,}"

@@ -1,5 +1,6 @@
 """Training networks, with penalties on how far their outputs can move and with their rivals."""
 
+from sensverify.training.at_hand import train
 from sensverify.training.fit import TrainResult, fit
 from sensverify.training.loop.progress import Progress
 from sensverify.training.losses import TERMS
@@ -20,4 +21,5 @@ __all__ = [
     "TrainSettings",
     "fit",
     "resolve_loss",
+    "train",
 ]

@@ -7,7 +7,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,9 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
 from sensverify.bounds.threads import torch_threads
+from sensverify.core.brief import count_of
 from sensverify.core.provenance import versions
+from sensverify.core.shown import Shown
 from sensverify.data.split import Split
 from sensverify.errors import BackendFailure, BadCheckpoint, BadSetting
 from sensverify.formats.modules.opaque import from_any_module
@@ -42,7 +44,7 @@ from sensverify.training.settings import TrainSettings
 
 
 @dataclass(frozen=True, eq=False)
-class TrainResult:
+class TrainResult(Shown):
     """A trained model.
 
     Attributes
@@ -65,8 +67,8 @@ class TrainResult:
         Where everything was written.
     """
 
-    module: nn.Module = field(repr=False)
-    network: Network = field(repr=False)
+    module: nn.Module
+    network: Network
     metrics_train: Metrics | None
     metrics_test: Metrics | None
     epochs: int
@@ -78,6 +80,18 @@ class TrainResult:
     def unverifiable(self) -> str | None:
         """Why no bounds of the module can be had; None where they can."""
         return None if self.network.opaque is None else self.network.opaque.reason
+
+    def __repr__(self) -> str:
+        parts = [
+            type(self.module).__name__,
+            count_of(self.epochs, "epoch"),
+            f"{self.seconds:.1f} s",
+        ]
+        for part, found in (("training", self.metrics_train), ("test", self.metrics_test)):
+            if found is not None:
+                parts.append(f"{100 * found.err:.1f} % of {found.samples:,} {part} samples wrong")
+        parts += [*["interrupted"][: self.interrupted], *map(str, filter(None, [self.directory]))]
+        return f"TrainResult({', '.join(parts)})"
 
 
 def fit(

@@ -5,6 +5,7 @@ label changes, `check_property` answers a VNN-LIB property.
 """
 
 from sensverify.models.loading import ModelFacts
+from sensverify.verification.accuracy import CertifiedAccuracy, certified_accuracy
 from sensverify.verification.certify import CertifiedBounds, certify
 from sensverify.verification.certifying import Certification
 from sensverify.verification.critical_radius import critical_radius
@@ -27,6 +28,7 @@ from sensverify.verification.witness import Witness
 
 __all__ = [
     "Certification",
+    "CertifiedAccuracy",
     "CertifiedBounds",
     "CriticalRadiusReport",
     "CriticalRadiusRequest",
@@ -40,6 +42,7 @@ __all__ = [
     "VerifyReport",
     "VerifyRequest",
     "Witness",
+    "certified_accuracy",
     "certify",
     "check_property",
     "critical_radius",

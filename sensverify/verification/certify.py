@@ -12,6 +12,7 @@ from sensverify.bounds import compute_bounds, make_method
 from sensverify.bounds.method import Method
 from sensverify.certificates import Checked
 from sensverify.core.box import Array, Box, to_numpy
+from sensverify.core.brief import count_of
 from sensverify.core.provenance import settings_of, versions
 from sensverify.core.results import Bounds
 from sensverify.models.loading import load_model
@@ -39,6 +40,10 @@ class CertifiedBounds:
     data: bytes
     checked: Checked
     float32: np.ndarray
+
+    def __repr__(self) -> str:
+        certificate = f"certificate of {count_of(len(self.data), 'byte')}"
+        return f"CertifiedBounds({self.bounds}, {certificate}, {self.checked.summary})"
 
     def write(self, path: str | Path) -> None:
         """Write the certificate to a file."""

@@ -29,6 +29,7 @@ from sensverify.certificates import (
 )
 from sensverify.certificates.check.coverage import stands_for
 from sensverify.core.box import Box, to_numpy
+from sensverify.core.brief import count_of
 from sensverify.core.proof import NONE, Cells, Lines, Proof
 from sensverify.core.queries import Query, Verdict
 from sensverify.core.results import Bounds, Guarantee
@@ -76,6 +77,10 @@ class Certification:
     seconds: float
     path: str | None = None
 
+    def __repr__(self) -> str:
+        size, place = count_of(len(self.data), "byte"), self.path or "not kept"
+        return f"Certification({place}, {size}, {self.checked.summary})"
+
 
 @dataclass(frozen=True, eq=False)
 class CheckedBounds:
@@ -122,11 +127,11 @@ class Certifier:
     """
 
     def __init__(self, model: LoadedModel) -> None:
-        self._path = model.path
-        self._model = StoredModel.read(model.path, runtime_check=model.runtime_check)
+        self._path = model.file
+        self._model = StoredModel.read(self._path, runtime_check=model.runtime_check)
         self._parts: list[Certified] = []
         if self._model.sha256 != model.sha256:
-            raise BadModelFile(f"'{model.path}' changed while it was used", "run this again")
+            raise BadModelFile(f"'{self._path}' changed while it was used", "run this again")
 
     @property
     def problems(self) -> int:

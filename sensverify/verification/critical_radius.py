@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from sensverify.bounds.memory import DEFAULT_BUDGET
 from sensverify.bounds.tensors import find_device
@@ -20,11 +21,12 @@ from sensverify.core.digests import sha256_of_arrays
 from sensverify.core.provenance import settings_of, versions
 from sensverify.core.results import Guarantee
 from sensverify.errors import BadSetting
-from sensverify.models.loading import load_model
+from sensverify.network import Network
 from sensverify.runs.folder import RunFolder
 from sensverify.runs.journal import Journal
 from sensverify.runs.progress import Listener, Pace
 from sensverify.runs.watch import Watch
+from sensverify.verification.asking import asked_model, whole_request
 from sensverify.verification.question import Question, make_question
 from sensverify.verification.radius_batch import Asked, Batch
 from sensverify.verification.radius_request import CriticalRadiusRequest
@@ -45,7 +47,9 @@ _BATCH = 32
 
 
 def critical_radius(
-    request: CriticalRadiusRequest | str,
+    request: CriticalRadiusRequest | str | Path | Network | nn.Module,
+    x: Any = None,
+    y: Any = None,
     *,
     progress: Listener | None = None,
     watch: Watch | None = None,
@@ -55,8 +59,10 @@ def critical_radius(
 
     Parameters
     ----------
-    request : CriticalRadiusRequest or str
-        A name or a path stands for a request about that model.
+    request : str, Path, torch.nn.Module, Network or CriticalRadiusRequest
+        A model, or a whole request.
+    x, y : optional
+        Samples and their labels, as for `verify`.
     progress : callable, optional
         Called as batches of samples begin, go on and end.
     watch : Watch, optional
@@ -86,13 +92,7 @@ def critical_radius(
     True
     """
     began = time.perf_counter()
-    if isinstance(request, str):
-        request = CriticalRadiusRequest(request, **settings)
-    elif settings:
-        raise BadSetting(
-            f"a request has its settings, got {', '.join(settings)} beside it",
-            "give them to CriticalRadiusRequest",
-        )
+    request = whole_request(CriticalRadiusRequest, request, x, y, settings)
     device = find_device(request.device)
     # The time limit is that of everything, and kept between two looks.
     method = method_of(replace(request, timeout=None))
@@ -103,7 +103,7 @@ def critical_radius(
             "give another `method`",
         )
     request = replace(request, dtype=request.dtype or method.dtype or "float32")
-    model = load_model(request.model, runtime_check=request.runtime_check, ends=request.ends)
+    model = asked_model(request)
     question = make_question(request, model)
     watch = (Watch() if watch is None else watch).within(request.timeout)
     asked = Asked(

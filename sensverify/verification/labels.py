@@ -133,7 +133,11 @@ class LabelJudge:
         clear = margins > 2 * slack(self.network, Box(narrow, narrow), objectives)
         for place in (rows & ~rivals.certain(clear)).nonzero().squeeze(1).tolist():
             ends = samples.asked.lower[place], samples.asked.upper[place]
-            found = self.replay.outputs(samples.center[place].cpu().numpy(), *ends, nearest=True)
+            # A module without a file runs itself in double precision, which says nothing of this.
+            found = None
+            if self.replay.of_file:
+                point = samples.center[place].cpu().numpy()
+                found = self.replay.outputs(point, *ends, nearest=True)
             values = output[place].cpu()
             if found is not None:
                 values = torch.from_numpy(found.outputs.astype(np.float64))

@@ -76,8 +76,7 @@ class Asked:
     @cached_property
     def judge(self) -> LabelJudge:
         model = self.model
-        replay = Replay(model.path, model.ends, model.head)
-        return LabelJudge(model.network, replay, self.memory)
+        return LabelJudge(model.network, Replay.of(model), self.memory)
 
 
 class Batch:

@@ -1,20 +1,29 @@
-"""Inputs replayed through the original ONNX file by onnxruntime, which shares no code with us."""
+"""Inputs replayed through the original model, by what shares no code with the bounds.
+
+An ONNX file is run by onnxruntime; a module without a file runs itself, in double precision.
+"""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 
+from sensverify.bounds import forward_pass
 from sensverify.classification.rivals import Rivals
 from sensverify.core.box import Box
+from sensverify.formats.modules.original import OriginalModule
 from sensverify.formats.onnx.ends import WHOLE, Ends
 from sensverify.formats.onnx.heads import Head
 from sensverify.formats.onnx.original import OriginalFile
+from sensverify.models.loading import LoadedModel
+from sensverify.network import Network
 from sensverify.verification.one_output import threshold_scores
 
 _LOG = logging.getLogger(__name__)
@@ -22,7 +31,7 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class Replayed:
-    """One input, run by onnxruntime.
+    """One input, run by the original model.
 
     Parameters
     ----------
@@ -50,15 +59,26 @@ class Replayed:
         return bool(label.loss(values)[0] > 0)
 
 
-class Replay:
-    """An ONNX file in onnxruntime, opened when there is a first input to replay.
+class Original(Protocol):
+    """A model that runs one sample at a time."""
 
-    What onnxruntime cannot run confirms nothing; one message in the log says so.
+    @property
+    def dtype(self) -> Any:
+        """Type of its input in numpy."""
+
+    def outputs(self, sample: np.ndarray) -> np.ndarray:
+        """Outputs of one sample in that type, flattened."""
+
+
+class Replay:
+    """An ONNX file in onnxruntime, opened when there is a first input to replay; or an object.
+
+    What cannot be run confirms nothing; one message in the log says so.
 
     Parameters
     ----------
-    path : Path
-        ``.onnx`` or ``.onnx.gz``.
+    original : Path or callable
+        ``.onnx`` or ``.onnx.gz``; or what makes the `Original` that has no file.
     ends, head
         See `OriginalFile`.
     threshold : float, optional
@@ -67,18 +87,33 @@ class Replay:
 
     def __init__(
         self,
-        path: Path,
+        original: Path | Callable[[], Original],
         ends: Ends = WHOLE,
         head: Head | None = None,
         threshold: float | None = None,
     ) -> None:
-        self._path, self._ends, self._head, self._threshold = path, ends, head, threshold
-        self._file: OriginalFile | None = None
+        self.of_file = isinstance(original, Path)
+        self._open: Callable[[], Original]
+        if isinstance(original, Path):
+            self._open = partial(OriginalFile, original, ends, head)
+        else:
+            self._open = original
+        self._threshold = threshold
+        self._original: Original | None = None
         self._failed = False
+
+    @classmethod
+    def of(cls, model: LoadedModel, threshold: float | None = None) -> Replay:
+        """Of a model's file, or of the object that has none."""
+        if model.path is not None:
+            return cls(model.path, model.ends, model.head, threshold)
+        if isinstance(model.original, Network):
+            return cls(partial(OriginalNetwork, model.original), threshold=threshold)
+        return cls(partial(OriginalModule, model.original), threshold=threshold)
 
     @property
     def failed(self) -> bool:
-        """True where onnxruntime could not run the file."""
+        """True where the model could not be run."""
         return self._failed
 
     def confirmed(self, points: np.ndarray, box: Box, labels: np.ndarray | Rivals) -> np.ndarray:
@@ -141,8 +176,9 @@ class Replay:
         except Exception as error:  # Its exceptions have no class in common.
             self._failed = True
             _LOG.warning(
-                "onnxruntime cannot run the model (%s): no counterexample is confirmed, and what "
+                "%s cannot run the model (%s): no counterexample is confirmed, and what "
                 "needs one stays undecided",
+                "onnxruntime" if self.of_file else "its own object",
                 type(error).__name__,
             )
             return None
@@ -150,13 +186,13 @@ class Replay:
     def _replayed(
         self, point: np.ndarray, lower: np.ndarray, upper: np.ndarray, nearest: bool
     ) -> Replayed | None:
-        if self._file is None:
-            self._file = OriginalFile(self._path, self._ends, self._head)
-        rounded, inside = _rounded_inside(point, lower, upper, self._file.dtype)
+        if self._original is None:
+            self._original = self._open()
+        rounded, inside = _rounded_inside(point, lower, upper, self._original.dtype)
         usable = np.isfinite(rounded) & (lower <= upper) if nearest else inside
         if not usable.all():
             return None
-        outputs = threshold_scores(self._file.outputs(rounded), self._threshold)
+        outputs = threshold_scores(self._original.outputs(rounded), self._threshold)
         return Replayed(rounded, outputs, int(np.count_nonzero(~inside)))
 
 
@@ -166,6 +202,21 @@ def _one(labels: np.ndarray | Rivals, row: int) -> int | Rivals:
         return int(labels[row])
     one = labels[row : row + 1]
     return Rivals(one.labels.cpu(), one.against.cpu(), one.places)
+
+
+class OriginalNetwork:
+    """A network of the caller's own, run in double precision."""
+
+    dtype = np.float32
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+
+    def outputs(self, sample: np.ndarray) -> np.ndarray:
+        """Outputs of one sample, flattened, float64."""
+        with torch.no_grad():
+            found = forward_pass(self._network, torch.from_numpy(sample[None]).double())
+        return found.reshape(-1).cpu().numpy()
 
 
 def _rounded_inside(

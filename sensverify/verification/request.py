@@ -9,12 +9,15 @@ from math import inf
 from pathlib import Path
 from typing import Annotated, Any
 
+from torch import nn
+
 from sensverify.bounds.method import Method
 from sensverify.classification.samples import Part
 from sensverify.core.numbers import RangeShare, parse_radius, parse_share
 from sensverify.data.dataset import Dataset
 from sensverify.errors import BadBox, BadSetting
 from sensverify.formats.onnx.ends import Ends
+from sensverify.network import Network
 from sensverify.registry.calls import parse_call
 from sensverify.registry.ranges import Above0, AtLeast0, Count, Range
 from sensverify.registry.settings import check_settings
@@ -40,8 +43,11 @@ class VerifyRequest:
 
     Parameters
     ----------
-    model : str
-        Name of a shipped model, or path of an ``.onnx`` or ``.onnx.gz`` file.
+    model : str, Path, torch.nn.Module or Network
+        Name of a shipped model, or path of an ``.onnx`` or ``.onnx.gz`` file; or an object, which
+        is asked about as it is now, and has no certificate. Inputs that change a label are then
+        confirmed in double precision by the object itself, where onnxruntime confirms those of a
+        file.
     data : str or Dataset, optional
         Name of a data set, or path of an ``.npz`` file with x, and maybe y and feature_range.
     part : {"test", "train", "all"}, optional
@@ -93,7 +99,8 @@ class VerifyRequest:
         Values of the file at which the network begins and ends; default: its only input, and its
         only output or the logits of its label and probabilities.
     input_shape : tuple of int, optional
-        Shape of one sample, without a batch axis, where the file leaves lengths open.
+        Shape of one sample, without a batch axis, where the file leaves lengths open; of a module
+        by default that of the data.
     probabilities : bool
         Bound the probabilities of the classes, too: what the file makes of its logits, or a
         softmax of the outputs. The thresholds are then about those.
@@ -129,7 +136,7 @@ class VerifyRequest:
         Two answers to one question, or a number that cannot be one.
     """
 
-    model: str
+    model: str | Path | Network | nn.Module
     data: str | Dataset | None = None
     part: Part | None = None
     samples: tuple[int | None, int | None] | None = None

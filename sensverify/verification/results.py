@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -12,8 +13,10 @@ from typing import Any
 import numpy as np
 
 from sensverify.core.box import Box
+from sensverify.core.brief import count_of
 from sensverify.core.results import Guarantee
 from sensverify.core.sensitivity import Sensitivity
+from sensverify.core.shown import Shown
 from sensverify.models.loading import ModelFacts
 from sensverify.verification.certifying import Certification
 from sensverify.verification.classes import ClassResult, by_class
@@ -70,7 +73,7 @@ class Summary:
 
 
 @dataclass(frozen=True, eq=False)
-class VerifyReport:
+class VerifyReport(Shown):
     """Everything a run found, and everything needed to repeat it.
 
     ``interrupted``: somebody stopped the run; ``samples`` holds those that were finished by then,
@@ -102,6 +105,14 @@ class VerifyReport:
     asked: Mapping[str, Any] = field(default_factory=dict)
     class_names: tuple[str, ...] = ()
     per_class: bool = False
+
+    def __repr__(self) -> str:
+        judged = Counter(s.kept_word for s in self.samples if s.judged_class is not None)
+        found = [f"{count} {word}" for word, count in sorted(judged.items())]
+        parts = [self.model.name, count_of(len(self.samples), "sample"), *found]
+        parts += [f"largest width {self.summary.max_width:.4g}"]
+        parts += [f"{self.guarantee} by {self.method}", *["interrupted"][: self.interrupted]]
+        return f"VerifyReport({', '.join(parts)})"
 
     @cached_property
     def summary(self) -> Summary:

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import isfinite, prod
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sensverify.bounds import compute_bounds, forward_pass
 from sensverify.bounds.limits import with_limits, with_seed
@@ -24,10 +25,11 @@ from sensverify.classification.probabilities import probability_box
 from sensverify.core.box import Box
 from sensverify.core.provenance import settings_of, versions
 from sensverify.core.results import Bounds, Guarantee, Status
-from sensverify.errors import BadSetting, Unbounded
-from sensverify.models.loading import LoadedModel, ModelFacts, load_model
+from sensverify.errors import Unbounded
+from sensverify.models.loading import LoadedModel, ModelFacts
 from sensverify.network import Network
 from sensverify.runs.watch import Watch
+from sensverify.verification.asking import asked_model, whole_request
 from sensverify.verification.certifying import Certifier
 from sensverify.verification.heads import check_samples
 from sensverify.verification.labels import LabelJudge, LabelledBoxes
@@ -48,18 +50,26 @@ front door's memory budget is what bounds the memory."""
 
 
 def verify(
-    request: VerifyRequest | str,
+    request: VerifyRequest | str | Path | Network | nn.Module,
+    x: Any = None,
+    y: Any = None,
     *,
     progress: Progress | None = None,
     watch: Watch | None = None,
     **settings: Any,
 ) -> VerifyReport:
-    """Bound a model's outputs over the boxes a request describes.
+    """Bound a model's outputs over boxes around samples, and say which labels are kept there.
 
     Parameters
     ----------
-    request : VerifyRequest or str
-        A name or a path stands for a request about that model.
+    request : str, Path, torch.nn.Module, Network or VerifyRequest
+        A model, by its name, by the path of its file, or as an object; or a whole request.
+    x : array, tensor, table, pair, loader, str or Dataset, optional
+        The samples, ``[samples, *features]``, also with their labels: a pair ``(x, y)``, a
+        ``DataLoader``, a `Dataset`, the name of a data set or the path of its file. Default: those
+        that ship with the model.
+    y : array, tensor or column, optional
+        Their labels, ``[samples]``, counted from 0.
     progress : callable, optional
         Called as ``progress(done, total)`` before the first and after every batch.
     watch : Watch, optional
@@ -67,14 +77,16 @@ def verify(
         begins, and the report says that it was interrupted. Its listener hears how far they are.
         A time limit for the whole run is ``request.timeout``.
     **settings
-        Further fields of the request, where only its model was given.
+        Further fields of the request, where only its model was given: ``radius`` or ``sigma``,
+        ``clip``, ``method``, ``samples``, ...
 
     Returns
     -------
     VerifyReport
         Its guarantee is the weakest one of all batches. ``certified`` is True by margins
         ``f_label - f_j`` bounded by the same method (see `proven`), not by the output box, and
-        False by an input that onnxruntime, too, gives another label in the original file.
+        False by an input that onnxruntime, too, gives another label in the original file; an
+        object without a file gives it itself, in double precision.
         With ``request.rigorous`` the outer boxes and the margins are those that are left after
         rigorous arithmetic, and its certificate has passed the independent check.
 
@@ -91,19 +103,22 @@ def verify(
     [True, False]
     >>> print(report.guarantee)
     SOUND
+
+    A module and arrays:
+
+    >>> import torch
+    >>> module = torch.nn.Linear(2, 2)
+    >>> with torch.no_grad():
+    ...     _ = module.weight.copy_(torch.eye(2)), module.bias.zero_()
+    >>> sv.verify(module, [[0.9, 0.1], [0.6, 0.5]], [0, 0], radius=0.1)
+    VerifyReport(Linear, 2 samples, 1 certified, 1 changes, largest width 0.2, SOUND by crown)
     """
     began = time.perf_counter()
-    if isinstance(request, str):
-        request = VerifyRequest(request, **settings)
-    elif settings:
-        raise BadSetting(
-            f"a request has its settings, got {', '.join(settings)} beside it",
-            "give them to VerifyRequest",
-        )
+    request = whole_request(VerifyRequest, request, x, y, settings)
     device = find_device(request.device)
     method = method_of(request)
     request = replace(request, dtype=request.dtype or method.dtype or "float32")
-    model = load_model(request.model, runtime_check=request.runtime_check, ends=request.ends)
+    model = asked_model(request)
     check_samples(request, model)
     file = model
     if request.threshold is not None:
@@ -214,8 +229,7 @@ class _Run:
     @cached_property
     def judge(self) -> LabelJudge:
         budget = self.request.memory or DEFAULT_BUDGET
-        model = self.model
-        replay = Replay(model.path, model.ends, model.head, self.request.threshold)
+        replay = Replay.of(self.model, self.request.threshold)
         return LabelJudge(self.network, replay, budget)
 
     @property

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from sensverify.core.box import Box
+from sensverify.core.brief import span
 from sensverify.core.results import Status
 from sensverify.core.sensitivity import Sensitivity, finite_volume
 
@@ -87,6 +88,22 @@ class SampleResult:
     def kept(self) -> bool | None:
         """True, False or None as ``certified`` has it, of the class that was judged."""
         return self.prediction_kept if self.judged == "prediction" else self.certified
+
+    @property
+    def kept_word(self) -> str:
+        """The same in a word: ``certified``, ``changes`` or ``undecided``."""
+        return {True: "certified", False: "changes", None: "undecided"}[self.kept]
+
+    @property
+    def label_kept(self) -> str:
+        """Whether the label is: a word of `kept_word`, or ``unlabelled``."""
+        return "unlabelled" if self.label is None else self.kept_word
+
+    def __repr__(self) -> str:
+        label = "" if self.label is None else f"label {self.label}, "
+        kept = "" if self.judged_class is None else f" {self.kept_word}"
+        judged = f"{label}prediction {self.prediction},{kept}"
+        return f"SampleResult({self.index}: {judged} widths {span(self.widths)})"
 
     @property
     def probabilities(self) -> Sensitivity | None:

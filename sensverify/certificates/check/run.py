@@ -15,6 +15,7 @@ from sensverify.certificates.check.cells import check_cells
 from sensverify.certificates.check.checker import Evaluator
 from sensverify.certificates.check.claims import Claims
 from sensverify.certificates.check.program import Program, program_of
+from sensverify.core.brief import count_of
 from sensverify.core.proof import NONE, Proof
 from sensverify.errors import BadSetting, CertificateRejected, Unbounded
 from sensverify.formats.onnx import read_onnx
@@ -95,6 +96,14 @@ class Checked:
     cells: int
     slack: float | None
     seconds: float
+
+    @property
+    def summary(self) -> str:
+        """Outcome in a few words."""
+        problems = count_of(self.problems, "box", "boxes")
+        return (
+            f"{count_of(self.claims, 'claim')} on {problems} hold by {self.arithmetic} arithmetic"
+        )
 
 
 def check_claims(

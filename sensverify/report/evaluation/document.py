@@ -214,7 +214,7 @@ def _facts(evaluation: Evaluation) -> Iterator[tuple[str, str | list[doc.Line]]]
         facts = model.model
         shapes = f"{shape_text(facts.inputs)} to {shape_text(facts.outputs)}"
         digest, size = f"SHA-256 {facts.sha256}", f"{shapes}, {facts.parameters:,} parameters"
-        lines: list[doc.Line] = [facts.path, digest, size]
+        lines: list[doc.Line] = [facts.path or "an object without a file", digest, size]
         if facts.opaque is not None:
             lines.append(f"nothing is proven of it: {facts.opaque}")
         yield f"Network {facts.name}", lines

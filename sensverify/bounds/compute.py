@@ -125,7 +125,7 @@ def compute_bounds(
     if proof:
         _check_proves(method)
     network = _network(network, box)
-    network.require_operators("bounds need")
+    network.require_operators()
     box, objectives = _accept(network, box, objectives, _dtype(dtype), device)
     live = tensor_network(network, dtype=box.lower.dtype, device=box.lower.device)
     itemsize, rows_each = box.lower.element_size(), objectives.shape[1]

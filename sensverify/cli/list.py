@@ -108,25 +108,17 @@ def _operators() -> list[Listing]:
     known = operator_support()
 
     def words(operator: type[Operator] | None) -> tuple[str, ...]:
-        return (EVERY if operator is None else known[operator]).words
+        each = EVERY if operator is None else known[operator]
+        exact = each.splitting or each.program
+        found = (each.intervals, each.lines, exact, each.program, each.certificate)
+        return tuple("yes" if method else "no" for method in found)
 
-    def named(operator: type[Operator] | None) -> str:
-        return "" if operator is None else operator.__name__
-
-    methods = ("intervals", "lines", "splitting", "program", "certificate")
-    means: list[tuple[str, ...]] = [
-        ("intervals", "ibp"),
-        ("lines", "crown, alpha-crown, lp-dual"),
-        ("splitting", "branch-and-bound, and exact through it"),
-        ("program", "milp, and exact through it"),
-        ("certificate", "verify --certificate, check"),
-    ]
+    methods = ("ibp", "crown", "exact", "milp", "proof")
     own = [(each.__name__, *words(each), summary_of(each).replace("`", "")) for each in known]
-    files = [(name, named(each), *words(each), note) for name, each, note in onnx_operators()]
-    modules: list[tuple[str, ...]] = [(name,) for name in torch_operators()]
+    files = [(name, *words(each), note) for name, each, note in onnx_operators()]
+    modules: list[tuple[str, ...]] = [("modules", ", ".join(torch_operators()))]
     return [
-        (("column", "methods"), means),
         (("operator of a network", *methods, "what it is"), own),
-        (("operator of an ONNX file", "as", *methods, "note"), files),
-        (("operator of torch, as traces name it",), modules),
+        (("operator of an ONNX file", *methods, "where"), files),
+        (("", "operators of torch, as traces name them"), modules),
     ]

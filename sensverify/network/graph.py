@@ -106,17 +106,17 @@ class Network:
         found = (node.operator for node in self.nodes if isinstance(node.operator, Opaque))
         return next(found, None)
 
-    def require_operators(self, what: str) -> None:
-        """Refuse to do what needs every operator of the network.
+    def require_operators(self) -> None:
+        """Refuse a network of which only values are known.
 
         Raises
         ------
         MissingRule
-            The network stands for a function of which only values are known; says why.
+            It stands for a function; says why.
         """
         if self.opaque is not None:
             raise MissingRule(
-                f"{what} every operator of the network: {self.opaque.reason}",
+                f"bounds and measures of weights need every operator: {self.opaque.reason}",
                 "'sensverify list operators' shows those that are known",
             )
 

@@ -96,6 +96,7 @@ def onnx_operators() -> Iterator[tuple[str, type[op.Operator] | None, str]]:
         Of a network, where it is lowered to just that; None where it becomes operators that every
         method knows.
     note : str
+        ``of constants``, or ``at the end`` of a classifier, where it is cut off; empty: anywhere.
     """
     from sensverify.formats.onnx import heads
     from sensverify.formats.onnx.activations import SIMPLE
@@ -105,12 +106,11 @@ def onnx_operators() -> Iterator[tuple[str, type[op.Operator] | None, str]]:
     ends = {".".join(filter(None, key)) for key in heads.STEPS} - set(heads.KEEPING)
     for name in sorted(HANDLERS.keys() | ends, key=lambda each: (each.count("."), each)):
         if name in NUMERICAL:
-            yield name, None, "of constants alone"
+            yield name, None, "of constants"
         elif name not in HANDLERS or name in heads.SOFTMAX:
-            yield name, None, "at the end of a classifier alone, where it is cut off"
+            yield name, None, "at the end"
         else:
-            note = "or cut off at the end of a classifier" if name == "Sigmoid" else ""
-            yield name, type(SIMPLE[name]()) if name in SIMPLE else None, note
+            yield name, type(SIMPLE[name]()) if name in SIMPLE else None, ""
 
 
 def torch_operators() -> tuple[str, ...]:

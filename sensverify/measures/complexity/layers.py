@@ -81,7 +81,7 @@ def linear_layers(network: Network) -> tuple[LinearLayer, ...]:
     MissingRule
         Operators of the network are not known.
     """
-    network.require_operators("measures of its layers need")
+    network.require_operators()
     simple = simplify(network)
     layers = tuple(
         LinearLayer(node.name, node.operator, simple.nodes[node.inputs[0]].shape)

@@ -67,7 +67,7 @@ def log_path_norm(network: Network, *, biases: bool = True) -> float:
     Source: Neyshabur, Tomioka & Srebro 2015, *Norm-based capacity control in neural networks*; as
     a sum of outputs: Jiang et al. 2020, *Fantastic generalization measures and where to find them*.
     """
-    network.require_operators("the path norm needs")
+    network.require_operators()
     device = next((a.device for _, a in network.arrays() if isinstance(a, Tensor)), "cpu")
     network = tensor_network(network, dtype=torch.float64, device=torch.device(device))
     ones = torch.ones(1, *network.input_shape, dtype=torch.float64, device=device)

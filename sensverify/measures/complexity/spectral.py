@@ -129,7 +129,7 @@ def spectral_norms(
     -----
     Source: Yoshida & Miyato 2017, Algorithm 1, and Golub & Kahan 1965 for the Lanczos steps.
     """
-    network.require_operators("spectral norms need")
+    network.require_operators()
     _check("operator", operator, OPERATORS)
     if iterations is not None and iterations < 1:
         raise BadSetting(f"power iteration needs at least 1 step, got {iterations}")

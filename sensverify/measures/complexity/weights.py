@@ -64,7 +64,7 @@ class Weights:
         MissingRule
             Operators of the network are not known.
         """
-        network.require_operators("measures of its weights need")
+        network.require_operators()
         network = converted(network, dtype)
         places = tuple(_places(network))
         if not places:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sensverify.cli.options import PATH, STOPPED, method_options, runtime_option
-from sensverify.cli.progress import run_bar, watching
+from sensverify.cli.options import PATH, STOPPED, method_options, quiet_option, runtime_option
+from sensverify.cli.printing import show
+from sensverify.cli.progress import showing_run, watching
 
 if TYPE_CHECKING:
     from sensverify.runs.progress import Progress
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     help="Only instances whose model or property has TEXT in its name.",
 )
 @runtime_option()
+@quiet_option()
 def benchmark(folder: Path, settings: tuple[tuple[str, str], ...], **options: Any) -> int:
     """Answer the properties that FOLDER/instances.csv lists, and compare with verdicts.csv.
 
@@ -60,15 +62,13 @@ def benchmark(folder: Path, settings: tuple[tuple[str, str], ...], **options: An
       sensverify benchmark acasxu --out quick.csv --timeout 10 --filter prop_3
     """
     from sensverify.report.benchmark import benchmark_document
-    from sensverify.report.terminal import PlainConsole, print_document
     from sensverify.verification.benchmark_run import BenchmarkRequest, run_benchmark
 
     given = {key: value for key, value in options.items() if value is not None}
     request = BenchmarkRequest(folder=folder, settings=dict(settings), **given)
-    errors = PlainConsole(stderr=True)
-    with run_bar(errors, "instances", _verdict) as (progress, _), watching() as watch:
+    with showing_run("instances", _verdict) as (_, progress, _), watching() as watch:
         summary = run_benchmark(request, progress=progress, watch=watch)
-    print_document(benchmark_document(summary), PlainConsole())
+    show(benchmark_document(summary))
     if summary.wrong:
         return 1
     return STOPPED if watch.stopped else 0

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sensverify.cli.options import PATH, force_option, json_option, runtime_option
+from sensverify.cli.options import PATH, force_option, json_option, quiet_option, runtime_option
+from sensverify.cli.printing import show
+from sensverify.cli.progress import showing
 from sensverify.cli.targets import Targets
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ REJECTED = 1
 @json_option("the result")
 @runtime_option()
 @force_option("Overwrite the file of --json; never what is checked.")
+@quiet_option()
 def check(
     certificate: Path,
     model: str,
@@ -62,16 +65,16 @@ def check(
     """
     from sensverify.models import resolve
     from sensverify.report.check import check_document, check_to_json
-    from sensverify.report.terminal import PlainConsole, print_document
 
     targets = Targets(json=json_target, force=force)
     path = Path(resolve(model).path)
     inputs = [certificate, path, *([] if property_file is None else [property_file])]
     targets.check(inputs)
-    report = _checked(certificate, path, arithmetic, property_file, runtime_check)
+    with showing("checking", counted=False):
+        report = _checked(certificate, path, arithmetic, property_file, runtime_check)
     targets.write(json=lambda: check_to_json(report))
     rejected = report.checked is None
-    print_document(check_document(report), PlainConsole(stderr=rejected or targets.to_stdout))
+    show(check_document(report), aside=targets.to_stdout, error=rejected)
     return REJECTED if rejected else 0
 
 

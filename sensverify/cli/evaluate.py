@@ -18,9 +18,11 @@ from sensverify.cli.options import (
     data_dir_option,
     ends_options,
     json_option,
+    quiet_option,
     runtime_option,
 )
-from sensverify.cli.progress import ProgressLines, run_bar, watching
+from sensverify.cli.printing import show
+from sensverify.cli.progress import showing_run, watching
 from sensverify.cli.remedies import with_options
 from sensverify.cli.targets import Targets, input_files
 from sensverify.cli.types import number, sample_range, size
@@ -195,6 +197,7 @@ _LISTS = ("attacks", "certify", "corruptions", "sequences", "measures")
         help="Write the tables behind the page as CSV files into this folder.",
     ),
     option("--force", is_flag=True, help="Overwrite the files of --json, --report and --csv."),
+    quiet_option(),
 )
 @grouped(
     "The machine",
@@ -248,7 +251,6 @@ def evaluate(
     """
     from sensverify.evaluation.run import evaluate as run
     from sensverify.report.evaluation.document import evaluation_document
-    from sensverify.report.terminal import PlainConsole, print_document
 
     targets = Targets(json=json_target, report=report_target, force=force)
     request = _request(models, {k: v for k, v in options.items() if v is not None})
@@ -257,20 +259,17 @@ def evaluate(
     names = [*models, request.reference, request.surrogate]
     targets.check(input_files(names, request.per_feature, data))
     _check_csv(csv_folder, force)
-    errors = PlainConsole(stderr=True)
-    # A line now and then where there is no terminal.
-    lines = ProgressLines(lambda text: click.echo(text, err=True))
     with (
-        run_bar(errors, "evaluating", lambda now: ", ".join(now.running)) as (show, listen),
-        watching(listen or lines.listen) as watch,
+        showing_run("evaluating", lambda now: ", ".join(now.running)) as (_, progress, listen),
+        watching(listen) as watch,
     ):
-        found = _with_options(run(request, progress=show or lines.show, watch=watch))
+        found = _with_options(run(request, progress=progress, watch=watch))
     try:
         _write(found, request, targets, csv_folder)
     finally:
         # What took hours is told also where it cannot be written; and is written before a reader
         # of this text, such as head, may go away.
-        print_document(evaluation_document(found), PlainConsole(stderr=targets.to_stdout))
+        show(evaluation_document(found), aside=targets.to_stdout)
     if found.interrupted:
         _say_stopped(request)
     return STOPPED if found.interrupted else 0

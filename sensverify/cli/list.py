@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sensverify.cli.options import quiet_option
+from sensverify.cli.printing import show
+
 if TYPE_CHECKING:
     from sensverify.registry.listing import Columns, Listing
 
@@ -43,6 +46,7 @@ WHAT = tuple(CATALOGS)
 @click.command("list")
 @click.argument("what", metavar="|".join(WHAT), type=click.Choice(WHAT))
 @click.option("--data-dir", type=click.Path(), help="Folder that 'list data' looks into first.")
+@quiet_option()
 def list_names(what: str, data_dir: str | None) -> None:
     """List what has a name on the command line.
 
@@ -59,14 +63,13 @@ def list_names(what: str, data_dir: str | None) -> None:
       sensverify list data --data-dir ~/data
     """
     from sensverify.report.document import Cell, Column, Document, Row, Section, Table
-    from sensverify.report.terminal import PlainConsole, print_document
 
     sections = []
     for header, rows in _tables(what, data_dir):
         names, *others = (Column(title, align="left") for title in header)
         lines = [Row(name, [Cell(text) for text in texts]) for name, *texts in rows]
         sections.append(Section("", "", [Table([replace(names, wrap="whole"), *others], lines)]))
-    print_document(Document(sections=sections), PlainConsole())
+    show(Document(sections=sections))
 
 
 def _tables(what: str, data_dir: str | None) -> list[Listing]:

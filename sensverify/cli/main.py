@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 import click
 
+from sensverify.cli.options import quiet_option
 from sensverify.cli.remedies import command_of, with_options
 
 _COMMANDS = {
@@ -178,7 +179,10 @@ def printable(text: str) -> str:
     no_args_is_help=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-@click.version_option(package_name="sensverify", message="sensverify %(version)s")
+@click.version_option(
+    None, "-V", "--version", package_name="sensverify", message="sensverify %(version)s"
+)
+@quiet_option()
 @click.pass_context
 def main(context: click.Context) -> None:
     """Prove how far a neural network's outputs can move when its inputs move a little.

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from sensverify.cli.printing import QUIET
 from sensverify.cli.types import setting, shape
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -86,6 +87,23 @@ def json_option(what: str) -> Decorator:
         type=click.Path(path_type=Path, allow_dash=True),
         metavar="FILE|-",
         help=f"Write {what} as JSON; '-' prints it, and only it, on standard output.",
+    )
+
+
+def quiet_option() -> Decorator:
+    """``-q``: nothing but results and errors."""
+
+    def keep(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+        # Also of the group, whose -q stands before the command's name.
+        context.meta[QUIET] = value or context.meta.get(QUIET, False)
+
+    return click.option(
+        "-q",
+        "--quiet",
+        is_flag=True,
+        expose_value=False,
+        callback=keep,
+        help="Print nothing but results and errors: no progress, no notes.",
     )
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +9,8 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from sensverify.cli.progress import watching
+from sensverify.cli.printing import show
+from sensverify.cli.progress import showing, watching
 from sensverify.cli.targets import Targets
 
 UNDECIDED = 3
@@ -27,6 +26,7 @@ _ALLOWED = {
     "json_target",
     "model",
     "property_file",
+    "quiet",
     "settings",
     "witness",
 }
@@ -73,13 +73,11 @@ def answer(asked: dict[str, Any], targets: Targets) -> int:
         property_to_json,
         witness_text,
     )
-    from sensverify.report.terminal import PlainConsole, print_document
     from sensverify.verification import PropertyRequest, check_property
 
     targets.check([Path(resolve(asked["model"]).path), asked["property"]])
     request = PropertyRequest(**asked)
-    errors = PlainConsole(stderr=True)
-    with _status(errors) as listener, watching(listener) as watch:
+    with showing("answering", counted=False) as display, watching(display.update) as watch:
         report = check_property(request, watch=watch)
     found, witness = report.certification, report.witness
     if found is not None and targets.certificate is not None:
@@ -91,18 +89,6 @@ def answer(asked: dict[str, Any], targets: Targets) -> int:
         certificate=None if found is None else lambda: found.data,
     )
     if not targets.to_stdout:
-        print_document(answer_document(report), PlainConsole())
-    print_document(property_document(report, rigorous=request.rigorous), errors)
+        show(answer_document(report))
+    show(property_document(report, rigorous=request.rigorous), aside=True)
     return {"sat": 1, "unsat": 0}.get(report.verdict.value, UNDECIDED)
-
-
-@contextlib.contextmanager
-def _status(console: Any) -> Iterator[Callable[[str], None] | None]:
-    """A line that says how far the work is, when standard error is a terminal."""
-    if not console.is_terminal:
-        yield None
-        return
-    from rich.markup import escape
-
-    with console.status("reading") as status:
-        yield lambda text: status.update(escape(text))

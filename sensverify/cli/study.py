@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from sensverify.cli.options import PATH, STOPPED, data_dir_option
-from sensverify.cli.progress import run_bar, watching
+from sensverify.cli.options import PATH, STOPPED, data_dir_option, quiet_option
+from sensverify.cli.printing import note, show
+from sensverify.cli.progress import showing_run, watching
 
 if TYPE_CHECKING:
     from sensverify.runs.progress import Listener, Progress
@@ -50,6 +51,7 @@ def study() -> None:
     help="Trainings at once, each in a process of its own; they share the cores.",
 )
 @data_dir_option()
+@quiet_option()
 def run(
     file: Path, out: Path, variant: str | None, resume: bool, jobs: int, data_dir: Path | None
 ) -> int:
@@ -60,59 +62,54 @@ def run(
     status is 0 all the same.
     """
     from sensverify.report.study.document import study_document
-    from sensverify.report.terminal import PlainConsole, print_document
     from sensverify.studies.collect import collect
     from sensverify.studies.files import read_study
     from sensverify.studies.run import run_study
 
     asked = read_study(file, variant=variant)
-    errors = PlainConsole(stderr=True)
-    with _progress(errors) as progress, watching() as watch:
+    with _progress() as progress, watching() as watch:
         outcome = run_study(
             asked, out, resume=resume, jobs=jobs, data_dir=data_dir, watch=watch, progress=progress
         )
     if outcome.entries:
-        console = PlainConsole()
-        print_document(study_document(collect(out), figures=False), console)
-        console.print()
+        show(study_document(collect(out), figures=False))
+        click.echo()
     if outcome.complete:
-        errors.print(f"tables, figures and a page: sensverify study report '{out}'", markup=False)
+        note(f"tables, figures and a page: sensverify study report '{out}'")
         return 0
-    errors.print("stopped; the same command with --resume goes on", markup=False)
+    click.echo("stopped; the same command with --resume goes on", err=True)
     return STOPPED
 
 
 @study.command("report")
 @click.argument("folder", metavar="DIR", type=PATH)
+@quiet_option()
 def report(folder: Path) -> int:
     """Write tables, figures and one page of DIR's study into DIR/report.
 
     A study that has not ended yet is reported as far as it is. An earlier report is replaced.
     """
     from sensverify.report.study.document import study_document
-    from sensverify.report.terminal import PlainConsole, print_document
     from sensverify.studies.collect import write_report
 
     found, paths = write_report(folder)
-    console = PlainConsole()
-    print_document(study_document(found, figures=False), console)
-    console.print()
+    show(study_document(found, figures=False))
+    click.echo()
     for path in paths:
-        console.print(str(path), markup=False, soft_wrap=True)
+        click.echo(path)
     return 0
 
 
 @contextlib.contextmanager
-def _progress(console: Any) -> Iterator[Listener]:
-    """A line for every finished training; a bar as well when standard error is a terminal."""
+def _progress() -> Iterator[Listener]:
+    """Progress, with a line for every finished training."""
     from sensverify.cli.study_progress import finished_line, running_text
 
-    with run_bar(console, "trainings", running_text) as (show, _):
+    with showing_run("trainings", running_text) as (display, update, _):
 
         def both(state: Progress) -> None:
             if state.row is not None:
-                console.print(finished_line(state.row, state), markup=False)
-            if show is not None:
-                show(state)
+                display.tell(finished_line(state.row, state))
+            update(state)
 
         yield both

@@ -10,7 +10,8 @@ import click
 from click import option
 
 from sensverify.cli.grouped import GroupedCommand, grouped
-from sensverify.cli.options import PATH, STOPPED, data_dir_option, json_option
+from sensverify.cli.options import PATH, STOPPED, data_dir_option, json_option, quiet_option
+from sensverify.cli.printing import show
 from sensverify.cli.progress import watching
 from sensverify.cli.targets import Targets
 from sensverify.cli.train_progress import showing_progress
@@ -69,6 +70,7 @@ _NAMES = ("data", "model", "loss", "standardise")
     ),
     json_option("what a finished training found"),
     option("--force", is_flag=True, help="Overwrite the file of --json; never a run."),
+    quiet_option(),
 )
 @grouped(
     "The perturbation, for losses and metrics",
@@ -222,7 +224,6 @@ def train(
       sensverify train --out runs/mine --resume
       sensverify verify runs/iris
     """
-    from sensverify.report.terminal import PlainConsole, print_document
     from sensverify.report.training import training_document, training_to_json
     from sensverify.training.fit import fit
 
@@ -232,9 +233,8 @@ def train(
     if isinstance(given.get("radius"), RangeShare):
         given["radius"] = _radius(given["radius"], given, out, data_dir)
     request = _request(out, resume, given)
-    errors = PlainConsole(stderr=True)
     split, module = request.prepare(data_dir=data_dir)
-    with showing_progress(errors) as (progress, say), watching(say) as watch:
+    with showing_progress() as (progress, say), watching(say) as watch:
         result = fit(
             module,
             split,
@@ -248,8 +248,7 @@ def train(
         )
     targets.write(json=lambda: training_to_json(request, out, result))
     if not result.interrupted:
-        console = errors if targets.to_stdout else PlainConsole()
-        print_document(training_document(request, split, result), console)
+        show(training_document(request, split, result), aside=targets.to_stdout)
         return 0
     again = shlex.join(["sensverify", "train", "--out", str(out), "--resume"])
     done = f"{result.epochs} of {request.settings.epochs} epochs"

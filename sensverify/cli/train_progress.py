@@ -5,11 +5,9 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import click
-
-from sensverify.cli.progress import bar
+from sensverify.cli.progress import showing
 
 if TYPE_CHECKING:
     from sensverify.training.loop.progress import Listener, Progress
@@ -83,22 +81,17 @@ class EpochLines:
 
 
 @contextlib.contextmanager
-def showing_progress(console: Any) -> Iterator[tuple[Listener, Callable[[str], None] | None]]:
-    """A line for every epoch; on a terminal also a bar with an estimate of the time left.
+def showing_progress() -> Iterator[tuple[Listener, Callable[[str], None]]]:
+    """Progress, with a line for every epoch.
 
     Gives what is called after every step, and what is called with a line of text.
     """
-    if not console.is_terminal:
-        lines = EpochLines(lambda text: click.echo(text, err=True))
-        yield lines, None
-        lines.finish()
-        return
-    with bar(console, "training") as update:
-        lines = EpochLines(lambda text: console.print(text, markup=False))
+    with showing("training") as display:
+        lines = EpochLines(display.tell)
 
         def show(now: Progress) -> None:
-            update(step_text(now), completed=now.step, total=now.steps)
+            display.update(step_text(now), done=now.step, total=now.steps)
             lines(now)
 
-        yield show, update
+        yield show, display.update
         lines.finish()

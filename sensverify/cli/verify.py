@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,9 +16,11 @@ from sensverify.cli.options import (
     force_option,
     json_option,
     method_options,
+    quiet_option,
     runtime_option,
 )
-from sensverify.cli.progress import bar, watching
+from sensverify.cli.printing import show
+from sensverify.cli.progress import showing, watching
 from sensverify.cli.targets import Targets, input_files
 from sensverify.cli.types import number, numbers, radius, sample_range, share, size
 
@@ -238,6 +238,7 @@ from sensverify.cli.types import number, numbers, radius, sample_range, share, s
     metavar="T",
     help="Of a network with one output: above T is class 1, at or below T is class 0.",
 )
+@quiet_option()
 @click.pass_context
 def verify(
     context: click.Context,
@@ -291,7 +292,6 @@ def verify(
 def _bound(options: dict[str, Any], targets: Targets) -> int:
     from sensverify.report.html import document_to_html
     from sensverify.report.json import report_to_json
-    from sensverify.report.terminal import PlainConsole, print_document
     from sensverify.report.verify import verify_document
     from sensverify.verification import VerifyRequest
     from sensverify.verification import verify as run
@@ -301,9 +301,12 @@ def _bound(options: dict[str, Any], targets: Targets) -> int:
     radius = radius if isinstance(radius, Path) else None
     targets.check(input_files([options["model"]], options["box"], options["costs"], data, radius))
     request = VerifyRequest(**options)
-    errors = PlainConsole(stderr=True)
-    with _progress(errors) as (progress, listener), watching(listener) as watch:
-        report = run(request, progress=progress, watch=watch)
+    with showing("bounding") as display, watching(display.update) as watch:
+        report = run(
+            request,
+            progress=lambda done, total: display.update(done=done, total=total),
+            watch=watch,
+        )
     found = report.certification
     if found is not None and targets.certificate is not None:
         found = replace(found, path=str(targets.certificate))
@@ -313,21 +316,5 @@ def _bound(options: dict[str, Any], targets: Targets) -> int:
         report=lambda: document_to_html(verify_document(report)),
         certificate=None if found is None else lambda: found.data,
     )
-    console = errors if targets.to_stdout else PlainConsole()
-    print_document(verify_document(report), console)
+    show(verify_document(report), aside=targets.to_stdout)
     return report.exit_status
-
-
-@contextlib.contextmanager
-def _progress(
-    console: Any,
-) -> Iterator[tuple[Callable[[int, int], None] | None, Callable[[str], None] | None]]:
-    """A bar with an estimate of the time left, when standard error is a terminal.
-
-    Gives what is called with the samples done and in all, and with a line of text.
-    """
-    if not console.is_terminal:
-        yield None, None
-        return
-    with bar(console, "bounding") as update:
-        yield lambda done, total: update(completed=done, total=total), update

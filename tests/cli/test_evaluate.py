@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,6 @@ import pytest
 from click.testing import Result
 from onnx import TensorProto, helper
 
-from sensverify.cli.progress import FIRST_LINE, NEXT_LINE, ProgressLines
 from sensverify.runs.progress import Progress
 from sensverify.runs.watch import Watch
 
@@ -364,26 +363,3 @@ def test_files_are_written_before_a_reader_may_go_away(
     monkeypatch.setattr(module, "print_document", gone)
     run("evaluate", "iris", *QUICK, "--json", tmp_path / "found.json")
     assert json.loads((tmp_path / "found.json").read_text())["models"]
-
-
-def test_a_log_hears_of_progress_now_and_then() -> None:
-    now, said = [0.0], list[str]()
-    lines = ProgressLines(said.append, lambda: now[0])
-    state = Progress(done=3, total=9, running={"net: attack/pgd/0.1": 0.0}, seconds_left=70.0)
-    lines.show(state)
-    assert not said
-    now[0] = FIRST_LINE
-    lines.listen("20 of 50 samples")
-    assert said == [
-        "3 of 9 parts done, about 1 min 10 s left; now net: attack/pgd/0.1, 20 of 50 samples"
-    ]
-    now[0] += NEXT_LINE - 1
-    lines.show(state)
-    assert len(said) == 1
-    now[0] += 1
-    lines.show(replace(state, seconds_left=None))
-    assert said[1:] == ["3 of 9 parts done; now net: attack/pgd/0.1"]
-    now[0] += 2 * NEXT_LINE
-    lines.show(replace(state, running={}))
-    lines.listen("all is done")
-    assert len(said) == 2

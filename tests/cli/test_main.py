@@ -72,8 +72,9 @@ def test_help_imports_nothing_heavy() -> None:
     assert not loaded & {"torch", "numpy", "onnx", "rich"}
 
 
-def test_version(run: Run) -> None:
-    done = run("--version")
+@pytest.mark.parametrize("option", ["-V", "--version"])
+def test_version(run: Run, option: str) -> None:
+    done = run(option)
     assert done.exit_code == 0
     assert done.stdout.startswith("sensverify ")
 

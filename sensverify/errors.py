@@ -67,8 +67,28 @@ class InputError(SensverifyError, ValueError):
 
 
 def install(extra: str) -> str:
-    """The remedy for a missing package: the line that installs an optional part of sensverify."""
-    return f"in a copy of sensverify's repository: pip install '.[{extra}]'"
+    """The remedy for a missing package: the line that installs an optional part of sensverify.
+
+    It adds to the sensverify that is installed, wherever that is from.
+    """
+    return f"pip install 'sensverify[{extra}]'"
+
+
+def missing(package: str, extra: str, user: str, hint: str = "") -> "BackendMissing":
+    """The error where a package is missing that an optional part of sensverify brings.
+
+    Parameters
+    ----------
+    package : str
+        Its name on the package index.
+    extra : str
+        The optional part.
+    user : str
+        What needs it.
+    hint : str
+        What else there is to know about the remedy.
+    """
+    return BackendMissing(f"{user} needs {package}, which is not installed", install(extra) + hint)
 
 
 class BadShape(InputError):

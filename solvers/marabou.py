@@ -20,7 +20,7 @@ from sensverify.bounds.tensors import flattened, tensor_network
 from sensverify.core.box import Box
 from sensverify.core.queries import Accept, Decision, Query, Verdict
 from sensverify.core.results import Guarantee
-from sensverify.errors import BackendFailure, BackendMissing
+from sensverify.errors import BackendFailure, missing
 from sensverify.network import Network
 from sensverify.registry.ranges import Seconds
 from sensverify.runs.watch import Watch
@@ -105,11 +105,8 @@ class Marabou(Decider):
             A number overflowed.
         """
         if find_spec("maraboupy") is None:
-            raise BackendMissing(
-                "the marabou oracle needs the package maraboupy, which is not installed (its "
-                "wheels are for Python 3.12 and older)",
-                "in a copy of sensverify's repository: pip install '.[marabou]'",
-            )
+            hint = ", with Python 3.12 or older"
+            raise missing("maraboupy", "marabou", "the marabou oracle", hint)
         watch = (watch or Watch()).within(self.seconds)
         live = tensor_network(network, dtype=torch.float64, device=torch.device("cpu"))
         program = relu_program(live, query.box, watch)

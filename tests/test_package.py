@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 
 import sensverify
+from sensverify import errors
+from sensverify.cli.extras import COMMANDS, USES, packages
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -96,25 +98,63 @@ def test_constraints_allow_what_the_project_asks_for() -> None:
     asked = list(PROJECT["project"]["dependencies"])
     for needs in PROJECT["project"]["optional-dependencies"].values():
         asked += needs
-    # What stands behind a semicolon says for which Pythons.
-    for need in (text.split(";")[0] for text in asked):
-        name = need.split(">")[0].split("<")[0].split("!")[0].split("=")[0].strip()
-        assert name in pins, f"{name} has no tested version in .ci/constraints.txt"
+    for name in names_of(asked):
+        # Of its own parts it has none.
+        assert name in [*pins, "sensverify"], f"{name} has no tested version in constraints.txt"
 
 
-def test_extras_are_installed_from_a_copy_of_the_repository() -> None:
+def names_of(needs: list[str]) -> list[str]:
+    """The packages of requirements, without versions and markers."""
+    return [re.split(r"[^\w.-]", need)[0] for need in needs]
+
+
+def sources(*suffixes: str) -> list[Path]:
+    folders = ("sensverify", "models", "solvers", "examples", "docs")
+    found = [path for folder in folders for path in (ROOT / folder).rglob("*")]
+    return [ROOT / "README.md", *(path for path in found if path.suffix in suffixes)]
+
+
+def test_every_extra_that_is_named_exists_and_holds_the_package() -> None:
     extras = PROJECT["project"]["optional-dependencies"]
-    files = [ROOT / "README.md"]
-    for folder in ("sensverify", "models", "solvers", "examples", "docs"):
-        files += [path for path in (ROOT / folder).rglob("*") if path.suffix in (".py", ".md")]
-    named = set()
-    for path in files:
-        # Quotes between the lines of one message.
-        text = re.sub(r'"\s+f?"', "", path.read_text(encoding="utf-8"))
-        assert "sensverify[" not in text, path
-        named |= set(re.findall(r"pip install '\.\[(\w+)\]'", text))
-    assert named <= set(extras)
-    assert {"data", "evaluate", "examples", "lirpa", "marabou", "train", "vnnlib"} <= named
+    asked = {extra: set[str]() for extra in USES}
+    for path in sources(".py", ".md"):
+        text = path.read_text(encoding="utf-8")
+        # In the documentation also of a copy of the repository, as that is installed at first.
+        for line in re.findall(r"pip install (?:-\S+ \S+ )*'(?:sensverify|\.)\[([\w,]+)\]'", text):
+            assert set(line.split(",")) <= set(extras), (path, line)
+        if path.suffix != ".py":
+            continue
+        for node in ast.walk(ast.parse(text)):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
+                continue
+            given = [each.value for each in node.args if isinstance(each, ast.Constant)]
+            if node.func.id == "missing":
+                package, extra = given[:2]
+                assert package in names_of(extras[extra]), path
+                asked[extra].add(package)
+            elif node.func.id == "install" and given:
+                assert given[0] in extras, path
+                asked[given[0]] |= set(names_of(extras[given[0]]))
+    assert {extra: set(names_of(extras[extra])) for extra in USES} == asked
+
+
+def test_all_holds_every_part_that_a_command_asks_for() -> None:
+    extras = PROJECT["project"]["optional-dependencies"]
+    assert extras["all"] == [f"sensverify[{','.join(sorted(USES))}]"]
+    assert set(COMMANDS.values()) <= set(USES)
+    for extra in USES:
+        assert packages(extra) == names_of(extras[extra])
+
+
+def test_an_extra_is_added_to_what_is_installed() -> None:
+    """Without an index: pip takes the installed sensverify, wherever it is from."""
+    line = errors.install("data").split()
+    assert line[:2] == ["pip", "install"]
+    command = [sys.executable, "-m", "pip", "install", "--dry-run", "--no-index", "--no-deps"]
+    done = subprocess.run(
+        [*command, line[2].strip("'")], check=True, capture_output=True, text=True
+    )
+    assert "Requirement already satisfied: sensverify" in done.stdout
 
 
 def test_installing_leaves_nothing_in_the_clone(tmp_path: Path) -> None:

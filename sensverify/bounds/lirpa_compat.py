@@ -35,12 +35,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from sensverify.errors import BackendFailure, BackendMissing
+from sensverify.errors import BackendFailure, BackendMissing, install
 
-INSTALL = (
-    "in a copy of sensverify's repository: pip install '.[lirpa]' && "
-    "pip install --no-deps auto-LiRPA==0.3"
-)
+INSTALL = f"{install('lirpa')} && pip install --no-deps auto-LiRPA==0.3"
 """The remedy: its own requirements exclude the torch that this package is tested with."""
 
 LOCK = RLock()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sensverify.cli.extras import table
 from sensverify.cli.options import quiet_option
 from sensverify.cli.printing import show
 
@@ -37,6 +38,7 @@ CATALOGS = {
     "measures": ("sensverify.measures.catalog:MEASURES",),
     "analyses": ("sensverify.studies.analyses:ANALYSES",),
     "operators": (),
+    "extras": (),
 }
 """Catalogs of every list; nothing is imported before it is asked for."""
 
@@ -53,7 +55,8 @@ def list_names(what: str, data_dir: str | None) -> None:
     Methods, deciders (of a --property) and models are for 'verify', losses, optimisers and
     architectures for 'train', attacks, corruptions and measures for 'evaluate', analyses for
     'study'; data sets are for all of them. Other packages add names by entry points. Operators are
-    what networks may be made of, with the methods that know each.
+    what networks may be made of, with the methods that know each. Extras are
+    optional parts of sensverify, with the packages that they need.
 
     \b
     Examples:
@@ -79,6 +82,8 @@ def _tables(what: str, data_dir: str | None) -> list[Listing]:
         return [_models()]
     if what == "operators":
         return _operators()
+    if what == "extras":
+        return [(("extra", "packages", "here", "for"), table())]
     columns: Columns = {}
     if what == "data":
         columns = {"here": lambda each: "yes" if each.available(data_dir) else "no"}

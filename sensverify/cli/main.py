@@ -77,8 +77,12 @@ class _Commands(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        from sensverify.cli.extras import short_help
+
         with formatter.section("Commands"):
-            formatter.write_dl(sorted(_COMMANDS.items()))
+            formatter.write_dl(
+                [(name, short_help(name, text)) for name, text in sorted(_COMMANDS.items())]
+            )
 
     def main(
         self,

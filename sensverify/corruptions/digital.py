@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from sensverify.corruptions.draws import Draws
 from sensverify.corruptions.maps import apply_maps, block_map
-from sensverify.errors import BackendMissing, install
+from sensverify.errors import missing
 
 
 def pixelate(images: Tensor, draws: Draws, *, resolution: float) -> Tensor:
@@ -33,10 +33,7 @@ def jpeg(images: Tensor, draws: Draws, *, quality: float) -> Tensor:
         import numpy as np
         from PIL import Image
     except ImportError:
-        raise BackendMissing(
-            "corruption 'jpeg' needs the package pillow",
-            install("evaluate"),
-        ) from None
+        raise missing("pillow", "evaluate", "corruption 'jpeg'") from None
     grey = images.shape[1] == 1
     pixels = (images * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
     stored = []

@@ -15,7 +15,7 @@ from sensverify.corruptions.blur import motion_blurred
 from sensverify.corruptions.colour import luminance
 from sensverify.corruptions.draws import Draws
 from sensverify.corruptions.maps import apply_maps, zoom_map
-from sensverify.errors import BackendMissing, install
+from sensverify.errors import BackendMissing, missing
 
 _FROST = ("frost1.png", "frost2.png", "frost3.png", "frost4.jpg", "frost5.jpg")
 """Photographs of ice. Their authors have a sixth one, which their program never takes."""
@@ -76,7 +76,7 @@ def frost(images: Tensor, draws: Draws, *, clear: float, thickness: float, zoom:
     Raises
     ------
     BackendMissing
-        It is not installed.
+        It is not installed, or pillow is not.
     """
     channels, rows, columns = images.shape[1:]
     photographs = _photographs(zoom, rows, columns)
@@ -109,23 +109,25 @@ def _photographs(zoom: float, rows: int, columns: int) -> tuple[Tensor, ...]:
 @lru_cache(maxsize=1)
 def _frost_pixels() -> tuple[Tensor, ...]:
     """The photographs as bytes, ``[3, rows, columns]`` each."""
-    missing = BackendMissing(
-        "corruption 'frost' takes photographs from the package imagecorruptions-imaug, and reads "
-        "them with pillow",
-        install("evaluate"),
-    )
-    # Looked up, not imported: the package imports OpenCV and compiles code.
-    found = find_spec("imagecorruptions")
-    if found is None or not found.submodule_search_locations:
-        raise missing
-    folder = Path(found.submodule_search_locations[0]) / "frost"
     try:
         import numpy as np
         from PIL import Image
-
-        pixels = [np.array(Image.open(folder / name).convert("RGB")) for name in _FROST]
-    except (ImportError, OSError):
-        raise missing from None
+    except ImportError:
+        raise missing("pillow", "evaluate", "corruption 'frost'") from None
+    # Looked up, not imported: its functions need OpenCV, numba and scikit-image, its files do not.
+    found = find_spec("imagecorruptions")
+    folders = [] if found is None else found.submodule_search_locations or []
+    try:
+        files = [Path(folder, "frost", name) for folder in folders[:1] for name in _FROST]
+        pixels = [np.array(Image.open(file).convert("RGB")) for file in files]
+    except OSError:
+        pixels = []
+    if not pixels:
+        raise BackendMissing(
+            "corruption 'frost' needs photographs from the package imagecorruptions-imaug, which "
+            "are not there",
+            "pip install --no-deps imagecorruptions-imaug",
+        )
     return tuple(torch.from_numpy(image).permute(2, 0, 1).contiguous() for image in pixels)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from sensverify.data.dataset import Dataset, value_range
 from sensverify.data.split import Split, split_samples
-from sensverify.errors import BackendMissing, install
+from sensverify.errors import missing
 
 _LOADERS = {
     "iris": "load_iris",
@@ -39,10 +39,7 @@ def load_table(name: str, data_dir: str | Path | None = None) -> Dataset:
     try:
         from sklearn import datasets
     except ImportError:
-        raise BackendMissing(
-            f"data set '{name}' comes with scikit-learn, which is not installed",
-            install("data"),
-        ) from None
+        raise missing("scikit-learn", "data", f"data set '{name}'") from None
     bunch = getattr(datasets, _LOADERS[name])()
     x, y = np.asarray(bunch.data, dtype=np.float64), np.asarray(bunch.target, dtype=np.int64)
     clip = None

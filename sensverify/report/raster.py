@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from typing import Any
 
-from sensverify.errors import BackendMissing
+from sensverify.errors import missing
 from sensverify.report.chart import Drawing, Mark
 from sensverify.report.theme import PALETTE, properties
 
@@ -25,10 +25,7 @@ def png(drawing: Drawing) -> bytes:
         import matplotlib
         from matplotlib.figure import Figure
     except ImportError:
-        raise BackendMissing(
-            "the figures of a study need matplotlib, which is not installed",
-            "in a copy of sensverify's repository: pip install '.[examples]'",
-        ) from None
+        raise missing("matplotlib", "train", "a figure of a study") from None
     with matplotlib.rc_context({"font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"]}):
         # Not through pyplot, which keeps every figure and wants to know about windows.
         size = drawing.width / 100, drawing.height / 100

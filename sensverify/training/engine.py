@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from sensverify.errors import BackendMissing, BadSetting
+from sensverify.errors import BadSetting, missing
 from sensverify.training.settings import TrainSettings
 
 if TYPE_CHECKING:
@@ -148,10 +148,7 @@ def check_engine(settings: TrainSettings) -> None:
     try:
         import lightning_fabric  # noqa: F401
     except ImportError:
-        raise BackendMissing(
-            "training needs lightning-fabric, which is not installed",
-            "in a copy of sensverify's repository: pip install '.[train]'",
-        ) from None
+        raise missing("lightning-fabric", "train", "training") from None
     if settings.device == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if count < settings.devices:

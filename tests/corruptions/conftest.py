@@ -23,7 +23,7 @@ def need(*packages: str) -> None:
     """Skip without these packages, and fail where ``$CI`` is set."""
     missing = [name for name in packages if find_spec(name) is None]
     if missing:
-        reason = f"{', '.join(missing)} is not installed: pip install '.[evaluate]'"
+        reason = f"{', '.join(missing)} is not installed: pip install '.[test]'"
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)

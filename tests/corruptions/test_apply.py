@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import random
 import re
+import sys
 from typing import Any
 
 import numpy as np
@@ -234,7 +235,7 @@ def test_a_missing_package_is_named(
     weather._photographs.cache_clear()
     weather._frost_pixels.cache_clear()
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(BackendMissing, match=r"pip install '\.\[evaluate\]'"):
+    with pytest.raises(BackendMissing, match=r"pillow.*pip install 'sensverify\[evaluate\]'"):
         corrupt(images(1, 1, 28, 28), name, 1)
 
 
@@ -244,8 +245,23 @@ def test_missing_photographs_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     weather._photographs.cache_clear()
     weather._frost_pixels.cache_clear()
     monkeypatch.setattr(weather, "find_spec", lambda name: None)
-    with pytest.raises(BackendMissing, match="imagecorruptions-imaug"):
+    with pytest.raises(BackendMissing, match="pip install --no-deps imagecorruptions-imaug"):
         corrupt(images(1, 1, 28, 28), "frost", 1)
+
+
+@pytest.mark.parametrize("name", ["frost"])
+def test_photographs_need_nothing_of_what_their_package_needs(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sensverify.corruptions import weather
+
+    weather._photographs.cache_clear()
+    weather._frost_pixels.cache_clear()
+    for package in ("cv2", "numba", "skimage"):
+        monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.delitem(sys.modules, "imagecorruptions", raising=False)
+    corrupt(images(1, 1, 28, 28), name, 1)
+    assert "imagecorruptions" not in sys.modules
 
 
 def test_sequences_keep_the_same_laws() -> None:

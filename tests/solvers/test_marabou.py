@@ -274,7 +274,7 @@ def test_other_operators_are_refused(operator: Operator) -> None:
 
 def test_without_the_package_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "find_spec", lambda name: None)
-    with pytest.raises(BackendMissing, match=r"pip\s+install '\.\[marabou\]'"):
+    with pytest.raises(BackendMissing, match=r"pip install 'sensverify\[marabou\]'"):
         Marabou().decide(IDENTITY, ask(UNIT, [1, 0], limits=[0.5]))
 
 

@@ -97,5 +97,5 @@ def test_no_study(tmp_path: Path) -> None:
 
 def test_without_matplotlib(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(BackendMissing, match="pip install"):
+    with pytest.raises(BackendMissing, match=r"matplotlib.*pip install 'sensverify\[train\]'"):
         write_report(folder)

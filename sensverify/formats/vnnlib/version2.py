@@ -7,7 +7,7 @@ from importlib import import_module
 from math import prod
 from typing import Any
 
-from sensverify.errors import BackendMissing, BadProperty, install
+from sensverify.errors import BadProperty, missing
 from sensverify.formats.vnnlib.formula import Atom, Cases
 from sensverify.formats.vnnlib.names import Shape, variable_of
 from sensverify.formats.vnnlib.parser import Form, Source, read_forms
@@ -40,10 +40,8 @@ def read_version2(source: Source) -> tuple[tuple[Shape, ...], list[Atom], list[C
         # By its name: the package is optional, and may be absent where types are checked.
         vnnlib = import_module("vnnlib")
     except ImportError:
-        raise BackendMissing(
-            f"'{source.name}' is VNN-LIB 2.0, which needs the package vnnlib",
-            f"{install('vnnlib')}; or write it in VNN-LIB 1.0",
-        ) from None
+        user, hint = f"'{source.name}', in VNN-LIB 2.0,", "; or write it in VNN-LIB 1.0"
+        raise missing("vnnlib", "vnnlib", user, hint) from None
     # The package's own reader has no limit on the depth.
     for _ in read_forms(source):
         pass

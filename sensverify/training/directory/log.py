@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from sensverify.errors import BackendMissing, InputError
+from sensverify.errors import InputError, missing
 from sensverify.runs.files import writing
 from sensverify.runs.journal import Journal, RowType
 from sensverify.training.directory.board import Board
@@ -128,7 +128,5 @@ def check_board() -> None:
     try:
         import tensorboardX  # noqa: F401
     except ImportError:
-        raise BackendMissing(
-            "a training that is written to a directory needs tensorboardX, which is not installed",
-            "in a copy of sensverify's repository: pip install '.[train]'",
-        ) from None
+        user = "a training that is written to a directory"
+        raise missing("tensorboardX", "train", user) from None

@@ -67,7 +67,7 @@ def test_errors(old: str, new: str, words: str) -> None:
 
 def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "vnnlib", None)
-    with pytest.raises(BackendMissing, match=r"pip install '\.\[vnnlib\]'"):
+    with pytest.raises(BackendMissing, match=r"pip install 'sensverify\[vnnlib\]'"):
         parse_property(TEXT)
 
 

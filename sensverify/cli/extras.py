@@ -29,7 +29,7 @@ def packages(extra: str) -> list[str]:
 
 
 def absent(extra: str) -> list[str]:
-    """Those of them that are not installed; nothing is imported."""
+    """Packages of it that are not installed; nothing is imported."""
     return [name for name in packages(extra) if not _there(name)]
 
 

@@ -1,4 +1,4 @@
-"""What commands print: results, and with ``--quiet`` nothing beside them."""
+"""Printing of results, and with ``--quiet`` of nothing beside them."""
 
 from __future__ import annotations
 

@@ -116,7 +116,7 @@ class Lines(Display):
         return max(0.0, self._due - self.clock())
 
     def line(self) -> str:
-        """What, how far, for how long, and how long still."""
+        """The work, how far it is, for how long by now, and how long still."""
         from sensverify.runs.progress import duration
 
         count = f"{int(self.done):,} of {int(self.total):,}" if self.total else ""

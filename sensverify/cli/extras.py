@@ -44,8 +44,7 @@ def table() -> list[tuple[str, ...]]:
     """Name, packages, whether they are installed, and use of every optional part."""
     rows = []
     for extra, use in USES.items():
-        gone = absent(extra)
-        here = f"no: {install(extra)}" if gone else "yes"
+        here = "no" if absent(extra) else "yes"
         rows.append((extra, ", ".join(packages(extra)), here, use))
     return rows
 

@@ -55,8 +55,8 @@ def list_names(what: str, data_dir: str | None) -> None:
     Methods, deciders (of a --property) and models are for 'verify', losses, optimisers and
     architectures for 'train', attacks, corruptions and measures for 'evaluate', analyses for
     'study'; data sets are for all of them. Other packages add names by entry points. Operators are
-    what networks may be made of, with the methods that know each. Extras are
-    optional parts of sensverify, with the packages that they need.
+    what networks may be made of, with the methods that know each. Extras are optional parts of
+    sensverify, with the packages that they need: pip install 'sensverify[data]'.
 
     \b
     Examples:

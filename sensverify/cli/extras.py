@@ -42,11 +42,10 @@ def short_help(command: str, text: str) -> str:
 
 def table() -> list[tuple[str, ...]]:
     """Name, packages, whether they are installed, and use of every optional part."""
-    rows = []
-    for extra, use in USES.items():
-        here = "no" if absent(extra) else "yes"
-        rows.append((extra, ", ".join(packages(extra)), here, use))
-    return rows
+    return [
+        (extra, ", ".join(packages(extra)), "no" if absent(extra) else "yes", use)
+        for extra, use in USES.items()
+    ]
 
 
 def _there(package: str) -> bool:

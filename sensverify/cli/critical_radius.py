@@ -12,14 +12,15 @@ import click
 from click.core import ParameterSource
 
 from sensverify.cli.options import PATH
-from sensverify.cli.progress import ProgressLines, run_bar, watching
+from sensverify.cli.printing import show
+from sensverify.cli.progress import showing_run, watching
 from sensverify.cli.targets import Targets, input_files
 from sensverify.cli.types import number, share
 
 OWN = ("accuracy", "steps", "max_radius", "out", "resume")
 """Options that only ``--critical-radius`` has."""
 
-_ALLOWED = ("critical_radius", "json_target", "report_target", "force")
+_ALLOWED = ("critical_radius", "json_target", "report_target", "force", "quiet")
 
 
 def critical_radius_options() -> Callable[[Any], Any]:
@@ -126,7 +127,6 @@ def found_radii(asked: dict[str, Any], targets: Targets) -> int:
     """
     from sensverify.report.critical_radius import critical_radius_document, critical_radius_to_json
     from sensverify.report.html import document_to_html
-    from sensverify.report.terminal import PlainConsole, print_document
     from sensverify.verification.critical_radius import critical_radius
     from sensverify.verification.radius_request import CriticalRadiusRequest
 
@@ -139,13 +139,11 @@ def found_radii(asked: dict[str, Any], targets: Targets) -> int:
         )
     )
     request = CriticalRadiusRequest(**asked)
-    errors = PlainConsole(stderr=True)
-    lines = ProgressLines(lambda text: click.echo(text, err=True))
     with (
-        run_bar(errors, "searching", lambda now: ", ".join(now.running)) as (show, listen),
-        watching(listen or lines.listen) as watch,
+        showing_run("searching", lambda now: ", ".join(now.running)) as (_, progress, listen),
+        watching(listen) as watch,
     ):
-        report = critical_radius(request, progress=show or lines.show, watch=watch)
+        report = critical_radius(request, progress=progress, watch=watch)
     document = critical_radius_document(report)
     try:
         if request.out is not None:
@@ -155,7 +153,7 @@ def found_radii(asked: dict[str, Any], targets: Targets) -> int:
         )
     finally:
         # What took hours is told also where it cannot be written.
-        print_document(document, errors if targets.to_stdout else PlainConsole())
+        show(document, aside=targets.to_stdout)
     if report.interrupted:
         text = "with --out the rest can be done later"
         if request.out is not None:

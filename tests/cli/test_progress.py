@@ -218,6 +218,13 @@ def test_quiet_answers_a_property_with_the_verdict_alone(run: Run, tmp_path: Pat
     assert (done.exit_code, done.stdout, done.stderr) == (0, "unsat\n", "")
 
 
+def test_quiet_goes_with_a_critical_radius(run: Run) -> None:
+    asked = ("--sigma", 0.05, "--samples", "0:1", "--steps", 2, "--json", "-", "-q")
+    done = run("verify", "iris", "--critical-radius", *asked)
+    assert done.stderr == ""
+    assert json.loads(done.stdout)
+
+
 def test_quiet_trains_without_a_line_an_epoch(run: Run, tmp_path: Path) -> None:
     asked = ("--data", "iris", "--model", "linear", "--epochs", 1, "--metric-samples", 0)
     done = run("train", *asked, "--final-samples", 10, "--out", tmp_path / "run", "--quiet")

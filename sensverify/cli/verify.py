@@ -234,9 +234,10 @@ from sensverify.cli.types import number, numbers, radius, sample_range, share, s
 )
 @click.option(
     "--threshold",
-    type=number,
+    type=share,
     metavar="T",
-    help="Of a network with one output: above T is class 1, at or below T is class 0.",
+    help="Of a network with one output, also a probability by a sigmoid: above T is class 1, at or "
+    "below T is class 0.",
 )
 @quiet_option()
 @click.pass_context

@@ -33,13 +33,16 @@ def notes(report: VerifyReport) -> Iterator[tuple[str, str]]:
     """Facts about what was asked, for both media."""
     asked = report.asked
     if "threshold" in asked:
+        what, distance = "an output", "the distance from it"
+        if report.model.head is not None:
+            what, distance = "a probability", "the distance of its logit from that"
         yield (
             "threshold",
-            f"class 1 is an output above {asked['threshold']:g}; the two outputs here are minus "
-            "and plus half of the distance from it",
+            f"class 1 is {what} above {asked['threshold']:g}; the two outputs here are minus and "
+            f"plus half of {distance}",
         )
     if "top_k" in asked:
-        yield "asked", f"whether it {meanings(report)['certified'].split('provably ')[1]}"
+        yield "asked", f"whether labels stay among the {asked['top_k']} largest outputs"
     for name, words in (("targets", "pairs"), ("costs", "costs in")):
         if name in asked:
             yield "asked", f"which classes are taken for which others: {words} {asked[name]}"

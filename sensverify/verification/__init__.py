@@ -8,6 +8,7 @@ from sensverify.models.loading import ModelFacts
 from sensverify.verification.accuracy import CertifiedAccuracy, certified_accuracy
 from sensverify.verification.certify import CertifiedBounds, certify
 from sensverify.verification.certifying import Certification
+from sensverify.verification.classes import ClassResult
 from sensverify.verification.critical_radius import critical_radius
 from sensverify.verification.property import (
     PropertyReport,
@@ -30,6 +31,7 @@ __all__ = [
     "Certification",
     "CertifiedAccuracy",
     "CertifiedBounds",
+    "ClassResult",
     "CriticalRadiusReport",
     "CriticalRadiusRequest",
     "InputFacts",

@@ -10,6 +10,7 @@ from sensverify.errors import BadProperty, BadSetting
 from sensverify.formats.onnx import Ends
 from sensverify.formats.vnnlib import Property
 from sensverify.models.loading import LoadedModel
+from sensverify.verification.one_output import has_probability
 from sensverify.verification.request import LIMITS, VerifyRequest
 
 
@@ -63,7 +64,14 @@ def _check_outputs(request: VerifyRequest, model: LoadedModel) -> None:
             )
     if request.threshold is None:
         return
-    if outputs != 1:
+    if has_probability(model):
+        if not 0 < request.threshold < 1:
+            raise BadSetting(
+                f"'{model.name}' ends in {model.head}: `threshold` is one of a probability, got "
+                f"{request.threshold:g}",
+                "give a number between 0 and 1",
+            )
+    elif outputs != 1:
         raise BadSetting(
             f"'{model.name}' has {outputs} outputs, and `threshold` makes two classes of one",
             "leave it out: the largest output is the class",

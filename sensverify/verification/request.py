@@ -105,7 +105,8 @@ class VerifyRequest:
         Bound the probabilities of the classes, too: what the file makes of its logits, or a
         softmax of the outputs. The thresholds are then about those.
     threshold : float, optional
-        Of a network with one output: above it is class 1, at or below it class 0.
+        Of a network with one output: above it is class 1, at or below it class 0. Of a file that
+        ends in the sigmoid of one logit, it is compared with the probability.
     max_log_volume, max_width : float, optional
         Thresholds; every sample must stay at or below them.
     max_deviation : float or sequence of float, optional
@@ -239,3 +240,18 @@ class VerifyRequest:
         if self.output_range is None:
             return None
         return numbers(self.output_range[0]), numbers(self.output_range[1])
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """Questions beside the usual, as JSON holds them: an infinite number is None."""
+        asked: dict[str, Any] = {name: getattr(self, name) for name in ("threshold", *_PLACES)}
+        asked["costs"] = None if self.costs is None else str(self.costs)
+        if self.deviations is not None:
+            asked["max_deviation"] = _finite(self.deviations)
+        if self.ranges is not None:
+            asked["output_range"] = [_finite(ends) for ends in self.ranges]
+        return {name: value for name, value in asked.items() if value is not None}
+
+
+def _finite(values: tuple[float, ...]) -> list[float | None]:
+    return [value if math.isfinite(value) else None for value in values]

@@ -44,8 +44,13 @@ class InputFacts:
     part: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, as JSON holds them; without a part where there are none."""
+        """Plain values, as JSON holds them; an infinite end of the clip range is None.
+
+        There is no part where the data have none.
+        """
         values = asdict(self)
+        if self.clip is not None:
+            values["clip"] = [end if math.isfinite(end) else None for end in self.clip]
         return values if self.part is not None else {k: v for k, v in values.items() if k != "part"}
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from math import isfinite, prod
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -158,7 +158,7 @@ def verify(
         max_width=request.max_width,
         max_deviation=request.deviations,
         output_range=request.ranges,
-        asked=_asked(request),
+        asked=request.asked,
         class_names=_facts(file, request, None).output_names or question.samples.classes,
         per_class=request.per_class,
         interrupted=watch.stopped
@@ -182,20 +182,6 @@ def _facts(model: LoadedModel, request: VerifyRequest, unstable: float | None) -
     if request.threshold is None:
         return facts
     return replace(facts, output_names=threshold_names(request.threshold))
-
-
-def _asked(request: VerifyRequest) -> dict[str, Any]:
-    """Questions beside the usual, as JSON holds them: an infinite end is None."""
-    names = ("threshold", "top_k", "targets", "costs", "max_deviation", "output_range")
-    asked = {name: getattr(request, name) for name in names}
-    asked["costs"] = None if request.costs is None else str(request.costs)
-    asked["max_deviation"] = request.deviations and _finite(request.deviations)
-    asked["output_range"] = request.ranges and [_finite(ends) for ends in request.ranges]
-    return {name: value for name, value in asked.items() if value is not None}
-
-
-def _finite(values: tuple[float, ...]) -> list[float | None]:
-    return [value if isfinite(value) else None for value in values]
 
 
 def _unfinished(bounds: Bounds) -> bool:

@@ -137,6 +137,30 @@ def test_questions_about_outputs(run: Run, save_mlp: Save, tmp_path: Path) -> No
     assert found["model"]["outputs"] == [1]
 
 
+def test_a_threshold_of_a_probability(run: Run, save_mlp: Save, tmp_path: Path) -> None:
+    model = save_mlp(tmp_path / "m.onnx", (np.ones((1, 2)), np.zeros(1)), last="Sigmoid")
+    # The logit log(3) is the probability 0.75.
+    x = np.array([[0.0, 0.0], [1.0, 0.0], [2.0, 0.0]], np.float32)
+    np.savez(tmp_path / "d.npz", x=x, y=np.array([0, 0, 1]))
+    question = (model, "--data", tmp_path / "d.npz", "--radius", 0.04)
+    half = answer(run, *question)
+    assert [s["prediction"] for s in half["samples"]][1:] == [1, 1]
+    found = answer(run, *question, "--threshold", "75%")
+    assert [s["prediction"] for s in found["samples"]] == [0, 0, 1]
+    assert [s["certified"] for s in found["samples"]] == [True, True, True]
+    wide = answer(run, *question[:-1], 0.06, "--threshold", 0.75)
+    assert [s["certified"] for s in wide["samples"]] == [True, False, True]
+    for limit in (0, 1, 1.5):
+        refused = run("verify", *question, "--threshold", limit)
+        assert refused.exit_code == 2
+        assert "--threshold" in refused.stderr
+
+
+def test_a_range_that_is_open_on_one_side_is_written(run: Run, identity: Path, data: Path) -> None:
+    found = answer(run, identity, "--data", data, "--radius", 0.1, "--clip", 0, "inf")
+    assert found["input"]["clip"] == [0.0, None]
+
+
 def test_predictions_without_labels(run: Run, identity: Path, tmp_path: Path) -> None:
     np.savez(tmp_path / "d.npz", x=np.array([[2.0, 0.0], [0.1, 0.0]], np.float32))
     question = (identity, "--data", tmp_path / "d.npz", "--radius", 0.5)

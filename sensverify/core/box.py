@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic
 
 import numpy as np
 
+from sensverify.core.arrays import Array as Array
+from sensverify.core.arrays import Given, Kind
 from sensverify.core.brief import count_of, span
 from sensverify.errors import BadBox, BadShape
-
-Array = Any
-"""A numpy array or a torch tensor; this module imports only numpy."""
 
 _SPLIT = 2.0**27 + 1
 _LEAST_PRODUCT, _MOST_PRODUCT = 1e-250, 1e250
@@ -19,13 +18,14 @@ _LEAST_PRODUCT, _MOST_PRODUCT = 1e-250, 1e250
 
 
 @dataclass(frozen=True, eq=False)
-class Box:
+class Box(Generic[Kind]):
     """A batch of axis-aligned boxes ``lower <= x <= upper``.
 
     Parameters
     ----------
     lower, upper : array or tensor, shape ``[batch, *features]``
-        Both numpy or both torch, of one floating dtype. Finite; ``lower <= upper`` everywhere.
+        Both numpy or both torch, of one floating dtype. Finite; ``lower <= upper`` everywhere. A
+        ``Box[Tensor]`` is one of tensors, for whoever checks types.
 
     Raises
     ------
@@ -35,11 +35,15 @@ class Box:
         A value is NaN or infinite, or a lower end is above its upper end.
     """
 
-    lower: Array
-    upper: Array
+    lower: Kind
+    upper: Kind
+
+    @property
+    def _ends(self) -> tuple[Any, Any]:
+        return self.lower, self.upper
 
     def __post_init__(self) -> None:
-        lower, upper = self.lower, self.upper
+        lower, upper = self._ends
         if not all(hasattr(end, "dtype") and hasattr(end, "shape") for end in (lower, upper)):
             raise BadBox(
                 "a box needs numpy arrays or torch tensors as lower and upper, got "
@@ -75,11 +79,11 @@ class Box:
     @classmethod
     def around(
         cls,
-        center: Array,
+        center: Given,
         radius: Array | float,
         *,
         clip: tuple[float, float] | None = None,
-    ) -> Box:
+    ) -> Box[Given]:
         """The boxes ``center - radius <= x <= center + radius``, cut to ``clip`` when it is given.
 
         Parameters
@@ -96,66 +100,51 @@ class Box:
         The ends, those of the clip range among them, are rounded outward: the stored box contains
         the exact one.
         """
-        if not hasattr(center, "dtype") or not _is_floating(center):
-            raise BadBox(
-                "a box needs samples as a floating-point array or tensor, got "
-                f"{_kind_of(center)}; with numpy: np.asarray(x, dtype=np.float32)"
-            )
-        if center.ndim == 0:
-            raise BadShape("a box needs a batch axis: give samples of shape [batch, *features]")
-        radius = _plain_radius(radius, center)
-        _check_radius(radius, center)
-        if isinstance(center, np.ndarray):
-            lower, upper = _outward_ends(center, radius)
-        else:
-            lower, upper = _outward_tensors(center, radius)
+        lower, upper = _ends_around(center, radius)
         if clip is not None:
-            low, high = _plain_clip(clip)
-            low, high = _outward_range(low, high, center)
-            if not _all((center >= low) & (center <= high)):
-                raise BadBox(
-                    f"samples reach outside the clip range [{low}, {high}] (they span "
-                    f"[{float(center.min()):.6g}, {float(center.max()):.6g}])",
-                    "widen `clip` or scale the data",
-                )
+            low, high = _checked_range(clip, center)
             lower, upper = lower.clip(low, high), upper.clip(low, high)
-        return cls(lower, upper)
+        return Box(lower, upper)
 
     @property
     def summary(self) -> str:
         """Number, shape, dtype and widths of the boxes, in a few words."""
-        kind = str(self.lower.dtype).removeprefix("torch.")
+        kind = str(self._ends[0].dtype).removeprefix("torch.")
         boxes = f"{count_of(self.batch, 'box', 'boxes')} of shape {self.shape}, {kind}"
         return f"{boxes}, widths {span(self.widths)}"
 
     @property
     def batch(self) -> int:
         """Number of boxes."""
-        return int(self.lower.shape[0])
+        return int(self._ends[0].shape[0])
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of one box, without the batch axis."""
-        return tuple(int(n) for n in self.lower.shape[1:])
+        return tuple(int(n) for n in self._ends[0].shape[1:])
 
     @property
-    def center(self) -> Array:
+    def center(self) -> Kind:
         """Midpoints ``(lower + upper) / 2``; equal to the ends where these are equal."""
-        return self.lower / 2 + self.upper / 2
+        lower, upper = self._ends
+        return lower / 2 + upper / 2
 
     @property
-    def radius(self) -> Array:
+    def radius(self) -> Kind:
         """Half-widths ``(upper - lower) / 2``."""
-        return self.upper / 2 - self.lower / 2
+        lower, upper = self._ends
+        return upper / 2 - lower / 2
 
     @property
-    def widths(self) -> Array:
+    def widths(self) -> Kind:
         """``upper - lower``, shape ``[batch, *features]``."""
-        return self.upper - self.lower
+        lower, upper = self._ends
+        return upper - lower
 
-    def __getitem__(self, index: slice | Array) -> Box:
+    def __getitem__(self, index: slice | Array) -> Box[Kind]:
         """The boxes selected along the batch axis."""
-        return Box(self.lower[index], self.upper[index])
+        lower, upper = self._ends
+        return Box(lower[index], upper[index])
 
     def contains(self, points: Array, *, tolerance: float = 0.0) -> Array:
         """Mask of the points that lie inside, up to an absolute tolerance.
@@ -170,7 +159,36 @@ class Box:
         -------
         Boolean array of the broadcast shape; NaN is never inside.
         """
-        return (points >= self.lower - tolerance) & (points <= self.upper + tolerance)
+        lower, upper = self._ends
+        return (points >= lower - tolerance) & (points <= upper + tolerance)
+
+
+def _ends_around(center: Any, radius: Array | float) -> tuple[Any, Any]:
+    """Both ends, rounded outward, of samples and a radius that are checked."""
+    if not hasattr(center, "dtype") or not _is_floating(center):
+        raise BadBox(
+            "a box needs samples as a floating-point array or tensor, got "
+            f"{_kind_of(center)}; with numpy: np.asarray(x, dtype=np.float32)"
+        )
+    if center.ndim == 0:
+        raise BadShape("a box needs a batch axis: give samples of shape [batch, *features]")
+    radius = _plain_radius(radius, center)
+    _check_radius(radius, center)
+    if isinstance(center, np.ndarray):
+        return _outward_ends(center, radius)
+    return _outward_tensors(center, radius)
+
+
+def _checked_range(clip: Any, center: Any) -> tuple[float, float]:
+    """The ends of a clip range, rounded outward, that samples do not leave."""
+    low, high = _outward_range(*_plain_clip(clip), center)
+    if not _all((center >= low) & (center <= high)):
+        raise BadBox(
+            f"samples reach outside the clip range [{low}, {high}] (they span "
+            f"[{float(center.min()):.6g}, {float(center.max()):.6g}])",
+            "widen `clip` or scale the data",
+        )
+    return low, high
 
 
 def _kind_of(value: Any) -> str:

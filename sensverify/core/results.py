@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sensverify.core.box import Array, Box
+from sensverify.core.box import Box
 from sensverify.core.provenance import Provenance
 from sensverify.errors import BadShape
+
+if TYPE_CHECKING:
+    from sensverify.core.arrays import Tensor
 
 
 class Guarantee(IntEnum):
@@ -43,16 +46,16 @@ class Enclosure:
 
     Parameters
     ----------
-    lower, upper : array, shape ``[batch, objectives]``
+    lower, upper : Tensor, shape ``[batch, objectives]``
         Proven to enclose ``c · f(x)`` for every input x of the box. Unchecked: `compute_bounds`
         refuses NaN and infinity, and puts ends that rounding has crossed in order.
     inner : Box or None, shape ``[batch, objectives]``
         Values that are attained at the witnesses.
-    witness_lower, witness_upper : array or None, shape ``[batch, objectives, *inputs]``
+    witness_lower, witness_upper : Tensor or None, shape ``[batch, objectives, *inputs]``
         Inputs that attain ``inner.lower`` and ``inner.upper``.
-    optimal : boolean array or None, shape ``[batch, objectives]``
+    optimal : boolean Tensor or None, shape ``[batch, objectives]``
         True where both ends are exact. None means nowhere.
-    unstable : integer array or None, shape ``[batch]``
+    unstable : integer Tensor or None, shape ``[batch]``
         How many neurons are not linear over the box, by the bounds the method used.
     certificate : object or None
     stopped : bool
@@ -61,13 +64,13 @@ class Enclosure:
         Of this result, where it depends on the network or the settings; None is the method's own.
     """
 
-    lower: Array
-    upper: Array
-    inner: Box | None = None
-    witness_lower: Array | None = None
-    witness_upper: Array | None = None
-    optimal: Array | None = None
-    unstable: Array | None = None
+    lower: Tensor
+    upper: Tensor
+    inner: Box[Tensor] | None = None
+    witness_lower: Tensor | None = None
+    witness_upper: Tensor | None = None
+    optimal: Tensor | None = None
+    unstable: Tensor | None = None
     certificate: Any = None
     guarantee: Guarantee | None = None
     stopped: bool = False
@@ -83,10 +86,10 @@ class Bounds:
         Contains every value attained in the input box.
     inner : Box or None
         Attained values: ``outer.lower <= exact minimum <= inner.lower`` and the mirror image.
-    witness_lower, witness_upper : array or None, shape ``[batch, objectives, *inputs]``
-    optimal : boolean array or None, shape ``[batch, objectives]``
+    witness_lower, witness_upper : Tensor or None, shape ``[batch, objectives, *inputs]``
+    optimal : boolean Tensor or None, shape ``[batch, objectives]``
         True where the outer box is exact.
-    unstable : integer array or None, shape ``[batch]``
+    unstable : integer Tensor or None, shape ``[batch]``
         How many neurons are not linear over the box, by the bounds the method used.
     guarantee : Guarantee
     provenance : Provenance
@@ -95,14 +98,14 @@ class Bounds:
         A watch was over before the method's own end: the bounds hold, and may be looser.
     """
 
-    outer: Box
+    outer: Box[Tensor]
     guarantee: Guarantee
     provenance: Provenance
-    inner: Box | None = None
-    witness_lower: Array | None = None
-    witness_upper: Array | None = None
-    optimal: Array | None = None
-    unstable: Array | None = None
+    inner: Box[Tensor] | None = None
+    witness_lower: Tensor | None = None
+    witness_upper: Tensor | None = None
+    optimal: Tensor | None = None
+    unstable: Tensor | None = None
     certificate: Any = None
     stopped: bool = False
 

@@ -19,7 +19,7 @@ LARGEST = 60_000
 def kinds(book: nbformat.NotebookNode) -> list[list[str]]:
     """Kinds of outputs of every cell of code; lines that are printed count once."""
     cells = [cell.outputs for cell in book.cells if cell.cell_type == "code"]
-    return [[out.output_type for out in outputs] for outputs in cells]
+    return [list(dict.fromkeys(out.output_type for out in outputs)) for outputs in cells]
 
 
 @pytest.mark.parametrize("path", BOOKS, ids=lambda path: path.stem)

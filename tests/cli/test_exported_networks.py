@@ -362,3 +362,25 @@ def test_the_confidence_of_a_forest_is_its_own_probability(run: Run, tmp_path: P
     (model,) = json.loads(done.stdout)["models"]
     # 0.6 for class 0 where both trees go left, 0.3 + 0.4 for class 2 where both go right.
     assert model["clean"][0]["classified"]["confidence"] == pytest.approx((0.6 + 0.7) / 2)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("--output", "nowhere", "no value 'nowhere'"),
+        ("--input", "nowhere", "no value 'nowhere'"),
+        ("--input-shape", "5", "--input-shape"),
+        ("--input-shape", "4,x", "--input-shape"),
+        ("--input-shape", "0", "--input-shape"),
+    ],
+)
+def test_a_part_that_there_is_not_is_refused(
+    run: Run, tmp_path: Path, option: str, value: str, words: str
+) -> None:
+    save(tmp_path / "net.onnx", LINEAR, ["n", 4], w=W, b=B)
+    np.savez(tmp_path / "data.npz", x=np.zeros((2, 4), np.float32), y=np.array([0, 1]))
+    done = run(
+        "evaluate", tmp_path / "net.onnx", "--data", tmp_path / "data.npz", option, value
+    )  # fmt: skip
+    assert done.exit_code == 2
+    assert words in done.stderr

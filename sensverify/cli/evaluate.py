@@ -235,10 +235,12 @@ def evaluate(
     """Attack, corrupt, certify and measure one or more classifiers on the same samples.
 
     MODEL is a name from 'sensverify list models', the path of an .onnx or .onnx.gz file, or the
-    folder of a training run. For every model you get its accuracy and its calibration; its
-    accuracy under attacks, and beside it the share of labels that is proven; its accuracy under
-    corruptions; and measures of its weights and gradients. What cannot be had is listed with the
-    reason. Ctrl-C gives up the part in hand and reports the others (exit status 3).
+    folder of a training run. One with operators that are not known is run by onnxruntime: it is
+    attacked without gradients, and nothing is proven of it. For every model you get its accuracy
+    and its calibration; its accuracy under attacks, and beside it the share of labels that is
+    proven; its accuracy under corruptions; and measures of its weights and gradients. What cannot
+    be had is listed with the reason. Ctrl-C gives up the part in hand and reports the others (exit
+    status 3).
 
     \b
     Examples:

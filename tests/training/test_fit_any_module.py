@@ -44,7 +44,8 @@ def settings(**changes: object) -> TrainSettings:
 
 @pytest.mark.parametrize("module", [gelu, recurrent])
 def test_base_trains_what_cannot_be_verified(module: object) -> None:
-    result = fit(module(), blobs(), "base", settings(epochs=20, optimiser="adam(lr=0.02)"))
+    made = settings(epochs=20, optimiser="adam(lr=0.02)", metric_samples=0)
+    result = fit(module(), blobs(), "base", made)
     assert result.metrics_test is not None
     assert result.metrics_test.err <= 0.2
     assert result.unverifiable

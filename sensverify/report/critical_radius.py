@@ -82,6 +82,7 @@ def critical_radius_to_dict(report: CriticalRadiusReport) -> dict[str, Any]:
             "max_radius": limits.largest,
             "accuracy": limits.accuracy,
             "steps": limits.steps,
+            **({} if report.threshold is None else {"threshold": report.threshold}),
         },
         "device": report.device,
         "seconds": report.seconds,
@@ -371,6 +372,8 @@ def _notes(report: CriticalRadiusReport) -> Iterator[tuple[str, str]]:
     if all(each.label is None for each in report.samples):
         none = notes["labels"] or "there are none"
         notes["labels"] = f"{none}; the critical radius is that of the prediction"
+    if report.threshold is not None:
+        notes["threshold"] = f"class 1 is above {report.threshold:g}"
     if report.others:
         text = ", ".join(f"{name} {version}" for name, version in report.others.items())
         notes["begun with"] = text

@@ -27,12 +27,14 @@ from sensverify.runs.journal import Journal
 from sensverify.runs.progress import Listener, Pace
 from sensverify.runs.watch import Watch
 from sensverify.verification.asking import asked_model, whole_request
+from sensverify.verification.heads import check_samples
+from sensverify.verification.one_output import with_threshold
 from sensverify.verification.question import Question, make_question
 from sensverify.verification.radius_batch import Asked, Batch
 from sensverify.verification.radius_request import CriticalRadiusRequest
 from sensverify.verification.radius_results import ROWS, CriticalRadiusReport, FinishedBatch
 from sensverify.verification.radius_search import SearchLimits
-from sensverify.verification.run import batch_size, method_of
+from sensverify.verification.run import batch_size, facts_of, method_of
 
 SCHEMA = "sensverify.critical-radius/1"
 ASKED, JOURNAL = "asked.json", "journal.jsonl"
@@ -104,6 +106,10 @@ def critical_radius(
         )
     request = replace(request, dtype=request.dtype or method.dtype or "float32")
     model = asked_model(request)
+    check_samples(request, model)
+    facts = facts_of(model, request, None)
+    if request.threshold is not None:
+        model = with_threshold(model, request.threshold)
     question = make_question(request, model)
     watch = (Watch() if watch is None else watch).within(request.timeout)
     asked = Asked(
@@ -115,13 +121,14 @@ def critical_radius(
         _limits(request, question),
         seed=request.seed,
         memory=request.memory or DEFAULT_BUDGET,
+        threshold=request.threshold,
     )
     search = _Search(request, asked)
     with _kept(request, search) as (journal, begun_with):
         batches = list(search.batches(journal, progress or (lambda state: None)))
     samples = tuple(sample for batch in batches for sample in batch.samples)
     return CriticalRadiusReport(
-        model=model.facts(),
+        model=replace(facts, output_names=facts.output_names or question.samples.classes),
         perturbation=question.facts,
         unit=search.unit,
         limits=asked.limits,
@@ -136,6 +143,7 @@ def critical_radius(
         samples=samples,
         total=len(question),
         interrupted=len(samples) < len(question) or any(sample.stopped for sample in samples),
+        threshold=request.threshold,
         others={k: v for k, v in begun_with.items() if versions().get(k) != v},
     )
 
@@ -205,6 +213,7 @@ class _Search:
             "samples": [int(place) for place in samples.places[[0, -1]]],
             "unit": {"in": self.unit, "sha256": sha256_of_arrays(unit)},
             "clip": self.asked.perturbation.clip,
+            "threshold": request.threshold,
             "search": asdict(self.asked.limits),
             "method": {"name": request.method_name, "settings": settings_of(self.asked.method)},
             "dtype": self.asked.question.dtype,

@@ -46,12 +46,18 @@ class Asked:
     limits: SearchLimits
     seed: int
     memory: int
+    threshold: float | None = None
 
     def __post_init__(self) -> None:
         if self.outputs < 2:
             raise BadSetting(
-                f"'{self.model.name}' has one output, and a critical radius is about which of "
-                "several is the largest"
+                f"'{self.model.name}' has one output, and a critical radius is about classes",
+                "give `threshold`, above which it is class 1",
+            )
+        if self.question.judged == "nothing":
+            raise BadSetting(
+                "a critical radius is about classes, and nothing says which the samples are of",
+                "give data with labels y, or without any y for the predictions",
             )
         # The outermost samples stand for all.
         x = self.question.samples.x
@@ -76,7 +82,7 @@ class Asked:
     @cached_property
     def judge(self) -> LabelJudge:
         model = self.model
-        return LabelJudge(model.network, Replay.of(model), self.memory)
+        return LabelJudge(model.network, Replay.of(model, self.threshold), self.memory)
 
 
 class Batch:

@@ -13,9 +13,8 @@ from sensverify.verification.request import VerifyRequest
 
 USED = (
     *("model", "data", "part", "samples", "radius", "sigma", "clip", "method", "settings"),
-    "timeout",
-    *("objective_timeout", "gap", "threads", "device", "dtype", "seed", "memory", "data_dir"),
-    *("input", "output", "input_shape", "runtime_check"),
+    *("timeout", "objective_timeout", "gap", "threads", "device", "dtype", "seed", "memory"),
+    *("data_dir", "input", "output", "input_shape", "threshold", "runtime_check"),
 )
 """Fields of a `VerifyRequest` that mean something here."""
 

@@ -90,6 +90,7 @@ class CriticalRadiusReport:
     ``interrupted`` samples are missing, or have ends that more time could have brought closer
     together; what is said of them holds. ``guarantee`` is that of the proven ends. ``others``:
     versions with which the first samples of a resumed run were searched, where these differ.
+    ``threshold``: that of a network with one output, above which it is class 1.
     """
 
     model: ModelFacts
@@ -108,6 +109,7 @@ class CriticalRadiusReport:
     total: int
     interrupted: bool = False
     others: dict[str, str] = field(default_factory=dict)
+    threshold: float | None = None
 
     @cached_property
     def summary(self) -> RadiusSummary:

@@ -143,7 +143,7 @@ def verify(
         watch.say("checking the certificate")
         certification = certifier.finish(_provenance(run, samples))
     return VerifyReport(
-        model=_facts(file, request, unstable),
+        model=facts_of(file, request, unstable),
         perturbation=question.facts,
         method=request.method_name,
         settings=settings_of(method),
@@ -159,7 +159,7 @@ def verify(
         max_deviation=request.deviations,
         output_range=request.ranges,
         asked=request.asked,
-        class_names=_facts(file, request, None).output_names or question.samples.classes,
+        class_names=facts_of(file, request, None).output_names or question.samples.classes,
         per_class=request.per_class,
         interrupted=watch.stopped
         and (len(samples) < len(question) or any(_unfinished(part.bounds) for part in parts)),
@@ -176,7 +176,7 @@ def batch_size(network: Network, method: Method) -> int:
     return min(size, method.samples_at_once or size)
 
 
-def _facts(model: LoadedModel, request: VerifyRequest, unstable: float | None) -> ModelFacts:
+def facts_of(model: LoadedModel, request: VerifyRequest, unstable: float | None) -> ModelFacts:
     """The facts about the model; a threshold names its classes."""
     facts = model.facts(unstable=unstable)
     if request.threshold is None:

@@ -161,3 +161,10 @@ def test_summary_numbers() -> None:
     assert report.robust(0.0) == (0.6, 0.8)
     assert report.robust(0.1) == (0.6, 0.8)
     assert report.robust(0.3) == (0.4, 0.6)
+
+
+def test_a_threshold_is_told() -> None:
+    report = made((0.1, 0.2), threshold=1.5)
+    assert "above 1.5" in printed(critical_radius_document(report))
+    assert '"threshold": 1.5' in critical_radius_to_json(report)
+    assert "threshold" not in critical_radius_to_json(made((0.1, 0.2)))

@@ -271,11 +271,26 @@ def test_a_largest_radius_that_overflows_is_refused_before_any_work() -> None:
         critical_radius("iris", radius=1e36, max_radius=1e39)
 
 
-def test_networks_with_one_output_are_refused(tmp_path: Path) -> None:
+def test_one_output_is_two_classes_by_a_threshold(tmp_path: Path) -> None:
+    """The output is the sum of both inputs, where they are above 0."""
     one = save(tmp_path / "n.onnx", (np.eye(2), np.zeros(2)), (np.ones((1, 2)), np.zeros(1)))
-    np.savez(tmp_path / "d.npz", x=np.zeros((1, 2), np.float32))
-    with pytest.raises(BadSetting, match="one output"):
-        critical_radius(str(one), data=str(tmp_path / "d.npz"), radius=0.1)
+    np.savez(tmp_path / "d.npz", x=np.array([[1.0, 2.0], [0.5, 0.5], [2.0, 2.0]]), y=[1, 0, 0])
+    asked: dict[str, Any] = {"data": str(tmp_path / "d.npz"), "radius": 0.125}
+    with pytest.raises(BadSetting, match="`threshold`"):
+        critical_radius(str(one), **asked)
+    found = critical_radius(str(one), threshold=1.5, **asked)
+    for each, true in zip(found.samples, (0.75, 0.25, 0.0), strict=True):
+        assert 0.98 * true <= each.proven <= true <= each.attacked <= 1.02 * true
+    assert [each.becomes for each in found.samples] == [0, 1, 1]
+    assert found.model.output_names == ("at most 1.5", "above 1.5")
+    with pytest.raises(BadSetting, match="`threshold`"):
+        critical_radius("iris", threshold=1.5)
+
+
+def test_targets_of_a_regression_are_no_classes(tmp_path: Path) -> None:
+    np.savez(tmp_path / "d.npz", x=np.zeros((2, 4), np.float32), y=np.array([0.5, 1.25]))
+    with pytest.raises(BadSetting, match="classes"):
+        critical_radius("iris", data=str(tmp_path / "d.npz"), radius=0.1)
 
 
 def test_a_bound_that_overflows_is_no_proof(tmp_path: Path) -> None:

@@ -14,9 +14,10 @@ from torch import Tensor
 
 from sensverify.bounds.tensors import flattened
 from sensverify.core.digests import sha256_of_arrays
-from sensverify.data import Dataset, Split, load_data, load_split
-from sensverify.data.dataset import class_labels, holds_labels, image_kind, narrowed
-from sensverify.data.files import PARTS, array_names, read_dataset
+from sensverify.data import Dataset, Split, load_data, load_split, read_dataset
+from sensverify.data.catalog import comes_in_parts, find_file
+from sensverify.data.dataset import image_kind, narrowed
+from sensverify.data.labels import are_other_numbers, are_positions, class_labels, holds_labels
 from sensverify.data.split import even_order
 from sensverify.errors import BadData, BadSetting, BadShape
 from sensverify.models.loading import LoadedModel
@@ -43,7 +44,8 @@ class Samples:
     clip : (low, high) or None
         The range that the data have by their nature.
     note : str or None
-        What is to be said of labels that are none.
+        What was guessed of the data, what their classes are called, and what is to be said of
+        labels that are none.
     classes : tuple of str
         What they are called; empty where nobody says.
     chosen : str
@@ -91,7 +93,8 @@ class Samples:
         BadData
             As of `find_labels`; or a value does not fit float32.
         """
-        y, note = find_labels(data.y, outputs, f"{part} '{data.name}'", needed_by=needed_by)
+        y, left_out = find_labels(data.y, outputs, f"{part} '{data.name}'", needed_by=needed_by)
+        note = "; ".join(filter(None, (*data.remarks, left_out))) or None
         x, ranges = data.x, data.feature_range
         if shape is not None:
             x = narrowed(data).reshape(len(data), *shape)
@@ -164,13 +167,13 @@ def find_source(
     data_dir: Path | None = None,
     part: Part | None = None,
     beside: str = "sample beside the model",
-    remedy: str = "give `data=NAME` or FILE.npz",
+    remedy: str = "give `data=NAME` or a file",
 ) -> Source:
     """The data that are asked for; where nobody asks for any, the sample beside the models.
 
     Parameters
     ----------
-    asked : str, Dataset, Split, callable or None
+    asked : str, Path, object or None
         As `load_data` takes it.
     models : sequence of LoadedModel
     data_dir : Path, optional
@@ -186,28 +189,58 @@ def find_source(
         There are no such data, or not that part of them; or nobody says which, or cards disagree
         about them.
     """
-    named = next((tuple(model.card.labels) for model in models if model.card is not None), ())
+    named = next((model.class_names for model in models if model.class_names), ())
     if asked is None:
         if part not in (None, "test"):
             raise BadSetting("the samples beside a model are test samples", "give `data`")
         return Source(_beside(models, beside, remedy), classes=named)
-    file = isinstance(asked, str) and asked.endswith(".npz")
-    parted = file and array_names(asked).issuperset(PARTS)
-    if part is None and (isinstance(asked, Dataset) or (file and not parted)):
-        return Source(load_data(asked, data_dir=data_dir), classes=named)
+    if part is None and not comes_in_parts(asked):
+        data = _numbered_as(models, load_data(asked, data_dir=data_dir))
+        return Source(data, classes=data.classes or named)
     try:
         split = load_split(asked, data_dir=data_dir)
     except BadData:
         whole = load_data(asked, data_dir=data_dir)
         if part is not None or (whole.y is not None and holds_labels(whole.y)):
             raise
+        file = find_file(asked)
+        parted = file is not None and file.in_parts
         return Source(whole, classes=named, part="test" if parted else None)
-    classes, train = split.labels or named, split.train
+    train = _numbered_as(models, split.train)
+    classes = train.classes or split.labels or named
     if part == "train":
         return Source(train, None, classes, part)
     if part == "all":
-        return Source(_together(load_data(asked, data_dir=data_dir), split), None, classes, part)
-    return Source(replace(split.test, feature_range=train.feature_range), train, classes, "test")
+        whole = _together(load_data(asked, data_dir=data_dir), split)
+        return Source(_numbered_as(models, whole), None, classes, part)
+    test = replace(_numbered_as(models, split.test), feature_range=train.feature_range)
+    return Source(test, train, classes, "test")
+
+
+def _numbered_as(models: Sequence[LoadedModel], data: Dataset) -> Dataset:
+    """The data with labels as the numbers of the models' outputs, by the names of the classes."""
+    orders: dict[tuple[str, ...], str] = {}
+    for model in models:
+        names, outputs = model.class_names, prod(model.network.output_shape)
+        # Where a card has nothing but numbers, names say more.
+        if names and not (are_positions(names) and not set(data.classes) <= set(names)):
+            orders.setdefault(names, model.name)
+        elif outputs > 1 and len(data.classes) not in (0, outputs):
+            raise BadData(
+                f"data '{data.name}' has {len(data.classes)} classes by name, and '{model.name}' "
+                f"has {outputs} outputs without names",
+                f"give class numbers from 0 to {outputs - 1}, or samples of every class",
+            )
+    by_name = bool(data.classes) or any(map(are_other_numbers, orders))
+    if by_name and len(orders) > 1:
+        raise BadSetting(
+            f"{' and '.join(orders.values())} have their classes in different orders, and data "
+            f"'{data.name}' name them",
+            "evaluate them one by one",
+        )
+    for names, whose in orders.items():
+        data = data.named(names, f"'{whose}'")
+    return data
 
 
 def _together(loaded: Dataset, split: Split) -> Dataset:

@@ -16,6 +16,7 @@ from sensverify.cli.options import (
     PATH,
     STOPPED,
     data_dir_option,
+    data_option,
     ends_options,
     json_option,
     quiet_option,
@@ -24,7 +25,7 @@ from sensverify.cli.options import (
 from sensverify.cli.printing import show
 from sensverify.cli.progress import showing_run, watching
 from sensverify.cli.remedies import with_options
-from sensverify.cli.targets import Targets, input_files
+from sensverify.cli.targets import Targets, input_files, say_note
 from sensverify.cli.types import number, sample_range, size
 
 if TYPE_CHECKING:
@@ -40,11 +41,9 @@ _LISTS = ("attacks", "certify", "corruptions", "sequences", "measures")
 @grouped("The networks (all but that of --surrogate)", ends_options())
 @grouped(
     "The samples",
-    option(
-        "--data",
-        metavar="NAME|FILE.npz",
-        help="A name from 'sensverify list data'; or a file with x and y, or with x_train, "
-        "y_train, x_test and y_test. Default: the samples that ship with the model.",
+    data_option(
+        "Of data in two parts (x_train, y_train, x_test and y_test; folders train and test) the "
+        "test part. Default: the samples that ship with the model."
     ),
     option(
         "--samples",
@@ -256,16 +255,15 @@ def evaluate(
 
     targets = Targets(json=json_target, report=report_target, force=force)
     request = _request(models, {k: v for k, v in options.items() if v is not None})
-    data = request.data
-    data = data if isinstance(data, str) and data.endswith(".npz") else None
     names = [*models, request.reference, request.surrogate]
-    targets.check(input_files(names, request.per_feature, data))
+    targets.check(input_files(names, request.per_feature, data=request.data))
     _check_csv(csv_folder, force)
     with (
         showing_run("evaluating", lambda now: ", ".join(now.running)) as (_, progress, listen),
         watching(listen) as watch,
     ):
         found = _with_options(run(request, progress=progress, watch=watch))
+    say_note(found.settings.get("data"))
     try:
         _write(found, request, targets, csv_folder)
     finally:

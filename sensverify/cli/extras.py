@@ -8,10 +8,11 @@ from importlib import metadata
 from sensverify.errors import install
 
 USES = {
-    "data": "the data sets iris, digits, breast-cancer and wine",
+    "data": "the data sets iris, digits, breast-cancer and wine, and folders of images",
     "evaluate": "the corruptions frost and jpeg of 'evaluate'",
     "lirpa": "what the method lirpa needs beside auto-LiRPA",
     "marabou": "the decider marabou, and marabou as an oracle of bisection; to Python 3.12",
+    "parquet": "data in .parquet files",
     "train": "'train' and 'study', with its tables, figures and page",
     "vnnlib": "properties in VNN-LIB 2.0",
 }

@@ -11,9 +11,12 @@ import click
 from sensverify.cli.extras import table
 from sensverify.cli.options import quiet_option
 from sensverify.cli.printing import show
+from sensverify.cli.remedies import with_options
 
 if TYPE_CHECKING:
-    from sensverify.registry.listing import Columns, Listing
+    from sensverify.data.catalog import DataSet
+    from sensverify.registry.catalog import Catalog
+    from sensverify.registry.listing import Listing
 
 CATALOGS = {
     "methods": ("sensverify.bounds.method:METHODS",),
@@ -84,10 +87,22 @@ def _tables(what: str, data_dir: str | None) -> list[Listing]:
         return _operators()
     if what == "extras":
         return [(("extra", "packages", "here", "for"), table())]
-    columns: Columns = {}
-    if what == "data":
-        columns = {"here": lambda each: "yes" if each.available(data_dir) else "no"}
-    return list_tables([resolve_name(name) for name in CATALOGS[what]], columns)
+    catalogs = [resolve_name(name) for name in CATALOGS[what]]
+    if what != "data":
+        return list_tables(catalogs)
+    columns = {"here": lambda each: "yes" if each.available(data_dir) else "no"}
+    return [*list_tables(catalogs, columns), *_missing_data(catalogs[0], data_dir)]
+
+
+def _missing_data(catalog: Catalog[DataSet], data_dir: str | None) -> list[Listing]:
+    """Why data sets are not here, and what to do."""
+    errors = {name: each.missing(data_dir) for name, each in catalog.working().items()}
+    rows: list[tuple[str, ...]] = [
+        (name, error.problem, with_options(error.remedy, list_names))
+        for name, error in errors.items()
+        if error is not None
+    ]
+    return [(("not here", "why", "what to do"), rows)] if rows else []
 
 
 def _models() -> Listing:

@@ -117,6 +117,19 @@ def data_dir_option() -> Decorator:
     )
 
 
+def data_option(text: str) -> Decorator:
+    """``--data``; the text says what is taken of data with parts and without."""
+    return click.option(
+        "--data",
+        metavar="NAME|FILE",
+        help="A name from 'sensverify list data'; a file: .csv, .tsv, .parquet, .npy, or .npz with "
+        "arrays such as x and y; or a folder of images, with one folder for each class. Settings "
+        "follow in parentheses: 'FILE.csv(label=NAME)' or '(label=last)' for the column of labels, "
+        "'(header=yes)', 'FILE.npz(x=NAME, label=NAME)', '(nhwc)' for images with their channels "
+        f"last. {text}",
+    )
+
+
 def force_option(text: str) -> Decorator:
     """``--force``; the text names what it overwrites."""
     return click.option("--force", is_flag=True, help=text)

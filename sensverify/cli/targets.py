@@ -11,16 +11,26 @@ import click
 STDOUT = Path("-")
 
 
-def input_files(models: Iterable[str | None], *others: Path | str | None) -> list[Path]:
-    """The files that a run reads: those of models with their samples, and others."""
+def input_files(
+    models: Iterable[str | None], *others: Path | str | None, data: str | None = None
+) -> list[Path]:
+    """The files that a run reads: those of models with their samples, those of data, and others."""
+    from sensverify.data.catalog import find_file
     from sensverify.models import resolve
 
-    files = list(others)
+    found = find_file(data)
+    files = [*others, *([] if found is None else found.files)]
     for name in models:
         if name is not None:
-            found = resolve(name)
-            files += [found.path, found.sample_path]
+            model = resolve(name)
+            files += [model.path, model.sample_path]
     return [Path(file) for file in files if file is not None]
+
+
+def say_note(note: str | None) -> None:
+    """Tell, on standard error, what was guessed of the data."""
+    if note:
+        click.echo(f"note: {note}", err=True)
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,17 @@ import click
 from click import option
 
 from sensverify.cli.grouped import GroupedCommand, grouped
-from sensverify.cli.options import PATH, STOPPED, data_dir_option, json_option, quiet_option
+from sensverify.cli.options import (
+    PATH,
+    STOPPED,
+    data_dir_option,
+    data_option,
+    json_option,
+    quiet_option,
+)
 from sensverify.cli.printing import show
 from sensverify.cli.progress import watching
-from sensverify.cli.targets import Targets
+from sensverify.cli.targets import Targets, input_files, say_note
 from sensverify.cli.train_progress import showing_progress
 from sensverify.cli.types import number, plain_radius, share
 from sensverify.core.numbers import RangeShare
@@ -27,11 +34,9 @@ _NAMES = ("data", "model", "loss", "standardise")
 @click.command("train", cls=GroupedCommand)
 @grouped(
     "What to train",
-    option(
-        "--data",
-        metavar="NAME|FILE.npz",
-        help="A name from 'sensverify list data'; or a file with x_train, y_train, x_test and "
-        "y_test, or with x and y, of which every fifth sample is then a test sample.",
+    data_option(
+        "Of data without two parts (x_train, y_train, x_test and y_test; folders train and test) "
+        "every fifth sample is a test sample."
     ),
     option(
         "--model",
@@ -228,12 +233,13 @@ def train(
     from sensverify.training.fit import fit
 
     targets = Targets(json=json_target, force=force)
-    targets.check([])
     given = {k: v for k, v in options.items() if v is not None}
     if isinstance(given.get("radius"), RangeShare):
         given["radius"] = _radius(given["radius"], given, out, data_dir)
     request = _request(out, resume, given)
+    targets.check(input_files([], data=request.data))
     split, module = request.prepare(data_dir=data_dir)
+    say_note("; ".join(split.train.remarks))
     with showing_progress() as (progress, say), watching(say) as watch:
         result = fit(
             module,

@@ -12,6 +12,7 @@ from sensverify.cli.critical_radius import critical_radius_options, found_radii,
 from sensverify.cli.options import (
     PATH,
     data_dir_option,
+    data_option,
     ends_options,
     force_option,
     json_option,
@@ -21,18 +22,15 @@ from sensverify.cli.options import (
 )
 from sensverify.cli.printing import show
 from sensverify.cli.progress import showing, watching
-from sensverify.cli.targets import Targets, input_files
+from sensverify.cli.targets import Targets, input_files, say_note
 from sensverify.cli.types import number, numbers, radius, sample_range, share, size
 
 
 @click.command("verify")
 @click.argument("model")
-@click.option(
-    "--data",
-    metavar="NAME|FILE.npz",
-    help="Samples to verify around: a name from 'sensverify list data', or a file with x and maybe "
-    "y and feature_range. Samples are reshaped to the model's input where the number of values "
-    "and the order of the axes agree. Default: the samples that ship with the model.",
+@data_option(
+    "Samples are reshaped to the model's input where the number of values and the order of the "
+    "axes agree. Default: the samples that ship with the model."
 )
 @click.option(
     "--part",
@@ -264,6 +262,7 @@ def verify(
       sensverify verify iris --sigma 0.1 --report iris.html
       sensverify verify net.onnx --data mnist --samples 0:20 --radius 0.05 --clip 0 1
       sensverify verify net.onnx --data mine.npz --radius 0.01 --json - > result.json
+      sensverify verify net.onnx --data 'mine.csv(label=species)' --radius 0.01
       sensverify verify mnist-conv2 --method alpha-crown --setting steps=50
       sensverify verify iris --max-width 10 && echo release
       sensverify verify net.onnx --property prop.vnnlib --timeout 60
@@ -297,10 +296,13 @@ def _bound(options: dict[str, Any], targets: Targets) -> int:
     from sensverify.verification import VerifyRequest
     from sensverify.verification import verify as run
 
-    data, radius = options["data"], options["radius"]
-    data = data if data is not None and data.endswith(".npz") else None
+    radius = options["radius"]
     radius = radius if isinstance(radius, Path) else None
-    targets.check(input_files([options["model"]], options["box"], options["costs"], data, radius))
+    targets.check(
+        input_files(
+            [options["model"]], options["box"], options["costs"], radius, data=options["data"]
+        )
+    )
     request = VerifyRequest(**options)
     with showing("bounding") as display, watching(display.update) as watch:
         report = run(
@@ -308,6 +310,8 @@ def _bound(options: dict[str, Any], targets: Targets) -> int:
             progress=lambda done, total: display.update(done=done, total=total),
             watch=watch,
         )
+    if not targets.to_stdout:
+        say_note(report.perturbation.note)
     found = report.certification
     if found is not None and targets.certificate is not None:
         found = replace(found, path=str(targets.certificate))

@@ -1,4 +1,4 @@
-"""Data sets by name or from a file. Imports numpy, and scikit-learn only for its own sets."""
+"""Data by name, from files and folders, or of objects. Imports numpy; others when they are used."""
 
 from sensverify.data.catalog import DATA_SETS, load_data, load_split
 from sensverify.data.dataset import Dataset

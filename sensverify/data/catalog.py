@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from inspect import signature
 from pathlib import Path
 from typing import Any
 
-from sensverify.data.cifar import has_cifar, load_cifar, split_cifar
+from sensverify.data import files, objects
+from sensverify.data.cifar import load_cifar, missing_cifar, split_cifar
 from sensverify.data.dataset import Dataset
 from sensverify.data.facts import FACTS
-from sensverify.data.files import read_dataset, read_split
-from sensverify.data.images import has_idx_set, load_idx_set, split_idx_set
+from sensverify.data.files import DataFile
+from sensverify.data.images import load_idx_set, missing_idx_set, split_idx_set
+from sensverify.data.reading import Reading
 from sensverify.data.split import LICENCE_UNKNOWN, Split, split_samples
-from sensverify.data.tables import load_table, split_table, tables_installed
-from sensverify.errors import BadData, UnknownName
+from sensverify.data.tables import load_table, missing_table, split_table
+from sensverify.errors import BadData, SensverifyError, UnknownName
 from sensverify.registry.catalog import Catalog
-from sensverify.registry.names import summary_of
+from sensverify.registry.names import name_of, summary_of
 
 Folder = str | Path | None
 
@@ -31,8 +34,9 @@ class DataSet:
     ----------
     summary : str
         One sentence without a full stop.
-    available : callable
-        True where its files are there; takes the folder that is searched first.
+    missing : callable
+        The error that says why it is not there and what to do, or None where it is; takes the
+        folder that is searched first.
     load : callable
         The `Dataset` that `load_data` gives.
     split : callable
@@ -44,17 +48,21 @@ class DataSet:
     """
 
     summary: str
-    available: Callable[[Folder], bool]
+    missing: Callable[[Folder], SensverifyError | None]
     load: Callable[[Folder], Dataset]
     split: Callable[[Folder], Split]
     labels: tuple[str, ...] = ()
     licence: str = LICENCE_UNKNOWN
 
+    def available(self, data_dir: Folder = None) -> bool:
+        """True where it can be loaded, as far as can be told without reading it."""
+        return self.missing(data_dir) is None
+
 
 def _table(name: str, summary: str) -> DataSet:
     return DataSet(
         summary,
-        lambda data_dir: tables_installed(),
+        partial(missing_table, name),
         partial(load_table, name),
         partial(split_table, name),
     )
@@ -63,7 +71,7 @@ def _table(name: str, summary: str) -> DataSet:
 def _images(name: str, summary: str, *folders: str) -> DataSet:
     return DataSet(
         summary,
-        partial(has_idx_set, folders),
+        partial(missing_idx_set, name, folders),
         partial(load_idx_set, name, folders),
         partial(split_idx_set, name, folders),
     )
@@ -72,7 +80,7 @@ def _images(name: str, summary: str, *folders: str) -> DataSet:
 _OWN = {
     "breast-cancer": _table("breast-cancer", "569 tumours, 30 measurements, 2 classes"),
     "cifar-10": DataSet(
-        "60,000 colour images of 32 x 32, 10 classes", has_cifar, load_cifar, split_cifar
+        "60,000 colour images of 32 x 32, 10 classes", missing_cifar, load_cifar, split_cifar
     ),
     "digits": _table("digits", "1,797 images of 8 x 8, 10 classes"),
     "fashion-mnist": _images(
@@ -89,18 +97,24 @@ _OWN = {
 
 def _adapt(name: str, found: Any) -> DataSet | None:
     """A function may take the folder that is searched first, as ``data_dir``."""
-    if isinstance(found, DataSet):
-        return found
-    if not isinstance(found, Dataset | Split) and not callable(found):
+    return found if isinstance(found, DataSet) else _adapted(name, found, Reading())
+
+
+def _adapted(name: str, found: Any, reading: Reading) -> DataSet | None:
+    whole = objects.adopt(found, name, reading)
+    if whole is None and not callable(found):
         return None
 
     def made(data_dir: Folder) -> Dataset | Split:
-        values = found
-        if not isinstance(values, Dataset | Split):
+        values = whole
+        if values is None:
             takes = "data_dir" in signature(found).parameters
             values = found(data_dir=data_dir) if takes else found()
-        if not isinstance(values, Dataset | Split):
-            raise BadData(f"the data set '{name}' is {values!r}", "return a `Dataset` or a `Split`")
+            values = objects.adopt(values, name, reading)
+        if values is None:
+            raise BadData(
+                f"the data set '{name}' gives none that can be read", f"return {objects.OFFERED}"
+            )
         return values
 
     def load(data_dir: Folder) -> Dataset:
@@ -111,8 +125,8 @@ def _adapt(name: str, found: Any) -> DataSet | None:
         data = made(data_dir)
         return data if isinstance(data, Split) else split_samples(data)
 
-    summary = summary_of(found) if callable(found) else repr(found)
-    return DataSet(summary, lambda data_dir: True, load, split)
+    summary = summary_of(found) if callable(found) else repr(whole)
+    return DataSet(summary, lambda data_dir: None, load, split)
 
 
 DATA_SETS: Catalog[DataSet] = Catalog(
@@ -123,33 +137,48 @@ DATA_SETS: Catalog[DataSet] = Catalog(
     },
     group="sensverify.data",
     adapt=_adapt,
-    takes="a `Dataset`, a `Split`, or a function that returns one",
+    takes=objects.OFFERED,
     plain=True,
 )
 """Every named data set: tables come with scikit-learn, images are files in `search_places`."""
 
 
-def load_data(data: Any, *, data_dir: str | Path | None = None) -> Dataset:
-    """A data set by its name, or from an ``.npz`` file.
+def load_data(
+    data: Any,
+    *,
+    data_dir: str | Path | None = None,
+    label: str | None = None,
+    nhwc: bool = False,
+) -> Dataset:
+    """A data set by its name, from a file or a folder of images, or from an object.
 
     Parameters
     ----------
-    data : str, Dataset, Split or callable
-        A key of `DATA_SETS`, or the path of a file that ends in ``.npz``; or the caller's own, of a
-        `Dataset` every fifth sample being a test sample.
+    data : str, Path or object
+        A key of `DATA_SETS`; a file that ends in ``.npz``, ``.npy``, ``.csv``, ``.tsv`` or
+        ``.parquet``, or a folder of images, also with settings of `Reading`, as in
+        ``mine.csv(label=species)``; an array, a tensor, a pair ``(x, y)``, a DataFrame, a torch
+        ``Dataset`` or ``DataLoader``, a ``Dataset`` of Hugging Face; or a `Dataset`, a `Split`, or
+        a function that returns one.
     data_dir : str or Path, optional
         Folder searched before ``$SENSVERIFY_DATA`` and the user's cache.
+    label : str, optional
+        The column or array of labels; ``last`` is the last column. Default: the one that is called
+        label, target, class or y.
+    nhwc : bool
+        Images come with their channels last, and are turned around.
 
     Returns
     -------
     Dataset
-        Of images the test part; of tables, which have no parts of their own, everything.
+        Of data with a training and a test part the test part, of others everything. Its ``notes``
+        say what was guessed, its ``classes`` what the classes are called.
 
     Raises
     ------
     UnknownName
-        Neither a known name nor an ``.npz`` file.
-    BadData, BadShape, BackendMissing
+        Neither a known name nor a file.
+    BadData, BadShape, BadSetting, BackendMissing
         The data cannot be found or cannot be used.
 
     Examples
@@ -159,21 +188,25 @@ def load_data(data: Any, *, data_dir: str | Path | None = None) -> Dataset:
     >>> data.x.shape, data.y.shape, data.feature_range.round(1).tolist()
     ((150, 4), (150,), [3.6, 2.4, 5.9, 2.4])
     """
-    entry = _entry(data)
-    return read_dataset(data) if entry is None else entry.load(data_dir)
+    return _entry(data, Reading(label=label, nhwc=nhwc)).load(data_dir)
 
 
-def load_split(data: Any, *, data_dir: str | Path | None = None) -> Split:
-    """The training and the test part of a data set, by its name or from an ``.npz`` file.
+def load_split(
+    data: Any,
+    *,
+    data_dir: str | Path | None = None,
+    label: str | None = None,
+    nhwc: bool = False,
+) -> Split:
+    """The training and the test part of a data set, of a file, or of an object.
 
     Parameters
     ----------
-    data : str, Dataset, Split or callable
-        A key of `DATA_SETS`, or the path of a file that ends in ``.npz``: with ``x_train``,
-        ``y_train``, ``x_test`` and ``y_test``, or with ``x`` and ``y``, and maybe
-        ``feature_range``; or the caller's own.
-    data_dir : str or Path, optional
-        Folder searched before ``$SENSVERIFY_DATA`` and the user's cache.
+    data : str, Path or object
+        As of `load_data`. An ``.npz`` file may hold ``x_train``, ``y_train``, ``x_test`` and
+        ``y_test``, a folder of images ``train`` and ``test``.
+    data_dir, label, nhwc
+        As of `load_data`.
 
     Returns
     -------
@@ -185,8 +218,8 @@ def load_split(data: Any, *, data_dir: str | Path | None = None) -> Split:
     Raises
     ------
     UnknownName
-        Neither a known name nor an ``.npz`` file.
-    BadData, BadShape, BackendMissing
+        Neither a known name nor a file.
+    BadData, BadShape, BadSetting, BackendMissing
         The data cannot be found or cannot be used.
 
     Examples
@@ -196,9 +229,7 @@ def load_split(data: Any, *, data_dir: str | Path | None = None) -> Split:
     >>> len(split.train), len(split.test), split.classes
     (120, 30, 3)
     """
-    entry = _entry(data)
-    if entry is None:
-        return read_split(data)
+    entry = _entry(data, Reading(label=label, nhwc=nhwc))
     split = entry.split(data_dir)
     if not entry.labels:
         return split
@@ -207,11 +238,55 @@ def load_split(data: Any, *, data_dir: str | Path | None = None) -> Split:
     return replace(split, labels=labels, licence=entry.licence)
 
 
-def _entry(data: Any) -> DataSet | None:
-    """The entry of a name or of the caller's data; None for the path of an ``.npz`` file."""
-    if not isinstance(data, str) or data in DATA_SETS:
-        return DATA_SETS.find(data)
-    if data.endswith(".npz"):
+def find_file(data: Any) -> DataFile | None:
+    """The file or folder that some data are read from; None of data by name, and of objects.
+
+    Raises
+    ------
+    BadData, BadSetting
+        As of `DataFile.find`.
+    """
+    if not isinstance(data, str | os.PathLike) or data in DATA_SETS:
         return None
-    error = DATA_SETS.unknown(data)
-    raise UnknownName(error.problem, f"{error.remedy}, or give a file that ends in .npz")
+    return DataFile.find(os.fspath(data))
+
+
+def comes_in_parts(data: Any) -> bool:
+    """True where data have a training and a test part, or are made in both by name or function.
+
+    Other data are one whole: samples of the caller's own, which nobody asked to be divided.
+    """
+    found = find_file(data)
+    if found is not None:
+        return found.in_parts
+    if isinstance(data, Mapping):
+        return "train" in data and "test" in data
+    return isinstance(data, str | Split) or callable(data)
+
+
+def _entry(data: Any, reading: Reading) -> DataSet:
+    """The entry of a name, of a file, or of the caller's data."""
+    if isinstance(data, str) and data in DATA_SETS:
+        reading.check((), f"the data set '{data}'")
+        return DATA_SETS[data]
+    file = find_file(data)
+    if file is not None:
+        if reading != Reading():
+            file = replace(file, reading=replace(file.reading, **reading.given))
+        load, split = file.dataset, file.split
+        return DataSet(str(file), lambda _: None, lambda _: load(), lambda _: split())
+    if isinstance(data, str | os.PathLike):
+        error = DATA_SETS.unknown(os.fspath(data))
+        raise UnknownName(error.problem, f"{error.remedy}, or give a file: {files.OFFERED}")
+    if isinstance(data, DataSet):
+        return data
+    return _adapted(_name(data), data, reading) or DATA_SETS.find(data)
+
+
+def _name(data: Any) -> str:
+    """The name of the caller's data; arrays have none, and a column of a table may be called so."""
+    if callable(data):
+        return name_of(data)
+    if hasattr(data, "__array__") or isinstance(data, tuple | list):
+        return "arrays"
+    return name_of(type(data))

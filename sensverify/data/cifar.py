@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from sensverify.data.dataset import Dataset
-from sensverify.data.files import PARTS, find_npz
 from sensverify.data.images import StoredImages
+from sensverify.data.npz import PARTS, find_npz
 from sensverify.data.places import find_folders, not_found
 from sensverify.data.split import Split
 from sensverify.errors import BadData
@@ -22,12 +22,12 @@ _TRAIN = tuple(f"data_batch_{number}.bin" for number in range(1, 6))
 _TEST = "test_batch.bin"
 
 
-def has_cifar(data_dir: str | Path | None) -> bool:
-    """True where a folder holds the binary files or a fitting ``.npz`` file; reads no images."""
-    return any(
-        _is_binary(folder) or find_npz(folder, PARTS) is not None
-        for folder in find_folders(FOLDERS, data_dir)
-    )
+def missing_cifar(data_dir: str | Path | None) -> BadData | None:
+    """The error of a set that no folder holds, in binary or as an ``.npz`` file; reads none."""
+    for folder in find_folders(FOLDERS, data_dir):
+        if not _lacking(folder) or find_npz(folder, PARTS) is not None:
+            return None
+    return _not_found(data_dir)
 
 
 def load_cifar(data_dir: str | Path | None) -> Dataset:
@@ -58,7 +58,7 @@ def split_cifar(data_dir: str | Path | None) -> Split:
 
 def _stored(data_dir: str | Path | None) -> StoredImages:
     for folder in find_folders(FOLDERS, data_dir):
-        if _is_binary(folder):
+        if not _lacking(folder):
             parts = [_read_batch(folder / name) for name in _TRAIN]
             train, labels = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
             return StoredImages("cifar-10", train, labels, *_read_batch(folder / _TEST))
@@ -68,12 +68,18 @@ def _stored(data_dir: str | Path | None) -> StoredImages:
             train, test = (_channels_first(arrays[f"x_{part}"], path) for part in ("train", "test"))
             y_train, y_test = (arrays[f"y_{part}"].reshape(-1) for part in ("train", "test"))
             return StoredImages("cifar-10", train, y_train, test, y_test)
+    raise _not_found(data_dir)
+
+
+def _lacking(folder: Path) -> list[str]:
+    """Files of the binary version that a folder does not hold."""
+    return [name for name in (*_TRAIN, _TEST) if not (folder / name).is_file()]
+
+
+def _not_found(data_dir: str | Path | None) -> BadData:
     wanted = f"{FOLDERS[0]}/ with {_TRAIN[0]} and the other five files, or {FOLDERS[1]}/ with .npz"
-    raise not_found("cifar-10", wanted, data_dir)
-
-
-def _is_binary(folder: Path) -> bool:
-    return all((folder / name).is_file() for name in (*_TRAIN, _TEST))
+    found = {folder: _lacking(folder) for folder in find_folders(FOLDERS, data_dir)}
+    return not_found("cifar-10", wanted, data_dir, found)
 
 
 def _read_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:

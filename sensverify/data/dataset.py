@@ -8,8 +8,21 @@ from math import prod
 import numpy as np
 
 from sensverify.core.brief import count_of, span
+from sensverify.data.labels import (
+    are_other_numbers,
+    holds_labels,
+    is_text,
+    mapping_text,
+    numbers_of,
+    one_column,
+    sorted_names,
+    words_of,
+)
 from sensverify.errors import BadData, BadShape
 from sensverify.network.order import same_order
+
+NHWC = "; of a file, 'FILE(nhwc)' does so"
+"""The end of a remedy for images whose channels come last."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,18 +37,24 @@ class Dataset:
         In the units the network was trained on.
     y : numpy array or None, shape ``[samples]`` or ``[samples, outputs]``
         Class numbers from 0, also as rows with a single 1; or targets of a regression. See
-        `class_labels` and `holds_labels`.
+        `class_labels` and `holds_labels`. Names of classes become their positions in ``classes``.
     feature_range : numpy array or None, shape ``[*features]``
         Largest minus smallest value of each feature over the training part, in the units of x;
         a radius given as sigma is ``sigma * feature_range``.
     clip : (low, high) or None
         The range valid samples have by their nature, e.g. pixels. Information only: nothing is
         clipped to it unless someone asks.
+    classes : tuple of str
+        Names of the classes, in the order of the class numbers; empty where nobody says. Default,
+        where y holds names: these names, sorted.
+    notes : tuple of str
+        Whatever was guessed when the data were read.
 
     Raises
     ------
     BadData
-        There are no samples, a value is NaN or infinite, or a range is negative.
+        There are no samples, a value is NaN or infinite, a range is negative, or a name is no
+        class.
     BadShape
         Labels or ranges do not fit the samples.
     """
@@ -45,8 +64,12 @@ class Dataset:
     y: np.ndarray | None = None
     feature_range: np.ndarray | None = None
     clip: tuple[float, float] | None = None
+    classes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.y is not None and is_text(self.y):
+            self._number_labels(one_column(self.y))
         x, y, spread = self.x, self.y, self.feature_range
         # No more than a batch axis: every sample is one number.
         if x.ndim < 1 or not np.issubdtype(x.dtype, np.floating):
@@ -72,6 +95,16 @@ class Dataset:
         if spread is not None and not (np.isfinite(spread) & (spread >= 0)).all():
             raise BadData(f"data '{self.name}': feature_range must be finite and at least 0")
 
+    def _number_labels(self, y: np.ndarray) -> None:
+        """Put class numbers in the place of names."""
+        what = f"data '{self.name}'"
+        if y.ndim != 1:
+            raise BadShape(f"{what}: names of classes need one column, got shape {y.shape}")
+        words = words_of(y, what)
+        classes = self.classes or sorted_names(words)
+        object.__setattr__(self, "classes", classes)
+        object.__setattr__(self, "y", numbers_of(words, classes, what, "the data"))
+
     def __len__(self) -> int:
         return len(self.x)
 
@@ -84,6 +117,60 @@ class Dataset:
                 y = one_column(self.y)
                 what = count_of(y.shape[1] if y.ndim > 1 else len(np.unique(y)), "class", "classes")
         return f"Dataset({self.name}: {samples}, values {span(self.x)}, {what})"
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Whatever was guessed, and the class numbers of names."""
+        return (*self.notes, *([mapping_text(self.classes)] if self.classes else []))
+
+    def named(self, classes: tuple[str, ...], whose: str) -> Dataset:
+        """The same samples, with labels as positions among the names of a network's classes.
+
+        Labels without names stay as they are, unless the names are whole numbers other than their
+        positions: then labels are these numbers, as the classes 3, 5 and 7 of scikit-learn are.
+
+        Parameters
+        ----------
+        classes : tuple of str
+            In the order of the network's outputs.
+        whose : str
+            Name of the network, for messages.
+
+        Raises
+        ------
+        BadData
+            A label's name is no class of the network.
+        """
+        y, what = self.y, f"data '{self.name}'"
+        if y is None or classes == self.classes:
+            return self
+        if self.classes:
+            words = [self.classes[number] for number in y.tolist()]
+        elif are_other_numbers(classes) and y.ndim == 1 and holds_labels(y):
+            words = [str(int(number)) for number in y.tolist()]
+        else:
+            return self
+        return replace(self, y=numbers_of(words, classes, what, whose), classes=classes)
+
+    def channels_first(self) -> Dataset:
+        """Images ``[rows, columns, channels]`` as ``[channels, rows, columns]``.
+
+        Raises
+        ------
+        BadShape
+            Samples do not have three axes.
+        """
+        if self.x.ndim != 4:
+            raise BadShape(
+                f"data '{self.name}': samples of shape {self.x.shape[1:]} are no images with "
+                "their channels last",
+                "leave `nhwc` out",
+            )
+        spread = self.feature_range
+        x = np.ascontiguousarray(np.moveaxis(self.x, -1, 1))
+        return replace(
+            self, x=x, feature_range=None if spread is None else np.moveaxis(spread, -1, 0)
+        )
 
     def select(self, start: int | None, stop: int | None) -> Dataset:
         """The samples ``start`` (counted from 0) up to but without ``stop``.
@@ -180,6 +267,8 @@ def check_order(
         remedy = "move the axes of the samples"
         if len(sample_shape) == len(input_shape):
             remedy += f": {_transposition(sample_shape, input_shape)}"
+            if len(sample_shape) == 3 and input_shape[0] == sample_shape[-1]:
+                remedy += NHWC
     raise BadShape(
         f"{receiver} takes inputs of shape {input_shape}, and {origin} has them in the shape "
         f"{sample_shape}: as many numbers in another order",
@@ -209,7 +298,7 @@ def check_channels_first(shape: tuple[int, ...], receiver: str) -> None:
     raise BadShape(
         f"{receiver} takes images of shape [channels, rows, columns], and samples of shape {shape} "
         f"look like {rows} x {columns} images with their {channels} channels last",
-        f"move the axes of the samples: {_transposition(shape, (channels, rows, columns))}",
+        f"move the axes of the samples: {_transposition(shape, (channels, rows, columns))}{NHWC}",
     )
 
 
@@ -270,78 +359,3 @@ def narrowed(data: Dataset, part: str = "") -> np.ndarray:
 def value_range(x: np.ndarray) -> np.ndarray:
     """Largest minus smallest value of every feature of ``[samples, *features]``, float64."""
     return x.max(axis=0).astype(np.float64) - x.min(axis=0)
-
-
-def one_column(labels: np.ndarray) -> np.ndarray:
-    """Labels without axes of length 1 behind the first, as ``[samples, 1]`` has one."""
-    while labels.ndim > 1 and labels.shape[-1] == 1:
-        labels = labels[..., 0]
-    return labels
-
-
-def one_hot(y: np.ndarray) -> bool:
-    """True where every row of an array ``[samples, classes]`` has a single 1 among zeros."""
-    if y.ndim != 2 or y.shape[1] < 2:
-        return False
-    return bool((((y == 0) | (y == 1)).all(axis=1) & ((y == 1).sum(axis=1) == 1)).all())
-
-
-def holds_labels(y: np.ndarray) -> bool:
-    """True where y can be class labels: whole numbers, or rows with a single 1.
-
-    Otherwise they are targets of a regression.
-    """
-    y = one_column(y)
-    if y.ndim > 1:
-        return one_hot(y)
-    return y.dtype.kind in "biu" or bool((np.isfinite(y) & (y == np.round(y))).all())
-
-
-def class_labels(y: np.ndarray, outputs: int, what: str) -> np.ndarray:
-    """Labels as int64 class numbers, checked against the number of outputs.
-
-    Parameters
-    ----------
-    y : numpy array, shape ``[samples]`` or ``[samples, outputs]``
-        Class numbers, of any type that holds whole numbers; or rows with a single 1.
-    outputs : int
-    what : str
-        Name of their source, for the message.
-
-    Raises
-    ------
-    BadData
-        A label is not a whole number from 0 to ``outputs - 1``.
-    """
-    y = one_column(y)
-    if y.ndim > 1:
-        if y.shape[1] != outputs or not one_hot(y):
-            raise BadData(
-                f"{what}: y of shape {y.shape} holds no labels for {outputs} outputs; expected one "
-                f"whole number from 0 to {outputs - 1} for each sample, or {outputs} numbers that "
-                "are 0 but for a single 1"
-            )
-        return y.argmax(axis=1).astype(np.int64)
-    bad = first_outside(y, outputs)
-    if bad is not None:
-        raise BadData(
-            f"{what}: label {y[bad]} of sample {bad} is no class of this network; expected whole "
-            f"numbers from 0 to {outputs - 1}{_label_hint(y, outputs)}"
-        )
-    return y.astype(np.int64)
-
-
-def first_outside(y: np.ndarray, count: int) -> int | None:
-    """Position of the first label that is no whole number from 0 to ``count - 1``, else None."""
-    whole = np.isfinite(y) & (y == np.round(y)) & (y >= 0) & (y < count)
-    return None if whole.all() else int(whole.argmin())
-
-
-def _label_hint(y: np.ndarray, outputs: int) -> str:
-    """Hint for a message: a numbering of classes that numbers out of range look like."""
-    found = set(np.unique(y).tolist())
-    if found <= {-1, 1}:
-        return "; of labels -1 and 1, write 0 for -1"
-    if found == set(range(1, outputs + 1)):
-        return "; they seem to be counted from 1"
-    return ""

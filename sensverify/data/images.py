@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from sensverify.data.dataset import Dataset, value_range
-from sensverify.data.files import PARTS as ARRAYS
-from sensverify.data.files import find_npz
+from sensverify.data.npz import PARTS as ARRAYS
+from sensverify.data.npz import find_npz
 from sensverify.data.places import find_folders, not_found
 from sensverify.data.split import Split, make_split
 from sensverify.errors import BadData
@@ -63,12 +63,25 @@ class StoredImages:
         return Dataset(self.name, pixels, y, self.feature_range, clip=(0.0, 1.0))
 
 
-def has_idx_set(folders: tuple[str, ...], data_dir: str | Path | None) -> bool:
-    """True where a folder holds the idx files or a fitting ``.npz`` file; reads no images."""
-    return any(
-        all(_idx_path(folder, part) for part in _PARTS) or find_npz(folder, _NEEDED) is not None
-        for folder in find_folders(folders, data_dir)
-    )
+def missing_idx_set(
+    name: str, folders: tuple[str, ...], data_dir: str | Path | None
+) -> BadData | None:
+    """The error of a set that no folder holds, as idx files or as an ``.npz`` file; reads none."""
+    for folder in find_folders(folders, data_dir):
+        if not _lacking(folder) or find_npz(folder, _NEEDED) is not None:
+            return None
+    return _not_found(name, folders, data_dir)
+
+
+def _lacking(folder: Path) -> list[str]:
+    return [part for part in _PARTS if _idx_path(folder, part) is None]
+
+
+def _not_found(name: str, folders: tuple[str, ...], data_dir: str | Path | None) -> BadData:
+    names = " or ".join(f"{folder}/" for folder in folders)
+    wanted = f"{names} with {_PARTS[0]}-idx3-ubyte.gz and the other three idx files, or one .npz"
+    found = {folder: _lacking(folder) for folder in find_folders(folders, data_dir)}
+    return not_found(name, wanted, data_dir, found)
 
 
 def load_idx_set(name: str, folders: tuple[str, ...], data_dir: str | Path | None) -> Dataset:
@@ -104,9 +117,7 @@ def _stored(
         parts = _from_idx(folder, training) or _from_npz(folder, training)
         if parts is not None:
             return _checked(name, folder, parts)
-    names = " or ".join(f"{folder}/" for folder in folders)
-    wanted = f"{names} with {_PARTS[0]}-idx3-ubyte.gz and the other three idx files, or one .npz"
-    raise not_found(name, wanted, data_dir)
+    raise _not_found(name, folders, data_dir)
 
 
 _Arrays = tuple[np.ndarray, np.ndarray | None, np.ndarray, np.ndarray]

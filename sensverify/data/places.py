@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sensverify.errors import BadData
@@ -26,11 +26,22 @@ def find_folders(folders: Sequence[str], data_dir: str | Path | None) -> list[Pa
     return [folder for folder in candidates if folder.is_dir()]
 
 
-def not_found(name: str, wanted: str, data_dir: str | Path | None) -> BadData:
-    """The error for a data set that is in none of the search places."""
+def not_found(
+    name: str,
+    wanted: str,
+    data_dir: str | Path | None,
+    lacking: Mapping[Path, Sequence[str]] | None = None,
+) -> BadData:
+    """The error for a data set that is in none of the search places.
+
+    ``lacking``: the files that folders of its name do not hold.
+    """
     searched = ", ".join(f"'{place}'" for place in search_places(data_dir))
+    half = "".join(
+        f"; '{folder}' lacks {', '.join(files)}" for folder, files in (lacking or {}).items()
+    )
     return BadData(
-        f"data set '{name}' was not found: looked for {wanted} in {searched}",
+        f"data set '{name}' was not found: looked for {wanted} in {searched}{half}",
         f"put the files there, or name their folder with `data_dir` or ${ENVIRONMENT}",
     )
 

@@ -7,14 +7,8 @@ from math import gcd
 
 import numpy as np
 
-from sensverify.data.dataset import (
-    Dataset,
-    class_labels,
-    first_outside,
-    narrowed,
-    one_column,
-    value_range,
-)
+from sensverify.data.dataset import Dataset, narrowed, value_range
+from sensverify.data.labels import class_labels, first_outside, one_column, sorted_names
 from sensverify.errors import BadData, BadShape
 
 TEST_EVERY = 5
@@ -77,6 +71,7 @@ def make_split(
     BadData
         A part has no labels, they are not class numbers from 0, or a value is beyond float32.
     """
+    train, test = _alike_named(train, test)
     if train.x.shape[1:] != test.x.shape[1:]:
         raise BadShape(
             f"data '{train.name}': training samples have shape {train.x.shape[1:]}, test samples "
@@ -91,7 +86,7 @@ def make_split(
             f"{' and '.join(map(str, sorted(columns)))} columns; expected one for each class"
         )
     # A column of a class without a sample is a class, too.
-    classes = max(1 + max(int(y.max()) for y in labels), *columns, 0)
+    classes = max(1 + max(int(y.max()) for y in labels), *columns, len(train.classes))
     samples = len(train) + len(test)
     if not 2 <= classes <= samples:
         raise BadData(
@@ -109,7 +104,22 @@ def make_split(
         named = ", ".join(map(str, sorted(missing)[:3])) + (", ..." if len(missing) > 3 else "")
         note = f"no training sample has the label {named} (labels are counted from 0)"
         rule = f"{rule}; {note}" if rule else note
-    return Split(first, second, classes, rule=rule)
+    rule = "; ".join(filter(None, (rule, *train.remarks)))
+    return Split(first, second, classes, train.classes, rule=rule)
+
+
+def _alike_named(train: Dataset, test: Dataset) -> tuple[Dataset, Dataset]:
+    """The two parts with the same names of classes, those of either."""
+    if train.classes == test.classes:
+        return train, test
+    if not (train.classes and test.classes):
+        raise BadData(
+            f"data '{train.name}': the labels of one part are names, those of the other numbers",
+            "give names, or numbers, in both",
+        )
+    names = sorted_names((*train.classes, *test.classes))
+    whose = "either part"
+    return train.named(names, whose), test.named(names, whose)
 
 
 def split_samples(data: Dataset, *, feature_range: np.ndarray | None = None) -> Split:

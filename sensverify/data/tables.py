@@ -19,9 +19,11 @@ _LOADERS = {
 }
 
 
-def tables_installed() -> bool:
-    """True where scikit-learn is installed; does not import it."""
-    return importlib.util.find_spec("sklearn") is not None
+def missing_table(name: str, data_dir: str | Path | None = None) -> BackendMissing | None:
+    """The error of a set without scikit-learn, which is not imported to find out."""
+    if importlib.util.find_spec("sklearn") is not None:
+        return None
+    return missing("scikit-learn", "data", f"data set '{name}'")
 
 
 def load_table(name: str, data_dir: str | Path | None = None) -> Dataset:
@@ -36,10 +38,11 @@ def load_table(name: str, data_dir: str | Path | None = None) -> Dataset:
     BackendMissing
         scikit-learn is not installed.
     """
-    try:
-        from sklearn import datasets
-    except ImportError:
-        raise missing("scikit-learn", "data", f"data set '{name}'") from None
+    error = missing_table(name)
+    if error is not None:
+        raise error
+    from sklearn import datasets
+
     bunch = getattr(datasets, _LOADERS[name])()
     x, y = np.asarray(bunch.data, dtype=np.float64), np.asarray(bunch.target, dtype=np.int64)
     clip = None

@@ -126,6 +126,8 @@ def _settings(prepared: Prepared, others: Mapping[str, str]) -> dict[str, str]:
         told["timeout"] = f"{request.timeout:g} s"
     if others:
         told["begun with"] = ", ".join(f"{name} {version}" for name, version in others.items())
+    if prepared.samples.note is not None:
+        told["data"] = prepared.samples.note
     label = prepared.samples.only_class
     if label is not None:
         told["note"] = f"all samples have the label {label}: nothing here says how it is told apart"

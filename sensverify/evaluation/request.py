@@ -16,7 +16,6 @@ from sensverify.bounds.method import Method
 from sensverify.classification.predictions import BINS
 from sensverify.core.numbers import RangeShare
 from sensverify.corruptions.corruption import Corruption
-from sensverify.data import Dataset, Split
 from sensverify.errors import BadBox, BadSetting
 from sensverify.formats.onnx.ends import Ends
 from sensverify.measures.measure import Measure
@@ -61,9 +60,8 @@ class EvaluateRequest:
     models : tuple of str or torch.nn.Module
         Names of shipped models, or paths of ``.onnx`` files or of folders of training runs; or
         modules, as they are at the beginning.
-    data : str, Dataset or Split, optional
-        Name of a data set, or path of an ``.npz`` file. Default: the sample that lies beside the
-        models.
+    data : str, Path or object, optional
+        As `load_data` takes it. Default: the sample that lies beside the models.
     samples : (start, stop), optional
         Test samples to take, counted from 0, without ``stop``; an open end is None.
     count : int, optional
@@ -129,7 +127,7 @@ class EvaluateRequest:
     """
 
     models: tuple[str | nn.Module, ...]
-    data: str | Dataset | Split | None = None
+    data: Any = None
     samples: tuple[int | None, int | None] | None = None
     count: Count | None = None
     train_samples: Annotated[int, Range(0)] = TRAIN_SAMPLES

@@ -21,6 +21,9 @@ from sensverify.errors import BadData
 SIZE_LIMIT = 8 << 30
 """Default limit on the size of an array, in bytes."""
 
+_KINDS, _TEXT = "biuf", "US"
+"""Of numpy's types: plain numbers, and text."""
+
 _DEFLATE_RATIO = 1100
 """Deflate cannot expand its input by more than a factor of about 1,032."""
 
@@ -58,6 +61,7 @@ def read_npz(
     *,
     required: Collection[str] = (),
     optional: Collection[str] = (),
+    text: Collection[str] = (),
     limit: int = SIZE_LIMIT,
 ) -> dict[str, np.ndarray]:
     """The named arrays of an ``.npz`` file; members that were not asked for are never read.
@@ -67,6 +71,8 @@ def read_npz(
     path : str or Path
     required, optional : collection of str
         Names of the arrays to read.
+    text : collection of str
+        Names of those that may hold text in place of numbers.
     limit : int
         Largest total size accepted, in bytes.
 
@@ -92,7 +98,9 @@ def read_npz(
             left = limit
             for name in (*required, *optional):
                 if name in members and name not in arrays:
-                    arrays[name] = _read_member(archive, members[name], left, path)
+                    arrays[name] = _read_member(
+                        archive, members[name], left, path, kinds=_KINDS + _TEXT * (name in text)
+                    )
                     left -= arrays[name].nbytes
             return arrays
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
@@ -103,14 +111,14 @@ def read_npz(
 
 
 def _read_member(
-    archive: zipfile.ZipFile, info: zipfile.ZipInfo, limit: int, path: Path
+    archive: zipfile.ZipFile, info: zipfile.ZipInfo, limit: int, path: Path, *, kinds: str
 ) -> np.ndarray:
     where = f"{path}:{info.filename}"
     if info.file_size > _DEFLATE_RATIO * info.compress_size + 1024:
         raise BadData(f"'{where}' claims to unpack to more than its compressed bytes can hold")
     try:
         with archive.open(info) as stream:
-            return _read_array(stream, info.file_size, limit, where)
+            return _read_array(stream, info.file_size, limit, where, kinds)
     except zlib.error as error:
         raise BadData(f"'{where}' is damaged: {error}") from None
 
@@ -137,16 +145,18 @@ def read_npy_header(stream: IO[bytes], where: str) -> tuple[tuple[int, ...], boo
         raise BadData(f"'{where}' is not a .npy array: {error}") from None
 
 
-def _read_array(stream: IO[bytes], size: int, limit: int, where: str) -> np.ndarray:
+def _read_array(
+    stream: IO[bytes], size: int, limit: int, where: str, kinds: str = _KINDS
+) -> np.ndarray:
     """The array in ``stream``, whose header and data together take ``size`` bytes."""
     shape, fortran, dtype = read_npy_header(stream, where)
-    if dtype.hasobject or dtype.kind not in "biuf":
+    if dtype.hasobject or dtype.kind not in kinds:
         raise BadData(
             f"'{where}' holds {dtype} values; expected plain numbers (Python objects are refused: "
             "reading them could run code)"
         )
-    if any(n < 0 for n in shape):
-        raise BadData(f"'{where}' claims the impossible shape {shape}")
+    if dtype.itemsize == 0 or any(n < 0 for n in shape):
+        raise BadData(f"'{where}' claims the impossible shape {shape} of {dtype}")
     needed, held = prod(shape) * dtype.itemsize, size - stream.tell()
     if needed > held:
         raise BadData(

@@ -9,6 +9,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from sensverify.data.catalog import DATA_SETS
+from sensverify.data.files import DataFile
 from sensverify.errors import BadSetting, InputError, UnknownName
 from sensverify.measures import SHARES
 from sensverify.registry.calls import parse_call
@@ -69,7 +71,7 @@ def parse_study(
 
         [study]
         title = "..."            # of the report; note = "..." below it
-        data = "mnist"           # a name, or an .npz file beside the study file
+        data = "mnist"           # a name, or a file beside the study file
         model = "mnist-conv2"
         seeds = [0, 1, 2]
         standardise = false      # whether the model's first layer standardises the features
@@ -99,8 +101,9 @@ def parse_study(
     runs = _study_runs(document, chosen, variant)
     names = [each.name for each in runs]
     data = _text(study, "data", "[study]")
-    if data.endswith(".npz"):
-        data = str((folder / data).resolve())
+    file = None if data in DATA_SETS else DataFile.find(str(folder / data))
+    if file is not None:
+        data = str(file.whole())
     return Study(
         title=_text(chosen if "title" in chosen else study, "title", where),
         note=_text({**study, **chosen}, "note", where, default=""),

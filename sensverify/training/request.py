@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import shlex
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from sensverify.data import Split, load_split
+from sensverify.data.catalog import find_file
 from sensverify.errors import BadSetting, InputError
 from sensverify.models.architectures import build_for
 from sensverify.training.losses.recipes import resolve_loss
@@ -21,8 +22,6 @@ from sensverify.training.standardise import Standardise
 CONFIG = "config.json"
 KEY = "request"
 """The entry of a run's configuration that `TrainRequest.as_dict` gives."""
-
-_FILE = ".npz"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +107,8 @@ class TrainRequest:
 
         The data's file goes by its name alone: where it was is nobody's business.
         """
-        data = Path(self.data).name if self.data.endswith(_FILE) else self.data
+        file = find_file(self.data)
+        data = self.data if file is None else str(replace(file, path=Path(file.path.name)))
         words = ["sensverify", "train", "--data", data, "--model", self.model]
         words += ["--loss", self.loss, *(["--standardise"] if self.standardise else [])]
         for setting in fields(self.settings):
@@ -121,7 +121,8 @@ class TrainRequest:
 
 def whole_path(data: str) -> str:
     """A data file's whole path, so that it is found from anywhere; a data set's name as it is."""
-    return str(Path(data).resolve()) if data.endswith(_FILE) else data
+    file = find_file(data)
+    return data if file is None else str(file.whole())
 
 
 def kept_request(directory: str | Path) -> dict[str, Any]:

@@ -21,7 +21,8 @@ from sensverify.classification.rivals import Rivals
 from sensverify.classification.samples import Samples, find_labels, find_source
 from sensverify.core.box import Box
 from sensverify.core.numbers import RangeShare
-from sensverify.data.dataset import check_range, one_column
+from sensverify.data.dataset import check_range
+from sensverify.data.labels import one_column
 from sensverify.errors import BadBox, BadData, BadSetting, BadShape
 from sensverify.formats.arrays import read_npz
 from sensverify.models.loading import LoadedModel
@@ -121,7 +122,7 @@ def make_question(request: VerifyRequest, model: LoadedModel) -> Question:
         data_dir=request.data_dir,
         part=request.part,
         beside="sample shipped with the model",
-        remedy="give `data=NAME` or FILE.npz, or `box=FILE.npz`",
+        remedy="give `data=NAME` or a file, or `box=FILE.npz`",
     )
     whole, what = source.data, f"data '{source.data.name}'"
     if source.part not in (None, "all"):

@@ -14,7 +14,6 @@ from torch import nn
 from sensverify.bounds.method import Method
 from sensverify.classification.samples import Part
 from sensverify.core.numbers import RangeShare, parse_radius, parse_share
-from sensverify.data.dataset import Dataset
 from sensverify.errors import BadBox, BadSetting
 from sensverify.formats.onnx.ends import Ends
 from sensverify.network import Network
@@ -48,8 +47,9 @@ class VerifyRequest:
         is asked about as it is now, and has no certificate. Inputs that change a label are then
         confirmed in double precision by the object itself, where onnxruntime confirms those of a
         file.
-    data : str or Dataset, optional
-        Name of a data set, or path of an ``.npz`` file with x, and maybe y and feature_range.
+    data : str, Path or object, optional
+        As `load_data` takes it: the name of a data set, a file or a folder, arrays, a pair (x, y),
+        or a data set of torch, pandas or Hugging Face.
     part : {"test", "train", "all"}, optional
         Which part of the data; of files and named sets without parts every fifth sample is a test
         sample, as in a training. Default: the test part of named sets, all of a file that has no
@@ -138,7 +138,7 @@ class VerifyRequest:
     """
 
     model: str | Path | Network | nn.Module
-    data: str | Dataset | None = None
+    data: Any = None
     part: Part | None = None
     samples: tuple[int | None, int | None] | None = None
     radius: float | str | RangeShare | Path | None = None

@@ -84,3 +84,46 @@ def test_samples_beside_models_are_the_same_ones(iris: LoadedModel) -> None:
 
 def test_fewer_samples_are_among_more() -> None:
     assert set(spread(100, 10).tolist()) < set(spread(100, 30).tolist())
+
+
+def test_labels_by_name_are_numbered_as_the_outputs(iris: LoadedModel) -> None:
+    words = np.array(["virginica", "setosa"])
+    source = find_source((X[:2], words), [iris])
+    assert source.data.y is not None
+    assert source.data.y.tolist() == [2, 0]
+    assert source.classes == ("setosa", "versicolor", "virginica")
+    samples = Samples.of(source.data, 3)
+    assert "versicolor = 1" in (samples.note or "")
+    with pytest.raises(BadData, match=r"'rose' of sample 1 is no class of 'iris'"):
+        find_source((X[:2], np.array(["setosa", "rose"])), [iris])
+
+
+def test_names_need_a_network_that_has_them(iris: LoadedModel) -> None:
+    nameless, words = replace(iris, card=None), np.array(["b", "a", "c"])
+    source = find_source((X[:3], words), [nameless])
+    assert source.data.y is not None
+    assert source.data.y.tolist() == [1, 0, 2]
+    # Two of three classes could be any two.
+    with pytest.raises(BadData, match="2 classes by name, and 'iris' has 3 outputs"):
+        find_source((X[:2], words[:2]), [nameless])
+    assert iris.card is not None
+    numbers = replace(iris, card=replace(iris.card, labels=("0", "1", "2")))
+    again = find_source((X[:3], words), [numbers]).data.y
+    assert again is not None
+    assert again.tolist() == [1, 0, 2]
+    turned, iris_abc = (
+        replace(iris, card=replace(iris.card, labels=order))
+        for order in (("c", "b", "a"), ("a", "b", "c"))
+    )
+    with pytest.raises(BadSetting, match="different orders"):
+        find_source((X[:3], words), [turned, iris_abc])
+
+
+def test_numbers_that_a_network_has_as_names(iris: LoadedModel) -> None:
+    assert iris.card is not None
+    odd = replace(iris, card=replace(iris.card, labels=("3", "5", "7")))
+    found = find_source((X[:2], np.array([7, 3])), [odd]).data
+    assert found.y is not None
+    assert (found.y.tolist(), found.classes) == ([2, 0], ("3", "5", "7"))
+    with pytest.raises(BadData, match="label '1' of sample 0"):
+        find_source((X[:1], np.array([1])), [odd])

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from sensverify.data import Dataset, load_data, read_dataset
-from sensverify.data.dataset import check_order, class_labels
+from sensverify.data.dataset import check_order
+from sensverify.data.labels import class_labels
 from sensverify.errors import BadData, BadShape, UnknownName
 
 X = np.arange(24, dtype=np.float32).reshape(3, 2, 4)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from sensverify.data import load_split
-from sensverify.data.dataset import class_labels, holds_labels, one_hot
 from sensverify.data.files import read_dataset
+from sensverify.data.labels import class_labels, holds_labels, one_hot
 from sensverify.errors import BadData, BadShape
 
 Y = np.arange(30) % 3

@@ -287,6 +287,7 @@ def _name(data: Any) -> str:
     """The name of the caller's data; arrays have none, and a column of a table may be called so."""
     if callable(data):
         return name_of(data)
-    if hasattr(data, "__array__") or isinstance(data, tuple | list):
+    arrays = hasattr(data, "__array__") and not hasattr(data, "columns")
+    if arrays or isinstance(data, tuple | list):
         return "arrays"
     return name_of(type(data))

@@ -184,6 +184,16 @@ def test_stages_and_dropout() -> None:
     assert equal == [True] * 8 + [False] * 8
 
 
+def test_pairs_of_samples_and_names_are_data() -> None:
+    split = iris()
+    words = np.array(["u", "v", "w"])[split.train.y]
+    modules = plain_model(), plain_model()
+    settings = quick(epochs=1, metric_samples=0)
+    sv.train(modules[0], (split.train.x, words), "base", settings)
+    sv.train(modules[1], sv.load_split((split.train.x, split.train.y)), "base", settings)
+    assert same_weights(*modules)
+
+
 def test_progress_is_told() -> None:
     told: list[Progress] = []
     fit(plain_model(), blobs(), "base", quick(epochs=3, metric_every=2), progress=told.append)

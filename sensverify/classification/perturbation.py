@@ -141,7 +141,7 @@ def range_unit(
     if feature_range is None:
         raise BadData(
             f"data '{data}' has no feature_range, which `{sigma}` needs",
-            f"add that array to an .npz file, or give `{radius}`",
+            f"add that array to the file or give `{radius}`",
         )
     return feature_range.astype(np.float64)
 

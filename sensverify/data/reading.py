@@ -1,4 +1,4 @@
-"""How data are read, as far as they do not say it themselves."""
+"""Settings with which data are read, as far as they do not say it themselves."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TRUTH = {"yes": True, "no": False, "true": True, "false": False}
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """How a file or an object is read, as far as it does not say so itself.
+    """Settings with which a file or an object is read, as far as it does not tell.
 
     Parameters
     ----------

@@ -289,5 +289,5 @@ def _name(data: Any) -> str:
         return name_of(data)
     arrays = hasattr(data, "__array__") and not hasattr(data, "columns")
     if arrays or isinstance(data, tuple | list):
-        return "arrays"
+        return objects.NAME
     return name_of(type(data))

@@ -14,6 +14,7 @@ import numpy as np
 from sensverify.data.columns import find_label, label_note, table_dataset
 from sensverify.data.dataset import Dataset
 from sensverify.data.folders import pixels_of
+from sensverify.data.labels import one_column
 from sensverify.data.npz import floating
 from sensverify.data.reading import Reading
 from sensverify.data.split import Split, make_split
@@ -24,6 +25,9 @@ OFFERED = (
     "a `Dataset`, a `Split`, a function that returns one, an array, a tensor, a pair (x, y), a "
     "DataFrame, or a data set or loader of torch or Hugging Face"
 )
+
+NAME = "given samples"
+"""Name of data that have no other, in messages and reports."""
 
 _PIXELS = "images are pixels in [0, 1], channels first"
 
@@ -75,7 +79,7 @@ def _dataset(found: Any, name: str, reading: Reading) -> Dataset | None:
         return Dataset(name, floating(_array(x, name)), None if y is None else _labels(y, name))
     if isinstance(found, list) or hasattr(found, "__array__"):
         return Dataset(name, floating(_array(found, name)))
-    if hasattr(found, "dataset") and hasattr(found, "batch_size"):
+    if hasattr(found, "__next__") or (hasattr(found, "dataset") and hasattr(found, "batch_size")):
         return _loader(found, name)
     if not _is_torch_set(found):
         return None
@@ -117,8 +121,8 @@ def _array(values: Any, name: str) -> np.ndarray:
     """Samples as an array of numbers."""
     try:
         found = np.asarray(_plain(values))
-    except ValueError as error:
-        raise BadShape(f"data '{name}': samples differ in shape ({error})") from None
+    except (TypeError, ValueError) as error:
+        raise BadData(f"data '{name}': samples are no array of numbers: {error}") from None
     if found.dtype.kind not in "biuf":
         raise BadData(f"data '{name}': samples are numbers, got {found.dtype} values")
     return found
@@ -128,11 +132,11 @@ def _labels(values: Any, name: str) -> np.ndarray:
     found = np.asarray(_plain(values))
     if found.dtype.kind not in "biufUSTO":
         raise BadData(f"data '{name}': labels are numbers or text, got {found.dtype} values")
-    return found
+    return one_column(found)
 
 
 def _loader(found: Any, name: str) -> Dataset:
-    """The samples of a torch ``DataLoader``, in the order in which it gives them."""
+    """The samples of a torch ``DataLoader``, or of batches, in the order in which they come."""
     xs: list[np.ndarray] = []
     ys: list[np.ndarray] = []
     taken = 0
@@ -142,6 +146,8 @@ def _loader(found: Any, name: str) -> Dataset:
         taken = _within(taken + xs[-1].nbytes, name)
         if y is not None:
             ys.append(_labels(y, name))
+        elif hasattr(found, "__next__"):
+            raise BadData(f"data '{name}': a batch is no pair of samples and labels")
     if not xs:
         raise BadData(f"data '{name}': the loader gives no batches")
     if ys and len(ys) < len(xs):
@@ -151,7 +157,7 @@ def _loader(found: Any, name: str) -> Dataset:
     shuffled = type(getattr(found, "sampler", None)).__name__ == "RandomSampler"
     notes = ("the loader shuffles: samples are numbered as it gave them",) if shuffled else ()
     y = np.concatenate(ys) if ys else None
-    classes = _class_names(getattr(found.dataset, "classes", ()), y)
+    classes = _class_names(getattr(getattr(found, "dataset", None), "classes", ()), y)
     return Dataset(name, np.concatenate(xs), y, classes=classes, notes=notes)
 
 

@@ -14,6 +14,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from sensverify.data import Dataset, load_data, load_split, objects
 from sensverify.data.catalog import comes_in_parts
+from sensverify.data.memory import given_data
 from sensverify.errors import BadData, BadSetting, BadShape, InputError
 
 X = np.arange(24, dtype=np.float32).reshape(12, 2)
@@ -183,7 +184,7 @@ def test_a_loader_that_shuffles_says_so() -> None:
         (Frame(y=[0, 1]), BadData, "no columns of features"),
         (Frame(y=[0, 1], target=[0, 1], a=[1, 2]), BadData, "could both hold"),
         (Frame(a=np.array(["2020-01-01"], dtype="M8[D]")), BadData, "features are numbers"),
-        ([[1.0], [2.0, 3.0]], BadShape, "differ in shape"),
+        ([[1.0], [2.0, 3.0]], BadData, "no array of numbers"),
         (np.array(["a"]), BadData, "samples are numbers"),
         ((X, Y[:3]), BadShape, "one label for each"),
         ((X, [None] * 12), BadData, "label of sample 0 is None"),
@@ -211,12 +212,17 @@ def test_data_are_not_taken_beyond_the_limit(monkeypatch: pytest.MonkeyPatch) ->
             load_data(data)
 
 
-def test_a_dataset_fits_a_line() -> None:
-    text = repr(Dataset("d", X, np.array(WORDS)))
-    assert text == "Dataset(d: 12 samples of shape (2,), 3 classes)"
-    assert "without labels" in repr(Dataset("d", X))
+def test_data_that_are_read_take_no_settings() -> None:
     with pytest.raises(BadSetting, match="`nhwc` says nothing about data that are read"):
         load_data(Dataset("d", X), nhwc=True)
+
+
+def test_labels_beside_samples_may_be_names() -> None:
+    for data in (given_data(X, WORDS), given_data(iter([(X, Y), (X, Y)]))):
+        assert data.y is not None
+    assert given_data(X, WORDS).classes == ("a", "b", "c")
+    with pytest.raises(BadData, match="holds no samples"):
+        given_data(5)
 
 
 def test_functions_may_return_any_of_them() -> None:

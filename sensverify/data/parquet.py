@@ -27,7 +27,7 @@ def dataset_of_parquet(path: Path, reading: Reading, limit: int) -> Dataset:
         import pyarrow
         from pyarrow import parquet
     except ImportError:
-        hint = "or keep the table as a .csv file"
+        hint = "; or keep the table as a .csv file"
         raise missing("pyarrow", "parquet", f"'{path}'", hint) from None
     if not path.is_file():
         raise BadData(f"there is no file '{path}'")

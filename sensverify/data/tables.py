@@ -9,7 +9,7 @@ import numpy as np
 
 from sensverify.data.dataset import Dataset, value_range
 from sensverify.data.split import Split, split_samples
-from sensverify.errors import missing
+from sensverify.errors import BackendMissing, missing
 
 _LOADERS = {
     "iris": "load_iris",

@@ -116,7 +116,7 @@ def _of_module(module: nn.Module, shape: tuple[int, ...], device: str) -> Loaded
     # What it does with its weights is nowhere written down: its values tell two forms apart.
     values = [*module.state_dict().values(), outputs]
     parts = [part for each in values for part in array_parts(each.detach().cpu().numpy())]
-    return LoadedModel(name, Path(name), sha256_of_all([name, *parts]), network, None, None)
+    return LoadedModel(name, None, sha256_of_all([name, *parts]), network, None, None)
 
 
 def prepare_model(
@@ -163,8 +163,8 @@ def _initial(model: LoadedModel, request: EvaluateRequest) -> tuple[Network | No
     given = request.initial
     if given is None:
         # Beside a model of a training run only, not beside any file of any folder.
-        beside = model.file.with_name(INITIAL)
-        if model.card is None or not beside.is_file():
+        beside = None if model.path is None else model.path.with_name(INITIAL)
+        if model.card is None or beside is None or not beside.is_file():
             return None, ""
         given = str(beside)
     elif Path(given).is_dir() and (Path(given) / INITIAL).is_file():

@@ -16,6 +16,11 @@ from sensverify.evaluation.results import Evaluation
 from sensverify.evaluation.scores import CurvePoint, Summary, summarise
 from sensverify.measures import METRICS
 from sensverify.report.chart import Axis, Drawing, Frame, Point, Stroke, line_chart, panels
+from sensverify.report.critical_radius import (
+    critical_radius_document,
+    critical_radius_to_json,
+    distribution_chart,
+)
 from sensverify.report.document import Data, Value
 from sensverify.report.evaluation.accuracy import WIDE, accuracy_chart, overlay_chart
 from sensverify.report.evaluation.document import evaluation_document
@@ -30,6 +35,7 @@ from sensverify.report.verify import output_names, verify_document
 from sensverify.training.directory.log import METRICS as COURSE
 from sensverify.training.directory.run_directory import RESULT_SCHEMA
 from sensverify.training.fit import TrainResult
+from sensverify.verification.radius_results import CriticalRadiusReport
 from sensverify.verification.results import SampleResult, VerifyReport
 
 _DRAWN, _COLUMNS = 6, 2
@@ -114,6 +120,12 @@ def _evaluation_drawing(evaluation: Evaluation) -> Drawing:
     return overlay_chart(evaluation, WIDE)
 
 
+def _radius_drawing(report: CriticalRadiusReport) -> Drawing:
+    if not any(sample.attacked > 0 for sample in report.samples):
+        raise NotMeasured("there is nothing to draw: every sample is wrong by itself")
+    return distribution_chart(report, WIDE)
+
+
 def _training_json(result: TrainResult) -> str:
     """The progress of a training and its metrics; rates are shares from 0 to 1.
 
@@ -186,5 +198,11 @@ def _training_drawing(result: TrainResult) -> Drawing:
 VERIFICATION = DocumentRenderer(verify_document, report_to_json, _verify_tables, _verify_drawing)
 EVALUATION = DocumentRenderer(
     evaluation_document, evaluation_to_json, _evaluation_tables, _evaluation_drawing
+)
+CRITICAL_RADIUS = DocumentRenderer(
+    critical_radius_document,
+    critical_radius_to_json,
+    lambda report: list(critical_radius_document(report).data.values()),
+    _radius_drawing,
 )
 TRAINING = DocumentRenderer(result_document, _training_json, _training_tables, _training_drawing)

@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from sensverify.core.brief import count_of
 from sensverify.core.results import Guarantee
+from sensverify.core.shown import Shown
 from sensverify.models.loading import ModelFacts
 from sensverify.runs.journal import RowType
 from sensverify.verification.radius_search import SearchLimits
@@ -83,7 +85,7 @@ class RadiusSummary:
 
 
 @dataclass(frozen=True, eq=False)
-class CriticalRadiusReport:
+class CriticalRadiusReport(Shown):
     """Critical radii of samples, and everything needed to find them again.
 
     ``unit`` says what radii are measured in, ``total`` how many samples were asked about. With
@@ -110,6 +112,13 @@ class CriticalRadiusReport:
     interrupted: bool = False
     others: dict[str, str] = field(default_factory=dict)
     threshold: float | None = None
+
+    def __repr__(self) -> str:
+        summary = self.summary
+        medians = f"{summary.median_proven:.4g} to {summary.median_attacked:.4g} {self.unit}"
+        parts = [self.model.name, count_of(summary.samples, "sample"), f"medians {medians}"]
+        parts += [f"{self.guarantee} by {self.method}", *["interrupted"][: self.interrupted]]
+        return f"CriticalRadiusReport({', '.join(parts)})"
 
     @cached_property
     def summary(self) -> RadiusSummary:

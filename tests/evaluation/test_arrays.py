@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import torch
+from torch.utils.data import DataLoader, TensorDataset
 
 import sensverify as sv
 from sensverify.errors import BadSetting
+from sensverify.models import resolve
 
 QUICK = {"sigmas": None, "corruptions": (), "sequences": (), "measures": (), "attacks": ("fgsm",)}
 DATA = sv.load_data("iris")
@@ -30,3 +35,14 @@ def test_samples_are_given_once() -> None:
         sv.evaluate("iris", None, DATA.y, **QUICK)
     with pytest.raises(BadSetting):
         sv.evaluate(sv.EvaluateRequest(models=("iris",)), np.zeros((1, 4)), [0])
+
+
+def test_modules_beside_files() -> None:
+    torch.manual_seed(0)
+    module = torch.nn.Linear(4, 3)
+    loader = DataLoader(TensorDataset(torch.tensor(DATA.x), torch.tensor(DATA.y)), batch_size=40)
+    found = sv.evaluate([module, Path(resolve("iris").path)], loader, radii=(0.1,), **QUICK)
+    assert [each.model.path is None for each in found.models] == [True, False]
+    wrong = module(torch.tensor(DATA.x)).argmax(dim=1) != torch.tensor(DATA.y)
+    assert found.models[0].clean[0].wrong == tuple(wrong.nonzero().flatten().tolist())
+    assert "without a file" in found.to_html()

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 import sensverify as sv
+from sensverify import verification
 from sensverify.core.shown import _HOMES, Shown
 from sensverify.errors import BadSetting, NotMeasured
 from sensverify.evaluation.results import Evaluation
@@ -36,7 +37,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> sv.TrainResult:
 def test_renderers_are_there() -> None:
     for kind, home in _HOMES.items():
         assert resolve_name(home).document
-        assert issubclass(getattr(sv, kind), Shown)
+        home = sv if hasattr(sv, kind) else verification
+        assert issubclass(getattr(home, kind), Shown)
 
 
 def test_json_is_that_of_the_command(report: sv.VerifyReport) -> None:
@@ -120,3 +122,12 @@ def test_nothing_to_draw(make_evaluation: Callable[..., Evaluation]) -> None:
     result = sv.train(torch.nn.Linear(4, 3), sv.load_split("iris"), epochs=1, metric_samples=0)
     with pytest.raises(NotMeasured):
         result.plot()
+
+
+def test_critical_radii_show_themselves() -> None:
+    found = verification.critical_radius("iris", sigma=0.05, samples=(0, 3))
+    assert json.loads(found.to_json())["schema"].startswith("sensverify.critical-radius/")
+    assert "<table" in found._repr_html_()
+    assert found.plot().text.startswith("<svg")
+    assert "3 samples" in repr(found)
+    assert len(repr(found)) < 300

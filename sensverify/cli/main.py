@@ -203,8 +203,8 @@ def main(context: click.Context) -> None:
 
     \b
     Exit status:
-      0  done, and every threshold or property holds
-      1  a threshold is exceeded, the property is violated, or a certificate is rejected
+      0  done, and every threshold, gate or property holds
+      1  a threshold or gate is not kept, the property is violated, or a certificate is rejected
       2  bad input or usage; one line on standard error says what
       3  undecided in the time given, or stopped
     """

@@ -41,7 +41,7 @@ class Targets:
     ----------
     json : Path or None
         ``-`` is standard output, which then holds nothing else.
-    report, witness, certificate : Path or None
+    report, witness, certificate, junit : Path or None
         Files.
     force : bool
         Whether files that are there may be overwritten; never those that the run reads.
@@ -51,6 +51,7 @@ class Targets:
     report: Path | None = None
     witness: Path | None = None
     certificate: Path | None = None
+    junit: Path | None = None
     force: bool = False
 
     @property
@@ -67,10 +68,10 @@ class Targets:
         """
         from sensverify.runs.outputs import check_targets
 
-        for name in ("report", "witness", "certificate"):
+        for name in ("report", "witness", "certificate", "junit"):
             if getattr(self, name) == STDOUT:
                 raise click.BadParameter(f"a {name} goes into a file", param_hint=f"'--{name}'")
-        named = (self.json, self.report, self.witness, self.certificate)
+        named = (self.json, self.report, self.witness, self.certificate, self.junit)
         files = [path for path in named if path is not None and path != STDOUT]
         check_targets(files, inputs=inputs, force=self.force)
 

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from sensverify.cli.critical_radius import critical_radius_options, found_radii, search_of
+from sensverify.cli.gates import GateOutputs, gate_options
 from sensverify.cli.options import (
     PATH,
     data_dir_option,
@@ -24,6 +25,8 @@ from sensverify.cli.printing import show
 from sensverify.cli.progress import showing, watching
 from sensverify.cli.targets import Targets, input_files, say_note
 from sensverify.cli.types import number, numbers, radius, sample_range, share, size
+
+LIMITED = ("min_certified", "min_accuracy", "max_changed", "max_width", "max_log_volume")
 
 
 @click.command("verify")
@@ -195,26 +198,16 @@ from sensverify.cli.types import number, numbers, radius, sample_range, share, s
 @click.option(
     "--per-class",
     is_flag=True,
-    help="Report by class, too: certified, changed and undecided samples, and accuracy.",
+    help="Report by class, too: certified, changed and undecided samples, and accuracy; and hold "
+    "every gate for the samples of each class.",
 )
 @ends_options()
 @runtime_option()
 @force_option(
-    "Overwrite the files of --json, --report, --witness and --certificate; never the model or the "
-    "data."
+    "Overwrite the files of --json, --report, --witness, --certificate and --junit; never the "
+    "model or the data."
 )
-@click.option(
-    "--max-log-volume",
-    type=number,
-    metavar="V",
-    help="Exit with status 1 if a sample's log-volume is not proven to be at most V.",
-)
-@click.option(
-    "--max-width",
-    type=number,
-    metavar="W",
-    help="Exit with status 1 if an output's interval is not proven to be at most W wide.",
-)
+@gate_options(*LIMITED)
 @click.option(
     "--max-deviation",
     type=numbers,
@@ -246,6 +239,8 @@ def verify(
     json_target: Path | None,
     report_target: Path | None,
     certificate_target: Path | None,
+    junit_target: Path | None,
+    annotations: str | None,
     force: bool,
     **options: Any,
 ) -> int:
@@ -265,6 +260,7 @@ def verify(
       sensverify verify net.onnx --data 'mine.csv(label=species)' --radius 0.01
       sensverify verify mnist-conv2 --method alpha-crown --setting steps=50
       sensverify verify iris --max-width 10 && echo release
+      sensverify verify iris --min-certified 90% --junit gates.xml --annotations github
       sensverify verify net.onnx --property prop.vnnlib --timeout 60
       sensverify verify iris --certificate iris.cert && sensverify check iris.cert iris
       sensverify verify iris --critical-radius --sigma 0.05 --report radii.html
@@ -272,7 +268,8 @@ def verify(
     settings = dict(options.pop("settings"))
     property_file, witness = options.pop("property_file"), options.pop("witness")
     options["rigorous"] = options["rigorous"] or certificate_target is not None
-    targets = Targets(json_target, report_target, witness, certificate_target, force)
+    files = (json_target, report_target, witness, certificate_target, junit_target)
+    targets = Targets(*files, force=force)
     if property_file is not None:
         from sensverify.cli.property import FIELDS, answer, check_options
 
@@ -286,10 +283,13 @@ def verify(
     search = search_of(context, options)
     if search is not None:
         return found_radii({"model": model, "settings": settings, **search}, targets)
-    return _bound({"model": model, "settings": settings, **options}, targets)
+    outputs = GateOutputs(junit_target, annotations)
+    outputs.check(options, (*LIMITED, "max_deviation", "output_range"))
+    return _bound({"model": model, "settings": settings, **options}, targets, outputs)
 
 
-def _bound(options: dict[str, Any], targets: Targets) -> int:
+def _bound(options: dict[str, Any], targets: Targets, outputs: GateOutputs) -> int:
+    from sensverify.report.gates import junit
     from sensverify.report.html import document_to_html
     from sensverify.report.json import report_to_json
     from sensverify.report.verify import verify_document
@@ -298,11 +298,8 @@ def _bound(options: dict[str, Any], targets: Targets) -> int:
 
     radius = options["radius"]
     radius = radius if isinstance(radius, Path) else None
-    targets.check(
-        input_files(
-            [options["model"]], options["box"], options["costs"], radius, data=options["data"]
-        )
-    )
+    read = options["box"], options["costs"], options["baseline"], radius
+    targets.check(input_files([options["model"]], *read, data=options["data"]))
     request = VerifyRequest(**options)
     with showing("bounding") as display, watching(display.update) as watch:
         report = run(
@@ -320,6 +317,8 @@ def _bound(options: dict[str, Any], targets: Targets) -> int:
         json=lambda: report_to_json(report),
         report=lambda: document_to_html(verify_document(report)),
         certificate=None if found is None else lambda: found.data,
+        junit=lambda: junit(report.gates, suite=report.model.name, seconds=report.seconds),
     )
     show(verify_document(report), aside=targets.to_stdout)
+    outputs.tell(report.gates, suite=report.model.name, error=targets.to_stdout)
     return report.exit_status

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import Enum
+from typing import Any, TypeAlias
 
+from sensverify.core.numbers import parse_number
 from sensverify.errors import BadSetting
+
+SHARES = frozenset({"min_certified", "min_accuracy", "min_robust", "min_corrupted", "max_changed"})
+"""Gates whose figure is a share of samples, from 0 to 1."""
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _LIMIT = re.compile(rf"(?:(baseline)\s*(?:([-+*])\s*)?)?(?:({_NUMBER})\s*(%)?)?")
@@ -81,12 +87,88 @@ class Limit:
                 "a limit is relative to an earlier result, which does not hold that figure",
                 "give the file of a result as `baseline`, or a number as the limit",
             )
-        operations: dict[str, Callable[[float], float]] = {
-            "+": lambda value: earlier + value,
-            "-": lambda value: earlier - value,
-            "*": lambda value: earlier * value,
+        operations: dict[str, Callable[[Decimal, Decimal], Decimal]] = {
+            "+": Decimal.__add__,
+            "-": Decimal.__sub__,
+            "*": Decimal.__mul__,
         }
-        return operations[self.relative](self.value)
+        # In decimals, as it is read: 0.8 - 0.1 in binary is more than 7 of 10 samples.
+        before, value = Decimal(repr(float(earlier))), Decimal(repr(float(self.value)))
+        return float(operations[self.relative](before, value))
+
+
+LimitLike: TypeAlias = float | str | Limit
+"""A limit as a request takes it: a number, a text that `Limit.parse` reads, or the limit itself."""
+
+
+def read_limits(
+    asked: Any, names: Sequence[str], needing: Sequence[str] = ("baseline",)
+) -> dict[str, Limit]:
+    """The limits that fields of a request set, in the order of their names.
+
+    Parameters
+    ----------
+    asked : object
+        With these fields, each a `LimitLike` or None, and with ``baseline``.
+    names : sequence of str
+    needing : sequence of str
+        Fields that say nothing without a limit.
+
+    Raises
+    ------
+    BadSetting
+        A limit is none, or no share where it is about one; or it is relative, and there is no
+        ``baseline``; or what needs a limit is given, and there is none.
+    """
+    limits = {}
+    for name in names:
+        given = getattr(asked, name)
+        if given is None:
+            continue
+        limit = limits[name] = _limit(name, given)
+        if limit.relative is not None and asked.baseline is None:
+            raise BadSetting(
+                f"`{name}` is relative to an earlier result", "give its file as `baseline`"
+            )
+    for name in needing:
+        if getattr(asked, name) and not limits:
+            raise BadSetting(
+                f"`{name}` is about gates, and there is none", f"give one, such as `{names[0]}`"
+            )
+    return limits
+
+
+def _limit(name: str, given: LimitLike) -> Limit:
+    if isinstance(given, Limit):
+        limit = given
+    elif isinstance(given, str):
+        try:
+            limit = Limit(parse_number(given))
+        except BadSetting:
+            limit = _parsed(name, given)
+    else:
+        limit = Limit(float(given))
+    if math.isnan(limit.value):
+        raise BadSetting(f"`{name}` must be a number, got nan")
+    percent = isinstance(given, str) and given.strip().endswith("%")
+    if percent and name not in SHARES and limit.relative != "*":
+        raise BadSetting(
+            f"`{name}` is about no share of samples, got {given}",
+            "give a number, or baseline*105% for 5 percent more than before",
+        )
+    if name in SHARES and limit.relative is None and not 0 <= limit.value <= 1:
+        raise BadSetting(
+            f"`{name}` is a share of samples, from 0 to 1, got {limit.value:g}",
+            "write 90 percent as 0.9 or 90%",
+        )
+    return limit
+
+
+def _parsed(name: str, text: str) -> Limit:
+    try:
+        return Limit.parse(text)
+    except BadSetting as error:
+        raise error.about(f"`{name}`") from None
 
 
 def _finite(value: float, text: str) -> float:
@@ -137,6 +219,10 @@ class Gate:
         The class of the samples, where it is about those of one class.
     baseline : float or None
         The earlier result's figure.
+    model : str or None
+        Of several that are judged, the one that it is about.
+    radius : float or None
+        Of several that were evaluated, the one that it is about.
     """
 
     name: str
@@ -144,6 +230,8 @@ class Gate:
     limit: float
     group: str | None = None
     baseline: float | None = None
+    model: str | None = None
+    radius: float | None = None
 
     @property
     def verdict(self) -> GateVerdict:

@@ -1,13 +1,15 @@
-"""Verdicts of gates for machines: JUnit XML for build servers, annotations for GitHub."""
+"""Verdicts of gates: a block of a report, JUnit XML for build servers, annotations for GitHub."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from typing import Any
 from xml.etree import ElementTree
 
-from sensverify.core.gates import Figure, Gate, GateVerdict
+from sensverify.core.gates import SHARES, Figure, Gate, GateVerdict
+from sensverify.report import document as doc
 
 _NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 """Characters that no XML file may hold."""
@@ -18,29 +20,89 @@ def gate_dict(gate: Gate) -> dict[str, Any]:
     figure = gate.figure
     return {
         "name": gate.name,
+        **{
+            name: value
+            for name, value in (("model", gate.model), ("radius", gate.radius))
+            if value is not None
+        },
         "class": gate.group,
-        "limit": gate.limit,
-        "baseline": gate.baseline,
-        "least": figure.least,
-        "most": figure.most,
+        "limit": _plain(gate.limit),
+        "baseline": _plain(gate.baseline),
+        "least": _plain(figure.least),
+        "most": _plain(figure.most),
         "samples": figure.count,
         "verdict": str(gate.verdict),
     }
 
 
+def _plain(value: float | None) -> float | None:
+    """A number that JSON can hold; None where an end is open, or nothing is known."""
+    return value if value is not None and math.isfinite(value) else None
+
+
+_LOOKS = {
+    GateVerdict.PASSED: "certified",
+    GateVerdict.FAILED: "changes",
+    GateVerdict.UNDECIDED: "undecided",
+}
+
+
+def gate_table(gates: Sequence[Gate]) -> doc.Table:
+    """Every gate with what was asked, what was found, and the verdict."""
+    rows = []
+    for each in gates:
+        cells = _asked(each), _found(each.figure).rsplit(", of ", 1)[0], f"{each.figure.count:,}"
+        rows.append(
+            doc.row(_case_name(each), *cells, doc.Cell(str(each.verdict), _LOOKS[each.verdict]))
+        )
+    gate, asked, found, verdict = (
+        doc.Column(title, align="left") for title in ("gate", "asked", "found", "verdict")
+    )
+    columns = doc.columns(gate, asked, found, "samples", verdict)
+    return doc.Table(columns, rows, title="Gates")
+
+
+def gate_notice(gates: Sequence[Gate]) -> doc.Notice:
+    """The banner of a page: what did not pass, or that everything did."""
+    for verdict, words, level in (
+        (GateVerdict.FAILED, "Gate failed:", "bad"),
+        (GateVerdict.UNDECIDED, "Gate undecided:", "bad"),
+    ):
+        texts = "; ".join(gate_text(gate) for gate in gates if gate.verdict is verdict)
+        if texts:
+            return doc.Notice([(doc.Span(words, "strong"), f" {texts}.")], level, on=doc.PAGE)
+    texts = "; ".join(map(gate_text, gates))
+    words = "Every gate passed:"
+    return doc.Notice([(doc.Span(words, "strong"), f" {texts}.")], "good", on=doc.PAGE)
+
+
+def gate_lines(gates: Sequence[Gate]) -> list[doc.Text]:
+    """A line of a terminal for every gate that did not pass."""
+    looks = {GateVerdict.FAILED: "alarm", GateVerdict.UNDECIDED: "open"}
+    return [
+        doc.Text(f"gate {gate.verdict}: {gate_text(gate)}", looks[gate.verdict], on=doc.TERMINAL)
+        for gate in gates
+        if gate.verdict in looks
+    ]
+
+
 def gate_text(gate: Gate) -> str:
     """The limit that was asked for and the figure that was found, in one line."""
+    return f"{_figure_name(gate)} {_asked(gate)}; found {_found(gate.figure)}"
+
+
+def _asked(gate: Gate) -> str:
     side = "at least" if gate.name.startswith("min") else "at most"
-    share, name = gate.figure.share, _figure_name(gate)
-    asked = f"{name} {side} {_number(gate.limit, share)}"
-    if gate.baseline is not None:
-        asked += f" (before: {_number(gate.baseline, share)})"
-    return f"{asked}; found {_found(gate.figure)}"
+    share = gate.name in SHARES
+    asked = f"{side} {_number(gate.limit, share)}"
+    return asked if gate.baseline is None else f"{asked} (before: {_number(gate.baseline, share)})"
 
 
 def _figure_name(gate: Gate) -> str:
     name = gate.name.split("_", 1)[-1].replace("_", "-")
-    return name if gate.group is None else f"{name} of class {gate.group}"
+    name = name if gate.radius is None else f"{name} at radius {gate.radius:g}"
+    name = name if gate.group is None else f"{name} of class {gate.group}"
+    return name if gate.model is None else f"{name} of {gate.model}"
 
 
 def _found(figure: Figure) -> str:
@@ -91,7 +153,9 @@ def junit(gates: Sequence[Gate], *, suite: str, seconds: float) -> str:
 
 def _case_name(gate: Gate) -> str:
     name = gate.name.replace("_", "-")
-    return name if gate.group is None else f"{name} [{gate.group}]"
+    name = name if gate.radius is None else f"{name} at {gate.radius:g}"
+    name = name if gate.group is None else f"{name} [{gate.group}]"
+    return name if gate.model is None else f"{gate.model}: {name}"
 
 
 def github_annotations(gates: Sequence[Gate], *, suite: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from sensverify.formats.onnx.heads import SOFTMAX, Head
+from sensverify.report.gates import gate_dict
 from sensverify.verification import ModelFacts
 from sensverify.verification.certifying import Certification
 from sensverify.verification.classes import ClassResult
@@ -40,6 +41,10 @@ def report_to_json(report: VerifyReport) -> str:
     independent check took, and every sample has its box as it was ``proposed``, and as
     ``float32_margin`` how far evaluating each output in float32 can be off (null: not known).
 
+    Where gates were asked for, ``gates`` has every limit, the figure that was found, by what is
+    known from ``least`` to ``most`` (null: open, or nothing), and the verdict; ``samples_sha256``
+    is the digest of the samples and labels that were asked about.
+
     Raises
     ------
     ValueError
@@ -69,6 +74,16 @@ def report_to_dict(report: VerifyReport) -> dict[str, Any]:
             **({} if kept is None else {"prediction_kept_fraction": kept}),
         },
         **({"classes": [_class(each) for each in report.classes]} if report.per_class else {}),
+        **_gates(report),
+    }
+
+
+def _gates(report: VerifyReport) -> dict[str, Any]:
+    if not report.shown_gates:
+        return {}
+    return {
+        "samples_sha256": report.samples_sha256,
+        "gates": [gate_dict(gate) for gate in report.gates],
     }
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from statistics import median
 
+from sensverify.core.gates import Gate, GateVerdict
 from sensverify.core.results import Guarantee, Status
 from sensverify.models.loading import ModelFacts
 from sensverify.report import document as doc
@@ -23,9 +25,10 @@ from sensverify.report.formatting import (
     shape_text,
     share,
 )
+from sensverify.report.gates import gate_lines, gate_notice, gate_table
 from sensverify.report.intervals import drawn_outputs, interval_chart
 from sensverify.verification.radius_results import CriticalRadiusReport
-from sensverify.verification.results import InputFacts, SampleResult, VerifyReport
+from sensverify.verification.results import THRESHOLDS, InputFacts, SampleResult, VerifyReport
 
 PICTURES = 100
 """Samples that a page draws; the others are counted."""
@@ -99,6 +102,8 @@ def _summary(report: VerifyReport) -> Iterator[doc.Block]:
     verdict = _verdict(report)
     if verdict is not None:
         yield verdict
+    if report.shown_gates:
+        yield replace(gate_table(report.gates), on=doc.PAGE)
     yield doc.Numbers(tuple(_numbers(report)), on=doc.PAGE)
     judged = _judged(report)
     if judged:
@@ -117,6 +122,9 @@ def _summary(report: VerifyReport) -> Iterator[doc.Block]:
 
 
 def _verdict(report: VerifyReport) -> doc.Notice | None:
+    verdicts = {gate.verdict for gate in _beside_thresholds(report)}
+    if verdicts - {GateVerdict.PASSED} or (verdicts and not report.interrupted):
+        return gate_notice(report.gates)
     asked = [threshold.asked for threshold in report.thresholds]
     stopped = "only the samples finished by then are here" if report.interrupted else ""
     for words, text, level in (
@@ -128,6 +136,11 @@ def _verdict(report: VerifyReport) -> doc.Notice | None:
         if text:
             return doc.Notice([(doc.Span(words, "strong"), f" {text}.")], level, on=doc.PAGE)
     return None
+
+
+def _beside_thresholds(report: VerifyReport) -> list[Gate]:
+    """The gates that `VerifyReport.exceeded` does not speak of."""
+    return [gate for gate in report.gates if gate.group is not None or gate.name not in THRESHOLDS]
 
 
 def _numbers(report: VerifyReport) -> Iterator[doc.Number]:
@@ -283,6 +296,9 @@ def _record(report: VerifyReport) -> Iterator[doc.Block]:
     yield doc.Text("What is needed to repeat this run.", "note", on=doc.PAGE)
     yield doc.Facts(list(_repeat(report)), on=doc.PAGE)
     yield doc.Facts(list(_found(report)), on=doc.TERMINAL)
+    if report.shown_gates:
+        yield replace(gate_table(report.gates), on=doc.TERMINAL)
+    yield from gate_lines(_beside_thresholds(report))
     for line in report.exceeded:
         yield doc.Text(f"threshold exceeded: {line}", "alarm", on=doc.TERMINAL)
     lines = [f"threshold undecided: {line}" for line in report.undecided]
@@ -306,6 +322,7 @@ def _notes(report: VerifyReport) -> dict[str, str | None]:
         "logits": head_text(report.model.head),
         "file": file_text(report.model),
         "labels": _labels_text(report),
+        "baseline": report.baseline,
         "exact": exact_text(report),
         "rounding": widening_text(report),
         "certificate": certificate_text(report),

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
+
+from sensverify.errors import BadData
 
 DEEPEST = 200
 """Objects and lists inside of each other: json follows them on the machine's own stack, and where a
@@ -38,3 +41,34 @@ def parse_json(text: str, **hooks: Any) -> Any:
         if depth > DEEPEST:
             raise TooDeep(f"more than {DEEPEST} lists or objects inside of each other")
     return json.loads(text, **hooks)
+
+
+def read_result(path: Path, schema: str) -> dict[str, Any]:
+    """The JSON object that a command has written as its result.
+
+    Parameters
+    ----------
+    path : Path
+    schema : str
+        Its ``schema``, such as ``sensverify.verify/1``.
+
+    Raises
+    ------
+    BadData
+        The file cannot be read, or is no result of that schema.
+    """
+    try:
+        values = parse_json(path.read_text(encoding="utf-8"), parse_constant=_no_number)
+    except (OSError, ValueError, RecursionError) as error:
+        text = getattr(error, "strerror", None) or error
+        raise BadData(f"cannot read the result '{path}': {text}") from None
+    if not isinstance(values, dict) or values.get("schema") != schema:
+        raise BadData(
+            f"'{path}' is no result of the schema '{schema}'",
+            "give the file that `json` of the same command has written",
+        )
+    return values
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is no number")

@@ -13,6 +13,7 @@ from torch import nn
 
 from sensverify.bounds.method import Method
 from sensverify.classification.samples import Part
+from sensverify.core.gates import LimitLike, read_limits
 from sensverify.core.numbers import RangeShare, parse_radius, parse_share
 from sensverify.errors import BadBox, BadSetting
 from sensverify.formats.onnx.ends import Ends
@@ -27,6 +28,8 @@ _CHECKED = (
 )
 _PLACES = ("top_k", "targets", "costs")
 LIMITS = ("max_width", "max_log_volume", "max_deviation", "output_range")
+LIMITED = ("min_certified", "min_accuracy", "max_changed", "max_width", "max_log_volume")
+"""Figures with one limit, which may be relative to an earlier result."""
 
 
 def numbers(values: float | Sequence[float]) -> tuple[float, ...]:
@@ -107,8 +110,14 @@ class VerifyRequest:
     threshold : float, optional
         Of a network with one output: above it is class 1, at or below it class 0. Of a file that
         ends in the sigmoid of one logit, it is compared with the probability.
-    max_log_volume, max_width : float, optional
-        Thresholds; every sample must stay at or below them.
+    max_log_volume, max_width : float, str or Limit, optional
+        Thresholds; every sample must stay at or below them. As those of shares, a number, or
+        relative to ``baseline``: ``baseline*1.1``; see `sensverify.core.gates.Limit`.
+    min_certified, min_accuracy, max_changed : float, str or Limit, optional
+        Limits of shares of the samples: of those whose class is proven to keep its place, whose
+        label is the prediction, and with an input in their box at which it loses it.
+    baseline : Path, optional
+        JSON file of an earlier result about the same samples, maybe of another model.
     max_deviation : float or sequence of float, optional
         A threshold on how far outputs move from their values at the sample, one for all or one
         for each.
@@ -124,7 +133,7 @@ class VerifyRequest:
         The same by a matrix in a ``.csv``, ``.npy`` or ``.npz`` file (``costs``): confusions, by
         class and by what it is taken for, that cost nothing may happen.
     per_class : bool
-        Report by class, too.
+        Report by class, too, and hold every limit for the samples of each.
     rigorous : bool
         Re-derive every bound with rigorous arithmetic, and report what comes out there; the
         report then holds a certificate. Only of methods that hand out proofs.
@@ -161,8 +170,12 @@ class VerifyRequest:
     input_shape: tuple[int, ...] | None = None
     probabilities: bool = False
     threshold: Annotated[float, Range(-inf, above=True)] | None = None
-    max_log_volume: float | None = None
-    max_width: float | None = None
+    max_log_volume: LimitLike | None = None
+    max_width: LimitLike | None = None
+    min_certified: LimitLike | None = None
+    min_accuracy: LimitLike | None = None
+    max_changed: LimitLike | None = None
+    baseline: Path | None = None
     max_deviation: float | Sequence[float] | None = None
     output_range: tuple[float | Sequence[float], float | Sequence[float]] | None = None
     top_k: Count | None = None
@@ -184,7 +197,7 @@ class VerifyRequest:
 
     def __post_init__(self) -> None:
         for name, read in (
-            *(("box", Path), ("data_dir", Path), ("costs", Path)),
+            *(("baseline", Path), ("box", Path), ("data_dir", Path), ("costs", Path)),
             *(("radius", parse_radius), ("sigma", parse_share)),
         ):
             if isinstance(getattr(self, name), str):
@@ -204,10 +217,7 @@ class VerifyRequest:
         check_settings(self, only=_CHECKED)
         if self.dtype not in (None, "float32", "float64"):
             raise BadSetting(f"`dtype` must be float32 or float64, got {self.dtype!r}")
-        for name in ("max_log_volume", "max_width"):
-            value = getattr(self, name)
-            if value is not None and math.isnan(value):
-                raise BadSetting(f"`{name}` must be a number, got nan")
+        read_limits(self, LIMITED)
         self._check_outputs()
 
     def _check_outputs(self) -> None:

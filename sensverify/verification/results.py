@@ -14,6 +14,7 @@ import numpy as np
 
 from sensverify.core.box import Box
 from sensverify.core.brief import count_of
+from sensverify.core.gates import Gate, exit_status
 from sensverify.core.results import Guarantee
 from sensverify.core.sensitivity import Sensitivity
 from sensverify.core.shown import Shown
@@ -24,6 +25,9 @@ from sensverify.verification.sample_result import Judged, SampleResult
 from sensverify.verification.thresholds import Range, Threshold, thresholds
 
 __all__ = ["InputFacts", "Judged", "SampleResult", "Summary", "VerifyReport"]
+
+THRESHOLDS = ("max_width", "max_log_volume", "max_deviation", "max_outside")
+"""Gates of single outputs, which have lines of their own."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,9 @@ class VerifyReport(Shown):
     ``asked``: what was asked beside the usual, by the names of the request's fields.
     ``class_names``: of all classes, in order; empty where nobody says. ``per_class``: whether it
     was asked for ``classes``.
+    ``gates``: every limit that was asked for, with its verdict; with gates, ``samples_sha256`` is
+    the digest of the samples and labels that were asked about, and ``baseline`` says which kept
+    result limits are relative to.
     """
 
     model: ModelFacts
@@ -110,6 +117,9 @@ class VerifyReport(Shown):
     asked: Mapping[str, Any] = field(default_factory=dict)
     class_names: tuple[str, ...] = ()
     per_class: bool = False
+    gates: tuple[Gate, ...] = ()
+    samples_sha256: str | None = None
+    baseline: str | None = None
 
     def __repr__(self) -> str:
         judged = Counter(s.kept_word for s in self.samples if s.judged_class is not None)
@@ -184,7 +194,16 @@ class VerifyReport(Shown):
 
     @property
     def exit_status(self) -> int:
-        """0: done, and every threshold holds; 1: one is exceeded; 3: undecided or interrupted."""
-        if self.exceeded:
+        """0: done, and every gate passed; 1: one failed; 3: one is undecided, or interrupted."""
+        gates = exit_status(self.gates)
+        if self.exceeded or gates == 1:
             return 1
-        return 3 if self.undecided or self.interrupted else 0
+        return 3 if gates or self.undecided or self.interrupted else 0
+
+    @property
+    def shown_gates(self) -> tuple[Gate, ...]:
+        """The gates; none where all are thresholds, which `exceeded` and `undecided` speak of."""
+        beside = any(
+            gate.name not in THRESHOLDS or gate.baseline is not None for gate in self.gates
+        )
+        return self.gates if beside or any(gate.group for gate in self.gates) else ()

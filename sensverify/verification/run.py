@@ -31,6 +31,7 @@ from sensverify.network import Network
 from sensverify.runs.watch import Watch
 from sensverify.verification.asking import asked_model, whole_request
 from sensverify.verification.certifying import Certifier
+from sensverify.verification.gates import AskedGates
 from sensverify.verification.heads import check_samples
 from sensverify.verification.labels import LabelJudge, LabelledBoxes
 from sensverify.verification.one_output import threshold_names, with_threshold
@@ -124,6 +125,8 @@ def verify(
     if request.threshold is not None:
         model = with_threshold(model, request.threshold)
     question = make_question(request, model)
+    names = facts_of(file, request, None).output_names or question.samples.classes
+    gates = AskedGates.of(request, question, model, names)
     watch = Watch() if watch is None else watch
     certifier = Certifier(model) if request.rigorous else None
     run = _Run(request, model, question, method, device, watch, certifier)
@@ -142,7 +145,7 @@ def verify(
     if certifier is not None:
         watch.say("checking the certificate")
         certification = certifier.finish(_provenance(run, samples))
-    return VerifyReport(
+    report = VerifyReport(
         model=facts_of(file, request, unstable),
         perturbation=question.facts,
         method=request.method_name,
@@ -154,17 +157,16 @@ def verify(
         seconds=time.perf_counter() - began,
         versions=versions(),
         samples=samples,
-        max_log_volume=request.max_log_volume,
-        max_width=request.max_width,
         max_deviation=request.deviations,
         output_range=request.ranges,
         asked=request.asked,
-        class_names=facts_of(file, request, None).output_names or question.samples.classes,
+        class_names=names,
         per_class=request.per_class,
         interrupted=watch.stopped
         and (len(samples) < len(question) or any(_unfinished(part.bounds) for part in parts)),
         certification=certification,
     )
+    return gates.judged(report)
 
 
 def batch_size(network: Network, method: Method) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -150,6 +151,32 @@ class SampleResult:
             return None
         with np.errstate(divide="ignore"):
             return float(np.log(self.attained_widths).sum())
+
+    def extent(self, limited: str) -> tuple[float, float]:
+        """The least and the largest figure that a limit is about, by what is known.
+
+        From what is attained to what is proven. A method that looks for nothing attained has given
+        its answer with its bounds, unless it was stopped.
+
+        Parameters
+        ----------
+        limited : str
+            ``max_width``, of the widest output, or ``max_log_volume``; of the box around the
+            probabilities where there is one.
+        """
+        box, attained = self.probabilities, None
+        if box is not None:
+            proven = float(box.widths.max() if limited == "max_width" else box.log_volume[0])
+        elif limited == "max_width":
+            proven, inner = float(self.widths.max()), self.attained_widths
+            attained = None if inner is None else float(inner.max())
+        else:
+            # A box with a zero width has volume 0: it keeps every threshold.
+            proven = -math.inf if self.log_volume is None else self.log_volume
+            attained = self.attained_log_volume
+        if attained is None:
+            attained = -math.inf if self.stopped else proven
+        return min(attained, proven), proven
 
     @property
     def degenerate(self) -> tuple[int, ...]:

@@ -74,6 +74,21 @@ class Threshold:
         open_still = stopped if attained is None else (attained <= self.limits)[over].all()
         return None if open_still else False
 
+    @property
+    def excess(self) -> list[tuple[float, float]]:
+        """What exceeds the limits most, for each sample: the least and the largest end.
+
+        From what is attained to what is proven; see `kept`.
+        """
+        found = []
+        for proven, attained, stopped in zip(self.proven, self.attained, self.stopped, strict=True):
+            most = float((proven - self.limits).max())
+            least = -np.inf if stopped else most
+            if attained is not None:
+                least = min(most, float((attained - self.limits).max()))
+            found.append((least, most))
+        return found
+
     def line(self, verdict: bool | None) -> str:
         """The samples with this verdict in words; empty where there are none."""
         rows = [i for i, kept in enumerate(self.kept) if kept is verdict]

@@ -45,21 +45,31 @@ if TYPE_CHECKING:
     metavar="TEXT",
     help="Only instances whose model or property has TEXT in its name.",
 )
+@click.option(
+    "--fail-on",
+    type=click.Choice(["sat", "timeout", "unknown", "error"]),
+    multiple=True,
+    help="Exit with status 1 if an instance ended so; a yes or no after the time limit counts as "
+    "timeout, too. May be repeated.",
+)
 @runtime_option()
 @quiet_option()
-def benchmark(folder: Path, settings: tuple[tuple[str, str], ...], **options: Any) -> int:
+def benchmark(
+    folder: Path, settings: tuple[tuple[str, str], ...], fail_on: tuple[str, ...], **options: Any
+) -> int:
     """Answer the properties that FOLDER/instances.csv lists, and compare with verdicts.csv.
 
     Every line of instances.csv names a model, a property and a time limit in seconds. Instances
     run in processes of their own: one that dies, hangs or needs too much memory is recorded, and
     the others go on. Ctrl-C stops at once; the same command goes on where it stopped. Lines of
     verdicts.csv on which tools contradict each other are not compared with. The exit status is 1
-    if a verdict contradicts another line of it.
+    if a verdict contradicts another line of it, or is one that --fail-on names.
 
     \b
     Examples:
       sensverify benchmark acasxu --out acasxu.csv
       sensverify benchmark acasxu --out quick.csv --timeout 10 --filter prop_3
+      sensverify benchmark safety --out safety.csv --fail-on sat --fail-on timeout
     """
     from sensverify.report.benchmark import benchmark_document
     from sensverify.verification.benchmark_run import BenchmarkRequest, run_benchmark
@@ -68,10 +78,11 @@ def benchmark(folder: Path, settings: tuple[tuple[str, str], ...], **options: An
     request = BenchmarkRequest(folder=folder, settings=dict(settings), **given)
     with showing_run("instances", _verdict) as (_, progress, _), watching() as watch:
         summary = run_benchmark(request, progress=progress, watch=watch)
-    show(benchmark_document(summary))
-    if summary.wrong:
+    show(benchmark_document(summary, fail_on))
+    if summary.wrong or summary.ended(fail_on):
         return 1
-    return STOPPED if watch.stopped else 0
+    unfinished = bool(fail_on) and summary.done < summary.total
+    return STOPPED if watch.stopped or unfinished else 0
 
 
 def _verdict(now: Progress) -> str:

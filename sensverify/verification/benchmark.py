@@ -169,6 +169,20 @@ class BenchmarkSummary:
     median_seconds: float | None
     max_seconds: float | None
 
+    @property
+    def late(self) -> int:
+        """How many have a yes or no, but after their time limit."""
+        return sum(self.verdicts.get(word, 0) for word in DECIDED) - self.decided
+
+    def ended(self, words: Sequence[str]) -> dict[str, int]:
+        """How many instances ended with each of these words, where some did.
+
+        A late yes or no is a ``timeout``, too.
+        """
+        counts = Counter(self.verdicts)
+        counts["timeout"] += self.late
+        return {word: counts[word] for word in words if counts[word]}
+
     @classmethod
     def of(
         cls, instances: Sequence[Instance], results: Sequence[InstanceResult]

@@ -51,8 +51,38 @@ def test_a_folder(run: Run, folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("words", "status"),
+    [((), 0), (("sat",), 1), (("timeout", "unknown", "error"), 0), (("error", "sat"), 1)],
+)
+def test_verdicts_that_fail(run: Run, folder: Path, words: tuple[str, ...], status: int) -> None:
+    options = [part for word in words for part in ("--fail-on", word)]
+    question = ("benchmark", folder, "--out", folder / "out.csv", "--method", "sampling")
+    done = run(*question, "--jobs", 1, *options)
+    assert done.exit_code == status, done.output
+    assert ("failed: 1 of 2 ended with sat" in done.stdout) == bool(status)
+
+
+def test_an_instance_that_died_or_was_late_fails(run: Run, folder: Path) -> None:
+    (folder / "broken.vnnlib").write_text("(assert")
+    with (folder / "instances.csv").open("a") as file:
+        file.write("identity.onnx,broken.vnnlib,30\n")
+    question = ("benchmark", folder, "--out", folder / "out.csv", "--method", "sampling")
+    assert run(*question, "--jobs", 1).exit_code == 0
+    done = run(*question, "--fail-on", "error")
+    assert done.exit_code == 1
+    assert "failed: 1 of 3 ended with error" in done.stdout
+    lines = (folder / "out.csv").read_text().splitlines()
+    seconds = lines[0].split(",").index("seconds")
+    late = [line.split(",") for line in lines]
+    late[1][seconds] = "31"
+    (folder / "out.csv").write_text("\n".join(map(",".join, late)) + "\n")
+    assert run(*question, "--fail-on", "timeout").exit_code == 1
+
+
+@pytest.mark.parametrize(
     ("options", "words"),
     [
+        (("--out", "out.csv", "--fail-on", "unsat"), "--fail-on"),
         (("--out", "out.csv", "--method", "crown"), "'crown'"),
         (("--out", "out.csv", "--filter", "nothing"), "'nothing'"),
         (("--out", "out.csv", "--jobs", 0), "--jobs"),

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import click
 from click import option
 
+from sensverify.cli.gates import GateOutputs, gate_choices
 from sensverify.cli.grouped import GroupedCommand, grouped
 from sensverify.cli.options import (
     PATH,
-    STOPPED,
     data_dir_option,
     data_option,
     ends_options,
@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from sensverify.evaluation.results import Evaluation
 
 
+LIMITED = (
+    *("min_accuracy", "min_certified", "min_robust", "min_corrupted"),
+    *("max_changed", "max_log_volume"),
+)
 _LISTS = ("attacks", "certify", "corruptions", "sequences", "measures")
 
 
@@ -165,6 +169,22 @@ _LISTS = ("attacks", "certify", "corruptions", "sequences", "measures")
     ),
 )
 @grouped(
+    "Gates: the exit status is 1 where one fails, 3 where one is undecided",
+    *gate_choices(*LIMITED),
+    option(
+        "--per-class",
+        is_flag=True,
+        help="Every gate holds for the samples of each class, too.",
+    ),
+    option(
+        "--gate-radius",
+        type=number,
+        metavar="R",
+        help="The one of the radii that gates of attacks and proofs are about. Default: the middle "
+        "one, as in the summary.",
+    ),
+)
+@grouped(
     "Where the results go",
     option(
         "--out",
@@ -195,7 +215,9 @@ _LISTS = ("attacks", "certify", "corruptions", "sequences", "measures")
         metavar="DIR",
         help="Write the tables behind the page as CSV files into this folder.",
     ),
-    option("--force", is_flag=True, help="Overwrite the files of --json, --report and --csv."),
+    option(
+        "--force", is_flag=True, help="Overwrite the files of --json, --report, --csv and --junit."
+    ),
     quiet_option(),
 )
 @grouped(
@@ -228,6 +250,8 @@ def evaluate(
     json_target: Path | None,
     report_target: Path | None,
     csv_folder: Path | None,
+    junit_target: Path | None,
+    annotations: str | None,
     force: bool,
     **options: Any,
 ) -> int:
@@ -249,14 +273,18 @@ def evaluate(
       sensverify evaluate digits --attacks 'pgd(steps=100), cw' --corruptions none
       sensverify evaluate runs/a runs/b --data cifar-10 --out compared --resume
       sensverify evaluate digits --measures sensitivity --attacks none --json -
+      sensverify evaluate net.onnx --data mine.npz --radii 0.1 --min-robust 80% --junit gates.xml
     """
     from sensverify.evaluation.run import evaluate as run
     from sensverify.report.evaluation.document import evaluation_document
 
-    targets = Targets(json=json_target, report=report_target, force=force)
+    targets = Targets(json_target, report_target, junit=junit_target, force=force)
+    outputs = GateOutputs(junit_target, annotations)
+    outputs.check(options, LIMITED)
     request = _request(models, {k: v for k, v in options.items() if v is not None})
     names = [*models, request.reference, request.surrogate]
-    targets.check(input_files(names, request.per_feature, data=request.data))
+    read = request.per_feature, request.baseline
+    targets.check(input_files(names, *read, data=request.data))
     _check_csv(csv_folder, force)
     with (
         showing_run("evaluating", lambda now: ", ".join(now.running)) as (_, progress, listen),
@@ -270,9 +298,14 @@ def evaluate(
         # What took hours is told also where it cannot be written; and is written before a reader
         # of this text, such as head, may go away.
         show(evaluation_document(found), aside=targets.to_stdout)
+    outputs.tell(found.gates, suite=_suite(found), error=targets.to_stdout)
     if found.interrupted:
         _say_stopped(request)
-    return STOPPED if found.interrupted else 0
+    return found.exit_status
+
+
+def _suite(found: Evaluation) -> str:
+    return ", ".join(model.model.name for model in found.models)
 
 
 def _with_options(found: Evaluation) -> Evaluation:
@@ -338,6 +371,7 @@ def _write(
     from sensverify.evaluation.folder import JSON_FILE, PAGE_FILE
     from sensverify.report.evaluation.document import evaluation_document
     from sensverify.report.evaluation.json import evaluation_to_json
+    from sensverify.report.gates import junit
     from sensverify.report.html import document_to_html
     from sensverify.report.tabular import document_to_csv
     from sensverify.runs.files import replace_file, writing
@@ -357,7 +391,11 @@ def _write(
         tables = document_to_csv(document)
         paths = {csv_folder / f"{name}.csv": text for name, text in tables.items()}
         write_files(paths, force=targets.force)
-    targets.write(json=lambda: evaluation_to_json(found), report=lambda: document_to_html(document))
+    targets.write(
+        json=lambda: evaluation_to_json(found),
+        report=lambda: document_to_html(document),
+        junit=lambda: junit(found.gates, suite=_suite(found), seconds=found.seconds),
+    )
 
 
 def _say_stopped(request: EvaluateRequest) -> None:

@@ -98,12 +98,7 @@ def _model_evaluation(
 
 def _settings(prepared: Prepared, others: Mapping[str, str]) -> dict[str, str]:
     """Everything that was asked for, in words."""
-    request, plan = prepared.request, prepared.plan
-
-    def names(kind: str) -> str:
-        found = dict.fromkeys(task.name for task in plan.tasks if task.kind == kind)
-        return ", ".join(found) or "none"
-
+    request, names = prepared.request, prepared.plan.named
     told = {
         "attacks": names("attack"),
         "certify": names("certified"),

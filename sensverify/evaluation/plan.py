@@ -60,6 +60,10 @@ class Plan:
     methods: Mapping[str, Method]
     measures: Mapping[str, Measure]
 
+    def named(self, kind: str) -> str:
+        """The names of what tasks of a kind are about, in words."""
+        return ", ".join(dict.fromkeys(t.name for t in self.tasks if t.kind == kind)) or "none"
+
 
 def make_plan(
     request: EvaluateRequest,

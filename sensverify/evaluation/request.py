@@ -14,6 +14,7 @@ from sensverify.attacks.protocol import Attack
 from sensverify.bounds.memory import DEFAULT_BUDGET
 from sensverify.bounds.method import Method
 from sensverify.classification.predictions import BINS
+from sensverify.core.gates import LimitLike, read_limits
 from sensverify.core.numbers import RangeShare
 from sensverify.corruptions.corruption import Corruption
 from sensverify.errors import BadBox, BadSetting
@@ -35,6 +36,12 @@ MULTIPLES = (0.2, 0.4, 1.0, 2.0, 4.0, 6.0)
 """Radii by default, as multiples of the one on the model's card."""
 
 SEVERITIES = (1, 2, 3, 4, 5)
+
+LIMITED = (
+    *("min_accuracy", "min_certified", "min_robust", "min_corrupted"),
+    *("max_changed", "max_log_volume"),
+)
+"""Figures that a request can set a limit for."""
 
 _SEEDS = 1 << 63
 """Number of seeds that torch and its generators take."""
@@ -117,6 +124,19 @@ class EvaluateRequest:
         their only output, or the logits behind it. Of all networks but the surrogate.
     input_shape : tuple of int, optional
         Shape of one sample, where a file leaves lengths open.
+    min_accuracy, min_certified, min_robust, min_corrupted : float, str or Limit, optional
+        Limits of shares of the samples: of those that are right, whose label is proven, that are
+        right under all attacks together, and, on average, under each corruption. As every limit, a
+        number, or relative to ``baseline``: ``baseline-1%``; see `sensverify.core.gates.Limit`.
+    max_changed, max_log_volume : float, str or Limit, optional
+        Of the samples with an input in their box that has another label, and of the largest
+        log-volume of the box around a sample's outputs.
+    gate_radius : float, optional
+        The one of the radii that limits are about; default: the middle one, as in summaries.
+    per_class : bool
+        Whether every limit holds for the samples of each class, too.
+    baseline : Path, optional
+        JSON file of an earlier result about the same samples, maybe of another model.
     runtime_check : bool
         Compare the models with onnxruntime when they are read; see ``load_onnx``.
 
@@ -156,6 +176,15 @@ class EvaluateRequest:
     input: str | None = None
     output: str | None = None
     input_shape: tuple[int, ...] | None = None
+    min_accuracy: LimitLike | None = None
+    min_certified: LimitLike | None = None
+    min_robust: LimitLike | None = None
+    min_corrupted: LimitLike | None = None
+    max_changed: LimitLike | None = None
+    max_log_volume: LimitLike | None = None
+    gate_radius: float | None = None
+    per_class: bool = False
+    baseline: Path | None = None
     runtime_check: bool = True
 
     def __post_init__(self) -> None:
@@ -176,6 +205,9 @@ class EvaluateRequest:
             raise BadBox(f"`clip` needs LO < HI, got {self.clip[0]:g} {self.clip[1]:g}")
         if self.resume and self.out is None:
             raise BadSetting("`resume` goes on with what is in a folder", "give it with `out`")
+        if isinstance(self.baseline, str):
+            object.__setattr__(self, "baseline", Path(self.baseline))
+        read_limits(self, LIMITED, ("per_class", "baseline"))
 
     @property
     def ends(self) -> Ends:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from sensverify.classification.predictions import Classified
 from sensverify.core.brief import count_of
+from sensverify.core.gates import Gate, exit_status
 from sensverify.core.shown import Shown
 from sensverify.models.loading import ModelFacts
 
@@ -275,6 +276,14 @@ class Evaluation(Shown):
         Of all tasks, also of those that a run before this one had finished.
     interrupted : bool
         Whether it ended before all tasks were done: Ctrl-C or the time budget.
+    gates : tuple of Gate
+        Every limit that was asked for, with its verdict.
+    labels : tuple of int, one a sample
+        With gates only, as the next two.
+    samples_sha256 : str or None
+        Digest of the samples and their labels.
+    baseline : str or None
+        In words, the kept result that limits are relative to.
     """
 
     models: tuple[ModelEvaluation, ...]
@@ -295,6 +304,15 @@ class Evaluation(Shown):
     device: str = "cpu"
     seconds: float = 0.0
     interrupted: bool = False
+    gates: tuple[Gate, ...] = ()
+    labels: tuple[int, ...] = ()
+    samples_sha256: str | None = None
+    baseline: str | None = None
+
+    @property
+    def exit_status(self) -> int:
+        """0: done, and every gate passed; 1: one failed; 3: one is undecided, or interrupted."""
+        return exit_status(self.gates) or (3 if self.interrupted else 0)
 
     def __repr__(self) -> str:
         models = "; ".join(map(_brief, self.models))

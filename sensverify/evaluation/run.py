@@ -23,6 +23,7 @@ from sensverify.evaluation.assemble import assemble
 from sensverify.evaluation.context import Context
 from sensverify.evaluation.corruption_tasks import corruption, sequence
 from sensverify.evaluation.folder import FinishedTask, FinishedTasks, open_evaluation
+from sensverify.evaluation.gates import AskedGates
 from sensverify.evaluation.prepared import Prepared, prepare_evaluation
 from sensverify.evaluation.request import EvaluateRequest
 from sensverify.evaluation.results import Evaluation, Missing
@@ -98,13 +99,14 @@ def evaluate(
     """
     request = _request(request, x, y, settings)
     prepared = prepare_evaluation(request)
+    gates = AskedGates.of(prepared)
     watch = Watch() if watch is None else watch
     watch = watch.within(request.timeout)
     tell = progress if progress is not None else lambda state: None
     with open_evaluation(request.out, prepared.deciding, resume=request.resume) as kept:
         found = _all_tasks(prepared, kept, watch, tell)
     others = {k: v for k, v in kept.begun_with.items() if versions().get(k) != v}
-    return assemble(prepared, found, interrupted=_unfinished(found), others=others)
+    return gates.judged(assemble(prepared, found, interrupted=_unfinished(found), others=others))
 
 
 def _request(given: Any, x: Any, y: Any, settings: Mapping[str, Any]) -> EvaluateRequest:

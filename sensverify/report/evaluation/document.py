@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from sensverify.core.results import Guarantee
 from sensverify.evaluation.results import Evaluation
@@ -17,6 +18,7 @@ from sensverify.report.evaluation.measures import measure_section
 from sensverify.report.evaluation.missing import missing_section, reasons
 from sensverify.report.evaluation.sequences import sequence_section
 from sensverify.report.formatting import count_of, radius_text, shape_text
+from sensverify.report.gates import gate_lines, gate_notice, gate_table
 from sensverify.runs.progress import duration
 
 OFFERED = 1_000_000
@@ -106,6 +108,9 @@ def _summary(evaluation: Evaluation, numbers: Sequence[doc.Number]) -> Iterator[
     sentences = guarantee_words(evaluation)
     if sentences:
         yield doc.Notice([" ".join(sentences)], "guarantee", on=doc.PAGE)
+    if evaluation.gates:
+        yield gate_notice(evaluation.gates)
+        yield replace(gate_table(evaluation.gates), on=doc.PAGE)
     lines = list(_cautions(evaluation))
     if lines:
         yield doc.Notice(lines, "open", on=doc.PAGE)
@@ -203,6 +208,9 @@ def _record(evaluation: Evaluation) -> Iterator[doc.Block]:
         yield doc.Text(f"warning: {text}", "warning", on=doc.TERMINAL)
     for reason in reasons(evaluation):
         yield doc.Text(f"missing: {reason.listed(3)}: {reason.text}", "warning", on=doc.TERMINAL)
+    if evaluation.gates:
+        yield replace(gate_table(evaluation.gates), on=doc.TERMINAL)
+        yield from gate_lines(evaluation.gates)
     if evaluation.interrupted:
         text = "interrupted: what is here holds, and what is missing can still be had"
         yield doc.Text(text, "open", on=doc.TERMINAL)
@@ -228,6 +236,7 @@ def _facts(evaluation: Evaluation) -> Iterator[tuple[str, str | list[doc.Line]]]
     if evaluation.clip is not None:
         yield "Inputs stay in", f"[{evaluation.clip[0]:g}, {evaluation.clip[1]:g}]"
     yield "Reference of CE", evaluation.reference or ""
+    yield "Baseline of gates", evaluation.baseline or ""
     for name, text in evaluation.settings.items():
         yield name[:1].upper() + name[1:], [*text.split("\n")] if text else ""
     yield "Device", ", ".join(filter(None, (evaluation.device, evaluation.machine)))

@@ -20,6 +20,7 @@ from sensverify.evaluation.scores import (
     summarise,
 )
 from sensverify.report.evaluation.common import RATE, rate_values
+from sensverify.report.gates import gate_dict
 from sensverify.report.json import model_dict
 
 SCHEMA = "sensverify.evaluate/1"
@@ -52,6 +53,9 @@ def evaluation_to_json(evaluation: Evaluation) -> str:
     * ``scores`` of each model: its ``summary``, ``lines`` (accuracy against radius for every
       attack, the worst of them, and certified) and ``corruptions`` (residual robustness, APP, CE
       and relative CE).
+    * Where gates were asked for, ``gates``: every limit, the figure that was found, by what is
+      known from ``least`` to ``most`` (null: nothing), and the verdict; the ``labels`` of the
+      samples, and as ``samples_sha256`` the digest of both.
 
     Pictures of examples are only on the page.
 
@@ -81,6 +85,17 @@ def evaluation_to_dict(evaluation: Evaluation) -> dict[str, Any]:
         **own("clip", "settings", "reference"),
         "models": [_model(evaluation, model, summary) for model, summary in pairs],
         **own("versions", "machine", "device", "seconds", "interrupted"),
+        **_gates(evaluation),
+    }
+
+
+def _gates(evaluation: Evaluation) -> dict[str, Any]:
+    if not evaluation.gates:
+        return {}
+    return {
+        "samples_sha256": evaluation.samples_sha256,
+        "labels": list(evaluation.labels),
+        "gates": [gate_dict(gate) for gate in evaluation.gates],
     }
 
 

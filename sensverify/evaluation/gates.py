@@ -1,0 +1,391 @@
+"""Gates of an evaluation: the figures of every network, beside those of a kept result."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from sensverify.core.gates import Figure, Gate, Limit, judge, read_limits
+from sensverify.errors import BadData, BadSetting
+from sensverify.evaluation.prepared import Prepared
+from sensverify.evaluation.request import LIMITED
+from sensverify.evaluation.results import Evaluation, ModelEvaluation
+from sensverify.evaluation.rows import from_plain
+from sensverify.evaluation.scores import clean_row
+from sensverify.models.loading import ModelFacts
+from sensverify.runs.json_text import read_result
+
+_SCHEMA = "sensverify.evaluate/1"
+_MEASURED_BY = {
+    "min_certified": ("certified",),
+    "min_robust": ("attack",),
+    "max_changed": ("certified", "attack"),
+    "max_log_volume": ("certified",),
+    "min_corrupted": ("corruption",),
+}
+"""Kinds of tasks, of which a figure needs at least one."""
+
+_AT_RADIUS = tuple(name for name in _MEASURED_BY if name != "min_corrupted")
+_ROWS = {"attacks": "attack", "certified": "certified", "corruptions": "corruption"}
+_ROWS |= {"clean": "clean", "missing": "missing"}
+
+
+def figures(
+    model: ModelEvaluation,
+    radius: float | None,
+    others: AbstractSet[float],
+    own: frozenset[int] | None = None,
+    label: int | None = None,
+) -> dict[str, Figure]:
+    """The figures of a network by the names of their gates, of all that was measured.
+
+    Parameters
+    ----------
+    model : ModelEvaluation
+    radius : float or None
+        Of attacks and proofs.
+    others : set of float
+        The radii that were evaluated, beside that.
+    own : frozenset of int, optional
+        Positions of the samples that it is about; default: all.
+    label : int, optional
+        That these samples have, where they are chosen.
+
+    Returns
+    -------
+    dict
+        Shares go from what is proven to what is possible. What an attack that is missing might
+        have found, or one that saw no gradient, is possible; so is every accuracy under a
+        corruption that is missing.
+    """
+    clean = clean_row(model)
+    if clean is None:
+        return {}
+    own = frozenset(range(clean.classified.samples)) if own is None else own
+    total, broken = len(own), own & set(clean.wrong)
+    found = {"min_accuracy": _shares(total - len(broken), total - len(broken), total)}
+    proofs = [row for row in model.certified if row.radius == radius]
+    attacks = [row for row in model.attacks if row.radius in (radius, None)]
+    proven = own & {place for row in proofs for place in row.certified}
+    if radius is not None:
+        broken = broken | {
+            place
+            for row in model.attacks
+            for place in own
+            if (reach := row.reach[place]) is not None and reach <= radius
+        }
+    if proofs:
+        found["min_certified"] = _shares(len(proven), total - len(broken), total)
+        logs = [[row.log_volumes[place] for row in proofs] for place in own]
+        # None: an output cannot move, and the box has volume 0.
+        largest = max((min(_log(log) for log in each) for each in logs), default=math.nan)
+        found["max_log_volume"] = Figure(largest, largest, total)
+    if attacks:
+        unseen = own.intersection(*(row.blind for row in attacks)) - proven
+        if _lost(model, "attack", radius, others):
+            unseen = own - proven
+        found["min_robust"] = _shares(total - len(broken | unseen), total - len(broken), total)
+    if proofs or attacks:
+        found["max_changed"] = _shares(len(broken), total - len(proven), total)
+    corrupted = _corrupted(model, label)
+    if corrupted is not None:
+        found["min_corrupted"] = Figure(*corrupted, total, share=True)
+    return found
+
+
+def _shares(least: int, most: int, total: int) -> Figure:
+    if total == 0:
+        return Figure(None, None, 0, share=True)
+    return Figure(least / total, most / total, total, share=True)
+
+
+def _log(volume: float | None) -> float:
+    return -math.inf if volume is None else volume
+
+
+def _lost(
+    model: ModelEvaluation, kind: str, radius: float | None, others: AbstractSet[float]
+) -> bool:
+    """Whether a task of a kind at a radius, or at none, could not be had."""
+    elsewhere = {repr(other) for other in others if other != radius}
+    keys = [each.key for each in model.missing if each.key.startswith(f"{kind}/")]
+    return any(key.rsplit("/", 1)[-1] not in elsewhere for key in keys)
+
+
+def _corrupted(model: ModelEvaluation, label: int | None) -> tuple[float, float] | None:
+    """The least and the largest mean accuracy under the corruptions, each over its severities."""
+    known: dict[str, list[float]] = {}
+    for row in model.corruptions:
+        confusion = row.classified.confusion
+        rows = range(len(confusion)) if label is None else (label,)
+        total = sum(sum(confusion[k]) for k in rows)
+        right = sum(confusion[k][k] for k in rows)
+        known.setdefault(row.corruption, []).append(right / total if total else math.nan)
+    if not known:
+        return None
+    lost: dict[str, int] = {}
+    for each in model.missing:
+        kind, _, name = each.key.partition("/")
+        if kind == "corruption":
+            first, _, severity = name.rpartition("/")
+            name = first if first and severity.isdecimal() else name
+            lost[name] = lost.get(name, 0) + 1
+            known.setdefault(name, [])
+    means = []
+    for name, values in known.items():
+        absent = lost.get(name, 0)
+        mean, count = math.fsum(values), len(values) + absent
+        means.append((mean / count, (mean + absent) / count))
+    least, most = zip(*means, strict=True)
+    return fmean(least), fmean(most)
+
+
+@dataclass(frozen=True, eq=False)
+class AskedGates:
+    """The gates of a request, checked before any work is done.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    limits : dict of str to Limit
+    radius : float or None
+        That they are about.
+    classes : tuple of str
+        Names of the classes that every gate holds for; empty: only for all samples together.
+    earlier : mapping
+        Figures of the kept result that limits are relative to, by the network here and the class.
+    baseline : str or None
+        That result, in words.
+    """
+
+    prepared: Prepared
+    limits: dict[str, Limit]
+    radius: float | None = None
+    classes: tuple[str, ...] = ()
+    earlier: Mapping[tuple[str, int | None], dict[str, Figure]] = field(default_factory=dict)
+    baseline: str | None = None
+
+    @classmethod
+    def of(cls, prepared: Prepared) -> AskedGates:
+        """The gates of a request.
+
+        Raises
+        ------
+        BadSetting
+            Nothing that was asked for measures a figure, or there is no such radius; or the kept
+            result is about another question, or lacks a figure.
+        BadData
+            A class has no sample; or the kept result cannot be read, or is about other samples.
+        """
+        request = prepared.request
+        limits = read_limits(request, LIMITED)
+        asked = cls(prepared, limits, _radius(prepared, limits))
+        if request.per_class:
+            asked = replace(asked, classes=_classes(prepared))
+        if request.baseline is not None:
+            earlier, told = _read_baseline(request.baseline, asked)
+            asked = replace(asked, earlier=earlier, baseline=told)
+            for name in asked.names:
+                # Whatever the baseline lacks is said before the work.
+                asked._judged(name, {})
+        return asked
+
+    @property
+    def names(self) -> list[str]:
+        """The networks that are judged: not a reference that is only compared with."""
+        request = self.prepared.request
+        return [model.facts.name for model in self.prepared.models[: len(request.models)]]
+
+    @property
+    def groups(self) -> dict[int | None, str | None]:
+        """Classes and their names; None are all samples."""
+        return {None: None, **dict(enumerate(self.classes))}
+
+    def figures(
+        self, model: ModelEvaluation, labels: Sequence[int]
+    ) -> dict[int | None, dict[str, Figure]]:
+        """The figures of a network, by class."""
+        others = frozenset(self.prepared.radii.values)
+        return {
+            label: figures(
+                model,
+                self.radius,
+                others,
+                None if label is None else frozenset(k for k, y in enumerate(labels) if y == label),
+                label,
+            )
+            for label in self.groups
+        }
+
+    def judged(self, evaluation: Evaluation) -> Evaluation:
+        """The evaluation with a verdict on every gate."""
+        if not self.limits:
+            return evaluation
+        labels = self.prepared.samples.labels.tolist()
+        gates = [
+            gate
+            for name, model in zip(self.names, evaluation.models, strict=False)
+            for gate in self._judged(name, self.figures(model, labels))
+        ]
+        return replace(
+            evaluation,
+            gates=tuple(gates),
+            labels=tuple(labels),
+            samples_sha256=self.prepared.samples.digest,
+            baseline=self.baseline,
+        )
+
+    def _judged(self, name: str, found: Mapping[int | None, dict[str, Figure]]) -> list[Gate]:
+        model = name if len(self.names) > 1 else None
+        return [
+            replace(gate, model=model, radius=self.radius if gate.name in _AT_RADIUS else None)
+            for label, group in self.groups.items()
+            for gate in judge(
+                found.get(label, {}), self.limits, self.earlier.get((name, label)), group=group
+            )
+        ]
+
+
+def _radius(prepared: Prepared, limits: Mapping[str, Limit]) -> float | None:
+    """The radius that limits are about, where what measures them is planned."""
+    kinds = {task.kind for task in prepared.plan.tasks}
+    for name in limits:
+        needed = _MEASURED_BY.get(name, ("clean",))
+        if kinds.isdisjoint(needed):
+            reason = prepared.radii.missing if name in _AT_RADIUS else ""
+            reason = reason or next(
+                (m.reason for m in prepared.plan.missing if m.key.startswith(f"{needed[0]}/")), ""
+            )
+            words = f" ({reason})" if reason else ""
+            raise BadSetting(
+                f"`{name}` is about {' or '.join(needed)} parts of an evaluation, and none is "
+                f"planned{words}"
+            )
+    radii, asked = prepared.radii.values, prepared.request.gate_radius
+    if asked is None:
+        return radii[(len(radii) - 1) // 2] if radii else None
+    if not any(name in _AT_RADIUS for name in limits):
+        raise BadSetting(
+            "`gate_radius` is about gates of attacks and proofs, and there is none",
+            "give one, such as `min_certified`",
+        )
+    if asked not in radii:
+        there = ", ".join(f"{radius:g}" for radius in radii)
+        raise BadSetting(f"`gate_radius` is one of the radii evaluated ({there}), got {asked:g}")
+    return asked
+
+
+def _classes(prepared: Prepared) -> tuple[str, ...]:
+    """The names of all classes, of which each has a sample."""
+    labels, names = set(prepared.samples.labels.tolist()), prepared.samples.classes
+    outputs = prepared.models[0].classifier.classes
+    classes = names if len(names) == outputs else tuple(map(str, range(outputs)))
+    absent = [name for label, name in enumerate(classes) if label not in labels]
+    if absent:
+        raise BadData(
+            f"`per_class` is about every class, and of class {', '.join(absent[:5])} there is no "
+            f"sample among the {len(prepared.samples)}",
+            "give more samples, or leave `per_class` out",
+        )
+    return classes
+
+
+def _read_baseline(
+    path: Path, asked: AskedGates
+) -> tuple[dict[tuple[str, int | None], dict[str, Figure]], str]:
+    """Figures of a kept result about the same samples, and in words which result it is.
+
+    Raises
+    ------
+    BadData, BadSetting
+    """
+    values = read_result(path, _SCHEMA)
+    try:
+        _check_question(path, values, asked)
+        labels = values.get("labels", [])
+        models = {each["model"]["name"]: _model(each) for each in values["models"]}
+        found = {}
+        for name in asked.names:
+            model = models.get(name, next(iter(models.values())) if len(models) == 1 else None)
+            if model is None:
+                raise BadSetting(f"'{path}' has several networks, and '{name}' is none of them")
+            for label, its in asked.figures(model, labels).items():
+                # Results without gates do not say which samples are of which class.
+                found[name, label] = _as_limits(its) if label is None or labels else {}
+    except (AttributeError, IndexError, KeyError, TypeError, ZeroDivisionError) as error:
+        raise BadData(f"'{path}' is no whole result: {type(error).__name__} {error}") from None
+    except ValueError as error:
+        if isinstance(error, BadData | BadSetting):
+            raise
+        raise BadData(f"'{path}' holds a value that cannot be: {error}") from None
+    same = "the same samples by their digest"
+    if values.get("samples_sha256") is None:
+        same = "samples of the same data, chosen alike; it holds no digest of them"
+    return found, f"{path}, of {', '.join(models)}: {same}"
+
+
+def _as_limits(found: dict[str, Figure]) -> dict[str, Figure]:
+    """Figures of a kept result; a part that it lacks makes no limit easier to keep."""
+    return {
+        name: replace(its, least=its.most) if name in ("min_robust", "min_corrupted") else its
+        for name, its in found.items()
+    }
+
+
+def _check_question(path: Path, values: dict[str, Any], asked: AskedGates) -> None:
+    """Refuse a result of other samples, or of other attacks and corruptions."""
+    prepared = asked.prepared
+    if values["interrupted"] is not False:
+        raise BadData(f"'{path}' was interrupted, and lacks parts", "give a whole result")
+    samples, data, digest = prepared.samples, values["data"], values.get("samples_sha256")
+    then = Path(data["name"]).name, data["samples"], data["chosen"]
+    own = Path(samples.name).name, len(samples), samples.chosen
+    if digest != samples.digest if digest is not None else then != own:
+        raise BadData(
+            f"'{path}' is about other samples than this evaluation",
+            "give a result about the same ones",
+        )
+    radii, relative = prepared.radii, {k for k, v in asked.limits.items() if v.relative}
+    clip = radii.perturbation.clip
+    pairs: list[tuple[str, Any, Any]] = []
+    if relative.intersection(_AT_RADIUS):
+        pairs += [("radius unit", values["radius_unit"], radii.unit)]
+        pairs += [("clip", values["clip"], None if clip is None else list(clip))]
+        if asked.radius not in values["radii"]:
+            pairs += [("radii", values["radii"], asked.radius)]
+    settings, severities = values["settings"], sorted(set(prepared.request.severities))
+    if "min_robust" in relative:
+        pairs += [("attacks", settings["attacks"], prepared.plan.named("attack"))]
+    if "min_corrupted" in relative:
+        pairs += [("corruptions", settings["corruptions"], prepared.plan.named("corruption"))]
+        pairs += [("severities", settings["severities"], ", ".join(map(str, severities)))]
+    for name, before, now in pairs:
+        if before != now:
+            raise BadSetting(
+                f"'{path}' is about another question: its {name} is {before}, here it is {now}",
+                "give a result of the same question",
+            )
+
+
+def _model(values: dict[str, Any]) -> ModelEvaluation:
+    facts = values["model"]
+    rows: dict[str, Any] = {
+        name: tuple(from_plain({"kind": kind, **row}) for row in values[name])
+        for name, kind in _ROWS.items()
+    }
+    model = ModelFacts(
+        name=str(facts["name"]),
+        output_names=(),
+        path=str(facts["path"]),
+        sha256=str(facts["sha256"]),
+        inputs=tuple(facts["inputs"]),
+        outputs=tuple(facts["outputs"]),
+        parameters=int(facts["parameters"]),
+        unstable=None,
+    )
+    return ModelEvaluation(model=model, **rows)

@@ -1,0 +1,344 @@
+"""Gates of `verify` and `evaluate`: verdicts, exit status, files for servers, bad input."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import click
+import numpy as np
+import pytest
+from click.testing import Result
+
+from sensverify.cli.main import main
+from tests.docs.pages import ROOT
+
+Run = Callable[..., Result]
+Save = Callable[..., Path]
+WORKFLOW = ROOT / "examples" / "release-gate.yml"
+
+
+@pytest.fixture
+def both(tmp_path: Path) -> Path:
+    """Two samples of the identity, one of each class, both right."""
+    path = tmp_path / "both.npz"
+    np.savez(path, x=np.array([[2.0, 0.0], [0.0, 1.0]], dtype=np.float32), y=np.array([0, 1]))
+    return path
+
+
+def kept(run: Run, path: Path, *question: object) -> Path:
+    """The JSON result of a command, kept in a file."""
+    done = run(*question, "--json", path)
+    assert done.exit_code in (0, 1, 3), done.output
+    return path
+
+
+def changed(path: Path, change: Callable[[dict[str, Any]], None]) -> Path:
+    """Another result, changed by hand."""
+    values = json.loads(path.read_text())
+    change(values)
+    target = path.with_name("changed.json")
+    target.write_text(json.dumps(values))
+    return target
+
+
+@pytest.mark.parametrize(
+    ("radius", "gate", "status"),
+    [
+        (0.5, ("--min-certified", "50%"), 0),
+        (0.5, ("--min-certified", 0.51), 1),
+        # A tie is neither proven nor refuted.
+        (1.0, ("--min-certified", "40%"), 3),
+        (1.0, ("--min-certified", "60%"), 1),
+        (0.5, ("--min-accuracy", 0.5), 0),
+        (0.5, ("--min-accuracy", "51%"), 1),
+        (0.5, ("--max-changed", 0.5), 0),
+        (1.0, ("--max-changed", 0.5), 3),
+        (1.5, ("--max-changed", 0.5), 1),
+        (0.5, ("--max-width", 1.01, "--min-accuracy", 0), 0),
+        (0.5, ("--max-width", 0.99, "--min-accuracy", 0), 1),
+        (0.5, ("--max-log-volume", "-0.1", "--min-accuracy", 0), 1),
+    ],
+)
+def test_a_gate_decides_the_exit_status(
+    run: Run, identity: Path, data: Path, radius: float, gate: tuple[object, ...], status: int
+) -> None:
+    done = run("verify", identity, "--data", data, "--radius", radius, *gate)
+    assert done.exit_code == status, done.output
+    words = {0: "passed", 1: "failed", 3: "undecided"}
+    assert words[status] in done.stdout
+    assert ("gate " + words[status] in done.stdout or "threshold" in done.stdout) == bool(status)
+
+
+def test_a_verdict_is_told_everywhere(run: Run, identity: Path, both: Path, tmp_path: Path) -> None:
+    names = ("a.json", "a.html", "a.xml")
+    files = [tmp_path / name for name in names]
+    targets = [
+        each for pair in zip(("--json", "--report", "--junit"), files, strict=True) for each in pair
+    ]
+    question = ("verify", identity, "--data", both, "--radius", 0.75)
+    done = run(
+        *question, "--min-certified", "60%", "--per-class", "--annotations", "github", *targets
+    )
+    assert done.exit_code == 1
+    gates = json.loads(files[0].read_text())["gates"]
+    found = [(gate["class"], gate["least"], gate["most"], gate["verdict"]) for gate in gates]
+    assert found == [
+        (None, 0.5, 0.5, "failed"),
+        ("0", 1.0, 1.0, "passed"),
+        ("1", 0.0, 0.0, "failed"),
+    ]
+    assert {gate["samples"] for gate in gates} == {2, 1}
+    page = files[1].read_text()
+    assert "Gate failed:" in page
+    assert "certified of class 1 at least 60 %" in page
+    (suite,) = [ElementTree.fromstring(files[2].read_text())]
+    assert (suite.get("tests"), suite.get("failures")) == ("3", "2")
+    lines = [line for line in done.stdout.splitlines() if line.startswith("::")]
+    assert len(lines) == 2
+    assert all(
+        line.startswith("::error title=sensverify identity.onnx%3A failed::") for line in lines
+    )
+    quiet = run(*question, "--min-certified", "60%", "--annotations", "github", "--json", "-")
+    json.loads(quiet.stdout)
+    assert quiet.stderr.splitlines()[-1].startswith("::error")
+    passed = run(*question, "--min-certified", "50%", "--annotations", "github")
+    assert passed.exit_code == 0
+    assert "::" not in passed.stdout
+
+
+def test_plain_thresholds_keep_their_json(run: Run, identity: Path, data: Path) -> None:
+    question = ("verify", identity, "--data", data, "--radius", 0.5, "--json", "-")
+    assert "gates" not in json.loads(run(*question).stdout)
+    plain = run(*question, "--max-width", 0.5)
+    assert "gates" not in json.loads(plain.stdout)
+    assert "Gates" not in plain.stderr
+    assert "gates" in json.loads(run(*question, "--max-width", 0.5, "--min-accuracy", 0).stdout)
+
+
+def test_limits_beside_a_kept_result(
+    run: Run, identity: Path, data: Path, tmp_path: Path, save_mlp: Save
+) -> None:
+    question = ("--data", data, "--radius", 0.5)
+    base = kept(run, tmp_path / "base.json", "verify", identity, *question, "--min-accuracy", 0)
+    wider = save_mlp(tmp_path / "wider.onnx", (1.2 * np.eye(2), np.zeros(2)))
+    for gate, status in (
+        (("--max-width", "baseline*1.21"), 0),
+        (("--max-width", "baseline*1.1"), 1),
+        (("--max-width", "baseline+0.1"), 1),
+        (("--min-certified", "baseline-1%"), 0),
+        (("--min-certified", "baseline+1%"), 1),
+        (("--max-changed", "baseline"), 0),
+    ):
+        done = run("verify", wider, *question, *gate, "--baseline", base)
+        assert done.exit_code == status, done.output
+    assert "by their digest" in " ".join(done.stdout.split())
+    # A result that was kept without gates holds no digest of its samples, which is said.
+    plain = kept(run, tmp_path / "plain.json", "verify", identity, *question)
+    done = run("verify", wider, *question, "--max-changed", "baseline", "--baseline", plain)
+    assert done.exit_code == 0
+    assert "no digest" in " ".join(done.stdout.split())
+
+
+BASELINES: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
+    "other radius": (lambda v: v["input"].update(radius=0.4), "radius"),
+    "other samples": (lambda v: v["samples"].pop(), "other samples"),
+    "other labels": (lambda v: v["samples"][0].update(label=1), "other samples"),
+    "other digest": (lambda v: v.update(samples_sha256="0" * 64), "other samples"),
+    "interrupted": (lambda v: v.update(interrupted=True), "interrupted"),
+    "no word on interruptions": (lambda v: v.pop("interrupted"), "interrupted"),
+    "other schema": (lambda v: v.update(schema="sensverify.evaluate/1"), "sensverify.verify/1"),
+    "no samples": (lambda v: v.update(samples=7), "whole"),
+    "an odd verdict": (lambda v: v["samples"][0].update(certified="yes"), "yes"),
+    "an odd interval": (lambda v: v["samples"][0]["outer"].update(lower=[9.0, 9.0]), "cannot be"),
+    "NaN": (lambda v: v["samples"][0]["outer"].update(lower=[float("nan"), 0.0]), "NaN"),
+}
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_bad_baselines(run: Run, identity: Path, data: Path, tmp_path: Path, name: str) -> None:
+    change, words = BASELINES[name]
+    question = ("verify", identity, "--data", data, "--radius", 0.5)
+    base = kept(run, tmp_path / "base.json", *question, "--min-accuracy", 0)
+    done = run(*question, "--min-accuracy", "baseline", "--baseline", changed(base, change))
+    assert (done.exit_code, done.stdout) == (2, ""), done.output
+    assert len(done.stderr.splitlines()) == 1
+    assert words in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--min-certified", "most"), "--min-certified"),
+        (("--min-accuracy", 90), "--min-accuracy"),
+        (("--max-changed", "-1%"), "--max-changed"),
+        (("--max-width", "nan"), "--max-width"),
+        (("--max-log-volume", "wide"), "--max-log-volume"),
+        (("--min-certified", "baseline-1%"), "--baseline"),
+        (("--per-class",), "--per-class"),
+        (("--baseline", "none.json"), "--baseline"),
+        (("--min-certified", 0.5, "--baseline", "none.json"), "none.json"),
+        (("--min-certified", 0.5, "--baseline", "data.npz"), "data.npz"),
+        (("--junit", "a.xml"), "--junit"),
+        (("--annotations", "github"), "--annotations"),
+        (("--annotations", "gitlab", "--min-accuracy", 0), "--annotations"),
+        (("--junit", "-", "--min-accuracy", 0), "--junit"),
+        (("--junit", "data.npz", "--min-accuracy", 0, "--force"), "data.npz"),
+        # Nothing is of class 1.
+        (("--min-accuracy", 0, "--per-class"), "class 1"),
+        (("--property", "a.vnnlib", "--min-certified", 0.5), "--min-certified"),
+        (("--critical-radius", "--min-certified", 0.5), "--min-certified"),
+        (("--critical-radius", "--junit", "a.xml"), "--junit"),
+    ],
+)
+def test_bad_input(
+    run: Run, identity: Path, data: Path, monkeypatch: pytest.MonkeyPatch, options: Any, words: str
+) -> None:
+    monkeypatch.chdir(data.parent)
+    before = sorted(path.name for path in data.parent.iterdir())
+    ask = () if "--property" in options else ("--data", data.name, "--radius", 0.5)
+    done = run("verify", identity.name, *ask, *options)
+    assert (done.exit_code, done.stdout) == (2, ""), done.output
+    assert len(done.stderr.splitlines()) == 1
+    assert words in done.stderr
+    assert sorted(path.name for path in data.parent.iterdir()) == before
+
+
+def test_labels_that_are_not_there(run: Run, identity: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "bare.npz", x=np.zeros((2, 2), np.float32))
+    question = ("verify", identity, "--data", tmp_path / "bare.npz", "--radius", 0.5)
+    for gate in (("--min-certified", 0), ("--max-changed", 1), ("--max-width", 9, "--per-class")):
+        done = run(*question, *gate)
+        assert done.exit_code == 2
+        assert "labels" in done.stderr
+
+
+def test_a_baseline_is_never_overwritten(
+    run: Run, identity: Path, data: Path, tmp_path: Path
+) -> None:
+    question = ("verify", identity, "--data", data, "--radius", 0.5)
+    base = kept(run, tmp_path / "base.json", *question)
+    text = base.read_text()
+    done = run(*question, "--max-width", "baseline", "--baseline", base, "--json", base, "--force")
+    assert done.exit_code == 2
+    assert base.read_text() == text
+
+
+EVALUATE = ("--corruptions", "none", "--sequences", "none", "--measures", "none")
+
+
+@pytest.mark.parametrize(
+    ("gate", "status"),
+    [
+        (("--min-accuracy", "100%"), 0),
+        (("--min-certified", "100%", "--gate-radius", 0.25), 0),
+        (("--min-certified", "60%"), 1),
+        (("--min-robust", "50%", "--per-class"), 1),
+        (("--min-robust", "50%"), 0),
+        (("--max-changed", "50%", "--max-log-volume", 1), 0),
+        (("--max-log-volume", "0.5", "--gate-radius", 0.75), 1),
+        (("--max-log-volume", "0.5", "--gate-radius", 0.25), 0),
+    ],
+)
+def test_gates_of_an_evaluation(
+    run: Run, identity: Path, both: Path, gate: tuple[object, ...], status: int
+) -> None:
+    question = ("evaluate", identity, "--data", both, "--radii", "0.25,0.75", "--attacks", "pgd")
+    gate = (
+        gate
+        if "--gate-radius" in gate or "--min-accuracy" in gate
+        else (*gate, "--gate-radius", 0.75)
+    )
+    done = run(*question, *EVALUATE, *gate)
+    assert done.exit_code == status, done.output
+    assert "verdict" in done.stdout
+
+
+def test_an_evaluation_beside_a_kept_one(
+    run: Run, identity: Path, both: Path, tmp_path: Path
+) -> None:
+    question = ("--data", both, "--radii", 0.25, "--attacks", "pgd", *EVALUATE)
+    base = kept(run, tmp_path / "base.json", "evaluate", identity, *question, "--min-accuracy", 0)
+    values = json.loads(base.read_text())
+    assert values["labels"] == [0, 1]
+    assert [gate["verdict"] for gate in values["gates"]] == ["passed"]
+    gates = ("--min-robust", "baseline-1%", "--min-certified", "baseline", "--per-class")
+    done = run(
+        "evaluate", identity, *question, *gates, "--baseline", base, "--junit", tmp_path / "a.xml"
+    )
+    assert done.exit_code == 0, done.output
+    assert ElementTree.fromstring((tmp_path / "a.xml").read_text()).get("tests") == "6"
+    for change, words in (
+        (lambda v: v.update(interrupted=True), "interrupted"),
+        (lambda v: v.update(samples_sha256="0" * 64), "other samples"),
+        (lambda v: v["settings"].update(attacks="fgsm"), "attacks"),
+        (lambda v: v.update(radii=[0.3]), "radii"),
+        (lambda v: v.update(models=[]), "none of them"),
+        (lambda v: v["models"][0].pop("attacks"), "whole"),
+        (lambda v: v["models"][0]["certified"][0].pop("method"), "whole"),
+    ):
+        done = run("evaluate", identity, *question, *gates, "--baseline", changed(base, change))
+        assert (done.exit_code, done.stdout) == (2, ""), done.output
+        assert words in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--min-robust", "0.5", "--attacks", "none"), "--min-robust"),
+        (("--min-certified", "0.5", "--certify", "none"), "--min-certified"),
+        (("--min-corrupted", "0.5"), "--min-corrupted"),
+        (("--min-robust", "0.5", "--radii", "none"), "--radii"),
+        (("--min-robust", "0.5", "--gate-radius", "0.3"), "--gate-radius"),
+        (("--min-accuracy", "0.5", "--gate-radius", "0.25"), "--gate-radius"),
+        (("--min-robust", "80"), "--min-robust"),
+        (("--min-robust", "baseline"), "--baseline"),
+        (("--max-log-volume", "nan"), "--max-log-volume"),
+        (("--per-class",), "--per-class"),
+        (("--junit", "a.xml"), "--junit"),
+        (("--annotations", "github"), "--annotations"),
+        # Nothing is of class 1.
+        (("--min-accuracy", 0, "--per-class"), "class 1"),
+    ],
+)
+def test_bad_input_of_evaluate(
+    run: Run, identity: Path, data: Path, monkeypatch: pytest.MonkeyPatch, options: Any, words: str
+) -> None:
+    monkeypatch.chdir(data.parent)
+    radii = () if "--radii" in options else ("--radii", 0.25)
+    done = run("evaluate", identity.name, "--data", data.name, *radii, *EVALUATE, *options)
+    assert (done.exit_code, done.stdout) == (2, ""), done.output
+    assert words in done.stderr
+    assert not (data.parent / "a.xml").exists()
+
+
+def _workflow_commands() -> list[list[str]]:
+    text = WORKFLOW.read_text(encoding="utf-8").replace("\\\n", " ")
+    return [
+        shlex.split(line) for line in text.splitlines() if line.strip().startswith("sensverify ")
+    ]
+
+
+def test_the_workflow_is_one_that_github_reads() -> None:
+    yaml = pytest.importorskip("yaml")
+    found = yaml.safe_load(WORKFLOW.read_text(encoding="utf-8"))
+    (job,) = found["jobs"].values()
+    commands = [step["run"] for step in job["steps"] if "run" in step]
+    assert sum("sensverify " in each for each in commands) == len(_workflow_commands()) == 3
+    assert all({"uses", "run"} & set(step) for step in job["steps"])
+
+
+@pytest.mark.parametrize("words", _workflow_commands(), ids=lambda words: words[1])
+def test_commands_of_the_workflow_exist(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert isinstance(main, click.Group)
+    command = main.get_command(click.Context(main), words[1])
+    assert command is not None
+    # Every option is one of the command's, with a value that it takes.
+    command.make_context(words[1], words[2:])

@@ -171,11 +171,11 @@ class BenchmarkSummary:
 
     @property
     def late(self) -> int:
-        """How many have a yes or no, but after their time limit."""
+        """The number of those with a yes or no after their time limit."""
         return sum(self.verdicts.get(word, 0) for word in DECIDED) - self.decided
 
     def ended(self, words: Sequence[str]) -> dict[str, int]:
-        """How many instances ended with each of these words, where some did.
+        """Count the instances that ended with each of these words, where some did.
 
         A late yes or no is a ``timeout``, too.
         """

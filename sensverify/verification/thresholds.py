@@ -76,7 +76,7 @@ class Threshold:
 
     @property
     def excess(self) -> list[tuple[float, float]]:
-        """What exceeds the limits most, for each sample: the least and the largest end.
+        """The largest excess over the limits of every sample: its least and its largest end.
 
         From what is attained to what is proven; see `kept`.
         """

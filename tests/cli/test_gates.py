@@ -179,7 +179,8 @@ def test_bad_baselines(run: Run, identity: Path, data: Path, tmp_path: Path, nam
         (("--max-width", "nan"), "--max-width"),
         (("--max-log-volume", "wide"), "--max-log-volume"),
         (("--min-certified", "baseline-1%"), "--baseline"),
-        (("--per-class",), "--per-class"),
+        (("--max-width", "5%"), "--max-width"),
+        (("--max-width", "baseline+5%", "--baseline", "none.json"), "--max-width"),
         (("--baseline", "none.json"), "--baseline"),
         (("--min-certified", 0.5, "--baseline", "none.json"), "none.json"),
         (("--min-certified", 0.5, "--baseline", "data.npz"), "data.npz"),
@@ -211,7 +212,7 @@ def test_bad_input(
 def test_labels_that_are_not_there(run: Run, identity: Path, tmp_path: Path) -> None:
     np.savez(tmp_path / "bare.npz", x=np.zeros((2, 2), np.float32))
     question = ("verify", identity, "--data", tmp_path / "bare.npz", "--radius", 0.5)
-    for gate in (("--min-certified", 0), ("--max-changed", 1), ("--max-width", 9, "--per-class")):
+    for gate in (("--min-accuracy", 0), ("--max-width", 9, "--per-class")):
         done = run(*question, *gate)
         assert done.exit_code == 2
         assert "labels" in done.stderr

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import click
 
+from sensverify.cli.printing import quiet
+
 STDOUT = Path("-")
 
 
@@ -28,8 +30,8 @@ def input_files(
 
 
 def say_note(note: str | None) -> None:
-    """Tell, on standard error, what was guessed of the data."""
-    if note:
+    """Tell, on standard error, what was guessed of the data; of ``-q`` the report alone says it."""
+    if note and not quiet():
         click.echo(f"note: {note}", err=True)
 
 

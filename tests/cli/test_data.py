@@ -42,6 +42,8 @@ def test_what_is_guessed_is_said_on_standard_error_and_in_the_report(
     for text in (done.stderr, done.stdout, page.read_text()):
         assert "the labels are the column" in " ".join(text.split())
     assert run("verify", "iris", "--samples", "0:1").stderr == ""
+    asked = ("verify", "iris", "--data", table(tmp_path), "--radius", 0.01)
+    assert (run(*asked).stderr == "", run(*asked, "-q").stderr == "") == (False, True)
 
 
 def test_settings_follow_the_file(run: Run, tmp_path: Path) -> None:

@@ -52,7 +52,8 @@ def test_every_form_is_the_same_data(x: Any, y: Any) -> None:
 
 
 def test_tables_of_pandas() -> None:
-    pandas = pytest.importorskip("pandas")
+    import pandas
+
     frame = pandas.DataFrame(X, columns=["length", "width"])
     found = given_data(frame, pandas.Series(Y))
     np.testing.assert_array_equal(found.x, X)

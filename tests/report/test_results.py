@@ -67,7 +67,8 @@ def test_a_glance_shows_the_verdict() -> None:
 
 
 def test_tables(report: sv.VerifyReport) -> None:
-    pandas = pytest.importorskip("pandas")
+    import pandas
+
     samples, outputs = report.to_pandas(), report.to_pandas("outputs")
     assert isinstance(samples, pandas.DataFrame)
     assert samples["index"].tolist() == list(range(20, 28))
@@ -80,7 +81,6 @@ def test_tables(report: sv.VerifyReport) -> None:
 
 
 def test_tables_of_an_evaluation(make_evaluation: Callable[..., Evaluation]) -> None:
-    pytest.importorskip("pandas")
     evaluation = make_evaluation(("one", "two"))
     summary = evaluation.to_pandas()
     assert summary["model"].tolist() == ["one", "two"]

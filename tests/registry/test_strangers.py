@@ -316,7 +316,7 @@ def test_questions_about_the_callers_own_objects(tmp_path: Path) -> None:
     method = stranger.Wider(by=0.25)
     report = sv.verify("iris", data=iris, samples=(0, 2), sigma=0.01, method=method)
     assert (report.method, report.settings["by"]) == ("wider", 0.25)
-    plain = sv.verify("iris", data="iris", samples=(0, 2), sigma=0.01, method="ibp")
+    plain = sv.verify("iris", data="iris", part="all", samples=(0, 2), sigma=0.01, method="ibp")
     assert report.samples[0].widths == pytest.approx(plain.samples[0].widths + 0.5)
     with pytest.raises(BadSetting, match="has its settings"):
         sv.verify("iris", method=method, settings={"by": 1})

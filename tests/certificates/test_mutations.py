@@ -45,7 +45,7 @@ from tests.contracts.networks import dense, numbers
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*encountered in:RuntimeWarning")
 
-FAST, SLOW = 600, 20_000
+FAST, SLOW = 300, 20_000
 """Changes of one certificate."""
 
 

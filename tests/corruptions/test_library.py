@@ -90,7 +90,7 @@ ALIKE = {
     "gaussian-noise": ("gaussian_noise", 0.01, 1),
     "shot-noise": ("shot_noise", 0.01, 1),
     "impulse-noise": ("impulse_noise", 0.015, 2),
-    "glass-blur": ("glass_blur", 0.02, 1),
+    "glass-blur": ("glass_blur", 0.02, 6),
     "motion-blur": ("motion_blur", 0.15, 3),
     "snow": ("snow", 0.03, 2),
     "fog": ("fog", 0.25, 6),

@@ -10,14 +10,13 @@ from decimal import Decimal
 from enum import Enum
 from typing import Any, TypeAlias
 
-from sensverify.core.numbers import parse_number
+from sensverify.core.numbers import parse_number, parse_share
 from sensverify.errors import BadSetting
 
 SHARES = frozenset({"min_certified", "min_accuracy", "min_robust", "min_corrupted", "max_changed"})
 """Gates whose figure is a share of samples, from 0 to 1."""
 
-_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
-_LIMIT = re.compile(rf"(?:(baseline)\s*(?:([-+*])\s*)?)?(?:({_NUMBER})\s*(%)?)?")
+_RELATIVE = re.compile(r"baseline\s*(?:([-+*])(.+))?")
 
 
 class GateVerdict(Enum):
@@ -55,22 +54,16 @@ class Limit:
         """
         if isinstance(text, int | float):
             return cls(_finite(float(text), str(text)))
-        found = _LIMIT.fullmatch(text.strip())
-        baseline, sign, digits, percent = found.groups() if found is not None else (None,) * 4
-        if found is None or not (baseline or digits) or (sign is not None and digits is None):
+        found = _RELATIVE.fullmatch(text.strip())
+        sign, digits = found.groups() if found is not None else (None, text)
+        try:
+            value = 0.0 if digits is None else parse_share(digits)
+        except BadSetting:
             raise BadSetting(
                 f"'{text}' is no limit",
                 "give a number (0.9 or 90%), or one beside an earlier result's (baseline-0.01)",
-            )
-        if baseline and digits and sign is None:
-            # "baseline-1%": the sign was read as the number's.
-            sign, digits = digits[0], digits[1:]
-            if sign not in "+-":
-                raise BadSetting(
-                    f"'{text}' is no limit", "write baseline+N, baseline-N or baseline*N"
-                )
-        value = float(digits or 0) / (100 if percent else 1)
-        return cls(_finite(value, text), (sign or "+") if baseline else None)
+            ) from None
+        return cls(_finite(value, text), None if found is None else sign or "+")
 
     def against(self, earlier: float | None) -> float:
         """The number that a figure has to keep.

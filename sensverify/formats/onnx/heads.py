@@ -23,6 +23,9 @@ from sensverify.network.shapes import Shape
 KEEPING = ("Cast", "Dropout", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze")
 """Operators that keep all numbers of their first input, in row-major order."""
 
+_RESHAPING = ("Flatten", "Reshape", "Squeeze", "Unsqueeze")
+"""Those of them that move axes."""
+
 SOFTMAX = ("LogSoftmax", "Softmax")
 
 
@@ -91,35 +94,38 @@ class Peeled:
     model : onnx.ModelProto
         Its one output are the logits.
     head : Head
-    softmax : onnx.NodeProto or None
-        Whose axis `check_axis` checks.
+    over : tuple of onnx.NodeProto
+        A softmax and an argmax, whose axes `check_axis` checks.
     """
 
     model: onnx.ModelProto
     head: Head
-    softmax: onnx.NodeProto | None = None
+    over: tuple[onnx.NodeProto, ...] = ()
 
     def check_axis(self, shape: Shape, opset: int) -> None:
-        """Refuse a softmax over a part of the logits, whose shape is given with its batch axis.
+        """Refuse what is taken over a part of the logits, whose shape has its batch axis.
 
         Raises
         ------
         BadModelFile
         """
-        node = self.softmax
-        if node is None:
-            return
-        axes = [item.i for item in node.attribute if item.name == "axis"]
-        axis = axes[0] if axes else 1 if opset < 13 else -1
-        if not -len(shape) <= axis < max(len(shape), 1):
-            raise BadModelFile(f"{_named(node)}: there is no axis {axis} of {shape}")
-        axis %= max(len(shape), 1)
-        over = prod(shape[axis:] if opset < 13 else shape[axis : axis + 1])
-        if over != prod(shape):
-            raise BadModelFile(
-                f"{_named(node)}: it is taken over {over} of {prod(shape)} outputs, so the order "
-                "of all of them is not that of what enters it"
-            )
+        for node in self.over:
+            _check_axis(node, shape, opset)
+
+
+def _check_axis(node: onnx.NodeProto, shape: Shape, opset: int) -> None:
+    largest = node.op_type == "ArgMax"
+    axes = [item.i for item in node.attribute if item.name == "axis"]
+    axis = axes[0] if axes else 0 if largest else 1 if opset < 13 else -1
+    if not -len(shape) <= axis < max(len(shape), 1):
+        raise BadModelFile(f"{_named(node)}: there is no axis {axis} of {shape}")
+    axis %= max(len(shape), 1)
+    over = prod(shape[axis:] if opset < 13 and not largest else shape[axis : axis + 1])
+    if over != prod(shape):
+        raise BadModelFile(
+            f"{_named(node)}: it is taken over {over} of {prod(shape)} outputs, so the order "
+            "of all of them is not that of what enters it"
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,6 +141,7 @@ class _Trace:
     decides: bool = False
     rounded: bool = False
     softmax: onnx.NodeProto | None = None
+    argmax: onnx.NodeProto | None = None
     linear: onnx.NodeProto | None = None
 
     def before(self, node: onnx.NodeProto, place: int = 0, **changes: Any) -> _Trace:
@@ -213,7 +220,9 @@ def _keep(_: _Back, node: onnx.NodeProto, trace: _Trace) -> _Trace | None:
     """Numbers stay, or are divided by one that is positive where they are probabilities."""
     to = next((item.i for item in node.attribute if item.name == "to"), None)
     rounded = trace.rounded or (node.op_type == "Cast" and to not in FLOATS)
-    return trace.before(node, rounded=rounded)
+    # Behind a node that moves axes, an axis is none of the logits'.
+    argmax = None if node.op_type in _RESHAPING else trace.argmax
+    return trace.before(node, rounded=rounded, argmax=argmax)
 
 
 @_passes(*SOFTMAX)
@@ -230,7 +239,7 @@ def _at_sigmoid(_: _Back, node: onnx.NodeProto, trace: _Trace) -> _Trace | None:
 
 @_passes("ArgMax")
 def _at_argmax(_: _Back, node: onnx.NodeProto, trace: _Trace) -> _Trace | None:
-    return trace.before(node, decides=True, rounded=False)
+    return trace.before(node, decides=True, rounded=False, argmax=node)
 
 
 @_passes("ZipMap", domain="ai.onnx.ml")
@@ -337,7 +346,9 @@ def peel(
     del cut.graph.output[:]
     name = first.value if first.linear is None else _append_linear(cut.graph, first.linear)
     cut.graph.output.append(onnx.ValueInfoProto(name=name))
-    return Peeled(cut, head, first.softmax)
+    taken = [node for trace in found for node in (trace.softmax, trace.argmax) if node is not None]
+    # A linear classifier's scores have an axis that it names itself.
+    return Peeled(cut, head, () if first.linear is not None else tuple(taken))
 
 
 def _append_linear(graph: onnx.GraphProto, node: onnx.NodeProto) -> str:

@@ -138,6 +138,32 @@ class Samples:
         first = int(self.labels[0])
         return first if (self.labels == first).all() else None
 
+    def every_class(self, names: Sequence[str], outputs: int) -> tuple[str, ...]:
+        """Names of the classes, of each of which there is a sample.
+
+        Parameters
+        ----------
+        names : sequence of str
+            As many as there are outputs; others are not theirs, and numbers stand for them.
+        outputs : int
+            Of the network.
+
+        Raises
+        ------
+        BadData
+            A class has no sample.
+        """
+        there = set(self.labels.tolist())
+        classes = tuple(names) if len(names) == outputs else tuple(map(str, range(outputs)))
+        absent = [name for label, name in enumerate(classes) if label not in there]
+        if absent:
+            raise BadData(
+                f"`per_class` is about every class, and of class {', '.join(absent[:5])} there is "
+                f"no sample among the {len(self)}",
+                "give more samples, or leave `per_class` out",
+            )
+        return classes
+
     @property
     def digest(self) -> str:
         """SHA-256 of the samples and their labels."""

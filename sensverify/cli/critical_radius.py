@@ -11,7 +11,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from sensverify.cli.options import PATH
+from sensverify.cli.options import PATH, together
 from sensverify.cli.printing import show
 from sensverify.cli.progress import showing_run, watching
 from sensverify.cli.targets import Targets, input_files
@@ -67,12 +67,7 @@ def critical_radius_options() -> Callable[[Any], Any]:
         ),
     )
 
-    def decorate(command: Any) -> Any:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return decorate
+    return together(options)
 
 
 def search_of(context: click.Context, options: dict[str, Any]) -> dict[str, Any] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,17 @@ def runtime_option() -> Decorator:
     )
 
 
+def together(options: Sequence[Decorator]) -> Decorator:
+    """Several options as one decorator; ``--help`` shows them in their order."""
+
+    def decorate(command: Any) -> Any:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
 def ends_options() -> Decorator:
     """``--input``, ``--output`` and ``--input-shape``: which part of a file is the network."""
     options = (
@@ -71,12 +82,7 @@ def ends_options() -> Decorator:
         ),
     )
 
-    def decorate(command: Any) -> Any:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return decorate
+    return together(options)
 
 
 def json_option(what: str) -> Decorator:

@@ -186,7 +186,8 @@ class AskedGates:
         limits = read_limits(request, LIMITED)
         asked = cls(prepared, limits, _radius(prepared, limits))
         if request.per_class:
-            asked = replace(asked, classes=_classes(prepared))
+            names, outputs = prepared.samples.classes, prepared.models[0].classifier.classes
+            asked = replace(asked, classes=prepared.samples.every_class(names, outputs))
         if request.baseline is not None:
             earlier, told = _read_baseline(request.baseline, asked)
             asked = replace(asked, earlier=earlier, baseline=told)
@@ -278,21 +279,6 @@ def _radius(prepared: Prepared, limits: Mapping[str, Limit]) -> float | None:
         there = ", ".join(f"{radius:g}" for radius in radii)
         raise BadSetting(f"`gate_radius` is one of the radii evaluated ({there}), got {asked:g}")
     return asked
-
-
-def _classes(prepared: Prepared) -> tuple[str, ...]:
-    """The names of all classes, of which each has a sample."""
-    labels, names = set(prepared.samples.labels.tolist()), prepared.samples.classes
-    outputs = prepared.models[0].classifier.classes
-    classes = names if len(names) == outputs else tuple(map(str, range(outputs)))
-    absent = [name for label, name in enumerate(classes) if label not in labels]
-    if absent:
-        raise BadData(
-            f"`per_class` is about every class, and of class {', '.join(absent[:5])} there is no "
-            f"sample among the {len(prepared.samples)}",
-            "give more samples, or leave `per_class` out",
-        )
-    return classes
 
 
 def _read_baseline(

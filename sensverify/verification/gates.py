@@ -108,7 +108,8 @@ class AskedGates:
         if question.judged == "nothing" and limits.keys() & {"min_certified", "max_changed"}:
             raise BadData(f"'{model.name}' has no classes that `min_certified` could be about")
         if request.per_class:
-            asked = replace(asked, classes=_classes(question, model, names))
+            outputs = prod(model.network.output_shape)
+            asked = replace(asked, classes=question.samples.every_class(names, outputs))
         if request.baseline is not None:
             earlier, told = _read_baseline(request.baseline, request, question)
             asked = replace(asked, earlier=earlier, baseline=told)
@@ -168,21 +169,6 @@ class AskedGates:
                 then = figures([sample for sample in before if sample.label == label])
             found += judge(figures(own, absent), self.limits, then, group=name)
         return found
-
-
-def _classes(question: Question, model: LoadedModel, names: Sequence[str]) -> tuple[str, ...]:
-    """The names of all classes, of which each has a sample."""
-    assert question.labels is not None
-    there, outputs = set(question.labels.tolist()), prod(model.network.output_shape)
-    classes = tuple(names) if len(names) == outputs else tuple(map(str, range(outputs)))
-    absent = [name for label, name in enumerate(classes) if label not in there]
-    if absent:
-        raise BadData(
-            f"`per_class` is about every class, and of class {', '.join(absent[:5])} there is no "
-            f"sample among the {len(question)}",
-            "give more samples, or leave `per_class` out",
-        )
-    return classes
 
 
 def _read_baseline(

@@ -1,5 +1,6 @@
 """Classifiers side by side under attacks, corruptions and measures: rows, and their scores."""
 
+from sensverify.evaluation.pairs import Comparison, compare_pairs
 from sensverify.evaluation.request import EvaluateRequest
 from sensverify.evaluation.results import Evaluation, ModelEvaluation
 from sensverify.evaluation.run import evaluate
@@ -7,10 +8,12 @@ from sensverify.evaluation.scores import summarise
 from sensverify.runs.progress import Progress
 
 __all__ = [
+    "Comparison",
     "EvaluateRequest",
     "Evaluation",
     "ModelEvaluation",
     "Progress",
+    "compare_pairs",
     "evaluate",
     "summarise",
 ]

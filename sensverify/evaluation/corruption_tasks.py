@@ -46,6 +46,7 @@ def corruption(context: Context, task: EvaluationTask) -> FinishedTask:
         msd=minimal_sample_distance(outputs, model.clean_outputs),
         source=corrupted.source(task),
         seconds=perf_counter() - began,
+        wrong=tuple((outputs.argmax(dim=1) != model.y).nonzero().squeeze(1).tolist()),
     )
     return FinishedTask(row=row)
 

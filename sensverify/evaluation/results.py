@@ -120,6 +120,9 @@ class CorruptionRow:
     source : str
         ``computed``, or the file that the corrupted samples were read from.
     seconds : float
+    wrong : tuple of int or None
+        Positions of the samples whose label is not the largest output; None in rows that an
+        earlier version has kept.
     """
 
     corruption: str
@@ -129,6 +132,7 @@ class CorruptionRow:
     msd: float | None
     source: str
     seconds: float
+    wrong: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

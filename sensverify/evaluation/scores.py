@@ -149,7 +149,9 @@ def attack_curve(model: ModelEvaluation, attack: str) -> tuple[CurvePoint, ...]:
             left = clean.total - len({*_clean(model).wrong, *row.broken})
             points.append(CurvePoint(row.radius, Rate(left, clean.total)))
             continue
-        points += [CurvePoint(radius, _unreached(model, [row], radius)) for radius in _radii(model)]
+        points += [
+            CurvePoint(radius, _unreached(model, [row], radius)) for radius in radii_of(model)
+        ]
     return tuple(sorted(points, key=lambda point: point.radius))
 
 
@@ -276,21 +278,26 @@ def _clean(model: ModelEvaluation) -> CleanRow:
     return row
 
 
-def _radii(model: ModelEvaluation) -> list[float]:
+def radii_of(model: ModelEvaluation) -> list[float]:
+    """The radii above 0 that a network has rows of, ascending."""
     radii = {row.radius for row in model.attacks} | {row.radius for row in model.certified}
     return sorted(radius for radius in radii if radius is not None and radius > 0)
 
 
-def _unreached(model: ModelEvaluation, rows: Sequence[AttackRow], radius: float) -> Rate:
-    """Samples that are known to keep their label as far as any of these attacks could see."""
-    total = clean_rate(model).total
-    broken = set(_clean(model).wrong) | {
+def reached(model: ModelEvaluation, rows: Sequence[AttackRow], radius: float) -> frozenset[int]:
+    """Positions of the samples that are wrong, or that one of these attacks breaks by then."""
+    return frozenset(_clean(model).wrong) | {
         place
         for row in rows
         for place, reach in enumerate(row.reach)
         if reach is not None and reach <= radius
     }
-    return Rate(total - len(broken), total)
+
+
+def _unreached(model: ModelEvaluation, rows: Sequence[AttackRow], radius: float) -> Rate:
+    """Samples that keep their label as far as any of these attacks could see."""
+    total = clean_rate(model).total
+    return Rate(total - len(reached(model, rows, radius)), total)
 
 
 def _at(curve: Sequence[CurvePoint], radius: float) -> CurvePoint | None:

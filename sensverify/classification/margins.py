@@ -56,11 +56,42 @@ def proven(
 ) -> Tensor:
     """Samples whose class keeps its place on the whole box, by bounds on its margins.
 
-    A margin counts whose lower bound is above what rounding may have moved it by (`slack`): every
-    one, where labels alone are given, else as many as `Rivals.certain` asks for. Where a float32
-    bound is above 0 and not above that, the sample is bounded again in float64. A solver's
-    bounds must exceed its tolerances, too. Bounds that were re-derived with rigorous arithmetic
-    only have to be above 0.
+    Every margin of `proven_margins` is above 0, where labels alone are given, else as many as
+    `Rivals.certain` asks for.
+
+    Parameters
+    ----------
+    network, box, bounds, labels, method, memory_budget
+        As of `proven_margins`.
+
+    Returns
+    -------
+    Boolean tensor, shape ``[batch]``; False where a bound is NaN.
+    """
+    outputs = (bounds.outer.lower.shape[1] + 1) // 2
+    rivals = Rivals.of(labels, outputs)
+    margins = proven_margins(
+        network, box, bounds, rivals, method=method, memory_budget=memory_budget
+    )
+    # Written so that a NaN proves nothing.
+    return rivals.certain(margins > 0)
+
+
+def proven_margins(
+    network: Network,
+    box: Box,
+    bounds: Bounds,
+    labels: Tensor | Rivals,
+    *,
+    method: Method | None = None,
+    memory_budget: int = DEFAULT_BUDGET,
+) -> Tensor:
+    """Lower bounds on the margins of a class over a box, of which nothing is left to take off.
+
+    From every bound is taken what rounding may have moved it by (`slack`), from a solver's bound
+    its tolerances, too; from bounds that were re-derived with rigorous arithmetic nothing. Where
+    float32 bounds prove a sample's class and what is left of them does not, the sample is bounded
+    again in float64.
 
     Parameters
     ----------
@@ -78,14 +109,16 @@ def proven(
 
     Returns
     -------
-    Boolean tensor, shape ``[batch]``; False where a bound is NaN.
+    Tensor, shape ``[batch, outputs - 1]``, float64
+        ``f_label - f_j`` for every class j but the label, in the order of `with_margins`, with the
+        guarantee of the bounds; minus infinity where rounding has no limit.
     """
-    lower, upper = bounds.outer.lower, bounds.outer.upper
+    lower, upper = bounds.outer.lower.detach(), bounds.outer.upper.detach()
     outputs = (lower.shape[1] + 1) // 2
     rivals = Rivals.of(labels, outputs)
-    likely = rivals.certain(lower[:, outputs:] > 0)
+    found = lower[:, outputs:].double()
     if bounds.guarantee is Guarantee.CERTIFIED:
-        return likely
+        return found
     wide = lower.dtype == torch.float64 or _computes_in_double(method)
     exact = _in_double(box)
     rows = with_margins(rivals.labels, outputs, torch.float64)[:, outputs:]
@@ -93,16 +126,15 @@ def proven(
     if bounds.guarantee is Guarantee.SOLVER:
         reach = torch.maximum(lower.abs(), upper.abs())[:, :outputs].double()
         allowed = allowed + SOLVER_SHARE * (rows.abs() @ reach.unsqueeze(-1)).squeeze(-1)
-    # Written so that a NaN proves nothing.
-    sure = rivals.certain(lower[:, outputs:].double() > allowed)
-    again = (likely & ~sure).nonzero().squeeze(1)
+    left = found - allowed
+    again = (rivals.certain(found > 0) & ~rivals.certain(left > 0)).nonzero().squeeze(1)
     if wide or method is None or len(again) == 0:
-        return sure
+        return left
     some, open_still = exact[again], rivals[again]
     objectives = with_margins(open_still.labels, outputs, torch.float64)
     better = compute_bounds(network, some, method, objectives, memory_budget=memory_budget)
-    sure[again] = proven(network, some, better, open_still)
-    return sure
+    left[again] = proven_margins(network, some, better, open_still)
+    return left
 
 
 def robust_cross_entropy(margins: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from sensverify.verification.accuracy import CertifiedAccuracy, certified_accura
 from sensverify.verification.certify import CertifiedBounds, certify
 from sensverify.verification.certifying import Certification
 from sensverify.verification.classes import ClassResult
+from sensverify.verification.counterexample import Counterexample
 from sensverify.verification.critical_radius import critical_radius
 from sensverify.verification.property import (
     PropertyReport,
@@ -32,6 +33,7 @@ __all__ = [
     "CertifiedAccuracy",
     "CertifiedBounds",
     "ClassResult",
+    "Counterexample",
     "CriticalRadiusReport",
     "CriticalRadiusRequest",
     "InputFacts",

@@ -14,11 +14,12 @@ from sensverify.bounds.memory import DEFAULT_BUDGET
 from sensverify.bounds.method import Method
 from sensverify.bounds.rounding import slack
 from sensverify.bounds.tensors import flattened
-from sensverify.classification.margins import proven, refuted, with_margins
-from sensverify.classification.rivals import Rivals
+from sensverify.classification.margins import proven_margins, refuted, with_margins
+from sensverify.classification.rivals import Rivals, without
 from sensverify.core.box import Box
 from sensverify.core.results import Bounds, Guarantee
 from sensverify.network import Network
+from sensverify.verification.counterexample import Counterexample
 from sensverify.verification.replay import Replay
 
 
@@ -60,6 +61,25 @@ class LabelledBoxes:
 
 
 @dataclass(frozen=True, eq=False)
+class LabelVerdict:
+    """The answer about one sample's label, and its evidence.
+
+    Parameters
+    ----------
+    kept : bool or None
+        True: proven to keep its place; False: it is lost at the counterexample; None: open.
+    margins : numpy array or None, shape ``[outputs]``, float64
+        Proven lower bounds of the label's margins over its rivals, see `proven_margins`; NaN at
+        all other outputs. None where the method proves nothing.
+    counterexample : Counterexample or None
+    """
+
+    kept: bool | None
+    margins: np.ndarray | None = None
+    counterexample: Counterexample | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class LabelJudge:
     """Judge of labels: by bounds on margins, a search for other labels, and the file's arithmetic.
 
@@ -78,8 +98,8 @@ class LabelJudge:
 
     def judge(
         self, samples: LabelledBoxes, bounds: Bounds, method: Method, *, seed: int
-    ) -> list[bool | None]:
-        """Decide if each label keeps its place: True proven, False changed, None open.
+    ) -> list[LabelVerdict]:
+        """Decide if each label keeps its place.
 
         Parameters
         ----------
@@ -91,31 +111,44 @@ class LabelJudge:
         seed : int
             Of the search for an input with another label.
         """
-        certified = self.certified(samples, bounds, method)
-        changed = torch.zeros_like(certified)
+        margins = self._margins(samples, bounds, method)
+        certified = self._certified(samples, margins)
+        found: dict[int, Counterexample] = {}
         if not bool(certified.all()):
-            rows = (~certified).nonzero().squeeze(1)
-            changed[rows] = self._changed(samples, rows, seed)
+            found = self._changed(samples, (~certified).nonzero().squeeze(1), seed)
+        shown = None if margins is None else _by_output(margins, samples.rivals)
         return [
-            True if yes else False if no else None
-            for yes, no in zip(certified.tolist(), changed.tolist(), strict=True)
+            LabelVerdict(
+                True if sure else False if i in found else None,
+                None if shown is None else shown[i],
+                found.get(i),
+            )
+            for i, sure in enumerate(certified.tolist())
         ]
 
     def certified(self, samples: LabelledBoxes, bounds: Bounds, method: Method) -> Tensor:
         """Mask of the samples whose place is proven by bounds as those of `judge`, ``[batch]``."""
-        rivals = samples.rivals
+        return self._certified(samples, self._margins(samples, bounds, method))
+
+    def _margins(self, samples: LabelledBoxes, bounds: Bounds, method: Method) -> Tensor | None:
         # Sampled or likely bounds prove nothing.
         if bounds.guarantee < Guarantee.SOLVER:
-            return torch.zeros_like(rivals.labels, dtype=torch.bool)
-        certified = proven(
+            return None
+        return proven_margins(
             self.network,
             samples.box,
             bounds,
-            rivals,
+            samples.rivals,
             method=method,
             memory_budget=self.memory_budget,
         )
-        certified &= rivals.kept(samples.output)
+
+    def _certified(self, samples: LabelledBoxes, margins: Tensor | None) -> Tensor:
+        rivals = samples.rivals
+        if margins is None:
+            return torch.zeros_like(rivals.labels, dtype=torch.bool)
+        # Written so that a NaN proves nothing.
+        certified = rivals.certain(margins > 0) & rivals.kept(samples.output)
         return certified & self._same_in_float32(samples, certified)
 
     def _same_in_float32(self, samples: LabelledBoxes, rows: Tensor) -> Tensor:
@@ -145,16 +178,30 @@ class LabelJudge:
             same[place] = one.kept(values.unsqueeze(0).to(one.labels.device))[0]
         return same
 
-    def _changed(self, samples: LabelledBoxes, rows: Tensor, seed: int) -> Tensor:
-        """Mask of the rows with an input that changes the label, here and when it is replayed."""
+    def _changed(
+        self, samples: LabelledBoxes, rows: Tensor, seed: int
+    ) -> dict[int, Counterexample]:
+        """Inputs that change the label of some rows, here and when they are replayed."""
         rivals = samples.rivals[rows]
         found, points = refuted(
             self.network, samples.box[rows], samples.center[rows], rivals, seed=seed
         )
         some = found.nonzero().squeeze(1)
-        if len(some):
-            # The box as asked; that of the computation is rounded outward.
-            asked = samples.asked[rows[some].cpu().numpy()]
-            confirmed = self.replay.confirmed(points[some].cpu().numpy(), asked, rivals[some])
-            found[some] = torch.from_numpy(confirmed).to(found.device)
-        return found
+        if len(some) == 0:
+            return {}
+        which = rows[some].cpu().numpy()
+        # The box as asked; that of the computation is rounded outward.
+        inputs, asked = points[some].cpu().numpy(), samples.asked[which]
+        replayed = self.replay.counterexamples(inputs, asked, rivals[some])
+        return {
+            row: Counterexample.of(each)
+            for row, each in zip(which.tolist(), replayed, strict=True)
+            if each is not None
+        }
+
+
+def _by_output(margins: Tensor, rivals: Rivals) -> np.ndarray:
+    """Margins in the places of the rivals that they are over, NaN elsewhere."""
+    spread = margins.new_full(rivals.against.shape, torch.nan)
+    spread[without(rivals.labels, spread.shape[1])] = margins.reshape(-1)
+    return spread.masked_fill(~rivals.against, torch.nan).cpu().numpy()

@@ -42,7 +42,9 @@ def has_probability(model: LoadedModel) -> bool:
 
 
 def threshold_scores(values: np.ndarray, threshold: float | None) -> np.ndarray:
-    """A file's one output as scores of its two classes, whose order is exact; others as they are.
+    """Scores of the two classes of a file's one output, whose order is exact; others as they are.
+
+    As `with_threshold` has them: minus and plus half of the distance from the threshold.
 
     Parameters
     ----------
@@ -52,7 +54,7 @@ def threshold_scores(values: np.ndarray, threshold: float | None) -> np.ndarray:
     """
     if threshold is None:
         return values
-    above = values.astype(np.float64)[-1:] - threshold
+    above = (values.astype(np.float64)[-1:] - threshold) / 2
     return np.concatenate([-above, above])
 
 

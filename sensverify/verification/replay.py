@@ -116,29 +116,21 @@ class Replay:
         """True where the model could not be run."""
         return self._failed
 
-    def confirmed(self, points: np.ndarray, box: Box, labels: np.ndarray | Rivals) -> np.ndarray:
-        """Points, in the type of the file's input, where labels have lost their places.
+    def counterexamples(
+        self, points: np.ndarray, box: Box, labels: np.ndarray | Rivals
+    ) -> list[Replayed | None]:
+        """Points where labels have lost their places, as the file took them; None for the others.
 
         Parameters
         ----------
         points : numpy array, shape ``[batch, *input_shape]``
             Moved into the box, and rounded to the type of the file's input towards its inside. A
-            box without a number of that type (a fixed feature of 0.1, in float32) confirms nothing.
+            box without a number of that type (a fixed feature of 0.1, in float32) has no
+            counterexample.
         box : Box of numpy arrays, shape ``[batch, *input_shape]``
         labels : numpy array, shape ``[batch]``, integer; or Rivals
             Of labels alone: some output is above the label's.
-
-        Returns
-        -------
-        Boolean numpy array, shape ``[batch]``
         """
-        found = self.counterexamples(points, box, labels)
-        return np.array([each is not None for each in found], dtype=bool)
-
-    def counterexamples(
-        self, points: np.ndarray, box: Box, labels: np.ndarray | Rivals
-    ) -> list[Replayed | None]:
-        """The inputs that `confirmed` confirms, as the file took them; None for the others."""
         found: list[Replayed | None] = [None] * len(points)
         # One at a time: a file may hold one sample's batch axis, also inside of its graph.
         for i, point in enumerate(points):

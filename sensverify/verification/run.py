@@ -33,7 +33,7 @@ from sensverify.verification.asking import asked_model, whole_request
 from sensverify.verification.certifying import Certifier
 from sensverify.verification.gates import AskedGates
 from sensverify.verification.heads import check_samples
-from sensverify.verification.labels import LabelJudge, LabelledBoxes
+from sensverify.verification.labels import LabelJudge, LabelledBoxes, LabelVerdict
 from sensverify.verification.one_output import threshold_names, with_threshold
 from sensverify.verification.question import Question, make_question
 from sensverify.verification.replay import Replay
@@ -260,17 +260,16 @@ class _Run:
             checked = self.certifier.bounds(bounds, asked, objectives, gap=gap, watch=watch)
             bounds = replace(checked.bounds, stopped=bounds.stopped or watch.over)
         bounds = _containing(self.network, box, bounds, output)
-        verdicts: list[tuple[Judged, bool | None]] = [("nothing", None)] * len(center)
+        verdicts: list[LabelVerdict | None] = [None] * len(center)
         if rivals is not None:
             asked = self.question.box(part)
             samples = LabelledBoxes(rivals.labels, center, output, box, asked, rivals)
             # torch takes seeds below 2 to the 64.
             seed = (self.request.seed + part.start) % 2**63
-            kept = self.judge.judge(samples, bounds, method, seed=seed)
+            found = self.judge.judge(samples, bounds, method, seed=seed)
             some = rivals.against.any(dim=1).tolist()
             verdicts = [
-                (self.question.judged, each) if any_rival else ("nothing", None)
-                for each, any_rival in zip(kept, some, strict=True)
+                each if any_rival else None for each, any_rival in zip(found, some, strict=True)
             ]
         seconds = (time.perf_counter() - began) / len(center)
         results = [
@@ -309,10 +308,11 @@ class _Run:
         row: int,
         position: int,
         output: Tensor,
-        verdict: tuple[Judged, bool | None],
+        verdict: LabelVerdict | None,
         seconds: float,
     ) -> SampleResult:
-        judged, kept = verdict
+        judged: Judged = "nothing" if verdict is None else self.question.judged
+        kept = None if verdict is None else verdict.kept
         labels, inner, optimal = self.question.labels, bounds.inner, bounds.optimal
         # The margins are left out: the status is that of the output box.
         exact = optimal is not None and bool(optimal[row, : self.outputs].all())
@@ -342,6 +342,9 @@ class _Run:
             seconds=seconds,
             judged=judged,
             prediction_kept=kept if judged == "prediction" else None,
+            margins=None if verdict is None else verdict.margins,
+            places=self.question.places,
+            counterexample=None if verdict is None else verdict.counterexample,
         )
 
 

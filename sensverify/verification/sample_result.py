@@ -13,6 +13,7 @@ from sensverify.core.box import Box
 from sensverify.core.brief import span
 from sensverify.core.results import Status
 from sensverify.core.sensitivity import Sensitivity, finite_volume
+from sensverify.verification.counterexample import Counterexample
 
 Judged = Literal["label", "prediction", "nothing"]
 """The class that is asked to stay the largest output: a sample's label, or without any its own."""
@@ -58,6 +59,18 @@ class SampleResult:
         ``label``: ``certified`` is about the label. ``prediction``: there is none, and
         ``prediction_kept`` says of the prediction what ``certified`` says of labels. ``nothing``.
     prediction_kept : bool or None
+    margins : numpy array or None, shape ``[outputs]``, float64
+        Proven lower bounds of ``f_c - f_j`` over the box, where c is the class that was judged; NaN
+        at c itself and at every j that was not asked about. What rounding, and a solver's
+        tolerances, may have moved them by is taken off already, so that one above 0 is proven,
+        with the guarantee of the report; with rigorous arithmetic they are what is left after it.
+        Minus infinity where rounding has no limit. With a threshold, of which an output of the
+        two is half the distance, a margin is the distance itself: of the logit, where the file
+        ends in a sigmoid. None where nothing was asked of classes, or the method proves nothing.
+    places : int
+        The class was asked to stay among so many largest outputs.
+    counterexample : Counterexample or None
+        The input that refutes it, where the class is not kept; None for every other sample.
     """
 
     index: int
@@ -79,6 +92,9 @@ class SampleResult:
     stopped: bool = False
     judged: Judged = "label"
     prediction_kept: bool | None = None
+    margins: np.ndarray | None = None
+    places: int = 1
+    counterexample: Counterexample | None = None
 
     @property
     def judged_class(self) -> int | None:
@@ -97,8 +113,25 @@ class SampleResult:
 
     @property
     def label_kept(self) -> str:
-        """Whether the label is: a word of `kept_word`, or ``unlabelled``."""
-        return "unlabelled" if self.label is None else self.kept_word
+        """Whether the label is: a word of `kept_word`, ``unlabelled`` or ``unasked``.
+
+        Of an unasked label nothing was asked: no target or cost is about it.
+        """
+        if self.label is None:
+            return "unlabelled"
+        return self.kept_word if self.judged == "label" else "unasked"
+
+    @property
+    def margin(self) -> float | None:
+        """The margin that decides: the least one; of ``places`` k, the k-th least.
+
+        Above 0 it proves that the class keeps its place in the real-valued network; ``certified``
+        asks in addition that the file's own output at the sample agrees. None without margins.
+        """
+        if self.margins is None:
+            return None
+        asked = np.sort(self.margins[~np.isnan(self.margins)])
+        return float(asked[self.places - 1]) if len(asked) >= self.places else None
 
     def __repr__(self) -> str:
         label = "" if self.label is None else f"label {self.label}, "

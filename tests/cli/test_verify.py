@@ -192,8 +192,8 @@ def test_a_change_that_the_replay_does_not_confirm_is_none(
     run: Run, identity: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "sensverify.verification.replay.Replay.confirmed",
-        lambda self, points, box, labels: np.zeros(len(points), dtype=bool),
+        "sensverify.verification.replay.Replay.counterexamples",
+        lambda self, points, box, labels: [None] * len(points),
     )
     found = answer(run, identity, "--data", data, "--radius", 1.5)
     assert [s["certified"] for s in found["samples"]] == [None, None]

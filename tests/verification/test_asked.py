@@ -17,7 +17,6 @@ from sensverify.errors import BadData, BadSetting
 from sensverify.report.json import report_to_json
 from sensverify.verification import VerifyReport, VerifyRequest, verify
 from sensverify.verification.confusions import costly, pairs
-from sensverify.verification.replay import Replay, Replayed
 from tests.mlp_files import save_mlp_file
 from tests.report.shown import verify_page, verify_text
 
@@ -100,30 +99,27 @@ def test_certified_is_never_refuted_and_changes_is_confirmed(
         with pytest.raises(BadData):
             small.verify(**asked)
         return
-    replayed: list[Replayed] = []
-    original = Replay.outputs
-
-    def spy(self: Replay, *args: Any, **options: Any) -> Replayed | None:
-        found = original(self, *args, **options)
-        replayed.extend([] if found is None else [found])
-        return found
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Replay, "outputs", spy)
-        report = small.verify(**asked)
-    points = np.stack([each.point for each in replayed]) if replayed else np.zeros((0, 3))
+    report = small.verify(**asked)
     for sample, x, label in zip(report.samples, small.x, labels.tolist(), strict=True):
         against = forbidden[label]
         if not against.any():
             assert (sample.judged, sample.kept) == ("nothing", None)
             continue
         assert sample.judged == ("prediction" if kind == "prediction" else "label")
+        found, margins = small.outputs(small.points(sample.index)), sample.margins
+        assert margins is not None
+        assert sample.margin is not None
+        assert np.array_equal(np.isnan(margins), ~against)
+        assert (found[:, [label]] - found - margins >= -1e-5)[:, against].all()
         if sample.kept is True:
-            found = small.outputs(small.points(sample.index))
             assert not lost(found, label, against, places).any()
-        if sample.kept is False:
-            inside = points[(np.abs(points - x.astype(np.float64)) <= RADIUS).all(axis=1)]
-            assert lost(small.outputs(inside), label, against, places).any()
+            assert sample.margin > 0
+        assert (sample.counterexample is not None) == (sample.kept is False)
+        if sample.counterexample is not None:
+            inside = sample.counterexample.input
+            assert (np.abs(inside - x.astype(np.float64)) <= RADIUS).all()
+            assert lost(small.outputs(inside[None]), label, against, places).all()
+            assert sample.margin < 0
 
 
 @pytest.mark.parametrize("asked", [{"top_k": 1}, {"targets": "*:*"}, {"costs": "ones.csv"}])

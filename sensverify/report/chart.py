@@ -26,6 +26,9 @@ _TITLE = 22.0
 _FEW = 12
 """Up to so many points of a line have a dot each."""
 
+_TOLD = 60
+"""Of more, up to so many tell their values."""
+
 
 @dataclass(frozen=True)
 class Mark:
@@ -187,16 +190,24 @@ def line_chart(
             plot.add("area", upper + lower, f"band {stroke.look}")
     for stroke in strokes:
         plot.add("line", [(p.x, p.y) for p in stroke.points], f"line {stroke.look}")
-        if stroke.label and len(stroke.points) <= _FEW:
-            plot.marks += [
-                Mark("dot", (plot.at(p.x, p.y),), f"point {stroke.look}", p.words, size=2.6)
-                for p in stroke.points
-            ]
+        if stroke.label:
+            plot.marks += _dots(plot, stroke)
         if stroke.ends:
             end = plot.at(stroke.points[-1].x, stroke.points[-1].y)
             plot.marks.append(Mark("dot", (end,), f"point {stroke.look}", size=3.5))
     _draw_names(plot, [stroke for stroke in strokes if stroke.label])
     return plot.drawing(words, "curves")
+
+
+def _dots(plot: Plot, stroke: Stroke) -> Iterator[Mark]:
+    """A dot at each of few points; of many, places around some that tell their values."""
+    if len(stroke.points) <= _FEW:
+        for p in stroke.points:
+            yield Mark("dot", (plot.at(p.x, p.y),), f"point {stroke.look}", p.words, size=2.6)
+        return
+    told = [p for p in stroke.points if p.words]
+    for p in told[:: math.ceil(len(told) / _TOLD) or 1]:
+        yield Mark("dot", (plot.at(p.x, p.y),), "reach", p.words, size=6)
 
 
 def _draw_between(plot: Plot, upper: Sequence[Point], lower: Sequence[Point]) -> None:
@@ -283,7 +294,8 @@ def histogram(values: Sequence[float], what: str) -> Drawing:
             start, stop = (low + (high - low) * (place + k) / bins for k in (0, 1))
             (left, top), (right, floor) = plot.at(start, count), plot.at(stop, 0)
             corners = (left + 1, min(top, floor - 2)), (right - 1, floor)
-            plot.marks.append(Mark("box", corners, "column", f"{count:,}", 1.5))
+            words = f"{pretty_number(start)} to {pretty_number(stop)}: {count:,} of {len(values):,}"
+            plot.marks.append(Mark("box", corners, "column", words, 1.5))
     plot.add("line", [(low, 0), (high, 0)], "zero")
     for tick, text in x.ticks:
         plot.text(plot.at(tick, 0)[0], plot.floor + 15, text)

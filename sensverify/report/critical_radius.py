@@ -156,11 +156,10 @@ def _question(report: CriticalRadiusReport) -> str:
 
 
 def _summary(report: CriticalRadiusReport) -> Iterator[doc.Block]:
+    if report.interrupted:
+        yield doc.Notice([f"{_unfinished(report)}."], "open", "Unfinished", on=doc.PAGE)
     guarantee = doc.Span(f"{report.guarantee.name}.", "strong")
     yield doc.Notice([(guarantee, f" {_meaning(report)}")], "guarantee", on=doc.PAGE)
-    if report.interrupted:
-        lines = [(doc.Span("Unfinished:", "strong"), f" {_unfinished(report)}.")]
-        yield doc.Notice(lines, "bad", on=doc.PAGE)
     summary, count = report.summary, len(report.samples)
     least, most = report.robust(report.limits.first)
     first = f"robust within {pretty_number(report.limits.first)}"
@@ -207,8 +206,11 @@ def distribution_chart(report: CriticalRadiusReport, frame: Frame) -> Drawing:
     proven = [each.proven for each in report.samples]
     attacked = [each.attacked for each in report.samples]
     strokes = [
-        Stroke("proven", "certified bold", tuple(_steps(proven, high))),
-        Stroke("not broken", "worst bold", tuple(_steps(attacked, high))),
+        Stroke(name, look, tuple(_steps(name, ends, high)))
+        for name, look, ends in (
+            ("proven", "certified bold", proven),
+            ("not broken", "worst bold", attacked),
+        )
     ]
     least, most = report.robust(report.limits.first)
     at = pretty_number(report.limits.first)
@@ -224,7 +226,7 @@ def distribution_chart(report: CriticalRadiusReport, frame: Frame) -> Drawing:
     )  # fmt: skip
 
 
-def _steps(ends: Sequence[float], high: float) -> Iterator[Point]:
+def _steps(name: str, ends: Sequence[float], high: float) -> Iterator[Point]:
     """Corners of the share of ends above each radius; of many, some."""
     count = len(ends)
     # By radius, the samples lost up to there; what is at 0 is lost at once.
@@ -236,7 +238,7 @@ def _steps(ends: Sequence[float], high: float) -> Iterator[Point]:
         corners = [corners[round(k * last / (_CORNERS - 1))] for k in range(_CORNERS)]
     yield Point(0.0, left)
     for radius, gone in corners:
-        yield Point(radius, left)
+        yield Point(radius, left, words=f"{percent(left)} {name} up to {pretty_number(radius)}")
         left = 1 - gone / count
         # Not quite upright: a height belongs to every place across.
         yield Point(radius + 1e-9 * high, left)

@@ -79,10 +79,19 @@ class Text(Block):
 
 @dataclass(frozen=True)
 class Notice(Block):
-    """Lines that stand out: ``guarantee``, ``good``, ``bad`` or ``open``."""
+    """Lines that stand out: ``guarantee``, ``good``, ``bad`` or ``open``.
+
+    With a ``title``, the one or two words that decide, it is the banner at the top of a report.
+    """
 
     lines: Sequence[Line]
     level: str
+    title: str = ""
+
+    @property
+    def icon(self) -> str:
+        """Sign of the level."""
+        return {"good": "✓", "bad": "✕"}.get(self.level, "?")
 
 
 @dataclass(frozen=True)
@@ -98,7 +107,10 @@ class Facts(Block):
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of a table; ``title`` is told on demand, ``image`` is a data URI."""
+    """A cell of a table; ``title`` is told on demand, ``image`` is a data URI.
+
+    ``value`` is what it is sorted by, where that is not its text.
+    """
 
     text: Line = ""
     look: str = ""
@@ -106,6 +118,7 @@ class Cell:
     title: str = ""
     image: str = ""
     span: int = 1
+    value: float | None = None
 
 
 @dataclass(frozen=True)
@@ -161,7 +174,8 @@ class Table(Block):
 
     In a terminal ``title`` stands above it, ``notes`` says whether the notes of cells are shown
     beside their texts, and ``splits`` what the columns are, where those that do not fit beside
-    each other go into further tables.
+    each other go into further tables. A page sorts the rows below each heading where they are
+    ``sortable``, and searches them, if they are many, where ``search`` says what they are.
     """
 
     columns: Sequence[Column]
@@ -170,6 +184,8 @@ class Table(Block):
     title: str = ""
     splits: str = ""
     notes: bool = False
+    sortable: bool = False
+    search: str = ""
 
     def turned(self, corner: Column) -> Table:
         """The table on its side, the names of its columns under ``corner``."""
@@ -207,6 +223,22 @@ class Strips(Block):
 
 
 @dataclass(frozen=True)
+class Picture:
+    """A small image as a data URI, its caption, and its alternative text."""
+
+    image: str
+    caption: Line
+    words: str
+
+
+@dataclass(frozen=True)
+class Pictures(Block):
+    """Images side by side, enlarged as they are, pixel by pixel."""
+
+    pictures: Sequence[Picture]
+
+
+@dataclass(frozen=True)
 class Scale(Block):
     """The colours of shares from 0 to 100 %, with marks at some of them, in words beside it."""
 
@@ -228,13 +260,22 @@ class Group(Block):
     """Blocks that belong together, side by side as far as there is room.
 
     With the look ``sample`` they are one of many cards, with a ``mark`` of (word, text, meaning),
-    with ``details`` they are shown on demand; both have a title.
+    with ``details`` they are shown on demand; both have a title. The title of cards, with the look
+    ``samples``, is what they are; a page filters them by their marks and sorts them by their
+    ``keys``: places in other orders, by the words of the order. Those without come last.
     """
 
     blocks: Sequence[Block]
     look: str
     title: str = ""
     mark: tuple[str, str, str] | None = None
+    keys: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def orders(self) -> list[str]:
+        """Words of all orders of the cards in it."""
+        cards = (block for block in self.blocks if isinstance(block, Group))
+        return list(dict.fromkeys(words for card in cards for words in card.keys))
 
 
 @dataclass(frozen=True)

@@ -64,16 +64,14 @@ def gate_table(gates: Sequence[Gate]) -> doc.Table:
 
 def gate_notice(gates: Sequence[Gate]) -> doc.Notice:
     """The banner of a page: what did not pass, or that everything did."""
-    for verdict, words, level in (
-        (GateVerdict.FAILED, "Gate failed:", "bad"),
-        (GateVerdict.UNDECIDED, "Gate undecided:", "bad"),
-    ):
+    for verdict, level in ((GateVerdict.FAILED, "bad"), (GateVerdict.UNDECIDED, "open")):
         texts = "; ".join(gate_text(gate) for gate in gates if gate.verdict is verdict)
         if texts:
-            return doc.Notice([(doc.Span(words, "strong"), f" {texts}.")], level, on=doc.PAGE)
+            line = doc.Span(f"Gate {verdict}:", "strong"), f" {texts}."
+            return doc.Notice([line], level, str(verdict).capitalize(), on=doc.PAGE)
     texts = "; ".join(map(gate_text, gates))
-    words = "Every gate passed:"
-    return doc.Notice([(doc.Span(words, "strong"), f" {texts}.")], "good", on=doc.PAGE)
+    line = doc.Span("Every gate passed:", "strong"), f" {texts}."
+    return doc.Notice([line], "good", "Passed", on=doc.PAGE)
 
 
 def gate_lines(gates: Sequence[Gate]) -> list[doc.Text]:

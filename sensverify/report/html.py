@@ -1,15 +1,22 @@
-"""A document as one self-contained page: no scripts, nothing loaded, every text escaped."""
+"""A document as one self-contained page: nothing loaded, every text escaped.
+
+It is complete without scripts. Its one script, ``page.js``, only adds controls; the page's own
+policy allows that one alone, by its digest.
+"""
 
 from __future__ import annotations
 
 import base64
+import hashlib
+import json
+import math
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from sensverify.report.chart import Drawing, svg
-from sensverify.report.document import Block, Document, Line, Medium, spans
+from sensverify.report.document import Block, Document, Group, Line, Medium, spans
 from sensverify.report.tabular import data_csv
 from sensverify.report.theme import chart_style, heat_style, palette_style
 
@@ -24,9 +31,9 @@ def document_to_html(document: Document) -> str:
     Returns
     -------
     str
-        HTML that needs no script and no other file. Every text is escaped, and the page's own
-        policy forbids scripts. Data are offered as downloads, but for those that would make the
-        page too large.
+        HTML that needs no other file. Every text is escaped, and the page's own policy forbids
+        all scripts but its own, without which it says the same. Data are offered as downloads, but
+        for those that would make the page too large.
     """
     sections = [
         (section, section.on(Medium.PAGE))
@@ -40,8 +47,19 @@ def document_to_html(document: Document) -> str:
             document=document,
             sections=sections,
             downloads=_downloads(document),
-            styles=[palette_style(), _style_sheet(), chart_style(), heat_style()],
+            styles=[palette_style(), _part("page.css"), chart_style(), heat_style()],
+            script=_part("page.js"),
+            policy=policy(_part("page.js")),
         )
+    )
+
+
+def policy(script: str) -> str:
+    """The Content-Security-Policy of a page: nothing is loaded, and this one script may run."""
+    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
+    return (
+        f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
+        f"script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     )
 
 
@@ -80,6 +98,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     found.filters |= {"spans": spans, "lines": _lines, "svg": _svg, "breakable": _breakable}
+    found.filters |= {"sorted_by": _sorted_by, "places": _places, "json": json.dumps}
     return found
 
 
@@ -101,6 +120,19 @@ def _breakable(text: str) -> Markup:
     return escape(text).replace("_", Markup("_<wbr>"))
 
 
+def _sorted_by(value: float) -> str:
+    """A number as scripts read it, nothing for NaN."""
+    if math.isinf(value):
+        return "Infinity" if value > 0 else "-Infinity"
+    return "" if math.isnan(value) else repr(float(value))
+
+
+def _places(card: Group, orders: Sequence[str]) -> str:
+    """Places of a card in these orders as JSON; null is the last one."""
+    values = (card.keys.get(words, math.nan) for words in orders)
+    return json.dumps([float(f"{v:.6g}") if math.isfinite(v) else None for v in values])
+
+
 @cache
-def _style_sheet() -> str:
-    return files("sensverify.report").joinpath("page.css").read_text(encoding="utf-8")
+def _part(name: str) -> str:
+    return files("sensverify.report").joinpath(name).read_text(encoding="utf-8")

@@ -46,15 +46,18 @@ def interval_chart(sample: SampleResult, names: Sequence[str]) -> Drawing:
         own = k == sample.label
         dot = plot.at(float(sample.output[k]), line + 0.5)
         plot.text(left - 7, dot[1] + 4, name, "own" if own else "", "end")
+        told = f"{names[k]}: {sample.lower[k]:.4g} to {sample.upper[k]:.4g}"
         bars = [("own-bar" if own else "outer", sample.lower[k], sample.upper[k], 6.0)]
         if sample.inner_lower is not None and sample.inner_upper is not None:
-            bars.append(("inner", sample.inner_lower[k], sample.inner_upper[k], 2.0))
+            ends = sample.inner_lower[k], sample.inner_upper[k]
+            told += f", attained {ends[0]:.4g} to {ends[1]:.4g}"
+            bars.append(("inner", *ends, 2.0))
         for look, lower, upper, half in bars:
-            ends = plot.at(float(lower), 0)[0], plot.at(float(upper), 0)[0]
-            middle, wide = sum(ends) / 2, max(ends[1] - ends[0], 2.0)  # one point still shows
+            start, stop = plot.at(float(lower), 0)[0], plot.at(float(upper), 0)[0]
+            middle, wide = (start + stop) / 2, max(stop - start, 2.0)  # one point still shows
             corners = [(middle - wide / 2, dot[1] - half), (middle + wide / 2, dot[1] + half)]
-            plot.marks.append(Mark("box", tuple(corners), look, size=2))
-        plot.marks.append(Mark("dot", (dot,), "dot", size=4))
+            plot.marks.append(Mark("box", tuple(corners), look, told, size=2))
+        plot.marks.append(Mark("dot", (dot,), "dot", f"{names[k]}: {sample.output[k]:.4g}", size=4))
     texts = [f"{names[k]} {sample.lower[k]:.4g} to {sample.upper[k]:.4g}" for k in rows[:12]]
     more = "" if len(texts) == len(sample.lower) else ", and more in the numbers below"
     return plot.drawing(f"Output intervals of sample {sample.index}: {', '.join(texts)}{more}")

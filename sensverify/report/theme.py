@@ -61,6 +61,7 @@ LOOKS: dict[str, dict[str, str]] = {
     "line": {"fill": "none", "stroke": "own", "stroke-width": "1.5"},
     "stage": {"stroke-width": ".7", "opacity": ".45"},
     "point": {"fill": "own"},
+    "reach": {"fill": "none", "pointer-events": "all"},
     "band": {"fill": "own", "opacity": ".15"},
     "bold": {"stroke-width": "3"},
     "dash1": {"stroke-dasharray": "6 3"},

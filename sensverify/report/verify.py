@@ -97,11 +97,11 @@ def _question(report: VerifyReport) -> str:
 
 
 def _summary(report: VerifyReport) -> Iterator[doc.Block]:
-    guarantee = doc.Span(f"{report.guarantee.name}.", "strong"), f" {guarantee_text(report)}"
-    yield doc.Notice([guarantee], "guarantee", on=doc.PAGE)
     verdict = _verdict(report)
     if verdict is not None:
         yield verdict
+    guarantee = doc.Span(f"{report.guarantee.name}.", "strong"), f" {guarantee_text(report)}"
+    yield doc.Notice([guarantee], "guarantee", on=doc.PAGE)
     if report.shown_gates:
         yield replace(gate_table(report.gates), on=doc.PAGE)
     yield doc.Numbers(tuple(_numbers(report)), on=doc.PAGE)
@@ -127,14 +127,27 @@ def _verdict(report: VerifyReport) -> doc.Notice | None:
         return gate_notice(report.gates)
     asked = [threshold.asked for threshold in report.thresholds]
     stopped = "only the samples finished by then are here" if report.interrupted else ""
-    for words, text, level in (
-        ("Threshold exceeded:", "; ".join(report.exceeded), "bad"),
-        ("Threshold undecided:", "; ".join(report.undecided), "bad"),
-        ("Interrupted:", stopped, "bad"),
-        ("Every threshold holds:", " and ".join(asked), "good"),
+    for title, words, text, level in (
+        ("Failed", "Threshold exceeded:", "; ".join(report.exceeded), "bad"),
+        ("Undecided", "Threshold undecided:", "; ".join(report.undecided), "open"),
+        ("Interrupted", "Interrupted:", stopped, "open"),
+        ("Passed", "Every threshold holds:", " and ".join(asked), "good"),
     ):
         if text:
-            return doc.Notice([(doc.Span(words, "strong"), f" {text}.")], level, on=doc.PAGE)
+            line = doc.Span(words, "strong"), f" {text}."
+            return doc.Notice([line], level, title, on=doc.PAGE)
+    return _outcome(report)
+
+
+def _outcome(report: VerifyReport) -> doc.Notice | None:
+    """The answers where nothing was asked of them; None where no class is asked to stay."""
+    counts = Counter(_word(sample) for sample in report.samples if sample.judged_class is not None)
+    parts = [f"{counts[word]:,} {word}" for word in _MARKS if counts[word]]
+    line = f"{count_of(sum(counts.values()), 'sample')}: {', '.join(parts)}."
+    for word, level in (("changes", "bad"), ("undecided", "open"), ("certified", "good")):
+        if counts[word]:
+            title = f"{counts[word]:,} of {sum(counts.values()):,} {word}"
+            return doc.Notice([line], level, title, on=doc.PAGE)
     return None
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,29 @@ from sensverify.evaluation.results import (
     SequenceRow,
 )
 from sensverify.verification import InputFacts, ModelFacts, SampleResult, VerifyReport
+from tests.browser import NAMES, Browser, find_browser
 
 Make = Callable[..., VerifyReport]
+
+
+@pytest.fixture
+def browser(chromium: Browser) -> Browser:
+    """The browser, which has not complained yet."""
+    chromium.complaints.clear()
+    return chromium
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """Without a browser a test is skipped, and fails where ``$CI`` is set."""
+    path = find_browser()
+    if path is None:
+        reason = f"no browser found; looked for {', '.join(NAMES)}"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with Browser(path) as found:
+        yield found
 
 
 def _sample(index: int, lower: Any, upper: Any, **changes: Any) -> SampleResult:

@@ -46,3 +46,12 @@ def evaluation_text(evaluation: Evaluation, *, width: int = 80) -> str:
 def evaluation_tables(evaluation: Evaluation) -> dict[str, str]:
     """The tables of an evaluation as CSV, by name."""
     return document_to_csv(evaluation_document(evaluation))
+
+
+def split_page(page: str) -> tuple[str, str]:
+    """A page without its script, and that."""
+    before, found, after = page.partition("<script>")
+    script, closed, rest = after.partition("</script>")
+    assert found
+    assert closed
+    return before + rest, script

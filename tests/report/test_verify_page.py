@@ -14,7 +14,7 @@ from sensverify.core.results import Guarantee
 from sensverify.report.chart import svg, ticks
 from sensverify.report.intervals import OUTPUTS, drawn_outputs, interval_chart
 from sensverify.verification import InputFacts
-from tests.report.shown import verify_page
+from tests.report.shown import split_page, verify_page
 
 Make = Callable[..., Any]
 EVIL = "<script>alert(1)</script>\"'&$model</style>"
@@ -53,7 +53,9 @@ def parsed(page: str) -> Balanced:
 
 
 def test_the_page_needs_nothing_else(make_sample: Make, make_report: Make) -> None:
-    page = verify_page(make_report([make_sample(k, [0, 1], [1, 2]) for k in range(9)]))
+    page, _ = split_page(
+        verify_page(make_report([make_sample(k, [0, 1], [1, 2]) for k in range(9)]))
+    )
     found = parsed(page)
     assert not found.names & {"script", "link", "img", "iframe", "object", "embed", "form", "base"}
     assert not found.attributes & {"src", "href", "action"}
@@ -76,7 +78,7 @@ def test_every_text_is_escaped(make_sample: Make, make_report: Make) -> None:
         dtype=EVIL,
         versions={EVIL: EVIL},
     )
-    page = verify_page(report)
+    page, _ = split_page(verify_page(report))
     assert "script" not in parsed(page).names
     assert page.count("</style>") == 1
     # What looks like a place of the template stays text.
@@ -84,7 +86,7 @@ def test_every_text_is_escaped(make_sample: Make, make_report: Make) -> None:
     boxed = make_report(
         [make_sample(0, [0], [1])], perturbation=InputFacts(None, None, None, None, EVIL)
     )
-    assert "script" not in parsed(verify_page(boxed)).names
+    assert "script" not in parsed(split_page(verify_page(boxed))[0]).names
 
 
 def test_what_the_page_says(make_sample: Make, make_report: Make) -> None:
@@ -108,7 +110,7 @@ def test_every_guarantee_has_its_words(
 
 def test_many_samples_are_counted(make_sample: Make, make_report: Make) -> None:
     page = verify_page(make_report([make_sample(k, [0, 1], [1, 2]) for k in range(130)]))
-    assert page.count('<article class="sample">') == 100
+    assert page.count('<article class="sample"') == 100
     assert "The first 100 samples are drawn. The other 30 are not" in page
 
 

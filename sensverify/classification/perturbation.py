@@ -141,7 +141,8 @@ def range_unit(
     if feature_range is None:
         raise BadData(
             f"data '{data}' has no feature_range, which `{sigma}` needs",
-            f"add that array to the file or give `{radius}`",
+            f"give `{radius}`, an .npz file that holds that array, or data in two parts, training "
+            "and test",
         )
     return feature_range.astype(np.float64)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -187,11 +188,13 @@ class _Table:
         if not cell or _is_number(cell):
             problem = f"is {cell[:40]!r}, and samples are finite" if cell else "is empty"
             return BadData(f"{where}: the cell of {what} {problem}", _FILL)
+        label = "last" if place == len(self.names) - 1 else "NAME"
+        if what != name and re.fullmatch(r"[\w-]+", name):
+            label = name
         return BadData(
             f"{where}: the cell of {what} is {cell[:40]!r} and no number",
-            "encode it as a number; of a column of labels say which it is, as in "
-            f"'{self.path}(label=NAME)' or '{self.path}(label=last)', and of a header "
-            f"'{self.path}(header=yes)'",
+            f"if it is a label, give '{self.path}(label={label})'; if its line is a header, "
+            f"'{self.path}(header=yes)'; else encode it as a number",
         )
 
     def dataset(self, notes: tuple[str, ...]) -> Dataset:

@@ -127,7 +127,7 @@ def _asked(
     if card.sigma is not None and samples.feature_range is None:
         return _Asked(
             missing="the card says how far inputs may move as a share of each feature's range, and "
-            "the data have no feature_range; give `radii`, or add that array to the file"
+            "the data have no feature_range; give `radii`, or an .npz file that holds that array"
         )
     usual = card.radius if card.sigma is None else card.sigma
     assert usual is not None, "a card has one of the two"

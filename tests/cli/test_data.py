@@ -50,7 +50,7 @@ def test_settings_follow_the_file(run: Run, tmp_path: Path) -> None:
     path = table(tmp_path, "species")
     done = run("verify", "iris", "--data", path)
     assert done.exit_code == 2
-    assert "label=NAME" in done.stderr
+    assert f"'{path}(label=species)'" in done.stderr
     asked = f"{path}(label=species, header=yes)"
     done = run("verify", "iris", "--data", asked, "--radius", 0.01, "--json", "-")
     found = json.loads(done.stdout)["input"]

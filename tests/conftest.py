@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -124,3 +125,22 @@ def fake_deciders(
     names = "sampling = fake_deciders:Sampling\nfaulty = fake_deciders:Faulty\n"
     (info / "entry_points.txt").write_text(f"[sensverify.deciders]\n{names}")
     monkeypatch.syspath_prepend(folder)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _results_keep_their_schemas() -> Iterator[None]:
+    """Hold every result that a test lets be written against its published schema."""
+    from sensverify.report import record
+    from tests.report.schemas import check_result
+
+    laid_out = record._text
+
+    def checked(value: Any, indent: str) -> str:
+        text = laid_out(value, indent)
+        if not indent:
+            check_result(value)
+        return text
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(record, "_text", checked)
+        yield

@@ -19,7 +19,8 @@ from sensverify.bounds.rounding import check_rounding, slack
 from sensverify.bounds.tensors import find_device, tensor_box, tensor_network
 from sensverify.core.box import Array, Box
 from sensverify.core.proof import joined
-from sensverify.core.provenance import Provenance, settings_of, versions
+from sensverify.core.provenance import Provenance, settings_of
+from sensverify.core.record import versions
 from sensverify.core.results import Bounds, Enclosure, Guarantee
 from sensverify.errors import BadBox, BadSetting, BadShape, Unbounded
 from sensverify.formats.modules import from_module

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import importlib
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -24,6 +25,7 @@ _COMMANDS = {
     "check": "Check a certificate against the model it is about.",
     "evaluate": "Attack, corrupt, certify and measure classifiers, side by side.",
     "list": "List the methods, models, data sets, losses, ... there are.",
+    "schema": "Print the JSON Schema of a result.",
     "study": "Train several losses on equal terms, and compare them.",
     "train": "Train a model, with or without a penalty on its sensitivity.",
     "verify": "Bound how far a model's outputs can move, or answer a VNN-LIB property.",
@@ -61,6 +63,18 @@ def _sigterm_raises() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
+def _known_as(command: str) -> Iterator[None]:
+    """Let results say by which command they were made."""
+    from sensverify.core.record import COMMAND
+
+    token = COMMAND.set(command)
+    try:
+        yield
+    finally:
+        COMMAND.reset(token)
 
 
 class _Commands(click.Group):
@@ -103,7 +117,11 @@ class _Commands(click.Group):
         # status of an exceeded threshold, when the reader of a pipe goes away.
         _accept_any_text()
         try:
-            with _sigterm_raises(), self.make_context(prog_name, args, **extra) as context:
+            with (
+                _sigterm_raises(),
+                _known_as(shlex.join(["sensverify", *args])),
+                self.make_context(prog_name, list(args), **extra) as context,
+            ):
                 status = self.invoke(context)
             return _flushed(status if isinstance(status, int) else 0)
         except click.exceptions.Exit as end:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import platform
-import sys
 from dataclasses import dataclass, field, fields, is_dataclass
-from functools import cache
-from importlib.metadata import version
 from typing import Any
 
 from sensverify.core.box import Box, to_numpy
@@ -66,19 +62,3 @@ def settings_of(method: Any) -> dict[str, Any]:
         return value
 
     return {item.name: plain(getattr(method, item.name)) for item in fields(method)}
-
-
-def versions() -> dict[str, str]:
-    """Versions of what a result depends on."""
-    return {**_versions(), "python": platform.python_version()}
-
-
-@cache
-def _versions() -> dict[str, str]:
-    # Cached: each version is read from a file.
-    return {name: _version(name) for name in ("sensverify", "torch", "numpy")}
-
-
-def _version(name: str) -> str:
-    # A loaded package also names its build (2.6.0+cu124), which its metadata may leave out.
-    return str(getattr(sys.modules.get(name), "__version__", None) or version(name))

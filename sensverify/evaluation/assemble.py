@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from sensverify.core.provenance import versions
+from sensverify.core.record import RunRecord
 from sensverify.evaluation.examples import make_examples
 from sensverify.evaluation.folder import FinishedTask
 from sensverify.evaluation.models import EvaluatedModel
@@ -68,7 +68,7 @@ def assemble(
         examples=make_examples(prepared.corrupted, found),
         settings=_settings(prepared, others),
         reference=request.reference,
-        versions=versions(),
+        record=RunRecord.now(),
         machine=_machine(),
         device=_device_name(request.device),
         seconds=seconds,

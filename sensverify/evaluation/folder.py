@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sensverify.core.provenance import versions
+from sensverify.core.record import versions
 from sensverify.evaluation.results import Row
 from sensverify.evaluation.rows import from_plain, to_plain
 from sensverify.runs.folder import RunFolder

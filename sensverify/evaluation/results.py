@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from sensverify.classification.predictions import Classified
 from sensverify.core.brief import count_of
 from sensverify.core.gates import Gate, exit_status
+from sensverify.core.record import RunRecord
 from sensverify.core.shown import Shown
 from sensverify.models.loading import ModelFacts
 
@@ -273,7 +274,7 @@ class Evaluation(Shown):
         Everything that was asked for, in words, for the record.
     reference : str or None
         Name of the network that CE and its means compare with.
-    versions : mapping from str to str
+    record : RunRecord
     machine : str
     device : str
     seconds : float
@@ -303,7 +304,7 @@ class Evaluation(Shown):
     examples: Mapping[str, tuple[Example, ...]] = field(default_factory=dict)
     settings: Mapping[str, str] = field(default_factory=dict)
     reference: str | None = None
-    versions: Mapping[str, str] = field(default_factory=dict)
+    record: RunRecord = field(default_factory=RunRecord.now)
     machine: str = ""
     device: str = "cpu"
     seconds: float = 0.0

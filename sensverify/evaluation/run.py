@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from sensverify.core.provenance import versions
+from sensverify.core.record import versions
 from sensverify.data.memory import data_beside
 from sensverify.errors import (
     BackendFailure,

@@ -1,8 +1,7 @@
-"""Critical radii as a document, and the schema ``sensverify.critical-radius/1``."""
+"""Critical radii as a document, and the schema ``sensverify.critical-radius/2``."""
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -33,9 +32,11 @@ from sensverify.report.formatting import (
     share,
 )
 from sensverify.report.json import method_dict, model_dict
+from sensverify.report.record import header, record_facts, result_text
 from sensverify.report.verify import file_line, perturbation_text, settings_text
-from sensverify.verification.critical_radius import SCHEMA
 from sensverify.verification.radius_results import CriticalRadiusReport, SampleRadius
+
+SCHEMA = "sensverify.critical-radius/2"
 
 ROWS = 20
 """Samples that a terminal lists; the others are counted."""
@@ -63,7 +64,7 @@ def critical_radius_to_json(report: CriticalRadiusReport) -> str:
     ValueError
         A number is not finite; this is a defect, and nothing is written.
     """
-    return json.dumps(critical_radius_to_dict(report), allow_nan=False, indent=2) + "\n"
+    return result_text(critical_radius_to_dict(report))
 
 
 def critical_radius_to_dict(report: CriticalRadiusReport) -> dict[str, Any]:
@@ -71,23 +72,28 @@ def critical_radius_to_dict(report: CriticalRadiusReport) -> dict[str, Any]:
     limits, summary = report.limits, asdict(report.summary)
     summary["median_attacked"] = _finite(report.summary.median_attacked)
     return {
-        "schema": SCHEMA,
+        **header(SCHEMA, report.record),
         "model": model_dict(report.model),
         "method": method_dict(report.method, report.settings),
         "guarantee": report.guarantee.name,
-        "input": {**asdict(report.perturbation), "dtype": report.dtype, "seed": report.seed},
+        "input": {
+            **report.perturbation.as_dict(),
+            "samples_sha256": report.samples_sha256,
+            "dtype": report.dtype,
+            "seed": report.seed,
+        },
+        "class_names": list(report.model.output_names),
         "search": {
             "unit": report.unit,
             "first_radius": limits.first,
             "max_radius": limits.largest,
             "accuracy": limits.accuracy,
             "steps": limits.steps,
-            **({} if report.threshold is None else {"threshold": report.threshold}),
+            "threshold": report.threshold,
         },
         "device": report.device,
         "seconds": report.seconds,
         "interrupted": report.interrupted,
-        "versions": report.versions,
         "samples": [_sample(sample) for sample in report.samples],
         "summary": {**summary, "asked": report.total},
     }
@@ -103,7 +109,7 @@ def _sample(sample: SampleRadius) -> dict[str, Any]:
         "becomes": sample.becomes,
         "steps": sample.steps,
         "seconds": sample.seconds,
-        **({"stopped": True} if sample.stopped else {}),
+        "stopped": sample.stopped,
     }
 
 
@@ -339,7 +345,7 @@ def _record(report: CriticalRadiusReport) -> Iterator[doc.Block]:
             ("Arithmetic", f"{report.dtype} on {report.device}"),
             ("Seed", str(report.seed)),
             ("Time", f"{report.seconds:.2f} s"),
-            ("Versions", ", ".join(f"{name} {text}" for name, text in report.versions.items())),
+            *record_facts(report.record),
         ],
         on=doc.PAGE,
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sensverify.formats.onnx.heads import SOFTMAX, Head
+from sensverify.core.digests import sha256
 from sensverify.report.gates import gate_dict
 from sensverify.verification import ModelFacts
 from sensverify.verification.certifying import Certification
@@ -67,7 +67,7 @@ def report_to_dict(report: VerifyReport) -> dict[str, Any]:
         "device": report.device,
         "seconds": report.seconds,
         "interrupted": report.interrupted,
-        "versions": report.versions,
+        "versions": report.record.versions,
         "samples": [_sample(sample, report) for sample in report.samples],
         "summary": {
             **{name: getattr(report.summary, name) for name in _SUMMARY},
@@ -131,22 +131,18 @@ def _ends(lower: np.ndarray | None, upper: np.ndarray | None) -> dict[str, list[
 
 
 def model_dict(model: ModelFacts) -> dict[str, Any]:
-    """The model that was asked about; with what was cut off at its end."""
+    """The model that was asked about, and what was cut off at its end."""
+    head = model.head
     return {
+        "name": model.name,
         "path": model.path,
         "sha256": model.sha256,
         "inputs": list(model.inputs),
         "outputs": list(model.outputs),
         "parameters": model.parameters,
-        **({} if model.head is None else _head_dict(model.head)),
-        **({} if model.opaque is None else {"unproven_because": model.opaque}),
+        "head": head and {"operators": list(head.operators), "classes": list(head.classes)},
+        "unproven_because": model.opaque,
     }
-
-
-def _head_dict(head: Head) -> dict[str, Any]:
-    if str(head) in SOFTMAX:
-        return {"softmax": str(head)}
-    return {"head": {"operators": list(head.operators), "classes": list(head.classes)}}
 
 
 def method_dict(name: str, settings: dict[str, Any]) -> dict[str, Any]:
@@ -158,6 +154,7 @@ def certificate_dict(certification: Certification) -> dict[str, Any]:
     """A certificate: its file, if any, and the check that it has passed."""
     return {
         "path": certification.path,
+        "sha256": sha256(certification.data),
         "bytes": len(certification.data),
         "arithmetic": certification.checked.arithmetic,
         "check_seconds": certification.seconds,

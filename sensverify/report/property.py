@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from sensverify.core.queries import Verdict
 from sensverify.report.document import Document, Text
 from sensverify.report.json import certificate_dict, method_dict, model_dict
+from sensverify.report.record import header, result_text
 from sensverify.verification.property import PropertyReport
 from sensverify.verification.runtime import RuntimeFacts
 from sensverify.verification.witness import Witness
 
-SCHEMA = "sensverify.property/1"
+SCHEMA = "sensverify.property/2"
 
 
 def witness_text(witness: Witness) -> str:
@@ -108,18 +108,18 @@ def property_to_json(report: PropertyReport) -> str:
     ValueError
         A number is not finite; this is a defect, and nothing is written.
     """
-    return json.dumps(property_to_dict(report), allow_nan=False, indent=2) + "\n"
+    return result_text(property_to_dict(report))
 
 
 def property_to_dict(report: PropertyReport) -> dict[str, Any]:
-    """The report as the values of the schema ``sensverify.property/1``.
+    """The report as the values of the schema ``sensverify.property/2``.
 
-    ``certificate`` is there where one was asked for and made; ``float32`` where the property is
+    ``certificate`` is null where none was asked for or made, ``float32`` where the property is not
     unsat in real arithmetic.
     """
     witness, certification = report.witness, report.certification
     return {
-        "schema": SCHEMA,
+        **header(SCHEMA, report.record),
         "model": model_dict(report.model),
         "property": {
             "path": report.property,
@@ -131,15 +131,14 @@ def property_to_dict(report: PropertyReport) -> dict[str, Any]:
         "timeout": report.timeout,
         "verdict": report.verdict.value,
         "guarantee": None if report.guarantee is None else report.guarantee.name,
-        **({} if certification is None else {"certificate": certificate_dict(certification)}),
+        "certificate": None if certification is None else certificate_dict(certification),
         "witness": None if witness is None else _point(witness),
-        **({} if report.runtime is None else {"float32": _runtime(report.runtime)}),
+        "float32": None if report.runtime is None else _runtime(report.runtime),
         "unsat_cases": report.unsat_cases,
         "explored": report.explored,
         "seconds": report.seconds,
         "stopped": report.stopped,
         "warnings": list(report.warnings),
-        "versions": report.versions,
     }
 
 

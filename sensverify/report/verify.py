@@ -27,6 +27,7 @@ from sensverify.report.formatting import (
 )
 from sensverify.report.gates import gate_lines, gate_notice, gate_table
 from sensverify.report.intervals import drawn_outputs, interval_chart
+from sensverify.report.record import record_facts
 from sensverify.verification.radius_results import CriticalRadiusReport
 from sensverify.verification.results import THRESHOLDS, InputFacts, SampleResult, VerifyReport
 
@@ -370,7 +371,7 @@ def _repeat(report: VerifyReport) -> Iterator[tuple[str, doc.Line]]:
     yield "Arithmetic", f"{report.dtype} on {report.device}"
     yield "Seed", str(report.seed)
     yield "Time", f"{report.seconds:.2f} s"
-    yield "Versions", ", ".join(f"{name} {version}" for name, version in report.versions.items())
+    yield from record_facts(report.record)
 
 
 def _found(report: VerifyReport) -> Iterator[tuple[str, doc.Line]]:

@@ -7,7 +7,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from sensverify.core.provenance import versions
+from sensverify.core.record import versions
 
 
 def machine_facts() -> dict[str, Any]:

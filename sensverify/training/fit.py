@@ -18,7 +18,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from sensverify.bounds.threads import torch_threads
 from sensverify.core.brief import count_of
-from sensverify.core.provenance import versions
+from sensverify.core.record import versions
 from sensverify.core.shown import Shown
 from sensverify.data.split import Split
 from sensverify.errors import BackendFailure, BadCheckpoint, BadSetting

@@ -13,7 +13,8 @@ from sensverify.bounds.method import Method
 from sensverify.certificates import Checked
 from sensverify.core.box import Array, Box, to_numpy
 from sensverify.core.brief import count_of
-from sensverify.core.provenance import settings_of, versions
+from sensverify.core.provenance import settings_of
+from sensverify.core.record import versions
 from sensverify.core.results import Bounds
 from sensverify.models.loading import load_model
 from sensverify.runs.watch import Watch

@@ -18,7 +18,8 @@ from sensverify.bounds.memory import DEFAULT_BUDGET
 from sensverify.bounds.tensors import find_device
 from sensverify.classification.perturbation import Perturbation
 from sensverify.core.digests import sha256_of_arrays
-from sensverify.core.provenance import settings_of, versions
+from sensverify.core.provenance import settings_of
+from sensverify.core.record import RunRecord, versions
 from sensverify.core.results import Guarantee
 from sensverify.errors import BadSetting
 from sensverify.network import Network
@@ -139,11 +140,12 @@ def critical_radius(
         dtype=question.dtype,
         seed=request.seed,
         seconds=time.perf_counter() - began,
-        versions=versions(),
+        record=RunRecord.now(),
         samples=samples,
         total=len(question),
         interrupted=len(samples) < len(question) or any(sample.stopped for sample in samples),
         threshold=request.threshold,
+        samples_sha256=question.samples.digest,
         others={k: v for k, v in begun_with.items() if versions().get(k) != v},
     )
 

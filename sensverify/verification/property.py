@@ -10,8 +10,9 @@ from typing import Any
 
 from sensverify.bounds.method import DECIDERS, Decider
 from sensverify.core.digests import sha256
-from sensverify.core.provenance import settings_of, versions
+from sensverify.core.provenance import settings_of
 from sensverify.core.queries import Verdict
+from sensverify.core.record import RunRecord, versions
 from sensverify.core.results import Guarantee
 from sensverify.errors import BadProperty, BadSetting
 from sensverify.formats.onnx import Ends
@@ -130,7 +131,7 @@ class PropertyReport:
     seconds: float
     stopped: bool
     warnings: tuple[str, ...]
-    versions: dict[str, str]
+    record: RunRecord
     certification: Certification | None = None
     runtime: RuntimeFacts | None = None
 
@@ -196,7 +197,7 @@ def check_property(
         seconds=time.perf_counter() - began,
         stopped=watch.stopped and not run.replay.failed,
         warnings=run.warnings(),
-        versions=versions(),
+        record=RunRecord.now(),
         certification=certification,
         runtime=run.runtime,
     )

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from sensverify.core.brief import count_of
+from sensverify.core.record import RunRecord
 from sensverify.core.results import Guarantee
 from sensverify.core.shown import Shown
 from sensverify.models.loading import ModelFacts
@@ -93,6 +94,7 @@ class CriticalRadiusReport(Shown):
     together; what is said of them holds. ``guarantee`` is that of the proven ends. ``others``:
     versions with which the first samples of a resumed run were searched, where these differ.
     ``threshold``: that of a network with one output, above which it is class 1.
+    ``samples_sha256``: digest of the samples and labels that were asked about.
     """
 
     model: ModelFacts
@@ -106,12 +108,13 @@ class CriticalRadiusReport(Shown):
     dtype: str
     seed: int
     seconds: float
-    versions: dict[str, str]
+    record: RunRecord
     samples: tuple[SampleRadius, ...]
     total: int
     interrupted: bool = False
     others: dict[str, str] = field(default_factory=dict)
     threshold: float | None = None
+    samples_sha256: str | None = None
 
     def __repr__(self) -> str:
         summary = self.summary

@@ -15,6 +15,7 @@ import numpy as np
 from sensverify.core.box import Box
 from sensverify.core.brief import count_of
 from sensverify.core.gates import Gate, exit_status
+from sensverify.core.record import RunRecord
 from sensverify.core.results import Guarantee
 from sensverify.core.sensitivity import Sensitivity
 from sensverify.core.shown import Shown
@@ -48,14 +49,11 @@ class InputFacts:
     part: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, as JSON holds them; an infinite end of the clip range is None.
-
-        There is no part where the data have none.
-        """
+        """Plain values, as JSON holds them; an infinite end of the clip range is None."""
         values = asdict(self)
         if self.clip is not None:
             values["clip"] = [end if math.isfinite(end) else None for end in self.clip]
-        return values if self.part is not None else {k: v for k, v in values.items() if k != "part"}
+        return values
 
 
 @dataclass(frozen=True)
@@ -106,7 +104,7 @@ class VerifyReport(Shown):
     dtype: str
     seed: int
     seconds: float
-    versions: dict[str, str]
+    record: RunRecord
     samples: tuple[SampleResult, ...]
     max_log_volume: float | None = None
     max_width: float | None = None

@@ -23,7 +23,8 @@ from sensverify.bounds.tensors import find_device, flattened, tensor_box
 from sensverify.classification.margins import SOLVER_SHARE, with_margins
 from sensverify.classification.probabilities import probability_box
 from sensverify.core.box import Box
-from sensverify.core.provenance import settings_of, versions
+from sensverify.core.provenance import settings_of
+from sensverify.core.record import RunRecord, versions
 from sensverify.core.results import Bounds, Guarantee, Status
 from sensverify.errors import Unbounded
 from sensverify.models.loading import LoadedModel, ModelFacts
@@ -155,7 +156,7 @@ def verify(
         dtype=question.dtype,
         seed=request.seed,
         seconds=time.perf_counter() - began,
-        versions=versions(),
+        record=RunRecord.now(),
         samples=samples,
         max_deviation=request.deviations,
         output_range=request.ranges,

@@ -30,16 +30,17 @@ def test_json_has_the_keys_of_the_contract(run: Run, identity: Path, data: Path)
     """Outputs are inputs: the label of (2, 0) is lost at radius 1; (0, 2) never had it."""
     found = answer(run, identity, "--data", data, "--radius", 0.25)
     assert list(found) == [
-        *("schema", "model", "method", "guarantee", "input", "search", "device", "seconds"),
-        *("interrupted", "versions", "samples", "summary"),
+        *("schema", "command", "date", "versions", "model", "method", "guarantee", "input"),
+        *("class_names", "search", "device", "seconds", "interrupted", "samples", "summary"),
     ]
-    assert found["schema"] == "sensverify.critical-radius/1"
+    assert found["schema"] == "sensverify.critical-radius/2"
     assert found["search"] == {
         "unit": "the units of the features",
         "first_radius": 0.25,
         "max_radius": 25.0,
         "accuracy": 0.01,
         "steps": 40,
+        "threshold": None,
     }
     first, second = found["samples"]
     assert 0.99 <= first["proven"] <= 1 <= first["attacked"] <= 1.01

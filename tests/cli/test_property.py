@@ -83,7 +83,7 @@ def test_files(run: Run, identity: Path, ask: Ask, tmp_path: Path) -> None:
     assert done.stdout == f"sat\n{witness.read_text()}"
     found = json.loads(json_file.read_text())
     assert list(found) == [
-        "schema",
+        *("schema", "command", "date", "versions"),
         "model",
         "property",
         "method",
@@ -91,15 +91,16 @@ def test_files(run: Run, identity: Path, ask: Ask, tmp_path: Path) -> None:
         "timeout",
         "verdict",
         "guarantee",
+        "certificate",
         "witness",
+        "float32",
         "unsat_cases",
         "explored",
         "seconds",
         "stopped",
         "warnings",
-        "versions",
     ]
-    assert found["schema"] == "sensverify.property/1"
+    assert found["schema"] == "sensverify.property/2"
     assert found["verdict"] == "sat"
     assert found["witness"]["inputs"] == found["witness"]["outputs"]
     # Nothing is overwritten, before any work is done.

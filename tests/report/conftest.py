@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from sensverify.classification.predictions import BINS, Bin, Classified
+from sensverify.core.record import RunRecord
 from sensverify.core.results import Guarantee, Status
 from sensverify.evaluation.results import (
     AttackRow,
@@ -100,7 +101,7 @@ def make_report() -> Make:
             "dtype": "float32",
             "seed": 0,
             "seconds": 1.25,
-            "versions": {"sensverify": "0"},
+            "record": RunRecord(None, "2026-01-02T03:04:05Z", {"sensverify": "0"}),
             "samples": tuple(samples),
         }
         return VerifyReport(**{**values, **changes})
@@ -318,7 +319,11 @@ def make_evaluation() -> Callable[..., Evaluation]:
             ),
             "settings": {"attacks": "fgsm + pgd(steps=40)", "seed": "0"},
             "reference": names[0] if len(names) > 1 else None,
-            "versions": {"sensverify": "0.1", "torch": "2.13.0"},
+            "record": RunRecord(
+                None,
+                "2026-01-02T03:04:05Z",
+                {"sensverify": "0.1", "torch": "2.13.0"},
+            ),
             "machine": "x86-64, 2 cores",
             "seconds": 123.4,
         }

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from sensverify.certificates import Certificate, Checked, Claims
+from sensverify.core.digests import sha256
 from sensverify.core.proof import Cells, Proof
 from sensverify.core.results import Guarantee
 from sensverify.report.check import (
@@ -112,6 +113,7 @@ def test_the_certificate(certified: Make, path: str | None, words: str) -> None:
     assert line in verify_page(certified(path))
     assert report_to_dict(certified(path))["certificate"] == {
         "path": path,
+        "sha256": sha256(b"x" * 1234),
         "bytes": 1234,
         "arithmetic": "rigorous",
         "check_seconds": 0.25,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sensverify.core.record import RunRecord
 from sensverify.core.results import Guarantee
 from sensverify.report.chart import Frame, svg
 from sensverify.report.critical_radius import (
@@ -52,7 +53,7 @@ def made(*ends: tuple[float, float], **changes: Any) -> CriticalRadiusReport:
         "dtype": "float32",
         "seed": 0,
         "seconds": 1.0,
-        "versions": {"sensverify": "0"},
+        "record": RunRecord(None, "2026-01-02T03:04:05Z", {"sensverify": "0"}),
         "samples": samples,
         "total": len(samples),
     }
@@ -116,7 +117,7 @@ def test_extreme_ends_are_shown(ends: list[tuple[float, float]]) -> None:
     page = document_to_html(document)
     assert "nan" not in page.split("</style>")[-1]
     assert "inf" not in re.sub(r"information|infinite", "", printed(document))
-    assert '"schema": "sensverify.critical-radius/1"' in critical_radius_to_json(report)
+    assert '"schema": "sensverify.critical-radius/2"' in critical_radius_to_json(report)
     assert "Infinity" not in critical_radius_to_json(report)
 
 
@@ -167,4 +168,4 @@ def test_a_threshold_is_told() -> None:
     report = made((0.1, 0.2), threshold=1.5)
     assert "above 1.5" in printed(critical_radius_document(report))
     assert '"threshold": 1.5' in critical_radius_to_json(report)
-    assert "threshold" not in critical_radius_to_json(made((0.1, 0.2)))
+    assert '"threshold": null' in critical_radius_to_json(made((0.1, 0.2)))

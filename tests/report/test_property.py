@@ -9,15 +9,16 @@ import numpy as np
 import pytest
 
 from sensverify.core.queries import Verdict
+from sensverify.core.record import RunRecord
 from sensverify.core.results import Guarantee
 from sensverify.report.property import property_to_json, summary_line, witness_text
 from sensverify.verification import ModelFacts, PropertyReport, Witness
 
-FACTS = ModelFacts("net", (), "net.onnx", "abc", (2, 1), (1,), 7, None)
+FACTS = ModelFacts("net", (), "net.onnx", 64 * "a", (2, 1), (1,), 7, None)
 REPORT = PropertyReport(
     model=FACTS,
     property="p.vnnlib",
-    property_sha256="def",
+    property_sha256=64 * "d",
     method="branch-and-bound",
     settings={"gap": 1e-6},
     device="cpu",
@@ -31,7 +32,7 @@ REPORT = PropertyReport(
     seconds=0.5,
     stopped=False,
     warnings=(),
-    versions={},
+    record=RunRecord(None, "2026-01-02T03:04:05Z", {}),
 )
 WITNESS = Witness(np.array([0.1, -1e-30]), np.array([1 / 3]), case=1, outside=0)
 
@@ -55,7 +56,7 @@ def test_words() -> None:
 
 def test_json() -> None:
     found = json.loads(property_to_json(REPORT))
-    assert found["schema"] == "sensverify.property/1"
+    assert found["schema"] == "sensverify.property/2"
     assert (found["verdict"], found["guarantee"], found["witness"]) == ("unsat", "SOUND", None)
     assert found["model"]["inputs"] == [2, 1]
     found = json.loads(property_to_json(replace(REPORT, verdict=Verdict.SAT, witness=WITNESS)))

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sensverify.core.record import RunRecord
 from sensverify.core.results import Guarantee
 from sensverify.report.chart import svg, ticks
 from sensverify.report.intervals import OUTPUTS, drawn_outputs, interval_chart
@@ -76,7 +77,7 @@ def test_every_text_is_escaped(make_sample: Make, make_report: Make) -> None:
         settings={EVIL: EVIL},
         device=EVIL,
         dtype=EVIL,
-        versions={EVIL: EVIL},
+        record=RunRecord(EVIL, EVIL, {EVIL: EVIL}),
     )
     page, _ = split_page(verify_page(report))
     assert "script" not in parsed(page).names

@@ -19,6 +19,7 @@ from sensverify.report.evaluation.missing import missing_section, reasons
 from sensverify.report.evaluation.sequences import sequence_section
 from sensverify.report.formatting import count_of, radius_text, shape_text
 from sensverify.report.gates import gate_lines, gate_notice, gate_table
+from sensverify.report.record import record_facts
 from sensverify.runs.progress import duration
 
 OFFERED = 1_000_000
@@ -216,7 +217,7 @@ def _record(evaluation: Evaluation) -> Iterator[doc.Block]:
         yield doc.Text(text, "open", on=doc.TERMINAL)
 
 
-def _facts(evaluation: Evaluation) -> Iterator[tuple[str, str | list[doc.Line]]]:
+def _facts(evaluation: Evaluation) -> Iterator[tuple[str, doc.Line | list[doc.Line]]]:
     """Names and lines; what is empty is not known."""
     for model in evaluation.models:
         facts = model.model
@@ -241,4 +242,4 @@ def _facts(evaluation: Evaluation) -> Iterator[tuple[str, str | list[doc.Line]]]
         yield name[:1].upper() + name[1:], [*text.split("\n")] if text else ""
     yield "Device", ", ".join(filter(None, (evaluation.device, evaluation.machine)))
     yield "Time", duration(evaluation.seconds)
-    yield "Versions", ", ".join(f"{name} {v}" for name, v in evaluation.versions.items())
+    yield from record_facts(evaluation.record)

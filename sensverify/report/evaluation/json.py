@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import is_dataclass
 from typing import Any
 
@@ -22,6 +21,7 @@ from sensverify.evaluation.scores import (
 from sensverify.report.evaluation.common import RATE, rate_values
 from sensverify.report.gates import gate_dict
 from sensverify.report.json import model_dict
+from sensverify.report.record import result_text
 
 SCHEMA = "sensverify.evaluate/1"
 
@@ -64,7 +64,7 @@ def evaluation_to_json(evaluation: Evaluation) -> str:
     ValueError
         A number is not finite; this is a defect, and nothing is written.
     """
-    return _text(evaluation_to_dict(evaluation), "") + "\n"
+    return result_text(evaluation_to_dict(evaluation))
 
 
 def evaluation_to_dict(evaluation: Evaluation) -> dict[str, Any]:
@@ -84,7 +84,8 @@ def evaluation_to_dict(evaluation: Evaluation) -> dict[str, Any]:
         "middle_radius": middle_radius(evaluation),
         **own("clip", "settings", "reference"),
         "models": [_model(evaluation, model, summary) for model, summary in pairs],
-        **own("versions", "machine", "device", "seconds", "interrupted"),
+        "versions": dict(evaluation.record.versions),
+        **own("machine", "device", "seconds", "interrupted"),
         **_gates(evaluation),
     }
 
@@ -105,7 +106,7 @@ def _model(evaluation: Evaluation, model: ModelEvaluation, summary: Summary) -> 
     for row, values in zip(model.attacks, rows["attacks"], strict=True):
         values["success"] = _plain(success_rate(model, row))
     return {
-        "model": {"name": model.model.name, **model_dict(model.model)},
+        "model": model_dict(model.model),
         "scores": {
             "summary": _plain(summary),
             "lines": _plain(accuracy_lines(evaluation, model)),
@@ -126,20 +127,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple | list):
         return [each if isinstance(each, _LEAF) else _plain(each) for each in value]
     return {n: _plain(v) for n, v in vars(value).items()} if is_dataclass(value) else value
-
-
-def _text(value: Any, indent: str) -> str:
-    """JSON, indented, but for lists and objects of plain values, which stand on one line."""
-    inner = value.values() if isinstance(value, dict) else value
-    if not isinstance(value, dict | list) or not any(isinstance(v, dict | list) for v in inner):
-        return json.dumps(value, allow_nan=False)
-    deeper = indent + " "
-    if isinstance(value, dict):
-        lines = [f"{json.dumps(name)}: {_text(v, deeper)}" for name, v in value.items()]
-        return _block("{", lines, "}", indent)
-    return _block("[", [_text(v, deeper) for v in value], "]", indent)
-
-
-def _block(start: str, lines: Sequence[str], end: str, indent: str) -> str:
-    inside = f",\n{indent} ".join(lines)
-    return f"{start}\n{indent} {inside}\n{indent}{end}"

@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from sensverify.core.digests import sha256_of_arrays
-from sensverify.core.provenance import versions
+from sensverify.core.record import versions
 from sensverify.training.directory.checkpoints import digest
 from sensverify.training.directory.module_state import module_state
 from sensverify.training.plan import Plan

@@ -65,8 +65,9 @@ def test_what_was_asked_is_there(make_evaluation: Make) -> None:
     assert found["data"]["name"] == evaluation.data
     assert found["data"]["samples"] == evaluation.samples
     assert found["data"]["classes"] == list(evaluation.classes)
-    for name in ("radius_unit", "settings", "reference", "versions", "machine", "device"):
+    for name in ("radius_unit", "settings", "reference", "machine", "device"):
         assert found[name] == getattr(evaluation, name)
+    assert found["versions"] == evaluation.record.versions
     assert found["radii"] == list(evaluation.radii)
     assert found["clip"] == [0.0, 1.0]
     assert found["interrupted"] is False

@@ -19,6 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sensverify.core.record import RunRecord
 from sensverify.evaluation.results import Evaluation, Example
 from sensverify.report.chart import spread, svg
 from sensverify.report.document import Cell, Number, plain
@@ -156,7 +157,7 @@ def hostile(evaluation: Evaluation) -> Evaluation:
         classes=classes,
         examples={"clean": (picture,), EVIL: (picture,)},
         settings={EVIL: EVIL},
-        versions={EVIL: EVIL},
+        record=RunRecord(EVIL, EVIL, {EVIL: EVIL}),
         reference=EVIL,
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -160,20 +159,16 @@ def found_radii(asked: dict[str, Any], targets: Targets) -> int:
 
 def _keep(folder: Path, report: Any, document: Any) -> None:
     """Write the files of a search into its folder."""
-    import numpy as np
-
+    from sensverify.formats.arrays import npz_bytes
     from sensverify.report.critical_radius import critical_radius_to_json
     from sensverify.report.html import document_to_html
     from sensverify.runs.files import encoded, replace_file, writing
     from sensverify.verification.critical_radius import RESULTS
     from sensverify.verification.radius_results import counterexamples
 
-    arrays: dict[str, Any] = counterexamples(report.samples)
-    packed = io.BytesIO()
-    np.savez_compressed(packed, **arrays)
     contents = (
         encoded(critical_radius_to_json(report)),
-        packed.getvalue(),
+        npz_bytes(counterexamples(report.samples)),
         encoded(document_to_html(document)),
     )
     with writing(folder):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,6 +45,8 @@ class Targets:
         ``-`` is standard output, which then holds nothing else.
     report, witness, certificate, junit : Path or None
         Files.
+    witnesses : Path or None
+        A folder for one file and maybe a picture of every sample that changes.
     force : bool
         Whether files that are there may be overwritten; never those that the run reads.
     """
@@ -54,6 +56,7 @@ class Targets:
     witness: Path | None = None
     certificate: Path | None = None
     junit: Path | None = None
+    witnesses: Path | None = None
     force: bool = False
 
     @property
@@ -68,7 +71,7 @@ class Targets:
         click.BadParameter, InputError
             Says which.
         """
-        from sensverify.runs.outputs import check_targets
+        from sensverify.runs.outputs import check_folder, check_targets
 
         for name in ("report", "witness", "certificate", "junit"):
             if getattr(self, name) == STDOUT:
@@ -76,16 +79,27 @@ class Targets:
         named = (self.json, self.report, self.witness, self.certificate, self.junit)
         files = [path for path in named if path is not None and path != STDOUT]
         check_targets(files, inputs=inputs, force=self.force)
+        if self.witnesses is not None:
+            from sensverify.report.counterexample import is_ours
 
-    def write(self, **made: Callable[[], str | bytes] | None) -> None:
+            check_folder(self.witnesses, is_ours, others=[*inputs, *files], force=self.force)
+
+    def write(
+        self,
+        *,
+        witnesses: Callable[[], Mapping[str, bytes]] | None = None,
+        **made: Callable[[], str | bytes] | None,
+    ) -> None:
         """Make all results that are asked for, then write them; standard output comes last.
 
         Parameters
         ----------
+        witnesses : callable, optional
+            What makes the files of the folder, by their names.
         **made
             By the name of the target: what makes its contents; None where there are none.
         """
-        from sensverify.runs.outputs import write_files
+        from sensverify.runs.outputs import write_files, write_folder
 
         contents: dict[Path, str | bytes] = {}
         for name, make in made.items():
@@ -93,6 +107,11 @@ class Targets:
             if path is not None and make is not None:
                 contents[path] = make()
         printed = contents.pop(STDOUT, None)
+        names = {} if self.witnesses is None or witnesses is None else witnesses()
         write_files(contents, force=self.force)
+        if self.witnesses is not None:
+            from sensverify.report.counterexample import is_ours
+
+            write_folder(self.witnesses, names, is_ours, force=self.force)
         if printed is not None:
             click.echo(printed, nl=False)

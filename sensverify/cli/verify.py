@@ -25,6 +25,7 @@ from sensverify.cli.printing import show
 from sensverify.cli.progress import showing, watching
 from sensverify.cli.targets import Targets, input_files, say_note
 from sensverify.cli.types import number, numbers, radius, sample_range, share, size
+from sensverify.cli.witness import say_none, witness_paths
 
 LIMITED = ("min_certified", "min_accuracy", "max_changed", "max_width", "max_log_volume")
 
@@ -85,9 +86,10 @@ LIMITED = ("min_certified", "min_accuracy", "max_changed", "max_width", "max_log
 )
 @click.option(
     "--witness",
-    type=PATH,
-    metavar="FILE",
-    help="Write the input that meets the property, and its outputs, in VNN-COMP's form.",
+    metavar="PATH",
+    help="Write the counterexamples of all samples that change: into FILE.npz, or into a folder "
+    "DIR/ one sample-12.npz each and, of images, sample-12.png. With --property: into a file, the "
+    "input that meets it, and its outputs, in VNN-COMP's form.",
 )
 @method_options(
     "How to bound; 'sensverify list methods' shows them. Default: crown. With --property: "
@@ -260,6 +262,7 @@ def verify(
       sensverify verify net.onnx --data 'mine.csv(label=species)' --radius 0.01
       sensverify verify mnist-conv2 --method alpha-crown --setting steps=50
       sensverify verify iris --max-width 10 && echo release
+      sensverify verify mnist-conv2 --radius 0.05 --witness changed/
       sensverify verify iris --min-certified 90% --junit gates.xml --annotations github
       sensverify verify net.onnx --property prop.vnnlib --timeout 60
       sensverify verify iris --certificate iris.cert && sensverify check iris.cert iris
@@ -268,7 +271,8 @@ def verify(
     settings = dict(options.pop("settings"))
     property_file, witness = options.pop("property_file"), options.pop("witness")
     options["rigorous"] = options["rigorous"] or certificate_target is not None
-    files = (json_target, report_target, witness, certificate_target, junit_target)
+    file, folder = witness_paths(witness, of_samples=property_file is None)
+    files = (json_target, report_target, file, certificate_target, junit_target, folder)
     targets = Targets(*files, force=force)
     if property_file is not None:
         from sensverify.cli.property import FIELDS, answer, check_options
@@ -277,8 +281,6 @@ def verify(
         asked = {key: options[key] for key in FIELDS if options[key] is not None}
         asked |= {"model": model, "property": property_file, "settings": settings}
         return answer(asked, targets)
-    if witness is not None:
-        raise click.BadParameter("only a --property has a witness", param_hint="'--witness'")
     options["method"] = options["method"] or "crown"
     search = search_of(context, options)
     if search is not None:
@@ -289,6 +291,7 @@ def verify(
 
 
 def _bound(options: dict[str, Any], targets: Targets, outputs: GateOutputs) -> int:
+    from sensverify.report.counterexample import file_of, files_of
     from sensverify.report.gates import junit
     from sensverify.report.html import document_to_html
     from sensverify.report.json import report_to_json
@@ -316,9 +319,12 @@ def _bound(options: dict[str, Any], targets: Targets, outputs: GateOutputs) -> i
     targets.write(
         json=lambda: report_to_json(report),
         report=lambda: document_to_html(verify_document(report)),
+        witness=lambda: file_of(report),
+        witnesses=lambda: files_of(report),
         certificate=None if found is None else lambda: found.data,
         junit=lambda: junit(report.gates, suite=report.model.name, seconds=report.seconds),
     )
+    say_none(report, targets)
     show(verify_document(report), aside=targets.to_stdout)
     outputs.tell(report.gates, suite=report.model.name, error=targets.to_stdout)
     return report.exit_status

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from sensverify.errors import InputError
@@ -61,6 +61,83 @@ def _check_target(path: Path, *, force: bool) -> None:
         raise InputError(f"there is no folder '{path.parent}' to write '{path.name}' into")
     if not os.access(path.parent, os.W_OK):
         raise InputError(f"the folder '{path.parent}' cannot be written to")
+
+
+def check_folder(
+    folder: Path, ours: Callable[[str], bool], *, others: Sequence[Path] = (), force: bool
+) -> None:
+    """Refuse, before any work is done, a folder whose files could not or must not be written.
+
+    Parameters
+    ----------
+    folder : Path
+        It need not be there yet.
+    ours : callable
+        Whether a file of that name is one of those to be written.
+    others : sequence of Path
+        Files that the run reads, or writes for something else: never one of ours.
+    force : bool
+
+    Raises
+    ------
+    InputError
+        One of ours is there already and ``force`` is false, or is one of the others; something else
+        has the name; or its folder is missing or cannot be written to.
+    """
+    place = os.path.realpath(folder)
+    for other in others:
+        real = os.path.realpath(other)
+        if real == place or (os.path.dirname(real) == place and ours(os.path.basename(real))):
+            raise InputError(
+                f"'{other}' would be one of the files in '{folder}'", "give another folder"
+            )
+    if not folder.is_dir():
+        _check_target(folder, force=False)
+        return
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise InputError(f"the folder '{folder}' cannot be written to")
+    there = _named(folder, ours)
+    if there and not force:
+        raise InputError(
+            f"'{there[0]}' exists and is not overwritten", "give another folder, or `force=True`"
+        )
+
+
+def write_folder(
+    folder: Path, contents: Mapping[str, str | bytes], ours: Callable[[str], bool], *, force: bool
+) -> None:
+    """Write files into a folder, all or none; it is made where it is not there.
+
+    Files of an earlier run, which ``force`` gives up, are removed once the new ones are whole.
+
+    Raises
+    ------
+    InputError
+        As `write_files`; nothing is removed then.
+    """
+    if not contents and not folder.is_dir():
+        return
+    new = not folder.exists()
+    try:
+        folder.mkdir(exist_ok=True)
+        before = _named(folder, ours) if force else []
+    except OSError as error:
+        raise InputError(f"cannot write '{folder}': {error.strerror or error}") from None
+    try:
+        write_files({folder / name: content for name, content in contents.items()}, force=force)
+    except BaseException:
+        if new:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        raise
+    for path in before:
+        if path.name not in contents:
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+def _named(folder: Path, ours: Callable[[str], bool]) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if ours(path.name))
 
 
 def write_files(contents: Mapping[Path, str | bytes], *, force: bool) -> None:

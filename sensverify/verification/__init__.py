@@ -26,6 +26,7 @@ from sensverify.verification.results import (
     VerifyReport,
 )
 from sensverify.verification.run import verify
+from sensverify.verification.sample_result import counterexamples
 from sensverify.verification.witness import Witness
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "certified_accuracy",
     "certify",
     "check_property",
+    "counterexamples",
     "critical_radius",
     "verify",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,12 +30,15 @@ class Counterexample:
     outside : int
         Features that are just outside of the box, since it holds no number of the file's type
         there.
+    sample : numpy array or None, shape ``[*input_shape]``
+        The sample itself, as the data has it: the middle of the box where only a box was given.
     """
 
     input: np.ndarray
     outputs: np.ndarray
     prediction: int
     outside: int = 0
+    sample: np.ndarray | None = None
 
     @classmethod
     def of(cls, replayed: Replayed) -> Counterexample:
@@ -44,3 +48,26 @@ class Counterexample:
 
     def __repr__(self) -> str:
         return f"Counterexample(input {self.input.shape}, prediction {self.prediction})"
+
+
+def example_arrays(found: Iterable[tuple[int, int, int, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Arrays about inputs that change a class, one row for each.
+
+    Parameters
+    ----------
+    found : iterable of (index, class, class it becomes, input)
+        The number of the sample, the class it should keep, the one it has at the input.
+
+    Returns
+    -------
+    dict
+        ``x``, the inputs, ``[examples, *input_shape]``; ``y``, the classes to be kept; ``becomes``
+        and ``index``, all int64. Arrays of no examples have the shape ``[0]``.
+    """
+    rows = list(found)
+    return {
+        "x": np.array([x for *_, x in rows]),
+        "y": np.array([kept for _, kept, *_ in rows], dtype=np.int64),
+        "becomes": np.array([becomes for *_, becomes, _ in rows], dtype=np.int64),
+        "index": np.array([index for index, *_ in rows], dtype=np.int64),
+    }

@@ -73,6 +73,23 @@ class Question:
         """The samples' labels, where there are any, ``[samples]``."""
         return self.samples.y
 
+    @property
+    def pixels(self) -> Clip | None:
+        """Values of black and white where samples are images; None where they are none.
+
+        Those of the clip range, of the data or, where neither has one, 0 and 1, if the samples
+        keep to them.
+        """
+        if self.samples.image_shape is None:
+            return None
+        own, clip = self.perturbation, self.samples.clip
+        if isinstance(own, Perturbation) and own.bounded:
+            clip = own.clip
+        low, high = clip or (0.0, 1.0)
+        x = self.samples.x
+        known = np.isfinite([low, high]).all() and low < high
+        return (low, high) if known and low <= x.min() and x.max() <= high else None
+
     def rivals(self, part: slice, output: Tensor) -> Rivals | None:
         """The classes that are asked to keep their places, and the outputs that may not take them.
 

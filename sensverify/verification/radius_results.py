@@ -18,6 +18,7 @@ from sensverify.core.results import Guarantee
 from sensverify.core.shown import Shown
 from sensverify.models.loading import ModelFacts
 from sensverify.runs.journal import RowType
+from sensverify.verification.counterexample import example_arrays
 from sensverify.verification.radius_search import SearchLimits
 from sensverify.verification.results import InputFacts
 
@@ -233,12 +234,11 @@ ROWS = RowType("search for critical radii", _plain, _batch)
 
 
 def counterexamples(samples: Sequence[SampleRadius]) -> dict[str, np.ndarray]:
-    """Arrays of all counterexamples: ``x``, the label kept ``y``, the one they have, and whose."""
-    found = [sample for sample in samples if sample.counterexample is not None]
-    return {
-        "x": np.array([sample.counterexample for sample in found]),
-        "y": np.array([sample.kept for sample in found], dtype=np.int64),
-        "becomes": np.array([sample.becomes for sample in found], dtype=np.int64),
-        "radius": np.array([sample.attacked for sample in found]),
-        "index": np.array([sample.index for sample in found], dtype=np.int64),
-    }
+    """Arrays of all counterexamples, as of `example_arrays`, and the ``radius`` of each."""
+    found = [
+        (sample.index, sample.kept, sample.becomes, sample.counterexample, sample.attacked)
+        for sample in samples
+        if sample.counterexample is not None and sample.becomes is not None
+    ]
+    arrays = example_arrays(each[:4] for each in found)
+    return {**arrays, "radius": np.array([radius for *_, radius in found])}

@@ -93,6 +93,8 @@ class VerifyReport(Shown):
     ``gates``: every limit that was asked for, with its verdict; with gates, ``samples_sha256`` is
     the digest of the samples and labels that were asked about, and ``baseline`` says which kept
     result limits are relative to.
+    ``pixels``: values of black and white where the samples are grey or RGB images, channels first;
+    None where they are none, or nobody says.
     """
 
     model: ModelFacts
@@ -118,6 +120,7 @@ class VerifyReport(Shown):
     gates: tuple[Gate, ...] = ()
     samples_sha256: str | None = None
     baseline: str | None = None
+    pixels: tuple[float, float] | None = None
 
     def __repr__(self) -> str:
         judged = Counter(s.kept_word for s in self.samples if s.judged_class is not None)

@@ -166,6 +166,7 @@ def verify(
         interrupted=watch.stopped
         and (len(samples) < len(question) or any(_unfinished(part.bounds) for part in parts)),
         certification=certification,
+        pixels=question.pixels,
     )
     return gates.judged(report)
 
@@ -314,6 +315,10 @@ class _Run:
     ) -> SampleResult:
         judged: Judged = "nothing" if verdict is None else self.question.judged
         kept = None if verdict is None else verdict.kept
+        example = None if verdict is None else verdict.counterexample
+        if example is not None:
+            # A copy, so that a report does not keep all of the data.
+            example = replace(example, sample=self.question.samples.x[position].copy())
         labels, inner, optimal = self.question.labels, bounds.inner, bounds.optimal
         # The margins are left out: the status is that of the output box.
         exact = optimal is not None and bool(optimal[row, : self.outputs].all())
@@ -345,7 +350,7 @@ class _Run:
             prediction_kept=kept if judged == "prediction" else None,
             margins=None if verdict is None else verdict.margins,
             places=self.question.places,
-            counterexample=None if verdict is None else verdict.counterexample,
+            counterexample=example,
         )
 
 

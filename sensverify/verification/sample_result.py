@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -13,7 +14,7 @@ from sensverify.core.box import Box
 from sensverify.core.brief import span
 from sensverify.core.results import Status
 from sensverify.core.sensitivity import Sensitivity, finite_volume
-from sensverify.verification.counterexample import Counterexample
+from sensverify.verification.counterexample import Counterexample, example_arrays
 
 Judged = Literal["label", "prediction", "nothing"]
 """The class that is asked to stay the largest output: a sample's label, or without any its own."""
@@ -225,3 +226,25 @@ class SampleResult:
     def volume(self) -> float | None:
         """Volume of the box; None where it does not fit a double, and the log-volume has it."""
         return finite_volume(float(self._figures.log_volume[0]))
+
+
+def counterexamples(samples: Sequence[SampleResult]) -> dict[str, np.ndarray]:
+    """Arrays of the counterexamples of all samples that change, one row for each.
+
+    Parameters
+    ----------
+    samples : sequence of SampleResult
+
+    Returns
+    -------
+    dict
+        As of `example_arrays`, and ``outputs``, ``[examples, outputs]``: those of the original
+        model.
+    """
+    rows, outputs = [], []
+    for sample in samples:
+        kept, example = sample.judged_class, sample.counterexample
+        if kept is not None and example is not None:
+            rows.append((sample.index, kept, example.prediction, example.input))
+            outputs.append(example.outputs)
+    return {**example_arrays(rows), "outputs": np.array(outputs)}

@@ -155,12 +155,6 @@ def test_options_that_ask_something_else(
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_a_witness_needs_a_property(run: Run, tmp_path: Path) -> None:
-    done = run("verify", "iris", "--witness", tmp_path / "w")
-    assert done.exit_code == 2
-    assert "--property" in done.stderr
-
-
 @pytest.mark.parametrize(
     ("asserted", "inputs", "words"),
     [

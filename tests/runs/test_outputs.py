@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sensverify.errors import InputError
-from sensverify.runs.outputs import check_targets, write_files
+from sensverify.runs.outputs import check_folder, check_targets, write_files, write_folder
 
 
 def test_writes(tmp_path: Path) -> None:
@@ -109,3 +109,31 @@ def test_what_is_read_is_never_overwritten(tmp_path: Path, link: str) -> None:
         with pytest.raises(InputError, match="what this run reads"):
             check_targets([target], inputs=[given], force=True)
     check_targets([tmp_path / "new"], inputs=[given, tmp_path / "missing"], force=True)
+
+
+def test_a_folder_that_cannot_be_filled_keeps_what_it_has(tmp_path: Path) -> None:
+    def ours(name: str) -> bool:
+        return name.endswith(".x")
+
+    folder = tmp_path / "there"
+    folder.mkdir()
+    (folder / "old.x").write_text("old")
+    (folder / "b.x").mkdir()
+    for where in (folder, tmp_path / "new"):
+        contents = {"a.x": "new", "b.x" if where == folder else "none/b.x": "new"}
+        with pytest.raises(InputError):
+            write_folder(where, contents, ours, force=True)
+    assert (folder / "old.x").read_text() == "old"
+    assert {path.name for path in folder.iterdir()} == {"old.x", "b.x"}
+    assert not (tmp_path / "new").exists()
+
+
+def test_nothing_makes_no_folder_and_takes_the_place_of_earlier_files(tmp_path: Path) -> None:
+    write_folder(tmp_path / "new", {}, lambda name: True, force=False)
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "old").write_text("old")
+    with pytest.raises(InputError, match="not overwritten"):
+        check_folder(tmp_path, lambda name: True, force=False)
+    check_folder(tmp_path, lambda name: True, force=True)
+    write_folder(tmp_path, {}, lambda name: True, force=True)
+    assert list(tmp_path.iterdir()) == []

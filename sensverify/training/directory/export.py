@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import io
 import json
 import re
 import tempfile
@@ -19,6 +18,7 @@ from torch import nn
 from sensverify.core.digests import sha256
 from sensverify.data import Dataset, Split
 from sensverify.errors import BackendFailure, BadShape, InputError
+from sensverify.formats.arrays import npz_bytes
 from sensverify.formats.onnx.runtime import load_onnxruntime
 from sensverify.models import Card
 from sensverify.models.cards import SCHEMA
@@ -100,9 +100,7 @@ def write_model(
     arrays: dict[str, Any] = {k: values[:count] for k, values in kept.items() if values is not None}
     if test.feature_range is not None:
         arrays["feature_range"] = test.feature_range
-    stream = io.BytesIO()
-    np.savez_compressed(stream, **arrays)
-    _write(sample, stream.getvalue())
+    _write(sample, npz_bytes(arrays))
     parameters = sum(p.numel() for p in module.parameters())
     perturbs = settings.sigma is not None or settings.radius is not None
     card = Card(

@@ -1,0 +1,82 @@
+"""Counterexamples of samples as files: arrays, and pictures where the samples are images."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from sensverify.formats.arrays import npz_bytes
+from sensverify.report.evaluation.images import png
+from sensverify.verification.counterexample import Counterexample
+from sensverify.verification.results import VerifyReport
+from sensverify.verification.sample_result import counterexamples
+
+_SIDE, _GAP = 224, 8
+"""Pixels along a panel that small images are enlarged to, and between two panels."""
+
+_NAME = re.compile(r"sample-\d+\.(npz|png)")
+
+
+def is_ours(name: str) -> bool:
+    """Whether a file in a folder of counterexamples is one of them, by its name."""
+    return _NAME.fullmatch(name) is not None
+
+
+def file_of(report: VerifyReport) -> bytes:
+    """The counterexamples of all samples that change as an ``.npz`` file: see `counterexamples`."""
+    return npz_bytes(counterexamples(report.samples))
+
+
+def files_of(report: VerifyReport) -> dict[str, bytes]:
+    """One ``sample-12.npz`` for every sample that changes, and of images ``sample-12.png``."""
+    found = {}
+    for sample in report.samples:
+        if sample.counterexample is not None:
+            name = f"sample-{sample.index}"
+            found[f"{name}.npz"] = npz_bytes(counterexamples([sample]))
+            if report.pixels is not None:
+                found[f"{name}.png"] = picture(sample.counterexample, report.pixels)
+    return found
+
+
+def panels(example: Counterexample, pixels: tuple[float, float]) -> Sequence[np.ndarray]:
+    """The sample, the counterexample and their difference as images.
+
+    Parameters
+    ----------
+    example : Counterexample
+        Of samples ``[channels, rows, columns]`` with 1 (grey) or 3 channels.
+    pixels : (low, high)
+        Values of black and white.
+
+    Returns
+    -------
+    three numpy arrays, shape ``[rows, columns, channels]``, uint8
+        In the difference middle grey is no change, and the largest change is black or white.
+    """
+    assert example.sample is not None, "a run keeps the sample beside its counterexample"
+    low, high = pixels
+    sample, found = (
+        np.moveaxis(np.asarray(values, dtype=np.float64), 0, -1)
+        for values in (example.sample, example.input)
+    )
+    moved = found - sample
+    largest = np.abs(moved).max() or 1.0
+    shares = (
+        (sample - low) / (high - low),
+        (found - low) / (high - low),
+        0.5 + moved / largest / 2,
+    )
+    return [np.rint(255 * np.clip(share, 0, 1)).astype(np.uint8) for share in shares]
+
+
+def picture(example: Counterexample, pixels: tuple[float, float]) -> bytes:
+    """The three of `panels` side by side, as a PNG file; small images are enlarged."""
+    shown = panels(example, pixels)
+    times = max(1, _SIDE // max(shown[0].shape[:2]))
+    rows, _, channels = shown[0].shape
+    gap = np.full((times * rows, _GAP, channels), 255, dtype=np.uint8)
+    first, second, third = (each.repeat(times, axis=0).repeat(times, axis=1) for each in shown)
+    return png(np.concatenate([first, gap, second, gap, third], axis=1))

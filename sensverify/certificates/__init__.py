@@ -8,15 +8,17 @@ this brings in no torch.
 from sensverify.certificates.certificate import Certificate
 from sensverify.certificates.certify import Certified, certify_bounds, certify_query
 from sensverify.certificates.check.claims import Claims
+from sensverify.certificates.check.ending import Ending
 from sensverify.certificates.check.float32 import float32_margin
 from sensverify.certificates.check.run import Checked, StoredModel, check_certificate, check_claims
-from sensverify.certificates.files import certificate_bytes, read_certificate
+from sensverify.certificates.files import certificate_bytes, read_certificate, read_ending
 
 __all__ = [
     "Certificate",
     "Certified",
     "Checked",
     "Claims",
+    "Ending",
     "StoredModel",
     "certificate_bytes",
     "certify_bounds",
@@ -25,4 +27,5 @@ __all__ = [
     "check_claims",
     "float32_margin",
     "read_certificate",
+    "read_ending",
 ]

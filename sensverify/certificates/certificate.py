@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 
 from sensverify.certificates.check.claims import Claims
+from sensverify.certificates.check.ending import Ending
 from sensverify.core.brief import count_of
 from sensverify.core.proof import Cells, Hidden, Proof
 from sensverify.errors import BadCertificate
 
 SCHEMA = "sensverify.certificate/1"
+LOGITS_SCHEMA = "sensverify.certificate/2"
+"""Of certificates about a part of their file: who knows only the first refuses them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +35,9 @@ class Certificate:
     proof : Proof
     provenance : mapping
         What is worth knowing and proves nothing: method, settings, versions, data, ...
+    ending : Ending or None
+        The end of the file that is left out: the claims are about the logits before it. None: they
+        are about the file's own output.
 
     Raises
     ------
@@ -46,6 +52,7 @@ class Certificate:
     proof: Proof
     external: Mapping[str, str] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    ending: Ending | None = None
 
     def __repr__(self) -> str:
         model, boxes = self.model_sha256[:12], count_of(len(self.claims.lower), "box", "boxes")

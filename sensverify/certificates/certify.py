@@ -119,6 +119,7 @@ class Certified:
             proof=self.proof,
             external=model.external,
             provenance=provenance,
+            ending=model.ending,
         )
 
 

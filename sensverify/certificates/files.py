@@ -1,9 +1,9 @@
 """Certificate files: a zip archive with a JSON header and one ``.npy`` file for every array.
 
-Version 1. ``header.json`` holds the schema, what the claims are about, and the arrays' names; each
-array is ``NAME.npy``, little-endian, as numpy writes it. The page on certificates in the
-documentation lists them. A file that names anything else, leaves an array out or has more than
-one reading is refused.
+Version 1, or 2 where the claims are about logits. ``header.json`` holds the schema, what the claims
+are about, and the arrays' names; each array is ``NAME.npy``, little-endian, as numpy writes it. The
+page on certificates in the documentation lists them. A file that names anything else, leaves an
+array out or has more than one reading is refused.
 """
 
 from __future__ import annotations
@@ -14,19 +14,23 @@ import os
 import re
 import zipfile
 import zlib
-from dataclasses import fields
+from collections.abc import Callable
+from dataclasses import asdict, fields
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from sensverify.certificates.certificate import SCHEMA, Certificate
+from sensverify.certificates.certificate import LOGITS_SCHEMA, SCHEMA, Certificate
 from sensverify.certificates.check.claims import Claims
+from sensverify.certificates.check.ending import Ending
 from sensverify.certificates.check.run import StoredModel
+from sensverify.certificates.header import ending_of, parse_header
 from sensverify.core.proof import Cells, Hidden, Lines, Proof
 from sensverify.errors import BadCertificate
-from sensverify.runs.json_text import DEEPEST, TooDeep, parse_json
+
+T = TypeVar("T")
 
 GIGABYTE = 1 << 30
 HEADER = "header.json"
@@ -77,15 +81,16 @@ _OPTIONAL = ("claims.groups", "claims.strict", "lines.upper", "weights")
 
 def certificate_bytes(certificate: Certificate) -> bytes:
     """A certificate as the bytes of its file; the same ones for the same certificate."""
-    arrays = _arrays(certificate)
+    arrays, ending = _arrays(certificate), certificate.ending
     header = {
-        "schema": SCHEMA,
+        "schema": SCHEMA if ending is None else LOGITS_SCHEMA,
         "claim": "bounds" if certificate.claims.groups is None else "refutation",
         "model": {
             "sha256": certificate.model_sha256,
             "external": dict(certificate.external),
             "inputs": list(certificate.inputs),
             "outputs": list(certificate.outputs),
+            **({} if ending is None else {"ending": asdict(ending)}),
         },
         "arrays": sorted(arrays),
         "provenance": dict(certificate.provenance),
@@ -150,10 +155,27 @@ def read_certificate(
     CertificateRejected
         It is about another model.
     """
+    return _opened(path, lambda archive: _read(archive, limit, model))
+
+
+def read_ending(path: str | os.PathLike[str]) -> Ending | None:
+    """The end of its model's file that a certificate leaves out, from its header alone.
+
+    Errors as of `read_certificate`, which finds what else is wrong.
+    """
+    return _opened(path, lambda archive: ending_of(_header(archive)["model"]))
+
+
+def _opened(path: str | os.PathLike[str], read: Callable[[zipfile.ZipFile], T]) -> T:
     name = Path(path).name
     try:
         with open(path, "rb") as stream, zipfile.ZipFile(stream) as archive:
-            return _read(archive, limit, model)
+            names = archive.namelist()
+            if len(set(names)) != len(names) or HEADER not in names:
+                raise BadCertificate(f"a certificate has one {HEADER} and every array once")
+            if any(info.compress_type not in _PACKED for info in archive.infolist()):
+                raise BadCertificate("it is packed otherwise than by deflate")
+            return read(archive)
     except BadCertificate as error:
         raise BadCertificate(f"'{name}': {error}") from None
     except OSError as error:
@@ -166,14 +188,9 @@ def read_certificate(
 
 def _read(archive: zipfile.ZipFile, limit: int, model: StoredModel | None) -> Certificate:
     infos = archive.infolist()
-    names = [info.filename for info in infos]
-    if len(set(names)) != len(names) or HEADER not in names:
-        raise BadCertificate(f"a certificate has one {HEADER} and every array once")
     _check_layout(archive, infos)
     if sum(info.file_size for info in infos) > limit:
         raise BadCertificate(f"unpacked, it has more than {limit:,} bytes")
-    if any(info.compress_type not in _PACKED for info in infos):
-        raise BadCertificate("it is packed otherwise than by deflate")
     header, members = _header(archive), {}
     for info in infos:
         if info.filename == HEADER:
@@ -212,6 +229,7 @@ def _check_layout(archive: zipfile.ZipFile, infos: list[zipfile.ZipInfo]) -> Non
 
 def _check_model(header: dict[str, Any], model: StoredModel) -> None:
     model.require(header["sha256"], header.get("external", {}))
+    model.require_ending(ending_of(header))
     model.require_shapes(tuple(header["inputs"]), tuple(header["outputs"]))
 
 
@@ -239,56 +257,7 @@ def _header(archive: zipfile.ZipFile) -> dict[str, Any]:
     info = archive.getinfo(HEADER)
     if info.file_size > _LONGEST_HEADER:
         raise BadCertificate(f"its header has {info.file_size:,} bytes")
-    text = bytes(_member_bytes(archive, info))
-    try:
-        # Decoded here: of bytes, json takes other encodings too, and a certificate has one reading.
-        words = text.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise BadCertificate(
-            f"its header is not text in UTF-8: byte {error.start} of {HEADER} is "
-            f"0x{text[error.start]:02x}; write it as UTF-8 without a byte order mark"
-        ) from None
-    try:
-        header = parse_json(words, object_pairs_hook=_unique, parse_constant=_no_number)
-    except TooDeep:
-        raise BadCertificate(f"its header nests more than {DEEPEST} lists or objects") from None
-    except (json.JSONDecodeError, RecursionError):
-        raise BadCertificate("its header is no JSON") from None
-    if not isinstance(header, dict) or header.get("schema") != SCHEMA:
-        found = header.get("schema") if isinstance(header, dict) else header
-        raise BadCertificate(f"expected the schema {SCHEMA}, got {str(found)[:80]!r}")
-    model = header.get("model")
-    digests: list[Any] = []
-    if isinstance(model, dict) and _is_model(model):
-        digests = [model.get("sha256"), *model.get("external", {}).values()]
-    fine = (
-        digests
-        and all(isinstance(digest, str) for digest in digests)
-        and isinstance(header.get("claim"), str)
-        and isinstance(header.get("arrays"), list)
-        and isinstance(header.get("provenance"), dict)
-    )
-    if not fine:
-        raise BadCertificate("its header lacks a field, or has one of another type")
-    return header
-
-
-def _is_model(model: dict[str, Any]) -> bool:
-    return isinstance(model.get("external", {}), dict) and all(
-        isinstance(model.get(key), list)
-        and all(isinstance(n, int) and not isinstance(n, bool) for n in model[key])
-        for key in ("inputs", "outputs")
-    )
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len(dict(pairs)) != len(pairs):
-        raise BadCertificate("its header holds one key twice")
-    return dict(pairs)
-
-
-def _no_number(text: str) -> float:
-    raise BadCertificate(f"its header holds {text}")
+    return parse_header(bytes(_member_bytes(archive, info)))
 
 
 def _member_bytes(archive: zipfile.ZipFile, info: zipfile.ZipInfo, *, start: int = 0) -> bytearray:
@@ -376,4 +345,5 @@ def _certificate(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Certi
         ),
         external=model.get("external", {}),
         provenance=header["provenance"],
+        ending=ending_of(model),
     )

@@ -85,7 +85,7 @@ def _checked(
     property_file: Path | None,
     runtime_check: bool,
 ) -> CheckReport:
-    from sensverify.certificates import StoredModel, read_certificate
+    from sensverify.certificates import StoredModel, read_certificate, read_ending
     from sensverify.certificates import check_certificate as run
     from sensverify.errors import CertificateRejected
     from sensverify.formats.vnnlib import load_property
@@ -93,7 +93,7 @@ def _checked(
 
     found, checked, reason = None, None, None
     asked = None if property_file is None else load_property(property_file)
-    stored = StoredModel.read(model, runtime_check=runtime_check)
+    stored = StoredModel.read_for(read_ending(certificate), model, runtime_check=runtime_check)
     try:
         found = read_certificate(certificate, model=stored)
         checked = run(found, stored, arithmetic=arithmetic, property=asked)

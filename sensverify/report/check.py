@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any
 
@@ -86,6 +86,7 @@ def _contents(certificate: Certificate | None) -> dict[str, Any]:
             "sha256": certificate.model_sha256,
             "inputs": list(certificate.inputs),
             "outputs": list(certificate.outputs),
+            **({} if certificate.ending is None else {"ending": asdict(certificate.ending)}),
         },
         "claim": "bounds" if claims.groups is None else "refutation",
         "boxes": [_box(claims, i) for i in range(claims.problems)],
@@ -115,6 +116,8 @@ def check_lines(report: CheckReport, checked: Checked) -> list[tuple[str, str]]:
         ("model", f"{report.model}, SHA-256 {certificate.model_sha256}"),
         ("claims", f"{boxes} of {inputs} inputs, {_claimed(checked, certificate)}"),
     ]
+    if certificate.ending is not None:
+        lines.append(("outputs", f"the logits: {certificate.ending}"))
     for problem in range(min(checked.problems, BOXES)):
         lines.append((f"  box {problem}", _input_text(certificate.claims, problem)))
         lines.append(("  claims", _box_text(certificate.claims, problem)))

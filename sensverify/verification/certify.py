@@ -16,6 +16,7 @@ from sensverify.core.brief import count_of
 from sensverify.core.provenance import settings_of
 from sensverify.core.record import versions
 from sensverify.core.results import Bounds
+from sensverify.formats.onnx.ends import WHOLE, Ends
 from sensverify.models.loading import load_model
 from sensverify.runs.watch import Watch
 from sensverify.verification.certifying import Certifier
@@ -59,6 +60,7 @@ def certify(
     *,
     watch: Watch | None = None,
     runtime_check: bool = True,
+    logits: bool = False,
 ) -> CertifiedBounds:
     """Bound a model's outputs over boxes, and prove the bounds to whoever trusts none of this.
 
@@ -77,6 +79,9 @@ def certify(
         Once it is over, what is proven by then is certified.
     runtime_check : bool
         Compare the model with onnxruntime when it is read; see ``load_onnx``.
+    logits : bool
+        Where the file ends in what makes probabilities or a label of logits, such as a softmax, the
+        outputs are those logits.
 
     Returns
     -------
@@ -101,7 +106,8 @@ def certify(
     >>> found.checked.claims
     6
     """
-    loaded = load_model(str(model), runtime_check=runtime_check)
+    ends = Ends(head="peel") if logits else WHOLE
+    loaded = load_model(str(model), runtime_check=runtime_check, ends=ends)
     certifier = Certifier(loaded)
     method = make_method(method) if isinstance(method, str) else method
     asked = Box(*(np.asarray(to_numpy(end), np.float64) for end in (box.lower, box.upper)))

@@ -116,7 +116,8 @@ class Certifier:
     Parameters
     ----------
     model : LoadedModel
-        Its file is read again, with every weight as it is stored.
+        Its file is read again, with every weight as it is stored; up to the logits, where the end
+        that makes probabilities or a label of them was cut off.
 
     Raises
     ------
@@ -128,7 +129,9 @@ class Certifier:
 
     def __init__(self, model: LoadedModel) -> None:
         self._path = model.file
-        self._model = StoredModel.read(self._path, runtime_check=model.runtime_check)
+        self._model = StoredModel.read(
+            self._path, runtime_check=model.runtime_check, logits=model.head is not None
+        )
         self._parts: list[Certified] = []
         if self._model.sha256 != model.sha256:
             raise BadModelFile(f"'{self._path}' changed while it was used", "run this again")

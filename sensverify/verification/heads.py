@@ -35,11 +35,6 @@ def check_samples(request: VerifyRequest, model: LoadedModel) -> None:
     if model.head is None:
         return
     ends = f"'{model.name}' ends in {model.head}"
-    if request.rigorous:
-        raise BadSetting(
-            f"{ends}, and certificates are about the file's own outputs",
-            f"export the model without its {model.head}",
-        )
     asked = [f"`{name}`" for name in LIMITS if getattr(request, name) is not None]
     if asked and not request.probabilities:
         raise BadSetting(
@@ -83,14 +78,12 @@ def _check_outputs(request: VerifyRequest, model: LoadedModel) -> None:
         )
 
 
-def check_comparisons(
-    asked: Property, model: LoadedModel, path: Path, *, rigorous: bool = False
-) -> None:
+def check_comparisons(asked: Property, model: LoadedModel, path: Path) -> None:
     """Refuse a property that says more of the outputs than which of two is the larger one.
 
     Raises
     ------
-    BadProperty, BadSetting
+    BadProperty
     """
     if model.head is None:
         return
@@ -105,9 +98,3 @@ def check_comparisons(
                     f"ends in {model.head}, whose outputs have no bounds here",
                     export,
                 )
-    if rigorous:
-        raise BadSetting(
-            f"'{model.name}' ends in {model.head}, and a certificate is about the file's own "
-            "outputs",
-            export,
-        )

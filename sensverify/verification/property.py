@@ -165,7 +165,7 @@ def check_property(
             request.model, runtime_check=request.runtime_check, ends=Ends(head="order")
         )
     _check_fits(asked, model, request.property)
-    check_comparisons(asked, model, request.property, rigorous=request.rigorous)
+    check_comparisons(asked, model, request.property)
     # Made before any work is done: what cannot be certified at all is said at once.
     certifier = Certifier(model) if request.rigorous else None
     run = PropertyRun(decider, model, watch)

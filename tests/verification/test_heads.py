@@ -12,6 +12,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from sensverify.core.queries import Verdict
+from sensverify.core.results import Guarantee
 from sensverify.errors import BadProperty, BadSetting
 from sensverify.report.json import report_to_json
 from sensverify.report.property import property_to_dict, summary_line
@@ -81,7 +82,6 @@ def test_every_report_says_so(files: dict[str, Path]) -> None:
 REFUSED: list[dict[str, Any]] = [
     {"max_width": 3.0},
     {"max_log_volume": 1.0},
-    {"rigorous": True},
 ]
 
 
@@ -171,7 +171,20 @@ def test_other_properties_are_refused(text: str, files: dict[str, Path]) -> None
         check_property(PropertyRequest(str(files["Softmax"]), path))
 
 
-def test_a_comparison_is_not_certified(files: dict[str, Path]) -> None:
-    path = property_file(files, "(>= Y_0 Y_1)", 0.01)
-    with pytest.raises(BadSetting, match="certificate"):
-        check_property(PropertyRequest(str(files["Softmax"]), path, rigorous=True))
+def test_logits_are_certified(files: dict[str, Path]) -> None:
+    plain, report = (
+        verify(request(files, end, rigorous=True)) for end in ("Identity", "LogSoftmax")
+    )
+    assert report.guarantee is Guarantee.CERTIFIED
+    for ours, theirs in zip(report.samples, plain.samples, strict=True):
+        assert ours.certified == theirs.certified
+        np.testing.assert_array_equal(ours.lower, theirs.lower)
+        np.testing.assert_array_equal(ours.upper, theirs.upper)
+
+
+def test_a_comparison_is_certified(files: dict[str, Path]) -> None:
+    best, least = (int(f(logits(X[0]))) for f in (np.argmax, np.argmin))
+    path = property_file(files, f"(>= Y_{least} Y_{best})", 0.01)
+    report = check_property(PropertyRequest(str(files["Softmax"]), path, rigorous=True))
+    assert (report.verdict, report.guarantee) == (Verdict.UNSAT, Guarantee.CERTIFIED)
+    assert report.certification is not None

@@ -42,11 +42,15 @@ def covers(certificate: Certificate, asked: Property) -> None:
         Whose claims are checked elsewhere.
     asked : Property
 
+    Of a certificate about logits the same is known of the file's own outputs where these are in the
+    order of the logits, and the property says of outputs only which of two is the larger one.
+
     Raises
     ------
     CertificateRejected
         Says which case does not follow.
     """
+    _check_order(certificate, asked)
     claims = certificate.claims
     if claims.groups is None:
         raise CertificateRejected("the certificate bounds outputs; it does not refute a property")
@@ -62,6 +66,25 @@ def covers(certificate: Certificate, asked: Property) -> None:
                 f"the certificate does not refute input box {number + 1} of the property's "
                 f"{len(asked.cases)}: no problem of it has that box and these constraints"
             )
+
+
+def _check_order(certificate: Certificate, asked: Property) -> None:
+    if certificate.ending is None:
+        return
+    if not certificate.ending.keeps_order:
+        raise CertificateRejected(
+            f"the certificate is about {certificate.ending}, and the property about the file's own "
+            "outputs, which are not in their order"
+        )
+    for number, case in enumerate(asked.cases):
+        for constraint in case.constraints:
+            factors = [factor for _, factor in constraint.factors]
+            if len(factors) != 2 or sum(factors) != 0 or constraint.limit != 0:
+                raise CertificateRejected(
+                    f"the certificate is about {certificate.ending}, and the property asks more of "
+                    f"the file's own outputs (input box {number + 1} of {len(asked.cases)}) than "
+                    "which of two is the larger one"
+                )
 
 
 def stands_for(constraint: Constraint, row: Sequence[float], limit: float) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,11 +15,20 @@ from sensverify.certificates.check.arithmetic import ARITHMETICS, Arithmetic, Ex
 from sensverify.certificates.check.cells import check_cells
 from sensverify.certificates.check.checker import Evaluator
 from sensverify.certificates.check.claims import Claims
+from sensverify.certificates.check.ending import Ending
 from sensverify.certificates.check.program import Program, program_of
 from sensverify.core.brief import count_of
 from sensverify.core.proof import NONE, Proof
-from sensverify.errors import BadSetting, CertificateRejected, Unbounded
-from sensverify.formats.onnx import read_onnx
+from sensverify.errors import (
+    BadModelFile,
+    BadSetting,
+    CertificateRejected,
+    SensverifyError,
+    Unbounded,
+    UnsupportedOperator,
+)
+from sensverify.formats.onnx import Ends, read_onnx
+from sensverify.formats.onnx.ends import WHOLE
 from sensverify.formats.vnnlib import Property
 from sensverify.network import Network
 
@@ -37,18 +47,63 @@ class StoredModel:
     program : Program
     sha256 : str
     external : dict from file name to SHA-256
+    ending : Ending or None
+        The end of the file that the network leaves out.
     """
 
     network: Network
     program: Program
     sha256: str
     external: dict[str, str]
+    ending: Ending | None = None
 
     @classmethod
-    def read(cls, path: str | os.PathLike[str], *, runtime_check: bool = True) -> StoredModel:
-        """Read an ONNX file; ``runtime_check`` and errors as for ``load_onnx``."""
-        model = read_onnx(path, simplified=False, runtime_check=runtime_check)
-        return cls(model.network, program_of(model.network), model.sha256, dict(model.external))
+    def read(
+        cls, path: str | os.PathLike[str], *, runtime_check: bool = True, logits: bool = False
+    ) -> StoredModel:
+        """Read an ONNX file; ``runtime_check`` and errors as for ``load_onnx``.
+
+        ``logits``: up to the logits, where its end makes probabilities or a label of them.
+        """
+        ends = Ends(head="peel") if logits else WHOLE
+        model = read_onnx(path, simplified=False, runtime_check=runtime_check, ends=ends)
+        if model.batch > 1:
+            raise BadModelFile(
+                f"'{path}' takes {model.batch} samples at once, and a certificate of its logits "
+                "is about one",
+                "export it with a batch axis that is left open",
+            )
+        program, external = program_of(model.network), dict(model.external)
+        return cls(model.network, program, model.sha256, external, Ending.of(model))
+
+    @classmethod
+    def read_for(
+        cls, ending: Ending | None, path: str | os.PathLike[str], *, runtime_check: bool = True
+    ) -> StoredModel:
+        """Read an ONNX file for a certificate that leaves out an end, or none.
+
+        Where the certificate is about the file's own output, and that is none of a network here,
+        the file is read up to its logits: `require_ending` then says so.
+        """
+        try:
+            return cls.read(path, runtime_check=runtime_check, logits=ending is not None)
+        except (BadModelFile, UnsupportedOperator):
+            if ending is None:
+                with suppress(SensverifyError):
+                    found = cls.read(path, runtime_check=runtime_check, logits=True)
+                    if found.ending is not None:
+                        return found
+            raise
+
+    def require_ending(self, ending: Ending | None) -> None:
+        """Refuse, with `CertificateRejected`, claims about another value of the file."""
+        if self.ending != ending:
+            theirs, ours = (
+                "the file's own output" if e is None else str(e) for e in (ending, self.ending)
+            )
+            raise CertificateRejected(
+                f"the certificate is about {theirs}, and the model was read up to {ours}"
+            )
 
     def require(self, sha256: str, external: Mapping[str, str]) -> None:
         """Refuse, with `CertificateRejected`, digests of other bytes, and say of which file."""
@@ -231,7 +286,7 @@ def check_certificate(
     ----------
     certificate : Certificate
     model : path or StoredModel
-        The ONNX file.
+        The ONNX file; it is read up to the logits where the certificate is about them.
     arithmetic : str
         ``rigorous``: float64 with error bounds. ``exact``: rational numbers.
     property : Property, optional
@@ -258,8 +313,9 @@ def check_certificate(
     arithmetic_of(arithmetic)
     stored = model
     if not isinstance(stored, StoredModel):
-        stored = StoredModel.read(stored, runtime_check=runtime_check)
+        stored = StoredModel.read_for(certificate.ending, stored, runtime_check=runtime_check)
     stored.require(certificate.model_sha256, certificate.external)
+    stored.require_ending(certificate.ending)
     stored.require_shapes(certificate.inputs, certificate.outputs)
     if property is not None:
         from sensverify.certificates.check.coverage import covers

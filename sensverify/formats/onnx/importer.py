@@ -72,6 +72,8 @@ class OnnxModel:
         Type of the file's input where that is an integer type; the network takes real numbers.
     batch : int
         Samples that the file takes at once; the network takes one.
+    output : str
+        Name of the file's value that the network ends in.
     """
 
     network: Network
@@ -80,6 +82,7 @@ class OnnxModel:
     head: Head | None = None
     integers: str | None = None
     batch: int = 1
+    output: str = ""
 
 
 HALVES = np.array([[-0.5], [0.5]])
@@ -215,7 +218,7 @@ def read_onnx(
             head = replace(head, logits=prod(plain.output_shape), single=importer.single)
             if importer.single:
                 head = replace(head, function="softmax")
-        return OnnxModel(network, *digests, head, part.integers, part.batch)
+        return OnnxModel(network, *digests, head, part.integers, part.batch, part.output)
     except SensverifyError as error:
         found = type(error)(*(" ".join(part.split()) for part in (error.problem, error.remedy)))
         raise found if name in str(found) else found.about(name) from None

@@ -77,7 +77,9 @@ def read_opaque(path: str | os.PathLike[str], *, ends: Ends, reason: str) -> Onn
     )
     builder = NetworkBuilder(without_batch_axis(run.taken))
     network = builder.build(builder.add(operator, builder.input, name=name))
-    return OnnxModel(network, file.sha256, file.external, head, part.integers, part.batch)
+    return OnnxModel(
+        network, file.sha256, file.external, head, part.integers, part.batch, part.output
+    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -67,6 +67,11 @@ class Part:
         """The head that was cut off."""
         return None if self.peeled is None else self.peeled.head
 
+    @property
+    def output(self) -> str:
+        """Name of the value that the model ends in."""
+        return str(self.model.graph.output[0].name)
+
     @classmethod
     def of(cls, file: onnx.ModelProto, ends: Ends) -> Part:
         """The part of a file between its ends.

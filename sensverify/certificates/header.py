@@ -1,0 +1,95 @@
+"""The header of a certificate file: one reading, and every field of its type, or it is refused."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from typing import Any
+
+from sensverify.certificates.certificate import LOGITS_SCHEMA, SCHEMA
+from sensverify.certificates.check.ending import Ending
+from sensverify.errors import BadCertificate
+from sensverify.runs.json_text import DEEPEST, TooDeep, parse_json
+
+
+def parse_header(text: bytes) -> dict[str, Any]:
+    """The header in its bytes, with every field that there must be, each of its type.
+
+    Raises
+    ------
+    BadCertificate
+    """
+    try:
+        # Decoded here: of bytes, json takes other encodings too, and a certificate has one reading.
+        words = text.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BadCertificate(
+            f"its header is not text in UTF-8: byte {error.start} of header.json is "
+            f"0x{text[error.start]:02x}; write it as UTF-8 without a byte order mark"
+        ) from None
+    try:
+        header = parse_json(words, object_pairs_hook=_unique, parse_constant=_no_number)
+    except TooDeep:
+        raise BadCertificate(f"its header nests more than {DEEPEST} lists or objects") from None
+    except (json.JSONDecodeError, RecursionError):
+        raise BadCertificate("its header is no JSON") from None
+    schema = header.get("schema") if isinstance(header, dict) else header
+    if not isinstance(header, dict) or schema not in (SCHEMA, LOGITS_SCHEMA):
+        raise BadCertificate(f"expected the schema {SCHEMA}, got {str(schema)[:80]!r}")
+    model = header.get("model")
+    digests: list[Any] = []
+    if isinstance(model, dict) and _is_model(model):
+        digests = [model.get("sha256"), *model.get("external", {}).values()]
+    fine = (
+        digests
+        and all(isinstance(digest, str) for digest in digests)
+        and isinstance(header.get("claim"), str)
+        and isinstance(header.get("arrays"), list)
+        and isinstance(header.get("provenance"), dict)
+        and ("ending" in (model or {})) == (schema == LOGITS_SCHEMA)
+    )
+    if not fine:
+        raise BadCertificate("its header lacks a field, or has one of another type")
+    return header
+
+
+def ending_of(model: dict[str, Any]) -> Ending | None:
+    """The end that the header's model leaves out.
+
+    Raises
+    ------
+    BadCertificate
+        It is not described as one is.
+    """
+    if "ending" not in model:
+        return None
+    found = model["ending"]
+    fine = (
+        isinstance(found, dict)
+        and set(found) == {item.name for item in fields(Ending)}
+        and isinstance(found["value"], str)
+        and isinstance(found["operators"], list)
+        and all(isinstance(name, str) for name in found["operators"])
+        and isinstance(found["halves"], bool)
+    )
+    if not fine:
+        raise BadCertificate("its header names no end of the model")
+    return Ending(found["value"], tuple(found["operators"]), found["halves"])
+
+
+def _is_model(model: dict[str, Any]) -> bool:
+    return isinstance(model.get("external", {}), dict) and all(
+        isinstance(model.get(key), list)
+        and all(isinstance(n, int) and not isinstance(n, bool) for n in model[key])
+        for key in ("inputs", "outputs")
+    )
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(dict(pairs)) != len(pairs):
+        raise BadCertificate("its header holds one key twice")
+    return dict(pairs)
+
+
+def _no_number(text: str) -> float:
+    raise BadCertificate(f"its header holds {text}")

@@ -52,8 +52,10 @@ VOLATILE_TEXT = (
     # Machine and software.
     (re.compile(r"^(cpu, )?[^,]+, \d+ cores?\b.*"), r"\1MACHINE"),
     (re.compile(r"\b(sensverify|torch|numpy|python) \d[\w.+]*"), r"\1 0"),
+    (re.compile(r"^sensverify 0, torch 0, .*"), "VERSIONS"),
     (re.compile(r"(?<=precision 32, threads )\d+"), "0"),
     # Time.
+    (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"), "DATE"),
     (re.compile(r"\d[\d.,]*(?= (?:ms|s|min)\b)"), "0"),
     (re.compile(r"(?<=\()[\d,]+(?= bytes\))"), "0"),
     # How the last bits of float32 came out.

@@ -16,6 +16,7 @@ from sensverify.report.evaluation.confusion import confusion_section
 from sensverify.report.evaluation.corruptions import corruption_section
 from sensverify.report.evaluation.measures import measure_section
 from sensverify.report.evaluation.missing import missing_section, reasons
+from sensverify.report.evaluation.pairs import pair_section
 from sensverify.report.evaluation.sequences import sequence_section
 from sensverify.report.formatting import count_of, radius_text, shape_text
 from sensverify.report.gates import gate_lines, gate_notice, gate_table
@@ -27,6 +28,7 @@ OFFERED = 1_000_000
 
 FINDINGS: tuple[Callable[[Evaluation, Sequence[Summary]], doc.Section], ...] = (
     accuracy_section,
+    pair_section,
     corruption_section,
     sequence_section,
     calibration_section,
@@ -117,7 +119,11 @@ def _summary(evaluation: Evaluation, numbers: Sequence[doc.Number]) -> Iterator[
         yield doc.Notice(lines, "open", on=doc.PAGE)
     yield doc.Numbers(numbers, names, on=doc.PAGE)
     if len(names) > 1:
-        text = "The best of every line is bold. Below a rate is its 95 % interval."
+        text = (
+            "The best of every line is bold, which may be by chance: see ",
+            doc.Span("the networks in pairs", link="pairs"),
+            ". Below a rate is its 95 % interval.",
+        )
         yield doc.Text(text, "note", on=doc.PAGE)
     yield _terminal_summary(names, numbers)
 

@@ -21,7 +21,7 @@ Make = Callable[..., Evaluation]
 
 
 TABLES = (
-    *("accuracy", "attacks", "samples", "corruptions", "sequences"),
+    *("accuracy", "attacks", "samples", "pairs", "corruptions", "sequences"),
     *("calibration", "confusion", "measures", "missing"),
 )
 
@@ -50,6 +50,8 @@ def test_every_table_can_be_read(make_evaluation: Make) -> None:
     evaluation = make_evaluation(("a", "b"))
     tables = read_all(evaluation)
     assert tuple(tables) == TABLES
+    for row in tables.pop("pairs"):
+        assert (row["first"], row["second"]) == ("a", "b")
     for rows in tables.values():
         assert {row["network"] for row in rows} == {"a", "b"}
 
@@ -166,7 +168,7 @@ def test_no_text_is_a_formula(make_evaluation: Make, text: str) -> None:
     missing = (Missing(key="attack/x", reason=text),)
     evaluation = replace(evaluation, models=(replace(model, model=facts, missing=missing),))
     tables = read_all(evaluation)
-    assert tuple(tables) == TABLES
+    assert tuple(tables) == tuple(name for name in TABLES if name != "pairs")
     for rows in tables.values():
         assert rows
         assert all(row["network"].startswith("'") for row in rows)

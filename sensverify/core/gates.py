@@ -141,8 +141,9 @@ def _limit(name: str, given: LimitLike) -> Limit:
             limit = _parsed(name, given)
     else:
         limit = Limit(float(given))
-    if math.isnan(limit.value):
-        raise BadSetting(f"`{name}` must be a number, got nan")
+    # An infinite limit is kept, or not, whatever the figure is.
+    if not math.isfinite(limit.value):
+        raise BadSetting(f"`{name}` must be a finite number, got {limit.value:g}")
     percent = isinstance(given, str) and given.strip().endswith("%")
     if percent and name not in SHARES and limit.relative != "*":
         raise BadSetting(

@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from sensverify.core.digests import sha256_of_arrays
 from sensverify.core.gates import Figure, Gate, Limit, judge, read_limits
 from sensverify.errors import BadData, BadSetting
 from sensverify.evaluation.prepared import Prepared
@@ -197,6 +198,12 @@ class AskedGates:
         return asked
 
     @property
+    def digest(self) -> str:
+        """SHA-256 of the samples, of their labels, and of the unit of radii of each feature."""
+        samples, unit = self.prepared.samples, self.prepared.perturbation.unit
+        return sha256_of_arrays(samples.x, samples.y, unit if unit.ndim else None)
+
+    @property
     def names(self) -> list[str]:
         """The networks that are judged: not a reference that is only compared with."""
         request = self.prepared.request
@@ -225,6 +232,7 @@ class AskedGates:
 
     def judged(self, evaluation: Evaluation) -> Evaluation:
         """The evaluation with a verdict on every gate."""
+        evaluation = replace(evaluation, samples_sha256=self.digest)
         if not self.limits:
             return evaluation
         labels = self.prepared.samples.labels.tolist()
@@ -237,7 +245,6 @@ class AskedGates:
             evaluation,
             gates=tuple(gates),
             labels=tuple(labels),
-            samples_sha256=self.prepared.samples.digest,
             baseline=self.baseline,
         )
 
@@ -302,25 +309,31 @@ def _read_baseline(
                 raise BadSetting(f"'{path}' has several networks, and '{name}' is none of them")
             for label, its in asked.figures(model, labels).items():
                 # Results without gates do not say which samples are of which class.
-                found[name, label] = _as_limits(its) if label is None or labels else {}
+                known = label is None or labels
+                found[name, label] = _as_limits(its, model, asked) if known else {}
     except (AttributeError, IndexError, KeyError, TypeError, ZeroDivisionError) as error:
         raise BadData(f"'{path}' is no whole result: {type(error).__name__} {error}") from None
     except ValueError as error:
         if isinstance(error, BadData | BadSetting):
             raise
         raise BadData(f"'{path}' holds a value that cannot be: {error}") from None
-    same = "the same samples by their digest"
-    if values.get("samples_sha256") is None:
-        same = "samples of the same data, chosen alike; it holds no digest of them"
-    return found, f"{path}, of {', '.join(models)}: {same}"
+    return found, f"{path}, of {', '.join(models)}: the same samples by their digest"
 
 
-def _as_limits(found: dict[str, Figure]) -> dict[str, Figure]:
+def _as_limits(
+    found: dict[str, Figure], model: ModelEvaluation, asked: AskedGates
+) -> dict[str, Figure]:
     """Figures of a kept result; a part that it lacks makes no limit easier to keep."""
-    return {
+    limits = {
         name: replace(its, least=its.most) if name in ("min_robust", "min_corrupted") else its
         for name, its in found.items()
     }
+    if "min_certified" not in found:
+        # Without a proof every label may have changed: a limit that everything keeps.
+        limits.pop("max_changed", None)
+    elif _lost(model, "certified", asked.radius, frozenset(asked.prepared.radii.values)):
+        limits["max_changed"] = replace(found["max_changed"], most=found["max_changed"].least)
+    return limits
 
 
 def _check_question(path: Path, values: dict[str, Any], asked: AskedGates) -> None:
@@ -328,12 +341,10 @@ def _check_question(path: Path, values: dict[str, Any], asked: AskedGates) -> No
     prepared = asked.prepared
     if values["interrupted"] is not False:
         raise BadData(f"'{path}' was interrupted, and lacks parts", "give a whole result")
-    samples, data, digest = prepared.samples, values["data"], values.get("samples_sha256")
-    then = Path(data["name"]).name, data["samples"], data["chosen"]
-    own = Path(samples.name).name, len(samples), samples.chosen
-    if digest != samples.digest if digest is not None else then != own:
+    if values["samples_sha256"] != asked.digest:
         raise BadData(
-            f"'{path}' is about other samples than this evaluation",
+            f"'{path}' is about other samples than this evaluation, or about other units of their "
+            "features",
             "give a result about the same ones",
         )
     radii, relative = prepared.radii, {k for k, v in asked.limits.items() if v.relative}

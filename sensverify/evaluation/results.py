@@ -284,9 +284,9 @@ class Evaluation(Shown):
     gates : tuple of Gate
         Every limit that was asked for, with its verdict.
     labels : tuple of int, one a sample
-        With gates only, as the next two.
+        With gates only.
     samples_sha256 : str or None
-        Digest of the samples and their labels.
+        Digest of the samples, their labels, and the unit of radii of each feature.
     baseline : str or None
         In words, the kept result that limits are relative to.
     """

@@ -42,8 +42,9 @@ def report_to_json(report: VerifyReport) -> str:
     ``float32_margin`` how far evaluating each output in float32 can be off (null: not known).
 
     Where gates were asked for, ``gates`` has every limit, the figure that was found, by what is
-    known from ``least`` to ``most`` (null: open, or nothing), and the verdict; ``samples_sha256``
-    is the digest of the samples and labels that were asked about.
+    known from ``least`` to ``most`` (null: open, or nothing), and the verdict. ``samples_sha256``
+    is the digest of the samples and labels that were asked about, and of how far each of their
+    features moves.
 
     Raises
     ------
@@ -74,6 +75,7 @@ def report_to_dict(report: VerifyReport) -> dict[str, Any]:
             **({} if kept is None else {"prediction_kept_fraction": kept}),
         },
         **({"classes": [_class(each) for each in report.classes]} if report.per_class else {}),
+        "samples_sha256": report.samples_sha256,
         **_gates(report),
     }
 
@@ -81,10 +83,7 @@ def report_to_dict(report: VerifyReport) -> dict[str, Any]:
 def _gates(report: VerifyReport) -> dict[str, Any]:
     if not report.shown_gates:
         return {}
-    return {
-        "samples_sha256": report.samples_sha256,
-        "gates": [gate_dict(gate) for gate in report.gates],
-    }
+    return {"gates": [gate_dict(gate) for gate in report.gates]}
 
 
 def _sample(sample: SampleResult, report: VerifyReport) -> dict[str, Any]:

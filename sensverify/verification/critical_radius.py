@@ -145,7 +145,7 @@ def critical_radius(
         total=len(question),
         interrupted=len(samples) < len(question) or any(sample.stopped for sample in samples),
         threshold=request.threshold,
-        samples_sha256=question.samples.digest,
+        samples_sha256=question.digest,
         others={k: v for k, v in begun_with.items() if versions().get(k) != v},
     )
 

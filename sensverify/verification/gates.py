@@ -131,7 +131,6 @@ class AskedGates:
             gates=gates,
             max_width=whole.get("max_width"),
             max_log_volume=whole.get("max_log_volume"),
-            samples_sha256=self.question.samples.digest,
             baseline=self.baseline,
         )
 
@@ -188,7 +187,7 @@ def _read_baseline(
         )
     try:
         samples = tuple(map(_sample, values["samples"]))
-        digest, stopped = values.get("samples_sha256"), values["interrupted"]
+        digest, stopped = values["samples_sha256"], values["interrupted"]
         model, method = values["model"]["path"], values["method"]["name"]
         asked = values.get("asked", {})
         _check_question(path, values["input"], question)
@@ -206,17 +205,13 @@ def _read_baseline(
         raise BadSetting(f"of '{path}' and this run, one bounds probabilities, the other does not")
     labels = [None] * len(question) if question.labels is None else question.labels.tolist()
     own = list(zip(question.samples.places.tolist(), labels, strict=True))
-    if [(sample.index, sample.label) for sample in samples] != own or digest not in (
-        None,
-        question.samples.digest,
-    ):
+    if [(sample.index, sample.label) for sample in samples] != own or digest != question.digest:
         raise BadData(
-            f"'{path}' is about other samples than this run", "give a result about the same ones"
+            f"'{path}' is about other samples than this run, or about other radii of their "
+            "features",
+            "give a result about the same ones",
         )
-    same = "the same samples by their digest"
-    if digest is None:
-        same = "samples of the same numbers and labels; it holds no digest of them"
-    return samples, f"{path}, of {model} by {method}: {same}"
+    return samples, f"{path}, of {model} by {method}: the same samples by their digest"
 
 
 def _check_question(path: Path, asked: dict[str, Any], question: Question) -> None:

@@ -20,6 +20,7 @@ from sensverify.classification.perturbation import (
 from sensverify.classification.rivals import Rivals
 from sensverify.classification.samples import Samples, find_labels, find_source
 from sensverify.core.box import Box
+from sensverify.core.digests import sha256_of_arrays
 from sensverify.core.numbers import RangeShare
 from sensverify.data.dataset import check_range
 from sensverify.data.labels import one_column
@@ -89,6 +90,19 @@ class Question:
         x = self.samples.x
         known = np.isfinite([low, high]).all() and low < high
         return (low, high) if known and low <= x.min() and x.max() <= high else None
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the samples, of their labels, and of how far each feature moves.
+
+        Not of a radius that is one number for all features.
+        """
+        moves = self.perturbation
+        if isinstance(moves, Box):
+            ends = [moves.lower, moves.upper]
+        else:
+            ends = [moves.unit] if moves.unit.ndim else []
+        return sha256_of_arrays(self.samples.x, self.samples.y, *ends)
 
     def rivals(self, part: slice, output: Tensor) -> Rivals | None:
         """The classes that are asked to keep their places, and the outputs that may not take them.

@@ -95,7 +95,8 @@ class CriticalRadiusReport(Shown):
     together; what is said of them holds. ``guarantee`` is that of the proven ends. ``others``:
     versions with which the first samples of a resumed run were searched, where these differ.
     ``threshold``: that of a network with one output, above which it is class 1.
-    ``samples_sha256``: digest of the samples and labels that were asked about.
+    ``samples_sha256``: digest of the samples and labels that were asked about, and of the unit of
+    radii where features have one each.
     """
 
     model: ModelFacts

@@ -90,9 +90,9 @@ class VerifyReport(Shown):
     ``asked``: what was asked beside the usual, by the names of the request's fields.
     ``class_names``: of all classes, in order; empty where nobody says. ``per_class``: whether it
     was asked for ``classes``.
-    ``gates``: every limit that was asked for, with its verdict; with gates, ``samples_sha256`` is
-    the digest of the samples and labels that were asked about, and ``baseline`` says which kept
-    result limits are relative to.
+    ``samples_sha256``: digest of the samples and labels that were asked about, and of how far each
+    feature moves. ``gates``: every limit that was asked for, with its verdict; ``baseline`` says
+    which kept result limits are relative to.
     ``pixels``: values of black and white where the samples are grey or RGB images, channels first;
     None where they are none, or nobody says.
     """

@@ -163,6 +163,7 @@ def verify(
         asked=request.asked,
         class_names=names,
         per_class=request.per_class,
+        samples_sha256=question.digest,
         interrupted=watch.stopped
         and (len(samples) < len(question) or any(_unfinished(part.bounds) for part in parts)),
         certification=certification,

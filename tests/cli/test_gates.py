@@ -137,11 +137,43 @@ def test_limits_beside_a_kept_result(
         done = run("verify", wider, *question, *gate, "--baseline", base)
         assert done.exit_code == status, done.output
     assert "by their digest" in " ".join(done.stdout.split())
-    # A result that was kept without gates holds no digest of its samples, which is said.
+    # A result that was kept without gates does as well.
     plain = kept(run, tmp_path / "plain.json", "verify", identity, *question)
     done = run("verify", wider, *question, "--max-changed", "baseline", "--baseline", plain)
     assert done.exit_code == 0
-    assert "no digest" in " ".join(done.stdout.split())
+
+
+def test_a_kept_result_about_the_same_names_is_refused_where_their_numbers_differ(
+    run: Run, identity: Path, both: Path, tmp_path: Path
+) -> None:
+    radii, boxes, x = tmp_path / "radii.npy", tmp_path / "boxes.npz", np.eye(2)
+    for kind in ("data", "radii", "boxes"):
+        np.savez(tmp_path / "data.npz", x=x, y=[0, 1])
+        np.save(radii, [0.1, 0.1])
+        np.savez(boxes, lower=x - 0.1, upper=x + 0.1)
+        question = {
+            "data": ("--data", tmp_path / "data.npz", "--radius", 0.1),
+            "radii": ("--data", tmp_path / "data.npz", "--radius", radii),
+            "boxes": ("--box", boxes),
+        }[kind]
+        base = kept(run, tmp_path / f"{kind}.json", "verify", identity, *question)
+        gate = ("--max-width", "baseline", "--baseline", base)
+        assert run("verify", identity, *question, *gate).exit_code == 0
+        np.savez(tmp_path / "data.npz", x=x * 0.9 if kind == "data" else x, y=[0, 1])
+        np.save(radii, [0.1, 0.05])
+        # With the same middle.
+        np.savez(boxes, lower=x - 0.01, upper=x + 0.01)
+        done = run("verify", identity, *question, *gate)
+        assert (done.exit_code, done.stdout) == (2, ""), kind
+        assert "about other samples" in done.stderr
+    question = ("--data", both, "--radii", 0.25, "--attacks", "pgd", *EVALUATE)
+    base = kept(run, tmp_path / "evaluation.json", "evaluate", identity, *question)
+    gate = ("--min-robust", "baseline", "--baseline", base)
+    assert run("evaluate", identity, *question, *gate).exit_code == 0
+    np.savez(both, x=np.array([[1.9, 0.0], [0.0, 1.0]], dtype=np.float32), y=np.array([0, 1]))
+    done = run("evaluate", identity, *question, *gate)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "about other samples" in done.stderr
 
 
 BASELINES: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
@@ -149,6 +181,7 @@ BASELINES: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "other samples": (lambda v: v["samples"].pop(), "other samples"),
     "other labels": (lambda v: v["samples"][0].update(label=1), "other samples"),
     "other digest": (lambda v: v.update(samples_sha256="0" * 64), "other samples"),
+    "no digest": (lambda v: v.pop("samples_sha256"), "samples_sha256"),
     "interrupted": (lambda v: v.update(interrupted=True), "interrupted"),
     "no word on interruptions": (lambda v: v.pop("interrupted"), "interrupted"),
     "other schema": (lambda v: v.update(schema="sensverify.evaluate/1"), "sensverify.verify/1"),
@@ -177,6 +210,8 @@ def test_bad_baselines(run: Run, identity: Path, data: Path, tmp_path: Path, nam
         (("--min-accuracy", 90), "--min-accuracy"),
         (("--max-changed", "-1%"), "--max-changed"),
         (("--max-width", "nan"), "--max-width"),
+        (("--max-width", "inf"), "--max-width"),
+        (("--max-log-volume", "-inf"), "--max-log-volume"),
         (("--max-log-volume", "wide"), "--max-log-volume"),
         (("--min-certified", "baseline-1%"), "--baseline"),
         (("--max-width", "5%"), "--max-width"),
@@ -276,6 +311,7 @@ def test_an_evaluation_beside_a_kept_one(
     for change, words in (
         (lambda v: v.update(interrupted=True), "interrupted"),
         (lambda v: v.update(samples_sha256="0" * 64), "other samples"),
+        (lambda v: v.pop("samples_sha256"), "samples_sha256"),
         (lambda v: v["settings"].update(attacks="fgsm"), "attacks"),
         (lambda v: v.update(radii=[0.3]), "radii"),
         (lambda v: v.update(models=[]), "none of them"),
@@ -285,6 +321,18 @@ def test_an_evaluation_beside_a_kept_one(
         done = run("evaluate", identity, *question, *gates, "--baseline", changed(base, change))
         assert (done.exit_code, done.stdout) == (2, ""), done.output
         assert words in done.stderr
+
+
+def test_without_a_proof_a_kept_result_says_nothing_of_changes(
+    run: Run, identity: Path, both: Path, tmp_path: Path
+) -> None:
+    question = ("--data", both, "--radii", 5, "--attacks", "pgd", *EVALUATE)
+    attacked = ("evaluate", identity, *question, "--certify", "none")
+    base = kept(run, tmp_path / "base.json", *attacked)
+    # All labels may have changed then, so that whatever changes now would keep such a limit.
+    done = run(*attacked, "--max-changed", "baseline", "--baseline", base)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "does not hold" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -54,8 +54,9 @@ def evaluation_to_json(evaluation: Evaluation) -> str:
       attack, the worst of them, and certified) and ``corruptions`` (residual robustness, APP, CE
       and relative CE).
     * Where gates were asked for, ``gates``: every limit, the figure that was found, by what is
-      known from ``least`` to ``most`` (null: nothing), and the verdict; the ``labels`` of the
-      samples, and as ``samples_sha256`` the digest of both.
+      known from ``least`` to ``most`` (null: nothing), and the verdict; and the ``labels`` of the
+      samples. ``samples_sha256`` is the digest of the samples, of their labels, and of the unit of
+      radii of each feature.
 
     Pictures of examples are only on the page.
 
@@ -86,6 +87,7 @@ def evaluation_to_dict(evaluation: Evaluation) -> dict[str, Any]:
         "models": [_model(evaluation, model, summary) for model, summary in pairs],
         "versions": dict(evaluation.record.versions),
         **own("machine", "device", "seconds", "interrupted"),
+        "samples_sha256": evaluation.samples_sha256,
         **_gates(evaluation),
     }
 
@@ -94,7 +96,6 @@ def _gates(evaluation: Evaluation) -> dict[str, Any]:
     if not evaluation.gates:
         return {}
     return {
-        "samples_sha256": evaluation.samples_sha256,
         "labels": list(evaluation.labels),
         "gates": [gate_dict(gate) for gate in evaluation.gates],
     }

@@ -62,10 +62,11 @@ def class_table(report: VerifyReport) -> doc.Table:
     for each in report.classes:
         counts = (each.samples, each.certified, each.changes, each.undecided)
         shares = (
-            DASH if share is None else f"{100 * share:.1f} %"
+            doc.Cell(DASH if share is None else f"{100 * share:.1f} %", value=share)
             for share in (each.certified_fraction, each.accuracy)
         )
         name = each.name if each.name == str(each.number) else f"{each.number} {each.name}"
-        rows.append(doc.row(name, *(f"{count:,}" for count in counts), *shares))
+        cells = [doc.Cell(f"{count:,}", value=count) for count in counts]
+        rows.append(doc.row(name, *cells, *shares))
     columns = doc.columns(doc.Column(first, align="left"), *others)
-    return doc.Table(columns, rows)
+    return doc.Table(columns, rows, sortable=True, search="classes")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from sensverify.formats.arrays import npz_bytes
-from sensverify.report.evaluation.images import png
+from sensverify.report.pixels import png
 from sensverify.verification.counterexample import Counterexample
 from sensverify.verification.results import VerifyReport
 from sensverify.verification.sample_result import counterexamples

@@ -11,16 +11,7 @@ from typing import Any
 
 from sensverify.core.results import Guarantee
 from sensverify.report import document as doc
-from sensverify.report.chart import (
-    Axis,
-    Drawing,
-    Frame,
-    Point,
-    Stroke,
-    line_chart,
-    tick_text,
-    ticks,
-)
+from sensverify.report.facts import file_line, perturbation_text, settings_text
 from sensverify.report.formatting import (
     DASH,
     count_of,
@@ -32,8 +23,8 @@ from sensverify.report.formatting import (
     share,
 )
 from sensverify.report.json import method_dict, model_dict
+from sensverify.report.radius_chart import NARROW, WIDE, distribution_chart
 from sensverify.report.record import header, record_facts, result_text
-from sensverify.report.verify import file_line, perturbation_text, settings_text
 from sensverify.verification.radius_results import CriticalRadiusReport, SampleRadius
 
 SCHEMA = "sensverify.critical-radius/2"
@@ -43,14 +34,6 @@ ROWS = 20
 
 LISTED = 1000
 """Samples that a page lists."""
-
-_CORNERS = 300
-"""Steps of a line that are drawn; of more, some evenly between them."""
-
-_WIDE_RANGE = 40.0
-"""Largest over first radius from which the axis is logarithmic."""
-
-_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 def critical_radius_to_json(report: CriticalRadiusReport) -> str:
@@ -162,8 +145,7 @@ def _question(report: CriticalRadiusReport) -> str:
 
 
 def _summary(report: CriticalRadiusReport) -> Iterator[doc.Block]:
-    if report.interrupted:
-        yield doc.Notice([f"{_unfinished(report)}."], "open", "Unfinished", on=doc.PAGE)
+    yield _banner(report)
     guarantee = doc.Span(f"{report.guarantee.name}.", "strong")
     yield doc.Notice([(guarantee, f" {_meaning(report)}")], "guarantee", on=doc.PAGE)
     summary, count = report.summary, len(report.samples)
@@ -192,79 +174,22 @@ def _summary(report: CriticalRadiusReport) -> Iterator[doc.Block]:
             "the orange line: samples with a known input that has another. In between neither is "
             "known."
         )
-        charts = [distribution_chart(report, frame) for frame in (_WIDE, _NARROW)]
+        charts = [distribution_chart(report, frame) for frame in (WIDE, NARROW)]
         yield doc.Figure(
             charts, "Samples robust up to each radius", [caption], "chart", on=doc.PAGE
         )
 
 
-_WIDE = Frame(920, 400, left=48, right=120, letters=14)
-_NARROW = Frame(380, 300, right=100, letters=10)
-"""For phones."""
-
-
-def distribution_chart(report: CriticalRadiusReport, frame: Frame) -> Drawing:
-    """Shares of samples that are robust up to each radius: proven, and not known to be broken."""
-    ends = [end for each in report.samples for end in (each.proven, each.attacked)]
-    high = max(end for end in ends if math.isfinite(end))
-    unbroken = report.summary.unbroken
-    high = max(high, report.limits.largest if unbroken else 0.0) or report.limits.first
-    proven = [each.proven for each in report.samples]
-    attacked = [each.attacked for each in report.samples]
-    strokes = [
-        Stroke(name, look, tuple(_steps(name, ends, high)))
-        for name, look, ends in (
-            ("proven", "certified bold", proven),
-            ("not broken", "worst bold", attacked),
-        )
-    ]
+def _banner(report: CriticalRadiusReport) -> doc.Notice:
+    """The share that is robust within the first radius; or that samples are left."""
+    if report.interrupted:
+        return doc.Notice([f"{_unfinished(report)}."], "open", "Unfinished", on=doc.PAGE)
     least, most = report.robust(report.limits.first)
-    at = pretty_number(report.limits.first)
-    words = (
-        f"Share of samples robust up to each radius: at radius {at} {percent(least)} proven and "
-        f"{percent(most)} not broken"
+    level = "good" if least == 1 else "bad" if most < 1 else "open"
+    line = (
+        f"within {pretty_number(report.limits.first)}; {percent(most)} are not known to be broken"
     )
-    unit = " %" if frame.width > 500 else ""
-    y = Axis(0.0, 1.0, ticks=[(s, f"{100 * s:.0f}{unit if s == 1 else ''}") for s in _SHARES])
-    return line_chart(
-        strokes, frame, _axis(report.limits.first, high), y, words=words,
-        between=(strokes[1], strokes[0]),
-    )  # fmt: skip
-
-
-def _steps(name: str, ends: Sequence[float], high: float) -> Iterator[Point]:
-    """Corners of the share of ends above each radius; of many, some."""
-    count = len(ends)
-    # By radius, the samples lost up to there; what is at 0 is lost at once.
-    lost = {radius: place + 1 for place, radius in enumerate(sorted(ends))}
-    left = 1 - lost.pop(0.0, 0) / count
-    corners = [each for each in lost.items() if each[0] <= high]
-    if len(corners) > _CORNERS:
-        last = len(corners) - 1
-        corners = [corners[round(k * last / (_CORNERS - 1))] for k in range(_CORNERS)]
-    yield Point(0.0, left)
-    for radius, gone in corners:
-        yield Point(radius, left, words=f"{percent(left)} {name} up to {pretty_number(radius)}")
-        left = 1 - gone / count
-        # Not quite upright: a height belongs to every place across.
-        yield Point(radius + 1e-9 * high, left)
-    yield Point(high * (1 + 1e-8), left)
-
-
-def _axis(first: float, high: float) -> Axis:
-    high = high * (1 + 1e-8)
-    if high <= _WIDE_RANGE * first:
-        return Axis(0.0, high, ticks=[(t, tick_text(t)) for t in ticks(0.0, high)], title="radius")
-    low = math.floor(math.log10(first))
-    powers = range(low, math.floor(math.log10(high)) + 1)
-    marks = [0.0, *(factor * 10.0**power for power in powers for factor in (1, 2, 5))]
-    return Axis(
-        0.0,
-        high,
-        lambda radius: math.log1p(max(radius, 0.0) / first),
-        [(mark, tick_text(mark)) for mark in marks if mark <= high],
-        "radius, logarithmic",
-    )
+    return doc.Notice([line], level, f"{percent(least)} proven", on=doc.PAGE)
 
 
 def _proven(value: float) -> float:
@@ -300,9 +225,11 @@ def _table(
         wrong = "bad" if each.prediction != each.kept else ""
         cells.append(doc.Cell(_named(names, each.prediction), wrong))
         attacked = "none found" if math.isinf(each.attacked) else number(_attacked(each.attacked))
-        cells += [number(_proven(each.proven)), attacked, _named(names, each.becomes)]
+        cells.append(doc.Cell(number(_proven(each.proven)), value=each.proven))
+        cells += [doc.Cell(attacked, value=each.attacked), _named(names, each.becomes)]
         rows.append(doc.row(str(each.index), *cells, look="dim" if each.stopped else ""))
-    return doc.Table(doc.columns(*heads, "becomes"), rows, "plain numbers", on=on)
+    columns = doc.columns(*heads, "becomes")
+    return doc.Table(columns, rows, "plain numbers", on=on, sortable=True, search="samples")
 
 
 def _named(names: Sequence[str], label: int | None) -> str:
@@ -337,7 +264,12 @@ def _record(report: CriticalRadiusReport) -> Iterator[doc.Block]:
     yield doc.Facts(
         [
             ("Model file", file_line(model)),
-            ("SHA-256", doc.Span(model.sha256, "code")),
+            ("SHA-256 of the model", doc.Span(model.sha256, "code")),
+            *(
+                [("SHA-256 of the samples", doc.Span(report.samples_sha256, "code"))]
+                if report.samples_sha256 is not None
+                else []
+            ),
             ("Input", _input(report)),
             ("Method", settings_text(report)),
             ("Search", _search(report)),

@@ -79,7 +79,7 @@ class Text(Block):
 
 @dataclass(frozen=True)
 class Notice(Block):
-    """Lines that stand out: ``guarantee``, ``good``, ``bad`` or ``open``.
+    """Lines that stand out: ``guarantee``, ``good``, ``bad``, ``open``, or ``told`` alone.
 
     With a ``title``, the one or two words that decide, it is the banner at the top of a report.
     """
@@ -91,7 +91,7 @@ class Notice(Block):
     @property
     def icon(self) -> str:
         """Sign of the level."""
-        return {"good": "✓", "bad": "✕"}.get(self.level, "?")
+        return {"good": "✓", "bad": "✕", "told": "i"}.get(self.level, "?")
 
 
 @dataclass(frozen=True)

@@ -130,7 +130,9 @@ def _sorted_by(value: float) -> str:
 def _places(card: Group, orders: Sequence[str]) -> str:
     """Places of a card in these orders as JSON; null is the last one."""
     values = (card.keys.get(words, math.nan) for words in orders)
-    return json.dumps([float(f"{v:.6g}") if math.isfinite(v) else None for v in values])
+    # What is too large for a double is read as infinite.
+    texts = ("null" if math.isnan(v) else f"{v:.6g}".replace("inf", "1e999") for v in values)
+    return f"[{', '.join(texts)}]"
 
 
 @cache

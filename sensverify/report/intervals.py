@@ -72,3 +72,52 @@ def _span(sample: SampleResult, rows: list[int]) -> tuple[float, float]:
     if not room > least:
         room = max(0.5 * max(abs(low), abs(high)), 0.5)
     return low - room, high + room
+
+
+RIVALS = 12
+"""Margins drawn for one sample; of more, the least."""
+
+_BAR = 17.0
+
+
+def margin_chart(sample: SampleResult, names: Sequence[str]) -> Drawing | None:
+    """One bar for the least margin over every rival, the least one first, from zero on.
+
+    All right of zero: the class keeps its place. None where there are no margins.
+    """
+    margins = sample.margins
+    if margins is None or np.isnan(margins).all():
+        return None
+    order = np.argsort(margins, kind="stable")
+    rows = [int(k) for k in order if not np.isnan(margins[k])]
+    shown = [clipped(names[k], 14) for k in rows[:RIVALS]]
+    low, high = _around_zero([float(margins[k]) for k in rows[:RIVALS]])
+    left = 12 + 6.4 * max(len(name) for name in shown)
+    frame = Frame(360, _BAR * len(shown) + _AXIS, left, 12, 0, _AXIS)
+    plot = Plot(frame, Axis(low, high), Axis(len(shown), 0))
+    for tick in ticks(low, high, about=4):
+        plot.add("line", [(tick, 0), (tick, len(shown))], "grid")
+        plot.text(plot.at(tick, 0)[0], frame.height - 5, tick_text(tick))
+    for line, (k, name) in enumerate(zip(rows, shown, strict=False)):
+        margin = float(margins[k])
+        zero, middle = plot.at(0, line + 0.5)
+        end = plot.at(min(max(margin, low), high), 0)[0]
+        look = "kept" if margin > 0 else "lost" if sample.kept is False else "unsure"
+        # Next to nothing still shows, on its side of zero.
+        end = max(end, zero + 2) if margin > 0 else min(end, zero - 2)
+        corners = (zero, middle - 5), (end, middle + 5)
+        plot.text(left - 7, middle + 4, name, "", "end")
+        plot.marks.append(Mark("box", corners, look, f"over {names[k]}: {margin:.4g}", 1.5))
+    plot.add("line", [(0, 0), (0, len(shown))], "sure")
+    texts = ", ".join(f"{names[k]} {margins[k]:.4g}" for k in rows[:RIVALS])
+    return plot.drawing(f"Least margins of sample {sample.index} over: {texts}")
+
+
+def _around_zero(values: Sequence[float]) -> tuple[float, float]:
+    """Ends of an axis with zero on it, and with room at the side of what is infinite."""
+    finite = [value for value in values if abs(value) < 1e300] or [0.0]
+    low, high = min(0.0, *finite, 0.0), max(0.0, *finite, 0.0)
+    room = 0.06 * (high - low)
+    if not room > 1e-300:
+        room = 0.5
+    return low - room, high + room

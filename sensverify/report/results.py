@@ -19,7 +19,6 @@ from sensverify.report.chart import Axis, Drawing, Frame, Point, Stroke, line_ch
 from sensverify.report.critical_radius import (
     critical_radius_document,
     critical_radius_to_json,
-    distribution_chart,
 )
 from sensverify.report.document import Data, Value
 from sensverify.report.evaluation.accuracy import WIDE, accuracy_chart, overlay_chart
@@ -28,58 +27,24 @@ from sensverify.report.evaluation.json import evaluation_to_json
 from sensverify.report.formatting import count_of, percent
 from sensverify.report.intervals import interval_chart
 from sensverify.report.json import report_to_json
+from sensverify.report.radius_chart import distribution_chart
 from sensverify.report.shown import DocumentRenderer
 from sensverify.report.theme import HUES
 from sensverify.report.training import result_document
-from sensverify.report.verify import output_names, verify_document
+from sensverify.report.verify import verify_document
+from sensverify.report.verify_tables import output_data, output_names, sample_data
 from sensverify.training.directory.log import METRICS as COURSE
 from sensverify.training.directory.run_directory import RESULT_SCHEMA
 from sensverify.training.fit import TrainResult
 from sensverify.verification.radius_results import CriticalRadiusReport
-from sensverify.verification.results import SampleResult, VerifyReport
+from sensverify.verification.results import VerifyReport
 
 _DRAWN, _COLUMNS = 6, 2
 """Samples in the picture of a verification, and how many stand side by side."""
 
-_SAMPLES = (
-    *(
-        "index",
-        "label",
-        "prediction",
-        "label_kept",
-        "status",
-        "log_volume",
-        "volume",
-        "largest_width",
-    ),
-    "seconds",
-)
-_OUTPUTS = ("index", "output", "name", "value", "lower", "upper", "width")
-
 
 def _verify_tables(report: VerifyReport) -> list[Data]:
-    return [
-        Data("samples", _SAMPLES, lambda: [_sample_row(each) for each in report.samples]),
-        Data("outputs", _OUTPUTS, lambda: _output_rows(report)),
-    ]
-
-
-def _sample_row(sample: SampleResult) -> Sequence[Value]:
-    return (
-        *(sample.index, sample.label, sample.prediction),
-        sample.label_kept,
-        *(sample.status.value, sample.log_volume, sample.volume, float(sample.widths.max())),
-        sample.seconds,
-    )
-
-
-def _output_rows(report: VerifyReport) -> Iterator[Sequence[Value]]:
-    names = output_names(report)
-    for sample in report.samples:
-        columns = sample.output, sample.lower, sample.upper, sample.widths
-        rows = zip(*(column.tolist() for column in columns), strict=True)
-        for place, numbers in enumerate(rows):
-            yield sample.index, place, names[place], *numbers
+    return [sample_data(report), output_data(report)]
 
 
 def _verify_drawing(report: VerifyReport) -> Drawing:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
@@ -26,6 +26,9 @@ from sensverify.verification.sample_result import Judged, SampleResult
 from sensverify.verification.thresholds import Range, Threshold, thresholds
 
 __all__ = ["InputFacts", "Judged", "SampleResult", "Summary", "VerifyReport"]
+
+NOTABLE = 100
+"""Samples whose inputs a report keeps, and which a page draws."""
 
 THRESHOLDS = ("max_width", "max_log_volume", "max_deviation", "max_outside")
 """Gates of single outputs, which have lines of their own."""
@@ -95,6 +98,7 @@ class VerifyReport(Shown):
     which kept result limits are relative to.
     ``pixels``: values of black and white where the samples are grey or RGB images, channels first;
     None where they are none, or nobody says.
+    ``inputs``: those of the samples most worth a look (see `notable`), by their index.
     """
 
     model: ModelFacts
@@ -121,6 +125,7 @@ class VerifyReport(Shown):
     samples_sha256: str | None = None
     baseline: str | None = None
     pixels: tuple[float, float] | None = None
+    inputs: Mapping[int, np.ndarray] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         judged = Counter(s.kept_word for s in self.samples if s.judged_class is not None)
@@ -208,3 +213,14 @@ class VerifyReport(Shown):
             gate.name not in THRESHOLDS or gate.baseline is not None for gate in self.gates
         )
         return self.gates if beside or any(gate.group for gate in self.gates) else ()
+
+
+def notable(samples: Sequence[SampleResult], most: int = NOTABLE) -> tuple[SampleResult, ...]:
+    """Up to so many samples, in their order: those that change, then undecided ones, then others.
+
+    Of samples alike, the first.
+    """
+    ranks = {False: 0, None: 1, True: 2}
+    judged = (2 if each.judged_class is None else ranks[each.kept] for each in samples)
+    places = sorted(range(len(samples)), key=list(judged).__getitem__)
+    return tuple(samples[place] for place in sorted(places[:most]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
@@ -39,7 +39,7 @@ from sensverify.verification.one_output import threshold_names, with_threshold
 from sensverify.verification.question import Question, make_question
 from sensverify.verification.replay import Replay
 from sensverify.verification.request import VerifyRequest
-from sensverify.verification.results import VerifyReport
+from sensverify.verification.results import VerifyReport, notable
 from sensverify.verification.sample_result import Judged, SampleResult
 
 Progress = Callable[[int, int], None]
@@ -168,8 +168,15 @@ def verify(
         and (len(samples) < len(question) or any(_unfinished(part.bounds) for part in parts)),
         certification=certification,
         pixels=question.pixels,
+        inputs=_inputs(question, samples),
     )
     return gates.judged(report)
+
+
+def _inputs(question: Question, samples: Sequence[SampleResult]) -> dict[int, np.ndarray]:
+    """Copies of the inputs of notable samples, so that a report does not keep all of the data."""
+    places = {sample.index: place for place, sample in enumerate(samples)}
+    return {s.index: question.samples.x[places[s.index]].copy() for s in notable(samples)}
 
 
 def batch_size(network: Network, method: Method) -> int:

@@ -23,7 +23,7 @@ from sensverify.report.check import (
 )
 from sensverify.report.formatting import at_most
 from sensverify.report.json import report_to_dict
-from sensverify.report.verify import widening_text
+from sensverify.report.verify_record import widening_text
 from sensverify.verification import Certification
 from tests.report.shown import verify_page, verify_text
 

@@ -16,9 +16,9 @@ from sensverify.report.critical_radius import (
     LISTED,
     critical_radius_document,
     critical_radius_to_json,
-    distribution_chart,
 )
 from sensverify.report.html import document_to_html
+from sensverify.report.radius_chart import distribution_chart
 from sensverify.report.tabular import document_to_csv
 from sensverify.verification import CriticalRadiusReport, InputFacts, ModelFacts, SampleRadius
 from sensverify.verification.radius_search import SearchLimits

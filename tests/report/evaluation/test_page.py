@@ -25,8 +25,9 @@ from sensverify.report.chart import spread, svg
 from sensverify.report.document import Cell, Number, plain
 from sensverify.report.evaluation.accuracy import WIDE, accuracy_chart
 from sensverify.report.evaluation.document import evaluation_document
-from sensverify.report.evaluation.images import pictures, png, thumbnail
+from sensverify.report.evaluation.images import pictures, thumbnail
 from sensverify.report.formatting import percent, radius_text, without_settings
+from sensverify.report.pixels import png
 from sensverify.report.theme import STEPS, heat_style, step
 from tests.report.shown import evaluation_page, evaluation_tables, split_page
 

@@ -156,14 +156,21 @@ def read_unit(path: Path, shape: tuple[int, ...]) -> np.ndarray:
         The file cannot be read, does not fit the features, or holds a number that is not finite
         or below 0.
     """
-    values = read_npy(path).astype(np.float64)
+    return fitted_unit(read_npy(path).astype(np.float64), shape, f"'{path}'")
+
+
+def fitted_unit(values: np.ndarray, shape: tuple[int, ...], what: str) -> np.ndarray:
+    """One number for all features, or one for each, in the shape of a sample.
+
+    Errors as of `read_unit`, about ``what``.
+    """
     if not (np.isfinite(values) & (values >= 0)).all():
-        raise BadBox(f"'{path}': a radius must be finite and at least 0 for every feature")
+        raise BadBox(f"{what}: a radius must be finite and at least 0 for every feature")
     if values.size == 1:
         return values.reshape(())
     if values.size != prod(shape):
         raise BadShape(
-            f"'{path}': radius of shape {values.shape} does not fit inputs of shape {shape}",
+            f"{what}: radius of shape {values.shape} does not fit inputs of shape {shape}",
             f"give one number, or one for each of the {prod(shape)} features",
         )
     return values.reshape(shape)

@@ -33,6 +33,9 @@ INITIAL = "initial.onnx"
 """The file in the folder of a training run that holds the network before its first step."""
 
 
+Asked = str | nn.Module | Network
+"""A model by its name or path, or as an object."""
+
 _POINTS = 4
 """Inputs whose outputs are part of a module's digest."""
 
@@ -58,21 +61,21 @@ class EvaluatedModel(MeasuredClassifier):
 
 
 def load_models(
-    asked: Sequence[str | nn.Module],
+    asked: Sequence[Asked],
     *,
     runtime_check: bool = True,
     ends: Ends = PEEL,
     shape: tuple[int, ...] = (),
     device: str = "cpu",
 ) -> list[LoadedModel]:
-    """The networks of some names or modules, each with a name of its own.
+    """The networks of some names or objects, each with a name of its own.
 
     Of those that have operators without a counterpart here only values are known, and of modules
     gradients: nothing is proven of them, and all else is found out.
 
     Parameters
     ----------
-    asked : sequence of str or torch.nn.Module
+    asked : sequence of str, torch.nn.Module or Network
     runtime_check : bool
     ends : Ends
         The part of every file that its network is.
@@ -87,9 +90,11 @@ def load_models(
         One cannot be used.
     """
     models = [
-        _of_module(each, shape, device)
-        if isinstance(each, nn.Module)
-        else load_model(each, runtime_check=runtime_check, ends=ends, opaque=True)
+        load_model(each, runtime_check=runtime_check, ends=ends, opaque=True)
+        if isinstance(each, str)
+        else _of_network(each)
+        if isinstance(each, Network)
+        else _of_module(each, shape, device)
         for each in asked
     ]
     files = [p for p, each in enumerate(asked) if isinstance(each, str)]
@@ -104,6 +109,16 @@ def load_models(
         else model
         for place, (model, each) in enumerate(zip(models, asked, strict=True), start=1)
     ]
+
+
+def _of_network(network: Network) -> LoadedModel:
+    """A network as it is now; what happens to its parameters later changes nothing."""
+    kept = network.map_arrays(_copied)
+    return LoadedModel("network", None, kept.digest, kept, None, None)
+
+
+def _copied(values: Any) -> Any:
+    return values.detach().clone() if isinstance(values, Tensor) else np.array(values)
 
 
 def _of_module(module: nn.Module, shape: tuple[int, ...], device: str) -> LoadedModel:

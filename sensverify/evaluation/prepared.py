@@ -8,8 +8,6 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from sensverify.bounds.tensors import find_device
 from sensverify.classification.perturbation import Perturbation
 from sensverify.classification.samples import Samples
@@ -19,6 +17,7 @@ from sensverify.errors import BadShape
 from sensverify.evaluation.corrupted import CorruptedSamples, corrupted_samples
 from sensverify.evaluation.models import (
     PEEL,
+    Asked,
     EvaluatedModel,
     digest_of,
     load_models,
@@ -125,7 +124,7 @@ def prepare_evaluation(request: EvaluateRequest) -> Prepared:
     )
 
 
-def _load(request: EvaluateRequest, asked: Sequence[str | nn.Module]) -> list[LoadedModel]:
+def _load(request: EvaluateRequest, asked: Sequence[Asked]) -> list[LoadedModel]:
     """Networks as a request reads them."""
     return load_models(
         asked,

@@ -20,6 +20,7 @@ from sensverify.corruptions.corruption import Corruption
 from sensverify.errors import BadBox, BadSetting
 from sensverify.formats.onnx.ends import Ends
 from sensverify.measures.measure import Measure
+from sensverify.network import Network
 from sensverify.registry.ranges import Above0, Count, Range
 from sensverify.registry.settings import check_settings
 
@@ -64,9 +65,9 @@ class EvaluateRequest:
 
     Parameters
     ----------
-    models : tuple of str or torch.nn.Module
+    models : tuple of str, torch.nn.Module or Network
         Names of shipped models, or paths of ``.onnx`` files or of folders of training runs; or
-        modules, as they are at the beginning.
+        modules and networks, as they are at the beginning.
     data : str, Path or object, optional
         As `load_data` takes it. Default: the sample that lies beside the models.
     samples : (start, stop), optional
@@ -146,7 +147,7 @@ class EvaluateRequest:
         Two answers to one question, or a value that cannot be one.
     """
 
-    models: tuple[str | nn.Module, ...]
+    models: tuple[str | nn.Module | Network, ...]
     data: Any = None
     samples: tuple[int | None, int | None] | None = None
     count: Count | None = None

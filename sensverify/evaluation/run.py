@@ -28,8 +28,12 @@ from sensverify.evaluation.prepared import Prepared, prepare_evaluation
 from sensverify.evaluation.request import EvaluateRequest
 from sensverify.evaluation.results import Evaluation, Missing
 from sensverify.evaluation.task import EvaluationTask
+from sensverify.network import Network
 from sensverify.runs.progress import Listener, Pace
 from sensverify.runs.watch import Watch
+
+Model = str | Path | nn.Module | Network
+"""A model by its name or the path of its file, or as an object."""
 
 _RUN: dict[str, Callable[[Context, EvaluationTask], FinishedTask]] = {
     "clean": tasks.clean,
@@ -42,7 +46,7 @@ _RUN: dict[str, Callable[[Context, EvaluationTask], FinishedTask]] = {
 
 
 def evaluate(
-    request: EvaluateRequest | str | Path | nn.Module | Sequence[str | Path | nn.Module],
+    request: EvaluateRequest | Model | Sequence[Model],
     x: Any = None,
     y: Any = None,
     *,
@@ -54,8 +58,8 @@ def evaluate(
 
     Parameters
     ----------
-    request : str, Path, torch.nn.Module, a sequence of these, or EvaluateRequest
-        One model or several, by their names, by the paths of their files, or as modules; or a whole
+    request : str, Path, torch.nn.Module, Network, a sequence of these, or EvaluateRequest
+        One model or several, by their names, by the paths of their files, or as objects; or a whole
         request.
     x : array, tensor, table, pair, loader, str, Dataset or Split, optional
         The samples, ``[samples, *features]``, with their labels in ``y`` or in themselves. Default:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from math import prod
 
 import numpy as np
+from torch import nn
 
 from sensverify.classification.samples import Samples, Source, find_source, spread
 from sensverify.data.dataset import check_fits, check_range, image_kind
@@ -51,7 +52,7 @@ def module_shape(request: EvaluateRequest) -> tuple[int, ...]:
     SensverifyError
         There are no such data.
     """
-    if all(isinstance(each, str) for each in request.models):
+    if not any(isinstance(each, nn.Module) for each in request.models):
         return ()
     if request.input_shape is not None:
         return request.input_shape

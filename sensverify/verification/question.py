@@ -14,6 +14,7 @@ from sensverify.classification.perturbation import (
     Clip,
     Perturbation,
     clip_range,
+    fitted_unit,
     range_unit,
     read_unit,
 )
@@ -178,6 +179,8 @@ def make_question(request: VerifyRequest, model: LoadedModel) -> Question:
     samples = replace(samples, places=places, available=len(whole), classes=classes)
     perturbation, scale = _perturbation(radius, sigma, clip, samples)
     shown = str(radius) if isinstance(radius, Path) else radius
+    if isinstance(radius, np.ndarray):
+        shown = _array_text(radius)
     facts = InputFacts(data.name, shown, sigma, clip, None, samples.note, source.part)
     perturbation.check(data.x, scale)
     question = Question(facts, samples, dtype, perturbation, scale)
@@ -267,10 +270,22 @@ def _question_from_box(request: VerifyRequest, network: Network) -> Question:
     return Question(facts, samples, request.dtype or "float32", boxes)
 
 
+def _array_text(radius: np.ndarray) -> str:
+    """An array of radii in words, which tell two of them apart."""
+    ends = f"{radius.size} numbers from {radius.min():g} to {radius.max():g}"
+    return f"an array ({ends}, SHA-256 {sha256_of_arrays(radius)[:16]})"
+
+
 def _perturbation(
-    radius: float | Path | None, sigma: float | None, clip: Clip | None, samples: Samples
+    radius: float | Path | np.ndarray | None,
+    sigma: float | None,
+    clip: Clip | None,
+    samples: Samples,
 ) -> tuple[Perturbation, float]:
     """The perturbation of a request, and its radius in the perturbation's unit."""
+    if isinstance(radius, np.ndarray):
+        unit = fitted_unit(radius, samples.x.shape[1:], "`radius`")
+        return Perturbation(unit, clip), 1.0
     if isinstance(radius, Path):
         return Perturbation(read_unit(radius, samples.x.shape[1:]), clip), 1.0
     if radius is not None:

@@ -6,6 +6,8 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
+
 from sensverify.errors import BadSetting
 from sensverify.registry.ranges import Above0, Count, Range
 from sensverify.registry.settings import check_settings
@@ -68,7 +70,7 @@ class CriticalRadiusRequest(VerifyRequest):
                 )
         check_settings(self, only=("accuracy", "steps", "max_radius"))
         for name in ("radius", "sigma"):
-            if getattr(self, name) == 0:
+            if np.ndim(getattr(self, name)) == 0 and getattr(self, name) == 0:
                 raise BadSetting(
                     f"`{name}` is the radius that is looked at first: it must be above 0"
                 )

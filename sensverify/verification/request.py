@@ -9,10 +9,12 @@ from math import inf
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 from torch import nn
 
 from sensverify.bounds.method import Method
 from sensverify.classification.samples import Part
+from sensverify.core.box import Array, to_numpy
 from sensverify.core.gates import LimitLike, read_limits
 from sensverify.core.numbers import RangeShare, parse_radius, parse_share
 from sensverify.errors import BadBox, BadSetting
@@ -59,11 +61,11 @@ class VerifyRequest:
         parts.
     samples : (start, stop), optional
         Samples to take, counted from 0, without ``stop``; an open end is None.
-    radius : float, str, Path or RangeShare, optional
+    radius : float, str, Path, RangeShare or array, optional
         Half-width of the input box in the units of the features: a number, a fraction such as
         ``8/255``, a percentage of the range that the data have by their nature (where that is
-        not known, of ``clip``), or a ``.npy`` file with one value for each feature. Not together
-        with ``sigma``.
+        not known, of ``clip``), or one value for each feature: an array or tensor, or a ``.npy``
+        file. Not together with ``sigma``.
     sigma : float or str, optional
         Half-width as a share of each feature's range over the training data.
     clip : (low, high), optional
@@ -150,7 +152,7 @@ class VerifyRequest:
     data: Any = None
     part: Part | None = None
     samples: tuple[int | None, int | None] | None = None
-    radius: float | str | RangeShare | Path | None = None
+    radius: float | str | RangeShare | Path | Array | None = None
     sigma: float | str | None = None
     clip: tuple[float, float] | None = None
     box: Path | None = None
@@ -202,6 +204,8 @@ class VerifyRequest:
         ):
             if isinstance(getattr(self, name), str):
                 object.__setattr__(self, name, read(getattr(self, name)))
+        if not isinstance(self.radius, float | int | RangeShare | Path | None):
+            object.__setattr__(self, "radius", _radii(self.radius))
         if self.radius is not None and self.sigma is not None:
             raise BadSetting("give `radius` or `sigma`, not both")
         if self.box is not None:
@@ -261,6 +265,21 @@ class VerifyRequest:
         if self.ranges is not None:
             asked["output_range"] = [_finite(ends) for ends in self.ranges]
         return {name: value for name, value in asked.items() if value is not None}
+
+
+def _radii(given: Any) -> np.ndarray:
+    """A radius for each feature, in float64, from whatever holds numbers."""
+    try:
+        tensor = hasattr(given, "detach")
+        values = np.array(to_numpy(given) if tensor else given, dtype=np.float64)
+    except (TypeError, ValueError):
+        values = np.zeros(0)
+    if not values.size:
+        raise BadSetting(
+            f"`radius` is of the type {type(given).__name__}, and holds no numbers",
+            "give a number, a text such as 8/255, or an array with a number for each feature",
+        )
+    return values
 
 
 def _finite(values: tuple[float, ...]) -> list[float | None]:

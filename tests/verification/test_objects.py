@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ import torch
 from torch import nn
 
 import sensverify as sv
-from sensverify.errors import BadModelFile, BadSetting, SensverifyError
+from sensverify.errors import BadBox, BadModelFile, BadSetting, BadShape, SensverifyError
+from sensverify.verification import critical_radius
 from sensverify.verification.replay import Replay
 
 X = np.array([[0.9, 0.1], [0.6, 0.5], [0.2, 0.7]], dtype=np.float32)
@@ -129,3 +131,64 @@ def test_a_replay_leaves_the_module_alone() -> None:
     for name, each in module.state_dict().items():
         assert torch.equal(each, before[name])
         assert each.dtype == before[name].dtype
+
+
+RADII = [0.1, 0.0, 0.2, 0.05]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        RADII,
+        tuple(RADII),
+        np.array(RADII),
+        np.array(RADII)[:, None],
+        torch.tensor(RADII, dtype=torch.float64, requires_grad=True),
+    ],
+    ids=lambda given: type(given).__name__,
+)
+def test_a_radius_for_each_feature_is_an_array_or_a_file(given: Any, tmp_path: Path) -> None:
+    np.save(tmp_path / "r.npy", np.array(RADII))
+    ours, theirs = (
+        sv.verify("iris", samples=(0, 3), radius=radius) for radius in (given, tmp_path / "r.npy")
+    )
+    for one, other in zip(ours.samples, theirs.samples, strict=True):
+        assert one.lower.tolist() == other.lower.tolist()
+        assert one.upper.tolist() == other.upper.tolist()
+        assert one.certified == other.certified
+    told = json.loads(ours.to_json())["input"]["radius"]
+    assert told.startswith("an array (4 numbers from 0 to 0.2, SHA-256 ")
+    for kind in (sv.certified_accuracy, critical_radius):
+        assert kind("iris", samples=(0, 3), radius=given) is not None
+    # One number is the radius of all features.
+    one, other = (sv.verify("iris", samples=(0, 1), radius=r) for r in (np.array([0.1]), 0.1))
+    assert one.samples[0].lower.tolist() == other.samples[0].lower.tolist()
+
+
+def test_arrays_of_radii_are_told_apart(tmp_path: Path) -> None:
+    swapped = [RADII[1], RADII[0], *RADII[2:]]
+    kept = tmp_path / "kept.json"
+    kept.write_text(sv.verify("iris", radius=RADII, min_certified=0).to_json())
+    sv.verify("iris", radius=np.array(RADII), min_certified="baseline", baseline=kept)
+    with pytest.raises(BadSetting, match="another question"):
+        sv.verify("iris", radius=swapped, min_certified="baseline", baseline=kept)
+
+
+@pytest.mark.parametrize(
+    ("given", "error"),
+    [
+        ([0.1, 0.2], BadShape),
+        ([0.1, -0.1, 0.1, 0.1], BadBox),
+        ([0.1, np.nan, 0.1, 0.1], BadBox),
+        ([0.1, np.inf, 0.1, 0.1], BadBox),
+        ([], BadSetting),
+        (["a", "b", "c", "d"], BadSetting),
+        ([[0.1], [0.1, 0.2]], BadSetting),
+        ({"a": 1}, BadSetting),
+        (object(), BadSetting),
+    ],
+    ids=str,
+)
+def test_radii_that_are_none_are_refused(given: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match="radius"):
+        sv.verify("iris", samples=(0, 1), radius=given)

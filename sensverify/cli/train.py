@@ -22,7 +22,7 @@ from sensverify.cli.printing import show
 from sensverify.cli.progress import watching
 from sensverify.cli.targets import Targets, input_files, say_note
 from sensverify.cli.train_progress import showing_progress
-from sensverify.cli.types import number, plain_radius, share
+from sensverify.cli.types import metric_names, number, plain_radius, share
 from sensverify.core.numbers import RangeShare
 
 if TYPE_CHECKING:
@@ -165,6 +165,28 @@ _NAMES = ("data", "model", "loss", "standardise")
         "Default: 1000.",
     ),
     option("--metric-every", type=int, metavar="N", help="Take them every N epochs. Default: 1."),
+    option(
+        "--metric-every-steps",
+        type=int,
+        metavar="N",
+        help="Take them after every N steps, too, into DIR/step-metrics.csv. Default: not.",
+    ),
+    option(
+        "--metrics",
+        type=metric_names,
+        metavar="LIST",
+        help="Metrics to take beside CE and ERR, with commas between them, such as JACOB,PGD_ERR: "
+        "SENSE, LOG_SENSE, LOG_VOLUME, RELATIVE, JACOB, SPECTRAL, ADV_LOSS, ADV_ERR, PGD_ERR, and "
+        "at the end CROWN_ERR. Default: all that are to be had.",
+    ),
+    option(
+        "--metric-bounds",
+        metavar="none|METHOD",
+        help="Method of the bounds behind SENSE, LOG_SENSE, LOG_VOLUME, RELATIVE, ADV_LOSS and "
+        "ADV_ERR, such as ibp; none leaves these metrics out, and all but lp-dual leave out "
+        "CROWN_ERR unless --metrics has it. On deep networks lp-dual takes minutes a sample. "
+        "Default: lp-dual.",
+    ),
     option(
         "--final-samples",
         type=int,

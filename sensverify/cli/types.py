@@ -52,6 +52,14 @@ def numbers(text: str) -> tuple[float, ...]:
     return tuple(number(part.strip()) for part in text.split(","))
 
 
+def metric_names(text: str) -> tuple[str, ...]:
+    """Names with commas between them, in capitals as metrics have them."""
+    found = tuple(part.strip().upper() for part in text.split(","))
+    if not all(found):
+        raise BadParameter(f"'{text}' is no list of names such as ERR,PGD_ERR")
+    return found
+
+
 def share(text: str) -> float:
     """A number, a fraction, or a percentage."""
     return _parsed(parse_share, text)

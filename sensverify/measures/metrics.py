@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, fields, replace
 from math import inf, log
 from statistics import median
 from typing import Any
@@ -24,10 +24,11 @@ from sensverify.classification.preparation import prepare
 from sensverify.classification.samples import labelled_samples
 from sensverify.core.box import Box
 from sensverify.core.sensitivity import finite_volume, log_volume, relative_log_volume
-from sensverify.errors import BadSetting, UnsoundResult
+from sensverify.errors import BadSetting, UnknownName, UnsoundResult
 from sensverify.measures.complexity.spectral import Spectral, spectral_norms
 from sensverify.measures.sensitivity.jacobian import jacobian_norms
 from sensverify.network import Network
+from sensverify.registry.names import did_you_mean
 from sensverify.runs.watch import Watch
 
 Progress = Callable[[int, int], None]
@@ -51,6 +52,18 @@ METRICS: dict[str, str] = {
 }
 """Description of every metric, by the name it has in tables; shares are from 0 to 1."""
 
+ALWAYS = ("CE", "ERR")
+"""Metrics that are always taken: they cost one forward pass."""
+
+BOUNDED = frozenset({"SENSE", "LOG_SENSE", "LOG_VOLUME", "RELATIVE", "ADV_LOSS", "ADV_ERR"})
+"""Metrics of the bounds by the method that is given."""
+
+ATTACKED = frozenset({"ADV_ERR", "PGD_ERR", "CROWN_ERR"})
+"""Metrics that an attack plays a part in: what it breaks is not proven, and counts as wrong."""
+
+PERTURBED = BOUNDED | ATTACKED
+"""Metrics that need a radius."""
+
 SHARES = frozenset({"ERR", "ADV_ERR", "PGD_ERR", "CROWN_ERR"})
 """Metrics that are shares; printed as percentages."""
 
@@ -60,9 +73,9 @@ class Metrics:
     """The metrics of a network on some samples.
 
     The names of `METRICS` in lower case, and the number of samples. None is what could not be
-    asked (no radius was given, no sample is right, an operator of the network is not known) or
-    what a double does not hold; logarithms of a
-    volume are minus infinity where an output cannot move.
+    asked or was not (no radius was given, no sample is right, an operator of the network is not
+    known) or what a double does not hold; logarithms of a volume are minus infinity where an output
+    cannot move.
 
     ``adv_err >= pgd_err >= err``, and ``crown_err >= pgd_err``.
     """
@@ -74,7 +87,7 @@ class Metrics:
     log_sense: float | None
     log_volume: float | None
     relative: float | None
-    jacob: float
+    jacob: float | None
     spectral: float | None
     adv_loss: float | None
     adv_err: float | None
@@ -85,6 +98,22 @@ class Metrics:
         """Every metric by the name that `METRICS` has for it, in that order."""
         return {name: getattr(self, name.lower()) for name in METRICS}
 
+    def only(self, names: Iterable[str]) -> Metrics:
+        """The same without the metrics of other names, but for `ALWAYS`."""
+        others = METRICS.keys() - {*names, *ALWAYS}
+        unasked: dict[str, Any] = {name.lower(): None for name in others}
+        return replace(self, **unasked)
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Raise `UnknownName` where a name is none of `METRICS`."""
+    for name in names:
+        if name not in METRICS:
+            raise UnknownName(
+                f"there is no metric '{name}'{did_you_mean(name, METRICS)}",
+                f"there are {', '.join(METRICS)}",
+            )
+
 
 def measure(
     network: Network,
@@ -93,7 +122,8 @@ def measure(
     *,
     radius: Any,
     clip: tuple[float, float] | None = None,
-    method: Method = LpDual(),  # noqa: B008
+    metrics: Iterable[str] | None = None,
+    method: Method | None = LpDual(),  # noqa: B008
     pgd_steps: int = 40,
     seed: int = 0,
     crown: bool = False,
@@ -117,9 +147,12 @@ def measure(
         How far every feature may move, in the units of x; None leaves out what depends on it.
     clip : (low, high), optional
         The range that perturbed inputs keep to.
-    method : Method
+    metrics : iterable of str, optional
+        Names in `METRICS` that are taken beside CE and ERR; others cost nothing and are None.
+        Default: all, but for CROWN_ERR.
+    method : Method or None
         Of SENSE, LOG_SENSE, LOG_VOLUME, RELATIVE, ADV_LOSS and ADV_ERR, which inherit its
-        guarantee; the seed's is LP-dual.
+        guarantee; the seed's is LP-dual. None leaves them out.
     pgd_steps : int
         Of the attack behind PGD_ERR (projected gradient descent on the cross-entropy from one
         random point of the box); at least 1.
@@ -147,6 +180,8 @@ def measure(
     ------
     BadShape, BadData, BadBox, BadSetting
         The arguments do not fit.
+    UnknownName
+        There is no such metric.
     Unbounded
         A weight, an output or a bound is not finite.
     UnsoundResult
@@ -154,17 +189,20 @@ def measure(
     """
     if pgd_steps < 1:
         raise BadSetting(f"pgd_steps needs a whole number of at least 1, got {pgd_steps}")
+    asked = frozenset(METRICS.keys() - {"CROWN_ERR"} if metrics is None else metrics)
+    check_names(asked)
+    asked |= {"CROWN_ERR"} if crown else frozenset()
     x, y = labelled_samples(network, x, y)
     classifier = Classifier(prepare(network, x.device), x.device)
     norms = None
-    if network.opaque is None:
+    if "SPECTRAL" in asked and network.opaque is None:
         with torch.no_grad():
             norms = spectral_norms(classifier.network, operator=spectral.operator)
     box = _box(x, radius, clip)
     generator = torch.Generator().manual_seed(seed)
-    task = _Task(classifier, method, pgd_steps, generator, crown, memory_budget)
+    task = _Task(classifier, method, pgd_steps, generator, asked, memory_budget)
     rows = 2 * classifier.classes - 1
-    size = samples_within(memory_budget, classifier.simple, method, rows, 4)
+    size = samples_within(memory_budget, classifier.simple, method or LpDual(), rows, 4)
     size = min(size, MOST_AT_ONCE)
     parts: list[_Part] = []
     for first in range(0, len(x), size):
@@ -176,7 +214,7 @@ def measure(
         if progress is not None:
             progress(min(first + size, len(x)), len(x))
     figure = None if norms is None else float(spectral.of(norms))
-    return _combined(_Part.joined(parts), figure)
+    return _combined(_Part.joined(parts), figure).only(asked)
 
 
 @dataclass(eq=False)
@@ -185,7 +223,7 @@ class _Part:
 
     ce: Tensor
     wrong: Tensor
-    jacob: Tensor
+    jacob: Tensor = field(default_factory=lambda: torch.empty(0))
     log_volume: Tensor = field(default_factory=lambda: torch.empty(0))
     relative: Tensor = field(default_factory=lambda: torch.empty(0))
     adv_loss: Tensor = field(default_factory=lambda: torch.empty(0))
@@ -201,10 +239,10 @@ class _Part:
 @dataclass(frozen=True, eq=False)
 class _Task:
     classifier: Classifier
-    method: Method
+    method: Method | None
     pgd_steps: int
     generator: torch.Generator
-    crown: bool
+    asked: frozenset[str]
     memory_budget: int
 
     def part(self, x: Tensor, y: Tensor, box: Box | None, first: int) -> _Part:
@@ -213,20 +251,25 @@ class _Task:
         found = _Part(
             ce=functional.cross_entropy(outputs, y, reduction="none"),
             wrong=outputs.argmax(dim=1) != y,
-            jacob=jacobian_norms(self.classifier, x),
         )
+        if "JACOB" in self.asked:
+            found.jacob = jacobian_norms(self.classifier, x)
         if box is None:
             return found
-        found.broken, certainly = self.attacked(x, y, box, outputs)
+        certainly = torch.zeros_like(found.wrong)
+        if self.asked & ATTACKED:
+            found.broken, certainly = self.attacked(x, y, box, outputs)
         if self.classifier.network.opaque is not None:
             return found
-        bounded = self.bound(self.method, box, y)
-        found.log_volume = log_volume(bounded.outputs)
-        found.relative = relative_log_volume(bounded.outputs, outputs.double(), y)
-        found.adv_loss = robust_cross_entropy(bounded.margins)
-        _check_sound(self.method, bounded.proven & certainly, first)
-        found.unproven = ~bounded.proven | found.broken
-        if self.crown:
+        if self.method is not None and self.asked & BOUNDED:
+            bounded = self.bound(self.method, box, y)
+            found.log_volume = log_volume(bounded.outputs)
+            found.relative = relative_log_volume(bounded.outputs, outputs.double(), y)
+            found.adv_loss = robust_cross_entropy(bounded.margins)
+            _check_sound(self.method, bounded.proven & certainly, first)
+            if "ADV_ERR" in self.asked:
+                found.unproven = ~bounded.proven | found.broken
+        if "CROWN_ERR" in self.asked:
             found.crown_unproven = self.unproven_by_crown(y, box, found.broken)
         return found
 
@@ -296,7 +339,7 @@ def _combined(all_: _Part, spectral: float | None) -> Metrics:
         log_volume=mean(all_.log_volume),
         # Of minus infinities the median is one too, where an interpolation is NaN.
         relative=median(relative.tolist()) if len(relative) else None,
-        jacob=float(all_.jacob.double().mean()),
+        jacob=mean(all_.jacob),
         spectral=spectral,
         adv_loss=mean(all_.adv_loss),
         adv_err=mean(all_.unproven),

@@ -55,8 +55,8 @@ class TrainResult(Shown):
         The same parameters, live.
     metrics_train, metrics_test : Metrics or None
         At the end, on the samples trained on (the first 10,000 at most, unless
-        ``final_samples`` says otherwise) and on the test samples, with CROWN_ERR where there is a
-        radius; None where the training was interrupted.
+        ``final_samples`` says otherwise) and on the test samples: those that the settings ask for.
+        None where the training was interrupted.
     epochs : int
         Done.
     seconds : float
@@ -132,9 +132,10 @@ def fit(
     settings : TrainSettings
     out : str or Path, optional
         A run directory: ``config.json``, ``metrics.csv`` (a row an epoch), ``steps.csv``,
-        ``tensorboard/``, ``checkpoints/``, ``initial.onnx`` (the model before its first step), and
-        at the end ``model.onnx`` with its card ``model.json`` and ``sample.npz``, and
-        ``result.json``. Default: nothing is written.
+        ``step-metrics.csv`` where ``metric_every_steps`` asks for it, ``tensorboard/``,
+        ``checkpoints/``, ``initial.onnx`` (the model before its first step), and at the end
+        ``model.onnx`` with its card ``model.json`` and ``sample.npz``, and ``result.json``.
+        Default: nothing is written.
     resume : bool
         Go on with the training that is in the directory, whose process may have been stopped or
         killed at any moment. On a CPU, with the same versions and threads, the end has the same
@@ -281,11 +282,10 @@ def _measured(module: nn.Module, plan: Plan, watch: Watch) -> dict[str, Metrics]
     device = torch.device(plan.settings.device)
     module.to(device)
     measuring = Measuring(from_any_module(module, plan.input_shape), plan, device)
-    crown = plan.radius is not None
     with torch_threads(plan.settings.threads):
         metrics = {
-            "train": measuring.take(plan.final_train, watch, crown=crown),
-            "test": measuring.take(plan.final_test, watch, crown=crown),
+            "train": measuring.take(plan.final_train, watch, final=True),
+            "test": measuring.take(plan.final_test, watch, final=True),
         }
     # Those of a part of the samples are no result.
     return None if watch.over else metrics

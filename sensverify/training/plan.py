@@ -16,6 +16,8 @@ from sensverify.data.dataset import Dataset, value_range
 from sensverify.data.split import Split
 from sensverify.errors import BadData, BadSetting, UnsupportedOperator
 from sensverify.formats.modules.opaque import from_any_module
+from sensverify.measures.metrics import BOUNDED
+from sensverify.network import Network
 from sensverify.training.batches import Batches
 from sensverify.training.engine import check_engine
 from sensverify.training.losses.loss import Loss
@@ -111,6 +113,7 @@ def make_plan(
             f"the loss '{recipe}' needs bounds, or weights layer by layer: {network.opaque.reason}",
             "use a loss that only runs the module, such as base",
         )
+    _check_metrics(network, settings)
     classes = torch.Size(network.output_shape).numel()
     if classes < 2:
         raise BadData(f"a classifier has an output for each class; the model has {classes}")
@@ -172,6 +175,17 @@ def trained_on(split: Split, settings: TrainSettings) -> slice:
             "train on"
         )
     return slice(0, wanted)
+
+
+def _check_metrics(network: Network, settings: TrainSettings) -> None:
+    """Refuse metrics that are asked for by name, and that the network cannot have."""
+    named = {*BOUNDED, "CROWN_ERR", "SPECTRAL"}.intersection(settings.metrics or ())
+    if named and network.opaque is not None:
+        raise UnsupportedOperator(
+            f"`metrics` has {', '.join(sorted(named))}, which look into the network: "
+            f"{network.opaque.reason}",
+            "leave these metrics out",
+        )
 
 
 def _cut(split: Split, settings: TrainSettings) -> tuple[Split, Dataset | None]:

@@ -114,7 +114,9 @@ class TrainRequest:
         for setting in fields(self.settings):
             value = getattr(self.settings, setting.name)
             if value != setting.default:
-                values = value if isinstance(value, tuple) else (value,)
+                names = isinstance(value, tuple) and all(isinstance(each, str) for each in value)
+                values = (",".join(value),) if names else value
+                values = values if isinstance(values, tuple) else (values,)
                 words += [f"--{setting.name.replace('_', '-')}", *map(str, values)]
         return shlex.join([*words, "--out", str(out)])
 
@@ -139,7 +141,9 @@ def kept_request(directory: str | Path) -> dict[str, Any]:
         kept = values[KEY]
         wanted = {"data": str, "model": str, "loss": str, "standardise": bool, "settings": dict}
         if all(isinstance(kept[name], kind) for name, kind in wanted.items()):
-            return {name: kept[name] for name in wanted}
+            # Earlier versions had fewer settings.
+            settings = {**TrainSettings().as_dict(), **kept["settings"]}
+            return {name: kept[name] for name in wanted} | {"settings": settings}
         raise KeyError(KEY)
     except (OSError, ValueError, KeyError, TypeError) as error:
         if isinstance(error, FileNotFoundError):

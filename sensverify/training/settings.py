@@ -7,7 +7,9 @@ from typing import Annotated, Any, Literal, get_args
 
 import torch
 
-from sensverify.errors import BadSetting
+from sensverify.bounds.method import METHODS, Method
+from sensverify.errors import BadSetting, InputError
+from sensverify.measures.metrics import ALWAYS, BOUNDED, METRICS, PERTURBED, check_names
 from sensverify.registry.names import did_you_mean
 from sensverify.registry.ranges import Count, Range
 from sensverify.registry.settings import check_settings
@@ -21,6 +23,9 @@ PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 DEVICES: tuple[Device, ...] = get_args(Device)
 SEEDS = 2**63
 """Seeds are below this number: torch takes no others."""
+
+LP_DUAL, NONE = "lp-dual", "none"
+"""Settings of the metrics' bounds: the seed's method, and no bounds."""
 
 Size = Annotated[float, Range(0, LARGEST)]
 Number = Annotated[float, Range(-LARGEST, LARGEST)]
@@ -67,6 +72,15 @@ class TrainSettings:
         of the test (or held-out) part each; 0 for none.
     metric_every : int
         Take them after every so many epochs, and after the last.
+    metric_every_steps : int or None
+        Take them after every so many steps, too, into ``step-metrics.csv``; None does not.
+    metrics : tuple of str or None
+        Names in `sensverify.measures.METRICS` that are taken, CE and ERR always, CROWN_ERR at the
+        end alone. None for all that are to be had: without a radius and without bounds some are
+        not, and CROWN_ERR goes with the bounds by LP-dual.
+    metric_bounds : str
+        Method of the metrics SENSE, LOG_SENSE, LOG_VOLUME, RELATIVE, ADV_LOSS and ADV_ERR, such as
+        ``ibp`` or ``crown(intermediate=ibp)``; or ``none``, which leaves them out.
     final_samples : int or None
         How many samples the final metrics are taken on, at most; None for all.
     pgd_steps : int
@@ -105,6 +119,9 @@ class TrainSettings:
     train_samples: Count | None = None
     metric_samples: Annotated[int, Range(0)] = 1000
     metric_every: Count = 1
+    metric_every_steps: Count | None = None
+    metrics: tuple[str, ...] | None = None
+    metric_bounds: str = LP_DUAL
     final_samples: Count | None = None
     pgd_steps: Count = 40
     checkpoint_seconds: Annotated[float, Range(0, 1e9)] = 60.0
@@ -114,8 +131,9 @@ class TrainSettings:
     threads: Annotated[int, Range(1, 1024)] | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.clip, list):
-            object.__setattr__(self, "clip", tuple(self.clip))
+        for name in ("clip", "metrics"):
+            if isinstance(getattr(self, name), list):
+                object.__setattr__(self, name, tuple(getattr(self, name)))
         check_settings(self)
         if self.clip is not None and not self.clip[0] < self.clip[1]:
             raise BadSetting(f"`clip` is (low, high) with low < high, got {self.clip}")
@@ -125,8 +143,44 @@ class TrainSettings:
         SCHEDULES.make(self.schedule)
         if self.sharpness is not None:
             SHARPNESS.make(self.sharpness)
+        self._check_metrics()
         if self.precision == "16-mixed":
             self._check_half()
+
+    @property
+    def metric_method(self) -> Method | None:
+        """The method of the metrics' bounds; None where they have none."""
+        return None if self.metric_bounds == NONE else _method(self.metric_bounds)
+
+    def metric_names(self, *, final: bool = False) -> tuple[str, ...]:
+        """The metrics that are taken after epochs, or at the end, in the order of `METRICS`."""
+        wanted = set(METRICS if self.metrics is None else (*ALWAYS, *self.metrics))
+        if self.metric_bounds == NONE:
+            wanted -= BOUNDED
+        if not final or (self.metrics is None and self.metric_bounds != LP_DUAL):
+            wanted.discard("CROWN_ERR")
+        return tuple(name for name in METRICS if name in wanted)
+
+    def _check_metrics(self) -> None:
+        check_names(self.metrics or ())
+        method, named = self.metric_method, set(self.metrics or ())
+        if self.metric_every_steps is not None and not self.metric_samples:
+            raise BadSetting(
+                "`metric_every_steps` asks for metrics, and `metric_samples` is 0",
+                "give `metric_samples` a number above 0, or leave `metric_every_steps` out",
+            )
+        if method is None and named & BOUNDED:
+            raise BadSetting(
+                f"`metrics` has {', '.join(sorted(named & BOUNDED))}, which need bounds, and "
+                "`metric_bounds` is none",
+                "name a method in `metric_bounds`, or leave these metrics out",
+            )
+        if named & PERTURBED and self.sigma is None and self.radius is None:
+            raise BadSetting(
+                f"`metrics` has {', '.join(sorted(named & PERTURBED))}, and nothing says how far "
+                "the inputs may move",
+                "give `sigma` or `radius`, or leave these metrics out",
+            )
 
     def _check_half(self) -> None:
         if self.device == "cpu":
@@ -161,3 +215,20 @@ class TrainSettings:
                     f"there are {', '.join(sorted(known))}",
                 )
         return cls(**values)
+
+
+def _method(text: str) -> Method:
+    """A method by its name and settings.
+
+    Raises
+    ------
+    UnknownName, BadSetting
+        There is no such method, or it has no such setting.
+    """
+    try:
+        method = METHODS.make(text)
+    except InputError as error:
+        raise error.about("`metric_bounds`") from None
+    if not isinstance(method, Method):
+        raise BadSetting(f"`metric_bounds` takes {METHODS.offer} or none, got '{text}'")
+    return method

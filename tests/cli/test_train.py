@@ -231,3 +231,56 @@ def test_a_signal_stops_it_and_how_to_go_on_is_said(
     names = ("model.onnx", "sample.npz")
     for name in names:
         assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_metrics_that_are_chosen(run: Run, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    chosen = ("--metrics", "jacob,PGD_ERR", "--metric-bounds", "none", "--metric-every-steps", 2)
+    words = ("train", "--data", "iris", "--model", "mlp-4", "--sigma", 0.05, "--out", out)
+    done = run(*words, *QUICK, *chosen)
+    assert done.exit_code == 0, done.stderr
+    found = json.loads((out / "result.json").read_text())["metrics"]["test"]
+    kept = {name for name, value in found.items() if value is not None}
+    assert kept == {"samples", "ce", "err", "jacob", "pgd_err"}
+    card = json.loads((out / "model.json").read_text())
+    assert "--metrics JACOB,PGD_ERR" in card["recipe"]
+    assert (out / "step-metrics.csv").is_file()
+    again = run("train", "--out", out, "--resume", "--metrics", "JACOB,PGD_ERR")
+    assert again.exit_code == 0, again.stderr
+    other = run("train", "--out", out, "--resume", "--metrics", "ERR")
+    assert other.exit_code == 2
+    assert "--metrics" in other.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (("--metrics", "PGD_ER"), "PGD_ERR"),
+        (("--metrics", "PGD_ERR,"), "is no list of names"),
+        (("--metrics", "SENSE"), "--sigma"),
+        (("--metric-bounds", "no"), "--metric-bounds"),
+        (("--metric-every-steps", 0), "--metric-every-steps"),
+    ],
+)
+def test_metrics_that_cannot_be(
+    run: Run, tmp_path: Path, words: tuple[object, ...], problem: str
+) -> None:
+    out = tmp_path / "run"
+    done = run("train", "--data", "iris", "--model", "mlp-4", "--out", out, *words)
+    assert done.exit_code == 2
+    assert problem in done.stderr
+    assert not out.exists()
+
+
+def test_a_run_of_an_earlier_version_goes_on(run: Run, tmp_path: Path) -> None:
+    """It has none of the settings that came later."""
+    out = tmp_path / "run"
+    words = ("train", "--data", "iris", "--model", "mlp-4", "--out", out)
+    assert run(*words, *QUICK).exit_code == 0
+    config = json.loads((out / "config.json").read_text())
+    for settings in (config["settings"], config["request"]["settings"]):
+        for name in ("metrics", "metric_bounds", "metric_every_steps"):
+            del settings[name]
+    (out / "config.json").write_text(json.dumps(config))
+    done = run("train", "--out", out, "--resume", "--metric-bounds", "lp-dual")
+    assert done.exit_code == 0, done.stderr

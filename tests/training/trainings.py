@@ -106,7 +106,7 @@ CASES: dict[str, Case] = {
     "spectral-state-ramp": Case(
         plain_model,
         "mixup + 0.01*spectral + 1e-2*sensitivity(form=softplus, bounds=crown)",
-        quick(ramp=0.6, optimiser="adamw(lr=0.01)", schedule="cosine"),
+        quick(ramp=0.6, optimiser="adamw(lr=0.01)", schedule="cosine", metric_every_steps=5),
     ),
     "sam-adversarial": Case(
         rich_model,

@@ -1,6 +1,7 @@
 """The figures of a training as it goes: two CSV files and TensorBoard's.
 
-``metrics.csv`` has a row for every epoch, ``steps.csv`` one for every fiftieth step.
+``metrics.csv`` has a row for every epoch, ``steps.csv`` one for every fiftieth step, and
+``step-metrics.csv`` one for every step after which metrics were taken.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ STEPS_BETWEEN_ROWS = 50
 """A row of ``steps.csv`` stands for one step out of so many, not for their mean."""
 
 METRICS, STEPS, BOARD = "metrics.csv", "steps.csv", "tensorboard"
+STEP_METRICS = "step-metrics.csv"
 
 Row = Mapping[str, float | int | None]
 
@@ -35,6 +37,8 @@ class TrainingLog:
     resumed : (epochs, steps) or None
         Done by the checkpoint that the training goes on from; later rows are cut off, and all
         without one.
+    step_metrics : sequence of str
+        Columns of the metrics after steps, the first one ``step``; none where none are taken.
 
     Raises
     ------
@@ -50,12 +54,17 @@ class TrainingLog:
         epoch_columns: Sequence[str],
         step_columns: Sequence[str],
         resumed: tuple[int, int] | None = None,
+        *,
+        step_metrics: Sequence[str] = (),
     ) -> None:
         check_board()
         epochs, steps = resumed or (None, None)
+        self._measured: Journal[Row] | None = None
         with ExitStack() as stack:
             self._epochs = _table(stack, directory / METRICS, epoch_columns, epochs)
             self._steps = _table(stack, directory / STEPS, step_columns, steps)
+            if step_metrics:
+                self._measured = _table(stack, directory / STEP_METRICS, step_metrics, steps)
             board = Board(directory / BOARD, first_step=0 if steps is None else steps + 1)
             self._board = stack.enter_context(board)
             self._open = stack.pop_all()
@@ -71,6 +80,12 @@ class TrainingLog:
             self._steps.add(row, sync=False)
             self._show(row, "step")
 
+    def measured(self, row: Row) -> None:
+        """Metrics were taken after a step."""
+        if self._measured is not None:
+            self._measured.add(row, sync=False)
+            self._show({k: v for k, v in row.items() if k != "seconds"}, "step")
+
     def sync(self) -> None:
         """Bring everything to the disk, as a checkpoint says it is.
 
@@ -79,8 +94,9 @@ class TrainingLog:
         InputError
             The system refuses.
         """
-        for part in (self._epochs, self._steps, self._board):
-            part.sync()
+        for part in (self._epochs, self._steps, self._measured, self._board):
+            if part is not None:
+                part.sync()
 
     def _show(self, row: Row, what: str) -> None:
         for name, value in row.items():

@@ -16,7 +16,8 @@ from sensverify.runs.folder import RunFolder
 from sensverify.training.directory.checkpoints import checkpoint_files, is_checkpoint
 from sensverify.training.directory.configuration import COMPARED, MAY_CHANGE, plain
 from sensverify.training.directory.export import CARD, INITIAL, MODEL, SAMPLE
-from sensverify.training.directory.log import METRICS, STEPS
+from sensverify.training.directory.log import METRICS, STEP_METRICS, STEPS
+from sensverify.training.settings import TrainSettings
 
 SCHEMA, RESULT_SCHEMA = "sensverify.train/1", "sensverify.train-result/1"
 
@@ -25,7 +26,7 @@ CONFIG, RESULT, CHECKPOINTS = "config.json", "result.json", "checkpoints"
 MADE_AGAIN = "delete it and resume: it is made again from the last checkpoint"
 """For a result that is damaged."""
 
-_FILES = (RESULT, METRICS, STEPS, INITIAL, MODEL, CARD, SAMPLE)
+_FILES = (RESULT, METRICS, STEPS, STEP_METRICS, INITIAL, MODEL, CARD, SAMPLE)
 _INDENT = 2
 
 
@@ -97,11 +98,19 @@ def open_run(
             folder.write(plain(config))
         else:
             asked = {part: plain(config[part]) for part in COMPARED}
-            folder.compare(there, asked, free=MAY_CHANGE)
+            folder.compare(_with_newer_settings(there), asked, free=MAY_CHANGE)
             if not (run.path / RESULT).exists() and checkpoint_files(run.checkpoints):
                 _compare_versions(run.path, there.get("versions"), config["versions"])
         remove_drafts(run.checkpoints, is_checkpoint)
         yield run
+
+
+def _with_newer_settings(there: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The record of a run that an earlier version began, with the defaults of later settings."""
+    kept = there.get("settings")
+    if not isinstance(kept, Mapping):
+        return there
+    return {**there, "settings": {**plain(TrainSettings().as_dict()), **kept}}
 
 
 def _compare_versions(path: Path, there: Any, now: Mapping[str, str]) -> None:

@@ -109,6 +109,8 @@ class _Loop:
         self._sums: dict[str, tuple[float, int]] = {}
         self._alarm = CollapseAlarm()
         self._metrics: dict[str, float] | None = None
+        # The last step that metrics were taken after, whose number `metric_every_steps` divides.
+        self._measured = 0
         self._rate = 0.0
         self._before, self._started = 0.0, perf_counter()
         self._saved = self._started
@@ -125,15 +127,16 @@ class _Loop:
     def go(self) -> Outcome:
         """Train until the end, or until the watch is over."""
         batches, settings = self._plan.batches.count, self._plan.settings
-        stopped = self._engine.any(self._watch.over)
+        stopped = self._engine.any(self._watch.over) or not self._measure_step()
         while self._epochs < settings.epochs and not stopped:
             end = (self._epochs + 1) * batches
             while self._steps < end and not stopped:
                 self._step()
+                measured = self._measure_step()
                 late = perf_counter() - self._saved >= settings.checkpoint_seconds
                 if late and self._steps < end:
                     self._save()
-                stopped = self._engine.any(self._watch.over)
+                stopped = not measured or self._engine.any(self._watch.over)
             stopped = stopped or not self._end_epoch()
             self._save()
         left = self._epochs < settings.epochs
@@ -159,11 +162,28 @@ class _Loop:
             self._log.step(self._step_row(figures))
         self._tell(figures.losses)
 
+    def _measure_step(self) -> bool:
+        """Metrics after a step where they are due; False where the watch was over meanwhile.
+
+        They are then taken when the training goes on, before its next step.
+        """
+        step = self._steps
+        if step == self._measured or not self._measuring.due_at(step):
+            return True
+        metrics = self._measuring.watched(self._watch) if self._leads else {}
+        if self._engine.any(self._leads and self._watch.over):
+            return False
+        self._measured = step
+        if self._log is not None:
+            row = {"step": step, "epoch": self._epochs + 1, "seconds": round(self._elapsed, 3)}
+            self._log.measured(row | metrics)
+        return True
+
     def _end_epoch(self) -> bool:
         """Metrics, the alarm, a row; False where the watch was over before they were there."""
         metrics: dict[str, float | None] = {}
         if self._leads and self._measuring.due(self._epochs + 1):
-            metrics = self._measuring.epoch(self._watch)
+            metrics = self._measuring.watched(self._watch)
         # Metrics of a part of the samples are no row; they are taken when the training goes on.
         if self._engine.any(self._leads and self._watch.over):
             return False
@@ -226,6 +246,9 @@ class _Loop:
             ("epoch", "step", *head, *terms, "batch error", *self._measuring.columns),
             ("step", "epoch", *head, "ramp", *terms, "batch error", "gradient norm"),
             (self._epochs, self._steps) if resumed else None,
+            step_metrics=("step", "epoch", "seconds", *self._measuring.columns)
+            if self._plan.settings.metric_every_steps
+            else (),
         )
 
     def _save(self) -> None:
@@ -246,6 +269,7 @@ class _Loop:
             "left out": self._stepper.left_out,
             "alarm": asdict(self._alarm),
             "metrics": self._metrics,
+            "measured": self._measured,
             "seconds": self._elapsed,
             "rate": self._rate,
         }
@@ -276,11 +300,12 @@ class _Loop:
             groups = optimiser.state_dict()["param_groups"]
             optimiser.load_state_dict({"state": state, "param_groups": groups})
             self._engine.load_state(facts["precision"])
-            # Earlier checkpoints have no such number.
+            # Earlier checkpoints have no such numbers.
             self._stepper.left_out = int(facts.get("left out", 0))
             self._sums = {name: (total, count) for name, (total, count) in facts["sums"].items()}
             self._alarm = CollapseAlarm(**facts["alarm"])
             self._metrics = facts["metrics"]
+            self._measured = int(facts.get("measured", 0))
             self._before, self._rate = facts["seconds"], facts["rate"]
             self._steps, self._epochs = checkpoint.step, facts["epochs"]
         except (KeyError, RuntimeError, TypeError, ValueError) as error:

@@ -12,7 +12,7 @@ from sensverify.bounds import forward_pass
 from sensverify.bounds.tensors import flattened
 from sensverify.classification.samples import Samples
 from sensverify.errors import TrainingFailed, Unbounded
-from sensverify.measures.metrics import METRICS, Metrics, measure
+from sensverify.measures.metrics import Metrics, measure
 from sensverify.network import Network
 from sensverify.runs.watch import Watch
 from sensverify.training.loop.collapse import CollapseAlarm
@@ -46,7 +46,7 @@ class Measuring:
         """Names of what `epoch` gives: ``train CE``, ..., ``test CE``, ..."""
         if not self.plan.settings.metric_samples:
             return ()
-        names = [name for name in METRICS if name != "CROWN_ERR"]
+        names = self.plan.settings.metric_names()
         return tuple(f"{p} {n}" for p in ("train", self.plan.watched_name) for n in names)
 
     def due(self, epoch: int) -> bool:
@@ -55,8 +55,13 @@ class Measuring:
         last = epoch == settings.epochs
         return settings.metric_samples > 0 and (last or epoch % settings.metric_every == 0)
 
-    def epoch(self, watch: Watch) -> dict[str, float | None]:
-        """The metrics after an epoch, by column.
+    def due_at(self, step: int) -> bool:
+        """Whether metrics are taken after this step, counted from 1, whatever its epoch."""
+        every = self.plan.settings.metric_every_steps
+        return every is not None and step > 0 and step % every == 0
+
+    def watched(self, watch: Watch) -> dict[str, float | None]:
+        """The metrics in the course of the training, by column.
 
         Raises
         ------
@@ -73,8 +78,8 @@ class Measuring:
             row |= {f"{part} {name}": value for name, value in found.items()}
         return {name: row[name] for name in self.columns}
 
-    def take(self, samples: Samples, watch: Watch, *, crown: bool = False) -> Metrics:
-        """All metrics of some samples; of some of them only where the watch is over meanwhile.
+    def take(self, samples: Samples, watch: Watch, *, final: bool = False) -> Metrics:
+        """The metrics of some samples; of some of them only where the watch is over meanwhile.
 
         Raises
         ------
@@ -91,9 +96,10 @@ class Measuring:
                 y,
                 radius=None if plan.radius is None else plan.radius.to(self.device),
                 clip=plan.settings.clip,
+                metrics=plan.settings.metric_names(final=final),
+                method=plan.settings.metric_method,
                 pgd_steps=plan.settings.pgd_steps,
                 seed=plan.settings.seed,
-                crown=crown,
                 progress=lambda done, total: watch.say(f"metrics of {done:,} of {total:,} samples"),
                 watch=watch,
             )

@@ -107,7 +107,7 @@ def are_positions(classes: Sequence[str]) -> bool:
 
 def are_other_numbers(classes: Sequence[str]) -> bool:
     """True where all names of classes are whole numbers, and not their own positions."""
-    if not classes or not all(name.lstrip("-").isdecimal() for name in classes):
+    if not classes or not all(name.removeprefix("-").isdecimal() for name in classes):
         return False
     return [int(name) for name in classes] != list(range(len(classes)))
 

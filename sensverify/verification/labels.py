@@ -154,7 +154,8 @@ class LabelJudge:
     def _same_in_float32(self, samples: LabelledBoxes, rows: Tensor) -> Tensor:
         """Mask of the samples whose labels have their place in the file's own arithmetic, too.
 
-        Where float32 rounding can change that, onnxruntime says what it makes of the sample.
+        Where float32 rounding can change that, or nodes behind the network round once more,
+        onnxruntime says what it makes of the sample.
         """
         rivals, narrow = samples.rivals, samples.center.float()
         same = torch.ones_like(rivals.labels, dtype=torch.bool)
@@ -164,7 +165,10 @@ class LabelJudge:
         objectives = with_margins(rivals.labels, outputs, torch.float32)[:, outputs:]
         margins = (objectives @ output.unsqueeze(-1)).squeeze(-1)
         clear = margins > 2 * slack(self.network, Box(narrow, narrow), objectives)
-        for place in (rows & ~rivals.certain(clear)).nonzero().squeeze(1).tolist():
+        sure = rivals.certain(clear)
+        # Of more places than the first, a head keeps none that underflows to 0.
+        asked = torch.ones_like(sure) if self.replay.head and rivals.places == 1 else ~sure
+        for place in (rows & asked).nonzero().squeeze(1).tolist():
             ends = samples.asked.lower[place], samples.asked.upper[place]
             # A module without a file runs itself in double precision, which says nothing of this.
             found = None
@@ -172,7 +176,7 @@ class LabelJudge:
                 point = samples.center[place].cpu().numpy()
                 found = self.replay.outputs(point, *ends, nearest=True)
             values = output[place].cpu()
-            if found is not None:
+            if found is not None and not (found.outside and sure[place]):
                 values = torch.from_numpy(found.outputs.astype(np.float64))
             one = rivals[torch.tensor([place])]
             same[place] = one.kept(values.unsqueeze(0).to(one.labels.device))[0]

@@ -29,10 +29,16 @@ from sensverify.errors import BadBox, BadData, BadSetting, BadShape
 from sensverify.formats.arrays import read_npz
 from sensverify.models.loading import LoadedModel
 from sensverify.network import Network
+from sensverify.network.operators import Operator, Reshape, Sigmoid
 from sensverify.verification.confusions import costly, pairs
 from sensverify.verification.request import VerifyRequest
 from sensverify.verification.results import InputFacts
 from sensverify.verification.sample_result import Judged
+
+SIGMOIDS = (
+    "each output is a sigmoid of its own, so that several classes may hold at once: a class counts "
+    "as kept where its output stays the largest"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -222,12 +228,23 @@ def _judging(question: Question, request: VerifyRequest, model: LoadedModel) -> 
         confusions = pairs(request.targets, outputs, names)
     if request.costs is not None:
         confusions = costly(request.costs, outputs)
+    if model.head is None and _last(model.network) is Sigmoid:
+        note = "; ".join(filter(None, (question.facts.note, SIGMOIDS)))
+        question = replace(question, facts=replace(question.facts, note=note))
     if confusions is not None and labels is not None and not confusions[labels].any():
         raise BadData(
             f"{asked[0]} asks nothing of any sample: none has a label that it is about",
             "take other samples",
         )
     return replace(question, judged=judged, confusions=confusions, places=request.top_k or 1)
+
+
+def _last(network: Network) -> type[Operator]:
+    """The last operator that does more than move numbers."""
+    last = network.nodes[-1]
+    while isinstance(last.operator, Reshape):
+        last = network.nodes[last.inputs[0]]
+    return type(last.operator)
 
 
 def _question_from_box(request: VerifyRequest, network: Network) -> Question:

@@ -92,7 +92,7 @@ class Replay:
         head: Head | None = None,
         threshold: float | None = None,
     ) -> None:
-        self.of_file = isinstance(original, Path)
+        self.of_file, self.head = isinstance(original, Path), head
         self._open: Callable[[], Original]
         if isinstance(original, Path):
             self._open = partial(OriginalFile, original, ends, head)

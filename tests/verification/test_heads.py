@@ -188,3 +188,42 @@ def test_a_comparison_is_certified(files: dict[str, Path]) -> None:
     report = check_property(PropertyRequest(str(files["Softmax"]), path, rigorous=True))
     assert (report.verdict, report.guarantee) == (Verdict.UNSAT, Guarantee.CERTIFIED)
     assert report.certification is not None
+
+
+def ended(path: Path, *nodes: onnx.NodeProto, output: int = TensorProto.FLOAT) -> str:
+    """A file whose logits are its two inputs, with nodes behind them, written to a path."""
+    info = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        [helper.make_node("Mul", ["x", "one"], ["z"]), *nodes],
+        "test",
+        [info("x", TensorProto.FLOAT, (1, 2))],
+        [info("y", output, (1, 2) if output == TensorProto.FLOAT else (1,))],
+        [numpy_helper.from_array(np.ones((1, 2), np.float32), "one")],
+    )
+    versions = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)]
+    onnx.save(helper.make_model(graph, opset_imports=versions, ir_version=8), path)
+    return str(path)
+
+
+def test_what_the_file_rounds_behind_the_logits_counts(tmp_path: Path) -> None:
+    """Both sigmoids are 1 in 32 bits, so that the file takes the first class."""
+    path = ended(
+        tmp_path / "rounded.onnx",
+        helper.make_node("Sigmoid", ["z"], ["p"]),
+        helper.make_node("Normalizer", ["p"], ["q"], domain="ai.onnx.ml", norm="L1"),
+        helper.make_node("ArgMax", ["q"], ["y"], axis=1, keepdims=0),
+        output=TensorProto.INT64,
+    )
+    x = np.array([[20, 30], [2, 3]], dtype=np.float32)
+    report = verify(path, x, [1, 1], radius=0.01)
+    assert [sample.certified for sample in report.samples] == [None, True]
+
+
+def test_sigmoids_that_need_not_be_classes_are_spoken_of(tmp_path: Path) -> None:
+    path = ended(tmp_path / "several.onnx", helper.make_node("Sigmoid", ["z"], ["y"]))
+    x = np.array([[0, 1]], dtype=np.float32)
+    note = verify(path, x, [1], radius=0.1).perturbation.note
+    assert note is not None
+    assert "several classes may hold at once" in note
+    # Nothing is said of classes where nothing is asked of them.
+    assert verify(path, x, [[0.0, 1.5]], radius=0.1).samples[0].judged == "nothing"

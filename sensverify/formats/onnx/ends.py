@@ -45,13 +45,13 @@ class Ends:
     head : str
         ``keep`` the file's own outputs; cut off a softmax, which keeps the ``order`` of all
         outputs; or ``peel`` whatever makes probabilities or labels of logits, and take a batch of
-        n samples for the one that each of them is.
+        n samples for the one that each of them is. ``label`` does so, but keeps sigmoids.
     """
 
     input: str | None = None
     output: str | None = None
     shape: tuple[int, ...] | None = None
-    head: Literal["keep", "order", "peel"] = "keep"
+    head: Literal["keep", "order", "label", "peel"] = "keep"
 
 
 WHOLE = Ends()

@@ -64,8 +64,12 @@ class Head:
 
     @property
     def elementwise(self) -> bool:
-        """Whether a sigmoid of every logit is all that there is, which need not mean classes."""
-        return set(self.operators) <= {"Sigmoid", *KEEPING}
+        """Whether a sigmoid of every logit follows, as a node of its own.
+
+        Of several, that need not mean classes, and large ones are equal in floating point: which
+        is the largest is decided on the sigmoids.
+        """
+        return self.function == "sigmoid" and "LinearClassifier" not in self.operators
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
         """Probabilities of the classes in float64, ``[batch, classes]``, of the network's outputs.
@@ -164,19 +168,21 @@ class _Back:
         self.constants = {tensor.name: tensor for tensor in graph.initializer}
         self.inputs = {item.name for item in graph.input} - self.constants.keys()
 
-    def trace(self, output: str) -> _Trace | None:
+    def trace(self, output: str, through: str) -> _Trace | None:
         """The head that ends in an output; None where there is none, or it holds constants."""
         trace: _Trace | None = _Trace(output, Head((), None))
         while trace is not None and trace.head.function is None and trace.linear is None:
             node = self.made.get(trace.value)
             step = None if node is None else STEPS.get((node.domain, node.op_type))
-            if node is None or step is None:
+            if node is None or step is None or (through == "label" and node.op_type == "Sigmoid"):
                 break
             trace = step(self, node, trace)
         if trace is None or not (trace.decides or trace.head.function or trace.linear):
             return None
         if trace.rounded:
             return None  # of probabilities, which are 0 then
+        if "Normalizer" in trace.head.operators and trace.head.function is None:
+            return None  # of numbers of either sign, whose largest may be negative
         return trace if self._varies(trace) else None
 
     def _varies(self, trace: _Trace) -> bool:
@@ -311,9 +317,7 @@ def _text(value: Any) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
-def peel(
-    model: onnx.ModelProto, outputs: Iterable[str], *, order_only: bool = False
-) -> Peeled | None:
+def peel(model: onnx.ModelProto, outputs: Iterable[str], through: str = "peel") -> Peeled | None:
     """Cut off the head that all of some outputs of a model end in.
 
     Parameters
@@ -321,9 +325,8 @@ def peel(
     model : onnx.ModelProto
         Without functions of its own; stays as it is.
     outputs : iterable of str
-    order_only : bool
-        Cut off a softmax over all outputs and nothing else: the order of the file's outputs is
-        that of the logits.
+    through : str
+        ``order``, ``label`` or ``peel``, as of `Ends`.
 
     Returns
     -------
@@ -331,11 +334,12 @@ def peel(
         None where an output ends in no head, or they end in several.
     """
     back = _Back(model.graph)
-    traces = [back.trace(name) for name in outputs]
+    traces = [back.trace(name, through) for name in outputs]
     found = [trace for trace in traces if trace is not None]
     if not found or len(found) < len(traces) or len({trace.value for trace in found}) > 1:
         return None
-    if order_only and not all(set(t.head.operators) <= {*SOFTMAX, *KEEPING} for t in found):
+    keeping_order = {*SOFTMAX, *KEEPING}
+    if through == "order" and not all(set(t.head.operators) <= keeping_order for t in found):
         return None
     # The one with probabilities says most; names may stand beside the label alone.
     first = next((t for t in found if t.head.function is not None), found[0])

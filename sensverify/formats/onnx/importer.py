@@ -204,7 +204,7 @@ def read_onnx(
         plain = network = importer.network()
         if part.head is not None and part.head.elementwise and not importer.single:
             # Several numbers between 0 and 1, which need not be classes: an operator as others.
-            part = Part.of(file.model, replace(ends, head="keep"))
+            part = Part.of(file.model, replace(ends, head="label"))
             importer = _Importer(part, simplified=simplified)
             plain = network = importer.network()
         if simplified:

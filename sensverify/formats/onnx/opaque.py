@@ -56,7 +56,7 @@ def read_opaque(path: str | os.PathLike[str], *, ends: Ends, reason: str) -> Onn
         part = Part.of(file.model, ends)
         run = _Run.of(part)
         if part.head is not None and part.head.elementwise and not run.single:
-            part = Part.of(file.model, replace(ends, head="keep"))
+            part = Part.of(file.model, replace(ends, head="label"))
             run = _Run.of(part)
         if part.peeled is not None:
             part.peeled.check_axis(run.found, opset(part.model))

@@ -91,7 +91,9 @@ class OriginalFile:
         label = ""
         for value in found:
             if isinstance(value, list):
-                return np.array(list(value[0].values()))
+                # onnxruntime sorts a map by its keys.
+                named = {str(key): entry for key, entry in value[0].items()}
+                return np.array([named[each] for each in self._head.classes])
             values = np.asarray(value).reshape(copies, -1)[0]
             if values.dtype.kind == "f":
                 return np.stack([1 - values[0], values[0]]) if values.size == 1 else values

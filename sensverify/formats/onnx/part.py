@@ -97,12 +97,12 @@ class Part:
             model = with_shape(model, ends.shape)
         model, integers = without_casts(model)
         # Whoever names the whole shape says that its first axis is no batch.
-        batch = batch_of(model) if ends.head == "peel" and ends.shape is None else 1
+        batch = batch_of(model) if ends.head in ("label", "peel") and ends.shape is None else 1
         if batch > 1:
             model = with_batch_of_one(model, batch)
         found = None
         if ends.head != "keep":
-            found = peel(model, names, order_only=ends.head == "order")
+            found = peel(model, names, ends.head)
             model = model if found is None else found.model
         inputs, outputs = inputs_of(model.graph), model.graph.output
         if len(inputs) != 1 or len(outputs) != 1:
@@ -195,9 +195,11 @@ def _compare(head: Head | None, name: str, value: Any, logits: np.ndarray, unit:
     if isinstance(value, list):
         (entries,) = value
         classes = () if head is None else head.classes
-        if tuple(str(key) for key in entries) != classes:
-            raise _differs(name, f"for the classes {', '.join(map(str, entries))}", classes)
-        value = np.array(list(entries.values()))
+        # onnxruntime sorts a map by its keys.
+        named = {str(key): entry for key, entry in entries.items()}
+        if sorted(named) != sorted(classes):
+            raise _differs(name, f"for the classes {', '.join(named)}", ", ".join(classes))
+        value = np.array([named[each] for each in classes])
     values = np.asarray(value).reshape(-1)
     if head is not None and values.dtype.kind != "f":
         _compare_label(head, name, values, logits, unit)

@@ -9,6 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 from sensverify.bounds import forward_pass
 from sensverify.errors import BadModelFile, RuntimeDisagrees, UnsupportedOperator
 from sensverify.formats.onnx import Ends, importer, load_onnx, part, read_onnx
+from sensverify.formats.onnx.original import OriginalFile
 from tests.formats.onnx.conftest import session
 
 ML = "ai.onnx.ml"
@@ -247,6 +248,51 @@ def test_several_sigmoids_need_not_be_classes(make_model, save):
     found = read_onnx(save(made), ends=PEEL)
     assert found.head is None
     assert float(forward_pass(found.network, torch.zeros(1, 4)).max()) == 0.5
+
+
+def test_which_of_several_sigmoids_is_the_largest_is_decided_on_them(make_model, save):
+    """Beyond 17 or so all of them are 1, and the first one is taken."""
+    nodes = [LINEAR, node("Sigmoid", ["z"], ["p"]), node("ArgMax", ["p"], ["y"], axis=1)]
+    made = make_model(nodes, (1, 4), {"w": W})
+    made.graph.output[0].type.tensor_type.elem_type = TensorProto.INT64
+    found = read_onnx(save(made), ends=PEEL)
+    assert (found.head.operators, found.head.function) == (("ArgMax",), None)
+    outputs = forward_pass(found.network, torch.from_numpy(np.eye(4, dtype=np.float32)))
+    np.testing.assert_allclose(outputs, 1 / (1 + np.exp(-W)), rtol=1e-5)
+
+
+def with_nodes(make_model, *nodes, output):
+    """A model of logits with nodes of any domain behind them."""
+    made = make_model([LINEAR, node("Identity", ["z"], ["y"])], (1, 4), {"w": W})
+    made.opset_import.append(helper.make_opsetid(ML, 3))
+    del made.graph.node[1:], made.graph.output[:]
+    made.graph.node.extend(nodes)
+    made.graph.output.append(output)
+    return made
+
+
+def test_a_normalizer_of_logits_is_no_head(make_model, save):
+    """Divided by the largest of negative numbers, the smallest is the largest."""
+    nodes = node("Normalizer", ["z"], ["p"], ML, norm="MAX"), node("ArgMax", ["p"], ["y"], axis=1)
+    output = helper.make_tensor_value_info("y", TensorProto.INT64, (1, 1))
+    with pytest.raises(UnsupportedOperator, match="Normalizer"):
+        read_onnx(save(with_nodes(make_model, *nodes, output=output)), ends=PEEL)
+
+
+@pytest.mark.parametrize("kind", ["classlabels_strings", "classlabels_int64s"])
+def test_a_map_keeps_the_order_of_its_classes(kind, make_model, save):
+    """Which onnxruntime does not: it sorts their names."""
+    values = ["c", "a", "b"] if kind == "classlabels_strings" else [7, 9, 8]
+    key = TensorProto.STRING if kind == "classlabels_strings" else TensorProto.INT64
+    entry = helper.make_map_type_proto(key, helper.make_tensor_type_proto(TensorProto.FLOAT, []))
+    output = helper.make_value_info("maps", helper.make_sequence_type_proto(entry))
+    nodes = PROBABILITIES[1], zip_map(**{kind: values})
+    path = save(with_nodes(make_model, *nodes, output=output))
+    found = read_onnx(path, ends=PEEL)
+    assert found.head.classes == tuple(map(str, values))
+    point = np.array([1.0, 0, 0, 0], dtype=np.float32)
+    scores = OriginalFile(path, PEEL, found.head).outputs(point)
+    np.testing.assert_allclose(scores, found.head.probabilities(W[:1])[0], rtol=1e-5)
 
 
 def test_a_softmax_inside_is_refused(make_model, save):

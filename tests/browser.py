@@ -17,6 +17,16 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 """Names of the browser."""
 
 
+OVERHANGS = """
+[...document.querySelectorAll("main *")].filter(element => {
+  const box = element.getBoundingClientRect();
+  return box.width && (box.right > innerWidth + 1 || box.left < -1)
+    && !element.closest(".scroll, details");
+}).map(element => element.outerHTML.slice(0, 80))
+"""
+"""What sticks out of a page and cannot be scrolled to."""
+
+
 def find_browser() -> str | None:
     """Path of a Chromium, or None."""
     return next(filter(None, map(shutil.which, NAMES)), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 
@@ -94,7 +95,9 @@ def printed(value: float | None) -> str:
     """As `pretty_number`, whole numbers below a milliard with every digit; a dash for None."""
     if value is None:
         return DASH
-    whole = value == round(value) and 1e3 <= abs(value) < 1e9
+    if math.isinf(value):
+        return "∞" if value > 0 else f"{_MINUS}∞"
+    whole = 1e3 <= abs(value) < 1e9 and value == round(value)
     return f"{round(value):,}" if whole else pretty_number(value)
 
 

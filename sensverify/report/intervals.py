@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from sensverify.report.chart import Axis, Drawing, Frame, Mark, Plot, tick_text, ticks
-from sensverify.report.formatting import clipped
+from sensverify.report.formatting import clipped, printed
 from sensverify.verification.results import SampleResult
 
 OUTPUTS = 40
@@ -107,9 +107,9 @@ def margin_chart(sample: SampleResult, names: Sequence[str]) -> Drawing | None:
         end = max(end, zero + 2) if margin > 0 else min(end, zero - 2)
         corners = (zero, middle - 5), (end, middle + 5)
         plot.text(left - 7, middle + 4, name, "", "end")
-        plot.marks.append(Mark("box", corners, look, f"over {names[k]}: {margin:.4g}", 1.5))
+        plot.marks.append(Mark("box", corners, look, f"over {names[k]}: {printed(margin)}", 1.5))
     plot.add("line", [(0, 0), (0, len(shown))], "sure")
-    texts = ", ".join(f"{names[k]} {margins[k]:.4g}" for k in rows[:RIVALS])
+    texts = ", ".join(f"{names[k]} {printed(float(margins[k]))}" for k in rows[:RIVALS])
     return plot.drawing(f"Least margins of sample {sample.index} over: {texts}")
 
 

@@ -89,7 +89,9 @@ def _keys(sample: SampleResult) -> dict[str, float]:
 
 def _facts(sample: SampleResult, names: Sequence[str]) -> Iterator[str]:
     example = sample.counterexample
-    becomes = "" if example is None else f"{_ARROW}{class_name(names, example.prediction)}"
+    becomes = ""
+    if example is not None and example.prediction != sample.prediction:
+        becomes = f"{_ARROW}{class_name(names, example.prediction)}"
     if sample.label is not None:
         yield f"label {names[sample.label]}{becomes}"
     classes = sample.label is not None or sample.judged_class is not None
@@ -170,7 +172,7 @@ def _numbers(sample: SampleResult, names: Sequence[str]) -> doc.Group:
         cells = [*(f"{each[k]:.6g}" for each in ends), f"{sample.widths[k]:.4g}"]
         cells += [f"{end[k]:.4f}" for end in probable]
         if sample.margins is not None:
-            cells.append("" if np.isnan(sample.margins[k]) else f"{sample.margins[k]:.4g}")
+            cells.append("" if np.isnan(sample.margins[k]) else printed(float(sample.margins[k])))
         if scores is not None:
             cells.append(f"{scores[k]:.6g}")
         rows.append(doc.row(names[k], *cells))

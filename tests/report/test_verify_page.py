@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from sensverify.report.intervals import (
 )
 from sensverify.verification import Counterexample, InputFacts
 from sensverify.verification.results import NOTABLE, notable
+from tests.browser import OVERHANGS, Browser
 from tests.report.shown import split_page, verify_page
 
 Make = Callable[..., Any]
@@ -339,3 +341,59 @@ def test_deviations_of_samples_are_in_the_table(make_sample: Make, make_report: 
     page = verify_page(make_report(samples, max_deviation=(5.0, 5.0)))
     assert "largest deviation" in page
     assert "predicted" not in page
+
+
+PAGES = {
+    "one": {"count": 1, "outputs": 3},
+    "many outputs": {"count": 3, "outputs": 60},
+    "many samples": {"count": 150, "outputs": 2},
+}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_quiet_fits_and_prints(
+    make_sample: Make, make_report: Make, browser: Browser, tmp_path: Path, name: str
+) -> None:
+    count, outputs = PAGES[name]["count"], PAGES[name]["outputs"]
+    rng, samples = np.random.default_rng(0), []
+    image = rng.random((1, 28, 28)).astype(np.float32)
+    for k in range(count):
+        lower = rng.normal(size=outputs)
+        word = (True, None, False)[k % 3]
+        example = Counterexample(1 - image, lower, 1, sample=image) if word is False else None
+        margins = np.concatenate([[NAN], rng.normal(size=outputs - 1)])
+        more = {"certified": word, "counterexample": example, "margins": margins}
+        samples.append(make_sample(k, lower, lower + rng.random(outputs), **more))
+    names = tuple(f"a class with a rather long name, number {k}" for k in range(outputs))
+    inputs = {sample.index: image for sample in samples}
+    report = make_report(samples, class_names=names, inputs=inputs, pixels=(0.0, 1.0))
+    page = tmp_path / "page.html"
+    page.write_text(verify_page(report), encoding="utf-8")
+    for width, scheme in ((390, "light"), (390, "dark"), (1280, "light"), (1280, "dark")):
+        browser.open(page, width=width, scheme=scheme)
+        assert browser.ask("document.documentElement.scrollWidth") <= width
+        assert browser.ask("[...document.images].every(image => image.naturalWidth > 0)")
+        assert browser.ask(OVERHANGS) == []
+    assert browser.complaints == []
+    assert len(re.findall(rb"/Type\s*/Page\b", browser.pdf())) >= 1
+    assert browser.ask("document.querySelectorAll('.sample').length") == min(count, NOTABLE)
+
+
+def test_the_worst_come_first(
+    make_sample: Make, make_report: Make, browser: Browser, tmp_path: Path
+) -> None:
+    margins = [3.0, -INF, 0.5, -2.0]
+    samples = [
+        make_sample(k, [0, 0], [1, 1], margins=np.array([NAN, margin]))
+        for k, margin in enumerate(margins)
+    ]
+    page = tmp_path / "page.html"
+    page.write_text(verify_page(make_report(samples)), encoding="utf-8")
+    browser.open(page)
+    browser.ask(
+        "(() => { const order = document.querySelector('.tools select'); order.value = 0;"
+        "order.dispatchEvent(new Event('change')); })()"
+    )
+    titles = "[...document.querySelectorAll('.sample h3')].map(h => h.innerText)"
+    assert browser.ask(titles) == [f"Sample {k}" for k in (1, 3, 2, 0)]
+    assert browser.complaints == []

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from sensverify.evaluation.results import Evaluation
-from tests.browser import Browser
+from tests.browser import OVERHANGS, Browser
 from tests.report.shown import evaluation_page, evaluation_tables
 
 Make = Callable[..., Evaluation]
@@ -48,15 +48,6 @@ def test_a_page_is_quiet_fits_and_prints(
     assert browser.complaints == []
     pages = len(re.findall(rb"/Type\s*/Page\b", browser.pdf()))
     assert 1 <= pages <= 14
-
-
-OVERHANGS = """
-[...document.querySelectorAll("main *")].filter(element => {
-  const box = element.getBoundingClientRect();
-  return box.width && (box.right > innerWidth + 1 || box.left < -1)
-    && !element.closest(".scroll, details");
-}).map(element => element.outerHTML.slice(0, 80))
-"""
 
 
 def test_one_of_two_curves_is_shown(

@@ -46,6 +46,10 @@ class Rivals:
         """The rivals of some samples."""
         return Rivals(self.labels[rows], self.against[rows], self.places)
 
+    def cpu(self) -> Rivals:
+        """The same on the CPU."""
+        return Rivals(self.labels.cpu(), self.against.cpu(), self.places)
+
     @property
     def all_others(self) -> Tensor:
         """Samples to whose class every other output is a rival, ``[batch]``."""

@@ -124,14 +124,9 @@ def found_radii(asked: dict[str, Any], targets: Targets) -> int:
     from sensverify.verification.critical_radius import critical_radius
     from sensverify.verification.radius_request import CriticalRadiusRequest
 
-    data, radius = asked.get("data"), asked.get("radius")
-    targets.check(
-        input_files(
-            [asked["model"]],
-            data if data is not None and data.endswith(".npz") else None,
-            radius if isinstance(radius, Path) else None,
-        )
-    )
+    radius = asked.get("radius")
+    read = [asked.get("costs"), radius if isinstance(radius, Path) else None]
+    targets.check(input_files([asked["model"]], *read, data=asked.get("data")))
     request = CriticalRadiusRequest(**asked)
     with (
         showing_run("searching", lambda now: ", ".join(now.running)) as (_, progress, listen),

@@ -72,7 +72,7 @@ def critical_radius_to_dict(report: CriticalRadiusReport) -> dict[str, Any]:
             "max_radius": limits.largest,
             "accuracy": limits.accuracy,
             "steps": limits.steps,
-            "threshold": report.threshold,
+            **{name: report.asked.get(name) for name in _ASKED},
         },
         "device": report.device,
         "seconds": report.seconds,
@@ -118,6 +118,8 @@ def critical_radius_document(report: CriticalRadiusReport) -> doc.Document:
     )
 
 
+_OTHER = "has another label"
+_ASKED = ("threshold", "top_k", "targets", "costs")
 _COLUMNS = ("sample", "label", "prediction", "proven", "attacked", "becomes", "steps", "stopped")
 
 
@@ -137,9 +139,12 @@ def _rows_of_data(report: CriticalRadiusReport) -> Iterator[Sequence[doc.Value]]
 
 def _question(report: CriticalRadiusReport) -> str:
     source = f" of {report.perturbation.data}" if report.perturbation.data is not None else ""
+    which = f"each of {count_of(len(report.samples), 'sample')}{source}"
+    least = f"The least radius at which {which} gets another label"
+    if _lost(report) != _OTHER:
+        least = f"The least radius within which some input around {which} {_lost(report)}"
     return (
-        f"The least radius at which each of {count_of(len(report.samples), 'sample')}{source} gets "
-        f"another label: at least what {report.method} proves, at most what an attack has found. "
+        f"{least}: at least what {report.method} proves, at most what an attack has found. "
         f"Radii are in {report.unit}."
     )
 
@@ -170,9 +175,9 @@ def _summary(report: CriticalRadiusReport) -> Iterator[doc.Block]:
     yield doc.Numbers(tuple(numbers), on=doc.PAGE)
     if any(each.attacked > 0 for each in report.samples):
         caption = (
-            "Below the blue line: samples that provably keep their label within the radius. Above "
-            "the orange line: samples with a known input that has another. In between neither is "
-            "known."
+            "Below the blue line: samples of which provably no input within the radius "
+            f"{_lost(report)}. Above the orange line: samples with a known input that does. In "
+            "between neither is known."
         )
         charts = [distribution_chart(report, frame) for frame in (WIDE, NARROW)]
         yield doc.Figure(
@@ -287,11 +292,20 @@ def _meaning(report: CriticalRadiusReport) -> str:
     attacked = "Inputs of the attacked ends were run by onnxruntime in the original file."
     if report.guarantee is Guarantee.SOLVER:
         proven = "Proven up to a solver's own tolerances: no input within the proven radius"
-        return f"{proven} has another label. {attacked}"
+        return f"{proven} {_lost(report)}. {attacked}"
     return (
-        "Proven: no input within the proven radius has another label, in real arithmetic and by "
+        f"Proven: no input within the proven radius {_lost(report)}, in real arithmetic and by "
         f"more than rounding. {attacked}"
     )
+
+
+def _lost(report: CriticalRadiusReport) -> str:
+    """Words for an input that changes the answer."""
+    if "top_k" in report.asked:
+        return f"has {report.asked['top_k']} or more outputs above that of the label"
+    if "targets" in report.asked or "costs" in report.asked:
+        return "is taken for a class that it may not be taken for"
+    return _OTHER
 
 
 def _input(report: CriticalRadiusReport) -> str:
@@ -312,8 +326,17 @@ def _notes(report: CriticalRadiusReport) -> Iterator[tuple[str, str]]:
     if all(each.label is None for each in report.samples):
         none = notes["labels"] or "there are none"
         notes["labels"] = f"{none}; the critical radius is that of the prediction"
-    if report.threshold is not None:
-        notes["threshold"] = f"class 1 is above {report.threshold:g}"
+    asked = report.asked
+    if "threshold" in asked:
+        notes["threshold"] = f"class 1 is above {asked['threshold']:g}"
+    if "top_k" in asked:
+        notes["asked"] = f"whether labels stay among the {asked['top_k']} largest outputs"
+    for name, words in (("targets", "pairs"), ("costs", "costs in")):
+        if name in asked:
+            notes[name] = (
+                f"which classes are taken for which others: {words} {asked[name]}; samples of "
+                "other classes are left out"
+            )
     if report.others:
         text = ", ".join(f"{name} {version}" for name, version in report.others.items())
         notes["begun with"] = text

@@ -12,16 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 
+from sensverify.bounds import forward_pass
 from sensverify.bounds.memory import DEFAULT_BUDGET
-from sensverify.bounds.tensors import find_device
+from sensverify.bounds.tensors import find_device, flattened
 from sensverify.classification.perturbation import Perturbation
 from sensverify.core.digests import sha256_of_arrays
 from sensverify.core.provenance import settings_of
 from sensverify.core.record import RunRecord, versions
 from sensverify.core.results import Guarantee
-from sensverify.errors import BadSetting
+from sensverify.errors import BadData, BadSetting
+from sensverify.models.loading import LoadedModel
 from sensverify.network import Network
 from sensverify.runs.folder import RunFolder
 from sensverify.runs.journal import Journal
@@ -78,7 +81,9 @@ def critical_radius(
     CriticalRadiusReport
         ``proven <= critical radius <= attacked`` for every sample: within ``proven`` the label is
         certified as by `verify`, with the guarantee of the method; within ``attacked`` there is an
-        input that onnxruntime, too, gives another label in the original file.
+        input that onnxruntime, too, gives another label in the original file. With ``top_k``,
+        ``targets`` or ``costs`` a label changes where it loses its place, as of `verify`, and
+        samples that nothing is asked of are left out.
 
     Raises
     ------
@@ -111,7 +116,7 @@ def critical_radius(
     facts = facts_of(model, request, None)
     if request.threshold is not None:
         model = with_threshold(model, request.threshold)
-    question = make_question(request, model)
+    question = _about_rivals(make_question(request, model), model, device)
     watch = (Watch() if watch is None else watch).within(request.timeout)
     asked = Asked(
         model,
@@ -144,7 +149,7 @@ def critical_radius(
         samples=samples,
         total=len(question),
         interrupted=len(samples) < len(question) or any(sample.stopped for sample in samples),
-        threshold=request.threshold,
+        asked=request.asked,
         samples_sha256=question.digest,
         others={k: v for k, v in begun_with.items() if versions().get(k) != v},
     )
@@ -167,6 +172,35 @@ def _kept(
         folder.compare(kept, wanted)
         with Journal(Path(request.out) / JOURNAL, ROWS) as journal:
             yield journal, kept.get("versions") or {}
+
+
+def _about_rivals(question: Question, model: LoadedModel, device: torch.device) -> Question:
+    """The question without the samples of classes that nothing is asked of.
+
+    Raises
+    ------
+    BadData
+        No sample is left.
+    """
+    if question.confusions is None:
+        return question
+    asked: list[np.ndarray] = []
+    for first in range(0, len(question), _BATCH):
+        part = slice(first, min(first + _BATCH, len(question)))
+        center = torch.from_numpy(question.center(part)).to(device)
+        with torch.no_grad():
+            output = flattened(forward_pass(model.network, center))
+        rivals = question.rivals(part, output)
+        assert rivals is not None, "confusions are those of classes"
+        asked.append(rivals.against.any(dim=1).cpu().numpy())
+    some = np.concatenate(asked)
+    if not some.any():
+        raise BadData(
+            "`targets` and `costs` ask nothing of any sample: none is of a class that they are "
+            "about",
+            "take other samples",
+        )
+    return replace(question, samples=question.samples[np.flatnonzero(some)])
 
 
 def _limits(request: CriticalRadiusRequest, question: Question) -> SearchLimits:
@@ -203,8 +237,13 @@ class _Search:
     @property
     def deciding(self) -> dict[str, Any]:
         """Plain values of everything that decides what is found."""
-        request, ends, samples = self.request, self.request.ends, self.asked.question.samples
-        unit = self.asked.perturbation.unit
+        request, ends, question = self.request, self.request.ends, self.asked.question
+        unit, samples = self.asked.perturbation.unit, question.samples
+        rivals: dict[str, Any] | None = None
+        if question.confusions is not None:
+            rivals = {"confusions": {"sha256": sha256_of_arrays(question.confusions)}}
+        elif question.places > 1:
+            rivals = {"top_k": question.places}
         return {
             "model": {
                 "sha256": self.asked.model.sha256,
@@ -216,6 +255,7 @@ class _Search:
             "unit": {"in": self.unit, "sha256": sha256_of_arrays(unit)},
             "clip": self.asked.perturbation.clip,
             "threshold": request.threshold,
+            "asked": rivals,
             "search": asdict(self.asked.limits),
             "method": {"name": request.method_name, "settings": settings_of(self.asked.method)},
             "dtype": self.asked.question.dtype,

@@ -95,9 +95,9 @@ class Batch:
         with torch.no_grad():
             self._output = flattened(forward_pass(self._network, self._center))
         self._prediction = self._output.argmax(dim=1)
-        labels = asked.question.labels
-        own = None if labels is None else torch.from_numpy(labels[part]).to(asked.device)
-        self._labels = self._prediction if own is None else own
+        rivals = asked.question.rivals(part, self._output)
+        assert rivals is not None, "what is about no classes is refused"
+        self._rivals = rivals
         self._guarantee, self._looks = asked.method.guarantee, 0
         self._nearest = np.full(len(self._x), inf)
         self._inputs: dict[int, tuple[np.ndarray, int]] = {}
@@ -150,8 +150,9 @@ class Batch:
     def _boxes(self, places: np.ndarray, radii: np.ndarray) -> LabelledBoxes:
         asked = self._asked.perturbation.box(self._x[places], radii)
         box = tensor_box(asked, dtype=self._asked.dtype, device=self._asked.device)
-        labels, center = self._labels[places], self._center[places]
-        return LabelledBoxes(labels, center, self._output[places], box, asked)
+        rows = torch.from_numpy(places).to(self._center.device)
+        rivals, center = self._rivals[rows], self._center[rows]
+        return LabelledBoxes(rivals.labels, center, self._output[rows], box, asked, rivals)
 
     def _proved(self, boxes: LabelledBoxes) -> tuple[Tensor, Tensor]:
         """Mask of the labels that are proven, and inputs that a method has found on its way.
@@ -177,16 +178,16 @@ class Batch:
             pairs = [self._proved(boxes[half]) for half in halves]
             return torch.cat([pair[0] for pair in pairs]), torch.cat([pair[1] for pair in pairs])
         self._guarantee = min(self._guarantee, bounds.guarantee)
-        return proven, _attained(bounds, boxes, asked.outputs)
+        return proven, _attained(bounds, boxes)
 
     def _misclassified(self, place: int) -> float:
-        """0 where a sample has another label by itself, else infinity."""
-        label = int(self._labels[place])
-        if int(self._prediction[place]) == label:
+        """0 where a sample's class has lost its place by itself, else infinity."""
+        rivals = self._rivals[slice(place, place + 1)]
+        if bool(rivals.kept(self._output[place : place + 1])[0]):
             return inf
         point = self._x[place].astype(np.float64)
         found = self._asked.judge.replay.outputs(point, point, point, nearest=True)
-        if found is None or not found.differs(label):
+        if found is None or not found.differs(rivals.cpu()):
             return inf
         self._inputs[place] = found.point, int(found.outputs.argmax())
         return 0.0
@@ -197,10 +198,10 @@ class Batch:
         """Radii of the counterexamples that are found in some of the boxes; infinite without."""
         judge, seed = self._asked.judge, self._asked.seed
         some = boxes[rows.cpu().numpy()]
-        box, center, labels = some.box, some.center, some.labels
+        rivals = some.rivals
         # torch takes seeds below 2 to the 64.
         seed = (seed + self._part.start + 7919 * self._looks) % 2**63
-        found, points = refuted(self._network, box, center, labels, seed=seed)
+        found, points = refuted(self._network, some.box, some.center, rivals, seed=seed)
         if len(attained):
             self._add_attained(found, points, attained[rows], some)
         reach = np.full(len(rows), inf)
@@ -208,8 +209,8 @@ class Batch:
         which = chosen.cpu().numpy()
         if len(which) == 0:
             return reach
-        inputs, known = points[chosen].cpu().numpy(), labels[chosen].cpu().numpy()
-        replayed = judge.replay.counterexamples(inputs, some.asked[which], known)
+        inputs = points[chosen].cpu().numpy()
+        replayed = judge.replay.counterexamples(inputs, some.asked[which], rivals[chosen])
         for i, each in zip(which.tolist(), replayed, strict=True):
             place = int(places[rows[i]])
             if each is not None:
@@ -225,7 +226,7 @@ class Batch:
         """Add inputs of the method's own to what is found, where they have other labels."""
         moved = flattened(attained != boxes.center).any(dim=1)
         open_still = (moved & ~found).nonzero().squeeze(1)
-        other = changes(self._network, attained[open_still], boxes.labels[open_still])
+        other = changes(self._network, attained[open_still], boxes.rivals[open_still])
         more = open_still[other]
         points[more] = attained[more].to(points)
         found[more] = True
@@ -240,11 +241,12 @@ class Batch:
         return found
 
 
-def _attained(bounds: Bounds, boxes: LabelledBoxes, outputs: int) -> Tensor:
+def _attained(bounds: Bounds, boxes: LabelledBoxes) -> Tensor:
     """Of every sample the input with the least margin that a method has met; none of most."""
     if bounds.inner is None or bounds.witness_lower is None:
         return boxes.center
-    least = bounds.inner.lower[:, outputs:].argmin(dim=1)
+    outputs, rivals = boxes.output.shape[1], boxes.rivals
+    least = bounds.inner.lower[:, outputs:].masked_fill(~rivals.beside, inf).argmin(dim=1)
     every = torch.arange(len(least), device=least.device)
     found: Tensor = bounds.witness_lower[every, outputs + least]
     return found

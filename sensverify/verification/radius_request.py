@@ -17,6 +17,7 @@ USED = (
     *("model", "data", "part", "samples", "radius", "sigma", "clip", "method", "settings"),
     *("timeout", "objective_timeout", "gap", "threads", "device", "dtype", "seed", "memory"),
     *("data_dir", "input", "output", "input_shape", "threshold", "runtime_check"),
+    *("top_k", "targets", "costs"),
 )
 """Fields of a `VerifyRequest` that mean something here."""
 

@@ -94,7 +94,8 @@ class CriticalRadiusReport(Shown):
     ``interrupted`` samples are missing, or have ends that more time could have brought closer
     together; what is said of them holds. ``guarantee`` is that of the proven ends. ``others``:
     versions with which the first samples of a resumed run were searched, where these differ.
-    ``threshold``: that of a network with one output, above which it is class 1.
+    ``asked``: what was asked of classes beside the usual, ``threshold``, ``top_k``, ``targets`` and
+    ``costs``, each only where it was.
     ``samples_sha256``: digest of the samples and labels that were asked about, and of the unit of
     radii where features have one each.
     """
@@ -115,7 +116,7 @@ class CriticalRadiusReport(Shown):
     total: int
     interrupted: bool = False
     others: dict[str, str] = field(default_factory=dict)
-    threshold: float | None = None
+    asked: dict[str, Any] = field(default_factory=dict)
     samples_sha256: str | None = None
 
     def __repr__(self) -> str:

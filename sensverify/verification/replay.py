@@ -192,8 +192,7 @@ def _one(labels: np.ndarray | Rivals, row: int) -> int | Rivals:
     """The label of one sample, or its rivals on the CPU."""
     if not isinstance(labels, Rivals):
         return int(labels[row])
-    one = labels[row : row + 1]
-    return Rivals(one.labels.cpu(), one.against.cpu(), one.places)
+    return labels[row : row + 1].cpu()
 
 
 class OriginalNetwork:

@@ -41,6 +41,9 @@ def test_json_has_the_keys_of_the_contract(run: Run, identity: Path, data: Path)
         "accuracy": 0.01,
         "steps": 40,
         "threshold": None,
+        "top_k": None,
+        "targets": None,
+        "costs": None,
     }
     first, second = found["samples"]
     assert 0.99 <= first["proven"] <= 1 <= first["attacked"] <= 1.01
@@ -48,6 +51,63 @@ def test_json_has_the_keys_of_the_contract(run: Run, identity: Path, data: Path)
     assert (second["proven"], second["attacked"], second["prediction"]) == (0, 0, 1)
     assert found["summary"]["misclassified"] == 1
     assert found["summary"]["asked"] == 2
+
+
+def test_what_is_asked_of_classes_is_asked_of_radii(
+    run: Run, identity: Path, data: Path, tmp_path: Path
+) -> None:
+    """Of two classes, 0 is taken for 1 where it loses its label; nothing is asked of 1."""
+    (tmp_path / "costs.csv").write_text("0,1\n0,0\n")
+    whole = answer(run, identity, "--data", data, "--radius", 0.25)["samples"]
+    for name, text in (("targets", "0:1"), ("costs", tmp_path / "costs.csv")):
+        found = answer(run, identity, "--data", data, "--radius", 0.25, f"--{name}", text)
+        assert found["search"][name] == str(text)
+        assert found["samples"][0]["attacked"] == whole[0]["attacked"]
+        assert [each["label"] for each in found["samples"]] == [
+            each["label"] for each in whole if each["label"] == 0
+        ]
+        done = run(
+            *("verify", identity, "--data", data, "--radius", 0.25, f"--{name}", text),
+            "--critical-radius",
+        )
+        text = " ".join(done.output.split())
+        assert "is taken for a class that it may not be taken for, in real arithmetic" in text
+        assert "samples of other classes are left out" in text
+    done = run("verify", "iris", "--samples", "0:2", "--critical-radius", "--top-k", 2)
+    assert "no input within the proven radius has 2 or more outputs above that of the label" in (
+        " ".join(done.output.split())
+    )
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ("--targets", "1:1"),
+        ("--targets", "5:0"),
+        ("--targets", "nobody:0"),
+        ("--costs", "missing.csv"),
+        ("--top-k", 2),
+        ("--top-k", 0),
+        ("--targets", "0:1", "--top-k", 1),
+    ],
+    ids=str,
+)
+def test_questions_about_classes_that_ask_nothing(
+    asked: tuple[object, ...], run: Run, identity: Path, data: Path
+) -> None:
+    done = run("verify", identity, "--data", data, "--radius", 0.25, "--critical-radius", *asked)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: ")
+
+
+def test_the_file_of_costs_is_not_overwritten(
+    run: Run, identity: Path, data: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "costs.csv"
+    path.write_text("0,1\n0,0\n")
+    asked = ("--radius", 0.25, "--critical-radius", "--costs", path, "--json", path, "--force")
+    assert run("verify", identity, "--data", data, *asked).exit_code == 2
+    assert path.read_text() == "0,1\n0,0\n"
 
 
 def test_what_is_never_found_is_null(run: Run, identity: Path, data: Path) -> None:

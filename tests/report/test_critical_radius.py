@@ -165,7 +165,7 @@ def test_summary_numbers() -> None:
 
 
 def test_a_threshold_is_told() -> None:
-    report = made((0.1, 0.2), threshold=1.5)
+    report = made((0.1, 0.2), asked={"threshold": 1.5})
     assert "above 1.5" in printed(critical_radius_document(report))
     assert '"threshold": 1.5' in critical_radius_to_json(report)
     assert '"threshold": null' in critical_radius_to_json(made((0.1, 0.2)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 from math import inf
 from pathlib import Path
@@ -12,12 +13,12 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 from scipy.optimize import linprog
 
-from sensverify.errors import BadBox, BadSetting, InputError
+from sensverify.errors import BadBox, BadData, BadSetting, InputError
 from sensverify.runs.watch import Watch
 from sensverify.verification import (
     CriticalRadiusReport,
@@ -57,15 +58,16 @@ def true_radius(
     first: Layer,
     second: Layer,
     x: np.ndarray,
-    label: int,
+    ways: list[np.ndarray],
     *,
     unit: np.ndarray,
     clip: tuple[float, float] | None,
     most: float,
 ) -> float:
-    """The least r at which another output reaches the label's: a linear program for every region.
+    """The least r at which a label is lost in one of some ways: a linear program for every region.
 
-    Variables are the input and r. Infinite where it is above ``most``.
+    A way has a row for each function of the outputs that is not above 0 then. Variables are the
+    input and r. Infinite where it is above ``most``.
     """
     hidden, inputs = first[0].shape
     best = inf
@@ -80,21 +82,22 @@ def true_radius(
         )
         matrix = second[0] @ (on[:, None] * first[0])
         offset = second[0] @ (on * first[1]) + second[1]
-        for other in range(len(offset)):
-            if other == label:
-                continue
-            # f_label - f_other <= 0.
-            margin = np.append(matrix[label] - matrix[other], 0.0)
-            rows = np.vstack([region, near, margin])
-            limits = np.concatenate(
-                [-signs[:, 0] * first[1], x, -x, [offset[other] - offset[label]]]
-            )
+        for way in ways:
+            margins = np.hstack([way @ matrix, np.zeros((len(way), 1))])
+            rows = np.vstack([region, near, margins])
+            limits = np.concatenate([-signs[:, 0] * first[1], x, -x, -way @ offset])
             bounds = [(low, high)] * inputs + [(0.0, most)]
             cost = np.append(np.zeros(inputs), 1.0)
             found = linprog(cost, A_ub=rows, b_ub=limits, bounds=bounds, method="highs")
             if found.status == 0:
                 best = min(best, float(found.fun))
     return best
+
+
+def above(label: int, others: Iterable[int], outputs: int) -> np.ndarray:
+    """Rows that are not above 0 where all of some outputs are at least that of the label."""
+    each = np.eye(outputs)
+    return np.stack([each[label] - each[other] for other in others])
 
 
 def small(values: np.ndarray) -> np.ndarray:
@@ -139,7 +142,8 @@ def test_the_true_radius_lies_between_both_ends(
     outputs = np.maximum(x @ first[0].T + first[1], 0) @ second[0].T + second[1]
     labels = y if labelled else outputs.argmax(axis=1)
     for each, point, label in zip(report.samples, x, labels, strict=True):
-        true = true_radius(first, second, point, label, unit=unit, clip=clip, most=8.0)
+        ways = [above(label, [other], classes) for other in range(classes) if other != label]
+        true = true_radius(first, second, point, ways, unit=unit, clip=clip, most=8.0)
         assert each.kept == label
         assert not each.stopped
         assert each.proven <= true + 1e-7
@@ -154,6 +158,100 @@ def test_the_true_radius_lies_between_both_ends(
         found = np.maximum(each.counterexample @ first[0].T + first[1], 0) @ second[0].T + second[1]
         assert each.becomes != label
         assert found[each.becomes] >= found[label] - 1e-5
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    hidden=st.integers(1, 3),
+    method=st.sampled_from(["ibp", "crown", "exact"]),
+    labelled=st.booleans(),
+    asked=st.sampled_from(["top_k", "targets", "costs"]),
+)
+@settings(max_examples=25)
+def test_the_true_radius_of_what_was_asked_lies_between_both_ends(
+    tmp_path_factory: pytest.TempPathFactory,
+    seed: int,
+    hidden: int,
+    method: str,
+    labelled: bool,
+    asked: str,
+) -> None:
+    classes, count = 4, 4
+    folder, rng = tmp_path_factory.mktemp("net"), np.random.default_rng(seed)
+    first = small(rng.normal(size=(hidden, 2))), small(rng.normal(size=hidden))
+    second = small(rng.normal(size=(classes, hidden))), small(rng.normal(size=classes))
+    x, y = small(rng.uniform(-1, 1, size=(count, 2))), rng.integers(0, classes, size=count)
+    np.savez(folder / "d.npz", x=x, **({"y": y} if labelled else {}))
+    model = save(folder / "net.onnx", first, second)
+    forbidden = rng.random((classes, classes)) < 0.4
+    np.fill_diagonal(forbidden, False)
+    pairs = ",".join(f"{one}:{other}" for one, other in np.argwhere(forbidden).tolist())
+    np.save(folder / "costs.npy", forbidden * rng.uniform(0.5, 2, forbidden.shape))
+    more = {"top_k": 2, "targets": pairs, "costs": folder / "costs.npy"}[asked]
+    assume(more)
+    outputs = np.maximum(x @ first[0].T + first[1], 0) @ second[0].T + second[1]
+    labels = y if labelled else outputs.argmax(axis=1)
+    some = np.arange(count) if asked == "top_k" else np.flatnonzero(forbidden[labels].any(axis=1))
+    request: dict[str, Any] = {"data": str(folder / "d.npz"), "radius": 0.1, "method": method}
+    request |= {"accuracy": 0.02, "max_radius": 8.0, asked: more}
+    if not len(some):
+        with pytest.raises(BadData, match="ask"):
+            critical_radius(str(model), **request)
+        return
+    report = critical_radius(str(model), **request)
+    assert [each.index for each in report.samples] == some.tolist()
+    assert report.total == len(some)
+    for each in report.samples:
+        label, outside = int(labels[each.index]), set(range(classes))
+        if asked == "top_k":
+            others = itertools.combinations(sorted(outside - {label}), 2)
+            ways = [above(label, pair, classes) for pair in others]
+        else:
+            rivals = np.flatnonzero(forbidden[label]).tolist()
+            ways = [-above(rival, outside - set(rivals), classes) for rival in rivals]
+        true = true_radius(first, second, x[each.index], ways, unit=np.ones(2), clip=None, most=8.0)
+        assert (each.kept, each.stopped) == (label, False)
+        assert each.proven <= true + 1e-7
+        assert true <= each.attacked + 1e-7
+        if each.counterexample is None:
+            assert each.attacked == inf
+            continue
+        moved = np.abs(each.counterexample.astype(np.float64) - x[each.index])
+        assert (moved <= each.attacked * (1 + 1e-12) + 1e-12).all()
+        found = np.maximum(each.counterexample @ first[0].T + first[1], 0) @ second[0].T + second[1]
+        assert found[each.becomes] >= found.max() - 1e-5
+        if asked == "top_k":
+            assert (np.delete(found, label) > found[label] - 1e-5).sum() >= 2
+        else:
+            assert forbidden[label][each.becomes]
+
+
+def test_what_is_asked_of_fewer_confusions_takes_longer(report: CriticalRadiusReport) -> None:
+    """Of three classes: the label is lost at the first of its rivals, and at both much later."""
+    first, second = (
+        {s.index: s for s in critical_radius("iris", sigma=0.05, **asked).samples}
+        for asked in ({"targets": "*:0"}, {"top_k": 2})
+    )
+    assert set(first) == {each.index for each in report.samples if each.kept != 0}
+    assert set(second) == {each.index for each in report.samples}
+    for each in report.samples:
+        for other in (first, second):
+            if each.index in other:
+                assert each.proven <= other[each.index].attacked
+    # All rivals at once are what is asked by default.
+    whole = critical_radius("iris", sigma=0.05, targets="*:*")
+    assert [s.proven for s in whole.samples] == [s.proven for s in report.samples]
+    assert [s.attacked for s in whole.samples] == [s.attacked for s in report.samples]
+
+
+def test_a_folder_is_of_one_question(tmp_path: Path) -> None:
+    asked: dict[str, Any] = {"samples": (0, 3), "sigma": 0.05, "out": tmp_path / "r"}
+    critical_radius("iris", targets="0:1", **asked)
+    again = critical_radius("iris", targets="0:1", resume=True, **asked)
+    assert again.asked == {"targets": "0:1"}
+    for other in ({}, {"targets": "0:2"}, {"top_k": 2}):
+        with pytest.raises(InputError):
+            critical_radius("iris", resume=True, **asked, **other)
 
 
 @pytest.fixture(scope="module")
@@ -258,6 +356,9 @@ def test_counterexamples_are_arrays(report: CriticalRadiusReport) -> None:
         ({"max_width": 1.0}, BadSetting),
         ({"probabilities": True}, BadSetting),
         ({"box": Path("b.npz")}, BadSetting),
+        ({"top_k": 0}, BadSetting),
+        ({"top_k": 2, "targets": "0:1"}, BadSetting),
+        ({"per_class": True}, BadSetting),
         ({"radius": -1.0}, BadBox),
     ],
 )

@@ -285,7 +285,7 @@ def flip_rate(predictions: Tensor, *, against: str = "previous") -> float:
     Notes
     -----
     Source: Hendrycks & Dietterich 2019, *Benchmarking neural network robustness to common
-    corruptions and perturbations*; not divided by a reference's.
+    corruptions and perturbations*; divided by a reference's it is `relative_flip_rate`.
     """
     _one_of(against, AGAINST, "predictions of a sequence are compared with the frame")
     predictions = torch.as_tensor(predictions)
@@ -298,6 +298,34 @@ def flip_rate(predictions: Tensor, *, against: str = "previous") -> float:
         raise BadShape(f"predicted classes are whole numbers, got {predictions.dtype}")
     others = predictions[:, :-1] if against == "previous" else predictions[:, :1]
     return float((predictions[:, 1:] != others).double().mean())
+
+
+def relative_flip_rate(rate: float, reference: float) -> float:
+    """Flip rate in percent of a reference's. Lower is better; below 100 beats it.
+
+    The mean of it over sequences is the mFR.
+
+    Parameters
+    ----------
+    rate, reference : float
+        Flip rates of the classifier and of the reference along the same sequences, from 0 to 1.
+
+    Raises
+    ------
+    BadData
+        One of them is no share.
+    NotMeasured
+        The reference's predictions never flip.
+
+    Notes
+    -----
+    Source: Hendrycks & Dietterich 2019, *Benchmarking neural network robustness to common
+    corruptions and perturbations*.
+    """
+    rate = _share(rate, "flip rate")
+    if not _share(reference, "flip rate of the reference") > 0:
+        raise NotMeasured("the predictions of the reference never flip along this sequence")
+    return 100 * rate / reference
 
 
 def minimal_sample_distance(first: Tensor, second: Tensor) -> float:

@@ -73,6 +73,9 @@ def assemble(
         device=_device_name(request.device),
         seconds=seconds,
         interrupted=interrupted,
+        samples_sha256=prepared.digest,
+        labels=tuple(samples.labels.tolist()),
+        seed=request.seed,
     )
 
 

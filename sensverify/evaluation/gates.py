@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from sensverify.core.digests import sha256_of_arrays
+from sensverify.classification.perturbation import finite_ends
 from sensverify.core.gates import Figure, Gate, Limit, judge, read_limits
 from sensverify.errors import BadData, BadSetting
 from sensverify.evaluation.prepared import Prepared
@@ -21,7 +21,7 @@ from sensverify.evaluation.scores import clean_row
 from sensverify.models.loading import ModelFacts
 from sensverify.runs.json_text import read_result
 
-_SCHEMA = "sensverify.evaluate/1"
+_SCHEMA = "sensverify.evaluate/2"
 _MEASURED_BY = {
     "min_certified": ("certified",),
     "min_robust": ("attack",),
@@ -198,12 +198,6 @@ class AskedGates:
         return asked
 
     @property
-    def digest(self) -> str:
-        """SHA-256 of the samples, of their labels, and of the unit of radii of each feature."""
-        samples, unit = self.prepared.samples, self.prepared.perturbation.unit
-        return sha256_of_arrays(samples.x, samples.y, unit if unit.ndim else None)
-
-    @property
     def names(self) -> list[str]:
         """The networks that are judged: not a reference that is only compared with."""
         request = self.prepared.request
@@ -232,21 +226,14 @@ class AskedGates:
 
     def judged(self, evaluation: Evaluation) -> Evaluation:
         """The evaluation with a verdict on every gate."""
-        evaluation = replace(evaluation, samples_sha256=self.digest)
         if not self.limits:
             return evaluation
-        labels = self.prepared.samples.labels.tolist()
         gates = [
             gate
             for name, model in zip(self.names, evaluation.models, strict=False)
-            for gate in self._judged(name, self.figures(model, labels))
+            for gate in self._judged(name, self.figures(model, evaluation.labels))
         ]
-        return replace(
-            evaluation,
-            gates=tuple(gates),
-            labels=tuple(labels),
-            baseline=self.baseline,
-        )
+        return replace(evaluation, gates=tuple(gates), baseline=self.baseline)
 
     def _judged(self, name: str, found: Mapping[int | None, dict[str, Figure]]) -> list[Gate]:
         model = name if len(self.names) > 1 else None
@@ -300,7 +287,7 @@ def _read_baseline(
     values = read_result(path, _SCHEMA)
     try:
         _check_question(path, values, asked)
-        labels = values.get("labels", [])
+        labels = [int(label) for label in values["labels"]]
         models = {each["model"]["name"]: _model(each) for each in values["models"]}
         found = {}
         for name in asked.names:
@@ -308,9 +295,7 @@ def _read_baseline(
             if model is None:
                 raise BadSetting(f"'{path}' has several networks, and '{name}' is none of them")
             for label, its in asked.figures(model, labels).items():
-                # Results without gates do not say which samples are of which class.
-                known = label is None or labels
-                found[name, label] = _as_limits(its, model, asked) if known else {}
+                found[name, label] = _as_limits(its, model, asked)
     except (AttributeError, IndexError, KeyError, TypeError, ZeroDivisionError) as error:
         raise BadData(f"'{path}' is no whole result: {type(error).__name__} {error}") from None
     except ValueError as error:
@@ -341,18 +326,18 @@ def _check_question(path: Path, values: dict[str, Any], asked: AskedGates) -> No
     prepared = asked.prepared
     if values["interrupted"] is not False:
         raise BadData(f"'{path}' was interrupted, and lacks parts", "give a whole result")
-    if values["samples_sha256"] != asked.digest:
+    if values["data"]["samples_sha256"] != prepared.digest:
         raise BadData(
             f"'{path}' is about other samples than this evaluation, or about other units of their "
             "features",
             "give a result about the same ones",
         )
     radii, relative = prepared.radii, {k for k, v in asked.limits.items() if v.relative}
-    clip = radii.perturbation.clip
+    clip = finite_ends(radii.perturbation.clip)
     pairs: list[tuple[str, Any, Any]] = []
     if relative.intersection(_AT_RADIUS):
         pairs += [("radius unit", values["radius_unit"], radii.unit)]
-        pairs += [("clip", values["clip"], None if clip is None else list(clip))]
+        pairs += [("clip", values["clip"], clip)]
         if asked.radius not in values["radii"]:
             pairs += [("radii", values["radii"], asked.radius)]
     settings, severities = values["settings"], sorted(set(prepared.request.severities))
@@ -378,7 +363,7 @@ def _model(values: dict[str, Any]) -> ModelEvaluation:
     model = ModelFacts(
         name=str(facts["name"]),
         output_names=(),
-        path=str(facts["path"]),
+        path=facts["path"],
         sha256=str(facts["sha256"]),
         inputs=tuple(facts["inputs"]),
         outputs=tuple(facts["outputs"]),

@@ -49,6 +49,12 @@ class Prepared:
         return self.radii.perturbation
 
     @property
+    def digest(self) -> str:
+        """SHA-256 of the samples, of their labels, and of the unit of radii of each feature."""
+        samples, unit = self.samples, self.perturbation.unit
+        return sha256_of_arrays(samples.x, samples.y, unit if unit.ndim else None)
+
+    @property
     def deciding(self) -> dict[str, Any]:
         """Plain values that decide every task, but for its network and its own key."""
         request, corrupted, samples = self.request, self.corrupted, self.samples

@@ -281,12 +281,13 @@ class Evaluation(Shown):
         Of all tasks, also of those that a run before this one had finished.
     interrupted : bool
         Whether it ended before all tasks were done: Ctrl-C or the time budget.
+    samples_sha256 : str
+        Digest of the samples, their labels, and the unit of radii of each feature.
+    labels : tuple of int, one a sample
+    seed : int
+        Of everything that was drawn.
     gates : tuple of Gate
         Every limit that was asked for, with its verdict.
-    labels : tuple of int, one a sample
-        With gates only.
-    samples_sha256 : str or None
-        Digest of the samples, their labels, and the unit of radii of each feature.
     baseline : str or None
         In words, the kept result that limits are relative to.
     """
@@ -301,6 +302,9 @@ class Evaluation(Shown):
     radii: tuple[float, ...]
     radius_unit: str
     clip: tuple[float, float] | None
+    samples_sha256: str
+    labels: tuple[int, ...]
+    seed: int = 0
     examples: Mapping[str, tuple[Example, ...]] = field(default_factory=dict)
     settings: Mapping[str, str] = field(default_factory=dict)
     reference: str | None = None
@@ -310,8 +314,6 @@ class Evaluation(Shown):
     seconds: float = 0.0
     interrupted: bool = False
     gates: tuple[Gate, ...] = ()
-    labels: tuple[int, ...] = ()
-    samples_sha256: str | None = None
     baseline: str | None = None
 
     @property

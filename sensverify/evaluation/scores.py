@@ -17,6 +17,7 @@ from sensverify.classification.shift import (
     fit_line,
     generalisation_gap,
     relative_corruption_error,
+    relative_flip_rate,
     residual_robustness,
 )
 from sensverify.errors import BadSetting, NotMeasured
@@ -70,6 +71,31 @@ class CorruptionScore:
     relative_error_ratio: float | None
 
 
+@dataclass(frozen=True)
+class SequenceScore:
+    """One sequence of small corruptions.
+
+    Parameters
+    ----------
+    sequence, against : str
+    flip_rate : float
+        Share of the pairs of frames with different predictions.
+    flip_ratio : float or None
+        That in percent of the reference's; None without a reference, or where its predictions
+        never flip.
+
+    Notes
+    -----
+    Source: Hendrycks & Dietterich 2019, *Benchmarking neural network robustness to common
+    corruptions and perturbations* (flip rate, standardised by a baseline's).
+    """
+
+    sequence: str
+    against: str
+    flip_rate: float
+    flip_ratio: float | None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Summary:
     """One network in a few numbers; None is what could not be had or was not asked for.
@@ -88,8 +114,8 @@ class Summary:
         Means over the corruptions.
     effective : float or None
         Accuracy under corruption above the line that the other networks' accuracies lie on.
-    flip_rate : float or None
-        Mean over the sequences.
+    flip_rate, mfr : float or None
+        Mean over the sequences: of the rates, and of these in percent of the reference's.
     rms_calibration : float
         On clean test samples.
     """
@@ -107,6 +133,7 @@ class Summary:
     relative_mce: float | None
     effective: float | None
     flip_rate: float | None
+    mfr: float | None
     rms_calibration: float
 
 
@@ -219,6 +246,20 @@ def corruption_scores(
     return tuple(scores)
 
 
+def sequence_scores(
+    model: ModelEvaluation, reference: ModelEvaluation | None = None
+) -> tuple[SequenceScore, ...]:
+    """Every sequence, beside a reference network where there is one."""
+    rows = () if reference is None else reference.sequences
+    others = {(row.sequence, row.against): row.flip_rate for row in rows}
+    scores = []
+    for row in model.sequences:
+        other = others.get((row.sequence, row.against))
+        ratio = None if other is None else _known(relative_flip_rate, row.flip_rate, other)
+        scores.append(SequenceScore(row.sequence, row.against, row.flip_rate, ratio))
+    return tuple(scores)
+
+
 def reference_of(evaluation: Evaluation) -> ModelEvaluation | None:
     """The network that CE compares with."""
     return next(
@@ -239,7 +280,13 @@ def summarise(evaluation: Evaluation) -> tuple[Summary, ...]:
     radius = middle_radius(evaluation)
     corrupted = [_mean([score.accuracy for score in each]) for each in scores]
     return tuple(
-        _summary(model, scores[place], radius, _effective(evaluation, corrupted, place))
+        _summary(
+            model,
+            scores[place],
+            sequence_scores(model, reference),
+            radius,
+            _effective(evaluation, corrupted, place),
+        )
         for place, model in enumerate(evaluation.models)
     )
 
@@ -247,6 +294,7 @@ def summarise(evaluation: Evaluation) -> tuple[Summary, ...]:
 def _summary(
     model: ModelEvaluation,
     scores: tuple[CorruptionScore, ...],
+    sequences: tuple[SequenceScore, ...],
     radius: float | None,
     effective: float | None,
 ) -> Summary:
@@ -266,7 +314,8 @@ def _summary(
         mce=_mean([score.error_ratio for score in scores]),
         relative_mce=_mean([score.relative_error_ratio for score in scores]),
         effective=effective,
-        flip_rate=_mean([row.flip_rate for row in model.sequences]),
+        flip_rate=_mean([each.flip_rate for each in sequences]),
+        mfr=_mean([each.flip_ratio for each in sequences]),
         rms_calibration=clean.classified.rms_calibration_error,
     )
 

@@ -50,7 +50,7 @@ def read_result(path: Path, schema: str) -> dict[str, Any]:
     ----------
     path : Path
     schema : str
-        Its ``schema``, such as ``sensverify.verify/1``.
+        Its ``schema``, such as ``sensverify.verify/2``.
 
     Raises
     ------
@@ -62,7 +62,14 @@ def read_result(path: Path, schema: str) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         text = getattr(error, "strerror", None) or error
         raise BadData(f"cannot read the result '{path}': {text}") from None
-    if not isinstance(values, dict) or values.get("schema") != schema:
+    given = values.get("schema") if isinstance(values, dict) else None
+    name, _, version = schema.rpartition("/")
+    if isinstance(given, str) and given != schema and given.rpartition("/")[0] == name:
+        raise BadData(
+            f"'{path}' has the schema '{given[:100]}', and version {version} is what is read here",
+            "make the file anew with `json` of the same command",
+        )
+    if given != schema:
         raise BadData(
             f"'{path}' is no result of the schema '{schema}'",
             "give the file that `json` of the same command has written",

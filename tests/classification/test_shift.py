@@ -18,6 +18,7 @@ from sensverify.classification.shift import (
     mean_corruption_error,
     minimal_sample_distance,
     relative_corruption_error,
+    relative_flip_rate,
     relative_mean_corruption_error,
     residual_robustness,
 )
@@ -186,6 +187,16 @@ def test_flips_are_of_classes() -> None:
         flip_rate(torch.rand(3, 4))
     with pytest.raises(BadSetting, match="'last'"):
         flip_rate(torch.ones(3, 4).long(), against="last")
+
+
+def test_flips_in_percent_of_a_reference() -> None:
+    assert relative_flip_rate(0.1, 0.2) == pytest.approx(50)
+    assert relative_flip_rate(0.0, 0.2) == 0.0
+    with pytest.raises(NotMeasured, match="never flip"):
+        relative_flip_rate(0.1, 0.0)
+    for rate, other in ((1.1, 0.5), (0.5, -0.1), (float("nan"), 0.5), (0.5, float("nan"))):
+        with pytest.raises(BadData, match="flip rate"):
+            relative_flip_rate(rate, other)
 
 
 def test_the_minimal_sample_distance_by_hand() -> None:

@@ -100,7 +100,7 @@ def test_evaluate_takes_tables(run: Run, tmp_path: Path) -> None:
     done = run("evaluate", "iris", "--data", table(tmp_path), *nothing, "--json", "-")
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)
-    assert found["data"]["classes"] == ["setosa", "versicolor", "virginica"]
+    assert found["class_names"] == ["setosa", "versicolor", "virginica"]
     assert "the labels are the column" in found["settings"]["data"]
     assert "the labels are the column" in done.stderr
 

@@ -229,6 +229,25 @@ def test_json_on_standard_output_is_alone(run: Run) -> None:
     assert "iris" in result.stderr
 
 
+def test_an_open_end_of_the_clip_range_is_null(run: Run) -> None:
+    done = run("evaluate", "iris", "--clip", "0", "inf", *QUICK, "--json", "-")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["clip"] == [0.0, None]
+
+
+def test_json_holds_what_a_later_one_is_compared_with(run: Run) -> None:
+    done = run("evaluate", "iris", "--count", 5, "--seed", 3, *QUICK, "--json", "-")
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert found["schema"] == "sensverify.evaluate/2"
+    assert (len(found["labels"]), found["seed"], found["gates"]) == (5, 3, [])
+    assert found["class_names"] == ["setosa", "versicolor", "virginica"]
+    again = json.loads(run("evaluate", "iris", "--count", 5, *QUICK, "--json", "-").stdout)
+    other = json.loads(run("evaluate", "iris", "--count", 6, *QUICK, "--json", "-").stdout)
+    digests = [each["data"]["samples_sha256"] for each in (found, again, other)]
+    assert digests[0] == digests[1] != digests[2]
+
+
 def test_what_is_there_is_overwritten_only_by_force(run: Run, tmp_path: Path) -> None:
     command = ("evaluate", "iris", *QUICK, "--csv", tmp_path)
     assert run(*command).exit_code == 0

@@ -310,8 +310,10 @@ def test_an_evaluation_beside_a_kept_one(
     assert ElementTree.fromstring((tmp_path / "a.xml").read_text()).get("tests") == "6"
     for change, words in (
         (lambda v: v.update(interrupted=True), "interrupted"),
-        (lambda v: v.update(samples_sha256="0" * 64), "other samples"),
-        (lambda v: v.pop("samples_sha256"), "samples_sha256"),
+        (lambda v: v["data"].update(samples_sha256="0" * 64), "other samples"),
+        (lambda v: v["data"].pop("samples_sha256"), "samples_sha256"),
+        (lambda v: v.pop("labels"), "whole"),
+        (lambda v: v.update(schema="sensverify.evaluate/1"), "anew"),
         (lambda v: v["settings"].update(attacks="fgsm"), "attacks"),
         (lambda v: v.update(radii=[0.3]), "radii"),
         (lambda v: v.update(models=[]), "none of them"),

@@ -25,6 +25,7 @@ from sensverify.evaluation.scores import (
     clean_rate,
     corruption_scores,
     middle_radius,
+    sequence_scores,
     success_rate,
     summarise,
     worst_curve,
@@ -92,6 +93,8 @@ def evaluation(*models: ModelEvaluation, **values: object) -> Evaluation:
         radii=(0.1, 0.2),
         radius_unit="",
         clip=None,
+        samples_sha256="0" * 64,
+        labels=(0,) * SAMPLES,
     )
     return replace(made, **values)  # type: ignore[arg-type]
 
@@ -190,13 +193,8 @@ def test_the_middle_radius_is_the_lower_of_two() -> None:
 
 def test_a_summary() -> None:
     train = CleanRow(part="train", classified=counted(0), wrong=(), seconds=0.0)
-    flips = tuple(
-        SequenceRow(
-            sequence=name, frames=3, samples=5, flip_rate=rate, against="first", seconds=0.0
-        )
-        for name, rate in (("tilt", 0.1), ("scale", 0.3))
-    )
-    net = model(attacks=ATTACKS, sequences=flips, corruptions=(corrupted("fog", 1, 2),))
+    rates = flips(("tilt", 0.1), ("scale", 0.3))
+    net = model(attacks=ATTACKS, sequences=rates, corruptions=(corrupted("fog", 1, 2),))
     net = replace(net, clean=(*net.clean, train))
     (found,) = summarise(evaluation(net, reference="net"))
     assert found.model == "net"
@@ -210,6 +208,30 @@ def test_a_summary() -> None:
     assert found.mce == pytest.approx(100)
     assert found.effective is None
     assert found.rms_calibration == net.clean[0].classified.rms_calibration_error
+
+
+def flips(*rates: tuple[str, float]) -> tuple[SequenceRow, ...]:
+    return tuple(
+        SequenceRow(
+            sequence=name, frames=3, samples=5, flip_rate=rate, against="first", seconds=0.0
+        )
+        for name, rate in rates
+    )
+
+
+def test_flip_rates_are_divided_by_those_of_the_reference() -> None:
+    """Sequence by sequence, and then averaged; where the reference never flips there is none."""
+    one = model("one", sequences=flips(("tilt", 0.1), ("scale", 0.4), ("fog", 0.0)))
+    other = model("other", sequences=flips(("fog", 0.2), ("scale", 0.1), ("tilt", 0.3)))
+    found = sequence_scores(other, one)
+    assert [each.sequence for each in found] == ["fog", "scale", "tilt"]
+    assert [each.flip_ratio for each in found] == [None, pytest.approx(25), pytest.approx(300)]
+    first, second = summarise(evaluation(one, other, reference="one"))
+    assert first.mfr == pytest.approx(100)
+    assert second.mfr == pytest.approx((25 + 300) / 2)
+    assert [each.mfr for each in summarise(evaluation(one, other))] == [None, None]
+    alone = model("alone", sequences=flips(("snow", 0.2)))
+    assert summarise(evaluation(one, alone, reference="one"))[1].mfr is None
 
 
 def test_effective_robustness_is_taken_against_the_line_of_the_others() -> None:

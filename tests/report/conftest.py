@@ -184,6 +184,7 @@ class _Draw:
             msd=1.5 * severity,
             source="computed",
             seconds=0.3,
+            wrong=tuple(np.flatnonzero(~right).tolist()),
         )
 
 
@@ -326,6 +327,8 @@ def make_evaluation() -> Callable[..., Evaluation]:
             ),
             "machine": "x86-64, 2 cores",
             "seconds": 123.4,
+            "samples_sha256": "0" * 64,
+            "labels": (0,) * samples,
         }
         return Evaluation(**{**values, **changes})
 

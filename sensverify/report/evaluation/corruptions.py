@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from sensverify.evaluation.results import CorruptionRow, Evaluation, ModelEvaluation
@@ -27,10 +28,12 @@ from sensverify.report.evaluation.images import pictures
 from sensverify.report.formatting import DASH, count_of, percent, points, signed, spoken
 from sensverify.report.theme import step
 
+_SCORES = ("residual", "app", "ce", "relative_ce")
 _DATA = (
     *("corruption", "severity", "parameter", *RATE, "mean_confidence", "msd"),
-    *("residual", "app", "ce", "relative_ce", "source", "seconds"),
+    *(*_SCORES, "source", "seconds"),
 )
+_MEANS = ("corruption", "severities", "accuracy", *_SCORES)
 
 
 def corruption_section(evaluation: Evaluation, summaries: Sequence[Summary]) -> doc.Section:
@@ -39,12 +42,15 @@ def corruption_section(evaluation: Evaluation, summaries: Sequence[Summary]) -> 
     over, ratio = f"mean over {count_of(kinds, 'corruption')}", f"{evaluation.reference} is 100"
     lost, gained = f"points lost, {over}", f"of errors gained; {ratio}"
     accuracy, difference, relative = written(percent), written(points), written(_one_decimal)
-    rows = partial(_rows, reference_of(evaluation))
+    rows, means = (partial(make, reference_of(evaluation)) for make in (_rows, _mean_rows))
     return doc.Section(
         "corruptions",
         "Corruptions",
         tuple(_blocks(evaluation)),
-        data=(model_data("corruptions", _DATA, evaluation, rows),),
+        data=(
+            model_data("corruptions", _DATA, evaluation, rows),
+            model_data("corruption-means", _MEANS, evaluation, means),
+        ),
         numbers=(
             number("Under corruption", [s.corrupted for s in summaries], accuracy, 1, over),
             number("Residual robustness", [s.residual for s in summaries], difference, -1, lost),
@@ -61,15 +67,26 @@ def corruption_section(evaluation: Evaluation, summaries: Sequence[Summary]) -> 
 def _rows(
     reference: ModelEvaluation | None, model: ModelEvaluation
 ) -> Iterator[Sequence[doc.Value]]:
-    """Every severity; ``residual`` to ``relative_ce`` are over all severities of a corruption."""
-    scores = {score.corruption: score for score in corruption_scores(model, reference)}
+    """Every severity, with its own scores."""
     for row in model.corruptions:
-        score = scores[row.corruption]
+        (score,) = corruption_scores(replace(model, corruptions=(row,)), reference)
         yield (
             *(row.corruption, row.severity, row.parameter, *rate_values(row.classified.accuracy)),
-            *(row.classified.confidence, row.msd, score.residual, score.app),
-            *(score.error_ratio, score.relative_error_ratio, row.source, row.seconds),
+            *(row.classified.confidence, row.msd, *_score_values(score), row.source, row.seconds),
         )
+
+
+def _mean_rows(
+    reference: ModelEvaluation | None, model: ModelEvaluation
+) -> Iterator[Sequence[doc.Value]]:
+    """Every corruption over its severities."""
+    for score in corruption_scores(model, reference):
+        count = sum(row.corruption == score.corruption for row in model.corruptions)
+        yield (score.corruption, count, score.accuracy, *_score_values(score))
+
+
+def _score_values(score: CorruptionScore) -> tuple[doc.Value, ...]:
+    return score.residual, score.app, score.error_ratio, score.relative_error_ratio
 
 
 def _one_decimal(value: float | None) -> str:

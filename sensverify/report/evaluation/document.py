@@ -51,8 +51,8 @@ def evaluation_document(evaluation: Evaluation) -> doc.Document:
     """The document of an evaluation.
 
     Its data are tidy tables; shares are from 0 to 1, ``lower`` and ``upper`` are Wilson's 95 %
-    interval, ``at`` is a radius or a severity, and ``blind`` counts samples without a gradient that
-    could be followed.
+    interval (of a difference Newcombe's), ``at`` is a radius or a severity, ``corruption-means``
+    are over severities, and ``blind`` counts samples without a gradient that could be followed.
     """
     summaries = summarise(evaluation)
     names = [model.model.name for model in evaluation.models]

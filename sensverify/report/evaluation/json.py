@@ -1,4 +1,4 @@
-"""The schema ``sensverify.evaluate/1``."""
+"""The schema ``sensverify.evaluate/2``."""
 
 from __future__ import annotations
 
@@ -6,24 +6,27 @@ from collections.abc import Mapping
 from dataclasses import is_dataclass
 from typing import Any
 
+from sensverify.classification.perturbation import finite_ends
 from sensverify.classification.predictions import Classified
 from sensverify.classification.rates import Rate
 from sensverify.evaluation.lines import accuracy_lines
+from sensverify.evaluation.pairs import Comparison, compare_pairs
 from sensverify.evaluation.results import Evaluation, ModelEvaluation
 from sensverify.evaluation.scores import (
     Summary,
     corruption_scores,
     middle_radius,
     reference_of,
+    sequence_scores,
     success_rate,
     summarise,
 )
 from sensverify.report.evaluation.common import RATE, rate_values
 from sensverify.report.gates import gate_dict
 from sensverify.report.json import model_dict
-from sensverify.report.record import result_text
+from sensverify.report.record import header, result_text
 
-SCHEMA = "sensverify.evaluate/1"
+SCHEMA = "sensverify.evaluate/2"
 
 _CLASSIFIED = (
     *("accuracy", "confidence", "rms_calibration_error", "expected_calibration_error"),
@@ -38,11 +41,14 @@ def evaluation_to_json(evaluation: Evaluation) -> str:
     Every number is finite; shares are from 0 to 1 and radii are in ``radius_unit``. A rate is an
     object: ``count`` of ``samples``, their ``share``, and Wilson's 95 % interval from ``lower`` to
     ``upper``. Positions of samples count from 0 in the samples that were used.
+    `sensverify.report.schemas.result_schema` describes every key.
 
     * ``data``: its ``name``, the ``samples`` used of those ``available`` and how they were
-      ``chosen``, ``train_samples`` that measures were taken on, what ``classes`` are called.
-    * ``radii``, ``radius_unit``, ``middle_radius`` (of the summaries), ``clip``, ``settings``,
-      ``reference`` (of CE), ``versions``, ``machine``, ``device``, ``seconds``, ``interrupted``.
+      ``chosen``, ``train_samples`` that measures were taken on, and the digest of the samples, of
+      their labels, and of the unit of radii of each feature.
+    * ``class_names``, ``labels`` of the samples, ``seed``, ``radii``, ``radius_unit``,
+      ``middle_radius`` (of the summaries), ``clip``, ``settings``, ``reference`` (of CE),
+      ``machine``, ``device``, ``seconds``, ``interrupted``.
     * ``models``, each with its ``model`` (name, path, digest, shapes) and the rows ``clean``,
       ``attacks``, ``certified``, ``corruptions``, ``sequences``, ``measures`` and ``missing``, with
       the fields of `sensverify.evaluation.results`. What was ``classified`` is ``confusion``
@@ -51,12 +57,12 @@ def evaluation_to_json(evaluation: Evaluation) -> str:
       is its rate over the samples that were right; ``blind`` are the samples that it says nothing
       of, as no gradient could be followed.
     * ``scores`` of each model: its ``summary``, ``lines`` (accuracy against radius for every
-      attack, the worst of them, and certified) and ``corruptions`` (residual robustness, APP, CE
-      and relative CE).
-    * Where gates were asked for, ``gates``: every limit, the figure that was found, by what is
-      known from ``least`` to ``most`` (null: nothing), and the verdict; and the ``labels`` of the
-      samples. ``samples_sha256`` is the digest of the samples, of their labels, and of the unit of
-      radii of each feature.
+      attack, the worst of them, and certified), ``corruptions`` (residual robustness, APP, CE and
+      relative CE) and ``sequences`` (flip rates beside the reference's).
+    * ``comparisons``: every two networks in every question that both have answered, see
+      `sensverify.evaluation.compare_pairs`; ``untested`` says why two are not compared.
+    * ``gates``: every limit that was asked for, the figure that was found, by what is known from
+      ``least`` to ``most`` (null: nothing), and the verdict; ``baseline`` in words.
 
     Pictures of examples are only on the page.
 
@@ -76,28 +82,41 @@ def evaluation_to_dict(evaluation: Evaluation) -> dict[str, Any]:
 
     pairs = zip(evaluation.models, summarise(evaluation), strict=True)
     return {
-        "schema": SCHEMA,
+        **header(SCHEMA, evaluation.record),
         "data": {
             "name": evaluation.data,
-            **own("samples", "available", "chosen", "train_samples", "classes"),
+            **own("samples", "available", "chosen", "train_samples", "samples_sha256"),
         },
-        **own("radii", "radius_unit"),
+        "class_names": list(evaluation.classes),
+        **own("labels", "seed", "radii", "radius_unit"),
         "middle_radius": middle_radius(evaluation),
-        **own("clip", "settings", "reference"),
+        "clip": finite_ends(evaluation.clip),
+        **own("settings", "reference"),
         "models": [_model(evaluation, model, summary) for model, summary in pairs],
-        "versions": dict(evaluation.record.versions),
-        **own("machine", "device", "seconds", "interrupted"),
-        "samples_sha256": evaluation.samples_sha256,
-        **_gates(evaluation),
+        "comparisons": [_comparison(each) for each in compare_pairs(evaluation)],
+        "gates": [gate_dict(gate) for gate in evaluation.gates],
+        **own("baseline", "machine", "device", "seconds", "interrupted"),
     }
 
 
-def _gates(evaluation: Evaluation) -> dict[str, Any]:
-    if not evaluation.gates:
-        return {}
+def _comparison(each: Comparison) -> dict[str, Any]:
+    pair, paired = each.paired, None
+    if pair is not None:
+        lower, upper = pair.interval
+        paired = {
+            "samples": pair.samples,
+            **_plain(pair),
+            "difference": pair.difference,
+            "lower": lower,
+            "upper": upper,
+            "p_value": pair.p_value,
+            "adjusted": each.adjusted,
+        }
     return {
-        "labels": list(evaluation.labels),
-        "gates": [gate_dict(gate) for gate in evaluation.gates],
+        **{name: getattr(each, name) for name in ("first", "second", "kind", "name", "at")},
+        "paired": paired,
+        "better": each.better,
+        "untested": each.untested or None,
     }
 
 
@@ -112,6 +131,7 @@ def _model(evaluation: Evaluation, model: ModelEvaluation, summary: Summary) -> 
             "summary": _plain(summary),
             "lines": _plain(accuracy_lines(evaluation, model)),
             "corruptions": _plain(corruption_scores(model, reference_of(evaluation))),
+            "sequences": _plain(sequence_scores(model, reference_of(evaluation))),
         },
         **rows,
     }

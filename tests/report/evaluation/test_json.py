@@ -64,8 +64,11 @@ def test_what_was_asked_is_there(make_evaluation: Make) -> None:
     found = json.loads(evaluation_to_json(evaluation))
     assert found["data"]["name"] == evaluation.data
     assert found["data"]["samples"] == evaluation.samples
-    assert found["data"]["classes"] == list(evaluation.classes)
-    for name in ("radius_unit", "settings", "reference", "machine", "device"):
+    assert found["class_names"] == list(evaluation.classes)
+    assert found["data"]["samples_sha256"] == evaluation.samples_sha256
+    assert found["labels"] == list(evaluation.labels)
+    assert found["gates"] == found["comparisons"] == []
+    for name in ("radius_unit", "settings", "reference", "machine", "device", "seed", "baseline"):
         assert found[name] == getattr(evaluation, name)
     assert found["versions"] == evaluation.record.versions
     assert found["radii"] == list(evaluation.radii)

@@ -381,6 +381,17 @@ def test_the_numbers_behind_the_curves_are_those_of_the_table(make_evaluation: M
         assert f"{100 * float(row['share']):.1f}" in text
 
 
+def test_the_reference_of_flip_rates_is_named(make_evaluation: Make) -> None:
+    page = evaluation_page(make_evaluation(("a", "b")))
+    part = page.partition('<h2 id="sequences">')[2].partition("<h2")[0]
+    assert "FR is that in percent of the flip rate of a." in part
+    assert part.count("FR 100.0") == 4
+    alone = evaluation_page(make_evaluation(("a", "b"), reference=None))
+    assert "FR 100.0" not in alone
+    assert "mFR" in page.partition('<h2 id="accuracy">')[0]
+    assert "mFR" not in alone
+
+
 def test_a_note_stands_at_the_top(make_evaluation: Make) -> None:
     evaluation = replace(make_evaluation(), settings={"note": "all samples have the label <3>"})
     page = evaluation_page(evaluation)

@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from statistics import median
+from statistics import fmean, median
 from typing import Any
 
 import pytest
@@ -21,8 +21,8 @@ Make = Callable[..., Evaluation]
 
 
 TABLES = (
-    *("accuracy", "attacks", "samples", "pairs", "corruptions", "sequences"),
-    *("calibration", "confusion", "measures", "missing"),
+    *("accuracy", "attacks", "samples", "pairs", "corruptions", "corruption-means"),
+    *("sequences", "calibration", "confusion", "measures", "missing"),
 )
 
 
@@ -121,6 +121,7 @@ def test_samples(make_evaluation: Make) -> None:
 def test_corruptions(make_evaluation: Make) -> None:
     evaluation = make_evaluation(("a", "b"))
     rows = read(evaluation, "corruptions")
+    clean_of = {m.model.name: m.clean[0].classified.accuracy.share for m in evaluation.models}
     for row, found in zip(
         rows, (row for model in evaluation.models for row in model.corruptions), strict=True
     ):
@@ -129,6 +130,40 @@ def test_corruptions(make_evaluation: Make) -> None:
         assert row["parameter"] == found.parameter
         if row["network"] == evaluation.reference:
             assert float(row["ce"]) == pytest.approx(100)
+        clean, accuracy = clean_of[row["network"]], found.classified.accuracy.share
+        assert float(row["residual"]) == pytest.approx(clean - accuracy)
+        assert float(row["app"]) == pytest.approx(accuracy / clean)
+
+
+def test_scores_of_a_severity_are_its_own_and_means_stand_apart(make_evaluation: Make) -> None:
+    evaluation = make_evaluation(("a", "b"))
+    tables = read_all(evaluation)
+    first, second = evaluation.models
+    errors = {
+        (row.corruption, row.severity): [
+            1 - each.classified.accuracy.share for each in (row, other)
+        ]
+        for row, other in zip(second.corruptions, first.corruptions, strict=True)
+    }
+    own = [row for row in tables["corruptions"] if row["network"] == "b"]
+    for row in own:
+        mine, its = errors[row["corruption"], int(row["severity"])]
+        assert float(row["ce"]) == pytest.approx(100 * mine / its)
+    for row in tables["corruption-means"]:
+        rows = [
+            each
+            for each in tables["corruptions"]
+            if (each["network"], each["corruption"]) == (row["network"], row["corruption"])
+        ]
+        assert int(row["severities"]) == len(rows) == 5
+        for name in ("residual", "app"):
+            assert float(row[name]) == pytest.approx(fmean(float(each[name]) for each in rows))
+        mine, its = (
+            sum(errors[each["corruption"], int(each["severity"])][k] for each in rows)
+            for k in (0, 1)
+        )
+        if row["network"] == "b":
+            assert float(row["ce"]) == pytest.approx(100 * mine / its)
 
 
 def test_confusion_and_calibration_add_up(make_evaluation: Make) -> None:

@@ -1,8 +1,8 @@
-"""The schema ``sensverify.verify/1``, and what the JSON of several commands says alike."""
+"""The schema ``sensverify.verify/2``, and what the JSON of several commands says alike."""
 
 from __future__ import annotations
 
-import json
+import math
 from dataclasses import asdict
 from typing import Any
 
@@ -10,112 +10,109 @@ import numpy as np
 
 from sensverify.core.digests import sha256
 from sensverify.report.gates import gate_dict
-from sensverify.verification import ModelFacts
+from sensverify.report.record import header, result_text
+from sensverify.verification import Counterexample, ModelFacts
 from sensverify.verification.certifying import Certification
 from sensverify.verification.classes import ClassResult
 from sensverify.verification.results import SampleResult, VerifyReport
 from sensverify.verification.thresholds import deviations
 
-SCHEMA = "sensverify.verify/1"
+SCHEMA = "sensverify.verify/2"
 
-_SUMMARY = (
-    *("samples", "mean_volume", "mean_log_volume", "median_log_volume", "max_width"),
-    *("certified_fraction", "accuracy"),
-)
+_ASKED = ("threshold", "top_k", "targets", "costs", "max_deviation", "output_range")
 
 
 def report_to_json(report: VerifyReport) -> str:
     """The report as one JSON object and a newline.
 
-    Every number is finite: a volume that does not fit a double is null and ``log_volume`` carries
-    it; the log-volume of a box with a zero width is null and ``degenerate`` lists the outputs.
-    ``input`` holds what was asked, to repeat it: data, radius, sigma, clip, box, dtype and seed.
-    The means of log-volumes leave degenerate samples out, and are null when no other is there.
-    ``interrupted`` is true where somebody stopped the run: samples are missing, or bounded less
-    tightly than asked.
-    ``asked`` holds what was asked beside the usual, ``classes`` the samples by class, and samples
-    their ``deviation`` by output, each only where it was asked for.
-    Samples without a label hold ``prediction_kept``, what ``certified`` is of labels, of their own
-    prediction.
-    Where the bounds were re-derived with rigorous arithmetic, ``certificate`` says what the
-    independent check took, and every sample has its box as it was ``proposed``, and as
-    ``float32_margin`` how far evaluating each output in float32 can be off (null: not known).
-
-    Where gates were asked for, ``gates`` has every limit, the figure that was found, by what is
-    known from ``least`` to ``most`` (null: open, or nothing), and the verdict. ``samples_sha256``
-    is the digest of the samples and labels that were asked about, and of how far each of their
-    features moves.
+    Every key is always there, null where there is nothing to say; ``sensverify schema verify``
+    prints what each is. Every number is finite: a volume that does not fit a double is null and
+    ``log_volume`` carries it; the log-volume of a box with a zero width is null and ``degenerate``
+    lists the outputs. The means of log-volumes leave degenerate samples out, and are null when no
+    other is there.
 
     Raises
     ------
     ValueError
         A number is not finite; this is a defect, and nothing is written.
     """
-    return json.dumps(report_to_dict(report), allow_nan=False, indent=2) + "\n"
+    return result_text(report_to_dict(report))
 
 
 def report_to_dict(report: VerifyReport) -> dict[str, Any]:
     """The report as the values of the schema."""
-    certified, kept = report.certification, report.summary.prediction_kept_fraction
+    certified = report.certification
     return {
-        "schema": SCHEMA,
-        "model": {**model_dict(report.model), "unstable": report.model.unstable},
+        **header(SCHEMA, report.record),
+        "model": model_dict(report.model),
+        "unstable": report.model.unstable,
         "method": method_dict(report.method, report.settings),
         "guarantee": report.guarantee.name,
-        **({} if certified is None else {"certificate": certificate_dict(certified)}),
-        "input": {**report.perturbation.as_dict(), "dtype": report.dtype, "seed": report.seed},
-        **({"asked": dict(report.asked)} if report.asked else {}),
+        "certificate": None if certified is None else certificate_dict(certified),
+        "input": {
+            **report.perturbation.as_dict(),
+            "samples_sha256": report.samples_sha256,
+            "dtype": report.dtype,
+            "seed": report.seed,
+        },
+        "asked": {name: report.asked.get(name) for name in _ASKED},
+        "class_names": list(report.class_names),
         "device": report.device,
         "seconds": report.seconds,
         "interrupted": report.interrupted,
-        "versions": report.record.versions,
+        "gates": [gate_dict(gate) for gate in report.gates],
+        "baseline": report.baseline,
+        "summary": asdict(report.summary),
+        "classes": [_class(each) for each in report.classes] if report.per_class else None,
         "samples": [_sample(sample, report) for sample in report.samples],
-        "summary": {
-            **{name: getattr(report.summary, name) for name in _SUMMARY},
-            **({} if kept is None else {"prediction_kept_fraction": kept}),
-        },
-        **({"classes": [_class(each) for each in report.classes]} if report.per_class else {}),
-        "samples_sha256": report.samples_sha256,
-        **_gates(report),
     }
-
-
-def _gates(report: VerifyReport) -> dict[str, Any]:
-    if not report.shown_gates:
-        return {}
-    return {"gates": [gate_dict(gate) for gate in report.gates]}
 
 
 def _sample(sample: SampleResult, report: VerifyReport) -> dict[str, Any]:
-    def own(*names: str) -> dict[str, Any]:
-        return {name: getattr(sample, name) for name in names}
-
-    values: dict[str, Any] = {
-        **own("index", "label", "prediction"),
+    margins, float32, example = sample.margins, sample.float32_margin, sample.counterexample
+    known = float32 is not None and bool(np.isfinite(float32).all())
+    asked = report.max_deviation is not None
+    return {
+        "index": sample.index,
+        "label": sample.label,
+        "prediction": sample.prediction,
+        "label_kept": sample.label_kept,
+        "prediction_kept": sample.kept_word if sample.judged == "prediction" else "unasked",
+        "margin": None if sample.margin is None else _finite(sample.margin),
+        "margins": None if margins is None else _numbers(margins),
+        "counterexample": None if example is None else _counterexample(example),
         "status": sample.status.value,
+        "outputs": sample.output.tolist(),
         "outer": _ends(sample.lower, sample.upper),
         "inner": _ends(sample.inner_lower, sample.inner_upper),
+        "proposed": _ends(sample.proposed_lower, sample.proposed_upper),
+        "float32_margin": float32.tolist() if float32 is not None and known else None,
+        "probabilities": _ends(sample.probability_lower, sample.probability_upper),
+        "deviation": _numbers(deviations(sample, report.model.head)) if asked else None,
         "widths": sample.widths.tolist(),
-        **own("log_volume", "volume", "certified", "seconds"),
+        "log_volume": sample.log_volume,
+        "volume": sample.volume,
+        "degenerate": list(sample.degenerate),
+        "stopped": sample.stopped,
+        "seconds": sample.seconds,
     }
-    proposed = _ends(sample.proposed_lower, sample.proposed_upper)
-    if proposed is not None:
-        values["proposed"] = proposed
-        margin = sample.float32_margin
-        known = margin is not None and np.isfinite(margin).all()
-        values["float32_margin"] = margin.tolist() if margin is not None and known else None
-    probable = _ends(sample.probability_lower, sample.probability_upper)
-    if probable is not None:
-        values["probabilities"] = probable
-    if sample.judged == "prediction":
-        values["prediction_kept"] = sample.prediction_kept
-    if report.max_deviation is not None:
-        values["deviation"] = deviations(sample, report.model.head).tolist()
-    if sample.stopped:
-        values["stopped"] = True
-    if sample.degenerate:
-        values["degenerate"] = list(sample.degenerate)
-    return values
+
+
+def _counterexample(example: Counterexample) -> dict[str, Any]:
+    return {
+        "prediction": example.prediction,
+        "outputs": example.outputs.tolist(),
+        "input": example.input.ravel().tolist(),
+        "outside": example.outside,
+    }
+
+
+def _numbers(values: np.ndarray) -> list[float | None]:
+    return list(map(_finite, values.tolist()))
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _class(each: ClassResult) -> dict[str, Any]:

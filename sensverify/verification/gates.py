@@ -20,9 +20,11 @@ from sensverify.runs.json_text import read_result
 from sensverify.verification.question import Question
 from sensverify.verification.request import LIMITED, VerifyRequest
 from sensverify.verification.results import VerifyReport
-from sensverify.verification.sample_result import SampleResult
+from sensverify.verification.sample_result import Judged, SampleResult
 
-_SCHEMA = "sensverify.verify/1"
+_SCHEMA = "sensverify.verify/2"
+
+_KEPT = {"certified": True, "changes": False, "undecided": None}
 
 
 def figures(samples: Sequence[SampleResult], missing: int = 0) -> dict[str, Figure]:
@@ -180,19 +182,19 @@ def _read_baseline(
     BadData, BadSetting
     """
     values = read_result(path, _SCHEMA)
-    if request.targets is not None or request.costs is not None:
+    if request.costs is not None:
         raise BadSetting(
-            "results do not hold which samples `targets` and `costs` were about",
-            "leave `baseline` out, and give numbers as limits",
+            "results do not hold the numbers in `costs`",
+            "leave `baseline` out, and give numbers as limits; or name the classes as `targets`",
         )
     try:
         samples = tuple(map(_sample, values["samples"]))
-        digest, stopped = values["samples_sha256"], values["interrupted"]
+        digest, stopped = values["input"]["samples_sha256"], values["interrupted"]
         model, method = values["model"]["path"], values["method"]["name"]
-        asked = values.get("asked", {})
         _check_question(path, values["input"], question)
-        if any(asked.get(name) != getattr(request, name) for name in ("threshold", "top_k")):
-            raise BadSetting(f"'{path}' is about another `threshold` or `top_k` than this run")
+        for name in ("threshold", "top_k", "targets", "costs"):
+            if values["asked"][name] != getattr(request, name):
+                raise BadSetting(f"'{path}' is about another `{name}` than this run")
     except (AttributeError, IndexError, KeyError, OverflowError, TypeError) as error:
         raise BadData(f"'{path}' is no whole result: {type(error).__name__} {error}") from None
     except ValueError as error:
@@ -227,36 +229,49 @@ def _check_question(path: Path, asked: dict[str, Any], question: Question) -> No
 
 
 def _sample(values: dict[str, Any]) -> SampleResult:
-    certified, label = values["certified"], values["label"]
-    kept = [values["prediction_kept"]] if "prediction_kept" in values else None
-    verdicts = [certified, *(kept or [])]
-    if not all(isinstance(each, bool | None) for each in verdicts) or not isinstance(
-        label, int | None
-    ):
-        raise ValueError(f"certified {certified!r} of label {label!r}")
+    words = values["label_kept"], values["prediction_kept"]
+    label, stopped = values["label"], values["stopped"]
+    judged: Judged = "nothing"
+    if words[1] != "unasked":
+        judged = "prediction"
+    elif words[0] not in ("unasked", "unlabelled"):
+        judged = "label"
+    kept = None if judged == "nothing" else _KEPT[words[judged == "prediction"]]
+    if not (isinstance(label, int | None) and isinstance(stopped, bool)):
+        raise ValueError(f"label {label!r}, stopped {stopped!r}")
+    alone = words[0] == "unlabelled"
+    if alone != (label is None) or (judged == "prediction" and not alone):
+        raise ValueError(f"label_kept {words[0]!r} of label {label!r}")
     lower, upper = _ends(values["outer"])
-    inner = (None, None) if values["inner"] is None else _ends(values["inner"])
-    probable = values.get("probabilities")
-    ends = (None, None) if probable is None else _ends(probable)
+    inner, probable = (
+        (None, None) if values[name] is None else _ends(values[name])
+        for name in ("inner", "probabilities")
+    )
     return SampleResult(
         index=int(values["index"]),
         label=label,
         prediction=int(values["prediction"]),
-        # Results do not hold it.
-        output=np.full_like(lower, np.nan),
+        output=_row(values["outputs"]),
         status=Status(values["status"]),
         lower=lower,
         upper=upper,
         inner_lower=inner[0],
         inner_upper=inner[1],
-        certified=certified,
+        certified=kept if judged == "label" else None,
         seconds=float(values["seconds"]),
-        probability_lower=ends[0],
-        probability_upper=ends[1],
-        stopped=values.get("stopped", False) is True,
-        judged="label" if label is not None else "prediction" if kept is not None else "nothing",
-        prediction_kept=None if kept is None else kept[0],
+        probability_lower=probable[0],
+        probability_upper=probable[1],
+        stopped=stopped,
+        judged=judged,
+        prediction_kept=kept if judged == "prediction" else None,
     )
+
+
+def _row(values: Any) -> np.ndarray:
+    row = np.asarray(values, dtype=np.float64)
+    if row.ndim != 1 or row.size == 0:
+        raise ValueError("a number for each output is missing")
+    return row
 
 
 def _ends(values: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:

@@ -9,6 +9,7 @@ import sys
 import zipfile
 from collections.abc import Callable
 from fractions import Fraction
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,7 @@ def test_bounds_are_re_derived_written_and_checked(run: Run, tmp_path: Path) -> 
     assert found["guarantee"] == "CERTIFIED"
     assert found["certificate"] == {
         "path": str(path),
+        "sha256": sha256(path.read_bytes()).hexdigest(),
         "bytes": path.stat().st_size,
         "arithmetic": "rigorous",
         "check_seconds": found["certificate"]["check_seconds"],
@@ -103,7 +105,8 @@ def test_bounds_are_re_derived_written_and_checked(run: Run, tmp_path: Path) -> 
     for sample, own in zip(found["samples"], limits, strict=True):
         assert sample["outer"]["lower"] == own[:3].tolist()
         assert sample["outer"]["upper"] == (-own[5:8]).tolist()
-        assert sample["certified"] is (True if (own[3:5] > 0).all() else None)
+        assert sample["label_kept"] == ("certified" if (own[3:5] > 0).all() else "undecided")
+        assert [each for each in sample["margins"] if each is not None] == own[3:5].tolist()
         proposed = sample["proposed"]
         assert proposed["lower"] == pytest.approx(sample["outer"]["lower"], abs=1e-4)
         assert proposed["lower"] != sample["outer"]["lower"]
@@ -143,8 +146,9 @@ def test_certified_bounds_contain_what_onnxruntime_computes(run: Run, tmp_path: 
 def test_without_the_options_nothing_is_added(run: Run) -> None:
     found = json.loads(run("verify", "iris", "--samples", "0:1", "--json", "-").stdout)
     assert found["guarantee"] == "SOUND"
-    assert "certificate" not in found
-    assert not {"proposed", "float32_margin"} & set(found["samples"][0])
+    assert found["certificate"] is None
+    (sample,) = found["samples"]
+    assert (sample["proposed"], sample["float32_margin"]) == (None, None)
 
 
 def test_the_box_is_the_one_asked_about(run: Run, identity: Path, tmp_path: Path) -> None:
@@ -171,9 +175,9 @@ def test_labels_are_kept_by_margins_above_zero(run: Run, save_mlp: Save, tmp_pat
     model = save_mlp(tmp_path / "m.onnx", (weight, np.array([2.0**-20, 0.0])))
     np.savez(tmp_path / "d.npz", x=np.zeros((1, 1), np.float32), y=np.array([0]))
     question = ("verify", model, "--data", tmp_path / "d.npz", "--radius", 1, "--json", "-")
-    assert json.loads(run(*question).stdout)["samples"][0]["certified"] is True
+    assert json.loads(run(*question).stdout)["samples"][0]["label_kept"] == "certified"
     sample = json.loads(run(*question, "--rigorous").stdout)["samples"][0]
-    assert sample["certified"] is True
+    assert sample["label_kept"] == "certified"
 
 
 def test_exact_boxes_stay_exact(run: Run) -> None:

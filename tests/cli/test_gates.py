@@ -111,13 +111,18 @@ def test_a_verdict_is_told_everywhere(run: Run, identity: Path, both: Path, tmp_
     assert "::" not in passed.stdout
 
 
-def test_plain_thresholds_keep_their_json(run: Run, identity: Path, data: Path) -> None:
+def test_plain_thresholds_are_gates_with_lines_of_their_own(
+    run: Run, identity: Path, data: Path
+) -> None:
     question = ("verify", identity, "--data", data, "--radius", 0.5, "--json", "-")
-    assert "gates" not in json.loads(run(*question).stdout)
+    assert json.loads(run(*question).stdout)["gates"] == []
     plain = run(*question, "--max-width", 0.5)
-    assert "gates" not in json.loads(plain.stdout)
+    (gate,) = json.loads(plain.stdout)["gates"]
+    assert (gate["name"], gate["limit"], gate["verdict"]) == ("max_width", 0.5, "failed")
+    assert gate["least"] == gate["most"] == 1.0
     assert "Gates" not in plain.stderr
-    assert "gates" in json.loads(run(*question, "--max-width", 0.5, "--min-accuracy", 0).stdout)
+    both = json.loads(run(*question, "--max-width", 0.5, "--min-accuracy", 0).stdout)["gates"]
+    assert [each["name"] for each in both] == ["min_accuracy", "max_width"]
 
 
 def test_limits_beside_a_kept_result(
@@ -180,13 +185,18 @@ BASELINES: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "other radius": (lambda v: v["input"].update(radius=0.4), "radius"),
     "other samples": (lambda v: v["samples"].pop(), "other samples"),
     "other labels": (lambda v: v["samples"][0].update(label=1), "other samples"),
-    "other digest": (lambda v: v.update(samples_sha256="0" * 64), "other samples"),
-    "no digest": (lambda v: v.pop("samples_sha256"), "samples_sha256"),
+    "other digest": (lambda v: v["input"].update(samples_sha256="0" * 64), "other samples"),
+    "no digest": (lambda v: v["input"].update(samples_sha256=None), "other samples"),
     "interrupted": (lambda v: v.update(interrupted=True), "interrupted"),
     "no word on interruptions": (lambda v: v.pop("interrupted"), "interrupted"),
-    "other schema": (lambda v: v.update(schema="sensverify.evaluate/1"), "sensverify.verify/1"),
+    "other schema": (lambda v: v.update(schema="sensverify.evaluate/1"), "sensverify.verify/2"),
+    "an earlier version": (lambda v: v.update(schema="sensverify.verify/1"), "anew"),
     "no samples": (lambda v: v.update(samples=7), "whole"),
-    "an odd verdict": (lambda v: v["samples"][0].update(certified="yes"), "yes"),
+    "an odd verdict": (lambda v: v["samples"][0].update(label_kept="yes"), "yes"),
+    "a verdict on no label": (lambda v: v["samples"][0].update(label_kept="unlabelled"), "label"),
+    "two verdicts": (lambda v: v["samples"][0].update(prediction_kept="changes"), "cannot be"),
+    "other targets": (lambda v: v["asked"].update(targets="0:1"), "targets"),
+    "no outputs": (lambda v: v["samples"][0].update(outputs=[]), "cannot be"),
     "an odd interval": (lambda v: v["samples"][0]["outer"].update(lower=[9.0, 9.0]), "cannot be"),
     "NaN": (lambda v: v["samples"][0]["outer"].update(lower=[float("nan"), 0.0]), "NaN"),
 }

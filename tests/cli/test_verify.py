@@ -16,19 +16,12 @@ from click.testing import Result
 Run = Callable[..., Result]
 Save = Callable[..., Path]
 
-SAMPLE_KEYS = {
-    "index",
-    "label",
-    "prediction",
-    "status",
-    "outer",
-    "inner",
-    "widths",
-    "log_volume",
-    "volume",
-    "certified",
+SAMPLE_KEYS = [
+    *("index", "label", "prediction", "label_kept", "prediction_kept", "margin", "margins"),
+    *("counterexample", "status", "outputs", "outer", "inner", "proposed", "float32_margin"),
+    *("probabilities", "deviation", "widths", "log_volume", "volume", "degenerate", "stopped"),
     "seconds",
-}
+]
 
 
 def answer(run: Run, *args: object) -> dict[str, Any]:
@@ -53,27 +46,13 @@ def test_shipped_models_need_no_options(run: Run) -> None:
 def test_json_has_the_keys_of_the_contract(run: Run, identity: Path, data: Path) -> None:
     found = answer(run, identity, "--data", data, "--radius", 0.5)
     assert list(found) == [
-        "schema",
-        "model",
-        "method",
-        "guarantee",
-        "input",
-        "device",
-        "seconds",
-        "interrupted",
-        "versions",
-        "samples",
-        "summary",
+        *("schema", "command", "date", "versions", "model", "unstable", "method", "guarantee"),
+        *("certificate", "input", "asked", "class_names", "device", "seconds", "interrupted"),
+        *("gates", "baseline", "summary", "classes", "samples"),
     ]
-    assert found["schema"] == "sensverify.verify/1"
-    assert set(found["model"]) == {
-        "path",
-        "sha256",
-        "inputs",
-        "outputs",
-        "parameters",
-        "unstable",
-    }
+    assert found["schema"] == "sensverify.verify/2"
+    assert (found["certificate"], found["classes"], found["gates"]) == (None, None, [])
+    assert set(found["asked"].values()) == {None}
     assert found["model"]["inputs"] == [2]
     assert found["model"]["outputs"] == [2]
     assert found["model"]["parameters"] == 6
@@ -85,17 +64,31 @@ def test_json_has_the_keys_of_the_contract(run: Run, identity: Path, data: Path)
         "max_width",
         "certified_fraction",
         "accuracy",
+        "degenerate_samples",
+        "prediction_kept_fraction",
     }
     for sample in found["samples"]:
-        assert set(sample) == SAMPLE_KEYS
+        assert list(sample) == SAMPLE_KEYS
     first, second = found["samples"]
     assert first["outer"]["lower"] == pytest.approx([1.5, -0.5], abs=1e-6)
     assert first["outer"]["upper"] == pytest.approx([2.5, 0.5], abs=1e-6)
     assert first["volume"] == pytest.approx(1.0, abs=1e-5)
     assert first["log_volume"] == pytest.approx(0.0, abs=1e-5)
-    assert (first["label"], first["prediction"], first["certified"]) == (0, 0, True)
-    assert (second["label"], second["prediction"], second["certified"]) == (0, 1, False)
+    assert (first["label"], first["prediction"], first["label_kept"]) == (0, 0, "certified")
+    assert (second["label"], second["prediction"], second["label_kept"]) == (0, 1, "changes")
     assert found["summary"]["certified_fraction"] == found["summary"]["accuracy"] == 0.5
+    assert first["counterexample"] is None
+    assert first["margins"] == [None, pytest.approx(1.0, abs=1e-5)]
+    assert first["margin"] == first["margins"][1]
+    assert (first["outputs"], second["outputs"]) == ([2.0, 0.0], [0.0, 2.0])
+    assert second["margin"] == pytest.approx(-3.0, abs=1e-5)
+    # It is wrong by itself.
+    assert second["counterexample"] == {
+        "prediction": 1,
+        "outputs": [0.0, 2.0],
+        "input": [0.0, 2.0],
+        "outside": 0,
+    }
 
 
 def test_certified_comes_from_margins_not_from_the_output_box(
@@ -106,18 +99,18 @@ def test_certified_comes_from_margins_not_from_the_output_box(
     np.savez(tmp_path / "d.npz", x=np.zeros((1, 1), np.float32), y=np.array([0]))
     sample = answer(run, model, "--data", tmp_path / "d.npz", "--radius", 5)["samples"][0]
     assert sample["outer"]["lower"][0] < sample["outer"]["upper"][1]
-    assert sample["certified"] is True
+    assert sample["label_kept"] == "certified"
 
 
 def test_an_input_that_changes_the_label_is_found(run: Run, identity: Path, data: Path) -> None:
     found = answer(run, identity, "--data", data, "--radius", 1.5, "--samples", "0:1")
     assert found["samples"][0]["prediction"] == 0
-    assert found["samples"][0]["certified"] is False
+    assert found["samples"][0]["label_kept"] == "changes"
 
 
 def test_a_tie_is_neither_proven_nor_refuted(run: Run, identity: Path, data: Path) -> None:
     found = answer(run, identity, "--data", data, "--radius", 1.0, "--samples", "0:1")
-    assert found["samples"][0]["certified"] is None
+    assert found["samples"][0]["label_kept"] == "undecided"
 
 
 def test_zero_width_is_null_and_named(run: Run, save_mlp: Save, tmp_path: Path, data: Path) -> None:
@@ -164,7 +157,7 @@ def test_one_output_and_a_regression_target(run: Run, save_mlp: Save, tmp_path: 
     np.savez(tmp_path / "d.npz", x=np.zeros((3, 2), np.float32), y=np.array([0.5, 1.5, -2]))
     found = answer(run, model, "--data", tmp_path / "d.npz", "--radius", 1)
     assert found["samples"][0]["label"] is None
-    assert found["samples"][0]["certified"] is None
+    assert found["samples"][0]["label_kept"] == "unlabelled"
     assert found["samples"][0]["widths"] == pytest.approx([4.0])
     assert found["summary"]["accuracy"] is None
     assert run("verify", model, "--data", tmp_path / "d.npz", "--radius", 1).exit_code == 0
@@ -185,7 +178,7 @@ def test_labels_of_boxes(run: Run, identity: Path, tmp_path: Path, shape: tuple[
     np.savez(tmp_path / "box.npz", lower=lower, upper=upper, y=np.array([0, 1]).reshape(shape))
     found = answer(run, identity, "--box", tmp_path / "box.npz")
     assert [s["label"] for s in found["samples"]] == [0, 1]
-    assert [s["certified"] for s in found["samples"]] == [True, False]
+    assert [s["label_kept"] for s in found["samples"]] == ["certified", "changes"]
 
 
 def test_a_change_that_the_replay_does_not_confirm_is_none(
@@ -196,7 +189,7 @@ def test_a_change_that_the_replay_does_not_confirm_is_none(
         lambda self, points, box, labels: [None] * len(points),
     )
     found = answer(run, identity, "--data", data, "--radius", 1.5)
-    assert [s["certified"] for s in found["samples"]] == [None, None]
+    assert [s["label_kept"] for s in found["samples"]] == ["undecided", "undecided"]
 
 
 def test_radius_for_each_feature(run: Run, identity: Path, data: Path, tmp_path: Path) -> None:
@@ -225,7 +218,7 @@ def test_batches_do_not_change_the_answer(run: Run, monkeypatch: pytest.MonkeyPa
     parts = answer(run, "iris", "--dtype", "float64")
     for one, other in zip(whole["samples"], parts["samples"], strict=True):
         assert one["index"] == other["index"]
-        assert one["certified"] == other["certified"]
+        assert one["label_kept"] == other["label_kept"]
         assert one["widths"] == pytest.approx(other["widths"], rel=1e-9)
 
 
@@ -234,7 +227,7 @@ def test_gzipped_model(run: Run, identity: Path, data: Path, tmp_path: Path) -> 
     path.write_bytes(gzip.compress(identity.read_bytes()))
     found = answer(run, path, "--data", data, "--radius", 0.1)
     # The second one is replayed from the same file.
-    assert [s["certified"] for s in found["samples"]] == [True, False]
+    assert [s["label_kept"] for s in found["samples"]] == ["certified", "changes"]
 
 
 @pytest.mark.parametrize(
@@ -293,7 +286,7 @@ def test_an_exceeded_threshold_still_writes_its_files(run: Run, tmp_path: Path) 
     json_file, page = tmp_path / "a.json", tmp_path / "a.html"
     done = run("verify", "iris", "--max-width", 0, "--json", json_file, "--report", page)
     assert done.exit_code == 1
-    assert json.loads(json_file.read_text())["schema"] == "sensverify.verify/1"
+    assert json.loads(json_file.read_text())["schema"] == "sensverify.verify/2"
     assert "Threshold exceeded" in page.read_text()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.html", "a.json"]
 
@@ -331,7 +324,7 @@ def test_a_change_just_outside_of_the_box_is_none(run: Run, identity: Path, tmp_
     lower, upper = np.array([[below, 0.0]]), np.array([[1.0, 0.4]])
     np.savez(tmp_path / "box.npz", lower=lower, upper=upper, y=np.array([0]))
     found = answer(run, identity, "--box", tmp_path / "box.npz")
-    assert found["samples"][0]["certified"] is None
+    assert found["samples"][0]["label_kept"] == "undecided"
 
 
 @pytest.mark.parametrize("option", ["--gap", "--threads", "--objective-timeout"])

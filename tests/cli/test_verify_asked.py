@@ -67,7 +67,7 @@ def test_parts_of_data(run: Run) -> None:
     assert counts == {"test": 30, "train": 120, "all": 150}
     default = answer(run, "iris", "--data", "iris")
     assert (default["input"]["part"], default["summary"]["samples"]) == ("test", 30)
-    assert "part" not in answer(run, "iris", "--samples", 0)["input"]
+    assert answer(run, "iris", "--samples", 0)["input"]["part"] is None
     assert "iris, test part" in run("verify", "iris", "--data", "iris", "--samples", 0).stdout
     beyond = run("verify", "iris", "--data", "iris", "--samples", "0:31")
     assert beyond.exit_code == 2
@@ -102,7 +102,7 @@ def test_questions_about_classes(run: Run, identity: Path, data: Path, tmp_path:
     question = (identity, "--data", data, "--radius", 0.5)
     for asked in (("--targets", "0:1"), ("--costs", tmp_path / "costs.csv")):
         found = answer(run, *question, *asked, "--per-class")
-        assert [s["certified"] for s in found["samples"]] == [True, False]
+        assert [s["label_kept"] for s in found["samples"]] == ["certified", "changes"]
         assert found["classes"] == [
             {
                 **{"number": 0, "name": "0", "samples": 2, "certified": 1, "changes": 1},
@@ -132,8 +132,8 @@ def test_questions_about_outputs(run: Run, save_mlp: Save, tmp_path: Path) -> No
         done = run(*question, *asked)
         assert done.exit_code == status, done.output
     found = answer(run, *question[1:], "--threshold", 1.5)
-    assert [s["certified"] for s in found["samples"]] == [True, True, False]
-    assert found["asked"] == {"threshold": 1.5}
+    assert [s["label_kept"] for s in found["samples"]] == ["certified", "certified", "changes"]
+    assert {k: v for k, v in found["asked"].items() if v is not None} == {"threshold": 1.5}
     assert found["model"]["outputs"] == [1]
 
 
@@ -147,9 +147,9 @@ def test_a_threshold_of_a_probability(run: Run, save_mlp: Save, tmp_path: Path) 
     assert [s["prediction"] for s in half["samples"]][1:] == [1, 1]
     found = answer(run, *question, "--threshold", "75%")
     assert [s["prediction"] for s in found["samples"]] == [0, 0, 1]
-    assert [s["certified"] for s in found["samples"]] == [True, True, True]
+    assert [s["label_kept"] for s in found["samples"]] == ["certified", "certified", "certified"]
     wide = answer(run, *question[:-1], 0.06, "--threshold", 0.75)
-    assert [s["certified"] for s in wide["samples"]] == [True, False, True]
+    assert [s["label_kept"] for s in wide["samples"]] == ["certified", "changes", "certified"]
     for limit in (0, 1, 1.5):
         refused = run("verify", *question, "--threshold", limit)
         assert refused.exit_code == 2
@@ -165,8 +165,8 @@ def test_predictions_without_labels(run: Run, identity: Path, tmp_path: Path) ->
     np.savez(tmp_path / "d.npz", x=np.array([[2.0, 0.0], [0.1, 0.0]], np.float32))
     question = (identity, "--data", tmp_path / "d.npz", "--radius", 0.5)
     found = answer(run, *question)
-    assert [s["prediction_kept"] for s in found["samples"]] == [True, False]
-    assert [s["certified"] for s in found["samples"]] == [None, None]
+    assert [s["prediction_kept"] for s in found["samples"]] == ["certified", "changes"]
+    assert [s["label_kept"] for s in found["samples"]] == ["unlabelled", "unlabelled"]
     assert "prediction kept?" in run("verify", *question).stdout
 
 

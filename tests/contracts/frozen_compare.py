@@ -67,7 +67,7 @@ VOLATILE_TEXT = (
 
 # --------------------------------------------------------------------------------------------------
 
-AROUND_ZERO = re.compile(r"log|relative|gap|slack|entropy|loss|ce$", re.IGNORECASE)
+AROUND_ZERO = re.compile(r"log|relative|gap|slack|entropy|loss|margin|ce$", re.IGNORECASE)
 """Names of numbers that are sums with terms of both signs: compared as if at least 1 in size."""
 
 _NUMBER = re.compile(r"(?<![\w.])[-−+]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?(?![\w])")
@@ -80,6 +80,9 @@ def steady(value: Any, file: str = "") -> Any:
         if "check_seconds" in value:
             # The account of a certificate, in which versions are.
             volatile |= {"sha256"}
+        if "outside" in value:
+            # Where the search for a counterexample ends depends on the last bits of gradients.
+            volatile |= {"input", "outputs"}
         return {
             key: _blank(entry) if key in volatile else steady(entry, file)
             for key, entry in value.items()

@@ -15,6 +15,7 @@ from sensverify.cli.remedies import with_options
 
 if TYPE_CHECKING:
     from sensverify.data.catalog import DataSet
+    from sensverify.errors import SensverifyError
     from sensverify.registry.catalog import Catalog
     from sensverify.registry.listing import Listing
 
@@ -90,13 +91,25 @@ def _tables(what: str, data_dir: str | None) -> list[Listing]:
     catalogs = [resolve_name(name) for name in CATALOGS[what]]
     if what != "data":
         return list_tables(catalogs)
+    from sensverify.data.corrupted import SUMMARIES, missing_corrupted
+
     columns = {"here": lambda each: "yes" if each.available(data_dir) else "no"}
-    return [*list_tables(catalogs, columns), *_missing_data(catalogs[0], data_dir)]
+    corrupted = {name: missing_corrupted(name, data_dir) for name in SUMMARIES}
+    lines: list[tuple[str, ...]] = [
+        (name, "no" if corrupted[name] else "yes", summary) for name, summary in SUMMARIES.items()
+    ]
+    return [
+        *list_tables(catalogs, columns),
+        (("for --corrupted", "here", "what it is, and who defined it"), lines),
+        *_missing_data(catalogs[0], data_dir, corrupted),
+    ]
 
 
-def _missing_data(catalog: Catalog[DataSet], data_dir: str | None) -> list[Listing]:
+def _missing_data(
+    catalog: Catalog[DataSet], data_dir: str | None, others: dict[str, SensverifyError | None]
+) -> list[Listing]:
     """Why data sets are not here, and what to do."""
-    errors = {name: each.missing(data_dir) for name, each in catalog.working().items()}
+    errors = {name: each.missing(data_dir) for name, each in catalog.working().items()} | others
     rows: list[tuple[str, ...]] = [
         (name, error.problem, with_options(error.remedy, list_names))
         for name, error in errors.items()

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from sensverify.data.places import find_folders, not_found
-from sensverify.errors import BadData, BadSetting, BadShape, UnknownName
+from sensverify.errors import BadData, BadSetting, BadShape, SensverifyError, UnknownName
 from sensverify.formats.arrays import read_npy, read_npy_header
 from sensverify.runs.files import reading
 
@@ -20,6 +20,13 @@ FOLDERS: dict[str, tuple[str, ...]] = {
     "mnist-c": ("mnist_c", "mnist-c", "MNIST-C"),
 }
 """Names of folders that may hold a set, by the name of the set."""
+
+SUMMARIES = {
+    "cifar-10-c": "the test images of cifar-10, 19 corruptions in 5 severities (Hendrycks & "
+    "Dietterich 2019)",
+    "mnist-c": "the test images of mnist, 15 corruptions in one severity (Mu & Gilmer 2019)",
+}
+"""Each set in a few words."""
 
 _LABELS = "labels.npy"
 _PART_IMAGES, _PART_LABELS = "test_images.npy", "test_labels.npy"
@@ -179,6 +186,15 @@ def find_corrupted(
             f"with {_PART_IMAGES} and {_PART_LABELS}"
         )
     return CorruptedSet(folder, files)
+
+
+def missing_corrupted(name: str, data_dir: str | Path | None = None) -> SensverifyError | None:
+    """The error of a set by name that is not there, or is damaged as far as its headers tell."""
+    try:
+        find_corrupted(name, data_dir=data_dir)
+    except SensverifyError as error:
+        return error
+    return None
 
 
 def _folder(name_or_path: str | Path, data_dir: str | Path | None) -> Path:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import Result
 
 from sensverify.cli.list import WHAT
 from sensverify.data import DATA_SETS
+from sensverify.data.corrupted import FOLDERS, SUMMARIES
 from sensverify.models.architectures import ARCHITECTURES, FAMILIES
 from sensverify.training.losses import TERMS
 from sensverify.training.losses.recipes import RECIPES
@@ -29,6 +32,29 @@ def test_every_name_begins_a_row(run: Run, what: str, names: list[str]) -> None:
     assert done.exit_code == 0
     first = {line.split(" ")[0] for line in done.stdout.splitlines()}
     assert first.issuperset(names)
+
+
+def test_sets_of_corrupted_images_are_listed_with_the_data(run: Run, tmp_path: Path) -> None:
+    assert list(SUMMARIES) == list(FOLDERS)
+
+    def told() -> str:
+        done = run("list", "data", "--data-dir", tmp_path)
+        assert done.exit_code == 0
+        return " ".join(done.stdout.split())
+
+    folder = tmp_path / "mnist_c" / "fog"
+    folder.mkdir(parents=True)
+    # An empty folder is none, nor one with files that are cut short.
+    assert "mnist-c no the test images" in told()
+    assert "holds no corrupted images" in told()
+    np.save(folder / "test_labels.npy", np.zeros(3, np.int64))
+    np.save(folder / "test_images.npy", np.zeros((3, 28, 28, 1), np.uint8))
+    assert "mnist-c yes the test images" in told()
+    assert "cifar-10-c no the test images" in told()
+    whole = (folder / "test_images.npy").read_bytes()
+    (folder / "test_images.npy").write_bytes(whole[:-1])
+    assert "mnist-c no the test images" in told()
+    assert "is cut short" in told()
 
 
 @pytest.mark.parametrize("what", WHAT)

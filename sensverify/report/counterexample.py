@@ -41,13 +41,15 @@ def files_of(report: VerifyReport) -> dict[str, bytes]:
     return found
 
 
-def panels(example: Counterexample, pixels: tuple[float, float]) -> Sequence[np.ndarray]:
-    """The sample, the counterexample and their difference as images.
+def panels(
+    sample: np.ndarray, found: np.ndarray, pixels: tuple[float, float]
+) -> Sequence[np.ndarray]:
+    """The sample, its counterexample and their difference as images.
 
     Parameters
     ----------
-    example : Counterexample
-        Of samples ``[channels, rows, columns]`` with 1 (grey) or 3 channels.
+    sample, found : numpy arrays, shape ``[channels, rows, columns]``
+        With 1 (grey) or 3 channels.
     pixels : (low, high)
         Values of black and white.
 
@@ -56,11 +58,9 @@ def panels(example: Counterexample, pixels: tuple[float, float]) -> Sequence[np.
     three numpy arrays, shape ``[rows, columns, channels]``, uint8
         In the difference middle grey is no change, and the largest change is black or white.
     """
-    assert example.sample is not None, "a run keeps the sample beside its counterexample"
     low, high = pixels
     sample, found = (
-        np.moveaxis(np.asarray(values, dtype=np.float64), 0, -1)
-        for values in (example.sample, example.input)
+        np.moveaxis(np.asarray(values, dtype=np.float64), 0, -1) for values in (sample, found)
     )
     moved = found - sample
     largest = np.abs(moved).max() or 1.0
@@ -74,7 +74,8 @@ def panels(example: Counterexample, pixels: tuple[float, float]) -> Sequence[np.
 
 def picture(example: Counterexample, pixels: tuple[float, float]) -> bytes:
     """The three of `panels` side by side, as a PNG file; small images are enlarged."""
-    shown = panels(example, pixels)
+    assert example.sample is not None, "a run keeps the sample beside its counterexample"
+    shown = panels(example.sample, example.input, pixels)
     times = max(1, _SIDE // max(shown[0].shape[:2]))
     rows, _, channels = shown[0].shape
     gap = np.full((times * rows, _GAP, channels), 255, dtype=np.uint8)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from decimal import ROUND_CEILING, ROUND_FLOOR, Context
 from functools import partial
 from typing import Any
 
@@ -13,16 +12,19 @@ from sensverify.core.results import Guarantee
 from sensverify.report import document as doc
 from sensverify.report.facts import file_line, perturbation_text, settings_text
 from sensverify.report.formatting import (
-    DASH,
+    class_name,
     count_of,
     head_text,
     number,
     percent,
     pretty_number,
     printed,
+    rounded_down,
+    rounded_up,
     share,
 )
 from sensverify.report.json import method_dict, model_dict
+from sensverify.report.radius_cards import radius_cards
 from sensverify.report.radius_chart import NARROW, WIDE, distribution_chart
 from sensverify.report.record import header, record_facts, result_text
 from sensverify.verification.radius_results import CriticalRadiusReport, SampleRadius
@@ -158,7 +160,7 @@ def _summary(report: CriticalRadiusReport) -> Iterator[doc.Block]:
     first = f"robust within {pretty_number(report.limits.first)}"
     cells = {
         "Median proven radius": (
-            pretty_number(_proven(summary.median_proven)),
+            pretty_number(rounded_down(summary.median_proven)),
             "half keep their label here",
         ),
         "Median attacked radius": (
@@ -197,19 +199,23 @@ def _banner(report: CriticalRadiusReport) -> doc.Notice:
     return doc.Notice([line], level, f"{percent(least)} proven", on=doc.PAGE)
 
 
-def _proven(value: float) -> float:
-    """A proven end in four digits, rounded down: what is shown is proven, too."""
-    return float(Context(4, ROUND_FLOOR).create_decimal_from_float(value))
-
-
 def _attacked(value: float) -> float | None:
-    """An attacked end in four digits, rounded up; None where it is infinite."""
-    if math.isinf(value):
-        return None
-    return float(Context(4, ROUND_CEILING).create_decimal_from_float(value))
+    """An attacked end as it is shown; None where it is infinite."""
+    return None if math.isinf(value) else rounded_up(value)
 
 
 def _listed(report: CriticalRadiusReport, samples: Sequence[SampleRadius]) -> Iterator[doc.Block]:
+    drawn = radius_cards(report)
+    first = pretty_number(report.limits.first)
+    text = (
+        "Each bar begins at radius 0: where the label is proven, where neither is known, and where "
+        f"it is lost. Marks are about the first radius, {first}."
+    )
+    yield doc.Text(text, "note", on=doc.PAGE)
+    if len(drawn.blocks) < len(samples):
+        text = f"The {len(drawn.blocks):,} samples that change within the least radii are drawn."
+        yield doc.Text(text, "note", on=doc.PAGE)
+    yield drawn
     yield _table(report, samples[:LISTED], on=doc.PAGE)
     yield _table(report, samples[:ROWS], on=doc.TERMINAL)
     for most, on in ((LISTED, doc.PAGE), (ROWS, doc.TERMINAL)):
@@ -226,21 +232,15 @@ def _table(
     heads = ["sample", *(["label"] if labelled else []), "prediction", "proven", "attacked"]
     rows = []
     for each in samples:
-        cells: list[str | doc.Cell] = [] if not labelled else [_named(names, each.label)]
+        cells: list[str | doc.Cell] = [] if not labelled else [class_name(names, each.label)]
         wrong = "bad" if each.prediction != each.kept else ""
-        cells.append(doc.Cell(_named(names, each.prediction), wrong))
+        cells.append(doc.Cell(class_name(names, each.prediction), wrong))
         attacked = "none found" if math.isinf(each.attacked) else number(_attacked(each.attacked))
-        cells.append(doc.Cell(number(_proven(each.proven)), value=each.proven))
-        cells += [doc.Cell(attacked, value=each.attacked), _named(names, each.becomes)]
+        cells.append(doc.Cell(number(rounded_down(each.proven)), value=each.proven))
+        cells += [doc.Cell(attacked, value=each.attacked), class_name(names, each.becomes)]
         rows.append(doc.row(str(each.index), *cells, look="dim" if each.stopped else ""))
     columns = doc.columns(*heads, "becomes")
     return doc.Table(columns, rows, "plain numbers", on=on, sortable=True, search="samples")
-
-
-def _named(names: Sequence[str], label: int | None) -> str:
-    if label is None:
-        return DASH
-    return names[label] if label < len(names) else str(label)
 
 
 def _record(report: CriticalRadiusReport) -> Iterator[doc.Block]:
@@ -255,7 +255,7 @@ def _record(report: CriticalRadiusReport) -> Iterator[doc.Block]:
             ("search", _search(report)),
             ("time", f"{report.seconds:.2f} s for {count:,} samples"),
             ("misclassified", share(summary.misclassified / count, count)),
-            ("median", f"proven {number(_proven(summary.median_proven))}, attacked "
+            ("median", f"proven {number(rounded_down(summary.median_proven))}, attacked "
              f"{number(_attacked(summary.median_attacked))}"),
             (f"robust within {limits.first:.4g}", f"{share(least, count)} proven, "
              f"{share(most, count)} not known to be broken"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context
 
 from sensverify.core.brief import count_of as count_of
 from sensverify.core.results import Guarantee
@@ -69,6 +70,23 @@ def file_text(model: ModelFacts) -> str | None:
 def number(value: float | None) -> str:
     """A number for a terminal: four significant digits; a dash for None."""
     return "-" if value is None else f"{value:.4g}"
+
+
+def rounded_down(value: float) -> float:
+    """A finite number in four digits that is not above it."""
+    return float(Context(4, ROUND_FLOOR).create_decimal_from_float(value))
+
+
+def rounded_up(value: float) -> float:
+    """A finite number in four digits that is not below it."""
+    return float(Context(4, ROUND_CEILING).create_decimal_from_float(value))
+
+
+def class_name(names: Sequence[str], place: int | None) -> str:
+    """Name of a class; its number where it has none, a dash for None."""
+    if place is None:
+        return DASH
+    return names[place] if place < len(names) else str(place)
 
 
 def at_most(value: float) -> str:

@@ -81,8 +81,8 @@
     heads.forEach((head, column) => {
       if (!head.textContent.trim()) return;
       const control = button({ class: "sort" });
-      control.append(...head.childNodes);
-      head.append(control);
+      control.append(...[...head.childNodes].filter((node) => node.nodeName !== "SMALL"));
+      head.prepend(control);
       head.setAttribute("aria-sort", "none");
       control.addEventListener("click", () => {
         const way = next[head.getAttribute("aria-sort")];

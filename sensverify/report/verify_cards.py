@@ -9,17 +9,13 @@ import numpy as np
 
 from sensverify.report import document as doc
 from sensverify.report.asked import meanings
-from sensverify.report.counterexample import panels
-from sensverify.report.formatting import count_of, printed
+from sensverify.report.formatting import class_name, count_of, printed
 from sensverify.report.intervals import drawn_outputs, interval_chart, margin_chart
-from sensverify.report.pixels import fitting
-from sensverify.report.verify_tables import class_name, kept_word, output_names
+from sensverify.report.sample_pictures import Pictured, sample_pictures
+from sensverify.report.verify_tables import kept_word, output_names
 from sensverify.verification.results import SampleResult, VerifyReport
 
 _MARKS = {"certified": "✓", "changes": "✕", "undecided": "?"}
-
-_BUDGET = 1_500_000
-"""Bytes that all pictures of samples may take together."""
 
 _FEATURES = 8
 """Features of a counterexample that a card lists; of more, those that move most."""
@@ -29,51 +25,49 @@ _ARROW = " \N{RIGHTWARDS ARROW} "
 
 def sample_cards(report: VerifyReport, drawn: Sequence[SampleResult]) -> doc.Group:
     """A card for each of some samples, which can be put in order by what is worst."""
-    names, words, images = output_names(report), meanings(report), _images(report, drawn)
-    cards = [
-        _card(sample, names, words, images.get(str(place), ()))
-        for place, sample in enumerate(drawn)
-    ]
+    names, words = output_names(report), meanings(report)
+    pictures = _pictures(report, drawn, names)
+    cards = [_card(sample, names, words, pictures.get(sample.index)) for sample in drawn]
     return doc.Group(cards, "samples", "samples", on=doc.PAGE)
 
 
-def _images(report: VerifyReport, drawn: Sequence[SampleResult]) -> Mapping[str, Sequence[str]]:
-    """Data URIs by place: of the sample, and of its counterexample and their difference."""
+def _pictures(
+    report: VerifyReport, drawn: Sequence[SampleResult], names: Sequence[str]
+) -> Mapping[int, doc.Pictures]:
+    """Of the samples that are images and whose input is known, by their indices."""
     if report.pixels is None:
         return {}
-    made: dict[str, Sequence[np.ndarray]] = {}
-    for place, sample in enumerate(drawn):
+    seen = []
+    for sample in drawn:
         example = sample.counterexample
         if example is not None and example.sample is not None:
-            made[str(place)] = panels(example, report.pixels)
+            kept = "" if sample.judged_class is None else names[sample.judged_class]
+            becomes = class_name(names, example.prediction)
+            seen.append(Pictured(sample.index, example.sample, example.input, kept, becomes))
         elif sample.index in report.inputs:
-            made[str(place)] = [image(report.inputs[sample.index], report.pixels)]
-    return fitting(made, _BUDGET)
-
-
-def image(values: np.ndarray, pixels: tuple[float, float]) -> np.ndarray:
-    """A sample ``[channels, rows, columns]`` as an image ``[rows, columns, channels]``, uint8."""
-    low, high = pixels
-    shares = (np.moveaxis(values, 0, -1).astype(np.float64) - low) / (high - low)
-    return np.rint(255 * np.clip(shares, 0, 1)).astype(np.uint8)
+            seen.append(Pictured(sample.index, report.inputs[sample.index]))
+    return sample_pictures(seen, report.pixels)
 
 
 def _card(
-    sample: SampleResult, names: Sequence[str], words: Mapping[str, str], images: Sequence[str]
+    sample: SampleResult,
+    names: Sequence[str],
+    words: Mapping[str, str],
+    pictures: doc.Pictures | None,
 ) -> doc.Group:
     mark = None
     if sample.judged_class is not None:
         word = kept_word(sample)
         mark = word, f"{_MARKS[word]} {word}", words[word].format(judged=sample.judged)
     blocks: list[doc.Block] = [doc.Text(" · ".join(_facts(sample, names)), "facts")]
-    if images:
-        blocks.append(_pictures(sample, names, images))
+    if pictures is not None:
+        blocks.append(pictures)
     blocks.append(doc.Figure([interval_chart(sample, names)]))
     margins = margin_chart(sample, names)
     if margins is not None:
         own = "" if sample.judged_class is None else f" of {names[sample.judged_class]}"
         blocks += [doc.Text(f"Proven margins{own} over each rival", "facts"), doc.Figure([margins])]
-    if sample.counterexample is not None and not images:
+    if sample.counterexample is not None and pictures is None:
         blocks.append(_moved(sample))
     blocks.append(_numbers(sample, names))
     return doc.Group(blocks, "sample", f"Sample {sample.index}", mark, _keys(sample))
@@ -107,27 +101,6 @@ def _facts(sample: SampleResult, names: Sequence[str]) -> Iterator[str]:
     left = len(names) - len(drawn_outputs(sample))
     if left > 0:
         yield f"{count_of(left, 'output')} not drawn"
-
-
-def _pictures(sample: SampleResult, names: Sequence[str], images: Sequence[str]) -> doc.Pictures:
-    own = "" if sample.judged_class is None else names[sample.judged_class]
-    words = [f"Sample {sample.index}", f"Counterexample of sample {sample.index}", "Difference"]
-    captions: list[doc.Line] = ["input"]
-    example = sample.counterexample
-    moved = 0.0
-    if example is not None and example.sample is not None:
-        moved = float(np.abs(_difference(example.sample, example.input)).max())
-    if example is not None and moved:
-        captions = [
-            f"input: {own}",
-            (
-                "counter\N{SOFT HYPHEN}example: ",
-                doc.Span(class_name(names, example.prediction), "strong"),
-            ),
-            f"difference, at most {moved:.3g}",
-        ]
-    made = zip(images, captions, words, strict=False)
-    return doc.Pictures([doc.Picture(*each) for each in made])
 
 
 def _difference(before: np.ndarray, after: np.ndarray) -> np.ndarray:

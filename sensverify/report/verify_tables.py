@@ -8,7 +8,7 @@ from statistics import median
 from typing import TypeAlias
 
 from sensverify.report import document as doc
-from sensverify.report.formatting import DASH, count_of, number, printed
+from sensverify.report.formatting import class_name, count_of, number, printed
 from sensverify.report.verify_record import judged_kind
 from sensverify.verification.results import SampleResult, VerifyReport, notable
 from sensverify.verification.thresholds import deviations
@@ -65,7 +65,7 @@ def _page_columns(report: VerifyReport) -> Iterator[tuple[str, _MakeCell]]:
     names, judged = output_names(report), judged_kind(report)
 
     def named(place: int | None, look: str = "") -> doc.Cell:
-        return doc.Cell(DASH if place is None else class_name(names, place), look)
+        return doc.Cell(class_name(names, place), look)
 
     labelled = any(sample.label is not None for sample in report.samples)
     if labelled:
@@ -98,11 +98,6 @@ def _log_volume(sample: SampleResult) -> doc.Cell:
 
 def _valued(value: float | None) -> doc.Cell:
     return doc.Cell(printed(value), value=math.nan if value is None else value)
-
-
-def class_name(names: Sequence[str], place: int) -> str:
-    """Name of a class; its number where it has none."""
-    return names[place] if place < len(names) else str(place)
 
 
 _SAMPLES = (

@@ -36,7 +36,12 @@ from sensverify.verification.one_output import with_threshold
 from sensverify.verification.question import Question, make_question
 from sensverify.verification.radius_batch import Asked, Batch
 from sensverify.verification.radius_request import CriticalRadiusRequest
-from sensverify.verification.radius_results import ROWS, CriticalRadiusReport, FinishedBatch
+from sensverify.verification.radius_results import (
+    ROWS,
+    CriticalRadiusReport,
+    FinishedBatch,
+    weakest,
+)
 from sensverify.verification.radius_search import SearchLimits
 from sensverify.verification.run import batch_size, facts_of, method_of
 
@@ -151,6 +156,8 @@ def critical_radius(
         interrupted=len(samples) < len(question) or any(sample.stopped for sample in samples),
         asked=request.asked,
         samples_sha256=question.digest,
+        pixels=question.pixels,
+        inputs=question.inputs(samples, weakest(samples)),
         others={k: v for k, v in begun_with.items() if versions().get(k) != v},
     )
 

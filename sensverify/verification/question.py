@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -39,6 +41,13 @@ SIGMOIDS = (
     "each output is a sigmoid of its own, so that several classes may hold at once: a class counts "
     "as kept where its output stays the largest"
 )
+
+
+class _Numbered(Protocol):
+    """The result of a sample, which has a position in the data set."""
+
+    @property
+    def index(self) -> int: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +119,21 @@ class Question:
         else:
             ends = [moves.unit] if moves.unit.ndim else []
         return sha256_of_arrays(self.samples.x, self.samples.y, *ends)
+
+    def inputs(
+        self, every: Sequence[_Numbered], some: Iterable[_Numbered]
+    ) -> dict[int, np.ndarray]:
+        """The inputs of some samples by their index, as copies: nothing keeps all of the data.
+
+        Parameters
+        ----------
+        every : sequence
+            Results of the first samples, in their order.
+        some : iterable
+            Those of them whose inputs are wanted.
+        """
+        places = {each.index: place for place, each in enumerate(every)}
+        return {each.index: self.samples.x[places[each.index]].copy() for each in some}
 
     def rivals(self, part: slice, output: Tensor) -> Rivals | None:
         """The classes that are asked to keep their places, and the outputs that may not take them.

@@ -20,7 +20,7 @@ from sensverify.models.loading import ModelFacts
 from sensverify.runs.journal import RowType
 from sensverify.verification.counterexample import example_arrays
 from sensverify.verification.radius_search import SearchLimits
-from sensverify.verification.results import InputFacts
+from sensverify.verification.results import NOTABLE, InputFacts
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +98,8 @@ class CriticalRadiusReport(Shown):
     ``costs``, each only where it was.
     ``samples_sha256``: digest of the samples and labels that were asked about, and of the unit of
     radii where features have one each.
+    ``pixels``: values of black and white where the samples are images; None where they are none, or
+    nobody says. ``inputs``: those of the `weakest` samples, by their index.
     """
 
     model: ModelFacts
@@ -118,6 +120,8 @@ class CriticalRadiusReport(Shown):
     others: dict[str, str] = field(default_factory=dict)
     asked: dict[str, Any] = field(default_factory=dict)
     samples_sha256: str | None = None
+    pixels: tuple[float, float] | None = None
+    inputs: Mapping[int, np.ndarray] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         summary = self.summary
@@ -157,6 +161,12 @@ class CriticalRadiusReport(Shown):
     def exit_status(self) -> int:
         """0: done; 3: samples are left, or the time was up."""
         return 3 if self.interrupted else 0
+
+
+def weakest(samples: Sequence[SampleRadius], most: int = NOTABLE) -> tuple[SampleRadius, ...]:
+    """Up to so many samples, in their order: those that change within the least radii."""
+    places = sorted(range(len(samples)), key=lambda place: samples[place].attacked)
+    return tuple(samples[place] for place in sorted(places[:most]))
 
 
 @dataclass(frozen=True, eq=False)

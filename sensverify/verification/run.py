@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
@@ -168,15 +168,9 @@ def verify(
         and (len(samples) < len(question) or any(_unfinished(part.bounds) for part in parts)),
         certification=certification,
         pixels=question.pixels,
-        inputs=_inputs(question, samples),
+        inputs=question.inputs(samples, notable(samples)),
     )
     return gates.judged(report)
-
-
-def _inputs(question: Question, samples: Sequence[SampleResult]) -> dict[int, np.ndarray]:
-    """Copies of the inputs of notable samples, so that a report does not keep all of the data."""
-    places = {sample.index: place for place, sample in enumerate(samples)}
-    return {s.index: question.samples.x[places[s.index]].copy() for s in notable(samples)}
 
 
 def batch_size(network: Network, method: Method) -> int:

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from sensverify.report.counterexample import is_ours, panels
-from sensverify.verification import Counterexample
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -14,8 +13,7 @@ def test_panels_are_the_sample_the_input_and_what_moved(channels: int) -> None:
     sample = np.full((channels, 2, 3), 1.0, dtype=np.float32)
     found = sample.copy()
     found[0, 0, 1], found[0, 1, 2] = 2.0, 0.5
-    example = Counterexample(found, np.zeros(2), 1, sample=sample)
-    shown = panels(example, (0.0, 2.0))
+    shown = panels(sample, found, (0.0, 2.0))
     assert {each.shape for each in shown} == {(2, 3, channels)}
     assert {each.dtype for each in shown} == {np.dtype(np.uint8)}
     assert (shown[0] == 128).all()
@@ -25,7 +23,7 @@ def test_panels_are_the_sample_the_input_and_what_moved(channels: int) -> None:
 
 def test_nothing_that_moved_is_grey() -> None:
     sample = np.zeros((1, 4, 4))
-    shown = panels(Counterexample(sample, np.zeros(2), 1, sample=sample), (0.0, 1.0))
+    shown = panels(sample, sample, (0.0, 1.0))
     assert (shown[2] == 128).all()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from math import inf
 from typing import Any
 
@@ -21,7 +22,9 @@ from sensverify.report.html import document_to_html
 from sensverify.report.radius_chart import distribution_chart
 from sensverify.report.tabular import document_to_csv
 from sensverify.verification import CriticalRadiusReport, InputFacts, ModelFacts, SampleRadius
+from sensverify.verification.radius_results import weakest
 from sensverify.verification.radius_search import SearchLimits
+from sensverify.verification.results import NOTABLE
 from tests.report.shown import printed, split_page
 
 EVIL = "<script>alert(1)</script>&\"'"
@@ -169,3 +172,44 @@ def test_a_threshold_is_told() -> None:
     assert "above 1.5" in printed(critical_radius_document(report))
     assert '"threshold": 1.5' in critical_radius_to_json(report)
     assert '"threshold": null' in critical_radius_to_json(made((0.1, 0.2)))
+
+
+def cards(report: CriticalRadiusReport) -> list[str]:
+    page = document_to_html(critical_radius_document(report))
+    return [card.split("</article>")[0] for card in page.split("<article ")[1:]]
+
+
+def test_a_card_says_what_is_known_within_the_first_radius() -> None:
+    report = made((0.1, 0.2), (0.05, 0.2), (0.05, 0.1), (0.0, 0.0), (0.0, inf))
+    marks = [re.findall(r'data-mark="(\w+)"', card)[0] for card in cards(report)]
+    assert marks == ["certified", "undecided", "changes", "changes", "undecided"]
+    looks = [re.findall(r'<rect class="(\w+)"', card) for card in cards(report)]
+    assert looks == [["kept", "unsure"], ["kept", "unsure"], ["kept", "unsure", "lost"], ["lost"],
+                     ["unsure"]]  # fmt: skip
+    assert 'data-keys="[1e999, 0, -1e999]"' in cards(report)[4]
+
+
+def test_the_weakest_samples_are_drawn() -> None:
+    report = made(*[(0.1, 9.0 - k % 7) for k in range(NOTABLE + 20)])
+    drawn = [int(re.findall(r"<h3>Sample (\d+)</h3>", card)[0]) for card in cards(report)]
+    assert drawn == [each.index for each in weakest(report.samples)]
+    assert len(drawn) == NOTABLE
+    left = {each.attacked for each in report.samples if each.index not in drawn}
+    assert left <= {9.0, 8.0}
+
+
+def test_images_stand_beside_what_changes_them() -> None:
+    image = np.linspace(0, 1, 16).reshape(1, 4, 4)
+    report = made((0.1, 0.2), (0.1, inf))
+    changed = replace(report.samples[0], counterexample=1 - image)
+    report = replace(
+        report,
+        samples=(changed, report.samples[1]),
+        inputs={0: image, 1: image},
+        pixels=(0.0, 1.0),
+        model=replace(report.model, output_names=(EVIL, EVIL, EVIL)),
+    )
+    found = cards(report)
+    assert [card.count("<img ") for card in found] == [3, 1]
+    assert "difference, at most 1<" in found[0]
+    assert not any("<script" in card for card in found)

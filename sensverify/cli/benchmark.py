@@ -7,9 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sensverify.cli.options import PATH, STOPPED, method_options, quiet_option, runtime_option
+from sensverify.cli.options import (
+    PATH,
+    force_option,
+    json_option,
+    method_options,
+    quiet_option,
+    report_option,
+    runtime_option,
+)
 from sensverify.cli.printing import show
 from sensverify.cli.progress import showing_run, watching
+from sensverify.cli.targets import Targets
 
 if TYPE_CHECKING:
     from sensverify.runs.progress import Progress
@@ -52,37 +61,74 @@ if TYPE_CHECKING:
     help="Exit with status 1 if an instance ended so; a yes or no after the time limit counts as "
     "timeout, too. May be repeated.",
 )
+@click.option(
+    "--compare",
+    type=PATH,
+    multiple=True,
+    metavar="OTHER.csv",
+    help="Results of another run over FOLDER, by another method say, beside which the report "
+    "shows these. May be repeated.",
+)
+@click.option(
+    "--run/--no-run",
+    "runs",
+    default=True,
+    help="Without: run nothing, and report what RESULTS.csv holds by now, also while another "
+    "process writes it. Default: run.",
+)
+@json_option("all instances with their results")
+@report_option("Write one page with the times, and a table of all instances.")
+@force_option("Overwrite the files of --json and --report; never RESULTS.csv.")
 @runtime_option()
 @quiet_option()
 def benchmark(
-    folder: Path, settings: tuple[tuple[str, str], ...], fail_on: tuple[str, ...], **options: Any
+    folder: Path,
+    settings: tuple[tuple[str, str], ...],
+    runs: bool,
+    json_target: Path | None,
+    report_target: Path | None,
+    force: bool,
+    **options: Any,
 ) -> int:
     """Answer the properties that FOLDER/instances.csv lists, and compare with verdicts.csv.
 
     Every line of instances.csv names a model, a property and a time limit in seconds. Instances
     run in processes of their own: one that dies, hangs or needs too much memory is recorded, and
-    the others go on. Ctrl-C stops at once; the same command goes on where it stopped. Lines of
-    verdicts.csv on which tools contradict each other are not compared with. The exit status is 1
-    if a verdict contradicts another line of it, or is one that --fail-on names.
+    the others go on. Ctrl-C stops at once, and what is done by then is reported; the same command
+    goes on where it stopped. Lines of verdicts.csv on which tools contradict each other are not
+    compared with. The exit status is 1 if a verdict contradicts another line of it or a file of
+    --compare, or is one that --fail-on names.
 
     \b
     Examples:
-      sensverify benchmark acasxu --out acasxu.csv
+      sensverify benchmark acasxu --out acasxu.csv --report acasxu.html
       sensverify benchmark acasxu --out quick.csv --timeout 10 --filter prop_3
       sensverify benchmark safety --out safety.csv --fail-on sat --fail-on timeout
+      sensverify benchmark acasxu --out milp.csv --method milp --compare acasxu.csv \\
+          --report both.html
     """
     from sensverify.report.benchmark import benchmark_document
-    from sensverify.verification.benchmark_run import BenchmarkRequest, run_benchmark
+    from sensverify.report.benchmark_json import benchmark_to_json
+    from sensverify.report.html import document_to_html
+    from sensverify.verification.benchmark_run import (
+        BenchmarkRequest,
+        read_benchmark,
+        run_benchmark,
+    )
 
     given = {key: value for key, value in options.items() if value is not None}
     request = BenchmarkRequest(folder=folder, settings=dict(settings), **given)
-    with showing_run("instances", _verdict) as (_, progress, _), watching() as watch:
-        summary = run_benchmark(request, progress=progress, watch=watch)
-    show(benchmark_document(summary, fail_on))
-    if summary.wrong or summary.ended(fail_on):
-        return 1
-    unfinished = bool(fail_on) and summary.done < summary.total
-    return STOPPED if watch.stopped or unfinished else 0
+    targets = Targets(json=json_target, report=report_target, force=force)
+    targets.check(request.inputs)
+    if runs:
+        with showing_run("instances", _verdict) as (_, progress, _), watching() as watch:
+            report = run_benchmark(request, progress=progress, watch=watch)
+    else:
+        report = read_benchmark(request)
+    document = benchmark_document(report)
+    targets.write(json=lambda: benchmark_to_json(report), report=lambda: document_to_html(document))
+    show(document, aside=targets.to_stdout)
+    return report.exit_status
 
 
 def _verdict(now: Progress) -> str:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from sensverify.cli.options import PATH, force_option, json_option, quiet_option, runtime_option
+from sensverify.cli.options import (
+    PATH,
+    force_option,
+    json_option,
+    quiet_option,
+    report_option,
+    runtime_option,
+)
 from sensverify.cli.printing import show
 from sensverify.cli.progress import showing
 from sensverify.cli.targets import Targets
@@ -38,8 +46,9 @@ REJECTED = 1
     help="Also check that the certificate answers this VNN-LIB property with unsat.",
 )
 @json_option("the result")
+@report_option("Write one page with the verdict, every claim, and what may be relied on.")
 @runtime_option()
-@force_option("Overwrite the file of --json; never what is checked.")
+@force_option("Overwrite the files of --json and --report; never what is checked.")
 @quiet_option()
 def check(
     certificate: Path,
@@ -47,6 +56,7 @@ def check(
     arithmetic: str,
     property_file: Path | None,
     json_target: Path | None,
+    report_target: Path | None,
     force: bool,
     runtime_check: bool,
 ) -> int:
@@ -60,21 +70,27 @@ def check(
     \b
     Examples:
       sensverify check iris.cert iris
-      sensverify check net.cert net.onnx --arithmetic exact
+      sensverify check net.cert net.onnx --arithmetic exact --report net.html
       sensverify check net.cert net.onnx --property prop.vnnlib
     """
     from sensverify.models import resolve
     from sensverify.report.check import check_document, check_to_json
+    from sensverify.report.html import document_to_html
 
-    targets = Targets(json=json_target, force=force)
+    targets = Targets(json=json_target, report=report_target, force=force)
     path = Path(resolve(model).path)
     inputs = [certificate, path, *([] if property_file is None else [property_file])]
     targets.check(inputs)
-    with showing("checking", counted=False):
-        report = _checked(certificate, path, arithmetic, property_file, runtime_check)
-    targets.write(json=lambda: check_to_json(report))
+    with showing("checking") as display:
+
+        def progress(done: int, total: int) -> None:
+            display.update("leaves", done=done, total=total)
+
+        report = _checked(certificate, path, arithmetic, property_file, runtime_check, progress)
+    document = check_document(report)
+    targets.write(json=lambda: check_to_json(report), report=lambda: document_to_html(document))
     rejected = report.checked is None
-    show(check_document(report), aside=targets.to_stdout, error=rejected)
+    show(document, aside=targets.to_stdout, error=rejected)
     return REJECTED if rejected else 0
 
 
@@ -84,9 +100,11 @@ def _checked(
     arithmetic: str,
     property_file: Path | None,
     runtime_check: bool,
+    progress: Callable[[int, int], None],
 ) -> CheckReport:
     from sensverify.certificates import StoredModel, read_certificate, read_ending
     from sensverify.certificates import check_certificate as run
+    from sensverify.core.digests import sha256_of_file
     from sensverify.errors import CertificateRejected
     from sensverify.formats.vnnlib import load_property
     from sensverify.report.check import CheckReport
@@ -96,7 +114,7 @@ def _checked(
     stored = StoredModel.read_for(read_ending(certificate), model, runtime_check=runtime_check)
     try:
         found = read_certificate(certificate, model=stored)
-        checked = run(found, stored, arithmetic=arithmetic, property=asked)
+        checked = run(found, stored, arithmetic=arithmetic, property=asked, progress=progress)
     except CertificateRejected as error:
         reason = str(error)
     return CheckReport(
@@ -108,4 +126,7 @@ def _checked(
         property=None if property_file is None else str(property_file),
         checked=checked,
         reason=reason,
+        certificate_sha256=sha256_of_file(certificate),
+        model_sha256=stored.sha256,
+        runtime_check=runtime_check,
     )

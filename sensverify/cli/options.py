@@ -96,6 +96,11 @@ def json_option(what: str) -> Decorator:
     )
 
 
+def report_option(text: str) -> Decorator:
+    """``--report``: a file for one self-contained page; the text says what is on it."""
+    return click.option("--report", "report_target", type=PATH, metavar="FILE.html", help=text)
+
+
 def quiet_option() -> Decorator:
     """``-q``: nothing but results and errors."""
 

@@ -17,6 +17,7 @@ from sensverify.cli.options import (
     data_option,
     json_option,
     quiet_option,
+    report_option,
 )
 from sensverify.cli.printing import show
 from sensverify.cli.progress import watching
@@ -27,6 +28,7 @@ from sensverify.core.numbers import RangeShare
 
 if TYPE_CHECKING:
     from sensverify.training.request import TrainRequest
+    from sensverify.training.result import TrainResult
 
 _NAMES = ("data", "model", "loss", "standardise")
 
@@ -73,8 +75,13 @@ _NAMES = ("data", "model", "loss", "standardise")
         help="Go on with the run in DIR, exactly as it would have gone; all other options may be "
         "left out. Where there is none yet, begin it.",
     ),
-    json_option("what a finished training found"),
-    option("--force", is_flag=True, help="Overwrite the file of --json; never a run."),
+    json_option("what the training found"),
+    report_option(
+        "Write one page with the course of the training and its metrics, beside the one in DIR."
+    ),
+    option(
+        "--force", is_flag=True, help="Overwrite the files of --json and --report; never a run."
+    ),
     quiet_option(),
 )
 @grouped(
@@ -233,14 +240,16 @@ def train(
     resume: bool,
     data_dir: Path | None,
     json_target: Path | None,
+    report_target: Path | None,
     force: bool,
     **options: Any,
 ) -> int:
     """Train a model, with or without a penalty on its sensitivity, and export it.
 
-    DIR then holds model.onnx with its card, which 'sensverify verify DIR' reads, and everything to
-    repeat the training. Ctrl-C stops it with a checkpoint (exit status 3); it goes on with
-    --resume, as it does when it was killed, and ends with the same weights.
+    DIR then holds model.onnx with its card, which 'sensverify verify DIR' reads, a page,
+    report.html, and everything to repeat the training. Ctrl-C stops it with a checkpoint (exit
+    status 3); it goes on with --resume, as it does when it was killed, and ends with the same
+    weights.
 
     \b
     Examples:
@@ -251,15 +260,18 @@ def train(
       sensverify train --out runs/mine --resume
       sensverify verify runs/iris
     """
-    from sensverify.report.training import training_document, training_to_json
+    from sensverify.report.training import training_document
+    from sensverify.training.directory.run_directory import PAGE, RESULT
     from sensverify.training.fit import fit
 
-    targets = Targets(json=json_target, force=force)
+    targets = Targets(json=json_target, report=report_target, force=force)
     given = {k: v for k, v in options.items() if v is not None}
     if isinstance(given.get("radius"), RangeShare):
         given["radius"] = _radius(given["radius"], given, out, data_dir)
     request = _request(out, resume, given)
     targets.check(input_files([], data=request.data))
+    # The page of a training that had ended says by what it was made.
+    paged = (out / RESULT).exists() and (out / PAGE).exists()
     split, module = request.prepare(data_dir=data_dir)
     say_note("; ".join(split.train.remarks))
     with showing_progress() as (progress, say), watching(say) as watch:
@@ -274,14 +286,28 @@ def train(
             progress=progress,
             description=request.description(out.resolve().name),
         )
-    targets.write(json=lambda: training_to_json(request, out, result))
+    _write(result, targets, None if paged else out / PAGE)
     if not result.interrupted:
-        show(training_document(request, split, result), aside=targets.to_stdout)
+        show(training_document(result), aside=targets.to_stdout)
         return 0
     again = shlex.join(["sensverify", "train", "--out", str(out), "--resume"])
     done = f"{result.epochs} of {request.settings.epochs} epochs"
     click.echo(f"stopped after {done}; go on with: {again}", err=True)
     return STOPPED
+
+
+def _write(result: TrainResult, targets: Targets, own: Path | None) -> None:
+    """The files that were asked for, and the run directory's own page."""
+    from sensverify.report.html import document_to_html
+    from sensverify.report.training import training_document
+    from sensverify.report.training_json import training_to_json
+    from sensverify.runs.files import encoded, replace_file, writing
+
+    page = document_to_html(training_document(result))
+    targets.write(json=lambda: training_to_json(result), report=lambda: page)
+    if own is not None:
+        with writing(own):
+            replace_file(own, encoded(page))
 
 
 def _radius(asked: RangeShare, given: dict[str, Any], out: Path, data_dir: Path | None) -> float:

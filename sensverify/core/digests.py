@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+_PIECE = 1 << 20
 
 
 def sha256(*parts: bytes | str) -> str:
@@ -20,6 +23,12 @@ def sha256_of_all(parts: Iterable[bytes | str]) -> str:
     for part in parts:
         state.update(part.encode() if isinstance(part, str) else part)
     return state.hexdigest()
+
+
+def sha256_of_file(path: Path) -> str:
+    """SHA-256 of a file, which is never in memory as a whole."""
+    with path.open("rb") as stream:
+        return sha256_of_all(iter(lambda: stream.read(_PIECE), b""))
 
 
 def sha256_of_arrays(*arrays: Any) -> str:

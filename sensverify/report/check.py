@@ -4,33 +4,37 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from sensverify.certificates import Certificate, Checked, Claims
-from sensverify.report.document import Document, Facts, Text
-from sensverify.report.formatting import clipped, count_of, shape_text
+from sensverify.core.record import RunRecord
+from sensverify.report import document as doc
+from sensverify.report.claims import (
+    box_text,
+    boxes_table,
+    claim_count,
+    claims_table,
+    input_text,
+    rows_of,
+)
+from sensverify.report.formatting import clipped, count_of, pretty_number, shape_text
+from sensverify.report.record import header, record_facts, result_text
+from sensverify.runs.progress import duration
 
-SCHEMA = "sensverify.check/1"
+SCHEMA = "sensverify.check/2"
 
 BOXES = 3
-"""Boxes whose claims are listed; the others are counted."""
-
-INPUTS = 6
-"""Inputs up to which a box is spelled out."""
-
-ROWS = 6
-"""Claims about one box that are listed."""
-
-_LINE = 401
-"""Characters of a line about the claims."""
+"""Boxes whose claims a terminal lists; the others are counted."""
 
 _DEEPEST = 8
 """Levels of the account that JSON repeats: nobody has checked what a file holds there."""
+
+_ENTRIES, _TOLD = 40, 1000
+"""Entries of that account that a page has, and characters of each."""
 
 _LONGEST = 121
 """Characters of a text from the certificate's own account of where it comes from."""
@@ -42,64 +46,199 @@ class CheckReport:
 
     Without a ``certificate`` it is about another model, and was not read any further. Where it is
     not ``checked`` it was rejected for a ``reason``. ``property`` is the file it had to cover.
+    With the ``runtime_check``, the model was compared with onnxruntime.
     """
 
     path: str
     size: int
+    certificate_sha256: str
     model: str
+    model_sha256: str
     certificate: Certificate | None
     arithmetic: str
     property: str | None
     checked: Checked | None
     reason: str | None = None
+    runtime_check: bool = True
+    record: RunRecord = field(default_factory=RunRecord.now)
 
 
 def check_to_json(report: CheckReport) -> str:
-    """The report as one JSON object of the schema ``sensverify.check/1``, and a newline."""
-    checked = report.checked
+    """The report as one JSON object of the schema ``sensverify.check/2``, and a newline."""
+    checked, certificate = report.checked, report.certificate
     values = {
-        "schema": SCHEMA,
+        **header(SCHEMA, report.record),
         "holds": checked is not None,
         "reason": report.reason,
         "guarantee": None if checked is None else "CERTIFIED",
-        "certificate": {"path": report.path, "bytes": report.size},
-        "model": {"path": report.model},
+        "certificate": {
+            "path": report.path,
+            "sha256": report.certificate_sha256,
+            "bytes": report.size,
+        },
+        "model": {"path": report.model, "sha256": report.model_sha256},
+        "runtime_check": report.runtime_check,
         "property": report.property,
-        **_contents(report.certificate),
+        "about": None if certificate is None else _about(certificate),
+        "claim": None if certificate is None else _kind(certificate),
+        "boxes": [] if certificate is None else _boxes_of(certificate.claims),
+        "provenance": {} if certificate is None else _plain(certificate.provenance),
         "claims": None if checked is None else checked.claims,
         "leaves": None if checked is None else checked.cells,
         "slack": None if checked is None else _plain(checked.slack),
         "arithmetic": report.arithmetic,
         "seconds": None if checked is None else checked.seconds,
     }
-    return json.dumps(values, allow_nan=False, indent=2) + "\n"
+    return result_text(values)
 
 
-def _contents(certificate: Certificate | None) -> dict[str, Any]:
-    """Contents of a certificate; empty where it is about another model."""
-    if certificate is None:
-        return {"about": None, "claim": None, "boxes": [], "provenance": {}}
-    claims = certificate.claims
+def _about(certificate: Certificate) -> dict[str, Any]:
+    ending = certificate.ending
+    # Where it holds, the model is just that.
     return {
-        # Where it holds, the model is just that.
-        "about": {
-            "sha256": certificate.model_sha256,
-            "inputs": list(certificate.inputs),
-            "outputs": list(certificate.outputs),
-            **({} if certificate.ending is None else {"ending": asdict(certificate.ending)}),
-        },
-        "claim": "bounds" if claims.groups is None else "refutation",
-        "boxes": [_box(claims, i) for i in range(claims.problems)],
-        "provenance": _plain(certificate.provenance),
+        "sha256": certificate.model_sha256,
+        "inputs": list(certificate.inputs),
+        "outputs": list(certificate.outputs),
+        "ending": ending and {**asdict(ending), "operators": list(ending.operators)},
     }
 
 
-def check_document(report: CheckReport) -> Document:
+def _kind(certificate: Certificate) -> str:
+    return "bounds" if certificate.claims.groups is None else "refutation"
+
+
+def _boxes_of(claims: Claims) -> list[dict[str, Any]]:
+    return [_box(claims, problem) for problem in range(claims.problems)]
+
+
+def check_document(report: CheckReport) -> doc.Document:
     """The proven claims and what may be relied on, or why the certificate is rejected."""
-    if report.checked is None:
-        return Document.of(Text(f"rejected: {_one_line(str(report.reason))}", "whole"))
-    facts = [(name, _one_line(text)) for name, text in check_lines(report, report.checked)]
-    return Document.of(Facts(facts, "whole"), Text(verdict_text(report), "whole"))
+    name = Path(report.path).name
+    sections = [doc.Section("summary", "", tuple(_summary(report)))]
+    if report.checked is not None and report.certificate is not None:
+        claims = report.certificate.claims
+        sections += [
+            doc.Section("claims", "Claims", tuple(_listed(claims))),
+            doc.Section("boxes", "Input boxes", tuple(_boxes(claims))),
+        ]
+    sections.append(doc.Section("record", "Record", (doc.Facts(_record(report), on=doc.PAGE),)))
+    sections += _account(report)
+    return doc.Document(
+        title=f"{name}: check",
+        eyebrow="Check of a certificate",
+        heading=name,
+        lead=f"Against {Path(report.model).name}, by {report.arithmetic} arithmetic.",
+        sections=sections,
+        contents=True,
+    )
+
+
+def _summary(report: CheckReport) -> Iterator[doc.Block]:
+    checked, certificate = report.checked, report.certificate
+    if checked is None or certificate is None:
+        reason = _one_line(str(report.reason))
+        yield doc.Notice([f"{reason}."], "bad", "Rejected", on=doc.PAGE)
+        yield doc.Text(
+            "Nothing that this file claims may be relied on; what it claims may still be true.",
+            on=doc.PAGE,
+        )
+        yield doc.Text(f"rejected: {reason}", "whole", on=doc.TERMINAL)
+        return
+    word, _, rest = verdict_text(report).partition(": ")
+    yield doc.Notice([f"{rest[0].upper()}{rest[1:]}."], "good", word.capitalize(), on=doc.PAGE)
+    yield doc.Numbers(tuple(_numbers(checked, certificate)), on=doc.PAGE)
+    yield doc.Text("What may be relied on", "heading", on=doc.PAGE)
+    yield doc.Facts(list(_reliable(report)), on=doc.PAGE)
+    facts = [(name, _one_line(text)) for name, text in check_lines(report, checked)]
+    yield doc.Facts(facts, "whole", on=doc.TERMINAL)
+    yield doc.Text(verdict_text(report), "whole", on=doc.TERMINAL)
+
+
+def _numbers(checked: Checked, certificate: Certificate) -> Iterator[doc.Number]:
+    def one(name: str, text: str, note: str) -> doc.Number:
+        return doc.Number(name, [doc.Cell(text, note=note)])
+
+    inputs = shape_text(certificate.inputs, "x")
+    yield one("Claims", f"{checked.claims:,}", "each derived again")
+    yield one("Boxes", f"{checked.problems:,}", f"of {inputs} inputs")
+    yield one("Leaves", f"{checked.cells:,}", "of the proof")
+    if checked.slack is not None:
+        yield one("Slack", pretty_number(checked.slack), "by which the closest claim holds")
+
+
+def _reliable(report: CheckReport) -> Iterator[tuple[str, doc.Line]]:
+    if report.property is not None:
+        yield "The property", (doc.Span(report.property, "code"), ": every case of it is refuted")
+    if report.certificate is not None and report.certificate.ending is not None:
+        yield "The outputs", f"the logits: {report.certificate.ending}"
+    yield (
+        "The function",
+        "that the weights define which this very file stores, in real arithmetic; evaluated in "
+        "float32 it may differ in the last digits",
+    )
+    words = {
+        "rigorous": "floating-point numbers with a bound on every rounding",
+        "exact": "rational numbers, which round nothing",
+    }
+    yield "The arithmetic", words.get(report.arithmetic, report.arithmetic)
+    yield (
+        "The file's meaning",
+        "every node was compared with onnxruntime when the file was read"
+        if report.runtime_check
+        else "as it is read here: it was not compared with onnxruntime",
+    )
+
+
+def _listed(claims: Claims) -> Iterator[doc.Block]:
+    table, count = claims_table(claims), claim_count(claims)
+    yield doc.Text(_how_many(len(table.rows), count, "claim"), "note", on=doc.PAGE)
+    yield replace(table, on=doc.PAGE)
+
+
+def _boxes(claims: Claims) -> Iterator[doc.Block]:
+    table = boxes_table(claims)
+    text = _how_many(len(table.rows), claims.problems, "box", "boxes")
+    yield doc.Text(text, "note", on=doc.PAGE)
+    yield replace(table, on=doc.PAGE)
+
+
+def _how_many(shown: int, count: int, one: str, many: str = "") -> str:
+    if shown == count:
+        return f"All of them: {count_of(count, one, many)}."
+    left = count_of(count - shown, one, many)
+    return f"The first {shown:,}; {left} more are in the certificate and in the JSON output."
+
+
+def _record(report: CheckReport) -> list[tuple[str, doc.Line]]:
+    facts: list[tuple[str, doc.Line]] = [
+        ("Certificate", (doc.Span(report.path, "code"), f" ({report.size:,} bytes)")),
+        ("Its SHA-256", doc.Span(report.certificate_sha256, "code")),
+        ("Model", doc.Span(report.model, "code")),
+        ("Its SHA-256", doc.Span(report.model_sha256, "code")),
+    ]
+    if report.property is not None:
+        facts.append(("Property", doc.Span(report.property, "code")))
+    if report.checked is not None:
+        facts.append(("Time", duration(report.checked.seconds)))
+    return [*facts, *record_facts(report.record)]
+
+
+def _account(report: CheckReport) -> Iterator[doc.Section]:
+    """The account that a certificate gives of itself, and nobody has checked."""
+    told = {} if report.certificate is None else report.certificate.provenance
+    if not told:
+        return
+    facts: list[tuple[doc.Line, doc.Line]] = []
+    for key, value in islice(told.items(), _ENTRIES):
+        text = value if isinstance(value, str) else json.dumps(_plain(value), default=str)
+        facts.append((clipped(_one_line(str(key)), 40), clipped(_one_line(text), _TOLD)))
+    if len(told) > _ENTRIES:
+        facts.append(("", f"and {count_of(len(told) - _ENTRIES, 'more entry', 'more entries')}"))
+    blocks = (
+        doc.Text("The file's own account of how it was found, not checked.", "note", on=doc.PAGE),
+        doc.Facts(facts, on=doc.PAGE),
+    )
+    yield doc.Section("account", "The file's own account", blocks)
 
 
 def _one_line(text: str) -> str:
@@ -119,8 +258,8 @@ def check_lines(report: CheckReport, checked: Checked) -> list[tuple[str, str]]:
     if certificate.ending is not None:
         lines.append(("outputs", f"the logits: {certificate.ending}"))
     for problem in range(min(checked.problems, BOXES)):
-        lines.append((f"  box {problem}", _input_text(certificate.claims, problem)))
-        lines.append(("  claims", _box_text(certificate.claims, problem)))
+        lines.append((f"  box {problem}", input_text(certificate.claims, problem)))
+        lines.append(("  claims", box_text(certificate.claims, problem)))
     if checked.problems > BOXES:
         lines.append(("", f"and {count_of(checked.problems - BOXES, 'more box', 'more boxes')}"))
     found = _origin(certificate.provenance)
@@ -140,38 +279,17 @@ def verdict_text(report: CheckReport) -> str:
     return f"CERTIFIED: every claim holds, {about}"
 
 
-def row_text(row: np.ndarray) -> str:
-    """A linear function of the outputs: ``y0 - 2.5 y3``."""
-    text = ""
-    for place in np.flatnonzero(row).tolist():
-        value = float(row[place])
-        size = "" if abs(value) == 1 else f"{abs(value)!r} "
-        sign = (" - " if value < 0 else " + ") if text else ("-" if value < 0 else "")
-        text += f"{sign}{size}y{place}"
-    return text or "0"
-
-
 def _box(claims: Claims, problem: int) -> dict[str, Any]:
     """One box, the rows of linear functions on it, and their limits, as they are certified."""
-    rows = claims.rows[problem if len(claims.rows) > 1 else 0]
+    rows = rows_of(claims, problem)
     values: dict[str, Any] = {
         "lower": claims.lower[problem].tolist(),
         "upper": claims.upper[problem].tolist(),
         "rows": rows.tolist(),
         "limits": _plain(claims.limits[problem].tolist()),
     }
-    if claims.groups is not None:
-        values["groups"] = claims.groups[problem].tolist()
-    return values
-
-
-def _input_text(claims: Claims, problem: int) -> str:
-    lower, upper = claims.lower[problem].tolist(), claims.upper[problem].tolist()
-    moving = sum(low < high for low, high in zip(lower, upper, strict=True))
-    if len(lower) > INPUTS:
-        return f"{moving:,} of {len(lower):,} inputs move"
-    ends = enumerate(zip(lower, upper, strict=True))
-    return "; ".join(f"{low!r} <= x{i} <= {high!r}" for i, (low, high) in ends)
+    groups = None if claims.groups is None else claims.groups[problem].tolist()
+    return {**values, "groups": groups}
 
 
 def _claimed(checked: Checked, certificate: Certificate) -> str:
@@ -182,33 +300,6 @@ def _claimed(checked: Checked, certificate: Certificate) -> str:
     return (
         f"{count_of(checked.claims, 'set')} of constraints on {outputs} outputs that no input meets"
     )
-
-
-def _box_text(claims: Claims, problem: int) -> str:
-    """Rows C and -C as intervals, others as they are; the first ones, and how many there are."""
-    rows = claims.rows[problem if len(claims.rows) > 1 else 0]
-    limits, half = claims.limits[problem].tolist(), len(rows) // 2
-    if claims.groups is not None:
-        groups = claims.groups[problem]
-        known = np.unique(groups[groups >= 0])
-        count = len(known)
-        texts = []
-        for group in known[:ROWS]:
-            places = np.flatnonzero(groups == group)
-            parts = [f"{row_text(rows[i])} <= {limits[i]!r}" for i in places]
-            texts.append(f"never {' and '.join(parts)}")
-    elif len(rows) == 2 * half and bool((rows[half:] == -rows[:half]).all()):
-        count = half
-        texts = [
-            f"{low!r} <= {row_text(row)} <= {0.0 - high!r}"
-            for row, low, high in zip(rows[: min(ROWS, half)], limits, limits[half:], strict=False)
-        ]
-    else:
-        count = len(rows)
-        pairs = zip(rows[:ROWS], limits, strict=False)
-        texts = [f"{row_text(row)} >= {limit!r}" for row, limit in pairs]
-    shown = clipped("; ".join(texts), _LINE)
-    return shown if count <= ROWS else f"{shown}; and {count - ROWS} more"
 
 
 def _origin(provenance: Mapping[str, Any]) -> str:

@@ -28,8 +28,9 @@ PAGE, TERMINAL = Medium.PAGE, Medium.TERMINAL
 
 @dataclass(frozen=True)
 class Span:
-    """A stretch of text with a look of its own, or a ``link`` to the anchor of a section.
+    """A stretch of text with a look of its own, or a link.
 
+    A ``link`` leads to the anchor of a section, a ``file`` to one beside the page, by its path.
     Looks are ``strong``, ``code``, ``error``, ...: an element or a class on the page, a style in
     a terminal.
     """
@@ -37,6 +38,7 @@ class Span:
     text: str
     look: str = ""
     link: str = ""
+    file: str = ""
 
 
 Line: TypeAlias = str | Span | tuple[str | Span, ...]

@@ -10,10 +10,12 @@ import base64
 import hashlib
 import json
 import math
+import os
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from sensverify.report.chart import Drawing, svg
 from sensverify.report.document import Block, Document, Group, Line, Medium, spans
@@ -98,7 +100,12 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     found.filters |= {"spans": spans, "lines": _lines, "svg": _svg, "breakable": _breakable}
-    found.filters |= {"sorted_by": _sorted_by, "places": _places, "json": json.dumps}
+    found.filters |= {
+        "beside": _beside,
+        "sorted_by": _sorted_by,
+        "places": _places,
+        "json": json.dumps,
+    }
     return found
 
 
@@ -118,6 +125,12 @@ def _breakable(text: str) -> Markup:
     from markupsafe import Markup, escape
 
     return escape(text).replace("_", Markup("_<wbr>"))
+
+
+def _beside(path: str) -> str:
+    """The address of a file by its path from the page's folder; never another kind of address."""
+    # Bytes that are no UTF-8 stand in names of files, and stay what they are.
+    return f"./{quote(os.fsencode(path))}"
 
 
 def _sorted_by(value: float) -> str:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, fields
-from math import isfinite
+from dataclasses import fields
 from typing import Any
 
 from sensverify.classification.rates import Rate
@@ -15,7 +12,7 @@ from sensverify.evaluation.lines import accuracy_lines
 from sensverify.evaluation.results import Evaluation
 from sensverify.evaluation.scores import CurvePoint, Summary, summarise
 from sensverify.measures import METRICS
-from sensverify.report.chart import Axis, Drawing, Frame, Point, Stroke, line_chart, panels
+from sensverify.report.chart import Drawing, panels
 from sensverify.report.critical_radius import (
     critical_radius_document,
     critical_radius_to_json,
@@ -24,17 +21,16 @@ from sensverify.report.document import Data, Value
 from sensverify.report.evaluation.accuracy import WIDE, accuracy_chart, overlay_chart
 from sensverify.report.evaluation.document import evaluation_document
 from sensverify.report.evaluation.json import evaluation_to_json
-from sensverify.report.formatting import count_of, percent
+from sensverify.report.formatting import count_of
 from sensverify.report.intervals import interval_chart
 from sensverify.report.json import report_to_json
 from sensverify.report.radius_chart import distribution_chart
 from sensverify.report.shown import DocumentRenderer
-from sensverify.report.theme import HUES
-from sensverify.report.training import result_document
+from sensverify.report.training import training_document
+from sensverify.report.training_charts import ALONE, chart, course_lines
+from sensverify.report.training_json import training_to_json
 from sensverify.report.verify import verify_document
 from sensverify.report.verify_tables import output_data, output_names, sample_data
-from sensverify.training.directory.log import METRICS as COURSE
-from sensverify.training.directory.run_directory import RESULT_SCHEMA
 from sensverify.training.fit import TrainResult
 from sensverify.verification.radius_results import CriticalRadiusReport
 from sensverify.verification.results import VerifyReport
@@ -91,73 +87,23 @@ def _radius_drawing(report: CriticalRadiusReport) -> Drawing:
     return distribution_chart(report, WIDE)
 
 
-def _training_json(result: TrainResult) -> str:
-    """The progress of a training and its metrics; rates are shares from 0 to 1.
-
-    Infinities are the texts ``inf`` and ``-inf``, NaN is null.
-    """
-    parts = {"train": result.metrics_train, "test": result.metrics_test}
-    metrics = {
-        part: {name: _spelt(value) for name, value in asdict(found).items()}
-        for part, found in parts.items()
-        if found is not None
-    }
-    values = {
-        "schema": RESULT_SCHEMA,
-        "interrupted": result.interrupted,
-        "epochs": result.epochs,
-        "seconds": result.seconds,
-        "directory": None if result.directory is None else str(result.directory),
-        "metrics": metrics,
-    }
-    return json.dumps(values, indent=2, allow_nan=False) + "\n"
-
-
-def _spelt(value: Any) -> Any:
-    if not isinstance(value, float) or isfinite(value):
-        return value
-    return None if value != value else str(value)
-
-
 def _training_tables(result: TrainResult) -> list[Data]:
     parts = (("train", result.metrics_train), ("test", result.metrics_test))
     names = ("part", "samples", *METRICS)
     found = [(p, m.samples, *m.row().values()) for p, m in parts if m is not None]
-    return [Data("metrics", names, lambda: found)]
+    document = training_document(result)
+    return [Data("metrics", names, lambda: found), *document.data.values()]
 
 
 def _training_drawing(result: TrainResult) -> Drawing:
     """The share of wrong samples after every epoch."""
-    path = None if result.directory is None else result.directory / COURSE
-    if path is None or not path.is_file():
-        raise NotMeasured(
-            "the course of a training is drawn from its folder, and there is none", "give `out`"
-        )
-    with path.open(newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
-    lines = {}
-    for name in (name for name in rows[0] if name.endswith(" ERR")) if rows else ():
-        points = [Point(float(row["epoch"]), float(row[name])) for row in rows if row[name]]
-        if points:
-            lines[name.removesuffix(" ERR")] = tuple(points)
+    lines = course_lines(result.course, "ERR")
     if not lines:
         raise NotMeasured(
             "there is nothing to draw: no metrics were taken after epochs",
             "train with `metric_samples` above 0",
         )
-    strokes = [
-        Stroke(name, f"hue{k % HUES} bold", points)
-        for k, (name, points) in enumerate(lines.items())
-    ]
-    every = [point for points in lines.values() for point in points]
-    first, last = (end(point.x for point in every) for end in (min, max))
-    x = Axis(first, last if last > first else first + 1, title="epoch")
-    ticks = [(value, f"{value:g}") for value in sorted({first, (first + last) // 2, last})]
-    top = max(0.05, max(point.y for point in every))
-    levels = [(top * k / 4, percent(top * k / 4)) for k in range(5)]
-    frame = Frame(560, 260, left=56, right=120, letters=16)
-    x, y = Axis(x.low, x.high, ticks=ticks, title=x.title), Axis(0, top, ticks=levels)
-    return line_chart(strokes, frame, x, y, words="Share of wrong samples after every epoch")
+    return chart(lines, ALONE, "Share of wrong samples", share=True)
 
 
 VERIFICATION = DocumentRenderer(verify_document, report_to_json, _verify_tables, _verify_drawing)
@@ -170,4 +116,6 @@ CRITICAL_RADIUS = DocumentRenderer(
     lambda report: list(critical_radius_document(report).data.values()),
     _radius_drawing,
 )
-TRAINING = DocumentRenderer(result_document, _training_json, _training_tables, _training_drawing)
+TRAINING = DocumentRenderer(
+    training_document, training_to_json, _training_tables, _training_drawing
+)

@@ -42,8 +42,8 @@ def _same_file(one: Path, other: Path) -> bool:
     try:
         return os.path.samefile(one, other)
     except (OSError, ValueError):
-        # One of them is not there.
-        return False
+        # One of them is not there, and may be made by the run.
+        return os.path.realpath(one) == os.path.realpath(other)
 
 
 def _check_target(path: Path, *, force: bool) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,12 +10,10 @@ from types import MappingProxyType
 
 from sensverify.report.study.contents import VOLUMES, Course, Line, Trail
 from sensverify.studies.study import Training
+from sensverify.training.directory.log import EpochRow, read_epochs
 
-METRICS_FILE = "metrics.csv"
 _LARGEST_LOG = 690.0
 """Of a volume that is drawn: a double holds no more than e^709."""
-
-EpochRow = Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -50,15 +46,7 @@ class History:
 
 def read_history(folder: Path, training: Training) -> History:
     """The epochs that a run directory has by now; none where it has no such file."""
-    path = folder / METRICS_FILE
-    try:
-        text = path.read_text(encoding="utf-8") if path.exists() else ""
-    except (OSError, UnicodeDecodeError):
-        text = ""
-    # A training that is running may be writing its last line.
-    whole = text[: text.rfind("\n") + 1]
-    rows = [_numbers(row) for row in csv.DictReader(io.StringIO(whole, newline=""))]
-    return History(training, tuple(row for row in rows if "epoch" in row))
+    return History(training, read_epochs(folder))
 
 
 def course(
@@ -148,14 +136,3 @@ def _mean(values: Sequence[float], *, geometric: bool) -> float:
     if min(values) <= 0:
         return 0.0
     return math.exp(math.fsum(math.log(value) for value in values) / len(values))
-
-
-def _numbers(row: Mapping[str | None, str | None]) -> dict[str, float]:
-    found = {}
-    for name, text in row.items():
-        try:
-            # What a training did not measure is an empty cell.
-            found[str(name)] = float(text or "")
-        except (TypeError, ValueError):
-            continue
-    return found

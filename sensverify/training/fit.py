@@ -7,7 +7,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +17,22 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
 from sensverify.bounds.threads import torch_threads
-from sensverify.core.brief import count_of
-from sensverify.core.record import versions
-from sensverify.core.shown import Shown
+from sensverify.core.record import RunRecord, versions
 from sensverify.data.split import Split
 from sensverify.errors import BackendFailure, BadCheckpoint, BadSetting
 from sensverify.formats.modules.opaque import from_any_module
 from sensverify.measures.metrics import Metrics
-from sensverify.network import Network
 from sensverify.runs.watch import Watch
 from sensverify.training import engine
-from sensverify.training.directory.checkpoints import checkpoint_files, digest, newest_checkpoint
-from sensverify.training.directory.configuration import describe
+from sensverify.training.directory.checkpoints import (
+    checkpoint_files,
+    digest,
+    newest_checkpoint,
+    resumed_after,
+)
+from sensverify.training.directory.configuration import describe, plain
 from sensverify.training.directory.export import INITIAL, export_onnx, write_model
-from sensverify.training.directory.log import check_board
+from sensverify.training.directory.log import check_board, read_epochs
 from sensverify.training.directory.module_state import load_module_state, module_state
 from sensverify.training.directory.run_directory import MADE_AGAIN, RESULT, RunDirectory, open_run
 from sensverify.training.loop import epochs
@@ -40,58 +42,8 @@ from sensverify.training.loop.several import train_in_processes
 from sensverify.training.losses.loss import Loss
 from sensverify.training.losses.recipes import Recipe
 from sensverify.training.plan import Plan, make_plan
+from sensverify.training.result import TrainResult as TrainResult
 from sensverify.training.settings import TrainSettings
-
-
-@dataclass(frozen=True, eq=False)
-class TrainResult(Shown):
-    """A trained model.
-
-    Attributes
-    ----------
-    module : torch.nn.Module
-        The one that was given, with its new parameters, in evaluation mode and where it was.
-    network : Network
-        The same parameters, live.
-    metrics_train, metrics_test : Metrics or None
-        At the end, on the samples trained on (the first 10,000 at most, unless
-        ``final_samples`` says otherwise) and on the test samples: those that the settings ask for.
-        None where the training was interrupted.
-    epochs : int
-        Done.
-    seconds : float
-        That the training took, over all runs, metrics after epochs included and final ones not.
-    interrupted : bool
-        Whether the watch stopped it before its end.
-    directory : Path or None
-        Where everything was written.
-    """
-
-    module: nn.Module
-    network: Network
-    metrics_train: Metrics | None
-    metrics_test: Metrics | None
-    epochs: int
-    seconds: float
-    interrupted: bool
-    directory: Path | None
-
-    @property
-    def unverifiable(self) -> str | None:
-        """Why no bounds of the module can be had; None where they can."""
-        return None if self.network.opaque is None else self.network.opaque.reason
-
-    def __repr__(self) -> str:
-        parts = [
-            type(self.module).__name__,
-            count_of(self.epochs, "epoch"),
-            f"{self.seconds:.1f} s",
-        ]
-        for part, found in (("training", self.metrics_train), ("test", self.metrics_test)):
-            if found is not None:
-                parts.append(f"{100 * found.err:.1f} % of {found.samples:,} {part} samples wrong")
-        parts += [*["interrupted"][: self.interrupted], *map(str, filter(None, [self.directory]))]
-        return f"TrainResult({', '.join(parts)})"
 
 
 def fit(
@@ -214,6 +166,12 @@ def fit(
         seconds=outcome.seconds,
         interrupted=metrics is None,
         directory=None if run is None else run.path,
+        steps=outcome.steps,
+        resumed=outcome.resumed,
+        course=outcome.course if run is None else read_epochs(run.path),
+        config=plain(config),
+        parts=f"{len(split.train):,} training and {len(split.test):,} test samples; {split.rule}",
+        record=RunRecord.now(),
     )
 
 
@@ -334,9 +292,7 @@ def _finished(
     """
     path = run.path / RESULT
     try:
-        outcome = epochs.Outcome(
-            int(result["steps"]), int(result["epochs"]), float(result["seconds"]), False
-        )
+        done = int(result["steps"]), int(result["epochs"]), float(result["seconds"])
         metrics = {part: _kept_metrics(result["metrics"][part]) for part in ("train", "test")}
         expected = str(result["weights_sha256"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -355,7 +311,8 @@ def _finished(
             f"{'the start' if lost else 'that checkpoint'}, delete '{path.name}' and resume"
         )
     load_module_state(module, weights)
-    return outcome, metrics
+    resumed = () if checkpoint is None else resumed_after(checkpoint)
+    return epochs.Outcome(*done, interrupted=False, resumed=resumed), metrics
 
 
 def _kept_metrics(values: Mapping[str, Any]) -> Metrics:

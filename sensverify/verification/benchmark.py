@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,7 @@ COLUMNS = (
 """Of the file of results."""
 
 DECIDED = ("sat", "unsat")
+VERDICTS = (*DECIDED, "unknown", "timeout", "error")
 
 Key = tuple[str, str]
 """Model and property, as ``instances.csv`` writes them."""
@@ -96,11 +98,13 @@ class InstanceResult:
         return self.instance.agreement(self.verdict)
 
 
-def result_rows(path: Path, instances: Sequence[Instance], method: str) -> RowType[InstanceResult]:
+def result_rows(
+    path: Path, instances: Sequence[Instance], method: str | None
+) -> RowType[InstanceResult]:
     """The rows of a file of results, a CSV table.
 
     Reading raises `BadData` where a result is about another instance, and `InputError` where it was
-    found by another method.
+    found by another ``method``.
 
     Parameters
     ----------
@@ -108,7 +112,8 @@ def result_rows(path: Path, instances: Sequence[Instance], method: str) -> RowTy
         Of the file, for messages.
     instances : sequence of Instance
         All that the folder has.
-    method : str
+    method : str or None
+        None for any.
     """
     known = {instance.key: instance for instance in instances}
 
@@ -120,11 +125,14 @@ def result_rows(path: Path, instances: Sequence[Instance], method: str) -> RowTy
             raise BadData(
                 f"'{path}' is about '{vnnlib}', which the folder does not list", _ANOTHER_FILE
             )
-        if (used := cells["method"]) != method:
+        if (used := cells["method"]) != method and method is not None:
             raise InputError(
                 f"'{path}' holds results of method '{used}', and not of '{method}'", _ANOTHER_FILE
             )
         verdict, note = cells["verdict"], cells["note"]
+        # Written so that NaN is no number of seconds.
+        if not (0 <= seconds < math.inf and 0 < timeout < math.inf and verdict in VERDICTS):
+            raise ValueError(f"no result: {verdict} after {seconds} of {timeout} s")
         return InstanceResult(instance, verdict, seconds, timeout, explored, used, note)
 
     return RowType("benchmark", _cells, result, COLUMNS)

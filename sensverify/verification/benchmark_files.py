@@ -12,6 +12,7 @@ from typing import Any
 from sensverify.errors import BadData
 from sensverify.verification.benchmark import DECIDED, Instance, Key
 
+INSTANCES, KNOWN = "instances.csv", "verdicts.csv"
 _COMMENTS = ("#", "//")
 _NAMES = {
     "onnx": ("onnx", "model", "network"),
@@ -35,8 +36,8 @@ def read_instances(folder: Path) -> tuple[Instance, ...]:
     BadData
         A file is missing, or a line is not of the form model, property, seconds.
     """
-    path = folder / "instances.csv"
-    known = _read_verdicts(folder / "verdicts.csv")
+    path = folder / INSTANCES
+    known = _read_verdicts(folder / KNOWN)
     rows = _rows(path)
     order = _order(rows[0][1]) if rows else None
     found = []

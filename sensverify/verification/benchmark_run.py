@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import math
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import perf_counter
 
-from sensverify.errors import BadData
+from sensverify.core.digests import sha256
+from sensverify.errors import BadData, BadSetting, InputError
 from sensverify.registry.ranges import Above0, Count
 from sensverify.registry.settings import check_settings
-from sensverify.runs.journal import Journal
-from sensverify.runs.machine import cores
+from sensverify.runs.files import reading
+from sensverify.runs.journal import Journal, RowType, read_journal
+from sensverify.runs.machine import cores, machine_facts
 from sensverify.runs.progress import Listener, Pace
 from sensverify.runs.watch import TimeUp, Watch
 from sensverify.runs.workers import Ended, Processes, Task, Workers
-from sensverify.verification.benchmark import (
-    BenchmarkSummary,
-    Instance,
-    InstanceResult,
-    result_rows,
+from sensverify.verification.benchmark import Instance, InstanceResult, result_rows
+from sensverify.verification.benchmark_files import INSTANCES, KNOWN, read_instances
+from sensverify.verification.benchmark_report import (
+    BenchmarkReport,
+    EarlierResults,
+    check_failing,
+    read_earlier,
 )
-from sensverify.verification.benchmark_files import read_instances
 from sensverify.verification.property import DEFAULT, PropertyRequest, decider_of
 
 GRACE = 10.0
@@ -52,11 +57,15 @@ class BenchmarkRequest:
         Take only instances whose model or property has this in its name.
     runtime_check : bool
         Compare the models with onnxruntime when they are read; see ``load_onnx``.
+    fail_on : sequence of str
+        Verdicts that no instance should end with: ``sat``, ``timeout``, ``unknown``, ``error``.
+    compare : sequence of Path
+        Files of results of other runs over the same folder, which the report stands beside.
 
     Raises
     ------
     BadSetting
-        A number that cannot be one.
+        A number that cannot be one, a word that is no such verdict, or a file that is named twice.
     """
 
     folder: Path
@@ -67,9 +76,30 @@ class BenchmarkRequest:
     settings: Mapping[str, str] = field(default_factory=dict)
     only: str = ""
     runtime_check: bool = True
+    fail_on: tuple[str, ...] = ()
+    compare: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
         check_settings(self, only=("jobs", "timeout"))
+        check_failing(self.fail_on)
+        files = [os.path.realpath(path) for path in (self.out, *self.compare)]
+        if len(set(files)) < len(files):
+            raise BadSetting(
+                "a file of results is compared with itself", "name each file once in `compare`"
+            )
+
+    @property
+    def inputs(self) -> list[Path]:
+        """Files that the run reads, and the one that it goes on with.
+
+        Raises
+        ------
+        BadData
+            The folder's tables are not what they should be.
+        """
+        tables = [self.folder / INSTANCES, self.folder / KNOWN, *self.compare, self.out]
+        names = {name for each in read_instances(self.folder) for name in each.key}
+        return [*tables, *(_present(self.folder, name) for name in sorted(names))]
 
 
 def run_benchmark(
@@ -78,7 +108,7 @@ def run_benchmark(
     progress: Listener | None = None,
     watch: Watch | None = None,
     workers: Workers | None = None,
-) -> BenchmarkSummary:
+) -> BenchmarkReport:
     """Answer the instances of a folder, in several processes, and keep every answer at once.
 
     Parameters
@@ -93,30 +123,24 @@ def run_benchmark(
 
     Returns
     -------
-    BenchmarkSummary
+    BenchmarkReport
         Of all instances that were asked for, those of earlier runs included.
 
     Raises
     ------
     InputError
-        The folder, or the file of results, is not what it should be.
+        The folder, or a file of results, is not what it should be.
     BackendFailure
         No process could be started.
     """
-    watch = watch or Watch()
-    everything = read_instances(request.folder)
-    asked = [item for item in everything if any(request.only in part for part in item.key)]
-    if not asked:
-        raise BadData(f"no instance of '{request.folder}' has '{request.only}' in its name")
-    # A wrong name or setting is said before any process starts.
-    decider_of(_request(request, asked[0]))
-    jobs = request.jobs or cores()
+    watch, began = watch or Watch(), perf_counter()
+    question = _Question.of(request)
+    asked, jobs = question.asked, question.jobs
     if workers is None:
         threads = max(1, cores() // jobs)
         workers = Processes(jobs, threads=threads, reuse=True, patience=0.0, grace=GRACE)
     tell = progress if progress is not None else lambda state: None
-    rows = result_rows(request.out, everything, _described(request))
-    with Journal(request.out, rows) as journal:
+    with Journal(request.out, question.rows) as journal:
         left = _missing(asked, journal.rows)
         pace = Pace({str(number): () for number in range(len(asked))}, at_once=jobs)
         for number in range(len(left), len(asked)):
@@ -130,8 +154,74 @@ def run_benchmark(
                 result = _result(request, left[int(ended.task.key)], ended)
                 journal.add(result)
                 tell(pace.end(ended.task.key, result.seconds, result))
-        keys = {instance.key for instance in asked}
-        return BenchmarkSummary.of(asked, [r for r in journal.rows if r.instance.key in keys])
+        seconds = perf_counter() - began
+        return question.report(journal.rows, seconds=seconds, interrupted=watch.over)
+
+
+def read_benchmark(request: BenchmarkRequest) -> BenchmarkReport:
+    """The report of what the file of results holds by now; nothing is run.
+
+    Raises
+    ------
+    InputError
+        The folder, or a file of results, is not what it should be, or is not there.
+    """
+    question = _Question.of(request)
+    if not request.out.is_file():
+        raise InputError(
+            f"there are no results in '{request.out}' to report", "run the benchmark first"
+        )
+    return question.report(read_journal(request.out, question.rows))
+
+
+@dataclass(frozen=True)
+class _Question:
+    """Everything that is read before the first instance is run."""
+
+    request: BenchmarkRequest
+    digest: str
+    asked: tuple[Instance, ...]
+    compared: tuple[EarlierResults, ...]
+    rows: RowType[InstanceResult]
+
+    @classmethod
+    def of(cls, request: BenchmarkRequest) -> _Question:
+        everything = read_instances(request.folder)
+        asked = tuple(item for item in everything if any(request.only in part for part in item.key))
+        if not asked:
+            raise BadData(f"no instance of '{request.folder}' has '{request.only}' in its name")
+        # A wrong name or setting is said before any process starts.
+        decider_of(_request(request, asked[0]))
+        with reading(request.folder / INSTANCES):
+            digest = sha256((request.folder / INSTANCES).read_bytes())
+        compared = tuple(read_earlier(path, everything, asked) for path in request.compare)
+        rows = result_rows(request.out, everything, _described(request))
+        return cls(request, digest, asked, compared, rows)
+
+    @property
+    def jobs(self) -> int:
+        return self.request.jobs or cores()
+
+    def report(
+        self, rows: Sequence[InstanceResult], *, seconds: float = 0.0, interrupted: bool = False
+    ) -> BenchmarkReport:
+        request, keys = self.request, {instance.key for instance in self.asked}
+        return BenchmarkReport(
+            folder=request.folder,
+            out=request.out,
+            instances_sha256=self.digest,
+            instances=self.asked,
+            results=tuple(row for row in rows if row.instance.key in keys),
+            method=_described(request),
+            timeout=request.timeout,
+            only=request.only,
+            jobs=self.jobs,
+            fail_on=request.fail_on,
+            compared=self.compared,
+            interrupted=interrupted,
+            seconds=seconds,
+            machine=machine_facts(),
+        )
 
 
 def _missing(asked: Sequence[Instance], results: Sequence[InstanceResult]) -> list[Instance]:

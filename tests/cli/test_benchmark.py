@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from click.testing import Result
+
+from sensverify.verification.benchmark import COLUMNS
 
 pytestmark = pytest.mark.usefixtures("fake_deciders")
 
@@ -22,6 +26,15 @@ def folder(tmp_path: Path, identity: Path) -> Path:
     lines = [f"{identity.name},{name}.vnnlib,30\n" for name in ("sat", "unsat")]
     (tmp_path / "instances.csv").write_text("".join(lines))
     return tmp_path
+
+
+def write_results(folder: Path, *lines: str) -> None:
+    """Results of an earlier run: nothing, or not everything, is left to run."""
+    rows = [f"identity.onnx,{line},30,1,,,sampling," for line in lines]
+    (folder / "out.csv").write_text("\n".join([",".join(COLUMNS), *rows, ""]))
+
+
+SAT, UNSAT = "sat.vnnlib,sat,0.25", "unsat.vnnlib,unsat,0.5"
 
 
 def known(folder: Path, second: str) -> None:
@@ -55,6 +68,7 @@ def test_a_folder(run: Run, folder: Path) -> None:
     [((), 0), (("sat",), 1), (("timeout", "unknown", "error"), 0), (("error", "sat"), 1)],
 )
 def test_verdicts_that_fail(run: Run, folder: Path, words: tuple[str, ...], status: int) -> None:
+    write_results(folder, SAT, UNSAT)
     options = [part for word in words for part in ("--fail-on", word)]
     question = ("benchmark", folder, "--out", folder / "out.csv", "--method", "sampling")
     done = run(*question, "--jobs", 1, *options)
@@ -87,6 +101,17 @@ def test_an_instance_that_died_or_was_late_fails(run: Run, folder: Path) -> None
         (("--out", "out.csv", "--filter", "nothing"), "'nothing'"),
         (("--out", "out.csv", "--jobs", 0), "--jobs"),
         (("--out", "out.csv", "--timeout", -1), "--timeout"),
+        (("--out", "out.csv", "--compare", "nowhere.csv"), "--compare"),
+        (("--out", "out.csv", "--compare", "instances.csv"), "instances.csv"),
+        (("--out", "out.csv", "--compare", "out.csv"), "--compare"),
+        (("--out", "out.csv", "--no-run"), "out.csv"),
+        (("--out", "out.csv", "--report", "-"), "--report"),
+        (("--out", "out.csv", "--report", "instances.csv", "--force"), "instances.csv"),
+        (("--out", "out.csv", "--report", "identity.onnx", "--force"), "identity.onnx"),
+        (("--out", "out.csv", "--report", "sat.vnnlib"), "sat.vnnlib"),
+        (("--out", "out.csv", "--report", "no/page.html"), "no"),
+        (("--out", "out.csv", "--json", "out.csv"), "out.csv"),
+        (("--out", "out.csv", "--json", "a.x", "--report", "a.x"), "a.x"),
         ((), "--out"),
     ],
 )
@@ -102,4 +127,83 @@ def test_bad_input(
     assert (done.exit_code, done.stdout) == (2, "")
     assert words in done.stderr
     assert len(done.stderr.splitlines()) == 1
+    assert not (folder / "out.csv").exists()
+
+
+def ask(run: Run, folder: Path, *options: object, out: str = "out.csv") -> Result:
+    question = ("benchmark", folder, "--out", folder / out, "--method", "sampling")
+    return run(*question, "--jobs", 1, *options)
+
+
+def test_a_page_and_json(run: Run, folder: Path) -> None:
+    known(folder, "unsat,")
+    write_results(folder, SAT, UNSAT)
+    page = folder / "page.html"
+    done = ask(run, folder, "--report", page, "--json", "-")
+    assert done.exit_code == 0, done.output
+    values = json.loads(done.stdout)
+    assert values["schema"] == "sensverify.benchmark/2"
+    assert [each["verdict"] for each in values["instances"]] == ["sat", "unsat"]
+    assert values["command"].startswith("sensverify benchmark")
+    digest = hashlib.sha256((folder / "instances.csv").read_bytes()).hexdigest()
+    assert values["instances_sha256"] == digest
+    assert "2 right" in done.stderr
+    text = page.read_text(encoding="utf-8")
+    assert "Passed" in text
+    assert digest in text
+    before = page.read_bytes()
+    assert ask(run, folder, "--report", page).exit_code == 2
+    assert page.read_bytes() == before
+    assert ask(run, folder, "--report", page, "--force").exit_code == 0
+
+
+def test_a_part_is_reported_without_running_the_rest(run: Run, folder: Path) -> None:
+    known(folder, "unsat,")
+    write_results(folder, UNSAT)
+    before = (folder / "out.csv").read_bytes()
+    done = ask(run, folder, "--no-run", "--json", "-")
+    assert done.exit_code == 0, done.output
+    assert [each["verdict"] for each in json.loads(done.stdout)["instances"]] == [None, "unsat"]
+    assert (folder / "out.csv").read_bytes() == before
+    # What has not run has not passed.
+    assert ask(run, folder, "--no-run", "--fail-on", "sat").exit_code == 3
+    assert (folder / "out.csv").read_bytes() == before
+
+
+def test_two_runs(run: Run, folder: Path) -> None:
+    write_results(folder, SAT, UNSAT)
+    text = (folder / "out.csv").read_text()
+    other = folder / "other.csv"
+    other.write_text(text.replace(",sampling,", ",another,"))
+    done = ask(run, folder, "--compare", other)
+    assert done.exit_code == 0, done.output
+    assert "another" in done.stdout
+    other.write_text(text.replace(",sampling,", ",another,").replace("unsat,0", "sat,0"))
+    done = ask(run, folder, "--compare", other)
+    assert done.exit_code == 1
+    assert "CONTRADICTS: identity.onnx unsat.vnnlib: unsat, sat in" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("identity.onnx,nothing.vnnlib,sat,1,30,1,,,x,", "nothing.vnnlib"),
+        ("identity.onnx,sat.vnnlib,sat,nan,30,1,,,x,", "line 2"),
+        ("identity.onnx,sat.vnnlib,sat,-1,30,1,,,x,", "line 2"),
+        ("identity.onnx,sat.vnnlib,maybe,1,30,1,,,x,", "line 2"),
+        ("identity.onnx,sat.vnnlib,sat,1,inf,1,,,x,", "line 2"),
+        ("", "none of these instances"),
+        (
+            "identity.onnx,sat.vnnlib,sat,1,30,1,,,x,\nidentity.onnx,unsat.vnnlib,sat,1,30,1,,,y,",
+            "several methods",
+        ),
+    ],
+)
+def test_other_results_that_are_of_no_use(run: Run, folder: Path, line: str, words: str) -> None:
+    other = folder / "other.csv"
+    other.write_text(f"{','.join(COLUMNS)}\n{line}\n" if line else f"{','.join(COLUMNS)}\n")
+    done = ask(run, folder, "--compare", other)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert words in done.stderr
+    assert "--out" not in done.stderr
     assert not (folder / "out.csv").exists()

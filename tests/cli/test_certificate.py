@@ -207,7 +207,7 @@ def test_check(run: Run, bounds: Path) -> None:
 def test_check_as_json(run: Run, bounds: Path) -> None:
     done = run("check", bounds, "iris", "--json", "-")
     found = json.loads(done.stdout)
-    assert found["schema"] == "sensverify.check/1"
+    assert found["schema"] == "sensverify.check/2"
     assert (found["holds"], found["reason"], found["guarantee"]) == (True, None, "CERTIFIED")
     assert (found["claim"], found["claims"], found["leaves"]) == ("bounds", 20, 2)
     certificate = read_certificate(bounds)
@@ -496,3 +496,42 @@ def test_the_inputs_of_a_property_are_never_overwritten(
     path = {"property": asked, "model": identity}[target]
     done = run("verify", identity, "--property", asked, "--certificate", path, "--force")
     assert (done.exit_code, "is what this run reads" in done.stderr) == (2, True)
+
+
+def test_a_page_of_what_holds(run: Run, bounds: Path, tmp_path: Path) -> None:
+    page = tmp_path / "check.html"
+    done = run("check", bounds, "iris", "--report", page, "--json", "-")
+    assert done.exit_code == 0, done.output
+    found, text = json.loads(done.stdout), page.read_text(encoding="utf-8")
+    for words in ("Certified", "What may be relied on", "not checked", "All of them: 10 claims"):
+        assert words in text
+    for part in (found["certificate"], found["model"]):
+        assert part["sha256"] in text
+    assert found["certificate"]["sha256"] == sha256(bounds.read_bytes()).hexdigest()
+    assert found["model"]["sha256"] == found["about"]["sha256"]
+    assert found["runtime_check"] is True
+    before = page.read_bytes()
+    again = run("check", bounds, "iris", "--report", page)
+    assert (again.exit_code, page.read_bytes()) == (2, before)
+    done = run("check", bounds, "iris", "--report", page, "--no-runtime-check", "--force")
+    assert done.exit_code == 0
+    assert "it was not compared with onnxruntime" in page.read_text(encoding="utf-8")
+
+
+def test_a_page_of_what_is_rejected(run: Run, bounds: Path, tmp_path: Path) -> None:
+    page = tmp_path / "check.html"
+    assert run("check", bounds, "digits", "--report", page).exit_code == 1
+    text = page.read_text(encoding="utf-8")
+    assert "Rejected" in text
+    assert "another model file" in text
+    assert "Certified" not in text
+    assert "Claims" not in text
+
+
+@pytest.mark.parametrize("target", ["-", "iris.cert", "no/page.html"])
+def test_pages_that_cannot_be_written(run: Run, bounds: Path, target: str) -> None:
+    before = bounds.read_bytes()
+    path = target if target == "-" else bounds.parent / target
+    done = run("check", bounds, "iris", "--report", path, "--force")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert bounds.read_bytes() == before

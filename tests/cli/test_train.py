@@ -121,6 +121,19 @@ def test_json_alone_on_standard_output(run: Run, tmp_path: Path) -> None:
     assert not (tmp_path / "s").exists()
 
 
+def test_a_page_in_the_folder_and_another_one(run: Run, tmp_path: Path) -> None:
+    out, page = tmp_path / "r", tmp_path / "page.html"
+    asked = ("--data", "iris", "--model", "linear", *QUICK, "--out", out)
+    assert run("train", *asked, "--report", page).exit_code == 0
+    assert page.read_bytes() == (out / "report.html").read_bytes()
+    assert "Final metrics" in page.read_text(encoding="utf-8")
+    for target, words in ((page, "not overwritten"), ("-", "--report"), (out / "x/y", "no folder")):
+        done = run("train", *asked, "--resume", "--report", target)
+        assert (done.exit_code, done.stdout) == (2, "")
+        assert words in done.stderr
+    assert run("train", *asked, "--resume", "--report", page, "--force").exit_code == 0
+
+
 def test_own_data(run: Run, tmp_path: Path) -> None:
     path, draw = tmp_path / "mine.npz", np.random.default_rng(0)
     x = draw.normal(size=(60, 1, 6, 6))
@@ -222,9 +235,13 @@ def test_a_signal_stops_it_and_how_to_go_on_is_said(
     assert (
         last == f"stopped after 1 of 2 epochs; go on with: sensverify train --out '{out}' --resume"
     )
+    assert "Interrupted" in (out / "report.html").read_text(encoding="utf-8")
     assert run("verify", out).exit_code == 2
     done = run("train", "--out", out, "--resume")
     assert done.exit_code == 0
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "Interrupted" not in page
+    assert "went on after step 3" in page
     assert done.stderr.startswith("epoch 2/2")
     whole = run("train", *asked[:-1], tmp_path / "whole")
     assert whole.exit_code == 0

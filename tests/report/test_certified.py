@@ -18,9 +18,9 @@ from sensverify.report.check import (
     CheckReport,
     check_lines,
     check_to_json,
-    row_text,
     verdict_text,
 )
+from sensverify.report.claims import row_text
 from sensverify.report.formatting import at_most
 from sensverify.report.json import report_to_dict
 from sensverify.report.verify_record import widening_text
@@ -138,7 +138,9 @@ def checked_report(**changes: Any) -> CheckReport:
     values: dict[str, Any] = {
         "path": "net.cert",
         "size": 1234,
+        "certificate_sha256": 64 * "c",
         "model": "net.onnx",
+        "model_sha256": 64 * "0",
         "certificate": Certificate(
             "0" * 64,
             (1, 3),

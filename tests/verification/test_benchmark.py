@@ -75,7 +75,7 @@ def go(folder: Path, **options: Any) -> BenchmarkSummary:
     """Without processes, unless workers are given."""
     values = {"method": "sampling", "jobs": 1, "out": folder / "out.csv", **options}
     workers = values.pop("workers", Here())
-    return run_benchmark(BenchmarkRequest(folder=folder, **values), workers=workers)
+    return run_benchmark(BenchmarkRequest(folder=folder, **values), workers=workers).summary
 
 
 @pytest.mark.usefixtures("fake_deciders")
@@ -154,7 +154,7 @@ def test_a_stopped_run_leaves_a_valid_file(folder: Path, asked: list[PropertyReq
         if now.done == 2:
             watch.stop()
 
-    summary = run_benchmark(request, watch=watch, workers=Here(), progress=stop)
+    summary = run_benchmark(request, watch=watch, workers=Here(), progress=stop).summary
     assert (summary.total, summary.done) == (4, 2)
     assert len(rows(folder / "out.csv")) == 2
     assert go(folder).done == 4

@@ -119,7 +119,7 @@ def test_the_command_ends_with_3_and_says_where(model: Path, asked: Path) -> Non
 def test_a_benchmark_says_so_too(model: Path, asked: Path, tmp_path: Path) -> None:
     (tmp_path / "instances.csv").write_text(f"{model.name},{asked.name},60\n")
     out = tmp_path / "out.csv"
-    summary = run_benchmark(BenchmarkRequest(tmp_path, out, jobs=1), workers=Here())
+    summary = run_benchmark(BenchmarkRequest(tmp_path, out, jobs=1), workers=Here()).summary
     assert summary.verdicts == {"unknown": 1}
     assert "holds in real arithmetic" in out.read_text()
 

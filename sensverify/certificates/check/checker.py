@@ -114,19 +114,23 @@ class Evaluator:
         proof: Proof,
         hidden: tuple[np.ndarray, np.ndarray],
         exactly: Evaluator | None = None,
+        progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> Together:
         """Bounds by all trees, from proven bounds on the hidden sets.
 
-        ``exactly`` looks again at leaves on which a group is left open.
+        ``exactly`` looks again at leaves on which a group is left open; ``progress`` is told the
+        leaves that are done, of all.
         """
         trees = self.trees(proof)
         again = replace(trees, walk=trees.walk.anew())
         result = Together(self.claims, proof.cells, trees.forest)
-        every = np.flatnonzero(proof.cells.split == NONE)
+        every, done = np.flatnonzero(proof.cells.split == NONE), 0
         for part in self._proven(proof, hidden, trees, every):
             if exactly is not None:
                 part = exactly._settled(proof, hidden, again, part)
             result.add(part)
+            done += len(part.cell)
+            progress(done, len(every))
         result.close()
         return result
 

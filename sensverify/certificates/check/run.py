@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -31,6 +31,8 @@ from sensverify.formats.onnx import Ends, read_onnx
 from sensverify.formats.onnx.ends import WHOLE
 from sensverify.formats.vnnlib import Property
 from sensverify.network import Network
+
+Progress = Callable[[int, int], None]
 
 MOST = 1 << 30
 """Rows that the leaves of one proof may bound together."""
@@ -162,7 +164,12 @@ class Checked:
 
 
 def check_claims(
-    program: Program, claims: Claims, proof: Proof, *, arithmetic: str = "rigorous"
+    program: Program,
+    claims: Claims,
+    proof: Proof,
+    *,
+    arithmetic: str = "rigorous",
+    progress: Progress = lambda done, total: None,
 ) -> Checked:
     """Re-derive every claim from the network, the boxes and the proof's multipliers.
 
@@ -173,6 +180,8 @@ def check_claims(
     proof : Proof
     arithmetic : str
         ``rigorous`` or ``exact``.
+    progress : callable
+        Called with the leaves of the proof that are done, and with how many there are.
 
     Returns
     -------
@@ -199,7 +208,7 @@ def check_claims(
         # What equality has to decide, no rounded numbers can.
         strict = claims.strict is not None and bool(claims.strict.any())
         exactly = Evaluator(program, Exact(), claims) if strict else None
-        found = evaluator.together(proof, evaluator.hidden(proof), exactly)
+        found = evaluator.together(proof, evaluator.hidden(proof), exactly, progress)
     except Unbounded as error:
         raise CertificateRejected(f"the proof cannot be evaluated: {error}") from None
     slack = None
@@ -279,6 +288,7 @@ def check_certificate(
     arithmetic: str = "rigorous",
     property: Property | None = None,
     runtime_check: bool = True,
+    progress: Progress = lambda done, total: None,
 ) -> Checked:
     """Check a certificate against the ONNX file it is about.
 
@@ -294,6 +304,8 @@ def check_certificate(
     runtime_check : bool
         Compare a file with onnxruntime when it is read. False: what is checked is then true of
         the file as it is read here, and of a runtime only where that reads it alike.
+    progress : callable
+        Called with the leaves of the proof that are done, and with how many there are.
 
     Returns
     -------
@@ -325,6 +337,5 @@ def check_certificate(
         if misfit is not None:
             raise CertificateRejected(f"the property {misfit}")
         covers(certificate, property)
-    return check_claims(
-        stored.program, certificate.claims, certificate.proof, arithmetic=arithmetic
-    )
+    claims, proof = certificate.claims, certificate.proof
+    return check_claims(stored.program, claims, proof, arithmetic=arithmetic, progress=progress)

@@ -134,6 +134,11 @@ def newest_checkpoint(folder: Path) -> Checkpoint | None:
     return read_checkpoint(files[-1]) if files else None
 
 
+def resumed_after(checkpoint: Checkpoint) -> tuple[int, ...]:
+    """Steps after which a later run went on with the training, as a checkpoint keeps them."""
+    return tuple(int(step) for step in checkpoint.facts.get("resumed", ()))
+
+
 def is_checkpoint(name: str) -> bool:
     """True for the name of a checkpoint."""
     return _NAME.fullmatch(name) is not None

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -24,6 +26,8 @@ METRICS, STEPS, BOARD = "metrics.csv", "steps.csv", "tensorboard"
 STEP_METRICS = "step-metrics.csv"
 
 Row = Mapping[str, float | int | None]
+EpochRow = Mapping[str, float]
+"""Figures of an epoch; what was not measured has no key."""
 
 
 class TrainingLog:
@@ -137,6 +141,33 @@ def _table(stack: ExitStack, path: Path, columns: Sequence[str], last: int | Non
     journal = stack.enter_context(Journal(path, rows))
     journal.cut(sum(int(row[columns[0]] or 0) <= (last or 0) for row in journal.rows))
     return journal
+
+
+def read_epochs(directory: Path) -> tuple[EpochRow, ...]:
+    """The epochs that a run directory has by now; none where it has no such file.
+
+    Keys are ``epoch``, ``step``, ``loss`` and such as ``test ERR``.
+    """
+    path = directory / METRICS
+    try:
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+    except (OSError, UnicodeDecodeError):
+        text = ""
+    # A training that is running may be writing its last line.
+    whole = text[: text.rfind("\n") + 1]
+    rows = (_numbers(row) for row in csv.DictReader(io.StringIO(whole, newline="")))
+    return tuple(row for row in rows if "epoch" in row)
+
+
+def _numbers(row: Mapping[str | None, str | None]) -> dict[str, float]:
+    found = {}
+    for name, text in row.items():
+        try:
+            # What a training did not measure is an empty cell.
+            found[str(name)] = float(text or "")
+        except (TypeError, ValueError):
+            continue
+    return found
 
 
 def check_board() -> None:

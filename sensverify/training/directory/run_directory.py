@@ -21,12 +21,12 @@ from sensverify.training.settings import TrainSettings
 
 SCHEMA, RESULT_SCHEMA = "sensverify.train/1", "sensverify.train-result/1"
 
-CONFIG, RESULT, CHECKPOINTS = "config.json", "result.json", "checkpoints"
+CONFIG, RESULT, PAGE, CHECKPOINTS = "config.json", "result.json", "report.html", "checkpoints"
 
 MADE_AGAIN = "delete it and resume: it is made again from the last checkpoint"
 """For a result that is damaged."""
 
-_FILES = (RESULT, METRICS, STEPS, STEP_METRICS, INITIAL, MODEL, CARD, SAMPLE)
+_FILES = (RESULT, PAGE, METRICS, STEPS, STEP_METRICS, INITIAL, MODEL, CARD, SAMPLE)
 _INDENT = 2
 
 

@@ -19,9 +19,10 @@ from sensverify.runs.watch import Watch
 from sensverify.training.directory.checkpoints import (
     Checkpoint,
     newest_checkpoint,
+    resumed_after,
     write_checkpoint,
 )
-from sensverify.training.directory.log import TrainingLog
+from sensverify.training.directory.log import EpochRow, TrainingLog
 from sensverify.training.directory.module_state import load_module_state, module_state
 from sensverify.training.directory.run_directory import RunDirectory, last_good
 from sensverify.training.engine import Engine
@@ -44,12 +45,18 @@ class Outcome:
     seconds : float
     interrupted : bool
         Whether epochs are left.
+    course : tuple of mapping
+        The rows of the epochs of this run.
+    resumed : tuple of int
+        Steps after which a later run went on.
     """
 
     steps: int
     epochs: int
     seconds: float
     interrupted: bool
+    course: tuple[EpochRow, ...] = ()
+    resumed: tuple[int, ...] = ()
 
 
 def train(
@@ -106,6 +113,8 @@ class _Loop:
         self._stepper = Stepper(engine, self._module, network, plan)
         self._log: TrainingLog | None = None
         self._steps = self._epochs = 0
+        self._resumed: tuple[int, ...] = ()
+        self._course: list[EpochRow] = []
         self._sums: dict[str, tuple[float, int]] = {}
         self._alarm = CollapseAlarm()
         self._metrics: dict[str, float] | None = None
@@ -140,7 +149,8 @@ class _Loop:
             stopped = stopped or not self._end_epoch()
             self._save()
         left = self._epochs < settings.epochs
-        return Outcome(self._steps, self._epochs, self._elapsed, left)
+        done = self._steps, self._epochs, self._elapsed
+        return Outcome(*done, left, tuple(self._course), self._resumed)
 
     @property
     def _elapsed(self) -> float:
@@ -190,8 +200,10 @@ class _Loop:
         if self._leads:
             self._measuring.look(self._alarm, self._steps)
         losses = {name: total / count for name, (total, count) in self._sums.items()}
+        row = self._epoch_row(losses) | metrics
+        self._course.append({name: value for name, value in row.items() if value is not None})
         if self._log is not None:
-            self._log.epoch(self._epoch_row(losses) | metrics)
+            self._log.epoch(row)
         self._epochs += 1
         self._sums = {}
         if metrics:
@@ -272,6 +284,7 @@ class _Loop:
             "measured": self._measured,
             "seconds": self._elapsed,
             "rate": self._rate,
+            **({"resumed": self._resumed} if self._resumed else {}),
         }
         write_checkpoint(
             self._run.checkpoints,
@@ -308,6 +321,7 @@ class _Loop:
             self._measured = int(facts.get("measured", 0))
             self._before, self._rate = facts["seconds"], facts["rate"]
             self._steps, self._epochs = checkpoint.step, facts["epochs"]
+            self._resumed = tuple(sorted({*resumed_after(checkpoint), checkpoint.step}))
         except (KeyError, RuntimeError, TypeError, ValueError) as error:
             words = " ".join(str(error).split())[:200]
             raise BadCheckpoint(

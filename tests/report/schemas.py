@@ -23,8 +23,6 @@ def _validators() -> Mapping[str, Any]:
 def check_result(values: Mapping[str, Any]) -> None:
     """Fail where a result is not what its schema says, or has none."""
     name = values["schema"]
-    if name.endswith("/1"):
-        return
     assert name in _validators(), f"'{name}' has no schema"
     errors = sorted(_validators()[name].iter_errors(values), key=lambda error: error.json_path)
     texts = [f"{error.json_path}: {error.message[:300]}" for error in errors[:10]]

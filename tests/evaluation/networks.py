@@ -82,7 +82,7 @@ def request(*models: Any, **changes: Any) -> EvaluateRequest:
 
 
 def timeless(evaluation: Evaluation) -> Evaluation:
-    """The same without seconds."""
+    """The same without seconds and date."""
 
     def rows(model: ModelEvaluation) -> dict[str, Any]:
         return {
@@ -95,4 +95,5 @@ def timeless(evaluation: Evaluation) -> Evaluation:
         }
 
     models = tuple(replace(model, **rows(model)) for model in evaluation.models)
-    return replace(evaluation, models=models, seconds=0.0)
+    record = replace(evaluation.record, date="")
+    return replace(evaluation, models=models, seconds=0.0, record=record)

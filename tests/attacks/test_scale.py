@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from importlib.resources import files
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from sensverify.attacks import fgsm, pgd
-from sensverify.attacks.ascent import log_odds
+from sensverify.attacks.ascent import AttackLoss, log_odds
 from sensverify.attacks.attack import make_attack
 from sensverify.attacks.run import run_attack
+from sensverify.bounds.forward import forward_pass
 from sensverify.core.box import Box
+from sensverify.models import load
 
 RADIUS = 0.3
 ATTACKS = {
@@ -97,6 +102,24 @@ def test_log_odds_have_a_gradient_at_every_scale() -> None:
         (gradient,) = torch.autograd.grad(values.sum(), outputs)
         assert gradient[:, 0].tolist() == [-1, -1], scale
         assert gradient.sum(dim=1).tolist() == pytest.approx([0, 0], abs=1e-5), scale
+
+
+def test_single_precision_breaks_what_double_precision_does() -> None:
+    """Of very sure predictions the cross-entropy itself rounds to 0, and its gradient with it."""
+    network, data = load("mnist-conv2"), np.load(files("sensverify.models") / "mnist.npz")
+    images, labels = torch.from_numpy(data["x"]), torch.from_numpy(data["y"]).long()
+
+    def left(loss: AttackLoss, dtype: torch.dtype) -> list[bool]:
+        x = images.reshape(-1, *network.input_shape).to(dtype)
+        box = Box((x - 0.15).clamp(0, 1), (x + 0.15).clamp(0, 1))
+        function = partial(forward_pass, network)
+        points = fgsm(function, x, labels, box, loss=loss)
+        return (function(points).argmax(dim=1) == labels).tolist()
+
+    entropy = partial(functional.cross_entropy, reduction="none")
+    exact = left(log_odds, torch.float64)
+    assert left(log_odds, torch.float32) == exact == left(entropy, torch.float64)
+    assert sum(left(entropy, torch.float32)) > sum(exact)
 
 
 def test_the_ratio_of_logits_goes_on_where_two_runners_up_are_equal() -> None:

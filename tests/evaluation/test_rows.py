@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -51,6 +52,7 @@ ROWS: list[Row] = [
         msd=None,
         source="computed",
         seconds=0.4,
+        wrong=(0, 3),
     ),
     SequenceRow(
         sequence="tilt", frames=31, samples=5, flip_rate=0.1, against="previous", seconds=0.5
@@ -63,6 +65,13 @@ ROWS: list[Row] = [
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: type(row).__name__)
 def test_a_row_comes_back_equal(row: Row) -> None:
     assert from_plain(json.loads(json.dumps(to_plain(row), allow_nan=False))) == row
+
+
+def test_rows_of_an_earlier_version_come_back_without_what_they_lack() -> None:
+    row = next(each for each in ROWS if isinstance(each, CorruptionRow))
+    values = to_plain(row)
+    del values["wrong"]
+    assert from_plain(values) == replace(row, wrong=None)
 
 
 @pytest.mark.parametrize("damage", [{"kind": "clean"}, {"kind": "odd"}, {}])

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import torch
 
+import sensverify as sv
+from sensverify.bounds.forward import forward_pass
 from sensverify.core.numbers import RangeShare
 from sensverify.errors import BadSetting, InputError, Unbounded
 from sensverify.evaluation.results import Evaluation, ModelEvaluation
@@ -82,6 +84,28 @@ def test_curves_are_in_order(shipped: Evaluation) -> None:
     for name in method_names(model):
         for point in certified_curve(model, name):
             assert point.rate.count <= worst[point.radius]
+
+
+def test_confidence_under_attack_is_that_at_the_attacks_points(files: Path) -> None:
+    """Of a sample that keeps its label, too, and not that of the sample as it is."""
+    data = np.load(files / "data.npz")
+    x, y = torch.from_numpy(data["x_test"]), torch.from_numpy(data["y_test"]).long()
+    asked = {"data": str(files / "data.npz"), "count": None, "radii": (0.05,), "clip": (0.0, 1.0)}
+    (model,) = evaluate(request(files / "a.onnx", **asked)).models
+    network = sv.load(files / "a.onnx")
+    box = sv.Box((x - 0.05).clamp(0, 1), (x + 0.05).clamp(0, 1))
+    clean = sure(forward_pass(network, x)).mean().item()
+    for row in model.attacks:
+        found = sv.attack(network, x, y, box, row.attack, seed=0)
+        assert row.classified.confidence == pytest.approx(sure(found.outputs).mean().item())
+        assert row.classified.confidence != pytest.approx(clean, rel=1e-3)
+        kept = ~found.broken
+        assert bool((sure(found.outputs)[kept] != sure(forward_pass(network, x))[kept]).any())
+
+
+def sure(outputs: torch.Tensor) -> torch.Tensor:
+    """The largest probability of each sample."""
+    return outputs.double().softmax(dim=1).amax(dim=1)
 
 
 def test_the_same_however_the_work_is_cut(shipped: Evaluation) -> None:

@@ -36,33 +36,32 @@ def critical_radius_options() -> Callable[[Any], Any]:
             "--accuracy",
             type=share,
             metavar="SHARE",
-            help="With --critical-radius: how near, as a share, the ends are searched for. "
-            "Default: 0.01.",
+            help="How near, as a share, the ends are searched for. Default: 0.01.",
         ),
         click.option(
             "--steps",
             type=int,
             metavar="N",
-            help="With --critical-radius: most radii looked at for each end. Default: 40.",
+            help="Most radii looked at for each end. Default: 40.",
         ),
         click.option(
             "--max-radius",
             type=number,
             metavar="R",
-            help="With --critical-radius: the largest radius looked at. Default: 100 times the "
-            "first, no more than fills the clip range.",
+            help="The largest radius looked at. Default: 100 times the first, no more than fills "
+            "the clip range.",
         ),
         click.option(
             "--out",
             type=PATH,
             metavar="DIR",
-            help="With --critical-radius: a new or empty folder that keeps what is done, and at "
-            "the end the results, the page and the counterexamples.",
+            help="A new or empty folder that keeps what is done, and at the end the results, the "
+            "page and the counterexamples.",
         ),
         click.option(
             "--resume",
             is_flag=True,
-            help="With --critical-radius: go on with what is in DIR; nothing is done twice.",
+            help="Go on with what is in DIR; nothing is done twice.",
         ),
     )
 

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from sensverify.core.gates import Gate
 
 _HELP = {
-    "min_certified": "the share of labels that are proven is at least this",
-    "min_accuracy": "the share of samples whose label is the prediction is at least this",
-    "min_robust": "the accuracy under all attacks together is at least this",
-    "min_corrupted": "the mean accuracy under the corruptions is at least this",
-    "max_changed": "the share of samples with an input in their box that has another label is at "
+    "min_certified": "The share of labels that are proven is at least this",
+    "min_accuracy": "The share of samples whose label is the prediction is at least this",
+    "min_robust": "The accuracy under all attacks together is at least this",
+    "min_corrupted": "The mean accuracy under the corruptions is at least this",
+    "max_changed": "The share of samples with an input in their box that has another label is at "
     "most this",
-    "max_width": "each interval of each output is proven to be at most this wide",
-    "max_log_volume": "the log-volume of each sample's box is proven to be at most this",
+    "max_width": "Each interval of each output is proven to be at most this wide",
+    "max_log_volume": "The log-volume of each sample's box is proven to be at most this",
 }
 
 
@@ -36,7 +36,7 @@ def gate_choices(*names: str) -> list[Decorator]:
         Keys of the help above.
     """
     limits = [
-        option(f"--{name.replace('_', '-')}", metavar="LIMIT", help=f"Gate: {_HELP[name]}.")
+        option(f"--{name.replace('_', '-')}", metavar="LIMIT", help=f"{_HELP[name]}.")
         for name in names
     ]
     return [
@@ -47,8 +47,7 @@ def gate_choices(*names: str) -> list[Decorator]:
             metavar="FILE.json",
             help="An earlier result of this command about the same samples, maybe of another "
             "model. A LIMIT is a number (0.9, 90%), or relative to its figure: baseline, "
-            "'baseline-1%', 'baseline*1.1'. The exit status is 1 where a gate is not passed, 3 "
-            "where that is undecided.",
+            "'baseline-1%', 'baseline*1.1'.",
         ),
         option(
             "--junit",

@@ -50,17 +50,23 @@ WHAT = tuple(CATALOGS)
 
 
 @click.command("list")
-@click.argument("what", metavar="|".join(WHAT), type=click.Choice(WHAT))
+@click.argument("what", metavar="WHAT", type=click.Choice(WHAT))
 @click.option("--data-dir", type=click.Path(), help="Folder that 'list data' looks into first.")
 @quiet_option()
 def list_names(what: str, data_dir: str | None) -> None:
     """List what has a name on the command line.
 
-    Methods, deciders (of a --property) and models are for 'verify', losses, optimisers and
-    architectures for 'train', attacks, corruptions and measures for 'evaluate', analyses for
-    'study'; data sets are for all of them. Other packages add names by entry points. Operators are
-    what networks may be made of, with the methods that know each. Extras are optional parts of
-    sensverify, with the packages that they need: pip install 'sensverify[data]'.
+    \b
+    WHAT is one of
+      methods, deciders, models          of verify; deciders answer a --property
+      losses, optimisers, architectures  of train
+      attacks, corruptions, measures     of evaluate
+      analyses                           of study
+      data                               data sets, and sets of corrupted images
+      operators                          of networks, and which methods know each
+      extras                             optional parts, and the packages they need
+
+    Other packages add names by entry points.
 
     \b
     Examples:

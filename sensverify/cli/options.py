@@ -41,10 +41,9 @@ def runtime_option() -> Decorator:
         "--runtime-check/--no-runtime-check",
         default=True,
         show_default=True,
-        help="Compare what every node of a model computes with onnxruntime, at a few inputs, when "
-        "the file is read; a file that onnxruntime reads otherwise, or does not run, is refused. "
-        "Without: the answer holds of the file as it is read here, and it is trusted that what "
-        "runs the file reads it alike.",
+        help="When a file is read, compare every node of it with onnxruntime at a few inputs, and "
+        "refuse a file that differs or does not run there. Without, answers hold of the file as it "
+        "is read here.",
     )
 
 

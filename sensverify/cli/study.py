@@ -29,7 +29,7 @@ def study() -> None:
     """
 
 
-@study.command("run")
+@study.command("run", short_help="Train everything that a study's file describes.")
 @click.argument("file", type=PATH)
 @click.option(
     "--out",
@@ -55,7 +55,7 @@ def study() -> None:
 def run(
     file: Path, out: Path, variant: str | None, resume: bool, jobs: int, data_dir: Path | None
 ) -> int:
-    """Train everything that FILE.toml describes, and print the final metrics.
+    """Train everything that FILE, a .toml file, describes, and print the final metrics.
 
     Ctrl-C stops after a checkpoint, with exit status 3; --resume goes on from there. A training
     that goes wrong (NaN, collapse) is a result: it is reported, the others go on, and the exit

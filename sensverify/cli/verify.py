@@ -10,6 +10,7 @@ import click
 
 from sensverify.cli.critical_radius import critical_radius_options, found_radii, search_of
 from sensverify.cli.gates import GateOutputs, gate_options
+from sensverify.cli.grouped import GroupedCommand, grouped
 from sensverify.cli.options import (
     PATH,
     data_dir_option,
@@ -30,209 +31,243 @@ from sensverify.cli.witness import say_none, witness_paths
 LIMITED = ("min_certified", "min_accuracy", "max_changed", "max_width", "max_log_volume")
 
 
-@click.command("verify")
+@click.command("verify", cls=GroupedCommand)
 @click.argument("model")
-@data_option(
-    "Samples are reshaped to the model's input where the number of values and the order of the "
-    "axes agree. Default: the samples that ship with the model."
+@grouped(
+    "The samples",
+    data_option(
+        "Samples are reshaped to the model's input where the number of values and the order of the "
+        "axes agree. Default: the samples that ship with the model."
+    ),
+    click.option(
+        "--part",
+        type=click.Choice(["test", "train", "all"]),
+        help="Which part of the data; of data without parts every fifth sample is a test sample, "
+        "as in a training. Default: the test part of named sets; all of a file that has no parts.",
+    ),
+    click.option(
+        "--samples",
+        type=sample_range,
+        metavar="A:B",
+        help="Samples A up to but without B, counted from 0; A alone is one. Default: all of them.",
+    ),
+    data_dir_option(),
 )
-@click.option(
-    "--part",
-    type=click.Choice(["test", "train", "all"]),
-    help="Which part of the data; of data without parts every fifth sample is a test sample, as "
-    "in a training. Default: the test part of named sets; all of a file that has no parts.",
+@grouped(
+    "How far inputs may move",
+    click.option(
+        "--radius",
+        type=radius,
+        metavar="R|FILE.npy",
+        help="How far each feature may move, in the units of the data: a number such as 0.03 or "
+        "8/255, a percentage of the range that the data have by their nature, as pixels do, or a "
+        "file with one value for each feature.",
+    ),
+    click.option(
+        "--sigma",
+        type=share,
+        metavar="S",
+        help="How far each feature may move, as a share of its range over the training data, such "
+        "as 0.05 or 5%. Default: the one on the model's card.",
+    ),
+    click.option(
+        "--clip",
+        type=number,
+        nargs=2,
+        metavar="LO HI",
+        help="Keep every perturbed feature between LO and HI. Default: the range on the model's "
+        "card, else that which the data are known to have, else none; '--clip -inf inf' switches "
+        "it off.",
+    ),
+    click.option(
+        "--box",
+        type=PATH,
+        metavar="FILE.npz",
+        help="The input boxes themselves, as arrays lower and upper (and maybe labels y), instead "
+        "of data, radius and clip.",
+    ),
 )
-@click.option(
-    "--samples",
-    type=sample_range,
-    metavar="A:B",
-    help="Samples A up to but without B, counted from 0; A alone is one. Default: all of them.",
+@grouped(
+    "The network",
+    ends_options(),
 )
-@click.option(
-    "--radius",
-    type=radius,
-    metavar="R|FILE.npy",
-    help="How far each feature may move: a number such as 0.03 or 8/255, a percentage of the range "
-    "that the data have by their nature, as pixels do, or a file with one value for each feature.",
+@grouped(
+    "What to ask. Default: whether the label stays the largest output",
+    click.option(
+        "--top-k",
+        type=int,
+        metavar="K",
+        help="Ask whether the label stays among the K largest outputs. Default: 1, the largest.",
+    ),
+    click.option(
+        "--targets",
+        metavar="A:B,...",
+        help="Ask only whether class A is taken for class B: numbers, names, or * for all classes.",
+    ),
+    click.option(
+        "--costs",
+        type=PATH,
+        metavar="FILE",
+        help="The same by a matrix in a .csv, .npy or .npz file (costs): what it costs to take the "
+        "class of a row for that of a column. What costs 0 may happen.",
+    ),
+    click.option(
+        "--threshold",
+        type=share,
+        metavar="T",
+        help="Of a network with one output, also a probability by a sigmoid: above T is class 1, "
+        "at or below T is class 0.",
+    ),
+    click.option(
+        "--property",
+        "property_file",
+        type=PATH,
+        metavar="FILE.vnnlib",
+        help="Answer a VNN-LIB property instead: sat, unsat, unknown or timeout.",
+    ),
+    click.option(
+        "--probabilities",
+        is_flag=True,
+        help="Bound the probabilities of the classes, too: those that the file makes of its "
+        "logits, else a softmax of the outputs. Limits of widths and volumes are then about "
+        "probabilities.",
+    ),
+    click.option(
+        "--per-class",
+        is_flag=True,
+        help="Report by class, too: certified, changed and undecided samples, and accuracy; and "
+        "hold every gate for the samples of each class.",
+    ),
 )
-@click.option(
-    "--sigma",
-    type=share,
-    metavar="S",
-    help="How far each feature may move, as a share of its range over the training data, such as "
-    "0.05 or 5%. Default: the one on the model's card.",
+@grouped(
+    "How far until the label changes, with --critical-radius",
+    critical_radius_options(),
 )
-@click.option(
-    "--clip",
-    type=number,
-    nargs=2,
-    metavar="LO HI",
-    help="Keep every perturbed feature between LO and HI. Default: the range on the model's card, "
-    "else that which the data are known to have, else none; '--clip -inf inf' switches it off.",
+@grouped(
+    "How to answer",
+    method_options(
+        "How to bound; 'sensverify list methods' shows them. Default: crown. With --property: "
+        "branch-and-bound (default), milp or marabou.",
+        example=", e.g. intermediate=ibp or steps=50",
+    ),
+    click.option(
+        "--dtype",
+        type=click.Choice(["float32", "float64"]),
+        help="Arithmetic of the bounds; float64 is slower and rounds less. Default: the method's "
+        "own, float64 for the exact ones and float32 for the others.",
+    ),
+    click.option(
+        "--timeout",
+        type=float,
+        metavar="SECONDS",
+        help="How long the method may work, over all samples together: its bounds hold all the "
+        "same, and are looser where it was cut short. With --property: for everything. Default: "
+        "none.",
+    ),
+    click.option(
+        "--objective-timeout",
+        type=float,
+        metavar="SECONDS",
+        help="How long an exact method may work on each end of each output. Default: none.",
+    ),
+    click.option(
+        "--gap",
+        type=share,
+        metavar="G",
+        help="Relative distance between the proven and the attained end at which an exact method "
+        "stops. Default: the method's own.",
+    ),
+    click.option(
+        "--seed",
+        type=click.IntRange(min=0),
+        default=0,
+        show_default=True,
+        metavar="N",
+        help="For the search for inputs that change the label, and for methods that draw numbers.",
+    ),
 )
-@click.option(
-    "--box",
-    type=PATH,
-    metavar="FILE.npz",
-    help="The input boxes themselves, as arrays lower and upper (and maybe labels y), instead of "
-    "data, radius and clip.",
+@grouped(
+    "Proofs that others can check",
+    click.option(
+        "--certificate",
+        "certificate_target",
+        type=PATH,
+        metavar="FILE",
+        help="Re-derive every result with rigorous arithmetic, report what comes out there, and "
+        "write the proof; 'sensverify check' checks it against the model's file.",
+    ),
+    click.option(
+        "--rigorous",
+        is_flag=True,
+        help="As --certificate, without keeping the file.",
+    ),
 )
-@click.option(
-    "--property",
-    "property_file",
-    type=PATH,
-    metavar="FILE.vnnlib",
-    help="Answer a VNN-LIB property instead: sat, unsat, unknown or timeout.",
+@grouped(
+    "Gates: the exit status is 1 where one fails, 3 where one is undecided",
+    click.option(
+        "--max-deviation",
+        type=numbers,
+        metavar="D[,D...]",
+        help="Each output stays within D of its value at the sample, proven; one number, or one "
+        "for each output.",
+    ),
+    click.option(
+        "--output-range",
+        type=numbers,
+        nargs=2,
+        metavar="LO HI",
+        help="Each output stays between LO and HI, proven; each is one number, or one for each "
+        "output, and may be infinite.",
+    ),
+    gate_options(*LIMITED),
 )
-@click.option(
-    "--witness",
-    metavar="PATH",
-    help="Write the counterexamples of all samples that change: into FILE.npz, or into a folder "
-    "DIR/ one sample-12.npz each and, of images, sample-12.png. With --property: into a file, the "
-    "input that meets it, and its outputs, in VNN-COMP's form.",
+@grouped(
+    "Where the results go",
+    json_option("everything"),
+    click.option(
+        "--report",
+        "report_target",
+        type=PATH,
+        metavar="FILE.html",
+        help="Write one self-contained page with a picture of every sample's output intervals.",
+    ),
+    click.option(
+        "--witness",
+        metavar="PATH",
+        help="Write the counterexamples of all samples that change: into FILE.npz, or into a "
+        "folder DIR/ one sample-12.npz each and, of images, sample-12.png. With --property: into "
+        "a file, the input that meets it, and its outputs, in VNN-COMP's form.",
+    ),
+    force_option(
+        "Overwrite the files of --json, --report, --witness, --certificate and --junit; never the "
+        "model or the data."
+    ),
+    quiet_option(),
 )
-@method_options(
-    "How to bound; 'sensverify list methods' shows them. Default: crown. With --property: "
-    "branch-and-bound (default), milp or marabou.",
-    example=", e.g. intermediate=ibp or steps=50",
+@grouped(
+    "The machine",
+    click.option(
+        "--device",
+        type=click.Choice(["cpu", "cuda"]),
+        default="cpu",
+        show_default=True,
+        help="Where to compute.",
+    ),
+    click.option(
+        "--threads",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="For methods that compute with several. Default: the method's own.",
+    ),
+    click.option(
+        "--memory",
+        type=size,
+        metavar="SIZE",
+        help="Memory the bounds may take beside the model, e.g. 4GB; work that needs more is cut "
+        "in parts. Default: 1GiB.",
+    ),
+    runtime_option(),
 )
-@click.option(
-    "--timeout",
-    type=float,
-    metavar="SECONDS",
-    help="How long the method may work, over all samples together: its bounds hold all the same, "
-    "and are looser where it was cut short. With --property: for everything. Default: none.",
-)
-@click.option(
-    "--objective-timeout",
-    type=float,
-    metavar="SECONDS",
-    help="How long an exact method may work on each end of each output. Default: none.",
-)
-@click.option(
-    "--gap",
-    type=share,
-    metavar="G",
-    help="Relative distance between the proven and the attained end at which an exact method "
-    "stops. Default: the method's own.",
-)
-@click.option(
-    "--threads",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="For methods that compute with several. Default: the method's own.",
-)
-@click.option(
-    "--device",
-    type=click.Choice(["cpu", "cuda"]),
-    default="cpu",
-    show_default=True,
-    help="Where to compute.",
-)
-@click.option(
-    "--dtype",
-    type=click.Choice(["float32", "float64"]),
-    help="Arithmetic of the bounds; float64 is slower and rounds less. Default: the method's own, "
-    "float64 for the exact ones and float32 for the others.",
-)
-@click.option(
-    "--seed",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    metavar="N",
-    help="For the search for inputs that change the label, and for methods that draw numbers.",
-)
-@click.option(
-    "--memory",
-    type=size,
-    metavar="SIZE",
-    help="Memory the bounds may take beside the model, e.g. 4GB; work that needs more is cut in "
-    "parts. Default: 1GiB.",
-)
-@data_dir_option()
-@json_option("everything")
-@click.option(
-    "--report",
-    "report_target",
-    type=PATH,
-    metavar="FILE.html",
-    help="Write one self-contained page with a picture of every sample's output intervals.",
-)
-@click.option(
-    "--certificate",
-    "certificate_target",
-    type=PATH,
-    metavar="FILE",
-    help="Re-derive every result with rigorous arithmetic, report what comes out there, and write "
-    "the proof; 'sensverify check' checks it against the model's file.",
-)
-@click.option(
-    "--rigorous",
-    is_flag=True,
-    help="As --certificate, without keeping the file.",
-)
-@click.option(
-    "--probabilities",
-    is_flag=True,
-    help="Bound the probabilities of the classes, too: those that the file makes of its logits, "
-    "else a softmax of the outputs. The thresholds are then about probabilities.",
-)
-@critical_radius_options()
-@click.option(
-    "--top-k",
-    type=int,
-    metavar="K",
-    help="Ask whether the label stays among the K largest outputs. Default: 1, the largest.",
-)
-@click.option(
-    "--targets",
-    metavar="A:B,...",
-    help="Ask only whether class A is taken for class B: numbers, names, or * for all classes.",
-)
-@click.option(
-    "--costs",
-    type=PATH,
-    metavar="FILE",
-    help="The same by a matrix in a .csv, .npy or .npz file (costs): what it costs to take the "
-    "class of a row for that of a column. What costs 0 may happen.",
-)
-@click.option(
-    "--per-class",
-    is_flag=True,
-    help="Report by class, too: certified, changed and undecided samples, and accuracy; and hold "
-    "every gate for the samples of each class.",
-)
-@ends_options()
-@runtime_option()
-@force_option(
-    "Overwrite the files of --json, --report, --witness, --certificate and --junit; never the "
-    "model or the data."
-)
-@gate_options(*LIMITED)
-@click.option(
-    "--max-deviation",
-    type=numbers,
-    metavar="D[,D...]",
-    help="Exit with status 1 if an output is not proven to stay within D of its value at the "
-    "sample; one number, or one for each output.",
-)
-@click.option(
-    "--output-range",
-    type=numbers,
-    nargs=2,
-    metavar="LO HI",
-    help="Exit with status 1 if an output is not proven to stay between LO and HI; each is one "
-    "number, or one for each output, and may be infinite.",
-)
-@click.option(
-    "--threshold",
-    type=share,
-    metavar="T",
-    help="Of a network with one output, also a probability by a sigmoid: above T is class 1, at or "
-    "below T is class 0.",
-)
-@quiet_option()
 @click.pass_context
 def verify(
     context: click.Context,

@@ -40,6 +40,14 @@ def test_help_of_verify(run: Run) -> None:
     assert "Examples:" in text
 
 
+@pytest.mark.parametrize("command", ["verify", "evaluate", "train"])
+def test_many_options_stand_in_groups(command: str, run: Run) -> None:
+    done = run(command, "--help")
+    assert done.exit_code == 0
+    _, others = done.stdout.split("\nOther options:\n")
+    assert [line.split()[0] for line in others.splitlines()] == ["-h,"]
+
+
 def test_help_names_the_true_default_of_memory(run: Run) -> None:
     assert DEFAULT_BUDGET == 1 << 30
     assert "Default: 1GiB" in " ".join(run("verify", "--help").stdout.split())

@@ -139,7 +139,8 @@ def test_terminal_and_page(run: Run, tmp_path: Path) -> None:
     assert "… and 10 more samples" in done.stdout
     text = page.read_text()
     assert "Samples robust up to each radius" in text
-    assert text.count("<svg") == 2
+    # The distribution, wide and for phones, and a bar for each of 30 samples.
+    assert text.count("<svg") == 2 + 30
     assert done.stderr == ""
 
 

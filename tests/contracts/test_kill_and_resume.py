@@ -22,7 +22,7 @@ import pytest
 
 from tests.contracts.frozen_inputs import write_instances
 
-TIMES = ("seconds", "machines", "peak_memory", "peak_memory_bytes", "key")
+TIMES = ("command", "date", "seconds", "machines", "peak_memory", "peak_memory_bytes", "key")
 
 
 def timeless(value: Any) -> Any:

@@ -221,7 +221,9 @@
       else hide();
     });
     document.addEventListener("keydown", (event) => event.key === "Escape" && hide());
-    document.addEventListener("scroll", hide, { passive: true });
+    // A chart that is reached with the keyboard may be scrolled to, and keeps telling.
+    const follow = () => marked && marked.ownerSVGElement === document.activeElement ? show(marked) : hide();
+    document.addEventListener("scroll", follow, { passive: true, capture: true });
     document.body.append(tip);
   };
 

@@ -279,6 +279,23 @@ def test_values_of_charts_are_told_by_pointer_and_by_keys(shown: Browser) -> Non
     assert shown.complaints == []
 
 
+def test_a_chart_that_the_keyboard_scrolls_to_keeps_telling(shown: Browser) -> None:
+    shown.ask("document.querySelector('.tools:has(.chip) input').focus(); scrollTo(0, 0)")
+    shown.send("Input.dispatchKeyEvent", type="rawKeyDown", key="Tab", code="Tab",
+               windowsVirtualKeyCode=9)  # fmt: skip
+    shown.send("Input.dispatchKeyEvent", type="keyUp", key="Tab", code="Tab")
+    focused = "document.activeElement === document.querySelector('svg')"
+    inside = "document.querySelector('svg').getBoundingClientRect().bottom <= innerHeight"
+    end = time.monotonic() + 10
+    while not shown.ask(f"{focused} && {inside}") and time.monotonic() < end:
+        time.sleep(0.05)
+    # Two frames later, the scrolling has been heard of.
+    shown.ask("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    time.sleep(0.2)
+    assert shown.ask("scrollY") > 0
+    assert not shown.ask("document.querySelector('.tip').hidden")
+
+
 def test_the_script_leaves_no_global_names(shown: Browser) -> None:
     own = shown.ask(
         "(() => { const frame = document.createElement('iframe'); document.body.append(frame);"

@@ -397,3 +397,15 @@ def test_the_worst_come_first(
     titles = "[...document.querySelectorAll('.sample h3')].map(h => h.innerText)"
     assert browser.ask(titles) == [f"Sample {k}" for k in (1, 3, 2, 0)]
     assert browser.complaints == []
+
+
+def test_a_page_of_many_samples_stays_small(make_sample: Make, make_report: Make) -> None:
+    rng = np.random.default_rng(0)
+    ends = [np.sort(rng.normal(size=(2, 10)), axis=0) for _ in range(1000)]
+    margins = np.concatenate([[NAN], rng.normal(size=9)])
+    samples = [make_sample(k, *pair, margins=margins) for k, pair in enumerate(ends)]
+    image = rng.random((3, 64, 64))
+    inputs = {sample.index: image for sample in notable(samples)}
+    page = verify_page(make_report(samples, inputs=inputs, pixels=(0.0, 1.0)))
+    assert len(page) < 4_000_000
+    assert page.count("<img ") == NOTABLE

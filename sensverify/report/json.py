@@ -55,7 +55,7 @@ def report_to_dict(report: VerifyReport) -> dict[str, Any]:
             "dtype": report.dtype,
             "seed": report.seed,
         },
-        "asked": {name: report.asked.get(name) for name in _ASKED},
+        "asked": _asked(report),
         "class_names": list(report.class_names),
         "device": report.device,
         "seconds": report.seconds,
@@ -66,6 +66,16 @@ def report_to_dict(report: VerifyReport) -> dict[str, Any]:
         "classes": [_class(each) for each in report.classes] if report.per_class else None,
         "samples": [_sample(sample, report) for sample in report.samples],
     }
+
+
+def _asked(report: VerifyReport) -> dict[str, Any]:
+    asked = {name: report.asked.get(name) for name in _ASKED}
+    if asked["costs"] is not None:
+        asked["costs"] = {
+            "path": asked["costs"],
+            "confusions_sha256": report.confusions_sha256,
+        }
+    return asked
 
 
 def _sample(sample: SampleResult, report: VerifyReport) -> dict[str, Any]:

@@ -248,7 +248,7 @@ class _Search:
         unit, samples = self.asked.perturbation.unit, question.samples
         rivals: dict[str, Any] | None = None
         if question.confusions is not None:
-            rivals = {"confusions": {"sha256": sha256_of_arrays(question.confusions)}}
+            rivals = {"confusions": {"sha256": question.confusions_sha256}}
         elif question.places > 1:
             rivals = {"top_k": question.places}
         return {

@@ -182,18 +182,26 @@ def _read_baseline(
     BadData, BadSetting
     """
     values = read_result(path, _SCHEMA)
-    if request.costs is not None:
+    if question.labels is None and question.confusions is not None:
+        name = "targets" if request.costs is None else "costs"
         raise BadSetting(
-            "results do not hold the numbers in `costs`",
-            "leave `baseline` out, and give numbers as limits; or name the classes as `targets`",
+            f"without labels, `{name}` is about the samples that a network itself takes for a "
+            "class, and these are others in an earlier result",
+            "give data with labels, or numbers as limits",
         )
     try:
         samples = tuple(map(_sample, values["samples"]))
         digest, stopped = values["input"]["samples_sha256"], values["interrupted"]
         model, method = values["model"]["path"], values["method"]["name"]
         _check_question(path, values["input"], question)
-        for name in ("threshold", "top_k", "targets", "costs"):
-            if values["asked"][name] != getattr(request, name):
+        then = {
+            **values["asked"],
+            "costs": (values["asked"]["costs"] or {}).get("confusions_sha256"),
+        }
+        now = {name: getattr(request, name) for name in ("threshold", "top_k", "targets")}
+        now["costs"] = None if request.costs is None else question.confusions_sha256
+        for name, value in now.items():
+            if then[name] != value:
                 raise BadSetting(f"'{path}' is about another `{name}` than this run")
     except (AttributeError, IndexError, KeyError, OverflowError, TypeError) as error:
         raise BadData(f"'{path}' is no whole result: {type(error).__name__} {error}") from None

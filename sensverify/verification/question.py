@@ -135,6 +135,11 @@ class Question:
         places = {each.index: place for place, each in enumerate(every)}
         return {each.index: self.samples.x[places[each.index]].copy() for each in some}
 
+    @property
+    def confusions_sha256(self) -> str | None:
+        """SHA-256 of which confusions are asked about; None where that is any."""
+        return None if self.confusions is None else sha256_of_arrays(self.confusions)
+
     def rivals(self, part: slice, output: Tensor) -> Rivals | None:
         """The classes that are asked to keep their places, and the outputs that may not take them.
 

@@ -90,7 +90,8 @@ class VerifyReport(Shown):
     at least one, and what is said about them is proven all the same.
     ``certification``: the certificate of all samples here, where one was asked for; it has passed
     the independent check.
-    ``asked``: what was asked beside the usual, by the names of the request's fields.
+    ``asked``: what was asked beside the usual, by the names of the request's fields;
+    ``confusions_sha256``: digest of which confusions cost something, by the file of ``costs``.
     ``class_names``: of all classes, in order; empty where nobody says. ``per_class``: whether it
     was asked for ``classes``.
     ``samples_sha256``: digest of the samples and labels that were asked about, and of how far each
@@ -119,6 +120,7 @@ class VerifyReport(Shown):
     max_deviation: tuple[float, ...] | None = None
     output_range: Range | None = None
     asked: Mapping[str, Any] = field(default_factory=dict)
+    confusions_sha256: str | None = None
     class_names: tuple[str, ...] = ()
     per_class: bool = False
     gates: tuple[Gate, ...] = ()

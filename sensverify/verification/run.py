@@ -161,6 +161,7 @@ def verify(
         max_deviation=request.deviations,
         output_range=request.ranges,
         asked=request.asked,
+        confusions_sha256=None if request.costs is None else question.confusions_sha256,
         class_names=names,
         per_class=request.per_class,
         samples_sha256=question.digest,

@@ -148,6 +148,51 @@ def test_limits_beside_a_kept_result(
     assert done.exit_code == 0
 
 
+def test_limits_beside_a_kept_result_about_some_confusions(
+    run: Run, identity: Path, both: Path, tmp_path: Path
+) -> None:
+    costs, same, other = (tmp_path / name for name in ("costs.csv", "same.npy", "other.csv"))
+    costs.write_text("0,1\n0,0\n")
+    np.save(same, [[0, 7.0], [0, 0]])  # what it costs does not matter, that it does so
+    other.write_text("0,1\n1,0\n")
+    question = ("verify", identity, "--data", both, "--radius", 0.25)
+    limits = ("--min-certified", "baseline", "--max-changed", "baseline", "--baseline")
+    for name, asked, alike, differ in (
+        ("costs", costs, same, other),
+        ("targets", "0:1", "0:1", "0:1,1:0"),
+    ):
+        base = kept(run, tmp_path / f"{name}.json", *question, f"--{name}", asked)
+        told = json.loads(base.read_text())["asked"][name]
+        assert told == asked or told["path"] == str(asked)
+        done = run(*question, f"--{name}", alike, *limits, base)
+        assert done.exit_code == 0, done.output
+        for more in ((f"--{name}", differ), (), ("--top-k", 1)):
+            done = run(*question, *more, *limits, base)
+            assert (done.exit_code, done.stdout) == (2, "")
+            assert "about another" in done.stderr
+    # Confusions that cost something are no targets, though they be the same.
+    base = kept(run, tmp_path / "costs.json", *question, "--costs", costs, "--force")
+    done = run(*question, "--targets", "0:1", *limits, base)
+    assert (done.exit_code, done.stdout) == (2, "")
+    odd = changed(base, lambda v: v["asked"].update(costs="costs.csv"))
+    done = run(*question, "--costs", costs, *limits, odd)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "no whole result" in done.stderr
+
+
+def test_confusions_without_labels_are_others_in_an_earlier_result(
+    run: Run, identity: Path, tmp_path: Path
+) -> None:
+    np.savez(tmp_path / "bare.npz", x=np.eye(2, dtype=np.float32))
+    question = ("verify", identity, "--data", tmp_path / "bare.npz", "--radius", 0.25)
+    question = (*question, "--targets", "0:1")
+    base = kept(run, tmp_path / "base.json", *question)
+    done = run(*question, "--min-certified", "baseline", "--baseline", base)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "without labels" in done.stderr
+    assert run(*question, "--min-certified", 0).exit_code == 0
+
+
 def test_a_kept_result_about_the_same_names_is_refused_where_their_numbers_differ(
     run: Run, identity: Path, both: Path, tmp_path: Path
 ) -> None:

@@ -141,7 +141,10 @@ def test_the_largest_output_is_what_is_asked_without_more(
     for one, other in zip(plain.samples, report.samples, strict=True):
         assert one.certified is other.certified
         assert np.array_equal(one.lower, other.lower)
-    assert given_of(report) == {name: str(v) if name == "costs" else v for name, v in asked.items()}
+    told = given_of(report)
+    if "costs" in told:
+        told["costs"] = told["costs"]["path"]
+    assert told == {name: str(v) if name == "costs" else v for name, v in asked.items()}
     assert given_of(plain) == {}
 
 

@@ -8,6 +8,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from sensverify.core.digests import sha256
 from sensverify.errors import BadModelFile, BadSetting, UnsupportedOperator
 from sensverify.formats.onnx.ends import WHOLE, Ends
 from sensverify.formats.onnx.heads import Head
@@ -26,6 +27,7 @@ class ModelFacts:
     said of the logits that enter them. ``integers``: the integer type that the file's input has.
     ``batch``: the samples that the file takes at once. ``opaque``: why nothing can be proven of it,
     where operators of it are not known here.
+    ``external``: every location of external data, with the SHA-256 of what was read from it.
     ``inputs`` and ``outputs`` are shapes without the batch axis; ``unstable`` is the mean, over
     the samples, of how many neurons are not linear on their input interval (None: not known).
     """
@@ -42,6 +44,13 @@ class ModelFacts:
     integers: str | None = None
     batch: int = 1
     opaque: str | None = None
+    external: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the file and of its external data; that of the file where it has none."""
+        parts = [part for location in self.external for part in location]
+        return sha256(self.sha256, *parts) if parts else self.sha256
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +89,7 @@ class LoadedModel:
     integers: str | None = None
     batch: int = 1
     original: Any = None
+    external: tuple[tuple[str, str], ...] = ()
 
     @property
     def file(self) -> Path:
@@ -112,6 +122,7 @@ class LoadedModel:
             integers=self.integers,
             batch=self.batch,
             opaque=None if self.network.opaque is None else self.network.opaque.reason,
+            external=self.external,
         )
 
     @property
@@ -215,6 +226,7 @@ def load_model(
         head=model.head,
         integers=model.integers,
         batch=model.batch,
+        external=model.external,
     )
 
 

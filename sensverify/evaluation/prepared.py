@@ -78,7 +78,7 @@ class Prepared:
 
     def key(self, model: EvaluatedModel, task: EvaluationTask) -> str:
         """Of a task in the journal: its network, and what else matters for it."""
-        parts = [model.facts.sha256, task.key]
+        parts = [model.facts.digest, task.key]
         if self.request.ends != PEEL:
             # Another part of a file is another network.
             parts.append(repr(self.request.ends))
@@ -86,7 +86,7 @@ class Prepared:
             # With the settings that nobody gave, which another version may have changed.
             parts.append(repr(self.plan.attacks[task.name]))
             if task.name in self.plan.transferred and self.surrogate is not None:
-                parts.append(self.surrogate.facts.sha256)
+                parts.append(self.surrogate.facts.digest)
         if task.kind == "certified":
             parts.append(repr(self.plan.methods[task.name]))
         if task.kind == "corruption":

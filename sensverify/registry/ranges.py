@@ -34,7 +34,8 @@ class Range:
         if self.high == inf:
             return f"{'above' if self.above else 'of at least'} {_shown(self.low)}"
         if self.above:
-            return f"above {_shown(self.low)} and up to {_shown(self.high)}"
+            end = "below" if self.below else "up to"
+            return f"above {_shown(self.low)} and {end} {_shown(self.high)}"
         return f"from {_shown(self.low)} to {'below ' if self.below else ''}{_shown(self.high)}"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -253,7 +253,7 @@ class _Search:
             rivals = {"top_k": question.places}
         return {
             "model": {
-                "sha256": self.asked.model.sha256,
+                "sha256": self.asked.model.facts().digest,
                 "input": ends.input,
                 "output": ends.output,
             },
@@ -279,8 +279,8 @@ class _Search:
         """
         asked, total = self.asked, len(self.asked.question)
         size = min(_BATCH, batch_size(asked.model.network, asked.method))
-        known = {batch.first: batch for batch in (journal.rows if journal is not None else ())}
         parts = [slice(first, min(first + size, total)) for first in range(0, total, size)]
+        known = self._known(parts, () if journal is None else journal.rows)
         names = {part.start: _name(asked.question.samples.places[part]) for part in parts}
         pace = Pace({name: () for name in names.values()})
         for part in parts:
@@ -303,6 +303,18 @@ class _Search:
             some = True
             yield batch
         tell(pace.state())
+
+    def _known(
+        self, parts: Sequence[slice], rows: Iterable[FinishedBatch]
+    ) -> dict[int, FinishedBatch]:
+        """The finished batches by where they begin: those of these very samples."""
+        places = self.asked.question.samples.places
+        wanted = {part.start: places[part].tolist() for part in parts}
+        return {
+            batch.first: batch
+            for batch in rows
+            if [sample.index for sample in batch.samples] == wanted.get(batch.first)
+        }
 
 
 def _tell_share(tell: Listener, pace: Pace, name: str, share: float) -> None:

@@ -217,6 +217,8 @@ def _array(plain: Mapping[str, Any]) -> np.ndarray:
 
 def _sample(plain: Mapping[str, Any]) -> SampleRadius:
     attacked, point = plain["attacked"], plain["counterexample"]
+    if attacked is not None and _radius(plain["proven"]) > _radius(attacked):
+        raise ValueError("more is proven than was attacked")
     return SampleRadius(
         index=int(plain["index"]),
         label=None if plain["label"] is None else int(plain["label"]),

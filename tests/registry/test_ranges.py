@@ -43,6 +43,7 @@ def test_long_whole_numbers_are_compared_exactly() -> None:
         (Range(1), "of at least 1"),
         (Range(0, above=True), "above 0"),
         (Range(0, 1, below=True), "from 0 to below 1"),
+        (Range(0, 1, above=True, below=True), "above 0 and below 1"),
         (Range(0, infinite=True), "of at least 0"),
         (Range(0, 2**63 - 1), "from 0 to 9223372036854775807"),
     ],

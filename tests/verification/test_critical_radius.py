@@ -19,6 +19,7 @@ from onnx import TensorProto, helper, numpy_helper
 from scipy.optimize import linprog
 
 from sensverify.errors import BadBox, BadData, BadSetting, InputError
+from sensverify.models import resolve
 from sensverify.runs.watch import Watch
 from sensverify.verification import (
     CriticalRadiusReport,
@@ -445,13 +446,39 @@ def test_a_search_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
         assert np.array_equal(one.counterexample, other.counterexample)
 
 
+def test_a_search_does_not_go_on_with_other_weights_beside_the_file(tmp_path: Path) -> None:
+    made = onnx.load(resolve("iris").path)
+    path, asked = tmp_path / "net.onnx", {"radius": 0.1, "out": tmp_path / "out", "steps": 2}
+    options = {"save_as_external_data": True, "location": "weights", "size_threshold": 0}
+    x = np.full((1, 4), 2.0, dtype=np.float32)
+    onnx.save(made, path, **options)
+    critical_radius(path, x, **asked)
+    before, weights = path.read_bytes(), (tmp_path / "weights").read_bytes()
+    critical_radius(path, x, resume=True, **asked)
+    (tmp_path / "weights").write_bytes(weights[:-1] + bytes([weights[-1] ^ 1]))
+    assert path.read_bytes() == before
+    with pytest.raises(InputError, match="model is another one"):
+        critical_radius(path, x, resume=True, **asked)
+
+
+def test_rows_of_other_samples_are_searched_again(tmp_path: Path) -> None:
+    asked: dict[str, Any] = {"samples": (0, 2), "steps": 2, "out": tmp_path / "out"}
+    whole = critical_radius("iris", **asked)
+    path = tmp_path / "out" / JOURNAL
+    row = json.loads(path.read_text())
+    row["samples"].pop()
+    path.write_text(json.dumps(row) + "\n")
+    assert strip(critical_radius("iris", **asked, resume=True)) == strip(whole)
+
+
 @pytest.mark.parametrize("key", ["proven", "attacked", "counterexample"])
 def test_a_damaged_row_is_refused(tmp_path: Path, key: str) -> None:
     asked: dict[str, Any] = {"samples": (0, 2), "steps": 2, "out": tmp_path / "out"}
     critical_radius("iris", **asked)
     path = tmp_path / "out" / JOURNAL
     row = json.loads(path.read_text())
-    row["samples"][0][key] = {"dtype": "|O"} if key == "counterexample" else -1.0
+    odd = {"counterexample": {"dtype": "|O"}, "proven": 1e9, "attacked": -1.0}
+    row["samples"][0][key] = odd[key]
     path.write_text(json.dumps(row) + "\n")
     with pytest.raises(InputError, match=r"line 1.*critical radii"):
         critical_radius("iris", **asked, resume=True)

@@ -261,8 +261,9 @@ def evaluate(
     folder of a training run. One with operators that are not known is run by onnxruntime: it is
     attacked without gradients, and nothing is proven of it. For every model you get its accuracy
     and its calibration; its accuracy under attacks, and beside it the share of labels that is
-    proven; its accuracy under corruptions; and measures of its weights and gradients. What cannot
-    be had is listed with the reason. Ctrl-C gives up the part in hand and reports the others (exit
+    proven; its accuracy under corruptions; and measures of its weights and gradients. Of several
+    models, every two are compared sample by sample, and their differences tested. What cannot be
+    had is listed with the reason. Ctrl-C gives up the part in hand and reports the others (exit
     status 3).
 
     \b

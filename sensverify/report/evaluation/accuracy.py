@@ -153,9 +153,14 @@ def _attack_table(model: ModelEvaluation) -> Iterator[doc.Block]:
         success = success_rate(model, each)
         rate = DASH if success is None else rate_cell(success)[1]
         radius = "nearest" if each.radius is None else radius_text(each.radius)
-        texts = (*map(printed, distances(model, each)), duration(each.seconds))
-        rows.append(doc.row(each.attack, radius, rate, *texts))
-    yield doc.Table(heads, rows, "plain numbers")
+        cells = [
+            doc.Cell(radius, value=each.radius),
+            rate,
+            *(doc.Cell(printed(value), value=value) for value in distances(model, each)),
+            doc.Cell(duration(each.seconds), value=each.seconds),
+        ]
+        rows.append(doc.row(each.attack, *cells))
+    yield doc.Table(heads, rows, "plain numbers", sortable=True, search="attacks")
     text = (
         "Success is the share of samples that were right and are broken; distances are medians "
         "over them, in the units of the features."

@@ -29,7 +29,7 @@ def interval(rate: Rate) -> str:
 
 def rate_cell(rate: Rate) -> tuple[float, Cell]:
     """A share, and its cell with the interval below."""
-    return rate.share, Cell(percent(rate.share), note=interval(rate))
+    return rate.share, Cell(percent(rate.share), note=interval(rate), value=rate.share)
 
 
 def rate_values(rate: Rate) -> tuple[Value, ...]:

@@ -112,7 +112,12 @@ def _list(confused: Sequence[tuple[int, int, int, float]], classes: Sequence[str
         return doc.Text("None: every sample is right.", "note")
     columns = doc.columns("label", "taken for", "samples", "of the label")
     rows = [
-        doc.row(classes[label], classes[said], f"{count:,}", percent(share))
+        doc.row(
+            classes[label],
+            classes[said],
+            doc.Cell(f"{count:,}", value=count),
+            doc.Cell(percent(share), value=share),
+        )
         for count, label, said, share in confused[:LISTED]
     ]
-    return doc.Table(columns, rows, "plain")
+    return doc.Table(columns, rows, "plain", sortable=True)

@@ -161,12 +161,13 @@ def _heat_map(
             _cell(found.get((score.corruption, severity)), image)
             for severity, image in zip(severities, shown, strict=True)
         ]
-        cells += [doc.Cell(points(score.accuracy), "mean"), *_losses(score)]
+        cells += [doc.Cell(points(score.accuracy), "mean", value=score.accuracy), *_losses(score)]
         if compared:
             ratios = score.error_ratio, score.relative_error_ratio
-            cells += [doc.Cell(_one_decimal(ratio)) for ratio in ratios]
+            cells += [doc.Cell(_one_decimal(ratio), value=ratio) for ratio in ratios]
         rows.append(doc.Row(spoken(score.corruption), cells))
-    return doc.Table(columns, rows, "heat pictured" if images else "heat", on=doc.PAGE)
+    look = "heat pictured" if images else "heat"
+    return doc.Table(columns, rows, look, on=doc.PAGE, sortable=True)
 
 
 def _cell(found: CorruptionRow | None, image: str) -> doc.Cell:
@@ -174,12 +175,13 @@ def _cell(found: CorruptionRow | None, image: str) -> doc.Cell:
         return doc.Cell(DASH, "cell")
     rate = found.classified.accuracy
     words = f"{found.parameter}: {rate.count:,} of {rate.total:,}, {interval(rate)}"
-    return doc.Cell(points(rate.share), f"cell {step(rate.share)}", "", words, image)
+    look = f"cell {step(rate.share)}"
+    return doc.Cell(points(rate.share), look, "", words, image, value=rate.share)
 
 
 def _losses(score: CorruptionScore) -> list[doc.Cell]:
     app = DASH if score.app is None else f"{score.app:.3f}"
-    return [doc.Cell(points(score.residual)), doc.Cell(app)]
+    return [doc.Cell(points(score.residual), value=score.residual), doc.Cell(app, value=score.app)]
 
 
 def _means(
@@ -200,7 +202,7 @@ def _means(
         rows.append(doc.Row(spoken(name), cells))
     if on is doc.PAGE:
         heads = doc.columns("mean over severities", *(doc.Column(n, "cell") for n in names))
-        return doc.Table(heads, rows, "heat means", on=on)
+        return doc.Table(heads, rows, "heat means", on=on, sortable=True)
     columns = network_columns(["accuracy", "residual", "APP"] if alone else names)
     title = "Accuracy (%) under corruption, mean over severities"
     return doc.Table(columns, rows, title=title, splits="" if alone else "networks", on=on)
@@ -208,7 +210,7 @@ def _means(
 
 def _mean(score: CorruptionScore, best: float | None) -> doc.Cell:
     look = f"cell {step(score.accuracy)}{' best' if score.accuracy == best else ''}"
-    return doc.Cell(points(score.accuracy), look)
+    return doc.Cell(points(score.accuracy), look, value=score.accuracy)
 
 
 def _strips(

@@ -108,12 +108,12 @@ def _summary(evaluation: Evaluation, numbers: Sequence[doc.Number]) -> Iterator[
     yield doc.Text(_lead(evaluation), on=doc.TERMINAL)
     if "note" in evaluation.settings:
         yield doc.Text(f"Note: {evaluation.settings['note']}", on=doc.TERMINAL)
-    sentences = guarantee_words(evaluation)
-    if sentences:
-        yield doc.Notice([" ".join(sentences)], "guarantee", on=doc.PAGE)
     if evaluation.gates:
         yield gate_notice(evaluation.gates)
         yield replace(gate_table(evaluation.gates), on=doc.PAGE)
+    sentences = guarantee_words(evaluation)
+    if sentences:
+        yield doc.Notice([" ".join(sentences)], "guarantee", on=doc.PAGE)
     lines = list(_cautions(evaluation))
     if lines:
         yield doc.Notice(lines, "open", on=doc.PAGE)
@@ -233,7 +233,7 @@ def _facts(evaluation: Evaluation) -> Iterator[tuple[str, doc.Line | list[doc.Li
         if facts.opaque is not None:
             lines.append(f"nothing is proven of it: {facts.opaque}")
         yield f"Network {facts.name}", lines
-    yield "Data", _samples(evaluation)
+    yield "Data", [_samples(evaluation), f"SHA-256 {evaluation.samples_sha256}"]
     if evaluation.train_samples:
         yield "Training samples", f"{evaluation.train_samples:,}, for measures and the gap"
     if len(evaluation.classes) <= 40:

@@ -69,7 +69,7 @@ def _blocks(evaluation: Evaluation) -> Iterator[doc.Block]:
         what = f"{samples:,} samples, {frames} frames, each against the {against} one"
         rows.append(doc.row(spoken(sequence), *cells, note=what))
     heads = doc.columns("sequence", *network_names(evaluation, "flip rate"))
-    yield doc.Table(heads, rows, "plain narrow", on=doc.PAGE)
+    yield doc.Table(heads, rows, "plain narrow", on=doc.PAGE, sortable=True)
 
 
 def _cell(score: SequenceScore | None) -> doc.Cell:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import csv
+import html
 import io
 import re
 import struct
@@ -19,6 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sensverify.core.gates import Figure, Gate
 from sensverify.core.record import RunRecord
 from sensverify.evaluation.results import Evaluation, Example
 from sensverify.report.chart import spread, svg
@@ -379,6 +381,24 @@ def test_the_numbers_behind_the_curves_are_those_of_the_table(make_evaluation: M
     text = Page(evaluation_page(evaluation)).text
     for row in csv.DictReader(io.StringIO(evaluation_tables(evaluation)["accuracy"])):
         assert f"{100 * float(row['share']):.1f}" in text
+
+
+def test_tables_are_sorted_by_their_numbers(make_evaluation: Make) -> None:
+    """A cell with a number has it beside its text: 9.5 % before 10 %, and < 0.001 before 0.5."""
+    page = evaluation_page(make_evaluation(("a", "b")))
+    tables = re.findall(r"<table[^>]*data-sortable[^>]*>(.*?)</table>", page, re.DOTALL)
+    assert len(tables) >= 8
+    for table in tables:
+        for row in re.findall(r"<tr[^>]*><th scope=\"row\">.*?</tr>", table, re.DOTALL):
+            for cell in re.findall(r"<td([^>]*)>([^<]*)", row):
+                text = html.unescape(cell[1]).strip().lstrip("<+−\N{NO-BREAK SPACE}")
+                assert not text[:1].isdigit() or "data-value=" in cell[0], cell
+
+
+def test_the_banner_of_gates_stands_first(make_evaluation: Make) -> None:
+    gate = Gate("min_accuracy", Figure(0.9, 0.9, 10, share=True), 0.95)
+    page = evaluation_page(make_evaluation(gates=(gate,)))
+    assert page.index('class="banner') < page.index('class="guarantee')
 
 
 def test_the_reference_of_flip_rates_is_named(make_evaluation: Make) -> None:

@@ -27,8 +27,10 @@ from sensverify.cli.types import metric_names, number, plain_radius, share
 from sensverify.core.numbers import RangeShare
 
 if TYPE_CHECKING:
+    from sensverify.data.split import Split
     from sensverify.training.request import TrainRequest
     from sensverify.training.result import TrainResult
+    from sensverify.training.settings import TrainSettings
 
 _NAMES = ("data", "model", "loss", "standardise")
 
@@ -104,7 +106,8 @@ _NAMES = ("data", "model", "loss", "standardise")
         type=number,
         nargs=2,
         metavar="LO HI",
-        help="Keep every perturbed feature between LO and HI. Default: no bounds.",
+        help="Keep every perturbed feature between LO and HI. Default: no bounds, whatever range "
+        "the data are known to have.",
     ),
     option(
         "--ramp",
@@ -274,6 +277,7 @@ def train(
     paged = (out / RESULT).exists() and (out / PAGE).exists()
     split, module = request.prepare(data_dir=data_dir)
     say_note("; ".join(split.train.remarks))
+    say_note(_unclipped(split, request.settings))
     with showing_progress() as (progress, say), watching(say) as watch:
         result = fit(
             module,
@@ -308,6 +312,18 @@ def _write(result: TrainResult, targets: Targets, own: Path | None) -> None:
     if own is not None:
         with writing(own):
             replace_file(own, encoded(page))
+
+
+def _unclipped(split: Split, settings: TrainSettings) -> str | None:
+    """A note where perturbed features may leave a range that the data are known to have."""
+    still = settings.sigma is None and settings.radius is None
+    if still or settings.clip is not None or split.train.clip is None:
+        return None
+    low, high = (f"{end:g}" for end in split.train.clip)
+    return (
+        f"perturbed features may leave the range of the data, {low} to {high}, which 'verify' and "
+        f"'evaluate' keep them in; '--clip {low} {high}' does so here"
+    )
 
 
 def _radius(asked: RangeShare, given: dict[str, Any], out: Path, data_dir: Path | None) -> float:

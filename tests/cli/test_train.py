@@ -301,3 +301,22 @@ def test_a_run_of_an_earlier_version_goes_on(run: Run, tmp_path: Path) -> None:
     (out / "config.json").write_text(json.dumps(config))
     done = run("train", "--out", out, "--resume", "--metric-bounds", "lp-dual")
     assert done.exit_code == 0, done.stderr
+
+
+def test_a_range_of_the_data_that_is_not_kept_is_told(run: Run, tmp_path: Path) -> None:
+    asked = ("--model", "mlp-8", "--epochs", 1, "--train-samples", 60, "--metric-samples", 0)
+    asked = (*asked, "--final-samples", 10)
+    told = "note: perturbed features may leave the range of the data, 0 to 1"
+    for place, (more, notes) in enumerate(
+        (
+            (("--data", "digits", "--radius", 0.05), 1),
+            (("--data", "digits", "--radius", 0.05, "--clip", 0, 1), 0),
+            (("--data", "digits", "--radius", 0.05, "-q"), 0),
+            (("--data", "digits"), 0),
+            (("--data", "iris", "--model", "mlp-8", "--radius", 0.05), 0),
+        )
+    ):
+        done = run("train", *asked, *more, "--out", tmp_path / str(place))
+        assert done.exit_code == 0, done.output
+        assert done.stderr.count(told) == notes, more
+        assert done.stderr.count("'--clip 0 1' does so here") == notes

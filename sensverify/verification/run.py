@@ -18,20 +18,20 @@ from sensverify.bounds import compute_bounds, forward_pass
 from sensverify.bounds.limits import with_limits, with_seed
 from sensverify.bounds.memory import DEFAULT_BUDGET
 from sensverify.bounds.method import METHODS, Method
-from sensverify.bounds.rounding import check_rounding, slack
 from sensverify.bounds.tensors import find_device, flattened, tensor_box
-from sensverify.classification.margins import SOLVER_SHARE, with_margins
+from sensverify.classification.margins import with_margins
 from sensverify.classification.probabilities import probability_box
 from sensverify.core.box import Box
 from sensverify.core.provenance import settings_of
 from sensverify.core.record import RunRecord, versions
-from sensverify.core.results import Bounds, Guarantee, Status
+from sensverify.core.results import Bounds, Status
 from sensverify.errors import Unbounded
 from sensverify.models.loading import LoadedModel, ModelFacts
 from sensverify.network import Network
 from sensverify.runs.watch import Watch
 from sensverify.verification.asking import asked_model, whole_request
 from sensverify.verification.certifying import Certifier
+from sensverify.verification.containing import containing
 from sensverify.verification.gates import AskedGates
 from sensverify.verification.heads import check_samples
 from sensverify.verification.labels import LabelJudge, LabelledBoxes, LabelVerdict
@@ -88,7 +88,8 @@ def verify(
         Its guarantee is the weakest one of all batches. ``certified`` is True by margins
         ``f_label - f_j`` bounded by the same method (see `proven`), not by the output box, and
         False by an input that onnxruntime, too, gives another label in the original file; an
-        object without a file gives it itself, in double precision.
+        object without a file gives it itself, in double precision; every sample has the evidence,
+        its ``margins`` and, where it changes, its ``counterexample``.
         With ``request.rigorous`` the outer boxes and the margins are those that are left after
         rigorous arithmetic, and its certificate has passed the independent check.
 
@@ -264,7 +265,7 @@ class _Run:
             asked, gap = self.question.box(part), method.gap
             checked = self.certifier.bounds(bounds, asked, objectives, gap=gap, watch=watch)
             bounds = replace(checked.bounds, stopped=bounds.stopped or watch.over)
-        bounds = _containing(self.network, box, bounds, output)
+        bounds = containing(self.network, box, bounds, output)
         verdicts: list[LabelVerdict | None] = [None] * len(center)
         if rivals is not None:
             asked = self.question.box(part)
@@ -378,40 +379,6 @@ def _provenance(run: _Run, samples: tuple[SampleResult, ...]) -> dict[str, Any]:
         "seed": run.request.seed,
         "versions": versions(),
     }
-
-
-def _containing(network: Network, box: Box, bounds: Bounds, output: Tensor) -> Bounds:
-    """Bounds that contain an output the network is seen to produce, up to rounding.
-
-    What rounding has put outside is taken in, except by certified bounds: they are about the
-    real-valued network.
-
-    Raises
-    ------
-    UnsoundResult
-        The output is outside by more than rounding.
-    """
-    count = output.shape[1]
-    lower, upper = bounds.outer.lower, bounds.outer.upper
-    low, high = lower[:, :count], upper[:, :count]
-    outside = torch.maximum(low - output, output - high)
-    # Written so that a NaN fails it.
-    if bool((outside <= 0).all()):
-        return bounds
-    rows = torch.eye(count, dtype=box.lower.dtype, device=box.lower.device)[None]
-    allowed = 2 * slack(network, box, rows)
-    if bounds.guarantee <= Guarantee.SOLVER:
-        allowed = allowed + SOLVER_SHARE * output.abs().amax(dim=1, keepdim=True)
-    what = (
-        f"method {bounds.provenance.method} gave bounds that miss the network's own output at a "
-        "point of the box"
-    )
-    check_rounding(outside, allowed.to(outside), output.abs().to(outside), what)
-    if bounds.guarantee is Guarantee.CERTIFIED:
-        return bounds
-    lower = torch.cat([torch.minimum(low, output), lower[:, count:]], dim=1)
-    upper = torch.cat([torch.maximum(high, output), upper[:, count:]], dim=1)
-    return replace(bounds, outer=Box(lower, upper))
 
 
 def method_of(request: VerifyRequest) -> Method:

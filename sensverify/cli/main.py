@@ -24,6 +24,7 @@ _COMMANDS = {
     "benchmark": "Answer a folder of VNN-LIB properties and compare with known verdicts.",
     "check": "Check a certificate against the model it is about.",
     "evaluate": "Attack, corrupt, certify and measure classifiers, side by side.",
+    "index": "Write one page that leads to all reports below a folder.",
     "list": "List the methods, models, data sets, losses, ... there are.",
     "schema": "Print the JSON Schema of a result.",
     "study": "Train several losses on equal terms, and compare them.",

@@ -324,7 +324,7 @@ def _row(
             doc.Cell(f"{result.explored:,}", value=result.explored),
         ]
     if noted:
-        cells.append(doc.Cell("" if result is None else result.note, "text"))
+        cells.append(doc.Cell("" if result is None else result.note, "text long"))
     return doc.row(instance.vnnlib, *cells, look="dim" if result is None else "")
 
 

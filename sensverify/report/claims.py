@@ -93,7 +93,7 @@ def boxes_table(claims: Claims) -> doc.Table:
         moving, widest = int((widths > 0).sum()), float(widths.max())
         cells = doc.Cell(f"{moving:,}", value=moving), doc.Cell(f"{widest:.6g}", value=widest)
         few = input_text(claims, problem) if len(lower) <= INPUTS else DASH
-        rows.append(doc.row(str(problem), *cells, doc.Cell(few, "text")))
+        rows.append(doc.row(str(problem), *cells, doc.Cell(few, "text long")))
     inputs = doc.Column("inputs that move", hint=f"of {claims.lower.shape[1]:,}")
     heads = inputs, doc.Column("largest width"), doc.Column("ranges", "text", align="left")
     columns = [doc.Column("box", align="left"), *heads]

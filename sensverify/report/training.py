@@ -179,7 +179,7 @@ def _final(result: TrainResult) -> Iterator[doc.Block]:
         found = [each[name] for each in values]
         if found != [None, None]:
             texts = (metric_text(name, value) for value in found)
-            rows.append(doc.row(name, *texts, doc.Cell(description, "dim text")))
+            rows.append(doc.row(name, *texts, doc.Cell(description, "dim text long")))
     yield doc.Table(columns, rows, "listing")
 
 

@@ -1,0 +1,1 @@
+"""An index of a folder of reports: results and pages below it, in one table."""

@@ -130,11 +130,13 @@ def _outcome(report: VerifyReport) -> doc.Notice | None:
     counts = Counter(s.kept_word for s in report.samples if s.judged_class is not None)
     levels = {"changes": "bad", "undecided": "open", "certified": "good"}
     parts = [f"{counts[word]:,} {word}" for word in reversed(levels) if counts[word]]
-    line = f"{count_of(sum(counts.values()), 'sample')}: {', '.join(parts)}."
+    asked, every = sum(counts.values()), len(report.samples)
+    of = "" if asked == every else f", of {every:,}, that were asked about"
+    line = f"{count_of(asked, 'sample')}{of}: {', '.join(parts)}."
     for word, level in levels.items():
         if counts[word]:
             verb = "change" if word == "changes" and counts[word] > 1 else word
-            title = f"{counts[word]:,} of {sum(counts.values()):,} {verb}"
+            title = f"{counts[word]:,} of {asked:,} {verb}"
             return doc.Notice([line], level, title, on=doc.PAGE)
     return None
 
@@ -202,9 +204,9 @@ def _reading(report: VerifyReport) -> str:
         text += " The thin bar spans values that are attained."
     if any(s.margins is not None for s in report.samples):
         places = max(s.places for s in report.samples)
-        proof = "all of them" if places == 1 else f"all but {places - 1}"
+        proof = "all of them" if places == 1 else f"all but {places - 1} of them"
         text += (
             " Below are the proven least margins of its class over each rival: with "
-            f"{proof} right of zero, it is certified."
+            f"{proof} right of zero, the class provably keeps its place."
         )
     return f"{text} Every picture has its own scale."

@@ -39,6 +39,10 @@ CATALOGS = {
         "sensverify.corruptions.registry:CORRUPTIONS",
         "sensverify.corruptions.sequences:SEQUENCES",
     ),
+    "augmentations": (
+        "sensverify.training.augment.catalog:AUGMENTATIONS",
+        "sensverify.corruptions.registry:CORRUPTIONS",
+    ),
     "measures": ("sensverify.measures.catalog:MEASURES",),
     "analyses": ("sensverify.studies.analyses:ANALYSES",),
     "operators": (),
@@ -60,6 +64,7 @@ def list_names(what: str, data_dir: str | None) -> None:
     WHAT is one of
       methods, deciders, models          of verify; deciders answer a --property
       losses, optimisers, architectures  of train
+      augmentations                      of train: what is done to images before
       attacks, corruptions, measures     of evaluate
       analyses                           of study
       data                               data sets, and sets of corrupted images

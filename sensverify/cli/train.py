@@ -87,6 +87,23 @@ _NAMES = ("data", "model", "loss", "standardise")
     quiet_option(),
 )
 @grouped(
+    "What is done to images before",
+    option(
+        "--augment",
+        metavar="SUM",
+        help="Names from 'sensverify list augmentations', in quotes, as in 'horizontal-flip + "
+        "rotation + shear(severity=(1, 3))': every image is flipped or turned, and a chosen one "
+        "gets one of the corruptions, in any of its severities unless some are named. Default: "
+        "none.",
+    ),
+    option(
+        "--augment-mode",
+        type=click.Choice(["half", "duplicate", "all"]),
+        help="Images that are corrupted: half of every mini-batch; a second copy of the whole set, "
+        "which doubles the steps of an epoch; or all. Default: half.",
+    ),
+)
+@grouped(
     "The perturbation, for losses and metrics",
     option(
         "--sigma",

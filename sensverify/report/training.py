@@ -209,6 +209,8 @@ def _facts(result: TrainResult) -> Iterator[tuple[str, str]]:
     if "loss" in result.config:
         yield "loss", str(_part(result, "request").get("loss", result.config["loss"]))
     settings = _part(result, "settings")
+    if settings.get("augment") is not None:
+        yield "augmentation", f"{settings['augment']}, mode {settings['augment_mode']}"
     if settings:
         yield "perturbation", _perturbation(settings)
     seed = f", seed {settings['seed']}" if "seed" in settings else ""

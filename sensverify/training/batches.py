@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-_ORDER, _DRAWS = 0, 1
-"""Two streams of random numbers that have nothing to do with each other."""
+_ORDER, _DRAWS, _AUGMENTATION = 0, 1, 2
+"""Streams of random numbers that have nothing to do with each other."""
 
 
 class Batches:
@@ -53,6 +53,11 @@ def step_seed(seed: int, step: int, rank: int = 0) -> int:
     trainings with other losses draw the same dropout.
     """
     return stream_seed(seed, _DRAWS, step, rank)
+
+
+def augmentation_seed(seed: int, epoch: int) -> int:
+    """The seed of an epoch's augmentation; every sample draws from it by its own place."""
+    return stream_seed(seed, _AUGMENTATION, epoch)
 
 
 def stream_seed(*numbers: int) -> int:

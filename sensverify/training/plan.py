@@ -14,10 +14,11 @@ from sensverify.classification.perturbation import Perturbation
 from sensverify.classification.samples import Samples
 from sensverify.data.dataset import Dataset, value_range
 from sensverify.data.split import Split
-from sensverify.errors import BadData, BadSetting, UnsupportedOperator
+from sensverify.errors import BadData, BadSetting, InputError, UnsupportedOperator
 from sensverify.formats.modules.opaque import from_any_module
 from sensverify.measures.metrics import BOUNDED
 from sensverify.network import Network
+from sensverify.training.augment import Augmentation
 from sensverify.training.batches import Batches
 from sensverify.training.engine import check_engine
 from sensverify.training.losses.loss import Loss
@@ -48,6 +49,10 @@ class Plan:
     radius : Tensor, shape ``[*features]``, float32, or None
     unverifiable : str or None
         Why nothing can be verified of the module; None where bounds can be had.
+    augmentation : Augmentation or None
+        What is done to the images of a mini-batch.
+    pixels : (low, high)
+        Values of black and of white, for it.
     """
 
     recipe: Recipe
@@ -59,6 +64,8 @@ class Plan:
     test: Samples
     radius: Tensor | None
     unverifiable: str | None = None
+    augmentation: Augmentation | None = None
+    pixels: tuple[float, float] = (0.0, 1.0)
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -66,7 +73,8 @@ class Plan:
 
     @property
     def batches(self) -> Batches:
-        return Batches(len(self.train), self.settings.batch_size, self.settings.seed)
+        copies = 2 if self.settings.augment_mode == "duplicate" else 1
+        return Batches(copies * len(self.train), self.settings.batch_size, self.settings.seed)
 
     @property
     def ramp(self) -> float:
@@ -131,6 +139,9 @@ def make_plan(
         samples["held-out"] = _samples(held, classes)
     for part in samples.values():
         _check_clip(part, settings)
+    augmentation, pixels = settings.augmentation, settings.clip or split.train.clip or (0.0, 1.0)
+    if augmentation is not None:
+        _check_augmentation(augmentation, samples["train"], pixels)
     watched = "test" if held is None else "held-out"
     plan = Plan(
         recipe=recipe,
@@ -142,6 +153,8 @@ def make_plan(
         test=samples["test"],
         radius=radius,
         unverifiable=None if network.opaque is None else network.opaque.reason,
+        augmentation=augmentation,
+        pixels=pixels,
     )
     if plan.batches.smallest < settings.devices:
         raise BadSetting(
@@ -175,6 +188,23 @@ def trained_on(split: Split, settings: TrainSettings) -> slice:
             "train on"
         )
     return slice(0, wanted)
+
+
+def _check_augmentation(
+    augmentation: Augmentation, samples: Samples, pixels: tuple[float, float]
+) -> None:
+    (low, high), least, most = pixels, float(samples.x.min()), float(samples.x.max())
+    images = samples.x.ndim == 4
+    if images and augmentation.corruptions and not low <= least <= most <= high:
+        raise BadData(
+            "`augment` needs to know which values are black and white, and the samples span "
+            f"[{least:g}, {most:g}]",
+            "give that range with `clip`",
+        )
+    try:
+        augmentation.check(samples.tensors()[0], pixels)
+    except InputError as error:
+        raise error.about("`augment`") from error
 
 
 def _check_metrics(network: Network, settings: TrainSettings) -> None:

@@ -13,6 +13,7 @@ from sensverify.measures.metrics import ALWAYS, BOUNDED, METRICS, PERTURBED, che
 from sensverify.registry.names import did_you_mean
 from sensverify.registry.ranges import Count, Range
 from sensverify.registry.settings import check_settings
+from sensverify.training.augment import Augmentation, Mode
 from sensverify.training.losses.step import LARGEST
 from sensverify.training.optimisers import OPTIMISERS, SCHEDULES
 from sensverify.training.sharpness import SHARPNESS
@@ -50,6 +51,13 @@ class TrainSettings:
         ``sam(rho=0.05)`` or ``asam(rho=0.5)`` around the optimiser.
     seed : int
         Of the initial weights, the order of the samples and everything that is drawn.
+    augment : str or None
+        What is done to the images of a mini-batch before the loss sees them, as
+        ``horizontal-flip + rotation + shear(severity=(1, 3))``; see `Augmentation.parse`.
+    augment_mode : str
+        Which images are corrupted: ``half``, every second one of a mini-batch; ``duplicate``, a
+        second copy of all samples, so that an epoch has twice as many steps (with ``clean`` alone
+        it is the set twice, for a fair comparison); ``all``. Flips and turns meet every image.
     sigma : float or None
         Radius of the perturbation as a share of every feature's range over the training part of
         the data, whether all of it is trained on or not.
@@ -110,6 +118,8 @@ class TrainSettings:
     schedule: str = "constant"
     sharpness: str | None = None
     seed: Annotated[int, Range(0, SEEDS - 1)] = 0
+    augment: str | None = None
+    augment_mode: Mode = "half"
     sigma: Size | None = None
     radius: Size | None = None
     clip: tuple[Number, Number] | None = None
@@ -143,9 +153,15 @@ class TrainSettings:
         SCHEDULES.make(self.schedule)
         if self.sharpness is not None:
             SHARPNESS.make(self.sharpness)
+        self._check_augmentation()
         self._check_metrics()
         if self.precision == "16-mixed":
             self._check_half()
+
+    @property
+    def augmentation(self) -> Augmentation | None:
+        """Changes of the images of a mini-batch; None where they are left as they are."""
+        return None if self.augment is None else Augmentation.parse(self.augment)
 
     @property
     def metric_method(self) -> Method | None:
@@ -160,6 +176,17 @@ class TrainSettings:
         if not final or (self.metrics is None and self.metric_bounds != LP_DUAL):
             wanted.discard("CROWN_ERR")
         return tuple(name for name in METRICS if name in wanted)
+
+    def _check_augmentation(self) -> None:
+        try:
+            found = self.augmentation
+        except InputError as error:
+            raise error.about("`augment`") from None
+        if found is None and self.augment_mode != "half":
+            raise BadSetting(
+                f"`augment_mode` is {self.augment_mode}, and there is nothing to augment with",
+                "give `augment`; with clean alone, samples stay as they are",
+            )
 
     def _check_metrics(self) -> None:
         check_names(self.metrics or ())

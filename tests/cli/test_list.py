@@ -10,9 +10,11 @@ import pytest
 from click.testing import Result
 
 from sensverify.cli.list import WHAT
+from sensverify.corruptions import CORRUPTIONS
 from sensverify.data import DATA_SETS
 from sensverify.data.corrupted import FOLDERS, SUMMARIES
 from sensverify.models.architectures import ARCHITECTURES, FAMILIES
+from sensverify.training.augment import AUGMENTATIONS
 from sensverify.training.losses import TERMS
 from sensverify.training.losses.recipes import RECIPES
 
@@ -25,6 +27,7 @@ Run = Callable[..., Result]
         ("losses", [*RECIPES, *TERMS]),
         ("architectures", [*ARCHITECTURES, *FAMILIES]),
         ("data", list(DATA_SETS)),
+        ("augmentations", [*AUGMENTATIONS, *CORRUPTIONS]),
     ],
 )
 def test_every_name_begins_a_row(run: Run, what: str, names: list[str]) -> None:

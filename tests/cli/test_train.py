@@ -269,9 +269,29 @@ def test_metrics_that_are_chosen(run: Run, tmp_path: Path) -> None:
     assert "--metrics" in other.stderr
 
 
+def test_images_that_are_augmented(run: Run, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    words = ("train", "--data", "digits", "--model", "mlp-6", "--train-samples", 64, "--out", out)
+    done = run(*words, *QUICK, "--augment", "2*rotation + shear", "--augment-mode", "duplicate")
+    assert done.exit_code == 0, done.stderr
+    assert "2*rotation + shear, mode duplicate" in done.stdout
+    steps = json.loads((out / "result.json").read_text())["steps"]
+    assert steps == 2 * 2
+    recipe = json.loads((out / "model.json").read_text())["recipe"]
+    assert "--augment '2*rotation + shear' --augment-mode duplicate" in recipe
+    again = run("train", "--out", out, "--resume", "--augment", "rotation")
+    assert again.exit_code == 2
+    assert "--augment" in again.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
+        (("--augment", "rotatio"), "did you mean 'rotation'"),
+        (("--augment", "rotation(severity=7)"), "from 1 to 5"),
+        (("--augment", "rotation"), "images"),
+        (("--augment-mode", "all"), "--augment"),
+        (("--augment-mode", "most"), "duplicate"),
         (("--metrics", "PGD_ER"), "PGD_ERR"),
         (("--metrics", "PGD_ERR,"), "is no list of names"),
         (("--metrics", "SENSE"), "--sigma"),
@@ -279,7 +299,7 @@ def test_metrics_that_are_chosen(run: Run, tmp_path: Path) -> None:
         (("--metric-every-steps", 0), "--metric-every-steps"),
     ],
 )
-def test_metrics_that_cannot_be(
+def test_augmentations_and_metrics_that_cannot_be(
     run: Run, tmp_path: Path, words: tuple[object, ...], problem: str
 ) -> None:
     out = tmp_path / "run"

@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,31 @@ def blobs(samples: int = 60, classes: int = 3, features: int = 4, seed: int = 0)
     x = (centers[y] + draw.normal(size=(samples, features))).astype(np.float32)
     cut = samples * 4 // 5
     return Split(Dataset("blobs", x[:cut], y[:cut]), Dataset("blobs", x[cut:], y[cut:]), classes)
+
+
+def pictures(samples: int = 60, classes: int = 3, seed: int = 0) -> Split:
+    """Grey images of 8 x 8 pixels with a bright bar for each class, somewhere a little off."""
+    draw = np.random.default_rng(seed)
+    y = np.arange(samples) % classes
+    x = 0.4 * draw.random((samples, 1, 8, 8), dtype=np.float32)
+    for image, label in zip(x, y, strict=True):
+        row = 2 * label + draw.integers(0, 2)
+        image[0, row : row + 2, 1:7] += 0.5
+    cut = samples * 4 // 5
+    clip = (0.0, 1.0)
+    return Split(
+        Dataset("pictures", x[:cut], y[:cut], clip=clip),
+        Dataset("pictures", x[cut:], y[cut:], clip=clip),
+        classes,
+    )
+
+
+def picture_model(seed: int = 0) -> nn.Sequential:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return nn.Sequential(
+            nn.Conv2d(1, 4, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(36, 3)
+        )
 
 
 def plain_model(features: int = 4, classes: int = 3, seed: int = 0) -> nn.Sequential:
@@ -79,13 +105,14 @@ class Case:
     model: Callable[[], nn.Module]
     loss: str
     settings: TrainSettings
+    data: Callable[[], Split] = iris
 
     def run(
         self, out: Path | None, *, resume: bool, progress: Listener | None = None
     ) -> TrainResult:
         return fit(
             self.model(),
-            iris(),
+            self.data(),
             self.loss,
             self.settings,
             out=out,
@@ -107,6 +134,13 @@ CASES: dict[str, Case] = {
         plain_model,
         "mixup + 0.01*spectral + 1e-2*sensitivity(form=softplus, bounds=crown)",
         quick(ramp=0.6, optimiser="adamw(lr=0.01)", schedule="cosine", metric_every_steps=5),
+    ),
+    "augmented": Case(
+        picture_model,
+        "cross-entropy + 1e-2*sensitivity(form=softplus, bounds=ibp)",
+        quick(augment="horizontal-flip + rotation + 2*gaussian-noise", metric_bounds="ibp"),
+        # As many steps as the others have.
+        partial(pictures, 150),
     ),
     "sam-adversarial": Case(
         rich_model,

@@ -17,6 +17,7 @@ from sensverify.network import Network
 from sensverify.training.batches import step_seed
 from sensverify.training.engine import Engine
 from sensverify.training.loop.dropout import dropout
+from sensverify.training.loop.minibatches import MiniBatch, MiniBatches
 from sensverify.training.losses.recipes import Stage
 from sensverify.training.losses.step import Step
 from sensverify.training.optimisers import OPTIMISERS, SCHEDULES
@@ -77,9 +78,10 @@ class Stepper:
     def __init__(self, engine: Engine, module: nn.Module, network: Network, plan: Plan) -> None:
         settings = plan.settings
         self._engine, self._module, self._network, self._plan = engine, module, network, plan
-        self._x, self._y = plan.train.tensors(engine.device)
+        self._batches = MiniBatches(
+            plan, engine.device, rank=engine.rank, processes=engine.processes
+        )
         self._radius = None if plan.radius is None else plan.radius.to(engine.device)
-        self._batches = plan.batches
         self._schedule = SCHEDULES.make(settings.schedule)
         around = settings.sharpness
         self._sharpness = None if around is None else SHARPNESS.make(around)
@@ -112,17 +114,13 @@ class Stepper:
             have seen the mini-batch.
         """
         stage = self._plan.recipe.stage(number / self.steps)
-        chosen = self._batches.at(number)
-        share = torch.tensor_split(chosen, self._engine.processes)[self._engine.rank]
-        share = share.to(self._engine.device)
-        batch = self._x[share], self._y[share]
-        weight = len(share) / len(chosen)
-        losses, error = self._gradient(number, stage, batch, weight)
+        batch = self._batches.at(number)
+        losses, error = self._gradient(number, stage, batch)
         if self._sharpness is not None:
             self._sharpness.perturb(self._module)
             try:
                 with frozen_statistics(self._module):
-                    self._gradient(number, stage, batch, weight)
+                    self._gradient(number, stage, batch)
             finally:
                 self._sharpness.restore(self._module)
         norm = self._clipped(number)
@@ -131,10 +129,10 @@ class Stepper:
             group["lr"] = rate
         self._stepping.step()
         self._sweep()
-        return StepFigures(len(share), losses, error, norm, rate, self._ramp(number))
+        return StepFigures(len(batch.x), losses, error, norm, rate, self._ramp(number))
 
     def _gradient(
-        self, number: int, stage: Stage, batch: tuple[Tensor, Tensor], weight: float
+        self, number: int, stage: Stage, batch: MiniBatch
     ) -> tuple[dict[str, float], float]:
         """The loss on a batch; its gradients are then in the parameters."""
         # Not left at None: a term may pass some parameters by, in one process or in all.
@@ -144,8 +142,8 @@ class Stepper:
         step = Step(
             module=self._module,
             network=self._network,
-            x=batch[0],
-            y=batch[1],
+            x=batch.x,
+            y=batch.y,
             radius=self._radius,
             clip=self._plan.settings.clip,
             ramp=self._ramp(number),
@@ -165,7 +163,7 @@ class Stepper:
         if not isfinite(figures["loss"]):
             raise _failed(number, f"the loss is {figures['loss']} ({_listed(figures)})")
         self._engine.backward(total)
-        self._engine.average(self._module, weight)
+        self._engine.average(self._module, batch.weight)
         return figures, _error(step)
 
     def _seed(self, seed: int) -> None:

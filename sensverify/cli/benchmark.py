@@ -59,7 +59,8 @@ if TYPE_CHECKING:
     type=click.Choice(["sat", "timeout", "unknown", "error"]),
     multiple=True,
     help="Exit with status 1 if an instance ended so; a yes or no after the time limit counts as "
-    "timeout, too. May be repeated.",
+    "timeout, too. With status 3 if one has no result, or ended with an error that is not named. "
+    "May be repeated.",
 )
 @click.option(
     "--compare",

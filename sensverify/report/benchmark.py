@@ -120,6 +120,10 @@ def _banners(report: BenchmarkReport) -> Iterator[doc.Notice]:
         yield doc.Notice([text], "open", "" if texts else "Unfinished", on=doc.PAGE)
     if texts or left:
         return
+    if report.broken:
+        text = f"{report.broken:,} of {count_of(summary.total, 'instance')} ended with an error."
+        yield doc.Notice([text], "open", "Undecided", on=doc.PAGE)
+        return
     passed = []
     if summary.right:
         one, many = "verdict agrees with what is known", "verdicts agree with what is known"
@@ -200,6 +204,9 @@ def _alarms(report: BenchmarkReport) -> Iterator[doc.Text]:
     for word, count in report.failed.items():
         text = f"failed: {count} of {report.summary.total} ended with {word}"
         yield doc.Text(text, "alarm", on=doc.TERMINAL)
+    if report.broken and "error" not in report.failed:
+        text = f"undecided: {report.broken} of {report.summary.total} ended with error"
+        yield doc.Text(text, "open", on=doc.TERMINAL)
 
 
 def _times(report: BenchmarkReport) -> Iterator[doc.Block]:

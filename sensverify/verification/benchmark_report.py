@@ -138,13 +138,18 @@ class BenchmarkReport(Shown):
         )
 
     @property
+    def broken(self) -> int:
+        """Count of the instances whose error keeps it open whether they end as none should."""
+        return self.summary.ended(["error"]).get("error", 0) if self.fail_on else 0
+
+    @property
     def exit_status(self) -> int:
-        """0; 1 for a contradiction or what should not be; 3 where instances are left."""
+        """0; 1 for a contradiction or what should not be; 3 where instances are left, or open."""
         summary = self.summary
         if summary.wrong or self.failed or self.disagreements:
             return 1
         unfinished = bool(self.fail_on) and summary.done < summary.total
-        return 3 if self.interrupted or unfinished else 0
+        return 3 if self.interrupted or unfinished or self.broken else 0
 
     def limit_of(self, instance: Instance) -> float:
         """Seconds that an instance may take."""

@@ -85,6 +85,10 @@ def test_an_instance_that_died_or_was_late_fails(run: Run, folder: Path) -> None
     done = run(*question, "--fail-on", "error")
     assert done.exit_code == 1
     assert "failed: 1 of 3 ended with error" in done.stdout
+    # Whatever it would have ended with: an error is no answer.
+    done = run(*question, "--fail-on", "unknown")
+    assert done.exit_code == 3
+    assert "undecided: 1 of 3 ended with error" in done.stdout
     lines = (folder / "out.csv").read_text().splitlines()
     seconds = lines[0].split(",").index("seconds")
     late = [line.split(",") for line in lines]

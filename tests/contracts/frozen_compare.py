@@ -51,7 +51,16 @@ VOLATILE_TEXT = (
     (re.compile(r"/[^\s'\"]*/(?=(?:iris|digits|mnist-conv[12])\.onnx)"), "MODELS/"),
     # Machine and software.
     (re.compile(r"^(cpu, )?[^,]+, \d+ cores?\b.*"), r"\1MACHINE"),
-    (re.compile(r"\b(sensverify|torch|numpy|python) \d[\w.+]*"), r"\1 0"),
+    (
+        re.compile(
+            r"\b(sensverify|torch|numpy|python|onnx|onnxruntime|highspy|cvxpy|scipy|python-flint) "
+            r"\d[\w.+]*"
+        ),
+        r"\1 0",
+    ),
+    # Optional ones, which took part where another test has loaded them.
+    (re.compile(r", (?:maraboupy|auto-LiRPA) \d[\w.+]*"), ""),
+    (re.compile(r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:Z| UTC)"), "DATE"),
     (re.compile(r"^sensverify 0, torch 0, .*"), "VERSIONS"),
     (re.compile(r"(?<=precision 32, threads )\d+"), "0"),
     # Time.

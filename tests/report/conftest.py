@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from sensverify.classification.predictions import BINS, Bin, Classified
-from sensverify.core.record import RunRecord
 from sensverify.core.results import Guarantee, Status
 from sensverify.evaluation.results import (
     AttackRow,
@@ -26,6 +25,7 @@ from sensverify.evaluation.results import (
 )
 from sensverify.verification import InputFacts, ModelFacts, SampleResult, VerifyReport
 from tests.browser import NAMES, Browser, find_browser
+from tests.report.shown import RECORD
 
 Make = Callable[..., VerifyReport]
 
@@ -101,7 +101,7 @@ def make_report() -> Make:
             "dtype": "float32",
             "seed": 0,
             "seconds": 1.25,
-            "record": RunRecord(None, "2026-01-02T03:04:05Z", {"sensverify": "0"}),
+            "record": RECORD,
             "samples": tuple(samples),
         }
         return VerifyReport(**{**values, **changes})
@@ -320,11 +320,7 @@ def make_evaluation() -> Callable[..., Evaluation]:
             ),
             "settings": {"attacks": "fgsm + pgd(steps=40)", "seed": "0"},
             "reference": names[0] if len(names) > 1 else None,
-            "record": RunRecord(
-                None,
-                "2026-01-02T03:04:05Z",
-                {"sensverify": "0.1", "torch": "2.13.0"},
-            ),
+            "record": RECORD,
             "machine": "x86-64, 2 cores",
             "seconds": 123.4,
             "samples_sha256": "0" * 64,

@@ -6,6 +6,7 @@ import io
 
 from rich.console import Console
 
+from sensverify.core.record import RunRecord
 from sensverify.evaluation.results import Evaluation
 from sensverify.report.document import Document
 from sensverify.report.evaluation.document import evaluation_document
@@ -14,6 +15,10 @@ from sensverify.report.tabular import document_to_csv
 from sensverify.report.terminal import print_document
 from sensverify.report.verify import verify_document
 from sensverify.verification.results import VerifyReport
+
+_PACKAGES = ("sensverify", "python", "torch", "numpy", "onnx", "onnxruntime")
+
+RECORD = RunRecord(None, "2026-01-02T03:04:05Z", dict.fromkeys(_PACKAGES, "0"))
 
 
 def printed(document: Document, *, width: int = 100) -> str:

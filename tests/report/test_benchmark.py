@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from sensverify.core.record import RunRecord
 from sensverify.report import benchmark as shown_benchmark
 from sensverify.report.benchmark import benchmark_document
 from sensverify.report.benchmark_charts import SHORTEST, WIDE, cactus, decided_seconds, run_names
@@ -20,7 +19,7 @@ from sensverify.report.html import document_to_html
 from sensverify.report.tabular import document_to_csv
 from sensverify.verification.benchmark import Instance, InstanceResult
 from sensverify.verification.benchmark_report import BenchmarkReport, EarlierResults
-from tests.report.shown import printed
+from tests.report.shown import RECORD, printed
 
 EVIL = "<script>alert(1)</script>\"'&.vnnlib"
 
@@ -40,7 +39,7 @@ def made(results: list[InstanceResult], total: int = 0, **changes: Any) -> Bench
         "only": "",
         "jobs": 2,
         "machine": {"processor": "x", "cores": 2, "memory": None, "system": "Linux"},
-        "record": RunRecord(None, "2026-01-02T03:04:05Z", {"sensverify": "0"}),
+        "record": RECORD,
     }
     return BenchmarkReport(**{**values, **changes})
 

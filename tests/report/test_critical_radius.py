@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sensverify.core.record import RunRecord
 from sensverify.core.results import Guarantee
 from sensverify.report.chart import Frame, svg
 from sensverify.report.critical_radius import (
@@ -25,7 +24,7 @@ from sensverify.verification import CriticalRadiusReport, InputFacts, ModelFacts
 from sensverify.verification.radius_results import weakest
 from sensverify.verification.radius_search import SearchLimits
 from sensverify.verification.results import NOTABLE
-from tests.report.shown import printed, split_page
+from tests.report.shown import RECORD, printed, split_page
 
 EVIL = "<script>alert(1)</script>&\"'"
 
@@ -56,7 +55,7 @@ def made(*ends: tuple[float, float], **changes: Any) -> CriticalRadiusReport:
         "dtype": "float32",
         "seed": 0,
         "seconds": 1.0,
-        "record": RunRecord(None, "2026-01-02T03:04:05Z", {"sensverify": "0"}),
+        "record": RECORD,
         "samples": samples,
         "total": len(samples),
     }

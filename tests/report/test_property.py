@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from sensverify.core.queries import Verdict
-from sensverify.core.record import RunRecord
 from sensverify.core.results import Guarantee
 from sensverify.report.property import property_to_json, summary_line, witness_text
 from sensverify.verification import ModelFacts, PropertyReport, Witness
+from tests.report.shown import RECORD
 
 FACTS = ModelFacts("net", (), "net.onnx", 64 * "a", (2, 1), (1,), 7, None)
 REPORT = PropertyReport(
@@ -32,7 +32,7 @@ REPORT = PropertyReport(
     seconds=0.5,
     stopped=False,
     warnings=(),
-    record=RunRecord(None, "2026-01-02T03:04:05Z", {}),
+    record=RECORD,
 )
 WITNESS = Witness(np.array([0.1, -1e-30]), np.array([1 / 3]), case=1, outside=0)
 

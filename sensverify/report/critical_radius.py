@@ -322,7 +322,7 @@ def _search(report: CriticalRadiusReport) -> str:
 
 
 def _notes(report: CriticalRadiusReport) -> Iterator[tuple[str, str]]:
-    notes = {"softmax": head_text(report.model.head), "labels": report.perturbation.note}
+    notes = {"logits": head_text(report.model.head), "labels": report.perturbation.note}
     if all(each.label is None for each in report.samples):
         none = notes["labels"] or "there are none"
         notes["labels"] = f"{none}; the critical radius is that of the prediction"

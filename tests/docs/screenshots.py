@@ -1,6 +1,7 @@
 """Pictures of reports in the docs, made anew: ``python -m tests.docs.screenshots [NAME ...]``.
 
-Needs a Chromium.
+Needs a Chromium; the page of an evaluation takes some ten minutes, and MNIST in
+``$SENSVERIFY_DATA``.
 """
 
 from __future__ import annotations
@@ -67,11 +68,14 @@ class Shot:
     quality: int = 60
 
 
+EVALUATE = ("evaluate", "mnist-conv2", "--data", "mnist")
+
 SHOTS = {
     "verify-1280": Shot(VERIFY, 1280, 1860, script=_WORST_FIRST, scale=0.8),
     "verify-390": Shot(VERIFY, 390, 1190, "#intervals", script=_CHANGES),
     "verify-dark": Shot(VERIFY, 1000, 1190, "#intervals", "dark", _CHANGES, 0.8),
     "verify-print": Shot(VERIFY, 690, 980, "#intervals", "print", _CHANGES, 0.8),
+    "evaluation-mnist-conv2": Shot(EVALUATE, 1280, 3000, scale=0.8),
 }
 
 

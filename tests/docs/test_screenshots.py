@@ -27,3 +27,8 @@ def test_every_picture_is_on_a_page() -> None:
     shown = set(re.findall(r"assets/([\w.-]+)\)", texts))
     pictures = {path.name for path in ASSETS.iterdir() if path.suffix != ".css"}
     assert pictures == shown
+
+
+def test_every_screenshot_is_made_by_the_script() -> None:
+    made = {f"{name}.webp" for name in SHOTS}
+    assert {path.name for path in ASSETS.iterdir() if path.suffix in (".png", ".webp")} == made

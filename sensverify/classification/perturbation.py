@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import inf, isfinite, prod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from sensverify.bounds.tensors import flattened, tensor_box
-from sensverify.core.box import Box, scaled_up
-from sensverify.errors import BadBox, BadData, BadShape
+from sensverify.core.box import Box, scaled_up, to_numpy
+from sensverify.core.digests import sha256_of_arrays
+from sensverify.errors import BadBox, BadData, BadSetting, BadShape
 from sensverify.formats.arrays import read_npy
 
 Clip = tuple[float, float]
@@ -162,6 +164,34 @@ def read_unit(path: Path, shape: tuple[int, ...]) -> np.ndarray:
         or below 0.
     """
     return fitted_unit(read_npy(path).astype(np.float64), shape, f"'{path}'")
+
+
+def given_unit(given: Any, name: str) -> np.ndarray:
+    """Numbers for the features, in float64, from whatever holds some; ``name`` is the setting's.
+
+    Raises
+    ------
+    BadSetting
+    """
+    try:
+        tensor = hasattr(given, "detach")
+        values = np.array(to_numpy(given) if tensor else given, dtype=np.float64)
+    except (TypeError, ValueError):
+        values = np.zeros(0)
+    if not values.size:
+        raise BadSetting(
+            f"`{name}` is of the type {type(given).__name__}, and holds no numbers",
+            "give a number, a text such as 8/255, or an array with a number for each feature"
+            if name == "radius"
+            else "give an array with a number for each feature, or an .npy file",
+        )
+    return values
+
+
+def array_words(values: np.ndarray) -> str:
+    """Words for an array of radii, which tell two of them apart."""
+    ends = f"{values.size} numbers from {values.min():g} to {values.max():g}"
+    return f"an array ({ends}, SHA-256 {sha256_of_arrays(values)[:16]})"
 
 
 def fitted_unit(values: np.ndarray, shape: tuple[int, ...], what: str) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,9 @@ import numpy as np
 from sensverify.classification.perturbation import (
     Clip,
     Perturbation,
+    array_words,
     clip_range,
+    fitted_unit,
     range_unit,
     read_unit,
 )
@@ -83,8 +86,13 @@ def find_radii(request: EvaluateRequest, models: list[LoadedModel], samples: Sam
         unit = range_unit(samples.feature_range, samples.name, sigma="sigmas", radius="radii")
         name = RANGE_UNIT
     if request.per_feature is not None:
-        unit = unit * read_unit(request.per_feature, shape)
-        name += f", times the factors in {request.per_feature.name}"
+        given = request.per_feature
+        if isinstance(given, Path):
+            unit, words = unit * read_unit(given, shape), given.name
+        else:
+            unit = unit * fitted_unit(given, shape, "`per_feature`")
+            words = array_words(given)
+        name += f", times the factors in {words}"
     perturbation = Perturbation(unit, clip)
     radii = tuple(sorted({radius for radius in asked.radii if radius > 0}))
     usual, missing = asked.usual, asked.missing

@@ -13,7 +13,9 @@ from torch import nn
 from sensverify.attacks.protocol import Attack
 from sensverify.bounds.memory import DEFAULT_BUDGET
 from sensverify.bounds.method import Method
+from sensverify.classification.perturbation import given_unit
 from sensverify.classification.predictions import BINS
+from sensverify.core.box import Array
 from sensverify.core.gates import LimitLike, read_limits
 from sensverify.core.numbers import RangeShare
 from sensverify.corruptions.corruption import Corruption
@@ -81,8 +83,8 @@ class EvaluateRequest:
         range that the data have by their nature), or as shares of each
         feature's range over the training samples. One of the two. Default: 0.2, 0.4, 1, 2, 4 and 6
         times what the first card says.
-    per_feature : Path, optional
-        An ``.npy`` file with a factor on the radius for each feature.
+    per_feature : Path or array, optional
+        An ``.npy`` file, or numbers, with a factor on the radius for each feature.
     clip : (low, high), optional
         Range that inputs keep to; an end may be infinite. Default: that of a card, or of the data.
     attacks : tuple of str or Attack, optional
@@ -154,7 +156,7 @@ class EvaluateRequest:
     train_samples: Annotated[int, Range(0)] = TRAIN_SAMPLES
     radii: tuple[float | RangeShare, ...] | None = None
     sigmas: tuple[float, ...] | None = None
-    per_feature: Path | None = None
+    per_feature: Path | Array | None = None
     clip: tuple[float, float] | None = None
     attacks: tuple[str | Attack, ...] | None = None
     surrogate: str | None = None
@@ -208,6 +210,10 @@ class EvaluateRequest:
             raise BadSetting("`resume` goes on with what is in a folder", "give it with `out`")
         if isinstance(self.baseline, str):
             object.__setattr__(self, "baseline", Path(self.baseline))
+        if isinstance(self.per_feature, str):
+            object.__setattr__(self, "per_feature", Path(self.per_feature))
+        if not isinstance(self.per_feature, Path | None):
+            object.__setattr__(self, "per_feature", given_unit(self.per_feature, "per_feature"))
         read_limits(self, LIMITED, ("per_class", "baseline"))
 
     @property

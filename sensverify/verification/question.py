@@ -15,6 +15,7 @@ from torch import Tensor
 from sensverify.classification.perturbation import (
     Clip,
     Perturbation,
+    array_words,
     clip_range,
     fitted_unit,
     range_unit,
@@ -215,7 +216,7 @@ def make_question(request: VerifyRequest, model: LoadedModel) -> Question:
     perturbation, scale = _perturbation(radius, sigma, clip, samples)
     shown = str(radius) if isinstance(radius, Path) else radius
     if isinstance(radius, np.ndarray):
-        shown = _array_text(radius)
+        shown = array_words(radius)
     facts = InputFacts(data.name, shown, sigma, clip, None, samples.note, source.part)
     perturbation.check(data.x, scale)
     question = Question(facts, samples, dtype, perturbation, scale)
@@ -314,12 +315,6 @@ def _question_from_box(request: VerifyRequest, network: Network) -> Question:
     samples = Samples(str(request.box), center, labels, np.arange(first, last), len(ends[0]))
     facts = InputFacts(None, None, None, None, str(request.box), note)
     return Question(facts, samples, request.dtype or "float32", boxes)
-
-
-def _array_text(radius: np.ndarray) -> str:
-    """An array of radii in words, which tell two of them apart."""
-    ends = f"{radius.size} numbers from {radius.min():g} to {radius.max():g}"
-    return f"an array ({ends}, SHA-256 {sha256_of_arrays(radius)[:16]})"
 
 
 def _perturbation(

@@ -9,12 +9,12 @@ from math import inf
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 from torch import nn
 
 from sensverify.bounds.method import Method
+from sensverify.classification.perturbation import given_unit
 from sensverify.classification.samples import Part
-from sensverify.core.box import Array, to_numpy
+from sensverify.core.box import Array
 from sensverify.core.gates import LimitLike, read_limits
 from sensverify.core.numbers import RangeShare, parse_radius, parse_share
 from sensverify.errors import BadBox, BadSetting
@@ -205,7 +205,7 @@ class VerifyRequest:
             if isinstance(getattr(self, name), str):
                 object.__setattr__(self, name, read(getattr(self, name)))
         if not isinstance(self.radius, float | int | RangeShare | Path | None):
-            object.__setattr__(self, "radius", _radii(self.radius))
+            object.__setattr__(self, "radius", given_unit(self.radius, "radius"))
         if self.radius is not None and self.sigma is not None:
             raise BadSetting("give `radius` or `sigma`, not both")
         if self.box is not None:
@@ -265,21 +265,6 @@ class VerifyRequest:
         if self.ranges is not None:
             asked["output_range"] = [_finite(ends) for ends in self.ranges]
         return {name: value for name, value in asked.items() if value is not None}
-
-
-def _radii(given: Any) -> np.ndarray:
-    """A radius for each feature, in float64, from whatever holds numbers."""
-    try:
-        tensor = hasattr(given, "detach")
-        values = np.array(to_numpy(given) if tensor else given, dtype=np.float64)
-    except (TypeError, ValueError):
-        values = np.zeros(0)
-    if not values.size:
-        raise BadSetting(
-            f"`radius` is of the type {type(given).__name__}, and holds no numbers",
-            "give a number, a text such as 8/255, or an array with a number for each feature",
-        )
-    return values
 
 
 def _finite(values: tuple[float, ...]) -> list[float | None]:

@@ -13,7 +13,7 @@ import torch
 import sensverify as sv
 from sensverify.bounds.forward import forward_pass
 from sensverify.core.numbers import RangeShare
-from sensverify.errors import BadSetting, InputError, Unbounded
+from sensverify.errors import BadBox, BadSetting, BadShape, InputError, Unbounded
 from sensverify.evaluation.results import Evaluation, ModelEvaluation
 from sensverify.evaluation.run import evaluate
 from sensverify.evaluation.scores import (
@@ -246,10 +246,38 @@ def test_factors_for_features(tmp_path: Path) -> None:
     data, factors = tmp_path / "data.npz", tmp_path / "factors.npy"
     np.savez(data, x=np.array([[0.5, 0.3]], np.float32), y=[0])
     np.save(factors, np.array([0.0, 0.5]))
-    asked = request(net, data=str(data), radii=(0.39, 0.41), per_feature=factors)
-    (model,) = evaluate(asked).models
-    assert [row.certified for row in model.certified] == [(0,), ()]
-    assert [row.broken for row in model.attacks if row.attack == "fgsm"] == [(), (0,)]
+    for given in (factors, str(factors), [0.0, 0.5], torch.tensor([[0.0], [0.5]])):
+        asked = request(net, data=str(data), radii=(0.39, 0.41), per_feature=given)
+        found = evaluate(asked)
+        (model,) = found.models
+        assert [row.certified for row in model.certified] == [(0,), ()]
+        assert [row.broken for row in model.attacks if row.attack == "fgsm"] == [(), (0,)]
+        words = "factors.npy" if isinstance(given, str | Path) else "an array (2 numbers from 0 to"
+        assert f"times the factors in {words}" in found.radius_unit
+
+
+@pytest.mark.parametrize(
+    ("given", "error"),
+    [
+        ([0.5], None),
+        ([0.5, 0.5, 0.5], BadShape),
+        ([0.5, -0.5], BadBox),
+        ([0.5, float("nan")], BadBox),
+        ([], BadSetting),
+        (["a", "b"], BadSetting),
+        (object(), BadSetting),
+    ],
+    ids=str,
+)
+def test_factors_that_are_none(given: Any, error: type[Exception] | None, tmp_path: Path) -> None:
+    net = linear(tmp_path / "net.onnx", [[1, 0], [0, 1]], [0, 0])
+    np.savez(tmp_path / "data.npz", x=np.array([[0.5, 0.3]], np.float32), y=[0])
+    asked = {"data": str(tmp_path / "data.npz"), "radii": (0.1,)}
+    if error is None:
+        assert evaluate(request(net, per_feature=given, **asked)).models
+        return
+    with pytest.raises(error, match="per_feature"):
+        evaluate(request(net, per_feature=given, **asked))
 
 
 def test_no_card_and_no_radii(files: Path) -> None:

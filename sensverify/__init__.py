@@ -118,6 +118,7 @@ __all__ = [
 
 shown_by(
     {
+        "BenchmarkReport": "sensverify.report.results:BENCHMARK",
         "CriticalRadiusReport": "sensverify.report.results:CRITICAL_RADIUS",
         "Evaluation": "sensverify.report.results:EVALUATION",
         "TrainResult": "sensverify.report.results:TRAINING",

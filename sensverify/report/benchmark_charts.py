@@ -16,7 +16,7 @@ from sensverify.report.chart import (
     ticks,
     value_axis,
 )
-from sensverify.report.formatting import count_of
+from sensverify.report.formatting import clipped, count_of
 from sensverify.report.theme import HUES
 from sensverify.verification.benchmark import InstanceResult
 from sensverify.verification.benchmark_report import BenchmarkReport, pairs
@@ -24,6 +24,9 @@ from sensverify.verification.benchmark_report import BenchmarkReport, pairs
 WIDE = Frame(920, 400, left=56, right=190, letters=26)
 NARROW = Frame(380, 300, left=48, right=112, letters=13)
 """For phones."""
+
+_LETTERS = 36
+"""Characters of a name below an axis."""
 
 _SQUARE = Frame(380, 340, left=52, right=14)
 
@@ -89,7 +92,10 @@ def scatter(report: BenchmarkReport, place: int) -> Drawing | None:
     if not both:
         return None
     axis = _seconds_axis([_shown(each) for pair in both for each in pair])
-    axes = [Axis(axis.low, axis.high, axis.warp, axis.ticks, f"seconds, {n}") for n in names]
+    axes = [
+        Axis(axis.low, axis.high, axis.warp, axis.ticks, f"seconds, {clipped(name, _LETTERS)}")
+        for name in names
+    ]
     plot = Plot(_SQUARE, axes[place + 1], axes[0])
     plot.draw_axes()
     plot.add("line", [(axis.low, axis.low), (axis.high, axis.high)], "diagonal")

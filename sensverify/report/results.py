@@ -12,6 +12,10 @@ from sensverify.evaluation.lines import accuracy_lines
 from sensverify.evaluation.results import Evaluation
 from sensverify.evaluation.scores import CurvePoint, Summary, summarise
 from sensverify.measures import METRICS
+from sensverify.report.benchmark import benchmark_document
+from sensverify.report.benchmark_charts import WIDE as SECONDS
+from sensverify.report.benchmark_charts import cactus
+from sensverify.report.benchmark_json import benchmark_to_json
 from sensverify.report.chart import Drawing, panels
 from sensverify.report.critical_radius import (
     critical_radius_document,
@@ -32,6 +36,7 @@ from sensverify.report.training_json import training_to_json
 from sensverify.report.verify import verify_document
 from sensverify.report.verify_tables import output_data, output_names, sample_data
 from sensverify.training.fit import TrainResult
+from sensverify.verification.benchmark_report import BenchmarkReport
 from sensverify.verification.radius_results import CriticalRadiusReport
 from sensverify.verification.results import VerifyReport
 
@@ -106,6 +111,13 @@ def _training_drawing(result: TrainResult) -> Drawing:
     return chart(lines, ALONE, "Share of wrong samples", share=True)
 
 
+def _benchmark_drawing(report: BenchmarkReport) -> Drawing:
+    drawing = cactus(report, SECONDS)
+    if drawing is None:
+        raise NotMeasured("there is nothing to draw: no instance was decided in its time")
+    return drawing
+
+
 VERIFICATION = DocumentRenderer(verify_document, report_to_json, _verify_tables, _verify_drawing)
 EVALUATION = DocumentRenderer(
     evaluation_document, evaluation_to_json, _evaluation_tables, _evaluation_drawing
@@ -115,6 +127,12 @@ CRITICAL_RADIUS = DocumentRenderer(
     critical_radius_to_json,
     lambda report: list(critical_radius_document(report).data.values()),
     _radius_drawing,
+)
+BENCHMARK = DocumentRenderer(
+    benchmark_document,
+    benchmark_to_json,
+    lambda report: list(benchmark_document(report).data.values()),
+    _benchmark_drawing,
 )
 TRAINING = DocumentRenderer(
     training_document, training_to_json, _training_tables, _training_drawing

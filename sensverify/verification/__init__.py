@@ -1,11 +1,18 @@
 """One verification run: a model and a question about it in, a report out.
 
 `verify` bounds the outputs around samples, `critical_radius` finds how far they may move until a
-label changes, `check_property` answers a VNN-LIB property.
+label changes, `check_property` answers a VNN-LIB property, and `run_benchmark` a folder of them.
 """
 
 from sensverify.models.loading import ModelFacts
 from sensverify.verification.accuracy import CertifiedAccuracy, certified_accuracy
+from sensverify.verification.benchmark import BenchmarkSummary, Instance, InstanceResult
+from sensverify.verification.benchmark_report import BenchmarkReport
+from sensverify.verification.benchmark_run import (
+    BenchmarkRequest,
+    read_benchmark,
+    run_benchmark,
+)
 from sensverify.verification.certify import CertifiedBounds, certify
 from sensverify.verification.certifying import Certification
 from sensverify.verification.classes import ClassResult
@@ -30,6 +37,9 @@ from sensverify.verification.sample_result import counterexamples
 from sensverify.verification.witness import Witness
 
 __all__ = [
+    "BenchmarkReport",
+    "BenchmarkRequest",
+    "BenchmarkSummary",
     "Certification",
     "CertifiedAccuracy",
     "CertifiedBounds",
@@ -38,6 +48,8 @@ __all__ = [
     "CriticalRadiusReport",
     "CriticalRadiusRequest",
     "InputFacts",
+    "Instance",
+    "InstanceResult",
     "ModelFacts",
     "PropertyReport",
     "PropertyRequest",
@@ -52,5 +64,7 @@ __all__ = [
     "check_property",
     "counterexamples",
     "critical_radius",
+    "read_benchmark",
+    "run_benchmark",
     "verify",
 ]

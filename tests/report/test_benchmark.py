@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from sensverify.errors import NotMeasured
 from sensverify.report import benchmark as shown_benchmark
 from sensverify.report.benchmark import benchmark_document
 from sensverify.report.benchmark_charts import SHORTEST, WIDE, cactus, decided_seconds, run_names
@@ -193,6 +194,18 @@ def test_json_holds_every_instance() -> None:
     assert values["summary"]["wrong"] == 1
     assert values["summary"]["median_seconds"] == 1.0
     assert values["date"] == "2026-01-02T03:04:05Z"
+
+
+def test_a_report_shows_itself() -> None:
+    report = made([found("b", "sat", 2.0), found("c", "timeout", 9.0)], 3)
+    assert repr(report) == "BenchmarkReport(bench, 2 of 3 instances: 1 sat, 1 timeout)"
+    assert report.to_html() == document_to_html(benchmark_document(report))
+    assert report.to_json() == benchmark_to_json(report)
+    assert report.to_pandas()["verdict"].tolist()[:2] == ["sat", "timeout"]
+    assert report.plot().text.startswith("<svg")
+    assert "Unfinished" in report._repr_html_()
+    with pytest.raises(NotMeasured):
+        made([], 1).plot()
 
 
 def test_texts_of_files_are_escaped() -> None:

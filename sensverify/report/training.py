@@ -264,7 +264,7 @@ def _record(result: TrainResult) -> Iterator[doc.Block]:
 def _repeat(result: TrainResult) -> Iterator[tuple[str, doc.Line]]:
     recipe = result.config.get("recipe")
     if recipe:
-        yield "Begun anew by", doc.Span(str(recipe), "code")
+        yield "To train it again", doc.Span(str(recipe), "code")
     if "loss" in result.config:
         yield "Loss in full", str(result.config["loss"])
     data, model = _part(result, "data"), _part(result, "model")

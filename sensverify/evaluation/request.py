@@ -208,10 +208,9 @@ class EvaluateRequest:
             raise BadBox(f"`clip` needs LO < HI, got {self.clip[0]:g} {self.clip[1]:g}")
         if self.resume and self.out is None:
             raise BadSetting("`resume` goes on with what is in a folder", "give it with `out`")
-        if isinstance(self.baseline, str):
-            object.__setattr__(self, "baseline", Path(self.baseline))
-        if isinstance(self.per_feature, str):
-            object.__setattr__(self, "per_feature", Path(self.per_feature))
+        for name in ("baseline", "per_feature", "out", "data_dir"):
+            if isinstance(getattr(self, name), str):
+                object.__setattr__(self, name, Path(getattr(self, name)))
         if not isinstance(self.per_feature, Path | None):
             object.__setattr__(self, "per_feature", given_unit(self.per_feature, "per_feature"))
         read_limits(self, LIMITED, ("per_class", "baseline"))

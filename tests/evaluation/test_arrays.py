@@ -82,3 +82,10 @@ def test_modules_beside_files() -> None:
     wrong = module(torch.tensor(DATA.x)).argmax(dim=1) != torch.tensor(DATA.y)
     assert found.models[0].clean[0].wrong == tuple(wrong.nonzero().flatten().tolist())
     assert "without a file" in found.to_html()
+
+
+def test_paths_may_be_text(tmp_path: Path) -> None:
+    folder = str(tmp_path / "kept")
+    first = sv.evaluate("iris", radii=(0.1,), out=folder, data_dir=str(tmp_path), **QUICK)
+    again = sv.evaluate("iris", radii=(0.1,), out=folder, resume=True, **QUICK)
+    assert first.models[0].attacks[0].broken == again.models[0].attacks[0].broken

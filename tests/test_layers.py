@@ -23,7 +23,7 @@ LAYERS = (
     ("cli",),
     ("studies",),
     ("report",),
-    ("training", "evaluation", "verification", "landscape"),
+    ("training", "evaluation", "verification", "landscape", "scores"),
     ("measures",),
     ("classification",),
     ("certificates",),
@@ -70,6 +70,9 @@ TORCH_FREE_AT_IMPORT = (
     "sensverify.network",
     "sensverify.core.provenance",
     "sensverify.core.results",
+    "sensverify.classification.paired",
+    "sensverify.classification.shift",
+    "sensverify.scores",
 )
 ABOVE_THE_LAYERS = ("sensverify", "sensverify.__main__")
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import isfinite
-from typing import Any
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from sensverify.classification.rates import Rate
 from sensverify.errors import BadData, BadSetting, BadShape, NotMeasured
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 AGAINST = ("previous", "first")
 """Frames that a sequence's predictions are compared with."""
@@ -287,6 +287,9 @@ def flip_rate(predictions: Tensor, *, against: str = "previous") -> float:
     Source: Hendrycks & Dietterich 2019, *Benchmarking neural network robustness to common
     corruptions and perturbations*; divided by a reference's it is `relative_flip_rate`.
     """
+    # Here, as scores of counts need no torch.
+    import torch
+
     _one_of(against, AGAINST, "predictions of a sequence are compared with the frame")
     predictions = torch.as_tensor(predictions)
     if predictions.ndim != 2 or min(predictions.shape) < 1 or predictions.shape[1] < 2:
@@ -350,6 +353,8 @@ def minimal_sample_distance(first: Tensor, second: Tensor) -> float:
     Source: Mintun, Kirillov & Xie 2021, *On interaction between augmentations and corruptions in
     natural corruption robustness*.
     """
+    import torch
+
     if (
         first.ndim != 2
         or second.ndim != 2

@@ -46,7 +46,8 @@ def benchmark_to_dict(report: BenchmarkReport) -> dict[str, Any]:
         "jobs": report.jobs,
         "interrupted": report.interrupted,
         "seconds": report.seconds,
-        "machine": report.machine,
+        # Versions are in the header.
+        "machine": {name: v for name, v in report.machine.items() if name != "versions"},
         "fail_on": list(report.fail_on),
         "failed": report.failed,
         "summary": _summary(report.summary),

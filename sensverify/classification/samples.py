@@ -23,6 +23,9 @@ from sensverify.errors import BadData, BadSetting, BadShape
 from sensverify.models.loading import LoadedModel
 from sensverify.network import Network
 
+_PIXELS = 16
+"""Fewer features are hardly an image."""
+
 
 @dataclass(frozen=True, eq=False)
 class Samples:
@@ -94,7 +97,7 @@ class Samples:
             As of `find_labels`; or a value does not fit float32.
         """
         y, left_out = find_labels(data.y, outputs, f"{part} '{data.name}'", needed_by=needed_by)
-        note = "; ".join(filter(None, (*data.remarks, left_out))) or None
+        note = "; ".join(filter(None, (*data.remarks, left_out, _units(data.x)))) or None
         x, ranges = data.x, data.feature_range
         if shape is not None:
             x = narrowed(data).reshape(len(data), *shape)
@@ -168,6 +171,15 @@ class Samples:
     def digest(self) -> str:
         """SHA-256 of the samples and their labels."""
         return sha256_of_arrays(self.x, self.y)
+
+
+def _units(x: np.ndarray) -> str:
+    """A warning about pixels that nobody has divided by 255; empty where there are none."""
+    low, high = float(x.min()), float(x.max())
+    pixels = prod(x.shape[1:]) >= _PIXELS and low >= 0 and 1 < high <= 255
+    if not pixels or not (x == np.rint(x)).all():
+        return ""
+    return f"samples are whole numbers from {low:g} to {high:g}, and radii are in these units"
 
 
 Part = Literal["test", "train", "all"]
@@ -257,6 +269,9 @@ def _numbered_as(models: Sequence[LoadedModel], data: Dataset) -> Dataset:
                 f"has {outputs} outputs without names",
                 f"give class numbers from 0 to {outputs - 1}, or samples of every class",
             )
+    if data.classes and not orders and any(prod(m.network.output_shape) > 1 for m in models):
+        guess = "the network does not name its classes: they are taken in this order"
+        data = replace(data, notes=(*data.notes, guess))
     by_name = bool(data.classes) or any(map(are_other_numbers, orders))
     if by_name and len(orders) > 1:
         raise BadSetting(

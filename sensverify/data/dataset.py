@@ -223,6 +223,11 @@ def check_fits(data: Dataset, input_shape: tuple[int, ...], receiver: str) -> No
     given = data.x.shape[1:]
     if prod(given) != prod(input_shape):
         kinds, remedy = (image_kind(given), image_kind(input_shape)), "give data of that shape"
+        if len(given) == 1 and given[0] == prod(input_shape) + 1:
+            remedy = "drop the column that is no feature"
+            if data.y is None:
+                remedy += ", or, where it holds the labels, say which: 'FILE(label=NAME)', or "
+                remedy += "'FILE(label=last)' for the last one"
         if all(kinds) and {given[0], input_shape[0]} == {1, 3}:
             remedy = "convert the images, or take a network that was trained on such"
         raise BadShape(
@@ -267,7 +272,7 @@ def check_order(
         remedy = "move the axes of the samples"
         if len(sample_shape) == len(input_shape):
             remedy += f": {_transposition(sample_shape, input_shape)}"
-            if len(sample_shape) == 3 and input_shape[0] == sample_shape[-1]:
+            if len(sample_shape) == 3 and input_shape == (sample_shape[-1], *sample_shape[:-1]):
                 remedy += NHWC
     raise BadShape(
         f"{receiver} takes inputs of shape {input_shape}, and {origin} has them in the shape "

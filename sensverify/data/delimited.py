@@ -22,6 +22,9 @@ from sensverify.runs.files import reading as reading_file
 _BYTES = 4
 """Bytes of memory that a byte of the file can take: a digit and a comma become eight."""
 
+_INDEX = ("", "Unnamed: 0")
+"""Names of the first column that pandas gives to numbers of lines."""
+
 _FILL = "fill it in, or leave the line out"
 
 Row = tuple[int, list[str]]
@@ -88,12 +91,14 @@ def _read(path: Path, rows: Iterator[Row], reading: Reading) -> Dataset:
         twice = next(name for name in names if names.count(name) > 1)
         raise BadData(f"'{path}', line {first[0]}: two columns are called '{twice}'", "name them")
     label = find_label(names, reading.label, f"'{path}'") if header or reading.label else None
-    table = _Table(path, names, label, index=header and names[0] == "" and len(names) > 1)
+    numbers_lines = header and names[0] in _INDEX and label != 0 and len(names) > 1
+    table = _Table(path, names, label, index=numbers_lines)
     for row in chain([] if header else [first], [] if second is None else [second], rows):
         table.add(row)
     notes = [] if reading.header is not None else [_header_note(header)]
     notes += [label_note(names, label, reading.label)] if header else []
-    notes += ["the column without a name numbers the lines: it is left out"] * table.index
+    named = f"'{names[0]}'" if names[0] else "without a name"
+    notes += [f"the column {named} numbers the lines: it is left out"] * table.index
     return table.dataset(tuple(filter(None, notes)))
 
 
@@ -135,7 +140,7 @@ def _is_finite(cell: str) -> bool:
 class _Table:
     """The cells read so far: numbers in a row, and labels as text.
 
-    ``index``: the first column numbers the lines, as that without a name does which pandas writes.
+    ``index``: the first column numbers the lines, as one that pandas writes does.
     """
 
     path: Path

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from sensverify.data.columns import find_label
 from sensverify.data.dataset import Dataset
 from sensverify.data.objects import NAME, OFFERED, adopt
 from sensverify.data.split import Split
@@ -37,6 +38,14 @@ def given_data(x: Any, y: Any = None) -> Any:
     alone = isinstance(x, list) or hasattr(x, "__array__")
     if y is not None and not alone:
         raise BadSetting("labels are given twice: the data have their own", "leave `y` out")
+    if y is not None and hasattr(x, "columns"):
+        names = [str(each) for each in x.columns]
+        place = find_label(names, None, f"data '{NAME}'")
+        if place is not None:
+            raise BadSetting(
+                f"labels are given twice: as `y`, and as column '{names[place]}' of the samples",
+                "leave `y` out, or drop that column",
+            )
     if whole:
         return str(x) if isinstance(x, Path) else x
     found = adopt(x if y is None else (x, y), NAME)

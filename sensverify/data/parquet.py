@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ from sensverify.data.columns import table_dataset
 from sensverify.data.dataset import Dataset
 from sensverify.data.reading import Reading
 from sensverify.errors import BadData, missing
+
+_INDEX = re.compile(r"__index_level_\d+__")
+"""Names under which pandas writes the numbers of lines."""
 
 
 def dataset_of_parquet(path: Path, reading: Reading, limit: int) -> Dataset:
@@ -49,6 +53,7 @@ def dataset_of_parquet(path: Path, reading: Reading, limit: int) -> Dataset:
     columns = {
         name: _values(table.column(name), f"'{path}', column '{name}'")
         for name in table.column_names
+        if not _INDEX.fullmatch(name)
     }
     return table_dataset(str(path), columns, reading.label)
 

@@ -17,14 +17,14 @@ from sensverify.classification.perturbation import given_unit
 from sensverify.classification.predictions import BINS
 from sensverify.core.box import Array
 from sensverify.core.gates import LimitLike, read_limits
-from sensverify.core.numbers import RangeShare
+from sensverify.core.numbers import RangeShare, parse_radius
 from sensverify.corruptions.corruption import Corruption
 from sensverify.errors import BadBox, BadSetting
 from sensverify.formats.onnx.ends import Ends
 from sensverify.measures.measure import Measure
 from sensverify.network import Network
 from sensverify.registry.ranges import Above0, Count, Range
-from sensverify.registry.settings import check_settings
+from sensverify.registry.settings import check_pairs, check_settings
 
 DEFAULT_ATTACKS = ("fgsm", "pgd", "apgd-ce", "square(queries=500)")
 """Attacks by default: cheap ones first, and one that follows no gradients."""
@@ -81,8 +81,9 @@ class EvaluateRequest:
     radii, sigmas : tuple of float, optional
         How far every feature may move: in the units of the features (or, as `RangeShare`, of the
         range that the data have by their nature), or as shares of each
-        feature's range over the training samples. One of the two. Default: 0.2, 0.4, 1, 2, 4 and 6
-        times what the first card says.
+        feature's range over the training samples. One of the two; of radii also one alone, and
+        text such as ``8/255`` and ``5%``. Default: 0.2, 0.4, 1, 2, 4 and 6 times what the first
+        card says.
     per_feature : Path or array, optional
         An ``.npy`` file, or numbers, with a factor on the radius for each feature.
     clip : (low, high), optional
@@ -200,6 +201,9 @@ class EvaluateRequest:
         for one, other in (("radii", "sigmas"), ("samples", "count")):
             if getattr(self, one) is not None and getattr(self, other) is not None:
                 raise BadSetting(f"give `{one}` or `{other}`, not both")
+        if self.radii is not None:
+            object.__setattr__(self, "radii", _read_radii(self.radii))
+        check_pairs(self, samples="(0, 10)", clip="(0, 1)")
         numbers = [each for each in self.radii or () if not isinstance(each, RangeShare)]
         for name, radii in (("radii", numbers), ("sigmas", self.sigmas)):
             _check_radii(name, radii)
@@ -219,6 +223,16 @@ class EvaluateRequest:
     def ends(self) -> Ends:
         """The part of every file that its network is: up to the logits."""
         return Ends(self.input, self.output, self.input_shape, head="peel")
+
+
+def _read_radii(radii: Any) -> tuple[Any, ...]:
+    """One radius or several, some of them maybe as text."""
+    several = (radii,) if isinstance(radii, int | float | str | RangeShare) else tuple(radii)
+    read = tuple(parse_radius(each) if isinstance(each, str) else each for each in several)
+    files = [str(each) for each in read if isinstance(each, Path)]
+    if files:
+        raise BadSetting(f"`radii` are numbers or percentages, got the file '{files[0]}'")
+    return read
 
 
 def _check_radii(name: str, radii: Sequence[float] | None) -> None:

@@ -111,6 +111,26 @@ def _fitted(where: str, setting: Setting, value: Any, *, names: bool = True) -> 
         raise error.about(where) from error
 
 
+def check_pairs(owner: Any, **words: str) -> None:
+    """Refuse fields that are neither None nor a pair.
+
+    Parameters
+    ----------
+    owner : object
+        With these fields.
+    **words : str
+        By the name of a field, an example of such a pair.
+
+    Raises
+    ------
+    BadSetting
+    """
+    for name, example in words.items():
+        value = getattr(owner, name)
+        if value is not None and not (isinstance(value, tuple | list) and len(value) == 2):
+            raise BadSetting(f"`{name}` is a pair, got {value!r}", f"give one such as {example}")
+
+
 def shown(value: Any) -> str:
     """A value of a setting in a message, in the grammar where it is plain."""
     try:

@@ -22,7 +22,7 @@ from sensverify.formats.onnx.ends import Ends
 from sensverify.network import Network
 from sensverify.registry.calls import parse_call
 from sensverify.registry.ranges import Above0, AtLeast0, Count, Range
-from sensverify.registry.settings import check_settings
+from sensverify.registry.settings import check_pairs, check_settings
 
 _CHECKED = (
     *("part", "timeout", "objective_timeout", "gap", "threads"),
@@ -208,6 +208,12 @@ class VerifyRequest:
             object.__setattr__(self, "radius", given_unit(self.radius, "radius"))
         if self.radius is not None and self.sigma is not None:
             raise BadSetting("give `radius` or `sigma`, not both")
+        check_pairs(self, samples="(0, 10)", clip="(0, 1)", output_range="(-1, 1)")
+        if self.costs is not None and not isinstance(self.costs, Path):
+            raise BadSetting(
+                f"`costs` is the path of a file, got {type(self.costs).__name__}",
+                "write the matrix with numpy.save",
+            )
         if self.box is not None:
             for name in ("data", "part", "radius", "sigma", "clip"):
                 if getattr(self, name) is not None:

@@ -141,7 +141,13 @@ def test_tables(name: str, shape: tuple[int, ...], classes: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "takes"), [((12, 12, 3), (3, 12, 12)), ((3, 8, 6), (8, 6, 3)), ((2, 5), (5, 2))]
+    ("given", "takes"),
+    [
+        ((12, 12, 3), (3, 12, 12)),
+        ((3, 8, 6), (8, 6, 3)),
+        ((3, 8, 8), (8, 8, 3)),
+        ((2, 5), (5, 2)),
+    ],
 )
 def test_the_remedy_for_another_order_is_the_right_one(
     given: tuple[int, ...], takes: tuple[int, ...]
@@ -153,3 +159,13 @@ def test_the_remedy_for_another_order_is_the_right_one(
     assert found is not None
     order = [int(axis) for axis in found[1].split(", ")]
     assert data.x.transpose(order).shape == (4, *takes)
+    assert ("(nhwc)" in str(caught.value)) == (
+        takes == (given[-1], *given[:-1]) and len(takes) == 3
+    )
+
+
+@pytest.mark.parametrize("y", [None, np.zeros(4, dtype=int)])
+def test_a_column_too_many_is_spoken_of(y: np.ndarray | None) -> None:
+    with pytest.raises(BadShape, match="column that is no feature") as caught:
+        Dataset("d", np.zeros((4, 5)), y).shaped((4,))
+    assert ("label=last" in str(caught.value)) == (y is None)

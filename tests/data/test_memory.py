@@ -58,6 +58,8 @@ def test_tables_of_pandas() -> None:
     found = given_data(frame, pandas.Series(Y))
     np.testing.assert_array_equal(found.x, X)
     np.testing.assert_array_equal(found.y, Y)
+    with pytest.raises(BadSetting, match="column 'label'"):
+        given_data(frame.assign(label=Y), Y)
 
 
 def test_bfloat16_is_read() -> None:

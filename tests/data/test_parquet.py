@@ -35,6 +35,12 @@ def saved(folder: Path, **columns: Any) -> str:
     return str(folder / "d.parquet")
 
 
+def pandas_file(path: Path) -> Path:
+    frame = pytest.importorskip("pandas").DataFrame({"a": [1.0, 2.0], "y": [0, 1]})
+    frame[frame["a"] > 1].to_parquet(path)
+    return path
+
+
 def test_tables_are_read(tmp_path: Path) -> None:
     path = saved(tmp_path, **COLUMNS)
     data = load_data(path)
@@ -43,6 +49,9 @@ def test_tables_are_read(tmp_path: Path) -> None:
     assert (data.y.tolist(), data.classes) == ([1, 0, 1, 0, 1], ("u", "v"))
     assert "'Target'" in data.notes[0]
     assert load_split(path).labels == ("u", "v")
+    # pandas writes the numbers of the lines of a table that lacks some.
+    kept = pandas_file(tmp_path / "kept.parquet")
+    assert load_data(kept).x.tolist() == [[2.0]]
     numbers = load_data(saved(tmp_path, a=[1.0, 2.0], flag=[True, False]), label="flag")
     assert numbers.y is not None
     assert numbers.y.tolist() == [1, 0]

@@ -46,6 +46,8 @@ def test_names_of_classes_are_sorted_and_said(tmp_path: Path) -> None:
         ("1,2\n3,4\n", "(header=no, label=last)", [[1], [3]], [2, 4]),
         ("0,1,label\n1,2,0\n", "", [[1, 2]], [0]),
         (",a,target\n0,5,1\n1,6,0\n", "", [[5], [6]], [1, 0]),
+        ("Unnamed: 0,a,y\n0,5,1\n1,6,0\n", "", [[5], [6]], [1, 0]),
+        ("Unnamed: 0,a\n0,5\n1,6\n", "(label=Unnamed: 0)", [[5], [6]], [0, 1]),
         ('\ufeff"a";"y"\r\n1;0\r\n', "", [[1]], [0]),
         ("a\ty\n1\t0\n", "", [[1]], [0]),
         ("1, 2\n 3,4e1", "", [[1, 2], [3, 40]], None),

@@ -41,6 +41,10 @@ def test_what_is_no_list(text: str) -> None:
         ({"radii": (0.1, nan)}, "finite"),
         ({"sigmas": (-0.1,)}, "finite"),
         ({"radii": (inf,)}, "finite"),
+        ({"radii": "wide"}, "no radius"),
+        ({"radii": ("r.npy",)}, "`radii`"),
+        ({"samples": 3}, "`samples`"),
+        ({"clip": (0.0, 1.0, 2.0)}, "`clip`"),
         ({"clip": (1.0, 0.0)}, "LO < HI"),
         ({"clip": (0.0, nan)}, "LO < HI"),
         ({"count": 0}, "`count`"),
@@ -57,3 +61,8 @@ def test_what_is_no_list(text: str) -> None:
 def test_what_cannot_be_asked(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         EvaluateRequest(**({"models": ("iris",)} | changes))
+
+
+@pytest.mark.parametrize("radii", [0.25, "1/4", (0.25,), ["1/4"]])
+def test_one_radius_is_as_good_as_several(radii: Any) -> None:
+    assert EvaluateRequest(models=("iris",), radii=radii).radii == (0.25,)

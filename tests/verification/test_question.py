@@ -15,7 +15,7 @@ from sensverify.classification.samples import Samples
 from sensverify.core.box import Box
 from sensverify.data import Dataset
 from sensverify.errors import BadBox, BadData, BadSetting
-from sensverify.models.loading import LoadedModel, load_model
+from sensverify.models.loading import LoadedModel, given_model, load_model
 from sensverify.network import NetworkBuilder
 from sensverify.verification import InputFacts, VerifyRequest
 from sensverify.verification.question import Question, make_question
@@ -66,6 +66,11 @@ def test_given_boxes_are_taken_as_they_are() -> None:
         ({"sigma": float("nan")}, BadBox),
         ({"clip": (1.0, 0.0)}, BadBox),
         ({"clip": (float("nan"), 0.0)}, BadBox),
+        ({"clip": (0.0, 1.0, 2.0)}, BadSetting),
+        ({"samples": 3}, BadSetting),
+        ({"samples": "0:3"}, BadSetting),
+        ({"output_range": 1.0}, BadSetting),
+        ({"costs": np.ones((3, 3))}, BadSetting),
         ({"timeout": 0.0}, BadSetting),
         ({"timeout": float("nan")}, BadSetting),
         ({"max_width": float("nan")}, BadSetting),
@@ -93,6 +98,27 @@ def test_targets_of_a_regression_are_left_out_and_it_is_said(tmp_path: Path) -> 
         question = make_question(request, load_model("iris"))
         assert question.labels is None
         assert "holds targets and no labels" in str(question.facts.note)
+
+
+@pytest.mark.parametrize(("scale", "noted"), [(255, True), (1, False), (0.5, False)])
+def test_whole_pixels_are_spoken_of(scale: float, noted: bool, tmp_path: Path) -> None:
+    """A radius of 8/255 is next to nothing where pixels go up to 255."""
+    pixels = np.random.default_rng(0).integers(0, 2, size=(5, 1, 8, 8))
+    np.savez(tmp_path / "d.npz", x=(scale * pixels).astype(np.float32))
+    request = VerifyRequest("digits", data=str(tmp_path / "d.npz"), radius=8 / 255, clip=(0, 255))
+    note = make_question(request, load_model("digits")).facts.note
+    assert ("radii are in these units" in str(note)) == noted
+
+
+def test_an_order_of_names_that_nobody_gave_is_spoken_of() -> None:
+    network = NetworkBuilder((2,))
+    given = given_model(network.build(network.input), lambda: (2,))
+    assert not isinstance(given, str)
+    pair = np.eye(2, dtype=np.float32), np.array(["b", "a"])
+    question = make_question(VerifyRequest(given, data=pair, radius=0.1), load_model(given))
+    assert "does not name its classes" in str(question.facts.note)
+    assert question.labels is not None
+    assert question.labels.tolist() == [1, 0]
 
 
 def test_rows_with_a_single_one_are_labels(tmp_path: Path) -> None:

@@ -80,9 +80,9 @@ class Targets:
         files = [path for path in named if path is not None and path != STDOUT]
         check_targets(files, inputs=inputs, force=self.force)
         if self.witnesses is not None:
-            from sensverify.report.counterexample import is_ours
+            from sensverify.report.counterexample import FILES
 
-            check_folder(self.witnesses, is_ours, others=[*inputs, *files], force=self.force)
+            check_folder(self.witnesses, FILES, others=[*inputs, *files], force=self.force)
 
     def write(
         self,
@@ -110,8 +110,8 @@ class Targets:
         names = {} if self.witnesses is None or witnesses is None else witnesses()
         write_files(contents, force=self.force)
         if self.witnesses is not None:
-            from sensverify.report.counterexample import is_ours
+            from sensverify.report.counterexample import FILES
 
-            write_folder(self.witnesses, names, is_ours, force=self.force)
+            write_folder(self.witnesses, names, FILES, force=self.force)
         if printed is not None:
             click.echo(printed, nl=False)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import zipfile
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
 from sensverify.formats.arrays import npz_bytes
 from sensverify.report.pixels import png
+from sensverify.runs.outputs import Kind
 from sensverify.verification.counterexample import Counterexample
 from sensverify.verification.results import VerifyReport
 from sensverify.verification.sample_result import counterexamples
@@ -16,12 +19,26 @@ from sensverify.verification.sample_result import counterexamples
 _SIDE, _GAP = 224, 8
 """Pixels along a panel that small images are enlarged to, and between two panels."""
 
+_MEMBERS = {f"{name}.npy" for name in counterexamples(())}
+
 _NAME = re.compile(r"sample-\d+\.(npz|png)")
 
 
-def is_ours(name: str) -> bool:
-    """Whether a file in a folder of counterexamples is one of them, by its name."""
+def _named(name: str) -> bool:
     return _NAME.fullmatch(name) is not None
+
+
+def _made(path: Path) -> bool:
+    """Whether arrays are those of counterexamples; a picture is one if it stands beside them."""
+    try:
+        with zipfile.ZipFile(path.with_suffix(".npz")) as archive:
+            return {info.filename for info in archive.infolist()} == _MEMBERS
+    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
+        return False
+
+
+FILES = Kind(_named, _made)
+"""Files of a folder of counterexamples."""
 
 
 def file_of(report: VerifyReport) -> bytes:

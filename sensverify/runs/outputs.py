@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from sensverify.errors import InputError
@@ -63,17 +64,44 @@ def _check_target(path: Path, *, force: bool) -> None:
         raise InputError(f"the folder '{path.parent}' cannot be written to")
 
 
-def check_folder(
-    folder: Path, ours: Callable[[str], bool], *, others: Sequence[Path] = (), force: bool
-) -> None:
+@dataclass(frozen=True)
+class Kind:
+    """Files of one kind, which a folder holds beside others.
+
+    Parameters
+    ----------
+    named : callable
+        Whether a file of that name is one of those to be written.
+    made : callable
+        Whether a file was written by an earlier run, by what is in it: only that is given up.
+    """
+
+    named: Callable[[str], bool]
+    made: Callable[[Path], bool]
+
+    def there(self, folder: Path) -> list[Path]:
+        """The files in a folder that have such names."""
+        return sorted(path for path in folder.iterdir() if self.named(path.name))
+
+    def require(self, found: Sequence[Path]) -> None:
+        """Refuse, with `InputError`, to replace a file that nobody but its owner can make again."""
+        for path in found:
+            if path.is_symlink() or not path.is_file() or not self.made(path):
+                raise InputError(
+                    f"'{path}' is no file of an earlier run, and is not replaced",
+                    "give another folder, or move it",
+                )
+
+
+def check_folder(folder: Path, ours: Kind, *, others: Sequence[Path] = (), force: bool) -> None:
     """Refuse, before any work is done, a folder whose files could not or must not be written.
 
     Parameters
     ----------
     folder : Path
         It need not be there yet.
-    ours : callable
-        Whether a file of that name is one of those to be written.
+    ours : Kind
+        What is to be written.
     others : sequence of Path
         Files that the run reads, or writes for something else: never one of ours.
     force : bool
@@ -81,13 +109,14 @@ def check_folder(
     Raises
     ------
     InputError
-        One of ours is there already and ``force`` is false, or is one of the others; something else
-        has the name; or its folder is missing or cannot be written to.
+        A file that is named as ours is there already and ``force`` is false, or no earlier run has
+        made it, or it is one of the others; something else has the name of the folder; or that is
+        in one that is missing or cannot be written to.
     """
     place = os.path.realpath(folder)
     for other in others:
         real = os.path.realpath(other)
-        if real == place or (os.path.dirname(real) == place and ours(os.path.basename(real))):
+        if real == place or (os.path.dirname(real) == place and ours.named(os.path.basename(real))):
             raise InputError(
                 f"'{other}' would be one of the files in '{folder}'", "give another folder"
             )
@@ -96,15 +125,16 @@ def check_folder(
         return
     if not os.access(folder, os.W_OK | os.X_OK):
         raise InputError(f"the folder '{folder}' cannot be written to")
-    there = _named(folder, ours)
+    there = ours.there(folder)
     if there and not force:
         raise InputError(
             f"'{there[0]}' exists and is not overwritten", "give another folder, or `force=True`"
         )
+    ours.require(there)
 
 
 def write_folder(
-    folder: Path, contents: Mapping[str, str | bytes], ours: Callable[[str], bool], *, force: bool
+    folder: Path, contents: Mapping[str, str | bytes], ours: Kind, *, force: bool
 ) -> None:
     """Write files into a folder, all or none; it is made where it is not there.
 
@@ -113,16 +143,18 @@ def write_folder(
     Raises
     ------
     InputError
-        As `write_files`; nothing is removed then.
+        As `write_files`, or a file that is named as ours was made by no earlier run; nothing is
+        removed then.
     """
     if not contents and not folder.is_dir():
         return
     new = not folder.exists()
     try:
         folder.mkdir(exist_ok=True)
-        before = _named(folder, ours) if force else []
+        before = ours.there(folder) if force else []
     except OSError as error:
         raise InputError(f"cannot write '{folder}': {error.strerror or error}") from None
+    ours.require(before)
     try:
         write_files({folder / name: content for name, content in contents.items()}, force=force)
     except BaseException:
@@ -130,14 +162,11 @@ def write_folder(
             with contextlib.suppress(OSError):
                 folder.rmdir()
         raise
-    for path in before:
+    # The last ones first: a picture goes before the arrays that tell whose it is.
+    for path in reversed(before):
         if path.name not in contents:
             with contextlib.suppress(OSError):
                 path.unlink()
-
-
-def _named(folder: Path, ours: Callable[[str], bool]) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if ours(path.name))
 
 
 def write_files(contents: Mapping[Path, str | bytes], *, force: bool) -> None:

@@ -115,15 +115,33 @@ def test_what_is_there_stays(run: Run, tmp_path: Path) -> None:
     asked = ("verify", "iris", "--sigma", 0.05, "--witness", target)
     run(*asked)
     before = {path.name: path.read_bytes() for path in target.iterdir()}
-    (target / "sample-999.npz").write_bytes(b"of an earlier run")
+    earlier = next(iter(before.values()))
+    (target / "sample-999.npz").write_bytes(earlier)
     (target / "sample-1.txt").write_bytes(b"of somebody")
     done = run(*asked)
     assert done.exit_code == 2
     assert "not overwritten" in done.stderr
-    assert (target / "sample-999.npz").read_bytes() == b"of an earlier run"
+    assert (target / "sample-999.npz").read_bytes() == earlier
     assert run(*asked, "--force").exit_code == 0
     after = {path.name: path.read_bytes() for path in target.iterdir()}
     assert after == before | {"sample-1.txt": b"of somebody"}
+
+
+@pytest.mark.parametrize("name", ["sample-999.npz", "sample-999.png", "sample-1.png"])
+def test_files_of_somebody_are_not_taken_for_ours(run: Run, tmp_path: Path, name: str) -> None:
+    target = tmp_path / "w"
+    asked = ("verify", "iris", "--sigma", 0.05, "--witness", target, "--force")
+    assert run(*asked).exit_code == 0
+    if name.endswith(".npz"):
+        np.savez(target / name, x=np.zeros(3), y=np.zeros(3))
+    else:
+        (target / name).write_bytes(b"a photograph")
+    before = {path.name: path.read_bytes() for path in target.iterdir()}
+    done = run(*asked)
+    assert done.exit_code == 2
+    assert name in done.stderr
+    assert done.stdout == ""
+    assert {path.name: path.read_bytes() for path in target.iterdir()} == before
 
 
 def test_the_data_are_never_overwritten(run: Run, identity: Path, tmp_path: Path) -> None:

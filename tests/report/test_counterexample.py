@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sensverify.report.counterexample import is_ours, panels
+from sensverify.report.counterexample import FILES, panels
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -28,5 +28,7 @@ def test_nothing_that_moved_is_grey() -> None:
 
 
 def test_files_are_known_by_their_names() -> None:
-    assert [is_ours(name) for name in ("sample-3.npz", "sample-12.png")] == [True, True]
-    assert not any(map(is_ours, ("sample-3.txt", "my-sample-3.npz", "sample-x.npz", "sample.npz")))
+    assert [FILES.named(name) for name in ("sample-3.npz", "sample-12.png")] == [True, True]
+    assert not any(
+        map(FILES.named, ("sample-3.txt", "my-sample-3.npz", "sample-x.npz", "sample.npz"))
+    )

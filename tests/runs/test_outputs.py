@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sensverify.errors import InputError
-from sensverify.runs.outputs import check_folder, check_targets, write_files, write_folder
+from sensverify.runs.outputs import Kind, check_folder, check_targets, write_files, write_folder
 
 
 def test_writes(tmp_path: Path) -> None:
@@ -112,15 +112,13 @@ def test_what_is_read_is_never_overwritten(tmp_path: Path, link: str) -> None:
 
 
 def test_a_folder_that_cannot_be_filled_keeps_what_it_has(tmp_path: Path) -> None:
-    def ours(name: str) -> bool:
-        return name.endswith(".x")
-
+    ours = Kind(lambda name: name.endswith(".x"), lambda path: True)
     folder = tmp_path / "there"
     folder.mkdir()
     (folder / "old.x").write_text("old")
-    (folder / "b.x").mkdir()
+    (folder / "b.x").write_text("old")
     for where in (folder, tmp_path / "new"):
-        contents = {"a.x": "new", "b.x" if where == folder else "none/b.x": "new"}
+        contents = {"a.x": "new", "none/b.x": "new"}
         with pytest.raises(InputError):
             write_folder(where, contents, ours, force=True)
     assert (folder / "old.x").read_text() == "old"
@@ -129,11 +127,32 @@ def test_a_folder_that_cannot_be_filled_keeps_what_it_has(tmp_path: Path) -> Non
 
 
 def test_nothing_makes_no_folder_and_takes_the_place_of_earlier_files(tmp_path: Path) -> None:
-    write_folder(tmp_path / "new", {}, lambda name: True, force=False)
+    ours = Kind(lambda name: True, lambda path: True)
+    write_folder(tmp_path / "new", {}, ours, force=False)
     assert not (tmp_path / "new").exists()
     (tmp_path / "old").write_text("old")
     with pytest.raises(InputError, match="not overwritten"):
-        check_folder(tmp_path, lambda name: True, force=False)
-    check_folder(tmp_path, lambda name: True, force=True)
-    write_folder(tmp_path, {}, lambda name: True, force=True)
+        check_folder(tmp_path, ours, force=False)
+    check_folder(tmp_path, ours, force=True)
+    write_folder(tmp_path, {}, ours, force=True)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("there", ["another's", "a folder", "a link"])
+def test_what_no_earlier_run_has_made_is_not_replaced(tmp_path: Path, there: str) -> None:
+    ours = Kind(lambda name: name.endswith(".x"), lambda path: path.read_text() == "made")
+    folder, place = tmp_path / "there", tmp_path / "there" / "b.x"
+    folder.mkdir()
+    (folder / "a.x").write_text("made")
+    if there == "another's":
+        place.write_text("mine")
+    elif there == "a folder":
+        place.mkdir()
+    else:
+        place.symlink_to(folder / "a.x")
+    with pytest.raises(InputError, match=r"b\.x.*no file of an earlier run"):
+        check_folder(folder, ours, force=True)
+    with pytest.raises(InputError, match=r"b\.x.*no file of an earlier run"):
+        write_folder(folder, {"a.x": "new"}, ours, force=True)
+    assert (folder / "a.x").read_text() == "made"
+    assert {path.name for path in folder.iterdir()} == {"a.x", "b.x"}

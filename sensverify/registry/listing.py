@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 from sensverify.errors import SensverifyError
 from sensverify.registry.calls import Call
 from sensverify.registry.catalog import ALL, Catalog
-from sensverify.registry.hints import words_of
+from sensverify.registry.hints import expected, words_of
 from sensverify.registry.settings import REQUIRED, written
 
 Rows = list[tuple[str, ...]]
@@ -79,8 +80,17 @@ def _settings(catalog: Catalog[Any], name: str) -> list[str]:
     call = str(Call(name, given))
     if needed:
         call = f"{name}({', '.join([*needed, *filter(None, [call[len(name) + 1 : -1]])])})"
-    words = [(key, words_of(each.hint)) for key, each in settings.items()]
+    words = [(key, _words(each.hint)) for key, each in settings.items()]
     return [call, *(f"{key}: {', '.join(each)}" for key, each in words if each)]
+
+
+def _words(hint: Any) -> list[str]:
+    """The words that a setting takes, among others where it does."""
+    several = get_origin(hint) in (Union, UnionType)
+    members = get_args(hint) if several else (hint,)
+    words = [word for each in members for word in words_of(each)]
+    others = [expected(each) for each in members if not words_of(each)]
+    return [*words, *others] if words else []
 
 
 class Cited:

@@ -86,6 +86,7 @@ class Recipe:
 
 _WANG = "Wang et al., Section 6"
 _BASE = "cross-entropy + 1e-5*l2"
+_TARGETED = "adversarial(attack=fgsm, target=random, amount=uniform"
 
 
 def _one(loss: str, summary: str = "", source: str = "", *, ramp: float = 0.0) -> Recipe:
@@ -132,6 +133,21 @@ _OWN = {
         "cross-entropy one gradient step away",
         "Goodfellow et al. 2015",
     ),
+    "fgsm-ls": _one(
+        f"cross-entropy + {_TARGETED}, labels=smoothed, normalised=false) + 1e-5*l2",
+        "base, and cross-entropy a step towards a drawn class, with labels smoothed by its length",
+        "Laugros, Section 3.3.4.3",
+    ),
+    "goodfellow": _one(
+        "0.5*cross-entropy + 0.5*adversarial(attack=fgsm) + 1e-5*l2",
+        "the mean of the cross-entropy at samples and one gradient step away",
+        "Goodfellow et al. 2015",
+    ),
+    "iat": _one(
+        "0.5*mixup + 0.5*adversarial(attack=pgd, steps=7, mixup=1, order=attack-first) + 1e-5*l2",
+        "the mean of mixup of samples and of mixup of attacked samples",
+        "Lamb et al. 2019",
+    ),
     "ibp": _one(
         "certified(bounds=ibp, kappa=0.5) + 1e-5*l2",
         "a bound on the cross-entropy by interval arithmetic",
@@ -149,6 +165,11 @@ _OWN = {
         "cross-entropy(smoothing=0.1) + 1e-5*l2",
         "base with smoothed labels",
         "Szegedy et al. 2016",
+    ),
+    "m-tlat": _one(
+        f"mixup(alpha=0.4, per=sample) + {_TARGETED}, labels=target, mixup=0.4) + 1e-5*l2",
+        "mixup, and mixup with a step towards a drawn class, which gets a share of the label",
+        "Laugros, Algorithm 1",
     ),
     "mixup": _one("mixup + 1e-5*l2", "cross-entropy between samples", "Zhang et al. 2018"),
     "overlap": _overlap(),
@@ -171,6 +192,11 @@ _OWN = {
         f"{_BASE} + 0.01*spectral",
         "base with the spectral norm of every layer",
         "Yoshida and Miyato 2017",
+    ),
+    "tlat": _one(
+        f"cross-entropy + {_TARGETED}, labels=target) + 1e-5*l2",
+        "base, and cross-entropy a step towards a drawn class, which gets a share of the label",
+        "Laugros, Section 3.3.2.2",
     ),
     "trades": _one(
         "cross-entropy + 6*trades(steps=10) + 1e-5*l2",

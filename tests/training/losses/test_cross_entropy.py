@@ -12,7 +12,12 @@ from torch import nn
 from torch.nn import functional
 
 from sensverify.errors import BadSetting
-from sensverify.training.losses.cross_entropy import _beta, cross_entropy, l2, mixup
+from sensverify.training.losses.cross_entropy import cross_entropy, l2, mixup
+from sensverify.training.losses.mixing import betas
+
+
+def _beta(alpha: float, draws: torch.Generator) -> float:
+    return float(betas(alpha, 1, draws))
 
 
 def logs(step) -> torch.Tensor:
@@ -83,6 +88,36 @@ def test_mixup_feeds_convex_combinations_and_weighs_labels_alike(make_step) -> N
     labels = functional.one_hot(step.y, 4).double()
     soft = share * labels + (1 - share) * labels[order]
     torch.testing.assert_close(value, functional.cross_entropy(outputs, soft))
+
+
+def test_labels_smoothed_as_they_are_printed_do_not_sum_to_one(make_step) -> None:
+    """The label's 1 becomes 1 - s, and every 0 becomes s / N."""
+    step = make_step()
+    labels = torch.full((5, 4), 0.3 / 4, dtype=torch.float64)
+    labels[torch.arange(5), step.y] = 0.7
+    torch.testing.assert_close(labels.sum(1), torch.full((5,), 1 - 0.3 / 4, dtype=torch.float64))
+    expected = -(labels * logs(step)).sum(1).mean()
+    found = cross_entropy(step, smoothing=0.3, normalised=False)
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(cross_entropy(step, normalised=False), cross_entropy(step))
+
+
+def test_mixup_of_two_samples_each_with_a_share_of_its_own(make_step) -> None:
+    """Of two samples each is the other's partner, or its own."""
+    for seed in range(6):
+        step = make_step(samples=2, seed=seed)
+        value = mixup(step, alpha=1.0, per="sample")
+        again = make_step(samples=2, seed=seed, module=step.module)
+        order = torch.randperm(2, generator=again.generator)
+        shares = [float(each) for each in betas(1.0, 2, again.generator)]
+        assert shares[0] != shares[1]
+        total = 0.0
+        for own, share in enumerate(shares):
+            other = int(order[own])
+            x = share * step.x[own] + (1 - share) * step.x[other]
+            logs = functional.log_softmax(step.module(x[None])[0].detach(), dim=0)
+            total -= float(share * logs[step.y[own]] + (1 - share) * logs[step.y[other]])
+        assert float(value) == pytest.approx(total / 2)
 
 
 @pytest.mark.parametrize("alpha", [0.2, 1.0, 4.0])

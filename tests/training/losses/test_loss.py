@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.nn import functional
 
 from sensverify.bounds.method import make_method, method_names
 from sensverify.errors import BackendMissing, BadSetting, UnknownName
@@ -150,3 +151,29 @@ def test_a_recipe_in_a_sum_is_written_out() -> None:
 def test_a_recipe_in_capitals_is_hinted_at() -> None:
     with pytest.raises(UnknownName, match="did you mean 'sm'"):
         resolve_loss("SM")
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0])
+def test_goodfellows_mixture_is_the_weighted_sum(make_step, alpha: float) -> None:
+    """alpha J(x) + (1 - alpha) J(x + eps sign grad J(x)), by hand."""
+    text = str(RECIPES["goodfellow"]).replace("0.5*cross", f"{alpha}*cross")
+    text = text.replace("0.5*adversarial", f"{1 - alpha}*adversarial").replace("1e-05*l2", "0*l2")
+    step = make_step(radius=0.05)
+    value, _ = Loss.parse(text)(step)
+    x = step.x.clone().requires_grad_()
+    clean = functional.cross_entropy(step.module(x), step.y)
+    (gradient,) = torch.autograd.grad(clean, x)
+    attacked = functional.cross_entropy(step.module(x + 0.05 * gradient.sign()), step.y)
+    torch.testing.assert_close(value, alpha * clean + (1 - alpha) * attacked)
+
+
+@pytest.mark.parametrize("name", ["fgsm-ls", "goodfellow", "iat", "m-tlat", "tlat"])
+def test_recipes_of_mixtures_train(make_step, name: str) -> None:
+    step = make_step(samples=6, clip=(0.0, 1.0))
+    value, parts = RECIPES[name].stages[0].loss(step)
+    value.backward()
+    assert value.isfinite()
+    assert "adversarial" in parts
+    assert RECIPES[name].perturbs
+    assert not RECIPES[name].operators
+    assert all(w.grad is not None for w in step.module.parameters())

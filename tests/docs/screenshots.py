@@ -1,7 +1,6 @@
 """Pictures of reports in the docs, made anew: ``python -m tests.docs.screenshots [NAME ...]``.
 
-Needs a Chromium; the page of an evaluation takes some ten minutes, and MNIST in
-``$SENSVERIFY_DATA``.
+Needs a Chromium; pages of evaluations take some ten minutes, and MNIST in ``$SENSVERIFY_DATA``.
 """
 
 from __future__ import annotations
@@ -26,6 +25,10 @@ _ABOVE = 16
 """Pixels above what a picture begins with."""
 
 VERIFY = ("verify", "mnist-conv2", "--radius", "0.03")
+PAIR = (
+    *("evaluate", "mnist-conv1", "mnist-conv2", "--data", "mnist", "--radii", "0.02,0.05,0.1"),
+    *("--measures", "none", "--sequences", "none", "--corruptions", "fog, contrast"),
+)
 
 _WORST_FIRST = """
 const order = document.querySelector(".tools select");
@@ -76,6 +79,8 @@ SHOTS = {
     "verify-dark": Shot(VERIFY, 1000, 1190, "#intervals", "dark", _CHANGES, 0.8),
     "verify-print": Shot(VERIFY, 690, 980, "#intervals", "print", _CHANGES, 0.8),
     "evaluation-mnist-conv2": Shot(EVALUATE, 1280, 3000, scale=0.8),
+    "evaluation-pairs": Shot(PAIR, 1280, 1010, "#pairs", scale=0.8),
+    "evaluation-pairs-dark": Shot(PAIR, 390, 1210, "#pairs", "dark"),
 }
 
 

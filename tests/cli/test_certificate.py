@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from click.testing import Result
 
-from sensverify.certificates import read_certificate
+from sensverify.certificates import check_certificate, read_certificate
 from sensverify.models import resolve
 
 Run = Callable[..., Result]
@@ -516,6 +516,16 @@ def test_a_page_of_what_holds(run: Run, bounds: Path, tmp_path: Path) -> None:
     done = run("check", bounds, "iris", "--report", page, "--no-runtime-check", "--force")
     assert done.exit_code == 0
     assert "it was not compared with onnxruntime" in page.read_text(encoding="utf-8")
+
+
+def test_a_check_tells_how_far_it_is(bounds: Path) -> None:
+    told: list[tuple[int, int]] = []
+    path = resolve("iris").path
+    checked = check_certificate(
+        read_certificate(bounds), path, progress=lambda done, total: told.append((done, total))
+    )
+    assert told[-1] == (checked.cells, checked.cells)
+    assert [done for done, _ in told] == sorted({done for done, _ in told})
 
 
 def test_a_page_of_what_is_rejected(run: Run, bounds: Path, tmp_path: Path) -> None:

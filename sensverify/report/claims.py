@@ -56,10 +56,9 @@ def input_text(claims: Claims, problem: int) -> str:
 
 def box_text(claims: Claims, problem: int) -> str:
     """The first claims on a box, and how many there are; opposite ones as intervals."""
-    found = list(_claims_on(claims, problem))
-    texts = [text for text, *_ in found[:ROWS]]
-    shown = clipped("; ".join(texts), _LINE)
-    return shown if len(found) <= ROWS else f"{shown}; and {len(found) - ROWS} more"
+    texts = [text for text, *_ in islice(_claims_on(claims, problem), ROWS)]
+    shown, count = clipped("; ".join(texts), _LINE), _count_on(claims, problem)
+    return shown if count <= ROWS else f"{shown}; and {count - ROWS} more"
 
 
 def claims_table(claims: Claims) -> doc.Table:
@@ -78,10 +77,10 @@ def claim_count(claims: Claims) -> int:
     """The number of rows that all claims would have in `claims_table`."""
     if claims.groups is not None:
         return claims.pairs
-    return sum(
-        len(rows) // 2 if _opposite(rows) else len(rows)
-        for rows in (rows_of(claims, problem) for problem in range(claims.problems))
-    )
+    if len(claims.rows) == 1:
+        # All boxes share their rows.
+        return claims.problems * _count_on(claims, 0)
+    return sum(_count_on(claims, problem) for problem in range(claims.problems))
 
 
 def boxes_table(claims: Claims) -> doc.Table:
@@ -98,6 +97,15 @@ def boxes_table(claims: Claims) -> doc.Table:
     heads = inputs, doc.Column("largest width"), doc.Column("ranges", "text", align="left")
     columns = [doc.Column("box", align="left"), *heads]
     return doc.Table(columns, rows, "listing", sortable=True, search="boxes")
+
+
+def _count_on(claims: Claims, problem: int) -> int:
+    """The number of claims on a box."""
+    if claims.groups is not None:
+        groups = claims.groups[problem]
+        return len(np.unique(groups[groups >= 0]))
+    rows = rows_of(claims, problem)
+    return len(rows) // 2 if _opposite(rows) else len(rows)
 
 
 def _opposite(rows: np.ndarray) -> bool:

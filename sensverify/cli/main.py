@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 import click
 
 from sensverify.cli.options import quiet_option
+from sensverify.cli.printing import printable
 from sensverify.cli.remedies import command_of, with_options
 
 _COMMANDS = {
@@ -188,12 +189,6 @@ def _hint(error: click.ClickException) -> str:
 def _fail(message: str, status: int) -> int:
     click.echo(f"error: {printable(message)}", err=True)
     return status
-
-
-def printable(text: str) -> str:
-    """Text from a file on one line, without characters that could steer a terminal."""
-    line = " ".join(text.split())
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
 
 
 @click.group(

@@ -19,6 +19,12 @@ def quiet() -> bool:
     return context is not None and bool(context.meta.get(QUIET))
 
 
+def printable(text: str) -> str:
+    """Text from a file on one line, without characters that could steer a terminal."""
+    line = " ".join(text.split())
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+
+
 def note(text: str) -> None:
     """A line on standard error that is neither a result nor an error."""
     if not quiet():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from sensverify.cli.printing import quiet
+from sensverify.cli.printing import printable, quiet
 
 STDOUT = Path("-")
 
@@ -32,7 +32,7 @@ def input_files(
 def say_note(note: str | None) -> None:
     """Tell, on standard error, what was guessed of the data; of ``-q`` the report alone says it."""
     if note and not quiet():
-        click.echo(f"note: {note}", err=True)
+        click.echo(f"note: {printable(note)}", err=True)
 
 
 @dataclass(frozen=True)

@@ -168,7 +168,14 @@ def github_annotations(gates: Sequence[Gate], *, suite: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    # Names of classes come from files: in a log nothing of them steers the terminal.
+    shown = "".join(
+        sign
+        if sign.isprintable() or sign in "\r\n\N{NO-BREAK SPACE}"
+        else sign.encode("unicode_escape").decode()
+        for sign in text
+    )
+    return shown.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def _property(text: str) -> str:

@@ -111,6 +111,18 @@ def test_a_verdict_is_told_everywhere(run: Run, identity: Path, both: Path, tmp_
     assert "::" not in passed.stdout
 
 
+def test_names_of_classes_steer_no_terminal(run: Run, identity: Path, tmp_path: Path) -> None:
+    rows = ["0,1,cat\x1b[2J\x07", "1,0,ma\u202edog"]
+    (tmp_path / "d.csv").write_text("\n".join(["a,b,kind", *rows]), encoding="utf-8")
+    asked = ("verify", identity, "--data", f"{tmp_path / 'd.csv'}(label=kind)", "--radius", 2)
+    done = run(*asked, "--per-class", "--min-certified", "50%", "--annotations", "github")
+    assert done.exit_code == 1
+    for stream in (done.stdout, done.stderr):
+        assert r"cat\x1b[2J\x07" in stream
+        assert r"ma\u202edog" in stream
+        assert {sign for sign in stream if not sign.isprintable()} <= {"\n", "\xa0"}
+
+
 def test_plain_thresholds_are_gates_with_lines_of_their_own(
     run: Run, identity: Path, data: Path
 ) -> None:

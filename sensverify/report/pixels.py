@@ -35,8 +35,12 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def smaller(pixels: np.ndarray, side: int) -> np.ndarray:
-    """An image ``[rows, columns, channels]`` by means of blocks, not larger than ``side``."""
+def smaller(pixels: np.ndarray, side: int, *, peaks: bool = False) -> np.ndarray:
+    """An image ``[rows, columns, channels]`` by means of blocks, not larger than ``side``.
+
+    ``peaks``: by what is farthest from middle grey in each block instead, since the mean of a
+    difference that goes up and down is none.
+    """
     rows, columns, channels = pixels.shape
     block = -(-max(rows, columns) // side)
     if block == 1 or min(rows, columns) < block:
@@ -44,21 +48,33 @@ def smaller(pixels: np.ndarray, side: int) -> np.ndarray:
     rows, columns = rows // block, columns // block
     cut = pixels[: rows * block, : columns * block].astype(np.float64)
     blocks = cut.reshape(rows, block, columns, block, channels)
+    if peaks:
+        every = blocks.transpose(0, 2, 4, 1, 3).reshape(rows, columns, channels, block**2)
+        place = np.abs(every - 127.5).argmax(axis=-1)[..., None]
+        return np.take_along_axis(every, place, axis=-1)[..., 0].astype(np.uint8)
     return np.rint(blocks.mean(axis=(1, 3))).astype(np.uint8)
 
 
-def fitting(images: Mapping[str, Sequence[np.ndarray]], budget: int) -> dict[str, list[str]]:
+def fitting(
+    images: Mapping[str, Sequence[np.ndarray]], budget: int, *, difference: int | None = None
+) -> dict[str, list[str]]:
     """Data URIs of images, made smaller until all of them take so many bytes.
 
     Parameters
     ----------
     images : mapping from str to sequence of arrays, ``[rows, columns, channels]``, uint8
     budget : int
+    difference : int, optional
+        Place, in every sequence that has so many, of a difference around middle grey.
     """
     made: dict[str, list[bytes]] = {}
     for side in _SIDES:
         made = {
-            name: [png(smaller(each, side)) for each in group] for name, group in images.items()
+            name: [
+                png(smaller(each, side, peaks=place == difference))
+                for place, each in enumerate(group)
+            ]
+            for name, group in images.items()
         }
         if sum(len(data) for group in made.values() for data in group) <= budget:
             break

@@ -46,7 +46,7 @@ def sample_pictures(
         else panels(each.sample, each.sample, pixels)[:1]
         for each in samples
     }
-    made = fitting(images, _BUDGET)
+    made = fitting(images, _BUDGET, difference=2)
     return {each.index: _block(each, made[str(each.index)]) for each in samples}
 
 

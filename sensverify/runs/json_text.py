@@ -13,6 +13,9 @@ DEEPEST = 200
 """Objects and lists inside of each other: json follows them on the machine's own stack, and where a
 program has raised Python's recursion limit, more of them end the process."""
 
+LARGEST = 1 << 29
+"""Bytes of a result that is read: thousands of images with their counterexamples."""
+
 _OUTSIDE_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"?|[^][{}"]+', re.DOTALL)
 """JSON's strings, and all else that is no bracket."""
 
@@ -58,7 +61,11 @@ def read_result(path: Path, schema: str) -> dict[str, Any]:
         The file cannot be read, or is no result of that schema.
     """
     try:
-        values = parse_json(path.read_text(encoding="utf-8"), parse_constant=_no_number)
+        with path.open("rb") as stream:
+            stored = stream.read(LARGEST + 1)
+        if len(stored) > LARGEST:
+            raise ValueError(f"it has more than {LARGEST >> 20} MiB")
+        values = parse_json(stored.decode("utf-8"), parse_constant=_no_number)
     except (OSError, ValueError, RecursionError) as error:
         text = getattr(error, "strerror", None) or error
         raise BadData(f"cannot read the result '{path}': {text}") from None

@@ -15,6 +15,7 @@ import pytest
 from click.testing import Result
 
 from sensverify.cli.main import main
+from sensverify.runs import json_text
 from tests.docs.pages import ROOT
 
 Run = Callable[..., Result]
@@ -268,6 +269,16 @@ def test_bad_baselines(run: Run, identity: Path, data: Path, tmp_path: Path, nam
     assert (done.exit_code, done.stdout) == (2, ""), done.output
     assert len(done.stderr.splitlines()) == 1
     assert words in done.stderr
+
+
+def test_a_baseline_without_an_end_is_refused(
+    run: Run, identity: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(json_text, "LARGEST", 1 << 20)
+    asked = ("verify", identity, "--data", data, "--radius", 0.5, "--min-accuracy", "baseline")
+    done = run(*asked, "--baseline", "/dev/zero")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "more than 1 MiB" in done.stderr
 
 
 @pytest.mark.parametrize(

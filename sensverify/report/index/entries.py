@@ -12,12 +12,9 @@ from typing import Any
 
 from sensverify.errors import BadData
 from sensverify.report.formatting import count_of, number
-from sensverify.runs.json_text import parse_json
+from sensverify.runs.json_text import LARGEST, parse_json
 
 SCHEMA = re.compile(r"sensverify\.([a-z-]+)/(\d+)")
-
-LARGEST = 1 << 26
-"""Bytes of a file that is read."""
 
 _LONGEST = 200
 """Characters of a text from a file."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from math import sqrt
+from math import comb, sqrt
 
 from sensverify.classification.rates import Rate
 from sensverify.errors import BadSetting
@@ -42,15 +42,17 @@ class Paired:
         BadSetting
             A position is none of ``samples``, or there are no samples.
         """
-        one, other = set(first), set(second)
-        outside = [place for place in one | other if not 0 <= place < samples]
-        if outside:
-            raise BadSetting(f"there is no sample {min(outside)} among {samples}")
+        one, other = frozenset(first), frozenset(second)
+        for ends in ((min(each), max(each)) for each in (one, other) if each):
+            if not 0 <= ends[0] <= ends[1] < samples:
+                place = ends[0] if ends[0] < 0 else ends[1]
+                raise BadSetting(f"there is no sample {place} among {samples}")
+        both = len(one & other)
         return cls(
-            both=len(one & other),
-            only_first=len(one - other),
-            only_second=len(other - one),
-            neither=samples - len(one | other),
+            both=both,
+            only_first=len(one) - both,
+            only_second=len(other) - both,
+            neither=samples - len(one) - len(other) + both,
         )
 
     @property
@@ -117,12 +119,15 @@ class Paired:
         for binary matched-pairs data*.
         """
         few, split = min(self.only_first, self.only_second), self.only_first + self.only_second
-        # Whole numbers: of the tail nothing is lost, however small it is.
-        ways = tail = 1
-        for count in range(few):
-            ways = ways * (split - count) // (count + 1)
-            tail += ways
-        return min(2 * tail, 1 << split) / (1 << split)
+        # The largest term of the tail in whole numbers, of which nothing is lost, however small it
+        # is; the others as shares of it, until they add nothing more.
+        term = tail = 1.0
+        for count in range(few, 0, -1):
+            term *= count / (split - count + 1)
+            tail += term
+            if term < 1e-18 * tail:
+                break
+        return min(2 * tail * (comb(split, few) / (1 << split)), 1.0)
 
 
 def _reach(one: float, other: float, correlation: float) -> float:

@@ -82,7 +82,8 @@ def styled(line: Line, style: str = "") -> RichText:
 
 
 def _visible(sign: str) -> str:
-    shown = sign.isprintable() or sign in "\n\N{NO-BREAK SPACE}"
+    # Nor the end of a line: a name could begin one that a build server takes for a command.
+    shown = sign.isprintable() or sign == "\N{NO-BREAK SPACE}"
     return sign if shown else sign.encode("unicode_escape").decode()
 
 

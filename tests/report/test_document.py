@@ -98,13 +98,15 @@ def test_a_terminal_shows_text_as_it_is(block: doc.Block) -> None:
 
 
 def test_nothing_steers_a_terminal() -> None:
-    evil = "a\x1b[2Jb\x07c\x9bd\u202ee"
+    evil = "a\x1b[2Jb\x07c\x9bd\u202ee\n::error::f"
     facts = doc.Facts([(evil, evil)])
     blocks = [doc.Text(evil), facts, doc.Table(doc.columns(evil), [doc.row(evil)], title=evil)]
     text = printed(doc.Document(sections=[doc.Section("", "", blocks)]))
     assert "\x1b" not in text
     assert not {"\x07", "\x9b", "\u202e"} & set(text)
     assert "a\\x1b[2Jb" in text
+    # Which a build server would take for a command.
+    assert not any(line.startswith("::") for line in text.splitlines())
 
 
 def test_a_block_is_shown_where_it_belongs() -> None:

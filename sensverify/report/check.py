@@ -191,7 +191,10 @@ def _reliable(report: CheckReport) -> Iterator[tuple[str, doc.Line]]:
 
 def _listed(claims: Claims) -> Iterator[doc.Block]:
     table, count = claims_table(claims), claim_count(claims)
-    yield doc.Text(_how_many(len(table.rows), count, "claim"), "note", on=doc.PAGE)
+    text = _how_many(len(table.rows), count, "row")
+    if claims.groups is None and any(column.title == "at most" for column in table.columns):
+        text += " Two opposite claims are one interval; numbers are rounded outward."
+    yield doc.Text(text, "note", on=doc.PAGE)
     yield replace(table, on=doc.PAGE)
 
 

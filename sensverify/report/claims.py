@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from itertools import islice
 
 import numpy as np
@@ -28,9 +30,11 @@ _FUNCTION = 160
 
 
 def row_text(row: np.ndarray) -> str:
-    """A linear function of the outputs: ``y0 - 2.5 y3``."""
+    """A linear function of the outputs: ``y0 - 2.5 y3``; of a very long one the beginning."""
     text = ""
     for place in np.flatnonzero(row).tolist():
+        if len(text) > _LINE:
+            return f"{text} …"
         value = float(row[place])
         size = "" if abs(value) == 1 else f"{abs(value)!r} "
         sign = (" - " if value < 0 else " + ") if text else ("-" if value < 0 else "")
@@ -145,10 +149,23 @@ def _claim_rows(claims: Claims) -> Iterator[doc.Row]:
                 yield doc.row(str(problem), shown)
                 continue
             width = None if low is None or high is None else high - low
-            yield doc.row(str(problem), shown, *map(_end, (low, high, width)))
+            cells = _end(low, up=False), _end(high, up=True), _end(width, up=True)
+            yield doc.row(str(problem), shown, *cells)
 
 
-def _end(value: float | None) -> doc.Cell:
+def _end(value: float | None, *, up: bool) -> doc.Cell:
+    """An end of a claim, with every digit on demand."""
     if value is None:
         return doc.Cell(DASH)
-    return doc.Cell(f"{value:.7g}", title=repr(value), value=value)
+    return doc.Cell(outward(value, up=up), title=repr(value), value=value)
+
+
+def outward(value: float, *, up: bool) -> str:
+    """A bound with seven digits, never tighter than it is: what is shown holds, too."""
+    if not math.isfinite(value):
+        return str(value)
+    rounding = ROUND_CEILING if up else ROUND_FLOOR
+    shown = Context(prec=7, rounding=rounding).create_decimal(value)
+    text = f"{float(shown):.7g}"
+    # Next to the ends of doubles a text of seven digits is another number.
+    return text if Decimal(text) == shown else f"{shown:.7g}"

@@ -232,8 +232,10 @@ def _perturbation(settings: Mapping[str, Any]) -> str:
 def _settings(settings: Mapping[str, Any]) -> Iterator[tuple[doc.Line, doc.Line]]:
     defaults = {each.name: each.default for each in fields(TrainSettings)}
     for name, value in settings.items():
-        shown = "none" if value is None else str(value)
-        usual = value == defaults.get(name)
+        listed = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+        shown = "none" if value is None else listed
+        default = defaults.get(name)
+        usual = value == (list(default) if isinstance(default, tuple) else default)
         yield name.replace("_", " "), shown if usual else doc.Span(shown, "strong")
 
 

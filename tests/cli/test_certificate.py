@@ -503,7 +503,7 @@ def test_a_page_of_what_holds(run: Run, bounds: Path, tmp_path: Path) -> None:
     done = run("check", bounds, "iris", "--report", page, "--json", "-")
     assert done.exit_code == 0, done.output
     found, text = json.loads(done.stdout), page.read_text(encoding="utf-8")
-    for words in ("Certified", "What may be relied on", "not checked", "All of them: 10 claims"):
+    for words in ("Certified", "What may be relied on", "not checked", "All of them: 10 rows"):
         assert words in text
     for part in (found["certificate"], found["model"]):
         assert part["sha256"] in text

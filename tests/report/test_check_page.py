@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+from fractions import Fraction
 from html import unescape
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from sensverify.certificates import Claims
 from sensverify.report import claims as listed
 from sensverify.report.check import check_document
-from sensverify.report.claims import boxes_table, claim_count, claims_table
+from sensverify.report.claims import boxes_table, claim_count, claims_table, outward
 from sensverify.report.document import Table, plain
 from sensverify.report.html import document_to_html
 from tests.report.test_certified import checked_report, with_claims
@@ -41,6 +45,16 @@ def test_other_rows_are_lower_bounds() -> None:
     assert claim_count(found) == 1
 
 
+@example(1.797693e308)
+@example(5e-324)
+@example(-5e-324)
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_what_is_shown_is_never_tighter_than_what_is_claimed(value: float) -> None:
+    low, high = (Fraction(Decimal(outward(value, up=up))) for up in (False, True))
+    assert low <= Fraction(value) <= high
+    assert high - low <= abs(Fraction(value)) / 10**5 + Fraction(1, 10**300)
+
+
 def test_a_limit_that_claims_nothing_is_shown_as_such() -> None:
     assert cells(claims_table(claims([[[1, 0]]], [[-np.inf]]))) == [["0", "y0", "-inf", "–", "–"]]
 
@@ -60,7 +74,7 @@ def test_what_is_left_out_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (len(claims_table(every).rows), claim_count(every)) == (3, 10)
     assert len(boxes_table(every).rows) == 2
     page = document_to_html(check_document(report))
-    assert "The first 3; 7 claims more" in page
+    assert "The first 3; 7 rows more" in page
     assert "The first 2; 3 boxes more" in page
 
 

@@ -287,7 +287,7 @@ def histogram(values: Sequence[float], what: str) -> Drawing:
     counts = [0] * bins
     for value in values:
         counts[min(int((value - low) / (high - low) * bins), bins - 1)] += 1
-    x = Axis(low, high, ticks=[(tick, tick_text(tick)) for tick in ticks(low, high)])
+    x = Axis(low, high, ticks=tick_texts(ticks(low, high)))
     plot = Plot(Frame(480, 120, 14, 14, 6, 20), x, Axis(0, max(counts)))
     for place, count in enumerate(counts):
         if count:
@@ -317,6 +317,16 @@ def tick_text(value: float) -> str:
     return pretty_number(value).removeprefix("1\N{NO-BREAK SPACE}\N{MULTIPLICATION SIGN}\xa0")
 
 
+def tick_texts(values: Sequence[float]) -> list[tuple[float, str]]:
+    """Ticks with their numbers, in as many digits as tell them apart."""
+    texts = [tick_text(value) for value in values]
+    digits = 5
+    while len(set(texts)) < len(set(values)) and digits <= 17:
+        texts = [f"{value:.{digits}g}".replace("-", "\N{MINUS SIGN}") for value in values]
+        digits += 1
+    return list(zip(values, texts, strict=True))
+
+
 def value_axis(values: Sequence[float], title: str = "", *, log: bool = False) -> Axis:
     """An axis with round numbers around some values; ``log`` where all of them are above 0."""
     low, high = min(values), max(values)
@@ -337,7 +347,7 @@ def value_axis(values: Sequence[float], title: str = "", *, log: bool = False) -
         marks = [factor * 10.0**power for power in powers for factor in factors]
         marks = [mark for mark in marks if low <= mark <= high]
     warp = math.log10 if log else float
-    return Axis(low, high, warp, [(mark, tick_text(mark)) for mark in marks], title)
+    return Axis(low, high, warp, tick_texts(marks), title)
 
 
 def titled(title: str, drawing: Drawing) -> Drawing:

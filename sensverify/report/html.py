@@ -11,6 +11,7 @@ import hashlib
 import json
 import math
 import os
+import re
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
@@ -42,7 +43,7 @@ def document_to_html(document: Document) -> str:
         for section in document.sections
         if section.on(Medium.PAGE)
     ]
-    return (
+    page = (
         _environment()
         .get_template("page.html")
         .render(
@@ -54,6 +55,16 @@ def document_to_html(document: Document) -> str:
             policy=policy(_part("page.js")),
         )
     )
+    return _steady(page)
+
+
+_STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""Controls, among them those that turn the direction of all that follows, its numbers too."""
+
+
+def _steady(page: str) -> str:
+    """A page on which no text from a file rearranges others: controls are spelled out."""
+    return _STEERING.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), page)
 
 
 def policy(script: str) -> str:
@@ -67,7 +78,7 @@ def policy(script: str) -> str:
 
 def blocks_to_html(heading: Line, blocks: Sequence[Block]) -> str:
     """Some blocks as a part of a page that has a style of its own, as a notebook."""
-    return _environment().get_template("glance.html").render(heading=heading, shown=blocks)
+    return _steady(_environment().get_template("glance.html").render(heading=heading, shown=blocks))
 
 
 def _downloads(document: Document) -> dict[str, tuple[str, str]]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sensverify.report.chart import Axis, Drawing, Frame, Mark, Plot, tick_text, ticks
+from sensverify.report.chart import Axis, Drawing, Frame, Mark, Plot, tick_texts, ticks
 from sensverify.report.formatting import clipped, printed
 from sensverify.verification.results import SampleResult
 
@@ -39,9 +39,9 @@ def interval_chart(sample: SampleResult, names: Sequence[str]) -> Drawing:
     left = 12 + 6.4 * max(len(name) for name in shown)
     frame = Frame(360, _ROW * len(rows) + _AXIS, left, 12, 0, _AXIS)
     plot = Plot(frame, Axis(low, high), Axis(len(rows), 0))
-    for tick in ticks(low, high):
+    for tick, number in tick_texts(ticks(low, high)):
         plot.add("line", [(tick, 0), (tick, len(rows))], "zero" if tick == 0 else "grid")
-        plot.text(plot.at(tick, 0)[0], frame.height - 5, tick_text(tick))
+        plot.text(plot.at(tick, 0)[0], frame.height - 5, number)
     for line, (k, name) in enumerate(zip(rows, shown, strict=True)):
         own = k == sample.label
         dot = plot.at(float(sample.output[k]), line + 0.5)
@@ -95,9 +95,9 @@ def margin_chart(sample: SampleResult, names: Sequence[str]) -> Drawing | None:
     left = 12 + 6.4 * max(len(name) for name in shown)
     frame = Frame(360, _BAR * len(shown) + _AXIS, left, 12, 0, _AXIS)
     plot = Plot(frame, Axis(low, high), Axis(len(shown), 0))
-    for tick in ticks(low, high, about=4):
+    for tick, number in tick_texts(ticks(low, high, about=4)):
         plot.add("line", [(tick, 0), (tick, len(shown))], "grid")
-        plot.text(plot.at(tick, 0)[0], frame.height - 5, tick_text(tick))
+        plot.text(plot.at(tick, 0)[0], frame.height - 5, number)
     for line, (k, name) in enumerate(zip(rows, shown, strict=False)):
         margin = float(margins[k])
         zero, middle = plot.at(0, line + 0.5)

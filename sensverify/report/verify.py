@@ -167,7 +167,8 @@ def _numbers(report: VerifyReport) -> Iterator[doc.Number]:
         spread = f"{summary.degenerate_samples:,} with a zero width left out"
     mean, volume = summary.mean_log_volume, summary.mean_volume
     yield one("Mean log-volume", "none" if mean is None else f"{mean:.3f}", spread)
-    text = "beyond a double" if volume is None else pretty_number(volume)
+    beyond = "too small for a double" if mean is not None and mean < 0 else "beyond a double"
+    text = beyond if volume is None else pretty_number(volume)
     yield one("Mean volume", text, "the sensitivity")
     yield one("Largest width", pretty_number(summary.max_width), "of any output interval")
 
@@ -206,7 +207,7 @@ def _reading(report: VerifyReport) -> str:
         places = max(s.places for s in report.samples)
         proof = "all of them" if places == 1 else f"all but {places - 1} of them"
         text += (
-            " Below are the proven least margins of its class over each rival: with "
+            " Below are the proven least margins of its class over its rivals: with "
             f"{proof} right of zero, the class provably keeps its place."
         )
     return f"{text} Every picture has its own scale."

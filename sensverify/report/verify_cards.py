@@ -10,7 +10,7 @@ import numpy as np
 from sensverify.report import document as doc
 from sensverify.report.asked import meanings
 from sensverify.report.formatting import class_name, count_of, printed
-from sensverify.report.intervals import drawn_outputs, interval_chart, margin_chart
+from sensverify.report.intervals import RIVALS, drawn_outputs, interval_chart, margin_chart
 from sensverify.report.sample_pictures import Pictured, sample_pictures
 from sensverify.report.verify_tables import kept_word, output_names
 from sensverify.verification.results import SampleResult, VerifyReport
@@ -66,7 +66,9 @@ def _card(
     margins = margin_chart(sample, names)
     if margins is not None:
         own = "" if sample.judged_class is None else f" of {names[sample.judged_class]}"
-        blocks += [doc.Text(f"Proven margins{own} over each rival", "facts"), doc.Figure([margins])]
+        rivals = 0 if sample.margins is None else int((~np.isnan(sample.margins)).sum())
+        over = "each rival" if rivals <= RIVALS else f"{RIVALS} of {rivals:,} rivals, the least"
+        blocks += [doc.Text(f"Proven margins{own} over {over}", "facts"), doc.Figure([margins])]
     if sample.counterexample is not None and pictures is None:
         blocks.append(_moved(sample))
     blocks.append(_numbers(sample, names))

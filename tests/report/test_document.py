@@ -10,7 +10,7 @@ import pytest
 
 from sensverify.report import document as doc
 from sensverify.report.chart import Drawing, Mark
-from sensverify.report.html import document_to_html
+from sensverify.report.html import blocks_to_html, document_to_html
 from sensverify.report.tabular import document_to_csv, table_markdown
 from tests.report.shown import printed, split_page
 
@@ -107,6 +107,20 @@ def test_nothing_steers_a_terminal() -> None:
     assert "a\\x1b[2Jb" in text
     # Which a build server would take for a command.
     assert not any(line.startswith("::") for line in text.splitlines())
+
+
+@pytest.mark.parametrize("sign", ["\u202e", "\u2067", "\u200f", "\x1b", "\x00", "\x85"])
+def test_nothing_turns_the_direction_of_a_page(sign: str) -> None:
+    name = f"a{sign}b"
+    cell = doc.Cell(name, note=name, title=name)
+    table = doc.Table(doc.columns(name, name), [doc.row(name, cell)])
+    document = doc.Document(title=name, heading=name, sections=[doc.Section("s", name, [table])])
+    for page in (document_to_html(document), blocks_to_html(name, [table])):
+        assert sign not in page
+        spelled = sign.encode("unicode_escape").decode()
+        assert page.count(f"a{spelled}b") >= 6
+    kept = doc.Document.of(doc.Text("\u05e9\u05dc\u05d5\u05dd \N{ZERO WIDTH JOINER}\tend\nof it"))
+    assert "\u05e9\u05dc\u05d5\u05dd \N{ZERO WIDTH JOINER}\tend\nof it" in document_to_html(kept)
 
 
 def test_a_block_is_shown_where_it_belongs() -> None:

@@ -27,7 +27,7 @@ CATALOGS = {
     "losses": ("sensverify.training.losses.recipes:RECIPES", "sensverify.training.losses:TERMS"),
     "optimisers": (
         "sensverify.training.optimisers:OPTIMISERS",
-        "sensverify.training.optimisers:SCHEDULES",
+        "sensverify.training.schedules:SCHEDULES",
         "sensverify.training.sharpness:SHARPNESS",
     ),
     "architectures": (

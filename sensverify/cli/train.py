@@ -147,8 +147,9 @@ _NAMES = ("data", "model", "loss", "standardise")
     option(
         "--schedule",
         metavar="TEXT",
-        help="Of the learning rate: constant, cosine, 'one-cycle(warmup=0.25)' or "
-        "'step(every=0.3, factor=0.1)'. Default: constant.",
+        help="Of the learning rate: constant, cosine, 'one-cycle(warmup=0.25)', 'step(every=0.3, "
+        "factor=0.1)', 'milestones(at=(30, 60, 80))' or 'plateau(of=error, patience=5)'. Default: "
+        "constant.",
     ),
     option(
         "--sharpness",

@@ -15,7 +15,8 @@ from sensverify.registry.ranges import Count, Range
 from sensverify.registry.settings import check_settings
 from sensverify.training.augment import Augmentation, Mode
 from sensverify.training.losses.step import LARGEST
-from sensverify.training.optimisers import OPTIMISERS, SCHEDULES
+from sensverify.training.optimisers import OPTIMISERS
+from sensverify.training.schedules import Plateau, make_schedule
 from sensverify.training.sharpness import SHARPNESS
 
 Precision = Literal["32", "bf16-mixed", "16-mixed"]
@@ -45,8 +46,9 @@ class TrainSettings:
     optimiser : str
         ``adam(lr=0.002)``, ``adamw(lr=0.001, weight_decay=0.01)``, ``sgd(lr=0.1, momentum=0.9)``.
     schedule : str
-        Of the learning rate: ``constant``, ``cosine``, ``one-cycle(warmup=0.25)`` or
-        ``step(every=0.3, factor=0.1)``, the shares being of the whole training.
+        Of the learning rate: ``constant``, ``cosine``, ``one-cycle(warmup=0.25)``,
+        ``step(every=0.3, factor=0.1)``, the shares being of the whole training,
+        ``milestones(at=(30, 60, 80))``, after these epochs, or ``plateau(of=error, patience=5)``.
     sharpness : str or None
         ``sam(rho=0.05)`` or ``asam(rho=0.5)`` around the optimiser.
     seed : int
@@ -150,7 +152,7 @@ class TrainSettings:
         if self.sigma is not None and self.radius is not None:
             raise BadSetting("both `sigma` and `radius` are given", "give one of them")
         OPTIMISERS.make(self.optimiser, [torch.zeros(1, requires_grad=True)])
-        SCHEDULES.make(self.schedule)
+        self._check_schedule()
         if self.sharpness is not None:
             SHARPNESS.make(self.sharpness)
         self._check_augmentation()
@@ -176,6 +178,22 @@ class TrainSettings:
         if not final or (self.metrics is None and self.metric_bounds != LP_DUAL):
             wanted.discard("CROWN_ERR")
         return tuple(name for name in METRICS if name in wanted)
+
+    def _check_schedule(self) -> None:
+        found = make_schedule(self.schedule, self.epochs)
+        if not isinstance(found, Plateau) or not found.held_out:
+            return
+        if not self.hold_out:
+            raise BadSetting(
+                f"the schedule '{self.schedule}' looks at samples that are held out, and there are "
+                "none",
+                "give `hold_out`",
+            )
+        if not self.metric_samples or self.metric_every != 1:
+            raise BadSetting(
+                f"the schedule '{self.schedule}' needs the metrics after every epoch",
+                "give `metric_samples` a number above 0, and leave `metric_every` at 1",
+            )
 
     def _check_augmentation(self) -> None:
         try:

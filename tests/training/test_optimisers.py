@@ -1,4 +1,4 @@
-"""Optimisers and schedules by name."""
+"""Optimisers by name."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sensverify.errors import BadSetting, UnknownName
-from sensverify.training.optimisers import OPTIMISERS, SCHEDULES
+from sensverify.training.optimisers import OPTIMISERS
 
 
 def weights() -> list[torch.Tensor]:
@@ -46,29 +46,3 @@ def test_options_that_cannot_be(text: str) -> None:
 def test_names_that_are_not_there() -> None:
     with pytest.raises(UnknownName, match="adam, adamw, sgd"):
         OPTIMISERS.make("lion", weights())
-    with pytest.raises(UnknownName, match="constant, cosine, one-cycle, step"):
-        SCHEDULES.make("exponential")
-
-
-def test_schedules() -> None:
-    assert {SCHEDULES.make("constant")(p) for p in (0.0, 0.5, 1.0)} == {1.0}
-    cosine = SCHEDULES.make("cosine")
-    assert [cosine(p) for p in (0.0, 0.5, 1.0)] == pytest.approx([1, 0.5, 0])
-    cycle = SCHEDULES.make("one-cycle(warmup=0.4)")
-    assert [cycle(p) for p in (0.0, 0.4, 1.0)] == pytest.approx([0.04, 1, 4e-6])
-    steps = SCHEDULES.make("step(every=0.1, factor=0.5)")
-    assert [steps(k / 10) for k in range(10)] == pytest.approx([0.5**k for k in range(10)])
-
-
-@pytest.mark.parametrize("text", ["constant", "cosine", "one-cycle", "one-cycle(warmup=1)", "step"])
-def test_a_share_of_the_rate_is_a_share(text: str) -> None:
-    schedule = SCHEDULES.make(text)
-    assert all(0 < schedule(k / 1000) <= 1 for k in range(1000))
-
-
-@pytest.mark.parametrize(
-    "text", ["one-cycle(warmup=0)", "step(every=2)", "step(factor=0)", "cosine(a=1)"]
-)
-def test_schedules_that_cannot_be(text: str) -> None:
-    with pytest.raises(BadSetting):
-        SCHEDULES.make(text)

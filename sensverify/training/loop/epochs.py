@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import isnan
 from time import perf_counter
 from typing import Any
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from sensverify.bounds.threads import torch_threads
-from sensverify.errors import BadCheckpoint, TrainingFailed
+from sensverify.errors import BadCheckpoint, BadSetting, TrainingFailed
 from sensverify.formats.modules.opaque import from_any_module
 from sensverify.runs.watch import Watch
 from sensverify.training.directory.checkpoints import (
@@ -31,6 +31,7 @@ from sensverify.training.loop.measuring import Measuring
 from sensverify.training.loop.progress import Listener, Progress
 from sensverify.training.loop.steps import StepFigures, Stepper
 from sensverify.training.plan import Plan
+from sensverify.training.schedules import Plateau, PlateauState
 
 Row = dict[str, float | int | None]
 
@@ -162,6 +163,7 @@ class _Loop:
 
     def _step(self) -> None:
         figures = self._stepper.make(self._steps)
+        self._check_followed(figures)
         self._steps += 1
         self._rate = figures.learning_rate
         for name, value in {**figures.losses, "batch error": figures.error}.items():
@@ -189,6 +191,16 @@ class _Loop:
             self._log.measured(row | metrics)
         return True
 
+    def _check_followed(self, figures: StepFigures) -> None:
+        """Refuse, at the first step, a schedule that looks at an error which the loss has not."""
+        schedule = self._stepper.schedule
+        if isinstance(schedule, Plateau) and schedule.of == "error" and isnan(figures.error):
+            raise BadSetting(
+                f"the schedule '{self._plan.settings.schedule}' looks at the error on "
+                f"mini-batches, which the loss '{self._plan.recipe}' does not compute",
+                "use plateau(of=loss)",
+            )
+
     def _end_epoch(self) -> bool:
         """Metrics, the alarm, a row; False where the watch was over before they were there."""
         metrics: dict[str, float | None] = {}
@@ -204,12 +216,23 @@ class _Loop:
         self._course.append({name: value for name, value in row.items() if value is not None})
         if self._log is not None:
             self._log.epoch(row)
+        self._follow_plateau(losses | {k: v for k, v in metrics.items() if v is not None})
         self._epochs += 1
         self._sums = {}
         if metrics:
             self._metrics = {k: v for k, v in metrics.items() if v is not None}
             self._tell(losses)
         return True
+
+    def _follow_plateau(self, figures: Mapping[str, float]) -> None:
+        """Lower the learning rate in every process where the first one sees a plateau."""
+        schedule, before = self._stepper.schedule, self._stepper.plateau
+        if not isinstance(schedule, Plateau):
+            return
+        after = schedule.after(before, figures[schedule.column]) if self._leads else before
+        if self._engine.any(after.factor != before.factor):
+            after = replace(after, factor=schedule.lowered(before.factor))
+        self._stepper.plateau = after
 
     def _step_row(self, figures: StepFigures) -> Row:
         return {
@@ -282,6 +305,7 @@ class _Loop:
             "alarm": asdict(self._alarm),
             "metrics": self._metrics,
             "measured": self._measured,
+            "plateau": asdict(self._stepper.plateau),
             "seconds": self._elapsed,
             "rate": self._rate,
             **({"resumed": self._resumed} if self._resumed else {}),
@@ -319,6 +343,7 @@ class _Loop:
             self._alarm = CollapseAlarm(**facts["alarm"])
             self._metrics = facts["metrics"]
             self._measured = int(facts.get("measured", 0))
+            self._stepper.plateau = PlateauState(**facts.get("plateau", {}))
             self._before, self._rate = facts["seconds"], facts["rate"]
             self._steps, self._epochs = checkpoint.step, facts["epochs"]
             self._resumed = tuple(sorted({*resumed_after(checkpoint), checkpoint.step}))

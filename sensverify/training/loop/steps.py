@@ -20,8 +20,9 @@ from sensverify.training.loop.dropout import dropout
 from sensverify.training.loop.minibatches import MiniBatch, MiniBatches
 from sensverify.training.losses.recipes import Stage
 from sensverify.training.losses.step import Step
-from sensverify.training.optimisers import OPTIMISERS, SCHEDULES
+from sensverify.training.optimisers import OPTIMISERS
 from sensverify.training.plan import Plan
+from sensverify.training.schedules import Plateau, PlateauState, make_schedule
 from sensverify.training.sharpness import SHARPNESS, frozen_statistics
 
 TINY = 1e-30
@@ -62,8 +63,8 @@ class StepFigures:
 class Stepper:
     """Makes the steps of a training in one process.
 
-    Everything a step does follows from the parameters, the optimiser's and the terms' state, and
-    its number: nothing else has to be kept to go on later.
+    Everything a step does follows from the parameters, the state of the optimiser, of the terms and
+    of the plateau, and its number: nothing else has to be kept to go on later.
 
     Parameters
     ----------
@@ -82,7 +83,8 @@ class Stepper:
             plan, engine.device, rank=engine.rank, processes=engine.processes
         )
         self._radius = None if plan.radius is None else plan.radius.to(engine.device)
-        self._schedule = SCHEDULES.make(settings.schedule)
+        self.schedule = make_schedule(settings.schedule, settings.epochs)
+        self.plateau = PlateauState()
         around = settings.sharpness
         self._sharpness = None if around is None else SHARPNESS.make(around)
         self._parameters = [p for p in module.parameters() if p.requires_grad]
@@ -124,7 +126,7 @@ class Stepper:
             finally:
                 self._sharpness.restore(self._module)
         norm = self._clipped(number)
-        rate = self._rate * self._schedule(number / self.steps)
+        rate = self._rate * self._share_of_rate(number)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         self._stepping.step()
@@ -204,6 +206,11 @@ class Stepper:
         if limit is not None:
             torch.nn.utils.clip_grads_with_norm_(self._parameters, limit, norm)
         return value
+
+    def _share_of_rate(self, number: int) -> float:
+        if isinstance(self.schedule, Plateau):
+            return self.plateau.factor
+        return self.schedule(number / self.steps)
 
     def _ramp(self, number: int) -> float:
         """Share of the radius in force: small at the first step, 1 from the end of the ramp on."""

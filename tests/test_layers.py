@@ -73,6 +73,7 @@ TORCH_FREE_AT_IMPORT = (
     "sensverify.classification.paired",
     "sensverify.classification.shift",
     "sensverify.scores",
+    "sensverify.scores.catalog",
 )
 ABOVE_THE_LAYERS = ("sensverify", "sensverify.__main__")
 

@@ -44,7 +44,7 @@ CATALOGS = {
         "sensverify.corruptions.registry:CORRUPTIONS",
     ),
     "measures": ("sensverify.measures.catalog:MEASURES",),
-    "analyses": ("sensverify.studies.analyses:ANALYSES",),
+    "analyses": ("sensverify.studies.analyses:ANALYSES", "sensverify.scores.catalog:ANALYSES"),
     "operators": (),
     "extras": (),
 }

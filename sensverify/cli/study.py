@@ -9,9 +9,19 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sensverify.cli.options import PATH, STOPPED, data_dir_option, quiet_option
+from sensverify.cli.options import (
+    PATH,
+    STOPPED,
+    data_dir_option,
+    force_option,
+    json_option,
+    quiet_option,
+    report_option,
+)
 from sensverify.cli.printing import note, show
 from sensverify.cli.progress import showing_run, watching
+from sensverify.cli.targets import Targets
+from sensverify.cli.types import setting
 
 if TYPE_CHECKING:
     from sensverify.runs.progress import Listener, Progress
@@ -19,13 +29,15 @@ if TYPE_CHECKING:
 
 @click.group("study")
 def study() -> None:
-    """Train several losses with several seeds on the same mini-batches, and compare them.
+    """Train several losses with several seeds on the same mini-batches, and compare them; or
+    analyse scores of networks under attacks and corruptions, whoever measured them.
 
     \b
     Examples:
       sensverify study run table1.toml --out table1 --variant reduced
       sensverify study run table1.toml --out table1 --variant reduced --resume
       sensverify study report table1
+      sensverify study analyse scores.csv --kind transfer
     """
 
 
@@ -97,6 +109,93 @@ def report(folder: Path) -> int:
     click.echo()
     for path in paths:
         click.echo(path)
+    return 0
+
+
+@study.command("analyse", short_help="Analyse scores of networks under shifts, from any files.")
+@click.argument("files", metavar="FILES...", nargs=-1, required=True, type=PATH)
+@click.option(
+    "--kind",
+    required=True,
+    metavar="NAME",
+    help="correlate, transfer, overlap, balance or coverage; settings may follow in parentheses.",
+)
+@click.option(
+    "--setting",
+    "settings",
+    type=setting,
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="A setting of the analysis: over=groups. May be repeated.",
+)
+@json_option("what was found, and of which table")
+@report_option("Write one self-contained page.")
+@click.option(
+    "--csv",
+    "csv_folder",
+    type=PATH,
+    metavar="DIR",
+    help="Write what was found as CSV files into DIR, and the table itself (scores.csv and "
+    "measures.csv), which FILES may name again.",
+)
+@force_option("Overwrite the files of --json, --report and --csv; never FILES.")
+@quiet_option()
+def analyse(
+    files: tuple[Path, ...],
+    kind: str,
+    settings: tuple[tuple[str, str], ...],
+    json_target: Path | None,
+    report_target: Path | None,
+    csv_folder: Path | None,
+    force: bool,
+) -> int:
+    """Analyse the table of networks and shifts that FILES hold together.
+
+    FILES are results of 'evaluate' as JSON, folders of its --out, folders of studies, CSV files
+    with the columns network, shift, severity, right and total (or network, measure and value), and
+    files such as fgsm@Linf_accuracy.json of the robustness data set of NAS-Bench-201. Rows are
+    joined by the digests of networks and samples.
+
+    \b
+    Kinds:
+      correlate  Kendall's tau-b of measures and accuracies, with intervals
+      transfer   what networks gain under the shifts that they were not trained with
+      overlap    overlapping scores of the shifts that networks are named for
+      balance    mean overlap of the members of a benchmark
+      coverage   shifts that a benchmark says nothing about
+
+    \b
+    Examples:
+      sensverify study analyse first.json second.json --kind correlate
+      sensverify study analyse scores.csv measures.csv --kind 'correlate(over=groups)'
+      sensverify study analyse scores.csv --kind transfer --setting standard=base
+      sensverify study analyse scores.csv --kind 'coverage(benchmark=(fog, blur))'
+    """
+    from sensverify.registry.calls import parse_call
+    from sensverify.report.html import document_to_html
+    from sensverify.report.scores.common import FILES
+    from sensverify.report.scores.document import Analysed, analysis_document, table_data
+    from sensverify.report.scores.json import analysis_to_json
+    from sensverify.report.tabular import data_csv
+    from sensverify.runs.outputs import check_folder, write_folder
+    from sensverify.scores.catalog import ANALYSES
+    from sensverify.scores.read import read_scores
+
+    targets = Targets(json=json_target, report=report_target, force=force)
+    targets.check(files)
+    call = ANALYSES.read(parse_call(kind), dict(settings))
+    others = [*files, *(each for each in (json_target, report_target) if each is not None)]
+    if csv_folder is not None:
+        check_folder(csv_folder, FILES, others=others, force=force)
+    scores = read_scores(files)
+    found = Analysed(scores=scores, call=call, result=ANALYSES.make(call, scores))
+    document = analysis_document(found)
+    if csv_folder is not None:
+        tables = [each for each in (*found.section.data, *table_data(scores)) if each.rows]
+        texts = {f"{each.name}.csv": data_csv(each) for each in tables}
+        write_folder(csv_folder, texts, FILES, force=force)
+    targets.write(json=lambda: analysis_to_json(found), report=lambda: document_to_html(document))
+    show(document, aside=targets.to_stdout)
     return 0
 
 

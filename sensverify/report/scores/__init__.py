@@ -1,0 +1,1 @@
+"""Analyses of scores as documents and as JSON."""

@@ -1,0 +1,97 @@
+"""One analysis of a table of scores as a document."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sensverify.core.record import RunRecord
+from sensverify.registry.calls import Call
+from sensverify.report import document as doc
+from sensverify.report.formatting import count_of
+from sensverify.report.record import record_facts
+from sensverify.report.scores.common import data
+from sensverify.report.scores.correlate import correlate_section
+from sensverify.report.scores.overlap import balance_section, coverage_section, overlap_section
+from sensverify.report.scores.transfer import transfer_section
+from sensverify.scores.correlate import Correlations
+from sensverify.scores.csv_file import cell_rows, reading_rows
+from sensverify.scores.overlap import Balance, Coverage, Overlaps
+from sensverify.scores.table import Scores
+from sensverify.scores.transfer import Transfers
+
+_SECTIONS: Mapping[type, Callable[[Any], doc.Section]] = {
+    Correlations: correlate_section,
+    Transfers: transfer_section,
+    Overlaps: overlap_section,
+    Balance: balance_section,
+    Coverage: coverage_section,
+}
+
+_OFFERED = 2_000_000
+"""Bytes of data on a page."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Analysed:
+    """The result of an analysis, with the table that it is of.
+
+    Parameters
+    ----------
+    scores : Scores
+    call : Call
+        The analysis with its settings.
+    result : object
+        What it returned.
+    record : RunRecord
+    """
+
+    scores: Scores
+    call: Call
+    result: Any
+    record: RunRecord = field(default_factory=RunRecord.now)
+
+    @property
+    def section(self) -> doc.Section:
+        """The result with the tables behind it."""
+        return _SECTIONS[type(self.result)](self.result)
+
+
+def analysis_document(found: Analysed) -> doc.Document:
+    """The result, and which table it is of."""
+    scores = found.scores
+    holes = int((~scores.measured).sum())
+    lead = (
+        f"{count_of(len(scores.networks), 'network')}, {count_of(len(scores.shifts), 'shift')}, "
+        f"{count_of(len(scores.measures), 'measure')}; {count_of(holes, 'hole')} among "
+        f"{scores.measured.size:,} cells."
+    )
+    return doc.Document(
+        title=f"{found.call.name} - sensverify",
+        eyebrow="Analysis of scores",
+        heading=found.section.title,
+        lead=lead,
+        sections=(
+            found.section,
+            doc.Section("record", "Record", (doc.Facts(list(_record(found)), on=doc.PAGE),)),
+        ),
+        contents=True,
+        offered=_OFFERED,
+    )
+
+
+def table_data(scores: Scores) -> tuple[doc.Data, ...]:
+    """The table itself, in the form in which it is read."""
+    return (
+        data("scores", lambda: cell_rows(scores)),
+        data("measures", lambda: reading_rows(scores)),
+    )
+
+
+def _record(found: Analysed) -> Iterator[tuple[doc.Line, doc.Line]]:
+    yield "Analysis", doc.Span(str(found.call), "code")
+    yield "Samples", found.scores.samples or "nobody says which"
+    for each in found.scores.sources:
+        yield f"Read ({each.form})", f"{each.path}, SHA-256 {each.sha256}"
+    yield from record_facts(found.record)

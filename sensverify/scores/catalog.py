@@ -1,0 +1,25 @@
+"""Analyses of scores by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sensverify.registry.catalog import Catalog
+from sensverify.scores.correlate import correlate
+from sensverify.scores.overlap import balance, coverage, overlap
+from sensverify.scores.transfer import transfer
+
+ANALYSES: Catalog[Callable[..., Any]] = Catalog(
+    "analysis of scores",
+    {
+        "correlate": correlate,
+        "transfer": transfer,
+        "overlap": overlap,
+        "balance": balance,
+        "coverage": coverage,
+    },
+    arguments=1,
+    example="correlate(over=groups)",
+)
+"""Pure functions of `Scores` and of their settings, by name."""

@@ -38,7 +38,7 @@ BOX = Box(POINTS - 1, POINTS + 1)
 
 
 @pytest.mark.parametrize("name", ["net.onnx", "net.onnx.gz"])
-@pytest.mark.parametrize("batch", ["batch", 1])
+@pytest.mark.parametrize("batch", ["batch", 1, 8])
 @pytest.mark.parametrize("kind", [TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16])
 def test_only_a_larger_other_output_confirms(
     tmp_path: Path, name: str, batch: int | str, kind: int

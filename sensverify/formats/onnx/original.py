@@ -83,7 +83,7 @@ class OriginalFile:
         together = np.concatenate([sample.reshape(-1)] * copies).reshape(shape)
         found = run_session(self._session, self._names, {self._input.name: together})
         if self._head is None:
-            return np.asarray(found[0]).ravel()
+            return np.asarray(found[0]).reshape(copies, -1)[0]
         return self._scores(found, copies)
 
     def _scores(self, found: Sequence[Any], copies: int) -> np.ndarray:

@@ -73,24 +73,29 @@ def _style(look: str) -> str:
     return next((_STYLES[word] for word in look.split() if word in _STYLES), "")
 
 
-def styled(line: Line, style: str = "") -> RichText:
-    """A line for a terminal; what looks like mark-up in it is text, and nothing in it steers it."""
-    text = RichText(style=style)
+def styled(line: Line, style: str = "", *, several: bool = False) -> RichText:
+    """A line for a terminal; what looks like mark-up in it is text, and nothing in it steers it.
+
+    Nor does it end a line, which a name could begin so that a build server takes it for a command;
+    ``several`` are text of our own.
+    """
+    text, kept = RichText(style=style), "\n\N{NO-BREAK SPACE}" if several else "\N{NO-BREAK SPACE}"
     for span in spans(line):
-        text.append("".join(map(_visible, span.text)), style=_style(span.look))
+        shown = "".join(_visible(sign, kept) for sign in span.text)
+        text.append(shown, style=_style(span.look))
     return text
 
 
-def _visible(sign: str) -> str:
-    # Nor the end of a line: a name could begin one that a build server takes for a command.
-    shown = sign.isprintable() or sign == "\N{NO-BREAK SPACE}"
+def _visible(sign: str, kept: str) -> str:
+    shown = sign.isprintable() or sign in kept
     return sign if shown else sign.encode("unicode_escape").decode()
 
 
 def _shown(block: Block, console: Console) -> Iterator[tuple[RichText | RichTable, bool, bool]]:
     """The parts of a block, each with whether it is set apart, and whether it is never folded."""
     if isinstance(block, Text):
-        yield styled(block.line, _style(block.look)), False, "whole" in block.look
+        whole = "whole" in block.look
+        yield styled(block.line, _style(block.look), several=whole), False, whole
     elif isinstance(block, Facts):
         grid = RichTable.grid(padding=(0, 2))
         width = max((len(plain(name)) for name, _ in block.items), default=0)

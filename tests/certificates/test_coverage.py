@@ -28,12 +28,13 @@ def certificate(
     """One that claims this; ``covers`` looks at nothing else."""
     ends = np.array(lower, float), np.array(upper, float)
     return SimpleNamespace(
+        ending=None,
         claims=Claims(
             *ends,
             rows=np.array([rows], float),
             limits=np.array([limits] * len(ends[0]), float),
             groups=None if groups is None else np.array([groups] * len(ends[0])),
-        )
+        ),
     )
 
 
@@ -142,7 +143,10 @@ def test_strict_rows_answer_strict_constraints_alone() -> None:
         ([[1, 0]], "(and (<= Y_0 0.875) (<= Y_1 2))", "(and (<= Y_0 1) (< Y_1 2))"),
     ):
         claims = replace(found.claims, strict=np.array(strict))
-        covers(SimpleNamespace(claims=claims), asked(follows))
-        refuses(SimpleNamespace(claims=claims), not_)
+        covers(SimpleNamespace(ending=None, claims=claims), asked(follows))
+        refuses(SimpleNamespace(ending=None, claims=claims), not_)
         # Of two limits for one row the smaller one counts, and of equal ones the strict one.
-        covers(SimpleNamespace(claims=claims), asked(f"(and {follows} (<= Y_0 1) (<= Y_1 2))"))
+        covers(
+            SimpleNamespace(ending=None, claims=claims),
+            asked(f"(and {follows} (<= Y_0 1) (<= Y_1 2))"),
+        )

@@ -118,7 +118,8 @@ def report(folder: Path) -> int:
     "--kind",
     required=True,
     metavar="NAME",
-    help="correlate, transfer, overlap, balance or coverage; settings may follow in parentheses.",
+    help="correlate, transfer, overlap, balance, coverage or categories; settings may follow "
+    "in parentheses.",
 )
 @click.option(
     "--setting",
@@ -163,6 +164,7 @@ def analyse(
       overlap    overlapping scores of the shifts that networks are named for
       balance    mean overlap of the members of a benchmark
       coverage   shifts that a benchmark says nothing about
+      categories shifts that overlap with the same others
 
     \b
     Examples:

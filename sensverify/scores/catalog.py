@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sensverify.registry.catalog import Catalog
+from sensverify.scores.categories import categories
 from sensverify.scores.correlate import correlate
 from sensverify.scores.overlap import balance, coverage, overlap
 from sensverify.scores.transfer import transfer
@@ -18,6 +19,7 @@ ANALYSES: Catalog[Callable[..., Any]] = Catalog(
         "overlap": overlap,
         "balance": balance,
         "coverage": coverage,
+        "categories": categories,
     },
     arguments=1,
     example="correlate(over=groups)",

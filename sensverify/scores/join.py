@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from math import isfinite
@@ -76,7 +77,7 @@ def _networks(found: Iterable[Network]) -> list[Network]:
     for each in found:
         by_key.setdefault(each.key, each)
     names = [each.name for each in by_key.values()]
-    several = {name for name in names if names.count(name) > 1}
+    several = {name for name, count in Counter(names).items() if count > 1}
     return [
         replace(each, name=f"{each.name} ({each.sha256[:8]})")
         if each.name in several and each.sha256

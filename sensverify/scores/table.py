@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -152,7 +153,7 @@ class Scores:
             ("shifts", [f"{each.kind} {each.label}" for each in self.shifts]),
             ("measures", [*self.measures]),
         ):
-            twice = next((each for each in things if things.count(each) > 1), None)
+            twice = next((each for each, count in Counter(things).items() if count > 1), None)
             if twice is not None:
                 raise BadData(f"a table of scores has several {what} '{twice}'")
         wanted = (len(self.networks), len(self.measures))

@@ -25,6 +25,13 @@ fog,rain,,60,100
 rain,clean,,90,100
 rain,fog,,70,100
 rain,rain,,80,100
+standard,tilt,,40,100
+fog,tilt,,40,100
+rain,tilt,,45,100
+tilt,clean,,90,100
+tilt,fog,,55,100
+tilt,rain,,45,100
+tilt,tilt,,85,100
 """
 
 
@@ -41,6 +48,7 @@ KINDS = {
     "overlap": "0.50",
     "balance": "mean overlap",
     "coverage(benchmark=(fog))": "covered",
+    "categories(count=2)": "categories",
 }
 
 

@@ -101,6 +101,23 @@ def test_ties_and_holes_are_those_of_scipy() -> None:
     assert pair.lower < pair.tau < pair.upper
 
 
+def test_the_interval_of_many_networks_is_that_of_resamples(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    draws = np.random.default_rng(4)
+    x = draws.integers(0, 30, 600).astype(float)
+    scores = measured({"x": [*x], "y": [*x + 12 * draws.normal(size=600)]})
+    settings: dict[str, Any] = {"columns": ("x",), "against": ("y",), "resamples": 4000}
+    (resampled,) = correlate(scores, **settings).pairs
+    monkeypatch.setattr("sensverify.scores.correlate._LARGE", 10)
+    (normal,) = correlate(scores, **settings).pairs
+    assert normal.tau == resampled.tau
+    assert resampled.lower is not None
+    assert (normal.lower, normal.upper) == pytest.approx(
+        (resampled.lower, resampled.upper), abs=4e-3
+    )
+
+
 def test_weights_are_repeated_networks() -> None:
     draws = np.random.default_rng(1)
     x, y = draws.integers(0, 4, 12).astype(float), draws.integers(0, 4, 12).astype(float)

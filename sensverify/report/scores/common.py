@@ -21,6 +21,8 @@ HEADS: Mapping[str, tuple[str, ...]] = {
     "overlaps": ("first", "second", "score", "raw", "reason"),
     "balance": ("shift", "overlap"),
     "coverage": ("shift", "covered", "largest", "member"),
+    "categories": ("shift", "category", "reason"),
+    "agreement": ("pairs", "correlation"),
     "scores": (*CELLS, *FURTHER),
     "measures": (*READINGS, "network_sha256"),
 }

@@ -26,7 +26,7 @@ def _blocks(found: Correlations) -> Iterator[doc.Block]:
         f"the other way round, 0 where neither tells of the other. Points are {found.over}."
     )
     if found.resamples:
-        text += f" Below each, the 95 % interval of {found.resamples:,} resamples of these."
+        text += f" Beside each, the 95 % interval over them ({found.resamples:,} resamples)."
     yield doc.Text(text)
     wide = len(found.second)
     rows = [

@@ -11,10 +11,12 @@ from sensverify.registry.calls import Call
 from sensverify.report import document as doc
 from sensverify.report.formatting import count_of
 from sensverify.report.record import record_facts
+from sensverify.report.scores.categories import categories_section
 from sensverify.report.scores.common import data
 from sensverify.report.scores.correlate import correlate_section
 from sensverify.report.scores.overlap import balance_section, coverage_section, overlap_section
 from sensverify.report.scores.transfer import transfer_section
+from sensverify.scores.categories import Categories
 from sensverify.scores.correlate import Correlations
 from sensverify.scores.csv_file import cell_rows, reading_rows
 from sensverify.scores.overlap import Balance, Coverage, Overlaps
@@ -27,6 +29,7 @@ _SECTIONS: Mapping[type, Callable[[Any], doc.Section]] = {
     Overlaps: overlap_section,
     Balance: balance_section,
     Coverage: coverage_section,
+    Categories: categories_section,
 }
 
 _OFFERED = 2_000_000

@@ -270,12 +270,15 @@ def _benchmark(values: Values, path: Path) -> dict[str, str]:
     total, done, decided, wrong, right = (
         _count(values, "summary", key) for key in ("total", "done", "decided", "wrong", "right")
     )
-    failed = _at(values, "failed") or {}
+    failed, gated = _at(values, "failed") or {}, _list(values, "fail_on")
     if wrong or failed or _list(values, "disagreements"):
         told = {"verdict": "failed", "level": "bad"}
     elif done < total:
         told = {"verdict": "unfinished", "level": "open"}
-    elif right or _list(values, "fail_on"):
+    elif gated and _number(values, "summary", "verdicts", "error"):
+        # What ended with an error may be what none should end with.
+        told = {"verdict": "undecided", "level": "open"}
+    elif right or gated:
         told = {"verdict": "passed", "level": "good"}
     else:
         told = {}

@@ -59,9 +59,13 @@ def test_verdicts_from_gates() -> None:
 
 
 def test_benchmarks_and_checks_that_did_not_pass() -> None:
+    erred = {**result("benchmark")["summary"], "verdicts": {"sat": 1, "error": 1}}
     for change, verdict in (
         ({"failed": {"sat": 1}}, "failed"),
         ({"disagreements": [{}]}, "failed"),
+        ({"fail_on": ["sat"]}, "passed"),
+        ({"fail_on": ["sat"], "summary": erred}, "undecided"),
+        ({"summary": erred}, "passed"),
         ({"summary": {**result("benchmark")["summary"], "wrong": 1}}, "failed"),
         ({"summary": {**result("benchmark")["summary"], "total": 2}}, "unfinished"),
         ({"summary": {**result("benchmark")["summary"], "right": 0}}, ""),

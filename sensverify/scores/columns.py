@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from math import isnan, nan
 
 import numpy as np
@@ -21,9 +21,12 @@ _FORMS: dict[str, Callable[[float, float], float]] = {
 """What can be made of an accuracy, before a colon: ``residual:fog``."""
 
 
-def shift_names(scores: Scores) -> tuple[str, ...]:
-    """Names of the shifts without their severities, in order; not those of samples as they are."""
-    kept = (each for each in scores.shifts if each.kind not in ("clean", "train"))
+def shift_names(scores: Scores, without: Collection[str] = ()) -> tuple[str, ...]:
+    """Names of the shifts without their severities, in order; not those of samples as they are.
+
+    Kinds may be left out ``without``.
+    """
+    kept = (each for each in scores.shifts if each.kind not in ("clean", "train", *without))
     return tuple(dict.fromkeys(each.name for each in kept))
 
 

@@ -86,7 +86,8 @@ def transfer(
     standard : str
         Name of the network that was trained without a shift.
     shifts : tuple of str
-        As in `sensverify.scores.columns.places_of`. Default: all, each over its severities.
+        As in `sensverify.scores.columns.places_of`. Default: all but proofs, each over its
+        severities.
 
     Raises
     ------
@@ -98,7 +99,7 @@ def transfer(
     Source: Laugros 2022, Section 3.2, Tables 3.1 to 3.3.
     """
     trained = others(scores, standard)
-    names = shifts or shift_names(scores)
+    names = shifts or shift_names(scores, without=("certified",))
     bases = [
         place for place, each in enumerate(scores.networks) if standard in (each.name, each.group)
     ]

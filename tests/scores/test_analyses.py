@@ -236,6 +236,17 @@ def test_a_sign_stands_only_where_the_interval_says_so() -> None:
     assert cells["standard", "fog"].gain is None
 
 
+def test_what_is_proven_is_no_shift_unless_it_is_named() -> None:
+    scores = Scores(
+        networks=(Network("standard"), Network("fog")),
+        shifts=(Shift("ibp", 0.1, "certified"), Shift("fog")),
+        right=np.array([[1, 2], [3, 4]]),
+        total=np.full((2, 2), 4),
+    )
+    assert transfer(scores).shifts == ("fog",)
+    assert transfer(scores, shifts=("ibp", "fog")).shifts == ("ibp", "fog")
+
+
 def paired_table(wrong: dict[str, list[int]], total: int = 100) -> Scores:
     rows = list(wrong)
     return Scores(

@@ -291,6 +291,16 @@ def _benchmark(values: Values, path: Path) -> dict[str, str]:
     }
 
 
+def _analyse(values: Values, path: Path) -> dict[str, str]:
+    sources = (PurePath(_text(each, "path")).name for each in _list(values, "sources"))
+    networks, shifts = len(_list(values, "networks")), len(_list(values, "shifts"))
+    return {
+        "name": _text(values, "kind"),
+        "data": ", ".join(sources),
+        "figure": f"{count_of(networks, 'network')}, {count_of(shifts, 'shift')}",
+    }
+
+
 def _check(values: Values, path: Path) -> dict[str, str]:
     holds = _at(values, "holds")
     if not isinstance(holds, bool):
@@ -383,6 +393,7 @@ class _Kind:
 
 
 _KINDS = {
+    "analyse": _Kind("study analyse", "analysis of scores", _analyse),
     "benchmark": _Kind("benchmark", "benchmark", _benchmark),
     "check": _Kind("check", "check", _check),
     "critical-radius": _Kind("critical radius", "critical radii", _radius),

@@ -9,6 +9,9 @@ from sensverify.report.formatting import DASH, signed
 from sensverify.report.scores.common import data, matrix, told
 from sensverify.scores.correlate import Correlation, Correlations
 
+_NAMED = 3
+"""Pairs that are named beside a reason; the others are in the data."""
+
 
 def correlate_section(found: Correlations) -> doc.Section:
     """Taus with their intervals, and the reasons where there are none."""
@@ -34,13 +37,17 @@ def _blocks(found: Correlations) -> Iterator[doc.Block]:
         for place, name in enumerate(found.first)
     ]
     yield from matrix(found.second, rows, "tau-b")
-    reasons = dict.fromkeys(
-        f"Not measured: {each.first} with {each.second}, as {each.reason}."
-        for each in found.pairs
-        if each.reason
-    )
+    reasons: dict[str, list[str]] = {}
+    for each in found.pairs:
+        if each.reason:
+            reasons.setdefault(each.reason, []).append(f"{each.first} with {each.second}")
     if reasons:
-        yield from told(list(reasons))
+        yield from told([_reason(why, pairs) for why, pairs in reasons.items()])
+
+
+def _reason(why: str, pairs: list[str]) -> str:
+    more = f" and {len(pairs) - _NAMED:,} more" if len(pairs) > _NAMED else ""
+    return f"Not measured, as {why}: {', '.join(pairs[:_NAMED])}{more}."
 
 
 def _cell(each: Correlation) -> doc.Cell:

@@ -71,7 +71,7 @@ def analysis_document(found: Analysed) -> doc.Document:
         f"{scores.measured.size:,} cells."
     )
     return doc.Document(
-        title=f"{found.call.name} - sensverify",
+        title=f"{found.call.name}: analysis of scores",
         eyebrow="Analysis of scores",
         heading=found.section.title,
         lead=lead,

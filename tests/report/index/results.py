@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import sensverify as sv
 from sensverify import verification
+from sensverify.registry.calls import Call
 from sensverify.report.benchmark_json import benchmark_to_json
 from sensverify.report.check import check_to_json
 from sensverify.report.property import property_to_json
+from sensverify.report.scores.document import Analysed
+from sensverify.report.scores.json import analysis_to_json
 from sensverify.report.training_json import training_to_json
+from sensverify.scores import Source
+from sensverify.scores.transfer import transfer
 from sensverify.training import fit
 from tests.report.test_benchmark import found, made
 from tests.report.test_certified import checked_report
 from tests.report.test_property import REPORT
+from tests.scores.conftest import table as scores_table
 from tests.training.trainings import blobs, plain_model, quick
 
 
@@ -33,7 +40,14 @@ def _texts() -> dict[str, str]:
         min_accuracy="10%",
     )
     trained = fit(plain_model(), blobs(), "base", quick(epochs=1, metric_samples=0))
+    scores = scores_table({"standard": {"fog": 0.5}, "fog": {"fog": 0.9}})
+    analysed = Analysed(
+        scores=replace(scores, sources=(Source("folder/scores.csv", "csv", "0" * 64),)),
+        call=Call("transfer"),
+        result=transfer(scores),
+    )
     return {
+        "analyse": analysis_to_json(analysed),
         "benchmark": benchmark_to_json(made([found("a", "sat", expected="sat")])),
         "check": check_to_json(checked_report()),
         "critical-radius": verification.critical_radius(
@@ -47,6 +61,7 @@ def _texts() -> dict[str, str]:
 
 
 KINDS = (
+    "analyse",
     "benchmark",
     "check",
     "critical-radius",

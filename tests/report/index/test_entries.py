@@ -22,6 +22,7 @@ def entry(values: dict[str, Any]) -> Entry:
 @pytest.mark.parametrize(
     ("kind", "name", "verdict", "figure"),
     [
+        ("analyse", "transfer", "", "2 networks, 1 shift"),
         ("benchmark", "bench", "passed", "decided 1 of 1"),
         ("check", "net.cert", "certified", "20 claims"),
         ("critical-radius", "iris", "", "median radius"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +12,16 @@ from sensverify.errors import TrainingFailed
 from sensverify.runs.watch import Watch
 from sensverify.training import Progress, fit
 from sensverify.training.directory.checkpoints import newest_checkpoint
-from tests.training.trainings import blobs, plain_model, quick, rich_model, rows, same_weights
+from tests.training.trainings import (
+    blobs,
+    picture_model,
+    pictures,
+    plain_model,
+    quick,
+    rich_model,
+    rows,
+    same_weights,
+)
 
 # Mini-batches of 12 and samples that are shared evenly.
 SETTINGS = {"epochs": 2, "metric_samples": 12, "optimiser": "sgd(lr=0.05, momentum=0.9)"}
@@ -88,3 +98,27 @@ def test_what_a_process_raises_is_raised() -> None:
     settings = quick(devices=2, **SETTINGS | {"optimiser": "sgd(lr=1e6)"})
     with pytest.raises(TrainingFailed, match="learning rate"):
         fit(plain_model(), blobs(), "cross-entropy + l2", settings)
+
+
+@pytest.mark.slow
+def test_two_processes_see_the_augmented_images_and_the_plateaus_of_one(tmp_path: Path) -> None:
+    changes: dict[str, Any] = {
+        "epochs": 4,
+        "optimiser": "sgd(lr=1e-4)",
+        "schedule": "plateau(patience=0, threshold=0.9, factor=0.5)",
+        "augment": "horizontal-flip + rotation + darken",
+        "metrics": (),
+        "metric_every_steps": 3,
+        "metric_samples": 12,
+    }
+    outs = tmp_path / "both", tmp_path / "alone"
+    both, alone = (
+        fit(picture_model(), pictures(), "base", quick(devices=devices, **changes), out=out)
+        for devices, out in zip((2, 1), outs, strict=True)
+    )
+    for name, values in alone.module.state_dict().items():
+        torch.testing.assert_close(both.module.state_dict()[name], values, rtol=1e-4, atol=1e-5)
+    rates = [[row["learning rate"] for row in rows(out / "metrics.csv")] for out in outs]
+    assert rates[0] == rates[1] == ["0.0001", "0.0001", "5e-05", "2.5e-05"]
+    steps = [[row["step"] for row in rows(out / "step-metrics.csv")] for out in outs]
+    assert steps[0] == steps[1] == ["3", "6", "9", "12", "15"]

@@ -23,7 +23,7 @@ from sensverify.core.box import Box
 from sensverify.errors import BadSetting
 from sensverify.registry.ranges import Range
 from sensverify.training.losses.amounts import Amount, drawn, extent, scaled
-from sensverify.training.losses.labels import one_hot, smoothed, towards
+from sensverify.training.losses.labels import cross_entropies, one_hot, smoothed, towards
 from sensverify.training.losses.mixing import Mix
 from sensverify.training.losses.step import Step
 
@@ -105,7 +105,7 @@ def adversarial(
     outputs = flattened(step.module(found))
     if mix is None and labels == "truth":
         return functional.cross_entropy(outputs, step.y)
-    wanted = one_hot(step.y, outputs.shape[1], outputs)
+    wanted = one_hot(step.y, outputs)
     wanted = wanted if first is None else first.of(wanted)
     if labels != "truth":
         share = amounts * (extent(step) if smoothing is None else smoothing)
@@ -113,7 +113,7 @@ def adversarial(
             wanted = towards(wanted, aim.needed, share)
         else:
             wanted = smoothed(wanted, share, normalised=normalised)
-    return functional.cross_entropy(outputs, wanted if last is None else last.of(wanted))
+    return cross_entropies(outputs, wanted if last is None else last.of(wanted)).mean()
 
 
 def trades(step: Step, *, steps: Steps = 10, amount: Amount = "full") -> Tensor:
@@ -205,8 +205,7 @@ def _mixed_loss(step: Step, mix: Mix) -> AttackLoss:
     """The cross-entropy with mixed labels, ``[batch]``."""
 
     def loss(outputs: Tensor, labels: Tensor) -> Tensor:
-        wanted = mix.of(one_hot(step.y, outputs.shape[1], outputs))
-        return functional.cross_entropy(outputs, wanted, reduction="none")
+        return cross_entropies(outputs, mix.of(one_hot(step.y, outputs)))
 
     return loss
 

@@ -11,7 +11,7 @@ from torch.nn import functional
 from sensverify.bounds.tensors import flattened
 from sensverify.errors import BadSetting
 from sensverify.registry.ranges import Range
-from sensverify.training.losses.labels import one_hot, smoothed
+from sensverify.training.losses.labels import cross_entropies, one_hot, smoothed
 from sensverify.training.losses.mixing import Mix, Per
 from sensverify.training.losses.step import Step
 
@@ -39,9 +39,8 @@ def cross_entropy(
         raise BadSetting(f"cross-entropy: smoothing is a share from 0 to 1, got {smoothing}")
     if normalised:
         return functional.cross_entropy(step.outputs, step.y, label_smoothing=smoothing)
-    hard = one_hot(step.y, step.outputs.shape[1], step.outputs)
-    labels = smoothed(hard, smoothing, normalised=False)
-    return functional.cross_entropy(step.outputs, labels)
+    labels = smoothed(one_hot(step.y, step.outputs), smoothing, normalised=False)
+    return cross_entropies(step.outputs, labels).mean()
 
 
 def l2(step: Step) -> Tensor:
@@ -84,5 +83,4 @@ def mixup(
         share, partners = float(mix.share), step.y[mix.order]
         own = functional.cross_entropy(outputs, step.y)
         return share * own + (1 - share) * functional.cross_entropy(outputs, partners)
-    labels = mix.of(one_hot(step.y, outputs.shape[1], outputs))
-    return functional.cross_entropy(outputs, labels)
+    return cross_entropies(outputs, mix.of(one_hot(step.y, outputs))).mean()

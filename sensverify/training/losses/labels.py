@@ -7,9 +7,18 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def one_hot(labels: Tensor, classes: int, like: Tensor) -> Tensor:
-    """Labels as rows with a single 1, ``[batch, classes]``, in the dtype of ``like``."""
-    return functional.one_hot(labels, classes).to(like)
+def one_hot(labels: Tensor, outputs: Tensor) -> Tensor:
+    """Labels as rows with a single 1, like the outputs ``[batch, classes]``, at least in float32.
+
+    Half precision has no room for a share of a hundredth beside 1.
+    """
+    dtype = torch.promote_types(outputs.dtype, torch.float32)
+    return functional.one_hot(labels, outputs.shape[1]).to(outputs.device, dtype)
+
+
+def cross_entropies(outputs: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy of every sample with a distribution over the classes, in nats, ``[batch]``."""
+    return functional.cross_entropy(outputs.to(labels.dtype), labels, reduction="none")
 
 
 def smoothed(labels: Tensor, share: Tensor | float, *, normalised: bool = True) -> Tensor:
@@ -36,7 +45,7 @@ def towards(labels: Tensor, targets: Tensor, share: Tensor | float) -> Tensor:
     Source: Laugros, Section 3.3.2.2, Eq. 3.4 (targeted labelling adversarial training).
     """
     share = _column(share, labels)
-    return (1 - share) * labels + share * one_hot(targets, labels.shape[1], labels)
+    return (1 - share) * labels + share * one_hot(targets, labels)
 
 
 def _column(share: Tensor | float, labels: Tensor) -> Tensor:

@@ -214,7 +214,7 @@ def test_the_label_of_m_tlat() -> None:
     """A share of .7 and an amount of .02: .686, .294 and .02."""
 
     mix = Mix(torch.tensor([1, 0]), torch.tensor([0.7, 0.7], dtype=torch.float64))
-    mixed = mix.of(one_hot(torch.tensor([0, 1]), 3, torch.zeros(1, dtype=torch.float64)))
+    mixed = mix.of(one_hot(torch.tensor([0, 1]), torch.zeros(2, 3, dtype=torch.float64)))
     found = towards(mixed, torch.tensor([2, 2]), 0.02)
     expected = torch.tensor([[0.686, 0.294, 0.02], [0.294, 0.686, 0.02]], dtype=torch.float64)
     torch.testing.assert_close(found, expected)
@@ -283,3 +283,9 @@ def test_trades_with_an_amount_of_nothing(make_step) -> None:
     step = make_step(radius=0.3)
     assert float(trades(step, amount=(0.0, 0.0)).detach()) == pytest.approx(0.0, abs=1e-12)
     assert float(trades(make_step(radius=0.3)).detach()) > 1e-5
+
+
+def test_labels_are_not_rounded_to_half_precision() -> None:
+    outputs = torch.zeros(1, 3, dtype=torch.bfloat16)
+    labels = towards(one_hot(torch.tensor([0]), outputs), torch.tensor([1]), 0.001)
+    torch.testing.assert_close(labels, torch.tensor([[0.999, 0.001, 0.0]]))

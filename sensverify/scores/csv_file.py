@@ -110,7 +110,7 @@ class _Line:
         right, total = self._whole("right"), self._whole("total")
         if "wrong" in self._values and (self.text("wrong") or right == total):
             words = self.text("wrong").split()
-            if not all(word.isdecimal() for word in words):
+            if not all(word.isdecimal() and len(word) < 16 for word in words):
                 raise BadData(
                     f"{self._where}: wrong is '{self.text('wrong')[:100]}'",
                     "write positions, counted from 0, with spaces between them",

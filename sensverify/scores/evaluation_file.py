@@ -37,7 +37,7 @@ def read_evaluation(path: Path) -> Part:
             "range of inputs": str(values["clip"]),
             "seed": str(values["seed"]),
         }
-        samples = str(values["data"]["samples_sha256"])
+        samples = _digest(values["data"]["samples_sha256"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BadData(
             f"the result '{path}' is damaged: {type(error).__name__}: {error}",
@@ -53,7 +53,8 @@ def read_evaluation(path: Path) -> Part:
 
 
 def _rows(model: Mapping[str, Any], data: Mapping[str, Any]) -> tuple[list[CellRow], list[Reading]]:
-    network = Network(str(model["model"]["name"]), model["model"]["sha256"])
+    sha256 = model["model"]["sha256"]
+    network = Network(str(model["model"]["name"]), None if sha256 is None else _digest(sha256))
     cells = list(_cells(model, network, int(data["samples"])))
     readings = [
         Reading(network, str(row["measure"]), float(row["value"])) for row in model["measures"]
@@ -93,6 +94,12 @@ def _counted(network: Network, shift: Shift, row: Mapping[str, Any]) -> CellRow:
     rate = row["classified"]["accuracy"]
     wrong = None if row["wrong"] is None else _places(row["wrong"])
     return CellRow(network, shift, int(rate["count"]), int(rate["samples"]), wrong)
+
+
+def _digest(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise TypeError(f"{value!r} is no digest")
+    return value
 
 
 def _places(values: Sequence[Any]) -> tuple[int, ...]:

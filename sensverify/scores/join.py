@@ -15,6 +15,9 @@ from sensverify.scores.table import Kind, Network, Scores, Shift
 
 _COLUMNS = "give all of them the columns network_sha256 and samples_sha256, or write one CSV file"
 
+_MOST = 1 << 53
+"""Samples that are counted exactly in all that is made of them."""
+
 
 def join(parts: Sequence[Part]) -> Scores:
     """One table of the rows of several files.
@@ -118,7 +121,7 @@ def _check_samples(parts: Sequence[Part]) -> None:
 
 
 def _check_cell(each: CellRow, part: Part) -> None:
-    if each.total < 1 or not 0 <= each.right <= each.total:
+    if not 1 <= each.total <= _MOST or not 0 <= each.right <= each.total:
         raise BadData(
             f"'{part.source.path}': network '{each.network.name}' under '{each.shift.label}' has "
             f"{each.right} of {each.total} samples right",

@@ -6,6 +6,7 @@ Source: Jung, Lukasik & Keuper 2023, *Neural architecture design and robustness:
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,8 @@ def _shifts(path: Path, key: str) -> list[Shift]:
         )
     try:
         radii = [float(value) for value in _read(meta)["epsilons"][key]]
+        if not all(map(isfinite, radii)):
+            raise ValueError("a radius is no number")
     except (KeyError, TypeError, ValueError):
         raise BadData(
             f"'{meta}' names no radii of '{key}'", "put it beside its own files"

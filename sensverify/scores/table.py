@@ -147,15 +147,25 @@ class Scores:
         self._check(cells)
 
     def _check(self, cells: tuple[int, int]) -> None:
+        kinds: dict[str, Kind] = {}
+        for each in self.shifts:
+            if kinds.setdefault(each.name, each.kind) != each.kind:
+                raise BadData(
+                    f"the shift '{each.name}' is of the kinds '{kinds[each.name]}' and "
+                    f"'{each.kind}'",
+                    "name its kind in the column kind of a CSV file, or call one otherwise",
+                )
         for what, things in (
             ("networks with the name", [each.name for each in self.networks]),
             ("networks with the digest", [each.key for each in self.networks]),
-            ("shifts", [f"{each.kind} {each.label}" for each in self.shifts]),
+            ("shifts", [each.label for each in self.shifts]),
             ("measures", [*self.measures]),
         ):
             twice = next((each for each, count in Counter(things).items() if count > 1), None)
             if twice is not None:
-                raise BadData(f"a table of scores has several {what} '{twice}'")
+                raise BadData(
+                    f"a table of scores has several {what} '{twice}'", "call them differently"
+                )
         wanted = (len(self.networks), len(self.measures))
         shapes = [self.right.shape, self.total.shape, self.origin.shape, self.values.shape]
         if shapes != [cells, cells, cells, wanted]:

@@ -152,6 +152,8 @@ def _cell(name: str, right: int, wrong: tuple[int, ...] | None = None) -> CellRo
         ({"schema": "sensverify.verify/2"}, "is no result of the schema"),
         (result(), "there are no scores"),
         (result({"model": {}}), "is damaged"),
+        (result(model(), samples=None), "is damaged: TypeError: None is no digest"),
+        (result(model(sha256=3)), "is damaged: TypeError: 3 is no digest"),
         ('{"schema": "sensverify.evaluate/2", "models": NaN}', "NaN is no number"),
         ("{", "cannot read the result"),
     ],
@@ -198,6 +200,13 @@ def test_results_that_do_not_belong_together(write: Write, other: Any, words: st
         (HEAD + "a,fog,2,nan,10\n", "right is 'nan', which is no number"),
         (HEAD + "a,fog,2,,10\n", "right is '', which is no number"),
         (HEAD + "a,fog,2,5.5,10\n", "right is '5.5'"),
+        (HEAD + "a,fog,2,1e300,1e300\n", "samples right"),
+        (HEAD.replace("\n", ",wrong\n") + f"a,fog,2,5,6,{'9' * 5000}\n", "wrong is '999"),
+        (
+            HEAD.replace("\n", ",kind\n") + "a,fog,1,5,6,attack\na,fog,2,5,6,\n",
+            "'fog' is of the kinds 'attack' and 'shift'",
+        ),
+        (HEAD + "a,fog,2,5,10\na,fog/2,,5,10\n", "several shifts 'fog/2'"),
         (HEAD + "a,fog,2,11,10\n", "11 of 10 samples right"),
         (HEAD + "a,fog,2,-1,10\n", "-1 of 10 samples right"),
         (HEAD + "a,fog,2,0,0\n", "0 of 0 samples right"),
@@ -239,12 +248,14 @@ def test_csv_of_samples_that_nobody_names_stand_alone(write: Write) -> None:
         ({"mnist": {"fgsm@Linf": {"accuracy": {}}}}, "is of the data 'mnist'"),
         ({"cifar10": {"pgd@Linf": {"accuracy": {"0": [1]}}}}, "names no radii of 'pgd@Linf'"),
         ({"cifar10": {"fgsm@Linf": {"confidence": {}}}}, "is no file of accuracies"),
+        ({"cifar10": {"apgd@Linf": {"accuracy": {}}}}, "names no radii of 'apgd@Linf'"),
         ([], "is no file of accuracies"),
         ("[", "is no JSON"),
     ],
 )
 def test_published_files_that_are_refused(write: Write, values: Any, words: str) -> None:
-    write("meta.json", {"epsilons": {"fgsm@Linf": [0.1, 8.0]}})
+    radii = '{"fgsm@Linf": [0.1, 8.0], "apgd@Linf": [NaN]}'
+    write("meta.json", f'{{"epsilons": {radii}}}')
     with pytest.raises(BadData, match=words):
         read_scores([write("fgsm@Linf_accuracy.json", values)])
 

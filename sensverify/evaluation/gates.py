@@ -106,7 +106,7 @@ def _shares(least: int, most: int, total: int) -> Figure:
 
 
 def _log(volume: float | None) -> float:
-    return -math.inf if volume is None else volume
+    return -math.inf if volume is None else float(volume)
 
 
 def _lost(
@@ -288,15 +288,16 @@ def _read_baseline(
     try:
         _check_question(path, values, asked)
         labels = [int(label) for label in values["labels"]]
-        models = {each["model"]["name"]: _model(each) for each in values["models"]}
+        models = {str(each["model"]["name"]): _model(each) for each in values["models"]}
         found = {}
         for name in asked.names:
             model = models.get(name, next(iter(models.values())) if len(models) == 1 else None)
             if model is None:
                 raise BadSetting(f"'{path}' has several networks, and '{name}' is none of them")
+            _check_counts(model, len(labels))
             for label, its in asked.figures(model, labels).items():
                 found[name, label] = _as_limits(its, model, asked)
-    except (AttributeError, IndexError, KeyError, TypeError, ZeroDivisionError) as error:
+    except (AttributeError, LookupError, TypeError, ArithmeticError) as error:
         raise BadData(f"'{path}' is no whole result: {type(error).__name__} {error}") from None
     except ValueError as error:
         if isinstance(error, BadData | BadSetting):
@@ -352,6 +353,19 @@ def _check_question(path: Path, values: dict[str, Any], asked: AskedGates) -> No
                 f"'{path}' is about another question: its {name} is {before}, here it is {now}",
                 "give a result of the same question",
             )
+
+
+def _check_counts(model: ModelEvaluation, samples: int) -> None:
+    """Refuse, with `ValueError`, counts of predictions that no samples have."""
+    every = [row.classified for row in model.clean]
+    every += [row.classified for row in model.attacks]
+    every += [row.classified for row in model.corruptions]
+    counts = [count for each in every for line in each.confusion for count in line]
+    if any(type(count) is not int or count < 0 for count in counts):
+        raise ValueError("predictions are counted by whole numbers of at least 0")
+    clean = clean_row(model)
+    if clean is not None and clean.classified.samples != samples:
+        raise ValueError(f"{clean.classified.samples} predictions of {samples} samples")
 
 
 def _model(values: dict[str, Any]) -> ModelEvaluation:

@@ -43,7 +43,8 @@ def changed(path: Path, change: Callable[[dict[str, Any]], None]) -> Path:
     values = json.loads(path.read_text())
     change(values)
     target = path.with_name("changed.json")
-    target.write_text(json.dumps(values))
+    # What JSON reads as infinite, without the word.
+    target.write_text(json.dumps(values).replace('"1e999"', "1e999"))
     return target
 
 
@@ -372,6 +373,15 @@ def test_gates_of_an_evaluation(
     assert "verdict" in done.stdout
 
 
+def confused(count: float) -> Callable[[dict[str, Any]], None]:
+    """A change of how many samples a kept evaluation has counted."""
+
+    def change(values: dict[str, Any]) -> None:
+        values["models"][0]["clean"][0]["classified"]["confusion"][0][0] = count
+
+    return change
+
+
 def test_an_evaluation_beside_a_kept_one(
     run: Run, identity: Path, both: Path, tmp_path: Path
 ) -> None:
@@ -397,6 +407,12 @@ def test_an_evaluation_beside_a_kept_one(
         (lambda v: v.update(models=[]), "none of them"),
         (lambda v: v["models"][0].pop("attacks"), "whole"),
         (lambda v: v["models"][0]["certified"][0].pop("method"), "whole"),
+        (lambda v: v.update(labels=["1e999"]), "whole"),
+        (lambda v: v["labels"].append(1e300), "predictions of 3 samples"),
+        (confused(10**18), "predictions of 2 samples"),
+        (lambda v: v["models"][0]["certified"][0]["log_volumes"].insert(0, 10**400), "whole"),
+        (confused(-1), "cannot be"),
+        (confused(0.5), "cannot be"),
     ):
         done = run("evaluate", identity, *question, *gates, "--baseline", changed(base, change))
         assert (done.exit_code, done.stdout) == (2, ""), done.output

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import zip_longest
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING
 
@@ -85,7 +86,12 @@ def list_names(what: str, data_dir: str | None) -> None:
     sections = []
     for header, rows in _tables(what, data_dir):
         names, *others = (Column(title, align="left") for title in header)
-        lines = [Row(name, [Cell(text) for text in texts]) for name, *texts in rows]
+        lines = [
+            Row(name, [Cell(text) for text in texts])
+            for row in rows
+            # A terminal ends no line within a cell: names from elsewhere could begin the next one.
+            for name, *texts in zip_longest(*(each.split("\n") for each in row), fillvalue="")
+        ]
         sections.append(Section("", "", [Table([replace(names, wrap="whole"), *others], lines)]))
     show(Document(sections=sections))
 

@@ -282,7 +282,7 @@ class Coverage:
 def coverage(
     scores: Scores,
     *,
-    benchmark: tuple[str, ...],
+    benchmark: tuple[str, ...] = (),
     metric: Metric = "residual",
     standard: str = STANDARD,
 ) -> Coverage:
@@ -307,7 +307,7 @@ def coverage(
     Source: Laugros 2022, Section 4.2.
     """
     found = overlap(scores, metric=metric, standard=standard)
-    members = _members(found, benchmark)
+    members = _members(found, benchmark) if benchmark else ()
     rest = [each for each in found.shifts if each not in members]
     if not members or not rest:
         raise BadSetting(

@@ -105,7 +105,7 @@ def test_names_are_shown_as_they_are(run: Run, file: Path, tmp_path: Path) -> No
         (("--kind", "overlap(metric=ce)"), "metric"),
         (("--kind", "overlap", "--setting", "metrics=app"), "metrics"),
         (("--kind", "transfer(standard=base)"), "there is no network 'base'"),
-        (("--kind", "coverage"), "needs the setting `benchmark`"),
+        (("--kind", "coverage"), "coverage needs a benchmark"),
         (("--kind", "correlate(columns=(fog, snow))"), "there is no shift 'snow'"),
         (("--kind", "correlate(resamples=-1)"), "resamples"),
         ((), "--kind"),

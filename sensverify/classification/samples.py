@@ -233,7 +233,7 @@ def find_source(
             raise BadSetting("the samples beside a model are test samples", "give `data`")
         return Source(_beside(models, beside, remedy), classes=named)
     if part is None and not comes_in_parts(asked):
-        data = _numbered_as(models, load_data(asked, data_dir=data_dir))
+        data = _as_taken(models, load_data(asked, data_dir=data_dir))
         return Source(data, classes=data.classes or named)
     try:
         split = load_split(asked, data_dir=data_dir)
@@ -243,16 +243,28 @@ def find_source(
             raise
         file = find_file(asked)
         parted = file is not None and file.in_parts
+        whole = _turned(models, whole)
         return Source(whole, classes=named, part="test" if parted else None)
-    train = _numbered_as(models, split.train)
+    train = _as_taken(models, split.train)
     classes = train.classes or split.labels or named
     if part == "train":
         return Source(train, None, classes, part)
     if part == "all":
         whole = _together(load_data(asked, data_dir=data_dir), split)
-        return Source(_numbered_as(models, whole), None, classes, part)
-    test = replace(_numbered_as(models, split.test), feature_range=train.feature_range)
+        return Source(_as_taken(models, whole), None, classes, part)
+    test = replace(_as_taken(models, split.test), feature_range=train.feature_range)
     return Source(test, train, classes, "test")
+
+
+def _as_taken(models: Sequence[LoadedModel], data: Dataset) -> Dataset:
+    """The data with the axes and the labels that the models have."""
+    return _numbered_as(models, _turned(models, data))
+
+
+def _turned(models: Sequence[LoadedModel], data: Dataset) -> Dataset:
+    """Images with their channels last, where all of the models take them so."""
+    shapes = {model.network.input_shape for model in models}
+    return data.taken_by(*shapes) if len(shapes) == 1 else data
 
 
 def _numbered_as(models: Sequence[LoadedModel], data: Dataset) -> Dataset:

@@ -49,6 +49,9 @@ class Dataset:
         where y holds names: these names, sorted.
     notes : tuple of str
         Whatever was guessed when the data were read.
+    images : bool
+        Whether samples are known to be images ``[channels, rows, columns]``, not by their shape
+        alone.
 
     Raises
     ------
@@ -66,6 +69,7 @@ class Dataset:
     clip: tuple[float, float] | None = None
     classes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    images: bool = False
 
     def __post_init__(self) -> None:
         if self.y is not None and is_text(self.y):
@@ -168,8 +172,21 @@ class Dataset:
             )
         spread = self.feature_range
         x = np.ascontiguousarray(np.moveaxis(self.x, -1, 1))
+        turned = None if spread is None else np.moveaxis(spread, -1, 0)
+        return replace(self, x=x, feature_range=turned, images=True)
+
+    def taken_by(self, input_shape: tuple[int, ...]) -> Dataset:
+        """Images with their channels last, where a network takes them so; others as they are."""
+        channels, *pixels = given = self.x.shape[1:]
+        if not self.images or same_order(input_shape, given) or input_shape != (*pixels, channels):
+            return self
+        spread = self.feature_range
         return replace(
-            self, x=x, feature_range=None if spread is None else np.moveaxis(spread, -1, 0)
+            self,
+            x=np.ascontiguousarray(np.moveaxis(self.x, 1, -1)),
+            feature_range=None if spread is None else np.moveaxis(spread, 0, -1),
+            images=False,
+            notes=(*self.notes, "images have their channels last, as the network takes them"),
         )
 
     def select(self, start: int | None, stop: int | None) -> Dataset:

@@ -137,7 +137,7 @@ def _read(images: _Images, path: Path, limit: int) -> Dataset:
             )
         x[place] = _pixels(Image, file)
     y = np.array(images.classes, dtype=object)
-    return Dataset(str(path), x, y, clip=(0.0, 1.0), notes=images.notes)
+    return Dataset(str(path), x, y, clip=(0.0, 1.0), notes=images.notes, images=True)
 
 
 def _opened(image: Any, file: Path) -> Any:

@@ -60,7 +60,7 @@ class StoredImages:
         # Other labels than whole numbers are shown to whoever checks them as they are.
         whole = labels is not None and np.issubdtype(labels.dtype, np.integer)
         y = labels.astype(np.int64) if labels is not None and whole else labels
-        return Dataset(self.name, pixels, y, self.feature_range, clip=(0.0, 1.0))
+        return Dataset(self.name, pixels, y, self.feature_range, clip=(0.0, 1.0), images=True)
 
 
 def missing_idx_set(

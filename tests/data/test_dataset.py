@@ -164,6 +164,23 @@ def test_the_remedy_for_another_order_is_the_right_one(
     )
 
 
+def test_images_turn_to_a_network_that_takes_their_channels_last() -> None:
+    x = np.random.default_rng(0).random((4, 3, 5, 6))
+    data = Dataset("d", x, feature_range=x[0], images=True)
+    turned = data.taken_by((5, 6, 3))
+    np.testing.assert_array_equal(turned.x, x.transpose(0, 2, 3, 1))
+    assert turned.feature_range is not None
+    np.testing.assert_array_equal(turned.feature_range, x[0].transpose(1, 2, 0))
+    assert "channels last" in turned.notes[-1]
+    for other in ((3, 5, 6), (6, 5, 3), (90,), (5, 3, 6)):
+        assert data.taken_by(other) is data
+    plain = Dataset("d", x)
+    assert plain.taken_by((5, 6, 3)) is plain
+    back = turned.channels_first()
+    assert back.images
+    np.testing.assert_array_equal(back.x, x)
+
+
 @pytest.mark.parametrize("y", [None, np.zeros(4, dtype=int)])
 def test_a_column_too_many_is_spoken_of(y: np.ndarray | None) -> None:
     with pytest.raises(BadShape, match="column that is no feature") as caught:

@@ -265,7 +265,7 @@ def test_factors_for_features(tmp_path: Path) -> None:
         ([0.5, float("nan")], BadBox),
         ([], BadSetting),
         (["a", "b"], BadSetting),
-        (object(), BadSetting),
+        (range, BadSetting),
     ],
     ids=str,
 )

@@ -185,7 +185,7 @@ def test_arrays_of_radii_are_told_apart(tmp_path: Path) -> None:
         (["a", "b", "c", "d"], BadSetting),
         ([[0.1], [0.1, 0.2]], BadSetting),
         ({"a": 1}, BadSetting),
-        (object(), BadSetting),
+        (range, BadSetting),
     ],
     ids=str,
 )

@@ -338,11 +338,12 @@ def _request(models: tuple[str, ...], given: dict[str, Any]) -> EvaluateRequest:
             none = given[name].strip().lower() == "none"
             given[name] = () if none else parse_radii(given[name], shares=name == "sigmas")
     if "severities" in given:
-        given["severities"] = _severities(given["severities"])
+        given["severities"] = severities_of(given["severities"])
     return EvaluateRequest(models=models, **given)
 
 
-def _severities(text: str) -> tuple[int, ...]:
+def severities_of(text: str) -> tuple[int, ...]:
+    """The numbers of a list such as ``1,3,5``."""
     words = [word.strip() for word in text.split(",")]
     if not all(word.isdecimal() and len(word) < 4 for word in words):
         raise click.BadParameter(

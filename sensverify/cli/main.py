@@ -24,6 +24,7 @@ from sensverify.cli.remedies import command_of, with_options
 _COMMANDS = {
     "benchmark": "Answer a folder of VNN-LIB properties and compare with known verdicts.",
     "check": "Check a certificate against the model it is about.",
+    "corrupt": "Make corrupted images of a data set, for evaluations to read.",
     "evaluate": "Attack, corrupt, certify and measure classifiers, side by side.",
     "index": "Write one page that leads to all reports below a folder.",
     "list": "List the methods, models, data sets, losses, ... there are.",

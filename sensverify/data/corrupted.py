@@ -28,7 +28,8 @@ SUMMARIES = {
 }
 """Each set in a few words."""
 
-_LABELS = "labels.npy"
+LABELS = "labels.npy"
+"""The file of the labels, beside one file for each corruption."""
 _PART_IMAGES, _PART_LABELS = "test_images.npy", "test_labels.npy"
 _LABEL_LIMIT = 1 << 28
 _STACKED = 5
@@ -169,7 +170,7 @@ def find_corrupted(
         The folder holds no such files, or one of them is damaged.
     """
     folder = _folder(name_or_path, data_dir)
-    shared = folder / _LABELS
+    shared = folder / LABELS
     files: dict[str, CorruptedImages] = {}
     with reading(folder, BadData):
         entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
@@ -178,14 +179,33 @@ def find_corrupted(
             files[_name(entry.name)] = _described(
                 entry / _PART_IMAGES, entry / _PART_LABELS, samples
             )
-        elif entry.suffix == ".npy" and entry.name != _LABELS and shared.is_file():
+        elif entry.suffix == ".npy" and entry.name != LABELS and shared.is_file():
             files[_name(entry.stem)] = _described(entry, shared, samples)
     if not files:
         raise BadData(
-            f"'{folder}' holds no corrupted images: expected NAME.npy beside {_LABELS}, or folders "
+            f"'{folder}' holds no corrupted images: expected NAME.npy beside {LABELS}, or folders "
             f"with {_PART_IMAGES} and {_PART_LABELS}"
         )
     return CorruptedSet(folder, files)
+
+
+def file_of(corruption: str) -> str:
+    """Name of a corruption's file in the layout of CIFAR-10-C.
+
+    Raises
+    ------
+    BadSetting
+        A file of that name would be read back as another corruption, or as none.
+    """
+    there = {here: name for name, here in _ALIASES.items()}
+    stem = there.get(corruption, corruption).replace("-", "_")
+    file = f"{stem}.npy"
+    if not stem or Path(file).name != file or file == LABELS or _name(stem) != corruption:
+        raise BadSetting(
+            f"no file can have the name of the corruption '{corruption}'",
+            "register it under a name of letters, digits and dashes",
+        )
+    return file
 
 
 def missing_corrupted(name: str, data_dir: str | Path | None = None) -> SensverifyError | None:

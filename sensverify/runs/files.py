@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from sensverify.errors import InputError
 from sensverify.runs.json_text import parse_json
@@ -51,10 +51,24 @@ def replace_file(path: Path, content: bytes) -> None:
     ------
     OSError
     """
+    with replacing(path) as stream:
+        stream.write(content)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Within, a draft that is written bit by bit; at the end it takes the place of the file.
+
+    Where anything is raised within, everything stays as it is.
+
+    Raises
+    ------
+    OSError
+    """
     draft = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with draft.open("wb") as stream:
-            stream.write(content)
+            yield stream
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(draft, path)

@@ -118,8 +118,7 @@ def report(folder: Path) -> int:
     "--kind",
     required=True,
     metavar="NAME",
-    help="correlate, transfer, overlap, balance, coverage or categories; settings may follow "
-    "in parentheses.",
+    help="One of the kinds below; settings may follow in parentheses.",
 )
 @click.option(
     "--setting",
@@ -159,12 +158,14 @@ def analyse(
 
     \b
     Kinds:
-      correlate  Kendall's tau-b of measures and accuracies, with intervals
-      transfer   what networks gain under the shifts that they were not trained with
-      overlap    overlapping scores of the shifts that networks are named for
-      balance    mean overlap of the members of a benchmark
-      coverage   shifts that a benchmark says nothing about
-      categories shifts that overlap with the same others
+      correlate             Kendall's tau-b of measures and accuracies, with intervals
+      transfer              what networks gain under shifts they were not trained with
+      overlap               overlapping scores of the shifts that networks are named for
+      balance               mean overlap of the members of a benchmark
+      coverage              shifts that a benchmark says nothing about
+      categories            shifts that overlap with the same others
+      prediction            robustness to some shifts from that to others
+      effective-robustness  accuracy beyond the line of chosen baselines
 
     \b
     Examples:

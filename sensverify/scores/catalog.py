@@ -8,7 +8,9 @@ from typing import Any
 from sensverify.registry.catalog import Catalog
 from sensverify.scores.categories import categories
 from sensverify.scores.correlate import correlate
+from sensverify.scores.effective import effective_robustness
 from sensverify.scores.overlap import balance, coverage, overlap
+from sensverify.scores.prediction import prediction
 from sensverify.scores.transfer import transfer
 
 ANALYSES: Catalog[Callable[..., Any]] = Catalog(
@@ -20,8 +22,14 @@ ANALYSES: Catalog[Callable[..., Any]] = Catalog(
         "balance": balance,
         "coverage": coverage,
         "categories": categories,
+        "prediction": prediction,
+        "effective-robustness": effective_robustness,
     },
+    group="sensverify.scores",
     arguments=1,
     example="correlate(over=groups)",
 )
-"""Pure functions of `Scores` and of their settings, by name."""
+"""Pure functions of `Scores` and of their settings, by name.
+
+Those of other packages give a `sensverify.report.document.Section`.
+"""

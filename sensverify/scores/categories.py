@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from sensverify.errors import BadSetting
 from sensverify.registry.ranges import Range
+from sensverify.scores.columns import Metric
 from sensverify.scores.gains import STANDARD
-from sensverify.scores.overlap import Metric, Overlaps, overlap
+from sensverify.scores.overlap import Overlaps, overlap
 from sensverify.scores.table import Scores
 
 THRESHOLD = 0.5

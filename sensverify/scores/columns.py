@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from math import isnan, nan
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,9 @@ from sensverify.classification.shift import app, residual_robustness
 from sensverify.errors import BadSetting, NotMeasured
 from sensverify.registry.names import did_you_mean
 from sensverify.scores.table import KINDS, Scores
+
+Metric: TypeAlias = Literal["residual", "app", "accuracy"]
+"""What is said of a network under a shift, see `scored`."""
 
 _FORMS: dict[str, Callable[[float, float], float]] = {
     "residual": residual_robustness,
@@ -88,6 +92,30 @@ def column(scores: Scores, name: str) -> NDArray[np.float64]:
                 f"measures are {', '.join(scores.measures[:20])}; {error.remedy}",
             ) from None
         raise
+
+
+def scored(scores: Scores, name: str, metric: Metric) -> NDArray[np.float64]:
+    """A column whose shifts are said by a metric.
+
+    Parameters
+    ----------
+    scores : Scores
+    name : str
+        As of `column`. A measure is what it is, and so is a shift with a form of its own.
+    metric : str
+        ``residual`` (clean accuracy minus accuracy), ``app`` (accuracy over clean accuracy), or
+        ``accuracy``.
+
+    Raises
+    ------
+    BadSetting
+        There is no such column, or the name means two things.
+    """
+    form, colon, _ = name.partition(":")
+    if metric == "accuracy" or name in scores.measures or (colon and form in _FORMS):
+        return column(scores, name)
+    # Equal differences of shares are equal, also where rounding tells them apart.
+    return np.asarray(np.round(column(scores, f"{metric}:{name}"), 12))
 
 
 def _accuracy(scores: Scores, name: str) -> NDArray[np.float64]:

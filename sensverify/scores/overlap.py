@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, pstdev
-from typing import Literal, TypeAlias
 
 from sensverify.classification.shift import app, residual_robustness
 from sensverify.errors import BadSetting, NotMeasured
-from sensverify.scores.columns import column, shift_names
+from sensverify.scores.columns import Metric, column, shift_names
 from sensverify.scores.gains import STANDARD, gain, standard_of
 from sensverify.scores.table import Scores
-
-Metric: TypeAlias = Literal["residual", "app", "accuracy"]
 
 
 @dataclass(frozen=True)

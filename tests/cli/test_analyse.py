@@ -28,7 +28,7 @@ rain,rain,,80,100
 standard,tilt,,40,100
 fog,tilt,,40,100
 rain,tilt,,45,100
-tilt,clean,,90,100
+tilt,clean,,88,100
 tilt,fog,,55,100
 tilt,rain,,45,100
 tilt,tilt,,85,100
@@ -49,6 +49,8 @@ KINDS = {
     "balance": "mean overlap",
     "coverage(benchmark=(fog))": "covered",
     "categories(count=2)": "categories",
+    "prediction(targets=(tilt))": "correlation with clean accuracy held fixed",
+    "effective-robustness(baselines=(standard, fog, tilt))": "lines of the baselines",
 }
 
 
@@ -106,6 +108,10 @@ def test_names_are_shown_as_they_are(run: Run, file: Path, tmp_path: Path) -> No
         (("--kind", "overlap", "--setting", "metrics=app"), "metrics"),
         (("--kind", "transfer(standard=base)"), "there is no network 'base'"),
         (("--kind", "coverage"), "coverage needs a benchmark"),
+        (("--kind", "prediction"), "needs shifts that are predicted"),
+        (("--kind", "prediction(targets=(snow))"), "there is no shift 'snow'"),
+        (("--kind", "effective-robustness"), "a line needs two baselines"),
+        (("--kind", "effective-robustness(baselines=(fog, snow))"), "there is no network 'snow'"),
         (("--kind", "correlate(columns=(fog, snow))"), "there is no shift 'snow'"),
         (("--kind", "correlate(resamples=-1)"), "resamples"),
         ((), "--kind"),

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sensverify.report import document as doc
+from sensverify.report.theme import step
 from sensverify.runs.outputs import Kind
 from sensverify.scores.csv_file import CELLS, FURTHER, READINGS
 
@@ -23,10 +24,24 @@ HEADS: Mapping[str, tuple[str, ...]] = {
     "coverage": ("shift", "covered", "largest", "member"),
     "categories": ("shift", "category", "reason"),
     "agreement": ("pairs", "correlation"),
+    "predictions": (
+        *("column", "target", "networks", "pearson", "lower", "upper", "p_value"),
+        *("partial", "partial_lower", "partial_upper", "partial_p_value"),
+        *("explained", "reason", "partial_reason"),
+    ),
+    "left-out": ("column", "target", "backbone", "networks", "correlation", "error"),
+    "effective": (
+        *("network", "shift", "baseline", "clean", "accuracy"),
+        *("effective", "lower", "upper", "sign", "as_printed"),
+    ),
+    "lines": ("shift", "baselines", "slope", "intercept", "explained", "reason"),
     "scores": (*CELLS, *FURTHER),
     "measures": (*READINGS, "network_sha256"),
 }
 """Columns of every table of data, by its name."""
+
+_NAMED = 3
+"""Things that are named beside a reason; the others are in the data."""
 
 _SHOWN = 20
 """Lines that are shown; the others are counted, and in the data."""
@@ -48,12 +63,48 @@ FILES = Kind(lambda name: name.endswith(".csv") and name[:-4] in HEADS, _made)
 """The CSV files of an analysis in their folder."""
 
 
-def matrix(columns: Sequence[str], rows: Sequence[doc.Row], title: str) -> Iterator[doc.Block]:
-    """Rows under many columns; a terminal splits those that do not fit beside each other."""
+def matrix(
+    columns: Sequence[str],
+    rows: Sequence[doc.Row],
+    title: str,
+    *,
+    strength: Callable[[float], float] | None = None,
+) -> Iterator[doc.Block]:
+    """Rows under many columns; a terminal splits those that do not fit beside each other.
+
+    On a page, cells have a colour by the ``strength`` of their values, from 0 to 1.
+    """
     whole = doc.Table(doc.columns("", *columns), rows, title=title, notes=True)
+    page = whole if strength is None else _coloured(whole, strength)
     yield doc.Text(f"{title[0].upper()}{title[1:]}", look="heading", on=doc.PAGE)
-    yield replace(whole, on=doc.PAGE)
+    yield replace(page, on=doc.PAGE)
     yield doc.Fitting((whole, replace(whole, splits="columns")), on=doc.TERMINAL)
+
+
+def _coloured(table: doc.Table, strength: Callable[[float], float]) -> doc.Table:
+    def look(cell: doc.Cell) -> str:
+        return "cell" if cell.value is None else f"cell {step(1 - strength(cell.value))}"
+
+    rows = [
+        replace(row, cells=[replace(cell, look=look(cell)) for cell in row.cells])
+        for row in table.rows
+    ]
+    first, *others = table.columns
+    heads = [first, *(replace(each, look="cell") for each in others)]
+    return replace(table, columns=heads, rows=rows, look="heat")
+
+
+def reasons(pairs: Iterable[tuple[str, str]]) -> list[str]:
+    """Lines that say why there is no number, from what has none and the reason."""
+    grouped: dict[str, list[str]] = {}
+    for what, why in pairs:
+        grouped.setdefault(why, []).append(what)
+    return [_reason(why, what) for why, what in grouped.items()]
+
+
+def _reason(why: str, what: Sequence[str]) -> str:
+    more = f" and {len(what) - _NAMED:,} more" if len(what) > _NAMED else ""
+    return f"Not measured, as {why}: {', '.join(what[:_NAMED])}{more}."
 
 
 def told(lines: Sequence[str]) -> Iterator[doc.Block]:

@@ -6,11 +6,8 @@ from collections.abc import Iterator
 
 from sensverify.report import document as doc
 from sensverify.report.formatting import DASH, signed
-from sensverify.report.scores.common import data, matrix, told
+from sensverify.report.scores.common import data, matrix, reasons, told
 from sensverify.scores.correlate import Correlation, Correlations
-
-_NAMED = 3
-"""Pairs that are named beside a reason; the others are in the data."""
 
 
 def correlate_section(found: Correlations) -> doc.Section:
@@ -36,18 +33,10 @@ def _blocks(found: Correlations) -> Iterator[doc.Block]:
         doc.row(name, *map(_cell, found.pairs[place * wide : (place + 1) * wide]))
         for place, name in enumerate(found.first)
     ]
-    yield from matrix(found.second, rows, "tau-b")
-    reasons: dict[str, list[str]] = {}
-    for each in found.pairs:
-        if each.reason:
-            reasons.setdefault(each.reason, []).append(f"{each.first} with {each.second}")
-    if reasons:
-        yield from told([_reason(why, pairs) for why, pairs in reasons.items()])
-
-
-def _reason(why: str, pairs: list[str]) -> str:
-    more = f" and {len(pairs) - _NAMED:,} more" if len(pairs) > _NAMED else ""
-    return f"Not measured, as {why}: {', '.join(pairs[:_NAMED])}{more}."
+    yield from matrix(found.second, rows, "tau-b", strength=abs)
+    why = [(f"{each.first} with {each.second}", each.reason) for each in found.pairs if each.reason]
+    if why:
+        yield from told(reasons(why))
 
 
 def _cell(each: Correlation) -> doc.Cell:

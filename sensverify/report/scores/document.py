@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sensverify.core.record import RunRecord
+from sensverify.errors import BadSetting
 from sensverify.registry.calls import Call
 from sensverify.report import document as doc
 from sensverify.report.formatting import count_of
@@ -14,12 +15,16 @@ from sensverify.report.record import record_facts
 from sensverify.report.scores.categories import categories_section
 from sensverify.report.scores.common import data
 from sensverify.report.scores.correlate import correlate_section
+from sensverify.report.scores.effective import effective_section
 from sensverify.report.scores.overlap import balance_section, coverage_section, overlap_section
+from sensverify.report.scores.prediction import prediction_section
 from sensverify.report.scores.transfer import transfer_section
 from sensverify.scores.categories import Categories
 from sensverify.scores.correlate import Correlations
 from sensverify.scores.csv_file import cell_rows, reading_rows
+from sensverify.scores.effective import Effectives
 from sensverify.scores.overlap import Balance, Coverage, Overlaps
+from sensverify.scores.prediction import Predictions
 from sensverify.scores.table import Scores
 from sensverify.scores.transfer import Transfers
 
@@ -30,6 +35,8 @@ _SECTIONS: Mapping[type, Callable[[Any], doc.Section]] = {
     Balance: balance_section,
     Coverage: coverage_section,
     Categories: categories_section,
+    Predictions: prediction_section,
+    Effectives: effective_section,
 }
 
 _OFFERED = 2_000_000
@@ -57,7 +64,20 @@ class Analysed:
 
     @property
     def section(self) -> doc.Section:
-        """The result with the tables behind it."""
+        """The result with the tables behind it.
+
+        Raises
+        ------
+        BadSetting
+            An analysis of another package gives something else than a section.
+        """
+        if isinstance(self.result, doc.Section):
+            return self.result
+        if type(self.result) not in _SECTIONS:
+            raise BadSetting(
+                f"the analysis '{self.call.name}' gives a {type(self.result).__name__}",
+                "let it give a Section of sensverify.report.document",
+            )
         return _SECTIONS[type(self.result)](self.result)
 
 

@@ -9,6 +9,9 @@ from sensverify.report.formatting import DASH, percent, points, signed
 from sensverify.report.scores.common import data, matrix
 from sensverify.scores.transfer import Transfer, Transfers
 
+_LEAST = 0.01
+"""Gain with the strongest colour where none is larger."""
+
 
 def transfer_section(found: Transfers) -> doc.Section:
     """Gains with their intervals, APP with its mean, and what holds without the shift itself."""
@@ -42,7 +45,10 @@ def _blocks(found: Transfers) -> Iterator[doc.Block]:
         for name, row in cells.items()
         if any(each.gain is not None for each in row)
     ]
-    yield from matrix(found.shifts, gains, "gain in accuracy, points")
+    known = [abs(each.gain.difference) for each in found.cells if each.gain is not None]
+    most = max([_LEAST, *known])
+    title = "gain in accuracy, points"
+    yield from matrix(found.shifts, gains, title, strength=lambda gain: abs(gain) / most)
     kept = [
         doc.row(
             name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import ceil
 
 import numpy as np
@@ -122,3 +123,44 @@ def box_blur(images: Tensor, draws: Draws, *, share: float) -> Tensor:
     for _ in range(5):
         soft = functional.avg_pool2d(padded(soft, 1, "nearest"), 3, stride=1)
     return torch.lerp(images, soft, share)
+
+
+def mean_blur(images: Tensor, draws: Draws, *, least: float, most: float) -> Tensor:
+    """The mean of a square, from ``least`` to ``most`` pixels about its middle."""
+    radii = _whole(draws, least, most)
+    return _each(
+        images, radii, lambda image, r: functional.avg_pool2d(_wide(image, r), 2 * r + 1, 1)
+    )
+
+
+def drawn_gaussian_blur(images: Tensor, draws: Draws, *, least: float, most: float) -> Tensor:
+    """A Gaussian kernel of some pixels about its middle, and the deviation OpenCV gives it."""
+    return _each(
+        images,
+        _whole(draws, least, most),
+        lambda image, r: blurred(image, 0.3 * (r - 1) + 0.8, radius=r, border="mirror"),
+    )
+
+
+def median_blur(images: Tensor, draws: Draws, *, least: float, most: float) -> Tensor:
+    """The median of a square, from ``least`` to ``most`` pixels about its middle."""
+    return _each(images, _whole(draws, least, most), _median)
+
+
+def _whole(draws: Draws, least: float, most: float) -> list[int]:
+    return [int(number) for number in draws.integers(int(least), int(most) + 1)]
+
+
+def _each(images: Tensor, numbers: list[int], change: Callable[[Tensor, int], Tensor]) -> Tensor:
+    changed = [change(images[place : place + 1], number) for place, number in enumerate(numbers)]
+    return torch.cat(changed)
+
+
+def _wide(image: Tensor, radius: int) -> Tensor:
+    return padded(image, radius, "mirror")
+
+
+def _median(image: Tensor, radius: int) -> Tensor:
+    side = 2 * radius + 1
+    windows = padded(image, radius, "nearest").unfold(2, side, 1).unfold(3, side, 1)
+    return windows.flatten(4).median(dim=4).values

@@ -10,6 +10,9 @@ from sensverify.corruptions.draws import Draws
 _WEIGHTS = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in luminance (ITU-R BT.601)."""
 
+_SEPIA = ((0.393, 0.769, 0.189), (0.349, 0.686, 0.168), (0.272, 0.534, 0.131))
+"""Red, green and blue of a brown image, from those of the image."""
+
 
 def luminance(images: Tensor) -> Tensor:
     """Luminance, ``[n, 1, rows, columns]``; images of one channel are returned as they are."""
@@ -35,3 +38,24 @@ def greyscale(images: Tensor, draws: Draws, *, share: float) -> Tensor:
 def invert(images: Tensor, draws: Draws) -> Tensor:
     """A negative: 1 minus every value."""
     return 1 - images
+
+
+def channel_dropout(images: Tensor, draws: Draws) -> Tensor:
+    """One of the three channels is black."""
+    lost = torch.nn.functional.one_hot(draws.integers(0, 3), 3).bool()
+    return images.masked_fill(lost[:, :, None, None], 0.0)
+
+
+def channel_shift(images: Tensor, draws: Draws, *, most: float) -> Tensor:
+    """A value of its own, at most ``most`` either way, is added to each channel."""
+    return images + draws.uniform(images.shape[1], 1, 1, low=-most, high=most)
+
+
+def solarise(images: Tensor, draws: Draws, *, threshold: float) -> Tensor:
+    """A negative of what is at least as bright as a byte of that value."""
+    return torch.where(images * 255 >= threshold, 1 - images, images)
+
+
+def sepia(images: Tensor, draws: Draws) -> Tensor:
+    """The brown of old photographs."""
+    return torch.einsum("ij,njhw->nihw", torch.tensor(_SEPIA).to(images), images)

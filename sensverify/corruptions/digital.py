@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from sensverify.corruptions.draws import Draws
-from sensverify.corruptions.maps import apply_maps, block_map
+from sensverify.corruptions.maps import apply_maps, block_map, padded
 from sensverify.errors import missing
 
 
@@ -61,3 +61,56 @@ def thumbnail(images: Tensor, draws: Draws, *, factor: float) -> Tensor:
     small = [max(1, int(side / factor)) for side in size]
     reduced = functional.interpolate(images, small, mode="bilinear", antialias=True)
     return functional.interpolate(reduced, size, mode="bilinear", antialias=True)
+
+
+def drawn_jpeg(images: Tensor, draws: Draws, *, least: float, most: float) -> Tensor:
+    """Through a JPEG file of a quality from ``least`` to ``most``; errors as of `jpeg`."""
+    qualities = draws.integers(int(least), int(most) + 1).tolist()
+    stored = [
+        jpeg(images[number : number + 1], draws, quality=quality)
+        for number, quality in enumerate(qualities)
+    ]
+    return torch.cat(stored)
+
+
+def downscale(images: Tensor, draws: Draws, *, factor: float) -> Tensor:
+    """Made smaller by a factor and large again, by the nearest pixel both times."""
+    size = list(images.shape[-2:])
+    small = functional.interpolate(images, [max(1, int(side * factor)) for side in size])
+    return functional.interpolate(small, size)
+
+
+def emboss(images: Tensor, draws: Draws, *, least: float, most: float) -> Tensor:
+    """Edges as of a relief, lit from one corner."""
+    strength = draws.uniform(low=least, high=most)[:, None, None]
+    relief = torch.tensor([[-1.0, -1.0, 0.0], [-1.0, 0.0, 1.0], [0.0, 1.0, 1.0]]).to(images)
+    corners = torch.tensor([[-1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]).to(images)
+    return _filtered(images, corners + strength * relief)
+
+
+def sharpen(
+    images: Tensor,
+    draws: Draws,
+    *,
+    share: float,
+    most_share: float,
+    light: float,
+    most_light: float,
+) -> Tensor:
+    """Mixed with its edges."""
+    mixed = draws.uniform(low=share, high=most_share)[:, None, None]
+    lightness = draws.uniform(low=light, high=most_light)[:, None, None]
+    middle = torch.zeros(3, 3).to(images)
+    middle[1, 1] = 1
+    return _filtered(images, (1 - mixed) * middle + mixed * (9 * middle - 1 + lightness * middle))
+
+
+def _filtered(images: Tensor, kernels: Tensor) -> Tensor:
+    """Every image under its own 3 x 3 kernel ``[n, 3, 3]``, mirrored at the edges."""
+    rows, columns = images.shape[-2:]
+    wide, result = padded(images, 1, "mirror"), torch.zeros_like(images)
+    for y in range(3):
+        for x in range(3):
+            weight = kernels[:, y, x, None, None, None]
+            result += weight * wide[..., y : y + rows, x : x + columns]
+    return result

@@ -7,12 +7,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from sensverify.corruptions.draws import Draws
-from sensverify.corruptions.maps import blurred
+from sensverify.corruptions.maps import blurred, padded
 from sensverify.corruptions.warp import (
     mapped_coordinates,
     rotation_matrices,
     sampled,
+    scale_matrix,
     shear_matrices,
+    shift_matrix,
     warped,
 )
 
@@ -70,3 +72,56 @@ def elastic(images: Tensor, draws: Draws, *, stretch: float, sigma: float, affin
     slope = back[:, :2, :2]
     extra = torch.einsum("nij,njhw->nihw", slope, push)
     return sampled(images, x + extra[:, 0], y + extra[:, 1], border="mirror")
+
+
+def scaled(images: Tensor, draws: Draws, *, least: float, most: float) -> Tensor:
+    """Smaller by a factor from ``least`` to ``most``, black around."""
+    factors = draws.uniform(low=least, high=most).tolist()
+    return warped(images, torch.stack([scale_matrix(factor) for factor in factors]))
+
+
+def framed(images: Tensor, draws: Draws, *, width: float) -> Tensor:
+    """The middle alone, mirrored at its edges."""
+    size = round(width)
+    return padded(images[..., size:-size, size:-size], size, "mirror")
+
+
+def drawn_flip(images: Tensor, draws: Draws) -> Tensor:
+    """Mirrored, upside down, or both."""
+    kind = draws.integers(0, 3)[:, None, None, None]
+    turned = torch.where(kind == 1, images.flip(2), images.flip(2, 3))
+    return torch.where(kind == 0, images.flip(3), turned)
+
+
+def drawn_rotation(images: Tensor, draws: Draws, *, most: float) -> Tensor:
+    """Turned by at most so many degrees either way, mirrored at the edges."""
+    degrees = draws.uniform(low=-most, high=most)
+    return warped(images, rotation_matrices(degrees), border="mirror")
+
+
+def drawn_shift(images: Tensor, draws: Draws, *, most: float) -> Tensor:
+    """Moved along both axes, by at most a share of each side, mirrored at the edges."""
+    rows, columns = images.shape[-2:]
+    down, right = draws.uniform(2, low=-most, high=most).T.tolist()
+    matrices = []
+    for y, x in zip(down, right, strict=True):
+        matrix = shift_matrix(x * columns)
+        matrix[1, 2] = -y * rows
+        matrices.append(matrix)
+    return warped(images, torch.stack(matrices), border="mirror")
+
+
+def grid_shuffle(images: Tensor, draws: Draws, *, parts: float) -> Tensor:
+    """Equal tiles change places; rows and columns that fill no tile stay."""
+    n, channels, rows, columns = images.shape
+    cells = int(parts)
+    high, wide = rows // cells, columns // cells
+    order = draws.uniform(cells * cells).argsort(dim=1)
+    inside = (..., slice(0, cells * high), slice(0, cells * wide))
+    tiles = images[inside].reshape(n, channels, cells, high, cells, wide)
+    tiles = tiles.permute(0, 2, 4, 1, 3, 5).flatten(1, 2)
+    tiles = tiles[torch.arange(n, device=images.device)[:, None], order]
+    tiles = tiles.unflatten(1, (cells, cells)).permute(0, 3, 1, 4, 2, 5)
+    result = images.clone()
+    result[inside] = tiles.reshape(n, channels, cells * high, cells * wide)
+    return result

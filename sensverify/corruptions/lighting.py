@@ -50,3 +50,18 @@ def backlight(images: Tensor, draws: Draws, *, value: float) -> Tensor:
     right = ((torch.arange(columns) + 0.5) / columns).to(images)
     bright = torch.where(upright, right > where, down > where)
     return images + value * draws.signs(1, 1, 1) * torch.where(bright, 1.0, -1.0)
+
+
+def added(images: Tensor, draws: Draws, *, most: float) -> Tensor:
+    """A value of at most ``most`` either way is added everywhere."""
+    return images + draws.uniform(1, 1, 1, low=-most, high=most)
+
+
+def multiplied(images: Tensor, draws: Draws, *, most: float) -> Tensor:
+    """Every value times 1 and at most ``most`` more or less."""
+    return images * draws.uniform(1, 1, 1, low=1 - most, high=1 + most)
+
+
+def gamma(images: Tensor, draws: Draws, *, least: float, most: float) -> Tensor:
+    """Every value to a power from ``least`` to ``most``."""
+    return images ** draws.uniform(1, 1, 1, low=least, high=most)

@@ -23,3 +23,14 @@ def impulse_noise(images: Tensor, draws: Draws, *, share: float) -> Tensor:
     chance = draws.uniform(*images.shape[1:])
     salted = torch.where(chance < share / 2, 1.0, images)
     return torch.where(chance >= 1 - share / 2, 0.0, salted)
+
+
+def drawn_noise(images: Tensor, draws: Draws, *, least: float, most: float) -> Tensor:
+    """Normal noise, its variance from ``least`` to ``most`` in squared steps of 1/255."""
+    variance = draws.uniform(1, 1, 1, low=least, high=most)
+    return images + variance.sqrt() / 255 * draws.normal(*images.shape[1:])
+
+
+def multiplicative_noise(images: Tensor, draws: Draws, *, least: float, most: float) -> Tensor:
+    """Every pixel times a factor of its own, the same in all channels."""
+    return images * draws.uniform(1, *images.shape[2:], low=least, high=most)

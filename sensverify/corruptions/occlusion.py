@@ -57,3 +57,36 @@ def artifacts(
     drawn = torch.zeros(n, rows * columns + 1, dtype=torch.bool, device=images.device)
     drawn = drawn.scatter_(1, index, True)[:, :-1].reshape(n, 1, rows, columns)
     return torch.where(drawn, grey, images)
+
+
+def holes(images: Tensor, draws: Draws, *, least: float, most: float, size: float) -> Tensor:
+    """From ``least`` to ``most`` black squares that lie within the image."""
+    rows, columns = images.shape[-2:]
+    count, side = draws.integers(int(least), int(most) + 1), min(round(size), rows, columns)
+    place = draws.uniform(2, int(most))
+    top = (place[:, 0] * (rows - side + 1)).long()
+    left = (place[:, 1] * (columns - side + 1)).long()
+    used = torch.arange(int(most), device=images.device) < count[:, None]
+    return _blackened(images, torch.where(used, top, rows), left, side)
+
+
+def cutout(images: Tensor, draws: Draws, *, number: float, size: float) -> Tensor:
+    """Black squares about points of the image, cut off at its edge."""
+    rows, columns = images.shape[-2:]
+    side, place = max(1, round(size)), draws.uniform(2, int(number))
+    # The part beyond the upper and the left edge is moved inside, as the library does it.
+    top = ((place[:, 0] * rows).long() - side // 2).clamp(min=0)
+    left = ((place[:, 1] * columns).long() - side // 2).clamp(min=0)
+    return _blackened(images, top, left, side)
+
+
+def _blackened(images: Tensor, top: Tensor, left: Tensor, side: int) -> Tensor:
+    """Images with black squares whose corners are ``[n, squares]``."""
+    rows, columns = images.shape[-2:]
+    y = torch.arange(rows, device=images.device)[:, None]
+    x = torch.arange(columns, device=images.device)
+    hidden = torch.zeros(len(images), rows, columns, dtype=torch.bool, device=images.device)
+    for first, second in zip(top.T, left.T, strict=True):
+        down, right = first[:, None, None], second[:, None, None]
+        hidden |= (y >= down) & (y < down + side) & (x >= right) & (x < right + side)
+    return images.masked_fill(hidden[:, None], 0.0)

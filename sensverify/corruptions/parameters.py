@@ -23,6 +23,8 @@ LAUGROS_CODE = f"{LAUGROS}; severity range of the author's program, since none i
 SHIFTS = "Evaluating the robustness of deep learning models: brightness and blur shifts"
 BUSLAEV = "Buslaev et al. 2020, Albumentations: fast and flexible image augmentations"
 
+CANDIDATES = f"{LAUGROS}; table 4.2, of Albumentations 0.5.2"
+
 _RADIUS_SIGMA = {"radius": 1, "sigma": 1}
 _GLASS = {"sigma": 1, "reach": 1}
 _SNOW = {"grain": 1, **_RADIUS_SIGMA}
@@ -47,6 +49,15 @@ def _even(first: float, last: float) -> tuple[float, ...]:
     """Five evenly spaced values."""
     return tuple(round(first + (last - first) * step / 4, 6) for step in range(5))
 
+
+def _drawn(*whole: str, **values: float) -> tuple[Table, ...]:
+    """One severity, of whose range every image draws; ``whole`` are lengths in pixels of 224."""
+    lengths = dict.fromkeys(whole, 1)
+    each = {name: (value,) for name, value in values.items()}
+    return (Table(values=each, lengths=lengths, whole=whole),)
+
+
+_RADII = ("least", "most")
 
 TABLES: dict[str, tuple[Table, ...]] = {
     # Hendrycks & Dietterich 2019: make_cifar_c.py and make_imagenet_c.py.
@@ -196,5 +207,32 @@ TABLES: dict[str, tuple[Table, ...]] = {
     "darken": (Table(values={"factor": (0.9, 0.8, 0.6)}),),
     "brighten": (Table(values={"factor": (1.1, 1.2, 1.4)}),),
     "gaussian-blur": (Table(values={"sigma": (0.3, 0.5, 0.7, 0.9)}),),
+    # Laugros, table 4.2. Kernels are said there by their width, here by what is about their middle;
+    # the 47 pixels of a frame are what is cut off of 224 to leave 130.
+    "candidate-affine": _drawn(least=0.6, most=0.8),
+    "candidate-blur": _drawn(*_RADII, least=2, most=4),
+    "candidate-border": _drawn("width", width=47),
+    "candidate-channel-dropout": _drawn(),
+    "candidate-coarse-dropout": _drawn("size", least=16, most=48, size=8),
+    "candidate-cutout": _drawn("size", number=8, size=150),
+    "candidate-downscale": _drawn(factor=0.45),
+    "candidate-emboss": _drawn(least=0.2, most=0.7),
+    "candidate-flip": _drawn(),
+    "candidate-gaussian-blur": _drawn(*_RADII, least=4, most=6),
+    "candidate-noise": _drawn(least=500, most=1000),
+    "candidate-jpeg": _drawn(least=5, most=15),
+    "candidate-median-blur": _drawn(*_RADII, least=2, most=5),
+    "candidate-multiplicative-noise": _drawn(least=0.7, most=1.3),
+    "candidate-posterise": _drawn(bits=2),
+    "candidate-brightness": _drawn(most=0.9),
+    "candidate-contrast": _drawn(most=1.5),
+    "candidate-gamma": _drawn(least=3, most=10),
+    "candidate-grid-shuffle": _drawn(parts=4),
+    "candidate-rgb-shift": _drawn(most=200 / 255),
+    "candidate-rotation": _drawn(most=180),
+    "candidate-sharpen": _drawn(share=0.3, most_share=0.6, light=0.6, most_light=1),
+    "candidate-solarise": _drawn(threshold=200),
+    "candidate-sepia": _drawn(),
+    "candidate-shift": _drawn(most=0.7),
 }
 """Tables of strengths by the name of the corruption."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from sensverify.corruptions import (
 from sensverify.corruptions.corruption import Corruption, Table
 from sensverify.corruptions.parameters import (
     BUSLAEV,
+    CANDIDATES,
     HENDRYCKS,
     LAUGROS,
     LAUGROS_CODE,
@@ -28,7 +29,7 @@ from sensverify.corruptions.parameters import (
     TABLES,
 )
 from sensverify.errors import BadSetting
-from sensverify.registry.catalog import Catalog
+from sensverify.registry.catalog import Catalog, Groups, by_group
 from sensverify.registry.names import summary_of
 from sensverify.registry.settings import REQUIRED, settings_of
 
@@ -149,11 +150,124 @@ _SHIFTS = (
     _entry("gaussian-blur", blur.gaussian_blur, "a Gaussian kernel of 5 x 5 pixels", SHIFTS),
 )
 
+_CANDIDATES = (
+    _entry("candidate-affine", geometric.scaled, "smaller, black around", CANDIDATES),
+    _entry("candidate-blur", blur.mean_blur, "the mean of a square", CANDIDATES, smallest=_LENGTHS),
+    _entry(
+        "candidate-border",
+        geometric.framed,
+        "the middle alone, mirrored around it",
+        CANDIDATES,
+        smallest=_LENGTHS,
+    ),
+    _entry(
+        "candidate-channel-dropout",
+        colour.channel_dropout,
+        "one channel is black",
+        CANDIDATES,
+        needs_colour=True,
+    ),
+    _entry(
+        "candidate-coarse-dropout",
+        occlusion.holes,
+        "many small black squares",
+        CANDIDATES,
+        smallest=_LENGTHS,
+    ),
+    _entry(
+        "candidate-cutout",
+        occlusion.cutout,
+        "eight large black squares",
+        CANDIDATES,
+        smallest=_LENGTHS,
+    ),
+    _entry(
+        "candidate-downscale",
+        digital.downscale,
+        "made smaller and larger again, by the nearest pixel",
+        CANDIDATES,
+    ),
+    _entry("candidate-emboss", digital.emboss, "edges as of a relief", CANDIDATES),
+    _entry(
+        "candidate-flip",
+        geometric.drawn_flip,
+        "mirrored, upside down, or both, as chance has it",
+        CANDIDATES,
+    ),
+    _entry(
+        "candidate-gaussian-blur",
+        blur.drawn_gaussian_blur,
+        "a Gaussian kernel of some width",
+        CANDIDATES,
+        smallest=_LENGTHS,
+    ),
+    _entry(
+        "candidate-noise", noise.drawn_noise, "normal noise of some strength is added", CANDIDATES
+    ),
+    _entry(
+        "candidate-jpeg",
+        digital.drawn_jpeg,
+        "stored as a JPEG file of some low quality",
+        CANDIDATES,
+    ),
+    _entry(
+        "candidate-median-blur",
+        blur.median_blur,
+        "the median of a square",
+        CANDIDATES,
+        smallest=_LENGTHS,
+    ),
+    _entry(
+        "candidate-multiplicative-noise",
+        noise.multiplicative_noise,
+        "every pixel times a factor",
+        CANDIDATES,
+    ),
+    _entry("candidate-posterise", digital.posterise, "two bits of every number", CANDIDATES),
+    _entry("candidate-brightness", lighting.added, "some value is added or taken away", CANDIDATES),
+    _entry("candidate-contrast", lighting.multiplied, "every value times some factor", CANDIDATES),
+    _entry("candidate-gamma", lighting.gamma, "every value to some high power", CANDIDATES),
+    _entry(
+        "candidate-grid-shuffle", geometric.grid_shuffle, "equal tiles change places", CANDIDATES
+    ),
+    _entry(
+        "candidate-rgb-shift",
+        colour.channel_shift,
+        "a value is added to each channel",
+        CANDIDATES,
+        needs_colour=True,
+    ),
+    _entry(
+        "candidate-rotation",
+        geometric.drawn_rotation,
+        "turned by some angle, mirrored behind",
+        CANDIDATES,
+    ),
+    _entry("candidate-sharpen", digital.sharpen, "mixed with its edges", CANDIDATES),
+    _entry("candidate-solarise", colour.solarise, "a negative of what is bright", CANDIDATES),
+    _entry(
+        "candidate-sepia",
+        colour.sepia,
+        "the brown of old photographs",
+        CANDIDATES,
+        needs_colour=True,
+    ),
+    _entry(
+        "candidate-shift",
+        geometric.drawn_shift,
+        "moved along both axes, mirrored behind",
+        CANDIDATES,
+    ),
+)
+_SHARED = {"candidates": ("invert",)}
+"""Members of a group that are at home in another one."""
+
 _SETS = {
     "imagenet-c": _IMAGENET_C,
     "thesis": _THESIS,
     "additions": _ADDITIONS,
     "shifts": _SHIFTS,
+    "candidates": _CANDIDATES,
 }
 
 
@@ -174,6 +288,12 @@ def _adapt(name: str, found: Any) -> Corruption | None:
     return Corruption(name=name, function=found, summary=summary_of(found), tables=(table,))
 
 
+def _groups(items: Mapping[str, Corruption]) -> Groups:
+    found = by_group(items)
+    shared = {name: (*found[name], *others) for name, others in _SHARED.items() if name in found}
+    return found | shared
+
+
 CORRUPTIONS: Catalog[Corruption] = Catalog(
     "corruption",
     {e.name: replace(e, group=group) for group, entries in _SETS.items() for e in entries},
@@ -182,6 +302,7 @@ CORRUPTIONS: Catalog[Corruption] = Catalog(
     takes="a function of images, `Draws` and parameters with defaults, or a `Corruption`",
     arguments=2,
     plain=True,
+    grouping=_groups,
     columns={"severities": lambda each: str(each.severities)},
 )
 """Every corruption by its name."""

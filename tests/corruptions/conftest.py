@@ -16,7 +16,7 @@ from torch import Tensor
 from sensverify.corruptions import CORRUPTIONS
 from sensverify.data import load_data
 
-OPTIONAL = {"frost": ("PIL", "imagecorruptions"), "jpeg": ("PIL",)}
+OPTIONAL = {"frost": ("PIL", "imagecorruptions"), "jpeg": ("PIL",), "candidate-jpeg": ("PIL",)}
 
 
 def need(*packages: str) -> None:

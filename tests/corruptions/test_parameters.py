@@ -122,6 +122,9 @@ def test_factors_and_deviations_of_the_shifts() -> None:
 def test_groups() -> None:
     parts = [GROUPS[name] for name in ("imagenet-c", "thesis", "additions", "shifts")]
     assert [len(part) for part in parts] == [15, 10, 8, 3]
+    # One of the candidates is at home in another group.
+    parts.append(tuple(name for name in GROUPS["candidates"] if name != "invert"))
+    assert len(parts[-1]) == len(GROUPS["candidates"]) - 1 == 25
     assert GROUPS["all"] == tuple(CORRUPTIONS) == tuple(name for part in parts for name in part)
     assert all(CORRUPTIONS[name].severities == 5 for name in GROUPS["imagenet-c"])
 

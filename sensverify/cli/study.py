@@ -166,6 +166,8 @@ def analyse(
       categories            shifts that overlap with the same others
       prediction            robustness to some shifts from that to others
       effective-robustness  accuracy beyond the line of chosen baselines
+      benchmarks            what benchmarks drawn by category tell of other shifts
+      selection             the shifts of each category that overlap least
 
     \b
     Examples:

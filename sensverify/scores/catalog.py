@@ -6,11 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from sensverify.registry.catalog import Catalog
+from sensverify.scores.benchmarks import benchmarks
 from sensverify.scores.categories import categories
 from sensverify.scores.correlate import correlate
 from sensverify.scores.effective import effective_robustness
 from sensverify.scores.overlap import balance, coverage, overlap
 from sensverify.scores.prediction import prediction
+from sensverify.scores.selection import selection
 from sensverify.scores.transfer import transfer
 
 ANALYSES: Catalog[Callable[..., Any]] = Catalog(
@@ -24,6 +26,8 @@ ANALYSES: Catalog[Callable[..., Any]] = Catalog(
         "categories": categories,
         "prediction": prediction,
         "effective-robustness": effective_robustness,
+        "benchmarks": benchmarks,
+        "selection": selection,
     },
     group="sensverify.scores",
     arguments=1,

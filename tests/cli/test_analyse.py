@@ -49,6 +49,8 @@ KINDS = {
     "balance": "mean overlap",
     "coverage(benchmark=(fog))": "covered",
     "categories(count=2)": "categories",
+    "benchmarks(categories=((fog, rain), (tilt)), targets=(clean), metric=accuracy)": "(all)",
+    "selection(categories=((fog, rain)))": "members",
     "prediction(targets=(tilt))": "correlation with clean accuracy held fixed",
     "effective-robustness(baselines=(standard, fog, tilt))": "lines of the baselines",
 }
@@ -112,6 +114,9 @@ def test_names_are_shown_as_they_are(run: Run, file: Path, tmp_path: Path) -> No
         (("--kind", "prediction(targets=(snow))"), "there is no shift 'snow'"),
         (("--kind", "effective-robustness"), "a line needs two baselines"),
         (("--kind", "effective-robustness(baselines=(fog, snow))"), "there is no network 'snow'"),
+        (("--kind", "benchmarks(targets=(tilt))"), "drawn from categories of shifts"),
+        (("--kind", "benchmarks(categories=((fog), (snow)), targets=(tilt))"), "no shift 'snow'"),
+        (("--kind", "selection(members=1)"), "members"),
         (("--kind", "correlate(columns=(fog, snow))"), "there is no shift 'snow'"),
         (("--kind", "correlate(resamples=-1)"), "resamples"),
         ((), "--kind"),

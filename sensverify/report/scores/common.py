@@ -35,6 +35,11 @@ HEADS: Mapping[str, tuple[str, ...]] = {
         *("effective", "lower", "upper", "sign", "as_printed"),
     ),
     "lines": ("shift", "baselines", "slope", "intercept", "explained", "reason"),
+    "benchmarks": (
+        *("categories", "members", "deviation", "benchmarks", "every"),
+        *("target", "networks", "correlation", "lower", "upper", "p_value", "reason"),
+    ),
+    "selection": ("shift", "category", "chosen"),
     "scores": (*CELLS, *FURTHER),
     "measures": (*READINGS, "network_sha256"),
 }

@@ -12,6 +12,7 @@ from sensverify.registry.calls import Call
 from sensverify.report import document as doc
 from sensverify.report.formatting import count_of
 from sensverify.report.record import record_facts
+from sensverify.report.scores.benchmarks import benchmarks_section, selection_section
 from sensverify.report.scores.categories import categories_section
 from sensverify.report.scores.common import data
 from sensverify.report.scores.correlate import correlate_section
@@ -19,12 +20,14 @@ from sensverify.report.scores.effective import effective_section
 from sensverify.report.scores.overlap import balance_section, coverage_section, overlap_section
 from sensverify.report.scores.prediction import prediction_section
 from sensverify.report.scores.transfer import transfer_section
+from sensverify.scores.benchmarks import Benchmarks
 from sensverify.scores.categories import Categories
 from sensverify.scores.correlate import Correlations
 from sensverify.scores.csv_file import cell_rows, reading_rows
 from sensverify.scores.effective import Effectives
 from sensverify.scores.overlap import Balance, Coverage, Overlaps
 from sensverify.scores.prediction import Predictions
+from sensverify.scores.selection import Selection
 from sensverify.scores.table import Scores
 from sensverify.scores.transfer import Transfers
 
@@ -37,6 +40,8 @@ _SECTIONS: Mapping[type, Callable[[Any], doc.Section]] = {
     Categories: categories_section,
     Predictions: prediction_section,
     Effectives: effective_section,
+    Benchmarks: benchmarks_section,
+    Selection: selection_section,
 }
 
 _OFFERED = 2_000_000

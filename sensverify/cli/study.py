@@ -168,6 +168,8 @@ def analyse(
       effective-robustness  accuracy beyond the line of chosen baselines
       benchmarks            what benchmarks drawn by category tell of other shifts
       selection             the shifts of each category that overlap least
+      scatter               two columns as points, by groups of networks
+      explain               regressions on measures, and what each of them adds
 
     \b
     Examples:

@@ -10,8 +10,10 @@ from sensverify.scores.benchmarks import benchmarks
 from sensverify.scores.categories import categories
 from sensverify.scores.correlate import correlate
 from sensverify.scores.effective import effective_robustness
+from sensverify.scores.explain import explain
 from sensverify.scores.overlap import balance, coverage, overlap
 from sensverify.scores.prediction import prediction
+from sensverify.scores.scatter import scatter
 from sensverify.scores.selection import selection
 from sensverify.scores.transfer import transfer
 
@@ -28,6 +30,8 @@ ANALYSES: Catalog[Callable[..., Any]] = Catalog(
         "effective-robustness": effective_robustness,
         "benchmarks": benchmarks,
         "selection": selection,
+        "scatter": scatter,
+        "explain": explain,
     },
     group="sensverify.scores",
     arguments=1,

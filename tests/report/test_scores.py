@@ -13,8 +13,11 @@ from sensverify.report.chart import svg
 from sensverify.report.html import document_to_html
 from sensverify.report.scores.common import matrix
 from sensverify.report.scores.document import Analysed, analysis_document
+from sensverify.report.scores.explain import beeswarm
 from sensverify.report.scores.scatter import scatter
 from sensverify.scores.effective import effective_robustness
+from sensverify.scores.explain import Addition, Explanation
+from sensverify.scores.scatter import scatter as scatter_columns
 from tests.scores.conftest import table
 
 ROWS = {
@@ -72,3 +75,30 @@ def test_results_of_other_packages_are_sections() -> None:
     assert re.search("something else", document_to_html(analysis_document(found)))
     with pytest.raises(BadSetting, match="'own' gives a int"):
         analysis_document(Analysed(scores=scores, call=Call("own", {}), result=3))
+
+
+def test_what_measures_add_is_a_row_of_dots_for_each() -> None:
+    additions = tuple(
+        Addition(f"n{k}", name, float(k), float(k % 3)) for k in range(40) for name in ("<m>", "b")
+    )
+    found = Explanation("t", 40, importance=(("<m>", 2.0), ("b", 3.0)), additions=additions)
+    drawing = beeswarm(found)
+    dots = [mark for mark in drawing.marks if mark.shape == "dot" and mark.text]
+    assert len(dots) == 80
+    for mark in dots:
+        assert 0 <= mark.places[0][0] <= drawing.width
+        assert 26 <= mark.places[0][1] <= drawing.height - 40
+    above = [mark for mark in dots if "hue3" in mark.look]
+    assert len(above) == 40
+    assert "<m>" not in svg(drawing)
+    names = [mark.text for mark in drawing.marks if mark.text in ("<m>", "b")]
+    assert names == ["b", "<m>"]
+
+
+def test_columns_that_no_network_has_both_of_are_not_drawn() -> None:
+    scores = table({"a": {"clean": 0.5, "fog": 0.2}, "b": {"clean": 0.6, "blur": 0.3}})
+    result = scatter_columns(scores, columns=("fog",), against=("blur", "clean"))
+    found = Analysed(scores=scores, call=Call("scatter", {}), result=result)
+    page = document_to_html(analysis_document(found))
+    assert page.count("<svg") == 1
+    assert "Not drawn, as no network has both: fog with blur." in page

@@ -40,6 +40,11 @@ HEADS: Mapping[str, tuple[str, ...]] = {
         *("target", "networks", "correlation", "lower", "upper", "p_value", "reason"),
     ),
     "selection": ("shift", "category", "chosen"),
+    "points": ("first", "second", "network", "group", "x", "y"),
+    "taus": ("first", "second", "group", "networks", "tau"),
+    "explanations": ("target", "networks", "explained", "error", "fitted", "reason"),
+    "importance": ("target", "measure", "importance"),
+    "additions": ("target", "network", "measure", "value", "addition"),
     "scores": (*CELLS, *FURTHER),
     "measures": (*READINGS, "network_sha256"),
 }
@@ -83,6 +88,8 @@ def matrix(
     page = whole if strength is None else _coloured(whole, strength)
     yield doc.Text(f"{title[0].upper()}{title[1:]}", look="heading", on=doc.PAGE)
     yield replace(page, on=doc.PAGE)
+    if strength is not None:
+        yield doc.Text("The stronger the colour, the further from 0.", "note", on=doc.PAGE)
     yield doc.Fitting((whole, replace(whole, splits="columns")), on=doc.TERMINAL)
 
 

@@ -17,16 +17,20 @@ from sensverify.report.scores.categories import categories_section
 from sensverify.report.scores.common import data
 from sensverify.report.scores.correlate import correlate_section
 from sensverify.report.scores.effective import effective_section
+from sensverify.report.scores.explain import explain_section
 from sensverify.report.scores.overlap import balance_section, coverage_section, overlap_section
 from sensverify.report.scores.prediction import prediction_section
+from sensverify.report.scores.scatters import scatters_section
 from sensverify.report.scores.transfer import transfer_section
 from sensverify.scores.benchmarks import Benchmarks
 from sensverify.scores.categories import Categories
 from sensverify.scores.correlate import Correlations
 from sensverify.scores.csv_file import cell_rows, reading_rows
 from sensverify.scores.effective import Effectives
+from sensverify.scores.explain import Explanations
 from sensverify.scores.overlap import Balance, Coverage, Overlaps
 from sensverify.scores.prediction import Predictions
+from sensverify.scores.scatter import Scatters
 from sensverify.scores.selection import Selection
 from sensverify.scores.table import Scores
 from sensverify.scores.transfer import Transfers
@@ -42,6 +46,8 @@ _SECTIONS: Mapping[type, Callable[[Any], doc.Section]] = {
     Effectives: effective_section,
     Benchmarks: benchmarks_section,
     Selection: selection_section,
+    Scatters: scatters_section,
+    Explanations: explain_section,
 }
 
 _OFFERED = 2_000_000

@@ -136,6 +136,16 @@ _LISTS = ("attacks", "certify", "corruptions", "sequences", "measures")
         "them. Without --corruptions, all that are there. Default: corruptions are computed.",
     ),
     option(
+        "--shift",
+        "shifts",
+        multiple=True,
+        metavar="NAME=DATA[:FILE.json]",
+        help="Another data set, as --data takes it, such as ImageNet-A beside ImageNet: --count of "
+        "its samples. FILE.json lists, for each of its classes in order, the network's output that "
+        "stands for it, or several; predictions are then the largest of these outputs alone. "
+        "Without, its labels are the network's. May be repeated.",
+    ),
+    option(
         "--sequences",
         metavar="LIST",
         help="Sequences of small corruptions, along which predictions should not flip, from "
@@ -329,6 +339,7 @@ def _with_options(found: Evaluation) -> Evaluation:
 def _request(models: tuple[str, ...], given: dict[str, Any]) -> EvaluateRequest:
     from sensverify.attacks.grids import parse_radii
     from sensverify.evaluation.request import EvaluateRequest, split_list
+    from sensverify.evaluation.shift import parse_shift
 
     for name in _LISTS:
         if name in given:
@@ -339,6 +350,7 @@ def _request(models: tuple[str, ...], given: dict[str, Any]) -> EvaluateRequest:
             given[name] = () if none else parse_radii(given[name], shares=name == "sigmas")
     if "severities" in given:
         given["severities"] = severities_of(given["severities"])
+    given["shifts"] = tuple(map(parse_shift, given.get("shifts", ())))
     return EvaluateRequest(models=models, **given)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,7 +24,9 @@ from sensverify.evaluation.results import (
     ModelEvaluation,
     Row,
     SequenceRow,
+    ShiftRow,
 )
+from sensverify.evaluation.shift import OtherData
 from sensverify.runs.machine import machine_facts
 
 
@@ -93,6 +96,7 @@ def _model_evaluation(
         attacks=of(AttackRow),
         certified=consistent_certified(model.facts.name, found, prepared.samples.places.tolist()),
         corruptions=of(CorruptionRow),
+        shifts=of(ShiftRow),
         sequences=of(SequenceRow),
         measures=of(MeasureRow),
         missing=(*prepared.plan.missing, *of(Missing)),
@@ -120,6 +124,8 @@ def _settings(prepared: Prepared, others: Mapping[str, str]) -> dict[str, str]:
         told["measures taken at radius"] = f"{prepared.radii.usual:g}"
     if request.corrupted is not None:
         told["corrupted"] = str(request.corrupted)
+    if request.shifts:
+        told["shifts"] = ", ".join(f"{each.name}: {_shift_text(each)}" for each in request.shifts)
     if request.timeout is not None:
         told["timeout"] = f"{request.timeout:g} s"
     if others:
@@ -130,6 +136,12 @@ def _settings(prepared: Prepared, others: Mapping[str, str]) -> dict[str, str]:
     if label is not None:
         told["note"] = f"all samples have the label {label}: nothing here says how it is told apart"
     return told
+
+
+def _shift_text(asked: OtherData) -> str:
+    """Another data set, and the file of its classes."""
+    data = asked.data if isinstance(asked.data, str | Path) else type(asked.data).__name__
+    return f"{data}" if asked.classes is None else f"{data} with the classes of {asked.classes}"
 
 
 def _machine() -> str:

@@ -118,6 +118,7 @@ def make_plan(
             tasks.append(EvaluationTask("attack", name))
         else:
             missing.append(Missing(key=EvaluationTask("attack", name).key, reason=_NO_RANGE))
+    tasks += [EvaluationTask("shift", each.name) for each in request.shifts]
     tasks += _corruptions(request, corrupted, missing)
     tasks += [EvaluationTask("measure", name) for name in measures if name not in quick]
     tasks += _sequences(request, corrupted, missing)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
@@ -27,6 +27,7 @@ from sensverify.evaluation.plan import Plan, make_plan
 from sensverify.evaluation.radii import Radii, find_radii
 from sensverify.evaluation.request import EvaluateRequest
 from sensverify.evaluation.samples import load_samples, module_shape
+from sensverify.evaluation.shifted import ShiftedSamples, load_shifts
 from sensverify.evaluation.task import EvaluationTask
 from sensverify.models.loading import LoadedModel
 
@@ -39,6 +40,7 @@ class Prepared:
     samples: Samples
     radii: Radii
     corrupted: CorruptedSamples
+    shifts: Mapping[str, ShiftedSamples]
     plan: Plan
     models: list[EvaluatedModel]
     surrogate: EvaluatedModel | None
@@ -91,6 +93,8 @@ class Prepared:
             parts.append(repr(self.plan.methods[task.name]))
         if task.kind == "corruption":
             parts.append(self.corrupted.version(task))
+        if task.kind == "shift":
+            parts.append(self.shifts[task.name].digest)
         if task.kind == "measure":
             parts += [model.initial_sha256, repr(self.radii.usual)]
         return digest_of(*parts)
@@ -124,6 +128,7 @@ def prepare_evaluation(request: EvaluateRequest) -> Prepared:
         samples=samples,
         radii=radii,
         corrupted=corrupted,
+        shifts=load_shifts(request, models),
         plan=plan,
         models=[prepare_model(model, request, samples, radii) for model in models],
         surrogate=None if other is None else prepare_model(other, unknown, samples, radii),

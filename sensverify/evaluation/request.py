@@ -20,6 +20,7 @@ from sensverify.core.gates import LimitLike, read_limits
 from sensverify.core.numbers import RangeShare, parse_radius
 from sensverify.corruptions.corruption import Corruption
 from sensverify.errors import BadBox, BadSetting
+from sensverify.evaluation.shift import OtherData
 from sensverify.formats.onnx.ends import Ends
 from sensverify.measures.measure import Measure
 from sensverify.network import Network
@@ -102,6 +103,8 @@ class EvaluateRequest:
     corrupted : str, optional
         Name or folder of a set of corrupted samples that somebody else made, such as
         ``cifar-10-c``: what it holds is read from there, and without ``corruptions`` it is all.
+    shifts : tuple of OtherData
+        Other data sets beside the samples, ``count`` of each, evenly spread.
     initial : str, optional
         The networks as they were before training. Default: ``initial.onnx`` in the folder of the
         model, where there is one.
@@ -167,6 +170,7 @@ class EvaluateRequest:
     corrupted: str | None = None
     sequences: tuple[str, ...] | None = None
     measures: tuple[str | Measure | Callable[..., Any], ...] | None = None
+    shifts: tuple[OtherData, ...] = ()
     initial: str | None = None
     reference: str | None = None
     device: Literal["cpu", "cuda"] = "cpu"
@@ -208,6 +212,10 @@ class EvaluateRequest:
         for name, radii in (("radii", numbers), ("sigmas", self.sigmas)):
             _check_radii(name, radii)
         check_settings(self, only=_CHECKED)
+        names = [each.name for each in self.shifts]
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise BadSetting(f"`shifts` has the name '{twice}' twice")
         if self.clip is not None and not self.clip[0] < self.clip[1]:
             raise BadBox(f"`clip` needs LO < HI, got {self.clip[0]:g} {self.clip[1]:g}")
         if self.resume and self.out is None:

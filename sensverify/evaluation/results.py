@@ -137,6 +137,45 @@ class CorruptionRow:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ShiftRow:
+    """Predictions on the samples of another data set.
+
+    Parameters
+    ----------
+    shift : str
+        Its name in the request.
+    data : str
+        Name of the data, or path of the file.
+    samples_sha256 : str
+        Digest of the samples and their labels.
+    samples, available : int
+        How many were used, evenly spread over those there are.
+    classes : int or None
+        Number of classes that predictions are restricted to; None where all count.
+    classified : Classified
+        Among these classes.
+    clean_right, clean_samples : int or None
+        Clean samples of these classes that are right among them, and how many there are; None
+        where all classes count.
+    seconds : float
+    wrong : tuple of int
+        Positions of the samples, among those that were used, whose label is not the prediction.
+    """
+
+    shift: str
+    data: str
+    samples_sha256: str
+    samples: int
+    available: int
+    classes: int | None
+    classified: Classified
+    clean_right: int | None
+    clean_samples: int | None
+    seconds: float
+    wrong: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class SequenceRow:
     """Flips of the prediction along sequences of small corruptions of one sample.
 
@@ -202,7 +241,16 @@ class Missing:
     final: bool = True
 
 
-Row = CleanRow | AttackRow | CertifiedRow | CorruptionRow | SequenceRow | MeasureRow | Missing
+Row = (
+    CleanRow
+    | AttackRow
+    | CertifiedRow
+    | CorruptionRow
+    | ShiftRow
+    | SequenceRow
+    | MeasureRow
+    | Missing
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,6 +265,7 @@ class ModelEvaluation:
     attacks: tuple[AttackRow, ...] = ()
     certified: tuple[CertifiedRow, ...] = ()
     corruptions: tuple[CorruptionRow, ...] = ()
+    shifts: tuple[ShiftRow, ...] = ()
     sequences: tuple[SequenceRow, ...] = ()
     measures: tuple[MeasureRow, ...] = ()
     missing: tuple[Missing, ...] = ()

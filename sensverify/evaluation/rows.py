@@ -16,6 +16,7 @@ from sensverify.evaluation.results import (
     Missing,
     Row,
     SequenceRow,
+    ShiftRow,
 )
 
 _KINDS: dict[str, type[Any]] = {
@@ -23,6 +24,7 @@ _KINDS: dict[str, type[Any]] = {
     "attack": AttackRow,
     "certified": CertifiedRow,
     "corruption": CorruptionRow,
+    "shift": ShiftRow,
     "sequence": SequenceRow,
     "measure": MeasureRow,
     "missing": Missing,

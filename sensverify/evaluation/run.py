@@ -27,6 +27,7 @@ from sensverify.evaluation.gates import AskedGates
 from sensverify.evaluation.prepared import Prepared, prepare_evaluation
 from sensverify.evaluation.request import EvaluateRequest
 from sensverify.evaluation.results import Evaluation, Missing
+from sensverify.evaluation.shift_tasks import shift
 from sensverify.evaluation.task import EvaluationTask
 from sensverify.network import Network
 from sensverify.runs.progress import Listener, Pace
@@ -41,6 +42,7 @@ _RUN: dict[str, Callable[[Context, EvaluationTask], FinishedTask]] = {
     "certified": tasks.certified,
     "measure": tasks.measure,
     "corruption": corruption,
+    "shift": shift,
     "sequence": sequence,
 }
 

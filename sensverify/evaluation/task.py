@@ -12,9 +12,11 @@ class EvaluationTask:
     Parameters
     ----------
     kind : str
-        ``clean``, ``attack``, ``certified``, ``corruption``, ``sequence`` or ``measure``.
+        ``clean``, ``attack``, ``certified``, ``corruption``, ``shift``, ``sequence`` or
+        ``measure``.
     name : str
-        Of the part, the attack, the method, the corruption, the sequence or the measure.
+        Of the part, the attack, the method, the corruption, the other data set, the
+        sequence or the measure.
     at : float or int or None
         Radius or severity.
     """

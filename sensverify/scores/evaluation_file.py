@@ -37,6 +37,9 @@ def read_evaluation(path: Path) -> Part:
             "range of inputs": str(values["clip"]),
             "seed": str(values["seed"]),
         }
+        for model in values["models"]:
+            for row in model.get("shifts", ()):
+                conditions[f"samples of {row['shift']}"] = _digest(row["samples_sha256"])
         samples = _digest(values["data"]["samples_sha256"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BadData(
@@ -83,6 +86,9 @@ def _cells(model: Mapping[str, Any], network: Network, samples: int) -> Iterator
         )
     for row in model["corruptions"]:
         yield _counted(network, _shift(row, "corruption", "severity"), row)
+    # Earlier versions had no other data sets.
+    for row in model.get("shifts", ()):
+        yield _counted(network, Shift(str(row["shift"]), None, "shift"), row)
 
 
 def _shift(row: Mapping[str, Any], kind: Kind, severity: str, name: str = "") -> Shift:

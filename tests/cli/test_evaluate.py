@@ -382,3 +382,25 @@ def test_files_are_written_before_a_reader_may_go_away(
     monkeypatch.setattr(module, "print_document", gone)
     run("evaluate", "iris", *QUICK, "--json", tmp_path / "found.json")
     assert json.loads((tmp_path / "found.json").read_text())["models"]
+
+
+def test_other_data_sets(run: Run, kit: Kit) -> None:
+    data = kit.npz(x=X, y=[0, 1])
+    other = kit.folder / "other.npz"
+    np.savez(other, x=X[:1], y=np.array([1]))
+    listed = kit.folder / "classes.json"
+    listed.write_text("[1, 0]")
+    shifts = ("--shift", f"A={other}", "--shift", f"B={other}:{listed}")
+    done = run("evaluate", kit.net, "--data", data, *shifts, *QUICK, "--json", "-")
+    assert done.exit_code == 0, done.stderr
+    found = json.loads(done.stdout)["models"][0]["shifts"]
+    shares = [
+        (row["shift"], row["classes"], row["classified"]["accuracy"]["share"]) for row in found
+    ]
+    assert shares == [("A", None, 0.0), ("B", 2, 1.0)]
+    printed = run("evaluate", kit.net, "--data", data, *shifts, *QUICK)
+    assert "Accuracy (%) on other data sets" in printed.stdout
+    for wrong in ("A", "A=", f"A={kit.folder / 'none.npz'}", f"A={other}:{kit.folder / 'no.json'}"):
+        done = run("evaluate", kit.net, "--data", data, "--shift", wrong, *QUICK)
+        assert done.exit_code == 2
+        assert len(done.stderr.splitlines()) == 1

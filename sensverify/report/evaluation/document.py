@@ -18,6 +18,7 @@ from sensverify.report.evaluation.measures import measure_section
 from sensverify.report.evaluation.missing import missing_section, reasons
 from sensverify.report.evaluation.pairs import pair_section
 from sensverify.report.evaluation.sequences import sequence_section
+from sensverify.report.evaluation.shifts import shift_section
 from sensverify.report.formatting import count_of, radius_text, shape_text
 from sensverify.report.gates import gate_lines, gate_notice, gate_table
 from sensverify.report.record import record_facts
@@ -30,6 +31,7 @@ FINDINGS: tuple[Callable[[Evaluation, Sequence[Summary]], doc.Section], ...] = (
     accuracy_section,
     pair_section,
     corruption_section,
+    shift_section,
     sequence_section,
     calibration_section,
     confusion_section,

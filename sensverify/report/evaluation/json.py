@@ -50,12 +50,12 @@ def evaluation_to_json(evaluation: Evaluation) -> str:
       ``middle_radius`` (of the summaries), ``clip``, ``settings``, ``reference`` (of CE),
       ``machine``, ``device``, ``seconds``, ``interrupted``.
     * ``models``, each with its ``model`` (name, path, digest, shapes) and the rows ``clean``,
-      ``attacks``, ``certified``, ``corruptions``, ``sequences``, ``measures`` and ``missing``, with
-      the fields of `sensverify.evaluation.results`. What was ``classified`` is ``confusion``
-      (labels down, predictions across), ``bins`` of confidence, and what follows from them: the
-      rate ``accuracy``, mean ``confidence`` and three calibration errors. ``success`` of an attack
-      is its rate over the samples that were right; ``blind`` are the samples that it says nothing
-      of, as no gradient could be followed.
+      ``attacks``, ``certified``, ``corruptions``, ``shifts`` (other data sets), ``sequences``,
+      ``measures`` and ``missing``, with the fields of `sensverify.evaluation.results`. What was
+      ``classified`` is ``confusion`` (labels down, predictions across), ``bins`` of confidence, and
+      what follows from them: the rate ``accuracy``, mean ``confidence`` and three calibration
+      errors. ``success`` of an attack is its rate over the samples that were right; ``blind`` are
+      the samples that it says nothing of, as no gradient could be followed.
     * ``scores`` of each model: its ``summary``, ``lines`` (accuracy against radius for every
       attack, the worst of them, and certified), ``corruptions`` (residual robustness, APP, CE and
       relative CE) and ``sequences`` (flip rates beside the reference's).

@@ -23,6 +23,7 @@ from sensverify.cli.remedies import command_of, with_options
 
 _COMMANDS = {
     "benchmark": "Answer a folder of VNN-LIB properties and compare with known verdicts.",
+    "calibrate": "Fit the temperature at which a classifier's confidence fits its accuracy.",
     "check": "Check a certificate against the model it is about.",
     "corrupt": "Make corrupted images of a data set, for evaluations to read.",
     "evaluate": "Attack, corrupt, certify and measure classifiers, side by side.",

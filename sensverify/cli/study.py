@@ -180,7 +180,8 @@ def analyse(
     """
     from sensverify.registry.calls import parse_call
     from sensverify.report.html import document_to_html
-    from sensverify.report.scores.common import FILES
+    from sensverify.report.scores.common import FILES, HEADS
+    from sensverify.report.scores.common import files as files_of
     from sensverify.report.scores.document import Analysed, analysis_document, table_data
     from sensverify.report.scores.json import analysis_to_json
     from sensverify.report.tabular import data_csv
@@ -200,7 +201,10 @@ def analyse(
     if csv_folder is not None:
         tables = [each for each in (*found.section.data, *table_data(scores)) if each.rows]
         texts = {f"{each.name}.csv": data_csv(each) for each in tables}
-        write_folder(csv_folder, texts, FILES, force=force)
+        # Other packages' analyses have tables of their own, known only now.
+        ours = files_of({**HEADS, **{each.name: each.columns for each in tables}})
+        check_folder(csv_folder, ours, others=others, force=force)
+        write_folder(csv_folder, texts, ours, force=force)
     targets.write(json=lambda: analysis_to_json(found), report=lambda: document_to_html(document))
     show(document, aside=targets.to_stdout)
     return 0

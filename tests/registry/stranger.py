@@ -25,6 +25,7 @@ from sensverify.network import Network
 from sensverify.report.document import Data, Facts, Section
 from sensverify.report.study.contents import StudyReport
 from sensverify.runs.watch import Watch
+from sensverify.scores import Scores
 from sensverify.studies.analyses import Findings
 from sensverify.training.losses.step import Step
 
@@ -160,6 +161,13 @@ def tally(report: StudyReport, findings: Findings, *, title: str = "Tally") -> S
     return Section("tally", title, [Facts(facts)], data=[data])
 
 
+def holes(scores: Scores, *, title: str = "Holes") -> Section:
+    """Cells that nobody has measured."""
+    count = int((~scores.measured).sum())
+    data = Data("holes", ("holes",), lambda: [(count,)])
+    return Section("holes", title, [Facts([("holes", str(count))])], data=[data])
+
+
 recipe = "cross-entropy + 0.01*l2"
 radii = Grid((0.01, 0.02), "Stranger 2026, Two radii and what can be said about them")
 
@@ -180,5 +188,6 @@ ENTRY_POINTS = {
     "sensverify.architectures": {"narrow": "narrow"},
     "sensverify.data": {"corners": "corners"},
     "sensverify.analyses": {"tally": "tally"},
+    "sensverify.scores": {"holes": "holes"},
 }
 """Names by entry-point group, and what stands in this module for each."""

@@ -26,6 +26,9 @@ from sensverify.errors import BackendFailure, BadSetting, InputError
 from sensverify.evaluation.request import EvaluateRequest
 from sensverify.evaluation.run import evaluate
 from sensverify.models.architectures import build_for
+from sensverify.scores import CLEAN, Scores, write_csv
+from sensverify.scores import Network as Row
+from sensverify.scores.catalog import ANALYSES
 from sensverify.studies.files import parse_study
 from sensverify.training import Loss, TrainSettings, fit, resolve_loss
 from sensverify.verification import PropertyRequest, check_property
@@ -81,6 +84,7 @@ def trained(tmp_path: Path, **settings: Any) -> Any:
     return fit(module, split, loss, TrainSettings(**quick, **settings), out=tmp_path / "run")
 
 
+SCORES = Scores(networks=(Row("net"),), shifts=(CLEAN,), right=[[3]], total=[[4]])
 PROPERTY = "\n".join(
     [
         *(f"(declare-const X_{k} Real)" for k in range(4)),
@@ -216,6 +220,12 @@ USES = [
         lambda _: parse_study(tomllib.loads(STUDY)),
         ("study", "run", "{study}"),
     ),
+    Use(
+        "scores",
+        "analyses",
+        lambda _: ANALYSES.make("holes", SCORES, title="Gaps"),
+        ("study", "analyse", "{scores}", "--kind", "holes(title=Gaps)"),
+    ),
 ]
 
 
@@ -235,9 +245,26 @@ def test_a_name_of_another_package(use: Use, install: Any, tmp_path: Path) -> No
     files = {"property": tmp_path / "asked.vnnlib", "study": tmp_path / "study.toml"}
     files["property"].write_text(PROPERTY)
     files["study"].write_text(STUDY)
+    files["scores"] = tmp_path / "scores.csv"
+    write_csv(SCORES, files["scores"])
     words = [str(word).format(**files) for word in use.command]
     out = tmp_path / "out"
-    run(*words, *(("--out", out) if words[0] in ("train", "study") else ()))
+    run(*words, *(("--out", out) if words[0] == "train" or "run" in words else ()))
+    if use.group == "scores":
+        page, found = tmp_path / "page.html", tmp_path / "found"
+        for force in ((), ("--force",)):
+            run(*words, "--report", page, "--csv", found, *force)
+        assert "Gaps" in page.read_text()
+        assert (found / "holes.csv").read_text() == "holes\n0\n"
+        # A file of that name that was not written here, and one that is read, are kept.
+        (found / "holes.csv").write_text("mine")
+        kept = CliRunner().invoke(main, [*words, "--csv", str(found), "--force"])
+        assert (kept.exit_code, (found / "holes.csv").read_text()) == (2, "mine")
+        write_csv(SCORES, found / "holes.csv")
+        before = (found / "holes.csv").read_text()
+        words[2] = str(found / "holes.csv")
+        kept = CliRunner().invoke(main, [*words, "--csv", str(found), "--force"])
+        assert (kept.exit_code, (found / "holes.csv").read_text()) == (2, before)
     if use.group == "analyses":
         run("study", "report", out)
         assert "How often" in (out / "report" / "report.html").read_text()

@@ -62,15 +62,19 @@ def data(name: str, make: Callable[[], Iterable[Sequence[doc.Value]]]) -> doc.Da
     return doc.Data(name, HEADS[name], make)
 
 
-def _made(path: Path) -> bool:
-    """Whether a file has the columns of the table that it is named for."""
-    head = ",".join(HEADS[path.stem]).encode()
-    with path.open("rb") as stream:
-        return stream.readline(1000).rstrip() == head
+def files(heads: Mapping[str, Sequence[str]]) -> Kind:
+    """The CSV files of an analysis in their folder: tables by name, with their columns."""
+
+    def made(path: Path) -> bool:
+        head = ",".join(heads[path.stem]).encode()
+        with path.open("rb") as stream:
+            return stream.readline(len(head) + 1000).rstrip() == head
+
+    return Kind(lambda name: name.endswith(".csv") and name[:-4] in heads, made)
 
 
-FILES = Kind(lambda name: name.endswith(".csv") and name[:-4] in HEADS, _made)
-"""The CSV files of an analysis in their folder."""
+FILES = files(HEADS)
+"""Those of our own analyses."""
 
 
 def matrix(

@@ -8,6 +8,7 @@ from sensverify.report import document as doc
 from sensverify.report.formatting import DASH, printed, signed
 from sensverify.report.scores.common import data, matrix, told
 from sensverify.report.scores.scatter import Dot, scatter
+from sensverify.report.theme import HUES
 from sensverify.scores.scatter import EVERY, Scattered, Scatters
 
 _PICTURES = 24
@@ -41,6 +42,8 @@ def _blocks(found: Scatters) -> Iterator[doc.Block]:
         for each in found.pairs
         if not each.dots
     ]
+    if figures and len(found.groups) > HUES:
+        lines.append(f"Colours repeat after {HUES} groups: a dot says on demand whose it is.")
     if len(drawn) > _PICTURES:
         lines.append(f"{len(drawn) - _PICTURES:,} more pictures would be too many: see the data.")
     if lines:

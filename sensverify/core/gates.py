@@ -184,12 +184,15 @@ class Figure:
         Samples that it is made of.
     share : bool
         A share of samples, which is shown in percent.
+    estimate : float or None
+        Where the ends are those of a statistical interval, the figure of these samples.
     """
 
     least: float | None
     most: float | None
     count: int
     share: bool = False
+    estimate: float | None = None
 
     @property
     def known(self) -> bool:
@@ -217,6 +220,10 @@ class Gate:
         Of several that are judged, the one that it is about.
     radius : float or None
         Of several that were evaluated, the one that it is about.
+    requirement : str or None
+        Its own name, where a specification asks for it.
+    by : str or None
+        What has to keep the limit of a requirement: ``interval``, ``estimate`` or ``certified``.
     """
 
     name: str
@@ -226,6 +233,8 @@ class Gate:
     baseline: float | None = None
     model: str | None = None
     radius: float | None = None
+    requirement: str | None = None
+    by: str | None = None
 
     @property
     def verdict(self) -> GateVerdict:

@@ -5,6 +5,7 @@ from sensverify.evaluation.request import EvaluateRequest
 from sensverify.evaluation.results import Evaluation, ModelEvaluation
 from sensverify.evaluation.run import evaluate
 from sensverify.evaluation.scores import summarise
+from sensverify.evaluation.specification import Requirement, Specification, read_specification
 from sensverify.runs.progress import Progress
 
 __all__ = [
@@ -13,7 +14,10 @@ __all__ = [
     "Evaluation",
     "ModelEvaluation",
     "Progress",
+    "Requirement",
+    "Specification",
     "compare_pairs",
     "evaluate",
+    "read_specification",
     "summarise",
 ]

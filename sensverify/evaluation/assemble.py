@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from sensverify.core.brief import count_of
 from sensverify.core.record import RunRecord
 from sensverify.evaluation.examples import make_examples
 from sensverify.evaluation.folder import FinishedTask
@@ -27,6 +28,7 @@ from sensverify.evaluation.results import (
     ShiftRow,
 )
 from sensverify.evaluation.shift import OtherData
+from sensverify.evaluation.specification import Specification
 from sensverify.runs.machine import machine_facts
 
 
@@ -126,6 +128,9 @@ def _settings(prepared: Prepared, others: Mapping[str, str]) -> dict[str, str]:
         told["corrupted"] = str(request.corrupted)
     if request.shifts:
         told["shifts"] = ", ".join(f"{each.name}: {_shift_text(each)}" for each in request.shifts)
+    if isinstance(request.specification, Specification):
+        asked = request.specification
+        told["specification"] = asked.title or count_of(len(asked.requirements), "requirement")
     if request.timeout is not None:
         told["timeout"] = f"{request.timeout:g} s"
     if others:

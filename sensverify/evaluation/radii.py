@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,8 @@ class Radii:
         The radius that measures are taken at: the card's, else the middle one.
     missing : str
         Why there are no radii; empty where there are.
+    asked : mapping to float
+        The radii by what the request calls them, such as `RangeShare`.
     """
 
     values: tuple[float, ...]
@@ -52,6 +54,7 @@ class Radii:
     unit: str
     usual: float | None
     missing: str = ""
+    asked: Mapping[Any, float] = field(default_factory=dict)
 
     @property
     def plain(self) -> dict[str, Any]:
@@ -101,7 +104,9 @@ def find_radii(request: EvaluateRequest, models: list[LoadedModel], samples: Sam
     if not radii and not missing:
         missing = "there is no radius above 0 in `radii` or `sigmas`"
     perturbation.check(samples.x, radii[-1] if radii else 0.0)
-    return Radii(radii, perturbation, name, usual, missing)
+    named = request.sigmas if request.radii is None else request.radii
+    known = dict(zip(named or (), asked.radii, strict=False))
+    return Radii(radii, perturbation, name, usual, missing, known)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from sensverify.core.numbers import RangeShare, parse_radius
 from sensverify.corruptions.corruption import Corruption
 from sensverify.errors import BadBox, BadSetting
 from sensverify.evaluation.shift import OtherData
+from sensverify.evaluation.specification import Specification
 from sensverify.formats.onnx.ends import Ends
 from sensverify.measures.measure import Measure
 from sensverify.network import Network
@@ -144,6 +145,9 @@ class EvaluateRequest:
         Whether every limit holds for the samples of each class, too.
     baseline : Path, optional
         JSON file of an earlier result about the same samples, maybe of another model.
+    specification : Path or Specification, optional
+        Requirements, in a TOML file or read, that every network has to meet. What they need is
+        measured beside what the request names, and of a part that neither names, nothing.
     runtime_check : bool
         Compare the models with onnxruntime when they are read; see ``load_onnx``.
 
@@ -193,6 +197,7 @@ class EvaluateRequest:
     gate_radius: float | None = None
     per_class: bool = False
     baseline: Path | None = None
+    specification: Path | Specification | None = None
     runtime_check: bool = True
 
     def __post_init__(self) -> None:
@@ -220,7 +225,7 @@ class EvaluateRequest:
             raise BadBox(f"`clip` needs LO < HI, got {self.clip[0]:g} {self.clip[1]:g}")
         if self.resume and self.out is None:
             raise BadSetting("`resume` goes on with what is in a folder", "give it with `out`")
-        for name in ("baseline", "per_feature", "out", "data_dir"):
+        for name in ("baseline", "specification", "per_feature", "out", "data_dir"):
             if isinstance(getattr(self, name), str):
                 object.__setattr__(self, name, Path(getattr(self, name)))
         if not isinstance(self.per_feature, Path | None):

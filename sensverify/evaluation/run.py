@@ -26,6 +26,7 @@ from sensverify.evaluation.folder import FinishedTask, FinishedTasks, open_evalu
 from sensverify.evaluation.gates import AskedGates
 from sensverify.evaluation.prepared import Prepared, prepare_evaluation
 from sensverify.evaluation.request import EvaluateRequest
+from sensverify.evaluation.requirements import AskedRequirements, with_specification
 from sensverify.evaluation.results import Evaluation, Missing
 from sensverify.evaluation.shift_tasks import shift
 from sensverify.evaluation.task import EvaluationTask
@@ -104,15 +105,17 @@ def evaluate(
     Evaluation(30 samples of iris (sample beside the model): iris 96.7 % right (29 of 30))
     """
     request = _request(request, x, y, settings)
-    prepared = prepare_evaluation(request)
+    prepared = prepare_evaluation(with_specification(request))
     gates = AskedGates.of(prepared)
+    requirements = AskedRequirements.of(prepared, request.severities)
     watch = Watch() if watch is None else watch
     watch = watch.within(request.timeout)
     tell = progress if progress is not None else lambda state: None
     with open_evaluation(request.out, prepared.deciding, resume=request.resume) as kept:
         found = _all_tasks(prepared, kept, watch, tell)
     others = {k: v for k, v in kept.begun_with.items() if versions().get(k) != v}
-    return gates.judged(assemble(prepared, found, interrupted=_unfinished(found), others=others))
+    evaluation = assemble(prepared, found, interrupted=_unfinished(found), others=others)
+    return requirements.judged(gates.judged(evaluation))
 
 
 def _request(given: Any, x: Any, y: Any, settings: Mapping[str, Any]) -> EvaluateRequest:

@@ -22,7 +22,13 @@ def gate_dict(gate: Gate) -> dict[str, Any]:
         "name": gate.name,
         **{
             name: value
-            for name, value in (("model", gate.model), ("radius", gate.radius))
+            for name, value in (
+                ("requirement", gate.requirement),
+                ("by", gate.by),
+                ("model", gate.model),
+                ("radius", gate.radius),
+                ("estimate", figure.estimate),
+            )
             if value is not None
         },
         "class": gate.group,
@@ -91,13 +97,20 @@ def gate_text(gate: Gate) -> str:
 
 def _asked(gate: Gate) -> str:
     side = "at least" if gate.name.startswith("min") else "at most"
-    share = gate.name in SHARES
+    share = gate.name in SHARES or gate.figure.share
+    if math.isnan(gate.limit):
+        return f"{side} what a reference has that was not measured"
     asked = f"{side} {_number(gate.limit, share)}"
-    return asked if gate.baseline is None else f"{asked} (before: {_number(gate.baseline, share)})"
+    asked = asked if gate.by is None else f"{asked} by {gate.by}"
+    if gate.baseline is None:
+        return asked
+    than = "before" if gate.requirement is None else "reference"
+    return f"{asked} ({than}: {_number(gate.baseline, share)})"
 
 
 def _figure_name(gate: Gate) -> str:
     name = gate.name.split("_", 1)[-1].replace("_", "-")
+    name = name if gate.requirement is None else f"{gate.requirement}: {name}"
     name = name if gate.radius is None else f"{name} at radius {gate.radius:g}"
     name = name if gate.group is None else f"{name} of class {gate.group}"
     return name if gate.model is None else f"{name} of {gate.model}"
@@ -108,7 +121,10 @@ def _found(figure: Figure) -> str:
         return "nothing that was measured"
     least, most = (_number(end, figure.share) for end in (figure.least, figure.most))
     samples = f"{figure.count} sample{'' if figure.count == 1 else 's'}"
-    return f"{least if least == most else f'{least} to {most}'}, of {samples}"
+    found = least if least == most else f"{least} to {most}"
+    if figure.estimate is not None:
+        found = f"{_number(figure.estimate, figure.share)} ({found})"
+    return f"{found}, of {samples}"
 
 
 def _number(value: float, share: bool) -> str:
@@ -150,7 +166,7 @@ def junit(gates: Sequence[Gate], *, suite: str, seconds: float) -> str:
 
 
 def _case_name(gate: Gate) -> str:
-    name = gate.name.replace("_", "-")
+    name = gate.name.replace("_", "-") if gate.requirement is None else gate.requirement
     name = name if gate.radius is None else f"{name} at {gate.radius:g}"
     name = name if gate.group is None else f"{name} [{gate.group}]"
     return name if gate.model is None else f"{gate.model}: {name}"

@@ -182,6 +182,13 @@ _LISTS = ("attacks", "certify", "corruptions", "sequences", "measures")
     "Gates: the exit status is 1 where one fails, 3 where one is undecided",
     *gate_choices(*LIMITED),
     option(
+        "--specification",
+        type=PATH,
+        metavar="SPEC.toml",
+        help="Requirements that every MODEL has to meet, each a gate. What they need is measured, "
+        "and beside it only what these options name.",
+    ),
+    option(
         "--per-class",
         is_flag=True,
         help="Every gate holds for the samples of each class, too.",
@@ -285,16 +292,17 @@ def evaluate(
       sensverify evaluate runs/a runs/b --data cifar-10 --out compared --resume
       sensverify evaluate digits --measures sensitivity --attacks none --json -
       sensverify evaluate net.onnx --data mine.npz --radii 0.1 --min-robust 80% --junit gates.xml
+      sensverify evaluate digits --specification examples/specification.toml
     """
     from sensverify.evaluation.run import evaluate as run
     from sensverify.report.evaluation.document import evaluation_document
 
     targets = Targets(json_target, report_target, junit=junit_target, force=force)
     outputs = GateOutputs(junit_target, annotations)
-    outputs.check(options, LIMITED)
+    outputs.check(options, (*LIMITED, "specification"))
     request = _request(models, {k: v for k, v in options.items() if v is not None})
     names = [*models, request.reference, request.surrogate]
-    read = request.per_feature, request.baseline
+    read = request.per_feature, request.baseline, _path(request)
     targets.check(input_files(names, *read, data=request.data))
     _check_csv(csv_folder, force)
     with (
@@ -352,6 +360,11 @@ def _request(models: tuple[str, ...], given: dict[str, Any]) -> EvaluateRequest:
         given["severities"] = severities_of(given["severities"])
     given["shifts"] = tuple(map(parse_shift, given.get("shifts", ())))
     return EvaluateRequest(models=models, **given)
+
+
+def _path(request: EvaluateRequest) -> Path | None:
+    asked = request.specification
+    return asked if isinstance(asked, Path) else None
 
 
 def severities_of(text: str) -> tuple[int, ...]:

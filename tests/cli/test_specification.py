@@ -1,0 +1,164 @@
+"""`evaluate --specification`: verdicts everywhere, refusals in a line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from click.testing import Result
+
+Run = Callable[..., Result]
+SPECIFICATION = """
+title = "Both"
+[[requirements]]
+name = "clean"
+min = 0.5
+by = "estimate"
+[[requirements]]
+name = "near <b>"
+radius = 0.5
+min = "60%"
+by = "certified"
+[[requirements]]
+name = "tried"
+attacks = "pgd(steps = 3)"
+radius = 0.25
+min = 0.3
+"""
+
+
+@pytest.fixture
+def both(tmp_path: Path) -> Path:
+    """Two samples of the identity, one of each class, both right."""
+    path = tmp_path / "both.npz"
+    np.savez(path, x=np.array([[2.0, 0.0], [0.0, 1.0]], dtype=np.float32), y=np.array([0, 1]))
+    return path
+
+
+@pytest.fixture
+def save(tmp_path: Path) -> Callable[[str], Path]:
+    def write(text: str) -> Path:
+        path = tmp_path / "spec.toml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def test_every_requirement_is_a_gate_with_its_name(
+    run: Run, identity: Path, both: Path, save: Callable[[str], Path], tmp_path: Path
+) -> None:
+    files = {name: tmp_path / f"a.{name}" for name in ("json", "report", "junit")}
+    done = run(
+        *("evaluate", identity, "--data", both, "--specification", save(SPECIFICATION)),
+        *(part for name, path in files.items() for part in (f"--{name}", path)),
+        *("--annotations", "github"),
+    )
+    # At the corner of the second sample's box both outputs are equal: neither proven nor refuted.
+    assert done.exit_code == 3, done.output
+    values = json.loads(files["json"].read_text())
+    gates = {gate["requirement"]: gate for gate in values["gates"]}
+    verdicts = {name: (gate["by"], gate["verdict"]) for name, gate in gates.items()}
+    assert verdicts == {
+        "clean": ("estimate", "passed"),
+        "near <b>": ("certified", "undecided"),
+        "tried": ("interval", "passed"),
+    }
+    assert gates["tried"]["estimate"] == 1
+    assert gates["tried"]["least"] == pytest.approx(0.342, abs=1e-3)
+    (model,) = values["models"]
+    assert {row["attack"] for row in model["attacks"]} == {"pgd(steps=3)"}
+    assert not model["corruptions"]
+    assert not model["measures"]
+    assert not model["sequences"]
+    cases = ElementTree.parse(files["junit"]).getroot()
+    assert next(case.get("name") for case in cases) == "clean"
+    assert cases.get("errors") == "1"
+    page = files["report"].read_text()
+    assert "near &lt;b&gt;" in page
+    assert "near <b>" not in page
+    assert "100 % (34.24 % to 100 %)" in page
+    assert "::warning title=sensverify identity" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [(('"60%"', '"50%"'), 0), (("min = 0.5\n", "min = 1\n"), 3)],
+)
+def test_the_exit_status_is_that_of_gates(
+    run: Run, identity: Path, both: Path, save: Callable[[str], Path], change: Any, status: int
+) -> None:
+    path = save(SPECIFICATION.replace(*change))
+    done = run("evaluate", identity, "--data", both, "--specification", path)
+    assert done.exit_code == status, done.output
+
+
+def test_a_requirement_that_is_not_met_fails(
+    run: Run, identity: Path, data: Path, save: Callable[[str], Path]
+) -> None:
+    path = save('[[requirements]]\nname = "all"\nmin = 0.6\nby = "estimate"')
+    done = run("evaluate", identity, "--data", data, "--specification", path)
+    assert done.exit_code == 1, done.output
+    words = " ".join(done.stdout.split())
+    assert "gate failed: all: accuracy at least 60 % by estimate; found 50 %" in words
+
+
+def test_limits_beside_a_reference(
+    run: Run, identity: Path, data: Path, save: Callable[[str], Path], save_mlp: Any, tmp_path: Path
+) -> None:
+    save_mlp(tmp_path / "old.onnx", (np.array([[0.0, 1.0], [1.0, 0.0]]), np.zeros(2)))
+    text = 'reference = "./old.onnx"\n[[requirements]]\nname = "r"\nby = "estimate"\nmin = '
+    for limit, status in (("reference", 0), ("reference+1%", 1)):
+        path = save(f'{text}"{limit}"')
+        done = run("evaluate", identity, "--data", data, "--specification", path)
+        assert done.exit_code == status, done.output
+        assert "reference: 50 %" in " ".join(done.stdout.split())
+    other = run(
+        *("evaluate", identity, "--data", data, "--specification", path),
+        *("--reference", identity),
+    )
+    assert other.exit_code == 2
+    assert "--reference" in other.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("name = 'r'\nmni = 1", "did you mean 'min'"),
+        ("name = 'r'\nmin = 0.9", "out of reach with 2 samples"),
+        ("name = 'r'\nmin = 2", "out of reach"),
+        ("name = 'r'\nmin = 0.5\ncorruptions = []", "empty shift"),
+        ("name = 'r'\nmin = 0.1\ncorruptions = ['fog']", "corruption 'fog' cannot be had here"),
+        ("name = 'r'\nmin = 0.1\ncorruptions = ['fogg']", "did you mean 'fog'"),
+        ("name = 'r'\nmin = 0.1\nattacks = ['pdg']\nradius = 1", "did you mean"),
+        ("name = 'r'\nmin = 0.1\nby = 'certified'\nradius = 1\nmethods = ['crwn']", "did you mean"),
+        ("name = 'r'\nmin = 0.1\nclass = 'cat'", "no class 'cat'"),
+        ("name = 'r'\nmin = 0.1\nclass = 1", "of class '1' there is no sample"),
+        ("name = 'r'\nmin = 0.1\nattacks = ['pgd']\nradius = '5%'", "range"),
+    ],
+)
+def test_what_cannot_be_judged_is_refused_in_a_line(
+    run: Run, identity: Path, data: Path, save: Callable[[str], Path], text: str, said: str
+) -> None:
+    path = save(f"[[requirements]]\n{text}")
+    done = run("evaluate", identity, "--data", data, "--specification", path)
+    assert done.exit_code == 2, done.output
+    assert said in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_specification_is_never_overwritten(
+    run: Run, identity: Path, data: Path, save: Callable[[str], Path]
+) -> None:
+    path = save(SPECIFICATION)
+    done = run(
+        *("evaluate", identity, "--data", data, "--specification", path),
+        *("--json", path, "--force"),
+    )
+    assert done.exit_code == 2
+    assert path.read_text() == SPECIFICATION

@@ -30,6 +30,7 @@ _COMMANDS = {
     "index": "Write one page that leads to all reports below a folder.",
     "list": "List the methods, models, data sets, losses, ... there are.",
     "schema": "Print the JSON Schema of a result.",
+    "specification": "Check requirements on robustness before anything is measured.",
     "study": "Train several losses on equal terms, and compare them.",
     "train": "Train a model, with or without a penalty on its sensitivity.",
     "verify": "Bound how far a model's outputs can move, or answer a VNN-LIB property.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ from sensverify.cli.types import number, sample_range, size
 if TYPE_CHECKING:
     from sensverify.evaluation.request import EvaluateRequest
     from sensverify.evaluation.results import Evaluation
+    from sensverify.runs.watch import Watch
 
 
 LIMITED = (
@@ -309,7 +311,8 @@ def evaluate(
         showing_run("evaluating", lambda now: ", ".join(now.running)) as (_, progress, listen),
         watching(listen) as watch,
     ):
-        found = _with_options(run(request, progress=progress, watch=watch))
+        answer = partial(_holds, request, watch)
+        found = _with_options(run(request, progress=progress, watch=watch, answer=answer))
     say_note(found.settings.get("data"))
     try:
         _write(found, request, targets, csv_folder)
@@ -360,6 +363,20 @@ def _request(models: tuple[str, ...], given: dict[str, Any]) -> EvaluateRequest:
         given["severities"] = severities_of(given["severities"])
     given["shifts"] = tuple(map(parse_shift, given.get("shifts", ())))
     return EvaluateRequest(models=models, **given)
+
+
+def _holds(
+    request: EvaluateRequest, watch: Watch, model: str, path: Path, timeout: float | None
+) -> bool | None:
+    """Whether no input of a model violates a property; None where that is not known."""
+    from sensverify.core.queries import Verdict
+    from sensverify.verification.property import PropertyRequest, check_property
+
+    asked = PropertyRequest(
+        model=model, property=path, timeout=timeout, runtime_check=request.runtime_check
+    )
+    verdict = check_property(asked, watch=watch.within(request.timeout)).verdict
+    return {Verdict.UNSAT: True, Verdict.SAT: False}.get(verdict)
 
 
 def _path(request: EvaluateRequest) -> Path | None:

@@ -130,7 +130,9 @@ def _settings(prepared: Prepared, others: Mapping[str, str]) -> dict[str, str]:
         told["shifts"] = ", ".join(f"{each.name}: {_shift_text(each)}" for each in request.shifts)
     if isinstance(request.specification, Specification):
         asked = request.specification
-        told["specification"] = asked.title or count_of(len(asked.requirements), "requirement")
+        told["specification"] = asked.title or count_of(
+            len(asked.requirements) + len(asked.properties), "requirement"
+        )
     if request.timeout is not None:
         told["timeout"] = f"{request.timeout:g} s"
     if others:

@@ -139,6 +139,7 @@ def _clean(specification: Specification) -> list[str]:
 def _kinds(specification: Specification, corruptions: Sequence[str]) -> list[str]:
     found = []
     tried = any(each.attacks or each.by == "certified" for each in specification.requirements)
+    tried = tried or bool(specification.properties)
     if not tried and ADVERSARIAL not in specification.left_out:
         found.append("nothing is adversarial: add a requirement with attacks, or one by proof")
     if not corruptions and not {*FAMILIES} <= {*specification.left_out}:

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from math import isfinite, nan
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from sensverify.attacks.attack import ATTACKS
 from sensverify.bounds.method import METHODS
 from sensverify.classification.rates import Rate
 from sensverify.core.gates import Figure, Gate, judge
 from sensverify.corruptions import CORRUPTIONS
-from sensverify.errors import BadData, BadSetting, InputError
+from sensverify.errors import BadData, BadSetting, InputError, SensverifyError
 from sensverify.evaluation.prepared import Prepared
 from sensverify.evaluation.request import CERTIFY, EvaluateRequest
 from sensverify.evaluation.requirement import AskedRequirement
 from sensverify.evaluation.results import Evaluation, ModelEvaluation
 from sensverify.evaluation.specification import Requirement, Specification, read_specification
+
+Answer: TypeAlias = Callable[[Any, Path, float | None], bool | None]
+"""Whether a network (as a request names it) holds a property (a file), in so many seconds; None
+where that is not known."""
 
 
 def with_specification(request: EvaluateRequest) -> EvaluateRequest:
@@ -100,9 +104,12 @@ class AskedRequirements:
 
     prepared: Prepared
     asked: tuple[AskedRequirement, ...]
+    answers: Mapping[str, tuple[Gate, ...]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, prepared: Prepared, severities: Sequence[int]) -> AskedRequirements:
+    def of(
+        cls, prepared: Prepared, severities: Sequence[int], answer: Answer | None = None
+    ) -> AskedRequirements:
         """The requirements of a request.
 
         Parameters
@@ -110,6 +117,8 @@ class AskedRequirements:
         prepared : Prepared
         severities : sequence of int
             Of corruptions, where a requirement names none.
+        answer : callable, optional
+            See `Answer`. Properties are answered here, before anything else is done.
 
         Raises
         ------
@@ -130,21 +139,46 @@ class AskedRequirements:
             except InputError as error:
                 raise error.about(f"requirement '{each.name}'") from None
             found.append(asked)
-        return cls(prepared, tuple(found))
+        return cls(prepared, tuple(found), _answers(given, prepared, answer))
 
     def judged(self, evaluation: Evaluation) -> Evaluation:
         """The evaluation with a gate for every requirement and network behind its other gates."""
-        if not self.asked:
+        if not (self.asked or self.answers):
             return evaluation
         count = len(self.prepared.request.models)
         name = self.prepared.request.reference
         reference = next((each for each in evaluation.models if each.model.name == name), None)
-        gates = []
+        gates: list[Gate] = []
         for model in evaluation.models[:count]:
-            for asked in self.asked:
-                gate = judge_requirement(asked, model, reference)
-                gates.append(replace(gate, model=model.model.name if count > 1 else None))
+            own = [judge_requirement(asked, model, reference) for asked in self.asked]
+            own += self.answers.get(model.model.name, ())
+            gates += [replace(gate, model=model.model.name if count > 1 else None) for gate in own]
         return replace(evaluation, gates=(*evaluation.gates, *gates))
+
+
+def _answers(
+    given: Specification, prepared: Prepared, answer: Answer | None
+) -> dict[str, tuple[Gate, ...]]:
+    """The gates of properties, by the name of the network."""
+    found: dict[str, tuple[Gate, ...]] = {}
+    if not given.properties:
+        return found
+    if answer is None:
+        raise BadSetting(
+            f"requirement '{given.properties[0].name}' is a property, and nobody answers it",
+            "give `answer`, as the command line does",
+        )
+    for model, named in zip(prepared.request.models, prepared.models, strict=False):
+        gates = []
+        for each in given.properties:
+            try:
+                holds = answer(model, each.path, each.timeout)
+            except SensverifyError as error:
+                raise error.about(f"requirement '{each.name}'") from None
+            figure = Figure(float(holds is True), float(holds is not False), 1, share=True)
+            gates.append(Gate("min_holds", figure, 1.0, requirement=each.name, by="certified"))
+        found[named.facts.name] = tuple(gates)
+    return found
 
 
 def judge_requirement(

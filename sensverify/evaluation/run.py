@@ -26,7 +26,7 @@ from sensverify.evaluation.folder import FinishedTask, FinishedTasks, open_evalu
 from sensverify.evaluation.gates import AskedGates
 from sensverify.evaluation.prepared import Prepared, prepare_evaluation
 from sensverify.evaluation.request import EvaluateRequest
-from sensverify.evaluation.requirements import AskedRequirements, with_specification
+from sensverify.evaluation.requirements import Answer, AskedRequirements, with_specification
 from sensverify.evaluation.results import Evaluation, Missing
 from sensverify.evaluation.shift_tasks import shift
 from sensverify.evaluation.task import EvaluationTask
@@ -55,6 +55,7 @@ def evaluate(
     *,
     progress: Listener | None = None,
     watch: Watch | None = None,
+    answer: Answer | None = None,
     **settings: Any,
 ) -> Evaluation:
     """Evaluate classifiers side by side: predictions, attacks, proofs, corruptions, measures.
@@ -74,6 +75,9 @@ def evaluate(
     watch : Watch, optional
         Ends it early: the task in hand is given up, and what is left is reported as missing.
         Predictions on samples as they are, are always made. Its listener hears how far a task is.
+    answer : callable, optional
+        Of a network, the file of a property and seconds: whether no input violates it, None where
+        that is not known. A specification that holds properties needs it.
     **settings
         Further fields of the request, where only models were given: ``radii`` or ``sigmas``,
         ``clip``, ``attacks``, ``certify``, ``corruptions``, ``measures``, ...
@@ -107,7 +111,7 @@ def evaluate(
     request = _request(request, x, y, settings)
     prepared = prepare_evaluation(with_specification(request))
     gates = AskedGates.of(prepared)
-    requirements = AskedRequirements.of(prepared, request.severities)
+    requirements = AskedRequirements.of(prepared, request.severities, answer)
     watch = Watch() if watch is None else watch
     watch = watch.within(request.timeout)
     tell = progress if progress is not None else lambda state: None

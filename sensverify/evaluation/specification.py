@@ -22,6 +22,7 @@ SCHEMA = "sensverify.specification/1"
 
 _SMALL_IS_GOOD = ("residual", "changed", "log_volume")
 _PROVEN_ONLY = ("changed", "log_volume")
+_PROPERTY = ("name", "property", "timeout")
 _TOP = ("schema", "title", "note", "reference", "left_out", "requirements")
 _KEYS = (
     *("name", "metric", "attacks", "corruptions", "severities", "methods"),
@@ -158,13 +159,33 @@ class Requirement:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PropertyRequirement:
+    """A property in VNN-LIB that no input may violate.
+
+    Parameters
+    ----------
+    name : str
+    path : Path
+        A ``.vnnlib`` or ``.vnnlib.gz`` file, which says what a violation is.
+    timeout : float or None
+        Seconds for its answer.
+    """
+
+    name: str
+    path: Path
+    timeout: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Specification:
     """Requirements that a network has to meet, all of them.
 
     Parameters
     ----------
     requirements : tuple of Requirement
-        One or more, each with a name of its own.
+        Each with a name of its own.
+    properties : tuple of PropertyRequirement
+        Likewise; of both together there are one or more.
     title, note : str
     reference : str or None
         The network that limits are relative to: a name, or the path of its file.
@@ -178,19 +199,20 @@ class Specification:
         or radii and sigmas are mixed.
     """
 
-    requirements: tuple[Requirement, ...]
+    requirements: tuple[Requirement, ...] = ()
+    properties: tuple[PropertyRequirement, ...] = ()
     title: str = ""
     note: str = ""
     reference: str | None = None
     left_out: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if not self.requirements:
+        if not (self.requirements or self.properties):
             raise BadSetting(
                 "a specification without a requirement would pass every network",
                 "give one or more tables [[requirements]]",
             )
-        names = [each.name for each in self.requirements]
+        names = [each.name for each in (*self.requirements, *self.properties)]
         for name in names:
             if names.count(name) > 1:
                 raise BadSetting(f"two requirements are called '{name}'", "give each its own name")
@@ -249,6 +271,10 @@ def parse_specification(document: Mapping[str, Any], *, folder: Path = Path()) -
         min = "80%"                    # max for residual, changed and log_volume;
                                        # or "reference-5%"
         by = "interval"                # estimate, certified
+        [[requirements]]
+        name = "stays apart"
+        property = "apart.vnnlib"      # beside this file; no input may be what it describes
+        timeout = 60                   # seconds for its answer
 
     Raises
     ------
@@ -264,7 +290,8 @@ def parse_specification(document: Mapping[str, Any], *, folder: Path = Path()) -
     reference = _text(document, "reference", "the file")
     if reference is not None and ("/" in reference or reference.endswith((".onnx", ".onnx.gz"))):
         reference = str(folder / reference)
-    requirements = tuple(_requirement(each, k) for k, each in enumerate(tables, start=1))
+    named = [(_name(each, number), each) for number, each in enumerate(tables, start=1)]
+    requirements = tuple(_requirement(*each) for each in named if "property" not in each[1])
     for each in requirements:
         if each.limit.relative is not None and reference is None:
             raise BadSetting(
@@ -273,6 +300,7 @@ def parse_specification(document: Mapping[str, Any], *, folder: Path = Path()) -
             )
     return Specification(
         requirements=requirements,
+        properties=tuple(_property(*each, folder) for each in named if "property" in each[1]),
         title=_text(document, "title", "the file") or "",
         note=_text(document, "note", "the file") or "",
         reference=reference,
@@ -280,10 +308,25 @@ def parse_specification(document: Mapping[str, Any], *, folder: Path = Path()) -
     )
 
 
-def _requirement(table: Mapping[str, Any], number: int) -> Requirement:
+def _name(table: Mapping[str, Any], number: int) -> str:
     name = _text(table, "name", f"[[requirements]] number {number}")
     if not name:
         raise BadSetting(f"[[requirements]] number {number} has no name", 'give it: name = "..."')
+    return name
+
+
+def _property(name: str, table: Mapping[str, Any], folder: Path) -> PropertyRequirement:
+    where = f"requirement '{name}'"
+    _check_keys(table, _PROPERTY, f"{where}, a property,")
+    path, timeout = _text(table, "property", where), table.get("timeout")
+    if not path:
+        raise BadSetting(f"{where} names no file", 'give property = "FILE.vnnlib"')
+    if timeout is not None:
+        timeout = _distance(timeout, "timeout", where)
+    return PropertyRequirement(name=name, path=folder / path, timeout=timeout)
+
+
+def _requirement(name: str, table: Mapping[str, Any]) -> Requirement:
     where = f"requirement '{name}'"
     _check_keys(table, _KEYS, where)
     values: dict[str, Any] = {"name": name}
@@ -331,9 +374,9 @@ def _limit(table: Mapping[str, Any], metric: str, where: str) -> Limit:
         ) from None
 
 
-def _distance(given: Any, key: str, where: str) -> float | RangeShare:
+def _distance(given: Any, key: str, where: str) -> Any:
     value: Any = given
-    if isinstance(given, str):
+    if isinstance(given, str) and key != "timeout":
         try:
             value = parse_radius(given)
         except InputError as error:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 from xml.etree import ElementTree
 
-from sensverify.core.gates import SHARES, Figure, Gate, GateVerdict
+from sensverify.core.gates import SHARES, Gate, GateVerdict
 from sensverify.report import document as doc
 
 _NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
@@ -57,7 +57,7 @@ def gate_table(gates: Sequence[Gate]) -> doc.Table:
     """Every gate with what was asked, what was found, and the verdict."""
     rows = []
     for each in gates:
-        cells = _asked(each), _found(each.figure).rsplit(", of ", 1)[0], f"{each.figure.count:,}"
+        cells = _asked(each), _found(each).rsplit(", of ", 1)[0], f"{each.figure.count:,}"
         rows.append(
             doc.row(_case_name(each), *cells, doc.Cell(str(each.verdict), _LOOKS[each.verdict]))
         )
@@ -92,12 +92,14 @@ def gate_lines(gates: Sequence[Gate]) -> list[doc.Text]:
 
 def gate_text(gate: Gate) -> str:
     """The limit that was asked for and the figure that was found, in one line."""
-    return f"{_figure_name(gate)} {_asked(gate)}; found {_found(gate.figure)}"
+    return f"{_figure_name(gate)} {_asked(gate)}; found {_found(gate)}"
 
 
 def _asked(gate: Gate) -> str:
     side = "at least" if gate.name.startswith("min") else "at most"
     share = gate.name in SHARES or gate.figure.share
+    if gate.name == "min_holds":
+        return "for every input"
     if math.isnan(gate.limit):
         return f"{side} what a reference has that was not measured"
     asked = f"{side} {_number(gate.limit, share)}"
@@ -116,7 +118,17 @@ def _figure_name(gate: Gate) -> str:
     return name if gate.model is None else f"{name} of {gate.model}"
 
 
-def _found(figure: Figure) -> str:
+_HOLDS = {
+    GateVerdict.PASSED: "a proof",
+    GateVerdict.FAILED: "an input that violates it",
+    GateVerdict.UNDECIDED: "neither a proof nor an input that violates it",
+}
+
+
+def _found(gate: Gate) -> str:
+    figure = gate.figure
+    if gate.name == "min_holds":
+        return _HOLDS[gate.verdict]
     if not figure.known or figure.least is None or figure.most is None:
         return "nothing that was measured"
     least, most = (_number(end, figure.share) for end in (figure.least, figure.most))

@@ -162,3 +162,48 @@ def test_a_specification_is_never_overwritten(
     )
     assert done.exit_code == 2
     assert path.read_text() == SPECIFICATION
+
+
+@pytest.mark.parametrize(
+    ("least", "found", "status"),
+    [(2, "a proof", 0), (0.5, "an input that violates it", 1)],
+)
+def test_a_property_is_a_requirement(
+    run: Run,
+    identity: Path,
+    both: Path,
+    save: Callable[[str], Path],
+    tmp_path: Path,
+    least: float,
+    found: str,
+    status: int,
+) -> None:
+    names = " ".join(f"(declare-const {name} Real)" for name in ("X_0", "X_1", "Y_0", "Y_1"))
+    box = " ".join(f"(assert (>= X_{k} 0)) (assert (<= X_{k} 1))" for k in range(2))
+    (tmp_path / "far.vnnlib").write_text(f"{names} {box} (assert (>= Y_0 {least}))\n")
+    path = save('[[requirements]]\nname = "near"\nproperty = "far.vnnlib"\ntimeout = 60')
+    target = tmp_path / "a.json"
+    done = run("evaluate", identity, "--data", both, "--specification", path, "--json", target)
+    assert done.exit_code == status, done.output
+    assert found in " ".join(done.stdout.split())
+    (gate,) = json.loads(target.read_text())["gates"]
+    assert (gate["requirement"], gate["name"], gate["least"]) == ("near", "min_holds", 1 - status)
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ('property = "none.vnnlib"', "none.vnnlib"),
+        ('property = ""', "names no file"),
+        ('property = "a.vnnlib"\nmin = 1', "no key 'min'"),
+        ('property = "a.vnnlib"\ntimeout = 0', "timeout"),
+        ('property = "a.vnnlib"\ntimeout = "5%"', "timeout"),
+    ],
+)
+def test_a_property_that_cannot_be_asked(
+    run: Run, identity: Path, both: Path, save: Callable[[str], Path], keys: str, said: str
+) -> None:
+    path = save(f'[[requirements]]\nname = "near"\n{keys}')
+    done = run("evaluate", identity, "--data", both, "--specification", path)
+    assert done.exit_code == 2, done.output
+    assert said in done.stderr

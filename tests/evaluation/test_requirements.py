@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from math import isnan
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from sensverify.classification.paired import Paired
 from sensverify.classification.predictions import Bin, Classified
 from sensverify.classification.rates import Rate
 from sensverify.core.gates import Gate, GateVerdict, Limit
+from sensverify.errors import BadSetting
 from sensverify.evaluation.requirement import AskedRequirement
 from sensverify.evaluation.requirements import judge_requirement
 from sensverify.evaluation.results import (
@@ -21,7 +23,8 @@ from sensverify.evaluation.results import (
     CorruptionRow,
     ModelEvaluation,
 )
-from sensverify.evaluation.specification import Requirement
+from sensverify.evaluation.run import evaluate
+from sensverify.evaluation.specification import PropertyRequirement, Requirement, Specification
 from sensverify.models.loading import ModelFacts
 
 TOTAL = 100
@@ -226,3 +229,29 @@ def test_a_class_is_judged_by_its_own_samples() -> None:
 def test_no_predictions_pass_nothing() -> None:
     gate = judged(asked(0.0), replace(network(), clean=()))
     assert gate.verdict is GateVerdict.FAILED
+
+
+def test_a_property_that_nobody_answers_passes_nothing() -> None:
+    specification = Specification(properties=(PropertyRequirement(name="p", path=Path("p")),))
+    settings: dict[str, Any] = {"sigmas": (0.05,), "count": 3, "specification": specification}
+    with pytest.raises(BadSetting, match="nobody answers"):
+        evaluate("iris", **settings)
+    for holds, verdict in ((True, "passed"), (False, "failed"), (None, "undecided")):
+        found = evaluate("iris", **settings, answer=lambda *asked, holds=holds: holds)
+        assert [str(gate.verdict) for gate in found.gates] == [verdict]
+
+
+def test_usual_severities_are_those_of_the_request() -> None:
+    needs = (
+        Requirement(name="one", limit=Limit(0.5), corruptions=("flip",), severities=(1,)),
+        Requirement(name="usual", limit=Limit(0.1), corruptions=("contrast",), by="estimate"),
+    )
+    found = evaluate(
+        "digits",
+        count=30,
+        severities=(2,),
+        specification=Specification(requirements=needs),
+    )
+    rows = [row for row in found.models[0].corruptions if row.corruption == "contrast"]
+    (two,) = [row.classified.accuracy.share for row in rows if row.severity == 2]
+    assert found.gates[1].figure.least == two

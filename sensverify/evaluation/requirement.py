@@ -13,7 +13,7 @@ from sensverify.core.gates import Figure
 from sensverify.evaluation.gates import figures
 from sensverify.evaluation.results import ModelEvaluation
 from sensverify.evaluation.scores import clean_row
-from sensverify.evaluation.specification import Requirement
+from sensverify.evaluation.specification import By, Requirement
 
 _Ends: TypeAlias = tuple[float, float]
 
@@ -95,7 +95,7 @@ class AskedRequirement:
 
     def figure_of_reference(self, reference: ModelEvaluation) -> Figure:
         """The estimate on these samples, or what is certified on them."""
-        by = "certified" if self.requirement.by == "certified" else "estimate"
+        by: By = "certified" if self.requirement.by == "certified" else "estimate"
         plain = replace(self, requirement=replace(self.requirement, by=by))
         return plain.figure(reference)
 

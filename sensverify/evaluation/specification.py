@@ -212,7 +212,8 @@ class Specification:
                 "a specification without a requirement would pass every network",
                 "give one or more tables [[requirements]]",
             )
-        names = [each.name for each in (*self.requirements, *self.properties)]
+        names = [each.name for each in self.requirements]
+        names += [each.name for each in self.properties]
         for name in names:
             if names.count(name) > 1:
                 raise BadSetting(f"two requirements are called '{name}'", "give each its own name")

@@ -21,8 +21,8 @@ min = 0.5
 by = "estimate"
 [[requirements]]
 name = "near <b>"
-radius = 0.5
-min = "60%"
+radius = 1
+min = "40%"
 by = "certified"
 [[requirements]]
 name = "tried"
@@ -59,7 +59,7 @@ def test_every_requirement_is_a_gate_with_its_name(
         *(part for name, path in files.items() for part in (f"--{name}", path)),
         *("--annotations", "github"),
     )
-    # At the corner of the second sample's box both outputs are equal: neither proven nor refuted.
+    # At a corner of the first sample's box both outputs are equal: neither proven nor refuted.
     assert done.exit_code == 3, done.output
     values = json.loads(files["json"].read_text())
     gates = {gate["requirement"]: gate for gate in values["gates"]}
@@ -88,7 +88,7 @@ def test_every_requirement_is_a_gate_with_its_name(
 
 @pytest.mark.parametrize(
     ("change", "status"),
-    [(('"60%"', '"50%"'), 0), (("min = 0.5\n", "min = 1\n"), 3)],
+    [(("radius = 1\n", "radius = 0.4\n"), 0), (("min = 0.5\n", "min = 1\n"), 3)],
 )
 def test_the_exit_status_is_that_of_gates(
     run: Run, identity: Path, both: Path, save: Callable[[str], Path], change: Any, status: int

@@ -1,4 +1,4 @@
-"""What a specification leaves out: findings before anything is measured."""
+"""Findings about a specification before anything is measured: gaps, and limits without a use."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FAMILIES = (
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """What measured overlaps of robustness say of a specification's corruptions.
+    """Facts that measured overlaps tell about a specification's corruptions.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def corruptions_of(specification: Specification) -> tuple[str, ...]:
 
 
 def lint(specification: Specification, measured: Measured | None = None) -> tuple[str, ...]:
-    """What a specification leaves out, or asks for in vain.
+    """Findings about a specification: what it leaves out, or asks for in vain.
 
     * residual robustness or APP, and no requirement on the accuracy on samples as they are: a
       network that guesses loses nothing;

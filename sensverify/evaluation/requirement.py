@@ -50,7 +50,7 @@ class AskedRequirement:
     own: frozenset[int]
 
     def figure(self, model: ModelEvaluation, reference: ModelEvaluation | None = None) -> Figure:
-        """What is known of a network.
+        """The figure of a network, from what is known of it.
 
         Parameters
         ----------

@@ -93,7 +93,7 @@ class Requirement:
 
     @property
     def reach(self) -> float | RangeShare | None:
-        """How far inputs may move, in either unit."""
+        """The distance that inputs may move, in either unit."""
         return self.radius if self.sigma is None else self.sigma
 
     def _check_shift(self) -> None:

@@ -40,7 +40,15 @@ def read_scores(paths: Iterable[Path | str]) -> Scores:
     given = [Path(path) for path in paths]
     if not given:
         raise BadData("there are no files of scores", _REMEDY)
-    return join([read_part(path) for path in given])
+    return join([part for path in given for part in read_parts(path)])
+
+
+def read_parts(path: Path) -> list[Part]:
+    """As `read_part`; a study's folder also has the evaluations that stand beside its runs."""
+    part = read_part(path)
+    if part.source.form != "study":
+        return [part]
+    return [part, *map(read_evaluation, sorted(path.glob(f"runs/*/{EVALUATION}")))]
 
 
 def read_part(path: Path) -> Part:

@@ -104,11 +104,15 @@ def _question(study: Study) -> str:
         moved = f"; inputs perturbed by up to {settings.radius:g}"
     if moved and settings.clip is not None:
         moved += f", kept in [{settings.clip[0]:g}, {settings.clip[1]:g}]"
-    losses, seeds = len(study.runs), len(study.seeds)
+    runs, seeds = len(study.runs), len(study.seeds)
+    equal = "the same initial weights and mini-batches for every loss"
+    one, several = "loss", "losses"
+    if len({each.loss for each in study.runs}) < runs or any(each.place for each in study.runs):
+        equal, one, several = "the same seeds for every run", "run", "runs"
     return (
-        f"{losses} {'loss' if losses == 1 else 'losses'} on {study.data} with {study.model}, "
-        f"{seeds} {'seed' if seeds == 1 else 'seeds'}: the same initial weights and mini-batches "
-        f"for every loss{moved}."
+        f"{runs} {one if runs == 1 else several} on {', '.join(study.all_data)} with "
+        f"{', '.join(study.all_models)}, {seeds} {'seed' if seeds == 1 else 'seeds'}: "
+        f"{equal}{moved}."
     )
 
 
@@ -117,8 +121,8 @@ def _loss(run: StudyRun, entries: Sequence[Entry]) -> dict[str, str]:
     seconds = sum(entry.seconds for entry in mine)
     epochs = sum(entry.epochs for entry in mine)
     values = {"terms": run.terms}
-    if run.own:
-        values["own settings"] = _pairs(run.own)
+    if run.own or run.place:
+        values["own settings"] = _pairs({**run.place, **run.own})
     if epochs:
         values["time"] = (
             f"{duration(seconds / epochs)} an epoch, {duration(seconds / len(mine))} a training"
@@ -153,7 +157,7 @@ def _record(
         if key != "seed" and all(getattr(e.settings, key) == value for e in study.runs)
     }
     record = {
-        "Data and model": f"{study.data}, {study.model}",
+        "Data and model": ", ".join((*study.all_data, *study.all_models)),
         "Variant": study.variant or "the full setting",
         "Seeds": ", ".join(map(str, study.seeds)),
         "Settings": _pairs({key: value for key, value in common.items() if value is not None}),

@@ -56,6 +56,10 @@ def open_study(folder: Path, study: Study, *, resume: bool, threads: int) -> Ite
             run.compare(before.deciding, study.deciding)
         if (here := machine_facts()) not in machines:
             machines.append(here)
+        deciding = study.deciding
+        if not study.evaluate:
+            # Studies without have no such key, as those of earlier versions.
+            del deciding["evaluate"]
         run.write(
             {
                 "title": study.title,
@@ -63,7 +67,7 @@ def open_study(folder: Path, study: Study, *, resume: bool, threads: int) -> Ite
                 "variant": study.variant,
                 "figures": list(study.figures),
                 "published": {name: asdict(each) for name, each in study.published.items()},
-                **study.deciding,
+                **deciding,
                 "threads": threads,
                 "own": {each.name: dict(each.own) for each in study.runs},
                 "machines": machines,
@@ -101,6 +105,7 @@ def _study(run: RunFolder, kept: Mapping[str, Any]) -> Study:
             seeds=tuple(kept["seeds"]),
             runs=tuple(_study_run(each, kept["own"]) for each in kept["runs"]),
             standardise=kept["standardise"],
+            evaluate=dict(kept.get("evaluate", {})),
             variant=kept["variant"],
             figures=tuple(kept["figures"]),
             published={name: Published(**each) for name, each in kept["published"].items()},
@@ -111,7 +116,8 @@ def _study(run: RunFolder, kept: Mapping[str, Any]) -> Study:
 
 def _study_run(values: Mapping[str, Any], own: Mapping[str, Any]) -> StudyRun:
     name, settings = values["name"], TrainSettings.of(dict(values["settings"]))
-    return StudyRun(name, values["loss"], settings, own.get(name, {}), values["terms"])
+    run = StudyRun(name, values["loss"], settings, own.get(name, {}), values["terms"])
+    return run.on(values.get("data", ""), values.get("model", ""))
 
 
 def _machines(run: RunFolder, kept: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -25,11 +25,15 @@ class Training:
         A recipe's name, or terms written out.
     settings : TrainSettings
         With the seed.
+    data, model : str
+        Empty for those of the study.
     """
 
     name: str
     loss: str
     settings: TrainSettings
+    data: str = ""
+    model: str = ""
 
     @property
     def seed(self) -> int:
@@ -54,6 +58,8 @@ class StudyRun:
         Those of the settings that were given for this loss alone.
     terms : str
         The loss written out; made from ``loss`` where it is not given.
+    data, model : str
+        Empty for those of the study.
     """
 
     name: str
@@ -61,10 +67,23 @@ class StudyRun:
     settings: TrainSettings
     own: Mapping[str, Any] = field(default_factory=dict)
     terms: str = ""
+    data: str = ""
+    model: str = ""
 
     def __post_init__(self) -> None:
         if not self.terms:
             object.__setattr__(self, "terms", _terms(self.loss, self.settings))
+
+    def on(self, data: str, model: str) -> StudyRun:
+        """The same with data and a model of its own; empty for those of the study."""
+        return replace(self, data=data, model=model)
+
+    @property
+    def place(self) -> dict[str, str]:
+        """Data and model, where they are its own."""
+        return {
+            name: value for name, value in (("data", self.data), ("model", self.model)) if value
+        }
 
 
 @dataclass(frozen=True)
@@ -91,12 +110,16 @@ class Study:
     title, note : str
         Of the report.
     data, model : str
-        As `sensverify.data.load_split` and ``sensverify.models.architectures.build_for`` know them.
+        As `sensverify.data.load_split` and ``sensverify.models.architectures.build_for`` know them;
+        of the runs that have none of their own.
     seeds : tuple of int
         Every loss is trained once with each: the same initial weights and the same mini-batches.
     runs : tuple of StudyRun
     standardise : bool
         Whether the models' first layer standardises every feature; see ``TrainRequest``.
+    evaluate : mapping
+        What every network is put through after its training, as
+        `sensverify.studies.evaluate.read_evaluate` gives it; empty for nothing.
     variant : str or None
         The variant of the study file that this is.
     figures : tuple of str
@@ -112,6 +135,7 @@ class Study:
     runs: tuple[StudyRun, ...]
     note: str = ""
     standardise: bool = False
+    evaluate: Mapping[str, Any] = field(default_factory=dict)
     variant: str | None = None
     figures: tuple[str, ...] = ("course",)
     published: Mapping[str, Published] = field(default_factory=dict)
@@ -120,10 +144,26 @@ class Study:
     def trainings(self) -> tuple[Training, ...]:
         """Seed by seed, so that a study that is stopped early has compared all losses once."""
         return tuple(
-            Training(each.name, each.loss, replace(each.settings, seed=seed))
+            Training(
+                each.name,
+                each.loss,
+                replace(each.settings, seed=seed),
+                each.data or self.data,
+                each.model or self.model,
+            )
             for seed in self.seeds
             for each in self.runs
         )
+
+    @property
+    def all_data(self) -> tuple[str, ...]:
+        """The data of all runs, each once."""
+        return tuple(dict.fromkeys(each.data or self.data for each in self.runs))
+
+    @property
+    def all_models(self) -> tuple[str, ...]:
+        """The models of all runs, each once."""
+        return tuple(dict.fromkeys(each.model or self.model for each in self.runs))
 
     @property
     def deciding(self) -> dict[str, Any]:
@@ -133,12 +173,14 @@ class Study:
             "model": self.model,
             "standardise": self.standardise,
             "seeds": list(self.seeds),
+            "evaluate": dict(self.evaluate),
             "runs": [
                 {
                     "name": each.name,
                     "loss": each.loss,
                     "terms": each.terms,
                     "settings": _plain(each.settings),
+                    **each.place,
                 }
                 for each in self.runs
             ],

@@ -13,6 +13,7 @@ from sensverify.errors import InputError, TrainingFailed, Unbounded
 from sensverify.runs.watch import Watch
 from sensverify.runs.workers import Report, Task
 from sensverify.studies.entries import DONE, FAILED, Entry, plain_number
+from sensverify.studies.evaluate import evaluate_training
 from sensverify.studies.study import Study, Training
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def training_task(
     data = {
         **_request(study, training).as_dict(),
         "run": training.name,
+        "evaluate": dict(study.evaluate),
         "folder": str(folder),
         "data_dir": None if data_dir is None else str(data_dir),
     }
@@ -59,10 +61,13 @@ def check(study: Study, trainings: Iterable[Training], *, data_dir: Path | None 
     from sensverify.data import load_split
     from sensverify.training.plan import make_plan
 
-    split = None
+    split, loaded = None, ""
     # Seeds change nothing about it.
-    for training in {each.name: each for each in trainings}.values():
-        split = load_split(study.data, data_dir=data_dir) if split is None else split
+    once = {each.name: each for each in trainings}.values()
+    for training in sorted(once, key=lambda each: each.data or study.data):
+        data = training.data or study.data
+        if split is None or data != loaded:
+            split, loaded = load_split(data, data_dir=data_dir), data
         try:
             module = _request(study, training).build(split)
             make_plan(module, split, training.loss, training.settings)
@@ -74,8 +79,8 @@ def _request(study: Study, training: Training) -> TrainRequest:
     from sensverify.training.request import TrainRequest
 
     return TrainRequest(
-        data=study.data,
-        model=study.model,
+        data=training.data or study.data,
+        model=training.model or study.model,
         loss=training.loss,
         standardise=study.standardise,
         settings=training.settings,
@@ -83,7 +88,7 @@ def _request(study: Study, training: Training) -> TrainRequest:
 
 
 def train(data: Mapping[str, Any], watch: Watch, report: Report) -> dict[str, Any] | None:
-    """Train, or go on where the run directory says.
+    """Train, or go on where the run directory says, and evaluate where that is asked for.
 
     Parameters
     ----------
@@ -134,6 +139,17 @@ def train(data: Mapping[str, Any], watch: Watch, report: Report) -> dict[str, An
         failed = Entry(**ended, status=FAILED, seconds=seconds, epochs=0, reason=reason)
         return asdict(failed)
     if result.interrupted:
+        return None
+    if data["evaluate"] and not evaluate_training(
+        folder,
+        folder.name,
+        data["evaluate"],
+        data=request.data,
+        device=settings.device,
+        threads=settings.threads,
+        data_dir=data["data_dir"],
+        watch=watch,
+    ):
         return None
     found = {"test": result.metrics_test, "train": result.metrics_train}
     measured = {part: each for part, each in found.items() if each is not None}

@@ -20,12 +20,13 @@ def finished_line(entry: Entry, state: Progress) -> str:
     if entry.reason:
         return f"{name}: failed: {entry.reason} ({count}{left})"
     numbers = entry.metrics.get("test", {})
+    missed = [entry.missed] if entry.missed else []
     shown = [
         f"{column} {value_text(column, Value(value))} %"
         for column in _SHOWN
         if (value := numbers.get(column)) is not None
     ]
-    return f"{name}: {', '.join([*shown, duration(entry.seconds)])} ({count}{left})"
+    return f"{name}: {', '.join([*shown, *missed, duration(entry.seconds)])} ({count}{left})"
 
 
 def running_text(state: Progress) -> str:

@@ -137,6 +137,13 @@ _NAMES = ("data", "model", "loss", "standardise")
 @grouped(
     "The course of the training",
     option("--epochs", type=int, metavar="N", help="Passes over the data. Default: 10."),
+    option(
+        "--until-cross-entropy",
+        type=float,
+        metavar="NUMBER",
+        help="Stop after the epoch whose cross-entropy on training samples, by its metrics, is at "
+        "most NUMBER; --epochs is then the most. Default: make them all.",
+    ),
     option("--batch-size", type=int, metavar="N", help="Samples of a step. Default: 64."),
     option(
         "--optimiser",

@@ -89,6 +89,8 @@ def _summary(result: TrainResult) -> Iterator[doc.Block]:
     elif result.resumed:
         words = doc.Span("Resumed:", "strong")
         yield doc.Notice([(words, f" {_resumed(result)}.")], "open", on=doc.PAGE)
+    if result.missed is not None:
+        yield doc.Notice([(doc.Span("Not reached:", "strong"), f" {result.missed}.")], "open")
     if result.unverifiable is not None:
         words = doc.Span("Nothing can be verified of it:", "strong")
         yield doc.Notice([(words, f" {result.unverifiable}")], "open", on=doc.PAGE)

@@ -139,6 +139,9 @@ def _warnings(study: Study, entries: Sequence[Entry]) -> list[str]:
         for entry in entries
         if entry.status == FAILED
     ]
+    failed += [
+        f"{entry.run}, seed {entry.seed}: {entry.missed}" for entry in entries if entry.missed
+    ]
     done = {entry.key for entry in entries}
     missing = [each.key for each in study.trainings if each.key not in done]
     if not missing:

@@ -31,6 +31,8 @@ class Entry:
         Trained.
     reason : str
         Of a failure.
+    missed : str
+        The goal that was not reached in all epochs, in words; empty where there is none.
     metrics : mapping
         From ``"test"`` and ``"train"`` to the final metrics by their column names; None for what
         is not known.
@@ -46,6 +48,7 @@ class Entry:
     seconds: float
     epochs: int
     reason: str = ""
+    missed: str = ""
     metrics: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
     samples: Mapping[str, int] = field(default_factory=dict)
     peak_memory: int | None = None

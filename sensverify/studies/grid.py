@@ -153,7 +153,7 @@ def slug(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, int | float):
         # A sign would be lost among the hyphens.
-        return f"{value!r}".replace("-", "m")
+        return f"m{-value!r}" if value < 0 else repr(value)
     text = re.sub(r"\s*\+\s*", "+", str(value).strip())
     return _OTHERS.sub("-", text).strip("-+.")
 

@@ -159,6 +159,7 @@ def train(data: Mapping[str, Any], watch: Watch, report: Report) -> dict[str, An
             status=DONE,
             seconds=result.seconds,
             epochs=result.epochs,
+            missed=result.missed or "",
             metrics={part: metric_numbers(each) for part, each in measured.items()},
             samples={part: each.samples for part, each in measured.items()},
         )

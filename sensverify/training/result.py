@@ -68,6 +68,19 @@ class TrainResult(Shown):
     record: RunRecord = field(default_factory=RunRecord.now)
 
     @property
+    def missed(self) -> str | None:
+        """In words, which goal was not reached in all epochs; None without a goal, or with it."""
+        goal = self.config.get("settings", {}).get("until_cross_entropy")
+        if goal is None or self.interrupted:
+            return None
+        found = self.course[-1].get("train CE") if self.course else None
+        if found is not None and found <= goal:
+            return None
+        shown = "" if found is None else f": it is {found:.3g}"
+        epochs = count_of(self.epochs, "epoch")
+        return f"a cross-entropy of {goal:g} was not reached in {epochs}{shown}"
+
+    @property
     def unverifiable(self) -> str | None:
         """Why no bounds of the module can be had; None where they can."""
         return None if self.network.opaque is None else self.network.opaque.reason

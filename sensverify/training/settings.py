@@ -43,6 +43,9 @@ class TrainSettings:
     Parameters
     ----------
     epochs, batch_size : int
+    until_cross_entropy : float or None
+        Stop after the first epoch whose cross-entropy on training samples, as the metrics have it,
+        is at most this; ``epochs`` are then the most that are made. None makes them all.
     optimiser : str
         ``adam(lr=0.002)``, ``adamw(lr=0.001, weight_decay=0.01)``, ``sgd(lr=0.1, momentum=0.9)``.
     schedule : str
@@ -116,6 +119,7 @@ class TrainSettings:
 
     epochs: Count = 10
     batch_size: Count = 64
+    until_cross_entropy: Annotated[float, Range(0, LARGEST, above=True)] | None = None
     optimiser: str = "adam(lr=0.001)"
     schedule: str = "constant"
     sharpness: str | None = None
@@ -213,6 +217,11 @@ class TrainSettings:
             raise BadSetting(
                 "`metric_every_steps` asks for metrics, and `metric_samples` is 0",
                 "give `metric_samples` a number above 0, or leave `metric_every_steps` out",
+            )
+        if self.until_cross_entropy is not None and not self.metric_samples:
+            raise BadSetting(
+                "`until_cross_entropy` looks at metrics after epochs, and `metric_samples` is 0",
+                "give `metric_samples` a number above 0, or leave `until_cross_entropy` out",
             )
         if method is None and named & BOUNDED:
             raise BadSetting(

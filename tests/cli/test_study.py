@@ -96,3 +96,24 @@ def test_a_folder_without_a_study(run: Run, tmp_path: Path) -> None:
     done = run("study", "report", tmp_path)
     assert (done.exit_code, done.stdout) == (2, "")
     assert "holds no study" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ("[grid]\nepoch = [1]", "did you mean 'epochs'"),
+        ("[grid]\nbatch_size = []", "an empty one"),
+        ("[grid]\nepochs = [1, 2]", "[settings] gives it"),
+        ("[expand]\ncorruptions = ['fog', 'rotation']", "both say what is trained"),
+        ("[evaluate]\ncorruptions = ['rotaton']", "did you mean 'rotation'"),
+    ],
+)
+def test_mistakes_in_a_file_are_one_line(
+    run: Run, file: Path, tmp_path: Path, table: str, words: str
+) -> None:
+    file.write_text(f"{TEXT}\n{table}\n")
+    done = run("study", "run", file, "--out", tmp_path / "out")
+    assert done.exit_code == 2
+    assert words in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()

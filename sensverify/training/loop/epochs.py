@@ -27,6 +27,7 @@ from sensverify.training.directory.module_state import load_module_state, module
 from sensverify.training.directory.run_directory import RunDirectory, last_good
 from sensverify.training.engine import Engine
 from sensverify.training.loop.collapse import CollapseAlarm
+from sensverify.training.loop.goal import is_reached
 from sensverify.training.loop.measuring import Measuring
 from sensverify.training.loop.progress import Listener, Progress
 from sensverify.training.loop.steps import StepFigures, Stepper
@@ -119,6 +120,7 @@ class _Loop:
         self._sums: dict[str, tuple[float, int]] = {}
         self._alarm = CollapseAlarm()
         self._metrics: dict[str, float] | None = None
+        self._reached = False
         # The last step that metrics were taken after, whose number `metric_every_steps` divides.
         self._measured = 0
         self._rate = 0.0
@@ -138,7 +140,7 @@ class _Loop:
         """Train until the end, or until the watch is over."""
         batches, settings = self._plan.batches.count, self._plan.settings
         stopped = self._engine.any(self._watch.over) or not self._measure_step()
-        while self._epochs < settings.epochs and not stopped:
+        while self._left and not stopped:
             end = (self._epochs + 1) * batches
             while self._steps < end and not stopped:
                 self._step()
@@ -149,9 +151,13 @@ class _Loop:
                 stopped = not measured or self._engine.any(self._watch.over)
             stopped = stopped or not self._end_epoch()
             self._save()
-        left = self._epochs < settings.epochs
         done = self._steps, self._epochs, self._elapsed
-        return Outcome(*done, left, tuple(self._course), self._resumed)
+        return Outcome(*done, self._left, tuple(self._course), self._resumed)
+
+    @property
+    def _left(self) -> bool:
+        """Whether there are epochs to make: not all are, nor has the training reached its goal."""
+        return self._epochs < self._plan.settings.epochs and not self._reached
 
     @property
     def _elapsed(self) -> float:
@@ -218,6 +224,7 @@ class _Loop:
             self._log.epoch(row)
         self._follow_plateau(losses | {k: v for k, v in metrics.items() if v is not None})
         self._epochs += 1
+        self._reached = self._engine.any(self._leads and is_reached(self._plan.settings, metrics))
         self._sums = {}
         if metrics:
             self._metrics = {k: v for k, v in metrics.items() if v is not None}
@@ -305,6 +312,7 @@ class _Loop:
             "alarm": asdict(self._alarm),
             "metrics": self._metrics,
             "measured": self._measured,
+            **({"reached": True} if self._reached else {}),
             "plateau": asdict(self._stepper.plateau),
             "seconds": self._elapsed,
             "rate": self._rate,
@@ -343,6 +351,7 @@ class _Loop:
             self._alarm = CollapseAlarm(**facts["alarm"])
             self._metrics = facts["metrics"]
             self._measured = int(facts.get("measured", 0))
+            self._reached = bool(facts.get("reached", False))
             self._stepper.plateau = PlateauState(**facts.get("plateau", {}))
             self._before, self._rate = facts["seconds"], facts["rate"]
             self._steps, self._epochs = checkpoint.step, facts["epochs"]

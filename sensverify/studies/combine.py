@@ -18,6 +18,7 @@ from sensverify.studies.grid import (
     points,
     read_axes,
     run_name,
+    setting_value,
     slug,
 )
 from sensverify.studies.study import StudyRun
@@ -253,5 +254,4 @@ def _settings(values: Mapping[str, Any], where: str) -> dict[str, Any]:
             f"{where} gives a seed", "a study has its seeds in [study]: seeds = [0, 1]"
         )
     check_keys(values, _SETTINGS, where)
-    # TOML has no null.
-    return {key: None if value == "none" else value for key, value in values.items()}
+    return {key: setting_value(key, value) for key, value in values.items()}

@@ -23,6 +23,7 @@ AXES = (*PLAIN, SEED, *(each.name for each in fields(TrainSettings) if each.name
 LIMIT = 1000
 """Trainings of a study, at most, where its file does not say how many."""
 
+_DEFAULTS = {each.name: each.default for each in fields(TrainSettings)}
 _NAME = re.compile(r"[A-Za-z0-9](?:[\w&+.-]{0,60}[\w&+])?")
 _OTHERS = re.compile(r"[^A-Za-z0-9&+.]+")
 
@@ -115,6 +116,12 @@ def check_size(sizes: Mapping[str, int], limit: Any) -> None:
         )
 
 
+def setting_value(name: str, value: Any) -> Any:
+    """The value of a setting, whose ``none`` is None where the setting may be left out."""
+    # TOML has no null; and there are no `metric_bounds` that are none, but by that word.
+    return None if value == "none" and _DEFAULTS.get(name, 0) is None else value
+
+
 def run_name(name: str, where: str) -> str:
     """A name that can be that of a folder.
 
@@ -200,5 +207,4 @@ def _value(axis: str, value: Any, place: str) -> Any:
         if not isinstance(value, str) or not value.strip():
             raise BadSetting(f"{place} needs text, got {value!r}")
         return value
-    # TOML has no null.
-    return None if value == "none" else value
+    return setting_value(axis, value)

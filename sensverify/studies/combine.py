@@ -195,10 +195,7 @@ def _bases(
     if runs is None and not needed:
         return (_Base("", None, {}, {}),)
     if not isinstance(runs, list) or not runs or not all(isinstance(run, dict) for run in runs):
-        raise BadSetting(
-            "it needs at least one table [[runs]] with a name and a loss, or a table [grid] or "
-            "[expand]"
-        )
+        raise BadSetting("it needs at least one table [[runs]] with a name and a loss")
     if "expand" in document or "expand" in chosen:
         raise BadSetting(
             "[expand] and [[runs]] both say what is trained",

@@ -65,7 +65,15 @@ class Entry:
         return cls(**{name: value for name, value in values.items() if name in known})
 
 
-ROWS = RowType[Entry]("study", asdict, Entry.of)
+def _plain(entry: Entry) -> dict[str, Any]:
+    values = asdict(entry)
+    if not entry.missed:
+        # As in the journals of earlier versions.
+        del values["missed"]
+    return values
+
+
+ROWS = RowType[Entry]("study", _plain, Entry.of)
 
 
 def read_entries(folder: Path) -> list[Entry]:

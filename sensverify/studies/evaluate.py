@@ -14,6 +14,7 @@ from sensverify.studies.values import check_keys
 
 if TYPE_CHECKING:
     from sensverify.evaluation.request import EvaluateRequest
+    from sensverify.training.settings import Device
 
 RESULT = "evaluation.json"
 """The result in the run directory of a training."""
@@ -66,7 +67,7 @@ def evaluate_training(
     asked: Mapping[str, Any],
     *,
     data: str,
-    device: str,
+    device: Device,
     threads: int | None,
     data_dir: str | None,
     watch: Watch,

@@ -135,7 +135,7 @@ def parse_study(
 def _evaluate(
     document: Mapping[str, Any], chosen: Mapping[str, Any], where: str
 ) -> Mapping[str, Any]:
-    """What every network is put through after its training; empty for nothing."""
+    """The evaluation after every training; empty for none."""
     asked = {**table(document, "evaluate"), **table(chosen, "evaluate", where)}
     given = "evaluate" in document or "evaluate" in chosen
     return read_evaluate(asked, "[evaluate]") if given else {}

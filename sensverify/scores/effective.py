@@ -166,19 +166,18 @@ def _baselines(scores: Scores, names: Sequence[str]) -> list[int]:
 
 
 def _under(scores: Scores, shift: str, places: Sequence[int]) -> tuple[Fit, list[Effective]]:
-    shifted = column(scores, shift)
+    # Both are made anew whenever they are asked for.
+    cleans, shifted = scores.clean, column(scores, shift)
     pairs = [
         (float(c), float(s)) if not isnan(c) and not isnan(s) else None
-        for c, s in zip(scores.clean, shifted, strict=True)
+        for c, s in zip(cleans, shifted, strict=True)
     ]
     used = [pair for place in places if (pair := pairs[place]) is not None]
     fit = _fit(shift, used)
     spread = _spread(used, fit)
     cells = []
     for place, pair in enumerate(pairs):
-        clean, accuracy = (
-            None if isnan(v) else float(v) for v in (scores.clean[place], shifted[place])
-        )
+        clean, accuracy = (None if isnan(v) else float(v) for v in (cleans[place], shifted[place]))
         own = (scores.networks[place].name, shift, place in places, clean, accuracy)
         if pair is None or fit.slope is None or fit.intercept is None:
             cells.append(Effective(*own))

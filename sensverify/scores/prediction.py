@@ -25,6 +25,9 @@ from sensverify.scores.table import Scores
 BENCHMARK = "benchmark"
 """What the mean over the members of a benchmark is called."""
 
+_NEAR = 1e-12
+"""Variance below which a column of the others is constant but for rounding."""
+
 _LOST = 0.05
 """Largest share of the resamples that may have no correlation."""
 
@@ -312,23 +315,43 @@ def _interval(found: NDArray[np.float64]) -> tuple[float | None, float | None]:
 def _leave_out(
     column: NDArray[np.float64], target: NDArray[np.float64], backbones: Sequence[str]
 ) -> tuple[tuple[LeftOut, ...], float | None]:
-    """Every backbone left out, and the share of the variance that the others' lines explain."""
-    found, squares = [], 0.0
-    for name in dict.fromkeys(backbones):
-        own = np.array([each == name for each in backbones])
-        count = int(own.sum())
-        rest = np.stack([column[~own], target[~own]], axis=1)
-        if len(rest) < 2 or is_constant(rest[:, 0]):
-            found.append(LeftOut(name, count, None, None))
-            continue
-        correlation = None if _reason(rest, ("", "")) else float(pearson(rest)[0, 1])
-        centre = rest.mean(axis=0)
-        slope = np.sum((rest[:, 0] - centre[0]) * rest[:, 1]) / np.sum(
-            (rest[:, 0] - centre[0]) ** 2
+    """Every backbone left out, and the share of the variance that the others' lines explain.
+
+    Sums over the others are those over all without the backbone's own, as there may be as many
+    backbones as networks.
+    """
+    codes = {name: place for place, name in enumerate(dict.fromkeys(backbones))}
+    own = np.array([codes[each] for each in backbones])
+    # In units of deviations from the mean, so that little is lost in differences of sums.
+    x, y = ((each - each.mean()) / each.std() for each in (column, target))
+
+    def others(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(values.sum() - np.bincount(own, values, len(codes)))
+
+    counts = others(np.ones(len(x)))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean_x, mean_y = others(x) / counts, others(y) / counts
+        both = others(x * y) / counts - mean_x * mean_y
+        spread_x = others(x * x) / counts - mean_x**2
+        spread_y = others(y * y) / counts - mean_y**2
+        slope = both / np.where(spread_x > _NEAR, spread_x, np.nan)
+        correlations = slope * np.sqrt(spread_x / np.where(spread_y > _NEAR, spread_y, np.nan))
+    missed = y - (mean_y[own] + slope[own] * (x - mean_x[own]))
+    sizes = np.bincount(own)
+    errors = np.bincount(own, np.abs(missed), len(codes)) / sizes * target.std()
+    found = tuple(
+        LeftOut(
+            name,
+            int(sizes[place]),
+            _known(np.clip(correlations[place], -1, 1)) if counts[place] >= FEWEST else None,
+            _known(errors[place]),
         )
-        missed = target[own] - (centre[1] + slope * (column[own] - centre[0]))
-        squares += float(np.sum(missed**2))
-        found.append(LeftOut(name, count, correlation, float(np.abs(missed).mean())))
+        for name, place in codes.items()
+    )
     if any(each.error is None for each in found):
-        return tuple(found), None
-    return tuple(found), 1 - squares / float(np.sum((target - target.mean()) ** 2))
+        return found, None
+    return found, 1 - float(np.mean(missed**2))
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

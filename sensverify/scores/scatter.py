@@ -10,7 +10,7 @@ import numpy as np
 
 from sensverify.errors import BadSetting
 from sensverify.scores.columns import column, default_columns, group_means
-from sensverify.scores.correlate import FEWEST, weighted_tau
+from sensverify.scores.correlate import FEWEST
 from sensverify.scores.table import Scores
 
 EVERY = "all"
@@ -132,10 +132,10 @@ def group_of(network: str, by: Sequence[str]) -> str:
 
 
 def _tau(dots: Sequence[Dot]) -> tuple[int, float | None]:
-    if len(dots) < FEWEST:
+    # Here, as it takes seconds.
+    from scipy.stats import kendalltau
+
+    first, second = [each.first for each in dots], [each.second for each in dots]
+    if len(dots) < FEWEST or len(set(first)) < 2 or len(set(second)) < 2:
         return len(dots), None
-    first, second = (
-        np.array(each) for each in zip(*((d.first, d.second) for d in dots), strict=True)
-    )
-    tau = float(weighted_tau(first, second, np.ones((1, len(dots))))[0])
-    return len(dots), None if np.isnan(tau) else tau
+    return len(dots), float(kendalltau(first, second).statistic)

@@ -42,7 +42,7 @@ def test_a_page_has_a_picture_of_every_shift() -> None:
 def test_a_picture_has_a_dot_for_every_network_and_lines_within_it() -> None:
     groups = {"one": [(0.1, 0.2, "first"), (0.9, 0.4, "second")], "two": [(0.5, 0.3, "third")]}
     lines = {"flat": (0.0, 0.3), "steep": (100.0, -40.0), "outside": (0.0, 0.95)}
-    drawing = scatter(groups, ("x", "y"), lines=lines, shares=True, words="all")
+    drawing = scatter(groups, ("x", "y"), lines=lines, shares=True)
     dots = [mark.text for mark in drawing.marks if mark.shape == "dot"]
     assert dots == ["first", "second", "third", "one", "two"]
     for mark in drawing.marks:
@@ -51,11 +51,11 @@ def test_a_picture_has_a_dot_for_every_network_and_lines_within_it() -> None:
             assert 0 <= down <= drawing.height
     assert "outside" not in svg(drawing)
     many = {f"g{k}": [(float(k), float(k), f"dot{k}")] for k in range(20)}
-    assert "7 more" in svg(scatter(many, ("x", "y"), words="all"))
+    assert "7 more" in svg(scatter(many, ("x", "y")))
 
 
 def test_one_place_has_a_picture() -> None:
-    drawing = scatter({"one": [(0.5, 0.5, "here")]}, ("x", "y"), shares=True, words="here")
+    drawing = scatter({"one": [(0.5, 0.5, "here")]}, ("x", "y"), shares=True)
     assert "here" in svg(drawing)
 
 
@@ -102,3 +102,11 @@ def test_columns_that_no_network_has_both_of_are_not_drawn() -> None:
     page = document_to_html(analysis_document(found))
     assert page.count("<svg") == 1
     assert "Not drawn, as no network has both: fog with blur." in page
+
+
+def test_of_very_many_networks_some_are_drawn() -> None:
+    dots = [(float(k), float(k), f"dot{k}") for k in range(2500)]
+    drawing = scatter({"many": dots}, ("x", "y"))
+    assert sum(mark.text.startswith("dot") for mark in drawing.marks) == 834
+    assert "834 of 2,500 dots" in svg(drawing)
+    assert drawing.words == "2,500 dots: x and y"

@@ -81,8 +81,7 @@ def _figure(found: Effectives, fit: Fit) -> doc.Figure | None:
     lines = {"nothing lost": (1.0, 0.0)}
     if fit.slope is not None and fit.intercept is not None:
         lines["their line"] = (fit.slope, fit.intercept)
-    told = "; ".join(dot[2] for dots in groups.values() for dot in dots)
-    drawing = scatter(groups, ("clean accuracy", fit.shift), lines=lines, shares=True, words=told)
+    drawing = scatter(groups, ("clean accuracy", fit.shift), lines=lines, shares=True)
     return doc.Figure([drawing], f"Clean and {fit.shift}", look="card")
 
 

@@ -13,6 +13,8 @@ from sensverify.scores.explain import Addition, Explanation, Explanations
 _ROW = 34.0
 _ROWS = 15
 _DOT = 2.6
+_DRAWN = 500
+"""Dots of a row; of more networks, those at even steps."""
 
 
 def explain_section(found: Explanations) -> doc.Section:

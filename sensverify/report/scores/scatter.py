@@ -12,6 +12,12 @@ from sensverify.report.theme import HUES
 Dot = tuple[float, float, str]
 """Two values, and what is said of them."""
 
+_DRAWN = 1000
+"""Dots of a picture."""
+
+_TOLD = 60
+"""Dots up to which each is told in the words in place of the picture."""
+
 _FRAME = Frame(380, 300, left=52, right=118, top=30)
 _LETTERS = 15
 _LINE = 16.0
@@ -25,9 +31,10 @@ def scatter(
     *,
     lines: Mapping[str, tuple[float, float]] | None = None,
     shares: bool = False,
-    words: str,
 ) -> Drawing:
     """Dots of a colour for each group, whose names stand beside them, and lines.
+
+    Of very many dots some are drawn, at even steps, and the picture says how many.
 
     Parameters
     ----------
@@ -39,10 +46,9 @@ def scatter(
         Drawn across the dots: the first dashed, others in full.
     shares : bool
         Whether values are shares, which the axes show in percent.
-    words : str
-        In place of the picture.
     """
     dots = [dot for group in groups.values() for dot in group]
+    every = -(-len(dots) // _DRAWN)
     x = _axis([across for across, _, _ in dots], titles[0], shares)
     y = _axis([up for _, up, _ in dots], titles[1], shares)
     plot = Plot(_FRAME, x, replace(y, title=""))
@@ -57,10 +63,15 @@ def scatter(
             key.append((name, look, True))
     for place, group in enumerate(groups.values()):
         look = f"point hue{place % HUES}"
-        for one, other, told in group:
+        for one, other, told in group[::every]:
             plot.marks.append(Mark("dot", (plot.at(one, other),), look, told, size=3.5))
     _draw_key(plot, key)
-    return plot.drawing(words)
+    if every > 1:
+        drawn = sum(len(group[::every]) for group in groups.values())
+        plot.text(plot.right, plot.top - 14, f"{drawn:,} of {len(dots):,} dots", "axis", "end")
+    if len(dots) > _TOLD:
+        return plot.drawing(f"{len(dots):,} dots: {titles[0]} and {titles[1]}")
+    return plot.drawing("; ".join(told for _, _, told in dots))
 
 
 def _axis(values: Sequence[float], title: str, shares: bool) -> Axis:

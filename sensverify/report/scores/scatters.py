@@ -56,8 +56,7 @@ def _figure(each: Scattered, found: Scatters) -> doc.Figure:
         words = f"{dot.network}: {printed(dot.first)}, {printed(dot.second)}"
         groups[dot.group].append((dot.first, dot.second, words))
     groups = {name: dots for name, dots in groups.items() if dots}
-    words = "; ".join(dot[2] for dots in groups.values() for dot in dots)
-    drawing = scatter(groups, (each.first, each.second), words=words)
+    drawing = scatter(groups, (each.first, each.second))
     tau = each.taus[EVERY][1]
     notes = [] if tau is None else [f"tau-b {signed(tau, 3)}"]
     return doc.Figure([drawing], f"{each.first} and {each.second}", notes, look="card")

@@ -286,12 +286,12 @@ def test_ctrl_c_reports_what_is_done(
 
     whole = module.evaluate
 
-    def stopping(request: object, *, progress: object, watch: Watch) -> object:
+    def stopping(request: object, *, progress: object, watch: Watch, **others: object) -> object:
         def stop(now: Progress) -> None:
             if "iris: attack/" in "".join(now.running):
                 watch.stop()
 
-        return whole(request, progress=stop, watch=watch)  # type: ignore[arg-type]
+        return whole(request, progress=stop, watch=watch, **others)  # type: ignore[arg-type]
 
     monkeypatch.setattr(module, "evaluate", stopping)
     result = run("evaluate", "iris", *QUICK, "--json", tmp_path / "found.json")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf, isfinite, prod
+from math import inf, prod
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,6 @@ from sensverify.formats.arrays import read_npy
 Clip = tuple[float, float]
 
 _AT_ONCE = 64
-
-
-def finite_ends(clip: Clip | None) -> list[float | None] | None:
-    """A clip range as plain values, as JSON holds them: an infinite end is None."""
-    return None if clip is None else [end if isfinite(end) else None for end in clip]
 
 
 @dataclass(frozen=True, eq=False)

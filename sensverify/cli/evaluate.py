@@ -32,6 +32,7 @@ from sensverify.cli.types import number, sample_range, size
 if TYPE_CHECKING:
     from sensverify.evaluation.request import EvaluateRequest
     from sensverify.evaluation.results import Evaluation
+    from sensverify.report.document import Document
     from sensverify.runs.watch import Watch
 
 
@@ -314,12 +315,13 @@ def evaluate(
         answer = partial(_holds, request, watch)
         found = _with_options(run(request, progress=progress, watch=watch, answer=answer))
     say_note(found.settings.get("data"))
+    document = evaluation_document(found)
     try:
-        _write(found, request, targets, csv_folder)
+        _write(found, document, request, targets, csv_folder)
     finally:
         # What took hours is told also where it cannot be written; and is written before a reader
         # of this text, such as head, may go away.
-        show(evaluation_document(found), aside=targets.to_stdout)
+        show(document, aside=targets.to_stdout)
     outputs.tell(found.gates, suite=_suite(found), error=targets.to_stdout)
     if found.interrupted:
         _say_stopped(request)
@@ -409,11 +411,14 @@ def _check_csv(folder: Path | None, force: bool) -> None:
 
 
 def _write(
-    found: Evaluation, request: EvaluateRequest, targets: Targets, csv_folder: Path | None
+    found: Evaluation,
+    document: Document,
+    request: EvaluateRequest,
+    targets: Targets,
+    csv_folder: Path | None,
 ) -> None:
     """The files that were asked for."""
     from sensverify.evaluation.folder import JSON_FILE, PAGE_FILE
-    from sensverify.report.evaluation.document import evaluation_document
     from sensverify.report.evaluation.json import evaluation_to_json
     from sensverify.report.gates import junit
     from sensverify.report.html import document_to_html
@@ -421,7 +426,6 @@ def _write(
     from sensverify.runs.files import replace_file, writing
     from sensverify.runs.outputs import write_files
 
-    document = evaluation_document(found)
     if request.out is not None:
         with writing(request.out):
             replace_file(request.out / JSON_FILE, evaluation_to_json(found).encode())

@@ -351,15 +351,16 @@ def _bound(options: dict[str, Any], targets: Targets, outputs: GateOutputs) -> i
     if found is not None and targets.certificate is not None:
         found = replace(found, path=str(targets.certificate))
         report = replace(report, certification=found)
+    document = verify_document(report)
     targets.write(
         json=lambda: report_to_json(report),
-        report=lambda: document_to_html(verify_document(report)),
+        report=lambda: document_to_html(document),
         witness=lambda: file_of(report),
         witnesses=lambda: files_of(report),
         certificate=None if found is None else lambda: found.data,
         junit=lambda: junit(report.gates, suite=report.model.name, seconds=report.seconds),
     )
     say_none(report, targets)
-    show(verify_document(report), aside=targets.to_stdout)
+    show(document, aside=targets.to_stdout)
     outputs.tell(report.gates, suite=report.model.name, error=targets.to_stdout)
     return report.exit_status

@@ -10,8 +10,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from sensverify.classification.perturbation import finite_ends
 from sensverify.core.gates import Figure, Gate, Limit, judge, read_limits
+from sensverify.core.plain import finite_ends
 from sensverify.errors import BadData, BadSetting
 from sensverify.evaluation.prepared import Prepared
 from sensverify.evaluation.request import LIMITED

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any
 
+from sensverify.core.plain import finite
 from sensverify.core.results import Guarantee
 from sensverify.report import document as doc
 from sensverify.report.facts import file_line, perturbation_text, settings_text
@@ -55,7 +56,7 @@ def critical_radius_to_json(report: CriticalRadiusReport) -> str:
 def critical_radius_to_dict(report: CriticalRadiusReport) -> dict[str, Any]:
     """The report as the values of the schema."""
     limits, summary = report.limits, asdict(report.summary)
-    summary["median_attacked"] = _finite(report.summary.median_attacked)
+    summary["median_attacked"] = finite(report.summary.median_attacked)
     return {
         **header(SCHEMA, report.record),
         "model": model_dict(report.model),
@@ -90,16 +91,12 @@ def _sample(sample: SampleRadius) -> dict[str, Any]:
         "label": sample.label,
         "prediction": sample.prediction,
         "proven": sample.proven,
-        "attacked": _finite(sample.attacked),
+        "attacked": finite(sample.attacked),
         "becomes": sample.becomes,
         "steps": sample.steps,
         "seconds": sample.seconds,
         "stopped": sample.stopped,
     }
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def critical_radius_document(report: CriticalRadiusReport) -> doc.Document:
@@ -127,7 +124,7 @@ _COLUMNS = ("sample", "label", "prediction", "proven", "attacked", "becomes", "s
 
 def _rows_of_data(report: CriticalRadiusReport) -> Iterator[Sequence[doc.Value]]:
     for each in report.samples:
-        ends = each.proven, _finite(each.attacked)
+        ends = each.proven, finite(each.attacked)
         yield (
             each.index,
             each.label,

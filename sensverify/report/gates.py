@@ -9,6 +9,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from sensverify.core.gates import SHARES, Gate, GateVerdict
+from sensverify.core.plain import finite
 from sensverify.report import document as doc
 
 _NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
@@ -32,18 +33,13 @@ def gate_dict(gate: Gate) -> dict[str, Any]:
             if value is not None
         },
         "class": gate.group,
-        "limit": _plain(gate.limit),
-        "baseline": _plain(gate.baseline),
-        "least": _plain(figure.least),
-        "most": _plain(figure.most),
+        "limit": finite(gate.limit),
+        "baseline": finite(gate.baseline),
+        "least": finite(figure.least),
+        "most": finite(figure.most),
         "samples": figure.count,
         "verdict": str(gate.verdict),
     }
-
-
-def _plain(value: float | None) -> float | None:
-    """A number that JSON can hold; None where an end is open, or nothing is known."""
-    return value if value is not None and math.isfinite(value) else None
 
 
 _LOOKS = {

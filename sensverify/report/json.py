@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from sensverify.core.digests import sha256
+from sensverify.core.plain import finite
 from sensverify.report.gates import gate_dict
 from sensverify.report.record import header, result_text
 from sensverify.verification import Counterexample, ModelFacts
@@ -88,7 +88,7 @@ def _sample(sample: SampleResult, report: VerifyReport) -> dict[str, Any]:
         "prediction": sample.prediction,
         "label_kept": sample.label_kept,
         "prediction_kept": sample.kept_word if sample.judged == "prediction" else "unasked",
-        "margin": None if sample.margin is None else _finite(sample.margin),
+        "margin": None if sample.margin is None else finite(sample.margin),
         "margins": None if margins is None else _numbers(margins),
         "counterexample": None if example is None else _counterexample(example),
         "status": sample.status.value,
@@ -118,11 +118,7 @@ def _counterexample(example: Counterexample) -> dict[str, Any]:
 
 
 def _numbers(values: np.ndarray) -> list[float | None]:
-    return list(map(_finite, values.tolist()))
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+    return list(map(finite, values.tolist()))
 
 
 def _class(each: ClassResult) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from sensverify.core.brief import count_of
+from sensverify.core.plain import finite
 from sensverify.core.record import RunRecord
 from sensverify.core.results import Guarantee
 from sensverify.core.shown import Shown
@@ -193,7 +194,7 @@ def _plain_sample(sample: SampleRadius) -> dict[str, Any]:
         "label": sample.label,
         "prediction": sample.prediction,
         "proven": sample.proven,
-        "attacked": attacked if math.isfinite(attacked) else None,
+        "attacked": finite(attacked),
         "steps": sample.steps,
         "seconds": sample.seconds,
         "becomes": sample.becomes,

@@ -17,6 +17,7 @@ from sensverify.classification.samples import Part
 from sensverify.core.box import Array
 from sensverify.core.gates import LimitLike, read_limits
 from sensverify.core.numbers import RangeShare, parse_radius, parse_share
+from sensverify.core.plain import finite_ends
 from sensverify.errors import BadBox, BadSetting
 from sensverify.formats.onnx.ends import Ends
 from sensverify.network import Network
@@ -267,11 +268,7 @@ class VerifyRequest:
         asked: dict[str, Any] = {name: getattr(self, name) for name in ("threshold", *_PLACES)}
         asked["costs"] = None if self.costs is None else str(self.costs)
         if self.deviations is not None:
-            asked["max_deviation"] = _finite(self.deviations)
+            asked["max_deviation"] = finite_ends(self.deviations)
         if self.ranges is not None:
-            asked["output_range"] = [_finite(ends) for ends in self.ranges]
+            asked["output_range"] = [finite_ends(ends) for ends in self.ranges]
         return {name: value for name, value in asked.items() if value is not None}
-
-
-def _finite(values: tuple[float, ...]) -> list[float | None]:
-    return [value if math.isfinite(value) else None for value in values]

@@ -15,6 +15,7 @@ import numpy as np
 from sensverify.core.box import Box
 from sensverify.core.brief import count_of
 from sensverify.core.gates import Gate, exit_status
+from sensverify.core.plain import finite, finite_ends
 from sensverify.core.record import RunRecord
 from sensverify.core.results import Guarantee
 from sensverify.core.sensitivity import Sensitivity
@@ -53,10 +54,7 @@ class InputFacts:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as JSON holds them; an infinite end of the clip range is None."""
-        values = asdict(self)
-        if self.clip is not None:
-            values["clip"] = [end if math.isfinite(end) else None for end in self.clip]
-        return values
+        return {**asdict(self), "clip": finite_ends(self.clip)}
 
 
 @dataclass(frozen=True)
@@ -198,7 +196,7 @@ class VerifyReport(Shown):
         """The largest one of all samples; None where one is not known, or none was asked for."""
         margins = [s.float32_margin for s in self.samples if s.float32_margin is not None]
         largest = max((float(margin.max()) for margin in margins), default=math.inf)
-        return largest if math.isfinite(largest) else None
+        return finite(largest)
 
     @property
     def exit_status(self) -> int:

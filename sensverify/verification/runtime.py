@@ -17,6 +17,7 @@ from sensverify.bounds.forward import forward
 from sensverify.bounds.rounding import query_slack
 from sensverify.bounds.tensors import tensor_box, tensor_network
 from sensverify.core.box import Box
+from sensverify.core.plain import finite
 from sensverify.formats.vnnlib import Case
 from sensverify.network import Network
 from sensverify.runs.watch import Watch
@@ -101,7 +102,7 @@ def check_runtime(
     largest = float(margins.max(initial=0.0))
     # Written so that a NaN is near.
     near = not distance > 0
-    return RuntimeCheck(found, largest if np.isfinite(largest) else None, near, count)
+    return RuntimeCheck(found, finite(largest), near, count)
 
 
 @dataclass(frozen=True, eq=False)

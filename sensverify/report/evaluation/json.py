@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import is_dataclass
 from typing import Any
 
-from sensverify.classification.perturbation import finite_ends
 from sensverify.classification.predictions import Classified
 from sensverify.classification.rates import Rate
+from sensverify.core.plain import finite_ends
 from sensverify.evaluation.lines import accuracy_lines
 from sensverify.evaluation.pairs import Comparison, compare_pairs
 from sensverify.evaluation.results import Evaluation, ModelEvaluation

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -13,7 +13,7 @@ from sensverify.core.gates import Limit
 from sensverify.core.numbers import RangeShare, parse_radius
 from sensverify.errors import BadSetting, InputError, UnknownName
 from sensverify.registry.names import did_you_mean
-from sensverify.runs.files import reading
+from sensverify.runs.toml_file import read_toml
 
 Metric: TypeAlias = Literal["accuracy", "residual", "app", "changed", "log_volume"]
 By: TypeAlias = Literal["interval", "estimate", "certified"]
@@ -241,17 +241,7 @@ def read_specification(path: Path) -> Specification:
     BadSetting, UnknownName
         Its contents cannot be a specification; the message says where.
     """
-    try:
-        with reading(path):
-            document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except UnicodeDecodeError:
-        raise InputError(f"'{path}' is no text in UTF-8") from None
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"'{path}' is no TOML: {error}") from None
-    try:
-        return parse_specification(document, folder=path.parent)
-    except InputError as error:
-        raise error.about(f"'{path}'") from None
+    return read_toml(path, partial(parse_specification, folder=path.parent))
 
 
 def parse_specification(document: Mapping[str, Any], *, folder: Path = Path()) -> Specification:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from sensverify.measures import SHARES
 from sensverify.registry.calls import parse_call
 from sensverify.registry.names import did_you_mean
 from sensverify.registry.ranges import Range
-from sensverify.runs.files import reading
+from sensverify.runs.toml_file import read_toml
 from sensverify.studies.analyses import ANALYSES
 from sensverify.studies.combine import Combined
 from sensverify.studies.evaluate import read_evaluate
@@ -50,17 +50,7 @@ def read_study(path: Path, *, variant: str | None = None) -> Study:
     BadSetting, UnknownName
         Its contents cannot be a study; the message says where.
     """
-    try:
-        with reading(path):
-            document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except UnicodeDecodeError:
-        raise InputError(f"'{path}' is no text in UTF-8") from None
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"'{path}' is no TOML: {error}") from None
-    try:
-        return parse_study(document, variant=variant, folder=path.parent)
-    except InputError as error:
-        raise error.about(f"'{path}'") from None
+    return read_toml(path, partial(parse_study, variant=variant, folder=path.parent))
 
 
 def parse_study(

@@ -18,6 +18,7 @@ from sensverify.classification.shift import (
 from sensverify.errors import BadSetting, NotMeasured
 from sensverify.registry.names import did_you_mean
 from sensverify.scores.columns import column, shift_names
+from sensverify.scores.gains import interval_sign
 from sensverify.scores.table import Scores
 
 
@@ -82,10 +83,8 @@ class Effective:
 
     @property
     def sign(self) -> str:
-        """``+`` or ``-`` where the interval says so; empty where it has 0 in it."""
-        if self.lower is None or self.upper is None:
-            return ""
-        return "+" if self.lower > 0 else "-" if self.upper < 0 else ""
+        """See `interval_sign`."""
+        return interval_sign(self.lower, self.upper)
 
 
 @dataclass(frozen=True, kw_only=True)

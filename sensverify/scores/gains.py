@@ -18,6 +18,13 @@ STANDARD = "standard"
 """What the network is called that was trained without a shift."""
 
 
+def interval_sign(lower: float | None, upper: float | None) -> str:
+    """``+`` or ``-`` where an interval says so; empty where it has 0 in it, or there is none."""
+    if lower is None or upper is None:
+        return ""
+    return "+" if lower > 0 else "-" if upper < 0 else ""
+
+
 @dataclass(frozen=True)
 class Gain:
     """One network beside the standard one, under one shift.
@@ -46,8 +53,8 @@ class Gain:
 
     @property
     def sign(self) -> str:
-        """``+`` or ``-`` where the interval says so; empty where it has 0 in it."""
-        return "+" if self.lower > 0 else "-" if self.upper < 0 else ""
+        """See `interval_sign`."""
+        return interval_sign(self.lower, self.upper)
 
 
 def gain(scores: Scores, network: int, standard: int, shift: str) -> Gain | None:

@@ -23,7 +23,7 @@ def _keys(name: str) -> str:
     # As HTML: the builder looks only for files that are there before it begins.
     link = f'<a href="../../schemas/{name}.json">{schema["$id"]}</a>'
     head = ["| key | what it is |", "| --- | --- |"]
-    lines = [f"## {schema['title']}", "", schema.get("description", ""), "", link, "", *head]
+    lines = [f"## {schema['title']}", "", schema["description"], "", link, "", *head]
     for key, value in schema["properties"].items():
         told = value.get("description")
         if told is None and "$ref" in value:

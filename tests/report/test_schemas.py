@@ -34,6 +34,8 @@ def test_a_schema_is_complete_strict_and_described(name: str) -> None:
     schema = result_schema(name)
     assert schema["$id"] == schema["properties"]["schema"]["const"]
     assert schema["$id"].rpartition("/")[0] == f"sensverify.{name}"
+    assert schema["title"]
+    assert schema["description"]
     for path, each in objects(schema):
         assert each["additionalProperties"] is False, f"{path} lets unknown keys pass"
         assert {*each["required"]} <= {*each["properties"]}, path

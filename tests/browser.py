@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import select
 import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,9 @@ OVERHANGS = """
 }).map(element => element.outerHTML.slice(0, 80))
 """
 """What sticks out of a page and cannot be scrolled to."""
+
+VIEWS = ((390, "light"), (390, "dark"), (1280, "light"), (1280, "dark"))
+"""Widths and colour schemes of screens."""
 
 
 def find_browser() -> str | None:
@@ -140,6 +145,20 @@ class Browser:
             if time.monotonic() > end:
                 raise TimeoutError(f"{path} does not load")
             time.sleep(0.05)
+
+    def fits(self, page: Path, views: Sequence[tuple[int, str]] = VIEWS) -> None:
+        """Fail where a page is wider than a screen, lacks a picture, or complains."""
+        for width, scheme in views:
+            self.open(page, width=width, scheme=scheme)
+            assert self.ask("document.documentElement.scrollWidth") <= width
+            assert self.ask("[...document.images].every(image => image.naturalWidth > 0)")
+            # Nothing sticks out of the page but what can be scrolled to.
+            assert self.ask(OVERHANGS) == []
+        assert self.complaints == []
+
+    def sheets(self) -> int:
+        """Pages of paper that it prints on."""
+        return len(re.findall(rb"/Type\s*/Page\b", self.pdf()))
 
     def ask(self, expression: str) -> Any:
         """The value of an expression on the page."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from sensverify.report.index.document import index_document
 from sensverify.report.index.find import find_reports
 from sensverify.report.training import training_document
 from sensverify.training import fit
-from tests.browser import OVERHANGS, Browser
+from tests.browser import Browser
 from tests.report.index.results import KINDS, result, write
 from tests.report.test_benchmark import earlier, found, made
 from tests.report.test_certified import checked_report, with_claims
@@ -74,12 +73,8 @@ def test_a_page_is_quiet_fits_and_prints(
 ) -> None:
     page = tmp_path / "page.html"
     page.write_text(document_to_html(make(tmp_path)), encoding="utf-8")
-    for width, scheme in ((390, "light"), (1280, "dark")):
-        browser.open(page, width=width, scheme=scheme)
-        assert browser.ask("document.documentElement.scrollWidth") <= width
-        assert browser.ask(OVERHANGS) == []
-    assert browser.complaints == []
-    assert 1 <= len(re.findall(rb"/Type\s*/Page\b", browser.pdf())) <= 12
+    browser.fits(page, [(390, "light"), (1280, "dark")])
+    assert 1 <= browser.sheets() <= 12
 
 
 def test_instances_are_searched_and_sorted(browser: Browser, tmp_path: Path) -> None:

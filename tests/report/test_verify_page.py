@@ -23,7 +23,7 @@ from sensverify.report.intervals import (
 )
 from sensverify.verification import Counterexample, InputFacts
 from sensverify.verification.results import NOTABLE, notable
-from tests.browser import OVERHANGS, Browser
+from tests.browser import Browser
 from tests.report.shown import split_page, verify_page
 
 Make = Callable[..., Any]
@@ -369,13 +369,8 @@ def test_a_page_is_quiet_fits_and_prints(
     report = make_report(samples, class_names=names, inputs=inputs, pixels=(0.0, 1.0))
     page = tmp_path / "page.html"
     page.write_text(verify_page(report), encoding="utf-8")
-    for width, scheme in ((390, "light"), (390, "dark"), (1280, "light"), (1280, "dark")):
-        browser.open(page, width=width, scheme=scheme)
-        assert browser.ask("document.documentElement.scrollWidth") <= width
-        assert browser.ask("[...document.images].every(image => image.naturalWidth > 0)")
-        assert browser.ask(OVERHANGS) == []
-    assert browser.complaints == []
-    assert len(re.findall(rb"/Type\s*/Page\b", browser.pdf())) >= 1
+    browser.fits(page)
+    assert browser.sheets() >= 1
     assert browser.ask("document.querySelectorAll('.sample').length") == min(count, NOTABLE)
 
 

@@ -170,14 +170,17 @@ class LabelJudge:
         asked = torch.ones_like(sure) if self.replay.head and rivals.places == 1 else ~sure
         for place in (rows & asked).nonzero().squeeze(1).tolist():
             ends = samples.asked.lower[place], samples.asked.upper[place]
+            values = output[place].cpu()
             # A module without a file runs itself in double precision, which says nothing of this.
-            found = None
             if self.replay.of_file:
                 point = samples.center[place].cpu().numpy()
                 found = self.replay.outputs(point, *ends, nearest=True)
-            values = output[place].cpu()
-            if found is not None and not (found.outside and sure[place]):
-                values = torch.from_numpy(found.outputs.astype(np.float64))
+                if found is None:
+                    # A file that cannot be run has confirmed nothing.
+                    same[place] = False
+                    continue
+                if not (found.outside and sure[place]):
+                    values = torch.from_numpy(found.outputs.astype(np.float64))
             one = rivals[torch.tensor([place])]
             same[place] = one.kept(values.unsqueeze(0).to(one.labels.device))[0]
         return same

@@ -70,6 +70,21 @@ def test_labels_are_those_of_the_network_before_it(end: str, files: dict[str, Pa
     assert (str(report.model.head), plain.model.head) == (end, None)
 
 
+def test_a_file_that_cannot_be_run_certifies_nothing(
+    files: dict[str, Path], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of a head, the file's own label at the sample is part of the claim."""
+    assert any(each.certified for each in verify(request(files, "Softmax")).samples)
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("no kernel")
+
+    monkeypatch.setattr("sensverify.formats.onnx.original.OriginalFile.outputs", broken)
+    report = verify(request(files, "Softmax"))
+    assert {each.certified for each in report.samples} == {None}
+    assert "what needs one stays undecided" in caplog.text
+
+
 def test_every_report_says_so(files: dict[str, Path]) -> None:
     report, plain = verify(request(files, "Softmax")), verify(request(files, "Identity"))
     assert json.loads(report_to_json(report))["model"]["head"]["operators"] == ["Softmax"]

@@ -14,7 +14,7 @@ OPTION = re.compile(r"(?:^|\s)--[a-z]")
 # A report's line for a terminal alone, the command line that repeats a training, and a stylesheet.
 MAY_SPEAK_OF_OPTIONS = (
     "sensverify.cli.",
-    "sensverify.report.verify",
+    "sensverify.report.verification.document",
     "sensverify.report.theme",
     "sensverify.training.request",
 )

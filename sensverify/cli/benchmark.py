@@ -108,8 +108,8 @@ def benchmark(
       sensverify benchmark acasxu --out milp.csv --method milp --compare acasxu.csv \\
           --report both.html
     """
-    from sensverify.report.benchmark import benchmark_document
-    from sensverify.report.benchmark_json import benchmark_to_json
+    from sensverify.report.benchmark.document import benchmark_document
+    from sensverify.report.benchmark.json import benchmark_to_json
     from sensverify.report.html import document_to_html
     from sensverify.verification.benchmark_run import (
         BenchmarkRequest,

@@ -21,7 +21,7 @@ from sensverify.cli.progress import showing
 from sensverify.cli.targets import Targets
 
 if TYPE_CHECKING:
-    from sensverify.report.check import CheckReport
+    from sensverify.report.certificates.results import CheckReport
 
 REJECTED = 1
 """Exit status where a certificate does not prove what it claims."""
@@ -74,7 +74,8 @@ def check(
       sensverify check net.cert net.onnx --property prop.vnnlib
     """
     from sensverify.models import resolve
-    from sensverify.report.check import check_document, check_to_json
+    from sensverify.report.certificates.document import check_document
+    from sensverify.report.certificates.json import check_to_json
     from sensverify.report.html import document_to_html
 
     targets = Targets(json=json_target, report=report_target, force=force)
@@ -107,7 +108,7 @@ def _checked(
     from sensverify.core.digests import sha256_of_file
     from sensverify.errors import CertificateRejected
     from sensverify.formats.vnnlib import load_property
-    from sensverify.report.check import CheckReport
+    from sensverify.report.certificates.results import CheckReport
 
     found, checked, reason = None, None, None
     asked = None if property_file is None else load_property(property_file)

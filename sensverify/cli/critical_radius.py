@@ -118,7 +118,8 @@ def found_radii(asked: dict[str, Any], targets: Targets) -> int:
     int
         Exit status: 3 where the search is unfinished, else 0.
     """
-    from sensverify.report.critical_radius import critical_radius_document, critical_radius_to_json
+    from sensverify.report.critical_radius.document import critical_radius_document
+    from sensverify.report.critical_radius.json import critical_radius_to_json
     from sensverify.report.html import document_to_html
     from sensverify.verification.critical_radius import critical_radius
     from sensverify.verification.radius_request import CriticalRadiusRequest
@@ -154,7 +155,7 @@ def found_radii(asked: dict[str, Any], targets: Targets) -> int:
 def _keep(folder: Path, report: Any, document: Any) -> None:
     """Write the files of a search into its folder."""
     from sensverify.formats.arrays import npz_bytes
-    from sensverify.report.critical_radius import critical_radius_to_json
+    from sensverify.report.critical_radius.json import critical_radius_to_json
     from sensverify.report.html import document_to_html
     from sensverify.runs.files import encoded, replace_file, writing
     from sensverify.verification.critical_radius import RESULTS

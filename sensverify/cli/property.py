@@ -67,7 +67,7 @@ def answer(asked: dict[str, Any], targets: Targets) -> int:
         Exit status: 1 for sat, 0 for unsat, 3 otherwise.
     """
     from sensverify.models import resolve
-    from sensverify.report.property import (
+    from sensverify.report.verification.property import (
         answer_document,
         property_document,
         property_to_json,

@@ -80,7 +80,7 @@ class Targets:
         files = [path for path in named if path is not None and path != STDOUT]
         check_targets(files, inputs=inputs, force=self.force)
         if self.witnesses is not None:
-            from sensverify.report.counterexample import FILES
+            from sensverify.report.verification.counterexample import FILES
 
             check_folder(self.witnesses, FILES, others=[*inputs, *files], force=self.force)
 
@@ -110,7 +110,7 @@ class Targets:
         names = {} if self.witnesses is None or witnesses is None else witnesses()
         write_files(contents, force=self.force)
         if self.witnesses is not None:
-            from sensverify.report.counterexample import FILES
+            from sensverify.report.verification.counterexample import FILES
 
             write_folder(self.witnesses, names, FILES, force=self.force)
         if printed is not None:

@@ -288,7 +288,7 @@ def train(
       sensverify train --out runs/mine --resume
       sensverify verify runs/iris
     """
-    from sensverify.report.training import training_document
+    from sensverify.report.training.document import training_document
     from sensverify.training.directory.run_directory import PAGE, RESULT
     from sensverify.training.fit import fit
 
@@ -328,8 +328,8 @@ def train(
 def _write(result: TrainResult, targets: Targets, own: Path | None) -> None:
     """The files that were asked for, and the run directory's own page."""
     from sensverify.report.html import document_to_html
-    from sensverify.report.training import training_document
-    from sensverify.report.training_json import training_to_json
+    from sensverify.report.training.document import training_document
+    from sensverify.report.training.json import training_to_json
     from sensverify.runs.files import encoded, replace_file, writing
 
     page = document_to_html(training_document(result))

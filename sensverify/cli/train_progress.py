@@ -70,7 +70,7 @@ class EpochLines:
 
     @staticmethod
     def _measured(now: Progress) -> str:
-        from sensverify.report.training import metric_text
+        from sensverify.report.training.document import metric_text
 
         parts: dict[str, list[str]] = {}
         for column, value in ({} if now.metrics is None else now.metrics).items():

@@ -326,11 +326,11 @@ def verify(
 
 
 def _bound(options: dict[str, Any], targets: Targets, outputs: GateOutputs) -> int:
-    from sensverify.report.counterexample import file_of, files_of
     from sensverify.report.gates import junit
     from sensverify.report.html import document_to_html
-    from sensverify.report.json import report_to_json
-    from sensverify.report.verify import verify_document
+    from sensverify.report.verification.counterexample import file_of, files_of
+    from sensverify.report.verification.document import verify_document
+    from sensverify.report.verification.json import report_to_json
     from sensverify.verification import VerifyRequest
     from sensverify.verification import verify as run
 

@@ -12,29 +12,27 @@ from sensverify.evaluation.lines import accuracy_lines
 from sensverify.evaluation.results import Evaluation
 from sensverify.evaluation.scores import CurvePoint, Summary, summarise
 from sensverify.measures import METRICS
-from sensverify.report.benchmark import benchmark_document
-from sensverify.report.benchmark_charts import WIDE as SECONDS
-from sensverify.report.benchmark_charts import cactus
-from sensverify.report.benchmark_json import benchmark_to_json
+from sensverify.report.benchmark.charts import WIDE as SECONDS
+from sensverify.report.benchmark.charts import cactus
+from sensverify.report.benchmark.document import benchmark_document
+from sensverify.report.benchmark.json import benchmark_to_json
 from sensverify.report.chart import Drawing, panels
-from sensverify.report.critical_radius import (
-    critical_radius_document,
-    critical_radius_to_json,
-)
+from sensverify.report.critical_radius.chart import distribution_chart
+from sensverify.report.critical_radius.document import critical_radius_document
+from sensverify.report.critical_radius.json import critical_radius_to_json
 from sensverify.report.document import Data, Value
 from sensverify.report.evaluation.accuracy import WIDE, accuracy_chart, overlay_chart
 from sensverify.report.evaluation.document import evaluation_document
 from sensverify.report.evaluation.json import evaluation_to_json
 from sensverify.report.formatting import count_of
-from sensverify.report.intervals import interval_chart
-from sensverify.report.json import report_to_json
-from sensverify.report.radius_chart import distribution_chart
 from sensverify.report.shown import DocumentRenderer
-from sensverify.report.training import training_document
-from sensverify.report.training_charts import ALONE, chart, course_lines
-from sensverify.report.training_json import training_to_json
-from sensverify.report.verify import verify_document
-from sensverify.report.verify_tables import output_data, output_names, sample_data
+from sensverify.report.training.charts import ALONE, chart, course_lines
+from sensverify.report.training.document import training_document
+from sensverify.report.training.json import training_to_json
+from sensverify.report.verification.document import verify_document
+from sensverify.report.verification.intervals import interval_chart
+from sensverify.report.verification.json import report_to_json
+from sensverify.report.verification.tables import output_data, output_names, sample_data
 from sensverify.training.fit import TrainResult
 from sensverify.verification.benchmark_report import BenchmarkReport
 from sensverify.verification.radius_results import CriticalRadiusReport

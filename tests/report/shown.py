@@ -13,7 +13,7 @@ from sensverify.report.evaluation.document import evaluation_document
 from sensverify.report.html import document_to_html
 from sensverify.report.tabular import document_to_csv
 from sensverify.report.terminal import print_document
-from sensverify.report.verify import verify_document
+from sensverify.report.verification.document import verify_document
 from sensverify.verification.results import VerifyReport
 
 _PACKAGES = ("sensverify", "python", "torch", "numpy", "onnx", "onnxruntime")

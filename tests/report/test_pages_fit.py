@@ -10,18 +10,18 @@ import numpy as np
 import pytest
 
 from sensverify.certificates import Claims
-from sensverify.report.benchmark import benchmark_document
-from sensverify.report.check import check_document
+from sensverify.report.benchmark.document import benchmark_document
+from sensverify.report.certificates.document import check_document
 from sensverify.report.document import Document
 from sensverify.report.html import document_to_html
 from sensverify.report.index.document import index_document
 from sensverify.report.index.find import find_reports
-from sensverify.report.training import training_document
+from sensverify.report.training.document import training_document
 from sensverify.training import fit
 from tests.browser import Browser
+from tests.report.benchmark.test_document import earlier, found, made
+from tests.report.certificates.test_certified import checked_report, with_claims
 from tests.report.index.results import KINDS, result, write
-from tests.report.test_benchmark import earlier, found, made
-from tests.report.test_certified import checked_report, with_claims
 from tests.training.trainings import blobs, plain_model, quick
 
 LONG = "a-rather-long-name_of_a_file-without-a-space-in-it-" * 3

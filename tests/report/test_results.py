@@ -18,7 +18,7 @@ from sensverify import verification
 from sensverify.core.shown import _HOMES, Shown
 from sensverify.errors import BadSetting, NotMeasured
 from sensverify.evaluation.results import Evaluation
-from sensverify.report.json import report_to_json
+from sensverify.report.verification.json import report_to_json
 
 
 @pytest.fixture(scope="module")

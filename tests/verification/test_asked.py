@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sensverify.errors import BadData, BadSetting
-from sensverify.report.json import report_to_json
+from sensverify.report.verification.json import report_to_json
 from sensverify.verification import VerifyReport, VerifyRequest, verify
 from sensverify.verification.confusions import costly, pairs
 from tests.mlp_files import save_mlp_file

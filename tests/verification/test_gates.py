@@ -13,7 +13,7 @@ import pytest
 from sensverify.core.gates import Limit
 from sensverify.core.results import Status
 from sensverify.errors import BadData, BadSetting
-from sensverify.report.json import report_to_json
+from sensverify.report.verification.json import report_to_json
 from sensverify.runs.watch import Watch
 from sensverify.verification import SampleResult, verify
 from sensverify.verification import run as module

@@ -14,8 +14,8 @@ from onnx import TensorProto, helper, numpy_helper
 from sensverify.core.queries import Verdict
 from sensverify.core.results import Guarantee
 from sensverify.errors import BadProperty, BadSetting
-from sensverify.report.json import report_to_json
-from sensverify.report.property import property_to_dict, summary_line
+from sensverify.report.verification.json import report_to_json
+from sensverify.report.verification.property import property_to_dict, summary_line
 from sensverify.verification import PropertyRequest, VerifyRequest, check_property, verify
 from tests.report.shown import verify_page, verify_text
 

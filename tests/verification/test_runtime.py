@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from sensverify.cli.main import main
 from sensverify.core.queries import Verdict
 from sensverify.core.results import Guarantee
-from sensverify.report.property import property_to_dict, runtime_note
+from sensverify.report.verification.property import property_to_dict, runtime_note
 from sensverify.runs.workers import Here
 from sensverify.verification import (
     PropertyReport,

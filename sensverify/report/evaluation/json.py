@@ -23,8 +23,8 @@ from sensverify.evaluation.scores import (
 )
 from sensverify.report.evaluation.common import RATE, rate_values
 from sensverify.report.gates import gate_dict
-from sensverify.report.json import model_dict
 from sensverify.report.record import header, result_text
+from sensverify.report.verification.json import model_dict
 
 SCHEMA = "sensverify.evaluate/2"
 

@@ -11,18 +11,18 @@ from typing import Any
 import sensverify as sv
 from sensverify import verification
 from sensverify.registry.calls import Call
-from sensverify.report.benchmark_json import benchmark_to_json
-from sensverify.report.check import check_to_json
-from sensverify.report.property import property_to_json
+from sensverify.report.benchmark.json import benchmark_to_json
+from sensverify.report.certificates.json import check_to_json
 from sensverify.report.scores.document import Analysed
 from sensverify.report.scores.json import analysis_to_json
-from sensverify.report.training_json import training_to_json
+from sensverify.report.training.json import training_to_json
+from sensverify.report.verification.property import property_to_json
 from sensverify.scores import Source
 from sensverify.scores.transfer import transfer
 from sensverify.training import fit
-from tests.report.test_benchmark import found, made
-from tests.report.test_certified import checked_report
-from tests.report.test_property import REPORT
+from tests.report.benchmark.test_document import found, made
+from tests.report.certificates.test_certified import checked_report
+from tests.report.verification.test_property import REPORT
 from tests.scores.conftest import table as scores_table
 from tests.training.trainings import blobs, plain_model, quick
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from sensverify.errors import NotMeasured
-from sensverify.report import benchmark as shown_benchmark
-from sensverify.report.benchmark import benchmark_document
-from sensverify.report.benchmark_charts import SHORTEST, WIDE, cactus, decided_seconds, run_names
-from sensverify.report.benchmark_json import benchmark_to_json
+from sensverify.report.benchmark import document as shown_benchmark
+from sensverify.report.benchmark.charts import SHORTEST, WIDE, cactus, decided_seconds, run_names
+from sensverify.report.benchmark.document import benchmark_document
+from sensverify.report.benchmark.json import benchmark_to_json
 from sensverify.report.chart import svg
 from sensverify.report.document import Notice, Table, plain
 from sensverify.report.html import document_to_html

@@ -13,12 +13,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sensverify.certificates import Claims
-from sensverify.report import claims as listed
-from sensverify.report.check import check_document
-from sensverify.report.claims import boxes_table, claim_count, claims_table, outward
+from sensverify.report.certificates import claims as listed
+from sensverify.report.certificates.claims import boxes_table, claim_count, claims_table, outward
+from sensverify.report.certificates.document import check_document
 from sensverify.report.document import Table, plain
 from sensverify.report.html import document_to_html
-from tests.report.test_certified import checked_report, with_claims
+from tests.report.certificates.test_certified import checked_report, with_claims
 
 EVIL = "<script>alert(1)</script>\"'&"
 

@@ -13,17 +13,13 @@ from sensverify.certificates import Certificate, Checked, Claims
 from sensverify.core.digests import sha256
 from sensverify.core.proof import Cells, Proof
 from sensverify.core.results import Guarantee
-from sensverify.report.check import (
-    BOXES,
-    CheckReport,
-    check_lines,
-    check_to_json,
-    verdict_text,
-)
-from sensverify.report.claims import row_text
+from sensverify.report.certificates.claims import row_text
+from sensverify.report.certificates.document import BOXES, check_lines, verdict_text
+from sensverify.report.certificates.json import check_to_json
+from sensverify.report.certificates.results import CheckReport
 from sensverify.report.formatting import at_most
-from sensverify.report.json import report_to_dict
-from sensverify.report.verify_record import widening_text
+from sensverify.report.verification.json import report_to_dict
+from sensverify.report.verification.record import widening_text
 from sensverify.verification import Certification
 from tests.report.shown import verify_page, verify_text
 

@@ -3,112 +3,35 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from sensverify.certificates import Certificate, Checked, Claims
-from sensverify.core.record import RunRecord
 from sensverify.report import document as doc
-from sensverify.report.claims import (
+from sensverify.report.certificates.claims import (
     box_text,
     boxes_table,
     claim_count,
     claims_table,
     input_text,
-    rows_of,
 )
+from sensverify.report.certificates.json import plain_value
+from sensverify.report.certificates.results import CheckReport
 from sensverify.report.formatting import clipped, count_of, pretty_number, shape_text
-from sensverify.report.record import header, record_facts, result_text
+from sensverify.report.record import record_facts
 from sensverify.runs.progress import duration
-
-SCHEMA = "sensverify.check/2"
 
 BOXES = 3
 """Boxes whose claims a terminal lists; the others are counted."""
-
-_DEEPEST = 8
-"""Levels of the account that JSON repeats: nobody has checked what a file holds there."""
 
 _ENTRIES, _TOLD = 40, 1000
 """Entries of that account that a page has, and characters of each."""
 
 _LONGEST = 121
 """Characters of a text from the certificate's own account of where it comes from."""
-
-
-@dataclass(frozen=True, eq=False)
-class CheckReport:
-    """A certificate, a file of ``size`` bytes, and what became of it.
-
-    Without a ``certificate`` it is about another model, and was not read any further. Where it is
-    not ``checked`` it was rejected for a ``reason``. ``property`` is the file it had to cover.
-    With the ``runtime_check``, the model was compared with onnxruntime.
-    """
-
-    path: str
-    size: int
-    certificate_sha256: str
-    model: str
-    model_sha256: str
-    certificate: Certificate | None
-    arithmetic: str
-    property: str | None
-    checked: Checked | None
-    reason: str | None = None
-    runtime_check: bool = True
-    record: RunRecord = field(default_factory=RunRecord.now)
-
-
-def check_to_json(report: CheckReport) -> str:
-    """The report as one JSON object of the schema ``sensverify.check/2``, and a newline."""
-    checked, certificate = report.checked, report.certificate
-    values = {
-        **header(SCHEMA, report.record),
-        "holds": checked is not None,
-        "reason": report.reason,
-        "guarantee": None if checked is None else "CERTIFIED",
-        "certificate": {
-            "path": report.path,
-            "sha256": report.certificate_sha256,
-            "bytes": report.size,
-        },
-        "model": {"path": report.model, "sha256": report.model_sha256},
-        "runtime_check": report.runtime_check,
-        "property": report.property,
-        "about": None if certificate is None else _about(certificate),
-        "claim": None if certificate is None else _kind(certificate),
-        "boxes": [] if certificate is None else _boxes_of(certificate.claims),
-        "provenance": {} if certificate is None else _plain(certificate.provenance),
-        "claims": None if checked is None else checked.claims,
-        "leaves": None if checked is None else checked.cells,
-        "slack": None if checked is None else _plain(checked.slack),
-        "arithmetic": report.arithmetic,
-        "seconds": None if checked is None else checked.seconds,
-    }
-    return result_text(values)
-
-
-def _about(certificate: Certificate) -> dict[str, Any]:
-    ending = certificate.ending
-    # Where it holds, the model is just that.
-    return {
-        "sha256": certificate.model_sha256,
-        "inputs": list(certificate.inputs),
-        "outputs": list(certificate.outputs),
-        "ending": ending and {**asdict(ending), "operators": list(ending.operators)},
-    }
-
-
-def _kind(certificate: Certificate) -> str:
-    return "bounds" if certificate.claims.groups is None else "refutation"
-
-
-def _boxes_of(claims: Claims) -> list[dict[str, Any]]:
-    return [_box(claims, problem) for problem in range(claims.problems)]
 
 
 def check_document(report: CheckReport) -> doc.Document:
@@ -233,7 +156,7 @@ def _account(report: CheckReport) -> Iterator[doc.Section]:
         return
     facts: list[tuple[doc.Line, doc.Line]] = []
     for key, value in islice(told.items(), _ENTRIES):
-        text = value if isinstance(value, str) else json.dumps(_plain(value), default=str)
+        text = value if isinstance(value, str) else json.dumps(plain_value(value), default=str)
         facts.append((clipped(_one_line(str(key)), 40), clipped(_one_line(text), _TOLD)))
     if len(told) > _ENTRIES:
         facts.append(("", f"and {count_of(len(told) - _ENTRIES, 'more entry', 'more entries')}"))
@@ -282,19 +205,6 @@ def verdict_text(report: CheckReport) -> str:
     return f"CERTIFIED: every claim holds, {about}"
 
 
-def _box(claims: Claims, problem: int) -> dict[str, Any]:
-    """One box, the rows of linear functions on it, and their limits, as they are certified."""
-    rows = rows_of(claims, problem)
-    values: dict[str, Any] = {
-        "lower": claims.lower[problem].tolist(),
-        "upper": claims.upper[problem].tolist(),
-        "rows": rows.tolist(),
-        "limits": _plain(claims.limits[problem].tolist()),
-    }
-    groups = None if claims.groups is None else claims.groups[problem].tolist()
-    return {**values, "groups": groups}
-
-
 def _claimed(checked: Checked, certificate: Certificate) -> str:
     outputs = shape_text(certificate.outputs, "x")
     if certificate.claims.groups is None:
@@ -317,14 +227,3 @@ def _origin(provenance: Mapping[str, Any]) -> str:
     if isinstance(versions, dict) and "sensverify" in versions:
         text += f", sensverify {versions['sensverify']}"
     return f", found by {clipped(text, _LONGEST)}"
-
-
-def _plain(value: Any, depth: int = _DEEPEST) -> Any:
-    """Values as JSON has them: infinity, NaN and what is nested too deeply become text."""
-    if isinstance(value, Mapping | list):
-        if not depth:
-            return "…"
-        if isinstance(value, list):
-            return [_plain(item, depth - 1) for item in value]
-        return {key: _plain(item, depth - 1) for key, item in value.items()}
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

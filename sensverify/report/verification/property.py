@@ -6,8 +6,8 @@ from typing import Any
 
 from sensverify.core.queries import Verdict
 from sensverify.report.document import Document, Text
-from sensverify.report.json import certificate_dict, method_dict, model_dict
 from sensverify.report.record import header, result_text
+from sensverify.report.verification.json import certificate_dict, method_dict, model_dict
 from sensverify.verification.property import PropertyReport
 from sensverify.verification.runtime import RuntimeFacts
 from sensverify.verification.witness import Witness

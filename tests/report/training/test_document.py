@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 
 from sensverify.core.digests import sha256_of_file
-from sensverify.report import training as shown_training
 from sensverify.report.chart import svg
 from sensverify.report.document import Group, Table, plain
 from sensverify.report.html import document_to_html
 from sensverify.report.tabular import document_to_csv
-from sensverify.report.training import metric_text, training_document
-from sensverify.report.training_charts import CARD, chart, course_charts
-from sensverify.report.training_json import training_to_json
+from sensverify.report.training import document as shown_training
+from sensverify.report.training.charts import CARD, chart, course_charts
+from sensverify.report.training.document import metric_text, training_document
+from sensverify.report.training.json import training_to_json
 from sensverify.runs.watch import Watch
 from sensverify.training import TrainResult, fit
 from tests.report.shown import printed

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from sensverify.report import document as doc
-from sensverify.report.counterexample import panels
 from sensverify.report.pixels import fitting
+from sensverify.report.verification.counterexample import panels
 
 _BUDGET = 1_500_000
 """Bytes that all pictures of samples may take together."""

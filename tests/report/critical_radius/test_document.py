@@ -12,13 +12,10 @@ import pytest
 
 from sensverify.core.results import Guarantee
 from sensverify.report.chart import Frame, svg
-from sensverify.report.critical_radius import (
-    LISTED,
-    critical_radius_document,
-    critical_radius_to_json,
-)
+from sensverify.report.critical_radius.chart import distribution_chart
+from sensverify.report.critical_radius.document import LISTED, critical_radius_document
+from sensverify.report.critical_radius.json import critical_radius_to_json
 from sensverify.report.html import document_to_html
-from sensverify.report.radius_chart import distribution_chart
 from sensverify.report.tabular import document_to_csv
 from sensverify.verification import CriticalRadiusReport, InputFacts, ModelFacts, SampleRadius
 from sensverify.verification.radius_results import weakest

@@ -14,7 +14,7 @@ import pytest
 from sensverify.core.record import RunRecord
 from sensverify.core.results import Guarantee
 from sensverify.report.chart import svg, ticks
-from sensverify.report.intervals import (
+from sensverify.report.verification.intervals import (
     OUTPUTS,
     RIVALS,
     drawn_outputs,

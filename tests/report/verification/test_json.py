@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sensverify.report.json import report_to_json
+from sensverify.report.verification.json import report_to_json
 
 Make = Callable[..., Any]
 

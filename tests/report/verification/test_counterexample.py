@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sensverify.report.counterexample import FILES, panels
+from sensverify.report.verification.counterexample import FILES, panels
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -7,7 +7,7 @@ from math import isfinite
 from typing import Any
 
 from sensverify.report.record import header, result_text
-from sensverify.report.training import model_sha256
+from sensverify.report.training.document import model_sha256
 from sensverify.training.directory.run_directory import RunDirectory
 from sensverify.training.result import TrainResult
 

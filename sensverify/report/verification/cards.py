@@ -8,11 +8,16 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from sensverify.report import document as doc
-from sensverify.report.asked import meanings
 from sensverify.report.formatting import class_name, count_of, printed
-from sensverify.report.intervals import RIVALS, drawn_outputs, interval_chart, margin_chart
-from sensverify.report.sample_pictures import Pictured, sample_pictures
-from sensverify.report.verify_tables import kept_word, output_names
+from sensverify.report.verification.asked import meanings
+from sensverify.report.verification.intervals import (
+    RIVALS,
+    drawn_outputs,
+    interval_chart,
+    margin_chart,
+)
+from sensverify.report.verification.sample_pictures import Pictured, sample_pictures
+from sensverify.report.verification.tables import kept_word, output_names
 from sensverify.verification.results import SampleResult, VerifyReport
 
 _MARKS = {"certified": "✓", "changes": "✕", "undecided": "?"}

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from sensverify.report import document as doc
 from sensverify.report.chart import Axis, Drawing, Frame, Mark, Plot, tick_text, ticks
 from sensverify.report.formatting import class_name, pretty_number, rounded_down, rounded_up
-from sensverify.report.sample_pictures import Pictured, sample_pictures
+from sensverify.report.verification.sample_pictures import Pictured, sample_pictures
 from sensverify.verification.radius_results import CriticalRadiusReport, SampleRadius, weakest
 
 _FRAME = Frame(360, 44, 14, 14, 4, 20)

@@ -14,7 +14,7 @@ from sensverify.measures import METRICS, SHARES
 from sensverify.report import document as doc
 from sensverify.report.formatting import DASH, count_of, number
 from sensverify.report.record import record_facts
-from sensverify.report.training_charts import course_charts
+from sensverify.report.training.charts import course_charts
 from sensverify.runs.progress import duration
 from sensverify.training.directory.export import MODEL
 from sensverify.training.directory.run_directory import RESULT

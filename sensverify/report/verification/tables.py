@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from sensverify.report import document as doc
 from sensverify.report.formatting import class_name, count_of, number, printed
-from sensverify.report.verify_record import judged_kind
+from sensverify.report.verification.record import judged_kind
 from sensverify.verification.results import SampleResult, VerifyReport, notable
 from sensverify.verification.thresholds import deviations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sensverify.report.benchmark_charts import run_names
+from sensverify.report.benchmark.charts import run_names
 from sensverify.report.record import header, result_text
 from sensverify.verification.benchmark import BenchmarkSummary, Instance, InstanceResult
 from sensverify.verification.benchmark_report import BenchmarkReport, EarlierResults

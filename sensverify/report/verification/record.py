@@ -9,8 +9,6 @@ from dataclasses import replace
 from sensverify.core.gates import Gate
 from sensverify.core.results import Status
 from sensverify.report import document as doc
-from sensverify.report.asked import notes
-from sensverify.report.facts import data_text, file_line, perturbation_text, settings_text
 from sensverify.report.formatting import (
     GUARANTEE_WORDS,
     at_most,
@@ -22,6 +20,13 @@ from sensverify.report.formatting import (
 )
 from sensverify.report.gates import gate_lines, gate_table
 from sensverify.report.record import record_facts
+from sensverify.report.verification.asked import notes
+from sensverify.report.verification.facts import (
+    data_text,
+    file_line,
+    perturbation_text,
+    settings_text,
+)
 from sensverify.verification.results import THRESHOLDS, VerifyReport
 
 

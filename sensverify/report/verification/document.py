@@ -9,19 +9,19 @@ from dataclasses import replace
 from sensverify.core.gates import GateVerdict
 from sensverify.core.results import Guarantee
 from sensverify.report import document as doc
-from sensverify.report.asked import class_table, meanings
 from sensverify.report.chart import histogram
-from sensverify.report.facts import data_text
 from sensverify.report.formatting import count_of, pretty_number
 from sensverify.report.gates import gate_notice, gate_table
-from sensverify.report.verify_cards import sample_cards
-from sensverify.report.verify_record import (
+from sensverify.report.verification.asked import class_table, meanings
+from sensverify.report.verification.cards import sample_cards
+from sensverify.report.verification.facts import data_text
+from sensverify.report.verification.record import (
     beside_thresholds,
     guarantee_text,
     judged_kind,
     record,
 )
-from sensverify.report.verify_tables import (
+from sensverify.report.verification.tables import (
     ROWS,
     kept_word,
     page_tables,

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from sensverify.core.results import Guarantee, Status
-from sensverify.report.json import report_to_json
+from sensverify.report.verification.json import report_to_json
 from tests.report.shown import verify_page, verify_text
 
 Make = Callable[..., Any]

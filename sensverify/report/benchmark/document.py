@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sensverify.report import document as doc
-from sensverify.report.benchmark_charts import (
+from sensverify.report.benchmark.charts import (
     NARROW,
     WIDE,
     cactus,

@@ -1,0 +1,1 @@
+"""Reports of a checked certificate: document, claims in words, and JSON."""

@@ -1,0 +1,1 @@
+"""Reports of critical radii: document, drawing and JSON."""

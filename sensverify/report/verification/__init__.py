@@ -1,0 +1,1 @@
+"""Reports of one verification run: its document, its JSON, its files."""

@@ -71,6 +71,8 @@ TORCH_FREE_AT_IMPORT = (
     "sensverify.core.provenance",
     "sensverify.core.results",
     "sensverify.classification.paired",
+    "sensverify.classification.corruption_error",
+    "sensverify.classification.flips",
     "sensverify.classification.shift",
     "sensverify.scores",
     "sensverify.scores.catalog",

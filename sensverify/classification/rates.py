@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import sqrt
 
-from sensverify.errors import BadSetting
+from sensverify.errors import BadData, BadSetting
 
 _NORMAL = 1.959963984540054
 """Of the standard normal distribution, 95 % lie within this many deviations of 0."""
@@ -50,3 +50,19 @@ class Rate:
         lower, upper = (middle - reach) / (1 + square), (middle + reach) / (1 + square)
         # Exact at the ends, where rounding would leave a trace.
         return (0.0 if self.count == 0 else lower), (1.0 if self.count == self.total else upper)
+
+
+def accuracy_share(value: float, what: str) -> float:
+    """An accuracy, which is a share from 0 to 1.
+
+    Raises
+    ------
+    BadData
+        It is none, or NaN.
+    """
+    if not 0 <= value <= 1:
+        raise BadData(
+            f"the {what} is {value}, and accuracies are shares from 0 to 1",
+            "divide percentages by 100",
+        )
+    return float(value)

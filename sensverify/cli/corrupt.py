@@ -16,7 +16,7 @@ from sensverify.cli.targets import say_note
 from sensverify.cli.types import number
 
 if TYPE_CHECKING:
-    from sensverify.evaluation.premade import PremadeSet
+    from sensverify.evaluation.premade_request import PremadeSet
     from sensverify.report.document import Block, Document
 
 
@@ -75,7 +75,8 @@ def corrupt(**options: Any) -> int:
       sensverify corrupt mnist --corruptions thesis,jpeg --severities 1,3,5 --out mnist-t
       sensverify evaluate mnist-conv2 --data mnist --corrupted mnist-t
     """
-    from sensverify.evaluation.premade import CorruptRequest, make_corrupted
+    from sensverify.evaluation.premade import make_corrupted
+    from sensverify.evaluation.premade_request import CorruptRequest
     from sensverify.evaluation.request import split_list
 
     given = {name: value for name, value in options.items() if value is not None}

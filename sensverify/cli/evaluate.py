@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click import option
 
+from sensverify.cli.evaluate_outputs import check_csv, say_stopped, suite_of, write_outputs
 from sensverify.cli.gates import GateOutputs, gate_choices
 from sensverify.cli.grouped import GroupedCommand, grouped
 from sensverify.cli.options import (
@@ -32,7 +31,6 @@ from sensverify.cli.types import number, sample_range, size
 if TYPE_CHECKING:
     from sensverify.evaluation.request import EvaluateRequest
     from sensverify.evaluation.results import Evaluation
-    from sensverify.report.document import Document
     from sensverify.runs.watch import Watch
 
 
@@ -307,7 +305,7 @@ def evaluate(
     names = [*models, request.reference, request.surrogate]
     read = request.per_feature, request.baseline, _path(request)
     targets.check(input_files(names, *read, data=request.data))
-    _check_csv(csv_folder, force)
+    check_csv(csv_folder, force)
     with (
         showing_run("evaluating", lambda now: ", ".join(now.running)) as (_, progress, listen),
         watching(listen) as watch,
@@ -317,19 +315,15 @@ def evaluate(
     say_note(found.settings.get("data"))
     document = evaluation_document(found)
     try:
-        _write(found, document, request, targets, csv_folder)
+        write_outputs(found, document, request, targets, csv_folder)
     finally:
         # What took hours is told also where it cannot be written; and is written before a reader
         # of this text, such as head, may go away.
         show(document, aside=targets.to_stdout)
-    outputs.tell(found.gates, suite=_suite(found), error=targets.to_stdout)
+    outputs.tell(found.gates, suite=suite_of(found), error=targets.to_stdout)
     if found.interrupted:
-        _say_stopped(request)
+        say_stopped(request)
     return found.exit_status
-
-
-def _suite(found: Evaluation) -> str:
-    return ", ".join(model.model.name for model in found.models)
 
 
 def _with_options(found: Evaluation) -> Evaluation:
@@ -394,62 +388,3 @@ def severities_of(text: str) -> tuple[int, ...]:
             f"'{text}' is no list of whole numbers such as 1,3,5", param_hint="'--severities'"
         )
     return tuple(map(int, words))
-
-
-def _check_csv(folder: Path | None, force: bool) -> None:
-    from sensverify.errors import InputError
-
-    if folder is None:
-        return
-    there = next((each for each in (folder, *folder.absolute().parents) if each.exists()), folder)
-    if not there.is_dir():
-        raise InputError(f"'{there}' is no folder to write CSV files into")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise InputError(f"the folder '{there}' cannot be written to")
-    if not force and any(folder.glob("*.csv")):
-        raise InputError(f"'{folder}' holds CSV files already; give another folder, or --force")
-
-
-def _write(
-    found: Evaluation,
-    document: Document,
-    request: EvaluateRequest,
-    targets: Targets,
-    csv_folder: Path | None,
-) -> None:
-    """The files that were asked for."""
-    from sensverify.evaluation.folder import JSON_FILE, PAGE_FILE
-    from sensverify.report.evaluation.json import evaluation_to_json
-    from sensverify.report.gates import junit
-    from sensverify.report.html import document_to_html
-    from sensverify.report.tabular import document_to_csv
-    from sensverify.runs.files import replace_file, writing
-    from sensverify.runs.outputs import write_files
-
-    if request.out is not None:
-        with writing(request.out):
-            replace_file(request.out / JSON_FILE, evaluation_to_json(found).encode())
-            replace_file(
-                request.out / PAGE_FILE,
-                document_to_html(document).encode(errors="backslashreplace"),
-            )
-    if csv_folder is not None:
-        with writing(csv_folder):
-            csv_folder.mkdir(parents=True, exist_ok=True)
-        tables = document_to_csv(document)
-        paths = {csv_folder / f"{name}.csv": text for name, text in tables.items()}
-        write_files(paths, force=targets.force)
-    targets.write(
-        json=lambda: evaluation_to_json(found),
-        report=lambda: document_to_html(document),
-        junit=lambda: junit(found.gates, suite=_suite(found), seconds=found.seconds),
-    )
-
-
-def _say_stopped(request: EvaluateRequest) -> None:
-    if request.out is None:
-        text = "stopped before all was done; with --out the rest can be done later"
-    else:
-        again = shlex.join(["--out", str(request.out), "--resume"])
-        text = f"stopped before all was done; go on with the same command and {again}"
-    click.echo(text, err=True)

@@ -53,7 +53,7 @@ def check(file: Path, files: tuple[Path, ...], standard: str) -> int:
     and an empty shift are errors (exit status 2).
     """
     from sensverify.evaluation.lint import corruptions_of, lint
-    from sensverify.evaluation.specification import read_specification
+    from sensverify.evaluation.specification_file import read_specification
 
     asked = read_specification(file)
     measured = _measured(files, corruptions_of(asked), standard) if files else None

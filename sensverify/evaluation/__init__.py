@@ -5,7 +5,8 @@ from sensverify.evaluation.request import EvaluateRequest
 from sensverify.evaluation.results import Evaluation, ModelEvaluation
 from sensverify.evaluation.run import evaluate
 from sensverify.evaluation.scores import summarise
-from sensverify.evaluation.specification import Requirement, Specification, read_specification
+from sensverify.evaluation.specification import Requirement, Specification
+from sensverify.evaluation.specification_file import read_specification
 from sensverify.runs.progress import Progress
 
 __all__ = [

@@ -8,8 +8,9 @@ from time import perf_counter
 import torch
 
 from sensverify.bounds.forward import check_finite
+from sensverify.classification.flips import flip_rate
 from sensverify.classification.predictions import classify
-from sensverify.classification.shift import flip_rate, minimal_sample_distance
+from sensverify.classification.shift import minimal_sample_distance
 from sensverify.corruptions import SEQUENCES
 from sensverify.corruptions import sequence as make_sequence
 from sensverify.evaluation.context import Context

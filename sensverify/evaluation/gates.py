@@ -13,11 +13,11 @@ from typing import Any
 from sensverify.core.gates import Figure, Gate, Limit, judge, read_limits
 from sensverify.core.plain import finite_ends
 from sensverify.errors import BadData, BadSetting
+from sensverify.evaluation.curves import clean_row
 from sensverify.evaluation.prepared import Prepared
 from sensverify.evaluation.request import LIMITED
 from sensverify.evaluation.results import Evaluation, ModelEvaluation
 from sensverify.evaluation.rows import from_plain
-from sensverify.evaluation.scores import clean_row
 from sensverify.models.loading import ModelFacts
 from sensverify.runs.json_text import read_result
 

@@ -5,13 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from sensverify.evaluation.results import (
-    AttackRow,
-    CorruptionRow,
-    Evaluation,
-    ModelEvaluation,
-)
-from sensverify.evaluation.scores import (
+from sensverify.evaluation.curves import (
     CurvePoint,
     attack_curve,
     attack_names,
@@ -19,6 +13,12 @@ from sensverify.evaluation.scores import (
     method_names,
     middle_radius,
     worst_curve,
+)
+from sensverify.evaluation.results import (
+    AttackRow,
+    CorruptionRow,
+    Evaluation,
+    ModelEvaluation,
 )
 
 WORST = "worst of all attacks"

@@ -9,8 +9,8 @@ from typing import Literal, TypeAlias
 
 from sensverify.classification.paired import Paired, holm
 from sensverify.core.brief import count_of
+from sensverify.evaluation.curves import clean_rate, clean_row, radii_of, reached
 from sensverify.evaluation.results import Evaluation, ModelEvaluation
-from sensverify.evaluation.scores import clean_rate, clean_row, radii_of, reached
 
 LEVEL = 0.05
 """Adjusted p-values below it are differences."""

@@ -10,9 +10,9 @@ from typing import TypeAlias
 from sensverify.classification.paired import Paired
 from sensverify.classification.rates import Rate
 from sensverify.core.gates import Figure
+from sensverify.evaluation.curves import clean_row
 from sensverify.evaluation.gates import figures
 from sensverify.evaluation.results import ModelEvaluation
-from sensverify.evaluation.scores import clean_row
 from sensverify.evaluation.specification import By, Requirement
 
 _Ends: TypeAlias = tuple[float, float]

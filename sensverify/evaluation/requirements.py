@@ -18,7 +18,8 @@ from sensverify.evaluation.prepared import Prepared
 from sensverify.evaluation.request import CERTIFY, EvaluateRequest
 from sensverify.evaluation.requirement import AskedRequirement
 from sensverify.evaluation.results import Evaluation, ModelEvaluation
-from sensverify.evaluation.specification import Requirement, Specification, read_specification
+from sensverify.evaluation.specification import Requirement, Specification
+from sensverify.evaluation.specification_file import read_specification
 
 Answer: TypeAlias = Callable[[Any, Path, float | None], bool | None]
 """Whether a network (as a request names it) holds a property (a file), in so many seconds; None

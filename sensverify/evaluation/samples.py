@@ -8,7 +8,8 @@ from math import prod
 import numpy as np
 from torch import nn
 
-from sensverify.classification.samples import Samples, Source, find_source, spread
+from sensverify.classification.samples import Samples, spread
+from sensverify.classification.sources import Source, find_source
 from sensverify.data.dataset import check_fits, check_range, image_kind
 from sensverify.errors import BadData, BadSetting, BadShape
 from sensverify.evaluation.request import COUNT, EvaluateRequest

@@ -4,37 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import inf
 from statistics import fmean
 from typing import Any
 
+from sensverify.classification.corruption_error import corruption_error, relative_corruption_error
+from sensverify.classification.flips import relative_flip_rate
 from sensverify.classification.rates import Rate
 from sensverify.classification.shift import (
     app,
-    attack_success_rate,
-    corruption_error,
     effective_robustness,
     fit_line,
     generalisation_gap,
-    relative_corruption_error,
-    relative_flip_rate,
     residual_robustness,
 )
-from sensverify.errors import BadSetting, NotMeasured
+from sensverify.errors import NotMeasured
+from sensverify.evaluation.curves import (
+    CurvePoint,
+    certified_curve,
+    clean_rate,
+    clean_row,
+    clean_test_row,
+    method_names,
+    middle_radius,
+    worst_curve,
+)
 from sensverify.evaluation.results import (
-    AttackRow,
-    CleanRow,
     Evaluation,
     ModelEvaluation,
 )
-
-
-@dataclass(frozen=True)
-class CurvePoint:
-    """Accuracy at one radius."""
-
-    radius: float
-    rate: Rate
 
 
 @dataclass(frozen=True)
@@ -137,92 +134,6 @@ class Summary:
     rms_calibration: float
 
 
-def clean_row(model: ModelEvaluation, part: str = "test") -> CleanRow | None:
-    """The predictions on a part as it is."""
-    return next((row for row in model.clean if row.part == part), None)
-
-
-def clean_rate(model: ModelEvaluation) -> Rate:
-    """Accuracy on the test samples as they are.
-
-    Raises
-    ------
-    BadSetting
-        The evaluation has no such row.
-    """
-    return _clean(model).classified.accuracy
-
-
-def attack_names(model: ModelEvaluation) -> tuple[str, ...]:
-    """The attacks with at least one row, in their order."""
-    return tuple(dict.fromkeys(row.attack for row in model.attacks))
-
-
-def method_names(model: ModelEvaluation) -> tuple[str, ...]:
-    """The certifying methods with at least one row, in their order."""
-    return tuple(dict.fromkeys(row.method for row in model.certified))
-
-
-def attack_curve(model: ModelEvaluation, attack: str) -> tuple[CurvePoint, ...]:
-    """Accuracy under one attack against the radius; radius 0, the clean accuracy, comes first.
-
-    Of an attack that looks for the nearest input: samples whose input is farther than each of the
-    radii that the other rows have.
-    """
-    clean = clean_rate(model)
-    points = [CurvePoint(0.0, clean)]
-    for row in (row for row in model.attacks if row.attack == attack):
-        if row.radius is not None:
-            left = clean.total - len({*_clean(model).wrong, *row.broken})
-            points.append(CurvePoint(row.radius, Rate(left, clean.total)))
-            continue
-        points += [
-            CurvePoint(radius, _unreached(model, [row], radius)) for radius in radii_of(model)
-        ]
-    return tuple(sorted(points, key=lambda point: point.radius))
-
-
-def worst_curve(model: ModelEvaluation, radii: Sequence[float]) -> tuple[CurvePoint, ...]:
-    """Accuracy under all attacks together: a sample counts where none has reached it by then.
-
-    Radius 0, the clean accuracy, comes first; radii without any attack at or below them are left
-    out, and none are left where there are no attacks.
-    """
-    clean = clean_rate(model)
-    tried = [0.0 if row.radius is None else row.radius for row in model.attacks]
-    least = min(tried, default=inf)
-    points = [CurvePoint(0.0, clean)]
-    for radius in sorted(set(radii) - {0.0}):
-        if radius >= least:
-            points.append(CurvePoint(radius, _unreached(model, model.attacks, radius)))
-    return tuple(points)
-
-
-def certified_curve(model: ModelEvaluation, method: str) -> tuple[CurvePoint, ...]:
-    """Share of samples with a proven label against the radius; radius 0, clean, comes first."""
-    clean = clean_rate(model)
-    points = [CurvePoint(0.0, clean)]
-    points += [
-        CurvePoint(row.radius, Rate(len(row.certified), clean.total))
-        for row in model.certified
-        if row.method == method and row.radius > 0
-    ]
-    return tuple(sorted(points, key=lambda point: point.radius))
-
-
-def success_rate(model: ModelEvaluation, row: AttackRow) -> Rate | None:
-    """Of the samples that are right as they are, those that the attack makes wrong.
-
-    None where no sample is right.
-    """
-    # A tie may be right in one row and wrong in another that another machine has found.
-    wrong = _clean(model).wrong
-    try:
-        return attack_success_rate(clean_rate(model).total, len(wrong), len({*wrong, *row.broken}))
-    except NotMeasured:
-        return None
-
-
 def corruption_scores(
     model: ModelEvaluation, reference: ModelEvaluation | None = None
 ) -> tuple[CorruptionScore, ...]:
@@ -267,12 +178,6 @@ def reference_of(evaluation: Evaluation) -> ModelEvaluation | None:
     )
 
 
-def middle_radius(evaluation: Evaluation) -> float | None:
-    """The radius that a summary takes; the lower one of two in the middle, None without any."""
-    radii = sorted(radius for radius in evaluation.radii if radius > 0)
-    return radii[(len(radii) - 1) // 2] if radii else None
-
-
 def summarise(evaluation: Evaluation) -> tuple[Summary, ...]:
     """One `Summary` for each network, in their order."""
     reference = reference_of(evaluation)
@@ -298,7 +203,7 @@ def _summary(
     radius: float | None,
     effective: float | None,
 ) -> Summary:
-    clean, trained = _clean(model), clean_row(model, "train")
+    clean, trained = clean_test_row(model), clean_row(model, "train")
     train = None if trained is None else trained.classified.accuracy
     accuracy = clean.classified.accuracy
     return Summary(
@@ -318,35 +223,6 @@ def _summary(
         mfr=_mean([each.flip_ratio for each in sequences]),
         rms_calibration=clean.classified.rms_calibration_error,
     )
-
-
-def _clean(model: ModelEvaluation) -> CleanRow:
-    row = clean_row(model)
-    if row is None:
-        raise BadSetting(f"the evaluation of '{model.model.name}' has no clean test samples")
-    return row
-
-
-def radii_of(model: ModelEvaluation) -> list[float]:
-    """The radii above 0 that a network has rows of, ascending."""
-    radii = {row.radius for row in model.attacks} | {row.radius for row in model.certified}
-    return sorted(radius for radius in radii if radius is not None and radius > 0)
-
-
-def reached(model: ModelEvaluation, rows: Sequence[AttackRow], radius: float) -> frozenset[int]:
-    """Positions of the samples that are wrong, or that one of these attacks breaks by then."""
-    return frozenset(_clean(model).wrong) | {
-        place
-        for row in rows
-        for place, reach in enumerate(row.reach)
-        if reach is not None and reach <= radius
-    }
-
-
-def _unreached(model: ModelEvaluation, rows: Sequence[AttackRow], radius: float) -> Rate:
-    """Samples that keep their label as far as any of these attacks could see."""
-    total = clean_rate(model).total
-    return Rate(total - len(reached(model, rows, radius)), total)
 
 
 def _at(curve: Sequence[CurvePoint], radius: float) -> CurvePoint | None:

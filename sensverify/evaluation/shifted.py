@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sensverify.classification.samples import Samples, find_source, spread
+from sensverify.classification.samples import Samples, spread
+from sensverify.classification.sources import find_source
 from sensverify.core.digests import sha256
 from sensverify.data.dataset import check_fits
 from sensverify.errors import BadData

@@ -8,9 +8,10 @@ from typing import Any
 
 from sensverify.classification.rates import Rate
 from sensverify.errors import NotMeasured
+from sensverify.evaluation.curves import CurvePoint
 from sensverify.evaluation.lines import accuracy_lines
 from sensverify.evaluation.results import Evaluation
-from sensverify.evaluation.scores import CurvePoint, Summary, summarise
+from sensverify.evaluation.scores import Summary, summarise
 from sensverify.measures import METRICS
 from sensverify.report.benchmark.charts import WIDE as SECONDS
 from sensverify.report.benchmark.charts import cactus

@@ -22,7 +22,8 @@ from sensverify.classification.perturbation import (
     read_unit,
 )
 from sensverify.classification.rivals import Rivals
-from sensverify.classification.samples import Samples, find_labels, find_source
+from sensverify.classification.samples import Samples, find_labels
+from sensverify.classification.sources import find_source
 from sensverify.core.box import Box
 from sensverify.core.digests import sha256_of_arrays
 from sensverify.core.numbers import RangeShare

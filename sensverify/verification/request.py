@@ -13,7 +13,7 @@ from torch import nn
 
 from sensverify.bounds.method import Method
 from sensverify.classification.perturbation import given_unit
-from sensverify.classification.samples import Part
+from sensverify.classification.sources import Part
 from sensverify.core.box import Array
 from sensverify.core.gates import LimitLike, read_limits
 from sensverify.core.numbers import RangeShare, parse_radius, parse_share

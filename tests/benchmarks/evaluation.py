@@ -20,10 +20,10 @@ from machine import description
 from mnist_robust_error import CLIP, RADIUS, load
 
 from sensverify.classification.rates import Rate
+from sensverify.evaluation.curves import certified_curve, clean_rate, worst_curve
 from sensverify.evaluation.request import EvaluateRequest
 from sensverify.evaluation.results import Evaluation, ModelEvaluation
 from sensverify.evaluation.run import evaluate
-from sensverify.evaluation.scores import certified_curve, clean_rate, worst_curve
 from sensverify.training.directory.export import export_onnx
 
 HERE = Path(__file__).parent

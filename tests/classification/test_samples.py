@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sensverify.classification.samples import Samples, find_labels, find_source, spread
+from sensverify.classification.samples import Samples, find_labels, spread
+from sensverify.classification.sources import find_source
 from sensverify.data import Dataset, Split, load_data
 from sensverify.errors import BadData, BadSetting
 from sensverify.models.loading import LoadedModel, load_model

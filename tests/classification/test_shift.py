@@ -5,21 +5,22 @@ from __future__ import annotations
 import pytest
 import torch
 
+from sensverify.classification.corruption_error import (
+    corruption_error,
+    mean_corruption_error,
+    relative_corruption_error,
+    relative_mean_corruption_error,
+)
+from sensverify.classification.flips import flip_rate, relative_flip_rate
 from sensverify.classification.rates import Rate
 from sensverify.classification.shift import (
     app,
     attack_success_rate,
-    corruption_error,
     effective_robustness,
     effective_robustness_as_printed,
     fit_line,
-    flip_rate,
     generalisation_gap,
-    mean_corruption_error,
     minimal_sample_distance,
-    relative_corruption_error,
-    relative_flip_rate,
-    relative_mean_corruption_error,
     residual_robustness,
 )
 from sensverify.errors import BadData, BadSetting, BadShape, NotMeasured

@@ -11,10 +11,10 @@ import pytest
 from scipy import stats
 
 from sensverify.classification.paired import holm
+from sensverify.evaluation.curves import attack_curve, certified_curve, clean_rate, worst_curve
 from sensverify.evaluation.pairs import LEVEL, Comparison, compare_pairs
 from sensverify.evaluation.results import Evaluation, ModelEvaluation
 from sensverify.evaluation.run import evaluate
-from sensverify.evaluation.scores import attack_curve, certified_curve, clean_rate, worst_curve
 from tests.evaluation.networks import request
 
 RADII = (0.02, 0.1)

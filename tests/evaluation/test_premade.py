@@ -21,7 +21,8 @@ from sensverify.errors import (
     UnknownName,
 )
 from sensverify.evaluation import EvaluateRequest, evaluate, premade
-from sensverify.evaluation.premade import CorruptRequest, make_corrupted
+from sensverify.evaluation.premade import make_corrupted
+from sensverify.evaluation.premade_request import CorruptRequest
 from sensverify.runs.progress import Progress
 from sensverify.runs.watch import Watch
 

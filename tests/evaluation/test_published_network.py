@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import nn
 
+from sensverify.evaluation.curves import attack_curve, certified_curve, clean_rate, worst_curve
 from sensverify.evaluation.results import ModelEvaluation
 from sensverify.evaluation.run import evaluate
-from sensverify.evaluation.scores import attack_curve, certified_curve, clean_rate, worst_curve
 from sensverify.training.directory.export import export_onnx
 from tests.evaluation.networks import request
 

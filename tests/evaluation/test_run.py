@@ -14,9 +14,7 @@ import sensverify as sv
 from sensverify.bounds.forward import forward_pass
 from sensverify.core.numbers import RangeShare
 from sensverify.errors import BadBox, BadSetting, BadShape, InputError, Unbounded
-from sensverify.evaluation.results import Evaluation, ModelEvaluation
-from sensverify.evaluation.run import evaluate
-from sensverify.evaluation.scores import (
+from sensverify.evaluation.curves import (
     attack_curve,
     attack_names,
     certified_curve,
@@ -24,6 +22,8 @@ from sensverify.evaluation.scores import (
     method_names,
     worst_curve,
 )
+from sensverify.evaluation.results import Evaluation, ModelEvaluation
+from sensverify.evaluation.run import evaluate
 from sensverify.measures.curvature import average_sharpness
 from sensverify.runs.progress import Progress
 from sensverify.runs.watch import Watch

@@ -10,6 +10,14 @@ import torch
 
 from sensverify.classification.predictions import Classified, classify
 from sensverify.classification.rates import Rate
+from sensverify.evaluation.curves import (
+    attack_curve,
+    certified_curve,
+    clean_rate,
+    middle_radius,
+    success_rate,
+    worst_curve,
+)
 from sensverify.evaluation.results import (
     AttackRow,
     CertifiedRow,
@@ -19,17 +27,7 @@ from sensverify.evaluation.results import (
     ModelEvaluation,
     SequenceRow,
 )
-from sensverify.evaluation.scores import (
-    attack_curve,
-    certified_curve,
-    clean_rate,
-    corruption_scores,
-    middle_radius,
-    sequence_scores,
-    success_rate,
-    summarise,
-    worst_curve,
-)
+from sensverify.evaluation.scores import corruption_scores, sequence_scores, summarise
 from sensverify.models.loading import ModelFacts
 
 SAMPLES = 10

@@ -12,11 +12,8 @@ import pytest
 from sensverify.core.gates import Limit
 from sensverify.core.numbers import RangeShare
 from sensverify.errors import BadSetting, InputError, UnknownName
-from sensverify.evaluation.specification import (
-    Specification,
-    parse_specification,
-    read_specification,
-)
+from sensverify.evaluation.specification import Specification
+from sensverify.evaluation.specification_file import parse_specification, read_specification
 from tests.docs.pages import ROOT
 from tests.report.schemas import check_result
 

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from statistics import median
 
+from sensverify.evaluation.curves import CurvePoint, middle_radius, success_rate
 from sensverify.evaluation.lines import Line, accuracy_lines, all_radii, best_certified
 from sensverify.evaluation.results import AttackRow, Evaluation, ModelEvaluation
-from sensverify.evaluation.scores import CurvePoint, Summary, middle_radius, success_rate
+from sensverify.evaluation.scores import Summary
 from sensverify.report import document as doc
 from sensverify.report.chart import Axis, Drawing, Frame, Point, Stroke, line_chart
 from sensverify.report.evaluation.common import (

@@ -6,14 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
+from sensverify.evaluation.curves import clean_rate
 from sensverify.evaluation.results import CorruptionRow, Evaluation, ModelEvaluation
-from sensverify.evaluation.scores import (
-    CorruptionScore,
-    Summary,
-    clean_rate,
-    corruption_scores,
-    reference_of,
-)
+from sensverify.evaluation.scores import CorruptionScore, Summary, corruption_scores, reference_of
 from sensverify.report import document as doc
 from sensverify.report.evaluation.common import (
     RATE,

@@ -9,16 +9,15 @@ from typing import Any
 from sensverify.classification.predictions import Classified
 from sensverify.classification.rates import Rate
 from sensverify.core.plain import finite_ends
+from sensverify.evaluation.curves import middle_radius, success_rate
 from sensverify.evaluation.lines import accuracy_lines
 from sensverify.evaluation.pairs import Comparison, compare_pairs
 from sensverify.evaluation.results import Evaluation, ModelEvaluation
 from sensverify.evaluation.scores import (
     Summary,
     corruption_scores,
-    middle_radius,
     reference_of,
     sequence_scores,
-    success_rate,
     summarise,
 )
 from sensverify.report.evaluation.common import RATE, rate_values

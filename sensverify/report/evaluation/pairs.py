@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 
+from sensverify.evaluation.curves import CurvePoint, middle_radius
 from sensverify.evaluation.pairs import KINDS, LEVEL, Comparison, compare_pairs
 from sensverify.evaluation.results import Evaluation
-from sensverify.evaluation.scores import CurvePoint, Summary, middle_radius
+from sensverify.evaluation.scores import Summary
 from sensverify.report import document as doc
 from sensverify.report.chart import (
     Axis,

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from sensverify.classification.predictions import Bin, Classified
+from sensverify.evaluation.curves import worst_curve
 from sensverify.evaluation.results import (
     AttackRow,
     CertifiedRow,
@@ -21,7 +22,7 @@ from sensverify.evaluation.results import (
     Missing,
     SequenceRow,
 )
-from sensverify.evaluation.scores import summarise, worst_curve
+from sensverify.evaluation.scores import summarise
 from sensverify.report.evaluation.json import SCHEMA, evaluation_to_json
 
 Make = Callable[..., Evaluation]

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from sensverify.evaluation.curves import worst_curve
 from sensverify.evaluation.results import Evaluation, Missing
-from sensverify.evaluation.scores import worst_curve
 from sensverify.report.evaluation.document import evaluation_document
 from sensverify.report.tabular import document_to_csv
 from tests.report.shown import evaluation_tables

@@ -69,8 +69,10 @@ def _measured(files: tuple[Path, ...], corruptions: tuple[str, ...], standard: s
     from sensverify.errors import BadData, BadSetting
     from sensverify.evaluation.lint import Measured
     from sensverify.scores import read_scores
+    from sensverify.scores.balance import balance
     from sensverify.scores.categories import categories
-    from sensverify.scores.overlap import balance, coverage, overlap
+    from sensverify.scores.coverage import coverage
+    from sensverify.scores.overlap import overlap
 
     scores = read_scores(files)
     found = overlap(scores, standard=standard)

@@ -164,6 +164,7 @@ def analyse(
       balance               mean overlap of the members of a benchmark
       coverage              shifts that a benchmark says nothing about
       categories            shifts that overlap with the same others
+      agreement             whether categories hold for the networks of the table
       prediction            robustness to some shifts from that to others
       effective-robustness  accuracy beyond the line of chosen baselines
       benchmarks            what benchmarks drawn by category tell of other shifts

@@ -6,12 +6,15 @@ from collections.abc import Callable
 from typing import Any
 
 from sensverify.registry.catalog import Catalog
+from sensverify.scores.agreement import agreement
+from sensverify.scores.balance import balance
 from sensverify.scores.benchmarks import benchmarks
 from sensverify.scores.categories import categories
 from sensverify.scores.correlate import correlate
+from sensverify.scores.coverage import coverage
 from sensverify.scores.effective import effective_robustness
 from sensverify.scores.explain import explain
-from sensverify.scores.overlap import balance, coverage, overlap
+from sensverify.scores.overlap import overlap
 from sensverify.scores.prediction import prediction
 from sensverify.scores.scatter import scatter
 from sensverify.scores.selection import selection
@@ -26,6 +29,7 @@ ANALYSES: Catalog[Callable[..., Any]] = Catalog(
         "balance": balance,
         "coverage": coverage,
         "categories": categories,
+        "agreement": agreement,
         "prediction": prediction,
         "effective-robustness": effective_robustness,
         "benchmarks": benchmarks,

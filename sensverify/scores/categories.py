@@ -1,4 +1,4 @@
-"""Categories of shifts: K-means of their overlaps, with the thesis' rule for their number."""
+"""Categories of shifts by their overlaps: K-means with the thesis' rule for a number, HDBSCAN."""
 
 from __future__ import annotations
 
@@ -6,22 +6,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from statistics import fmean
-from typing import Annotated
+from typing import Annotated, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sensverify.errors import BadSetting
+from sensverify.errors import BadSetting, missing
 from sensverify.registry.ranges import Range
+from sensverify.scores.agreement import Agreement, agreement
 from sensverify.scores.columns import Metric
 from sensverify.scores.gains import STANDARD
 from sensverify.scores.overlap import Overlaps, overlap
+from sensverify.scores.pearson import FEWEST
 from sensverify.scores.table import Scores
 
 THRESHOLD = 0.5
 """Mean correlation of shifts of a category that is enough."""
 
 _STEPS = 1000
+
+Method: TypeAlias = Literal["k-means", "hdbscan"]
+"""How vectors are put into categories."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,64 +35,91 @@ class Categories:
 
     Parameters
     ----------
-    metric : str
+    metric, method : str
     categories : tuple of tuple of str
         The largest first.
+    isolated : tuple of str
+        Shifts that overlap with too few others, which are in no category; of HDBSCAN.
     same, different : float or None
         Mean Pearson correlation of the overlaps of two shifts of the same category, and of
         different ones; None where there are no such pairs.
     reached : bool
-        Whether ``same`` is above the threshold; of a given number, it need not be.
+        Whether ``same`` is above the threshold; of K-means with the rule alone it has to be, where
+        it can.
     left_out : mapping from str to str
         Shifts whose overlaps are not measured, with the reason.
+    others : Agreement
+        The categories on networks that they were not made with.
     """
 
     metric: str
+    method: str
     categories: tuple[tuple[str, ...], ...]
+    isolated: tuple[str, ...]
     same: float | None
     different: float | None
     reached: bool
     left_out: dict[str, str]
+    others: Agreement
 
 
 def categories(
     scores: Scores,
     *,
+    method: Method = "k-means",
     count: Annotated[int, Range(2)] | None = None,
     threshold: Annotated[float, Range(-1, 1)] = THRESHOLD,
+    smallest: Annotated[int, Range(2)] = 2,
     starts: Annotated[int, Range(1, 10_000)] = 100,
     seed: Annotated[int, Range(0)] = 0,
     metric: Metric = "residual",
     standard: str = STANDARD,
+    networks: tuple[str, ...] = (),
 ) -> Categories:
-    """Shifts whose robustness overlaps with the same others, by K-means.
+    """Shifts whose robustness overlaps with the same others, by K-means or HDBSCAN.
 
-    The vector of a shift are its overlapping scores with all. From two categories on their number
-    grows until the mean Pearson correlation of the vectors of the same category is above the
-    threshold.
+    The vector of a shift are its overlapping scores with all. With K-means, from two categories on
+    their number grows until the mean Pearson correlation of the vectors of the same category is
+    above the threshold. HDBSCAN finds the number itself, and leaves shifts out that are near no
+    others: they are isolated.
 
     Parameters
     ----------
     scores, metric, standard
         As of `sensverify.scores.overlap.overlap`.
+    method : str
+        ``k-means`` or ``hdbscan``, that of scikit-learn.
     count : int or None
-        Number of categories; None for the rule.
+        Number of categories of K-means; None for the rule.
     threshold : float
         Of the rule.
+    smallest : int
+        Shifts that a category of HDBSCAN has at least.
     starts : int
         Of K-means, each from other centres; the tightest is kept.
     seed : int
         Of these.
+    networks : tuple of str
+        Those that the categories are tested on, as of `sensverify.scores.agreement.agreement`.
+        Default: all that the overlaps are not made of.
 
     Raises
     ------
     BadSetting
-        As of `overlap`; or fewer than three shifts have overlaps, or fewer than ``count``.
+        As of `overlap`; or fewer than three shifts have overlaps, or fewer than ``count`` or
+        ``smallest``; there is a ``count`` for HDBSCAN; or there is no such network.
+    BackendMissing
+        HDBSCAN needs scikit-learn, which is not installed.
 
     Notes
     -----
-    Source: Laugros 2022, Section 4.3.
+    Sources: Laugros 2022, Section 4.3; Campello, Moulavi & Sander 2013, *Density-based clustering
+    based on hierarchical density estimates*.
     """
+    if method == "hdbscan" and count is not None:
+        raise BadSetting(
+            "HDBSCAN finds the number of categories itself", "leave out `count`, or use K-means"
+        )
     found = overlap(scores, metric=metric, standard=standard)
     left_out = {
         each: found.of(each, each).reason
@@ -95,32 +127,80 @@ def categories(
         if found.of(each, each).score is None
     }
     names = [each for each in found.shifts if each not in left_out]
-    least = max(3, count or 0)
+    least = max(3, count or 0, smallest if method == "hdbscan" else 0)
     if len(names) < least:
         raise BadSetting(
             f"categories need the overlaps of {least} shifts, and those of {len(names)} are known",
             "train with more shifts, or evaluate on more samples",
         )
     vectors = _vectors(found, names)
-    tried = range(2, len(names) + 1) if count is None else (count,)
-    for number in tried:
-        draws = np.random.default_rng([seed, number])
-        places = k_means(vectors, number, starts, draws)
-        same, different = _agreement(vectors, places)
-        reached = same is not None and same > threshold
-        # Where each stands alone there is no pair that could be above it.
-        if reached or number == tried[-1]:
-            break
-    groups = [[n for n, p in zip(names, places, strict=True) if p == k] for k in range(number)]
-    groups.sort(key=lambda group: (-len(group), group))
+    if method == "hdbscan":
+        places = _hdbscan(vectors, smallest)
+    else:
+        places = _ruled(vectors, (count, threshold), starts, seed)
+    same, different = _agreement(vectors, places)
+    groups = [
+        tuple(n for n, p in zip(names, places, strict=True) if p == k)
+        for k in range(places.max() + 1)
+    ]
+    groups = sorted((each for each in groups if each), key=lambda group: (-len(group), group))
+    isolated = tuple(n for n, p in zip(names, places, strict=True) if p < 0)
     return Categories(
         metric=metric,
-        categories=tuple(tuple(group) for group in groups if group),
+        method=method,
+        categories=tuple(groups),
+        isolated=isolated,
         same=same,
         different=different,
-        reached=reached,
+        reached=same is not None and same > threshold,
         left_out=left_out,
+        others=_others(scores, found, (*groups, *((each,) for each in isolated)), networks),
     )
+
+
+def _ruled(
+    vectors: NDArray[np.float64], rule: tuple[int | None, float], starts: int, seed: int
+) -> NDArray[np.int64]:
+    """K-means of a given number, or of the first whose categories agree more than a threshold."""
+    count, threshold = rule
+    for number in range(2, len(vectors) + 1) if count is None else (count,):
+        draws = np.random.default_rng([seed, number])
+        places = k_means(vectors, number, starts, draws)
+        same = _agreement(vectors, places)[0]
+        # Where each stands alone there is no pair that could be above it.
+        if same is not None and same > threshold:
+            break
+    return places
+
+
+def _hdbscan(vectors: NDArray[np.float64], smallest: int) -> NDArray[np.int64]:
+    """The category of every vector, -1 for none."""
+    try:
+        from sklearn.cluster import HDBSCAN
+    except ImportError:
+        raise missing("scikit-learn", "data", "the method 'hdbscan'") from None
+    found = HDBSCAN(min_cluster_size=smallest, copy=True).fit(vectors)
+    return np.asarray(found.labels_, dtype=np.int64)
+
+
+def _others(
+    scores: Scores,
+    found: Overlaps,
+    groups: tuple[tuple[str, ...], ...],
+    networks: tuple[str, ...],
+) -> Agreement:
+    chosen = networks or tuple(
+        each.name for each in scores.networks if each.name not in found.networks
+    )
+    if not networks and len(chosen) < FEWEST:
+        few = f"of networks that the overlaps are not made of there are {len(chosen)}, "
+        return Agreement(
+            metric=found.metric,
+            networks=chosen,
+            categories=groups,
+            reason=f"{few}and {FEWEST} are needed",
+        )
+    return agreement(scores, categories=groups, networks=chosen, metric=found.metric)
 
 
 def _vectors(found: Overlaps, names: Sequence[str]) -> NDArray[np.float64]:
@@ -200,6 +280,6 @@ def _agreement(
     for one, other in combinations(range(len(vectors)), 2):
         if vectors[one].std() > 0 and vectors[other].std() > 0:
             value = float(np.corrcoef(vectors[one], vectors[other])[0, 1])
-            found[bool(places[one] == places[other])].append(value)
+            found[bool(places[one] == places[other] >= 0)].append(value)
     same, different = found[True], found[False]
     return (fmean(same) if same else None), (fmean(different) if different else None)

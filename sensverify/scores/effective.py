@@ -16,7 +16,7 @@ from sensverify.classification.shift import (
     fit_line,
 )
 from sensverify.errors import BadSetting, NotMeasured
-from sensverify.registry.names import did_you_mean
+from sensverify.scores.agreement import named_networks
 from sensverify.scores.columns import column, shift_names
 from sensverify.scores.gains import interval_sign
 from sensverify.scores.table import Scores
@@ -145,17 +145,7 @@ def effective_robustness(
 
 def _baselines(scores: Scores, names: Sequence[str]) -> list[int]:
     known = [each.name for each in scores.networks]
-    found: list[int] = []
-    for name in names:
-        places = [known.index(name)] if name in known else []
-        places = places or [k for k, each in enumerate(scores.networks) if each.group == name]
-        if not places:
-            raise BadSetting(
-                f"there is no network '{name}'{did_you_mean(name, known)}",
-                f"there are {', '.join(known[:20]) or 'none'}",
-            )
-        found += places
-    found = list(dict.fromkeys(found))
+    found = named_networks(scores, names)
     if len(found) < 2:
         raise BadSetting(
             f"a line needs two baselines, and there {'is one' if found else 'are none'}",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from statistics import fmean, pstdev
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
 
 from sensverify.classification.shift import app, residual_robustness
 from sensverify.errors import BadSetting, NotMeasured
@@ -50,13 +50,19 @@ class Overlaps:
     clean : tuple of float
         Smallest and largest clean accuracy of the networks; residual robustness and APP compare
         them fairly where these are near each other. Empty where one is not known.
+    networks : tuple of str
+        Those that the scores are made of, the standard ones among them.
+    seeds : int
+        Trainings with each shift, over which the scores are means.
     """
 
-    metric: str
+    metric: Metric
     standard: str
     shifts: tuple[str, ...]
     pairs: tuple[Overlap, ...]
     clean: tuple[float, ...]
+    networks: tuple[str, ...]
+    seeds: int = 1
 
     def of(self, first: str, second: str) -> Overlap:
         """The overlap of two shifts.
@@ -86,7 +92,8 @@ def overlap(scores: Scores, *, metric: Metric = "residual", standard: str = STAN
     Parameters
     ----------
     scores : Scores
-        Networks are called as the shift that they were trained with.
+        Networks are called as the shift that they were trained with, or NAME-seedN. Of several
+        seeds, the overlap is the mean of those of each.
     metric : str
         R: ``residual`` (clean accuracy minus accuracy), ``app`` (accuracy over clean accuracy), or
         ``accuracy``. Shifts of several severities count with their mean.
@@ -102,48 +109,107 @@ def overlap(scores: Scores, *, metric: Metric = "residual", standard: str = STAN
     -----
     Source: Laugros 2022, Eq. 4.2.
     """
-    groups = [each.group for each in scores.networks]
+    series = _series(scores)
+    found = [_overlaps(scores, rows, metric, standard) for rows in series]
+    first = found[0]
+    if len(found) == 1:
+        return first
+    ends = [value for each in found for value in each.clean]
+    return replace(
+        first,
+        pairs=tuple(_mean_of(pairs) for pairs in zip(*(each.pairs for each in found), strict=True)),
+        clean=(min(ends), max(ends)) if all(each.clean for each in found) else (),
+        networks=tuple(dict.fromkeys(name for each in found for name in each.networks)),
+        seeds=len(found),
+    )
+
+
+def _series(scores: Scores) -> list[dict[str, int | None]]:
+    """Places of the networks by their shift, one mapping a seed; None where there is none."""
+    known = shift_names(scores)
     names = [each.name for each in scores.networks]
-    shifts = [name for name in shift_names(scores) if name in names]
-    seeded = [name for name in shift_names(scores) if name not in names and name in groups]
-    if seeded:
-        raise BadSetting(
-            f"overlaps are those of one training a shift, and '{seeded[0]}' has several seeds",
-            "give the results of one seed, and call networks as their shifts",
-        )
+    bare = [name for name in known if name in names]
+    seeded = {
+        (each.group, each.name.removeprefix(each.group)): place
+        for place, each in enumerate(scores.networks)
+        if each.group in known and each.name not in known
+    }
+    shifts = [name for name in known if name in {*bare, *(shift for shift, _ in seeded)}]
     if len(shifts) < 2:
         raise BadSetting(
             f"overlaps need two networks that are called as the shift they were trained with; "
             f"there {'is ' + shifts[0] if shifts else 'are none'}",
-            f"networks are {', '.join(names[:20])}; shifts are "
-            f"{', '.join(shift_names(scores)[:20]) or 'none'}",
+            f"networks are {', '.join(names[:20])}; shifts are {', '.join(known[:20]) or 'none'}",
         )
-    rows = {name: names.index(name) for name in shifts}
-    base = standard_of(scores, rows[shifts[0]], standard)
+    if bare:
+        if bare != shifts:
+            other = next(name for name in shifts if name not in bare)
+            raise BadSetting(
+                f"the network of '{bare[0]}' is called without a seed, and those of '{other}' "
+                "with one",
+                "call all of them NAME, or all NAME-seedN",
+            )
+        return [{name: names.index(name) for name in shifts}]
+    endings = dict.fromkeys(ending for _, ending in seeded)
+    return [{name: seeded.get((name, ending)) for name in shifts} for ending in endings]
+
+
+def _mean_of(pairs: Sequence[Overlap]) -> Overlap:
+    """One overlap of those of all seeds; none where one of them is not measured."""
+    raws = [each.raw for each in pairs if each.raw is not None]
+    if len(raws) == len(pairs):
+        return replace(pairs[0], raw=fmean(raws))
+    reason = next(each.reason for each in pairs if each.raw is None)
+    return replace(pairs[0], raw=None, reason=reason)
+
+
+def _overlaps(
+    scores: Scores, found: Mapping[str, int | None], metric: Metric, standard: str
+) -> Overlaps:
+    """Overlaps of one seed."""
+    shifts = tuple(found)
+    rows = {name: place for name, place in found.items() if place is not None}
+    base = standard_of(scores, next(iter(rows.values())), standard)
     values = {
         shift: {place: _value(scores, place, shift, metric) for place in (base, *rows.values())}
         for shift in shifts
     }
-    own = {shift: _own(scores, rows[shift], base, shift, values[shift], metric) for shift in shifts}
+    ending = _ending(scores, next(iter(rows.values())))
+    own: dict[str, tuple[float | None, str]] = {
+        shift: _own(scores, rows[shift], base, shift, values[shift], metric)
+        if shift in rows
+        else (None, f"there is no network '{shift}{ending}'")
+        for shift in shifts
+    }
     pairs = []
     for first in shifts:
         for second in shifts:
             reason = next((own[each][1] for each in (first, second) if own[each][1]), "")
+            if reason:
+                pairs.append(Overlap(first, second, None, reason))
+                continue
             one = _share(values[second], rows[first], base, own[second][0])
             other = _share(values[first], rows[second], base, own[first][0])
-            if reason or one is None or other is None:
-                pairs.append(Overlap(first, second, None, reason or "a cell is a hole"))
+            if one is None or other is None:
+                pairs.append(Overlap(first, second, None, "a cell is a hole"))
             else:
                 pairs.append(Overlap(first, second, (one + other) / 2))
-    clean = [float(scores.clean[place]) for place in (base, *rows.values())]
+    places = (base, *rows.values())
+    clean = [float(scores.clean[place]) for place in places]
     known = all(value == value for value in clean)
     return Overlaps(
         metric=metric,
         standard=standard,
-        shifts=tuple(shifts),
+        shifts=shifts,
         pairs=tuple(pairs),
         clean=(min(clean), max(clean)) if known else (),
+        networks=tuple(scores.networks[place].name for place in places),
     )
+
+
+def _ending(scores: Scores, place: int) -> str:
+    network = scores.networks[place]
+    return network.name.removeprefix(network.group)
 
 
 def _value(scores: Scores, place: int, shift: str, metric: Metric) -> float | None:
@@ -171,6 +237,7 @@ def _own(
 ) -> tuple[float | None, str]:
     """The gain of a network on its own shift, or why it cannot be divided by."""
     found, mine, other = gain(scores, place, base, shift), values[place], values[base]
+    shift += _ending(scores, place)
     if found is None or mine is None or other is None:
         return None, f"'{shift}' has a hole under its own shift, or no clean accuracy"
     if found.sign != "+":
@@ -189,152 +256,15 @@ def _share(
     return (mine - other) / whole
 
 
-@dataclass(frozen=True, kw_only=True)
-class Balance:
-    """The overlap of each member of a benchmark with the others.
-
-    Parameters
-    ----------
-    metric : str
-    members : mapping from str to float or None
-        Mean overlapping score with the other members; None where none is measured.
-    deviation : float or None
-        Standard deviation of these: 0 is balanced. None where one is not known.
-    """
-
-    metric: str
-    members: dict[str, float | None]
-    deviation: float | None
-
-
-def balance(
-    scores: Scores,
-    *,
-    benchmark: tuple[str, ...] = (),
-    metric: Metric = "residual",
-    standard: str = STANDARD,
-) -> Balance:
-    """Mean overlap of each shift of a benchmark with its others: those above count for more.
-
-    Parameters
-    ----------
-    scores, metric, standard
-        As of `overlap`.
-    benchmark : tuple of str
-        Shifts that a network was trained with. Default: all of them.
+def members_of(found: Overlaps, benchmark: Sequence[str]) -> tuple[str, ...]:
+    """The members of a benchmark, each once; all shifts where none is named.
 
     Raises
     ------
     BadSetting
-        As of `overlap`; or a member has no network, or there are fewer than two.
-
-    Notes
-    -----
-    Source: Laugros 2022, Section 4.2.
+        No network was trained with one of them.
     """
-    found = overlap(scores, metric=metric, standard=standard)
-    members = _members(found, benchmark)
-    if len(members) < 2:
-        raise BadSetting("the balance of one shift is none", "name two or more as `benchmark`")
-    means = {each: _mean(found, each, [o for o in members if o != each]) for each in members}
-    known = [value for value in means.values() if value is not None]
-    return Balance(
-        metric=metric,
-        members=means,
-        deviation=pstdev(known) if len(known) == len(means) else None,
-    )
-
-
-@dataclass(frozen=True)
-class Covered:
-    """One shift and a benchmark.
-
-    Parameters
-    ----------
-    shift : str
-    covered : bool or None
-        Whether it overlaps with a member; None where it does with none that is measured, and one is
-        not.
-    largest : float or None
-        Largest overlapping score with a member.
-    member : str
-        That one.
-    """
-
-    shift: str
-    covered: bool | None
-    largest: float | None
-    member: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Coverage:
-    """All shifts that are not in a benchmark, and whether it covers them."""
-
-    metric: str
-    benchmark: tuple[str, ...]
-    shifts: tuple[Covered, ...]
-
-
-def coverage(
-    scores: Scores,
-    *,
-    benchmark: tuple[str, ...] = (),
-    metric: Metric = "residual",
-    standard: str = STANDARD,
-) -> Coverage:
-    """Whether a benchmark says anything about the shifts that are not in it.
-
-    A shift is uncovered where its overlap with every member is 0.
-
-    Parameters
-    ----------
-    scores, metric, standard
-        As of `overlap`.
-    benchmark : tuple of str
-        Shifts that a network was trained with.
-
-    Raises
-    ------
-    BadSetting
-        As of `overlap`; or a member has no network, or no shift is left.
-
-    Notes
-    -----
-    Source: Laugros 2022, Section 4.2.
-    """
-    found = overlap(scores, metric=metric, standard=standard)
-    members = _members(found, benchmark) if benchmark else ()
-    rest = [each for each in found.shifts if each not in members]
-    if not members or not rest:
-        raise BadSetting(
-            "coverage needs a benchmark, and a shift that is not in it",
-            f"name some of {', '.join(found.shifts)} as `benchmark`",
-        )
-    return Coverage(
-        metric=metric, benchmark=members, shifts=tuple(_covered(found, s, members) for s in rest)
-    )
-
-
-def _covered(found: Overlaps, shift: str, members: Sequence[str]) -> Covered:
-    scores = {member: found.of(shift, member).score for member in members}
-    known = {member: value for member, value in scores.items() if value is not None}
-    if not known:
-        return Covered(shift, None, None, "")
-    member = max(known, key=lambda each: known[each])
-    covered: bool | None = known[member] > 0
-    if not covered and len(known) < len(scores):
-        covered = None
-    return Covered(shift, covered, known[member], member)
-
-
-def _members(found: Overlaps, benchmark: Sequence[str]) -> tuple[str, ...]:
     members = tuple(dict.fromkeys(benchmark or found.shifts))
     for each in members:
         found.of(each, each)
     return members
-
-
-def _mean(found: Overlaps, shift: str, members: Sequence[str]) -> float | None:
-    known = [value for each in members if (value := found.of(shift, each).score) is not None]
-    return fmean(known) if known else None

@@ -11,11 +11,13 @@ from scipy.stats import kendalltau
 
 from sensverify.errors import BadSetting
 from sensverify.scores import CLEAN, Network, Scores, Shift
+from sensverify.scores.balance import balance
 from sensverify.scores.catalog import ANALYSES
 from sensverify.scores.columns import column, group_means
 from sensverify.scores.correlate import correlate, weighted_tau
+from sensverify.scores.coverage import coverage
 from sensverify.scores.gains import gain
-from sensverify.scores.overlap import balance, coverage, overlap
+from sensverify.scores.overlap import overlap
 from sensverify.scores.transfer import transfer
 from tests.scores.conftest import table
 
@@ -374,12 +376,38 @@ def test_a_hole_elsewhere_is_named() -> None:
         ({"standard": {"fog": 0.1}, "fog": {"fog": 0.5}}, "overlaps need two networks"),
         ({"standard": {"fog": 0.1}, "x": {"fog": 0.5}}, "there are none"),
         ({"fog": {"fog": 0.1, "rain": 0.1}, "rain": {"fog": 0.5}}, "no network 'standard'"),
-        ({"fog-seed0": {"fog": 0.1}, "standard": {"fog": 0.1}}, "'fog' has several seeds"),
+        ({"fog-seed0": {"fog": 0.1}, "standard": {"fog": 0.1}}, "there is fog"),
+        (
+            {"fog-seed0": {"fog": 0.1, "rain": 0.1}, "rain": {}, "standard": {"fog": 0.1}},
+            "the network of 'rain' is called without a seed, and those of 'fog' with one",
+        ),
     ],
 )
 def test_overlaps_that_are_none(rows: dict[str, dict[str, float]], words: str) -> None:
     with pytest.raises(BadSetting, match=words):
         overlap(table(rows))
+
+
+def test_overlaps_of_several_seeds_are_means_over_them() -> None:
+    """Two seeds with the overlaps S + D and S - D; the standard networks differ."""
+    shifted = 0.1 * np.array([[0, 1, 1, 0], [1, 0, -1, 2], [1, -1, 0, 0], [0, 2, 0, 0]])
+    rows = {}
+    for seed, (overlaps, lost) in enumerate(((S + shifted, 0.4), (S - shifted, 0.5))):
+        rows[f"standard-seed{seed}"] = {"clean": 0.9, **dict.fromkeys(NAMES, 0.9 - lost)}
+        for i, name in enumerate(NAMES):
+            gains = dict(zip(NAMES, 0.2 * overlaps[i], strict=True))
+            row = {other: 0.9 - lost + gained for other, gained in gains.items()}
+            rows[f"{name}-seed{seed}"] = {"clean": 0.9, **row}
+    found = overlap(table(rows, 1_000_000))
+    assert (found.seeds, len(found.networks)) == (2, 10)
+    raw = np.array([[found.of(a, b).raw for b in NAMES] for a in NAMES], dtype=float)
+    np.testing.assert_allclose(raw, S, atol=1e-5)
+    del rows["rain-seed1"]
+    holed = overlap(table(rows, 1_000_000))
+    assert holed.of("fog", "rain").reason == "there is no network 'rain-seed1'"
+    assert holed.of("fog", "blur").raw == pytest.approx(0, abs=1e-5)
+    one = {name: row for name, row in rows.items() if name.endswith("0")}
+    assert overlap(table(one, 1_000_000)).seeds == 1
 
 
 def test_balance_and_coverage_of_planted_overlaps() -> None:

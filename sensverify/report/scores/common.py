@@ -24,6 +24,7 @@ HEADS: Mapping[str, tuple[str, ...]] = {
     "coverage": ("shift", "covered", "largest", "member"),
     "categories": ("shift", "category", "reason"),
     "agreement": ("pairs", "correlation"),
+    "validation": ("first", "second", "same", "networks", "correlation", "reason"),
     "predictions": (
         *("column", "target", "networks", "pearson", "lower", "upper", "p_value"),
         *("partial", "partial_lower", "partial_upper", "partial_p_value"),

@@ -13,7 +13,7 @@ from sensverify.report import document as doc
 from sensverify.report.formatting import count_of
 from sensverify.report.record import record_facts
 from sensverify.report.scores.benchmarks import benchmarks_section, selection_section
-from sensverify.report.scores.categories import categories_section
+from sensverify.report.scores.categories import agreement_section, categories_section
 from sensverify.report.scores.common import data
 from sensverify.report.scores.correlate import correlate_section
 from sensverify.report.scores.effective import effective_section
@@ -22,13 +22,16 @@ from sensverify.report.scores.overlap import balance_section, coverage_section, 
 from sensverify.report.scores.prediction import prediction_section
 from sensverify.report.scores.scatters import scatters_section
 from sensverify.report.scores.transfer import transfer_section
+from sensverify.scores.agreement import Agreement
+from sensverify.scores.balance import Balance
 from sensverify.scores.benchmarks import Benchmarks
 from sensverify.scores.categories import Categories
 from sensverify.scores.correlate import Correlations
+from sensverify.scores.coverage import Coverage
 from sensverify.scores.csv_file import cell_rows, reading_rows
 from sensverify.scores.effective import Effectives
 from sensverify.scores.explain import Explanations
-from sensverify.scores.overlap import Balance, Coverage, Overlaps
+from sensverify.scores.overlap import Overlaps
 from sensverify.scores.prediction import Predictions
 from sensverify.scores.scatter import Scatters
 from sensverify.scores.selection import Selection
@@ -42,6 +45,7 @@ _SECTIONS: Mapping[type, Callable[[Any], doc.Section]] = {
     Balance: balance_section,
     Coverage: coverage_section,
     Categories: categories_section,
+    Agreement: agreement_section,
     Predictions: prediction_section,
     Effectives: effective_section,
     Benchmarks: benchmarks_section,

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from sensverify.report import document as doc
 from sensverify.report.formatting import DASH, percent, points, signed
 from sensverify.report.scores.common import data, matrix, told
-from sensverify.scores.overlap import Balance, Coverage, Overlap, Overlaps
+from sensverify.scores.balance import Balance
+from sensverify.scores.coverage import Coverage
+from sensverify.scores.overlap import Overlap, Overlaps
 
 _FAR = 0.02
 """Clean accuracies further apart than this are pointed out."""
@@ -27,7 +29,7 @@ def _blocks(found: Overlaps) -> Iterator[doc.Block]:
     yield doc.Text(
         f"Overlapping scores, by {found.metric}: 1 where training with one shift gives all of the "
         "robustness against the other, 0 where it gives none. A note below is the value before it "
-        "is clipped at 0."
+        "is clipped at 0." + (f" Means over {found.seeds} seeds." if found.seeds > 1 else "")
     )
     wide = len(found.shifts)
     rows = [

@@ -19,7 +19,9 @@ import torch
 from torch import nn
 
 from sensverify.data.dataset import check_channels_first
-from sensverify.errors import BadShape, UnknownName
+from sensverify.errors import BadSetting, BadShape, UnknownName
+from sensverify.models.nas201 import PREFIX
+from sensverify.models.nas201_network import nas201
 from sensverify.registry.calls import Call, parse_call
 from sensverify.registry.catalog import Catalog
 from sensverify.registry.names import summary_of
@@ -28,6 +30,7 @@ _SIZES = r"(?:-[1-9]\d{0,5})+"
 _FAMILY = re.compile(
     rf"linear|(?:mlp(?P<wide>{_SIZES}))|conv(?P<channels>{_SIZES})(?:-fc(?P<hidden>{_SIZES}))?"
 )
+_CELL = re.compile(rf"{PREFIX}(?P<cell>[^()]+)(?:\((?P<settings>.*)\))?")
 
 
 def iris() -> nn.Sequential:
@@ -141,6 +144,12 @@ ARCHITECTURES: Catalog[Architecture] = Catalog(
         "iris": _shipped(iris, (4,), 3),
         "mnist-conv1": _shipped(mnist_conv1, (1, 28, 28), 10),
         "mnist-conv2": _shipped(mnist_conv2, (1, 28, 28), 10),
+        "nas201": Architecture(
+            nas201,
+            "stages of a cell of NAS-Bench-201, for images",
+            source="Dong & Yang 2020, NAS-Bench-201: Extending the scope of reproducible neural "
+            "architecture search",
+        ),
     },
     group="sensverify.architectures",
     adapt=_adapt,
@@ -163,6 +172,9 @@ _FAMILIES = {
     ),
     "conv-A-...-fc-B-...": Architecture(
         convolutional, "the same with hidden fully-connected layers of B, ... neurons"
+    ),
+    f"{PREFIX}A": Architecture(
+        nas201, "nas201(cell=A), of an index or a string; settings may follow in parentheses"
     ),
 }
 
@@ -193,7 +205,8 @@ def build_for(
     ----------
     name : str
         A key of `ARCHITECTURES`, with settings where it has any; or a name after one of the
-        patterns of `FAMILIES`: ``mlp-100-50``, ``conv-16-32``, ``conv-16-32-fc-100``.
+        patterns of `FAMILIES`: ``mlp-100-50``, ``conv-16-32``, ``conv-16-32-fc-100``,
+        ``nas201:1462(channels=4)``.
     input_shape : tuple of int
         Shape of one sample.
     classes : int
@@ -211,6 +224,8 @@ def build_for(
     ------
     UnknownName
         The name is neither.
+    BadSetting
+        Its settings do not fit, or there is no such cell.
     BadShape
         The architecture does not fit the data.
     """
@@ -237,15 +252,26 @@ def _sizes(text: str | None) -> tuple[int, ...]:
     return tuple(int(size) for size in (text or "").split("-") if size)
 
 
+def _call(name: str) -> Call:
+    """The name as a call: a cell stands before the settings that follow it."""
+    match = _CELL.fullmatch(name)
+    if match is None:
+        return parse_call(name) if "(" in name else Call(name)
+    settings = parse_call(f"nas201({match['settings'] or ''})").settings
+    if "cell" in settings:
+        raise BadSetting(f"'{name}': cell is given twice")
+    return Call("nas201", {"cell": match["cell"], **settings})
+
+
 def _named(name: str, input_shape: tuple[int, ...], classes: int) -> Callable[[], nn.Module]:
-    call = parse_call(name) if "(" in name else Call(name)
+    call = _call(name)
     if call.name not in ARCHITECTURES:
         error = ARCHITECTURES.unknown(call.name, ("linear", "mlp-100", "conv-16"))
         raise UnknownName(
             error.problem,
             f"there are {', '.join(ARCHITECTURES)}, and for any data 'linear', 'mlp-100-50' with "
             "any sizes of hidden layers, 'conv-16-32' with any numbers of channels, "
-            "'conv-16-32-fc-100' with both",
+            "'conv-16-32-fc-100' with both; 'nas201:7' for images",
         )
     found = ARCHITECTURES[call.name]
     fits = found.shape in (None, input_shape) and found.outputs in (None, classes)

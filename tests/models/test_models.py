@@ -117,7 +117,8 @@ def test_architecture_has_the_shapes_of_the_card(name: str) -> None:
 
     from sensverify.models.architectures import ARCHITECTURES, build
 
-    assert tuple(sorted(ARCHITECTURES)) == NAMES
+    shipped = [each for each in ARCHITECTURES if ARCHITECTURES[each].shape is not None]
+    assert tuple(sorted(shipped)) == NAMES
     card = models.card(name)
     module = build(name)
     assert sum(p.numel() for p in module.parameters()) == card.parameters

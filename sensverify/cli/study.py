@@ -95,16 +95,26 @@ def run(
 
 @study.command("report")
 @click.argument("folder", metavar="DIR", type=PATH)
+@click.option(
+    "--kind",
+    "kinds",
+    metavar="NAME",
+    multiple=True,
+    help="A section more, as of 'study analyse --kind', on the scores of the study itself. May be "
+    "repeated.",
+)
 @quiet_option()
-def report(folder: Path) -> int:
+def report(folder: Path, kinds: tuple[str, ...]) -> int:
     """Write tables, figures and one page of DIR's study into DIR/report.
 
-    A study that has not ended yet is reported as far as it is. An earlier report is replaced.
+    A study that has not ended yet is reported as far as it is. An earlier report is replaced. The
+    analyses that the file of the study names in [report], and those of --kind, are sections; one
+    that the study has no answer to says why.
     """
     from sensverify.report.study.document import study_document
     from sensverify.studies.collect import write_report
 
-    found, paths = write_report(folder)
+    found, paths = write_report(folder, analyses=kinds)
     show(study_document(found, figures=False))
     click.echo()
     for path in paths:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,26 +15,31 @@ from sensverify.studies.analyses import Findings, analysed
 from sensverify.studies.courses import read_history
 from sensverify.studies.entries import FAILED, Entry, read_entries
 from sensverify.studies.folder import load_study, run_folder
+from sensverify.studies.scored import check_analyses, scored_sections
 from sensverify.studies.study import PARTS, Study, StudyRun
 from sensverify.studies.tables import COLUMNS, study_table
 
 
-def collect(folder: Path) -> StudyReport:
+def collect(folder: Path, *, analyses: Sequence[str] = ()) -> StudyReport:
     """Everything a study has by now, in the form that reports are made of.
 
     Parameters
     ----------
     folder : Path
         Of the study, whether it has ended or not.
+    analyses : sequence of str
+        Further analyses of its scores, beside those that it asks for itself.
 
     Raises
     ------
     InputError
-        The folder holds no study, or a damaged one.
+        The folder holds no study, or a damaged one; or there is no such analysis.
     """
     from sensverify.measures.metrics import METRICS
 
     study, machines = load_study(folder)
+    asked = list(dict.fromkeys((*study.analyses, *analyses)))
+    check_analyses(asked, "analyses of the report")
     entries = read_entries(folder)
     report = StudyReport(
         title=study.title,
@@ -48,7 +54,8 @@ def collect(folder: Path) -> StudyReport:
         meanings={name: METRICS[name] for name in COLUMNS},
     )
     histories = [read_history(run_folder(folder, each), each) for each in study.trainings]
-    return analysed(report, Findings(study, folder, entries, histories))
+    report = analysed(report, Findings(study, folder, entries, histories))
+    return replace(report, sections=(*report.sections, *scored_sections(folder, asked)))
 
 
 def study_tables(study: Study, entries: Sequence[Entry]) -> tuple[StudyTable, ...]:
@@ -56,10 +63,16 @@ def study_tables(study: Study, entries: Sequence[Entry]) -> tuple[StudyTable, ..
     return tuple(study_table(study, entries, part) for part in PARTS)
 
 
-def write_report(folder: Path) -> tuple[StudyReport, list[Path]]:
+def write_report(folder: Path, *, analyses: Sequence[str] = ()) -> tuple[StudyReport, list[Path]]:
     """Write tables, figures and one page into the folder's ``report``.
 
     What an earlier call wrote there is replaced: it is made from the results alone.
+
+    Parameters
+    ----------
+    folder : Path
+    analyses : sequence of str
+        As of `collect`.
 
     Returns
     -------
@@ -78,7 +91,7 @@ def write_report(folder: Path) -> tuple[StudyReport, list[Path]]:
     from sensverify.report.study.values import table_data
     from sensverify.report.tabular import data_csv, table_markdown
 
-    report = collect(folder)
+    report = collect(folder, analyses=analyses)
     target = folder / "report"
     contents: dict[Path, str | bytes] = {}
     for table in report.tables:

@@ -19,17 +19,19 @@ from sensverify.studies.analyses import ANALYSES
 from sensverify.studies.combine import Combined
 from sensverify.studies.evaluate import read_evaluate
 from sensverify.studies.grid import LIMIT
+from sensverify.studies.scored import check_analyses
 from sensverify.studies.study import PARTS, Published, Study
 from sensverify.studies.tables import COLUMNS
 from sensverify.studies.values import check_keys, shown, table, text
 from sensverify.training.settings import SEEDS
 
-_TOP = ("study", "settings", "runs", "grid", "expand", "evaluate", "variants", "paper")
+_TOP = ("study", "settings", "runs", "grid", "expand", "evaluate", "report", "variants", "paper")
 _STUDY = (
     *("title", "note", "data", "model", "loss", "seeds", "standardise", "figures"),
     "limit",
 )
-_VARIANT = ("seeds", "settings", "runs", "grid", "expand", "evaluate", "title", "note")
+_VARIANT = ("seeds", "settings", "runs", "grid", "expand", "evaluate", "report", "title", "note")
+_REPORT = ("analyses",)
 _NUMBERS = Range(-1e300, 1e300)
 
 
@@ -81,8 +83,11 @@ def parse_study(
         corruptions = ["rotation", "shear"]
         [evaluate]               # after every training; see `read_evaluate`
         corruptions = ["imagenet-c"]
+        [report]                 # sections that are analyses of the study's table of scores
+        analyses = ["transfer", "overlap(metric=app)"]
         [variants.reduced]       # wins over all of the above: seeds, title, note, grid, expand,
-        settings = {epochs = 2}  # evaluate, settings, runs.NAME = {loss = "...", settings = {...}}
+        settings = {epochs = 2}  # evaluate, report, settings,
+                                 # runs.NAME = {loss = "...", settings = {...}}
         [paper.sm]               # published numbers, beside ours; rates are shares from 0 to 1
         source = "..."
         test = {CE = 0.079, ERR = 0.0226}
@@ -118,6 +123,7 @@ def parse_study(
         variant=variant,
         evaluate=_evaluate(document, chosen, where),
         figures=_figures(study.get("figures", ["course"])),
+        analyses=_analyses({**table(document, "report"), **table(chosen, "report", where)}),
         published=_published(table(document, "paper"), names),
     )
 
@@ -180,6 +186,11 @@ def _figures(value: Any) -> tuple[str, ...]:
         except InputError as error:
             raise error.about("[study]: figures") from None
     return tuple(value)
+
+
+def _analyses(report: Mapping[str, Any]) -> tuple[str, ...]:
+    check_keys(report, _REPORT, "[report]")
+    return check_analyses(report.get("analyses", []), "[report]: analyses")
 
 
 def _published(paper: Mapping[str, Any], names: Sequence[str]) -> dict[str, Published]:

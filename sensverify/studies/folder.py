@@ -57,15 +57,17 @@ def open_study(folder: Path, study: Study, *, resume: bool, threads: int) -> Ite
         if (here := machine_facts()) not in machines:
             machines.append(here)
         deciding = study.deciding
+        # Studies without have no such keys, as those of earlier versions.
         if not study.evaluate:
-            # Studies without have no such key, as those of earlier versions.
             del deciding["evaluate"]
+        analyses = {"analyses": list(study.analyses)} if study.analyses else {}
         run.write(
             {
                 "title": study.title,
                 "note": study.note,
                 "variant": study.variant,
                 "figures": list(study.figures),
+                **analyses,
                 "published": {name: asdict(each) for name, each in study.published.items()},
                 **deciding,
                 "threads": threads,
@@ -108,6 +110,7 @@ def _study(run: RunFolder, kept: Mapping[str, Any]) -> Study:
             evaluate=dict(kept.get("evaluate", {})),
             variant=kept["variant"],
             figures=tuple(kept["figures"]),
+            analyses=tuple(kept.get("analyses", ())),
             published={name: Published(**each) for name, each in kept["published"].items()},
         )
     except (KeyError, TypeError, AttributeError, InputError) as error:

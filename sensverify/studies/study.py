@@ -123,7 +123,9 @@ class Study:
     variant : str or None
         The variant of the study file that this is.
     figures : tuple of str
-        Analyses that the report shows: calls of `sensverify.studies.analyses.ANALYSES`.
+        Pictures that the report has: calls of `sensverify.studies.analyses.ANALYSES`.
+    analyses : tuple of str
+        Sections that the report has: calls of `sensverify.scores.catalog.ANALYSES`.
     published : mapping from str to Published
         By the loss's name.
     """
@@ -138,6 +140,7 @@ class Study:
     evaluate: Mapping[str, Any] = field(default_factory=dict)
     variant: str | None = None
     figures: tuple[str, ...] = ("course",)
+    analyses: tuple[str, ...] = ()
     published: Mapping[str, Published] = field(default_factory=dict)
 
     @property

@@ -22,6 +22,7 @@ from sensverify.data.dataset import check_channels_first
 from sensverify.errors import BadSetting, BadShape, UnknownName
 from sensverify.models.nas201 import PREFIX
 from sensverify.models.nas201_network import nas201
+from sensverify.models.resnet import resnet, resnet18, resnet34, resnet50
 from sensverify.registry.calls import Call, parse_call
 from sensverify.registry.catalog import Catalog
 from sensverify.registry.names import summary_of
@@ -131,6 +132,12 @@ def _shipped(
     return Architecture(lambda shape, outputs: make(), layers, shape, outputs)
 
 
+def _residual(make: Callable[..., nn.Module], layers: str) -> Architecture:
+    return Architecture(
+        make, layers, source="He et al. 2016, Deep residual learning for image recognition"
+    )
+
+
 def _adapt(name: str, found: Any) -> Architecture | None:
     if isinstance(found, Architecture):
         return found
@@ -150,6 +157,10 @@ ARCHITECTURES: Catalog[Architecture] = Catalog(
             source="Dong & Yang 2020, NAS-Bench-201: Extending the scope of reproducible neural "
             "architecture search",
         ),
+        "resnet": _residual(resnet, "residual blocks in stages of halved images, for any image"),
+        "resnet-18": _residual(resnet18, "resnet with stages of 2, 2, 2 and 2 blocks"),
+        "resnet-34": _residual(resnet34, "resnet with stages of 3, 4, 6 and 3 blocks"),
+        "resnet-50": _residual(resnet50, "resnet with stages of 3, 4, 6 and 3 bottlenecks"),
     },
     group="sensverify.architectures",
     adapt=_adapt,
@@ -191,8 +202,14 @@ def build(name: str) -> nn.Module:
     ------
     UnknownName
         There is no architecture of that name.
+    BadShape
+        It fits any images, so that nothing says which.
     """
     found = ARCHITECTURES[name]
+    if found.shape is None:
+        raise BadShape(
+            f"architecture '{name}' fits any images, and nothing says which", "use `build_for`"
+        )
     return found.function(found.shape, found.outputs)
 
 

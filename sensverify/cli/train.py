@@ -46,7 +46,7 @@ _NAMES = ("data", "model", "loss", "standardise")
         "--model",
         metavar="NAME",
         help="A name from 'sensverify list architectures', such as iris, mlp-100-50, conv-16-32, "
-        "conv-16-32-fc-100, or nas201:7 for the cells of NAS-Bench-201.",
+        "conv-16-32-fc-100, resnet-18, or nas201:7 for the cells of NAS-Bench-201.",
     ),
     option(
         "--loss",

@@ -39,7 +39,13 @@ def test_families(name: str, shape: tuple[int, ...], expected: list[tuple[int, .
 def test_shipped_names_are_the_shipped_models() -> None:
     shipped = [name for name in ARCHITECTURES if ARCHITECTURES[name].shape is not None]
     assert tuple(sorted(shipped)) == names()
-    assert sorted({*ARCHITECTURES} - {*shipped}) == ["nas201"]
+    assert sorted({*ARCHITECTURES} - {*shipped}) == [
+        "nas201",
+        "resnet",
+        "resnet-18",
+        "resnet-34",
+        "resnet-50",
+    ]
     for name in shipped:
         shape, outputs = ARCHITECTURES[name].shape, ARCHITECTURES[name].outputs
         assert sizes(build_for(name, shape, outputs)) == sizes(build(name))
@@ -68,7 +74,7 @@ def test_a_seed_decides_the_weights_and_nothing_else() -> None:
 
 NONE = (
     *("mlp", "mlp-", "mlp-0", "mlp-04", "mlp--4", "mlp-4-", "mlp-4x", "mlp-1000000"),
-    *("conv", "conv-4-fc", "fc-4", "linear-4", "resnet", "conv-4-fc-2-conv-3"),
+    *("conv", "conv-4-fc", "fc-4", "linear-4", "resnet-19", "conv-4-fc-2-conv-3"),
     *("mlp-4\n", "mlp-٤", ""),
 )
 

@@ -164,6 +164,13 @@ _LISTS = ("attacks", "certify", "corruptions", "sequences", "measures")
         metavar="N",
         help="Bins of confidence, for calibration errors. Default: 15.",
     ),
+    option(
+        "--success",
+        type=click.Choice(["right", "all"]),
+        help="Samples that the success of an attack is a share of: those that were right, of which "
+        "it broke some, or all, of which those count that are wrong with it or without. Default: "
+        "right.",
+    ),
 )
 @grouped(
     "What to compare with",

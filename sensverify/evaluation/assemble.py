@@ -81,6 +81,7 @@ def assemble(
         samples_sha256=prepared.digest,
         labels=tuple(samples.labels.tolist()),
         seed=request.seed,
+        success_of_all=request.success == "all",
     )
 
 
@@ -118,6 +119,8 @@ def _settings(prepared: Prepared, others: Mapping[str, str]) -> dict[str, str]:
         "seed": str(request.seed),
         "bins": str(request.bins),
     }
+    if request.success != "right":
+        told["success of attacks"] = f"over {request.success} samples"
     if prepared.surrogate is not None:
         told["surrogate"] = prepared.surrogate.facts.name
     if request.initial is not None:

@@ -100,15 +100,18 @@ def certified_curve(model: ModelEvaluation, method: str) -> tuple[CurvePoint, ..
     return tuple(sorted(points, key=lambda point: point.radius))
 
 
-def success_rate(model: ModelEvaluation, row: AttackRow) -> Rate | None:
+def success_rate(model: ModelEvaluation, row: AttackRow, *, of_all: bool = False) -> Rate | None:
     """Of the samples that are right as they are, those that the attack makes wrong.
 
-    None where no sample is right.
+    Or, ``of_all`` samples, those that are wrong with it or without, see
+    `sensverify.classification.shift.attack_success_rate`. None where no sample is right.
     """
     # A tie may be right in one row and wrong in another that another machine has found.
     wrong = clean_test_row(model).wrong
     try:
-        return attack_success_rate(clean_rate(model).total, len(wrong), len({*wrong, *row.broken}))
+        broken = {*wrong, *row.broken}
+        of = "all" if of_all else "right"
+        return attack_success_rate(clean_rate(model).total, len(wrong), len(broken), of=of)
     except NotMeasured:
         return None
 

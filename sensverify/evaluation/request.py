@@ -60,6 +60,7 @@ _CHECKED = (
     "timeout",
     "memory",
     "bins",
+    "success",
 )
 
 
@@ -127,6 +128,10 @@ class EvaluateRequest:
         Whether that folder may hold a part of this evaluation already.
     bins : int
         Of confidence, for calibration errors.
+    success : str
+        Samples that reports give the rate of an attack's successes over: those that were
+        ``right``, of which it broke some, or ``all``, of which those count that are wrong with it
+        or without.
     input, output : str, optional
         Values of the files at which the networks begin and end; default: their only input, and
         their only output, or the logits behind it. Of all networks but the surrogate.
@@ -185,6 +190,7 @@ class EvaluateRequest:
     out: Path | None = None
     resume: bool = False
     bins: Count = BINS
+    success: Literal["right", "all"] = "right"
     input: str | None = None
     output: str | None = None
     input_shape: tuple[int, ...] | None = None

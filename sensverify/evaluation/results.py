@@ -339,6 +339,9 @@ class Evaluation(Shown):
         Every limit that was asked for, with its verdict.
     baseline : str or None
         In words, the kept result that limits are relative to.
+    success_of_all : bool
+        Whether the rate of an attack's successes is over all samples, not over those that were
+        right.
     """
 
     models: tuple[ModelEvaluation, ...]
@@ -364,6 +367,7 @@ class Evaluation(Shown):
     interrupted: bool = False
     gates: tuple[Gate, ...] = ()
     baseline: str | None = None
+    success_of_all: bool = False
 
     @property
     def exit_status(self) -> int:

@@ -55,9 +55,10 @@ class CorruptionScore:
 
     Notes
     -----
-    Sources: Laugros, *Building robust deep neural networks for computer vision* (residual
-    robustness, APP); Hendrycks & Dietterich 2019, *Benchmarking neural network robustness to common
-    corruptions and perturbations* (CE, relative CE).
+    Sources: Laugros 2022, *Synthetic, adversarial and natural corruptions: image classifier
+    robustness transfers from one distribution shift to an other* (residual robustness, APP);
+    Hendrycks & Dietterich 2019, *Benchmarking neural network robustness to common corruptions and
+    perturbations* (CE, relative CE).
     """
 
     corruption: str

@@ -24,7 +24,8 @@ JOURNAL = "evaluation"
 
 _PARTS = ("attacks", "certify", "corruptions", "sequences", "measures")
 _NUMBERS = ("radii", "sigmas", "severities", "clip", "samples")
-_KEYS = (*_PARTS, *_NUMBERS, "count", "train_samples", "corrupted", "seed", "bins", "memory")
+_OTHERS = ("count", "train_samples", "corrupted", "seed", "bins", "success", "memory")
+_KEYS = (*_PARTS, *_NUMBERS, *_OTHERS)
 
 
 def read_evaluate(asked: Mapping[str, Any], where: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from onnx import TensorProto, helper
 
 from sensverify.runs.progress import Progress
 from sensverify.runs.watch import Watch
+from tests.report.schemas import check_result
 
 Run = Callable[..., Result]
 QUICK = (
@@ -246,6 +247,30 @@ def test_json_holds_what_a_later_one_is_compared_with(run: Run) -> None:
     other = json.loads(run("evaluate", "iris", "--count", 6, *QUICK, "--json", "-").stdout)
     digests = [each["data"]["samples_sha256"] for each in (found, again, other)]
     assert digests[0] == digests[1] != digests[2]
+
+
+def test_success_of_attacks_over_all_samples(run: Run, tmp_path: Path) -> None:
+    """Error under attack: errors as they are among it, which the default leaves out."""
+    found, page = {}, tmp_path / "page.html"
+    for of in ("right", "all"):
+        options = ("--sigmas", "0.1", "--attacks", "pgd", "--success", of, "--force")
+        args = ("evaluate", "iris", *QUICK, *options, "--report", page, "--json", "-")
+        done = run(*args)
+        assert done.exit_code == 0, done.output
+        found[of] = json.loads(done.stdout)
+        check_result(found[of])
+        assert ("the share of all samples" in page.read_text()) is (of == "all")
+    rows = {of: each["models"][0]["attacks"][0] for of, each in found.items()}
+    wrong = len(found["all"]["models"][0]["clean"][0]["wrong"])
+    assert wrong > 0
+    broken = len(rows["all"]["broken"])
+    assert (rows["all"]["success"]["count"], rows["all"]["success"]["samples"]) == (broken, 30)
+    assert (rows["right"]["success"]["count"], rows["right"]["success"]["samples"]) == (
+        broken - wrong,
+        30 - wrong,
+    )
+    assert found["all"]["settings"]["success of attacks"] == "over all samples"
+    assert run("evaluate", "iris", *QUICK, "--success", "some").exit_code == 2
 
 
 def test_what_is_there_is_overwritten_only_by_force(run: Run, tmp_path: Path) -> None:

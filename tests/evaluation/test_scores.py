@@ -153,6 +153,12 @@ def test_success_is_a_share_of_the_samples_that_were_right() -> None:
     assert success_rate(model(wrong=SAMPLES), attacked("a", 0.1, reaches(*[0.0] * 10))) is None
 
 
+def test_success_is_a_share_of_all_samples_where_that_is_asked_for() -> None:
+    assert success_rate(model(attacks=ATTACKS), ATTACKS[0], of_all=True) == Rate(4, 10)
+    rows = attacked("a", 0.1, reaches(*[0.0] * 10))
+    assert success_rate(model(wrong=SAMPLES), rows, of_all=True) == Rate(10, 10)
+
+
 def test_scores_of_a_corruption() -> None:
     """Clean .9; corrupted .8 and .4, mean .6: residual .3, APP 2/3."""
     net = model(corruptions=(corrupted("fog", 1, 2), corrupted("fog", 5, 6)))

@@ -50,13 +50,14 @@ def accuracy_section(evaluation: Evaluation, summaries: Sequence[Summary]) -> do
     radius = middle_radius(evaluation)
     at = "" if radius is None else f" at {radius_text(radius)}"
     lines = partial(_line_rows, evaluation)
+    attacks = partial(_attack_rows, of_all=evaluation.success_of_all)
     return doc.Section(
         "accuracy",
         "Accuracy against radius",
         tuple(_blocks(evaluation)),
         data=(
             model_data("accuracy", ("kind", "name", "radius", *RATE), evaluation, lines),
-            model_data("attacks", _ATTACKS, evaluation, _attack_rows),
+            model_data("attacks", _ATTACKS, evaluation, attacks),
             model_data("samples", _SAMPLES, evaluation, _sample_rows),
         ),
         numbers=(
@@ -99,7 +100,8 @@ def _blocks(evaluation: Evaluation) -> Iterator[doc.Block]:
         yield doc.Group([table], "details", f"Numbers{whose}: accuracy (%)", on=doc.PAGE)
         if model.attacks:
             title = f"Attacks{whose}: success, distances and time"
-            yield doc.Group([*_attack_table(model)], "details", title, on=doc.PAGE)
+            table_of = _attack_table(model, evaluation.success_of_all)
+            yield doc.Group([*table_of], "details", title, on=doc.PAGE)
         if len(radii) > RADII:
             radii = tuple(radii[round(k * (len(radii) - 1) / (RADII - 1))] for k in range(RADII))
         name = f"{model.model.name}: a" if whose else "A"
@@ -147,11 +149,11 @@ def _cell(point: CurvePoint, noted: bool) -> doc.Cell:
     return doc.Cell(points(point.rate.share), note=interval(point.rate) if noted else "")
 
 
-def _attack_table(model: ModelEvaluation) -> Iterator[doc.Block]:
+def _attack_table(model: ModelEvaluation, of_all: bool) -> Iterator[doc.Block]:
     heads = doc.columns("attack", "radius", "success", "median L2", "median L∞", "time")
     rows = []
     for each in model.attacks:
-        success = success_rate(model, each)
+        success = success_rate(model, each, of_all=of_all)
         rate = DASH if success is None else rate_cell(success)[1]
         radius = "nearest" if each.radius is None else radius_text(each.radius)
         cells = [
@@ -162,9 +164,13 @@ def _attack_table(model: ModelEvaluation) -> Iterator[doc.Block]:
         ]
         rows.append(doc.row(each.attack, *cells))
     yield doc.Table(heads, rows, "plain numbers", sortable=True, search="attacks")
+    share, those = "of samples that were right and are broken", "them"
+    if of_all:
+        share = "of all samples that are wrong with the attack or without"
+        those = "those that were right and are broken"
     text = (
-        "Success is the share of samples that were right and are broken; distances are medians "
-        "over them, in the units of the features."
+        f"Success is the share {share}; distances are medians over {those}, in the units of the "
+        "features."
     )
     yield doc.Text(text, "note")
 
@@ -294,10 +300,10 @@ def _line_rows(evaluation: Evaluation, model: ModelEvaluation) -> Iterator[Seque
             yield (line.kind, line.name, point.radius, *rate_values(point.rate))
 
 
-def _attack_rows(model: ModelEvaluation) -> Iterator[Sequence[doc.Value]]:
+def _attack_rows(model: ModelEvaluation, of_all: bool) -> Iterator[Sequence[doc.Value]]:
     """Every attack at every radius; distances are medians over broken samples that were right."""
     for row in model.attacks:
-        success = success_rate(model, row)
+        success = success_rate(model, row, of_all=of_all)
         yield (
             *(row.attack, row.radius, len(row.broken), row.classified.samples),
             None if success is None else success.share,

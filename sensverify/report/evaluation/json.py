@@ -53,8 +53,9 @@ def evaluation_to_json(evaluation: Evaluation) -> str:
       ``measures`` and ``missing``, with the fields of `sensverify.evaluation.results`. What was
       ``classified`` is ``confusion`` (labels down, predictions across), ``bins`` of confidence, and
       what follows from them: the rate ``accuracy``, mean ``confidence`` and three calibration
-      errors. ``success`` of an attack is its rate over the samples that were right; ``blind`` are
-      the samples that it says nothing of, as no gradient could be followed.
+      errors. ``success`` of an attack is its rate over the samples that were right, or over all
+      where ``settings`` say so; ``blind`` are the samples that it says nothing of, as no gradient
+      could be followed.
     * ``scores`` of each model: its ``summary``, ``lines`` (accuracy against radius for every
       attack, the worst of them, and certified), ``corruptions`` (residual robustness, APP, CE and
       relative CE) and ``sequences`` (flip rates beside the reference's).
@@ -123,7 +124,7 @@ def _model(evaluation: Evaluation, model: ModelEvaluation, summary: Summary) -> 
     # Every kind of row is a field.
     rows = {name: _plain(rows) for name, rows in vars(model).items() if name != "model"}
     for row, values in zip(model.attacks, rows["attacks"], strict=True):
-        values["success"] = _plain(success_rate(model, row))
+        values["success"] = _plain(success_rate(model, row, of_all=evaluation.success_of_all))
     return {
         "model": model_dict(model.model),
         "scores": {

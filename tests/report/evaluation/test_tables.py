@@ -104,6 +104,14 @@ def test_attacks(make_evaluation: Make) -> None:
         )
 
 
+def test_success_over_all_samples(make_evaluation: Make) -> None:
+    evaluation = replace(make_evaluation(network={"samples": 500}), success_of_all=True)
+    (model,) = evaluation.models
+    for row, attack in zip(read(evaluation, "attacks"), model.attacks, strict=True):
+        every = {*model.clean[0].wrong, *attack.broken}
+        assert float(row["success"]) == pytest.approx(len(every) / 500)
+
+
 def test_samples(make_evaluation: Make) -> None:
     evaluation = make_evaluation(network={"samples": 60})
     (model,) = evaluation.models

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -302,8 +302,10 @@ def evaluate(
       sensverify evaluate net.onnx --data mine.npz --radii 0.1 --min-robust 80% --junit gates.xml
       sensverify evaluate digits --specification examples/specification.toml
     """
+    from sensverify.evaluation.pairs import compare_pairs
     from sensverify.evaluation.run import evaluate as run
     from sensverify.report.evaluation.document import evaluation_document
+    from sensverify.report.evaluation.json import evaluation_to_json
 
     targets = Targets(json_target, report_target, junit=junit_target, force=force)
     outputs = GateOutputs(junit_target, annotations)
@@ -320,9 +322,11 @@ def evaluate(
         answer = partial(_holds, request, watch)
         found = _with_options(run(request, progress=progress, watch=watch, answer=answer))
     say_note(found.settings.get("data"))
-    document = evaluation_document(found)
+    pairs = compare_pairs(found)
+    document = evaluation_document(found, pairs)
+    json = cache(lambda: evaluation_to_json(found, pairs))
     try:
-        write_outputs(found, document, request, targets, csv_folder)
+        write_outputs(found, document, json, request, targets, csv_folder)
     finally:
         # What took hours is told also where it cannot be written; and is written before a reader
         # of this text, such as head, may go away.

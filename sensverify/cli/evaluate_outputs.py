@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,26 +47,36 @@ def check_csv(folder: Path | None, force: bool) -> None:
 def write_outputs(
     found: Evaluation,
     document: Document,
+    json: Callable[[], str],
     request: EvaluateRequest,
     targets: Targets,
     csv_folder: Path | None,
 ) -> None:
-    """The files that were asked for."""
+    """Write the files that were asked for, of which several may hold the same.
+
+    Parameters
+    ----------
+    found : Evaluation
+    document : Document
+        Of it.
+    json : callable
+        Gives it as JSON.
+    request : EvaluateRequest
+    targets : Targets
+    csv_folder : Path or None
+    """
     from sensverify.evaluation.folder import JSON_FILE, PAGE_FILE
-    from sensverify.report.evaluation.json import evaluation_to_json
     from sensverify.report.gates import junit
     from sensverify.report.html import document_to_html
     from sensverify.report.tabular import document_to_csv
     from sensverify.runs.files import replace_file, writing
     from sensverify.runs.outputs import write_files
 
+    page = cache(lambda: document_to_html(document))
     if request.out is not None:
         with writing(request.out):
-            replace_file(request.out / JSON_FILE, evaluation_to_json(found).encode())
-            replace_file(
-                request.out / PAGE_FILE,
-                document_to_html(document).encode(errors="backslashreplace"),
-            )
+            replace_file(request.out / JSON_FILE, json().encode())
+            replace_file(request.out / PAGE_FILE, page().encode(errors="backslashreplace"))
     if csv_folder is not None:
         with writing(csv_folder):
             csv_folder.mkdir(parents=True, exist_ok=True)
@@ -72,8 +84,8 @@ def write_outputs(
         paths = {csv_folder / f"{name}.csv": text for name, text in tables.items()}
         write_files(paths, force=targets.force)
     targets.write(
-        json=lambda: evaluation_to_json(found),
-        report=lambda: document_to_html(document),
+        json=json,
+        report=page,
         junit=lambda: junit(found.gates, suite=suite_of(found), seconds=found.seconds),
     )
 

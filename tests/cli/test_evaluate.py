@@ -429,3 +429,28 @@ def test_other_data_sets(run: Run, kit: Kit) -> None:
         done = run("evaluate", kit.net, "--data", data, "--shift", wrong, *QUICK)
         assert done.exit_code == 2
         assert len(done.stderr.splitlines()) == 1
+
+
+def test_pairs_are_compared_once_for_all_files(
+    run: Run, save_mlp: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sensverify.evaluation import pairs
+
+    asked, compare = [], pairs.compare_pairs
+    monkeypatch.setattr(pairs, "compare_pairs", lambda found: asked.append(1) or compare(found))
+    nets = [
+        save_mlp(tmp_path / f"{name}.onnx", (factor * np.eye(2), np.zeros(2)))
+        for name, factor in (("a", 1), ("b", -1))
+    ]
+    data = tmp_path / "data.npz"
+    np.savez(data, x=X, y=[0, 1])
+    out, extra = tmp_path / "out", tmp_path / "a.json"
+    found = run(
+        *("evaluate", *nets, "--data", data, "--attacks", "none", "--certify", "none"),
+        *("--measures", "none", "--corruptions", "none", "--sequences", "none"),
+        *("--out", out, "--json", extra, "--report", tmp_path / "a.html"),
+    )
+    assert found.exit_code == 0, found.output
+    assert len(asked) == 1
+    assert extra.read_text() == (out / "evaluation.json").read_text()
+    assert json.loads(extra.read_text())["comparisons"]

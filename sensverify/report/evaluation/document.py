@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from sensverify.core.results import Guarantee
+from sensverify.evaluation.pairs import Comparison, compare_pairs
 from sensverify.evaluation.results import Evaluation
 from sensverify.evaluation.scores import Summary, summarise
 from sensverify.report import document as doc
@@ -28,8 +29,6 @@ OFFERED = 1_000_000
 """Bytes that all data on a page for one network may take together."""
 
 FINDINGS: tuple[Callable[[Evaluation, Sequence[Summary]], doc.Section], ...] = (
-    accuracy_section,
-    pair_section,
     corruption_section,
     shift_section,
     sequence_section,
@@ -38,7 +37,7 @@ FINDINGS: tuple[Callable[[Evaluation, Sequence[Summary]], doc.Section], ...] = (
     measure_section,
     missing_section,
 )
-"""A section for every kind of finding, in their order."""
+"""A section for every kind of finding, in their order, behind accuracies and pairs."""
 
 _PROVEN = {
     Guarantee.ESTIMATE: "not proven",
@@ -49,16 +48,31 @@ _PROVEN = {
 }
 
 
-def evaluation_document(evaluation: Evaluation) -> doc.Document:
+def evaluation_document(
+    evaluation: Evaluation, comparisons: Sequence[Comparison] | None = None
+) -> doc.Document:
     """The document of an evaluation.
 
+    Parameters
+    ----------
+    evaluation : Evaluation
+    comparisons : sequence of Comparison, optional
+        Those of `compare_pairs`, where they are known already.
+
+    Notes
+    -----
     Its data are tidy tables; shares are from 0 to 1, ``lower`` and ``upper`` are Wilson's 95 %
     interval (of a difference Newcombe's), ``at`` is a radius or a severity, ``corruption-means``
     are over severities, and ``blind`` counts samples without a gradient that could be followed.
     """
     summaries = summarise(evaluation)
     names = [model.model.name for model in evaluation.models]
-    found = [section(evaluation, summaries) for section in FINDINGS]
+    pairs = compare_pairs(evaluation) if comparisons is None else comparisons
+    found = [
+        accuracy_section(evaluation, summaries),
+        pair_section(evaluation, summaries, pairs),
+        *(section(evaluation, summaries) for section in FINDINGS),
+    ]
     numbers = [
         number
         for section in found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import is_dataclass
 from typing import Any
 
@@ -34,7 +34,9 @@ _CLASSIFIED = (
 _LEAF = int | float | str | None
 
 
-def evaluation_to_json(evaluation: Evaluation) -> str:
+def evaluation_to_json(
+    evaluation: Evaluation, comparisons: Sequence[Comparison] | None = None
+) -> str:
     """An evaluation as one JSON object and a newline; lists of numbers stand on one line.
 
     Every number is finite; shares are from 0 to 1 and radii are in ``radius_unit``. A rate is an
@@ -66,15 +68,22 @@ def evaluation_to_json(evaluation: Evaluation) -> str:
 
     Pictures of examples are only on the page.
 
+    Parameters
+    ----------
+    evaluation : Evaluation
+    comparisons : sequence of Comparison, optional
+        Those of `compare_pairs`, where they are known already.
+
     Raises
     ------
     ValueError
         A number is not finite; this is a defect, and nothing is written.
     """
-    return result_text(evaluation_to_dict(evaluation))
+    pairs = compare_pairs(evaluation) if comparisons is None else comparisons
+    return result_text(_values(evaluation, pairs))
 
 
-def evaluation_to_dict(evaluation: Evaluation) -> dict[str, Any]:
+def _values(evaluation: Evaluation, comparisons: Sequence[Comparison]) -> dict[str, Any]:
     """An evaluation as the values of the schema."""
 
     def own(*names: str) -> dict[str, Any]:
@@ -93,7 +102,7 @@ def evaluation_to_dict(evaluation: Evaluation) -> dict[str, Any]:
         "clip": finite_ends(evaluation.clip),
         **own("settings", "reference"),
         "models": [_model(evaluation, model, summary) for model, summary in pairs],
-        "comparisons": [_comparison(each) for each in compare_pairs(evaluation)],
+        "comparisons": [_comparison(each) for each in comparisons],
         "gates": [gate_dict(gate) for gate in evaluation.gates],
         **own("baseline", "machine", "device", "seconds", "interrupted"),
     }

@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import groupby
 
 from sensverify.evaluation.curves import CurvePoint, middle_radius
-from sensverify.evaluation.pairs import KINDS, LEVEL, Comparison, compare_pairs
+from sensverify.evaluation.pairs import KINDS, LEVEL, Comparison
 from sensverify.evaluation.results import Evaluation
 from sensverify.evaluation.scores import Summary
 from sensverify.report import document as doc
@@ -53,9 +53,10 @@ _READING = (
 _FRAME = Frame(380, 300, left=44, right=112, top=30, letters=12)
 
 
-def pair_section(evaluation: Evaluation, summaries: Sequence[Summary]) -> doc.Section:
+def pair_section(
+    evaluation: Evaluation, summaries: Sequence[Summary], found: Sequence[Comparison]
+) -> doc.Section:
     """Networks on planes of two accuracies, and the tests of every two; nothing of one network."""
-    found = compare_pairs(evaluation)
     blocks = [*_page(evaluation, summaries, found), *_terminal(evaluation, found)]
     data = doc.Data("pairs", _DATA, lambda: map(_values, found))
     return doc.Section("pairs", "Compared in pairs", tuple(blocks), data=(data,))

@@ -147,7 +147,10 @@ def test_networks_stand_at_their_two_accuracies(make_evaluation: Make) -> None:
 def test_a_plane_needs_two_networks(make_evaluation: Make) -> None:
     evaluation = make_evaluation(("a", "b"), network={**SMALL, "methods": {}, "attacks": {}})
     names = [
-        type(block).__name__ for block in pair_section(evaluation, summarise(evaluation)).blocks
+        type(block).__name__
+        for block in pair_section(
+            evaluation, summarise(evaluation), compare_pairs(evaluation)
+        ).blocks
     ]
     assert "Group" in names
     assert (

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 LIMITED = (
-    *("min_accuracy", "min_certified", "min_robust", "min_corrupted"),
+    *("min_accuracy", "min_certified", "min_robust", "min_corrupted", "min_shifted"),
     *("max_changed", "max_log_volume"),
 )
 _LISTS = ("attacks", "certify", "corruptions", "sequences", "measures")
@@ -311,9 +311,7 @@ def evaluate(
     outputs = GateOutputs(junit_target, annotations)
     outputs.check(options, (*LIMITED, "specification"))
     request = _request(models, {k: v for k, v in options.items() if v is not None})
-    names = [*models, request.reference, request.surrogate]
-    read = request.per_feature, request.baseline, _path(request)
-    targets.check(input_files(names, *read, data=request.data))
+    targets.check(_files_read(models, request))
     check_csv(csv_folder, force)
     with (
         showing_run("evaluating", lambda now: ", ".join(now.running)) as (_, progress, listen),
@@ -386,9 +384,20 @@ def _holds(
     return {Verdict.UNSAT: True, Verdict.SAT: False}.get(verdict)
 
 
-def _path(request: EvaluateRequest) -> Path | None:
-    asked = request.specification
-    return asked if isinstance(asked, Path) else None
+def _files_read(models: tuple[str, ...], request: EvaluateRequest) -> list[Path]:
+    """The files that are read, which nothing may be written over."""
+    from sensverify.evaluation.specification_file import read_specification
+
+    shifts, others = list(request.shifts), [request.per_feature, request.baseline]
+    if isinstance(request.specification, Path):
+        asked = read_specification(request.specification)
+        others += [request.specification, *(each.path for each in asked.properties)]
+        shifts += asked.shifts
+    names = [*models, request.reference, request.surrogate]
+    found = input_files(names, *others, data=request.data)
+    for each in shifts:
+        found += input_files((), each.classes, data=each.data)
+    return found
 
 
 def severities_of(text: str) -> tuple[int, ...]:

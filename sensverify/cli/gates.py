@@ -20,6 +20,7 @@ _HELP = {
     "min_accuracy": "The share of samples whose label is the prediction is at least this",
     "min_robust": "The accuracy under all attacks together is at least this",
     "min_corrupted": "The mean accuracy under the corruptions is at least this",
+    "min_shifted": "The mean accuracy on the other data sets (--shift) is at least this",
     "max_changed": "The share of samples with an input in their box that has another label is at "
     "most this",
     "max_width": "Each interval of each output is proven to be at most this wide",

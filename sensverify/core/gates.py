@@ -13,7 +13,12 @@ from typing import Any, TypeAlias
 from sensverify.core.numbers import parse_number, parse_share
 from sensverify.errors import BadSetting
 
-SHARES = frozenset({"min_certified", "min_accuracy", "min_robust", "min_corrupted", "max_changed"})
+SHARES = frozenset(
+    {
+        *("min_certified", "min_accuracy", "min_robust", "min_corrupted", "min_shifted"),
+        "max_changed",
+    }
+)
 """Gates whose figure is a share of samples, from 0 to 1."""
 
 _RELATIVE = re.compile(r"baseline\s*(?:([-+*])(.+))?")
@@ -53,7 +58,7 @@ class Limit:
         BadSetting
         """
         if isinstance(text, int | float):
-            return cls(_finite(float(text), str(text)))
+            return cls(_finite(_as_float(text), "that"))
         found = _RELATIVE.fullmatch(text.strip())
         sign, digits = found.groups() if found is not None else (None, text)
         try:
@@ -140,7 +145,7 @@ def _limit(name: str, given: LimitLike) -> Limit:
         except BadSetting:
             limit = _parsed(name, given)
     else:
-        limit = Limit(float(given))
+        limit = Limit(_as_float(given))
     # An infinite limit is kept, or not, whatever the figure is.
     if not math.isfinite(limit.value):
         raise BadSetting(f"`{name}` must be a finite number, got {limit.value:g}")
@@ -163,6 +168,14 @@ def _parsed(name: str, text: str) -> Limit:
         return Limit.parse(text)
     except BadSetting as error:
         raise error.about(f"`{name}`") from None
+
+
+def _as_float(value: float) -> float:
+    """A number, infinite where it is a whole one that is too large."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def _finite(value: float, text: str) -> float:

@@ -123,6 +123,13 @@ def middle_radius(evaluation: Evaluation) -> float | None:
 
 
 def clean_test_row(model: ModelEvaluation) -> CleanRow:
+    """The predictions on the test samples as they are.
+
+    Raises
+    ------
+    BadSetting
+        The evaluation has no such row.
+    """
     row = clean_row(model)
     if row is None:
         raise BadSetting(f"the evaluation of '{model.model.name}' has no clean test samples")

@@ -28,11 +28,14 @@ _MEASURED_BY = {
     "max_changed": ("certified", "attack"),
     "max_log_volume": ("certified",),
     "min_corrupted": ("corruption",),
+    "min_shifted": ("shift",),
 }
 """Kinds of tasks, of which a figure needs at least one."""
 
-_AT_RADIUS = tuple(name for name in _MEASURED_BY if name != "min_corrupted")
+_MOST_IS_A_LIMIT = ("min_robust", "min_corrupted", "min_shifted")
+_AT_RADIUS = tuple(name for name in _MEASURED_BY if name not in ("min_corrupted", "min_shifted"))
 _ROWS = {"attacks": "attack", "certified": "certified", "corruptions": "corruption"}
+_ROWS |= {"shifts": "shift"}
 _ROWS |= {"clean": "clean", "missing": "missing"}
 
 
@@ -62,7 +65,7 @@ def figures(
     dict
         Shares go from what is proven to what is possible. What an attack that is missing might
         have found, or one that saw no gradient, is possible; so is every accuracy under a
-        corruption that is missing.
+        corruption, or on another data set, that is missing.
     """
     clean = clean_row(model)
     if clean is None:
@@ -96,7 +99,27 @@ def figures(
     corrupted = _corrupted(model, label)
     if corrupted is not None:
         found["min_corrupted"] = Figure(*corrupted, total, share=True)
+    if model.shifts:
+        found["min_shifted"] = _shifted(model, label)
     return found
+
+
+def _shifted(model: ModelEvaluation, label: int | None) -> Figure:
+    """The mean accuracy on the other data sets, each of which counts alike."""
+    lost = sum(each.key.startswith("shift/") for each in model.missing)
+    shares, samples = [], 0
+    for row in model.shifts:
+        right, total = _right(row.classified.confusion, label)
+        shares.append(right / total if total else math.nan)
+        samples += total
+    mean, count = math.fsum(shares), len(shares) + lost
+    return Figure(mean / count, (mean + lost) / count, samples, share=True)
+
+
+def _right(confusion: Sequence[Sequence[int]], label: int | None) -> tuple[int, int]:
+    """Right samples and all, of one class or of every one."""
+    rows = range(len(confusion)) if label is None else (label,)
+    return sum(confusion[k][k] for k in rows), sum(sum(confusion[k]) for k in rows)
 
 
 def _shares(least: int, most: int, total: int) -> Figure:
@@ -122,10 +145,7 @@ def _corrupted(model: ModelEvaluation, label: int | None) -> tuple[float, float]
     """The least and the largest mean accuracy under the corruptions, each over its severities."""
     known: dict[str, list[float]] = {}
     for row in model.corruptions:
-        confusion = row.classified.confusion
-        rows = range(len(confusion)) if label is None else (label,)
-        total = sum(sum(confusion[k]) for k in rows)
-        right = sum(confusion[k][k] for k in rows)
+        right, total = _right(row.classified.confusion, label)
         known.setdefault(row.corruption, []).append(right / total if total else math.nan)
     if not known:
         return None
@@ -189,6 +209,8 @@ class AskedGates:
         if request.per_class:
             names, outputs = prepared.samples.classes, prepared.models[0].classifier.classes
             asked = replace(asked, classes=prepared.samples.every_class(names, outputs))
+            if "min_shifted" in limits:
+                _check_classes(prepared, asked.classes)
         if request.baseline is not None:
             earlier, told = _read_baseline(request.baseline, asked)
             asked = replace(asked, earlier=earlier, baseline=told)
@@ -244,6 +266,20 @@ class AskedGates:
                 found.get(label, {}), self.limits, self.earlier.get((name, label)), group=group
             )
         ]
+
+
+def _check_classes(prepared: Prepared, classes: Sequence[str]) -> None:
+    """Refuse gates of each class of data that have other classes, or lack one."""
+    for name, other in prepared.shifts.items():
+        if other.classes is not None:
+            raise BadSetting(
+                f"`per_class` is about the networks' classes, and the data '{name}' have others",
+                "leave `per_class` or `min_shifted` out",
+            )
+        try:
+            other.samples.every_class(classes, len(classes))
+        except BadData as error:
+            raise error.about(f"the data '{name}'") from None
 
 
 def _radius(prepared: Prepared, limits: Mapping[str, Limit]) -> float | None:
@@ -311,7 +347,7 @@ def _as_limits(
 ) -> dict[str, Figure]:
     """Figures of a kept result; a part that it lacks makes no limit easier to keep."""
     limits = {
-        name: replace(its, least=its.most) if name in ("min_robust", "min_corrupted") else its
+        name: replace(its, least=its.most) if name in _MOST_IS_A_LIMIT else its
         for name, its in found.items()
     }
     if "min_certified" not in found:
@@ -347,6 +383,8 @@ def _check_question(path: Path, values: dict[str, Any], asked: AskedGates) -> No
     if "min_corrupted" in relative:
         pairs += [("corruptions", settings["corruptions"], prepared.plan.named("corruption"))]
         pairs += [("severities", settings["severities"], ", ".join(map(str, severities)))]
+    if "min_shifted" in relative:
+        pairs += [("shifts", _shifts_of(values), _shifts_now(prepared))]
     for name, before, now in pairs:
         if before != now:
             raise BadSetting(
@@ -355,11 +393,38 @@ def _check_question(path: Path, values: dict[str, Any], asked: AskedGates) -> No
             )
 
 
+def _shifts_of(values: dict[str, Any]) -> str:
+    """Other data sets of a kept result, by what tells them apart."""
+    every = {
+        (row["shift"], row["samples_sha256"], row.get("classes_sha256"))
+        for model in values["models"]
+        for row in model["shifts"]
+    }
+    return _told(every)
+
+
+def _shifts_now(prepared: Prepared) -> str:
+    return _told(
+        {
+            (name, other.samples.digest, other.classes_digest)
+            for name, other in prepared.shifts.items()
+        }
+    )
+
+
+def _told(every: set[tuple[str, str, str | None]]) -> str:
+    texts = [
+        f"{name} ({' '.join(each[:12] for each in digests if each)})" for name, *digests in every
+    ]
+    return ", ".join(sorted(texts)) or "none"
+
+
 def _check_counts(model: ModelEvaluation, samples: int) -> None:
     """Refuse, with `ValueError`, counts of predictions that no samples have."""
     every = [row.classified for row in model.clean]
     every += [row.classified for row in model.attacks]
     every += [row.classified for row in model.corruptions]
+    every += [row.classified for row in model.shifts]
     counts = [count for each in every for line in each.confusion for count in line]
     if any(type(count) is not int or count < 0 for count in counts):
         raise ValueError("predictions are counted by whole numbers of at least 0")

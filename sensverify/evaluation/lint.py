@@ -69,6 +69,7 @@ def lint(specification: Specification, measured: Measured | None = None) -> tupl
       of that to others;
     * families with more corruptions than others, which count for more;
     * a limit that every network keeps;
+    * another data set that it does not describe, and the evaluation has to;
     * by overlaps that were measured: shifts that nothing covers, categories without a member, and
       members that overlap with the others more than twice as much as others do.
 
@@ -103,6 +104,13 @@ def lint(specification: Specification, measured: Measured | None = None) -> tupl
         f"requirement '{each.name}': every network keeps a limit of {each.limit.value:g}"
         for each in specification.requirements
         if _always(each)
+    ]
+    described = [each.name for each in specification.shifts]
+    found += [
+        f"requirement '{each.name}' is about the data set '{name}', which it does not describe"
+        for each in specification.requirements
+        for name in each.shifts
+        if name not in described
     ]
     return tuple(found)
 
@@ -152,7 +160,7 @@ def _families(specification: Specification, corruptions: Sequence[str]) -> list[
         return []
     counts = dict.fromkeys(FAMILIES, 0)
     for name in corruptions:
-        family = CORRUPTIONS[name].function.__module__.rpartition(".")[2]
+        family = CORRUPTIONS[name].family
         if family in counts:
             counts[family] += 1
     absent = [name for name, count in counts.items() if not count]

@@ -10,13 +10,13 @@ from typing import Literal, TypeAlias
 from sensverify.classification.paired import Paired, holm
 from sensverify.core.brief import count_of
 from sensverify.evaluation.curves import clean_rate, clean_row, radii_of, reached
-from sensverify.evaluation.results import Evaluation, ModelEvaluation
+from sensverify.evaluation.results import Evaluation, ModelEvaluation, ShiftRow
 
 LEVEL = 0.05
 """Adjusted p-values below it are differences."""
 
-Kind = Literal["clean", "worst", "attack", "certified", "corruption"]
-KINDS: tuple[Kind, ...] = ("clean", "worst", "attack", "certified", "corruption")
+Kind = Literal["clean", "worst", "attack", "certified", "corruption", "shift"]
+KINDS: tuple[Kind, ...] = ("clean", "worst", "attack", "certified", "corruption", "shift")
 
 _Question: TypeAlias = tuple[Kind, str, float | int | None]
 _Outcome: TypeAlias = frozenset[int] | str
@@ -34,10 +34,11 @@ class Comparison:
     first, second : str
         Names of the networks.
     kind : str
-        ``clean``, ``worst`` (of all attacks), ``attack``, ``certified`` or ``corruption``.
+        ``clean``, ``worst`` (of all attacks), ``attack``, ``certified``, ``corruption`` or
+        ``shift``.
     name : str
-        The attack, method or corruption with its settings; of ``clean`` the part, of ``worst``
-        nothing.
+        The attack, method or corruption with its settings, or the other data set; of ``clean`` the
+        part, of ``worst`` nothing.
     at : float, int or None
         Radius or severity.
     paired : Paired or None
@@ -70,10 +71,10 @@ def compare_pairs(evaluation: Evaluation) -> tuple[Comparison, ...]:
     """Every two networks in every question that both have answered, by McNemar's exact test.
 
     Questions are accuracy on test samples as they are, under every attack and under all of them at
-    every radius, the share that is certified, and accuracy under every corruption at every
-    severity. Nothing is tested where it is not known of every sample whether it is right: which an
-    attack without a gradient does not say, nor a row without its samples; nor where one network has
-    met other attacks than the other.
+    every radius, the share that is certified, accuracy under every corruption at every severity,
+    and accuracy on every other data set. Nothing is tested where it is not known of every sample
+    whether it is right: which an attack without a gradient does not say, nor a row without its
+    samples; nor where one network has met other attacks, or other samples, than the other.
 
     Returns
     -------
@@ -117,10 +118,19 @@ def _compared(
             return replace(made, untested=f"{model.model.name}: {outcome}")
     if kind == "worst" and _attacks(first, at) != _attacks(second, at):
         return replace(made, untested="the two networks have not met the same attacks")
-    right, rights = one[question], other[question]
+    right, rights, total = one[question], other[question], clean_rate(first).total
     assert not isinstance(right, str)
     assert not isinstance(rights, str)
-    return replace(made, paired=Paired.of(right, rights, clean_rate(first).total))
+    if kind == "shift":
+        row, its = _shift(first, name), _shift(second, name)
+        if (row.samples_sha256, row.classes_sha256) != (its.samples_sha256, its.classes_sha256):
+            return replace(made, untested="the two networks have not met the same samples")
+        total = row.samples
+    return replace(made, paired=Paired.of(right, rights, total))
+
+
+def _shift(model: ModelEvaluation, name: str) -> ShiftRow:
+    return next(row for row in model.shifts if row.shift == name)
 
 
 def _attacks(model: ModelEvaluation, radius: float | None) -> set[tuple[str, float | None]]:
@@ -148,6 +158,8 @@ def _outcomes(model: ModelEvaluation) -> dict[_Question, _Outcome]:
         wrong = each.wrong
         known = _NOT_KEPT if wrong is None else every.difference(wrong)
         found["corruption", each.corruption, each.severity] = known
+    for shift in model.shifts:
+        found["shift", shift.shift, None] = frozenset(range(shift.samples)).difference(shift.wrong)
     return found
 
 

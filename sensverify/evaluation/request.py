@@ -43,7 +43,7 @@ MULTIPLES = (0.2, 0.4, 1.0, 2.0, 4.0, 6.0)
 SEVERITIES = (1, 2, 3, 4, 5)
 
 LIMITED = (
-    *("min_accuracy", "min_certified", "min_robust", "min_corrupted"),
+    *("min_accuracy", "min_certified", "min_robust", "min_corrupted", "min_shifted"),
     *("max_changed", "max_log_volume"),
 )
 """Figures that a request can set a limit for."""
@@ -137,10 +137,11 @@ class EvaluateRequest:
         their only output, or the logits behind it. Of all networks but the surrogate.
     input_shape : tuple of int, optional
         Shape of one sample, where a file leaves lengths open.
-    min_accuracy, min_certified, min_robust, min_corrupted : float, str or Limit, optional
+    min_accuracy, min_certified, min_robust, min_corrupted, min_shifted : LimitLike, optional
         Limits of shares of the samples: of those that are right, whose label is proven, that are
-        right under all attacks together, and, on average, under each corruption. As every limit, a
-        number, or relative to ``baseline``: ``baseline-1%``; see `sensverify.core.gates.Limit`.
+        right under all attacks together, and, on average, under each corruption and on each other
+        data set. As every limit, a number, or relative to ``baseline``: ``baseline-1%``; see
+        `sensverify.core.gates.Limit`.
     max_changed, max_log_volume : float, str or Limit, optional
         Of the samples with an input in their box that has another label, and of the largest
         log-volume of the box around a sample's outputs.
@@ -198,6 +199,7 @@ class EvaluateRequest:
     min_certified: LimitLike | None = None
     min_robust: LimitLike | None = None
     min_corrupted: LimitLike | None = None
+    min_shifted: LimitLike | None = None
     max_changed: LimitLike | None = None
     max_log_volume: LimitLike | None = None
     gate_radius: float | None = None

@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import isfinite
 from statistics import fmean
 from typing import TypeAlias
 
-from sensverify.classification.paired import Paired
-from sensverify.classification.rates import Rate
+import numpy as np
+
+from sensverify.classification.estimates import Estimate
 from sensverify.core.gates import Figure
 from sensverify.evaluation.curves import clean_row
 from sensverify.evaluation.gates import figures
-from sensverify.evaluation.results import ModelEvaluation
+from sensverify.evaluation.results import ModelEvaluation, ShiftRow
 from sensverify.evaluation.specification import By, Requirement
 
+_TEST = "test"
+"""Name of the set of the samples that corruptions and attacks are made of."""
+
 _Ends: TypeAlias = tuple[float, float]
+_Estimates: TypeAlias = tuple[Estimate, Estimate]
+"""A figure by what is known: the least that it can be, and the most."""
 
 
 @dataclass(frozen=True)
 class _Part:
-    """One question about the same samples: those that are right, and those that may be."""
+    """Samples that are right, those that may be, and those that are right as they are."""
 
-    known: frozenset[int]
-    possible: frozenset[int]
+    known: Estimate
+    possible: Estimate
+    clean: Estimate | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +48,8 @@ class AskedRequirement:
     radius : float or None
     own : frozenset of int
         Positions of the samples that it is about.
+    shifts : mapping from str to frozenset of int
+        Of other data sets, the positions of the samples of each that it is about.
     """
 
     requirement: Requirement
@@ -48,6 +58,12 @@ class AskedRequirement:
     corruptions: tuple[tuple[str, tuple[int, ...]], ...]
     radius: float | None
     own: frozenset[int]
+    shifts: Mapping[str, frozenset[int]] = field(default_factory=dict)
+
+    @property
+    def samples(self) -> int:
+        """Number of the samples that its figure is made of."""
+        return sum(map(len, self.shifts.values())) if self.shifts else len(self.own)
 
     def figure(self, model: ModelEvaluation, reference: ModelEvaluation | None = None) -> Figure:
         """The figure of a network, from what is known of it.
@@ -56,79 +72,109 @@ class AskedRequirement:
         ----------
         model : ModelEvaluation
         reference : ModelEvaluation, optional
-            By interval, its figure moved by the interval of the difference from it, by pairs of
-            samples.
+            By interval, its figure, or its share that is the limit, moved by the interval of the
+            difference from that, sample by sample.
 
         Returns
         -------
         Figure
             From ``least`` to ``most``. By interval, these are the ends of the 95 % interval, of
-            the least that is known and of the most; of several corruptions and severities, the
-            means of their ends, which is no narrower than it has to be as the samples are the same.
+            the least that is known and of the most (see `sensverify.classification.estimates`);
+            of several corruptions and severities, or several other data sets, the means of their
+            ends, which is no narrower than it has to be.
         """
-        share, count = self.requirement.metric != "log_volume", len(self.own)
         if self.requirement.by == "certified":
-            rows = tuple(row for row in model.certified if row.method in self.methods)
-            bare = replace(model, certified=rows)
-            nothing = Figure(None, None, 0, share=share)
-            return figures(bare, self.radius, frozenset(), self.own).get(
-                self.requirement.gate, nothing
-            )
-        clean = self._clean(model)
-        if clean is None or not count:
-            return Figure(None, None, 0, share=share)
-        estimate = self._mean(self._estimate(clean, part) for part in self._parts(model, clean))
-        if self.requirement.by == "estimate" or estimate is None:
-            return self._as_figure(estimate, share)
+            return self._certified(model)
+        parts = self._figures(model)
+        if parts is None:
+            return self._as_figure(None)
+        estimate = self._mean((low.value, high.value) for low, high in parts)
+        if self.requirement.by == "estimate":
+            return self._as_figure(estimate)
         if reference is None:
-            parts = [self._interval(clean, part) for part in self._parts(model, clean)]
-            return self._as_figure(self._mean(parts), share, estimate)
-        base = self._clean(reference)
-        if base is None:
-            return Figure(None, None, 0, share=share)
-        pairs = zip(self._parts(model, clean), self._parts(reference, base), strict=True)
-        apart = self._mean(_difference(one, other, count) for one, other in pairs)
-        beside = self.figure_of_reference(reference)
-        if apart is None or beside.most is None:
-            return Figure(None, None, 0, share=share)
-        return self._as_figure((beside.most + apart[0], beside.most + apart[1]), share, estimate)
+            ends = self._mean(self._ends(low.lower, high.upper) for low, high in parts)
+            return self._as_figure(ends, estimate)
+        others, before = self._figures(reference), self.before(reference)
+        if others is None or before is None:
+            return self._as_figure(None)
+        limit = self.requirement.limit
+        factor = limit.value if limit.relative == "*" else 1.0
+        apart = self._mean(
+            (low.minus(most.times(factor)).lower, high.minus(least.times(factor)).upper)
+            for (low, high), (least, most) in zip(parts, others, strict=True)
+        )
+        return self._as_figure((factor * before + apart[0], factor * before + apart[1]), estimate)
 
-    def figure_of_reference(self, reference: ModelEvaluation) -> Figure:
-        """The estimate on these samples, or what is certified on them."""
-        by: By = "certified" if self.requirement.by == "certified" else "estimate"
-        plain = replace(self, requirement=replace(self.requirement, by=by))
-        return plain.figure(reference)
+    def before(self, reference: ModelEvaluation) -> float | None:
+        """The figure of a reference that limits are relative to; None where it is not known.
 
-    def _as_figure(self, ends: _Ends | None, share: bool, estimate: _Ends | None = None) -> Figure:
+        What is certified, or the estimate; what it lacks makes no limit easier to keep.
+        """
+        proven = self.requirement.by == "certified"
+        by: By = "certified" if proven else "estimate"
+        its = replace(self, requirement=replace(self.requirement, by=by)).figure(reference)
+        smallest = self.requirement.gate.startswith("min")
+        end = its.least if smallest is proven else its.most
+        return end if its.known and end is not None and isfinite(end) else None
+
+    def _certified(self, model: ModelEvaluation) -> Figure:
+        rows = tuple(row for row in model.certified if row.method in self.methods)
+        found = figures(replace(model, certified=rows), self.radius, frozenset(), self.own)
+        nothing = Figure(None, None, 0, share=self.requirement.metric != "log_volume")
+        return found.get(self.requirement.gate, nothing)
+
+    def _as_figure(self, ends: _Ends | None, estimate: _Ends | None = None) -> Figure:
         if ends is None:
-            return Figure(None, None, 0, share=share)
+            return Figure(None, None, 0, share=True)
         middle = None if estimate is None or estimate[0] != estimate[1] else estimate[0]
-        return Figure(ends[0], ends[1], len(self.own), share=share, estimate=middle)
+        return Figure(ends[0], ends[1], self.samples, share=True, estimate=middle)
 
-    def _clean(self, model: ModelEvaluation) -> frozenset[int] | None:
-        row = clean_row(model)
-        return None if row is None else self.own.difference(row.wrong)
+    def _ends(self, lower: float, upper: float) -> _Ends:
+        """Ends that the metric can have: differences of shares are from -1 to 1."""
+        if self.requirement.metric == "residual":
+            return max(lower, -1.0), min(upper, 1.0)
+        return lower, upper
 
-    def _parts(self, model: ModelEvaluation, clean: frozenset[int]) -> list[_Part]:
-        """The parts that the figure is a mean of, in an order that is the same of every network."""
-        if self.attacks:
-            return [self._attacked(model, clean)]
-        if not self.corruptions:
-            return [_Part(clean, clean)]
-        rows = {(row.corruption, row.severity): row.wrong for row in model.corruptions}
+    def _figures(self, model: ModelEvaluation) -> list[_Estimates] | None:
+        """The figure of every part, in an order that is the same of every network."""
+        clean = clean_row(model)
+        if clean is None or not self.samples:
+            return None
         found = []
-        for name, severities in self.corruptions:
-            for severity in severities:
-                wrong = rows.get((name, severity))
-                # What is missing may be anything.
-                part = _Part(frozenset(), self.own)
-                if wrong is not None:
-                    right = self.own.difference(wrong)
-                    part = _Part(right, right)
-                found.append(part)
+        for part in self._parts(model, clean.wrong):
+            estimates = _metric(self.requirement.metric, part)
+            if estimates is None:
+                return None
+            found.append(estimates)
         return found
 
-    def _attacked(self, model: ModelEvaluation, clean: frozenset[int]) -> _Part:
+    def _parts(self, model: ModelEvaluation, wrong: Sequence[int]) -> Iterator[_Part]:
+        """The questions that the figure is a mean over."""
+        if self.shifts:
+            yield from self._shifted(model, wrong)
+            return
+        right = self.own.difference(wrong)
+        clean = self._share(right)
+        if self.attacks:
+            known, possible = self._attacked(model, right)
+            yield _Part(self._share(known), self._share(possible), clean)
+            return
+        if not self.corruptions:
+            yield _Part(clean, clean, clean)
+        rows = {(row.corruption, row.severity): row.wrong for row in model.corruptions}
+        for name, severities in self.corruptions:
+            for severity in severities:
+                lost = rows.get((name, severity))
+                # What is missing may be anything.
+                ends = (frozenset(), self.own) if lost is None else (self.own.difference(lost),) * 2
+                yield _Part(self._share(ends[0]), self._share(ends[-1]), clean)
+
+    def _share(self, right: frozenset[int]) -> Estimate:
+        return _share(right, self.own, _TEST)
+
+    def _attacked(
+        self, model: ModelEvaluation, clean: frozenset[int]
+    ) -> tuple[frozenset[int], frozenset[int]]:
         radius = self.radius
         assert radius is not None
         rows = [row for row in model.attacks if row.attack.split(" through ")[0] in self.attacks]
@@ -144,55 +190,52 @@ class AskedRequirement:
             # An attack that could not be had may have found anything.
             unseen = self.own
         possible = clean - broken
-        return _Part(possible - unseen, possible)
+        return possible - unseen, possible
 
-    def _mean(self, ends: Iterable[_Ends | None]) -> _Ends | None:
-        """The mean over corruptions of the mean over severities."""
-        every = list(ends)
-        known = [each for each in every if each is not None]
-        if len(known) < len(every):
-            return None
-        left, means = iter(known), []
-        for count in [len(severities) for _, severities in self.corruptions] or [1]:
+    def _shifted(self, model: ModelEvaluation, wrong: Sequence[int]) -> Iterator[_Part]:
+        rows = {row.shift: row for row in model.shifts}
+        for name, own in self.shifts.items():
+            row = rows.get(name)
+            if row is None:
+                yield _Part(_share(frozenset(), own, name), _share(own, own, name), None)
+                continue
+            # By the digest: what is about other samples has nothing in common.
+            found = _share(own.difference(row.wrong), own, f"{name} {row.samples_sha256}")
+            clean = self._share(self.own.difference(wrong))
+            yield _Part(found, found, clean if row.classes is None else _among(model, row))
+
+    def _mean(self, ends: Iterable[_Ends]) -> _Ends:
+        """The mean over corruptions of the mean over severities, or that over other data sets."""
+        left, means = iter(ends), []
+        for count in [len(severities) for _, severities in self.corruptions] or [
+            len(self.shifts) or 1
+        ]:
             some = [next(left) for _ in range(count)]
             means.append((fmean(each[0] for each in some), fmean(each[1] for each in some)))
         return fmean(each[0] for each in means), fmean(each[1] for each in means)
 
-    def _estimate(self, clean: frozenset[int], part: _Part) -> _Ends | None:
-        total, right = len(self.own), len(clean)
-        low, high = len(part.known), len(part.possible)
-        if self.requirement.metric == "residual":
-            return (right - high) / total, (right - low) / total
-        if self.requirement.metric == "app":
-            return None if right == 0 else (low / right, high / right)
-        return low / total, high / total
 
-    def _interval(self, clean: frozenset[int], part: _Part) -> _Ends | None:
-        total = len(self.own)
-        places = {place: k for k, place in enumerate(sorted(self.own))}
-        low, high = Rate(len(part.known), total).interval, Rate(len(part.possible), total).interval
-        if self.requirement.metric == "residual":
-            known, possible, base = (
-                [places[k] for k in each] for each in (part.known, part.possible, clean)
-            )
-            return (
-                Paired.of(possible, base, total).interval[0],
-                Paired.of(known, base, total).interval[1],
-            )
-        if self.requirement.metric == "app":
-            least, most = Rate(len(clean), total).interval
-            # Ends of two intervals: wider than that of the quotient on the same samples.
-            return None if not least > 0 else (low[0] / most, high[1] / least)
-        return low[0], high[1]
+def _metric(metric: str, part: _Part) -> _Estimates | None:
+    """A part's figure; None where there is none, as of the share of no right samples."""
+    known, possible, clean = part.known, part.possible, part.clean
+    if metric == "accuracy":
+        return known, possible
+    if clean is None:
+        return None
+    if metric == "residual":
+        return clean.minus(possible), clean.minus(known)
+    least, most = known.over(clean), possible.over(clean)
+    return None if least is None or most is None else (least, most)
 
 
-def _difference(one: _Part, other: _Part, total: int) -> _Ends:
-    """The interval of a network's share of right samples minus a reference's."""
-    places = {place: k for k, place in enumerate(sorted(one.possible | other.possible))}
-    known, possible, its, its_most = (
-        [places[k] for k in each] for each in (one.known, one.possible, other.known, other.possible)
-    )
-    return (
-        Paired.of(its_most, known, total).interval[0],
-        Paired.of(its, possible, total).interval[1],
-    )
+def _share(right: frozenset[int], own: frozenset[int], name: str) -> Estimate:
+    order = np.array(sorted(own))
+    return Estimate.share(np.isin(order, np.fromiter(right, np.int64, len(right))), name)
+
+
+def _among(model: ModelEvaluation, row: ShiftRow) -> Estimate | None:
+    """The clean accuracy among the classes of another data set, of which only counts are kept."""
+    if not row.clean_samples or row.clean_right is None:
+        return None
+    right = np.arange(row.clean_samples) < row.clean_right
+    return Estimate.share(right, f"{_TEST} among the classes of {row.shift}: {model.model.name}")

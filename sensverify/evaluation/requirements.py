@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import isfinite, nan
+from math import nan
 from pathlib import Path
+from statistics import fmean
 from typing import Any, TypeAlias
 
 from sensverify.attacks.attack import ATTACKS
@@ -13,13 +14,15 @@ from sensverify.bounds.method import METHODS
 from sensverify.classification.rates import Rate
 from sensverify.core.gates import Figure, Gate, judge
 from sensverify.corruptions import CORRUPTIONS
-from sensverify.errors import BadData, BadSetting, InputError, SensverifyError
+from sensverify.errors import BadData, BadSetting, InputError, SensverifyError, UnknownName
 from sensverify.evaluation.prepared import Prepared
 from sensverify.evaluation.request import CERTIFY, EvaluateRequest
 from sensverify.evaluation.requirement import AskedRequirement
 from sensverify.evaluation.results import Evaluation, ModelEvaluation
+from sensverify.evaluation.shift import OtherData
 from sensverify.evaluation.specification import Requirement, Specification
 from sensverify.evaluation.specification_file import read_specification
+from sensverify.registry.names import did_you_mean
 
 Answer: TypeAlias = Callable[[Any, Path, float | None], bool | None]
 """Whether a network (as a request names it) holds a property (a file), in so many seconds; None
@@ -60,6 +63,7 @@ def _measured(asked: Specification, request: EvaluateRequest) -> dict[str, Any]:
         "attacks": _union(request.attacks, attacks),
         "certify": _union(request.certify, proofs),
     }
+    found["shifts"] = _shifts(asked, request)
     found["corruptions"] = _union(request.corruptions, (n for e in needs for n in e.corruptions))
     severities = {severity for each in needs for severity in each.severities}
     if request.corruptions or any(e.corruptions and not e.severities for e in needs):
@@ -79,6 +83,18 @@ def _measured(asked: Specification, request: EvaluateRequest) -> dict[str, Any]:
             )
         found["reference"] = asked.reference
     return found
+
+
+def _shifts(asked: Specification, request: EvaluateRequest) -> tuple[OtherData, ...]:
+    """The other data sets of both, each name once."""
+    found = {each.name: each for each in request.shifts}
+    for each in asked.shifts:
+        if found.setdefault(each.name, each) != each:
+            raise BadSetting(
+                f"the specification and `shifts` have different data by the name '{each.name}'",
+                "give one of them another name",
+            )
+    return tuple(found.values())
 
 
 def _union(given: Iterable[Any] | None, needed: Iterable[Any]) -> tuple[Any, ...]:
@@ -132,6 +148,7 @@ class AskedRequirements:
         if given is None:
             return cls(prepared, ())
         assert isinstance(given, Specification)
+        _check_reference(given, prepared)
         found = []
         for each in given.requirements:
             try:
@@ -155,6 +172,18 @@ class AskedRequirements:
             own += self.answers.get(model.model.name, ())
             gates += [replace(gate, model=model.model.name if count > 1 else None) for gate in own]
         return replace(evaluation, gates=(*evaluation.gates, *gates))
+
+
+def _check_reference(given: Specification, prepared: Prepared) -> None:
+    """Refuse a network that would be compared with nothing but itself."""
+    judged = prepared.models[: len(prepared.request.models)]
+    relative = [each.name for each in given.requirements if each.limit.relative is not None]
+    if relative and {each.facts.name for each in judged} == {prepared.request.reference}:
+        raise BadSetting(
+            f"requirement '{relative[0]}' compares the network '{prepared.request.reference}' with "
+            "itself",
+            "evaluate another network, or name another one as the reference",
+        )
 
 
 def _answers(
@@ -190,27 +219,17 @@ def judge_requirement(
     if needed.limit.relative is None:
         (gate,) = judge({name: asked.figure(model)}, {name: needed.limit})
     else:
-        before = None if reference is None else _before(asked, reference)
+        before = None if reference is None else asked.before(reference)
         if before is None:
             # Where there is nothing to compare with, nothing passes.
             gate = Gate(name, Figure(None, None, 0, share=True), nan)
         else:
             figure = asked.figure(model, reference if needed.by == "interval" else None)
-            (gate,) = judge({name: figure}, {name: needed.limit}, {name: before})
+            its = Figure(before, before, 1, share=True)
+            (gate,) = judge({name: figure}, {name: needed.limit}, {name: its})
     return replace(
         gate, radius=asked.radius, group=needed.group, requirement=needed.name, by=needed.by
     )
-
-
-def _before(asked: AskedRequirement, reference: ModelEvaluation) -> Figure | None:
-    """The figure of a reference that limits are relative to; None where it is not known."""
-    its, smallest = asked.figure_of_reference(reference), asked.requirement.gate.startswith("min")
-    if asked.requirement.by != "certified":
-        # What the reference lacks makes no limit easier to keep.
-        end = its.most if smallest else its.least
-        its = replace(its, least=end, most=end)
-    end = its.least if smallest else its.most
-    return its if its.known and end is not None and isfinite(end) else None
 
 
 def _asked(
@@ -226,11 +245,13 @@ def _asked(
         tuple(_corruptions(requirement, prepared, severities)),
         radius,
         _own(requirement, prepared),
+        {name: _own_of(name, requirement, prepared) for name in requirement.shifts},
     )
     planned = {(task.kind, task.name) for task in prepared.plan.tasks}
     needed = [("attack", name) for name in asked.attacks]
     needed += [("certified", name) for name in asked.methods]
     needed += [("corruption", name) for name, _ in asked.corruptions]
+    needed += [("shift", name) for name in asked.shifts]
     for kind, name in needed:
         if (kind, name) not in planned:
             missing = prepared.plan.missing
@@ -269,12 +290,40 @@ def _own(requirement: Requirement, prepared: Prepared) -> frozenset[int]:
     group = requirement.group
     if group is None:
         return frozenset(range(len(labels)))
+    return _of_class(labels, _label(group, prepared), group)
+
+
+def _label(group: str, prepared: Prepared) -> int:
+    """The number of a class by its name."""
     classes = tuple(prepared.samples.classes)
     outputs = prepared.models[0].classifier.classes
     names: Sequence[str] = classes if len(classes) == outputs else tuple(map(str, range(outputs)))
     if group not in names:
         raise BadSetting(f"there is no class '{group}'", f"classes are {', '.join(names[:20])}")
-    own = frozenset(k for k, label in enumerate(labels) if label == names.index(group))
+    return names.index(group)
+
+
+def _own_of(name: str, requirement: Requirement, prepared: Prepared) -> frozenset[int]:
+    """Positions of the samples of another data set that a requirement is about."""
+    other = prepared.shifts.get(name)
+    if other is None:
+        raise UnknownName(
+            f"there is no other data set '{name}'{did_you_mean(name, prepared.shifts)}",
+            "describe it in the specification, or give it with `shifts`",
+        )
+    labels = other.samples.labels.tolist()
+    if requirement.group is None:
+        return frozenset(range(len(labels)))
+    if other.classes is not None:
+        raise BadSetting(
+            f"the classes of '{name}' are not those of the networks, and it has a class",
+            "leave the class out, or give data with the networks' own labels",
+        )
+    return _of_class(labels, _label(requirement.group, prepared), requirement.group)
+
+
+def _of_class(labels: Sequence[int], number: int, group: str) -> frozenset[int]:
+    own = frozenset(k for k, label in enumerate(labels) if label == number)
     if not own:
         raise BadData(
             f"of class '{group}' there is no sample among the {len(labels)}", "give more samples"
@@ -284,13 +333,15 @@ def _own(requirement: Requirement, prepared: Prepared) -> frozenset[int]:
 
 def _check_reach(asked: AskedRequirement) -> None:
     """Refuse a limit that no network could keep on so few samples."""
-    needed, total = asked.requirement, len(asked.own)
+    needed = asked.requirement
     if needed.by != "interval" or needed.metric != "accuracy" or needed.limit.relative is not None:
         return
-    best = Rate(total, total).interval[0]
+    counts = [len(own) for own in asked.shifts.values()] or [len(asked.own)]
+    best = fmean(Rate(count, count).interval[0] for count in counts)
     if needed.limit.value > best:
+        told = ", ".join(map(str, counts))
         raise BadSetting(
-            f"at least {needed.limit.value:.6g} is out of reach with {total} samples: were all of "
+            f"at least {needed.limit.value:.6g} is out of reach with {told} samples: were all of "
             f"them right, the interval would begin at {best:.4g}",
             'give more samples, a lower limit, or by = "estimate"',
         )

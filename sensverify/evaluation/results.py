@@ -160,6 +160,9 @@ class ShiftRow:
     seconds : float
     wrong : tuple of int
         Positions of the samples, among those that were used, whose label is not the prediction.
+    classes_sha256 : str or None
+        Digest of the outputs that stand for each class; None where all count, and in rows that an
+        earlier version has kept.
     """
 
     shift: str
@@ -173,6 +176,7 @@ class ShiftRow:
     clean_samples: int | None
     seconds: float
     wrong: tuple[int, ...]
+    classes_sha256: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

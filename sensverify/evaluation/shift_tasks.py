@@ -43,6 +43,7 @@ def shift(context: Context, task: EvaluationTask) -> FinishedTask:
         clean_right=None if clean is None else clean[0],
         clean_samples=None if clean is None else clean[1],
         seconds=perf_counter() - began,
+        classes_sha256=other.classes_digest,
         wrong=tuple((outputs.argmax(dim=1) != y).nonzero().squeeze(1).tolist()),
     )
     return FinishedTask(row=row)

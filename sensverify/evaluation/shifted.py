@@ -43,6 +43,11 @@ class ShiftedSamples:
         """SHA-256 of the samples, their labels, and the classes."""
         return sha256(self.samples.digest, repr(self.classes))
 
+    @property
+    def classes_digest(self) -> str | None:
+        """SHA-256 of the classes; None without any."""
+        return None if self.classes is None else sha256(repr(self.classes))
+
     def restricted(self, outputs: Tensor) -> Tensor:
         """The largest output of each class of the data, ``[samples, classes]``."""
         if self.classes is None:

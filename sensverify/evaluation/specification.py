@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 from sensverify.core.gates import Limit
 from sensverify.core.numbers import RangeShare
 from sensverify.errors import BadSetting
+from sensverify.evaluation.shift import OtherData
 
 Metric: TypeAlias = Literal["accuracy", "residual", "app", "changed", "log_volume"]
 By: TypeAlias = Literal["interval", "estimate", "certified"]
@@ -33,9 +34,10 @@ class Requirement:
     by : str
         What has to keep the limit: the whole 95 % ``interval`` of the share of all samples that
         could come; the ``estimate`` on these samples; or what is ``certified`` on these samples.
-    attacks, corruptions : tuple of str
-        The shift: all of these attacks together, or the mean of these corruptions, each over its
-        severities. Neither: samples as they are or, by proof, every input in their boxes.
+    attacks, corruptions, shifts : tuple of str
+        The shift: all of these attacks together; the mean of these corruptions, each over its
+        severities; or that of these other data sets. None of them: samples as they are or, by
+        proof, every input in their boxes.
     severities : tuple of int
         Of corruptions; empty: those of the evaluation.
     methods : tuple of str
@@ -58,6 +60,7 @@ class Requirement:
     by: By = "interval"
     attacks: tuple[str, ...] = ()
     corruptions: tuple[str, ...] = ()
+    shifts: tuple[str, ...] = ()
     severities: tuple[int, ...] = ()
     methods: tuple[str, ...] = ()
     radius: float | RangeShare | None = None
@@ -77,6 +80,8 @@ class Requirement:
             return "min_certified"
         if self.attacks:
             return "min_robust"
+        if self.shifts:
+            return "min_shifted"
         return "min_corrupted" if self.corruptions else "min_accuracy"
 
     @property
@@ -85,23 +90,28 @@ class Requirement:
         return self.radius if self.sigma is None else self.sigma
 
     def _check_shift(self) -> None:
-        if self.attacks and self.corruptions:
-            raise BadSetting("it has attacks and corruptions", "make two requirements of it")
+        kinds = ("attacks", "corruptions", "shifts")
+        there = [kind for kind in kinds if getattr(self, kind)]
+        if len(there) > 1:
+            raise BadSetting(
+                f"it has {' and '.join(there)}", f"make {len(there)} requirements of it"
+            )
         if self.radius is not None and self.sigma is not None:
             raise BadSetting("it has a radius and a sigma", "give one of them")
         proven = self.by == "certified"
-        if proven and (self.attacks or self.corruptions):
+        if proven and there:
             raise BadSetting(
-                "what is certified holds for every input in a box, not for attacks or corruptions",
+                f"what is certified holds for every input in a box, not for {there[0]}",
                 'leave them out, or give by = "interval"',
             )
         if self.metric in _PROVEN_ONLY and not proven:
             raise BadSetting(f"{self.metric} is known by proof alone", 'give by = "certified"')
         if self.metric in ("residual", "app") and proven:
             raise BadSetting(f"{self.metric} is not certified", "give metric = 'accuracy'")
-        if self.metric in ("residual", "app") and not (self.attacks or self.corruptions):
+        if self.metric in ("residual", "app") and not there:
             raise BadSetting(
-                f"{self.metric} is about a shift, and there is none", "give attacks or corruptions"
+                f"{self.metric} is about a shift, and there is none",
+                "give attacks, corruptions or shifts",
             )
         if self.methods and not proven:
             raise BadSetting("methods are those of proofs", 'give by = "certified"')
@@ -128,22 +138,19 @@ class Requirement:
                     + (f"from {least:g} to {most:g}" if most < math.inf else "at least 0"),
                     "write 90 percent as 0.9 or 90%",
                 )
-        elif limit.relative in "+-" and share and not limit.value < 1:
+        elif limit.relative in "+-":
+            # Differences of shares are below 1, and those of differences below 2.
+            most = {"accuracy": 1.0, "changed": 1.0, "residual": 2.0}.get(self.metric, math.inf)
+            if not abs(limit.value) < most:
+                raise BadSetting(
+                    f"a limit of {limit.value:g} beside the reference's figure is out of reach",
+                    "write 5 percent as 0.05 or 5%",
+                )
+        elif not limit.value >= 0:
             raise BadSetting(
-                f"a limit of {limit.value:g} beside the reference's figure is out of reach",
-                "write 5 percent as 0.05 or 5%",
+                f"the reference's figure times {limit.value:g} is no limit",
+                "give a factor of at least 0",
             )
-        if self.by == "interval" and limit.relative is not None:
-            if self.metric != "accuracy":
-                raise BadSetting(
-                    f"the difference of {self.metric} from the reference's has no interval here",
-                    'give by = "estimate", or metric = "accuracy"',
-                )
-            if limit.relative == "*":
-                raise BadSetting(
-                    "the quotient with the reference's accuracy has no interval here",
-                    'write the limit as a difference (reference-5%), or give by = "estimate"',
-                )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,6 +184,8 @@ class Specification:
     title, note : str
     reference : str or None
         The network that limits are relative to: a name, or the path of its file.
+    shifts : tuple of OtherData
+        Other data sets that requirements name.
     left_out : tuple of str
         Families of shifts that are left out on purpose; see `sensverify.evaluation.lint`.
 
@@ -184,7 +193,7 @@ class Specification:
     ------
     BadSetting
         There is no requirement, two have one name, a limit is relative and there is no reference,
-        or radii and sigmas are mixed.
+        radii and sigmas are mixed, or no requirement names a data set.
     """
 
     requirements: tuple[Requirement, ...] = ()
@@ -192,6 +201,7 @@ class Specification:
     title: str = ""
     note: str = ""
     reference: str | None = None
+    shifts: tuple[OtherData, ...] = ()
     left_out: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -212,3 +222,22 @@ class Specification:
             raise BadSetting(
                 "some requirements have a radius and some a sigma", "give all of them in one unit"
             )
+        self._check_shifts()
+        for each in self.requirements:
+            if each.limit.relative is not None and self.reference is None:
+                raise BadSetting(
+                    f"requirement '{each.name}' is relative to a reference network, and none is "
+                    "named",
+                    'give reference = "NAME" at the top of the file',
+                )
+
+    def _check_shifts(self) -> None:
+        described = [each.name for each in self.shifts]
+        for name in described:
+            if described.count(name) > 1:
+                raise BadSetting(f"two other data sets are called '{name}'", "rename one of them")
+            if not any(name in each.shifts for each in self.requirements):
+                raise BadSetting(
+                    f"no requirement is about the data set '{name}'",
+                    f'give one shifts = ["{name}"], or leave the data set out',
+                )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -10,7 +10,9 @@ from typing import Any, get_args
 
 from sensverify.core.gates import Limit
 from sensverify.core.numbers import RangeShare, parse_radius
+from sensverify.data import DATA_SETS
 from sensverify.errors import BadSetting, InputError, UnknownName
+from sensverify.evaluation.shift import OtherData
 from sensverify.evaluation.specification import (
     SMALL_IS_GOOD,
     By,
@@ -24,16 +26,17 @@ from sensverify.runs.toml_file import read_toml
 
 SCHEMA = "sensverify.specification/1"
 
+_MOST = 1000
+"""No corruption has so many severities."""
 
 _PROPERTY = ("name", "property", "timeout")
-
-
-_TOP = ("schema", "title", "note", "reference", "left_out", "requirements")
+_SHIFT = ("data", "classes")
+_TOP = ("schema", "title", "note", "reference", "left_out", "requirements", "shifts")
 
 
 _KEYS = (
-    *("name", "metric", "attacks", "corruptions", "severities", "methods"),
-    *("radius", "sigma", "class", "min", "max", "by"),
+    *("name", "metric", "attacks", "corruptions", "shifts", "severities"),
+    *("methods", "radius", "sigma", "class", "min", "max", "by"),
 )
 
 
@@ -74,9 +77,16 @@ def parse_specification(document: Mapping[str, Any], *, folder: Path = Path()) -
                                        # or "reference-5%"
         by = "interval"                # estimate, certified
         [[requirements]]
+        name = "other photographs"
+        shifts = ["sketches"]          # other data sets, by the names below
+        min = "60%"
+        [[requirements]]
         name = "stays apart"
         property = "apart.vnnlib"      # beside this file; no input may be what it describes
         timeout = 60                   # seconds for its answer
+        [shifts.sketches]
+        data = "sketches.npz"          # a name, or a file or folder beside this one
+        classes = "sketches.json"      # the networks' outputs that stand for its classes
 
     Raises
     ------
@@ -94,37 +104,50 @@ def parse_specification(document: Mapping[str, Any], *, folder: Path = Path()) -
         reference = str(folder / reference)
     named = [(_name(each, number), each) for number, each in enumerate(tables, start=1)]
     requirements = tuple(_requirement(*each) for each in named if "property" not in each[1])
-    for each in requirements:
-        if each.limit.relative is not None and reference is None:
-            raise BadSetting(
-                f"requirement '{each.name}' is relative to a reference network, and none is named",
-                'give reference = "NAME" at the top of the file',
-            )
     return Specification(
         requirements=requirements,
         properties=tuple(_property(*each, folder) for each in named if "property" in each[1]),
         title=_text(document, "title", "the file") or "",
         note=_text(document, "note", "the file") or "",
         reference=reference,
+        shifts=_shifts(document.get("shifts", {}), folder),
         left_out=_names(document["left_out"], "left_out") if "left_out" in document else (),
     )
 
 
+def _shifts(tables: Any, folder: Path) -> tuple[OtherData, ...]:
+    if not isinstance(tables, dict) or not all(isinstance(e, dict) for e in tables.values()):
+        raise BadSetting("`shifts` are tables by name", "write [shifts.NAME] above each of them")
+    found = []
+    for name, table in tables.items():
+        where = f"shift '{name}'"
+        _check_keys(table, _SHIFT, where)
+        data, classes = _text(table, "data", where), _text(table, "classes", where)
+        if not data:
+            raise BadSetting(f"{where} names no data", 'give data = "NAME" or a file')
+        file = "/" in data or "." in data or (folder / data).exists()
+        if data not in DATA_SETS and file:
+            data = str(folder / data)
+        listed = folder / classes if classes else None
+        found.append(OtherData(name=name, data=data, classes=listed))
+    return tuple(found)
+
+
 def _name(table: Mapping[str, Any], number: int) -> str:
     name = _text(table, "name", f"[[requirements]] number {number}")
-    if not name:
+    if not name or not name.strip():
         raise BadSetting(f"[[requirements]] number {number} has no name", 'give it: name = "..."')
-    return name
+    return name.strip()
 
 
 def _property(name: str, table: Mapping[str, Any], folder: Path) -> PropertyRequirement:
     where = f"requirement '{name}'"
     _check_keys(table, _PROPERTY, f"{where}, a property,")
-    path, timeout = _text(table, "property", where), table.get("timeout")
+    path, timeout = _text(table, "property", where), None
     if not path:
         raise BadSetting(f"{where} names no file", 'give property = "FILE.vnnlib"')
-    if timeout is not None:
-        timeout = _distance(timeout, "timeout", where)
+    if "timeout" in table:
+        timeout = _size(table["timeout"], "timeout", where)
     return PropertyRequirement(name=name, path=folder / path, timeout=timeout)
 
 
@@ -135,7 +158,7 @@ def _requirement(name: str, table: Mapping[str, Any]) -> Requirement:
     for key, choices in (("metric", get_args(Metric)), ("by", get_args(By))):
         if key in table:
             values[key] = _choice(table[key], choices, f"{where}: {key}")
-    for key in ("attacks", "corruptions", "methods"):
+    for key in ("attacks", "corruptions", "shifts", "methods"):
         if key in table:
             values[key] = _names(table[key], f"{where}: {key}")
     if "severities" in table:
@@ -144,7 +167,7 @@ def _requirement(name: str, table: Mapping[str, Any]) -> Requirement:
         if key in table:
             values[key] = _distance(table[key], key, where)
     if "class" in table:
-        values["group"] = str(table["class"])
+        values["group"] = _class(table["class"], where)
     values["limit"] = _limit(table, values.get("metric", "accuracy"), where)
     try:
         return Requirement(**values)
@@ -176,26 +199,36 @@ def _limit(table: Mapping[str, Any], metric: str, where: str) -> Limit:
         ) from None
 
 
-def _distance(given: Any, key: str, where: str) -> Any:
+def _distance(given: Any, key: str, where: str) -> float | RangeShare:
     value: Any = given
-    if isinstance(given, str) and key != "timeout":
+    if isinstance(given, str):
         try:
             value = parse_radius(given)
         except InputError as error:
             raise error.about(f"{where}: {key}") from None
-    share = isinstance(value, RangeShare)
-    if key == "sigma" and isinstance(value, RangeShare):
-        value, share = value.share, False
-    known = share or (isinstance(value, int | float) and not isinstance(value, bool))
-    size = value.share if isinstance(value, RangeShare) else value
-    if not known or not 0 < size < math.inf:
-        raise BadSetting(f"{where}: {key} must be a finite number above 0, got {given}")
-    return value if isinstance(value, RangeShare) else float(value)
+    if not isinstance(value, RangeShare):
+        return _size(value, key, where)
+    share = _size(value.share, key, where)
+    return share if key == "sigma" else value
+
+
+def _size(given: Any, key: str, where: str) -> float:
+    known = isinstance(given, int | float) and not isinstance(given, bool)
+    # Beyond the largest number a whole one has no counterpart.
+    if not known or not 0 < given <= sys.float_info.max:
+        raise BadSetting(f"{where}: {key} must be a finite number above 0, got {str(given)[:40]}")
+    return float(given)
+
+
+def _class(given: Any, where: str) -> str:
+    if isinstance(given, bool) or not isinstance(given, int | str) or not str(given).strip():
+        raise BadSetting(f"{where}: class is a name or a number, got {str(given)[:40]!r}")
+    return str(given)
 
 
 def _severities(given: Any, where: str) -> tuple[int, ...]:
     several = given if isinstance(given, list) else [given]
-    if not several or not all(type(each) is int and each > 0 for each in several):
+    if not several or not all(type(each) is int and 0 < each < _MOST for each in several):
         raise BadSetting(f"{where}: severities are whole numbers from 1, such as [1, 3, 5]")
     return tuple(sorted(set(several)))
 

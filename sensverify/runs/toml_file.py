@@ -32,7 +32,8 @@ def read_toml(path: Path, parse: Callable[[dict[str, Any]], T]) -> T:
             document = tomllib.loads(path.read_text(encoding="utf-8"))
     except UnicodeDecodeError:
         raise InputError(f"'{path}' is no text in UTF-8") from None
-    except tomllib.TOMLDecodeError as error:
+    # Beside its own errors: a whole number of thousands of digits, and lists a thousand deep.
+    except (ValueError, RecursionError) as error:
         raise InputError(f"'{path}' is no TOML: {error}") from None
     try:
         return parse(document)

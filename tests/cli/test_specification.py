@@ -207,3 +207,148 @@ def test_a_property_that_cannot_be_asked(
     done = run("evaluate", identity, "--data", both, "--specification", path)
     assert done.exit_code == 2, done.output
     assert said in done.stderr
+
+
+SHIFTED = """
+[[requirements]]
+name = "elsewhere"
+shifts = ["other"]
+by = "estimate"
+min = "{limit}"
+[shifts.other]
+data = "other.npz"
+classes = "other.json"
+"""
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Path:
+    """Three samples, two of them right where output 1 stands for class 0."""
+    (tmp_path / "other.json").write_text("[1, 0]")
+    x = np.array([[2.0, 0.0], [0.0, 1.0], [0.0, 1.0]], dtype=np.float32)
+    np.savez(tmp_path / "other.npz", x=x, y=np.array([1, 0, 1]))
+    return tmp_path
+
+
+@pytest.mark.parametrize(("limit", "status"), [("60%", 0), ("70%", 1)])
+def test_other_data_beside_the_file_are_a_requirement(
+    run: Run,
+    identity: Path,
+    both: Path,
+    save: Callable[[str], Path],
+    elsewhere: Path,
+    limit: str,
+    status: int,
+) -> None:
+    path, target = save(SHIFTED.format(limit=limit)), elsewhere / "a.json"
+    done = run(
+        *("evaluate", identity, "--data", both, "--specification", path),
+        *("--json", target, "--report", elsewhere / "a.html"),
+    )
+    assert done.exit_code == status, done.output
+    (gate,) = json.loads(target.read_text())["gates"]
+    assert (gate["name"], gate["requirement"], gate["samples"]) == ("min_shifted", "elsewhere", 3)
+    assert gate["least"] == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("other.npz", None, "other.npz"),
+        ("other.npz", b"PK", "other.npz"),
+        ("other.json", None, "other.json"),
+        ("other.json", b"[1]", "fewer than two classes"),
+        ("other.json", b"[1, 1]", "twice"),
+        ("other.json", b"[1, 2]", "outputs from 0 to 1"),
+        ("other.json", b"[1, -1]", "outputs from 0 to 1"),
+        ("other.json", b"[1, true]", "outputs from 0 to 1"),
+        ("other.json", b"[1, []]", "outputs from 0 to 1"),
+        ("other.json", b"[1, 0e999]", "outputs from 0 to 1"),
+        ("other.json", b"[1, " + b"9" * 5000 + b"]", "other.json"),
+        ("other.json", b"[" * 100_000, "other.json"),
+        ("other.json", b"\xff", "no JSON"),
+        ("other.json", b'{"cat": 1, "dog": 0}', "classes by name"),
+    ],
+)
+def test_other_data_that_cannot_be_had_are_refused_in_a_line(
+    run: Run,
+    identity: Path,
+    both: Path,
+    save: Callable[[str], Path],
+    elsewhere: Path,
+    name: str,
+    content: bytes | None,
+    said: str,
+) -> None:
+    path = elsewhere / name
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    spec = save(SHIFTED.format(limit="1%"))
+    done = run("evaluate", identity, "--data", both, "--specification", spec)
+    assert done.exit_code == 2, done.output
+    assert said in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_no_samples_of_other_data_are_refused(
+    run: Run, identity: Path, both: Path, save: Callable[[str], Path], elsewhere: Path
+) -> None:
+    np.savez(elsewhere / "other.npz", x=np.zeros((0, 2), np.float32), y=np.zeros(0, int))
+    spec = save(SHIFTED.format(limit="1%"))
+    done = run("evaluate", identity, "--data", both, "--specification", spec)
+    assert done.exit_code == 2
+    x = np.array([[np.nan, 0.0]], dtype=np.float32)
+    np.savez(elsewhere / "other.npz", x=x, y=np.zeros(1, int))
+    done = run("evaluate", identity, "--data", both, "--specification", spec)
+    assert done.exit_code == 2
+
+
+@pytest.mark.parametrize("name", ["spec.toml", "other.npz", "other.json", "far.vnnlib"])
+def test_what_a_specification_names_is_never_overwritten(
+    run: Run, identity: Path, both: Path, save: Callable[[str], Path], elsewhere: Path, name: str
+) -> None:
+    (elsewhere / "far.vnnlib").write_text("x")
+    property_ = '\n[[requirements]]\nname = "p"\nproperty = "far.vnnlib"\n'
+    spec, before = save(property_ + SHIFTED.format(limit="1%")), (elsewhere / name).read_bytes()
+    done = run(
+        *("evaluate", identity, "--data", both, "--specification", spec),
+        *("--json", elsewhere / name, "--force"),
+    )
+    assert done.exit_code == 2
+    assert (elsewhere / name).read_bytes() == before
+
+
+def test_a_network_is_not_its_own_reference(
+    run: Run, identity: Path, both: Path, save: Callable[[str], Path], save_mlp: Any, tmp_path: Path
+) -> None:
+    text = 'reference = "./identity.onnx"\n[[requirements]]\nname = "r"\nmin = "reference-50%"'
+    path = save(text)
+    done = run("evaluate", tmp_path / "identity.onnx", "--data", both, "--specification", path)
+    assert done.exit_code == 2, done.output
+    assert "itself" in done.stderr or "a second time" in done.stderr
+    save_mlp(tmp_path / "new.onnx", (np.eye(2), np.zeros(2)))
+    done = run("evaluate", tmp_path / "new.onnx", "--data", both, "--specification", path)
+    # The same weights in another file: their difference has an interval, which is wide of two.
+    assert done.exit_code == 3, done.output
+
+
+@pytest.mark.parametrize("limit", ["reference*0.5", "reference-90%"])
+@pytest.mark.parametrize("metric", ["residual", "app"])
+def test_what_a_shift_takes_is_compared_with_a_reference(
+    run: Run,
+    identity: Path,
+    both: Path,
+    save: Callable[[str], Path],
+    save_mlp: Any,
+    elsewhere: Path,
+    metric: str,
+    limit: str,
+) -> None:
+    save_mlp(elsewhere / "old.onnx", (0.5 * np.eye(2), np.zeros(2)))
+    side = "max" if metric == "residual" else "min"
+    text = SHIFTED.replace('by = "estimate"\nmin', f'metric = "{metric}"\n{side}')
+    path = save('reference = "./old.onnx"' + text.format(limit=limit))
+    done = run("evaluate", identity, "--data", both, "--specification", path)
+    # Of three samples nothing can be told; nothing is refused or passed by that.
+    assert done.exit_code in (1, 3), done.output

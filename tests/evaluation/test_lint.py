@@ -10,6 +10,7 @@ import pytest
 from sensverify.core.gates import Limit
 from sensverify.errors import InputError, UnknownName
 from sensverify.evaluation.lint import FAMILIES, Measured, lint
+from sensverify.evaluation.shift import OtherData
 from sensverify.evaluation.specification import Requirement, Specification
 
 ONE_EACH = (
@@ -117,3 +118,11 @@ def test_a_name_that_there_is_not(wrong: Requirement) -> None:
 def test_nothing_else_can_be_left_out() -> None:
     with pytest.raises(UnknownName, match="did you mean 'colour'"):
         lint(replace(WHOLE, left_out=("color",)))
+
+
+def test_data_that_are_not_described_are_found() -> None:
+    asked = need("elsewhere", shifts=("photos",))
+    whole = replace(WHOLE, requirements=(*WHOLE.requirements, asked))
+    (found,) = lint(whole)
+    assert "'elsewhere' is about the data set 'photos'" in found
+    assert lint(replace(whole, shifts=(OtherData(name="photos", data="iris"),))) == ()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 from math import isnan
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from sensverify.classification.estimates import Estimate
 from sensverify.classification.paired import Paired
 from sensverify.classification.predictions import Bin, Classified
 from sensverify.classification.rates import Rate
@@ -22,6 +25,7 @@ from sensverify.evaluation.results import (
     CleanRow,
     CorruptionRow,
     ModelEvaluation,
+    ShiftRow,
 )
 from sensverify.evaluation.run import evaluate
 from sensverify.evaluation.specification import PropertyRequirement, Requirement, Specification
@@ -202,6 +206,172 @@ def test_a_reference_is_compared_with_sample_by_sample() -> None:
     assert estimate.verdict is GateVerdict.PASSED
     same = judged(asked(Limit(0.0, "+"), by="estimate"), model, model)
     assert same.verdict is GateVerdict.PASSED
+
+
+def test_a_factor_beside_a_reference_is_that_of_its_accuracy() -> None:
+    gate = judged(asked(Limit(0.95, "*")), network(12), network(10))
+    assert (gate.limit, gate.baseline) == (pytest.approx(0.95 * 0.9), 0.9)
+    own = np.arange(TOTAL) < 88
+    its = Estimate.share(np.arange(TOTAL) < 90, "test")
+    apart = Estimate.share(own, "test").minus(its.times(0.95))
+    assert (gate.figure.least, gate.figure.most) == pytest.approx(
+        (gate.limit + apart.lower, gate.limit + apart.upper)
+    )
+    assert gate.verdict is GateVerdict.UNDECIDED
+    assert judged(asked(Limit(0.8, "*")), network(12), network(10)).verdict is GateVerdict.PASSED
+    assert judged(asked(Limit(1.2, "*")), network(12), network(10)).verdict is GateVerdict.FAILED
+
+
+@pytest.mark.parametrize("metric", ["residual", "app"])
+def test_what_a_shift_takes_is_compared_sample_by_sample(metric: Any) -> None:
+    """Of one corruption, by hand; of several, the means of their ends."""
+
+    def parts(clean: int, wrong: int) -> Estimate:
+        right = [Estimate.share(np.arange(TOTAL) < TOTAL - each, "test") for each in (clean, wrong)]
+        found = right[0].minus(right[1]) if metric == "residual" else right[1].over(right[0])
+        assert found is not None
+        return found
+
+    model = network(10, corruptions=CORRUPTED)
+    worse = (corruption("noise", 1, 25), corruption("noise", 2, 45), corruption("blur", 1, 12))
+    reference = network(8, corruptions=worse)
+    needed = asked(Limit(0.0, "+"), "noise", metric=metric)
+    gate, apart = judged(needed, model, reference), []
+    for own, its in zip(CORRUPTED, worse, strict=True):
+        assert own.wrong is not None
+        assert its.wrong is not None
+        apart.append(parts(10, len(own.wrong)).minus(parts(8, len(its.wrong))))
+    assert gate.baseline is not None
+    for found, side in ((gate.figure.least, "lower"), (gate.figure.most, "upper")):
+        first, second, third = (getattr(each, side) for each in apart)
+        assert found == pytest.approx(gate.baseline + ((first + second) / 2 + third) / 2)
+    assert gate.limit == gate.baseline
+    assert gate.figure.least < gate.figure.estimate < gate.figure.most
+    # By far better or worse than the reference is decided.
+    good, bad = network(10, corruptions=good_rows(12)), network(10, corruptions=good_rows(80))
+    assert judged(needed, good, bad).verdict is GateVerdict.PASSED
+    assert judged(needed, bad, good).verdict is GateVerdict.FAILED
+
+
+def good_rows(wrong: int) -> tuple[CorruptionRow, ...]:
+    return tuple(replace(row, wrong=rows(wrong)[1]) for row in CORRUPTED)
+
+
+@pytest.mark.parametrize("by", ["interval", "estimate"])
+@pytest.mark.parametrize("metric", ["accuracy", "residual", "app"])
+@pytest.mark.parametrize("limit", [Limit(0.1, "+"), Limit(1.0, "*"), Limit(0.1, "-")])
+def test_what_is_missing_passes_only_what_would_pass_whatever_it_is(
+    metric: Any, by: Any, limit: Limit
+) -> None:
+    needed = asked(limit, "noise", metric=metric, by=by)
+    levels = [network(10, corruptions=good_rows(wrong)) for wrong in (12, 80)]
+    passed = 0
+    for model, reference, lost in product(levels, levels, (0, 2)):
+        for missing in (model, reference):
+            kept = tuple(row for k, row in enumerate(missing.corruptions) if k != lost)
+            verdicts = []
+            for wrong in (None, 0, TOTAL):
+                row = () if wrong is None else (replace(CORRUPTED[lost], wrong=rows(wrong)[1]),)
+                part = replace(missing, corruptions=(*kept, *row))
+                pair = (part, reference) if missing is model else (model, part)
+                verdicts.append(judged(needed, *pair).verdict is GateVerdict.PASSED)
+            assert (verdicts[1] and verdicts[2]) or not verdicts[0]
+            passed += verdicts[1]
+    assert passed, "a law about nothing"
+
+
+def test_no_quotient_of_no_right_samples_passes() -> None:
+    needed = asked(Limit(0.0, "+"), "noise", metric="app")
+    good, nothing = (network(clean, corruptions=good_rows(12)) for clean in (10, TOTAL))
+    assert judged(needed, nothing, good).verdict is GateVerdict.FAILED
+    assert judged(needed, good, nothing).verdict is GateVerdict.FAILED
+
+
+def other(
+    wrong: int, samples: int = 50, name: str = "photos", among: tuple[int, int] | None = None
+) -> ShiftRow:
+    """Another data set, whose last samples are wrong; ``among``: right of all clean ones."""
+    classified = Classified(((samples - wrong, wrong), (0, 0)), (Bin(samples, 1, 1.0),))
+    return ShiftRow(
+        shift=name,
+        data=f"{name}.npz",
+        samples_sha256=name[0] * 64,
+        samples=samples,
+        available=samples,
+        classes=None if among is None else 2,
+        classified=classified,
+        clean_right=None if among is None else among[0],
+        clean_samples=None if among is None else among[1],
+        seconds=0.0,
+        wrong=tuple(range(samples - wrong, samples)),
+    )
+
+
+def about_others(limit: Limit | float, *sizes: int, **changes: Any) -> AskedRequirement:
+    names = ("photos", "sketches")[: len(sizes)]
+    return replace(
+        asked(limit, shifts=names, **changes),
+        shifts={n: frozenset(range(k)) for n, k in zip(names, sizes, strict=True)},
+    )
+
+
+def test_other_data_have_samples_of_their_own() -> None:
+    model = network(10, shifts=(other(20),))
+    figure = about_others(0.5, 50).figure(model)
+    assert (figure.least, figure.most) == Rate(30, 50).interval
+    assert (figure.estimate, figure.count) == (0.6, 50)
+    both = network(10, shifts=(other(5, 20, "sketches"), other(20)))
+    figure = about_others(0.5, 50, 20, by="estimate").figure(both)
+    assert figure.least == figure.most == pytest.approx((0.6 + 0.75) / 2)
+    assert figure.count == 70
+
+
+@pytest.mark.parametrize("by", ["interval", "estimate"])
+@pytest.mark.parametrize("metric", ["accuracy", "residual", "app"])
+def test_other_data_that_are_missing_pass_nothing(metric: Any, by: Any) -> None:
+    limit = 0.5 if metric == "residual" else 0.1
+    needed = about_others(limit, 50, 20, metric=metric, by=by)
+    whole = network(10, shifts=(other(5), other(2, 20, "sketches")))
+    assert judged(needed, whole).verdict is GateVerdict.PASSED
+    strict = about_others(0.2 if metric == "residual" else 0.7, 50, 20, metric=metric, by=by)
+    for left in ((), whole.shifts[:1], whole.shifts[1:]):
+        gate = judged(strict, network(10, shifts=left))
+        assert gate.verdict is not GateVerdict.PASSED
+
+
+def test_what_other_data_take_is_beside_independent_samples() -> None:
+    model = network(10, shifts=(other(20),))
+    residual = about_others(0.5, 50, metric="residual").figure(model)
+    one, two = Rate(90, TOTAL), Rate(30, 50)
+    reach = np.hypot(one.share - one.interval[0], two.interval[1] - two.share)
+    assert residual.least == pytest.approx(0.9 - 0.6 - reach)
+    assert residual.estimate == pytest.approx(0.3)
+    app = about_others(0.5, 50, metric="app").figure(model)
+    assert app.estimate == pytest.approx(0.6 / 0.9)
+    assert app.least < app.estimate < app.most
+
+
+def test_clean_accuracy_is_that_among_the_same_classes() -> None:
+    model = network(10, shifts=(other(20, among=(40, 40)),))
+    residual = about_others(0.5, 50, metric="residual", by="estimate").figure(model)
+    assert residual.least == residual.most == pytest.approx(1 - 0.6)
+    # Accuracy needs none of it.
+    without = network(10, shifts=(other(20, among=(0, 0)),))
+    assert about_others(0.5, 50).figure(without).known
+    for metric in ("residual", "app"):
+        gate = judged(about_others(0.5, 50, metric=metric), without)
+        assert gate.verdict is GateVerdict.FAILED
+
+
+def test_networks_are_compared_on_the_samples_of_other_data() -> None:
+    model, reference = network(10, shifts=(other(20),)), network(10, shifts=(other(22),))
+    gate = judged(about_others(Limit(0.0, "+"), 50), model, reference)
+    apart = Paired.of(range(28), range(30), 50).interval
+    assert (gate.figure.least, gate.figure.most) == pytest.approx([28 / 50 + end for end in apart])
+    # What is about other samples has nothing in common, and is told less well apart.
+    changed = replace(other(22), samples_sha256="0" * 64)
+    loose = judged(about_others(Limit(0.0, "+"), 50), model, network(10, shifts=(changed,)))
+    assert loose.figure.least < gate.figure.least
 
 
 @pytest.mark.parametrize("by", ["interval", "estimate"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,14 @@ import numpy as np
 import pytest
 import torch
 
-from sensverify.errors import BadData, BadSetting, BadShape, SensverifyError
-from sensverify.evaluation import EvaluateRequest, evaluate
-from sensverify.evaluation.results import ShiftRow
+from sensverify.core.gates import GateVerdict, Limit
+from sensverify.errors import BadData, BadSetting, BadShape, SensverifyError, UnknownName
+from sensverify.evaluation import EvaluateRequest, compare_pairs, evaluate
+from sensverify.evaluation.gates import figures
+from sensverify.evaluation.results import Missing, ShiftRow
 from sensverify.evaluation.rows import from_plain, to_plain
 from sensverify.evaluation.shift import OtherData, parse_shift
+from sensverify.evaluation.specification import Requirement, Specification
 from sensverify.report.evaluation.document import evaluation_document
 from sensverify.report.evaluation.json import evaluation_to_json
 from sensverify.report.html import document_to_html
@@ -184,3 +188,146 @@ def test_texts(text: str, wanted: tuple[Any, ...]) -> None:
 def test_texts_that_name_nothing(text: str) -> None:
     with pytest.raises(BadSetting):
         parse_shift(text)
+
+
+def spec(**changes: Any) -> Specification:
+    other = {"name": "A", "data": None, **changes.pop("other", {})}
+    requirement = {"name": "r", "shifts": ("A",), "limit": Limit(0.5), "by": "estimate", **changes}
+    described = () if other["data"] is None else (OtherData(**other),)
+    return Specification(requirements=(Requirement(**requirement),), shifts=described)
+
+
+def test_a_requirement_is_judged_on_the_samples_of_other_data(tmp_path: Path) -> None:
+    listed = tmp_path / "classes.json"
+    listed.write_text("[3, 1]")
+    data = {"data": save(tmp_path / "a.npz", OTHER_X, [1, 0, 1]), "classes": listed}
+    asked = spec(other=data)
+    # All three are right among the classes, and two of the three clean ones.
+    (gate,) = run(tmp_path, (), specification=asked).gates
+    assert (gate.name, gate.figure.least, gate.figure.count) == ("min_shifted", 1.0, 3)
+    assert gate.verdict is GateVerdict.PASSED
+    residual = spec(other=data, metric="residual", limit=Limit(0.0))
+    (gate,) = run(tmp_path, (), specification=residual).gates
+    assert gate.figure.least == gate.figure.most == pytest.approx(2 / 3 - 1)
+    # Described there, or given with the request: the same.
+    given = OtherData(name="A", **data)
+    (again,) = run(tmp_path, (given,), specification=spec()).gates
+    assert again.figure.least == 1.0
+    assert run(tmp_path, (given,), specification=asked).gates[0].figure.least == 1.0
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "said"),
+    [
+        ({}, UnknownName, "no other data set 'A'"),
+        ({"shifts": ("B",), "other": {}}, UnknownName, "no other data set 'B'"),
+        ({"group": "7"}, BadSetting, "no class '7'"),
+        ({"group": "2"}, BadData, "class '2'"),
+        ({"by": "interval", "limit": Limit(0.9)}, BadSetting, "out of reach with 3 samples"),
+    ],
+)
+def test_a_shift_that_says_nothing_is_refused_before_any_work(
+    tmp_path: Path, changes: dict[str, Any], error: type[Exception], said: str
+) -> None:
+    shifts = ()
+    if changes and "other" not in changes:
+        shifts = (OtherData(name="A", data=save(tmp_path / "a.npz", OTHER_X, [0, 3, 1])),)
+    changes.pop("other", None)
+    with pytest.raises(error, match=said):
+        run(tmp_path, shifts, specification=spec(**changes))
+
+
+def test_two_shifts_by_one_name_are_refused(tmp_path: Path) -> None:
+    data = save(tmp_path / "a.npz", OTHER_X, [0, 3, 1])
+    other = OtherData(name="A", data=save(tmp_path / "b.npz", OTHER_X, [0, 3, 1]))
+    with pytest.raises(BadSetting, match="different data"):
+        run(tmp_path, (other,), specification=spec(other={"data": data}))
+
+
+def test_a_class_is_that_of_the_networks(tmp_path: Path) -> None:
+    data = {"data": save(tmp_path / "a.npz", OTHER_X, [0, 3, 3])}
+    (gate,) = run(tmp_path, (), specification=spec(other=data, group="3")).gates
+    assert (gate.figure.least, gate.figure.count) == (0.0, 2)
+    listed = tmp_path / "classes.json"
+    listed.write_text("[3, 1, 0, 2]")
+    masked = spec(other={**data, "classes": listed}, group="3")
+    with pytest.raises(BadSetting, match="are not those of the networks"):
+        run(tmp_path, (), specification=masked)
+
+
+def test_a_gate_is_about_the_mean_over_other_data(tmp_path: Path) -> None:
+    first = OtherData(name="A", data=save(tmp_path / "a.npz", OTHER_X, [0, 3, 1]))
+    second = OtherData(name="B", data=save(tmp_path / "b.npz", OTHER_X[:2], [0, 2]))
+    found = run(tmp_path, (first, second), min_shifted=0.8)
+    (gate,) = found.gates
+    assert gate.figure.least == gate.figure.most == pytest.approx((2 / 3 + 1) / 2)
+    assert (gate.figure.count, gate.verdict) == (5, GateVerdict.PASSED)
+    with pytest.raises(BadSetting, match="`min_shifted`"):
+        run(tmp_path, (), min_shifted=0.8)
+    row, model = found.models[0].shifts[0], found.models[0]
+    part = replace(model, shifts=(row,), missing=(Missing(key="shift/B", reason="lost"),))
+    figure = figures(part, None, frozenset())["min_shifted"]
+    assert (figure.least, figure.most) == pytest.approx((1 / 3, 5 / 6))
+    assert "min_shifted" not in figures(replace(model, shifts=()), None, frozenset())
+
+
+def test_a_kept_result_is_about_the_same_other_data(tmp_path: Path) -> None:
+    listed = tmp_path / "classes.json"
+    listed.write_text("[3, 1]")
+    data = save(tmp_path / "a.npz", OTHER_X, [1, 0, 1])
+    other = OtherData(name="A", data=data, classes=listed)
+    kept = tmp_path / "kept.json"
+    kept.write_text(evaluation_to_json(run(tmp_path, (other,))))
+    asked = {"min_shifted": "baseline", "baseline": kept}
+    (gate,) = run(tmp_path, (other,), **asked).gates
+    assert (gate.baseline, gate.verdict) == (1.0, GateVerdict.PASSED)
+    # As many other classes, other samples, another name.
+    listed.write_text("[1, 3]")
+    for changed in (
+        other,
+        OtherData(name="B", data=data),
+        OtherData(name="A", data=save(tmp_path / "b.npz", OTHER_X, [0, 0, 1])),
+    ):
+        with pytest.raises(BadSetting, match="its shifts is"):
+            run(tmp_path, (changed,), **asked)
+
+
+def test_gates_of_each_class_need_the_networks_classes(tmp_path: Path) -> None:
+    clean = save(tmp_path / "c.npz", CLEAN_X, [0, 1, 2, 3])
+    other = OtherData(name="A", data=save(tmp_path / "a.npz", CLEAN_X, [0, 1, 1, 3]))
+    plain = {"attacks": (), "certify": (), "corruptions": (), "sequences": (), "measures": ()}
+    module = torch.nn.Linear(4, 4, bias=False)
+    module.weight.data = torch.eye(4)
+    settings = {"models": (module,), "data": clean, "min_shifted": 0.5, "per_class": True}
+    with pytest.raises(BadData, match="the data 'A'"):
+        evaluate(EvaluateRequest(shifts=(other,), **settings, **plain))
+    listed = tmp_path / "classes.json"
+    listed.write_text("[0, 1, 2, 3]")
+    masked = replace(other, classes=listed)
+    with pytest.raises(BadSetting, match="have others"):
+        evaluate(EvaluateRequest(shifts=(masked,), **settings, **plain))
+    whole = replace(other, data=save(tmp_path / "a.npz", CLEAN_X, [0, 2, 1, 3]))
+    found = evaluate(EvaluateRequest(shifts=(whole,), **settings, **plain))
+    shares = {gate.group: gate.figure.least for gate in found.gates}
+    assert shares == {None: 0.75, "0": 1.0, "1": 1.0, "2": 0.0, "3": 1.0}
+
+
+def test_networks_are_compared_on_other_data(tmp_path: Path) -> None:
+    data = save(tmp_path / "a.npz", OTHER_X, [0, 3, 1])
+    found = run(tmp_path, (OtherData(name="A<b>", data=data),))
+    model = found.models[0]
+    worse = replace(model.shifts[0], wrong=(0, 1, 2))
+    other = replace(model, model=replace(model.model, name="b"), shifts=(worse,))
+    (each,) = [e for e in compare_pairs(replace(found, models=(model, other))) if e.kind == "shift"]
+    assert each.paired is not None
+    assert (each.name, each.paired.samples, each.paired.only_first) == ("A<b>", 3, 2)
+    page = document_to_html(evaluation_document(replace(found, models=(model, other))))
+    assert "on A&lt;b&gt;" in page
+    for changes in ({"samples_sha256": "0" * 64}, {"classes_sha256": "0" * 64}):
+        elsewhere = replace(other, shifts=(replace(worse, **changes),))
+        pairs = compare_pairs(replace(found, models=(model, elsewhere)))
+        (each,) = [e for e in pairs if e.kind == "shift"]
+        assert each.paired is None
+        assert "same samples" in each.untested
+    without = compare_pairs(replace(found, models=(model, replace(other, shifts=()))))
+    assert [e.kind for e in without] == ["clean"]

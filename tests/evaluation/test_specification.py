@@ -116,6 +116,18 @@ def test_a_typo_is_told_with_what_may_be_meant(changes: dict[str, Any], named: s
         {"min": 80},
         {"min": "101%"},
         {"min": -0.1},
+        {"min": 10**400},
+        {"min": "1e999"},
+        {"min": "1e999%"},
+        {"min": "nan%"},
+        {"metric": "app", "min": 10**400},
+        {"severities": [10**30]},
+        {"class": True},
+        {"class": 1.5},
+        {"class": " "},
+        {"name": " "},
+        {"corruptions": None, "by": "certified", "radius": 10**400},
+        {"corruptions": None, "by": "certified", "sigma": "1e999%"},
         {"min": "baseline-1%"},
         {"max": 0.5},
         {"metric": "residual"},
@@ -146,16 +158,78 @@ def test_what_cannot_be_met_or_says_nothing_is_refused(changes: dict[str, Any]) 
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("limit", ["reference+100%", "reference*0.9"])
-def test_a_limit_beside_a_reference_has_an_interval(limit: str) -> None:
+@pytest.mark.parametrize("limit", ["reference+100%", "reference-100%", "reference*-0.1"])
+def test_a_limit_beside_a_reference_may_be_out_of_reach(limit: str) -> None:
     with pytest.raises(BadSetting):
         parse_specification({"reference": "iris", **document(min=limit)})
 
 
-def test_a_difference_of_residuals_has_no_interval() -> None:
-    changes = {"metric": "residual", "min": None, "max": "reference"}
-    with pytest.raises(BadSetting, match="no interval"):
-        parse_specification({"reference": "iris", **document(**changes)})
+@pytest.mark.parametrize("limit", ["reference", "reference+5%", "reference*1.1"])
+@pytest.mark.parametrize("metric", ["residual", "app", "accuracy"])
+def test_every_limit_beside_a_reference_has_an_interval(metric: str, limit: str) -> None:
+    side = {"min": None, "max": limit} if metric == "residual" else {"min": limit}
+    found = parse_specification({"reference": "iris", **document(metric=metric, **side)})
+    assert found.requirements[0].by == "interval"
+
+
+def shifted(**changes: Any) -> dict[str, Any]:
+    """One requirement on another data set; a change to None leaves a key of the file out."""
+    found = {
+        "shifts": {"sketches": {"data": "sketches.npz", "classes": "sketches.json"}},
+        **document(corruptions=None, shifts=["sketches"]),
+        **changes,
+    }
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def test_other_data_lie_beside_the_file(tmp_path: Path) -> None:
+    found = parse_specification(shifted(), folder=tmp_path)
+    (one,) = found.shifts
+    assert (one.name, one.data, one.classes) == (
+        *("sketches", str(tmp_path / "sketches.npz")),
+        tmp_path / "sketches.json",
+    )
+    assert (found.requirements[0].shifts, found.requirements[0].gate) == (
+        *(("sketches",), "min_shifted"),
+    )
+    named = {"sketches": {"data": "iris"}}
+    assert parse_specification(shifted(shifts=named), folder=tmp_path).shifts[0].data == "iris"
+    (tmp_path / "photos").mkdir()
+    folder = {"sketches": {"data": "photos"}}
+    (one,) = parse_specification(shifted(shifts=folder), folder=tmp_path).shifts
+    assert one.data == str(tmp_path / "photos")
+    # The command may have it under that name.
+    assert parse_specification(shifted(shifts=None)).shifts == ()
+
+
+def test_the_schema_knows_other_data() -> None:
+    check_result({"schema": "sensverify.specification/1", **shifted()})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"shifts": ["sketches.npz"]},
+        {"shifts": {"sketches": "sketches.npz"}},
+        {"shifts": {"sketches": {}}},
+        {"shifts": {"sketches": {"data": ""}}},
+        {"shifts": {"sketches": {"data": 3}}},
+        {"shifts": {"sketches": {"data": "a.npz", "class": "b.json"}}},
+        {"shifts": {" ": {"data": "a.npz"}}},
+        # One that nothing is about.
+        {"shifts": {"sketches": {"data": "a.npz"}, "photos": {"data": "b.npz"}}},
+        document(corruptions=None, shifts=[]),
+        document(shifts=["sketches"]),
+        document(corruptions=None, shifts=["sketches"], attacks=["pgd"], radius=0.1),
+        document(corruptions=None, shifts=["sketches"], by="certified", radius=0.1),
+        document(corruptions=None, shifts=["sketches"], severities=[1]),
+        document(corruptions=None, shifts=["sketches"], radius=0.1),
+    ],
+)
+def test_other_data_that_say_nothing_are_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(InputError) as caught:
+        parse_specification(shifted(**changes))
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -167,6 +241,7 @@ def test_a_difference_of_residuals_has_no_interval() -> None:
         {"requirements": [3]},
         {"requirement": document()["requirements"]},
         {"requirements": document()["requirements"] * 2},
+        {"requirements": [*document()["requirements"], *document(name="noise ")["requirements"]]},
         {"reference": 3, **document()},
         {"schema": "sensverify.specification/0", **document()},
         {
@@ -187,7 +262,9 @@ def test_a_specification_of_nothing_passes_nothing() -> None:
         Specification(requirements=())
 
 
-@pytest.mark.parametrize("content", [b"a = ", b"\xff", None])
+@pytest.mark.parametrize(
+    "content", [b"a = ", b"\xff", None, b"a = " + b"9" * 5000, b"a = " + b"[" * 5000]
+)
 def test_a_file_that_cannot_be_read(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "spec.toml"
     if content is not None:

@@ -40,6 +40,7 @@ _TITLES = {
     "attack": "Each attack",
     "certified": "Certified",
     "corruption": "Corruptions",
+    "shift": "Other data sets",
 }
 _READING = (
     "Only samples that one of two networks alone has right tell them apart. The difference is the "
@@ -150,6 +151,8 @@ def _question(each: Comparison) -> str:
         return "clean"
     if each.kind == "corruption":
         return f"{spoken(each.name)}, severity {each.at}"
+    if each.kind == "shift":
+        return f"on {each.name}"
     at = "" if each.at is None else f" at {radius_text(each.at)}"
     name = {"worst": "worst of attacks", "certified": f"certified, {each.name}"}
     return f"{name.get(each.kind, each.name)}{at}"

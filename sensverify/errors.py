@@ -14,6 +14,7 @@
     │   ├── BadCheckpoint           a checkpoint is damaged or belongs to another training
     │   ├── UnsupportedOperator     the model holds an operator that has no counterpart here
     │   ├── UnknownName             no method, model, data set, ... of that name
+    │   ├── InUse                   another process is at work on a folder or file
     │   └── BadSetting              a method was given a value it does not accept
     ├── MissingRule                 a method has no rule for an operator of the network
     ├── Unbounded                   a bound left the range of finite floating-point numbers
@@ -129,6 +130,10 @@ class UnsupportedOperator(InputError):
 
 class UnknownName(InputError):
     """There is no method, model, data set, ... of that name."""
+
+
+class InUse(InputError):
+    """Another process is at work on a folder or file."""
 
 
 class BadSetting(InputError):

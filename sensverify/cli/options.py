@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from sensverify.cli.printing import QUIET
-from sensverify.cli.types import setting, shape
+from sensverify.cli.types import setting, shape, shard
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -124,6 +124,17 @@ def data_dir_option() -> Decorator:
         type=PATH,
         metavar="FOLDER",
         help="Where data sets are, before $SENSVERIFY_DATA and the user's cache.",
+    )
+
+
+def shard_option(where: str, merge: str) -> Decorator:
+    """``--shard``; the texts say where the shards are, and what puts them together."""
+    return click.option(
+        "--shard",
+        type=shard,
+        metavar="I/N",
+        help=f"Do part I of N alone, say in an array of jobs on many machines: the others may be "
+        f"at work at the same time in {where}, which all of them see. {merge}",
     )
 
 

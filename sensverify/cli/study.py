@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,6 +17,7 @@ from sensverify.cli.options import (
     json_option,
     quiet_option,
     report_option,
+    shard_option,
 )
 from sensverify.cli.printing import note, show
 from sensverify.cli.progress import showing_run, watching
@@ -62,16 +63,20 @@ def study() -> None:
     metavar="N",
     help="Trainings at once, each in a process of its own; they share the cores.",
 )
+@shard_option("the same DIR", "'study report DIR' puts them together.")
 @data_dir_option()
 @quiet_option()
-def run(
-    file: Path, out: Path, variant: str | None, resume: bool, jobs: int, data_dir: Path | None
-) -> int:
+def run(file: Path, out: Path, variant: str | None, **options: Any) -> int:
     """Train everything that FILE, a .toml file, describes, and print the final metrics.
 
     Ctrl-C stops after a checkpoint, with exit status 3; --resume goes on from there. A training
     that goes wrong (NaN, collapse) is a result: it is reported, the others go on, and the exit
     status is 0 all the same.
+
+    \b
+    Examples:
+      sensverify study run table1.toml --out table1 --jobs 2 --resume
+      sensverify study run table1.toml --out table1 --shard 2/8 --resume
     """
     from sensverify.report.study.document import study_document
     from sensverify.studies.collect import collect
@@ -80,13 +85,17 @@ def run(
 
     asked = read_study(file, variant=variant)
     with _progress() as progress, watching() as watch:
-        outcome = run_study(
-            asked, out, resume=resume, jobs=jobs, data_dir=data_dir, watch=watch, progress=progress
+        outcome = run_study(asked, out, watch=watch, progress=progress, **options)
+    if outcome.shard is not None:
+        done, of_all = outcome.asked - outcome.left, len(outcome.entries)
+        click.echo(
+            f"shard {outcome.shard}: {done} of its {outcome.asked} trainings are done; of the "
+            f"whole study {of_all} of {outcome.total}"
         )
-    if outcome.entries:
+    elif outcome.entries:
         show(study_document(collect(out), figures=False))
         click.echo()
-    if outcome.complete:
+    if not outcome.left:
         note(f"tables, figures and a page: sensverify study report '{out}'")
         return 0
     click.echo("stopped; the same command with --resume goes on", err=True)
@@ -107,7 +116,8 @@ def run(
 def report(folder: Path, kinds: tuple[str, ...]) -> int:
     """Write tables, figures and one page of DIR's study into DIR/report.
 
-    A study that has not ended yet is reported as far as it is. An earlier report is replaced. The
+    What its shards have done is put together. A study that has not ended yet is reported as far as
+    it is, with the trainings that are missing and exit status 3. An earlier report is replaced. The
     analyses that the file of the study names in [report], and those of --kind, are sections; one
     that the study has no answer to says why.
     """
@@ -119,7 +129,10 @@ def report(folder: Path, kinds: tuple[str, ...]) -> int:
     click.echo()
     for path in paths:
         click.echo(path)
-    return 0
+    if found.complete:
+        return 0
+    click.echo("the study is not complete; 'study run' with --resume goes on", err=True)
+    return STOPPED
 
 
 @study.command("analyse", short_help="Analyse scores of networks under shifts, from any files.")

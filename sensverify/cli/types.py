@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from click import BadParameter
 
 from sensverify.core.numbers import RangeShare, parse_number, parse_radius, parse_share
 from sensverify.errors import InputError
+
+if TYPE_CHECKING:
+    from sensverify.runs.shards import Shard
 
 Value = TypeVar("Value")
 
@@ -86,6 +89,13 @@ def setting(text: str) -> tuple[str, str]:
     if not (key and equals and value):
         raise BadParameter(f"'{text}' is not of the form KEY=VALUE")
     return key.replace("-", "_"), value
+
+
+def shard(text: str) -> Shard:
+    """``I/N``: one of N parts, counted from 1."""
+    from sensverify.runs.shards import Shard
+
+    return _parsed(Shard.parse, text)
 
 
 def size(text: str) -> int:

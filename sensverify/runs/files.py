@@ -6,11 +6,12 @@ import contextlib
 import json
 import os
 import re
+import secrets
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from sensverify.errors import InputError
+from sensverify.errors import InputError, InUse
 from sensverify.runs.json_text import parse_json
 
 try:
@@ -79,6 +80,47 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     _sync_folder(path.parent)
 
 
+def make_file(path: Path, content: bytes) -> bool:
+    """Put a whole file where there is none; of several who try, on any machine, one does.
+
+    Returns
+    -------
+    bool
+        False where there is one already, which stays.
+
+    Raises
+    ------
+    OSError
+    """
+    # Processes of several machines may have the same number.
+    draft = path.with_name(f".{path.name}.{secrets.randbits(64)}.part")
+    try:
+        with draft.open("xb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        _link(draft, path, content)
+    except FileExistsError:
+        return False
+    finally:
+        with contextlib.suppress(OSError):
+            draft.unlink()
+    _sync_folder(path.parent)
+    return True
+
+
+def _link(draft: Path, path: Path, content: bytes) -> None:
+    """A second name of a whole file, where nothing has that name."""
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        raise
+    except OSError:
+        # File systems without links.
+        with path.open("xb") as stream:
+            stream.write(content)
+
+
 def draft_of(name: str) -> str | None:
     """The file that one of this name was to become in `replace_file`; None where it is no draft."""
     match = _DRAFT.fullmatch(name)
@@ -114,9 +156,14 @@ def write_json(path: Path, values: Mapping[str, Any], *, indent: int = 1) -> Non
     InputError
         The system refuses.
     """
-    text = json.dumps(values, indent=indent, allow_nan=False, ensure_ascii=False) + "\n"
     with writing(path):
-        replace_file(path, encoded(text))
+        replace_file(path, json_file(values, indent=indent))
+
+
+def json_file(values: Mapping[str, Any], *, indent: int = 1) -> bytes:
+    """The content of a file of plain values; numbers are finite."""
+    text = json.dumps(values, indent=indent, allow_nan=False, ensure_ascii=False)
+    return encoded(text + "\n")
 
 
 def read_json(
@@ -154,7 +201,7 @@ def encoded(text: str) -> bytes:
     return text.encode("utf-8", errors="backslashreplace")
 
 
-def lock(handle: int, path: Path, kind: str) -> None:
+def lock(handle: int, path: Path, kind: str, *, shared: bool = False) -> None:
     """Keep others from a file or folder until its handle is closed, where systems know locks.
 
     Parameters
@@ -165,18 +212,20 @@ def lock(handle: int, path: Path, kind: str) -> None:
         What the message names.
     kind : str
         What is in it: ``study``.
+    shared : bool
+        Whether it is kept only from those who do not share it.
 
     Raises
     ------
-    InputError
+    InUse
         Another process has it.
     """
     if fcntl is None:
         return
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise InputError(
+        raise InUse(
             f"another process is at work on the {kind} in '{path}'", "wait for it, or stop it"
         ) from None
     except OSError:
@@ -185,8 +234,8 @@ def lock(handle: int, path: Path, kind: str) -> None:
 
 
 @contextlib.contextmanager
-def locked(folder: Path, kind: str) -> Iterator[None]:
-    """Within, alone with a folder; see `lock`.
+def locked(folder: Path, kind: str, *, shared: bool = False) -> Iterator[None]:
+    """Within, alone with a folder, or with others who share it; see `lock`.
 
     Raises
     ------
@@ -199,7 +248,7 @@ def locked(folder: Path, kind: str) -> Iterator[None]:
     with writing(folder):
         handle = os.open(folder, os.O_RDONLY)
     try:
-        lock(handle, folder, kind)
+        lock(handle, folder, kind, shared=shared)
         yield
     finally:
         os.close(handle)

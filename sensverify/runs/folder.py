@@ -10,7 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from sensverify.errors import InputError
-from sensverify.runs.files import draft_of, locked, read_json, remove_drafts, write_json, writing
+from sensverify.runs.files import (
+    draft_of,
+    json_file,
+    locked,
+    make_file,
+    read_json,
+    remove_drafts,
+    write_json,
+    writing,
+)
 
 _SHOWN = 80
 """Characters of a value in a message."""
@@ -79,6 +88,41 @@ class RunFolder:
                 there = sorted(entry.name for entry in self.path.iterdir())
             kept = self._kept([name for name in there if not self._is_draft(name)], resume)
             remove_drafts(self.path, self._is_ours)
+            yield kept
+
+    @contextmanager
+    def join(self, values: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """Within, beside others who have joined it too: each works in a place of its own there.
+
+        Parameters
+        ----------
+        values : mapping
+            The record, where nobody has put one down yet.
+
+        Yields
+        ------
+        dict
+            The record: that of the first who came.
+
+        Raises
+        ------
+        InputError
+            The folder holds something else, or somebody is alone with it, or it cannot be written
+            to. Nothing in it was changed.
+        """
+        with writing(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+        with locked(self.path, self.kind, shared=True):
+            with writing(self.path):
+                there = sorted(entry.name for entry in self.path.iterdir())
+            # Those who come at the same moment leave drafts for a moment, and then the record.
+            kept = self._kept([name for name in there if not self._is_draft(name)], resume=True)
+            if kept is None:
+                with writing(self.path / self.record):
+                    content = json_file({"schema": self.schema, **values}, indent=self.indent)
+                    make_file(self.path / self.record, content)
+                kept = self.read()
+            assert kept is not None
             yield kept
 
     def read(self) -> dict[str, Any] | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from sensverify.errors import BadData
+from sensverify.runs.shards import journals
 from sensverify.scores.csv_file import read_csv
 from sensverify.scores.evaluation_file import read_evaluation
 from sensverify.scores.join import join
@@ -56,7 +57,7 @@ def read_part(path: Path) -> Part:
     if path.is_dir():
         if (path / EVALUATION).exists():
             return read_evaluation(path / EVALUATION)
-        if (path / JOURNAL).exists() and (path / "study.json").exists():
+        if (path / "study.json").exists() and journals(path, JOURNAL):
             return read_study_folder(path)
         raise BadData(f"the folder '{path}' holds no scores", _REMEDY)
     if not path.exists():

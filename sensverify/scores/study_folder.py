@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,12 @@ from sensverify.core.digests import sha256_of_file
 from sensverify.errors import BadData
 from sensverify.runs.files import reading
 from sensverify.runs.journal import RowType, read_journal
+from sensverify.runs.shards import digest as digest_of
+from sensverify.runs.shards import each_once, journals
 from sensverify.scores.part import Part, Reading
 from sensverify.scores.table import Network, Source
 
-JOURNAL = "journal.jsonl"
+JOURNAL, STUDY = "journal.jsonl", "study.json"
 
 _MODEL = "model.onnx"
 
@@ -31,16 +34,29 @@ def read_study_folder(folder: Path) -> Part:
     BadData
         The folder cannot be read or is damaged.
     """
-    path = folder / JOURNAL
-    with reading(path, BadData):
-        digest = sha256_of_file(path)
+    paths = journals(folder, JOURNAL)
+    with reading(folder, BadData):
+        digests = [sha256_of_file(path) for path in paths]
+    digest = digests[0] if len(digests) == 1 else digest_of(digests)
     try:
-        readings = [each for row in read_journal(path, _ROWS) for each in _readings(folder, row)]
+        rows = ((path, row) for path in paths for row in read_journal(path, _ROWS))
+        once = each_once(rows, lambda row: f"{row['run']}-seed{row['seed']}", "study")
+        places = {name: place for place, name in enumerate(_names(folder))}
+        ordered = sorted(once.items(), key=lambda each: places.get(each[0], len(places)))
+        readings = [each for _, row in ordered for each in _readings(folder, row)]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BadData(f"the study '{folder}' is damaged: {error}", "run it anew") from None
     if not readings:
         raise BadData(f"the study '{folder}' has finished no training", "wait for one")
     return Part(source=Source(str(folder), "study", digest), readings=readings)
+
+
+def _names(folder: Path) -> list[str]:
+    """The trainings in the order of the study, whatever was done first."""
+    with reading(folder, BadData):
+        asked = json.loads((folder / STUDY).read_text(encoding="utf-8"))
+    runs = [run["name"] for run in asked.get("runs", ())]
+    return [f"{name}-seed{seed}" for seed in asked.get("seeds", ()) for name in runs]
 
 
 def _readings(folder: Path, row: Mapping[str, Any]) -> Iterator[Reading]:

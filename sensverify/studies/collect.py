@@ -11,10 +11,11 @@ from sensverify.report.study.contents import StudyReport, StudyTable
 from sensverify.runs.files import writing
 from sensverify.runs.outputs import write_files
 from sensverify.runs.progress import duration
+from sensverify.runs.shards import left_text
 from sensverify.studies.analyses import Findings, analysed
 from sensverify.studies.courses import read_history
-from sensverify.studies.entries import FAILED, Entry, read_entries
-from sensverify.studies.folder import load_study, run_folder
+from sensverify.studies.entries import FAILED, Entry, in_order, read_entries
+from sensverify.studies.folder import begun_shards, load_study, run_folder
 from sensverify.studies.scored import check_analyses, scored_sections
 from sensverify.studies.study import PARTS, Study, StudyRun
 from sensverify.studies.tables import COLUMNS, study_table
@@ -40,7 +41,13 @@ def collect(folder: Path, *, analyses: Sequence[str] = ()) -> StudyReport:
     study, machines = load_study(folder)
     asked = list(dict.fromkeys((*study.analyses, *analyses)))
     check_analyses(asked, "analyses of the report")
-    entries = read_entries(folder)
+    entries = in_order(study, read_entries(folder))
+    missing = left_text(
+        [each.key for each in study.by_run],
+        [entry.key for entry in entries],
+        begun_shards(folder),
+        "trainings",
+    )
     report = StudyReport(
         title=study.title,
         note=study.note,
@@ -49,9 +56,10 @@ def collect(folder: Path, *, analyses: Sequence[str] = ()) -> StudyReport:
         courses=(),
         trails=(),
         losses={each.name: _loss(each, entries) for each in study.runs},
-        warnings=tuple(_warnings(study, entries)),
+        warnings=(*_warnings(entries), *missing),
         record=_record(study, entries, machines),
         meanings={name: METRICS[name] for name in COLUMNS},
+        complete=not missing,
     )
     histories = [read_history(run_folder(folder, each), each) for each in study.trainings]
     report = analysed(report, Findings(study, folder, entries, histories))
@@ -146,21 +154,15 @@ def _loss(run: StudyRun, entries: Sequence[Entry]) -> dict[str, str]:
     return values
 
 
-def _warnings(study: Study, entries: Sequence[Entry]) -> list[str]:
+def _warnings(entries: Sequence[Entry]) -> list[str]:
     failed = [
         f"{entry.run}, seed {entry.seed}, failed: {entry.reason}"
         for entry in entries
         if entry.status == FAILED
     ]
-    failed += [
+    return failed + [
         f"{entry.run}, seed {entry.seed}: {entry.missed}" for entry in entries if entry.missed
     ]
-    done = {entry.key for entry in entries}
-    missing = [each.key for each in study.trainings if each.key not in done]
-    if not missing:
-        return failed
-    names = ", ".join(missing[:6]) + (", …" if len(missing) > 6 else "")
-    return [*failed, f"{len(missing)} of {len(study.trainings)} trainings are not done: {names}"]
 
 
 def _record(

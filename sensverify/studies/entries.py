@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sensverify.runs.journal import RowType, read_journal
+from sensverify.runs.shards import each_once, journals
+
+if TYPE_CHECKING:
+    from sensverify.studies.study import Study
 
 FILE = "journal.jsonl"
 DONE, FAILED = "done", "failed"
@@ -77,14 +81,21 @@ ROWS = RowType[Entry]("study", _plain, Entry.of)
 
 
 def read_entries(folder: Path) -> list[Entry]:
-    """The trainings that a study has finished by now; none where it has no journal yet.
+    """The trainings that a study has finished by now, in all its shards; none without a journal.
 
     Raises
     ------
     InputError
-        The journal cannot be read or holds something else.
+        A journal cannot be read or holds something else, or two of them hold the same training.
     """
-    return read_journal(folder / FILE, ROWS)
+    rows = ((path, row) for path in journals(folder, FILE) for row in read_journal(path, ROWS))
+    return list(each_once(rows, lambda entry: entry.key, "study").values())
+
+
+def in_order(study: Study, entries: Sequence[Entry]) -> tuple[Entry, ...]:
+    """Entries as the study has its trainings, whoever was done first: sums depend on it."""
+    places = {each.key: place for place, each in enumerate(study.trainings)}
+    return tuple(sorted(entries, key=lambda entry: places.get(entry.key, len(places))))
 
 
 def plain_number(value: Any) -> float | int | None:

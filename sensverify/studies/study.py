@@ -159,6 +159,16 @@ class Study:
         )
 
     @property
+    def by_run(self) -> tuple[Training, ...]:
+        """Loss by loss, so that parts of a study that are cut from these have as many of each."""
+        return tuple(
+            training
+            for each in self.runs
+            for training in self.trainings
+            if training.name == each.name
+        )
+
+    @property
     def all_data(self) -> tuple[str, ...]:
         """The data of all runs, each once."""
         return tuple(dict.fromkeys(each.data or self.data for each in self.runs))

@@ -58,6 +58,21 @@ def test_run_and_report(run: Run, file: Path, tmp_path: Path) -> None:
     assert (out / "report" / "report.html").exists()
 
 
+def test_shards(run: Run, file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = run("study", "run", file, "--out", out, "--variant", "one", "--shard", "2/2")
+    assert (done.exit_code, done.stdout) == (
+        0,
+        "shard 2/2: 1 of its 1 trainings are done; of the whole study 1 of 2\n",
+    )
+    report = run("study", "report", out)
+    assert report.exit_code == 3
+    assert "1 of 2 trainings are not done: base-seed0" in " ".join(report.stdout.split())
+    assert "not complete" in report.stderr
+    run("study", "run", file, "--out", out, "--variant", "one", "--shard", "1/2")
+    assert run("study", "report", out).exit_code == 0
+
+
 def test_stopped(run: Run, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "out"
     monkeypatch.setattr(Watch, "over", property(lambda self: True))
@@ -75,6 +90,9 @@ def test_stopped(run: Run, file: Path, tmp_path: Path, monkeypatch: pytest.Monke
         (("--out", "out", "--variant", "too"), "'too'"),
         (("--out", "out", "--jobs", "0"), "--jobs"),
         (("--out", "tiny.toml"), "tiny.toml"),
+        (("--out", "out", "--shard", "4/3"), "there is no shard 4 of 3"),
+        (("--out", "out", "--shard", "0/3"), "there is no shard 0 of 3"),
+        (("--out", "out", "--shard", "2"), "such as 2/3"),
     ],
 )
 def test_bad_input(

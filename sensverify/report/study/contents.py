@@ -153,7 +153,8 @@ class StudyReport:
     ``question`` is one sentence, ``draws_seeds`` and ``draws_energy`` are whether the trails are
     drawn over the epochs and against the energy, ``losses`` what was trained, by name, ``warnings``
     what failed or is missing, ``record`` what is needed to repeat the study, ``meanings`` what
-    every column says, and ``sections`` analyses of other packages.
+    every column says, ``sections`` analyses of other packages, and ``complete`` whether every
+    training has ended.
     """
 
     title: str
@@ -169,3 +170,4 @@ class StudyReport:
     draws_seeds: bool = False
     draws_energy: bool = False
     sections: tuple[Section, ...] = ()
+    complete: bool = True

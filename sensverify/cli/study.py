@@ -211,6 +211,7 @@ def analyse(
     from sensverify.report.tabular import data_csv
     from sensverify.runs.outputs import check_folder, write_folder
     from sensverify.scores.catalog import ANALYSES
+    from sensverify.scores.catalog import analyse as answer
     from sensverify.scores.read import read_scores
 
     targets = Targets(json=json_target, report=report_target, force=force)
@@ -220,7 +221,7 @@ def analyse(
     if csv_folder is not None:
         check_folder(csv_folder, FILES, others=others, force=force)
     scores = read_scores(files)
-    found = Analysed(scores=scores, call=call, result=ANALYSES.make(call, scores))
+    found = Analysed(scores=scores, call=call, result=answer(call, scores))
     document = analysis_document(found)
     if csv_folder is not None:
         tables = [each for each in (*found.section.data, *table_data(scores)) if each.rows]

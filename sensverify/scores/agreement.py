@@ -71,6 +71,13 @@ class Agreement:
         """Mean correlation of two shifts of no common category; None where none is known."""
         return self._mean(False)
 
+    @property
+    def unanswered(self) -> str:
+        """Why there is no number at all; empty where there is one."""
+        if self.reason or any(each.correlation is not None for each in self.pairs):
+            return self.reason
+        return self.pairs[0].reason
+
     def _mean(self, same: bool) -> float | None:
         found = [
             each.correlation

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from statistics import fmean, pstdev
 
 from sensverify.errors import BadSetting
@@ -24,11 +25,20 @@ class Balance:
         Mean overlapping score with the other members; None where none is measured.
     deviation : float or None
         Standard deviation of these: 0 is balanced. None where one is not known.
+    reason : str
+        Why an overlap is not measured; empty where all are.
     """
 
     metric: str
     members: dict[str, float | None]
     deviation: float | None
+    reason: str = ""
+
+    @property
+    def unanswered(self) -> str:
+        """Why there is no number at all; empty where there is one."""
+        known = any(each is not None for each in self.members.values())
+        return "" if known else self.reason
 
 
 def balance(
@@ -66,6 +76,7 @@ def balance(
         metric=metric,
         members=means,
         deviation=pstdev(known) if len(known) == len(means) else None,
+        reason=next((w for a, b in combinations(members, 2) if (w := found.of(a, b).reason)), ""),
     )
 
 

@@ -74,6 +74,12 @@ class Benchmarks:
     rows: tuple[Drawn, ...]
     left_out: tuple[str, ...]
 
+    @property
+    def unanswered(self) -> str:
+        """Why there is no number at all; empty where there is one."""
+        known = any(each.correlation is not None for each in self.rows)
+        return "" if known else self.rows[0].reason
+
 
 def benchmarks(
     scores: Scores,

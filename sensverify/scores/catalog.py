@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from sensverify.errors import NotMeasured
+from sensverify.registry.calls import Call, parse_call
 from sensverify.registry.catalog import Catalog
 from sensverify.scores.agreement import agreement
 from sensverify.scores.balance import balance
@@ -18,6 +20,7 @@ from sensverify.scores.overlap import overlap
 from sensverify.scores.prediction import prediction
 from sensverify.scores.scatter import scatter
 from sensverify.scores.selection import selection
+from sensverify.scores.table import Scores
 from sensverify.scores.transfer import transfer
 
 ANALYSES: Catalog[Callable[..., Any]] = Catalog(
@@ -45,3 +48,21 @@ ANALYSES: Catalog[Callable[..., Any]] = Catalog(
 
 Those of other packages give a `sensverify.report.document.Section`.
 """
+
+
+def analyse(call: str | Call, scores: Scores) -> Any:
+    """The result of an analysis.
+
+    Raises
+    ------
+    NotMeasured
+        The table has no answer, not even a part of one.
+    SensverifyError
+        As of the analysis; or there is none of that name, or it has no such setting.
+    """
+    result = ANALYSES.make(call, scores)
+    reason = getattr(result, "unanswered", "")
+    if reason:
+        name = (parse_call(call) if isinstance(call, str) else call).name
+        raise NotMeasured(f"{name} has no answer from this table: {reason}")
+    return result

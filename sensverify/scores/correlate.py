@@ -65,6 +65,14 @@ class Correlations:
     resamples: int
     pairs: tuple[Correlation, ...]
 
+    @property
+    def unanswered(self) -> str:
+        """Why there is no number at all but of columns with themselves; empty where there is."""
+        pairs = [each for each in self.pairs if each.first != each.second]
+        if not pairs:
+            return "there is one column"
+        return "" if any(each.tau is not None for each in pairs) else pairs[0].reason
+
 
 def correlate(
     scores: Scores,

@@ -36,11 +36,20 @@ class Covered:
 
 @dataclass(frozen=True, kw_only=True)
 class Coverage:
-    """All shifts that are not in a benchmark, and whether it covers them."""
+    """All shifts that are not in a benchmark, and whether it covers them.
+
+    The ``reason`` is why an overlap is not measured; empty where all are.
+    """
 
     metric: str
     benchmark: tuple[str, ...]
     shifts: tuple[Covered, ...]
+    reason: str = ""
+
+    @property
+    def unanswered(self) -> str:
+        """Why there is no number at all; empty where there is one."""
+        return "" if any(each.largest is not None for each in self.shifts) else self.reason
 
 
 def coverage(
@@ -79,7 +88,10 @@ def coverage(
             f"name some of {', '.join(found.shifts)} as `benchmark`",
         )
     return Coverage(
-        metric=metric, benchmark=members, shifts=tuple(_covered(found, s, members) for s in rest)
+        metric=metric,
+        benchmark=members,
+        shifts=tuple(_covered(found, s, members) for s in rest),
+        reason=next((w for s in rest for m in members if (w := found.of(s, m).reason)), ""),
     )
 
 

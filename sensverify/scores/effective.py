@@ -97,6 +97,13 @@ class Effectives:
     fits: tuple[Fit, ...]
     cells: tuple[Effective, ...]
 
+    @property
+    def unanswered(self) -> str:
+        """Why there is no number at all; empty where there is one."""
+        if any(each.effective is not None for each in self.cells):
+            return ""
+        return next((each.reason for each in self.fits if each.reason), "no cell is known")
+
 
 def effective_robustness(
     scores: Scores, *, baselines: tuple[str, ...] = (), shifts: tuple[str, ...] = ()

@@ -93,6 +93,12 @@ class Explanations:
     folds: int
     targets: tuple[Explanation, ...]
 
+    @property
+    def unanswered(self) -> str:
+        """Why there is no number at all; empty where there is one."""
+        known = any(each.explained is not None for each in self.targets)
+        return "" if known else self.targets[0].reason
+
 
 def explain(
     scores: Scores,

@@ -64,6 +64,11 @@ class Overlaps:
     networks: tuple[str, ...]
     seeds: int = 1
 
+    @property
+    def unanswered(self) -> str:
+        """Why there is no number at all; empty where there is one."""
+        return "" if any(each.raw is not None for each in self.pairs) else self.pairs[0].reason
+
     def of(self, first: str, second: str) -> Overlap:
         """The overlap of two shifts.
 

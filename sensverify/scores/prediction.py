@@ -114,6 +114,12 @@ class Predictions:
     benchmark: tuple[str, ...]
     pairs: tuple[Prediction, ...]
 
+    @property
+    def unanswered(self) -> str:
+        """Why there is no number at all; empty where there is one."""
+        known = any(each.pearson.value is not None for each in self.pairs)
+        return "" if known else self.pairs[0].pearson.reason
+
 
 @dataclass(frozen=True)
 class _Points:

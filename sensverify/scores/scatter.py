@@ -55,6 +55,12 @@ class Scatters:
     groups: tuple[str, ...]
     pairs: tuple[Scattered, ...]
 
+    @property
+    def unanswered(self) -> str:
+        """Why there is no number at all; empty where there is one."""
+        known = any(len(each.dots) > 1 for each in self.pairs)
+        return "" if known else "no two networks have both of two columns"
+
 
 def scatter(
     scores: Scores,

@@ -8,7 +8,7 @@ from math import isnan
 import numpy as np
 
 from sensverify.classification.shift import app
-from sensverify.errors import NotMeasured
+from sensverify.errors import BadSetting, NotMeasured
 from sensverify.scores.columns import shift_names
 from sensverify.scores.gains import STANDARD, Gain, gain, others, standard_of
 from sensverify.scores.table import Scores
@@ -66,6 +66,12 @@ class Transfers:
         return float(np.mean(known)) if known and len(known) == len(found) else None
 
     @property
+    def unanswered(self) -> str:
+        """Why there is no number at all; empty where there is one."""
+        known = any(each.gain is not None or each.app is not None for each in self.cells)
+        return "" if known else "no network is measured under a shift and as it is"
+
+    @property
     def held_out(self) -> tuple[Transfer, ...]:
         """Networks trained with all shifts but one, under that one."""
         return tuple(each for each in self.cells if each.role == "held-out")
@@ -100,6 +106,8 @@ def transfer(
     """
     trained = others(scores, standard)
     names = shifts or shift_names(scores, without=("certified",))
+    if not names:
+        raise BadSetting("a transfer is that to shifts, and the table has none", "give one with")
     bases = [
         place for place, each in enumerate(scores.networks) if standard in (each.name, each.group)
     ]

@@ -11,7 +11,7 @@ from sensverify.errors import BadSetting, InputError, SensverifyError
 from sensverify.registry.calls import parse_call
 from sensverify.report import document as doc
 from sensverify.report.scores.document import Analysed
-from sensverify.scores.catalog import ANALYSES
+from sensverify.scores.catalog import ANALYSES, analyse
 from sensverify.scores.read import read_scores
 from sensverify.scores.table import Scores
 
@@ -62,7 +62,7 @@ def scored_sections(folder: Path, calls: Sequence[str]) -> tuple[doc.Section, ..
 
 def _section(scores: Scores, call: str) -> doc.Section:
     try:
-        result = ANALYSES.make(call, scores)
+        result = analyse(call, scores)
         made = Analysed(scores=scores, call=parse_call(call), result=result).section
     except SensverifyError as error:
         return _without(call, error)

@@ -70,8 +70,10 @@ def _validation(found: Agreement) -> Iterator[doc.Block]:
         same: sum(each.same is same and each.correlation is not None for each in found.pairs)
         for same in (True, False)
     }
+    sizes = {each.networks for each in found.pairs}
+    fewest = f"{min(sizes)} to " if len(sizes) > 1 else ""
     yield doc.Text(
-        f"Over {count_of(len(found.networks), 'network')}, the mean correlation of the robustness "
+        f"Over {fewest}{count_of(max(sizes), 'network')}, the mean correlation of the robustness "
         f"to two shifts, by {found.metric}, is {_shown(found.same)} within categories "
         f"({count_of(counts[True], 'pair')}) and {_shown(found.different)} between them "
         f"({count_of(counts[False], 'pair')})."

@@ -61,7 +61,7 @@ def test_a_section_for_each_and_a_reason_where_there_is_none(folder: Path) -> No
 
 def test_reports_have_the_sections_and_their_tables(folder: Path) -> None:
     report, paths = write_report(
-        folder, analyses=("correlate", "correlate(over=groups)", "overlap")
+        folder, analyses=("correlate", "correlate(resamples=9)", "overlap")
     )
     assert [each.title for each in report.sections] == [
         "Rank correlations",

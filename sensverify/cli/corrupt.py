@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     metavar="LIST",
     default="imagenet-c",
     show_default=True,
-    help="Names and groups from 'sensverify list corruptions', with commas between them.",
+    help="Names and groups from 'sensverify list corruptions', with commas between them; strengths "
+    "in parentheses, as 'evaluate --corruptions' takes them.",
 )
 @option(
     "--severities",

@@ -123,7 +123,9 @@ _LISTS = ("attacks", "certify", "corruptions", "sequences", "measures")
     option(
         "--corruptions",
         metavar="LIST",
-        help="Names or groups from 'sensverify list corruptions'. Default: imagenet-c.",
+        help="Names or groups from 'sensverify list corruptions', or names with strengths in "
+        "parentheses: 'gaussian-blur(levels=(0.3, 0.5))', 'rotation(degrees=(7, 50))'. Default: "
+        "imagenet-c.",
     ),
     option(
         "--severities",

@@ -84,6 +84,8 @@ class Corruption:
         Whether images of one channel are refused.
     smallest : int
         Pixels of the shortest side that it makes sense for.
+    chosen : bool
+        Whether its strengths are those that somebody asks for, rather than those of its source.
     """
 
     name: str
@@ -94,6 +96,7 @@ class Corruption:
     tables: tuple[Table, ...] = (Table(values={}),)
     needs_colour: bool = False
     smallest: int = 8
+    chosen: bool = False
 
     @property
     def family(self) -> str:

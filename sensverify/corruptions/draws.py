@@ -36,6 +36,12 @@ class Draws:
             torch.Generator().manual_seed(_scrambled((base + place) & _MASK)) for place in places
         ]
 
+    def only(self, members: Sequence[int]) -> Draws:
+        """The streams of some of the images, where they have got to by now."""
+        found = Draws.__new__(Draws)
+        found._like, found._streams = self._like, [self._streams[k] for k in members]
+        return found
+
     def uniform(self, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
         """Numbers from ``[low, high)``, ``[count, *shape]``."""
         unit = self._each(lambda stream: torch.rand(shape, generator=stream))

@@ -206,6 +206,7 @@ TABLES: dict[str, tuple[Table, ...]] = {
     # from 1, and a kernel of 5 x 5.
     "darken": (Table(values={"factor": (0.9, 0.8, 0.6)}),),
     "brighten": (Table(values={"factor": (1.1, 1.2, 1.4)}),),
+    "brightness-factor": (Table(values={"factor": (0.8, 0.9, 1.1, 1.2)}),),
     "gaussian-blur": (Table(values={"sigma": (0.3, 0.5, 0.7, 0.9)}),),
     # Laugros, table 4.2. Kernels are said there by their width, here by what is about their middle;
     # the 47 pixels of a frame are what is cut off of 224 to leave 130.

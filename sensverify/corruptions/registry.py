@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import Tensor
@@ -18,6 +18,7 @@ from sensverify.corruptions import (
     occlusion,
     weather,
 )
+from sensverify.corruptions.chosen import choose
 from sensverify.corruptions.corruption import Corruption, Table
 from sensverify.corruptions.parameters import (
     BUSLAEV,
@@ -29,6 +30,7 @@ from sensverify.corruptions.parameters import (
     TABLES,
 )
 from sensverify.errors import BadSetting
+from sensverify.registry.calls import parse_call
 from sensverify.registry.catalog import Catalog, Groups, by_group
 from sensverify.registry.names import summary_of
 from sensverify.registry.settings import REQUIRED, settings_of
@@ -259,7 +261,15 @@ _CANDIDATES = (
         CANDIDATES,
     ),
 )
-_SHARED = {"candidates": ("invert",)}
+_FAMILIES = (
+    _entry(
+        "brightness-factor",
+        lighting.brightness_factor,
+        "every value times a factor on either side of 1",
+        SHIFTS,
+    ),
+)
+_SHARED = {"families": ("gaussian-blur",), "candidates": ("invert",)}
 """Members of a group that are at home in another one."""
 
 _SETS = {
@@ -267,6 +277,7 @@ _SETS = {
     "thesis": _THESIS,
     "additions": _ADDITIONS,
     "shifts": _SHIFTS,
+    "families": _FAMILIES,
     "candidates": _CANDIDATES,
 }
 
@@ -294,7 +305,55 @@ def _groups(items: Mapping[str, Corruption]) -> Groups:
     return found | shared
 
 
-CORRUPTIONS: Catalog[Corruption] = Catalog(
+@dataclass(eq=False, repr=False)
+class Corruptions(Catalog[Corruption]):
+    """Corruptions by name, also with strengths of one's own: ``rotation(degrees=(7, 50))``."""
+
+    _chosen: dict[str, Corruption] = field(default_factory=dict, init=False)
+
+    def __getitem__(self, name: str) -> Corruption:
+        """The corruption of a name, or of a call; see `sensverify.corruptions.chosen`.
+
+        Raises
+        ------
+        UnknownName, BackendFailure, BadSetting
+            As of other catalogs; or the strengths are none of it.
+        """
+        if not _is_call(name) or name in self.own:
+            return super().__getitem__(name)
+        if name not in self._chosen:
+            call = parse_call(name)
+            self._chosen[name] = choose(super().__getitem__(call.name), call)
+        return self._chosen[name]
+
+    def __contains__(self, name: object) -> bool:
+        if isinstance(name, str) and _is_call(name):
+            name = name.partition("(")[0].strip()
+        return super().__contains__(name)
+
+    def select(self, asked: Iterable[str], also: Iterable[str] = ()) -> tuple[str, ...]:
+        """The names behind names, calls and groups; calls as `sensverify.registry` spells them.
+
+        Raises
+        ------
+        UnknownName, BadSetting
+            Something is neither; or a call cannot be read.
+        """
+        also = tuple(also)
+        spelled = [
+            str(parse_call(name)) if _is_call(name) and name not in also else name for name in asked
+        ]
+        for name in spelled:
+            if _is_call(name) and name not in also:
+                self[name]
+        return super().select(spelled, also)
+
+
+def _is_call(name: str) -> bool:
+    return "(" in name
+
+
+CORRUPTIONS: Catalog[Corruption] = Corruptions(
     "corruption",
     {e.name: replace(e, group=group) for group, entries in _SETS.items() for e in entries},
     group="sensverify.corruptions",

@@ -158,7 +158,11 @@ def _corruptions(
             missing.append(Missing(key=EvaluationTask("corruption", name).key, reason=reason))
             continue
         last = corrupted.severities(name)
-        there = [severity for severity in sorted(set(request.severities)) if severity <= last]
+        wanted = sorted(set(request.severities))
+        if name not in corrupted.here and corrupted.find(name).chosen:
+            # Whoever chooses levels means all of them.
+            wanted = list(range(1, last + 1))
+        there = [severity for severity in wanted if severity <= last]
         found += [EvaluationTask("corruption", name, severity) for severity in there]
         if not there:
             reason = f"its severities are 1 to {last}" if last > 1 else "its only severity is 1"

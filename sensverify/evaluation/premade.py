@@ -200,7 +200,7 @@ def _severities(
     request: CorruptRequest, corruption: Corruption, samples: Samples
 ) -> tuple[tuple[int, ...], str | None]:
     every = tuple(range(1, corruption.severities + 1))
-    asked = every if request.severities is None else request.severities
+    asked = every if request.severities is None or corruption.chosen else request.severities
     there = tuple(severity for severity in asked if severity in every)
     reason = corruption.incompatibility(samples.x.shape[1:])
     if reason is None and not there:

@@ -22,7 +22,7 @@ class CorruptRequest:
     out : Path
         The folder, which is made; or, with ``resume`` or ``force``, one that holds such a set.
     corruptions : tuple of str
-        Names and groups of `CORRUPTIONS`.
+        Names and groups of `CORRUPTIONS`, also with strengths.
     severities : tuple of int, optional
         In ascending order; default: all that a corruption has. Files number what they hold from 1.
     seed : int

@@ -99,8 +99,9 @@ class EvaluateRequest:
     certify : tuple of str or Method, optional
         Calls such as ``crown`` or ``alpha-crown(steps=20)``, or objects.
     corruptions, sequences, measures : tuple, optional
-        Names, or names of groups; or corruptions and measures of the caller's own: objects, or
-        functions.
+        Names, or names of groups; corruptions also with strengths, ``rotation(degrees=(7, 50))``
+        (see `sensverify.corruptions.chosen`); or corruptions and measures of the caller's own:
+        objects, or functions.
     severities : tuple of int
     corrupted : str, optional
         Name or folder of a set of corrupted samples that somebody else made, such as

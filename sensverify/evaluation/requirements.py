@@ -275,6 +275,9 @@ def _corruptions(
             if task.kind == "corruption" and task.name == name and task.at is not None
         )
         usual = requirement.severities or tuple(severities)
+        if not requirement.severities and "(" in name:
+            # Levels that somebody chose are all meant.
+            usual = there
         kept, lost = (tuple(k for k in usual if (k in there) is own) for own in (True, False))
         # Of the usual severities a corruption may have some alone.
         if there and lost and (requirement.severities or not kept):

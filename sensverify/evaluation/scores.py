@@ -52,6 +52,8 @@ class CorruptionScore:
         have; None without a reference, or where it makes no error.
     relative_error_ratio : float or None
         The same of the errors beyond the clean ones; None also where the reference gains none.
+    rms_calibration : float
+        Mean over the severities of the RMS calibration error.
 
     Notes
     -----
@@ -67,6 +69,7 @@ class CorruptionScore:
     app: float | None
     error_ratio: float | None
     relative_error_ratio: float | None
+    rms_calibration: float
 
 
 @dataclass(frozen=True)
@@ -154,7 +157,12 @@ def corruption_scores(
         accuracy = fmean(shifted.values())
         residual = residual_robustness(clean, accuracy)
         kept = _known(app, clean, accuracy)
-        scores.append(CorruptionScore(name, accuracy, residual, kept, ratio, relative))
+        rms = fmean(
+            row.classified.rms_calibration_error
+            for row in model.corruptions
+            if row.corruption == name
+        )
+        scores.append(CorruptionScore(name, accuracy, residual, kept, ratio, relative, rms))
     return tuple(scores)
 
 

@@ -73,7 +73,7 @@ def test_an_image_is_corrupted_alike_whatever_is_beside_it(name: str) -> None:
 FIXED = (
     *("defocus-blur", "zoom-blur", "brightness", "contrast", "pixelate", "jpeg", "box-blur"),
     *("contrast-loss", "flip", "quantise", "thumbnail", "greyscale", "invert"),
-    *("posterise", "darken", "brighten", "gaussian-blur"),
+    *("posterise", "darken", "brighten", "gaussian-blur", "brightness-factor"),
     *("candidate-border", "candidate-downscale", "candidate-posterise", "candidate-solarise"),
     # On images this small every radius of the range is one pixel.
     *("candidate-sepia", "candidate-blur", "candidate-gaussian-blur", "candidate-median-blur"),

@@ -117,12 +117,16 @@ def test_factors_and_deviations_of_the_shifts() -> None:
     factors = {*tables["darken"]["factor"], *tables["brighten"]["factor"]}
     assert factors == {0.8, 0.9, 1.1, 1.2} | {0.6, 0.8, 1.2, 1.4}
     assert tables["gaussian-blur"]["sigma"] == (0.3, 0.5, 0.7, 0.9)
+    assert GROUPS["families"] == ("brightness-factor", "gaussian-blur")
+    table = CORRUPTIONS["brightness-factor"].tables[0]
+    assert table.values == {"factor": (0.8, 0.9, 1.1, 1.2)}
 
 
 def test_groups() -> None:
     parts = [GROUPS[name] for name in ("imagenet-c", "thesis", "additions", "shifts")]
     assert [len(part) for part in parts] == [15, 10, 8, 3]
-    # One of the candidates is at home in another group.
+    # One of the families and one of the candidates are at home in other groups.
+    parts.append(tuple(name for name in GROUPS["families"] if name != "gaussian-blur"))
     parts.append(tuple(name for name in GROUPS["candidates"] if name != "invert"))
     assert len(parts[-1]) == len(GROUPS["candidates"]) - 1 == 25
     assert GROUPS["all"] == tuple(CORRUPTIONS) == tuple(name for part in parts for name in part)

@@ -10,7 +10,7 @@ import pytest
 
 from sensverify.attacks import Fgsm, Pgd, Square, Worst
 from sensverify.bounds import Ibp
-from sensverify.errors import SensverifyError
+from sensverify.errors import BadSetting, SensverifyError
 from sensverify.evaluation.plan import Plan
 from sensverify.evaluation.prepared import prepare_evaluation
 from sensverify.evaluation.request import EvaluateRequest
@@ -107,3 +107,16 @@ def test_settings_that_nobody_gave_are_part_of_what_a_cell_is() -> None:
     assert prepared.key(who, attack) != other.key(who, attack)
     assert prepared.key(who, proof) != other.key(who, proof)
     assert prepared.key(who, tasks["clean/test"]) == other.key(who, tasks["clean/test"])
+
+
+def test_levels_that_somebody_chose_are_all_met() -> None:
+    levels = "brightness-factor(levels=(0.7, 0.8, 0.9, 1.1, 1.2, 1.3))"
+    asked = (levels, "rotation( severity =any)", "fog")
+    tasks = plan("mnist-conv2", corruptions=asked, severities=(2,)).tasks
+    found = [(task.name, task.at) for task in tasks if task.kind == "corruption"]
+    assert found == [
+        *((levels, severity) for severity in range(1, 7)),
+        *(("rotation(severity=any)", 1), ("fog", 2)),
+    ]
+    with pytest.raises(BadSetting):
+        plan("mnist-conv2", corruptions=("rotation(degrees=(9, 1))",))

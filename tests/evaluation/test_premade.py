@@ -251,3 +251,16 @@ def test_data_that_cannot_be_corrupted(tmp_path: Path) -> None:
     with pytest.raises(UnknownName, match="flipp"):
         make_corrupted(request(tmp_path, corruptions=("flipp",)))
     assert not (tmp_path / "set").exists()
+
+
+def test_strengths_of_ones_own_are_written_and_read_back(tmp_path: Path) -> None:
+    names = ("brighten(levels=(1.1, 1.3, 1.2))", "darken(factor=(0.5, 0.9))")
+    made = make_corrupted(request(tmp_path, corruptions=names))
+    assert [file.severities for file in made.files] == [(1, 2, 3), (1,)]
+    assert made.files[1].parameters == ("drawn factor 0.5 to 0.9",)
+    found = find_corrupted(tmp_path / "set", samples=len(LABELS))
+    assert found.corruptions == {names[0]: 3, names[1]: 1}
+    x = torch.from_numpy(np.load(tmp_path / "images.npz")["x"])
+    images, _ = found.read(names[1], 1, labels=LABELS)
+    wanted = (255 * corrupt(x, names[1], 1).double()).round() / 255
+    assert np.allclose(images, wanted.numpy(), atol=1e-6)

@@ -260,3 +260,11 @@ def test_a_tie_that_one_row_has_right_and_another_one_wrong() -> None:
     assert counts(worst_curve(found, [0.1])) == [(0.0, 9), (0.1, 8)]
     assert success_rate(found, rows[0]) == Rate(1, 9)
     assert success_rate(found, rows[1]) == Rate(0, 9)
+
+
+def test_calibration_under_a_corruption_is_the_mean_over_its_levels() -> None:
+    rows = (corrupted("noise", 1, 8), corrupted("noise", 2, 4))
+    (score,) = corruption_scores(model("net", corruptions=rows))
+    errors = [row.classified.rms_calibration_error for row in rows]
+    assert errors[0] != errors[1]
+    assert score.rms_calibration == pytest.approx(sum(errors) / 2)

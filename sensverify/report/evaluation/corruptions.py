@@ -28,7 +28,7 @@ _DATA = (
     *("corruption", "severity", "parameter", *RATE, "mean_confidence", "msd"),
     *(*_SCORES, "source", "seconds"),
 )
-_MEANS = ("corruption", "severities", "accuracy", *_SCORES)
+_MEANS = ("corruption", "severities", "accuracy", *_SCORES, "rms_calibration_error")
 
 
 def corruption_section(evaluation: Evaluation, summaries: Sequence[Summary]) -> doc.Section:
@@ -77,7 +77,8 @@ def _mean_rows(
     """Every corruption over its severities."""
     for score in corruption_scores(model, reference):
         count = sum(row.corruption == score.corruption for row in model.corruptions)
-        yield (score.corruption, count, score.accuracy, *_score_values(score))
+        values = _score_values(score)
+        yield (score.corruption, count, score.accuracy, *values, score.rms_calibration)
 
 
 def _score_values(score: CorruptionScore) -> tuple[doc.Value, ...]:
@@ -116,7 +117,8 @@ def _reading(evaluation: Evaluation, scores: Sequence[Sequence[CorruptionScore]]
     text = (
         "Accuracy (%) on the same samples after each corruption, from mild to severe. Residual "
         "robustness is what is lost against clean samples, in points; APP is the share of the clean"
-        " accuracy that is left."
+        " accuracy that is left; RMS is the mean RMS calibration error over the severities, in "
+        "points."
     )
     if any(score.error_ratio is not None for each in scores for score in each):
         text += (
@@ -145,7 +147,7 @@ def _heat_map(
     found = {(each.corruption, each.severity): each for each in model.corruptions}
     extra = ["CE", "rel. CE"] if compared else []
     shares = (doc.Column(str(severity), "cell") for severity in severities)
-    columns = doc.columns("severity", *shares, "mean", "residual", "APP", *extra)
+    columns = doc.columns("severity", *shares, "mean", "residual", "APP", "RMS", *extra)
     rows = []
     for score in scores:
         shown = images.get(score.corruption, ())
@@ -176,7 +178,12 @@ def _cell(found: CorruptionRow | None, image: str) -> doc.Cell:
 
 def _losses(score: CorruptionScore) -> list[doc.Cell]:
     app = DASH if score.app is None else f"{score.app:.3f}"
-    return [doc.Cell(points(score.residual), value=score.residual), doc.Cell(app, value=score.app)]
+    rms = score.rms_calibration
+    return [
+        doc.Cell(points(score.residual), value=score.residual),
+        doc.Cell(app, value=score.app),
+        doc.Cell(points(rms), value=rms),
+    ]
 
 
 def _means(
@@ -198,7 +205,7 @@ def _means(
     if on is doc.PAGE:
         heads = doc.columns("mean over severities", *(doc.Column(n, "cell") for n in names))
         return doc.Table(heads, rows, "heat means", on=on, sortable=True)
-    columns = network_columns(["accuracy", "residual", "APP"] if alone else names)
+    columns = network_columns(["accuracy", "residual", "APP", "RMS"] if alone else names)
     title = "Accuracy (%) under corruption, mean over severities"
     return doc.Table(columns, rows, title=title, splits="" if alone else "networks", on=on)
 

@@ -14,11 +14,11 @@ from torch import Tensor
 from sensverify.corruptions import CORRUPTIONS, Corruption, corrupt
 from sensverify.corruptions.apply import to_unit
 from sensverify.corruptions.draws import Draws
+from sensverify.corruptions.strength import Parameters, Strength
 from sensverify.errors import BackendMissing, BadSetting, BadShape, SensverifyError, UnknownName
 from sensverify.registry.calls import Call, parse_sum
 from sensverify.registry.names import did_you_mean
 from sensverify.training.augment.catalog import AUGMENTATIONS, CLEAN, Change
-from sensverify.training.augment.strength import Parameters, Strength
 
 Mode = Literal["half", "duplicate", "all"]
 MODES: tuple[Mode, ...] = get_args(Mode)

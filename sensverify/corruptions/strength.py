@@ -1,4 +1,4 @@
-"""Strengths of what an augmentation corrupts with: severities, or ranges of parameters."""
+"""Strengths that images draw: severities of a corruption, or ranges of its parameters."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
-from sensverify.corruptions import CORRUPTIONS, Corruption
-from sensverify.corruptions.corruption import Value
+from sensverify.corruptions.corruption import Corruption, Value
 from sensverify.errors import BadSetting
 from sensverify.registry.calls import Call
 from sensverify.registry.names import did_you_mean
-from sensverify.registry.settings import shown
+from sensverify.registry.settings import settings_of, shown
 
 ANY = "any"
 SEVERITY = "severity"
@@ -84,12 +83,12 @@ class Strength:
                     f"leave out the severity, or {', '.join(settings)}",
                 )
             return cls(_levels(corruption, asked))
-        known = CORRUPTIONS.settings(corruption)
+        known = settings_of(corruption.function, 2)
         for name in settings:
             if name not in known:
                 names = (SEVERITY, *known)
                 raise BadSetting(
-                    f"augmentation '{corruption.name}' has no setting '{name}'"
+                    f"corruption '{corruption.name}' has no setting '{name}'"
                     f"{did_you_mean(name, names)}",
                     f"it has {', '.join(names)}",
                 )
@@ -123,15 +122,21 @@ def _levels(corruption: Corruption, asked: Any) -> tuple[int, ...]:
     known = _every(corruption)
     if not levels or any(isinstance(each, bool) or each not in known for each in levels):
         raise BadSetting(
-            f"augmentation '{corruption.name}': severity takes {ANY}, whole numbers from 1 to "
+            f"corruption '{corruption.name}': severity takes {ANY}, whole numbers from 1 to "
             f"{known[-1]} such as 2 or (1, 3), or a range such as '1-{known[-1]}'; got "
             f"{shown(asked)}"
         )
     return tuple(int(each) for each in levels)
 
 
-def _range(call: Call, name: str, hint: Any, asked: Any) -> tuple[Value, ...]:
-    """One value, words, or two ends."""
+def values_of(call: Call, name: str, hint: Any, asked: Any) -> tuple[Value, ...]:
+    """The values that a setting of a call gives a parameter: one or several numbers, or words.
+
+    Raises
+    ------
+    BadSetting
+        There is none, or one is no such value.
+    """
     values = asked if isinstance(asked, tuple) else (asked,)
     if hint is str:
         words = tuple(each.name if isinstance(each, Call) else each for each in values)
@@ -139,14 +144,28 @@ def _range(call: Call, name: str, hint: Any, asked: Any) -> tuple[Value, ...]:
             return words
         raise BadSetting(f"'{call}': {name} takes a word, or several, got {shown(asked)}")
     plain = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
-    if not (plain and 1 <= len(values) <= 2 and all(isfinite(v) for v in values)):
+    if not (plain and values and all(isfinite(v) for v in values)):
+        raise BadSetting(
+            f"'{call}': {name} takes a number, or several, such as the ends (low, high) of a "
+            f"range, got {shown(asked)}"
+        )
+    return tuple(float(each) for each in values)
+
+
+def _range(call: Call, name: str, hint: Any, asked: Any) -> tuple[Value, ...]:
+    """One value, words, or two ends."""
+    values = values_of(call, name, hint, asked)
+    low, high = values[0], values[-1]
+    if isinstance(low, str) or isinstance(high, str):
+        return values
+    if len(values) > 2:
         raise BadSetting(
             f"'{call}': {name} takes a number, or the ends (low, high) of a range, got "
             f"{shown(asked)}"
         )
-    if not values[0] <= values[-1]:
+    if not low <= high:
         raise BadSetting(f"'{call}': {name} ends below where it begins, got {shown(asked)}")
-    return tuple(float(each) for each in values)
+    return values
 
 
 def _place(share: float, count: int) -> int:

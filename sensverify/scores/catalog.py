@@ -16,6 +16,8 @@ from sensverify.scores.correlate import correlate
 from sensverify.scores.coverage import coverage
 from sensverify.scores.effective import effective_robustness
 from sensverify.scores.explain import explain
+from sensverify.scores.nas.search import nas_search
+from sensverify.scores.nas.top import nas_top
 from sensverify.scores.overlap import overlap
 from sensverify.scores.prediction import prediction
 from sensverify.scores.scatter import scatter
@@ -39,6 +41,8 @@ ANALYSES: Catalog[Callable[..., Any]] = Catalog(
         "selection": selection,
         "scatter": scatter,
         "explain": explain,
+        "nas-search": nas_search,
+        "nas-top": nas_top,
     },
     group="sensverify.scores",
     arguments=1,

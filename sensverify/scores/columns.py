@@ -138,13 +138,10 @@ def group_means(
     scores: Scores, values: NDArray[np.float64]
 ) -> tuple[list[str], NDArray[np.float64]]:
     """Names of the groups of networks, and means over each: a hole where one of it is a hole."""
-    groups = [each.group for each in scores.networks]
-    names = list(dict.fromkeys(groups))
-    means = [
-        values[[place for place, group in enumerate(groups) if group == name]].mean(axis=0)
-        for name in names
-    ]
-    return names, np.array(means)
+    places: dict[str, list[int]] = {}
+    for place, each in enumerate(scores.networks):
+        places.setdefault(each.group, []).append(place)
+    return [*places], np.array([values[rows].mean(axis=0) for rows in places.values()])
 
 
 def default_columns(scores: Scores) -> tuple[Sequence[str], Sequence[str]]:

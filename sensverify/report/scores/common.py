@@ -46,6 +46,12 @@ HEADS: Mapping[str, tuple[str, ...]] = {
     "explanations": ("target", "networks", "explained", "error", "fitted", "reason"),
     "importance": ("target", "measure", "importance"),
     "additions": ("target", "network", "measure", "value", "addition"),
+    "nas-means": (*("objective", "strategy", "column", "runs", "mean", "lower", "upper"),),
+    "nas-found": (*("objective", "strategy", "run", "index", "cell", "value", "queries", "after"),),
+    "nas-courses": ("objective", "strategy", "query", "best"),
+    "nas-optimum": ("column", "value", "index", "cell"),
+    "nas-top": ("rank", "index", "cell", "column", "value"),
+    "nas-edges": ("edge", "operation", "top", "considered"),
     "scores": (*CELLS, *FURTHER),
     "measures": (*READINGS, "network_sha256"),
 }

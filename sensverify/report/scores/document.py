@@ -18,6 +18,7 @@ from sensverify.report.scores.common import data
 from sensverify.report.scores.correlate import correlate_section
 from sensverify.report.scores.effective import effective_section
 from sensverify.report.scores.explain import explain_section
+from sensverify.report.scores.nas import search_section, top_section
 from sensverify.report.scores.overlap import balance_section, coverage_section, overlap_section
 from sensverify.report.scores.prediction import prediction_section
 from sensverify.report.scores.scatters import scatters_section
@@ -31,6 +32,8 @@ from sensverify.scores.coverage import Coverage
 from sensverify.scores.csv_file import cell_rows, reading_rows
 from sensverify.scores.effective import Effectives
 from sensverify.scores.explain import Explanations
+from sensverify.scores.nas.search import Searches
+from sensverify.scores.nas.top import Tops
 from sensverify.scores.overlap import Overlaps
 from sensverify.scores.prediction import Predictions
 from sensverify.scores.scatter import Scatters
@@ -52,6 +55,8 @@ _SECTIONS: Mapping[type, Callable[[Any], doc.Section]] = {
     Selection: selection_section,
     Scatters: scatters_section,
     Explanations: explain_section,
+    Searches: search_section,
+    Tops: top_section,
 }
 
 _OFFERED = 2_000_000

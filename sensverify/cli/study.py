@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from sensverify.cli.options import (
-    PATH,
-    STOPPED,
-    data_dir_option,
-    force_option,
-    json_option,
-    quiet_option,
-    report_option,
-    shard_option,
-)
-from sensverify.cli.printing import note, show
-from sensverify.cli.progress import showing_run, watching
+from sensverify.cli.analysing import analyse_files, analysis_outputs
+from sensverify.cli.nas import nas
+from sensverify.cli.options import PATH, STOPPED, data_dir_option, quiet_option, shard_option
+from sensverify.cli.printing import show
+from sensverify.cli.study_running import train_study
 from sensverify.cli.targets import Targets
 from sensverify.cli.types import setting
-
-if TYPE_CHECKING:
-    from sensverify.runs.progress import Listener, Progress
 
 
 @click.group("study")
@@ -81,25 +69,15 @@ def run(file: Path, out: Path, variant: str | None, **options: Any) -> int:
     from sensverify.report.study.document import study_document
     from sensverify.studies.collect import collect
     from sensverify.studies.files import read_study
-    from sensverify.studies.run import run_study
 
     asked = read_study(file, variant=variant)
-    with _progress() as progress, watching() as watch:
-        outcome = run_study(asked, out, watch=watch, progress=progress, **options)
-    if outcome.shard is not None:
-        done, of_all = outcome.asked - outcome.left, len(outcome.entries)
-        click.echo(
-            f"shard {outcome.shard}: {done} of its {outcome.asked} trainings are done; of the "
-            f"whole study {of_all} of {outcome.total}"
-        )
-    elif outcome.entries:
-        show(study_document(collect(out), figures=False))
-        click.echo()
-    if not outcome.left:
-        note(f"tables, figures and a page: sensverify study report '{out}'")
-        return 0
-    click.echo("stopped; the same command with --resume goes on", err=True)
-    return STOPPED
+    return train_study(
+        asked,
+        out,
+        lambda: show(study_document(collect(out), figures=False)),
+        f"tables, figures and a page: sensverify study report '{out}'",
+        **options,
+    )
 
 
 @study.command("report")
@@ -151,18 +129,7 @@ def report(folder: Path, kinds: tuple[str, ...]) -> int:
     multiple=True,
     help="A setting of the analysis: over=groups. May be repeated.",
 )
-@json_option("what was found, and of which table")
-@report_option("Write one self-contained page.")
-@click.option(
-    "--csv",
-    "csv_folder",
-    type=PATH,
-    metavar="DIR",
-    help="Write what was found as CSV files into DIR, and the table itself (scores.csv and "
-    "measures.csv), which FILES may name again.",
-)
-@force_option("Overwrite the files of --json, --report and --csv; never FILES.")
-@quiet_option()
+@analysis_outputs
 def analyse(
     files: tuple[Path, ...],
     kind: str,
@@ -194,6 +161,7 @@ def analyse(
       selection             the shifts of each category that overlap least
       scatter               two columns as points, by groups of networks
       explain               regressions on measures, and what each of them adds
+      nas-search, nas-top   see 'sensverify study nas --help'
 
     \b
     Examples:
@@ -203,48 +171,12 @@ def analyse(
       sensverify study analyse scores.csv --kind 'coverage(benchmark=(fog, blur))'
     """
     from sensverify.registry.calls import parse_call
-    from sensverify.report.html import document_to_html
-    from sensverify.report.scores.common import FILES, HEADS
-    from sensverify.report.scores.common import files as files_of
-    from sensverify.report.scores.document import Analysed, analysis_document, table_data
-    from sensverify.report.scores.json import analysis_to_json
-    from sensverify.report.tabular import data_csv
-    from sensverify.runs.outputs import check_folder, write_folder
     from sensverify.scores.catalog import ANALYSES
-    from sensverify.scores.catalog import analyse as answer
-    from sensverify.scores.read import read_scores
 
     targets = Targets(json=json_target, report=report_target, force=force)
     targets.check(files)
     call = ANALYSES.read(parse_call(kind), dict(settings))
-    others = [*files, *(each for each in (json_target, report_target) if each is not None)]
-    if csv_folder is not None:
-        check_folder(csv_folder, FILES, others=others, force=force)
-    scores = read_scores(files)
-    found = Analysed(scores=scores, call=call, result=answer(call, scores))
-    document = analysis_document(found)
-    if csv_folder is not None:
-        tables = [each for each in (*found.section.data, *table_data(scores)) if each.rows]
-        texts = {f"{each.name}.csv": data_csv(each) for each in tables}
-        # Other packages' analyses have tables of their own, known only now.
-        ours = files_of({**HEADS, **{each.name: each.columns for each in tables}})
-        check_folder(csv_folder, ours, others=others, force=force)
-        write_folder(csv_folder, texts, ours, force=force)
-    targets.write(json=lambda: analysis_to_json(found), report=lambda: document_to_html(document))
-    show(document, aside=targets.to_stdout)
-    return 0
+    return analyse_files(files, call, targets, csv_folder)
 
 
-@contextlib.contextmanager
-def _progress() -> Iterator[Listener]:
-    """Progress, with a line for every finished training."""
-    from sensverify.cli.study_progress import finished_line, running_text
-
-    with showing_run("trainings", running_text) as (display, update, _):
-
-        def both(state: Progress) -> None:
-            if state.row is not None:
-                display.tell(finished_line(state.row, state))
-            update(state)
-
-        yield both
+study.add_command(nas)

@@ -16,6 +16,7 @@ from sensverify.registry.names import did_you_mean
 from sensverify.registry.ranges import Range
 from sensverify.runs.toml_file import read_toml
 from sensverify.studies.analyses import ANALYSES
+from sensverify.studies.cells import CELLS, with_cells
 from sensverify.studies.combine import Combined
 from sensverify.studies.evaluate import read_evaluate
 from sensverify.studies.grid import LIMIT
@@ -35,7 +36,9 @@ _REPORT = ("analyses",)
 _NUMBERS = Range(-1e300, 1e300)
 
 
-def read_study(path: Path, *, variant: str | None = None) -> Study:
+def read_study(
+    path: Path, *, variant: str | None = None, cells: Mapping[str, Any] | None = None
+) -> Study:
     """The study that a TOML file describes.
 
     Parameters
@@ -44,6 +47,8 @@ def read_study(path: Path, *, variant: str | None = None) -> Study:
         See `parse_study`.
     variant : str, optional
         Which of its variants; default: the study as it stands.
+    cells : mapping, optional
+        Which cells are trained, instead of those of the file; see `with_cells`.
 
     Raises
     ------
@@ -52,11 +57,16 @@ def read_study(path: Path, *, variant: str | None = None) -> Study:
     BadSetting, UnknownName
         Its contents cannot be a study; the message says where.
     """
-    return read_toml(path, partial(parse_study, variant=variant, folder=path.parent))
+    parse = partial(parse_study, variant=variant, folder=path.parent, cells=cells)
+    return read_toml(path, parse)
 
 
 def parse_study(
-    document: Mapping[str, Any], *, variant: str | None = None, folder: Path = Path()
+    document: Mapping[str, Any],
+    *,
+    variant: str | None = None,
+    folder: Path = Path(),
+    cells: Mapping[str, Any] | None = None,
 ) -> Study:
     """The study that the tables of a TOML file describe.
 
@@ -81,6 +91,8 @@ def parse_study(
         batch_size = [32, 64]    # data, model, loss, seed, and all settings
         [expand]                 # standard, each, all, all-but-one; see `read_expansions`
         corruptions = ["rotation", "shear"]
+        [cells]                  # of NAS-Bench-201, as an axis of the grid; see `with_cells`
+        draw = 16
         [evaluate]               # after every training; see `read_evaluate`
         corruptions = ["imagenet-c"]
         [report]                 # sections that are analyses of the study's table of scores
@@ -97,7 +109,8 @@ def parse_study(
     BadSetting, UnknownName
         A name is none of these, or a value cannot be right.
     """
-    check_keys(document, _TOP, "the file")
+    check_keys(document, (*_TOP, CELLS), "the file")
+    document = with_cells(document, cells)
     study = table(document, "study", required=True)
     check_keys(study, _STUDY, "[study]")
     chosen = _variant(document, variant)

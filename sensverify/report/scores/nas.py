@@ -94,9 +94,9 @@ def _cell(each: Mean, measures: Collection[str]) -> doc.Cell:
     if each.mean is None:
         return doc.Cell(DASH, title="known of no cell that was found")
     note = ""
-    if each.lower is not None and each.upper is not None:
-        ends = [_text(each.column, end, measures) for end in (each.lower, each.upper)]
-        note = " to ".join(ends)
+    if each.upper is not None:
+        reach = each.upper - each.mean
+        note = f"± {printed(reach) if each.column in measures else f'{100 * reach:.2f}'}"
     return doc.Cell(
         _text(each.column, each.mean, measures),
         note=note,

@@ -119,6 +119,11 @@ def only_cells(scores: Scores) -> Scores:
     )
 
 
+def every_column(scores: Scores) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The measures, and every shift by its severity, without samples of the training."""
+    return scores.measures, tuple(each.label for each in scores.shifts if each.kind != "train")
+
+
 def others_of(scores: Scores) -> tuple[str, ...]:
     """Names of the networks that are no cells."""
     return _cells_by_group(scores)[1]

@@ -1,0 +1,70 @@
+"""A study that is run from the command line: its progress, its end, and the exit status."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sensverify.cli.options import STOPPED
+from sensverify.cli.printing import note
+from sensverify.cli.progress import showing_run, watching
+
+if TYPE_CHECKING:
+    from sensverify.runs.progress import Listener, Progress
+    from sensverify.studies.study import Study
+
+
+def train_study(
+    asked: Study, out: Path, tell: Callable[[], None], ending: str, **options: Any
+) -> int:
+    """Train what is left of a study; the exit status.
+
+    Parameters
+    ----------
+    asked : Study
+    out : Path
+        Its folder.
+    tell : callable
+        Shows what there is by the end, where something is and it is no shard.
+    ending : str
+        A note where all is done.
+    **options
+        As `sensverify.studies.run.run_study` takes them.
+    """
+    from sensverify.studies.run import run_study
+
+    with _progress() as progress, watching() as watch:
+        outcome = run_study(asked, out, watch=watch, progress=progress, **options)
+    if outcome.shard is not None:
+        done, of_all = outcome.asked - outcome.left, len(outcome.entries)
+        click.echo(
+            f"shard {outcome.shard}: {done} of its {outcome.asked} trainings are done; of the "
+            f"whole study {of_all} of {outcome.total}"
+        )
+    elif outcome.entries:
+        tell()
+        click.echo()
+    if not outcome.left:
+        note(ending)
+        return 0
+    click.echo("stopped; the same command with --resume goes on", err=True)
+    return STOPPED
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Listener]:
+    """Progress, with a line for every finished training."""
+    from sensverify.cli.study_progress import finished_line, running_text
+
+    with showing_run("trainings", running_text) as (display, update, _):
+
+        def both(state: Progress) -> None:
+            if state.row is not None:
+                display.tell(finished_line(state.row, state))
+            update(state)
+
+        yield both

@@ -82,6 +82,9 @@ def with_cells(document: Mapping[str, Any], asked: Mapping[str, Any] | None) -> 
             f"a study with [{CELLS}] evaluates them, and nothing says how",
             'add a table [evaluate], such as attacks = ["fgsm"]',
         )
+    for name in _SIZES:
+        if not _whole(given.get(name, 1)):
+            raise BadSetting(f"[{CELLS}]: {name} needs a whole number, got {given[name]!r}")
     chosen = _chosen(given)
     sizes = ", ".join(f"{name}={given[name]!r}" for name in _SIZES if name in given)
     models = {
@@ -109,7 +112,7 @@ def _chosen(given: Mapping[str, Any]) -> Sequence[Cell]:
 def _drawn(draw: Any, seed: Any) -> Sequence[Cell]:
     unique = unique_cells()
     for name, value, most in (("draw", draw, len(unique)), ("seed", seed, 2**63)):
-        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most:
+        if not _whole(value) or not 0 <= value <= most:
             raise BadSetting(
                 f"[{CELLS}]: {name} needs a whole number up to {most:,}, got {value!r}"
             )
@@ -120,7 +123,9 @@ def _drawn(draw: Any, seed: Any) -> Sequence[Cell]:
 def _named(which: Any) -> Sequence[Cell]:
     if which in _WORDS:
         return unique_cells() if which == "unique" else all_cells()
-    if not isinstance(which, list) or not all(isinstance(each, int | str) for each in which):
+    if not isinstance(which, list) or not all(
+        _whole(each) or isinstance(each, str) for each in which
+    ):
         raise BadSetting(
             f"[{CELLS}]: which needs a list of indices and strings, or one of "
             f"{', '.join(_WORDS)}, got {which!r}"
@@ -129,3 +134,7 @@ def _named(which: Any) -> Sequence[Cell]:
         return [read_cell(each) for each in which]
     except InputError as error:
         raise error.about(f"[{CELLS}]") from None
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

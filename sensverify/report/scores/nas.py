@@ -14,11 +14,14 @@ from sensverify.report.theme import HUES
 from sensverify.scores.nas.search import Best, Goal, Mean, Searches
 from sensverify.scores.nas.top import Tops
 
-_FRAME = Frame(560, 280, left=56, right=130, top=30, letters=18)
+_FRAME = Frame(380, 250, left=48, right=100, letters=12)
 _POINTS = 100
 """Places of a line over the queries."""
 
 _NAMED = 3
+
+_SHORT = dict(zip(OPERATIONS, ("none", "skip", "conv 1x1", "conv 3x3", "pool"), strict=True))
+"""Operations in tables."""
 
 
 def search_section(found: Searches) -> doc.Section:
@@ -58,9 +61,11 @@ def _search_blocks(found: Searches) -> Iterator[doc.Block]:
 
 def _goal_text(goal: Goal, measures: Collection[str]) -> str:
     shared = "" if goal.measured == goal.cells else f", {goal.measured:,} of them different"
+    edges = ", ".join(_SHORT[name] for name in cell_at(goal.cell).operations)
     return (
         f"{goal.column}: {count_of(goal.cells, 'cell')} can be asked{shared}; the best, with "
-        f"{_text(goal.column, goal.value, measures)}, is nas201:{goal.cell}, {cell_at(goal.cell)}."
+        f"{_text(goal.column, goal.value, measures)}, is nas201:{goal.cell}, whose edges are "
+        f"{edges}."
     )
 
 
@@ -210,14 +215,17 @@ def _top_blocks(found: Tops) -> Iterator[doc.Block]:
     ]
     yield from matrix(found.columns, rows, f"the largest {found.by}")
     edges = ("0 to 1", "0 to 2", "1 to 2", "0 to 3", "1 to 3", "2 to 3")
-    strings = [doc.row(each.cell.name, *each.cell.operations) for each in found.cells]
+    strings = [
+        doc.row(each.cell.name, *(_SHORT[name] for name in each.cell.operations))
+        for each in found.cells
+    ]
     yield from matrix(edges, strings, "their edges")
     counted = [
         doc.row(
-            name,
+            _SHORT[name],
             *(
                 doc.Cell(
-                    percent(share.top, 0), note=f"{percent(share.every, 0)} of all", value=share.top
+                    percent(share.top, 0), note=f"({percent(share.every, 0)})", value=share.top
                 )
                 for share in found.shares
                 if share.operation == name
@@ -225,7 +233,9 @@ def _top_blocks(found: Tops) -> Iterator[doc.Block]:
         )
         for name in OPERATIONS
     ]
-    yield from matrix(edges, counted, "operations by edge, among these", strength=float)
+    yield from matrix(
+        edges, counted, "operations by edge, among these (and among all)", strength=float
+    )
     lines = [*_others(found.others)]
     if lines:
         yield from told(lines)

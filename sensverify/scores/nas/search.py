@@ -16,12 +16,13 @@ from sensverify.registry.ranges import Range
 from sensverify.registry.settings import call_of
 from sensverify.scores.columns import shift_names
 from sensverify.scores.nas.cells import CellTable, cell_table
-from sensverify.scores.nas.evolution import Evolution
 from sensverify.scores.nas.landscape import Landscape
-from sensverify.scores.nas.local_search import LocalSearch
-from sensverify.scores.nas.random_search import RandomSearch
+from sensverify.scores.nas.strategies import STRATEGIES
 from sensverify.scores.nas.strategy import Strategy
 from sensverify.scores.table import Scores
+
+DEFAULT: tuple[Strategy, ...] = tuple(map(STRATEGIES.make, ("random", "local", "evolution")))
+"""Strategies that take a fraction of a second for a search."""
 
 Heard = Callable[[int, int], None]
 """Is told how many searches are done, and of how many."""
@@ -161,7 +162,7 @@ def nas_search(
     scores: Scores,
     *,
     objectives: tuple[str, ...] = (),
-    strategies: tuple[Strategy, ...] = (RandomSearch(), LocalSearch(), Evolution()),
+    strategies: tuple[Strategy, ...] = DEFAULT,
     columns: tuple[str, ...] = (),
     queries: Annotated[int, Range(1, 1_000_000)] = 300,
     runs: Annotated[int, Range(1, 100_000)] = 100,
@@ -260,7 +261,7 @@ def search_table(
         means=tuple(_means(table, told, found, goals, names)),
         found=tuple(found),
         courses=courses,
-        measures=tuple(each for each in (*goals, *told) if each in scores.measures),
+        measures=tuple(each for each in scores.measures if each in (*goals, *told)),
         others=table.others,
     )
 

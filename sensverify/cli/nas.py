@@ -11,7 +11,7 @@ import click
 
 from sensverify.cli.analysing import analyse_files, analysis_outputs
 from sensverify.cli.options import PATH, data_dir_option, quiet_option, shard_option
-from sensverify.cli.printing import show
+from sensverify.cli.printing import printable, show
 from sensverify.cli.progress import showing
 from sensverify.cli.study_running import train_study
 from sensverify.cli.targets import Targets
@@ -146,13 +146,20 @@ def evaluate(
 
 
 def _show_top(folder: Path) -> None:
+    from sensverify.errors import BadData
     from sensverify.registry.calls import Call
     from sensverify.report.scores.document import Analysed, analysis_document
     from sensverify.scores.nas.top import nas_top
     from sensverify.scores.read import read_scores
 
-    scores = read_scores([folder])
-    show(analysis_document(Analysed(scores=scores, call=Call("nas-top"), result=nas_top(scores))))
+    try:
+        scores = read_scores([folder])
+        result = nas_top(scores)
+    except BadData as error:
+        # A study whose trainings have all gone wrong is a result, too.
+        click.echo(f"no cell has a rank: {printable(str(error))}")
+        return
+    show(analysis_document(Analysed(scores=scores, call=Call("nas-top"), result=result)))
 
 
 @nas.command("search", short_help="Search a table by several strategies, many times each.")
@@ -381,7 +388,7 @@ def _edges(texts: Sequence[str]) -> dict[str, int]:
 
 
 def _reader(files: Sequence[Path], synthetic: int | None) -> Callable[[], Scores]:
-    """What reads the files, or makes the table up."""
+    """A function that reads the files, or makes the table up."""
     from sensverify.scores.nas.planted import NOISE, planted
     from sensverify.scores.read import read_scores
 

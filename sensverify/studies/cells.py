@@ -22,7 +22,7 @@ _WORDS = ("unique", "all")
 def cells_table(
     which: str | None, draw: int | None, seed: int | None = None
 ) -> Mapping[str, Any] | None:
-    """What a command says of the cells, as the table ``[cells]`` has it; None for nothing.
+    """The choice of cells that a command makes, as a table ``[cells]``; None for none.
 
     Raises
     ------

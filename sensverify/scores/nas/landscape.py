@@ -1,4 +1,4 @@
-"""What a search may ask: the value of every cell, and which cells are one change apart."""
+"""Landscapes that are searched: the value of every cell, and the cells one change apart."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Asked:
         return float(self.landscape.values[cell])
 
     def unknown(self, cells: Cells) -> Cells:
-        """Those of the cells that are not known, one of each measurement, in their order."""
+        """The cells among these that are not known, one of each measurement, in their order."""
         owners = self.landscape.owners[cells]
         fresh = np.array([owner not in self._known for owner in owners], dtype=bool)
         _, first = np.unique(owners[fresh], return_index=True)

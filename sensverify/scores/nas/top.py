@@ -38,7 +38,7 @@ class Ranked:
 
 @dataclass(frozen=True)
 class Share:
-    """How often an operation stands on an edge, among the best and among all considered."""
+    """The shares of cells with an operation on an edge: of the best, and of all considered."""
 
     edge: int
     operation: str

@@ -23,6 +23,7 @@ def study() -> None:
 
     \b
     Examples:
+      sensverify study plan table1.toml --variant reduced
       sensverify study run table1.toml --out table1 --variant reduced
       sensverify study run table1.toml --out table1 --variant reduced --resume
       sensverify study report table1
@@ -78,6 +79,25 @@ def run(file: Path, out: Path, variant: str | None, **options: Any) -> int:
         f"tables, figures and a page: sensverify study report '{out}'",
         **options,
     )
+
+
+@study.command("plan", short_help="Count what a study's file asks for; nothing is trained.")
+@click.argument("file", type=PATH)
+@click.option("--variant", metavar="NAME", help="A variant of the file, such as 'reduced'.")
+@quiet_option()
+def plan(file: Path, variant: str | None) -> int:
+    """Print the trainings that FILE, a .toml file, asks for, and how many evaluations follow.
+
+    FILE is checked as by 'run'; the data are not looked at.
+    """
+    from sensverify.report.study.plan import plan_document
+    from sensverify.studies.files import read_study
+    from sensverify.studies.plan import plan_study
+
+    asked = read_study(file, variant=variant)
+    found = plan_study(asked)
+    show(plan_document(asked.title, found.lines(), list(found.described.items())))
+    return 0
 
 
 @study.command("report")

@@ -15,6 +15,7 @@ from sensverify.cli.progress import showing_run, watching
 
 if TYPE_CHECKING:
     from sensverify.runs.progress import Listener, Progress
+    from sensverify.studies.plan import StudyPlan
     from sensverify.studies.study import Study
 
 
@@ -35,9 +36,10 @@ def train_study(
     **options
         As `sensverify.studies.run.run_study` takes them.
     """
+    from sensverify.studies.plan import plan_study
     from sensverify.studies.run import run_study
 
-    with _progress() as progress, watching() as watch:
+    with _progress(plan_study(asked)) as progress, watching() as watch:
         outcome = run_study(asked, out, watch=watch, progress=progress, **options)
     if outcome.shard is not None:
         done, of_all = outcome.asked - outcome.left, len(outcome.entries)
@@ -56,13 +58,16 @@ def train_study(
 
 
 @contextlib.contextmanager
-def _progress() -> Iterator[Listener]:
-    """Progress, with a line for every finished training."""
+def _progress(plan: StudyPlan) -> Iterator[Listener]:
+    """Progress: as it begins what there is to do, and a line for every finished training."""
     from sensverify.cli.study_progress import finished_line, running_text
 
     with showing_run("trainings", running_text) as (display, update, _):
+        first = list(plan.lines())
 
         def both(state: Progress) -> None:
+            while first:
+                display.tell(first.pop(0))
             if state.row is not None:
                 display.tell(finished_line(state.row, state))
             update(state)

@@ -159,17 +159,18 @@ def cell_rows(scores: Scores) -> Iterator[list[str | int | float | None]]:
         row, column = int(place[0]), int(place[1])
         network, shift = scores.networks[row], scores.shifts[column]
         wrong = scores.wrong.get((row, column))
-        yield [
-            network.name,
-            shift.name,
-            shift.severity,
-            int(scores.right[row, column]),
-            int(scores.total[row, column]),
-            shift.kind,
-            network.sha256,
-            scores.samples,
-            None if wrong is None else " ".join(map(str, wrong)),
-        ]
+        for name in (network.name, *network.aliases):
+            yield [
+                name,
+                shift.name,
+                shift.severity,
+                int(scores.right[row, column]),
+                int(scores.total[row, column]),
+                shift.kind,
+                network.sha256,
+                scores.samples,
+                None if wrong is None else " ".join(map(str, wrong)),
+            ]
 
 
 def reading_rows(scores: Scores) -> Iterator[list[str | float | None]]:
@@ -177,7 +178,8 @@ def reading_rows(scores: Scores) -> Iterator[list[str | float | None]]:
     for row, network in enumerate(scores.networks):
         for name, value in zip(scores.measures, scores.values[row], strict=True):
             if isfinite(value):
-                yield [network.name, name, float(value), network.sha256]
+                for called in (network.name, *network.aliases):
+                    yield [called, name, float(value), network.sha256]
 
 
 def write_csv(scores: Scores, cells: Path, readings: Path | None = None) -> None:

@@ -23,7 +23,8 @@ def join(parts: Sequence[Part]) -> Scores:
     """One table of the rows of several files.
 
     Rows belong to the same network where its digest is the same, or, of networks without one, the
-    name. A name that several networks have is told apart by the digest's first digits. Rows that
+    name. A network that has several names is called by the first of them, the others are its
+    aliases; a name that several networks have is told apart by the digest's first digits. Rows that
     say the same are one.
 
     Raises
@@ -77,8 +78,13 @@ def join(parts: Sequence[Part]) -> Scores:
 
 def _networks(found: Iterable[Network]) -> list[Network]:
     by_key: dict[str, Network] = {}
+    names_of: dict[str, list[str]] = {}
     for each in found:
         by_key.setdefault(each.key, each)
+        names_of.setdefault(each.key, []).extend((each.name, *each.aliases))
+    for key, each in by_key.items():
+        others = dict.fromkeys(name for name in names_of[key] if name != each.name)
+        by_key[key] = replace(each, aliases=tuple(others))
     names = [each.name for each in by_key.values()]
     several = {name for name, count in Counter(names).items() if count > 1}
     return [

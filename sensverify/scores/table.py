@@ -30,10 +30,13 @@ class Network:
     name : str
     sha256 : str or None
         Digest of its file; None where nobody has it, and the name stands for the network.
+    aliases : tuple of str
+        Further names of a network with a digest.
     """
 
     name: str
     sha256: str | None = None
+    aliases: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
@@ -44,6 +47,12 @@ class Network:
     def group(self) -> str:
         """The name without an ending ``-seedN``: networks of a group differ in the seed alone."""
         return _SEED.sub("", self.name)
+
+    @property
+    def called(self) -> frozenset[str]:
+        """All its names, with an ending ``-seedN`` and without."""
+        names = (self.name, *self.aliases)
+        return frozenset((*names, *(_SEED.sub("", name) for name in names)))
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,8 @@ class Transfers:
         The standard networks first.
     clean : mapping from str to float or None
         Clean accuracies.
+    aliases : mapping from str to tuple of str
+        Further names of networks that have some.
     cells : tuple of Transfer
     """
 
@@ -57,6 +59,7 @@ class Transfers:
     networks: tuple[str, ...]
     shifts: tuple[str, ...]
     clean: dict[str, float | None]
+    aliases: dict[str, tuple[str, ...]]
     cells: tuple[Transfer, ...]
 
     def mean_app(self, network: str) -> float | None:
@@ -83,8 +86,8 @@ def transfer(
     """Gains of networks trained with one shift under every shift.
 
     A network belongs to the shift whose name it has (with an ending ``-seedN`` or without), and one
-    called ``no-NAME`` was trained with all shifts but that. Each is compared with the standard
-    network, that of the same seed where there is one.
+    called ``no-NAME`` was trained with all shifts but that; of two shifts, one network is both.
+    Each is compared with the standard network, that of the same seed where there is one.
 
     Parameters
     ----------
@@ -122,6 +125,11 @@ def transfer(
         networks=tuple(clean),
         shifts=tuple(names),
         clean=clean,
+        aliases={
+            each.name: each.aliases
+            for each in (scores.networks[place] for place in rows)
+            if each.aliases
+        },
         cells=tuple(cells),
     )
 
@@ -129,8 +137,8 @@ def transfer(
 def _cell(scores: Scores, place: int, base: int, shift: str) -> Transfer:
     network = scores.networks[place]
     found = gain(scores, place, base, shift)
-    roles = {shift: "own", f"{WITHOUT}{shift}": "held-out"}
-    role = roles.get(network.group, roles.get(network.name, "other"))
+    called = network.called
+    role = "own" if shift in called else "held-out" if f"{WITHOUT}{shift}" in called else "other"
     kept, clean = None, _known(scores.clean[place])
     if found is not None and clean is not None:
         try:

@@ -55,7 +55,7 @@ def collect(folder: Path, *, analyses: Sequence[str] = ()) -> StudyReport:
         tables=study_tables(study, entries),
         courses=(),
         trails=(),
-        losses={each.name: _loss(each, entries) for each in study.runs},
+        losses={each.name: _loss(each, study, entries) for each in study.runs},
         warnings=(*_warnings(entries), *missing),
         record=_record(study, entries, machines),
         meanings={name: METRICS[name] for name in COLUMNS},
@@ -137,7 +137,9 @@ def _question(study: Study) -> str:
     )
 
 
-def _loss(run: StudyRun, entries: Sequence[Entry]) -> dict[str, str]:
+def _loss(run: StudyRun, study: Study, entries: Sequence[Entry]) -> dict[str, str]:
+    if twin := study.twins.get(run.name):
+        return {"terms": run.terms, "trained": f"once, as {twin}"}
     mine = [entry for entry in entries if entry.run == run.name and entry.status != FAILED]
     seconds = sum(entry.seconds for entry in mine)
     epochs = sum(entry.epochs for entry in mine)

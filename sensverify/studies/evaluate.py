@@ -62,6 +62,39 @@ def read_evaluate(asked: Mapping[str, Any], where: str) -> dict[str, Any]:
     return dict(asked)
 
 
+def count_tasks(asked: Mapping[str, Any]) -> dict[str, int]:
+    """Evaluations of one network, by kind, where its data allow them all.
+
+    Parameters
+    ----------
+    asked : mapping
+        As `read_evaluate` gives it. A set that somebody else has made is not looked at: without
+        ``corruptions``, what it holds is not counted.
+    """
+    from sensverify.attacks.attack import ATTACKS
+    from sensverify.corruptions import CORRUPTIONS, SEQUENCES
+    from sensverify.evaluation.request import MULTIPLES
+    from sensverify.measures.catalog import find_measures
+
+    request = _request("network", asked)
+    named = request.radii if request.sigmas is None else request.sigmas
+    # Without, they follow from the radius of the training.
+    radii = len(MULTIPLES if named is None else {each for each in named if each != 0})
+    attacks = [ATTACKS.resolve(each)[1] for each in request.attacks or ()]
+    severities = set(request.severities)
+    corruptions = CORRUPTIONS.select(request.corruptions or ())
+    found = {
+        "attacks": sum(1 if each.nearest else radii for each in attacks),
+        "proofs": radii * len(request.certify or ()),
+        "corruptions": sum(
+            sum(each <= CORRUPTIONS[name].severities for each in severities) for name in corruptions
+        ),
+        "sequences": len(SEQUENCES.select(request.sequences or ())),
+        "measures": len(find_measures(request.measures)) if request.measures else 0,
+    }
+    return {kind: count for kind, count in found.items() if count}
+
+
 def evaluate_training(
     folder: Path,
     name: str,

@@ -88,6 +88,9 @@ def read_expansions(expand: Mapping[str, Any], where: str) -> tuple[Expansion, .
 
     Notes
     -----
+    Of two shifts, all but one is the other one: trainings that are the same are made once
+    (`sensverify.studies.study.Study.twins`).
+
     Source: Laugros 2022, Section 3.2; the trainings with all but one are those of Table 3.3.
     """
     check_keys(expand, _KEYS, where)

@@ -144,8 +144,24 @@ class Study:
     published: Mapping[str, Published] = field(default_factory=dict)
 
     @property
+    def twins(self) -> dict[str, str]:
+        """Runs with the same training as an earlier one, whose name is given: it is made once."""
+        first: dict[object, str] = {}
+        found = {}
+        for each in self.runs:
+            place = (each.data or self.data, each.model or self.model)
+            name = first.setdefault((*place, each.terms, each.settings), each.name)
+            if name != each.name:
+                found[each.name] = name
+        return found
+
+    @property
     def trainings(self) -> tuple[Training, ...]:
-        """Seed by seed, so that a study that is stopped early has compared all losses once."""
+        """Seed by seed, so that a study that is stopped early has compared all losses once.
+
+        Of runs that are `twins` there is one.
+        """
+        twins = self.twins
         return tuple(
             Training(
                 each.name,
@@ -156,6 +172,7 @@ class Study:
             )
             for seed in self.seeds
             for each in self.runs
+            if each.name not in twins
         )
 
     @property

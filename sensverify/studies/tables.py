@@ -27,12 +27,13 @@ def study_table(study: Study, entries: Sequence[Entry], part: str) -> StudyTable
     part : str
         ``test`` or ``train``.
     """
-    rows = []
+    rows, twins = [], study.twins
     for each in study.runs:
+        trained = twins.get(each.name, each.name)
         found = [
             entry.metrics[part]
             for entry in entries
-            if entry.run == each.name and entry.status == DONE and part in entry.metrics
+            if entry.run == trained and entry.status == DONE and part in entry.metrics
         ]
         rows.append(Row(each.name, _values(found), len(found)))
         published = study.published.get(each.name)

@@ -48,6 +48,7 @@ def test_run_and_report(run: Run, file: Path, tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     for words in ("test samples", "base", "smooth", "ADV_ERR (%)"):
         assert words in done.stdout
+    assert "2 trainings: 2 runs with 1 seed" in done.stderr
     for words in ("base, seed 0: ERR", "(2 of 2)", "sensverify study report"):
         assert words in done.stderr
     again = run("study", "run", file, "--out", out, "--variant", "one", "--resume")
@@ -71,6 +72,19 @@ def test_shards(run: Run, file: Path, tmp_path: Path) -> None:
     assert "not complete" in report.stderr
     run("study", "run", file, "--out", out, "--variant", "one", "--shard", "1/2")
     assert run("study", "report", out).exit_code == 0
+
+
+def test_plan(run: Run, file: Path) -> None:
+    done = run("study", "plan", file)
+    assert done.exit_code == 0, done.output
+    first, *others = done.stdout.splitlines()
+    assert first == "2 trainings: 2 runs with 1 seed"
+    assert any(line.startswith("smooth") for line in others)
+    assert sorted(each.name for each in file.parent.iterdir()) == ["tiny.toml"]
+    for wrong in (("--variant", "too"), ("--out", "x")):
+        refused = run("study", "plan", file, *wrong)
+        assert (refused.exit_code, refused.stdout) == (2, "")
+        assert len(refused.stderr.splitlines()) == 1
 
 
 def test_stopped(run: Run, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

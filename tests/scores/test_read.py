@@ -14,6 +14,7 @@ from sensverify.scores import CLEAN, Network, Scores, Shift, read_scores, write_
 from sensverify.scores.join import join
 from sensverify.scores.part import CellRow, Part
 from sensverify.scores.table import Source
+from sensverify.scores.transfer import transfer
 from tests.scores.conftest import SAMPLES, A, B, Write, counted, model, result
 
 HEAD = "network,shift,severity,right,total\n"
@@ -88,6 +89,28 @@ def test_a_study_is_joined_with_evaluations_of_its_networks(write: Write, tmp_pa
     scores = read_scores([tmp_path / "study", found])
     assert [each.name for each in scores.networks] == ["base-seed0"]
     assert (scores.clean[0], scores.values[0, 0]) == (0.75, 0.5)
+
+
+def test_a_network_of_two_names_is_one(write: Write, tmp_path: Path) -> None:
+    head = "network,shift,severity,right,total,network_sha256,samples_sha256\n"
+    rows = [
+        f"standard-seed0,clean,,3,4,{A},s", f"standard-seed0,fog,,1,4,{A},s",
+        f"blur-seed0,clean,,3,4,{B},s", f"blur-seed0,fog,,2,4,{B},s",
+        f"no-fog-seed0,clean,,3,4,{B},s", f"no-fog-seed0,blur,,2,4,{B},s",
+    ]  # fmt: skip
+    found = read_scores([write("scores.csv", head + "\n".join(rows))])
+    assert [each.name for each in found.networks] == ["standard-seed0", "blur-seed0"]
+    assert found.networks[1].aliases == ("no-fog-seed0",)
+    assert found.networks[1].called == {"blur", "blur-seed0", "no-fog", "no-fog-seed0"}
+    moved = transfer(found)
+    assert {(e.network, e.shift): e.role for e in moved.cells if e.network != "standard-seed0"} == {
+        ("blur-seed0", "fog"): "held-out", ("blur-seed0", "blur"): "own"
+    }  # fmt: skip
+    assert moved.aliases == {"blur-seed0": ("no-fog-seed0",)}
+    write_csv(found, tmp_path / "again.csv")
+    again = read_scores([tmp_path / "again.csv"])
+    assert again.networks == found.networks
+    np.testing.assert_array_equal(again.right, found.right)
 
 
 def test_csv(write: Write) -> None:

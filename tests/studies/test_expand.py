@@ -162,6 +162,14 @@ def test_an_expansion_is_trained(tmp_path: Path) -> None:
     file["study"]["data"] = "images.npz"
     study = parse_study(file, folder=tmp_path)
     outcome = run_study(study, tmp_path / "out")
-    assert [each.status for each in outcome.entries] == ["done"] * 6
-    losses = collect(tmp_path / "out").losses
-    assert losses["no-invert"]["own settings"] == "augment rotation"
+    # Of two, all but one is the other one, and is trained once.
+    assert [each.run for each in outcome.entries] == ["standard", "invert", "rotation", "all"]
+    assert [each.status for each in outcome.entries] == ["done"] * 4
+    assert outcome.complete
+    report = collect(tmp_path / "out")
+    assert report.losses["rotation"]["own settings"] == "augment rotation"
+    assert report.losses["no-invert"]["trained"] == "once, as rotation"
+    rows = {row.name: row.values for row in report.tables[0].rows}
+    assert list(rows) == [each.name for each in study.runs]
+    assert rows["no-invert"] == rows["rotation"]
+    assert rows["no-invert"] != rows["no-rotation"] == rows["invert"]

@@ -35,6 +35,8 @@ def _blocks(found: Transfers) -> Iterator[doc.Block]:
             "independent samples."
         )
     yield doc.Text(text)
+    for name, others in found.aliases.items():
+        yield doc.Text(f"{name} is {', '.join(others)} as well: the same network.")
     wide = len(found.shifts)
     cells = {
         name: found.cells[place * wide : (place + 1) * wide]

@@ -26,7 +26,10 @@ def finished_line(entry: Entry, state: Progress) -> str:
         for column in _SHOWN
         if (value := numbers.get(column)) is not None
     ]
-    return f"{name}: {', '.join([*shown, *missed, duration(entry.seconds)])} ({count}{left})"
+    times = [duration(entry.seconds)]
+    if entry.evaluation_seconds:
+        times = [f"trained in {times[0]}", f"evaluated in {duration(entry.evaluation_seconds)}"]
+    return f"{name}: {', '.join([*shown, *missed, *times])} ({count}{left})"
 
 
 def running_text(state: Progress) -> str:

@@ -150,6 +150,8 @@ def _loss(run: StudyRun, study: Study, entries: Sequence[Entry]) -> dict[str, st
         values["time"] = (
             f"{duration(seconds / epochs)} an epoch, {duration(seconds / len(mine))} a training"
         )
+        if evaluating := sum(entry.evaluation_seconds for entry in mine):
+            values["time"] += f", {duration(evaluating / len(mine))} an evaluation"
     peaks = [entry.peak_memory for entry in mine if entry.peak_memory]
     if peaks:
         values["peak memory"] = f"{max(peaks) / 2**30:.2f} GiB"
@@ -182,13 +184,19 @@ def _record(
         "Seeds": ", ".join(map(str, study.seeds)),
         "Settings": _pairs({key: value for key, value in common.items() if value is not None}),
         "Machine": _each_once(map(_machine, machines)),
-        "Time": f"{duration(sum(entry.seconds for entry in entries))} for {len(entries)} trainings",
+        "Time": _time(study, entries),
     }
     record["Versions"] = _each_once(
         ", ".join(f"{name} {version}" for name, version in facts.get("versions", {}).items())
         for facts in machines
     )
     return record
+
+
+def _time(study: Study, entries: Sequence[Entry]) -> str:
+    seconds = duration(sum(entry.all_seconds for entry in entries))
+    also = " with their evaluations" if study.evaluate else ""
+    return f"{seconds} for {len(entries)} trainings{also}"
 
 
 def _each_once(texts: Iterable[str]) -> str:

@@ -42,6 +42,8 @@ class Entry:
         is not known.
     samples : mapping from str to int
         How many samples these were taken on.
+    evaluation_seconds : float
+        Wall time of what came after it, by the process that ended it; 0 where there was nothing.
     peak_memory : int or None
         Most that it held, in bytes; None where it shared its process with other trainings.
     """
@@ -55,12 +57,18 @@ class Entry:
     missed: str = ""
     metrics: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
     samples: Mapping[str, int] = field(default_factory=dict)
+    evaluation_seconds: float = 0.0
     peak_memory: int | None = None
 
     @property
     def key(self) -> str:
         """Name of its run directory."""
         return f"{self.run}-seed{self.seed}"
+
+    @property
+    def all_seconds(self) -> float:
+        """Wall time with the evaluation."""
+        return self.seconds + self.evaluation_seconds
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Entry:
@@ -71,9 +79,10 @@ class Entry:
 
 def _plain(entry: Entry) -> dict[str, Any]:
     values = asdict(entry)
-    if not entry.missed:
-        # As in the journals of earlier versions.
-        del values["missed"]
+    for name in ("missed", "evaluation_seconds"):
+        if not values[name]:
+            # As in the journals of earlier versions.
+            del values[name]
     return values
 
 

@@ -82,15 +82,15 @@ def count_tasks(asked: Mapping[str, Any]) -> dict[str, int]:
     radii = len(MULTIPLES if named is None else {each for each in named if each != 0})
     attacks = [ATTACKS.resolve(each)[1] for each in request.attacks or ()]
     severities = set(request.severities)
-    corruptions = CORRUPTIONS.select(request.corruptions or ())
+    corruptions = CORRUPTIONS.select(asked.get("corruptions", ()))
     found = {
         "attacks": sum(1 if each.nearest else radii for each in attacks),
         "proofs": radii * len(request.certify or ()),
         "corruptions": sum(
             sum(each <= CORRUPTIONS[name].severities for each in severities) for name in corruptions
         ),
-        "sequences": len(SEQUENCES.select(request.sequences or ())),
-        "measures": len(find_measures(request.measures)) if request.measures else 0,
+        "sequences": len(SEQUENCES.select(asked.get("sequences", ()))),
+        "measures": len(find_measures(asked["measures"])) if asked.get("measures") else 0,
     }
     return {kind: count for kind, count in found.items() if count}
 

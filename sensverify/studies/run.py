@@ -207,7 +207,7 @@ class _Run:
 
     def _end(self, entry: Entry, *, tell: bool = False) -> None:
         training = self._left.pop(entry.key)
-        state = self._pace.end(training, None if entry.reason else entry.seconds, entry)
+        state = self._pace.end(training, None if entry.reason else entry.all_seconds, entry)
         if tell:
             self._tell(state)
 

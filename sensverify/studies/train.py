@@ -140,6 +140,7 @@ def train(data: Mapping[str, Any], watch: Watch, report: Report) -> dict[str, An
         return asdict(failed)
     if result.interrupted:
         return None
+    trained = perf_counter()
     if data["evaluate"] and not evaluate_training(
         folder,
         folder.name,
@@ -162,6 +163,7 @@ def train(data: Mapping[str, Any], watch: Watch, report: Report) -> dict[str, An
             missed=result.missed or "",
             metrics={part: metric_numbers(each) for part, each in measured.items()},
             samples={part: each.samples for part, each in measured.items()},
+            evaluation_seconds=perf_counter() - trained if data["evaluate"] else 0.0,
         )
     )
 

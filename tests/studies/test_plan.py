@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from sensverify.scores.read import read_scores
+from sensverify.studies.collect import collect
 from sensverify.studies.entries import read_entries
 from sensverify.studies.files import parse_study
 from sensverify.studies.plan import StudyPlan, plan_study
@@ -64,6 +66,9 @@ def test_counts_are_those_of_an_evaluation(tmp_path: Path) -> None:
     run_study(asked, tmp_path)
     values = json.loads((tmp_path / "runs" / "base-seed0" / "evaluation.json").read_text())
     (model,) = values["models"]
+    (entry,) = read_entries(tmp_path)
+    assert entry.all_seconds > entry.seconds > 0
+    assert collect(tmp_path).losses["base"]["time"].endswith(" an evaluation")
     assert plan_study(asked).tasks == {
         "attacks": len(model["attacks"]), "measures": len(model["measures"])
     }  # fmt: skip
@@ -81,7 +86,14 @@ def test_runs_that_are_one_training_are_made_once(tmp_path: Path) -> None:
     outcome = run_study(asked, tmp_path)
     assert outcome.complete
     names = ["base-seed0", "base-seed1", "smooth-seed0", "smooth-seed1"]
-    assert sorted(each.key for each in read_entries(tmp_path)) == names
+    entries = read_entries(tmp_path)
+    assert sorted(each.key for each in entries) == names
+    assert {each.all_seconds for each in entries} == {each.seconds for each in entries}
+    scores = read_scores([tmp_path])
+    assert [(each.name, each.aliases) for each in scores.networks] == [
+        ("base-seed0", ("plain-seed0",)), ("smooth-seed0", ()),
+        ("base-seed1", ("plain-seed1",)), ("smooth-seed1", ()),
+    ]  # fmt: skip
     assert sorted(each.name for each in (tmp_path / "runs").iterdir()) == names
 
 

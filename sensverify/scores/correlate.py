@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sensverify.errors import BadSetting
 from sensverify.registry.ranges import Range
 from sensverify.scores.columns import column, default_columns, group_means
+from sensverify.scores.resampling import interval, resampled
 from sensverify.scores.table import Scores
 
 FEWEST = 3
@@ -22,9 +23,6 @@ _LARGE = 1000
 _ROWS = 512
 _NORMAL = 1.959963984540054
 """Of the standard normal distribution, 95 % lie within this many deviations of 0."""
-
-_LOST = 0.05
-"""Largest share of the resamples that may have no tau."""
 
 
 @dataclass(frozen=True)
@@ -186,13 +184,7 @@ def _interval(
     if count > _LARGE:
         reach = _NORMAL * _spread(known)
         return max(tau - reach, -1.0), min(tau + reach, 1.0)
-    weights = draws.multinomial(count, np.full(count, 1 / count), size=resamples)
-    taus = weighted_tau(known[:, 0], known[:, 1], weights.astype(np.float64))
-    kept = taus[~np.isnan(taus)]
-    if len(kept) < (1 - _LOST) * resamples:
-        return None, None
-    lower, upper = np.percentile(kept, [2.5, 97.5])
-    return float(lower), float(upper)
+    return interval(weighted_tau(known[:, 0], known[:, 1], resampled(draws, count, resamples)))
 
 
 def _spread(known: NDArray[np.float64]) -> float:

@@ -24,7 +24,7 @@ def weighted_pearson(columns: Array, weights: Array) -> Array:
 
     Parameters
     ----------
-    columns : array, shape ``[rows, columns]``
+    columns : array, shape ``[rows, columns]`` or ``[weightings, rows, columns]``
     weights : array, shape ``[weightings, rows]``
         How often each row counts.
 
@@ -34,11 +34,12 @@ def weighted_pearson(columns: Array, weights: Array) -> Array:
         NaN where a column is constant in the rows that count.
     """
     # Neither shifts nor scales change a correlation; near 1 less is lost by rounding.
-    spread = columns.std(axis=0)
-    scaled = (columns - columns.mean(axis=0)) / np.where(spread > 0, spread, 1)
+    spread = columns.std(axis=-2, keepdims=True)
+    scaled = (columns - columns.mean(axis=-2, keepdims=True)) / np.where(spread > 0, spread, 1)
     total = weights.sum(axis=1)
-    means = weights @ scaled / total[:, None]
-    products = np.einsum("wr,ri,rj->wij", weights, scaled, scaled, optimize=True)
+    own = "w" if columns.ndim == 3 else ""
+    means = np.einsum(f"wr,{own}ri->wi", weights, scaled) / total[:, None]
+    products = np.einsum(f"wr,{own}ri,{own}rj->wij", weights, scaled, scaled, optimize=True)
     covariances = products / total[:, None, None] - means[:, :, None] * means[:, None, :]
     variances = np.diagonal(covariances, axis1=1, axis2=2)
     variances = np.where(variances > _NEAR, variances, np.nan)

@@ -20,6 +20,7 @@ from sensverify.scores.pearson import (
     pearson,
     weighted_pearson,
 )
+from sensverify.scores.resampling import interval, resampled
 from sensverify.scores.table import Scores
 
 BENCHMARK = "benchmark"
@@ -27,9 +28,6 @@ BENCHMARK = "benchmark"
 
 _NEAR = 1e-12
 """Variance below which a column of the others is constant but for rounding."""
-
-_LOST = 0.05
-"""Largest share of the resamples that may have no correlation."""
 
 
 @dataclass(frozen=True)
@@ -278,14 +276,13 @@ def _reason(rows: NDArray[np.float64], names: Sequence[str]) -> str:
 
 
 def _weights(points: _Points, count: int) -> NDArray[np.float64]:
-    found = points.draws.multinomial(count, np.full(count, 1 / count), size=points.resamples)
-    return np.asarray(found, dtype=np.float64)
+    return resampled(points.draws, count, points.resamples)
 
 
 def _pearson(rows: NDArray[np.float64], weights: NDArray[np.float64]) -> Estimate:
     value = float(pearson(rows)[0, 1])
     found = weighted_pearson(rows, weights)[:, 0, 1] if len(weights) else np.empty(0)
-    return Estimate(value, *_interval(found), float(chance(value, len(rows))))
+    return Estimate(value, *interval(found), float(chance(value, len(rows))))
 
 
 def _partial(
@@ -307,15 +304,7 @@ def _partial(
     if len(weights):
         drawn = weighted_pearson(rows, weights)
         every = partial(drawn[:, 0, 1], drawn[:, 0, 2], drawn[:, 1, 2])
-    return Estimate(value, *_interval(every), float(chance(value, len(rows), 1)))
-
-
-def _interval(found: NDArray[np.float64]) -> tuple[float | None, float | None]:
-    kept = found[~np.isnan(found)]
-    if not len(found) or len(kept) < (1 - _LOST) * len(found):
-        return None, None
-    lower, upper = np.percentile(kept, [2.5, 97.5])
-    return float(lower), float(upper)
+    return Estimate(value, *interval(every), float(chance(value, len(rows), 1)))
 
 
 def _leave_out(

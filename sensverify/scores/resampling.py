@@ -10,7 +10,7 @@ _LOST = 0.05
 
 
 def resampled(draws: np.random.Generator, rows: int, resamples: int) -> NDArray[np.float64]:
-    """How often each of some rows is drawn, ``[resamples, rows]``."""
+    """Counts of the draws of each row, ``[resamples, rows]``."""
     found = draws.multinomial(rows, np.full(rows, 1 / rows), size=resamples)
     return np.asarray(found, dtype=np.float64)
 

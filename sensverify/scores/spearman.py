@@ -22,8 +22,7 @@ def weighted_ranks(column: Array, weights: Array) -> Array:
         Of equal rows the mean of the ranks that they share, counted from 1.
     """
     values, place = np.unique(column, return_inverse=True)
-    totals = np.zeros((len(weights), len(values)))
-    np.add.at(totals, (slice(None), place), weights)
+    totals = weights @ (place[:, None] == np.arange(len(values))).astype(np.float64)
     until = totals.cumsum(axis=1)
     return np.asarray((until - (totals - 1) / 2)[:, place])
 

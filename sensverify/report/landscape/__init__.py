@@ -1,0 +1,1 @@
+"""The landscape of an energy as a document, as JSON and as pictures."""

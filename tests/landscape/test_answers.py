@@ -25,12 +25,10 @@ SETTINGS = SensitivitySettings(sigmas=(0.05, 0.1))
 MAIN = main_column(SETTINGS).name
 
 
-def minima(
-    count: int,
-    sensitivity: Callable[[float, np.random.Generator], float | None],
-    *,
-    marked: int = 0,
-) -> list[MeasuredMinimum]:
+Law = Callable[[float, np.random.Generator], float | None]
+
+
+def minima(count: int, sensitivity: Law, *, marked: int = 0) -> list[MeasuredMinimum]:
     draws = np.random.default_rng(1)
     found = []
     for place in range(count):

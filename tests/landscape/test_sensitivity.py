@@ -85,6 +85,7 @@ def test_figures_are_those_of_the_box(part: str) -> None:
     settings = SensitivitySettings(sigmas=(0.2,), methods=("lp-dual",))
     network = from_module(small(), (3,))
     row = measure_network(network, samples, settings)
+    network = network.map_arrays(torch.Tensor.detach)
     bounds = compute_bounds(network, sample_boxes(samples, 0.2), LpDual())
     chosen = torch.tensor(samples.part(part))
     box = bounds.outer[chosen.nonzero().squeeze(1)]

@@ -28,6 +28,7 @@ _COMMANDS = {
     "corrupt": "Make corrupted images of a data set, for evaluations to read.",
     "evaluate": "Attack, corrupt, certify and measure classifiers, side by side.",
     "index": "Write one page that leads to all reports below a folder.",
+    "landscape": "Find minima and saddles of a training loss, and how they are linked.",
     "list": "List the methods, models, data sets, losses, ... there are.",
     "schema": "Print the JSON Schema of a result.",
     "specification": "Check requirements on robustness before anything is measured.",

@@ -1,0 +1,214 @@
+"""The energy of a network's weights: a loss on samples, and a penalty on weights and biases."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from sensverify.errors import BadData, BadSetting
+from sensverify.landscape.activations import ENTRYWISE, ODD, check_smooth
+from sensverify.landscape.energy import FunctionEnergy
+from sensverify.landscape.layout import Layout
+from sensverify.landscape.symmetry import symmetry_of
+from sensverify.training.losses.loss import Loss
+from sensverify.training.losses.step import Step
+
+SMOOTH_TERMS = ("cross-entropy", "l2")
+"""Terms of losses that have no kinks of their own."""
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Samples that a loss is taken on.
+
+    Parameters
+    ----------
+    x : numpy array, shape ``[samples, *features]``
+    y : numpy array, shape ``[samples]``
+        Class numbers.
+
+    Raises
+    ------
+    BadData
+        A number is NaN or infinite, there are no samples, or all are of one class.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+
+    def __post_init__(self) -> None:
+        if len(self.x) == 0 or len(self.x) != len(self.y):
+            raise BadData(
+                f"an energy needs samples with a label each, got {len(self.x)} samples and "
+                f"{len(self.y)} labels"
+            )
+        if not bool(np.isfinite(self.x).all()):
+            raise BadData("an energy needs finite samples, and these hold NaN or infinity")
+        if len(np.unique(self.y)) < 2:
+            raise BadData(
+                f"all {len(self.y)} samples are of class {int(self.y[0])}: the energy falls for "
+                "ever as the weights grow, or says nothing of the samples",
+                "give samples of at least two classes",
+            )
+
+
+class NetworkEnergy(FunctionEnergy):
+    """``loss(weights) + l2 * |weights|^2`` on fixed samples, in float64.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The architecture; its parameters in their order are the flat vector. It is copied.
+    samples : Samples
+    loss : str or Loss
+        Terms of the catalog, without chance: the same weights have one energy.
+    l2 : float
+        Weight of the sum of the squares of all weights and biases.
+    kinks : bool
+        Whether activations and terms with kinks are taken as they are.
+    make : callable, optional
+        Gives a freshly initialised module for a seed; where starts come from. Default: the
+        module's own layers are initialised anew.
+    scale : float
+        Starts are the initial weights times this.
+
+    Raises
+    ------
+    BadSetting
+        The penalty is negative or no number, a kink is not allowed, or the loss has chance in it.
+    BadData
+        See `Samples`.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        samples: Samples,
+        *,
+        loss: str | Loss = "cross-entropy",
+        l2: float = 0.001,
+        kinks: bool = False,
+        make: Callable[[int], nn.Module] | None = None,
+        scale: float = 1.0,
+    ) -> None:
+        if not 0 <= l2 < float("inf"):
+            raise BadSetting(f"`l2` needs a number of at least 0, got {l2}")
+        if not 0 < scale < float("inf"):
+            raise BadSetting(f"`scale` needs a number above 0, got {scale}")
+        loss = Loss.parse(loss) if isinstance(loss, str) else loss
+        _check_loss(loss, kinks=kinks)
+        if not kinks:
+            check_smooth(module)
+        prepared = deepcopy(module).double().eval()
+        self._inner = _LossModule(prepared, loss)
+        self._make, self._scale, self.l2 = make, scale, l2
+        self.samples, self.loss = samples, loss
+        self._x = torch.as_tensor(samples.x, dtype=torch.float64)
+        self._y = torch.as_tensor(np.asarray(samples.y, dtype=np.int64))
+        self.layout = Layout.of(prepared)
+        if not self.layout.size:
+            raise BadSetting("the model has no parameters that are trained")
+        free = symmetry_of(prepared, self.layout, ENTRYWISE, ODD)
+        super().__init__(self._energy, self.layout.size, symmetry=free)
+        self._check_certain()
+
+    @property
+    def module(self) -> nn.Module:
+        """The architecture, in float64, with the weights that it came with."""
+        return self._inner.module
+
+    def with_weights(self, weights: Any) -> nn.Module:
+        """A copy of the architecture with the weights of a flat vector, in float64."""
+        found = deepcopy(self.module)
+        parts = self.layout.parts(torch.as_tensor(weights, dtype=torch.float64))
+        with torch.no_grad():
+            for name, parameter in found.named_parameters():
+                if name in parts:
+                    parameter.copy_(parts[name])
+        return found
+
+    def starts(self, count: int, generator: torch.Generator) -> Tensor:
+        """Freshly initialised weights ``[count, size]``, times the scale."""
+        found = []
+        for _ in range(count):
+            seed = int(torch.randint(2**62, (1,), generator=generator))
+            parameters = dict(self._initialised(seed).named_parameters())
+            found.append(self.layout.flat({n: parameters[n].detach() for n in self.layout.names}))
+        return self._scale * torch.stack(found).double()
+
+    def _initialised(self, seed: int) -> nn.Module:
+        if self._make is not None:
+            return self._make(seed)
+        module = deepcopy(self.module)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            for layer in module.modules():
+                reset = getattr(layer, "reset_parameters", None)
+                if callable(reset):
+                    reset()
+        return module
+
+    def _energy(self, weights: Tensor) -> Tensor:
+        parts = {f"module.{name}": part for name, part in self.layout.parts(weights).items()}
+        loss = functional_call(self._inner, parts, (self._x, self._y))
+        return loss + self.l2 * (weights @ weights)
+
+    def _check_certain(self) -> None:
+        weights = self.starts(1, torch.Generator().manual_seed(0))
+        # A term that draws goes on in the same stream: two calls in a row tell.
+        first, second = self.value(weights), self.value(weights)
+        if not torch.equal(first, second):
+            raise BadSetting(
+                f"the loss '{self.loss}' has chance in it: the same weights gave "
+                f"{float(first[0]):.9g} and {float(second[0]):.9g}",
+                "take terms without random draws",
+            )
+
+    @cached_property
+    def inputs(self) -> Tensor:
+        """The samples, ``[samples, *features]``."""
+        return self._x
+
+
+class _LossModule(nn.Module):
+    """A module whose output is the loss, so that `functional_call` reaches all parameters."""
+
+    def __init__(self, module: nn.Module, loss: Loss) -> None:
+        super().__init__()
+        self.module, self._loss = module, loss
+        self._generator = torch.Generator()
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        """A scalar."""
+        step = Step(
+            module=self.module,
+            network=None,  # type: ignore[arg-type]
+            x=x,
+            y=y,
+            progress=1.0,
+            generator=self._generator,
+        )
+        return self._loss(step)[0]
+
+
+def _check_loss(loss: Loss, *, kinks: bool) -> None:
+    if loss.operators or loss.perturbs:
+        raise BadSetting(
+            f"the loss '{loss}' has bounds, spectral norms or attacks in it, which have kinks and "
+            "no second derivatives",
+            "take terms of the outputs: cross-entropy, l2",
+        )
+    others = [call.name for _, call in loss.terms if call.name not in SMOOTH_TERMS]
+    if others and not kinks:
+        raise BadSetting(
+            f"the loss term '{others[0]}' is not known to be smooth",
+            f"known are {', '.join(SMOOTH_TERMS)}; allow kinks with `kinks`",
+        )

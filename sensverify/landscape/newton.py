@@ -1,0 +1,187 @@
+"""The last steps to a stationary point, by Newton's method, and the curvatures there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sensverify.errors import BadSetting
+from sensverify.landscape.energy import DENSE, Energy
+
+_ROUNDING = 1e-13
+_AGAIN = 1e-7
+"""Share of a point's length: after a longer step the Hessian is taken anew."""
+
+
+@dataclass(frozen=True)
+class Newton:
+    """Settings of the last steps.
+
+    Parameters
+    ----------
+    tolerance : float
+        Of the gradient's length at the end.
+    steps : int
+        Hessians, at most.
+    longest : float
+        Length of a step, at most.
+    zero : float
+        Share of the largest curvature below which one counts as 0.
+    """
+
+    tolerance: float = 1e-8
+    steps: int = 30
+    longest: float = 0.5
+    zero: float = 1e-9
+
+    def __post_init__(self) -> None:
+        if not (self.tolerance > 0 and self.longest > 0 and 0 < self.zero < 1 and self.steps >= 1):
+            raise BadSetting(
+                "Newton's method needs a `tolerance`, a `longest` step and at least one step, and "
+                f"`zero` between 0 and 1, got {self}"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class Polished:
+    """A point at the end of Newton's method.
+
+    Parameters
+    ----------
+    point : Tensor, shape ``[size]``
+    value, norm : float
+        The energy, and the length of the gradient.
+    spectrum : Tensor, shape ``[size]``
+        Eigenvalues of the Hessian, ascending: at the point, or so near that it is the same to some
+        seven digits.
+    lowest : Tensor, shape ``[size]``
+        The unit eigenvector of the first of them.
+    negative, zero : int
+        How many eigenvalues are negative, and how many are 0 within the tolerance.
+    converged : bool
+        Whether the gradient is within the tolerance.
+    """
+
+    point: Tensor
+    value: float
+    norm: float
+    spectrum: Tensor
+    lowest: Tensor
+    negative: int
+    zero: int
+    converged: bool
+
+
+def polish(
+    energy: Energy, point: Tensor, settings: Newton = Newton(), *, index: int = 0
+) -> Polished:
+    """Go to the stationary point nearby.
+
+    Every step descends along all eigenvectors of the Hessian but the lowest ``index``, and climbs
+    along these: near a stationary point of that index it is Newton's.
+
+    Parameters
+    ----------
+    energy : Energy
+    point : Tensor, shape ``[size]``
+    settings : Newton
+    index : int
+        Directions that are climbed: 0 for a minimum.
+
+    Returns
+    -------
+    Polished
+        Where ``converged`` is false, no such point was reached.
+    """
+    if energy.size > DENSE:
+        raise BadSetting(
+            f"curvatures need a whole Hessian, which {energy.size:,} weights are too many for; at "
+            f"most {DENSE:,} can be",
+            "take a smaller architecture",
+        )
+    value, gradient = _at(energy, point)
+    fresh = False
+    for _ in range(settings.steps):
+        values, vectors = torch.linalg.eigh(energy.hessian(point))
+        fresh = True
+        if not bool(torch.isfinite(values).all()):
+            break
+        steps = _Steps(values, vectors, settings, index)
+        # As long as the steps are short, the same Hessian does.
+        while float(gradient.norm()) > 0:
+            move = steps.from_gradient(gradient)
+            found = _taken(energy, point, move, (value, gradient), minimum=index == 0)
+            if found is None:
+                break
+            moved = float((found[0] - point).norm())
+            point, value, gradient = found
+            if moved > _AGAIN * (1 + float(point.norm())):
+                fresh = False
+                break
+        if fresh:
+            break
+    if not fresh:
+        values, vectors = torch.linalg.eigh(energy.hessian(point))
+    flat = settings.zero * float(values.abs().max().clamp_min(1e-300))
+    norm = float(gradient.norm())
+    return Polished(
+        point=point,
+        value=value,
+        norm=norm,
+        spectrum=values,
+        lowest=vectors[:, 0],
+        negative=int((values < -flat).sum()),
+        zero=int((values.abs() <= flat).sum()),
+        converged=norm <= settings.tolerance and bool(torch.isfinite(values).all()),
+    )
+
+
+class _Steps:
+    """Newton steps with one Hessian."""
+
+    def __init__(self, values: Tensor, vectors: Tensor, settings: Newton, index: int) -> None:
+        self._vectors, self._longest = vectors, settings.longest
+        largest = values.abs().max().clamp_min(1e-300)
+        curvature = values.abs().clamp_min(settings.zero * float(largest))
+        signs = torch.ones_like(values)
+        signs[:index] = -1.0
+        # Nothing is known along flat directions: there is nothing to go to.
+        known = (values.abs() > settings.zero * largest).to(values)
+        self._scale = -known * signs / curvature
+
+    def from_gradient(self, gradient: Tensor) -> Tensor:
+        move = self._vectors @ (self._scale * (self._vectors.T @ gradient))
+        length = float(move.norm())
+        return move if length <= self._longest else move * (self._longest / length)
+
+
+def _at(energy: Energy, point: Tensor) -> tuple[float, Tensor]:
+    values, gradients = energy.gradient(point[None])
+    return float(values[0]), gradients[0]
+
+
+def _taken(
+    energy: Energy, point: Tensor, move: Tensor, before: tuple[float, Tensor], *, minimum: bool
+) -> tuple[Tensor, float, Tensor] | None:
+    """The point after the step, or after a part of it; None where none is better.
+
+    On the way to a minimum, better is lower, or as low with a smaller gradient; on the way to a
+    saddle, a gradient that is not much longer, and at the end a smaller one.
+    """
+    value, norm = before[0], float(before[1].norm())
+    rounding = _ROUNDING * max(1.0, abs(value))
+    for halvings in range(12):
+        there = point + 0.5**halvings * move
+        if torch.equal(there, point):
+            return None
+        found, gradient = _at(energy, there)
+        length = float(gradient.norm())
+        if minimum:
+            good = found < value - rounding or (found <= value + rounding and length < norm)
+        else:
+            good = length < norm or (norm > 1e-5 and length < 2 * norm and halvings == 0)
+        if good:
+            return there, found, gradient
+    return None

@@ -1,0 +1,191 @@
+"""Saddles of index 1, by hybrid eigenvector following from many points at the same time.
+
+Uphill along the direction of least curvature, downhill in all others (Munro and Wales 1999, *Defect
+migration in crystalline silicon*; Henkelman and Jonsson 1999).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sensverify.errors import BadSetting
+from sensverify.landscape.energy import Energy
+from sensverify.landscape.lowest_mode import lowest_mode
+from sensverify.landscape.minimise import LARGEST, Lbfgs, minimise
+from sensverify.runs.watch import Watch
+
+
+@dataclass(frozen=True)
+class Climb:
+    """Settings of eigenvector following.
+
+    Parameters
+    ----------
+    tolerance : float
+        Of the gradient's length, from where on Newton's method takes over.
+    steps : int
+        Uphill steps, at most.
+    longest : float
+        Length of an uphill step, at most.
+    first : float
+        Length of the step that leaves a minimum.
+    modes : int
+        Steps of LOBPCG for the direction, before each uphill step; before the first, ten times as
+        many.
+    downhill : int
+        Evaluations of the minimisation in all other directions, after each uphill step.
+    """
+
+    tolerance: float = 1e-4
+    steps: int = 200
+    longest: float = 0.3
+    first: float = 0.5
+    modes: int = 4
+    downhill: int = 15
+
+    def __post_init__(self) -> None:
+        if not (self.tolerance > 0 and self.longest > 0 and self.first >= 0):
+            raise BadSetting(
+                "eigenvector following needs a `tolerance` and a `longest` step above 0, got "
+                f"{self.tolerance} and {self.longest}"
+            )
+        if min(self.steps, self.modes, self.downhill) < 1:
+            raise BadSetting("eigenvector following needs at least one step of each kind")
+
+
+@dataclass(frozen=True, eq=False)
+class Climbed:
+    """The ends of eigenvector following.
+
+    Parameters
+    ----------
+    points, directions : Tensor, shape ``[batch, size]``
+        Where each ended, and the direction of least curvature there.
+    curvatures, norms : Tensor, shape ``[batch]``
+        Curvatures along the directions, and lengths of the gradients.
+    converged, diverged : bool Tensor, shape ``[batch]``
+        Whether the gradient is within the tolerance and the curvature is negative; whether the
+        search ran away or met NaN.
+    evaluations : int
+    """
+
+    points: Tensor
+    directions: Tensor
+    curvatures: Tensor
+    norms: Tensor
+    converged: Tensor
+    diverged: Tensor
+    evaluations: int
+
+
+def climb(
+    energy: Energy,
+    starts: Tensor,
+    directions: Tensor,
+    settings: Climb = Climb(),
+    *,
+    watch: Watch | None = None,
+) -> Climbed:
+    """Climb from many points to saddles of index 1.
+
+    Parameters
+    ----------
+    energy : Energy
+    starts, directions : Tensor, shape ``[batch, size]``
+        Where each begins, and the direction in which it leaves.
+    settings : Climb
+    watch : Watch, optional
+        When it is over, the points are given as they are.
+    """
+    state = _Climbing(energy, starts, directions, settings)
+    for _ in range(settings.steps):
+        if not state.step() or (watch is not None and watch.over):
+            break
+    return state.ends()
+
+
+class _Climbing:
+    """All searches, and which of them still move."""
+
+    def __init__(self, energy: Energy, starts: Tensor, directions: Tensor, settings: Climb) -> None:
+        self._energy, self._set = energy, settings
+        unit = directions / directions.norm(dim=1, keepdim=True).clamp_min(1e-300)
+        self.points = starts + settings.first * unit
+        self.directions = unit
+        count = len(starts)
+        self.curvatures = starts.new_zeros(count)
+        _, self.gradients = energy.gradient(self.points)
+        self.evaluations = count
+        self._begun = False
+        self.converged = torch.zeros(count, dtype=torch.bool)
+        self.diverged = torch.zeros(count, dtype=torch.bool)
+        self._downhill = Lbfgs(
+            tolerance=settings.tolerance / 4,
+            steps=settings.downhill,
+            history=8,
+            longest=settings.longest,
+            restarts=0,
+        )
+
+    def step(self) -> bool:
+        """One uphill step of every search that still moves; False where none does."""
+        rows = (~self.converged & ~self.diverged).nonzero()[:, 0]
+        if not len(rows):
+            return False
+        self._turn(rows)
+        directions = self.directions[rows]
+        moved = self.points[rows] + self._uphill(rows)[:, None] * directions
+
+        def across(points: Tensor, of: Tensor) -> tuple[Tensor, Tensor]:
+            values, gradients = self._energy.gradient(points)
+            along = (gradients * directions[of]).sum(dim=1, keepdim=True)
+            return values, gradients - along * directions[of]
+
+        found = minimise(across, moved, self._downhill)
+        points = found.points
+        _, self.gradients[rows] = self._energy.gradient(points)
+        self.evaluations += found.evaluations + len(rows)
+        self.points[rows] = points
+        norms = self.gradients[rows].norm(dim=1)
+        fine = torch.isfinite(norms) & (points.norm(dim=1) < LARGEST)
+        self.diverged[rows] = ~fine
+        near = fine & (norms <= self._set.tolerance)
+        self.converged[rows] = near & (self.curvatures[rows] < 0)
+        return True
+
+    def _turn(self, rows: Tensor) -> None:
+        """Follow the direction of least curvature."""
+        before = self.directions[rows]
+        steps = self._set.modes * (1 if self._begun else 10)
+        self._begun = True
+        curvatures, found = lowest_mode(self._energy, self.points[rows], before, steps=steps)
+        # A product with a Hessian costs as much as some three gradients.
+        self.evaluations += 3 * steps * len(rows)
+        # A direction has no sign: the one that goes on as before.
+        turned = (found * before).sum(dim=1) < 0
+        self.directions[rows] = torch.where(turned[:, None], -found, found)
+        self.curvatures[rows] = curvatures
+
+    def _uphill(self, rows: Tensor) -> Tensor:
+        """Lengths of the steps along the directions: Newton's where the curvature is negative."""
+        slopes = (self.gradients[rows] * self.directions[rows]).sum(dim=1)
+        curvatures = self.curvatures[rows]
+        newton = slopes / curvatures.abs().clamp_min(1e-300)
+        onward = torch.where(slopes < 0, -1.0, 1.0) * self._set.longest
+        steps = torch.where(curvatures < 0, newton, onward)
+        return steps.clamp(-self._set.longest, self._set.longest)
+
+    def ends(self) -> Climbed:
+        """The searches as they are."""
+        return Climbed(
+            self.points,
+            self.directions,
+            self.curvatures,
+            self.gradients.norm(dim=1),
+            self.converged,
+            self.diverged,
+            self.evaluations,
+        )

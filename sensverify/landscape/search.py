@@ -1,0 +1,247 @@
+"""Searches for stationary points of any energy: from starts, by hops, and over saddles."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from time import perf_counter
+
+import torch
+from torch import Tensor
+
+from sensverify.landscape.basin_hopping import hop
+from sensverify.landscape.energy import Energy
+from sensverify.landscape.minimise import Minimised, gradient_of, minimise
+from sensverify.landscape.newton import Polished, polish
+from sensverify.landscape.paths import descend
+from sensverify.landscape.points import DescentPath, StationaryPoint
+from sensverify.landscape.rows import Found, FoundLink
+from sensverify.landscape.saddles import climb
+from sensverify.landscape.settings import Settings
+from sensverify.runs.watch import Watch
+
+NUDGES = 3
+"""How often a descent that ended at a saddle goes on beside it."""
+
+_NUDGE = 1e-2
+
+
+@dataclass
+class _Gathered:
+    """Points and links of a search, as it goes on."""
+
+    key: str
+    points: list[StationaryPoint] = field(default_factory=list)
+    links: list[FoundLink] = field(default_factory=list)
+    lost: Counter[str] = field(default_factory=Counter)
+    evaluations: int = 0
+    began: float = field(default_factory=perf_counter)
+
+    def add(self, found: Polished, origin: str, zero_share: float) -> int:
+        """The place of a point that is taken in."""
+        largest = float(found.spectrum.abs().max()) if len(found.spectrum) else 0.0
+        self.points.append(
+            StationaryPoint(
+                weights=found.point.numpy().copy(),
+                energy=found.value,
+                gradient_norm=found.norm,
+                spectrum=found.spectrum.numpy().copy(),
+                negative=found.negative,
+                zero=found.zero,
+                zero_tolerance=zero_share * largest,
+                stationary=found.converged,
+                origin=origin,
+            )
+        )
+        return len(self.points) - 1
+
+    def found(self) -> Found:
+        return Found(
+            key=self.key,
+            points=tuple(self.points),
+            links=tuple(self.links),
+            lost={name: count for name, count in self.lost.items() if count},
+            seconds=perf_counter() - self.began,
+            evaluations=self.evaluations,
+        )
+
+
+def from_starts(
+    energy: Energy,
+    starts: Tensor,
+    settings: Settings,
+    *,
+    key: str = "starts",
+    watch: Watch | None = None,
+) -> Found:
+    """The minima below some points.
+
+    Parameters
+    ----------
+    energy : Energy
+    starts : Tensor, shape ``[batch, size]``
+    settings : Settings
+    key : str
+        Of what is found.
+    watch : Watch, optional
+        When it is over, what was found by then is given.
+    """
+    gathered = _Gathered(key)
+    ends = minimise(gradient_of(energy), starts, settings.descent, watch=watch)
+    _take_minima(energy, ends, settings, gathered, "start", watch)
+    return gathered.found()
+
+
+def from_hops(
+    energy: Energy,
+    minima: Tensor,
+    settings: Settings,
+    generator: torch.Generator,
+    *,
+    key: str = "hops",
+    watch: Watch | None = None,
+) -> Found:
+    """The minima that basin-hopping walks from some minima come by."""
+    gathered = _Gathered(key)
+    walked = hop(energy, minima, settings.hopping, settings.descent, generator, watch=watch)
+    gathered.evaluations += walked.evaluations
+    gathered.lost.update(diverged=walked.diverged)
+    gathered.lost["not converged"] += walked.unconverged
+    for point in walked.points:
+        if watch is not None and watch.over:
+            break
+        _take_minimum(energy, point, settings, gathered, "hop")
+    return gathered.found()
+
+
+def from_climbs(
+    energy: Energy,
+    minima: Tensor,
+    settings: Settings,
+    generator: torch.Generator,
+    *,
+    key: str = "climbs",
+    watch: Watch | None = None,
+) -> Found:
+    """Saddles that are reached from some points, and the minima that they link.
+
+    A saddle whose two descent paths do not both end at a minimum is not taken.
+    """
+    gathered = _Gathered(key)
+    directions = torch.randn(minima.shape, generator=generator, dtype=minima.dtype)
+    ends = climb(energy, minima, directions, settings.climb, watch=watch)
+    gathered.evaluations += ends.evaluations
+    gathered.lost["diverged"] += int(ends.diverged.sum())
+    gathered.lost["not converged"] += int((~ends.converged & ~ends.diverged).sum())
+    saddles: list[Polished] = []
+    for point in ends.points[ends.converged]:
+        if watch is not None and watch.over:
+            return gathered.found()
+        found = polish(energy, point, settings.newton, index=1)
+        if not found.converged:
+            gathered.lost["not converged"] += 1
+        elif found.negative != 1:
+            gathered.lost["other index"] += 1
+        elif not any(_equal(found, each) for each in saddles):
+            saddles.append(found)
+    _link(energy, saddles, settings, gathered, watch)
+    return gathered.found()
+
+
+def _link(
+    energy: Energy,
+    saddles: list[Polished],
+    settings: Settings,
+    gathered: _Gathered,
+    watch: Watch | None,
+) -> None:
+    """Follow both paths of each saddle, and take it in with its minima."""
+    if not saddles:
+        return
+    points = torch.stack([each.point for each in saddles])
+    ways = torch.stack([each.lowest for each in saddles])
+    both = torch.cat([points, points]), torch.cat([ways, -ways])
+    ends = descend(energy, *both, settings.path, watch=watch)
+    gathered.evaluations += ends.evaluations
+    for place, saddle in enumerate(saddles):
+        if watch is not None and watch.over:
+            return
+        minima, paths = [], []
+        for side in (place, place + len(saddles)):
+            path = ends.paths[side]
+            found = None
+            if bool(ends.converged[side]):
+                found = _take_minimum(energy, ends.points[side], settings, gathered, "path")
+            if found is None or not _falls(path, gathered.points[found].energy):
+                break
+            minima.append(found)
+            paths.append(_ended(path, gathered.points[found].energy))
+        if len(minima) < 2:
+            gathered.lost["path without end"] += 1
+            continue
+        own = gathered.add(saddle, "climb", settings.newton.zero)
+        gathered.links.append(FoundLink(own, (minima[0], minima[1]), (paths[0], paths[1])))
+
+
+def _falls(path: DescentPath, end: float) -> bool:
+    """Whether the energy falls all the way, to an end below the path."""
+    return end <= path.energies[-1] + 1e-12 * max(1.0, abs(end))
+
+
+def _ended(path: DescentPath, end: float) -> DescentPath:
+    energies = path.energies.copy()
+    energies[-1] = min(energies[-1], end)
+    return DescentPath(path.lengths, energies)
+
+
+def _equal(first: Polished, second: Polished) -> bool:
+    near = 1e-6 * max(1.0, float(first.point.norm()))
+    return float((first.point - second.point).norm()) <= near
+
+
+def _take_minima(
+    energy: Energy,
+    ends: Minimised,
+    settings: Settings,
+    gathered: _Gathered,
+    origin: str,
+    watch: Watch | None,
+) -> None:
+    gathered.evaluations += ends.evaluations
+    for point, converged, diverged in zip(ends.points, ends.converged, ends.diverged, strict=True):
+        if watch is not None and watch.over:
+            return
+        if bool(diverged):
+            gathered.lost["diverged"] += 1
+        elif not bool(converged) and not _near(energy, point, settings):
+            gathered.lost["not converged"] += 1
+        else:
+            _take_minimum(energy, point, settings, gathered, origin)
+
+
+def _near(energy: Energy, point: Tensor, settings: Settings) -> bool:
+    """Whether Newton's method may still bring a point to its end."""
+    norm = float(energy.gradient(point[None])[1].norm())
+    return norm <= 1e3 * settings.descent.tolerance
+
+
+def _take_minimum(
+    energy: Energy, point: Tensor, settings: Settings, gathered: _Gathered, origin: str
+) -> int | None:
+    """The place of the minimum near a point; None where there is none."""
+    for _ in range(NUDGES + 1):
+        found = polish(energy, point, settings.newton)
+        if found.converged and found.negative == 0:
+            return gathered.add(found, origin, settings.newton.zero)
+        if not found.negative:
+            break
+        # A saddle is left on the side where the energy is lower.
+        nudge = _NUDGE * max(1.0, float(found.point.norm())) * found.lowest
+        both = torch.stack([found.point + nudge, found.point - nudge])
+        lower = int(energy.value(both).argmin())
+        beside = both[lower : lower + 1]
+        ends = minimise(gradient_of(energy), beside, settings.descent)
+        gathered.evaluations += ends.evaluations
+        point = ends.points[0]
+    gathered.lost["other index" if found.converged else "not converged"] += 1
+    return None

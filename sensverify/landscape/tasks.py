@@ -1,0 +1,91 @@
+"""Tasks of a landscape for workers: plain values in, plain values out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import torch
+
+from sensverify.data import Split
+from sensverify.landscape.database import Database
+from sensverify.landscape.network_energy import NetworkEnergy
+from sensverify.landscape.relu import continue_to_relu
+from sensverify.landscape.request import LandscapeRequest
+from sensverify.landscape.rounds import Part, do_part
+from sensverify.landscape.rows import Found, packed, to_plain, unpacked
+from sensverify.runs.watch import Watch
+from sensverify.runs.workers import Report, Task
+
+
+def task_of(
+    request: LandscapeRequest, part: Part, database: Database, *, data_dir: Path | None
+) -> Task:
+    """A part of a landscape as a task."""
+    data = {
+        "request": json.dumps(request.as_dict()),
+        "kind": part.kind,
+        "number": part.number,
+        "place": part.place,
+        "count": part.count,
+        "minima": {key: packed(database.points[key].weights) for key in part.minima},
+        "order": list(part.minima),
+        "data_dir": None if data_dir is None else str(data_dir),
+    }
+    return Task(part.key, "sensverify.landscape.tasks:work", data)
+
+
+def work(data: Mapping[str, Any], watch: Watch, report: Report) -> dict[str, Any] | None:
+    """Do a task of `task_of`; None where the watch stopped it before its end.
+
+    Raises
+    ------
+    InputError
+        The energy cannot be made.
+    """
+    request, split, energy = _loaded(data["request"], data["data_dir"])
+    names = ("kind", "number", "place", "count")
+    part = Part(**{name: data[name] for name in names}, minima=tuple(data["order"]))
+    minima = None
+    if part.minima:
+        minima = torch.stack([torch.tensor(unpacked(data["minima"][k])) for k in part.minima])
+    before = torch.get_num_threads()
+    # Sums in another order have other last bits: the database is the same for any number of jobs.
+    torch.set_num_threads(1)
+    try:
+        if part.kind == "relu":
+            assert minima is not None
+            found = _ends(request, split, part, minima, watch)
+        else:
+            found = do_part(energy, part, minima, request.settings, watch)
+    finally:
+        torch.set_num_threads(before)
+    return None if watch.over else to_plain(found)
+
+
+def _ends(
+    request: LandscapeRequest, split: Split, part: Part, minima: torch.Tensor, watch: Watch
+) -> Found:
+    began = perf_counter()
+    ends = continue_to_relu(
+        lambda beta: request.smooth_energy(split, beta),
+        request.relu_energy(split),
+        minima,
+        request.beta,
+        request.settings.relu,
+        part.generator(request.settings.search.seed),
+        watch=watch,
+    )
+    named = dict(zip(part.minima, ends, strict=True))
+    return Found(key=part.key, ends=named, seconds=perf_counter() - began)
+
+
+@lru_cache(maxsize=2)
+def _loaded(request: str, data_dir: str | None) -> tuple[LandscapeRequest, Split, NetworkEnergy]:
+    asked = LandscapeRequest.of(json.loads(request))
+    split = asked.split(data_dir=data_dir)
+    return asked, split, asked.energy(split=split)

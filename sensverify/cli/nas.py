@@ -260,13 +260,23 @@ def search(
     metavar="COLUMN",
     multiple=True,
     help="A measure, a shift with or without its severity, clean, attack, ... May be repeated. "
-    "Default: all measures, or, without any, all shifts by their severities.",
+    "Default: all measures, or, without any, clean and all shifts.",
 )
 @click.option(
     "--against",
     metavar="COLUMN",
     multiple=True,
-    help="Columns on the other side. May be repeated. Default: all shifts by their severities.",
+    help="Columns on the other side. May be repeated. Default: clean and all shifts.",
+)
+@click.option(
+    "--severities",
+    is_flag=True,
+    help="By default, a column for every severity of a shift instead of their mean.",
+)
+@click.option(
+    "--intervals/--no-intervals",
+    default=True,
+    help="Without, thousands of cells take seconds also for a hundred columns. Default: with.",
 )
 @_SYNTHETIC
 @analysis_outputs
@@ -274,6 +284,8 @@ def correlate(
     files: tuple[Path, ...],
     columns: tuple[str, ...],
     against: tuple[str, ...],
+    severities: bool,
+    intervals: bool,
     synthetic: int | None,
     json_target: Path | None,
     report_target: Path | None,
@@ -283,11 +295,12 @@ def correlate(
     """Correlate columns over the cells of FILES: Kendall's tau-b, one of isomorphic cells each.
 
     It is the analysis 'correlate' of 'sensverify study analyse', over means of cells that were
-    trained with several seeds, with a column for every shift and severity.
+    trained with several seeds.
 
     \b
     Examples:
-      sensverify study nas correlate robustness/cifar10/*_accuracy.json --report figure3.html
+      sensverify study nas correlate robustness/cifar10/*@Linf_accuracy.json \\
+          --severities --no-intervals --report figure3.html
       sensverify study nas correlate cells --column test/JACOB --against clean --against attack
     """
     from sensverify.scores.catalog import ANALYSES
@@ -296,11 +309,12 @@ def correlate(
     targets = Targets(json=json_target, report=report_target, force=force)
     targets.check(files)
     scores = only_cells(_reader(files, synthetic)())
-    measures, shifts = every_column(scores)
+    measures, shifts = every_column(scores, severities=severities)
     options = {
         "columns": columns or measures or shifts,
         "against": against or (shifts if columns or measures else ()),
         "over": "groups",
+        "resamples": None if intervals else 0,
     }
     call = _call("correlate", options)
     ANALYSES.fitted(call)

@@ -85,7 +85,7 @@ def test_search_of_a_made_up_table(run: Run) -> None:
 
 
 def test_correlate_is_that_of_scores(run: Run, file: Path) -> None:
-    result = run("study", "nas", "correlate", str(file), "--json", "-")
+    result = run("study", "nas", "correlate", str(file), "--severities", "--json", "-")
     found = json.loads(result.stdout)
     check_result(found)
     assert found["kind"] == "correlate"
@@ -95,6 +95,11 @@ def test_correlate_is_that_of_scores(run: Run, file: Path) -> None:
     taus = {(row["first"], row["second"]): row["tau"] for row in rows}
     assert taus["clean", "fgsm/1"] == pytest.approx(-1)
     assert taus["fgsm/1", "fgsm/2"] == pytest.approx(1)
+    means = json.loads(
+        run("study", "nas", "correlate", str(file), "--no-intervals", "--json", "-").stdout
+    )
+    (table,) = means["tables"]
+    assert {(row[0], row[4]) for row in table["rows"]} == {("clean", None), ("fgsm", None)}
     chosen = run(
         *("study", "nas", "correlate", str(file)),
         *("--column", "clean", "--against", "attack"),

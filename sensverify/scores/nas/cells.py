@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sensverify.errors import BadData, BadSetting
 from sensverify.models.nas201 import COUNT, Cell, cell_in, representatives
-from sensverify.scores.columns import column, group_means
+from sensverify.scores.columns import column, group_means, shift_names
 from sensverify.scores.table import Scores
 
 _NAMED = 3
@@ -119,9 +119,14 @@ def only_cells(scores: Scores) -> Scores:
     )
 
 
-def every_column(scores: Scores) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The measures, and every shift by its severity, without samples of the training."""
-    return scores.measures, tuple(each.label for each in scores.shifts if each.kind != "train")
+def every_column(
+    scores: Scores, *, severities: bool = False
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The measures, and the clean samples with every shift, each severity by itself or not."""
+    if severities:
+        return scores.measures, tuple(e.label for e in scores.shifts if e.kind != "train")
+    known = () if np.isnan(scores.clean).all() else ("clean",)
+    return scores.measures, (*known, *shift_names(scores))
 
 
 def others_of(scores: Scores) -> tuple[str, ...]:

@@ -74,7 +74,8 @@ def test_one_of_isomorphic_cells_is_kept() -> None:
     assert [each.name for each in kept.networks] == [f"nas201:{FIRST[TWIN]}"]
     assert (kept.right.tolist(), kept.values.tolist()) == ([[60, 30]], [[2.0]])
     assert others_of(made) == ("vgg",)
-    assert every_column(kept) == (("size",), ("clean", "fgsm/1"))
+    assert every_column(kept) == (("size",), ("clean", "fgsm"))
+    assert every_column(kept, severities=True) == (("size",), ("clean", "fgsm/1"))
 
 
 def test_positions_of_wrong_samples_stay_with_their_networks() -> None:

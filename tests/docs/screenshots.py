@@ -71,6 +71,7 @@ class Shot:
     quality: int = 60
 
 
+SEARCH = ("study", "nas", "search", "--synthetic", "0")
 EVALUATE = ("evaluate", "mnist-conv2", "--data", "mnist")
 
 SHOTS = {
@@ -80,6 +81,7 @@ SHOTS = {
     "verify-print": Shot(VERIFY, 690, 980, "#intervals", "print", _CHANGES, 0.8),
     "evaluation-mnist-conv2": Shot(EVALUATE, 1280, 3000, scale=0.8),
     "evaluation-pairs": Shot(PAIR, 1280, 1010, "#pairs", scale=0.8),
+    "architectures-search": Shot(SEARCH, 1280, 1200, "#nas-search", scale=0.8),
     "evaluation-pairs-dark": Shot(PAIR, 390, 1210, "#pairs", "dark"),
 }
 

@@ -119,6 +119,7 @@ __all__ = [
 shown_by(
     {
         "BenchmarkReport": "sensverify.report.results:BENCHMARK",
+        "Calibration": "sensverify.report.results:CALIBRATION",
         "CriticalRadiusReport": "sensverify.report.results:CRITICAL_RADIUS",
         "Evaluation": "sensverify.report.results:EVALUATION",
         "TrainResult": "sensverify.report.results:TRAINING",

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import click
 from click import option
 
-from sensverify.cli.options import data_dir_option, data_option, quiet_option, runtime_option
+from sensverify.cli.options import (
+    data_dir_option,
+    data_option,
+    force_option,
+    json_option,
+    quiet_option,
+    report_option,
+    runtime_option,
+)
 from sensverify.cli.printing import show
+from sensverify.cli.targets import Targets, input_files
 from sensverify.cli.types import share
-
-if TYPE_CHECKING:
-    from sensverify.evaluation.temperature import Calibration
-    from sensverify.report.document import Document
 
 
 @click.command("calibrate")
@@ -30,8 +36,17 @@ if TYPE_CHECKING:
 @option("--bins", type=click.IntRange(1), help="Bins of confidence. Default: 15.")
 @data_dir_option()
 @runtime_option()
+@json_option("the result")
+@report_option("Write one self-contained page with both reliability diagrams.")
+@force_option("Overwrite the files of --json and --report.")
 @quiet_option()
-def calibrate(model: str, **options: Any) -> None:
+def calibrate(
+    model: str,
+    json_target: Path | None,
+    report_target: Path | None,
+    force: bool,
+    **options: Any,
+) -> None:
     """Fit a temperature that MODEL's logits are to be divided by (Guo et al. 2017).
 
     It is fitted on one part of held-out samples, and calibration errors and cross-entropy before
@@ -40,30 +55,19 @@ def calibrate(model: str, **options: Any) -> None:
     \b
     Examples:
       sensverify calibrate digits --data digits
-      sensverify calibrate net.onnx --data held-out.npz --fit-share 30%
+      sensverify calibrate net.onnx --data held-out.npz --fit-share 30% --report net.html
     """
     from sensverify.evaluation.temperature import calibrate_temperature
+    from sensverify.report.calibration.document import calibration_document
+    from sensverify.report.calibration.json import calibration_to_json
+    from sensverify.report.html import document_to_html
 
     given = {name: value for name, value in options.items() if value is not None}
-    show(_document(calibrate_temperature(model, **given)))
-
-
-def _document(found: Calibration) -> Document:
-    from sensverify.report.document import Document, Section, Table, Text, columns, row
-    from sensverify.report.formatting import percent
-
-    rows = [
-        row("accuracy", *(percent(each.accuracy.share) for each in (found.before, found.after))),
-        row("mean confidence", percent(found.before.confidence), percent(found.after.confidence)),
-    ]
-    errors = ("expected_calibration_error", "rms_calibration_error", "maximum_calibration_error")
-    for name in errors:
-        texts = [percent(getattr(each, name)) for each in (found.before, found.after)]
-        rows.append(row(name.replace("_", " ").replace("rms", "RMS"), *texts))
-    rows.append(row("cross-entropy", f"{found.loss_before:.4f}", f"{found.loss_after:.4f}"))
-    text = (
-        f"{found.model} on {found.data}: temperature {found.temperature:.4g}, fitted on "
-        f"{found.fitted:,} samples and judged on {found.before.samples:,} others"
+    targets = Targets(json_target, report_target, force=force)
+    targets.check(input_files([model], data=given.get("data")))
+    found = calibrate_temperature(model, **given)
+    document = calibration_document(found)
+    targets.write(
+        json=lambda: calibration_to_json(found), report=lambda: document_to_html(document)
     )
-    table = Table(columns("", "before", "after"), rows)
-    return Document(sections=[Section("", "", [Text(text), table])])
+    show(document, aside=targets.to_stdout)

@@ -7,9 +7,11 @@ from sensverify.evaluation.run import evaluate
 from sensverify.evaluation.scores import summarise
 from sensverify.evaluation.specification import Requirement, Specification
 from sensverify.evaluation.specification_file import read_specification
+from sensverify.evaluation.temperature import Calibration, calibrate_temperature
 from sensverify.runs.progress import Progress
 
 __all__ = [
+    "Calibration",
     "Comparison",
     "EvaluateRequest",
     "Evaluation",
@@ -17,6 +19,7 @@ __all__ = [
     "Progress",
     "Requirement",
     "Specification",
+    "calibrate_temperature",
     "compare_pairs",
     "evaluate",
     "read_specification",

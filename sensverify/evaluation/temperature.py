@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -13,42 +13,60 @@ from torch import Tensor
 
 from sensverify.bounds.forward import check_finite
 from sensverify.classification.predictions import BINS, Classified, classify
+from sensverify.core.record import RunRecord
+from sensverify.core.shown import Shown
 from sensverify.data.split import even_order
 from sensverify.errors import BadData, BadSetting
 from sensverify.evaluation.models import load_models, prepare_model
 from sensverify.evaluation.radii import find_radii
 from sensverify.evaluation.request import EvaluateRequest
 from sensverify.evaluation.samples import load_samples, module_shape
+from sensverify.models.loading import ModelFacts
 
 _LEAST, _MOST = 1e-3, 1e3
 """Range of temperatures that are looked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Calibration:
+class Calibration(Shown):
     """Predictions before and after temperature scaling.
 
     Parameters
     ----------
-    model, data : str
+    model : ModelFacts
+    data : str
+    samples_sha256 : str
+        Digest of all samples and their labels.
     temperature : float
         Logits are to be divided by it.
+    fit_share : float
+        Share of the samples that it was to be fitted on.
     fitted : int
-        Samples that it was fitted on.
+        Number of these.
     before, after : Classified
         Other samples, which it has not seen.
     loss_before, loss_after : float
         Mean cross-entropy of these.
+    record : RunRecord
     """
 
-    model: str
+    model: ModelFacts
     data: str
+    samples_sha256: str
     temperature: float
+    fit_share: float
     fitted: int
     before: Classified
     after: Classified
     loss_before: float
     loss_after: float
+    record: RunRecord = field(default_factory=RunRecord.now)
+
+    def __repr__(self) -> str:
+        return (
+            f"Calibration({self.model.name} on {self.data}: temperature {self.temperature:.4g}, "
+            f"fitted on {self.fitted} and judged on {self.before.samples} samples)"
+        )
 
 
 def fit_temperature(outputs: Tensor, y: Tensor) -> float:
@@ -178,9 +196,11 @@ def calibrate_temperature(
     temperature = fit_temperature(outputs[fit], y[fit])
     logits = outputs[judge].double()
     return Calibration(
-        model=loaded[0].name,
+        model=prepared.facts,
         data=samples.name,
+        samples_sha256=samples.digest,
         temperature=temperature,
+        fit_share=fit_share,
         fitted=count,
         before=classify(logits, y[judge], bins=bins),
         after=classify(logits / temperature, y[judge], bins=bins),

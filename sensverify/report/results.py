@@ -17,12 +17,15 @@ from sensverify.report.benchmark.charts import WIDE as SECONDS
 from sensverify.report.benchmark.charts import cactus
 from sensverify.report.benchmark.document import benchmark_document
 from sensverify.report.benchmark.json import benchmark_to_json
+from sensverify.report.calibration.document import calibration_document
+from sensverify.report.calibration.json import calibration_to_json
 from sensverify.report.chart import Drawing, panels
 from sensverify.report.critical_radius.chart import distribution_chart
 from sensverify.report.critical_radius.document import critical_radius_document
 from sensverify.report.critical_radius.json import critical_radius_to_json
 from sensverify.report.document import Data, Value
 from sensverify.report.evaluation.accuracy import WIDE, accuracy_chart, overlay_chart
+from sensverify.report.evaluation.calibration import reliability_chart
 from sensverify.report.evaluation.document import evaluation_document
 from sensverify.report.evaluation.json import evaluation_to_json
 from sensverify.report.formatting import count_of
@@ -132,6 +135,12 @@ BENCHMARK = DocumentRenderer(
     benchmark_to_json,
     lambda report: list(benchmark_document(report).data.values()),
     _benchmark_drawing,
+)
+CALIBRATION = DocumentRenderer(
+    calibration_document,
+    calibration_to_json,
+    lambda found: list(calibration_document(found).data.values()),
+    lambda found: reliability_chart(found.after, "after"),
 )
 TRAINING = DocumentRenderer(
     training_document, training_to_json, _training_tables, _training_drawing

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from sensverify.certificates import Claims
+from sensverify.evaluation import calibrate_temperature
 from sensverify.report.benchmark.document import benchmark_document
+from sensverify.report.calibration.document import calibration_document
 from sensverify.report.certificates.document import check_document
 from sensverify.report.document import Document
 from sensverify.report.html import document_to_html
@@ -57,6 +59,11 @@ def interrupted(folder: Path) -> Document:
     return training_document(stopped)
 
 
+def calibration(folder: Path) -> Document:
+    found = calibrate_temperature("digits", "digits")
+    return calibration_document(replace(found, data=LONG))
+
+
 def index(folder: Path) -> Document:
     for kind in KINDS:
         write(folder / "kept" / LONG / f"{kind}.json", result(kind))
@@ -64,7 +71,7 @@ def index(folder: Path) -> Document:
     return index_document(find_reports(folder / "kept"), folder / "index.html")
 
 
-PAGES = (benchmark, check, rejected, training, interrupted, index)
+PAGES = (benchmark, check, rejected, training, interrupted, calibration, index)
 
 
 @pytest.mark.parametrize("make", PAGES)

@@ -20,7 +20,7 @@ from sensverify.report.evaluation.common import (
 )
 from sensverify.report.formatting import clipped, percent, points, radius_text, spoken
 
-_READING = (
+READING = (
     "Confidence is the largest probability that a softmax makes of the outputs. Of samples in one "
     "bin of it, the bar is the share that is right and the tick their mean confidence; the orange "
     "part between them is what the network is too sure of, the pale part what it is not sure "
@@ -48,7 +48,7 @@ def calibration_section(evaluation: Evaluation, summaries: Sequence[Summary]) ->
 
 
 def _blocks(evaluation: Evaluation) -> Iterator[doc.Block]:
-    yield doc.Text(_READING, "note", on=doc.PAGE)
+    yield doc.Text(READING, "note", on=doc.PAGE)
     for model in evaluation.models:
         if len(evaluation.models) > 1:
             yield doc.Text(model.model.name, "heading", on=doc.PAGE)

@@ -146,12 +146,17 @@ def _model(evaluation: Evaluation, model: ModelEvaluation, summary: Summary) -> 
     }
 
 
+def classified_dict(found: Classified) -> dict[str, Any]:
+    """Predictions, counted, and what follows from them."""
+    return {name: _plain(getattr(found, name)) for name in _CLASSIFIED}
+
+
 def _plain(value: Any) -> Any:
     """The values of JSON: fields of a row by their names, tuples as lists."""
     if isinstance(value, Rate):
         return dict(zip(RATE, rate_values(value), strict=True))
     if isinstance(value, Classified):
-        return {name: _plain(getattr(value, name)) for name in _CLASSIFIED}
+        return classified_dict(value)
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, tuple | list):

@@ -229,6 +229,20 @@ def _radius(values: Values, path: Path) -> dict[str, str]:
     return {"name": _model(values), "data": _input(values), "figure": figure, **_gated(values)}
 
 
+def _calibrate(values: Values, path: Path) -> dict[str, str]:
+    temperature = _number(values, "temperature")
+    if temperature is None:
+        raise _wrong("temperature")
+    errors = [
+        _share(values, part, "classified", "expected_calibration_error")
+        for part in ("before", "after")
+    ]
+    figure = f"temperature {number(temperature)}"
+    if errors[0] is not None and errors[1] is not None:
+        figure += f", calibration error {_percent(errors[0])} to {_percent(errors[1])}"
+    return {"name": _model(values), "data": _text(values, "data", "name"), "figure": figure}
+
+
 def _property(values: Values, path: Path) -> dict[str, str]:
     verdict, seconds = _text(values, "verdict"), _number(values, "seconds")
     levels = {"unsat": "good", "sat": "bad", "unknown": "open", "timeout": "open"}
@@ -395,6 +409,7 @@ class _Kind:
 _KINDS = {
     "analyse": _Kind("study analyse", "analysis of scores", _analyse),
     "benchmark": _Kind("benchmark", "benchmark", _benchmark),
+    "calibrate": _Kind("calibrate", "temperature scaling", _calibrate),
     "check": _Kind("check", "check", _check),
     "critical-radius": _Kind("critical radius", "critical radii", _radius),
     "evaluate": _Kind("evaluate", "evaluation", _evaluate),

@@ -10,6 +10,7 @@ from typing import Any
 
 import sensverify as sv
 from sensverify import verification
+from sensverify.evaluation import calibrate_temperature
 from sensverify.registry.calls import Call
 from sensverify.report.benchmark.json import benchmark_to_json
 from sensverify.report.certificates.json import check_to_json
@@ -49,6 +50,7 @@ def _texts() -> dict[str, str]:
     return {
         "analyse": analysis_to_json(analysed),
         "benchmark": benchmark_to_json(made([found("a", "sat", expected="sat")])),
+        "calibrate": calibrate_temperature("digits", "digits").to_json(),
         "check": check_to_json(checked_report()),
         "critical-radius": verification.critical_radius(
             "iris", sigma=0.05, samples=(0, 2)
@@ -63,6 +65,7 @@ def _texts() -> dict[str, str]:
 KINDS = (
     "analyse",
     "benchmark",
+    "calibrate",
     "check",
     "critical-radius",
     "evaluate",

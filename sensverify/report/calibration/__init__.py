@@ -1,0 +1,1 @@
+"""Reports of temperature scaling: document and JSON."""

@@ -1,7 +1,7 @@
 """A run that is killed or stopped at any moment, and resumed, ends as one that nothing happened to.
 
 One law for everything that takes long: a benchmark, an evaluation, a search for critical radii, a
-study, a training.
+study, a training, a set of corrupted images.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.contracts.frozen_inputs import write_instances
@@ -61,6 +62,20 @@ def write_benchmark(folder: Path) -> None:
     (folder / "bench" / "instances.csv").write_text(rows)
 
 
+def write_images(folder: Path) -> None:
+    x = np.random.default_rng(0).random((300, 3, 24, 24), dtype=np.float32)
+    np.savez(folder / "images.npz", x=x, y=np.arange(300) % 7)
+
+
+def files(folder: Path) -> dict[str, Any]:
+    """Everything in a folder, by name, with the bits of every file that is no record."""
+    found: dict[str, Any] = {}
+    for path in sorted(folder.iterdir()):
+        record = path.suffix == ".json"
+        found[path.name] = timeless(json.loads(path.read_text())) if record else path.read_bytes()
+    return found
+
+
 def write_study(folder: Path) -> None:
     (folder / "study.toml").write_text(
         '[study]\ntitle = "T"\ndata = "iris"\nmodel = "iris"\nseeds = [0, 1]\n'
@@ -75,7 +90,8 @@ class Kind:
     """A kind of run.
 
     ``prepare`` writes what ``command`` reads. ``journals`` are patterns of the files that grow by
-    rows; those whose rows stay as they are, whatever happens, are named in ``append_only``.
+    rows, each of which has the bytes ``row``; those whose rows stay as they are, whatever happens,
+    are named in ``append_only``.
     """
 
     command: str
@@ -84,6 +100,7 @@ class Kind:
     append_only: tuple[str, ...] = ()
     prepare: Callable[[Path], None] | None = None
     resume: tuple[str, ...] = ("--resume",)
+    row: bytes = b"\n"
 
 
 KINDS = {
@@ -135,6 +152,15 @@ KINDS = {
         prepare=write_study,
     ),
 }
+# The record of a set is written anew, in one piece, after each file that is whole.
+KINDS["corrupt"] = Kind(
+    "corrupt images.npz --corruptions gaussian-noise,impulse-noise,fog,rotation,contrast,shear,"
+    "white-noise,motion-blur,brightness,box-blur,contrast-loss,zoom-blur --seed 3 --out {out}",
+    ("{out}/corrupted.json",),
+    files,
+    prepare=write_images,
+    row=b'.npy": "',
+)
 KINDS["study, two at once"] = Kind(
     **{**vars(KINDS["study"]), "command": "study run study.toml --jobs 2 --out {out}"}
 )
@@ -183,7 +209,7 @@ class Trial:
 
     def rows(self, out: str) -> int:
         files = self.files(self.kind.journals, out)
-        return sum(file.read_bytes().count(b"\n") for file in files)
+        return sum(file.read_bytes().count(self.kind.row) for file in files)
 
     def end_after(self, out: str, rows: int, how: signal.Signals, draw: random.Random) -> int:
         """Go on in another process, and send it a signal some rows later; its status."""
@@ -237,7 +263,9 @@ def check(trial: Trial, how: signal.Signals, seed: int, ends: tuple[int, ...]) -
     assert not list(trial.folder.rglob("*.part"))
 
 
-@pytest.mark.parametrize("name", ["benchmark", "evaluate", "critical radius", "train", "study"])
+@pytest.mark.parametrize(
+    "name", ["benchmark", "evaluate", "critical radius", "train", "study", "corrupt"]
+)
 def test_killed(processes: Any, tmp_path: Path, name: str) -> None:
     check(Trial(processes, KINDS[name], tmp_path), signal.SIGKILL, 0, (3,))
 

@@ -21,6 +21,7 @@ from sensverify.cli.targets import Targets
 
 if TYPE_CHECKING:
     from sensverify.registry.calls import Call
+    from sensverify.scores.papers import Paper
     from sensverify.scores.table import Scores
 
 _OUTPUTS: tuple[Decorator, ...] = (
@@ -52,6 +53,7 @@ def analyse_files(
     targets: Targets,
     csv_folder: Path | None,
     *,
+    papers: Sequence[Paper] = (),
     read: Callable[[], Scores] | None = None,
     compute: Callable[[Scores], Any] | None = None,
 ) -> int:
@@ -66,6 +68,8 @@ def analyse_files(
     targets : Targets
         Checked by now.
     csv_folder : Path or None
+    papers : sequence of Paper
+        Printed tables to stand below it.
     read, compute : callable, optional
         Others than the table of the files, and than what the call makes of it.
     """
@@ -85,7 +89,7 @@ def analyse_files(
         check_folder(csv_folder, FILES, others=others, force=force)
     scores = read_scores(files) if read is None else read()
     result = answer(call, scores) if compute is None else compute(scores)
-    found = Analysed(scores=scores, call=call, result=result)
+    found = Analysed(scores=scores, call=call, result=result, papers=tuple(papers))
     document = analysis_document(found)
     if csv_folder is not None:
         tables = [each for each in (*found.section.data, *table_data(scores)) if each.rows]

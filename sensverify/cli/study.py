@@ -110,8 +110,16 @@ def plan(file: Path, variant: str | None) -> int:
     help="A section more, as of 'study analyse --kind', on the scores of the study itself. May be "
     "repeated.",
 )
+@click.option(
+    "--paper",
+    "papers",
+    metavar="NAME",
+    multiple=True,
+    help="A table that a paper prints, below the analysis that has such numbers, as of 'study "
+    "analyse --paper'. May be repeated.",
+)
 @quiet_option()
-def report(folder: Path, kinds: tuple[str, ...]) -> int:
+def report(folder: Path, kinds: tuple[str, ...], papers: tuple[str, ...]) -> int:
     """Write tables, figures and one page of DIR's study into DIR/report.
 
     What its shards have done is put together. A study that has not ended yet is reported as far as
@@ -122,7 +130,7 @@ def report(folder: Path, kinds: tuple[str, ...]) -> int:
     from sensverify.report.study.document import study_document
     from sensverify.studies.collect import write_report
 
-    found, paths = write_report(folder, analyses=kinds)
+    found, paths = write_report(folder, analyses=kinds, papers=papers)
     show(study_document(found, figures=False))
     click.echo()
     for path in paths:
@@ -149,11 +157,20 @@ def report(folder: Path, kinds: tuple[str, ...]) -> int:
     multiple=True,
     help="A setting of the analysis: over=groups. May be repeated.",
 )
+@click.option(
+    "--paper",
+    "paper",
+    metavar="NAME",
+    multiple=True,
+    help="A table that a paper prints, such as 'laugros-table3.2' of a transfer: its numbers stand "
+    "below ours where rows and columns have the same names. May be repeated.",
+)
 @analysis_outputs
 def analyse(
     files: tuple[Path, ...],
     kind: str,
     settings: tuple[tuple[str, str], ...],
+    paper: tuple[str, ...],
     json_target: Path | None,
     report_target: Path | None,
     csv_folder: Path | None,
@@ -192,11 +209,13 @@ def analyse(
     """
     from sensverify.registry.calls import parse_call
     from sensverify.scores.catalog import ANALYSES
+    from sensverify.scores.papers import find_papers
 
     targets = Targets(json=json_target, report=report_target, force=force)
     targets.check(files)
     call = ANALYSES.read(parse_call(kind), dict(settings))
-    return analyse_files(files, call, targets, csv_folder)
+    papers = find_papers(paper, [call.name])
+    return analyse_files(files, call, targets, csv_folder, papers=papers)
 
 
 study.add_command(nas)

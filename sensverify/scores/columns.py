@@ -14,6 +14,9 @@ from sensverify.errors import BadSetting, NotMeasured
 from sensverify.registry.names import did_you_mean
 from sensverify.scores.table import KINDS, Scores
 
+GAP = "gap"
+"""The column of the generalisation gap: accuracy on training samples minus clean accuracy."""
+
 Metric: TypeAlias = Literal["residual", "app", "accuracy"]
 """What is said of a network under a shift, see `scored`."""
 
@@ -68,7 +71,8 @@ def column(scores: Scores, name: str) -> NDArray[np.float64]:
     name : str
         A measure; a shift with its severity (``fog/3``); a shift without, or a kind of shifts
         (``attack``, ``corruption``), for the mean accuracy over all of them. ``residual:fog``,
-        ``app:fog`` and ``error:fog`` are made of the accuracy.
+        ``app:fog`` and ``error:fog`` are made of the accuracy. ``gap`` is the accuracy on training
+        samples minus the clean one.
 
     Raises
     ------
@@ -80,6 +84,8 @@ def column(scores: Scores, name: str) -> NDArray[np.float64]:
         if name in {*KINDS, *shift_names(scores), *(each.label for each in scores.shifts)}:
             raise BadSetting(f"'{name}' is a measure and a shift", "rename the measure in its file")
         return np.asarray(scores.values[:, scores.measures.index(name)])
+    if name == GAP and GAP not in {*shift_names(scores), *(s.label for s in scores.shifts)}:
+        return np.asarray(_accuracy(scores, "train") - scores.clean)
     if colon and form in _FORMS:
         pairs = zip(scores.clean, _accuracy(scores, rest), strict=True)
         return np.array([_made(_FORMS[form], *pair, form != "error") for pair in pairs])

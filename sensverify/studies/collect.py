@@ -16,12 +16,14 @@ from sensverify.studies.analyses import Findings, analysed
 from sensverify.studies.courses import read_history
 from sensverify.studies.entries import FAILED, Entry, in_order, read_entries
 from sensverify.studies.folder import begun_shards, load_study, run_folder
-from sensverify.studies.scored import check_analyses, scored_sections
+from sensverify.studies.scored import check_analyses, check_papers, scored_sections
 from sensverify.studies.study import PARTS, Study, StudyRun
 from sensverify.studies.tables import COLUMNS, study_table
 
 
-def collect(folder: Path, *, analyses: Sequence[str] = ()) -> StudyReport:
+def collect(
+    folder: Path, *, analyses: Sequence[str] = (), papers: Sequence[str] = ()
+) -> StudyReport:
     """Everything a study has by now, in the form that reports are made of.
 
     Parameters
@@ -30,6 +32,8 @@ def collect(folder: Path, *, analyses: Sequence[str] = ()) -> StudyReport:
         Of the study, whether it has ended or not.
     analyses : sequence of str
         Further analyses of its scores, beside those that it asks for itself.
+    papers : sequence of str
+        Further printed tables below these.
 
     Raises
     ------
@@ -41,6 +45,8 @@ def collect(folder: Path, *, analyses: Sequence[str] = ()) -> StudyReport:
     study, machines = load_study(folder)
     asked = list(dict.fromkeys((*study.analyses, *analyses)))
     check_analyses(asked, "analyses of the report")
+    printed = list(dict.fromkeys((*study.papers, *papers)))
+    check_papers(printed, asked, "printed tables of the report")
     entries = in_order(study, read_entries(folder))
     missing = left_text(
         [each.key for each in study.by_run],
@@ -63,7 +69,7 @@ def collect(folder: Path, *, analyses: Sequence[str] = ()) -> StudyReport:
     )
     histories = [read_history(run_folder(folder, each), each) for each in study.trainings]
     report = analysed(report, Findings(study, folder, entries, histories))
-    return replace(report, sections=(*report.sections, *scored_sections(folder, asked)))
+    return replace(report, sections=(*report.sections, *scored_sections(folder, asked, printed)))
 
 
 def study_tables(study: Study, entries: Sequence[Entry]) -> tuple[StudyTable, ...]:
@@ -71,7 +77,9 @@ def study_tables(study: Study, entries: Sequence[Entry]) -> tuple[StudyTable, ..
     return tuple(study_table(study, entries, part) for part in PARTS)
 
 
-def write_report(folder: Path, *, analyses: Sequence[str] = ()) -> tuple[StudyReport, list[Path]]:
+def write_report(
+    folder: Path, *, analyses: Sequence[str] = (), papers: Sequence[str] = ()
+) -> tuple[StudyReport, list[Path]]:
     """Write tables, figures and one page into the folder's ``report``.
 
     What an earlier call wrote there is replaced: it is made from the results alone.
@@ -79,7 +87,7 @@ def write_report(folder: Path, *, analyses: Sequence[str] = ()) -> tuple[StudyRe
     Parameters
     ----------
     folder : Path
-    analyses : sequence of str
+    analyses, papers : sequence of str
         As of `collect`.
 
     Returns
@@ -99,7 +107,7 @@ def write_report(folder: Path, *, analyses: Sequence[str] = ()) -> tuple[StudyRe
     from sensverify.report.study.values import table_data
     from sensverify.report.tabular import data_csv, table_markdown
 
-    report = collect(folder, analyses=analyses)
+    report = collect(folder, analyses=analyses, papers=papers)
     target = folder / "report"
     contents: dict[Path, str | bytes] = {}
     for table in report.tables:

@@ -20,7 +20,7 @@ from sensverify.studies.cells import CELLS, with_cells
 from sensverify.studies.combine import Combined
 from sensverify.studies.evaluate import read_evaluate
 from sensverify.studies.grid import LIMIT
-from sensverify.studies.scored import check_analyses
+from sensverify.studies.scored import check_analyses, check_papers
 from sensverify.studies.study import PARTS, Published, Study
 from sensverify.studies.tables import COLUMNS
 from sensverify.studies.values import check_keys, shown, table, text
@@ -32,7 +32,7 @@ _STUDY = (
     "limit",
 )
 _VARIANT = ("seeds", "settings", "runs", "grid", "expand", "evaluate", "report", "title", "note")
-_REPORT = ("analyses",)
+_REPORT = ("analyses", "papers")
 _NUMBERS = Range(-1e300, 1e300)
 
 
@@ -97,6 +97,7 @@ def parse_study(
         corruptions = ["imagenet-c"]
         [report]                 # sections that are analyses of the study's table of scores
         analyses = ["transfer", "overlap(metric=app)"]
+        papers = ["laugros-table3.2"]      # printed tables below these
         [variants.reduced]       # wins over all of the above: seeds, title, note, grid, expand,
         settings = {epochs = 2}  # evaluate, report, settings,
                                  # runs.NAME = {loss = "...", settings = {...}}
@@ -136,7 +137,7 @@ def parse_study(
         variant=variant,
         evaluate=_evaluate(document, chosen, where),
         figures=_figures(study.get("figures", ["course"])),
-        analyses=_analyses({**table(document, "report"), **table(chosen, "report", where)}),
+        **_report({**table(document, "report"), **table(chosen, "report", where)}),
         published=_published(table(document, "paper"), names),
     )
 
@@ -201,9 +202,11 @@ def _figures(value: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _analyses(report: Mapping[str, Any]) -> tuple[str, ...]:
+def _report(report: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     check_keys(report, _REPORT, "[report]")
-    return check_analyses(report.get("analyses", []), "[report]: analyses")
+    analyses = check_analyses(report.get("analyses", []), "[report]: analyses")
+    papers = check_papers(report.get("papers", []), analyses, "[report]: papers")
+    return {"analyses": analyses, "papers": papers}
 
 
 def _published(paper: Mapping[str, Any], names: Sequence[str]) -> dict[str, Published]:

@@ -134,6 +134,8 @@ def _record(study: Study, threads: int, machines: Sequence[Mapping[str, Any]]) -
     if not study.evaluate:
         del deciding["evaluate"]
     analyses = {"analyses": list(study.analyses)} if study.analyses else {}
+    if study.papers:
+        analyses["papers"] = list(study.papers)
     return {
         "title": study.title,
         "note": study.note,
@@ -184,6 +186,7 @@ def _study(run: RunFolder, kept: Mapping[str, Any]) -> Study:
             variant=kept["variant"],
             figures=tuple(kept["figures"]),
             analyses=tuple(kept.get("analyses", ())),
+            papers=tuple(kept.get("papers", ())),
             published={name: Published(**each) for name, each in kept["published"].items()},
         )
     except (KeyError, TypeError, AttributeError, InputError) as error:

@@ -12,6 +12,7 @@ from sensverify.registry.calls import parse_call
 from sensverify.report import document as doc
 from sensverify.report.scores.document import Analysed
 from sensverify.scores.catalog import ANALYSES, analyse
+from sensverify.scores.papers import find_papers, papers
 from sensverify.scores.read import read_scores
 from sensverify.scores.table import Scores
 
@@ -39,7 +40,28 @@ def check_analyses(asked: Any, where: str) -> tuple[str, ...]:
     return tuple(asked)
 
 
-def scored_sections(folder: Path, calls: Sequence[str]) -> tuple[doc.Section, ...]:
+def check_papers(asked: Any, analyses: Sequence[str], where: str) -> tuple[str, ...]:
+    """Names of printed tables, each of which has the numbers of one of some analyses.
+
+    Raises
+    ------
+    UnknownName, BadSetting
+        They are no list of names, or one cannot stand below any of the analyses.
+    """
+    if not isinstance(asked, list) or not all(isinstance(each, str) for each in asked):
+        raise BadSetting(
+            f'{where} needs a list of printed tables such as ["laugros-table3.2"], got {asked!r}'
+        )
+    try:
+        find_papers(asked, [parse_call(each).name for each in analyses])
+    except InputError as error:
+        raise error.about(where) from None
+    return tuple(asked)
+
+
+def scored_sections(
+    folder: Path, calls: Sequence[str], papers: Sequence[str] = ()
+) -> tuple[doc.Section, ...]:
     """A section for every analysis, which says why where the table has no answer.
 
     Parameters
@@ -48,6 +70,8 @@ def scored_sections(folder: Path, calls: Sequence[str]) -> tuple[doc.Section, ..
         Of the study.
     calls : sequence of str
         As `check_analyses` gives them.
+    papers : sequence of str
+        As `check_papers` gives them.
     """
     if not calls:
         return ()
@@ -56,14 +80,17 @@ def scored_sections(folder: Path, calls: Sequence[str]) -> tuple[doc.Section, ..
     except SensverifyError as error:
         found = [_without(each, error) for each in calls]
     else:
-        found = [_section(scores, each) for each in calls]
+        found = [_section(scores, each, papers) for each in calls]
     return tuple(_apart(found))
 
 
-def _section(scores: Scores, call: str) -> doc.Section:
+def _section(scores: Scores, call: str, names: Sequence[str]) -> doc.Section:
     try:
         result = analyse(call, scores)
-        made = Analysed(scores=scores, call=parse_call(call), result=result).section
+        parsed = parse_call(call)
+        fitting = [name for name in names if papers()[name].fits(parsed.name)]
+        printed = find_papers(fitting, [parsed.name])
+        made = Analysed(scores=scores, call=parsed, result=result, papers=printed).section
     except SensverifyError as error:
         return _without(call, error)
     return replace(made, blocks=(_said(call), *made.blocks))

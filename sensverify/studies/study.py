@@ -126,6 +126,8 @@ class Study:
         Pictures that the report has: calls of `sensverify.studies.analyses.ANALYSES`.
     analyses : tuple of str
         Sections that the report has: calls of `sensverify.scores.catalog.ANALYSES`.
+    papers : tuple of str
+        Printed tables below these, by their names in `sensverify.scores.papers.papers`.
     published : mapping from str to Published
         By the loss's name.
     """
@@ -141,6 +143,7 @@ class Study:
     variant: str | None = None
     figures: tuple[str, ...] = ("course",)
     analyses: tuple[str, ...] = ()
+    papers: tuple[str, ...] = ()
     published: Mapping[str, Published] = field(default_factory=dict)
 
     @property

@@ -98,6 +98,25 @@ def test_settings_are_those_of_the_function(run: Run, file: Path) -> None:
     assert "by app" in done.stdout
 
 
+def test_printed_numbers_stand_below(run: Run, file: Path, tmp_path: Path) -> None:
+    file.write_text(ROWS.replace("fog", "rotation").replace("rain", "flip"))
+    base = ("study", "analyse", file, "--kind", "transfer", "--paper", "laugros-table3.2")
+    target, page = tmp_path / "found.json", tmp_path / "page.html"
+    done = run(*base, "--json", target, "--csv", tmp_path / "csv", "--report", page)
+    assert done.exit_code == 0, done.output
+    assert "[paper]" in done.stdout
+    found = json.loads(target.read_text())
+    check_result(found)
+    rows = {(row[2], row[3]): row[4:] for row in found["tables"][-1]["rows"]}
+    assert rows["standard", "rotation"] == [0.94, pytest.approx(50 / 90)]
+    assert (tmp_path / "csv" / "published.csv").exists()
+    assert "[paper]" in page.read_text()
+    for name, words in (("laugros", "did you mean"), ("measuring-table1", "has numbers of")):
+        bad = run(*base[:5], "--paper", name)
+        assert (bad.exit_code, len(bad.stderr.splitlines())) == (2, 1)
+        assert words in bad.stderr
+
+
 def test_names_are_shown_as_they_are(run: Run, file: Path, tmp_path: Path) -> None:
     file.write_text(ROWS.replace("rain", "<b>rain</b>"))
     page = tmp_path / "page.html"

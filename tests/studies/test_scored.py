@@ -84,17 +84,19 @@ def test_a_study_without_scores_says_so(tiny_folder: Path, tmp_path: Path) -> No
 
 
 def test_files_name_analyses_and_the_folder_keeps_them(tmp_path: Path) -> None:
-    asked = ["transfer(standard=base)", "balance"]
-    document: dict[str, Any] = {**TINY, "report": {"analyses": asked}}
-    document["variants"] = {"less": {"report": {"analyses": ["balance"]}}}
+    asked, printed = ["transfer(standard=base)", "balance"], ["laugros-table3.2"]
+    document: dict[str, Any] = {**TINY, "report": {"analyses": asked, "papers": printed}}
+    document["variants"] = {"less": {"report": {"analyses": ["balance"], "papers": []}}}
     study = parse_study(document)
     assert study.analyses == tuple(asked)
     assert parse_study(document, variant="less").analyses == ("balance",)
     with open_study(tmp_path / "with", study, resume=False, threads=1):
         pass
-    assert load_study(tmp_path / "with")[0].analyses == tuple(asked)
+    kept = load_study(tmp_path / "with")[0]
+    assert (kept.analyses, kept.papers) == (tuple(asked), tuple(printed))
     # Another choice is no other study.
-    with open_study(tmp_path / "with", replace(study, analyses=()), resume=True, threads=1):
+    without = replace(study, analyses=(), papers=())
+    with open_study(tmp_path / "with", without, resume=True, threads=1):
         pass
     assert "analyses" not in json.loads((tmp_path / "with" / "study.json").read_text())
     assert load_study(tmp_path / "with")[0].analyses == ()
@@ -111,6 +113,10 @@ def test_files_name_analyses_and_the_folder_keeps_them(tmp_path: Path) -> None:
         ({"analyses": ["overlap(metric=ce)"]}, "metric"),
         ({"analyses": ["transfer", "transfer"]}, "has 'transfer' twice"),
         (["transfer"], "needs a table [report]"),
+        ({"analyses": ["transfer"], "papers": "laugros-table3.1"}, "needs a list of printed"),
+        ({"analyses": ["transfer"], "papers": ["laugros-table3"]}, "did you mean 'laugros-table"),
+        ({"analyses": ["transfer"], "papers": ["measuring-table1"]}, "has numbers of correlate"),
+        ({"papers": ["laugros-table3.1"]}, "of none there is none"),
     ],
 )
 def test_mistakes_are_named_before_anything_is_trained(report: Any, words: str) -> None:
@@ -135,5 +141,9 @@ def test_the_command_line_adds_a_section(folder: Path) -> None:
     assert done.exit_code == 0, done.output
     assert "gain in accuracy" in done.stdout
     assert "The study has no answer" in done.stdout
+    printed = ("--paper", "laugros-table3.2")
+    done = run("study", "report", folder, "--kind", "transfer(standard=base)", *printed)
+    assert "none has a number of ours" in " ".join(done.stdout.split())
+    assert run("study", "report", folder, *printed).exit_code == 2
     bad = run("study", "report", folder, "--kind", "transfers")
     assert (bad.exit_code, len(bad.stderr.splitlines())) == (2, 1)

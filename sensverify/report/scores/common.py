@@ -52,6 +52,7 @@ HEADS: Mapping[str, tuple[str, ...]] = {
     "nas-optimum": ("column", "value", "index", "cell"),
     "nas-top": ("rank", "index", "cell", "column", "value"),
     "nas-edges": ("edge", "operation", "top", "considered"),
+    "published": ("table", "source", "row", "column", "published", "ours"),
     "scores": (*CELLS, *FURTHER),
     "measures": (*READINGS, "network_sha256"),
 }

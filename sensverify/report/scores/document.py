@@ -20,6 +20,7 @@ from sensverify.report.scores.effective import effective_section
 from sensverify.report.scores.explain import explain_section
 from sensverify.report.scores.nas import search_section, top_section
 from sensverify.report.scores.overlap import balance_section, coverage_section, overlap_section
+from sensverify.report.scores.papers import beside
 from sensverify.report.scores.prediction import prediction_section
 from sensverify.report.scores.scatters import scatters_section
 from sensverify.report.scores.transfer import transfer_section
@@ -35,6 +36,7 @@ from sensverify.scores.explain import Explanations
 from sensverify.scores.nas.search import Searches
 from sensverify.scores.nas.top import Tops
 from sensverify.scores.overlap import Overlaps
+from sensverify.scores.papers import Paper
 from sensverify.scores.prediction import Predictions
 from sensverify.scores.scatter import Scatters
 from sensverify.scores.selection import Selection
@@ -74,12 +76,15 @@ class Analysed:
         The analysis with its settings.
     result : object
         What it returned.
+    papers : tuple of Paper
+        Printed tables to stand below it.
     record : RunRecord
     """
 
     scores: Scores
     call: Call
     result: Any
+    papers: tuple[Paper, ...] = ()
     record: RunRecord = field(default_factory=RunRecord.now)
 
     @property
@@ -91,6 +96,10 @@ class Analysed:
         BadSetting
             An analysis of another package gives something else than a section.
         """
+        return beside(self._section, self.result, self.papers)
+
+    @property
+    def _section(self) -> doc.Section:
         if isinstance(self.result, doc.Section):
             return self.result
         if type(self.result) not in _SECTIONS:

@@ -26,7 +26,7 @@ def analysis_to_json(found: Analysed) -> str:
         "kind": found.call.name,
         "settings": {key: _plain(value) for key, value in found.call.settings.items()},
         "samples": scores.samples,
-        "networks": [asdict(each) for each in scores.networks],
+        "networks": [{"name": n.name, "sha256": n.sha256} for n in scores.networks],
         "shifts": [asdict(each) for each in scores.shifts],
         "measures": list(scores.measures),
         "sources": [asdict(each) for each in scores.sources],

@@ -144,6 +144,19 @@ _NAMES = ("data", "model", "loss", "standardise")
         help="Stop after the epoch whose cross-entropy on training samples, by its metrics, is at "
         "most NUMBER; --epochs is then the most. Default: make them all.",
     ),
+    option(
+        "--until-error",
+        type=share,
+        metavar="SHARE",
+        help="The same of the error: '0' or '1%'. Of both, both have to be reached.",
+    ),
+    option(
+        "--patience",
+        type=int,
+        metavar="N",
+        help="Stop after N epochs without a smaller error on the samples that --hold-out keeps, "
+        "and go back to the weights that had the smallest. Default: the last weights.",
+    ),
     option("--batch-size", type=int, metavar="N", help="Samples of a step. Default: 64."),
     option(
         "--optimiser",

@@ -69,16 +69,43 @@ class TrainResult(Shown):
 
     @property
     def missed(self) -> str | None:
-        """In words, which goal was not reached in all epochs; None without a goal, or with it."""
-        goal = self.config.get("settings", {}).get("until_cross_entropy")
-        if goal is None or self.interrupted:
+        """In words, which goals were not reached in all epochs; None without any, or with them."""
+        settings = self.config.get("settings", {})
+        if self.interrupted or self._waited(settings.get("patience")):
             return None
-        found = self.course[-1].get("train CE") if self.course else None
-        if found is not None and found <= goal:
+        last = self.course[-1] if self.course else {}
+        texts = []
+        for what, column, goal in (
+            ("a cross-entropy", "train CE", settings.get("until_cross_entropy")),
+            ("an error", "train ERR", settings.get("until_error")),
+        ):
+            found = last.get(column)
+            if goal is not None and not (found is not None and found <= goal):
+                shown = "" if found is None else f": it is {found:.3g}"
+                epochs = count_of(self.epochs, "epoch")
+                texts.append(f"{what} of {goal:g} was not reached in {epochs}{shown}")
+        return "; ".join(texts) or None
+
+    @property
+    def kept(self) -> int | None:
+        """The epoch whose weights the module has, where ``patience`` has chosen it."""
+        if self.interrupted or self.config.get("settings", {}).get("patience") is None:
             return None
-        shown = "" if found is None else f": it is {found:.3g}"
-        epochs = count_of(self.epochs, "epoch")
-        return f"a cross-entropy of {goal:g} was not reached in {epochs}{shown}"
+        return self._best
+
+    @property
+    def _best(self) -> int | None:
+        """The first epoch with the smallest error on held-out samples."""
+        errors = {
+            number: row["held-out ERR"]
+            for number, row in enumerate(self.course, start=1)
+            if "held-out ERR" in row
+        }
+        return min(errors, key=errors.__getitem__) if errors else None
+
+    def _waited(self, patience: int | None) -> bool:
+        """Whether it has stopped because it got no better."""
+        return patience is not None and self.epochs - (self._best or 0) >= patience
 
     @property
     def unverifiable(self) -> str | None:

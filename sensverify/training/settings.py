@@ -46,6 +46,12 @@ class TrainSettings:
     until_cross_entropy : float or None
         Stop after the first epoch whose cross-entropy on training samples, as the metrics have it,
         is at most this; ``epochs`` are then the most that are made. None makes them all.
+    until_error : float or None
+        The same of the error, a share; of both, both have to be reached.
+    patience : int or None
+        Stop after so many epochs without a smaller error on the samples that ``hold_out`` keeps,
+        and go back to the weights after the first epoch with the smallest, in any case. None for
+        the last weights.
     optimiser : str
         ``adam(lr=0.002)``, ``adamw(lr=0.001, weight_decay=0.01)``, ``sgd(lr=0.1, momentum=0.9)``.
     schedule : str
@@ -120,6 +126,8 @@ class TrainSettings:
     epochs: Count = 10
     batch_size: Count = 64
     until_cross_entropy: Annotated[float, Range(0, LARGEST, above=True)] | None = None
+    until_error: Annotated[float, Range(0, 1, below=True)] | None = None
+    patience: Count | None = None
     optimiser: str = "adam(lr=0.001)"
     schedule: str = "constant"
     sharpness: str | None = None
@@ -185,17 +193,19 @@ class TrainSettings:
 
     def _check_schedule(self) -> None:
         found = make_schedule(self.schedule, self.epochs)
-        if not isinstance(found, Plateau) or not found.held_out:
-            return
+        if isinstance(found, Plateau) and found.held_out:
+            self._check_held_out(f"the schedule '{self.schedule}'")
+        if self.patience is not None:
+            self._check_held_out("`patience`")
+
+    def _check_held_out(self, what: str) -> None:
         if not self.hold_out:
             raise BadSetting(
-                f"the schedule '{self.schedule}' looks at samples that are held out, and there are "
-                "none",
-                "give `hold_out`",
+                f"{what} looks at samples that are held out, and there are none", "give `hold_out`"
             )
         if not self.metric_samples or self.metric_every != 1:
             raise BadSetting(
-                f"the schedule '{self.schedule}' needs the metrics after every epoch",
+                f"{what} needs the metrics after every epoch",
                 "give `metric_samples` a number above 0, and leave `metric_every` at 1",
             )
 
@@ -218,11 +228,12 @@ class TrainSettings:
                 "`metric_every_steps` asks for metrics, and `metric_samples` is 0",
                 "give `metric_samples` a number above 0, or leave `metric_every_steps` out",
             )
-        if self.until_cross_entropy is not None and not self.metric_samples:
-            raise BadSetting(
-                "`until_cross_entropy` looks at metrics after epochs, and `metric_samples` is 0",
-                "give `metric_samples` a number above 0, or leave `until_cross_entropy` out",
-            )
+        for name in ("until_cross_entropy", "until_error"):
+            if getattr(self, name) is not None and not self.metric_samples:
+                raise BadSetting(
+                    f"`{name}` looks at metrics after epochs, and `metric_samples` is 0",
+                    f"give `metric_samples` a number above 0, or leave `{name}` out",
+                )
         if method is None and named & BOUNDED:
             raise BadSetting(
                 f"`metrics` has {', '.join(sorted(named & BOUNDED))}, which need bounds, and "

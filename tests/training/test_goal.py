@@ -75,7 +75,36 @@ def test_at_most_and_never_by_nan(found: float, reached: bool) -> None:
     assert not is_reached(quick(), {"train CE": found})
 
 
+def test_of_both_goals_both_have_to_be_reached() -> None:
+    error = quick(until_error=0.1)
+    assert is_reached(error, {"train ERR": 0.1})
+    assert not is_reached(error, {"train ERR": 0.2, "train CE": 0.0})
+    both = quick(until_error=0.1, until_cross_entropy=0.5)
+    assert is_reached(both, {"train ERR": 0.0, "train CE": 0.5})
+    for missing in ({"train ERR": 0.0}, {"train CE": 0.1}, {"train ERR": 0.0, "train CE": 0.6}):
+        assert not is_reached(both, missing)
+
+
+def test_it_ends_at_an_error() -> None:
+    settings = quick(epochs=40, metric_bounds="none")
+    long = fit(plain_model(), blobs(), "base", settings)
+    first = next(n for n, row in enumerate(long.course, 1) if row["train ERR"] == 0)
+    found = fit(plain_model(), blobs(), "base", replace(settings, until_error=0))
+    assert (found.epochs, found.missed) == (first, None)
+    both = replace(settings, epochs=1, until_error=0, until_cross_entropy=1e-9)
+    missed = fit(plain_model(), blobs(), "base", both).missed
+    assert missed is not None
+    assert [text.split(" was ")[0] for text in missed.split("; ")] == [
+        "a cross-entropy of 1e-09", "an error of 0"
+    ]  # fmt: skip
+
+
 def test_what_contradicts_a_goal() -> None:
+    with pytest.raises(BadSetting, match="`until_error` looks at metrics"):
+        quick(until_error=0.1, metric_samples=0)
+    for wrong in (-0.1, 1, float("nan"), "x"):
+        with pytest.raises(BadSetting, match="`until_error`"):
+            quick(until_error=wrong)
     with pytest.raises(BadSetting, match="`until_cross_entropy` looks at metrics"):
         quick(until_cross_entropy=0.1, metric_samples=0)
     for wrong in (0, -1, float("nan"), "x"):

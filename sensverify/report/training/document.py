@@ -91,6 +91,9 @@ def _summary(result: TrainResult) -> Iterator[doc.Block]:
         yield doc.Notice([(words, f" {_resumed(result)}.")], "open", on=doc.PAGE)
     if result.missed is not None:
         yield doc.Notice([(doc.Span("Not reached:", "strong"), f" {result.missed}.")], "open")
+    if result.kept is not None:
+        of = f"of epoch {result.kept}, with the smallest error on held-out samples"
+        yield doc.Notice([(doc.Span("Its weights are those", "strong"), f" {of}.")], "told")
     if result.unverifiable is not None:
         words = doc.Span("Nothing can be verified of it:", "strong")
         yield doc.Notice([(words, f" {result.unverifiable}")], "open", on=doc.PAGE)

@@ -29,6 +29,7 @@ from sensverify.training.engine import Engine
 from sensverify.training.loop.collapse import CollapseAlarm
 from sensverify.training.loop.goal import is_reached
 from sensverify.training.loop.measuring import Measuring
+from sensverify.training.loop.patience import Patience
 from sensverify.training.loop.progress import Listener, Progress
 from sensverify.training.loop.steps import StepFigures, Stepper
 from sensverify.training.plan import Plan
@@ -121,6 +122,8 @@ class _Loop:
         self._alarm = CollapseAlarm()
         self._metrics: dict[str, float] | None = None
         self._reached = False
+        limit = plan.settings.patience
+        self._patience = None if limit is None else Patience(limit)
         # The last step that metrics were taken after, whose number `metric_every_steps` divides.
         self._measured = 0
         self._rate = 0.0
@@ -151,6 +154,8 @@ class _Loop:
                 stopped = not measured or self._engine.any(self._watch.over)
             stopped = stopped or not self._end_epoch()
             self._save()
+        if self._patience is not None and not self._left:
+            self._patience.give_back(self._module)
         done = self._steps, self._epochs, self._elapsed
         return Outcome(*done, self._left, tuple(self._course), self._resumed)
 
@@ -225,11 +230,20 @@ class _Loop:
         self._follow_plateau(losses | {k: v for k, v in metrics.items() if v is not None})
         self._epochs += 1
         self._reached = self._engine.any(self._leads and is_reached(self._plan.settings, metrics))
+        self._wait(metrics)
         self._sums = {}
         if metrics:
             self._metrics = {k: v for k, v in metrics.items() if v is not None}
             self._tell(losses)
         return True
+
+    def _wait(self, metrics: Mapping[str, float | None]) -> None:
+        """Keep the weights in every process where the first one sees better ones, or stop."""
+        if self._patience is None:
+            return
+        if self._engine.any(self._leads and self._patience.is_better(metrics)):
+            self._patience.keep(metrics, self._epochs, self._module)
+        self._reached = self._reached or self._patience.is_over(self._epochs)
 
     def _follow_plateau(self, figures: Mapping[str, float]) -> None:
         """Lower the learning rate in every process where the first one sees a plateau."""
@@ -301,6 +315,8 @@ class _Loop:
             self._log.sync()
         tensors = {f"model/{k}": v for k, v in module_state(self._module).items()}
         tensors |= {f"terms/{k}": v for k, v in self._stepper.terms_state.items()}
+        if self._patience is not None:
+            tensors |= {f"best/{k}": v for k, v in self._patience.state.items()}
         moments, numbers = split_state(self._stepper.optimiser.state_dict()["state"])
         facts = {
             "epochs": self._epochs,
@@ -313,6 +329,7 @@ class _Loop:
             "metrics": self._metrics,
             "measured": self._measured,
             **({"reached": True} if self._reached else {}),
+            **({"patience": self._patience.facts} if self._patience is not None else {}),
             "plateau": asdict(self._stepper.plateau),
             "seconds": self._elapsed,
             "rate": self._rate,
@@ -333,7 +350,8 @@ class _Loop:
         BadCheckpoint
             Its tensors are not those of this training.
         """
-        parts: dict[str, dict[str, Tensor]] = {"model": {}, "terms": {}, "optimiser": {}}
+        names = ("model", "terms", "optimiser", "best")
+        parts: dict[str, dict[str, Tensor]] = {name: {} for name in names}
         optimiser, facts = self._stepper.optimiser, checkpoint.facts
         try:
             for name, values in checkpoint.tensors.items():
@@ -352,6 +370,8 @@ class _Loop:
             self._metrics = facts["metrics"]
             self._measured = int(facts.get("measured", 0))
             self._reached = bool(facts.get("reached", False))
+            if self._patience is not None:
+                self._patience.restore(facts["patience"], parts["best"])
             self._stepper.plateau = PlateauState(**facts.get("plateau", {}))
             self._before, self._rate = facts["seconds"], facts["rate"]
             self._steps, self._epochs = checkpoint.step, facts["epochs"]

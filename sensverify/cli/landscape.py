@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sensverify.cli.landscape_report import report
 from sensverify.cli.options import PATH, STOPPED, data_dir_option, quiet_option
 from sensverify.cli.printing import note, show
 from sensverify.cli.progress import showing_run, watching
@@ -31,7 +32,11 @@ def landscape() -> None:
       sensverify landscape run iris.toml --out iris --jobs 2
       sensverify landscape run iris.toml --out iris --resume
       sensverify landscape list iris
+      sensverify landscape report iris --jobs 2
     """
+
+
+landscape.add_command(report)
 
 
 @landscape.command("run", short_help="Search what a landscape's file describes.")

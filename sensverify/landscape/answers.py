@@ -21,6 +21,7 @@ from sensverify.landscape.sensitivity import (
     Column,
     SensitivitySettings,
     columns_of,
+    main_sigma,
 )
 from sensverify.scores.correlate import FEWEST, correlate
 from sensverify.scores.pearson import chance, is_constant, partial
@@ -33,9 +34,6 @@ Floats = NDArray[np.float64]
 
 ENERGY, NORM = "energy", "weight norm"
 EVERY, WITH_MARKED = "all", "all, with those not stationary"
-MAIN_SIGMA = 0.1
-"""The radius of Fig. 5, where it was taken."""
-
 FEWEST_OF_FUNNEL = 10
 """Stationary minima of a funnel without which it has no correlation of its own."""
 
@@ -152,9 +150,8 @@ class Answers:
 
 def main_column(settings: SensitivitySettings, figure: str = "sensitivity") -> Column:
     """The column that the claim is about: exact, at sigma 0.1, over all samples, if there is."""
-    sigma = MAIN_SIGMA if MAIN_SIGMA in settings.sigmas else settings.sigmas[0]
     method = next(each for each in METHODS if each in settings.methods)
-    return Column(figure, method, sigma, "all")
+    return Column(figure, method, main_sigma(settings), "all")
 
 
 def answers(

@@ -37,6 +37,9 @@ METHODS: Mapping[str, str] = {
 
 _CPU = torch.device("cpu")
 
+MAIN_SIGMA = 0.1
+"""The radius of Fig. 5, where it was taken."""
+
 PARTS = ("test", "all")
 """What means are over: the test samples, and all of them."""
 
@@ -273,6 +276,11 @@ def measure_network(
     for column in columns_of(settings):
         values.setdefault(column.name, None)
     return NetworkRow(values=values, reasons=reasons)
+
+
+def main_sigma(settings: SensitivitySettings) -> float:
+    """The radius of the claim, of Fig. 4 and of Fig. 6: 0.1 where it was taken, else the first."""
+    return MAIN_SIGMA if MAIN_SIGMA in settings.sigmas else settings.sigmas[0]
 
 
 def undecided_name(sigma: float) -> str:

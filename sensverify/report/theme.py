@@ -31,14 +31,24 @@ PALETTE = {
     "hue3": ("#b0417f", "#ee8dbd"),
     "hue4": ("#6b4a2b", "#c9a27c"),
     "hue5": ("#4a6fd0", "#93aef5"),
+    # From little to much: ever darker on light paper, ever brighter on dark.
+    "tint0": ("#5aa9c4", "#4f6d9f"),
+    "tint1": ("#3f7fb5", "#4f9bb5"),
+    "tint2": ("#5a4fa8", "#6cc59a"),
+    "tint3": ("#8a2f7d", "#c6d969"),
+    "tint4": ("#5e0f33", "#fff0a0"),
 }
 """Colour on light and on dark pages, by name."""
 
 HUES = 6
 """Colours of lines; further lines repeat them with other dashes."""
 
+TINTS = 5
+"""Colours of a scale from little to much."""
+
 _OWN = {
     **{name: name for name in ("worst", "certified", *(f"hue{k}" for k in range(HUES)))},
+    **{name: name for name in (f"tint{k}" for k in range(TINTS))},
     "also-certified": "certified",
 }
 """Words of a look that say a mark's own colour."""
@@ -67,6 +77,8 @@ LOOKS: dict[str, dict[str, str]] = {
     "reach": {"fill": "none", "pointer-events": "all"},
     "band": {"fill": "own", "opacity": ".15"},
     "bold": {"stroke-width": "3"},
+    "fine": {"stroke-width": ".9"},
+    "patch": {"fill": "own"},
     "dash1": {"stroke-dasharray": "6 3"},
     "dash2": {"stroke-dasharray": "2 3"},
     "dashed": {"stroke-dasharray": "7 4"},

@@ -17,7 +17,7 @@ def machine_facts() -> dict[str, Any]:
     facts: dict[str, Any] = {
         "processor": _processor(),
         "cores": cores(),
-        "memory": machine_memory(),
+        "memory": _memory(),
         "system": f"{platform.system()} {platform.machine()}",
         "versions": versions(),
     }
@@ -45,8 +45,7 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def machine_memory() -> int | None:
-    """Bytes of memory of this machine; None where it does not say."""
+def _memory() -> int | None:
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):

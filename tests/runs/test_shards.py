@@ -17,7 +17,7 @@ PLAN = "a" * 64
 
 
 def shards(path: Path) -> Shards:
-    return Shards(path / "shards", "study")
+    return Shards(path, "study")
 
 
 def begin(path: Path, text: str, plan: str = PLAN) -> None:

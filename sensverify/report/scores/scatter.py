@@ -31,6 +31,7 @@ def scatter(
     *,
     lines: Mapping[str, tuple[float, float]] | None = None,
     shares: bool = False,
+    log: bool = False,
 ) -> Drawing:
     """Dots of a colour for each group, whose names stand beside them, and lines.
 
@@ -46,11 +47,16 @@ def scatter(
         Drawn across the dots: the first dashed, others in full.
     shares : bool
         Whether values are shares, which the axes show in percent.
+    log : bool
+        Whether the second axis has powers of ten, where all of its values are above 0.
     """
     dots = [dot for group in groups.values() for dot in group]
     every = -(-len(dots) // _DRAWN)
     x = _axis([across for across, _, _ in dots], titles[0], shares)
-    y = _axis([up for _, up, _ in dots], titles[1], shares)
+    heights = [up for _, up, _ in dots]
+    y = _axis(heights, titles[1], shares)
+    if log and min(heights) > 0:
+        y = value_axis(heights, titles[1], log=True)
     plot = Plot(_FRAME, x, replace(y, title=""))
     plot.draw_axes()
     plot.text(plot.left - 44, plot.top - 14, clipped(y.title, 48), "axis", "start")

@@ -164,3 +164,33 @@ def _median(image: Tensor, radius: int) -> Tensor:
     side = 2 * radius + 1
     windows = padded(image, radius, "nearest").unfold(2, side, 1).unfold(3, side, 1)
     return windows.flatten(4).median(dim=4).values
+
+
+def line_blur(images: Tensor, draws: Draws, *, least: float, most: float) -> Tensor:
+    """The mean along a line between two points of a square about each pixel.
+
+    The square has from ``least`` to ``most`` pixels about its middle.
+    """
+    radii = _whole(draws, least, most)
+    places = draws.uniform(4).tolist()
+    blurred_images = []
+    for place, (radius, ends) in enumerate(zip(radii, places, strict=True)):
+        image = images[place : place + 1]
+        kernel = _line(2 * radius + 1, ends).to(images)
+        wide = padded(image, radius, "mirror").flatten(0, 1).unsqueeze(1)
+        blurred_images.append(functional.conv2d(wide, kernel[None, None]).reshape(image.shape))
+    return torch.cat(blurred_images)
+
+
+def _line(side: int, ends: list[float]) -> Tensor:
+    """Equal weights on a line between two different points, given as shares of the sides."""
+    x, y, x_end, y_end = (min(int(end * side), side - 1) for end in ends)
+    if (x, y) == (x_end, y_end):
+        y_end = (y + 1) % side
+    steps = max(abs(x_end - x), abs(y_end - y))
+    shares = torch.arange(steps + 1) / steps
+    columns = (x + shares * (x_end - x)).round().long()
+    rows = (y + shares * (y_end - y)).round().long()
+    kernel = torch.zeros(side, side)
+    kernel[rows, columns] = 1
+    return kernel / kernel.sum()

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from sensverify.corruptions.draws import Draws
+from sensverify.corruptions.hues import from_hsv, to_hsv
 
 _WEIGHTS = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in luminance (ITU-R BT.601)."""
@@ -59,3 +60,38 @@ def solarise(images: Tensor, draws: Draws, *, threshold: float) -> Tensor:
 def sepia(images: Tensor, draws: Draws) -> Tensor:
     """The brown of old photographs."""
     return torch.einsum("ij,njhw->nihw", torch.tensor(_SEPIA).to(images), images)
+
+
+def colour_jitter(images: Tensor, draws: Draws, *, most: float, turn: float) -> Tensor:
+    """Brightness, contrast, saturation and hue change, in some order.
+
+    The first three by factors of 1 and at most ``most`` more or less, hue by at most ``turn`` of a
+    full turn; no value leaves [0, 1] on the way.
+    """
+    factors = draws.uniform(3, low=1 - most, high=1 + most).clamp(min=0)
+    turns, orders = draws.uniform(low=-turn, high=turn), draws.uniform(4).argsort(dim=1)
+    changed = []
+    for place, order in enumerate(orders.tolist()):
+        image = images[place : place + 1]
+        for step in order:
+            grey = luminance(image).expand_as(image)
+            if step == 3:
+                hue, saturation, value = to_hsv(image)
+                image = from_hsv(hue + turns[place], saturation, value)
+                continue
+            # Towards black, towards the mean grey, towards the own grey of each pixel.
+            ends = (torch.zeros_like(image), grey.mean().expand_as(image), grey)
+            image = torch.lerp(ends[step], image, factors[place, step]).clamp(0, 1)
+        changed.append(image)
+    return torch.cat(changed)
+
+
+def hue_saturation_value(
+    images: Tensor, draws: Draws, *, hue: float, saturation: float, value: float
+) -> Tensor:
+    """A share of a turn is added to hue, and values to saturation and value, either way."""
+    n = len(images)
+    shifts = draws.uniform(3, low=-1, high=1) * torch.tensor([hue, saturation, value]).to(images)
+    turned, full, bright = to_hsv(images)
+    first, second, third = (shifts[:, k].reshape(n, 1, 1) for k in range(3))
+    return from_hsv(turned + first, (full + second).clamp(0, 1), (bright + third).clamp(0, 1))

@@ -56,6 +56,20 @@ def elastic(images: Tensor, draws: Draws, *, stretch: float, sigma: float, affin
     That little is uniform noise, blurred with ``sigma``, times ``stretch``. Images are mirrored at
     their edges, so that what lies near one may be seen twice.
     """
+    return _stretched(images, draws, (stretch, sigma, affine), "mirror")
+
+
+def drawn_elastic(
+    images: Tensor, draws: Draws, *, stretch: float, sigma: float, affine: float
+) -> Tensor:
+    """Stretched as by `elastic`; beyond the edges their own pixels go on."""
+    return _stretched(images, draws, (stretch, sigma, affine), "nearest")
+
+
+def _stretched(
+    images: Tensor, draws: Draws, strengths: tuple[float, float, float], border: str
+) -> Tensor:
+    stretch, sigma, affine = strengths
     rows, columns = images.shape[-2:]
     third = min(rows, columns) // 3
     points = torch.tensor([[third, third], [third, -third], [-third, -third]]).to(images)
@@ -71,7 +85,7 @@ def elastic(images: Tensor, draws: Draws, *, stretch: float, sigma: float, affin
     x, y = mapped_coordinates(images, back)
     slope = back[:, :2, :2]
     extra = torch.einsum("nij,njhw->nihw", slope, push)
-    return sampled(images, x + extra[:, 0], y + extra[:, 1], border="mirror")
+    return sampled(images, x + extra[:, 0], y + extra[:, 1], border=border)
 
 
 def scaled(images: Tensor, draws: Draws, *, least: float, most: float) -> Tensor:
@@ -125,3 +139,101 @@ def grid_shuffle(images: Tensor, draws: Draws, *, parts: float) -> Tensor:
     result = images.clone()
     result[inside] = tiles.reshape(n, channels, cells * high, cells * wide)
     return result
+
+
+def grid_distortion(images: Tensor, draws: Draws, *, steps: float, most: float) -> Tensor:
+    """Columns and rows of a grid become wider and narrower, mirrored at the edges.
+
+    Each of ``steps`` is as wide as before times 1 and at most ``most`` more or less; what is left
+    of a side belongs to one more.
+    """
+    rows, columns = images.shape[-2:]
+    factors = 1 + draws.uniform(2, int(steps) + 1, low=-most, high=most)
+    x = torch.stack([_uneven(columns, each) for each in factors[:, 0].tolist()]).to(images)
+    y = torch.stack([_uneven(rows, each) for each in factors[:, 1].tolist()]).to(images)
+    return sampled(
+        images,
+        x[:, None, :].expand(-1, rows, -1),
+        y[:, :, None].expand(-1, -1, columns),
+        border="mirror",
+    )
+
+
+def _uneven(side: int, factors: list[float]) -> Tensor:
+    """Places along a side, in steps of uneven width."""
+    step, place, parts = side // (len(factors) - 1), 0.0, []
+    for number, factor in enumerate(factors):
+        start = number * step
+        beyond = start + step > side
+        end = side if beyond else start + step
+        following = float(side) if beyond else place + step * factor
+        parts.append(torch.linspace(place, following, max(end - start, 0)))
+        place = following
+    return torch.cat(parts)
+
+
+def optical_distortion(images: Tensor, draws: Draws, *, most: float, shift: float) -> Tensor:
+    """Straight lines bend as by a lens, mirrored at the edges.
+
+    A point at ``x`` from the middle, in shares of the sides, shows what was at
+    ``x (1 + k |x|^2 + k |x|^4)``, where k is at most ``most`` either way; the middle moves by at
+    most ``shift`` pixels along each axis.
+    """
+    n, (rows, columns) = len(images), images.shape[-2:]
+    bend = draws.uniform(1, 1, low=-most, high=most)
+    moved = draws.uniform(2, low=-shift, high=shift).round()
+    y, x = torch.meshgrid(
+        (torch.arange(rows) - (rows - 1) / 2) / rows,
+        (torch.arange(columns) - (columns - 1) / 2) / columns,
+        indexing="ij",
+    )
+    square = (x**2 + y**2).to(images)
+    factor = 1 + bend * square + bend * square**2
+    right, down = (moved[:, k].reshape(n, 1, 1) for k in range(2))
+    return sampled(
+        images,
+        columns * (x.to(images) * factor + 0.5) + right,
+        rows * (y.to(images) * factor + 0.5) + down,
+        border="mirror",
+    )
+
+
+def perspective(images: Tensor, draws: Draws, *, least: float, most: float) -> Tensor:
+    """A part of the image as seen from aside, made as large as the whole.
+
+    Its corners lie off those of the image by normal numbers, whose deviation is from ``least`` to
+    ``most`` of the sides.
+    """
+    rows, columns = images.shape[-2:]
+    scale = draws.uniform(1, 1, low=least, high=most)
+    inwards = (scale * draws.normal(4, 2)).abs().remainder(1)
+    corners = torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]]).to(images)
+    points = torch.where(corners == 1, 1 - inwards, inwards)
+    matrices = torch.stack([_homography(_ordered(each)) for each in points.double().cpu()])
+    y, x = torch.meshgrid(torch.arange(rows) / rows, torch.arange(columns) / columns, indexing="ij")
+    square = torch.stack((x, y, torch.ones_like(x))).flatten(1).double()
+    moved = (matrices @ square).unflatten(2, (rows, columns))
+    # Where corners lie so that the image is folded, a line of it is infinitely far away.
+    place = (moved[:, :2] / moved[:, 2:]).nan_to_num(nan=-1, posinf=-1, neginf=-1).clamp(-9, 9)
+    place = place.to(images)
+    return sampled(images, columns * place[:, 0], rows * place[:, 1])
+
+
+def _ordered(points: Tensor) -> Tensor:
+    """Four points from the upper left one clockwise, where that tells them apart."""
+    total, apart = points.sum(dim=1), points[:, 1] - points[:, 0]
+    order = [int(each) for each in (total.argmin(), apart.argmin(), total.argmax(), apart.argmax())]
+    return points[order] if len(set(order)) == 4 else points
+
+
+def _homography(points: Tensor) -> Tensor:
+    """The projective map of the unit square's corners, clockwise from its origin, to points."""
+    corners = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
+    lines, wanted = [], []
+    for (u, v), (x, y) in zip(corners, points.tolist(), strict=True):
+        lines += [[u, v, 1, 0, 0, 0, -u * x, -v * x], [0, 0, 0, u, v, 1, -u * y, -v * y]]
+        wanted += [x, y]
+    found = torch.linalg.pinv(torch.tensor(lines, dtype=torch.float64)) @ torch.tensor(
+        wanted, dtype=torch.float64
+    )
+    return torch.cat((found, torch.ones(1, dtype=torch.float64))).reshape(3, 3)

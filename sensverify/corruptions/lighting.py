@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from sensverify.corruptions.draws import Draws
+from sensverify.corruptions.hues import with_lightness
 
 
 def brightness(images: Tensor, draws: Draws, *, value: float) -> Tensor:
@@ -65,3 +66,33 @@ def multiplied(images: Tensor, draws: Draws, *, most: float) -> Tensor:
 def gamma(images: Tensor, draws: Draws, *, least: float, most: float) -> Tensor:
     """Every value to a power from ``least`` to ``most``."""
     return images ** draws.uniform(1, 1, 1, low=least, high=most)
+
+
+def shadows(
+    images: Tensor, draws: Draws, *, fewest: float, most: float, corners: float, left: float
+) -> Tensor:
+    """Polygons with corners at random keep a share ``left`` of their lightness."""
+    counts = draws.integers(int(fewest), int(most) + 1).tolist()
+    points = draws.uniform(int(most), int(corners), 2)
+    dark = torch.stack(
+        [_inside(points[place, :count], images) for place, count in enumerate(counts)]
+    )
+    return with_lightness(images, lambda light: torch.where(dark, left * light, light))
+
+
+def _inside(polygons: Tensor, images: Tensor) -> Tensor:
+    """Pixels in any of some polygons, whose corners are shares of the sides."""
+    rows, columns = images.shape[-2:]
+    y = torch.arange(rows, device=images.device)[:, None]
+    x = torch.arange(columns, device=images.device)
+    found = torch.zeros(rows, columns, dtype=torch.bool, device=images.device)
+    for polygon in polygons:
+        odd = torch.zeros_like(found)
+        corners = (polygon * torch.tensor([columns, rows]).to(polygon)).tolist()
+        for (x_one, y_one), (x_two, y_two) in zip(corners, corners[1:] + corners[:1], strict=True):
+            if y_one == y_two:
+                continue
+            crossed = (y_one > y) != (y_two > y)
+            odd ^= crossed & (x < (x_two - x_one) * (y - y_one) / (y_two - y_one) + x_one)
+        found |= odd
+    return found

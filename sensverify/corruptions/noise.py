@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from sensverify.corruptions.draws import Draws
+from sensverify.corruptions.hues import from_hls, to_hls
 
 
 def gaussian_noise(images: Tensor, draws: Draws, *, sigma: float) -> Tensor:
@@ -34,3 +35,27 @@ def drawn_noise(images: Tensor, draws: Draws, *, least: float, most: float) -> T
 def multiplicative_noise(images: Tensor, draws: Draws, *, least: float, most: float) -> Tensor:
     """Every pixel times a factor of its own, the same in all channels."""
     return images * draws.uniform(1, *images.shape[2:], low=least, high=most)
+
+
+def sensor_noise(
+    images: Tensor,
+    draws: Draws,
+    *,
+    least_shift: float,
+    most_shift: float,
+    least: float,
+    most: float,
+) -> Tensor:
+    """Noise of a camera at high ISO: lightness grows by Poisson counts, hue moves by normal noise.
+
+    The counts have the mean ``intensity * deviation of lightness * 255``, and normal noise the
+    deviation ``intensity * shift`` of a turn; intensity and shift are drawn.
+    """
+    n, shape = len(images), images.shape[2:]
+    intensity = draws.uniform(1, 1, low=least, high=most)
+    shift = draws.uniform(1, 1, low=least_shift, high=most_shift)
+    hue, lightness, saturation = to_hls(images)
+    deviation = lightness.reshape(n, -1).std(dim=1, correction=0).reshape(n, 1, 1)
+    counts = draws.poisson((deviation * intensity * 255).expand(n, *shape))
+    hue = hue + shift * intensity * draws.normal(*shape)
+    return from_hls(hue, (lightness + counts / 255 * (1 - lightness)).clamp(0, 1), saturation)

@@ -235,5 +235,35 @@ TABLES: dict[str, tuple[Table, ...]] = {
     "candidate-solarise": _drawn(threshold=200),
     "candidate-sepia": _drawn(),
     "candidate-shift": _drawn(most=0.7),
+    # Those of rain are printed beside shadows: rain is as the library draws it.
+    "candidate-colour-jitter": _drawn(most=0.7, turn=0.7),
+    "candidate-elastic": (
+        Table(
+            values={"stretch": (1,), "sigma": (50,), "affine": (50,)},
+            lengths={"stretch": 2, "sigma": 1, "affine": 1},
+        ),
+    ),
+    "candidate-grid-distortion": _drawn(steps=5, most=1),
+    "candidate-hue-saturation-value": _drawn(hue=100 / 180, saturation=150 / 255, value=100 / 255),
+    "candidate-iso-noise": _drawn(least_shift=0.2, most_shift=0.5, least=0.5, most=1),
+    "candidate-motion-blur": _drawn(*_RADII, least=5, most=8),
+    "candidate-optical-distortion": (
+        Table(values={"most": (4,), "shift": (4,)}, lengths={"shift": 1}),
+    ),
+    "candidate-perspective": _drawn(least=0.1, most=0.3),
+    "candidate-fog": _drawn(least=0.8, most=1, density=0.08),
+    "candidate-rain": (
+        Table(
+            values={
+                **{"length": (20,), "slant": (10,), "blur": (3,)},
+                **{"grey": (200 / 255,), "light": (0.7,)},
+            },
+            lengths={"length": 1, "slant": 1, "blur": 1},
+            whole=("length", "blur"),
+        ),
+    ),
+    "candidate-shadow": _drawn(fewest=2, most=4, corners=8, left=0.5),
+    "candidate-snow": _drawn(least=0.1, most=0.3, brightness=2.5),
+    "candidate-sun-flare": _drawn("radius", radius=200, fewest=6, most=10),
 }
 """Tables of strengths by the name of the corruption."""

@@ -18,11 +18,11 @@ from sensverify.corruptions import (
     occlusion,
     weather,
 )
+from sensverify.corruptions.candidates import CANDIDATES
 from sensverify.corruptions.chosen import choose
 from sensverify.corruptions.corruption import Corruption, Table
 from sensverify.corruptions.parameters import (
     BUSLAEV,
-    CANDIDATES,
     HENDRYCKS,
     LAUGROS,
     LAUGROS_CODE,
@@ -152,115 +152,6 @@ _SHIFTS = (
     _entry("gaussian-blur", blur.gaussian_blur, "a Gaussian kernel of 5 x 5 pixels", SHIFTS),
 )
 
-_CANDIDATES = (
-    _entry("candidate-affine", geometric.scaled, "smaller, black around", CANDIDATES),
-    _entry("candidate-blur", blur.mean_blur, "the mean of a square", CANDIDATES, smallest=_LENGTHS),
-    _entry(
-        "candidate-border",
-        geometric.framed,
-        "the middle alone, mirrored around it",
-        CANDIDATES,
-        smallest=_LENGTHS,
-    ),
-    _entry(
-        "candidate-channel-dropout",
-        colour.channel_dropout,
-        "one channel is black",
-        CANDIDATES,
-        needs_colour=True,
-    ),
-    _entry(
-        "candidate-coarse-dropout",
-        occlusion.holes,
-        "many small black squares",
-        CANDIDATES,
-        smallest=_LENGTHS,
-    ),
-    _entry(
-        "candidate-cutout",
-        occlusion.cutout,
-        "eight large black squares",
-        CANDIDATES,
-        smallest=_LENGTHS,
-    ),
-    _entry(
-        "candidate-downscale",
-        digital.downscale,
-        "made smaller and larger again, by the nearest pixel",
-        CANDIDATES,
-    ),
-    _entry("candidate-emboss", digital.emboss, "edges as of a relief", CANDIDATES),
-    _entry(
-        "candidate-flip",
-        geometric.drawn_flip,
-        "mirrored, upside down, or both, as chance has it",
-        CANDIDATES,
-    ),
-    _entry(
-        "candidate-gaussian-blur",
-        blur.drawn_gaussian_blur,
-        "a Gaussian kernel of some width",
-        CANDIDATES,
-        smallest=_LENGTHS,
-    ),
-    _entry(
-        "candidate-noise", noise.drawn_noise, "normal noise of some strength is added", CANDIDATES
-    ),
-    _entry(
-        "candidate-jpeg",
-        digital.drawn_jpeg,
-        "stored as a JPEG file of some low quality",
-        CANDIDATES,
-    ),
-    _entry(
-        "candidate-median-blur",
-        blur.median_blur,
-        "the median of a square",
-        CANDIDATES,
-        smallest=_LENGTHS,
-    ),
-    _entry(
-        "candidate-multiplicative-noise",
-        noise.multiplicative_noise,
-        "every pixel times a factor",
-        CANDIDATES,
-    ),
-    _entry("candidate-posterise", digital.posterise, "two bits of every number", CANDIDATES),
-    _entry("candidate-brightness", lighting.added, "some value is added or taken away", CANDIDATES),
-    _entry("candidate-contrast", lighting.multiplied, "every value times some factor", CANDIDATES),
-    _entry("candidate-gamma", lighting.gamma, "every value to some high power", CANDIDATES),
-    _entry(
-        "candidate-grid-shuffle", geometric.grid_shuffle, "equal tiles change places", CANDIDATES
-    ),
-    _entry(
-        "candidate-rgb-shift",
-        colour.channel_shift,
-        "a value is added to each channel",
-        CANDIDATES,
-        needs_colour=True,
-    ),
-    _entry(
-        "candidate-rotation",
-        geometric.drawn_rotation,
-        "turned by some angle, mirrored behind",
-        CANDIDATES,
-    ),
-    _entry("candidate-sharpen", digital.sharpen, "mixed with its edges", CANDIDATES),
-    _entry("candidate-solarise", colour.solarise, "a negative of what is bright", CANDIDATES),
-    _entry(
-        "candidate-sepia",
-        colour.sepia,
-        "the brown of old photographs",
-        CANDIDATES,
-        needs_colour=True,
-    ),
-    _entry(
-        "candidate-shift",
-        geometric.drawn_shift,
-        "moved along both axes, mirrored behind",
-        CANDIDATES,
-    ),
-)
 _FAMILIES = (
     _entry(
         "brightness-factor",
@@ -278,7 +169,7 @@ _SETS = {
     "additions": _ADDITIONS,
     "shifts": _SHIFTS,
     "families": _FAMILIES,
-    "candidates": _CANDIDATES,
+    "candidates": CANDIDATES,
 }
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-_PADDING = {"black": "zeros", "mirror": "reflection"}
+_PADDING = {"black": "zeros", "mirror": "reflection", "nearest": "border"}
 
 
 def sampled(images: Tensor, x: Tensor, y: Tensor, *, border: str = "black") -> Tensor:
@@ -20,7 +20,7 @@ def sampled(images: Tensor, x: Tensor, y: Tensor, *, border: str = "black") -> T
     x, y : Tensor, shape ``[n, rows, columns]``
         In pixels from the first one.
     border : str
-        Beyond the edge lies ``black``, or the image in a ``mirror``.
+        Beyond the edge lies ``black``, the image in a ``mirror``, or its ``nearest`` pixel.
     """
     rows, columns = images.shape[-2:]
     grid = torch.stack((2 * x / (columns - 1) - 1, 2 * y / (rows - 1) - 1), dim=-1)

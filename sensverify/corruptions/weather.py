@@ -1,10 +1,10 @@
-"""Weather: snow, frost on the lens, and fog."""
+"""Weather: snow, frost on the lens, fog, rain, and the sun."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 from importlib.util import find_spec
-from math import ceil
+from math import ceil, pi, tan
 from pathlib import Path
 
 import torch
@@ -14,7 +14,8 @@ from torch.nn import functional
 from sensverify.corruptions.blur import motion_blurred
 from sensverify.corruptions.colour import luminance
 from sensverify.corruptions.draws import Draws
-from sensverify.corruptions.maps import apply_maps, zoom_map
+from sensverify.corruptions.hues import with_lightness
+from sensverify.corruptions.maps import apply_maps, padded, zoom_map
 from sensverify.errors import BackendMissing, missing
 
 _FROST = ("frost1.png", "frost2.png", "frost3.png", "frost4.jpg", "frost5.jpg")
@@ -163,3 +164,126 @@ def _plasma(images: Tensor, draws: Draws, decay: float) -> Tensor:
         step, wobble = half, wobble / decay
     low, high = land.amin(dim=(1, 2), keepdim=True), land.amax(dim=(1, 2), keepdim=True)
     return (land - low) / (high - low)
+
+
+def rain(
+    images: Tensor,
+    draws: Draws,
+    *,
+    length: float,
+    slant: float,
+    blur: float,
+    grey: float,
+    light: float,
+) -> Tensor:
+    """Grey strokes that slant one way, blurred with the image, and all of it darker.
+
+    A stroke is one pixel wide and ``length`` high, and there is one on 600 pixels where it is 20
+    high, so that strokes of other images cover the same share.
+    """
+    rows, columns = images.shape[-2:]
+    high, count = int(length), max(1, round(rows * columns / 600 * 20 / length))
+    lean = draws.uniform(low=-slant, high=slant).trunc()[:, None]
+    place = draws.uniform(2, count)
+    # The stroke as a whole is inside of the image.
+    left = (place[:, 0] * (columns - lean.abs() + 1)).floor() - lean.clamp(max=0)
+    top = (place[:, 1] * (rows - high + 1)).floor()
+    step = torch.arange(high + 1).to(images)
+    x = (left[:, :, None] + lean[:, :, None] * step / high).round().long()
+    y = (top[:, :, None] + step).long().clamp(0, rows - 1)
+    seen = (x >= 0) & (x < columns)
+    index = torch.where(seen, y * columns + x, rows * columns).flatten(1)
+    drawn = torch.zeros(len(images), rows * columns + 1, dtype=torch.bool, device=images.device)
+    drawn = drawn.scatter_(1, index, True)[:, :-1].reshape(-1, 1, rows, columns)
+    wet = _mean(torch.where(drawn, grey, images), int(blur))
+    return with_lightness(wet, lambda lightness: light * lightness)
+
+
+def bleached(
+    images: Tensor, draws: Draws, *, least: float, most: float, brightness: float
+) -> Tensor:
+    """Snow on what is dark: lightness below ``1/3 + s/2`` times a factor, s from the range."""
+    limit = 1 / 3 + draws.uniform(1, 1, low=least, high=most) / 2
+    return with_lightness(
+        images, lambda light: torch.where(light < limit, brightness * light, light)
+    )
+
+
+def haze(images: Tensor, draws: Draws, *, least: float, most: float, density: float) -> Tensor:
+    """Discs of fog, more of them further out, and all of it blurred.
+
+    Each disc brings its pixels nearer to white by ``density`` times the strength, which is from the
+    range, as its radius is. Discs are placed as on 224 x 224 pixels.
+    """
+    rows, columns = images.shape[-2:]
+    side, strengths = 224, draws.uniform(low=least, high=most).tolist()
+    shares, hazy = draws.uniform(_DISCS, 2).tolist(), []
+    down, right = (torch.arange(n).to(images) * (side / n) for n in (rows, columns))
+    for place, strength in enumerate(strengths):
+        width = max(int(side // 3 * strength), 10)
+        count = torch.zeros(rows, columns).to(images)
+        for x, y in _discs(shares[place], width, side):
+            near = (right - x) ** 2 + (down[:, None] - y) ** 2 <= (width // 2) ** 2
+            count += near
+        kept = (1 - density * strength) ** count
+        blur = round(width // 10 * min(rows, columns) / side / 2)
+        hazy.append(_mean(1 - (1 - images[place : place + 1]) * kept, blur))
+    return torch.cat(hazy)
+
+
+_DISCS = 400
+"""More than there ever are."""
+
+
+def _discs(shares: list[list[float]], width: int, side: int) -> list[tuple[float, float]]:
+    """Middles of discs in rings around the middle, each of which has more of them."""
+    middle_x, middle_y, ring = side // 2 - 2 * width, side // 2 - width, 1
+    found: list[tuple[float, float]] = []
+    while (middle_x > -width or middle_y > -width) and len(found) < len(shares):
+        for share in shares[len(found) : len(found) + width // 10 * ring]:
+            x, y = (
+                middle + part * (side - 2 * middle - width)
+                for middle, part in zip((middle_x, middle_y), share, strict=True)
+            )
+            found.append((x + width // 2, y + width // 2))
+        middle_x, middle_y, ring = middle_x - width * 3 // 2, middle_y - width * 3 // 2, ring + 1
+    return found
+
+
+def sun_flare(images: Tensor, draws: Draws, *, radius: float, fewest: float, most: float) -> Tensor:
+    """A white light in the upper half that fades out, and spots on a line through it."""
+    rows, columns = images.shape[-2:]
+    unit = min(rows, columns) / 224
+    counts = draws.integers(int(fewest), int(most) + 1).tolist()
+    suns = draws.uniform(3).tolist()
+    spots = draws.uniform(int(most), 4).tolist()
+    y = torch.arange(rows).to(images)[:, None]
+    x = torch.arange(columns).to(images)
+    lit = []
+    for place, (right, down, turn) in enumerate(suns):
+        image = images[place : place + 1]
+        at_x, at_y, slope = right * columns, down * rows / 2, tan(2 * pi * turn)
+        overlay = image
+        for where, small, alpha, bright in spots[place][: counts[place]]:
+            spot_x = where * columns
+            size = unit * (1 if small < 0.5 else 8)
+            near = (x - spot_x) ** 2 + (y - (at_y - slope * (spot_x - at_x))) ** 2 <= size**2
+            overlay = torch.where(near, (205 + 50 * bright) / 255, overlay)
+            image = torch.lerp(image, overlay, 0.05 + 0.15 * alpha)
+        overlay, far = image, (x - at_x) ** 2 + (y - at_y) ** 2
+        for step in range(_RINGS):
+            share = step / (_RINGS - 1)
+            overlay = torch.where(far <= (unit + share * (radius - unit)) ** 2, 1.0, overlay)
+            image = torch.lerp(image, overlay, (1 - share) ** 3)
+        lit.append(image)
+    return torch.cat(lit)
+
+
+_RINGS = 20
+"""Steps in which the light of the sun fades."""
+
+
+def _mean(images: Tensor, radius: int) -> Tensor:
+    if radius < 1:
+        return images
+    return functional.avg_pool2d(padded(images, radius, "mirror"), 2 * radius + 1, stride=1)

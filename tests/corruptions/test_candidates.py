@@ -24,7 +24,7 @@ def grey(value: float, n: int = 60, channels: int = 1) -> Tensor:
 
 def test_the_group_names_them_all() -> None:
     group = CORRUPTIONS.groups()["candidates"]
-    assert len(group) == len(set(group)) == 26
+    assert len(group) == len(set(group)) == 39
     assert set(group) - {"invert"} == {name for name in CORRUPTIONS if name.startswith("candid")}
     assert {CORRUPTIONS[name].severities for name in group} == {1}
     assert CORRUPTIONS.select(("candidates", "invert")) == group

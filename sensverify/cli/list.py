@@ -45,7 +45,11 @@ CATALOGS = {
         "sensverify.corruptions.registry:CORRUPTIONS",
     ),
     "measures": ("sensverify.measures.catalog:MEASURES",),
-    "analyses": ("sensverify.studies.analyses:ANALYSES", "sensverify.scores.catalog:ANALYSES"),
+    "analyses": (
+        "sensverify.studies.analyses:ANALYSES",
+        "sensverify.scores.catalog:ANALYSES",
+        "sensverify.scores.nas.strategies:STRATEGIES",
+    ),
     "operators": (),
     "extras": (),
 }

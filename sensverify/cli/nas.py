@@ -178,7 +178,7 @@ def _show_top(folder: Path) -> None:
     metavar="NAME",
     multiple=True,
     help="random, local, evolution or bananas; settings may follow in parentheses. May be "
-    "repeated. Default: the first three.",
+    "repeated. Default: the first three. All are in 'sensverify list analyses'.",
 )
 @click.option(
     "--column",

@@ -21,6 +21,8 @@ from tests.test_layers import ROOT
 
 ASSETS = ROOT / "docs" / "assets"
 
+STUDIES = ROOT / "examples" / "studies"
+
 _ABOVE = 16
 """Pixels above what a picture begins with."""
 
@@ -34,6 +36,10 @@ _WORST_FIRST = """
 const order = document.querySelector(".tools select");
 order.value = 0;
 order.dispatchEvent(new Event("change"));
+"""
+
+_WIDE = """
+document.querySelector("main").style.maxWidth = "none";
 """
 
 _CHANGES = """
@@ -72,6 +78,7 @@ class Shot:
 
 
 SEARCH = ("study", "nas", "search", "--synthetic", "0")
+OVERLAP = ("study", "analyse", str(STUDIES / "mnist-shifts.csv"), "--kind", "overlap")
 EVALUATE = ("evaluate", "mnist-conv2", "--data", "mnist")
 
 SHOTS = {
@@ -82,6 +89,7 @@ SHOTS = {
     "evaluation-mnist-conv2": Shot(EVALUATE, 1280, 3000, scale=0.8),
     "evaluation-pairs": Shot(PAIR, 1280, 1010, "#pairs", scale=0.8),
     "architectures-search": Shot(SEARCH, 1280, 1200, "#nas-search", scale=0.8),
+    "studies-overlap": Shot(OVERLAP, 1300, 795, "#overlap", script=_WIDE, scale=0.8),
     "evaluation-pairs-dark": Shot(PAIR, 390, 1210, "#pairs", "dark"),
 }
 

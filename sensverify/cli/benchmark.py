@@ -15,10 +15,12 @@ from sensverify.cli.options import (
     quiet_option,
     report_option,
     runtime_option,
+    shard_option,
 )
 from sensverify.cli.printing import show
 from sensverify.cli.progress import showing_run, watching
 from sensverify.cli.targets import Targets
+from sensverify.cli.workers import check_shard, read_workers, workers_option
 
 if TYPE_CHECKING:
     from sensverify.runs.progress import Progress
@@ -38,7 +40,12 @@ if TYPE_CHECKING:
     "--jobs",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Processes at a time; they share the cores. Default: one for each core.",
+    help="Processes at a time; they share the cores. Default: one for each core; with --workers as "
+    "many as fit.",
+)
+@workers_option("An instance each, which reads its files in a folder that all nodes see.")
+@shard_option(
+    "RESULTS.csv.shards", "The same command without --shard, and with --no-run, reports all."
 )
 @click.option(
     "--timeout",
@@ -89,6 +96,7 @@ def benchmark(
     json_target: Path | None,
     report_target: Path | None,
     force: bool,
+    workers: str | None,
     **options: Any,
 ) -> int:
     """Answer the properties that FOLDER/instances.csv lists, and compare with verdicts.csv.
@@ -96,15 +104,18 @@ def benchmark(
     Every line of instances.csv names a model, a property and a time limit in seconds. Instances
     run in processes of their own: one that dies, hangs or needs too much memory is recorded, and
     the others go on. Ctrl-C stops at once, and what is done by then is reported; the same command
-    goes on where it stopped. Lines of verdicts.csv on which tools contradict each other are not
-    compared with. The exit status is 1 if a verdict contradicts another line of it or a file of
-    --compare, or is one that --fail-on names.
+    goes on where it stopped. Where there are shards, what they have done counts; what none of them
+    has done yet is said, and the exit status of the whole is then 3. Lines of verdicts.csv on which
+    tools contradict each other are not compared with. The exit status is 1 if a verdict contradicts
+    another line of it or a file of --compare, or is one that --fail-on names.
 
     \b
     Examples:
       sensverify benchmark acasxu --out acasxu.csv --report acasxu.html
       sensverify benchmark acasxu --out quick.csv --timeout 10 --filter prop_3
       sensverify benchmark safety --out safety.csv --fail-on sat --fail-on timeout
+      sensverify benchmark acasxu --out acasxu.csv --shard 2/8
+      sensverify benchmark acasxu --out acasxu.csv --no-run --fail-on sat
       sensverify benchmark acasxu --out milp.csv --method milp --compare acasxu.csv \\
           --report both.html
     """
@@ -119,16 +130,23 @@ def benchmark(
 
     given = {key: value for key, value in options.items() if value is not None}
     request = BenchmarkRequest(folder=folder, settings=dict(settings), **given)
+    check_shard(request.shard, json=json_target, report=report_target, no_run=not runs or None)
     targets = Targets(json=json_target, report=report_target, force=force)
     targets.check(request.inputs)
+    cluster = read_workers(workers, shard=request.shard, jobs=request.jobs, patience=0.0)
     if runs:
         with showing_run("instances", _verdict) as (_, progress, _), watching() as watch:
-            report = run_benchmark(request, progress=progress, watch=watch)
+            report = run_benchmark(request, progress=progress, watch=watch, workers=cluster)
     else:
         report = read_benchmark(request)
+    if request.shard is not None and not report.instances:
+        click.echo(f"shard {request.shard}: no instance is left for it")
+        return report.exit_status
     document = benchmark_document(report)
     targets.write(json=lambda: benchmark_to_json(report), report=lambda: document_to_html(document))
     show(document, aside=targets.to_stdout)
+    for line in report.left:
+        click.echo(line, err=True)
     return report.exit_status
 
 

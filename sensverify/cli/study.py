@@ -14,6 +14,7 @@ from sensverify.cli.printing import show
 from sensverify.cli.study_running import train_study
 from sensverify.cli.targets import Targets
 from sensverify.cli.types import setting
+from sensverify.cli.workers import workers_option
 
 
 @click.group("study")
@@ -47,11 +48,11 @@ def study() -> None:
 @click.option(
     "--jobs",
     type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
     metavar="N",
-    help="Trainings at once, each in a process of its own; they share the cores.",
+    help="Trainings at once, each in a process of its own; they share the cores. Default: 1; with "
+    "--workers as many as fit.",
 )
+@workers_option("A training each, in a folder that all nodes see.")
 @shard_option("the same DIR", "'study report DIR' puts them together.")
 @data_dir_option()
 @quiet_option()
@@ -66,6 +67,7 @@ def run(file: Path, out: Path, variant: str | None, **options: Any) -> int:
     Examples:
       sensverify study run table1.toml --out table1 --jobs 2 --resume
       sensverify study run table1.toml --out table1 --shard 2/8 --resume
+      sensverify study run table1.toml --out table1 --workers ray:10.0.0.1:6379 --resume
     """
     from sensverify.report.study.document import study_document
     from sensverify.studies.collect import collect

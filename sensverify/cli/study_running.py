@@ -12,6 +12,7 @@ import click
 from sensverify.cli.options import STOPPED
 from sensverify.cli.printing import note
 from sensverify.cli.progress import showing_run, watching
+from sensverify.cli.workers import read_workers
 
 if TYPE_CHECKING:
     from sensverify.runs.progress import Listener, Progress
@@ -34,13 +35,20 @@ def train_study(
     ending : str
         A note where all is done.
     **options
-        As `sensverify.studies.run.run_study` takes them.
+        As `sensverify.studies.run.run_study` takes them, ``workers`` as text.
     """
     from sensverify.studies.plan import plan_study
     from sensverify.studies.run import run_study
 
+    jobs = options.pop("jobs", None)
+    on_gpu = any(each.settings.device != "cpu" for each in asked.runs)
+    cluster = read_workers(
+        options.pop("workers", None), shard=options.get("shard"), jobs=jobs, gpus=float(on_gpu)
+    )
     with _progress(plan_study(asked)) as progress, watching() as watch:
-        outcome = run_study(asked, out, watch=watch, progress=progress, **options)
+        outcome = run_study(
+            asked, out, jobs=jobs or 1, watch=watch, progress=progress, workers=cluster, **options
+        )
     if outcome.shard is not None:
         done, of_all = outcome.asked - outcome.left, len(outcome.entries)
         click.echo(

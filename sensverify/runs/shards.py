@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sensverify.errors import BadSetting, InputError
+from sensverify.runs.files import reading
 from sensverify.runs.folder import RunFolder
 from sensverify.runs.machine import machine_facts
 
 FOLDER = "shards"
-"""Holds the shards, beside the journal of what was done without."""
+"""In the folder of a run, beside the journal of what was done without."""
 
 RECORD, SCHEMA = "shard.json", "sensverify.shard/1"
 
@@ -117,7 +118,7 @@ class Shards:
     Parameters
     ----------
     folder : Path
-        Of the run, or for a run that is a file, what stands beside it.
+        Holds nothing else.
     kind : str
         The run, for messages: ``study``.
     """
@@ -133,18 +134,12 @@ class Shards:
         InputError
             They are of different plans or counts, or one is damaged.
         """
-        place = self.folder / FOLDER
         found = []
-        for path in place.iterdir() if place.is_dir() else ():
-            match = _NAME.fullmatch(path.name)
-            if match is None:
-                continue
-            shard = Shard(int(match[1]), int(match[2]))
+        for shard in self._there():
             kept = self._run(shard).read()
             # Without its record it has been begun just now.
             if kept is not None:
                 found.append(self._begun(shard, kept))
-        found.sort(key=lambda each: each.shard)
         for each in found[1:]:
             self._same(found[0], each.shard, each.plan)
         return found
@@ -188,9 +183,19 @@ class Shards:
             run.write({"shard": str(shard), "plan": plan, "machines": machines})
             yield run.path
 
+    def journals(self, name: str) -> list[Path]:
+        """The files of that name in the folders of the shards, in order."""
+        paths = (self.folder / shard.name / name for shard in self._there())
+        return [path for path in paths if path.is_file()]
+
+    def _there(self) -> list[Shard]:
+        with reading(self.folder):
+            paths = list(self.folder.iterdir()) if self.folder.is_dir() else []
+        matches = (_NAME.fullmatch(path.name) for path in paths)
+        return sorted(Shard(int(match[1]), int(match[2])) for match in matches if match)
+
     def _run(self, shard: Shard) -> RunFolder:
-        path = self.folder / FOLDER / shard.name
-        return RunFolder(path, f"shard of a {self.kind}", RECORD, SCHEMA)
+        return RunFolder(self.folder / shard.name, f"shard of a {self.kind}", RECORD, SCHEMA)
 
     def _begun(self, shard: Shard, kept: Mapping[str, Any]) -> Begun:
         run, machines = self._run(shard), kept.get("machines")
@@ -224,12 +229,8 @@ def digest(plan: Any) -> str:
 
 def journals(folder: Path, name: str) -> list[Path]:
     """The journals of that name in a run's folder and in those of its shards, that are there."""
-    shards = sorted(
-        (Shard(int(match[1]), int(match[2])), path)
-        for path in (folder / FOLDER).glob(f"*/{name}")
-        if (match := _NAME.fullmatch(path.parent.name))
-    )
-    return [each for each in (folder / name, *(path for _, path in shards)) if each.is_file()]
+    whole = [folder / name] if (folder / name).is_file() else []
+    return [*whole, *Shards(folder / FOLDER, "run").journals(name)]
 
 
 def each_once(

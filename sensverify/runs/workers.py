@@ -1,7 +1,8 @@
 """Workers: who does the tasks of a run, here or in processes of their own.
 
 A `Task` is plain data: the function's name and what it is called with. So is the row that it gives.
-Whoever can call a function by name can be a back end: `Here`, `Processes`, or a cluster.
+Whoever can call a function by name can be a back end: `Here`, `Processes`, or a cluster, as in
+`sensverify.runs.ray_workers`.
 """
 
 from __future__ import annotations
@@ -40,6 +41,9 @@ row, or None where it was stopped before there was one."""
 
 POLL = 0.2
 """Seconds between two looks at the watch, and between two reports."""
+
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""Variables of the environment in which libraries look for the number of threads."""
 
 START = 300.0
 """Seconds a process may take to start and import everything."""
@@ -322,8 +326,7 @@ class _Worker:
 @contextlib.contextmanager
 def _environment(threads: int | None) -> Iterator[None]:
     """The number of threads, where libraries of a new process look for it when they are loaded."""
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names if threads is not None}
+    before = {name: os.environ.get(name) for name in THREADS if threads is not None}
     os.environ.update(dict.fromkeys(before, str(threads)))
     try:
         yield
@@ -357,10 +360,11 @@ def _work(channel: Connection, module: str, threads: int | None) -> None:
     with contextlib.suppress(OSError):
         channel.send(None)
         while (task := tasks.get()) is not None:
-            channel.send(_done(task, watch, _Reports(channel)))
+            channel.send(attempt(task, watch, _Reports(channel)))
 
 
-def _done(task: Task, watch: Watch, report: Report) -> tuple[PlainRow | None, Exception | None]:
+def attempt(task: Task, watch: Watch, report: Report) -> tuple[PlainRow | None, Exception | None]:
+    """The row of a task, or its error, whatever that is."""
     try:
         return task.do(watch, report), None
     except SensverifyError as error:

@@ -11,6 +11,7 @@ from typing import Any
 from sensverify.errors import InputError
 from sensverify.runs.folder import RunFolder
 from sensverify.runs.machine import machine_facts
+from sensverify.runs.shards import FOLDER as SHARDS
 from sensverify.runs.shards import Begun, Shard, Shards, digest
 from sensverify.studies.study import SCHEMA, Published, Study, StudyRun, Training
 from sensverify.training.settings import TrainSettings
@@ -56,7 +57,7 @@ def open_study(folder: Path, study: Study, *, resume: bool, threads: int) -> Ite
             study = _same(run, kept, study)
         else:
             study, kept = study.with_threads(threads), {"threads": threads}
-        Shards(folder, _KIND).check(_plan(kept, study))
+        Shards(folder / SHARDS, _KIND).check(_plan(kept, study))
         if (here := machine_facts()) not in machines:
             machines.append(here)
         record = _record(study, _threads(run, kept), machines)
@@ -98,7 +99,7 @@ def open_shard(
     record = {**_record(first, threads, []), "plan": digest(first.deciding)}
     with run.join(record) as kept:
         study = _same(run, kept, study)
-        with Shards(folder, _KIND).open(shard, _plan(kept, study), resume=resume) as place:
+        with Shards(folder / SHARDS, _KIND).open(shard, _plan(kept, study), resume=resume) as place:
             yield study, place
 
 
@@ -112,7 +113,7 @@ def begun_shards(folder: Path) -> list[Begun]:
     """
     run = _run(folder)
     kept = run.read() or {}
-    return Shards(folder, _KIND).check(_plan(kept, _study(run, kept)))
+    return Shards(folder / SHARDS, _KIND).check(_plan(kept, _study(run, kept)))
 
 
 def _plan(kept: Mapping[str, Any], study: Study) -> str:

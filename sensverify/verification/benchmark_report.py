@@ -93,6 +93,8 @@ class BenchmarkReport(Shown):
     machine : mapping
         What it ran on.
     record : RunRecord
+    left : tuple of str
+        Sentences on what shards have not done yet.
     """
 
     folder: Path
@@ -110,6 +112,7 @@ class BenchmarkReport(Shown):
     seconds: float = 0.0
     machine: dict[str, Any] = field(default_factory=dict)
     record: RunRecord = field(default_factory=RunRecord.now)
+    left: tuple[str, ...] = ()
 
     @cached_property
     def summary(self) -> BenchmarkSummary:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from contextlib import closing
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
 
@@ -19,6 +19,8 @@ from sensverify.runs.files import reading
 from sensverify.runs.journal import Journal, RowType, read_journal
 from sensverify.runs.machine import cores, machine_facts
 from sensverify.runs.progress import Listener, Pace
+from sensverify.runs.shards import Begun, Shard, Shards, left_text
+from sensverify.runs.shards import digest as digest_of
 from sensverify.runs.watch import TimeUp, Watch
 from sensverify.runs.workers import Ended, Processes, Task, Workers
 from sensverify.verification.benchmark import Instance, InstanceResult, result_rows
@@ -30,6 +32,9 @@ from sensverify.verification.benchmark_report import (
     read_earlier,
 )
 from sensverify.verification.property import DEFAULT, PropertyRequest, decider_of
+
+_RESULTS = "results.csv"
+"""In the folder of a shard."""
 
 GRACE = 10.0
 """Seconds past its time limit after which the process of an instance is ended."""
@@ -61,6 +66,9 @@ class BenchmarkRequest:
         Verdicts that no instance should end with: ``sat``, ``timeout``, ``unknown``, ``error``.
     compare : sequence of Path
         Files of results of other runs over the same folder, which the report stands beside.
+    shard : Shard, optional
+        Answer only this part of the instances, while others may be at work on theirs; its results
+        go to a folder of its own beside ``out``.
 
     Raises
     ------
@@ -78,6 +86,7 @@ class BenchmarkRequest:
     runtime_check: bool = True
     fail_on: tuple[str, ...] = ()
     compare: tuple[Path, ...] = ()
+    shard: Shard | None = None
 
     def __post_init__(self) -> None:
         check_settings(self, only=("jobs", "timeout"))
@@ -140,22 +149,24 @@ def run_benchmark(
         threads = max(1, cores() // jobs)
         workers = Processes(jobs, threads=threads, reuse=True, patience=0.0, grace=GRACE)
     tell = progress if progress is not None else lambda state: None
-    with Journal(request.out, question.rows) as journal:
-        left = _missing(asked, journal.rows)
+    with question.journal() as journal:
+        left = _missing(asked, question.counted(journal.rows))
         pace = Pace({str(number): () for number in range(len(asked))}, at_once=jobs)
         for number in range(len(left), len(asked)):
             pace.end(str(number), None)
         tell(pace.state())
-        tasks = [_task(request, number, instance) for number, instance in enumerate(left)]
+        tasks = [_task(request, number, asked[place]) for number, place in enumerate(left)]
         with closing(workers.run(tasks, watch, lambda task, share: None)) as ends:
             for ended in ends:
                 if watch.over:
                     break
-                result = _result(request, left[int(ended.task.key)], ended)
+                result = _result(request, asked[left[int(ended.task.key)]], ended)
                 journal.add(result)
                 tell(pace.end(ended.task.key, result.seconds, result))
         seconds = perf_counter() - began
-        return question.report(journal.rows, seconds=seconds, interrupted=watch.over)
+        return question.report(
+            question.counted(journal.rows), seconds=seconds, interrupted=watch.over
+        )
 
 
 def read_benchmark(request: BenchmarkRequest) -> BenchmarkReport:
@@ -167,11 +178,15 @@ def read_benchmark(request: BenchmarkRequest) -> BenchmarkReport:
         The folder, or a file of results, is not what it should be, or is not there.
     """
     question = _Question.of(request)
-    if not request.out.is_file():
+    begun = question.shards.check(question.plan)
+    if not request.out.is_file() and not begun:
         raise InputError(
             f"there are no results in '{request.out}' to report", "run the benchmark first"
         )
-    return question.report(read_journal(request.out, question.rows))
+    rows = question.counted(read_journal(request.out, question.rows))
+    # What shards have not done yet was asked for, and is no result.
+    left = _left_text(question, begun) if begun else ()
+    return replace(question.report(rows, interrupted=bool(left)), left=left)
 
 
 @dataclass(frozen=True)
@@ -183,6 +198,8 @@ class _Question:
     asked: tuple[Instance, ...]
     compared: tuple[EarlierResults, ...]
     rows: RowType[InstanceResult]
+    shards: Shards
+    plan: str
 
     @classmethod
     def of(cls, request: BenchmarkRequest) -> _Question:
@@ -196,7 +213,40 @@ class _Question:
             digest = sha256((request.folder / INSTANCES).read_bytes())
         compared = tuple(read_earlier(path, everything, asked) for path in request.compare)
         rows = result_rows(request.out, everything, _described(request))
-        return cls(request, digest, asked, compared, rows)
+        shards = Shards(request.out.with_name(f"{request.out.name}.shards"), "benchmark")
+        deciding = [digest, request.only, request.timeout, _described(request)]
+        plan = digest_of([*deciding, request.runtime_check])
+        question = cls(request, digest, asked, compared, rows, shards, plan)
+        return question if request.shard is None else question._of_shard(request.shard)
+
+    def _of_shard(self, shard: Shard) -> _Question:
+        """The same about the instances of a shard that nobody has answered without."""
+        whole = read_journal(self.request.out, self.rows)
+        places = set(_missing(self.asked, whole)) & set(shard.of(range(len(self.asked))))
+        return replace(self, asked=tuple(self.asked[place] for place in sorted(places)))
+
+    @contextmanager
+    def journal(self) -> Iterator[Journal[InstanceResult]]:
+        """Where results go."""
+        shard = self.request.shard
+        if shard is None:
+            self.shards.check(self.plan)
+            with Journal(self.request.out, self.rows) as journal:
+                yield journal
+            return
+        # As of the file without shards: what is there is gone on with.
+        with (
+            self.shards.open(shard, self.plan, resume=True) as place,
+            Journal(place / _RESULTS, self.rows) as journal,
+        ):
+            yield journal
+
+    def counted(self, rows: Sequence[InstanceResult]) -> list[InstanceResult]:
+        """Rows of the journal with those of shards, where none is asked about."""
+        if self.request.shard is not None:
+            return list(rows)
+        files = self.shards.journals(_RESULTS)
+        return [*rows, *(row for path in files for row in read_journal(path, self.rows))]
 
     @property
     def jobs(self) -> int:
@@ -224,16 +274,30 @@ class _Question:
         )
 
 
-def _missing(asked: Sequence[Instance], results: Sequence[InstanceResult]) -> list[Instance]:
-    """The instances that have no result yet; one that is listed twice has two."""
+def _missing(asked: Sequence[Instance], results: Sequence[InstanceResult]) -> list[int]:
+    """Places of the instances that have no result yet; one that is listed twice has two."""
     done = Counter(result.instance.key for result in results)
     left = []
-    for instance in asked:
+    for place, instance in enumerate(asked):
         if done[instance.key]:
             done[instance.key] -= 1
         else:
-            left.append(instance)
+            left.append(place)
     return left
+
+
+def _left_text(question: _Question, begun: Sequence[Begun]) -> tuple[str, ...]:
+    """Sentences on the instances that nobody has answered yet, shard by shard."""
+    asked = question.asked
+    open_ = set(_missing(asked, read_journal(question.request.out, question.rows)))
+    for each in begun:
+        mine = [place for place in each.shard.of(range(len(asked))) if place in open_]
+        rows = read_journal(each.folder / _RESULTS, question.rows)
+        left = {mine[place] for place in _missing([asked[place] for place in mine], rows)}
+        open_ -= set(mine) - left
+    names = [f"instance {place + 1} ({each.vnnlib})" for place, each in enumerate(asked)]
+    done = [name for place, name in enumerate(names) if place not in open_]
+    return tuple(left_text(names, done, begun, "instances"))
 
 
 def _task(request: BenchmarkRequest, number: int, instance: Instance) -> Task:

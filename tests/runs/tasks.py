@@ -56,3 +56,23 @@ def wait(data: Mapping[str, Any], watch: Watch, report: Report) -> dict[str, Any
         report(0.25)
     Path(data["file"]).write_text("stopped")
     return {"late": True} if data.get("row") else None
+
+
+def die_once(data: Mapping[str, Any], watch: Watch, report: Report) -> dict[str, Any]:
+    """The first process that does it is killed in the middle."""
+    file = Path(data["file"])
+    if not file.exists():
+        file.write_text(str(os.getpid()))
+        os.kill(os.getpid(), signal.SIGKILL)
+    return {"process": os.getpid()}
+
+
+def wait_for(data: Mapping[str, Any], watch: Watch, report: Report) -> dict[str, Any]:
+    """Says in a file who has begun, and waits for another one."""
+    with Path(data["file"]).open("a") as stream:
+        stream.write(f"{os.getpid()} ")
+    while not Path(data["go"]).exists():
+        report(0.5)
+        time.sleep(0.05)
+    time.sleep(0.3)
+    return {"process": os.getpid()}

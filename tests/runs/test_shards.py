@@ -17,7 +17,7 @@ PLAN = "a" * 64
 
 
 def shards(path: Path) -> Shards:
-    return Shards(path, "study")
+    return Shards(path / "shards", "study")
 
 
 def begin(path: Path, text: str, plan: str = PLAN) -> None:

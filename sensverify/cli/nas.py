@@ -15,6 +15,7 @@ from sensverify.cli.printing import printable, show
 from sensverify.cli.progress import showing
 from sensverify.cli.study_running import train_study
 from sensverify.cli.targets import Targets
+from sensverify.cli.workers import workers_option
 
 if TYPE_CHECKING:
     from sensverify.registry.calls import Call
@@ -104,11 +105,11 @@ def enumerate_cells(cells: tuple[str, ...], unique: bool) -> int:
 @click.option(
     "--jobs",
     type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
     metavar="N",
-    help="Trainings at once, each in a process of its own; they share the cores.",
+    help="Trainings at once, each in a process of its own; they share the cores. Default: 1; with "
+    "--workers as many as fit.",
 )
+@workers_option("A training each, in a folder that all nodes see.")
 @shard_option("the same DIR", "'study report DIR' puts them together.")
 @data_dir_option()
 @quiet_option()

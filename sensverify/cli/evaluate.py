@@ -15,22 +15,26 @@ from sensverify.cli.gates import GateOutputs, gate_choices
 from sensverify.cli.grouped import GroupedCommand, grouped
 from sensverify.cli.options import (
     PATH,
+    STOPPED,
     data_dir_option,
     data_option,
     ends_options,
     json_option,
     quiet_option,
     runtime_option,
+    shard_option,
 )
 from sensverify.cli.printing import show
 from sensverify.cli.progress import showing_run, watching
 from sensverify.cli.remedies import with_options
 from sensverify.cli.targets import Targets, input_files, say_note
 from sensverify.cli.types import number, sample_range, size
+from sensverify.cli.workers import check_shard
 
 if TYPE_CHECKING:
     from sensverify.evaluation.request import EvaluateRequest
     from sensverify.evaluation.results import Evaluation
+    from sensverify.runs.shards import Shard
     from sensverify.runs.watch import Watch
 
 
@@ -227,6 +231,18 @@ _LISTS = ("attacks", "certify", "corruptions", "sequences", "measures")
         help="Go on with what is in DIR; nothing is done twice. Models and names in lists may have "
         "been added, all else must be the same. Where DIR is empty, begin.",
     ),
+    shard_option(
+        "the same DIR",
+        "The same command without --shard does what is left, and judges the gates.",
+    ),
+    option(
+        "--run/--no-run",
+        "runs",
+        default=True,
+        help="Without: do nothing but predictions on samples as they are, and report what DIR "
+        "holds by now, also while shards are at work; where something is missing, the exit status "
+        "is 3. Default: run.",
+    ),
     json_option("everything"),
     option(
         "--report",
@@ -280,6 +296,8 @@ def evaluate(
     junit_target: Path | None,
     annotations: str | None,
     force: bool,
+    shard: Shard | None,
+    runs: bool,
     **options: Any,
 ) -> int:
     """Attack, corrupt, certify and measure one or more classifiers on the same samples.
@@ -300,12 +318,14 @@ def evaluate(
       sensverify evaluate net.onnx --data mine.npz --radii 2/255,8/255 --clip 0 1
       sensverify evaluate digits --attacks 'pgd(steps=100), cw' --corruptions none
       sensverify evaluate runs/a runs/b --data cifar-10 --out compared --resume
+      sensverify evaluate digits --data digits --out digits --shard 2/8 --resume
       sensverify evaluate digits --measures sensitivity --attacks none --json -
       sensverify evaluate net.onnx --data mine.npz --radii 0.1 --min-robust 80% --junit gates.xml
       sensverify evaluate digits --specification examples/specification.toml
     """
     from sensverify.evaluation.pairs import compare_pairs
     from sensverify.evaluation.run import evaluate as run
+    from sensverify.evaluation.run import read_evaluation
     from sensverify.report.evaluation.document import evaluation_document
     from sensverify.report.evaluation.json import evaluation_to_json
 
@@ -315,13 +335,30 @@ def evaluate(
     request = _request(models, {k: v for k, v in options.items() if v is not None})
     targets.check(_files_read(models, request))
     check_csv(csv_folder, force)
+    check_shard(
+        shard,
+        json=json_target,
+        report=report_target,
+        csv=csv_folder,
+        junit=junit_target,
+        no_run=not runs or None,
+    )
+    if shard is not None:
+        return _do_shard(request, shard)
     with (
         showing_run("evaluating", lambda now: ", ".join(now.running)) as (_, progress, listen),
         watching(listen) as watch,
     ):
         answer = partial(_holds, request, watch)
-        found = _with_options(run(request, progress=progress, watch=watch, answer=answer))
+        if runs:
+            found = run(request, progress=progress, watch=watch, answer=answer)
+        else:
+            found = read_evaluation(request, answer=answer)
+        found = _with_options(found)
     say_note(found.settings.get("data"))
+    if not runs and found.interrupted:
+        # A part of a result is told, and not left where others look for the whole.
+        request = replace(request, out=None, resume=False)
     pairs = compare_pairs(found)
     document = evaluation_document(found, pairs)
     json = cache(lambda: evaluation_to_json(found, pairs))
@@ -332,9 +369,31 @@ def evaluate(
         # of this text, such as head, may go away.
         show(document, aside=targets.to_stdout)
     outputs.tell(found.gates, suite=suite_of(found), error=targets.to_stdout)
-    if found.interrupted:
+    if found.interrupted and runs:
         say_stopped(request)
+    elif found.interrupted:
+        count = sum(not each.final for model in found.models for each in model.missing)
+        click.echo(f"{count} tasks are not done yet; the same command does them", err=True)
     return found.exit_status
+
+
+def _do_shard(request: EvaluateRequest, shard: Shard) -> int:
+    """Do a part, and say how much of the whole is done; the exit status."""
+    from sensverify.evaluation.shards import evaluate_shard
+
+    with (
+        showing_run("evaluating", lambda now: ", ".join(now.running)) as (_, progress, listen),
+        watching(listen) as watch,
+    ):
+        found = evaluate_shard(request, shard, progress=progress, watch=watch)
+    click.echo(
+        f"shard {shard}: {found.asked - found.left} of its {found.asked} tasks are done; of the "
+        f"whole evaluation {found.done} of {found.total}"
+    )
+    if found.left:
+        say_stopped(request)
+        return STOPPED
+    return 0
 
 
 def _with_options(found: Evaluation) -> Evaluation:

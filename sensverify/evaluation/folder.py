@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sensverify.core.record import versions
+from sensverify.errors import InputError
 from sensverify.evaluation.results import Row
 from sensverify.evaluation.rows import from_plain, to_plain
 from sensverify.runs.folder import RunFolder
-from sensverify.runs.journal import Journal, RowType
+from sensverify.runs.journal import Journal, RowType, read_journal
+from sensverify.runs.shards import FOLDER as SHARDS
+from sensverify.runs.shards import Begun, Shard, Shards, each_once
 
 SCHEMA = "sensverify.evaluation/1"
 ASKED, JOURNAL, JSON_FILE, PAGE_FILE = (
@@ -88,13 +91,19 @@ class FinishedTasks:
         None keeps tasks only while the process lives.
     begun_with : mapping from str to str
         Versions of what the first tasks were found with; empty without a folder.
+    others : iterable of Entry
+        That other journals hold.
     """
 
     def __init__(
-        self, journal: Journal[Entry] | None = None, begun_with: Mapping[str, str] | None = None
+        self,
+        journal: Journal[Entry] | None = None,
+        begun_with: Mapping[str, str] | None = None,
+        others: Iterable[Entry] = (),
     ) -> None:
         self._journal = journal
-        self._found = {each.key: each.finished for each in (journal.rows if journal else ())}
+        rows = (*others, *(journal.rows if journal else ()))
+        self._found = {each.key: each.finished for each in rows}
         self.begun_with = dict(begun_with or {})
 
     def get(self, key: str) -> FinishedTask | None:
@@ -131,12 +140,84 @@ def open_evaluation(
     if folder is None:
         yield FinishedTasks()
         return
-    wanted = json.loads(json.dumps(deciding))
-    run = RunFolder(folder, _KIND, ASKED, SCHEMA, (JSON_FILE, PAGE_FILE))
+    wanted, run = json.loads(json.dumps(deciding)), _run(folder)
     with run.open(resume=resume) as kept:
         if kept is None:
             kept = {**wanted, "versions": versions()}
             run.write(kept)
         run.compare(kept, wanted)
+        begun = shards_in(folder).begun()
         with Journal(folder / JOURNAL, ROWS) as journal:
-            yield FinishedTasks(journal, kept.get("versions"))
+            files = [each.folder / JOURNAL for each in begun]
+            yield FinishedTasks(journal, _versions(kept, begun), _entries(files))
+
+
+@contextmanager
+def open_shard(
+    folder: Path, deciding: Mapping[str, Any], shard: Shard, plan: str, *, resume: bool
+) -> Iterator[FinishedTasks]:
+    """The finished tasks of one shard, beside others that may be at work on theirs.
+
+    Parameters
+    ----------
+    folder, deciding
+        As of `open_evaluation`; the first who comes puts the record there.
+    shard : Shard
+    plan : str
+        Digest of all tasks in their order.
+    resume : bool
+        Whether this shard may be begun already.
+
+    Raises
+    ------
+    InputError
+        As of `open_evaluation`; or the folder's shards are of another plan or count.
+    """
+    wanted, run = json.loads(json.dumps(deciding)), _run(folder)
+    with run.join({**wanted, "versions": versions()}) as kept:
+        run.compare(kept, wanted)
+        with (
+            shards_in(folder).open(shard, plan, resume=resume) as place,
+            Journal(place / JOURNAL, ROWS) as journal,
+        ):
+            yield FinishedTasks(journal, kept.get("versions"), _entries([folder / JOURNAL]))
+
+
+def read_finished(folder: Path, deciding: Mapping[str, Any]) -> tuple[FinishedTasks, list[Begun]]:
+    """The finished tasks that a folder holds by now, and its shards; others may be at work there.
+
+    Raises
+    ------
+    InputError
+        It holds no evaluation, or another one, or shards of different plans.
+    """
+    run = _run(folder)
+    kept = run.read()
+    if kept is None:
+        raise InputError(f"'{folder}' holds no evaluation: there is no file '{ASKED}' in it")
+    run.compare(kept, json.loads(json.dumps(deciding)))
+    begun = shards_in(folder).begun()
+    found = _entries([folder / JOURNAL, *(each.folder / JOURNAL for each in begun)])
+    return FinishedTasks(None, _versions(kept, begun), found), begun
+
+
+def shards_in(folder: Path) -> Shards:
+    """The shards of an evaluation."""
+    return Shards(folder / SHARDS, _KIND)
+
+
+def _run(folder: Path) -> RunFolder:
+    return RunFolder(folder, _KIND, ASKED, SCHEMA, (JSON_FILE, PAGE_FILE))
+
+
+def _entries(files: Sequence[Path]) -> list[Entry]:
+    rows = ((path, row) for path in files for row in read_journal(path, ROWS))
+    return list(each_once(rows, lambda entry: entry.key, _KIND).values())
+
+
+def _versions(kept: Mapping[str, Any], begun: Sequence[Begun]) -> dict[str, str]:
+    """Versions at the beginning; what is another one in a shard, as it is there."""
+    found = dict(kept.get("versions") or {})
+    for machine in (machine for each in begun for machine in each.machines):
+        found |= {k: v for k, v in machine.get("versions", {}).items() if versions().get(k) != v}
+    return found

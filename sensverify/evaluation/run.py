@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,41 +11,27 @@ from torch import nn
 
 from sensverify.core.record import versions
 from sensverify.data.memory import data_beside
-from sensverify.errors import (
-    BackendFailure,
-    BadSetting,
-    NotMeasured,
-    SensverifyError,
-    UnsoundResult,
-)
-from sensverify.evaluation import tasks
+from sensverify.errors import BadSetting
 from sensverify.evaluation.assemble import assemble
-from sensverify.evaluation.context import Context
-from sensverify.evaluation.corruption_tasks import corruption, sequence
-from sensverify.evaluation.folder import FinishedTask, FinishedTasks, open_evaluation
+from sensverify.evaluation.doing import all_parts, do_parts, is_late
+from sensverify.evaluation.folder import (
+    FinishedTask,
+    FinishedTasks,
+    open_evaluation,
+    read_finished,
+)
 from sensverify.evaluation.gates import AskedGates
 from sensverify.evaluation.prepared import Prepared, prepare_evaluation
 from sensverify.evaluation.request import EvaluateRequest
 from sensverify.evaluation.requirements import Answer, AskedRequirements, with_specification
 from sensverify.evaluation.results import Evaluation, Missing
-from sensverify.evaluation.shift_tasks import shift
-from sensverify.evaluation.task import EvaluationTask
+from sensverify.evaluation.shards import missing_reasons
 from sensverify.network import Network
-from sensverify.runs.progress import Listener, Pace
+from sensverify.runs.progress import Listener
 from sensverify.runs.watch import Watch
 
 Model = str | Path | nn.Module | Network
 """A model by its name or the path of its file, or as an object."""
-
-_RUN: dict[str, Callable[[Context, EvaluationTask], FinishedTask]] = {
-    "clean": tasks.clean,
-    "attack": tasks.attack,
-    "certified": tasks.certified,
-    "measure": tasks.measure,
-    "corruption": corruption,
-    "shift": shift,
-    "sequence": sequence,
-}
 
 
 def evaluate(
@@ -116,10 +102,58 @@ def evaluate(
     watch = watch.within(request.timeout)
     tell = progress if progress is not None else lambda state: None
     with open_evaluation(request.out, prepared.deciding, resume=request.resume) as kept:
-        found = _all_tasks(prepared, kept, watch, tell)
-    others = {k: v for k, v in kept.begun_with.items() if versions().get(k) != v}
-    evaluation = assemble(prepared, found, interrupted=_unfinished(found), others=others)
+        found = do_parts(prepared, all_parts(prepared), kept, watch, tell)
+    evaluation = _assembled(prepared, found, kept)
     return requirements.judged(gates.judged(evaluation))
+
+
+def read_evaluation(request: EvaluateRequest, *, answer: Answer | None = None) -> Evaluation:
+    """The evaluation that the folder of a request holds by now, its shards put together.
+
+    Nothing is done but predictions on samples as they are, where nobody has made them, and nothing
+    is written; others may be at work there. What is not done yet is a `Missing` that says whose it
+    is, keeps gates about it undecided, and the result interrupted.
+
+    Parameters
+    ----------
+    request : EvaluateRequest
+        With the folder in ``out``.
+    answer : callable, optional
+        As for `evaluate`.
+
+    Raises
+    ------
+    SensverifyError
+        The request cannot be met; or the folder holds something else, or shards of different plans.
+    """
+    if request.out is None:
+        raise BadSetting("what is done by now is in a folder", "give it with `out`")
+    prepared = prepare_evaluation(with_specification(request))
+    gates = AskedGates.of(prepared)
+    requirements = AskedRequirements.of(prepared, request.severities, answer)
+    kept, begun = read_finished(request.out, prepared.deciding)
+    stopped = Watch()
+    stopped.stop()
+    found = do_parts(prepared, all_parts(prepared), kept, stopped, lambda state: None)
+    reasons = missing_reasons(prepared, begun)
+    found = [
+        [
+            replace(finished, row=replace(finished.row, reason=reasons[task, place]))
+            if isinstance(finished.row, Missing) and not finished.row.final
+            else finished
+            for task, finished in zip(prepared.plan.tasks, each, strict=True)
+        ]
+        for place, each in enumerate(found)
+    ]
+    return requirements.judged(gates.judged(_assembled(prepared, found, kept)))
+
+
+def _assembled(
+    prepared: Prepared, found: Sequence[Sequence[FinishedTask]], kept: FinishedTasks
+) -> Evaluation:
+    others = {k: v for k, v in kept.begun_with.items() if versions().get(k) != v}
+    late = any(is_late(task) for each in found for task in each)
+    return assemble(prepared, found, interrupted=late, others=others)
 
 
 def _request(given: Any, x: Any, y: Any, settings: Mapping[str, Any]) -> EvaluateRequest:
@@ -136,75 +170,3 @@ def _request(given: Any, x: Any, y: Any, settings: Mapping[str, Any]) -> Evaluat
     models = tuple(str(each) if isinstance(each, Path) else each for each in models)
     data = data_beside(settings.get("data"), x, y)
     return EvaluateRequest(models=models, **{**settings, "data": data})
-
-
-def _all_tasks(
-    prepared: Prepared,
-    kept: FinishedTasks,
-    watch: Watch,
-    tell: Listener,
-) -> list[list[FinishedTask]]:
-    """The rows of every task, network by network, in the order of the plan."""
-    plan = prepared.plan
-    contexts = [Context(prepared, replace(model, watch=watch)) for model in prepared.models]
-    found: list[list[FinishedTask]] = [[] for _ in contexts]
-    parts = [(task, place) for task in plan.tasks for place in range(len(contexts))]
-    names = {part: f"{contexts[part[1]].model.facts.name}: {part[0].key}" for part in parts}
-    pace = Pace({names[part]: ((part[0].kind, part[0].name), (part[0].kind,)) for part in parts})
-    for task, place in parts:
-        context, name = contexts[place], names[task, place]
-        key = prepared.key(context.model, task)
-        finished = kept.get(key)
-        if finished is not None:
-            pace.end(name, None)
-        else:
-            if not (watch.over and task.kind != "clean"):
-                tell(pace.go_on(name))
-            finished, keep = _one_task(context, task)
-            if keep:
-                kept.add(key, name, finished)
-            if _is_late(finished):
-                pace.leave(name)
-            else:
-                pace.end(name, getattr(finished.row, "seconds", 0.0))
-        found[place].append(finished)
-    tell(pace.state())
-    return found
-
-
-def _one_task(context: Context, task: EvaluationTask) -> tuple[FinishedTask, bool]:
-    """The finished task, and whether it would give the same again."""
-    late = Missing(key=task.key, reason="there was no time left for it", final=False)
-    needed = task.kind == "clean"
-    if context.watch.over and not needed:
-        return FinishedTask(row=late), False
-    try:
-        finished = _RUN[task.kind](context, task)
-        return finished, not finished.cut
-    except UnsoundResult:
-        raise
-    except RuntimeError as error:
-        opaque = context.model.network.opaque
-        if opaque is None or not opaque.gradients:
-            raise
-        # What a module does, or what torch cannot derive of it, is its own.
-        reason = f"torch: {(str(error).splitlines() or [type(error).__name__])[0]}"
-        if needed:
-            raise BackendFailure(reason).about(f"network '{context.model.facts.name}'") from None
-        return FinishedTask(row=Missing(key=task.key, reason=reason)), False
-    except SensverifyError as error:
-        if needed:
-            raise error.about(f"network '{context.model.facts.name}'") from None
-        if context.watch.over:
-            return FinishedTask(row=late), False
-        row = Missing(key=task.key, reason=" ".join(str(error).split()))
-        # What is not installed today may be tomorrow.
-        return FinishedTask(row=row), isinstance(error, NotMeasured)
-
-
-def _unfinished(found: Sequence[Sequence[FinishedTask]]) -> bool:
-    return any(_is_late(task) for each in found for task in each)
-
-
-def _is_late(task: FinishedTask) -> bool:
-    return task.cut or (isinstance(task.row, Missing) and not task.row.final)

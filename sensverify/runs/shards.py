@@ -153,7 +153,7 @@ class Shards:
         """
         found = self.begun()
         if found and found[0].plan != plan:
-            raise self._other(found[0].shard, "asked for now")
+            raise self._other(found[0].shard, f"the {self.kind} asked for now")
         return found
 
     @contextmanager
@@ -195,7 +195,7 @@ class Shards:
         return sorted(Shard(int(match[1]), int(match[2])) for match in matches if match)
 
     def _run(self, shard: Shard) -> RunFolder:
-        return RunFolder(self.folder / shard.name, f"shard of a {self.kind}", RECORD, SCHEMA)
+        return RunFolder(self.folder / shard.name, "shard", RECORD, SCHEMA)
 
     def _begun(self, shard: Shard, kept: Mapping[str, Any]) -> Begun:
         run, machines = self._run(shard), kept.get("machines")
@@ -213,11 +213,11 @@ class Shards:
                 f"the {self.kind} goes on in {there.shard.count} shards, or without `shard`",
             )
         if there.plan != plan:
-            raise self._other(there.shard, f"of shard {shard}")
+            raise self._other(there.shard, f"shard {shard} as it is asked for now")
 
     def _other(self, shard: Shard, what: str) -> InputError:
         return InputError(
-            f"shard {shard} in '{self.folder}' is of another plan than the {self.kind} {what}",
+            f"shard {shard} in '{self.folder}' is of another plan than {what}",
             "all shards are begun with the same request; give another `out`",
         )
 

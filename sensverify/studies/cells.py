@@ -40,7 +40,9 @@ def cells_table(
     return {"which": which if which in _WORDS else [part.strip() for part in which.split(",")]}
 
 
-def with_cells(document: Mapping[str, Any], asked: Mapping[str, Any] | None) -> Mapping[str, Any]:
+def with_cells(
+    document: Mapping[str, Any], asked: Mapping[str, Any] | None, variant: str | None = None
+) -> Mapping[str, Any]:
     """A study file whose cells are the values of an axis of its grid.
 
     ::
@@ -50,6 +52,7 @@ def with_cells(document: Mapping[str, Any], asked: Mapping[str, Any] | None) -> 
         seed = 0              # which = "unique", which = "all"
         channels = 4          # and repeats, stages: settings of the architecture nas201
         repeats = 1
+        [variants.NAME.cells] # wins over these
 
     Parameters
     ----------
@@ -57,6 +60,8 @@ def with_cells(document: Mapping[str, Any], asked: Mapping[str, Any] | None) -> 
         Tables of the file.
     asked : mapping or None
         Which cells, instead of those that the file names.
+    variant : str or None
+        Of the file.
 
     Returns
     -------
@@ -68,30 +73,49 @@ def with_cells(document: Mapping[str, Any], asked: Mapping[str, Any] | None) -> 
     UnknownName, BadSetting
         There are no such cells, or models are given elsewhere, too.
     """
-    if asked is None and CELLS not in document:
+    of_variant = table(table(document, "variants"), variant, "[variants]") if variant else {}
+    if asked is None and CELLS not in document and CELLS not in of_variant:
         return document
-    given = dict(table(document, CELLS))
-    check_keys(given, (*_CHOICE, *_SIZES), f"[{CELLS}]")
-    if asked is not None:
-        given = {key: each for key, each in given.items() if key not in _CHOICE} | dict(asked)
-    for name, place in (("study", "[study]"), ("grid", "[grid]")):
-        if "model" in table(document, name):
-            raise BadSetting(f"[{CELLS}] and {place} both give models", f"leave it out of {place}")
-    if not table(document, "evaluate"):
+    name = f"[variants.{variant}"
+    given = _merged(
+        (table(document, CELLS), f"[{CELLS}]"),
+        (table(of_variant, CELLS, f"{name}]"), f"{name}.{CELLS}]"),
+        (asked or {}, ""),
+    )
+    for values, where in (
+        (table(document, "study"), "[study]"),
+        (table(document, "grid"), "[grid]"),
+        (table(of_variant, "grid", f"{name}]"), f"{name}.grid]"),
+    ):
+        if "model" in values:
+            raise BadSetting(f"[{CELLS}] and {where} both give models", f"leave it out of {where}")
+    if not (table(document, "evaluate") or table(of_variant, "evaluate", f"{name}]")):
         raise BadSetting(
             f"a study with [{CELLS}] evaluates them, and nothing says how",
             'add a table [evaluate], such as attacks = ["fgsm"]',
         )
+    rest = {name: each for name, each in document.items() if name != CELLS}
+    return {**rest, "grid": {"model": _models(given), **table(document, "grid")}}
+
+
+def _merged(*tables: tuple[Mapping[str, Any], str]) -> dict[str, Any]:
+    """Tables of which later ones win; the last that says which cells says it alone."""
+    given: dict[str, Any] = {}
+    for values, where in tables:
+        check_keys(values, (*_CHOICE, *_SIZES), where)
+        again = values.keys() & {"which", "draw"}
+        given = {k: v for k, v in given.items() if not (again and k in _CHOICE)} | dict(values)
+    return given
+
+
+def _models(given: Mapping[str, Any]) -> dict[str, str]:
+    """Architectures by the names of their cells."""
     for name in _SIZES:
         if not _whole(given.get(name, 1)):
             raise BadSetting(f"[{CELLS}]: {name} needs a whole number, got {given[name]!r}")
-    chosen = _chosen(given)
     sizes = ", ".join(f"{name}={given[name]!r}" for name in _SIZES if name in given)
-    models = {
-        f"nas201-{cell.index}": cell.name + (f"({sizes})" if sizes else "") for cell in chosen
-    }
-    rest = {name: each for name, each in document.items() if name != CELLS}
-    return {**rest, "grid": {"model": models, **table(document, "grid")}}
+    ending = f"({sizes})" if sizes else ""
+    return {f"nas201-{cell.index}": cell.name + ending for cell in _chosen(given)}
 
 
 def _chosen(given: Mapping[str, Any]) -> Sequence[Cell]:

@@ -31,7 +31,9 @@ _STUDY = (
     *("title", "note", "data", "model", "loss", "seeds", "standardise", "figures"),
     "limit",
 )
-_VARIANT = ("seeds", "settings", "runs", "grid", "expand", "evaluate", "report", "title", "note")
+_VARIANT = (
+    *("seeds", "settings", "runs", "grid", "expand", CELLS, "evaluate", "report", "title", "note"),
+)
 _REPORT = ("analyses", "papers")
 _NUMBERS = Range(-1e300, 1e300)
 
@@ -111,7 +113,7 @@ def parse_study(
         A name is none of these, or a value cannot be right.
     """
     check_keys(document, (*_TOP, CELLS), "the file")
-    document = with_cells(document, cells)
+    document = with_cells(document, cells, variant)
     study = table(document, "study", required=True)
     check_keys(study, _STUDY, "[study]")
     chosen = _variant(document, variant)

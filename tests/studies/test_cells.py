@@ -77,6 +77,23 @@ def test_a_command_chooses_instead_of_the_file() -> None:
     assert cells_table(None, None) is None
 
 
+def test_a_variant_has_cells_and_sizes_of_its_own() -> None:
+    table = document({"which": "unique", "channels": 8}, variants={"small": {"cells": {"draw": 3}}})
+    small = parse_study(table, variant="small")
+    assert len(small.runs) == 3
+    assert all(each.model.endswith("(channels=8)") for each in small.runs)
+    table["variants"]["small"]["cells"] = {"channels": 2}
+    table["cells"] = {"which": [1, 2], "channels": 8}
+    assert parse_study(table, variant="small").runs[0].model == "nas201:1(channels=2)"
+    assert parse_study(table).runs[0].model == "nas201:1(channels=8)"
+    table["variants"]["small"] = {"grid": {"model": ["digits"]}}
+    with pytest.raises(BadSetting, match=r"\[variants.small.grid\] both give models"):
+        parse_study(table, variant="small")
+    table["variants"]["small"] = {"cells": {"chanels": 2}}
+    with pytest.raises(UnknownName, match="did you mean 'channels'"):
+        parse_study(table, variant="small")
+
+
 @pytest.mark.parametrize(
     ("cells", "message"),
     [

@@ -13,7 +13,7 @@ import numpy as np
 from sensverify.classification.estimates import Estimate
 from sensverify.core.gates import Figure
 from sensverify.evaluation.curves import clean_row
-from sensverify.evaluation.gates import figures
+from sensverify.evaluation.figures import figures
 from sensverify.evaluation.results import ModelEvaluation, ShiftRow
 from sensverify.evaluation.specification import By, Requirement
 

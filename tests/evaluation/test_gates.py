@@ -9,7 +9,7 @@ import pytest
 
 from sensverify.classification.predictions import Bin, Classified
 from sensverify.core.gates import Limit, judge
-from sensverify.evaluation.gates import figures
+from sensverify.evaluation.figures import figures
 from sensverify.evaluation.results import (
     AttackRow,
     CertifiedRow,

@@ -14,7 +14,7 @@ import torch
 from sensverify.core.gates import GateVerdict, Limit
 from sensverify.errors import BadData, BadSetting, BadShape, SensverifyError, UnknownName
 from sensverify.evaluation import EvaluateRequest, compare_pairs, evaluate
-from sensverify.evaluation.gates import figures
+from sensverify.evaluation.figures import figures
 from sensverify.evaluation.results import Missing, ShiftRow
 from sensverify.evaluation.rows import from_plain, to_plain
 from sensverify.evaluation.shift import OtherData, parse_shift

@@ -39,7 +39,7 @@ class Kind:
     parts: Callable[[Path], bool] | None = None
 
 
-FOLDER = Kind((), dataset_of_folder, split_of_folder, has_train_and_test)
+FOLDER = Kind(("size",), dataset_of_folder, split_of_folder, has_train_and_test)
 _TABLE = Kind(("label", "header"), dataset_of_csv)
 KINDS = {
     ".npz": Kind(("x", "label", "nhwc"), dataset_of_npz, split_of_npz, has_parts),

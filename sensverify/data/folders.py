@@ -15,10 +15,16 @@ from sensverify.data.dataset import Dataset
 from sensverify.data.reading import Reading
 from sensverify.data.split import Split, make_split, split_samples
 from sensverify.errors import BadData, BadShape, missing
+from sensverify.formats.arrays import SIZE_LIMIT
 from sensverify.runs.files import reading as reading_file
+from sensverify.runs.machine import machine_memory
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 _TRAIN, _TEST = ("train", "training"), ("test", "val", "valid", "validation")
+_TWICE = 2 * SIZE_LIMIT
+_USUAL = (SIZE_LIMIT, SIZE_LIMIT // 2)
+"""Limits where nobody has set one: of all images, and of one of two parts."""
+
 _MODES = {"1": "L", "L": "L", "P": "RGB", "RGB": "RGB"}
 """Modes of pillow's that lose nothing in the one that they are read in."""
 
@@ -26,18 +32,20 @@ _MODES = {"1": "L", "L": "L", "P": "RGB", "RGB": "RGB"}
 def dataset_of_folder(path: Path, reading: Reading, limit: int) -> Dataset:
     """All images of a folder, or of its test part, as pixels in [0, 1], channels first.
 
-    Classes are sorted by name, as torchvision's ``ImageFolder`` has them.
+    Classes are sorted by name, as torchvision's ``ImageFolder`` has them. The usual limit is half
+    of the machine's memory, where that is more: what is needed is known before pixels are read.
 
     Raises
     ------
     BackendMissing
         pillow is not installed.
     BadData, BadShape
-        There are no images in folders, one cannot be read, or their sizes differ.
+        There are no images in folders, one cannot be read, or their sizes differ, and no ``size``
+        says what they are brought to; or they do not fit into the limit.
     """
     parts = _parts(path)
     if parts is None:
-        return _read(_listed(path), path, limit)
+        return _read(_listed(path), path, reading, limit)
     return split_of_folder(path, reading, limit).test
 
 
@@ -45,8 +53,10 @@ def split_of_folder(path: Path, reading: Reading, limit: int) -> Split:
     """The parts ``train`` and ``test`` of a folder, or every fifth of its images."""
     parts = _parts(path)
     if parts is None:
-        return split_samples(_read(_listed(path), path, limit))
-    train, test = (_read(_listed(part), path, limit // 2) for part in parts)
+        return split_samples(_read(_listed(path), path, reading, limit))
+    listed = [_listed(part) for part in parts]
+    colours = reading.size is not None and any(map(_has_colours, listed))
+    train, test = (_read(each, path, reading, limit // 2, colours=colours) for each in listed)
     rule = f"the parts are the folders {parts[0].name} and {parts[1].name}"
     return make_split(train, test, rule=rule)
 
@@ -119,25 +129,49 @@ def _listed(path: Path) -> _Images:
     return _Images(files, classes, notes)
 
 
-def _read(images: _Images, path: Path, limit: int) -> Dataset:
+def _read(
+    images: _Images, path: Path, reading: Reading, limit: int, *, colours: bool = False
+) -> Dataset:
+    """The images of a part; with ``size``, in colours where one of them or of the other part is."""
+    image = _pillow(path)
+    if reading.size is None:
+        shape, notes = _shape(image, images.files[0]), images.notes
+    else:
+        channels = 3 if colours or _has_colours(images) else 1
+        shape = (channels, reading.size, reading.size)
+        text = f"images are brought to {reading.size} x {reading.size} pixels"
+        notes = (*images.notes, text)
+    needed = 4 * len(images.files) * prod(shape)
+    if needed > _allowed(limit):
+        raise BadData(f"'{path}' holds {needed:,} bytes of pixels, above the limit of {limit:,}")
+    x = np.empty((len(images.files), *shape), dtype=np.float32)
+    for place, file in enumerate(images.files):
+        if reading.size is None and place and (other := _shape(image, file)) != shape:
+            raise BadShape(
+                f"'{file}' is {_size_text(other)}, and '{images.files[0]}' is {_size_text(shape)}",
+                "bring all images to one size and mode, or say `size`, as in "
+                f"{path.name}(size={min(shape[1:])})",
+            )
+        x[place] = _pixels(image, file, None if reading.size is None else shape)
+    y = np.array(images.classes, dtype=object)
+    return Dataset(str(path), x, y, clip=(0.0, 1.0), notes=notes, images=True)
+
+
+def _allowed(limit: int) -> int:
+    return limit if limit not in _USUAL else max(limit, (machine_memory() or 0) * limit // _TWICE)
+
+
+def _has_colours(images: _Images) -> bool:
+    image = _pillow(images.files[0].parent)
+    return any(_shape(image, file)[0] > 1 for file in images.files)
+
+
+def _pillow(path: Path) -> Any:
     try:
         from PIL import Image
     except ImportError:
         raise missing("pillow", "data", f"the folder of images '{path}'") from None
-    shape = _shape(Image, images.files[0])
-    needed = 4 * len(images.files) * prod(shape)
-    if needed > limit:
-        raise BadData(f"'{path}' holds {needed:,} bytes of pixels, above the limit of {limit:,}")
-    x = np.empty((len(images.files), *shape), dtype=np.float32)
-    for place, file in enumerate(images.files):
-        if place and (other := _shape(Image, file)) != shape:
-            raise BadShape(
-                f"'{file}' is {_size_text(other)}, and '{images.files[0]}' is {_size_text(shape)}",
-                "bring all images to one size and mode",
-            )
-        x[place] = _pixels(Image, file)
-    y = np.array(images.classes, dtype=object)
-    return Dataset(str(path), x, y, clip=(0.0, 1.0), notes=images.notes, images=True)
+    return Image
 
 
 def _opened(image: Any, file: Path) -> Any:
@@ -155,9 +189,14 @@ def _shape(image: Any, file: Path) -> tuple[int, int, int]:
     return (1 if mode == "L" else 3), rows, columns
 
 
-def _pixels(image: Any, file: Path) -> np.ndarray:
+def _pixels(image: Any, file: Path, shape: tuple[int, int, int] | None) -> np.ndarray:
+    """The pixels of a file, brought to a shape where one is given."""
     with _readable(file), _opened(image, file) as found:
-        return pixels_of(found)
+        if shape is None:
+            return pixels_of(found)
+        channels, rows, columns = shape
+        plain = found.convert("L" if channels == 1 else "RGB")
+        return pixels_of(plain.resize((columns, rows), image.Resampling.BILINEAR))
 
 
 def pixels_of(image: Any) -> np.ndarray:

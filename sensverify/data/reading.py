@@ -15,6 +15,9 @@ LAST = "last"
 LABELS = ("label", "labels", "target", "targets", "class", "y")
 """Names of columns, in any case, that hold the labels unless somebody says otherwise."""
 
+LARGEST = 10_000
+"""Rows and columns that an image may be brought to."""
+
 _TRUTH = {"yes": True, "no": False, "true": True, "false": False}
 
 
@@ -34,12 +37,16 @@ class Reading:
         numbers.
     nhwc : bool
         Whether images come as ``[rows, columns, channels]``, and are to be turned around.
+    size : int, optional
+        Rows and columns that the images of a folder are brought to, whatever their own are; grey
+        ones among coloured ones become RGB.
     """
 
     label: str | None = None
     x: str | None = None
     header: bool | None = None
     nhwc: bool = False
+    size: int | None = None
 
     @classmethod
     def parse(cls, text: str, what: str) -> Reading:
@@ -58,7 +65,7 @@ class Reading:
                 raise BadSetting(
                     f"'{what}': there is no setting '{key}'{did_you_mean(key, names)}",
                     f"the settings of a file are {', '.join(names)}, as in "
-                    "FILE.csv(label=species) and FILE.npz(nhwc)",
+                    "FILE.csv(label=species), FILE.npz(nhwc) and FOLDER(size=64)",
                 )
             if key in values:
                 raise BadSetting(f"'{what}' gives {key} twice")
@@ -66,6 +73,13 @@ class Reading:
                 if (value.lower() or "yes") not in _TRUTH:
                     raise BadSetting(f"'{what}': {key} is yes or no, got '{value}'")
                 values[key] = _TRUTH[value.lower() or "yes"]
+            elif key == "size":
+                if not value.isdecimal() or not 2 <= int(value) <= LARGEST:
+                    raise BadSetting(
+                        f"'{what}': size needs a whole number of pixels from 2 to {LARGEST:,}, "
+                        f"got '{value}'"
+                    )
+                values[key] = int(value)
             elif not (sign and value.strip("'\"")):
                 raise BadSetting(f"'{what}': {key} needs a name, as in {key}=NAME")
             else:

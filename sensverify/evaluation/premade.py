@@ -18,6 +18,7 @@ from sensverify.classification.sources import find_source
 from sensverify.core.digests import sha256_of_file
 from sensverify.core.record import versions
 from sensverify.corruptions import CORRUPTIONS, Corruption, corrupt
+from sensverify.corruptions.apply import to_unit
 from sensverify.data.corrupted import LABELS, file_of
 from sensverify.data.dataset import image_kind
 from sensverify.data.labels import holds_labels, one_column
@@ -106,7 +107,8 @@ class _Source:
     def __init__(self, request: CorruptRequest, samples: Samples) -> None:
         self.samples, self.seed = samples, request.seed
         self.pixels = request.clip or samples.clip or (0.0, 1.0)
-        self.size = (int(samples.x.shape[2]), int(samples.x.shape[3]))
+        # Of all of them, before hours are spent on the first.
+        to_unit(torch.from_numpy(samples.x), samples.places.tolist(), pixels=self.pixels)
 
     def at(self, corruption: str, severity: int, first: int, last: int) -> np.ndarray:
         """Some samples under a corruption, as bytes with their channels last."""

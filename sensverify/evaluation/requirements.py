@@ -48,13 +48,15 @@ def with_specification(request: EvaluateRequest) -> EvaluateRequest:
 
 
 def _measured(asked: Specification, request: EvaluateRequest) -> dict[str, Any]:
-    needs = asked.requirements
+    needs, objects = asked.requirements, CORRUPTIONS.own_objects(request.corruptions or ())
     attacks: list[str] = []
     proofs: list[str] = []
     for each in needs:
         try:
             attacks += _attacks(each)
             proofs += _methods(each)
+            if request.corrupted is None:
+                CORRUPTIONS.select(each.corruptions, also=objects)
         except InputError as error:
             raise error.about(f"requirement '{each.name}'") from None
     found: dict[str, Any] = {

@@ -100,7 +100,9 @@ def _read_classes(path: Path, names: Sequence[str], outputs: int) -> tuple[tuple
     with reading(path, BadData):
         content = path.read_bytes()
     try:
-        found = parse_json(content.decode("utf-8"))
+        found = parse_json(content.decode("utf-8"), object_pairs_hook=_once)
+    except _Twice as error:
+        raise BadData(f"'{path}' has the class '{error}' twice") from None
     except ValueError:
         raise BadData(f"'{path}' holds no JSON") from None
     if isinstance(found, dict):
@@ -116,12 +118,29 @@ def _read_classes(path: Path, names: Sequence[str], outputs: int) -> tuple[tuple
             f"'{path}' lists fewer than two classes",
             "give for each class of the data the number of the network's output, or several",
         )
+    if names and len(found) != len(names):
+        raise BadData(
+            f"'{path}' lists {len(found)} classes, and the data have {len(names)} by name",
+            "give one entry for each class, in the order of their numbers",
+        )
     classes = tuple(_members(each, path, outputs) for each in found)
     every = [number for members in classes for number in members]
     if len(set(every)) < len(every):
         twice = next(number for number in every if every.count(number) > 1)
         raise BadData(f"'{path}' lists the output {twice} twice")
     return classes
+
+
+class _Twice(Exception):
+    """A key that an object of JSON has twice, of which a reader would see one."""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise _Twice(next(name for name in names if names.count(name) > 1)[:60])
+    return found
 
 
 def _members(value: Any, path: Path, outputs: int) -> tuple[int, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 from sensverify.core.gates import Limit
 from sensverify.core.numbers import RangeShare
@@ -68,6 +68,11 @@ class Requirement:
     group: str | None = None
 
     def __post_init__(self) -> None:
+        for key, choices in (("metric", get_args(Metric)), ("by", get_args(By))):
+            if getattr(self, key) not in choices:
+                raise BadSetting(
+                    f"{key} cannot be '{getattr(self, key)}'", f"it is one of {', '.join(choices)}"
+                )
         self._check_shift()
         self._check_limit()
 
@@ -128,6 +133,9 @@ class Requirement:
 
     def _check_limit(self) -> None:
         limit, share = self.limit, self.metric in ("accuracy", "changed")
+        # What is infinite is kept by everything, or by nothing.
+        if not math.isfinite(limit.value):
+            raise BadSetting(f"a limit must be a finite number, got {limit.value:g}")
         if limit.relative is None:
             least, most = (0.0, 1.0) if share else (-math.inf, math.inf)
             least = -1.0 if self.metric == "residual" else 0.0 if self.metric == "app" else least

@@ -117,7 +117,7 @@ def parse_specification(document: Mapping[str, Any], *, folder: Path = Path()) -
 
 def _shifts(tables: Any, folder: Path) -> tuple[OtherData, ...]:
     if not isinstance(tables, dict) or not all(isinstance(e, dict) for e in tables.values()):
-        raise BadSetting("`shifts` are tables by name", "write [shifts.NAME] above each of them")
+        raise BadSetting("shifts are tables by name", "write [shifts.NAME] above each of them")
     found = []
     for name, table in tables.items():
         where = f"shift '{name}'"

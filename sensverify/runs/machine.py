@@ -17,7 +17,7 @@ def machine_facts() -> dict[str, Any]:
     facts: dict[str, Any] = {
         "processor": _processor(),
         "cores": cores(),
-        "memory": _memory(),
+        "memory": machine_memory(),
         "system": f"{platform.system()} {platform.machine()}",
         "versions": versions(),
     }
@@ -45,7 +45,8 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def _memory() -> int | None:
+def machine_memory() -> int | None:
+    """Bytes of memory of this machine; None where it does not say."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sensverify.errors import BadSetting
 from sensverify.registry.ranges import Range
 from sensverify.scores.columns import column, default_columns, group_means
+from sensverify.scores.concordance import pair_sums
 from sensverify.scores.resampling import interval, resampled
 from sensverify.scores.table import Scores
 
@@ -20,7 +21,6 @@ FEWEST = 3
 _LARGE = 1000
 """Networks above which the interval is that of a normal distribution."""
 
-_ROWS = 512
 _NORMAL = 1.959963984540054
 """Of the standard normal distribution, 95 % lie within this many deviations of 0."""
 
@@ -192,15 +192,8 @@ def _spread(known: NDArray[np.float64]) -> float:
 
     Tau-b is a quotient of means over pairs; what one network adds to each is its row of them.
     """
-    count, parts = len(known), []
-    for start in range(0, count, _ROWS):
-        one, other = (
-            np.sign(known[start : start + _ROWS, None, place] - known[None, :, place])
-            for place in (0, 1)
-        )
-        rows = (one * other, np.abs(one), np.abs(other))
-        parts.append(np.stack([each.sum(axis=1) / (count - 1) for each in rows]))
-    both, first, second = np.concatenate(parts, axis=1)
+    count = len(known)
+    both, first, second = (each / (count - 1) for each in pair_sums(known[:, 0], known[:, 1]))
     scale = np.sqrt(first.mean() * second.mean())
     tau = both.mean() / scale
     own = both / scale - tau / 2 * (first / first.mean() + second / second.mean())

@@ -16,11 +16,14 @@ from sensverify.scores.agreement import Agreement
 from sensverify.scores.benchmarks import Benchmarks, Drawn
 from sensverify.scores.categories import Categories
 from sensverify.scores.correlate import Correlations
-from sensverify.scores.table import Network
+from sensverify.scores.table import CLEAN, Network
 from sensverify.scores.transfer import Transfers
 
 Numbers = Mapping[tuple[str, str], float]
 """By row and column."""
+
+MEAN = "mean"
+"""The column of the mean over those beside it."""
 
 _KINDS = {"categories": "agreement"}
 """Analyses that have the numbers of another kind."""
@@ -135,6 +138,20 @@ def numbers_of(result: object) -> dict[tuple[str, str], float | None]:
     return {}
 
 
+def beside_ours(paper: Paper, ours: Mapping[tuple[str, str], float | None]) -> Numbers:
+    """Our numbers that a printed table has, too.
+
+    A mean over other columns is another mean.
+    """
+    columns = {column for _, column in ours}
+    other = columns - {MEAN, CLEAN.name} != {*paper.columns} - {MEAN, CLEAN.name}
+    return {
+        key: value
+        for key in paper.numbers
+        if (value := ours.get(key)) is not None and not (key[1] == MEAN and other)
+    }
+
+
 def benchmark_row(each: Drawn) -> str:
     """The row of a kind of benchmarks: ``6 x 2, 0.0`` of categories, members and deviation."""
     return f"{each.categories} x {each.members}, {each.deviation:.1f}"
@@ -147,8 +164,8 @@ def _of_transfers(found: Transfers) -> dict[tuple[str, str], float | None]:
         cells.setdefault((Network(each.network).group, each.shift), []).append(each.app)
     for name in found.networks:
         group = Network(name).group
-        cells.setdefault((group, "clean"), []).append(found.clean[name])
-        cells.setdefault((group, "mean"), []).append(found.mean_app(name))
+        cells.setdefault((group, CLEAN.name), []).append(found.clean[name])
+        cells.setdefault((group, MEAN), []).append(found.mean_app(name))
     return {key: _mean(values) for key, values in cells.items()}
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from sensverify.core.digests import sha256_of_file
-from sensverify.errors import BadData
+from sensverify.errors import BadData, BadSetting
+from sensverify.models.nas201 import cell_at
 from sensverify.runs.files import reading
 from sensverify.runs.json_text import parse_json
 from sensverify.scores.part import CellRow, Part
@@ -37,13 +38,14 @@ def read_published(path: Path) -> Part:
     It holds ``{data: {key: {"accuracy": {architecture: value or list}}}}``: one number without a
     shift, a list over the radii that ``meta.json`` names, or over the severities of a corruption.
     Accuracies are turned into counts of the test samples. Architectures are called
-    ``nas201:INDEX``.
+    ``nas201:INDEX``, and where ``meta.json`` says which cells these are, they are compared with
+    those of the bench.
 
     Raises
     ------
     BadData
         The file or ``meta.json`` cannot be read or is something else; an accuracy is no share, or
-        stands for no whole number of samples.
+        stands for no whole number of samples; or an index is another cell's in the bench.
     """
     values = _read(path)
     try:
@@ -58,6 +60,7 @@ def read_published(path: Path) -> Part:
     if data not in TOTALS:
         raise BadData(f"'{path}' is of the data '{data}'", f"data are {', '.join(TOTALS)}")
     shifts = _shifts(path, str(key))
+    _check_cells(path, table)
     return Part(
         source=Source(str(path), "published", sha256_of_file(path)),
         cells=list(_cells(path, table, shifts, TOTALS[data])),
@@ -70,7 +73,7 @@ def _shifts(path: Path, key: str) -> list[Shift]:
         return [CLEAN]
     if "@" not in key:
         return [Shift(key, float(severity), "corruption") for severity in range(1, 6)]
-    meta = next((up / META for up in path.absolute().parents[:2] if (up / META).exists()), None)
+    meta = _meta(path)
     if meta is None:
         raise BadData(
             f"beside '{path}' there is no '{META}', which names the radii", "put it there"
@@ -84,6 +87,39 @@ def _shifts(path: Path, key: str) -> list[Shift]:
             f"'{meta}' names no radii of '{key}'", "put it beside its own files"
         ) from None
     return [Shift(key, radius, "attack") for radius in radii]
+
+
+def _meta(path: Path) -> Path | None:
+    """The file that says what is what: beside this one, or a folder above."""
+    return next((up / META for up in path.absolute().parents[:2] if (up / META).exists()), None)
+
+
+def _check_cells(path: Path, table: Mapping[str, Any]) -> None:
+    """Refuse indices that are other cells, or isomorphic to others, than in the bench."""
+    meta = _meta(path)
+    if meta is None:
+        return
+    ids = _read(meta).get("ids", {})
+    try:
+        others = [index for index in ids.keys() & table.keys() if not _is_cell(index, ids[index])]
+    except BadSetting as error:
+        raise BadData(f"'{meta}': {error.problem}", error.remedy) from None
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise BadData(
+            f"'{meta}' does not say which cells there are",
+            'it holds {"ids": {index: {"nb201-string": cell, "isomorph": index}}}',
+        ) from None
+    if others:
+        raise BadData(
+            f"'{meta}' has another cell than NAS-Bench-201 as {min(others)}, or says that it is "
+            "isomorphic to one that it is not",
+            f"give the '{META}' of the same data set",
+        )
+
+
+def _is_cell(index: str, said: Mapping[str, Any]) -> bool:
+    cell, same = cell_at(int(index)), cell_at(int(said["isomorph"]))
+    return bool(said["nb201-string"] == str(cell)) and cell.representative == same.representative
 
 
 def _cells(

@@ -14,6 +14,7 @@ from click.testing import Result
 
 from sensverify.models.nas201 import COUNT, UNIQUE, cell_at, unique_cells
 from tests.report.schemas import check_result
+from tests.test_layers import ROOT
 
 Run = Callable[..., Result]
 
@@ -176,6 +177,21 @@ def test_bad_tables(run: Run, tmp_path: Path, command: str, rows: str, message: 
     assert result.exit_code == 2, result.output
     assert message in result.stderr
     assert len(result.stderr.splitlines()) == 1
+
+
+def test_the_measured_table_is_read(run: Run) -> None:
+    """As `docs/measured/architectures.md` prints it."""
+    files = [str(path) for path in sorted((ROOT / "examples" / "studies").glob("nas-digits-*.csv"))]
+    found = json.loads(run("study", "nas", "top", *files, "--json", "-").stdout)
+    top = next(each for each in found["tables"] if each["name"] == "nas-top")
+    assert top["rows"][0] == [1, 118, str(cell_at(118)), "attack", pytest.approx(0.708, abs=5e-4)]
+    assert len({row[1] for row in top["rows"]}) == 16
+    result = run(
+        *("study", "nas", "correlate", *files, "--column", "clean", "--against", "fgsm"),
+        *("--json", "-"),
+    )
+    (table,) = json.loads(result.stdout)["tables"]
+    assert table["rows"][0][2:4] == [16, pytest.approx(0.521, abs=5e-4)]
 
 
 STUDY = """

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sensverify.data import load_data, load_split
+from sensverify.data import folders, load_data, load_split
 from sensverify.data.folders import dataset_of_folder
 from sensverify.data.reading import Reading
 from sensverify.errors import BadData, BadSetting, BadShape, InputError
+from sensverify.formats.arrays import SIZE_LIMIT
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 256, (5, 6), dtype=np.uint8)
@@ -120,3 +121,42 @@ def test_pixels_are_counted_before_they_are_read(tmp_path: Path) -> None:
     assert len(dataset_of_folder(tmp_path, Reading(), needed)) == 2
     with pytest.raises(BadData, match="above the limit"):
         dataset_of_folder(tmp_path, Reading(), needed - 1)
+
+
+def test_the_usual_limit_grows_with_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for memory, factor in ((None, 1), (1 << 30, 1), (64 << 30, 4)):
+        monkeypatch.setattr(folders, "machine_memory", lambda memory=memory: memory)
+        assert folders._allowed(SIZE_LIMIT) == factor * SIZE_LIMIT
+        assert folders._allowed(SIZE_LIMIT // 2) == factor * SIZE_LIMIT // 2
+        assert folders._allowed(1000) == 1000
+
+
+def test_sizes_and_modes_are_brought_together(tmp_path: Path) -> None:
+    flat = np.full((9, 4, 3), (255, 51, 0), np.uint8)
+    images(tmp_path, "train/a/1.png", pixels=flat)
+    images(tmp_path, "train/b/1.png", "val/a/1.png", "val/b/2.png", pixels=GREY)
+    with pytest.raises(BadShape, match=r"or say `size`, as in .*\(size=4\)"):
+        load_split(str(tmp_path))
+    split = load_split(f"{tmp_path}(size=6)")
+    assert split.train.x.shape == (2, 3, 6, 6)
+    np.testing.assert_allclose(split.train.x[0, :, 2, 2], [1, 0.2, 0], atol=1e-6)
+    # A grey one is grey in three channels.
+    assert (split.train.x[1, 0] == split.train.x[1, 2]).all()
+    assert "images are brought to 6 x 6 pixels" in split.train.notes
+    # Of its own size, an image stays as it is.
+    images(tmp_path / "own", "a/1.png", pixels=COLOURS[:, :5])
+    same = load_data(f"{tmp_path / 'own'}(size=5)").x
+    np.testing.assert_array_equal(same, load_data(str(tmp_path / "own")).x)
+
+
+@pytest.mark.parametrize("size", ["", "=", "=0", "=1", "=-4", "=2.5", "=x", "=20000"])
+def test_sizes_that_are_none(tmp_path: Path, size: str) -> None:
+    images(tmp_path, "a/1.png")
+    with pytest.raises(BadSetting, match="size needs a whole number"):
+        load_data(f"{tmp_path}(size{size})")
+
+
+def test_size_is_of_folders_alone(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.zeros((2, 3)))
+    with pytest.raises(BadSetting, match="`size` says nothing"):
+        load_data(f"{tmp_path / 'x.npy'}(size=4)")

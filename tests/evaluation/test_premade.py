@@ -77,6 +77,16 @@ def test_the_layout_is_that_of_cifar_10_c(tmp_path: Path) -> None:
     assert labels.tolist() == 5 * LABELS.tolist()
 
 
+def test_a_sample_outside_of_the_range_is_told_before_anything_is_written(tmp_path: Path) -> None:
+    asked = request(tmp_path)
+    x = np.random.default_rng(0).random((len(LABELS), 3, 12, 9), dtype=np.float32)
+    x[-1, 0, 0, 0] = 7
+    np.savez(tmp_path / "images.npz", x=x, y=LABELS)
+    with pytest.raises(BadData, match=f"image {len(LABELS) - 1}"):
+        make_corrupted(asked)
+    assert not asked.out.exists()
+
+
 def test_values_of_black_and_white_are_the_bytes_0_and_255(tmp_path: Path) -> None:
     x = np.array([-1.0, 1.0, 0.0, 0.5], np.float32).repeat(64).reshape(4, 1, 8, 8)
     np.savez(tmp_path / "images.npz", x=x, y=np.array([0, 1, 1, 0]))

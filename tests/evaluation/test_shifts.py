@@ -80,6 +80,24 @@ def test_classes_by_name(tmp_path: Path) -> None:
     assert found.classified.accuracy.count == 3
 
 
+@pytest.mark.parametrize(
+    ("classes", "said"),
+    [
+        ('{"ant": 3, "cat": 1, "ant": 2}', "'ant' twice"),
+        ("[3, 1, 2]", "lists 3 classes, and the data have 2"),
+        ('{"ant": 3}', "classes by name"),
+    ],
+)
+def test_a_mask_that_does_not_fit_the_classes_is_refused(
+    tmp_path: Path, classes: str, said: str
+) -> None:
+    listed = tmp_path / "classes.json"
+    listed.write_text(classes)
+    data = save(tmp_path / "a.npz", OTHER_X, ["cat", "ant", "cat"])
+    with pytest.raises(BadData, match=said):
+        run(tmp_path, (OtherData(name="A", data=data, classes=listed),))
+
+
 def test_no_clean_sample_of_the_classes_is_said(tmp_path: Path) -> None:
     other = save(tmp_path / "a.npz", OTHER_X, [0, 1, 1])
     (tmp_path / "c.json").write_text("[2, [1]]")

@@ -12,7 +12,7 @@ import pytest
 from sensverify.core.gates import Limit
 from sensverify.core.numbers import RangeShare
 from sensverify.errors import BadSetting, InputError, UnknownName
-from sensverify.evaluation.specification import Specification
+from sensverify.evaluation.specification import Requirement, Specification
 from sensverify.evaluation.specification_file import parse_specification, read_specification
 from tests.docs.pages import ROOT
 from tests.report.schemas import check_result
@@ -255,6 +255,26 @@ def test_other_data_that_say_nothing_are_refused(changes: dict[str, Any]) -> Non
 def test_a_file_that_is_no_specification(found: dict[str, Any]) -> None:
     with pytest.raises(InputError):
         parse_specification(found)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"metric": "acuracy"},
+        {"by": "estimated"},
+        {"limit": Limit(float("nan"))},
+        {"limit": Limit(float("inf"))},
+        {"limit": Limit(float("nan"), "*")},
+        {"limit": Limit(float("inf"), "+"), "metric": "app", "corruptions": ("fog",)},
+        {
+            **{"metric": "log_volume", "by": "certified", "radius": 0.1},
+            "limit": Limit(float("inf")),
+        },
+    ],
+)
+def test_requirements_of_a_program_are_checked_too(changes: dict[str, Any]) -> None:
+    with pytest.raises(BadSetting):
+        Requirement(**{"name": "r", "limit": Limit(0.5), **changes})
 
 
 def test_a_specification_of_nothing_passes_nothing() -> None:

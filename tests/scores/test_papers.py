@@ -20,7 +20,7 @@ from sensverify.scores.catalog import ANALYSES
 from sensverify.scores.columns import column
 from sensverify.scores.correlate import correlate
 from sensverify.scores.overlap import overlap
-from sensverify.scores.papers import find_papers, numbers_of, papers
+from sensverify.scores.papers import beside_ours, find_papers, numbers_of, papers
 from sensverify.scores.transfer import transfer
 from tests.scores.conftest import table
 
@@ -85,16 +85,29 @@ def test_printed_numbers_stand_below_ours() -> None:
     more = section.blocks[len(plainly.blocks) :]
     tables = [each for each in more if isinstance(each, Table)]
     rows = [(plain(r.name), [plain(c.text) for c in r.cells], r.look) for r in tables[0].rows]
-    assert [plain(each.title) for each in tables[0].columns] == ["", "rotation", "flip", "mean"]
-    assert rows[0] == ("standard", ["0.625", "0.500", "0.562"], "above")
-    assert rows[1] == ("[paper]", ["0.940", "0.780", "0.850"], "published")
-    # Of pgd, two cells are holes.
-    assert rows[4] == ("pgd", ["0.800", "–", "–"], "above")
+    assert [plain(each.title) for each in tables[0].columns] == ["", "rotation", "flip"]
+    assert rows[0] == ("standard", ["0.625", "0.500"], "above")
+    assert rows[1] == ("[paper]", ["0.940", "0.780"], "published")
+    # Of pgd, a cell is a hole.
+    assert rows[4] == ("pgd", ["0.800", "–"], "above")
     (data,) = (each for each in section.data if each.name == "published")
     assert len(data.rows) == sum(len(each.numbers) for each in printed)
     values = {(row[0], row[2], row[3]): (row[4], row[5]) for row in data.rows}
     assert values["laugros-table3.2", "fgsm", "rotation"] == (0.91, pytest.approx(0.8))
     assert values["laugros-table3.2", "ll-pgd", "rotation"] == (0.92, None)
+
+
+def test_a_mean_over_other_columns_is_another_mean() -> None:
+    printed = papers()["laugros-table3.2"]
+    shifts = printed.columns[:-1]
+    rows = {name: {"clean": 0.9, **dict.fromkeys(shifts, 0.45)} for name in ("standard", "fgsm")}
+    whole = beside_ours(printed, numbers_of(transfer(table(rows))))
+    assert whole["fgsm", "mean"] == pytest.approx(0.5)
+    assert len(whole) == 2 * 11
+    del rows["standard"]["flip"], rows["fgsm"]["flip"]
+    fewer = beside_ours(printed, numbers_of(transfer(table(rows))))
+    assert len(fewer) == 2 * 9
+    assert ("fgsm", "mean") not in fewer
 
 
 def test_a_table_without_one_number_in_common_says_its_names() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from sensverify.errors import BadData
+from sensverify.models.nas201 import cell_at
 from sensverify.scores import CLEAN, Network, Scores, Shift, read_scores, write_csv
 from sensverify.scores.join import join
 from sensverify.scores.part import CellRow, Part
@@ -281,6 +282,38 @@ def test_published_files_that_are_refused(write: Write, values: Any, words: str)
     write("meta.json", f'{{"epsilons": {radii}}}')
     with pytest.raises(BadData, match=words):
         read_scores([write("fgsm@Linf_accuracy.json", values)])
+
+
+def meta_of(**changes: Any) -> dict[str, Any]:
+    ids = {
+        str(cell.index): {"nb201-string": str(cell), "isomorph": str(cell.representative)}
+        for cell in (cell_at(0), cell_at(7), cell_at(15))
+    }
+    ids["7"] |= changes
+    return {"ids": ids, "epsilons": {"fgsm@Linf": [0.1]}}
+
+
+def test_published_cells_are_those_of_the_bench(write: Write) -> None:
+    write("meta.json", meta_of())
+    values = {"cifar10": {"fgsm@Linf": {"accuracy": {"0": [1], "7": [0.5], "9": [0.25]}}}}
+    assert len(read_scores([write("fgsm@Linf_accuracy.json", values)]).networks) == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"nb201-string": str(cell_at(8))}, "another cell than NAS-Bench-201 as 7"),
+        ({"isomorph": "0"}, "isomorphic to one that it is not"),
+        ({"isomorph": "99999"}, "there is no cell 99999"),
+        ({"isomorph": None}, "does not say which cells"),
+        ({"isomorph": "x"}, "does not say which cells"),
+    ],
+)
+def test_published_cells_that_are_others(write: Write, changes: dict[str, Any], words: str) -> None:
+    write("meta.json", meta_of(**changes))
+    values = {"cifar10": {"clean": {"accuracy": {"0": 1, "7": 0.5}}}}
+    with pytest.raises(BadData, match=words):
+        read_scores([write("cifar10/clean_accuracy.json", values)])
 
 
 def test_radii_without_their_file(write: Write) -> None:

@@ -33,12 +33,12 @@ def _blocks(found: Categories) -> Iterator[doc.Block]:
         f"{_shown(found.different)} between them."
     )
     yield _table(found.categories, found.isolated)
+    yield from _validation(found.others)
     lines = [f"Not measured: {why}." for why in dict.fromkeys(found.left_out.values())]
     if not found.reached:
         lines.append("The correlation within categories is not above the threshold.")
     if lines:
         yield from told(lines)
-    yield from _validation(found.others)
 
 
 def agreement_section(found: Agreement) -> doc.Section:

@@ -220,6 +220,14 @@ def _top_blocks(found: Tops) -> Iterator[doc.Block]:
         for each in found.cells
     ]
     yield from matrix(edges, strings, "their edges")
+    if len(found.cells) < found.considered:
+        yield from _counts(found, edges)
+    lines = [*_others(found.others)]
+    if lines:
+        yield from told(lines)
+
+
+def _counts(found: Tops, edges: Sequence[str]) -> Iterator[doc.Block]:
     counted = [
         doc.row(
             _SHORT[name],
@@ -233,12 +241,8 @@ def _top_blocks(found: Tops) -> Iterator[doc.Block]:
         )
         for name in OPERATIONS
     ]
-    yield from matrix(
-        edges, counted, "operations by edge, among these (and among all)", strength=float
-    )
-    lines = [*_others(found.others)]
-    if lines:
-        yield from told(lines)
+    title = "operations by edge, among these (and among all)"
+    yield from matrix(edges, counted, title, strength=float)
 
 
 def _top_values(found: Tops) -> Iterator[tuple[doc.Value, ...]]:

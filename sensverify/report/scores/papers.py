@@ -8,12 +8,10 @@ from dataclasses import replace
 from sensverify.report import document as doc
 from sensverify.report.formatting import DASH, signed
 from sensverify.report.scores.common import data, told
-from sensverify.scores.papers import Paper, numbers_of
+from sensverify.scores.papers import Numbers, Paper, beside_ours, numbers_of
 
 MARK = "[paper]"
 """What a row of printed numbers is called."""
-
-_Ours = dict[tuple[str, str], float | None]
 
 
 def beside(section: doc.Section, result: object, papers: Sequence[Paper]) -> doc.Section:
@@ -23,9 +21,10 @@ def beside(section: doc.Section, result: object, papers: Sequence[Paper]) -> doc
     """
     if not papers:
         return section
-    ours = numbers_of(result)
-    blocks = [block for each in papers for block in _blocks(each, ours)]
-    rows = [row for each in papers for row in _values(each, ours)]
+    numbers = numbers_of(result)
+    pairs = [(each, beside_ours(each, numbers)) for each in papers]
+    blocks = [block for each, ours in pairs for block in _blocks(each, ours)]
+    rows = [row for each, ours in pairs for row in _values(each, ours)]
     return replace(
         section,
         blocks=(*section.blocks, *blocks),
@@ -33,15 +32,14 @@ def beside(section: doc.Section, result: object, papers: Sequence[Paper]) -> doc
     )
 
 
-def _blocks(paper: Paper, ours: _Ours) -> Iterator[doc.Block]:
-    both = [key for key in paper.numbers if ours.get(key) is not None]
+def _blocks(paper: Paper, ours: Numbers) -> Iterator[doc.Block]:
     title = f"beside {paper.source}"
     yield doc.Text(title[0].upper() + title[1:], look="heading", on=doc.PAGE)
     yield doc.Text(
-        f"{paper.source}: {paper.about}. Of its {len(paper.numbers)} numbers, {len(both)} stand "
+        f"{paper.source}: {paper.about}. Of its {len(paper.numbers)} numbers, {len(ours)} stand "
         f"below one of ours, in rows called {MARK}."
     )
-    if not both:
+    if not ours:
         yield from told(
             [
                 f"Of its rows ({', '.join(paper.rows)}) and columns ({', '.join(paper.columns)}) "
@@ -49,9 +47,9 @@ def _blocks(paper: Paper, ours: _Ours) -> Iterator[doc.Block]:
             ]
         )
         return
-    columns = [each for each in paper.columns if any(key[1] == each for key in both)]
+    columns = [each for each in paper.columns if any(key[1] == each for key in ours)]
     rows: list[doc.Row] = []
-    for name in dict.fromkeys(key[0] for key in both):
+    for name in dict.fromkeys(row for row, _ in ours):
         own = [ours.get((name, each)) for each in columns]
         printed = [paper.numbers.get((name, each)) for each in columns]
         rows.append(doc.Row(name, [*map(_cell, own)], look="above"))
@@ -65,6 +63,6 @@ def _cell(value: float | None) -> doc.Cell:
     return doc.Cell(DASH if value is None else signed(value, 3), value=value)
 
 
-def _values(paper: Paper, ours: _Ours) -> Iterator[tuple[doc.Value, ...]]:
+def _values(paper: Paper, ours: Numbers) -> Iterator[tuple[doc.Value, ...]]:
     for (row, column), number in paper.numbers.items():
         yield paper.name, paper.source, row, column, number, ours.get((row, column))

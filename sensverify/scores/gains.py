@@ -106,7 +106,7 @@ def _ends(scores: Scores, network: int, standard: int, place: int) -> tuple[floa
 
 
 def standard_of(scores: Scores, network: int, standard: str) -> int:
-    """Place of the standard network: of the same seed where there is one of it.
+    """Place of the standard network: of the same seed and point of a grid where there is one.
 
     Raises
     ------
@@ -114,9 +114,9 @@ def standard_of(scores: Scores, network: int, standard: str) -> int:
         There is none.
     """
     found = scores.networks[network]
-    ending = found.name.removeprefix(found.group)
+    endings = (found.name.removeprefix(found.run), found.name.removeprefix(found.group), "")
     names = [each.name for each in scores.networks]
-    for name in (f"{standard}{ending}", standard):
+    for name in (f"{standard}{ending}" for ending in endings):
         if name in names:
             return names.index(name)
     raise BadSetting(
@@ -133,11 +133,7 @@ def others(scores: Scores, standard: str) -> Sequence[int]:
     BadSetting
         There is no standard network, or no other.
     """
-    found = [
-        place
-        for place, each in enumerate(scores.networks)
-        if each.group != standard and each.name != standard
-    ]
+    found = [place for place, each in enumerate(scores.networks) if standard not in each.called]
     if not found:
         raise BadSetting(
             "there is no network beside the standard one", "give one that is trained otherwise"

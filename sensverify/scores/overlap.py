@@ -130,15 +130,18 @@ def overlap(scores: Scores, *, metric: Metric = "residual", standard: str = STAN
 
 
 def _series(scores: Scores) -> list[dict[str, int | None]]:
-    """Places of the networks by their shift, one mapping a seed; None where there is none."""
+    """Places of the networks by their shift; None where there is none.
+
+    One mapping for each seed, and each point of a study's grid.
+    """
     known = shift_names(scores)
     names = [each.name for each in scores.networks]
     bare = [name for name in known if name in names]
-    seeded = {
-        (each.group, each.name.removeprefix(each.group)): place
-        for place, each in enumerate(scores.networks)
-        if each.group in known and each.name not in known
-    }
+    seeded = {}
+    for place, each in enumerate(scores.networks):
+        shift = each.group if each.group in known else each.run
+        if shift in known and each.name not in known:
+            seeded[shift, each.name.removeprefix(shift)] = place
     shifts = [name for name in known if name in {*bare, *(shift for shift, _ in seeded)}]
     if len(shifts) < 2:
         raise BadSetting(

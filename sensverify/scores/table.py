@@ -49,10 +49,15 @@ class Network:
         return _SEED.sub("", self.name)
 
     @property
+    def run(self) -> str:
+        """The group up to its first ``_``: what a study with a grid trains at every point."""
+        return self.group.partition("_")[0]
+
+    @property
     def called(self) -> frozenset[str]:
-        """All its names, with an ending ``-seedN`` and without."""
-        names = (self.name, *self.aliases)
-        return frozenset((*names, *(_SEED.sub("", name) for name in names)))
+        """All its names, with and without an ending ``-seedN`` and the point of a grid."""
+        others = [Network(name) for name in (self.name, *self.aliases)]
+        return frozenset(name for each in others for name in (each.name, each.group, each.run))
 
 
 @dataclass(frozen=True)

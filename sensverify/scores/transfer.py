@@ -85,7 +85,8 @@ def transfer(
 ) -> Transfers:
     """Gains of networks trained with one shift under every shift.
 
-    A network belongs to the shift whose name it has (with an ending ``-seedN`` or without), and one
+    A network belongs to the shift whose name it has (with an ending ``-seedN`` or without, and
+    before the first ``_`` that of a grid), and one
     called ``no-NAME`` was trained with all shifts but that; of two shifts, one network is both.
     Each is compared with the standard network, that of the same seed where there is one.
 
@@ -111,9 +112,7 @@ def transfer(
     names = shifts or shift_names(scores, without=("certified",))
     if not names:
         raise BadSetting("a transfer is that to shifts, and the table has none", "give one with")
-    bases = [
-        place for place, each in enumerate(scores.networks) if standard in (each.name, each.group)
-    ]
+    bases = [place for place, each in enumerate(scores.networks) if standard in each.called]
     rows = [*bases, *trained]
     cells = []
     for place in rows:

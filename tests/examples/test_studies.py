@@ -8,11 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 
+from sensverify.corruptions import CORRUPTIONS
 from sensverify.models.architectures import build_for
 from sensverify.studies.files import read_study
 from sensverify.studies.plan import plan_study
 
 FOLDER = Path(__file__).parents[2] / "examples" / "studies"
+
+CANDIDATES = len(CORRUPTIONS.select(("candidates",)))
+"""Each in its one severity."""
 
 # Trainings, and evaluations of all their networks. 1,458 and 486: "Measuring and improving
 # robustness of deep neural networks", Appendix E.1; of ten corruptions one each, one with all, and
@@ -21,6 +25,7 @@ COUNTS = {
     ("beyond-conv1", None): (3, 0),
     ("beyond-conv2", None): (3, 0),
     ("digits-measures", None): (32, 32 * (6 + 75 + 34)),
+    ("digits-shifts", None): (16, 16 * (1 + 10)),
     ("figure6", None): (5, 0),
     ("figure6", "reduced"): (3, 0),
     ("imagenette-measures", None): (1458, 1458 * (6 + 70 + 34)),
@@ -35,7 +40,7 @@ COUNTS = {
     ("thesis-corruptions", None): (22, 22 * (12 + 48)),
     ("thesis-m-tlat", None): (7, 7 * (7 + 95)),
     ("thesis-overlap", None): (16, 16 * 75),
-    ("thesis-overlap", "candidates"): (27, 27 * 26),
+    ("thesis-overlap", "candidates"): (CANDIDATES + 1, (CANDIDATES + 1) * CANDIDATES),
 }
 
 OTHERS = "nas-"

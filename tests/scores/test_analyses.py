@@ -447,3 +447,29 @@ def test_a_shift_that_was_not_measured_is_not_called_uncovered() -> None:
 def test_benchmarks_that_are_none(kind: str, members: tuple[str, ...], words: str) -> None:
     with pytest.raises(BadSetting, match=words):
         ANALYSES.make(kind, planted(), benchmark=members)
+
+
+def test_networks_of_a_grid_belong_to_the_shift_before_its_point() -> None:
+    rows: dict[str, dict[str, float]] = {}
+    for point, lift in (("wide", 0.0), ("deep", 0.1)):
+        rows |= {
+            f"standard_{point}-seed0": {"clean": 0.9, "fog": 0.5 + lift, "blur": 0.4},
+            f"fog_{point}-seed0": {"clean": 0.9, "fog": 0.9, "blur": 0.5},
+            f"blur_{point}-seed0": {"clean": 0.9, "fog": 0.7, "blur": 0.8},
+            f"no-fog_{point}-seed0": {"clean": 0.9, "fog": 0.6, "blur": 0.7},
+        }
+    found = transfer(table(rows))
+    cells = {(each.network, each.shift): each for each in found.cells}
+    # Each is compared with the standard network of its own point.
+    for point, expected in (("wide", 0.4), ("deep", 0.3)):
+        own = cells[f"fog_{point}-seed0", "fog"]
+        assert own.role == "own"
+        assert own.gain is not None
+        assert own.gain.difference == pytest.approx(expected)
+        assert cells[f"no-fog_{point}-seed0", "fog"].role == "held-out"
+        assert cells[f"standard_{point}-seed0", "fog"].gain is None
+    # (0.1 / 0.4 + 0.2 / 0.4) / 2 and (0.1 / 0.4 + 0.1 / 0.3) / 2, and their mean.
+    both = overlap(table(rows))
+    assert both.seeds == 2
+    expected = (0.375 + (0.25 + 1 / 3) / 2) / 2
+    assert both.of("fog", "blur").score == pytest.approx(expected)

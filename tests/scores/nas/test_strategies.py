@@ -19,7 +19,7 @@ from sensverify.scores.nas.random_search import RandomSearch
 from sensverify.scores.nas.strategies import STRATEGIES
 from sensverify.scores.nas.strategy import Strategy
 
-ALL = (RandomSearch(), LocalSearch(), Evolution(), Bananas(predictor="ridge"), Bananas())
+ALL = (RandomSearch(), LocalSearch(), Evolution(), Bananas(predictor="ridge"), Bananas(ensemble=2))
 
 
 def smooth(seed: int = 0, noise: float = 0.0) -> Landscape:

@@ -425,3 +425,30 @@ def test_usual_severities_are_those_of_the_request() -> None:
     rows = [row for row in found.models[0].corruptions if row.corruption == "contrast"]
     (two,) = [row.classified.accuracy.share for row in rows if row.severity == 2]
     assert found.gates[1].figure.least == two
+
+
+def test_levels_that_a_requirement_chooses_are_all_met() -> None:
+    levels = "brightness-factor(levels=(0.6, 0.8, 0.9, 1.1, 1.2, 1.4))"
+    needs = (
+        Requirement(name="all", limit=Limit(0.1), corruptions=(levels,), by="estimate"),
+        Requirement(
+            name="one", limit=Limit(0.1), corruptions=(levels,), severities=(1,), by="estimate"
+        ),
+        Requirement(
+            name="drawn", limit=Limit(0.1), corruptions=("darken( severity=any )",), by="estimate"
+        ),
+    )
+    found = evaluate("digits", count=30, specification=Specification(requirements=needs))
+    rows = {
+        row.severity: row.classified.accuracy.share
+        for row in found.models[0].corruptions
+        if row.corruption == levels
+    }
+    assert sorted(rows) == [1, 2, 3, 4, 5, 6]
+    every, one, drawn = found.gates
+    assert every.figure.least == pytest.approx(sum(rows.values()) / 6)
+    assert one.figure.least == rows[1]
+    assert drawn.figure.known
+    wrong = Requirement(name="w", limit=Limit(0.1), corruptions=("rotation(degrees=(9, 1))",))
+    with pytest.raises(BadSetting, match="requirement 'w'"):
+        evaluate("digits", count=30, specification=Specification(requirements=(wrong,)))

@@ -29,7 +29,7 @@ from sensverify.cli.progress import showing_run, watching
 from sensverify.cli.remedies import with_options
 from sensverify.cli.targets import Targets, input_files, say_note
 from sensverify.cli.types import number, sample_range, size
-from sensverify.cli.workers import check_shard
+from sensverify.cli.workers import check_shard, read_workers, workers_option
 
 if TYPE_CHECKING:
     from sensverify.evaluation.request import EvaluateRequest
@@ -264,7 +264,8 @@ _LISTS = ("attacks", "certify", "corruptions", "sequences", "measures")
     quiet_option(),
 )
 @grouped(
-    "The machine",
+    "The machine, or several",
+    workers_option("As many as fit, each with the models, in a folder that all nodes see."),
     option(
         "--timeout",
         type=float,
@@ -297,6 +298,7 @@ def evaluate(
     annotations: str | None,
     force: bool,
     shard: Shard | None,
+    workers: str | None,
     runs: bool,
     **options: Any,
 ) -> int:
@@ -343,6 +345,8 @@ def evaluate(
         junit=junit_target,
         no_run=not runs or None,
     )
+    on_gpu = float(request.device != "cpu")
+    cluster = read_workers(workers if runs else None, shard=shard, gpus=on_gpu)
     if shard is not None:
         return _do_shard(request, shard)
     with (
@@ -351,7 +355,7 @@ def evaluate(
     ):
         answer = partial(_holds, request, watch)
         if runs:
-            found = run(request, progress=progress, watch=watch, answer=answer)
+            found = run(request, progress=progress, watch=watch, answer=answer, workers=cluster)
         else:
             found = read_evaluation(request, answer=answer)
         found = _with_options(found)

@@ -13,7 +13,7 @@ USES = {
     "lirpa": "what the method lirpa needs beside auto-LiRPA",
     "marabou": "the decider marabou, and marabou as an oracle of bisection; to Python 3.12",
     "parquet": "data in .parquet files",
-    "ray": "workers on a cluster, '--workers ray' of 'study run' and 'benchmark'",
+    "ray": "workers on a cluster, '--workers ray' of 'study run', 'evaluate' and 'benchmark'",
     "train": "'train' and 'study', with its tables, figures and page",
     "vnnlib": "properties in VNN-LIB 2.0",
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from sensverify.errors import BackendFailure, NotMeasured, SensverifyError, UnsoundResult
@@ -44,6 +44,7 @@ def do_parts(
     kept: FinishedTasks,
     watch: Watch,
     tell: Listener,
+    given: Mapping[str, FinishedTask] | None = None,
 ) -> list[list[FinishedTask]]:
     """The rows of tasks, network by network, in their order.
 
@@ -56,6 +57,8 @@ def do_parts(
     watch : Watch
     tell : callable
         Hears of the progress.
+    given : mapping, optional
+        By their keys, what others found that is not kept.
     """
     contexts = [Context(prepared, replace(model, watch=watch)) for model in prepared.models]
     found: list[list[FinishedTask]] = [[] for _ in contexts]
@@ -64,13 +67,13 @@ def do_parts(
     for task, place in parts:
         context, name = contexts[place], names[task, place]
         key = prepared.key(context.model, task)
-        finished = kept.get(key)
+        finished = kept.get(key) or (given or {}).get(key)
         if finished is not None:
             pace.end(name, None)
         else:
             if not (watch.over and task.kind != "clean"):
                 tell(pace.go_on(name))
-            finished, keep = _one_task(context, task)
+            finished, keep = one_task(context, task)
             if keep:
                 kept.add(key, name, finished)
             if is_late(finished):
@@ -82,7 +85,7 @@ def do_parts(
     return found
 
 
-def _one_task(context: Context, task: EvaluationTask) -> tuple[FinishedTask, bool]:
+def one_task(context: Context, task: EvaluationTask) -> tuple[FinishedTask, bool]:
     """The finished task, and whether it would give the same again."""
     late = Missing(key=task.key, reason=NO_TIME, final=False)
     needed = task.kind == "clean"

@@ -13,6 +13,7 @@ from sensverify.core.record import versions
 from sensverify.data.memory import data_beside
 from sensverify.errors import BadSetting
 from sensverify.evaluation.assemble import assemble
+from sensverify.evaluation.by_workers import do_by_workers, portable
 from sensverify.evaluation.doing import all_parts, do_parts, is_late
 from sensverify.evaluation.folder import (
     FinishedTask,
@@ -29,6 +30,7 @@ from sensverify.evaluation.shards import missing_reasons
 from sensverify.network import Network
 from sensverify.runs.progress import Listener
 from sensverify.runs.watch import Watch
+from sensverify.runs.workers import Workers
 
 Model = str | Path | nn.Module | Network
 """A model by its name or the path of its file, or as an object."""
@@ -42,6 +44,7 @@ def evaluate(
     progress: Listener | None = None,
     watch: Watch | None = None,
     answer: Answer | None = None,
+    workers: Workers | None = None,
     **settings: Any,
 ) -> Evaluation:
     """Evaluate classifiers side by side: predictions, attacks, proofs, corruptions, measures.
@@ -64,6 +67,9 @@ def evaluate(
     answer : callable, optional
         Of a network, the file of a property and seconds: whether no input violates it, None where
         that is not known. A specification that holds properties needs it.
+    workers : Workers, optional
+        Who does the tasks, with networks by name or file that they load themselves; default: this
+        process.
     **settings
         Further fields of the request, where only models were given: ``radii`` or ``sigmas``,
         ``clip``, ``attacks``, ``certify``, ``corruptions``, ``measures``, ...
@@ -95,14 +101,19 @@ def evaluate(
     Evaluation(30 samples of iris (sample beside the model): iris 96.7 % right (29 of 30))
     """
     request = _request(request, x, y, settings)
-    prepared = prepare_evaluation(with_specification(request))
+    asked = with_specification(request)
+    sent = None if workers is None else portable(asked)
+    prepared = prepare_evaluation(asked)
     gates = AskedGates.of(prepared)
     requirements = AskedRequirements.of(prepared, request.severities, answer)
     watch = Watch() if watch is None else watch
     watch = watch.within(request.timeout)
     tell = progress if progress is not None else lambda state: None
     with open_evaluation(request.out, prepared.deciding, resume=request.resume) as kept:
-        found = do_parts(prepared, all_parts(prepared), kept, watch, tell)
+        given = {}
+        if workers is not None and sent is not None:
+            given = do_by_workers(workers, prepared, sent, kept, watch, tell)
+        found = do_parts(prepared, all_parts(prepared), kept, watch, tell, given)
     evaluation = _assembled(prepared, found, kept)
     return requirements.judged(gates.judged(evaluation))
 

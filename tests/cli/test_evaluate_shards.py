@@ -34,6 +34,10 @@ def test_command(run: Run, tmp_path: Path) -> None:
         ),
         (("--shard", "1/2", "--no-run"), "--no-run is about the whole"),
         (("--shard", "3/2"), "there is no shard 3 of 2"),
+        (("--shard", "1/2", "--workers", "ray"), "give one of the two"),
+        (("--workers", "dask"), "--workers is 'ray'"),
+        (("--workers", "ray:nowhere"), "expected HOST:PORT"),
+        (("--workers", "ray(gpus=1.5)"), "a part of one GPU"),
     ):
         refused = run(*asked, *options)
         assert (refused.exit_code, refused.stdout) == (2, "")

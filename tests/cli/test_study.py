@@ -107,6 +107,11 @@ def test_stopped(run: Run, file: Path, tmp_path: Path, monkeypatch: pytest.Monke
         (("--out", "out", "--shard", "4/3"), "there is no shard 4 of 3"),
         (("--out", "out", "--shard", "0/3"), "there is no shard 0 of 3"),
         (("--out", "out", "--shard", "2"), "such as 2/3"),
+        (("--out", "out", "--shard", "1/2", "--workers", "ray"), "give one of the two"),
+        (("--out", "out", "--workers", "rays"), "--workers is 'ray'"),
+        (("--out", "out", "--workers", "ray:1.2.3.4"), "expected HOST:PORT"),
+        (("--out", "out", "--workers", "ray(gpu=1)"), "did you mean 'gpus'"),
+        (("--out", "out", "--workers", "ray(cpus=0)"), "cpus"),
     ],
 )
 def test_bad_input(

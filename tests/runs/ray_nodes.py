@@ -54,13 +54,13 @@ def joined(cluster: Any) -> Iterator[None]:
 
 
 def kill_workers(count: int) -> list[int]:
-    """Kill so many of this process's clusters' workers that are at work; their numbers."""
+    """Kill so many of this process's clusters' workers; their numbers."""
     import psutil
 
     found = []
     for process in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.Error):
-            if len(found) < count and "ray::Actor.do" in " ".join(process.cmdline()):
+            if len(found) < count and "ray::Actor" in " ".join(process.cmdline()):
                 process.send_signal(signal.SIGKILL)
                 found.append(process.pid)
     return found

@@ -79,6 +79,11 @@ class Shot:
 
 SEARCH = ("study", "nas", "search", "--synthetic", "0")
 OVERLAP = ("study", "analyse", str(STUDIES / "mnist-shifts.csv"), "--kind", "overlap")
+TAUS = (
+    *("study", "analyse", str(STUDIES / "digits-measures.csv")),
+    *(str(STUDIES / "digits-measures-values.csv"), "--kind"),
+    "correlate(over=groups, against=(gap, clean, corruption, 'error:attack'))",
+)
 EVALUATE = ("evaluate", "mnist-conv2", "--data", "mnist")
 
 SHOTS = {
@@ -90,6 +95,7 @@ SHOTS = {
     "evaluation-pairs": Shot(PAIR, 1280, 1010, "#pairs", scale=0.8),
     "architectures-search": Shot(SEARCH, 1280, 1200, "#nas-search", scale=0.8),
     "studies-overlap": Shot(OVERLAP, 1300, 795, "#overlap", script=_WIDE, scale=0.8),
+    "studies-taus": Shot(TAUS, 700, 1945, "#correlate", scale=0.7),
     "evaluation-pairs-dark": Shot(PAIR, 390, 1210, "#pairs", "dark"),
 }
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sensverify.errors import BadSetting
 from sensverify.registry.ranges import Range
 from sensverify.scores.columns import Metric, scored, shift_names
-from sensverify.scores.pearson import FEWEST, chance, is_constant
+from sensverify.scores.pearson import FEWEST, chance, is_constant, scaled
 from sensverify.scores.table import Scores
 
 Counts = tuple[int, ...]
@@ -315,13 +315,16 @@ def _told(values: Array, aim: Array, group: Sequence[Counts]) -> dict[str, Any]:
     """Networks, the mean correlation with its ends and its chance, or the reason for none."""
     known = ~np.isnan(values).any(axis=0) & ~np.isnan(aim)
     count, target = int(known.sum()), aim[known]
+    target = scaled(target[:, None])[0][:, 0]
     if count < FEWEST:
         return {"networks": count, "reason": f"fewer than {FEWEST} networks have every shift"}
     if is_constant(target):
         return {"networks": count, "reason": "the target is constant"}
     weights = np.zeros((len(group), len(values)))
     np.put_along_axis(weights, np.array(group), 1 / len(group[0]), axis=1)
-    rows = weights @ values[:, known]
+    # One power of two for all, as they are added.
+    exponent = np.frexp(np.abs(values[:, known]).max())[1]
+    rows = weights @ np.ldexp(values[:, known], -exponent)
     # A sum that is the same may be rounded otherwise.
     if (np.ptp(rows, axis=1) <= 1e-12 * np.abs(rows).max(axis=1)).any():
         return {"networks": count, "reason": "a benchmark is constant"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import factorial
+from math import factorial, ldexp
 from typing import Annotated, Literal, TypeAlias
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sensverify.errors import BadSetting, missing
 from sensverify.registry.ranges import Range
 from sensverify.scores.columns import column, group_means
-from sensverify.scores.pearson import is_constant
+from sensverify.scores.pearson import is_constant, scaled
 from sensverify.scores.table import Scores
 
 Array: TypeAlias = NDArray[np.float64]
@@ -60,7 +60,8 @@ class Explanation:
         minus the squared errors over the squared distances from the mean. Below 0 where the mean is
         nearer. None where it cannot be had, for the ``reason``.
     error : float or None
-        Mean squared error for networks that were left out.
+        Mean squared error for networks that were left out; None also where it is too large for a
+        number.
     fitted : float or None
         The share for the networks that were fitted on.
     importance : tuple of (str, float)
@@ -214,7 +215,8 @@ def _explanation(
     left_out = tuple(each for each in table.measures if each not in names)
     if not names:
         return Explanation(target, count, left_out=left_out, reason="all measures are constant")
-    rows = table.values[:, kept]
+    rows = scaled(table.values[:, kept])[0]
+    aim, exponent = scaled(aim[:, None])[0][:, 0], int(scaled(aim[:, None])[1][0])
     order = draws.permutation(len(distinct))
     fold = {distinct[group]: place % folds for place, group in enumerate(order)}
     folded = np.array([fold[group] for group in table.groups])
@@ -227,22 +229,30 @@ def _explanation(
         own = folded == each
         predicted[own] = fitted(rows[~own], aim[~own])(rows[own])
     predict = fitted(rows, aim)
-    added = _shapley(predict, rows, regressor, draws)
+    added = np.ldexp(_shapley(predict, rows, regressor, draws), exponent)
     spread = float(np.sum((aim - aim.mean()) ** 2))
     return Explanation(
         target,
         count,
         explained=1 - float(np.sum((predicted - aim) ** 2)) / spread,
-        error=float(np.mean((predicted - aim) ** 2)),
+        error=_sized(float(np.mean((predicted - aim) ** 2)), 2 * exponent),
         fitted=1 - float(np.sum((predict(rows) - aim) ** 2)) / spread,
         importance=tuple(zip(names, np.abs(added).mean(axis=0).tolist(), strict=True)),
         additions=tuple(
-            Addition(point, name, float(rows[i, j]), float(added[i, j]))
+            Addition(point, name, float(table.values[i, k]), float(added[i, j]))
             for i, point in enumerate(table.points)
-            for j, name in enumerate(names)
+            for j, (k, name) in enumerate(zip(kept, names, strict=True))
         ),
         left_out=left_out,
     )
+
+
+def _sized(value: float, exponent: int) -> float | None:
+    """A number times a power of two; None where it is beyond all that have a place."""
+    try:
+        return ldexp(value, exponent)
+    except OverflowError:
+        return None
 
 
 # ---- regressions ---------------------------------------------------------------------------------
@@ -254,12 +264,14 @@ def _linear(rows: Array, target: Array, penalty: float, seed: int) -> Predict:
 
 def _ridge(rows: Array, target: Array, penalty: float, seed: int) -> Predict:
     middle, spread = rows.mean(axis=0), rows.std(axis=0)
-    scale = np.where(spread > 0, spread, 1)
-    scaled = (rows - middle) / scale
+    # A column that is constant here, but for rounding, says nothing of other rows.
+    constant = np.array([is_constant(column) for column in rows.T])
+    scale = np.where(constant, np.inf, spread)
+    units = (rows - middle) / scale
     # Least squares of rows of the penalty below those of networks: no squares of conditions.
     below = np.sqrt(penalty) * np.eye(rows.shape[1])
     right = np.concatenate([target - target.mean(), np.zeros(rows.shape[1])])
-    weights = np.linalg.lstsq(np.concatenate([scaled, below]), right, rcond=None)[0] / scale
+    weights = np.linalg.lstsq(np.concatenate([units, below]), right, rcond=None)[0] / scale
     level = target.mean()
     return lambda asked: np.asarray(level + (asked - middle) @ weights)
 

@@ -78,9 +78,11 @@ def gain(scores: Scores, network: int, standard: int, shift: str) -> Gain | None
     proportions: comparison of eleven methods*, method 10.
     """
     places = places_of(scores, shift)
-    if not scores.measured[[network, standard]][:, places].all():
+    # These cells alone: there may be many thousand others.
+    cells = np.ix_([network, standard], places)
+    if not (scores.total[cells] > 0).all():
         return None
-    accuracy = scores.accuracy[[network, standard]][:, places].mean(axis=1)
+    accuracy = (scores.right[cells] / scores.total[cells]).mean(axis=1)
     found = [_ends(scores, network, standard, place) for place in places]
     lower, upper = (float(np.mean([each[end] for each in found])) for end in (0, 1))
     return Gain(
@@ -115,13 +117,12 @@ def standard_of(scores: Scores, network: int, standard: str) -> int:
     """
     found = scores.networks[network]
     endings = (found.name.removeprefix(found.run), found.name.removeprefix(found.group), "")
-    names = [each.name for each in scores.networks]
     for name in (f"{standard}{ending}" for ending in endings):
-        if name in names:
-            return names.index(name)
+        if name in scores.places:
+            return scores.places[name]
     raise BadSetting(
         f"there is no network '{standard}' that the others are compared with",
-        f"give the name of one as `standard`: {', '.join(names[:20])}",
+        f"give the name of one as `standard`: {', '.join([*scores.places][:20])}",
     )
 
 

@@ -14,8 +14,26 @@ _NEAR = 1e-12
 Array = NDArray[np.float64]
 
 
+def scaled(columns: Array) -> tuple[Array, NDArray[np.intc]]:
+    """Columns times powers of two, which loses nothing, so that their squares have a size.
+
+    Parameters
+    ----------
+    columns : array, shape ``[..., rows, columns]``
+
+    Returns
+    -------
+    (array, array of whole numbers)
+        Columns whose largest entries are between 1/2 and 1 (or 0), and the exponents, ``[...,
+        columns]``: those of the powers of two that give the columns back.
+    """
+    exponents = np.frexp(np.abs(columns).max(axis=-2, initial=0))[1]
+    return np.asarray(np.ldexp(columns, -exponents[..., None, :])), exponents
+
+
 def is_constant(values: Array) -> bool:
     """Whether all values are the same, but for rounding."""
+    values = scaled(values[:, None])[0]
     return bool(np.ptp(values) <= _NEAR * np.abs(values).max(initial=0))
 
 
@@ -34,12 +52,13 @@ def weighted_pearson(columns: Array, weights: Array) -> Array:
         NaN where a column is constant in the rows that count.
     """
     # Neither shifts nor scales change a correlation; near 1 less is lost by rounding.
+    columns = scaled(columns)[0]
     spread = columns.std(axis=-2, keepdims=True)
-    scaled = (columns - columns.mean(axis=-2, keepdims=True)) / np.where(spread > 0, spread, 1)
+    units = (columns - columns.mean(axis=-2, keepdims=True)) / np.where(spread > 0, spread, 1)
     total = weights.sum(axis=1)
     own = "w" if columns.ndim == 3 else ""
-    means = np.einsum(f"wr,{own}ri->wi", weights, scaled) / total[:, None]
-    products = np.einsum(f"wr,{own}ri,{own}rj->wij", weights, scaled, scaled, optimize=True)
+    means = np.einsum(f"wr,{own}ri->wi", weights, units) / total[:, None]
+    products = np.einsum(f"wr,{own}ri,{own}rj->wij", weights, units, units, optimize=True)
     covariances = products / total[:, None, None] - means[:, :, None] * means[:, None, :]
     variances = np.diagonal(covariances, axis1=1, axis2=2)
     variances = np.where(variances > _NEAR, variances, np.nan)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 import numpy as np
@@ -18,6 +18,7 @@ from sensverify.scores.pearson import (
     is_constant,
     partial,
     pearson,
+    scaled,
     weighted_pearson,
 )
 from sensverify.scores.resampling import interval, resampled
@@ -25,6 +26,9 @@ from sensverify.scores.table import Scores
 
 BENCHMARK = "benchmark"
 """What the mean over the members of a benchmark is called."""
+
+_LARGE = 1000
+"""Networks above which all pairs have the same resamples."""
 
 _NEAR = 1e-12
 """Variance below which a column of the others is constant but for rounding."""
@@ -128,6 +132,7 @@ class _Points:
     backbones: Sequence[str]
     draws: np.random.Generator
     resamples: int
+    drawn: dict[int, NDArray[np.float64]] = field(default_factory=dict)
 
 
 def prediction(
@@ -276,7 +281,13 @@ def _reason(rows: NDArray[np.float64], names: Sequence[str]) -> str:
 
 
 def _weights(points: _Points, count: int) -> NDArray[np.float64]:
-    return resampled(points.draws, count, points.resamples)
+    if count <= _LARGE:
+        return resampled(points.draws, count, points.resamples)
+    # Drawing takes longer than all else: so many networks are drawn once for all pairs.
+    if count not in points.drawn:
+        points.drawn.clear()
+        points.drawn[count] = resampled(points.draws, count, points.resamples)
+    return points.drawn[count]
 
 
 def _pearson(rows: NDArray[np.float64], weights: NDArray[np.float64]) -> Estimate:
@@ -318,7 +329,9 @@ def _leave_out(
     codes = {name: place for place, name in enumerate(dict.fromkeys(backbones))}
     own = np.array([codes[each] for each in backbones])
     # In units of deviations from the mean, so that little is lost in differences of sums.
-    x, y = ((each - each.mean()) / each.std() for each in (column, target))
+    both, exponents = scaled(np.stack([column, target], axis=1))
+    x, y = ((each - each.mean()) / each.std() for each in both.T)
+    unit = float(np.ldexp(both[:, 1].std(), exponents[1]))
 
     def others(values: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.asarray(values.sum() - np.bincount(own, values, len(codes)))
@@ -326,14 +339,14 @@ def _leave_out(
     counts = others(np.ones(len(x)))
     with np.errstate(invalid="ignore", divide="ignore"):
         mean_x, mean_y = others(x) / counts, others(y) / counts
-        both = others(x * y) / counts - mean_x * mean_y
+        products = others(x * y) / counts - mean_x * mean_y
         spread_x = others(x * x) / counts - mean_x**2
         spread_y = others(y * y) / counts - mean_y**2
-        slope = both / np.where(spread_x > _NEAR, spread_x, np.nan)
+        slope = products / np.where(spread_x > _NEAR, spread_x, np.nan)
         correlations = slope * np.sqrt(spread_x / np.where(spread_y > _NEAR, spread_y, np.nan))
     missed = y - (mean_y[own] + slope[own] * (x - mean_x[own]))
     sizes = np.bincount(own)
-    errors = np.bincount(own, np.abs(missed), len(codes)) / sizes * target.std()
+    errors = np.bincount(own, np.abs(missed), len(codes)) / sizes * unit
     found = tuple(
         LeftOut(
             name,

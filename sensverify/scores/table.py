@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -214,23 +215,28 @@ class Scores:
             f"{len(self.measures)} measures, {holes} holes)"
         )
 
-    @property
+    @cached_property
     def measured(self) -> NDArray[np.bool_]:
         """Whether a cell is known; its mask is the holes."""
-        return np.asarray(self.total > 0)
+        return _unwritable(self.total > 0)
 
-    @property
+    @cached_property
     def accuracy(self) -> NDArray[np.float64]:
         """Share of samples that are right; NaN in holes."""
         with np.errstate(invalid="ignore"):
-            return np.asarray(self.right / self.total)
+            return _unwritable(self.right / self.total)
 
-    @property
+    @cached_property
     def clean(self) -> NDArray[np.float64]:
         """Accuracy on the test samples as they are, one a network; NaN where it is not known."""
         if CLEAN not in self.shifts:
-            return np.full(len(self.networks), np.nan)
-        return np.asarray(self.accuracy[:, self.shifts.index(CLEAN)])
+            return _unwritable(np.full(len(self.networks), np.nan))
+        return _unwritable(self.accuracy[:, self.shifts.index(CLEAN)])
+
+    @cached_property
+    def places(self) -> Mapping[str, int]:
+        """Where every network stands, by its name."""
+        return MappingProxyType({each.name: k for k, each in enumerate(self.networks)})
 
     def place(self, network: str) -> int:
         """Where the network of a name stands.
@@ -240,14 +246,18 @@ class Scores:
         BadData
             There is none.
         """
-        names = [each.name for each in self.networks]
-        if network not in names:
-            raise BadData(f"there is no network '{network}'", f"there are {_listed(names)}")
-        return names.index(network)
+        if network not in self.places:
+            raise BadData(
+                f"there is no network '{network}'", f"there are {_listed([*self.places])}"
+            )
+        return self.places[network]
 
 
 def _frozen(values: Any, dtype: Any) -> Any:
-    array = np.array(values, dtype=dtype)
+    return _unwritable(np.array(values, dtype=dtype))
+
+
+def _unwritable(array: Any) -> Any:
     array.setflags(write=False)
     return array
 

@@ -113,10 +113,10 @@ def transfer(
     if not names:
         raise BadSetting("a transfer is that to shifts, and the table has none", "give one with")
     bases = [place for place, each in enumerate(scores.networks) if standard in each.called]
-    rows = [*bases, *trained]
+    rows, own = [*bases, *trained], {*bases}
     cells = []
     for place in rows:
-        base = place if place in bases else standard_of(scores, place, standard)
+        base = place if place in own else standard_of(scores, place, standard)
         cells += [_cell(scores, place, base, shift) for shift in names]
     clean = {scores.networks[place].name: _known(scores.clean[place]) for place in rows}
     return Transfers(

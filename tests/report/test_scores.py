@@ -68,6 +68,17 @@ def test_cells_are_coloured_by_strength_alone() -> None:
     assert all(not cell.look for cell in terminal.tables[0].rows[0].cells)
 
 
+def test_of_very_many_rows_the_first_are_shown() -> None:
+    rows = [doc.row(f"r{k}", doc.Cell("1", value=1.0)) for k in range(1234)]
+    blocks = list(matrix(("a",), rows, "what", strength=abs))
+    (page,) = (block for block in blocks if isinstance(block, doc.Table))
+    assert [row.name for row in page.rows] == [f"r{k}" for k in range(200)]
+    (terminal,) = (block for block in blocks if isinstance(block, doc.Fitting))
+    assert len(terminal.tables[0].rows) == 200
+    assert any("1,034 more rows are in the data." in str(block) for block in blocks)
+    assert not any("more rows" in str(block) for block in matrix(("a",), rows[:200], "what"))
+
+
 def test_results_of_other_packages_are_sections() -> None:
     scores = table(ROWS)
     section = doc.Section("own", "Own", (doc.Text("something else"),))

@@ -94,6 +94,56 @@ def test_noise_is_not_explained() -> None:
     assert found.fitted >= 0
 
 
+def with_values(values: np.ndarray) -> Scores:
+    """Networks with measures ``a``, ``b`` and a target ``t``."""
+    count = len(values)
+    return Scores(
+        networks=tuple(Network(f"n{k}") for k in range(count)),
+        shifts=(),
+        right=np.zeros((count, 0)),
+        total=np.zeros((count, 0)),
+        measures=("a", "b", "t"),
+        values=values,
+    )
+
+
+def test_a_measure_that_is_constant_but_for_one_network_says_nothing_of_that() -> None:
+    """Rounding leaves .1 a deviation of 1e-17, by which nothing may be divided."""
+    draws = np.random.default_rng(0)
+    a, b = np.full(20, 0.1), draws.normal(size=20)
+    a[7] = 5.0
+    scores = with_values(np.column_stack([a, b, 2 * b + 0.01 * draws.normal(size=20)]))
+    found = one(scores, measures=("a", "b"), targets=("t",), folds=20)
+    assert found.explained is not None
+    assert found.explained > 0.99
+
+
+@pytest.mark.parametrize("power", [-1020, -600, 600, 1020])
+@pytest.mark.parametrize("regressor", ["linear", "ridge", "forest"])
+def test_the_size_of_numbers_changes_nothing(regressor: str, power: int) -> None:
+    values = np.random.default_rng(2).uniform(0.5, 1, (30, 3))
+    settings = {"measures": ("a", "b"), "targets": ("t",), "regressor": regressor}
+    plain, sized = (
+        one(with_values(each), **settings)
+        for each in (values, np.ldexp(values, [power, -power, power // 2]))
+    )
+    assert sized.explained == plain.explained
+    assert sized.fitted == plain.fitted
+    assert sized.error is not None
+    assert plain.error is not None
+    assert sized.error == pytest.approx(math.ldexp(plain.error, power))
+    for one_, other in zip(plain.additions, sized.additions, strict=True):
+        assert other.addition == pytest.approx(math.ldexp(one_.addition, power // 2))
+        assert other.value == math.ldexp(one_.value, power if one_.measure == "a" else -power)
+
+
+def test_an_error_beyond_all_numbers_is_none() -> None:
+    values = np.random.default_rng(2).uniform(0.5, 1, (30, 3)) * [1, 1, 1e300]
+    found = one(with_values(values), measures=("a", "b"), targets=("t",))
+    assert found.explained is not None
+    assert found.error is None
+
+
 def test_seeds_of_a_group_are_left_out_together() -> None:
     # The target is noise that two seeds share, which only a leak of one to the other explains.
     draws = np.random.default_rng(2)

@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import pearsonr
 
 from sensverify.errors import BadSetting
-from sensverify.scores import Scores
+from sensverify.scores import Network, Scores
 from sensverify.scores.pearson import chance, pearson
 from sensverify.scores.prediction import Prediction, prediction
 from tests.scores.conftest import table
@@ -65,6 +65,29 @@ def test_pearson_is_that_of_scipy() -> None:
     assert found.pearson.lower is not None
     assert found.pearson.upper is not None
     assert found.pearson.lower < expected.statistic < found.pearson.upper
+
+
+@pytest.mark.parametrize("power", [-1020, -600, 600, 1020])
+def test_the_size_of_measures_changes_nothing(power: int) -> None:
+    values = np.random.default_rng(2).uniform(0.5, 1, (9, 2))
+    found = []
+    for each in (values, np.ldexp(values, [power, -power])):
+        scores = Scores(
+            networks=tuple(Network(f"n{k}") for k in range(9)),
+            shifts=(),
+            right=np.zeros((9, 0)),
+            total=np.zeros((9, 0)),
+            measures=("a", "t"),
+            values=each,
+        )
+        found.append(prediction(scores, columns=("a",), targets=("t",)).pairs[0])
+    plain, sized = found
+    assert sized.pearson == plain.pearson
+    assert sized.explained == plain.explained
+    for one_, other in zip(plain.left_out, sized.left_out, strict=True):
+        assert other.correlation == one_.correlation
+        assert one_.error is not None
+        assert other.error == pytest.approx(math.ldexp(one_.error, -power))
 
 
 def test_with_clean_accuracy_held_fixed_is_the_correlation_of_what_lines_leave() -> None:

@@ -61,6 +61,9 @@ HEADS: Mapping[str, tuple[str, ...]] = {
 _NAMED = 3
 """Things that are named beside a reason; the others are in the data."""
 
+ROWS = 200
+"""Rows of a matrix that are shown; the others are counted, and in the data."""
+
 _SHOWN = 20
 """Lines that are shown; the others are counted, and in the data."""
 
@@ -94,8 +97,10 @@ def matrix(
 ) -> Iterator[doc.Block]:
     """Rows under many columns; a terminal splits those that do not fit beside each other.
 
-    On a page, cells have a colour by the ``strength`` of their values, from 0 to 1.
+    On a page, cells have a colour by the ``strength`` of their values, from 0 to 1. Of very many
+    rows the first are shown.
     """
+    more, rows = len(rows) - ROWS, rows[:ROWS]
     whole = doc.Table(doc.columns("", *columns), rows, title=title, notes=True)
     page = whole if strength is None else _coloured(whole, strength)
     yield doc.Text(f"{title[0].upper()}{title[1:]}", look="heading", on=doc.PAGE)
@@ -103,6 +108,8 @@ def matrix(
     if strength is not None:
         yield doc.Text("The stronger the colour, the further from 0.", "note", on=doc.PAGE)
     yield doc.Fitting((whole, replace(whole, splits="columns")), on=doc.TERMINAL)
+    if more > 0:
+        yield doc.Text(f"{more:,} more rows are in the data.", "note")
 
 
 def _coloured(table: doc.Table, strength: Callable[[float], float]) -> doc.Table:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import shutil
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
 from sensverify.errors import BackendMissing, InputError
+from sensverify.report.html import document_to_html
+from sensverify.report.study.contents import Row, StudyReport
+from sensverify.report.study.document import study_document
 from sensverify.studies.collect import collect, write_report
-from tests.report.shown import split_page
+from tests.report.shown import printed, split_page
 
 
 @pytest.fixture(scope="module")
@@ -101,3 +105,28 @@ def test_without_matplotlib(folder: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(BackendMissing, match=r"matplotlib.*pip install 'sensverify\[train\]'"):
         write_report(folder)
+
+
+def test_every_warning_has_a_line(tiny_folder: Path) -> None:
+    report = replace(collect(tiny_folder), warnings=("one went wrong", "another did"))
+    assert "<p>one went wrong<br>another did</p>" in document_to_html(study_document(report))
+
+
+def test_many_runs_stand_below_each_other_in_a_terminal(tiny_folder: Path) -> None:
+    report = collect(tiny_folder)
+    table = report.tables[0]
+    row = table.rows[0]
+    values = {name: row.values[name] for name in ("CE", "ERR")}
+    names = [f"a-run-of-a-long-name-{number}" for number in range(12)]
+    many = replace(table, rows=tuple(Row(name, values, 1) for name in names))
+    lines = text(replace(report, tables=(many,))).splitlines()
+    assert [line.split()[0] for line in lines if line.strip().startswith("a-run-of")] == names
+    # A few stand beside each other, above their metrics.
+    few = text(replace(report, tables=(replace(many, rows=many.rows[:3]),)))
+    assert [line.split()[0] for line in few.splitlines() if line.startswith(("CE", "ERR"))] == [
+        "CE", "ERR"
+    ]  # fmt: skip
+
+
+def text(report: StudyReport) -> str:
+    return printed(study_document(report, figures=False))

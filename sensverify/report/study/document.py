@@ -15,6 +15,9 @@ _TRAILS = {
     "sensitivity_energy": "Sensitivity against the energy (the training loss with its penalties), "
     "which falls from left to right; the dot is where a training ended.",
 }
+_ACROSS = 8
+"""Losses that stand across a terminal, where there are no fewer metrics."""
+
 _BANDS = (
     "Lines are means over the seeds (of SENSE the geometric mean), bands reach from the smallest "
     "to the largest of them. A thin vertical line is where a loss changes its stage."
@@ -59,7 +62,7 @@ def _opening(report: StudyReport) -> Iterator[doc.Block]:
         if part.strip():
             yield doc.Text(part, on=doc.PAGE)
     if report.warnings:
-        yield doc.Notice(report.warnings, "bad", on=doc.PAGE)
+        yield doc.Notice(list(report.warnings), "bad", on=doc.PAGE)
 
 
 def _table_section(table: StudyTable) -> doc.Section:
@@ -109,15 +112,18 @@ def page_table(table: StudyTable, *, spread: bool = True, published: bool = True
 
 
 def _terminal_table(table: StudyTable, *, spread: bool = True, published: bool = True) -> doc.Table:
-    """Metrics down, losses across: the page's table on its side."""
-    found = page_table(table, spread=spread, published=published).turned(doc.Column(align="left"))
-    columns = [
-        replace(each, width=12) if each.look == "published" else each for each in found.columns
-    ]
+    """Metrics down, losses across: the page's table on its side; of many losses, as it is there."""
+    found = page_table(table, spread=spread, published=published)
+    if len(found.rows) <= max(_ACROSS, len(found.columns)):
+        found = found.turned(doc.Column(align="left"))
+        columns = [
+            replace(each, width=12) if each.look == "published" else each for each in found.columns
+        ]
+        found = replace(found, columns=columns)
     seeds = max(row.seeds for row in table.rows)
     title = f"{PARTS[table.part]}, {'one seed' if seeds == 1 else f'mean of {seeds} seeds'}"
     more = "" if spread and published else "; a wider terminal shows more"
-    return replace(found, columns=columns, title=title + more, notes=True)
+    return replace(found, title=title + more, notes=True)
 
 
 def _figures(report: StudyReport) -> Iterator[doc.Block]:

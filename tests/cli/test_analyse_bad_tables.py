@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from click.testing import Result
 
+from sensverify.scores import read_scores
 from sensverify.scores.catalog import ANALYSES
 
 Run = Callable[..., Result]
@@ -94,6 +96,29 @@ def test_a_good_table_is_answered(analyse: Callable[..., Result], kind: str) -> 
     ]
     joined = analyse(kind, *(text(each, digests="5" * 64) for each in halves))
     assert joined.stdout == done.stdout
+
+
+HOSTILE = 'a,b"c\n<script>alert(1)</script>\u202e[bold]=x'
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_hostile_name_is_text_everywhere(run: Run, tmp_path: Path, kind: str) -> None:
+    """It needs quotes in CSV, marks up nothing, and is read again as it was."""
+    rows = {HOSTILE if name == "other7" else name: row for name, row in good().items()}
+    file, page, out = tmp_path / "table.csv", tmp_path / "page.html", tmp_path / "out"
+    with file.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(("network", "shift", "severity", "right", "total"))
+        for name, row in rows.items():
+            writer.writerows((name, shift, "", right, 100) for shift, right in row.items())
+    settings = f"({KINDS[kind]})" if KINDS[kind] else ""
+    args = ("study", "analyse", file, "--kind", kind + settings, "--csv", out, "--report", page)
+    done = run(*args)
+    assert done.exit_code == 0, done.output
+    assert "\u202e" not in done.stdout
+    assert "<script>alert" not in page.read_text(encoding="utf-8")
+    again = read_scores([out / "scores.csv"])
+    assert [each.name for each in again.networks] == [*rows]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -47,7 +47,9 @@ class StudyPlan:
         for name, twin in self.twins.items():
             yield f"{name} is the same training as {twin}, and is made once"
         if self.tasks:
-            kinds = ", ".join(f"{count:,} {kind}" for kind, count in self.tasks.items())
+            kinds = ", ".join(
+                count_of(count, kind.removesuffix("s"), kind) for kind, count in self.tasks.items()
+            )
             yield f"{count_of(self.evaluations, 'evaluation')}: of each network {kinds}"
 
 

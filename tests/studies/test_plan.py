@@ -52,6 +52,13 @@ def test_trainings_and_evaluations_are_counted() -> None:
     ]
 
 
+def test_one_is_said_as_one() -> None:
+    found = plan(runs=[RUN], evaluate={"attacks": ["fgsm"], "radii": [0.1]}, study={"seeds": [0]})
+    assert list(found.lines()) == [
+        "1 training: 1 run with 1 seed", "1 evaluation: of each network 1 attack"
+    ]  # fmt: skip
+
+
 def test_what_a_run_is() -> None:
     found = plan(grid={"batch_size": [8, 16]}, settings={"epochs": 3})
     assert list(found.lines()) == ["4 trainings: 2 runs with 2 seeds"]

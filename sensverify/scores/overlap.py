@@ -10,7 +10,7 @@ from sensverify.classification.shift import app, residual_robustness
 from sensverify.errors import BadSetting, NotMeasured
 from sensverify.scores.columns import Metric, column, shift_names
 from sensverify.scores.gains import STANDARD, gain, standard_of
-from sensverify.scores.table import Scores
+from sensverify.scores.table import Network, Scores
 
 
 @dataclass(frozen=True)
@@ -135,19 +135,24 @@ def _series(scores: Scores) -> list[dict[str, int | None]]:
     One mapping for each seed, and each point of a study's grid.
     """
     known = shift_names(scores)
-    names = [each.name for each in scores.networks]
+    names: dict[str, int] = {}
+    for place, each in enumerate(scores.networks):
+        for name in (each.name, *each.aliases):
+            names.setdefault(name, place)
     bare = [name for name in known if name in names]
     seeded = {}
-    for place, each in enumerate(scores.networks):
-        shift = each.group if each.group in known else each.run
-        if shift in known and each.name not in known:
-            seeded[shift, each.name.removeprefix(shift)] = place
+    for name, place in names.items():
+        called = Network(name)
+        shift = called.group if called.group in known else called.run
+        if shift in known and name not in known:
+            seeded[shift, name.removeprefix(shift)] = place
     shifts = [name for name in known if name in {*bare, *(shift for shift, _ in seeded)}]
     if len(shifts) < 2:
         raise BadSetting(
             f"overlaps need two networks that are called as the shift they were trained with; "
             f"there {'is ' + shifts[0] if shifts else 'are none'}",
-            f"networks are {', '.join(names[:20])}; shifts are {', '.join(known[:20]) or 'none'}",
+            f"networks are {', '.join([*names][:20])}; shifts are "
+            f"{', '.join(known[:20]) or 'none'}",
         )
     if bare:
         if bare != shifts:
@@ -157,7 +162,7 @@ def _series(scores: Scores) -> list[dict[str, int | None]]:
                 "with one",
                 "call all of them NAME, or all NAME-seedN",
             )
-        return [{name: names.index(name) for name in shifts}]
+        return [{name: names[name] for name in shifts}]
     endings = dict.fromkeys(ending for _, ending in seeded)
     return [{name: seeded.get((name, ending)) for name in shifts} for ending in endings]
 

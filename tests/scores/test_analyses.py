@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -408,6 +409,18 @@ def test_overlaps_of_several_seeds_are_means_over_them() -> None:
     assert holed.of("fog", "blur").raw == pytest.approx(0, abs=1e-5)
     one = {name: row for name, row in rows.items() if name.endswith("0")}
     assert overlap(table(one, 1_000_000)).seeds == 1
+
+
+def test_a_network_with_several_names_is_found_by_each() -> None:
+    """Of two shifts, the network without the one is that of the other."""
+    scores = planted()
+    renamed = tuple(
+        Network("no-fog", "a" * 64, ("rain",)) if each.name == "rain" else each
+        for each in scores.networks
+    )
+    found = overlap(replace(scores, networks=renamed))
+    assert found.shifts == NAMES
+    assert found.of("fog", "rain").raw == pytest.approx(0.6, abs=1e-5)
 
 
 def test_balance_and_coverage_of_planted_overlaps() -> None:

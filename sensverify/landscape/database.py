@@ -114,6 +114,13 @@ class Database:
         )
         return tuple(key for _, _, key in ranked[:count])
 
+    def nearest(self, key: str) -> tuple[str, ...]:
+        """Keys of the other minima, from the one whose canonical form is nearest to that of one."""
+        form = self._forms[key]
+        others = [each.key for each in self.minima if each.key != key]
+        apart = [float(np.linalg.norm(self._forms[each] - form)) for each in others]
+        return tuple(others[place] for place in np.argsort(apart, kind="stable"))
+
     def add(self, found: Found) -> tuple[str, ...]:
         """Take in what a task has found; the keys of its points."""
         keys = tuple(self.identify(point) for point in found.points)

@@ -57,7 +57,7 @@ class Polished:
         Eigenvalues of the Hessian, ascending: at the point, or so near that it is the same to some
         seven digits.
     lowest : Tensor, shape ``[size]``
-        The unit eigenvector of the first of them.
+        The unit eigenvector of the first of them; 0 at a minimum.
     negative, zero : int
         How many eigenvalues are negative, and how many are 0 within the tolerance.
     converged : bool
@@ -103,12 +103,14 @@ def polish(
         )
     value, gradient = _at(energy, point)
     fresh = False
-    for _ in range(settings.steps):
-        values, vectors = torch.linalg.eigh(energy.hessian(point))
+    matrix = energy.hessian(point)
+    for number in range(settings.steps):
+        if number:
+            matrix = energy.hessian(point)
         fresh = True
-        if not bool(torch.isfinite(values).all()):
+        if not bool(torch.isfinite(matrix).all()):
             break
-        steps = _Steps(values, vectors, settings, index)
+        steps = _Steps(matrix, settings, index)
         # As long as the steps are short, the same Hessian does.
         while float(gradient.norm()) > 0:
             move = steps.from_gradient(gradient)
@@ -123,15 +125,16 @@ def polish(
         if fresh:
             break
     if not fresh:
-        values, vectors = torch.linalg.eigh(energy.hessian(point))
-    flat = settings.zero * float(values.abs().max().clamp_min(1e-300))
+        matrix = energy.hessian(point)
+    values, lowest = _spectrum(matrix, index)
+    flat = settings.zero * max(float(values.abs().max()), 1e-300)
     norm = float(gradient.norm())
     return Polished(
         point=point,
         value=value,
         norm=norm,
         spectrum=values,
-        lowest=vectors[:, 0],
+        lowest=lowest,
         negative=int((values < -flat).sum()),
         zero=int((values.abs() <= flat).sum()),
         converged=norm <= settings.tolerance and bool(torch.isfinite(values).all()),
@@ -141,20 +144,52 @@ def polish(
 class _Steps:
     """Newton steps with one Hessian."""
 
-    def __init__(self, values: Tensor, vectors: Tensor, settings: Newton, index: int) -> None:
-        self._vectors, self._longest = vectors, settings.longest
-        largest = values.abs().max().clamp_min(1e-300)
-        curvature = values.abs().clamp_min(settings.zero * float(largest))
-        signs = torch.ones_like(values)
-        signs[:index] = -1.0
-        # Nothing is known along flat directions: there is nothing to go to.
-        known = (values.abs() > settings.zero * largest).to(values)
-        self._scale = -known * signs / curvature
+    def __init__(self, matrix: Tensor, settings: Newton, index: int) -> None:
+        self._matrix, self._index = matrix, index
+        self._longest, self._zero = settings.longest, settings.zero
+        self._scale: Tensor | None = None
+        self._vectors = matrix
+        factor, failed = torch.linalg.cholesky_ex(matrix)
+        self._factor = factor if index == 0 and not int(failed) else None
 
     def from_gradient(self, gradient: Tensor) -> Tensor:
-        move = self._vectors @ (self._scale * (self._vectors.T @ gradient))
+        """The step, no longer than the longest."""
+        if self._factor is not None:
+            # Far cheaper than eigenvectors; a long step is for these to judge.
+            move = -torch.cholesky_solve(gradient[:, None], self._factor)[:, 0]
+            if float(move.norm()) <= self._longest:
+                return move
+        if self._scale is None:
+            self._scale = self._decomposed()
+        # Soft directions are held back one by one, so that stiff ones end at once.
+        shares = self._scale * (self._vectors.T @ gradient)
+        move = self._vectors @ shares.clamp(-self._longest / 2, self._longest / 2)
         length = float(move.norm())
         return move if length <= self._longest else move * (self._longest / length)
+
+    def _decomposed(self) -> Tensor:
+        """Factors of the step along each eigenvector."""
+        values, self._vectors = torch.linalg.eigh(self._matrix)
+        largest = values.abs().max().clamp_min(1e-300)
+        signs = torch.ones_like(values)
+        signs[: self._index] = -1.0
+        # Nothing is known along flat directions: there is nothing to go to.
+        known = (values.abs() > self._zero * largest).to(values)
+        return -known * signs / values.abs().clamp_min(self._zero * float(largest))
+
+
+def _spectrum(matrix: Tensor, index: int) -> tuple[Tensor, Tensor]:
+    """The eigenvalues, and the lowest eigenvector where it may be asked for."""
+    if not bool(torch.isfinite(matrix).all()):
+        nothing = torch.full_like(matrix[0], torch.nan)
+        return nothing, nothing
+    if index == 0:
+        values = torch.linalg.eigvalsh(matrix)
+        if float(values[0]) > 0:
+            # A minimum has no way down.
+            return values, torch.zeros_like(values)
+    values, vectors = torch.linalg.eigh(matrix)
+    return values, vectors[:, 0]
 
 
 def _at(energy: Energy, point: Tensor) -> tuple[float, Tensor]:

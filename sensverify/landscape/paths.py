@@ -2,7 +2,8 @@
 
 The path is the curve ``dx/dt = -gradient``. Along it the energy's Hessian has real eigenvalues over
 several orders of magnitude, for which the stabilised methods of Runge, Kutta and Chebyshev are
-made: s evaluations allow steps some s^2 times as long as one of Euler's.
+made: s evaluations allow steps some s^2 times as long as one of Euler's. Each step takes as many
+stages as its length and the largest curvature ask for.
 
 Source: Sommeijer, Shampine and Verwer 1998, *RKC: an explicit solver for parabolic PDEs*; the
 formulas of first order, with damping.
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import lru_cache
+from math import ceil
 
 import numpy as np
 import torch
@@ -25,6 +27,8 @@ from sensverify.runs.watch import Watch
 
 _DAMPING = 0.1
 _ROUNDING = 1e-14
+_POWER = 12
+_SMALLEST = 1e-12
 
 
 @dataclass(frozen=True)
@@ -36,11 +40,12 @@ class Descent:
     leave : float
         Length of the step off the saddle, in shares of the larger of 1 and the saddle's length.
     stages : int
-        Evaluations of a step.
+        Evaluations of a step, at most.
     longest : float
         Length of a step, at most.
     near : float
-        Length of the gradient from where on the way to the minimum is left to L-BFGS.
+        Length of the gradient, in shares of the largest on the path, below which the rest of the
+        way is left to L-BFGS.
     steps : int
         At most.
     kept : int
@@ -50,9 +55,9 @@ class Descent:
     """
 
     leave: float = 1e-3
-    stages: int = 10
-    longest: float = 0.2
-    near: float = 1e-3
+    stages: int = 150
+    longest: float = 0.3
+    near: float = 0.02
     steps: int = 500
     kept: int = 40
     last: Lbfgs = field(default_factory=lambda: Lbfgs(longest=0.2))
@@ -127,6 +132,8 @@ class _Descending:
         self.points = saddles + leave[:, None] * unit
         self.values, self.gradients = energy.gradient(self.points)
         self.evaluations = len(saddles)
+        # A larger curvature than is met makes steps dearer, a smaller one makes them unstable.
+        self._stiffest = self._curvatures(saddles, unit)
         # Of a step, in time; adapted from the first on.
         self._step = settings.longest / (4 * self.gradients.norm(dim=1).clamp_min(1e-12))
         above = energy.value(saddles)
@@ -134,6 +141,7 @@ class _Descending:
             [(0.0, float(top)), (float(length), float(low))]
             for top, length, low in zip(above, leave, self.values, strict=True)
         ]
+        self._steepest = self.gradients.norm(dim=1)
         # What does not go down from the start is no way down.
         self.falling = self.values <= above + _ROUNDING * above.abs().clamp_min(1.0)
         self._stuck = ~self.falling | ~torch.isfinite(self.values)
@@ -141,13 +149,18 @@ class _Descending:
     def step(self) -> bool:
         """One step of every path that is still above its minimum; False where none is."""
         norms = self.gradients.norm(dim=1)
-        rows = (~self._stuck & ~(norms <= self._set.near)).nonzero()[:, 0]
+        self._steepest = torch.maximum(self._steepest, norms)
+        # A saddle is left with a gradient that grows first.
+        ended = (norms <= self._set.near * self._steepest) | (norms <= _SMALLEST)
+        rows = (~self._stuck & ~ended).nonzero()[:, 0]
         if not len(rows):
             return False
         time = torch.minimum(self._step[rows], 4 * self._set.longest / norms[rows])
-        there = self._chebyshev(rows, time)
+        most = 0.65 * self._set.stages**2 / self._stiffest[rows]
+        time = torch.minimum(time, most)
+        there, stages = self._chebyshev(rows, time)
         values, gradients = self._energy.gradient(there)
-        self.evaluations += self._set.stages * len(rows)
+        self.evaluations += stages * len(rows)
         moves = there - self.points[rows]
         lengths = moves.norm(dim=1)
         # Along the path the gradient at both ends points down it; where it does not, the step has
@@ -159,14 +172,28 @@ class _Descending:
         good = falls & (lengths <= self._set.longest) & (along > 0) & (ahead > -0.1 * along)
         self._accept(rows[good], there[good], values[good], gradients[good], lengths[good])
         self._step[rows] = time * torch.where(good, 1.5, 0.4)
+        self._stiffest[rows] *= torch.where(good, 0.98, 1.3)
         lost = rows[~good]
         self._stuck[lost] = self._step[lost] < 1e-10
         return True
 
-    def _chebyshev(self, rows: Tensor, time: Tensor) -> Tensor:
-        """The point after a time: first order, and stable for curvatures up to about s^2 / time."""
+    def _curvatures(self, points: Tensor, guess: Tensor) -> Tensor:
+        """Estimates of the largest curvatures, by some power iteration, with room above."""
+        generator = torch.Generator().manual_seed(0)
+        draws = torch.randn(guess.shape, generator=generator, dtype=guess.dtype)
+        found = guess.new_zeros(len(guess))
+        for _ in range(_POWER):
+            draws = draws / draws.norm(dim=1, keepdim=True).clamp_min(1e-300)
+            draws = self._energy.product(points, draws)
+            found = draws.norm(dim=1)
+        return (1.2 * found).clamp_min(1e-12)
+
+    def _chebyshev(self, rows: Tensor, time: Tensor) -> tuple[Tensor, int]:
+        """The points after a time, of first order, and the stages that stability asks for."""
         begin, slope = self.points[rows], -self.gradients[rows]
-        first, factors = _coefficients(self._set.stages)
+        needed = float((time * self._stiffest[rows] / 0.65).sqrt().max())
+        stages = min(max(2, ceil(needed)), self._set.stages)
+        first, factors = _coefficients(stages)
         before, now = begin, begin + (first * time)[:, None] * slope
         for own, last, share in factors:
             _, gradients = self._energy.gradient(now)
@@ -177,7 +204,7 @@ class _Descending:
                 - (share * time)[:, None] * gradients
             )
             before, now = now, new
-        return now
+        return now, stages
 
     def _accept(
         self, rows: Tensor, points: Tensor, values: Tensor, gradients: Tensor, lengths: Tensor
@@ -203,7 +230,7 @@ def _thinned(track: list[tuple[float, float]], count: int) -> DescentPath:
     return DescentPath(chosen[:, 0], chosen[:, 1])
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=256)
 def _coefficients(stages: int) -> tuple[float, tuple[tuple[float, float, float], ...]]:
     """Shares of the first stage; and of each other: of the stage before, of the last, of time.
 

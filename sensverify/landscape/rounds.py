@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 
-from sensverify.errors import BadSetting
 from sensverify.landscape.database import Database
 from sensverify.landscape.energy import Energy
 from sensverify.landscape.rows import Found
@@ -36,6 +35,8 @@ class Part:
         Searches.
     minima : tuple of str
         Keys of the minima that they begin at; empty for starts.
+    partners : tuple of str
+        Of climbs: for each minimum the key of another one, or nothing.
     """
 
     kind: Kind
@@ -43,6 +44,7 @@ class Part:
     place: int
     count: int
     minima: tuple[str, ...] = ()
+    partners: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
@@ -91,6 +93,7 @@ def rounds(settings: Settings, database: Database, *, relu: bool = False) -> Rou
         lowest = [point.key for point in database.minima[: search.walks]]
         yield from stage(tuple(_over("hops", 1, lowest, search.batch)), 1)
     tried: Counter[str] = Counter()
+    paired: set[tuple[str, str]] = set()
     for number in range(2, search.rounds + 2):
         if search.enough(len(database.minima), len(database.saddles)) or not database.minima:
             return
@@ -98,7 +101,24 @@ def rounds(settings: Settings, database: Database, *, relu: bool = False) -> Rou
         # Fewer minima than searches: some are begun at more than once, in other directions.
         chosen = [chosen[k % len(chosen)] for k in range(search.climbs)]
         tried.update(chosen)
-        yield from stage(tuple(_over("climbs", number, chosen, search.batch)), number)
+        pairs = _pairs(database, chosen, paired)
+        parts = tuple(
+            replace(each, partners=tuple(pairs[each.place * search.batch :][: each.count]))
+            for each in _over("climbs", number, chosen, search.batch)
+        )
+        yield from stage(parts, number)
+
+
+def _pairs(database: Database, chosen: Sequence[str], paired: set[tuple[str, str]]) -> list[str]:
+    """For every second search the nearest minimum that its own was not paired with before."""
+    found = []
+    for place, key in enumerate(chosen):
+        near = database.nearest(key) if place % 2 == 0 else ()
+        other = next((each for each in near if (key, each) not in paired), "")
+        if other:
+            paired.update([(key, other), (other, key)])
+        found.append(other)
+    return found
 
 
 def _order(key: str) -> int:
@@ -119,7 +139,7 @@ def _over(kind: Kind, number: int, minima: Sequence[str], batch: int) -> Iterato
 def do_part(
     energy: Energy,
     part: Part,
-    minima: torch.Tensor | None,
+    minima: Mapping[str, torch.Tensor],
     settings: Settings,
     watch: Watch | None = None,
 ) -> Found:
@@ -129,8 +149,8 @@ def do_part(
     ----------
     energy : Energy
     part : Part
-    minima : Tensor, shape ``[count, size]``, or None
-        The weights of its minima.
+    minima : mapping from str to Tensor
+        The weights of its minima, by key.
     settings : Settings
     watch : Watch, optional
     """
@@ -138,17 +158,24 @@ def do_part(
     if part.kind == "starts":
         starts = energy.starts(part.count, generator)
         return from_starts(energy, starts, settings, key=part.key, watch=watch)
-    if minima is None:
-        raise BadSetting(f"'{part.key}' begins at minima, and none are given")
-    search = {"hops": from_hops, "climbs": from_climbs}[part.kind]
-    return search(energy, minima, settings, generator, key=part.key, watch=watch)
+    if part.kind == "hops":
+        chosen = torch.stack([minima[key] for key in part.minima])
+        return from_hops(energy, chosen, settings, generator, key=part.key, watch=watch)
+    return from_climbs(
+        energy,
+        torch.stack([minima[key] for key in part.minima]),
+        settings,
+        generator,
+        partners=[minima[key] if key else None for key in part.partners],
+        key=part.key,
+        watch=watch,
+    )
 
 
-def weights_of(database: Database, part: Part) -> torch.Tensor | None:
-    """The weights of a task's minima, ``[count, size]``."""
-    if not part.minima:
-        return None
-    return torch.stack([torch.tensor(database.points[key].weights) for key in part.minima])
+def weights_of(database: Database, part: Part) -> dict[str, torch.Tensor]:
+    """The weights of a task's minima and their partners, by key."""
+    keys = dict.fromkeys((*part.minima, *filter(None, part.partners)))
+    return {key: torch.tensor(database.points[key].weights) for key in keys}
 
 
 def explore(

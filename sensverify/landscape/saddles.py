@@ -14,8 +14,10 @@ from torch import Tensor
 from sensverify.errors import BadSetting
 from sensverify.landscape.energy import Energy
 from sensverify.landscape.lowest_mode import lowest_mode
-from sensverify.landscape.minimise import LARGEST, Lbfgs, minimise
+from sensverify.landscape.minimise import Lbfgs, minimise
 from sensverify.runs.watch import Watch
+
+_NOISE = 0.1
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,12 @@ class Climb:
     longest : float
         Length of an uphill step, at most.
     first : float
-        Length of the step that leaves a minimum.
+        Length of the step by which a search leaves a minimum.
+    soft : int
+        A minimum is left along one of so many eigenvectors of least curvature, drawn at random.
+    farthest : float
+        Length of a point at which a search is given up, in shares of the larger of 1 and the length
+        of the point that it began at: up the walls of the penalty there is no saddle.
     modes : int
         Steps of LOBPCG for the direction, before each uphill step; before the first, ten times as
         many.
@@ -40,19 +47,21 @@ class Climb:
     """
 
     tolerance: float = 1e-4
-    steps: int = 200
-    longest: float = 0.3
-    first: float = 0.5
-    modes: int = 4
-    downhill: int = 15
+    steps: int = 100
+    longest: float = 0.2
+    first: float = 0.3
+    soft: int = 32
+    farthest: float = 3.0
+    modes: int = 10
+    downhill: int = 20
 
     def __post_init__(self) -> None:
-        if not (self.tolerance > 0 and self.longest > 0 and self.first >= 0):
+        if not (self.tolerance > 0 and self.longest > 0 and self.first >= 0 and self.farthest > 0):
             raise BadSetting(
-                "eigenvector following needs a `tolerance` and a `longest` step above 0, got "
-                f"{self.tolerance} and {self.longest}"
+                "eigenvector following needs a `tolerance`, a `longest` step and a `farthest` "
+                f"length above 0, got {self.tolerance}, {self.longest} and {self.farthest}"
             )
-        if min(self.steps, self.modes, self.downhill) < 1:
+        if min(self.steps, self.modes, self.downhill, self.soft) < 1:
             raise BadSetting("eigenvector following needs at least one step of each kind")
 
 
@@ -95,7 +104,7 @@ def climb(
     ----------
     energy : Energy
     starts, directions : Tensor, shape ``[batch, size]``
-        Where each begins, and the direction in which it leaves.
+        Where each begins, and a guess of the direction that is climbed.
     settings : Climb
     watch : Watch, optional
         When it is over, the points are given as they are.
@@ -113,13 +122,15 @@ class _Climbing:
     def __init__(self, energy: Energy, starts: Tensor, directions: Tensor, settings: Climb) -> None:
         self._energy, self._set = energy, settings
         unit = directions / directions.norm(dim=1, keepdim=True).clamp_min(1e-300)
-        self.points = starts + settings.first * unit
+        self.points = starts.clone()
+        self._farthest = settings.farthest * starts.norm(dim=1).clamp_min(1.0)
         self.directions = unit
         count = len(starts)
         self.curvatures = starts.new_zeros(count)
         _, self.gradients = energy.gradient(self.points)
         self.evaluations = count
         self._begun = False
+        self._generator = torch.Generator().manual_seed(0)
         self.converged = torch.zeros(count, dtype=torch.bool)
         self.diverged = torch.zeros(count, dtype=torch.bool)
         self._downhill = Lbfgs(
@@ -150,7 +161,7 @@ class _Climbing:
         self.evaluations += found.evaluations + len(rows)
         self.points[rows] = points
         norms = self.gradients[rows].norm(dim=1)
-        fine = torch.isfinite(norms) & (points.norm(dim=1) < LARGEST)
+        fine = torch.isfinite(norms) & (points.norm(dim=1) <= self._farthest[rows])
         self.diverged[rows] = ~fine
         near = fine & (norms <= self._set.tolerance)
         self.converged[rows] = near & (self.curvatures[rows] < 0)
@@ -161,7 +172,11 @@ class _Climbing:
         before = self.directions[rows]
         steps = self._set.modes * (1 if self._begun else 10)
         self._begun = True
-        curvatures, found = lowest_mode(self._energy, self.points[rows], before, steps=steps)
+        # A guess that is exactly another eigenvector would never turn to a lower one.
+        noise = torch.randn(before.shape, generator=self._generator, dtype=before.dtype)
+        noise *= _NOISE / noise.norm(dim=1, keepdim=True).clamp_min(1e-300)
+        guess = before + noise
+        curvatures, found = lowest_mode(self._energy, self.points[rows], guess, steps=steps)
         # A product with a Hessian costs as much as some three gradients.
         self.evaluations += 3 * steps * len(rows)
         # A direction has no sign: the one that goes on as before.

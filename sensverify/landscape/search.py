@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from sensverify.landscape.basin_hopping import hop
-from sensverify.landscape.energy import Energy
+from sensverify.landscape.energy import DENSE, Energy
 from sensverify.landscape.minimise import Minimised, gradient_of, minimise
 from sensverify.landscape.newton import Polished, polish
 from sensverify.landscape.paths import descend
@@ -24,6 +25,8 @@ NUDGES = 3
 """How often a descent that ended at a saddle goes on beside it."""
 
 _NUDGE = 1e-2
+_ALONG = 19
+"""Points of a line between two minima at which its height is taken."""
 
 
 @dataclass
@@ -120,16 +123,39 @@ def from_climbs(
     settings: Settings,
     generator: torch.Generator,
     *,
+    partners: Sequence[Tensor | None] = (),
     key: str = "climbs",
     watch: Watch | None = None,
 ) -> Found:
-    """Saddles that are reached from some points, and the minima that they link.
+    """Saddles that are reached from some minima, and the minima that they link.
 
     A saddle whose two descent paths do not both end at a minimum is not taken.
+
+    Parameters
+    ----------
+    energy : Energy
+    minima : Tensor, shape ``[batch, size]``
+    settings : Settings
+    generator : torch.Generator
+        For all that is drawn.
+    partners : sequence of Tensor or None, optional
+        For each minimum another one: the search begins at the highest point of the straight line
+        between the two, of which the partner's equivalent nearest to the minimum is taken. Where
+        there is none, it leaves the minimum along a soft eigenvector.
+    key, watch
+        As of `from_starts`.
     """
     gathered = _Gathered(key)
-    directions = torch.randn(minima.shape, generator=generator, dtype=minima.dtype)
-    ends = climb(energy, minima, directions, settings.climb, watch=watch)
+    partners = partners or [None] * len(minima)
+    alone = [place for place, each in enumerate(partners) if each is None]
+    starts, directions = minima.clone(), torch.zeros_like(minima)
+    if alone:
+        soft = _soft_directions(energy, minima[alone], settings.climb.soft, generator)
+        starts[alone], directions[alone] = minima[alone] + settings.climb.first * soft, soft
+    for place, partner in enumerate(partners):
+        if partner is not None:
+            starts[place], directions[place] = _between(energy, minima[place], partner)
+    ends = climb(energy, starts, directions, settings.climb, watch=watch)
     gathered.evaluations += ends.evaluations
     gathered.lost["diverged"] += int(ends.diverged.sum())
     gathered.lost["not converged"] += int((~ends.converged & ~ends.diverged).sum())
@@ -146,6 +172,32 @@ def from_climbs(
             saddles.append(found)
     _link(energy, saddles, settings, gathered, watch)
     return gathered.found()
+
+
+def _between(energy: Energy, minimum: Tensor, partner: Tensor) -> tuple[Tensor, Tensor]:
+    """The highest inner point of the line between two minima, and the line's direction."""
+    across = energy.symmetry.aligned(partner, minimum) - minimum
+    shares = torch.linspace(0, 1, _ALONG + 2, dtype=minimum.dtype)[1:-1]
+    points = minimum + shares[:, None] * across
+    return points[int(energy.value(points).argmax())], across
+
+
+def _soft_directions(
+    energy: Energy, points: Tensor, soft: int, generator: torch.Generator
+) -> Tensor:
+    """One of the eigenvectors of least curvature at each point, drawn, in a sign that is drawn."""
+    if energy.size > DENSE:
+        return torch.randn(points.shape, generator=generator, dtype=points.dtype)
+    known: dict[bytes, Tensor] = {}
+    found = []
+    for point in points:
+        place = point.numpy().tobytes()
+        if place not in known:
+            known = {place: torch.linalg.eigh(energy.hessian(point))[1]}
+        mode = int(torch.randint(min(soft, energy.size), (1,), generator=generator))
+        sign = 2 * int(torch.randint(2, (1,), generator=generator)) - 1
+        found.append(sign * known[place][:, mode])
+    return torch.stack(found)
 
 
 def _link(

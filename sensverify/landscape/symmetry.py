@@ -6,6 +6,7 @@ turned over in what comes in and in what goes out.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from math import factorial, prod
@@ -86,6 +87,30 @@ class Symmetry:
             self._change(parts, each, signs, torch.argsort(along, stable=True))
         return self.layout.flat(parts)
 
+    def aligned(self, weights: Tensor, to: Tensor) -> Tensor:
+        """The equivalent vector that is near to another one.
+
+        From the input on, the neurons of every layer are matched one to one so that products of
+        their incoming and outgoing weights with those of the other vector are largest in sum.
+        """
+        from scipy.optimize import linear_sum_assignment
+
+        if not self.hidden:
+            return weights.clone()
+        parts = {name: each.clone() for name, each in self.layout.parts(weights).items()}
+        others = self.layout.parts(to)
+        for each in self.hidden:
+            products = _rows(others, each) @ _rows(parts, each).T
+            gains = products.abs() if each.odd else products
+            _, columns = linear_sum_assignment(gains.numpy(), maximize=True)
+            order = torch.as_tensor(columns)
+            turned = products[torch.arange(each.units), order] < 0
+            signs = torch.ones_like(products[0])
+            if each.odd:
+                signs[order] = torch.where(turned, -1.0, 1.0).to(signs)
+            self._change(parts, each, signs, order)
+        return self.layout.flat(parts)
+
     def drawn(self, weights: Tensor, generator: torch.Generator) -> Tensor:
         """An equivalent vector: every exchange and every sign drawn at random."""
         if not self.hidden:
@@ -150,6 +175,14 @@ def symmetry_of(
         free = all(isinstance(each, odd) for each in acting)
         hidden.append(Hidden(units, enter, f"{after}.weight", free))
     return Symmetry(layout, tuple(hidden))
+
+
+def _rows(parts: Mapping[str, Tensor], hidden: Hidden) -> Tensor:
+    """Incoming and outgoing weights of every unit, ``[units, weights]``."""
+    enter = [parts[name].reshape(hidden.units, -1) for name in hidden.enter]
+    there = parts[hidden.leave]
+    leave = there.reshape(there.shape[0], hidden.units, -1).transpose(0, 1)
+    return torch.cat([*enter, leave.reshape(hidden.units, -1)], dim=1)
 
 
 def _direction(size: int, layer: int) -> Tensor:

@@ -16,7 +16,7 @@ from sensverify.landscape.database import Database
 from sensverify.landscape.network_energy import NetworkEnergy
 from sensverify.landscape.relu import continue_to_relu
 from sensverify.landscape.request import LandscapeRequest
-from sensverify.landscape.rounds import Part, do_part
+from sensverify.landscape.rounds import Part, do_part, weights_of
 from sensverify.landscape.rows import Found, packed, to_plain, unpacked
 from sensverify.runs.watch import Watch
 from sensverify.runs.workers import Report, Task
@@ -32,8 +32,9 @@ def task_of(
         "number": part.number,
         "place": part.place,
         "count": part.count,
-        "minima": {key: packed(database.points[key].weights) for key in part.minima},
-        "order": list(part.minima),
+        "weights": {key: packed(each.numpy()) for key, each in weights_of(database, part).items()},
+        "minima": list(part.minima),
+        "partners": list(part.partners),
         "data_dir": None if data_dir is None else str(data_dir),
     }
     return Task(part.key, "sensverify.landscape.tasks:work", data)
@@ -48,17 +49,15 @@ def work(data: Mapping[str, Any], watch: Watch, report: Report) -> dict[str, Any
         The energy cannot be made.
     """
     request, split, energy = _loaded(data["request"], data["data_dir"])
-    names = ("kind", "number", "place", "count")
-    part = Part(**{name: data[name] for name in names}, minima=tuple(data["order"]))
-    minima = None
-    if part.minima:
-        minima = torch.stack([torch.tensor(unpacked(data["minima"][k])) for k in part.minima])
+    names = ("kind", "number", "place", "count", "minima", "partners")
+    values = {name: data[name] for name in names}
+    part = Part(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+    minima = {key: torch.tensor(unpacked(text)) for key, text in data["weights"].items()}
     before = torch.get_num_threads()
     # Sums in another order have other last bits: the database is the same for any number of jobs.
     torch.set_num_threads(1)
     try:
         if part.kind == "relu":
-            assert minima is not None
             found = _ends(request, split, part, minima, watch)
         else:
             found = do_part(energy, part, minima, request.settings, watch)
@@ -68,13 +67,17 @@ def work(data: Mapping[str, Any], watch: Watch, report: Report) -> dict[str, Any
 
 
 def _ends(
-    request: LandscapeRequest, split: Split, part: Part, minima: torch.Tensor, watch: Watch
+    request: LandscapeRequest,
+    split: Split,
+    part: Part,
+    minima: Mapping[str, torch.Tensor],
+    watch: Watch,
 ) -> Found:
     began = perf_counter()
     ends = continue_to_relu(
         lambda beta: request.smooth_energy(split, beta),
         request.relu_energy(split),
-        minima,
+        torch.stack([minima[key] for key in part.minima]),
         request.beta,
         request.settings.relu,
         part.generator(request.settings.search.seed),

@@ -37,7 +37,7 @@ def lowest_mode(
     change = torch.zeros_like(direction)
     change_image = torch.zeros_like(direction)
     curvature = (direction * image).sum(dim=1)
-    for _ in range(min(steps, max(0, points.shape[1] - 1))):
+    for _ in range(min(steps, 10 * (points.shape[1] - 1))):
         residual = image - curvature[:, None] * direction
         if bool((residual.norm(dim=1) <= tolerance * curvature.abs()).all()):
             break

@@ -218,6 +218,7 @@ class _State:
             self._scale[kept] = (along / squares.clamp_min(1e-300))[curved]
         self.points[rows], self.values[rows], self.gradients[rows] = points, values, gradients
         self._shrink[rows] = (2 * self._shrink[rows]).clamp_max(1.0)
+        self.diverged[rows] = points.norm(dim=1) > LARGEST / 10
 
     def _reject(self, rows: Tensor) -> None:
         self._shrink[rows] *= 0.25

@@ -150,7 +150,10 @@ class _Steps:
         self._scale: Tensor | None = None
         self._vectors = matrix
         factor, failed = torch.linalg.cholesky_ex(matrix)
-        self._factor = factor if index == 0 and not int(failed) else None
+        pivots = factor.diagonal().square()
+        # Where a pivot is rounding, there is a flat direction.
+        curved = not int(failed) and bool(pivots.min() > settings.zero * pivots.max())
+        self._factor = factor if index == 0 and curved else None
 
     def from_gradient(self, gradient: Tensor) -> Tensor:
         """The step, no longer than the longest."""

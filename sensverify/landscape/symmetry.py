@@ -91,7 +91,8 @@ class Symmetry:
         """The equivalent vector that is near to another one.
 
         From the input on, the neurons of every layer are matched one to one so that products of
-        their incoming and outgoing weights with those of the other vector are largest in sum.
+        their incoming weights, of the last layer's outgoing ones too, with those of the other
+        vector are largest in sum.
         """
         from scipy.optimize import linear_sum_assignment
 
@@ -100,7 +101,9 @@ class Symmetry:
         parts = {name: each.clone() for name, each in self.layout.parts(weights).items()}
         others = self.layout.parts(to)
         for each in self.hidden:
-            products = _rows(others, each) @ _rows(parts, each).T
+            # Outgoing weights can be compared where they lead to the outputs.
+            last = each is self.hidden[-1]
+            products = _rows(others, each, last) @ _rows(parts, each, last).T
             gains = products.abs() if each.odd else products
             _, columns = linear_sum_assignment(gains.numpy(), maximize=True)
             order = torch.as_tensor(columns)
@@ -177,9 +180,11 @@ def symmetry_of(
     return Symmetry(layout, tuple(hidden))
 
 
-def _rows(parts: Mapping[str, Tensor], hidden: Hidden) -> Tensor:
-    """Incoming and outgoing weights of every unit, ``[units, weights]``."""
+def _rows(parts: Mapping[str, Tensor], hidden: Hidden, leaving: bool) -> Tensor:
+    """Incoming, and maybe outgoing, weights of every unit, ``[units, weights]``."""
     enter = [parts[name].reshape(hidden.units, -1) for name in hidden.enter]
+    if not leaving:
+        return torch.cat(enter, dim=1)
     there = parts[hidden.leave]
     leave = there.reshape(there.shape[0], hidden.units, -1).transpose(0, 1)
     return torch.cat([*enter, leave.reshape(hidden.units, -1)], dim=1)

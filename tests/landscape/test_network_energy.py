@@ -1,0 +1,159 @@
+"""The energy of a network's weights: its derivatives, its symmetries, and what it refuses."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from sensverify.data import load_split
+from sensverify.errors import BadData, BadSetting, UnknownName
+from sensverify.landscape import LandscapeRequest, NetworkEnergy, Samples
+from sensverify.landscape.activations import with_activation
+from tests.landscape.energies import xor
+
+
+def drawn(energy: NetworkEnergy, count: int) -> torch.Tensor:
+    return energy.starts(count, torch.Generator().manual_seed(5))
+
+
+def test_the_energy_is_the_loss_of_torch_and_the_penalty() -> None:
+    energy = xor(l2=0.25)
+    for weights in drawn(energy, 3):
+        module = energy.with_weights(weights)
+        outputs = module(energy.inputs)
+        loss = nn.functional.cross_entropy(outputs, torch.tensor([0, 1, 1, 0]))
+        penalty = sum(p.square().sum() for p in module.parameters())
+        assert float(energy.value(weights[None])) == pytest.approx((loss + 0.25 * penalty).item())
+
+
+def test_derivatives_agree_with_differences() -> None:
+    energy, step = xor(), 1e-5
+    (weights,) = drawn(energy, 1)
+    units = step * torch.eye(energy.size, dtype=torch.float64)
+    values, (gradient,) = energy.gradient(weights[None])
+    ahead, behind = energy.gradient(weights + units), energy.gradient(weights - units)
+    assert torch.equal(values, energy.value(weights[None]))
+    torch.testing.assert_close((ahead[0] - behind[0]) / (2 * step), gradient, atol=1e-8, rtol=1e-6)
+    hessian = energy.hessian(weights)
+    torch.testing.assert_close((ahead[1] - behind[1]) / (2 * step), hessian, atol=1e-8, rtol=1e-6)
+    products = energy.product(weights.expand(energy.size, -1), units / step)
+    torch.testing.assert_close(products, hessian)
+
+
+@pytest.mark.parametrize(
+    ("layers", "odd"),
+    [
+        ((nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 2)), True),
+        ((nn.Linear(3, 4), nn.Softplus(), nn.Linear(4, 2)), False),
+        ((nn.Linear(3, 4, bias=False), nn.GELU(), nn.Linear(4, 2)), False),
+        (
+            (
+                nn.Unflatten(1, (1, 3, 1)),
+                *(nn.Conv2d(1, 3, (2, 1)), nn.Tanh(), nn.Flatten(), nn.Linear(6, 2)),
+            ),
+            True,
+        ),
+    ],
+)
+def test_exchanged_and_turned_neurons_have_one_form(
+    layers: tuple[nn.Module, ...], odd: bool
+) -> None:
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(6, 3, generator=generator).numpy()
+    energy = NetworkEnergy(nn.Sequential(*layers), Samples(x, np.array([0, 1, 0, 1, 1, 0])))
+    symmetry = energy.symmetry
+    assert symmetry.hidden
+    assert all(each.odd is odd for each in symmetry.hidden)
+    weights, other = drawn(energy, 2)
+    for _ in range(5):
+        equal = symmetry.drawn(weights, generator)
+        torch.testing.assert_close(energy.value(equal[None]), energy.value(weights[None]))
+        torch.testing.assert_close(symmetry.canonical(equal), symmetry.canonical(weights))
+        torch.testing.assert_close(symmetry.aligned(equal, weights), weights)
+    assert not torch.equal(symmetry.drawn(weights, generator), weights)
+    assert not torch.allclose(symmetry.canonical(other), symmetry.canonical(weights))
+    near = symmetry.aligned(other, weights)
+    torch.testing.assert_close(symmetry.canonical(near), symmetry.canonical(other))
+
+
+def test_the_order_of_the_symmetry_counts_exchanges_and_signs() -> None:
+    assert xor(hidden=3).symmetry.order == 6 * 8
+
+
+def test_no_exchange_is_claimed_where_layers_are_not_known() -> None:
+    module = nn.Sequential(nn.Linear(2, 3), nn.LayerNorm(3), nn.Tanh(), nn.Linear(3, 2))
+    energy = NetworkEnergy(module, Samples(np.eye(2), np.array([0, 1])), kinks=True)
+    assert not energy.symmetry
+
+
+def test_every_relu_is_replaced() -> None:
+    module = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Sequential(nn.Linear(3, 3), nn.ReLU()))
+    found = with_activation(module, "tanh")
+    kinds = [type(each).__name__ for each in found.modules()]
+    assert kinds.count("Tanh") == 2
+    assert "ReLU" not in kinds
+    assert "ReLU" in [type(each).__name__ for each in module.modules()]
+
+
+def test_softplus_has_no_step_where_torch_cuts_it_off() -> None:
+    softplus = with_activation(nn.ReLU(), "softplus(beta=10)")
+    x = torch.linspace(1.99, 2.01, 101, dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad(softplus(x).sum(), x)
+    torch.testing.assert_close(1 - slope, torch.exp(-10 * x.detach()), rtol=1e-6, atol=1e-16)
+
+
+IRIS = {"data": "iris", "model": "mlp-3", "activation": "tanh"}
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        ({"activation": "relu"}, BadSetting, "not smooth"),
+        ({"activation": "sinus"}, UnknownName, "sinus"),
+        ({"activation": "softplus(beta=0)"}, BadSetting, "beta"),
+        ({"loss": "mixup"}, BadSetting, "mixup"),
+        ({"loss": "mixup", "kinks": True}, BadSetting, "chance"),
+        ({"loss": "cross-entropy + sensitivity"}, BadSetting, "kinks"),
+        ({"loss": "crossentropy"}, UnknownName, "crossentropy"),
+        ({"l2": -1.0}, BadSetting, "l2"),
+        ({"l2": float("nan")}, BadSetting, "l2"),
+        ({"scale": 0.0}, BadSetting, "scale"),
+        ({"part": "half"}, BadSetting, "part"),
+        ({"relu": True}, BadSetting, "relu"),
+        ({"model": "mlp"}, UnknownName, "mlp"),
+        ({"data": "irys"}, UnknownName, "irys"),
+    ],
+)
+def test_what_has_no_energy_is_refused(
+    change: dict[str, object], error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        LandscapeRequest(**{**IRIS, **change}).energy()  # type: ignore[arg-type]
+
+
+def test_kinks_are_allowed_where_they_are_asked_for() -> None:
+    request = LandscapeRequest(**{**IRIS, "activation": "relu"}, kinks=True)  # type: ignore[arg-type]
+    assert request.energy(split=load_split("iris")).size == 4 * 3 + 3 + 3 * 3 + 3
+    assert request.remarks
+
+
+def test_zero_l2_is_said() -> None:
+    assert "flat" in LandscapeRequest(**IRIS, l2=0.0).remarks[0]  # type: ignore[arg-type]
+    assert not LandscapeRequest(**IRIS).remarks  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "words"),
+    [
+        (np.ones((3, 2)), np.array([1, 1, 1]), "class 1"),
+        (np.array([[0.0, np.nan], [1, 1]]), np.array([0, 1]), "NaN"),
+        (np.array([[0.0, np.inf], [1, 1]]), np.array([0, 1]), "infinity"),
+        (np.ones((0, 2)), np.ones(0), "samples"),
+        (np.ones((3, 2)), np.array([0, 1]), "label"),
+    ],
+)
+def test_samples_that_say_nothing_are_refused(x: np.ndarray, y: np.ndarray, words: str) -> None:
+    with pytest.raises(BadData, match=words):
+        Samples(x, y)

@@ -11,7 +11,7 @@ from sensverify.landscape.search import from_starts
 from tests.landscape.energies import xor
 
 ENERGY = xor()
-SETTINGS = Settings(search=Search(starts=12, batch=12, rounds=1, climbs=6))
+SETTINGS = Settings(search=Search(starts=8, batch=8, rounds=1, climbs=4))
 
 
 @pytest.fixture(scope="module")

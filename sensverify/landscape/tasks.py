@@ -50,8 +50,9 @@ def work(data: Mapping[str, Any], watch: Watch, report: Report) -> dict[str, Any
     """
     request, split, energy = _loaded(data["request"], data["data_dir"])
     names = ("kind", "number", "place", "count", "minima", "partners")
-    values = {name: data[name] for name in names}
-    part = Part(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+    values: dict[str, Any] = {name: data[name] for name in names}
+    values |= {name: tuple(values[name]) for name in ("minima", "partners")}
+    part = Part(**values)
     minima = {key: torch.tensor(unpacked(text)) for key, text in data["weights"].items()}
     before = torch.get_num_threads()
     # Sums in another order have other last bits: the database is the same for any number of jobs.

@@ -153,7 +153,7 @@ def _table(found: Landscape, points: Sequence[StationaryPoint]) -> Table:
     for point in points:
         links = "-".join(linked.get(point.key, ())) or str(len(neighbours.get(point.key, ())))
         texts = [
-            f"{point.energy:.9g}",
+            f"{point.energy:.7f}",
             f"{point.gradient_norm:.1e}",
             f"{point.spectrum[0]:.3g}",
             str(point.zero),
@@ -162,7 +162,7 @@ def _table(found: Landscape, points: Sequence[StationaryPoint]) -> Table:
         ]
         if point.relu is not None:
             mark = "" if point.relu.passed else " no"
-            texts += [f"{point.relu.energy:.9g}", f"{point.relu.stationarity:.1e}{mark}"]
+            texts += [f"{point.relu.energy:.7f}", f"{point.relu.stationarity:.1e}{mark}"]
         elif relu:
             texts += ["", ""]
         rows.append(Row(point.key, [Cell(text) for text in texts]))

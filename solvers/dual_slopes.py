@@ -20,10 +20,11 @@ from torch import Tensor
 from sensverify.bounds.adjoint import adjoint
 from sensverify.bounds.backward import backward_bounds
 from sensverify.bounds.ibp import entries_of, nonlinear_nodes
-from sensverify.bounds.layerwise import LayerBounds, narrow
+from sensverify.bounds.layerwise import LayerBounds
 from sensverify.bounds.proofs import flat_lines
 from sensverify.bounds.relaxation import Relaxation, line_intercepts
 from sensverify.bounds.tensors import flattened
+from sensverify.bounds.tiles import narrow
 from sensverify.core.proof import Lines, Proof
 from sensverify.network import Network
 from sensverify.network.operators import Max

@@ -91,6 +91,17 @@ def _(operator: Conv, coefficient: Tensor, inputs: tuple[Shape, ...]) -> list[Te
             columns, spatial, tuple(kernel), operator.dilation, operator.padding, operator.stride
         )
         return [folded.unflatten(0, coefficient.shape[:2])]
+    if _turns(operator):
+        result = CONV[len(spatial)](
+            images,
+            operator.weight.flip(tuple(range(2, operator.weight.ndim))).transpose(0, 1),
+            padding=tuple(
+                d * (k - 1) - p
+                for k, p, d in zip(kernel, operator.padding, operator.dilation, strict=True)
+            ),
+            dilation=operator.dilation,
+        )
+        return [result.unflatten(0, coefficient.shape[:2])]
     extra = [
         n - ((out - 1) * s - 2 * p + d * (k - 1) + 1)
         for n, out, k, s, p, d in zip(
@@ -114,6 +125,21 @@ def _(operator: Conv, coefficient: Tensor, inputs: tuple[Shape, ...]) -> list[Te
         operator.dilation,
     )
     return [result.unflatten(0, coefficient.shape[:2])]
+
+
+def _turns(operator: Conv) -> bool:
+    """True where a transposed convolution is one with the kernel turned around: stride 1.
+
+    torch's are as fast as matrix products; of transposed ones, those with few channels are half as
+    fast (measured on x86: 8 channels 37 and 20 GFLOP/s, 16 and more alike).
+    """
+    fits = all(
+        p <= d * (k - 1)
+        for k, p, d in zip(
+            operator.weight.shape[2:], operator.padding, operator.dilation, strict=True
+        )
+    )
+    return fits and operator.groups == 1 and all(s == 1 for s in operator.stride)
 
 
 def _folds(operator: Conv, images: Tensor) -> bool:

@@ -14,10 +14,11 @@ from torch import Tensor
 from sensverify.bounds.backward import backward_bounds
 from sensverify.bounds.crown import layer_bounds
 from sensverify.bounds.ibp import Interval, count_unstable, entries_of, nonlinear_nodes
-from sensverify.bounds.layerwise import LayerBounds, narrow, tile_entries
+from sensverify.bounds.layerwise import LayerBounds
 from sensverify.bounds.method import Method, PreActivationBounds
 from sensverify.bounds.proofs import flat_lines, layer_proof
 from sensverify.bounds.relaxation import Relaxation, Slope, line_intercepts
+from sensverify.bounds.tiles import narrow, tile_entries
 from sensverify.core.box import Box
 from sensverify.core.proof import Lines
 from sensverify.core.results import Enclosure, Guarantee

@@ -63,9 +63,9 @@ def backward_bounds(
         With tensors as parameters.
     target : int
         Position of the node.
-    objectives : Tensor ``[batch or 1, rows, *target_shape]``, or slice
+    objectives : Tensor ``[batch or 1, rows, *target_shape]``, slice, or integer Tensor
         Coefficients of the linear functions; a slice asks for these entries of the flattened
-        node themselves.
+        node themselves, integers ``[batch, rows]`` for entries of each box's own.
     relaxations : mapping from position to Relaxation
         One for every nonlinear node that the target depends on.
     lower, upper : Tensor, shape ``[batch, *input_shape]``
@@ -83,7 +83,7 @@ def backward_bounds(
     workspace = workspace or Workspace()
     workspace.reset()
     constants = _Constants()
-    if isinstance(objectives, slice):
+    if isinstance(objectives, slice) or not objectives.is_floating_point():
         pending = _identity(network, target, objectives, lower, constants, both)
     else:
         pending = {target: Lines(objectives, objectives if both else None)}
@@ -157,25 +157,29 @@ class _Constants:
 def _identity(
     network: Network,
     target: int,
-    rows: slice,
+    entries: slice | Tensor,
     like: Tensor,
     constants: _Constants,
     both: bool,
 ) -> dict[int, Lines]:
     """The pass's state when the objectives are entries of the target itself."""
     node = network.nodes[target]
+
+    def chosen(values: Tensor) -> Tensor:
+        return values[entries].unsqueeze(0) if isinstance(entries, slice) else values[entries]
+
     if isinstance(node.operator, Affine) and len(node.shape) == 1:
         # The first step of the pass is known: these rows of the weight matrix.
-        coefficient = node.operator.weight[rows].unsqueeze(0)
+        coefficient = chosen(node.operator.weight)
         if node.operator.bias is not None:
-            bias = node.operator.bias[rows].unsqueeze(0)
+            bias = chosen(node.operator.bias)
             constants.add(bias, bias)
         return {node.inputs[0]: Lines(coefficient, coefficient if both else None)}
     size = torch.Size(node.shape).numel()
-    chosen = range(size)[rows]
-    coefficient = like.new_zeros(1, len(chosen), size)
-    coefficient[0, torch.arange(len(chosen)), torch.tensor(list(chosen))] = 1.0
-    coefficient = coefficient.reshape(1, len(chosen), *node.shape)
+    places = chosen(torch.arange(size, device=like.device))
+    coefficient = like.new_zeros(*places.shape, size)
+    coefficient.scatter_(2, places.unsqueeze(2), 1.0)
+    coefficient = coefficient.reshape(*places.shape, *node.shape)
     return {target: Lines(coefficient, coefficient if both else None)}
 
 

@@ -207,6 +207,36 @@ def interval_bounds(
     return intervals
 
 
+def interval_at(
+    network: Network, target: int, box: Interval, known: Mapping[int, Interval]
+) -> Interval:
+    """The interval of one node, from the nonlinear nodes before it whose inputs are bounded.
+
+    Parameters
+    ----------
+    network, box, known
+        As of `interval_bounds`.
+    target : int
+
+    Returns
+    -------
+    lower, upper : Tensor, shape ``[batch, *shape]``
+        SOUND.
+    """
+    needed, waiting = set(), [target]
+    while waiting:
+        position = waiting.pop()
+        if position not in needed:
+            needed.add(position)
+            waiting += [] if position in known else network.nodes[position].inputs
+    intervals: dict[int, Interval] = {}
+    for position in sorted(needed):
+        node = network.nodes[position]
+        sources = [known[position]] if position in known else [intervals[i] for i in node.inputs]
+        intervals[position] = interval(node.operator, *sources) if position else box
+    return intervals[target]
+
+
 @singledispatch
 def interval(operator: Operator, *inputs: Interval) -> Interval:
     """The operator's range over intervals, each a pair of tensors ``[batch, *shape]``."""

@@ -13,21 +13,14 @@ from math import prod
 import torch
 from torch import Tensor
 
-from sensverify.bounds.backward import backward_bounds
 from sensverify.bounds.ibp import Interval
-from sensverify.bounds.relaxation import Relaxation
-from sensverify.bounds.tensors import flattened
-from sensverify.bounds.workspace import Workspace
-from sensverify.core.box import Box
+from sensverify.bounds.needed import only_signs_matter
 from sensverify.network import Network
-from sensverify.network.operators import Affine, Nonlinear, Relu
+from sensverify.network.operators import Affine, Relu
 
 Signs = dict[int, Tensor]
 """For ReLU nodes: 1 where the input is known to be at least 0 on the whole box, -1 where at most 0,
 else 0; int8, ``[batch, *shape]``."""
-
-_TILE_BOXES = 512
-"""Boxes of one pass: those with as many open neurons go together."""
 
 
 def signs_of(network: Network, pre_activations: Mapping[int, Interval]) -> Signs:
@@ -56,73 +49,13 @@ def within_signs(lower: Tensor, upper: Tensor, signs: Tensor) -> Interval:
 
 
 def skips_known(network: Network, position: int, signs: Signs) -> bool:
-    """True where `open_neuron_bounds` can bound the input of a node."""
+    """True where signs that are known save time: where only they matter, behind an `Affine`."""
     if position not in signs:
         return False
     (source,) = network.nodes[position].inputs
-    # The sign alone is enough for ReLUs, not for others that are relaxed on the same bounds.
-    readers = (network.nodes[reader].operator for reader in network.consumers[source])
-    if any(isinstance(r, Nonlinear) and not isinstance(r, Relu) for r in readers):
-        return False
     before = network.nodes[source]
-    return isinstance(before.operator, Affine) and prod(before.shape[:-1]) == 1
-
-
-def open_neuron_bounds(
-    network: Network,
-    box: Box,
-    relaxations: Mapping[int, Relaxation],
-    position: int,
-    signs: Tensor,
-) -> Interval:
-    """Bounds on what enters a ReLU node, where its sign is not known yet.
-
-    Parameters
-    ----------
-    network : Network
-    box : Box of tensors, shape ``[batch, *input_shape]``
-    relaxations : mapping from position to Relaxation
-        One for every nonlinear node before this one.
-    position : int
-        Of the ReLU; an `Affine` is in front of it.
-    signs : Tensor, shape ``[batch, *shape]``
-        As in `Signs`.
-
-    Returns
-    -------
-    lower, upper : Tensor, shape ``[batch, *shape]``
-        SOUND. Of a neuron whose sign is known they say no more than that: 0 and infinity.
-    """
-    source = network.nodes[position].inputs[0]
-    affine, (before,) = network.nodes[source].operator, network.nodes[source].inputs
-    assert isinstance(affine, Affine)
-    flat = flattened(signs)
-    lower, upper = said_by(flat, box.lower)
-    unknown = (flat == 0).to(torch.int8)
-    counts = unknown.sum(dim=1)
-    order = counts.argsort(descending=True)
-    workspace = Workspace()
-    for first in range(0, box.batch, _TILE_BOXES):
-        part = order[first : first + _TILE_BOXES]
-        most = int(counts[part[0]])
-        if most == 0:
-            break
-        chosen = unknown[part].topk(most, dim=1).indices
-        rows = affine.weight[chosen].reshape(len(part), most, *network.nodes[before].shape)
-        taken = {p: r.of(part) for p, r in relaxations.items() if p <= before}
-        ends = box.lower[part], box.upper[part]
-        low, high = backward_bounds(network, before, rows, taken, *ends, workspace=workspace)
-        assert high is not None
-        if affine.bias is not None:
-            low, high = low + affine.bias[chosen], high + affine.bias[chosen]
-        # Rounding can cross the ends of a very thin interval.
-        low, high = torch.minimum(low, high), torch.maximum(low, high)
-        place = part.unsqueeze(1)
-        # What is known of a sign stays; NaN stays too, for the caller to refuse.
-        lower[place, chosen] = torch.where(low > lower[place, chosen], low, lower[place, chosen])
-        upper[place, chosen] = torch.where(high < upper[place, chosen], high, upper[place, chosen])
-        lower[place, chosen] = torch.where(low.isnan(), low, lower[place, chosen])
-    return lower.reshape(signs.shape), upper.reshape(signs.shape)
+    narrow = isinstance(before.operator, Affine) and prod(before.shape[:-1]) == 1
+    return narrow and only_signs_matter(network, source)
 
 
 def stand_ins(lower: Tensor, upper: Tensor) -> Interval:

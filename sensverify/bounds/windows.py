@@ -13,6 +13,8 @@ the image are zero there, which removes their coefficients.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -107,6 +109,10 @@ class Windows:
         cut = rows.view(*index.shape, -1).transpose(1, 2).contiguous()
         return cut.view(-1, index.shape[1])
 
+    def at(self, samples: Tensor, index: Tensor) -> Tensor:
+        """One window of each of some samples: ``[items, window]``, for ``[items]`` and that."""
+        return self._rows[index, samples.unsqueeze(1)]
+
 
 class RelaxationWindows:
     """A layer's relaxation, cut to windows on demand."""
@@ -121,9 +127,16 @@ class RelaxationWindows:
 
     def cut(self, index: Tensor) -> Relaxation:
         """The relaxation of ``positions * batch`` small layers; zero outside of the image."""
-        lower = self._lower_slope.cut(index).unsqueeze(1)
+        return self._cut(lambda windows: windows.cut(index))
+
+    def at(self, samples: Tensor, index: Tensor) -> Relaxation:
+        """The relaxation of one small layer of each of some samples, as `Windows.at`."""
+        return self._cut(lambda windows: windows.at(samples, index))
+
+    def _cut(self, cut: Callable[[Windows], Tensor]) -> Relaxation:
+        lower = cut(self._lower_slope).unsqueeze(1)
         upper = lower
         if self._upper_slope is not self._lower_slope:
-            upper = self._upper_slope.cut(index).unsqueeze(1)
-        low, high = (None if i is None else i.cut(index).unsqueeze(1) for i in self._intercepts)
+            upper = cut(self._upper_slope).unsqueeze(1)
+        low, high = (None if i is None else cut(i).unsqueeze(1) for i in self._intercepts)
         return Relaxation(lower, upper, low, high)

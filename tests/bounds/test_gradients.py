@@ -7,7 +7,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from sensverify.bounds import AlphaCrown, Crown, Ibp, LpDual, Method, compute_bounds, layerwise
+from sensverify.bounds import (
+    AlphaCrown,
+    Crown,
+    Ibp,
+    LpDual,
+    Method,
+    compute_bounds,
+    tiles,
+)
 from sensverify.core.box import Box
 from sensverify.network import Network, NetworkBuilder
 from sensverify.network.operators import Affine, Conv, Elementwise, LeakyRelu, Relu, Reshape, Tanh
@@ -96,8 +104,8 @@ def test_tiles_change_no_gradient(
     center = torch.from_numpy(np.random.default_rng(0).normal(size=(3, *shape)))
     found = []
     for entries, kept in ((1 << 19, 1 << 28), (50, 1 << 28), (50, 0), (1, 0)):
-        monkeypatch.setattr(layerwise, "_TILE", {"cpu": entries})
-        monkeypatch.setattr(layerwise, "_KEPT", {"cpu": kept})
+        monkeypatch.setattr(tiles, "_TILE", {"cpu": entries})
+        monkeypatch.setattr(tiles, "_KEPT", {"cpu": kept})
         weights = parameters(*shapes)
         network = mlp(weights, Relu()) if kind == "mlp" else conv_net(weights)
         radius = torch.full_like(center, 0.1).requires_grad_()

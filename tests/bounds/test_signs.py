@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sensverify.bounds import signs as module
+from sensverify.bounds import tiles as module
 from sensverify.bounds.layerwise import LayerBounds
 from sensverify.bounds.relaxation import Slope
 from sensverify.bounds.signs import Signs, signs_of, skips_known, stand_ins

@@ -10,7 +10,7 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from sensverify.bounds import Crown, LpDual, compute_bounds, layerwise, window_plan
+from sensverify.bounds import Crown, LpDual, compute_bounds, layerwise, tiles, window_plan
 from sensverify.bounds.tensors import tensor_network
 from sensverify.bounds.windows import Windows
 from sensverify.core.box import Box
@@ -46,7 +46,7 @@ def both_ways(network: Network, box: Box, method: LpDual | Crown) -> tuple[dict,
         patch.setattr(window_plan, "_pays", lambda *_: True)
         patch.setattr(layerwise, "window_plan", watched)
         # Interval arithmetic would answer for the first layers.
-        patch.setattr(layerwise, "_interval_is_exact", lambda network, target: target == 0)
+        patch.setattr(layerwise, "interval_is_exact", lambda network, target: target == 0)
         windowed = method.pre_activations(live, box)
     window_plan._plan.cache_clear()
     return dense, windowed, used
@@ -211,7 +211,7 @@ def test_tiles_over_positions_and_samples_change_nothing() -> None:
         patch.setattr(window_plan, "_pays", lambda *_: True)
         whole = compute_bounds(network, box, Crown()).outer
         for entries in (1, 500, 2000):
-            patch.setattr(layerwise, "_TILE", {"cpu": entries})
+            patch.setattr(tiles, "_TILE", {"cpu": entries})
             tiled = compute_bounds(network, box, Crown()).outer
             torch.testing.assert_close(tiled.lower, whole.lower, rtol=1e-12, atol=1e-12)
             torch.testing.assert_close(tiled.upper, whole.upper, rtol=1e-12, atol=1e-12)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from sensverify.bounds.backward import backward_bounds
-from sensverify.bounds.ibp import Interval, interval_bounds, nonlinear_nodes
+from sensverify.bounds.ibp import Interval, interval_at, nonlinear_nodes
 from sensverify.bounds.relaxation import Relaxation, line_intercepts
 from sensverify.bounds.tensors import tensor_network
 from sensverify.core.proof import NONE, Proof
@@ -84,14 +84,13 @@ class ProofValues:
         """The better of intervals and the pass with a line set, or of that of a bound's own."""
         one = slice(sample, sample + 1)
         ends = (self.ends[0][one], self.ends[1][one])
-        intervals = interval_bounds(self.network, ends)
         bounds: dict[int, Interval] = {}
         for position in self.places:
             source = self.network.nodes[position].inputs[0]
             low, high = backward_bounds(
                 self.network, source, slice(None), self._relaxed(bounds, lines), *ends
             )
-            first, second = intervals[source]
+            first, second = interval_at(self.network, source, ends, bounds)
             bounds[position] = (
                 torch.maximum(low.reshape(first.shape), first),
                 torch.minimum(high.reshape(first.shape), second),

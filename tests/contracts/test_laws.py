@@ -21,7 +21,7 @@ from sensverify.bounds import (
     Method,
     compute_bounds,
     forward_pass,
-    layerwise,
+    tiles,
 )
 from sensverify.core.box import Box
 from sensverify.network import Network, NetworkBuilder
@@ -163,7 +163,7 @@ def test_chunks_and_tiles_change_nothing(case: Case) -> None:
         assert_close(whole.outer, chunked.outer, method)
         assert torch.equal(whole.unstable, chunked.unstable)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(layerwise, "_TILE", {"cpu": 2000})
+            patch.setattr(tiles, "_TILE", {"cpu": 2000})
             assert_close(whole.outer, outer(case.network, box, method), method)
 
 

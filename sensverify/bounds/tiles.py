@@ -1,0 +1,269 @@
+"""Bounds on one layer by the backward pass, in tiles.
+
+This is where the pass meets memory: objectives and samples are taken in tiles that fit the
+processor's cache (or a share of the GPU's memory). When gradients are wanted, tiles are kept for
+the backward sweep up to a fixed amount of memory, and computed again beyond it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from math import prod
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from sensverify.bounds.backward import backward_bounds
+from sensverify.bounds.ibp import Interval
+from sensverify.bounds.relaxation import Relaxation
+from sensverify.bounds.window_plan import WindowPlan
+from sensverify.bounds.windows import RelaxationWindows, Windows, window_network
+from sensverify.bounds.workspace import Workspace
+from sensverify.core.box import Box
+from sensverify.network import Network
+from sensverify.runs.watch import Watch
+
+_TILE = {"cpu": 1 << 20, "cuda": 1 << 26}
+"""Entries of the largest coefficient tensor of one tile, by device type."""
+
+_KEPT = {"cpu": 1 << 28, "cuda": 1 << 31}
+"""Entries that the tiles of one call may keep for the gradient, by device type; the tiles after
+that are computed again in the backward sweep."""
+
+_TILE_BOXES = 512
+"""Boxes of one tile of open neurons: those with as many go together."""
+
+Open = tuple[tuple[Tensor, Tensor], Tensor, Tensor]
+"""Boxes and entries of neurons, ``[neurons]`` each, and both ends of their bounds."""
+
+
+@dataclass(eq=False)
+class Tiles:
+    """Passes over the layers of one network and one batch of boxes.
+
+    Parameters
+    ----------
+    network : Network
+    box : Box of tensors, shape ``[batch, *input_shape]``
+    relaxations : dict from node to Relaxation
+        Of the nonlinear nodes that are bounded; it grows from layer to layer.
+    watch : Watch
+        Asked before every tile, and told of ``layer``. Every method raises `TimeUp` once it is
+        over.
+    """
+
+    network: Network
+    box: Box
+    relaxations: dict[int, Relaxation]
+    watch: Watch
+    layer: str = ""
+    _workspace: Workspace = field(default_factory=Workspace)
+    _kept: int = 0
+
+    def rows(self, target: int, objectives: Tensor | None) -> Interval:
+        """Tiles over samples and objectives; None takes the node's own entries as objectives."""
+        network, batch = self.network, self.box.batch
+        shape = network.nodes[target].shape
+        rows = prod(shape) if objectives is None else objectives.shape[1]
+        sizes = [prod(node.shape) for node in network.nodes[: target + 1]]
+        widest = max(sizes)
+        entries = tile_entries(self.box.lower.device)
+        row_tile = max(1, min(rows, entries // widest))
+        sample_tile = max(1, min(batch, entries // (widest * row_tile)))
+        columns = []
+        for first in range(0, rows, row_tile):
+            part = slice(first, min(first + row_tile, rows))
+            cells = []
+            for start in range(0, batch, sample_tile):
+                self._between(first * batch + start * len(range(rows)[part]), rows * batch)
+                samples = slice(start, min(start + sample_tile, batch))
+                chosen: Tensor | slice = part
+                if objectives is not None:
+                    chosen = objectives[:, part].reshape(len(objectives), -1, *shape)
+                    chosen = chosen[samples] if len(objectives) > 1 else chosen
+                tile = partial(self._tile, target, samples, chosen)
+                cells.append(self._run(tile, 2 * row_tile * sample_tile * sum(sizes)))
+            columns.append(_join(cells, 0))
+        return _join(columns, 1)
+
+    def _tile(self, target: int, samples: slice, objectives: Tensor | slice) -> Interval:
+        relaxations = {
+            position: narrow(relaxation, samples)
+            for position, relaxation in self.relaxations.items()
+            if position <= target
+        }
+        ends = self.box.lower[samples], self.box.upper[samples]
+        return self._pass(self.network, objectives, relaxations, *ends, target)
+
+    def open_rows(
+        self, target: int, is_open: Tensor
+    ) -> tuple[tuple[Tensor, Tensor], Tensor, Tensor]:
+        """Boxes and entries that are open, ``[open]`` each, and both ends of their bounds."""
+        network, batch = self.network, self.box.batch
+        counts = is_open.sum(dim=1)
+        order = counts.argsort(descending=True)
+        sizes = [prod(node.shape) for node in network.nodes[: target + 1]]
+        entries = max(1, tile_entries(self.box.lower.device) // max(sizes))
+        boxes, places, lows, highs = [], [], [], []
+        first = 0
+        while first < batch and (most := int(counts[order[first]])):
+            rows = min(most, entries)
+            part = order[first : first + max(1, min(_TILE_BOXES, entries // rows))]
+            first += len(part)
+            chosen = is_open[part].to(torch.int8).topk(most, dim=1)
+            relaxations = {p: r.of(part) for p, r in self.relaxations.items() if p <= target}
+            ends = self.box.lower[part], self.box.upper[part]
+            for start in range(0, most, rows):
+                self._between((first - len(part)) * most + start * len(part), batch * most)
+                row = slice(start, min(start + rows, most))
+                # Where a box has fewer than others of the tile, the rest is not kept.
+                keep = chosen.values[:, row] > 0
+                tile = partial(
+                    self._pass, network, chosen.indices[:, row], relaxations, *ends, target
+                )
+                low, high = self._run(tile, 2 * keep.numel() * sum(sizes))
+                boxes.append(part.unsqueeze(1).expand_as(keep)[keep])
+                places.append(chosen.indices[:, row][keep])
+                lows.append(low[keep])
+                highs.append(high[keep])
+        none = [is_open.new_zeros(0, dtype=torch.int64)]
+        empty = [self.box.lower.new_zeros(0)]
+        index = torch.cat(boxes or none), torch.cat(places or none)
+        return index, torch.cat(lows or empty), torch.cat(highs or empty)
+
+    def open_windows(
+        self, target: int, plan: WindowPlan, is_open: Tensor
+    ) -> tuple[tuple[Tensor, Tensor], Tensor, Tensor]:
+        """The same, each neuron by a pass through the windows that it sees."""
+        device = self.box.lower.device
+        small, places = window_network(self.network, plan, device)
+        index = {p: torch.from_numpy(plan.index[p]).to(device) for p in (plan.order[0], *places)}
+        ends = Windows(self.box.lower), Windows(self.box.upper)
+        layers = {p: RelaxationWindows(self._mask_or_relaxation(p)) for p in places}
+        boxes, entries = is_open.nonzero(as_tuple=True)
+        channels, positions = entries // plan.positions, entries % plan.positions
+        size = max(1, tile_entries(device) // plan.largest_window)
+        kept = 2 * size * sum(plan.index[p].shape[1] for p in plan.order)
+
+        def tile(part: slice) -> Interval:
+            box, place = boxes[part], positions[part]
+            lower, upper = (end.at(box, index[plan.order[0]][place]) for end in ends)
+            relaxations = {places[p]: layer.at(box, index[p][place]) for p, layer in layers.items()}
+            return self._pass(small, channels[part].unsqueeze(1), relaxations, lower, upper)
+
+        cells = []
+        for first in range(0, len(boxes), size):
+            self._between(first, len(boxes))
+            part = slice(first, first + size)
+            cells.append(self._run(partial(tile, part), kept))
+        if not cells:
+            none = self.box.lower.new_zeros(0)
+            return (boxes, entries), none, none
+        low, high = _join(cells, 0)
+        return (boxes, entries), low.squeeze(1), high.squeeze(1)
+
+    def windows(self, target: int, plan: WindowPlan) -> Interval:
+        """Tiles over samples and positions; every position is a small fully connected network."""
+        device = self.box.lower.device
+        small, places = window_network(self.network, plan, device)
+        rows = prod(small.nodes[-1].shape)
+        entries = tile_entries(device) // (rows * plan.largest_window)
+        sample_tile = max(1, min(self.box.batch, entries))
+        position_tile = max(1, min(plan.positions, entries // sample_tile))
+        index = {p: torch.from_numpy(plan.index[p]).to(device) for p in (plan.order[0], *places)}
+        windows = sum(plan.index[p].shape[1] for p in plan.order)
+        kept = 2 * rows * sample_tile * position_tile * windows
+        cells = []
+        for start in range(0, self.box.batch, sample_tile):
+            samples = slice(start, min(start + sample_tile, self.box.batch))
+            ends = Windows(self.box.lower[samples]), Windows(self.box.upper[samples])
+            layers = {
+                p: RelaxationWindows(narrow(self._mask_or_relaxation(p), samples)) for p in places
+            }
+
+            def tile(
+                part: slice,
+                ends: tuple[Windows, Windows] = ends,
+                layers: dict[int, RelaxationWindows] = layers,
+            ) -> Interval:
+                lower, upper = (end.cut(index[plan.order[0]][part]) for end in ends)
+                relaxations = {places[p]: layer.cut(index[p][part]) for p, layer in layers.items()}
+                return self._pass(small, slice(None), relaxations, lower, upper)
+
+            parts = []
+            for first in range(0, plan.positions, position_tile):
+                self._between(start * plan.positions + first, self.box.batch * plan.positions)
+                # Bound now: the backward sweep calls it again, when `tile` is another one.
+                part = slice(first, first + position_tile)
+                parts.append(self._run(partial(tile, part), kept))
+            # [positions * samples, rows] -> [samples, rows, positions]
+            order = (plan.positions, samples.stop - start, rows)
+            lower, upper = (end.reshape(order).permute(1, 2, 0) for end in _join(parts, 0))
+            cells.append((lower, upper))
+        return _join(cells, 0)
+
+    def _pass(
+        self,
+        network: Network,
+        objectives: Tensor | slice,
+        relaxations: dict[int, Relaxation],
+        lower: Tensor,
+        upper: Tensor,
+        target: int | None = None,
+    ) -> Interval:
+        """Both ends by one backward pass in the shared workspace; the target is the last node."""
+        low, high = backward_bounds(
+            network,
+            len(network.nodes) - 1 if target is None else target,
+            objectives,
+            relaxations,
+            lower,
+            upper,
+            workspace=self._workspace,
+        )
+        assert high is not None
+        return low, high
+
+    def _between(self, done: int, total: int) -> None:
+        """Between two tiles of a layer: hear the watch, and tell it how far the layer is."""
+        self.watch.check()
+        self.watch.say(f"{self.layer}, {100 * done // total} %")
+
+    def _run(self, tile: Callable[[], Interval], entries: int) -> Interval:
+        """One tile; ``entries`` is about what its gradient keeps, unless it is computed again."""
+        if not torch.is_grad_enabled():
+            return tile()
+        self._kept += entries
+        if self._kept <= _KEPT.get(self.box.lower.device.type, _KEPT["cpu"]):
+            return tile()
+        return checkpoint(tile, use_reentrant=False)
+
+    def _mask_or_relaxation(self, position: int) -> Relaxation:
+        if position in self.relaxations:
+            return self.relaxations[position]
+        inside = self.box.lower.new_ones(self.box.batch, *self.network.nodes[position].shape)
+        return Relaxation(inside, inside, None, None)
+
+
+def tile_entries(device: torch.device) -> int:
+    """Entries that the largest coefficient tensor of one tile may have on a device."""
+    return _TILE.get(device.type, _TILE["cpu"])
+
+
+def narrow(
+    relaxation: Relaxation, samples: slice, keep: Callable[[Tensor], Tensor] = lambda values: values
+) -> Relaxation:
+    """The relaxation of some of the samples, each array passed through ``keep``."""
+    lower = keep(relaxation.lower_slope[samples])
+    upper = lower if relaxation.parallel else keep(relaxation.upper_slope[samples])
+    intercepts = (relaxation.lower_intercept, relaxation.upper_intercept)
+    return Relaxation(lower, upper, *(None if i is None else keep(i[samples]) for i in intercepts))
+
+
+def _join(parts: list[Interval], axis: int) -> Interval:
+    if len(parts) == 1:
+        return parts[0]
+    return torch.cat([p[0] for p in parts], axis), torch.cat([p[1] for p in parts], axis)

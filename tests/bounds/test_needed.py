@@ -1,0 +1,169 @@
+"""Layers that are bounded neuron by neuron, or without a pass, lose nothing."""
+
+from __future__ import annotations
+
+from math import inf
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sensverify.bounds import Crown, LpDual, compute_bounds, layerwise, tiles, window_plan
+from sensverify.bounds.ibp import nonlinear_nodes
+from sensverify.bounds.layerwise import LayerBounds
+from sensverify.bounds.needed import only_signs_matter
+from sensverify.bounds.tensors import tensor_network
+from sensverify.core.box import Box
+from sensverify.network import Network, NetworkBuilder
+from sensverify.network.operators import (
+    Abs,
+    Affine,
+    Conv,
+    Elementwise,
+    Relu,
+    Reshape,
+    Sigmoid,
+)
+from sensverify.runs.watch import Watch
+from tests.contracts.attained import attained
+from tests.contracts.networks import (
+    Case,
+    cases,
+    conv_nets,
+    max_pool,
+    mlps,
+    node_values,
+    numbers,
+    random_box,
+    residual_nets,
+)
+
+NETS = st.one_of(mlps(relu_only=True), conv_nets(), residual_nets())
+
+
+def live(network: Network) -> Network:
+    return tensor_network(network, dtype=torch.float64, device=torch.device("cpu"))
+
+
+def filled(
+    network: Network, box: Box, method: Crown | LpDual, *, alone: bool, windows: bool = False
+) -> LayerBounds:
+    """Layers bounded neuron by neuron, all that have a sign to be found out; or as wholes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(layerwise, "_WORTH", 0 if alone else inf)
+        patch.setattr(layerwise, "_OPEN_ROWS", 1.0)
+        patch.setattr(layerwise, "_OPEN_WINDOWS", 1.0)
+        if windows:
+            window_plan._plan.cache_clear()
+            patch.setattr(window_plan, "_pays", lambda *_: True)
+        layers = LayerBounds(network, box, method.slope).fill()
+    window_plan._plan.cache_clear()
+    return layers
+
+
+@given(
+    cases(NETS), st.sampled_from([Crown(), LpDual()]), st.booleans(), st.sampled_from([1, 3, 64])
+)
+@settings(max_examples=60)
+def test_open_neurons_alone_are_bounded_as_in_their_layer(
+    case: Case, method: Crown | LpDual, windows: bool, tile: int
+) -> None:
+    network, box = live(case.network), case.box_of(torch.float64)
+    whole = filled(network, box, method, alone=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tiles, "_TILE_BOXES", tile)
+        patch.setattr(tiles, "tile_entries", lambda device: 64 * tile)
+        single = filled(network, box, method, alone=True, windows=windows)
+    rng = torch.Generator().manual_seed(0)
+    share = torch.rand(40, *box.lower.shape, generator=rng, dtype=torch.float64)
+    share[::2] = share[::2].round()
+    points = torch.minimum(torch.maximum(box.lower + share * box.widths, box.lower), box.upper)
+    values = node_values(network, points.flatten(0, 1))
+    slack = 1e-11 * max(float(v.abs().max()) for v in values)
+    for position, (low, high) in single.pre_activations.items():
+        source = network.nodes[position].inputs[0]
+        value = values[source].reshape(40, *low.shape)
+        assert bool((value >= low - slack).all() & (value <= high + slack).all())
+    # Where intervals decide no more than the pass, nothing else changes.
+    rows = torch.eye(case.outputs, dtype=torch.float64).unsqueeze(0)
+    for ends in (whole.objective_bounds(rows), single.objective_bounds(rows)):
+        share = attained(case.network, box)
+        assert bool((ends[0] <= share[0].amin(0) + 1e-11 * share[1]).all())
+        assert bool((ends[1] >= share[0].amax(0) - 1e-11 * share[1]).all())
+    first, second = (layers.signs() for layers in (whole, single))
+    if all(torch.equal(first[p], second[p]) for p in first):
+        for one, other in zip(
+            whole.objective_bounds(rows), single.objective_bounds(rows), strict=True
+        ):
+            torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
+
+
+def conv(out: int, inputs: int, kernel: int) -> Conv:
+    rng = np.random.default_rng([out, inputs, kernel])
+    values = numbers(rng, out, inputs, kernel, kernel, scale=0.5)
+    return Conv(values, numbers(rng, out), (1, 1), (kernel // 2,) * 2, (1, 1))
+
+
+def pooled(activation: Elementwise) -> Network:
+    builder = NetworkBuilder((1, 4, 4))
+    node = builder.add(Relu(), builder.add(conv(2, 1, 3), builder.input))
+    node = builder.add(activation, builder.add(conv(2, 2, 3), node))
+    node = max_pool(builder, node, 2, 2)
+    size = int(np.prod(builder.shape(node)))
+    node = builder.add(Reshape((size,)), node)
+    weight = numbers(np.random.default_rng(1), 3, size)
+    return live(builder.build(builder.add(Affine(weight, None), node)))
+
+
+def test_signs_are_enough_for_relus_alone() -> None:
+    for activation, enough in ((Relu(), True), (Abs(), False), (Sigmoid(), False)):
+        network = pooled(activation)
+        first, second, pool = nonlinear_nodes(network)
+        assert only_signs_matter(network, network.nodes[first].inputs[0])
+        assert only_signs_matter(network, network.nodes[second].inputs[0]) is enough
+        assert not only_signs_matter(network, network.nodes[pool].inputs[0])
+
+
+@pytest.mark.parametrize("windows", [True, False])
+def test_gradients_are_those_of_whole_layers(windows: bool) -> None:
+    builder = NetworkBuilder((1, 6, 6))
+    node = builder.add(Relu(), builder.add(conv(2, 1, 3), builder.input))
+    node = builder.add(Relu(), builder.add(conv(2, 2, 3), node))
+    node = builder.add(Reshape((72,)), node)
+    weight = numbers(np.random.default_rng(1), 3, 72)
+    network = live(builder.build(builder.add(Affine(weight, None), node)))
+    box = random_box(np.random.default_rng(0), (1, 6, 6), 2, 0.05)
+    box = Box(torch.from_numpy(box.lower), torch.from_numpy(box.upper))
+    rows = torch.eye(3, dtype=torch.float64).unsqueeze(0)
+    found = []
+    for alone in (False, True):
+        leaves: list[torch.Tensor] = []
+
+        def leaf(values: torch.Tensor, leaves: list[torch.Tensor] = leaves) -> torch.Tensor:
+            leaves.append(values.clone().requires_grad_())
+            return leaves[-1]
+
+        layers = filled(network.map_arrays(leaf), box, Crown(), alone=alone, windows=windows)
+        lower, upper = layers.objective_bounds(rows)
+        found.append(torch.autograd.grad((upper - lower).log().sum(), leaves[:4]))
+    for one, other in zip(*found, strict=True):
+        assert float(one.abs().max()) > 0
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
+
+
+def test_the_watch_is_asked_between_open_neurons() -> None:
+    network = pooled(Relu())
+    box = random_box(np.random.default_rng(0), (1, 4, 4), 2, 0.3)
+    box = Box(torch.from_numpy(box.lower), torch.from_numpy(box.upper))
+    whole = compute_bounds(network, box, Crown()).outer
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(layerwise, "_WORTH", 0)
+        patch.setattr(layerwise, "_OPEN_ROWS", 1.0)
+        watch = Watch(seconds=0)
+        layers = LayerBounds(network, box, Crown.slope, watch).fill()
+    assert layers.cut_short
+    lower, upper = layers.objective_bounds(torch.eye(3, dtype=torch.float64).unsqueeze(0))
+    assert bool((lower <= torch.as_tensor(whole.lower) + 1e-12).all())
+    assert bool((upper >= torch.as_tensor(whole.upper) - 1e-12).all())

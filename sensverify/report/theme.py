@@ -163,24 +163,40 @@ _DARK: tuple[_Colour, ...] = ((255, 226, 150), (244, 152, 82), (190, 66, 84), (9
     (33, 36, 46))  # fmt: skip
 
 
+# The same for what is below zero, as dark and as bright as above.
+_LIGHT_BELOW: tuple[_Colour, ...] = ((16, 34, 94), (32, 92, 158), (86, 156, 201), (175, 212, 231),
+    (243, 244, 236))  # fmt: skip
+_DARK_BELOW: tuple[_Colour, ...] = ((190, 236, 255), (112, 182, 232), (56, 118, 186), (36, 62, 110),
+    (33, 36, 46))  # fmt: skip
+
+
 def step(share: float) -> str:
     """The class of a cell with this share, from ``h0`` to ``h20``."""
     return f"h{round(STEPS * min(max(share, 0.0), 1.0))}"
 
 
+def signed_step(strength: float) -> str:
+    """The class of a cell by its distance from zero, -1 to 1: ``h20`` for 0, ``b0`` for -1."""
+    found = step(1 - abs(strength))
+    return found.replace("h", "b") if strength < 0 else found
+
+
 def heat_style() -> str:
-    """The style sheet of the scale of shares, for light and dark pages, and for paper."""
-    light, dark = ("\n".join(_heat_rules(ramp)) for ramp in (_LIGHT, _DARK))
+    """The style sheet of the scales of shares, for light and dark pages, and for paper."""
+    light, dark = (
+        "\n".join((*_heat_rules("h", above), *_heat_rules("b", below)))
+        for above, below in ((_LIGHT, _LIGHT_BELOW), (_DARK, _DARK_BELOW))
+    )
     return f"{light}\n@media screen and (prefers-color-scheme: dark) {{\n{dark}\n}}"
 
 
-def _heat_rules(ramp: tuple[_Colour, ...]) -> Iterator[str]:
+def _heat_rules(letter: str, ramp: tuple[_Colour, ...]) -> Iterator[str]:
     for k in range(STEPS + 1):
         colour = _mixed(ramp, k / STEPS)
         # Where white and black can be read equally well.
         ink = "#fff" if _luminance(colour) < 0.179 else "#000"
         red, green, blue = (round(c) for c in colour)
-        yield f".h{k} {{ background: rgb({red} {green} {blue}); color: {ink}; }}"
+        yield f".{letter}{k} {{ background: rgb({red} {green} {blue}); color: {ink}; }}"
 
 
 def _mixed(ramp: tuple[_Colour, ...], at: float) -> _Colour:

@@ -59,11 +59,11 @@ def test_one_place_has_a_picture() -> None:
     assert "here" in svg(drawing)
 
 
-def test_cells_are_coloured_by_strength_alone() -> None:
+def test_cells_are_coloured_by_their_distance_from_zero_and_its_sign() -> None:
     cells = [doc.Cell("-1", value=-1.0), doc.Cell("0", value=0.0), doc.Cell("-")]
-    blocks = list(matrix(("a", "b", "c"), [doc.row("r", *cells)], "what", strength=abs))
+    blocks = list(matrix(("a", "b", "c"), [doc.row("r", *cells)], "what", strength=float))
     (page,) = (block for block in blocks if isinstance(block, doc.Table))
-    assert [cell.look for cell in page.rows[0].cells] == ["cell h0", "cell h20", "cell"]
+    assert [cell.look for cell in page.rows[0].cells] == ["cell b0", "cell h20", "cell"]
     (terminal,) = (block for block in blocks if isinstance(block, doc.Fitting))
     assert all(not cell.look for cell in terminal.tables[0].rows[0].cells)
 

@@ -50,7 +50,7 @@ def _blocks(found: Benchmarks) -> Iterator[doc.Block]:
             )
         )
     columns = ("benchmarks", *found.targets, *(["mean"] if len(found.targets) > 1 else []))
-    yield from matrix(columns, rows, "mean correlation", strength=abs)
+    yield from matrix(columns, rows, "mean correlation", strength=float)
     pairs = [
         (f"{r.categories} categories, {r.members} each, with {r.target}", r.reason)
         for r in found.rows

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sensverify.report import document as doc
-from sensverify.report.theme import step
+from sensverify.report.theme import signed_step
 from sensverify.runs.outputs import Kind
 from sensverify.scores.csv_file import CELLS, FURTHER, READINGS
 
@@ -97,7 +97,7 @@ def matrix(
 ) -> Iterator[doc.Block]:
     """Rows under many columns; a terminal splits those that do not fit beside each other.
 
-    On a page, cells have a colour by the ``strength`` of their values, from 0 to 1. Of very many
+    On a page, cells have a colour by the ``strength`` of their values, from -1 to 1. Of very many
     rows the first are shown.
     """
     more, rows = len(rows) - ROWS, rows[:ROWS]
@@ -106,7 +106,10 @@ def matrix(
     yield doc.Text(f"{title[0].upper()}{title[1:]}", look="heading", on=doc.PAGE)
     yield replace(page, on=doc.PAGE)
     if strength is not None:
-        yield doc.Text("The stronger the colour, the further from 0.", "note", on=doc.PAGE)
+        below = any(c.value is not None and strength(c.value) < 0 for r in rows for c in r.cells)
+        sign = "; blue is below" if below else ""
+        text = f"The stronger the colour, the further from 0{sign}."
+        yield doc.Text(text, "note", on=doc.PAGE)
     yield doc.Fitting((whole, replace(whole, splits="columns")), on=doc.TERMINAL)
     if more > 0:
         yield doc.Text(f"{more:,} more rows are in the data.", "note")
@@ -114,7 +117,7 @@ def matrix(
 
 def _coloured(table: doc.Table, strength: Callable[[float], float]) -> doc.Table:
     def look(cell: doc.Cell) -> str:
-        return "cell" if cell.value is None else f"cell {step(1 - strength(cell.value))}"
+        return "cell" if cell.value is None else f"cell {signed_step(strength(cell.value))}"
 
     rows = [
         replace(row, cells=[replace(cell, look=look(cell)) for cell in row.cells])

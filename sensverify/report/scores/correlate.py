@@ -33,7 +33,7 @@ def _blocks(found: Correlations) -> Iterator[doc.Block]:
         doc.row(name, *map(_cell, found.pairs[place * wide : (place + 1) * wide]))
         for place, name in enumerate(found.first)
     ]
-    yield from matrix(found.second, rows, "tau-b", strength=abs)
+    yield from matrix(found.second, rows, "tau-b", strength=float)
     why = [(f"{each.first} with {each.second}", each.reason) for each in found.pairs if each.reason]
     if why:
         yield from told(reasons(why))

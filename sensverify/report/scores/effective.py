@@ -63,7 +63,7 @@ def _blocks(found: Effectives) -> Iterator[doc.Block]:
 def _strength(found: Effectives) -> Callable[[float], float]:
     known = [abs(each.effective) for each in found.cells if each.effective is not None]
     most = max([_LEAST, *known])
-    return lambda value: abs(value) / most
+    return lambda value: value / most
 
 
 def _figure(found: Effectives, fit: Fit) -> doc.Figure | None:

@@ -36,7 +36,7 @@ def _blocks(found: Overlaps) -> Iterator[doc.Block]:
         doc.row(name, *map(_cell, found.pairs[place * wide : (place + 1) * wide]))
         for place, name in enumerate(found.shifts)
     ]
-    yield from matrix(found.shifts, rows, "overlap", strength=lambda raw: raw)
+    yield from matrix(found.shifts, rows, "overlap", strength=float)
     reasons = dict.fromkeys(each.reason for each in found.pairs if each.reason)
     if reasons:
         yield from told([f"Not measured: {why}." for why in reasons])

@@ -63,7 +63,7 @@ def _matrix(
         doc.row(name, *(_cell(take(p), p) for p in found.pairs[place * wide : (place + 1) * wide]))
         for place, name in enumerate(found.columns)
     ]
-    yield from matrix(found.targets, rows, title, strength=abs)
+    yield from matrix(found.targets, rows, title, strength=float)
 
 
 def _cell(each: Estimate, pair: Prediction) -> doc.Cell:

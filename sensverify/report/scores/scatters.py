@@ -32,7 +32,7 @@ def _blocks(found: Scatters) -> Iterator[doc.Block]:
         doc.row(f"{each.first} with {each.second}", *(_cell(*each.taus[group]) for group in groups))
         for each in found.pairs
     ]
-    yield from matrix(tuple(groups), rows, "tau-b", strength=abs)
+    yield from matrix(tuple(groups), rows, "tau-b", strength=float)
     drawn = [each for each in found.pairs if each.dots]
     figures = [_figure(each, found) for each in drawn[:_PICTURES]]
     if figures:

@@ -50,7 +50,7 @@ def _blocks(found: Transfers) -> Iterator[doc.Block]:
     known = [abs(each.gain.difference) for each in found.cells if each.gain is not None]
     most = max([_LEAST, *known])
     title = "gain in accuracy, points"
-    yield from matrix(found.shifts, gains, title, strength=lambda gain: abs(gain) / most)
+    yield from matrix(found.shifts, gains, title, strength=lambda gain: gain / most)
     kept = [
         doc.row(
             name,

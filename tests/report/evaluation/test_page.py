@@ -30,7 +30,7 @@ from sensverify.report.evaluation.document import evaluation_document
 from sensverify.report.evaluation.images import pictures, thumbnail
 from sensverify.report.formatting import percent, radius_text, without_settings
 from sensverify.report.pixels import png
-from sensverify.report.theme import STEPS, heat_style, step
+from sensverify.report.theme import STEPS, heat_style, signed_step, step
 from tests.report.shown import evaluation_page, evaluation_tables, split_page
 
 Make = Callable[..., Evaluation]
@@ -305,29 +305,31 @@ def test_labels_with_room_stay() -> None:
     assert spread([100.0, 101.0], 13.0, 0.0, 300.0) == [94.0, 107.0]
 
 
-def luminances(style: str) -> list[float]:
-    found = re.findall(r"\.h(\d+) \{ background: rgb\((\d+) (\d+) (\d+)\)", style)
+def luminances(style: str, letter: str) -> list[float]:
+    found = re.findall(rf"\.{letter}(\d+) {{ background: rgb\((\d+) (\d+) (\d+)\)", style)
     assert [int(k) for k, *_ in found] == list(range(STEPS + 1))
     rgb = np.array([[int(c) for c in colour] for _, *colour in found]) / 255
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     return list(linear @ (0.2126, 0.7152, 0.0722))
 
 
-def test_lightness_alone_tells_the_order() -> None:
+@pytest.mark.parametrize("letter", ["h", "b"])
+def test_lightness_alone_tells_the_order(letter: str) -> None:
     light, dark = heat_style().split("@media")
     for style, sign in ((light, 1), (dark, -1)):
-        assert (sign * np.diff(luminances(style)) > 0).all()
+        assert (sign * np.diff(luminances(style, letter)) > 0).all()
     # Numbers can be read on every colour: the contrast is at least 4.5.
     for style in (light, dark):
-        for ground, ink in zip(
-            luminances(style), re.findall(r"; color: #(\w+)", style), strict=True
-        ):
+        inks = re.findall(rf"\.{letter}\d+ {{[^}}]*; color: #(\w+)", style)
+        for ground, ink in zip(luminances(style, letter), inks, strict=True):
             text = {"fff": 1.0, "000": 0.0}[ink]
             assert (max(ground, text) + 0.05) / (min(ground, text) + 0.05) >= 4.5
 
 
 def test_steps_of_the_scale() -> None:
     assert [step(share) for share in (0.0, 0.5, 1.0)] == ["h0", f"h{STEPS // 2}", f"h{STEPS}"]
+    found = [signed_step(strength) for strength in (-2.0, -0.5, 0.0, 1.0)]
+    assert found == ["b0", f"b{STEPS // 2}", f"h{STEPS}", "h0"]
 
 
 @pytest.mark.parametrize("channels", [1, 3])

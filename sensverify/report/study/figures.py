@@ -28,7 +28,8 @@ PARTS = {"test": "test samples", "train": "training samples", "held-out": "held-
 _LOG_FROM = 30.0
 """Largest over smallest value from which an axis is logarithmic."""
 
-_FRAME = Frame(400, 290, left=48, right=112, letters=14)
+_LETTERS = 14, 30
+"""Of the names beside the lines, room for as many letters at least and at most."""
 
 
 def figure_files(report: StudyReport) -> dict[str, bytes]:
@@ -115,7 +116,15 @@ def _course(course: Course, looks: Mapping[str, str]) -> Drawing | None:
     title = course.metric + unit(course.metric)
     words = f"{title} on {PARTS[course.part]} by epoch. {_ends(strokes)}"
     x = _epochs([p.x for s in strokes for p in s.points])
-    return titled(title, line_chart(strokes, _FRAME, x, y, words=words))
+    return titled(title, line_chart(strokes, _frame(strokes), x, y, words=words))
+
+
+def _frame(strokes: Sequence[Stroke]) -> Frame:
+    """Axes of one size, with room for the names of the lines beside them."""
+    fewest, most = _LETTERS
+    letters = min(max(fewest, *(len(stroke.label) for stroke in strokes)), most)
+    names = 20 + 6.6 * letters
+    return Frame(288 + names, 290, left=48, right=names, letters=letters)
 
 
 def _ends(strokes: Sequence[Stroke]) -> str:
@@ -164,4 +173,4 @@ def _trails(trails: Sequence[Trail], group: str, against: str) -> Drawing | None
         x = replace(x, low=x.high, high=x.low)
     title, trainings = f"SENSE, mean over {group}", count_of(len(strokes), "training")
     words = f"{title}, against the {x.title}, {trainings}. {_ends(strokes)}"
-    return titled(title, line_chart(strokes, _FRAME, x, y, words=words))
+    return titled(title, line_chart(strokes, _frame(strokes), x, y, words=words))

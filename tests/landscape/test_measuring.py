@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
+import subprocess
+import sys
 import time
 from math import nan
 from pathlib import Path
@@ -31,6 +31,7 @@ from sensverify.landscape.sensitivity import Column, SensitivitySettings
 from sensverify.runs.journal import read_journal
 from sensverify.runs.watch import Watch
 from tests.landscape.folders import PATH, write_landscape
+from tests.test_layers import ROOT
 
 SETTINGS = SensitivitySettings(sigmas=(0.1,), methods=("exact", "crown"))
 EXACT = Column("sensitivity", "exact", 0.1, "all").name
@@ -88,28 +89,35 @@ def test_who_stops_loses_nothing(landscape: Landscape, tmp_path: Path) -> None:
     assert len(entries(tmp_path)) == 4
 
 
-def _measure_slowly(folder: Path) -> None:
-    landscape = Landscape.read(folder)
+SLOWLY = """
+import sys, time
+from pathlib import Path
 
-    def wait(state: object) -> None:
-        time.sleep(0.2)
+from sensverify.landscape.folder import Landscape
+from sensverify.landscape.measuring import chosen_minima, measure_landscape
+from tests.landscape.test_measuring import SETTINGS
 
-    measure_landscape(landscape, folder, SETTINGS, minima=chosen_minima(landscape), progress=wait)
+folder = Path(sys.argv[1])
+landscape = Landscape.read(folder)
+slowly = {"minima": chosen_minima(landscape), "progress": lambda state: time.sleep(0.2)}
+measure_landscape(landscape, folder, SETTINGS, **slowly)
+"""
 
 
 def test_a_killed_measurement_goes_on_and_ends_the_same(
     landscape: Landscape, tmp_path: Path
 ) -> None:
     folder = tmp_path / "land"
-    process = multiprocessing.get_context("spawn").Process(target=_measure_slowly, args=(folder,))
-    process.start()
+    process = subprocess.Popen(
+        [sys.executable, "-c", SLOWLY, folder], env=os.environ | {"PYTHONPATH": str(ROOT)}
+    )
     until = time.monotonic() + 120
     while not (folder / FILE).exists() or not (folder / FILE).read_bytes().count(b"\n"):
         assert time.monotonic() < until
-        assert process.is_alive()
+        assert process.poll() is None
         time.sleep(0.02)
-    os.kill(process.pid or 0, signal.SIGKILL)
-    process.join()
+    process.kill()
+    process.wait()
     with (folder / FILE).open("ab") as stream:
         stream.write(b'{"digest": "cut o')
     resumed = measure(landscape, folder)

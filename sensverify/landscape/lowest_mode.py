@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -9,7 +11,13 @@ from sensverify.landscape.energy import Energy
 
 
 def lowest_mode(
-    energy: Energy, points: Tensor, guess: Tensor, *, steps: int, tolerance: float = 1e-3
+    energy: Energy,
+    points: Tensor,
+    guess: Tensor,
+    *,
+    steps: int,
+    tolerance: float = 1e-3,
+    inverse: Callable[[Tensor], Tensor] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The lowest eigenvalue of each Hessian and its direction, by LOBPCG with blocks of one.
 
@@ -24,6 +32,9 @@ def lowest_mode(
     steps : int
     tolerance : float
         Length of the residual at which it ends, in shares of the eigenvalue.
+    inverse : callable, optional
+        Symmetric and positive: what is known of the inverse Hessians, times vectors
+        ``[batch, size]``. With it the residuals turn into directions that matter. Default: nothing.
 
     Returns
     -------
@@ -41,6 +52,8 @@ def lowest_mode(
         residual = image - curvature[:, None] * direction
         if bool((residual.norm(dim=1) <= tolerance * curvature.abs()).all()):
             break
+        if inverse is not None:
+            residual = inverse(residual)
         residual = _unit(residual - (residual * direction).sum(dim=1, keepdim=True) * direction)
         basis = torch.stack([direction, residual, change], dim=1)
         images = torch.stack([image, energy.product(points, residual), change_image], dim=1)

@@ -16,6 +16,9 @@ Gradient = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """Values ``[batch]`` and gradients ``[batch, size]`` of points ``[batch, size]`` of certain starts,
 whose places ``[batch]`` are given too."""
 
+Inverse = Callable[[Tensor, Tensor], Tensor]
+"""Inverse curvatures times vectors ``[batch, size]`` of certain starts, whose places are given."""
+
 _ROUNDING = 1e-14
 """Share of an energy below which a rise is rounding."""
 
@@ -89,6 +92,7 @@ def minimise(
     starts: Tensor,
     settings: Lbfgs = Lbfgs(),
     *,
+    inverse: Inverse | None = None,
     watch: Watch | None = None,
 ) -> Minimised:
     """Descend from many starts; no step raises an energy by more than rounding.
@@ -99,10 +103,12 @@ def minimise(
         Of an energy, or of a projection of it; see `gradient_of`.
     starts : Tensor, shape ``[batch, size]``, float64
     settings : Lbfgs
+    inverse : callable, optional
+        Symmetric and positive: what is known of the inverse Hessians beforehand. Default: nothing.
     watch : Watch, optional
         When it is over, the points are given as they are.
     """
-    state = _State(gradient, starts.clone(), settings)
+    state = _State(gradient, starts.clone(), settings, inverse)
     for _ in range(settings.steps):
         if not state.step() or (watch is not None and watch.over):
             break
@@ -117,8 +123,10 @@ def gradient_of(energy: Energy) -> Gradient:
 class _State:
     """All starts, and what those that still move know of the energy around them."""
 
-    def __init__(self, gradient: Gradient, points: Tensor, settings: Lbfgs) -> None:
-        self._gradient, self._set = gradient, settings
+    def __init__(
+        self, gradient: Gradient, points: Tensor, settings: Lbfgs, known: Inverse | None
+    ) -> None:
+        self._gradient, self._set, self._known = gradient, settings, known
         self.points = points
         self.values, self.gradients = gradient(points, torch.arange(len(points)))
         self.evaluations = len(points)
@@ -157,7 +165,7 @@ class _State:
         directions = self._directions(rows)
         slopes = (directions * self.gradients[rows]).sum(dim=1)
         uphill = ~(slopes < 0)
-        directions[uphill] = -self._scale[rows[uphill], None] * self.gradients[rows[uphill]]
+        directions[uphill] = -self._plain(self.gradients[rows[uphill]], rows[uphill])
         self._inverse[:, rows[uphill]] = 0.0
         lengths = directions.norm(dim=1)
         factor = (self._set.longest / lengths.clamp_min(1e-300)).clamp_max(1.0) * self._shrink[rows]
@@ -179,6 +187,12 @@ class _State:
         self._moving = self._are_moving(rows)
         return True
 
+    def _plain(self, vectors: Tensor, rows: Tensor) -> Tensor:
+        """The inverse Hessians, as they are taken without a history, times vectors."""
+        if self._known is not None:
+            return self._known(vectors, rows)
+        return self._scale[rows, None] * vectors
+
     def _directions(self, rows: Tensor) -> Tensor:
         """Minus the inverse Hessian, as the history has it, times the gradients."""
         found = self.gradients[rows].clone()
@@ -196,7 +210,7 @@ class _State:
             found.addcmul_(share[:, None], pair[1], value=-1)
             pairs.append((*pair, one))
             shares.append(share)
-        found *= self._scale[rows, None]
+        found = self._plain(found, rows)
         for (move, change, one), share in zip(reversed(pairs), reversed(shares), strict=True):
             back = one * (change * found).sum(dim=1)
             found.addcmul_((share - back)[:, None], move)

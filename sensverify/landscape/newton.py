@@ -8,9 +8,12 @@ import torch
 from torch import Tensor
 
 from sensverify.errors import BadSetting
-from sensverify.landscape.energy import DENSE, Energy
+from sensverify.landscape.curvature import check_dense
+from sensverify.landscape.energy import Energy
 
 _ROUNDING = 1e-13
+_SHORT = 0.1
+"""Share of the longest step."""
 _AGAIN = 1e-7
 """Share of a point's length: after a longer step the Hessian is taken anew."""
 
@@ -95,12 +98,7 @@ def polish(
     Polished
         Where ``converged`` is false, no such point was reached.
     """
-    if energy.size > DENSE:
-        raise BadSetting(
-            f"curvatures need a whole Hessian, which {energy.size:,} weights are too many for; at "
-            f"most {DENSE:,} can be",
-            "take a smaller architecture",
-        )
+    check_dense(energy)
     value, gradient = _at(energy, point)
     fresh = False
     matrix = energy.hessian(point)
@@ -148,15 +146,17 @@ class _Steps:
         self._matrix, self._index = matrix, index
         self._longest, self._zero = settings.longest, settings.zero
         self._scale: Tensor | None = None
+        self._triangles: tuple[Tensor, Tensor, Tensor] | None = None
         self._vectors = matrix
-        factor, failed = torch.linalg.cholesky_ex(matrix)
-        pivots = factor.diagonal().square()
-        # Where a pivot is rounding, there is a flat direction.
-        curved = not int(failed) and bool(pivots.min() > settings.zero * pivots.max())
-        self._factor = factor if index == 0 and curved else None
+        self._factor = _cholesky(matrix, settings.zero) if index == 0 else None
 
     def from_gradient(self, gradient: Tensor) -> Tensor:
         """The step, no longer than the longest."""
+        if self._index and self._scale is None:
+            # Near the end, where steps are short, the signs of curvatures are those that it has.
+            move = -self._solved(gradient)
+            if float(move.norm()) <= _SHORT * self._longest:
+                return move
         if self._factor is not None:
             # Far cheaper than eigenvectors; a long step is for these to judge.
             move = -torch.cholesky_solve(gradient[:, None], self._factor)[:, 0]
@@ -170,6 +170,16 @@ class _Steps:
         length = float(move.norm())
         return move if length <= self._longest else move * (self._longest / length)
 
+    def _solved(self, gradient: Tensor) -> Tensor:
+        """The inverse of the whole Hessian times a gradient; NaN where there is none."""
+        if self._triangles is None:
+            self._triangles = torch.linalg.lu_factor_ex(self._matrix)
+        factor, pivots, failed = self._triangles
+        found = torch.linalg.lu_solve(factor, pivots, gradient[:, None])[:, 0]
+        sizes = factor.diagonal().abs()
+        flat = int(failed) or bool(sizes.min() <= self._zero * sizes.max())
+        return torch.full_like(gradient, torch.nan) if flat else found
+
     def _decomposed(self) -> Tensor:
         """Factors of the step along each eigenvector."""
         values, self._vectors = torch.linalg.eigh(self._matrix)
@@ -179,6 +189,15 @@ class _Steps:
         # Nothing is known along flat directions: there is nothing to go to.
         known = (values.abs() > self._zero * largest).to(values)
         return -known * signs / values.abs().clamp_min(self._zero * float(largest))
+
+
+def _cholesky(matrix: Tensor, zero: float) -> Tensor | None:
+    """The factor, where all curvatures are positive."""
+    factor, failed = torch.linalg.cholesky_ex(matrix)
+    pivots = factor.diagonal().square()
+    # Where a pivot is rounding, there is a flat direction.
+    curved = not int(failed) and bool(pivots.min() > zero * pivots.max())
+    return factor if curved else None
 
 
 def _spectrum(matrix: Tensor, index: int) -> tuple[Tensor, Tensor]:

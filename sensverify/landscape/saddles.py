@@ -1,7 +1,9 @@
 """Saddles of index 1, by hybrid eigenvector following from many points at the same time.
 
 Uphill along the direction of least curvature, downhill in all others (Munro and Wales 1999, *Defect
-migration in crystalline silicon*; Henkelman and Jonsson 1999).
+migration in crystalline silicon*; Henkelman and Jonsson 1999). Curvatures of a network differ by a
+factor of a million, so that both parts step by the inverse of a whole Hessian, taken anew as the
+search goes on.
 """
 
 from __future__ import annotations
@@ -12,12 +14,15 @@ import torch
 from torch import Tensor
 
 from sensverify.errors import BadSetting
+from sensverify.landscape.curvature import newton_like
 from sensverify.landscape.energy import Energy
 from sensverify.landscape.lowest_mode import lowest_mode
 from sensverify.landscape.minimise import Lbfgs, minimise
 from sensverify.runs.watch import Watch
 
 _NOISE = 0.1
+_HELD = 2**27
+"""Numbers in the Hessians of searches that are done at the same time: 1 GB."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,8 @@ class Climb:
     farthest : float
         Length of a point at which a search is given up, in shares of the larger of 1 and the length
         of the point that it began at: up the walls of the penalty there is no saddle.
+    fresh : int
+        Uphill steps after which the whole Hessian is taken anew.
     modes : int
         Steps of LOBPCG for the direction, before each uphill step; before the first, ten times as
         many.
@@ -52,6 +59,7 @@ class Climb:
     first: float = 0.3
     soft: int = 32
     farthest: float = 3.0
+    fresh: int = 10
     modes: int = 10
     downhill: int = 20
 
@@ -61,7 +69,7 @@ class Climb:
                 "eigenvector following needs a `tolerance`, a `longest` step and a `farthest` "
                 f"length above 0, got {self.tolerance}, {self.longest} and {self.farthest}"
             )
-        if min(self.steps, self.modes, self.downhill, self.soft) < 1:
+        if min(self.steps, self.fresh, self.modes, self.downhill, self.soft) < 1:
             raise BadSetting("eigenvector following needs at least one step of each kind")
 
 
@@ -109,11 +117,24 @@ def climb(
     watch : Watch, optional
         When it is over, the points are given as they are.
     """
-    state = _Climbing(energy, starts, directions, settings)
-    for _ in range(settings.steps):
-        if not state.step() or (watch is not None and watch.over):
-            break
-    return state.ends()
+    count = max(1, _HELD // energy.size**2)
+    found = []
+    for points, ways in zip(starts.split(count), directions.split(count), strict=True):
+        state = _Climbing(energy, points, ways, settings)
+        for _ in range(settings.steps):
+            if not state.step() or (watch is not None and watch.over):
+                break
+        found.append(state.ends())
+    return _together(found)
+
+
+def _together(parts: list[Climbed]) -> Climbed:
+    """The ends of groups of searches as those of one."""
+    tensors = (
+        torch.cat([getattr(part, name) for part in parts])
+        for name in ("points", "directions", "curvatures", "norms", "converged", "diverged")
+    )
+    return Climbed(*tensors, evaluations=sum(part.evaluations for part in parts))
 
 
 class _Climbing:
@@ -129,7 +150,8 @@ class _Climbing:
         self.curvatures = starts.new_zeros(count)
         _, self.gradients = energy.gradient(self.points)
         self.evaluations = count
-        self._begun = False
+        self._taken = 0
+        self._inverses: list[Tensor] = [starts.new_zeros(0)] * count
         self._generator = torch.Generator().manual_seed(0)
         self.converged = torch.zeros(count, dtype=torch.bool)
         self.diverged = torch.zeros(count, dtype=torch.bool)
@@ -146,16 +168,24 @@ class _Climbing:
         rows = (~self.converged & ~self.diverged).nonzero()[:, 0]
         if not len(rows):
             return False
+        if self._taken % self._set.fresh == 0:
+            for row in rows.tolist():
+                self._inverses[row] = newton_like(self._energy, self.points[row])
+            # A whole Hessian costs as much as some three gradients a weight.
+            self.evaluations += 3 * self._energy.size * len(rows)
         self._turn(rows)
+        self._taken += 1
         directions = self.directions[rows]
         moved = self.points[rows] + self._uphill(rows)[:, None] * directions
 
         def across(points: Tensor, of: Tensor) -> tuple[Tensor, Tensor]:
             values, gradients = self._energy.gradient(points)
-            along = (gradients * directions[of]).sum(dim=1, keepdim=True)
-            return values, gradients - along * directions[of]
+            return values, _across(gradients, directions[of])
 
-        found = minimise(across, moved, self._downhill)
+        def inverse(vectors: Tensor, of: Tensor) -> Tensor:
+            return _across(self._inverse(vectors, rows[of]), directions[of])
+
+        found = minimise(across, moved, self._downhill, inverse=inverse)
         points = found.points
         _, self.gradients[rows] = self._energy.gradient(points)
         self.evaluations += found.evaluations + len(rows)
@@ -170,19 +200,31 @@ class _Climbing:
     def _turn(self, rows: Tensor) -> None:
         """Follow the direction of least curvature."""
         before = self.directions[rows]
-        steps = self._set.modes * (1 if self._begun else 10)
-        self._begun = True
+        steps = self._set.modes * (1 if self._taken else 10)
         # A guess that is exactly another eigenvector would never turn to a lower one.
         noise = torch.randn(before.shape, generator=self._generator, dtype=before.dtype)
+        # Of all directions, the soft ones are those that it may turn to.
+        noise = self._inverse(noise, rows)
         noise *= _NOISE / noise.norm(dim=1, keepdim=True).clamp_min(1e-300)
         guess = before + noise
-        curvatures, found = lowest_mode(self._energy, self.points[rows], guess, steps=steps)
+        curvatures, found = lowest_mode(
+            self._energy,
+            self.points[rows],
+            guess,
+            steps=steps,
+            inverse=lambda vectors: self._inverse(vectors, rows),
+        )
         # A product with a Hessian costs as much as some three gradients.
         self.evaluations += 3 * steps * len(rows)
         # A direction has no sign: the one that goes on as before.
         turned = (found * before).sum(dim=1) < 0
         self.directions[rows] = torch.where(turned[:, None], -found, found)
         self.curvatures[rows] = curvatures
+
+    def _inverse(self, vectors: Tensor, rows: Tensor) -> Tensor:
+        """Inverse Hessians, without their signs, times one vector each."""
+        images = [self._inverses[r] @ v for r, v in zip(rows.tolist(), vectors, strict=True)]
+        return torch.stack(images) if images else vectors
 
     def _uphill(self, rows: Tensor) -> Tensor:
         """Lengths of the steps along the directions: Newton's where the curvature is negative."""
@@ -204,3 +246,8 @@ class _Climbing:
             self.diverged,
             self.evaluations,
         )
+
+
+def _across(vectors: Tensor, directions: Tensor) -> Tensor:
+    """Vectors without their parts along unit directions."""
+    return vectors - (vectors * directions).sum(dim=1, keepdim=True) * directions

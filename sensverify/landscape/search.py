@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from sensverify.landscape.basin_hopping import hop
-from sensverify.landscape.energy import DENSE, Energy
+from sensverify.landscape.curvature import settle
+from sensverify.landscape.energy import Energy
 from sensverify.landscape.minimise import Minimised, gradient_of, minimise
 from sensverify.landscape.newton import Polished, polish
 from sensverify.landscape.paths import descend
@@ -186,8 +187,6 @@ def _soft_directions(
     energy: Energy, points: Tensor, soft: int, generator: torch.Generator
 ) -> Tensor:
     """One of the eigenvectors of least curvature at each point, drawn, in a sign that is drawn."""
-    if energy.size > DENSE:
-        return torch.randn(points.shape, generator=generator, dtype=points.dtype)
     known: dict[bytes, Tensor] = {}
     found = []
     for point in points:
@@ -265,10 +264,17 @@ def _take_minima(
             return
         if bool(diverged):
             gathered.lost["diverged"] += 1
-        elif not bool(converged) and not _near(energy, point, settings):
-            gathered.lost["not converged"] += 1
-        else:
-            _take_minimum(energy, point, settings, gathered, origin)
+            continue
+        if not bool(converged) and not _near(energy, point, settings):
+            end = settle(energy, point, settings.descent, watch=watch)
+            gathered.evaluations += end.evaluations
+            point = end.points[0]
+            if watch is not None and watch.over:
+                return
+            if not _near(energy, point, settings):
+                gathered.lost["not converged"] += 1
+                continue
+        _take_minimum(energy, point, settings, gathered, origin)
 
 
 def _near(energy: Energy, point: Tensor, settings: Settings) -> bool:

@@ -10,6 +10,7 @@ from torch import Tensor
 from sensverify.errors import BadSetting
 from sensverify.landscape import FunctionEnergy, Search, Settings
 from sensverify.landscape.basin_hopping import Hopping, hop
+from sensverify.landscape.curvature import newton_like
 from sensverify.landscape.lowest_mode import lowest_mode
 from sensverify.landscape.minimise import Lbfgs, gradient_of, minimise
 from sensverify.landscape.newton import Newton, polish
@@ -185,6 +186,7 @@ def test_steps_grow_where_all_hops_are_taken() -> None:
         lambda: Hopping(temperature=-1),
         lambda: Climb(tolerance=float("nan")),
         lambda: Climb(modes=0),
+        lambda: Climb(fresh=0),
         lambda: Descent(stages=1),
         lambda: Descent(near=-1),
         lambda: Search(batch=0),
@@ -203,3 +205,110 @@ def test_settings_that_cannot_be_are_refused(make: object) -> None:
 def test_settings_are_read_as_they_are_written() -> None:
     settings = Settings(climb=Climb(steps=7), path=Descent(last=Lbfgs(longest=0.7)))
     assert Settings.of(settings.as_dict()) == settings
+
+
+def turned(curvatures: Tensor, *, well: bool = False) -> tuple[FunctionEnergy, Tensor]:
+    """A bowl, or a double well along the first direction, in turned axes (the columns)."""
+    size = len(curvatures)
+    axes = torch.linalg.qr(draws(size, size, 5))[0]
+
+    def function(point: Tensor) -> Tensor:
+        along = axes.T @ point
+        bowl = 0.5 * (curvatures * along.square()).sum()
+        return bowl + (along[0] ** 4 - along[0].square() if well else 0.0)
+
+    return FunctionEnergy(function, size), axes
+
+
+def test_steps_of_a_whole_hessian_end_where_others_do_not() -> None:
+    energy, axes = turned(torch.logspace(-3, 2, 12, dtype=torch.float64))
+    inverse = newton_like(energy, torch.zeros(12, dtype=torch.float64))
+    plain = Lbfgs(tolerance=1e-9, steps=8, longest=1e4)
+    starts = draws(3, 12)
+    assert not bool(minimise(gradient_of(energy), starts, plain).converged.any())
+    found = minimise(
+        gradient_of(energy), starts, plain, inverse=lambda vectors, _: vectors @ inverse
+    )
+    assert bool(found.converged.all())
+    torch.testing.assert_close(inverse @ axes[:, 3], axes[:, 3] * 10 ** (3 - 15 / 11))
+
+
+def test_negative_curvatures_are_turned_and_soft_ones_held_back() -> None:
+    energy, axes = turned(torch.tensor([-2.0, 4.0, 1e-9], dtype=torch.float64))
+    inverse = newton_like(energy, torch.ones(3, dtype=torch.float64))
+    wanted = torch.diag(torch.tensor([0.5, 0.25, 1 / 4e-5], dtype=torch.float64))
+    torch.testing.assert_close(axes.T @ inverse @ axes, wanted)
+
+
+def test_without_finite_curvatures_steps_are_those_of_the_gradient() -> None:
+    broken = FunctionEnergy(lambda point: (point * torch.nan).square().sum(), 2)
+    found = newton_like(broken, torch.ones(2, dtype=torch.float64))
+    torch.testing.assert_close(found, torch.eye(2, dtype=torch.float64))
+
+
+def test_a_hessian_that_cannot_be_held_is_refused() -> None:
+    large = FunctionEnergy(lambda point: point.square().sum(), 4001)
+    with pytest.raises(BadSetting, match="4,001 weights are too many"):
+        newton_like(large, torch.zeros(4001, dtype=torch.float64))
+
+
+def test_the_lowest_direction_is_found_sooner_with_a_whole_hessian() -> None:
+    curvatures = torch.logspace(-5, 1, 40, dtype=torch.float64)
+    curvatures[0] = -1e-3
+    energy, axes = turned(curvatures)
+    points, guess = draws(2, 40, 1), draws(2, 40, 2)
+    inverse = newton_like(energy, points[0])
+    steps = {"steps": 25, "tolerance": 1e-6}
+    slow, _ = lowest_mode(energy, points, guess, **steps)  # type: ignore[arg-type]
+    fast, ways = lowest_mode(
+        energy,
+        points,
+        guess,
+        inverse=lambda vectors: vectors @ inverse,
+        **steps,  # type: ignore[arg-type]
+    )
+    assert float(slow.min()) > 0
+    torch.testing.assert_close(fast, curvatures[:1].expand(2), rtol=1e-6, atol=0)
+    torch.testing.assert_close((ways @ axes[:, 0]).abs(), torch.ones(2).double())
+
+
+def test_a_climb_ends_among_curvatures_far_apart() -> None:
+    curvatures = torch.logspace(-4, 2, 30, dtype=torch.float64)
+    energy, axes = turned(curvatures, well=True)
+    start = 0.3 * axes[:, 0] + 0.3 * axes[:, 20] + axes[:, 3]
+    found = climb(energy, start[None], -axes[:, :1].T, Climb(tolerance=1e-7, steps=40))
+    assert bool(found.converged[0])
+    assert float(found.points.norm()) < 1e-3
+    assert float(found.curvatures[0]) == pytest.approx(1e-4 - 2, rel=1e-3)
+
+
+def test_climbs_in_groups_end_where_those_together_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    starts = torch.tensor([[0.9, 1.0], [-1.0, 0.9]], dtype=torch.float64)
+    ways = torch.tensor([[-1.0, 0.0], [0.0, -1.0]], dtype=torch.float64)
+    settings = Climb(longest=0.1, tolerance=1e-6)
+    together = climb(WELLS, starts, ways, settings)
+    monkeypatch.setattr("sensverify.landscape.saddles._HELD", 4)
+    alone = climb(WELLS, starts, ways, settings)
+    assert bool(alone.converged.all())
+    torch.testing.assert_close(alone.points, together.points, atol=1e-4, rtol=0)
+    assert alone.evaluations > 0
+
+
+def test_short_steps_to_a_saddle_take_the_hessian_as_it_is() -> None:
+    energy, axes = turned(torch.logspace(-4, 2, 10, dtype=torch.float64), well=True)
+    found = polish(energy, 1e-3 * axes[:, 0] + 1e-2 * axes[:, 4], index=1)
+    assert found.converged
+    assert (found.negative, found.zero) == (1, 0)
+    assert float(found.point.norm()) < 1e-6
+
+
+def test_starts_that_plain_descent_leaves_half_way_are_settled() -> None:
+    energy, _ = turned(torch.logspace(-5, 2, 20, dtype=torch.float64))
+    settings = Settings(descent=Lbfgs(steps=10))
+    starts = 3 * draws(2, 20)
+    before = minimise(gradient_of(energy), starts, settings.descent)
+    assert float(before.norms.min()) > 1e3 * settings.descent.tolerance
+    found = from_starts(energy, starts, settings)
+    assert not found.lost
+    assert len(found.points) == 2
+    assert all(float(np.abs(point.weights).max()) < 1e-3 for point in found.points)

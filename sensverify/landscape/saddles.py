@@ -53,9 +53,9 @@ class Climb:
         Evaluations of the minimisation in all other directions, after each uphill step.
     """
 
-    tolerance: float = 1e-4
-    steps: int = 100
-    longest: float = 0.2
+    tolerance: float = 1e-6
+    steps: int = 150
+    longest: float = 0.4
     first: float = 0.3
     soft: int = 32
     farthest: float = 3.0
@@ -130,11 +130,19 @@ def climb(
 
 def _together(parts: list[Climbed]) -> Climbed:
     """The ends of groups of searches as those of one."""
-    tensors = (
-        torch.cat([getattr(part, name) for part in parts])
-        for name in ("points", "directions", "curvatures", "norms", "converged", "diverged")
+
+    def joined(name: str) -> Tensor:
+        return torch.cat([getattr(part, name) for part in parts])
+
+    return Climbed(
+        points=joined("points"),
+        directions=joined("directions"),
+        curvatures=joined("curvatures"),
+        norms=joined("norms"),
+        converged=joined("converged"),
+        diverged=joined("diverged"),
+        evaluations=sum(part.evaluations for part in parts),
     )
-    return Climbed(*tensors, evaluations=sum(part.evaluations for part in parts))
 
 
 class _Climbing:

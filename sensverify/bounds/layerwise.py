@@ -133,14 +133,16 @@ class LayerBounds:
             return interval_at(network, source, ends, self.pre_activations)
         try:
             if signs is not None and skips_known(network, position, signs):
-                return self._open_bounds(source, said_by(signs[position], self.box.lower))
+                known = said_by(signs[position], self.box.lower)
+                return self._open_bounds(source, known, signs[position] == 0)
             if prod(network.nodes[source].shape) >= _WORTH and only_signs_matter(network, source):
                 # Of neurons that are decided nothing is differentiated: their lines are constant.
                 with torch.no_grad():
                     known = interval_at(network, source, ends, self.pre_activations)
-                share = float(_is_open(known).double().mean())
+                is_open = _is_open(known)
+                share = float(is_open.double().mean())
                 if share <= (_OPEN_ROWS if window_plan(network, source) is None else _OPEN_WINDOWS):
-                    return self._open_bounds(source, known)
+                    return self._open_bounds(source, known, is_open)
             return self._node_bounds(source)
         except TimeUp:
             return self._intervals(source)
@@ -157,12 +159,12 @@ class LayerBounds:
         lower, upper = torch.minimum(lower, upper), torch.maximum(lower, upper)
         return lower.reshape(shape), upper.reshape(shape)
 
-    def _open_bounds(self, target: int, known: Interval) -> Interval:
+    def _open_bounds(self, target: int, known: Interval, is_open: Tensor) -> Interval:
         """Bounds ``[batch, *shape]`` of a node by the pass where its sign is open, else as known.
 
         Each box has open neurons of its own.
         """
-        is_open = flattened(_is_open(known))
+        is_open = flattened(is_open)
         plan = window_plan(self.network, target)
         if plan is not None:
             places, low, high = self._tiles.open_windows(target, plan, is_open)
@@ -194,5 +196,6 @@ class LayerBounds:
 
 
 def _is_open(bounds: Interval) -> Tensor:
-    """True where bounds do not tell the sign; NaN tells nothing."""
-    return ~((bounds[0] >= 0) | (bounds[1] <= 0))
+    """True where intervals do not tell the sign; one that overflowed tells nothing."""
+    lower, upper = bounds
+    return ~((lower >= 0) | (upper <= 0)) | ~(torch.isfinite(lower) & torch.isfinite(upper))

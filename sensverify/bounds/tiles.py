@@ -98,10 +98,8 @@ class Tiles:
         ends = self.box.lower[samples], self.box.upper[samples]
         return self._pass(self.network, objectives, relaxations, *ends, target)
 
-    def open_rows(
-        self, target: int, is_open: Tensor
-    ) -> tuple[tuple[Tensor, Tensor], Tensor, Tensor]:
-        """Boxes and entries that are open, ``[open]`` each, and both ends of their bounds."""
+    def open_rows(self, target: int, is_open: Tensor) -> Open:
+        """Bounds on a node's open entries; ``is_open`` is boolean, ``[batch, entries]``."""
         network, batch = self.network, self.box.batch
         counts = is_open.sum(dim=1)
         order = counts.argsort(descending=True)
@@ -134,18 +132,14 @@ class Tiles:
         index = torch.cat(boxes or none), torch.cat(places or none)
         return index, torch.cat(lows or empty), torch.cat(highs or empty)
 
-    def open_windows(
-        self, target: int, plan: WindowPlan, is_open: Tensor
-    ) -> tuple[tuple[Tensor, Tensor], Tensor, Tensor]:
+    def open_windows(self, target: int, plan: WindowPlan, is_open: Tensor) -> Open:
         """The same, each neuron by a pass through the windows that it sees."""
-        device = self.box.lower.device
-        small, places = window_network(self.network, plan, device)
-        index = {p: torch.from_numpy(plan.index[p]).to(device) for p in (plan.order[0], *places)}
+        small, places, index = self._through(plan)
         ends = Windows(self.box.lower), Windows(self.box.upper)
         layers = {p: RelaxationWindows(self._mask_or_relaxation(p)) for p in places}
         boxes, entries = is_open.nonzero(as_tuple=True)
         channels, positions = entries // plan.positions, entries % plan.positions
-        size = max(1, tile_entries(device) // plan.largest_window)
+        size = max(1, tile_entries(self.box.lower.device) // plan.largest_window)
         kept = 2 * size * sum(plan.index[p].shape[1] for p in plan.order)
 
         def tile(part: slice) -> Interval:
@@ -167,13 +161,11 @@ class Tiles:
 
     def windows(self, target: int, plan: WindowPlan) -> Interval:
         """Tiles over samples and positions; every position is a small fully connected network."""
-        device = self.box.lower.device
-        small, places = window_network(self.network, plan, device)
+        small, places, index = self._through(plan)
         rows = prod(small.nodes[-1].shape)
-        entries = tile_entries(device) // (rows * plan.largest_window)
+        entries = tile_entries(self.box.lower.device) // (rows * plan.largest_window)
         sample_tile = max(1, min(self.box.batch, entries))
         position_tile = max(1, min(plan.positions, entries // sample_tile))
-        index = {p: torch.from_numpy(plan.index[p]).to(device) for p in (plan.order[0], *places)}
         windows = sum(plan.index[p].shape[1] for p in plan.order)
         kept = 2 * rows * sample_tile * position_tile * windows
         cells = []
@@ -204,6 +196,13 @@ class Tiles:
             lower, upper = (end.reshape(order).permute(1, 2, 0) for end in _join(parts, 0))
             cells.append((lower, upper))
         return _join(cells, 0)
+
+    def _through(self, plan: WindowPlan) -> tuple[Network, dict[int, int], dict[int, Tensor]]:
+        """The small network of a plan, the places of its nodes, and the windows by node."""
+        device = self.box.lower.device
+        small, places = window_network(self.network, plan, device)
+        nodes = (plan.order[0], *places)
+        return small, places, {p: torch.from_numpy(plan.index[p]).to(device) for p in nodes}
 
     def _pass(
         self,

@@ -126,6 +126,14 @@ def test_signs_are_enough_for_relus_alone() -> None:
         assert not only_signs_matter(network, network.nodes[pool].inputs[0])
 
 
+def test_an_interval_that_overflowed_decides_nothing() -> None:
+    nan = float("nan")
+    lower = torch.tensor([0.0, -1.0, -1.0, 1.0, -inf, nan, nan, -2.0])
+    upper = torch.tensor([1.0, 0.0, 1.0, inf, -1.0, nan, -1.0, -1.0])
+    found = layerwise._is_open((lower, upper))
+    assert found.tolist() == [False, False, True, True, True, True, True, False]
+
+
 @pytest.mark.parametrize("windows", [True, False])
 def test_gradients_are_those_of_whole_layers(windows: bool) -> None:
     builder = NetworkBuilder((1, 6, 6))

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sensverify.cli.analysing import analyse_files, analysis_outputs
-from sensverify.cli.options import PATH, data_dir_option, quiet_option, shard_option
+from sensverify.cli.options import PATH, quiet_option
 from sensverify.cli.printing import printable, show
 from sensverify.cli.progress import showing
-from sensverify.cli.study_running import train_study
+from sensverify.cli.study_running import train_study, training_options
 from sensverify.cli.targets import Targets
-from sensverify.cli.workers import workers_option
 
 if TYPE_CHECKING:
     from sensverify.registry.calls import Call
@@ -100,19 +99,7 @@ def enumerate_cells(cells: tuple[str, ...], unique: bool) -> int:
 @click.option(
     "--draw-seed", type=click.IntRange(min=0), metavar="SEED", help="Of --draw. Default: 0."
 )
-@click.option("--variant", metavar="NAME", help="A variant of the file, such as 'reduced'.")
-@click.option("--resume", is_flag=True, help="Go on with the study that DIR holds.")
-@click.option(
-    "--jobs",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Trainings at once, each in a process of its own; they share the cores. Default: 1; with "
-    "--workers as many as fit.",
-)
-@workers_option("A training each, in a folder that all nodes see.")
-@shard_option("the same DIR", "'study report DIR' puts them together.")
-@data_dir_option()
-@quiet_option()
+@training_options
 def evaluate(
     file: Path,
     out: Path,

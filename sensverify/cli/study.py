@@ -9,12 +9,11 @@ import click
 
 from sensverify.cli.analysing import analyse_files, analysis_outputs
 from sensverify.cli.nas import nas
-from sensverify.cli.options import PATH, STOPPED, data_dir_option, quiet_option, shard_option
+from sensverify.cli.options import PATH, STOPPED, quiet_option
 from sensverify.cli.printing import show
-from sensverify.cli.study_running import train_study
+from sensverify.cli.study_running import train_study, training_options
 from sensverify.cli.targets import Targets
 from sensverify.cli.types import setting
-from sensverify.cli.workers import workers_option
 
 
 @click.group("study")
@@ -41,21 +40,7 @@ def study() -> None:
     metavar="DIR",
     help="Folder of the study: the configuration, a journal, and one run directory a training.",
 )
-@click.option("--variant", metavar="NAME", help="A variant of the file, such as 'reduced'.")
-@click.option(
-    "--resume", is_flag=True, help="Go on with the study that DIR holds; nothing is done twice."
-)
-@click.option(
-    "--jobs",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Trainings at once, each in a process of its own; they share the cores. Default: 1; with "
-    "--workers as many as fit.",
-)
-@workers_option("A training each, in a folder that all nodes see.")
-@shard_option("the same DIR", "'study report DIR' puts them together.")
-@data_dir_option()
-@quiet_option()
+@training_options
 def run(file: Path, out: Path, variant: str | None, **options: Any) -> int:
     """Train everything that FILE, a .toml file, describes, and print the final metrics.
 

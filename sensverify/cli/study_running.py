@@ -9,15 +9,41 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sensverify.cli.options import STOPPED
+from sensverify.cli.options import STOPPED, data_dir_option, quiet_option, shard_option
 from sensverify.cli.printing import note
 from sensverify.cli.progress import showing_run, watching
-from sensverify.cli.workers import read_workers
+from sensverify.cli.workers import read_workers, workers_option
 
 if TYPE_CHECKING:
     from sensverify.runs.progress import Listener, Progress
     from sensverify.studies.plan import StudyPlan
     from sensverify.studies.study import Study
+
+
+def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of a command that trains a study: they are those of `train_study`."""
+    options = (
+        click.option("--variant", metavar="NAME", help="A variant of the file, such as 'reduced'."),
+        click.option(
+            "--resume",
+            is_flag=True,
+            help="Go on with the study that DIR holds; nothing is done twice.",
+        ),
+        click.option(
+            "--jobs",
+            type=click.IntRange(min=1),
+            metavar="N",
+            help="Trainings at once, each in a process of its own; they share the cores. "
+            "Default: 1; with --workers as many as fit.",
+        ),
+        workers_option("A training each, in a folder that all nodes see."),
+        shard_option("the same DIR", "'study report DIR' puts them together."),
+        data_dir_option(),
+        quiet_option(),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 def train_study(

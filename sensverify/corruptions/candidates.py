@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from torch import Tensor
 
@@ -17,41 +18,22 @@ from sensverify.corruptions import (
     weather,
 )
 from sensverify.corruptions.corruption import Corruption
+from sensverify.corruptions.entry import LENGTHS, entry
 from sensverify.corruptions.parameters import CANDIDATES as SOURCE
-from sensverify.corruptions.parameters import TABLES
-
-_LENGTHS = 24
-"""Sides below this leave no room for lengths of a few pixels."""
 
 
-def _entry(
-    name: str,
-    function: Callable[..., Tensor],
-    summary: str,
-    *,
-    needs_colour: bool = False,
-    smallest: int = 8,
-) -> Corruption:
-    name = f"candidate-{name}"
-    return Corruption(
-        name=name,
-        function=function,
-        summary=summary,
-        source=SOURCE,
-        tables=TABLES[name],
-        needs_colour=needs_colour,
-        smallest=smallest,
-    )
+def _entry(name: str, function: Callable[..., Tensor], summary: str, **needs: Any) -> Corruption:
+    return entry(f"candidate-{name}", function, summary, SOURCE, **needs)
 
 
 CANDIDATES = (
     _entry("affine", geometric.scaled, "smaller, black around"),
-    _entry("blur", blur.mean_blur, "the mean of a square", smallest=_LENGTHS),
+    _entry("blur", blur.mean_blur, "the mean of a square", smallest=LENGTHS),
     _entry(
         "border",
         geometric.framed,
         "the middle alone, mirrored around it",
-        smallest=_LENGTHS,
+        smallest=LENGTHS,
     ),
     _entry(
         "channel-dropout",
@@ -63,13 +45,13 @@ CANDIDATES = (
         "coarse-dropout",
         occlusion.holes,
         "many small black squares",
-        smallest=_LENGTHS,
+        smallest=LENGTHS,
     ),
     _entry(
         "cutout",
         occlusion.cutout,
         "eight large black squares",
-        smallest=_LENGTHS,
+        smallest=LENGTHS,
     ),
     _entry(
         "downscale",
@@ -86,7 +68,7 @@ CANDIDATES = (
         "gaussian-blur",
         blur.drawn_gaussian_blur,
         "a Gaussian kernel of some width",
-        smallest=_LENGTHS,
+        smallest=LENGTHS,
     ),
     _entry("noise", noise.drawn_noise, "normal noise of some strength is added"),
     _entry(
@@ -98,7 +80,7 @@ CANDIDATES = (
         "median-blur",
         blur.median_blur,
         "the median of a square",
-        smallest=_LENGTHS,
+        smallest=LENGTHS,
     ),
     _entry(
         "multiplicative-noise",
@@ -141,13 +123,13 @@ CANDIDATES = (
         needs_colour=True,
     ),
     _entry(
-        "elastic", geometric.drawn_elastic, "stretched as by three of its points", smallest=_LENGTHS
+        "elastic", geometric.drawn_elastic, "stretched as by three of its points", smallest=LENGTHS
     ),
     _entry(
         "grid-distortion",
         geometric.grid_distortion,
         "columns and rows of a grid become uneven",
-        smallest=_LENGTHS,
+        smallest=LENGTHS,
     ),
     _entry(
         "hue-saturation-value",
@@ -156,7 +138,7 @@ CANDIDATES = (
         needs_colour=True,
     ),
     _entry("iso-noise", noise.sensor_noise, "noise of a camera in the dark", needs_colour=True),
-    _entry("motion-blur", blur.line_blur, "the mean along some line", smallest=_LENGTHS),
+    _entry("motion-blur", blur.line_blur, "the mean along some line", smallest=LENGTHS),
     _entry(
         "optical-distortion",
         geometric.optical_distortion,
@@ -164,10 +146,10 @@ CANDIDATES = (
     ),
     _entry("perspective", geometric.perspective, "a part of it, seen from aside"),
     _entry("fog", weather.haze, "discs of fog, blurred"),
-    _entry("rain", weather.rain, "grey strokes, blurred, and darker", smallest=_LENGTHS),
+    _entry("rain", weather.rain, "grey strokes, blurred, and darker", smallest=LENGTHS),
     _entry("shadow", lighting.shadows, "some polygons are half as light"),
     _entry("snow", weather.bleached, "what is dark becomes lighter"),
     _entry(
-        "sun-flare", weather.sun_flare, "a white light that fades out, and spots", smallest=_LENGTHS
+        "sun-flare", weather.sun_flare, "a white light that fades out, and spots", smallest=LENGTHS
     ),
 )

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
-
-from torch import Tensor
 
 from sensverify.corruptions import (
     blur,
@@ -21,13 +19,13 @@ from sensverify.corruptions import (
 from sensverify.corruptions.candidates import CANDIDATES
 from sensverify.corruptions.chosen import choose
 from sensverify.corruptions.corruption import Corruption, Table
+from sensverify.corruptions.entry import LENGTHS, entry
 from sensverify.corruptions.parameters import (
     BUSLAEV,
     HENDRYCKS,
     LAUGROS,
     LAUGROS_CODE,
     SHIFTS,
-    TABLES,
 )
 from sensverify.errors import BadSetting
 from sensverify.registry.calls import parse_call
@@ -35,125 +33,97 @@ from sensverify.registry.catalog import Catalog, Groups, by_group
 from sensverify.registry.names import summary_of
 from sensverify.registry.settings import REQUIRED, settings_of
 
-_LENGTHS = 24
-"""Sides below this leave no room for lengths of a few pixels to grow with severity."""
-
-
-def _entry(
-    name: str,
-    function: Callable[..., Tensor],
-    summary: str,
-    source: str,
-    *,
-    needs_colour: bool = False,
-    smallest: int = 8,
-) -> Corruption:
-    return Corruption(
-        name=name,
-        function=function,
-        summary=summary,
-        source=source,
-        tables=TABLES[name],
-        needs_colour=needs_colour,
-        smallest=smallest,
-    )
-
-
 _IMAGENET_C = (
-    _entry("gaussian-noise", noise.gaussian_noise, "normal noise is added", HENDRYCKS),
-    _entry("shot-noise", noise.shot_noise, "photons are counted one by one", HENDRYCKS),
-    _entry("impulse-noise", noise.impulse_noise, "some numbers become black or white", HENDRYCKS),
-    _entry(
+    entry("gaussian-noise", noise.gaussian_noise, "normal noise is added", HENDRYCKS),
+    entry("shot-noise", noise.shot_noise, "photons are counted one by one", HENDRYCKS),
+    entry("impulse-noise", noise.impulse_noise, "some numbers become black or white", HENDRYCKS),
+    entry(
         "defocus-blur",
         blur.defocus_blur,
         "every point becomes a disc",
         HENDRYCKS,
-        smallest=_LENGTHS,
+        smallest=LENGTHS,
     ),
-    _entry(
+    entry(
         "glass-blur",
         blur.glass_blur,
         "seen through frosted glass: neighbouring pixels change places",
         HENDRYCKS,
-        smallest=_LENGTHS,
+        smallest=LENGTHS,
     ),
-    _entry(
+    entry(
         "motion-blur",
         blur.motion_blur,
         "smeared along a line, as by a moving camera",
         HENDRYCKS,
-        smallest=_LENGTHS,
+        smallest=LENGTHS,
     ),
-    _entry("zoom-blur", blur.zoom_blur, "smeared towards the middle", HENDRYCKS, smallest=16),
-    _entry(
-        "snow", weather.snow, "falling flakes on a whitened image", HENDRYCKS, smallest=_LENGTHS
+    entry("zoom-blur", blur.zoom_blur, "smeared towards the middle", HENDRYCKS, smallest=16),
+    entry("snow", weather.snow, "falling flakes on a whitened image", HENDRYCKS, smallest=LENGTHS),
+    entry("frost", weather.frost, "a photograph of ice over the image", HENDRYCKS, smallest=16),
+    entry("fog", weather.fog, "a random cloud over the image", HENDRYCKS),
+    entry("brightness", lighting.brightness, "brighter, hue and saturation kept", HENDRYCKS),
+    entry("contrast", lighting.contrast, "values closer to their mean", HENDRYCKS),
+    entry(
+        "elastic", geometric.elastic, "stretched and bent like rubber", HENDRYCKS, smallest=LENGTHS
     ),
-    _entry("frost", weather.frost, "a photograph of ice over the image", HENDRYCKS, smallest=16),
-    _entry("fog", weather.fog, "a random cloud over the image", HENDRYCKS),
-    _entry("brightness", lighting.brightness, "brighter, hue and saturation kept", HENDRYCKS),
-    _entry("contrast", lighting.contrast, "values closer to their mean", HENDRYCKS),
-    _entry(
-        "elastic", geometric.elastic, "stretched and bent like rubber", HENDRYCKS, smallest=_LENGTHS
-    ),
-    _entry("pixelate", digital.pixelate, "fewer and larger pixels", HENDRYCKS),
-    _entry("jpeg", digital.jpeg, "stored as a JPEG file of low quality", HENDRYCKS),
+    entry("pixelate", digital.pixelate, "fewer and larger pixels", HENDRYCKS),
+    entry("jpeg", digital.jpeg, "stored as a JPEG file of low quality", HENDRYCKS),
 )
 _THESIS = (
-    _entry("white-noise", noise.gaussian_noise, "normal noise is added", LAUGROS),
-    _entry("box-blur", blur.box_blur, "mixed with five 3 x 3 means of itself", LAUGROS),
-    _entry(
+    entry("white-noise", noise.gaussian_noise, "normal noise is added", LAUGROS),
+    entry("box-blur", blur.box_blur, "mixed with five 3 x 3 means of itself", LAUGROS),
+    entry(
         "artifacts",
         occlusion.artifacts,
         "dotted lines of one grey",
         LAUGROS,
-        smallest=_LENGTHS,
+        smallest=LENGTHS,
     ),
-    _entry(
+    entry(
         "obstruction",
         occlusion.obstruction,
         "a square of one grey hides a part",
         LAUGROS,
-        smallest=_LENGTHS,
+        smallest=LENGTHS,
     ),
-    _entry(
+    entry(
         "translation",
         geometric.translation,
         "moved along both axes, black behind",
         LAUGROS,
-        smallest=_LENGTHS,
+        smallest=LENGTHS,
     ),
-    _entry("rotation", geometric.rotation, "turned about the middle, black behind", LAUGROS),
-    _entry(
-        "brightness-shift", lighting.brightness_shift, "a value is added or taken away", LAUGROS
-    ),
-    _entry("contrast-loss", lighting.contrast_loss, "mixed with its mean", LAUGROS),
-    _entry(
+    entry("rotation", geometric.rotation, "turned about the middle, black behind", LAUGROS),
+    entry("brightness-shift", lighting.brightness_shift, "a value is added or taken away", LAUGROS),
+    entry("contrast-loss", lighting.contrast_loss, "mixed with its mean", LAUGROS),
+    entry(
         "colour-distortion",
         colour.colour_distortion,
         "a value is added to one channel",
         LAUGROS,
         needs_colour=True,
     ),
-    _entry("flip", geometric.flip, "mirrored, upside down, or both", LAUGROS),
+    entry("flip", geometric.flip, "mirrored, upside down, or both", LAUGROS),
 )
 _ADDITIONS = (
-    _entry("quantise", digital.quantise, "rounded to few values", LAUGROS_CODE),
-    _entry("thumbnail", digital.thumbnail, "made smaller and larger again", LAUGROS_CODE),
-    _entry("border", occlusion.border, "a frame of one grey", LAUGROS_CODE, smallest=_LENGTHS),
-    _entry("shear", geometric.shear, "upright lines lean over, black behind", LAUGROS_CODE),
-    _entry("backlight", lighting.backlight, "one side brighter, one darker", LAUGROS_CODE),
-    _entry("greyscale", colour.greyscale, "mixed with its luminance", LAUGROS, needs_colour=True),
-    _entry("invert", colour.invert, "a negative", BUSLAEV),
-    _entry("posterise", digital.posterise, "fewer bits for every number", BUSLAEV),
+    entry("quantise", digital.quantise, "rounded to few values", LAUGROS_CODE),
+    entry("thumbnail", digital.thumbnail, "made smaller and larger again", LAUGROS_CODE),
+    entry("border", occlusion.border, "a frame of one grey", LAUGROS_CODE, smallest=LENGTHS),
+    entry("shear", geometric.shear, "upright lines lean over, black behind", LAUGROS_CODE),
+    entry("backlight", lighting.backlight, "one side brighter, one darker", LAUGROS_CODE),
+    entry("greyscale", colour.greyscale, "mixed with its luminance", LAUGROS, needs_colour=True),
+    entry("invert", colour.invert, "a negative", BUSLAEV),
+    entry("posterise", digital.posterise, "fewer bits for every number", BUSLAEV),
 )
 _SHIFTS = (
-    _entry("darken", lighting.brightness_factor, "every value times a factor below 1", SHIFTS),
-    _entry("brighten", lighting.brightness_factor, "every value times a factor above 1", SHIFTS),
-    _entry("gaussian-blur", blur.gaussian_blur, "a Gaussian kernel of 5 x 5 pixels", SHIFTS),
+    entry("darken", lighting.brightness_factor, "every value times a factor below 1", SHIFTS),
+    entry("brighten", lighting.brightness_factor, "every value times a factor above 1", SHIFTS),
+    entry("gaussian-blur", blur.gaussian_blur, "a Gaussian kernel of 5 x 5 pixels", SHIFTS),
 )
 
 _FAMILIES = (
-    _entry(
+    entry(
         "brightness-factor",
         lighting.brightness_factor,
         "every value times a factor on either side of 1",

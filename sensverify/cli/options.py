@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from sensverify.cli.printing import QUIET
-from sensverify.cli.types import setting, shape, shard
+from sensverify.cli.types import number, radius, sample_range, setting, shape, shard, share
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -154,3 +154,58 @@ def data_option(text: str) -> Decorator:
 def force_option(text: str) -> Decorator:
     """``--force``; the text names what it overwrites."""
     return click.option("--force", is_flag=True, help=text)
+
+
+def samples_options(data: str, samples: str) -> Decorator:
+    """``--data``, ``--part``, ``--samples`` and ``--data-dir``; the texts say what is taken."""
+    options = (
+        data_option(data),
+        click.option(
+            "--part",
+            type=click.Choice(["test", "train", "all"]),
+            help="Which part of the data; of data without parts every fifth sample is a test "
+            "sample, as in a training. Default: the test part of named sets; all of a file that "
+            "has no parts.",
+        ),
+        click.option("--samples", type=sample_range, metavar="A:B", help=samples),
+        data_dir_option(),
+    )
+    return together(options)
+
+
+def moving_options() -> Decorator:
+    """``--radius``, ``--sigma``, ``--clip`` and ``--box``: how far inputs may move."""
+    options = (
+        click.option(
+            "--radius",
+            type=radius,
+            metavar="R|FILE.npy",
+            help="How far each feature may move, in the units of the data: a number such as 0.03 "
+            "or 8/255, a percentage of the range that the data have by their nature, as pixels do, "
+            "or a file with one value for each feature.",
+        ),
+        click.option(
+            "--sigma",
+            type=share,
+            metavar="S",
+            help="How far each feature may move, as a share of its range over the training data, "
+            "such as 0.05 or 5%. Default: the one on the model's card.",
+        ),
+        click.option(
+            "--clip",
+            type=number,
+            nargs=2,
+            metavar="LO HI",
+            help="Keep every perturbed feature between LO and HI. Default: the range on the "
+            "model's card, else that which the data are known to have, else none; '--clip -inf "
+            "inf' switches it off.",
+        ),
+        click.option(
+            "--box",
+            type=PATH,
+            metavar="FILE.npz",
+            help="The input boxes themselves, as arrays lower and upper (and maybe labels y), "
+            "instead of data, radius and clip.",
+        ),
+    )
+    return together(options)

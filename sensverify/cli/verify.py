@@ -13,19 +13,19 @@ from sensverify.cli.gates import GateOutputs, gate_options
 from sensverify.cli.grouped import GroupedCommand, grouped
 from sensverify.cli.options import (
     PATH,
-    data_dir_option,
-    data_option,
     ends_options,
     force_option,
     json_option,
     method_options,
+    moving_options,
     quiet_option,
     runtime_option,
+    samples_options,
 )
 from sensverify.cli.printing import show
 from sensverify.cli.progress import showing, watching
 from sensverify.cli.targets import Targets, input_files, say_note
-from sensverify.cli.types import number, numbers, radius, sample_range, share, size
+from sensverify.cli.types import numbers, share, size
 from sensverify.cli.witness import say_none, witness_paths
 
 LIMITED = ("min_certified", "min_accuracy", "max_changed", "max_width", "max_log_volume")
@@ -35,58 +35,13 @@ LIMITED = ("min_certified", "min_accuracy", "max_changed", "max_width", "max_log
 @click.argument("model")
 @grouped(
     "The samples",
-    data_option(
+    samples_options(
         "Samples are reshaped to the model's input where the number of values and the order of the "
-        "axes agree. Default: the samples that ship with the model."
-    ),
-    click.option(
-        "--part",
-        type=click.Choice(["test", "train", "all"]),
-        help="Which part of the data; of data without parts every fifth sample is a test sample, "
-        "as in a training. Default: the test part of named sets; all of a file that has no parts.",
-    ),
-    click.option(
-        "--samples",
-        type=sample_range,
-        metavar="A:B",
-        help="Samples A up to but without B, counted from 0; A alone is one. Default: all of them.",
-    ),
-    data_dir_option(),
-)
-@grouped(
-    "How far inputs may move",
-    click.option(
-        "--radius",
-        type=radius,
-        metavar="R|FILE.npy",
-        help="How far each feature may move, in the units of the data: a number such as 0.03 or "
-        "8/255, a percentage of the range that the data have by their nature, as pixels do, or a "
-        "file with one value for each feature.",
-    ),
-    click.option(
-        "--sigma",
-        type=share,
-        metavar="S",
-        help="How far each feature may move, as a share of its range over the training data, such "
-        "as 0.05 or 5%. Default: the one on the model's card.",
-    ),
-    click.option(
-        "--clip",
-        type=number,
-        nargs=2,
-        metavar="LO HI",
-        help="Keep every perturbed feature between LO and HI. Default: the range on the model's "
-        "card, else that which the data are known to have, else none; '--clip -inf inf' switches "
-        "it off.",
-    ),
-    click.option(
-        "--box",
-        type=PATH,
-        metavar="FILE.npz",
-        help="The input boxes themselves, as arrays lower and upper (and maybe labels y), instead "
-        "of data, radius and clip.",
+        "axes agree. Default: the samples that ship with the model.",
+        "Samples A up to but without B, counted from 0; A alone is one. Default: all of them.",
     ),
 )
+@grouped("How far inputs may move", moving_options())
 @grouped(
     "The network",
     ends_options(),

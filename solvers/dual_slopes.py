@@ -27,7 +27,7 @@ from sensverify.bounds.tensors import flattened
 from sensverify.bounds.tiles import narrow
 from sensverify.core.proof import Lines, Proof
 from sensverify.network import Network
-from sensverify.network.operators import Max
+from sensverify.network.operators import Windowed
 from sensverify.solvers.encoding import Encoding
 from sensverify.solvers.hidden_layers import HiddenLayers
 
@@ -166,7 +166,7 @@ def dual_relaxations(
             part = slice(places[position], places[position] + prod(shapes[0]))
             lines, onward = _through(
                 relaxations[position],
-                coefficient.unsqueeze(-1) if isinstance(node.operator, Max) else coefficient,
+                coefficient.unsqueeze(-1) if isinstance(node.operator, Windowed) else coefficient,
                 weights[:, part].reshape(1, -1, *shapes[0]),
                 open_[part].reshape(1, 1, *shapes[0]),
             )

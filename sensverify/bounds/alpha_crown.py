@@ -16,21 +16,22 @@ from sensverify.bounds.crown import layer_bounds
 from sensverify.bounds.ibp import Interval, count_unstable, entries_of, nonlinear_nodes
 from sensverify.bounds.layerwise import LayerBounds
 from sensverify.bounds.method import Method, PreActivationBounds
+from sensverify.bounds.planes import balanced_shares
 from sensverify.bounds.proofs import flat_lines, layer_proof
-from sensverify.bounds.relaxation import Relaxation, Slope, line_intercepts
+from sensverify.bounds.relaxation import Relaxation, Slope, line_intercepts, planes
 from sensverify.bounds.tiles import narrow, tile_entries
 from sensverify.core.box import Box
 from sensverify.core.proof import Lines
 from sensverify.core.results import Enclosure, Guarantee
 from sensverify.errors import BadSetting
 from sensverify.network import Network
-from sensverify.network.operators import Max, Relu
+from sensverify.network.operators import Max, Product, Relu
 from sensverify.registry.ranges import Above0, Range, Seconds
 from sensverify.runs.watch import Watch
 
 Slopes = dict[int, tuple[Tensor, Tensor | None]]
 """For a node, its free lower slopes and, unless it is a ReLU, its free upper slopes, each
-``[batch, rows, *shape]``."""
+``[batch, rows, *shape]``; of a `Product`, the shares of McCormick's planes."""
 
 
 @dataclass(frozen=True)
@@ -210,6 +211,11 @@ def _initial_slopes(layers: LayerBounds, samples: slice, rows: int) -> Slopes:
             return values.expand(len(values), rows, *values.shape[2:]).clone()
 
         operator = layers.network.nodes[position].operator
+        if isinstance(operator, Product):
+            ends = (end.unsqueeze(1) for end in layers.pre_activations[position])
+            below, above = (spread(share) for share in balanced_shares(*ends))
+            slopes[position] = below, above
+            continue
         upper = None if isinstance(operator, Relu) else spread(relaxation.upper_slope)
         slopes[position] = (spread(relaxation.lower_slope), upper)
     return slopes
@@ -225,6 +231,7 @@ def _relaxations(
         if position not in slopes:
             result[position] = fixed
             continue
+        operator = layers.network.nodes[position].operator
         low, high = slopes[position]
         ends: Interval = layers.pre_activations[position]
         lower, upper = (keep(end[samples]).unsqueeze(1) for end in ends)
@@ -232,8 +239,9 @@ def _relaxations(
             unstable = (lower < 0) & (upper > 0)
             low = torch.where(unstable, low, fixed.upper_slope)
             result[position] = Relaxation(low, fixed.upper_slope, None, fixed.upper_intercept)
+        elif isinstance(operator, Product):
+            result[position] = planes(lower, upper, low, high)
         else:
-            operator = layers.network.nodes[position].operator
             # On a point every slope is exact, so all that a step could find there is rounding.
             wide = lower < upper
             low = torch.where(wide, low, fixed.lower_slope)
@@ -250,11 +258,13 @@ def _lines(layers: LayerBounds, samples: slice, slopes: Slopes, rows: int) -> Li
 
 
 def _project(layers: LayerBounds, slopes: Slopes) -> None:
-    """ReLU slopes back into [0, 1], outside of which a line through zero is no lower bound."""
+    """ReLU slopes and shares of planes back into [0, 1], outside of which they prove nothing."""
     with torch.no_grad():
-        for position, (low, _) in slopes.items():
-            if isinstance(layers.network.nodes[position].operator, Relu):
-                low.clamp_(0, 1)
+        for position, pair in slopes.items():
+            if isinstance(layers.network.nodes[position].operator, Relu | Product):
+                for free in pair:
+                    if free is not None:
+                        free.clamp_(0, 1)
 
 
 def _copied(slopes: Slopes) -> Slopes:

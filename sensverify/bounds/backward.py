@@ -237,7 +237,7 @@ class _Steps:
             self.seen[position] = lines.lower
         relaxation = self.relaxations[position]
         multiplier = self.multipliers.get(position)
-        # Not for a `Max`, whose intercepts are not those of its single numbers.
+        # Not for windows, whose intercepts are not those of their single numbers.
         alone = len(self.network.consumers[source]) == 1 and before.shape == node.shape
         fused = alone and len(before.shape) == 1 and multiplier is None
         if fused and isinstance(before.operator, Affine):

@@ -25,6 +25,7 @@ from sensverify.network.operators import (
     Operator,
     Pad,
     Permute,
+    Product,
     Reshape,
     Scale,
     Select,
@@ -215,6 +216,11 @@ def _(operator: Elementwise, x: Tensor) -> Tensor:
 @apply.register
 def _(operator: Max, x: Tensor) -> Tensor:
     return x.amax(dim=-1)
+
+
+@apply.register
+def _(operator: Product, x: Tensor) -> Tensor:
+    return x[..., 0] * x[..., 1]
 
 
 @apply.register

@@ -16,6 +16,7 @@ from torch import Tensor
 from sensverify.bounds.extremes import largest_gap, smallest_gap
 from sensverify.bounds.forward import apply
 from sensverify.bounds.method import PreActivationBounds
+from sensverify.bounds.planes import product_range
 from sensverify.core.box import Box
 from sensverify.core.proof import Cells, Lines, Proof
 from sensverify.core.results import Enclosure, Guarantee
@@ -34,6 +35,7 @@ from sensverify.network.operators import (
     Pad,
     Permute,
     PiecewiseLinear,
+    Product,
     Reshape,
     Scale,
     Select,
@@ -140,7 +142,7 @@ def count_unstable(network: Network, pre_activations: dict[int, Interval], batch
     """Neurons whose function is not linear on their interval, ``[batch]``: what makes bounds loose.
 
     A neuron counts when its kink lies strictly inside its interval; a smooth one always does
-    where the interval has a width.
+    where the interval has a width, a product where both of its numbers' have.
     """
     total = torch.zeros(batch, dtype=torch.int64)
     for position, interval in pre_activations.items():
@@ -150,7 +152,9 @@ def count_unstable(network: Network, pre_activations: dict[int, Interval], batch
 
 def _unstable(network: Network, position: int, lower: Tensor, upper: Tensor, batch: int) -> Tensor:
     operator = network.nodes[position].operator
-    if isinstance(operator, Max):
+    if isinstance(operator, Product):
+        bent = (lower < upper).all(-1)
+    elif isinstance(operator, Max):
         bent = lower.amax(-1) < upper.amax(-1)
     elif isinstance(operator, PiecewiseLinear):
         inside = [(lower < kink) & (upper > kink) for kink in operator.kinks]
@@ -272,6 +276,11 @@ def _(operator: Scale, x: Interval) -> Interval:
 def _(operator: Linear | Max, *inputs: Interval) -> Interval:
     # Never decreasing in any input: the ends map to the ends.
     return apply(operator, *(x[0] for x in inputs)), apply(operator, *(x[1] for x in inputs))
+
+
+@interval.register
+def _(operator: Product, x: Interval) -> Interval:
+    return product_range(*x)
 
 
 @interval.register

@@ -27,6 +27,7 @@ from sensverify.network.operators import (
     Operator,
     Pad,
     Permute,
+    Product,
     Relu,
     Reshape,
     Scale,
@@ -228,6 +229,17 @@ class TracedNetwork(nn.Module):
         shape = self._network.nodes[self._position].shape
         return x if len(shape) == 1 else x.reshape(-1, *shape)
 
+    @apply_operator.register
+    def _(self, operator: Product, x: Tensor) -> Tensor:
+        x = x.reshape(-1, _size(x))
+        first, second = (torch.index_select(x, 1, self._array(f"{n}0")) for n in _PAIR)
+        shape = self._network.nodes[self._position].shape
+        product = first * second
+        return product if len(shape) == 1 else product.reshape(-1, *shape)
+
+
+_PAIR = ("first", "second")
+
 
 def _arrays(network: Network, node: Node) -> dict[str, Tensor]:
     """The arrays that an operator's forward pass reads, by name.
@@ -261,7 +273,7 @@ def _arrays(network: Network, node: Node) -> dict[str, Tensor]:
         arrays = _distinct(operator.indices.cpu().numpy())
     elif isinstance(operator, Pad):
         arrays = _pad_arrays(operator, node.shape)
-    elif isinstance(operator, Max):
+    elif isinstance(operator, Max | Product):
         arrays = _tournament(network.nodes[node.inputs[0]].shape)
     return {name: v.contiguous() for name, v in arrays.items() if v is not None}
 

@@ -10,7 +10,7 @@ choice of slopes is sound, also in between training steps or optimiser iteration
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import singledispatch
 
@@ -19,9 +19,15 @@ from torch import Tensor
 
 from sensverify.bounds.extremes import largest_gap, smallest_gap
 from sensverify.bounds.forward import apply
+from sensverify.bounds.planes import (
+    balanced_shares,
+    least_above,
+    most_above,
+    planes_between,
+)
 from sensverify.bounds.slopes import adaptive_slopes
 from sensverify.errors import MissingRule
-from sensverify.network.operators import Elementwise, Max, Operator, Relu
+from sensverify.network.operators import Elementwise, Max, Operator, Product, Relu
 
 
 class Slope(Enum):
@@ -41,7 +47,7 @@ class Relaxation:
     ----------
     lower_slope, upper_slope : Tensor, shape ``[batch, rows or 1, *shape]``
         One object for both when the lines are parallel everywhere: the pass then carries one set
-        of coefficients. For `Max` a last axis holds the slope for each number in the window.
+        of coefficients. Of a `Windowed` one a last axis holds the slope for each number in the window.
     lower_intercept, upper_intercept : Tensor or None, shape ``[batch, rows or 1, *shape]``
         None is zero.
     """
@@ -123,10 +129,14 @@ def line_intercepts(
     Parameters
     ----------
     low, high : Tensor, shape ``[batch, rows or 1, *shape]``
-        Slopes of the lower and of the upper line; of `Max` with the window as last axis.
+        Slopes of the lower and of the upper line; of `Windowed` operators with the window as last
+        axis.
     lower, upper : Tensor, shape ``[batch, 1, *shape]``
         Bounds on the operator's input.
     """
+    if isinstance(operator, Product):
+        below, above = least_above(low, lower, upper), most_above(high, lower, upper)
+        return Relaxation(low, high, below, above)
     if isinstance(operator, Max):
         least = _least_above(low, lower, upper)
         return Relaxation(low, high, least, _most_above(high, lower, upper))
@@ -183,3 +193,25 @@ def _(operator: Max, lower: Tensor, upper: Tensor, slope: Slope) -> Relaxation:
     low = low.unsqueeze(1)
     high = low if bool((decided > 0).all()) else low * decided.unsqueeze(1)
     return Relaxation(low, high, None, intercept.unsqueeze(1))
+
+
+@relax.register
+def _(operator: Product, lower: Tensor, upper: Tensor, slope: Slope) -> Relaxation:
+    lower, upper = lower.unsqueeze(1), upper.unsqueeze(1)
+    if slope is Slope.PARALLEL:
+        half = torch.full_like(lower[..., 0], 0.5)
+        found = planes(lower, upper, half, half)
+        return replace(found, upper_slope=found.lower_slope)
+    return planes(lower, upper, *balanced_shares(lower, upper))
+
+
+def planes(lower: Tensor, upper: Tensor, below: Tensor, above: Tensor) -> Relaxation:
+    """The relaxation of a `Product` whose planes are means of McCormick's: `planes_between`.
+
+    Parameters
+    ----------
+    lower, upper : Tensor, shape ``[batch, 1, *shape, 2]``
+    below, above : Tensor, shape ``[batch, rows or 1, *shape]``, in [0, 1]
+    """
+    (low, under), (high, over) = planes_between(lower, upper, below, above)
+    return Relaxation(low, high, under, over)

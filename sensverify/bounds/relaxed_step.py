@@ -40,8 +40,8 @@ def relaxed_step(
     coefficient : Tensor, shape ``[batch or 1, rows, *shape]``
         c, the coefficients on the nonlinear node's output.
     first, second : pair of slope and intercept, shape ``[batch, rows or 1, *shape]``
-        The lines for positive and for negative coefficients. The slopes of a `Max` have one more
-        axis, for the numbers of its windows.
+        The lines for positive and for negative coefficients. The slopes of `Windowed` operators
+        have one more axis, for the numbers of a window.
     matrix : Tensor ``[n, m]`` or None
         Weight of the affine node in front of the nonlinear one; the shape is then ``[n]``.
     workspace : Workspace

@@ -41,6 +41,7 @@ from sensverify.network.operators import (
     Pad,
     Permute,
     PiecewiseLinear,
+    Product,
     Relu,
     Reshape,
     Scale,
@@ -326,6 +327,14 @@ def _(operator: Smooth, x: tuple[Tensor, Tensor]) -> Tensor:
 @rounded.register
 def _(operator: Max, x: tuple[Tensor, Tensor]) -> Tensor:
     return x[1].amax(dim=-1)
+
+
+@rounded.register
+def _(operator: Product, x: tuple[Tensor, Tensor]) -> Tensor:
+    (size, other_size), (error, other_error) = (part.unbind(dim=-1) for part in x)
+    passed = size * other_error + other_size * error + error * other_error
+    # The products at four corners, and planes through them, whose terms are larger than they are.
+    return passed + _LIBRARY * _unit(size) * size * other_size + torch.finfo(size.dtype).tiny
 
 
 def _absolute(operator: Linear) -> Linear:

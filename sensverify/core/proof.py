@@ -28,7 +28,7 @@ class Lines:
     """Sets of slopes: of a line below and of one above every nonlinear function.
 
     Any slopes are valid: the evaluator finds the tightest intercept that belongs to each. Of a
-    `Max`, the slopes on the numbers of a window.
+    `Windowed` operator, the slopes on the numbers of a window.
 
     Parameters
     ----------

@@ -6,8 +6,8 @@ the batch axis. Parameters are numpy arrays (a network read from a file) or torc
 
 Affine maps: `Affine`, `Conv`, `ConvTranspose`, `Scale`, `Divide`, `BatchNorm`, `Pad`, `Select`,
 `Permute`, `Reshape`, `Add`, `Concat`. Nonlinear functions of one number, linear between kinks:
-`Relu`, `LeakyRelu`, `Clip`, `Abs`; smooth: `Sigmoid`, `Tanh`. One nonlinear function of several
-numbers: `Max`.
+`Relu`, `LeakyRelu`, `Clip`, `Abs`; smooth: `Sigmoid`, `Tanh`. Nonlinear functions of several
+numbers: `Max`, `Product`.
 
 A nonlinear function of one number declares facts (`PiecewiseLinear`, `Smooth`), and intervals,
 relaxations, rounding, counts of unstable neurons and mixed-integer programs follow from these. So
@@ -344,9 +344,21 @@ class Tanh(Smooth):
         return 1 - xp.tanh(x) ** 2
 
 
+class Windowed(Nonlinear):
+    """A function of the numbers along the last axis, which disappears."""
+
+
 @dataclass(frozen=True, eq=False)
-class Max(Nonlinear):
+class Max(Windowed):
     """The largest number along the last axis, which disappears.
 
     A pooling layer is a `Select` that lists every window, then this.
+    """
+
+
+@dataclass(frozen=True, eq=False)
+class Product(Windowed):
+    """The product of the two numbers along the last axis, which disappears.
+
+    A product of matrices is a `Select` that lists every pair, then this, then sums.
     """

@@ -35,6 +35,7 @@ from sensverify.network.operators import (
     Pad,
     Permute,
     PiecewiseLinear,
+    Product,
     Relu,
     Reshape,
     Scale,
@@ -339,3 +340,10 @@ def _(operator: Smooth, inputs: Sequence[Running], precision: Precision) -> Runn
 @step.register
 def _(operator: Max, inputs: Sequence[Running], precision: Precision) -> Running:
     return Running(inputs[0].value.max(axis=-1), inputs[0].error.max(axis=-1))
+
+
+@step.register
+def _(operator: Product, inputs: Sequence[Running], precision: Precision) -> Running:
+    (x, y), (off, other) = (np.moveaxis(part, -1, 0) for part in inputs[0])
+    error = 2 * (abs(x) * other + abs(y) * off + off * other)
+    return Running(x * y, error + 2 * precision.unit * abs(x * y) + precision.least)

@@ -21,6 +21,7 @@ from sensverify.network.operators import (
     Operator,
     Pad,
     Permute,
+    Product,
     Reshape,
     Scale,
     Select,
@@ -180,6 +181,13 @@ def _(operator: Elementwise, x: Shape) -> Shape:
 def _(operator: Max, x: Shape) -> Shape:
     if not x or x[-1] < 1:
         raise BadShape(f"a maximum needs at least one number along the last axis, got {x}")
+    return x[:-1]
+
+
+@output_shape.register
+def _(operator: Product, x: Shape) -> Shape:
+    if not x or x[-1] != 2:
+        raise BadShape(f"a product takes two numbers along the last axis, got {x}")
     return x[:-1]
 
 

@@ -24,6 +24,7 @@ from sensverify.network.operators import (
     Operator,
     Pad,
     Permute,
+    Product,
     Relu,
     Reshape,
     Scale,
@@ -129,6 +130,7 @@ FORMS: dict[str, Form] = {
     "tanh": Form(Tanh, (4,), lambda rng: Tanh()),
     "maximum": Form(Max, (2, 3), lambda rng: Max()),
     "maximum of one": Form(Max, (3, 1), lambda rng: Max()),
+    "product": Form(Product, (2, 2), lambda rng: Product()),
 }
 """Every operator in the forms that rules tell apart. A test compares this with `concrete`."""
 

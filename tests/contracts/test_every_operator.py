@@ -64,7 +64,7 @@ from sensverify.core.box import Box
 from sensverify.core.results import Bounds, Guarantee
 from sensverify.errors import BackendFailure, MissingRule
 from sensverify.network import Network
-from sensverify.network.operators import Operator, Sigmoid, Tanh
+from sensverify.network.operators import Operator, Product, Sigmoid, Tanh
 from tests.contracts.attained import TOLERANCE, attained, largest_violation
 from tests.contracts.certified import assert_contains, certified_of, stored
 from tests.contracts.methods import METHODS
@@ -81,7 +81,7 @@ SHORTER = {
 SOLVED = 1e-6
 """Of the largest magnitude on the way: what methods with a solver may be off by."""
 
-REFUSED: dict[str, tuple[type[Operator], ...]] = {"milp": (Sigmoid, Tanh)}
+REFUSED: dict[str, tuple[type[Operator], ...]] = {"milp": (Product, Sigmoid, Tanh)}
 """Operators that a method has no rule for, and says so."""
 
 LIRPA_REFUSES = {

@@ -24,6 +24,7 @@ from sensverify.certificates.check.arithmetic import (
 )
 from sensverify.certificates.check.enclosure import Enclosure, Lines, Slopes
 from sensverify.certificates.check.maximum import Maximum
+from sensverify.certificates.check.product import TwoNumbers
 from sensverify.certificates.check.s_shaped import SShaped
 from sensverify.network.operators import (
     Abs,
@@ -31,6 +32,7 @@ from sensverify.network.operators import (
     LeakyRelu,
     Max,
     Operator,
+    Product,
     Relu,
     Sigmoid,
     Tanh,
@@ -205,6 +207,7 @@ ENCLOSURES: dict[type[Operator], type[Enclosure]] = {
     Clip: _Clip,
     LeakyRelu: _LeakyRelu,
     Max: Maximum,
+    Product: TwoNumbers,
     Relu: _Relu,
     Sigmoid: _Sigmoid,
     Tanh: _Tanh,

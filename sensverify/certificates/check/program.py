@@ -89,7 +89,7 @@ class Linear:
 class Nonlinear:
     """``y = f(x[source])``; its entries are ``first`` and those that follow.
 
-    ``window`` entries make one of y: 1, but for `Max`.
+    ``window`` entries make one of y: 1, but for `Windowed` operators.
     """
 
     function: Enclosure

@@ -47,7 +47,7 @@ class Relaxation:
     ----------
     lower_slope, upper_slope : Tensor, shape ``[batch, rows or 1, *shape]``
         One object for both when the lines are parallel everywhere: the pass then carries one set
-        of coefficients. Of a `Windowed` one a last axis holds the slope for each number in the window.
+        of coefficients. Of a `Windowed` operator a last axis holds the slopes for a window.
     lower_intercept, upper_intercept : Tensor or None, shape ``[batch, rows or 1, *shape]``
         None is zero.
     """

@@ -334,7 +334,11 @@ def _(operator: Product, x: tuple[Tensor, Tensor]) -> Tensor:
     (size, other_size), (error, other_error) = (part.unbind(dim=-1) for part in x)
     passed = size * other_error + other_size * error + error * other_error
     # The products at four corners, and planes through them, whose terms are larger than they are.
-    return passed + _LIBRARY * _unit(size) * size * other_size + torch.finfo(size.dtype).tiny
+    return (
+        passed
+        + _LIBRARY * _unit(size) * size * other_size
+        + torch.finfo(size.dtype).tiny * (1 + size + other_size)
+    )
 
 
 def _absolute(operator: Linear) -> Linear:

@@ -16,6 +16,7 @@ from sensverify.bounds.tensors import flattened
 from sensverify.core.box import Box
 from sensverify.network import Network
 from sensverify.network.operators import Affine, Relu, Reshape, Scale
+from sensverify.solvers.branch_and_bound.curved import is_curved, traced_errors
 
 _ERROR_WEIGHT = 0.002
 """Weight of the relaxation's error beside the line's own slope when a feature to split is chosen.
@@ -65,10 +66,13 @@ class LinesBelow:
         places = torch.arange(len(row), device=row.device)
         slope = self.coefficients[places, row].abs()
         width = flattened(box.upper - box.lower)
+        if is_curved(network):
+            seen = {p: values[places, row] for p, values in self.seen.items()}
+            return (slope + traced_errors(self.layers, seen)) * width
         return (slope + _ERROR_WEIGHT * self._errors(network, places, row)) * width
 
     def _errors(self, network: Network, places: Tensor, row: Tensor) -> Tensor | float:
-        """Relaxation error by input feature and unit of width; 0 off plain chains of ReLUs."""
+        """Relaxation error by input feature and unit of width; 0 where it was not found to help."""
         if not _is_chain(network):
             return 0.0
         traced: Tensor | None = None

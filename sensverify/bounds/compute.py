@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sensverify.bounds.domains import require_defined
+from sensverify.bounds.ibp import Interval, interval_bounds
 from sensverify.bounds.memory import DEFAULT_BUDGET, samples_within
 from sensverify.bounds.method import Method, ProvingMethod, proving_names
 from sensverify.bounds.rounding import check_rounding, slack
@@ -141,7 +143,11 @@ def compute_bounds(
             chosen = box if step >= box.batch else box[chunk]
             share = _share(watch, step / (box.batch - first))
             part = _bound(method, live, chosen, rows, share, proof)
-        parts.append(_checked(part, method, first, partial(slack, network, chosen, rows)))
+        try:
+            parts.append(_checked(part, method, first, partial(slack, network, chosen, rows)))
+        except Unbounded:
+            _require_domains(live, chosen)
+            raise
         if progress is not None:
             progress(min(first + step, box.batch), box.batch)
     result = _joined(parts, proof)
@@ -301,6 +307,17 @@ def _checked(
             check_rounding(outside, most, size, broken)
         lower, upper = torch.minimum(lower, below), torch.maximum(upper, above)
     return Enclosure(lower, upper, **{f.name: getattr(part, f.name) for f in fields(part)[2:]})
+
+
+def _require_domains(network: Network, box: Box) -> None:
+    """Raise where an interval leaves what a function is defined on, and name the node."""
+
+    def see(position: int, bounds: Interval) -> None:
+        for reader in network.consumers[position]:
+            node = network.nodes[reader]
+            require_defined(node.operator, *bounds, node.name)
+
+    interval_bounds(network, (box.lower, box.upper), keep=(), seen=see)
 
 
 def _allowed(part: Enclosure, method: Method, allowed: Callable[[], Tensor]) -> Tensor:

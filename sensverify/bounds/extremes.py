@@ -68,7 +68,9 @@ def _least(operator: Smooth, slope: Tensor, start: Tensor, end: Tensor, sign: in
     its start: as little as the square of the bracket's width.
     """
 
-    def rises(x: Tensor) -> Tensor:
+    def rises(x: Tensor, towards: Tensor | None = None) -> Tensor:
+        # At a kink the derivative is that of one side: a hair inside it is the right one.
+        x = torch.nextafter(x, towards) if towards is not None and operator.kinks else x
         return sign * (operator.derivative(x, torch) - slope)
 
     with torch.no_grad():
@@ -77,8 +79,9 @@ def _least(operator: Smooth, slope: Tensor, start: Tensor, end: Tensor, sign: in
             middle = near / 2 + far / 2
             falls = rises(middle) < 0
             near, far = torch.where(falls, middle, near), torch.where(falls, far, middle)
-        at_end = rises(end) <= 0
-        hidden = torch.where(at_end, 0.0, rises(near).clamp(max=0) * (far - near))
+        at_end = rises(end, start) <= 0
+        hidden = rises(near, far).clamp(max=0) * (far - near)
+        hidden = torch.where(at_end | (far <= near), 0.0, hidden)
     # Ends as they are, through which gradients pass.
     point = torch.where(at_end, end, torch.where(near > start, near, start))
     return sign * _gap(operator, slope, point) + hidden
@@ -97,8 +100,8 @@ def critical(operator: Operator, slope: Tensor) -> list[Tensor] | None:
 
 
 @critical.register
-def _(operator: Smooth, slope: Tensor) -> None:
-    return None
+def _(operator: Smooth, slope: Tensor) -> list[Tensor] | None:
+    return operator.tangents(slope, torch)
 
 
 @critical.register

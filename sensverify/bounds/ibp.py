@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sensverify.bounds.domains import defined
 from sensverify.bounds.extremes import largest_gap, smallest_gap
 from sensverify.bounds.forward import apply
 from sensverify.bounds.method import PreActivationBounds
@@ -302,9 +303,15 @@ def _(operator: PiecewiseLinear, x: Interval) -> Interval:
 def _(operator: Smooth, x: Interval) -> Interval:
     if operator.rising is None:
         level = torch.zeros_like(x[0])
-        return smallest_gap(operator, level, *x), largest_gap(operator, level, *x)
-    ends = apply(operator, x[0]), apply(operator, x[1])
-    return ends if operator.rising else (ends[1], ends[0])
+        found = smallest_gap(operator, level, *x), largest_gap(operator, level, *x)
+    else:
+        found = apply(operator, x[0]), apply(operator, x[1])
+        found = found if operator.rising else (found[1], found[0])
+    inside = defined(operator, *x)
+    if inside is None:
+        return found
+    # NaN, which no bound behind it loses, and no check lets pass.
+    return torch.where(inside, found[0], torch.nan), torch.where(inside, found[1], torch.nan)
 
 
 def _center_radius(lower: Tensor, upper: Tensor) -> Interval:

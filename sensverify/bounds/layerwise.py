@@ -12,6 +12,7 @@ from math import prod
 import torch
 from torch import Tensor
 
+from sensverify.bounds.domains import defined, require_defined
 from sensverify.bounds.ibp import Interval, interval_at, interval_bounds, nonlinear_nodes
 from sensverify.bounds.needed import interval_is_exact, only_signs_matter
 from sensverify.bounds.relaxation import Relaxation, Slope, relax
@@ -90,7 +91,8 @@ class LayerBounds:
         Raises
         ------
         Unbounded
-            A bound overflowed; the message names the layer.
+            A bound overflowed, or leaves where a function is defined; the message names the
+            layer.
         """
         by_source: dict[int, Interval] = {}
         layers = nonlinear_nodes(self.network)
@@ -113,11 +115,26 @@ class LayerBounds:
                     "unbounded",
                     "use a smaller box or `dtype=float64`",
                 )
+            lower, upper = self._within_domain(position, lower, upper)
             self.pre_activations[position] = (lower, upper)
             if signs is not None:
                 lower, upper = stand_ins(lower, upper)
             self.relaxations[position] = relax(node.operator, lower, upper, self.slope)
         return self
+
+    def _within_domain(self, position: int, lower: Tensor, upper: Tensor) -> Interval:
+        """Bounds on what enters a function, with intervals' help where they leave its domain."""
+        node = self.network.nodes[position]
+        inside = defined(node.operator, lower, upper)
+        if inside is None or bool(inside.all()):
+            return lower, upper
+        ends = (self.box.lower, self.box.upper)
+        low, high = interval_at(self.network, node.inputs[0], ends, self.pre_activations)
+        # Where intervals are not defined either, they are NaN, which says nothing.
+        lower = torch.where(low > lower, low, lower)
+        upper = torch.where(high < upper, high, upper)
+        require_defined(node.operator, lower, upper, node.name)
+        return lower, upper
 
     def signs(self) -> Signs:
         """Signs of the ReLUs that are stable on the boxes, by the bounds at hand."""

@@ -17,6 +17,7 @@ from functools import singledispatch
 import torch
 from torch import Tensor
 
+from sensverify.bounds.domains import require_defined
 from sensverify.bounds.extremes import largest_gap, smallest_gap
 from sensverify.bounds.forward import apply
 from sensverify.bounds.planes import (
@@ -112,6 +113,7 @@ def _(operator: Relu, lower: Tensor, upper: Tensor, slope: Slope) -> Relaxation:
 
 @relax.register
 def _(operator: Elementwise, lower: Tensor, upper: Tensor, slope: Slope) -> Relaxation:
+    require_defined(operator, lower, upper)
     lower, upper = lower.unsqueeze(1), upper.unsqueeze(1)
     chord = _chord_slope(operator, lower, upper)
     if slope is Slope.PARALLEL:

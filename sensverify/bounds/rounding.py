@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from sensverify.bounds.forward import apply
-from sensverify.bounds.ibp import Interval, interval, interval_bounds
+from sensverify.bounds.ibp import Interval, interval, interval_bounds, nonlinear_nodes
 from sensverify.bounds.tensors import tensor_network
 from sensverify.core.box import Box
 from sensverify.core.queries import Query
@@ -105,11 +105,17 @@ def slack(
     if network.opaque is not None:
         return rows.new_full((box.batch, rows.shape[1]), torch.inf)
     with torch.no_grad():
-        reach, error = _outputs(network, box, hidden)
-        terms = _sum((rows != 0).sum(dim=2))
-        sizes, errors = ((rows.abs() @ v.unsqueeze(-1)).squeeze(-1) for v in (reach, error))
-        found = errors + (terms + 2) * _unit(box.lower) * sizes
+        found = _moved(rows, *_outputs(network, box, hidden))
+        if hidden is not None and not bool(torch.isfinite(found).all()):
+            # Intervals may leave where a function is defined, and what is proven may not.
+            found = _moved(rows, *_outputs(network, box, hidden, only_hidden=True))
     return torch.where(torch.isfinite(found), _FACTOR * found, torch.inf)
+
+
+def _moved(rows: Tensor, reach: Tensor, error: Tensor) -> Tensor:
+    terms = _sum((rows != 0).sum(dim=2))
+    sizes, errors = ((rows.abs() @ v.unsqueeze(-1)).squeeze(-1) for v in (reach, error))
+    return errors + (terms + 2) * _unit(rows) * sizes
 
 
 def query_slack(
@@ -177,9 +183,16 @@ def _sum(count: Any) -> Any:
 
 
 def _outputs(
-    network: Network, box: Box, hidden: Sequence[Interval] | None
+    network: Network,
+    box: Box,
+    hidden: Sequence[Interval] | None,
+    *,
+    only_hidden: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """Magnitudes and errors of the outputs, ``[batch, outputs]``."""
+    """Magnitudes and errors of the outputs, ``[batch, outputs]``.
+
+    With ``only_hidden`` intervals go on from the hidden bounds, not from intervals before them.
+    """
     like = box.lower
     live = tensor_network(network, dtype=like.dtype, device=like.device, fold=False)
     live = rewrite(divide_to_scale(live), _spread_norm)
@@ -202,6 +215,9 @@ def _outputs(
                 low = torch.maximum(low, own[0].reshape(low.shape))
                 high = torch.minimum(high, own[1].reshape(high.shape))
             off = _FACTOR * errors[source]
+            own_rule = rounded.dispatch(type(node.operator)) is not _smooth
+            if isinstance(node.operator, Smooth) and not own_rule:
+                error = _smooth_on(node.operator, errors[source], low - off, high + off)
             size, error = _held(node.operator, low - off, high + off, size, error)
         intervals[position], sizes[position], errors[position] = bounds, size + error, error
         for source in node.inputs:
@@ -210,7 +226,13 @@ def _outputs(
                     kept.pop(source, None)
 
     intervals: dict[int, Interval] = {}
-    interval_bounds(live, (box.lower, box.upper), keep=(), seen=see)
+    taken = None
+    if only_hidden:
+        nodes = nonlinear_nodes(live)
+        shapes = [(-1, *live.nodes[live.nodes[p].inputs[0]].shape) for p in nodes]
+        pairs = zip(nodes, shapes, hidden or (), strict=True)
+        taken = {p: (low.reshape(shape), high.reshape(shape)) for p, shape, (low, high) in pairs}
+    interval_bounds(live, (box.lower, box.upper), keep=(), known=taken, seen=see)
     last = len(live.nodes) - 1
     return sizes[last].reshape(box.batch, -1), errors[last].reshape(box.batch, -1)
 
@@ -314,14 +336,23 @@ def _(operator: LeakyRelu, x: tuple[Tensor, Tensor]) -> Tensor:
 
 
 @rounded.register
-def _(operator: Smooth, x: tuple[Tensor, Tensor]) -> Tensor:
+def _smooth(operator: Smooth, x: tuple[Tensor, Tensor]) -> Tensor:
     size, error = x
-    ends = -(size + error), size + error
-    # The derivative is the steepest at an end or at an inflection.
-    points = [*ends, *(torch.full_like(size, point) for point in operator.inflections)]
+    return _smooth_on(operator, error, -(size + error), size + error)
+
+
+def _smooth_on(operator: Smooth, error: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """Error of a function's values on an interval; NaN where it is not defined on all of it."""
+    # The derivative is the steepest at an end, at an inflection or beside a kink.
+    inner = [torch.full_like(low, point) for point in operator.inflections]
+    kinks = [torch.full_like(low, point) for point in operator.kinks]
+    inner += [torch.nextafter(kink, far) for kink in kinks for far in (kink - 1, kink + 1)]
+    points = [low, high, *(torch.maximum(torch.minimum(point, high), low) for point in inner)]
     steep = torch.stack([operator.derivative(at, torch).abs() for at in points]).amax(dim=0)
-    reach = torch.stack(interval(operator, ends)).abs().amax(dim=0)
-    return steep * error + _LIBRARY * _unit(size) * reach.clamp(min=1.0)
+    reach = torch.stack(interval(operator, (low, high))).abs().amax(dim=0)
+    # Where nothing is off, a derivative without end makes it no more.
+    moved = torch.where(error == 0, 0.0, steep * error)
+    return moved + _LIBRARY * _unit(low) * reach.clamp(min=1.0)
 
 
 @rounded.register

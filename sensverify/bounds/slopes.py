@@ -14,7 +14,18 @@ from torch import Tensor
 from sensverify.bounds.extremes import curves
 from sensverify.bounds.forward import apply
 from sensverify.errors import MissingRule
-from sensverify.network.operators import Operator, PiecewiseLinear, Smooth
+from sensverify.network.operators import Exp, Operator, PiecewiseLinear, Smooth
+
+_POSITIVE = 0.99
+"""How far from the lower end the tangent of an exponential is above zero at that end: below 1."""
+
+_POINTS = 129
+"""Points of a curve between which a line across several inflections is chosen."""
+
+_CHUNK = 20_000
+"""Entries for which they are held at once."""
+
+_STEPS = 40
 
 Curve = Callable[[Tensor], Tensor]
 """A function of one number, entry by entry."""
@@ -88,11 +99,14 @@ def _(operator: Smooth, lower: Tensor, upper: Tensor, chord: Tensor) -> tuple[Te
 
     Where the function is concave, the upper line is a tangent, the lower the chord; where it is
     convex, it is the other way round. Across one inflection each line runs from one end of the
-    interval to the point where it touches the curve; across several both are chords.
+    interval to the point where it touches the curve; across several they are the lines that are
+    best in the middle of the interval (`supporting_slopes`).
     """
     low, high = chord, chord
     with torch.no_grad():
         middle = operator.derivative(lower / 2 + upper / 2, torch)
+        # On the point at the end of its domain, a root has no slope.
+        middle = torch.where(torch.isfinite(middle), middle, chord)
         parts = curves(operator)
         for start, end, convex in parts:
             within = (lower >= start) & (upper <= end)
@@ -106,7 +120,69 @@ def _(operator: Smooth, lower: Tensor, upper: Tensor, chord: Tensor) -> tuple[Te
             low, high = (
                 torch.where(across, s, line) for s, line in zip(steep, (low, high), strict=True)
             )
+        if len(parts) > 2:
+            inside = [(lower < place) & (place < upper) for place in operator.inflections]
+            several = torch.stack(inside).sum(dim=0) > 1
+            if bool(several.any()):
+                low, high = low.clone(), high.clone()
+                ends = lower[several], upper[several]
+                low[several], high[several] = _best_in_the_middle(operator, *ends)
     return low, high
+
+
+@adaptive_slopes.register
+def _(operator: Exp, lower: Tensor, upper: Tensor, chord: Tensor) -> tuple[Tensor, Tensor]:
+    """Below, the tangent in the middle, or as far from the lower end as it stays above zero there.
+
+    So that what divides by a sum of exponentials has bounds above zero. Source: Shi et al. 2020,
+    *Robustness verification for transformers*, Section 3.3.
+    """
+    with torch.no_grad():
+        point = torch.minimum(lower / 2 + upper / 2, lower + _POSITIVE)
+        return torch.exp(point), chord
+
+
+def _best_in_the_middle(operator: Smooth, lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
+    """Slopes of both lines for some entries, flat."""
+    share = torch.linspace(0, 1, _POINTS, dtype=lower.dtype, device=lower.device)[:, None]
+    low, high = [], []
+    for first in range(0, len(lower), _CHUNK):
+        part = slice(first, first + _CHUNK)
+        points = torch.lerp(lower[part], upper[part], share)
+        values = apply(operator, points)
+        low.append(supporting_slopes(points, values))
+        high.append(-supporting_slopes(points, -values))
+    return torch.cat(low), torch.cat(high)
+
+
+def supporting_slopes(points: Tensor, values: Tensor) -> Tensor:
+    """Slope of the highest line in the middle of those below some points of a curve.
+
+    Of all lines below a function on an interval, the one that is highest in the middle cuts off the
+    least area. The height of the line with slope s is concave in s: bisection on the side on which
+    it touches the points.
+
+    Parameters
+    ----------
+    points, values : Tensor, shape ``[points, entries]``
+        Points ascending; their middle is that of the first and the last.
+
+    Returns
+    -------
+    Tensor, shape ``[entries]``
+    """
+    middle = points[0] / 2 + points[-1] / 2
+    runs = (points - middle).abs().clamp(min=torch.finfo(points.dtype).tiny)
+    center = values[len(values) // 2]
+    rises = ((values - center) / runs).abs().nan_to_num(0.0, 0.0, 0.0).amax(dim=0)
+    below, above = -2 * rises - 1, 2 * rises + 1
+    for _ in range(_STEPS):
+        slope = below / 2 + above / 2
+        touching = (values - slope * (points - middle)).argmin(dim=0)
+        left = points.gather(0, touching[None])[0] < middle
+        # A line that touches on the left of the middle is the higher there the steeper it is.
+        below, above = torch.where(left, slope, below), torch.where(left, above, slope)
+    return below / 2 + above / 2
 
 
 def _touching(

@@ -327,14 +327,18 @@ def _(operator: PiecewiseLinear, inputs: Sequence[Running], precision: Precision
 @step.register
 def _(operator: Smooth, inputs: Sequence[Running], precision: Precision) -> Running:
     (x, error), value = inputs[0], operator.value(inputs[0].value, NUMPY)
-    # The derivative is the steepest at an end or at an inflection.
+    # The derivative is the steepest at an end, at an inflection or beside a kink.
     steep = np.maximum(1, abs(operator.derivative(x - error, NUMPY)))
     steep = np.maximum(steep, abs(operator.derivative(x + error, NUMPY)))
-    for point in operator.inflections:
+    beside = [np.nextafter(kink, far) for kink in operator.kinks for far in (-np.inf, np.inf)]
+    for point in (*operator.inflections, *beside):
         slope = abs(operator.derivative(np.float64(point), NUMPY))
         steep = np.where(abs(x - point) <= error, np.maximum(steep, slope), steep)
     off = _LIBRARY * precision.unit * np.maximum(1, abs(value))
-    return Running(value, steep * error + off)
+    # Beyond the end of a branch the derivative says nothing.
+    inside = [(x - error >= start) & (x + error <= end) for start, end in operator.branches]
+    moved = np.where(np.logical_or.reduce(inside), steep * error, np.inf)
+    return Running(value, np.where(error == 0, 0.0, moved) + off)
 
 
 @step.register

@@ -39,6 +39,11 @@ EXAMPLES: tuple[tuple[op.Operator, tuple[int, ...], int], ...] = (
     (op.Abs(), (2,), 1),
     (op.Sigmoid(), (2,), 1),
     (op.Tanh(), (2,), 1),
+    (op.Exp(), (2,), 1),
+    (op.Log(), (2,), 1),
+    (op.Sqrt(), (2,), 1),
+    (op.Reciprocal(), (2,), 1),
+    (op.Square(), (2,), 1),
     (op.Max(), (2, 2), 1),
     (op.Product(), (2, 2), 1),
 )
@@ -125,7 +130,7 @@ def torch_operators() -> tuple[str, ...]:
 
 
 def _network(operator: op.Operator, shape: tuple[int, ...], inputs: int) -> Network:
-    """The operator between affine maps and in front of a ReLU."""
+    """The operator between affine maps and in front of a ReLU; behind a clip where it needs one."""
     rng, builder = np.random.default_rng(0), NetworkBuilder((2,))
 
     def dense(node: int, size: int) -> int:
@@ -133,6 +138,8 @@ def _network(operator: op.Operator, shape: tuple[int, ...], inputs: int) -> Netw
         return builder.add(op.Affine(weight, rng.normal(size=size)), node)
 
     given = [builder.add(op.Reshape(shape), dense(0, prod(shape))) for _ in range(inputs)]
+    if isinstance(operator, op.Smooth) and operator.branches != op.Smooth.branches:
+        given = [builder.add(op.Clip(0.5, 2.0), node) for node in given]
     node = builder.add(operator, *given)
     node = builder.add(op.Reshape((prod(builder.shape(node)),)), node)
     return builder.build(dense(builder.add(op.Relu(), dense(node, 2)), 1))

@@ -6,6 +6,7 @@ checker: this is what its claims are held against.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import product
 from math import prod
 from typing import Any
@@ -25,15 +26,20 @@ from sensverify.network.operators import (
     Conv,
     ConvTranspose,
     Divide,
+    Exp,
     LeakyRelu,
+    Log,
     Max,
     Pad,
     Permute,
+    Reciprocal,
     Relu,
     Reshape,
     Scale,
     Select,
     Sigmoid,
+    Sqrt,
+    Square,
     Tanh,
 )
 
@@ -161,8 +167,18 @@ def _function(operator: Any, x: Any) -> Any:
     if isinstance(operator, Clip):
         x = x if operator.low == -np.inf else _largest([x, rational(operator.low)])
         return x if operator.high == np.inf else -_largest([-x, rational(-operator.high)])
-    assert isinstance(operator, Sigmoid | Tanh)
-    return arb(x).tanh() if isinstance(operator, Tanh) else 1 / (1 + (-arb(x)).exp())
+    return SMOOTH[type(operator)](arb(x))
+
+
+SMOOTH: dict[type, Callable[[arb], arb]] = {
+    Exp: lambda x: x.exp(),
+    Log: lambda x: x.log(),
+    Reciprocal: lambda x: 1 / x,
+    Sigmoid: lambda x: 1 / (1 + (-x).exp()),
+    Sqrt: lambda x: x.sqrt(),
+    Square: lambda x: x * x,
+    Tanh: lambda x: x.tanh(),
+}
 
 
 def _largest(values: list[Any]) -> Any:

@@ -18,10 +18,15 @@ from sensverify.network.operators import (
     Abs,
     Clip,
     Elementwise,
+    Exp,
     LeakyRelu,
+    Log,
     Max,
+    Reciprocal,
     Relu,
     Sigmoid,
+    Sqrt,
+    Square,
     Tanh,
 )
 from tests.certificates.exact_values import PRECISION, _ends, apply, exactly
@@ -41,7 +46,19 @@ OPERATORS = (
     Clip(-1e-310, 1e200),
     Sigmoid(),
     Tanh(),
+    Exp(),
+    Log(),
+    Sqrt(),
+    Reciprocal(),
+    Square(),
 )
+LIMITS: dict[type[Elementwise], tuple[float, float]] = {
+    Exp: (-INFINITY, 300.0),
+    Log: (5e-324, INFINITY),
+    Reciprocal: (1e-300, INFINITY),
+    Sqrt: (0.0, INFINITY),
+}
+"""Where a function is defined, and its values are no larger than numbers that are held."""
 pytestmark = pytest.mark.filterwarnings("ignore:.*encountered in:RuntimeWarning")
 
 
@@ -107,6 +124,7 @@ def as_rational(value: object) -> fmpq:
 @pytest.mark.parametrize("operator", OPERATORS, ids=str)
 def test_lines_hold_everywhere(operator: Elementwise, name: str) -> None:
     kinks = [0.0]
+    limits = LIMITS.get(type(operator), (-INFINITY, INFINITY))
     if isinstance(operator, Clip):
         kinks = [end for end in (operator.low, operator.high) if np.isfinite(end)]
 
@@ -115,7 +133,7 @@ def test_lines_hold_everywhere(operator: Elementwise, name: str) -> None:
     def check(rng: np.random.Generator) -> None:
         before, flint.ctx.prec = flint.ctx.prec, 53
         count = 12
-        lower, upper = intervals(rng, count)
+        lower, upper = (np.clip(x, *limits) for x in intervals(rng, count))
         function = enclosure(operator, count)
         slopes = slopes_for(rng, function, lower[None], upper[None])
         arithmetic = ARITHMETICS[name]()
@@ -181,6 +199,8 @@ def test_ordinary_lines_are_near(operator: Elementwise, name: str) -> None:
         operator = LeakyRelu(np.array(2.0))
     rng = np.random.default_rng(0)
     lower = rng.uniform(-3, 2, (1, 50))
+    if LIMITS.get(type(operator), (-INFINITY,))[0] >= 0:
+        lower = abs(lower) + 0.3
     upper = lower + rng.uniform(0, 2, (1, 50))
     function = enclosure(operator, 50)
     slopes = function.rule_slopes(lower, upper)

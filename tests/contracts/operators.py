@@ -19,17 +19,22 @@ from sensverify.network.operators import (
     Conv,
     ConvTranspose,
     Divide,
+    Exp,
     LeakyRelu,
+    Log,
     Max,
     Operator,
     Pad,
     Permute,
     Product,
+    Reciprocal,
     Relu,
     Reshape,
     Scale,
     Select,
     Sigmoid,
+    Sqrt,
+    Square,
     Tanh,
 )
 from tests.contracts.networks import dense, numbers
@@ -50,12 +55,22 @@ class Form:
         The operator with numbers of a generator.
     inputs : int
         How many values of that shape it takes.
+    least : float
+        Where this is finite, the magnitudes of the values enter it, and so much more.
     """
 
     operator: type[Operator]
     shape: tuple[int, ...]
     make: Callable[[Rng], Operator]
     inputs: int = 1
+    least: float = -inf
+
+    def add(self, builder: NetworkBuilder, operator: Operator, *nodes: int) -> int:
+        """The operator behind nodes."""
+        if self.least > -inf:
+            shift = Scale(None, np.array(self.least))
+            nodes = tuple(builder.add(shift, builder.add(Abs(), node)) for node in nodes)
+        return builder.add(operator, *nodes)
 
 
 def _positive(rng: Rng, *shape: int) -> np.ndarray:
@@ -128,6 +143,11 @@ FORMS: dict[str, Form] = {
     "absolute value": Form(Abs, (4,), lambda rng: Abs()),
     "sigmoid": Form(Sigmoid, (4,), lambda rng: Sigmoid()),
     "tanh": Form(Tanh, (4,), lambda rng: Tanh()),
+    "exponential": Form(Exp, (4,), lambda rng: Exp()),
+    "logarithm": Form(Log, (4,), lambda rng: Log(), least=0.25),
+    "root": Form(Sqrt, (4,), lambda rng: Sqrt(), least=0.0625),
+    "reciprocal": Form(Reciprocal, (4,), lambda rng: Reciprocal(), least=0.25),
+    "square": Form(Square, (4,), lambda rng: Square()),
     "maximum": Form(Max, (2, 3), lambda rng: Max()),
     "maximum of one": Form(Max, (3, 1), lambda rng: Max()),
     "product": Form(Product, (2, 2), lambda rng: Product()),
@@ -154,7 +174,7 @@ def _inside(form: Form, rng: Rng) -> Network:
     for _ in range(form.inputs):
         node = builder.add(dense(rng, prod(form.shape), 2, gain=2.0), builder.input)
         entering.append(builder.add(Reshape(form.shape), node))
-    node = _flat(builder, builder.add(form.make(rng), *entering))
+    node = _flat(builder, form.add(builder, form.make(rng), *entering))
     node = builder.add(Relu(), builder.add(dense(rng, 2, builder.shape(node)[0]), node))
     return builder.build(builder.add(dense(rng, 1, 2), node))
 
@@ -162,7 +182,7 @@ def _inside(form: Form, rng: Rng) -> Network:
 def _alone(form: Form, rng: Rng) -> Network:
     """Nothing else; what takes several inputs takes the network's as all of them."""
     builder = NetworkBuilder(form.shape)
-    return builder.build(builder.add(form.make(rng), *[builder.input] * form.inputs))
+    return builder.build(form.add(builder, form.make(rng), *[builder.input] * form.inputs))
 
 
 def _beside(form: Form, rng: Rng) -> Network:
@@ -173,7 +193,7 @@ def _beside(form: Form, rng: Rng) -> Network:
     given = builder.add(
         Reshape(form.shape), builder.add(Scale(np.array(1.0), np.array(-0.5)), read)
     )
-    node = _flat(builder, builder.add(form.make(rng), *[given] * form.inputs))
+    node = _flat(builder, form.add(builder, form.make(rng), *[given] * form.inputs))
     node = builder.add(Concat(0), node, read)
     return builder.build(builder.add(dense(rng, 2, builder.shape(node)[0]), node))
 

@@ -63,6 +63,12 @@ class Enclosure:
         """
         raise NotImplementedError
 
+    def float32_error_within(
+        self, error: np.ndarray, lower: np.ndarray, upper: np.ndarray
+    ) -> np.ndarray:
+        """The same from bounds on the argument, where these tell more than its magnitude."""
+        return self.float32_error(error, np.maximum(abs(lower), abs(upper)) + error)
+
     def value(self, x: np.ndarray) -> np.ndarray:
         """f in plain floating-point numbers."""
         raise NotImplementedError

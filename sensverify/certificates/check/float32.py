@@ -61,9 +61,8 @@ def _errors(evaluation: Evaluation) -> np.ndarray:
         if isinstance(step, Linear):
             errors.append(_linear(evaluation.machine, evaluation, position, step, errors))
         elif isinstance(step, Nonlinear):
-            error = errors[step.source]
-            reached = evaluation.magnitude(step.source) + error
-            errors.append(step.function.float32_error(error, reached))
+            low, high = evaluation.low[step.source], evaluation.high[step.source]
+            errors.append(step.function.float32_error_within(errors[step.source], low, high))
         size = evaluation.magnitude(position) + errors[-1]
         errors[-1] = np.where(size <= _LARGEST / 2, errors[-1], np.inf)
     return errors[-1]

@@ -26,6 +26,7 @@ from sensverify.certificates.check.enclosure import Enclosure, Lines, Slopes
 from sensverify.certificates.check.maximum import Maximum
 from sensverify.certificates.check.product import TwoNumbers
 from sensverify.certificates.check.s_shaped import SShaped
+from sensverify.certificates.check.smooth import SMOOTH
 from sensverify.network.operators import (
     Abs,
     Clip,
@@ -211,4 +212,5 @@ ENCLOSURES: dict[type[Operator], type[Enclosure]] = {
     Relu: _Relu,
     Sigmoid: _Sigmoid,
     Tanh: _Tanh,
+    **SMOOTH,
 }

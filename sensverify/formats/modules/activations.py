@@ -13,11 +13,16 @@ from sensverify.network.operators import (
     Abs,
     Add,
     Clip,
+    Exp,
     LeakyRelu,
+    Log,
     Operator,
+    Reciprocal,
     Relu,
     Scale,
     Sigmoid,
+    Sqrt,
+    Square,
     Tanh,
 )
 
@@ -34,6 +39,11 @@ for _name, _operator in (
     ("tanh", Tanh),
     ("abs", Abs),
     ("absolute", Abs),
+    ("exp", Exp),
+    ("log", Log),
+    ("reciprocal", Reciprocal),
+    ("sqrt", Sqrt),
+    ("square", Square),
 ):
     _activation(_name, _operator)
 
@@ -113,3 +123,36 @@ def _softshrink(emit: Emitter, self: Variable, lambd: float = 0.5) -> Variable:
 def _hardsigmoid(emit: Emitter, self: Variable) -> Variable:
     sixth, half = scalar(1 / 6), scalar(0.5)
     return emit.add(Clip(0.0, 1.0), emit.add(Scale(sixth, half), self))
+
+
+@rule("rsqrt")
+def _rsqrt(emit: Emitter, self: Variable) -> Variable:
+    return emit.add(Reciprocal(), emit.add(Sqrt(), self))
+
+
+@rule("expm1")
+def _expm1(emit: Emitter, self: Variable) -> Variable:
+    return emit.add(Scale(None, scalar(-1.0)), emit.add(Exp(), self))
+
+
+@rule("log1p")
+def _log1p(emit: Emitter, self: Variable) -> Variable:
+    return emit.add(Log(), emit.add(Scale(None, scalar(1.0)), self))
+
+
+POWERS = {2.0: (Square,), 0.5: (Sqrt,), -1.0: (Reciprocal,), -0.5: (Sqrt, Reciprocal)}
+"""Constant exponents whose power is operators one after the other."""
+
+
+@rule("pow")
+def _pow(emit: Emitter, self: Any, exponent: Any) -> Variable:
+    if not isinstance(exponent, int | float):
+        emit.refuse("has an exponent that is no constant number")
+    variable = emit.variable(self)
+    if exponent == 1:
+        return variable
+    if exponent not in POWERS:
+        emit.refuse(f"has the exponent {exponent:g}, and a network has {sorted(POWERS)}")
+    for operator in POWERS[float(exponent)]:
+        variable = emit.add(operator(), variable)
+    return variable

@@ -68,26 +68,18 @@ def _statistics(emit: Emitter, **_: Any) -> Any:
 @rule(
     "celu",
     "elu",
-    "exp",
-    "expm1",
     "gelu",
     "glu",
     "hardshrink",
     "hardswish",
-    "log",
     "log_sigmoid",
     "mish",
-    "pow",
     "prod",
-    "reciprocal",
-    "rsqrt",
     "scaled_dot_product_attention",
     "selu",
     "silu",
     "softplus",
     "softsign",
-    "sqrt",
-    "square",
 )
 def _nonlinear(emit: Emitter, **_: Any) -> Any:
     emit.refuse(

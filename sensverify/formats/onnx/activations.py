@@ -4,34 +4,56 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import inf, isnan
+from typing import Any
 
 import numpy as np
 
 from sensverify.formats.onnx.call import Call, Value, Variable, handles
+from sensverify.formats.onnx.constants import folded
 from sensverify.formats.onnx.lowering import activated, aligned, broadcast_shape, scaled
 from sensverify.network.operators import (
     Abs,
     Clip,
     Elementwise,
+    Exp,
     LeakyRelu,
+    Log,
+    Reciprocal,
     Relu,
     Sigmoid,
+    Sqrt,
+    Square,
     Tanh,
 )
 
 SIMPLE: dict[str, Callable[[], Elementwise]] = {
     "Abs": Abs,
+    "Exp": Exp,
+    "Log": Log,
+    "Reciprocal": Reciprocal,
     "Relu": Relu,
     "Sigmoid": Sigmoid,
+    "Sqrt": Sqrt,
     "Tanh": Tanh,
 }
+
+ROUNDED: dict[str, Callable[..., Any]] = {"Reciprocal": np.reciprocal, "Sqrt": np.sqrt}
+"""Those of `SIMPLE` whose results are correctly rounded, and the same everywhere."""
 
 LARGEST_FLOAT = float(np.finfo(np.float32).max)
 
 
-@handles(*SIMPLE)
+@handles(*(SIMPLE.keys() - ROUNDED.keys()))
 def activation(call: Call) -> Value:
     """Functions that a network has an operator for."""
+    return activated(call, call.variable(0), SIMPLE[call.operator_type]())
+
+
+@handles(*ROUNDED, folds=True)
+def rounded(call: Call) -> Value:
+    """Such functions that constants are folded by, too."""
+    if not isinstance(call.input(0), Variable):
+        return folded(call, ROUNDED[call.operator_type])
     return activated(call, call.variable(0), SIMPLE[call.operator_type]())
 
 
@@ -94,3 +116,24 @@ def hard_sigmoid(call: Call) -> Value:
     """``clip(alpha * x + beta, 0, 1)``."""
     alpha, beta = call.attribute("alpha", 0.2), call.attribute("beta", 0.5)
     return clipped(call, scaled(call, call.variable(0), alpha, beta), 0.0, 1.0)
+
+
+POWERS: dict[float, Callable[[], Elementwise]] = {2.0: Square, 0.5: Sqrt, -1.0: Reciprocal}
+"""Constant exponents whose power is an operator of its own."""
+
+
+@handles("Pow")
+def power(call: Call) -> Value:
+    """A power with a constant exponent, one for all entries."""
+    variable, exponent = call.variable(0), call.constant(1, "the exponent")
+    if exponent.size != 1:
+        raise call.refusal("powers with an exponent for each entry are not supported")
+    number = float(exponent.reshape(-1)[0])
+    shape = broadcast_shape(variable, exponent)
+    # More axes of length 1 are the same numbers.
+    variable = Variable(variable.node, shape)
+    if number == 1:
+        return variable
+    if number not in POWERS:
+        raise call.refusal(f"a power of {number:g} is not supported")
+    return activated(call, variable, POWERS[number]())

@@ -24,9 +24,7 @@ NUMERICAL: dict[str, Callable[..., Any]] = {
     "LessOrEqual": np.less_equal,
     "Not": np.logical_not,
     "Or": np.logical_or,
-    "Reciprocal": np.reciprocal,
     "Sign": np.sign,
-    "Sqrt": np.sqrt,
 }
 """Operators whose results are correctly rounded, and the same everywhere."""
 

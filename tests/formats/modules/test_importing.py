@@ -327,7 +327,7 @@ REFUSED = {
         Function(lambda m, x: x * x.relu()),
         "operator mul .*computed from the input",
     ),
-    "quotient": ((3,), Function(lambda m, x: 1 / x), "reciprocal|computed from the input"),
+    "quotient": ((3,), Function(lambda m, x: x / x.exp()), "computed from the input"),
     "attention": ((3, 3), Function(lambda m, x: x @ x), "operator matmul .*computed from"),
     "flip-batch": ((3,), Function(lambda m, x: x.flip(0)), "operator flip .*across the samples"),
     "roll-batch": ((3,), Function(lambda m, x: x.roll(1, 0)), "across the samples"),

@@ -1,0 +1,218 @@
+"""Functions that are convex or concave between joints, enclosed by ball arithmetic alone.
+
+Every line is found in balls: whatever a touching point is, the tangent there is below a convex
+function. Where the pieces join is a number or a bracket of two, inside of which the function is
+enclosed as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from math import inf, isfinite
+
+import flint
+import numpy as np
+from flint import arb, fmpq
+
+from sensverify.certificates.check.arithmetic import (
+    TINY32,
+    Arithmetic,
+    Numbers,
+    ends,
+    gamma32,
+)
+from sensverify.certificates.check.enclosure import Enclosure, Lines, Slopes
+from sensverify.certificates.check.s_shaped import LIBRARY
+from sensverify.errors import Unbounded
+
+_BITS = 128
+"""Of the balls."""
+
+_BISECTIONS = 45
+
+_FARTHEST = 4096
+"""Binary digits before or behind the point beyond which no rational number is made of a ball."""
+
+
+class Curved(Enclosure):
+    """A function of one number.
+
+    Attributes
+    ----------
+    joints : sequence of pairs of float
+        Brackets of the places where pieces join, ascending.
+    convex : bool
+        Whether the first piece is convex; they alternate.
+    branches : sequence of pairs of float
+        Where it is defined.
+    """
+
+    joints: Sequence[tuple[float, float]] = ()
+    convex: bool = True
+    branches: Sequence[tuple[float, float]] = ((-inf, inf),)
+
+    def ball(self, x: arb) -> arb:
+        """A ball that holds f on all of x, maybe an infinite one."""
+        raise NotImplementedError
+
+    def steepness(self, x: arb) -> arb:
+        """A ball that holds the derivative on all of x; at a kink of either side."""
+        raise NotImplementedError
+
+    def candidates(self, lower: np.ndarray, upper: np.ndarray) -> Sequence[np.ndarray]:
+        found = [self.derivative(lower / 2 + upper / 2), np.zeros_like(lower)]
+        return [np.where(np.isfinite(slope), slope, 0.0) for slope in found]
+
+    def extremes(
+        self, lower: np.ndarray, upper: np.ndarray, slope: np.ndarray
+    ) -> Sequence[np.ndarray]:
+        found = [lower, upper]
+        for start, end, _ in self._pieces():
+            first, last = np.clip(start, lower, upper), np.clip(end, lower, upper)
+            for bends_up in (True, False):
+                found.append(self._touching(slope, first, last, bends_up=bends_up))
+        return found
+
+    def rule_slopes(self, lower: np.ndarray, upper: np.ndarray) -> Slopes:
+        with np.errstate(all="ignore"):
+            return super().rule_slopes(lower, upper)
+
+    def chord_slopes(self, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
+        with np.errstate(all="ignore"):
+            found = super().chord_slopes(lower, upper)
+        return np.where(np.isfinite(found), found, 0.0)
+
+    def lines(
+        self, arithmetic: Arithmetic, lower: np.ndarray, upper: np.ndarray, slopes: Slopes
+    ) -> Lines:
+        below, above = slopes
+        low = self._gaps(arithmetic, below, lower, upper, 1)
+        high = self._gaps(arithmetic, above, lower, upper, -1)
+        numbers = arithmetic.numbers
+        return Lines(numbers(below), low, numbers(above), high)
+
+    def float32_error_within(
+        self, error: np.ndarray, lower: np.ndarray, upper: np.ndarray
+    ) -> np.ndarray:
+        found = np.frompyfunc(self._float32_error, 3, 1)(error, lower, upper)
+        return np.asarray(found).astype(np.float64)
+
+    def _pieces(self) -> Iterator[tuple[float, float, bool]]:
+        """Start, end and whether it is convex, of every piece."""
+        places = [-inf, *(end for joint in self.joints for end in joint), inf]
+        convex = self.convex
+        for start, end in zip(places[::2], places[1::2], strict=True):
+            yield start, end, convex
+            convex = not convex
+
+    def _gaps(
+        self,
+        arithmetic: Arithmetic,
+        slope: np.ndarray,
+        lower: np.ndarray,
+        upper: np.ndarray,
+        sign: int,
+    ) -> Numbers:
+        """For sign 1 at most ``f(x) - slope x`` on intervals, for -1 at least."""
+        slope = np.broadcast_to(slope, lower.shape)
+        # Where a convex piece touches its tangent of that slope: about, which is enough.
+        touching = []
+        for start, end, convex in self._pieces():
+            first, last = np.clip(start, lower, upper), np.clip(end, lower, upper)
+            bends = convex == (sign > 0)
+            touching.append(self._touching(slope, first, last, bends_up=convex) if bends else first)
+        before, flint.ctx.prec = flint.ctx.prec, _BITS
+        try:
+            found = np.empty(lower.shape, object)
+            for place in np.ndindex(lower.shape):
+                points = [float(t[place]) for t in touching]
+                found[place] = self._least(
+                    float(slope[place]), float(lower[place]), float(upper[place]), points, sign
+                )
+        finally:
+            flint.ctx.prec = before
+        known = np.array([value is not None for value in found.reshape(-1)]).reshape(found.shape)
+        if not known.all() and not arithmetic.unit:
+            raise Unbounded(
+                f"nothing is proven about a {type(self.operator).__name__}: on the bounds on what "
+                "enters it, it is not defined or too large",
+                "use a smaller box",
+            )
+        found[~known] = fmpq(0)
+        numbers = arithmetic.rationals(sign * found, -sign)
+        return numbers if known.all() else np.where(known, numbers, np.nan)
+
+    def _least(
+        self, slope: float, lower: float, upper: float, touching: list[float], sign: int
+    ) -> fmpq | None:
+        """At most ``sign * (f(x) - slope x)`` on one interval; None where nothing is known."""
+        if not (isfinite(slope) and isfinite(lower) and isfinite(upper)):
+            return None
+        if not any(start <= lower and upper <= end for start, end in self.branches):
+            return None
+        s, gaps = arb(slope), []
+        for (start, end, convex), touch in zip(self._pieces(), touching, strict=True):
+            low, high = max(start, lower), min(end, upper)
+            if low > high:
+                continue
+            if convex != (sign > 0) or low == high:
+                gaps += [sign * (self.ball(arb(x)) - s * arb(x)) for x in (low, high)]
+                continue
+            touch = min(max(touch, low), high)
+            value, steep = self.ball(arb(touch)), self.steepness(arb(touch))
+            for x in (low, high):
+                gaps.append(sign * (value + steep * (arb(x) - arb(touch)) - s * arb(x)))
+        for start, end in self.joints:
+            low, high = max(start, lower), min(end, upper)
+            if low <= high:
+                joint = arb(low).union(arb(high))
+                gaps.append(sign * (self.ball(joint) - s * joint))
+        found = [_lower_end(gap) for gap in gaps]
+        return None if any(end is None for end in found) else min(found)  # type: ignore[type-var]
+
+    def _touching(
+        self, slope: np.ndarray, first: np.ndarray, last: np.ndarray, *, bends_up: bool
+    ) -> np.ndarray:
+        """About where the derivative is the slope between two numbers."""
+        sign = 1 if bends_up else -1
+        near, far = (
+            np.array(end, np.float64) for end in np.broadcast_arrays(first, last, slope)[:2]
+        )
+        with np.errstate(all="ignore"):
+            for _ in range(_BISECTIONS):
+                middle = near / 2 + far / 2
+                falls = sign * (self.derivative(middle) - slope) < 0
+                near, far = np.where(falls, middle, near), np.where(falls, far, middle)
+        return near / 2 + far / 2
+
+    def _float32_error(self, error: float, lower: float, upper: float) -> float:
+        low, high = lower - error, upper + error
+        if not (isfinite(low) and isfinite(high)):
+            return inf
+        if not any(start <= low and high <= end for start, end in self.branches):
+            return inf
+        # The derivative is the steepest at an end or where pieces join.
+        places = [arb(low), arb(high)]
+        for start, end in self.joints:
+            if start <= high and low <= end:
+                places.append(arb(start).union(arb(end)))
+        values = [self.ball(place) for place in places]
+        steep = [self.steepness(place) for place in places]
+        if not all(each.is_finite() for each in (*values, *steep)):
+            return inf
+        largest = max(float(value.abs_upper()) for value in values)
+        moved = error * max(float(each.abs_upper()) for each in steep)
+        # Between the ends and joints a value is beyond those there by less than 1.
+        reach = largest + 1.0
+        return (moved + gamma32(LIBRARY) * reach) * (1 + 2.0**-20) + TINY32
+
+
+def _lower_end(ball: arb) -> fmpq | None:
+    if not ball.is_finite():
+        return None
+    mantissa, exponent = ball.lower().man_exp()
+    if mantissa != 0 and int(exponent) + mantissa.bit_length() > _FARTHEST:
+        return None
+    if mantissa != 0 and int(exponent) + mantissa.bit_length() < -_FARTHEST:
+        return fmpq(0) if mantissa > 0 else -(fmpq(1, 2) ** _FARTHEST)
+    return ends(ball)[0]

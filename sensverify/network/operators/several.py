@@ -1,0 +1,27 @@
+"""Nonlinear functions of several numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sensverify.network.operators.base import Nonlinear
+
+
+class Windowed(Nonlinear):
+    """A function of the numbers along the last axis, which disappears."""
+
+
+@dataclass(frozen=True, eq=False)
+class Max(Windowed):
+    """The largest number along the last axis, which disappears.
+
+    A pooling layer is a `Select` that lists every window, then this.
+    """
+
+
+@dataclass(frozen=True, eq=False)
+class Product(Windowed):
+    """The product of the two numbers along the last axis, which disappears.
+
+    A product of matrices is a `Select` that lists every pair, then this, then sums.
+    """

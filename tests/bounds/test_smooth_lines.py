@@ -1,0 +1,198 @@
+"""Lines around smooth functions: sound on any interval of their domain, and as tight as can be."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sensverify.bounds import AlphaCrown, Crown, Ibp, compute_bounds
+from sensverify.bounds.domains import defined
+from sensverify.bounds.extremes import largest_gap, smallest_gap
+from sensverify.bounds.ibp import interval
+from sensverify.bounds.relaxation import Slope, line_intercepts, relax
+from sensverify.bounds.rounding import slack
+from sensverify.core.box import Box
+from sensverify.errors import Unbounded
+from sensverify.network import Network, NetworkBuilder
+from sensverify.network.operators import (
+    Affine,
+    Exp,
+    Log,
+    Reciprocal,
+    Smooth,
+    Sqrt,
+    Square,
+)
+from tests.bounds.test_relaxation import assert_lines_hold
+
+F64 = torch.float64
+ABOVE_ZERO = (1e-3, 1e6)
+
+RANGES: dict[str, tuple[Smooth, float, float]] = {
+    "exp": (Exp(), -60.0, 60.0),
+    "log": (Log(), *ABOVE_ZERO),
+    "sqrt": (Sqrt(), 0.0, 1e6),
+    "reciprocal": (Reciprocal(), *ABOVE_ZERO),
+    "reciprocal below": (Reciprocal(), -1e6, -1e-3),
+    "square": (Square(), -1e3, 1e3),
+}
+"""Functions, and where they are tried."""
+
+every_function = pytest.mark.parametrize("name", RANGES)
+
+
+def intervals(low: float, high: float) -> st.SearchStrategy[list[tuple[float, float]]]:
+    """Some of everywhere, wide and narrow ones, and points."""
+    end = st.one_of(st.floats(max(low, -4), min(high, 4)), st.floats(low, high))
+    width = st.sampled_from([0.0, 1e-12, 1e-3, 0.5, 3.0, 1e9])
+    pair = st.tuples(end, width).map(lambda p: (p[0], min(p[0] + p[1], high)))
+    return st.lists(pair, min_size=1, max_size=8)
+
+
+@every_function
+def test_lines_hold_on_any_interval(name: str) -> None:
+    operator, low, high = RANGES[name]
+
+    @given(intervals(low, high))
+    @settings(max_examples=25)
+    def check(pairs: list[tuple[float, float]]) -> None:
+        lower, upper = torch.tensor(pairs, dtype=F64).T[:, None]
+        for slope in Slope:
+            assert_lines_hold(operator, lower, upper, relax(operator, lower, upper, slope))
+
+    check()
+
+
+@every_function
+def test_lines_hold_whatever_their_slopes(name: str) -> None:
+    operator, low, high = RANGES[name]
+
+    @given(intervals(low, high), st.floats(-3, 3), st.floats(-3, 3))
+    @settings(max_examples=25)
+    def check(pairs: list[tuple[float, float]], below: float, above: float) -> None:
+        lower, upper = torch.tensor(pairs, dtype=F64).T[:, None]
+        slopes = (torch.full((1, 1, len(pairs)), slope, dtype=F64) for slope in (below, above))
+        lines = line_intercepts(operator, *slopes, lower.unsqueeze(1), upper.unsqueeze(1))
+        assert_lines_hold(operator, lower, upper, lines)
+
+    check()
+
+
+@every_function
+def test_intervals_are_the_range(name: str) -> None:
+    """Ends and dense points lie inside, and the ends of the interval are reached by points."""
+    operator, low, high = RANGES[name]
+    rng = np.random.default_rng(0)
+    start = torch.from_numpy(rng.uniform(max(low, -8), min(high, 8), 40))
+    end = (start + torch.from_numpy(rng.exponential(2.0, 40))).clamp(max=high)
+    least, most = interval(operator, (start[None], end[None]))
+    share = torch.linspace(0, 1, 20_001, dtype=F64)[:, None]
+    values = operator.value(torch.lerp(start, end, share), torch)
+    size = values.abs().amax(0)
+    assert bool((values.amin(0) >= least[0] - 1e-13 * size).all())
+    assert bool((values.amax(0) <= most[0] + 1e-13 * size).all())
+    assert bool((values.amin(0) <= least[0] + 1e-3 * size + 1e-6).all())
+    assert bool((values.amax(0) >= most[0] - 1e-3 * size - 1e-6).all())
+
+
+@every_function
+def test_tangent_points_are_right_to_the_last_digits(name: str) -> None:
+    """Intercepts of given slopes, against 50 digits."""
+    mpmath = pytest.importorskip("mpmath")
+    operator, low, high = RANGES[name]
+    rng = np.random.default_rng(1)
+    for _ in range(30):
+        start = rng.uniform(max(low, -6), min(high, 6))
+        end = min(start + rng.exponential(2.0), high)
+        at = start + rng.random() * (end - start)
+        slope = float(operator.derivative(torch.tensor(at, dtype=F64), torch))
+        ends = (torch.full((1, 1, 1), end, dtype=F64) for end in (start, end))
+        given_ = (operator, torch.full((1, 1, 1), slope, dtype=F64), *ends)
+        found = float(smallest_gap(*given_)), float(largest_gap(*given_))
+        with mpmath.workdps(50):
+            gaps = [
+                EXACT[type(operator)](mpmath, mpmath.mpf(x)) - mpmath.mpf(slope) * mpmath.mpf(x)
+                for x in (start, end, at)
+            ]
+            size = max(abs(g) for g in gaps) + abs(slope) * max(abs(start), abs(end)) + 1
+            # The tangent at a point between is an extreme of a function bent to one side.
+            assert found[0] <= min(gaps) + 1e-14 * size
+            assert found[1] >= max(gaps) - 1e-14 * size
+            if not operator.inflections or operator.branches != Smooth.branches:
+                assert found[0] >= min(gaps) - 1e-14 * size
+                assert found[1] <= max(gaps) + 1e-14 * size
+
+
+EXACT = {
+    Exp: lambda mp, x: mp.exp(x),
+    Log: lambda mp, x: mp.log(x),
+    Reciprocal: lambda mp, x: 1 / x,
+    Sqrt: lambda mp, x: mp.sqrt(x),
+    Square: lambda mp, x: x * x,
+}
+
+
+def behind(operator: Smooth, shift: float = 0.0) -> Network:
+    builder = NetworkBuilder((2,))
+    node = builder.add(Affine(np.array([[1.0, 1.0], [1.0, -1.0]]), np.full(2, shift)), 0)
+    return builder.build(builder.add(operator, node))
+
+
+@pytest.mark.parametrize("operator", [Log(), Sqrt(), Reciprocal()], ids=lambda o: type(o).__name__)
+def test_outside_of_its_domain_nothing_is_claimed(operator: Smooth) -> None:
+    box = Box(np.array([[1.0, 1.0]]), np.array([[2.0, 3.0]]))
+    for method in (Ibp(), Crown(), AlphaCrown(steps=2), Crown(intermediate=Ibp())):
+        with pytest.raises(Unbounded) as caught:
+            compute_bounds(behind(operator), box, method)
+        name = type(operator).__name__
+        assert f"operator {name} (node" in caught.value.problem, method
+        assert "-2 to 1" in caught.value.problem
+        found = compute_bounds(behind(operator, 5.0), box, method).outer
+        assert bool(torch.isfinite(found.lower).all())
+    rows = torch.eye(2, dtype=F64)[None]
+    tensors = Box(torch.from_numpy(box.lower), torch.from_numpy(box.upper))
+    assert bool(torch.isinf(slack(behind(operator), tensors, rows))[0, 1])
+    assert bool(torch.isfinite(slack(behind(operator, 5.0), tensors, rows)).all())
+
+
+def test_ends_of_domains() -> None:
+    lower = torch.tensor([-1.0, -0.0, 0.0, 0.0, 1.0, -2.0, float("nan")])
+    upper = torch.tensor([1.0, 0.0, 0.0, 1.0, 2.0, -1.0, 1.0])
+    expected = {
+        Log: [False, False, False, False, True, False, False],
+        Sqrt: [False, True, True, True, True, False, False],
+        Reciprocal: [False, False, False, False, True, True, False],
+    }
+    for kind, answers in expected.items():
+        found = defined(kind(), lower, upper)
+        assert found is not None
+        assert found.tolist() == answers
+    assert defined(Exp(), lower, upper) is None
+
+
+def test_sums_of_exponentials_stay_above_zero() -> None:
+    """So that a softmax made of exponentials and a reciprocal has bounds."""
+    builder = NetworkBuilder((3,))
+    node = builder.add(Exp(), builder.add(Affine(4 * np.eye(3), None), 0))
+    node = builder.add(Reciprocal(), builder.add(Affine(np.ones((1, 3)), None), node))
+    box = Box(np.full((1, 3), -2.0), np.full((1, 3), 2.0))
+    for method in (Ibp(), Crown(), AlphaCrown(steps=2)):
+        found = compute_bounds(builder.build(node), box, method).outer
+        assert bool((found.lower > 0).all())
+        assert bool((found.lower <= 1e-9 + 1 / (3 * np.exp(8.0))).all())
+        assert bool((found.upper >= 1 / (3 * np.exp(-8.0)) - 1e-9).all())
+
+
+def test_squares_inside_a_root_stay_in_its_domain() -> None:
+    """Where lines reach below zero, intervals do not: the length of a vector."""
+    builder = NetworkBuilder((2,))
+    node = builder.add(Affine(np.array([[1.0, 1.0]]), np.array([0.1])), builder.add(Square(), 0))
+    network = builder.build(builder.add(Sqrt(), node))
+    box = Box(np.array([[-1.0, -3.0]]), np.array([[3.0, 1.0]]))
+    for method in (Ibp(), Crown(), AlphaCrown(steps=2)):
+        found = compute_bounds(network, box, method).outer
+        assert float(found.lower) <= 0.1**0.5
+        assert float(found.upper) >= 18.1**0.5

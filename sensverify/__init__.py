@@ -54,6 +54,7 @@ if TYPE_CHECKING:
         VerifyRequest,
         certified_accuracy,
         certify,
+        export_milp,
         verify,
     )
 
@@ -96,6 +97,7 @@ __all__ = [
     "compute_bounds",
     "decider_names",
     "evaluate",
+    "export_milp",
     "forward_pass",
     "from_module",
     "load",
@@ -164,6 +166,7 @@ _HOMES = {
     "compute_bounds": "sensverify.bounds",
     "decider_names": "sensverify.bounds",
     "evaluate": "sensverify.evaluation",
+    "export_milp": "sensverify.verification",
     "forward_pass": "sensverify.bounds",
     "from_module": "sensverify.formats.modules",
     "load": "sensverify.models",

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from sensverify.bounds.ibp import Interval
-from sensverify.bounds.method import Decider, Method, PreActivationBounds
+from sensverify.bounds.method import Decider, Method, PreActivationBounds, Tighten
 from sensverify.core.box import Box
 from sensverify.core.queries import Accept, Decision, Query
 from sensverify.core.results import Enclosure, Guarantee
+from sensverify.formats.programs import Program
 from sensverify.network import Network
 from sensverify.registry.ranges import AtLeast0, Count, Range, Seconds
 from sensverify.runs.watch import Watch
@@ -24,6 +25,7 @@ from sensverify.solvers.hidden_layers import prepare
 from sensverify.solvers.highs import Highs
 from sensverify.solvers.incumbents import search
 from sensverify.solvers.lp import relax_ends, sample_of, share
+from sensverify.solvers.program import Writing, network_program
 from sensverify.solvers.proving import proven_again
 from sensverify.solvers.tightening import kinks, tightened
 
@@ -125,6 +127,19 @@ class Milp(Method, Decider):
         tolerances. No claim of infeasibility is ever used.
         """
         return decide(self, network, query, (watch or Watch()).within(self.seconds), accept)
+
+    def program(
+        self,
+        network: Network,
+        box: Box,
+        *,
+        tighten: Tighten = "none",
+        relaxed: bool = False,
+        watch: Watch | None = None,
+    ) -> Program:
+        """The program of one box, for other optimisers: see `ProgramMethod`."""
+        writing = Writing(self.intermediate, tighten, relaxed, self.threads)
+        return network_program(network, box, writing, (watch or Watch()).within(self.seconds))
 
     def _sample_points(self, known: Brackets, watch: Watch) -> None:
         network, rows = known.network, known.objectives

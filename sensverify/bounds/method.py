@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -12,6 +12,7 @@ from sensverify.core.box import Box
 from sensverify.core.queries import Accept, Decision, Query
 from sensverify.core.results import Enclosure, Guarantee
 from sensverify.errors import BadSetting
+from sensverify.formats.programs import Program
 from sensverify.network import Network
 from sensverify.registry.catalog import Catalog
 from sensverify.registry.settings import Checked
@@ -97,6 +98,47 @@ class ProvingMethod(Protocol):
         The proof's problems are the samples, its rows the objectives and then their negatives, so
         that lower bounds on the rows are both ends of every objective. Methods that can be stopped
         stop when the watch is over.
+        """
+        ...
+
+
+Tighten = Literal["none", "lp", "milp"]
+"""What improves a program's bounds on neurons with a kink inside, layer by layer: linear programs
+prove theirs, mixed-integer ones, which go on from there, claim them."""
+
+
+@runtime_checkable
+class ProgramMethod(Protocol):
+    """A `Method` that can write down the program it solves."""
+
+    def program(
+        self,
+        network: Network,
+        box: Box,
+        *,
+        tighten: Tighten = "none",
+        relaxed: bool = False,
+        watch: Watch | None = None,
+    ) -> Program:
+        """The network over one box as a program, with a column for every input and output.
+
+        Parameters
+        ----------
+        network : Network
+            Simplified, with tensors.
+        box : Box of tensors, shape ``[1, *input_shape]``
+        tighten : {"none", "lp", "milp"}
+        relaxed : bool
+            Leave out that binaries are integers: smooth functions then have a program, too.
+        watch : Watch, optional
+            Tightening ends when it is over.
+
+        Raises
+        ------
+        MissingRule
+            An operator has no program; names it and its node.
+        BadBox
+            The box is not one box.
         """
         ...
 

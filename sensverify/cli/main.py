@@ -27,6 +27,7 @@ _COMMANDS = {
     "check": "Check a certificate against the model it is about.",
     "corrupt": "Make corrupted images of a data set, for evaluations to read.",
     "evaluate": "Attack, corrupt, certify and measure classifiers, side by side.",
+    "export-milp": "Write a network over a box as a program for optimisers.",
     "index": "Write one page that leads to all reports below a folder.",
     "landscape": "Find minima and saddles of a training loss, and how they are linked.",
     "list": "List the methods, models, data sets, losses, ... there are.",
@@ -92,8 +93,9 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        module = importlib.import_module(f"sensverify.cli.{cmd_name}")
-        command: click.Command = getattr(module, {"list": "list_names"}.get(cmd_name, cmd_name))
+        own = cmd_name.replace("-", "_")
+        module = importlib.import_module(f"sensverify.cli.{own}")
+        command: click.Command = getattr(module, {"list": "list_names"}.get(own, own))
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -18,6 +18,7 @@ from sensverify.verification.certifying import Certification
 from sensverify.verification.classes import ClassResult
 from sensverify.verification.counterexample import Counterexample
 from sensverify.verification.critical_radius import critical_radius
+from sensverify.verification.programs import ProgramExport, ProgramRequest, export_milp
 from sensverify.verification.property import (
     PropertyReport,
     PropertyRequest,
@@ -51,6 +52,8 @@ __all__ = [
     "Instance",
     "InstanceResult",
     "ModelFacts",
+    "ProgramExport",
+    "ProgramRequest",
     "PropertyReport",
     "PropertyRequest",
     "SampleRadius",
@@ -64,6 +67,7 @@ __all__ = [
     "check_property",
     "counterexamples",
     "critical_radius",
+    "export_milp",
     "read_benchmark",
     "run_benchmark",
     "verify",

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 
 from sensverify.errors import BadSetting
 from sensverify.registry.ranges import Above0, Count, Range
 from sensverify.registry.settings import check_settings
-from sensverify.verification.request import VerifyRequest
+from sensverify.verification.request import VerifyRequest, check_used
 
 USED = (
     *("model", "data", "part", "samples", "radius", "sigma", "clip", "method", "settings"),
@@ -63,12 +63,7 @@ class CriticalRadiusRequest(VerifyRequest):
         super().__post_init__()
         if isinstance(self.out, str):
             object.__setattr__(self, "out", Path(self.out))
-        for each in fields(self):
-            if each.name not in (*USED, *SEARCH) and getattr(self, each.name) != _default(each):
-                raise BadSetting(
-                    f"a search for critical radii does not look at `{each.name}`",
-                    f"leave `{each.name}` out",
-                )
+        check_used(self, (*USED, *SEARCH), "a search for critical radii")
         check_settings(self, only=("accuracy", "steps", "max_radius"))
         for name in ("radius", "sigma"):
             if np.ndim(getattr(self, name)) == 0 and getattr(self, name) == 0:
@@ -77,7 +72,3 @@ class CriticalRadiusRequest(VerifyRequest):
                 )
         if self.resume and self.out is None:
             raise BadSetting("`resume` goes on with what is in a folder", "give `out`")
-
-
-def _default(field: Any) -> Any:
-    return field.default if field.default is not MISSING else field.default_factory()

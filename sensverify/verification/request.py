@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields
 from math import inf
 from pathlib import Path
 from typing import Annotated, Any
@@ -272,3 +272,28 @@ class VerifyRequest:
         if self.ranges is not None:
             asked["output_range"] = [finite_ends(ends) for ends in self.ranges]
         return {name: value for name, value in asked.items() if value is not None}
+
+
+def check_used(request: VerifyRequest, used: Collection[str], asker: str) -> None:
+    """Refuse fields of a request that somebody has set and nobody will look at.
+
+    Parameters
+    ----------
+    request : VerifyRequest
+    used : collection of str
+        Names of the fields that mean something.
+    asker : str
+        What does not look at others, in words.
+
+    Raises
+    ------
+    BadSetting
+        Names the first one.
+    """
+    for each in fields(request):
+        if each.name not in used and getattr(request, each.name) != _default(each):
+            raise BadSetting(f"{asker} does not look at `{each.name}`", f"leave `{each.name}` out")
+
+
+def _default(field: Any) -> Any:
+    return field.default if field.default is not MISSING else field.default_factory()

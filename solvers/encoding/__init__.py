@@ -2,7 +2,7 @@
 
 # The rules register themselves on import.
 from sensverify.solvers.encoding import maximum, piecewise, product, smooth
-from sensverify.solvers.encoding.builder import Form, InputsInRows
+from sensverify.solvers.encoding.builder import Form, InputsInRows, Owners
 from sensverify.solvers.encoding.encode import Encoder, Encoding, Interval, Refine
 from sensverify.solvers.encoding.piecewise import pieces
 from sensverify.solvers.encoding.problem import Problem
@@ -14,6 +14,7 @@ __all__ = [
     "Form",
     "InputsInRows",
     "Interval",
+    "Owners",
     "Problem",
     "Refine",
     "encode_operator",

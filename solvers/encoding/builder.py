@@ -51,6 +51,25 @@ class InputsInRows:
         return cls(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls)))
 
 
+@dataclass(frozen=True, eq=False)
+class Owners:
+    """The neurons that columns belong to, one entry for each column.
+
+    Parameters
+    ----------
+    node : integer numpy array, shape ``[columns]``
+        Whose rule has added the column; 0 is the input.
+    entry : integer numpy array, shape ``[columns]``
+        Of that node's input; -1 where the column is no single entry's.
+    role : tuple of str
+        What the column is to its neuron; columns of one neuron have different roles.
+    """
+
+    node: np.ndarray
+    entry: np.ndarray
+    role: tuple[str, ...]
+
+
 @dataclass(eq=False)
 class Builder:
     """Columns and rows as they are added; `problem` is what there is so far.
@@ -58,9 +77,12 @@ class Builder:
     Parameters
     ----------
     form : Form
+    position : int
+        Of the node whose rule is at work.
     """
 
     form: Form
+    position: int = 0
     fills: list[Fill] = field(default_factory=list)
     binaries: list[np.ndarray] = field(default_factory=list)
     owners: list[np.ndarray] = field(default_factory=list)
@@ -73,26 +95,51 @@ class Builder:
     _matrices: list[csr_matrix] = field(default_factory=list)
     _row_lower: list[np.ndarray] = field(default_factory=list)
     _row_upper: list[np.ndarray] = field(default_factory=list)
+    _row_nodes: list[np.ndarray] = field(default_factory=list)
+    _nodes: list[np.ndarray] = field(default_factory=list)
+    _entries: list[np.ndarray] = field(default_factory=list)
+    _roles: list[str] = field(default_factory=list)
 
     @property
     def exact(self) -> bool:
         """True where kinks get binaries."""
         return self.form is Form.EXACT
 
-    def add_columns(self, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
-        """Continuous columns between finite ends; returns their positions."""
-        return self._add_columns(lower, upper, integer=False)
+    def add_columns(
+        self,
+        lower: np.ndarray,
+        upper: np.ndarray,
+        role: str = "part",
+        entries: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Continuous columns between finite ends; returns their positions.
 
-    def add_binaries(self, node: int, entries: np.ndarray) -> np.ndarray:
+        ``role`` and ``entries``: see `Owners`.
+        """
+        return self._add_columns(lower, upper, role, entries, integer=False)
+
+    def add_binaries(self, node: int, entries: np.ndarray, role: str = "on") -> np.ndarray:
         """A binary for each of these entries of a nonlinear node; returns their positions."""
         count = len(entries)
-        positions = self._add_columns(np.zeros(count), np.ones(count), integer=True)
+        ends = np.zeros(count), np.ones(count)
+        positions = self._add_columns(*ends, role, entries, integer=True)
         self.binaries.append(positions)
         self.owners.append(np.stack([np.full(count, node), entries], axis=1))
         return positions
 
-    def _add_columns(self, lower: np.ndarray, upper: np.ndarray, *, integer: bool) -> np.ndarray:
+    def _add_columns(
+        self,
+        lower: np.ndarray,
+        upper: np.ndarray,
+        role: str,
+        entries: np.ndarray | None,
+        *,
+        integer: bool,
+    ) -> np.ndarray:
         first = self.columns
+        self._nodes.append(np.full(len(lower), self.position))
+        self._entries.append(np.full(len(lower), -1) if entries is None else entries)
+        self._roles += [role] * len(lower)
         self.columns += len(lower)
         self._lower.append(np.asarray(lower, dtype=np.float64))
         self._upper.append(np.asarray(upper, dtype=np.float64))
@@ -127,6 +174,7 @@ class Builder:
         self._matrices.append(total)
         self._row_lower.append(np.broadcast_to(np.asarray(lower, dtype=np.float64), rows))
         self._row_upper.append(np.broadcast_to(np.asarray(upper, dtype=np.float64), rows))
+        self._row_nodes.append(np.full(rows, self.position))
         first, self.rows = self.rows, self.rows + rows
         return np.arange(first, self.rows)
 
@@ -165,7 +213,7 @@ class Builder:
 
     def define(self, expression: Expression) -> Expression:
         """Columns that equal an expression, in its place: for what is heavy and used often."""
-        positions = self.add_columns(*self.range_of(expression))
+        positions = self.add_columns(*self.range_of(expression), "sum")
         identity = diags(np.ones(len(positions)))
         self.add_rows(
             (identity, positions),
@@ -197,6 +245,16 @@ class Builder:
         if not self._lower:
             return np.zeros(0), np.zeros(0)
         return np.concatenate(self._lower)[:width], np.concatenate(self._upper)[:width]
+
+    def owners_of_columns(self) -> Owners:
+        """The neurons of the columns so far."""
+        none = np.zeros(0, dtype=np.int64)
+        nodes, entries = (np.concatenate([none, *part]) for part in (self._nodes, self._entries))
+        return Owners(nodes, entries, tuple(self._roles))
+
+    def nodes_of_rows(self) -> np.ndarray:
+        """The nodes whose rules have added the rows so far, ``[rows]``."""
+        return np.concatenate([np.zeros(0, dtype=np.int64), *self._row_nodes])
 
     def problem(self) -> Problem:
         """The program as it is now."""

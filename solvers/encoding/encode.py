@@ -11,7 +11,7 @@ from scipy.sparse import csr_matrix
 from sensverify.errors import BadShape, Unbounded
 from sensverify.network import Network
 from sensverify.network.operators import Nonlinear
-from sensverify.solvers.encoding.builder import Builder, Fill, Form, InputsInRows
+from sensverify.solvers.encoding.builder import Builder, Fill, Form, InputsInRows, Owners
 from sensverify.solvers.encoding.expression import Expression, widened
 from sensverify.solvers.encoding.maps import LinearMap
 from sensverify.solvers.encoding.problem import Problem
@@ -45,6 +45,9 @@ class Encoding:
         The bounds on the inputs of nonlinear nodes that went into it.
     inputs_in_rows : InputsInRows
         Of the entries that the relaxed form does not take for linear.
+    columns : Owners
+    rows : integer numpy array, shape ``[rows]``
+        The nodes whose rules have added the rows.
     """
 
     problem: Problem
@@ -55,6 +58,8 @@ class Encoding:
     owners: np.ndarray
     pre_activations: dict[int, Interval]
     inputs_in_rows: InputsInRows
+    columns: Owners
+    rows: np.ndarray
     fills: tuple[Fill, ...] = field(repr=False, default=())
 
     def cost(self, objective: np.ndarray) -> tuple[np.ndarray, float]:
@@ -118,13 +123,14 @@ class Encoder:
         """
         builder = Builder(form)
         low, high = (np.asarray(end, dtype=np.float64).reshape(-1) for end in (lower, upper))
-        inputs = builder.add_columns(low, high)
+        inputs = builder.add_columns(low, high, "value", np.arange(len(low)))
         values: dict[int, Expression] = {0: _inputs(low, high, inputs)}
         used: dict[int, Interval] = {}
         for position, node in enumerate(self.network.nodes):
             if position == 0:
                 continue
             sources = [values[source] for source in node.inputs]
+            builder.position = position
             ends: Interval | tuple[None, None] = (None, None)
             if isinstance(node.operator, Nonlinear):
                 ends = self._bounds(position, pre_activations, len(sources[0]))
@@ -174,5 +180,7 @@ def _finished(
         owners=np.concatenate([np.zeros((0, 2), dtype=np.int64), *builder.owners]),
         pre_activations=used,
         inputs_in_rows=InputsInRows.joined(builder.inputs_in_rows),
+        columns=builder.owners_of_columns(),
+        rows=builder.nodes_of_rows(),
         fills=tuple(builder.fills),
     )

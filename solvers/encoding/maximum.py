@@ -42,15 +42,14 @@ def _largest(
     """Columns for the maxima and for the distance of every candidate from its maximum."""
     builder = place.builder
     margin = ROUNDING * max(1e-3, float(np.abs(lower).max()), float(np.abs(upper).max()))
-    top = builder.add_columns(
-        lower[windows].max(axis=1) - margin, upper[windows].max(axis=1) + margin
-    )
+    ends = lower[windows].max(axis=1) - margin, upper[windows].max(axis=1) + margin
+    top = builder.add_columns(*ends, "largest", windows * lower.shape[1])
     # One line for every candidate: its window's number among the open ones, its place there.
     window, slot = np.nonzero(candidate[windows])
     entry = windows[window] * lower.shape[1] + slot
     distances = _distances(lower[windows], upper[windows], candidate[windows]) + 2 * margin
     longest = np.maximum(distances[window, slot], SMALLEST)
-    gap = builder.add_columns(np.zeros(len(entry)), longest)
+    gap = builder.add_columns(np.zeros(len(entry)), longest, "gap", entry)
     chosen = x[entry]
     ones = diags(np.ones(len(entry)))
     rows = builder.add_rows(
@@ -63,7 +62,7 @@ def _largest(
     builder.remember(place.position, entry, rows)
     binaries = None
     if builder.exact:
-        binaries = builder.add_binaries(place.position, entry)
+        binaries = builder.add_binaries(place.position, entry, "chosen")
     _tie(builder, window, gap, longest, binaries)
     builder.fills.append(_fill(chosen, window, top, gap, binaries))
     return columns_of(top)

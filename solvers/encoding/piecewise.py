@@ -135,7 +135,11 @@ def _encode(place: Place, steps: _Steps, entries: np.ndarray, x: Expression) -> 
     """Columns for the parts, rows that tie them, and the function as a sum over them."""
     builder = place.builder
     zeros = np.zeros(len(entries))
-    parts = [builder.add_columns(zeros, length) for length in steps.lengths]
+    roles = ["below", *_numbered("above", len(steps.lengths) - 1)]
+    parts = [
+        builder.add_columns(zeros, length, role, entries)
+        for length, role in zip(steps.lengths, roles, strict=True)
+    ]
     signs = [-1.0, *(1.0 for _ in parts[1:])]
     ones = [(diags(np.full(len(entries), s)), p) for s, p in zip(signs, parts, strict=True)]
     right = x.offset - steps.start
@@ -143,7 +147,8 @@ def _encode(place: Place, steps: _Steps, entries: np.ndarray, x: Expression) -> 
     builder.remember(place.position, entries, rows)
     binaries: list[np.ndarray] = []
     if builder.exact:
-        binaries = [builder.add_binaries(place.position, entries) for _ in parts[1:]]
+        roles = _numbered("on", len(parts) - 1)
+        binaries = [builder.add_binaries(place.position, entries, role) for role in roles]
         _tie(builder, steps, parts, binaries)
     else:
         _tie_relaxed(builder, steps, parts)
@@ -168,6 +173,11 @@ def _encode(place: Place, steps: _Steps, entries: np.ndarray, x: Expression) -> 
         total = total + term
     total.eliminate_zeros()
     return Expression(total, steps.value)
+
+
+def _numbered(role: str, count: int) -> list[str]:
+    """A role for each piece: the word alone where there is one piece."""
+    return [role] if count == 1 else [f"{role}{number}" for number in range(1, count + 1)]
 
 
 def _terms(builder: Builder, slope: np.ndarray, part: np.ndarray) -> csr_matrix:

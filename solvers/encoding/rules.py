@@ -99,7 +99,7 @@ def encode_operator(operator: Operator, place: Place, *inputs: Expression) -> Ex
         The operator has no rule, or none in this form.
     """
     raise MissingRule(
-        f"no encoding rule for operator {type(operator).__name__}",
+        f"no encoding rule for operator {type(operator).__name__} of node '{place.node.name}'",
         "register one with sensverify.solvers.encoding.encode_operator.register or use "
         "`method=crown`",
     )

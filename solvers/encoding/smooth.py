@@ -44,7 +44,7 @@ def _between(
         lines = [relax(operator, *ends, slope) for slope in Slope]
         low, high = (end[0].numpy() for end in interval(operator, ends))
     margin = ROUNDING * np.maximum(1.0, np.maximum(np.abs(low), np.abs(high)))
-    positions = builder.add_columns(low - margin, high + margin)
+    positions = builder.add_columns(low - margin, high + margin, "value", entries)
     once = builder.define_heavy(x)
     ones = diags(np.ones(len(x)))
     for line in lines:

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from sensverify.attacks.ascent import project
 from sensverify.bounds import forward_pass
 from sensverify.bounds.rounding import slack
 from sensverify.bounds.tensors import flattened, tensor_box, tensor_network
 from sensverify.core.box import Box
 from sensverify.core.results import Enclosure
+from sensverify.core.sets import InputSet
 from sensverify.errors import BackendFailure
 from sensverify.network import Network
 from sensverify.solvers.gap import tolerance
@@ -22,6 +24,22 @@ from sensverify.solvers.gap import tolerance
 DISAGREEMENT = 1e-5
 """The most that a solver's bound may lie above an attained value, relative to the size of the
 values: within it is rounding, beyond it the solver is wrong."""
+
+
+def detached(box: Box, dtype: torch.dtype) -> Box:
+    """The box of tensors, on the CPU in a dtype, without history."""
+    lower, upper = (e.detach().to("cpu", dtype) for e in (box.lower, box.upper))
+    if isinstance(box, InputSet):
+        return box.converted(lower, upper, lambda values: values.detach().cpu())
+    return Box(lower, upper)
+
+
+def set_of(box: Box, sample: int) -> InputSet | None:
+    """One input set of tensors as one of numpy arrays; None of a plain box."""
+    if not isinstance(box, InputSet):
+        return None
+    one = box[sample : sample + 1]
+    return one.converted(one.lower.numpy(), one.upper.numpy(), lambda values: values.numpy())
 
 
 @dataclass(eq=False)
@@ -57,11 +75,12 @@ class Brackets:
             wide = tensor_network(network, dtype=torch.float64, device=cpu).map_arrays(
                 Tensor.detach
             )
-            ends = Box(*(e.detach().to(cpu, torch.float64) for e in (box.lower, box.upper)))
+            ends = detached(box, torch.float64)
             rows = objectives.detach().to(cpu, torch.float64)
             both = torch.cat([rows, -rows], dim=1)
         shape = (ends.batch, both.shape[1])
-        middle = ends.center.unsqueeze(1).expand(*shape, *ends.shape).clone()
+        start = ends.point if isinstance(ends, InputSet) else ends.center
+        middle = start.unsqueeze(1).expand(*shape, *ends.shape).clone()
         infinite = torch.full(shape, torch.inf, dtype=torch.float64)
         return cls(wide, ends, both, box, -infinite, infinite, middle)
 
@@ -98,10 +117,12 @@ class Brackets:
     def attain(self, sample: int, points: Tensor) -> None:
         """Look at the outputs at points ``[points, *input_shape]``, for every objective.
 
-        The points are cut to the box; NaN is never attained.
+        The points are cut to the box, and moved into an input set; NaN is never attained.
         """
         low, high = self.box.lower[sample], self.box.upper[sample]
         inside = torch.minimum(torch.maximum(points, low), high)
+        if isinstance(self.box, InputSet):
+            inside = project(inside, self.box[[sample] * len(inside)])
         with torch.no_grad():
             values = flattened(forward_pass(self.network, inside)) @ self.rows(sample).T
         values = torch.where(torch.isfinite(values), values, torch.inf)

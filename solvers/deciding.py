@@ -13,8 +13,10 @@ from sensverify.bounds import forward_pass
 from sensverify.bounds.ibp import Interval
 from sensverify.bounds.method import PreActivationBounds
 from sensverify.bounds.rounding import query_slack
+from sensverify.bounds.tensors import tensor_box
 from sensverify.core.box import Box
 from sensverify.core.queries import Accept, Decision, Query, Verdict
+from sensverify.core.sets import InputSet
 from sensverify.network import Network
 from sensverify.runs.watch import Watch
 from sensverify.solvers.brackets import Brackets
@@ -79,6 +81,9 @@ class _Case:
         box = self.query.box
         low, high = torch.from_numpy(box.lower), torch.from_numpy(box.upper)
         points = torch.minimum(torch.maximum(points, low), high)
+        if isinstance(box, InputSet):
+            moved = [box.projected(point[None])[0] for point in points.numpy()]
+            points = torch.from_numpy(np.stack(moved)) if moved else points
         with torch.no_grad():
             outputs = forward_pass(self.network, points).numpy()
         for i in np.flatnonzero(self.query.met_by(outputs)):
@@ -98,8 +103,8 @@ def decide(
     rows = torch.from_numpy(np.ascontiguousarray(query.rows, dtype=np.float64))[None]
     if rows.shape[1] == 0:
         rows = torch.zeros(1, 1, int(np.prod(network.output_shape)), dtype=torch.float64)
-    ends = (torch.from_numpy(np.array(e)) for e in (query.box.lower, query.box.upper))
-    known = Brackets.start(network, Box(*ends), rows)
+    box = tensor_box(query.box, device=torch.device("cpu"))
+    known = Brackets.start(network, box, rows)
     case = _Case(known.network, query, accept)
     _, points = search(known.network, known.box, rows, seed=method.seed, watch=watch)
     if case.look(points[0]):

@@ -11,6 +11,7 @@ from sensverify.bounds.method import Decider, Method
 from sensverify.core.box import Box
 from sensverify.core.queries import Accept, Decision, Query
 from sensverify.core.results import Enclosure, Guarantee
+from sensverify.core.sets import InputSet, Varied
 from sensverify.network import Network
 from sensverify.network.operators import Max, Nonlinear, PiecewiseLinear, Relu
 from sensverify.registry.ranges import AtLeast0, Count, Seconds
@@ -24,7 +25,8 @@ class Exact(Method, Decider):
     """Exact ranges by whichever of our methods is fastest for the network and the box.
 
     That is branch and bound, except where neither of its splits applies: many features move, and
-    the network has kinks other than ReLUs, which only a mixed-integer program can take apart.
+    the network has kinks other than ReLUs, which only a mixed-integer program can take apart; and
+    except on input sets that are no boxes.
 
     Parameters
     ----------
@@ -55,6 +57,8 @@ class Exact(Method, Decider):
     anytime: ClassVar[bool] = True
     differentiable: ClassVar[bool] = False
     dtype: ClassVar[str] = "float64"
+    sets = tuple(kind for kind in Milp.sets if kind is not Varied)
+    """Of varied inputs it searches the parameters; see `over_parameters`."""
 
     def bound(
         self, network: Network, box: Box, objectives: Tensor, *, watch: Watch | None = None
@@ -86,6 +90,8 @@ class Exact(Method, Decider):
         bent = all(isinstance(kind, PiecewiseLinear | Max) for kind in kinds)
         bent &= not all(isinstance(kind, Relu) for kind in kinds)
         moving = (box.lower < box.upper).reshape(box.batch, -1).sum(axis=1).max()
+        if isinstance(box, InputSet):
+            return Milp(self.seconds, self.objective_seconds, self.gap, seed=self.seed)
         limits = (self.seconds, self.objective_seconds, self.gap)
         if bent and int(moving) > FEW_FEATURES:
             return Milp(*limits, threads=self.threads or 1, seed=self.seed)

@@ -13,10 +13,11 @@ from math import prod
 import torch
 from torch import Tensor
 
-from sensverify.attacks.ascent import sign_step
+from sensverify.attacks.ascent import project, sign_step
 from sensverify.bounds.forward import forward
 from sensverify.bounds.tensors import flattened
 from sensverify.core.box import Box
+from sensverify.core.sets import InputSet
 from sensverify.network import Network
 from sensverify.runs.watch import Watch
 
@@ -159,14 +160,18 @@ def _search(
         values = objectives @ outputs.transpose(1, 2)
     first = values.argmin(dim=2)
     points = samples[torch.arange(batch, device=first.device).unsqueeze(1), first]
-    ends = (
-        end.unsqueeze(1).expand(batch, rows, *box.shape).flatten(0, 1)
-        for end in (box.lower, box.upper)
-    )
+    if isinstance(box, InputSet):
+        many: Box = box[torch.arange(batch).repeat_interleave(rows)]
+    else:
+        ends = (
+            end.unsqueeze(1).expand(batch, rows, *box.shape).flatten(0, 1)
+            for end in (box.lower, box.upper)
+        )
+        many = Box(*ends)
     objective = objectives.expand(batch, -1, -1).flatten(0, 1)
     found, reached = descend(
         network,
-        Box(*ends),
+        many,
         points.flatten(0, 1),
         lambda outputs: (outputs * objective).sum(1),
         steps=steps,
@@ -186,7 +191,11 @@ def first_points(box: Box, seed: int, count: int) -> Tensor:
     lower, upper = box.lower.unsqueeze(1), box.upper.unsqueeze(1)
     # Clamped, for rounding; written so that the upper corner is the end itself.
     points = torch.where(share == 1, upper, lower + share * (upper - lower))
-    return torch.minimum(torch.maximum(points, lower), upper)
+    points = torch.minimum(torch.maximum(points, lower), upper)
+    if not isinstance(box, InputSet):
+        return points
+    points[:, 0] = box.point
+    return torch.stack([project(part, box) for part in points.unbind(1)], dim=1)
 
 
 def _like(mask: Tensor, values: Tensor) -> Tensor:

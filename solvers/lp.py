@@ -14,10 +14,11 @@ from sensverify.bounds.ibp import Interval, entries_of
 from sensverify.bounds.method import Method, PreActivationBounds
 from sensverify.core.box import Box
 from sensverify.core.results import Enclosure, Guarantee
+from sensverify.core.sets import Ball, Constrained, Patch, Varied
 from sensverify.network import Network
 from sensverify.registry.ranges import Count, Seconds
 from sensverify.runs.watch import Watch
-from sensverify.solvers.brackets import Brackets
+from sensverify.solvers.brackets import Brackets, set_of
 from sensverify.solvers.dual_slopes import DualSlopes, entry_weights
 from sensverify.solvers.encoding import Encoder, Encoding, Form, Problem
 from sensverify.solvers.hidden_layers import prepare
@@ -79,6 +80,7 @@ class Lp(Method):
     arithmetic: ClassVar[str] = "float64"
     """Whatever the type of the box: ends are rounded outward to it."""
     differentiable: ClassVar[bool] = False
+    sets = (Ball, Constrained, Patch, Varied)
 
     def bound(
         self, network: Network, box: Box, objectives: Tensor, *, watch: Watch | None = None
@@ -113,7 +115,12 @@ class Lp(Method):
                 break
             part = watch.within(share(watch, box.batch - sample))
             ends = known.box.lower[sample].numpy(), known.box.upper[sample].numpy()
-            encoding = encoder.encode(*ends, sample_of(pre_activations, sample), Form.RELAXED)
+            encoding = encoder.encode(
+                *ends,
+                sample_of(pre_activations, sample),
+                Form.RELAXED,
+                inside=set_of(known.box, sample),
+            )
             self._solve(known, sample, encoding, part, duals)
             watch.say(f"lp: sample {sample + 1} of {box.batch}")
         found = known.enclosure(GAP, unstable)

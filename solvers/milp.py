@@ -14,11 +14,12 @@ from sensverify.bounds.method import Decider, Method, PreActivationBounds, Tight
 from sensverify.core.box import Box
 from sensverify.core.queries import Accept, Decision, Query
 from sensverify.core.results import Enclosure, Guarantee
+from sensverify.core.sets import Ball, Constrained, Patch, Varied
 from sensverify.formats.programs import Program
 from sensverify.network import Network
 from sensverify.registry.ranges import AtLeast0, Count, Range, Seconds
 from sensverify.runs.watch import Watch
-from sensverify.solvers.brackets import Brackets
+from sensverify.solvers.brackets import Brackets, set_of
 from sensverify.solvers.deciding import decide
 from sensverify.solvers.encoding import Encoder, Encoding, Form
 from sensverify.solvers.hidden_layers import prepare
@@ -84,6 +85,7 @@ class Milp(Method, Decider):
     arithmetic: ClassVar[str] = "float64"
     """Whatever the type of the box: ends are rounded outward to it."""
     differentiable: ClassVar[bool] = False
+    sets = (Ball, Constrained, Patch, Varied)
 
     def bound(
         self, network: Network, box: Box, objectives: Tensor, *, watch: Watch | None = None
@@ -166,7 +168,7 @@ class Milp(Method, Decider):
             # the tree does better.
             if limit is not None and kinks(encoder.network, bounds) > LARGE:
                 bounds = tightened(encoder, ends, bounds, part, integer=True, threads=self.threads)
-        return encoder.encode(*ends, bounds, Form.EXACT)
+        return encoder.encode(*ends, bounds, Form.EXACT, inside=set_of(box, sample))
 
     def _solve(
         self,

@@ -14,6 +14,7 @@ from sensverify.attacks.sample_generator import SampleGenerator
 from sensverify.attacks.worst_points import per_sample
 from sensverify.bounds.tensors import flattened
 from sensverify.core.box import Box
+from sensverify.core.sets import InputSet
 from sensverify.errors import BadBox, BadSetting, BadShape
 
 Function = Callable[[Tensor], Tensor]
@@ -146,8 +147,16 @@ def largest_step(x: Tensor, box: Box) -> Tensor:
 
 
 def project(points: Tensor, box: Box) -> Tensor:
-    """Projection to the nearest points of the box; a NaN becomes the box's lower end."""
-    return torch.minimum(torch.maximum(points.nan_to_num(-math.inf), box.lower), box.upper)
+    """Projection to the nearest points of the box; a NaN becomes the box's lower end.
+
+    Of an input set, to near points of it; see `InputSet.projected`.
+    """
+    inside = torch.minimum(torch.maximum(points.nan_to_num(-math.inf), box.lower), box.upper)
+    if not isinstance(box, InputSet):
+        return inside
+    found = torch.from_numpy(box.projected(inside.detach().cpu().numpy()))
+    found = found.to(points.device, points.dtype)
+    return torch.minimum(torch.maximum(found, box.lower), box.upper)
 
 
 def named_loss(function: Function, x: Tensor, loss: str) -> AttackLoss:

@@ -23,6 +23,7 @@ from sensverify.bounds.tiles import narrow, tile_entries
 from sensverify.core.box import Box
 from sensverify.core.proof import Lines
 from sensverify.core.results import Enclosure, Guarantee
+from sensverify.core.sets import InputSet
 from sensverify.errors import BadSetting
 from sensverify.network import Network
 from sensverify.network.operators import Max, Product, Relu
@@ -71,6 +72,7 @@ class AlphaCrown(Method):
     slope = Slope.ADAPTIVE
     """The lines that prove its bounds on layers."""
     anytime: ClassVar[bool] = True
+    sets = (InputSet,)
 
     def extra_entries(self, network: Network, rows: int) -> int:
         """Numbers kept for each sample on top of CROWN's: slopes, gradients, Adam's averages."""
@@ -158,9 +160,11 @@ class AlphaCrown(Method):
             relaxations = _relaxations(layers, samples, slopes, keep)
             fixed = network.map_arrays(Tensor.detach) if detach else network
             ends = keep(box.lower[samples]), keep(box.upper[samples])
-            return backward_bounds(fixed, output, keep(objectives), relaxations, *ends, both=False)[
-                0
-            ]
+            inside = box[samples] if isinstance(box, InputSet) else None
+            rows = keep(objectives)
+            return backward_bounds(
+                fixed, output, rows, relaxations, *ends, both=False, inside=inside
+            )[0]
 
         slopes = _initial_slopes(layers, samples, rows.shape[1])
         best, chosen = first.detach().clone(), _copied(slopes)

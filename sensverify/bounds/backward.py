@@ -18,7 +18,9 @@ from torch import Tensor
 from sensverify.bounds.adjoint import adjoint, offset
 from sensverify.bounds.relaxation import Relaxation
 from sensverify.bounds.relaxed_step import Line, batched_product, relaxed_step
+from sensverify.bounds.support import least_value
 from sensverify.bounds.workspace import Workspace
+from sensverify.core.sets import InputSet
 from sensverify.network import Network
 from sensverify.network.operators import Affine, Operator
 from sensverify.network.shapes import Shape
@@ -54,6 +56,7 @@ def backward_bounds(
     *,
     both: bool = True,
     workspace: Workspace | None = None,
+    inside: InputSet | None = None,
 ) -> tuple[Tensor, Tensor | None]:
     """Bounds on linear functions of one node's output over input boxes.
 
@@ -74,6 +77,8 @@ def backward_bounds(
         False asks for lower bounds only; the second result is then None.
     workspace : Workspace, optional
         Memory to compute in; shared by the tiles of a larger computation.
+    inside : InputSet, optional
+        Sets in these boxes: the pass ends at it, in place of the box around it.
 
     Returns
     -------
@@ -89,6 +94,8 @@ def backward_bounds(
         pending = {target: Lines(objectives, objectives if both else None)}
     steps = _Steps(network, relaxations, {}, constants, workspace)
     lines = steps.to_input(target, pending)
+    if lines is not None and inside is not None:
+        return _over_set(lines, constants, inside, both)
     return _concretize(lines, constants, lower, upper, both, workspace)
 
 
@@ -291,6 +298,16 @@ def _behind(line: Line, affine: Affine | None) -> Line:
     if intercept is None:
         return slope, slope * affine.bias
     return slope, torch.addcmul(intercept, slope, affine.bias)
+
+
+def _over_set(
+    lines: Lines, constants: _Constants, inside: InputSet, both: bool
+) -> tuple[Tensor, Tensor | None]:
+    """The smallest and largest value of the linear functions over input sets."""
+    low = least_value(inside, lines.lower) + constants.lower
+    if not both or lines.upper is None:
+        return low, None
+    return low, constants.upper - least_value(inside, -lines.upper)
 
 
 def _concretize(

@@ -19,11 +19,13 @@ from sensverify.bounds.memory import DEFAULT_BUDGET, samples_within
 from sensverify.bounds.method import Method, ProvingMethod, proving_names
 from sensverify.bounds.rounding import check_rounding, slack
 from sensverify.bounds.tensors import find_device, tensor_box, tensor_network
+from sensverify.bounds.varied import over_parameters
 from sensverify.core.box import Array, Box
 from sensverify.core.proof import joined
 from sensverify.core.provenance import Provenance, settings_of
 from sensverify.core.record import versions
 from sensverify.core.results import Bounds, Enclosure, Guarantee
+from sensverify.core.sets import InputSet, Varied
 from sensverify.errors import BadBox, BadSetting, BadShape, Unbounded
 from sensverify.formats.modules import from_module
 from sensverify.network import Network
@@ -129,6 +131,17 @@ def compute_bounds(
         _check_proves(method)
     network = _network(network, box)
     network.require_operators()
+    if isinstance(box, Varied) and not isinstance(box, method.sets):
+        if proof:
+            raise BadSetting(
+                f"{method.name} hands out no proofs over varied inputs",
+                "use `method=crown`, or `method=alpha-crown`, which is tighter",
+            )
+        ask = partial(
+            compute_bounds, method=method, dtype=dtype, device=device, memory_budget=memory_budget
+        )
+        return over_parameters(network, box, objectives, ask, watch)
+    require_known_set(method.name, method.sets, box)
     box, objectives = _accept(network, box, objectives, _dtype(dtype), device)
     live = tensor_network(network, dtype=box.lower.dtype, device=box.lower.device)
     itemsize, rows_each = box.lower.element_size(), objectives.shape[1]
@@ -163,6 +176,16 @@ def compute_bounds(
         certificate=result.certificate,
         stopped=result.stopped,
     )
+
+
+def require_known_set(name: str, known: tuple[type[InputSet], ...], box: Box) -> None:
+    """Refuse an input set that a method or a decider does not know, by its name."""
+    if isinstance(box, InputSet) and not isinstance(box, known):
+        kinds = ", ".join(sorted(each.kind for each in known)) if known else "none but boxes"
+        raise BadSetting(
+            f"{name} does not know input sets of the kind '{box.kind}' ({kinds})",
+            "use `method=crown`, or `method=alpha-crown`, which is tighter",
+        )
 
 
 def _watch(method: Method, watch: Watch | None) -> Watch:

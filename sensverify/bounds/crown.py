@@ -15,6 +15,7 @@ from sensverify.bounds.proofs import layer_proof
 from sensverify.bounds.relaxation import Slope
 from sensverify.core.box import Box
 from sensverify.core.results import Enclosure, Guarantee
+from sensverify.core.sets import InputSet
 from sensverify.network import Network
 from sensverify.runs.watch import Watch
 
@@ -27,6 +28,7 @@ class LinearPass(PreActivationBounds):
 
     guarantee: ClassVar[Guarantee] = Guarantee.SOUND
     anytime: ClassVar[bool] = True
+    sets = (InputSet,)
 
     @property
     @abstractmethod

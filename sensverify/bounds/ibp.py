@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sensverify.bounds.backward import backward_bounds
 from sensverify.bounds.domains import defined
 from sensverify.bounds.extremes import largest_gap, smallest_gap
 from sensverify.bounds.forward import apply
@@ -21,6 +22,7 @@ from sensverify.bounds.planes import product_range
 from sensverify.core.box import Box
 from sensverify.core.proof import Cells, Lines, Proof
 from sensverify.core.results import Enclosure, Guarantee
+from sensverify.core.sets import InputSet
 from sensverify.errors import MissingRule
 from sensverify.network import Network
 from sensverify.network.operators import (
@@ -46,6 +48,9 @@ from sensverify.runs.watch import Watch
 
 Interval = tuple[Tensor, Tensor]
 
+_SET_ENTRIES = 1 << 22
+"""Coefficients on one layer that are held at a time where a set is the input."""
+
 
 @dataclass(frozen=True)
 class Ibp(PreActivationBounds):
@@ -62,6 +67,7 @@ class Ibp(PreActivationBounds):
     """No lines are needed to prove its bounds on layers."""
     anytime: ClassVar[bool] = True
     """It takes less time than a stop would save: a watch is not looked at."""
+    sets = (InputSet,)
 
     def bound(
         self, network: Network, box: Box, objectives: Tensor, *, watch: Watch | None = None
@@ -74,6 +80,9 @@ class Ibp(PreActivationBounds):
                 if isinstance(network.nodes[reader].operator, Nonlinear):
                     unstable = unstable + _unstable(network, reader, *interval, box.batch)
 
+        first = first_layers(network, box)
+        if isinstance(box, InputSet) and not nonlinear_nodes(network):
+            return Enclosure(*over_set(network, len(network.nodes) - 1, objectives, box))
         last = network.nodes[-1]
         if isinstance(last.operator, Affine) and len(last.shape) == 1:
             (end,) = last.inputs
@@ -83,7 +92,7 @@ class Ibp(PreActivationBounds):
             end = len(network.nodes) - 1
             weight, constant = objectives, 0.0
         ends = (box.lower, box.upper)
-        intervals = interval_bounds(network, ends, until=end, keep={end}, seen=count)
+        intervals = interval_bounds(network, ends, until=end, keep={end}, known=first, seen=count)
         lower, upper = (side.reshape(box.batch, -1) for side in intervals[end])
         center, radius = _center_radius(lower, upper)
         if weight.shape[0] == 1:
@@ -105,11 +114,55 @@ class Ibp(PreActivationBounds):
         self, network: Network, box: Box, *, watch: Watch | None = None
     ) -> dict[int, Interval]:
         """Bounds on the input of every nonlinear node, keyed by the node."""
-        return self._inputs(network, interval_bounds(network, (box.lower, box.upper)))
+        first = first_layers(network, box)
+        intervals = interval_bounds(network, (box.lower, box.upper), known=first)
+        return {**self._inputs(network, intervals), **first}
 
     @staticmethod
     def _inputs(network: Network, intervals: dict[int, Interval]) -> dict[int, Interval]:
         return {p: intervals[network.nodes[p].inputs[0]] for p in nonlinear_nodes(network)}
+
+
+def first_layers(network: Network, box: Box) -> dict[int, Interval]:
+    """Bounds over input sets on what enters nonlinear nodes with affine maps alone before them.
+
+    Empty for boxes, of which intervals know as much.
+    """
+    if not isinstance(box, InputSet):
+        return {}
+    found: dict[int, Interval] = {}
+    behind: set[int] = set()
+    for position, node in enumerate(network.nodes):
+        bent = isinstance(node.operator, Nonlinear)
+        if bent and not behind & set(node.inputs):
+            source = node.inputs[0]
+            shape = (box.batch, *network.nodes[source].shape)
+            lower, upper = over_set(network, source, None, box)
+            found[position] = (lower.reshape(shape), upper.reshape(shape))
+        if bent or behind & set(node.inputs):
+            behind.add(position)
+    return found
+
+
+def over_set(
+    network: Network, target: int, objectives: Tensor | None, inside: InputSet
+) -> Interval:
+    """Ends ``[batch, rows]`` of affine functions of the input over sets; None: of every entry."""
+    shape = network.nodes[target].shape
+    rows = prod(shape) if objectives is None else objectives.shape[1]
+    step = max(1, _SET_ENTRIES // (inside.batch * max(prod(n.shape) for n in network.nodes)))
+    parts = []
+    for first in range(0, rows, step):
+        part = slice(first, min(first + step, rows))
+        chosen: Tensor | slice = part
+        if objectives is not None:
+            chosen = objectives[:, part].reshape(len(objectives), -1, *shape)
+        ends = inside.lower, inside.upper
+        low, high = backward_bounds(network, target, chosen, {}, *ends, inside=inside)
+        assert high is not None
+        parts.append((torch.minimum(low, high), torch.maximum(low, high)))
+    lower, upper = (torch.cat([part[side] for part in parts], dim=1) for side in (0, 1))
+    return lower, upper
 
 
 def nonlinear_nodes(network: Network) -> list[int]:

@@ -26,8 +26,9 @@ from sensverify.bounds.signs import (
 )
 from sensverify.bounds.tensors import flattened
 from sensverify.bounds.tiles import Tiles
-from sensverify.bounds.window_plan import window_plan
+from sensverify.bounds.window_plan import WindowPlan, window_plan
 from sensverify.core.box import Box
+from sensverify.core.sets import InputSet
 from sensverify.errors import Unbounded
 from sensverify.network import Network
 from sensverify.runs.watch import TimeUp, Watch
@@ -69,6 +70,14 @@ class LayerBounds:
 
     def __post_init__(self) -> None:
         self._tiles = Tiles(self.network, self.box, self.relaxations, self.watch)
+
+    @property
+    def _set(self) -> bool:
+        """True where the inputs are no box: no interval is exact, no window has a set alone."""
+        return isinstance(self.box, InputSet)
+
+    def _plan(self, target: int) -> WindowPlan | None:
+        return None if self._set else window_plan(self.network, target)
 
     @property
     def cut_short(self) -> bool:
@@ -146,7 +155,7 @@ class LayerBounds:
         if self._rest is not None:
             return self._rest[source]
         ends = (self.box.lower, self.box.upper)
-        if interval_is_exact(network, source):
+        if not self._set and interval_is_exact(network, source):
             return interval_at(network, source, ends, self.pre_activations)
         try:
             if signs is not None and skips_known(network, position, signs):
@@ -158,7 +167,7 @@ class LayerBounds:
                     known = interval_at(network, source, ends, self.pre_activations)
                 is_open = _is_open(known)
                 share = float(is_open.double().mean())
-                if share <= (_OPEN_ROWS if window_plan(network, source) is None else _OPEN_WINDOWS):
+                if share <= (_OPEN_ROWS if self._plan(source) is None else _OPEN_WINDOWS):
                     return self._open_bounds(source, known, is_open)
             return self._node_bounds(source)
         except TimeUp:
@@ -166,7 +175,7 @@ class LayerBounds:
 
     def _node_bounds(self, target: int) -> Interval:
         """Bounds on a node's output by the pass, ``[batch, *shape]``."""
-        plan = window_plan(self.network, target)
+        plan = self._plan(target)
         if plan is not None:
             lower, upper = self._tiles.windows(target, plan)
         else:
@@ -182,7 +191,7 @@ class LayerBounds:
         Each box has open neurons of its own.
         """
         is_open = flattened(is_open)
-        plan = window_plan(self.network, target)
+        plan = self._plan(target)
         if plan is not None:
             places, low, high = self._tiles.open_windows(target, plan, is_open)
         else:

@@ -11,6 +11,7 @@ from sensverify.bounds.relaxation import Slope
 from sensverify.core.box import Box
 from sensverify.core.queries import Accept, Decision, Query
 from sensverify.core.results import Enclosure, Guarantee
+from sensverify.core.sets import InputSet
 from sensverify.errors import BadSetting
 from sensverify.formats.programs import Program
 from sensverify.network import Network
@@ -41,6 +42,9 @@ class Method(Checked, ABC):
         What it computes in whatever the type of the box, rounding ends outward to it.
     samples_at_once : int or None
         Samples it is asked about in one call, at most.
+    sets : tuple of classes
+        Kinds of `InputSet` that it knows, beside boxes. It is given no others: what it says of the
+        box around a set is proven of the set, but an input that it finds there may not be one.
     """
 
     name: ClassVar[str]
@@ -50,6 +54,7 @@ class Method(Checked, ABC):
     dtype: ClassVar[str | None] = None
     arithmetic: ClassVar[str | None] = None
     samples_at_once: ClassVar[int | None] = None
+    sets: ClassVar[tuple[type[InputSet], ...]] = ()
 
     @property
     def seconds(self) -> float | None:

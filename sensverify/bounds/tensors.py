@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from sensverify.core.box import Box
+from sensverify.core.sets import InputSet
 from sensverify.errors import BadSetting
 from sensverify.network import Network, Node, simplify
 from sensverify.network.operators import Clip
@@ -76,7 +77,8 @@ def find_device(device: str | torch.device) -> torch.device:
 def tensor_box(box: Box, *, dtype: torch.dtype | None = None, device: torch.device) -> Box:
     """The box with tensors as ends; ``dtype`` None keeps the box's own.
 
-    A narrower dtype rounds the ends outward: the box contains the one that was given.
+    A narrower dtype rounds the ends outward: the box contains the one that was given. An input set
+    stays one.
     """
 
     def convert(values: Any) -> torch.Tensor:
@@ -85,9 +87,12 @@ def tensor_box(box: Box, *, dtype: torch.dtype | None = None, device: torch.devi
         return values.to(device=device)
 
     lower, upper = convert(box.lower), convert(box.upper)
-    if dtype is None:
-        return Box(lower, upper)
-    return Box(_rounded_down(lower, dtype), -_rounded_down(-upper, dtype))
+    if dtype is not None:
+        lower, upper = _rounded_down(lower, dtype), -_rounded_down(-upper, dtype)
+    if isinstance(box, InputSet):
+        # What tells a set from the box around it stays in double precision.
+        return box.converted(lower, upper, lambda values: convert(values).double())
+    return Box(lower, upper)
 
 
 def _rounded_down(values: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:

@@ -23,6 +23,7 @@ from sensverify.bounds.window_plan import WindowPlan
 from sensverify.bounds.windows import RelaxationWindows, Windows, window_network
 from sensverify.bounds.workspace import Workspace
 from sensverify.core.box import Box
+from sensverify.core.sets import InputSet
 from sensverify.network import Network
 from sensverify.runs.watch import Watch
 
@@ -96,7 +97,12 @@ class Tiles:
             if position <= target
         }
         ends = self.box.lower[samples], self.box.upper[samples]
-        return self._pass(self.network, objectives, relaxations, *ends, target)
+        inside = self._inside(samples)
+        return self._pass(self.network, objectives, relaxations, *ends, target, inside)
+
+    def _inside(self, samples: slice | Tensor) -> InputSet | None:
+        """The input sets of some samples; None where they are the boxes."""
+        return self.box[samples] if isinstance(self.box, InputSet) else None
 
     def open_rows(self, target: int, is_open: Tensor) -> Open:
         """Bounds on a node's open entries; ``is_open`` is boolean, ``[batch, entries]``."""
@@ -113,14 +119,20 @@ class Tiles:
             first += len(part)
             chosen = is_open[part].to(torch.int8).topk(most, dim=1)
             relaxations = {p: r.of(part) for p, r in self.relaxations.items() if p <= target}
-            ends = self.box.lower[part], self.box.upper[part]
+            ends, inside = (self.box.lower[part], self.box.upper[part]), self._inside(part)
             for start in range(0, most, rows):
                 self._between((first - len(part)) * most + start * len(part), batch * most)
                 row = slice(start, min(start + rows, most))
                 # Where a box has fewer than others of the tile, the rest is not kept.
                 keep = chosen.values[:, row] > 0
                 tile = partial(
-                    self._pass, network, chosen.indices[:, row], relaxations, *ends, target
+                    self._pass,
+                    network,
+                    chosen.indices[:, row],
+                    relaxations,
+                    *ends,
+                    target,
+                    inside,
                 )
                 low, high = self._run(tile, 2 * keep.numel() * sum(sizes))
                 boxes.append(part.unsqueeze(1).expand_as(keep)[keep])
@@ -212,6 +224,7 @@ class Tiles:
         lower: Tensor,
         upper: Tensor,
         target: int | None = None,
+        inside: InputSet | None = None,
     ) -> Interval:
         """Both ends by one backward pass in the shared workspace; the target is the last node."""
         low, high = backward_bounds(
@@ -222,6 +235,7 @@ class Tiles:
             lower,
             upper,
             workspace=self._workspace,
+            inside=inside,
         )
         assert high is not None
         return low, high

@@ -118,6 +118,10 @@ class Builder:
         """
         return self._add_columns(lower, upper, role, entries, integer=False)
 
+    def add_choices(self, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
+        """Columns that are whole numbers in the exact form; of no neuron."""
+        return self._add_columns(lower, upper, "choice", None, integer=self.exact)
+
     def add_binaries(self, node: int, entries: np.ndarray, role: str = "on") -> np.ndarray:
         """A binary for each of these entries of a nonlinear node; returns their positions."""
         count = len(entries)

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.sparse import csr_matrix
 
+from sensverify.core.sets import InputSet
 from sensverify.errors import BadShape, Unbounded
 from sensverify.network import Network
 from sensverify.network.operators import Nonlinear
 from sensverify.solvers.encoding.builder import Builder, Fill, Form, InputsInRows, Owners
 from sensverify.solvers.encoding.expression import Expression, widened
+from sensverify.solvers.encoding.input_sets import restrict
 from sensverify.solvers.encoding.maps import LinearMap
 from sensverify.solvers.encoding.problem import Problem
 from sensverify.solvers.encoding.rules import Place, encode_operator
@@ -96,6 +98,7 @@ class Encoder:
         form: Form,
         *,
         refine: Refine | None = None,
+        inside: InputSet | None = None,
     ) -> Encoding:
         """Encode the network over a box.
 
@@ -107,6 +110,8 @@ class Encoder:
         form : Form
         refine : callable, optional
             Tightens bounds on the way; see `Refine`.
+        inside : InputSet of numpy arrays, optional
+            One set in the box, that the input is kept in.
 
         Returns
         -------
@@ -124,6 +129,8 @@ class Encoder:
         builder = Builder(form)
         low, high = (np.asarray(end, dtype=np.float64).reshape(-1) for end in (lower, upper))
         inputs = builder.add_columns(low, high, "value", np.arange(len(low)))
+        if inside is not None:
+            restrict(inside, builder, inputs)
         values: dict[int, Expression] = {0: _inputs(low, high, inputs)}
         used: dict[int, Interval] = {}
         for position, node in enumerate(self.network.nodes):

@@ -1,0 +1,138 @@
+"""Varied inputs for methods that know boxes alone: the parameters are the box."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from sensverify.core.box import Array, Box, to_numpy
+from sensverify.core.results import Bounds
+from sensverify.core.sets import Varied
+from sensverify.network import Network, Node
+from sensverify.network.operators import Affine, Input, Reshape
+from sensverify.runs.watch import Watch
+
+
+def with_first_layer(network: Network, inside: Varied) -> Network:
+    """The network of one sample's parameters: the corruption is its first layer.
+
+    Parameters
+    ----------
+    network : Network
+    inside : Varied
+        Of one sample.
+    """
+    patterns = to_numpy(inside.patterns)[0].astype(np.float64)
+    point = to_numpy(inside.point).astype(np.float64).reshape(-1)
+    taken = {node.name for node in network.nodes}
+
+    def named(name: str) -> str:
+        while name in taken:
+            name += "_"
+        return name
+
+    first = [
+        Node(named("parameters"), Input((len(patterns),)), (), (len(patterns),)),
+        Node(named("corruption"), Affine(patterns.T.copy(), point), (0,), (len(point),)),
+        Node(named("image"), Reshape(network.input_shape), (1,), network.input_shape),
+    ]
+    rest = [
+        replace(node, inputs=tuple(source + 2 for source in node.inputs))
+        for node in network.nodes[1:]
+    ]
+    return Network((*first, *rest))
+
+
+def over_parameters(
+    network: Network,
+    inside: Varied,
+    objectives: Array | None,
+    ask: Callable[..., Bounds],
+    watch: Watch | None,
+) -> Bounds:
+    """Bounds over varied inputs by a method that knows boxes, sample by sample.
+
+    Parameters
+    ----------
+    network : Network
+    inside : Varied
+    objectives : array, optional
+        As of `compute_bounds`.
+    ask : callable
+        `compute_bounds` with everything but the network, the box, the objectives and the watch.
+    watch : Watch, optional
+        The time that is left is shared out by the samples left.
+    """
+    parts = []
+    for number in range(inside.batch):
+        one: Any = inside[number : number + 1]
+        rows = objectives
+        if rows is not None and rows.ndim == 3 and len(rows) > 1:
+            rows = rows[number : number + 1]
+        least, most = (_like(end, inside.lower) for end in (one.least, one.most))
+        share = watch
+        if watch is not None and np.isfinite(watch.left):
+            share = watch.within(watch.left / (inside.batch - number))
+        found = ask(
+            network=with_first_layer(network, one),
+            box=Box(least, most),
+            objectives=rows,
+            watch=share,
+        )
+        parts.append(_as_inputs(found, one))
+    return _joined(parts, network, inside)
+
+
+def _like(values: Any, like: Any) -> Any:
+    """Numbers of a set in the kind of the box around it, exactly: as float64."""
+    return np.asarray(values, np.float64) if isinstance(like, np.ndarray) else values.double()
+
+
+def _as_inputs(found: Bounds, inside: Varied) -> Bounds:
+    """Witnesses as inputs, where they are parameters."""
+
+    def images(parameters: Any) -> Any:
+        if parameters is None:
+            return None
+        chosen = to_numpy(parameters).astype(np.float64)
+        chosen = chosen.reshape(-1, to_numpy(inside.least).shape[1])
+        rows = [inside.at(each[None]) for each in chosen]
+        return parameters.new_tensor(np.stack(rows, axis=1))
+
+    return replace(
+        found,
+        witness_lower=images(found.witness_lower),
+        witness_upper=images(found.witness_upper),
+    )
+
+
+def _joined(parts: list[Bounds], network: Network, inside: Varied) -> Bounds:
+    def cat(name: str) -> Any:
+        values = [getattr(part, name) for part in parts]
+        return None if any(value is None for value in values) else torch.cat(values)
+
+    def box(name: str) -> Any:
+        ends = [getattr(part, name) for part in parts]
+        if any(end is None for end in ends):
+            return None
+        return Box(torch.cat([e.lower for e in ends]), torch.cat([e.upper for e in ends]))
+
+    first = parts[0]
+    seconds = sum(part.provenance.seconds for part in parts)
+    return replace(
+        first,
+        outer=box("outer"),
+        inner=box("inner"),
+        guarantee=min(part.guarantee for part in parts),
+        provenance=replace(first.provenance, network=network, box=inside, seconds=seconds),
+        witness_lower=cat("witness_lower"),
+        witness_upper=cat("witness_upper"),
+        optimal=cat("optimal"),
+        unstable=cat("unstable"),
+        certificate=None,
+        stopped=any(part.stopped for part in parts),
+    )

@@ -15,7 +15,7 @@ import numpy as np
 
 from sensverify.errors import BackendFailure
 from sensverify.network import Network
-from sensverify.network.operators import Max, PiecewiseLinear
+from sensverify.network.operators import Increment, Max, PiecewiseLinear
 from sensverify.runs.watch import Watch
 from sensverify.solvers.encoding import Encoder, Form, Interval, pieces
 from sensverify.solvers.encoding.builder import Builder
@@ -162,6 +162,15 @@ def undecided(network: Network, position: int, lower: np.ndarray, upper: np.ndar
         winner = np.arange(shape[-1]) == low.argmax(axis=1)[:, None]
         rivals = (high > best) & ~winner
         open_ = ((rivals | winner) & rivals.any(axis=1, keepdims=True)).reshape(-1)
+    elif isinstance(node.operator, Increment) and isinstance(
+        node.operator.function, PiecewiseLinear
+    ):
+        low, high = (end.reshape(-1, 2) for end in (lower, upper))
+        start = np.minimum(low[:, 0], low.sum(axis=1))
+        end = np.maximum(high[:, 0], high.sum(axis=1))
+        kinks = pieces(node.operator.function, shape[:-1]).kinks
+        bent = ((kinks > start) & (kinks < end)).any(axis=0)
+        open_ = np.repeat(bent, 2) & (lower < upper)
     elif isinstance(node.operator, PiecewiseLinear):
         kinks = pieces(node.operator, shape).kinks
         open_ = ((kinks > lower) & (kinks < upper)).any(axis=0)

@@ -26,7 +26,7 @@ from sensverify.core.results import Enclosure, Guarantee
 from sensverify.core.sets import InputSet
 from sensverify.errors import BadSetting
 from sensverify.network import Network
-from sensverify.network.operators import Max, Product, Relu
+from sensverify.network.operators import Increment, Max, Product, Relu
 from sensverify.registry.ranges import Above0, Range, Seconds
 from sensverify.runs.watch import Watch
 
@@ -200,9 +200,9 @@ def _same(values: Tensor) -> Tensor:
 
 
 def _free(layers: LayerBounds) -> list[int]:
-    """Nodes whose slopes can be chosen; the lines of a `Max` are taken as they are."""
+    """Nodes whose slopes can be chosen: not a `Max`, nor an `Increment`."""
     nodes = layers.network.nodes
-    return [p for p in layers.relaxations if not isinstance(nodes[p].operator, Max)]
+    return [p for p in layers.relaxations if not isinstance(nodes[p].operator, Max | Increment)]
 
 
 def _initial_slopes(layers: LayerBounds, samples: slice, rows: int) -> Slopes:

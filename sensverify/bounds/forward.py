@@ -21,6 +21,7 @@ from sensverify.network.operators import (
     ConvTranspose,
     Divide,
     Elementwise,
+    Increment,
     Max,
     Operator,
     Pad,
@@ -221,6 +222,12 @@ def _(operator: Max, x: Tensor) -> Tensor:
 @apply.register
 def _(operator: Product, x: Tensor) -> Tensor:
     return x[..., 0] * x[..., 1]
+
+
+@apply.register
+def _(operator: Increment, x: Tensor) -> Tensor:
+    start, change = x.unbind(dim=-1)
+    return apply(operator.function, start + change) - apply(operator.function, start)
 
 
 @apply.register

@@ -17,6 +17,7 @@ from sensverify.bounds.backward import backward_bounds
 from sensverify.bounds.domains import defined
 from sensverify.bounds.extremes import largest_gap, smallest_gap
 from sensverify.bounds.forward import apply
+from sensverify.bounds.increments import bends, increment_range
 from sensverify.bounds.method import PreActivationBounds
 from sensverify.bounds.planes import product_range
 from sensverify.core.box import Box
@@ -31,6 +32,7 @@ from sensverify.network.operators import (
     Concat,
     Conv,
     ConvTranspose,
+    Increment,
     Linear,
     Max,
     Nonlinear,
@@ -210,6 +212,8 @@ def _unstable(network: Network, position: int, lower: Tensor, upper: Tensor, bat
         bent = (lower < upper).all(-1)
     elif isinstance(operator, Max):
         bent = lower.amax(-1) < upper.amax(-1)
+    elif isinstance(operator, Increment):
+        bent = bends(operator, lower, upper)
     elif isinstance(operator, PiecewiseLinear):
         inside = [(lower < kink) & (upper > kink) for kink in operator.kinks]
         bent = reduce(or_, inside, torch.zeros_like(lower, dtype=torch.bool))
@@ -335,6 +339,11 @@ def _(operator: Linear | Max, *inputs: Interval) -> Interval:
 @interval.register
 def _(operator: Product, x: Interval) -> Interval:
     return product_range(*x)
+
+
+@interval.register
+def _(operator: Increment, x: Interval) -> Interval:
+    return increment_range(operator, *x)
 
 
 @interval.register

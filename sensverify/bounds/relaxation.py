@@ -20,6 +20,7 @@ from torch import Tensor
 from sensverify.bounds.domains import require_defined
 from sensverify.bounds.extremes import largest_gap, smallest_gap
 from sensverify.bounds.forward import apply
+from sensverify.bounds.increments import increment_slopes, least_increment, most_increment
 from sensverify.bounds.planes import (
     balanced_shares,
     least_above,
@@ -28,7 +29,7 @@ from sensverify.bounds.planes import (
 )
 from sensverify.bounds.slopes import adaptive_slopes
 from sensverify.errors import MissingRule
-from sensverify.network.operators import Elementwise, Max, Operator, Product, Relu
+from sensverify.network.operators import Elementwise, Increment, Max, Operator, Product, Relu
 
 
 class Slope(Enum):
@@ -139,6 +140,9 @@ def line_intercepts(
     if isinstance(operator, Product):
         below, above = least_above(low, lower, upper), most_above(high, lower, upper)
         return Relaxation(low, high, below, above)
+    if isinstance(operator, Increment):
+        below = least_increment(operator, low, lower, upper)
+        return Relaxation(low, high, below, most_increment(operator, high, lower, upper))
     if isinstance(operator, Max):
         least = _least_above(low, lower, upper)
         return Relaxation(low, high, least, _most_above(high, lower, upper))
@@ -217,3 +221,11 @@ def planes(lower: Tensor, upper: Tensor, below: Tensor, above: Tensor) -> Relaxa
     """
     (low, under), (high, over) = planes_between(lower, upper, below, above)
     return Relaxation(low, high, under, over)
+
+
+@relax.register
+def _(operator: Increment, lower: Tensor, upper: Tensor, slope: Slope) -> Relaxation:
+    lower, upper = lower.unsqueeze(1), upper.unsqueeze(1)
+    parallel = slope is Slope.PARALLEL
+    low, high = increment_slopes(operator, lower, upper, parallel=parallel)
+    return line_intercepts(operator, low, high, lower, upper)

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from sensverify.bounds.forward import apply
 from sensverify.bounds.ibp import Interval, interval, interval_bounds, nonlinear_nodes
+from sensverify.bounds.increments import secant_slopes
 from sensverify.bounds.tensors import tensor_network
 from sensverify.core.box import Box
 from sensverify.core.queries import Query
@@ -33,6 +34,7 @@ from sensverify.network.operators import (
     Conv,
     ConvTranspose,
     Elementwise,
+    Increment,
     LeakyRelu,
     Linear,
     Max,
@@ -370,6 +372,18 @@ def _(operator: Product, x: tuple[Tensor, Tensor]) -> Tensor:
         + _LIBRARY * _unit(size) * size * other_size
         + torch.finfo(size.dtype).tiny * (1 + size + other_size)
     )
+
+
+@rounded.register
+def _(operator: Increment, x: tuple[Tensor, Tensor]) -> Tensor:
+    (size, change), (error, off) = (part.unbind(dim=-1) for part in x)
+    reach = size + change + error + off
+    steep = torch.stack(secant_slopes(operator.function, -reach, reach)).abs().amax(dim=0)
+    # An error of x moves both ends alike, and so the increment by twice itself at most.
+    passed = steep * (off + 2 * torch.minimum(error, change + off))
+    own = rounded(operator.function, (reach, torch.zeros_like(reach)))
+    unit = _LIBRARY * _unit(size) * steep.clamp(min=1.0) * reach
+    return passed + 2 * own + unit + torch.finfo(size.dtype).tiny
 
 
 def _absolute(operator: Linear) -> Linear:

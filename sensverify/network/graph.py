@@ -123,10 +123,9 @@ class Network:
     def arrays(self) -> Iterator[tuple[str, Any]]:
         """Every array in the network as ``(node name.field, array)``, in order."""
         for node in self.nodes:
-            for item in fields(node.operator):
-                values = getattr(node.operator, item.name)
+            for name, values in _fields(node.operator):
                 if hasattr(values, "dtype"):
-                    yield f"{node.name}.{item.name}", values
+                    yield f"{node.name}.{name}", values
 
     def map_arrays(self, function: Callable[[Any], Any]) -> Network:
         """The same graph with ``function`` applied to every array of parameters."""
@@ -141,21 +140,32 @@ class Network:
     def _digested(self) -> Iterator[bytes | str]:
         for node in self.nodes:
             yield repr((type(node.operator).__name__, node.inputs, node.shape))
-            for item in fields(node.operator):
-                values = getattr(node.operator, item.name)
+            for name, values in _fields(node.operator):
                 if hasattr(values, "dtype"):
                     if hasattr(values, "detach"):
                         values = values.detach().cpu().numpy()
-                    yield item.name
+                    yield name
                     yield from array_parts(values)
                 else:
-                    yield repr((item.name, values))
+                    yield repr((name, values))
+
+
+def _fields(operator: Operator) -> Iterator[tuple[str, Any]]:
+    """Names and values of an operator's fields; those of an operator in it behind its kind."""
+    for item in fields(operator):
+        values = getattr(operator, item.name)
+        if isinstance(values, Operator):
+            yield item.name, type(values).__name__
+            yield from ((f"{item.name}.{name}", value) for name, value in _fields(values))
+        else:
+            yield item.name, values
 
 
 def mapped(operator: Kind, function: Callable[[Any], Any]) -> Kind:
     """The operator with ``function`` applied to every array of parameters."""
     values = {item.name: getattr(operator, item.name) for item in fields(operator)}
     changes = {name: function(v) for name, v in values.items() if hasattr(v, "dtype")}
+    changes |= {n: mapped(v, function) for n, v in values.items() if isinstance(v, Operator)}
     return replace(operator, **changes) if changes else operator
 
 

@@ -16,6 +16,7 @@ from sensverify.network.operators import (
     ConvTranspose,
     Divide,
     Elementwise,
+    Increment,
     Input,
     Max,
     Operator,
@@ -189,6 +190,13 @@ def _(operator: Product, x: Shape) -> Shape:
     if not x or x[-1] != 2:
         raise BadShape(f"a product takes two numbers along the last axis, got {x}")
     return x[:-1]
+
+
+@output_shape.register
+def _(operator: Increment, x: Shape) -> Shape:
+    if not x or x[-1] != 2:
+        raise BadShape(f"an increment takes a number and its change along the last axis, got {x}")
+    return output_shape(operator.function, x[:-1])
 
 
 def _expect_bias(bias: object, size: int) -> None:

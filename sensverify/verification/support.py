@@ -46,6 +46,7 @@ EXAMPLES: tuple[tuple[op.Operator, tuple[int, ...], int], ...] = (
     (op.Square(), (2,), 1),
     (op.Max(), (2, 2), 1),
     (op.Product(), (2, 2), 1),
+    (op.Increment(op.Relu()), (2, 2), 1),
 )
 """An operator of each kind, the shape of what it takes, and how many of these."""
 

@@ -81,11 +81,24 @@ def _finite(kinks: list[float]) -> float:
 
 @encode_operator.register
 def _(operator: PiecewiseLinear, place: Place, x: Expression) -> Expression:
-    lower, upper = place.bounds
+    return encode_pieces(operator, place, x, place.bounds, np.arange(len(x)))
+
+
+def encode_pieces(
+    operator: PiecewiseLinear,
+    place: Place,
+    x: Expression,
+    bounds: tuple[np.ndarray, np.ndarray],
+    entries: np.ndarray,
+) -> Expression:
+    """The function of numbers within bounds, each ``[numbers]``.
+
+    ``entries``: by which entry of the node's input each number is known.
+    """
+    lower, upper = bounds
     table = pieces(operator, place.node.shape)
     first = (table.kinks <= lower).sum(axis=0)
     last = np.maximum(first, (table.kinks < upper).sum(axis=0))
-    entries = np.arange(len(x))
     parts = []
     for count in range(len(table.kinks) + 1):
         chosen = np.flatnonzero(last - first == count)
@@ -94,10 +107,10 @@ def _(operator: PiecewiseLinear, place: Place, x: Expression) -> Expression:
         piece = first[chosen]
         if count == 0:
             slope, shift = table.slopes[piece, chosen], table.intercepts[piece, chosen]
-            parts.append((entries[chosen], x[chosen].scaled(slope, shift)))
+            parts.append((chosen, x[chosen].scaled(slope, shift)))
         else:
             steps = _steps(table, piece, chosen, count, lower, upper)
-            parts.append((entries[chosen], _encode(place, steps, chosen, x[chosen])))
+            parts.append((chosen, _encode(place, steps, entries[chosen], x[chosen])))
     return scattered(len(x), *parts)
 
 

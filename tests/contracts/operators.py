@@ -20,6 +20,7 @@ from sensverify.network.operators import (
     ConvTranspose,
     Divide,
     Exp,
+    Increment,
     LeakyRelu,
     Log,
     Max,
@@ -151,6 +152,16 @@ FORMS: dict[str, Form] = {
     "maximum": Form(Max, (2, 3), lambda rng: Max()),
     "maximum of one": Form(Max, (3, 1), lambda rng: Max()),
     "product": Form(Product, (2, 2), lambda rng: Product()),
+    "increment": Form(Increment, (3, 2), lambda rng: Increment(Relu())),
+    "increment of channels": Form(
+        Increment,
+        (2, 1, 2),
+        lambda rng: Increment(LeakyRelu(np.array([[0.25], [-1.5]]))),
+    ),
+    "increment of a clip": Form(Increment, (2, 2), lambda rng: Increment(Clip(-0.5, 0.25))),
+    "increment of a magnitude": Form(Increment, (2, 2), lambda rng: Increment(Abs())),
+    "increment of a sigmoid": Form(Increment, (3, 2), lambda rng: Increment(Sigmoid())),
+    "increment of a tanh": Form(Increment, (3, 2), lambda rng: Increment(Tanh())),
 }
 """Every operator in the forms that rules tell apart. A test compares this with `concrete`."""
 

@@ -7,15 +7,19 @@ never has to be: any is valid.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from sensverify.certificates.check.arithmetic import Arithmetic, Numbers
+from sensverify.errors import MissingRule
 
 Slopes = tuple[np.ndarray, np.ndarray]
 """Of the line below and of the one above, ``[cells, entries]``, float64."""
+
+Make = Callable[[Any], Numbers]
+"""Finite floats as numbers of some arithmetic."""
 
 
 class Lines(NamedTuple):
@@ -75,6 +79,24 @@ class Enclosure:
 
     def derivative(self, x: np.ndarray) -> np.ndarray:
         """About the derivative, in plain floating-point numbers."""
+        raise NotImplementedError
+
+    kinks_at: list[float] | None = None
+    """Where the slope changes, of a function that is linear in between; None of others."""
+
+    def secants(
+        self, arithmetic: Arithmetic, lower: np.ndarray, upper: np.ndarray
+    ) -> tuple[Numbers, Numbers]:
+        """The least and the largest slope of f between any two points of intervals, or beyond."""
+        raise MissingRule(f"certificates do not know the slopes of {type(self.operator).__name__}")
+
+    def plainly(self, x: Numbers, numbers: Make) -> Numbers:
+        """f of numbers, of a function that is linear between kinks: right but for rounding."""
+        raise NotImplementedError
+
+    @property
+    def steepest_of_all(self) -> Any:
+        """The largest magnitude of any slope, by entry or of all."""
         raise NotImplementedError
 
     def candidates(self, lower: np.ndarray, upper: np.ndarray) -> Sequence[np.ndarray]:

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import reduce
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -22,14 +24,17 @@ from sensverify.certificates.check.arithmetic import (
     gamma32,
     widened,
 )
-from sensverify.certificates.check.enclosure import Enclosure, Lines, Slopes
+from sensverify.certificates.check.enclosure import Enclosure, Lines, Make, Slopes
+from sensverify.certificates.check.increments import Increments
 from sensverify.certificates.check.maximum import Maximum
 from sensverify.certificates.check.product import TwoNumbers
 from sensverify.certificates.check.s_shaped import SShaped
 from sensverify.certificates.check.smooth import SMOOTH
+from sensverify.errors import MissingRule
 from sensverify.network.operators import (
     Abs,
     Clip,
+    Increment,
     LeakyRelu,
     Max,
     Operator,
@@ -38,9 +43,6 @@ from sensverify.network.operators import (
     Sigmoid,
     Tanh,
 )
-
-Make = Callable[[Any], Numbers]
-"""Finite floats as numbers of some arithmetic."""
 
 
 class Piecewise(Enclosure):
@@ -89,6 +91,34 @@ class Piecewise(Enclosure):
     def float32_error(self, error: np.ndarray, reached: np.ndarray) -> np.ndarray:
         return error
 
+    @property
+    def kinks_at(self) -> list[float]:  # type: ignore[override]
+        return list(self.kinks)
+
+    @property
+    def steps(self) -> Sequence[Any]:
+        """The slopes of all pieces from left to right."""
+        return self.pieces
+
+    @property
+    def steepest_of_all(self) -> Any:
+        return reduce(np.maximum, [abs(np.asarray(step)) for step in self.steps])
+
+    def plainly(self, x: Numbers, numbers: Make) -> Numbers:
+        return self.apply(x, numbers)
+
+    def secants(
+        self, arithmetic: Arithmetic, lower: np.ndarray, upper: np.ndarray
+    ) -> tuple[Numbers, Numbers]:
+        """Slopes of the pieces that intervals reach into; of all on a point at a kink."""
+        steps = [np.broadcast_to(np.asarray(s, np.float64), lower.shape) for s in self.steps]
+        ends = pairwise((-np.inf, *self.kinks, np.inf))
+        reached = np.stack([(upper > start) & (lower < end) for start, end in ends])
+        reached |= ~reached.any(axis=0)
+        least = np.where(reached, steps, np.inf).min(axis=0)
+        most = np.where(reached, steps, -np.inf).max(axis=0)
+        return arithmetic.numbers(least), arithmetic.numbers(most)
+
 
 def _gap(
     arithmetic: Arithmetic, x: Numbers, value: Numbers, error: Numbers, slope: Numbers
@@ -126,6 +156,10 @@ class _LeakyRelu(Piecewise):
         super().__init__(operator, shape)
         self.slope = widened(operator.slope, shape)
 
+    @property
+    def steps(self) -> Sequence[Any]:
+        return self.slope, 1.0
+
     def apply(self, x: Numbers, numbers: Make) -> Numbers:
         return np.where(x > 0, x, x * numbers(self.slope))
 
@@ -148,6 +182,15 @@ class _Clip(Piecewise):
     def __init__(self, operator: Clip, shape: tuple[int, ...]) -> None:
         super().__init__(operator, shape)
         self.kinks = [end for end in (operator.low, operator.high) if np.isfinite(end)]
+        self._ordered = operator.low <= operator.high
+
+    @property
+    def steps(self) -> Sequence[Any]:
+        if not self._ordered:
+            # The one value that is left.
+            return [0.0] * (len(self.kinks) + 1)
+        first = [0.0] if np.isfinite(self.operator.low) else []
+        return [*first, 1.0, *([0.0] if np.isfinite(self.operator.high) else [])]
 
     def apply(self, x: Numbers, numbers: Make) -> Numbers:
         for end, nearest in ((self.operator.low, np.maximum), (self.operator.high, np.minimum)):
@@ -203,9 +246,18 @@ class _Tanh(SShaped):
         return np.arctanh(root)
 
 
+class _Increment(Increments):
+    def __init__(self, operator: Increment, shape: tuple[int, ...]) -> None:
+        kind = type(operator.function)
+        if kind not in ENCLOSURES:
+            raise MissingRule(f"certificates do not know the increment of {kind.__name__}")
+        super().__init__(operator, shape, ENCLOSURES[kind](operator.function, shape[:-1]))
+
+
 ENCLOSURES: dict[type[Operator], type[Enclosure]] = {
     Abs: _Abs,
     Clip: _Clip,
+    Increment: _Increment,
     LeakyRelu: _LeakyRelu,
     Max: Maximum,
     Product: TwoNumbers,

@@ -160,6 +160,18 @@ class SShaped(Enclosure):
         value = self.ball(arb(x))
         return ends(value) if value.is_finite() else (rational(self.bottom), fmpq(1))
 
+    @property
+    def steepest_of_all(self) -> float:
+        return self.steepest
+
+    def secants(
+        self, arithmetic: Arithmetic, lower: np.ndarray, upper: np.ndarray
+    ) -> tuple[Numbers, Numbers]:
+        """The steepest where the interval is nearest to zero, the flattest at an end."""
+        _, most, _ = self._enclosed(arithmetic, np.clip(0.0, lower, upper))
+        flat = [self._enclosed(arithmetic, end)[2] for end in (lower, upper)]
+        return np.minimum(*flat), most
+
     def float32_error(self, error: np.ndarray, reached: np.ndarray) -> np.ndarray:
         return self.steepest * error + gamma32(LIBRARY) * np.minimum(1.0, 1.0 + error)
 

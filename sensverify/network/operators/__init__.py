@@ -37,7 +37,7 @@ from sensverify.network.operators.base import (
     Values,
 )
 from sensverify.network.operators.piecewise import Abs, Clip, LeakyRelu, Relu
-from sensverify.network.operators.several import Max, Product, Windowed
+from sensverify.network.operators.several import Increment, Max, Product, Windowed
 from sensverify.network.operators.smooth import (
     Exp,
     Log,
@@ -60,6 +60,7 @@ __all__ = [
     "Divide",
     "Elementwise",
     "Exp",
+    "Increment",
     "Input",
     "LeakyRelu",
     "Linear",

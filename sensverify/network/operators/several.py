@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sensverify.network.operators.base import Nonlinear
+from sensverify.network.operators.base import Elementwise, Nonlinear
 
 
 class Windowed(Nonlinear):
@@ -25,3 +25,16 @@ class Product(Windowed):
 
     A product of matrices is a `Select` that lists every pair, then this, then sums.
     """
+
+
+@dataclass(frozen=True, eq=False)
+class Increment(Windowed):
+    """``f(x + d) - f(x)`` of the two numbers x and d along the last axis, which disappears.
+
+    What a function makes of a difference: two networks in one carry the differences of their
+    neurons through this.
+
+    ``function``: `PiecewiseLinear` or `Smooth`; its parameters broadcast to x.
+    """
+
+    function: Elementwise

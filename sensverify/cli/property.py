@@ -9,12 +9,17 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from sensverify.cli.printing import show
+from sensverify.cli.printing import quiet, show
 from sensverify.cli.progress import showing, watching
 from sensverify.cli.targets import Targets
 
 UNDECIDED = 3
 """Exit status where neither yes nor no is proven."""
+
+STATUS = {"sat": 1, "unsat": 0}
+
+_AT_ONCE = {"model", "property", "timeout", "seed", "runtime_check", "device"}
+"""Options that leave open how a property is answered; no other may be given."""
 
 FIELDS = ("method", "timeout", "device", "seed", "threads", "rigorous", "runtime_check")
 """Of a `PropertyRequest`, those that are options of the same name."""
@@ -67,15 +72,19 @@ def answer(asked: dict[str, Any], targets: Targets) -> int:
         Exit status: 1 for sat, 0 for unsat, 3 otherwise.
     """
     from sensverify.models import resolve
+
+    targets.check([Path(resolve(asked["model"]).path), asked["property"]])
+    status = _answered_at_once(asked, targets)
+    if status is not None:
+        return status
     from sensverify.report.verification.property import (
         answer_document,
         property_document,
         property_to_json,
-        witness_text,
     )
+    from sensverify.report.verification.witness import witness_text
     from sensverify.verification import PropertyRequest, check_property
 
-    targets.check([Path(resolve(asked["model"]).path), asked["property"]])
     request = PropertyRequest(**asked)
     with showing("answering", counted=False) as display, watching(display.update) as watch:
         report = check_property(request, watch=watch)
@@ -91,4 +100,31 @@ def answer(asked: dict[str, Any], targets: Targets) -> int:
     if not targets.to_stdout:
         show(answer_document(report))
     show(property_document(report, rigorous=request.rigorous), aside=True)
-    return {"sat": 1, "unsat": 0}.get(report.verdict.value, UNDECIDED)
+    return STATUS.get(report.verdict.value, UNDECIDED)
+
+
+def _answered_at_once(asked: dict[str, Any], targets: Targets) -> int | None:
+    """The exit status, where nothing but the answer is asked for, and that takes no time."""
+    given = {name for name, value in asked.items() if value} - _AT_ONCE
+    if given or targets.json is not None or targets.certificate is not None:
+        return None
+    from sensverify.report.verification.witness import witness_text
+    from sensverify.verification.at_once import answer_at_once
+
+    found = answer_at_once(
+        asked["model"],
+        asked["property"],
+        timeout=asked.get("timeout"),
+        runtime_check=asked["runtime_check"],
+    )
+    if found is None:
+        return None
+    witness = found.witness
+    text = None if witness is None else witness_text(witness)
+    targets.write(witness=None if text is None else lambda: text)
+    click.echo(found.verdict.value)
+    if text is not None:
+        click.echo(text, nl=False)
+    if not quiet():
+        click.echo(found.summary, err=True)
+    return STATUS[found.verdict.value]

@@ -2,40 +2,46 @@
 
 `verify` bounds the outputs around samples, `critical_radius` finds how far they may move until a
 label changes, `check_property` answers a VNN-LIB property, and `run_benchmark` a folder of them.
+
+Names are loaded when they are first used: some properties are answered without torch.
 """
 
-from sensverify.models.loading import ModelFacts
-from sensverify.verification.accuracy import CertifiedAccuracy, certified_accuracy
-from sensverify.verification.benchmark import BenchmarkSummary, Instance, InstanceResult
-from sensverify.verification.benchmark_report import BenchmarkReport
-from sensverify.verification.benchmark_run import (
-    BenchmarkRequest,
-    read_benchmark,
-    run_benchmark,
-)
-from sensverify.verification.certify import CertifiedBounds, certify
-from sensverify.verification.certifying import Certification
-from sensverify.verification.classes import ClassResult
-from sensverify.verification.counterexample import Counterexample
-from sensverify.verification.critical_radius import critical_radius
-from sensverify.verification.programs import ProgramExport, ProgramRequest, export_milp
-from sensverify.verification.property import (
-    PropertyReport,
-    PropertyRequest,
-    check_property,
-)
-from sensverify.verification.radius_request import CriticalRadiusRequest
-from sensverify.verification.radius_results import CriticalRadiusReport, SampleRadius
-from sensverify.verification.request import VerifyRequest
-from sensverify.verification.results import (
-    InputFacts,
-    SampleResult,
-    Summary,
-    VerifyReport,
-)
-from sensverify.verification.run import verify
-from sensverify.verification.sample_result import counterexamples
-from sensverify.verification.witness import Witness
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sensverify.models.loading import ModelFacts
+    from sensverify.verification.accuracy import CertifiedAccuracy, certified_accuracy
+    from sensverify.verification.benchmark import BenchmarkSummary, Instance, InstanceResult
+    from sensverify.verification.benchmark_report import BenchmarkReport
+    from sensverify.verification.benchmark_run import (
+        BenchmarkRequest,
+        read_benchmark,
+        run_benchmark,
+    )
+    from sensverify.verification.certify import CertifiedBounds, certify
+    from sensverify.verification.certifying import Certification
+    from sensverify.verification.classes import ClassResult
+    from sensverify.verification.counterexample import Counterexample
+    from sensverify.verification.critical_radius import critical_radius
+    from sensverify.verification.programs import ProgramExport, ProgramRequest, export_milp
+    from sensverify.verification.property import (
+        PropertyReport,
+        PropertyRequest,
+        check_property,
+    )
+    from sensverify.verification.radius_request import CriticalRadiusRequest
+    from sensverify.verification.radius_results import CriticalRadiusReport, SampleRadius
+    from sensverify.verification.request import VerifyRequest
+    from sensverify.verification.results import (
+        InputFacts,
+        SampleResult,
+        Summary,
+        VerifyReport,
+    )
+    from sensverify.verification.run import verify
+    from sensverify.verification.sample_result import counterexamples
+    from sensverify.verification.witness import Witness
 
 __all__ = [
     "BenchmarkReport",
@@ -72,3 +78,47 @@ __all__ = [
     "run_benchmark",
     "verify",
 ]
+
+_HOMES = {
+    "BenchmarkReport": "sensverify.verification.benchmark_report",
+    "BenchmarkRequest": "sensverify.verification.benchmark_run",
+    "BenchmarkSummary": "sensverify.verification.benchmark",
+    "Certification": "sensverify.verification.certifying",
+    "CertifiedAccuracy": "sensverify.verification.accuracy",
+    "CertifiedBounds": "sensverify.verification.certify",
+    "ClassResult": "sensverify.verification.classes",
+    "Counterexample": "sensverify.verification.counterexample",
+    "CriticalRadiusReport": "sensverify.verification.radius_results",
+    "CriticalRadiusRequest": "sensverify.verification.radius_request",
+    "InputFacts": "sensverify.verification.results",
+    "Instance": "sensverify.verification.benchmark",
+    "InstanceResult": "sensverify.verification.benchmark",
+    "ModelFacts": "sensverify.models.loading",
+    "ProgramExport": "sensverify.verification.programs",
+    "ProgramRequest": "sensverify.verification.programs",
+    "PropertyReport": "sensverify.verification.property",
+    "PropertyRequest": "sensverify.verification.property",
+    "SampleRadius": "sensverify.verification.radius_results",
+    "SampleResult": "sensverify.verification.results",
+    "Summary": "sensverify.verification.results",
+    "VerifyReport": "sensverify.verification.results",
+    "VerifyRequest": "sensverify.verification.request",
+    "Witness": "sensverify.verification.witness",
+    "certified_accuracy": "sensverify.verification.accuracy",
+    "certify": "sensverify.verification.certify",
+    "check_property": "sensverify.verification.property",
+    "counterexamples": "sensverify.verification.sample_result",
+    "critical_radius": "sensverify.verification.critical_radius",
+    "export_milp": "sensverify.verification.programs",
+    "read_benchmark": "sensverify.verification.benchmark_run",
+    "run_benchmark": "sensverify.verification.benchmark_run",
+    "verify": "sensverify.verification.run",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value

@@ -230,7 +230,7 @@ def export_milp(
     >>> import sensverify as sv
     >>> export = sv.export_milp("iris", samples=(22, 23), sigma=0.1, maximise=2)
     >>> int(export.program.integer.sum())  # binaries, one for each kink inside of its bounds
-    19
+    14
     """
     request = whole_request(ProgramRequest, request, x, None, settings)
     inner = {} if request.bounds is None else {"intermediate": request.bounds}

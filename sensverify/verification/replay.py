@@ -10,21 +10,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import torch
 
-from sensverify.bounds import forward_pass
-from sensverify.classification.rivals import Rivals
 from sensverify.core.box import Box
-from sensverify.formats.modules.original import OriginalModule
 from sensverify.formats.onnx.ends import WHOLE, Ends
 from sensverify.formats.onnx.heads import Head
 from sensverify.formats.onnx.original import OriginalFile
 from sensverify.models.loading import LoadedModel
 from sensverify.network import Network
 from sensverify.verification.one_output import threshold_scores
+
+if TYPE_CHECKING:
+    from sensverify.classification.rivals import Rivals
 
 _LOG = logging.getLogger(__name__)
 
@@ -52,6 +51,10 @@ class Replayed:
         """Whether some output is above the label's, or the one class of rivals lost its place."""
         if not np.isfinite(self.outputs).all():
             return False
+        import torch
+
+        from sensverify.classification.rivals import Rivals
+
         # Exact in float64, as is a difference's sign.
         values = torch.from_numpy(self.outputs.astype(np.float64)).unsqueeze(0)
         if not isinstance(label, Rivals):
@@ -109,6 +112,8 @@ class Replay:
             return cls(model.path, model.ends, model.head, threshold)
         if isinstance(model.original, Network):
             return cls(partial(OriginalNetwork, model.original), threshold=threshold)
+        from sensverify.formats.modules.original import OriginalModule
+
         return cls(partial(OriginalModule, model.original), threshold=threshold)
 
     @property
@@ -190,7 +195,7 @@ class Replay:
 
 def _one(labels: np.ndarray | Rivals, row: int) -> int | Rivals:
     """The label of one sample, or its rivals on the CPU."""
-    if not isinstance(labels, Rivals):
+    if isinstance(labels, np.ndarray):
         return int(labels[row])
     return labels[row : row + 1].cpu()
 
@@ -205,6 +210,10 @@ class OriginalNetwork:
 
     def outputs(self, sample: np.ndarray) -> np.ndarray:
         """Outputs of one sample, flattened, float64."""
+        import torch
+
+        from sensverify.bounds import forward_pass
+
         with torch.no_grad():
             found = forward_pass(self._network, torch.from_numpy(sample[None]).double())
         return found.reshape(-1).cpu().numpy()

@@ -17,6 +17,9 @@ from sensverify.formats.onnx.external import embed_external_data
 
 OLDEST_OPSET = 7
 
+_PASSED: set[tuple[str, tuple[tuple[str, str], ...]]] = set()
+"""Digests of what the ONNX checker has passed: bounds, replays and certificates read one file."""
+
 
 @dataclass(frozen=True, eq=False)
 class OnnxFile:
@@ -74,11 +77,14 @@ def read_file(path: str | os.PathLike[str], *, limit: int = GIGABYTE) -> OnnxFil
     opset(model)
     _open_batch(model)
     external = embed_external_data(model, path.parent, limit)
-    try:
-        checker.check_model(model)
-    except (checker.ValidationError, ValueError, TypeError) as error:
-        raise BadModelFile(f"'{path}' fails the ONNX checker: {_first_line(error)}") from None
-    return OnnxFile(model, sha256(stored), external)
+    digests = sha256(stored), external
+    if digests not in _PASSED:
+        try:
+            checker.check_model(model)
+        except (checker.ValidationError, ValueError, TypeError) as error:
+            raise BadModelFile(f"'{path}' fails the ONNX checker: {_first_line(error)}") from None
+        _PASSED.add(digests)
+    return OnnxFile(model, *digests)
 
 
 def _open_batch(model: onnx.ModelProto) -> None:

@@ -8,24 +8,12 @@ from sensverify.core.queries import Verdict
 from sensverify.report.document import Document, Text
 from sensverify.report.record import header, result_text
 from sensverify.report.verification.json import certificate_dict, method_dict, model_dict
+from sensverify.report.verification.witness import witness_text
 from sensverify.verification.property import PropertyReport
 from sensverify.verification.runtime import RuntimeFacts
 from sensverify.verification.witness import Witness
 
 SCHEMA = "sensverify.property/2"
-
-
-def witness_text(witness: Witness) -> str:
-    """A witness in VNN-COMP's form, one variable a line.
-
-    The numbers are decimal and give back the same float64 when they are read.
-    """
-    lines = [
-        f"({letter}_{index} {value!r})"
-        for letter, values in (("X", witness.inputs), ("Y", witness.outputs))
-        for index, value in enumerate(values.tolist())
-    ]
-    return "(" + "\n ".join(lines) + ")\n"
 
 
 def answer_document(report: PropertyReport) -> Document:

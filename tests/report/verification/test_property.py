@@ -10,7 +10,8 @@ import pytest
 
 from sensverify.core.queries import Verdict
 from sensverify.core.results import Guarantee
-from sensverify.report.verification.property import property_to_json, summary_line, witness_text
+from sensverify.report.verification.property import property_to_json, summary_line
+from sensverify.report.verification.witness import witness_text
 from sensverify.verification import ModelFacts, PropertyReport, Witness
 from tests.report.shown import RECORD
 

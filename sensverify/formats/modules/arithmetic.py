@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import inf
 from typing import Any
 
+from sensverify.formats.modules.bilinear import product_of
 from sensverify.formats.modules.emitting import Emitter, Variable, rule, scalar
 from sensverify.formats.modules.expressions import Expression, Origin, origin
 from sensverify.network.operators import Add, Clip, Concat, Divide, Max, Relu, Scale
@@ -48,6 +49,8 @@ def _rsub(emit: Emitter, self: Any, other: Any, alpha: float = 1) -> Variable:
 @rule("mul", "multiply")
 def _mul(emit: Emitter, self: Any, other: Any) -> Variable:
     first, second = emit.broadcast(self, other)
+    if isinstance(first, Variable) and isinstance(second, Variable):
+        return product_of(emit, first, second)
     variable, factor = (first, second) if isinstance(first, Variable) else (second, first)
     return emit.add(Scale(emit.array(factor)), emit.variable(variable))
 

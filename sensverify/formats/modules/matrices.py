@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sensverify.formats.modules.bilinear import contracted, matrices_multiplied
 from sensverify.formats.modules.emitting import (
     RULES,
     Emitter,
@@ -77,6 +78,8 @@ def _matmul(
     emit: Emitter, self: Any, other: Any = None, mat2: Any = None, vec: Any = None
 ) -> Variable:
     right = next(value for value in (other, mat2, vec) if value is not None)
+    if isinstance(self, Variable) and isinstance(right, Variable):
+        return matrices_multiplied(emit, self, right)
     if isinstance(self, Variable):
         weight = _matrix(emit, right)
         if weight.ndim == 1:
@@ -95,6 +98,20 @@ def _matmul(
     if emit.array(self).ndim == 1:
         return emit.reshape(product, product.shape[:-1])
     return emit.add(Permute(axes), product)
+
+
+@rule("einsum")
+def _einsum(emit: Emitter, equation: str, tensors: list[Any], **_: Any) -> Variable:
+    if not (len(tensors) == 2 and all(isinstance(each, Variable) for each in tensors)):
+        return affine(emit, **emit.call.arguments)
+    left, arrow, output = equation.replace(" ", "").partition("->")
+    terms = left.split(",")
+    if not arrow or not all(part.isalpha() for part in (*terms, output)):
+        emit.refuse(f"has the equation '{equation}'; one with letters alone and an arrow is known")
+    batch = terms[0][0]
+    if any(term[0] != batch or batch in term[1:] for term in (*terms, output)):
+        emit.refuse_mixing()
+    return contracted(emit, (terms[0][1:], terms[1][1:]), output[1:], *tensors)
 
 
 def _matrix(emit: Emitter, value: Any) -> Tensor | Expression:
@@ -135,8 +152,8 @@ def affine(emit: Emitter, **arguments: Any) -> Variable:
     ]
     if len(variables) != 1:
         emit.refuse(
-            "combines several values computed from the input, and bounds exist for sums of such "
-            "values only; one of them can depend on the input"
+            "combines several values computed from the input; one of them can depend on the input",
+            "write it with matmul, einsum of two operands, or products of entries",
         )
     (variable,) = variables
     per_channel = emit.operator in PER_CHANNEL

@@ -8,6 +8,7 @@ from math import inf
 import numpy as np
 
 from sensverify.formats.onnx.activations import clipped
+from sensverify.formats.onnx.bilinear import times
 from sensverify.formats.onnx.call import Call, Value, Variable, handles
 from sensverify.formats.onnx.constants import folded
 from sensverify.formats.onnx.lowering import (
@@ -107,14 +108,14 @@ def negate(call: Call) -> Value:
 
 @handles("Mul", folds=True)
 def multiply(call: Call) -> Value:
-    """The product of two inputs, one of them a constant."""
+    """The product of two inputs."""
     first, second = call.input(0), call.input(1)
     if isinstance(first, np.ndarray) and isinstance(second, np.ndarray):
         return folded(call, np.multiply)
-    if isinstance(first, Variable) and isinstance(second, Variable):
-        raise call.refusal("a product of two values that depend on the input is not affine")
     if (nothing := empty(call, first, second)) is not None:
         return nothing
+    if isinstance(first, Variable) and isinstance(second, Variable):
+        return times(call, first, second)
     variable, factor = (first, second) if isinstance(first, Variable) else (second, first)
     return scaled(call, variable, factor)  # type: ignore[arg-type]
 

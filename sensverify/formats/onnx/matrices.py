@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sensverify.formats.onnx.arithmetic import total
+from sensverify.formats.onnx.bilinear import matrices_multiplied
 from sensverify.formats.onnx.call import Call, Value, Variable, handles
 from sensverify.formats.onnx.lowering import (
     broadcast,
@@ -21,14 +22,12 @@ from sensverify.network.shapes import Shape
 
 @handles("MatMul")
 def matmul(call: Call) -> Value:
-    """A matrix product with a constant on either side."""
+    """A matrix product."""
     return product(call, call.input(0), call.input(1))
 
 
 def product(call: Call, first: Value, second: Value, factor: float = 1.0) -> Value:
     """``factor * first @ second`` with numpy's rules for one and more than two axes."""
-    if isinstance(first, Variable) and isinstance(second, Variable):
-        raise call.refusal("a product of two values that depend on the input is not affine")
     if not first.shape or not second.shape:
         raise call.invalid("a matrix product needs matrices")
     if len(first.shape) == 1 and len(second.shape) > 1:
@@ -40,6 +39,8 @@ def product(call: Call, first: Value, second: Value, factor: float = 1.0) -> Val
         return reshaped(call, result, (*first.shape[:-1],) if len(first.shape) > 1 else ())
     if first.shape[-1] != second.shape[-2]:
         raise call.invalid(f"matrices {first.shape} and {second.shape} do not fit")
+    if isinstance(first, Variable) and isinstance(second, Variable):
+        return _times(call, matrices_multiplied(call, first, second), factor)
     if isinstance(first, np.ndarray):
         # A x = (x' A')'
         sides = _swap(call, second), _swap(call, first)
@@ -80,7 +81,7 @@ def _right(call: Call, variable: Variable, weight: np.ndarray, factor: float) ->
 
 @handles("Gemm")
 def gemm(call: Call) -> Value:
-    """``alpha * A' B' + beta * C``; A or B is a constant, C may be either or missing."""
+    """``alpha * A' B' + beta * C``; C may be missing."""
     alpha, beta = call.attribute("alpha", 1.0), call.attribute("beta", 1.0)
     sides = []
     for index, name in ((0, "transA"), (1, "transB")):

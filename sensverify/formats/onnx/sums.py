@@ -61,21 +61,26 @@ def columns_to_image(call: Call) -> Value:
 
 @handles("Einsum")
 def einsum(call: Call) -> Value:
-    """A sum of products over named axes, of one value that depends on the input and constants."""
+    """A sum of products over named axes."""
     values = [call.input(i) for i in range(len(call.inputs))]
-    variables = [value for value in values if isinstance(value, Variable)]
-    if len(variables) > 1:
-        raise call.refusal("a product of two values that depend on the input is not affine")
     terms, output = _terms(call, [tuple(value.shape) for value in values])
-    constants = [
-        (value, term)
-        for value, term in zip(values, terms, strict=True)
-        if value is not variables[0]
-    ]
-    (own,) = (term for value, term in zip(values, terms, strict=True) if value is variables[0])
-    variable, own = _diagonal(call, variables[0], own)
-    array, other = _constant_product(call, constants)
-    return _contracted(call, (variable, own), (array, other), output)
+    named = [_diagonal(call, value, term) for value, term in zip(values, terms, strict=True)]
+    variables = [(v, term) for v, term in named if isinstance(v, Variable)]
+    array, other = _constant_product(
+        call, [(v, t) for v, t in named if not isinstance(v, Variable)]
+    )
+    while len(variables) > 1:
+        # Two at a time, with the axes that anything else still reads.
+        (first, own), (second, its), *rest = variables
+        wanted = set(output) | set(other) | {letter for _, term in rest for letter in term}
+        kept = "".join(letter for letter in dict.fromkeys(own + its) if letter in wanted)
+        if not rest and not other:
+            kept = output
+        result = _contracted(call, (first, own), (second, its), kept)
+        variables = [(call.as_variable(result), kept), *rest]
+    if not other and array.ndim == 0 and variables[0][1] == output:
+        return variables[0][0]
+    return _contracted(call, variables[0], (array, other), output)
 
 
 def _terms(call: Call, shapes: list[tuple[int, ...]]) -> tuple[list[str], str]:
@@ -128,7 +133,6 @@ def _constant_product(call: Call, constants: list[tuple[Value, str]]) -> tuple[n
     """The product of all constants, with every axis that one of them has."""
     array, term = np.ones((), np.float64), ""
     for value, own in constants:
-        value, own = _diagonal(call, value, own)
         letters = term + "".join(letter for letter in own if letter not in term)
         first = array.reshape(*array.shape, *(1,) * (len(letters) - len(term)))
         order = [own.index(letter) for letter in letters if letter in own]
@@ -144,7 +148,7 @@ def _constant_product(call: Call, constants: list[tuple[Value, str]]) -> tuple[n
 
 
 def _contracted(
-    call: Call, variable: tuple[Value, str], constant: tuple[np.ndarray, str], output: str
+    call: Call, variable: tuple[Value, str], constant: tuple[Value, str], output: str
 ) -> Value:
     """A matrix product, for every item of the axes that both have and the output keeps."""
     (value, own), (array, other) = variable, constant

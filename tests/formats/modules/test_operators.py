@@ -73,6 +73,14 @@ def without_gradients(m, x):
 
 
 FORMS = {
+    "products of variables": (
+        lambda m, x: x * x.relu() + x[:, :1] * x[..., :1],
+        lambda m, x: x @ x.transpose(1, 2) + x.transpose(1, 2)[:, :3, :] @ x[:, :, :3],
+        lambda m, x: torch.bmm(x, x.mT) + x[:, None].matmul(x.mT[:, None]).squeeze(1),
+        lambda m, x: torch.einsum("bij,bkj->bik", x, x * m.gain),
+        lambda m, x: torch.einsum("bij, bkl -> blki", x[:, :2], x.relu()),
+        lambda m, x: torch.einsum("bii,bij->bj", x[:, :, :3], x),
+    ),
     "select": (
         lambda m, x: x[:, 0],
         lambda m, x: torch.stack([x[:, 0, 0], x[:, 2, 1]], 1),

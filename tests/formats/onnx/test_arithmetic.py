@@ -169,10 +169,9 @@ def test_half_precision_is_widened(element, save):
     np.testing.assert_array_equal(stored.T, [[0.5, -1.25], [3.0, 0.125]])
 
 
-@pytest.mark.parametrize("operator", ["Mul", "Div", "MatMul"])
-def test_two_variables_cannot_be_multiplied(operator, check_equal, make_model):
-    nodes = [helper.make_node(operator, ["x", "x"], ["y"], name="square")]
-    with pytest.raises(UnsupportedOperator, match=rf"{operator} \(node 'square'\)"):
+def test_a_value_divided_by_itself_is_refused(check_equal, make_model):
+    nodes = [helper.make_node("Div", ["x", "x"], ["y"], name="one")]
+    with pytest.raises(UnsupportedOperator, match=r"Div \(node 'one'\)"):
         check_equal(make_model(nodes, (3, 3), {}))
 
 

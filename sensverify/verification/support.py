@@ -79,6 +79,24 @@ class Support:
         return tuple("yes" if each else "no" for each in astuple(self))
 
 
+COMPOSITE: dict[str, type[op.Operator]] = {
+    **dict.fromkeys(("LogSoftmax", "ReduceLogSum", "ReduceLogSumExp", "Softmax"), op.Exp),
+    **dict.fromkeys(("GRU", "LSTM"), op.Product),
+    **dict.fromkeys(("ReduceL2", "ReduceSumSquare"), op.Square),
+    **dict.fromkeys(
+        (
+            "GroupNormalization",
+            "InstanceNormalization",
+            "LayerNormalization",
+            "RMSNormalization",
+            "ReduceProd",
+        ),
+        op.Product,
+    ),
+    "RNN": op.Tanh,
+}
+"""ONNX operators that become several of a network's, and the one that fewest methods know."""
+
 EVERY = Support(*[True] * 5)
 """That of an operator that every method knows."""
 
@@ -100,8 +118,9 @@ def onnx_operators() -> Iterator[tuple[str, type[op.Operator] | None, str]]:
     name : str
         Its type, behind its domain where that is not the standard one.
     operator : type or None
-        Of a network, where it is lowered to just that; None where it becomes operators that every
-        method knows.
+        Of a network, where it is lowered to just that, or to what no more methods know; None where
+        it becomes operators that every method knows, but for a product of two values that depend
+        on the input.
     note : str
         ``of constants``, or ``at the end`` of a classifier, where it is cut off; empty: anywhere.
     """
@@ -114,10 +133,11 @@ def onnx_operators() -> Iterator[tuple[str, type[op.Operator] | None, str]]:
     for name in sorted(HANDLERS.keys() | ends, key=lambda each: (each.count("."), each)):
         if name in NUMERICAL:
             yield name, None, "of constants"
-        elif name not in HANDLERS or name in heads.SOFTMAX:
+        elif name not in HANDLERS:
             yield name, None, "at the end"
         else:
-            yield name, type(SIMPLE[name]()) if name in SIMPLE else None, ""
+            alone = type(SIMPLE[name]()) if name in SIMPLE else None
+            yield name, COMPOSITE.get(name, alone), ""
 
 
 def torch_operators() -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from sensverify.formats.onnx.bilinear import times
 from sensverify.formats.onnx.call import Call, Value, Variable, handles
 from sensverify.formats.onnx.constants import folded
 from sensverify.formats.onnx.lowering import (
+    activated,
     added,
     broadcast,
     broadcast_shape,
@@ -23,6 +24,7 @@ from sensverify.formats.onnx.lowering import (
     reshaped,
     scaled,
 )
+from sensverify.network.operators import Reciprocal
 
 
 def total(call: Call, values: list[Value]) -> Value:
@@ -122,8 +124,10 @@ def multiply(call: Call) -> Value:
 
 @handles("Div", folds=True)
 def divide(call: Call) -> Value:
-    """The quotient of a value and a constant."""
-    first = call.input(0)
+    """The quotient of two inputs: by one that depends on the input, a product."""
+    first, divisor = call.input(0), call.input(1)
+    if isinstance(divisor, Variable):
+        return _divided_by(call, first, divisor)
     second = call.constant(1, "the divisor")
     if isinstance(first, Variable):
         nothing = empty(call, first, second)
@@ -134,6 +138,18 @@ def divide(call: Call) -> Value:
         return folded(call, np.divide)
     # Integers are divided towards zero in ONNX, downwards in numpy.
     return folded(call, lambda a, b: (np.sign(a) * np.sign(b) * (abs(a) // abs(b))).astype(a.dtype))
+
+
+def _divided_by(call: Call, value: Value, divisor: Variable) -> Value:
+    """``x * (1 / y)``, on boxes that keep y away from 0."""
+    if (nothing := empty(call, value, divisor)) is not None:
+        return nothing
+    if isinstance(value, Variable) and value == divisor:
+        raise call.refusal("a value divided by itself is 1, or undefined", "leave the node out")
+    reciprocal = activated(call, divisor, Reciprocal())
+    if isinstance(value, Variable):
+        return times(call, value, reciprocal)
+    return scaled(call, reciprocal, value)
 
 
 @handles("Mod", folds=True)

@@ -7,13 +7,15 @@ from math import prod
 import numpy as np
 
 from sensverify.formats.onnx.call import Call, Variable, without_batch_axis
-from sensverify.formats.onnx.lowering import broadcast_shape, multiplied
-from sensverify.network.operators import Concat, Product, Select
+from sensverify.formats.onnx.lowering import activated, broadcast_shape, multiplied
+from sensverify.network.operators import Concat, Product, Select, Square
 from sensverify.network.shapes import Shape
 
 
 def times(call: Call, first: Variable, second: Variable) -> Variable:
     """``x * y``, with broadcasting."""
+    if first == second:
+        return activated(call, first, Square())
     shape = broadcast_shape(first, second)
     call.reserve((2, *shape))
     node, places = _beside(call, first, second)

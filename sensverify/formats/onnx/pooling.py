@@ -17,9 +17,11 @@ from sensverify.formats.onnx.lowering import (
     reshaped,
     scaled,
 )
+from sensverify.formats.onnx.normalising import product_along, squares_summed
 from sensverify.formats.onnx.shapes import axis_of
+from sensverify.formats.onnx.softmax import log_sum_exp
 from sensverify.formats.windows import Windows
-from sensverify.network.operators import Abs, Conv, Pad, Select
+from sensverify.network.operators import Abs, Conv, Log, Pad, Select, Sqrt
 from sensverify.network.shapes import Shape
 
 
@@ -110,13 +112,18 @@ def _window_entries(place: Windows, spatial: Shape) -> tuple[np.ndarray, np.ndar
     "GlobalAveragePool",
     "GlobalMaxPool",
     "ReduceL1",
+    "ReduceL2",
+    "ReduceLogSum",
+    "ReduceLogSumExp",
     "ReduceMax",
     "ReduceMean",
     "ReduceMin",
+    "ReduceProd",
     "ReduceSum",
+    "ReduceSumSquare",
 )
 def reduce(call: Call) -> Value:
-    """The sum, mean or largest entry along some axes."""
+    """The sum, mean, product, norm or largest entry along some axes."""
     value = call.variable(0)
     axes, keep = _axes(call, len(value.shape))
     kind = call.operator_type.removeprefix("Reduce")
@@ -125,6 +132,8 @@ def reduce(call: Call) -> Value:
     )
     if kind == "L1":
         value = activated(call, value, Abs())
+    if kind in _CURVED:
+        return reshaped(call, _curved(call, kind, grouped_last(call, value, axes)), shape)
     if all(value.shape[axis] == 1 for axis in axes):
         return reshaped(call, value, shape)
     if kind == "Min":
@@ -138,6 +147,22 @@ def reduce(call: Call) -> Value:
         result = multiplied(call, last, np.ones((1, size)))
         result = result if kind in ("Sum", "L1") else divided(call, result, size)
     return reshaped(call, result, shape)
+
+
+_CURVED = ("L2", "LogSum", "LogSumExp", "Prod", "SumSquare")
+
+
+def _curved(call: Call, kind: str, last: Variable) -> Variable:
+    """A nonlinear reduction along the last axis, which stays with length 1 or disappears."""
+    if kind == "LogSumExp":
+        return log_sum_exp(call, last)
+    if kind == "Prod":
+        return product_along(call, last)
+    if kind == "LogSum":
+        summed = multiplied(call, last, np.ones((1, last.shape[-1])))
+        return activated(call, summed, Log())
+    squares = squares_summed(call, last)
+    return activated(call, squares, Sqrt()) if kind == "L2" else squares
 
 
 def _axes(call: Call, rank: int) -> tuple[list[int], bool]:

@@ -1,16 +1,80 @@
-"""Softmax inside of a network, which has no bounds here."""
+"""Softmax, its logarithm, and what sums exponentials: through differences of their inputs.
+
+``p_i = 1 / (1 + sum_(j != i) exp(x_j - x_i))``: what all inputs have in common cancels before any
+bound is taken, and on independent inputs intervals are exact (Wei et al. 2023, *Convex bounds on
+the softmax function with applications to robustness verification*, call it ER).
+"""
 
 from __future__ import annotations
 
-from sensverify.formats.onnx.call import Call, Value, handles
+from math import prod
+
+import numpy as np
+
+from sensverify.formats.onnx.arithmetic import total
+from sensverify.formats.onnx.call import Call, Value, Variable, handles
 from sensverify.formats.onnx.heads import SOFTMAX
+from sensverify.formats.onnx.lowering import (
+    activated,
+    grouped_last,
+    multiplied,
+    rearranged,
+    reshaped,
+    scaled,
+    transposed,
+)
+from sensverify.formats.onnx.shapes import axis_of
+from sensverify.network.operators import Exp, Log, Reciprocal
 
 
 @handles(*SOFTMAX)
 def softmax(call: Call) -> Value:
-    """Refused: only at the end of a network it is cut off; see `sensverify.formats.onnx.heads`."""
-    raise call.refusal(
-        "its outputs have no bounds here. Where it ends the network, labels are verified "
-        "through it, and properties that only compare outputs",
-        "for anything else export the model without it",
-    )
+    """Shares of exponentials along an axis; before operator set 13, along all from it on."""
+    variable = call.variable(0)
+    rank = len(variable.shape)
+    axis = axis_of(call, int(call.attribute("axis", -1 if call.opset >= 13 else 1)), rank)
+    logarithm = call.operator_type == "LogSoftmax"
+    if call.opset < 13:
+        flat = (prod(variable.shape[:axis]), prod(variable.shape[axis:]))
+        result = shares(call, Variable(variable.node, flat), logarithm=logarithm)
+        return reshaped(call, result, variable.shape)
+    last = grouped_last(call, variable, [axis])
+    result = shares(call, last, logarithm=logarithm)
+    back = [*range(axis), rank - 1, *range(axis, rank - 1)]
+    return transposed(call, result, tuple(back))
+
+
+def shares(call: Call, variable: Variable, *, logarithm: bool = False) -> Variable:
+    """``exp(x_i) / sum_j exp(x_j)`` along the last axis, or the logarithm of it."""
+    n = variable.shape[-1]
+    total = _relative_sums(call, variable, n)
+    if logarithm:
+        return scaled(call, activated(call, total, Log()), -1.0)
+    return activated(call, total, Reciprocal())
+
+
+def log_sum_exp(call: Call, variable: Variable) -> Variable:
+    """``log(sum_j exp(x_j))`` along the last axis, which disappears: relative to the first."""
+    first = rearranged(call, variable, lambda values: values[..., :1])
+    relative = activated(call, _relative_sums(call, variable, 1), Log())
+    result = total(call, [first, relative])
+    return reshaped(call, result, variable.shape[:-1])  # type: ignore[return-value]
+
+
+def _relative_sums(call: Call, variable: Variable, count: int) -> Variable:
+    """``1 + sum_(j != i) exp(x_j - x_i)`` for the first entries i of the last axis."""
+    n = variable.shape[-1]
+    call.reserve((count, n, n))
+    others = np.array([[j for j in range(n) if j != i] for i in range(count)], np.int64)
+    if n == 1:
+        # exp(0) for an entry that has none beside it: a constant that reads its input.
+        return scaled(call, variable, np.zeros((), call.dtype), np.ones((), call.dtype))
+    matrix = np.zeros((count, n - 1, n), call.dtype)
+    np.put_along_axis(matrix, others[..., None], 1, axis=2)
+    matrix[np.arange(count), :, np.arange(count)] = -1
+    apart = multiplied(call, variable, matrix.reshape(count * (n - 1), n))
+    powers = activated(call, apart, Exp())
+    grouped = Variable(powers.node, (*variable.shape[:-1], count, n - 1))
+    one = np.ones(1, call.dtype)
+    summed = multiplied(call, grouped, np.ones((1, n - 1), call.dtype), one)
+    return Variable(summed.node, (*variable.shape[:-1], count))

@@ -47,13 +47,6 @@ def test_with_a_constant(form, shapes, opset, check_node):
     check_node(operator, shape, floats(*constant), opset=opset, first=first)
 
 
-@pytest.mark.parametrize(("shape", "constant"), SHAPES, ids=str)
-def test_a_variable_divisor_is_refused(shape, constant, check_node):
-    for opset in (7, 14):
-        with pytest.raises(UnsupportedOperator, match="divisor"):
-            check_node("Div", shape, floats(*constant), opset=opset, first=False)
-
-
 @pairwise(
     operator=["Add", "Sub", "Max", "Min", "Sum", "Mean"],
     weight=[(4, 4), (4, 1)],

@@ -13,10 +13,11 @@ from sensverify.bounds import Method, compute_bounds, forward_pass
 from sensverify.bounds.forward import forward
 from sensverify.bounds.memory import DEFAULT_BUDGET
 from sensverify.bounds.rounding import slack
-from sensverify.bounds.tensors import flattened, tensor_network
+from sensverify.bounds.tensors import flattened, tensor_box, tensor_network
 from sensverify.classification.rivals import Rivals, without
 from sensverify.core.box import Box
 from sensverify.core.results import Bounds, Guarantee
+from sensverify.core.sets import InputSet
 from sensverify.network import Network
 
 STEPS = 8
@@ -210,6 +211,8 @@ def _computes_in_double(method: Method | None) -> bool:
 
 
 def _in_double(box: Box) -> Box:
+    if isinstance(box, InputSet):
+        return tensor_box(box, dtype=torch.float64, device=box.lower.device)
     return Box(box.lower.double(), box.upper.double())
 
 

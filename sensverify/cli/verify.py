@@ -11,6 +11,7 @@ import click
 from sensverify.cli.critical_radius import critical_radius_options, found_radii, search_of
 from sensverify.cli.gates import GateOutputs, gate_options
 from sensverify.cli.grouped import GroupedCommand, grouped
+from sensverify.cli.input_sets import input_set_options
 from sensverify.cli.options import (
     PATH,
     ends_options,
@@ -42,6 +43,7 @@ LIMITED = ("min_certified", "min_accuracy", "max_changed", "max_width", "max_log
     ),
 )
 @grouped("How far inputs may move", moving_options())
+@grouped("Which of these inputs, where not all: one of these", input_set_options())
 @grouped(
     "The network",
     ends_options(),
@@ -248,6 +250,8 @@ def verify(
       sensverify verify iris
       sensverify verify iris --sigma 0.1 --report iris.html
       sensverify verify net.onnx --data mnist --samples 0:20 --radius 0.05 --clip 0 1
+      sensverify verify mnist-conv2 --radius 0.5 --norm 2
+      sensverify verify mnist-conv2 --vary brightness=0.1 --vary contrast=0.2
       sensverify verify net.onnx --data mine.npz --radius 0.01 --json - > result.json
       sensverify verify net.onnx --data 'mine.csv(label=species)' --radius 0.01
       sensverify verify mnist-conv2 --method alpha-crown --setting steps=50
@@ -259,6 +263,8 @@ def verify(
       sensverify verify iris --critical-radius --sigma 0.05 --report radii.html
     """
     settings = dict(options.pop("settings"))
+    options["vary"] = options["vary"] or None
+    options["norm"] = None if options["norm"] is None else float(options["norm"])
     property_file, witness = options.pop("property_file"), options.pop("witness")
     options["rigorous"] = options["rigorous"] or certificate_target is not None
     file, folder = witness_paths(witness, of_samples=property_file is None)
@@ -291,7 +297,7 @@ def _bound(options: dict[str, Any], targets: Targets, outputs: GateOutputs) -> i
 
     radius = options["radius"]
     radius = radius if isinstance(radius, Path) else None
-    read = options["box"], options["costs"], options["baseline"], radius
+    read = options["box"], options["costs"], options["baseline"], radius, options["constraints"]
     targets.check(input_files([options["model"]], *read, data=options["data"]))
     request = VerifyRequest(**options)
     with showing("bounding") as display, watching(display.update) as watch:

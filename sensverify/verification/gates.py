@@ -226,8 +226,8 @@ def _read_baseline(
 
 def _check_question(path: Path, asked: dict[str, Any], question: Question) -> None:
     """Refuse a result of inputs that moved otherwise."""
-    for name in ("radius", "sigma", "clip", "box"):
-        now, then = getattr(question.facts, name), asked[name]
+    for name in ("radius", "sigma", "clip", "box", "set"):
+        now, then = getattr(question.facts, name), asked.get(name)
         now, then = (Path(each).name if isinstance(each, str) else each for each in (now, then))
         if (list(now) if isinstance(now, tuple) else now) != then:
             raise BadSetting(

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ from sensverify.classification.sources import find_source
 from sensverify.core.box import Box
 from sensverify.core.digests import sha256_of_arrays
 from sensverify.core.numbers import RangeShare
+from sensverify.core.sets import InputSet
 from sensverify.data.dataset import check_range
 from sensverify.data.labels import one_column
 from sensverify.errors import BadBox, BadData, BadSetting, BadShape
@@ -35,9 +36,13 @@ from sensverify.models.loading import LoadedModel
 from sensverify.network import Network
 from sensverify.network.operators import Operator, Reshape, Sigmoid
 from sensverify.verification.confusions import costly, pairs
+from sensverify.verification.input_sets import AskedSet
 from sensverify.verification.request import VerifyRequest
 from sensverify.verification.results import InputFacts
 from sensverify.verification.sample_result import Judged
+
+_CHECKED_AT_ONCE = 256
+"""Samples whose input sets are made at a time."""
 
 SIGMOIDS = (
     "each output is a sigmoid of its own, so that several classes may hold at once: a class counts "
@@ -73,6 +78,8 @@ class Question:
         By class, what it may not be taken for; None: any other.
     places : int
         The class is asked to stay among so many largest outputs.
+    inside : AskedSet or None
+        The part of the boxes that is asked about, or the images that are; None: whole boxes.
     """
 
     facts: InputFacts
@@ -83,6 +90,7 @@ class Question:
     judged: Judged = "nothing"
     confusions: np.ndarray | None = None
     places: int = 1
+    inside: AskedSet | None = None
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -163,12 +171,17 @@ class Question:
     def box(self, part: slice) -> Box:
         """The boxes of some samples, shape ``[batch, *input_shape]``, in float64.
 
+        An `InputSet` where less than the boxes is asked about.
         Rounded outward, here and where they are narrowed to the computation's dtype: they contain
         the boxes around the samples as the data has them.
         """
         if isinstance(self.perturbation, Box):
-            return self.perturbation[part]
-        return self.perturbation.box(self.samples.x[part], self.scale)
+            box = self.perturbation[part]
+        else:
+            box = self.perturbation.box(self.samples.x[part], self.scale)
+        if self.inside is None:
+            return box
+        return self.inside.around(self.samples.x[part], box, self.scale)
 
     def center(self, part: slice) -> np.ndarray:
         """The samples in the dtype of the computation, shape ``[batch, *input_shape]``."""
@@ -208,6 +221,9 @@ def make_question(request: VerifyRequest, model: LoadedModel) -> Question:
     clip = clip_range(request.clip, on_card, data.clip)
     if isinstance(radius, RangeShare):
         radius = radius.of(data.clip, on_card, clip, data=data.name)
+    inside = AskedSet.of(request)
+    if inside is not None:
+        radius, sigma, clip = _of_set(inside, request, radius, sigma, clip)
     dtype = request.dtype or "float32"
     if not (np.abs(data.x) <= np.finfo(dtype).max).all():
         raise BadData(f"{what}: a value does not fit {dtype}")
@@ -221,7 +237,44 @@ def make_question(request: VerifyRequest, model: LoadedModel) -> Question:
     facts = InputFacts(data.name, shown, sigma, clip, None, samples.note, source.part)
     perturbation.check(data.x, scale)
     question = Question(facts, samples, dtype, perturbation, scale)
+    if inside is not None:
+        question = _about_set(question, inside)
     return _judging(question, request, model)
+
+
+def _of_set(
+    inside: AskedSet,
+    request: VerifyRequest,
+    radius: float | Path | np.ndarray | None,
+    sigma: float | None,
+    clip: Clip | None,
+) -> tuple[Any, float | None, Clip | None]:
+    """The radius of the boxes around an input set, a sigma and the clip range."""
+    if inside.name == "vary":
+        return 0.0, None, None
+    if inside.name == "norm" and not isinstance(radius, float | int):
+        raise BadSetting("`norm` needs a radius that is one number for all features")
+    if inside.wants_range and request.radius is None and request.sigma is None:
+        if clip is None or not np.isfinite(clip).all():
+            raise BadSetting(
+                f"`{inside.name}` needs to know how far a pixel may move",
+                "give `clip` or `radius`",
+            )
+        return clip[1] - clip[0], None, clip
+    return radius, sigma, clip
+
+
+def _about_set(question: Question, inside: AskedSet) -> Question:
+    """The question about an input set, after a look at whether every sample is in its own."""
+    question = replace(question, inside=inside)
+    facts, x = question.facts, question.samples.x
+    for first in range(0, len(x), _CHECKED_AT_ONCE):
+        question.box(slice(first, first + _CHECKED_AT_ONCE))
+    box = question.box(slice(0, 1))
+    assert isinstance(box, InputSet)
+    told = inside.facts(x, box.enclosing, question.scale)
+    own = None if inside.name == "vary" else facts.radius
+    return replace(question, facts=replace(facts, radius=own, set=told))
 
 
 def _judging(question: Question, request: VerifyRequest, model: LoadedModel) -> Question:
@@ -313,9 +366,13 @@ def _question_from_box(request: VerifyRequest, network: Network) -> Question:
         y = y[first:last]
     labels, note = find_labels(y, prod(network.output_shape), f"'{request.box}'")
     center = np.clip(boxes.center, boxes.lower, boxes.upper)
+    inside = AskedSet.of(request)
+    if inside is not None:
+        center = inside.points(boxes)
     samples = Samples(str(request.box), center, labels, np.arange(first, last), len(ends[0]))
     facts = InputFacts(None, None, None, None, str(request.box), note)
-    return Question(facts, samples, request.dtype or "float32", boxes)
+    question = Question(facts, samples, request.dtype or "float32", boxes)
+    return question if inside is None else _about_set(question, inside)
 
 
 def _perturbation(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from sensverify.core.box import Box
+from sensverify.core.sets import InputSet
 from sensverify.formats.onnx.ends import WHOLE, Ends
 from sensverify.formats.onnx.heads import Head
 from sensverify.formats.onnx.original import OriginalFile
@@ -24,6 +25,10 @@ from sensverify.verification.one_output import threshold_scores
 
 if TYPE_CHECKING:
     from sensverify.classification.rivals import Rivals
+
+_SHARES = (1e-6, 1e-5, 1e-4, 1e-3)
+"""By how much, of its way, a point that was rounded out of an input set is moved back."""
+
 
 _LOG = logging.getLogger(__name__)
 
@@ -141,10 +146,35 @@ class Replay:
         for i, point in enumerate(points):
             if self._failed:
                 break
-            replayed = self.outputs(point, box.lower[i], box.upper[i])
+            if isinstance(box, InputSet):
+                replayed = self._in_set(point, box[i : i + 1])
+            else:
+                replayed = self.outputs(point, box.lower[i], box.upper[i])
             if replayed is not None and replayed.differs(_one(labels, i)):
                 found[i] = replayed
         return found
+
+    def _in_set(self, point: np.ndarray, inside: InputSet) -> Replayed | None:
+        """The file's outputs at a point of an input set, or nearby; None where it has left it.
+
+        Rounding may put a point of the set's border outside, so it is moved towards the set's own
+        point until it is inside. Of a set that is too thin for that, a point counts that is in it
+        up to the rounding of the file's type.
+        """
+        near = inside.projected(point[None])[0]
+        own = inside.point[0]
+        for share in (0.0, *_SHARES):
+            moved = own + (1 - share) * (near - own)
+            found = self.outputs(moved, inside.lower[0], inside.upper[0], nearest=True)
+            if found is None:
+                return None
+            reached = found.point[None]
+            if bool(inside.contains(reached.astype(np.float64)).all()):
+                return found
+            rounded = reached.astype(np.float32) if reached.dtype.kind in "iu" else reached
+            if not inside.exact and bool(inside.contains(rounded).all()):
+                return found
+        return None
 
     def outputs(
         self, point: np.ndarray, lower: np.ndarray, upper: np.ndarray, *, nearest: bool = False

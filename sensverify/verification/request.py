@@ -24,6 +24,7 @@ from sensverify.network import Network
 from sensverify.registry.calls import parse_call
 from sensverify.registry.ranges import Above0, AtLeast0, Count, Range
 from sensverify.registry.settings import check_pairs, check_settings
+from sensverify.verification.input_sets import check_sets
 
 _CHECKED = (
     *("part", "timeout", "objective_timeout", "gap", "threads"),
@@ -75,6 +76,21 @@ class VerifyRequest:
     box : Path, optional
         An ``.npz`` file with ``lower`` and ``upper`` (and maybe labels ``y``) instead of data and
         perturbation.
+    norm : float, optional
+        Of ``radius``: 1 for the sum of all moves, 2 for the Euclidean distance, inf (the default)
+        for the largest move. The five that follow exclude each other.
+    pixels : int, optional
+        Any so many pixels move, others do not; by the whole clip range where there is no radius.
+    patch : (int, int), optional
+        The pixels of one window of that height and width, wherever it is, move; likewise.
+    constraints : Path, optional
+        An ``.npz`` file with linear constraints on inputs: ``matrix`` and ``limits`` for
+        ``matrix x <= limits``, ``equal_matrix`` and ``equal_limits`` for ``=``. Equalities without
+        limits hold as at the sample.
+    vary : mapping, str or sequence of str, optional
+        Inputs are the sample plus patterns times parameters, in place of a radius:
+        ``brightness=0.1``, ``contrast=0.2``, ``bias-field=0.1``, or an ``.npz`` file with
+        ``patterns``, ``least`` and ``most``. Not cut to the clip range.
     method : str or Method
         A name, a call with settings, or an object.
     settings : mapping
@@ -157,6 +173,11 @@ class VerifyRequest:
     sigma: float | str | None = None
     clip: tuple[float, float] | None = None
     box: Path | None = None
+    norm: float | None = None
+    pixels: int | None = None
+    patch: tuple[int, int] | None = None
+    constraints: Path | None = None
+    vary: Any = None
     method: str | Method = "crown"
     settings: Mapping[str, Any] = field(default_factory=dict)
     timeout: Above0 | None = None
@@ -200,6 +221,7 @@ class VerifyRequest:
 
     def __post_init__(self) -> None:
         for name, read in (
+            ("constraints", Path),
             *(("baseline", Path), ("box", Path), ("data_dir", Path), ("costs", Path)),
             *(("radius", parse_radius), ("sigma", parse_share)),
         ):
@@ -210,6 +232,7 @@ class VerifyRequest:
         if self.radius is not None and self.sigma is not None:
             raise BadSetting("give `radius` or `sigma`, not both")
         check_pairs(self, samples="(0, 10)", clip="(0, 1)", output_range="(-1, 1)")
+        check_sets(self)
         if self.costs is not None and not isinstance(self.costs, Path):
             raise BadSetting(
                 f"`costs` is the path of a file, got {type(self.costs).__name__}",

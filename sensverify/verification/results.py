@@ -41,7 +41,8 @@ class InputFacts:
 
     ``radius`` is a number or the name of a file; exactly one of ``radius``, ``sigma`` and ``box``
     is given. ``note`` says what of the data was left out, and why. ``part`` of the data is the
-    ``test`` part, ``train`` or ``all`` of them, None where they have no parts.
+    ``test`` part, ``train`` or ``all`` of them, None where they have no parts. ``set`` says
+    which part of the boxes is asked about, or which images; None: all of the boxes.
     """
 
     data: str | None
@@ -51,10 +52,17 @@ class InputFacts:
     box: str | None
     note: str | None = None
     part: str | None = None
+    set: dict[str, Any] | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, as JSON holds them; an infinite end of the clip range is None."""
-        return {**asdict(self), "clip": finite_ends(self.clip)}
+        """Plain values, as JSON holds them; an infinite end of the clip range is None.
+
+        Whole boxes have no ``set``.
+        """
+        values = {**asdict(self), "clip": finite_ends(self.clip)}
+        if self.set is None:
+            del values["set"]
+        return values
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,11 @@ class Patch(InputSet):
             )
 
     @property
+    def exact(self) -> bool:
+        # Pixels that do not move may hold numbers that are none of float32.
+        return False
+
+    @property
     def grid(self) -> tuple[int, int]:
         """Height and width of an image, in pixels."""
         shape = (1, *self.shape) if len(self.shape) == 1 else self.shape

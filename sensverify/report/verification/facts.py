@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sensverify.models.loading import ModelFacts
 from sensverify.report import document as doc
 from sensverify.verification.radius_results import CriticalRadiusReport
@@ -20,7 +22,12 @@ def data_text(asked: InputFacts) -> str:
 
 
 def perturbation_text(perturbation: InputFacts) -> str:
-    """The input box in words."""
+    """The input box, or the set in it, in words."""
+    if perturbation.set is not None:
+        words, box = perturbation.set["words"], replace(perturbation, set=None)
+        if perturbation.radius is None and perturbation.sigma is None and box.box is None:
+            return str(words)
+        return f"{words}; in the box: {perturbation_text(box)}"
     if perturbation.box is not None:
         return f"boxes from {perturbation.box}"
     if perturbation.sigma is not None:

@@ -15,6 +15,7 @@ from sensverify.formats.onnx.heads import Head
 from sensverify.models.cards import Card
 from sensverify.models.registry import resolve
 from sensverify.network import Network
+from sensverify.network.signature import Signature
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,10 @@ class ModelFacts:
     ``batch``: the samples that the file takes at once. ``opaque``: why nothing can be proven of it,
     where operators of it are not known here.
     ``external``: every location of external data, with the SHA-256 of what was read from it.
-    ``inputs`` and ``outputs`` are shapes without the batch axis; ``unstable`` is the mean, over
-    the samples, of how many neurons are not linear on their input interval (None: not known).
+    ``signature``: the names of inputs and outputs, where there are several of either, or integers
+    that choose rows of a table. ``inputs`` and ``outputs`` are shapes without the batch axis;
+    ``unstable`` is the mean, over the samples, of how many neurons are not linear on their input
+    interval (None: not known).
     """
 
     name: str
@@ -45,6 +48,7 @@ class ModelFacts:
     batch: int = 1
     opaque: str | None = None
     external: tuple[tuple[str, str], ...] = ()
+    signature: Signature | None = None
 
     @property
     def digest(self) -> str:
@@ -63,11 +67,14 @@ class GivenModel:
     network : Network
     original : Network or torch.nn.Module
         That computes the same.
+    signature : Signature or None
+        Its inputs and outputs, where there are several of either.
     """
 
     name: str
     network: Network
     original: Any
+    signature: Signature | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +97,7 @@ class LoadedModel:
     batch: int = 1
     original: Any = None
     external: tuple[tuple[str, str], ...] = ()
+    signature: Signature | None = None
 
     @property
     def file(self) -> Path:
@@ -109,9 +117,10 @@ class LoadedModel:
 
     def facts(self, *, unstable: float | None = None) -> ModelFacts:
         """The facts that reports state, with the mean number of unstable neurons where known."""
+        own = () if self.signature is None else self.signature.output_names
         return ModelFacts(
             name=self.name,
-            output_names=self.class_names,
+            output_names=self.class_names or own,
             path=None if self.path is None else str(self.path),
             sha256=self.sha256,
             inputs=self.network.input_shape,
@@ -123,6 +132,7 @@ class LoadedModel:
             batch=self.batch,
             opaque=None if self.network.opaque is None else self.network.opaque.reason,
             external=self.external,
+            signature=self.signature,
         )
 
     @property
@@ -133,16 +143,15 @@ class LoadedModel:
         return () if self.head is None else self.head.classes
 
 
-def given_model(
-    model: Any, input_shape: Callable[[], tuple[int, ...]], *, name: str = ""
-) -> str | GivenModel:
+def given_model(model: Any, input_shape: Callable[[], Any], *, name: str = "") -> str | GivenModel:
     """A model as `load_model` takes it: a name or a path as text, anything else under a name.
 
     Parameters
     ----------
     model : str, Path, Network, torch.nn.Module or GivenModel
     input_shape : callable
-        Gives the shape of one sample, which a module does not know.
+        Gives the shape of one sample, which a module does not know; of several inputs a sequence or
+        mapping of the shapes of all.
     name : str
         Default: the name of the module's class.
 
@@ -165,11 +174,14 @@ def given_model(
         raise BadModelFile(
             f"a model is a name, a path, a torch.nn.Module or a Network, got {type(model).__name__}"
         )
-    from sensverify.formats.modules import from_module
+    from sensverify.formats.modules.importing import import_module
+    from sensverify.formats.modules.joining import Joined
 
-    network = from_module(model, tuple(input_shape()))
+    whole, network = import_module(model, input_shape())
+    signature = whole.signature if isinstance(whole, Joined) else None
     # What is asked of a model is asked of its numbers as they are, without their history.
-    return GivenModel(name or type(model).__name__, network.map_arrays(_detached), model)
+    numbers = network.map_arrays(_detached)
+    return GivenModel(name or type(model).__name__, numbers, whole, signature)
 
 
 def _detached(values: Any) -> Any:
@@ -227,6 +239,7 @@ def load_model(
         integers=model.integers,
         batch=model.batch,
         external=model.external,
+        signature=model.signature,
     )
 
 
@@ -237,4 +250,13 @@ def _without_file(given: GivenModel, ends: Ends) -> LoadedModel:
             "leave `input` and `output` out",
         )
     digest = given.network.digest
-    return LoadedModel(given.name, None, digest, given.network, None, None, original=given.original)
+    return LoadedModel(
+        given.name,
+        None,
+        digest,
+        given.network,
+        None,
+        None,
+        original=given.original,
+        signature=given.signature,
+    )

@@ -7,6 +7,7 @@ from typing import Any
 
 from sensverify.data.columns import find_label
 from sensverify.data.dataset import Dataset
+from sensverify.data.named import is_named
 from sensverify.data.objects import NAME, OFFERED, adopt
 from sensverify.data.split import Split
 from sensverify.errors import BadData, BadSetting
@@ -18,14 +19,14 @@ def given_data(x: Any, y: Any = None) -> Any:
     Parameters
     ----------
     x : array, tensor, table, pair, loader, str, Path, Dataset, Split or callable
-        As `load_data` takes it, or an iterator of batches ``(x, y)``. Integers become float32, as
-        those of files do.
+        As `load_data` takes it, or an iterator of batches ``(x, y)``; of a network with several
+        inputs a mapping with an array for each. Integers become float32, as those of files do.
     y : array, tensor or column, optional
         ``[samples]``, also names of classes, or ``[samples, classes]``; beside samples alone.
 
     Returns
     -------
-    Dataset or Split; or x where it is a str, a Dataset, a Split or a function
+    Dataset or Split; or x where it is a str, a mapping, a Dataset, a Split or a function
 
     Raises
     ------
@@ -34,6 +35,8 @@ def given_data(x: Any, y: Any = None) -> Any:
     BadData, BadShape
         What is given holds no numbers, or no samples.
     """
+    if is_named(x):
+        return x if y is None else {**x, "y": y}
     whole = isinstance(x, str | Path | Dataset | Split) or callable(x)
     alone = isinstance(x, list) or hasattr(x, "__array__")
     if y is not None and not alone:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context
 
 from sensverify.core.brief import count_of as count_of
 from sensverify.core.results import Guarantee
 from sensverify.formats.onnx.heads import Head
 from sensverify.models.loading import ModelFacts
+from sensverify.network.signature import Signature
 
 DASH = "\N{EN DASH}"
 _SPACE = "\N{NO-BREAK SPACE}"
@@ -64,7 +65,25 @@ def file_text(model: ModelFacts) -> str | None:
         parts.append(f"takes {model.integers}: here its input moves over all real numbers")
     if model.batch > 1:
         parts.append(f"was exported with batch {model.batch}: here every sample stands alone")
+    if model.signature is not None:
+        parts.extend(_ports_text(model.signature))
     return f"the file {'; it '.join(parts)}" if parts else None
+
+
+def _ports_text(signature: Signature) -> Iterator[str]:
+    inputs = ", ".join(f"{each.name} {each.shape}" for each in signature.inputs)
+    if len(signature.inputs) > 1:
+        yield f"takes {inputs}: here one after the other"
+    if len(signature.outputs) > 1:
+        outputs = ", ".join(f"{each.name} {each.shape}" for each in signature.outputs)
+        yield f"gives {outputs}: here one after the other"
+    for each in signature.inputs:
+        if each.values is not None:
+            low, high = each.values
+            yield (
+                f"takes integers {each.name} from {low} to {high}, which choose rows of a table: "
+                "here it moves over all real numbers between them"
+            )
 
 
 def number(value: float | None) -> str:

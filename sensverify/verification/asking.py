@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, TypeVar
 
+import numpy as np
+
 from sensverify.data import load_data
 from sensverify.data.memory import data_beside
+from sensverify.data.named import is_named
 from sensverify.errors import BadSetting
 from sensverify.models.loading import LoadedModel, given_model, load_model
 from sensverify.verification.request import VerifyRequest
@@ -50,8 +53,8 @@ def asked_model(request: VerifyRequest) -> LoadedModel:
     return load_model(given, runtime_check=request.runtime_check, ends=request.ends)
 
 
-def _input_shape(request: VerifyRequest) -> tuple[int, ...]:
-    """Shape of one sample, for a module, which does not know it."""
+def _input_shape(request: VerifyRequest) -> Any:
+    """Shape of one sample, for a module, which does not know it; of several inputs of each."""
     if request.input_shape is not None:
         return request.input_shape
     if request.data is None:
@@ -59,4 +62,7 @@ def _input_shape(request: VerifyRequest) -> tuple[int, ...]:
             "a module does not say which shape its inputs have, and no data do",
             "give samples, or `input_shape`",
         )
+    if is_named(request.data):
+        named = {k: np.shape(values)[1:] for k, values in request.data.items() if k != "y"}
+        return {str(name): tuple(map(int, shape)) for name, shape in named.items()}
     return load_data(request.data, data_dir=request.data_dir).x.shape[1:]

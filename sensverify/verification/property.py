@@ -24,6 +24,7 @@ from sensverify.registry.ranges import Above0, Count
 from sensverify.registry.settings import check_settings
 from sensverify.runs.watch import Watch
 from sensverify.verification.certifying import Certification, Certifier
+from sensverify.verification.enumerated import enumerated
 from sensverify.verification.heads import check_comparisons
 from sensverify.verification.property_run import PropertyRun
 from sensverify.verification.runtime import RuntimeFacts
@@ -166,6 +167,9 @@ def check_property(
         )
     _check_fits(asked, model, request.property)
     check_comparisons(asked, model, request.property)
+    if not request.rigorous:
+        # A certificate is about the file's own boxes.
+        asked = enumerated(asked, model.signature)
     # Made before any work is done: what cannot be certified at all is said at once.
     certifier = Certifier(model) if request.rigorous else None
     run = PropertyRun(decider, model, watch)

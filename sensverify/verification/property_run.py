@@ -36,7 +36,7 @@ class PropertyRun:
     def __init__(self, decider: Decider, model: LoadedModel, watch: Watch) -> None:
         self.decider, self.network, self.watch = decider, model.network, watch
         self.model = model
-        self.replay = Replay(model.file, model.ends)
+        self.replay = Replay(model.file, model.ends, signature=model.signature)
         self.witness: Witness | None = None
         self.contradicted = self.cancelled = False
         self.tied = ""

@@ -30,11 +30,12 @@ from sensverify.core.numbers import RangeShare
 from sensverify.core.sets import InputSet
 from sensverify.data.dataset import check_range
 from sensverify.data.labels import one_column
+from sensverify.data.named import named_data, read_box
 from sensverify.errors import BadBox, BadData, BadSetting, BadShape
-from sensverify.formats.arrays import read_npz
 from sensverify.models.loading import LoadedModel
 from sensverify.network import Network
 from sensverify.network.operators import Operator, Reshape, Sigmoid
+from sensverify.network.signature import Port, listed
 from sensverify.verification.confusions import costly, pairs
 from sensverify.verification.input_sets import AskedSet
 from sensverify.verification.request import VerifyRequest
@@ -197,9 +198,9 @@ def make_question(request: VerifyRequest, model: LoadedModel) -> Question:
         The data, the perturbation and the network do not fit together; says which.
     """
     if request.box is not None:
-        return _judging(_question_from_box(request, model.network), request, model)
+        return _judging(_question_from_box(request, model), request, model)
     source = find_source(
-        request.data,
+        named_data(request.data, model.signature),
         [model],
         data_dir=request.data_dir,
         part=request.part,
@@ -289,13 +290,23 @@ def _judging(question: Question, request: VerifyRequest, model: LoadedModel) -> 
         or (question.facts.note is not None and request.threshold is None)
         or (labels is None and (request.max_deviation, request.output_range) != (None, None))
     )
+    several = () if model.signature is None else model.signature.outputs
     judged: Judged = "label"
-    if labels is None:
+    if len(several) > 1:
+        question = _without_classes(question, several)
+        judged = "nothing"
+    elif labels is None:
         judged = "nothing" if regression or outputs < 2 else "prediction"
     named = ("top_k", "targets", "costs", "per_class")
     asked = [f"`{name}`" for name in named if getattr(request, name) not in (None, False)]
     if judged == "nothing":
         if asked:
+            if len(several) > 1:
+                raise BadSetting(
+                    f"{asked[0]} is about classes, and '{model.name}' has the outputs "
+                    f"{listed(several)}",
+                    "choose the one with the classes by `output`",
+                )
             raise BadSetting(
                 f"{asked[0]} is about classes, and nothing says which the samples are of",
                 "give data with labels y" if outputs > 1 else "give `threshold`",
@@ -323,6 +334,17 @@ def _judging(question: Question, request: VerifyRequest, model: LoadedModel) -> 
     return replace(question, judged=judged, confusions=confusions, places=request.top_k or 1)
 
 
+def _without_classes(question: Question, outputs: Sequence[Port]) -> Question:
+    """The question of a network with several outputs, where no label says of which it is one."""
+    note = (
+        f"there are the outputs {listed(outputs)}, and nothing is asked of classes; `output` "
+        "chooses one of them"
+    )
+    note = "; ".join(filter(None, (question.facts.note, note)))
+    samples = replace(question.samples, y=None)
+    return replace(question, samples=samples, facts=replace(question.facts, note=note))
+
+
 def _last(network: Network) -> type[Operator]:
     """The last operator that does more than move numbers."""
     last = network.nodes[-1]
@@ -331,8 +353,9 @@ def _last(network: Network) -> type[Operator]:
     return type(last.operator)
 
 
-def _question_from_box(request: VerifyRequest, network: Network) -> Question:
-    arrays = read_npz(str(request.box), required=("lower", "upper"), optional=("y",))
+def _question_from_box(request: VerifyRequest, model: LoadedModel) -> Question:
+    network = model.network
+    arrays = read_box(str(request.box), model.signature)
     shape = network.input_shape
     ends = []
     for name in ("lower", "upper"):

@@ -6,7 +6,7 @@ An ONNX file is run by onnxruntime; a module without a file runs itself, in doub
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from sensverify.formats.onnx.heads import Head
 from sensverify.formats.onnx.original import OriginalFile
 from sensverify.models.loading import LoadedModel
 from sensverify.network import Network
+from sensverify.network.signature import Signature
 from sensverify.verification.one_output import threshold_scores
 
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ _SHARES = (1e-6, 1e-5, 1e-4, 1e-3)
 
 
 _LOG = logging.getLogger(__name__)
+
+Kinds = Sequence[tuple[slice, Any]]
+"""The types of several inputs, with the places of their numbers."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +72,7 @@ class Replayed:
 
 
 class Original(Protocol):
-    """A model that runs one sample at a time."""
+    """A model that runs one sample at a time; `OriginalFile` may have `kinds` of several inputs."""
 
     @property
     def dtype(self) -> Any:
@@ -91,6 +95,8 @@ class Replay:
         See `OriginalFile`.
     threshold : float, optional
         That makes scores of two classes of the file's one output.
+    signature : Signature, optional
+        Of the file; see `OriginalFile`.
     """
 
     def __init__(
@@ -99,11 +105,12 @@ class Replay:
         ends: Ends = WHOLE,
         head: Head | None = None,
         threshold: float | None = None,
+        signature: Signature | None = None,
     ) -> None:
         self.of_file, self.head = isinstance(original, Path), head
         self._open: Callable[[], Original]
         if isinstance(original, Path):
-            self._open = partial(OriginalFile, original, ends, head)
+            self._open = partial(OriginalFile, original, ends, head, signature)
         else:
             self._open = original
         self._threshold = threshold
@@ -114,7 +121,7 @@ class Replay:
     def of(cls, model: LoadedModel, threshold: float | None = None) -> Replay:
         """Of a model's file, or of the object that has none."""
         if model.path is not None:
-            return cls(model.path, model.ends, model.head, threshold)
+            return cls(model.path, model.ends, model.head, threshold, model.signature)
         if isinstance(model.original, Network):
             return cls(partial(OriginalNetwork, model.original), threshold=threshold)
         from sensverify.formats.modules.original import OriginalModule
@@ -215,7 +222,11 @@ class Replay:
     ) -> Replayed | None:
         if self._original is None:
             self._original = self._open()
-        rounded, inside = _rounded_inside(point, lower, upper, self._original.dtype)
+        kinds: Kinds = getattr(self._original, "kinds", ())
+        if kinds:
+            rounded, inside = _each_rounded(point, lower, upper, kinds)
+        else:
+            rounded, inside = _rounded_inside(point, lower, upper, self._original.dtype)
         usable = np.isfinite(rounded) & (lower <= upper) if nearest else inside
         if not usable.all():
             return None
@@ -247,6 +258,18 @@ class OriginalNetwork:
         with torch.no_grad():
             found = forward_pass(self._network, torch.from_numpy(sample[None]).double())
         return found.reshape(-1).cpu().numpy()
+
+
+def _each_rounded(
+    point: np.ndarray, lower: np.ndarray, upper: np.ndarray, kinds: Kinds
+) -> tuple[np.ndarray, np.ndarray]:
+    """`_rounded_inside` of several inputs, each in its own type, together in float64."""
+    flat, low, high = (each.reshape(-1) for each in (point, lower, upper))
+    rounded, inside = np.zeros(flat.shape), np.zeros(flat.shape, bool)
+    for part, kind in kinds:
+        found = _rounded_inside(flat[part], low[part], high[part], kind)
+        rounded[part], inside[part] = found
+    return rounded.reshape(point.shape), inside.reshape(point.shape)
 
 
 def _rounded_inside(

@@ -36,6 +36,12 @@ from sensverify.formats.modules.emitting import (
     contains_variable,
 )
 from sensverify.formats.modules.folding import SHAPED, folded
+from sensverify.formats.modules.joining import (
+    Shapes,
+    are_shapes,
+    is_shape,
+    joined_module,
+)
 from sensverify.formats.modules.moves import IDENTITIES, MOVES
 from sensverify.formats.modules.tracing import source_line, trace
 from sensverify.network import Network, NetworkBuilder
@@ -44,7 +50,11 @@ ARITHMETIC = ("_operator", "math", "torch", "torch.fx.experimental.symbolic_shap
 """Modules whose functions traces hold for sizes and other plain numbers."""
 
 
-def from_module(module: nn.Module, input_shape: tuple[int, ...]) -> Network:
+class SeveralOutputs(UnsupportedOperator):
+    """A module returns something else than one tensor that depends on its input."""
+
+
+def from_module(module: nn.Module, input_shape: Shapes) -> Network:
     """The network that a module computes in evaluation mode, sharing the module's parameters.
 
     The operators hold the module's own parameters and buffers, neither copied nor detached. So
@@ -61,8 +71,10 @@ def from_module(module: nn.Module, input_shape: tuple[int, ...]) -> Network:
         Takes one tensor ``[batch, *input_shape]`` and returns one tensor ``[batch, *outputs]``,
         each sample by itself, for any batch size. Its ``training`` flags do not matter and stay
         as they are: batch normalisation uses its running statistics, dropout does nothing.
-    input_shape : tuple of int
-        Shape of one sample.
+    input_shape : tuple of int; or sequence or mapping of them
+        Shape of one sample. Of a module with several inputs the shape of each, in the order of its
+        parameters or by their names: the network then takes the numbers of all of them, one after
+        the other. Of several outputs (a tuple, a mapping, a dataclass) it gives all numbers, too.
 
     Returns
     -------
@@ -96,16 +108,35 @@ def from_module(module: nn.Module, input_shape: tuple[int, ...]) -> Network:
     >>> [type(node.operator).__name__ for node in network.nodes]
     ['Input', 'Affine', 'Relu']
     """
+    return import_module(module, input_shape)[1]
+
+
+def import_module(module: nn.Module, input_shape: Shapes) -> tuple[nn.Module, Network]:
+    """`from_module`, with the module that takes the numbers that the network takes.
+
+    That is a `Joined` one, where the module has several inputs or outputs.
+    """
     if not isinstance(module, nn.Module):
         raise BadShape(f"from_module takes a torch.nn.Module, got {type(module).__name__}")
-    if not isinstance(input_shape, Sequence) or any(
-        not isinstance(n, int) or n < 1 for n in input_shape
-    ):
+    if are_shapes(input_shape):
+        joined = joined_module(module, input_shape)
+        return joined, _imported(joined, (joined.signature.numbers,))
+    if not is_shape(input_shape) or any(n < 1 for n in input_shape):
         raise BadShape(
             f"input_shape needs positive sizes, one for every axis of a sample, such as (16,) or "
             f"(3, 32, 32); got {input_shape!r}"
         )
-    network, again = (_network(module, tuple(input_shape), batch) for batch in BATCHES)
+    try:
+        return module, _imported(module, tuple(input_shape))
+    except SeveralOutputs as error:
+        joined = joined_module(module, input_shape)
+        if len(joined.signature.outputs) < 2:
+            raise error
+        return joined, _imported(joined, tuple(input_shape))
+
+
+def _imported(module: nn.Module, input_shape: Shape) -> Network:
+    network, again = (_network(module, input_shape, batch) for batch in BATCHES)
     if not same_function(network, again):
         raise UnsupportedOperator(
             f"the module {type(module).__name__} computes something else for another number of "
@@ -158,7 +189,7 @@ class _Importer:
             if spec.kind is OutputKind.USER_OUTPUT
         ]
         if len(values) != 1 or not isinstance(values[0], Variable):
-            raise UnsupportedOperator(
+            raise SeveralOutputs(
                 f"a network has one output tensor that depends on its input; the module returns "
                 f"{len(values)} value{'s' if len(values) != 1 else ' that does not'}"
             )

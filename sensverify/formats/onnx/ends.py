@@ -11,22 +11,9 @@ import onnx
 from onnx import TensorProto, numpy_helper
 
 from sensverify.errors import BadModelFile
+from sensverify.formats.onnx.integers import MOVING
 from sensverify.formats.onnx.tensors import FLOATS, OTHERS
 from sensverify.registry.names import did_you_mean
-
-MOVING = (
-    "Concat",
-    "Expand",
-    "Flatten",
-    "Gather",
-    "Identity",
-    "Reshape",
-    "Slice",
-    "Squeeze",
-    "Transpose",
-    "Unsqueeze",
-)
-"""Operators that move numbers of any type and change none."""
 
 _SHOWN = 8
 """Names in a message."""
@@ -39,19 +26,22 @@ class Ends:
     Parameters
     ----------
     input, output : str or None
-        Names of values of the file, inner ones included; None: its only input, its only output.
+        Names of values of the file, inner ones included; None: all its inputs, all its outputs.
     shape : tuple of int or None
         Shape of one sample, without a batch axis, where the file leaves lengths open.
     head : str
         ``keep`` the file's own outputs; cut off a softmax, which keeps the ``order`` of all
         outputs; or ``peel`` whatever makes probabilities or labels of logits, and take a batch of
         n samples for the one that each of them is. ``label`` does so, but keeps sigmoids.
+    beside : tuple of str
+        Further values of the file that are outputs behind its own.
     """
 
     input: str | None = None
     output: str | None = None
     shape: tuple[int, ...] | None = None
     head: Literal["keep", "order", "label", "peel"] = "keep"
+    beside: tuple[str, ...] = ()
 
 
 WHOLE = Ends()
@@ -79,7 +69,7 @@ def begin_at(model: onnx.ModelProto, name: str, shape: tuple[int, ...] | None) -
     if item is None:
         made = {value for node in model.graph.node for value in node.output if value}
         if name not in made:
-            raise _unknown("input", name, (*own, *made))
+            raise unknown("input", name, (*own, *made))
         item = next((v for v in _inferred(model).value_info if v.name == name), None)
         if item is None or (not item.type.tensor_type.HasField("shape") and shape is None):
             raise BadModelFile(
@@ -110,7 +100,7 @@ def end_at(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
         return model
     made = [value for node in model.graph.node for value in node.output if value]
     if name not in made and name not in outputs:
-        raise _unknown("output", name, (*outputs, *made))
+        raise unknown("output", name, (*outputs, *made))
     copy = _copy(model)
     del copy.graph.output[:]
     copy.graph.output.append(outputs.get(name, onnx.ValueInfoProto(name=name)))
@@ -263,7 +253,8 @@ def with_batch_of_one(model: onnx.ModelProto, size: int) -> onnx.ModelProto:
     return copy
 
 
-def _unknown(what: str, name: str, known: Iterable[str]) -> BadModelFile:
+def unknown(what: str, name: str, known: Iterable[str]) -> BadModelFile:
+    """The error for a value that the model does not have, at its input or output."""
     names = list(known)
     return BadModelFile(
         f"the model has no value '{name}' for its {what}{did_you_mean(name, names)}",

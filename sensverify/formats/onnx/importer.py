@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import TensorProto
 
 from sensverify.errors import BadModelFile, SensverifyError
 from sensverify.formats.files import GIGABYTE
@@ -37,7 +36,6 @@ from sensverify.formats.onnx import (  # noqa: F401
 )
 from sensverify.formats.onnx.agreement import ImportRecord, LoweredNode, check_agreement
 from sensverify.formats.onnx.call import (
-    MAX_ELEMENTS,
     Budget,
     Call,
     Context,
@@ -45,15 +43,17 @@ from sensverify.formats.onnx.call import (
     Variable,
     without_batch_axis,
 )
+from sensverify.formats.onnx.declaring import declared
 from sensverify.formats.onnx.ends import WHOLE, Ends, inputs_of
 from sensverify.formats.onnx.heads import Head
 from sensverify.formats.onnx.part import Part
 from sensverify.formats.onnx.reader import opset, read_file
 from sensverify.formats.onnx.rewriting import check_rewritten
-from sensverify.formats.onnx.tensors import FLOATS, type_name
+from sensverify.formats.onnx.tensors import FLOATS
 from sensverify.formats.onnx.walking import Scope, walk
 from sensverify.network import Network, NetworkBuilder, simplify
 from sensverify.network.operators import Affine, Clip, Operator, Pad
+from sensverify.network.signature import Signature
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +76,9 @@ class OnnxModel:
         Samples that the file takes at once; the network takes one.
     output : str
         Name of the file's value that the network ends in.
+    signature : Signature or None
+        The file's inputs and outputs, where there are several of either, or its input chooses rows
+        of a table; the network has the numbers of all of them one after the other.
     """
 
     network: Network
@@ -85,6 +88,7 @@ class OnnxModel:
     integers: str | None = None
     batch: int = 1
     output: str = ""
+    signature: Signature | None = None
 
 
 HALVES = np.array([[-0.5], [0.5]])
@@ -128,8 +132,9 @@ def load_onnx(
     runtime_check : bool
         Compare the network with onnxruntime; see above.
     input, output : str, optional
-        Values of the file, inner ones included, at which the network begins and ends; default: its
-        only input, its only output.
+        Values of the file, inner ones included, at which the network begins and ends; default: all
+        its inputs, all its outputs. Several are joined: the network's one input holds the numbers
+        of all inputs, one after the other, and so does its one output.
     input_shape : tuple of int, optional
         Shape of one sample, without a batch axis, where the file leaves lengths open.
 
@@ -147,7 +152,7 @@ def load_onnx(
     ------
     BadModelFile
         The file is missing, damaged, hostile or fails the ONNX checker; a weight is not finite;
-        an axis other than the first has no fixed length; there is not one input and one output.
+        an axis other than the first has no fixed length; there is no input or no output.
     RuntimeDisagrees
         onnxruntime computes something else from a node than rounding explains, or does not run the
         file.
@@ -220,7 +225,16 @@ def read_onnx(
             head = replace(head, logits=prod(plain.output_shape), single=importer.single)
             if importer.single:
                 head = replace(head, function="softmax")
-        return OnnxModel(network, *digests, head, part.integers, part.batch, part.output)
+        signature = part.signature(importer.outputs, single=importer.single)
+        return OnnxModel(
+            network,
+            *digests,
+            head=head,
+            integers=part.integers,
+            batch=part.batch,
+            output=part.output,
+            signature=signature,
+        )
     except SensverifyError as error:
         found = type(error)(*(" ".join(part.split()) for part in (error.problem, error.remedy)))
         raise found if name in str(found) else found.about(name) from None
@@ -253,6 +267,7 @@ class _Importer:
             exact=not simplified,
         )
         self._steps: list[LoweredNode] = []
+        self._scope: Scope = {}
         self.single = False
         """Whether one logit was found where a head was cut off."""
 
@@ -266,6 +281,7 @@ class _Importer:
         context, output = self._context, self._model.graph.output[0].name
         scope: Scope = {"": None, self._input: Variable(context.builder.input, self._shape)}
         (result,), self._steps = walk(self._model.graph, scope, context)
+        self._scope = scope
         if isinstance(result, ValueSequence):
             raise BadModelFile(f"the output '{output}' is a sequence; expected one array")
         node = onnx.NodeProto(name=output, op_type="output", output=[output])
@@ -280,6 +296,12 @@ class _Importer:
         _check_finite(network, self.dtype)
         return network
 
+    def outputs(self, name: str) -> tuple[int, ...]:
+        """Shape of a value of the file; call `network` first."""
+        value = self._scope[name]
+        assert isinstance(value, np.ndarray | Variable)
+        return tuple(value.shape)
+
     @property
     def record(self) -> ImportRecord:
         """The file's nodes with the nodes they were lowered to; call `network` first."""
@@ -291,37 +313,6 @@ class _Importer:
             nodes=self._context.builder.nodes,
             steps=tuple(self._steps),
         )
-
-
-def declared(item: onnx.ValueInfoProto) -> tuple[tuple[int, ...], int]:
-    """Shape, with a batch axis of 1, and ONNX element type of the model's input."""
-    kind = item.type.tensor_type
-    if not item.type.HasField("tensor_type") or kind.elem_type not in FLOATS:
-        raise BadModelFile(
-            f"input '{item.name}' holds {type_name(kind.elem_type)}; expected real numbers"
-        )
-    if not kind.HasField("shape"):
-        raise BadModelFile(f"input '{item.name}' has no declared shape", "export with fixed sizes")
-    lengths = [int(d.dim_value) if d.HasField("dim_value") else -1 for d in kind.shape.dim]
-    if lengths and lengths[0] < 0:
-        lengths[0] = 1
-    if any(n < 0 for n in lengths):
-        raise BadModelFile(
-            f"input '{item.name}' has the shape {_dimensions(kind)}",
-            "only the first axis, the batch, may be dynamic: give `input_shape`, or export with "
-            "fixed sizes",
-        )
-    if not 0 < prod(lengths) <= MAX_ELEMENTS:
-        raise BadModelFile(f"input '{item.name}' of shape {_dimensions(kind)} cannot be used")
-    return tuple(lengths), kind.elem_type
-
-
-def _dimensions(kind: TensorProto) -> str:
-    texts = [
-        d.dim_param or (str(d.dim_value) if d.HasField("dim_value") else "?")
-        for d in kind.shape.dim
-    ]
-    return f"({', '.join(texts)})"
 
 
 _NUMBERS: dict[type[Operator], tuple[str, ...]] = {Clip: ("low", "high"), Pad: ("value",)}

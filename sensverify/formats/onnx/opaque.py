@@ -15,8 +15,9 @@ from onnx import TensorProto
 
 from sensverify.errors import BackendFailure, BackendMissing, BadModelFile, SensverifyError
 from sensverify.formats.onnx.call import without_batch_axis
+from sensverify.formats.onnx.declaring import declared
 from sensverify.formats.onnx.ends import Ends, inputs_of
-from sensverify.formats.onnx.importer import OnnxModel, declared
+from sensverify.formats.onnx.importer import OnnxModel
 from sensverify.formats.onnx.part import Part
 from sensverify.formats.onnx.reader import opset, read_file
 from sensverify.formats.onnx.runtime import open_session, run_session

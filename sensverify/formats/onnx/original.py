@@ -12,8 +12,10 @@ import numpy as np
 from sensverify.formats.onnx.ends import WHOLE, Ends, begin_at, end_at, exposing, needed_alone
 from sensverify.formats.onnx.functions import inlined
 from sensverify.formats.onnx.heads import Head
+from sensverify.formats.onnx.part import feeds
 from sensverify.formats.onnx.reader import read_model
 from sensverify.formats.onnx.runtime import open_session, run_session
+from sensverify.network.signature import Signature
 
 _TYPES = {
     "tensor(float16)": np.float16,
@@ -34,6 +36,8 @@ class OriginalFile:
         The part of the file that the network is.
     head : Head or None
         What was cut off behind the network.
+    signature : Signature or None
+        The names of several inputs and outputs.
 
     Raises
     ------
@@ -41,10 +45,18 @@ class OriginalFile:
         onnxruntime does not take the file. Its exceptions have no class in common.
     """
 
-    def __init__(self, path: Path, ends: Ends = WHOLE, head: Head | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        ends: Ends = WHOLE,
+        head: Head | None = None,
+        signature: Signature | None = None,
+    ) -> None:
         model = read_model(path)
         if ends.output is not None:
             model = exposing(model, [ends.output])
+        if ends.beside:
+            model = exposing(inlined(model), ends.beside)
         if ends.input is not None:
             # The network begins inside: what is run is the part behind that.
             model = inlined(model)
@@ -52,14 +64,27 @@ class OriginalFile:
                 model = end_at(model, ends.output)
             model = needed_alone(begin_at(model, ends.input, ends.shape))
         self._session = open_session(model)
-        (self._input,) = self._session.get_inputs()
-        self._names = None if ends.output is None else [ends.output]
+        self._signature = signature
+        self._input = self._session.get_inputs()[0]
+        self._names = None if ends.output is None else [ends.output, *ends.beside]
         self._shape, self._head = ends.shape, head
 
     @property
     def dtype(self) -> Any:
-        """Type of the file's input in numpy."""
-        return _TYPES[self._input.type]
+        """Type of the file's input in numpy; of several inputs, one that holds all their numbers.
+
+        `kinds` then has the type of each.
+        """
+        return np.float64 if self._signature is not None else _TYPES[self._input.type]
+
+    @property
+    def kinds(self) -> tuple[tuple[slice, Any], ...]:
+        """The type of every input, with the places of its numbers; none where there is one input.
+
+        An integer that chooses rows of a table is taken for one input of its own.
+        """
+        ports = () if self._signature is None else self._signature.inputs
+        return tuple((port.part, np.dtype(port.dtype).type) for port in ports)
 
     def outputs(self, sample: np.ndarray) -> np.ndarray:
         """Outputs of one sample, flattened; scores of classes where a head was cut off.
@@ -74,6 +99,8 @@ class OriginalFile:
             The largest score is that of the class the file decides on: a probability, or 1 and 0
             where the file has a label alone.
         """
+        if self._signature is not None:
+            return self._of_all(sample, self._signature)
         declared = list(self._input.shape)
         if self._shape is not None:
             declared = [*declared[: len(declared) - len(self._shape)], *self._shape]
@@ -85,6 +112,12 @@ class OriginalFile:
         if self._head is None:
             return np.asarray(found[0]).reshape(copies, -1)[0]
         return self._scores(found, copies)
+
+    def _of_all(self, sample: np.ndarray, signature: Signature) -> np.ndarray:
+        found = run_session(self._session, self._names, feeds(signature.inputs, sample.reshape(-1)))
+        if self._head is not None:
+            return self._scores(found, 1)
+        return np.concatenate([np.asarray(value).reshape(-1) for value in found])
 
     def _scores(self, found: Sequence[Any], copies: int) -> np.ndarray:
         assert self._head is not None

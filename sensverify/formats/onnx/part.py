@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,17 +18,20 @@ from sensverify.formats.onnx.ends import (
     exposing,
     inputs_of,
     needed_alone,
+    unknown,
     with_batch_of_one,
     with_shape,
     without_casts,
 )
 from sensverify.formats.onnx.functions import inlined
 from sensverify.formats.onnx.heads import Head, Peeled, peel
+from sensverify.formats.onnx.joining import NUMPY, joined
 from sensverify.formats.onnx.runtime import open_session, run_session
 from sensverify.formats.onnx.samples import LEAST, sample_points
 from sensverify.formats.onnx.tensors import OTHERS
 from sensverify.network.running import Precision
 from sensverify.network.shapes import Shape
+from sensverify.network.signature import Port, Signature
 
 _UNITS = 64
 """Roundings that may lie between a runtime's softmax and ours."""
@@ -52,6 +56,11 @@ class Part:
         Samples that the file takes at once; the model takes one.
     inner : bool
         The model begins inside of the file.
+    ports : tuple of Port
+        The inputs that the model's one input is made of, where there are several or it chooses rows
+        of a table; else none.
+    ended : tuple of Port
+        The outputs that the model's one output is made of, without their shapes.
     """
 
     file: onnx.ModelProto
@@ -61,6 +70,8 @@ class Part:
     integers: str | None
     batch: int
     inner: bool
+    ports: tuple[Port, ...] = ()
+    ended: tuple[Port, ...] = ()
 
     @property
     def head(self) -> Head | None:
@@ -92,6 +103,8 @@ class Part:
             model = end_at(model, ends.output)
         if ends.input is not None:
             model = needed_alone(model)
+        if ends.beside:
+            model = _with_outputs(model, ends.beside)
         names = tuple(item.name for item in model.graph.output)
         if len(inputs_of(model.graph)) == 1 and ends.shape is not None:
             model = with_shape(model, ends.shape)
@@ -104,15 +117,63 @@ class Part:
         if ends.head != "keep":
             found = peel(model, names, ends.head)
             model = model if found is None else found.model
-        inputs, outputs = inputs_of(model.graph), model.graph.output
-        if len(inputs) != 1 or len(outputs) != 1:
+        inputs = inputs_of(model.graph)
+        if not inputs or not model.graph.output:
+            raise BadModelFile("the model has no input, or no output", "export it with both")
+        begun = [item.name for item in inputs]
+        inner = not set(begun) <= set(own) or len(begun) < len(own)
+        ended = tuple(Port(each.name, (), _type(each)) for each in model.graph.output)
+        ports: tuple[Port, ...] = ()
+        several = len(inputs) > 1 or len(ended) > 1
+        if several and batch > 1:
             raise BadModelFile(
-                f"the model has {_counted(inputs, 'input')} and {_counted(outputs, 'output')}; "
-                "expected one of each",
-                "choose one with `input` or `output`",
+                f"the model takes {batch} samples at once, and has {_counted(ended, 'output')}",
+                "choose one with `output`, or export it with a batch axis that is left open",
             )
-        inner = inputs[0].name not in own or len(own) > 1
-        return cls(file, model, names, found, integers, batch, inner)
+        if several or inputs[0].type.tensor_type.elem_type in OTHERS:
+            model, ports = joined(model)
+            if integers is not None:
+                ports = (replace(ports[0], dtype=integers),)
+        return cls(file, model, names, found, integers, batch, inner, ports, ended)
+
+    def signature(self, shape_of: Callable[[str], Shape], *, single: bool) -> Signature | None:
+        """The names of inputs and outputs, where there are several or integers choose rows.
+
+        Parameters
+        ----------
+        shape_of : callable
+            Gives the shape of a value by its name.
+        single : bool
+            Whether two logits were made of one.
+        """
+        if not self.ports:
+            return None
+        outputs = [replace(port, shape=shape_of(port.name)) for port in self.ended]
+        if single:
+            outputs = [replace(outputs[0], shape=(1, 2))]
+        return Signature.of(self.ports, outputs)
+
+    def feeds(self, values: np.ndarray) -> dict[str, np.ndarray]:
+        """The file's own inputs by their names, of one sample of the model's."""
+        return feeds(self.ports, values.reshape(-1))
+
+
+def feeds(ports: Sequence[Port], values: np.ndarray) -> dict[str, np.ndarray]:
+    """The numbers of several inputs as what a runtime takes, by name."""
+    placed = Signature.of(ports, ()).inputs
+    return {p.name: values[p.part].reshape(p.shape).astype(p.dtype) for p in placed}
+
+
+def _with_outputs(model: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProto:
+    made = {value for node in model.graph.node for value in node.output if value}
+    for name in names:
+        if name not in made:
+            raise unknown("value", name, made)
+    return exposing(model, names)
+
+
+def _type(item: onnx.ValueInfoProto) -> str:
+    return NUMPY.get(item.type.tensor_type.elem_type, "float32")
 
 
 def _counted(items: Any, what: str) -> str:
@@ -146,26 +207,16 @@ def check_whole(part: Part, shape: Shape, precision: Precision, dtype: Any) -> N
     if part.file.functions and not own.issuperset(part.outputs):
         return  # inside of a function: no value of the file itself
     points = list(sample_points(2 * LEAST, shape, precision, dtype))
-    (item,) = inputs_of(part.file.graph)
-    kind = item.type.tensor_type.elem_type
-    if part.integers is not None:
-        limits = np.iinfo(OTHERS[kind])
+    if part.ports:
+        points = [_taken(part.ports, x.reshape(-1)).astype(dtype) for x in points]
+    elif part.integers is not None:
+        (item,) = inputs_of(part.file.graph)
+        limits = np.iinfo(OTHERS[item.type.tensor_type.elem_type])
         points = [np.clip(np.rint(x), limits.min, limits.max).astype(dtype) for x in points]
     if part.batch > 1:
         points = (points * part.batch)[: part.batch]
     try:
-        whole = open_session(exposing(part.file, part.outputs))
-        read = open_session(part.model)
-        name = inputs_of(part.model.graph)[0].name
-        values = [run_session(read, None, {name: x.reshape(shape)})[0] for x in points]
-        taken = points if part.integers is None else [x.astype(OTHERS[kind]) for x in points]
-        wanted = list(part.outputs)
-        if part.batch == 1:
-            found = [run_session(whole, wanted, {item.name: x.reshape(shape)}) for x in taken]
-        else:
-            together = np.concatenate([x.reshape(shape) for x in taken])
-            outputs = run_session(whole, wanted, {item.name: together})
-            found = [[_row(value, i) for value in outputs] for i in range(part.batch)]
+        values, found = _both(part, points, shape)
     except SensverifyError:
         raise
     except Exception as error:  # Its exceptions have no class in common.
@@ -182,8 +233,48 @@ def check_whole(part: Part, shape: Shape, precision: Precision, dtype: Any) -> N
             logits = np.concatenate([-logits, logits], axis=1) / 2
         # What overflows is compared node by node.
         if np.isfinite(logits).all():
-            for output, each in zip(part.outputs, theirs, strict=True):
+            names = part.outputs if len(theirs) > 1 else (", ".join(part.outputs),)
+            for output, each in zip(names, theirs, strict=True):
                 _compare(head, output, each, logits, precision.unit)
+
+
+def _both(
+    part: Part, points: Sequence[np.ndarray], shape: Shape
+) -> tuple[list[Any], list[list[Any]]]:
+    """What onnxruntime computes of the part that was read, and of the whole file, by point."""
+    whole = open_session(exposing(part.file, part.outputs))
+    read = open_session(part.model)
+    name, wanted = inputs_of(part.model.graph)[0].name, list(part.outputs)
+    values = [run_session(read, None, {name: x.reshape(shape)})[0] for x in points]
+    if part.ports:
+        found = [run_session(whole, wanted, part.feeds(x)) for x in points]
+        if part.head is None and len(wanted) > 1:
+            # Joined, as they are read.
+            rows = [[np.asarray(v, np.float64).reshape(-1) for v in row] for row in found]
+            found = [[np.concatenate(row)] for row in rows]
+        return values, found
+    (item,) = inputs_of(part.file.graph)
+    kind = item.type.tensor_type.elem_type
+    taken = points if part.integers is None else [x.astype(OTHERS[kind]) for x in points]
+    if part.batch == 1:
+        return values, [run_session(whole, wanted, {item.name: x.reshape(shape)}) for x in taken]
+    together = np.concatenate([x.reshape(shape) for x in taken])
+    outputs = run_session(whole, wanted, {item.name: together})
+    return values, [[_row(value, i) for value in outputs] for i in range(part.batch)]
+
+
+def _taken(ports: Sequence[Port], values: np.ndarray) -> np.ndarray:
+    """Numbers of all inputs with those of integers made integers that the inputs may be."""
+    values = values.copy()
+    for port in Signature.of(ports, ()).inputs:
+        if not port.integer:
+            continue
+        own, limits = np.rint(values[port.part]), np.iinfo(port.dtype)
+        if port.values is not None:
+            low, high = port.values
+            own = low + np.mod(own, high - low + 1)
+        values[port.part] = np.clip(own, limits.min, limits.max)
+    return values
 
 
 def _row(value: Any, place: int) -> Any:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from sensverify.formats.arrays import npz_bytes
+from sensverify.network.signature import Signature
 from sensverify.report.pixels import png
 from sensverify.runs.outputs import Kind
 from sensverify.verification.counterexample import Counterexample
@@ -20,6 +21,8 @@ _SIDE, _GAP = 224, 8
 """Pixels along a panel that small images are enlarged to, and between two panels."""
 
 _MEMBERS = {f"{name}.npy" for name in counterexamples(())}
+
+_OTHERS = _MEMBERS - {"x.npy"}
 
 _NAME = re.compile(r"sample-\d+\.(npz|png)")
 
@@ -32,7 +35,9 @@ def _made(path: Path) -> bool:
     """Whether arrays are those of counterexamples; a picture is one if it stands beside them."""
     try:
         with zipfile.ZipFile(path.with_suffix(".npz")) as archive:
-            return {info.filename for info in archive.infolist()} == _MEMBERS
+            held = {info.filename for info in archive.infolist()}
+            # Of several inputs there is an array for each in the place of that of all.
+            return held == _MEMBERS or (held > _OTHERS and "x.npy" not in held)
     except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
         return False
 
@@ -43,7 +48,7 @@ FILES = Kind(_named, _made)
 
 def file_of(report: VerifyReport) -> bytes:
     """The counterexamples of all samples that change as an ``.npz`` file: see `counterexamples`."""
-    return npz_bytes(counterexamples(report.samples))
+    return npz_bytes(named_arrays(counterexamples(report.samples), report.model.signature))
 
 
 def files_of(report: VerifyReport) -> dict[str, bytes]:
@@ -52,10 +57,22 @@ def files_of(report: VerifyReport) -> dict[str, bytes]:
     for sample in report.samples:
         if sample.counterexample is not None:
             name = f"sample-{sample.index}"
-            found[f"{name}.npz"] = npz_bytes(counterexamples([sample]))
+            arrays = named_arrays(counterexamples([sample]), report.model.signature)
+            found[f"{name}.npz"] = npz_bytes(arrays)
             if report.pixels is not None:
                 found[f"{name}.png"] = picture(sample.counterexample, report.pixels)
     return found
+
+
+def named_arrays(
+    arrays: dict[str, np.ndarray], signature: Signature | None
+) -> dict[str, np.ndarray]:
+    """Arrays with one for each of several inputs, by its name, in the place of ``x``."""
+    if signature is None:
+        return arrays
+    x, others = arrays["x"], {name: each for name, each in arrays.items() if name != "x"}
+    flat = x.reshape(len(x), signature.numbers)
+    return {**signature.inputs_of(flat), **others}
 
 
 def panels(

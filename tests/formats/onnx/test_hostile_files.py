@@ -205,12 +205,24 @@ def test_an_input_of_integers(save):
     refused(save(small_model(inputs=[info("x", (1, 2), TensorProto.INT64)])), match="INT64")
 
 
-def test_several_inputs_or_outputs(save):
-    two = [info("x", (1, 2)), info("z", (1, 2))]
-    refused(save(small_model(inputs=two)), match="2 inputs")
-    nodes = [helper.make_node("MatMul", ["x", "w"], [name]) for name in "yz"]
-    outputs = [info("y", (1, 3)), info("z", (1, 3))]
-    refused(save(small_model(nodes=nodes, outputs=outputs)), match="2 outputs")
+def test_no_input(save):
+    made = small_model(nodes=[helper.make_node("Identity", ["w"], ["y"])])
+    del made.graph.input[:]
+    refused(save(made), match="no input")
+
+
+@pytest.mark.parametrize(
+    ("second", "match"),
+    [
+        (info("z", (1, "n")), "z.*shape"),
+        (info("z", (1, 0)), "z.*cannot be used"),
+        (info("z", (1, 2), TensorProto.BOOL), "z.*BOOL"),
+        (info("z", (1, 2), TensorProto.STRING), "z.*STRING"),
+        (info("z", (1 << 20, 1 << 20)), "z.*cannot be used"),
+    ],
+)
+def test_a_second_input_that_cannot_be_used(second, match, save):
+    refused(save(small_model(inputs=[info("x", (1, 2)), second])), match=match)
 
 
 def test_an_initializer_listed_as_an_input_is_none(save):

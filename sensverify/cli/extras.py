@@ -15,7 +15,6 @@ USES = {
     "parquet": "data in .parquet files",
     "ray": "workers on a cluster, '--workers ray' of 'study run', 'evaluate' and 'benchmark'",
     "train": "'train' and 'study', with its tables, figures and page",
-    "vnnlib": "properties in VNN-LIB 2.0",
 }
 """What every optional part is for; ``all`` is all of them."""
 

@@ -36,6 +36,7 @@ _COMMANDS = {
     "study": "Train several losses on equal terms, and compare them.",
     "train": "Train a model, with or without a penalty on its sensitivity.",
     "verify": "Bound how far a model's outputs can move, or answer a VNN-LIB property.",
+    "vnnlib": "Answer queries in VNN-LIB 2, by the standard's command line.",
 }
 """Short help of each command, whose module is imported only when it is called."""
 

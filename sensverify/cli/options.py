@@ -65,12 +65,12 @@ def ends_options() -> Decorator:
             "--input",
             metavar="NAME",
             help="Value of the file, its inputs and inner ones, at which the network begins. "
-            "Default: its only input.",
+            "Default: all its inputs.",
         ),
         click.option(
             "--output",
             metavar="NAME",
-            help="Value of the file at which the network ends. Default: its only output; of a "
+            help="Value of the file at which the network ends. Default: all its outputs; of a "
             "classifier whose file ends in probabilities or a label, the logits they are made of.",
         ),
         click.option(
@@ -205,7 +205,7 @@ def moving_options() -> Decorator:
             type=PATH,
             metavar="FILE.npz",
             help="The input boxes themselves, as arrays lower and upper (and maybe labels y), "
-            "instead of data, radius and clip.",
+            "instead of data, radius and clip; of several inputs NAME.lower and NAME.upper for each.",
         ),
     )
     return together(options)

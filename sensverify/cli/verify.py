@@ -38,7 +38,8 @@ LIMITED = ("min_certified", "min_accuracy", "max_changed", "max_width", "max_log
     "The samples",
     samples_options(
         "Samples are reshaped to the model's input where the number of values and the order of the "
-        "axes agree. Default: the samples that ship with the model.",
+        "axes agree; of a model with several inputs, an .npz file with an array for each, by its "
+        "name. Default: the samples that ship with the model.",
         "Samples A up to but without B, counted from 0; A alone is one. Default: all of them.",
     ),
 )

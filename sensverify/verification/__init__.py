@@ -1,7 +1,8 @@
 """One verification run: a model and a question about it in, a report out.
 
 `verify` bounds the outputs around samples, `critical_radius` finds how far they may move until a
-label changes, `check_property` answers a VNN-LIB property, and `run_benchmark` a folder of them.
+label changes, `check_property` answers a VNN-LIB property, `run_benchmark` a folder of them, and
+`check_query` a query about several networks.
 
 Names are loaded when they are first used: some properties are answered without torch.
 """
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         PropertyRequest,
         check_property,
     )
+    from sensverify.verification.query import Assignment, QueryReport, QueryRequest, check_query
     from sensverify.verification.radius_request import CriticalRadiusRequest
     from sensverify.verification.radius_results import CriticalRadiusReport, SampleRadius
     from sensverify.verification.request import VerifyRequest
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from sensverify.verification.witness import Witness
 
 __all__ = [
+    "Assignment",
     "BenchmarkReport",
     "BenchmarkRequest",
     "BenchmarkSummary",
@@ -62,6 +65,8 @@ __all__ = [
     "ProgramRequest",
     "PropertyReport",
     "PropertyRequest",
+    "QueryReport",
+    "QueryRequest",
     "SampleRadius",
     "SampleResult",
     "Summary",
@@ -71,6 +76,7 @@ __all__ = [
     "certified_accuracy",
     "certify",
     "check_property",
+    "check_query",
     "counterexamples",
     "critical_radius",
     "export_milp",
@@ -80,6 +86,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Assignment": "sensverify.verification.query",
     "BenchmarkReport": "sensverify.verification.benchmark_report",
     "BenchmarkRequest": "sensverify.verification.benchmark_run",
     "BenchmarkSummary": "sensverify.verification.benchmark",
@@ -98,6 +105,8 @@ _HOMES = {
     "ProgramRequest": "sensverify.verification.programs",
     "PropertyReport": "sensverify.verification.property",
     "PropertyRequest": "sensverify.verification.property",
+    "QueryReport": "sensverify.verification.query",
+    "QueryRequest": "sensverify.verification.query",
     "SampleRadius": "sensverify.verification.radius_results",
     "SampleResult": "sensverify.verification.results",
     "Summary": "sensverify.verification.results",
@@ -106,6 +115,7 @@ _HOMES = {
     "Witness": "sensverify.verification.witness",
     "certified_accuracy": "sensverify.verification.accuracy",
     "certify": "sensverify.verification.certify",
+    "check_query": "sensverify.verification.query",
     "check_property": "sensverify.verification.property",
     "counterexamples": "sensverify.verification.sample_result",
     "critical_radius": "sensverify.verification.critical_radius",

@@ -175,7 +175,7 @@ def check_property(
     run = PropertyRun(decider, model, watch)
     verdict, certification = run.verdict(asked), None
     guarantee = decider.guarantee
-    how: dict[str, Any] = {"method": _name(request), "settings": settings_of(decider)}
+    how: dict[str, Any] = {"method": decider_name(request.method), "settings": settings_of(decider)}
     if verdict is Verdict.UNSAT and asked.cases:
         verdict = run.beside_runtime(asked, certifier)
     # A property without any case is unsat by its text alone, and no certificate is about that.
@@ -242,8 +242,8 @@ def _call(method: str) -> Call:
     return Call(_ALSO.get(asked.name, asked.name), asked.settings)
 
 
-def _name(request: PropertyRequest) -> str:
-    method = request.method
+def decider_name(method: str | Decider) -> str:
+    """The name of what answers."""
     return name_of(method) if isinstance(method, Decider) else _call(method).name
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -31,12 +32,24 @@ class PropertyRun:
     decider : Decider
     model : LoadedModel
     watch : Watch
+    replay : Replay, optional
+        Default: of the model's file.
+    also : callable, optional
+        Whether an input that meets a case when it is replayed is a witness.
     """
 
-    def __init__(self, decider: Decider, model: LoadedModel, watch: Watch) -> None:
+    def __init__(
+        self,
+        decider: Decider,
+        model: LoadedModel,
+        watch: Watch,
+        *,
+        replay: Replay | None = None,
+        also: Callable[[Replayed, Case], bool] | None = None,
+    ) -> None:
         self.decider, self.network, self.watch = decider, model.network, watch
-        self.model = model
-        self.replay = Replay(model.file, model.ends, signature=model.signature)
+        self.model, self.also = model, also
+        self.replay = replay or Replay(model.file, model.ends, signature=model.signature)
         self.witness: Witness | None = None
         self.contradicted = self.cancelled = False
         self.tied = ""
@@ -185,7 +198,7 @@ class PropertyRun:
             self.watch.stop()
         elif found is None:
             self.without_number += 1
-        elif case.met_by(found.outputs):
+        elif case.met_by(found.outputs) and (self.also is None or self.also(found, case)):
             return found
         else:
             self.refused += 1

@@ -52,4 +52,4 @@ def test_extras_are_listed_with_what_is_missing(run: Run, gone: Callable[[str], 
     rows = [line.split() for line in run("list", "extras").stdout.splitlines()]
     here = {row[0]: {"yes", "no"} & set(row) for row in rows if row and row[0] in USES}
     assert set(here) == set(USES)
-    assert (here["data"], here["vnnlib"]) == ({"no"}, {"yes"})
+    assert (here["data"], here["parquet"]) == ({"no"}, {"yes"})

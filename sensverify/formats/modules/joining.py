@@ -106,7 +106,8 @@ def named_shapes(module: nn.Module, shapes: Shapes) -> dict[str, Shape]:
     if isinstance(shapes, Mapping):
         given = dict(shapes)
     elif are_shapes(shapes) and len(shapes) <= len(names):
-        given = {name: tuple(shape) for name, shape in zip(names, shapes, strict=False)}
+        rows: Any = list(shapes)
+        given = {name: tuple(shape) for name, shape in zip(names, rows, strict=False)}
     else:
         raise BadShape(
             f"{who} takes {len(names)} inputs ({', '.join(names)}), got the shapes {shapes!r}"

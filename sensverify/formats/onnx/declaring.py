@@ -1,16 +1,20 @@
-"""Shapes and types that a file declares for its inputs."""
+"""Shapes and types that a file declares for its inputs and outputs."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from math import prod
+from pathlib import Path
 
+import numpy as np
 import onnx
 from onnx import TensorProto
 
 from sensverify.errors import BadModelFile
 from sensverify.formats.onnx.call import MAX_ELEMENTS
-from sensverify.formats.onnx.tensors import FLOATS, type_name
+from sensverify.formats.onnx.reader import read_model
+from sensverify.formats.onnx.tensors import FLOATS, OTHERS, type_name
 
 
 def declared(
@@ -44,3 +48,56 @@ def _dimensions(kind: TensorProto) -> str:
         for d in kind.shape.dim
     ]
     return f"({', '.join(texts)})"
+
+
+@dataclass(frozen=True)
+class DeclaredEnd:
+    """An input or output as a file declares it; ``shape`` has None for a length left open.
+
+    ``dtype`` is numpy's name of its type; empty where numpy has none.
+    """
+
+    name: str
+    shape: tuple[int | None, ...] | None
+    dtype: str
+
+
+@dataclass(frozen=True)
+class DeclaredEnds:
+    """The inputs, outputs and node types of a file, as they are declared; nothing is computed."""
+
+    inputs: tuple[DeclaredEnd, ...]
+    outputs: tuple[DeclaredEnd, ...]
+    operators: tuple[str, ...]
+
+
+def declared_ends(path: Path) -> DeclaredEnds:
+    """The inputs and outputs of a file.
+
+    Raises
+    ------
+    BadModelFile
+        It is no usable file.
+    """
+    graph = read_model(path).graph
+    stored = {tensor.name for tensor in graph.initializer}
+    return DeclaredEnds(
+        tuple(_end(item) for item in graph.input if item.name not in stored),
+        tuple(_end(item) for item in graph.output),
+        tuple(node.op_type for node in graph.node),
+    )
+
+
+def _end(item: onnx.ValueInfoProto) -> DeclaredEnd:
+    kind = item.type.tensor_type
+    shape = None
+    if kind.HasField("shape"):
+        shape = tuple(int(d.dim_value) if d.dim_value > 0 else None for d in kind.shape.dim)
+    names = {
+        TensorProto.FLOAT16: "float16",
+        TensorProto.BFLOAT16: "bfloat16",
+        TensorProto.FLOAT: "float32",
+        TensorProto.DOUBLE: "float64",
+        **{each: np.dtype(dtype).name for each, dtype in OTHERS.items()},
+    }
+    return DeclaredEnd(item.name, shape, names.get(kind.elem_type, ""))

@@ -28,7 +28,7 @@ from sensverify.formats.onnx.heads import Head, Peeled, peel
 from sensverify.formats.onnx.joining import NUMPY, joined
 from sensverify.formats.onnx.runtime import open_session, run_session
 from sensverify.formats.onnx.samples import LEAST, sample_points
-from sensverify.formats.onnx.tensors import OTHERS
+from sensverify.formats.onnx.tensors import FLOATS, OTHERS, type_name
 from sensverify.network.running import Precision
 from sensverify.network.shapes import Shape
 from sensverify.network.signature import Port, Signature
@@ -130,6 +130,8 @@ class Part:
                 f"the model takes {batch} samples at once, and has {_counted(ended, 'output')}",
                 "choose one with `output`, or export it with a batch axis that is left open",
             )
+        if len(ended) > 1:
+            _check_real(model.graph.output)
         if several or inputs[0].type.tensor_type.elem_type in OTHERS:
             model, ports = joined(model)
             if integers is not None:
@@ -170,6 +172,20 @@ def _with_outputs(model: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelPro
         if name not in made:
             raise unknown("value", name, made)
     return exposing(model, names)
+
+
+def _check_real(outputs: Sequence[onnx.ValueInfoProto]) -> None:
+    """Refuse labels and maps of names beside other outputs."""
+    for item in outputs:
+        kind = item.type.tensor_type.elem_type
+        known = item.HasField("type")
+        if known and not (item.type.HasField("tensor_type") and kind in FLOATS):
+            what = type_name(kind) if item.type.HasField("tensor_type") else "a sequence or a map"
+            raise BadModelFile(
+                f"the model has {_counted(outputs, 'output')}, of which '{item.name}' holds "
+                f"{what}; expected real numbers",
+                "choose one with `output`",
+            )
 
 
 def _type(item: onnx.ValueInfoProto) -> str:
@@ -241,7 +257,7 @@ def check_whole(part: Part, shape: Shape, precision: Precision, dtype: Any) -> N
 def _both(
     part: Part, points: Sequence[np.ndarray], shape: Shape
 ) -> tuple[list[Any], list[list[Any]]]:
-    """What onnxruntime computes of the part that was read, and of the whole file, by point."""
+    """Values that onnxruntime computes of the part that was read, and of the whole file."""
     whole = open_session(exposing(part.file, part.outputs))
     read = open_session(part.model)
     name, wanted = inputs_of(part.model.graph)[0].name, list(part.outputs)

@@ -26,7 +26,12 @@ _NUMBERS = 1 << 27
 
 
 def make_cases(
-    inputs: int, outputs: int, shared: Sequence[Atom], alternatives: Sequence[Sequence[Atom]]
+    inputs: int,
+    outputs: int,
+    shared: Sequence[Atom],
+    alternatives: Sequence[Sequence[Atom]],
+    *,
+    names: Sequence[str] | None = None,
 ) -> tuple[Case, ...]:
     """One `Case` for each input box.
 
@@ -38,6 +43,8 @@ def make_cases(
     alternatives : sequence of sequences of Atom
         Further constraints of every case. Cases with an empty input box are left out, and those
         whose constraints on outputs contradict each other.
+    names : sequence of str, optional
+        Of the inputs, in messages; default: X_0, X_1, ...
 
     Raises
     ------
@@ -59,7 +66,7 @@ def make_cases(
         part = resolve([*whole.relations, *atoms], common)
         if part is None:
             continue
-        _check_bounded(missing, part.intervals)
+        _check_bounded(missing, part.intervals, names)
         changed = frozenset(
             (i, interval) for i, interval in part.intervals.items() if interval != common[i]
         )
@@ -73,10 +80,12 @@ def make_cases(
     )
 
 
-def _check_bounded(missing: set[int], own: dict[int, Interval]) -> None:
+def _check_bounded(
+    missing: set[int], own: dict[int, Interval], called: Sequence[str] | None
+) -> None:
     open_ones = sorted(i for i in missing if i not in own or None in own[i])
     if open_ones:
-        names = ", ".join(f"X_{i}" for i in open_ones[:_NAMED])
+        names = ", ".join(f"X_{i}" if called is None else called[i] for i in open_ones[:_NAMED])
         more = f" and {len(open_ones) - _NAMED} more" if len(open_ones) > _NAMED else ""
         raise BadProperty(
             f"no lower or no upper bound for {names}{more}; every input needs both in every case"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 from pathlib import Path
 
@@ -13,8 +13,10 @@ from sensverify.formats.vnnlib.formula import Atom, Cases, conjunction
 from sensverify.formats.vnnlib.names import BadName, complete_shape
 from sensverify.formats.vnnlib.parser import Source, read_forms
 from sensverify.formats.vnnlib.property import Property
+from sensverify.formats.vnnlib.query import NetworkQuery, flat_property, make_query
 from sensverify.formats.vnnlib.relations import Undecidable
 from sensverify.formats.vnnlib.script import Script
+from sensverify.formats.vnnlib.version2 import read_version2
 
 SIZE_LIMIT = 1 << 28
 """Largest text that is read, in bytes, counted after unpacking."""
@@ -35,14 +37,13 @@ def load_property(path: str | Path) -> Property:
     ----------
     path : str or Path
         ``.vnnlib``, or ``.vnnlib.gz``. VNN-LIB 1.0 as VNN-COMP uses it, with what SMT-LIB has
-        beside: see `parse_property`. 2.0 where the package ``vnnlib`` is installed.
+        beside: see `parse_property`. Of 2.0, one network with linear constraints; all of it is read
+        by `load_query`.
 
     Raises
     ------
     BadProperty
         The file cannot be read, or asks something that cannot be asked here; says what and where.
-    BackendMissing
-        The file is VNN-LIB 2.0 and the package that reads it is not installed.
     """
     contents = read_bytes(Path(path), SIZE_LIMIT, kind=_KIND)
     # Only comments hold anything but ASCII.
@@ -65,7 +66,7 @@ def parse_property(text: str, *, name: str = "property") -> Property:
 
     Raises
     ------
-    BadProperty, BackendMissing
+    BadProperty
         See `load_property`.
 
     Examples
@@ -82,10 +83,7 @@ def parse_property(text: str, *, name: str = "property") -> Property:
     script = Script(source)
     for number, form in enumerate(read_forms(source)):
         if number == 0 and form and form[0] in _VERSION_2:
-            from sensverify.formats.vnnlib.version2 import read_version2
-
-            shapes, shared, branched = read_version2(source)
-            return _property(shapes, shared, branched, source)
+            return _decidable(lambda: flat_property(read_version2(source), source), source)
         script.run(form)
     question = script.question()
     try:
@@ -104,10 +102,41 @@ def _property(
     source: Source,
 ) -> Property:
     inputs, outputs = shapes
-    try:
+
+    def made() -> Property:
         cases = make_cases(prod(inputs), prod(outputs), shared, conjunction(branched))
+        return Property(inputs, outputs, cases)
+
+    return _decidable(made, source)
+
+
+def _decidable(made: Callable[[], Property], source: Source) -> Property:
+    try:
+        return made()
     except Undecidable as error:
         raise source.error(str(error), error.position) from None
     except BadProperty as error:
-        raise error.about(f"'{source.name}'") from None
-    return Property(inputs, outputs, cases)
+        raise error if source.name in error.problem else error.about(f"'{source.name}'") from None
+
+
+def load_query(path: str | Path) -> NetworkQuery:
+    """A query of VNN-LIB 2 from a file: about several networks, with named inputs and outputs.
+
+    Parameters
+    ----------
+    path : str or Path
+        ``.vnnlib``, or ``.vnnlib.gz``.
+
+    Raises
+    ------
+    BadProperty
+        The file cannot be read, or is no query of version 2; says what and where.
+    """
+    contents = read_bytes(Path(path), SIZE_LIMIT, kind=_KIND)
+    return parse_query(contents.decode("utf-8-sig", errors="replace"), name=str(path))
+
+
+def parse_query(text: str, *, name: str = "query") -> NetworkQuery:
+    """`load_query`, of a text; ``name`` is its name in messages."""
+    source = Source(text, name)
+    return make_query(read_version2(source), source)

@@ -32,6 +32,7 @@ from sensverify.formats.vnnlib.parser import Form, Source, quoted
 from sensverify.formats.vnnlib.terms import (
     LARGEST,
     Linear,
+    Multiply,
     NotLinear,
     Variable,
     combined,
@@ -70,11 +71,14 @@ class Scope:
         The names that were declared.
     named : mapping of str to Truth or Term
         Values named by "let" and "define-fun". They come first.
+    multiply : callable, optional
+        Makes a term of a product of variables; see `combined`.
     """
 
     source: Source
     variables: Mapping[str, Variable]
     named: Mapping[str, Value] = field(default_factory=dict)
+    multiply: Multiply | None = None
 
     def error(self, problem: str, position: int, remedy: str = "") -> BadProperty:
         """See `Source.error`."""
@@ -164,7 +168,7 @@ def _arithmetic(form: Form, scope: Scope) -> Term:
     try:
         return Term(
             tuple(
-                (guard, combined(form[0], values))
+                (guard, combined(form[0], values, scope.multiply))
                 for guard, values in _branches(parts, form, scope)
             )
         )

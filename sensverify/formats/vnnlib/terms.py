@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import NamedTuple
@@ -68,8 +68,19 @@ def number(token: str) -> Linear | None:
     return None
 
 
-def combined(operator: str, parts: Sequence[Linear]) -> Linear:
+Multiply = Callable[[Linear, Linear], Linear]
+"""What a product of two terms with variables is."""
+
+
+def combined(operator: str, parts: Sequence[Linear], multiply: Multiply | None = None) -> Linear:
     """The sum, difference, product or quotient of one or more terms.
+
+    Parameters
+    ----------
+    operator : str
+    parts : sequence of Linear
+    multiply : callable, optional
+        Makes a term of a product of variables; default: there is none.
 
     Raises
     ------
@@ -81,7 +92,7 @@ def combined(operator: str, parts: Sequence[Linear]) -> Linear:
         rest = [_scaled(part, -_ONE) for part in parts[1:]]
         value = _sum([parts[0], *rest]) if rest else _scaled(parts[0], -_ONE)
     else:
-        value = _product(operator, parts)
+        value = _product(operator, parts, multiply)
     if value.too_long:
         raise NotLinear("holds a number that gets too long")
     return value
@@ -111,13 +122,15 @@ def _scaled(part: Linear, scale: Fraction) -> Linear:
     return Linear({v: scale * factor for v, factor in part.factors.items()}, scale * part.constant)
 
 
-def _product(operator: str, parts: Sequence[Linear]) -> Linear:
+def _product(operator: str, parts: Sequence[Linear], multiply: Multiply | None) -> Linear:
     value = parts[0]
     for part in parts[1:]:
         if operator == "/":
             if part.factors or not part.constant:
                 raise NotLinear("divides by something that is not a number other than zero")
             value = _scaled(value, 1 / part.constant)
+        elif part.factors and value.factors and multiply is not None:
+            value = multiply(value, part)
         elif part.factors and value.factors:
             raise NotLinear("multiplies variables; only linear terms can be decided")
         else:

@@ -408,7 +408,7 @@ REFUSED = {
     ),
     "max-indices": ((3,), Function(lambda m, x: x.max(1).indices), "positions of a maximum"),
     "integers": ((3,), Function(lambda m, x: x.long()), "torch.int64"),
-    "two-outputs": ((3,), Function(lambda m, x: (x, -x)), "returns 2 values"),
+    "two-outputs": ((3,), Function(lambda m, x: (x, "y")), "something else than tensors"),
     "constant-output": ((3,), Function(lambda m, x: m.w, w=torch.ones(3)), "does not"),
     "control-flow": ((3,), Function(lambda m, x: x if x.sum() > 0 else -x), "cannot trace"),
     "wrong-shape": ((4,), nn.Linear(3, 2), "cannot trace the module Linear"),

@@ -75,8 +75,8 @@ def _named(text: str) -> tuple[str, Path]:
     type=_named,
     multiple=True,
     metavar="NAME=FILE",
-    help="The ONNX file, or shipped model, of a network that the query declares; once for each that "
-    "is not said to be equal to another.",
+    help="The ONNX file, or shipped model, of a network that the query declares; once for each "
+    "that is not said to be equal to another.",
 )
 @click.option("--timeout", type=float, metavar="SECONDS", help="For everything. Default: none.")
 @click.option(

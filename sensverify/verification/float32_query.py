@@ -75,7 +75,7 @@ def _magnitudes(joint: JointModel, lower: np.ndarray, upper: np.ndarray) -> np.n
 def _of_terms(
     asked: NetworkQuery, sizes: np.ndarray, lower: np.ndarray, upper: np.ndarray
 ) -> float:
-    """What float32 rounds where the query's terms are computed."""
+    """A bound on the rounding of float32 where the query's terms are computed."""
     inputs = np.maximum(abs(lower), abs(upper))
 
     def largest(which: Variable) -> float:

@@ -244,7 +244,7 @@ class _Answering:
 
 
 def _as_property(request: QueryRequest) -> PropertyRequest:
-    """What names the decider of a request."""
+    """The request of a property by the same decider."""
     return PropertyRequest(
         model="",
         property=request.query,

@@ -205,7 +205,7 @@ def moving_options() -> Decorator:
             type=PATH,
             metavar="FILE.npz",
             help="The input boxes themselves, as arrays lower and upper (and maybe labels y), "
-            "instead of data, radius and clip; of several inputs NAME.lower and NAME.upper for each.",
+            "instead of data, radius and clip; of several inputs NAME.lower and NAME.upper each.",
         ),
     )
     return together(options)

@@ -91,7 +91,7 @@ def answer_at_once(
         if not _simple(asked, stored):
             return None
         watch = Watch().within(min(SECONDS, timeout or SECONDS))
-        found = _violation(stored, asked, Replay(path), watch)
+        found = _violation(stored, asked, Replay(path, signature=stored.signature), watch)
         if found is None and not all(_refuted(stored, case, watch) for case in asked.cases):
             return None
     except (SensverifyError, OSError):

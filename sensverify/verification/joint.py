@@ -26,7 +26,7 @@ from sensverify.formats.vnnlib.terms import Variable
 from sensverify.models.loading import LoadedModel, load_model
 from sensverify.models.registry import resolve
 from sensverify.network import Network, simplify
-from sensverify.network.joint import Placed, side_by_side
+from sensverify.network.placing import Placed, side_by_side
 from sensverify.network.signature import Port, Signature
 from sensverify.registry.names import did_you_mean
 from sensverify.verification.certifying import shaped

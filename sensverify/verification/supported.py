@@ -29,7 +29,7 @@ def supported(capability: str) -> list[str]:
         "multiple-input-output-theories": ["MIO"],
         "multiple-network-theories": ["MNET"],
         "multiple-node-comparison-theories": ["MNC"],
-        "arithmetic-complexity-theories": ["LIN"],
+        "arithmetic-complexity-theories": ["POLY"],
         "optimised-disjunctive-reasoning": ["false"],
         "serialise-assignments": ["true"],
     }

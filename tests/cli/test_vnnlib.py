@@ -98,7 +98,7 @@ def test_name_and_version(run):
         ("--multiple-input-output-theories", ["MIO"]),
         ("--multiple-network-theories", ["MNET"]),
         ("--multiple-node-comparison-theories", ["MNC"]),
-        ("--arithmetic-complexity-theories", ["LIN"]),
+        ("--arithmetic-complexity-theories", ["POLY"]),
         ("--optimised-disjunctive-reasoning", ["false"]),
         ("--serialise-assignments", ["true"]),
     ],

@@ -150,6 +150,24 @@ def test_two_networks(like, asserted, verdict, ask, files):
         assert v >= y + 0.01
 
 
+@pytest.mark.parametrize("kind", ["real", "float32"])
+@pytest.mark.parametrize(
+    ("asserted", "verdict"),
+    [
+        # y (1 + x) = 1 - x^2 for x >= 0.
+        (["(>= X[0,0] 0.0)", "(>= (* Y[0,0] (+ 1.0 X[0,0])) 1.05)"], "unsat"),
+        (["(>= X[0,0] 0.25)", "(>= (* Y[0,0] (+ 1.0 X[0,0])) 0.9)"], "sat"),
+        (["(<= (* X[0,0] X[0,0]) -0.01)"], "unsat"),
+        (["(>= (* X[0,0] X[0,0] X[0,0]) 8.1)"], "unsat"),
+        (["(>= (* X[0,0] X[0,0] X[0,0]) 7.5)"], "sat"),
+        (["(>= (* X[0,0] -2.0 X[0,0]) 0.1)"], "unsat"),
+    ],
+)
+def test_products_of_variables(kind, asserted, verdict, ask, files):
+    found = ask(hats(kind, X, *asserted), {"f": files["hat"]})
+    assert found.verdict.value == verdict
+
+
 RAMP = """(declare-network f (declare-input A {0} [1,2]) (declare-input B {0} [1,2])
   (declare-hidden H {0} [1,2] "inner") (declare-output Y {0} [1,2]) (declare-output Z {0} [1,2]))
 """

@@ -31,6 +31,7 @@ from sensverify.formats.onnx import Ends, read_onnx
 from sensverify.formats.onnx.ends import WHOLE
 from sensverify.formats.vnnlib import Property
 from sensverify.network import Network
+from sensverify.network.signature import Signature
 
 Progress = Callable[[int, int], None]
 
@@ -51,6 +52,8 @@ class StoredModel:
     external : dict from file name to SHA-256
     ending : Ending or None
         The end of the file that the network leaves out.
+    signature : Signature or None
+        The names of several inputs and outputs.
     """
 
     network: Network
@@ -58,6 +61,7 @@ class StoredModel:
     sha256: str
     external: dict[str, str]
     ending: Ending | None = None
+    signature: Signature | None = None
 
     @classmethod
     def read(
@@ -76,7 +80,8 @@ class StoredModel:
                 "export it with a batch axis that is left open",
             )
         program, external = program_of(model.network), dict(model.external)
-        return cls(model.network, program, model.sha256, external, Ending.of(model))
+        ending = Ending.of(model)
+        return cls(model.network, program, model.sha256, external, ending, model.signature)
 
     @classmethod
     def read_for(

@@ -103,7 +103,10 @@ class Assertions:
             Relations of several inputs are bounds, too.
         """
         return any(
-            self._inputs_alone(each, several=several) and self._computes(each)
+            self._inputs_alone(each, several=several)
+            and self._computes(each)
+            # A product of variables bounds none of them.
+            and not any(map(self._multiplies, each[1:]))
             for each in self._comparisons(self.formulas)
         )
 
@@ -156,10 +159,19 @@ class Assertions:
     def _computes(self, term: Any) -> bool:
         if not isinstance(term, Form):
             return False
-        ones = all(self.variables.get(p) is not None or _is_one(p) for p in term[1:])
+        ones = all(_is_one(p) or self._is_variable(p) for p in term[1:])
         plain = term[0] == "*" and ones and sum(not _is_one(p) for p in term[1:]) <= 1
         own = term[0] in _COMPUTE and len(term) > 2 and not plain
         return own or any(self._computes(part) for part in term[1:])
+
+    def _multiplies(self, term: Any) -> bool:
+        if not isinstance(term, Form):
+            return False
+        varying = [p for p in term[1:] if any(map(self._is_variable, _tokens([p])))]
+        return (term[0] == "*" and len(varying) > 1) or any(map(self._multiplies, term[1:]))
+
+    def _is_variable(self, token: Any) -> bool:
+        return not isinstance(token, Form) and self.variables.get(token) is not None
 
     def _comparisons(self, formulas: Any) -> Iterator[Form]:
         for formula in formulas:

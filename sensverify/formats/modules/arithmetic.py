@@ -8,7 +8,7 @@ from typing import Any
 from sensverify.formats.modules.bilinear import product_of
 from sensverify.formats.modules.emitting import Emitter, Variable, rule, scalar
 from sensverify.formats.modules.expressions import Expression, Origin, origin
-from sensverify.network.operators import Add, Clip, Concat, Divide, Max, Relu, Scale
+from sensverify.network.operators import Add, Clip, Concat, Divide, Max, Reciprocal, Relu, Scale
 
 
 def times(emit: Emitter, variable: Variable, factor: float) -> Variable:
@@ -60,6 +60,11 @@ def _div(emit: Emitter, self: Any, other: Any, rounding_mode: str | None = None)
     if rounding_mode is not None:
         emit.refuse("rounds, which has no bounds here")
     variable, divisor = emit.broadcast(self, other)
+    if isinstance(divisor, Variable):
+        inverse = emit.add(Reciprocal(), divisor)
+        if isinstance(variable, Variable):
+            return product_of(emit, variable, inverse)
+        return emit.add(Scale(emit.array(variable)), inverse)
     divisor = emit.array(divisor)
     if bool((divisor.detach() == 0).any()):
         emit.refuse("divides by zero")

@@ -8,11 +8,13 @@ import numpy as np
 import torch
 
 from sensverify.formats.modules.emitting import Emitter, Variable
-from sensverify.network.operators import Affine, Concat, Product
+from sensverify.network.operators import Affine, Concat, Product, Square
 
 
 def product_of(emit: Emitter, first: Variable, second: Variable) -> Variable:
     """``x * y`` of variables of one shape."""
+    if first == second:
+        return emit.add(Square(), first)
     shape = first.shape
     places = (np.arange(prod(shape)).reshape(shape) for _ in range(2))
     return _products(emit, first, second, *places)

@@ -19,10 +19,12 @@ from sensverify.errors import BadShape, SensverifyError, UnsupportedOperator
 from sensverify.formats.modules import (  # noqa: F401
     activations,
     arithmetic,
+    composites,
     layers,
     matrices,
     moves,
     pools,
+    recurrent,
     refusals,
 )
 from sensverify.formats.modules.comparing import same_function

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from sensverify.formats.modules.composites import grouped
 from sensverify.formats.modules.emitting import Emitter, Variable, per_axis, rule
 from sensverify.network.operators import BatchNorm, Conv, ConvTranspose, Pad
 
@@ -115,8 +116,7 @@ def _instance_norm(
     emit: Emitter, use_input_stats: bool, cudnn_enabled: bool = False, **arguments: Any
 ) -> Variable:
     if use_input_stats:
-        emit.refuse(
-            "normalises by the statistics of its own input, which has no counterpart in a network",
-            "use track_running_stats=True, or batch normalisation",
-        )
+        lines = arguments["weight"], arguments["bias"]
+        variable = arguments["input"]
+        return grouped(emit, variable, variable.shape[0], lines, arguments["eps"])
     return _batch_norm(emit, **arguments)

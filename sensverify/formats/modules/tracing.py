@@ -18,6 +18,7 @@ from torch.export import ExportedProgram, default_decompositions, export
 from torch.fx import GraphModule, Node
 
 from sensverify.errors import UnsupportedOperator
+from sensverify.formats.modules.attending import batch_first
 from sensverify.formats.modules.emitting import Shape
 from sensverify.formats.modules.masks import SettledMasks
 
@@ -34,7 +35,7 @@ def trace(
         # torch warns about its own use of what it has deprecated.
         warnings.simplefilter("ignore")
         try:
-            with SettledMasks(module):
+            with SettledMasks(module), batch_first(module):
                 program = export(module, (example,), strict=False)
             if any(_mutates(node) for node in _nodes(program)):
                 program = program.run_decompositions({})

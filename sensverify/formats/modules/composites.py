@@ -1,0 +1,325 @@
+"""ATen operators made of several: softmax, normalisation by the input's own statistics, attention.
+
+As in ONNX files: a softmax is ``1 / (1 + sum_(j != i) exp(x_j - x_i))``, and normalisation the
+product of what is centred with the reciprocal of a root.
+"""
+
+from __future__ import annotations
+
+from math import prod, sqrt
+from typing import Any
+
+import numpy as np
+import torch
+
+from sensverify.formats.modules.arithmetic import times
+from sensverify.formats.modules.bilinear import matrices_multiplied, product_of
+from sensverify.formats.modules.emitting import Emitter, Variable, rule, scalar
+from sensverify.formats.modules.expressions import Expression
+from sensverify.network.operators import (
+    Add,
+    Affine,
+    Concat,
+    Exp,
+    Log,
+    Permute,
+    Reciprocal,
+    Scale,
+    Sigmoid,
+    Sqrt,
+    Square,
+)
+
+
+@rule("softmax", "log_softmax", "_softmax", "_log_softmax", "softmin")
+def softmax(emit: Emitter, self: Variable, dim: int, **_: Any) -> Variable:
+    """Shares of exponentials along an axis, or their logarithms."""
+    axis = emit.axis(dim, self.ndim)
+    rank = len(self.shape)
+    order = (*(a for a in range(rank) if a != axis), axis)
+    last = _permuted(emit, self, order)
+    if emit.operator == "softmin":
+        last = times(emit, last, -1.0)
+    result = shares(emit, last, logarithm="log" in emit.operator)
+    return _permuted(emit, result, tuple(int(a) for a in np.argsort(order)))
+
+
+def shares(emit: Emitter, last: Variable, *, logarithm: bool = False) -> Variable:
+    """A softmax along the last axis, or the logarithm of it."""
+    total = _relative_sums(emit, last, last.shape[-1])
+    if logarithm:
+        return times(emit, emit.add(Log(), total), -1.0)
+    return emit.add(Reciprocal(), total)
+
+
+@rule("logsumexp")
+def _log_sum_exp(emit: Emitter, self: Variable, dim: Any, keepdim: bool = False) -> Variable:
+    axes = emit.axes(dim, self.ndim)
+    last = _last(emit, self, axes)
+    first = emit.select(last, np.arange(prod(last.shape)).reshape(last.shape)[..., :1])
+    result = emit.add(Add(), first, emit.add(Log(), _relative_sums(emit, last, 1)))
+    return _reduced(emit, self, axes, result, keepdim=keepdim)
+
+
+def _relative_sums(emit: Emitter, last: Variable, count: int) -> Variable:
+    """``1 + sum_(j != i) exp(x_j - x_i)`` for the first entries i of the last axis."""
+    n = last.shape[-1]
+    if n == 1:
+        return emit.add(Scale(scalar(0.0), scalar(1.0)), last)
+    matrix = np.zeros((count, n - 1, n))
+    others = np.array([[j for j in range(n) if j != i] for i in range(count)])
+    np.put_along_axis(matrix, others[..., None], 1.0, axis=2)
+    matrix[np.arange(count), :, np.arange(count)] = -1.0
+    apart = emit.add(Affine(torch.from_numpy(matrix.reshape(-1, n))), last)
+    powers = emit.reshape(emit.add(Exp(), apart), (*last.shape[:-1], count, n - 1))
+    ones = torch.ones(1, n - 1, dtype=torch.float64)
+    summed = emit.add(Affine(ones, torch.ones(1, dtype=torch.float64)), powers)
+    return emit.reshape(summed, (*last.shape[:-1], count))
+
+
+@rule("layer_norm", "rms_norm")
+def _layer_norm(
+    emit: Emitter,
+    input: Variable,
+    normalized_shape: Any,
+    weight: Any = None,
+    bias: Any = None,
+    eps: float | None = 1e-5,
+    **_: Any,
+) -> Variable:
+    count = len(normalized_shape)
+    if count > len(input.shape):
+        emit.refuse_mixing()
+    kept = input.shape[: len(input.shape) - count]
+    rows = emit.reshape(input, (*kept, prod(input.shape[len(kept) :])))
+    # That of the numbers the module holds, as torch takes it.
+    epsilon = float(torch.finfo(torch.float32).eps) if eps is None else eps
+    result = normalised(emit, rows, epsilon, centre=emit.operator == "layer_norm")
+    return _scaled(emit, emit.reshape(result, input.shape), weight, bias)
+
+
+@rule("native_layer_norm")
+def _native_layer_norm(
+    emit: Emitter, input: Variable, normalized_shape: Any, weight: Any, bias: Any, eps: float
+) -> list[Variable | None]:
+    kept = input.shape[: len(input.shape) - len(normalized_shape)]
+    rows = emit.reshape(input, (*kept, prod(input.shape[len(kept) :])))
+    result = emit.reshape(normalised(emit, rows, eps, centre=True), input.shape)
+    return [_scaled(emit, result, weight, bias), None, None]
+
+
+@rule("group_norm")
+def _group_norm(
+    emit: Emitter,
+    input: Variable,
+    num_groups: int,
+    weight: Any = None,
+    bias: Any = None,
+    eps: float = 1e-5,
+    **_: Any,
+) -> Variable:
+    return grouped(emit, input, num_groups, (weight, bias), eps)
+
+
+@rule("native_group_norm")
+def _native_group_norm(
+    emit: Emitter, input: Variable, weight: Any, bias: Any, group: int, eps: float, **_: Any
+) -> list[Variable | None]:
+    return [grouped(emit, input, group, (weight, bias), eps), None, None]
+
+
+def grouped(
+    emit: Emitter, variable: Variable, groups: int, lines: tuple[Any, Any], epsilon: float
+) -> Variable:
+    """Normalisation of groups of channels over all of their entries."""
+    rows = emit.reshape(variable, (groups, prod(variable.shape) // groups))
+    result = emit.reshape(normalised(emit, rows, epsilon, centre=True), variable.shape)
+    ones = (1,) * (len(variable.shape) - 1)
+    scale, shift = (
+        None if v is None else Expression.of(lambda w: w.reshape(-1, *ones), emit.array(v))
+        for v in lines
+    )
+    return result if scale is None and shift is None else emit.add(Scale(scale, shift), result)
+
+
+def normalised(emit: Emitter, rows: Variable, epsilon: float, *, centre: bool) -> Variable:
+    """``d / sqrt(mean(d^2) + epsilon)`` along the last axis, d being x or ``x - mean(x)``."""
+    size = rows.shape[-1]
+    if epsilon <= 0:
+        emit.refuse("divides by 0 where all inputs are equal: its epsilon is not above 0")
+    if centre:
+        rows = _centred(emit, rows)
+    mean = torch.full((1, size), 1 / size, dtype=torch.float64)
+    shift = torch.full((1,), epsilon, dtype=torch.float64)
+    squares = emit.add(Affine(mean, shift), emit.add(Square(), rows))
+    inverse = emit.add(Reciprocal(), emit.add(Sqrt(), squares))
+    return product_of(emit, rows, emit.expand(inverse, rows.shape))
+
+
+def _centred(emit: Emitter, rows: Variable) -> Variable:
+    size = rows.shape[-1]
+    matrix = torch.eye(size, dtype=torch.float64) - 1 / size
+    return emit.add(Affine(matrix), rows)
+
+
+def _scaled(emit: Emitter, variable: Variable, weight: Any, bias: Any) -> Variable:
+    if weight is None and bias is None:
+        return variable
+    lines = emit.optional_array(weight), emit.optional_array(bias)
+    return emit.add(Scale(*lines), variable)
+
+
+@rule("var", "std")
+def _variance(
+    emit: Emitter,
+    self: Variable,
+    dim: Any = None,
+    unbiased: bool = True,
+    correction: Any = None,
+    keepdim: bool = False,
+) -> Variable:
+    axes = emit.axes(dim, self.ndim)
+    last = _centred(emit, _last(emit, self, axes))
+    size = last.shape[-1]
+    less = int(unbiased) if correction is None else correction
+    if size <= less:
+        emit.refuse(f"divides by {size - less}")
+    each = torch.full((1, size), 1 / (size - less), dtype=torch.float64)
+    result = emit.add(Affine(each), emit.add(Square(), last))
+    if emit.operator == "std":
+        result = emit.add(Sqrt(), result)
+    return _reduced(emit, self, axes, result, keepdim=keepdim)
+
+
+@rule("norm", "linalg_vector_norm")
+def _norm(
+    emit: Emitter, self: Variable, ord: Any = 2, dim: Any = None, keepdim: bool = False, **more: Any
+) -> Variable:
+    order = more.get("p", ord)
+    if order not in (2, None):
+        emit.refuse(f"is supported of order 2 alone, got {order}")
+    axes = emit.axes(dim, self.ndim)
+    last = _last(emit, self, axes)
+    ones = torch.ones(1, last.shape[-1], dtype=torch.float64)
+    result = emit.add(Sqrt(), emit.add(Affine(ones), emit.add(Square(), last)))
+    return _reduced(emit, self, axes, result, keepdim=keepdim)
+
+
+@rule("prod")
+def _prod(emit: Emitter, self: Variable, dim: Any = None, keepdim: bool = False, **_: Any) -> Any:
+    axes = emit.axes(dim, self.ndim)
+    last = _last(emit, self, axes)
+    while (n := last.shape[-1]) > 1:
+        places = np.arange(prod(last.shape)).reshape(last.shape)
+        half = n // 2
+        first, second = (
+            emit.select(last, places[..., part]) for part in (slice(half), slice(half, 2 * half))
+        )
+        pairs = product_of(emit, first, second)
+        last = pairs if n % 2 == 0 else _beside(emit, pairs, last, places[..., n - 1 :])
+    return _reduced(emit, self, axes, last, keepdim=keepdim)
+
+
+def _beside(emit: Emitter, pairs: Variable, last: Variable, rest: np.ndarray) -> Variable:
+    return emit.add(Concat(len(pairs.shape) - 1), pairs, emit.select(last, rest))
+
+
+@rule("glu")
+def _glu(emit: Emitter, self: Variable, dim: int = -1) -> Variable:
+    axis = emit.axis(dim % self.ndim, self.ndim)
+    places = np.arange(prod(self.shape)).reshape(self.shape)
+    first, second = (emit.select(self, part) for part in np.split(places, 2, axis))
+    return product_of(emit, first, emit.add(Sigmoid(), second))
+
+
+@rule("scaled_dot_product_attention")
+def attention(
+    emit: Emitter,
+    query: Variable,
+    key: Variable,
+    value: Variable,
+    attn_mask: Any = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+    **_: Any,
+) -> Variable:
+    """``softmax(scale q k' + mask) v``; what a mask hides is left out of the softmax."""
+    if dropout_p or enable_gqa:
+        emit.refuse("drops out at random, or shares keys between heads, which is not supported")
+    axes = (*range(len(key.shape) - 2), len(key.shape) - 1, len(key.shape) - 2)
+    factor = 1 / sqrt(query.shape[-1]) if scale is None else scale
+    keys = emit.add(Permute(axes), key)
+    scores = times(emit, matrices_multiplied(emit, query, keys), factor)
+    seen = np.ones(scores.shape, bool)
+    if is_causal:
+        seen = np.broadcast_to(np.tril(np.ones(scores.shape[-2:], bool)), scores.shape)
+    if attn_mask is not None:
+        scores, shown = _masked(emit, scores, attn_mask)
+        seen = seen & shown
+    weights = shares(emit, scores) if seen.all() else _visible_shares(emit, scores, seen)
+    return matrices_multiplied(emit, weights, value)
+
+
+def _masked(emit: Emitter, scores: Variable, mask: Any) -> tuple[Variable, np.ndarray]:
+    """Scores with a mask of real numbers added, and which of them it shows."""
+    if isinstance(mask, Variable):
+        emit.refuse("has a mask that is computed from the input")
+    raw = mask.detach()
+    array = emit.operand(mask, len(scores.shape))
+    values = array.detach().to(torch.float64).expand(scores.shape).numpy()
+    if raw.dtype == torch.bool:
+        return scores, values != 0
+    shown = values != -np.inf
+    if (values[shown] == 0).all():
+        return scores, shown
+    shift = torch.from_numpy(np.where(shown, values, 0.0))
+    return emit.add(Scale(shift=shift), scores), shown
+
+
+def _visible_shares(emit: Emitter, scores: Variable, seen: np.ndarray) -> Variable:
+    """A softmax of the entries that are seen; the others have no share."""
+    places = np.arange(prod(scores.shape)).reshape(-1, scores.shape[-1])
+    rows = seen.reshape(places.shape)
+    counts = rows.sum(axis=1)
+    if not counts.all():
+        emit.refuse("has a mask that hides everything from an entry")
+    parts: list[Variable] = []
+    order = np.full(places.shape, -1)
+    start = 0
+    for count in np.unique(counts):
+        own = counts == count
+        picked = places[own][rows[own]].reshape(-1, count)
+        part = shares(emit, emit.select(scores, picked))
+        parts.append(emit.reshape(part, (picked.size,)))
+        chosen = order[own]
+        chosen[rows[own]] = start + np.arange(picked.size)
+        order[own] = chosen
+        start += picked.size
+    zero = emit.add(Scale(scalar(0.0)), emit.select(scores, np.zeros(1, np.int64)))
+    flat = emit.add(Concat(0), *parts, zero)
+    return emit.select(flat, np.where(order < 0, start, order).reshape(scores.shape))
+
+
+def _permuted(emit: Emitter, variable: Variable, order: tuple[int, ...]) -> Variable:
+    return variable if order == tuple(range(len(order))) else emit.add(Permute(order), variable)
+
+
+def _last(emit: Emitter, variable: Variable, axes: tuple[int, ...]) -> Variable:
+    """The variable with some axes flattened into one behind the others."""
+    rest = tuple(axis for axis in range(len(variable.shape)) if axis not in axes)
+    shape = (*(variable.shape[axis] for axis in rest), prod(variable.shape[axis] for axis in axes))
+    return emit.reshape(_permuted(emit, variable, rest + axes), shape)
+
+
+def _reduced(
+    emit: Emitter, variable: Variable, axes: tuple[int, ...], outcome: Variable, *, keepdim: bool
+) -> Variable:
+    """The outcome of a reduction under its shape: with axes of length 1 where asked."""
+    lengths = [
+        1 if axis in axes else n
+        for axis, n in enumerate(variable.shape)
+        if keepdim or axis not in axes
+    ]
+    return emit.reshape(outcome, lengths)

@@ -106,7 +106,8 @@ def answer(asked: dict[str, Any], targets: Targets) -> int:
 def _answered_at_once(asked: dict[str, Any], targets: Targets) -> int | None:
     """The exit status, where nothing but the answer is asked for, and that takes no time."""
     given = {name for name, value in asked.items() if value} - _AT_ONCE
-    if given or targets.json is not None or targets.certificate is not None:
+    aside = asked["device"] != "cpu" or targets.json is not None or targets.certificate is not None
+    if given or aside:
         return None
     from sensverify.report.verification.witness import witness_text
     from sensverify.verification.at_once import answer_at_once

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +83,9 @@ def answer_at_once(
         See ``load_onnx``.
     """
     began = time.perf_counter()
+    # A NaN fails it.
+    if timeout is not None and not 0 < timeout < inf:
+        return None
     try:
         path = Path(resolve(model).path)
         if path.stat().st_size > LARGEST:

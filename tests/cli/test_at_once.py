@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from click.testing import Result
 
 from tests.verification.test_at_once import asked
@@ -34,3 +35,12 @@ def test_a_violation_is_written_as_any_other(run: Run, tmp_path: Path) -> None:
     assert (tmp_path / "w.txt").read_text() == rest
     again = run("verify", "iris", "--property", file, "--witness", tmp_path / "w.txt")
     assert (again.exit_code, again.stdout) == (2, "")
+
+
+@pytest.mark.parametrize("timeout", ["0", "-1", "nan", "inf"])
+def test_a_time_that_cannot_be_is_refused_as_ever(timeout: str, run: Run, tmp_path: Path) -> None:
+    file = asked(tmp_path / "p.vnnlib", [0.0] * 4, [0.1] * 4, 3, "(>= Y_1 1e9)")
+    plain = run("verify", "iris", "--property", file, "--timeout", timeout)
+    full = run("verify", "iris", "--property", file, "--timeout", timeout, "--method", "exact")
+    assert (plain.exit_code, plain.stdout) == (full.exit_code, full.stdout)
+    assert "at once" not in plain.stderr

@@ -77,13 +77,13 @@ def test_anything_wrong_is_left_to_the_full_answer(tmp_path: Path) -> None:
     good = asked(tmp_path / "p.vnnlib", [0.0], [1.0], 1, "(>= Y_0 5.0)")
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(b"nothing")
-    smooth = save_mlp_file(tmp_path / "s.onnx", (np.eye(1), np.zeros(1)), last="Softmax")
+    unknown = save_mlp_file(tmp_path / "s.onnx", (np.eye(1), np.zeros(1)), last="Hardmax")
     text = tmp_path / "bad.vnnlib"
     text.write_text("(declare-const")
     new = tmp_path / "new.vnnlib"
     new.write_text("(vnnlib-version <2.0>)")
     for net, file in (
-        *((tmp_path / "none.onnx", good), (broken, good), (smooth, good)),
+        *((tmp_path / "none.onnx", good), (broken, good), (unknown, good)),
         *(("iris", good), ("iris", text), ("iris", new), ("iris", tmp_path / "none.vnnlib")),
     ):
         assert answer_at_once(str(net), file) is None

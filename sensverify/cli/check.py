@@ -130,4 +130,5 @@ def _checked(
         certificate_sha256=sha256_of_file(certificate),
         model_sha256=stored.sha256,
         runtime_check=runtime_check,
+        signature=stored.signature,
     )

@@ -57,7 +57,8 @@ def named_data(data: Any, signature: Signature | None) -> Any:
     if not held or (not held.intersection(names) and "x" in held):
         # No such file, which reading says; or all inputs in one array.
         return data
-    return _dataset(str(data), read_npz(data, required=names, optional=("y",)), signature)
+    beside = () if "y" in names else ("y",)
+    return _dataset(str(data), read_npz(data, required=names, optional=beside), signature)
 
 
 def read_box(path: str, signature: Signature | None) -> dict[str, np.ndarray]:
@@ -84,5 +85,7 @@ def read_box(path: str, signature: Signature | None) -> dict[str, np.ndarray]:
 
 def _dataset(name: str, arrays: Mapping[str, np.ndarray], signature: Signature) -> Dataset:
     x = signature.joined(arrays, what=f"'{name}'")
-    labels = arrays.get("y")
+    # An input of that name is none.
+    own = any(port.name == "y" for port in signature.inputs)
+    labels = None if own else arrays.get("y")
     return Dataset(name, floating(x), None if labels is None else one_column(labels))

@@ -93,6 +93,14 @@ class Signature:
         return sum(port.size for port in self.inputs)
 
     @property
+    def numbered(self) -> str:
+        """Which numbers are whose: ``x0 to x35 are image, x36 to x38 pose; y0 is risk``."""
+        return "; ".join(
+            f"{_numbered(letter, ports)}"
+            for letter, ports in (("x", self.inputs), ("y", self.outputs))
+        )
+
+    @property
     def enumerable(self) -> bool:
         """Whether some input chooses rows of a table."""
         return any(port.values is not None for port in self.inputs)
@@ -159,6 +167,16 @@ def listed(ports: Sequence[Port]) -> str:
     """The first names, for a message."""
     names = ", ".join(port.name for port in ports[:_SHOWN])
     return names + (", ..." if len(ports) > _SHOWN else "")
+
+
+def _numbered(letter: str, ports: Sequence[Port]) -> str:
+    found: list[str] = []
+    for port in ports:
+        first, last = port.start, port.start + port.size - 1
+        places = f"{letter}{first}" if port.size == 1 else f"{letter}{first} to {letter}{last}"
+        verb = "" if found else "is " if port.size == 1 else "are "
+        found.append(f"{places} {verb}{port.name}")
+    return ", ".join(found)
 
 
 def _placed(ports: Sequence[Port]) -> tuple[Port, ...]:

@@ -108,6 +108,9 @@ def answer_at_once(
 def _simple(asked: Property, stored: StoredModel) -> bool:
     """Whether a property is about this network, and asks something of it."""
     network = stored.network
+    if asked.version != 1:
+        # It says in which arithmetic it is meant.
+        return False
     fits = asked.shape_mismatch(network.input_shape, network.output_shape, "it") is None
     small = stored.program.entries <= LARGEST and stored.ending is None
     # What is said of rounding is said of float32.

@@ -31,7 +31,8 @@ from sensverify.verification.benchmark_report import (
     check_failing,
     read_earlier,
 )
-from sensverify.verification.property import DEFAULT, PropertyRequest, decider_of
+from sensverify.verification.deciding import DEFAULT, decider_of
+from sensverify.verification.property import PropertyRequest
 
 _RESULTS = "results.csv"
 """In the folder of a shard."""

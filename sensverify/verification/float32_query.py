@@ -16,6 +16,9 @@ from sensverify.formats.vnnlib import Case, NetworkQuery, Property
 from sensverify.formats.vnnlib.terms import Variable
 from sensverify.verification.joint import JointModel
 
+_WHOLE = 2.0**24
+"""Up to it, float32 holds every integer."""
+
 
 def float32_property(
     whole: Property, asked: NetworkQuery, joint: JointModel
@@ -35,6 +38,12 @@ def float32_property(
     """
     if asked.computes_bounds:
         return whole, np.inf, "bounds of inputs are computed, which float32 rounds"
+    if joint.signature is not None and any(
+        max(-case.lower[port.start], case.upper[port.start]) > _WHOLE
+        for case in whole.cases
+        for port in joint.signature.inputs
+    ):
+        return whole, np.inf, "integers beyond 2 to the 24 are rounded where float32 takes them"
     try:
         program = program_of(joint.exact())
     except SensverifyError as error:

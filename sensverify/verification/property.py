@@ -4,37 +4,31 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from sensverify.bounds.method import DECIDERS, Decider
+from sensverify.bounds.method import Decider
 from sensverify.core.digests import sha256
 from sensverify.core.provenance import settings_of
 from sensverify.core.queries import Verdict
 from sensverify.core.record import RunRecord, versions
 from sensverify.core.results import Guarantee
-from sensverify.errors import BadProperty, BadSetting
+from sensverify.errors import BadProperty
 from sensverify.formats.onnx import Ends
-from sensverify.formats.vnnlib import Property, load_property
+from sensverify.formats.vnnlib import Property, load_property, load_query
 from sensverify.models.loading import LoadedModel, ModelFacts, load_model
-from sensverify.registry.calls import Call, parse_call
-from sensverify.registry.names import name_of
 from sensverify.registry.ranges import Above0, Count
 from sensverify.registry.settings import check_settings
 from sensverify.runs.watch import Watch
 from sensverify.verification.certifying import Certification, Certifier
+from sensverify.verification.deciding import DEFAULT, decider_name, decider_of
 from sensverify.verification.enumerated import enumerated
 from sensverify.verification.heads import check_comparisons
 from sensverify.verification.property_run import PropertyRun
+from sensverify.verification.query import QueryRequest, check_query
 from sensverify.verification.runtime import RuntimeFacts
 from sensverify.verification.witness import Witness
-
-DEFAULT = "branch-and-bound"
-"""Decider that is used by default."""
-
-_ALSO = {"exact": DEFAULT, "milp": "highs"}
-"""Names of methods, with the deciders that answer queries in the same way."""
 
 
 @dataclass(frozen=True)
@@ -160,6 +154,8 @@ def check_property(
     watch = (watch or Watch()).within(request.timeout)
     decider = decider_of(request)
     asked = load_property(request.property)
+    if asked.version == 2:
+        return _as_declared(request, decider, watch)
     digest = sha256(request.property.read_bytes())
     if model is None:
         model = load_model(
@@ -207,44 +203,37 @@ def check_property(
     )
 
 
-def decider_of(request: PropertyRequest) -> Decider:
-    """The decider that a request names.
-
-    Raises
-    ------
-    UnknownName, BadSetting
-        There is none of that name, or it does not have what is set.
-    """
-    asked = request.method if isinstance(request.method, Decider) else _call(request.method)
-    call, decider = DECIDERS.resolve(asked, request.settings)
-    own: list[str] = []
-    if is_dataclass(decider):
-        own = [item.name for item in fields(decider)]
-    given: dict[str, Any] = {}
-    if request.device != "cpu":
-        given["device"] = request.device
-    if request.threads is not None:
-        given["threads"] = request.threads
-    for key in given:
-        if key not in own:
-            raise BadSetting(
-                f"'{call.name}' answers queries without a choice of `{key}`", "leave it out"
-            )
-    if request.seed is not None and "seed" in own and "seed" not in call.settings:
-        given["seed"] = request.seed
-    if request.rigorous and "proof" in own:
-        given["proof"] = True
-    return replace(decider, **given) if given else decider
-
-
-def _call(method: str) -> Call:
-    asked = parse_call(method)
-    return Call(_ALSO.get(asked.name, asked.name), asked.settings)
-
-
-def decider_name(method: str | Decider) -> str:
-    """The name of what answers."""
-    return name_of(method) if isinstance(method, Decider) else _call(method).name
+def _as_declared(request: PropertyRequest, decider: Decider, watch: Watch) -> PropertyReport:
+    """The answer to a text of version 2, which says in which arithmetic it is meant."""
+    (network,) = load_query(request.property).networks
+    query = QueryRequest(
+        request.property,
+        {network.name: request.model},
+        **{item.name: getattr(request, item.name) for item in fields(QueryRequest)[2:]},
+    )
+    found = check_query(query, watch=watch)
+    unsat = found.verdict is Verdict.UNSAT
+    guarantee = decider.guarantee if found.certification is None else Guarantee.CERTIFIED
+    return PropertyReport(
+        model=found.networks[network.name],
+        property=found.query,
+        property_sha256=found.query_sha256,
+        method=found.method,
+        settings=found.settings,
+        device=found.device,
+        timeout=found.timeout,
+        verdict=found.verdict,
+        guarantee=guarantee if unsat else None,
+        witness=found.point,
+        cases=found.cases,
+        unsat_cases=found.unsat_cases,
+        explored=found.explored,
+        seconds=found.seconds,
+        stopped=found.stopped,
+        warnings=found.reasons,
+        record=found.record,
+        certification=found.certification,
+    )
 
 
 def _check_fits(asked: Property, model: LoadedModel, path: Path) -> None:

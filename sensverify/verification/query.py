@@ -21,11 +21,12 @@ from sensverify.registry.ranges import Above0, Count
 from sensverify.registry.settings import check_settings
 from sensverify.runs.watch import Watch
 from sensverify.verification.certifying import Certification, Certifier
+from sensverify.verification.deciding import DEFAULT, decider_name, decider_of
 from sensverify.verification.enumerated import enumerated
 from sensverify.verification.float32_query import float32_property
 from sensverify.verification.joint import JointModel
-from sensverify.verification.property import DEFAULT, PropertyRequest, decider_name, decider_of
 from sensverify.verification.property_run import PropertyRun
+from sensverify.verification.witness import Witness
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,8 @@ class QueryReport:
     witness : tuple of Assignment
         Of a SAT: every variable, in the order of the text.
     networks : dict of str to ModelFacts
+    point : Witness or None
+        The witness as the joint network's inputs and outputs.
     """
 
     query: str
@@ -115,6 +118,7 @@ class QueryReport:
     stopped: bool
     record: RunRecord
     certification: Certification | None = None
+    point: Witness | None = None
 
 
 def check_query(request: QueryRequest, *, watch: Watch | None = None) -> QueryReport:
@@ -134,7 +138,7 @@ def check_query(request: QueryRequest, *, watch: Watch | None = None) -> QueryRe
     """
     began = time.perf_counter()
     watch = (watch or Watch()).within(request.timeout)
-    decider = decider_of(_as_property(request))
+    decider = decider_of(request)
     asked = load_query(request.query)
     joint = JointModel.load(asked, request.networks, request.query, request.runtime_check)
     certifier = None
@@ -171,6 +175,7 @@ def check_query(request: QueryRequest, *, watch: Watch | None = None) -> QueryRe
         stopped=watch.stopped and not run.run.replay.failed,
         record=RunRecord.now(),
         certification=certification,
+        point=run.run.witness,
     )
 
 
@@ -241,18 +246,3 @@ class _Answering:
             replay=self._joint.replay(),
             also=also,
         )
-
-
-def _as_property(request: QueryRequest) -> PropertyRequest:
-    """The request of a property by the same decider."""
-    return PropertyRequest(
-        model="",
-        property=request.query,
-        method=request.method,
-        settings=request.settings,
-        timeout=request.timeout,
-        device=request.device,
-        seed=request.seed,
-        threads=request.threads,
-        rigorous=request.rigorous,
-    )

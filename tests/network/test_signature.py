@@ -19,6 +19,12 @@ def test_places_follow_each_other():
     assert SIGNATURE.output_names == ("kind[0]", "kind[1]", "risk")
 
 
+def test_numbers_are_named():
+    assert SIGNATURE.numbered == (
+        "x0 to x3 are image, x4 to x6 pose, x7 speed; y0 to y1 are kind, y2 risk"
+    )
+
+
 def test_samples_are_joined_and_parted_again():
     x = SIGNATURE.joined({"pose": POSE, "image": IMAGE, "speed": SPEED, "y": SPEED})
     assert x.tolist() == [[0, 1, 2, 3, 0, 1, 2, 7], [4, 5, 6, 7, 3, 4, 5, 8]]

@@ -6,10 +6,12 @@ import jsonschema
 import numpy as np
 import onnx
 import pytest
+from click.testing import CliRunner
 from onnx import TensorProto, helper, numpy_helper
 
 import sensverify as sv
 from sensverify.certificates import check_certificate, read_certificate
+from sensverify.cli.main import main
 from sensverify.errors import BadData, BadSetting, BadShape
 from sensverify.formats.onnx.runtime import open_session
 from sensverify.report.schemas import result_schema
@@ -174,6 +176,12 @@ def test_certificates_are_about_all_inputs_and_outputs(path, samples, tmp_path):
     file = tmp_path / "two.cert"
     file.write_bytes(report.certification.data)
     assert check_certificate(read_certificate(file), path).problems == 6
+    done = CliRunner().invoke(main, ["check", str(file), str(path), "--json", "-"])
+    found = json.loads(done.stdout)
+    jsonschema.validate(found, result_schema("check"))
+    assert [port["name"] for port in found["model"]["ends"]["outputs"]] == ["kind", "risk"]
+    shown = " ".join(CliRunner().invoke(main, ["check", str(file), str(path)]).stdout.split())
+    assert "x0 to x3 are image, x4 to x5 pose; y0 to y1 are kind, y2 risk" in shown
 
 
 def test_a_property_counts_through_all_inputs(path, tmp_path):
@@ -237,3 +245,63 @@ def test_integers_are_looked_at_one_by_one(token, limits, verdict, witness, chos
     assert found.verdict.value == verdict
     if witness is not None:
         assert found.witness.inputs[0] == witness
+
+
+def test_an_input_called_y_is_no_label(path, samples, tmp_path):
+    model = onnx.load(path)
+    model.graph.input[1].name = "y"
+    for node in model.graph.node:
+        for place, name in enumerate(node.input):
+            if name == "pose":
+                node.input[place] = "y"
+    renamed = tmp_path / "y.onnx"
+    onnx.save(model, renamed)
+    samples["y"] = samples.pop("pose")
+    file = tmp_path / "samples.npz"
+    np.savez(file, **samples)
+    for data in (samples, file):
+        report = sv.verify(renamed, data=data, radius=3.0, output="kind")
+        assert all(sample.label is None for sample in report.samples)
+    found = [s.counterexample for s in report.samples if s.counterexample is not None]
+    assert found
+    written = tmp_path / "found.npz"
+    written.write_bytes(file_of(report))
+    with np.load(written) as arrays:
+        assert arrays["y"].shape == (len(found), 2)
+        assert arrays["example.y"].shape == (len(found),)
+
+
+@pytest.mark.parametrize(
+    ("kind", "limit", "verdict"),
+    [
+        ("real", 3.5, "sat"),
+        ("float32", 3.5, "sat"),
+        ("real", 60, "unsat"),
+        ("float32", 60, "unsat"),
+    ],
+)
+def test_a_property_in_version_2_is_meant_as_declared(kind, limit, verdict, path, tmp_path):
+    lines = [
+        "(vnnlib-version <2.0>)",
+        f"(declare-network f (declare-input I {kind} [1,2,2]) (declare-input P {kind} [1,2])",
+        f"(declare-output K {kind} [1,2]) (declare-output R {kind} [1,1]))",
+        *(f"(assert (and (>= I[0,{i}] -3.0) (<= I[0,{i}] 3.0)))" for i in ("0,0", "0,1")),
+        *(f"(assert (and (>= I[0,{i}] -3.0) (<= I[0,{i}] 3.0)))" for i in ("1,0", "1,1")),
+        *(f"(assert (and (>= P[0,{i}] -3.0) (<= P[0,{i}] 3.0)))" for i in range(2)),
+        f"(assert (or (>= R[0,0] {limit}.0) (<= R[0,0] -{limit}.0)))".replace(".5.0", ".5"),
+    ]
+    file = tmp_path / "asked.vnnlib"
+    file.write_text("\n".join(lines))
+    found = check_property(PropertyRequest(str(path), file))
+    assert found.verdict.value == verdict
+    assert (found.guarantee is None) is (verdict == "sat")
+    if found.witness is not None:
+        parts = {
+            "image": found.witness.inputs[:4].reshape(1, 2, 2),
+            "pose": found.witness.inputs[4:],
+        }
+        given = {
+            k: v.reshape(1, *v.shape[-2:]) if k == "image" else v[None] for k, v in parts.items()
+        }
+        given = {k: np.float32(v) for k, v in given.items()}
+        np.testing.assert_array_equal(theirs(path, given)[0], found.witness.outputs)

@@ -67,11 +67,14 @@ class Property:
         shape ``(2, 3)``, in row-major order, as the network's input and output are.
     cases : tuple of Case
         One for each input box; none where the file contradicts itself, which makes it unsat.
+    version : int
+        Of VNN-LIB. A text of version 2 says in which arithmetic it is meant.
     """
 
     input_shape: tuple[int, ...]
     output_shape: tuple[int, ...]
     cases: tuple[Case, ...]
+    version: int = 1
 
     @property
     def inputs(self) -> int:

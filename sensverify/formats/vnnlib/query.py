@@ -316,7 +316,7 @@ def flat_property(text: Text, source: Source) -> Property:
         )
     inputs, outputs = _shape(network.inputs), _shape(network.outputs)
     cases = make_cases(prod(inputs), prod(outputs), text.shared, conjunction(text.branched))
-    return Property(inputs, outputs, cases)
+    return Property(inputs, outputs, cases, version=2)
 
 
 def _shape(tensors: Sequence[Tensor]) -> tuple[int, ...]:

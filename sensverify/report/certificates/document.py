@@ -94,6 +94,8 @@ def _reliable(report: CheckReport) -> Iterator[tuple[str, doc.Line]]:
         yield "The property", (doc.Span(report.property, "code"), ": every case of it is refuted")
     if report.certificate is not None and report.certificate.ending is not None:
         yield "The outputs", f"the logits: {report.certificate.ending}"
+    if report.signature is not None:
+        yield "The numbers", report.signature.numbered
     yield (
         "The function",
         "that the weights define which this very file stores, in real arithmetic; evaluated in "
@@ -181,6 +183,8 @@ def check_lines(report: CheckReport, checked: Checked) -> list[tuple[str, str]]:
         ("model", f"{report.model}, SHA-256 {certificate.model_sha256}"),
         ("claims", f"{boxes} of {inputs} inputs, {_claimed(checked, certificate)}"),
     ]
+    if report.signature is not None:
+        lines.append(("numbers", report.signature.numbered))
     if certificate.ending is not None:
         lines.append(("outputs", f"the logits: {certificate.ending}"))
     for problem in range(min(checked.problems, BOXES)):

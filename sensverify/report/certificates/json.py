@@ -10,6 +10,7 @@ from typing import Any
 from sensverify.certificates import Certificate, Claims
 from sensverify.report.certificates.claims import rows_of
 from sensverify.report.certificates.results import CheckReport
+from sensverify.report.ends import ends_dict
 from sensverify.report.record import header, result_text
 
 SCHEMA = "sensverify.check/2"
@@ -31,7 +32,11 @@ def check_to_json(report: CheckReport) -> str:
             "sha256": report.certificate_sha256,
             "bytes": report.size,
         },
-        "model": {"path": report.model, "sha256": report.model_sha256},
+        "model": {
+            "path": report.model,
+            "sha256": report.model_sha256,
+            **ends_dict(report.signature),
+        },
         "runtime_check": report.runtime_check,
         "property": report.property,
         "about": None if certificate is None else _about(certificate),

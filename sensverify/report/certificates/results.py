@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from sensverify.certificates import Certificate, Checked
 from sensverify.core.record import RunRecord
+from sensverify.network.signature import Signature
 
 
 @dataclass(frozen=True, eq=False)
@@ -14,7 +15,8 @@ class CheckReport:
 
     Without a ``certificate`` it is about another model, and was not read any further. Where it is
     not ``checked`` it was rejected for a ``reason``. ``property`` is the file it had to cover.
-    With the ``runtime_check``, the model was compared with onnxruntime.
+    With the ``runtime_check``, the model was compared with onnxruntime. The ``signature`` names
+    several inputs and outputs.
     """
 
     path: str
@@ -28,4 +30,5 @@ class CheckReport:
     checked: Checked | None
     reason: str | None = None
     runtime_check: bool = True
+    signature: Signature | None = None
     record: RunRecord = field(default_factory=RunRecord.now)

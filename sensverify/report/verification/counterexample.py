@@ -67,12 +67,16 @@ def files_of(report: VerifyReport) -> dict[str, bytes]:
 def named_arrays(
     arrays: dict[str, np.ndarray], signature: Signature | None
 ) -> dict[str, np.ndarray]:
-    """Arrays with one for each of several inputs, by its name, in the place of ``x``."""
+    """Arrays with one for each of several inputs, by its name, in the place of ``x``.
+
+    Another array of an input's name gets ``example.`` before it.
+    """
     if signature is None:
         return arrays
     x, others = arrays["x"], {name: each for name, each in arrays.items() if name != "x"}
-    flat = x.reshape(len(x), signature.numbers)
-    return {**signature.inputs_of(flat), **others}
+    inputs = signature.inputs_of(x.reshape(len(x), signature.numbers))
+    apart = {f"example.{n}" if n in inputs else n: each for n, each in others.items()}
+    return {**inputs, **apart}
 
 
 def panels(

@@ -9,7 +9,7 @@ import numpy as np
 
 from sensverify.core.digests import sha256
 from sensverify.core.plain import finite
-from sensverify.network.signature import Port, Signature
+from sensverify.report.ends import ends_dict
 from sensverify.report.gates import gate_dict
 from sensverify.report.record import header, result_text
 from sensverify.verification import Counterexample, ModelFacts
@@ -147,23 +147,6 @@ def model_dict(model: ModelFacts) -> dict[str, Any]:
         "unproven_because": model.opaque,
         **ends_dict(model.signature),
     }
-
-
-def ends_dict(signature: Signature | None) -> dict[str, Any]:
-    """The names of several inputs and outputs; nothing where there is one of each."""
-    if signature is None:
-        return {}
-    return {
-        "ends": {
-            "inputs": [_port(port) for port in signature.inputs],
-            "outputs": [_port(port) for port in signature.outputs],
-        }
-    }
-
-
-def _port(port: Port) -> dict[str, Any]:
-    values = None if port.values is None else list(port.values)
-    return {"name": port.name, "shape": list(port.shape), "type": port.dtype, "values": values}
 
 
 def method_dict(name: str, settings: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from sensverify.cli.printing import QUIET
-from sensverify.cli.types import number, radius, sample_range, setting, shape, shard, share
+from sensverify.cli.types import number, radius, sample_range, setting, shapes, shard, share
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -75,9 +75,10 @@ def ends_options() -> Decorator:
         ),
         click.option(
             "--input-shape",
-            type=shape,
+            type=shapes,
             metavar="N,N,...",
-            help="Shape of one sample, without the batch axis, where the file leaves lengths open.",
+            help="Shape of one sample, without the batch axis, where the file leaves lengths open; "
+            "of several inputs NAME=N,N;NAME=N.",
         ),
     )
 

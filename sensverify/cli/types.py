@@ -83,6 +83,19 @@ def shape(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in parts)
 
 
+def shapes(text: str) -> tuple[int, ...] | dict[str, tuple[int, ...]]:
+    """A shape; or of several inputs ``image=3,32,32;pose=7``."""
+    if "=" not in text:
+        return shape(text)
+    found: dict[str, tuple[int, ...]] = {}
+    for part in text.split(";"):
+        name, _, lengths = (each.strip() for each in part.partition("="))
+        if not name or name in found:
+            raise BadParameter(f"'{text}' is not of the form image=3,32,32;pose=7")
+        found[name] = shape(lengths)
+    return found
+
+
 def setting(text: str) -> tuple[str, str]:
     """``KEY=VALUE``; the key with underscores, as the method's field is written."""
     key, equals, value = (part.strip() for part in text.partition("="))

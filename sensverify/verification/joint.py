@@ -75,10 +75,9 @@ class JointModel:
         found = _files(asked.networks, files, path)
         models = {}
         for network in asked.networks:
-            _check_file(network, found[network.name], path)
-            beside = tuple(tensor.onnx_name for tensor in network.hidden)
+            ends = _check_file(network, found[network.name], path)
             models[network.name] = load_model(
-                str(found[network.name]), runtime_check=runtime_check, ends=Ends(beside=beside)
+                str(found[network.name]), runtime_check=runtime_check, ends=ends
             )
         for network in asked.networks:
             if network.isomorphic_to:
@@ -271,8 +270,14 @@ def _files(
     return {each.name: found[each.equal_to or each.name] for each in networks}
 
 
-def _check_file(network: Declaration, file: Path, path: Path) -> None:
-    """Refuse a file with other inputs or outputs than those declared."""
+def _check_file(network: Declaration, file: Path, path: Path) -> Ends:
+    """The part of a file that a declaration is about, with lengths that the file leaves open.
+
+    Raises
+    ------
+    BadProperty
+        The file has other inputs or outputs than those declared.
+    """
     ends = declared_ends(file)
     for what, declared, found in (
         ("input", network.inputs, ends.inputs),
@@ -287,6 +292,20 @@ def _check_file(network: Declaration, file: Path, path: Path) -> None:
             )
         for tensor, end in zip(declared, found, strict=True):
             _check_end(tensor, end, what, file, path)
+    beside = tuple(tensor.onnx_name for tensor in network.hidden)
+    shapes = tuple(
+        (end.name, tensor.shape)
+        for tensor, end in zip(network.inputs, ends.inputs, strict=True)
+        if _leaves_open(tensor, end)
+    )
+    return Ends(beside=beside, shapes=shapes)
+
+
+def _leaves_open(tensor: Tensor, end: DeclaredEnd) -> bool:
+    """Whether a length is left open that is not 1 as the first axis, the batch, then is."""
+    known = end.shape or ()
+    open_ones = [place for place, length in enumerate(known) if length is None]
+    return any(place > 0 or tensor.shape[place] != 1 for place in open_ones)
 
 
 def _check_end(tensor: Tensor, end: DeclaredEnd, what: str, file: Path, path: Path) -> None:

@@ -19,7 +19,7 @@ from sensverify.core.gates import LimitLike, read_limits
 from sensverify.core.numbers import RangeShare, parse_radius, parse_share
 from sensverify.core.plain import finite_ends
 from sensverify.errors import BadBox, BadSetting
-from sensverify.formats.onnx.ends import Ends
+from sensverify.formats.onnx.ends import Ends, InputShape
 from sensverify.network import Network
 from sensverify.registry.calls import parse_call
 from sensverify.registry.ranges import Above0, AtLeast0, Count, Range
@@ -118,11 +118,11 @@ class VerifyRequest:
         Budget for the bounds, in bytes.
     data_dir : Path, optional
     input, output : str, optional
-        Values of the file at which the network begins and ends; default: its only input, and its
-        only output or the logits of its label and probabilities.
-    input_shape : tuple of int, optional
-        Shape of one sample, without a batch axis, where the file leaves lengths open; of a module
-        by default that of the data.
+        Values of the file at which the network begins and ends; default: all its inputs, and
+        all its outputs or the logits of its label and probabilities.
+    input_shape : tuple of int, or mapping of str to it, optional
+        Shape of one sample, without a batch axis, where the file leaves lengths open; of several
+        inputs by their names. Of a module by default that of the data.
     probabilities : bool
         Bound the probabilities of the classes, too: what the file makes of its logits, or a
         softmax of the outputs. The thresholds are then about those.
@@ -191,7 +191,7 @@ class VerifyRequest:
     data_dir: Path | None = None
     input: str | None = None
     output: str | None = None
-    input_shape: tuple[int, ...] | None = None
+    input_shape: InputShape | None = None
     probabilities: bool = False
     threshold: Annotated[float, Range(-inf, above=True)] | None = None
     max_log_volume: LimitLike | None = None
@@ -217,7 +217,7 @@ class VerifyRequest:
     @property
     def ends(self) -> Ends:
         """The part of the file that the network is: up to the logits."""
-        return Ends(self.input, self.output, self.input_shape, head="peel")
+        return Ends.asked(self.input, self.output, self.input_shape, head="peel")
 
     def __post_init__(self) -> None:
         for name, read in (

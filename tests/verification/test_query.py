@@ -352,6 +352,19 @@ def test_files_and_types_that_do_not_fit(text, names, error, words, ask, files):
         ask(text, {name: other[kind] for name, kind in names.items()})
 
 
+def test_lengths_that_a_file_leaves_open(tmp_path, ask):
+    path = saved(
+        tmp_path / "open.onnx",
+        [node("ReduceMean", ["x"], ["y"], axes=[1], keepdims=1)],
+        [info("x", ("n", "length"))],
+        [info("y", ("n", 1))],
+    )
+    text = hats("real", "(>= Y[0,0] 0.75)").replace("X real [1,1]", "X real [1,3]")
+    text += "".join(f"(assert (and (>= X[0,{i}] 0.0) (<= X[0,{i}] 1.0)))" for i in range(3))
+    assert ask(text, {"f": path}).verdict.value == "sat"
+    assert ask(text + "(assert (<= X[0,2] 0.2))", {"f": path}).verdict.value == "unsat"
+
+
 def test_a_time_limit(ask, files, tmp_path):
     path = tmp_path / "asked.vnnlib"
     path.write_text(HEAD + hats("real", X, "(>= (* 0.999 Y[0,0]) 0.999)"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,6 +17,10 @@ from sensverify.registry.names import did_you_mean
 
 _SHOWN = 8
 """Names in a message."""
+
+
+InputShape = tuple[int, ...] | Mapping[str, tuple[int, ...]]
+"""Shape of one sample; of several inputs, of each by its name."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,8 @@ class Ends:
         n samples for the one that each of them is. ``label`` does so, but keeps sigmoids.
     beside : tuple of str
         Further values of the file that are outputs behind its own.
+    shapes : tuple of (str, tuple of int)
+        As ``shape``, of several inputs by their names.
     """
 
     input: str | None = None
@@ -42,6 +48,21 @@ class Ends:
     shape: tuple[int, ...] | None = None
     head: Literal["keep", "order", "label", "peel"] = "keep"
     beside: tuple[str, ...] = ()
+    shapes: tuple[tuple[str, tuple[int, ...]], ...] = ()
+
+    @classmethod
+    def asked(
+        cls,
+        input: str | None,
+        output: str | None,
+        input_shape: InputShape | None,
+        head: Literal["keep", "order", "label", "peel"] = "keep",
+    ) -> Ends:
+        """The part between some values, with the shape of its input, or of each by its name."""
+        if isinstance(input_shape, Mapping):
+            shapes = tuple((name, tuple(shape)) for name, shape in input_shape.items())
+            return cls(input, output, head=head, shapes=shapes)
+        return cls(input, output, input_shape, head)
 
 
 WHOLE = Ends()
@@ -141,15 +162,20 @@ def exposing(model: onnx.ModelProto, names: Iterable[str]) -> onnx.ModelProto:
     return copy
 
 
-def with_shape(model: onnx.ModelProto, shape: tuple[int, ...]) -> onnx.ModelProto:
-    """The model with the lengths of its input's axes set.
+def with_shape(
+    model: onnx.ModelProto, shape: tuple[int, ...], name: str | None = None
+) -> onnx.ModelProto:
+    """The model with the lengths of an input's axes set: of its only one, or that of the name.
 
     Raises
     ------
     BadModelFile
-        The file declares other lengths, or another number of axes.
+        The file declares other lengths, or another number of axes; or there is no such input.
     """
-    (item,) = inputs_of(model.graph)
+    named = {each.name: each for each in inputs_of(model.graph)}
+    if name is not None and name not in named:
+        raise unknown("input", name, named)
+    item = next(iter(named.values())) if name is None else named[name]
     axes = item.type.tensor_type.shape.dim if item.type.tensor_type.HasField("shape") else []
     declared = [int(d.dim_value) if d.HasField("dim_value") else None for d in axes]
     # Without a batch axis, or with one of 1.
@@ -164,8 +190,7 @@ def with_shape(model: onnx.ModelProto, shape: tuple[int, ...]) -> onnx.ModelProt
             "give `input_shape` without the batch axis",
         )
     copy = _copy(model)
-    (item,) = inputs_of(copy.graph)
-    kind = item.type.tensor_type
+    kind = next(each for each in copy.graph.input if each.name == item.name).type.tensor_type
     kind.ClearField("shape")
     for n in wanted:
         kind.shape.dim.add().dim_value = n

@@ -44,7 +44,7 @@ from sensverify.formats.onnx.call import (
     without_batch_axis,
 )
 from sensverify.formats.onnx.declaring import declared
-from sensverify.formats.onnx.ends import WHOLE, Ends, inputs_of
+from sensverify.formats.onnx.ends import WHOLE, Ends, InputShape, inputs_of
 from sensverify.formats.onnx.heads import Head
 from sensverify.formats.onnx.part import Part
 from sensverify.formats.onnx.reader import opset, read_file
@@ -106,7 +106,7 @@ def load_onnx(
     runtime_check: bool = True,
     input: str | None = None,
     output: str | None = None,
-    input_shape: tuple[int, ...] | None = None,
+    input_shape: InputShape | None = None,
 ) -> Network:
     """Read an ONNX file as a network.
 
@@ -135,8 +135,9 @@ def load_onnx(
         Values of the file, inner ones included, at which the network begins and ends; default: all
         its inputs, all its outputs. Several are joined: the network's one input holds the numbers
         of all inputs, one after the other, and so does its one output.
-    input_shape : tuple of int, optional
-        Shape of one sample, without a batch axis, where the file leaves lengths open.
+    input_shape : tuple of int, or mapping of str to it, optional
+        Shape of one sample, without a batch axis, where the file leaves lengths open; of several
+        inputs by their names.
 
     Returns
     -------
@@ -170,7 +171,7 @@ def load_onnx(
     >>> sv.load_onnx(resolve("iris").path).output_shape
     (3,)
     """
-    ends = Ends(input, output, input_shape)
+    ends = Ends.asked(input, output, input_shape)
     return read_onnx(
         path, limit=limit, simplified=simplified, runtime_check=runtime_check, ends=ends
     ).network

@@ -68,6 +68,9 @@ class OriginalFile:
         self._input = self._session.get_inputs()[0]
         self._names = None if ends.output is None else [ends.output, *ends.beside]
         self._shape, self._head = ends.shape, head
+        if ends.shapes:
+            # Of several inputs the signature has them.
+            self._shape = ends.shapes[0][1]
 
     @property
     def dtype(self) -> Any:

@@ -108,9 +108,12 @@ class Part:
         names = tuple(item.name for item in model.graph.output)
         if len(inputs_of(model.graph)) == 1 and ends.shape is not None:
             model = with_shape(model, ends.shape)
+        for name, shape in ends.shapes:
+            model = with_shape(model, shape, name)
         model, integers = without_casts(model)
         # Whoever names the whole shape says that its first axis is no batch.
-        batch = batch_of(model) if ends.head in ("label", "peel") and ends.shape is None else 1
+        whole = ends.shape is not None or bool(ends.shapes)
+        batch = batch_of(model) if ends.head in ("label", "peel") and not whole else 1
         if batch > 1:
             model = with_batch_of_one(model, batch)
         found = None

@@ -199,3 +199,28 @@ def test_parameters_as_they_are_stored(exported):
     network = load_onnx(exported["steering", False])
     values = RNG.normal(size=39)
     np.testing.assert_allclose(at(exact, values), at(network, values), rtol=1e-12)
+
+
+def test_lengths_that_several_inputs_leave_open(make_model, save):
+    nodes = [
+        helper.make_node("ReduceMean", ["x"], ["m"], axes=[1], keepdims=0),
+        helper.make_node("Add", ["m", "z"], ["y"]),
+    ]
+    made = make_model(nodes, ("n", "length", 2), {}, opset=13)
+    made.graph.input.append(helper.make_tensor_value_info("z", TensorProto.FLOAT, ("n", "k")))
+    path = save(made)
+    with pytest.raises(BadModelFile, match=r"'x' has the shape .n, length, 2."):
+        load_onnx(path)
+    network = load_onnx(path, input_shape={"x": (3, 2), "z": (2,)})
+    values = np.arange(8.0)
+    np.testing.assert_allclose(at(network, values), [2 + 6, 3 + 7])
+    ends = Ends.asked(None, None, {"x": (3, 2), "z": (2,)})
+    original = OriginalFile(path, ends, signature=read_onnx(path, ends=ends).signature)
+    np.testing.assert_allclose(original.outputs(values), [8, 10])
+    for shapes, words in (
+        ({"x": (3, 3), "z": (2,)}, "'x' has the shape"),
+        ({"x": (3, 2)}, "'z' has the shape"),
+        ({"w": (3, 2), "z": (2,)}, "no value 'w'"),
+    ):
+        with pytest.raises(BadModelFile, match=words):
+            load_onnx(path, input_shape=shapes)

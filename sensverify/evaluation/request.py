@@ -244,7 +244,7 @@ class EvaluateRequest:
     @property
     def ends(self) -> Ends:
         """The part of every file that its network is: up to the logits."""
-        return Ends(self.input, self.output, self.input_shape, head="peel")
+        return Ends.asked(self.input, self.output, self.input_shape, head="peel")
 
 
 def _read_radii(radii: Any) -> tuple[Any, ...]:

@@ -7,7 +7,9 @@ label changes, `check_property` answers a VNN-LIB property, `run_benchmark` a fo
 Names are loaded when they are first used: some properties are answered without torch.
 """
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -132,3 +134,15 @@ def __getattr__(name: str) -> Any:
     value = getattr(import_module(_HOMES[name]), name)
     globals()[name] = value
     return value
+
+
+class _Front(ModuleType):
+    """This package, whose functions are not hidden by modules of the same names."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Importing the module of `certify`, say, would put it in the function's place.
+        if not (name in _HOMES and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Front

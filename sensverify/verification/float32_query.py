@@ -16,6 +16,9 @@ from sensverify.formats.vnnlib import Case, NetworkQuery, Property
 from sensverify.formats.vnnlib.terms import Variable
 from sensverify.verification.joint import JointModel
 
+_ROOM = 2.0**-8
+"""Most that ends of inputs may move."""
+
 _WHOLE = 2.0**24
 """Up to it, float32 holds every integer."""
 
@@ -36,8 +39,6 @@ def float32_property(
     reason : str
         Why there is none; else empty.
     """
-    if asked.computes_bounds:
-        return whole, np.inf, "bounds of inputs are computed, which float32 rounds"
     if joint.signature is not None and any(
         max(-case.lower[port.start], case.upper[port.start]) > _WHOLE
         for case in whole.cases
@@ -51,6 +52,10 @@ def float32_property(
     cases, largest = [], 0.0
     for case in whole.cases:
         lower, upper = _float32_ends(case)
+        moved = _of_bounds(asked, lower, upper)
+        if not moved <= _ROOM:
+            return whole, np.inf, "bounds of inputs are computed, and float32 rounds them too much"
+        lower, upper = np.nextafter(lower - moved, -np.inf), np.nextafter(upper + moved, np.inf)
         rows = case.query.rows[None]
         margin = float32_margin(program, lower[None], upper[None], rows)[0]
         identity = np.eye(rows.shape[2])[None]
@@ -65,6 +70,19 @@ def float32_property(
         box = Box(lower[None], upper[None])
         cases.append(replace(case, query=replace(case.query, box=box, limits=limits)))
     return replace(whole, cases=tuple(cases)), largest, ""
+
+
+def _of_bounds(asked: NetworkQuery, lower: np.ndarray, upper: np.ndarray) -> float:
+    """By how much float32 moves ends of inputs that are computed; 0 where none is."""
+    if not asked.computes_bounds:
+        return 0.0
+    sizes = np.maximum(abs(lower), abs(upper)) + _ROOM
+
+    def largest(which: Variable) -> float:
+        return float(sizes[asked.places[which.place]])
+
+    several = asked.relations_bound
+    return asked.assertions.bounds_rounding(largest, asked.places, several=several)
 
 
 def _float32_ends(case: Case) -> tuple[np.ndarray, np.ndarray]:

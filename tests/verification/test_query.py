@@ -370,3 +370,14 @@ def test_a_time_limit(ask, files, tmp_path):
     path.write_text(HEAD + hats("real", X, "(>= (* 0.999 Y[0,0]) 0.999)"))
     found = check_query(QueryRequest(path, {"f": files["hat"]}, timeout=1e-6))
     assert found.verdict.value == "timeout"
+
+
+@pytest.mark.parametrize("kind", ["real", "float32"])
+def test_inputs_near_each_other(kind, ask, files):
+    """The second input has no bounds but those of its distance from the first."""
+    near = ["(<= (- X[0,0] U[0,0]) 0.1)", "(>= (- X[0,0] U[0,0]) -0.1)"]
+    apart = "(>= (- Y[0,0] V[0,0]) {})"
+    names = {"names": ("f", "g"), "like": "(equal-to f)"}
+    for gap, verdict in ((0.12, "unsat"), (0.08, "sat")):
+        text = hats(kind, X, *near, apart.format(gap), **names)
+        assert ask(text, {"f": files["hat"]}).verdict.value == verdict

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,9 @@ ENTRY = re.compile(r"([A-Za-z][A-Za-z0-9_-]*)(?:\[(\d{1,9}(?:,\d{1,9})*)\])?", r
 
 _UNIT, _LEAST = 2.0**-24, 2.0**-149
 _JUNCTIONS = ("and", "or")
+
+ROUNDS = 8
+"""Times that relations may bound inputs by each other."""
 
 Values = Callable[[Variable], float]
 """The value, or the largest magnitude, of a variable."""
@@ -110,6 +114,64 @@ class Assertions:
             for each in self._comparisons(self.formulas)
         )
 
+    def bounds_rounding(self, largest: Values, places: Sequence[int], *, several: bool) -> float:
+        """By how much float32 may move the ends of inputs that comparisons of inputs bound.
+
+        Parameters
+        ----------
+        largest : callable
+            Largest magnitude of an input.
+        places : sequence of int
+            Of every input; equal ones have the same.
+        several : bool
+            Relations of several inputs are bounds, too, one after the other.
+        """
+        own = max((_UNIT * largest(Variable("X", i)) for i in range(len(places))), default=0.0)
+        gain = 0.0
+        for comparison in self._comparisons(self.formulas):
+            if not self._inputs_alone(comparison, several=several):
+                continue
+            if any(map(self._multiplies, comparison[1:])):
+                # A product of variables bounds none of them.
+                continue
+            factors = self._factors(comparison, places)
+            if not factors:
+                continue
+            sides = [self._error(side, largest) for side in comparison[1:]]
+            least, whole = min(map(abs, factors)), sum(map(abs, factors))
+            own = max(own, sum(error for _, error in sides) / float(least))
+            gain = max(gain, float((whole - least) / least))
+        rounds = ROUNDS if several else 0
+        return own * sum(gain**k for k in range(rounds + 1)) * (1 + 2.0**-20)
+
+    def _factors(self, comparison: Form, places: Sequence[int]) -> list[Fraction]:
+        """Factors of inputs in the difference of the two sides, without those that are 0."""
+        total: dict[int, Fraction] = {}
+
+        def add(term: Any, scale: Fraction) -> Fraction:
+            """Add a term, and return its constant."""
+            if not isinstance(term, Form):
+                which = self.variables.get(term)
+                if which is None:
+                    return scale * Fraction(term)
+                place = places[which.place]
+                total[place] = total.get(place, Fraction(0)) + scale
+                return Fraction(0)
+            first, *rest = term[1:]
+            if term[0] == "*":
+                varying = [p for p in term[1:] if any(map(self._is_variable, _tokens([p])))]
+                numbers = [_constant(p) for p in term[1:] if p not in varying]
+                scale *= prod(numbers, start=Fraction(1))
+                return add(varying[0], scale) if varying else scale
+            if not rest:
+                return add(first, -scale if term[0] == "-" else scale)
+            sign = -1 if term[0] == "-" else 1
+            return add(first, scale) + sum(add(part, sign * scale) for part in rest)
+
+        add(comparison[1], Fraction(1))
+        add(comparison[2], Fraction(-1))
+        return [factor for factor in total.values() if factor]
+
     def _holds(self, formula: Form, values: Values) -> bool:
         head = formula[0]
         if head in _JUNCTIONS:
@@ -194,6 +256,18 @@ _COMPUTE: dict[str, Callable[[Any, Any], Any]] = {
     "-": np.subtract,
     "*": np.multiply,
 }
+
+
+def _constant(term: Any) -> Fraction:
+    """The value of a term without variables."""
+    if not isinstance(term, Form):
+        return Fraction(term)
+    first, *rest = (_constant(part) for part in term[1:])
+    if term[0] == "*":
+        return prod(rest, start=first)
+    if term[0] == "+":
+        return first + sum(rest)
+    return first - sum(rest) if rest else -first
 
 
 def _is_one(token: Any) -> bool:

@@ -13,7 +13,7 @@ from fractions import Fraction
 from math import prod
 
 from sensverify.errors import BadProperty
-from sensverify.formats.vnnlib.assertions import Assertions
+from sensverify.formats.vnnlib.assertions import ROUNDS, Assertions
 from sensverify.formats.vnnlib.cases import make_cases
 from sensverify.formats.vnnlib.declarations import Declaration, Tensor
 from sensverify.formats.vnnlib.formula import (
@@ -28,9 +28,6 @@ from sensverify.formats.vnnlib.parser import Source
 from sensverify.formats.vnnlib.property import Property
 from sensverify.formats.vnnlib.terms import LARGEST, Variable
 from sensverify.formats.vnnlib.version2 import Text
-
-_ROUNDS = 8
-"""Times that relations may bound inputs by each other."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,10 +67,14 @@ class NetworkQuery:
         return self.networks[0].inputs[0].real
 
     @property
+    def relations_bound(self) -> bool:
+        """Whether relations of inputs are bounds of inputs."""
+        return self.implied or not self._apart
+
+    @property
     def computes_bounds(self) -> bool:
         """Whether a bound of an input is computed, which floating-point numbers round."""
-        more = self.implied or not self._apart
-        return self.assertions.compute_with_inputs(several=more)
+        return self.assertions.compute_with_inputs(several=self.relations_bound)
 
     @property
     def types(self) -> tuple[str, ...]:
@@ -259,7 +260,7 @@ def _implied(shared: Sequence[Atom], places: Sequence[int], joint: int) -> list[
             if len(own) > 1:
                 relations.append((own, atom.limit))
     found: list[Atom] = []
-    for _ in range(_ROUNDS):
+    for _ in range(ROUNDS):
         added = False
         for own, limit in relations:
             for place, factor in own.items():

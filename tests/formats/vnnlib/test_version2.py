@@ -282,3 +282,28 @@ def test_the_standard_s_package_says_so_too(text: str, package) -> None:
         return True
 
     assert read(package.parse_query_string) is read(parse_query) is (text in GOOD)
+
+
+def test_rounding_of_computed_bounds_is_bounded() -> None:
+    """What float32 allows of ``0.1 x + 3 y - 0.7 <= 0.3 - y`` beyond the exact end of y."""
+    text = ONE.replace("real", "float32").format(
+        "(declare-output Y float32 [1])",
+        "(assert (>= X[0] 0.25)) (assert (<= X[0] 2.0)) (assert (>= X[1] -1.0))"
+        "(assert (<= (- (+ (* 0.1 X[0]) (* 3.0 X[1])) 0.7) (- 0.3 X[1])))",
+    )
+    asked = parse_query(text + "(assert (<= Y[0] 0.0))")
+    assert asked.implied
+    assert asked.computes_bounds
+    end = asked.flat.cases[0].query.box.upper[0, 1]
+    assert end == pytest.approx((1.0 - 0.025) / 4)
+    moved = asked.assertions.bounds_rounding(
+        lambda which: 2.0, asked.places, several=asked.relations_bound
+    )
+    own = type(asked.assertions)((asked.assertions.formulas[3],), asked.assertions.variables)
+    furthest = -np.inf
+    near = np.float32(end) + np.arange(-200, 200).astype(np.float32) * np.float32(2.0**-26)
+    for y in near:
+        values = {0: np.float32(0.25), 1: y}
+        if own.hold(lambda which, values=values: values[which.place]):
+            furthest = max(furthest, float(y))
+    assert end - 1e-6 < furthest <= end + moved < end + 1e-4

@@ -81,8 +81,9 @@ def _of_bounds(asked: NetworkQuery, lower: np.ndarray, upper: np.ndarray) -> flo
     def largest(which: Variable) -> float:
         return float(sizes[asked.places[which.place]])
 
-    several = asked.relations_bound
-    return asked.assertions.bounds_rounding(largest, asked.places, several=several)
+    return asked.assertions.bounds_rounding(
+        largest, asked.places, several=asked.relations_bound, chain=asked.implied
+    )
 
 
 def _float32_ends(case: Case) -> tuple[np.ndarray, np.ndarray]:

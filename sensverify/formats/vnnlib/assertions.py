@@ -21,9 +21,6 @@ ENTRY = re.compile(r"([A-Za-z][A-Za-z0-9_-]*)(?:\[(\d{1,9}(?:,\d{1,9})*)\])?", r
 _UNIT, _LEAST = 2.0**-24, 2.0**-149
 _JUNCTIONS = ("and", "or")
 
-ROUNDS = 8
-"""Times that relations may bound inputs by each other."""
-
 Values = Callable[[Variable], float]
 """The value, or the largest magnitude, of a variable."""
 
@@ -114,7 +111,9 @@ class Assertions:
             for each in self._comparisons(self.formulas)
         )
 
-    def bounds_rounding(self, largest: Values, places: Sequence[int], *, several: bool) -> float:
+    def bounds_rounding(
+        self, largest: Values, places: Sequence[int], *, several: bool, chain: int
+    ) -> float:
         """By how much float32 may move the ends of inputs that comparisons of inputs bound.
 
         Parameters
@@ -124,7 +123,9 @@ class Assertions:
         places : sequence of int
             Of every input; equal ones have the same.
         several : bool
-            Relations of several inputs are bounds, too, one after the other.
+            Relations of several inputs are bounds, too.
+        chain : int
+            Longest chain of inputs that are bounded by each other.
         """
         own = max((_UNIT * largest(Variable("X", i)) for i in range(len(places))), default=0.0)
         gain = 0.0
@@ -141,8 +142,7 @@ class Assertions:
             least, whole = min(map(abs, factors)), sum(map(abs, factors))
             own = max(own, sum(error for _, error in sides) / float(least))
             gain = max(gain, float((whole - least) / least))
-        rounds = ROUNDS if several else 0
-        return own * sum(gain**k for k in range(rounds + 1)) * (1 + 2.0**-20)
+        return own * sum(gain**k for k in range(chain + 1)) * (1 + 2.0**-20)
 
     def _factors(self, comparison: Form, places: Sequence[int]) -> list[Fraction]:
         """Factors of inputs in the difference of the two sides, without those that are 0."""

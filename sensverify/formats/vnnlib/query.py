@@ -13,7 +13,7 @@ from fractions import Fraction
 from math import prod
 
 from sensverify.errors import BadProperty
-from sensverify.formats.vnnlib.assertions import ROUNDS, Assertions
+from sensverify.formats.vnnlib.assertions import Assertions
 from sensverify.formats.vnnlib.cases import make_cases
 from sensverify.formats.vnnlib.declarations import Declaration, Tensor
 from sensverify.formats.vnnlib.formula import (
@@ -28,6 +28,9 @@ from sensverify.formats.vnnlib.parser import Source
 from sensverify.formats.vnnlib.property import Property
 from sensverify.formats.vnnlib.terms import LARGEST, Variable
 from sensverify.formats.vnnlib.version2 import Text
+
+ROUNDS = 8
+"""Times that relations may bound inputs by each other."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,8 +51,8 @@ class NetworkQuery:
         Inputs of the query that are outputs behind the products.
     assertions : Assertions
         As they stand in the text.
-    implied : bool
-        Whether relations of inputs bound some of them.
+    implied : int
+        Longest chain of inputs, each of which a relation bounds by the one before; 0: none is.
     """
 
     version: tuple[int, int]
@@ -59,7 +62,7 @@ class NetworkQuery:
     products: tuple[tuple[Variable, ...], ...]
     compared: tuple[int, ...]
     assertions: Assertions
-    implied: bool = False
+    implied: int = 0
 
     @property
     def real(self) -> bool:
@@ -69,7 +72,7 @@ class NetworkQuery:
     @property
     def relations_bound(self) -> bool:
         """Whether relations of inputs are bounds of inputs."""
-        return self.implied or not self._apart
+        return self.implied > 0 or not self._apart
 
     @property
     def computes_bounds(self) -> bool:
@@ -129,7 +132,7 @@ def make_query(text: Text, source: Source) -> NetworkQuery:
         ]
         for cases in text.branched
     ]
-    implied = _implied(text.shared, places, joint)
+    implied, chain = _implied(text.shared, places, joint)
     shared.extend(implied)
     try:
         cases = make_cases(
@@ -142,7 +145,7 @@ def make_query(text: Text, source: Source) -> NetworkQuery:
     except BadProperty as error:
         raise error.about(f"'{source.name}'") from None
     flat = Property((joint,), (first + len(compared),), cases)
-    return replace(_query(text, flat, places, compared), implied=bool(implied))
+    return replace(_query(text, flat, places, compared), implied=chain)
 
 
 def _query(
@@ -244,8 +247,8 @@ def _constraint(
     return Constraint(tuple(sorted(factors)), atom.limit, atom.strict)
 
 
-def _implied(shared: Sequence[Atom], places: Sequence[int], joint: int) -> list[Atom]:
-    """Bounds of inputs that follow from relations of inputs, exactly."""
+def _implied(shared: Sequence[Atom], places: Sequence[int], joint: int) -> tuple[list[Atom], int]:
+    """Bounds of inputs that relations imply, exactly; and the longest chain of such bounds."""
     low: list[Fraction | None] = [None] * joint
     high: list[Fraction | None] = [None] * joint
     relations = []
@@ -260,8 +263,9 @@ def _implied(shared: Sequence[Atom], places: Sequence[int], joint: int) -> list[
             if len(own) > 1:
                 relations.append((own, atom.limit))
     found: list[Atom] = []
+    depths: dict[tuple[int, bool], int] = {}
     for _ in range(ROUNDS):
-        added = False
+        before = len(found)
         for own, limit in relations:
             for place, factor in own.items():
                 ends = high if factor > 0 else low
@@ -269,11 +273,13 @@ def _implied(shared: Sequence[Atom], places: Sequence[int], joint: int) -> list[
                     continue
                 bound = _bound(own, limit, place, low, high)
                 if bound is not None and abs(bound) <= LARGEST:
-                    ends[place], added = bound, True
+                    ends[place] = bound
+                    used = [depths.get((o, f < 0), 0) for o, f in own.items() if o != place]
+                    depths[place, factor > 0] = 1 + max(used)
                     found.append(InputBound(place, factor > 0, bound, False))
-        if not added:
+        if len(found) == before:
             break
-    return found
+    return found, max(depths.values(), default=0)
 
 
 def _bound(

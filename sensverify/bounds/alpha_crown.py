@@ -73,6 +73,7 @@ class AlphaCrown(Method):
     """The lines that prove its bounds on layers."""
     anytime: ClassVar[bool] = True
     sets = (InputSet,)
+    proves_sets = True
 
     def extra_entries(self, network: Network, rows: int) -> int:
         """Numbers kept for each sample on top of CROWN's: slopes, gradients, Adam's averages."""

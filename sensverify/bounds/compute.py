@@ -131,12 +131,12 @@ def compute_bounds(
         _check_proves(method)
     network = _network(network, box)
     network.require_operators()
+    if proof and isinstance(box, InputSet) and not method.proves_sets:
+        raise BadSetting(
+            f"{method.name} hands out no proofs over input sets that are no boxes",
+            "use `method=crown`, or `method=alpha-crown`, which is tighter",
+        )
     if isinstance(box, Varied) and not isinstance(box, method.sets):
-        if proof:
-            raise BadSetting(
-                f"{method.name} hands out no proofs over varied inputs",
-                "use `method=crown`, or `method=alpha-crown`, which is tighter",
-            )
         ask = partial(
             compute_bounds, method=method, dtype=dtype, device=device, memory_budget=memory_budget
         )

@@ -29,6 +29,7 @@ class LinearPass(PreActivationBounds):
     guarantee: ClassVar[Guarantee] = Guarantee.SOUND
     anytime: ClassVar[bool] = True
     sets = (InputSet,)
+    proves_sets = True
 
     @property
     @abstractmethod

@@ -70,6 +70,7 @@ class Ibp(PreActivationBounds):
     anytime: ClassVar[bool] = True
     """It takes less time than a stop would save: a watch is not looked at."""
     sets = (InputSet,)
+    proves_sets = True
 
     def bound(
         self, network: Network, box: Box, objectives: Tensor, *, watch: Watch | None = None

@@ -45,6 +45,8 @@ class Method(Checked, ABC):
     sets : tuple of classes
         Kinds of `InputSet` that it knows, beside boxes. It is given no others: what it says of the
         box around a set is proven of the set, but an input that it finds there may not be one.
+    proves_sets : bool
+        Whether its proofs hold over these, too: passes over whole boxes.
     """
 
     name: ClassVar[str]
@@ -55,6 +57,7 @@ class Method(Checked, ABC):
     arithmetic: ClassVar[str | None] = None
     samples_at_once: ClassVar[int | None] = None
     sets: ClassVar[tuple[type[InputSet], ...]] = ()
+    proves_sets: ClassVar[bool] = False
 
     @property
     def seconds(self) -> float | None:

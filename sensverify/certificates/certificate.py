@@ -15,6 +15,8 @@ from sensverify.core.proof import Cells, Hidden, Proof
 from sensverify.errors import BadCertificate
 
 SCHEMA = "sensverify.certificate/1"
+SETS_SCHEMA = "sensverify.certificate/3"
+"""Of certificates about input sets that are no boxes, also about a part of their file."""
 LOGITS_SCHEMA = "sensverify.certificate/2"
 """Of certificates about a part of their file: who knows only the first refuses them."""
 
@@ -80,6 +82,14 @@ def _check_claims(claims: Claims) -> None:
     # Written so that a NaN fails it.
     if not bool((claims.lower <= claims.upper).all()):
         raise BadCertificate("a box has a lower end above its upper end")
+    if claims.sets is not None:
+        reason = claims.sets.problem(features, problems)
+        if reason is not None:
+            raise BadCertificate(f"its input sets are none: {reason}")
+        if claims.multipliers is None:
+            raise BadCertificate("it is about input sets, and has no multipliers of theirs")
+        _expect(claims.multipliers, (problems, rows, claims.sets.multipliers), "multipliers")
+        _finite(claims.multipliers, "multipliers")
     if claims.strict is not None:
         _expect(claims.strict, (problems, rows), "strict")
         if claims.groups is None or not np.isin(claims.strict, (0, 1)).all():

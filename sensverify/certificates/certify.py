@@ -19,6 +19,7 @@ from sensverify.certificates.check.cells import check_cells
 from sensverify.certificates.check.checker import Evaluator
 from sensverify.certificates.check.claims import Claims
 from sensverify.certificates.check.run import StoredModel
+from sensverify.certificates.check.sets import InputSets, with_problems
 from sensverify.certificates.leaves import Leaves, best, refuted, undecided
 from sensverify.core.proof import NONE, RULE, Cells, Proof, concatenated, joined
 from sensverify.core.queries import Query
@@ -106,6 +107,8 @@ class Certified:
             strict=None
             if all(c.strict is None for c in every)
             else np.concatenate([_strict(c) for c in every]),
+            sets=with_problems([c.sets for c in every]),
+            multipliers=_concatenated([c.multipliers for c in every]),
         )
         return Certified(claims, joined([p.proof for p in parts], [c.problems for c in every]))
 
@@ -132,6 +135,7 @@ def certify_bounds(
     *,
     wanted: np.ndarray | None = None,
     watch: Watch | None = None,
+    sets: InputSets | None = None,
 ) -> Certified:
     """The lower bounds of rows that a proof proves.
 
@@ -147,6 +151,9 @@ def certify_bounds(
         What the method claims; split trees that fall short of it are grown.
     watch : Watch, optional
         Once it is over, hidden layers are bounded by intervals and nothing is grown any more.
+    sets : InputSets, optional
+        In the boxes, that alone are claimed about; their multipliers are chosen here. The proof
+        has whole boxes as cells.
 
     Returns
     -------
@@ -162,7 +169,7 @@ def certify_bounds(
     CertificateRejected
         The proof is none: its trees cover nothing, or use what is not there.
     """
-    claims = _unclaimed(model, lower, upper, rows)
+    claims = replace(_unclaimed(model, lower, upper, rows), sets=sets)
     # A root cell with lines proves what these prove; trees are grown, and what may become one.
     cells = proof.cells
     tree_like = (cells.split != NONE) | ((cells.hidden == NONE) & (cells.lines == RULE))
@@ -187,7 +194,8 @@ def certify_bounds(
     if not bool(np.isfinite(values).all()):
         problem, row = (int(i) for i in np.argwhere(~np.isfinite(values))[0])
         raise Unbounded(f"nothing is proven about row {row} of problem {problem}: it overflows")
-    return Certified(replace(claims, limits=values), tree.proof)
+    multipliers = None if sets is None else tree.evaluator.chosen
+    return Certified(replace(claims, limits=values, multipliers=multipliers), tree.proof)
 
 
 def _unclaimed(
@@ -387,6 +395,11 @@ class _Tree:
         )
         self.proof = replace(self.proof, cells=replace(cells, split=split, at=at))
         self._add(added)
+
+
+def _concatenated(parts: list[np.ndarray | None]) -> np.ndarray | None:
+    known = [part for part in parts if part is not None]
+    return np.concatenate(known) if known else None
 
 
 def _strict(claims: Claims) -> np.ndarray:

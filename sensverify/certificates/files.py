@@ -1,9 +1,9 @@
 """Certificate files: a zip archive with a JSON header and one ``.npy`` file for every array.
 
-Version 1, or 2 where the claims are about logits. ``header.json`` holds the schema, what the claims
-are about, and the arrays' names; each array is ``NAME.npy``, little-endian, as numpy writes it. The
-page on certificates in the documentation lists them. A file that names anything else, leaves an
-array out or has more than one reading is refused.
+Version 1, 2 where the claims are about logits, or 3 about input sets. ``header.json`` holds the
+schema, what the claims are about, and the arrays' names; each array is ``NAME.npy``, little-endian,
+as numpy writes it. The page on certificates in the documentation lists them. A file that names
+anything else, leaves an array out or has more than one reading is refused.
 """
 
 from __future__ import annotations
@@ -15,17 +15,18 @@ import re
 import zipfile
 import zlib
 from collections.abc import Callable
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from math import prod
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
-from sensverify.certificates.certificate import LOGITS_SCHEMA, SCHEMA, Certificate
+from sensverify.certificates.certificate import LOGITS_SCHEMA, SCHEMA, SETS_SCHEMA, Certificate
 from sensverify.certificates.check.claims import Claims
 from sensverify.certificates.check.ending import Ending
 from sensverify.certificates.check.run import StoredModel
+from sensverify.certificates.check.sets import InputSets
 from sensverify.certificates.header import ending_of, parse_header
 from sensverify.core.proof import Cells, Hidden, Lines, Proof
 from sensverify.errors import BadCertificate
@@ -55,6 +56,18 @@ _ARRAYS: dict[str, tuple[tuple[str, ...], str]] = {
     "claims.limits": (_FLOATS, "PR"),
     "claims.groups": (_INTEGERS, "PR"),
     "claims.strict": (_INTEGERS, "PR"),
+    "claims.multipliers": (_FLOATS, "PRJ"),
+    "sets.point": (_FLOATS, "Pn"),
+    "sets.reach": (_FLOATS, "P"),
+    "sets.order": (_INTEGERS, "P"),
+    "sets.matrix": (_FLOATS, "PKn"),
+    "sets.limits": (_FLOATS, "PK"),
+    "sets.equal": (_INTEGERS, "K"),
+    "sets.count": (_INTEGERS, "P"),
+    "sets.window": (_INTEGERS, "PW"),
+    "sets.patterns": (_FLOATS, "PTn"),
+    "sets.least": (_FLOATS, "PT"),
+    "sets.most": (_FLOATS, "PT"),
     **{
         f"cells.{item.name}": (_FLOATS if item.name == "at" else _INTEGERS, "C")
         for item in fields(Cells)
@@ -76,14 +89,18 @@ _ARRAYS: dict[str, tuple[tuple[str, ...], str]] = {
 }
 """Dtypes, and a letter for every axis: axes of one letter are equally long. Q is 1 or P."""
 
-_OPTIONAL = ("claims.groups", "claims.strict", "lines.upper", "weights")
+_SETS = tuple(name for name in _ARRAYS if name.startswith("sets."))
+_OPTIONAL = (
+    *("claims.groups", "claims.strict", "claims.multipliers", "lines.upper", "weights"),
+    *_SETS,
+)
 
 
 def certificate_bytes(certificate: Certificate) -> bytes:
     """A certificate as the bytes of its file; the same ones for the same certificate."""
     arrays, ending = _arrays(certificate), certificate.ending
     header = {
-        "schema": SCHEMA if ending is None else LOGITS_SCHEMA,
+        "schema": _schema(certificate),
         "claim": "bounds" if certificate.claims.groups is None else "refutation",
         "model": {
             "sha256": certificate.model_sha256,
@@ -106,6 +123,12 @@ def certificate_bytes(certificate: Certificate) -> bytes:
     return stream.getvalue()
 
 
+def _schema(certificate: Certificate) -> str:
+    if certificate.claims.sets is not None:
+        return SETS_SCHEMA
+    return SCHEMA if certificate.ending is None else LOGITS_SCHEMA
+
+
 def _member(name: str) -> zipfile.ZipInfo:
     info = zipfile.ZipInfo(name, _TIME)
     info.compress_type = zipfile.ZIP_DEFLATED
@@ -114,7 +137,11 @@ def _member(name: str) -> zipfile.ZipInfo:
 
 def _arrays(certificate: Certificate) -> dict[str, np.ndarray]:
     claims, proof = certificate.claims, certificate.proof
-    found: dict[str, Any] = {f"claims.{i.name}": getattr(claims, i.name) for i in fields(claims)}
+    found: dict[str, Any] = {
+        f"claims.{i.name}": getattr(claims, i.name) for i in fields(claims) if i.name != "sets"
+    }
+    if claims.sets is not None:
+        found |= {f"sets.{name}": values for name, values in claims.sets.arrays.items()}
     for name, part in (("cells", proof.cells), ("hidden", proof.hidden), ("lines", proof.lines)):
         found |= {f"{name}.{item.name}": getattr(part, item.name) for item in fields(part)}
     found |= {
@@ -203,6 +230,9 @@ def _read(archive: zipfile.ZipFile, limit: int, model: StoredModel | None) -> Ce
     if missing or sorted(members) != header["arrays"]:
         what = f"has no {missing[0]}" if missing else "holds other arrays than its header names"
         raise BadCertificate(f"it {what}")
+    about_sets = any(name in _SETS for name in members)
+    if about_sets != (header["schema"] == SETS_SCHEMA):
+        raise BadCertificate(f"its schema is {header['schema']}, its arrays are of another")
     wanted = "refutation" if "claims.groups" in members else "bounds"
     if header["claim"] != wanted:
         raise BadCertificate(f"its header says '{header['claim']}', its arrays are of a {wanted}")
@@ -328,12 +358,14 @@ def _certificate(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Certi
     def part(kind: type, name: str) -> Any:
         return kind(**{i.name: arrays.get(f"{name}.{i.name}") for i in fields(kind)})
 
-    model = header["model"]
+    model, claims = header["model"], part(Claims, "claims")
+    if any(name in arrays for name in _SETS):
+        claims = replace(claims, sets=part(InputSets, "sets"))
     return Certificate(
         model_sha256=model["sha256"],
         inputs=tuple(model["inputs"]),
         outputs=tuple(model["outputs"]),
-        claims=part(Claims, "claims"),
+        claims=claims,
         proof=Proof(
             cells=part(Cells, "cells"),
             lines=part(Lines, "lines"),

@@ -6,7 +6,7 @@ import json
 from dataclasses import fields
 from typing import Any
 
-from sensverify.certificates.certificate import LOGITS_SCHEMA, SCHEMA
+from sensverify.certificates.certificate import LOGITS_SCHEMA, SCHEMA, SETS_SCHEMA
 from sensverify.certificates.check.ending import Ending
 from sensverify.errors import BadCertificate
 from sensverify.runs.json_text import DEEPEST, TooDeep, parse_json
@@ -34,7 +34,7 @@ def parse_header(text: bytes) -> dict[str, Any]:
     except (json.JSONDecodeError, RecursionError):
         raise BadCertificate("its header is no JSON") from None
     schema = header.get("schema") if isinstance(header, dict) else header
-    if not isinstance(header, dict) or schema not in (SCHEMA, LOGITS_SCHEMA):
+    if not isinstance(header, dict) or schema not in (SCHEMA, LOGITS_SCHEMA, SETS_SCHEMA):
         raise BadCertificate(f"expected the schema {SCHEMA}, got {str(schema)[:80]!r}")
     model = header.get("model")
     digests: list[Any] = []
@@ -46,7 +46,7 @@ def parse_header(text: bytes) -> dict[str, Any]:
         and isinstance(header.get("claim"), str)
         and isinstance(header.get("arrays"), list)
         and isinstance(header.get("provenance"), dict)
-        and ("ending" in (model or {})) == (schema == LOGITS_SCHEMA)
+        and (schema == SETS_SCHEMA or ("ending" in (model or {})) == (schema == LOGITS_SCHEMA))
     )
     if not fine:
         raise BadCertificate("its header lacks a field, or has one of another type")

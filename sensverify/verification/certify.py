@@ -16,6 +16,7 @@ from sensverify.core.brief import count_of
 from sensverify.core.provenance import settings_of
 from sensverify.core.record import versions
 from sensverify.core.results import Bounds
+from sensverify.core.sets import InputSet
 from sensverify.formats.onnx.ends import WHOLE, Ends
 from sensverify.models.loading import load_model
 from sensverify.runs.watch import Watch
@@ -110,7 +111,10 @@ def certify(
     loaded = load_model(str(model), runtime_check=runtime_check, ends=ends)
     certifier = Certifier(loaded)
     method = make_method(method) if isinstance(method, str) else method
-    asked = Box(*(np.asarray(to_numpy(end), np.float64) for end in (box.lower, box.upper)))
+    lower, upper = (np.asarray(to_numpy(end), np.float64) for end in (box.lower, box.upper))
+    asked = Box(lower, upper)
+    if isinstance(box, InputSet):
+        asked = box.converted(lower, upper, lambda values: np.asarray(to_numpy(values)))
     rows = None if objectives is None else torch.as_tensor(to_numpy(objectives)).double()
     with torch.no_grad():
         proposed = compute_bounds(loaded.network, asked, method, rows, watch=watch, proof=True)

@@ -28,6 +28,7 @@ from sensverify.certificates import (
     read_certificate,
 )
 from sensverify.certificates.check.coverage import stands_for
+from sensverify.certificates.sets import sets_of
 from sensverify.core.box import Box, to_numpy
 from sensverify.core.brief import count_of
 from sensverify.core.proof import NONE, Cells, Lines, Proof
@@ -186,6 +187,7 @@ class Certifier:
             proposed.certificate,
             wanted=np.concatenate([outer.lower, -outer.upper], axis=1),
             watch=watch,
+            sets=sets_of(asked),
         )
         self._parts.append(found)
         low, negated = np.split(found.lower, 2, axis=1)

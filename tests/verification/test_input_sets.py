@@ -157,7 +157,6 @@ BAD: dict[str, tuple[dict[str, Any], type[InputError]]] = {
     "vary-nothing": ({"vary": ()}, BadSetting),
     "vary-and-radius": ({"vary": "brightness=0.1", "radius": 0.1}, BadSetting),
     "no-file": ({"constraints": "none.npz", "radius": 0.1}, BadData),
-    "rigorous": ({"pixels": 1, "clip": (0, 1), "rigorous": True}, BadSetting),
 }
 
 

@@ -11,8 +11,10 @@ from sensverify.certificates.check.arithmetic import Arithmetic, Numbers
 from sensverify.certificates.check.claims import Claims
 from sensverify.certificates.check.layers import ROWS, Layers
 from sensverify.certificates.check.passes import Forces, least
+from sensverify.certificates.check.passes import Multipliers as SetMultipliers
 from sensverify.certificates.check.program import Nonlinear, Program
 from sensverify.certificates.check.ranges import Evaluation, Machine
+from sensverify.certificates.check.sets import InputSets
 from sensverify.certificates.check.trees import (
     Multipliers,
     Paths,
@@ -55,6 +57,7 @@ class Evaluator:
         self.layers = Layers(Machine(program, arithmetic), margin, hurry)
         self.program, self.arithmetic = program, arithmetic
         self.claims, self.margin = claims, margin
+        self.chosen: np.ndarray | None = None
 
     @_QUIET
     def hidden(self, proof: Proof, *, believe: bool = True) -> tuple[np.ndarray, np.ndarray]:
@@ -81,7 +84,8 @@ class Evaluator:
             ends = np.searchsorted(owners, [sets[0], sets[-1] + 1])
             own = owned[slice(*ends)]
             own = own[np.argsort(proof.hidden.own_entry[own], kind="stable")]
-            evaluation = self.layers.start(self.claims.lower[problem], self.claims.upper[problem])
+            ends_of_box = self.claims.lower[problem], self.claims.upper[problem]
+            evaluation = self.layers.start(*ends_of_box, self._sets(problem))
             for position, step in self.program.nonlinear:
                 ends_of = proof.hidden.lower, proof.hidden.upper
                 given = ends_of[0][sets, step.entries], ends_of[1][sets, step.entries]
@@ -213,7 +217,8 @@ class Evaluator:
         cells, claims = proof.cells, self.claims
         empty = np.asarray((paths.lower > paths.upper).any(axis=1))
         # An empty box proves everything; its numbers only have to be in order.
-        evaluation = self.layers.start(paths.lower, np.maximum(paths.lower, paths.upper))
+        inside = self._sets(cells.problem[leaves])
+        evaluation = self.layers.start(paths.lower, np.maximum(paths.lower, paths.upper), inside)
         sets, lines = cells.hidden[leaves], cells.lines[leaves]
         forces: Forces = {}
         for position, step in self.program.nonlinear:
@@ -261,10 +266,28 @@ class Evaluator:
         for first in range(0, rows.shape[1], ROWS):
             some = slice(first, first + ROWS)
             numbers = self.arithmetic.numbers(self._rows(problem, rows[:, some]))
-            bounds, line = least(evaluation, last, numbers, forces=forces)
+            used = self._multipliers(problem, rows[:, some])
+            bounds, line = least(evaluation, last, numbers, forces=forces, multipliers=used)
+            self._keep(problem, rows[:, some], used)
             values[:, some] = self.arithmetic.floats(bounds, -1)
             reach = np.maximum(reach, self.arithmetic.floats(abs(line).max(axis=1), 1))
         return values, reach
+
+    def _sets(self, problem: np.ndarray) -> InputSets | None:
+        return None if self.claims.sets is None else self.claims.sets.of(problem)
+
+    def _multipliers(self, problem: np.ndarray, rows: np.ndarray) -> SetMultipliers:
+        own = self.claims.multipliers
+        return SetMultipliers(None if own is None else own[problem[:, None], rows])
+
+    def _keep(self, problem: np.ndarray, rows: np.ndarray, used: SetMultipliers) -> None:
+        """Remember multipliers that were chosen, for whoever proposes."""
+        if used.values is None or self.claims.sets is None:
+            return
+        if self.chosen is None:
+            shape = (*self.claims.limits.shape, self.claims.sets.multipliers)
+            self.chosen = np.zeros(shape)
+        self.chosen[problem[:, None], rows] = used.values
 
     def _rows(self, problem: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Rows by number, ``[leaves, rows, outputs]``, or one leaf's where they are all alike."""

@@ -7,6 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
+from sensverify.certificates.check.sets import InputSets
 from sensverify.core.proof import NONE
 
 
@@ -27,6 +28,10 @@ class Claims:
     strict : integer numpy array ``[problems, rows]`` of 0 and 1, or None
         With groups: of rows with a 1, reaching the limit is enough; what is refuted by them is
         ``row · f(x) < limit``. None: of no row.
+    sets : InputSets or None
+        The claims are about the inputs of the boxes that are in these sets. None: about all.
+    multipliers : numpy array ``[problems, rows, multipliers]``, float64, or None
+        Of the sets' constraints, by which each row's limit follows; None lets the evaluator choose.
     """
 
     lower: np.ndarray
@@ -35,6 +40,8 @@ class Claims:
     limits: np.ndarray
     groups: np.ndarray | None = None
     strict: np.ndarray | None = None
+    sets: InputSets | None = None
+    multipliers: np.ndarray | None = None
 
     @property
     def problems(self) -> int:

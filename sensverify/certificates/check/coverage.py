@@ -52,6 +52,10 @@ def covers(certificate: Certificate, asked: Property) -> None:
     """
     _check_order(certificate, asked)
     claims = certificate.claims
+    if claims.sets is not None:
+        raise CertificateRejected(
+            "the certificate is about input sets in boxes, and the property about boxes"
+        )
     if claims.groups is None:
         raise CertificateRejected("the certificate bounds outputs; it does not refute a property")
     found = claims.lower.shape[1], claims.rows.shape[2]

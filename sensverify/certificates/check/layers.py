@@ -12,6 +12,7 @@ from sensverify.certificates.check.maps import Sum
 from sensverify.certificates.check.passes import least
 from sensverify.certificates.check.program import Linear, Nonlinear
 from sensverify.certificates.check.ranges import Cone, Evaluation, Machine, cone
+from sensverify.certificates.check.sets import InputSets
 from sensverify.errors import BadModelFile
 
 _COEFFICIENTS = 1 << 19
@@ -64,8 +65,10 @@ class Layers:
         chunks = [len(c) for _, s in self.machine.program.nonlinear for c in self._chunks(s.source)]
         return max(chunks, default=1)
 
-    def start(self, lower: np.ndarray, upper: np.ndarray) -> Evaluation:
-        return Evaluation(self.machine, lower, upper, margin=self.margin)
+    def start(
+        self, lower: np.ndarray, upper: np.ndarray, sets: InputSets | None = None
+    ) -> Evaluation:
+        return Evaluation(self.machine, lower, upper, margin=self.margin, sets=sets)
 
     def bounds(
         self,
@@ -82,7 +85,8 @@ class Layers:
         """
         evaluation.run(step.source)
         low, high = (end.copy() for end in evaluation.interval(step.source))
-        if not (required and wanted is not None) and self._interval_is_exact(step.source):
+        whole = evaluation.sets is None and self._interval_is_exact(step.source)
+        if whole and not (required and wanted is not None):
             return low, high
         missing = np.ones(low.shape, bool)
         if wanted is not None:

@@ -18,16 +18,29 @@ certificate cannot make a wrong bound; it can only make a weak one.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from sensverify.certificates.check.arithmetic import Arithmetic, Numbers
 from sensverify.certificates.check.maps import Part
 from sensverify.certificates.check.program import Linear, Nonlinear
 from sensverify.certificates.check.ranges import Cone, Evaluation, windows
+from sensverify.certificates.check.sets import InputSets, full
 
 Forces = dict[int, tuple[Numbers, Numbers]]
 """By nonlinear step: signed multipliers of constraints on its entries, and where those lie, each
 ``[cells, entries]``. Positive for ``z >= at``, negative for ``z <= at``."""
+
+
+@dataclass
+class Multipliers:
+    """Multipliers of input sets, ``[cells, rows, multipliers]``.
+
+    Where none are given, good ones are chosen, and are to be found here afterwards.
+    """
+
+    values: np.ndarray | None = None
 
 
 def least(
@@ -38,6 +51,7 @@ def least(
     part: Cone | None = None,
     sign: int = 1,
     forces: Forces | None = None,
+    multipliers: Multipliers | None = None,
 ) -> tuple[Numbers, Numbers]:
     """Lower bounds of rows times one value over every cell, ``[cells, rows]``.
 
@@ -52,6 +66,8 @@ def least(
     part : Cone, optional
         Where the rows are about some numbers of the value alone.
     forces : Forces, optional
+    multipliers : Multipliers, optional
+        Of input sets.
 
     Returns
     -------
@@ -59,13 +75,21 @@ def least(
     coefficients : Numbers, shape ``[cells or 1, rows, features]``
         On the input.
     """
-    return _Pass(evaluation, part, forces or {}).run(target, rows, sign)
+    found = _Pass(evaluation, part, forces or {}, multipliers or Multipliers())
+    return found.run(target, rows, sign)
 
 
 class _Pass:
     """One backward pass: coefficients ``[cells or 1, rows, size]`` on values not yet replaced."""
 
-    def __init__(self, evaluation: Evaluation, part: Cone | None, forces: Forces) -> None:
+    def __init__(
+        self,
+        evaluation: Evaluation,
+        part: Cone | None,
+        forces: Forces,
+        multipliers: Multipliers,
+    ) -> None:
+        self.multipliers = multipliers
         self.evaluation, self.arithmetic = evaluation, evaluation.arithmetic
         self.part, self.forces, self.unit = part, forces, evaluation.arithmetic.unit
         self.pending: dict[int, Numbers] = {}
@@ -214,7 +238,9 @@ class _Pass:
         self.slack = self.slack + amount
 
     def _end(self) -> tuple[Numbers, Numbers]:
-        """``a_0 . x`` is least at a corner."""
+        """``a_0 . x`` is least at a corner, or over the input sets by their own theorem."""
+        if self.evaluation.sets is not None:
+            return self._end_in_sets(self.evaluation.sets)
         low, high = (
             self._chosen(end, 0)[:, None]
             for end in (self.evaluation.low[0], self.evaluation.high[0])
@@ -233,6 +259,31 @@ class _Pass:
         result = self.constant + total - slack
         if self.unit:
             # NaN and infinity prove nothing.
+            result = np.where(np.isfinite(result), result, -np.inf)
+        return result, coefficient
+
+    def _end_in_sets(self, sets: InputSets) -> tuple[Numbers, Numbers]:
+        arithmetic, evaluation = self.arithmetic, self.evaluation
+        low, high = evaluation.low[0][:, None], evaluation.high[0][:, None]
+        coefficient = self.pending.get(0)
+        if coefficient is None:
+            coefficient = arithmetic.numbers(np.zeros((1, 1, low.shape[-1])))
+        else:
+            chosen = None if self.part is None else self.part.chosen[0]
+            coefficient = full(coefficient, chosen, low.shape[-1], arithmetic)
+        coefficient = np.broadcast_to(coefficient, (len(low), *coefficient.shape[1:]))
+        if self.multipliers.values is None:
+            wide = arithmetic.floats(coefficient, -1)
+            ends = arithmetic.floats(low, -1), arithmetic.floats(high, 1)
+            self.multipliers.values = sets.chosen(wide, *ends)
+        chosen_by = self.multipliers.values
+        total, lost = sets.least_value(arithmetic, coefficient, low, high, chosen_by)
+        if self.unit:
+            self._lose(lost)
+            self._lose(4 * self.unit * (abs(self.constant) + abs(total)))
+        slack = arithmetic.raised(evaluation.margin * self.slack)
+        result = self.constant + total - slack
+        if self.unit:
             result = np.where(np.isfinite(result), result, -np.inf)
         return result, coefficient
 

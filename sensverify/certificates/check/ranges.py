@@ -11,6 +11,7 @@ from sensverify.certificates.check.arithmetic import FLOOR, LEAST, SMALL, Arithm
 from sensverify.certificates.check.enclosure import Lines
 from sensverify.certificates.check.maps import Part, compiled
 from sensverify.certificates.check.program import Linear, Nonlinear, Program
+from sensverify.certificates.check.sets import InputSets
 from sensverify.errors import Unbounded
 
 
@@ -100,12 +101,21 @@ class Evaluation:
     margin : int
         What rounding errors are multiplied by, beyond what is needed: bounds found with 4 hold on
         every machine, whatever the order in which its sums are taken.
+    sets : InputSets, optional
+        One for each cell, in its box, that passes end at.
     """
 
     def __init__(
-        self, machine: Machine, lower: np.ndarray, upper: np.ndarray, *, margin: int = 1
+        self,
+        machine: Machine,
+        lower: np.ndarray,
+        upper: np.ndarray,
+        *,
+        margin: int = 1,
+        sets: InputSets | None = None,
     ) -> None:
         self.machine, self.arithmetic, self.margin = machine, machine.arithmetic, margin
+        self.sets = sets
         self.steps = machine.program.steps
         ends = self.arithmetic.numbers(lower), self.arithmetic.numbers(upper)
         self.low, self.high = [ends[0]], [ends[1]]
@@ -123,7 +133,8 @@ class Evaluation:
     def taken(self, cells: np.ndarray) -> Evaluation:
         """Some of the cells, in the order given, as far as they are bounded."""
         none = np.zeros((len(cells), self.machine.program.features))
-        result = Evaluation(self.machine, none, none, margin=self.margin)
+        sets = None if self.sets is None else self.sets.of(cells)
+        result = Evaluation(self.machine, none, none, margin=self.margin, sets=sets)
         result.low = [values[cells] for values in self.low]
         result.high = [values[cells] for values in self.high]
         result.losses = {

@@ -149,6 +149,8 @@ class Checked:
         Boxes; finite limits, or groups; leaves of the split trees.
     slack : float or None
         The least distance of a proven bound to its claim, of ranges.
+    sets : str or None
+        The kind of input sets that the claims are about; None: whole boxes.
     seconds : float
     """
 
@@ -158,11 +160,16 @@ class Checked:
     cells: int
     slack: float | None
     seconds: float
+    sets: str | None = None
 
     @property
     def summary(self) -> str:
         """Outcome in a few words."""
         problems = count_of(self.problems, "box", "boxes")
+        if self.sets is not None:
+            problems = count_of(
+                self.problems, f"input set ({self.sets})", f"input sets ({self.sets})"
+            )
         return (
             f"{count_of(self.claims, 'claim')} on {problems} hold by {self.arithmetic} arithmetic"
         )
@@ -207,6 +214,7 @@ def check_claims(
         entries=program.entries,
     )
     _check_sizes(program, claims, proof)
+    _check_sets(program, claims, proof)
     _check_work(claims, proof)
     evaluator = Evaluator(program, arithmetic_of(arithmetic), claims)
     try:
@@ -240,6 +248,7 @@ def check_claims(
         cells=int((proof.cells.split == NONE).sum()),
         slack=slack,
         seconds=time.perf_counter() - began,
+        sets=None if claims.sets is None else claims.sets.kind,
     )
 
 
@@ -263,6 +272,29 @@ def _check_sizes(program: Program, claims: Claims, proof: Proof) -> None:
             f"the certificate is about {found[0]} inputs, {found[1]} outputs and {found[2]} "
             f"entries of nonlinear functions; the model has {wanted[0]}, {wanted[1]}, {wanted[2]}"
         )
+
+
+def _check_sets(program: Program, claims: Claims, proof: Proof) -> None:
+    """Refuse claims about input sets that are none, or are proven otherwise than they can be."""
+    if claims.sets is None:
+        if claims.multipliers is not None:
+            raise CertificateRejected("the certificate has multipliers of input sets, and no sets")
+        return
+    reason = claims.sets.problem(program.features, claims.problems)
+    if reason is not None:
+        raise CertificateRejected(f"the certificate is about input sets that are none: {reason}")
+    if claims.groups is not None or bool((proof.cells.split != NONE).any()):
+        raise CertificateRejected("claims about input sets are bounds, and their boxes are whole")
+    wanted = (*claims.limits.shape, claims.sets.multipliers)
+    own = claims.multipliers
+    if own is None or own.shape != wanted or not bool(np.isfinite(own).all()):
+        raise CertificateRejected(
+            f"claims about input sets need multipliers of shape {wanted}, all of them finite"
+        )
+    signed = claims.sets.equal
+    needs = np.ones(wanted[2], bool) if signed is None else signed == 0
+    if not bool((own[..., needs] >= 0).all()):
+        raise CertificateRejected("a multiplier of an input set's inequality is below 0")
 
 
 def _check_work(claims: Claims, proof: Proof) -> None:

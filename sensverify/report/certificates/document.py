@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sensverify.certificates import Certificate, Checked, Claims
+from sensverify.certificates.check.sets import InputSets
 from sensverify.report import document as doc
 from sensverify.report.certificates.claims import (
     box_text,
@@ -185,6 +186,8 @@ def check_lines(report: CheckReport, checked: Checked) -> list[tuple[str, str]]:
     ]
     if report.signature is not None:
         lines.append(("numbers", report.signature.numbered))
+    if certificate.claims.sets is not None:
+        lines.append(("inputs", sets_text(certificate.claims.sets)))
     if certificate.ending is not None:
         lines.append(("outputs", f"the logits: {certificate.ending}"))
     for problem in range(min(checked.problems, BOXES)):
@@ -199,6 +202,28 @@ def check_lines(report: CheckReport, checked: Checked) -> list[tuple[str, str]]:
     if report.property is not None:
         lines.append(("property", f"{report.property}: every case of it is refuted"))
     return lines
+
+
+def sets_text(sets: InputSets) -> str:
+    """The input sets of claims: what tells them from the boxes around them."""
+    if sets.reach is not None and sets.order is not None:
+        sizes = {float(reach) for reach in sets.reach}
+        size = f"{sizes.pop():g}" if len(sizes) == 1 else f"up to {max(sizes):g}"
+        norms = " and ".join(sorted({str(int(order)) for order in sets.order}))
+        return f"those of each box within a distance of {size} of a point, by the norm {norms}"
+    if sets.equal is not None:
+        same = int(sets.equal.sum())
+        return (
+            f"those of each box that meet {len(sets.equal)} linear constraints, {same} of them "
+            "with ="
+        )
+    if sets.window is not None and sets.count is not None:
+        height, width = (int(side) for side in sets.window[0, :2])
+        count = int(sets.count[0])
+        what = f"{count} pixels" if count >= 0 else f"one window of {height}x{width} pixels"
+        return f"those of each box that differ from a point in {what} at most"
+    assert sets.least is not None, "there are four kinds"
+    return f"a point plus {sets.least.shape[1]} patterns, each times a number between its ends"
 
 
 def verdict_text(report: CheckReport) -> str:

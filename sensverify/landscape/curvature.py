@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 from torch import Tensor
 
 from sensverify.errors import BadSetting
 from sensverify.landscape.energy import DENSE, Energy
-from sensverify.landscape.minimise import Lbfgs, Minimised, gradient_of, minimise
-from sensverify.runs.watch import Watch
 
 _FLOOR = 1e-5
 """Share of the largest curvature: softer directions are taken as this stiff."""
-_ROUNDS = 15
-_EVALUATIONS = 150
 
 
 def check_dense(energy: Energy) -> None:
@@ -47,51 +41,32 @@ def newton_like(energy: Energy, point: Tensor) -> Tensor:
 
     Returns
     -------
-    Tensor, shape ``[size, size]``
+    Tensor, shape ``[size, size]``, float32
         Symmetric and positive; where the Hessian is not finite, that of no curvature at all.
     """
     check_dense(energy)
-    matrix = energy.hessian(point)
-    if not bool(torch.isfinite(matrix).all()):
-        return torch.eye(energy.size, dtype=point.dtype)
-    values, vectors = torch.linalg.eigh(matrix)
-    sizes = values.abs()
-    sizes = sizes.clamp_min(max(_FLOOR * float(sizes.max()), 1e-300))
-    scaled = vectors * sizes.rsqrt()
-    return scaled @ scaled.T
+    return turned_inverse(energy.hessian(point))
 
 
-def settle(
-    energy: Energy, point: Tensor, settings: Lbfgs, *, watch: Watch | None = None
-) -> Minimised:
-    """Descend where curvatures differ so widely that L-BFGS alone does not end.
+def turned_inverse(matrix: Tensor) -> Tensor:
+    """The inverse of a symmetric matrix with all its eigenvalues made positive.
 
-    Some descents one after the other, each with a whole Hessian from where it begins.
+    In single precision: what a search is led by need not be exact.
 
     Parameters
     ----------
-    energy : Energy
-    point : Tensor, shape ``[size]``
-    settings : Lbfgs
-        Its ``steps`` are not looked at.
-    watch : Watch, optional
-        When it is over, the point is given as it is.
+    matrix : Tensor, shape ``[size, size]``
+
+    Returns
+    -------
+    Tensor, shape ``[size, size]``, float32
+        Symmetric and positive; where the matrix is not finite, the unit matrix.
     """
-    part = replace(settings, steps=_EVALUATIONS)
-    evaluations = 0
-    for _ in range(_ROUNDS):
-        known = newton_like(energy, point)
-        found = minimise(
-            gradient_of(energy),
-            point[None],
-            part,
-            inverse=lambda vectors, _, known=known: vectors @ known,  # type: ignore[misc]
-            watch=watch,
-        )
-        # A whole Hessian costs as much as some three gradients a weight.
-        evaluations += found.evaluations + 3 * energy.size
-        ended = bool(found.converged[0] | found.diverged[0]) or torch.equal(found.points[0], point)
-        point = found.points[0]
-        if ended or (watch is not None and watch.over):
-            break
-    return replace(found, evaluations=evaluations)
+    matrix = matrix.float()
+    if not bool(torch.isfinite(matrix).all()):
+        return torch.eye(len(matrix), dtype=matrix.dtype)
+    values, vectors = torch.linalg.eigh(matrix)
+    sizes = values.abs()
+    sizes = sizes.clamp_min(max(_FLOOR * float(sizes.max()), 1e-30))
+    scaled = vectors * sizes.rsqrt()
+    return scaled @ scaled.T

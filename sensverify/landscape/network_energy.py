@@ -16,12 +16,13 @@ from torch.func import functional_call
 from sensverify.errors import BadData, BadSetting
 from sensverify.landscape.activations import ENTRYWISE, ODD, check_smooth
 from sensverify.landscape.energy import FunctionEnergy
+from sensverify.landscape.layered import LayeredLoss
 from sensverify.landscape.layout import Layout
 from sensverify.landscape.symmetry import symmetry_of
 from sensverify.training.losses.loss import Loss
 from sensverify.training.losses.step import Step
 
-SMOOTH_TERMS = ("cross-entropy", "l2")
+SMOOTH_TERMS = ("cross-entropy",)
 """Terms of losses that have no kinks of their own."""
 
 
@@ -118,7 +119,44 @@ class NetworkEnergy(FunctionEnergy):
             raise BadSetting("the model has no parameters that are trained")
         free = symmetry_of(prepared, self.layout, ENTRYWISE, ODD)
         super().__init__(self._energy, self.layout.size, symmetry=free)
+        plain = str(loss) == "cross-entropy" and not loss.own
+        self._layered = LayeredLoss.of(prepared, self.layout, self._x, self._y) if plain else None
         self._check_certain()
+
+    def value(self, points: Tensor) -> Tensor:
+        """See `Energy.value`."""
+        if self._layered is None:
+            return super().value(points)
+        return self._layered.value(self._checked(points)) + self.l2 * points.square().sum(dim=1)
+
+    def gradient(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Energy.gradient`."""
+        if self._layered is None:
+            return super().gradient(points)
+        losses, gradients = self._layered.gradient(self._checked(points))
+        penalties = self.l2 * points.square().sum(dim=1)
+        return losses + penalties, gradients.add_(points, alpha=2 * self.l2)
+
+    def product(self, points: Tensor, directions: Tensor) -> Tensor:
+        """See `Energy.product`."""
+        if self._layered is None:
+            return super().product(points, directions)
+        found = self._layered.product(self._checked(points), directions)
+        return found.add_(directions, alpha=2 * self.l2)
+
+    def hessian(self, point: Tensor) -> Tensor:
+        """See `Energy.hessian`."""
+        if self._layered is None:
+            return super().hessian(point)
+        self._checked(point[None])
+        found = self._layered.hessian(point)
+        found.diagonal().add_(2 * self.l2)
+        return found
+
+    @property
+    def closed_form(self) -> bool:
+        """Whether derivatives are those of `LayeredLoss`, and not found by transforming."""
+        return self._layered is not None
 
     @property
     def module(self) -> nn.Module:
@@ -205,7 +243,7 @@ def _check_loss(loss: Loss, *, kinks: bool) -> None:
         raise BadSetting(
             f"the loss '{loss}' has bounds, spectral norms or attacks in it, which have kinks and "
             "no second derivatives",
-            "take terms of the outputs: cross-entropy, l2",
+            "take cross-entropy, whose penalty on weights is `l2`",
         )
     others = [call.name for _, call in loss.terms if call.name not in SMOOTH_TERMS]
     if others and not kinks:

@@ -1,4 +1,4 @@
-"""The last steps to a stationary point, by Newton's method, and the curvatures there."""
+"""The last steps to a stationary point, with whole Hessians, and the curvatures there."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ import torch
 from torch import Tensor
 
 from sensverify.errors import BadSetting
-from sensverify.landscape.curvature import check_dense
+from sensverify.landscape.curvature import check_dense, turned_inverse
 from sensverify.landscape.energy import Energy
+from sensverify.landscape.minimise import Inverse, Lbfgs, gradient_of, minimise
 
-_ROUNDING = 1e-13
 _SHORT = 0.1
 """Share of the longest step."""
+_EVALUATIONS = 100
+"""Of a descent with one Hessian."""
+_DEEPER = 1e-3
+"""Share of the tolerance that a descent aims at: equal minima are told by their digits."""
 _AGAIN = 1e-7
 """Share of a point's length: after a longer step the Hessian is taken anew."""
 
@@ -82,8 +86,9 @@ def polish(
 ) -> Polished:
     """Go to the stationary point nearby.
 
-    Every step descends along all eigenvectors of the Hessian but the lowest ``index``, and climbs
-    along these: near a stationary point of that index it is Newton's.
+    To a minimum it descends, in the metric that the Hessian gives; every step to a saddle descends
+    along all eigenvectors of the Hessian but the lowest ``index``, and climbs along these. Near the
+    end both are Newton's method.
 
     Parameters
     ----------
@@ -99,31 +104,9 @@ def polish(
         Where ``converged`` is false, no such point was reached.
     """
     check_dense(energy)
+    go = _stepped if index else _descended
+    point, matrix = go(energy, point, settings, index)
     value, gradient = _at(energy, point)
-    fresh = False
-    matrix = energy.hessian(point)
-    for number in range(settings.steps):
-        if number:
-            matrix = energy.hessian(point)
-        fresh = True
-        if not bool(torch.isfinite(matrix).all()):
-            break
-        steps = _Steps(matrix, settings, index)
-        # As long as the steps are short, the same Hessian does.
-        while float(gradient.norm()) > 0:
-            move = steps.from_gradient(gradient)
-            found = _taken(energy, point, move, (value, gradient), minimum=index == 0)
-            if found is None:
-                break
-            moved = float((found[0] - point).norm())
-            point, value, gradient = found
-            if moved > _AGAIN * (1 + float(point.norm())):
-                fresh = False
-                break
-        if fresh:
-            break
-    if not fresh:
-        matrix = energy.hessian(point)
     values, lowest = _spectrum(matrix, index)
     flat = settings.zero * max(float(values.abs().max()), 1e-300)
     norm = float(gradient.norm())
@@ -139,6 +122,64 @@ def polish(
     )
 
 
+def _descended(energy: Energy, point: Tensor, settings: Newton, _: int) -> tuple[Tensor, Tensor]:
+    """The end of descents one after the other, and the Hessian there.
+
+    Valleys are so soft and so bent that a step of Newton's is soon wrong: a Hessian serves a
+    whole descent of L-BFGS, whose history follows how curvatures change on the way.
+    """
+    limits = Lbfgs(
+        tolerance=_DEEPER * settings.tolerance,
+        steps=_EVALUATIONS,
+        longest=settings.longest,
+        restarts=1,
+    )
+    matrix = energy.hessian(point)
+    for _ in range(settings.steps):
+        if not bool(torch.isfinite(matrix).all()):
+            break
+        inverse = _inverse(matrix, settings.zero)
+        found = minimise(gradient_of(energy), point[None], limits, inverse=inverse)
+        moved = float((found.points[0] - point).norm())
+        point = found.points[0]
+        if moved > _AGAIN * (1 + float(point.norm())):
+            matrix = energy.hessian(point)
+        if bool(found.converged[0]) or moved == 0 or bool(found.diverged[0]):
+            break
+    return point, matrix
+
+
+def _inverse(matrix: Tensor, zero: float) -> Inverse:
+    factor = _cholesky(matrix, zero)
+    if factor is not None:
+        return lambda vectors, _: torch.cholesky_solve(vectors.T, factor).T
+    known = turned_inverse(matrix)
+    return lambda vectors, _: (vectors.to(known) @ known).to(vectors)
+
+
+def _stepped(energy: Energy, point: Tensor, settings: Newton, index: int) -> tuple[Tensor, Tensor]:
+    """The end of Newton's steps towards an index above 0, and the Hessian there."""
+    value, gradient = _at(energy, point)
+    matrix = energy.hessian(point)
+    for _ in range(settings.steps):
+        if not bool(torch.isfinite(matrix).all()):
+            break
+        steps = _Steps(matrix, settings, index)
+        far = False
+        # As long as the steps are short, the same Hessian does.
+        while not far and float(gradient.norm()) > 0:
+            found = _taken(energy, point, steps.from_gradient(gradient), (value, gradient))
+            if found is None:
+                break
+            moved = float((found[0] - point).norm())
+            point, value, gradient = found
+            far = moved > _AGAIN * (1 + float(point.norm()))
+        if not far:
+            break
+        matrix = energy.hessian(point)
+    return point, matrix
+
+
 class _Steps:
     """Newton steps with one Hessian."""
 
@@ -148,21 +189,14 @@ class _Steps:
         self._scale: Tensor | None = None
         self._triangles: tuple[Tensor, Tensor, Tensor] | None = None
         self._vectors = matrix
-        self._factor = _cholesky(matrix, settings.zero) if index == 0 else None
 
     def from_gradient(self, gradient: Tensor) -> Tensor:
         """The step, no longer than the longest."""
-        if self._index and self._scale is None:
+        if self._scale is None:
             # Near the end, where steps are short, the signs of curvatures are those that it has.
             move = -self._solved(gradient)
             if float(move.norm()) <= _SHORT * self._longest:
                 return move
-        if self._factor is not None:
-            # Far cheaper than eigenvectors; a long step is for these to judge.
-            move = -torch.cholesky_solve(gradient[:, None], self._factor)[:, 0]
-            if float(move.norm()) <= self._longest:
-                return move
-        if self._scale is None:
             self._scale = self._decomposed()
         # Soft directions are held back one by one, so that stiff ones end at once.
         shares = self._scale * (self._vectors.T @ gradient)
@@ -220,25 +254,19 @@ def _at(energy: Energy, point: Tensor) -> tuple[float, Tensor]:
 
 
 def _taken(
-    energy: Energy, point: Tensor, move: Tensor, before: tuple[float, Tensor], *, minimum: bool
+    energy: Energy, point: Tensor, move: Tensor, before: tuple[float, Tensor]
 ) -> tuple[Tensor, float, Tensor] | None:
     """The point after the step, or after a part of it; None where none is better.
 
-    On the way to a minimum, better is lower, or as low with a smaller gradient; on the way to a
-    saddle, a gradient that is not much longer, and at the end a smaller one.
+    Better is a gradient that is not much longer, and at the end a smaller one.
     """
-    value, norm = before[0], float(before[1].norm())
-    rounding = _ROUNDING * max(1.0, abs(value))
+    norm = float(before[1].norm())
     for halvings in range(12):
         there = point + 0.5**halvings * move
         if torch.equal(there, point):
             return None
         found, gradient = _at(energy, there)
         length = float(gradient.norm())
-        if minimum:
-            good = found < value - rounding or (found <= value + rounding and length < norm)
-        else:
-            good = length < norm or (norm > 1e-5 and length < 2 * norm and halvings == 0)
-        if good:
+        if length < norm or (norm > 1e-5 and length < 2 * norm and halvings == 0):
             return there, found, gradient
     return None

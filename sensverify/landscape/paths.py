@@ -57,7 +57,7 @@ class Descent:
     leave: float = 1e-3
     stages: int = 150
     longest: float = 0.3
-    near: float = 0.02
+    near: float = 0.1
     steps: int = 500
     kept: int = 40
     last: Lbfgs = field(default_factory=lambda: Lbfgs(longest=0.2))

@@ -53,7 +53,7 @@ class Climb:
         Evaluations of the minimisation in all other directions, after each uphill step.
     """
 
-    tolerance: float = 1e-6
+    tolerance: float = 1e-8
     steps: int = 150
     longest: float = 0.4
     first: float = 0.3
@@ -231,8 +231,9 @@ class _Climbing:
 
     def _inverse(self, vectors: Tensor, rows: Tensor) -> Tensor:
         """Inverse Hessians, without their signs, times one vector each."""
-        images = [self._inverses[r] @ v for r, v in zip(rows.tolist(), vectors, strict=True)]
-        return torch.stack(images) if images else vectors
+        halves = vectors.float()
+        images = [self._inverses[r] @ v for r, v in zip(rows.tolist(), halves, strict=True)]
+        return torch.stack(images).to(vectors) if images else vectors
 
     def _uphill(self, rows: Tensor) -> Tensor:
         """Lengths of the steps along the directions: Newton's where the curvature is negative."""

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from sensverify.landscape.basin_hopping import hop
-from sensverify.landscape.curvature import settle
 from sensverify.landscape.energy import Energy
 from sensverify.landscape.minimise import Minimised, gradient_of, minimise
 from sensverify.landscape.newton import Polished, polish
@@ -259,28 +258,13 @@ def _take_minima(
     watch: Watch | None,
 ) -> None:
     gathered.evaluations += ends.evaluations
-    for point, converged, diverged in zip(ends.points, ends.converged, ends.diverged, strict=True):
+    for point, diverged in zip(ends.points, ends.diverged, strict=True):
         if watch is not None and watch.over:
             return
         if bool(diverged):
             gathered.lost["diverged"] += 1
             continue
-        if not bool(converged) and not _near(energy, point, settings):
-            end = settle(energy, point, settings.descent, watch=watch)
-            gathered.evaluations += end.evaluations
-            point = end.points[0]
-            if watch is not None and watch.over:
-                return
-            if not _near(energy, point, settings):
-                gathered.lost["not converged"] += 1
-                continue
         _take_minimum(energy, point, settings, gathered, origin)
-
-
-def _near(energy: Energy, point: Tensor, settings: Settings) -> bool:
-    """Whether Newton's method may still bring a point to its end."""
-    norm = float(energy.gradient(point[None])[1].norm())
-    return norm <= 1e3 * settings.descent.tolerance
 
 
 def _take_minimum(

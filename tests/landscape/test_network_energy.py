@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -9,8 +11,9 @@ from torch import nn
 
 from sensverify.data import load_split
 from sensverify.errors import BadData, BadSetting, UnknownName
-from sensverify.landscape import LandscapeRequest, NetworkEnergy, Samples
+from sensverify.landscape import FunctionEnergy, LandscapeRequest, NetworkEnergy, Samples
 from sensverify.landscape.activations import with_activation
+from sensverify.training.standardise import Standardise
 from tests.landscape.energies import xor
 
 
@@ -40,6 +43,64 @@ def test_derivatives_agree_with_differences() -> None:
     torch.testing.assert_close((ahead[1] - behind[1]) / (2 * step), hessian, atol=1e-8, rtol=1e-6)
     products = energy.product(weights.expand(energy.size, -1), units / step)
     torch.testing.assert_close(products, hessian)
+
+
+@pytest.mark.parametrize(
+    "activation", ["tanh", "sigmoid", "relu", "softplus(beta=10)", "softplus(beta=1e4)"]
+)
+@pytest.mark.parametrize("hidden", [(), (5,), (4, 6, 3)])
+def test_closed_forms_are_the_derivatives_of_torch(
+    activation: str, hidden: tuple[int, ...]
+) -> None:
+    generator = torch.Generator().manual_seed(2)
+    x = torch.randn(9, 2, 2, generator=generator).numpy()
+    layers: list[nn.Module] = []
+    for a, b in pairwise((4, *hidden, 3)):
+        layers += [nn.Linear(a, b), nn.ReLU()]
+    module = nn.Sequential(nn.Flatten(), Standardise.of(x.reshape(9, 4)), *layers[:-1])
+    samples = Samples(x, np.arange(9) % 3)
+    energy = NetworkEnergy(with_activation(module, activation), samples, l2=0.1, kinks=True)
+    assert energy.closed_form
+    points = drawn(energy, 3)
+    directions = torch.randn(points.shape, generator=generator, dtype=torch.float64)
+    values, gradients = FunctionEnergy.gradient(energy, points)
+    torch.testing.assert_close(energy.value(points), values)
+    torch.testing.assert_close(energy.gradient(points), (values, gradients))
+    products = FunctionEnergy.product(energy, points, directions)
+    torch.testing.assert_close(energy.product(points, directions), products)
+    hessian = FunctionEnergy.hessian(energy, points[0])
+    torch.testing.assert_close(energy.hessian(points[0]), hessian)
+
+
+@pytest.mark.parametrize(
+    ("module", "loss"),
+    [
+        (nn.Sequential(nn.Linear(4, 3), nn.GELU(), nn.Linear(3, 3)), "cross-entropy"),
+        (nn.Sequential(nn.Linear(4, 3, bias=False), nn.Tanh(), nn.Linear(3, 3)), "cross-entropy"),
+        (nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Tanh(), nn.Linear(3, 3)), "cross-entropy"),
+        (nn.Sequential(nn.Linear(4, 3), nn.Tanh()), "cross-entropy"),
+        (nn.Linear(4, 3), "cross-entropy(smoothing=0.1)"),
+        (nn.Linear(4, 3), "2*cross-entropy"),
+    ],
+)
+def test_other_networks_and_losses_have_the_derivatives_of_torch(
+    module: nn.Module, loss: str
+) -> None:
+    samples = Samples(np.eye(4), np.arange(4) % 3)
+    energy = NetworkEnergy(module, samples, loss=loss)
+    assert not energy.closed_form
+    (weights,) = drawn(energy, 1)
+    step = 1e-6 * torch.eye(energy.size, dtype=torch.float64)
+    ahead, behind = energy.value(weights + step), energy.value(weights - step)
+    (gradient,) = energy.gradient(weights[None])[1]
+    torch.testing.assert_close((ahead - behind) / 2e-6, gradient, atol=1e-7, rtol=1e-6)
+
+
+def test_one_layer_twice_is_left_to_torch() -> None:
+    layer = nn.Linear(4, 4)
+    samples = Samples(np.eye(4), np.arange(4) % 3)
+    energy = NetworkEnergy(nn.Sequential(layer, nn.Tanh(), layer), samples)
+    assert not energy.closed_form
 
 
 @pytest.mark.parametrize(

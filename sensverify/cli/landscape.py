@@ -115,6 +115,7 @@ def list_points(folder: Path, data_dir: Path | None) -> int:
 
 def _show(found: Landscape, *, limit: int | None) -> None:
     from sensverify.report.document import Document, Section, Text
+    from sensverify.runs.progress import duration
 
     database = found.database
     parts = [
@@ -132,6 +133,7 @@ def _show(found: Landscape, *, limit: int | None) -> None:
         lines.append(
             Text(f"{len(ends)} minima continued to ReLU, {failed} of them to no stationary point")
         )
+    lines.append(Text(f"processor time of the search: {duration(found.seconds)}"))
     lines += [Text(text) for text in found.request.remarks]
     sections = [Section("", "", lines)]
     for points in (database.minima, database.saddles):

@@ -102,6 +102,11 @@ class Landscape:
         complete = replay(request, database, rows)
         return cls(request, database, split, complete, tuple(rows))
 
+    @property
+    def seconds(self) -> float:
+        """Processor time of all tasks that are done."""
+        return sum(row.seconds for row in self.rows)
+
     @cached_property
     def energy(self) -> NetworkEnergy:
         """The energy that was searched."""

@@ -41,7 +41,7 @@ class Found:
         Searches that ended at no such point, by the reason: ``diverged``, ``not converged``,
         ``other index``, ``path without end``.
     seconds : float
-        Of wall time.
+        Of processor time.
     evaluations : int
         Of the energy with its gradient.
     """

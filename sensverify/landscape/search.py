@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from time import perf_counter
+from time import process_time
 
 import torch
 from torch import Tensor
@@ -38,7 +38,7 @@ class _Gathered:
     links: list[FoundLink] = field(default_factory=list)
     lost: Counter[str] = field(default_factory=Counter)
     evaluations: int = 0
-    began: float = field(default_factory=perf_counter)
+    began: float = field(default_factory=process_time)
 
     def add(self, found: Polished, origin: str, zero_share: float) -> int:
         """The place of a point that is taken in."""
@@ -64,7 +64,7 @@ class _Gathered:
             points=tuple(self.points),
             links=tuple(self.links),
             lost={name: count for name, count in self.lost.items() if count},
-            seconds=perf_counter() - self.began,
+            seconds=process_time() - self.began,
             evaluations=self.evaluations,
         )
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 from typing import Any
 
 import torch
@@ -74,7 +74,7 @@ def _ends(
     minima: Mapping[str, torch.Tensor],
     watch: Watch,
 ) -> Found:
-    began = perf_counter()
+    began = process_time()
     ends = continue_to_relu(
         lambda beta: request.smooth_energy(split, beta),
         request.relu_energy(split),
@@ -85,7 +85,7 @@ def _ends(
         watch=watch,
     )
     named = dict(zip(part.minima, ends, strict=True))
-    return Found(key=part.key, ends=named, seconds=perf_counter() - began)
+    return Found(key=part.key, ends=named, seconds=process_time() - began)
 
 
 @lru_cache(maxsize=2)

@@ -45,28 +45,28 @@ def newton_like(energy: Energy, point: Tensor) -> Tensor:
         Symmetric and positive; where the Hessian is not finite, that of no curvature at all.
     """
     check_dense(energy)
-    return turned_inverse(energy.hessian(point))
+    # In single precision: what a search is led by need not be exact.
+    return turned_inverse(energy.hessian(point).float(), _FLOOR)
 
 
-def turned_inverse(matrix: Tensor) -> Tensor:
+def turned_inverse(matrix: Tensor, floor: float) -> Tensor:
     """The inverse of a symmetric matrix with all its eigenvalues made positive.
-
-    In single precision: what a search is led by need not be exact.
 
     Parameters
     ----------
     matrix : Tensor, shape ``[size, size]``
+    floor : float
+        Share of the largest eigenvalue: smaller ones are taken for as large as this.
 
     Returns
     -------
-    Tensor, shape ``[size, size]``, float32
+    Tensor, shape ``[size, size]``
         Symmetric and positive; where the matrix is not finite, the unit matrix.
     """
-    matrix = matrix.float()
     if not bool(torch.isfinite(matrix).all()):
         return torch.eye(len(matrix), dtype=matrix.dtype)
     values, vectors = torch.linalg.eigh(matrix)
     sizes = values.abs()
-    sizes = sizes.clamp_min(max(_FLOOR * float(sizes.max()), 1e-30))
+    sizes = sizes.clamp_min(max(floor * float(sizes.max()), 1e-30))
     scaled = vectors * sizes.rsqrt()
     return scaled @ scaled.T

@@ -153,8 +153,9 @@ def _inverse(matrix: Tensor, zero: float) -> Inverse:
     factor = _cholesky(matrix, zero)
     if factor is not None:
         return lambda vectors, _: torch.cholesky_solve(vectors.T, factor).T
-    known = turned_inverse(matrix)
-    return lambda vectors, _: (vectors.to(known) @ known).to(vectors)
+    # What is nearly flat and goes down is followed, or the descent would never leave a saddle.
+    known = turned_inverse(matrix, zero)
+    return lambda vectors, _: vectors @ known
 
 
 def _stepped(energy: Energy, point: Tensor, settings: Newton, index: int) -> tuple[Tensor, Tensor]:

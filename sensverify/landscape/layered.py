@@ -72,7 +72,7 @@ def _sigmoid(z: Tensor) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True, eq=False)
 class _State:
-    """What a forward pass leaves, in lists over the linear layers.
+    """Results of a forward pass, in lists over the linear layers.
 
     Parameters
     ----------

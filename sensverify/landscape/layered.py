@@ -260,7 +260,7 @@ class LayeredLoss:
     def _curved(
         self, state: _State, backs: list[Tensor], reach: list[list[Tensor]]
     ) -> list[list[Tensor]]:
-        """How the derivatives by a layer's outputs change with the outputs of earlier layers."""
+        """Changes of the derivatives by a layer's outputs with the outputs of earlier layers."""
         shares = state.shares[0]
         last = torch.diag_embed(shares) - shares[:, :, None] * shares[:, None, :]
         rows = [[last / len(self._x) @ each for each in reach[-1]]]

@@ -141,6 +141,7 @@ shown_by(
         "BenchmarkReport": "sensverify.report.results:BENCHMARK",
         "Calibration": "sensverify.report.results:CALIBRATION",
         "CriticalRadiusReport": "sensverify.report.results:CRITICAL_RADIUS",
+        "DiffReport": "sensverify.report.results:DIFFERENCES",
         "Evaluation": "sensverify.report.results:EVALUATION",
         "TrainResult": "sensverify.report.results:TRAINING",
         "VerifyReport": "sensverify.report.results:VERIFICATION",

@@ -23,33 +23,43 @@ _HELP = {
     "min_shifted": "The mean accuracy on the other data sets (--shift) is at least this",
     "max_changed": "The share of samples with an input in their box that has another label is at "
     "most this",
+    "min_agreement": "The share of samples on whose box both networks provably decide alike is at "
+    "least this",
+    "max_disagreement": "The share of samples with an input on which the two decide otherwise is "
+    "at most this",
+    "max_difference": "Each output of one is proven to be at most this far from that of the other",
     "max_width": "Each interval of each output is proven to be at most this wide",
     "max_log_volume": "The log-volume of each sample's box is proven to be at most this",
 }
 
 
-def gate_choices(*names: str) -> list[Decorator]:
+def gate_choices(*names: str, baseline: bool = True) -> list[Decorator]:
     """An option for the limit of each of these figures, and those that say what they are held to.
 
     Parameters
     ----------
     *names : str
         Keys of the help above.
+    baseline : bool
+        Whether limits may be relative to an earlier result.
     """
     limits = [
         option(f"--{name.replace('_', '-')}", metavar="LIMIT", help=f"{_HELP[name]}.")
         for name in names
     ]
+    if baseline:
+        limits.append(
+            option(
+                "--baseline",
+                type=PATH,
+                metavar="FILE.json",
+                help="An earlier result of this command about the same samples, maybe of another "
+                "model. A LIMIT is a number (0.9, 90%), or relative to its figure: baseline, "
+                "'baseline-1%', 'baseline*1.1'.",
+            )
+        )
     return [
         *limits,
-        option(
-            "--baseline",
-            type=PATH,
-            metavar="FILE.json",
-            help="An earlier result of this command about the same samples, maybe of another "
-            "model. A LIMIT is a number (0.9, 90%), or relative to its figure: baseline, "
-            "'baseline-1%', 'baseline*1.1'.",
-        ),
         option(
             "--junit",
             "junit_target",
@@ -66,11 +76,11 @@ def gate_choices(*names: str) -> list[Decorator]:
     ]
 
 
-def gate_options(*names: str) -> Decorator:
+def gate_options(*names: str, baseline: bool = True) -> Decorator:
     """The options of `gate_choices`, on a command."""
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
-        for each in reversed(gate_choices(*names)):
+        for each in reversed(gate_choices(*names, baseline=baseline)):
             command = each(command)
         return command
 

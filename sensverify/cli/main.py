@@ -26,6 +26,7 @@ _COMMANDS = {
     "calibrate": "Fit the temperature at which a classifier's confidence fits its accuracy.",
     "check": "Check a certificate against the model it is about.",
     "corrupt": "Make corrupted images of a data set, for evaluations to read.",
+    "diff": "Bound how far two networks differ, and where they decide alike.",
     "evaluate": "Attack, corrupt, certify and measure classifiers, side by side.",
     "export-milp": "Write a network over a box as a program for optimisers.",
     "index": "Write one page that leads to all reports below a folder.",
@@ -218,6 +219,7 @@ def main(context: click.Context) -> None:
       sensverify verify MODEL.onnx --data mnist --samples 0:20 --radius 0.05
       sensverify verify MODEL.onnx --property PROPERTY.vnnlib
       sensverify check CERTIFICATE MODEL.onnx
+      sensverify diff OLD.onnx NEW.onnx --data mnist --samples 0:20 --radius 0.01
       sensverify train --data digits --model mlp-48-24 --out runs/digits
       sensverify evaluate mnist-conv2 --data mnist --report conv2.html
       sensverify list models

@@ -16,7 +16,7 @@ from sensverify.errors import BadSetting
 SHARES = frozenset(
     {
         *("min_certified", "min_accuracy", "min_robust", "min_corrupted", "min_shifted"),
-        "max_changed",
+        *("max_changed", "min_agreement", "max_disagreement"),
     }
 )
 """Gates whose figure is a share of samples, from 0 to 1."""

@@ -23,6 +23,8 @@ from sensverify.report.chart import Drawing, panels
 from sensverify.report.critical_radius.chart import distribution_chart
 from sensverify.report.critical_radius.document import critical_radius_document
 from sensverify.report.critical_radius.json import critical_radius_to_json
+from sensverify.report.diff.document import diff_document
+from sensverify.report.diff.json import diff_to_json
 from sensverify.report.document import Data, Value
 from sensverify.report.evaluation.accuracy import WIDE, accuracy_chart, overlay_chart
 from sensverify.report.evaluation.calibration import reliability_chart
@@ -39,6 +41,7 @@ from sensverify.report.verification.json import report_to_json
 from sensverify.report.verification.tables import output_data, output_names, sample_data
 from sensverify.training.fit import TrainResult
 from sensverify.verification.benchmark_report import BenchmarkReport
+from sensverify.verification.comparison import DiffReport
 from sensverify.verification.radius_results import CriticalRadiusReport
 from sensverify.verification.results import VerifyReport
 
@@ -94,6 +97,10 @@ def _radius_drawing(report: CriticalRadiusReport) -> Drawing:
     return distribution_chart(report, WIDE)
 
 
+def _differences_drawing(report: DiffReport) -> Drawing:
+    raise NotMeasured("a comparison has no picture", "look at its tables: `to_pandas`")
+
+
 def _training_tables(result: TrainResult) -> list[Data]:
     parts = (("train", result.metrics_train), ("test", result.metrics_test))
     names = ("part", "samples", *METRICS)
@@ -141,6 +148,12 @@ CALIBRATION = DocumentRenderer(
     calibration_to_json,
     lambda found: list(calibration_document(found).data.values()),
     lambda found: reliability_chart(found.after, "after"),
+)
+DIFFERENCES = DocumentRenderer(
+    diff_document,
+    diff_to_json,
+    lambda report: list(diff_document(report).data.values()),
+    _differences_drawing,
 )
 TRAINING = DocumentRenderer(
     training_document, training_to_json, _training_tables, _training_drawing

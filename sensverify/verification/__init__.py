@@ -2,7 +2,7 @@
 
 `verify` bounds the outputs around samples, `critical_radius` finds how far they may move until a
 label changes, `check_property` answers a VNN-LIB property, `run_benchmark` a folder of them, and
-`check_query` a query about several networks.
+`check_query` a query about several networks. `diff` compares two networks.
 
 Names are loaded when they are first used: some properties are answered without torch.
 """
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from sensverify.verification.certify import CertifiedBounds, certify
     from sensverify.verification.certifying import Certification
     from sensverify.verification.classes import ClassResult
+    from sensverify.verification.comparison.request import DiffRequest
+    from sensverify.verification.comparison.results import DiffReport, DiffSample, Disagreement
+    from sensverify.verification.comparison.run import diff
     from sensverify.verification.counterexample import Counterexample
     from sensverify.verification.critical_radius import critical_radius
     from sensverify.verification.programs import ProgramExport, ProgramRequest, export_milp
@@ -59,6 +62,10 @@ __all__ = [
     "Counterexample",
     "CriticalRadiusReport",
     "CriticalRadiusRequest",
+    "DiffReport",
+    "DiffRequest",
+    "DiffSample",
+    "Disagreement",
     "InputFacts",
     "Instance",
     "InstanceResult",
@@ -81,6 +88,7 @@ __all__ = [
     "check_query",
     "counterexamples",
     "critical_radius",
+    "diff",
     "export_milp",
     "read_benchmark",
     "run_benchmark",
@@ -99,6 +107,10 @@ _HOMES = {
     "Counterexample": "sensverify.verification.counterexample",
     "CriticalRadiusReport": "sensverify.verification.radius_results",
     "CriticalRadiusRequest": "sensverify.verification.radius_request",
+    "DiffReport": "sensverify.verification.comparison.results",
+    "DiffRequest": "sensverify.verification.comparison.request",
+    "DiffSample": "sensverify.verification.comparison.results",
+    "Disagreement": "sensverify.verification.comparison.results",
     "InputFacts": "sensverify.verification.results",
     "Instance": "sensverify.verification.benchmark",
     "InstanceResult": "sensverify.verification.benchmark",
@@ -121,6 +133,7 @@ _HOMES = {
     "check_query": "sensverify.verification.query",
     "counterexamples": "sensverify.verification.sample_result",
     "critical_radius": "sensverify.verification.critical_radius",
+    "diff": "sensverify.verification.comparison.run",
     "export_milp": "sensverify.verification.programs",
     "read_benchmark": "sensverify.verification.benchmark_run",
     "run_benchmark": "sensverify.verification.benchmark_run",

@@ -69,6 +69,8 @@ class Joint:
         first ones that have no counterpart.
     permuted : tuple of str
         Names of layers whose neurons the new network has in another order.
+    same : bool
+        Whether the two are the same function, whatever the input: all weights are the same.
     """
 
     network: Network
@@ -76,6 +78,7 @@ class Joint:
     paired: bool
     apart: tuple[str, ...] = ()
     permuted: tuple[str, ...] = ()
+    same: bool = False
 
 
 def join(old: Network, new: Network, *, pair: bool = True) -> Joint:
@@ -84,7 +87,7 @@ def join(old: Network, new: Network, *, pair: bool = True) -> Joint:
     Parameters
     ----------
     old, new : Network
-        With numpy parameters; inputs and outputs of the same shapes.
+        Inputs of one shape, and as many outputs; live parameters are taken as they are now.
     pair : bool
         False: bounded apart, as networks that do not pair are.
 
@@ -106,7 +109,7 @@ def join(old: Network, new: Network, *, pair: bool = True) -> Joint:
     """
     for network in (old, new):
         network.require_operators()
-    old, new = simplify(old), simplify(new)
+    old, new = (simplify(network.map_arrays(_fixed)) for network in (old, new))
     for what, shapes in (
         ("inputs", (old.input_shape, new.input_shape)),
         ("outputs", (old.output_shape, new.output_shape)),
@@ -127,9 +130,17 @@ def join(old: Network, new: Network, *, pair: bool = True) -> Joint:
     steps = _Steps(builder, old, new)
     steps.run()
     value, change = steps.values[-1], steps.changes[-1]
+    same = change is None
     if change is None:
         change = builder.add(Scale(np.zeros(())), value)
-    return _joined(builder, old, (value, change), (True, tuple(steps.apart), permuted))
+    joint = _joined(builder, old, (value, change), (True, tuple(steps.apart), permuted))
+    return replace(joint, same=same)
+
+
+def _fixed(values: Any) -> np.ndarray:
+    """Parameters as numpy arrays, those of a live module as they are now."""
+    values = values.detach().cpu() if hasattr(values, "detach") else values
+    return np.asarray(values)
 
 
 def _apart(builder: NetworkBuilder, old: Network, new: Network, apart: tuple[str, ...]) -> Joint:

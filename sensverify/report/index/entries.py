@@ -243,6 +243,18 @@ def _calibrate(values: Values, path: Path) -> dict[str, str]:
     return {"name": _model(values), "data": _text(values, "data", "name"), "figure": figure}
 
 
+def _diff(values: Values, path: Path) -> dict[str, str]:
+    names = [_text(values, which, "name") for which in ("old", "new")]
+    agrees, asked = (_number(values, "summary", key) for key in ("agrees", "asked"))
+    largest = _number(values, "summary", "largest_difference")
+    if agrees is None or not asked or largest is None:
+        raise _wrong("summary")
+    figure = f"{_percent(agrees / asked)} agree, outputs differ by at most {number(largest)}"
+    data = values["input"] if isinstance(values.get("input"), dict) else {}
+    source = data.get("data") or data.get("box") or ""
+    return {"name": " and ".join(names), "data": str(source), "figure": figure}
+
+
 def _property(values: Values, path: Path) -> dict[str, str]:
     verdict, seconds = _text(values, "verdict"), _number(values, "seconds")
     levels = {"unsat": "good", "sat": "bad", "unknown": "open", "timeout": "open"}
@@ -412,6 +424,7 @@ _KINDS = {
     "calibrate": _Kind("calibrate", "temperature scaling", _calibrate),
     "check": _Kind("check", "check", _check),
     "critical-radius": _Kind("critical radius", "critical radii", _radius),
+    "diff": _Kind("diff", "differences", _diff),
     "evaluate": _Kind("evaluate", "evaluation", _evaluate),
     "property": _Kind("property", "", _property),
     "train-result": _Kind("train", "training", _training),

@@ -55,6 +55,7 @@ def _texts() -> dict[str, str]:
         "critical-radius": verification.critical_radius(
             "iris", sigma=0.05, samples=(0, 2)
         ).to_json(),
+        "diff": verification.diff("iris", "iris", samples=(0, 2)).to_json(),
         "evaluate": evaluated.to_json(),
         "property": property_to_json(REPORT),
         "train-result": training_to_json(trained),
@@ -68,6 +69,7 @@ KINDS = (
     "calibrate",
     "check",
     "critical-radius",
+    "diff",
     "evaluate",
     "property",
     "train-result",

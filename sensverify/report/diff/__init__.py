@@ -1,0 +1,1 @@
+"""Comparisons of two networks: their document and their JSON."""

@@ -184,9 +184,10 @@ class DiffReport(Shown):
     def narrower(self) -> float | None:
         """The median number of times that intervals are narrower than those of both apart.
 
-        None where they were not bounded apart beside; where all intervals are points, infinite.
+        None where they were not bounded apart beside, or inputs do not move; infinite where
+        intervals are points.
         """
-        pairs = [(s.apart, s.width) for s in self.samples if s.apart is not None]
+        pairs = [(s.apart, s.width) for s in self.samples if s.apart]
         if not pairs:
             return None
         return float(np.median([apart / width if width > 0 else np.inf for apart, width in pairs]))

@@ -305,3 +305,19 @@ def test_a_property_in_version_2_is_meant_as_declared(kind, limit, verdict, path
         }
         given = {k: np.float32(v) for k, v in given.items()}
         np.testing.assert_array_equal(theirs(path, given)[0], found.witness.outputs)
+
+
+def test_names_of_a_file_are_text_on_a_page(path, samples, tmp_path):
+    model = onnx.load(path)
+    hostile = "<img src=x onerror=alert(1)>"
+    for items in (model.graph.output, model.graph.node):
+        for item in items:
+            if isinstance(item, onnx.NodeProto):
+                item.output[:] = [hostile if name == "risk" else name for name in item.output]
+            elif item.name == "risk":
+                item.name = hostile
+    renamed = tmp_path / "hostile.onnx"
+    onnx.save(model, renamed)
+    page = sv.verify(renamed, samples, radius=0.1).to_html()
+    assert hostile not in page
+    assert "&lt;img src=x onerror=alert(1)&gt;" in page

@@ -16,7 +16,7 @@ from onnx import TensorProto
 from sensverify.errors import BackendFailure, BackendMissing, BadModelFile, SensverifyError
 from sensverify.formats.onnx.call import without_batch_axis
 from sensverify.formats.onnx.declaring import declared
-from sensverify.formats.onnx.ends import Ends, inputs_of
+from sensverify.formats.onnx.ends import Ends, exposing, inputs_of
 from sensverify.formats.onnx.importer import OnnxModel
 from sensverify.formats.onnx.part import Part
 from sensverify.formats.onnx.reader import opset, read_file
@@ -24,6 +24,7 @@ from sensverify.formats.onnx.runtime import open_session, run_session
 from sensverify.formats.onnx.tensors import FLOATS
 from sensverify.network import NetworkBuilder
 from sensverify.network.opaque import Opaque
+from sensverify.network.signature import Signature
 
 _TYPES: dict[int, Any] = {TensorProto.FLOAT16: np.float16, TensorProto.DOUBLE: np.float64}
 _LEAST, _NEAR = 1e-30, 1e-3
@@ -79,8 +80,31 @@ def read_opaque(path: str | os.PathLike[str], *, ends: Ends, reason: str) -> Onn
     builder = NetworkBuilder(without_batch_axis(run.taken))
     network = builder.build(builder.add(operator, builder.input, name=name))
     return OnnxModel(
-        network, file.sha256, file.external, head, part.integers, part.batch, part.output
+        network,
+        file.sha256,
+        file.external,
+        head,
+        part.integers,
+        part.batch,
+        part.output,
+        _signature(part, single=run.single),
     )
+
+
+def _signature(part: Part, *, single: bool) -> Signature | None:
+    """The names of several inputs and outputs, whose shapes are those of outputs at zeros."""
+    if not part.ports:
+        return None
+    names = [port.name for port in part.ended]
+    size = sum(port.size for port in part.ports)
+    try:
+        found = run_session(
+            open_session(exposing(part.file, names)), names, part.feeds(np.zeros(size))
+        )
+    except Exception as error:  # Its exceptions have no class in common.
+        raise _failed(error) from None
+    shapes = {name: np.shape(value) for name, value in zip(names, found, strict=True)}
+    return part.signature(shapes.__getitem__, single=single)
 
 
 @dataclass(frozen=True, eq=False)

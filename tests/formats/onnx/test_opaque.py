@@ -130,3 +130,17 @@ def test_a_file_that_onnxruntime_does_not_run_is_refused(save):
     model.opset_import.append(helper.make_opsetid("nowhere", 1))
     with pytest.raises(BackendFailure, match=r"model\.onnx: onnxruntime does not run"):
         read_opaque(save(model), ends=PEEL, reason="")
+
+
+def test_several_inputs_and_outputs_of_a_file_that_is_only_run(save):
+    model = build_model([helper.make_node("Exp", ["x"], ["y"])], ["n", 4])
+    model.graph.node.append(helper.make_node("Mul", ["u", "u"], ["v"]))
+    model.graph.input.append(helper.make_tensor_value_info("u", TensorProto.FLOAT, (1, 2)))
+    model.graph.output.append(helper.make_tensor_value_info("v", TensorProto.FLOAT, (1, 2)))
+    found = read_opaque(save(model), ends=Ends(), reason="odd")
+    assert [(p.name, p.shape) for p in found.signature.outputs] == [("y", (1, 4)), ("v", (1, 2))]
+    x = RNG.normal(size=(3, 6)).astype(np.float32)
+    with torch.no_grad():
+        outputs = forward_pass(found.network, torch.from_numpy(x)).numpy()
+    wanted = np.concatenate([np.exp(x[:, :4]), x[:, 4:] ** 2], axis=1)
+    np.testing.assert_allclose(outputs, wanted, rtol=1e-5)

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from sensverify.bounds import Decider, forward_pass
+from sensverify.bounds.method import require_known_set
 from sensverify.bounds.rounding import query_slack
 from sensverify.bounds.tensors import flattened, tensor_network
 from sensverify.core.box import Box
@@ -104,6 +105,7 @@ class Marabou(Decider):
         Unbounded
             A number overflowed.
         """
+        require_known_set(self.name, (), query.box)
         if find_spec("maraboupy") is None:
             hint = ", with Python 3.12 or older"
             raise missing("maraboupy", "marabou", "the marabou oracle", hint)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from sensverify.bounds.domains import require_defined
 from sensverify.bounds.ibp import Interval, interval_bounds
 from sensverify.bounds.memory import DEFAULT_BUDGET, samples_within
-from sensverify.bounds.method import Method, ProvingMethod, proving_names
+from sensverify.bounds.method import Method, ProvingMethod, proving_names, require_known_set
 from sensverify.bounds.rounding import check_rounding, slack
 from sensverify.bounds.tensors import find_device, tensor_box, tensor_network
 from sensverify.bounds.varied import over_parameters
@@ -176,16 +176,6 @@ def compute_bounds(
         certificate=result.certificate,
         stopped=result.stopped,
     )
-
-
-def require_known_set(name: str, known: tuple[type[InputSet], ...], box: Box) -> None:
-    """Refuse an input set that a method or a decider does not know, by its name."""
-    if isinstance(box, InputSet) and not isinstance(box, known):
-        kinds = ", ".join(sorted(each.kind for each in known)) if known else "none but boxes"
-        raise BadSetting(
-            f"{name} does not know input sets of the kind '{box.kind}' ({kinds})",
-            "use `method=crown`, or `method=alpha-crown`, which is tighter",
-        )
 
 
 def _watch(method: Method, watch: Watch | None) -> Watch:

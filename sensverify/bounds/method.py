@@ -224,6 +224,16 @@ def _guarantee(method: Any) -> str:
     return found.name if isinstance(found, Guarantee) else "-"
 
 
+def require_known_set(name: str, known: tuple[type[InputSet], ...], box: Box) -> None:
+    """Refuse an input set that a method or a decider does not know, by its name."""
+    if isinstance(box, InputSet) and not isinstance(box, known):
+        kinds = ", ".join(sorted(each.kind for each in known)) if known else "none but boxes"
+        raise BadSetting(
+            f"{name} does not know input sets of the kind '{box.kind}' ({kinds})",
+            "use `method=crown`, or `method=alpha-crown`, which is tighter",
+        )
+
+
 METHODS: Catalog[Any] = Catalog(
     "method",
     {},

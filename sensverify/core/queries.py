@@ -37,6 +37,8 @@ class Query:
     Parameters
     ----------
     box : Box of numpy arrays, shape ``[1, *input_shape]``, float64
+        May be an `InputSet`: the question is then about its inputs, and deciders that do not know
+        such sets refuse it by name.
     rows : numpy array, shape ``[constraints, outputs]``, float64
         Coefficients of the output, flattened in row-major order.
     limits : numpy array, shape ``[constraints]``, float64

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sensverify.bounds.ibp import count_unstable
 from sensverify.bounds.layerwise import LayerBounds
-from sensverify.bounds.method import Decider, Method
+from sensverify.bounds.method import Decider, Method, require_known_set
 from sensverify.bounds.relaxation import Slope
 from sensverify.bounds.tensors import flattened, tensor_box, tensor_network
 from sensverify.bounds.threads import torch_threads
@@ -182,6 +182,7 @@ class BranchAndBound(Method, Decider):
         watch: Watch | None = None,
         accept: Accept | None = None,
     ) -> Decision:
+        require_known_set(self.name, self.sets, query.box)
         watch = self._watch(watch, 1)
         if not query.alternatives:
             none = Proof.of(Cells.roots(np.zeros(1)), entries=len(Entries.of(network)))

@@ -17,6 +17,7 @@ import sensverify.bounds.support as support
 from sensverify.bounds.support import least_value
 from sensverify.bounds.tensors import tensor_box
 from sensverify.errors import BadSetting, MissingRule
+from sensverify.formats.modules import from_module
 from tests.core.sets.examples import SETS, X
 
 ROWS = np.random.default_rng(1).normal(size=(4, 5, 6))
@@ -185,3 +186,29 @@ def test_methods_that_do_not_know_a_set_refuse_it_by_name() -> None:
     for method in ("milp", "lp", "exact"):
         with pytest.raises(MissingRule, match="Euclidean ball"):
             sv.compute_bounds(net(6, 3), SETS["euclidean"], sv.make_method(method))
+
+
+@pytest.mark.parametrize("decider", ["highs", "exact"])
+@pytest.mark.parametrize("name", [name for name in SETS if name != "euclidean"])
+def test_queries_are_about_the_inputs_of_the_set(name: str, decider: str) -> None:
+    inside, network = SETS[name][:1], from_module(net(6, 5, 4, 2), (6,))
+    least = float(sv.compute_bounds(network, inside, sv.make_method("milp")).outer.lower[0, 0])
+    box = float(
+        sv.compute_bounds(network, inside.enclosing, sv.make_method("milp")).inner.lower[0, 0]
+    )
+    assert box <= least + 1e-6
+    rows = np.array([[1.0, 0.0]])
+    for limit, verdict in ((least - 0.005, sv.Verdict.UNSAT), (least + 0.005, sv.Verdict.SAT)):
+        query = sv.Query(inside, rows, np.array([limit]), ((0,),))
+        found = sv.make_decider(decider).decide(network, query)
+        assert found.verdict is verdict
+        if found.witness is not None:
+            assert inside.contains(found.witness[None]).all()
+
+
+def test_deciders_that_do_not_know_a_set_refuse_it_by_name() -> None:
+    network = from_module(net(6, 2), (6,))
+    query = sv.Query(SETS["euclidean"][:1], np.array([[1.0, 0.0]]), np.zeros(1), ((0,),))
+    for decider in ("branch-and-bound", "marabou"):
+        with pytest.raises(BadSetting, match="'ball'"):
+            sv.make_decider(decider).decide(network, query)

@@ -17,6 +17,7 @@ from sensverify.formats.onnx.heads import SOFTMAX
 from sensverify.formats.onnx.lowering import (
     activated,
     grouped_last,
+    joined,
     multiplied,
     rearranged,
     reshaped,
@@ -24,7 +25,18 @@ from sensverify.formats.onnx.lowering import (
     transposed,
 )
 from sensverify.formats.onnx.shapes import axis_of
-from sensverify.network.operators import Exp, Log, Reciprocal
+from sensverify.network.operators import (
+    Exp,
+    Log,
+    Reciprocal,
+    Reshape,
+    Scale,
+    Select,
+)
+
+HIDDEN = -1e30
+"""Numbers up to which, added to what enters a softmax, are a mask: the exponential is 0 in every
+type. Exporters write minus infinity, or the least float32."""
 
 
 @handles(*SOFTMAX)
@@ -46,11 +58,64 @@ def softmax(call: Call) -> Value:
 
 def shares(call: Call, variable: Variable, *, logarithm: bool = False) -> Variable:
     """``exp(x_i) / sum_j exp(x_j)`` along the last axis, or the logarithm of it."""
+    if not logarithm:
+        variable, seen = _unmasked(call, variable)
+        if not seen.all():
+            return _visible_shares(call, variable, seen)
     n = variable.shape[-1]
     total = _relative_sums(call, variable, n)
     if logarithm:
         return scaled(call, activated(call, total, Log()), -1.0)
     return activated(call, total, Reciprocal())
+
+
+def _unmasked(call: Call, variable: Variable) -> tuple[Variable, np.ndarray]:
+    """What enters a softmax without a mask that is added to it, and which entries it shows."""
+    nodes, place = call.builder.nodes, variable.node
+    while isinstance(nodes[place].operator, Reshape):
+        (place,) = nodes[place].inputs
+    added = nodes[place].operator
+    if not isinstance(added, Scale) or added.scale is not None or added.shift is None:
+        return variable, np.ones(variable.shape, bool)
+    shift = np.broadcast_to(np.asarray(added.shift), nodes[place].shape)
+    seen = shift > HIDDEN
+    if seen.all():
+        return variable, seen.reshape(variable.shape)
+    if call.exact and np.isfinite(shift[~seen]).any():
+        raise call.refusal(
+            "a mask of large numbers hides entries almost, not exactly",
+            "export it with minus infinity",
+        )
+    (before,) = nodes[place].inputs
+    rest = np.where(seen, shift, np.zeros((), shift.dtype))
+    node = call.emit(Scale(None, rest), before) if rest.any() else before
+    return Variable(node, variable.shape), seen.reshape(variable.shape)
+
+
+def _visible_shares(call: Call, variable: Variable, seen: np.ndarray) -> Variable:
+    """A softmax of the entries that are seen along the last axis; the others have no share."""
+    places = np.arange(variable.size).reshape(-1, variable.shape[-1])
+    rows = seen.reshape(places.shape)
+    counts = rows.sum(axis=1)
+    if not counts.all():
+        raise call.refusal("a mask hides everything from an entry")
+    parts: list[Variable] = []
+    order = np.full(places.shape, variable.size)
+    start = 0
+    for count in np.unique(counts):
+        own = counts == count
+        picked = places[own][rows[own]].reshape(-1, count)
+        node = call.emit(Select(picked), variable.node)
+        part = shares(call, Variable(node, picked.shape))
+        parts.append(Variable(part.node, (picked.size,)))
+        chosen = order[own]
+        chosen[rows[own]] = start + np.arange(picked.size)
+        order[own] = chosen
+        start += picked.size
+    nothing = scaled(call, parts[0], np.zeros((), call.dtype))
+    flat = joined(call, [*parts, nothing], 0)
+    order[order == variable.size] = start
+    return Variable(call.emit(Select(order.reshape(variable.shape)), flat.node), variable.shape)
 
 
 def log_sum_exp(call: Call, variable: Variable) -> Variable:

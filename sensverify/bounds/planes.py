@@ -37,7 +37,9 @@ def balanced_shares(lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
     -----
     With p and q the shares of both intervals that lie above 0, the least value on the box of the
     plane below is that of the product itself for every share between p and q, and the largest of
-    the plane above for every share between p and 1 - q. Taken is the middle.
+    the plane above for every share between p and 1 - q. Taken is the share of a number that has one
+    sign, 0 or 1, else the middle: on networks of products, attention and normalisation this was
+    tighter than McCormick's first planes alone, and than the middle everywhere.
     """
     with torch.no_grad():
         # Halves, because the difference of two finite ends can overflow.
@@ -45,7 +47,13 @@ def balanced_shares(lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
         width = positive - lower.clamp(max=0) / 2
         share = torch.where(width > 0, positive / width, 0.5)
         first, second = share.unbind(dim=-1)
-        return (first + second) / 2, (first + 1 - second) / 2
+        return _settled(first, second), _settled(first, 1 - second)
+
+
+def _settled(first: Tensor, second: Tensor) -> Tensor:
+    middle = (first + second) / 2
+    middle = torch.where((second <= 0) | (second >= 1), second, middle)
+    return torch.where((first <= 0) | (first >= 1), first, middle)
 
 
 def planes_between(

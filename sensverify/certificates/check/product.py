@@ -31,8 +31,8 @@ class TwoNumbers(Enclosure):
         width = positive - np.minimum(low, 0) / 2
         moving = width > 0
         shares = np.where(moving, positive / np.where(moving, width, 1.0), 0.5)
-        below = (shares[..., 0] + shares[..., 1]) / 2
-        above = (shares[..., 0] + 1 - shares[..., 1]) / 2
+        below = _settled(shares[..., 0], shares[..., 1])
+        above = _settled(shares[..., 0], 1 - shares[..., 1])
         (a, b), (large_a, large_b) = (np.moveaxis(end, -1, 0) for end in (low, high))
         sides = (
             (_mean(below, b, large_b), _mean(below, a, large_a)),
@@ -65,6 +65,12 @@ def _gap(arithmetic: Arithmetic, x: Numbers, y: Numbers, slope: Numbers, sign: i
 
 def _pairs(entries: Numbers) -> Numbers:
     return entries.reshape(len(entries), -1, 2)
+
+
+def _settled(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """The share of a number that has one sign, else the middle."""
+    middle = np.where((second <= 0) | (second >= 1), second, (first + second) / 2)
+    return np.where((first <= 0) | (first >= 1), first, middle)
 
 
 def _mean(share: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:

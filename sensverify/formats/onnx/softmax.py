@@ -70,7 +70,7 @@ def shares(call: Call, variable: Variable, *, logarithm: bool = False) -> Variab
 
 
 def _unmasked(call: Call, variable: Variable) -> tuple[Variable, np.ndarray]:
-    """What enters a softmax without a mask that is added to it, and which entries it shows."""
+    """The input of a softmax without a mask that is added to it, and the entries that it shows."""
     nodes, place = call.builder.nodes, variable.node
     while isinstance(nodes[place].operator, Reshape):
         (place,) = nodes[place].inputs

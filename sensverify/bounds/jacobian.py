@@ -197,17 +197,30 @@ def _times(ends: Ends, slopes: Ends, windowed: bool) -> Ends:
 
 
 def _through(operator: Operator, ends: Ends, shapes: tuple[Any, ...]) -> list[Ends]:
-    """The range behind the transpose of an affine map."""
-    middle, radius = ends[0] / 2 + ends[1] / 2, ends[1] / 2 - ends[0] / 2
-    absolute = _absolute(operator)
-    centres = adjoint(operator, middle, shapes)
-    spreads = adjoint(absolute, radius, shapes)
-    sizes = adjoint(absolute, middle.abs() + radius, shapes)
-    unit = torch.finfo(torch.float64).eps * (middle[0, 0].numel() + 4)
+    """The range behind the transpose of an affine map.
+
+    What is positive and what is negative are summed apart, each with its rounding: a sum of slopes
+    of one sign keeps it.
+    """
+    low, high = ends
+    unit = torch.finfo(torch.float64).eps * (low[0, 0].numel() + 4)
+    parts = [(part.clamp(min=0), (-part).clamp(min=0)) for part in (low, high)]
+
+    up, down = _signed(operator, 1), _signed(operator, -1)
+    assert up is not None
+
+    def total(first: Tensor, second: Tensor) -> list[Tensor]:
+        found = adjoint(up, first, shapes)
+        if down is None:
+            return found
+        return [x + y for x, y in zip(found, adjoint(down, second, shapes), strict=True)]
+
+    (low_above, low_below), (high_above, high_below) = parts
+    gains = total(low_above, high_below), total(high_above, low_below)
+    losses = total(low_below, high_above), total(high_below, low_above)
     return [
-        (centre - reach, centre + reach)
-        for centre, spread, size in zip(centres, spreads, sizes, strict=True)
-        for reach in (spread + unit * size,)
+        ((1 - unit) * gain - (1 + unit) * loss, (1 + unit) * more - (1 - unit) * less)
+        for gain, loss, more, less in zip(gains[0], losses[0], gains[1], losses[1], strict=True)
     ]
 
 
@@ -216,13 +229,16 @@ def _wider(ends: Ends, units: float) -> Ends:
     return ends[0] - unit * ends[0].abs(), ends[1] + unit * ends[1].abs()
 
 
-def _absolute(operator: Operator) -> Operator:
+def _signed(operator: Operator, sign: int) -> Operator | None:
+    """The map with the positive numbers of its matrix, or with minus the negative ones."""
     changes: dict[str, Any] = {
-        item.name: getattr(operator, item.name).abs()
+        item.name: (sign * getattr(operator, item.name)).clamp(min=0)
         for item in fields(operator)
         if item.name in ("weight", "scale") and getattr(operator, item.name) is not None
     }
-    return replace(operator, **changes) if changes else operator
+    if changes:
+        return replace(operator, **changes)
+    return operator if sign > 0 else None
 
 
 @singledispatch

@@ -25,6 +25,7 @@ from sensverify.cli.options import (
 )
 from sensverify.cli.printing import show
 from sensverify.cli.progress import showing, watching
+from sensverify.cli.slopes import found_slopes, slope_options, slopes_asked
 from sensverify.cli.targets import Targets, input_files, say_note
 from sensverify.cli.types import numbers, share, size
 from sensverify.cli.witness import say_none, witness_paths
@@ -101,6 +102,7 @@ LIMITED = ("min_certified", "min_accuracy", "max_changed", "max_width", "max_log
     "How far until the label changes, with --critical-radius",
     critical_radius_options(),
 )
+@grouped("How fast outputs change, and which way", slope_options())
 @grouped(
     "How to answer",
     method_options(
@@ -262,6 +264,7 @@ def verify(
       sensverify verify net.onnx --property prop.vnnlib --timeout 60
       sensverify verify iris --certificate iris.cert && sensverify check iris.cert iris
       sensverify verify iris --critical-radius --sigma 0.05 --report radii.html
+      sensverify verify net.onnx --data mine.npz --radius 0.01 --lipschitz --monotone 3:up
     """
     settings = dict(options.pop("settings"))
     options["vary"] = options["vary"] or None
@@ -279,6 +282,9 @@ def verify(
         asked |= {"model": model, "property": property_file, "settings": settings}
         return answer(asked, targets)
     options["method"] = options["method"] or "crown"
+    slopes = slopes_asked(context, options)
+    if slopes is not None:
+        return found_slopes(model, {"settings": settings, **slopes}, targets)
     search = search_of(context, options)
     if search is not None:
         return found_radii({"model": model, "settings": settings, **search}, targets)

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     )
     from sensverify.verification.run import verify
     from sensverify.verification.sample_result import counterexamples
+    from sensverify.verification.slope_bounds import SlopeReport, SlopeSample, slopes
     from sensverify.verification.witness import Witness
 
 __all__ = [
@@ -78,6 +79,8 @@ __all__ = [
     "QueryRequest",
     "SampleRadius",
     "SampleResult",
+    "SlopeReport",
+    "SlopeSample",
     "Summary",
     "VerifyReport",
     "VerifyRequest",
@@ -92,6 +95,7 @@ __all__ = [
     "export_milp",
     "read_benchmark",
     "run_benchmark",
+    "slopes",
     "verify",
 ]
 
@@ -123,6 +127,8 @@ _HOMES = {
     "QueryRequest": "sensverify.verification.query",
     "SampleRadius": "sensverify.verification.radius_results",
     "SampleResult": "sensverify.verification.results",
+    "SlopeReport": "sensverify.verification.slope_bounds",
+    "SlopeSample": "sensverify.verification.slope_bounds",
     "Summary": "sensverify.verification.results",
     "VerifyReport": "sensverify.verification.results",
     "VerifyRequest": "sensverify.verification.request",
@@ -137,6 +143,7 @@ _HOMES = {
     "export_milp": "sensverify.verification.programs",
     "read_benchmark": "sensverify.verification.benchmark_run",
     "run_benchmark": "sensverify.verification.benchmark_run",
+    "slopes": "sensverify.verification.slope_bounds",
     "verify": "sensverify.verification.run",
 }
 

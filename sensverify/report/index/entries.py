@@ -255,6 +255,16 @@ def _diff(values: Values, path: Path) -> dict[str, str]:
     return {"name": " and ".join(names), "data": str(source), "figure": figure}
 
 
+def _slopes(values: Values, path: Path) -> dict[str, str]:
+    constant = _number(values, "summary", "lipschitz", "l2")
+    if constant is None:
+        raise _wrong("summary")
+    figure = f"Lipschitz constants of at most {number(constant)}"
+    data = values["input"] if isinstance(values.get("input"), dict) else {}
+    source = data.get("data") or data.get("box") or ""
+    return {"name": _model(values), "data": str(source), "figure": figure}
+
+
 def _property(values: Values, path: Path) -> dict[str, str]:
     verdict, seconds = _text(values, "verdict"), _number(values, "seconds")
     levels = {"unsat": "good", "sat": "bad", "unknown": "open", "timeout": "open"}
@@ -427,6 +437,7 @@ _KINDS = {
     "diff": _Kind("diff", "differences", _diff),
     "evaluate": _Kind("evaluate", "evaluation", _evaluate),
     "property": _Kind("property", "", _property),
+    "slopes": _Kind("slopes", "slopes", _slopes),
     "train-result": _Kind("train", "training", _training),
     "verify": _Kind("verify", "output bounds", _verify),
 }

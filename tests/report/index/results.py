@@ -16,6 +16,7 @@ from sensverify.report.benchmark.json import benchmark_to_json
 from sensverify.report.certificates.json import check_to_json
 from sensverify.report.scores.document import Analysed
 from sensverify.report.scores.json import analysis_to_json
+from sensverify.report.slopes.json import slopes_to_json
 from sensverify.report.training.json import training_to_json
 from sensverify.report.verification.property import property_to_json
 from sensverify.scores import Source
@@ -58,6 +59,7 @@ def _texts() -> dict[str, str]:
         "diff": verification.diff("iris", "iris", samples=(0, 2)).to_json(),
         "evaluate": evaluated.to_json(),
         "property": property_to_json(REPORT),
+        "slopes": slopes_to_json(verification.slopes("iris", sigma=0.01, samples=(0, 1))),
         "train-result": training_to_json(trained),
         "verify": sv.verify("iris", samples=(20, 22), max_width=1e-3).to_json(),
     }
@@ -72,6 +74,7 @@ KINDS = (
     "diff",
     "evaluate",
     "property",
+    "slopes",
     "train-result",
     "verify",
 )

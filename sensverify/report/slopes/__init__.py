@@ -1,0 +1,1 @@
+"""Slopes of a network: their document and their JSON."""

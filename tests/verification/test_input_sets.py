@@ -94,7 +94,12 @@ def test_what_is_asked_stands_in_the_json_and_in_words(
     for name in NAMES:
         report = sv.verify(module, X[:1], **asked(name, constraints))
         told[name] = report_to_dict(report)["input"]["set"]
-        assert told[name].pop("words") in " ".join(report.to_html().split())
+        page = " ".join(report.to_html().split())
+        assert told[name].pop("words") in page
+        # Nothing is said of the rest of the box.
+        assert "input in the set" in page
+        assert "input in the box" not in page
+        assert "whole input box" not in page
     assert told["euclidean"] == {"kind": "ball", "norm": 2, "sha256": None}
     assert told["pixels"] == {"kind": "patch", "pixels": 2, "sha256": None}
     assert told["patch"] == {"kind": "patch", "patch": [2, 2], "sha256": None}

@@ -8,6 +8,7 @@ import numpy as np
 
 from sensverify.report import document as doc
 from sensverify.report.formatting import DASH, at_most
+from sensverify.report.verification.facts import whole_inputs
 from sensverify.verification.results import VerifyReport
 from sensverify.verification.thresholds import deviations
 
@@ -22,10 +23,11 @@ def meanings(report: VerifyReport) -> dict[str, str]:
     elif "targets" in asked or "costs" in asked:
         place = "is not taken for a class that it may not be taken for"
         lost = "where such a class has the largest output"
+    whole = whole_inputs(report.perturbation)
     return {
-        "certified": f"the {{judged}} provably {place} on the whole input box",
+        "certified": f"the {{judged}} provably {place} on the whole {whole}",
         "undecided": "neither proven nor refuted",
-        "changes": f"an input in the box is known {lost}",
+        "changes": f"an input in the {whole.removeprefix('input ')} is known {lost}",
     }
 
 

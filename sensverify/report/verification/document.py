@@ -14,7 +14,7 @@ from sensverify.report.formatting import count_of, pretty_number
 from sensverify.report.gates import gate_notice, gate_table
 from sensverify.report.verification.asked import class_table, meanings
 from sensverify.report.verification.cards import sample_cards
-from sensverify.report.verification.facts import data_text
+from sensverify.report.verification.facts import data_text, perturbation_text, whole_inputs
 from sensverify.report.verification.record import (
     beside_thresholds,
     guarantee_text,
@@ -64,6 +64,10 @@ def _every_sample(report: VerifyReport) -> Iterator[doc.Section]:
 
 def _question(report: VerifyReport) -> str:
     asked, count = report.perturbation, len(report.samples)
+    if asked.set is not None:
+        source = f" of {data_text(asked)}" if asked.data is not None else ""
+        sets = f"{count_of(count, 'input set')}{source}"
+        return f"{sets}: {perturbation_text(asked)}; bounded by {report.method}."
     if asked.box is not None:
         boxes = count_of(count, "input box", "input boxes")
         return f"{boxes} from {asked.box}; bounded by {report.method}."
@@ -194,9 +198,10 @@ def _intervals(report: VerifyReport, pictures: int) -> Iterator[doc.Block]:
 
 def _reading(report: VerifyReport) -> str:
     middle = "sample itself" if report.perturbation.box is None else "middle of the input box"
+    whole = whole_inputs(report.perturbation)
     holds = "provably holds" if report.guarantee >= Guarantee.SOLVER else "was found to hold"
     text = (
-        f"Each bar is the interval that {holds} one output over the whole input box; the dot "
+        f"Each bar is the interval that {holds} one output over the whole {whole}; the dot "
         f"is the network's output at the {middle}."
     )
     if any(s.label is not None for s in report.samples):

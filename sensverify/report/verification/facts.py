@@ -40,6 +40,11 @@ def perturbation_text(perturbation: InputFacts) -> str:
     return moved if clip is None else f"{moved}, clipped to [{clip[0]:g}, {clip[1]:g}]"
 
 
+def whole_inputs(perturbation: InputFacts) -> str:
+    """A name for all inputs that a sample is asked about."""
+    return "input box" if perturbation.set is None else "input set"
+
+
 def settings_text(report: VerifyReport | CriticalRadiusReport) -> str:
     """The method with its settings, on one line."""
     pairs = []

@@ -26,6 +26,7 @@ from sensverify.report.verification.facts import (
     file_line,
     perturbation_text,
     settings_text,
+    whole_inputs,
 )
 from sensverify.verification.results import THRESHOLDS, VerifyReport
 
@@ -67,7 +68,7 @@ def _repeat(report: VerifyReport) -> Iterator[tuple[str, doc.Line]]:
         yield "Data", f"{data_text(asked)}, samples {first} to {last}"
     if report.samples_sha256 is not None:
         yield "SHA-256 of the samples", doc.Span(report.samples_sha256, "code")
-    yield "Input box", perturbation_text(asked)
+    yield whole_inputs(asked).capitalize(), perturbation_text(asked)
     yield "Method", settings_text(report)
     for name, text in _notes(report).items():
         if text is not None:
@@ -96,7 +97,7 @@ def _found(report: VerifyReport) -> Iterator[tuple[str, doc.Line]]:
     judged = sum(sample.judged_class is not None for sample in report.samples)
     for kept in (summary.certified_fraction, summary.prediction_kept_fraction):
         if kept is not None:
-            whole = f"keep their {judged_kind(report)} on the whole input box, proven"
+            whole = f"keep their {judged_kind(report)} on the whole {whole_inputs(asked)}, proven"
             yield "certified", f"{share(kept, judged)} {whole}"
     for name, text in told.items():
         if text is not None:
@@ -168,6 +169,8 @@ def exact_text(report: VerifyReport) -> str | None:
 def guarantee_text(report: VerifyReport) -> str:
     """The meaning of the guarantee, and its limits."""
     words = GUARANTEE_WORDS[report.guarantee]
+    if report.perturbation.set is not None:
+        words = words.replace("in the box", "in the set")
     if report.certification is None:
         return words
     margin = report.float32_margin

@@ -1,7 +1,7 @@
 """The smallest and the largest gap between a nonlinear function and a line.
 
 Given any slope, the tightest intercepts are the extreme values of ``f(x) - slope * x`` over an
-interval, taken at its ends, at kinks, or where the derivative equals the slope.
+interval, taken at its ends, at kinks, at jumps, or where the derivative equals the slope.
 """
 
 from __future__ import annotations
@@ -15,10 +15,21 @@ from torch import Tensor
 
 from sensverify.bounds.forward import apply
 from sensverify.errors import MissingRule
-from sensverify.network.operators import Operator, PiecewiseLinear, Sigmoid, Smooth, Tanh
+from sensverify.network.operators import (
+    Operator,
+    Periodic,
+    PiecewiseLinear,
+    Sigmoid,
+    Smooth,
+    Steps,
+    Tanh,
+)
 
 _BISECTIONS = 30
 """Steps towards a tangent point: what is then left of a bracket counts with its square."""
+
+_JUMP_UNITS = 1024.0
+"""Of rounding, within which a jump counts as inside of an interval."""
 
 
 def smallest_gap(operator: Operator, slope: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
@@ -35,7 +46,11 @@ def _gaps(
     operator: Operator, slope: Tensor, lower: Tensor, upper: Tensor, *, convex: bool
 ) -> list[Tensor]:
     """Gaps among which are the extreme ones, or bounds on them: of convex or of concave pieces."""
+    if isinstance(operator, Steps):
+        return step_gaps(operator, slope, lower, upper, lowest=convex)
     points = critical(operator, slope.detach())
+    if isinstance(operator, Periodic) and points is not None:
+        return _repeated(operator, slope, points, lower, upper, convex=convex)
     if points is not None:
         # At a tangent point the gap does not change with x, so no gradient passes through it.
         points = [torch.maximum(torch.minimum(point, upper), lower) for point in points]
@@ -85,6 +100,56 @@ def _least(operator: Smooth, slope: Tensor, start: Tensor, end: Tensor, sign: in
     # Ends as they are, through which gradients pass.
     point = torch.where(at_end, end, torch.where(near > start, near, start))
     return sign * _gap(operator, slope, point) + hidden
+
+
+def _repeated(
+    operator: Periodic,
+    slope: Tensor,
+    points: list[Tensor],
+    lower: Tensor,
+    upper: Tensor,
+    *,
+    convex: bool,
+) -> list[Tensor]:
+    """Gaps at the ends, and at the first and the last repetition of every tangent point.
+
+    From one repetition to the next the gap changes by the same amount.
+    """
+    places = [lower, upper]
+    for point in points:
+        with torch.no_grad():
+            first = point + torch.ceil((lower - point) / operator.period) * operator.period
+            last = point + torch.floor((upper - point) / operator.period) * operator.period
+        places += [torch.maximum(torch.minimum(p, upper), lower) for p in (first, last)]
+    gaps = [_gap(operator, slope, x) for x in places]
+    # Far out, numbers are too coarse to tell where a repetition is.
+    far = torch.maximum(lower.abs(), upper.abs()) > torch.finfo(lower.dtype).eps ** -0.5
+    end = operator.extremes[0 if convex else 1]
+    return gaps + [torch.where(far, end - slope * x, gaps[0]) for x in (lower, upper)]
+
+
+def step_gaps(
+    operator: Steps, slope: Tensor, lower: Tensor, upper: Tensor, *, lowest: bool
+) -> list[Tensor]:
+    """Gaps among which is the smallest, or the largest, with the jumps hardly outside as well."""
+    low, high = widened(lower, upper)
+    first, last = operator.jump_from(low, torch), operator.jump_to(high, torch)
+    first = torch.where(first <= high, first, low)
+    last = torch.where(last >= low, last, high)
+    side = operator.below if lowest else operator.above
+    return [side(x, torch) - slope * x for x in (low, high, first, last)]
+
+
+def widened(lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
+    """Intervals a little wider than they are: by what rounding may have moved their ends."""
+    margin = jump_margin(lower, upper)
+    return lower - margin, upper + margin
+
+
+def jump_margin(lower: Tensor, upper: Tensor) -> Tensor:
+    """The distance from an interval within which a jump counts as inside."""
+    size = torch.maximum(lower.abs(), upper.abs()).clamp(min=1.0)
+    return _JUMP_UNITS * torch.finfo(lower.dtype).eps * size
 
 
 @singledispatch

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from sensverify.bounds.backward import backward_bounds
 from sensverify.bounds.domains import defined
-from sensverify.bounds.extremes import largest_gap, smallest_gap
+from sensverify.bounds.extremes import largest_gap, smallest_gap, widened
 from sensverify.bounds.forward import apply
 from sensverify.bounds.increments import bends, increment_range
 from sensverify.bounds.method import PreActivationBounds
@@ -45,6 +45,7 @@ from sensverify.network.operators import (
     Scale,
     Select,
     Smooth,
+    Steps,
 )
 from sensverify.runs.watch import Watch
 
@@ -218,6 +219,9 @@ def _unstable(network: Network, position: int, lower: Tensor, upper: Tensor, bat
     elif isinstance(operator, PiecewiseLinear):
         inside = [(lower < kink) & (upper > kink) for kink in operator.kinks]
         bent = reduce(or_, inside, torch.zeros_like(lower, dtype=torch.bool))
+    elif isinstance(operator, Steps):
+        low, high = widened(lower, upper)
+        bent = operator.jump_from(low, torch) <= high
     else:
         bent = lower < upper
     return bent.reshape(batch, -1).count_nonzero(1).cpu()
@@ -360,6 +364,12 @@ def _(operator: PiecewiseLinear, x: Interval) -> Interval:
         lower = torch.where(across, lower.clamp(max=value), lower)
         upper = torch.where(across, upper.clamp(min=value), upper)
     return lower, upper
+
+
+@interval.register
+def _(operator: Steps, x: Interval) -> Interval:
+    low, high = widened(*x)
+    return apply(operator, low), apply(operator, high)
 
 
 @interval.register

@@ -27,6 +27,7 @@ from sensverify.network.operators import (
     Elementwise,
     Increment,
     Operator,
+    Periodic,
     PiecewiseLinear,
     Smooth,
 )
@@ -76,6 +77,13 @@ def _(function: Smooth, lower: Tensor, upper: Tensor) -> Ends:
             points += [torch.nextafter(at, torch.full_like(at, end)) for end in (-inf, inf)]
     steep = [function.derivative(point, torch) for point in points]
     return reduce(torch.minimum, steep), reduce(torch.maximum, steep)
+
+
+@secant_slopes.register
+def _(function: Periodic, lower: Tensor, upper: Tensor) -> Ends:
+    """Anything that its derivative can be."""
+    steepest = torch.full_like(lower, function.steepest)
+    return -steepest, steepest
 
 
 def bends(operator: Increment, lower: Tensor, upper: Tensor) -> Tensor:

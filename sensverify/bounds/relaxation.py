@@ -27,9 +27,17 @@ from sensverify.bounds.planes import (
     most_above,
     planes_between,
 )
-from sensverify.bounds.slopes import adaptive_slopes
+from sensverify.bounds.slopes import STEEPEST_OF_STEPS, adaptive_slopes
 from sensverify.errors import MissingRule
-from sensverify.network.operators import Elementwise, Increment, Max, Operator, Product, Relu
+from sensverify.network.operators import (
+    Elementwise,
+    Increment,
+    Max,
+    Operator,
+    Product,
+    Relu,
+    Steps,
+)
 
 
 class Slope(Enum):
@@ -117,6 +125,8 @@ def _(operator: Elementwise, lower: Tensor, upper: Tensor, slope: Slope) -> Rela
     require_defined(operator, lower, upper)
     lower, upper = lower.unsqueeze(1), upper.unsqueeze(1)
     chord = _chord_slope(operator, lower, upper)
+    if isinstance(operator, Steps):
+        chord = chord.clamp(max=STEEPEST_OF_STEPS)
     if slope is Slope.PARALLEL:
         low, high = chord, chord
     else:

@@ -16,9 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sensverify.bounds.extremes import jump_margin
 from sensverify.bounds.forward import apply
 from sensverify.bounds.ibp import Interval, interval, interval_bounds, nonlinear_nodes
 from sensverify.bounds.increments import secant_slopes
+from sensverify.bounds.slopes import STEEPEST_OF_STEPS
 from sensverify.bounds.tensors import tensor_network
 from sensverify.core.box import Box
 from sensverify.core.queries import Query
@@ -41,6 +43,7 @@ from sensverify.network.operators import (
     Nonlinear,
     Operator,
     Pad,
+    Periodic,
     Permute,
     PiecewiseLinear,
     Product,
@@ -49,6 +52,7 @@ from sensverify.network.operators import (
     Scale,
     Select,
     Smooth,
+    Steps,
 )
 from sensverify.network.rewrites.divide import divide_to_scale
 from sensverify.network.rewrites.editing import Edit, rewrite, wide
@@ -218,7 +222,9 @@ def _outputs(
                 high = torch.minimum(high, own[1].reshape(high.shape))
             off = _FACTOR * errors[source]
             own_rule = rounded.dispatch(type(node.operator)) is not _smooth
-            if isinstance(node.operator, Smooth) and not own_rule:
+            if isinstance(node.operator, Steps):
+                error = _steps_on(node.operator, errors[source], low - off, high + off)
+            elif isinstance(node.operator, Smooth) and not own_rule:
                 error = _smooth_on(node.operator, errors[source], low - off, high + off)
             size, error = _held(node.operator, low - off, high + off, size, error)
         intervals[position], sizes[position], errors[position] = bounds, size + error, error
@@ -343,6 +349,26 @@ def _smooth(operator: Smooth, x: tuple[Tensor, Tensor]) -> Tensor:
     return _smooth_on(operator, error, -(size + error), size + error)
 
 
+@rounded.register
+def _(operator: Steps, x: tuple[Tensor, Tensor]) -> Tensor:
+    size, error = x
+    return _steps_on(operator, error, -(size + error), size + error)
+
+
+def _steps_on(operator: Steps, error: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """Error of what bounds say of steps on an interval.
+
+    Bounds hold on both sides of a jump, also of one that is a little outside: then rounding only
+    moves along lines. What is further off may be beyond a jump that bounds know nothing of.
+    """
+    reach = torch.stack(interval(operator, (low, high))).abs().amax(dim=0)
+    near = _FACTOR * error <= jump_margin(low, high)
+    beyond = (torch.floor(2 * _FACTOR * error / operator.spacing) + 1) * operator.height
+    moved = torch.where(near, 2 * STEEPEST_OF_STEPS * error, beyond)
+    still = operator.jump_from(low, torch) > high
+    return torch.where(still, 0.0, moved) + _LIBRARY * _unit(low) * reach.clamp(min=1.0)
+
+
 def _smooth_on(operator: Smooth, error: Tensor, low: Tensor, high: Tensor) -> Tensor:
     """Error of a function's values on an interval; NaN where it is not defined on all of it."""
     # The derivative is the steepest at an end, at an inflection or beside a kink.
@@ -351,6 +377,8 @@ def _smooth_on(operator: Smooth, error: Tensor, low: Tensor, high: Tensor) -> Te
     inner += [torch.nextafter(kink, far) for kink in kinks for far in (kink - 1, kink + 1)]
     points = [low, high, *(torch.maximum(torch.minimum(point, high), low) for point in inner)]
     steep = torch.stack([operator.derivative(at, torch).abs() for at in points]).amax(dim=0)
+    if isinstance(operator, Periodic):
+        steep = torch.full_like(steep, operator.steepest)
     reach = torch.stack(interval(operator, (low, high))).abs().amax(dim=0)
     # Where nothing is off, a derivative without end makes it no more.
     moved = torch.where(error == 0, 0.0, steep * error)

@@ -11,10 +11,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sensverify.bounds.extremes import curves
+from sensverify.bounds.extremes import curves, widened
 from sensverify.bounds.forward import apply
 from sensverify.errors import MissingRule
-from sensverify.network.operators import Exp, Operator, PiecewiseLinear, Smooth
+from sensverify.network.operators import (
+    Exp,
+    Operator,
+    Periodic,
+    PiecewiseLinear,
+    Smooth,
+    Steps,
+)
 
 _POSITIVE = 0.99
 """How far from the lower end the tangent of an exponential is above zero at that end: below 1."""
@@ -26,6 +33,12 @@ _CHUNK = 20_000
 """Entries for which they are held at once."""
 
 _STEPS = 40
+
+_PERIODS = 16.0
+"""Periods of an interval from which on lines around a wave are flat."""
+
+STEEPEST_OF_STEPS = 8.0
+"""Largest slope of a line around steps: one through a narrow jump would multiply rounding."""
 
 Curve = Callable[[Tensor], Tensor]
 """A function of one number, entry by entry."""
@@ -131,6 +144,36 @@ def _(operator: Smooth, lower: Tensor, upper: Tensor, chord: Tensor) -> tuple[Te
 
 
 @adaptive_slopes.register
+def _(operator: Periodic, lower: Tensor, upper: Tensor, chord: Tensor) -> tuple[Tensor, Tensor]:
+    """The lines that are best in the middle; flat ones on intervals of many periods."""
+    with torch.no_grad():
+        low, high = torch.zeros_like(chord), torch.zeros_like(chord)
+        narrow = (lower < upper) & (upper - lower < _PERIODS * operator.period)
+        ends = lower[narrow], upper[narrow]
+        low[narrow], high[narrow] = _best_in_the_middle(operator, *ends)
+    return low, high
+
+
+@adaptive_slopes.register
+def _(operator: Steps, lower: Tensor, upper: Tensor, chord: Tensor) -> tuple[Tensor, Tensor]:
+    """The lines that are best in the middle, through the corners at the first and the last jump."""
+    with torch.no_grad():
+        low, high = widened(lower, upper)
+        first, last = operator.jump_from(low, torch), operator.jump_to(high, torch)
+        jumps = first <= high
+        points = torch.stack([low, torch.minimum(first, high), torch.maximum(last, low), high])
+        corners = [operator.below(points, torch), -operator.above(points, torch)]
+        found = [
+            supporting_slopes(points.flatten(1), values.flatten(1)).reshape(jumps.shape)
+            for values in corners
+        ]
+        return tuple(  # type: ignore[return-value]
+            torch.where(jumps, (sign * slope).clamp(0.0, STEEPEST_OF_STEPS), 0.0)
+            for sign, slope in zip((1, -1), found, strict=True)
+        )
+
+
+@adaptive_slopes.register
 def _(operator: Exp, lower: Tensor, upper: Tensor, chord: Tensor) -> tuple[Tensor, Tensor]:
     """Below, the tangent in the middle, or as far from the lower end as it stays above zero there.
 
@@ -146,7 +189,7 @@ def _best_in_the_middle(operator: Smooth, lower: Tensor, upper: Tensor) -> tuple
     """Slopes of both lines for some entries, flat."""
     share = torch.linspace(0, 1, _POINTS, dtype=lower.dtype, device=lower.device)[:, None]
     low, high = [], []
-    for first in range(0, len(lower), _CHUNK):
+    for first in range(0, max(1, len(lower)), _CHUNK):
         part = slice(first, first + _CHUNK)
         points = torch.lerp(lower[part], upper[part], share)
         values = apply(operator, points)
@@ -172,10 +215,11 @@ def supporting_slopes(points: Tensor, values: Tensor) -> Tensor:
     Tensor, shape ``[entries]``
     """
     middle = points[0] / 2 + points[-1] / 2
-    runs = (points - middle).abs().clamp(min=torch.finfo(points.dtype).tiny)
-    center = values[len(values) // 2]
-    rises = ((values - center) / runs).abs().nan_to_num(0.0, 0.0, 0.0).amax(dim=0)
-    below, above = -2 * rises - 1, 2 * rises + 1
+    # What is convex between two values changes in one half by no more than they differ.
+    spread = values.amax(dim=0) - values.amin(dim=0)
+    most = spread / (middle - points[0]).clamp(min=torch.finfo(points.dtype).tiny)
+    most = most.nan_to_num(0.0, 0.0, 0.0)
+    below, above = -most, most
     for _ in range(_STEPS):
         slope = below / 2 + above / 2
         touching = (values - slope * (points - middle)).argmin(dim=0)

@@ -33,6 +33,7 @@ from sensverify.network.operators import (
     Max,
     Operator,
     Pad,
+    Periodic,
     Permute,
     PiecewiseLinear,
     Product,
@@ -41,6 +42,7 @@ from sensverify.network.operators import (
     Scale,
     Select,
     Smooth,
+    Steps,
 )
 
 _LIBRARY = 16
@@ -325,6 +327,15 @@ def _(operator: PiecewiseLinear, inputs: Sequence[Running], precision: Precision
 
 
 @step.register
+def _(operator: Steps, inputs: Sequence[Running], precision: Precision) -> Running:
+    (x, error), value = inputs[0], operator.value(inputs[0].value, NUMPY)
+    # The other evaluation may be on the other side of a jump.
+    crossed = (operator.jump_from(x - error, NUMPY) <= x + error) & (error > 0)
+    jumps = np.floor(2 * error / operator.spacing) + 1
+    return Running(value, np.where(crossed, jumps * operator.height, 0.0))
+
+
+@step.register
 def _(operator: Smooth, inputs: Sequence[Running], precision: Precision) -> Running:
     (x, error), value = inputs[0], operator.value(inputs[0].value, NUMPY)
     # The derivative is the steepest at an end, at an inflection or beside a kink.
@@ -334,6 +345,8 @@ def _(operator: Smooth, inputs: Sequence[Running], precision: Precision) -> Runn
     for point in (*operator.inflections, *beside):
         slope = abs(operator.derivative(np.float64(point), NUMPY))
         steep = np.where(abs(x - point) <= error, np.maximum(steep, slope), steep)
+    if isinstance(operator, Periodic):
+        steep = np.maximum(1, operator.steepest)
     off = _LIBRARY * precision.unit * np.maximum(1, abs(value))
     # Beyond the end of a branch the derivative says nothing.
     inside = [(x - error >= start) & (x + error <= end) for start, end in operator.branches]

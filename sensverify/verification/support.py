@@ -39,11 +39,29 @@ EXAMPLES: tuple[tuple[op.Operator, tuple[int, ...], int], ...] = (
     (op.Abs(), (2,), 1),
     (op.Sigmoid(), (2,), 1),
     (op.Tanh(), (2,), 1),
+    (op.Atan(), (2,), 1),
+    (op.Erf(), (2,), 1),
+    (op.Softsign(), (2,), 1),
+    (op.Softplus(), (2,), 1),
+    (op.Elu(), (2,), 1),
     (op.Exp(), (2,), 1),
     (op.Log(), (2,), 1),
     (op.Sqrt(), (2,), 1),
     (op.Reciprocal(), (2,), 1),
     (op.Square(), (2,), 1),
+    (op.Pow(3.0), (2,), 1),
+    (op.Sin(), (2,), 1),
+    (op.Cos(), (2,), 1),
+    (op.Gelu(), (2,), 1),
+    (op.TanhGelu(), (2,), 1),
+    (op.Silu(), (2,), 1),
+    (op.Mish(), (2,), 1),
+    (op.HardSwish(), (2,), 1),
+    (op.Sign(), (2,), 1),
+    (op.Heaviside(), (2,), 1),
+    (op.Floor(), (2,), 1),
+    (op.Ceil(), (2,), 1),
+    (op.Round(), (2,), 1),
     (op.Max(), (2, 2), 1),
     (op.Product(), (2, 2), 1),
     (op.Increment(op.Relu()), (2, 2), 1),
@@ -167,11 +185,13 @@ def _network(operator: op.Operator, shape: tuple[int, ...], inputs: int) -> Netw
 
 
 def _support(network: Network) -> Support:
+    jumps = any(isinstance(node.operator, op.Steps) for node in network.nodes)
     return Support(
         intervals=_bounds(network, "ibp"),
         lines=_bounds(network, "crown") and _bounds(network, "lp-dual"),
-        splitting=_bounds(network, "branch-and-bound", exact=True),
-        program=_bounds(network, "milp", exact=True),
+        # A jump that runs through a box is in each of its parts.
+        splitting=not jumps and _bounds(network, "branch-and-bound", exact=True),
+        program=not jumps and _bounds(network, "milp", exact=True),
         certificate=_certifies(network),
     )
 

@@ -22,7 +22,7 @@ from sensverify.core.queries import Accept, Decision, Query, Verdict
 from sensverify.core.results import Enclosure, Guarantee
 from sensverify.errors import Unbounded
 from sensverify.network import Network
-from sensverify.network.operators import Nonlinear, Relu
+from sensverify.network.operators import Nonlinear, Relu, Steps
 from sensverify.registry.ranges import AtLeast0, Count, Seconds
 from sensverify.runs.watch import Watch
 from sensverify.solvers.brackets import Brackets
@@ -44,6 +44,9 @@ _PATIENCE = 2048
 
 _ENOUGH = 1 << 17
 """Sub-boxes of each problem after which what another method has found is not proven again."""
+
+_JUMPS = 1 << 10
+"""Sub-boxes of each problem that are tried where a network has jumps: none may remove these."""
 
 _RELU_NUMBERS = 1 << 20
 """Neurons times sub-problems that are bounded at a time when ReLUs are split."""
@@ -241,8 +244,18 @@ class BranchAndBound(Method, Decider):
                 inputs.limit = patience = self._patience(layers)
                 if isinstance(goal, LimitGoal):
                     inputs.limit = min(inputs.limit, float(_ENOUGH * box.batch))
+            # Where a jump runs through a sub-box, bounds on both of its sides never meet.
+            jumps = any(isinstance(node.operator, Steps) for node in network.nodes)
+            if jumps:
+                inputs.limit = min(inputs.limit, float(_JUMPS * box.batch))
             inputs.run(box)
-            if inputs.explored < inputs.limit or inputs.finished or goal.reached or watch.over:
+            if (
+                jumps
+                or inputs.explored < inputs.limit
+                or inputs.finished
+                or goal.reached
+                or watch.over
+            ):
                 again = None
                 if record and inputs.tightens and patience < inf:
                     # Its cells have CROWN's lines alone.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mpmath
 import numpy as np
 import pytest
 import torch
@@ -12,19 +13,35 @@ from sensverify.bounds import AlphaCrown, Crown, Ibp, compute_bounds
 from sensverify.bounds.domains import defined
 from sensverify.bounds.extremes import largest_gap, smallest_gap
 from sensverify.bounds.ibp import interval
+from sensverify.bounds.increments import secant_slopes
 from sensverify.bounds.relaxation import Slope, line_intercepts, relax
 from sensverify.bounds.rounding import slack
+from sensverify.certificates.check.functions import ENCLOSURES
 from sensverify.core.box import Box
 from sensverify.errors import Unbounded
 from sensverify.network import Network, NetworkBuilder
 from sensverify.network.operators import (
     Affine,
+    Atan,
+    Cos,
+    Elu,
+    Erf,
     Exp,
+    Gelu,
+    HardSwish,
     Log,
+    Mish,
+    Periodic,
+    Pow,
     Reciprocal,
+    Silu,
+    Sin,
     Smooth,
+    Softplus,
+    Softsign,
     Sqrt,
     Square,
+    TanhGelu,
 )
 from tests.bounds.test_relaxation import assert_lines_hold
 
@@ -38,6 +55,26 @@ RANGES: dict[str, tuple[Smooth, float, float]] = {
     "reciprocal": (Reciprocal(), *ABOVE_ZERO),
     "reciprocal below": (Reciprocal(), -1e6, -1e-3),
     "square": (Square(), -1e3, 1e3),
+    "cube": (Pow(3.0), -1e3, 1e3),
+    "fourth power": (Pow(4.0), -1e3, 1e3),
+    "root of a cube": (Pow(1.5), 0.0, 1e4),
+    "falling power": (Pow(-2.0), *ABOVE_ZERO),
+    "falling power below": (Pow(-3.0), -1e3, -1e-2),
+    "sine": (Sin(), -1e3, 1e3),
+    "cosine": (Cos(), -1e3, 1e3),
+    "arc tangent": (Atan(), -1e6, 1e6),
+    "error function": (Erf(), -1e6, 1e6),
+    "softsign": (Softsign(), -1e6, 1e6),
+    "softplus": (Softplus(3.0), -1e6, 1e6),
+    "elu": (Elu(), -1e6, 1e6),
+    "elu with a kink": (Elu(0.4, 1.5), -1e6, 1e6),
+    "steep elu": (Elu(1.7), -1e6, 1e6),
+    "falling elu": (Elu(-0.7), -1e6, 1e6),
+    "gelu": (Gelu(), -1e6, 1e6),
+    "gelu by tanh": (TanhGelu(), -1e6, 1e6),
+    "silu": (Silu(), -1e6, 1e6),
+    "mish": (Mish(), -1e6, 1e6),
+    "hard swish": (HardSwish(), -1e6, 1e6),
 }
 """Functions, and where they are tried."""
 
@@ -101,7 +138,6 @@ def test_intervals_are_the_range(name: str) -> None:
 @every_function
 def test_tangent_points_are_right_to_the_last_digits(name: str) -> None:
     """Intercepts of given slopes, against 50 digits."""
-    mpmath = pytest.importorskip("mpmath")
     operator, low, high = RANGES[name]
     rng = np.random.default_rng(1)
     for _ in range(30):
@@ -114,25 +150,68 @@ def test_tangent_points_are_right_to_the_last_digits(name: str) -> None:
         found = float(smallest_gap(*given_)), float(largest_gap(*given_))
         with mpmath.workdps(50):
             gaps = [
-                EXACT[type(operator)](mpmath, mpmath.mpf(x)) - mpmath.mpf(slope) * mpmath.mpf(x)
-                for x in (start, end, at)
+                EXACT[type(operator)](mpmath, operator, mpmath.mpf(x))
+                - mpmath.mpf(slope) * mpmath.mpf(x)
+                for x in map(mpmath.mpf, (start, end, at))
             ]
             size = max(abs(g) for g in gaps) + abs(slope) * max(abs(start), abs(end)) + 1
             # The tangent at a point between is an extreme of a function bent to one side.
             assert found[0] <= min(gaps) + 1e-14 * size
             assert found[1] >= max(gaps) - 1e-14 * size
-            if not operator.inflections or operator.branches != Smooth.branches:
+            if operator.inflections == () and not isinstance(operator, Periodic | Elu):
                 assert found[0] >= min(gaps) - 1e-14 * size
                 assert found[1] <= max(gaps) + 1e-14 * size
 
 
+def _elu(mp, operator, x):
+    alpha, rate = mp.mpf(operator.alpha), mp.mpf(operator.rate)
+    return x if x > 0 else alpha * mp.expm1(rate * x)
+
+
 EXACT = {
-    Exp: lambda mp, x: mp.exp(x),
-    Log: lambda mp, x: mp.log(x),
-    Reciprocal: lambda mp, x: 1 / x,
-    Sqrt: lambda mp, x: mp.sqrt(x),
-    Square: lambda mp, x: x * x,
+    Atan: lambda mp, op, x: mp.atan(x),
+    Cos: lambda mp, op, x: mp.cos(x),
+    Elu: _elu,
+    Erf: lambda mp, op, x: mp.erf(x),
+    Exp: lambda mp, op, x: mp.exp(x),
+    Gelu: lambda mp, op, x: x * mp.ncdf(x),
+    HardSwish: lambda mp, op, x: x * min(max(x / 6 + 0.5, 0), 1),
+    Log: lambda mp, op, x: mp.log(x),
+    Mish: lambda mp, op, x: x * mp.tanh(mp.log1p(mp.exp(x))),
+    Pow: lambda mp, op, x: x**op.exponent,
+    Reciprocal: lambda mp, op, x: 1 / x,
+    Silu: lambda mp, op, x: x / (1 + mp.exp(-x)),
+    Sin: lambda mp, op, x: mp.sin(x),
+    Softplus: lambda mp, op, x: mp.log1p(mp.exp(op.beta * x)) / op.beta,
+    Softsign: lambda mp, op, x: x / (1 + abs(x)),
+    Sqrt: lambda mp, op, x: mp.sqrt(x),
+    Square: lambda mp, op, x: x * x,
+    TanhGelu: lambda mp, op, x: (
+        x * (1 + mp.tanh(mp.sqrt(2 / mp.pi) * (x + mp.mpf("0.044715") * x**3))) / 2
+    ),
 }
+
+
+@pytest.mark.parametrize("kind", [Gelu, TanhGelu, Silu, Mish], ids=lambda kind: kind.__name__)
+def test_inflections_are_where_the_second_derivative_is_zero(kind: type[Smooth]) -> None:
+    """Inside of the bracket that certificates take for granted, and nowhere else."""
+    operator = kind()
+    with mpmath.workdps(50):
+
+        def bends(x: object) -> object:
+            return mpmath.diff(lambda y: EXACT[kind](mpmath, operator, y), mpmath.mpf(x), 2)
+
+        brackets = ENCLOSURES[kind](operator, ()).joints  # type: ignore[attr-defined]
+        assert len(brackets) == len(operator.inflections) == 2
+        for (low, high), place in zip(brackets, operator.inflections, strict=True):
+            assert low < place < high < low + 1e-15 * (1 + abs(low))
+            assert bends(low) * bends(high) < 0
+        signs = [bends(x) > 0 for x in np.linspace(-12, 12, 401)]
+        inside = [
+            -12 < operator.inflections[0] < x < operator.inflections[1]
+            for x in np.linspace(-12, 12, 401)
+        ]
+        assert signs == inside
 
 
 def behind(operator: Smooth, shift: float = 0.0) -> Network:
@@ -196,3 +275,16 @@ def test_squares_inside_a_root_stay_in_its_domain() -> None:
         found = compute_bounds(network, box, method).outer
         assert float(found.lower) <= 0.1**0.5
         assert float(found.upper) >= 18.1**0.5
+
+
+@every_function
+def test_slopes_of_secants_contain_the_derivative(name: str) -> None:
+    operator, low, high = RANGES[name]
+    rng = np.random.default_rng(2)
+    start = torch.from_numpy(rng.uniform(max(low, -8), min(high, 8), 60))
+    end = (start + torch.from_numpy(rng.exponential(2.0, 60))).clamp(max=high)
+    least, most = secant_slopes(operator, start, end)
+    steep = operator.derivative(torch.lerp(start, end, torch.rand(500, 1, dtype=F64)), torch)
+    room = 1e-12 * (1 + steep.abs().amax(0))
+    assert bool((steep.amin(0) >= least - room).all())
+    assert bool((steep.amax(0) <= most + room).all())

@@ -20,27 +20,46 @@ from sensverify.network.operators import (
     Abs,
     Add,
     Affine,
+    Atan,
     BatchNorm,
+    Ceil,
     Clip,
     Concat,
     Conv,
     ConvTranspose,
+    Cos,
     Divide,
+    Elu,
+    Erf,
     Exp,
+    Floor,
+    Gelu,
+    HardSwish,
+    Heaviside,
     LeakyRelu,
     Log,
     Max,
+    Mish,
     Pad,
     Permute,
+    Pow,
     Reciprocal,
     Relu,
     Reshape,
+    Round,
     Scale,
     Select,
     Sigmoid,
+    Sign,
+    Silu,
+    Sin,
+    Softplus,
+    Softsign,
     Sqrt,
     Square,
+    Steps,
     Tanh,
+    TanhGelu,
 )
 
 PRECISION = 400
@@ -167,17 +186,73 @@ def _function(operator: Any, x: Any) -> Any:
     if isinstance(operator, Clip):
         x = x if operator.low == -np.inf else _largest([x, rational(operator.low)])
         return x if operator.high == np.inf else -_largest([-x, rational(-operator.high)])
-    return SMOOTH[type(operator)](arb(x))
+    if isinstance(operator, Steps):
+        return _step(operator, arb(x))
+    return SMOOTH[type(operator)](arb(x), operator)
 
 
-SMOOTH: dict[type, Callable[[arb], arb]] = {
-    Exp: lambda x: x.exp(),
-    Log: lambda x: x.log(),
-    Reciprocal: lambda x: 1 / x,
-    Sigmoid: lambda x: 1 / (1 + (-x).exp()),
-    Sqrt: lambda x: x.sqrt(),
-    Square: lambda x: x * x,
-    Tanh: lambda x: x.tanh(),
+def _step(operator: Steps, x: arb) -> Any:
+    """The value of steps; all values on both sides where a ball reaches to a jump."""
+    if isinstance(operator, Sign | Heaviside):
+        low, middle = (-1, 0) if isinstance(operator, Sign) else (0, rational(operator.at_zero))
+        if x.is_zero():
+            return arb(middle)
+        return arb(1) if x > 0 else arb(low) if x < 0 else arb(low).union(arb(1))
+    if isinstance(operator, Ceil):
+        return -(-x).floor()
+    if isinstance(operator, Floor):
+        return x.floor()
+    assert isinstance(operator, Round)
+    half = arb(1) / 2
+    up, down = (x + half).floor(), -(half - x).floor()
+    if not (x + half).is_integer():
+        return up
+    return up if (up / 2).is_integer() else down
+
+
+def _elu(x: arb, operator: Any) -> arb:
+    below = rational(operator.alpha) * (rational(operator.rate) * x).expm1()
+    return x if x >= 0 else below if x < 0 else below.union(x.max(arb(0)))
+
+
+def _pow(x: arb, operator: Any) -> arb:
+    p = float(operator.exponent)
+    return x ** int(p) if p.is_integer() else arb(0) if x.is_zero() else x ** arb(p)
+
+
+def _bounded(x: arb) -> arb:
+    """A share far out, without exponentials of numbers with many digits."""
+    if abs(x) < 3000:
+        return 1 / (1 + (-x).exp())
+    rest = arb(0).union(arb(-3000).exp())
+    return 1 - rest if x > 0 else rest
+
+
+_CUBIC = arb(fmpq(44715, 1000000))
+
+SMOOTH: dict[type, Callable[[arb, Any], arb]] = {
+    Atan: lambda x, _: x.atan(),
+    Cos: lambda x, _: x.cos(),
+    Elu: _elu,
+    Erf: lambda x, _: x.erf(),
+    Exp: lambda x, _: x.exp(),
+    Gelu: lambda x, _: x * (-x / arb(2).sqrt()).erfc() / 2,
+    HardSwish: lambda x, _: x * (x / 6 + arb(1) / 2).max(arb(0)).min(arb(1)),
+    Log: lambda x, _: x.log(),
+    Mish: lambda x, _: x * ((x.max(arb(0)) + (-abs(x)).exp().log1p()).tanh()),
+    Pow: _pow,
+    Reciprocal: lambda x, _: 1 / x,
+    Sigmoid: lambda x, _: 1 / (1 + (-x).exp()),
+    Silu: lambda x, _: x * _bounded(x),
+    Sin: lambda x, _: x.sin(),
+    Softplus: lambda x, op: (
+        x.max(arb(0)) + (-rational(op.beta) * abs(x)).exp().log1p() / rational(op.beta)
+    ),
+    Softsign: lambda x, _: x / (1 + abs(x)),
+    Sqrt: lambda x, _: x.sqrt(),
+    Square: lambda x, _: x * x,
+    Tanh: lambda x, _: x.tanh(),
+    TanhGelu: lambda x, _: x * _bounded(2 * (2 / arb.pi()).sqrt() * (x + _CUBIC * x**3)),
 }
 
 

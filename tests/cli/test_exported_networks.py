@@ -247,12 +247,12 @@ FILES: dict[str, Exported] = {
     ),
     "scikit-learn": Exported(lambda path: save(path, SCIKIT, ["n", 4], (LABEL, MAPS))),
     "scores inside": Exported(
-        lambda path: save(path, [*LINEAR, node("Exp", "y", "odd")], ["n", 4], ("odd",), w=W, b=B),
+        lambda path: save(path, [*LINEAR, node("Asinh", "y", "odd")], ["n", 4], ("odd",), w=W, b=B),
         options=("--output", "y"),
     ),
     "exponentials": Exported(
-        lambda path: save(path, [*LINEAR, node("Exp", "y", "odd")], ["n", 4], ("odd",), w=W, b=B),
-        unknown="Exp",
+        lambda path: save(path, [*LINEAR, node("Asinh", "y", "odd")], ["n", 4], ("odd",), w=W, b=B),
+        unknown="Asinh",
     ),
     "forest": Exported(
         lambda path: save(path, [FOREST], ["n", 4], (NUMBER, "scores")),

@@ -161,7 +161,9 @@ def networks(folder: Path) -> None:
         save(folder / f"{name}.onnx", layers, (4,), 3, **_DENSE)
     for name, layers in _CONVOLUTIONAL.items():
         save(folder / f"{name}.onnx", layers, _IMAGE, 2 if "transposed" in name else 3, **_CONV)
-    save(folder / "unsupported.onnx", [_gemm("a"), ("Erf", {}, []), _gemm("c")], (4,), 3, **_DENSE)
+    save(
+        folder / "unsupported.onnx", [_gemm("a"), ("Asinh", {}, []), _gemm("c")], (4,), 3, **_DENSE
+    )
     for name, shape in (("four", (4,)), ("images", _IMAGE)):
         center = _numbers(2, *shape)
         labels = np.array([0, 1])

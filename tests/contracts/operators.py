@@ -13,30 +13,56 @@ from sensverify.network.operators import (
     Abs,
     Add,
     Affine,
+    Atan,
     BatchNorm,
+    Ceil,
     Clip,
     Concat,
     Conv,
     ConvTranspose,
+    Cos,
     Divide,
+    Elu,
+    Erf,
     Exp,
+    Floor,
+    Gelu,
+    HardSwish,
+    Heaviside,
     Increment,
     LeakyRelu,
     Log,
     Max,
+    Mish,
     Operator,
     Pad,
     Permute,
+    Pow,
     Product,
     Reciprocal,
     Relu,
     Reshape,
+    Round,
     Scale,
     Select,
     Sigmoid,
+    Sign,
+    Silu,
+    Sin,
+    Softplus,
+    Softsign,
     Sqrt,
     Square,
     Tanh,
+    TanhGelu,
+    affine,
+    base,
+    elementary,
+    gates,
+    piecewise,
+    several,
+    smooth,
+    steps,
 )
 from tests.contracts.networks import dense, numbers
 
@@ -149,6 +175,30 @@ FORMS: dict[str, Form] = {
     "root": Form(Sqrt, (4,), lambda rng: Sqrt(), least=0.0625),
     "reciprocal": Form(Reciprocal, (4,), lambda rng: Reciprocal(), least=0.25),
     "square": Form(Square, (4,), lambda rng: Square()),
+    "cube": Form(Pow, (4,), lambda rng: Pow(3.0)),
+    "fourth power": Form(Pow, (4,), lambda rng: Pow(4.0)),
+    "fractional power": Form(Pow, (4,), lambda rng: Pow(1.5), least=0.0625),
+    "falling power": Form(Pow, (4,), lambda rng: Pow(-2.0), least=0.5),
+    "sine": Form(Sin, (4,), lambda rng: Sin()),
+    "cosine": Form(Cos, (4,), lambda rng: Cos()),
+    "arc tangent": Form(Atan, (4,), lambda rng: Atan()),
+    "error function": Form(Erf, (4,), lambda rng: Erf()),
+    "softsign": Form(Softsign, (4,), lambda rng: Softsign()),
+    "softplus": Form(Softplus, (4,), lambda rng: Softplus(2.0)),
+    "elu": Form(Elu, (4,), lambda rng: Elu()),
+    "elu with a kink": Form(Elu, (4,), lambda rng: Elu(0.5)),
+    "steep elu": Form(Elu, (4,), lambda rng: Elu(1.75)),
+    "falling elu": Form(Elu, (4,), lambda rng: Elu(-0.5, 2.0)),
+    "gelu": Form(Gelu, (4,), lambda rng: Gelu()),
+    "gelu by tanh": Form(TanhGelu, (4,), lambda rng: TanhGelu()),
+    "silu": Form(Silu, (4,), lambda rng: Silu()),
+    "mish": Form(Mish, (4,), lambda rng: Mish()),
+    "hard swish": Form(HardSwish, (4,), lambda rng: HardSwish()),
+    "sign": Form(Sign, (3,), lambda rng: Sign()),
+    "heaviside": Form(Heaviside, (3,), lambda rng: Heaviside(0.5)),
+    "floor": Form(Floor, (3,), lambda rng: Floor()),
+    "ceiling": Form(Ceil, (3,), lambda rng: Ceil()),
+    "rounding": Form(Round, (3,), lambda rng: Round()),
     "maximum": Form(Max, (2, 3), lambda rng: Max()),
     "maximum of one": Form(Max, (3, 1), lambda rng: Max()),
     "product": Form(Product, (2, 2), lambda rng: Product()),
@@ -167,10 +217,19 @@ FORMS: dict[str, Form] = {
 
 
 def concrete() -> list[type[Operator]]:
-    """Every operator that a node of a network can have but its input, in the order of the file."""
-    kinds = [kind for kind in vars(operators).values() if isinstance(kind, type)]
-    kinds = [kind for kind in kinds if issubclass(kind, Operator)]
-    bases = {base for kind in kinds for base in kind.__bases__}
+    """Every operator that a node of a network can have but its input, in the order of the files."""
+    files = (affine, piecewise, smooth, elementary, gates, steps, several)
+    kinds = [
+        kind
+        for file in files
+        for kind in vars(file).values()
+        if isinstance(kind, type)
+        and issubclass(kind, Operator)
+        and kind.__module__ == file.__name__
+    ]
+    missing = {kind for kind in vars(operators).values() if isinstance(kind, type)} - {*kinds}
+    assert all(kind.__module__ == base.__name__ for kind in missing)
+    bases = {above for kind in kinds for above in kind.__bases__}
     return [kind for kind in kinds if kind not in bases | {operators.Input}]
 
 
@@ -202,7 +261,7 @@ def _beside(form: Form, rng: Rng) -> Network:
     hidden = builder.add(dense(rng, prod(form.shape), 2, gain=2.0), builder.input)
     read = builder.add(Relu(), hidden)
     given = builder.add(
-        Reshape(form.shape), builder.add(Scale(np.array(1.0), np.array(-0.5)), read)
+        Reshape(form.shape), builder.add(Scale(np.array(1.0), np.array(-0.4375)), read)
     )
     node = _flat(builder, form.add(builder, form.make(rng), *[given] * form.inputs))
     node = builder.add(Concat(0), node, read)

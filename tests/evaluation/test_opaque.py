@@ -14,6 +14,7 @@ from sensverify.errors import BadSetting
 from sensverify.evaluation import evaluate
 from sensverify.training.directory.export import export_onnx
 from tests.evaluation.networks import request, timeless
+from tests.odd import Tangent
 
 
 class Attending(nn.Module):
@@ -29,9 +30,9 @@ class Attending(nn.Module):
         return self.last(self.attention(each, each, each, need_weights=False)[0].mean(dim=1))
 
 
-def gelu(seed: int = 0) -> nn.Module:
+def odd(seed: int = 0) -> nn.Module:
     torch.manual_seed(seed)
-    return nn.Sequential(nn.Linear(4, 8), nn.GELU(), nn.Linear(8, 3))
+    return nn.Sequential(nn.Linear(4, 8), Tangent(), nn.Linear(8, 3))
 
 
 def asked(files: Path, *models: Any, **changes: Any) -> Any:
@@ -67,7 +68,7 @@ def test_a_module_that_is_known_is_evaluated_as_its_file(files: Path, tmp_path: 
     assert reasons(live) == reasons(file) == {}
 
 
-@pytest.mark.parametrize("module", [gelu(), Attending()], ids=["gelu", "attention"])
+@pytest.mark.parametrize("module", [odd(), Attending()], ids=["odd", "attention"])
 def test_what_needs_no_operators_is_found_out_of_any_module(files: Path, module: Any) -> None:
     found = evaluate(asked(files, module, measures=("default",), certify=("crown", "ibp")))
     (model,) = found.models
@@ -86,7 +87,7 @@ def test_what_needs_no_operators_is_found_out_of_any_module(files: Path, module:
 
 
 def test_the_module_stays_as_it_is_and_changes_to_it_come_too_late(files: Path) -> None:
-    module = gelu().train()
+    module = odd().train()
     before = {name: values.clone() for name, values in module.state_dict().items()}
     first = evaluate(asked(files, module))
     assert module.training
@@ -99,12 +100,12 @@ def test_the_module_stays_as_it_is_and_changes_to_it_come_too_late(files: Path) 
 
 
 def test_modules_of_one_class_have_names_of_their_own(files: Path) -> None:
-    found = evaluate(asked(files, gelu(0), gelu(1)))
+    found = evaluate(asked(files, odd(0), odd(1)))
     assert [each.model.name for each in found.models] == ["Sequential 1", "Sequential 2"]
 
 
 def test_an_evaluation_of_modules_goes_on_where_it_was(files: Path, tmp_path: Path) -> None:
-    whole = asked(files, gelu(), out=tmp_path / "out")
+    whole = asked(files, odd(), out=tmp_path / "out")
     first = evaluate(whole)
     again = evaluate(type(whole)(**{**vars(whole), "resume": True}))
     assert timeless(again) == timeless(first)
@@ -114,15 +115,15 @@ def test_a_module_needs_data_that_are_named() -> None:
     from sensverify.evaluation import EvaluateRequest
 
     with pytest.raises(BadSetting, match="data"):
-        evaluate(EvaluateRequest(models=(gelu(),)))
+        evaluate(EvaluateRequest(models=(odd(),)))
 
 
 def test_a_file_without_gradients_is_attacked_through_a_surrogate(
     files: Path, tmp_path: Path
 ) -> None:
-    export_onnx(gelu(), (4,), tmp_path / "gelu.onnx")
+    export_onnx(odd(), (4,), tmp_path / "odd.onnx")
     found = evaluate(
-        asked(files, str(tmp_path / "gelu.onnx"), surrogate=str(files / "a.onnx"), measures=())
+        asked(files, str(tmp_path / "odd.onnx"), surrogate=str(files / "a.onnx"), measures=())
     )
     (model,) = found.models
     assert {row.attack for row in model.attacks} == {

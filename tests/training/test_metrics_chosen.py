@@ -14,6 +14,7 @@ from sensverify.errors import BadSetting, InputError, UnknownName, UnsupportedOp
 from sensverify.measures import METRICS
 from sensverify.runs.watch import Watch
 from sensverify.training import Progress, TrainSettings, fit
+from tests.odd import Tangent
 from tests.training.trainings import blobs, plain_model, quick, rich_model, rows, same_weights
 
 SMALL = {"epochs": 1, "checkpoint_seconds": 60.0, "metric_samples": 12}
@@ -133,6 +134,6 @@ def test_what_cannot_be(values: dict[str, Any], error: type[InputError], words: 
 
 
 def test_metrics_that_a_network_cannot_have() -> None:
-    module = nn.Sequential(nn.Linear(4, 6), nn.GELU(), nn.Linear(6, 3))
+    module = nn.Sequential(nn.Linear(4, 6), Tangent(), nn.Linear(6, 3))
     with pytest.raises(UnsupportedOperator, match="SPECTRAL"):
         fit(module, blobs(), "base", quick(**SMALL, metrics=("SPECTRAL",)))

@@ -8,7 +8,7 @@ enclosed as it is.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from math import inf, isfinite
+from math import inf, isfinite, nextafter
 
 import flint
 import numpy as np
@@ -30,6 +30,9 @@ _BITS = 128
 
 _BISECTIONS = 45
 
+_NEAR = 1e-9
+"""From a kink, within which a touching point is taken for it."""
+
 _FARTHEST = 4096
 """Binary digits before or behind the point beyond which no rational number is made of a ball."""
 
@@ -41,6 +44,8 @@ class Curved(Enclosure):
     ----------
     joints : sequence of pairs of float
         Brackets of the places where pieces join, ascending.
+    kinks : sequence of float
+        Where the derivative jumps inside of a piece; `steepness` there holds all slopes between.
     convex : bool
         Whether the first piece is convex; they alternate.
     branches : sequence of pairs of float
@@ -48,6 +53,7 @@ class Curved(Enclosure):
     """
 
     joints: Sequence[tuple[float, float]] = ()
+    kinks: Sequence[float] = ()
     convex: bool = True
     branches: Sequence[tuple[float, float]] = ((-inf, inf),)
 
@@ -158,7 +164,15 @@ class Curved(Enclosure):
             if convex != (sign > 0) or low == high:
                 gaps += [sign * (self.ball(arb(x)) - s * arb(x)) for x in (low, high)]
                 continue
-            touch = min(max(touch, low), high)
+            kink = next(
+                (k for k in self.kinks if low <= k <= high and abs(k - touch) < _NEAR), None
+            )
+            if kink is not None and self.steepness(arb(kink)).contains(s):
+                # Every such line through the kink is a tangent.
+                gaps.append(sign * (self.ball(arb(kink)) - s * arb(kink)))
+                continue
+            # A hair inside, where the derivative is that of the piece.
+            touch = min(max(touch, nextafter(low, inf)), max(nextafter(high, -inf), low))
             value, steep = self.ball(arb(touch)), self.steepness(arb(touch))
             for x in (low, high):
                 gaps.append(sign * (value + steep * (arb(x) - arb(touch)) - s * arb(x)))
@@ -167,7 +181,7 @@ class Curved(Enclosure):
             if low <= high:
                 joint = arb(low).union(arb(high))
                 gaps.append(sign * (self.ball(joint) - s * joint))
-        found = [_lower_end(gap) for gap in gaps]
+        found = [lower_end(gap) for gap in gaps]
         return None if any(end is None for end in found) else min(found)  # type: ignore[type-var]
 
     def _touching(
@@ -207,7 +221,8 @@ class Curved(Enclosure):
         return (moved + gamma32(LIBRARY) * reach) * (1 + 2.0**-20) + TINY32
 
 
-def _lower_end(ball: arb) -> fmpq | None:
+def lower_end(ball: arb) -> fmpq | None:
+    """A number of some thousand digits at most that is not above a ball; None: there is none."""
     if not ball.is_finite():
         return None
     mantissa, exponent = ball.lower().man_exp()

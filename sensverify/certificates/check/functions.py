@@ -30,6 +30,7 @@ from sensverify.certificates.check.maximum import Maximum
 from sensverify.certificates.check.product import TwoNumbers
 from sensverify.certificates.check.s_shaped import SShaped
 from sensverify.certificates.check.smooth import SMOOTH
+from sensverify.certificates.check.steps import STEPS
 from sensverify.errors import MissingRule
 from sensverify.network.operators import (
     Abs,
@@ -249,7 +250,7 @@ class _Tanh(SShaped):
 class _Increment(Increments):
     def __init__(self, operator: Increment, shape: tuple[int, ...]) -> None:
         kind = type(operator.function)
-        if kind not in ENCLOSURES:
+        if not hasattr(ENCLOSURES.get(kind), "secants"):
             raise MissingRule(f"certificates do not know the increment of {kind.__name__}")
         super().__init__(operator, shape, ENCLOSURES[kind](operator.function, shape[:-1]))
 
@@ -265,4 +266,5 @@ ENCLOSURES: dict[type[Operator], type[Enclosure]] = {
     Sigmoid: _Sigmoid,
     Tanh: _Tanh,
     **SMOOTH,
+    **STEPS,
 }

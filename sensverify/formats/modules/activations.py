@@ -2,28 +2,46 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from torch import Tensor
 
 from sensverify.formats.modules.arithmetic import clipped, times
 from sensverify.formats.modules.emitting import Emitter, Variable, contains_variable, rule, scalar
-from sensverify.formats.modules.expressions import Expression
+from sensverify.formats.modules.expressions import Expression, current
 from sensverify.network.operators import (
     Abs,
     Add,
+    Atan,
+    Ceil,
     Clip,
+    Cos,
+    Elu,
+    Erf,
     Exp,
+    Floor,
+    Gelu,
+    HardSwish,
+    Heaviside,
     LeakyRelu,
     Log,
+    Mish,
     Operator,
+    Pow,
     Reciprocal,
     Relu,
+    Round,
     Scale,
     Sigmoid,
+    Sign,
+    Silu,
+    Sin,
+    Softplus,
     Sqrt,
     Square,
     Tanh,
+    TanhGelu,
 )
 
 
@@ -39,9 +57,22 @@ for _name, _operator in (
     ("tanh", Tanh),
     ("abs", Abs),
     ("absolute", Abs),
+    ("arctan", Atan),
+    ("atan", Atan),
+    ("ceil", Ceil),
+    ("cos", Cos),
+    ("erf", Erf),
+    ("special_erf", Erf),
     ("exp", Exp),
+    ("floor", Floor),
+    ("hardswish", HardSwish),
     ("log", Log),
+    ("mish", Mish),
     ("reciprocal", Reciprocal),
+    ("sgn", Sign),
+    ("sign", Sign),
+    ("silu", Silu),
+    ("sin", Sin),
     ("sqrt", Sqrt),
     ("square", Square),
 ):
@@ -105,12 +136,22 @@ def _clamp(emit: Emitter, self: Any, min: Any = None, max: Any = None) -> Variab
 
 @rule("threshold")
 def _threshold(emit: Emitter, self: Variable, threshold: float, value: float) -> Variable:
-    if threshold != value:
-        emit.refuse(
-            f"jumps from {value} to {threshold}, and a network is continuous here; only a value "
-            "equal to the threshold is supported"
-        )
-    return clipped(emit, self, threshold, None)
+    if threshold == value:
+        return clipped(emit, self, threshold, None)
+    # max(x - t, 0) + v + (t - v) [x > t]
+    behind = emit.add(Scale(None, scalar(-threshold)), self)
+    step = emit.add(Heaviside(), behind)
+    jump = emit.add(Scale(scalar(threshold - value), scalar(value)), step)
+    return emit.add(Add(), emit.add(Relu(), behind), jump)
+
+
+@rule("hardshrink")
+def _hardshrink(emit: Emitter, self: Variable, lambd: float = 0.5) -> Variable:
+    # A soft one, and steps: down at -lambd, whose value is 0 there, and up at lambd.
+    above = emit.add(Heaviside(), emit.add(Scale(None, scalar(-lambd)), self))
+    below = emit.add(Heaviside(), emit.add(Scale(scalar(-1.0), scalar(-lambd)), self))
+    jumps = emit.add(Scale(scalar(lambd)), above), emit.add(Scale(scalar(-lambd)), below)
+    return emit.add(Add(), _softshrink(emit, self, lambd), *jumps)
 
 
 @rule("softshrink")
@@ -149,10 +190,72 @@ def _pow(emit: Emitter, self: Any, exponent: Any) -> Variable:
     if not isinstance(exponent, int | float):
         emit.refuse("has an exponent that is no constant number")
     variable = emit.variable(self)
+    if exponent == 0:
+        emit.refuse("has the exponent 0, so its values do not depend on the input")
     if exponent == 1:
         return variable
-    if exponent not in POWERS:
-        emit.refuse(f"has the exponent {exponent:g}, and a network has {sorted(POWERS)}")
-    for operator in POWERS[float(exponent)]:
+    for operator in POWERS.get(float(exponent), (partial(Pow, float(exponent)),)):
         variable = emit.add(operator(), variable)
     return variable
+
+
+@rule("gelu")
+def _gelu(emit: Emitter, self: Variable, approximate: str = "none") -> Variable:
+    return emit.add(TanhGelu() if approximate == "tanh" else Gelu(), self)
+
+
+@rule("elu")
+def _elu(
+    emit: Emitter, self: Variable, alpha: float = 1, scale: float = 1, input_scale: float = 1
+) -> Variable:
+    if not input_scale > 0:
+        emit.refuse(f"scales its input by {input_scale:g}, and only numbers above 0 are known")
+    result = emit.add(Elu(float(alpha), float(input_scale)), self)
+    return result if scale == 1 else times(emit, result, float(scale))
+
+
+@rule("celu")
+def _celu(emit: Emitter, self: Variable, alpha: float = 1.0) -> Variable:
+    if not alpha > 0:
+        emit.refuse(f"has an alpha of {alpha:g}, and only numbers above 0 are known")
+    return emit.add(Elu(float(alpha), 1 / alpha), self)
+
+
+@rule("selu")
+def _selu(emit: Emitter, self: Variable) -> Variable:
+    return times(emit, emit.add(Elu(_SELU_ALPHA), self), _SELU_SCALE)
+
+
+_SELU_ALPHA, _SELU_SCALE = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
+
+
+@rule("softplus")
+def _softplus(emit: Emitter, self: Variable, beta: float = 1, threshold: float = 20) -> Variable:
+    if not beta > 0:
+        emit.refuse(f"has a beta of {beta:g}, and only numbers above 0 are known")
+    if threshold < 20:
+        emit.refuse(
+            f"takes the number itself from {threshold:g} on, where that is another one",
+            "leave its threshold at 20",
+        )
+    return emit.add(Softplus(float(beta)), self)
+
+
+@rule("log_sigmoid", "log_sigmoid_forward")
+def _log_sigmoid(emit: Emitter, self: Variable) -> Variable:
+    return times(emit, emit.add(Softplus(), times(emit, self, -1.0)), -1.0)
+
+
+@rule("round")
+def _round(emit: Emitter, self: Variable, decimals: int = 0) -> Variable:
+    if decimals:
+        emit.refuse("rounds to decimals, and only whole numbers are known")
+    return emit.add(Round(), self)
+
+
+@rule("heaviside")
+def _heaviside(emit: Emitter, self: Variable, values: Any) -> Variable:
+    at_zero = current(emit.array(values))
+    if at_zero.numel() != 1 or not 0 <= float(at_zero) <= 1:
+        emit.refuse("has a value at zero that is not one number from 0 to 1")
+    return emit.add(Heaviside(float(at_zero)), self)

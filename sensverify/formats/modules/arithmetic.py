@@ -5,10 +5,25 @@ from __future__ import annotations
 from math import inf
 from typing import Any
 
+from torch import Tensor
+
 from sensverify.formats.modules.bilinear import product_of
 from sensverify.formats.modules.emitting import Emitter, Variable, rule, scalar
-from sensverify.formats.modules.expressions import Expression, Origin, origin
-from sensverify.network.operators import Add, Clip, Concat, Divide, Max, Reciprocal, Relu, Scale
+from sensverify.formats.modules.expressions import Expression, Origin, current, origin
+from sensverify.network.operators import (
+    Abs,
+    Add,
+    Clip,
+    Concat,
+    Divide,
+    Max,
+    Reciprocal,
+    Relu,
+    Scale,
+    Sigmoid,
+    Silu,
+    Softsign,
+)
 
 
 def times(emit: Emitter, variable: Variable, factor: float) -> Variable:
@@ -50,7 +65,8 @@ def _rsub(emit: Emitter, self: Any, other: Any, alpha: float = 1) -> Variable:
 def _mul(emit: Emitter, self: Any, other: Any) -> Variable:
     first, second = emit.broadcast(self, other)
     if isinstance(first, Variable) and isinstance(second, Variable):
-        return product_of(emit, first, second)
+        known = _gated(emit, first, second)
+        return product_of(emit, first, second) if known is None else known
     variable, factor = (first, second) if isinstance(first, Variable) else (second, first)
     return emit.add(Scale(emit.array(factor)), emit.variable(variable))
 
@@ -60,6 +76,8 @@ def _div(emit: Emitter, self: Any, other: Any, rounding_mode: str | None = None)
     if rounding_mode is not None:
         emit.refuse("rounds, which has no bounds here")
     variable, divisor = emit.broadcast(self, other)
+    if isinstance(variable, Variable) and _is_share(emit, variable, divisor):
+        return emit.add(Softsign(), variable)
     if isinstance(divisor, Variable):
         inverse = emit.add(Reciprocal(), divisor)
         if isinstance(variable, Variable):
@@ -69,6 +87,28 @@ def _div(emit: Emitter, self: Any, other: Any, rounding_mode: str | None = None)
     if bool((divisor.detach() == 0).any()):
         emit.refuse("divides by zero")
     return emit.add(Divide(divisor), emit.variable(variable))
+
+
+def _gated(emit: Emitter, first: Variable, second: Variable) -> Variable | None:
+    """A product that is one function of one number, whose bounds are tighter."""
+    for factor, share in ((first, second), (second, first)):
+        operator, inputs = emit.behind(share)
+        if isinstance(operator, Sigmoid) and inputs == (factor.position,):
+            return emit.add(Silu(), factor)
+    return None
+
+
+def _is_share(emit: Emitter, variable: Variable, divisor: Any) -> bool:
+    """True where the divisor is ``1 + |x|`` for the variable x."""
+    if not isinstance(divisor, Variable):
+        return False
+    plus, (source,) = emit.behind(divisor)[0], emit.behind(divisor)[1][:1] or (-1,)
+    if not isinstance(plus, Scale) or plus.scale is not None or plus.shift is None:
+        return False
+    size, inputs = emit.behind(Variable(source, variable.shape))
+    shift = current(plus.shift)
+    ones = isinstance(shift, Tensor) and bool((shift == 1).all())
+    return ones and isinstance(size, Abs) and inputs == (variable.position,)
 
 
 @rule("neg", "negative")

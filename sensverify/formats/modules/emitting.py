@@ -133,6 +133,11 @@ class Emitter:
         )
         return Variable(position, self._builder.shape(position))
 
+    def behind(self, variable: Variable) -> tuple[Operator, tuple[int, ...]]:
+        """The operator that a variable is the outcome of, and the positions of what it takes."""
+        node = self._builder.nodes[variable.position]
+        return node.operator, node.inputs
+
     def variable(self, value: Any) -> Variable:
         """The value as one that depends on the input, or a refusal."""
         if not isinstance(value, Variable):

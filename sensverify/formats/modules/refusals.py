@@ -7,7 +7,7 @@ from typing import Any
 from sensverify.formats.modules.emitting import Emitter, rule
 
 
-@rule("gt", "ge", "lt", "le", "eq", "ne", "sign", "heaviside", "logical_not", "bitwise_not")
+@rule("gt", "ge", "lt", "le", "eq", "ne", "logical_not", "bitwise_not")
 def _compare(emit: Emitter, **_: Any) -> Any:
     emit.refuse(
         "compares values computed from the input, which makes jumps that no network has",
@@ -15,7 +15,7 @@ def _compare(emit: Emitter, **_: Any) -> Any:
     )
 
 
-@rule("searchsorted", "bucketize", "floor", "ceil", "round", "trunc", "frac", "one_hot")
+@rule("searchsorted", "bucketize", "trunc", "frac", "one_hot")
 def _lookup(emit: Emitter, **_: Any) -> Any:
     emit.refuse(
         "turns values computed from the input into positions or whole numbers, which makes jumps "
@@ -37,27 +37,6 @@ def _statistics(emit: Emitter, **_: Any) -> Any:
     emit.refuse(
         "has no counterpart in a network: it divides by statistics of its own input",
         "layer_norm, group_norm, instance_norm, rms_norm, var and std are supported",
-    )
-
-
-@rule(
-    "celu",
-    "elu",
-    "gelu",
-    "hardshrink",
-    "hardswish",
-    "log_sigmoid",
-    "mish",
-    "selu",
-    "silu",
-    "softplus",
-    "softsign",
-)
-def _nonlinear(emit: Emitter, **_: Any) -> Any:
-    emit.refuse(
-        "has no counterpart in a network",
-        "the nonlinear functions that have one are relu, "
-        "leaky_relu, prelu, clamp and its relatives, abs, max, min, sigmoid and tanh",
     )
 
 

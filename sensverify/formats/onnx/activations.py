@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from math import inf, isnan
 from typing import Any
 
@@ -10,34 +11,78 @@ import numpy as np
 
 from sensverify.formats.onnx.call import Call, Value, Variable, handles
 from sensverify.formats.onnx.constants import folded
-from sensverify.formats.onnx.lowering import activated, aligned, broadcast_shape, scaled
+from sensverify.formats.onnx.lowering import (
+    activated,
+    added,
+    aligned,
+    broadcast_shape,
+    divided,
+    scaled,
+)
 from sensverify.network.operators import (
     Abs,
+    Atan,
+    Ceil,
     Clip,
+    Cos,
     Elementwise,
+    Elu,
+    Erf,
     Exp,
+    Floor,
+    Gelu,
+    HardSwish,
+    Heaviside,
     LeakyRelu,
     Log,
+    Mish,
+    Pow,
     Reciprocal,
     Relu,
+    Round,
     Sigmoid,
+    Sign,
+    Silu,
+    Sin,
+    Softplus,
+    Softsign,
     Sqrt,
     Square,
     Tanh,
+    TanhGelu,
 )
 
 SIMPLE: dict[str, Callable[[], Elementwise]] = {
     "Abs": Abs,
+    "Atan": Atan,
+    "Ceil": Ceil,
+    "Cos": Cos,
+    "Erf": Erf,
     "Exp": Exp,
+    "Floor": Floor,
+    "HardSwish": HardSwish,
     "Log": Log,
+    "Mish": Mish,
     "Reciprocal": Reciprocal,
     "Relu": Relu,
+    "Round": Round,
     "Sigmoid": Sigmoid,
+    "Sign": Sign,
+    "Sin": Sin,
+    "Softplus": Softplus,
+    "Softsign": Softsign,
     "Sqrt": Sqrt,
     "Tanh": Tanh,
 }
 
-ROUNDED: dict[str, Callable[..., Any]] = {"Reciprocal": np.reciprocal, "Sqrt": np.sqrt}
+ROUNDED: dict[str, Callable[..., Any]] = {
+    "Ceil": np.ceil,
+    "Floor": np.floor,
+    "Reciprocal": np.reciprocal,
+    "Round": np.round,
+    "Sign": np.sign,
+    "Sqrt": np.sqrt,
+}
 """Those of `SIMPLE` whose results are correctly rounded, and the same everywhere."""
 
 LARGEST_FLOAT = float(np.finfo(np.float32).max)
@@ -134,6 +179,60 @@ def power(call: Call) -> Value:
     variable = Variable(variable.node, shape)
     if number == 1:
         return variable
-    if number not in POWERS:
-        raise call.refusal(f"a power of {number:g} is not supported")
-    return activated(call, variable, POWERS[number]())
+    if number == 0:
+        raise call.refusal("a power of 0 does not depend on the input")
+    return activated(call, variable, POWERS.get(number, partial(Pow, number))())
+
+
+@handles("Gelu")
+def gelu(call: Call) -> Value:
+    """A number times the normal distribution function of it, or an approximation of that."""
+    form = call.attribute("approximate", "none")
+    form = form.decode() if isinstance(form, bytes) else form
+    if form not in ("none", "tanh"):
+        raise call.invalid(f"there is no approximation '{form}'")
+    return activated(call, call.variable(0), Gelu() if form == "none" else TanhGelu())
+
+
+@handles("Elu")
+def elu(call: Call) -> Value:
+    """``x`` above zero, ``alpha * (exp(x) - 1)`` below."""
+    return activated(call, call.variable(0), Elu(float(call.attribute("alpha", 1.0))))
+
+
+@handles("Celu")
+def celu(call: Call) -> Value:
+    """``x`` above zero, ``alpha * (exp(x / alpha) - 1)`` below."""
+    alpha = float(call.attribute("alpha", 1.0))
+    if not alpha > 0:
+        raise call.refusal(f"an alpha of {alpha:g} is not supported", "give one above 0")
+    # Not with 1 / alpha, which would be rounded.
+    return scaled(call, activated(call, divided(call, call.variable(0), alpha), Elu()), alpha)
+
+
+@handles("Selu")
+def selu(call: Call) -> Value:
+    """``gamma`` times an ELU."""
+    alpha = call.attribute("alpha", 1.67326319217681884765625)
+    gamma = call.attribute("gamma", 1.05070102214813232421875)
+    return scaled(call, activated(call, call.variable(0), Elu(float(alpha))), gamma)
+
+
+@handles("ThresholdedRelu")
+def thresholded_relu(call: Call) -> Value:
+    """``x`` above ``alpha``, else 0: a ReLU behind ``alpha``, and a step as high as ``alpha``."""
+    alpha = call.attribute("alpha", 1.0)
+    behind = scaled(call, call.variable(0), shift=-alpha)
+    ramp, step = (activated(call, behind, operator) for operator in (Relu(), Heaviside()))
+    return added(call, ramp, scaled(call, step, alpha))
+
+
+@handles("Swish")
+def swish(call: Call) -> Value:
+    """``x * sigmoid(alpha * x)``."""
+    alpha = call.attribute("alpha", 1.0)
+    if alpha == 0:
+        return scaled(call, call.variable(0), 0.5)
+    inner = call.variable(0) if alpha == 1 else scaled(call, call.variable(0), alpha)
+    result = activated(call, inner, Silu())
+    return result if alpha == 1 else divided(call, result, alpha)

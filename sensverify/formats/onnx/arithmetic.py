@@ -11,6 +11,7 @@ from sensverify.formats.onnx.activations import clipped
 from sensverify.formats.onnx.bilinear import times
 from sensverify.formats.onnx.call import Call, Value, Variable, handles
 from sensverify.formats.onnx.constants import folded
+from sensverify.formats.onnx.gates import gated, softsign
 from sensverify.formats.onnx.lowering import (
     activated,
     added,
@@ -117,7 +118,8 @@ def multiply(call: Call) -> Value:
     if (nothing := empty(call, first, second)) is not None:
         return nothing
     if isinstance(first, Variable) and isinstance(second, Variable):
-        return times(call, first, second)
+        known = gated(call, first, second)
+        return times(call, first, second) if known is None else known
     variable, factor = (first, second) if isinstance(first, Variable) else (second, first)
     return scaled(call, variable, factor)  # type: ignore[arg-type]
 
@@ -127,7 +129,8 @@ def divide(call: Call) -> Value:
     """The quotient of two inputs: by one that depends on the input, a product."""
     first, divisor = call.input(0), call.input(1)
     if isinstance(divisor, Variable):
-        return _divided_by(call, first, divisor)
+        known = softsign(call, first, divisor) if isinstance(first, Variable) else None
+        return _divided_by(call, first, divisor) if known is None else known
     second = call.constant(1, "the divisor")
     if isinstance(first, Variable):
         nothing = empty(call, first, second)

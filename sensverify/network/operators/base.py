@@ -124,3 +124,63 @@ class Smooth(Elementwise):
         never does. None: they are found by bisection on the derivative.
         """
         return None
+
+
+class Periodic(Smooth):
+    """A smooth function that repeats itself; what it declares takes the place of inflections.
+
+    Attributes
+    ----------
+    period : float
+    extremes : pair of float
+        Its least and its largest value.
+    steepest : float
+        The largest magnitude of its derivative.
+    """
+
+    period: float
+    extremes: tuple[float, float]
+    steepest: float
+
+    convex = True
+    """Of no account: `tangents` gives its tangent points within one period."""
+
+
+class Steps(Elementwise):
+    """A function that is constant between jumps and never falls.
+
+    Bounds take every value between those on both sides of a jump for one that is attained there,
+    and jumps that lie hardly outside of an interval for ones inside of it: so no bound depends on
+    which side of a jump rounding puts a number.
+
+    Attributes
+    ----------
+    height : float
+        Of its highest jump.
+    spacing : float
+        Least distance between two jumps.
+    """
+
+    height: float = 1.0
+    spacing: float = inf
+
+    def jump_from(self, x: Values, xp: Any) -> Values:
+        """The least place of a jump that is not below x; infinite where there is none."""
+        raise self._undeclared("jump_from")
+
+    def jump_to(self, x: Values, xp: Any) -> Values:
+        """The largest place of a jump that is not above x; infinite where there is none."""
+        raise self._undeclared("jump_to")
+
+    def below(self, x: Values, xp: Any) -> Values:
+        """The limit of the values from the left."""
+        raise self._undeclared("below")
+
+    def above(self, x: Values, xp: Any) -> Values:
+        """The limit of the values from the right."""
+        raise self._undeclared("above")
+
+
+def above_zero(slope: Any, xp: Any) -> Any:
+    """Slopes, with the least normal number in place of those that no tangent has."""
+    return xp.clip(slope, xp.finfo(slope.dtype).tiny, None)

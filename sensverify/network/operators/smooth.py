@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf
+from math import pi, sqrt
 from typing import Any
 
-from sensverify.network.operators.base import Smooth, Values
-
-
-def _above_zero(slope: Any, xp: Any) -> Any:
-    """Slopes, with the least normal number in place of those that no tangent has."""
-    return xp.clip(slope, xp.finfo(slope.dtype).tiny, None)
+from sensverify.network.operators.base import Smooth, Values, above_zero
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,91 +43,118 @@ class Tanh(Smooth):
 
 
 @dataclass(frozen=True, eq=False)
-class Exp(Smooth):
-    """``exp(x)``."""
+class Atan(Smooth):
+    """The arc tangent."""
 
     convex = True
-    rising = True
-
-    def value(self, x: Values, xp: Any) -> Values:
-        return xp.exp(x)
-
-    def derivative(self, x: Values, xp: Any) -> Values:
-        return xp.exp(x)
-
-    def tangents(self, slope: Values, xp: Any) -> list[Values]:
-        # Of a slope of 0 or less there is none: far to the left, where f rises least.
-        return [xp.log(_above_zero(slope, xp))]
-
-
-@dataclass(frozen=True, eq=False)
-class Log(Smooth):
-    """The natural logarithm of numbers above 0."""
-
-    convex = False
-    rising = True
-    branches = ((0.0, inf),)
-
-    def value(self, x: Values, xp: Any) -> Values:
-        return xp.log(x)
-
-    def derivative(self, x: Values, xp: Any) -> Values:
-        return xp.reciprocal(x)
-
-    def tangents(self, slope: Values, xp: Any) -> list[Values]:
-        return [1 / _above_zero(slope, xp)]
-
-
-@dataclass(frozen=True, eq=False)
-class Sqrt(Smooth):
-    """The square root of numbers that are 0 or more."""
-
-    convex = False
-    rising = True
-    branches = ((0.0, inf),)
-
-    def value(self, x: Values, xp: Any) -> Values:
-        return xp.sqrt(x)
-
-    def derivative(self, x: Values, xp: Any) -> Values:
-        return 0.5 / xp.sqrt(x)
-
-    def tangents(self, slope: Values, xp: Any) -> list[Values]:
-        return [(0.5 / _above_zero(slope, xp)) ** 2]
-
-
-@dataclass(frozen=True, eq=False)
-class Reciprocal(Smooth):
-    """``1 / x`` of numbers of one sign."""
-
-    convex = False
     inflections = (0.0,)
-    rising = False
+    rising = True
     odd = True
-    branches = ((-inf, 0.0), (0.0, inf))
 
     def value(self, x: Values, xp: Any) -> Values:
-        return xp.reciprocal(x)
+        return xp.atan(x)
 
     def derivative(self, x: Values, xp: Any) -> Values:
-        return -xp.reciprocal(x * x)
+        return xp.reciprocal(1 + x * x)
 
     def tangents(self, slope: Values, xp: Any) -> list[Values]:
-        point = 1 / xp.sqrt(_above_zero(-slope, xp))
+        point = xp.sqrt(xp.clip(1 / above_zero(slope, xp) - 1, 0.0, None))
         return [point, -point]
 
 
 @dataclass(frozen=True, eq=False)
-class Square(Smooth):
-    """``x ** 2``."""
+class Erf(Smooth):
+    """The error function."""
 
     convex = True
+    inflections = (0.0,)
+    rising = True
+    odd = True
 
     def value(self, x: Values, xp: Any) -> Values:
-        return x * x
+        return xp.erf(x)
 
     def derivative(self, x: Values, xp: Any) -> Values:
-        return x + x
+        return 2 / sqrt(pi) * xp.exp(-x * x)
 
     def tangents(self, slope: Values, xp: Any) -> list[Values]:
-        return [slope / 2]
+        share = xp.clip(above_zero(slope, xp) * (sqrt(pi) / 2), None, 1.0)
+        point = xp.sqrt(-xp.log(share))
+        return [point, -point]
+
+
+@dataclass(frozen=True, eq=False)
+class Softsign(Smooth):
+    """``x / (1 + |x|)``."""
+
+    convex = True
+    inflections = (0.0,)
+    rising = True
+    odd = True
+
+    def value(self, x: Values, xp: Any) -> Values:
+        return x / (1 + xp.abs(x))
+
+    def derivative(self, x: Values, xp: Any) -> Values:
+        return xp.reciprocal((1 + xp.abs(x)) ** 2)
+
+    def tangents(self, slope: Values, xp: Any) -> list[Values]:
+        point = xp.clip(1 / xp.sqrt(above_zero(slope, xp)) - 1, 0.0, None)
+        return [point, -point]
+
+
+@dataclass(frozen=True, eq=False)
+class Softplus(Smooth):
+    """``log(1 + exp(beta * x)) / beta``, beta above 0."""
+
+    beta: float = 1.0
+
+    convex = True
+    rising = True
+
+    def value(self, x: Values, xp: Any) -> Values:
+        return xp.relu(x) + xp.log1p(xp.exp(-xp.abs(self.beta * x))) / self.beta
+
+    def derivative(self, x: Values, xp: Any) -> Values:
+        return xp.sigmoid(self.beta * x)
+
+    def tangents(self, slope: Values, xp: Any) -> list[Values]:
+        unit = xp.finfo(slope.dtype).eps / 2
+        share = xp.clip(slope, unit, 1 - unit)
+        return [xp.log(share / (1 - share)) / self.beta]
+
+
+@dataclass(frozen=True, eq=False)
+class Elu(Smooth):
+    """``x`` above zero, ``alpha * (exp(rate * x) - 1)`` below; covers CELU and SELU. Rate > 0."""
+
+    alpha: float = 1.0
+    rate: float = 1.0
+
+    @property
+    def _steep(self) -> float:
+        """The derivative on the left of zero."""
+        return self.alpha * self.rate
+
+    @property
+    def convex(self) -> bool:
+        return self.alpha >= 0
+
+    @property
+    def inflections(self) -> tuple[float, ...]:  # type: ignore[override]
+        return () if 0 <= self._steep <= 1 else (0.0,)
+
+    @property
+    def kinks(self) -> tuple[float, ...]:  # type: ignore[override]
+        return () if self._steep == 1 else (0.0,)
+
+    @property
+    def rising(self) -> bool | None:  # type: ignore[override]
+        return True if self.alpha >= 0 else None
+
+    def value(self, x: Values, xp: Any) -> Values:
+        return xp.where(x > 0, x, self.alpha * xp.expm1(self.rate * xp.clip(x, None, 0.0)))
+
+    def derivative(self, x: Values, xp: Any) -> Values:
+        below = self._steep * xp.exp(self.rate * xp.clip(x, None, 0.0))
+        return xp.where(x > 0, xp.ones_like(x), below)

@@ -193,6 +193,25 @@ FORMS = {
         lambda m, x: functional.softshrink(x, 0.3) + functional.tanhshrink(x),
         lambda m, x: functional.leaky_relu(x, 0.2) + functional.prelu(x, m.gain[:3]),
     ),
+    "functions": (
+        lambda m, x: x.sin() + x.cos() + torch.atan(m.gain * x) + torch.special.erf(x),
+        lambda m, x: x.exp() + (x.abs() + 1).log() + (x.abs() + 1).sqrt() + 1 / (x.abs() + 1),
+        lambda m, x: x.square() + x**2 + x * x + x**3 + torch.expm1(x) + x.abs().log1p(),
+        lambda m, x: (x.abs() + 1) ** 1.5 + (x.abs() + 1) ** -0.5 + (x.abs() + 1).rsqrt(),
+        lambda m, x: functional.gelu(x) + functional.gelu(x, approximate="tanh"),
+        lambda m, x: functional.silu(x) + x * torch.sigmoid(x) + functional.mish(x),
+        lambda m, x: (
+            functional.hardswish(3 * x) + functional.softsign(x) + functional.logsigmoid(x)
+        ),
+        lambda m, x: functional.elu(x) + functional.elu(x, 0.5) + functional.elu(x, 1.75),
+        lambda m, x: functional.selu(x) + functional.celu(x, 0.5),
+        lambda m, x: functional.softplus(x) + functional.softplus(x, beta=3),
+    ),
+    "jumps": (
+        lambda m, x: torch.sign(x) + torch.floor(2 * x) + torch.ceil(2 * x) + torch.round(2 * x),
+        lambda m, x: functional.threshold(x, 0.3, -1.0) + functional.hardshrink(x, 0.4),
+        lambda m, x: torch.heaviside(x.detach(), torch.tensor(0.5, dtype=x.dtype)),
+    ),
     "reductions": (
         lambda m, x: x.mean(1) + x.sum(1),
         lambda m, x: x.mean((1, 2), keepdim=True) + x.sum(-1, keepdim=True),

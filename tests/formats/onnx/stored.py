@@ -8,7 +8,7 @@ from sensverify.bounds.forward import apply
 from sensverify.formats.onnx.reader import read_model
 from sensverify.network.operators import Elementwise, Max
 
-DEFAULTS = [float(np.float32(value)) for value in (0.01, 0.2, 0.5, 1e-5)]
+DEFAULTS = [float(np.float32(value)) for value in (0.01, 0.2, 0.5, 1e-5, 1.6732632, 1.050701)]
 """Of ONNX attributes; all others are integers."""
 
 

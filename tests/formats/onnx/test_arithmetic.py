@@ -47,6 +47,18 @@ def test_with_a_constant(form, shapes, opset, check_node):
     check_node(operator, shape, floats(*constant), opset=opset, first=first)
 
 
+@pytest.mark.parametrize(("shape", "constant"), SHAPES, ids=str)
+def test_a_constant_over_a_variable(shape, constant, check_equal, make_model):
+    nodes = [
+        helper.make_node("Abs", ["x"], ["a"]),
+        helper.make_node("Add", ["a", "half"], ["b"]),
+        helper.make_node("Div", ["c", "b"], ["y"]),
+    ]
+    constants = {"c": floats(*constant), "half": np.full((), 0.5, np.float32)}
+    for opset in (7, 14):
+        check_equal(make_model(nodes, shape, constants, opset=opset))
+
+
 @pairwise(
     operator=["Add", "Sub", "Max", "Min", "Sum", "Mean"],
     weight=[(4, 4), (4, 1)],
@@ -102,6 +114,82 @@ ACTIVATIONS = ["Relu", "Abs", "Sigmoid", "Tanh", "Neg", "LeakyRelu", "HardSigmoi
 def test_activation(operator, check_node):
     for opset in (7, 13, 20):
         check_node(operator, (1, 3, 4), opset=opset)
+
+
+FUNCTIONS = {
+    "Atan": (7, 13, 22),
+    "Ceil": (7, 13),
+    "Celu": (12, 22),
+    "Cos": (7, 22),
+    "Elu": (7, 22),
+    "Erf": (9, 13),
+    "Exp": (7, 13),
+    "Floor": (7, 13),
+    "Gelu": (20,),
+    "HardSwish": (14, 22),
+    "Mish": (18, 22),
+    "Round": (11, 22),
+    "Selu": (7, 22),
+    "Sign": (9, 13),
+    "Sin": (7, 22),
+    "Softplus": (7, 22),
+    "Softsign": (7, 22),
+    "ThresholdedRelu": (10, 22),
+}
+"""Functions of one number, and operator sets in which they changed."""
+
+
+@pytest.mark.parametrize("operator", FUNCTIONS)
+def test_functions_of_one_number(operator, check_node):
+    for opset in FUNCTIONS[operator]:
+        check_node(operator, (1, 3, 4), opset=opset)
+
+
+@pytest.mark.parametrize("operator", ["Log", "Sqrt", "Reciprocal"])
+def test_functions_of_numbers_above_zero(operator, check_equal, make_model):
+    for opset in (7, 13):
+        nodes = [
+            helper.make_node("Abs", ["x"], ["a"]),
+            helper.make_node("Add", ["a", "c"], ["b"]),
+            helper.make_node(operator, ["b"], ["y"]),
+        ]
+        model = make_model(nodes, (1, 3, 4), {"c": np.full(1, 0.25, np.float32)}, opset=opset)
+        check_equal(model)
+
+
+def test_parameters_of_functions(check_node):
+    check_node("Elu", (1, 3, 4), alpha=0.3)
+    check_node("Elu", (1, 3, 4), alpha=1.75)
+    check_node("Celu", (1, 3, 4), alpha=0.5)
+    check_node("Selu", (1, 3, 4), alpha=1.5, gamma=2.0)
+    check_node("Gelu", (1, 3, 4), opset=20, approximate="tanh")
+    check_node("ThresholdedRelu", (1, 3, 4), alpha=0.4)
+
+
+@pytest.mark.parametrize("exponent", [1.0, 2.0, 3.0, 4.0, 2])
+def test_powers(exponent, check_node):
+    for opset in (7, 12, 15):
+        kind = np.float32 if opset < 12 or isinstance(exponent, float) else np.int64
+        check_node("Pow", (1, 3, 4), np.array(exponent, kind), opset=opset)
+        check_node("Pow", (1, 3, 4), np.array([exponent], kind), opset=opset)
+
+
+@pytest.mark.parametrize("exponent", [0.5, 1.5, -0.5, -1.0, -2.0])
+def test_powers_of_numbers_above_zero(exponent, check_equal, make_model):
+    nodes = [
+        helper.make_node("Abs", ["x"], ["a"]),
+        helper.make_node("Add", ["a", "c"], ["b"]),
+        helper.make_node("Pow", ["b", "p"], ["y"]),
+    ]
+    constants = {"c": np.full(1, 0.25, np.float32), "p": np.array(exponent, np.float32)}
+    check_equal(make_model(nodes, (1, 3, 4), constants))
+
+
+@pytest.mark.parametrize("exponent", [[2.0, 3.0], 0.0], ids=str)
+def test_powers_that_are_refused(exponent, save, make_model):
+    nodes = [helper.make_node("Pow", ["x", "p"], ["y"])]
+    with pytest.raises(UnsupportedOperator, match="Pow"):
+        load_onnx(save(make_model(nodes, (1, 2), {"p": np.array(exponent, np.float32)})))
 
 
 def test_activation_parameters(check_node):

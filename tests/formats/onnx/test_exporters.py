@@ -6,7 +6,20 @@ import torch
 from torch import nn
 
 from sensverify.bounds import forward_pass
+from sensverify.errors import UnsupportedOperator
 from sensverify.formats.onnx import load_onnx
+from sensverify.network.operators import (
+    Elementwise,
+    Elu,
+    Gelu,
+    HardSwish,
+    Mish,
+    Pow,
+    Silu,
+    Softsign,
+    Square,
+    TanhGelu,
+)
 
 
 class Residual(nn.Module):
@@ -135,3 +148,67 @@ def test_exported_external_data(tmp_path):
     torch.onnx.export(module, (example,), path, dynamo=True, external_data=True, verbose=False)
     assert len(list(tmp_path.iterdir())) == 2
     torch.testing.assert_close(forward_pass(load_onnx(path), example), module(example).detach())
+
+
+class Function(nn.Module):
+    """A function of torch as a module."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
+
+
+FUNCTIONS = {
+    "gelu": (nn.GELU(), Gelu),
+    "gelu by tanh": (nn.GELU(approximate="tanh"), TanhGelu),
+    "silu": (nn.SiLU(), Silu),
+    "silu by hand": (Function(lambda x: x * torch.sigmoid(2 * x)), Silu),
+    "mish": (nn.Mish(), Mish),
+    "hardswish": (nn.Hardswish(), HardSwish),
+    "relu6 by hand": (Function(lambda x: x * nn.functional.relu6(x + 3) / 6), HardSwish),
+    "softsign": (nn.Softsign(), Softsign),
+    "square": (Function(lambda x: x * x), Square),
+    "cube": (Function(lambda x: x**3), Pow),
+    "selu": (nn.SELU(), Elu),
+    "celu": (nn.CELU(0.5), Elu),
+}
+"""Modules that exporters write as they like, and the one operator that they are read as."""
+
+
+@pytest.mark.parametrize("dynamo", [False, True], ids=["script", "dynamo"])
+def test_functions_of_one_number_are_read_as_one_operator(dynamo, tmp_path):
+    if dynamo:
+        pytest.importorskip("onnxscript")
+    torch.manual_seed(0)
+    module = Beside(*(layer for layer, _ in FUNCTIONS.values())).eval()
+    path = tmp_path / "exported.onnx"
+    example = torch.randn(1, 5)
+    options = {"dynamo": dynamo, "verbose": False}
+    torch.onnx.export(module, (example,), path, **options)
+    network = load_onnx(path)
+    kinds = [type(n.operator) for n in network.nodes if isinstance(n.operator, Elementwise)]
+    assert kinds == [kind for _, kind in FUNCTIONS.values()]
+    x = 3 * torch.randn(50, 5)
+    torch.testing.assert_close(forward_pass(network, x), module(x).detach(), rtol=1e-5, atol=1e-5)
+
+
+def test_products_that_are_only_like_a_known_function_are_not_taken_for_it(tmp_path):
+    """Constants that are a little off make another function."""
+    close = [
+        lambda x: x * 0.5 * (1.01 + torch.erf(x / 1.4142135)),
+        lambda x: x * torch.sigmoid(x + 0.1),
+        lambda x: x * nn.functional.relu6(x + 2.9) / 6,
+        lambda x: x / (1.1 + x.abs()),
+    ]
+    for number, function in enumerate(close):
+        path = tmp_path / f"{number}.onnx"
+        torch.onnx.export(Function(function), (torch.randn(1, 5),), path, dynamo=False)
+        known = (Gelu, Silu, HardSwish, Softsign)
+        try:
+            network = load_onnx(path)
+        except UnsupportedOperator:
+            continue
+        assert not any(isinstance(node.operator, known) for node in network.nodes)

@@ -140,7 +140,7 @@ def compute_bounds(
         ask = partial(
             compute_bounds, method=method, dtype=dtype, device=device, memory_budget=memory_budget
         )
-        return over_parameters(network, box, objectives, ask, watch)
+        return over_parameters(network, box, objectives, ask, _watch(method, watch))
     require_known_set(method.name, method.sets, box)
     box, objectives = _accept(network, box, objectives, _dtype(dtype), device)
     live = tensor_network(network, dtype=box.lower.dtype, device=box.lower.device)

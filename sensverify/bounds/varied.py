@@ -52,7 +52,7 @@ def over_parameters(
     inside: Varied,
     objectives: Array | None,
     ask: Callable[..., Bounds],
-    watch: Watch | None,
+    watch: Watch,
 ) -> Bounds:
     """Bounds over varied inputs by a method that knows boxes, sample by sample.
 
@@ -64,7 +64,7 @@ def over_parameters(
         As of `compute_bounds`.
     ask : callable
         `compute_bounds` with everything but the network, the box, the objectives and the watch.
-    watch : Watch, optional
+    watch : Watch
         The time that is left is shared out by the samples left.
     """
     parts = []
@@ -75,7 +75,7 @@ def over_parameters(
             rows = rows[number : number + 1]
         least, most = (_like(end, inside.lower) for end in (one.least, one.most))
         share = watch
-        if watch is not None and np.isfinite(watch.left):
+        if np.isfinite(watch.left):
             share = watch.within(watch.left / (inside.batch - number))
         found = ask(
             network=with_first_layer(network, one),

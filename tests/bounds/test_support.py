@@ -18,6 +18,7 @@ from sensverify.bounds.support import least_value
 from sensverify.bounds.tensors import tensor_box
 from sensverify.errors import BadSetting, MissingRule
 from sensverify.formats.modules import from_module
+from sensverify.solvers.branch_and_bound import BranchAndBound as Branching
 from tests.core.sets.examples import SETS, X
 
 ROWS = np.random.default_rng(1).normal(size=(4, 5, 6))
@@ -212,3 +213,18 @@ def test_deciders_that_do_not_know_a_set_refuse_it_by_name() -> None:
     for decider in ("branch-and-bound", "marabou"):
         with pytest.raises(BadSetting, match="'ball'"):
             sv.make_decider(decider).decide(network, query)
+
+
+def test_time_is_shared_by_the_samples_of_varied_inputs() -> None:
+    given: list[float] = []
+
+    class Noted(Branching):
+        def bound(self, network: Any, box: Any, objectives: Any, *, watch: Any = None) -> Any:
+            given.append(watch.left)
+            return super().bound(network, box, objectives, watch=watch)
+
+    sv.compute_bounds(net(6, 5, 2), SETS["varied"], Noted(seconds=400.0))
+    assert len(given) == 4
+    # A quarter of the time, a third of what is left, and so on.
+    assert all(90 < left < 401 for left in given)
+    assert given[0] <= 100

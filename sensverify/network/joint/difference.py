@@ -6,6 +6,7 @@ for the new ones,
 
 - an affine map carries it on as ``(W + E) d + E z + e``, e being the difference of the biases;
 - a nonlinear function f as ``f(z + d) - f(z)``, an `Increment`;
+- a product as ``(x' - x) y + x' (y' - y)``, and a reciprocal as ``-(x' - x) / (x x')``;
 - the maximum of several numbers by one of two numbers after the other, ``b + relu(a - b)``.
 
 So the difference is bounded by what E does, not by the two networks apart; and where weights are
@@ -39,6 +40,8 @@ from sensverify.network.operators import (
     Pad,
     Permute,
     PiecewiseLinear,
+    Product,
+    Reciprocal,
     Relu,
     Reshape,
     Scale,
@@ -203,6 +206,10 @@ class _Steps:
             return self.builder.add(replace(old, value=0.0), *self._filled(sources, changes))
         if isinstance(old, Max):
             return self._maximum(sources[0], *self._filled(sources, changes))
+        if isinstance(old, Product):
+            return self._product(sources[0], *self._filled(sources, changes))
+        if isinstance(old, Reciprocal):
+            return self._reciprocal(sources[0], *self._filled(sources, changes))
         if isinstance(old, LeakyRelu) and isinstance(new, LeakyRelu):
             return self._leaky(old, new, sources[0], changes[0])
         if _grows_everywhere(old) and alike(old, new):
@@ -263,6 +270,28 @@ class _Steps:
                 below = self.builder.add(Relu(), turned)
                 terms.append(self.builder.add(Scale(-part), below))
         return self._sum(terms)
+
+    def _product(self, source: int, change: int) -> int:
+        """``x' y' - x y = (x' - x) y + x' (y' - y)``."""
+        shape = self.builder.shape(source)
+        index = np.arange(prod(shape)).reshape(shape)
+        (x, y), (grown, other) = (
+            [self.builder.add(Select(index[..., k]), node) for k in (0, 1)]
+            for node in (source, change)
+        )
+        moved = self.builder.add(Add(), x, grown)
+        terms = (grown, y), (moved, other)
+        return self.builder.add(
+            Add(), *(self.builder.add(Product(), self._beside(*pair)) for pair in terms)
+        )
+
+    def _reciprocal(self, source: int, change: int) -> int:
+        """``1 / x' - 1 / x = -(x' - x) / (x x')``."""
+        moved = self.builder.add(Add(), source, change)
+        parts = [self.builder.add(Reciprocal(), node) for node in (source, moved)]
+        both = self.builder.add(Product(), self._beside(*parts))
+        less = self.builder.add(Scale(np.full((), -1.0)), change)
+        return self.builder.add(Product(), self._beside(less, both))
 
     def _maximum(self, source: int, change: int) -> int:
         """One number of the window after the other, in pairs: ``max(a, b) = b + relu(a - b)``."""

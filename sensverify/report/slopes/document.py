@@ -13,6 +13,8 @@ from sensverify.report.record import record_facts
 from sensverify.report.verification.facts import data_text, file_line, perturbation_text
 from sensverify.verification.slope_bounds import NORMS, SlopeReport, SlopeSample
 
+_CONSTANTS = "Lipschitz constants: attained to proven"
+
 LISTED, ROWS = 1000, 20
 """Samples that a page and a terminal list."""
 
@@ -83,8 +85,13 @@ def _banner(report: SlopeReport) -> doc.Notice:
 
 def _listed(report: SlopeReport) -> Iterator[doc.Block]:
     for most, on in ((LISTED, doc.PAGE), (ROWS, doc.TERMINAL)):
+        # The titles of tables are for terminals.
+        if on is doc.PAGE:
+            yield doc.Text(_CONSTANTS, "heading", on=on)
         yield _table(report.samples[:most], on)
         if report.asked:
+            if on is doc.PAGE:
+                yield doc.Text("Monotony", "heading", on=on)
             yield _monotony(report, report.samples[:most], on)
         if len(report.samples) > most:
             more = f"… and {len(report.samples) - most:,} more samples; the JSON lists them all"
@@ -101,8 +108,7 @@ def _table(samples: Sequence[SlopeSample], on: doc.Medium) -> doc.Table:
         ]
         rows.append(doc.row(str(each.index), *cells))
     columns = doc.columns("sample", *(_WORDS[norm] for norm in NORMS))
-    title = "Lipschitz constants: attained to proven"
-    return doc.Table(columns, rows, "plain numbers", title=title, on=on, sortable=True)
+    return doc.Table(columns, rows, "plain numbers", title=_CONSTANTS, on=on, sortable=True)
 
 
 def _monotony(report: SlopeReport, samples: Sequence[SlopeSample], on: doc.Medium) -> doc.Table:

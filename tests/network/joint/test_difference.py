@@ -21,9 +21,13 @@ from sensverify.network.operators import (
     Abs,
     Affine,
     Clip,
+    Concat,
     Conv,
+    Exp,
     LeakyRelu,
     Max,
+    Product,
+    Reciprocal,
     Relu,
     Reshape,
     Scale,
@@ -219,6 +223,34 @@ def test_pooling_of_changed_networks_stays_narrow() -> None:
     box = Box(center - 0.02, center + 0.02)
     assert (100 * widths(old, new, box) <= widths(old, new, box, pair=False)).all()
     assert_joins(old, new, box, rng)
+
+
+def softmax_of(rng: np.random.Generator, change: float = 0.0) -> Network:
+    """Products of values with the shares of a softmax, as attention has them."""
+    weights = [numbers(rng, 4, 3), numbers(rng, 4, 3), numbers(rng, 2, 4)]
+    weights = [w * (1 + change) for w in weights]
+    builder = NetworkBuilder((3,))
+    powers = builder.add(Exp(), builder.add(Affine(weights[0]), 0))
+    total = builder.add(Reciprocal(), builder.add(Affine(np.ones((4, 4))), powers))
+
+    def product(*pair: int) -> int:
+        columns = [builder.add(Reshape((4, 1)), node) for node in pair]
+        return builder.add(Product(), builder.add(Concat(1), *columns))
+
+    values = builder.add(Affine(weights[1]), 0)
+    return builder.build(builder.add(Affine(weights[2]), product(product(powers, total), values)))
+
+
+@pytest.mark.parametrize("change", [1e-7, 0.01])
+def test_products_and_reciprocals_are_paired(change: float) -> None:
+    old, new = (softmax_of(np.random.default_rng(0), c) for c in (0.0, change))
+    box = Box(np.full((1, 3), -0.2), np.full((1, 3), 0.2))
+    joint = join(old, new)
+    assert joint.paired
+    assert joint.apart == ()
+    assert_joins(old, new, box, np.random.default_rng(1))
+    if change < 1e-3:
+        assert (100 * widths(old, new, box) <= widths(old, new, box, pair=False)).all()
 
 
 def test_other_structures_are_bounded_apart() -> None:

@@ -13,7 +13,7 @@ from sensverify.core.queries import Accept, Decision, Query
 from sensverify.core.results import Enclosure, Guarantee
 from sensverify.core.sets import InputSet, Varied
 from sensverify.network import Network
-from sensverify.network.operators import Max, Nonlinear, PiecewiseLinear, Relu
+from sensverify.network.operators import Max, Nonlinear, PiecewiseLinear, Relu, Steps
 from sensverify.registry.ranges import AtLeast0, Count, Seconds
 from sensverify.runs.watch import Watch
 from sensverify.solvers.branch_and_bound import FEW_FEATURES, BranchAndBound
@@ -87,12 +87,13 @@ class Exact(Method, Decider):
 
     def _choice(self, network: Network, box: Box) -> BranchAndBound | Milp:
         kinds = [n.operator for n in network.nodes if isinstance(n.operator, Nonlinear)]
-        bent = all(isinstance(kind, PiecewiseLinear | Max) for kind in kinds)
+        bent = all(isinstance(kind, PiecewiseLinear | Max | Steps) for kind in kinds)
+        jumps = any(isinstance(kind, Steps) for kind in kinds)
         bent &= not all(isinstance(kind, Relu) for kind in kinds)
         moving = (box.lower < box.upper).reshape(box.batch, -1).sum(axis=1).max()
         if isinstance(box, InputSet):
             return Milp(self.seconds, self.objective_seconds, self.gap, seed=self.seed)
         limits = (self.seconds, self.objective_seconds, self.gap)
-        if bent and int(moving) > FEW_FEATURES:
+        if bent and (jumps or int(moving) > FEW_FEATURES):
             return Milp(*limits, threads=self.threads or 1, seed=self.seed)
         return BranchAndBound(*limits, threads=self.threads, seed=self.seed, proof=self.proof)

@@ -17,6 +17,7 @@ from sensverify.core.results import Enclosure, Guarantee
 from sensverify.core.sets import Ball, Constrained, Patch, Varied
 from sensverify.formats.programs import Program
 from sensverify.network import Network
+from sensverify.network.operators import Steps
 from sensverify.registry.ranges import AtLeast0, Count, Range, Seconds
 from sensverify.runs.watch import Watch
 from sensverify.solvers.brackets import Brackets, set_of
@@ -32,6 +33,9 @@ from sensverify.solvers.tightening import kinks, tightened
 
 SMALL = 20
 """Kinks up to which a program is solved at once: tightening it would take longer."""
+
+INSET = 1e-6
+"""Distance from jumps at which a network's value is sure, in whatever the solver's tolerances."""
 
 LARGE = 60
 """Kinks above which programs are not expected to end."""
@@ -187,6 +191,7 @@ class Milp(Method, Decider):
             if points:
                 known.attain(sample, torch.from_numpy(np.stack(points)))
         solver = Highs(encoding.problem, threads=self.threads, seed=self.seed)
+        inner = self._inside(encoder, known.box, sample, encoding)
         # The widest brackets last: they get what time the others leave.
         width = known.attained[sample] - known.proven[sample]
         order = width.argsort().tolist()
@@ -196,6 +201,40 @@ class Milp(Method, Decider):
             if not bool(known.closed(self.gap)[sample, row]):
                 part = watch.within(share(watch, len(order) - done)).within(self.objective_seconds)
                 self._minimise(known, sample, row, encoding, solver, part)
+                if inner is not None and not bool(known.closed(self.gap)[sample, row]):
+                    self._minimise_inside(known, sample, row, *inner, part)
+
+    def _inside(
+        self, encoder: Encoder, box: Box, sample: int, encoding: Encoding
+    ) -> tuple[Encoding, Highs] | None:
+        """Of a network with jumps, the program of the inputs whose numbers keep away from them.
+
+        Where the least value is only approached at a jump, or rounding decides at it, a point of
+        this program attains it.
+        """
+        if not any(isinstance(node.operator, Steps) for node in encoder.network.nodes):
+            return None
+        ends = box.lower[sample].numpy(), box.upper[sample].numpy()
+        kept = set_of(box, sample)
+        known = encoding.pre_activations
+        inner = encoder.encode(*ends, known, Form.EXACT, inside=kept, inset=INSET)
+        return inner, Highs(inner.problem, threads=self.threads, seed=self.seed)
+
+    def _minimise_inside(
+        self,
+        known: Brackets,
+        sample: int,
+        row: int,
+        encoding: Encoding,
+        solver: Highs,
+        watch: Watch,
+    ) -> None:
+        """Attain a value; what is proven of these inputs alone is of no use."""
+        cost, _ = encoding.cost(known.rows(sample)[row].numpy())
+        solution = solver.minimise(cost, watch=watch)
+        if solution.point is not None:
+            point = solution.point[encoding.inputs].reshape(1, *known.box.shape)
+            known.attain(sample, torch.from_numpy(point))
 
     def _minimise(
         self,

@@ -191,7 +191,7 @@ def _support(network: Network) -> Support:
         lines=_bounds(network, "crown") and _bounds(network, "lp-dual"),
         # A jump that runs through a box is in each of its parts.
         splitting=not jumps and _bounds(network, "branch-and-bound", exact=True),
-        program=not jumps and _bounds(network, "milp", exact=True),
+        program=_bounds(network, "milp", exact=True),
         certificate=_certifies(network),
     )
 

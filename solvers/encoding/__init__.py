@@ -1,7 +1,7 @@
 """Networks as linear and mixed-integer programs: plain sparse arrays, no solver."""
 
 # The rules register themselves on import.
-from sensverify.solvers.encoding import increments, maximum, piecewise, product, smooth
+from sensverify.solvers.encoding import increments, maximum, piecewise, product, smooth, steps
 from sensverify.solvers.encoding.builder import Form, InputsInRows, Owners
 from sensverify.solvers.encoding.encode import Encoder, Encoding, Interval, Refine
 from sensverify.solvers.encoding.piecewise import pieces
@@ -21,4 +21,4 @@ __all__ = [
     "pieces",
 ]
 
-del increments, maximum, piecewise, product, smooth
+del increments, maximum, piecewise, product, smooth, steps

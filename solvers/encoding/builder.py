@@ -79,9 +79,13 @@ class Builder:
     form : Form
     position : int
         Of the node whose rule is at work.
+    inset : float
+        Distance that numbers keep from jumps of a function, so that the program holds no input
+        whose output rounding may change; 0: values on both sides of a jump count as attained.
     """
 
     form: Form
+    inset: float = 0.0
     position: int = 0
     fills: list[Fill] = field(default_factory=list)
     binaries: list[np.ndarray] = field(default_factory=list)

@@ -99,6 +99,7 @@ class Encoder:
         *,
         refine: Refine | None = None,
         inside: InputSet | None = None,
+        inset: float = 0.0,
     ) -> Encoding:
         """Encode the network over a box.
 
@@ -112,6 +113,8 @@ class Encoder:
             Tightens bounds on the way; see `Refine`.
         inside : InputSet of numpy arrays, optional
             One set in the box, that the input is kept in.
+        inset : float
+            Distance that numbers keep from jumps; see `Builder`.
 
         Returns
         -------
@@ -126,7 +129,7 @@ class Encoder:
         Unbounded
             A number overflowed.
         """
-        builder = Builder(form)
+        builder = Builder(form, inset)
         low, high = (np.asarray(end, dtype=np.float64).reshape(-1) for end in (lower, upper))
         inputs = builder.add_columns(low, high, "value", np.arange(len(low)))
         if inside is not None:

@@ -25,6 +25,7 @@ from sensverify.network.operators import (
     Operator,
     Relu,
     Reshape,
+    Round,
     Sigmoid,
 )
 from sensverify.verification import ProgramRequest, export_milp
@@ -252,3 +253,16 @@ def test_what_cannot_be_exported(tmp_path: Path) -> None:
         export.write(tmp_path / "net.lp")
     assert (tmp_path / "net.lp").read_bytes() == before
     export.write(tmp_path / "net.lp", force=True)
+
+
+@pytest.mark.parametrize("ending", WRITERS)
+def test_jumps_have_a_binary_each(ending: str, tmp_path: Path) -> None:
+    builder = NetworkBuilder((1,))
+    network = builder.build(builder.add(Round(), builder.input))
+    export = export_milp(network, np.zeros((1, 1)), radius=2.2)
+    (prefix,) = (each.prefix for each in export.program.neurons)
+    assert [c.name for c in export.program.columns if c.role.startswith("passed")] == [
+        f"{prefix}__passed{number}_0" for number in (1, 2, 3, 4)
+    ]
+    for maximise, expected in ((False, -2.0), (True, 2.0)):
+        assert optimum(export.program, 0, tmp_path, ending, maximise=maximise) == expected

@@ -110,7 +110,8 @@ class Context:
     """State that all nodes of one file share: above all the network under construction.
 
     Handlers put the numbers of the file into operators as they are, and leave arithmetic on them
-    to the rewrites of `sensverify.network`. ``exact`` says that nothing may stand in for them.
+    to the rewrites of `sensverify.network`. ``exact`` says that nothing may stand in for them,
+    ``four_bits`` that the file holds integers of 4 bits, which stand in 8 here.
     """
 
     opset: int
@@ -119,6 +120,7 @@ class Context:
     dtype: Any
     element: int
     exact: bool = False
+    four_bits: bool = False
 
 
 @dataclass(kw_only=True)

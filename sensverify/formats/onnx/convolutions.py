@@ -14,7 +14,15 @@ from sensverify.network.shapes import Shape
 @handles("Conv")
 def conv(call: Call) -> Value:
     """A convolution over one to three axes; padding that is not symmetric becomes a `Pad`."""
-    variable, weight, bias, groups = _parameters(call)
+    weight, bias = call.constant(1, "the kernel"), call.optional_constant(2, "the bias")
+    return convolved(call, call.variable(0), weight, bias)
+
+
+def convolved(
+    call: Call, variable: Variable, weight: np.ndarray, bias: np.ndarray | None
+) -> Variable:
+    """A convolution with these parameters, by the attributes of a node."""
+    groups = _groups(call, variable, weight)
     batch, channels, *spatial = variable.shape
     kernel = weight.shape[2:]
     if weight.shape[1] * groups != channels or weight.shape[0] % groups:
@@ -35,7 +43,9 @@ def conv(call: Call) -> Value:
 @handles("ConvTranspose")
 def conv_transpose(call: Call) -> Value:
     """A transposed convolution; cropping that is not symmetric becomes a `Select`."""
-    variable, weight, bias, groups = _parameters(call)
+    variable, weight = call.variable(0), call.constant(1, "the kernel")
+    bias = call.optional_constant(2, "the bias")
+    groups = _groups(call, variable, weight)
     batch, channels, *spatial = variable.shape
     kernel = weight.shape[2:]
     count = len(kernel)
@@ -83,10 +93,8 @@ def _crops(call: Call, full: Shape, same: Shape) -> tuple[Shape, Shape]:
     return before, after
 
 
-def _parameters(call: Call) -> tuple[Variable, np.ndarray, np.ndarray | None, int]:
-    variable = call.variable(0)
-    weight = call.constant(1, "the kernel")
-    bias = call.optional_constant(2, "the bias")
+def _groups(call: Call, variable: Variable, weight: np.ndarray) -> int:
+    """The attribute ``group``; refuses kernels of no convolution."""
     groups = int(call.attribute("group", 1))
     if len(variable.shape) != weight.ndim or weight.ndim < 3 or groups < 1 or not weight.size:
         raise call.invalid(f"a kernel {weight.shape} does not fit {variable.shape}")
@@ -95,4 +103,4 @@ def _parameters(call: Call) -> tuple[Variable, np.ndarray, np.ndarray | None, in
     kernel = call.attribute("kernel_shape")
     if kernel is not None and tuple(kernel) != weight.shape[2:]:
         raise call.invalid(f"kernel_shape {tuple(kernel)} is not that of the weights")
-    return variable, weight, bias, groups
+    return groups

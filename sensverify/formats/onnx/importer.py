@@ -26,6 +26,7 @@ from sensverify.formats.onnx import (  # noqa: F401
     padding,
     picking,
     pooling,
+    quantised,
     recurrent,
     resizing,
     sequences,
@@ -266,6 +267,7 @@ class _Importer:
             dtype=FLOATS[element],
             element=element,
             exact=not simplified,
+            four_bits=quantised.has_four_bits(part.model.graph),
         )
         self._steps: list[LoweredNode] = []
         self._scope: Scope = {}

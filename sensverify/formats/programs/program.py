@@ -25,7 +25,8 @@ class Column:
         how far its argument is below the first kink, ``above`` (``above1``, ... in turn), the
         length of it on each later piece, ``on``, ``on1``, ..., the binary of each kink. Of a
         maximum: ``largest``, itself, ``gap``, how far an entry is from it, ``chosen``, the binary
-        of the entry that is it. ``value``: a smooth function's. ``sum``: of other columns.
+        of the entry that is it. ``passed``, ``passed1``, ...: the binary of a jump. ``value``: a
+        smooth function's. ``sum``: of other columns.
     node : str
         The name of the node in the network.
     index : tuple of int

@@ -86,6 +86,13 @@ def _(function: Periodic, lower: Tensor, upper: Tensor) -> Ends:
     return -steepest, steepest
 
 
+@secant_slopes.register
+def _(function: Periodic, lower: Tensor, upper: Tensor) -> Ends:
+    """At most the steepest slope either way: a period holds inflections that are not declared."""
+    steepest = torch.full_like(lower, function.steepest)
+    return -steepest, steepest
+
+
 def bends(operator: Increment, lower: Tensor, upper: Tensor) -> Tensor:
     """Mask ``[batch, *shape]`` of increments that are no linear function of x and d on a box."""
     flat, steep = secant_slopes(operator.function, *_reach(lower, upper))

@@ -15,12 +15,21 @@ from sensverify.network import NetworkBuilder
 from sensverify.network.operators import (
     Abs,
     Clip,
+    Cos,
     Elementwise,
+    Elu,
+    Erf,
+    Floor,
+    Gelu,
+    HardSwish,
     Increment,
     LeakyRelu,
+    Mish,
     Relu,
     Sigmoid,
+    Sin,
     Smooth,
+    Softsign,
     Tanh,
 )
 
@@ -50,6 +59,14 @@ FUNCTIONS = [
     Sigmoid(),
     Tanh(),
     Softplus(),
+    Sin(),
+    Cos(),
+    Gelu(),
+    Mish(),
+    HardSwish(),
+    Elu(),
+    Softsign(),
+    Erf(),
 ]
 every_function = pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: type(f).__name__)
 
@@ -128,6 +145,18 @@ def test_slopes_by_hand() -> None:
     flat, steep = secant_slopes(Relu(), *ends)
     assert flat.tolist() == [0, 1, 0, 0]
     assert steep.tolist() == [0, 1, 1, 1]
+
+
+def test_slopes_of_a_periodic_function_hold_over_its_inflections() -> None:
+    lower, upper = torch.tensor([0.1]), torch.tensor([6.2])
+    flat, steep = secant_slopes(Sin(), lower, upper)
+    assert flat.item() <= -1
+    assert steep.item() >= 1
+
+
+def test_functions_that_jump_have_no_slopes() -> None:
+    with pytest.raises(MissingRule):
+        secant_slopes(Floor(), torch.zeros(1), torch.ones(1))
 
 
 def test_functions_without_facts_are_refused() -> None:

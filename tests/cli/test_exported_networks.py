@@ -111,12 +111,12 @@ class Recurrent(nn.Module):
 
 
 class Attending(nn.Module):
-    """One layer of a transformer, with a GELU."""
+    """One layer of a transformer."""
 
     def __init__(self) -> None:
         super().__init__()
         self.layer = nn.TransformerEncoderLayer(
-            4, 2, 8, dropout=0.0, activation="gelu", batch_first=True
+            4, 2, 8, dropout=0.0, activation="relu", batch_first=True
         )
         self.last = nn.Linear(4, 3)
 
@@ -254,19 +254,21 @@ FILES: dict[str, Exported] = {
         lambda path: save(path, [*LINEAR, node("Asinh", "y", "odd")], ["n", 4], ("odd",), w=W, b=B),
         unknown="Asinh",
     ),
+    "one for the largest": Exported(
+        lambda path: save(
+            path, [*LINEAR, node("Hardmax", "y", "odd")], ["n", 4], ("odd",), w=W, b=B
+        ),
+        unknown="Hardmax",
+    ),
     "forest": Exported(
         lambda path: save(path, [FOREST], ["n", 4], (NUMBER, "scores")),
         options=("--output", "scores"),
         unknown="TreeEnsembleClassifier",
     ),
-    "lstm": Exported(
-        lambda path: exported(path, Recurrent(), (3, 2), dynamo=False), (3, 2), unknown="LSTM"
-    ),
-    "attention": Exported(
-        lambda path: exported(path, Attending(), (3, 4), dynamo=False), (3, 4), unknown="MatMul"
-    ),
+    "lstm": Exported(lambda path: exported(path, Recurrent(), (3, 2), dynamo=False), (3, 2)),
+    "attention": Exported(lambda path: exported(path, Attending(), (3, 4), dynamo=False), (3, 4)),
     "attention by dynamo": Exported(
-        lambda path: exported(path, Attending(), (3, 4), dynamo=True), (3, 4), unknown="MatMul"
+        lambda path: exported(path, Attending(), (3, 4), dynamo=True), (3, 4)
     ),
 }
 

@@ -19,8 +19,10 @@ from sensverify.network.operators import (
     Operator,
     Periodic,
     PiecewiseLinear,
+    Sigmoid,
     Smooth,
     Steps,
+    Tanh,
 )
 
 _POSITIVE = 0.99
@@ -111,9 +113,9 @@ def _(operator: Smooth, lower: Tensor, upper: Tensor, chord: Tensor) -> tuple[Te
     """Tangents in the middle, or lines from one end that touch the curve on the other side.
 
     Where the function is concave, the upper line is a tangent, the lower the chord; where it is
-    convex, it is the other way round. Across one inflection each line runs from one end of the
-    interval to the point where it touches the curve; across several they are the lines that are
-    best in the middle of the interval (`supporting_slopes`).
+    convex, it is the other way round. Across inflections they are the lines that are best in the
+    middle of the interval (`supporting_slopes`); those of sigmoid and tanh run from one end of the
+    interval to the point where they touch the curve.
     """
     low, high = chord, chord
     with torch.no_grad():
@@ -133,9 +135,11 @@ def _(operator: Smooth, lower: Tensor, upper: Tensor, chord: Tensor) -> tuple[Te
             low, high = (
                 torch.where(across, s, line) for s, line in zip(steep, (low, high), strict=True)
             )
-        if len(parts) > 2:
+        # Sigmoid and tanh keep the lines that recorded answers follow from.
+        most = 1 if isinstance(operator, Sigmoid | Tanh) else 0
+        if len(parts) > 1 + most:
             inside = [(lower < place) & (place < upper) for place in operator.inflections]
-            several = torch.stack(inside).sum(dim=0) > 1
+            several = torch.stack(inside).sum(dim=0) > most
             if bool(several.any()):
                 low, high = low.clone(), high.clone()
                 ends = lower[several], upper[several]

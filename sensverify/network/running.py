@@ -19,6 +19,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from sensverify.errors import MissingRule
 from sensverify.network.functions import NUMPY
+from sensverify.network.graph import Network
 from sensverify.network.operators import (
     Abs,
     Add,
@@ -105,6 +106,14 @@ def apply(operator: Operator, inputs: Sequence[Running], precision: Precision) -
         value, error = step(operator, inputs, precision)
         error = np.where(abs(value) + error <= precision.largest / 2, error, np.inf)
     return Running(value, error)
+
+
+def evaluate(network: Network, points: np.ndarray, precision: Precision = FLOAT64) -> Running:
+    """The outputs of a network on points ``[batch, *shape]``, in float64."""
+    values = [known(points)]
+    for node in network.nodes[1:]:
+        values.append(apply(node.operator, [values[i] for i in node.inputs], precision))
+    return values[-1]
 
 
 @singledispatch

@@ -216,6 +216,7 @@ def _supports_options(command: Any) -> Any:
 
 @vnnlib.command("supports")
 @_supports_options
+@quiet_option()
 @click.pass_context
 def supports(context: click.Context, /, **asked: bool) -> None:
     """Print what is supported, as the standard names it: one item a line.

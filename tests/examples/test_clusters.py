@@ -33,15 +33,20 @@ def calls(script: str, folder: Path) -> list[list[str]]:
     for name in ("sensverify", "ray", "srun", "sleep", "openssl"):
         stand_in = folder / "bin" / name
         stand_in.parent.mkdir(exist_ok=True)
-        stand_in.write_text(f'#!/bin/sh\nprintf "%s\\0" {name} "$@" >> $CALLS; echo >> $CALLS\n')
+        # A line at once: those of two that run at the same time are not mixed.
+        line = f'line=$(printf "%s\\037" {name} "$@"); printf "%s\\n" "$line" >> $CALLS'
+        # What a script starts in the background gets the time that the script gives it.
+        rest = 'exec "$WAIT" 1' if name == "sleep" else ""
+        stand_in.write_text(f"#!/bin/sh\n{line}\n{rest}\n")
         stand_in.chmod(0o755)
     given = {"PATH": f"{folder / 'bin'}:{os.environ['PATH']}", "CALLS": str(folder / "calls")}
+    given["WAIT"] = shutil.which("sleep") or ""
     done = subprocess.run(
         ["bash", "-eu", script], cwd=folder, env={**os.environ, **SLURM, **given}, timeout=60
     )
     assert done.returncode == 0
     lines = (folder / "calls").read_text().split("\n")
-    return [line.split("\0")[:-1] for line in lines if line]
+    return [line.split("\037")[:-1] for line in lines if line]
 
 
 def options(call: list[str]) -> dict[str, object]:

@@ -153,19 +153,43 @@ def _around(
 
 
 def brightness(x: Array, amount: float) -> Pattern:
-    """Every number plus one and the same number, of at most that size."""
+    """Every number plus one and the same number, of at most that size.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import sensverify as sv
+    >>> sv.brightness(np.zeros((1, 2)), 0.1)
+    ('brightness', array([1., 1.]), -0.1, 0.1)
+    """
     return "brightness", np.ones(np.shape(x)[1:]), -amount, amount
 
 
 def contrast(x: Array, amount: float) -> Pattern:
-    """Every number's distance from the sample's mean times ``1 + t``, t at most that large."""
+    """Every number's distance from the sample's mean times ``1 + t``, t at most that large.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import sensverify as sv
+    >>> sv.contrast(np.array([[0.0, 1.0]]), 0.2)
+    ('contrast', array([[-0.5,  0.5]]), -0.2, 0.2)
+    """
     wide = np.asarray(x, dtype=np.float64)
     mean = wide.mean(axis=tuple(range(1, wide.ndim)), keepdims=True)
     return "contrast", wide - mean, -amount, amount
 
 
 def bias_field(x: Array, amount: float, axis: int = -1) -> Pattern:
-    """The sample times ``1 + t s``, where s goes from -1 to 1 along an axis."""
+    """The sample times ``1 + t s``, where s goes from -1 to 1 along an axis.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import sensverify as sv
+    >>> sv.bias_field(np.ones((1, 3)), 0.3)
+    ('bias-field', array([[-1.,  0.,  1.]]), -0.3, 0.3)
+    """
     wide = np.asarray(x, dtype=np.float64)
     ramp = np.linspace(-1.0, 1.0, wide.shape[axis])
     shape = [1] * wide.ndim

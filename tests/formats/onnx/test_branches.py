@@ -21,7 +21,7 @@ def branch(nodes, outputs, constants=None):
 
 
 RELU = branch([helper.make_node("Relu", ["x"], ["t"])], ["t"])
-SINE = branch([helper.make_node("Sin", ["x"], ["e"], name="sine")], ["e"])
+TANGENT = branch([helper.make_node("Tan", ["x"], ["e"], name="tangent")], ["e"])
 
 
 def if_(condition, outputs, then, other, name="node"):
@@ -32,8 +32,8 @@ def if_(condition, outputs, then, other, name="node"):
 
 @pytest.mark.parametrize("condition", [np.array(True), np.array([True])], ids=str)
 def test_the_branch_that_is_not_taken_may_hold_anything(condition, make_model, check_equal):
-    check_equal(make_model([if_("c", ["y"], RELU, SINE)], (1, 3), {"c": condition}))
-    turned = make_model([if_("c", ["y"], SINE, RELU)], (1, 3), {"c": ~condition})
+    check_equal(make_model([if_("c", ["y"], RELU, TANGENT)], (1, 3), {"c": condition}))
+    turned = make_model([if_("c", ["y"], TANGENT, RELU)], (1, 3), {"c": ~condition})
     check_equal(turned)
 
 
@@ -42,7 +42,7 @@ def test_a_condition_on_a_shape(make_model, check_equal):
         helper.make_node("Shape", ["x"], ["s"]),
         helper.make_node("Gather", ["s", "one"], ["d"]),
         helper.make_node("Equal", ["d", "three"], ["c"]),
-        if_("c", ["y"], RELU, SINE),
+        if_("c", ["y"], RELU, TANGENT),
     ]
     check_equal(make_model(nodes, (1, 3), {"one": np.array(1), "three": np.array(3)}))
 
@@ -55,8 +55,8 @@ def test_what_only_the_other_branch_reads_may_be_anything(make_model, check_equa
 
 def test_nested_branches_read_what_is_around_them(make_model, check_equal):
     product = branch([helper.make_node("MatMul", ["r", "w"], ["p"])], ["p"], {"w": W})
-    inner = [helper.make_node("Neg", ["x"], ["r"]), if_("d", ["i"], product, SINE)]
-    nodes = [if_("c", ["a"], branch(inner, ["i"]), SINE), helper.make_node("Relu", ["a"], ["y"])]
+    inner = [helper.make_node("Neg", ["x"], ["r"]), if_("d", ["i"], product, TANGENT)]
+    nodes = [if_("c", ["a"], branch(inner, ["i"]), TANGENT), helper.make_node("Relu", ["a"], ["y"])]
     check_equal(make_model(nodes, (1, 3), {"c": np.array(True), "d": np.array(True)}))
 
 
@@ -84,8 +84,8 @@ def test_a_condition_that_depends_on_the_input_is_refused(make_model, save):
 
 
 def test_the_branch_that_is_taken_is_refused_by_its_own_node(make_model, save):
-    path = save(make_model([if_("c", ["y"], SINE, RELU)], (1, 3), {"c": np.array(True)}))
-    with pytest.raises(UnsupportedOperator, match=r"operator Sin \(node 'sine'\)"):
+    path = save(make_model([if_("c", ["y"], TANGENT, RELU)], (1, 3), {"c": np.array(True)}))
+    with pytest.raises(UnsupportedOperator, match=r"operator Tan \(node 'tangent'\)"):
         load_onnx(path)
 
 

@@ -283,9 +283,11 @@ class _Program:
         import highspy
 
         self._solver: Any = highspy.Highs()  # type: ignore[no-untyped-call]
+        self._error, self._optimal = highspy.HighsStatus.kError, highspy.HighsModelStatus.kOptimal
         self._solver.setOptionValue("output_flag", False)
         self._solver.setOptionValue("threads", 1)
-        count, self._columns = matrix.shape
+        self._rows, self._columns = matrix.shape
+        count = self._rows
         model = highspy.HighsLp()
         model.num_col_, model.num_row_ = self._columns, count
         model.col_cost_ = np.zeros(self._columns)
@@ -298,17 +300,24 @@ class _Program:
         starts = np.concatenate([[0], np.bincount(rows, minlength=count).cumsum()])
         model.a_matrix_.start_ = starts
         model.a_matrix_.index_, model.a_matrix_.value_ = columns, matrix[rows, columns]
-        self._solver.passModel(model)
+        # A program that is not taken is one without a solution.
+        self._taken = self._solver.passModel(model) != self._error
         self._indices = np.arange(self._columns, dtype=np.int32)
 
     def solve(self, cost: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Multipliers and the move; zeros where the solver gives none that are finite."""
         scale = max(float(abs(cost).max(initial=0.0)), 1e-300)
-        self._solver.changeColsCost(self._columns, self._indices, cost / scale)
-        self._solver.run()
-        found = self._solver.getSolution()
+        solver = self._solver
+        done = (
+            self._taken
+            and solver.changeColsCost(self._columns, self._indices, cost / scale) != self._error
+            and solver.run() != self._error
+            and solver.getModelStatus() == self._optimal
+        )
+        nothing = np.zeros(self._rows), np.zeros(self._columns)
+        if not done:
+            return nothing
+        found = solver.getSolution()
         duals = -np.array(found.row_dual, dtype=np.float64) * scale
         moves = np.array(found.col_value, dtype=np.float64)
-        if len(moves) != self._columns or not np.isfinite(duals).all():
-            return np.zeros(self._solver.getNumRow()), np.zeros(self._columns)
-        return duals, moves
+        return (duals, moves) if np.isfinite(duals).all() else nothing

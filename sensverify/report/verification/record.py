@@ -81,7 +81,10 @@ def _repeat(report: VerifyReport) -> Iterator[tuple[str, doc.Line]]:
 
 def _found(report: VerifyReport) -> Iterator[tuple[str, doc.Line]]:
     model, summary, told = report.model, report.summary, _notes(report)
-    unstable = "" if model.unstable is None else f", {model.unstable:.4g} unstable neurons a sample"
+    unstable = ""
+    if model.unstable is not None:
+        number = f"{model.unstable:.4g}"
+        unstable = f", {number} unstable {'neuron' if number == '1' else 'neurons'} a sample"
     yield "model", f"{model.name}, {model.parameters:,} parameters{unstable}"
     asked, box = report.perturbation, perturbation_text(report.perturbation)
     yield "input", box if asked.data is None else f"{data_text(asked)}; {box}"

@@ -16,6 +16,7 @@ from sensverify.formats.modules.arithmetic import times
 from sensverify.formats.modules.bilinear import matrices_multiplied, product_of
 from sensverify.formats.modules.emitting import Emitter, Variable, rule, scalar
 from sensverify.formats.modules.expressions import Expression
+from sensverify.formats.softmax import differences, visible
 from sensverify.network.operators import (
     Add,
     Affine,
@@ -66,11 +67,7 @@ def _relative_sums(emit: Emitter, last: Variable, count: int) -> Variable:
     n = last.shape[-1]
     if n == 1:
         return emit.add(Scale(scalar(0.0), scalar(1.0)), last)
-    matrix = np.zeros((count, n - 1, n))
-    others = np.array([[j for j in range(n) if j != i] for i in range(count)])
-    np.put_along_axis(matrix, others[..., None], 1.0, axis=2)
-    matrix[np.arange(count), :, np.arange(count)] = -1.0
-    apart = emit.add(Affine(torch.from_numpy(matrix.reshape(-1, n))), last)
+    apart = emit.add(Affine(torch.from_numpy(differences(n, count))), last)
     powers = emit.reshape(emit.add(Exp(), apart), (*last.shape[:-1], count, n - 1))
     ones = torch.ones(1, n - 1, dtype=torch.float64)
     summed = emit.add(Affine(ones, torch.ones(1, dtype=torch.float64)), powers)
@@ -94,7 +91,7 @@ def _layer_norm(
     rows = emit.reshape(input, (*kept, prod(input.shape[len(kept) :])))
     # That of the numbers the module holds, as torch takes it.
     epsilon = float(torch.finfo(torch.float32).eps) if eps is None else eps
-    result = normalised(emit, rows, epsilon, centre=emit.operator == "layer_norm")
+    result = normalised(emit, rows, epsilon, centre=emit.operator != "rms_norm")
     return _scaled(emit, emit.reshape(result, input.shape), weight, bias)
 
 
@@ -102,10 +99,7 @@ def _layer_norm(
 def _native_layer_norm(
     emit: Emitter, input: Variable, normalized_shape: Any, weight: Any, bias: Any, eps: float
 ) -> list[Variable | None]:
-    kept = input.shape[: len(input.shape) - len(normalized_shape)]
-    rows = emit.reshape(input, (*kept, prod(input.shape[len(kept) :])))
-    result = emit.reshape(normalised(emit, rows, eps, centre=True), input.shape)
-    return [_scaled(emit, result, weight, bias), None, None]
+    return [_layer_norm(emit, input, normalized_shape, weight, bias, eps), None, None]
 
 
 @rule("group_norm")
@@ -280,26 +274,15 @@ def _masked(emit: Emitter, scores: Variable, mask: Any) -> tuple[Variable, np.nd
 
 def _visible_shares(emit: Emitter, scores: Variable, seen: np.ndarray) -> Variable:
     """A softmax of the entries that are seen; the others have no share."""
-    places = np.arange(prod(scores.shape)).reshape(-1, scores.shape[-1])
-    rows = seen.reshape(places.shape)
-    counts = rows.sum(axis=1)
-    if not counts.all():
+    found = visible(seen)
+    if found is None:
         emit.refuse("has a mask that hides everything from an entry")
-    parts: list[Variable] = []
-    order = np.full(places.shape, -1)
-    start = 0
-    for count in np.unique(counts):
-        own = counts == count
-        picked = places[own][rows[own]].reshape(-1, count)
-        part = shares(emit, emit.select(scores, picked))
-        parts.append(emit.reshape(part, (picked.size,)))
-        chosen = order[own]
-        chosen[rows[own]] = start + np.arange(picked.size)
-        order[own] = chosen
-        start += picked.size
+    parts = [
+        emit.reshape(shares(emit, emit.select(scores, picked)), (picked.size,))
+        for picked in found.picked
+    ]
     zero = emit.add(Scale(scalar(0.0)), emit.select(scores, np.zeros(1, np.int64)))
-    flat = emit.add(Concat(0), *parts, zero)
-    return emit.select(flat, np.where(order < 0, start, order).reshape(scores.shape))
+    return emit.select(emit.add(Concat(0), *parts, zero), found.order)
 
 
 def _permuted(emit: Emitter, variable: Variable, order: tuple[int, ...]) -> Variable:

@@ -1,8 +1,6 @@
 """Softmax, its logarithm, and what sums exponentials: through differences of their inputs.
 
-``p_i = 1 / (1 + sum_(j != i) exp(x_j - x_i))``: what all inputs have in common cancels before any
-bound is taken, and on independent inputs intervals are exact (Wei et al. 2023, *Convex bounds on
-the softmax function with applications to robustness verification*, call it ER).
+The form is that of `sensverify.formats.softmax`.
 """
 
 from __future__ import annotations
@@ -25,6 +23,7 @@ from sensverify.formats.onnx.lowering import (
     transposed,
 )
 from sensverify.formats.onnx.shapes import axis_of
+from sensverify.formats.softmax import differences, visible
 from sensverify.network.operators import (
     Exp,
     Log,
@@ -94,28 +93,17 @@ def _unmasked(call: Call, variable: Variable) -> tuple[Variable, np.ndarray]:
 
 def _visible_shares(call: Call, variable: Variable, seen: np.ndarray) -> Variable:
     """A softmax of the entries that are seen along the last axis; the others have no share."""
-    places = np.arange(variable.size).reshape(-1, variable.shape[-1])
-    rows = seen.reshape(places.shape)
-    counts = rows.sum(axis=1)
-    if not counts.all():
+    found = visible(seen)
+    if found is None:
         raise call.refusal("a mask hides everything from an entry")
     parts: list[Variable] = []
-    order = np.full(places.shape, variable.size)
-    start = 0
-    for count in np.unique(counts):
-        own = counts == count
-        picked = places[own][rows[own]].reshape(-1, count)
+    for picked in found.picked:
         node = call.emit(Select(picked), variable.node)
         part = shares(call, Variable(node, picked.shape))
         parts.append(Variable(part.node, (picked.size,)))
-        chosen = order[own]
-        chosen[rows[own]] = start + np.arange(picked.size)
-        order[own] = chosen
-        start += picked.size
     nothing = scaled(call, parts[0], np.zeros((), call.dtype))
     flat = joined(call, [*parts, nothing], 0)
-    order[order == variable.size] = start
-    return Variable(call.emit(Select(order.reshape(variable.shape)), flat.node), variable.shape)
+    return Variable(call.emit(Select(found.order), flat.node), variable.shape)
 
 
 def log_sum_exp(call: Call, variable: Variable) -> Variable:
@@ -130,14 +118,10 @@ def _relative_sums(call: Call, variable: Variable, count: int) -> Variable:
     """``1 + sum_(j != i) exp(x_j - x_i)`` for the first entries i of the last axis."""
     n = variable.shape[-1]
     call.reserve((count, n, n))
-    others = np.array([[j for j in range(n) if j != i] for i in range(count)], np.int64)
     if n == 1:
         # exp(0) for an entry that has none beside it: a constant that reads its input.
         return scaled(call, variable, np.zeros((), call.dtype), np.ones((), call.dtype))
-    matrix = np.zeros((count, n - 1, n), call.dtype)
-    np.put_along_axis(matrix, others[..., None], 1, axis=2)
-    matrix[np.arange(count), :, np.arange(count)] = -1
-    apart = multiplied(call, variable, matrix.reshape(count * (n - 1), n))
+    apart = multiplied(call, variable, differences(n, count, call.dtype))
     powers = activated(call, apart, Exp())
     grouped = Variable(powers.node, (*variable.shape[:-1], count, n - 1))
     one = np.ones(1, call.dtype)

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
-from sensverify.cli.options import PATH, together
+from sensverify.cli.options import PATH, together, typed
 from sensverify.cli.printing import show
 from sensverify.cli.progress import showing_run, watching
 from sensverify.cli.targets import Targets, input_files
@@ -83,11 +82,7 @@ def search_of(context: click.Context, options: dict[str, Any]) -> dict[str, Any]
         Names options that belong to another question.
     """
     own = {name: options.pop(name) for name in OWN}
-    given = {
-        parameter.name: parameter.opts[-1]
-        for parameter in context.command.params
-        if context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
-    }
+    given = typed(context)
     if not options.pop("critical_radius"):
         alone = [text for name, text in given.items() if name in OWN]
         if alone:

@@ -14,17 +14,17 @@ from sensverify.cli.options import (
     ends_options,
     force_option,
     json_option,
+    machine_options,
     method_options,
     moving_options,
     quiet_option,
     report_option,
-    runtime_option,
     samples_options,
+    seed_option,
 )
 from sensverify.cli.printing import show
 from sensverify.cli.progress import showing, watching
 from sensverify.cli.targets import Targets, input_files, say_note
-from sensverify.cli.types import size
 
 LIMITED = ("min_agreement", "max_disagreement", "max_difference")
 
@@ -62,14 +62,7 @@ LIMITED = ("min_agreement", "max_disagreement", "max_difference")
         metavar="SECONDS",
         help="How long the method may work, over all samples together. Default: none.",
     ),
-    click.option(
-        "--seed",
-        type=click.IntRange(min=0),
-        default=0,
-        show_default=True,
-        metavar="N",
-        help="For the search for inputs on which the two differ.",
-    ),
+    seed_option("For the search for inputs on which the two differ."),
 )
 @grouped(
     "Gates: the exit status is 1 where one fails, 3 where one is undecided",
@@ -92,26 +85,7 @@ LIMITED = ("min_agreement", "max_disagreement", "max_difference")
 )
 @grouped(
     "The machine",
-    click.option(
-        "--device",
-        type=click.Choice(["cpu", "cuda"]),
-        default="cpu",
-        show_default=True,
-        help="Where to compute.",
-    ),
-    click.option(
-        "--threads",
-        type=click.IntRange(min=1),
-        metavar="N",
-        help="For methods that compute with several. Default: the method's own.",
-    ),
-    click.option(
-        "--memory",
-        type=size,
-        metavar="SIZE",
-        help="Memory the bounds may take beside the models, e.g. 4GB. Default: 1GiB.",
-    ),
-    runtime_option(),
+    machine_options("Memory the bounds may take beside the models, e.g. 4GB."),
 )
 def diff(
     old: str,

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from sensverify.cli.printing import QUIET
-from sensverify.cli.types import number, radius, sample_range, setting, shapes, shard, share
+from sensverify.cli.types import number, radius, sample_range, setting, shapes, shard, share, size
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -45,6 +46,66 @@ def runtime_option() -> Decorator:
         "refuse a file that differs or does not run there. Without, answers hold of the file as it "
         "is read here.",
     )
+
+
+def machine_options(memory: str) -> Decorator:
+    """Where bounds are computed: --device, --threads, --memory and the check by onnxruntime.
+
+    Parameters
+    ----------
+    memory : str
+        Help of --memory, but for its default.
+    """
+    options = (
+        click.option(
+            "--device",
+            type=click.Choice(["cpu", "cuda"]),
+            default="cpu",
+            show_default=True,
+            help="Where to compute.",
+        ),
+        threads_option(),
+        click.option("--memory", type=size, metavar="SIZE", help=f"{memory} Default: 1GiB."),
+        runtime_option(),
+    )
+    return together(options)
+
+
+def threads_option() -> Decorator:
+    """--threads of a method."""
+    return click.option(
+        "--threads",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="For methods that compute with several. Default: the method's own.",
+    )
+
+
+def seed_option(text: str) -> Decorator:
+    """--seed, 0 unless it is given.
+
+    Parameters
+    ----------
+    text : str
+        What is drawn by it.
+    """
+    return click.option(
+        "--seed",
+        type=click.IntRange(min=0),
+        default=0,
+        show_default=True,
+        metavar="N",
+        help=text,
+    )
+
+
+def typed(context: click.Context) -> dict[str, str]:
+    """The options and arguments that a person has typed: their names, and how they are written."""
+    return {
+        parameter.name or "": parameter.opts[-1]
+        for parameter in context.command.params
+        if context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
+    }
 
 
 def together(options: Sequence[Decorator]) -> Decorator:

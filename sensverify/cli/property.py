@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
+from sensverify.cli.options import typed
 from sensverify.cli.printing import quiet, show
 from sensverify.cli.progress import showing, watching
 from sensverify.cli.targets import Targets
@@ -45,12 +45,7 @@ def check_options(context: click.Context) -> None:
     click.UsageError
         Names the options.
     """
-    given = [
-        parameter.opts[-1]
-        for parameter in context.command.params
-        if parameter.name not in _ALLOWED
-        and context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
-    ]
+    given = [text for name, text in typed(context).items() if name not in _ALLOWED]
     if given:
         raise click.UsageError(
             f"--property is the whole question: leave {', '.join(given)} out", ctx=context

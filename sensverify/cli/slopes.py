@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
-from sensverify.cli.options import together
+from sensverify.cli.options import together, typed
 from sensverify.cli.printing import show
 from sensverify.cli.progress import showing, watching
 from sensverify.cli.targets import Targets, input_files, say_note
@@ -66,11 +65,7 @@ def slopes_asked(context: click.Context, options: dict[str, Any]) -> dict[str, A
         Names options that belong to another question.
     """
     own = {name: options.pop(name) for name in OWN}
-    given = {
-        parameter.name: parameter.opts[-1]
-        for parameter in context.command.params
-        if context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
-    }
+    given = typed(context)
     if not own["lipschitz"] and not own["monotone"]:
         if own["parts"] is not None:
             raise click.UsageError("only --lipschitz and --monotone have --parts", ctx=context)

@@ -17,17 +17,18 @@ from sensverify.cli.options import (
     ends_options,
     force_option,
     json_option,
+    machine_options,
     method_options,
     moving_options,
     quiet_option,
-    runtime_option,
     samples_options,
+    seed_option,
 )
 from sensverify.cli.printing import show
 from sensverify.cli.progress import showing, watching
 from sensverify.cli.slopes import found_slopes, slope_options, slopes_asked
 from sensverify.cli.targets import Targets, input_files, say_note
-from sensverify.cli.types import numbers, share, size
+from sensverify.cli.types import numbers, share
 from sensverify.cli.witness import say_none, witness_paths
 
 LIMITED = ("min_certified", "min_accuracy", "max_changed", "max_width", "max_log_volume")
@@ -137,13 +138,8 @@ LIMITED = ("min_certified", "min_accuracy", "max_changed", "max_width", "max_log
         help="Relative distance between the proven and the attained end at which an exact method "
         "stops. Default: the method's own.",
     ),
-    click.option(
-        "--seed",
-        type=click.IntRange(min=0),
-        default=0,
-        show_default=True,
-        metavar="N",
-        help="For the search for inputs that change the label, and for methods that draw numbers.",
+    seed_option(
+        "For the search for inputs that change the label, and for methods that draw numbers."
     ),
 )
 @grouped(
@@ -206,27 +202,10 @@ LIMITED = ("min_certified", "min_accuracy", "max_changed", "max_width", "max_log
 )
 @grouped(
     "The machine",
-    click.option(
-        "--device",
-        type=click.Choice(["cpu", "cuda"]),
-        default="cpu",
-        show_default=True,
-        help="Where to compute.",
+    machine_options(
+        "Memory the bounds may take beside the model, e.g. 4GB; work that needs more is cut in "
+        "parts."
     ),
-    click.option(
-        "--threads",
-        type=click.IntRange(min=1),
-        metavar="N",
-        help="For methods that compute with several. Default: the method's own.",
-    ),
-    click.option(
-        "--memory",
-        type=size,
-        metavar="SIZE",
-        help="Memory the bounds may take beside the model, e.g. 4GB; work that needs more is cut "
-        "in parts. Default: 1GiB.",
-    ),
-    runtime_option(),
 )
 @click.pass_context
 def verify(

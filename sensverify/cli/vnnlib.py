@@ -14,6 +14,8 @@ from sensverify.cli.options import (
     method_options,
     quiet_option,
     runtime_option,
+    seed_option,
+    threads_option,
 )
 from sensverify.cli.printing import show
 from sensverify.cli.progress import showing, watching
@@ -98,20 +100,8 @@ def _named(text: str) -> tuple[str, Path]:
 )
 @json_option("everything")
 @force_option("Overwrite files that are there.")
-@click.option(
-    "--seed",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    metavar="N",
-    help="For methods that draw numbers.",
-)
-@click.option(
-    "--threads",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="For methods that compute with several. Default: the method's own.",
-)
+@seed_option("For methods that draw numbers.")
+@threads_option()
 @runtime_option()
 @quiet_option()
 def verify(

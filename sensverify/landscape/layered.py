@@ -77,8 +77,7 @@ class _State:
     Parameters
     ----------
     weights : list of Tensor, shape ``[batch, out, in]``
-    before, inputs : list of Tensor, shape ``[batch, samples, out]`` and ``[batch, samples, in]``
-        Outputs and inputs of the linear layers.
+    inputs : list of Tensor, shape ``[batch, samples, in]``
     slopes, bends : list of Tensor
         Derivatives of the activation behind each layer but the last; no bends unless asked for.
     shares : Tensor, shape ``[batch, samples, classes]``
@@ -87,7 +86,6 @@ class _State:
     """
 
     weights: list[Tensor]
-    before: list[Tensor]
     inputs: list[Tensor]
     slopes: list[Tensor]
     bends: list[Tensor]
@@ -214,29 +212,31 @@ class LayeredLoss:
                     turned = _turned(backs[later], steep, inputs[earlier])
                     block[:, : steep.shape[1]] += turned
                 matrix = self._ordered(block)
+                if earlier == later:
+                    # Symmetric but for rounding.
+                    matrix = (matrix + matrix.T) / 2
                 rows, columns = matrix.shape
                 found[low : low + rows, high : high + columns] = matrix
                 found[high : high + columns, low : low + rows] = matrix.T
-        return (found + found.T) / 2
+        return found
 
     def _forward(self, points: Tensor, *, bent: bool = False) -> _State:
         parts = self._parts(points)
-        inputs, before, slopes, bends = [], [], [], []
+        inputs, slopes, bends = [], [], []
         current = self._x.expand(len(points), *self._x.shape)
         for number, (weight, bias) in enumerate(parts):
             inputs.append(current)
             z = torch.baddbmm(bias[:, None], current, weight.transpose(1, 2))
-            before.append(z)
             if number < len(self._activations):
                 activation = self._activations[number]
                 current, slope = activation.curve(z)
                 slopes.append(slope)
                 if bent:
                     bends.append(activation.bend(z, current, slope))
-        logs = torch.log_softmax(before[-1], dim=-1)
+        logs = torch.log_softmax(z, dim=-1)
         losses = -(logs * self._classes).sum(dim=(1, 2)) / len(self._x)
         weights = [weight for weight, _ in parts]
-        return _State(weights, before, inputs, slopes, bends, logs.exp_(), losses)
+        return _State(weights, inputs, slopes, bends, logs.exp_(), losses)
 
     def _backward(self, state: _State) -> list[Tensor]:
         """Derivatives of the loss by the outputs of every linear layer."""
@@ -248,8 +248,8 @@ class LayeredLoss:
     def _reaches(self, state: _State) -> list[list[Tensor]]:
         """Derivatives of a layer's outputs by those of every layer up to it."""
         found: list[list[Tensor]] = []
-        for number, z in enumerate(state.before):
-            unit = torch.eye(z.shape[2], dtype=z.dtype).expand(z.shape[1], -1, -1)
+        for number, (out, _) in enumerate(self._shapes):
+            unit = torch.eye(out, dtype=self._x.dtype).expand(len(self._x), -1, -1)
             through = [
                 state.weights[number] @ (state.slopes[number - 1][0][:, :, None] * each)
                 for each in (found[-1] if found else [])
@@ -264,7 +264,7 @@ class LayeredLoss:
         shares = state.shares[0]
         last = torch.diag_embed(shares) - shares[:, :, None] * shares[:, None, :]
         rows = [[last / len(self._x) @ each for each in reach[-1]]]
-        for number in reversed(range(len(state.before) - 1)):
+        for number in reversed(range(len(state.slopes))):
             weight = state.weights[number + 1][0]
             pulled = backs[number + 1] @ weight
             bend = (pulled * state.bends[number][0])[:, :, None]

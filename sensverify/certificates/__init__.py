@@ -10,8 +10,10 @@ from sensverify.certificates.certify import Certified, certify_bounds, certify_q
 from sensverify.certificates.check.claims import Claims
 from sensverify.certificates.check.ending import Ending
 from sensverify.certificates.check.float32 import float32_margin
-from sensverify.certificates.check.run import Checked, StoredModel, check_certificate, check_claims
-from sensverify.certificates.files import certificate_bytes, read_certificate, read_ending
+from sensverify.certificates.check.pair import NewModel, StoredPair
+from sensverify.certificates.check.run import Checked, check_certificate, check_claims
+from sensverify.certificates.check.stored import StoredModel
+from sensverify.certificates.files import certificate_bytes, read_about, read_certificate
 
 __all__ = [
     "Certificate",
@@ -19,13 +21,15 @@ __all__ = [
     "Checked",
     "Claims",
     "Ending",
+    "NewModel",
     "StoredModel",
+    "StoredPair",
     "certificate_bytes",
     "certify_bounds",
     "certify_query",
     "check_certificate",
     "check_claims",
     "float32_margin",
+    "read_about",
     "read_certificate",
-    "read_ending",
 ]

@@ -10,6 +10,7 @@ import numpy as np
 
 from sensverify.certificates.check.claims import Claims
 from sensverify.certificates.check.ending import Ending
+from sensverify.certificates.check.pair import NewModel
 from sensverify.core.brief import count_of
 from sensverify.core.proof import Cells, Hidden, Proof
 from sensverify.errors import BadCertificate
@@ -19,11 +20,13 @@ SETS_SCHEMA = "sensverify.certificate/3"
 """Of certificates about input sets that are no boxes, also about a part of their file."""
 LOGITS_SCHEMA = "sensverify.certificate/2"
 """Of certificates about a part of their file: who knows only the first refuses them."""
+PAIR_SCHEMA = "sensverify.certificate/4"
+"""Of certificates about the difference of two files, also about parts of them."""
 
 
 @dataclass(frozen=True, eq=False)
 class Certificate:
-    """Claims about the network in one ONNX file, with their proof.
+    """Claims about the network in one ONNX file, or about those in two, with their proof.
 
     Parameters
     ----------
@@ -40,6 +43,9 @@ class Certificate:
     ending : Ending or None
         The end of the file that is left out: the claims are about the logits before it. None: they
         are about the file's own output.
+    new : NewModel or None
+        The second file: the claims are then about the outputs of the first one's network, followed
+        by how much the second one's differ from them.
 
     Raises
     ------
@@ -55,11 +61,15 @@ class Certificate:
     external: Mapping[str, str] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
     ending: Ending | None = None
+    new: NewModel | None = None
 
     def __repr__(self) -> str:
-        model, boxes = self.model_sha256[:12], count_of(len(self.claims.lower), "box", "boxes")
+        files = f"the file {self.model_sha256[:12]}..."
+        if self.new is not None:
+            files = f"{files} and {self.new.sha256[:12]}..."
+        boxes = count_of(len(self.claims.lower), "box", "boxes")
         rows = count_of(int(self.claims.rows.shape[1]), "row")
-        return f"Certificate(of the file {model}..., {boxes}, {rows} each)"
+        return f"Certificate(of {files}, {boxes}, {rows} each)"
 
     def __post_init__(self) -> None:
         _check_claims(self.claims)

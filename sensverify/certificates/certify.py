@@ -18,8 +18,9 @@ from sensverify.certificates.check.arithmetic import Exact, Rigorous
 from sensverify.certificates.check.cells import check_cells
 from sensverify.certificates.check.checker import Evaluator
 from sensverify.certificates.check.claims import Claims
-from sensverify.certificates.check.run import StoredModel
+from sensverify.certificates.check.pair import StoredPair
 from sensverify.certificates.check.sets import InputSets, with_problems
+from sensverify.certificates.check.stored import StoredModel
 from sensverify.certificates.leaves import Leaves, best, refuted, undecided
 from sensverify.core.proof import NONE, RULE, Cells, Proof, concatenated, joined
 from sensverify.core.queries import Query
@@ -112,22 +113,26 @@ class Certified:
         )
         return Certified(claims, joined([p.proof for p in parts], [c.problems for c in every]))
 
-    def certificate(self, model: StoredModel, provenance: Mapping[str, Any]) -> Certificate:
+    def certificate(
+        self, model: StoredModel | StoredPair, provenance: Mapping[str, Any]
+    ) -> Certificate:
         """The certificate of these claims, to be written to a file."""
+        first = model.old if isinstance(model, StoredPair) else model
         return Certificate(
-            model_sha256=model.sha256,
-            inputs=model.network.input_shape,
-            outputs=model.network.output_shape,
+            model_sha256=first.sha256,
+            inputs=first.network.input_shape,
+            outputs=first.network.output_shape,
             claims=self.claims,
             proof=self.proof,
-            external=model.external,
+            external=first.external,
             provenance=provenance,
-            ending=model.ending,
+            ending=first.ending,
+            new=model.stated if isinstance(model, StoredPair) else None,
         )
 
 
 def certify_bounds(
-    model: StoredModel,
+    model: StoredModel | StoredPair,
     lower: np.ndarray,
     upper: np.ndarray,
     rows: np.ndarray,
@@ -141,7 +146,7 @@ def certify_bounds(
 
     Parameters
     ----------
-    model : StoredModel
+    model : StoredModel or StoredPair
     lower, upper : numpy array, shape ``[problems, *input_shape]``
         Input boxes, exactly.
     rows : numpy array, shape ``[problems or 1, rows, outputs]``
@@ -199,7 +204,7 @@ def certify_bounds(
 
 
 def _unclaimed(
-    model: StoredModel, lower: np.ndarray, upper: np.ndarray, rows: np.ndarray
+    model: StoredModel | StoredPair, lower: np.ndarray, upper: np.ndarray, rows: np.ndarray
 ) -> Claims:
     """Boxes and rows as certificates hold them, with nothing claimed yet."""
     lower, upper, rows = (np.asarray(part, np.float64) for part in (lower, upper, rows))
@@ -270,7 +275,9 @@ def certify_query(
 class _Tree:
     """A proof whose hidden bounds are derived, and whose leaves are split where they fall short."""
 
-    def __init__(self, model: StoredModel, claims: Claims, proof: Proof, watch: Watch) -> None:
+    def __init__(
+        self, model: StoredModel | StoredPair, claims: Claims, proof: Proof, watch: Watch
+    ) -> None:
         program = model.program
         check_cells(
             proof,

@@ -1,6 +1,7 @@
 """Certificate files: a zip archive with a JSON header and one ``.npy`` file for every array.
 
-Version 1, 2 where the claims are about logits, or 3 about input sets. ``header.json`` holds the
+Version 1, 2 where the claims are about logits, 3 about input sets, 4 about the difference of two
+models. ``header.json`` holds the
 schema, what the claims are about, and the arrays' names; each array is ``NAME.npy``, little-endian,
 as numpy writes it. The page on certificates in the documentation lists them. A file that names
 anything else, leaves an array out or has more than one reading is refused.
@@ -22,14 +23,21 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from sensverify.certificates.certificate import LOGITS_SCHEMA, SCHEMA, SETS_SCHEMA, Certificate
+from sensverify.certificates.certificate import (
+    LOGITS_SCHEMA,
+    PAIR_SCHEMA,
+    SCHEMA,
+    SETS_SCHEMA,
+    Certificate,
+)
 from sensverify.certificates.check.claims import Claims
 from sensverify.certificates.check.ending import Ending
-from sensverify.certificates.check.run import StoredModel
+from sensverify.certificates.check.pair import NewModel, StoredPair
 from sensverify.certificates.check.sets import InputSets
-from sensverify.certificates.header import ending_of, parse_header
+from sensverify.certificates.check.stored import StoredModel
+from sensverify.certificates.header import ending_of, new_model_of, parse_header
 from sensverify.core.proof import Cells, Hidden, Lines, Proof
-from sensverify.errors import BadCertificate
+from sensverify.errors import BadCertificate, CertificateRejected
 
 T = TypeVar("T")
 
@@ -98,7 +106,7 @@ _OPTIONAL = (
 
 def certificate_bytes(certificate: Certificate) -> bytes:
     """A certificate as the bytes of its file; the same ones for the same certificate."""
-    arrays, ending = _arrays(certificate), certificate.ending
+    arrays, ending, new = _arrays(certificate), certificate.ending, certificate.new
     header = {
         "schema": _schema(certificate),
         "claim": "bounds" if certificate.claims.groups is None else "refutation",
@@ -109,6 +117,7 @@ def certificate_bytes(certificate: Certificate) -> bytes:
             "outputs": list(certificate.outputs),
             **({} if ending is None else {"ending": asdict(ending)}),
         },
+        **({} if new is None else {"new": _stated(new)}),
         "arrays": sorted(arrays),
         "provenance": dict(certificate.provenance),
     }
@@ -123,7 +132,14 @@ def certificate_bytes(certificate: Certificate) -> bytes:
     return stream.getvalue()
 
 
+def _stated(new: NewModel) -> dict[str, Any]:
+    """The second model, as the header names it: an end that it has not is left out."""
+    return {name: value for name, value in asdict(new).items() if value is not None}
+
+
 def _schema(certificate: Certificate) -> str:
+    if certificate.new is not None:
+        return PAIR_SCHEMA
     if certificate.claims.sets is not None:
         return SETS_SCHEMA
     return SCHEMA if certificate.ending is None else LOGITS_SCHEMA
@@ -159,8 +175,11 @@ def _arrays(certificate: Certificate) -> dict[str, np.ndarray]:
     return result
 
 
+Model = StoredModel | StoredPair | None
+
+
 def read_certificate(
-    path: str | os.PathLike[str], *, limit: int = 4 * GIGABYTE, model: StoredModel | None = None
+    path: str | os.PathLike[str], *, limit: int = 4 * GIGABYTE, model: Model = None
 ) -> Certificate:
     """Read a certificate file, which is not trusted: shapes are compared before memory is taken.
 
@@ -172,7 +191,7 @@ def read_certificate(
     path : path
     limit : int
         Most bytes that the unpacked file may have.
-    model : StoredModel, optional
+    model : StoredModel or StoredPair, optional
         That the certificate must be about.
 
     Raises
@@ -185,12 +204,17 @@ def read_certificate(
     return _opened(path, lambda archive: _read(archive, limit, model))
 
 
-def read_ending(path: str | os.PathLike[str]) -> Ending | None:
-    """The end of its model's file that a certificate leaves out, from its header alone.
+def read_about(path: str | os.PathLike[str]) -> tuple[Ending | None, NewModel | None]:
+    """The end of its model's file that a certificate leaves out, and the second model if any.
 
-    Errors as of `read_certificate`, which finds what else is wrong.
+    From its header alone. Errors as of `read_certificate`, which finds what else is wrong.
     """
-    return _opened(path, lambda archive: ending_of(_header(archive)["model"]))
+
+    def read(archive: zipfile.ZipFile) -> tuple[Ending | None, NewModel | None]:
+        header = _header(archive)
+        return ending_of(header["model"]), new_model_of(header)
+
+    return _opened(path, read)
 
 
 def _opened(path: str | os.PathLike[str], read: Callable[[zipfile.ZipFile], T]) -> T:
@@ -213,7 +237,7 @@ def _opened(path: str | os.PathLike[str], read: Callable[[zipfile.ZipFile], T]) 
         raise BadCertificate(f"'{name}' is no certificate file: {text}") from None
 
 
-def _read(archive: zipfile.ZipFile, limit: int, model: StoredModel | None) -> Certificate:
+def _read(archive: zipfile.ZipFile, limit: int, model: Model) -> Certificate:
     infos = archive.infolist()
     _check_layout(archive, infos)
     if sum(info.file_size for info in infos) > limit:
@@ -237,7 +261,7 @@ def _read(archive: zipfile.ZipFile, limit: int, model: StoredModel | None) -> Ce
     if header["claim"] != wanted:
         raise BadCertificate(f"its header says '{header['claim']}', its arrays are of a {wanted}")
     if model is not None:
-        _check_model(header["model"], model)
+        _check_model(header, model)
     starts = {name: _start(archive, info, name) for name, info in members.items()}
     _check_shapes({name: shape for name, (_, shape, _) in starts.items()}, header, model)
     arrays = {name: _array(archive, members[name], *start) for name, start in starts.items()}
@@ -257,18 +281,25 @@ def _check_layout(archive: zipfile.ZipFile, infos: list[zipfile.ZipInfo]) -> Non
     raise BadCertificate("it holds more than its members, or something between them")
 
 
-def _check_model(header: dict[str, Any], model: StoredModel) -> None:
-    model.require(header["sha256"], header.get("external", {}))
-    model.require_ending(ending_of(header))
-    model.require_shapes(tuple(header["inputs"]), tuple(header["outputs"]))
+def _check_model(header: dict[str, Any], model: StoredModel | StoredPair) -> None:
+    first, new = header["model"], new_model_of(header)
+    if isinstance(model, StoredPair):
+        if new is None:
+            raise CertificateRejected("the certificate is about one model, not two")
+        model.require(new)
+    elif new is not None:
+        raise CertificateRejected("the certificate is about two models, not one")
+    old = model.old if isinstance(model, StoredPair) else model
+    old.require(first["sha256"], first.get("external", {}))
+    old.require_ending(ending_of(first))
+    old.require_shapes(tuple(first["inputs"]), tuple(first["outputs"]))
 
 
-def _check_shapes(
-    shapes: dict[str, tuple[int, ...]], header: dict[str, Any], model: StoredModel | None
-) -> None:
+def _check_shapes(shapes: dict[str, tuple[int, ...]], header: dict[str, Any], model: Model) -> None:
     """Refuse shapes that do not fit each other, the header, or the model."""
     sizes = {"n": (prod(header["model"]["inputs"]), "the header's inputs")}
-    sizes["m"] = (prod(header["model"]["outputs"]), "the header's outputs")
+    outputs = prod(header["model"]["outputs"]) * (2 if "new" in header else 1)
+    sizes["m"] = (outputs, "the header's outputs")
     if model is not None:
         sizes["E"] = (model.program.entries, "the model's entries of nonlinear functions")
     for name, shape in sorted(shapes.items()):
@@ -378,4 +409,5 @@ def _certificate(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Certi
         external=model.get("external", {}),
         provenance=header["provenance"],
         ending=ending_of(model),
+        new=new_model_of(header),
     )

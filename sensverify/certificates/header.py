@@ -6,10 +6,15 @@ import json
 from dataclasses import fields
 from typing import Any
 
-from sensverify.certificates.certificate import LOGITS_SCHEMA, SCHEMA, SETS_SCHEMA
+from sensverify.certificates.certificate import LOGITS_SCHEMA, PAIR_SCHEMA, SCHEMA, SETS_SCHEMA
 from sensverify.certificates.check.ending import Ending
+from sensverify.certificates.check.pair import NewModel
 from sensverify.errors import BadCertificate
 from sensverify.runs.json_text import DEEPEST, TooDeep, parse_json
+
+_SCHEMAS = (SCHEMA, LOGITS_SCHEMA, SETS_SCHEMA, PAIR_SCHEMA)
+_ANY_END = (SETS_SCHEMA, PAIR_SCHEMA)
+"""Schemas of claims about a file's own output or about its logits."""
 
 
 def parse_header(text: bytes) -> dict[str, Any]:
@@ -34,19 +39,17 @@ def parse_header(text: bytes) -> dict[str, Any]:
     except (json.JSONDecodeError, RecursionError):
         raise BadCertificate("its header is no JSON") from None
     schema = header.get("schema") if isinstance(header, dict) else header
-    if not isinstance(header, dict) or schema not in (SCHEMA, LOGITS_SCHEMA, SETS_SCHEMA):
+    if not isinstance(header, dict) or schema not in _SCHEMAS:
         raise BadCertificate(f"expected the schema {SCHEMA}, got {str(schema)[:80]!r}")
-    model = header.get("model")
-    digests: list[Any] = []
-    if isinstance(model, dict) and _is_model(model):
-        digests = [model.get("sha256"), *model.get("external", {}).values()]
+    model, pair = header.get("model"), schema == PAIR_SCHEMA
     fine = (
-        digests
-        and all(isinstance(digest, str) for digest in digests)
+        _is_model(model)
+        and ("new" in header) == pair
+        and (not pair or _is_model(header["new"]))
         and isinstance(header.get("claim"), str)
         and isinstance(header.get("arrays"), list)
         and isinstance(header.get("provenance"), dict)
-        and (schema == SETS_SCHEMA or ("ending" in (model or {})) == (schema == LOGITS_SCHEMA))
+        and (schema in _ANY_END or ("ending" in (model or {})) == (schema == LOGITS_SCHEMA))
     )
     if not fine:
         raise BadCertificate("its header lacks a field, or has one of another type")
@@ -77,8 +80,35 @@ def ending_of(model: dict[str, Any]) -> Ending | None:
     return Ending(found["value"], tuple(found["operators"]), found["halves"])
 
 
-def _is_model(model: dict[str, Any]) -> bool:
-    return isinstance(model.get("external", {}), dict) and all(
+def new_model_of(header: dict[str, Any]) -> NewModel | None:
+    """The second model that a header names.
+
+    Raises
+    ------
+    BadCertificate
+        It is not described as one is.
+    """
+    if "new" not in header:
+        return None
+    found = header["new"]
+    known = {item.name for item in fields(NewModel)}
+    if not isinstance(found.get("paired"), bool) or not set(found) <= known:
+        raise BadCertificate("its header names no second model")
+    return NewModel(
+        sha256=found["sha256"],
+        inputs=tuple(found["inputs"]),
+        outputs=tuple(found["outputs"]),
+        paired=found["paired"],
+        external=found.get("external", {}),
+        ending=ending_of(found),
+    )
+
+
+def _is_model(model: Any) -> bool:
+    if not isinstance(model, dict) or not isinstance(model.get("external", {}), dict):
+        return False
+    digests = [model.get("sha256"), *model.get("external", {}).values()]
+    return all(isinstance(digest, str) for digest in digests) and all(
         isinstance(model.get(key), list)
         and all(isinstance(n, int) and not isinstance(n, bool) for n in model[key])
         for key in ("inputs", "outputs")

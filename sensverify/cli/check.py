@@ -30,6 +30,7 @@ REJECTED = 1
 @click.command("check")
 @click.argument("certificate", type=PATH)
 @click.argument("model")
+@click.argument("new", required=False)
 @click.option(
     "--arithmetic",
     type=click.Choice(["rigorous", "exact"]),
@@ -53,6 +54,7 @@ REJECTED = 1
 def check(
     certificate: Path,
     model: str,
+    new: str | None,
     arithmetic: str,
     property_file: Path | None,
     json_target: Path | None,
@@ -62,16 +64,18 @@ def check(
 ) -> int:
     """Check every claim of CERTIFICATE against MODEL, which it must be about.
 
-    MODEL is a name from 'sensverify list models', or the path of an .onnx or .onnx.gz file. Every
-    claimed bound is derived again from the file's weights and the numbers in the certificate,
-    without the methods that found them. The exit status is 0 if every claim holds, 1 if
-    the certificate is rejected, 2 if a file cannot be read.
+    A certificate of 'sensverify diff' is about two models: NEW is then the second one. Each is a
+    name from 'sensverify list models', or the path of an .onnx or .onnx.gz file. Every claimed
+    bound is derived again from the file's weights and the numbers in the certificate, without the
+    methods that found them. The exit status is 0 if every claim holds, 1 if the certificate is
+    rejected, 2 if a file cannot be read.
 
     \b
     Examples:
       sensverify check iris.cert iris
       sensverify check net.cert net.onnx --arithmetic exact --report net.html
       sensverify check net.cert net.onnx --property prop.vnnlib
+      sensverify check diff.cert old.onnx new.onnx
     """
     from sensverify.models import resolve
     from sensverify.report.certificates.document import check_document
@@ -79,15 +83,15 @@ def check(
     from sensverify.report.html import document_to_html
 
     targets = Targets(json=json_target, report=report_target, force=force)
-    path = Path(resolve(model).path)
-    inputs = [certificate, path, *([] if property_file is None else [property_file])]
+    paths = [Path(resolve(name).path) for name in (model, new) if name is not None]
+    inputs = [certificate, *paths, *([] if property_file is None else [property_file])]
     targets.check(inputs)
     with showing("checking") as display:
 
         def progress(done: int, total: int) -> None:
             display.update("leaves", done=done, total=total)
 
-        report = _checked(certificate, path, arithmetic, property_file, runtime_check, progress)
+        report = _checked(certificate, paths, arithmetic, property_file, runtime_check, progress)
     document = check_document(report)
     targets.write(json=lambda: check_to_json(report), report=lambda: document_to_html(document))
     rejected = report.checked is None
@@ -97,38 +101,45 @@ def check(
 
 def _checked(
     certificate: Path,
-    model: Path,
+    models: list[Path],
     arithmetic: str,
     property_file: Path | None,
     runtime_check: bool,
     progress: Callable[[int, int], None],
 ) -> CheckReport:
-    from sensverify.certificates import StoredModel, read_certificate, read_ending
+    from sensverify.certificates import StoredModel, StoredPair, read_about, read_certificate
     from sensverify.certificates import check_certificate as run
     from sensverify.core.digests import sha256_of_file
     from sensverify.errors import CertificateRejected
     from sensverify.formats.vnnlib import load_property
     from sensverify.report.certificates.results import CheckReport
 
-    found, checked, reason = None, None, None
+    found, checked, reason, new = None, None, None, None
     asked = None if property_file is None else load_property(property_file)
-    stored = StoredModel.read_for(read_ending(certificate), model, runtime_check=runtime_check)
+    ending, stated = read_about(certificate)
+    stored: StoredModel | StoredPair
+    stored = old = StoredModel.read_for(ending, models[0], runtime_check=runtime_check)
     try:
+        if stated is not None or len(models) > 1:
+            second = models[1] if len(models) > 1 else None
+            stored = StoredPair.read_for(stated, old, second, runtime_check=runtime_check)
+            new = stored.new
         found = read_certificate(certificate, model=stored)
-        checked = run(found, stored, arithmetic=arithmetic, property=asked, progress=progress)
+        checked = run(found, old, new, arithmetic=arithmetic, property=asked, progress=progress)
     except CertificateRejected as error:
         reason = str(error)
     return CheckReport(
         path=str(certificate),
         size=certificate.stat().st_size,
-        model=str(model),
+        model=str(models[0]),
         certificate=found,
         arithmetic=arithmetic,
         property=None if property_file is None else str(property_file),
         checked=checked,
         reason=reason,
         certificate_sha256=sha256_of_file(certificate),
-        model_sha256=stored.sha256,
+        model_sha256=old.sha256,
         runtime_check=runtime_check,
-        signature=stored.signature,
+        signature=old.signature,
+        new_model=None if new is None else str(models[1]),
     )

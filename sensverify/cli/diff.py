@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,17 @@ LIMITED = ("min_agreement", "max_disagreement", "max_difference")
     seed_option("For the search for inputs on which the two differ."),
 )
 @grouped(
+    "Proofs that others can check",
+    click.option(
+        "--certificate",
+        "certificate_target",
+        type=PATH,
+        metavar="FILE",
+        help="Re-derive every result with rigorous arithmetic, report what comes out there, and "
+        "write the proof; 'sensverify check FILE OLD NEW' checks it against both models' files.",
+    ),
+)
+@grouped(
     "Gates: the exit status is 1 where one fails, 3 where one is undecided",
     gate_options(*LIMITED, baseline=False),
 )
@@ -80,7 +92,10 @@ LIMITED = ("min_agreement", "max_disagreement", "max_difference")
         help="Write the inputs on which the two decide otherwise: x, the decisions old and new, "
         "and index.",
     ),
-    force_option("Overwrite the files of --json, --report, --witness and --junit; never a model."),
+    force_option(
+        "Overwrite the files of --json, --report, --witness, --certificate and --junit; never a "
+        "model."
+    ),
     quiet_option(),
 )
 @grouped(
@@ -93,6 +108,7 @@ def diff(
     json_target: Path | None,
     report_target: Path | None,
     witness_target: Path | None,
+    certificate_target: Path | None,
     junit_target: Path | None,
     annotations: str | None,
     force: bool,
@@ -112,6 +128,7 @@ def diff(
       sensverify diff net.onnx net-int8.onnx --data mine.npz --min-agreement 99%
       sensverify diff old.onnx new.onnx --data mine.npz --radius 0.01 --max-difference 0.05
       sensverify diff iris iris --sigma 0.05 --method exact --report same.html
+      sensverify diff old.onnx new.onnx --certificate diff.cert --radius 0.01
     """
     from sensverify.formats.arrays import npz_bytes
     from sensverify.report.diff.document import diff_document
@@ -122,7 +139,9 @@ def diff(
     from sensverify.verification.comparison import diff as run
     from sensverify.verification.comparison.results import disagreements
 
-    targets = Targets(json_target, report_target, witness_target, None, junit_target, force=force)
+    targets = Targets(
+        json_target, report_target, witness_target, certificate_target, junit_target, force=force
+    )
     outputs = GateOutputs(junit_target, annotations)
     outputs.check(options, LIMITED)
     options["method"] = options["method"] or "crown"
@@ -130,7 +149,8 @@ def diff(
     radius = options["radius"] if isinstance(options["radius"], Path) else None
     read = [options.get("box"), radius]
     targets.check(input_files([old, new], *read, data=options["data"]))
-    request = DiffRequest(old=old, new=new, **options)
+    rigorous = certificate_target is not None
+    request = DiffRequest(old=old, new=new, rigorous=rigorous, **options)
     with showing("comparing") as display, watching(display.update) as watch:
         report = run(
             request,
@@ -139,12 +159,17 @@ def diff(
         )
     if not targets.to_stdout:
         say_note(report.perturbation.note)
+    found = report.certificate
+    if found is not None:
+        found = replace(found, path=str(targets.certificate))
+        report = replace(report, certificate=found)
     document = diff_document(report)
     suite = f"{report.old.name} {report.new.name}"
     targets.write(
         json=lambda: diff_to_json(report),
         report=lambda: document_to_html(document),
         witness=lambda: npz_bytes(disagreements(report)),
+        certificate=None if found is None else lambda: found.data,
         junit=lambda: junit(report.gates, suite=suite, seconds=report.seconds),
     )
     show(document, aside=targets.to_stdout)

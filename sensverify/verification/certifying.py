@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from sensverify.certificates import (
     Certified,
     Checked,
     StoredModel,
+    StoredPair,
     certificate_bytes,
     certify_bounds,
     certify_query,
@@ -28,6 +28,7 @@ from sensverify.certificates import (
     read_certificate,
 )
 from sensverify.certificates.check.coverage import stands_for
+from sensverify.certificates.check.program import Program
 from sensverify.certificates.sets import sets_of
 from sensverify.core.box import Box, to_numpy
 from sensverify.core.brief import count_of
@@ -94,7 +95,8 @@ class CheckedBounds:
     proposed : Box of numpy arrays, shape ``[batch, objectives]``, float64
         The outer box as the method returned it.
     float32 : numpy array, shape ``[batch, outputs]``
-        By how much an output that is evaluated in float32 can differ from the real-valued one.
+        By how much an output that is evaluated in float32 can differ from the real-valued one; of a
+        comparison, the difference of two such outputs.
     """
 
     bounds: Bounds
@@ -119,6 +121,11 @@ class Certifier:
     model : LoadedModel
         Its file is read again, with every weight as it is stored; up to the logits, where the end
         that makes probabilities or a label of them was cut off.
+    new : LoadedModel, optional
+        Of a comparison: what is certified is then about the outputs of both, the first one's and
+        by how much the second one's differ.
+    paired : bool
+        Of a comparison: whether differences are carried step by step.
 
     Raises
     ------
@@ -128,14 +135,20 @@ class Certifier:
         An operator of the network has no rule for certificates.
     """
 
-    def __init__(self, model: LoadedModel) -> None:
-        self._path = model.file
-        self._model = StoredModel.read(
-            self._path, runtime_check=model.runtime_check, logits=model.head is not None
-        )
+    def __init__(
+        self, model: LoadedModel, new: LoadedModel | None = None, *, paired: bool = True
+    ) -> None:
+        self._path, self._new = model.file, None if new is None else new.file
+        self._models = tuple(_stored(each) for each in (model, new) if each is not None)
+        self._model: StoredModel | StoredPair = self._models[0]
+        if new is not None:
+            self._model = StoredPair.of(*self._models, paired=paired)
         self._parts: list[Certified] = []
-        if self._model.sha256 != model.sha256:
-            raise BadModelFile(f"'{self._path}' changed while it was used", "run this again")
+
+    @property
+    def program(self) -> Program:
+        """The steps that claims are about."""
+        return self._model.program
 
     @property
     def problems(self) -> int:
@@ -174,8 +187,7 @@ class Certifier:
             attained values, too. Attained values that rounding has put outside of the checked
             box are moved onto its edge.
         """
-        outputs = math.prod(self._model.network.output_shape)
-        identity = np.eye(outputs)[None]
+        identity = np.eye(self._model.program.outputs)[None]
         rows = identity if objectives is None else _wide(objectives)
         lower, upper = (end.reshape(asked.batch, -1) for end in (asked.lower, asked.upper))
         outer = Box(_wide(proposed.outer.lower), _wide(proposed.outer.upper))
@@ -193,7 +205,11 @@ class Certifier:
         low, negated = np.split(found.lower, 2, axis=1)
         # Subtracted, since a minus sign alone makes a negative zero.
         checked = _checked(proposed, low, 0.0 - negated, _GAP if gap is None else gap)
-        margin = float32_margin(self._model.program, lower, upper, identity)
+        identity = np.eye(self._models[0].program.outputs)[None]
+        # Of a difference, what both may be off.
+        margin = np.sum(
+            [float32_margin(each.program, lower, upper, identity) for each in self._models], axis=0
+        )
         return CheckedBounds(checked, outer, margin)
 
     def refute(self, case: Case, proof: Any, network: Network, *, watch: Watch) -> str | None:
@@ -240,7 +256,7 @@ class Certifier:
             return f"the method gave no proof, and {PROVER} found none in the time left"
         try:
             for attempt in self._attempts(proof, query, network, watch):
-                found = certify_query(self._model, query, attempt, watch=watch)
+                found = certify_query(self._models[0], query, attempt, watch=watch)
                 if found is not None:
                     return found
         except Unbounded as error:
@@ -300,7 +316,7 @@ class Certifier:
                 path = Path(folder) / "certificate"
                 path.write_bytes(data)
                 found = read_certificate(path, model=self._model)
-                checked = check_certificate(found, self._path, property=asked)
+                checked = check_certificate(found, self._path, self._new, property=asked)
         except (BadCertificate, CertificateRejected) as error:
             raise UnsoundResult(
                 f"the independent check refuses the certificate of this run, so nothing is "
@@ -308,6 +324,15 @@ class Certifier:
                 "please report it",
             ) from None
         return Certification(data, checked, time.perf_counter() - began)
+
+
+def _stored(model: LoadedModel) -> StoredModel:
+    stored = StoredModel.read(
+        model.file, runtime_check=model.runtime_check, logits=model.head is not None
+    )
+    if stored.sha256 != model.sha256:
+        raise BadModelFile(f"'{model.file}' changed while it was used", "run this again")
+    return stored
 
 
 def shaped(query: Query, network: Network) -> Query:

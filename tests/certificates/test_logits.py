@@ -19,8 +19,8 @@ from sensverify.certificates import (
     StoredModel,
     certificate_bytes,
     check_certificate,
+    read_about,
     read_certificate,
-    read_ending,
 )
 from sensverify.cli.main import main
 from sensverify.core.box import Box
@@ -76,7 +76,7 @@ def forged(
 
 def check(file: Path, model: Path) -> None:
     """Both ways in: a model that was read before the certificate, and after it."""
-    stored = StoredModel.read_for(read_ending(file), model)
+    stored = StoredModel.read_for(read_about(file)[0], model)
     check_certificate(read_certificate(file, model=stored), stored)
 
 
@@ -173,7 +173,7 @@ def test_an_end_that_is_not_described_as_one_is_refused(
     path = saved("softmax")
     certificate = certified(path, tmp_path, logits=True)
     file = forged(certificate, tmp_path, lambda header: change(header["model"]))
-    for read in (read_certificate, read_ending):
+    for read in (read_certificate, read_about):
         with pytest.raises(BadCertificate):
             read(file)
 

@@ -52,6 +52,32 @@ def test_gates_make_the_status(run: Run, asked: list[object], tmp_path: Path) ->
     assert run(*asked, "--min-agreement", "100%").exit_code in (1, 3)
 
 
+def test_a_certificate_is_written_and_checked(
+    run: Run, asked: list[object], tmp_path: Path
+) -> None:
+    old, new, file, page = asked[1], asked[2], tmp_path / "diff.cert", tmp_path / "check.html"
+    done = run(*asked, "--samples", "0:3", "--certificate", file, "--json", tmp_path / "a.json")
+    assert done.exit_code == 0, done.stderr
+    assert "CERTIFIED" in done.stdout
+    values = json.loads((tmp_path / "a.json").read_text())
+    check_result(values)
+    assert values["certificate"]["path"] == str(file)
+    assert len(values["samples"][0]["float32_margin"]) == 2
+    checked = run("check", file, old, new, "--json", "-", "--report", page)
+    assert checked.exit_code == 0, checked.stderr
+    found = json.loads(checked.stdout)
+    check_result(found)
+    assert found["about"]["new"]["paired"] is True
+    assert found["new_model"] == str(new)
+    text = run("check", file, old, new).stdout
+    assert "new model" in text
+    assert "<= d0 <=" in text
+    assert "d0" in page.read_text()
+    assert run("check", file, new, old).exit_code == 1
+    for models in ((old,), (old, new, new)):
+        assert run("check", file, *models).exit_code == 2
+
+
 def test_unpaired_networks_say_so(run: Run, asked: list[object]) -> None:
     done = run(*asked, "--no-pair", "--json", "-")
     values = json.loads(done.stdout)

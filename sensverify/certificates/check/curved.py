@@ -103,6 +103,54 @@ class Curved(Enclosure):
         found = np.frompyfunc(self._float32_error, 3, 1)(error, lower, upper)
         return np.asarray(found).astype(np.float64)
 
+    def secants(
+        self, arithmetic: Arithmetic, lower: np.ndarray, upper: np.ndarray
+    ) -> tuple[Numbers, Numbers]:
+        """Ends of the derivative on intervals: it is monotone on every piece."""
+        before, flint.ctx.prec = flint.ctx.prec, _BITS
+        try:
+            found = [self._slopes(*ends) for ends in zip(lower.flat, upper.flat, strict=True)]
+        finally:
+            flint.ctx.prec = before
+        least, most = np.empty(lower.shape, object), np.empty(lower.shape, object)
+        for place, (flat, steep) in zip(np.ndindex(lower.shape), found, strict=True):
+            least[place], most[place] = flat, steep
+        return self._known(arithmetic, least, -1), self._known(arithmetic, most, 1)
+
+    def _slopes(self, lower: float, upper: float) -> tuple[fmpq | None, fmpq | None]:
+        """The least and the largest slope on one interval, or beyond; None where none is known."""
+        if not (isfinite(lower) and isfinite(upper)):
+            return None, None
+        if not any(start <= lower and upper <= end for start, end in self.branches):
+            return None, None
+        steep = self._steep(lower, upper)
+        flat, most = [lower_end(ball) for ball in steep], [lower_end(-ball) for ball in steep]
+        least = None if any(end is None for end in flat) else min(flat)  # type: ignore[type-var]
+        if any(end is None for end in most):
+            return least, None
+        return least, -min(most)  # type: ignore[type-var,operator]
+
+    def _steep(self, lower: float, upper: float) -> list[arb]:
+        """Balls of which one is above, and one below, each slope on an interval."""
+        places = [arb(lower), arb(upper), *(arb(k) for k in self.kinks if lower <= k <= upper)]
+        for start, end in self.joints:
+            if start <= upper and lower <= end:
+                places.append(arb(start).union(arb(end)))
+        return [self.steepness(place) for place in places]
+
+    def _known(self, arithmetic: Arithmetic, found: np.ndarray, sign: int) -> Numbers:
+        """Rational numbers, rounded down for sign -1, else up; NaN where there is none."""
+        known = np.array([value is not None for value in found.flat]).reshape(found.shape)
+        if not known.all() and not arithmetic.unit:
+            raise Unbounded(
+                f"nothing is proven about a {type(self.operator).__name__}: on the bounds on what "
+                "enters it, it is not defined or too large",
+                "use a smaller box",
+            )
+        found[~known] = fmpq(0)
+        numbers = arithmetic.rationals(found, sign)
+        return numbers if known.all() else np.where(known, numbers, np.nan)
+
     def _pieces(self) -> Iterator[tuple[float, float, bool]]:
         """Start, end and whether it is convex, of every piece."""
         places = [-inf, *(end for joint in self.joints for end in joint), inf]
@@ -137,16 +185,10 @@ class Curved(Enclosure):
                 )
         finally:
             flint.ctx.prec = before
-        known = np.array([value is not None for value in found.reshape(-1)]).reshape(found.shape)
-        if not known.all() and not arithmetic.unit:
-            raise Unbounded(
-                f"nothing is proven about a {type(self.operator).__name__}: on the bounds on what "
-                "enters it, it is not defined or too large",
-                "use a smaller box",
-            )
-        found[~known] = fmpq(0)
-        numbers = arithmetic.rationals(sign * found, -sign)
-        return numbers if known.all() else np.where(known, numbers, np.nan)
+        signed = [None if value is None else sign * value for value in found.flat]
+        for place, value in zip(np.ndindex(lower.shape), signed, strict=True):
+            found[place] = value
+        return self._known(arithmetic, found, -sign)
 
     def _least(
         self, slope: float, lower: float, upper: float, touching: list[float], sign: int

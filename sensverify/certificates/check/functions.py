@@ -250,9 +250,10 @@ class _Tanh(SShaped):
 class _Increment(Increments):
     def __init__(self, operator: Increment, shape: tuple[int, ...]) -> None:
         kind = type(operator.function)
-        if not hasattr(ENCLOSURES.get(kind), "secants"):
+        known = ENCLOSURES.get(kind, Enclosure)
+        if known.secants is Enclosure.secants:
             raise MissingRule(f"certificates do not know the increment of {kind.__name__}")
-        super().__init__(operator, shape, ENCLOSURES[kind](operator.function, shape[:-1]))
+        super().__init__(operator, shape, known(operator.function, shape[:-1]))
 
 
 ENCLOSURES: dict[type[Operator], type[Enclosure]] = {

@@ -170,13 +170,22 @@ class Increments(Enclosure):
     def chord_slopes(self, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
         return self.rule_slopes(lower, upper)[1]
 
-    def float32_error(self, error: np.ndarray, reached: np.ndarray) -> np.ndarray:
-        errors, sizes = _pairs(error), _pairs(reached)
-        whole = sizes.sum(axis=-1)
-        after = self.function.float32_error(errors.sum(axis=-1) + 2 * UNIT32 * whole, whole)
-        before = self.function.float32_error(errors[..., 0], sizes[..., 0])
-        steepest = self.function.steepest_of_all
-        return (after + before) * (1 + 4 * UNIT32) + 4 * UNIT32 * steepest * whole
+    def float32_error_within(
+        self, error: np.ndarray, lower: np.ndarray, upper: np.ndarray
+    ) -> np.ndarray:
+        errors, low, high = _pairs(error), _pairs(lower), _pairs(upper)
+        whole = (np.maximum(abs(low), abs(high)) + errors).sum(axis=-1)
+        moved = errors.sum(axis=-1) + 2 * UNIT32 * whole
+        first, last = _sums(low, high)
+        after = self.function.float32_error_within(moved, first, last)
+        before = self.function.float32_error_within(errors[..., 0], low[..., 0], high[..., 0])
+        # The difference is of two numbers as far apart as the steepest slope allows.
+        first, last = _reach(low, high)
+        room = errors.sum(axis=-1)
+        slopes = self.function.secants(Rigorous(), first - room, last + room)
+        steepest = np.maximum(*(abs(slope) for slope in slopes))
+        rounded: np.ndarray = 4 * UNIT32 * steepest * whole
+        return (after + before) * (1 + 4 * UNIT32) + rounded
 
 
 def _pairs(entries: np.ndarray) -> np.ndarray:

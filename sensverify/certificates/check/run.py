@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,127 +14,18 @@ from sensverify.certificates.check.arithmetic import ARITHMETICS, Arithmetic, Ex
 from sensverify.certificates.check.cells import check_cells
 from sensverify.certificates.check.checker import Evaluator
 from sensverify.certificates.check.claims import Claims
-from sensverify.certificates.check.ending import Ending
-from sensverify.certificates.check.program import Program, program_of
+from sensverify.certificates.check.pair import StoredPair
+from sensverify.certificates.check.program import Program
+from sensverify.certificates.check.stored import StoredModel
 from sensverify.core.brief import count_of
 from sensverify.core.proof import NONE, Proof
-from sensverify.errors import (
-    BadModelFile,
-    BadSetting,
-    CertificateRejected,
-    SensverifyError,
-    Unbounded,
-    UnsupportedOperator,
-)
-from sensverify.formats.onnx import Ends, read_onnx
-from sensverify.formats.onnx.ends import WHOLE
+from sensverify.errors import BadSetting, CertificateRejected, Unbounded
 from sensverify.formats.vnnlib import Property
-from sensverify.network import Network
-from sensverify.network.signature import Signature
 
 Progress = Callable[[int, int], None]
 
 MOST = 1 << 30
 """Rows that the leaves of one proof may bound together."""
-
-
-@dataclass(frozen=True, eq=False)
-class StoredModel:
-    """The network that an ONNX file stores: every weight as it is there.
-
-    Parameters
-    ----------
-    network : Network
-        Not simplified.
-    program : Program
-    sha256 : str
-    external : dict from file name to SHA-256
-    ending : Ending or None
-        The end of the file that the network leaves out.
-    signature : Signature or None
-        The names of several inputs and outputs.
-    """
-
-    network: Network
-    program: Program
-    sha256: str
-    external: dict[str, str]
-    ending: Ending | None = None
-    signature: Signature | None = None
-
-    @classmethod
-    def read(
-        cls, path: str | os.PathLike[str], *, runtime_check: bool = True, logits: bool = False
-    ) -> StoredModel:
-        """Read an ONNX file; ``runtime_check`` and errors as for ``load_onnx``.
-
-        ``logits``: up to the logits, where its end makes probabilities or a label of them.
-        """
-        ends = Ends(head="peel") if logits else WHOLE
-        model = read_onnx(path, simplified=False, runtime_check=runtime_check, ends=ends)
-        if model.batch > 1:
-            raise BadModelFile(
-                f"'{path}' takes {model.batch} samples at once, and a certificate of its logits "
-                "is about one",
-                "export it with a batch axis that is left open",
-            )
-        program, external = program_of(model.network), dict(model.external)
-        ending = Ending.of(model)
-        return cls(model.network, program, model.sha256, external, ending, model.signature)
-
-    @classmethod
-    def read_for(
-        cls, ending: Ending | None, path: str | os.PathLike[str], *, runtime_check: bool = True
-    ) -> StoredModel:
-        """Read an ONNX file for a certificate that leaves out an end, or none.
-
-        Where the certificate is about the file's own output, and that is none of a network here,
-        the file is read up to its logits: `require_ending` then says so.
-        """
-        try:
-            return cls.read(path, runtime_check=runtime_check, logits=ending is not None)
-        except (BadModelFile, UnsupportedOperator):
-            if ending is None:
-                with suppress(SensverifyError):
-                    found = cls.read(path, runtime_check=runtime_check, logits=True)
-                    if found.ending is not None:
-                        return found
-            raise
-
-    def require_ending(self, ending: Ending | None) -> None:
-        """Refuse, with `CertificateRejected`, claims about another value of the file."""
-        if self.ending != ending:
-            theirs, ours = (
-                "the file's own output" if e is None else str(e) for e in (ending, self.ending)
-            )
-            raise CertificateRejected(
-                f"the certificate is about {theirs}, and the model was read up to {ours}"
-            )
-
-    def require(self, sha256: str, external: Mapping[str, str]) -> None:
-        """Refuse, with `CertificateRejected`, digests of other bytes, and say of which file."""
-        if self.sha256 != sha256:
-            raise CertificateRejected(
-                f"the certificate is about another model file: SHA-256 {sha256}, this one has "
-                f"{self.sha256}"
-            )
-        for location in sorted({*external, *self.external}):
-            digests = (external.get(location), self.external.get(location))
-            if digests[0] != digests[1]:
-                first, second = (f"SHA-256 {d}" if d else "nothing" for d in digests)
-                raise CertificateRejected(
-                    f"the model's external data have changed: the certificate is about {first} in "
-                    f"'{location}', the model now reads {second} there"
-                )
-
-    def require_shapes(self, inputs: tuple[int, ...], outputs: tuple[int, ...]) -> None:
-        """Refuse, with `CertificateRejected`, other shapes than the network's."""
-        shapes = (self.network.input_shape, self.network.output_shape)
-        if shapes != (inputs, outputs):
-            raise CertificateRejected(
-                f"the certificate is about inputs {inputs} and outputs {outputs}; the model has "
-                f"{shapes[0]} and {shapes[1]}"
-            )
 
 
 @dataclass(frozen=True)
@@ -321,6 +211,7 @@ def _require(holds: np.ndarray, claims: Claims, values: np.ndarray) -> None:
 def check_certificate(
     certificate: Certificate,
     model: str | os.PathLike[str] | StoredModel,
+    new: str | os.PathLike[str] | StoredModel | None = None,
     *,
     arithmetic: str = "rigorous",
     property: Property | None = None,
@@ -334,6 +225,8 @@ def check_certificate(
     certificate : Certificate
     model : path or StoredModel
         The ONNX file; it is read up to the logits where the certificate is about them.
+    new : path or StoredModel, optional
+        The second file, of a certificate of the difference of two models.
     arithmetic : str
         ``rigorous``: float64 with error bounds. ``exact``: rational numbers.
     property : Property, optional
@@ -354,8 +247,10 @@ def check_certificate(
     ------
     CertificateRejected
         The file is another one, a claim does not follow, or the property asks for more.
+    BadSetting
+        The certificate is about two models, and one is given, or the other way round.
     BadModelFile, UnsupportedOperator
-        The ONNX file cannot be read.
+        An ONNX file cannot be read.
     RuntimeDisagrees
         onnxruntime reads it otherwise, or does not run it.
     """
@@ -374,5 +269,10 @@ def check_certificate(
         if misfit is not None:
             raise CertificateRejected(f"the property {misfit}")
         covers(certificate, property)
-    claims, proof = certificate.claims, certificate.proof
-    return check_claims(stored.program, claims, proof, arithmetic=arithmetic, progress=progress)
+    claims, proof, program = certificate.claims, certificate.proof, stored.program
+    if new is not None or certificate.new is not None:
+        if property is not None:
+            raise CertificateRejected("no property is about the difference of two models")
+        pair = StoredPair.read_for(certificate.new, stored, new, runtime_check=runtime_check)
+        program = pair.program
+    return check_claims(program, claims, proof, arithmetic=arithmetic, progress=progress)

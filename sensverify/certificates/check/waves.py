@@ -68,6 +68,11 @@ class _Wave(Curved):
         found = [lower_end(gap) for gap in gaps]
         return None if any(end is None for end in found) else min(found)  # type: ignore[type-var]
 
+    def _steep(self, lower: float, upper: float) -> list[arb]:
+        if upper - lower > _WIDEST or max(abs(lower), abs(upper)) > _FARTHEST:
+            return [arb(-1), arb(1)]
+        return [self.steepness(arb(lower).union(arb(upper)))]
+
     def _inner(self, slope: float, lower: float, upper: float, sign: int) -> list[arb]:
         """Bounds on gaps between the ends: of every piece that is bent up, where sign turns it."""
         s, shift = arb(slope), arb.pi() * self.quarters / 2

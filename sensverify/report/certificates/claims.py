@@ -29,8 +29,11 @@ _FUNCTION = 160
 """Characters of a linear function in a table."""
 
 
-def row_text(row: np.ndarray) -> str:
-    """A linear function of the outputs: ``y0 - 2.5 y3``; of a very long one the beginning."""
+def row_text(row: np.ndarray, old: int | None = None) -> str:
+    """A linear function of the outputs: ``y0 - 2.5 y3``; of a very long one the beginning.
+
+    Of two models ``old`` is how many outputs each has: ``d0`` is by how much the first one differs.
+    """
     text = ""
     for place in np.flatnonzero(row).tolist():
         if len(text) > _LINE:
@@ -38,7 +41,8 @@ def row_text(row: np.ndarray) -> str:
         value = float(row[place])
         size = "" if abs(value) == 1 else f"{abs(value)!r} "
         sign = (" - " if value < 0 else " + ") if text else ("-" if value < 0 else "")
-        text += f"{sign}{size}y{place}"
+        name = f"y{place}" if old is None or place < old else f"d{place - old}"
+        text += f"{sign}{size}{name}"
     return text or "0"
 
 
@@ -58,16 +62,16 @@ def input_text(claims: Claims, problem: int) -> str:
     return "; ".join(f"{low!r} <= x{i} <= {high!r}" for i, (low, high) in ends)
 
 
-def box_text(claims: Claims, problem: int) -> str:
+def box_text(claims: Claims, problem: int, old: int | None = None) -> str:
     """The first claims on a box, and how many there are; opposite ones as intervals."""
-    texts = [text for text, *_ in islice(_claims_on(claims, problem), ROWS)]
+    texts = [text for text, *_ in islice(_claims_on(claims, problem, old), ROWS)]
     shown, count = clipped("; ".join(texts), _LINE), _count_on(claims, problem)
     return shown if count <= ROWS else f"{shown}; and {count - ROWS} more"
 
 
-def claims_table(claims: Claims) -> doc.Table:
-    """Every claim in a row of its own, the first `CLAIMS`."""
-    rows = islice(_claim_rows(claims), CLAIMS)
+def claims_table(claims: Claims, old: int | None = None) -> doc.Table:
+    """Every claim in a row of its own, the first `CLAIMS`; ``old`` as of `row_text`."""
+    rows = islice(_claim_rows(claims, old), CLAIMS)
     box = doc.Column("box", align="left")
     if claims.groups is not None:
         heads = [doc.Column("no input gives", "text", align="left")]
@@ -119,7 +123,7 @@ def _opposite(rows: np.ndarray) -> bool:
 
 
 def _claims_on(
-    claims: Claims, problem: int
+    claims: Claims, problem: int, old: int | None = None
 ) -> Iterator[tuple[str, str, float | None, float | None]]:
     """Claims on a box: in one text; the function, and its lower and upper end."""
     rows, limits = rows_of(claims, problem), claims.limits[problem].tolist()
@@ -127,23 +131,23 @@ def _claims_on(
         groups = claims.groups[problem]
         for group in np.unique(groups[groups >= 0]):
             places = np.flatnonzero(groups == group)
-            parts = [f"{row_text(rows[i])} <= {limits[i]!r}" for i in places]
+            parts = [f"{row_text(rows[i], old)} <= {limits[i]!r}" for i in places]
             text = " and ".join(parts)
             yield f"never {text}", text, None, None
     elif _opposite(rows):
         half = len(rows) // 2
         for row, low, high in zip(rows[:half], limits, limits[half:], strict=False):
-            function, high = row_text(row), 0.0 - high
+            function, high = row_text(row, old), 0.0 - high
             yield f"{low!r} <= {function} <= {high!r}", function, low, high
     else:
         for row, low in zip(rows, limits, strict=True):
-            function = row_text(row)
+            function = row_text(row, old)
             yield f"{function} >= {low!r}", function, low, None
 
 
-def _claim_rows(claims: Claims) -> Iterator[doc.Row]:
+def _claim_rows(claims: Claims, old: int | None) -> Iterator[doc.Row]:
     for problem in range(claims.problems):
-        for _, function, low, high in _claims_on(claims, problem):
+        for _, function, low, high in _claims_on(claims, problem, old):
             shown = doc.Cell(clipped(function, _FUNCTION), "text")
             if claims.groups is not None:
                 yield doc.row(str(problem), shown)

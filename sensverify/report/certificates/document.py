@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def check_document(report: CheckReport) -> doc.Document:
     if report.checked is not None and report.certificate is not None:
         claims = report.certificate.claims
         sections += [
-            doc.Section("claims", "Claims", tuple(_listed(claims))),
+            doc.Section("claims", "Claims", tuple(_listed(claims, _old(report.certificate)))),
             doc.Section("boxes", "Input boxes", tuple(_boxes(claims))),
         ]
     sections.append(doc.Section("record", "Record", (doc.Facts(_record(report), on=doc.PAGE),)))
@@ -93,8 +94,14 @@ def _numbers(checked: Checked, certificate: Certificate) -> Iterator[doc.Number]
 def _reliable(report: CheckReport) -> Iterator[tuple[str, doc.Line]]:
     if report.property is not None:
         yield "The property", (doc.Span(report.property, "code"), ": every case of it is refuted")
-    if report.certificate is not None and report.certificate.ending is not None:
-        yield "The outputs", f"the logits: {report.certificate.ending}"
+    found = report.certificate
+    if found is not None and found.new is not None:
+        yield "The numbers", _named(prod(found.outputs))
+        yield "The second function", (doc.Span(str(report.new_model), "code"), ", as the first one")
+    if found is not None:
+        for ending in (found.ending, None if found.new is None else found.new.ending):
+            if ending is not None:
+                yield "The outputs", f"the logits: {ending}"
     if report.signature is not None:
         yield "The numbers", report.signature.numbered
     yield (
@@ -115,8 +122,21 @@ def _reliable(report: CheckReport) -> Iterator[tuple[str, doc.Line]]:
     )
 
 
-def _listed(claims: Claims) -> Iterator[doc.Block]:
-    table, count = claims_table(claims), claim_count(claims)
+def _old(certificate: Certificate) -> int | None:
+    """How many outputs each of two models has; None of one."""
+    return None if certificate.new is None else prod(certificate.outputs)
+
+
+def _named(old: int) -> str:
+    """The names of the numbers that claims about two models are about."""
+    return (
+        f"y0 to y{old - 1} are the old model's outputs; d0 to d{old - 1} are by how much those of "
+        "the new one differ"
+    )
+
+
+def _listed(claims: Claims, old: int | None) -> Iterator[doc.Block]:
+    table, count = claims_table(claims, old), claim_count(claims)
     text = _how_many(len(table.rows), count, "row")
     if claims.groups is None and any(column.title == "at most" for column in table.columns):
         text += " Two opposite claims are one interval; numbers are rounded outward."
@@ -145,6 +165,9 @@ def _record(report: CheckReport) -> list[tuple[str, doc.Line]]:
         ("Model", doc.Span(report.model, "code")),
         ("Its SHA-256", doc.Span(report.model_sha256, "code")),
     ]
+    if report.certificate is not None and report.certificate.new is not None:
+        facts.append(("New model", doc.Span(str(report.new_model), "code")))
+        facts.append(("Its SHA-256", doc.Span(report.certificate.new.sha256, "code")))
     if report.property is not None:
         facts.append(("Property", doc.Span(report.property, "code")))
     if report.checked is not None:
@@ -182,17 +205,18 @@ def check_lines(report: CheckReport, checked: Checked) -> list[tuple[str, str]]:
     lines = [
         ("certificate", f"{report.path} ({report.size:,} bytes)"),
         ("model", f"{report.model}, SHA-256 {certificate.model_sha256}"),
+        *_second(report),
         ("claims", f"{boxes} of {inputs} inputs, {_claimed(checked, certificate)}"),
     ]
     if report.signature is not None:
         lines.append(("numbers", report.signature.numbered))
     if certificate.claims.sets is not None:
         lines.append(("inputs", sets_text(certificate.claims.sets)))
-    if certificate.ending is not None:
+    if certificate.ending is not None and certificate.new is None:
         lines.append(("outputs", f"the logits: {certificate.ending}"))
     for problem in range(min(checked.problems, BOXES)):
         lines.append((f"  box {problem}", input_text(certificate.claims, problem)))
-        lines.append(("  claims", box_text(certificate.claims, problem)))
+        lines.append(("  claims", box_text(certificate.claims, problem, _old(certificate))))
     if checked.problems > BOXES:
         lines.append(("", f"and {count_of(checked.problems - BOXES, 'more box', 'more boxes')}"))
     found = _origin(certificate.provenance)
@@ -202,6 +226,18 @@ def check_lines(report: CheckReport, checked: Checked) -> list[tuple[str, str]]:
     if report.property is not None:
         lines.append(("property", f"{report.property}: every case of it is refuted"))
     return lines
+
+
+def _second(report: CheckReport) -> Iterator[tuple[str, str]]:
+    """The second of two models, and what numbers are called."""
+    found = report.certificate
+    if found is None or found.new is None:
+        return
+    yield "new model", f"{report.new_model}, SHA-256 {found.new.sha256}"
+    yield "outputs", _named(prod(found.outputs))
+    for name, ending in (("old", found.ending), ("new", found.new.ending)):
+        if ending is not None:
+            yield f"{name} end", f"the logits: {ending}"
 
 
 def sets_text(sets: InputSets) -> str:

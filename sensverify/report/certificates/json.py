@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from sensverify.certificates import Certificate, Claims
+from sensverify.certificates import Certificate, Claims, Ending
 from sensverify.report.certificates.claims import rows_of
 from sensverify.report.certificates.results import CheckReport
 from sensverify.report.ends import ends_dict
@@ -37,6 +37,7 @@ def check_to_json(report: CheckReport) -> str:
             "sha256": report.model_sha256,
             **ends_dict(report.signature),
         },
+        "new_model": report.new_model,
         "runtime_check": report.runtime_check,
         "property": report.property,
         "about": None if certificate is None else _about(certificate),
@@ -53,14 +54,24 @@ def check_to_json(report: CheckReport) -> str:
 
 
 def _about(certificate: Certificate) -> dict[str, Any]:
-    ending = certificate.ending
     # Where it holds, the model is just that.
-    return {
+    own = {
         "sha256": certificate.model_sha256,
         "inputs": list(certificate.inputs),
         "outputs": list(certificate.outputs),
-        "ending": ending and {**asdict(ending), "operators": list(ending.operators)},
+        "ending": _ending(certificate.ending),
     }
+    new = certificate.new
+    if new is None:
+        return {**own, "new": None}
+    return {
+        **own,
+        "new": {"sha256": new.sha256, "paired": new.paired, "ending": _ending(new.ending)},
+    }
+
+
+def _ending(ending: Ending | None) -> dict[str, Any] | None:
+    return ending and {**asdict(ending), "operators": list(ending.operators)}
 
 
 def _kind(certificate: Certificate) -> str:

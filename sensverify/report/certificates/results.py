@@ -16,7 +16,7 @@ class CheckReport:
     Without a ``certificate`` it is about another model, and was not read any further. Where it is
     not ``checked`` it was rejected for a ``reason``. ``property`` is the file it had to cover.
     With the ``runtime_check``, the model was compared with onnxruntime. The ``signature`` names
-    several inputs and outputs.
+    several inputs and outputs. ``new_model`` is the second file, of a certificate about two.
     """
 
     path: str
@@ -31,4 +31,5 @@ class CheckReport:
     reason: str | None = None
     runtime_check: bool = True
     signature: Signature | None = None
+    new_model: str | None = None
     record: RunRecord = field(default_factory=RunRecord.now)

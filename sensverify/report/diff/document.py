@@ -21,6 +21,7 @@ from sensverify.report.formatting import (
 from sensverify.report.gates import gate_lines, gate_notice, gate_table
 from sensverify.report.record import record_facts
 from sensverify.report.verification.facts import data_text, file_line, perturbation_text
+from sensverify.report.verification.record import certification_text
 from sensverify.verification.comparison import DiffReport, DiffSample
 
 LISTED, ROWS = 1000, 20
@@ -148,6 +149,8 @@ def _meaning(report: DiffReport) -> str:
         Guarantee.SOLVER: "Intervals and agreements hold within a solver's tolerances",
         Guarantee.SOUND: "Intervals and agreements are proven for the real-valued functions, with "
         "room for rounding",
+        Guarantee.CERTIFIED: "Intervals and agreements are proven for the real-valued functions "
+        "that both files define, by a certificate that was checked",
     }
     text = words.get(report.guarantee, "Intervals and agreements hold as the method says")
     return f"{text}; every disagreement was run in both models."
@@ -212,6 +215,8 @@ def _record(report: DiffReport) -> Iterator[doc.Block]:
     if report.narrower is not None:
         facts.append(("narrower than apart", f"{_times(report.narrower)}, median"))
     facts.append(("guarantee", f"{report.guarantee.name}. {_meaning(report)}"))
+    if report.certificate is not None:
+        facts.append(("certificate", certification_text(report.certificate)))
     yield doc.Facts(facts, on=doc.TERMINAL)
     yield from gate_lines(report.gates)
     if report.interrupted:
@@ -233,5 +238,7 @@ def _page_facts(report: DiffReport) -> Iterator[tuple[doc.Line, doc.Line]]:
     yield "Input", _input(report)
     yield "SHA-256 of the samples", doc.Span(report.samples_sha256, "code")
     yield "Method", report.method
+    if report.certificate is not None:
+        yield "Certificate", certification_text(report.certificate)
     yield "Time", f"{report.seconds:.2f} s"
     yield from record_facts(report.record)

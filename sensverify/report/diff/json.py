@@ -9,7 +9,7 @@ import numpy as np
 from sensverify.core.plain import finite
 from sensverify.report.gates import gate_dict
 from sensverify.report.record import header, result_text
-from sensverify.report.verification.json import method_dict, model_dict
+from sensverify.report.verification.json import certificate_dict, method_dict, model_dict
 from sensverify.verification.comparison import DiffReport, DiffSample
 
 SCHEMA = "sensverify.diff/1"
@@ -45,6 +45,9 @@ def diff_to_json(report: DiffReport) -> str:
             "device": report.device,
             "seconds": report.seconds,
             "interrupted": report.interrupted,
+            "certificate": None
+            if report.certificate is None
+            else certificate_dict(report.certificate),
             "gates": [gate_dict(gate) for gate in report.gates],
             "summary": {
                 "samples": len(report.samples),
@@ -72,6 +75,7 @@ def _sample(sample: DiffSample) -> dict[str, Any]:
         "difference": _ends(sample.lower, sample.upper),
         "attained": _ends(sample.attained_lower, sample.attained_upper),
         "exact": sample.exact,
+        "float32_margin": _margins(sample),
         "width_apart": finite(sample.apart),
         "disagreement": None
         if found is None
@@ -85,6 +89,12 @@ def _sample(sample: DiffSample) -> dict[str, Any]:
         "stopped": sample.stopped,
         "seconds": sample.seconds,
     }
+
+
+def _margins(sample: DiffSample) -> list[float] | None:
+    """None where none were taken, or one is not finite."""
+    margins = sample.float32_margin
+    return None if margins is None or not np.isfinite(margins).all() else margins.tolist()
 
 
 def _ends(lower: np.ndarray, upper: np.ndarray) -> dict[str, list[float]]:

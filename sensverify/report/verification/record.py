@@ -28,6 +28,7 @@ from sensverify.report.verification.facts import (
     settings_text,
     whole_inputs,
 )
+from sensverify.verification.certifying import Certification
 from sensverify.verification.results import THRESHOLDS, VerifyReport
 
 
@@ -203,9 +204,11 @@ def widening_text(report: VerifyReport) -> str | None:
 
 def certificate_text(report: VerifyReport) -> str | None:
     """The place of the certificate and the cost of its check; None without one."""
-    found = report.certification
-    if found is None:
-        return None
+    return None if report.certification is None else certification_text(report.certification)
+
+
+def certification_text(found: Certification) -> str:
+    """The place of a certificate and the cost of its check."""
     place = "not kept" if found.path is None else found.path
     checked = f"checked in {found.seconds:.2f} s with {found.checked.arithmetic} arithmetic"
     return f"{place} ({len(found.data):,} bytes), {checked}"

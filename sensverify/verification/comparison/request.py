@@ -22,7 +22,7 @@ from sensverify.verification.request import VerifyRequest
 LIMITED = ("min_agreement", "max_disagreement", "max_difference")
 """Fields that set a limit."""
 
-_OWN = ("old", "new", "pair", *LIMITED)
+_OWN = ("old", "new", "pair", "rigorous", *LIMITED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +46,9 @@ seed, memory, input, output, input_shape, runtime_check
         with an input on which they do not.
     max_difference : float, str or Limit, optional
         No output of one may be further from that of the other than this, proven.
+    rigorous : bool
+        Re-derive every bound with rigorous arithmetic, and report what comes out there; the
+        report then holds a certificate. Only of methods that hand out proofs.
 
     Raises
     ------
@@ -78,6 +81,7 @@ seed, memory, input, output, input_shape, runtime_check
     min_agreement: LimitLike | None = None
     max_disagreement: LimitLike | None = None
     max_difference: LimitLike | None = None
+    rigorous: bool = False
 
     def __post_init__(self) -> None:
         # Both are asked the same, so that what is wrong with it is said at once.

@@ -14,6 +14,7 @@ from sensverify.core.record import RunRecord
 from sensverify.core.results import Guarantee
 from sensverify.core.shown import Shown
 from sensverify.models.loading import ModelFacts
+from sensverify.verification.certifying import Certification
 from sensverify.verification.results import InputFacts
 
 Agreement = Literal["agrees", "differs", "undecided", "unasked"]
@@ -68,6 +69,8 @@ class DiffSample:
     stopped : bool
         Whether more time could have made bounds tighter.
     seconds : float
+    float32_margin : numpy array, shape ``[outputs]``, or None
+        With a certificate: by how much a difference of both, evaluated in float32, can be off.
     """
 
     index: int
@@ -84,6 +87,7 @@ class DiffSample:
     exact: bool
     stopped: bool
     seconds: float
+    float32_margin: np.ndarray | None = None
 
     @property
     def width(self) -> float:
@@ -132,6 +136,7 @@ class DiffReport(Shown):
     class_names : tuple of str
     gates : tuple of Gate
     interrupted : bool
+    certificate : Certification or None
     """
 
     old: ModelFacts
@@ -154,6 +159,7 @@ class DiffReport(Shown):
     class_names: tuple[str, ...]
     gates: tuple[Gate, ...] = ()
     interrupted: bool = False
+    certificate: Certification | None = None
 
     def __repr__(self) -> str:
         found = [f"{count} {word}" for word, count in self.counts.items() if count]

@@ -23,7 +23,7 @@ from sensverify.bounds.tensors import find_device, tensor_box, tensor_network
 from sensverify.core.box import Box
 from sensverify.core.gates import judge, read_limits
 from sensverify.core.provenance import settings_of
-from sensverify.core.record import RunRecord
+from sensverify.core.record import RunRecord, versions
 from sensverify.core.results import Bounds, Guarantee
 from sensverify.data.memory import data_beside
 from sensverify.errors import BadSetting
@@ -32,6 +32,8 @@ from sensverify.network import Network
 from sensverify.network.joint import Joint, join
 from sensverify.runs.watch import Watch
 from sensverify.verification.asking import asked_model
+from sensverify.verification.certifying import Certifier
+from sensverify.verification.comparison.certifying import pair_certifier
 from sensverify.verification.comparison.request import LIMITED, DiffRequest
 from sensverify.verification.comparison.results import (
     Agreement,
@@ -110,7 +112,8 @@ def diff(
             "give `max_difference`",
         )
     watch = (Watch() if watch is None else watch).within(request.timeout)
-    run = _Run(request, models, joint, question, method, device, watch)
+    certifier = pair_certifier(models, joint) if request.rigorous else None
+    run = _Run(request, models, joint, question, method, device, watch, certifier)
     samples: list[DiffSample] = []
     found: list[Bounds] = []
     if progress is not None:
@@ -142,6 +145,7 @@ def diff(
         class_names=models[0].class_names or question.samples.classes,
         gates=judge(figures(every, len(question)), limits),
         interrupted=len(every) < len(question) or (watch.stopped and any(s.stopped for s in every)),
+        certificate=None if certifier is None else certifier.finish(run.account(every)),
     )
 
 
@@ -166,13 +170,30 @@ class _Run:
     method: Method
     device: torch.device
     watch: Watch
+    certifier: Certifier | None
+
+    def account(self, samples: tuple[DiffSample, ...]) -> dict[str, Any]:
+        """Provenance that stands beside the claims of a certificate."""
+        margins = ""
+        if self.joint.outputs > 1:
+            margins = ", then the old decision minus every other output, of the old and of the new"
+        return {
+            "method": self.request.of(self.request.old).method_name,
+            "settings": settings_of(self.method),
+            "input": self.question.facts.as_dict(),
+            "samples": [sample.index for sample in samples],
+            "decisions": [sample.old for sample in samples],
+            "rows": f"the differences{margins}; then all of these negated",
+            "seed": self.request.seed,
+            "versions": versions(),
+        }
 
     def parts(self) -> Iterator[tuple[list[DiffSample], Bounds]]:
         """Every batch in turn, until the watch stops; the first one always."""
         size, total = batch_size(self.joint.network, self.method), len(self.question)
         live = tensor_network(self.joint.network, dtype=torch.float64, device=self.device)
         beside = None
-        if self.joint.paired:
+        if self.joint.paired and self.certifier is None:
             beside = join(*(model.network for model in self.models), pair=False)
         replays = tuple(Replay.of(model) for model in self.models)
         for start in range(0, total, size):
@@ -192,23 +213,15 @@ class _Run:
             old, new = (forward_pass(model.network, center).flatten(1) for model in self.models)
         rows = _rows(old.argmax(dim=1), self.joint.outputs)
         bounds = self._bounds(self.joint, box, rows, part)
-        lower, upper, apart = bounds.outer.lower, bounds.outer.upper, None
-        if beside is not None and bounds.optimal is None and not self.watch.over:
-            others = self._bounds(beside, box, rows, part)
-            own = self.joint.outputs
-            apart = (others.outer.upper - others.outer.lower)[:, :own].amax(dim=1)
-            off = slack(beside.network, box, rows)
-            lower = torch.maximum(lower, others.outer.lower - off)
-            upper = torch.minimum(upper, others.outer.upper + off)
-            # Where both are right, they meet.
-            lower, upper = torch.minimum(lower, upper), torch.maximum(lower, upper)
-        off = slack(self.joint.network, box, rows)
-        if bounds.guarantee < Guarantee.SOUND:
-            off = off + _SOLVER_SHARE * torch.maximum(lower.abs(), upper.abs())
-        lower, upper = lower - off, upper + off
-        if self.joint.same:
-            # No number of the input enters it.
-            lower[:, : self.joint.outputs] = upper[:, : self.joint.outputs] = 0.0
+        checked, apart = None, None
+        if self.certifier is None:
+            lower, upper, apart = self._proven(bounds, beside, box, rows, part)
+        else:
+            checked = self.certifier.bounds(
+                bounds, asked, rows, gap=self.method.gap, watch=self.watch
+            )
+            bounds = replace(checked.bounds, stopped=bounds.stopped or self.watch.over)
+            lower, upper = bounds.outer.lower, bounds.outer.upper
         proven = lower.cpu(), upper.cpu()
         seconds = (time.perf_counter() - began) / len(center)
         results = []
@@ -232,9 +245,33 @@ class _Run:
                     exact=exact,
                     stopped=bounds.stopped,
                     seconds=spent,
+                    float32_margin=None if checked is None else checked.float32[i],
                 )
             )
         return results, bounds
+
+    def _proven(
+        self, bounds: Bounds, beside: Joint | None, box: Box, rows: Tensor, part: slice
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Ends with room for rounding, and the width of the widest interval of both apart."""
+        lower, upper, apart = bounds.outer.lower, bounds.outer.upper, None
+        if beside is not None and bounds.optimal is None and not self.watch.over:
+            others = self._bounds(beside, box, rows, part)
+            own = self.joint.outputs
+            apart = (others.outer.upper - others.outer.lower)[:, :own].amax(dim=1)
+            off = slack(beside.network, box, rows)
+            lower = torch.maximum(lower, others.outer.lower - off)
+            upper = torch.minimum(upper, others.outer.upper + off)
+            # Where both are right, they meet.
+            lower, upper = torch.minimum(lower, upper), torch.maximum(lower, upper)
+        off = slack(self.joint.network, box, rows)
+        if bounds.guarantee < Guarantee.SOUND:
+            off = off + _SOLVER_SHARE * torch.maximum(lower.abs(), upper.abs())
+        lower, upper = lower - off, upper + off
+        if self.joint.same:
+            # No number of the input enters it.
+            lower[:, : self.joint.outputs] = upper[:, : self.joint.outputs] = 0.0
+        return lower, upper, apart
 
     def _bounds(self, joint: Joint, box: Box, rows: Tensor, part: slice) -> Bounds:
         method, watch = self.method, self.watch
@@ -242,10 +279,18 @@ class _Run:
             left = len(self.question) - part.start
             share = max(watch.left * (part.stop - part.start) / left, 1e-3)
             method, watch = with_limits(method, seconds=share), watch.within(share)
+        # What is found has to be proven again in the time.
+        watch = watch if self.certifier is None else watch.within(watch.left / 2)
         budget = self.request.memory or DEFAULT_BUDGET
         with torch.no_grad():
             return compute_bounds(
-                joint.network, box, method, rows, memory_budget=budget, watch=watch
+                joint.network,
+                box,
+                method,
+                rows,
+                memory_budget=budget,
+                watch=watch,
+                proof=self.certifier is not None,
             )
 
     def _decided(
@@ -254,7 +299,8 @@ class _Run:
         """Whether both decide alike on all of the box; where not, an input."""
         if self.joint.outputs < 2:
             return "unasked", None
-        if self.joint.same or bool((lower[self.joint.outputs :] > 0).all()):
+        same = self.joint.same and self.certifier is None
+        if same or bool((lower[self.joint.outputs :] > 0).all()):
             return "agrees", None
         for point in found.candidates.cpu().numpy():
             example = _replayed(point, asked, i, replays)

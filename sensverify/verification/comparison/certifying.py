@@ -1,0 +1,39 @@
+"""Certificates of comparisons: whether the files' own steps are those that were bounded."""
+
+from __future__ import annotations
+
+from sensverify.certificates.check.program import Program, program_of
+from sensverify.errors import BadSetting
+from sensverify.models.loading import LoadedModel
+from sensverify.network.joint import Joint
+from sensverify.verification.certifying import Certifier
+
+
+def pair_certifier(models: tuple[LoadedModel, LoadedModel], joint: Joint) -> Certifier:
+    """What certifies bounds on the network of two, from both of their files.
+
+    Raises
+    ------
+    BadSetting
+        The bounds are about other nonlinear steps than a certificate would be.
+    SensverifyError
+        As of `Certifier`.
+    """
+    if joint.permuted:
+        raise BadSetting(
+            "a certificate pairs neurons that stand in one order, and those of "
+            f"{', '.join(joint.permuted)} stand in another one in the new network",
+            "leave `pair` out for a certificate of both beside each other",
+        )
+    certifier = Certifier(*models, paired=joint.paired)
+    if _functions(program_of(joint.network)) != _functions(certifier.program):
+        raise BadSetting(
+            "as their files store them, the two networks differ at other steps than after their "
+            "constants were folded, so that what was bounded cannot be certified",
+            "leave `pair` out for a certificate of both beside each other",
+        )
+    return certifier
+
+
+def _functions(program: Program) -> list[tuple[type, int, int]]:
+    return [(type(step.function.operator), step.window, step.size) for _, step in program.nonlinear]

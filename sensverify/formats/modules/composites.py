@@ -1,7 +1,6 @@
 """ATen operators made of several: softmax, normalisation by the input's own statistics, attention.
 
-As in ONNX files: a softmax is ``1 / (1 + sum_(j != i) exp(x_j - x_i))``, and normalisation the
-product of what is centred with the reciprocal of a root.
+They are written as in ONNX files, by `sensverify.formats.composites`.
 """
 
 from __future__ import annotations
@@ -12,24 +11,22 @@ from typing import Any
 import numpy as np
 import torch
 
+from sensverify.formats import composites
+from sensverify.formats.composites import Mask
 from sensverify.formats.modules.arithmetic import times
 from sensverify.formats.modules.bilinear import matrices_multiplied, product_of
-from sensverify.formats.modules.emitting import Emitter, Variable, rule, scalar
+from sensverify.formats.modules.emitting import Emitter, Variable, rule
 from sensverify.formats.modules.expressions import Expression
-from sensverify.formats.softmax import differences, visible
 from sensverify.network.operators import (
-    Add,
     Affine,
     Concat,
-    Exp,
-    Log,
     Permute,
-    Reciprocal,
     Scale,
     Sigmoid,
     Sqrt,
     Square,
 )
+from sensverify.network.shapes import Shape
 
 
 @rule("softmax", "log_softmax", "_softmax", "_log_softmax", "softmin")
@@ -41,37 +38,17 @@ def softmax(emit: Emitter, self: Variable, dim: int, **_: Any) -> Variable:
     last = _permuted(emit, self, order)
     if emit.operator == "softmin":
         last = times(emit, last, -1.0)
-    result = shares(emit, last, logarithm="log" in emit.operator)
+    whole = composites.log_shares if "log" in emit.operator else composites.shares
+    result = emit.node(whole(emit, last.position))
     return _permuted(emit, result, tuple(int(a) for a in np.argsort(order)))
-
-
-def shares(emit: Emitter, last: Variable, *, logarithm: bool = False) -> Variable:
-    """A softmax along the last axis, or the logarithm of it."""
-    total = _relative_sums(emit, last, last.shape[-1])
-    if logarithm:
-        return times(emit, emit.add(Log(), total), -1.0)
-    return emit.add(Reciprocal(), total)
 
 
 @rule("logsumexp")
 def _log_sum_exp(emit: Emitter, self: Variable, dim: Any, keepdim: bool = False) -> Variable:
     axes = emit.axes(dim, self.ndim)
     last = _last(emit, self, axes)
-    first = emit.select(last, np.arange(prod(last.shape)).reshape(last.shape)[..., :1])
-    result = emit.add(Add(), first, emit.add(Log(), _relative_sums(emit, last, 1)))
+    result = emit.node(composites.log_sum_exp(emit, last.position))
     return _reduced(emit, self, axes, result, keepdim=keepdim)
-
-
-def _relative_sums(emit: Emitter, last: Variable, count: int) -> Variable:
-    """``1 + sum_(j != i) exp(x_j - x_i)`` for the first entries i of the last axis."""
-    n = last.shape[-1]
-    if n == 1:
-        return emit.add(Scale(scalar(0.0), scalar(1.0)), last)
-    apart = emit.add(Affine(torch.from_numpy(differences(n, count))), last)
-    powers = emit.reshape(emit.add(Exp(), apart), (*last.shape[:-1], count, n - 1))
-    ones = torch.ones(1, n - 1, dtype=torch.float64)
-    summed = emit.add(Affine(ones, torch.ones(1, dtype=torch.float64)), powers)
-    return emit.reshape(summed, (*last.shape[:-1], count))
 
 
 @rule("layer_norm", "rms_norm")
@@ -137,23 +114,10 @@ def grouped(
 
 
 def normalised(emit: Emitter, rows: Variable, epsilon: float, *, centre: bool) -> Variable:
-    """``d / sqrt(mean(d^2) + epsilon)`` along the last axis, d being x or ``x - mean(x)``."""
-    size = rows.shape[-1]
+    """`sensverify.formats.composites.normalised` along the last axis."""
     if epsilon <= 0:
         emit.refuse("divides by 0 where all inputs are equal: its epsilon is not above 0")
-    if centre:
-        rows = _centred(emit, rows)
-    mean = torch.full((1, size), 1 / size, dtype=torch.float64)
-    shift = torch.full((1,), epsilon, dtype=torch.float64)
-    squares = emit.add(Affine(mean, shift), emit.add(Square(), rows))
-    inverse = emit.add(Reciprocal(), emit.add(Sqrt(), squares))
-    return product_of(emit, rows, emit.expand(inverse, rows.shape))
-
-
-def _centred(emit: Emitter, rows: Variable) -> Variable:
-    size = rows.shape[-1]
-    matrix = torch.eye(size, dtype=torch.float64) - 1 / size
-    return emit.add(Affine(matrix), rows)
+    return emit.node(composites.normalised(emit, rows.position, epsilon, centre=centre))
 
 
 def _scaled(emit: Emitter, variable: Variable, weight: Any, bias: Any) -> Variable:
@@ -173,7 +137,7 @@ def _variance(
     keepdim: bool = False,
 ) -> Variable:
     axes = emit.axes(dim, self.ndim)
-    last = _centred(emit, _last(emit, self, axes))
+    last = emit.node(composites.centred(emit, _last(emit, self, axes).position))
     size = last.shape[-1]
     less = int(unbiased) if correction is None else correction
     if size <= less:
@@ -246,43 +210,24 @@ def attention(
     factor = 1 / sqrt(query.shape[-1]) if scale is None else scale
     keys = emit.add(Permute(axes), key)
     scores = times(emit, matrices_multiplied(emit, query, keys), factor)
-    seen = np.ones(scores.shape, bool)
-    if is_causal:
-        seen = np.broadcast_to(np.tril(np.ones(scores.shape[-2:], bool)), scores.shape)
-    if attn_mask is not None:
-        scores, shown = _masked(emit, scores, attn_mask)
-        seen = seen & shown
-    weights = shares(emit, scores) if seen.all() else _visible_shares(emit, scores, seen)
-    return matrices_multiplied(emit, weights, value)
-
-
-def _masked(emit: Emitter, scores: Variable, mask: Any) -> tuple[Variable, np.ndarray]:
-    """Scores with a mask of real numbers added, and which of them it shows."""
-    if isinstance(mask, Variable):
-        emit.refuse("has a mask that is computed from the input")
-    raw = mask.detach()
-    array = emit.operand(mask, len(scores.shape))
-    values = array.detach().to(torch.float64).expand(scores.shape).numpy()
-    if raw.dtype == torch.bool:
-        return scores, values != 0
-    shown = values != -np.inf
-    if (values[shown] == 0).all():
-        return scores, shown
-    shift = torch.from_numpy(np.where(shown, values, 0.0))
-    return emit.add(Scale(shift=shift), scores), shown
-
-
-def _visible_shares(emit: Emitter, scores: Variable, seen: np.ndarray) -> Variable:
-    """A softmax of the entries that are seen; the others have no share."""
-    found = visible(seen)
-    if found is None:
+    mask = _mask_of(emit, scores.shape, attn_mask, causal=is_causal)
+    weights = composites.masked_shares(emit, scores.position, mask)
+    if weights is None:
         emit.refuse("has a mask that hides everything from an entry")
-    parts = [
-        emit.reshape(shares(emit, emit.select(scores, picked)), (picked.size,))
-        for picked in found.picked
-    ]
-    zero = emit.add(Scale(scalar(0.0)), emit.select(scores, np.zeros(1, np.int64)))
-    return emit.select(emit.add(Concat(0), *parts, zero), found.order)
+    return matrices_multiplied(emit, emit.node(weights), value)
+
+
+def _mask_of(emit: Emitter, shape: Shape, mask: Any, *, causal: bool) -> Mask:
+    """What a constant mask and an order add to scores."""
+    values = np.zeros(shape)
+    if mask is not None:
+        if isinstance(mask, Variable):
+            emit.refuse("has a mask that is computed from the input")
+        array = emit.operand(mask, len(shape)).detach().to(torch.float64).expand(shape).numpy()
+        values = np.where(array != 0, 0.0, -np.inf) if mask.dtype == torch.bool else array
+    if causal:
+        values = np.where(np.tril(np.ones(shape[-2:], bool)), values, -np.inf)
+    return Mask.of(values)
 
 
 def _permuted(emit: Emitter, variable: Variable, order: tuple[int, ...]) -> Variable:

@@ -21,6 +21,9 @@ BATCHES = 1009, 2003
 """Samples in the traced batches: primes that no layer's size is likely to equal, so that an axis of
 this length is the batch axis. What differs between the two traces depends on the batch size."""
 
+MOST = 2**28
+"""Numbers that an array of indices or weights may hold."""
+
 Shape = tuple[int, ...]
 Constant = Tensor | Expression | float | int
 Rule = Callable[..., Any]
@@ -132,6 +135,27 @@ class Emitter:
             operator, *(variable.position for variable in variables), name=name
         )
         return Variable(position, self._builder.shape(position))
+
+    def emit(self, operator: Operator, *nodes: int) -> int:
+        """`add` by positions, as `sensverify.formats.composites` asks for it."""
+        return self.add(operator, *(self.node(position) for position in nodes)).position
+
+    def node(self, position: int) -> Variable:
+        """The variable at a position."""
+        return Variable(position, self.shape(position))
+
+    def shape(self, position: int) -> Shape:
+        """The shape of one sample at a position."""
+        return self._builder.shape(position)
+
+    def parameter(self, values: np.ndarray) -> Tensor:
+        """Numbers as an operator holds them."""
+        return torch.tensor(np.asarray(values, np.float64))
+
+    def reserve(self, shape: Shape) -> None:
+        """Refuse an array that is too large for any network of a sensible size."""
+        if prod(shape) > MOST:
+            self.refuse(f"asks for {prod(shape):,} numbers at once, more than {MOST:,}")
 
     def behind(self, variable: Variable) -> tuple[Operator, tuple[int, ...]]:
         """The operator that a variable is the outcome of, and the positions of what it takes."""

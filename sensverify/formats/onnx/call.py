@@ -291,6 +291,17 @@ class Call(Context):
             raise self.invalid(f"an array of shape {shape} cannot be computed with")
         return node
 
+    def shape(self, node: int) -> Shape:
+        """The shape of a node's numbers."""
+        return self.builder.shape(node)
+
+    def parameter(self, values: np.ndarray) -> np.ndarray:
+        """Numbers as parameters, in the file's own type where that holds them exactly."""
+        array = np.asarray(values)
+        with np.errstate(over="ignore"):
+            own = array.astype(self.dtype)
+        return own if np.array_equal(own, array) else array
+
     def node_of(self, variable: Variable, shape: Shape) -> int:
         """The position of a node that holds a variable's numbers in the shape given."""
         if prod(shape) != variable.size:

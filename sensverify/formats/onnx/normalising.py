@@ -6,19 +6,26 @@ from math import prod
 
 import numpy as np
 
+from sensverify.formats import composites
 from sensverify.formats.onnx.arithmetic import total
 from sensverify.formats.onnx.bilinear import times
-from sensverify.formats.onnx.call import Call, Result, Value, Variable, handles
+from sensverify.formats.onnx.call import (
+    Call,
+    Result,
+    Value,
+    Variable,
+    handles,
+    without_batch_axis,
+)
 from sensverify.formats.onnx.lowering import (
     activated,
-    divided,
     multiplied,
     rearranged,
     reshaped,
     scaled,
 )
 from sensverify.formats.onnx.shapes import axis_of
-from sensverify.network.operators import Reciprocal, Sqrt, Square
+from sensverify.network.operators import Square
 
 
 @handles("LayerNormalization", "RMSNormalization")
@@ -67,20 +74,11 @@ def group_normalization(call: Call) -> Value:
 
 
 def normalised(call: Call, rows: Variable, epsilon: float, *, centre: bool) -> Variable:
-    """``d / sqrt(mean(d^2) + epsilon)`` along the last axis, d being x or ``x - mean(x)``."""
-    size = rows.shape[-1]
+    """`sensverify.formats.composites.normalised` along the last axis."""
     if epsilon <= 0:
         raise call.refusal("without an epsilon above 0 it divides by 0 where all inputs are equal")
-    if centre:
-        call.reserve((size, size))
-        # Whole numbers, so that nothing is rounded: n x - sum x, divided by n.
-        matrix = size * np.eye(size, dtype=call.dtype) - np.ones((size, size), call.dtype)
-        rows = divided(call, multiplied(call, rows, matrix), size)
-    squares = multiplied(call, activated(call, rows, Square()), np.ones((1, size), call.dtype))
-    mean = divided(call, squares, size)
-    shifted = scaled(call, mean, shift=np.array(epsilon, np.float64))
-    root = activated(call, shifted, Sqrt())
-    return times(call, rows, activated(call, root, Reciprocal()))
+    node = call.node_of(rows, without_batch_axis(rows.shape))
+    return Variable(composites.normalised(call, node, epsilon, centre=centre), rows.shape)
 
 
 def squares_summed(call: Call, last: Variable) -> Variable:

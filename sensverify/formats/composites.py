@@ -1,0 +1,222 @@
+"""Functions made of several operators, as both importers write them: softmax and normalisation.
+
+``p_i = 1 / (1 + sum_(j != i) exp(x_j - x_i))``: what all inputs have in common cancels before any
+bound is taken, and on independent inputs intervals are exact (Wei et al. 2023, *Convex bounds on
+the softmax function with applications to robustness verification*, call it ER). Differences are
+picked, not multiplied: n entries take n times n numbers.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from sensverify.network.operators import (
+    Add,
+    Affine,
+    Concat,
+    Divide,
+    Exp,
+    Log,
+    Operator,
+    Product,
+    Reciprocal,
+    Reshape,
+    Scale,
+    Select,
+    Sqrt,
+    Square,
+)
+from sensverify.network.shapes import Shape
+
+FAINT = -64.0
+"""What is added to an entry, less what is added to the one that shows most, below which a mask all
+but hides it: a share relative to that entry would overflow."""
+
+
+class Graph(Protocol):
+    """A network under construction, of either importer: nodes are positions."""
+
+    def emit(self, operator: Operator, *nodes: int) -> int:
+        """Append an operator, and return its position."""
+
+    def shape(self, node: int) -> Shape:
+        """The shape of one sample at a node."""
+
+    def parameter(self, values: np.ndarray) -> Any:
+        """Numbers as an operator of this importer holds them."""
+
+    def reserve(self, shape: Shape) -> None:
+        """Count an array before it is allocated, or refuse it."""
+
+
+def shares(graph: Graph, node: int) -> int:
+    """``exp(x_i) / sum_j exp(x_j)`` along the last axis."""
+    return graph.emit(Reciprocal(), _relative_sums(graph, node, graph.shape(node)[-1]))
+
+
+def log_shares(graph: Graph, node: int) -> int:
+    """The logarithm of `shares`."""
+    sums = _relative_sums(graph, node, graph.shape(node)[-1])
+    return graph.emit(Scale(graph.parameter(np.full((), -1.0))), graph.emit(Log(), sums))
+
+
+def log_sum_exp(graph: Graph, node: int) -> int:
+    """``log(sum_j exp(x_j))`` along the last axis, which stays with length 1."""
+    first = picked(graph, node, _places(graph, node)[..., :1])
+    return graph.emit(Add(), first, graph.emit(Log(), _relative_sums(graph, node, 1)))
+
+
+def _relative_sums(graph: Graph, node: int, count: int) -> int:
+    """``1 + sum_(j != i) exp(x_j - x_i)`` for the first entries i of the last axis."""
+    shape = graph.shape(node)
+    n = shape[-1]
+    if n == 1:
+        # exp(0) for an entry that has none beside it: a constant that reads its input.
+        zero, one = (graph.parameter(np.full((), value)) for value in (0.0, 1.0))
+        return graph.emit(Scale(zero, one), node)
+    graph.reserve((2, *shape[:-1], count, n - 1))
+    others = np.array([[j for j in range(n) if j != i] for i in range(count)])
+    places = _places(graph, node)
+    own = np.broadcast_to(places[..., :count, None], (*shape[:-1], count, n - 1))
+    less = graph.emit(Scale(graph.parameter(np.full((), -1.0))), node)
+    apart = graph.emit(Add(), picked(graph, node, places[..., others]), picked(graph, less, own))
+    ones = graph.parameter(np.ones((1, n - 1)))
+    sums = graph.emit(Affine(ones, graph.parameter(np.ones(1))), graph.emit(Exp(), apart))
+    return graph.emit(Reshape((*shape[:-1], count)), sums)
+
+
+class Mask(NamedTuple):
+    """A mask of attention, settled entry by entry.
+
+    Parameters
+    ----------
+    shift : numpy array
+        What is added to entries that are seen; 0 elsewhere.
+    seen : numpy array of bool
+        Entries that have a share.
+    faint : numpy array of bool
+        Entries that are seen, and have hardly any share beside another one.
+    """
+
+    shift: np.ndarray
+    seen: np.ndarray
+    faint: np.ndarray
+
+    @classmethod
+    def of(cls, values: np.ndarray, *, hidden: float = -np.inf) -> Mask:
+        """The mask of numbers that are added along the last axis; up to ``hidden`` they hide."""
+        seen = values > hidden
+        most = np.where(seen, values, -np.inf).max(axis=-1, keepdims=True)
+        with np.errstate(invalid="ignore"):
+            faint = seen & (values - most < FAINT)
+        return cls(np.where(seen, values, np.zeros((), values.dtype)), seen, faint)
+
+    @property
+    def plain(self) -> bool:
+        """Whether nothing is hidden, not even nearly."""
+        return bool(self.seen.all() and not self.faint.any())
+
+
+def masked_shares(graph: Graph, node: int, mask: Mask) -> int | None:
+    """`shares` of entries plus a mask; None where a row has nothing to see.
+
+    Of a faint entry h and the first one s that is not, ``p_h = p_s exp(x_h - x_s)``.
+    """
+    if mask.shift.any():
+        node = graph.emit(Scale(None, graph.parameter(mask.shift)), node)
+    if mask.plain:
+        return shares(graph, node)
+    size, seen = mask.seen.size, mask.seen.reshape(-1, mask.seen.shape[-1])
+    faint = mask.faint.reshape(seen.shape)
+    counts = np.stack([seen.sum(axis=1), faint.sum(axis=1)], axis=1)
+    if not counts[:, 0].all():
+        return None
+    parts: list[int] = []
+    order = np.full(seen.shape, int(counts[:, 0].sum()))
+    places, start = np.arange(size).reshape(seen.shape), 0
+    for count in np.unique(counts, axis=0):
+        rows = np.flatnonzero((counts == count).all(axis=1))
+        # What is not faint comes first in every row.
+        own = np.argsort(np.where(seen, faint, 2)[rows], axis=1, kind="stable")[:, : count[0]]
+        chosen = np.take_along_axis(places[rows], own, axis=1)
+        found = _with_faint(graph, picked(graph, node, chosen), int(count[1]))
+        parts.append(graph.emit(Reshape((chosen.size,)), found))
+        order.reshape(-1)[chosen.ravel()] = start + np.arange(chosen.size)
+        start += chosen.size
+    nothing = graph.emit(
+        Scale(graph.parameter(np.full((), 0.0))), picked(graph, node, np.zeros(1, np.int64))
+    )
+    return picked(graph, graph.emit(Concat(0), *parts, nothing), order.reshape(mask.seen.shape))
+
+
+def _with_faint(graph: Graph, node: int, faint: int) -> int:
+    """`shares` of rows of which that many entries, the last ones, are faint."""
+    if not faint:
+        return shares(graph, node)
+    rows, n = graph.shape(node)
+    clear = graph.emit(Reciprocal(), _relative_sums(graph, node, n - faint))
+    places, repeated = _places(graph, node), np.repeat(np.arange(rows)[:, None], faint, axis=1)
+    first = picked(graph, node, repeated * n)
+    less = graph.emit(Scale(graph.parameter(np.full((), -1.0))), first)
+    apart = graph.emit(Add(), picked(graph, node, places[:, n - faint :]), less)
+    beside = picked(graph, clear, repeated * (n - faint))
+    rest = product(graph, beside, graph.emit(Exp(), apart))
+    return graph.emit(Concat(1), clear, rest)
+
+
+def normalised(graph: Graph, node: int, epsilon: float, *, centre: bool) -> int:
+    """``d / sqrt(mean(d^2) + epsilon)`` along the last axis, d being x or ``x - mean(x)``."""
+    shape = graph.shape(node)
+    if centre:
+        node = centred(graph, node)
+    mean = _divided(graph, summed(graph, graph.emit(Square(), node)), shape[-1])
+    root = graph.emit(Sqrt(), graph.emit(Scale(None, graph.parameter(np.full((), epsilon))), mean))
+    inverse = graph.emit(Reciprocal(), root)
+    places = _places(graph, inverse).reshape(*shape[:-1], 1)
+    return product(graph, node, picked(graph, inverse, np.broadcast_to(places, shape)))
+
+
+def centred(graph: Graph, node: int) -> int:
+    """``x - mean(x)`` along the last axis: whole numbers ``n x - sum(x)``, divided by n."""
+    size = graph.shape(node)[-1]
+    graph.reserve((size, size))
+    matrix = size * np.eye(size) - np.ones((size, size))
+    return _divided(graph, graph.emit(Affine(graph.parameter(matrix)), node), size)
+
+
+def summed(graph: Graph, node: int) -> int:
+    """The sum along the last axis, which stays with length 1."""
+    return graph.emit(Affine(graph.parameter(np.ones((1, graph.shape(node)[-1])))), node)
+
+
+def _divided(graph: Graph, node: int, count: int) -> int:
+    return graph.emit(Divide(graph.parameter(np.full((), float(count)))), node)
+
+
+def product(graph: Graph, first: int, second: int) -> int:
+    """``x * y`` of nodes of one shape."""
+    if first == second:
+        return graph.emit(Square(), first)
+    shape = graph.shape(first)
+    size = prod(shape)
+    both = graph.emit(Concat(0), *(graph.emit(Reshape((size,)), each) for each in (first, second)))
+    places = np.arange(size).reshape(shape)
+    return graph.emit(Product(), picked(graph, both, np.stack([places, places + size], axis=-1)))
+
+
+def picked(graph: Graph, node: int, places: np.ndarray) -> int:
+    """Entries of a node, by their places; a reshape where they are all of them in order."""
+    if places.size == prod(graph.shape(node)) and (places.ravel() == np.arange(places.size)).all():
+        return (
+            node if places.shape == graph.shape(node) else graph.emit(Reshape(places.shape), node)
+        )
+    graph.reserve(places.shape)
+    return graph.emit(Select(np.array(places, order="C")), node)
+
+
+def _places(graph: Graph, node: int) -> np.ndarray:
+    shape = graph.shape(node)
+    return np.arange(prod(shape)).reshape(shape)

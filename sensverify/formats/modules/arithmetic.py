@@ -46,6 +46,11 @@ def _sum(emit: Emitter, first: Any, second: Any, sign: Any) -> Variable:
     return emit.add(Scale(shift=first), times(emit, second, sign))
 
 
+def difference(emit: Emitter, first: Any, second: Any) -> Variable:
+    """``first - second``, where at least one depends on the input."""
+    return _sum(emit, first, second, -1)
+
+
 @rule("add")
 def _add(emit: Emitter, self: Any, other: Any, alpha: float = 1) -> Variable:
     return _sum(emit, self, other, alpha)

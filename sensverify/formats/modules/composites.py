@@ -16,7 +16,7 @@ from sensverify.formats.composites import Mask
 from sensverify.formats.modules.arithmetic import times
 from sensverify.formats.modules.bilinear import matrices_multiplied, product_of
 from sensverify.formats.modules.emitting import Emitter, Variable, rule
-from sensverify.formats.modules.expressions import Expression
+from sensverify.formats.modules.expressions import Expression, Origin, current, origin
 from sensverify.network.operators import (
     Affine,
     Concat,
@@ -38,9 +38,37 @@ def softmax(emit: Emitter, self: Variable, dim: int, **_: Any) -> Variable:
     last = _permuted(emit, self, order)
     if emit.operator == "softmin":
         last = times(emit, last, -1.0)
-    whole = composites.log_shares if "log" in emit.operator else composites.shares
-    result = emit.node(whole(emit, last.position))
+    if "log" in emit.operator:
+        result = emit.node(composites.log_shares(emit, last.position))
+    else:
+        result = _shares(emit, last)
     return _permuted(emit, result, tuple(int(a) for a in np.argsort(order)))
+
+
+def _shares(emit: Emitter, last: Variable) -> Variable:
+    """A softmax along the last axis: a mask that is added to what enters it is looked at first."""
+    operator, inputs = emit.behind(last)
+    if not isinstance(operator, Scale) or operator.shift is None:
+        return emit.node(composites.shares(emit, last.position))
+    shift = operator.shift
+    if origin(shift) is Origin.PARAMETER:
+        # A bias that is trained hides nothing.
+        return emit.node(composites.shares(emit, last.position))
+    values = current(shift).detach().to(torch.float64).expand(last.shape).numpy()
+    mask = Mask.of(values)
+    if mask.plain:
+        return emit.node(composites.shares(emit, last.position))
+    before = emit.node(inputs[0])
+    if operator.scale is not None:
+        before = emit.add(Scale(operator.scale), before)
+    return _seen(emit, before, mask)
+
+
+def _seen(emit: Emitter, scores: Variable, mask: Mask) -> Variable:
+    found = composites.masked_shares(emit, scores.position, mask)
+    if found is None:
+        emit.refuse("has a mask that hides everything from an entry")
+    return emit.node(found)
 
 
 @rule("logsumexp")
@@ -211,10 +239,7 @@ def attention(
     keys = emit.add(Permute(axes), key)
     scores = times(emit, matrices_multiplied(emit, query, keys), factor)
     mask = _mask_of(emit, scores.shape, attn_mask, causal=is_causal)
-    weights = composites.masked_shares(emit, scores.position, mask)
-    if weights is None:
-        emit.refuse("has a mask that hides everything from an entry")
-    return matrices_multiplied(emit, emit.node(weights), value)
+    return matrices_multiplied(emit, _seen(emit, scores, mask), value)
 
 
 def _mask_of(emit: Emitter, shape: Shape, mask: Any, *, causal: bool) -> Mask:

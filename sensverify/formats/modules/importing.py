@@ -19,6 +19,7 @@ from sensverify.errors import BadShape, SensverifyError, UnsupportedOperator
 from sensverify.formats.modules import (  # noqa: F401
     activations,
     arithmetic,
+    choosing,
     composites,
     layers,
     matrices,

@@ -7,14 +7,6 @@ from typing import Any
 from sensverify.formats.modules.emitting import Emitter, rule
 
 
-@rule("gt", "ge", "lt", "le", "eq", "ne", "logical_not", "bitwise_not")
-def _compare(emit: Emitter, **_: Any) -> Any:
-    emit.refuse(
-        "compares values computed from the input, which makes jumps that no network has",
-        "write what is continuous with relu, clamp, torch.maximum or torch.minimum",
-    )
-
-
 @rule("searchsorted", "bucketize", "trunc", "frac", "one_hot")
 def _lookup(emit: Emitter, **_: Any) -> Any:
     emit.refuse(

@@ -204,24 +204,3 @@ def _maximum(call: Call, variables: list[Variable], shape: tuple[int, ...]) -> V
     stacked = joined(call, parts, 1)  # type: ignore[arg-type]
     result = largest(call, grouped_last(call, stacked, [1]))
     return Variable(result.node, shape)
-
-
-@handles("Where", folds=True)
-def where(call: Call) -> Value:
-    """Entries of one value or another, by a constant condition."""
-    condition = call.constant(0, "the condition").astype(bool)
-    first, second = call.input(1), call.input(2)
-    if isinstance(first, np.ndarray) and isinstance(second, np.ndarray):
-        return folded(call, np.where)
-    if (nothing := empty(call, condition, first, second)) is not None:
-        return nothing
-    if condition.all() or not condition.any():
-        shape = broadcast_shape(condition, first, second)
-        return broadcast(call, first if condition.all() else second, shape)
-    chosen: list[Value] = []
-    for value, mask in ((first, condition), (second, ~condition)):
-        if isinstance(value, Variable):
-            chosen.append(scaled(call, value, mask.astype(np.float64)))
-        else:
-            chosen.append(np.where(mask, value, np.zeros((), value.dtype)))
-    return total(call, chosen)

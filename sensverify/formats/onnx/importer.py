@@ -18,7 +18,9 @@ from sensverify.formats.files import GIGABYTE
 from sensverify.formats.onnx import (  # noqa: F401
     activations,
     arithmetic,
+    attention,
     branches,
+    comparing,
     constants,
     convolutions,
     matrices,

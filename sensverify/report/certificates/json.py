@@ -71,7 +71,9 @@ def _about(certificate: Certificate) -> dict[str, Any]:
 
 
 def _ending(ending: Ending | None) -> dict[str, Any] | None:
-    return ending and {**asdict(ending), "operators": list(ending.operators)}
+    if ending is None:
+        return None
+    return {**asdict(ending), "operators": list(ending.operators)}
 
 
 def _kind(certificate: Certificate) -> str:

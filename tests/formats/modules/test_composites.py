@@ -90,6 +90,28 @@ MODULES = {
     "norm": ((3, 4), lambda: Function(lambda _, x: (x + 4).norm(dim=2) + (x + 4).std(2))),
     "products": ((3, 5), lambda: Function(lambda _, x: x.prod(2) + x[:, :, :1].prod(2))),
     "gate": ((3, 4), lambda: nn.GLU()),
+    "finite mask": (
+        (2, 3, 4),
+        lambda: Function(lambda _, x: attend(x, x, x, attn_mask=(MASK.float() - 1.0) * 1e9)),
+    ),
+    "filled": (
+        (3, 3),
+        lambda: Function(lambda _, x: (4 * x).masked_fill(~MASK, -1e9).softmax(-1)),
+    ),
+    "hidden": (
+        (3, 3),
+        lambda: Function(lambda _, x: (4 * x).masked_fill(~MASK, -torch.inf).softmax(-1)),
+    ),
+    "chosen": (
+        (3, 4),
+        lambda: Function(lambda _, x: torch.where(x > 0.5, x, 0.1 * x) + (x >= x.flip(1)) * x),
+    ),
+    "logic": (
+        (3, 4),
+        lambda: Function(
+            lambda _, x: torch.where(((x < 0.4) | (x > 0.6)) ^ (x.roll(1, 2) != x), 2 * x, x * x)
+        ),
+    ),
 }
 
 

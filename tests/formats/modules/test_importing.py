@@ -350,11 +350,11 @@ REFUSED = {
     "softmax-batch": ((3,), nn.Softmax(0), "operator softmax .*across the samples"),
     "flatten-batch": ((3, 2), Function(lambda m, x: x.flatten()), "across the samples"),
     "stack-batch": ((3,), Function(lambda m, x: torch.vstack([x, x])), "across the samples"),
-    "mask-batch": ((3,), Function(lambda m, x: x[x[:, 0] > 0]), "cannot trace|across|compares"),
+    "mask-batch": ((3,), Function(lambda m, x: x[x[:, 0] > 0]), "cannot trace|across"),
     "mask-of-input": (
         (3,),
-        Function(lambda m, x: torch.where(x > 0, x, 2 * x)),
-        "operator gt .*compares values",
+        Function(lambda m, x: torch.where(x > 0, x, -torch.inf)),
+        "operator where .*not finite",
     ),
     "own-index": (
         (3,),

@@ -81,7 +81,7 @@ def _chosen(emit: Emitter, condition: Any, first: Any, second: Any) -> Any:
 
 def _placed(emit: Emitter, condition: Any, first: Any, second: Any) -> Variable:
     """Parts of a value and of numbers that may be infinite, as masks of attention are."""
-    parts = []
+    parts: list[Variable | Expression] = []
     for value, wanted in ((first, True), (second, False)):
         if isinstance(value, Variable):
             mask = Expression.of(
@@ -100,7 +100,7 @@ def _placed(emit: Emitter, condition: Any, first: Any, second: Any) -> Variable:
     if isinstance(one, Variable) and isinstance(other, Variable):
         return emit.add(Add(), one, other)
     variable, shift = (one, other) if isinstance(one, Variable) else (other, one)
-    return emit.add(Scale(shift=shift), variable)
+    return emit.add(Scale(shift=shift), emit.variable(variable))
 
 
 def _opposite(emit: Emitter, variable: Variable) -> Variable:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from sensverify.formats.onnx.arithmetic import folded, negated, total
+from sensverify.formats.onnx.arithmetic import negated, total
 from sensverify.formats.onnx.bilinear import times
 from sensverify.formats.onnx.call import Call, Value, Variable, handles
+from sensverify.formats.onnx.constants import folded
 from sensverify.formats.onnx.lowering import (
     activated,
     broadcast,

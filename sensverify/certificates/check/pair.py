@@ -14,7 +14,7 @@ from sensverify.errors import BadSetting, CertificateRejected
 
 @dataclass(frozen=True)
 class NewModel:
-    """What a certificate says of the second of its two models.
+    """The second of the two models that a certificate is about, as the certificate has it.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ class StoredPair:
 
     @property
     def stated(self) -> NewModel:
-        """What a certificate has to say of the second model."""
+        """The second model, as a certificate has to have it."""
         shapes = self.new.network.input_shape, self.new.network.output_shape
         return NewModel(self.new.sha256, *shapes, self.paired, self.new.external, self.new.ending)
 

@@ -38,6 +38,7 @@ from sensverify.formats.modules.emitting import (
     Variable,
     contains_variable,
 )
+from sensverify.formats.modules.expressions import Origin, current, origin
 from sensverify.formats.modules.folding import SHAPED, folded
 from sensverify.formats.modules.joining import (
     Shapes,
@@ -48,6 +49,7 @@ from sensverify.formats.modules.joining import (
 from sensverify.formats.modules.moves import IDENTITIES, MOVES
 from sensverify.formats.modules.tracing import source_line, trace
 from sensverify.network import Network, NetworkBuilder
+from sensverify.network.operators import Scale
 
 ARITHMETIC = ("_operator", "math", "torch", "torch.fx.experimental.symbolic_shapes")
 """Modules whose functions traces hold for sizes and other plain numbers."""
@@ -153,6 +155,19 @@ def _network(module: nn.Module, input_shape: Shape, batch: int) -> Network:
     return _Importer(module, program, input_shape, batch).network()
 
 
+def _refuse_infinite(network: Network) -> None:
+    """Refuse infinite numbers that no softmax has taken for a mask."""
+    for node in network.nodes:
+        shift = node.operator.shift if isinstance(node.operator, Scale) else None
+        if shift is not None and origin(shift) is not Origin.PARAMETER:
+            if bool(current(shift).detach().isinf().any()):
+                raise UnsupportedOperator(
+                    f"node '{node.name}' of the module writes infinite numbers, and bounds are "
+                    "finite",
+                    "write a large number, or hide by it what a softmax reads",
+                )
+
+
 class _Importer:
     """Walks a traced graph; values are variables, live arrays, numbers, or lists of these."""
 
@@ -198,7 +213,9 @@ class _Importer:
             )
         if values[0].unset:
             raise UnsupportedOperator("the module returns numbers that it never sets")
-        return self._builder.build(values[0].position)
+        network = self._builder.build(values[0].position)
+        _refuse_infinite(network)
+        return network
 
     def _walk(self, graph: Graph) -> Sequence[Any]:
         """Values that a graph returns; its placeholders have theirs already."""

@@ -123,7 +123,7 @@ def _reliable(report: CheckReport) -> Iterator[tuple[str, doc.Line]]:
 
 
 def _old(certificate: Certificate) -> int | None:
-    """How many outputs each of two models has; None of one."""
+    """The number of outputs of each of two models; None of one."""
     return None if certificate.new is None else prod(certificate.outputs)
 
 

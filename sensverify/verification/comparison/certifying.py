@@ -10,7 +10,7 @@ from sensverify.verification.certifying import Certifier
 
 
 def pair_certifier(models: tuple[LoadedModel, LoadedModel], joint: Joint) -> Certifier:
-    """What certifies bounds on the network of two, from both of their files.
+    """The certifier of bounds on the network of two, from both of their files.
 
     Raises
     ------

@@ -243,7 +243,7 @@ def attention(
 
 
 def _mask_of(emit: Emitter, shape: Shape, mask: Any, *, causal: bool) -> Mask:
-    """What a constant mask and an order add to scores."""
+    """The mask of numbers or truths, and of an order in which nothing sees what follows."""
     values = np.zeros(shape)
     if mask is not None:
         if isinstance(mask, Variable):

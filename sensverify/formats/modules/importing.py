@@ -159,13 +159,12 @@ def _refuse_infinite(network: Network) -> None:
     """Refuse infinite numbers that no softmax has taken for a mask."""
     for node in network.nodes:
         shift = node.operator.shift if isinstance(node.operator, Scale) else None
-        if shift is not None and origin(shift) is not Origin.PARAMETER:
-            if bool(current(shift).detach().isinf().any()):
-                raise UnsupportedOperator(
-                    f"node '{node.name}' of the module writes infinite numbers, and bounds are "
-                    "finite",
-                    "write a large number, or hide by it what a softmax reads",
-                )
+        fixed = shift is not None and origin(shift) is not Origin.PARAMETER
+        if fixed and bool(current(shift).detach().isinf().any()):
+            raise UnsupportedOperator(
+                f"node '{node.name}' of the module writes infinite numbers, and bounds are finite",
+                "write a large number, or hide by it what a softmax reads",
+            )
 
 
 class _Importer:

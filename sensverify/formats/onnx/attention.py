@@ -91,7 +91,7 @@ def _scores(call: Call, query: Variable, key: Variable) -> Variable:
 
 
 def _mask(call: Call, shape: tuple[int, ...]) -> np.ndarray:
-    """What is added to scores: nothing, or numbers, minus infinity where nothing is seen."""
+    """The numbers that are added to scores: minus infinity where nothing is seen."""
     given = call.optional_constant(3, "the mask")
     values = np.zeros((), call.dtype) if given is None else given
     if values.dtype.kind == "b":

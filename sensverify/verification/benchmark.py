@@ -17,6 +17,7 @@ COLUMNS = (
     "vnnlib",
     "verdict",
     "seconds",
+    "processor",
     "timeout",
     "explored",
     "expected",
@@ -75,8 +76,8 @@ class InstanceResult:
     """The result of one instance.
 
     ``verdict`` is a word of VNN-COMP, or ``error``: the instance cannot be read, or its process
-    died; ``note`` says why. ``seconds`` include reading the files. ``timeout`` is the limit that
-    applied.
+    died; ``note`` says why. ``seconds`` include reading the files; ``processor`` is the processor
+    time of all threads, 0 where it is not known. ``timeout`` is the limit that applied.
     """
 
     instance: Instance
@@ -86,6 +87,7 @@ class InstanceResult:
     explored: int
     method: str
     note: str = ""
+    processor: float = 0.0
 
     @property
     def decided(self) -> bool:
@@ -119,6 +121,7 @@ def result_rows(
 
     def result(cells: Mapping[str, str]) -> InstanceResult:
         seconds, timeout = float(cells["seconds"]), float(cells["timeout"])
+        processor = float(cells["processor"])
         explored, vnnlib = int(cells["explored"]), cells["vnnlib"]
         instance = known.get((cells["onnx"], vnnlib))
         if instance is None:
@@ -131,9 +134,10 @@ def result_rows(
             )
         verdict, note = cells["verdict"], cells["note"]
         # Written so that NaN is no number of seconds.
-        if not (0 <= seconds < math.inf and 0 < timeout < math.inf and verdict in VERDICTS):
+        times = 0 <= seconds < math.inf and 0 < timeout < math.inf and 0 <= processor < math.inf
+        if not (times and verdict in VERDICTS):
             raise ValueError(f"no result: {verdict} after {seconds} of {timeout} s")
-        return InstanceResult(instance, verdict, seconds, timeout, explored, used, note)
+        return InstanceResult(instance, verdict, seconds, timeout, explored, used, note, processor)
 
     return RowType("benchmark", _cells, result, COLUMNS)
 
@@ -148,6 +152,7 @@ def _cells(result: InstanceResult) -> dict[str, str]:
         "vnnlib": instance.vnnlib,
         "verdict": result.verdict,
         "seconds": f"{result.seconds:.3f}",
+        "processor": f"{result.processor:.3f}",
         "timeout": f"{result.timeout:g}",
         "explored": str(result.explored),
         "expected": instance.expected,
@@ -164,6 +169,7 @@ class BenchmarkSummary:
     ``total`` counts the instances asked for and ``done`` those with a result; ``decided`` those
     with a yes or no within their time limit, ``known`` those that ``verdicts.csv`` has a trusted
     answer for. ``right``, ``wrong`` and ``ignored`` compare with it (late answers included).
+    ``processor_seconds`` is the processor time of all.
     """
 
     total: int
@@ -176,6 +182,7 @@ class BenchmarkSummary:
     verdicts: dict[str, int]
     median_seconds: float | None
     max_seconds: float | None
+    processor_seconds: float
 
     @property
     def late(self) -> int:
@@ -209,4 +216,5 @@ class BenchmarkSummary:
             verdicts=dict(sorted(Counter(result.verdict for result in results).items())),
             median_seconds=statistics.median(seconds) if seconds else None,
             max_seconds=max(seconds) if seconds else None,
+            processor_seconds=sum(result.processor for result in results),
         )

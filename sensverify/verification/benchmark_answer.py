@@ -19,7 +19,8 @@ _PARAMETERS = 1 << 25
 
 
 def answer(data: Mapping[str, Any], watch: Watch, report: Report) -> dict[str, Any]:
-    """A verdict of VNN-COMP, or ``error``, with ``seconds``, ``explored`` and a ``note``.
+    """A verdict of VNN-COMP, or ``error``, its ``seconds`` and ``processor`` time, ``explored``
+    and a ``note``.
 
     Parameters
     ----------
@@ -29,7 +30,7 @@ def answer(data: Mapping[str, Any], watch: Watch, report: Report) -> dict[str, A
     report : callable
         Not called.
     """
-    began = time.perf_counter()
+    began, used = time.perf_counter(), time.process_time()
     verdict, explored = "error", 0
     try:
         request = PropertyRequest(**data)
@@ -44,8 +45,13 @@ def answer(data: Mapping[str, Any], watch: Watch, report: Report) -> dict[str, A
         note = str(error)
     except Exception as error:  # Whatever it is, it is this instance's own.
         note = f"{type(error).__name__}: {error}"
-    seconds = time.perf_counter() - began
-    return {"verdict": verdict, "seconds": seconds, "explored": explored, "note": note}
+    return {
+        "verdict": verdict,
+        "seconds": time.perf_counter() - began,
+        "processor": time.process_time() - used,
+        "explored": explored,
+        "note": note,
+    }
 
 
 class _Models:

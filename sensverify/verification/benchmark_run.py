@@ -329,6 +329,7 @@ def _result(request: BenchmarkRequest, instance: Instance, ended: Ended) -> Inst
         explored=row.get("explored", 0),
         method=_described(request),
         note=row["note"],
+        processor=row.get("processor", 0.0),
     )
 
 

@@ -19,6 +19,8 @@ VOLATILE = frozenset(
         # Time and memory.
         "seconds",
         "check_seconds",
+        "processor",
+        "processor_seconds",
         "peak_memory",
         "peak_memory_bytes",
         # Machine and software.

@@ -189,6 +189,8 @@ def _facts(summary: BenchmarkSummary) -> Iterator[tuple[str, str]]:
     if summary.median_seconds is not None:
         seconds = f"median {summary.median_seconds:.3g} s, maximum {summary.max_seconds:.3g} s"
         yield "time", f"{seconds}, of those decided"
+    if summary.processor_seconds:
+        yield "processor", f"{duration(summary.processor_seconds)} of all that were run"
 
 
 def _alarms(report: BenchmarkReport) -> Iterator[doc.Text]:
@@ -298,6 +300,7 @@ def _instances(report: BenchmarkReport) -> Iterator[doc.Block]:
     heads = [doc.Column(name, "text", align="left") for name in left_names]
     heads += [
         doc.Column("seconds"),
+        doc.Column("processor", hint="seconds of processor time, of all threads"),
         doc.Column("limit", hint="in seconds"),
         doc.Column("explored", hint="sub-boxes or nodes that were bounded"),
     ]
@@ -317,7 +320,13 @@ def _row(
     cells = [doc.Cell(instance.onnx, "text")]
     expected = doc.Cell(instance.expected or DASH, "text")
     if result is None:
-        cells += [doc.Cell("not run", "text"), expected, doc.Cell(DASH, "text"), doc.Cell(DASH)]
+        cells += [
+            doc.Cell("not run", "text"),
+            expected,
+            doc.Cell(DASH, "text"),
+            doc.Cell(DASH),
+            doc.Cell(DASH),
+        ]
         cells += [doc.Cell(f"{report.limit_of(instance):g}"), doc.Cell(DASH)]
     else:
         agreement = result.agreement or DASH
@@ -327,6 +336,7 @@ def _row(
             expected,
             doc.Cell(agreement, f"text {_AGREEMENT.get(agreement, '')}".strip()),
             doc.Cell(f"{result.seconds:.3f}", note=late, value=result.seconds),
+            doc.Cell(f"{result.processor:.3f}", value=result.processor),
             doc.Cell(f"{result.timeout:g}", value=result.timeout),
             doc.Cell(f"{result.explored:,}", value=result.explored),
         ]
@@ -344,11 +354,12 @@ def instance_rows(report: BenchmarkReport) -> Iterator[Sequence[doc.Value]]:
     for instance, result in report.rows:
         names = instance.onnx, instance.vnnlib
         if result is None:
-            yield (*names, None, None, None, None, instance.expected, "", report.method, "")
+            blank = None, None, None, None, None
+            yield (*names, *blank, instance.expected, "", report.method, "")
             continue
-        measured = result.verdict, result.seconds, result.timeout, result.explored
+        times = result.seconds, result.processor, result.timeout
         told = instance.expected, result.agreement, result.method, result.note
-        yield (*names, *measured, *told)
+        yield (*names, result.verdict, *times, result.explored, *told)
 
 
 def _record(report: BenchmarkReport) -> Iterator[doc.Block]:

@@ -79,6 +79,7 @@ def _summary(summary: BenchmarkSummary) -> dict[str, Any]:
         "verdicts": summary.verdicts,
         "median_seconds": summary.median_seconds,
         "max_seconds": summary.max_seconds,
+        "processor_seconds": summary.processor_seconds,
     }
 
 
@@ -87,13 +88,14 @@ def _instance(
 ) -> dict[str, Any]:
     if result is None:
         limit = report.limit_of(instance)
-        found: Sequence[Any] = None, False, "", None, limit, None, ""
+        found: Sequence[Any] = None, False, "", None, None, limit, None, ""
     else:
         found = (
             *(result.verdict, result.decided, result.agreement),
-            *(result.seconds, result.timeout, result.explored, result.note),
+            *(result.seconds, result.processor, result.timeout, result.explored, result.note),
         )
-    names = ("verdict", "decided", "agreement", "seconds", "timeout", "explored", "note")
+    times = "seconds", "processor", "timeout"
+    names = ("verdict", "decided", "agreement", *times, "explored", "note")
     return {
         "onnx": instance.onnx,
         "vnnlib": instance.vnnlib,

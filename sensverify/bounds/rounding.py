@@ -112,10 +112,18 @@ def slack(
         return rows.new_full((box.batch, rows.shape[1]), torch.inf)
     with torch.no_grad():
         found = _moved(rows, *_outputs(network, box, hidden))
-        if hidden is not None and not bool(torch.isfinite(found).all()):
-            # Intervals may leave where a function is defined, and what is proven may not.
-            found = _moved(rows, *_outputs(network, box, hidden, only_hidden=True))
+        if hidden is not None and bool(too_much(found).any()):
+            # Intervals may leave where a function is defined, or grow from layer to layer, and
+            # what is proven may not.
+            found = torch.fmin(
+                found, _moved(rows, *_outputs(network, box, hidden, only_hidden=True))
+            )
     return torch.where(torch.isfinite(found), _FACTOR * found, torch.inf)
+
+
+def too_much(found: Tensor) -> Tensor:
+    """Where a slack leaves less than half of the digits of numbers near 1, or is infinite."""
+    return ~(found <= torch.finfo(found.dtype).eps ** 0.5)
 
 
 def _moved(rows: Tensor, reach: Tensor, error: Tensor) -> Tensor:

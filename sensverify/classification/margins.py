@@ -9,15 +9,16 @@ import torch
 from torch import Tensor
 
 from sensverify.attacks.ascent import project, sign_step
-from sensverify.bounds import Method, compute_bounds, forward_pass
+from sensverify.bounds import Crown, Method, compute_bounds, forward_pass
 from sensverify.bounds.forward import forward
 from sensverify.bounds.memory import DEFAULT_BUDGET
-from sensverify.bounds.rounding import slack
+from sensverify.bounds.rounding import slack, too_much
 from sensverify.bounds.tensors import flattened, tensor_box, tensor_network
 from sensverify.classification.rivals import Rivals, without
 from sensverify.core.box import Box
 from sensverify.core.results import Bounds, Guarantee
 from sensverify.core.sets import InputSet
+from sensverify.errors import Unbounded
 from sensverify.network import Network
 
 STEPS = 8
@@ -124,11 +125,15 @@ def proven_margins(
     exact = _in_double(box)
     rows = with_margins(rivals.labels, outputs, torch.float64)[:, outputs:]
     allowed = slack(network, exact if wide else box, rows).double()
+    share = torch.zeros_like(allowed)
     if bounds.guarantee is Guarantee.SOLVER:
         reach = torch.maximum(lower.abs(), upper.abs())[:, :outputs].double()
-        allowed = allowed + SOLVER_SHARE * (rows.abs() @ reach.unsqueeze(-1)).squeeze(-1)
-    left = found - allowed
+        share = SOLVER_SHARE * (rows.abs() @ reach.unsqueeze(-1)).squeeze(-1)
+    left = found - allowed - share
     again = (rivals.certain(found > 0) & ~rivals.certain(left > 0)).nonzero().squeeze(1)
+    if wide and len(again):
+        refined = finite_slack(network, _of_samples(exact, again), rows[again])
+        left[again] = found[again] - refined - share[again]
     if wide or method is None or len(again) == 0:
         return left
     some, open_still = exact[again], rivals[again]
@@ -136,6 +141,39 @@ def proven_margins(
     better = compute_bounds(network, some, method, objectives, memory_budget=memory_budget)
     left[again] = proven_margins(network, some, better, open_still)
     return left
+
+
+def finite_slack(network: Network, box: Box, rows: Tensor) -> Tensor:
+    """`slack`, small also where intervals grow, or leave what a function is defined on.
+
+    Where they do, as in deep networks with normalisation or softmax, each sample's hidden layers
+    are bounded by CROWN; infinite is what CROWN does not bound either.
+
+    Parameters
+    ----------
+    network, box, rows
+        As for `slack`; rows ``[batch, rows, outputs]``.
+    """
+    allowed = slack(network, box, rows)
+    if network.opaque is not None:
+        return allowed
+    for i in too_much(allowed).any(dim=1).nonzero().flatten().tolist():
+        one = Box(box.lower[i : i + 1], box.upper[i : i + 1])
+        live = tensor_network(network, dtype=one.lower.dtype, device=one.lower.device)
+        try:
+            with torch.no_grad():
+                bounded = Crown().pre_activations(live, one)
+                hidden = [bounded[place] for place in sorted(bounded)]
+                found = slack(network, one, rows[i : i + 1], hidden)
+        except Unbounded:
+            continue
+        allowed[i] = torch.fmin(allowed[i], found[0])
+    return allowed
+
+
+def _of_samples(box: Box, places: Tensor) -> Box:
+    """The boxes of some samples, or, of input sets, around them."""
+    return Box(box.lower[places], box.upper[places])
 
 
 def robust_cross_entropy(margins: Tensor) -> Tensor:

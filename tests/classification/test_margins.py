@@ -8,13 +8,17 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional
 
 from sensverify.bounds import Crown, Ibp, compute_bounds, forward_pass
+from sensverify.bounds.rounding import slack
 from sensverify.classification.margins import (
     SOLVER_SHARE,
     changes,
+    finite_slack,
     proven,
+    proven_margins,
     refuted,
     robust_cross_entropy,
     with_margins,
@@ -22,6 +26,7 @@ from sensverify.classification.margins import (
 from sensverify.core.box import Box
 from sensverify.core.results import Bounds, Guarantee
 from sensverify.core.sensitivity import margin
+from sensverify.formats.modules.importing import from_module
 from sensverify.network import Network, NetworkBuilder
 from sensverify.network.operators import Affine, Relu
 from tests.contracts.cancelling import cancelling
@@ -44,6 +49,37 @@ def test_objectives_are_the_outputs_and_then_every_margin() -> None:
     assert rows.shape == (2, 5, 3)
     assert rows[0].tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, -1, 0], [1, 0, -1]]
     assert rows[1, 3:].tolist() == [[-1, 0, 1], [0, -1, 1]]
+
+
+def normalised_network(depth: int) -> Network:
+    """Layers that are normalised, each far beyond what intervals can follow."""
+    torch.manual_seed(0)
+    layers: list[nn.Module] = [nn.Linear(4, 8)]
+    for _ in range(depth):
+        layers += [nn.Linear(8, 8), nn.LayerNorm(8), nn.GELU()]
+    return from_module(nn.Sequential(*layers, nn.Linear(8, 3)).eval(), (4,))
+
+
+def test_rounding_has_a_limit_where_intervals_have_none() -> None:
+    net = normalised_network(6)
+    x = torch.rand(2, 4, dtype=torch.float64)
+    labels = forward_pass(net, x).argmax(dim=1)
+    rows = with_margins(labels, 3, torch.float64)
+    box = box_around(x, 1e-2)
+    assert not bool(slack(net, box, rows[:, 3:]).isfinite().any())
+    allowed = finite_slack(net, box, rows[:, 3:])
+    assert bool((allowed < 1e-6).all())
+    # No smaller than what rounding does: float32 beside float64, scaled by their units.
+    points = (x + 1e-2 * (2 * torch.rand(50, *x.shape, dtype=torch.float64) - 1)).flatten(0, 1)
+    points = points.float()
+    with torch.no_grad():
+        off = (forward_pass(net, points).double() - forward_pass(net, points.double())).abs().amax()
+        found = compute_bounds(net, box, Crown(), rows)
+    assert 0 < float(off) * 2.0**-29 <= float(allowed.min())
+    margins = proven_margins(net, box, found, labels)
+    kept = (found.outer.lower[:, 3:] > 1e-6).all(dim=1)
+    assert bool(kept.any())
+    assert bool((margins[kept] > 0).all())
 
 
 def test_margin_of_a_label() -> None:

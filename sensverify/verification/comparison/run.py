@@ -18,8 +18,8 @@ from sensverify.bounds.forward import forward_pass
 from sensverify.bounds.limits import with_limits
 from sensverify.bounds.memory import DEFAULT_BUDGET
 from sensverify.bounds.method import Method
-from sensverify.bounds.rounding import slack
 from sensverify.bounds.tensors import find_device, tensor_box, tensor_network
+from sensverify.classification.margins import finite_slack
 from sensverify.core.box import Box
 from sensverify.core.gates import judge, read_limits
 from sensverify.core.provenance import settings_of
@@ -259,12 +259,12 @@ class _Run:
             others = self._bounds(beside, box, rows, part)
             own = self.joint.outputs
             apart = (others.outer.upper - others.outer.lower)[:, :own].amax(dim=1)
-            off = slack(beside.network, box, rows)
+            off = finite_slack(beside.network, box, rows)
             lower = torch.maximum(lower, others.outer.lower - off)
             upper = torch.minimum(upper, others.outer.upper + off)
             # Where both are right, they meet.
             lower, upper = torch.minimum(lower, upper), torch.maximum(lower, upper)
-        off = slack(self.joint.network, box, rows)
+        off = finite_slack(self.joint.network, box, rows)
         if bounds.guarantee < Guarantee.SOUND:
             off = off + _SOLVER_SHARE * torch.maximum(lower.abs(), upper.abs())
         lower, upper = lower - off, upper + off

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from sensverify.bounds.adjoint import adjoint, offset
 from sensverify.bounds.relaxation import Relaxation
-from sensverify.bounds.relaxed_step import Line, batched_product, relaxed_step
+from sensverify.bounds.relaxed_step import Intercepts, Line, batched_product, relaxed_step
 from sensverify.bounds.support import least_value
 from sensverify.bounds.workspace import Workspace
 from sensverify.core.sets import InputSet
@@ -57,6 +57,7 @@ def backward_bounds(
     both: bool = True,
     workspace: Workspace | None = None,
     inside: InputSet | None = None,
+    signs: Tensor | None = None,
 ) -> tuple[Tensor, Tensor | None]:
     """Bounds on linear functions of one node's output over input boxes.
 
@@ -79,6 +80,10 @@ def backward_bounds(
         Memory to compute in; shared by the tiles of a larger computation.
     inside : InputSet, optional
         Sets in these boxes: the pass ends at it, in place of the box around it.
+    signs : Tensor ``[batch, rows]`` of 1 and -1, optional
+        Of entries of the node: asks for one end that is as tight as ever, the lower one where the
+        sign is 1, from one set of coefficients, which bounds the other end less tightly. Every
+        relaxation has a ``mirror`` then, or parallel lines.
 
     Returns
     -------
@@ -89,14 +94,17 @@ def backward_bounds(
     workspace.reset()
     constants = _Constants()
     if isinstance(objectives, slice) or not objectives.is_floating_point():
-        pending = _identity(network, target, objectives, lower, constants, both)
+        pending = _identity(network, target, objectives, lower, constants, both, signs)
     else:
         pending = {target: Lines(objectives, objectives if both else None)}
-    steps = _Steps(network, relaxations, {}, constants, workspace)
+    steps = _Steps(network, relaxations, {}, constants, workspace, mirrored=signs is not None)
     lines = steps.to_input(target, pending)
     if lines is not None and inside is not None:
         return _over_set(lines, constants, inside, both)
-    return _concretize(lines, constants, lower, upper, both, workspace)
+    low, high = _concretize(lines, constants, lower, upper, both, workspace)
+    if signs is None or high is None:
+        return low, high
+    return torch.where(signs > 0, low, -high), torch.where(signs > 0, high, -low)
 
 
 def backward_lines(
@@ -168,6 +176,7 @@ def _identity(
     like: Tensor,
     constants: _Constants,
     both: bool,
+    signs: Tensor | None,
 ) -> dict[int, Lines]:
     """The pass's state when the objectives are entries of the target itself."""
     node = network.nodes[target]
@@ -178,14 +187,19 @@ def _identity(
     if isinstance(node.operator, Affine) and len(node.shape) == 1:
         # The first step of the pass is known: these rows of the weight matrix.
         coefficient = chosen(node.operator.weight)
+        if signs is not None:
+            coefficient = coefficient * signs.unsqueeze(2)
         if node.operator.bias is not None:
             bias = chosen(node.operator.bias)
+            bias = bias if signs is None else bias * signs
             constants.add(bias, bias)
         return {node.inputs[0]: Lines(coefficient, coefficient if both else None)}
     size = torch.Size(node.shape).numel()
     places = chosen(torch.arange(size, device=like.device))
+    values = like.new_ones(places.shape) if signs is None else signs
+    places = places.expand(values.shape)
     coefficient = like.new_zeros(*places.shape, size)
-    coefficient.scatter_(2, places.unsqueeze(2), 1.0)
+    coefficient.scatter_(2, places.unsqueeze(2), values.unsqueeze(2))
     coefficient = coefficient.reshape(*places.shape, *node.shape)
     return {target: Lines(coefficient, coefficient if both else None)}
 
@@ -195,6 +209,7 @@ class _Steps:
     """One pass from a node to the input.
 
     ``seen`` collects the coefficients on the outputs of nonlinear nodes; None collects nothing.
+    ``mirrored`` lets lines that share their coefficients share them behind every relaxation.
     """
 
     network: Network
@@ -203,6 +218,7 @@ class _Steps:
     constants: _Constants
     workspace: Workspace
     seen: dict[int, Tensor] | None = None
+    mirrored: bool = False
 
     def to_input(self, target: int, pending: dict[int, Lines]) -> Lines | None:
         """Coefficients on the input; None where nothing depends on it."""
@@ -255,7 +271,10 @@ class _Steps:
         return source, lines
 
     def _lines(self, lines: Lines, relaxation: Relaxation, affine: Affine | None) -> Lines:
-        return _relax_lines(lines, relaxation, affine, self.constants, self.workspace)
+        constants, workspace = self.constants, self.workspace
+        return _relax_lines(
+            lines, relaxation, affine, constants, workspace, mirrored=self.mirrored
+        )
 
 
 def _adjoint(
@@ -273,16 +292,26 @@ def _relax_lines(
     affine: Affine | None,
     constants: _Constants,
     workspace: Workspace,
+    *,
+    mirrored: bool,
 ) -> Lines:
     """Each coefficient picks the line that keeps the bound valid; then the affine map, if any."""
     low = _behind((relaxation.lower_slope, relaxation.lower_intercept), affine)
     high = _behind((relaxation.upper_slope, relaxation.upper_intercept), affine)
     matrix = None if affine is None else affine.weight
-    shared = lines.upper is lines.lower and relaxation.parallel
-    below, constant, mirror = relaxed_step(
-        lines.lower, low, high, matrix, workspace, mirrored=shared
-    )
-    constants.add(constant, mirror)
+    mirror: Intercepts | None = None
+    if lines.upper is lines.lower:
+        if relaxation.parallel:
+            mirror = high[1], low[1]
+        elif mirrored and relaxation.mirror is not None:
+            over, under = relaxation.mirror
+            mirror = (
+                _behind((relaxation.lower_slope, over), affine)[1],
+                _behind((relaxation.upper_slope, under), affine)[1],
+            )
+    shared = mirror is not None
+    below, constant, other = relaxed_step(lines.lower, low, high, matrix, workspace, mirror=mirror)
+    constants.add(constant, other)
     if lines.upper is None or shared:
         return Lines(below, below if shared else None)
     above, constant, _ = relaxed_step(lines.upper, high, low, matrix, workspace)

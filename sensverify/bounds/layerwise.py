@@ -7,6 +7,7 @@ at all, where its bounds follow from those at hand. `sensverify.bounds.tiles` do
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import prod
 
 import torch
@@ -14,11 +15,14 @@ from torch import Tensor
 
 from sensverify.bounds.domains import defined, require_defined
 from sensverify.bounds.ibp import Interval, interval_at, interval_bounds, nonlinear_nodes
+from sensverify.bounds.mirrors import has_mirror, mirrored
 from sensverify.bounds.needed import interval_is_exact, only_signs_matter
+from sensverify.bounds.neurons import Neurons
 from sensverify.bounds.relaxation import Relaxation, Slope, relax
 from sensverify.bounds.signs import (
     Signs,
     said_by,
+    signs_at,
     signs_of,
     skips_known,
     stand_ins,
@@ -35,10 +39,6 @@ from sensverify.runs.watch import TimeUp, Watch
 
 _WORTH = 256
 """Neurons of a layer from which it pays to ask intervals which of them are open."""
-
-_OPEN_ROWS, _OPEN_WINDOWS = 0.9, 0.5
-"""The largest share of a layer that is bounded neuron by neuron. Through windows, a neuron of its
-own takes twice as long as one of a layer, whose channels share the lines of their window."""
 
 
 @dataclass(eq=False)
@@ -128,7 +128,10 @@ class LayerBounds:
             self.pre_activations[position] = (lower, upper)
             if signs is not None:
                 lower, upper = stand_ins(lower, upper)
-            self.relaxations[position] = relax(node.operator, lower, upper, self.slope)
+            relaxation = relax(node.operator, lower, upper, self.slope)
+            if not torch.is_grad_enabled():
+                relaxation = mirrored(node.operator, relaxation, lower, upper)
+            self.relaxations[position] = relaxation
         return self
 
     def _within_domain(self, position: int, lower: Tensor, upper: Tensor) -> Interval:
@@ -165,10 +168,7 @@ class LayerBounds:
                 # Of neurons that are decided nothing is differentiated: their lines are constant.
                 with torch.no_grad():
                     known = interval_at(network, source, ends, self.pre_activations)
-                is_open = _is_open(known)
-                share = float(is_open.double().mean())
-                if share <= (_OPEN_ROWS if self._plan(source) is None else _OPEN_WINDOWS):
-                    return self._open_bounds(source, known, is_open)
+                return self._open_bounds(source, known, _is_open(known))
             return self._node_bounds(source)
         except TimeUp:
             return self._intervals(source)
@@ -190,16 +190,34 @@ class LayerBounds:
 
         Each box has open neurons of its own.
         """
-        is_open = flattened(is_open)
-        plan = self._plan(target)
-        if plan is not None:
-            places, low, high = self._tiles.open_windows(target, plan, is_open)
+        neurons = Neurons(self._tiles, target, self._plan(target))
+        is_open, others = flattened(is_open), (flattened(known[0]), flattened(known[1]))
+        if self._one_end_first:
+            signs = flattened(self._signs_inside[target])
+            bounded, (low, high) = neurons.by_signs(is_open, signs, others)
         else:
-            places, low, high = self._tiles.open_rows(target, is_open)
-        lower, upper = (flattened(end).clone() for end in known)
+            bounded, (low, high) = neurons.bounds(is_open)
         # Rounding can cross the ends of a very thin interval; NaN stays, for the caller to refuse.
-        lower[places], upper[places] = torch.minimum(low, high), torch.maximum(low, high)
+        lower = torch.where(bounded, torch.minimum(low, high), others[0])
+        upper = torch.where(bounded, torch.maximum(low, high), others[1])
         return lower.reshape(known[0].shape), upper.reshape(known[0].shape)
+
+    @property
+    def _one_end_first(self) -> bool:
+        """True where one set of coefficients bounds both ends of a neuron, and two bound them better.
+
+        With gradients both are computed at once: what is decided is not known beforehand.
+        """
+        lines = self.relaxations.values()
+        return (
+            not torch.is_grad_enabled()
+            and all(has_mirror(r) for r in lines)
+            and not all(r.parallel for r in lines)
+        )
+
+    @cached_property
+    def _signs_inside(self) -> dict[int, Tensor]:
+        return signs_at(self.network, self.box.lower / 2 + self.box.upper / 2)
 
     def objective_bounds(self, objectives: Tensor) -> Interval:
         """Bounds ``[batch, rows]`` on objectives ``[batch or 1, rows, outputs]`` of the output."""

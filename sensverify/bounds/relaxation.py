@@ -10,6 +10,7 @@ choice of slopes is sound, also in between training steps or optimiser iteration
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import singledispatch
@@ -60,12 +61,16 @@ class Relaxation:
         of coefficients. Of a `Windowed` operator a last axis holds the slopes for a window.
     lower_intercept, upper_intercept : Tensor or None, shape ``[batch, rows or 1, *shape]``
         None is zero.
+    mirror : pair of intercepts, optional
+        Of the line above that has the lower line's slope, and of the line below that has the upper
+        line's: with them one set of coefficients bounds both ends (`sensverify.bounds.sides`).
     """
 
     lower_slope: Tensor
     upper_slope: Tensor
     lower_intercept: Tensor | None
     upper_intercept: Tensor | None
+    mirror: tuple[Tensor | None, Tensor | None] | None = None
 
     @property
     def parallel(self) -> bool:
@@ -74,10 +79,19 @@ class Relaxation:
 
     def of(self, samples: Tensor | slice) -> Relaxation:
         """The relaxation of some samples of the batch, in the order given."""
-        lower = self.lower_slope[samples]
-        upper = lower if self.parallel else self.upper_slope[samples]
-        intercepts = (self.lower_intercept, self.upper_intercept)
-        return Relaxation(lower, upper, *(None if i is None else i[samples] for i in intercepts))
+        return self.map(lambda values: values[samples])
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> Relaxation:
+        """The relaxation with every array changed alike; parallel lines stay parallel."""
+
+        def each(intercept: Tensor | None) -> Tensor | None:
+            return None if intercept is None else change(intercept)
+
+        lower = change(self.lower_slope)
+        upper = lower if self.parallel else change(self.upper_slope)
+        mirror = None if self.mirror is None else (each(self.mirror[0]), each(self.mirror[1]))
+        intercepts = each(self.lower_intercept), each(self.upper_intercept)
+        return Relaxation(lower, upper, *intercepts, mirror)
 
 
 @singledispatch

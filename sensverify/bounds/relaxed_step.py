@@ -20,6 +20,9 @@ from sensverify.bounds.workspace import Workspace
 Line = tuple[Tensor, Tensor | None]
 """Slope and intercept of a relaxation; an intercept of None is zero."""
 
+Intercepts = tuple[Tensor | None, Tensor | None]
+"""Of the lines for positive and for negative coefficients."""
+
 Step = tuple[Tensor, Tensor | None, Tensor | None]
 """Coefficients behind the step, and what its constant terms add: `relaxed_step`."""
 
@@ -31,7 +34,7 @@ def relaxed_step(
     matrix: Tensor | None,
     workspace: Workspace,
     *,
-    mirrored: bool = False,
+    mirror: Intercepts | None = None,
 ) -> Step:
     """Multiply positive coefficients with one line and negative ones with another.
 
@@ -46,8 +49,8 @@ def relaxed_step(
         Weight of the affine node in front of the nonlinear one; the shape is then ``[n]``.
     workspace : Workspace
         Memory to compute in; a result may lie in it where nothing is differentiated.
-    mirrored : bool
-        Also give the constant of the mirrored choice of lines.
+    mirror : pair of intercepts, optional
+        Of lines on the other side with the same two slopes; asks for their constant, too.
 
     Returns
     -------
@@ -56,7 +59,7 @@ def relaxed_step(
     constant : Tensor, shape ``[batch, rows]``, or None
         ``sum(max(c, 0) * first_intercept + min(c, 0) * second_intercept)``.
     mirror : Tensor, shape ``[batch, rows]``, or None
-        The same with the two intercepts exchanged.
+        The same with the intercepts of ``mirror``.
 
     All are once differentiable in every tensor.
     """
@@ -66,28 +69,29 @@ def relaxed_step(
     plain = slopes[0].ndim > coefficient.ndim or any(
         t is not None and t.shape[1] != 1 for t in intercepts
     )
+    plain = plain or (mirror is not None and mirror[0] is not intercepts[1])
     if tracked and not plain:
         apply: Callable[..., Step] = _RelaxedStep.apply
-        return apply(*tensors, workspace, mirrored)
+        return apply(*tensors, workspace, mirror is not None)
     # Where autograd follows every operation, the workspace hands out fresh memory by itself.
-    return _step(coefficient, slopes, intercepts, matrix, workspace, workspace, mirrored)
+    return _step(coefficient, slopes, intercepts, matrix, workspace, workspace, mirror)
 
 
 def _step(
     coefficient: Tensor,
     slopes: tuple[Tensor, Tensor],
-    intercepts: tuple[Tensor | None, Tensor | None],
+    intercepts: Intercepts,
     matrix: Tensor | None,
     scratch: Workspace,
     results: Workspace,
-    mirrored: bool,
+    mirror: Intercepts | None,
 ) -> Step:
     positive, negative = _signs(coefficient, scratch)
     middle = _blend(coefficient, positive, negative, slopes, results if matrix is None else scratch)
     product = middle if matrix is None else results.matmul(middle, matrix)
     constant = _dot(positive, intercepts[0], negative, intercepts[1])
-    mirror = _dot(positive, intercepts[1], negative, intercepts[0]) if mirrored else None
-    return product, constant, mirror
+    other = None if mirror is None else _dot(positive, mirror[0], negative, mirror[1])
+    return product, constant, other
 
 
 def _signs(coefficient: Tensor, workspace: Workspace) -> tuple[Tensor, Tensor]:
@@ -162,7 +166,8 @@ class _RelaxedStep(torch.autograd.Function):
         intercepts = (first_intercept, second_intercept)
         ctx.save_for_backward(coefficient, first, second, *intercepts, matrix)
         slopes = (first, second)
-        return _step(coefficient, slopes, intercepts, matrix, workspace, _Fresh(), mirrored)
+        mirror = intercepts[::-1] if mirrored else None
+        return _step(coefficient, slopes, intercepts, matrix, workspace, _Fresh(), mirror)
 
     @staticmethod
     @once_differentiable

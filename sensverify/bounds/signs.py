@@ -13,6 +13,7 @@ from math import prod
 import torch
 from torch import Tensor
 
+from sensverify.bounds.forward import apply
 from sensverify.bounds.ibp import Interval
 from sensverify.bounds.needed import only_signs_matter
 from sensverify.network import Network
@@ -29,6 +30,24 @@ def signs_of(network: Network, pre_activations: Mapping[int, Interval]) -> Signs
     for position, (lower, upper) in pre_activations.items():
         if isinstance(network.nodes[position].operator, Relu):
             result[position] = (lower >= 0).to(torch.int8) - (upper <= 0).to(torch.int8)
+    return result
+
+
+def signs_at(network: Network, x: Tensor) -> dict[int, Tensor]:
+    """Signs of what enters ReLUs at one input: 1 where it is at least 0, else -1, in x's dtype.
+
+    Keyed by the nodes that the ReLUs read; ``[batch, *shape]`` for x ``[batch, *input_shape]``.
+    """
+    values, result = [x], {}
+    last_use = {source: p for p, node in enumerate(network.nodes) for source in node.inputs}
+    for position, node in enumerate(network.nodes[1:], start=1):
+        if isinstance(node.operator, Relu):
+            (source,) = node.inputs
+            result[source] = torch.where(values[source] >= 0, 1.0, -1.0).to(x)
+        values.append(apply(node.operator, *(values[i] for i in node.inputs)))
+        for source in node.inputs:
+            if last_use[source] == position:
+                values[source] = x.new_empty(0)
     return result
 
 

@@ -104,8 +104,11 @@ class Tiles:
         """The input sets of some samples; None where they are the boxes."""
         return self.box[samples] if isinstance(self.box, InputSet) else None
 
-    def open_rows(self, target: int, is_open: Tensor) -> Open:
-        """Bounds on a node's open entries; ``is_open`` is boolean, ``[batch, entries]``."""
+    def open_rows(self, target: int, is_open: Tensor, signs: Tensor | None = None) -> Open:
+        """Bounds on a node's open entries; ``is_open`` is boolean, ``[batch, entries]``.
+
+        ``signs`` are of the entries, as of `backward_bounds`.
+        """
         network, batch = self.network, self.box.batch
         counts = is_open.sum(dim=1)
         order = counts.argsort(descending=True)
@@ -133,6 +136,7 @@ class Tiles:
                     *ends,
                     target,
                     inside,
+                    None if signs is None else signs[part].gather(1, chosen.indices[:, row]),
                 )
                 low, high = self._run(tile, 2 * keep.numel() * sum(sizes))
                 boxes.append(part.unsqueeze(1).expand_as(keep)[keep])
@@ -144,7 +148,9 @@ class Tiles:
         index = torch.cat(boxes or none), torch.cat(places or none)
         return index, torch.cat(lows or empty), torch.cat(highs or empty)
 
-    def open_windows(self, target: int, plan: WindowPlan, is_open: Tensor) -> Open:
+    def open_windows(
+        self, target: int, plan: WindowPlan, is_open: Tensor, signs: Tensor | None = None
+    ) -> Open:
         """The same, each neuron by a pass through the windows that it sees."""
         small, places, index = self._through(plan)
         ends = Windows(self.box.lower), Windows(self.box.upper)
@@ -158,7 +164,9 @@ class Tiles:
             box, place = boxes[part], positions[part]
             lower, upper = (end.at(box, index[plan.order[0]][place]) for end in ends)
             relaxations = {places[p]: layer.at(box, index[p][place]) for p, layer in layers.items()}
-            return self._pass(small, channels[part].unsqueeze(1), relaxations, lower, upper)
+            chosen = None if signs is None else signs[box, entries[part]].unsqueeze(1)
+            channel = channels[part].unsqueeze(1)
+            return self._pass(small, channel, relaxations, lower, upper, signs=chosen)
 
         cells = []
         for first in range(0, len(boxes), size):
@@ -171,7 +179,7 @@ class Tiles:
         low, high = _join(cells, 0)
         return (boxes, entries), low.squeeze(1), high.squeeze(1)
 
-    def windows(self, target: int, plan: WindowPlan) -> Interval:
+    def windows(self, target: int, plan: WindowPlan, signs: Tensor | None = None) -> Interval:
         """Tiles over samples and positions; every position is a small fully connected network."""
         small, places, index = self._through(plan)
         rows = prod(small.nodes[-1].shape)
@@ -188,14 +196,21 @@ class Tiles:
                 p: RelaxationWindows(narrow(self._mask_or_relaxation(p), samples)) for p in places
             }
 
+            wanted = None
+            if signs is not None:
+                shape = (samples.stop - start, rows, plan.positions)
+                wanted = signs[samples].reshape(shape).permute(2, 0, 1)
+
             def tile(
                 part: slice,
                 ends: tuple[Windows, Windows] = ends,
                 layers: dict[int, RelaxationWindows] = layers,
+                wanted: Tensor | None = wanted,
             ) -> Interval:
                 lower, upper = (end.cut(index[plan.order[0]][part]) for end in ends)
                 relaxations = {places[p]: layer.cut(index[p][part]) for p, layer in layers.items()}
-                return self._pass(small, slice(None), relaxations, lower, upper)
+                chosen = None if wanted is None else wanted[part].flatten(0, 1)
+                return self._pass(small, slice(None), relaxations, lower, upper, signs=chosen)
 
             parts = []
             for first in range(0, plan.positions, position_tile):
@@ -225,6 +240,7 @@ class Tiles:
         upper: Tensor,
         target: int | None = None,
         inside: InputSet | None = None,
+        signs: Tensor | None = None,
     ) -> Interval:
         """Both ends by one backward pass in the shared workspace; the target is the last node."""
         low, high = backward_bounds(
@@ -236,6 +252,7 @@ class Tiles:
             upper,
             workspace=self._workspace,
             inside=inside,
+            signs=signs,
         )
         assert high is not None
         return low, high
@@ -270,10 +287,7 @@ def narrow(
     relaxation: Relaxation, samples: slice, keep: Callable[[Tensor], Tensor] = lambda values: values
 ) -> Relaxation:
     """The relaxation of some of the samples, each array passed through ``keep``."""
-    lower = keep(relaxation.lower_slope[samples])
-    upper = lower if relaxation.parallel else keep(relaxation.upper_slope[samples])
-    intercepts = (relaxation.lower_intercept, relaxation.upper_intercept)
-    return Relaxation(lower, upper, *(None if i is None else keep(i[samples]) for i in intercepts))
+    return relaxation.map(lambda values: keep(values[samples]))
 
 
 def _join(parts: list[Interval], axis: int) -> Interval:

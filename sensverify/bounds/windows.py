@@ -123,7 +123,10 @@ class RelaxationWindows:
             self._lower_slope if relaxation.parallel else Windows(relaxation.upper_slope)
         )
         intercepts = (relaxation.lower_intercept, relaxation.upper_intercept)
-        self._intercepts = [None if i is None else Windows(i) for i in intercepts]
+        mirror = relaxation.mirror
+        self._intercepts = [
+            None if i is None else Windows(i) for i in (*intercepts, *(mirror or ()))
+        ]
 
     def cut(self, index: Tensor) -> Relaxation:
         """The relaxation of ``positions * batch`` small layers; zero outside of the image."""
@@ -138,5 +141,5 @@ class RelaxationWindows:
         upper = lower
         if self._upper_slope is not self._lower_slope:
             upper = cut(self._upper_slope).unsqueeze(1)
-        low, high = (None if i is None else cut(i).unsqueeze(1) for i in self._intercepts)
-        return Relaxation(lower, upper, low, high)
+        low, high, *mirror = (None if i is None else cut(i).unsqueeze(1) for i in self._intercepts)
+        return Relaxation(lower, upper, low, high, (mirror[0], mirror[1]) if mirror else None)

@@ -10,7 +10,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sensverify.bounds import Crown, LpDual, compute_bounds, layerwise, tiles, window_plan
+from sensverify.bounds import (
+    Crown,
+    LpDual,
+    compute_bounds,
+    layerwise,
+    neurons,
+    tiles,
+    window_plan,
+)
 from sensverify.bounds.ibp import nonlinear_nodes
 from sensverify.bounds.layerwise import LayerBounds
 from sensverify.bounds.needed import only_signs_matter
@@ -53,8 +61,8 @@ def filled(
     """Layers bounded neuron by neuron, all that have a sign to be found out; or as wholes."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(layerwise, "_WORTH", 0 if alone else inf)
-        patch.setattr(layerwise, "_OPEN_ROWS", 1.0)
-        patch.setattr(layerwise, "_OPEN_WINDOWS", 1.0)
+        patch.setattr(neurons, "_ALONE_ROWS", 1.0)
+        patch.setattr(neurons, "_ALONE_WINDOWS", 1.0)
         if windows:
             window_plan._plan.cache_clear()
             patch.setattr(window_plan, "_pays", lambda *_: True)
@@ -168,7 +176,7 @@ def test_the_watch_is_asked_between_open_neurons() -> None:
     whole = compute_bounds(network, box, Crown()).outer
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(layerwise, "_WORTH", 0)
-        patch.setattr(layerwise, "_OPEN_ROWS", 1.0)
+        patch.setattr(neurons, "_ALONE_ROWS", 1.0)
         watch = Watch(seconds=0)
         layers = LayerBounds(network, box, Crown.slope, watch).fill()
     assert layers.cut_short

@@ -272,9 +272,7 @@ class _Steps:
 
     def _lines(self, lines: Lines, relaxation: Relaxation, affine: Affine | None) -> Lines:
         constants, workspace = self.constants, self.workspace
-        return _relax_lines(
-            lines, relaxation, affine, constants, workspace, mirrored=self.mirrored
-        )
+        return _relax_lines(lines, relaxation, affine, constants, workspace, mirrored=self.mirrored)
 
 
 def _adjoint(

@@ -215,7 +215,7 @@ class LayerBounds:
 
     @property
     def _one_end_first(self) -> bool:
-        """True where one set of coefficients bounds both ends of a neuron, and two bound them better.
+        """True where one set of coefficients bounds both ends, and two bound them better.
 
         With gradients both are computed at once: what is decided is not known beforehand.
         """

@@ -6,6 +6,8 @@ Two processor threads; the GPU where there is one (``--device``). On a machine t
 ``--threads 1`` measures processor time instead of wall time. What is not installed is left out;
 ``$SENSVERIFY_AUTO_LIRPA`` names a folder with another auto_LiRPA than the installed one.
 ``--robust-error`` adds Wong and Kolter's network on all of MNIST, which takes minutes.
+``--networks`` measures CROWN on six networks instead, each beside the arithmetic that it cannot do
+without; ``--networks WORD`` those with a word in their name.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import json
 import sys
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -38,7 +41,8 @@ def main() -> None:
         print(peak_memory(run, arguments.device))
         return
     lines = []
-    for line in _report(setting, arguments):
+    by_networks = arguments.networks is not None
+    for line in _networks(arguments) if by_networks else _report(setting, arguments):
         print(line, flush=True)
         lines.append(line)
     if arguments.out:
@@ -52,6 +56,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", metavar="FILE")
     parser.add_argument("--robust-error", action="store_true")
+    parser.add_argument("--networks", metavar="WORD", nargs="?", const="")
     parser.add_argument("--peak", help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -118,10 +123,12 @@ def _row(setting: Setting, method: str, training: bool, rate: float) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def _their_cells(setting: Setting, method: str, training: bool, mine: Timing) -> list[str]:
+def _their_cells(
+    setting: Setting, method: str, training: bool, mine: Timing, *, memory: bool = True
+) -> list[str]:
     images = min(SCALED.get(method, setting.images), setting.images)
     try:
-        run = reference(Setting(images, device=setting.device), method, training=training)
+        run = reference(replace(setting, images=images), method, training=training)
     except Exception as error:
         return [f"{REFERENCES[method]} is not there ({type(error).__name__})", "", ""]
     theirs = measure(run, repeats=3, limit=90.0, device=setting.device)
@@ -132,7 +139,7 @@ def _their_cells(setting: Setting, method: str, training: bool, mine: Timing) ->
     return [
         reference_version(method),
         f"{_time(whole)} (we are {whole.seconds / mine.seconds:.1f}x faster{scaled})",
-        _peak(setting, "theirs", method, training),
+        *([_peak(setting, "theirs", method, training)] if memory else []),
     ]
 
 
@@ -144,6 +151,32 @@ def _peak(setting: Setting, who: str, method: str, training: bool) -> str:
         *("--images", str(setting.images), "--threads", str(torch.get_num_threads())),
     )
     return f"{int(output.split()[-1]) / 1e6:.0f} MB"
+
+
+def _networks(arguments: argparse.Namespace) -> Iterator[str]:
+    from networks import NETS
+
+    yield f"{description(arguments.device)}."
+    yield ""
+    yield "| network | images | radius | operations | ideal | time | auto_LiRPA | its time |"
+    yield "| --- | --- | --- | --- | --- | --- | --- | --- |"
+    for name, net in NETS.items():
+        if arguments.networks not in name:
+            continue
+        setting = replace(net, device=arguments.device)
+        operations = setting.operations()
+        ideal = operations / product_rate(2048, 256, 100, arguments.device)
+        mine = measure(ours(setting, "crown"), repeats=3, device=arguments.device)
+        cells = [
+            name,
+            str(setting.images),
+            f"{setting.radius:.3g}",
+            f"{operations / 1e9:.3g} GFLOP",
+            f"{ideal:.2g} s",
+            f"{_time(mine)} ({mine.seconds / ideal:.1f}x that)",
+            *_their_cells(setting, "crown", False, mine, memory=False),
+        ]
+        yield "| " + " | ".join(cells) + " |"
 
 
 def _robust_error() -> Iterator[str]:

@@ -50,13 +50,12 @@ def test_one_end_is_as_tight_as_by_both_and_the_other_is_sound(
         layers = LayerBounds(network, box, Crown.slope).fill()
         signs = signs_at(network, box.lower / 2 + box.upper / 2)
         for position in nonlinear_nodes(network)[-2:]:
-            if not all(
-                has_mirror(r) for p, r in layers.relaxations.items() if p < position
-            ):
+            if not all(has_mirror(r) for p, r in layers.relaxations.items() if p < position):
                 continue
             (source,) = network.nodes[position].inputs
             layer = Neurons(layers._tiles, source, layers._plan(source))
-            near = flattened(signs.get(source, torch.ones_like(layers.pre_activations[position][0])))
+            ones = torch.ones_like(layers.pre_activations[position][0])
+            near = flattened(signs.get(source, ones))
             everything = torch.ones_like(near, dtype=torch.bool)
             known = interval_at(network, source, (box.lower, box.upper), layers.pre_activations)
             known = flattened(known[0]), flattened(known[1])

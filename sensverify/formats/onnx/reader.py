@@ -82,7 +82,11 @@ def read_file(path: str | os.PathLike[str], *, limit: int = GIGABYTE) -> OnnxFil
         try:
             checker.check_model(model)
         except (checker.ValidationError, ValueError, TypeError) as error:
-            raise BadModelFile(f"'{path}' fails the ONNX checker: {_first_line(error)}") from None
+            problem = _first_line(error)
+            remedy = ""
+            if "deprecated" in problem:
+                remedy = "export it with a newer operator set; GroupNormalization is there from 21"
+            raise BadModelFile(f"'{path}' fails the ONNX checker: {problem}", remedy) from None
         _PASSED.add(digests)
     return OnnxFile(model, *digests)
 

@@ -52,10 +52,16 @@ def check_document(report: CheckReport) -> doc.Document:
         title=f"{name}: check",
         eyebrow="Check of a certificate",
         heading=name,
-        lead=f"Against {Path(report.model).name}, by {report.arithmetic} arithmetic.",
+        lead=f"Against {_files(report)}, by {report.arithmetic} arithmetic.",
         sections=sections,
         contents=True,
     )
+
+
+def _files(report: CheckReport) -> str:
+    """The names of the files that the certificate was held against."""
+    names = [Path(each).name for each in (report.model, report.new_model) if each is not None]
+    return " and ".join(names)
 
 
 def _summary(report: CheckReport) -> Iterator[doc.Block]:
@@ -97,7 +103,6 @@ def _reliable(report: CheckReport) -> Iterator[tuple[str, doc.Line]]:
     found = report.certificate
     if found is not None and found.new is not None:
         yield "The numbers", _named(prod(found.outputs))
-        yield "The second function", (doc.Span(str(report.new_model), "code"), ", as the first one")
     if found is not None:
         for ending in (found.ending, None if found.new is None else found.new.ending):
             if ending is not None:
@@ -109,6 +114,8 @@ def _reliable(report: CheckReport) -> Iterator[tuple[str, doc.Line]]:
         "that the weights define which this very file stores, in real arithmetic; evaluated in "
         "float32 it may differ in the last digits",
     )
+    if found is not None and found.new is not None:
+        yield "The new one", (doc.Span(str(report.new_model), "code"), ": likewise")
     words = {
         "rigorous": "floating-point numbers with a bound on every rounding",
         "exact": "rational numbers, which round nothing",

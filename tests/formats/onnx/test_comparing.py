@@ -167,3 +167,15 @@ def test_the_larger_of_two_is_no_product(name: str, tmp_path: Path) -> None:
 def test_the_rest_is_refused_by_name(name: str, text: str, words: str, tmp_path: Path) -> None:
     with pytest.raises((UnsupportedOperator, BadModelFile), match=words):
         sv.load(saved(name, tmp_path, text), runtime_check=False)
+
+
+def test_what_the_standard_has_withdrawn_is_refused_with_a_remedy(tmp_path: Path) -> None:
+    graph = (
+        '<ir_version: 10, opset_import: ["" : 18]> g (float[N, 4, 3] x) => (float[N, 4, 3] y) '
+        "<float[2] s = {1, 2}, float[2] b = {0, 1}> "
+        "{ y = GroupNormalization <num_groups = 2> (x, s, b) }"
+    )
+    onnx.save(onnx.parser.parse_model(graph), tmp_path / "old.onnx")
+    with pytest.raises(BadModelFile, match="deprecated") as refused:
+        sv.load(tmp_path / "old.onnx")
+    assert "21" in refused.value.remedy

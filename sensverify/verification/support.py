@@ -140,18 +140,15 @@ def onnx_operators() -> Iterator[tuple[str, type[op.Operator] | None, str]]:
         it becomes operators that every method knows, but for a product of two values that depend
         on the input.
     note : str
-        ``of constants``, or ``at the end`` of a classifier, where it is cut off; empty: anywhere.
+        ``at the end`` of a classifier, where it is cut off; empty: anywhere.
     """
     from sensverify.formats.onnx import heads
     from sensverify.formats.onnx.activations import SIMPLE
     from sensverify.formats.onnx.call import HANDLERS
-    from sensverify.formats.onnx.constants import NUMERICAL
 
     ends = {".".join(filter(None, key)) for key in heads.STEPS} - set(heads.KEEPING)
     for name in sorted(HANDLERS.keys() | ends, key=lambda each: (each.count("."), each)):
-        if name in NUMERICAL:
-            yield name, None, "of constants"
-        elif name not in HANDLERS:
+        if name not in HANDLERS:
             yield name, None, "at the end"
         else:
             alone = type(SIMPLE[name]()) if name in SIMPLE else None

@@ -6,6 +6,9 @@ attained where the two sides are equal, so none depends on how rounding decides 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from sensverify.formats.onnx.arithmetic import negated, total
@@ -21,9 +24,29 @@ from sensverify.formats.onnx.lowering import (
 )
 from sensverify.network.operators import Abs, Add, Heaviside, Relu, Scale, Sign
 
+CONSTANTS: dict[str, Callable[..., Any]] = {
+    "And": np.logical_and,
+    "Equal": np.equal,
+    "Greater": np.greater,
+    "GreaterOrEqual": np.greater_equal,
+    "Less": np.less,
+    "LessOrEqual": np.less_equal,
+    "Not": np.logical_not,
+    "Or": np.logical_or,
+    "Xor": np.logical_xor,
+}
+"""The functions that these operators are of constants alone, the same everywhere."""
 
-@handles("Greater", "GreaterOrEqual", "Less", "LessOrEqual")
-def ordered(call: Call) -> Value:
+
+@handles(*CONSTANTS, folds=True)
+def compared(call: Call) -> Value:
+    """Of constants true or false; of what depends on the input 1 or 0."""
+    if call.constant_alone:
+        return folded(call, CONSTANTS[call.operator_type])
+    return _VARIABLE[call.operator_type](call)
+
+
+def _ordered(call: Call) -> Value:
     """Whether one number is larger than another, or as large."""
     first, second = call.input(0), call.input(1)
     if call.operator_type.startswith("Less"):
@@ -32,21 +55,18 @@ def ordered(call: Call) -> Value:
     return activated(call, _difference(call, first, second), Heaviside(at_zero))
 
 
-@handles("Equal")
-def equal(call: Call) -> Value:
+def _equal(call: Call) -> Value:
     """Whether two numbers are the same: ``1 - |sign(x - y)|``."""
     apart = activated(call, _difference(call, call.input(0), call.input(1)), Sign())
     return _opposite(call, activated(call, apart, Abs()))
 
 
-@handles("Not")
-def opposite(call: Call) -> Value:
+def _not(call: Call) -> Value:
     """1 for 0, and 0 for 1."""
     return _opposite(call, call.variable(0))
 
 
-@handles("And", "Or", "Xor")
-def together(call: Call) -> Value:
+def _together(call: Call) -> Value:
     """``max(0, p + q - 1)``, ``1 - max(0, 1 - p - q)`` or ``|p - q|``, of 0 and 1."""
     first, second = (_number(value) for value in (call.input(0), call.input(1)))
     if call.operator_type == "Xor":
@@ -55,6 +75,14 @@ def together(call: Call) -> Value:
     if call.operator_type == "And":
         return activated(call, scaled(call, both, shift=-1.0), Relu())
     return _opposite(call, activated(call, _opposite(call, both), Relu()))
+
+
+_VARIABLE: dict[str, Callable[[Call], Value]] = {
+    **dict.fromkeys(("Greater", "GreaterOrEqual", "Less", "LessOrEqual"), _ordered),
+    **dict.fromkeys(("And", "Or", "Xor"), _together),
+    "Equal": _equal,
+    "Not": _not,
+}
 
 
 @handles("Where", folds=True)

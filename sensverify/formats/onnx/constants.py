@@ -13,18 +13,6 @@ from sensverify.formats.onnx.call import Call, Value, handles
 from sensverify.formats.onnx.folding import computed
 from sensverify.formats.onnx.tensors import FLOATS, OTHERS, STORED, to_array, type_name
 
-NUMERICAL: dict[str, Callable[..., Any]] = {
-    "And": np.logical_and,
-    "Equal": np.equal,
-    "Greater": np.greater,
-    "GreaterOrEqual": np.greater_equal,
-    "Less": np.less,
-    "LessOrEqual": np.less_equal,
-    "Not": np.logical_not,
-    "Or": np.logical_or,
-}
-"""Operators whose results are correctly rounded, and the same everywhere."""
-
 DIGITS: dict[int, tuple[int, int]] = {
     TensorProto.FLOAT: (24, 8),
     TensorProto.DOUBLE: (53, 11),
@@ -40,12 +28,6 @@ def folded(call: Call, function: Callable[..., Any]) -> np.ndarray:
     call.reserve(np.broadcast_shapes(*(array.shape for array in arrays)))
     with np.errstate(all="ignore"):
         return np.asarray(function(*arrays))
-
-
-@handles(*NUMERICAL, folds=True)
-def fold(call: Call) -> Value:
-    """Arithmetic that is folded on constants, and refused on what depends on the input."""
-    return folded(call, NUMERICAL[call.operator_type])
 
 
 @handles("Constant", folds=True)

@@ -24,8 +24,8 @@ from sensverify.solvers.milp import Milp
 class Exact(Method, Decider):
     """Exact ranges by whichever of our methods is fastest for the network and the box.
 
-    That is branch and bound, except where neither of its splits applies: many features move, and
-    the network has kinks other than ReLUs, which only a mixed-integer program can take apart; and
+    That is branch and bound, except where a mixed-integer program takes kinks apart sooner: where
+    many features move and the network has kinks other than ReLUs', and where functions jump; and
     except on input sets that are no boxes.
 
     Parameters

@@ -13,12 +13,12 @@ from torch import Tensor
 
 from sensverify.bounds.backward import backward_bounds
 from sensverify.bounds.crown import layer_bounds
+from sensverify.bounds.free_lines import chosen_lines, crown_choice, has_choice, project
 from sensverify.bounds.ibp import Interval, count_unstable, entries_of, nonlinear_nodes
 from sensverify.bounds.layerwise import LayerBounds
 from sensverify.bounds.method import Method, PreActivationBounds
-from sensverify.bounds.planes import balanced_shares
 from sensverify.bounds.proofs import flat_lines, layer_proof
-from sensverify.bounds.relaxation import Relaxation, Slope, line_intercepts, planes
+from sensverify.bounds.relaxation import Relaxation, Slope
 from sensverify.bounds.tiles import narrow, tile_entries
 from sensverify.core.box import Box
 from sensverify.core.proof import Lines
@@ -26,7 +26,6 @@ from sensverify.core.results import Enclosure, Guarantee
 from sensverify.core.sets import InputSet
 from sensverify.errors import BadSetting
 from sensverify.network import Network
-from sensverify.network.operators import Increment, Max, Product, Relu
 from sensverify.registry.ranges import Above0, Range, Seconds
 from sensverify.runs.watch import Watch
 
@@ -201,28 +200,22 @@ def _same(values: Tensor) -> Tensor:
 
 
 def _free(layers: LayerBounds) -> list[int]:
-    """Nodes whose slopes can be chosen: not a `Max`, nor an `Increment`."""
-    nodes = layers.network.nodes
-    return [p for p in layers.relaxations if not isinstance(nodes[p].operator, Max | Increment)]
+    """Nodes whose lines can be chosen."""
+    return [p for p in layers.relaxations if has_choice(layers.network.nodes[p].operator)]
 
 
 def _initial_slopes(layers: LayerBounds, samples: slice, rows: int) -> Slopes:
     slopes: Slopes = {}
     for position in _free(layers):
-        relaxation = layers.relaxations[position]
+        operator = layers.network.nodes[position].operator
+        ends = (end.unsqueeze(1) for end in layers.pre_activations[position])
+        low, high = crown_choice(operator, layers.relaxations[position], *ends)
 
         def spread(values: Tensor) -> Tensor:
             values = values[samples].detach()
             return values.expand(len(values), rows, *values.shape[2:]).clone()
 
-        operator = layers.network.nodes[position].operator
-        if isinstance(operator, Product):
-            ends = (end.unsqueeze(1) for end in layers.pre_activations[position])
-            below, above = (spread(share) for share in balanced_shares(*ends))
-            slopes[position] = below, above
-            continue
-        upper = None if isinstance(operator, Relu) else spread(relaxation.upper_slope)
-        slopes[position] = (spread(relaxation.lower_slope), upper)
+        slopes[position] = (spread(low), None if high is None else spread(high))
     return slopes
 
 
@@ -232,26 +225,13 @@ def _relaxations(
     """The relaxations with free slopes put in; intercepts follow, so each is sound."""
     result = {}
     for position, relaxation in layers.relaxations.items():
-        fixed = narrow(relaxation, samples, keep)
-        if position not in slopes:
-            result[position] = fixed
-            continue
-        operator = layers.network.nodes[position].operator
-        low, high = slopes[position]
-        ends: Interval = layers.pre_activations[position]
-        lower, upper = (keep(end[samples]).unsqueeze(1) for end in ends)
-        if high is None:
-            unstable = (lower < 0) & (upper > 0)
-            low = torch.where(unstable, low, fixed.upper_slope)
-            result[position] = Relaxation(low, fixed.upper_slope, None, fixed.upper_intercept)
-        elif isinstance(operator, Product):
-            result[position] = planes(lower, upper, low, high)
-        else:
-            # On a point every slope is exact, so all that a step could find there is rounding.
-            wide = lower < upper
-            low = torch.where(wide, low, fixed.lower_slope)
-            high = torch.where(wide, high, fixed.upper_slope)
-            result[position] = line_intercepts(operator, low, high, lower, upper)
+        result[position] = narrow(relaxation, samples, keep)
+        if position in slopes:
+            operator = layers.network.nodes[position].operator
+            ends: Interval = layers.pre_activations[position]
+            lower, upper = (keep(end[samples]).unsqueeze(1) for end in ends)
+            lines = chosen_lines(operator, slopes[position], result[position], lower, upper)
+            result[position] = lines
     return result
 
 
@@ -263,13 +243,10 @@ def _lines(layers: LayerBounds, samples: slice, slopes: Slopes, rows: int) -> Li
 
 
 def _project(layers: LayerBounds, slopes: Slopes) -> None:
-    """ReLU slopes and shares of planes back into [0, 1], outside of which they prove nothing."""
+    """Put what is chosen back to where it proves something."""
     with torch.no_grad():
         for position, pair in slopes.items():
-            if isinstance(layers.network.nodes[position].operator, Relu | Product):
-                for free in pair:
-                    if free is not None:
-                        free.clamp_(0, 1)
+            project(layers.network.nodes[position].operator, pair)
 
 
 def _copied(slopes: Slopes) -> Slopes:

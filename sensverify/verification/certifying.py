@@ -277,7 +277,7 @@ class Certifier:
         yield proof
         if query.strict.any() and not watch.over:
             # Kinks along which a strict limit is reached are closed by signs, by no sub-box.
-            anew = _proven_anew(query, network, watch, split="relus", resolve=True)
+            anew = _proven_anew(query, network, watch, split="neurons", resolve=True)
             if anew is not None:
                 # Each leaf bounds its layers itself: stored bounds are rounded, and may turn what
                 # is 0 at least into a kink.

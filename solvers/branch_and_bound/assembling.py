@@ -20,9 +20,9 @@ from sensverify.core.proof import NONE, RULE, Cells, Hidden, Lines, Proof
 from sensverify.solvers.branch_and_bound.entries import Entries
 from sensverify.solvers.branch_and_bound.goals import Asked
 from sensverify.solvers.branch_and_bound.input_tree import FEW_FEATURES, InputTree
+from sensverify.solvers.branch_and_bound.neuron_forest import Multipliers, NeuronCells, NeuronForest
+from sensverify.solvers.branch_and_bound.neuron_splitting import NeuronSplitting
 from sensverify.solvers.branch_and_bound.refining import OwnLines
-from sensverify.solvers.branch_and_bound.relu_splitting import ReluSplitting
-from sensverify.solvers.branch_and_bound.sign_forest import Multipliers, SignedCells, SignForest
 from sensverify.solvers.branch_and_bound.targets import Targets
 
 
@@ -30,7 +30,7 @@ def assembled(
     layers: LayerBounds,
     asked: Asked,
     tree: InputTree | None,
-    searches: list[ReluSplitting],
+    searches: list[NeuronSplitting],
     covered: Tensor,
 ) -> Proof:
     """The results that the parts of a search have proven.
@@ -44,7 +44,7 @@ def assembled(
         Of the boxes asked about.
     asked : Asked
     tree : InputTree or None
-    searches : list of ReluSplitting
+    searches : list of NeuronSplitting
         Those with a record count.
     covered : boolean Tensor, shape ``[boxes]``
         Where the sub-boxes are not needed.
@@ -152,13 +152,13 @@ class _Shape:
     of leaves, in the order of their line sets.
     """
 
-    recorded: SignedCells
+    recorded: NeuronCells
     kept: np.ndarray
     new: np.ndarray
     leaves: np.ndarray
 
     @classmethod
-    def of(cls, recorded: SignedCells, first: int) -> _Shape:
+    def of(cls, recorded: NeuronCells, first: int) -> _Shape:
         leaf, best = _pruned(recorded)
         parents = recorded.parent.tolist()
         # A target may have two roots: the one that proves more.
@@ -176,7 +176,7 @@ class _Shape:
         return cls(recorded, kept, new, kept[np.array(leaf)[kept]])
 
 
-def _pruned(recorded: SignedCells) -> tuple[list[bool], list[float]]:
+def _pruned(recorded: NeuronCells) -> tuple[list[bool], list[float]]:
     """Mask of the leaves, and the better bound of every cell's own lines and of its parts."""
     best, parents = recorded.value.tolist(), recorded.parent.tolist()
     least: dict[int, float] = {}
@@ -197,9 +197,10 @@ def _cells(entries: Entries, shape: _Shape, targets: Targets, first_lines: int) 
     target, parent = recorded.target[kept], recorded.parent[kept]
     first = int(shape.new[kept[0]])
     split, hidden, lines = (np.full(len(kept), NONE) for _ in range(3))
-    part = parent != NONE
+    at, part = np.zeros(len(kept)), parent != NONE
     cut = entries.features + entries.neurons[recorded.neuron[kept[part]]]
     split[shape.new[parent[part]] - first] = cut
+    at[shape.new[parent[part]] - first] = recorded.at[kept[part]]
     lines[shape.new[shape.leaves] - first] = first_lines + np.arange(len(shape.leaves))
     return Cells(
         problem=targets.problem.cpu().numpy()[target],
@@ -207,7 +208,7 @@ def _cells(entries: Entries, shape: _Shape, targets: Targets, first_lines: int) 
         parent=np.where(part, shape.new[parent], NONE),
         side=recorded.side[kept],
         split=split,
-        at=np.zeros(len(kept)),
+        at=at,
         hidden=hidden,
         lines=lines,
     )
@@ -215,7 +216,7 @@ def _cells(entries: Entries, shape: _Shape, targets: Targets, first_lines: int) 
 
 def _hidden(
     entries: Entries,
-    forest: SignForest,
+    forest: NeuronForest,
     shape: _Shape,
     signs: Cells,
     parts: _Parts,
@@ -265,20 +266,25 @@ def _own(lines: OwnLines, sets: np.ndarray, parts: _Parts, first: int) -> np.nda
 def _multipliers(
     entries: Entries, shape: _Shape, signs: Cells, found: Multipliers
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of leaves that are kept, with the cells on their paths whose splits they are about."""
+    """Of leaves that are kept, with the cells on their paths whose splits they are about.
+
+    Of several splits of a neuron that is the lowest on the same side, which says most.
+    """
     first = int(shape.new[shape.kept[0]])
     leaf = np.zeros(len(shape.new), bool)
     leaf[shape.leaves] = True
     used = leaf[found.cell] & (found.value > 0)
-    cell = shape.new[found.cell[used]]
+    cell, side = shape.new[found.cell[used]], found.side[used]
     wanted = entries.features + entries.neurons[found.neuron[used]]
     split = np.full(len(cell), NONE)
     here, open_ = cell.copy(), np.arange(len(cell))
     while len(open_):
-        above = signs.parent[here[open_] - first]
-        open_, above = open_[above != NONE], above[above != NONE]
+        below = here[open_] - first
+        above = signs.parent[below]
+        inner = above != NONE
+        open_, below, above = open_[inner], below[inner], above[inner]
         here[open_] = above
-        hit = signs.split[above - first] == wanted[open_]
+        hit = (signs.split[above - first] == wanted[open_]) & (signs.side[below] == side[open_])
         split[open_[hit]] = above[hit]
         open_ = open_[~hit]
     return cell, split, found.value[used]

@@ -13,6 +13,17 @@ from torch import Tensor
 from sensverify.bounds.ibp import nonlinear_nodes
 from sensverify.network import Network
 from sensverify.network.operators import Relu
+from sensverify.solvers.branch_and_bound.split_rules import can_split
+
+
+def split_shapes(network: Network) -> dict[int, tuple[int, ...]]:
+    """By node that can be split, the shape of what enters it."""
+    nodes = network.nodes
+    return {
+        position: nodes[nodes[position].inputs[0]].shape
+        for position in nonlinear_nodes(network)
+        if can_split(nodes[position].operator)
+    }
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,14 +35,17 @@ class Entries:
     places : dict from nonlinear node to slice
         Where what enters the node stands.
     neurons : numpy array, shape ``[neurons]``, int64
-        The entry of every ReLU, counted over all ReLU nodes.
+        The entry of every neuron, counted over all nodes that can be split.
     features : int
         Numbers of the network's input: splits count entries from there on.
+    only_relus : bool
+        True where every nonlinear function is a ReLU: the line above is then the chord.
     """
 
     places: dict[int, slice]
     neurons: np.ndarray
     features: int
+    only_relus: bool = True
 
     @classmethod
     def of(cls, network: Network) -> Entries:
@@ -42,21 +56,13 @@ class Entries:
             places[position] = slice(first, last)
             first = last
         nodes = network.nodes
-        relus = [np.zeros(0, dtype=np.int64)]
-        relus += [
-            np.arange(place.start, place.stop)
-            for position, place in places.items()
-            if isinstance(nodes[position].operator, Relu)
-        ]
-        return cls(places, np.concatenate(relus), prod(network.input_shape))
+        neurons = [np.zeros(0, dtype=np.int64)]
+        neurons += [np.arange(places[p].start, places[p].stop) for p in split_shapes(network)]
+        relus = all(isinstance(nodes[p].operator, Relu) for p in places)
+        return cls(places, np.concatenate(neurons), prod(network.input_shape), relus)
 
     def __len__(self) -> int:
         return max((place.stop for place in self.places.values()), default=0)
-
-    @property
-    def only_relus(self) -> bool:
-        """True where every nonlinear function is a ReLU: the line above is then the chord."""
-        return len(self.neurons) == len(self)
 
     @property
     def dtype(self) -> torch.dtype:

@@ -89,6 +89,10 @@ class InputSplitting:
         for first in range(0, len(roots), self.batch):
             part = slice(first, first + self.batch)
             self._bound(roots[roots.problem[part]])
+        self.resume()
+
+    def resume(self) -> None:
+        """Go on with a search that was interrupted."""
         while len(self.frontier) and not self.goal.reached and not self.watch.over:
             if self.explored >= self.limit:
                 break
@@ -118,6 +122,11 @@ class InputSplitting:
     def finished(self) -> bool:
         """True where every row of every sub-box is closed."""
         return len(self.frontier) == 0 and not self.gave_up
+
+    @property
+    def exhausted(self) -> bool:
+        """True where nothing is left that could be split."""
+        return len(self.frontier) == 0
 
     def _roots(self, box: Box) -> SubBoxes:
         lower, upper = flattened(box.lower), flattened(box.upper)

@@ -1,4 +1,4 @@
-"""Sub-problems without a free neuron that matters: a linear program is exact there.
+"""Sub-problems without a free neuron that matters: of kinks alone, a linear program is exact there.
 
 Gradient steps on the multipliers of split constraints come close to the optimum of that program
 and seldom reach it. Its own multipliers do, and any multipliers prove a bound.
@@ -17,7 +17,6 @@ from sensverify.bounds.backward import backward_lines
 from sensverify.bounds.relaxation import Relaxation
 from sensverify.bounds.tensors import flattened
 from sensverify.errors import BackendFailure, Unbounded
-from sensverify.network.operators import Relu
 from sensverify.runs.watch import Watch
 from sensverify.solvers.branch_and_bound.optimising import LineProblem
 from sensverify.solvers.encoding.problem import Problem
@@ -42,9 +41,9 @@ class Leaf:
         where numbers overflow or the solver fails.
     point : numpy array, shape ``[features]``, or None
         An input close to where the smallest value is taken.
-    multipliers : numpy array, shape ``[signs]``, at least 0, or None
-        What the constraints are weighed with in the proof: one for every fixed sign, in the order
-        of the ReLU nodes and of their neurons.
+    multipliers : numpy array, shape ``[cuts]``, at least 0, or None
+        What the constraints are weighed with in the proof: one for every end that is cut, node by
+        node, first those of the lower ends in the order of the entries, then of the upper ones.
     weights : numpy array, shape ``[rows]``, at least 0, or None
         What the rows are weighed with in the proof.
     """
@@ -78,8 +77,8 @@ def leaf_bound(problem: LineProblem, item: int, scale: float, watch: Watch) -> L
     Parameters
     ----------
     problem : LineProblem
-        Of sub-problems in which every ReLU that a row depends on is stable or fixed. Others do no
-        harm: what depends on them is left out or bounded.
+        Exact where every neuron that a row depends on is linear on its interval. Others do no harm:
+        lines stand for them.
     item : int
     scale : float
         Size of the objective.
@@ -89,7 +88,7 @@ def leaf_bound(problem: LineProblem, item: int, scale: float, watch: Watch) -> L
     relaxations = {p: r.of(slice(item, item + 1)) for p, r in problem.relaxations.items()}
     slopes, constants = _constraints(problem, item, relaxations)
     present = problem.present[item].cpu().numpy()
-    lines, heights, _ = _lines(problem, relaxations, problem.rows[item : item + 1], None)
+    lines, heights = _lines(problem, relaxations, problem.rows[item : item + 1], None)
     with np.errstate(over="ignore", invalid="ignore"):
         lines, heights = lines[present], (heights - problem.limits[item].cpu().numpy())[present]
     try:
@@ -123,15 +122,15 @@ def leaf_bound(problem: LineProblem, item: int, scale: float, watch: Watch) -> L
 def _program(
     lower: np.ndarray,
     upper: np.ndarray,
-    signs: tuple[np.ndarray, np.ndarray],
+    cuts: tuple[np.ndarray, np.ndarray],
     rows: tuple[np.ndarray, np.ndarray],
 ) -> tuple[Problem, np.ndarray]:
     """A program whose least value is that of the largest row, with a cost still without penalty.
 
-    ``slopes · x + constants + t >= 0`` for the signs, with one more column t for how far that is
+    ``slopes · x + constants + t >= 0`` for the cuts, with one more column t for how far that is
     broken; and where there are several rows, ``v - lines · x >= heights``, with a column v.
     """
-    slopes, constants = signs
+    slopes, constants = cuts
     lines, heights = rows
     several = len(lines) > 1
     columns = len(lower) + 1 + several
@@ -170,47 +169,40 @@ def _constraints(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Slopes and constants of affine functions of the input that are at least 0 in the leaf.
 
-    Zero for the signs of neurons that depend on free ones, which are not affine.
+    What is cut is one itself where nothing bent is before it; else a line above it takes its place.
     """
-    crossing = {p: _crossing(r) for p, r in relaxations.items()}
     slopes, constants = [np.zeros((0, problem.lower.shape[1]))], [np.zeros(0)]
-    for position, values in problem.signs.items():
-        sign = values[item].flatten()
-        places = sign.nonzero().squeeze(1)
-        if not len(places):
-            continue
-        rows = problem.rows.new_zeros(1, len(places), len(sign))
-        rows[0, torch.arange(len(places)), places] = sign[places].to(rows)
+    for position, (sides, places, ends) in _cut_ends(problem, item).items():
+        size = problem.cuts[position][0][item].numel()
+        rows = problem.rows.new_zeros(1, len(places), size)
+        rows[0, torch.arange(len(places)), places] = -sides.to(rows)
         source = problem.network.nodes[position].inputs[0]
-        line, constant, seen = _lines(problem, relaxations, rows, source)
-        bent = np.zeros(len(places), dtype=bool)
-        for p, weights in seen.items():
-            bent |= flattened((weights != 0) & crossing[p], 2).any(dim=2)[0].cpu().numpy()
-        slopes.append(np.where(bent[:, None], 0.0, line))
-        constants.append(np.where(bent, 0.0, constant))
+        line, constant = _lines(problem, relaxations, rows, source)
+        slopes.append(-line)
+        constants.append(-constant - (sides * ends).cpu().numpy())
     return np.concatenate(slopes), np.concatenate(constants)
+
+
+def _cut_ends(problem: LineProblem, item: int) -> dict[int, tuple[Tensor, Tensor, Tensor]]:
+    """By node with a cut: the sides, 1 for lower ends and -1 for upper ones, entries and ends."""
+    found = {}
+    for position, cut in problem.cuts.items():
+        low, high = (end[item].flatten() for end in cut)
+        places = [torch.isfinite(end).nonzero().squeeze(1) for end in (low, high)]
+        sides = [torch.full_like(p, s) for p, s in zip(places, (1, -1), strict=True)]
+        ends = torch.cat([low[places[0]], high[places[1]]]).double()
+        if len(ends):
+            found[position] = (torch.cat(sides), torch.cat(places), ends)
+    return found
 
 
 def _lines(
     problem: LineProblem, relaxations: dict[int, Relaxation], rows: Tensor, target: int | None
-) -> tuple[np.ndarray, np.ndarray, dict[int, Tensor]]:
+) -> tuple[np.ndarray, np.ndarray]:
+    """Slopes and constants of lines below rows of one node."""
     network = problem.network
     last = len(network.nodes) - 1 if target is None else target
     objectives = rows.reshape(1, rows.shape[1], *network.nodes[last].shape)
     needed = {p: r for p, r in relaxations.items() if p <= last}
-    slopes, constants, seen = backward_lines(network, objectives, needed, target=last)
-    return flattened(slopes[0]).cpu().numpy(), constants[0].cpu().numpy(), seen
-
-
-def _crossing(relaxation: Relaxation) -> Tensor:
-    """Of a ReLU's neurons, those with two lines."""
-    above = relaxation.upper_intercept
-    return (
-        torch.zeros_like(relaxation.upper_slope, dtype=torch.bool) if above is None else above > 0
-    )
-
-
-def is_affine(problem: LineProblem) -> bool:
-    """True where fixing every ReLU leaves nothing nonlinear."""
-    nodes = problem.network.nodes
-    return all(isinstance(nodes[p].operator, Relu) for p in problem.relaxations)
+    slopes, constants, _ = backward_lines(network, objectives, needed, target=last)
+    return flattened(slopes[0]).cpu().numpy(), constants[0].cpu().numpy()

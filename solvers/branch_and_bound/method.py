@@ -22,7 +22,7 @@ from sensverify.core.queries import Accept, Decision, Query, Verdict
 from sensverify.core.results import Enclosure, Guarantee
 from sensverify.errors import Unbounded
 from sensverify.network import Network
-from sensverify.network.operators import Nonlinear, Relu, Steps
+from sensverify.network.operators import Nonlinear, PiecewiseLinear, Relu, Steps
 from sensverify.registry.ranges import AtLeast0, Count, Seconds
 from sensverify.runs.watch import Watch
 from sensverify.solvers.brackets import Brackets
@@ -30,14 +30,19 @@ from sensverify.solvers.branch_and_bound.entries import Entries
 from sensverify.solvers.branch_and_bound.goals import Goal, LimitGoal, RangeGoal
 from sensverify.solvers.branch_and_bound.input_splitting import InputSplitting
 from sensverify.solvers.branch_and_bound.input_tree import FEW_FEATURES, InputTree
+from sensverify.solvers.branch_and_bound.neuron_forest import NeuronForest
+from sensverify.solvers.branch_and_bound.neuron_splitting import NeuronSplitting
 from sensverify.solvers.branch_and_bound.query_goal import QueryGoal
-from sensverify.solvers.branch_and_bound.relu_splitting import ReluSplitting
+from sensverify.solvers.branch_and_bound.racing import race
 from sensverify.solvers.branch_and_bound.searching import Search
-from sensverify.solvers.branch_and_bound.sign_forest import SignForest
+from sensverify.solvers.branch_and_bound.split_rules import can_split
 from sensverify.solvers.branch_and_bound.sub_boxes import root_bounds
 
 FEW_RELUS = 64
 """Unstable ReLUs up to which they are split after all when splitting inputs takes long."""
+
+MANY_FEATURES = 64
+"""Input features that move, from which on no input is split: one of so many moves nothing."""
 
 _PATIENCE = 2048
 """Sub-boxes of each problem that count as long."""
@@ -48,8 +53,8 @@ _ENOUGH = 1 << 17
 _JUMPS = 1 << 10
 """Sub-boxes of each problem that are tried where a network has jumps: none may remove these."""
 
-_RELU_NUMBERS = 1 << 20
-"""Neurons times sub-problems that are bounded at a time when ReLUs are split."""
+_NUMBERS = 1 << 20
+"""Neurons times sub-problems that are bounded at a time when these are split."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,8 @@ class BranchAndBound(Method, Decider):
         An end is exact when the proven value is this close to the attained one, relative to the
         larger magnitude of the objective's two ends.
     split : str
-        ``inputs`` cuts the input box, ``relus`` fixes the signs of ReLUs, ``auto`` chooses.
+        ``inputs`` cuts the input box, ``neurons`` what enters nonlinear functions (at the kink of a
+        ReLU), ``auto`` chooses.
     batch : int
         Sub-problems bounded at a time, at most.
     memory : int
@@ -80,10 +86,10 @@ class BranchAndBound(Method, Decider):
     device : str
         Where queries are answered; ranges are computed where their box is.
     proof : bool
-        Whether `decide` keeps what refutes a query also where ReLUs are split: that takes a few
+        Whether `decide` keeps what refutes a query also where neurons are split: that takes a few
         percent of the time, and memory. The record of sub-boxes costs nothing to speak of.
     resolve : bool
-        Whether ReLUs are split to the end where a strict limit of a query is reached up to
+        Whether neurons are split to the end where a strict limit of a query is reached up to
         rounding: for a proof that exact arithmetic may accept.
 
     Notes
@@ -96,7 +102,7 @@ class BranchAndBound(Method, Decider):
     seconds: Seconds | None = None
     objective_seconds: Seconds | None = None
     gap: AtLeast0 = 1e-6
-    split: Literal["auto", "inputs", "relus"] = "auto"
+    split: Literal["auto", "inputs", "neurons"] = "auto"
     batch: Count = 2048
     memory: Count = 1 << 30
     threads: Count | None = None
@@ -209,7 +215,7 @@ class BranchAndBound(Method, Decider):
             if goal.witness is not None:
                 return Decision(Verdict.SAT, witness=goal.witness)
             # The record of sub-boxes costs nothing to speak of.
-            record = self.proof or goal.may_tie or self._splits_inputs(live, box)
+            record = self.proof or goal.may_tie or self._splits(live, box, goal) == (True, False)
             search = self._search(layers, goal, watch, record=record)
         if goal.witness is not None:
             return Decision(Verdict.SAT, witness=goal.witness, explored=search.explored)
@@ -231,14 +237,13 @@ class BranchAndBound(Method, Decider):
     def _search(self, layers: LayerBounds, goal: Goal, watch: Watch, *, record: bool) -> Search:
         """The finished search; by what it splits depends on the network and the box."""
         network, box = layers.network, layers.box
+        by_inputs, by_neurons = self._splits(network, box, goal)
         inputs: InputSplitting | None = None
         # Without time to split anything, the bounds on the whole boxes are the answer.
-        if self._splits_inputs(network, box) and not watch.over:
-            # A pass keeps a few arrays of every layer for each sub-box.
-            neurons = sum(prod(node.shape) for node in network.nodes)
-            batch = max(1, min(self.batch, self.memory // (64 * 8 * neurons)))
-            tree = InputTree(Entries.of(network), self.memory if record else 0)
-            inputs = InputSplitting(network, goal, batch, self.memory, watch, tree)
+        if by_inputs and not watch.over:
+            inputs = self._inputs(layers, goal, watch, record)
+            if by_neurons:
+                return self._raced(layers, goal, watch, inputs, record)
             patience = inf
             if not isinstance(goal, QueryGoal) or goal.may_tie:
                 inputs.limit = patience = self._patience(layers)
@@ -250,7 +255,8 @@ class BranchAndBound(Method, Decider):
                 inputs.limit = min(inputs.limit, float(_JUMPS * box.batch))
             inputs.run(box)
             if (
-                jumps
+                (jumps and not isinstance(goal, QueryGoal))
+                or self.split == "inputs"
                 or inputs.explored < inputs.limit
                 or inputs.finished
                 or goal.reached
@@ -265,31 +271,69 @@ class BranchAndBound(Method, Decider):
         # however small: with few of them, taking these apart ends the search.
         root = root_bounds(layers, goal.rows)
         if inputs is None:
-            relus = self._split_relus(layers, goal, watch, root, record)
-            return Search(layers, goal, None, relus)
+            neurons = self._split_neurons(layers, goal, watch, root, record)
+            return Search(layers, goal, None, neurons)
         known = inputs.bounds()
-        relus = self._split_relus(layers, goal, watch, root.maximum(known), record)
-        relus.explored += inputs.explored
+        neurons = self._split_neurons(layers, goal, watch, root.maximum(known), record)
+        neurons.explored += inputs.explored
         if not record:
-            return Search(layers, goal, inputs, relus)
-        return Search(layers, goal, inputs, relus, self._again(layers, goal, watch, known))
+            return Search(layers, goal, inputs, neurons)
+        return Search(layers, goal, inputs, neurons, self._again(layers, goal, watch, known))
 
-    def _again(self, layers: LayerBounds, goal: Goal, watch: Watch, known: Tensor) -> ReluSplitting:
-        """A proof by splitting ReLUs of all that sub-boxes have closed: it has far fewer cells."""
+    def _inputs(
+        self, layers: LayerBounds, goal: Goal, watch: Watch, record: bool
+    ) -> InputSplitting:
+        network = layers.network
+        # A pass keeps a few arrays of every layer for each sub-box.
+        neurons = sum(prod(node.shape) for node in network.nodes)
+        batch = max(1, min(self.batch, self.memory // (64 * 8 * neurons)))
+        tree = InputTree(Entries.of(network), self.memory if record else 0)
+        return InputSplitting(network, goal, batch, self.memory, watch, tree)
+
+    def _raced(
+        self,
+        layers: LayerBounds,
+        goal: Goal,
+        watch: Watch,
+        inputs: InputSplitting,
+        record: bool,
+    ) -> Search:
+        """The search that ends first, of both."""
+        inputs.watch = watch.within(0.0)
+        inputs.run(layers.box)
+        if inputs.finished or goal.reached:
+            return Search(layers, goal, inputs)
+        root = root_bounds(layers, goal.rows)
+        neurons = self._neurons(layers, goal, watch, root, record)
+        if race(neurons, inputs, watch) is inputs:
+            inputs.explored += neurons.explored
+            return Search(layers, goal, inputs)
+        neurons.explored += inputs.explored
+        return Search(layers, goal, None, neurons)
+
+    def _again(
+        self, layers: LayerBounds, goal: Goal, watch: Watch, known: Tensor
+    ) -> NeuronSplitting:
+        """A proof by splitting neurons of what sub-boxes have closed: it has far fewer cells."""
         root = root_bounds(layers, goal.rows)
         floor = torch.where(known >= goal.thresholds(), root, torch.inf)
-        return self._split_relus(layers, goal, watch, floor, True)
+        return self._split_neurons(layers, goal, watch, floor, True)
 
-    def _split_relus(
+    def _split_neurons(
         self, layers: LayerBounds, goal: Goal, watch: Watch, floor: Tensor, record: bool
-    ) -> ReluSplitting:
-        """The search among what the floor leaves open."""
-        neurons = sum(prod(node.shape) for node in layers.network.nodes)
-        batch = min(self.batch, max(8, _RELU_NUMBERS // neurons))
-        forest = SignForest(Entries.of(layers.network), self.memory) if record else None
-        search = ReluSplitting(layers, goal, batch, self.memory, watch, floor, forest, self.resolve)
+    ) -> NeuronSplitting:
+        """The finished search among what the floor leaves open."""
+        search = self._neurons(layers, goal, watch, floor, record)
         search.run()
         return search
+
+    def _neurons(
+        self, layers: LayerBounds, goal: Goal, watch: Watch, floor: Tensor, record: bool
+    ) -> NeuronSplitting:
+        neurons = sum(prod(node.shape) for node in layers.network.nodes)
+        batch = min(self.batch, max(8, _NUMBERS // neurons))
+        forest = NeuronForest(Entries.of(layers.network), self.memory) if record else None
+        return NeuronSplitting(layers, goal, batch, self.memory, watch, floor, forest, self.resolve)
 
     def _patience(self, layers: LayerBounds) -> float:
         """Sub-boxes to try before ReLUs are split instead: without limit where these are many.
@@ -305,13 +349,25 @@ class BranchAndBound(Method, Decider):
             return float(_PATIENCE * batch)
         return inf
 
-    def _splits_inputs(self, network: Network, box: Box) -> bool:
+    def _splits(self, network: Network, box: Box, goal: Goal | None) -> tuple[bool, bool]:
+        """Whether inputs are split, and whether neurons are, from the start.
+
+        A few features are split at once, and of many each one alone moves nothing. In between,
+        queries are looked at from both sides; ranges are left to the inputs, where functions are
+        curved.
+        """
         if self.split != "auto":
-            return self.split == "inputs"
-        moving = flattened(box.lower < box.upper).sum(dim=1).amax()
-        kinds = (node.operator for node in network.nodes)
-        nonlinear = [k for k in kinds if isinstance(k, Nonlinear)]
-        return int(moving) <= FEW_FEATURES or not all(isinstance(k, Relu) for k in nonlinear)
+            return self.split == "inputs", self.split == "neurons"
+        moving = int(flattened(box.lower < box.upper).sum(dim=1).amax())
+        kinds = [n.operator for n in network.nodes if isinstance(n.operator, Nonlinear)]
+        if moving <= FEW_FEATURES or not all(can_split(kind) for kind in kinds):
+            return True, False
+        if isinstance(goal, QueryGoal):
+            return moving <= MANY_FEATURES, True
+        # Of curved functions no last split is reached: what is only to be proven again may not be.
+        kinked = all(isinstance(kind, PiecewiseLinear) for kind in kinds)
+        by_neurons = kinked or (moving > MANY_FEATURES and not isinstance(goal, LimitGoal))
+        return not by_neurons, by_neurons
 
 
 def _in_double(network: Network, box: Box, where: str | None = None) -> tuple[Network, Box]:

@@ -1,25 +1,40 @@
 """The best linear bound that slopes, weights and multipliers allow, by gradient steps.
 
-Three choices are free in a line below a weighted sum of rows: the lower slope of every unstable
-ReLU (alpha-CROWN), the weights of the rows, and the multipliers of constraints ``z_j >= 0`` or
-``z_j <= 0`` that a split has put on what enters a ReLU (beta-CROWN). Slopes in [0, 1], weights and
-multipliers of at least 0 all give valid lines: each is a feasible point of the dual of the linear
-relaxation, so every step's line is proven, and the best is kept.
+Three choices are free in a line below a weighted sum of rows: the lines around every nonlinear
+function (alpha-CROWN; `sensverify.bounds.free_lines`), the weights of the rows, and the multipliers
+of constraints ``low <= z_j <= high`` that splits have put on what enters (beta-CROWN). All give
+valid lines: each is a feasible point of the dual of the linear relaxation, so every step's line is
+proven, and the best is kept.
+
+Of both ends of a constraint one multiplier is enough: it is positive for the lower one and negative
+for the upper one. With m it adds ``max(m, 0) (low - z) + min(m, 0) (high - z)``, which is at most
+0.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import inf
 
 import torch
 from torch import Tensor
 
 from sensverify.bounds.backward import backward_lines
+from sensverify.bounds.free_lines import (
+    Choice,
+    chosen_lines,
+    crown_choice,
+    has_choice,
+    project,
+    step_size,
+)
+from sensverify.bounds.ibp import Interval
 from sensverify.bounds.relaxation import Relaxation
 from sensverify.bounds.tensors import flattened
 from sensverify.network import Network
 from sensverify.network.operators import Relu
+from sensverify.runs.watch import Watch
 
 _SLOPE_RATE = 0.3
 _WEIGHT_RATE = 0.5
@@ -43,8 +58,10 @@ class LineProblem:
         What each row is held against.
     present : boolean Tensor, shape ``[items, rows]``
         False for padding.
-    signs : dict from ReLU node to Tensor ``[items, *shape]``
-        Constraints with multipliers: 1 for ``z >= 0``, -1 for ``z <= 0``, 0 for none.
+    ends : dict from node to pairs of Tensors ``[items, *shape]``
+        Bounds on what enters: without them, only lines around ReLUs are chosen.
+    cuts : dict from node to pairs of Tensors ``[items, *shape]``
+        Constraints with multipliers: the ends of what enters, infinite for none.
     target : int or None
         The node that the rows are of; None is the output.
     """
@@ -56,7 +73,8 @@ class LineProblem:
     rows: Tensor
     limits: Tensor
     present: Tensor
-    signs: Mapping[int, Tensor] = field(default_factory=dict)
+    ends: Mapping[int, Interval] = field(default_factory=dict)
+    cuts: Mapping[int, Interval] = field(default_factory=dict)
     target: int | None = None
 
 
@@ -66,13 +84,15 @@ class Choices:
 
     Parameters
     ----------
-    slopes : dict from ReLU node to Tensor ``[items, *shape]``
-    multipliers : dict from ReLU node to Tensor ``[items, *shape]``, at least 0
+    slopes, above : dict from node to Tensor ``[items, *shape]``
+        Of the lines below and above, as `sensverify.bounds.free_lines.Choice` has them.
+    multipliers : dict from node to Tensor ``[items, *shape]``
     scores : Tensor or None, shape ``[items, rows]``
         Weights before the softmax; None weighs all rows the same.
     """
 
     slopes: dict[int, Tensor] = field(default_factory=dict)
+    above: dict[int, Tensor] = field(default_factory=dict)
     multipliers: dict[int, Tensor] = field(default_factory=dict)
     scores: Tensor | None = None
 
@@ -85,7 +105,7 @@ class Behind:
     ----------
     lower, upper : dict from nonlinear node to Tensor ``[items, 1, ...]``
         Slopes of the lines below and above.
-    multipliers : dict from ReLU node to Tensor ``[items, *shape]``, at least 0
+    multipliers : dict from node to Tensor ``[items, *shape]``
     """
 
     lower: dict[int, Tensor]
@@ -126,7 +146,12 @@ class BestLines:
 
 
 def best_lines(
-    problem: LineProblem, start: Choices, steps: int, *, keep: bool = False
+    problem: LineProblem,
+    start: Choices,
+    steps: int,
+    *,
+    keep: bool = False,
+    watch: Watch | None = None,
 ) -> BestLines:
     """Take gradient steps on all choices together.
 
@@ -140,16 +165,19 @@ def best_lines(
     keep : bool
         Also keep what is behind the best lines. Slopes are single precision then, as a proof
         stores them.
+    watch : Watch, optional
+        Once it is over, no further step is taken.
     """
+    watch = watch or Watch()
     variables = _Variables(problem, start, single=keep)
     kept = variables.values() if keep else None
-    optimizer = _Adam(variables.leaves())
+    optimizer = _Adam(variables.leaves() if steps else [])
     best = torch.full_like(problem.limits[:, 0], -torch.inf)
     best_line, best_weights = torch.zeros_like(problem.lower), torch.zeros_like(problem.limits)
     for step in range(steps + 1):
         with torch.set_grad_enabled(step < steps):
             line, value, seen, weights = variables.line()
-            following = step < steps and value.requires_grad
+            following = step < steps and value.requires_grad and not watch.over
             if following:
                 (-value.sum()).backward()
         # An overflow proves nothing.
@@ -196,7 +224,7 @@ class _Adam:
     torch's own imports its compiler at the first use, which takes longer than most searches.
     """
 
-    def __init__(self, leaves: list[tuple[Tensor, float]]) -> None:
+    def __init__(self, leaves: list[tuple[Tensor, float | Tensor]]) -> None:
         self._leaves = [(leaf, rate, _zeros(leaf), _zeros(leaf)) for leaf, rate in leaves]
         self._steps = 0
 
@@ -212,7 +240,10 @@ class _Adam:
                 mean.lerp_(leaf.grad, 0.1)
                 square.mul_(0.999).addcmul_(leaf.grad, leaf.grad, value=0.001)
                 root = (square / second).sqrt_().add_(1e-8)
-                leaf.addcdiv_(mean, root, value=-rate * decay / first)
+                if isinstance(rate, Tensor):
+                    leaf.addcdiv_(mean * rate, root, value=-decay / first)
+                else:
+                    leaf.addcdiv_(mean, root, value=-rate * decay / first)
                 leaf.grad = None
 
 
@@ -225,19 +256,15 @@ class _Variables:
 
     def __init__(self, problem: LineProblem, start: Choices, *, single: bool) -> None:
         self._problem, self._single = problem, single
-        nodes, like = problem.network.nodes, problem.limits
-        self._slopes = {
-            p: _leaf(start.slopes[p], like)
-            if p in start.slopes
-            else relaxation.lower_slope.detach().clone().requires_grad_()
-            for p, relaxation in problem.relaxations.items()
-            if isinstance(nodes[p].operator, Relu) and not _all_stable(relaxation)
+        like = problem.limits
+        self._chosen = {
+            p: _chosen(problem, p, start) for p in problem.relaxations if _free(problem, p)
         }
         self._multipliers = {
-            p: _leaf(start.multipliers.get(p, torch.zeros_like(s)), like)
-            for p, s in problem.signs.items()
+            p: _leaf(start.multipliers.get(p, torch.zeros_like(low)), like)
+            for p, (low, _) in problem.cuts.items()
         }
-        self._signed = {p: -s.to(like).unsqueeze(1) for p, s in problem.signs.items()}
+        self._cuts = {p: _Constraint.of(*ends, like) for p, ends in problem.cuts.items()}
         first = torch.zeros_like(like) if start.scores is None else start.scores.clone()
         # With one row there is nothing to weigh.
         self._scores = first.requires_grad_() if like.shape[1] > 1 else first
@@ -254,24 +281,50 @@ class _Variables:
 
     def behind(self, kept: list[Tensor]) -> Behind:
         """The proof of the lines of such a copy."""
-        problem, parts = self._problem, iter(kept)
-        slopes = {p: next(parts) for p in self._slopes}
+        parts = iter(kept)
+        chosen: dict[int, Choice] = {
+            p: (next(parts), None if high is None else next(parts))
+            for p, (_, high) in self._chosen.items()
+        }
         multipliers = {p: next(parts).squeeze(1) for p in self._multipliers}
-        relaxations = {p: _with_slope(r, slopes.get(p)) for p, r in problem.relaxations.items()}
+        relaxations = self._relaxations(chosen)
         lower = {p: r.lower_slope for p, r in relaxations.items()}
         upper = {p: r.upper_slope for p, r in relaxations.items()}
         return Behind(lower, upper, multipliers)
 
-    def _all(self) -> list[Tensor]:
-        return [*self._slopes.values(), *self._multipliers.values()]
+    def _relaxations(self, chosen: Mapping[int, Choice]) -> dict[int, Relaxation]:
+        return {
+            p: _with_choice(self._problem, p, chosen[p]) if p in chosen else lines
+            for p, lines in self._problem.relaxations.items()
+        }
 
-    def leaves(self) -> list[tuple[Tensor, float]]:
+    def _lines(self) -> list[Tensor]:
+        return [part for pair in self._chosen.values() for part in pair if part is not None]
+
+    def _all(self) -> list[Tensor]:
+        return [*self._lines(), *self._multipliers.values()]
+
+    def leaves(self) -> list[tuple[Tensor, float | Tensor]]:
         """The variables of the gradient steps, with their learning rates."""
         return [
-            *((slope, _SLOPE_RATE) for slope in self._slopes.values()),
+            *(
+                (part, rate)
+                for p, pair in self._chosen.items()
+                for part, rate in zip(pair, self._rates(p, pair), strict=True)
+                if part is not None
+            ),
             *((multiplier, _MULTIPLIER_RATE) for multiplier in self._multipliers.values()),
             *([(self._scores, _WEIGHT_RATE)] if self._scores.requires_grad else []),
         ]
+
+    def _rates(self, position: int, choice: Choice) -> tuple[float | Tensor, float | Tensor]:
+        problem = self._problem
+        if position not in problem.ends:
+            return _SLOPE_RATE, _SLOPE_RATE
+        operator = problem.network.nodes[position].operator
+        low, high = (end.unsqueeze(1) for end in problem.ends[position])
+        rate = _SLOPE_RATE * step_size(operator, choice, low, high)
+        return rate, rate
 
     def line(self) -> tuple[Tensor, Tensor, dict[int, Tensor], Tensor]:
         """Coefficients, smallest value, the coefficients on the way, and the rows' weights."""
@@ -281,12 +334,14 @@ class _Variables:
         target = len(network.nodes) - 1 if problem.target is None else problem.target
         shape = network.nodes[target].shape
         objective = (weights.unsqueeze(1) @ problem.rows).reshape(len(weights), 1, *shape)
-        slopes = self._slopes
-        relaxations = {p: _with_slope(r, slopes.get(p)) for p, r in problem.relaxations.items()}
-        multipliers = {p: self._signed[p] * self._multipliers[p] for p in self._multipliers}
+        relaxations = self._relaxations(self._chosen)
+        multipliers = {p: -multiplier for p, multiplier in self._multipliers.items()}
         line, constant, seen = backward_lines(
             network, objective, relaxations, target=target, multipliers=multipliers
         )
+        for p, cut in self._cuts.items():
+            if cut.at is not None:
+                constant = constant + cut.held(self._multipliers[p])
         line = flattened(line)
         middle = (line * (problem.lower / 2 + problem.upper / 2)).sum(dim=1)
         spread = (line.abs() * (problem.upper / 2 - problem.lower / 2)).sum(dim=1)
@@ -295,35 +350,92 @@ class _Variables:
 
     def project(self) -> None:
         with torch.no_grad():
-            for slope in self._slopes.values():
-                slope.clamp_(0, 1)
-                if self._single:
-                    slope.copy_(slope.float())
-            for multiplier in self._multipliers.values():
-                multiplier.clamp_(min=0)
+            for p, pair in self._chosen.items():
+                project(self._problem.network.nodes[p].operator, pair)
+                for part in pair:
+                    if part is not None and self._single:
+                        part.copy_(part.float())
+            for p, multiplier in self._multipliers.items():
+                multiplier.clamp_(self._cuts[p].least, self._cuts[p].most)
 
     def choices(self) -> Choices:
+        """All as they stand."""
+
+        def plain(values: Mapping[int, Tensor | None]) -> dict[int, Tensor]:
+            return {p: v.detach().squeeze(1) for p, v in values.items() if v is not None}
+
         return Choices(
-            {p: slope.detach().squeeze(1) for p, slope in self._slopes.items()},
-            {p: multiplier.detach().squeeze(1) for p, multiplier in self._multipliers.items()},
+            plain({p: low for p, (low, _) in self._chosen.items()}),
+            plain({p: high for p, (_, high) in self._chosen.items()}),
+            plain(self._multipliers),
             self._scores.detach(),
         )
 
 
-def _with_slope(relaxation: Relaxation, slope: Tensor | None) -> Relaxation:
-    """With the chosen lower slope where the ReLU is unstable: its line meets zero there."""
-    intercept = relaxation.upper_intercept
-    if slope is None or intercept is None:
-        return relaxation
-    low = torch.where(intercept > 0, slope, relaxation.upper_slope)
-    return Relaxation(low, relaxation.upper_slope, None, intercept)
+@dataclass(frozen=True, eq=False)
+class _Constraint:
+    """The limits of multipliers, and the finite ends of a constraint, ``[items, 1, *shape]`` each.
+
+    ``at`` is None where all ends are 0: then multipliers add nothing but coefficients.
+    """
+
+    least: Tensor
+    most: Tensor
+    at: tuple[Tensor, Tensor] | None
+
+    @classmethod
+    def of(cls, low: Tensor, high: Tensor, like: Tensor) -> _Constraint:
+        ends = tuple(end.to(like).unsqueeze(1) for end in (low, high))
+        finite = [torch.isfinite(end) for end in ends]
+        zero = torch.zeros((), dtype=like.dtype, device=like.device)
+        least, most = (
+            torch.where(f, s, zero) for f, s in zip(finite[::-1], (-inf, inf), strict=True)
+        )
+        at = tuple(torch.where(f, end, zero) for f, end in zip(finite, ends, strict=True))
+        return cls(least, most, (at[0], at[1]) if any(bool(end.any()) for end in at) else None)
+
+    def held(self, multiplier: Tensor) -> Tensor:
+        """The part that multipliers add to the constant of the line, ``[items, 1]``."""
+        assert self.at is not None
+        terms = multiplier.clamp(min=0) * self.at[0] + multiplier.clamp(max=0) * self.at[1]
+        return flattened(terms).sum(dim=1, keepdim=True)
+
+
+def _free(problem: LineProblem, position: int) -> bool:
+    """True where the lines of a node are chosen."""
+    operator, lines = problem.network.nodes[position].operator, problem.relaxations[position]
+    if isinstance(operator, Relu):
+        return lines.upper_intercept is not None and bool((lines.upper_intercept > 0).any())
+    return position in problem.ends and has_choice(operator)
+
+
+def _chosen(problem: LineProblem, position: int, start: Choices) -> Choice:
+    """The start of the lines of a node, as leaves."""
+    operator, lines = problem.network.nodes[position].operator, problem.relaxations[position]
+    like = problem.limits
+    if position in start.slopes:
+        above = start.above.get(position)
+        return _leaf(start.slopes[position], like), None if above is None else _leaf(above, like)
+    if isinstance(operator, Relu):
+        return lines.lower_slope.detach().clone().requires_grad_(), None
+    low, high = (end.unsqueeze(1) for end in problem.ends[position])
+    below, over = crown_choice(operator, lines, low, high)
+    assert over is not None
+    below, over = (part.detach().clone().requires_grad_() for part in (below, over))
+    return below, over
+
+
+def _with_choice(problem: LineProblem, position: int, choice: Choice) -> Relaxation:
+    """The lines of a choice; a ReLU's line below meets zero, and is known where it is stable."""
+    known = problem.relaxations[position]
+    if choice[1] is None:
+        assert known.upper_intercept is not None
+        low = torch.where(known.upper_intercept > 0, choice[0], known.upper_slope)
+        return Relaxation(low, known.upper_slope, None, known.upper_intercept)
+    low, high = (end.unsqueeze(1) for end in problem.ends[position])
+    return chosen_lines(problem.network.nodes[position].operator, choice, known, low, high)
 
 
 def _leaf(values: Tensor, like: Tensor) -> Tensor:
     """A copy to take steps on, with an axis for the one line of each item."""
     return values.to(like, copy=True).unsqueeze(1).requires_grad_()
-
-
-def _all_stable(relaxation: Relaxation) -> bool:
-    intercept = relaxation.upper_intercept
-    return intercept is None or not bool((intercept > 0).any())

@@ -1,6 +1,6 @@
 """Hidden layers bounded again, with slopes optimised for every unstable neuron.
 
-Splitting ReLUs leaves the bounds on hidden layers as they were for the whole box, so it pays to
+Splitting neurons leaves the bounds on hidden layers as they were for the whole box, so it pays to
 make these tight first: fewer neurons are unstable, and the relaxation of the rest is narrower.
 Source: Xu et al. 2021, *Fast and complete*, where intermediate bounds have slopes of their own.
 """
@@ -19,7 +19,7 @@ from sensverify.bounds.ibp import Interval
 from sensverify.bounds.layerwise import LayerBounds
 from sensverify.bounds.relaxation import Slope, relax
 from sensverify.bounds.tensors import flattened
-from sensverify.network.operators import Relu
+from sensverify.network.operators import PiecewiseLinear, Smooth
 from sensverify.runs.watch import Watch
 from sensverify.solvers.branch_and_bound.entries import Entries
 from sensverify.solvers.branch_and_bound.optimising import (
@@ -29,6 +29,7 @@ from sensverify.solvers.branch_and_bound.optimising import (
     LineProblem,
     best_lines,
 )
+from sensverify.solvers.branch_and_bound.split_rules import splittable
 
 _STEPS = 10
 _NUMBERS = 1 << 18
@@ -76,7 +77,7 @@ class OwnLines:
 
 
 def refine(layers: LayerBounds, watch: Watch, own: OwnLines | None = None) -> LayerBounds:
-    """Tighten the bounds on what enters unstable ReLUs, layer by layer, until the watch is over.
+    """Tighten the bounds on what enters functions of one number, layer by layer, in time.
 
     Parameters
     ----------
@@ -97,7 +98,8 @@ def refine(layers: LayerBounds, watch: Watch, own: OwnLines | None = None) -> La
         node = network.nodes[position]
         if own is not None and refined.relaxations:
             lower, upper = _by_the_rule(refined, position)
-        if isinstance(node.operator, Relu) and refined.relaxations and not watch.over:
+        one = isinstance(node.operator, PiecewiseLinear | Smooth)
+        if one and refined.relaxations and not watch.over:
             lower, upper = _tightened(refined, position, (lower, upper), watch, own)
         refined.pre_activations[position] = (lower, upper)
         refined.relaxations[position] = relax(node.operator, lower, upper, Slope.ADAPTIVE)
@@ -136,11 +138,12 @@ def _tightened(
     watch: Watch,
     own: OwnLines | None,
 ) -> Interval:
-    """Better bounds on what enters one ReLU node, ``[batch, *shape]``."""
+    """Better bounds on what enters one node, ``[batch, *shape]``."""
     lower, upper = known
     shape = lower.shape
+    open_ = flattened(splittable(layers.network.nodes[position].operator, lower, upper))
     lower, upper = flattened(lower).clone(), flattened(upper).clone()
-    place, neuron = ((lower < 0) & (upper > 0)).nonzero(as_tuple=True)
+    place, neuron = open_.nonzero(as_tuple=True)
     # Both ends of a neuron stand side by side: they take the same relaxations.
     place, neuron = place.repeat_interleave(2), neuron.repeat_interleave(2)
     sign = torch.ones_like(neuron)
@@ -152,7 +155,7 @@ def _tightened(
         if watch.over or (own is not None and own.room < len(place[part])):
             break
         items = place[part], neuron[part], sign[part]
-        best = _best_lines(layers, position, *items, keep=own is not None)
+        best = _best_lines(layers, position, items, watch, keep=own is not None)
         better = _apply(lower, upper, *items, best.excess)
         if own is not None and best.behind is not None:
             entry = own.entries.places[position].start + items[1]
@@ -167,13 +170,13 @@ def _tightened(
 def _best_lines(
     layers: LayerBounds,
     position: int,
-    place: Tensor,
-    neuron: Tensor,
-    sign: Tensor,
+    items: tuple[Tensor, Tensor, Tensor],
+    watch: Watch,
     *,
     keep: bool,
 ) -> BestLines:
-    """Lines below signed neurons; their excess is a lower bound, ``[items]``."""
+    """Lines below neurons, by box, neuron and sign; their excess is a lower bound, ``[items]``."""
+    place, neuron, sign = items
     network, like = layers.network, layers.box.lower
     source = network.nodes[position].inputs[0]
     rows = like.new_zeros(len(place), 1, prod(network.nodes[source].shape))
@@ -183,8 +186,11 @@ def _best_lines(
     relaxations = {p: r.of(place) for p, r in layers.relaxations.items() if p <= source}
     limits = like.new_zeros(len(place), 1)
     present = torch.ones_like(limits, dtype=torch.bool)
-    problem = LineProblem(network, low, high, relaxations, rows, limits, present, target=source)
-    return best_lines(problem, Choices(), _STEPS, keep=keep)
+    every = layers.pre_activations
+    ends = {p: (every[p][0][place], every[p][1][place]) for p in relaxations}
+    parts = (network, low, high, relaxations, rows, limits, present, ends)
+    problem = LineProblem(*parts, target=source)
+    return best_lines(problem, Choices(), _STEPS, keep=keep, watch=watch)
 
 
 def _apply(

@@ -12,13 +12,13 @@ from sensverify.core.proof import Proof
 from sensverify.solvers.branch_and_bound.assembling import assembled
 from sensverify.solvers.branch_and_bound.goals import Goal
 from sensverify.solvers.branch_and_bound.input_splitting import InputSplitting
-from sensverify.solvers.branch_and_bound.relu_splitting import ReluSplitting
+from sensverify.solvers.branch_and_bound.neuron_splitting import NeuronSplitting
 from sensverify.solvers.branch_and_bound.sub_boxes import root_bounds
 
 
 @dataclass(frozen=True, eq=False)
 class Search:
-    """By input splitting, by ReLU splitting, or by one after the other.
+    """By input splitting, by neuron splitting, or by one after the other.
 
     Parameters
     ----------
@@ -26,23 +26,23 @@ class Search:
         Of the boxes asked about.
     goal : Goal
     inputs : InputSplitting or None
-    relus : ReluSplitting or None
+    neurons : NeuronSplitting or None
         Starts from what ``inputs`` has left open.
-    again : ReluSplitting or None
+    again : NeuronSplitting or None
         Proves once more what ``inputs`` has closed.
     """
 
     layers: LayerBounds
     goal: Goal
     inputs: InputSplitting | None
-    relus: ReluSplitting | None = None
-    again: ReluSplitting | None = None
+    neurons: NeuronSplitting | None = None
+    again: NeuronSplitting | None = None
 
     @property
-    def _last(self) -> InputSplitting | ReluSplitting:
-        last = self.relus or self.inputs
+    def _last(self) -> InputSplitting | NeuronSplitting:
+        last = self.neurons or self.inputs
         if last is None:
-            raise ValueError("a search splits inputs or ReLUs")
+            raise ValueError("a search splits inputs or neurons")
         return last
 
     @property
@@ -62,16 +62,16 @@ class Search:
 
     def proof(self) -> Proof:
         """The proof of the bounds, from the record."""
-        forests = [part for part in (self.relus, self.again) if part is not None]
+        forests = [part for part in (self.neurons, self.again) if part is not None]
         tree = None if self.inputs is None else self.inputs.tree
         return assembled(self.layers, self.goal.asked, tree, forests, self._covered())
 
     def _covered(self) -> Tensor:
-        """Problems of which sub-boxes prove no more than ReLU splitting, ``[problems]``."""
-        if self.inputs is None or (self.relus is None and self.again is None):
+        """Problems of which sub-boxes prove no more than neuron splitting, ``[problems]``."""
+        if self.inputs is None or (self.neurons is None and self.again is None):
             return torch.zeros(self.layers.box.batch, dtype=torch.bool)
         found = root_bounds(self.layers, self.goal.rows)
-        for part in (self.relus, self.again):
+        for part in (self.neurons, self.again):
             if part is not None:
                 found = found.maximum(part.proven())
         enough = self.inputs.bounds().minimum(self.goal.thresholds())

@@ -10,9 +10,10 @@ from torch import Tensor
 from sensverify.bounds.ibp import Interval
 from sensverify.bounds.layerwise import LayerBounds
 from sensverify.bounds.tensors import flattened
+from sensverify.solvers.branch_and_bound.cuts import cut_nodes
 from sensverify.solvers.branch_and_bound.goals import Goal
+from sensverify.solvers.branch_and_bound.neuron_nodes import NeuronNodes, split_lines
 from sensverify.solvers.branch_and_bound.optimising import LineProblem
-from sensverify.solvers.branch_and_bound.relu_nodes import Arrays, split_relaxations
 from sensverify.solvers.branch_and_bound.tightening import padded_groups
 
 
@@ -73,11 +74,12 @@ class Targets:
         return self.goal.scales()[self.problem[target], self.rows[target, 0]]
 
     def lines(
-        self, layers: LayerBounds, target: Tensor, signs: Arrays
+        self, layers: LayerBounds, nodes: NeuronNodes
     ) -> tuple[LineProblem, dict[int, Interval]]:
         """The lines to find for sub-problems, and the bounds on their hidden layers."""
+        target = nodes.target
         place = self.problem[target]
-        relaxations, intervals = split_relaxations(layers, place, signs)
+        relaxations, intervals = split_lines(layers, place, nodes)
         rows, chosen = self.goal.rows, self.rows[target]
         own = rows[0, chosen] if len(rows) == 1 else rows[place.unsqueeze(1), chosen]
         box = layers.box[place]
@@ -89,7 +91,8 @@ class Targets:
             own,
             self.limits[target],
             self.present[target],
-            {p: s for p, s in signs.items() if bool(s.any())},
+            intervals,
+            cut_nodes(nodes.cuts),
         )
         return problem, intervals
 

@@ -38,7 +38,7 @@ from tests.contracts.networks import (
 LINEAR = (Ibp(), LpDual(), Crown(), Crown(intermediate=Ibp()), AlphaCrown(steps=3))
 EXACT = {
     "branch-and-bound": BranchAndBound(),
-    "split-relus": BranchAndBound(split="relus"),
+    "split-neurons": BranchAndBound(split="neurons"),
     "milp": Milp(),
     "bisection": Bisection(gap=1e-3),
 }

@@ -24,7 +24,7 @@ from tests.solvers.branch_and_bound.cases import chain, exact_ends, unit_box
 Layers = Sequence[tuple[np.ndarray, np.ndarray]]
 Ask = Callable[..., PropertyReport]
 
-both_splits = pytest.mark.parametrize("split", ["inputs", "relus"])
+both_splits = pytest.mark.parametrize("split", ["inputs", "neurons"])
 
 ABS: Layers = (
     (np.array([[1.0], [-1.0]]), np.zeros(2)),

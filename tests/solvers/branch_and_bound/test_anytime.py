@@ -21,7 +21,7 @@ from tests.contracts.attained import attained, largest_violation
 from tests.solvers.branch_and_bound.cases import query, random_chain, unit_box
 from tests.ticks import Ticks
 
-both_splits = pytest.mark.parametrize("split", ["inputs", "relus"])
+both_splits = pytest.mark.parametrize("split", ["inputs", "neurons"])
 
 
 def hard() -> tuple[Network, Box]:

@@ -16,7 +16,7 @@ from sensverify.solvers.branch_and_bound import BranchAndBound
 from sensverify.solvers.branch_and_bound.choosing import deciding_rows, likely_points, shares
 from tests.solvers.branch_and_bound.cases import chain, exact_ends, least_violation, query, unit_box
 
-both_splits = pytest.mark.parametrize("split", ["inputs", "relus"])
+both_splits = pytest.mark.parametrize("split", ["inputs", "neurons"])
 
 Layers = list[tuple[np.ndarray, np.ndarray]]
 
@@ -134,7 +134,7 @@ def test_neurons_that_no_row_depends_on_are_not_split() -> None:
     low, high = exact_ends(chain(*parts[0]), unit_box(3), [[1.0]])[0, 0]
     network, row = beside(parts), np.eye(4)[:1]
     for limit, expected in ((low - 1e-3 * (high - low), Verdict.UNSAT), (low + 1e-3, Verdict.SAT)):
-        assert decided(network, row, [limit], [[0]], "relus") is expected
+        assert decided(network, row, [limit], [[0]], "neurons") is expected
 
 
 def test_rows_take_turns_and_those_that_hold_take_none() -> None:

@@ -28,7 +28,7 @@ from tests.solvers.branch_and_bound.cases import (
     valley,
 )
 
-both_splits = pytest.mark.parametrize("split", ["inputs", "relus"])
+both_splits = pytest.mark.parametrize("split", ["inputs", "neurons"])
 
 
 def decide(network: Network, asked: Query, split: str = "auto", **more: Any) -> Decision:
@@ -214,7 +214,7 @@ def check_random(seed: int, seconds: float) -> None:
     shift = float(rng.choice([0, 1e-8, -1e-8, 1e-6, -1e-6, 1e-3, -1e-3, 0.1, -0.1]))
     # The alternative that comes closest is missed by the shift; or met, where it is negative.
     asked = query(box, rows, limits + excess - shift, parts)
-    decision = decide(network, asked, str(rng.choice(["inputs", "relus"])), seconds=seconds)
+    decision = decide(network, asked, str(rng.choice(["inputs", "neurons"])), seconds=seconds)
     if decision.verdict is Verdict.SAT:
         assert_met(network, asked, decision)
         assert shift < 5e-9

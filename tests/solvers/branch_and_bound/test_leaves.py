@@ -13,11 +13,11 @@ from torch import Tensor
 from sensverify.bounds.layerwise import LayerBounds
 from sensverify.bounds.relaxation import Slope
 from sensverify.network import Network
-from sensverify.network.operators import Abs
 from sensverify.runs.watch import Watch
-from sensverify.solvers.branch_and_bound.leaves import is_affine, leaf_bound
+from sensverify.solvers.branch_and_bound.cuts import cut_nodes
+from sensverify.solvers.branch_and_bound.leaves import leaf_bound
+from sensverify.solvers.branch_and_bound.neuron_nodes import NeuronNodes, split_lines
 from sensverify.solvers.branch_and_bound.optimising import LineProblem
-from sensverify.solvers.branch_and_bound.relu_nodes import split_relaxations
 from tests.solvers.branch_and_bound.cases import chain, pieces, random_chain, tensors, unit_box
 
 LIMIT = 0.25
@@ -39,15 +39,19 @@ def leaves(network: Network, row: list[float]) -> tuple[LineProblem, list[float 
         minima.append(done.fun + np.array(row) @ bias if done.status == 0 else None)
         patterns.append(number)
     relus = list(LayerBounds(live, box, Slope.ADAPTIVE).fill().pre_activations)
-    signs = dict(zip(relus, signs_of(network, relus), strict=True))
     layers = LayerBounds(live, box, Slope.ADAPTIVE).fill()
     count = len(minima)
     place = torch.zeros(count, dtype=torch.int64)
-    relaxations, _ = split_relaxations(layers, place, signs)
+    nodes = NeuronNodes.roots(layers, place, torch.zeros(count, dtype=torch.float64), 1)
+    for position, signs in zip(relus, signs_of(network, relus), strict=True):
+        nodes.low[position][signs > 0] = 0.0
+        nodes.high[position][signs < 0] = 0.0
+    relaxations, intervals = split_lines(layers, place, nodes)
     rows = torch.tensor([[row]], dtype=torch.float64).expand(count, 1, -1)
     ones = torch.ones(count, 1, dtype=torch.float64)
     ends = (end.expand(count, -1) for end in (box.lower, box.upper))
-    return LineProblem(live, *ends, relaxations, rows, LIMIT * ones, ones > 0, signs), minima
+    parts = (live, *ends, relaxations, rows, LIMIT * ones, ones > 0, intervals)
+    return LineProblem(*parts, cut_nodes(nodes.cuts)), minima
 
 
 def signs_of(network: Network, relus: list[int]) -> Iterator[Tensor]:
@@ -66,7 +70,6 @@ def signs_of(network: Network, relus: list[int]) -> Iterator[Tensor]:
 def test_leaves_are_bounded_as_tightly_as_their_programs_allow(seed: int) -> None:
     network = random_chain(seed, 2, 3, 2, 2)
     problem, minima = leaves(network, [1.0, -0.5])
-    assert is_affine(problem)
     assert any(least is not None for least in minima)
     assert any(least is None for least in minima)
     for item, least in enumerate(minima):
@@ -108,16 +111,7 @@ def test_numbers_that_overflow_prove_nothing(scale: float) -> None:
         torch.ones(4, 1, 1, dtype=torch.float64),
         problem.limits,
         problem.present,
-        problem.signs,
+        cuts=problem.cuts,
     )
     leaf = leaf_bound(wrong, 3, 1.0, Watch())
     assert (leaf.bound, leaf.point, leaf.multipliers) == (-np.inf, None, None)
-
-
-def test_only_networks_of_relus_have_affine_leaves() -> None:
-    live, box = tensors(random_chain(0, 2, 3, 2, activation=Abs()), unit_box(2))
-    layers = LayerBounds(live, box, Slope.ADAPTIVE).fill()
-    ones = torch.ones(1, 1, dtype=torch.float64)
-    rows = torch.ones(1, 1, 2, dtype=torch.float64)
-    ends = (box.lower, box.upper)
-    assert not is_affine(LineProblem(live, *ends, layers.relaxations, rows, ones, ones > 0))

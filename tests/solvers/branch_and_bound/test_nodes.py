@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 from sensverify.bounds.layerwise import LayerBounds
-from sensverify.bounds.relaxation import Slope
-from sensverify.network.operators import Relu
+from sensverify.bounds.relaxation import Slope, relax
+from sensverify.network.operators import Abs, Clip, Elementwise, Floor, Gelu, Relu, Sigmoid, Sin
+from sensverify.solvers.branch_and_bound.cuts import cut_nodes, no_cuts
 from sensverify.solvers.branch_and_bound.entries import Entries
 from sensverify.solvers.branch_and_bound.frontier import SubBoxes
 from sensverify.solvers.branch_and_bound.input_tree import InputTree
-from sensverify.solvers.branch_and_bound.optimising import Choices
-from sensverify.solvers.branch_and_bound.relu_nodes import (
-    ReluNodes,
+from sensverify.solvers.branch_and_bound.neuron_choice import (
     free_neurons,
-    neuron_scores,
-    split_relaxations,
+    neuron_losses,
+    points_of,
 )
+from sensverify.solvers.branch_and_bound.neuron_nodes import NeuronNodes, split_lines
+from sensverify.solvers.branch_and_bound.optimising import Choices
 from sensverify.solvers.branch_and_bound.sub_boxes import lines_below, root_bounds
 from tests.contracts.networks import node_values
 from tests.solvers.branch_and_bound.cases import points_in, random_chain, tensors, unit_box
@@ -85,77 +87,101 @@ def test_lines_on_parts_of_a_box_hold_with_the_signs_of_the_whole(seed: int) -> 
     assert bool((scores >= 0).all() & torch.isfinite(scores).all())
 
 
-def relu_nodes(signs: dict[int, Tensor]) -> ReluNodes:
-    count = len(next(iter(signs.values())))
-    zeros = {p: torch.zeros(s.shape) for p, s in signs.items()}
-    places = torch.arange(count)
-    one = torch.zeros(count, 1)
-    turns = torch.zeros(len(places), 2, dtype=torch.int16)
-    return ReluNodes(places, one[:, 0], signs, zeros, zeros, one, turns, places * 0 - 1, places)
+def neuron_nodes(count: int, **sizes: int) -> NeuronNodes:
+    """Sub-problems with nothing cut; ``n2=3`` says that three numbers enter node 2."""
+    shapes = {int(name[1:]): (size,) for name, size in sizes.items()}
+    low, high = no_cuts(shapes, count, torch.device("cpu"))
+    zeros = {p: torch.zeros(count, *shape) for p, shape in shapes.items()}
+    places, one = torch.arange(count), torch.zeros(count, 1)
+    return NeuronNodes(
+        target=places,
+        bounds=one[:, 0],
+        low=low,
+        high=high,
+        slopes=zeros,
+        above={},
+        multipliers=zeros,
+        scores=one,
+        turns=torch.zeros(count, 2, dtype=torch.int16),
+        decision=places * 0 - 1,
+        at=torch.zeros(count),
+        node=places,
+    )
 
 
 def test_children_differ_in_one_neuron() -> None:
-    signs = {2: torch.zeros(2, 3, dtype=torch.int8), 4: torch.zeros(2, 2, dtype=torch.int8)}
-    parents = relu_nodes(signs)
-    children = parents.children(torch.tensor([1, 4]))
-    assert children.signs[2].tolist() == [[0, 1, 0], [0, 0, 0], [0, -1, 0], [0, 0, 0]]
-    assert children.signs[4].tolist() == [[0, 0], [0, 1], [0, 0], [0, -1]]
+    inf = torch.inf
+    parents = neuron_nodes(2, n2=3, n4=2)
+    children = parents.children(torch.tensor([1, 4]), torch.tensor([0.0, 0.5]))
+    assert children.low[2].tolist() == [[-inf, 0, -inf], [-inf] * 3, [-inf] * 3, [-inf] * 3]
+    assert children.high[2].tolist() == [[inf] * 3, [inf] * 3, [inf, 0, inf], [inf] * 3]
+    assert children.low[4].tolist() == [[-inf] * 2, [-inf, 0.5], [-inf] * 2, [-inf] * 2]
+    assert children.high[4].tolist() == [[inf] * 2, [inf] * 2, [inf] * 2, [inf, 0.5]]
     assert children.target.tolist() == [0, 1, 0, 1]
-    assert not bool(parents.signs[2].any())
-    same = parents.with_sign(torch.tensor([-1, -1]), torch.tensor([1, -1], dtype=torch.int8))
-    assert not any(bool(values.any()) for values in same.signs.values())
+    assert children.decision.tolist() == [1, 4, 1, 4]
+    assert cut_nodes(parents.cuts) == {}
+    same = parents.children(torch.tensor([-1, -1]), torch.zeros(2))
+    assert cut_nodes(same.cuts) == {}
 
 
 def test_an_optimisation_leaves_what_it_did_not_touch() -> None:
-    nodes = relu_nodes(
-        {2: torch.zeros(1, 2, dtype=torch.int8), 4: torch.zeros(1, 1, dtype=torch.int8)}
-    )
-    after = nodes.bounded(torch.ones(1), Choices({2: torch.full((1, 2), 0.5)}, {}, None))
+    nodes = neuron_nodes(1, n2=2, n4=1)
+    after = nodes.bounded(torch.ones(1), Choices({2: torch.full((1, 2), 0.5)}))
     assert after.bounds.tolist() == [1]
     assert after.slopes[2].tolist() == [[0.5, 0.5]]
     assert after.slopes[4].tolist() == [[0.0]]
     assert after.bytes_each == nodes.bytes_each
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_relaxations_of_a_part_hold_where_its_signs_do(seed: int) -> None:
-    network, box = tensors(random_chain(seed, 2, 4, 4, 1), unit_box(2))
+ACTIVATIONS = [None, Abs(), Sigmoid(), Gelu(), Sin(), Floor(), Clip(-0.3, 0.4)]
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS, ids=lambda a: type(a).__name__)
+@pytest.mark.parametrize("seed", range(2))
+def test_lines_of_a_part_hold_where_its_cuts_do(seed: int, activation: Elementwise | None) -> None:
+    network, box = tensors(random_chain(seed, 2, 4, 4, 1, activation=activation), unit_box(2))
     layers = LayerBounds(network, box, Slope.ADAPTIVE).fill()
-    relus = [p for p, n in enumerate(network.nodes) if isinstance(n.operator, Relu)]
-    rng = np.random.default_rng(seed)
-    # Also signs that contradict the bounds.
-    signs = {p: torch.tensor(rng.integers(-1, 2, size=(30, 4))).to(torch.int8) for p in relus}
     place = torch.zeros(30, dtype=torch.int64)
-    relaxations, intervals = split_relaxations(layers, place, signs)
+    nodes = NeuronNodes.roots(layers, place, torch.zeros(30, dtype=torch.float64), 1)
+    rng = np.random.default_rng(seed)
+    for _ in range(3):
+        # Also cuts that contradict the bounds, and the slopes of other lines.
+        neuron, at = torch.tensor(rng.integers(-1, 8, 30)), torch.tensor(rng.normal(size=30))
+        part = torch.tensor(rng.integers(0, 2, 30)) * 30 + torch.arange(30)
+        nodes = nodes.children(neuron, at.float())[part].relined(layers, place)
+    noise = {p: v + torch.randn(v.shape) * 0.1 for p, v in nodes.slopes.items() if activation}
+    nodes = replace(nodes, slopes={**nodes.slopes, **noise})
+    relaxations, intervals = split_lines(layers, place, nodes)
     points = points_in(box.lower[0], box.upper[0], 300)
     values = node_values(network, points)
-    for position in relus:
-        low, high = intervals[position]
+    for position, (low, high) in intervals.items():
         assert bool((low <= high).all())
         before = values[network.nodes[position].inputs[0]][:, None]
-        holds = before * signs[position] >= 0
+        holds = (before >= nodes.low[position]) & (before <= nodes.high[position])
         assert bool((~holds | ((before >= low - 1e-12) & (before <= high + 1e-12))).all())
-        lines = relaxations[position]
-        below = lines.lower_slope[:, 0] * before
-        shift = 0.0 if lines.upper_intercept is None else lines.upper_intercept[:, 0]
-        under = 0.0 if lines.lower_intercept is None else lines.lower_intercept[:, 0]
-        after = before.clamp(min=0)
-        assert bool((~holds | (below + under <= after + 1e-12)).all())
-        above = lines.upper_slope[:, 0] * before + shift
-        assert bool((~holds | (above >= after - 1e-12)).all())
-
-
-def test_only_free_unstable_neurons_are_scored() -> None:
-    signs = {2: torch.tensor([[0, 1, 0, 0]], dtype=torch.int8)}
-    intervals = {
-        2: (
-            torch.tensor([[-1.0, -1.0, 0.0, -2.0]]),
-            torch.tensor([[1.0, 1.0, 1.0, 1e-320]], dtype=torch.float64),
+        lines, after = relaxations[position], values[position][:, None]
+        shift, under = (
+            0.0 if end is None else end[:, 0]
+            for end in (lines.upper_intercept, lines.lower_intercept)
         )
-    }
-    seen = {2: torch.tensor([[-1.0, -1.0, -1.0, 0.0]])}
-    free = free_neurons(intervals, signs)
+        assert bool((~holds | (lines.lower_slope[:, 0] * before + under <= after + 1e-9)).all())
+        assert bool((~holds | (lines.upper_slope[:, 0] * before + shift >= after - 1e-9)).all())
+
+
+def test_only_unstable_relus_are_split_and_scored() -> None:
+    network = random_chain(0, 2, 4, 1)
+    ends = (
+        torch.tensor([[-1.0, 0.0, 0.0, -2.0]], dtype=torch.float64),
+        torch.tensor([[1.0, 1.0, 1.0, 1e-320]], dtype=torch.float64),
+    )
+    position = next(p for p, n in enumerate(network.nodes) if isinstance(n.operator, Relu))
+    seen = {position: torch.tensor([[-1.0, -1.0, -1.0, 0.0]])}
+    intervals, nodes = {position: ends}, {position: ends[0]}
+    free = free_neurons(network, intervals, nodes)
     assert free.tolist() == [[True, False, False, True]]
-    scores = neuron_scores(seen, intervals, signs)
+    lines = {position: relax(Relu(), *ends, Slope.ADAPTIVE)}
+    scores = neuron_losses(network, seen, lines, intervals, nodes)
     assert float(scores[0, 0]) == pytest.approx(0.5)
     assert float(scores[0, 3]) == pytest.approx(0, abs=1e-9)
+    points = points_of(network, seen, intervals, nodes, torch.tensor([[0, 3]]))
+    assert points.tolist() == [[0.0, 0.0]]

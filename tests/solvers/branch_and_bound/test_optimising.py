@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -13,13 +14,16 @@ from torch import Tensor
 
 from sensverify.bounds import forward_pass
 from sensverify.bounds.backward import backward_lines
+from sensverify.bounds.ibp import Interval
 from sensverify.bounds.layerwise import LayerBounds
 from sensverify.bounds.relaxation import Relaxation, Slope
 from sensverify.core.box import Box
 from sensverify.network import Network
-from sensverify.network.operators import Abs, Elementwise, Relu, Sigmoid
+from sensverify.network.operators import Abs, Elementwise, Floor, Gelu, Sigmoid, Sin
 from sensverify.runs.watch import Watch
+from sensverify.solvers.branch_and_bound.cuts import cut_nodes
 from sensverify.solvers.branch_and_bound.entries import Entries
+from sensverify.solvers.branch_and_bound.neuron_nodes import NeuronNodes, split_lines
 from sensverify.solvers.branch_and_bound.optimising import (
     BestLines,
     Choices,
@@ -27,7 +31,6 @@ from sensverify.solvers.branch_and_bound.optimising import (
     best_lines,
 )
 from sensverify.solvers.branch_and_bound.refining import OwnLines, refine
-from sensverify.solvers.branch_and_bound.relu_nodes import split_relaxations
 from sensverify.solvers.branch_and_bound.tightening import padded_groups, tighten
 from tests.contracts.attained import attained
 from tests.contracts.networks import NETWORKS, Case, cases, node_values
@@ -47,24 +50,27 @@ def setting(seed: int, activation: Elementwise | None = None) -> tuple[Network, 
 
 
 def problem_of(
-    network: Network, box: Box, rows: Tensor, signs: dict[int, Tensor] | None = None
+    network: Network, box: Box, rows: Tensor, cuts: dict[int, Interval] | None = None
 ) -> LineProblem:
     layers = LayerBounds(network, box, Slope.ADAPTIVE).fill()
-    relaxations, _ = split_relaxations(layers, torch.arange(ITEMS), signs or {})
+    nodes = NeuronNodes.roots(layers, torch.arange(ITEMS), box.lower[:, 0], rows.shape[1])
+    for position, (low, high) in (cuts or {}).items():
+        nodes.low[position].copy_(low)
+        nodes.high[position].copy_(high)
+    relaxations, ends = split_lines(layers, torch.arange(ITEMS), nodes)
     ones = torch.ones(ITEMS, rows.shape[1], dtype=torch.float64)
-    return LineProblem(
-        network, box.lower, box.upper, relaxations, rows, 0.3 * ones, ones > 0, signs or {}
-    )
+    parts = (network, box.lower, box.upper, relaxations, rows, 0.3 * ones, ones > 0)
+    return LineProblem(*parts, ends, cut_nodes(nodes.cuts))
 
 
 def assert_below(problem: LineProblem, best: BestLines, *, scores: Tensor | None = None) -> None:
-    """The line's least value is below the largest distance of any row, where the signs hold."""
+    """The line's least value is below the largest distance of any row, within the cuts."""
     points = points_in(problem.lower, problem.upper, POINTS)
     values = node_values(problem.network, points.flatten(0, 1))
     holds = torch.ones(POINTS, ITEMS, dtype=torch.bool)
-    for position, sign in problem.signs.items():
+    for position, (low, high) in problem.cuts.items():
         before = values[problem.network.nodes[position].inputs[0]].reshape(POINTS, ITEMS, -1)
-        holds &= (before * sign.flatten(1) >= 0).all(2)
+        holds &= ((before >= low) & (before <= high)).all(2)
     outputs = values[-1].reshape(POINTS, ITEMS, -1)
     distance = torch.einsum("iro,pio->pir", problem.rows, outputs) - problem.limits
     # Whatever the weights, a weighted mean is at most the largest.
@@ -78,7 +84,7 @@ def assert_below(problem: LineProblem, best: BestLines, *, scores: Tensor | None
     st.integers(0, 2**31),
     st.integers(0, 4),
     st.booleans(),
-    st.sampled_from([None, Abs(), Sigmoid()]),
+    st.sampled_from([None, Abs(), Sigmoid(), Gelu(), Sin(), Floor()]),
 )
 @settings(max_examples=40)
 def test_lines_hold_for_any_slopes_weights_and_multipliers(
@@ -86,21 +92,27 @@ def test_lines_hold_for_any_slopes_weights_and_multipliers(
 ) -> None:
     network, box, rows = setting(seed, activation)
     rng = np.random.default_rng(seed)
-    relus = [p for p, n in enumerate(network.nodes) if isinstance(n.operator, Relu)]
+    bent = [p for p, n in enumerate(network.nodes) if isinstance(n.operator, Elementwise)]
 
-    def each(kind: str) -> dict[int, Tensor]:
-        draws = {
-            "slopes": lambda: rng.random((ITEMS, 4)),
-            "multipliers": lambda: (
-                rng.exponential(size=(ITEMS, 4)) * (rng.random((ITEMS, 4)) < 0.7)
-            ),
-            "signs": lambda: rng.integers(-1, 2, size=(ITEMS, 4)),
-        }
-        return {p: torch.tensor(draws[kind]()) for p in relus}
+    def each(draw: Callable[[], np.ndarray]) -> dict[int, Tensor]:
+        return {p: torch.tensor(draw()) for p in bent}
+
+    def cut() -> Interval:
+        low, high = np.sort(rng.normal(size=(2, ITEMS, 4)), axis=0)
+        low[rng.random(low.shape) < 0.5] = -np.inf
+        high[rng.random(low.shape) < 0.5] = np.inf
+        return torch.tensor(low).float(), torch.tensor(high).float()
 
     scores = torch.tensor(rng.normal(size=(ITEMS, ROWS)))
-    problem = problem_of(network, box, rows, each("signs") if split else None)
-    start = Choices(each("slopes"), each("multipliers"), scores)
+    problem = problem_of(network, box, rows, {p: cut() for p in bent} if split else None)
+    slopes = each(lambda: rng.random((ITEMS, 4)))
+    above = each(lambda: rng.random((ITEMS, 4))) if activation else {}
+    multipliers = {}
+    for p, (low, high) in problem.cuts.items():
+        drawn = torch.tensor(rng.normal(size=low.shape))
+        most = torch.where(torch.isfinite(low), torch.inf, 0.0)
+        multipliers[p] = drawn.clamp(torch.where(torch.isfinite(high), -torch.inf, 0.0), most)
+    start = Choices(slopes, above, multipliers, scores)
     best = best_lines(problem, start, steps)
     assert_below(problem, best, scores=None if steps else scores)
     middle, spread = box.center, box.radius
@@ -123,7 +135,7 @@ def test_choices_are_left_as_they_were_given() -> None:
     problem = problem_of(*setting(0))
     relu = next(iter(problem.relaxations))
     slopes, scores = torch.full((ITEMS, 4), 0.5).double(), torch.zeros(ITEMS, ROWS).double()
-    best_lines(problem, Choices({relu: slopes}, {}, scores), 5)
+    best_lines(problem, Choices({relu: slopes}, scores=scores), 5)
     assert bool((slopes == 0.5).all() & (scores == 0).all())
     assert not slopes.requires_grad
     assert not scores.requires_grad

@@ -74,7 +74,7 @@ def assert_proves(found: Enclosure, evaluator: Evaluator) -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_fixed_signs_prove_all_that_is_claimed(seed: int, activation: Elementwise | None) -> None:
     network = random_chain(seed, 4, 6, 6, 2, activation=activation)
-    found, evaluator = prove(network, unit_box(4, 0.6, batch=2), split="relus", seconds=60.0)
+    found, evaluator = prove(network, unit_box(4, 0.6, batch=2), split="neurons", seconds=60.0)
     assert_proves(found, evaluator)
     proof = found.certificate
     if activation is None:
@@ -89,7 +89,7 @@ def test_fixed_signs_prove_all_that_is_claimed(seed: int, activation: Elementwis
 @pytest.mark.parametrize("seed", range(2))
 def test_a_network_of_several_kinds(seed: int) -> None:
     box = unit_box(3, 0.5, batch=2)
-    found, evaluator = prove(pooled(seed), box, split="relus", seconds=2.0)
+    found, evaluator = prove(pooled(seed), box, split="neurons", seconds=2.0)
     assert_proves(found, evaluator)
     assert len(found.certificate.cells) > 10
 
@@ -97,7 +97,7 @@ def test_a_network_of_several_kinds(seed: int) -> None:
 @pytest.mark.parametrize("seconds", [0.0, 0.05, 0.3])
 def test_a_search_that_was_stopped(seconds: float) -> None:
     network = random_chain(5, 6, 14, 14, 2)
-    found, evaluator = prove(network, unit_box(6, batch=2), split="relus", seconds=seconds)
+    found, evaluator = prove(network, unit_box(6, batch=2), split="neurons", seconds=seconds)
     assert not bool(found.optimal.any())
     assert_proves(found, evaluator)
 
@@ -105,7 +105,7 @@ def test_a_search_that_was_stopped(seconds: float) -> None:
 def test_what_is_given_up() -> None:
     network = random_chain(5, 6, 10, 10, 2)
     more = {"batch": 8, "memory": 4000, "seconds": 1.0}
-    found, evaluator = prove(network, unit_box(6), split="relus", **more)
+    found, evaluator = prove(network, unit_box(6), split="neurons", **more)
     # There was no memory for a record of all that was bounded: it proves less.
     proof = found.certificate
     assert_covers(proof, evaluator.box)
@@ -118,7 +118,7 @@ def test_leaves_of_a_linear_program() -> None:
     """Along a valley only the program's multipliers reach the least value."""
     network = random_chain(2, 2, 3, 3, 1)
     box = unit_box(2, batch=1)
-    found, evaluator = prove(network, box, split="relus", gap=0.0, seconds=60.0)
+    found, evaluator = prove(network, box, split="neurons", gap=0.0, seconds=60.0)
     assert_proves(found, evaluator)
     least = exact_ends(network, box, [[1.0]])[0, 0]
     proven = evaluator.proven(found.certificate)[0]
@@ -127,7 +127,7 @@ def test_leaves_of_a_linear_program() -> None:
 
 def test_a_proof_comes_with_the_bounds_that_there_are_without_it() -> None:
     network, box = random_chain(3, 2, 4, 3, 2), unit_box(2, 0.6, batch=2)
-    for split in ("inputs", "relus"):
+    for split in ("inputs", "neurons"):
         found, _ = prove(network, box, split=split, gap=1e-3)
         live, live_box = tensors(network, box)
         rows = torch.eye(2, dtype=torch.float64)[None]
@@ -220,7 +220,7 @@ def test_the_proof_of_a_no(seed: int) -> None:
     network, box = random_chain(seed, 2, 4, 3, 2), unit_box(2)
     least = float(exact_ends(network, box, [[1.0, -1.0]])[0, 0, 0])
     asked = query(box, [[1.0, -1.0]], [least - 1e-2], [[0]])
-    proof, _, all_of_it = refute(network, asked, "relus")
+    proof, _, all_of_it = refute(network, asked, "neurons")
     assert all_of_it
     assert proof.weights is None
     _, closed, _ = refute(network, asked, "inputs")
@@ -234,7 +234,7 @@ def test_rows_that_hold_alone_and_not_together(seed: int) -> None:
     least = least_violation(network, box, np.eye(3), outputs)
     limits = outputs + least - 0.1 * np.abs(outputs).max()
     asked = query(box, np.eye(3), limits, [[0, 1, 2]])
-    proof, closed, all_of_it = refute(network, asked, "relus")
+    proof, closed, all_of_it = refute(network, asked, "neurons")
     assert all_of_it
     assert proof.weights is not None
     assert (np.count_nonzero(proof.weights, axis=1) > 1).any()
@@ -265,7 +265,7 @@ def test_several_alternatives(seed: int) -> None:
     ends = exact_ends(network, box, rows)[0, :, 0]
     # The last alternative's second row is also the first alternative's.
     asked = query(box, rows, ends - 0.3 * np.abs(ends), [[0], [2], [1, 0]])
-    proof, _, all_of_it = refute(network, asked, "relus")
+    proof, _, all_of_it = refute(network, asked, "neurons")
     assert all_of_it
     assert proof.weights is not None
     assert proof.weights.shape == (len(proof.lines), 3)
@@ -274,7 +274,7 @@ def test_several_alternatives(seed: int) -> None:
     assert np.mean(list(closed.values())) >= 0.6
 
 
-@pytest.mark.parametrize("split", ["inputs", "relus"])
+@pytest.mark.parametrize("split", ["inputs", "neurons"])
 def test_what_crown_refutes_is_one_cell(split: str) -> None:
     network, box = random_chain(0, 2, 4, 2), unit_box(2)
     asked = query(box, [[1.0, 0.0]], [-1e3], [[0]])
@@ -295,7 +295,7 @@ def test_without_the_setting_signs_are_not_kept() -> None:
     network, box = random_chain(1, 2, 4, 3, 2), unit_box(2)
     least = float(exact_ends(network, box, [[1.0, -1.0]])[0, 0, 0])
     asked = query(box, [[1.0, -1.0]], [least - 1e-2], [[0]])
-    for split, kept in (("inputs", True), ("relus", False)):
+    for split, kept in (("inputs", True), ("neurons", False)):
         decision = BranchAndBound(split=split, seconds=60.0).decide(network, asked)
         assert decision.verdict is Verdict.UNSAT
         assert isinstance(decision.certificate, Proof) is kept

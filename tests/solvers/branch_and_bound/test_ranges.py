@@ -34,7 +34,7 @@ from tests.solvers.branch_and_bound.cases import (
     valley,
 )
 
-SPLITS = ("inputs", "relus")
+SPLITS = ("inputs", "neurons")
 both_splits = pytest.mark.parametrize("split", SPLITS)
 FAMILIES = st.one_of(*NETWORKS.values(), mlps(relu_only=True))
 ROWS = np.array([[1.0, 0.0], [1.0, -2.0], [0.0, 0.0], [1.0, -2.0]])
@@ -112,7 +112,7 @@ def test_another_brute_force_agrees(network: Network, seed: int, split: str) -> 
 
 @given(
     cases(FAMILIES),
-    st.sampled_from(["inputs", "relus", "auto"]),
+    st.sampled_from(["inputs", "neurons", "auto"]),
     st.sampled_from([torch.float64, torch.float32]),
     st.integers(0, 2**31),
 )
@@ -126,7 +126,7 @@ def test_brackets_are_sound_on_any_network(
 @pytest.mark.slow
 @given(
     cases(FAMILIES),
-    st.sampled_from(["inputs", "relus", "auto"]),
+    st.sampled_from(["inputs", "neurons", "auto"]),
     st.sampled_from([torch.float64, torch.float32]),
     st.integers(0, 2**31),
 )
@@ -273,17 +273,6 @@ def test_splitting_inputs_is_complete_for_every_operator(activation: Any) -> Non
     assert bool(((found.outer.lower <= low) & (found.outer.upper >= high)).all())
 
 
-@pytest.mark.parametrize("activation", [Sigmoid(), Abs()])
-def test_splitting_relus_that_are_not_there_gives_crown(activation: Any) -> None:
-    network = random_chain(4, 2, 3, 2, activation=activation)
-    found, plain = (
-        ranges(network, unit_box(2), "relus"),
-        compute_bounds(network, unit_box(2), Crown()).outer,
-    )
-    assert not bool(found.optimal.all())
-    assert bool((found.outer.lower >= plain.lower - 1e-12).all())
-
-
 def test_neurons_that_a_relu_shares_with_another_operator() -> None:
     """Of a stable neuron a child box knows only the sign: not enough for the other operator."""
     rng = np.random.default_rng(0)
@@ -321,7 +310,7 @@ def test_auto_splits_few_inputs_and_many_relus() -> None:
 
 def test_at_least_as_tight_as_alpha_crown() -> None:
     network = random_chain(9, 10, 12, 8, 2, gain=0.5)
-    found = ranges(network, unit_box(10, 0.5), "relus", seconds=0.5)
+    found = ranges(network, unit_box(10, 0.5), "neurons", seconds=0.5)
     other = compute_bounds(network, unit_box(10, 0.5), AlphaCrown(steps=5)).outer
     assert bool((found.outer.widths <= other.widths + 1e-9).all())
 

@@ -1,13 +1,16 @@
-"""Branch and bound over the signs of ReLUs, for inputs with many features.
+"""Branch and bound over the neurons: over what enters nonlinear operators.
 
-A target is one group of rows on one box. Fixing the sign of an unstable ReLU makes it linear, and
-adds a constraint that the bound takes account of by a multiplier (beta-CROWN). The most promising
-sub-problems are split first, many at a time. Bounds on hidden layers are those of the whole box,
-cut at zero where a sign is fixed.
+A target is one group of rows on one box. A split cuts the interval of one neuron in two: at the
+kink of a ReLU, which is linear on both sides, at a point between for curved functions, beside a
+jump for steps, and for products and maxima at one of their numbers. On each part the lines around
+the function are closer, and the cut is a constraint that the bound takes account of by a multiplier
+(beta-CROWN). The most promising sub-problems are split first, many at a time. Bounds on hidden
+layers are those of the whole box within the cuts.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import isfinite
 
@@ -17,11 +20,20 @@ from torch import Tensor
 
 from sensverify.bounds.ibp import Interval
 from sensverify.bounds.layerwise import LayerBounds
-from sensverify.network.operators import Relu
+from sensverify.bounds.relaxation import Relaxation
 from sensverify.runs.watch import Watch
 from sensverify.solvers.branch_and_bound.choosing import whose_turn
+from sensverify.solvers.branch_and_bound.cuts import Arrays
+from sensverify.solvers.branch_and_bound.entries import Entries
 from sensverify.solvers.branch_and_bound.goals import Goal
-from sensverify.solvers.branch_and_bound.leaves import is_affine, leaf_bound
+from sensverify.solvers.branch_and_bound.leaves import leaf_bound
+from sensverify.solvers.branch_and_bound.neuron_choice import (
+    free_neurons,
+    neuron_losses,
+    points_of,
+)
+from sensverify.solvers.branch_and_bound.neuron_forest import NeuronForest
+from sensverify.solvers.branch_and_bound.neuron_nodes import NeuronNodes, reached_neurons
 from sensverify.solvers.branch_and_bound.optimising import (
     BestLines,
     LineProblem,
@@ -30,14 +42,6 @@ from sensverify.solvers.branch_and_bound.optimising import (
 )
 from sensverify.solvers.branch_and_bound.pace import Pace
 from sensverify.solvers.branch_and_bound.refining import OwnLines, refine
-from sensverify.solvers.branch_and_bound.relu_nodes import (
-    Arrays,
-    ReluNodes,
-    free_neurons,
-    neuron_scores,
-    reached_neurons,
-)
-from sensverify.solvers.branch_and_bound.sign_forest import SignForest
 from sensverify.solvers.branch_and_bound.targets import Targets
 
 _SMALLEST_BATCH = 32
@@ -47,7 +51,10 @@ STEP_SECONDS = 1.0
 """The longest that one step should take."""
 
 ROOT_STEPS = 40
-STEPS = 6
+STEPS, CURVED_STEPS = 6, 20
+"""Gradient steps for the parts of a split: where all kinks are those of ReLUs, and elsewhere, where
+each line has more to choose and a split alone changes less."""
+
 REFINING_SHARE = 0.35
 """Of the time left after the roots, what hidden layers may take."""
 
@@ -59,8 +66,12 @@ CANDIDATES = 4
 """Neurons of each sub-problem whose children are looked at before one is chosen."""
 
 
+Lines = tuple[Mapping[int, Relaxation], Mapping[int, Interval]]
+"""By nonlinear node, the lines around it and the bounds on what enters."""
+
+
 @dataclass(eq=False)
-class ReluSplitting:
+class NeuronSplitting:
     """One search.
 
     Parameters
@@ -75,7 +86,7 @@ class ReluSplitting:
     watch : Watch
     floor : Tensor, shape ``[problems, rows]``
         What is proven for the whole boxes so far, by other means.
-    forest : SignForest or None
+    forest : NeuronForest or None
         Takes the record of the search.
     resolve : bool
         As for `BranchAndBound`.
@@ -87,12 +98,14 @@ class ReluSplitting:
     budget: int
     watch: Watch
     floor: Tensor
-    forest: SignForest | None = None
+    forest: NeuronForest | None = None
     resolve: bool = False
     explored: int = 0
     gave_up: bool = False
 
     def __post_init__(self) -> None:
+        # Other turns may end sooner: what comes before any split is not to be cut off by them.
+        self._began, self._whole = False, self.watch
         self.targets = Targets.open(self.goal, self.floor)
         # The least bound, by target, among sub-problems that are closed or given up.
         self._settled = self.floor.new_full(self.targets.problem.shape, torch.inf)
@@ -101,16 +114,26 @@ class ReluSplitting:
         if self.forest is not None:
             self.forest.rest_on(self.layers)
         self._pace = Pace(min(_SMALLEST_BATCH, self.batch), self.batch, STEP_SECONDS)
+        only_relus = Entries.of(self.layers.network).only_relus
+        self._steps = STEPS if only_relus else CURVED_STEPS
 
     def run(self) -> None:
         """Search until every target is refuted, the goal is reached or the watch is over."""
+        self._began = True
         self._bound_roots(self._open)
-        if len(self._open) and not self.goal.reached and not self.watch.over:
-            share = REFINING_SHARE * self.watch.left
+        if len(self._open) and not self.goal.reached and not self._whole.over:
+            share = REFINING_SHARE * self._whole.left
             # They are roots again: nothing is split before.
             self._open = replace(self._open, decision=self._open.decision * 0 - 1)
-            self._refine(self.watch.within(share if isfinite(share) else None))
+            self._refine(self._whole.within(share if isfinite(share) else None))
             self._bound_roots(self._open)
+        self.resume()
+
+    def resume(self) -> None:
+        """Start, or go on with a search that was interrupted."""
+        if not self._began:
+            self.run()
+            return
         while len(self._open) and not self.goal.reached and not self.watch.over:
             self._prune()
             if not len(self._open):
@@ -118,7 +141,7 @@ class ReluSplitting:
             began = self.watch.now()
             pace = self._pace
             chosen, self._open = pace.parents(self._open, self._merit, self.budget)
-            self._bound(chosen.children(chosen.decision), STEPS)
+            self._bound(self._parts(chosen, chosen.decision, chosen.at), self._steps)
             self._within_budget()
             pace.after(self.watch.now() - began)
             self.watch.say(f"{self.explored:,} sub-problems bounded, {len(self._open):,} open")
@@ -131,11 +154,11 @@ class ReluSplitting:
         self.layers = refine(self.layers, watch, own)
         self.forest.rest_on(self.layers, own)
 
-    def _bound_roots(self, roots: ReluNodes) -> None:
+    def _bound_roots(self, roots: NeuronNodes) -> None:
         self._open = roots[self.targets.problem[:0]]
         for first in range(0, len(roots), self.batch):
             places = torch.arange(first, len(roots), device=self.targets.problem.device)
-            if self.watch.over:
+            if self._whole.over:
                 # Nothing is proven for these beyond what was known before.
                 self._give_up(roots[places])
                 break
@@ -145,6 +168,11 @@ class ReluSplitting:
     def finished(self) -> bool:
         """True where every target is refuted."""
         return len(self._open) == 0 and not self.gave_up
+
+    @property
+    def exhausted(self) -> bool:
+        """True where nothing is left that could be split."""
+        return len(self._open) == 0
 
     def bounds(self) -> Tensor:
         """The bound proven for every row of every problem, ``[problems, rows]``.
@@ -163,29 +191,21 @@ class ReluSplitting:
         result[place] = self.targets.limits[single, 0] + left[single]
         return result
 
-    def _roots(self) -> ReluNodes:
-        count, layers = len(self.targets.problem), self.layers
-        like = self.floor
-        signs = {
-            p: torch.zeros((count, *n.shape), dtype=torch.int8, device=like.device)
-            for p, n in enumerate(layers.network.nodes)
-            if isinstance(n.operator, Relu)
-        }
-        slopes = {
-            p: layers.relaxations[p].lower_slope[self.targets.problem, 0].float() for p in signs
-        }
-        zeros = {p: torch.zeros_like(values) for p, values in slopes.items()}
-        places = torch.arange(count, device=like.device)
-        none = like.new_full((count,), -torch.inf)
-        scores = torch.zeros_like(self.targets.limits)
-        turns = torch.zeros(count, scores.shape[1] + 1, dtype=torch.int16, device=like.device)
-        return ReluNodes(places, none, signs, slopes, zeros, scores, turns, places * 0 - 1, places)
+    def _roots(self) -> NeuronNodes:
+        limits = self.targets.limits
+        none = limits.new_full((len(limits),), -torch.inf)
+        return NeuronNodes.roots(self.layers, self.targets.problem, none, limits.shape[1])
 
-    def _closed(self, nodes: ReluNodes, *, last: bool = False) -> Tensor:
+    def _parts(self, nodes: NeuronNodes, neuron: Tensor, at: Tensor) -> NeuronNodes:
+        """Both parts of sub-problems whose neurons are split."""
+        parts = nodes.children(neuron, at)
+        return parts.relined(self.layers, self.targets.problem[parts.target])
+
+    def _closed(self, nodes: NeuronNodes, *, last: bool = False) -> Tensor:
         """Mask of the closed sub-problems, ``[items]``; some for want of precision, maybe."""
         return self.targets.closed(nodes.target, nodes.bounds, ties=last or not self.resolve)
 
-    def _settle(self, nodes: ReluNodes) -> None:
+    def _settle(self, nodes: NeuronNodes) -> None:
         self._settled.scatter_reduce_(0, nodes.target, nodes.bounds, "amin")
 
     def _prune(self) -> None:
@@ -194,7 +214,7 @@ class ReluSplitting:
             self._settle(self._open[closed])
             self._open = self._open[~closed]
 
-    def _merit(self, nodes: ReluNodes) -> Tensor:
+    def _merit(self, nodes: NeuronNodes) -> Tensor:
         """The promise of open sub-problems: their scaled distance below the limits, ``[items]``."""
         return -nodes.bounds / self.targets.scales(nodes.target)
 
@@ -203,17 +223,18 @@ class ReluSplitting:
         if len(surplus):
             self._give_up(surplus)
 
-    def _give_up(self, nodes: ReluNodes) -> None:
+    def _give_up(self, nodes: NeuronNodes) -> None:
         self._settle(nodes)
         self.gave_up = True
 
-    def _lines(self, nodes: ReluNodes) -> tuple[LineProblem, dict[int, Interval]]:
-        return self.targets.lines(self.layers, nodes.target, nodes.signs)
+    def _lines(self, nodes: NeuronNodes) -> tuple[LineProblem, dict[int, Interval]]:
+        return self.targets.lines(self.layers, nodes)
 
-    def _bound(self, nodes: ReluNodes, steps: int) -> None:
+    def _bound(self, nodes: NeuronNodes, steps: int) -> None:
         """Bound sub-problems, look for incumbents in them, and keep what stays open."""
         problem, intervals = self._lines(nodes)
-        best = best_lines(problem, nodes.choices(), steps, keep=self.forest is not None)
+        record = self.forest is not None
+        best = best_lines(problem, nodes.choices(), steps, keep=record, watch=self._whole)
         self.explored += len(nodes)
         # A child's proof holds beside its parent's.
         bounds = torch.where(nodes.bounds > best.excess, nodes.bounds, best.excess)
@@ -225,8 +246,8 @@ class ReluSplitting:
         if not len(keep):
             return
         seen = {p: values[keep] for p, values in best.seen.items()}
-        cut = {p: (low[keep], high[keep]) for p, (low, high) in intervals.items()}
-        nodes, free = nodes[keep], self._free(nodes[keep], cut)
+        lines = _taken((problem.relaxations, intervals), keep)
+        nodes, free = nodes[keep], self._free(nodes[keep], lines[1])
         done = self._done(nodes, free)
         if bool(done.any()):
             nodes = self._programmed(nodes, done)
@@ -235,27 +256,27 @@ class ReluSplitting:
             left = (~closed).nonzero().squeeze(1)
             nodes, free = nodes[left], free[left]
             seen = {p: values[left] for p, values in seen.items()}
-            cut = {p: (low[left], high[left]) for p, (low, high) in cut.items()}
+            lines = _taken(lines, left)
             if not len(nodes):
                 return
-        nodes = self._decided(nodes, seen, cut, free)
+        nodes = self._decided(nodes, seen, lines, free)
         stuck = nodes.decision < 0
         if bool(stuck.any()):
             self._leaves(nodes[stuck])
         left_open = nodes[~stuck]
         self._open = self._open + left_open if len(self._open) else left_open
 
-    def _free(self, nodes: ReluNodes, intervals: dict[int, Interval]) -> Tensor:
+    def _free(self, nodes: NeuronNodes, intervals: Mapping[int, Interval]) -> Tensor:
         """The free neurons that each row depends on, ``[items, rows, neurons]``."""
         present = self.targets.present[nodes.target].unsqueeze(2)
-        if not nodes.signs:
+        if not nodes.low:
             return present[:, :, :0]
-        free = free_neurons(intervals, nodes.signs).unsqueeze(1) & present
+        free = free_neurons(self.layers.network, intervals, nodes.low).unsqueeze(1) & present
         if self._reached is None:
             return free
         return free & self._reached[self.targets.rows[nodes.target]]
 
-    def _done(self, nodes: ReluNodes, free: Tensor) -> Tensor:
+    def _done(self, nodes: NeuronNodes, free: Tensor) -> Tensor:
         """Rows of which the split just made has fixed the last neuron, ``[items, rows]``.
 
         A linear program bounds them once and for all, whatever the others of the group depend on.
@@ -268,7 +289,7 @@ class ReluSplitting:
         mine = self._reached[rows, last.clamp(min=0)] & (last >= 0)
         return done & (done & mine).any(dim=1, keepdim=True) & free.any(dim=2).any(dim=1)[:, None]
 
-    def _leaves(self, nodes: ReluNodes) -> None:
+    def _leaves(self, nodes: NeuronNodes) -> None:
         """Without a free neuron a linear program has the last word; it is always settled."""
         nodes = self._programmed(nodes, self.targets.present[nodes.target])
         closed = self._closed(nodes, last=True)
@@ -276,11 +297,9 @@ class ReluSplitting:
         if not bool(closed.all()):
             self._give_up(nodes[~closed])
 
-    def _programmed(self, nodes: ReluNodes, rows: Tensor) -> ReluNodes:
+    def _programmed(self, nodes: NeuronNodes, rows: Tensor) -> NeuronNodes:
         """With what linear programs prove about some rows of each, boolean ``[items, rows]``."""
         problem, _ = self._lines(nodes)
-        if not is_affine(problem):
-            return nodes
         problem, bounds = replace(problem, present=rows), nodes.bounds.clone()
         scales = self.targets.scales(nodes.target)
         points, places = [], []
@@ -298,8 +317,7 @@ class ReluSplitting:
                 leaf = replace(leaf.in_short_fractions(), bound=leaf.bound + float(scales[item]))
                 better = True
             if better and self.forest is not None:
-                signs = {p: values[item] for p, values in nodes.signs.items()}
-                self.forest.improve(int(nodes.node[item]), leaf, signs)
+                self.forest.improve(int(nodes.node[item]), leaf, nodes[item : item + 1])
         if points:
             self._look_at(np.stack(points), self.targets.problem[nodes.target[places]])
         return replace(nodes, bounds=bounds)
@@ -309,16 +327,11 @@ class ReluSplitting:
         points = torch.as_tensor(found, dtype=box.lower.dtype, device=box.lower.device)
         self.goal.offer(self.layers.network, box, points.reshape(box.lower.shape), place)
 
-    def _record(self, nodes: ReluNodes, best: BestLines) -> Tensor:
+    def _record(self, nodes: NeuronNodes, best: BestLines) -> Tensor:
         """The numbers of the nodes in the record; as they come, they carry their parents'."""
-        if self.forest is None:
-            return nodes.node
-        if bool((nodes.decision < 0).all()):
-            return self.forest.roots(nodes.target, best)
-        parts = (nodes.target, nodes.node, nodes.decision)
-        return self.forest.children(*parts, best, nodes.signs)
+        return nodes.node if self.forest is None else self.forest.add(nodes, best)
 
-    def _offer(self, nodes: ReluNodes, best: BestLines) -> None:
+    def _offer(self, nodes: NeuronNodes, best: BestLines) -> None:
         """The corner where a sub-problem's line is least is a good guess."""
         place = self.targets.problem[nodes.target]
         box = self.layers.box[place]
@@ -327,28 +340,34 @@ class ReluSplitting:
         self.goal.offer(self.layers.network, box, corner, place)
 
     def _decided(
-        self, nodes: ReluNodes, seen: Arrays, intervals: dict[int, Interval], free: Tensor
-    ) -> ReluNodes:
+        self,
+        nodes: NeuronNodes,
+        seen: Arrays,
+        lines: Lines,
+        free: Tensor,
+    ) -> NeuronNodes:
         """With the neuron to split next: of a few likely ones, the one that helps most."""
-        if not nodes.signs:
-            # A network without ReLUs.
+        if not nodes.low:
+            # A network without anything to split.
             return nodes
         nodes, seen = self._for_a_row(nodes, seen)
-        usable = free.any(dim=1)
-        scores = torch.where(usable, neuron_scores(seen, intervals, nodes.signs), -torch.inf)
+        network, usable = self.layers.network, free.any(dim=1)
+        scores = neuron_losses(network, seen, *lines, nodes.low)
+        scores = torch.where(usable, scores, -torch.inf)
         count = min(CANDIDATES, scores.shape[1])
-        candidates = scores.topk(count, dim=1).indices
+        likely = scores.topk(count, dim=1).indices
+        points = points_of(network, seen, lines[1], nodes.low, likely)
         outcomes = torch.stack(
-            [self._outcome(nodes, candidates[:, i]) for i in range(count)], dim=1
+            [self._outcome(nodes, likely[:, i], points[:, i]) for i in range(count)], dim=1
         )
-        outcomes = torch.where(usable.gather(1, candidates), outcomes, -torch.inf)
-        choice = candidates.gather(1, outcomes.argmax(dim=1, keepdim=True)).squeeze(1)
+        outcomes = torch.where(usable.gather(1, likely), outcomes, -torch.inf)
         # Where no outcome is finite, the likeliest; without a free neuron there is nothing to do.
-        choice = torch.where(torch.isfinite(outcomes).any(dim=1), choice, candidates[:, 0])
+        best = torch.where(torch.isfinite(outcomes).any(dim=1), outcomes.argmax(dim=1), 0)
+        choice, at = (values.gather(1, best.unsqueeze(1)).squeeze(1) for values in (likely, points))
         choice = torch.where(usable.any(dim=1), choice, -torch.ones_like(choice))
-        return replace(nodes, decision=choice)
+        return replace(nodes, decision=choice, at=at)
 
-    def _for_a_row(self, nodes: ReluNodes, seen: Arrays) -> tuple[ReluNodes, Arrays]:
+    def _for_a_row(self, nodes: NeuronNodes, seen: Arrays) -> tuple[NeuronNodes, Arrays]:
         """The nodes, and the neurons' coefficients, of the rows whose turn it is."""
         present = self.targets.present[nodes.target]
         if present.shape[1] == 1:
@@ -373,12 +392,22 @@ class ReluSplitting:
         }
         return replace(nodes, scores=scores, turns=turns), seen
 
-    def _outcome(self, nodes: ReluNodes, neuron: Tensor) -> Tensor:
-        """The worse child's bound if a neuron were split, without optimising it, ``[items]``."""
-        problem, _ = self._lines(nodes.children(neuron))
-        excess = best_lines(problem, nodes.children(neuron).choices(), 0).excess
+    def _outcome(self, nodes: NeuronNodes, neuron: Tensor, at: Tensor) -> Tensor:
+        """The worse part's bound if a neuron were split, without optimising it, ``[items]``."""
+        parts = self._parts(nodes, neuron, at)
+        problem, _ = self._lines(parts)
+        excess = best_lines(problem, parts.choices(), 0).excess
         first, second = excess[: len(nodes)], excess[len(nodes) :]
         # A refuted child is worth no more than that; a little for the better one breaks ties.
         zero = self.targets.closing(nodes.target)
         worse, better = torch.minimum(first, second), torch.maximum(first, second)
         return torch.minimum(worse, zero) + 0.05 * torch.minimum(better, zero)
+
+
+def _taken(lines: Lines, items: Tensor) -> Lines:
+    """The lines and the bounds of some items."""
+    relaxations, intervals = lines
+    return (
+        {p: part.of(items) for p, part in relaxations.items()},
+        {p: (low[items], high[items]) for p, (low, high) in intervals.items()},
+    )

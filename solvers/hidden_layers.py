@@ -103,7 +103,7 @@ def _passes(
 ) -> tuple[tuple[LayerBounds, ...], Better]:
     network, box = known.network, known.box
     if intermediate is not None:
-        return (layer_bounds(network, box, Crown(intermediate), watch),), {}
+        return (layer_bounds(network, box, Crown(intermediate), watch, proof=True),), {}
     alone = [layer_bounds(network, box, method, watch) for method in (Crown(), LpDual())]
     intervals = Ibp().pre_activations(network, box)
     best: dict[int, Interval] = {}

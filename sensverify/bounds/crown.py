@@ -14,6 +14,7 @@ from sensverify.bounds.method import PreActivationBounds
 from sensverify.bounds.proofs import layer_proof
 from sensverify.bounds.relaxation import Slope
 from sensverify.core.box import Box
+from sensverify.core.proof import OwnLines
 from sensverify.core.results import Enclosure, Guarantee
 from sensverify.core.sets import InputSet
 from sensverify.network import Network
@@ -45,7 +46,7 @@ class LinearPass(PreActivationBounds):
         self, network: Network, box: Box, objectives: Tensor, *, watch: Watch | None = None
     ) -> Enclosure:
         """The bounds with the slopes behind them."""
-        layers = layer_bounds(network, box, self, watch)
+        layers = layer_bounds(network, box, self, watch, proof=True)
         return proven_bounds(layers, objectives, self.intermediate)
 
     def proof_entries(self, network: Network, rows: int) -> int:
@@ -57,6 +58,12 @@ class LinearPass(PreActivationBounds):
     ) -> dict[int, Interval]:
         """Bounds on the input of every nonlinear node, keyed by the node."""
         return layer_bounds(network, box, self, watch).pre_activations
+
+    def proven_pre_activations(
+        self, network: Network, box: Box, *, watch: Watch | None = None
+    ) -> tuple[dict[int, Interval], OwnLines | None]:
+        layers = layer_bounds(network, box, self, watch, proof=True)
+        return layers.pre_activations, layers.own
 
 
 @dataclass(frozen=True)
@@ -93,7 +100,12 @@ class LinearMethod(Protocol):
 
 
 def layer_bounds(
-    network: Network, box: Box, method: LinearMethod, watch: Watch | None = None
+    network: Network,
+    box: Box,
+    method: LinearMethod,
+    watch: Watch | None = None,
+    *,
+    proof: bool = False,
 ) -> LayerBounds:
     """Bounds and relaxations of every layer, from the pass itself or from another method.
 
@@ -104,13 +116,17 @@ def layer_bounds(
     box : Box of tensors, shape ``[batch, *input_shape]``
     method : LinearMethod
     watch : Watch, optional
+    proof : bool
+        Whether slopes are kept that prove bounds of the other method and that it searched for.
     """
     watch = watch or Watch()
-    known, other = None, method.intermediate
-    if other is not None:
+    known, own, other = None, None, method.intermediate
+    if other is not None and proof:
+        known, own = other.proven_pre_activations(network, box, watch=watch)
+    elif other is not None:
         stops = {"watch": watch} if other.anytime else {}
         known = other.pre_activations(network, box, **stops)
-    return LayerBounds(network, box, method.slope, watch).fill(known)
+    return LayerBounds(network, box, method.slope, watch, own=own).fill(known)
 
 
 def linear_bounds(layers: LayerBounds, objectives: Tensor) -> Enclosure:

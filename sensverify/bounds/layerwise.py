@@ -37,6 +37,7 @@ from sensverify.bounds.tensors import flattened
 from sensverify.bounds.tiles import Tiles
 from sensverify.bounds.window_plan import WindowPlan, window_plan
 from sensverify.core.box import Box
+from sensverify.core.proof import OwnLines
 from sensverify.core.sets import InputSet
 from sensverify.errors import Unbounded
 from sensverify.network import Network
@@ -62,6 +63,8 @@ class LayerBounds:
         are bounded by then: sound, and about as fast as two evaluations of the network.
     pre_activations : dict from node to ``(lower, upper)``
         Bounds on the input of each nonlinear node, as they become known.
+    own : OwnLines or None
+        What proves those that the lines of a pass do not prove, where it is kept.
     """
 
     network: Network
@@ -70,6 +73,7 @@ class LayerBounds:
     watch: Watch = field(default_factory=Watch)
     pre_activations: dict[int, Interval] = field(default_factory=dict)
     relaxations: dict[int, Relaxation] = field(default_factory=dict)
+    own: OwnLines | None = None
     _rest: dict[int, Interval] | None = None
     _tiles: Tiles = field(init=False)
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from sensverify.bounds.relaxation import Slope
 from sensverify.core.box import Box
+from sensverify.core.proof import OwnLines
 from sensverify.core.queries import Accept, Decision, Query
 from sensverify.core.results import Enclosure, Guarantee
 from sensverify.core.sets import InputSet
@@ -165,6 +166,13 @@ class PreActivationBounds(Method):
 
         Given a watch where the method is ``anytime``.
         """
+
+    def proven_pre_activations(
+        self, network: Network, box: Box, *, watch: Watch | None = None
+    ) -> tuple[dict[int, tuple[Tensor, Tensor]], OwnLines | None]:
+        """`pre_activations`, and what proves those that its `slope` does not prove."""
+        stops = {"watch": watch} if self.anytime else {}
+        return self.pre_activations(network, box, **stops), None
 
     @property
     def intermediate(self) -> PreActivationBounds | None:

@@ -11,16 +11,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from sensverify.bounds.ibp import Interval
+from sensverify.bounds.ibp import Interval, nonlinear_nodes
 from sensverify.bounds.layerwise import LayerBounds
 from sensverify.bounds.method import PreActivationBounds
 from sensverify.bounds.relaxation import Relaxation, Slope, relax
-from sensverify.core.proof import Cells, Hidden, Lines, Proof
+from sensverify.core.proof import Cells, Hidden, Lines, OwnLines, Proof
 from sensverify.errors import BadShape
 from sensverify.network import Network
 from sensverify.network.operators import Relu
@@ -107,8 +108,20 @@ def layer_proof(
         proving = chosen + batch
     lower, upper = flat_bounds(layers.pre_activations, batch)
     none = np.zeros(0, np.int64)
-    hidden = Hidden(chosen, lower, upper, proving, none, none, none, none)
+    own: tuple[np.ndarray, ...] = (none, none, none, none)
+    if layers.own is not None:
+        found = layers.own
+        own = (found.sample, found.entry, found.side, len(lines) + np.arange(len(found.lines)))
+        lines = in_order([lines, _with_chords(found, lines)])
+    hidden = Hidden(chosen, lower, upper, proving, *own)
     return LayerProof(hidden, lines, chosen)
+
+
+def _with_chords(own: OwnLines, passed: Lines) -> Lines:
+    """Slopes of single ends, with the upper ones of the pass where these are chords left out."""
+    if passed.upper is None or own.lines.upper is not None:
+        return own.lines
+    return Lines(own.lines.lower, passed.upper[own.sample])
 
 
 def flat_bounds(
@@ -134,13 +147,19 @@ def flat_lines(
 ) -> Lines:
     """Slopes on all entries, node after node: ``batch * rows`` sets.
 
-    With ``chords``, upper slopes are left out where all nonlinear nodes are ReLUs.
+    With ``chords``, upper slopes are left out where all nonlinear nodes are ReLUs. Slopes of nodes
+    without a relaxation are 0.
     """
-    only_chords = all(isinstance(network.nodes[p].operator, Relu) for p in relaxations)
+    nodes, layers = network.nodes, nonlinear_nodes(network)
+    only_chords = all(isinstance(nodes[p].operator, Relu) for p in layers)
     sides = []
     for name in ("lower_slope", "upper_slope"):
         parts = [torch.zeros(batch * rows, 0, dtype=dtype)]
-        for position in sorted(relaxations):
+        for position in layers:
+            if position not in relaxations:
+                size = prod(nodes[nodes[position].inputs[0]].shape)
+                parts.append(torch.zeros(batch * rows, size, dtype=dtype))
+                continue
             slope: Tensor = getattr(relaxations[position], name).detach()
             spread = slope.expand(batch, rows, *slope.shape[2:])
             parts.append(spread.reshape(batch * rows, -1).to("cpu", dtype))

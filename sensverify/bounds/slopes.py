@@ -19,10 +19,8 @@ from sensverify.network.operators import (
     Operator,
     Periodic,
     PiecewiseLinear,
-    Sigmoid,
     Smooth,
     Steps,
-    Tanh,
 )
 
 _POSITIVE = 0.99
@@ -114,8 +112,8 @@ def _(operator: Smooth, lower: Tensor, upper: Tensor, chord: Tensor) -> tuple[Te
 
     Where the function is concave, the upper line is a tangent, the lower the chord; where it is
     convex, it is the other way round. Across inflections they are the lines that are best in the
-    middle of the interval (`supporting_slopes`); those of sigmoid and tanh run from one end of the
-    interval to the point where they touch the curve.
+    middle of the interval: the tangent there, or the line from one end that touches the curve
+    before the middle is reached; across several, `supporting_slopes`.
     """
     low, high = chord, chord
     with torch.no_grad():
@@ -129,14 +127,14 @@ def _(operator: Smooth, lower: Tensor, upper: Tensor, chord: Tensor) -> tuple[Te
             high = high if convex else torch.where(within, middle, high)
         for (start, place, convex), (_, end, _) in pairwise(parts):
             across = (lower < place) & (upper > place) & (lower >= start) & (upper <= end)
-            first = _touching(operator, (lower, upper), place, 1 if convex else -1, 1)
-            second = _touching(operator, (-upper, -lower), -place, 1 if convex else -1, -1)
+            first = _lowest_above(operator, (lower, upper), place, 1 if convex else -1, 1)
+            second = _lowest_above(operator, (-upper, -lower), -place, 1 if convex else -1, -1)
             steep = (second, first) if convex else (first, second)
             low, high = (
                 torch.where(across, s, line) for s, line in zip(steep, (low, high), strict=True)
             )
-        # Sigmoid and tanh keep the lines that recorded answers follow from.
-        most = 1 if isinstance(operator, Sigmoid | Tanh) else 0
+        # A kink has no tangent that a line across an inflection could end at.
+        most = 0 if operator.kinks else 1
         if len(parts) > 1 + most:
             inside = [(lower < place) & (place < upper) for place in operator.inflections]
             several = torch.stack(inside).sum(dim=0) > most
@@ -233,13 +231,15 @@ def supporting_slopes(points: Tensor, values: Tensor) -> Tensor:
     return below / 2 + above / 2
 
 
-def _touching(
+def _lowest_above(
     operator: Smooth, ends: tuple[Tensor, Tensor], place: float, up: int, along: int
 ) -> Tensor:
-    """Slope of the line from the first end of a curve that touches it beyond an inflection.
+    """Slope of the line above a curve on both sides of an inflection that is lowest in the middle.
 
     The curve is f, turned over and mirrored so that it is convex before the inflection and concave
-    behind it. Bisection on the touching point; its error costs tightness only, never soundness.
+    behind it. The lowest lines above it are the one from its first end that touches it beyond the
+    inflection, and the tangents from there on. Bisection on the touching point; its error costs
+    tightness only, never soundness.
     """
     start, end = ends
     value, derivative = _turned(operator, up, along)
@@ -250,7 +250,9 @@ def _touching(
         beyond = derivative(point) * (point - start) < value(point) - begin
         far = torch.where(beyond, point, far)
         near = torch.where(beyond, near, point)
-    return up * ((value(far) - begin) / (far - start).clamp(min=torch.finfo(start.dtype).eps / 2))
+    line = (value(far) - begin) / (far - start).clamp(min=torch.finfo(start.dtype).eps / 2)
+    middle = start / 2 + end / 2
+    return up * torch.where(middle > far, derivative(middle), line)
 
 
 def _turned(operator: Smooth, up: int, along: int) -> tuple[Curve, Curve]:

@@ -44,6 +44,24 @@ class Lines:
 
 
 @dataclass(frozen=True, eq=False)
+class OwnLines:
+    """Single bounds on entries, each with a line set of its own.
+
+    Parameters
+    ----------
+    sample, entry, side : integer numpy arrays, shape ``[bounds]``
+        The box, the entry, and which end: -1 the lower, 1 the upper one.
+    lines : Lines
+        A set for each.
+    """
+
+    sample: np.ndarray
+    entry: np.ndarray
+    side: np.ndarray
+    lines: Lines
+
+
+@dataclass(frozen=True, eq=False)
 class Hidden:
     """Sets of bounds on the entries over a whole input box, each with what proves it.
 

@@ -51,7 +51,7 @@ def test_alpha_crown_refuses_bad_settings(settings: dict) -> None:
 
 
 @pytest.mark.parametrize("kind", [AlphaCrown, Crown, LpDual])
-@pytest.mark.parametrize("wrong", ["ibp", AlphaCrown(), 1], ids=repr)
+@pytest.mark.parametrize("wrong", ["ibp", AlphaCrown, 1], ids=repr)
 def test_only_methods_that_bound_layers_are_intermediate(kind: type, wrong: object) -> None:
     with pytest.raises(BadSetting, match=r"intermediate.*Ibp\(\)"):
         kind(intermediate=wrong)

@@ -11,4 +11,5 @@ METHODS = (
     Crown(intermediate=LpDual()),
     AlphaCrown(steps=3),
     AlphaCrown(steps=3, intermediate=Ibp()),
+    AlphaCrown(steps=3, intermediate=AlphaCrown(steps=2)),
 )

@@ -35,7 +35,10 @@ from tests.contracts.networks import (
     residual_nets,
 )
 
-LINEAR = (Ibp(), LpDual(), Crown(), Crown(intermediate=Ibp()), AlphaCrown(steps=3))
+DEEP = AlphaCrown(steps=3, intermediate=AlphaCrown(steps=3))
+"""With slopes of their own for the bounds on hidden layers."""
+
+LINEAR = (Ibp(), LpDual(), Crown(), Crown(intermediate=Ibp()), AlphaCrown(steps=3), DEEP)
 EXACT = {
     "branch-and-bound": BranchAndBound(),
     "split-neurons": BranchAndBound(split="neurons"),
@@ -70,7 +73,7 @@ def test_linear_methods(case: Case) -> None:
 @given(cases(st.one_of(*NETWORKS.values())))
 @settings(max_examples=8)
 def test_rational_arithmetic_proves_what_rigorous_arithmetic_does(case: Case) -> None:
-    for method in (Crown(), AlphaCrown(steps=2)):
+    for method in (Crown(), AlphaCrown(steps=2), DEEP):
         _, _, found = certified(case.network, case.box_of(torch.float64), method)
         program = program_of(case.network)
         rigorous = check_claims(program, found.claims, found.proof)

@@ -144,6 +144,7 @@ PIECEWISE: list[PiecewiseLinear] = [HardSigmoid(), SoftShrink(), Hat(), Staircas
 SMOOTH: list[Smooth] = [Softplus(), Falling(), Swish(), Gompertz(), SignedSquare()]
 every_operator = pytest.mark.parametrize("operator", PIECEWISE + SMOOTH, ids=repr)
 PASSES = (Ibp(), LpDual(), Crown(), Crown(intermediate=Ibp()), AlphaCrown(steps=3))
+PASSES += (AlphaCrown(steps=3, intermediate=AlphaCrown(steps=3)),)
 
 
 def network_of(operator: Elementwise, rng: np.random.Generator, inputs: int = 3) -> Network:

@@ -171,7 +171,7 @@ def test_chunks_and_tiles_change_nothing(case: Case) -> None:
 @settings(max_examples=15)
 def test_alpha_crown_is_never_worse_than_crown(case: Case) -> None:
     box = case.box_of(torch.float64)
-    for intermediate in (None, Ibp()):
+    for intermediate in (None, Ibp(), AlphaCrown(steps=3)):
         crown = outer(case.network, box, Crown(intermediate=intermediate))
         for settings_ in ({"steps": 0}, {"steps": 4}):
             alpha = outer(case.network, box, AlphaCrown(intermediate=intermediate, **settings_))

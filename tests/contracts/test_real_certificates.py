@@ -32,7 +32,12 @@ from sensverify.solvers.branch_and_bound import BranchAndBound
 from sensverify.solvers.lp import Lp
 from tests.contracts.attained import attained
 
-LINEAR = (LpDual(), Crown(), AlphaCrown(steps=3))
+LINEAR = (
+    LpDual(),
+    Crown(),
+    AlphaCrown(steps=3),
+    AlphaCrown(steps=3, intermediate=AlphaCrown(steps=3)),
+)
 NETWORKS = ("1_1", "1_5", "1_9", "2_3", "2_7", "3_1", "3_4", "3_5", "3_6", "3_8")
 """Of ACAS Xu."""
 

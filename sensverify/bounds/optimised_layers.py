@@ -1,0 +1,255 @@
+"""Bounds on every layer with the slopes optimised for each end of each neuron, layer after layer.
+
+The bounds on a layer are the lines of the next ones, and tighter bounds make tighter lines. With
+slopes of its own for every end there is nothing to trade between neurons: what is best for each is
+best for whatever is asked of the network. So layers are optimised one after the other, once for all
+objectives, and no gradient goes back through the bounds of earlier layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from math import prod
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from sensverify.bounds.ibp import Interval, entries_of, interval_at, nonlinear_nodes
+from sensverify.bounds.layerwise import LayerBounds
+from sensverify.bounds.needed import only_signs_matter
+from sensverify.bounds.proofs import flat_lines
+from sensverify.bounds.relaxation import Relaxation
+from sensverify.bounds.signs import Signs
+from sensverify.bounds.slope_search import Functions, Slopes, best_slopes
+from sensverify.bounds.tensors import flattened
+from sensverify.bounds.tiles import tile_entries
+from sensverify.bounds.window_plan import WindowPlan
+from sensverify.bounds.windows import RelaxationWindows, Windows, window_network
+from sensverify.core.proof import Lines, OwnLines, concatenated
+from sensverify.core.sets import InputSet
+from sensverify.network.operators import Relu
+from sensverify.runs.watch import Watch
+
+_BOXES = 512
+"""Boxes of one tile of open neurons."""
+
+_KEPT = 1 << 23
+"""Slopes on all entries that a tile may have where they are kept."""
+
+
+@dataclass(frozen=True, eq=False)
+class Tile:
+    """Neurons of one layer, of which both ends are searched for together.
+
+    Parameters
+    ----------
+    functions : Functions
+        Rows of the neurons, and then their negatives: ``[boxes, 2 * neurons]``.
+    boxes, places : integer Tensor, shape ``[boxes, neurons]``
+        Where the neurons are: the box, and the entry of the layer.
+    keep : boolean Tensor, shape ``[boxes, neurons]``
+        False where a box has fewer open neurons than others of the tile.
+    windows : dict from node to ``(place, index)``, optional
+        For functions of a window's network: where its nonlinear nodes are in it, and the entries
+        that the windows see, ``[boxes, window]``.
+    """
+
+    functions: Functions
+    boxes: Tensor
+    places: Tensor
+    keep: Tensor
+    windows: dict[int, tuple[int, Tensor]] | None = None
+
+
+@dataclass(eq=False)
+class OptimisedLayers(LayerBounds):
+    """`LayerBounds` of which every open end has the best slopes that a search finds.
+
+    A neuron of which only the sign matters is open while CROWN does not tell its sign; any other is
+    open. Every end is at least as good as CROWN's and as an interval's over the optimised layers.
+
+    Notes
+    -----
+    Through windows, the lines of nonlinear functions other than ReLU are CROWN's.
+    """
+
+    _steps: int = 0
+    _rate: float = 0.0
+    _keep: bool = False
+    _parts: list[OwnLines] = field(default_factory=list)
+
+    def optimised(self, steps: int, learning_rate: float, *, keep: bool) -> OptimisedLayers:
+        """Bound the input of every nonlinear node.
+
+        Parameters
+        ----------
+        steps, learning_rate
+            Of `best_slopes`.
+        keep : bool
+            Whether the slopes are kept, as ``own``.
+        """
+        self._steps, self._rate, self._keep = steps, learning_rate, keep
+        self.fill()
+        if self._parts:
+            self.own = concatenated(self._parts)
+        return self
+
+    def _source_bounds(self, position: int, signs: Signs | None) -> Interval:
+        lower, upper = super()._source_bounds(position, signs)
+        source = self.network.nodes[position].inputs[0]
+        if self.cut_short or not any(p <= source for p in self.relaxations):
+            return lower, upper
+        if not self._set:
+            ends = (self.box.lower, self.box.upper)
+            low, high = interval_at(self.network, source, ends, self.pre_activations)
+            # An interval that overflowed to NaN says nothing.
+            lower, upper = torch.fmax(lower, low), torch.fmin(upper, high)
+        is_open = (lower < upper).detach()
+        if only_signs_matter(self.network, source):
+            is_open &= (lower < 0) & (upper > 0)
+        left = len(nonlinear_nodes(self.network)) - len(self.pre_activations)
+        # Half of the time that is left is for the slopes, and half of it for passes to come.
+        watch = self.watch.within(self.watch.left / (2 * left))
+        shape, lower, upper = lower.shape, flattened(lower).clone(), flattened(upper).clone()
+        plan = self._plan(source)
+        is_open = flattened(is_open)
+        tiles = self._rows(source, is_open) if plan is None else self._windows(plan, is_open)
+        for tile in tiles:
+            if watch.over:
+                break
+            self.watch.say(f"slopes of {self._tiles.layer}")
+            known = torch.cat([lower[tile.boxes, tile.places], -upper[tile.boxes, tile.places]], 1)
+            found, slopes = self._search(tile, known, watch)
+            low, high = found.chunk(2, dim=1)
+            where = tile.boxes[tile.keep], tile.places[tile.keep]
+            # Rounding can cross the ends of a very thin interval.
+            lower[where] = torch.minimum(low, -high)[tile.keep]
+            upper[where] = torch.maximum(low, -high)[tile.keep]
+            if self._keep:
+                self._parts += self._own(source, tile, slopes)
+        return lower.reshape(shape), upper.reshape(shape)
+
+    def _search(self, tile: Tile, known: Tensor, watch: Watch) -> tuple[Tensor, Slopes]:
+        live = torch.is_grad_enabled()
+        keep = self._keep or live
+        functions = tile.functions
+        best, slopes = best_slopes(
+            functions, self._steps, self._rate, watch, known=known, keep=keep
+        )
+        if live and slopes:
+            # The values found, with the gradient of the pass that finds them.
+            again = checkpoint(functions.least, slopes, use_reentrant=False)
+            best = torch.where(again >= known, again, known)
+        return best, slopes
+
+    def _rows(self, target: int, is_open: Tensor) -> Iterator[Tile]:
+        """Tiles of a node's open entries, dense; boxes with as many go together."""
+        batch, size = is_open.shape
+        nodes = self.network.nodes
+        counts = is_open.sum(dim=1)
+        order = counts.argsort(descending=True)
+        sizes = [prod(node.shape) for node in nodes[: target + 1]]
+        most_rows = max(1, tile_entries(self.box.lower.device) // (2 * max(sizes)))
+        if self._keep:
+            most_rows = max(1, min(most_rows, _KEPT // (2 * entries_of(self.network))))
+        first = 0
+        while first < batch and (most := int(counts[order[first]])):
+            rows = min(most, most_rows)
+            part = order[first : first + max(1, min(_BOXES, most_rows // rows))]
+            first += len(part)
+            chosen = is_open[part].to(torch.int8).topk(most, dim=1)
+            for start in range(0, most, rows):
+                row = slice(start, start + rows)
+                places = chosen.indices[:, row]
+                objectives = _entries(places, size, self.box.lower)
+                functions = self._functions(
+                    target, objectives.reshape(len(part), -1, *nodes[target].shape), part
+                )
+                boxes = part.unsqueeze(1).expand_as(places)
+                yield Tile(functions, boxes, places, chosen.values[:, row] > 0)
+
+    def _functions(self, target: int, objectives: Tensor, part: Tensor) -> Functions:
+        relaxations = {p: r.of(part) for p, r in self.relaxations.items() if p <= target}
+        ends = {}
+        for p in relaxations:
+            if not isinstance(self.network.nodes[p].operator, Relu):
+                low, high = self.pre_activations[p]
+                ends[p] = low[part].unsqueeze(1), high[part].unsqueeze(1)
+        inside = self.box[part] if isinstance(self.box, InputSet) else None
+        box = self.box.lower[part], self.box.upper[part]
+        return Functions(self.network, target, objectives, relaxations, ends, *box, inside)
+
+    def _windows(self, plan: WindowPlan, is_open: Tensor) -> Iterator[Tile]:
+        """Tiles of open neurons, each seen through its own windows."""
+        device = self.box.lower.device
+        small, places = window_network(self.network, plan, device)
+        index = {p: torch.from_numpy(plan.index[p]).to(device) for p in (plan.order[0], *places)}
+        ends = Windows(self.box.lower), Windows(self.box.upper)
+        layers = {p: RelaxationWindows(self._mask_or_relaxation(p)) for p in places}
+        boxes, entries = is_open.nonzero(as_tuple=True)
+        channels, positions = entries // plan.positions, entries % plan.positions
+        size = max(1, tile_entries(device) // (2 * plan.largest_window))
+        if self._keep:
+            size = max(1, min(size, _KEPT // (2 * entries_of(self.network))))
+        last = len(small.nodes) - 1
+        for first in range(0, len(boxes), size):
+            part = slice(first, first + size)
+            box, place = boxes[part], positions[part]
+            lower, upper = (end.at(box, index[plan.order[0]][place]) for end in ends)
+            relaxations = {places[p]: layer.at(box, index[p][place]) for p, layer in layers.items()}
+            rows = channels[part].unsqueeze(1)
+            objectives = _entries(rows, prod(small.nodes[-1].shape), lower)
+            functions = Functions(small, last, objectives, relaxations, {}, lower, upper)
+            seen = {p: (places[p], index[p][place]) for p in places if p in self.relaxations}
+            where = box.unsqueeze(1), entries[part].unsqueeze(1)
+            yield Tile(functions, *where, torch.ones_like(rows, dtype=torch.bool), seen)
+
+    def _mask_or_relaxation(self, position: int) -> Relaxation:
+        return self._tiles._mask_or_relaxation(position)
+
+    def _own(self, source: int, tile: Tile, slopes: Slopes) -> list[OwnLines]:
+        """The slopes behind both ends of a tile's neurons, for every node that the layer enters."""
+        relaxations = tile.functions.detached().with_slopes(slopes)
+        if tile.windows is not None:
+            relaxations = {
+                p: self._unrolled(p, relaxations[place], index)
+                for p, (place, index) in tile.windows.items()
+            }
+        batch, neurons = tile.places.shape
+        flat = flat_lines(self.network, relaxations, batch, 2 * neurons, dtype=self.box.lower.dtype)
+        chosen, sample, place = (
+            torch.cat([part, part], dim=1).flatten().cpu().numpy()
+            for part in (tile.keep, tile.boxes, tile.places)
+        )
+        sample, place = sample[chosen], place[chosen]
+        lines = Lines(flat.lower[chosen], None if flat.upper is None else flat.upper[chosen])
+        side = np.tile(np.repeat([-1, 1], neurons), batch)[chosen]
+        found, first = [], 0
+        for position in nonlinear_nodes(self.network):
+            (entered,) = self.network.nodes[position].inputs
+            if entered == source:
+                found.append(OwnLines(sample, first + place, side, lines))
+            first += prod(self.network.nodes[entered].shape)
+        return found
+
+    def _unrolled(self, position: int, relaxation: Relaxation, index: Tensor) -> Relaxation:
+        """Slopes of windows as slopes of the whole layer, 0 where the windows do not reach."""
+        shape = self.network.nodes[position].shape
+        sides = []
+        for slope in (relaxation.lower_slope, relaxation.upper_slope):
+            rows = slope.expand(len(index), 2, slope.shape[2])
+            # One more number: what lies outside of the image.
+            whole = rows.new_zeros(len(index), 2, prod(shape) + 1)
+            whole.scatter_(2, index.unsqueeze(1).expand_as(rows), rows)
+            sides.append(whole[:, :, :-1].reshape(len(index), 2, *shape))
+        return Relaxation(sides[0], sides[1], None, None)
+
+
+def _entries(places: Tensor, size: int, like: Tensor) -> Tensor:
+    """Rows that are entries, and then their negatives: ``[boxes, 2 * neurons, size]``."""
+    rows = like.new_zeros(*places.shape, size)
+    rows.scatter_(2, places.unsqueeze(2), 1.0)
+    return torch.cat([rows, -rows], dim=1)

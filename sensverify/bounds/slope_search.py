@@ -90,7 +90,7 @@ class Functions:
             self,
             network=self.network.map_arrays(Tensor.detach),
             objectives=self.objectives.detach(),
-            relaxations={p: _detached(each) for p, each in self.relaxations.items()},
+            relaxations={p: each.map(Tensor.detach) for p, each in self.relaxations.items()},
             ends=ends,
             lower=self.lower.detach(),
             upper=self.upper.detach(),
@@ -335,10 +335,3 @@ def _keep_better(chosen: Slopes, frees: list[_Free], better: Tensor) -> None:
             if kept is not None and new is not None:
                 mask = better.reshape(*better.shape, *(1,) * (new.ndim - 2))
                 kept.copy_(torch.where(mask, new.detach(), kept))
-
-
-def _detached(relaxation: Relaxation) -> Relaxation:
-    lower = relaxation.lower_slope.detach()
-    upper = lower if relaxation.parallel else relaxation.upper_slope.detach()
-    intercepts = (relaxation.lower_intercept, relaxation.upper_intercept)
-    return Relaxation(lower, upper, *(None if i is None else i.detach() for i in intercepts))

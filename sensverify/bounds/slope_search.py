@@ -16,9 +16,9 @@ from torch import Tensor
 from sensverify.bounds.adjoint import adjoint, offset
 from sensverify.bounds.backward import backward_bounds
 from sensverify.bounds.forward import apply
+from sensverify.bounds.free_lines import chosen_lines, crown_choice
 from sensverify.bounds.ibp import Interval
-from sensverify.bounds.planes import balanced_shares
-from sensverify.bounds.relaxation import Relaxation, line_intercepts, planes
+from sensverify.bounds.relaxation import Relaxation
 from sensverify.bounds.workspace import Workspace
 from sensverify.core.sets import InputSet
 from sensverify.network import Network
@@ -116,15 +116,7 @@ class Functions:
                 low = torch.where(unstable, low, fixed.upper_slope)
                 result[position] = Relaxation(low, fixed.upper_slope, None, fixed.upper_intercept)
                 continue
-            lower, upper = self.ends[position]
-            if isinstance(operator, Product):
-                result[position] = planes(lower, upper, low, high)
-                continue
-            # On a point every slope is exact, so all that a step could find there is rounding.
-            wide = lower < upper
-            low = torch.where(wide, low, fixed.lower_slope)
-            high = torch.where(wide, high, fixed.upper_slope)
-            result[position] = line_intercepts(operator, low, high, lower, upper)
+            result[position] = chosen_lines(operator, (low, high), fixed, *self.ends[position])
         return result
 
     def least(self, slopes: Slopes, workspace: Workspace | None = None) -> Tensor:
@@ -274,9 +266,11 @@ def _frees(functions: Functions, position: int, batch: int, rows: int) -> list[_
     if isinstance(operator, Relu):
         return [_Free(position, spread(relaxation.lower_slope))]
     lower, upper = functions.ends[position]
+    low, high = crown_choice(operator, relaxation, lower, upper)
+    assert high is not None
     if isinstance(operator, Product):
-        return [_Free(position, spread(share)) for share in balanced_shares(lower, upper)]
-    slopes = relaxation.lower_slope, relaxation.upper_slope
+        return [_Free(position, spread(share)) for share in (low, high)]
+    slopes = low, high
     useful = _useful_slopes(operator, lower, upper, slopes)
     return [
         _Free(position, spread(slope), within) for slope, within in zip(slopes, useful, strict=True)

@@ -45,7 +45,7 @@ def test_planes_hold_at_corners(slope: Slope, rows: list[list[float]]) -> None:
     """Along either number all is linear, so what holds at corners holds in between."""
     for dtype in (F64, torch.float32):
         lower, upper = ends_of(rows, dtype)
-        if not bool(torch.isfinite(product_range(lower, upper)[1]).all()):
+        if not all(bool(torch.isfinite(end).all()) for end in product_range(lower, upper)):
             continue
         lines = relax(Product(), lower, upper, slope)
         assert lines.parallel == (slope is Slope.PARALLEL)

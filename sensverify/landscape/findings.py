@@ -62,6 +62,8 @@ class Findings:
         Why something could not be measured, and of how many minima.
     samples, test : int
         Numbers of all samples and of test samples.
+    repeats : mapping from str to str
+        Minima that end at the network of another, which alone is measured, and its key.
     seconds : float
         That the measurements took, of all workers together.
     record : RunRecord
@@ -84,6 +86,7 @@ class Findings:
     samples: int
     test: int
     seconds: float
+    repeats: Mapping[str, str] = field(default_factory=dict)
     record: RunRecord = field(default_factory=RunRecord.now)
 
     @property
@@ -137,7 +140,7 @@ def findings(
     minima = [
         _minimum(point, funnel[point.key], measured.rows[point.key])
         for point in points
-        if point.key in measured.rows
+        if point.key in measured.rows and point.key not in landscape.repeats
     ]
     minima.sort(key=lambda each: (each.energy, each.key))
     reasons = Counter(
@@ -161,6 +164,7 @@ def findings(
         samples=len(landscape.split.train) + len(landscape.split.test),
         test=len(landscape.split.test),
         seconds=measured.seconds,
+        repeats=landscape.repeats,
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 from torch import nn
 
 from sensverify.core.record import versions
@@ -16,6 +17,7 @@ from sensverify.data import Split
 from sensverify.errors import InputError, UnknownName
 from sensverify.landscape.database import Database
 from sensverify.landscape.network_energy import NetworkEnergy
+from sensverify.landscape.repeats import repeats
 from sensverify.landscape.request import LandscapeRequest
 from sensverify.landscape.rounds import rounds
 from sensverify.landscape.rows import KIND, ROWS, Found
@@ -126,6 +128,18 @@ class Landscape:
         point = points[key]
         energy = self.energy if point.relu is None else self._relu
         return energy.with_weights(point.final_weights)
+
+    @cached_property
+    def repeats(self) -> dict[str, str]:
+        """Keys of minima whose network with ReLU is that of a lower one, with the key of that.
+
+        See `sensverify.landscape.repeats.repeats`.
+        """
+        if not self.request.relu:
+            return {}
+        parts = (self.split.train, self.split.test)
+        inputs = np.concatenate([np.asarray(each.x, dtype=np.float64) for each in parts])
+        return repeats(self.database.minima, self._relu, inputs)
 
     @cached_property
     def _relu(self) -> NetworkEnergy:

@@ -123,6 +123,8 @@ class MeasuredLandscape:
 def chosen_minima(landscape: Landscape, count: int | None = None) -> tuple[StationaryPoint, ...]:
     """Minima from the lowest energy on; where fewer are wanted, some at even steps.
 
+    Of minima that end at one network with ReLU there is the lowest alone.
+
     Raises
     ------
     BadData
@@ -133,10 +135,11 @@ def chosen_minima(landscape: Landscape, count: int | None = None) -> tuple[Stati
     found = landscape.database.minima
     if not found:
         raise BadData("the landscape has no minimum yet", "go on with the search")
+    if count is not None and count < 1:
+        raise BadSetting(f"`minima` needs a number of at least 1, got {count}")
+    found = tuple(each for each in found if each.key not in landscape.repeats)
     if count is None or count >= len(found):
         return found
-    if count < 1:
-        raise BadSetting(f"`minima` needs a number of at least 1, got {count}")
     places = np.unique(np.linspace(0, len(found) - 1, count).round().astype(int))
     return tuple(found[place] for place in places)
 

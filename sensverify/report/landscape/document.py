@@ -106,7 +106,13 @@ def _remarks(found: Findings) -> Iterator[str]:
             f"{count_of(marked, 'minimum is', 'minima are')} not stationary within the tolerance: "
             "marked, and in no correlation but that which says so."
         )
-    left = len(found.keys) - len(found.minima)
+    again = len(found.repeats)
+    if again:
+        yield (
+            f"{count_of(again, 'minimum ends', 'minima end')} at the ReLU network of another one: "
+            "it is measured and counted once."
+        )
+    left = len(found.keys) - len(found.minima) - again
     if left:
         yield f"{count_of(left, 'minimum', 'minima')} of {len(found.keys):,} not measured."
     if not found.complete:

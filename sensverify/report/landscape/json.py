@@ -43,6 +43,7 @@ def landscape_to_json(found: Findings) -> str:
         "counts": {
             "minima": len(found.keys),
             "measured": len(found.minima),
+            "repeated": len(found.repeats),
             "stationary": len(found.stationary),
             "saddles": len(found.saddles),
             "parts": len(found.tree.parts),

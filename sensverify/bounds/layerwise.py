@@ -16,12 +16,7 @@ from torch import Tensor
 from sensverify.bounds.domains import defined, require_defined
 from sensverify.bounds.ibp import Interval, interval_at, interval_bounds, nonlinear_nodes
 from sensverify.bounds.mirrors import has_mirror, mirrored
-from sensverify.bounds.needed import (
-    interval_is_exact,
-    only_relus_read,
-    only_signs_matter,
-    range_is_in_front,
-)
+from sensverify.bounds.needed import interval_is_exact, only_signs_matter
 from sensverify.bounds.neurons import Neurons
 from sensverify.bounds.relaxation import Relaxation, Slope, relax
 from sensverify.bounds.signs import (
@@ -167,21 +162,17 @@ class LayerBounds:
         if self._rest is not None:
             return self._rest[source]
         ends = (self.box.lower, self.box.upper)
-        exact = not self._set and interval_is_exact(network, source)
-        if exact or range_is_in_front(network, source):
+        if not self._set and interval_is_exact(network, source):
             return interval_at(network, source, ends, self.pre_activations)
         try:
             if signs is not None and skips_known(network, position, signs):
                 known = said_by(signs[position], self.box.lower)
                 return self._open_bounds(source, known, signs[position] == 0)
-            if prod(network.nodes[source].shape) >= _WORTH and only_relus_read(network, source):
+            if prod(network.nodes[source].shape) >= _WORTH and only_signs_matter(network, source):
                 # Of neurons that are decided nothing is differentiated: their lines are constant.
                 with torch.no_grad():
                     known = interval_at(network, source, ends, self.pre_activations)
-                is_open = _is_open(known)
-                if only_signs_matter(network, source):
-                    return self._open_bounds(source, known, is_open, by_signs=self._one_end_first)
-                return self._open_bounds(source, known, is_open | (known[0] >= 0))
+                return self._open_bounds(source, known, _is_open(known))
             return self._node_bounds(source)
         except TimeUp:
             return self._intervals(source)
@@ -198,16 +189,14 @@ class LayerBounds:
         lower, upper = torch.minimum(lower, upper), torch.maximum(lower, upper)
         return lower.reshape(shape), upper.reshape(shape)
 
-    def _open_bounds(
-        self, target: int, known: Interval, is_open: Tensor, *, by_signs: bool = False
-    ) -> Interval:
+    def _open_bounds(self, target: int, known: Interval, is_open: Tensor) -> Interval:
         """Bounds ``[batch, *shape]`` of a node by the pass where its sign is open, else as known.
 
         Each box has open neurons of its own.
         """
         neurons = Neurons(self._tiles, target, self._plan(target))
         is_open, others = flattened(is_open), (flattened(known[0]), flattened(known[1]))
-        if by_signs:
+        if self._one_end_first:
             signs = flattened(self._signs_inside[target])
             bounded, (low, high) = neurons.by_signs(is_open, signs, others)
         else:

@@ -9,19 +9,13 @@ from sensverify.network.operators import (
     Affine,
     Conv,
     ConvTranspose,
-    Max,
-    Nonlinear,
     Pad,
     Permute,
-    PiecewiseLinear,
     Relu,
     Reshape,
     Scale,
     Select,
-    Smooth,
 )
-
-_MOVES = (Pad, Permute, Reshape, Select)
 
 
 def interval_is_exact(network: Network, target: int) -> bool:
@@ -50,43 +44,10 @@ def _repeats(operator: Select) -> bool:
     return len(torch.unique(indices)) < len(indices)
 
 
-def range_is_in_front(network: Network, target: int) -> bool:
-    """True where a node's bounds follow from those on what enters nonlinear nodes in front of it.
-
-    It does where a rising function or a maximum is followed by nothing but moves of numbers: lines
-    around such a function, over what enters it, end nowhere inside of its interval.
-    """
-    operator = network.nodes[target].operator
-    while isinstance(operator, _MOVES):
-        (target,) = network.nodes[target].inputs
-        operator = network.nodes[target].operator
-    rises = isinstance(operator, PiecewiseLinear | Smooth) and operator.rising is True
-    return rises or isinstance(operator, Max)
-
-
-def only_relus_read(network: Network, source: int) -> bool:
-    """True where nothing but ReLUs reads a node.
-
-    Where such a ReLU is inactive on the whole box, it is 0 whatever the bounds on what enters it.
-    """
-    return all(isinstance(network.nodes[p].operator, Relu) for p in network.consumers[source])
-
-
 def only_signs_matter(network: Network, source: int) -> bool:
-    """True where only ReLUs read a node, and no bounds follow from their ranges.
+    """True where nothing but ReLUs reads a node.
 
     The lines around a ReLU that is active, or inactive, on the whole box are the ReLU itself,
     whatever the bounds on what enters it.
     """
-    relus = network.consumers[source]
-    return only_relus_read(network, source) and not any(_gives_range(network, p) for p in relus)
-
-
-def _gives_range(network: Network, position: int) -> bool:
-    """True where a nonlinear node reads a node's numbers, moved or not."""
-    readers = [(p, network.nodes[p].operator) for p in network.consumers[position]]
-    return any(
-        isinstance(operator, Nonlinear)
-        or (isinstance(operator, _MOVES) and _gives_range(network, reader))
-        for reader, operator in readers
-    )
+    return all(isinstance(network.nodes[p].operator, Relu) for p in network.consumers[source])

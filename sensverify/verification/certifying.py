@@ -45,6 +45,7 @@ from sensverify.errors import (
 from sensverify.formats.vnnlib import Case, Property
 from sensverify.models.loading import LoadedModel
 from sensverify.network import Network
+from sensverify.network.operators import Nonlinear, PiecewiseLinear
 from sensverify.runs.watch import Watch
 
 PROVER = "branch-and-bound"
@@ -275,8 +276,11 @@ class Certifier:
         self, proof: Proof, query: Query, network: Network, watch: Watch
     ) -> Iterator[Proof]:
         yield proof
-        if query.strict.any() and not watch.over:
-            # Kinks along which a strict limit is reached are closed by signs, by no sub-box.
+        kinds = [n.operator for n in network.nodes if isinstance(n.operator, Nonlinear)]
+        kinked = all(isinstance(kind, PiecewiseLinear) for kind in kinds)
+        if query.strict.any() and kinked and not watch.over:
+            # Kinks along which a strict limit is reached are closed by signs, by no sub-box; curves
+            # have no last split.
             anew = _proven_anew(query, network, watch, split="neurons", resolve=True)
             if anew is not None:
                 # Each leaf bounds its layers itself: stored bounds are rounded, and may turn what

@@ -149,7 +149,7 @@ def test_settings() -> None:
         {"threads": 0},
         {"seconds": -1.0},
         {"objective_seconds": float("nan")},
-        {"intermediate": AlphaCrown()},
+        {"intermediate": Lp()},
     ):
         with pytest.raises(BadSetting):
             Lp(**wrong)

@@ -338,7 +338,7 @@ def test_settings() -> None:
         {"threads": 0},
         {"seconds": -1.0},
         {"tightening": 1.0},
-        {"intermediate": AlphaCrown()},
+        {"intermediate": Milp()},
     ):
         with pytest.raises(BadSetting):
             Milp(**wrong)

@@ -17,6 +17,7 @@ from sensverify.bounds.method import (
     method_names,
     proving_names,
 )
+from sensverify.bounds.projected import ProjectedLpDual
 from sensverify.bounds.relaxation import Slope
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Lirpa",
     "LpDual",
     "Method",
+    "ProjectedLpDual",
     "ProvingMethod",
     "Slope",
     "compute_bounds",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from sensverify.certificates.check.difference import program_of_two
 from sensverify.certificates.check.layers import Layers
 from sensverify.certificates.check.program import Program, program_of
 from sensverify.certificates.check.ranges import Machine
+from sensverify.certificates.check.subtracting import difference
 from sensverify.core.box import Box
 from sensverify.errors import BadCertificate, BadSetting, BadShape, CertificateRejected
 from sensverify.network import Network, NetworkBuilder
@@ -184,6 +186,31 @@ def test_other_steps_are_not_paired() -> None:
         program_of_two(old, more, paired=False)
 
 
+def test_slopes_that_spread_otherwise_over_another_shape_differ() -> None:
+    """Both store the same numbers in steps of the same sizes, and compute other functions."""
+
+    def network(shape: tuple[int, ...]) -> Network:
+        builder = NetworkBuilder((12,))
+        slopes = np.array([0.5, -1.0]).reshape(1, 2, 1)
+        return builder.build(
+            builder.add(
+                Reshape((12,)), builder.add(LeakyRelu(slopes), builder.add(Reshape(shape), 0))
+            )
+        )
+
+    old, new = network((2, 2, 3)), network((3, 2, 2))
+    program = assert_both(old, new, Box(-np.ones((1, 12)), np.ones((1, 12))), paired=True)
+    assert program.entries > program_of(old).entries
+    same = assert_both(old, old, Box(-np.ones((1, 12)), np.ones((1, 12))), paired=True)
+    assert same.entries == program_of(old).entries
+
+
+def test_differences_are_exact_where_they_overflow() -> None:
+    old, new = np.array([1.5e308, 1.0, 0.1]), np.array([-1.5e308, 1.0 + 2**-52, 0.3])
+    for before, after, *parts in zip(old, new, *difference(old, new), strict=True):
+        assert sum(map(Fraction, parts)) == Fraction(after) - Fraction(before)
+
+
 def layers(size: float = 0.0) -> list[tuple[np.ndarray, np.ndarray]]:
     rng, more = np.random.default_rng(0), np.random.default_rng(1)
     shapes = ((8, 4), (8, 8), (3, 8))
@@ -225,6 +252,17 @@ def test_claims_about_two_models_are_checked(
     arithmetic: str, data: bytes, files: tuple[Path, Path], tmp_path: Path
 ) -> None:
     check(data, files, tmp_path, arithmetic=arithmetic)
+
+
+def test_files_that_do_not_pair_are_not_those_of_a_paired_certificate(
+    data: bytes, files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    header, arrays = unpacked(data)
+    other = save_mlp_file(tmp_path / "longer.onnx", *layers(), (np.eye(3), np.zeros(3)))
+    stored = StoredModel.read(other)
+    header["new"].update(sha256=stored.sha256)
+    with pytest.raises(CertificateRejected, match="not as the certificate has them"):
+        check(packed(header, arrays), (files[0], other), tmp_path)
 
 
 @pytest.mark.parametrize("place", [0, 1])

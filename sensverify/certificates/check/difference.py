@@ -90,7 +90,7 @@ def _require_pairs(old: Program, new: Program) -> None:
         raise BadSetting(
             "as their files store them, the two networks do not have the same steps, so that a "
             "certificate cannot pair them",
-            "leave `pair` out for a certificate of both beside each other",
+            "give `pair=False` for a certificate of both beside each other",
         )
 
 
@@ -241,11 +241,12 @@ class _Paired:
         self, before: Nonlinear, after: Nonlinear, source: int, change: int | None
     ) -> int | None:
         old, new, steps = before.function, after.function, self.steps
+        if isinstance(old.operator, LeakyRelu):
+            # Slopes that are alike may spread otherwise over the entries of another shape.
+            return self._leaky(old, new, source, change)
         same = alike(old.operator, new.operator)
         if same and change is None:
             return None
-        if isinstance(old.operator, LeakyRelu):
-            return self._leaky(old, new, source, change)
         if not same or change is None:
             return self._subtracted(before, after, source, change)
         if isinstance(old.operator, Max):

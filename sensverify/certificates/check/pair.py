@@ -9,7 +9,7 @@ from sensverify.certificates.check.difference import program_of_two
 from sensverify.certificates.check.ending import Ending
 from sensverify.certificates.check.program import Program
 from sensverify.certificates.check.stored import StoredModel
-from sensverify.errors import BadSetting, CertificateRejected
+from sensverify.errors import BadSetting, BadShape, CertificateRejected
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,12 @@ class StoredPair:
             new = StoredModel.read_for(stated.ending, new, runtime_check=runtime_check)
         # Before anything is built of both: a file that is not meant need not fit the first.
         new.require(stated.sha256, stated.external)
-        found = cls.of(old, new, paired=stated.paired)
+        try:
+            found = cls.of(old, new, paired=stated.paired)
+        except (BadSetting, BadShape) as error:
+            raise CertificateRejected(
+                f"the two files are not as the certificate has them: {error.problem}"
+            ) from None
         found.require(stated)
         return found
 

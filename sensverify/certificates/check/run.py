@@ -262,6 +262,8 @@ def check_certificate(
     stored.require_ending(certificate.ending)
     stored.require_shapes(certificate.inputs, certificate.outputs)
     if property is not None:
+        if certificate.new is not None:
+            raise CertificateRejected("no property is about the difference of two models")
         from sensverify.certificates.check.coverage import covers
 
         shapes = stored.network.input_shape, stored.network.output_shape
@@ -271,8 +273,6 @@ def check_certificate(
         covers(certificate, property)
     claims, proof, program = certificate.claims, certificate.proof, stored.program
     if new is not None or certificate.new is not None:
-        if property is not None:
-            raise CertificateRejected("no property is about the difference of two models")
         pair = StoredPair.read_for(certificate.new, stored, new, runtime_check=runtime_check)
         program = pair.program
     return check_claims(program, claims, proof, arithmetic=arithmetic, progress=progress)

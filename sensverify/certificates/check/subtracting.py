@@ -88,11 +88,10 @@ def _same(old: np.ndarray | None, new: np.ndarray | None) -> bool:
 
 
 def difference(old: np.ndarray, new: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """``new - old`` as the sum of two arrays: Knuth's two-sum, exact where nothing overflows.
-
-    Where something does, numbers are infinite or NaN, and so is every bound that they enter.
-    """
+    """``new - old`` as the exact sum of two arrays: Knuth's two-sum, or both where it overflows."""
     with np.errstate(over="ignore", invalid="ignore"):
         total = new - old
         back = total - new
-        return total, (new - (total - back)) - (old + back)
+        lost = (new - (total - back)) - (old + back)
+    known = np.isfinite(lost)
+    return np.where(known, total, new), np.where(known, lost, -old)

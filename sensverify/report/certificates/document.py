@@ -104,9 +104,9 @@ def _reliable(report: CheckReport) -> Iterator[tuple[str, doc.Line]]:
     if found is not None and found.new is not None:
         yield "The numbers", _named(prod(found.outputs))
     if found is not None:
-        for ending in (found.ending, None if found.new is None else found.new.ending):
-            if ending is not None:
-                yield "The outputs", f"the logits: {ending}"
+        names = {"": "The outputs", "old": "The old one's outputs", "new": "The new one's outputs"}
+        for which, logits in _endings(found):
+            yield names[which], logits
     if report.signature is not None:
         yield "The numbers", report.signature.numbered
     yield (
@@ -219,8 +219,8 @@ def check_lines(report: CheckReport, checked: Checked) -> list[tuple[str, str]]:
         lines.append(("numbers", report.signature.numbered))
     if certificate.claims.sets is not None:
         lines.append(("inputs", sets_text(certificate.claims.sets)))
-    if certificate.ending is not None and certificate.new is None:
-        lines.append(("outputs", f"the logits: {certificate.ending}"))
+    if certificate.new is None:
+        lines += [("outputs", logits) for _, logits in _endings(certificate)]
     for problem in range(min(checked.problems, BOXES)):
         lines.append((f"  box {problem}", input_text(certificate.claims, problem)))
         lines.append(("  claims", box_text(certificate.claims, problem, _old(certificate))))
@@ -242,9 +242,19 @@ def _second(report: CheckReport) -> Iterator[tuple[str, str]]:
         return
     yield "new model", f"{report.new_model}, SHA-256 {found.new.sha256}"
     yield "outputs", _named(prod(found.outputs))
-    for name, ending in (("old", found.ending), ("new", found.new.ending)):
+    for name, logits in _endings(found):
+        yield f"{name} end", logits
+
+
+def _endings(certificate: Certificate) -> Iterator[tuple[str, str]]:
+    """The models that are bounded up to their logits: old, new, or the only one."""
+    if certificate.new is None:
+        found = [("", certificate.ending)]
+    else:
+        found = [("old", certificate.ending), ("new", certificate.new.ending)]
+    for name, ending in found:
         if ending is not None:
-            yield f"{name} end", f"the logits: {ending}"
+            yield name, f"the logits: {ending}"
 
 
 def sets_text(sets: InputSets) -> str:

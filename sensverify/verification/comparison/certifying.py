@@ -23,14 +23,14 @@ def pair_certifier(models: tuple[LoadedModel, LoadedModel], joint: Joint) -> Cer
         raise BadSetting(
             "a certificate pairs neurons that stand in one order, and those of "
             f"{', '.join(joint.permuted)} stand in another one in the new network",
-            "leave `pair` out for a certificate of both beside each other",
+            "give `pair=False` for a certificate of both beside each other",
         )
     certifier = Certifier(*models, paired=joint.paired)
     if _functions(program_of(joint.network)) != _functions(certifier.program):
         raise BadSetting(
             "as their files store them, the two networks differ at other steps than after their "
             "constants were folded, so that what was bounded cannot be certified",
-            "leave `pair` out for a certificate of both beside each other",
+            "give `pair=False` for a certificate of both beside each other",
         )
     return certifier
 

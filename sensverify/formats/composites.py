@@ -108,7 +108,8 @@ class Mask(NamedTuple):
     @classmethod
     def of(cls, values: np.ndarray, *, hidden: float = -np.inf) -> Mask:
         """The mask of numbers that are added along the last axis; up to ``hidden`` they hide."""
-        seen = values > hidden
+        # Written so that NaN is no number that hides.
+        seen = ~(values <= hidden)
         most = np.where(seen, values, -np.inf).max(axis=-1, keepdims=True)
         with np.errstate(invalid="ignore"):
             faint = seen & (values - most < FAINT)

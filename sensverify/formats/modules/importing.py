@@ -156,13 +156,14 @@ def _network(module: nn.Module, input_shape: Shape, batch: int) -> Network:
 
 
 def _refuse_infinite(network: Network) -> None:
-    """Refuse infinite numbers that no softmax has taken for a mask."""
+    """Refuse NaN, and infinite numbers that no softmax has taken for a mask."""
     for node in network.nodes:
         shift = node.operator.shift if isinstance(node.operator, Scale) else None
         fixed = shift is not None and origin(shift) is not Origin.PARAMETER
-        if fixed and bool(current(shift).detach().isinf().any()):
+        if fixed and not bool(current(shift).detach().isfinite().all()):
             raise UnsupportedOperator(
-                f"node '{node.name}' of the module writes infinite numbers, and bounds are finite",
+                f"node '{node.name}' of the module writes infinite numbers or NaN, and bounds are "
+                "finite",
                 "write a large number, or hide by it what a softmax reads",
             )
 

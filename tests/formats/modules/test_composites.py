@@ -162,6 +162,17 @@ def test_layers_that_mix_samples_or_project_are_refused(layer: nn.LSTM) -> None:
         from_module(last_of(layer), (3, 3))
 
 
+@pytest.mark.parametrize("how", ["added", "attention"])
+def test_a_mask_of_nan_hides_nothing(how: str) -> None:
+    mask = torch.where(MASK, 0.0, torch.nan)
+    functions = {
+        "added": lambda _, x: (x + mask).softmax(-1),
+        "attention": lambda _, x: attend(x, x, x, attn_mask=mask),
+    }
+    with pytest.raises(UnsupportedOperator, match="NaN"):
+        from_module(Function(functions[how]), (3, 3))
+
+
 def test_slopes_are_differentiable_in_live_parameters() -> None:
     torch.manual_seed(0)
     module = nn.Sequential(nn.Linear(3, 8), nn.Unflatten(1, (2, 4)), nn.LayerNorm(4), nn.Flatten())

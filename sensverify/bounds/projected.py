@@ -27,7 +27,7 @@ from sensverify.core.box import Box
 from sensverify.core.results import Enclosure, Guarantee
 from sensverify.errors import MissingRule, Unbounded
 from sensverify.network import Network, Node
-from sensverify.network.operators import Add, Nonlinear
+from sensverify.network.operators import Add, Elementwise, Nonlinear
 from sensverify.registry.ranges import Range
 from sensverify.runs.watch import Watch
 
@@ -142,6 +142,8 @@ class _Sums:
     def _relaxed(
         self, position: int, node: Node, center: Tensor, noise: Tensor
     ) -> tuple[Tensor, Tensor]:
+        if not isinstance(node.operator, Elementwise):
+            raise _no_rule(node)
         lower, upper = self._bounds(node, center, noise)
         if not bool((torch.isfinite(lower) & torch.isfinite(upper)).all()):
             raise Unbounded(
@@ -151,12 +153,8 @@ class _Sums:
         require_defined(node.operator, lower, upper, node.name)
         self.pre_activations[position] = lower, upper
         lines = relax(node.operator, lower, upper, Slope.PARALLEL)
-        if not lines.parallel or lines.lower_slope.ndim != center.ndim + 1:
-            raise MissingRule(
-                f"projected-lp-dual knows functions of one number, not operator "
-                f"{type(node.operator).__name__} (node '{node.name}')",
-                "use lp-dual, crown or ibp",
-            )
+        if not lines.parallel:
+            raise _no_rule(node)
         middle, half = _intercepts(lines)
         moved = lines.lower_slope * noise
         if half is not None:
@@ -178,6 +176,14 @@ class _Sums:
         shape = (len(like), self.count, *like.shape[1:])
         drawn = torch.empty(shape, dtype=torch.float32).cauchy_(generator=self.generator)
         return drawn.clamp_(-_LARGEST, _LARGEST).to(like)
+
+
+def _no_rule(node: Node) -> MissingRule:
+    return MissingRule(
+        "projected-lp-dual knows functions of one number between parallel lines, not operator "
+        f"{type(node.operator).__name__} (node '{node.name}')",
+        "use lp-dual, crown or ibp",
+    )
 
 
 def _scale(sums: Tensor) -> Tensor:

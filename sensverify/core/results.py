@@ -21,7 +21,7 @@ class Guarantee(IntEnum):
     ESTIMATE = 0
     """Sampled or attacked; the truth may lie outside."""
     PROBABILISTIC = 1
-    """Holds with a stated probability (random projections)."""
+    """Estimated by random projections: a share of a bound is reached with a stated probability."""
     SOLVER = 2
     """Holds within a solver's own tolerances."""
     SOUND = 3

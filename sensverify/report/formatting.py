@@ -23,7 +23,8 @@ GUARANTEE_WORDS = {
         "them."
     ),
     Guarantee.PROBABILISTIC: (
-        "Proven up to chance: the intervals hold with the probability the method states."
+        "Not proven. The intervals are estimated by random numbers, about as often too narrow as "
+        "too wide; how far they are off has a probability that the method states."
     ),
     Guarantee.SOLVER: (
         "Proven up to a solver's own tolerances: no input in the box produces an output outside "

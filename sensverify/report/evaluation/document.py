@@ -41,7 +41,7 @@ FINDINGS: tuple[Callable[[Evaluation, Sequence[Summary]], doc.Section], ...] = (
 
 _PROVEN = {
     Guarantee.ESTIMATE: "not proven",
-    Guarantee.PROBABILISTIC: "proven up to the chance that the method states",
+    Guarantee.PROBABILISTIC: "not proven: estimated by random numbers",
     Guarantee.SOLVER: "proven up to a solver's own tolerances",
     Guarantee.SOUND: "proven in real arithmetic, computed in floating-point numbers",
     Guarantee.CERTIFIED: "proven, and checked independently in rigorous arithmetic",

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 from torch import nn
 
 from sensverify.core.record import versions
@@ -21,6 +20,7 @@ from sensverify.landscape.repeats import repeats
 from sensverify.landscape.request import LandscapeRequest
 from sensverify.landscape.rounds import rounds
 from sensverify.landscape.rows import KIND, ROWS, Found
+from sensverify.landscape.sensitivity import AroundSamples
 from sensverify.registry.names import did_you_mean
 from sensverify.runs.folder import RunFolder
 from sensverify.runs.journal import Journal, read_journal
@@ -137,9 +137,7 @@ class Landscape:
         """
         if not self.request.relu:
             return {}
-        parts = (self.split.train, self.split.test)
-        inputs = np.concatenate([np.asarray(each.x, dtype=np.float64) for each in parts])
-        return repeats(self.database.minima, self._relu, inputs)
+        return repeats(self.database.minima, self._relu, AroundSamples.of(self.split).x)
 
     @cached_property
     def _relu(self) -> NetworkEnergy:

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from sensverify.data import Split
 from sensverify.errors import BadData, BadSetting, MissingRule, Unbounded
 from sensverify.formats.modules import from_module
 from sensverify.landscape.course import Snapshot
@@ -142,16 +141,6 @@ def chosen_minima(landscape: Landscape, count: int | None = None) -> tuple[Stati
         return found
     places = np.unique(np.linspace(0, len(found) - 1, count).round().astype(int))
     return tuple(found[place] for place in places)
-
-
-def samples_of(split: Split) -> AroundSamples:
-    """All samples of a data set, its test samples marked."""
-    parts = (split.train, split.test)
-    x = np.concatenate([np.asarray(each.x, dtype=np.float64) for each in parts])
-    y = np.concatenate([np.asarray(each.y, dtype=np.int64) for each in parts])
-    test = np.arange(len(x)) >= len(split.train)
-    ranges = np.asarray(split.train.feature_range, dtype=np.float64)
-    return AroundSamples(x=x, y=y, test=test, feature_range=ranges)
 
 
 def measure_landscape(
@@ -315,4 +304,4 @@ def _loaded(request: str, relu: bool, data_dir: str | None) -> tuple[NetworkEner
     asked = LandscapeRequest.of(json.loads(request))
     split = asked.split(data_dir=data_dir)
     energy = asked.relu_energy(split) if relu else asked.energy(split=split)
-    return energy, samples_of(split)
+    return energy, AroundSamples.of(split)

@@ -47,7 +47,7 @@ def repeats(
     x = torch.as_tensor(inputs, dtype=torch.float64)
     with torch.no_grad():
         outputs = [relu.with_weights(each.final_weights)(x).flatten() for each in ended]
-    size = torch.stack(outputs).square().mean().sqrt()
+    size = torch.stack([each.square().mean() for each in outputs]).mean().sqrt()
     first: list[int] = []
     found: dict[str, str] = {}
     for place, point in enumerate(ended):

@@ -18,6 +18,7 @@ from sensverify.bounds.tensors import tensor_network
 from sensverify.core.box import Box, scaled_up
 from sensverify.core.results import Bounds
 from sensverify.core.sensitivity import log_volume, relative_log_volume
+from sensverify.data import Split
 from sensverify.errors import BadData, BadSetting, MissingRule, NotMeasured, Unbounded
 from sensverify.measures.catalog import MEASURES, find_measures
 from sensverify.measures.measure import MeasuredClassifier
@@ -82,6 +83,16 @@ class AroundSamples:
             raise BadData("there is no test sample", "give data with a test part")
         if not (np.isfinite(self.x).all() and np.isfinite(self.feature_range).all()):
             raise BadData("samples and their ranges need finite numbers, got NaN or infinity")
+
+    @classmethod
+    def of(cls, split: Split) -> AroundSamples:
+        """All samples of a data set, its test samples marked."""
+        parts = (split.train, split.test)
+        x = np.concatenate([np.asarray(each.x, dtype=np.float64) for each in parts])
+        y = np.concatenate([np.asarray(each.y, dtype=np.int64) for each in parts])
+        test = np.arange(len(x)) >= len(split.train)
+        ranges = np.asarray(split.train.feature_range, dtype=np.float64)
+        return cls(x=x, y=y, test=test, feature_range=ranges)
 
     def part(self, name: str) -> np.ndarray:
         """Which samples a mean is over, ``[samples]``."""

@@ -24,10 +24,9 @@ from sensverify.landscape.measuring import (
     MeasuredLandscape,
     chosen_minima,
     measure_landscape,
-    samples_of,
 )
 from sensverify.landscape.points import Link
-from sensverify.landscape.sensitivity import Column, SensitivitySettings
+from sensverify.landscape.sensitivity import AroundSamples, Column, SensitivitySettings
 from sensverify.runs.journal import read_journal
 from sensverify.runs.watch import Watch
 from tests.landscape.folders import PATH, write_landscape
@@ -170,7 +169,7 @@ def test_a_landscape_without_a_minimum_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_samples_are_all_flowers_of_which_thirty_are_for_tests(landscape: Landscape) -> None:
-    samples = samples_of(landscape.split)
+    samples = AroundSamples.of(landscape.split)
     assert samples.x.shape == (150, 4)
     assert samples.part("test").sum() == 30
     assert samples.part("all").all()

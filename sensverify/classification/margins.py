@@ -18,7 +18,7 @@ from sensverify.classification.rivals import Rivals, without
 from sensverify.core.box import Box
 from sensverify.core.results import Bounds, Guarantee
 from sensverify.core.sets import InputSet
-from sensverify.errors import Unbounded
+from sensverify.errors import MissingRule, Unbounded
 from sensverify.network import Network
 
 STEPS = 8
@@ -157,15 +157,18 @@ def finite_slack(network: Network, box: Box, rows: Tensor) -> Tensor:
     allowed = slack(network, box, rows)
     if network.opaque is not None:
         return allowed
-    for i in too_much(allowed).any(dim=1).nonzero().flatten().tolist():
+    places = too_much(allowed).any(dim=1).nonzero().flatten().tolist()
+    if not places:
+        return allowed
+    live = tensor_network(network, dtype=box.lower.dtype, device=box.lower.device)
+    for i in places:
         one = Box(box.lower[i : i + 1], box.upper[i : i + 1])
-        live = tensor_network(network, dtype=one.lower.dtype, device=one.lower.device)
         try:
             with torch.no_grad():
                 bounded = Crown().pre_activations(live, one)
                 hidden = [bounded[place] for place in sorted(bounded)]
                 found = slack(network, one, rows[i : i + 1], hidden)
-        except Unbounded:
+        except (MissingRule, Unbounded):
             continue
         allowed[i] = torch.fmin(allowed[i], found[0])
     return allowed

@@ -167,7 +167,7 @@ class NeuronSplitting:
     @property
     def finished(self) -> bool:
         """True where every target is refuted."""
-        return len(self._open) == 0 and not self.gave_up
+        return self.exhausted and not self.gave_up
 
     @property
     def exhausted(self) -> bool:
@@ -247,7 +247,8 @@ class NeuronSplitting:
             return
         seen = {p: values[keep] for p, values in best.seen.items()}
         lines = _taken((problem.relaxations, intervals), keep)
-        nodes, free = nodes[keep], self._free(nodes[keep], lines[1])
+        nodes = nodes[keep]
+        free = self._free(nodes, lines[1])
         done = self._done(nodes, free)
         if bool(done.any()):
             nodes = self._programmed(nodes, done)
@@ -304,9 +305,10 @@ class NeuronSplitting:
         scales = self.targets.scales(nodes.target)
         points, places = [], []
         for item in rows.any(dim=1).nonzero().flatten().tolist():
-            if self.watch.over:
+            # Not by the end of a turn: what has no program then is given up.
+            if self._whole.over:
                 break
-            leaf = leaf_bound(problem, item, float(scales[item]), self.watch)
+            leaf = leaf_bound(problem, item, float(scales[item]), self._whole)
             if leaf.point is not None:
                 points.append(leaf.point)
                 places.append(item)

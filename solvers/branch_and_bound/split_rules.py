@@ -137,7 +137,8 @@ def _(operator: Product, lower: Tensor, upper: Tensor) -> Tensor:
 def _(operator: Max, lower: Tensor, upper: Tensor) -> Tensor:
     # A number that may be the largest, where another one may be, too.
     may = upper > lower.amax(dim=-1, keepdim=True)
-    return may & _wide(lower, upper)
+    several = may.sum(dim=-1, keepdim=True) > 1
+    return may & several & _wide(lower, upper)
 
 
 @losses.register
@@ -183,10 +184,11 @@ def _(
     operator: PiecewiseLinear, weight: Tensor, lower: Tensor, upper: Tensor, number: Tensor
 ) -> Tensor:
     """The kink that is nearest to the middle."""
-    middle, best = lower / 2 + upper / 2, torch.full_like(lower, torch.inf)
+    middle, best = lower / 2 + upper / 2, torch.full_like(lower, torch.nan)
     for kink in _kinks(operator):
-        nearer = (lower < kink) & (upper > kink) & ((middle - kink).abs() < (middle - best).abs())
-        best = torch.where(nearer, kink, best)
+        # Written so that a middle without a number, or infinitely far, takes the first kink.
+        nearer = ~((middle - kink).abs() >= (middle - best).abs())
+        best = torch.where((lower < kink) & (upper > kink) & nearer, kink, best)
     return torch.where(torch.isfinite(best), best, middle)[0]
 
 

@@ -35,9 +35,10 @@ from sensverify.network.operators import (
     Tanh,
 )
 from sensverify.runs.watch import Watch
-from sensverify.solvers.branch_and_bound import BranchAndBound
+from sensverify.solvers.branch_and_bound import BranchAndBound, racing
 from sensverify.solvers.branch_and_bound.racing import ALONE, race
 from sensverify.solvers.branch_and_bound.split_rules import can_split, split_points, splittable
+from sensverify.solvers.milp import Milp
 from tests.contracts.certified import stored
 from tests.solvers.branch_and_bound.cases import query, random_chain, tensors, unit_box
 
@@ -151,6 +152,15 @@ def test_points_are_inside_and_come_to_an_end(operator: Any) -> None:
     assert depth < 59
 
 
+@pytest.mark.parametrize("ends", [(-torch.inf, 3.0), (-2.0, torch.inf), (-torch.inf, torch.inf)])
+def test_kinks_are_split_where_they_are_on_intervals_without_an_end(
+    ends: tuple[float, float],
+) -> None:
+    lower, upper = (torch.tensor([[end]]).double() for end in ends)
+    weight, number = torch.ones(1, 1).double(), torch.zeros(1, dtype=torch.int64)
+    assert float(split_points(Relu(), weight, lower, upper, number)) == 0.0
+
+
 def test_a_floor_beside_its_jump_is_constant() -> None:
     lower, upper = torch.tensor([[0.2]]).double(), torch.tensor([[1.7]]).double()
     weight, number = torch.ones(1, 1).double(), torch.zeros(1, dtype=torch.int64)
@@ -171,6 +181,11 @@ def test_products_and_maxima_are_split_where_it_decides() -> None:
     # From there on the first is the largest; up to there the second does not count.
     assert 0.5 <= first <= 0.5 + 1e-6
     assert -1e-6 <= second <= 0.0
+    decided = (
+        torch.tensor([[[5.0, 0.0, -1.0]]]).double(),
+        torch.tensor([[[10.0, 4.0, 3.0]]]).double(),
+    )
+    assert not bool(splittable(Max(), *decided).any())
     known = torch.tensor([[[0.0, 1.0]]]).double(), torch.tensor([[[0.0, 2.0]]]).double()
     assert not bool(splittable(Product(), *known).any())
 
@@ -207,6 +222,21 @@ def test_a_race_ends_with_its_watch() -> None:
     assert race(*racers, Watch(20.0, clock=lambda: clock[0])) is racers[0]
     assert 20 <= clock[0] <= 20.5
     assert racers[1].spent == pytest.approx(20 / 3, abs=1.5)
+
+
+@pytest.mark.parametrize("record", [False, True])
+def test_the_end_of_a_turn_costs_no_sub_problem(
+    record: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(racing, "ALONE", 0.02)
+    network, box = random_chain(3, 16, 10, 10, 1), unit_box(16)
+    exact = float(compute_bounds(network, box, Milp()).outer.lower[0, 0])
+    crown = float(compute_bounds(network, box, Crown()).outer.lower[0, 0])
+    question = query(box, [[1.0]], [exact - 0.002 * (exact - crown)], [[0]])
+    watch = Watch(30.0, clock=process_time)
+    decision = BranchAndBound(proof=record).decide(network, question, watch=watch)
+    assert decision.verdict is Verdict.UNSAT
+    assert decision.certificate is not None or not record
 
 
 def test_features_that_are_neither_few_nor_many_are_looked_at_from_both_sides() -> None:

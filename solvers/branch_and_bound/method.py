@@ -77,8 +77,9 @@ class BranchAndBound(Method, Decider):
     batch : int
         Sub-problems bounded at a time, at most.
     memory : int
-        Bytes for the open sub-problems, and as much again for the record behind a proof. Where a
-        record outgrows it, the proof has larger cells, and proves less.
+        Bytes for the open sub-problems, and as much again for the record behind a proof; for each
+        of both searches where a query is looked at from both sides. Where a record outgrows it, the
+        proof has larger cells, and proves less.
     threads : int or None
         Of the processor; None leaves torch's own number.
     seed : int
@@ -220,7 +221,8 @@ class BranchAndBound(Method, Decider):
         if goal.witness is not None:
             return Decision(Verdict.SAT, witness=goal.witness, explored=search.explored)
         if search.finished:
-            return _answer(goal, search.explored, search.proof() if record else None)
+            recorded = record or search.neurons is None
+            return _answer(goal, search.explored, search.proof() if recorded else None)
         if watch.over:
             return Decision(Verdict.TIMEOUT, explored=search.explored)
         # What is left cannot be split: there a kink may run along a strict limit.
@@ -241,7 +243,8 @@ class BranchAndBound(Method, Decider):
         inputs: InputSplitting | None = None
         # Without time to split anything, the bounds on the whole boxes are the answer.
         if by_inputs and not watch.over:
-            inputs = self._inputs(layers, goal, watch, record)
+            # Where sub-boxes win, their record, which costs nothing to speak of, is the proof.
+            inputs = self._inputs(layers, goal, watch, record or by_neurons)
             if by_neurons:
                 return self._raced(layers, goal, watch, inputs, record)
             patience = inf
@@ -349,7 +352,7 @@ class BranchAndBound(Method, Decider):
             return float(_PATIENCE * batch)
         return inf
 
-    def _splits(self, network: Network, box: Box, goal: Goal | None) -> tuple[bool, bool]:
+    def _splits(self, network: Network, box: Box, goal: Goal) -> tuple[bool, bool]:
         """Whether inputs are split, and whether neurons are, from the start.
 
         A few features are split at once, and of many each one alone moves nothing. In between,

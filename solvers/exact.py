@@ -25,8 +25,8 @@ class Exact(Method, Decider):
     """Exact ranges by whichever of our methods is fastest for the network and the box.
 
     That is branch and bound, except where a mixed-integer program takes kinks apart sooner: where
-    many features move and the network has kinks other than ReLUs', and where functions jump; and
-    except on input sets that are no boxes.
+    many features move and the network has kinks other than ReLUs', and where such a network jumps;
+    and except on input sets that are no boxes.
 
     Parameters
     ----------

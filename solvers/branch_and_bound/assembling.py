@@ -79,15 +79,15 @@ def assembled(
         if search.forest is None or recorded is None:
             continue
         targets, shape = search.targets, _Shape.of(recorded, sum(map(len, cells)))
-        signs, leaves = _cells(entries, shape, targets, parts.count), shape.leaves
+        made, leaves = _cells(entries, shape, targets, parts.count), shape.leaves
         target = recorded.target[leaves]
         weights = recorded.weights[leaves] * targets.present.cpu().numpy()[target]
         upper = None if recorded.upper is None else recorded.upper[leaves]
         parts.add(recorded.lower[leaves], upper, targets.rows.cpu().numpy()[target], weights)
-        sets, signs = _hidden(entries, search.forest, shape, signs, parts, hidden)
-        cells.append(signs)
+        sets, made = _hidden(entries, search.forest, shape, made, parts, hidden)
+        cells.append(made)
         hidden.append(sets)
-        found.append(_multipliers(entries, shape, signs, search.forest.multipliers()))
+        found.append(_multipliers(entries, shape, made, search.forest.multipliers()))
     return parts.proof(entries, cells, hidden, found)
 
 
@@ -218,13 +218,13 @@ def _hidden(
     entries: Entries,
     forest: NeuronForest,
     shape: _Shape,
-    signs: Cells,
+    cells: Cells,
     parts: _Parts,
     before: list[Hidden],
 ) -> tuple[Hidden, Cells]:
     """The bounds on hidden layers that leaves rest on, and the cells with the numbers of theirs."""
     leaves = shape.new[shape.leaves] - int(shape.new[shape.kept[0]])
-    keys = np.stack([shape.recorded.hidden[shape.leaves], signs.problem[leaves]], axis=1)
+    keys = np.stack([shape.recorded.hidden[shape.leaves], cells.problem[leaves]], axis=1)
     first = sum(map(len, before))
     # CROWN's bounds are there already, for all boxes in their order.
     known = keys[:, 0] == 0
@@ -243,10 +243,10 @@ def _hidden(
     result = Hidden(
         used[:, 1], lower, upper, np.full(len(used), RULE), *np.concatenate(own, axis=1)
     )
-    hidden = signs.hidden.copy()
+    hidden = cells.hidden.copy()
     hidden[leaves[known]] = keys[known, 1]
     hidden[leaves[~known]] = first + of_leaf.reshape(-1)
-    return result, replace(signs, hidden=hidden)
+    return result, replace(cells, hidden=hidden)
 
 
 def _own(lines: OwnLines, sets: np.ndarray, parts: _Parts, first: int) -> np.ndarray:
@@ -264,7 +264,7 @@ def _own(lines: OwnLines, sets: np.ndarray, parts: _Parts, first: int) -> np.nda
 
 
 def _multipliers(
-    entries: Entries, shape: _Shape, signs: Cells, found: Multipliers
+    entries: Entries, shape: _Shape, cells: Cells, found: Multipliers
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Of leaves that are kept, with the cells on their paths whose splits they are about.
 
@@ -280,11 +280,11 @@ def _multipliers(
     here, open_ = cell.copy(), np.arange(len(cell))
     while len(open_):
         below = here[open_] - first
-        above = signs.parent[below]
+        above = cells.parent[below]
         inner = above != NONE
         open_, below, above = open_[inner], below[inner], above[inner]
         here[open_] = above
-        hit = (signs.split[above - first] == wanted[open_]) & (signs.side[below] == side[open_])
+        hit = (cells.split[above - first] == wanted[open_]) & (cells.side[below] == side[open_])
         split[open_[hit]] = above[hit]
         open_ = open_[~hit]
     return cell, split, found.value[used]

@@ -8,6 +8,9 @@ numbers.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from math import prod
+
 import torch
 from torch import Tensor
 
@@ -27,6 +30,26 @@ def no_cuts(shapes: dict[int, tuple[int, ...]], items: int, device: torch.device
         for end in (-torch.inf, torch.inf)
     )
     return low, high
+
+
+def entries_of_neurons(
+    arrays: Mapping[int, Tensor], neuron: Tensor
+) -> Iterator[tuple[int, tuple[Tensor, ...], Tensor]]:
+    """By node, the places of neurons that are there, and which of the node's entries they are.
+
+    Parameters
+    ----------
+    arrays : mapping from node to Tensor ``[items, *shape]``
+        Over all entries of which neurons are counted, node by node.
+    neuron : int64 Tensor of any shape
+        Outside of that count it is of no node.
+    """
+    start = 0
+    for position, values in arrays.items():
+        count = prod(values.shape[1:])
+        where = ((neuron >= start) & (neuron < start + count)).nonzero(as_tuple=True)
+        yield position, where, neuron[where] - start
+        start += count
 
 
 def within_cuts(interval: Interval, low: Tensor, high: Tensor) -> Interval:

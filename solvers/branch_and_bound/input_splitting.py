@@ -121,7 +121,7 @@ class InputSplitting:
     @property
     def finished(self) -> bool:
         """True where every row of every sub-box is closed."""
-        return len(self.frontier) == 0 and not self.gave_up
+        return self.exhausted and not self.gave_up
 
     @property
     def exhausted(self) -> bool:

@@ -7,7 +7,6 @@ order of the arrays that are given.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import prod
 
 import torch
 from torch import Tensor
@@ -17,7 +16,7 @@ from sensverify.bounds.relaxation import Relaxation
 from sensverify.bounds.tensors import flattened
 from sensverify.network import Network
 from sensverify.network.operators import Windowed
-from sensverify.solvers.branch_and_bound.cuts import Arrays
+from sensverify.solvers.branch_and_bound.cuts import Arrays, entries_of_neurons
 from sensverify.solvers.branch_and_bound.split_rules import (
     losses,
     of_entries,
@@ -73,14 +72,11 @@ def points_of(
         As for `neuron_losses`.
     neuron : Tensor, shape ``[items, some]``
     """
-    result, start = torch.zeros(neuron.shape, device=neuron.device), 0
-    for position, entries in nodes.items():
-        count = prod(entries.shape[1:])
-        item, place = ((neuron >= start) & (neuron < start + count)).nonzero(as_tuple=True)
-        if len(item):
-            entry = neuron[item, place] - start
-            result[item, place] = _points(network, seen, intervals, position, item, entry).float()
-        start += count
+    result = torch.zeros(neuron.shape, device=neuron.device)
+    for position, where, entry in entries_of_neurons(nodes, neuron):
+        if len(entry):
+            found = _points(network, seen, intervals, position, where[0], entry)
+            result[where] = found.float()
     return result
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -16,7 +15,13 @@ from sensverify.bounds.layerwise import LayerBounds
 from sensverify.bounds.relaxation import Relaxation, Slope, relax
 from sensverify.bounds.tensors import flattened
 from sensverify.network.operators import PiecewiseLinear, Relu, Windowed
-from sensverify.solvers.branch_and_bound.cuts import Arrays, Cuts, no_cuts, within_cuts
+from sensverify.solvers.branch_and_bound.cuts import (
+    Arrays,
+    Cuts,
+    entries_of_neurons,
+    no_cuts,
+    within_cuts,
+)
 from sensverify.solvers.branch_and_bound.entries import split_shapes
 from sensverify.solvers.branch_and_bound.optimising import Choices
 from sensverify.solvers.branch_and_bound.records import Records
@@ -132,7 +137,7 @@ class NeuronNodes(Records):
         """
         count = len(self)
         doubled = self[torch.arange(count, device=self.target.device).repeat(2)]
-        for position, item, entry in _places(doubled.low, neuron):
+        for position, (item,), entry in entries_of_neurons(doubled.low, neuron):
             # The arrays are this copy's own.
             flattened(doubled.low[position])[item, entry] = at[item]
             flattened(doubled.high[position])[item + count, entry] = at[item]
@@ -151,7 +156,7 @@ class NeuronNodes(Records):
             Each item's root.
         """
         slopes, above = dict(self.slopes), dict(self.above)
-        for position, item, entry in _places(self.low, self.decision):
+        for position, (item,), entry in entries_of_neurons(self.low, self.decision):
             node = layers.network.nodes[position]
             operator = node.operator
             if isinstance(operator, Relu) or not has_choice(operator) or not len(item):
@@ -190,16 +195,6 @@ def at_outputs(values: Tensor, places: Tensor, shape: tuple[int, ...]) -> Tensor
     """
     each = values.reshape(len(values), prod(shape), *values.shape[1 + len(shape) :])
     return each[torch.arange(len(values), device=values.device), places].unsqueeze(0)
-
-
-def _places(arrays: Mapping[int, Tensor], neuron: Tensor) -> Iterator[tuple[int, Tensor, Tensor]]:
-    """By node, the items whose neuron is there, and which of its entries it is."""
-    start = 0
-    for position, values in arrays.items():
-        count = prod(values.shape[1:])
-        item = ((neuron >= start) & (neuron < start + count)).nonzero().squeeze(1)
-        yield position, item, neuron[item] - start
-        start += count
 
 
 def split_lines(

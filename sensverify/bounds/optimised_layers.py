@@ -25,16 +25,12 @@ from sensverify.bounds.relaxation import Relaxation
 from sensverify.bounds.signs import Signs
 from sensverify.bounds.slope_search import Functions, Slopes, best_slopes
 from sensverify.bounds.tensors import flattened
-from sensverify.bounds.tiles import tile_entries
+from sensverify.bounds.tiles import open_tiles, tile_entries
 from sensverify.bounds.window_plan import WindowPlan
-from sensverify.bounds.windows import RelaxationWindows, Windows, window_network
+from sensverify.bounds.windows import RelaxationWindows, Windows
 from sensverify.core.proof import Lines, OwnLines, concatenated
-from sensverify.core.sets import InputSet
 from sensverify.network.operators import Relu
 from sensverify.runs.watch import Watch
-
-_BOXES = 512
-"""Boxes of one tile of open neurons."""
 
 _KEPT = 1 << 23
 """Slopes on all entries that a tile may have where they are kept."""
@@ -147,29 +143,24 @@ class OptimisedLayers(LayerBounds):
 
     def _rows(self, target: int, is_open: Tensor) -> Iterator[Tile]:
         """Tiles of a node's open entries, dense; boxes with as many go together."""
-        batch, size = is_open.shape
+        size = is_open.shape[1]
         nodes = self.network.nodes
-        counts = is_open.sum(dim=1)
-        order = counts.argsort(descending=True)
-        sizes = [prod(node.shape) for node in nodes[: target + 1]]
-        most_rows = max(1, tile_entries(self.box.lower.device) // (2 * max(sizes)))
-        if self._keep:
-            most_rows = max(1, min(most_rows, _KEPT // (2 * entries_of(self.network))))
-        first = 0
-        while first < batch and (most := int(counts[order[first]])):
-            rows = min(most, most_rows)
-            part = order[first : first + max(1, min(_BOXES, most_rows // rows))]
-            first += len(part)
-            chosen = is_open[part].to(torch.int8).topk(most, dim=1)
-            for start in range(0, most, rows):
-                row = slice(start, start + rows)
-                places = chosen.indices[:, row]
+        most = self._at_once(max(prod(node.shape) for node in nodes[: target + 1]))
+        for part, tiles in open_tiles(is_open, most):
+            for places, keep in tiles:
                 objectives = _entries(places, size, self.box.lower)
                 functions = self._functions(
                     target, objectives.reshape(len(part), -1, *nodes[target].shape), part
                 )
                 boxes = part.unsqueeze(1).expand_as(places)
-                yield Tile(functions, boxes, places, chosen.values[:, row] > 0)
+                yield Tile(functions, boxes, places, keep)
+
+    def _at_once(self, widest: int) -> int:
+        """Neurons of one tile: both of their ends are searched for, and slopes may be kept."""
+        most = tile_entries(self.box.lower.device) // (2 * widest)
+        if self._keep:
+            most = min(most, _KEPT // (2 * entries_of(self.network)))
+        return max(1, most)
 
     def _functions(self, target: int, objectives: Tensor, part: Tensor) -> Functions:
         relaxations = {p: r.of(part) for p, r in self.relaxations.items() if p <= target}
@@ -178,22 +169,18 @@ class OptimisedLayers(LayerBounds):
             if not isinstance(self.network.nodes[p].operator, Relu):
                 low, high = self.pre_activations[p]
                 ends[p] = low[part].unsqueeze(1), high[part].unsqueeze(1)
-        inside = self.box[part] if isinstance(self.box, InputSet) else None
         box = self.box.lower[part], self.box.upper[part]
+        inside = self._tiles.inside(part)
         return Functions(self.network, target, objectives, relaxations, ends, *box, inside)
 
     def _windows(self, plan: WindowPlan, is_open: Tensor) -> Iterator[Tile]:
         """Tiles of open neurons, each seen through its own windows."""
-        device = self.box.lower.device
-        small, places = window_network(self.network, plan, device)
-        index = {p: torch.from_numpy(plan.index[p]).to(device) for p in (plan.order[0], *places)}
+        small, places, index = self._tiles.through(plan)
         ends = Windows(self.box.lower), Windows(self.box.upper)
-        layers = {p: RelaxationWindows(self._mask_or_relaxation(p)) for p in places}
+        layers = {p: RelaxationWindows(self._tiles.mask_or_relaxation(p)) for p in places}
         boxes, entries = is_open.nonzero(as_tuple=True)
         channels, positions = entries // plan.positions, entries % plan.positions
-        size = max(1, tile_entries(device) // (2 * plan.largest_window))
-        if self._keep:
-            size = max(1, min(size, _KEPT // (2 * entries_of(self.network))))
+        size = self._at_once(plan.largest_window)
         last = len(small.nodes) - 1
         for first in range(0, len(boxes), size):
             part = slice(first, first + size)
@@ -206,9 +193,6 @@ class OptimisedLayers(LayerBounds):
             seen = {p: (places[p], index[p][place]) for p in places if p in self.relaxations}
             where = box.unsqueeze(1), entries[part].unsqueeze(1)
             yield Tile(functions, *where, torch.ones_like(rows, dtype=torch.bool), seen)
-
-    def _mask_or_relaxation(self, position: int) -> Relaxation:
-        return self._tiles._mask_or_relaxation(position)
 
     def _own(self, source: int, tile: Tile, slopes: Slopes) -> list[OwnLines]:
         """The slopes behind both ends of a tile's neurons, for every node that the layer enters."""

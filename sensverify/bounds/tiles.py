@@ -7,7 +7,7 @@ the backward sweep up to a fixed amount of memory, and computed again beyond it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from math import prod
@@ -97,10 +97,10 @@ class Tiles:
             if position <= target
         }
         ends = self.box.lower[samples], self.box.upper[samples]
-        inside = self._inside(samples)
+        inside = self.inside(samples)
         return self._pass(self.network, objectives, relaxations, *ends, target, inside)
 
-    def _inside(self, samples: slice | Tensor) -> InputSet | None:
+    def inside(self, samples: slice | Tensor) -> InputSet | None:
         """The input sets of some samples; None where they are the boxes."""
         return self.box[samples] if isinstance(self.box, InputSet) else None
 
@@ -110,39 +110,31 @@ class Tiles:
         ``signs`` are of the entries, as of `backward_bounds`.
         """
         network, batch = self.network, self.box.batch
-        counts = is_open.sum(dim=1)
-        order = counts.argsort(descending=True)
         sizes = [prod(node.shape) for node in network.nodes[: target + 1]]
         entries = max(1, tile_entries(self.box.lower.device) // max(sizes))
         boxes, places, lows, highs = [], [], [], []
-        first = 0
-        while first < batch and (most := int(counts[order[first]])):
-            rows = min(most, entries)
-            part = order[first : first + max(1, min(_TILE_BOXES, entries // rows))]
-            first += len(part)
-            chosen = is_open[part].to(torch.int8).topk(most, dim=1)
+        before = 0
+        for part, tiles in open_tiles(is_open, entries):
             relaxations = {p: r.of(part) for p, r in self.relaxations.items() if p <= target}
-            ends, inside = (self.box.lower[part], self.box.upper[part]), self._inside(part)
-            for start in range(0, most, rows):
-                self._between((first - len(part)) * most + start * len(part), batch * most)
-                row = slice(start, min(start + rows, most))
-                # Where a box has fewer than others of the tile, the rest is not kept.
-                keep = chosen.values[:, row] > 0
+            ends, inside = (self.box.lower[part], self.box.upper[part]), self.inside(part)
+            for number, (chosen, keep) in enumerate(tiles):
+                self._between(before * len(tiles) + number * len(part), batch * len(tiles))
                 tile = partial(
                     self._pass,
                     network,
-                    chosen.indices[:, row],
+                    chosen,
                     relaxations,
                     *ends,
                     target,
                     inside,
-                    None if signs is None else signs[part].gather(1, chosen.indices[:, row]),
+                    None if signs is None else signs[part].gather(1, chosen),
                 )
                 low, high = self._run(tile, 2 * keep.numel() * sum(sizes))
                 boxes.append(part.unsqueeze(1).expand_as(keep)[keep])
-                places.append(chosen.indices[:, row][keep])
+                places.append(chosen[keep])
                 lows.append(low[keep])
                 highs.append(high[keep])
+            before += len(part)
         none = [is_open.new_zeros(0, dtype=torch.int64)]
         empty = [self.box.lower.new_zeros(0)]
         index = torch.cat(boxes or none), torch.cat(places or none)
@@ -152,9 +144,9 @@ class Tiles:
         self, target: int, plan: WindowPlan, is_open: Tensor, signs: Tensor | None = None
     ) -> Open:
         """The same, each neuron by a pass through the windows that it sees."""
-        small, places, index = self._through(plan)
+        small, places, index = self.through(plan)
         ends = Windows(self.box.lower), Windows(self.box.upper)
-        layers = {p: RelaxationWindows(self._mask_or_relaxation(p)) for p in places}
+        layers = {p: RelaxationWindows(self.mask_or_relaxation(p)) for p in places}
         boxes, entries = is_open.nonzero(as_tuple=True)
         channels, positions = entries // plan.positions, entries % plan.positions
         size = max(1, tile_entries(self.box.lower.device) // plan.largest_window)
@@ -181,7 +173,7 @@ class Tiles:
 
     def windows(self, target: int, plan: WindowPlan, signs: Tensor | None = None) -> Interval:
         """Tiles over samples and positions; every position is a small fully connected network."""
-        small, places, index = self._through(plan)
+        small, places, index = self.through(plan)
         rows = prod(small.nodes[-1].shape)
         entries = tile_entries(self.box.lower.device) // (rows * plan.largest_window)
         sample_tile = max(1, min(self.box.batch, entries))
@@ -193,7 +185,7 @@ class Tiles:
             samples = slice(start, min(start + sample_tile, self.box.batch))
             ends = Windows(self.box.lower[samples]), Windows(self.box.upper[samples])
             layers = {
-                p: RelaxationWindows(narrow(self._mask_or_relaxation(p), samples)) for p in places
+                p: RelaxationWindows(narrow(self.mask_or_relaxation(p), samples)) for p in places
             }
 
             wanted = None
@@ -224,7 +216,7 @@ class Tiles:
             cells.append((lower, upper))
         return _join(cells, 0)
 
-    def _through(self, plan: WindowPlan) -> tuple[Network, dict[int, int], dict[int, Tensor]]:
+    def through(self, plan: WindowPlan) -> tuple[Network, dict[int, int], dict[int, Tensor]]:
         """The small network of a plan, the places of its nodes, and the windows by node."""
         device = self.box.lower.device
         small, places = window_network(self.network, plan, device)
@@ -271,11 +263,41 @@ class Tiles:
             return tile()
         return checkpoint(tile, use_reentrant=False)
 
-    def _mask_or_relaxation(self, position: int) -> Relaxation:
+    def mask_or_relaxation(self, position: int) -> Relaxation:
+        """A layer's lines; of a node that has none, ones inside of the image."""
         if position in self.relaxations:
             return self.relaxations[position]
         inside = self.box.lower.new_ones(self.box.batch, *self.network.nodes[position].shape)
         return Relaxation(inside, inside, None, None)
+
+
+def open_tiles(is_open: Tensor, most: int) -> Iterator[tuple[Tensor, list[tuple[Tensor, Tensor]]]]:
+    """Boxes that go through a pass together, with the tiles of their open entries.
+
+    Parameters
+    ----------
+    is_open : boolean Tensor, shape ``[batch, entries]``
+    most : int
+        Neurons of one tile, of all its boxes together, or of one box.
+
+    Yields
+    ------
+    boxes : integer Tensor, shape ``[boxes]``
+        Those with about as many open entries go together.
+    tiles : list of (places, keep)
+        Entries ``[boxes, neurons]``, and where they are open: where a box has fewer than others,
+        the rest is not kept.
+    """
+    counts = is_open.sum(dim=1)
+    order = counts.argsort(descending=True)
+    first = 0
+    while first < len(is_open) and (largest := int(counts[order[first]])):
+        rows = min(largest, most)
+        part = order[first : first + max(1, min(_TILE_BOXES, most // rows))]
+        first += len(part)
+        chosen = is_open[part].to(torch.int8).topk(largest, dim=1)
+        columns = [slice(start, start + rows) for start in range(0, largest, rows)]
+        yield part, [(chosen.indices[:, at], chosen.values[:, at] > 0) for at in columns]
 
 
 def tile_entries(device: torch.device) -> int:

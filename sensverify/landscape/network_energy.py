@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from sensverify.bounds.tensors import flattened
 from sensverify.errors import BadData, BadSetting
 from sensverify.landscape.activations import ENTRYWISE, ODD, check_smooth
 from sensverify.landscape.energy import FunctionEnergy
@@ -22,7 +23,7 @@ from sensverify.landscape.symmetry import symmetry_of
 from sensverify.training.losses.loss import Loss
 from sensverify.training.losses.step import Step
 
-SMOOTH_TERMS = ("cross-entropy",)
+SMOOTH_TERMS = ("cross-entropy", "jacobian", "l2")
 """Terms of losses that have no kinks of their own."""
 
 
@@ -109,12 +110,12 @@ class NetworkEnergy(FunctionEnergy):
         if not kinks:
             check_smooth(module)
         prepared = deepcopy(module).double().eval()
-        self._inner = _LossModule(prepared, loss)
+        self.layout = Layout.of(prepared)
+        self._inner = _LossModule(prepared, loss, self.layout)
         self._make, self._scale, self.l2 = make, scale, l2
         self.samples, self.loss = samples, loss
         self._x = torch.as_tensor(samples.x, dtype=torch.float64)
         self._y = torch.as_tensor(np.asarray(samples.y, dtype=np.int64))
-        self.layout = Layout.of(prepared)
         if not self.layout.size:
             raise BadSetting("the model has no parameters that are trained")
         free = symmetry_of(prepared, self.layout, ENTRYWISE, ODD)
@@ -217,23 +218,41 @@ class NetworkEnergy(FunctionEnergy):
         return self._x
 
 
+@dataclass(eq=False)
+class _Fixed(Step):
+    """A step of a module that is in evaluation mode, with whatever weights it is called with."""
+
+    layout: Layout = field(default_factory=Layout)
+
+    @cached_property
+    def trained(self) -> list[Tensor]:
+        """See `Step.trained`; weights that the module is called with may need no gradient."""
+        parameters = dict(self.module.named_parameters())
+        return [parameters[name] for name in self.layout.names]
+
+    def evaluated(self, x: Tensor) -> Tensor:
+        """See `Step.evaluated`."""
+        return flattened(self.module(x))
+
+
 class _LossModule(nn.Module):
     """A module whose output is the loss, so that `functional_call` reaches all parameters."""
 
-    def __init__(self, module: nn.Module, loss: Loss) -> None:
+    def __init__(self, module: nn.Module, loss: Loss, layout: Layout) -> None:
         super().__init__()
-        self.module, self._loss = module, loss
+        self.module, self._loss, self._layout = module, loss, layout
         self._generator = torch.Generator()
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """A scalar."""
-        step = Step(
+        step = _Fixed(
             module=self.module,
             network=None,  # type: ignore[arg-type]
             x=x,
             y=y,
             progress=1.0,
             generator=self._generator,
+            layout=self._layout,
         )
         return self._loss(step)[0]
 
@@ -243,7 +262,7 @@ def _check_loss(loss: Loss, *, kinks: bool) -> None:
         raise BadSetting(
             f"the loss '{loss}' has bounds, spectral norms or attacks in it, which have kinks and "
             "no second derivatives",
-            "take cross-entropy, whose penalty on weights is `l2`",
+            f"take {', '.join(SMOOTH_TERMS)}; a penalty on all weights and biases is `l2`",
         )
     others = [call.name for _, call in loss.terms if call.name not in SMOOTH_TERMS]
     if others and not kinks:

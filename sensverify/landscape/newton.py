@@ -11,6 +11,7 @@ from sensverify.errors import BadSetting
 from sensverify.landscape.curvature import check_dense, turned_inverse
 from sensverify.landscape.energy import Energy
 from sensverify.landscape.minimise import Inverse, Lbfgs, gradient_of, minimise
+from sensverify.runs.watch import Watch
 
 _SHORT = 0.1
 """Share of the longest step."""
@@ -82,7 +83,12 @@ class Polished:
 
 
 def polish(
-    energy: Energy, point: Tensor, settings: Newton = Newton(), *, index: int = 0
+    energy: Energy,
+    point: Tensor,
+    settings: Newton = Newton(),
+    *,
+    index: int = 0,
+    watch: Watch | None = None,
 ) -> Polished:
     """Go to the stationary point nearby.
 
@@ -97,6 +103,8 @@ def polish(
     settings : Newton
     index : int
         Directions that are climbed: 0 for a minimum.
+    watch : Watch, optional
+        When it is over, the point is given as it is.
 
     Returns
     -------
@@ -105,7 +113,7 @@ def polish(
     """
     check_dense(energy)
     go = _stepped if index else _descended
-    point, matrix = go(energy, point, settings, index)
+    point, matrix = go(energy, point, settings, index, watch)
     value, gradient = _at(energy, point)
     values, lowest = _spectrum(matrix, index)
     flat = settings.zero * max(float(values.abs().max()), 1e-300)
@@ -122,7 +130,9 @@ def polish(
     )
 
 
-def _descended(energy: Energy, point: Tensor, settings: Newton, _: int) -> tuple[Tensor, Tensor]:
+def _descended(
+    energy: Energy, point: Tensor, settings: Newton, _: int, watch: Watch | None
+) -> tuple[Tensor, Tensor]:
     """The end of descents one after the other, and the Hessian there.
 
     Valleys are so soft and so bent that a step of Newton's is soon wrong: a Hessian serves a
@@ -136,7 +146,7 @@ def _descended(energy: Energy, point: Tensor, settings: Newton, _: int) -> tuple
     )
     matrix = energy.hessian(point)
     for _ in range(settings.steps):
-        if not bool(torch.isfinite(matrix).all()):
+        if _ended(matrix, watch):
             break
         inverse = _inverse(matrix, settings.zero)
         found = minimise(gradient_of(energy), point[None], limits, inverse=inverse)
@@ -149,6 +159,10 @@ def _descended(energy: Energy, point: Tensor, settings: Newton, _: int) -> tuple
     return point, matrix
 
 
+def _ended(matrix: Tensor, watch: Watch | None) -> bool:
+    return not bool(torch.isfinite(matrix).all()) or (watch is not None and watch.over)
+
+
 def _inverse(matrix: Tensor, zero: float) -> Inverse:
     factor = _cholesky(matrix, zero)
     if factor is not None:
@@ -158,12 +172,14 @@ def _inverse(matrix: Tensor, zero: float) -> Inverse:
     return lambda vectors, _: vectors @ known
 
 
-def _stepped(energy: Energy, point: Tensor, settings: Newton, index: int) -> tuple[Tensor, Tensor]:
+def _stepped(
+    energy: Energy, point: Tensor, settings: Newton, index: int, watch: Watch | None
+) -> tuple[Tensor, Tensor]:
     """The end of Newton's steps towards an index above 0, and the Hessian there."""
     value, gradient = _at(energy, point)
     matrix = energy.hessian(point)
     for _ in range(settings.steps):
-        if not bool(torch.isfinite(matrix).all()):
+        if _ended(matrix, watch):
             break
         steps = _Steps(matrix, settings, index)
         far = False

@@ -113,7 +113,7 @@ def from_hops(
     for point in walked.points:
         if watch is not None and watch.over:
             break
-        _take_minimum(energy, point, settings, gathered, "hop")
+        _take_minimum(energy, point, settings, gathered, "hop", watch)
     return gathered.found()
 
 
@@ -163,7 +163,7 @@ def from_climbs(
     for point in ends.points[ends.converged]:
         if watch is not None and watch.over:
             return gathered.found()
-        found = polish(energy, point, settings.newton, index=1)
+        found = polish(energy, point, settings.newton, index=1, watch=watch)
         if not found.converged:
             gathered.lost["not converged"] += 1
         elif found.negative != 1:
@@ -221,7 +221,8 @@ def _link(
             path = ends.paths[side]
             found = None
             if bool(ends.converged[side]):
-                found = _take_minimum(energy, ends.points[side], settings, gathered, "path")
+                point = ends.points[side]
+                found = _take_minimum(energy, point, settings, gathered, "path", watch)
             if found is None or not _falls(path, gathered.points[found].energy):
                 break
             minima.append(found)
@@ -264,15 +265,20 @@ def _take_minima(
         if bool(diverged):
             gathered.lost["diverged"] += 1
             continue
-        _take_minimum(energy, point, settings, gathered, origin)
+        _take_minimum(energy, point, settings, gathered, origin, watch)
 
 
 def _take_minimum(
-    energy: Energy, point: Tensor, settings: Settings, gathered: _Gathered, origin: str
+    energy: Energy,
+    point: Tensor,
+    settings: Settings,
+    gathered: _Gathered,
+    origin: str,
+    watch: Watch | None,
 ) -> int | None:
     """The place of the minimum near a point; None where there is none."""
     for _ in range(NUDGES + 1):
-        found = polish(energy, point, settings.newton)
+        found = polish(energy, point, settings.newton, watch=watch)
         if found.converged and found.negative == 0:
             return gathered.add(found, origin, settings.newton.zero)
         if not found.negative:
@@ -282,7 +288,7 @@ def _take_minimum(
         both = torch.stack([found.point + nudge, found.point - nudge])
         lower = int(energy.value(both).argmin())
         beside = both[lower : lower + 1]
-        ends = minimise(gradient_of(energy), beside, settings.descent)
+        ends = minimise(gradient_of(energy), beside, settings.descent, watch=watch)
         gathered.evaluations += ends.evaluations
         point = ends.points[0]
     gathered.lost["other index" if found.converged else "not converged"] += 1

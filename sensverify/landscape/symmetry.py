@@ -172,11 +172,15 @@ def symmetry_of(
             return Symmetry(layout)
         if isinstance(layer, torch.nn.Conv2d) and layer.groups != 1:
             return Symmetry(layout)
-        units = layout.shapes[layout.names.index(f"{name}.weight")][0]
+        enter = tuple(f"{name}.{part}" for part, _ in layer.named_parameters())
+        leave = f"{after}.weight"
+        if not {*enter, leave} <= set(layout.names):
+            # Neurons with weights that are not trained stay where they are.
+            continue
+        units = layout.shapes[layout.names.index(enter[0])][0]
         acting = [each for each in between[place] if not isinstance(each, torch.nn.Flatten)]
-        enter = tuple(n for n in (f"{name}.weight", f"{name}.bias") if n in layout.names)
         free = all(isinstance(each, odd) for each in acting)
-        hidden.append(Hidden(units, enter, f"{after}.weight", free))
+        hidden.append(Hidden(units, enter, leave, free))
     return Symmetry(layout, tuple(hidden))
 
 

@@ -81,6 +81,11 @@ def test_closed_forms_are_the_derivatives_of_torch(
         (nn.Sequential(nn.Linear(4, 3), nn.Tanh()), "cross-entropy"),
         (nn.Linear(4, 3), "cross-entropy(smoothing=0.1)"),
         (nn.Linear(4, 3), "2*cross-entropy"),
+        (nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 3)), "cross-entropy + 0.1*l2"),
+        (
+            nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 3)),
+            "cross-entropy + 0.2*jacobian",
+        ),
     ],
 )
 def test_other_networks_and_losses_have_the_derivatives_of_torch(
@@ -94,6 +99,36 @@ def test_other_networks_and_losses_have_the_derivatives_of_torch(
     ahead, behind = energy.value(weights + step), energy.value(weights - step)
     (gradient,) = energy.gradient(weights[None])[1]
     torch.testing.assert_close((ahead - behind) / 2e-6, gradient, atol=1e-7, rtol=1e-6)
+
+
+def test_a_jacobian_penalty_has_the_second_derivatives_of_torch() -> None:
+    module = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 2))
+    samples = Samples(np.array([[0.1, 0.7], [-0.4, 0.2], [0.5, -0.3]]), np.arange(3) % 2)
+    energy = NetworkEnergy(module, samples, loss="cross-entropy + 0.5*jacobian")
+    plain = NetworkEnergy(module, samples)
+    (weights,) = drawn(energy, 1)
+    network = energy.with_weights(weights)
+    norms = [torch.autograd.functional.jacobian(network, each).norm() for each in energy.inputs]
+    penalty = energy.value(weights[None]) - plain.value(weights[None])
+    torch.testing.assert_close(penalty, 0.5 * torch.stack(norms).mean()[None])
+    step = 1e-5 * torch.eye(energy.size, dtype=torch.float64)
+    ahead, behind = energy.gradient(weights + step)[1], energy.gradient(weights - step)[1]
+    hessian = energy.hessian(weights)
+    torch.testing.assert_close((ahead - behind) / 2e-5, hessian, atol=1e-7, rtol=1e-5)
+
+
+def test_frozen_weights_are_no_part_of_the_l2_term() -> None:
+    module = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 3))
+    module[0].weight.requires_grad_(False)
+    samples = Samples(np.eye(4), np.arange(4) % 3)
+    energy = NetworkEnergy(module, samples, loss="cross-entropy + 0.5*l2", l2=0.0)
+    plain = NetworkEnergy(module, samples, l2=0.0)
+    (weights,) = drawn(energy, 1)
+    weight = energy.layout.parts(weights)["2.weight"]
+    penalty = energy.value(weights[None]) - plain.value(weights[None])
+    torch.testing.assert_close(penalty, 0.5 * weight.square().sum()[None])
+    # Neurons whose weights are fixed are not exchanged.
+    assert not energy.symmetry.hidden
 
 
 def test_one_layer_twice_is_left_to_torch() -> None:

@@ -40,9 +40,7 @@ def jacobian_norms(function: Function, x: Tensor, *, create_graph: bool = False)
     Source: Jakubovitz & Giryes 2018, *Improving DNN robustness to adversarial attacks using
     Jacobian regularization*.
     """
-    outputs, x = _outputs(function, x, create_graph)
-    cotangents = (_unit(outputs, column) for column in range(outputs.shape[1]))
-    squares = _summed_squares(outputs, x, cotangents, outputs.shape[1], create_graph)
+    squares = _summed_squares(function, x, _units, create_graph)
     positive = squares > 0
     # The slope of a root at 0 is infinite: take the root of 1 there, and no gradient.
     return torch.where(positive, torch.where(positive, squares, 1.0).sqrt(), 0.0)
@@ -85,40 +83,36 @@ def projected_norms(
     """
     if projections < 1:
         raise BadSetting(f"the Jacobian needs at least 1 random projection, got {projections}")
-    outputs, x = _outputs(function, x, create_graph)
-    cotangents = (_on_sphere(outputs, generator) for _ in range(projections))
-    squares = _summed_squares(outputs, x, cotangents, projections, create_graph)
-    return squares * (outputs.shape[1] / projections)
 
+    def drawn(outputs: Tensor) -> Iterator[Tensor]:
+        for _ in range(projections):
+            yield _on_sphere(outputs, generator) * outputs.shape[1] ** 0.5
 
-def _outputs(function: Function, x: Tensor, create_graph: bool) -> tuple[Tensor, Tensor]:
-    if not (create_graph and x.requires_grad):
-        x = x.detach().requires_grad_()
-    with torch.enable_grad():
-        return flattened(function(x)), x
+    return _summed_squares(function, x, drawn, create_graph) / projections
 
 
 def _summed_squares(
-    outputs: Tensor, x: Tensor, cotangents: Iterator[Tensor], count: int, create_graph: bool
+    function: Function,
+    x: Tensor,
+    cotangents: Callable[[Tensor], Iterator[Tensor]],
+    create_graph: bool,
 ) -> Tensor:
-    """Sum over cotangents v of the squared norms of ``v J``, ``[batch]``."""
-    total = x.new_zeros(len(x))
-    if not outputs.requires_grad:
-        # The function does not look at its input.
-        return total
+    """Sum over cotangents v of the squared norms of ``v J``, ``[batch]``.
+
+    The derivatives are those of `torch.func`, so that whoever transforms the whole can.
+    """
     with torch.set_grad_enabled(create_graph):
-        for number, cotangent in enumerate(cotangents, start=1):
-            (row,) = torch.autograd.grad(
-                outputs,
-                x,
-                cotangent,
-                retain_graph=create_graph or number < count,
-                create_graph=create_graph,
-                allow_unused=True,
-                materialize_grads=True,
-            )
+        outputs, pull, *_ = torch.func.vjp(lambda points: flattened(function(points)), x)
+        total = x.new_zeros(len(x))
+        for cotangent in cotangents(outputs):
+            (row,) = pull(cotangent)
             total = total + flattened(row).square().sum(1)
     return total
+
+
+def _units(outputs: Tensor) -> Iterator[Tensor]:
+    for column in range(outputs.shape[1]):
+        yield _unit(outputs, column)
 
 
 def _unit(outputs: Tensor, column: int) -> Tensor:

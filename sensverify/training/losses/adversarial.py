@@ -17,7 +17,6 @@ from sensverify.attacks.ascent import (
     least_likely,
     rescaled_log_odds,
 )
-from sensverify.bounds import forward_pass
 from sensverify.bounds.tensors import flattened
 from sensverify.core.box import Box
 from sensverify.errors import BadSetting
@@ -135,7 +134,7 @@ def trades(step: Step, *, steps: Steps = 10, amount: Amount = "full") -> Tensor:
     Source: Zhang et al. 2019, *Theoretically principled trade-off between robustness and
     accuracy*, Eq. 5.
     """
-    function, x = _evaluation(step), _wide(step, step.x)
+    function, x = step.evaluated, _wide(step, step.x)
     box = scaled(step, x, drawn(amount, step))
     with torch.autocast(step.x.device.type, enabled=False):
         found = pgd(function, x, step.y, box, steps=steps, generator=step.generator, loss="kl")
@@ -187,12 +186,12 @@ def _attacked(step: Step, aim: _Aim, box: Box, attack: Attack, steps: int) -> Te
 
 
 def _aim(step: Step, mix: Mix | None, target: Target | None) -> _Aim:
-    function = _evaluation(step)
+    function = step.evaluated
     x = _wide(step, step.x if mix is None else mix.of(step.x))
     if target is None:
         return _Aim(function, x) if mix is None else _Aim(function, x, _mixed_loss(step, mix))
     with torch.no_grad(), torch.autocast(step.x.device.type, enabled=False):
-        outputs = flattened(function(x))
+        outputs = function(x)
     if target == "least-likely":
         return _Aim(function, x, least_likely(outputs), outputs.argmin(dim=1))
     count = outputs.shape[1]
@@ -213,7 +212,3 @@ def _mixed_loss(step: Step, mix: Mix) -> AttackLoss:
 def _wide(step: Step, x: Tensor) -> Tensor:
     """Samples in the precision that attacks and bounds are computed in."""
     return x.detach().to(step.box.lower.dtype)
-
-
-def _evaluation(step: Step) -> Callable[[Tensor], Tensor]:
-    return lambda points: forward_pass(step.network, points)

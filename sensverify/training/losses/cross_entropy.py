@@ -48,7 +48,7 @@ def l2(step: Step) -> Tensor:
 
     Source: the L2 regularisation of Wang et al., Section 6.
     """
-    weights = [p for p in step.module.parameters() if p.requires_grad and p.ndim > 1]
+    weights = [each for each in step.trained if each.ndim > 1]
     if not weights:
         raise BadSetting("l2: the model has no weights of two or more axes")
     return torch.stack([w.square().sum() for w in weights]).sum()

@@ -7,8 +7,6 @@ from typing import Annotated, Literal, get_args
 import torch
 from torch import Tensor
 
-from sensverify.bounds import forward_pass
-from sensverify.bounds.tensors import flattened
 from sensverify.errors import BadSetting
 from sensverify.measures.sensitivity.jacobian import jacobian_norms, projected_norms
 from sensverify.registry.ranges import Range
@@ -65,7 +63,7 @@ def jacobian(
             raise BadSetting(f"jacobian: {what} is one of {', '.join(known)}; got {value!r}")
 
     def function(x: Tensor) -> Tensor:
-        outputs = flattened(forward_pass(step.network, x))
+        outputs = step.evaluated(x)
         return outputs.softmax(dim=1) if of == "probabilities" else outputs
 
     x = step.x.detach()

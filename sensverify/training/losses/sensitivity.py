@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from sensverify.bounds import LpDual, forward_pass
+from sensverify.bounds import LpDual
 from sensverify.bounds.method import Method
-from sensverify.bounds.tensors import flattened
 from sensverify.classification.margins import robust_cross_entropy
 from sensverify.core.box import Box
 from sensverify.core.sensitivity import margin, widths
@@ -113,7 +112,7 @@ def sensitivity(
     if form == "relative":
         # In evaluation mode, as the bounds are: scaling then changes both alike.
         with torch.autocast(step.x.device.type, enabled=False):
-            outputs = flattened(forward_pass(step.network, step.x.to(wide.dtype)))
+            outputs = step.evaluated(step.x.to(wide.dtype))
         logs = relative_log_widths(logs, outputs, step.y)
     size = logs.mean(dim=1) if per_output else logs.sum(dim=1)
     return _OF_LOG_VOLUME[form](size).mean()

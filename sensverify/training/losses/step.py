@@ -8,7 +8,7 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from sensverify.bounds import compute_bounds
+from sensverify.bounds import compute_bounds, forward_pass
 from sensverify.bounds.method import Method
 from sensverify.bounds.tensors import flattened
 from sensverify.classification.margins import with_margins
@@ -69,6 +69,15 @@ class Step:
     def outputs(self) -> Tensor:
         """The module's outputs at x in training mode, ``[batch, outputs]``."""
         return flattened(self.module(self.x))
+
+    @cached_property
+    def trained(self) -> list[Tensor]:
+        """The parameters that are trained."""
+        return [each for each in self.module.parameters() if each.requires_grad]
+
+    def evaluated(self, x: Tensor) -> Tensor:
+        """The network's outputs at any inputs in evaluation mode, ``[batch, outputs]``."""
+        return flattened(forward_pass(self.network, x))
 
     @cached_property
     def box(self) -> Box:

@@ -20,6 +20,7 @@ from sensverify.core.sets import InputSet
 from sensverify.network import Network
 from sensverify.runs.watch import Watch
 from sensverify.solvers.brackets import Brackets
+from sensverify.solvers.branch_and_bound import BranchAndBound
 from sensverify.solvers.encoding import Encoder, Encoding, Problem
 from sensverify.solvers.encoding.expression import widened
 from sensverify.solvers.hidden_layers import prepare
@@ -67,6 +68,7 @@ class Program(Protocol):
 class _Case:
     """A query while it is worked on; ``witness`` is set once one is accepted.
 
+    ``refused`` is whether a point met it that was not accepted.
     ``rounding`` is by how much a bound must be above the limit of its row to be so for sure.
     """
 
@@ -74,6 +76,7 @@ class _Case:
     query: Query
     accept: Accept | None
     witness: np.ndarray | None = None
+    refused: bool = False
     rounding: np.ndarray = field(default_factory=lambda: np.full(0, np.inf))
 
     def look(self, points: torch.Tensor) -> bool:
@@ -91,13 +94,17 @@ class _Case:
             if is_witness(self.network, self.query, point, self.accept):
                 self.witness = point
                 return True
+            self.refused = True
         return False
 
 
 def decide(
     method: Program, network: Network, query: Query, watch: Watch, accept: Accept | None
 ) -> Decision:
-    """Answer a query; see `Milp.decide`."""
+    """Answer a query; see `Milp.decide`.
+
+    What HiGHS's tolerances leave open goes to branch and bound.
+    """
     if not query.alternatives:
         return Decision(Verdict.UNSAT)
     rows = torch.from_numpy(np.ascontiguousarray(query.rows, dtype=np.float64))[None]
@@ -119,19 +126,31 @@ def decide(
     if watch.over:
         return Decision(Verdict.TIMEOUT)
     encoding = method.encode(Encoder(known.network), known.box, 0, pre_activations, watch)
-    explored, undecided = 0, False
+    explored, undecided = 0, 0
     for done, alternative in enumerate(left):
         watch.say(f"milp: alternative {done + 1} of {len(left)}")
         refuted, nodes = _refute(method, case, encoding, alternative, watch)
         explored += nodes
         if case.witness is not None:
             return Decision(Verdict.SAT, case.witness, explored)
-        undecided |= not refuted
+        undecided += not refuted
         if watch.over and (undecided or done + 1 < len(left)):
             return Decision(Verdict.TIMEOUT, explored=explored)
     if not undecided:
         return Decision(Verdict.UNSAT, explored=explored)
-    return Decision(Verdict.UNKNOWN, explored=explored, tied=bool(query.strict.any()))
+    if case.refused:
+        # Not what tolerances hide, and no proof can follow.
+        return Decision(Verdict.UNKNOWN, explored=explored)
+    watch.say("milp: left open by HiGHS's tolerances; branch and bound goes on")
+    prover = BranchAndBound(threads=method.threads, seed=method.seed)
+    found = prover.decide(network, query, watch=watch, accept=accept)
+    opened = found.verdict in (Verdict.UNKNOWN, Verdict.TIMEOUT)
+    reason = (
+        f"HiGHS ended with {undecided} of {len(query.alternatives)} alternatives within its "
+        "tolerances of their limits, and branch and bound has not decided them since"
+    )
+    explored += found.explored
+    return replace(found, explored=explored, reason=reason if opened else "")
 
 
 def _excluded(case: _Case, alternative: tuple[int, ...], least: np.ndarray) -> bool:

@@ -130,7 +130,8 @@ class Milp(Method, Decider):
 
         UNSAT rests on dual bounds alone: for every alternative the largest violation of its
         constraints is minimised, and its bound has to lie above zero by more than HiGHS's
-        tolerances. No claim of infeasibility is ever used.
+        tolerances. No claim of infeasibility is ever used. What those tolerances leave open,
+        branch and bound decides in the time that is left.
         """
         return decide(self, network, query, (watch or Watch()).within(self.seconds), accept)
 

@@ -113,6 +113,8 @@ class Decision:
     tied : bool
         With UNKNOWN: the query has strict constraints, and what is left of the box is as close to
         their limits as rounding can tell. Exact arithmetic may show that nothing meets it.
+    reason : str
+        With UNKNOWN or TIMEOUT: what else than time was missing, where something was.
     """
 
     verdict: Verdict
@@ -120,3 +122,4 @@ class Decision:
     explored: int = 0
     certificate: Any = None
     tied: bool = False
+    reason: str = ""

@@ -53,6 +53,7 @@ class PropertyRun:
         self.witness: Witness | None = None
         self.contradicted = self.cancelled = False
         self.tied = ""
+        self.reasons: dict[int, str] = {}
         self.runtime: RuntimeFacts | None = None
         self.proofs: dict[int, Any] = {}
         self.uncertified: tuple[str, ...] = ()
@@ -138,6 +139,7 @@ class PropertyRun:
         if self.witness is not None:
             return Verdict.SAT
         verdict = decision.verdict
+        self.reasons[number] = decision.reason
         if decision.tied and verdict is Verdict.UNKNOWN:
             # What exact arithmetic proves, no point that float64 has evaluated contradicts.
             verdict = self._untied(number, case, decision, watch)
@@ -215,6 +217,7 @@ class PropertyRun:
         if self.unsat == self.total:
             return ()
         lines = list(self.uncertified)
+        lines += [f"input box {n + 1}: {why}" for n, why in sorted(self.reasons.items()) if why]
         if self.replay.failed:
             lines.append(
                 "an input meets the property, but onnxruntime cannot run the model, and nothing "

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sensverify.bounds import Crown, Decider, compute_bounds, forward_pass, make_decider
 from sensverify.core.box import Box
-from sensverify.core.queries import Query, Verdict
+from sensverify.core.queries import Decision, Query, Verdict
 from sensverify.models import load
 from sensverify.network import Network, NetworkBuilder
 from sensverify.network.operators import Abs, Affine, Concat
@@ -174,10 +174,25 @@ def test_only_a_proven_violation_refutes(
     monkeypatch: pytest.MonkeyPatch, bound: float | None
 ) -> None:
     monkeypatch.setattr(deciding, "_excluded", lambda *a: False)
+    silent = Decision(Verdict.UNKNOWN, explored=2)
+    monkeypatch.setattr(deciding.BranchAndBound, "decide", lambda *a, **k: silent)
     asked = query(SQUARE, [[1, 0], [0, -1]], [0.5, -0.6], ((0, 1),))
     for status in Status:
         monkeypatch.setattr(Highs, "minimise", lambda *a, s=status, **k: Solution(s, bound))
-        assert Milp().decide(corner(), asked).verdict is Verdict.UNKNOWN
+        answer = Milp().decide(corner(), asked)
+        assert (answer.verdict, answer.explored) == (Verdict.UNKNOWN, 2)
+        assert "1 of 1 alternatives within its tolerances" in answer.reason
+
+
+@pytest.mark.parametrize(
+    ("most", "verdict"), [(-0.5 - 1e-9, Verdict.UNSAT), (-0.5 + 1e-9, Verdict.SAT)]
+)
+def test_branch_and_bound_decides_what_tolerances_leave_open(most: float, verdict: Verdict) -> None:
+    # |x0| + |x1| <= 0.5 and x0 + x1 >= 0.5 and a little more, or a little less.
+    asked = query(SQUARE, [[1, 0], [0, -1]], [0.5, most], ((0, 1),))
+    answer = Milp().decide(corner(), asked)
+    assert answer.verdict is verdict
+    assert not answer.reason
 
 
 def test_by_its_name_on_iris() -> None:

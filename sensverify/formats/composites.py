@@ -8,11 +8,12 @@ picked, not multiplied: n entries take n times n numbers.
 
 from __future__ import annotations
 
-from math import prod
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 
+from sensverify.formats.graph import Graph, negated, picked, places_of, summed
+from sensverify.formats.products import product
 from sensverify.network.operators import (
     Add,
     Affine,
@@ -20,36 +21,16 @@ from sensverify.network.operators import (
     Divide,
     Exp,
     Log,
-    Operator,
-    Product,
     Reciprocal,
     Reshape,
     Scale,
-    Select,
     Sqrt,
     Square,
 )
-from sensverify.network.shapes import Shape
 
 FAINT = -64.0
 """What is added to an entry, less what is added to the one that shows most, below which a mask all
 but hides it: a share relative to that entry would overflow."""
-
-
-class Graph(Protocol):
-    """A network under construction, of either importer: nodes are positions."""
-
-    def emit(self, operator: Operator, *nodes: int) -> int:
-        """Append an operator, and return its position."""
-
-    def shape(self, node: int) -> Shape:
-        """The shape of one sample at a node."""
-
-    def parameter(self, values: np.ndarray) -> Any:
-        """Numbers as an operator of this importer holds them."""
-
-    def reserve(self, shape: Shape) -> None:
-        """Count an array before it is allocated, or refuse it."""
 
 
 def shares(graph: Graph, node: int) -> int:
@@ -60,12 +41,12 @@ def shares(graph: Graph, node: int) -> int:
 def log_shares(graph: Graph, node: int) -> int:
     """The logarithm of `shares`."""
     sums = _relative_sums(graph, node, graph.shape(node)[-1])
-    return graph.emit(Scale(graph.parameter(np.full((), -1.0))), graph.emit(Log(), sums))
+    return negated(graph, graph.emit(Log(), sums))
 
 
 def log_sum_exp(graph: Graph, node: int) -> int:
     """``log(sum_j exp(x_j))`` along the last axis, which stays with length 1."""
-    first = picked(graph, node, _places(graph, node)[..., :1])
+    first = picked(graph, node, places_of(graph, node)[..., :1])
     return graph.emit(Add(), first, graph.emit(Log(), _relative_sums(graph, node, 1)))
 
 
@@ -79,9 +60,9 @@ def _relative_sums(graph: Graph, node: int, count: int) -> int:
         return graph.emit(Scale(zero, one), node)
     graph.reserve((2, *shape[:-1], count, n - 1))
     others = np.array([[j for j in range(n) if j != i] for i in range(count)])
-    places = _places(graph, node)
+    places = places_of(graph, node)
     own = np.broadcast_to(places[..., :count, None], (*shape[:-1], count, n - 1))
-    less = graph.emit(Scale(graph.parameter(np.full((), -1.0))), node)
+    less = negated(graph, node)
     apart = graph.emit(Add(), picked(graph, node, places[..., others]), picked(graph, less, own))
     ones = graph.parameter(np.ones((1, n - 1)))
     sums = graph.emit(Affine(ones, graph.parameter(np.ones(1))), graph.emit(Exp(), apart))
@@ -159,9 +140,9 @@ def _with_faint(graph: Graph, node: int, faint: int) -> int:
         return shares(graph, node)
     rows, n = graph.shape(node)
     clear = graph.emit(Reciprocal(), _relative_sums(graph, node, n - faint))
-    places, repeated = _places(graph, node), np.repeat(np.arange(rows)[:, None], faint, axis=1)
+    places, repeated = places_of(graph, node), np.repeat(np.arange(rows)[:, None], faint, axis=1)
     first = picked(graph, node, repeated * n)
-    less = graph.emit(Scale(graph.parameter(np.full((), -1.0))), first)
+    less = negated(graph, first)
     apart = graph.emit(Add(), picked(graph, node, places[:, n - faint :]), less)
     beside = picked(graph, clear, repeated * (n - faint))
     rest = product(graph, beside, graph.emit(Exp(), apart))
@@ -176,7 +157,7 @@ def normalised(graph: Graph, node: int, epsilon: float, *, centre: bool) -> int:
     mean = _divided(graph, summed(graph, graph.emit(Square(), node)), shape[-1])
     root = graph.emit(Sqrt(), graph.emit(Scale(None, graph.parameter(np.full((), epsilon))), mean))
     inverse = graph.emit(Reciprocal(), root)
-    places = _places(graph, inverse).reshape(*shape[:-1], 1)
+    places = places_of(graph, inverse).reshape(*shape[:-1], 1)
     return product(graph, node, picked(graph, inverse, np.broadcast_to(places, shape)))
 
 
@@ -188,36 +169,5 @@ def centred(graph: Graph, node: int) -> int:
     return _divided(graph, graph.emit(Affine(graph.parameter(matrix)), node), size)
 
 
-def summed(graph: Graph, node: int) -> int:
-    """The sum along the last axis, which stays with length 1."""
-    return graph.emit(Affine(graph.parameter(np.ones((1, graph.shape(node)[-1])))), node)
-
-
 def _divided(graph: Graph, node: int, count: int) -> int:
     return graph.emit(Divide(graph.parameter(np.full((), float(count)))), node)
-
-
-def product(graph: Graph, first: int, second: int) -> int:
-    """``x * y`` of nodes of one shape."""
-    if first == second:
-        return graph.emit(Square(), first)
-    shape = graph.shape(first)
-    size = prod(shape)
-    both = graph.emit(Concat(0), *(graph.emit(Reshape((size,)), each) for each in (first, second)))
-    places = np.arange(size).reshape(shape)
-    return graph.emit(Product(), picked(graph, both, np.stack([places, places + size], axis=-1)))
-
-
-def picked(graph: Graph, node: int, places: np.ndarray) -> int:
-    """Entries of a node, by their places; a reshape where they are all of them in order."""
-    if places.size == prod(graph.shape(node)) and (places.ravel() == np.arange(places.size)).all():
-        return (
-            node if places.shape == graph.shape(node) else graph.emit(Reshape(places.shape), node)
-        )
-    graph.reserve(places.shape)
-    return graph.emit(Select(np.array(places, order="C")), node)
-
-
-def _places(graph: Graph, node: int) -> np.ndarray:
-    shape = graph.shape(node)
-    return np.arange(prod(shape)).reshape(shape)

@@ -5,19 +5,15 @@ from __future__ import annotations
 from math import prod
 
 import numpy as np
-import torch
 
+from sensverify.formats import products
 from sensverify.formats.modules.emitting import Emitter, Variable
-from sensverify.network.operators import Affine, Concat, Product, Square
+from sensverify.formats.products import Entries
 
 
 def product_of(emit: Emitter, first: Variable, second: Variable) -> Variable:
     """``x * y`` of variables of one shape."""
-    if first == second:
-        return emit.add(Square(), first)
-    shape = first.shape
-    places = (np.arange(prod(shape)).reshape(shape) for _ in range(2))
-    return _products(emit, first, second, *places)
+    return emit.node(products.product(emit, first.position, second.position))
 
 
 def matrices_multiplied(emit: Emitter, first: Variable, second: Variable) -> Variable:
@@ -27,11 +23,8 @@ def matrices_multiplied(emit: Emitter, first: Variable, second: Variable) -> Var
             f"multiplies samples of shapes {first.shape} and {second.shape}; supported are "
             "matrices with as many axes in front of them"
         )
-    left, right = (np.arange(prod(v.shape)).reshape(v.shape) for v in (first, second))
-    left, right = left[..., :, None, :], np.swapaxes(right, -1, -2)[..., None, :, :]
-    shape = np.broadcast_shapes(left.shape, right.shape)
-    pairs = (np.broadcast_to(each, shape) for each in (left, right))
-    return _summed(emit, _products(emit, first, second, *pairs), 1)
+    node = products.matrix_product(emit, _entries(first), _entries(second))
+    return emit.reshape(emit.node(node), emit.shape(node)[:-1])
 
 
 def contracted(
@@ -45,36 +38,19 @@ def contracted(
     inner = "".join(letter for letter in lengths if letter not in output)
     letters = output + inner
     shape = tuple(lengths[letter] for letter in letters)
-    pairs = []
+    kept = shape[: len(output)]
+    sides: list[Entries] = []
     for term, variable in zip(terms, (first, second), strict=True):
-        places = np.arange(prod(variable.shape)).reshape(variable.shape)
+        position, places = _entries(variable)
         # A letter that is there twice reads the diagonal; one of length 1 is repeated.
         axes = np.indices(shape, sparse=True)
         picks = tuple(
             axes[letters.index(letter)] if n > 1 else np.zeros((), np.int64)
             for letter, n in zip(term, variable.shape, strict=True)
         )
-        pairs.append(np.broadcast_to(places[picks], shape))
-    return _summed(emit, _products(emit, first, second, *pairs), len(inner))
+        sides.append((position, np.broadcast_to(places[picks], shape).reshape(*kept, -1)))
+    return emit.reshape(emit.node(products.contracted(emit, *sides)), kept)
 
 
-def _products(
-    emit: Emitter, first: Variable, second: Variable, left: np.ndarray, right: np.ndarray
-) -> Variable:
-    """Products of an entry of the first variable and one of the second."""
-    if first == second:
-        both, offset = first, 0
-    else:
-        flat = [emit.reshape(each, (prod(each.shape),)) for each in (first, second)]
-        both, offset = emit.add(Concat(0), *flat), prod(first.shape)
-    return emit.add(Product(), emit.select(both, np.stack([left, right + offset], axis=-1)))
-
-
-def _summed(emit: Emitter, variable: Variable, axes: int) -> Variable:
-    """The sum over the last axes."""
-    kept = variable.shape[: len(variable.shape) - axes]
-    size = prod(variable.shape[len(kept) :])
-    if size == 1:
-        return emit.reshape(variable, kept)
-    flat = emit.reshape(variable, (*kept, size))
-    return emit.reshape(emit.add(Affine(torch.ones(1, size, dtype=torch.float64)), flat), kept)
+def _entries(variable: Variable) -> Entries:
+    return variable.position, np.arange(prod(variable.shape)).reshape(variable.shape)

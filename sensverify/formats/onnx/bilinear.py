@@ -2,57 +2,31 @@
 
 from __future__ import annotations
 
-from math import prod
-
 import numpy as np
 
-from sensverify.formats.onnx.call import Call, Variable, without_batch_axis
-from sensverify.formats.onnx.lowering import activated, broadcast_shape, multiplied
-from sensverify.network.operators import Concat, Product, Select, Square
-from sensverify.network.shapes import Shape
+from sensverify.formats.onnx.call import Call, Variable
+from sensverify.formats.onnx.lowering import activated, broadcast_shape
+from sensverify.formats.products import Entries, matrix_product, products
+from sensverify.network.operators import Square
 
 
 def times(call: Call, first: Variable, second: Variable) -> Variable:
     """``x * y``, with broadcasting."""
     if first == second:
         return activated(call, first, Square())
-    shape = broadcast_shape(first, second)
-    call.reserve((2, *shape))
-    node, places = _beside(call, first, second)
-    return _products(call, node, *(np.broadcast_to(each, shape) for each in places))
+    node = products(call, _entries(first, 1), _entries(second, 1))
+    return Variable(node, broadcast_shape(first, second))
 
 
 def matrices_multiplied(call: Call, first: Variable, second: Variable) -> Variable:
     """``X @ Y`` of values with two axes or more, with broadcasting of those in front."""
-    rows, inner = first.shape[-2:]
-    columns = second.shape[-1]
-    batch = tuple(np.broadcast_shapes(first.shape[:-2], second.shape[:-2]))
-    shape = (*batch, rows, columns, inner)
-    call.reserve((2, *shape))
-    node, (left, right) = _beside(call, first, second)
-    right = np.swapaxes(right, -1, -2)[..., None, :, :]
-    pairs = (np.broadcast_to(each, shape) for each in (left[..., :, None, :], right))
-    terms = _products(call, node, *pairs)
-    if inner == 1:
-        return Variable(terms.node, shape[:-1])
-    summed = multiplied(call, terms, np.ones((1, inner), call.dtype))
-    return Variable(summed.node, shape[:-1])
+    batch = np.broadcast_shapes(first.shape[:-2], second.shape[:-2])
+    node = matrix_product(call, _entries(first, 2), _entries(second, 2))
+    return Variable(node, (*batch, first.shape[-2], second.shape[-1]))
 
 
-def _beside(
-    call: Call, first: Variable, second: Variable
-) -> tuple[int, tuple[np.ndarray, np.ndarray]]:
-    """A node that holds both values, and the places of their entries in it."""
-    places = [np.arange(value.size).reshape(value.shape) for value in (first, second)]
-    if first.node == second.node:
-        return first.node, (places[0], places[1])
-    nodes = (call.node_of(value, (value.size,)) for value in (first, second))
-    return call.emit(Concat(0), *nodes), (places[0], places[1] + first.size)
-
-
-def _products(call: Call, node: int, left: np.ndarray, right: np.ndarray) -> Variable:
-    """The product of two entries of a node at each place."""
-    shape: Shape = left.shape
-    inside = without_batch_axis(shape) if prod(shape) > 1 else shape
-    pairs = np.stack([left, right], axis=-1).reshape(*inside, 2)
-    return Variable(call.emit(Product(), call.emit(Select(pairs), node)), shape)
+def _entries(variable: Variable, least: int) -> Entries:
+    """All entries of a variable, without a batch axis of 1 in front of that many axes."""
+    shape = variable.shape
+    kept = shape[1:] if len(shape) > least and shape[0] == 1 else shape
+    return variable.node, np.arange(variable.size).reshape(kept)

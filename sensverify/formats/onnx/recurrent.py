@@ -2,81 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from onnx import GraphProto
 
-from sensverify.formats.onnx.activations import clipped
-from sensverify.formats.onnx.arithmetic import negated, total
-from sensverify.formats.onnx.bilinear import times
+from sensverify.formats.cells import Cell, State, Step, gru, lstm, outputs_of, plain
 from sensverify.formats.onnx.call import Call, Result, Value, ValueSequence, Variable, handles
-from sensverify.formats.onnx.lowering import (
-    activated,
-    multiplied,
-    rearranged,
-    reshaped,
-    scaled,
-    transposed,
-)
+from sensverify.formats.onnx.lowering import rearranged, reshaped, transposed
 from sensverify.formats.onnx.shapes import concatenated
-from sensverify.network.operators import Elementwise, Relu, Sigmoid, Tanh
+from sensverify.network.operators import Affine, Clip, Elementwise, Relu, Scale, Sigmoid, Tanh
 
-_FUNCTIONS: dict[bytes, Callable[[], Elementwise]] = {
-    b"Relu": Relu,
-    b"Sigmoid": Sigmoid,
-    b"Tanh": Tanh,
+_FUNCTIONS: dict[bytes, Elementwise] = {b"Relu": Relu(), b"Sigmoid": Sigmoid(), b"Tanh": Tanh()}
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """A kind of layer: its gates in the order of their weights, and the functions it has."""
+
+    step: Step
+    gates: tuple[str, ...]
+    functions: tuple[bytes, ...]
+
+
+_KINDS = {
+    "LSTM": _Kind(lstm, ("input", "output", "forget", "cell"), (b"Sigmoid", b"Tanh", b"Tanh")),
+    "GRU": _Kind(gru, ("update", "reset", "new"), (b"Sigmoid", b"Tanh")),
+    "RNN": _Kind(plain, ("new",), (b"Tanh",)),
 }
-
-GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 
 LONGEST = 1000
 """Steps that a loop may take."""
 
 
-@dataclass(frozen=True, eq=False)
-class _Weights:
-    """One direction: ``input [gates, hidden, inputs]``, ``hidden``, and their shifts.
-
-    ``peepholes`` is ``[3, hidden]``, of an LSTM alone.
-    """
-
-    input: np.ndarray
-    hidden: np.ndarray
-    shifts: tuple[np.ndarray, np.ndarray] | None
-    peepholes: np.ndarray | None
-    functions: tuple[Callable[[], Elementwise], ...]
-    clip: float | None
-
-    def of_input(self, call: Call, gate: int, x: Variable) -> Variable:
-        """``W x + b`` of one gate."""
-        return multiplied(call, x, self.input[gate], self._shift(0, gate))
-
-    def of_hidden(self, call: Call, gate: int, h: Variable) -> Variable:
-        """``R h + b`` of one gate."""
-        return multiplied(call, h, self.hidden[gate], self._shift(1, gate))
-
-    def gate(self, call: Call, gate: int, x: Variable, h: Variable, *more: Value) -> Variable:
-        """The sum that enters the function of one gate."""
-        terms: list[Value] = [self.of_input(call, gate, x), self.of_hidden(call, gate, h), *more]
-        return call.as_variable(total(call, terms))
-
-    def function(self, call: Call, which: int, value: Variable) -> Variable:
-        """A gate's function, behind the clip."""
-        if self.clip is not None:
-            value = clipped(call, value, -self.clip, self.clip)
-        return activated(call, value, self.functions[which]())
-
-    def _shift(self, side: int, gate: int) -> np.ndarray | None:
-        return None if self.shifts is None else self.shifts[side][gate]
-
-
-Step = Callable[[Call, _Weights, Variable, tuple[Variable, ...]], tuple[Variable, ...]]
-
-
-@handles(*GATES)
+@handles(*_KINDS)
 def recurrent(call: Call) -> Sequence[Result]:
     """An LSTM, a GRU or a plain recurrent layer, as many steps as the input is long."""
     layout = int(call.attribute("layout", 0))
@@ -89,125 +50,114 @@ def recurrent(call: Call) -> Sequence[Result]:
     lengths = call.optional_constant(4, "the lengths")
     if lengths is not None and not (lengths == length).all():
         raise call.refusal("sequences shorter than the input are not supported")
-    directions = {b"forward": (1,), b"reverse": (-1,), b"bidirectional": (1, -1)}
+    directions = {b"forward": (False,), b"reverse": (True,), b"bidirectional": (False, True)}
     turns = directions[call.attribute("direction", b"forward")]
-    weights = _weights(call, len(turns))
-    size = weights[0].hidden.shape[-1]
-    steps: Step = {"LSTM": _lstm, "GRU": _gru, "RNN": _rnn}[call.operator_type]
-    columns: list[list[Variable]] = []
-    last: list[tuple[Variable, ...]] = []
-    for place, turn in enumerate(turns):
-        state = _initial(call, place, len(turns), batch, size, bool(layout))
-        rows = []
-        for time in range(length)[::turn]:
-            state = steps(call, weights[place], _entry(call, x, time), state)
-            rows.append(state[0])
-        columns.append(rows[::turn])
+    rows = [_entry(call, x, time) for time in range(length)]
+    columns: list[list[int]] = []
+    last: list[State] = []
+    for place, (cell, backwards) in enumerate(zip(_cells(call, len(turns)), turns, strict=True)):
+        state = _initial(call, place, len(turns), batch, layout=bool(layout))
+        outputs, state = outputs_of(call, cell, rows, state, backwards=backwards)
+        columns.append(outputs)
         last.append(state)
-    stacked = [_stacked(call, [column[t] for column in columns]) for t in range(length)]
-    outputs = [_stacked(call, stacked)]
-    outputs += [_stacked(call, [each[i] for each in last]) for i in range(len(last[0]))]
+    stacked = [_stacked(call, _variables(call, step)) for step in zip(*columns, strict=True)]
+    found = [_stacked(call, stacked)]
+    found += [_stacked(call, _variables(call, part)) for part in zip(*last, strict=True)]
     if layout:
-        axes = [(2, 0, 1, 3), *[(1, 0, 2)] * (len(outputs) - 1)]
-        outputs = [transposed(call, v, a) for v, a in zip(outputs, axes, strict=True)]
-    return outputs
+        axes = [(2, 0, 1, 3), *[(1, 0, 2)] * (len(found) - 1)]
+        found = [transposed(call, v, a) for v, a in zip(found, axes, strict=True)]
+    return found
 
 
-def _lstm(
-    call: Call, weights: _Weights, x: Variable, state: tuple[Variable, ...]
-) -> tuple[Variable, ...]:
-    """Gates in the order input, output, forget, cell."""
-    h, c = state
-    peep: list[list[Value]] = [[], [], []]
-    if weights.peepholes is not None:
-        for k in (0, 2):
-            peep[k] = [scaled(call, c, weights.peepholes[k])]
-    enter = weights.function(call, 0, weights.gate(call, 0, x, h, *peep[0]))
-    forget = weights.function(call, 0, weights.gate(call, 2, x, h, *peep[2]))
-    cell = weights.function(call, 1, weights.gate(call, 3, x, h))
-    kept: list[Value] = [times(call, forget, c), times(call, enter, cell)]
-    c = call.as_variable(total(call, kept))
-    if weights.peepholes is not None:
-        peep[1] = [scaled(call, c, weights.peepholes[1])]
-    leave = weights.function(call, 0, weights.gate(call, 1, x, h, *peep[1]))
-    return times(call, leave, activated(call, c, weights.functions[2]())), c
-
-
-def _gru(
-    call: Call, weights: _Weights, x: Variable, state: tuple[Variable, ...]
-) -> tuple[Variable, ...]:
-    """Gates in the order update, reset, hidden."""
-    (h,) = state
-    update = weights.function(call, 0, weights.gate(call, 0, x, h))
-    reset = weights.function(call, 0, weights.gate(call, 1, x, h))
-    if call.attribute("linear_before_reset", 0):
-        old = times(call, reset, weights.of_hidden(call, 2, h))
-    else:
-        old = weights.of_hidden(call, 2, times(call, reset, h))
-    terms: list[Value] = [weights.of_input(call, 2, x), old]
-    new = weights.function(call, 1, call.as_variable(total(call, terms)))
-    # (1 - z) n + z h = n + z (h - n)
-    apart = call.as_variable(total(call, [h, negated(call, new)]))
-    return (call.as_variable(total(call, [new, times(call, update, apart)])),)
-
-
-def _rnn(
-    call: Call, weights: _Weights, x: Variable, state: tuple[Variable, ...]
-) -> tuple[Variable, ...]:
-    return (weights.function(call, 0, weights.gate(call, 0, x, state[0])),)
-
-
-def _weights(call: Call, directions: int) -> list[_Weights]:
-    gates = GATES[call.operator_type]
-    inputs, hidden = call.constant(1, "the weights"), call.constant(2, "the weights")
+def _cells(call: Call, directions: int) -> list[Cell]:
+    """The cell of every direction."""
+    kind = _KINDS[call.operator_type]
+    count, inputs, hidden = len(kind.gates), *(call.constant(i, "the weights") for i in (1, 2))
     shifts, size = call.optional_constant(3, "the shifts"), hidden.shape[-1]
-    peepholes = None if gates != 4 else call.optional_constant(7, "the peepholes")
+    peepholes = call.optional_constant(7, "the peepholes") if kind.step is lstm else None
     if call.attribute("hidden_size", size) != size or hidden.shape != (
         directions,
-        gates * size,
+        count * size,
         size,
     ):
         raise call.invalid(f"weights of shape {hidden.shape} do not fit")
     if call.attribute("input_forget", 0):
         raise call.refusal("coupled gates are not supported")
-    clip = call.attribute("clip")
-    defaults = {"LSTM": [b"Sigmoid", b"Tanh", b"Tanh"], "GRU": [b"Sigmoid", b"Tanh"]}
-    own = defaults.get(call.operator_type, [b"Tanh"])
-    names = call.attribute("activations") or own * directions
-    if len(names) != len(own) * directions or not set(names) <= set(_FUNCTIONS):
+    clip = _clip(call)
+    reset_last = kind.step is gru and bool(call.attribute("linear_before_reset", 0))
+    functions = _functions(call, kind, directions)
+    both: list[list[np.ndarray | None]] = [[None] * 2] * directions
+    if shifts is not None:
+        both = [list(shifts[k].reshape(2, count * size)) for k in range(directions)]
+    return [
+        Cell(
+            step=kind.step,
+            input=_gates(kind, inputs[k], both[k][0]),
+            hidden=_gates(kind, hidden[k], both[k][1]),
+            functions=functions[k],
+            peepholes={} if peepholes is None else _peepholes(call, peepholes[k]),
+            clip=clip,
+            reset_last=reset_last,
+        )
+        for k in range(directions)
+    ]
+
+
+def _gates(kind: _Kind, weights: np.ndarray, shifts: np.ndarray | None) -> dict[str, Affine]:
+    """The terms that one side of a cell adds to its gates."""
+    count = len(kind.gates)
+    parts = [None] * count if shifts is None else list(shifts.reshape(count, -1))
+    rows = weights.reshape(count, -1, weights.shape[-1])
+    return {gate: Affine(rows[i], parts[i]) for i, gate in enumerate(kind.gates)}
+
+
+def _peepholes(call: Call, values: np.ndarray) -> dict[str, Scale]:
+    gates = ("input", "output", "forget")
+    return {g: Scale(call.real(v)) for g, v in zip(gates, values.reshape(3, -1), strict=True)}
+
+
+def _clip(call: Call) -> Clip | None:
+    most = call.attribute("clip")
+    if most is None or most == np.inf:
+        return None
+    if not most > 0:
+        raise call.invalid(f"cannot clip to [{-most}, {most}]")
+    return Clip(-most, most)
+
+
+def _functions(call: Call, kind: _Kind, directions: int) -> list[tuple[Elementwise, ...]]:
+    """The functions of every direction."""
+    count = len(kind.functions)
+    names = call.attribute("activations") or kind.functions * directions
+    if len(names) != count * directions or not set(names) <= set(_FUNCTIONS):
         shown = ", ".join(name.decode(errors="replace") for name in names)
         raise call.refusal(f"the functions {shown} are not supported; Sigmoid, Tanh and Relu are")
-    found = []
-    for k in range(directions):
-        pair = None
-        if shifts is not None:
-            first, second = shifts[k].reshape(2, gates, size)
-            pair = (first, second)
-        peep = None if peepholes is None else peepholes[k].reshape(3, size)
-        functions = tuple(_FUNCTIONS[n] for n in names[k * len(own) : (k + 1) * len(own)])
-        matrices = (inputs[k].reshape(gates, size, -1), hidden[k].reshape(gates, size, size))
-        found.append(_Weights(*matrices, pair, peep, functions, clip))
-    return found
+    found = [_FUNCTIONS[name] for name in names]
+    return [tuple(found[k * count : (k + 1) * count]) for k in range(directions)]
 
 
-def _initial(
-    call: Call, place: int, directions: int, batch: int, size: int, layout: bool
-) -> tuple[Variable, ...]:
+def _initial(call: Call, place: int, directions: int, batch: int, *, layout: bool) -> State:
     """The state that a direction begins with: zeros, or what is given."""
     found = []
     for index in (5, 6) if call.operator_type == "LSTM" else (5,):
         value = call.optional(index)
         if value is None:
+            size = call.constant(2, "the weights").shape[-1]
             value = np.zeros((directions, batch, size), call.dtype)
         elif layout:
             value = transposed(call, value, (1, 0, 2))
-        found.append(_entry(call, call.as_variable(value), place))
+        found.append(_entry(call, value, place))
     return tuple(found)
 
 
-def _entry(call: Call, value: Variable, place: int) -> Variable:
-    """One entry of the first axis, which disappears."""
-    return call.as_variable(rearranged(call, value, lambda values: values[place]))
+def _entry(call: Call, value: Value, place: int) -> int:
+    """A node of one entry of the first axis, which disappears."""
+    entry = call.as_variable(rearranged(call, value, lambda values: values[place]))
+    return call.node_of(entry, entry.shape)
+
+
+def _variables(call: Call, nodes: Sequence[int]) -> list[Value]:
+    return [Variable(node, call.shape(node)) for node in nodes]
 
 
 def _stacked(call: Call, values: Sequence[Value]) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from torch import Tensor
@@ -225,6 +226,26 @@ class Decider(Checked, ABC):
             Asked about every witness before it is believed; default: the network's own
             evaluation in double precision is enough.
         """
+
+
+@runtime_checkable
+class Refuter(Protocol):
+    """A decider that first looks at many queries at once."""
+
+    def refute(
+        self, network: Network, queries: Sequence[Query], *, watch: Watch | None = None
+    ) -> list[Decision | None]:
+        """UNSAT for every query that takes no search, with its ``clearance``; None for others.
+
+        Parameters
+        ----------
+        network : Network
+            With numpy arrays or tensors as parameters.
+        queries : sequence of Query
+            At least one.
+        watch : Watch, optional
+        """
+        ...
 
 
 def _guarantee(method: Any) -> str:

@@ -148,7 +148,18 @@ def query_slack(
     Tensor, shape ``[1, constraints]``
     """
     rows, limits = (torch.as_tensor(v).to(box.lower) for v in (query.rows, query.limits))
-    return slack(network, box, rows.unsqueeze(0), hidden) + _FACTOR * _unit(rows) * limits.abs()
+    return row_slack(network, box, rows[None], limits[None], hidden)
+
+
+def row_slack(
+    network: Network,
+    box: Box,
+    rows: Tensor,
+    limits: Tensor,
+    hidden: Sequence[Interval] | None = None,
+) -> Tensor:
+    """As `query_slack`, for limits ``[batch or 1, rows]`` of their own on every box."""
+    return slack(network, box, rows, hidden) + _FACTOR * _unit(limits) * limits.abs()
 
 
 def check_rounding(excess: Tensor, allowed: Tensor, size: Tensor, what: str) -> None:

@@ -113,6 +113,8 @@ class Decision:
     tied : bool
         With UNKNOWN: the query has strict constraints, and what is left of the box is as close to
         their limits as rounding can tell. Exact arithmetic may show that nothing meets it.
+    clearance : numpy array or None, shape ``[constraints]``
+        With UNSAT by bounds on the whole box: by how much they are above the limits.
     reason : str
         With UNKNOWN or TIMEOUT: what else than time was missing, where something was.
     """
@@ -122,4 +124,5 @@ class Decision:
     explored: int = 0
     certificate: Any = None
     tied: bool = False
+    clearance: np.ndarray | None = None
     reason: str = ""

@@ -1,4 +1,4 @@
-"""Cases of a property, decided one after the other: answers, witnesses, warnings."""
+"""Cases of a property, decided together or one after the other: answers, witnesses, warnings."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from sensverify.bounds import forward_pass
-from sensverify.bounds.method import Decider
+from sensverify.bounds.method import Decider, Refuter
 from sensverify.bounds.rounding import query_slack
 from sensverify.core.box import Box
 from sensverify.core.queries import Decision, Verdict
@@ -22,6 +22,9 @@ from sensverify.verification.certifying import Certifier, shaped
 from sensverify.verification.replay import Replay, Replayed
 from sensverify.verification.runtime import RuntimeFacts, check_runtimes
 from sensverify.verification.witness import Witness
+
+_SEVERAL = 4
+"""Input boxes from which on those that take no search are refuted all at once."""
 
 
 class PropertyRun:
@@ -56,6 +59,7 @@ class PropertyRun:
         self.reasons: dict[int, str] = {}
         self.runtime: RuntimeFacts | None = None
         self.proofs: dict[int, Any] = {}
+        self.clear: dict[int, np.ndarray] = {}
         self.uncertified: tuple[str, ...] = ()
         self.total = self.unsat = self.explored = self.refused = self.without_number = 0
 
@@ -79,7 +83,7 @@ class PropertyRun:
         """UNSAT, or UNKNOWN where the file meets the property as onnxruntime runs it."""
         margins = None if certifier is None else certifier.float32_margins
         self.runtime = check_runtimes(
-            self.network, asked.cases, self.replay, self.watch, margins=margins
+            self.network, asked.cases, self.replay, self.watch, margins=margins, clear=self.clear
         )
         violation = self.runtime.violation
         return Verdict.UNSAT if violation is None else Verdict.UNKNOWN
@@ -107,7 +111,8 @@ class PropertyRun:
 
     def _answers(self, cases: list[tuple[int, Case]]) -> dict[int, Verdict]:
         """The answers by case, up to the first SAT or the end of the time."""
-        answers: dict[int, Verdict] = {}
+        answers = self._refuted(cases) if len(cases) >= _SEVERAL else {}
+        cases = [case for case in cases if case[0] not in answers]
         for done, (number, case) in enumerate(cases):
             if self.watch.over:
                 break
@@ -116,6 +121,24 @@ class PropertyRun:
             answers[number] = self._decide(number, case, self.watch.left / (len(cases) - done))
             if answers[number] is Verdict.SAT:
                 break
+        return answers
+
+    def _refuted(self, cases: list[tuple[int, Case]]) -> dict[int, Verdict]:
+        """UNSAT of the cases that take no search, all at once."""
+        if not isinstance(self.decider, Refuter):
+            return {}
+        queries = [shaped(case.query, self.network) for _, case in cases]
+        found = self.decider.refute(self.network, queries, watch=self.watch)
+        answers = {}
+        for (number, _), decision in zip(cases, found, strict=True):
+            if decision is None:
+                continue
+            answers[number] = decision.verdict
+            self.explored += decision.explored
+            self.unsat += 1
+            self.proofs[number] = decision.certificate
+            if decision.clearance is not None:
+                self.clear[number] = decision.clearance
         return answers
 
     def _decide(self, number: int, case: Case, seconds: float) -> Verdict:

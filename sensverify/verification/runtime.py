@@ -6,15 +6,16 @@ leaves room for, an input may meet the property there although none does in real
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from sensverify.bounds.forward import forward
-from sensverify.bounds.rounding import query_slack
+from sensverify.bounds.rounding import row_slack
 from sensverify.bounds.tensors import tensor_box, tensor_network
 from sensverify.core.box import Box
 from sensverify.core.plain import finite
@@ -34,6 +35,12 @@ _CLIMBERS = 16
 _REPLAYED = 48
 """Points that onnxruntime is asked about, the nearest to the limits."""
 
+
+_AT_ONCE = 512
+"""Cases whose margins are computed together."""
+
+_CLEAR = 4.0
+"""Multiple of the margin that is far: a margin is no worst case for long sums."""
 
 _SHOWN = 8
 """Numbers of an input that a message holds."""
@@ -80,15 +87,11 @@ def check_runtime(
     margins : numpy array, shape ``[constraints]``, optional
         Bounds on what float32 may add to the rows; default: `slack`, which is not quite one.
     """
-    shape = (1, *network.input_shape)
-    # Strict bounds can leave no float64 number between them.
-    ends = np.minimum(case.lower, case.upper), np.maximum(case.lower, case.upper)
-    box = Box(*(end.reshape(shape) for end in ends))
     if margins is None:
-        narrow = tensor_box(box, dtype=torch.float32, device=torch.device("cpu"))
-        margins = query_slack(network, narrow, case.query)[0].double().numpy()
+        (margins,) = _margins(network, [case])
+    box, shape = _box_of([case], network), network.input_shape
     points, distance = _Nearest(network, case, box, torch.from_numpy(margins)).points(watch)
-    lower, upper = case.lower.reshape(shape[1:]), case.upper.reshape(shape[1:])
+    lower, upper = case.lower.reshape(shape), case.upper.reshape(shape)
     found, count = None, 0
     for point in points:
         given = replay.outputs(point, lower, upper, nearest=True)
@@ -149,12 +152,28 @@ def check_runtimes(
     watch: Watch,
     *,
     margins: Callable[[Case], np.ndarray] | None = None,
+    clear: Mapping[int, np.ndarray] | None = None,
 ) -> RuntimeFacts:
-    """`check_runtime` for every case of a property, up to the first input that is found."""
+    """`check_runtime` for every case of a property, up to the first input that is found.
+
+    Parameters
+    ----------
+    network, cases, replay, watch
+        See `check_runtime`.
+    margins : callable, optional
+        See `check_runtime`.
+    clear : mapping from int to numpy array, optional
+        Of cases by number: by how much the constraints are known to be missed, ``[constraints]``.
+        Where float32 moves them by far less, nothing is replayed.
+    """
     parts: list[RuntimeCheck] = []
     violation: Witness | None = None
-    for number, case in enumerate(cases):
-        own = None if margins is None else margins(case)
+    known_margins = _margins(network, cases) if margins is None else map(margins, cases)
+    for number, (case, own) in enumerate(zip(cases, known_margins, strict=True)):
+        missed = None if clear is None else clear.get(number)
+        if missed is not None and _far(case, missed, own):
+            parts.append(RuntimeCheck(None, finite(float(own.max(initial=0.0))), False, 0))
+            continue
         parts.append(check_runtime(network, case, replay, watch, own))
         found = parts[-1].found
         if found is not None:
@@ -167,6 +186,33 @@ def check_runtimes(
         near=any(part.near for part in parts),
         replayed=sum(part.replayed for part in parts),
     )
+
+
+def _margins(network: Network, cases: Sequence[Case]) -> Iterator[np.ndarray]:
+    """Bounds on what float32 adds to the rows of every case, in their order."""
+    for _, group in groupby(cases, key=lambda case: case.query.rows.tobytes()):
+        alike = list(group)
+        for begin in range(0, len(alike), _AT_ONCE):
+            part = alike[begin : begin + _AT_ONCE]
+            rows = torch.as_tensor(part[0].query.rows)[None].float()
+            limits = torch.as_tensor(np.stack([case.query.limits for case in part])).float()
+            box = _box_of(part, network)
+            narrow = tensor_box(box, dtype=torch.float32, device=torch.device("cpu"))
+            yield from row_slack(network, narrow, rows, limits).double().numpy()
+
+
+def _box_of(cases: Sequence[Case], network: Network) -> Box:
+    """The boxes of cases, ``[cases, *input_shape]``."""
+    low, high = (np.stack([getattr(c, end) for c in cases]) for end in ("lower", "upper"))
+    shape = (len(cases), *network.input_shape)
+    # Strict bounds can leave no float64 number between them.
+    return Box(np.minimum(low, high).reshape(shape), np.maximum(low, high).reshape(shape))
+
+
+def _far(case: Case, missed: np.ndarray, margins: np.ndarray) -> bool:
+    """Whether every alternative has a constraint that is missed by far more than float32 moves."""
+    far = missed > _CLEAR * margins
+    return all(bool(far[list(part)].any()) for part in case.query.alternatives)
 
 
 def _named(letter: str, values: np.ndarray) -> str:

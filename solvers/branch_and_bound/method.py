@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import inf, prod
 from typing import ClassVar, Literal
@@ -37,6 +38,7 @@ from sensverify.solvers.branch_and_bound.racing import race
 from sensverify.solvers.branch_and_bound.searching import Search
 from sensverify.solvers.branch_and_bound.split_rules import can_split
 from sensverify.solvers.branch_and_bound.sub_boxes import root_bounds
+from sensverify.solvers.branch_and_bound.whole_boxes import refuted_on_whole_boxes
 
 FEW_RELUS = 64
 """Unstable ReLUs up to which they are split after all when splitting inputs takes long."""
@@ -229,6 +231,19 @@ class BranchAndBound(Method, Decider):
         tied = goal.may_tie and not goal.reached
         proof = search.proof() if tied else None
         return Decision(Verdict.UNKNOWN, None, search.explored, proof, tied)
+
+    def refute(
+        self, network: Network, queries: Sequence[Query], *, watch: Watch | None = None
+    ) -> list[Decision | None]:
+        """UNSAT where bounds on the whole box are enough; see `Refuter`."""
+        watch = self._watch(watch, 1)
+        live, box = _in_double(network, queries[0].box, self.device)
+        neurons = sum(prod(node.shape) for node in live.nodes)
+        batch = max(1, min(self.batch, self.memory // (64 * 8 * neurons)))
+        with torch.no_grad(), torch_threads(self.threads):
+            return refuted_on_whole_boxes(
+                network, live, queries, device=box.lower.device, batch=batch, watch=watch
+            )
 
     def _watch(self, watch: Watch | None, ends: int) -> Watch:
         watch = (watch or Watch()).within(self.seconds)

@@ -103,6 +103,28 @@ def test_what_only_rounding_violates_is_not_unsat(
     json.dumps(told, allow_nan=False)
 
 
+@pytest.mark.parametrize("asks", ["(>= Y_1 Y_0)", "(>= Y_0 100000)"])
+def test_among_many_boxes_one_is_found_and_far_ones_are_not_replayed(
+    model: Path, tmp_path: Path, asks: str
+) -> None:
+    boxes = [
+        f"(and (>= X_0 {0.9 + place / 50:.2f}) (<= X_0 {0.91 + place / 50:.2f}) {asks})"
+        for place in range(8)
+    ]
+    path = tmp_path / "boxes.vnnlib"
+    declared = "".join(f"(declare-const {name} Real)" for name in ("X_0", "Y_0", "Y_1"))
+    path.write_text(f"{declared}(assert (or {' '.join(boxes)}))")
+    report = ask(model, path)
+    assert report.runtime is not None
+    if "100000" in asks:
+        assert (report.verdict, report.unsat_cases) == (Verdict.UNSAT, 8)
+        assert (report.runtime.replayed, report.runtime.near) == (0, False)
+        assert ask(model, path, rigorous=True).verdict is Verdict.UNSAT
+    else:
+        assert report.verdict is Verdict.UNKNOWN
+        assert report.runtime.violation is not None
+
+
 def test_in_double_precision_the_same_is_unsat(tmp_path: Path, asked: Path) -> None:
     report = ask(save_cancelling(tmp_path / "wide.onnx", TensorProto.DOUBLE), asked)
     assert report.verdict is Verdict.UNSAT

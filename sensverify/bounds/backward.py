@@ -100,8 +100,9 @@ def backward_bounds(
     steps = _Steps(network, relaxations, {}, constants, workspace, mirrored=signs is not None)
     lines = steps.to_input(target, pending)
     if lines is not None and inside is not None:
-        return _over_set(lines, constants, inside, both)
-    low, high = _concretize(lines, constants, lower, upper, both, workspace)
+        low, high = _over_set(lines, constants, inside, both)
+    else:
+        low, high = _concretize(lines, constants, lower, upper, both, workspace)
     if signs is None or high is None:
         return low, high
     return torch.where(signs > 0, low, -high), torch.where(signs > 0, high, -low)

@@ -221,7 +221,10 @@ class LayerBounds:
 
     @cached_property
     def _signs_inside(self) -> dict[int, Tensor]:
-        return signs_at(self.network, self.box.lower / 2 + self.box.upper / 2)
+        centre = self.box.lower / 2 + self.box.upper / 2
+        # A point of the set: the centre of the box around it may lie outside.
+        at = self.box.point.to(centre) if isinstance(self.box, InputSet) else centre
+        return signs_at(self.network, at)
 
     def objective_bounds(self, objectives: Tensor) -> Interval:
         """Bounds ``[batch, rows]`` on objectives ``[batch or 1, rows, outputs]`` of the output."""

@@ -11,7 +11,7 @@ from sensverify.bounds.method import Decider, Method
 from sensverify.core.box import Box
 from sensverify.core.queries import Accept, Decision, Query
 from sensverify.core.results import Enclosure, Guarantee
-from sensverify.core.sets import InputSet, Varied
+from sensverify.core.sets import InputSet
 from sensverify.network import Network
 from sensverify.network.operators import Max, Nonlinear, PiecewiseLinear, Relu, Steps
 from sensverify.registry.ranges import AtLeast0, Count, Seconds
@@ -57,8 +57,7 @@ class Exact(Method, Decider):
     anytime: ClassVar[bool] = True
     differentiable: ClassVar[bool] = False
     dtype: ClassVar[str] = "float64"
-    sets = tuple(kind for kind in Milp.sets if kind is not Varied)
-    """Of varied inputs it searches the parameters; see `over_parameters`."""
+    sets = Milp.sets
 
     def bound(
         self, network: Network, box: Box, objectives: Tensor, *, watch: Watch | None = None

@@ -14,7 +14,7 @@ from sensverify.bounds.ibp import Interval, entries_of
 from sensverify.bounds.method import Method, PreActivationBounds
 from sensverify.core.box import Box
 from sensverify.core.results import Enclosure, Guarantee
-from sensverify.core.sets import Ball, Constrained, Patch, Varied
+from sensverify.core.sets import Ball, Constrained, Patch
 from sensverify.network import Network
 from sensverify.registry.ranges import Count, Seconds
 from sensverify.runs.watch import Watch
@@ -80,7 +80,7 @@ class Lp(Method):
     arithmetic: ClassVar[str] = "float64"
     """Whatever the type of the box: ends are rounded outward to it."""
     differentiable: ClassVar[bool] = False
-    sets = (Ball, Constrained, Patch, Varied)
+    sets = (Ball, Constrained, Patch)
 
     def bound(
         self, network: Network, box: Box, objectives: Tensor, *, watch: Watch | None = None

@@ -14,7 +14,7 @@ from sensverify.bounds.method import Decider, Method, PreActivationBounds, Tight
 from sensverify.core.box import Box
 from sensverify.core.queries import Accept, Decision, Query
 from sensverify.core.results import Enclosure, Guarantee
-from sensverify.core.sets import Ball, Constrained, Patch, Varied
+from sensverify.core.sets import Ball, Constrained, Patch
 from sensverify.formats.programs import Program
 from sensverify.network import Network
 from sensverify.network.operators import Steps
@@ -89,7 +89,7 @@ class Milp(Method, Decider):
     arithmetic: ClassVar[str] = "float64"
     """Whatever the type of the box: ends are rounded outward to it."""
     differentiable: ClassVar[bool] = False
-    sets = (Ball, Constrained, Patch, Varied)
+    sets = (Ball, Constrained, Patch)
 
     def bound(
         self, network: Network, box: Box, objectives: Tensor, *, watch: Watch | None = None

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from sensverify.bounds.clipped_images import least_of_images
 from sensverify.bounds.tensors import flattened
 from sensverify.core.sets import Ball, Constrained, InputSet, Patch, Varied
 from sensverify.errors import MissingRule
@@ -164,6 +165,8 @@ def _(inside: Patch, coefficients: Tensor) -> Least:
 
 @least_move.register
 def _(inside: Varied, coefficients: Tensor) -> Least:
+    if inside.clip is not None:
+        return least_of_images(inside, inside.clip, coefficients)
     patterns = inside.patterns.double()
     weights = coefficients @ patterns.transpose(1, 2)
     least, most = (end.double().unsqueeze(1) for end in (inside.least, inside.most))

@@ -13,7 +13,7 @@ from sensverify.core.box import Array, Box, to_numpy
 from sensverify.core.results import Bounds
 from sensverify.core.sets import Varied
 from sensverify.network import Network, Node
-from sensverify.network.operators import Affine, Input, Reshape
+from sensverify.network.operators import Affine, Clip, Input, Reshape
 from sensverify.runs.watch import Watch
 
 
@@ -35,13 +35,18 @@ def with_first_layer(network: Network, inside: Varied) -> Network:
             name += "_"
         return name
 
+    count = len(point)
     first = [
         Node(named("parameters"), Input((len(patterns),)), (), (len(patterns),)),
-        Node(named("corruption"), Affine(patterns.T.copy(), point), (0,), (len(point),)),
-        Node(named("image"), Reshape(network.input_shape), (1,), network.input_shape),
+        Node(named("corruption"), Affine(patterns.T.copy(), point), (0,), (count,)),
     ]
+    if inside.clip is not None:
+        first.append(Node(named("range"), Clip(*inside.clip), (1,), (count,)))
+    last = len(first)
+    shape = network.input_shape
+    first.append(Node(named("image"), Reshape(shape), (last - 1,), shape))
     rest = [
-        replace(node, inputs=tuple(source + 2 for source in node.inputs))
+        replace(node, inputs=tuple(source + last for source in node.inputs))
         for node in network.nodes[1:]
     ]
     return Network((*first, *rest))

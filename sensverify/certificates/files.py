@@ -76,6 +76,7 @@ _ARRAYS: dict[str, tuple[tuple[str, ...], str]] = {
     "sets.patterns": (_FLOATS, "PTn"),
     "sets.least": (_FLOATS, "PT"),
     "sets.most": (_FLOATS, "PT"),
+    "sets.cut": (_FLOATS, "PD"),
     **{
         f"cells.{item.name}": (_FLOATS if item.name == "at" else _INTEGERS, "C")
         for item in fields(Cells)

@@ -35,8 +35,15 @@ def sets_of(box: Box) -> InputSets | None:
         return InputSets(point=point, count=np.full(batch, count, np.int64), window=window)
     if isinstance(box, Varied):
         least, most = _wide(box.least), _wide(box.most)
-        return InputSets(point=point, patterns=_wide(box.patterns), least=least, most=most)
+        ends = None if box.clip is None else np.tile(_finite(box.clip), (batch, 1))
+        patterns = _wide(box.patterns)
+        return InputSets(point=point, patterns=patterns, least=least, most=most, cut=ends)
     raise BadSetting(f"certificates know no input sets of the kind '{box.kind}'")
+
+
+def _finite(clip: tuple[float, float]) -> np.ndarray:
+    """Both ends; for an infinite one the last finite number, beyond which no image goes."""
+    return np.nan_to_num(np.array(clip, np.float64))
 
 
 def _wide(values: object) -> np.ndarray:

@@ -47,7 +47,8 @@ def input_set_options() -> Callable[[Any], Any]:
                 metavar="NAME=A|FILE.npz",
                 help="Instead of a radius: brightness, contrast or bias-field by up to A, all at "
                 "once where it is repeated; or patterns, least and most of a file: the sample plus "
-                "every pattern times a number between these.",
+                "every pattern times a number between these. Numbers that leave the clip range are "
+                "cut to its ends, as a camera saturates.",
             ),
         )
     )

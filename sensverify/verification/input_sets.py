@@ -111,11 +111,14 @@ class AskedSet:
         As it was given.
     arrays : dict of numpy arrays
         Of the file that it names.
+    clip : (low, high), optional
+        Range that images are cut to.
     """
 
     name: str
     setting: Any
     arrays: dict[str, np.ndarray]
+    clip: tuple[float, float] | None = None
 
     @classmethod
     def of(cls, request: Any) -> AskedSet | None:
@@ -164,7 +167,7 @@ class AskedSet:
             return Patch(*ends, wide, window=tuple(self.setting))
         if self.name == "constraints":
             return Constrained.of(box, point=wide, **self.arrays)
-        return Varied.along(wide, self._patterns(wide))
+        return Varied.along(wide, self._patterns(wide), clip=self.clip)
 
     def points(self, box: Box) -> np.ndarray:
         """Points of the sets in boxes that are around no samples."""

@@ -252,7 +252,7 @@ def _of_set(
 ) -> tuple[Any, float | None, Clip | None]:
     """The radius of the boxes around an input set, a sigma and the clip range."""
     if inside.name == "vary":
-        return 0.0, None, None
+        return 0.0, None, clip
     if inside.name == "norm" and not isinstance(radius, float | int):
         raise BadSetting("`norm` needs a radius that is one number for all features")
     if inside.wants_range and request.radius is None and request.sigma is None:
@@ -267,6 +267,7 @@ def _of_set(
 
 def _about_set(question: Question, inside: AskedSet) -> Question:
     """The question about an input set, after a look at whether every sample is in its own."""
+    inside = replace(inside, clip=question.facts.clip)
     question = replace(question, inside=inside)
     facts, x = question.facts, question.samples.x
     for first in range(0, len(x), _CHECKED_AT_ONCE):

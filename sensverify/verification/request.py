@@ -90,7 +90,8 @@ class VerifyRequest:
     vary : mapping, str or sequence of str, optional
         Inputs are the sample plus patterns times parameters, in place of a radius:
         ``brightness=0.1``, ``contrast=0.2``, ``bias-field=0.1``, or an ``.npz`` file with
-        ``patterns``, ``least`` and ``most``. Not cut to the clip range.
+        ``patterns``, ``least`` and ``most``. Numbers that leave the clip range are cut to its
+        ends, as a camera saturates.
     method : str or Method
         A name, a call with settings, or an object.
     settings : mapping

@@ -99,6 +99,11 @@ def _(inside: Constrained, builder: Builder, inputs: np.ndarray) -> None:
 
 @restrict.register
 def _(inside: Varied, builder: Builder, inputs: np.ndarray) -> None:
+    if inside.clip is not None:
+        raise MissingRule(
+            "queries about varied inputs that are cut to a range have no rows in a program",
+            "ask about them without `clip`, or for their bounds",
+        )
     point, _, _ = _flat(inside)
     parameters = builder.add_columns(inside.least[0], inside.most[0])
     patterns = csr_matrix(-np.asarray(inside.patterns[0]).T)

@@ -14,6 +14,7 @@ from torch import nn
 
 import sensverify as sv
 import sensverify.bounds.support as support
+from sensverify.bounds.clipped_images import clip_lines
 from sensverify.bounds.support import least_value
 from sensverify.bounds.tensors import tensor_box
 from sensverify.errors import BadSetting, MissingRule
@@ -47,6 +48,13 @@ def test_least_values_are_below_samples_and_attained(name: str) -> None:
     # The gradient is the input where the function is least.
     (at,) = torch.autograd.grad(found.sum(), rows)
     assert torch.allclose((at * rows).sum(-1), found, atol=1e-9)
+    if isinstance(inside, sv.Varied) and inside.clip is not None:
+        # Lines stand for the clip, and lose a small part of what the box loses.
+        ends = np.where(ROWS > 0, inside.lower[:, None], inside.upper[:, None])
+        box = values - (ROWS * ends).sum(axis=-1)
+        share = (values - found.detach().numpy()) / box
+        assert share.mean() < (0.02 if inside.least.shape[1] == 1 else 0.15)
+        return
     for row in range(5):
         assert inside.contains(at[:, row].numpy(), tolerance=1e-8).all()
 
@@ -189,8 +197,11 @@ def test_methods_that_do_not_know_a_set_refuse_it_by_name() -> None:
             sv.compute_bounds(net(6, 3), SETS["euclidean"], sv.make_method(method))
 
 
+CUT = ("varied in a range", "brightness in a range")
+
+
 @pytest.mark.parametrize("decider", ["highs", "exact"])
-@pytest.mark.parametrize("name", [name for name in SETS if name != "euclidean"])
+@pytest.mark.parametrize("name", [name for name in SETS if name not in ("euclidean", *CUT)])
 def test_queries_are_about_the_inputs_of_the_set(name: str, decider: str) -> None:
     inside, network = SETS[name][:1], from_module(net(6, 5, 4, 2), (6,))
     least = float(sv.compute_bounds(network, inside, sv.make_method("milp")).outer.lower[0, 0])
@@ -213,6 +224,30 @@ def test_deciders_that_do_not_know_a_set_refuse_it_by_name() -> None:
     for decider in ("branch-and-bound", "marabou"):
         with pytest.raises(BadSetting, match="'ball'"):
             sv.make_decider(decider).decide(network, query)
+
+
+def test_lines_stand_below_and_above_the_clip() -> None:
+    random = torch.Generator().manual_seed(0)
+    low = torch.randn(500, generator=random, dtype=torch.float64)
+    high = low + 2 * torch.rand(500, generator=random, dtype=torch.float64)
+    (slope, at), (above, at_above) = clip_lines(low, high, (-0.5, 0.6))
+    for share in np.linspace(0, 1, 101):
+        u = low + share * (high - low)
+        assert bool((slope * u + at <= u.clamp(-0.5, 0.6) + 1e-12).all())
+        assert bool((above * u + at_above >= u.clamp(-0.5, 0.6) - 1e-12).all())
+    # Where nothing is cut, or all is, nothing is lost.
+    plain = (low >= 0.6) | (high <= -0.5) | ((low >= -0.5) & (high <= 0.6))
+    gap = ((above - slope) * high + at_above - at)[plain]
+    assert bool((gap < 1e-12).all())
+    assert bool(plain.any())
+
+
+def test_queries_about_images_that_are_cut_are_refused_by_name() -> None:
+    inside, network = SETS[CUT[0]][:1], from_module(net(6, 5, 4, 2), (6,))
+    least = float(sv.compute_bounds(network, inside, sv.Crown()).outer.lower[0, 0])
+    query = sv.Query(inside, np.array([[1.0, 0.0]]), np.array([least + 1e-6]), ((0,),))
+    with pytest.raises(MissingRule, match="cut to a range"):
+        sv.make_decider("highs").decide(network, query)
 
 
 def test_time_is_shared_by_the_samples_of_varied_inputs() -> None:

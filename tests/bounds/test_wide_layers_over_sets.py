@@ -10,11 +10,11 @@ import sensverify as sv
 from tests.core.sets.examples import SETS
 
 
-@pytest.mark.parametrize("method", ["crown", "crown(intermediate=ibp)", "alpha-crown(steps=2)"])
+@pytest.mark.parametrize("method", ["crown", "alpha-crown(steps=1)"])
 @pytest.mark.parametrize("name", SETS)
 def test_bounds_contain_the_set(name: str, method: str) -> None:
     torch.manual_seed(1)
-    layers = [nn.Linear(6, 24), nn.ReLU(), nn.Linear(24, 300), nn.ReLU(), nn.Linear(300, 3)]
+    layers = [nn.Linear(6, 24), nn.ReLU(), nn.Linear(24, 256), nn.ReLU(), nn.Linear(256, 3)]
     network = nn.Sequential(*layers).double().requires_grad_(requires_grad=False)
     inside = SETS[name]
     values = network(torch.from_numpy(inside.sample(400)))

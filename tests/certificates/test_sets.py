@@ -67,7 +67,7 @@ def test_bounds_over_sets_are_certified_in_both_arithmetics(
     network = sv.load(file)
     proposed = sv.compute_bounds(network, inside, sv.make_method(method))
     # Of several constraints, multipliers are chosen one after the other.
-    share = 1.2 if name == "mixed" else 1 + 1e-9
+    share = 1.2 if name.startswith("mixed") else 1 + 1e-9
     assert bool((found.bounds.outer.widths <= share * proposed.outer.widths).all())
     values = sv.forward_pass(network, torch.from_numpy(inside.sample(200)).flatten(0, 1))
     values = values.reshape(200, 2, -1)
@@ -133,6 +133,20 @@ CHANGES: dict[str, tuple[str, Change]] = {
     "more brightness": ("varied", lambda c: sums(c, most=c.claims.sets.most * 1.01)),
     "crossed": ("varied", lambda c: sums(c, most=c.claims.sets.least - 1)),
     "another pattern": ("varied", lambda c: sums(c, patterns=c.claims.sets.patterns * 1.01)),
+    "wider range": (
+        "brightness in a range",
+        lambda c: sums(c, cut=c.claims.sets.cut + np.array([-0.1, 0.1])),
+    ),
+    "no range": ("brightness in a range", lambda c: sums(c, cut=None)),
+    "crossed range": (
+        "brightness in a range",
+        lambda c: sums(c, cut=c.claims.sets.cut[:, ::-1].copy()),
+    ),
+    "nan range": ("brightness in a range", lambda c: sums(c, cut=c.claims.sets.cut * np.nan)),
+    "one end": ("brightness in a range", lambda c: sums(c, cut=c.claims.sets.cut[:, :1])),
+    "brighter": ("brightness in a range", lambda c: sums(c, most=c.claims.sets.most * 1.1)),
+    "darker": ("brightness in a range", lambda c: sums(c, least=c.claims.sets.least * 1.1)),
+    "huge": ("brightness in a range", lambda c: sums(c, patterns=c.claims.sets.patterns * 1e308)),
     "no sets": ("euclidean", lambda c: changed(c, sets=None, multipliers=None)),
     "multipliers alone": ("euclidean", lambda c: changed(c, sets=None)),
     "no multipliers": ("euclidean", lambda c: changed(c, multipliers=None)),

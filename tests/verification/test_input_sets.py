@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 from typing import Any
@@ -41,15 +42,17 @@ def asked(name: str, constraints: Path) -> dict[str, Any]:
         "patch": {"patch": (2, 2), "radius": 0.4, "clip": (0, 1)},
         "constraints": {"constraints": constraints, "radius": 0.4},
         "vary": {"vary": {"brightness": 0.5, "contrast": 0.5, "bias-field": 0.3}},
+        "vary in a range": {"vary": {"brightness": 0.8, "contrast": 0.5}, "clip": (0, 1)},
     }[name]
 
 
-NAMES = ("euclidean", "sum", "pixels", "patch", "constraints", "vary")
+NAMES = ("euclidean", "sum", "pixels", "patch", "constraints", "vary", "vary in a range")
 
 
 def sets(request: VerifyRequest) -> sv.InputSet:
-    inside = AskedSet.of(request)
-    assert inside is not None
+    asked_set = AskedSet.of(request)
+    assert asked_set is not None
+    inside = dataclasses.replace(asked_set, clip=request.clip)
     radius = request.radius if isinstance(request.radius, float) else 1.0
     box = sv.Box.around(X, radius, clip=request.clip)
     return inside.around(X, box, radius)
@@ -71,10 +74,13 @@ def test_bounds_hold_on_the_set_and_counterexamples_are_in_it(
         example = sample.counterexample
         if example is not None:
             assert inside[number : number + 1].contains(example.input[None]).all()
+            low, high = settings.get("clip", (-np.inf, np.inf))
+            assert low <= example.input.min()
+            assert example.input.max() <= high
     assert any(sample.counterexample is not None for sample in report.samples)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "vary"])
+@pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith("vary")])
 def test_fewer_inputs_are_never_less_certain(
     name: str, module: nn.Module, constraints: Path
 ) -> None:
@@ -163,6 +169,16 @@ BAD: dict[str, tuple[dict[str, Any], type[InputError]]] = {
     "vary-and-radius": ({"vary": "brightness=0.1", "radius": 0.1}, BadSetting),
     "no-file": ({"constraints": "none.npz", "radius": 0.1}, BadData),
 }
+
+
+def test_images_are_cut_to_the_range_that_is_given(module: nn.Module) -> None:
+    cut = sv.verify(module, X, vary={"brightness": 0.5}, clip=(0, 1))
+    assert report_to_dict(cut)["input"]["clip"] == [0.0, 1.0]
+    assert "cut to 0 to 1" in cut.to_html()
+    free = sv.verify(module, X, vary={"brightness": 0.5}, clip=(-math.inf, math.inf))
+    assert "cut to" not in free.to_html()
+    with pytest.raises(BadBox, match="clip range"):
+        sv.verify(module, X, vary={"brightness": 0.5}, clip=(0, 0.5))
 
 
 @pytest.mark.parametrize("name", BAD)

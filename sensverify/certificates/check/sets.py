@@ -6,7 +6,8 @@
 - ``G x <= h``: ``a . x >= min over the box of (a + y G) . x - y . h``;
 - x differs from p in few pixels: ``a . x >= a . p`` minus the sum of the largest gains of so many
   pixels (of the best window), a gain being the largest of ``a . (p - x)`` over a pixel's box, or 0;
-- ``x = p + t P`` with t in a box: ``a . x >= a . p`` plus the least of ``(a P) . t``.
+- ``x = p + t P`` with t in a box: ``a . x >= a . p`` plus the least of ``(a P) . t``;
+- ``x = clip(p + t P)``: the least of such values over a grid of cells; see `Images`.
 
 q is made from one multiplier, and y are multipliers: whatever they are, what comes out is proven.
 """
@@ -18,6 +19,8 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from sensverify.certificates.check.arithmetic import Arithmetic, Numbers
+from sensverify.certificates.check.clipped_images import Images
+from sensverify.certificates.check.ends import End
 
 _STEPS = 50
 """Of a bisection for a multiplier."""
@@ -30,6 +33,7 @@ KINDS = {
     "constrained": ("matrix", "limits", "equal"),
     "patch": ("point", "count", "window"),
     "varied": ("point", "patterns", "least", "most"),
+    "varied in a range": ("point", "patterns", "least", "most", "cut"),
 }
 """By kind of set, its arrays."""
 
@@ -53,6 +57,8 @@ class InputSets:
     patterns, least, most : numpy arrays
         Of varied inputs, shapes ``[problems, parameters, features]`` and
         ``[problems, parameters]``.
+    cut : numpy array ``[problems, 2]``
+        Ends that varied inputs are cut to.
     """
 
     point: np.ndarray | None = None
@@ -66,6 +72,7 @@ class InputSets:
     patterns: np.ndarray | None = None
     least: np.ndarray | None = None
     most: np.ndarray | None = None
+    cut: np.ndarray | None = None
 
     @property
     def arrays(self) -> dict[str, np.ndarray]:
@@ -97,7 +104,7 @@ class InputSets:
         axes = {
             **{"point": "Pn", "reach": "P", "order": "P", "matrix": "PKn", "limits": "PK"},
             **{"equal": "K", "count": "P", "window": "PW", "patterns": "PTn"},
-            **{"least": "PT", "most": "PT"},
+            **{"least": "PT", "most": "PT", "cut": "PD"},
         }
         if self.kind is None:
             return f"the arrays {', '.join(self.arrays)} are those of no kind of input set"
@@ -120,6 +127,10 @@ class InputSets:
             return "equal is 1 of constraints with =, else 0"
         if self.least is not None and not bool((self.least <= self.most).all()):
             return "a parameter has a lower end above its upper end"
+        if self.cut is not None and not (
+            self.cut.shape[1] == 2 and (self.cut[:, 0] <= self.cut[:, 1]).all()
+        ):
+            return "a range has a lower end and an upper end"
         if self.window is None or self.count is None:
             return None
         if self.window.shape[1] != 4 or not (self.window >= 1).all():
@@ -214,16 +225,18 @@ class InputSets:
         low, high : Numbers ``[cells, 1, features]``
         multipliers : numpy array ``[cells, rows, multipliers]``, float64
         """
-        end = _End(arithmetic, coefficient, low, high)
+        end = End(arithmetic, coefficient, low, high)
         if self.matrix is not None:
             return self._over_constraints(end, multipliers)
         if self.reach is not None:
             return self._over_ball(end, multipliers)
+        if self.cut is not None:
+            return self._over_images(end, self.cut)
         if self.patterns is not None:
             return self._over_parameters(end)
         return self._over_patch(end)
 
-    def _over_ball(self, end: _End, multipliers: np.ndarray) -> tuple[Numbers, Numbers]:
+    def _over_ball(self, end: End, multipliers: np.ndarray) -> tuple[Numbers, Numbers]:
         assert self.point is not None
         assert self.reach is not None
         assert self.order is not None
@@ -241,7 +254,7 @@ class InputSets:
         end.add(-arithmetic.numbers(self.reach)[:, None] * norm, 2)
         return end.total, end.lost
 
-    def _over_constraints(self, end: _End, multipliers: np.ndarray) -> tuple[Numbers, Numbers]:
+    def _over_constraints(self, end: End, multipliers: np.ndarray) -> tuple[Numbers, Numbers]:
         assert self.matrix is not None
         assert self.limits is not None
         assert self.equal is not None
@@ -258,7 +271,14 @@ class InputSets:
         end.dot(-weights, arithmetic.numbers(self.limits)[:, None])
         return end.total, end.lost
 
-    def _over_parameters(self, end: _End) -> tuple[Numbers, Numbers]:
+    def _over_images(self, end: End, cut: np.ndarray) -> tuple[Numbers, Numbers]:
+        assert self.point is not None
+        assert self.patterns is not None
+        assert self.least is not None
+        assert self.most is not None
+        return Images(self.point, self.patterns, self.least, self.most, cut).least_value(end)
+
+    def _over_parameters(self, end: End) -> tuple[Numbers, Numbers]:
         assert self.point is not None
         assert self.patterns is not None
         arithmetic = end.arithmetic
@@ -267,15 +287,10 @@ class InputSets:
         patterns = arithmetic.numbers(self.patterns)
         for number in range(patterns.shape[1]):
             terms = end.coefficient * patterns[:, number][:, None]
-            weight = terms.sum(axis=-1)
-            lost = arithmetic.gamma(terms.shape[-1] + 2) * abs(terms).sum(axis=-1)
-            lost = lost + end.underflow(abs(patterns[:, number]))
-            low, high = least[..., number], most[..., number]
-            end.add(np.maximum(weight, 0) * low + np.minimum(weight, 0) * high, 4)
-            end.lost = end.lost + lost * np.maximum(abs(low), abs(high))
+            end.along(terms, least[..., number], most[..., number], abs(patterns[:, number]))
         return end.total, end.lost
 
-    def _over_patch(self, end: _End) -> tuple[Numbers, Numbers]:
+    def _over_patch(self, end: End) -> tuple[Numbers, Numbers]:
         assert self.point is not None
         assert self.count is not None
         assert self.window is not None
@@ -307,55 +322,6 @@ class InputSets:
         size = (abs(end.coefficient) * spread).sum(axis=-1)
         end.lost = end.lost + 4 * arithmetic.unit * size + end.underflow(spread[:, 0])
         return end.total, end.lost
-
-
-class _End:
-    """A sum while it grows, with what rounding may have taken from it."""
-
-    def __init__(
-        self, arithmetic: Arithmetic, coefficient: Numbers, low: Numbers, high: Numbers
-    ) -> None:
-        self.arithmetic, self.coefficient = arithmetic, coefficient
-        self.low, self.high = low, high
-        self.total: Numbers = 0
-        self.lost: Numbers = 0
-
-    @property
-    def floats(self) -> np.ndarray:
-        """The coefficients as float64, rounded anyhow."""
-        return self.arithmetic.floats(self.coefficient, -1)
-
-    def add(self, amount: Numbers, operations: int) -> None:
-        """One more amount, in which so many operations have rounded."""
-        self.total = self.total + amount
-        unit = self.arithmetic.unit
-        if unit:
-            self.lost = self.lost + 2 * unit * (abs(self.total) + operations * abs(amount))
-
-    def dot(self, first: Numbers, second: Numbers) -> None:
-        """A sum of products along the last axis."""
-        terms = first * second
-        self.add(terms.sum(axis=-1), 0)
-        gamma = self.arithmetic.gamma(terms.shape[-1] + 2)
-        self.lost = self.lost + gamma * abs(terms).sum(axis=-1) + self.underflow(abs(second[:, 0]))
-
-    def corner(self, cost: Numbers, unsure: Numbers | None = None) -> None:
-        """The least value of a cost over the box; each number of it is rounded once, or unsure."""
-        terms = np.maximum(cost, 0) * self.low + np.minimum(cost, 0) * self.high
-        self.add(terms.sum(axis=-1), 0)
-        if not self.arithmetic.unit:
-            return
-        size = np.maximum(abs(self.low), abs(self.high))
-        if unsure is None:
-            unsure = 2 * self.arithmetic.unit * abs(cost)
-        self.lost = self.lost + (unsure * size).sum(axis=-1)
-        self.lost = self.lost + self.arithmetic.gamma(terms.shape[-1] + 2) * abs(terms).sum(axis=-1)
-        self.lost = self.lost + self.underflow(size[:, 0])
-
-    def underflow(self, magnitudes: Numbers) -> Numbers:
-        """More than underflow can take, ``[cells, 1]``; twice, for what made the factors."""
-        found = self.arithmetic.floor(magnitudes)
-        return 2 * found[:, None] if isinstance(found, np.ndarray) else found
 
 
 def _norms(arithmetic: Arithmetic, values: np.ndarray, order: np.ndarray) -> Numbers:

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from sensverify.core.box import Array, Box, to_numpy
-from sensverify.core.sets.input_set import InputSet
+from sensverify.core.sets.fitting import fitted, fitted_by_program
+from sensverify.core.sets.input_set import INSIDE, InputSet
 from sensverify.errors import BadBox, BadShape
 
 Pattern = tuple[str, np.ndarray, float, float]
@@ -20,7 +21,8 @@ class Varied(InputSet):
     """Affine images of a small box: ``x = point + patterns^T t`` with ``least <= t <= most``.
 
     Brightness, contrast, a bias field and any other linear corruption: the parameters t are the
-    box, and the corruption is the first layer.
+    box, and the corruption is the first layer. With a clip range, numbers that leave it are cut to
+    its ends, as a camera saturates.
 
     Parameters
     ----------
@@ -34,6 +36,8 @@ class Varied(InputSet):
         ``least <= 0 <= most``.
     names : tuple of str
         Of the parameters.
+    clip : (low, high), optional
+        Range that every image is cut to; the point lies in it.
 
     Examples
     --------
@@ -43,23 +47,31 @@ class Varied(InputSet):
     >>> brighter = sv.Varied.along(x, [sv.brightness(x, 0.1)])
     >>> brighter.contains(x + 0.05).all(), brighter.contains(np.array([[0.25, 0.4]])).all()
     (np.True_, np.False_)
+    >>> cut = sv.Varied.along(x, [sv.brightness(x, 0.3)], clip=(0.0, 0.6))
+    >>> cut.at(np.array([[0.3]]))
+    array([[0.5, 0.6]])
     """
 
     patterns: Any
     least: Any
     most: Any
     names: tuple[str, ...] = ()
+    clip: tuple[float, float] | None = None
 
     kind: ClassVar[str] = "varied"
 
     @classmethod
-    def along(cls, x: Array, patterns: list[Pattern]) -> Varied:
+    def along(
+        cls, x: Array, patterns: list[Pattern], *, clip: tuple[float, float] | None = None
+    ) -> Varied:
         """All images of samples along some patterns.
 
         Parameters
         ----------
         x : array, shape ``[batch, *features]``
         patterns : list of (name, pattern, least, most)
+        clip : (low, high), optional
+            Range that images are cut to.
         """
         wide = np.asarray(x, dtype=np.float64)
         if not patterns:
@@ -79,8 +91,12 @@ class Varied(InputSet):
         )
         lower, upper = _around(wide.reshape(len(wide), -1), rows, least, most)
         low, high = (end.reshape(wide.shape) for end in (lower, upper))
+        if clip is not None:
+            # Refuses a range that is none, and samples outside of it.
+            Box.around(wide, 0.0, clip=clip)
+            low, high = low.clip(*clip), high.clip(*clip)
         names = tuple(name for name, *_ in patterns)
-        return cls(low, high, wide, rows, least, most, names)
+        return cls(low, high, wide, rows, least, most, names, clip)
 
     def _check(self) -> None:
         count = tuple(self.least.shape)
@@ -93,6 +109,12 @@ class Varied(InputSet):
             )
         if not bool(((self.least <= 0) & (self.most >= 0)).all()):
             raise BadBox("varied inputs need least <= 0 <= most: the sample is one of them")
+        if self.clip is None:
+            return
+        low, high = self.clip
+        # Written so that a NaN fails it.
+        if not bool(((self.point >= low) & (self.point <= high)).all()):
+            raise BadBox(f"varied inputs need samples in the clip range [{low:g}, {high:g}]")
 
     @property
     def exact(self) -> bool:
@@ -106,30 +128,51 @@ class Varied(InputSet):
     @property
     def words(self) -> str:
         ends = zip(self.names, to_numpy(self.least[0]), to_numpy(self.most[0]), strict=True)
-        return ", ".join(f"{name} from {low:g} to {high:g}" for name, low, high in ends)
+        parts = [f"{name} from {low:g} to {high:g}" for name, low, high in ends]
+        if self.clip is not None:
+            parts.append("cut to {:g} to {:g}".format(*self.clip))
+        return ", ".join(parts)
 
     def at(self, parameters: np.ndarray) -> np.ndarray:
         """The inputs ``[batch, *features]`` that belong to parameters ``[batch, parameters]``."""
         moved = np.einsum("bp,bpn->bn", parameters, to_numpy(self.patterns))
-        return to_numpy(self.point) + moved.reshape(self.batch, *self.shape)
+        images = to_numpy(self.point) + moved.reshape(self.batch, *self.shape)
+        return images if self.clip is None else images.clip(*self.clip)
+
+    def _moves(self, parameters: np.ndarray) -> np.ndarray:
+        """Moves from the point to the images of parameters, ``[batch, features]``."""
+        moved = np.einsum("bp,bpn->bn", parameters, to_numpy(self.patterns))
+        return moved if self.clip is None else moved.clip(*self._room)
+
+    @property
+    def _room(self) -> tuple[np.ndarray, np.ndarray]:
+        """Moves down and up at which images are cut, ``[batch, features]``."""
+        own = to_numpy(self.point).astype(np.float64).reshape(self.batch, -1)
+        low, high = (-np.inf, np.inf) if self.clip is None else self.clip
+        return low - own, high - own
 
     def fitted(self, moved: np.ndarray) -> np.ndarray:
         """Parameters of the images nearest to moves ``[batch, features]``, or about so."""
-        patterns = to_numpy(self.patterns)
-        found = np.stack(
-            [np.linalg.lstsq(p.T, m, rcond=None)[0] for p, m in zip(patterns, moved, strict=True)]
-        )
-        return np.clip(found, to_numpy(self.least), to_numpy(self.most))
+        return self._fitted_by(fitted, moved)
+
+    def _fitted_by(self, fit: Any, moved: np.ndarray) -> np.ndarray:
+        ends = to_numpy(self.least), to_numpy(self.most)
+        parts = zip(to_numpy(self.patterns), moved, *ends, *self._room, strict=True)
+        return np.stack([fit(p, m, (least, most), room) for p, m, least, most, *room in parts])
 
     def _excess(self, moved: np.ndarray) -> np.ndarray:
         rest = []
         for each in moved:
-            back = np.einsum("bp,bpn->bn", self.fitted(each), to_numpy(self.patterns))
-            rest.append(abs(each - back).max(axis=1))
+            off = abs(each - self._moves(self.fitted(each))).max(axis=1)
+            if self.clip is not None and (off > INSIDE).any():
+                # What is cut away may have led the fit astray.
+                again = self._moves(self._fitted_by(fitted_by_program, each))
+                off = np.fmin(off, abs(each - again).max(axis=1))
+            rest.append(off)
         return np.stack(rest)
 
     def _retracted(self, moved: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-        return np.einsum("bp,bpn->bn", self.fitted(moved), to_numpy(self.patterns))
+        return self._moves(self.fitted(moved))
 
     def sample(self, count: int, seed: int = 0) -> np.ndarray:
         """Points with random parameters, corners among them; see `InputSet.sample`."""

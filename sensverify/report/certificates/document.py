@@ -275,8 +275,9 @@ def sets_text(sets: InputSets) -> str:
         count = int(sets.count[0])
         what = f"{count} pixels" if count >= 0 else f"one window of {height}x{width} pixels"
         return f"those of each box that differ from a point in {what} at most"
-    assert sets.least is not None, "there are four kinds"
-    return f"a point plus {sets.least.shape[1]} patterns, each times a number between its ends"
+    assert sets.least is not None, "all other kinds have been said"
+    images = f"a point plus {sets.least.shape[1]} patterns, each times a number between its ends"
+    return images if sets.cut is None else f"{images}, cut to a range"
 
 
 def verdict_text(report: CheckReport) -> str:

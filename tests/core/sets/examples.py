@@ -23,5 +23,17 @@ SETS: dict[str, sv.InputSet] = {
     "mixed": sv.Constrained.of(
         _BOX, _ROWS, (X @ _ROWS.T).max(0) + 0.1, equal_matrix=np.ones((1, 6)), point=X
     ),
+    "sum in a range": sv.Ball.around(X, 0.4, order=1, clip=(0.0, 1.0)),
+    "mixed in a range": sv.Constrained.of(
+        sv.Box.around(X, 0.3, clip=(0.0, 1.0)),
+        _ROWS,
+        (X @ _ROWS.T).max(0) + 0.1,
+        equal_matrix=np.ones((1, 6)),
+        point=X,
+    ),
+    "varied in a range": sv.Varied.along(
+        X, [sv.brightness(X, 0.2), sv.contrast(X, 0.3)], clip=(0.0, 1.0)
+    ),
+    "brightness in a range": sv.Varied.along(X, [sv.brightness(X, 0.4)], clip=(0.0, 1.0)),
     "varied": sv.Varied.along(X, [sv.brightness(X, 0.2), sv.contrast(X, 0.1)]),
 }

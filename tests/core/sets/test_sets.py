@@ -80,6 +80,27 @@ def test_contrast_and_bias_field_are_what_they_say() -> None:
     assert np.allclose(tilted, [[[[0.0, 1.5], [0.25, 0.75]]]])
 
 
+def test_images_are_cut_to_the_range_as_a_camera_saturates() -> None:
+    x = np.random.default_rng(0).random((2, 1, 5, 5))
+    inside = sv.Varied.along(x, [sv.brightness(x, 0.4), sv.contrast(x, 0.3)], clip=(0, 1))
+    mean = x.mean(axis=(1, 2, 3), keepdims=True)
+    for bright in np.linspace(-0.4, 0.4, 9):
+        for strong in np.linspace(-0.3, 0.3, 7):
+            image = np.clip(x + bright + strong * (x - mean), 0, 1)
+            assert inside.contains(image).all()
+    assert not inside.contains(x + 0.3).any()
+    assert not inside.contains(np.clip(x + 0.41, 0, 1)).all()
+    # Where all is cut nothing tells how far the image went.
+    white = sv.Varied.along(x, [sv.brightness(x, 5.0)], clip=(0, 1))
+    assert white.contains(np.ones_like(x)).all()
+    assert white.contains(np.zeros_like(x)).all()
+
+
+def test_samples_outside_of_the_clip_range_are_refused() -> None:
+    with pytest.raises(BadBox, match="clip range"):
+        sv.Varied.along(X, [sv.brightness(X, 0.1)], clip=(0.0, 0.5))
+
+
 def test_colours_of_a_pixel_move_together() -> None:
     x = np.full((1, 3, 2, 2), 0.5)
     one = sv.Patch(x - 0.5, x + 0.5, x, count=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -115,6 +115,12 @@ class Decision:
         their limits as rounding can tell. Exact arithmetic may show that nothing meets it.
     clearance : numpy array or None, shape ``[constraints]``
         With UNSAT by bounds on the whole box: by how much they are above the limits.
+    shortfall : float or None
+        With UNKNOWN or TIMEOUT: by how much what is proven is short of refuting the alternative
+        that it is farthest from refuting, by the row that is nearest to its limit.
+    phases : mapping from str to float
+        Seconds of wall time by phase, where the method tells them: ``looking`` for an input that
+        meets the query, ``bounding`` the whole box, ``splitting``.
     reason : str
         With UNKNOWN or TIMEOUT: what else than time was missing, where something was.
     """
@@ -125,4 +131,6 @@ class Decision:
     certificate: Any = None
     tied: bool = False
     clearance: np.ndarray | None = None
+    shortfall: float | None = None
+    phases: Mapping[str, float] = field(default_factory=dict)
     reason: str = ""

@@ -6,7 +6,7 @@ import math
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sensverify.errors import BadData, InputError
@@ -20,12 +20,19 @@ COLUMNS = (
     "processor",
     "timeout",
     "explored",
+    "shortfall",
+    "looking",
+    "bounding",
+    "splitting",
     "expected",
     "agreement",
     "method",
     "note",
 )
 """Of the file of results."""
+
+PHASES = ("looking", "bounding", "splitting")
+"""See `Decision`."""
 
 DECIDED = ("sat", "unsat")
 VERDICTS = (*DECIDED, "unknown", "timeout", "error")
@@ -78,6 +85,7 @@ class InstanceResult:
     ``verdict`` is a word of VNN-COMP, or ``error``: the instance cannot be read, or its process
     died; ``note`` says why. ``seconds`` include reading the files; ``processor`` is the processor
     time of all threads, 0 where it is not known. ``timeout`` is the limit that applied.
+    ``shortfall`` and ``phases`` are those of a `PropertyReport`.
     """
 
     instance: Instance
@@ -88,6 +96,8 @@ class InstanceResult:
     method: str
     note: str = ""
     processor: float = 0.0
+    shortfall: float | None = None
+    phases: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def decided(self) -> bool:
@@ -122,6 +132,8 @@ def result_rows(
     def result(cells: Mapping[str, str]) -> InstanceResult:
         seconds, timeout = float(cells["seconds"]), float(cells["timeout"])
         processor = float(cells["processor"])
+        short = float(cells["shortfall"]) if cells["shortfall"] else None
+        phases = {name: float(cells[name]) for name in PHASES if cells[name]}
         explored, vnnlib = int(cells["explored"]), cells["vnnlib"]
         instance = known.get((cells["onnx"], vnnlib))
         if instance is None:
@@ -134,10 +146,13 @@ def result_rows(
             )
         verdict, note = cells["verdict"], cells["note"]
         # Written so that NaN is no number of seconds.
-        times = 0 <= seconds < math.inf and 0 < timeout < math.inf and 0 <= processor < math.inf
-        if not (times and verdict in VERDICTS):
+        spent = (seconds, processor, *phases.values())
+        fine = all(0 <= each < math.inf for each in spent) and 0 < timeout < math.inf
+        fine &= short is None or 0 < short < math.inf
+        if not (fine and verdict in VERDICTS):
             raise ValueError(f"no result: {verdict} after {seconds} of {timeout} s")
-        return InstanceResult(instance, verdict, seconds, timeout, explored, used, note, processor)
+        told = (explored, used, note, processor, short, phases)
+        return InstanceResult(instance, verdict, seconds, timeout, *told)
 
     return RowType("benchmark", _cells, result, COLUMNS)
 
@@ -155,11 +170,17 @@ def _cells(result: InstanceResult) -> dict[str, str]:
         "processor": f"{result.processor:.3f}",
         "timeout": f"{result.timeout:g}",
         "explored": str(result.explored),
+        "shortfall": "" if result.shortfall is None else f"{result.shortfall:.6g}",
+        **{name: _seconds(result.phases.get(name)) for name in PHASES},
         "expected": instance.expected,
         "agreement": result.agreement,
         "method": result.method,
         "note": " ".join(result.note.split()),
     }
+
+
+def _seconds(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,7 @@ _PARAMETERS = 1 << 25
 
 
 def answer(data: Mapping[str, Any], watch: Watch, report: Report) -> dict[str, Any]:
-    """A verdict of VNN-COMP, or ``error``, its ``seconds`` and ``processor`` time, ``explored``
-    and a ``note``.
+    """A verdict of VNN-COMP, or ``error``, and the other figures of an `InstanceResult`.
 
     Parameters
     ----------
@@ -31,13 +30,14 @@ def answer(data: Mapping[str, Any], watch: Watch, report: Report) -> dict[str, A
         Not called.
     """
     began, used = time.perf_counter(), time.process_time()
-    verdict, explored = "error", 0
+    verdict, known = "error", dict[str, Any](explored=0)
     try:
         request = PropertyRequest(**data)
         # The time to read a model counts, though only the first instance of it pays.
         part = watch.within(request.timeout)
         found = check_property(request, watch=part, model=_MODELS.loaded(request))
-        verdict, explored = found.verdict.value, found.explored
+        verdict = found.verdict.value
+        known = {n: getattr(found, n) for n in ("explored", "shortfall", "phases")}
         note = "; ".join(found.warnings)
     except MemoryError:
         note = "out of memory"
@@ -49,7 +49,7 @@ def answer(data: Mapping[str, Any], watch: Watch, report: Report) -> dict[str, A
         "verdict": verdict,
         "seconds": time.perf_counter() - began,
         "processor": time.process_time() - used,
-        "explored": explored,
+        **known,
         "note": note,
     }
 

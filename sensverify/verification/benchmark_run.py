@@ -330,6 +330,8 @@ def _result(request: BenchmarkRequest, instance: Instance, ended: Ended) -> Inst
         method=_described(request),
         note=row["note"],
         processor=row.get("processor", 0.0),
+        shortfall=row.get("shortfall"),
+        phases=row.get("phases", {}),
     )
 
 

@@ -98,6 +98,10 @@ class PropertyReport:
         begun, certified.
     explored : int
         Sub-boxes or nodes that were bounded, in all cases.
+    shortfall : float or None
+        Of what is undecided: see `Decision`; the largest of all cases.
+    phases : dict of str to float
+        Seconds by phase, of all cases; see `Decision`.
     stopped : bool
         Somebody stopped the work, rather than the time being up.
     warnings : tuple of str
@@ -129,6 +133,8 @@ class PropertyReport:
     record: RunRecord
     certification: Certification | None = None
     runtime: RuntimeFacts | None = None
+    shortfall: float | None = None
+    phases: dict[str, float] = field(default_factory=dict)
 
 
 def check_property(
@@ -200,6 +206,8 @@ def check_property(
         record=RunRecord.now(),
         certification=certification,
         runtime=run.runtime,
+        shortfall=None if verdict in (Verdict.SAT, Verdict.UNSAT) else run.shortfall,
+        phases=dict(run.phases),
     )
 
 

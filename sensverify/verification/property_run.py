@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
@@ -57,6 +58,8 @@ class PropertyRun:
         self.contradicted = self.cancelled = False
         self.tied = ""
         self.reasons: dict[int, str] = {}
+        self.phases: dict[str, float] = defaultdict(float)
+        self._short: dict[int, float | None] = {}
         self.runtime: RuntimeFacts | None = None
         self.proofs: dict[int, Any] = {}
         self.clear: dict[int, np.ndarray] = {}
@@ -128,7 +131,9 @@ class PropertyRun:
         if not isinstance(self.decider, Refuter):
             return {}
         queries = [shaped(case.query, self.network) for _, case in cases]
+        began = self.watch.now()
         found = self.decider.refute(self.network, queries, watch=self.watch)
+        self.phases["bounding"] += self.watch.now() - began
         answers = {}
         for (number, _), decision in zip(cases, found, strict=True):
             if decision is None:
@@ -156,6 +161,8 @@ class PropertyRun:
         watch = self.watch.within(None if seconds == math.inf else seconds)
         decision = self.decider.decide(self.network, query, watch=watch, accept=accept)
         self.explored += decision.explored
+        for name, spent in decision.phases.items():
+            self.phases[name] += spent
         if decision.witness is not None and self.witness is None:
             accept(decision.witness)
         # A replayed witness speaks for itself, whatever the method made of it.
@@ -163,6 +170,7 @@ class PropertyRun:
             return Verdict.SAT
         verdict = decision.verdict
         self.reasons[number] = decision.reason
+        self._short[number] = decision.shortfall
         if decision.tied and verdict is Verdict.UNKNOWN:
             # What exact arithmetic proves, no point that float64 has evaluated contradicts.
             verdict = self._untied(number, case, decision, watch)
@@ -228,6 +236,11 @@ class PropertyRun:
         else:
             self.refused += 1
         return None
+
+    @property
+    def shortfall(self) -> float | None:
+        """The largest `Decision.shortfall` of the cases; None where none is known."""
+        return max((each for each in self._short.values() if each is not None), default=None)
 
     def warnings(self) -> tuple[str, ...]:
         """Warnings about the witness, or why inputs that meet the property are none."""

@@ -33,6 +33,7 @@ from sensverify.solvers.branch_and_bound.input_splitting import InputSplitting
 from sensverify.solvers.branch_and_bound.input_tree import FEW_FEATURES, InputTree
 from sensverify.solvers.branch_and_bound.neuron_forest import NeuronForest
 from sensverify.solvers.branch_and_bound.neuron_splitting import NeuronSplitting
+from sensverify.solvers.branch_and_bound.phases import Phases
 from sensverify.solvers.branch_and_bound.query_goal import QueryGoal
 from sensverify.solvers.branch_and_bound.racing import race
 from sensverify.solvers.branch_and_bound.searching import Search
@@ -199,6 +200,13 @@ class BranchAndBound(Method, Decider):
         if not query.alternatives:
             none = Proof.of(Cells.roots(np.zeros(1)), entries=len(Entries.of(network)))
             return Decision(Verdict.UNSAT, certificate=none)
+        phases = Phases(watch.now)
+        decision = self._decided(network, query, accept, watch, phases)
+        return replace(decision, phases=phases.seconds())
+
+    def _decided(
+        self, network: Network, query: Query, accept: Accept | None, watch: Watch, phases: Phases
+    ) -> Decision:
         live, box = _in_double(network, query.box, self.device)
         with torch.no_grad(), torch_threads(self.threads):
             goal = QueryGoal.start(query, accept, box.lower)
@@ -209,28 +217,32 @@ class BranchAndBound(Method, Decider):
             if not all(query.alternatives):
                 # It holds everywhere, and no input was believed: there is nothing to refute.
                 return Decision(Verdict.UNKNOWN)
+            phases.begin("bounding")
             layers = LayerBounds(live, box, Slope.ADAPTIVE, watch).fill()
             goal.allow_rounding(network, box, layers.pre_activations)
             if _refuted(layers, goal, ties=not self.resolve):
                 return _answer(goal, 1, Search(layers, goal, None).proof())
+            phases.begin("looking")
             if not watch.over:
                 goal.search(live, box, watch, seed=self.seed + 1, starts=256, steps=40)
             if goal.witness is not None:
                 return Decision(Verdict.SAT, witness=goal.witness)
             # The record of sub-boxes costs nothing to speak of.
             record = self.proof or goal.may_tie or self._splits(live, box, goal) == (True, False)
+            phases.begin("splitting")
             search = self._search(layers, goal, watch, record=record)
         if goal.witness is not None:
             return Decision(Verdict.SAT, witness=goal.witness, explored=search.explored)
         if search.finished:
             recorded = record or search.neurons is None
             return _answer(goal, search.explored, search.proof() if recorded else None)
+        short = goal.shortfall(search.bounds)
         if watch.over:
-            return Decision(Verdict.TIMEOUT, explored=search.explored)
+            return Decision(Verdict.TIMEOUT, explored=search.explored, shortfall=short)
         # What is left cannot be split: there a kink may run along a strict limit.
         tied = goal.may_tie and not goal.reached
         proof = search.proof() if tied else None
-        return Decision(Verdict.UNKNOWN, None, search.explored, proof, tied)
+        return Decision(Verdict.UNKNOWN, None, search.explored, proof, tied, shortfall=short)
 
     def refute(
         self, network: Network, queries: Sequence[Query], *, watch: Watch | None = None

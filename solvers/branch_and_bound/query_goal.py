@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
+from math import inf
 
 import numpy as np
 import torch
@@ -89,6 +90,14 @@ class QueryGoal:
     def thresholds(self) -> Tensor:
         # Above the limits, always: an output that is equal to its limit meets the query.
         return self.limits + self.slack.maximum(ROUNDING * self.scales())
+
+    def shortfall(self, bounds: Tensor) -> float | None:
+        """By how much bounds ``[1, rows]`` are short of refuting what they refute least."""
+        above = (bounds - self.thresholds())[0]
+        best = [float(above[list(part)].max()) for part in self.groups if part]
+        least = -min(best, default=inf)
+        # Where nothing is proven yet there is no number.
+        return least if 0 < least < inf else None
 
     @property
     def may_tie(self) -> bool:

@@ -30,7 +30,7 @@ def folder(tmp_path: Path, identity: Path) -> Path:
 
 def write_results(folder: Path, *lines: str) -> None:
     """Results of an earlier run: nothing, or not everything, is left to run."""
-    rows = [f"identity.onnx,{line},0.2,30,1,,,sampling," for line in lines]
+    rows = [f"identity.onnx,{line},0.2,30,1,,,,,,,sampling," for line in lines]
     (folder / "out.csv").write_text("\n".join([",".join(COLUMNS), *rows, ""]))
 
 
@@ -191,15 +191,15 @@ def test_two_runs(run: Run, folder: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("identity.onnx,nothing.vnnlib,sat,1,1,30,1,,,x,", "nothing.vnnlib"),
-        ("identity.onnx,sat.vnnlib,sat,nan,1,30,1,,,x,", "line 2"),
-        ("identity.onnx,sat.vnnlib,sat,-1,1,30,1,,,x,", "line 2"),
-        ("identity.onnx,sat.vnnlib,sat,1,nan,30,1,,,x,", "line 2"),
-        ("identity.onnx,sat.vnnlib,maybe,1,1,30,1,,,x,", "line 2"),
-        ("identity.onnx,sat.vnnlib,sat,1,inf,1,,,x,", "line 2"),
+        ("identity.onnx,nothing.vnnlib,sat,1,1,30,1,,,,,,,x,", "nothing.vnnlib"),
+        ("identity.onnx,sat.vnnlib,sat,nan,1,30,1,,,,,,,x,", "line 2"),
+        ("identity.onnx,sat.vnnlib,sat,-1,1,30,1,,,,,,,x,", "line 2"),
+        ("identity.onnx,sat.vnnlib,sat,1,nan,30,1,,,,,,,x,", "line 2"),
+        ("identity.onnx,sat.vnnlib,maybe,1,1,30,1,,,,,,,x,", "line 2"),
+        ("identity.onnx,sat.vnnlib,sat,1,inf,1,,,,,,,x,", "line 2"),
         ("", "none of these instances"),
         (
-            "identity.onnx,sat.vnnlib,sat,1,1,30,1,,,x,\nidentity.onnx,unsat.vnnlib,sat,1,1,30,1,,,y,",
+            "identity.onnx,sat.vnnlib,sat,1,1,30,1,,,,,,,x,\nidentity.onnx,unsat.vnnlib,sat,1,1,30,1,,,,,,,y,",
             "several methods",
         ),
     ],

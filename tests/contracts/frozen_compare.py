@@ -21,6 +21,9 @@ VOLATILE = frozenset(
         "check_seconds",
         "processor",
         "processor_seconds",
+        "looking",
+        "bounding",
+        "splitting",
         "peak_memory",
         "peak_memory_bytes",
         # Machine and software.

@@ -25,7 +25,8 @@ from tests.contracts.frozen_inputs import write_instances
 
 TIMES = (
     *("command", "date", "machines", "key"),
-    *("seconds", "processor", "peak_memory", "peak_memory_bytes"),
+    *("seconds", "processor", "phases", "looking", "bounding", "splitting"),
+    *("peak_memory", "peak_memory_bytes"),
 )
 
 

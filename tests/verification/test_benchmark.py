@@ -130,9 +130,9 @@ def test_a_torn_header(folder: Path, asked: list[PropertyRequest]) -> None:
         ("precious", "out.csv"),
         ("\xff\xfe\n", "out.csv"),
         (f"{HEADER}\nrelu.onnx,sat.vnnlib\n", "line 2"),
-        (f"{HEADER}\nrelu.onnx,sat.vnnlib,sat,soon,1,1,1,,,sampling,\n", "line 2"),
-        (f"{HEADER}\nrelu.onnx,other.vnnlib,sat,1,1,1,1,,,sampling,\n", "other.vnnlib"),
-        (f"{HEADER}\nrelu.onnx,sat.vnnlib,sat,1,1,1,1,,,highs,\n", "'highs'"),
+        (f"{HEADER}\nrelu.onnx,sat.vnnlib,sat,soon,1,1,1,,,,,,,sampling,\n", "line 2"),
+        (f"{HEADER}\nrelu.onnx,other.vnnlib,sat,1,1,1,1,,,,,,,sampling,\n", "other.vnnlib"),
+        (f"{HEADER}\nrelu.onnx,sat.vnnlib,sat,1,1,1,1,,,,,,,highs,\n", "'highs'"),
     ],
 )
 def test_other_files_are_left_alone(

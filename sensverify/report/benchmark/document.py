@@ -14,12 +14,14 @@ from sensverify.report.benchmark.charts import (
     run_names,
     scatter,
 )
+from sensverify.report.benchmark.undecided import undecided_section
 from sensverify.report.formatting import DASH, count_of, number, share
 from sensverify.report.record import record_facts
 from sensverify.runs.progress import duration
 from sensverify.verification.benchmark import (
     COLUMNS,
     DECIDED,
+    PHASES,
     BenchmarkSummary,
     Instance,
     InstanceResult,
@@ -62,6 +64,7 @@ def benchmark_document(report: BenchmarkReport) -> doc.Document:
             doc.Section("summary", "", tuple(_summary(report))),
             doc.Section("times", "Times", tuple(_times(report))),
             *_contradictions(report),
+            *undecided_section(report.results),
             doc.Section("instances", "Instances", tuple(_instances(report)), data=(_data(report),)),
             doc.Section("record", "Record", tuple(_record(report))),
         ),
@@ -354,12 +357,13 @@ def instance_rows(report: BenchmarkReport) -> Iterator[Sequence[doc.Value]]:
     for instance, result in report.rows:
         names = instance.onnx, instance.vnnlib
         if result is None:
-            blank = None, None, None, None, None
+            blank = (None,) * (COLUMNS.index("expected") - len(names))
             yield (*names, *blank, instance.expected, "", report.method, "")
             continue
         times = result.seconds, result.processor, result.timeout
+        state = result.explored, result.shortfall, *map(result.phases.get, PHASES)
         told = instance.expected, result.agreement, result.method, result.note
-        yield (*names, result.verdict, *times, result.explored, *told)
+        yield (*names, result.verdict, *times, *state, *told)
 
 
 def _record(report: BenchmarkReport) -> Iterator[doc.Block]:

@@ -88,14 +88,15 @@ def _instance(
 ) -> dict[str, Any]:
     if result is None:
         limit = report.limit_of(instance)
-        found: Sequence[Any] = None, False, "", None, None, limit, None, ""
+        found: Sequence[Any] = None, False, "", None, None, limit, None, None, {}, ""
     else:
         found = (
             *(result.verdict, result.decided, result.agreement),
-            *(result.seconds, result.processor, result.timeout, result.explored, result.note),
+            *(result.seconds, result.processor, result.timeout, result.explored),
+            *(result.shortfall, dict(result.phases), result.note),
         )
     times = "seconds", "processor", "timeout"
-    names = ("verdict", "decided", "agreement", *times, "explored", "note")
+    names = ("verdict", "decided", "agreement", *times, "explored", "shortfall", "phases", "note")
     return {
         "onnx": instance.onnx,
         "vnnlib": instance.vnnlib,

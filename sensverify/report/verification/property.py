@@ -72,7 +72,9 @@ def _verdict_text(report: PropertyReport) -> str:
         )
     proven = f"; {report.unsat_cases} of {boxes} proven" if report.cases > 1 else ""
     reason = "stopped" if report.stopped else "undecided"
-    return f"{reason}: neither yes nor no is proven ({seconds}{proven})"
+    short = report.shortfall
+    left = "" if short is None else f"; bounds are {short:.3g} short of their limits"
+    return f"{reason}: neither yes nor no is proven ({seconds}{proven}{left})"
 
 
 def runtime_note(report: PropertyReport) -> str | None:
@@ -125,6 +127,8 @@ def property_to_dict(report: PropertyReport) -> dict[str, Any]:
         "unsat_cases": report.unsat_cases,
         "explored": report.explored,
         "seconds": report.seconds,
+        "phases": dict(report.phases),
+        "shortfall": report.shortfall,
         "stopped": report.stopped,
         "warnings": list(report.warnings),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -222,3 +223,30 @@ def test_texts_of_files_are_escaped() -> None:
     page = document_to_html(benchmark_document(report))
     assert "<script>alert" not in page
     assert EVIL in unescape(page)
+
+
+def test_the_undecided_come_with_how_far_they_are_the_nearest_first() -> None:
+    left = [
+        replace(found("far", "timeout"), shortfall=3.5, processor=2.0, explored=500),
+        replace(found("nothing known", "unknown"), processor=0.0),
+        replace(
+            found("near", "timeout"),
+            shortfall=0.125,
+            phases={"looking": 1.0, "bounding": 1.0, "splitting": 2.0},
+        ),
+    ]
+    document = benchmark_document(
+        made([found("decided", "unsat"), found("broken", "error"), *left])
+    )
+    (section,) = (each for each in document.sections if each.anchor == "undecided")
+    (table,) = (block for block in section.blocks if isinstance(block, Table))
+    rows = [[plain(row.name), *(plain(c.text) for c in row.cells)] for row in table.rows]
+    assert [row[0] for row in rows] == ["near", "far", "nothing known"]
+    assert rows[0][3] == "0.125"
+    assert [cell.replace("\u00a0", " ") for cell in rows[0][6:]] == ["25 %", "25 %", "50 %"]
+    assert rows[1][3:6] == ["3.5", "500", "250"]
+    assert rows[2][3] == rows[2][5] == "–"
+    told = json.loads(benchmark_to_json(made(left)))["instances"][2]
+    assert (told["shortfall"], told["phases"]["splitting"]) == (0.125, 2.0)
+    decided = benchmark_document(made([found("decided", "unsat")]))
+    assert all(each.anchor != "undecided" for each in decided.sections)

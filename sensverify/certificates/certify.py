@@ -22,6 +22,7 @@ from sensverify.certificates.check.pair import StoredPair
 from sensverify.certificates.check.sets import InputSets, with_problems
 from sensverify.certificates.check.stored import StoredModel
 from sensverify.certificates.leaves import Leaves, best, refuted, undecided
+from sensverify.certificates.multipliers import best_multipliers
 from sensverify.core.proof import NONE, RULE, Cells, Proof, concatenated, joined
 from sensverify.core.queries import Query
 from sensverify.errors import BadShape, Unbounded
@@ -291,7 +292,12 @@ class _Tree:
         if claims.strict is not None:
             self.exact = Evaluator(program, Exact(), claims)
         self.evaluator = Evaluator(
-            program, Rigorous(), claims, margin=MARGIN, hurry=lambda: watch.over
+            program,
+            Rigorous(),
+            claims,
+            margin=MARGIN,
+            hurry=lambda: watch.over,
+            choose=best_multipliers,
         )
         lower, upper = self.evaluator.hidden(proof, believe=False)
         if not (np.isfinite(lower).all() and np.isfinite(upper).all()):

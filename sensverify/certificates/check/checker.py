@@ -10,7 +10,7 @@ import numpy as np
 from sensverify.certificates.check.arithmetic import Arithmetic, Numbers
 from sensverify.certificates.check.claims import Claims
 from sensverify.certificates.check.layers import ROWS, Layers
-from sensverify.certificates.check.passes import Forces, least
+from sensverify.certificates.check.passes import Choice, Forces, least
 from sensverify.certificates.check.passes import Multipliers as SetMultipliers
 from sensverify.certificates.check.program import Nonlinear, Program
 from sensverify.certificates.check.ranges import Evaluation, Machine
@@ -43,6 +43,8 @@ class Evaluator:
         As in `Evaluation`.
     hurry : callable
         Once it says yes, hidden bounds are those of intervals; for whoever proposes, not checks.
+    choose : callable
+        Chooses multipliers of input sets for rows that have none; likewise.
     """
 
     def __init__(
@@ -53,11 +55,13 @@ class Evaluator:
         *,
         margin: int = 1,
         hurry: Callable[[], bool] = lambda: False,
+        choose: Choice = InputSets.chosen,
     ) -> None:
         self.layers = Layers(Machine(program, arithmetic), margin, hurry)
         self.program, self.arithmetic = program, arithmetic
         self.claims, self.margin = claims, margin
         self.chosen: np.ndarray | None = None
+        self.choose = choose
 
     @_QUIET
     def hidden(self, proof: Proof, *, believe: bool = True) -> tuple[np.ndarray, np.ndarray]:
@@ -278,7 +282,7 @@ class Evaluator:
 
     def _multipliers(self, problem: np.ndarray, rows: np.ndarray) -> SetMultipliers:
         own = self.claims.multipliers
-        return SetMultipliers(None if own is None else own[problem[:, None], rows])
+        return SetMultipliers(None if own is None else own[problem[:, None], rows], self.choose)
 
     def _keep(self, problem: np.ndarray, rows: np.ndarray, used: SetMultipliers) -> None:
         """Remember multipliers that were chosen, for whoever proposes."""

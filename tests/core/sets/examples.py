@@ -10,6 +10,7 @@ _random = np.random.default_rng(5)
 X = _random.random((4, 6))
 _ROWS = _random.normal(size=(2, 6))
 _SAME = np.broadcast_to(_ROWS[:1], (4, 1, 6))
+_FIVE = _random.normal(size=(5, 6))
 _BOX = sv.Box(X - 0.3, X + 0.3)
 
 SETS: dict[str, sv.InputSet] = {
@@ -28,6 +29,13 @@ SETS: dict[str, sv.InputSet] = {
         sv.Box.around(X, 0.3, clip=(0.0, 1.0)),
         _ROWS,
         (X @ _ROWS.T).max(0) + 0.1,
+        equal_matrix=np.ones((1, 6)),
+        point=X,
+    ),
+    "five": sv.Constrained.of(
+        sv.Box.around(X, 0.3, clip=(0.0, 1.0)),
+        _FIVE,
+        (X @ _FIVE.T).max(0) + 0.05,
         equal_matrix=np.ones((1, 6)),
         point=X,
     ),

@@ -20,8 +20,10 @@ from torch import nn
 
 from sensverify.data.dataset import check_channels_first
 from sensverify.errors import BadSetting, BadShape, UnknownName
+from sensverify.models.mixer import Mixer
 from sensverify.models.nas201 import PREFIX
 from sensverify.models.nas201_network import nas201
+from sensverify.models.power_flow import PowerFlow
 from sensverify.models.resnet import resnet, resnet18, resnet34, resnet50
 from sensverify.registry.calls import Call, parse_call
 from sensverify.registry.catalog import Catalog
@@ -42,6 +44,16 @@ def iris() -> nn.Sequential:
 def digits() -> nn.Sequential:
     """A network 64-48-24-10: input ``[batch, 1, 8, 8]``, logits ``[batch, 10]``."""
     return nn.Sequential(nn.Flatten(), *mlp(64, 48, 24, 10))
+
+
+def digits_mixer() -> nn.Module:
+    """A mixer of 4x4 blocks with GELU: input ``[batch, 1, 8, 8]``, logits ``[batch, 10]``."""
+    return Mixer((1, 8, 8), 10, patch=4, width=16, token_mlp=16, channel_mlp=32)
+
+
+def power_flow() -> nn.Module:
+    """Sums of sines, cosines and products: input ``[batch, 5]``, logits ``[batch, 4]``."""
+    return PowerFlow(5, 4, terms=6, flows=12)
 
 
 def mnist_conv1() -> nn.Sequential:
@@ -125,9 +137,7 @@ class Architecture:
     source: str = ""
 
 
-def _shipped(
-    make: Callable[[], nn.Sequential], shape: tuple[int, ...], outputs: int
-) -> Architecture:
+def _shipped(make: Callable[[], nn.Module], shape: tuple[int, ...], outputs: int) -> Architecture:
     layers = summary_of(make).split(":")[0]
     return Architecture(lambda shape, outputs: make(), layers, shape, outputs)
 
@@ -148,6 +158,7 @@ ARCHITECTURES: Catalog[Architecture] = Catalog(
     "architecture",
     {
         "digits": _shipped(digits, (1, 8, 8), 10),
+        "digits-mixer": _shipped(digits_mixer, (1, 8, 8), 10),
         "iris": _shipped(iris, (4,), 3),
         "mnist-conv1": _shipped(mnist_conv1, (1, 28, 28), 10),
         "mnist-conv2": _shipped(mnist_conv2, (1, 28, 28), 10),
@@ -157,6 +168,7 @@ ARCHITECTURES: Catalog[Architecture] = Catalog(
             source="Dong & Yang 2020, NAS-Bench-201: Extending the scope of reproducible neural "
             "architecture search",
         ),
+        "power-flow": _shipped(power_flow, (5,), 4),
         "resnet": _residual(resnet, "residual blocks in stages of halved images, for any image"),
         "resnet-18": _residual(resnet18, "resnet with stages of 2, 2, 2 and 2 blocks"),
         "resnet-34": _residual(resnet34, "resnet with stages of 3, 4, 6 and 3 blocks"),

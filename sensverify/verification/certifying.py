@@ -39,6 +39,7 @@ from sensverify.errors import (
     BadCertificate,
     BadModelFile,
     CertificateRejected,
+    MissingRule,
     Unbounded,
     UnsoundResult,
 )
@@ -187,7 +188,13 @@ class Certifier:
             Optimal stays what was proposed as such, where the checked ends are within the gap of
             attained values, too. Attained values that rounding has put outside of the checked
             box are moved onto its edge.
+
+        Raises
+        ------
+        MissingRule
+            The proof is about other functions than those that the file stores.
         """
+        self._check_fits(proposed.certificate)
         identity = np.eye(self._model.program.outputs)[None]
         rows = identity if objectives is None else _wide(objectives)
         lower, upper = (end.reshape(asked.batch, -1) for end in (asked.lower, asked.upper))
@@ -289,6 +296,17 @@ class Certifier:
                 yield replace(anew, cells=replace(anew.cells, hidden=own))
         # One leaf proves little, but it is a tree that can be grown.
         yield self._leaf()
+
+    def _check_fits(self, proof: Proof) -> None:
+        """Refuse a proof about functions of which the file stores the parts."""
+        entries = self._model.program.entries
+        used = (part for part in (proof.lines.lower, proof.hidden.lower) if len(part))
+        if any(part.shape[1] != entries for part in used):
+            raise MissingRule(
+                f"certificates are about the file as it is stored, and {self._path.name} writes a "
+                "function that is bounded as one, such as GELU, as several operators",
+                "export it to operator set 20 or later, which has that function",
+            )
 
     def _leaf(self) -> Proof:
         return Proof.of(Cells.roots(np.zeros(1, np.int64)), entries=self._model.program.entries)

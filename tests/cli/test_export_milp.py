@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from click.testing import Result
 
+from tests.report.schemas import check_result
+
 Run = Callable[..., Result]
 
 
@@ -26,6 +28,7 @@ def test_files_and_what_is_said_of_them(run: Run, tmp_path: Path) -> None:
     assert solver.getNumCol() == 49
     about = json.loads((tmp_path / "net.lp.neurons.json").read_text())
     assert about["schema"] == "sensverify.program/1"
+    check_result(about)
     assert about["input"]["sample"] == 22
     assert about["command"].startswith("sensverify")
     assert "input_lower" in np.load(tmp_path / "net.lp.neurons.npz")
@@ -98,3 +101,4 @@ def test_an_operator_without_a_program_is_named(
     assert "--relaxed" in done.stderr
     assert not (tmp_path / "a.lp").exists()
     assert run("export-milp", *asked, "--relaxed").exit_code == 0
+    check_result(json.loads((tmp_path / "a.lp.neurons.json").read_text()))

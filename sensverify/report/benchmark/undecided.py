@@ -22,15 +22,23 @@ def undecided_section(results: Sequence[InstanceResult]) -> Iterator[doc.Section
         *(doc.Column(name, "text", align="left") for name in ("property", "model", "verdict")),
         doc.Column("shortfall", hint="by how much bounds are short of their limits"),
         doc.Column("explored", hint="sub-boxes or nodes that were bounded"),
-        doc.Column("a second", hint="of those, of processor time"),
+        doc.Column("rate", hint="of those, a second of processor time"),
         *(doc.Column(name, hint=f"share of the time {hint}") for name, hint in _SPENT.items()),
     ]
     rows = [_row(each) for each in left[:ROWS]]
-    blocks: list[doc.Block] = [doc.Table(columns, rows, "listing", sortable=True, on=doc.PAGE)]
+    blocks: list[doc.Block] = [
+        doc.Text(_LEAD, "note", on=doc.PAGE),
+        doc.Table(columns, rows, "listing", sortable=True, on=doc.PAGE),
+    ]
     if len(left) > ROWS:
         blocks.append(doc.Text(f"… and {len(left) - ROWS:,} more", "note", on=doc.PAGE))
     yield doc.Section("undecided", "Undecided", tuple(blocks))
 
+
+_LEAD = (
+    "By how much bounds are short of the limits, those that came nearest to a proof first, and "
+    "where the time went."
+)
 
 _SPENT = {
     "looking": "spent looking for an input that meets the property",

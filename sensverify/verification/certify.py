@@ -117,7 +117,8 @@ def certify(
         asked = box.converted(lower, upper, lambda values: np.asarray(to_numpy(values)))
     rows = None if objectives is None else torch.as_tensor(to_numpy(objectives)).double()
     with torch.no_grad():
-        proposed = compute_bounds(loaded.network, asked, method, rows, watch=watch, proof=True)
+        network = certifier.bounded(loaded.network)
+        proposed = compute_bounds(network, asked, method, rows, watch=watch, proof=True)
     rows = rows[None] if rows is not None and rows.ndim == 2 else rows
     found = certifier.bounds(proposed, asked, rows, gap=method.gap, watch=watch)
     facts = {

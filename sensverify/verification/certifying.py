@@ -47,6 +47,7 @@ from sensverify.formats.vnnlib import Case, Property
 from sensverify.models.loading import LoadedModel
 from sensverify.network import Network
 from sensverify.network.operators import Nonlinear, PiecewiseLinear
+from sensverify.network.simplify import simplify
 from sensverify.runs.watch import Watch
 
 PROVER = "branch-and-bound"
@@ -157,6 +158,16 @@ class Certifier:
         """Boxes about which something is certified by now."""
         return sum(part.claims.problems for part in self._parts)
 
+    def bounded(self, network: Network) -> Network:
+        """The network that is bounded for its certificates: the one given, or one in its place.
+
+        Certificates are about the operators that the file stores. Where an exporter has written a
+        function as several of them, as most write GELU, the network as it was read has it as one,
+        and a proof about that is none about the file.
+        """
+        stored = self._models[0].network
+        return network if _curves(network) == _curves(stored) else simplify(stored)
+
     def bounds(
         self,
         proposed: Bounds,
@@ -258,8 +269,9 @@ class Certifier:
         for row, limit, constraint in zip(query.rows, query.limits, case.constraints, strict=True):
             if not stands_for(constraint, row.tolist(), float(limit)):
                 return "no float64 numbers stand for the factors of one of its constraints exactly"
-        if not isinstance(proof, Proof):
-            proof = _proven_anew(query, network, watch)
+        own = self.bounded(network)
+        if own is not network or not isinstance(proof, Proof):
+            network, proof = own, _proven_anew(query, own, watch)
         if proof is None:
             return f"the method gave no proof, and {PROVER} found none in the time left"
         try:
@@ -355,6 +367,12 @@ def _stored(model: LoadedModel) -> StoredModel:
     if stored.sha256 != model.sha256:
         raise BadModelFile(f"'{model.file}' changed while it was used", "run this again")
     return stored
+
+
+def _curves(network: Network) -> list[tuple[type, tuple[int, ...]]]:
+    """Kinds and shapes of the nonlinear nodes, in their order."""
+    found = (node for node in network.nodes if isinstance(node.operator, Nonlinear))
+    return [(type(node.operator), node.shape) for node in found]
 
 
 def shaped(query: Query, network: Network) -> Query:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +174,8 @@ def check_property(
         asked = enumerated(asked, model.signature)
     # Made before any work is done: what cannot be certified at all is said at once.
     certifier = Certifier(model) if request.rigorous else None
+    if certifier is not None:
+        model = replace(model, network=certifier.bounded(model.network))
     run = PropertyRun(decider, model, watch)
     verdict, certification = run.verdict(asked), None
     guarantee = decider.guarantee

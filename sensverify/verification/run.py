@@ -123,6 +123,9 @@ def verify(
     request = replace(request, dtype=request.dtype or method.dtype or "float32")
     model = asked_model(request)
     check_samples(request, model)
+    certifier = Certifier(model) if request.rigorous else None
+    if certifier is not None:
+        model = replace(model, network=certifier.bounded(model.network))
     file = model
     if request.threshold is not None:
         model = with_threshold(model, request.threshold)
@@ -130,7 +133,6 @@ def verify(
     names = facts_of(file, request, None).output_names or question.samples.classes
     gates = AskedGates.of(request, question, model, names)
     watch = Watch() if watch is None else watch
-    certifier = Certifier(model) if request.rigorous else None
     run = _Run(request, model, question, method, device, watch, certifier)
     parts: list[_Part] = []
     if progress is not None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from sensverify.bounds import Crown, compute_bounds
+from sensverify.bounds import Crown, compute_bounds, forward_pass
 from sensverify.bounds.tensors import tensor_box
 from sensverify.certificates import StoredModel, check_certificate, read_certificate
 from sensverify.core.box import Box
@@ -209,3 +209,42 @@ def test_the_model_is_the_one_that_is_stored(relu: Path, box: Box, proposed: Bou
     stored = StoredModel.read(relu)
     certifier = Certifier(load_model(str(relu)))
     assert len(certifier._model.network.nodes) == len(stored.network.nodes)
+
+
+@pytest.fixture
+def gelu(tmp_path: Path) -> Path:
+    """A GELU network as exporters write it before operator set 20: with Erf and a product."""
+    torch.manual_seed(3)
+    module = torch.nn.Sequential(torch.nn.Linear(2, 5), torch.nn.GELU(), torch.nn.Linear(5, 2))
+    path = tmp_path / "gelu.onnx"
+    axes = {"x": {0: "batch"}}
+    options = {"input_names": ["x"], "output_names": ["y"], "dynamic_axes": axes}
+    torch.onnx.export(module, (torch.zeros(1, 2),), path, opset_version=17, dynamo=False, **options)
+    return path
+
+
+def test_a_function_that_a_file_writes_in_parts_is_certified_in_parts(gelu: Path) -> None:
+    loaded = load_model(str(gelu))
+    own = Certifier(loaded).bounded(loaded.network)
+    assert own is not loaded.network
+    points = torch.randn(50, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(forward_pass(own, points), forward_pass(loaded.network, points))
+    x = np.array([[0.3, -0.2], [0.1, 0.4]], dtype=np.float32)
+    report = verify(gelu, x, [0, 0], radius=0.05, rigorous=True)
+    assert report.guarantee is Guarantee.CERTIFIED
+    at = torch.tensor(x).double()[:, None] + 0.05 * (2 * torch.rand(2, 300, 2).double() - 1)
+    values = forward_pass(loaded.network, at.reshape(-1, 2)).reshape(2, 300, 2).numpy()
+    for sample, found in zip(report.samples, values, strict=True):
+        assert (found >= sample.lower).all()
+        assert (found <= sample.upper).all()
+    assert report.certification is not None
+    assert report.certification.checked.problems == 2
+
+
+def test_a_property_of_such_a_file_is_certified(gelu: Path, tmp_path: Path) -> None:
+    asked = tmp_path / "p.vnnlib"
+    declared = "".join(f"(declare-const {name} Real)" for name in ("X_0", "X_1", "Y_0", "Y_1"))
+    box = "".join(f"(assert (>= X_{i} 0.1))(assert (<= X_{i} 0.2))" for i in range(2))
+    asked.write_text(f"{declared}{box}(assert (>= Y_0 50.0))")
+    report = check_property(PropertyRequest(str(gelu), asked, rigorous=True))
+    assert (report.verdict, report.guarantee) == (Verdict.UNSAT, Guarantee.CERTIFIED)

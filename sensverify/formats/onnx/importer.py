@@ -131,7 +131,8 @@ def load_onnx(
         False: the function that the stored numbers define, with nothing rounded. No rewrite is
         made, so that every parameter is a number of the file, one that it computes with a rounding
         that is everywhere the same, or an integer; its nonlinear nodes are those of the simplified
-        network, in the same order, on the same numbers.
+        network, in the same order, on the same numbers, but for functions that the file writes as
+        several operators: these stay in their parts.
     runtime_check : bool
         Compare the network with onnxruntime; see above.
     input, output : str, optional

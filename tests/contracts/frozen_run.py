@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import os
 import re
 import shlex
@@ -17,6 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import highspy
 import numpy as np
 import onnx
 from click.testing import CliRunner
@@ -127,6 +129,28 @@ def _json_lines(path: Path) -> list[Any]:
     return [_parsed(line) for line in path.read_text().splitlines()]
 
 
+def _program(path: Path) -> dict[str, Any]:
+    """A mixed-integer program, as a solver reads it."""
+    solver = highspy.Highs()
+    solver.setOptionValue("output_flag", False)
+    assert solver.readModel(str(path)) == highspy.HighsStatus.kOk
+    found = solver.getLp()
+    ends = ("col_cost_", "col_lower_", "col_upper_", "row_lower_", "row_upper_")
+    matrix = found.a_matrix_
+    return {
+        "names": list(found.col_names_),
+        "integer": [str(each) for each in found.integrality_],
+        **{name: [_number(each) for each in getattr(found, name)] for name in ends},
+        "starts": [int(each) for each in matrix.start_],
+        "rows": [int(each) for each in matrix.index_],
+        "values": [float(each) for each in matrix.value_],
+    }
+
+
+def _number(value: float) -> float | str:
+    return float(value) if math.isfinite(value) else str(value)
+
+
 def _csv(path: Path) -> dict[str, Any]:
     """Header and rows; what reads as a number is one."""
     rows = list(csv.reader(io.StringIO(path.read_text())))
@@ -230,6 +254,8 @@ _READERS: dict[str, Callable[[Path], Any]] = {
     ".json": lambda path: _parsed(path.read_text()),
     ".jsonl": _json_lines,
     ".csv": _csv,
+    ".lp": _program,
+    ".mps": _program,
     ".md": _text,
     ".txt": _text,
     ".html": _page,

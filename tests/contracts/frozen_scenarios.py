@@ -430,6 +430,18 @@ BENCHMARK = (
     ),
 )
 
+PROGRAM = (
+    Scenario(
+        "export-milp",
+        (
+            "export-milp iris --samples 22 --sigma 0.1 --maximise 2 --out net.lp",
+            "export-milp iris --samples 22 --sigma 0.1 --relaxed --out relaxed.mps",
+        ),
+        keep=("*.lp", "*.mps", "*.json", "*.npz"),
+        named=("*",),
+    ),
+)
+
 _KINDS = ("methods", "models", "data", "losses", "architectures", "attacks", "corruptions")
 
 WORDS = (
@@ -494,5 +506,6 @@ GROUPS: dict[str, tuple[Scenario, ...]] = {
     "evaluate": EVALUATE,
     "study": STUDIES,
     "benchmark": BENCHMARK,
+    "program": PROGRAM,
     "words": WORDS,
 }

@@ -224,7 +224,7 @@ class _Fixed(Step):
 
     layout: Layout = field(default_factory=Layout)
 
-    @cached_property
+    @property
     def trained(self) -> list[Tensor]:
         """See `Step.trained`; weights that the module is called with may need no gradient."""
         parameters = dict(self.module.named_parameters())

@@ -97,6 +97,8 @@ def test_files(run: Run, identity: Path, ask: Ask, tmp_path: Path) -> None:
         "unsat_cases",
         "explored",
         "seconds",
+        "phases",
+        "shortfall",
         "stopped",
         "warnings",
     ]

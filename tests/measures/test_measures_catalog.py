@@ -117,6 +117,7 @@ def sample_of(name: str, count: int) -> tuple[torch.Tensor, torch.Tensor]:
     return x.float(), y.long()
 
 
+CURVED = ("digits-mixer", "power-flow")
 CHEAP = find_measures("complexity, boundary, sensitivity")
 
 
@@ -132,6 +133,9 @@ def test_of_shipped_models_all_is_measured_that_needs_no_initial_weights(name: s
     for each in CHEAP:
         if "initial weights" in MEASURES[each].needs:
             with pytest.raises(NotMeasured, match="before training"):
+                MEASURES[each].take(measured)
+        elif name in CURVED and "path-norm" in each:
+            with pytest.raises(NotMeasured, match="path norm is one of"):
                 MEASURES[each].take(measured)
         else:
             assert isfinite(MEASURES[each].take(measured).value), each

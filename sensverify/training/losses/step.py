@@ -70,7 +70,7 @@ class Step:
         """The module's outputs at x in training mode, ``[batch, outputs]``."""
         return flattened(self.module(self.x))
 
-    @cached_property
+    @property
     def trained(self) -> list[Tensor]:
         """The parameters that are trained."""
         return [each for each in self.module.parameters() if each.requires_grad]

@@ -12,14 +12,15 @@ from sensverify.bounds.tensors import flattened
 from sensverify.bounds.tiles import Tiles
 from sensverify.bounds.window_plan import WindowPlan
 
-_ALONE_ROWS, _ALONE_WINDOWS = 0.9, 0.5
+_ALONE_ROWS, _ALONE_WINDOWS = 0.9, 0.3
 """The largest share of a layer that is bounded neuron by neuron. Through windows, a neuron of its
-own takes twice as long as one of a layer, whose channels share the lines of their window."""
+own takes two to four times as long as one of a layer, whose channels share the lines of their
+window."""
 
-_PILOTS = 256
+_PILOTS = 64
 """About so many of a layer's open neurons tell whether it pays to look for signs first."""
 
-_MOST_ROWS, _MOST_WINDOWS = 0.8, 0.4
+_MOST_ROWS, _MOST_WINDOWS = 0.8, 0.25
 """The largest share of these that may stay open for it to pay: whatever is open is bounded twice,
 through windows mostly neuron by neuron."""
 

@@ -111,7 +111,9 @@ class Windows:
 
     def at(self, samples: Tensor, index: Tensor) -> Tensor:
         """One window of each of some samples: ``[items, window]``, for ``[items]`` and that."""
-        return self._rows[index, samples.unsqueeze(1)]
+        # Chosen by one index, which is faster than by two.
+        places = index * self._rows.shape[1] + samples.unsqueeze(1)
+        return self._rows.flatten().index_select(0, places.flatten()).view(index.shape)
 
 
 class RelaxationWindows:

@@ -141,16 +141,21 @@ def decide(
     if case.refused:
         # Not what tolerances hide, and no proof can follow.
         return Decision(Verdict.UNKNOWN, explored=explored)
+    reason = (
+        f"HiGHS ended with {undecided} of {len(query.alternatives)} alternatives within its "
+        "tolerances of their limits"
+    )
+    if isinstance(query.box, InputSet) and not isinstance(query.box, BranchAndBound.sets):
+        tied = bool(query.strict.any())
+        return Decision(Verdict.UNKNOWN, explored=explored, tied=tied, reason=reason)
     watch.say("milp: left open by HiGHS's tolerances; branch and bound goes on")
     prover = BranchAndBound(threads=method.threads, seed=method.seed)
     found = prover.decide(network, query, watch=watch, accept=accept)
-    opened = found.verdict in (Verdict.UNKNOWN, Verdict.TIMEOUT)
-    reason = (
-        f"HiGHS ended with {undecided} of {len(query.alternatives)} alternatives within its "
-        "tolerances of their limits, and branch and bound has not decided them since"
-    )
     explored += found.explored
-    return replace(found, explored=explored, reason=reason if opened else "")
+    if found.verdict in (Verdict.SAT, Verdict.UNSAT):
+        return replace(found, explored=explored)
+    reason += ", and branch and bound has not decided them since"
+    return replace(found, explored=explored, reason=reason)
 
 
 def _excluded(case: _Case, alternative: tuple[int, ...], least: np.ndarray) -> bool:

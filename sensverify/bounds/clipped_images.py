@@ -14,8 +14,10 @@ from itertools import product as product_of
 import torch
 from torch import Tensor
 
+from sensverify.bounds.relaxation import Slope, relax
 from sensverify.bounds.tensors import flattened
 from sensverify.core.sets import Varied
+from sensverify.network.operators import Clip
 
 PARTS = {1: 16, 2: 4, 3: 2, 4: 2}
 """By number of parameters, into how many parts the interval of each is cut; of more, into one."""
@@ -79,11 +81,16 @@ def _lines(
     own = point.unsqueeze(1)
     centre = own + (least + most) / 2 @ patterns
     reach = (most - least) / 2 @ patterns.abs()
-    below, above = (
-        (slope, slope * own + constant - own)
-        for slope, constant in clip_lines(centre - reach, centre + reach, clip)
+    lines = relax(Clip(*clip), centre - reach, centre + reach, Slope.ADAPTIVE)
+
+    def at_point(slope: Tensor, intercept: Tensor | None) -> tuple[Tensor, Tensor]:
+        value = slope * own.unsqueeze(1) + (0.0 if intercept is None else intercept)
+        return slope.squeeze(1), value.squeeze(1) - own
+
+    return (
+        at_point(lines.lower_slope, lines.lower_intercept),
+        at_point(lines.upper_slope, lines.upper_intercept),
     )
-    return below, above
 
 
 def _cells(inside: Varied) -> tuple[Tensor, Tensor]:
@@ -99,35 +106,3 @@ def _cells(inside: Varied) -> tuple[Tensor, Tensor]:
     places = torch.tensor(list(product_of(range(parts), repeat=count)), device=grid.device)
     index = places.expand(len(grid), -1, -1)
     return grid.gather(1, index), grid.gather(1, index + 1)
-
-
-def clip_lines(
-    low: Tensor, high: Tensor, clip: _Range
-) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """Slopes and constants of lines below and above a clip on intervals.
-
-    Parameters
-    ----------
-    low, high : Tensor
-        Ends of the intervals.
-    clip : (low, high)
-    """
-    below = _lower_line(low, high, *clip)
-    slope, constant = _lower_line(-high, -low, -clip[1], -clip[0])
-    return below, (slope, -constant)
-
-
-def _lower_line(low: Tensor, high: Tensor, least: float, most: float) -> tuple[Tensor, Tensor]:
-    """A side of the clip's convex hull: the one that leaves the smaller area where there are two.
-
-    The hull is flat up to ``least`` and then goes straight to the value at the upper end.
-    """
-    start = low.clamp(min=least)
-    rise = high.clamp(least, most) - start.clamp(max=most)
-    rising = torch.where(high > start, rise / (high - start).clamp(min=1e-300), 0.0)
-    flat = (least - low > high - least) | (high <= least)
-    slope = torch.where(flat & (low < least), 0.0, rising)
-    # Whatever the slope is, the gap is least at an end or at a kink.
-    points = [low, high, *(torch.full_like(low, kink).clamp(low, high) for kink in (least, most))]
-    gaps = torch.stack([point.clamp(least, most) - slope * point for point in points])
-    return slope, gaps.amin(dim=0)

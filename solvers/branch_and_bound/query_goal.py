@@ -25,6 +25,9 @@ ROUNDING = 1e-11
 """Share of the magnitudes of outputs by which a bound must exceed a query's limit at least: what is
 optimised beside the network's own numbers, multipliers, is rounded, too."""
 
+_SMALLEST = 1e-6
+"""Magnitude of outputs below which that share does not fall."""
+
 _ATTEMPTS = 256
 """Candidate witnesses that one search looks at one by one."""
 
@@ -37,6 +40,34 @@ _URGENCY = 8.0
 
 _AT_ONCE = 4
 """Candidate witnesses of one set of points."""
+
+
+def thresholds(limits: Tensor, slack: Tensor, magnitude: Tensor) -> Tensor:
+    """The values from which on bounds on rows refute them.
+
+    Above the limits, always: an output that is equal to its limit meets the query.
+
+    Parameters
+    ----------
+    limits, slack, magnitude : Tensor, shape ``[problems, rows]``
+        ``slack`` is how far rounding may move a bound, ``magnitude`` the size of what it sums.
+    """
+    return limits + slack.maximum(ROUNDING * magnitude.clamp(min=_SMALLEST))
+
+
+def term_sizes(network: Network, points: Tensor, rows: Tensor) -> Tensor:
+    """Magnitudes of the terms of rows ``[rows, outputs]`` at points, ``[points, rows]``."""
+    with torch.no_grad():
+        outputs = flattened(forward(network, points))
+    return outputs.abs() @ rows.abs().T
+
+
+def asked_by(query: Query) -> Asked:
+    """The rows that a query asks for, once for each alternative that they stand in."""
+    order = [row for part in query.alternatives for row in part]
+    rows = np.array(order, dtype=np.int64)
+    ties = bool(np.asarray(query.strict)[order].any())
+    return Asked(len(query.rows), rows, len(query.alternatives), ties)
 
 
 @dataclass(eq=False)
@@ -83,13 +114,10 @@ class QueryGoal:
 
     @property
     def asked(self) -> Asked:
-        order = [row for part in self.query.alternatives for row in part]
-        rows = np.array(order, dtype=np.int64)
-        return Asked(len(self.query.rows), rows, len(self.groups), self.may_tie)
+        return asked_by(self.query)
 
     def thresholds(self) -> Tensor:
-        # Above the limits, always: an output that is equal to its limit meets the query.
-        return self.limits + self.slack.maximum(ROUNDING * self.scales())
+        return thresholds(self.limits, self.slack, self._magnitude)
 
     def shortfall(self, bounds: Tensor) -> float | None:
         """By how much bounds ``[1, rows]`` are short of refuting what they refute least."""
@@ -116,7 +144,7 @@ class QueryGoal:
         self.tied = True
 
     def scales(self) -> Tensor:
-        return self._magnitude.clamp(min=1e-6)
+        return self._magnitude.clamp(min=_SMALLEST)
 
     def hopeless(self, network: Network, points: Tensor, bounds: Tensor) -> Tensor | None:
         # A point that meets the rows as far as rounding can tell cannot be refuted, and a bound
@@ -184,11 +212,9 @@ class QueryGoal:
 
     def _see(self, network: Network, points: Tensor) -> None:
         """Sizes of the rows' terms at points: how far rounding can move their sums."""
-        with torch.no_grad():
-            outputs = flattened(forward(network, points))
-        sizes = (outputs.abs() @ self.rows[0].abs().T).amax(dim=0, keepdim=True)
+        sizes = term_sizes(network, points, self.rows[0])
         # A NaN stays: then no bound is above its threshold.
-        self._magnitude = self._magnitude.maximum(sizes)
+        self._magnitude = self._magnitude.maximum(sizes.amax(dim=0, keepdim=True))
 
     def _descend(
         self,

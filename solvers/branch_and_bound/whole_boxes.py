@@ -8,21 +8,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sensverify.bounds.forward import forward
 from sensverify.bounds.layerwise import LayerBounds
 from sensverify.bounds.relaxation import Slope
 from sensverify.bounds.rounding import row_slack
-from sensverify.bounds.tensors import flattened, tensor_box
+from sensverify.bounds.tensors import tensor_box
 from sensverify.core.box import Box
 from sensverify.core.queries import Decision, Query, Verdict
 from sensverify.errors import SensverifyError
 from sensverify.network import Network
 from sensverify.runs.watch import Watch
 from sensverify.solvers.branch_and_bound.assembling import assembled
-from sensverify.solvers.branch_and_bound.query_goal import ROUNDING, QueryGoal
+from sensverify.solvers.branch_and_bound.query_goal import asked_by, term_sizes, thresholds
 from sensverify.solvers.branch_and_bound.sub_boxes import root_bounds
-
-_LEAST_SIZE = 1e-6
 
 
 def refuted_on_whole_boxes(
@@ -89,11 +86,10 @@ def _refuted(
     layers = LayerBounds(live, box, Slope.ADAPTIVE, watch).fill()
     bounds = root_bounds(layers, rows[None])
     allowed = row_slack(network, box, rows[None], limits, list(layers.pre_activations.values()))
-    sizes = limits.abs().maximum(_sizes(live, box, rows)).clamp(min=_LEAST_SIZE)
     # A NaN is above nothing.
-    above = bounds - limits - allowed.maximum(ROUNDING * sizes)
+    above = bounds > thresholds(limits, allowed, limits.abs().maximum(_sizes(live, box, rows)))
     refuted = torch.stack(
-        [(above[:, list(part)] > 0).any(dim=1) for part in queries[0].alternatives]
+        [above[:, list(part)].any(dim=1) for part in queries[0].alternatives]
     ).all(dim=0)
     clear = (bounds - limits).cpu().numpy()
     return [
@@ -106,11 +102,8 @@ def _refuted(
 
 def _sizes(live: Network, box: Box, rows: Tensor) -> Tensor:
     """Magnitudes of the rows' terms at the centre and two corners, ``[batch, rows]``."""
-    found = [
-        flattened(forward(live, points)).abs() @ rows.abs().T
-        for points in (box.center, box.lower, box.upper)
-    ]
-    return torch.stack(found).amax(dim=0)
+    places = box.center, box.lower, box.upper
+    return torch.stack([term_sizes(live, points, rows) for points in places]).amax(dim=0)
 
 
 def _proof(layers: LayerBounds, place: int, query: Query) -> object:
@@ -125,5 +118,4 @@ def _proof(layers: LayerBounds, place: int, query: Query) -> object:
             for position, (lower, upper) in layers.pre_activations.items()
         },
     )
-    asked = QueryGoal.start(query, None, layers.box.lower).asked
-    return assembled(alone, asked, None, [], torch.zeros(1, dtype=torch.bool))
+    return assembled(alone, asked_by(query), None, [], torch.zeros(1, dtype=torch.bool))

@@ -14,11 +14,12 @@ from torch import nn
 
 import sensverify as sv
 import sensverify.bounds.support as support
-from sensverify.bounds.clipped_images import clip_lines
+from sensverify.bounds.relaxation import Slope, relax
 from sensverify.bounds.support import least_value
 from sensverify.bounds.tensors import tensor_box
 from sensverify.errors import BadSetting, MissingRule
 from sensverify.formats.modules import from_module
+from sensverify.network.operators import Clip
 from sensverify.solvers.branch_and_bound import BranchAndBound as Branching
 from tests.core.sets.examples import SETS, X
 
@@ -230,7 +231,12 @@ def test_lines_stand_below_and_above_the_clip() -> None:
     random = torch.Generator().manual_seed(0)
     low = torch.randn(500, generator=random, dtype=torch.float64)
     high = low + 2 * torch.rand(500, generator=random, dtype=torch.float64)
-    (slope, at), (above, at_above) = clip_lines(low, high, (-0.5, 0.6))
+    lines = relax(Clip(-0.5, 0.6), low[None], high[None], Slope.ADAPTIVE)
+    slope, above = lines.lower_slope.flatten(), lines.upper_slope.flatten()
+    at, at_above = (
+        torch.zeros_like(low) if each is None else each.flatten()
+        for each in (lines.lower_intercept, lines.upper_intercept)
+    )
     for share in np.linspace(0, 1, 101):
         u = low + share * (high - low)
         assert bool((slope * u + at <= u.clamp(-0.5, 0.6) + 1e-12).all())

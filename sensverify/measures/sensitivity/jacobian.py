@@ -112,13 +112,9 @@ def _summed_squares(
 
 def _units(outputs: Tensor) -> Iterator[Tensor]:
     for column in range(outputs.shape[1]):
-        yield _unit(outputs, column)
-
-
-def _unit(outputs: Tensor, column: int) -> Tensor:
-    cotangent = torch.zeros_like(outputs)
-    cotangent[:, column] = 1
-    return cotangent
+        unit = torch.zeros_like(outputs)
+        unit[:, column] = 1
+        yield unit
 
 
 def _on_sphere(outputs: Tensor, generator: torch.Generator) -> Tensor:

@@ -23,7 +23,7 @@ def undecided_section(results: Sequence[InstanceResult]) -> Iterator[doc.Section
         doc.Column("shortfall", hint="by how much bounds are short of their limits"),
         doc.Column("explored", hint="sub-boxes or nodes that were bounded"),
         doc.Column("rate", hint="of those, a second of processor time"),
-        *(doc.Column(name, hint=f"share of the time {hint}") for name, hint in _SPENT.items()),
+        *(doc.Column(name, hint=f"share of the time spent {_SPENT[name]}") for name in PHASES),
     ]
     rows = [_row(each) for each in left[:ROWS]]
     blocks: list[doc.Block] = [
@@ -41,9 +41,9 @@ _LEAD = (
 )
 
 _SPENT = {
-    "looking": "spent looking for an input that meets the property",
-    "bounding": "spent bounding whole input boxes",
-    "splitting": "spent splitting them",
+    "looking": "looking for an input that meets the property",
+    "bounding": "bounding whole input boxes",
+    "splitting": "splitting them",
 }
 
 

@@ -145,17 +145,27 @@ def decide(
         f"HiGHS ended with {undecided} of {len(query.alternatives)} alternatives within its "
         "tolerances of their limits"
     )
+    found = _by_splitting(method, network, query, watch, accept, reason)
+    return replace(found, explored=explored + found.explored)
+
+
+def _by_splitting(
+    method: Program,
+    network: Network,
+    query: Query,
+    watch: Watch,
+    accept: Accept | None,
+    reason: str,
+) -> Decision:
+    """The answer of branch and bound to a query that is left open for a reason."""
     if isinstance(query.box, InputSet) and not isinstance(query.box, BranchAndBound.sets):
-        tied = bool(query.strict.any())
-        return Decision(Verdict.UNKNOWN, explored=explored, tied=tied, reason=reason)
+        return Decision(Verdict.UNKNOWN, tied=bool(query.strict.any()), reason=reason)
     watch.say("milp: left open by HiGHS's tolerances; branch and bound goes on")
     prover = BranchAndBound(threads=method.threads, seed=method.seed)
     found = prover.decide(network, query, watch=watch, accept=accept)
-    explored += found.explored
     if found.verdict in (Verdict.SAT, Verdict.UNSAT):
-        return replace(found, explored=explored)
-    reason += ", and branch and bound has not decided them since"
-    return replace(found, explored=explored, reason=reason)
+        return found
+    return replace(found, reason=f"{reason}, and branch and bound has not decided them since")
 
 
 def _excluded(case: _Case, alternative: tuple[int, ...], least: np.ndarray) -> bool:

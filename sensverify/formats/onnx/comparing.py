@@ -85,6 +85,19 @@ _VARIABLE: dict[str, Callable[[Call], Value]] = {
 }
 
 
+@handles("IsNaN")
+def not_a_number(call: Call) -> Value:
+    """No value that depends on the input is NaN where it has bounds.
+
+    Bounds are refused where a function may leave what it is defined on, and rows of attention in
+    which a mask hides everything when a file is read: PyTorch's exporters write this operator
+    behind masks of truths.
+    """
+    variable = call.variable(0)
+    call.reserve(variable.shape)
+    return np.zeros(variable.shape, bool)
+
+
 @handles("Where", folds=True)
 def where(call: Call) -> Value:
     """Entries of one value or another."""

@@ -12,12 +12,18 @@ import torch
 
 import sensverify as sv
 from sensverify.bounds import Crown, Ibp, compute_bounds
-from sensverify.errors import BadModelFile, UnsupportedOperator
+from sensverify.errors import BadModelFile, Unbounded, UnsupportedOperator
 from sensverify.network import Network
 from sensverify.network.operators import Product, Relu
 
 WEIGHT = "float[3,3] w = {1, 2, -1, 0.5, 1, 1, -1, 1, 0}"
 SPLIT = "c = Constant <value = float {0.3}> () d = Constant <value = float {-0.3}> ()"
+SEEN = (
+    "z = Constant <value = float {0}> () l = Constant <value = float {-inf}> () "
+    "k = Where(m, z, l) s = Add(h, k)"
+)
+SHOWN = "p = Softmax <axis = -1> (s) n = IsNaN(p) y = Where(n, z, p)"
+"""A mask of truths in front of a softmax, and what hides a row in which nothing is seen."""
 GRAPHS = {
     "numbers": (
         (3,),
@@ -74,6 +80,12 @@ GRAPHS = {
         (3, 8),
         "k = Slice(x, s, e, a) y = Attention <q_num_heads = 4, kv_num_heads = 2> (x, k, k)",
         "int64[1] s = {1}, int64[1] e = {5}, int64[1] a = {2}",
+    ),
+    "never": ((3,), f"{SPLIT} h = MatMul(x, w) n = IsNaN(h) y = Where(n, c, h)", WEIGHT),
+    "seen as exporters write it": (
+        (3, 3),
+        f"h = MatMul(x, w) {SEEN} {SHOWN}",
+        f"{WEIGHT}, bool[3,3] m = {{1, 0, 1, 1, 1, 0, 0, 0, 1}}",
     ),
     "four axes": ((2, 3, 4), "y = Attention (x, x, x)", ""),
 }
@@ -167,6 +179,30 @@ def test_the_larger_of_two_is_no_product(name: str, tmp_path: Path) -> None:
 def test_the_rest_is_refused_by_name(name: str, text: str, words: str, tmp_path: Path) -> None:
     with pytest.raises((UnsupportedOperator, BadModelFile), match=words):
         sv.load(saved(name, tmp_path, text), runtime_check=False)
+
+
+def test_a_row_in_which_nothing_is_seen_is_refused(tmp_path: Path) -> None:
+    name = "seen as exporters write it"
+    path = saved(name, tmp_path)
+    model = onnx.load(path)
+    (mask,) = (item for item in model.graph.initializer if item.name == "m")
+    mask.CopyFrom(
+        onnx.numpy_helper.from_array(np.array([[1, 0, 1], [0, 0, 0], [1, 1, 1]], bool), "m")
+    )
+    onnx.save(model, path)
+    with pytest.raises(UnsupportedOperator, match="hides everything"):
+        sv.load(path)
+
+
+def test_what_may_be_nan_has_no_bounds(tmp_path: Path) -> None:
+    """A logarithm of numbers below 0 is NaN, and the file puts another number in its place."""
+    text = f"{SPLIT} h = Log(x) n = IsNaN(h) y = Where(n, c, h)"
+    network = sv.load(saved("never", tmp_path, text))
+    ends = np.array([[0.5, 0.5, 0.5]]), np.array([[1.0, 1.0, 1.0]])
+    outer = compute_bounds(network, sv.Box(*ends), Crown()).outer
+    assert bool((outer.upper >= -1e-9).all())
+    with pytest.raises(Unbounded, match="Log"):
+        compute_bounds(network, sv.Box(-ends[0], ends[1]), Crown())
 
 
 def test_what_the_standard_has_withdrawn_is_refused_with_a_remedy(tmp_path: Path) -> None:

@@ -84,6 +84,13 @@ NETWORKS: dict[str, tuple[tuple[int, ...], Any, bool]] = {
         ),
         False,
     ),
+    "seen": (
+        (2, 3, 4),
+        lambda: Function(
+            lambda _, x: functional.scaled_dot_product_attention(x, 2 * x, x, attn_mask=~HIDDEN)
+        ),
+        False,
+    ),
     "lstm of eight steps": (
         (8, 3),
         lambda: Function(lambda layer, x: layer(x)[0][:, -1], nn.LSTM(3, 2, batch_first=True)),

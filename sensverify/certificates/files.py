@@ -134,8 +134,10 @@ def certificate_bytes(certificate: Certificate) -> bytes:
 
 
 def _stated(new: NewModel) -> dict[str, Any]:
-    """The second model, as the header names it: an end that it has not is left out."""
-    return {name: value for name, value in asdict(new).items() if value is not None}
+    """The second model, as the header names it: an end or orders that it has not are left out."""
+    found = asdict(new)
+    optional = ("ending", "orders")
+    return {name: value for name, value in found.items() if value or name not in optional}
 
 
 def _schema(certificate: Certificate) -> str:

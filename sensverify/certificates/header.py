@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import fields
+from itertools import pairwise
 from typing import Any
 
 from sensverify.certificates.certificate import LOGITS_SCHEMA, PAIR_SCHEMA, SCHEMA, SETS_SCHEMA
 from sensverify.certificates.check.ending import Ending
 from sensverify.certificates.check.pair import NewModel
+from sensverify.certificates.check.reordering import Order
 from sensverify.errors import BadCertificate
 from sensverify.runs.json_text import DEEPEST, TooDeep, parse_json
 
@@ -101,7 +103,32 @@ def new_model_of(header: dict[str, Any]) -> NewModel | None:
         paired=found["paired"],
         external=found.get("external", {}),
         ending=ending_of(found),
+        orders=_orders_of(found),
     )
+
+
+def _orders_of(model: dict[str, Any]) -> tuple[Order, ...]:
+    """The orders of neurons of a second model; of networks that are paired alone."""
+    if "orders" not in model:
+        return ()
+    found = model["orders"]
+    fine = model["paired"] and isinstance(found, list) and len(found) > 0
+    fine = fine and all(
+        isinstance(order, dict)
+        and set(order) == {item.name for item in fields(Order)}
+        and isinstance(order["neurons"], list)
+        and all(_is_count(number) for number in (order["function"], *order["neurons"]))
+        for order in found
+    )
+    # Ascending, so that one pairing has one header.
+    numbers = [order["function"] for order in found] if fine else []
+    if not fine or any(one >= other for one, other in pairwise(numbers)):
+        raise BadCertificate("its header names no orders of neurons")
+    return tuple(Order(order["function"], tuple(order["neurons"])) for order in found)
+
+
+def _is_count(number: Any) -> bool:
+    return isinstance(number, int) and not isinstance(number, bool)
 
 
 def _is_model(model: Any) -> bool:
@@ -109,8 +136,7 @@ def _is_model(model: Any) -> bool:
         return False
     digests = [model.get("sha256"), *model.get("external", {}).values()]
     return all(isinstance(digest, str) for digest in digests) and all(
-        isinstance(model.get(key), list)
-        and all(isinstance(n, int) and not isinstance(n, bool) for n in model[key])
+        isinstance(model.get(key), list) and all(_is_count(n) for n in model[key])
         for key in ("inputs", "outputs")
     )
 

@@ -29,6 +29,7 @@ from sensverify.certificates import (
 )
 from sensverify.certificates.check.coverage import stands_for
 from sensverify.certificates.check.program import Program
+from sensverify.certificates.check.reordering import Order
 from sensverify.certificates.sets import sets_of
 from sensverify.core.box import Box, to_numpy
 from sensverify.core.brief import count_of
@@ -129,6 +130,8 @@ class Certifier:
         by how much the second one's differ.
     paired : bool
         Of a comparison: whether differences are carried step by step.
+    orders : tuple of Order
+        Of a comparison: in which hidden neurons of the new network are paired.
 
     Raises
     ------
@@ -139,13 +142,18 @@ class Certifier:
     """
 
     def __init__(
-        self, model: LoadedModel, new: LoadedModel | None = None, *, paired: bool = True
+        self,
+        model: LoadedModel,
+        new: LoadedModel | None = None,
+        *,
+        paired: bool = True,
+        orders: tuple[Order, ...] = (),
     ) -> None:
         self._path, self._new = model.file, None if new is None else new.file
         self._models = tuple(_stored(each) for each in (model, new) if each is not None)
         self._model: StoredModel | StoredPair = self._models[0]
         if new is not None:
-            self._model = StoredPair.of(*self._models, paired=paired)
+            self._model = StoredPair.of(*self._models, paired=paired, orders=orders)
         self._parts: list[Certified] = []
 
     @property

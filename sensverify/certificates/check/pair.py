@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sensverify.certificates.check.difference import program_of_two
 from sensverify.certificates.check.ending import Ending
 from sensverify.certificates.check.program import Program
+from sensverify.certificates.check.reordering import Order, reordered
 from sensverify.certificates.check.stored import StoredModel
 from sensverify.errors import BadSetting, BadShape, CertificateRejected
 
@@ -28,6 +29,8 @@ class NewModel:
     external : dict from file name to SHA-256
     ending : Ending or None
         As of the first model.
+    orders : tuple of Order
+        In which its hidden neurons are paired with the old network's.
     """
 
     sha256: str
@@ -36,6 +39,7 @@ class NewModel:
     paired: bool
     external: dict[str, str]
     ending: Ending | None = None
+    orders: tuple[Order, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,15 +52,25 @@ class StoredPair:
     paired : bool
     program : Program
         Its outputs are those of the old network, then the new one's less these.
+    orders : tuple of Order
+        In which neurons of the new network stand in the program.
     """
 
     old: StoredModel
     new: StoredModel
     paired: bool
     program: Program
+    orders: tuple[Order, ...] = ()
 
     @classmethod
-    def of(cls, old: StoredModel, new: StoredModel, *, paired: bool) -> StoredPair:
+    def of(
+        cls,
+        old: StoredModel,
+        new: StoredModel,
+        *,
+        paired: bool,
+        orders: tuple[Order, ...] = (),
+    ) -> StoredPair:
         """Two models that were read.
 
         Raises
@@ -64,9 +78,10 @@ class StoredPair:
         BadShape
             Their inputs or outputs have different shapes.
         BadSetting
-            They are to be paired and do not have the same steps.
+            They are to be paired and do not have the same steps, or an order is none.
         """
-        return cls(old, new, paired, program_of_two(old.program, new.program, paired=paired))
+        second = reordered(new.program, orders)
+        return cls(old, new, paired, program_of_two(old.program, second, paired=paired), orders)
 
     @classmethod
     def read_for(
@@ -98,7 +113,7 @@ class StoredPair:
         # Before anything is built of both: a file that is not meant need not fit the first.
         new.require(stated.sha256, stated.external)
         try:
-            found = cls.of(old, new, paired=stated.paired)
+            found = cls.of(old, new, paired=stated.paired, orders=stated.orders)
         except (BadSetting, BadShape) as error:
             raise CertificateRejected(
                 f"the two files are not as the certificate has them: {error.problem}"
@@ -110,7 +125,9 @@ class StoredPair:
     def stated(self) -> NewModel:
         """The second model, as a certificate has to have it."""
         shapes = self.new.network.input_shape, self.new.network.output_shape
-        return NewModel(self.new.sha256, *shapes, self.paired, self.new.external, self.new.ending)
+        return NewModel(
+            self.new.sha256, *shapes, self.paired, self.new.external, self.new.ending, self.orders
+        )
 
     def require(self, stated: NewModel) -> None:
         """Refuse, with `CertificateRejected`, what a certificate says of another second model."""
@@ -122,4 +139,9 @@ class StoredPair:
             raise CertificateRejected(
                 f"the certificate is about the two networks {words[stated.paired]}, and they were "
                 f"read {words[self.paired]}"
+            )
+        if stated.orders != self.orders:
+            raise CertificateRejected(
+                "the certificate pairs neurons of the second network in another order than they "
+                "were read in"
             )

@@ -16,7 +16,8 @@ subtracted, and differences go on from there.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from math import inf, prod
 from typing import Any
 
@@ -74,6 +75,9 @@ class Joint:
         Names of layers whose neurons the new network has in another order.
     same : bool
         Whether the two are the same function, whatever the input: all weights are the same.
+    orders : mapping from int to numpy array
+        Of the new network's nonlinear nodes that these neurons pass, by their number: the neuron
+        that each place of the old one's is paired with.
     """
 
     network: Network
@@ -82,6 +86,7 @@ class Joint:
     apart: tuple[str, ...] = ()
     permuted: tuple[str, ...] = ()
     same: bool = False
+    orders: Mapping[int, np.ndarray] = field(default_factory=dict)
 
 
 def join(old: Network, new: Network, *, pair: bool = True) -> Joint:
@@ -129,15 +134,15 @@ def join(old: Network, new: Network, *, pair: bool = True) -> Joint:
     if partners is None:
         apart = () if not pair else (new.nodes[-1].name,)
         return _apart(builder, old, new, apart)
-    new, permuted = matched(old, new)
-    steps = _Steps(builder, old, new)
+    found = matched(old, new)
+    steps = _Steps(builder, old, found.network)
     steps.run()
     value, change = steps.values[-1], steps.changes[-1]
     same = change is None
     if change is None:
         change = builder.add(Scale(np.zeros(())), value)
-    joint = _joined(builder, old, (value, change), (True, tuple(steps.apart), permuted))
-    return replace(joint, same=same)
+    joint = _joined(builder, old, (value, change), (True, tuple(steps.apart), found.permuted))
+    return replace(joint, same=same, orders=found.orders)
 
 
 def _fixed(values: Any) -> np.ndarray:

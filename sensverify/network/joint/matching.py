@@ -8,7 +8,7 @@ equal to the one that was given: a bad one costs width alone.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
 
@@ -20,6 +20,7 @@ from sensverify.network.operators import (
     Conv,
     Elementwise,
     LeakyRelu,
+    Nonlinear,
     Operator,
     Reshape,
     Scale,
@@ -38,22 +39,37 @@ class _Chain:
     last: int
 
 
-def matched(old: Network, new: Network) -> tuple[Network, tuple[str, ...]]:
+@dataclass(frozen=True, eq=False)
+class Matched:
+    """A network whose neurons were put into the order of another one's.
+
+    Parameters
+    ----------
+    network : Network
+        Equal to the one that was given.
+    permuted : tuple of str
+        Names of the layers whose order changed.
+    orders : dict from int to numpy array
+        Of each nonlinear node that these neurons pass, by its number among the nonlinear nodes: the
+        neuron that was given, for each place.
+    """
+
+    network: Network
+    permuted: tuple[str, ...] = ()
+    orders: dict[int, np.ndarray] = field(default_factory=dict)
+
+
+def matched(old: Network, new: Network) -> Matched:
     """The new network with its neurons in the order of the old one's.
 
     Parameters
     ----------
     old, new : Network
         The same graph, but for their numbers; simplified.
-
-    Returns
-    -------
-    network : Network
-        Equal to the new one.
-    permuted : tuple of str
-        Names of the layers whose order changed.
     """
     nodes, permuted = list(new.nodes), []
+    orders: dict[int, np.ndarray] = {}
+    functions = [p for p, node in enumerate(nodes) if isinstance(node.operator, Nonlinear)]
     for chain in _chains(new):
         order = _order(old.nodes[chain.first].operator, nodes[chain.first].operator)
         if order is None:
@@ -62,7 +78,10 @@ def matched(old: Network, new: Network) -> tuple[Network, tuple[str, ...]]:
         if moved is not None:
             nodes = moved
             permuted.append(new.nodes[chain.first].name)
-    return (Network(tuple(nodes)) if permuted else new), tuple(permuted)
+            passed = set(chain.between)
+            orders |= {number: order for number, p in enumerate(functions) if p in passed}
+    network = Network(tuple(nodes)) if permuted else new
+    return Matched(network, tuple(permuted), orders)
 
 
 def _chains(network: Network) -> list[_Chain]:

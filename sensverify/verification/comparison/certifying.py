@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sensverify.certificates.check.program import Program, program_of
+from sensverify.certificates.check.reordering import Order
 from sensverify.errors import BadSetting
 from sensverify.models.loading import LoadedModel
 from sensverify.network.joint import Joint
@@ -19,13 +20,8 @@ def pair_certifier(models: tuple[LoadedModel, LoadedModel], joint: Joint) -> Cer
     SensverifyError
         As of `Certifier`.
     """
-    if joint.permuted:
-        raise BadSetting(
-            "a certificate pairs neurons that stand in one order, and those of "
-            f"{', '.join(joint.permuted)} stand in another one in the new network",
-            "give `pair=False` for a certificate of both beside each other",
-        )
-    certifier = Certifier(*models, paired=joint.paired)
+    orders = tuple(Order(n, tuple(order.tolist())) for n, order in sorted(joint.orders.items()))
+    certifier = Certifier(*models, paired=joint.paired, orders=orders)
     if _functions(program_of(joint.network)) != _functions(certifier.program):
         raise BadSetting(
             "as their files store them, the two networks differ at other steps than after their "

@@ -33,6 +33,7 @@ _CHUNK = 20_000
 """Entries for which they are held at once."""
 
 _STEPS = 40
+"""Most pairs of points between which that line is looked for: few are needed."""
 
 _PERIODS = 16.0
 """Periods of an interval from which on lines around a wave are flat."""
@@ -149,11 +150,27 @@ def _(operator: Smooth, lower: Tensor, upper: Tensor, chord: Tensor) -> tuple[Te
 def _(operator: Periodic, lower: Tensor, upper: Tensor, chord: Tensor) -> tuple[Tensor, Tensor]:
     """The lines that are best in the middle; flat ones on intervals of many periods."""
     with torch.no_grad():
-        low, high = torch.zeros_like(chord), torch.zeros_like(chord)
         narrow = (lower < upper) & (upper - lower < _PERIODS * operator.period)
-        ends = lower[narrow], upper[narrow]
-        low[narrow], high[narrow] = _best_in_the_middle(operator, *ends)
+        rises = operator.derivative(upper, torch) > operator.derivative(lower, torch)
+        middle = operator.derivative(lower / 2 + upper / 2, torch)
+        low, high = torch.where(rises, middle, chord), torch.where(rises, chord, middle)
+        low, high = (torch.where(narrow, line, 0.0) for line in (low, high))
+        across = narrow & _bends_both_ways(operator, lower, upper)
+        if bool(across.any()):
+            ends = lower[across], upper[across]
+            low[across], high[across] = _best_in_the_middle(operator, *ends)
     return low, high
+
+
+def _bends_both_ways(operator: Periodic, lower: Tensor, upper: Tensor) -> Tensor:
+    """Whether an inflection lies inside: a place where the function is steepest."""
+    inside = torch.zeros_like(lower, dtype=torch.bool)
+    for slope in (operator.steepest, -operator.steepest):
+        # Without a formula it may lie anywhere.
+        for point in operator.tangents(lower.new_tensor(slope), torch) or [lower]:
+            first = point + torch.ceil((lower - point) / operator.period) * operator.period
+            inside |= first <= upper
+    return inside
 
 
 @adaptive_slopes.register
@@ -204,8 +221,8 @@ def supporting_slopes(points: Tensor, values: Tensor) -> Tensor:
     """Slope of the highest line in the middle of those below some points of a curve.
 
     Of all lines below a function on an interval, the one that is highest in the middle cuts off the
-    least area. The height of the line with slope s is concave in s: bisection on the side on which
-    it touches the points.
+    least area. It passes through two of the points, one on each side of the middle: beginning with
+    the ends, that one of them is replaced on whose side a point lies lowest below their line.
 
     Parameters
     ----------
@@ -217,18 +234,24 @@ def supporting_slopes(points: Tensor, values: Tensor) -> Tensor:
     Tensor, shape ``[entries]``
     """
     middle = points[0] / 2 + points[-1] / 2
-    # What is convex between two values changes in one half by no more than they differ.
-    spread = values.amax(dim=0) - values.amin(dim=0)
-    most = spread / (middle - points[0]).clamp(min=torch.finfo(points.dtype).tiny)
-    most = most.nan_to_num(0.0, 0.0, 0.0)
-    below, above = -most, most
+    tiny = torch.finfo(points.dtype).tiny
+    first = torch.zeros_like(middle, dtype=torch.long)
+    last = torch.full_like(first, len(points) - 1)
+    slope = torch.zeros_like(middle)
     for _ in range(_STEPS):
-        slope = below / 2 + above / 2
-        touching = (values - slope * (points - middle)).argmin(dim=0)
-        left = points.gather(0, touching[None])[0] < middle
-        # A line that touches on the left of the middle is the higher there the steeper it is.
-        below, above = torch.where(left, slope, below), torch.where(left, above, slope)
-    return below / 2 + above / 2
+        start, end = points.gather(0, first[None])[0], points.gather(0, last[None])[0]
+        rise = values.gather(0, last[None])[0] - values.gather(0, first[None])[0]
+        slope = (rise / (end - start).clamp(min=tiny)).nan_to_num(0.0, 0.0, 0.0)
+        lowest = (values - slope * (points - middle)).argmin(dim=0)
+        left = points.gather(0, lowest[None])[0] < middle
+        nearer = torch.where(left, lowest, first), torch.where(left, last, lowest)
+        if torch.equal(nearer[0], first) and torch.equal(nearer[1], last):
+            break
+        first, last = nearer
+    # What is convex between two values changes in one half by no more than they differ.
+    most = (values.amax(dim=0) - values.amin(dim=0)) / (middle - points[0]).clamp(min=tiny)
+    most = most.nan_to_num(0.0, 0.0, 0.0)
+    return torch.minimum(torch.maximum(slope, -most), most)
 
 
 def _lowest_above(

@@ -16,6 +16,7 @@ from sensverify.bounds.ibp import interval
 from sensverify.bounds.increments import secant_slopes
 from sensverify.bounds.relaxation import Slope, line_intercepts, relax
 from sensverify.bounds.rounding import slack
+from sensverify.bounds.slopes import supporting_slopes
 from sensverify.certificates.check.functions import ENCLOSURES
 from sensverify.core.box import Box
 from sensverify.errors import Unbounded
@@ -275,6 +276,44 @@ def test_squares_inside_a_root_stay_in_its_domain() -> None:
         found = compute_bounds(network, box, method).outer
         assert float(found.lower) <= 0.1**0.5
         assert float(found.upper) >= 18.1**0.5
+
+
+def heights(
+    operator: Smooth, slopes: torch.Tensor, ends: tuple[torch.Tensor, torch.Tensor]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Of the lines below and above with these slopes, in the middle of intervals."""
+    middle = slopes * (ends[0] + ends[1]) / 2
+    return tuple(gap(operator, slopes, *ends) + middle for gap in (smallest_gap, largest_gap))
+
+
+@pytest.mark.parametrize("name", ["sine", "cosine", "gelu", "silu", "mish", "arc tangent"])
+def test_lines_are_the_best_in_the_middle(name: str) -> None:
+    """No other slope gives a line that cuts off less."""
+    operator = RANGES[name][0]
+    rng = np.random.default_rng(5)
+    lower = torch.from_numpy(rng.uniform(-6, 6, 60))
+    ends = lower, lower + torch.from_numpy(rng.exponential(1.5, 60))
+    found = relax(operator, *(end[None] for end in ends), Slope.ADAPTIVE)
+    low, high = (slope.reshape(-1) for slope in (found.lower_slope, found.upper_slope))
+    own = heights(operator, low, ends)[0], heights(operator, high, ends)[1]
+    best = heights(operator, torch.linspace(-1.2, 1.2, 801, dtype=F64)[:, None], ends)
+    room = 2e-3 * (ends[1] - ends[0])
+    assert bool((own[0] >= best[0].amax(0) - room).all())
+    assert bool((own[1] <= best[1].amin(0) + room).all())
+
+
+@given(st.lists(st.integers(-9, 9), min_size=3, max_size=9))
+def test_the_highest_line_below_points_passes_through_two_of_them(heights: list[int]) -> None:
+    values = torch.tensor(heights, dtype=F64)
+    points = torch.linspace(-1, 1, len(heights), dtype=F64)
+    pairs = [
+        float(values[i] + (values[j] - values[i]) * -points[i] / (points[j] - points[i]))
+        for i in range(len(heights))
+        for j in range(i + 1, len(heights))
+        if points[i] < 0 <= points[j]
+    ]
+    slope = supporting_slopes(points[:, None], values[:, None])
+    assert float((values - slope * points).amin()) == pytest.approx(min(pairs), abs=1e-12)
 
 
 @every_function

@@ -126,6 +126,7 @@ class _Commands(click.Group):
         # Not through click's own main: it prints a line of its own on Ctrl-C, and ends with 1, our
         # status of an exceeded threshold, when the reader of a pipe goes away.
         _accept_any_text()
+        _wait_asleep()
         try:
             with (
                 _sigterm_raises(),
@@ -166,6 +167,15 @@ def _accept_any_text() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+
+
+def _wait_asleep() -> None:
+    """Let threads that wait for others leave their processor, unless the user says otherwise.
+
+    Where other programs take the processors, too, threads that wait awake keep out those that they
+    wait for. OpenMP reads this when torch is loaded.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def _flushed(status: int) -> int:

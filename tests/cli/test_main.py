@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import signal
 import statistics
@@ -85,6 +86,24 @@ def test_version(run: Run, option: str) -> None:
     done = run(option)
     assert done.exit_code == 0
     assert done.stdout.startswith("sensverify ")
+
+
+@pytest.mark.parametrize("given", [None, "active"])
+def test_threads_wait_asleep_unless_they_are_told_otherwise(given: str | None) -> None:
+    """Where other programs take the processors, waiting awake made commands fifty times as slow."""
+    code = (
+        "import os\n"
+        "from sensverify.cli.main import main\n"
+        "try:\n    main(['list', 'methods'])\n"
+        "finally:\n    print(os.environ['OMP_WAIT_POLICY'])"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
+    if given is not None:
+        environment["OMP_WAIT_POLICY"] = given
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == (given or "passive")
 
 
 def test_ctrl_c_is_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -103,6 +103,9 @@ MOVES: dict[str, tuple[str, ...]] = {
 """Operators whose every output entry is an entry of an argument, or 0; and which arguments these
 are, where it is not the first alone."""
 
+OF_A_SHAPE = ("expand_as", "view_as")
+"""Those of them whose second argument counts for its shape alone."""
+
 IDENTITIES = (
     "_to_copy",
     "alias",
@@ -134,6 +137,8 @@ def rearranged(emit: Emitter, **arguments: Any) -> Any:
     names = MOVES.get(emit.operator) or (next(iter(arguments)),)
     sources = _Sources(emit, {n: arguments[n] for n in names if arguments.get(n) is not None})
     settings = {name: value for name, value in arguments.items() if name not in sources.positions}
+    if emit.operator in OF_A_SHAPE and isinstance(shape := settings.get("other"), Variable):
+        settings["other"] = torch.zeros(1).expand(emit.batch, *shape.shape)
     if contains_variable(list(settings.values())):
         emit.refuse("chooses entries by values computed from the input, which is not supported")
     try:

@@ -136,6 +136,12 @@ FORMS = {
         lambda m, x: torch.diag_embed(x)[:, :, 1],
         lambda m, x: torch.atleast_3d(x).squeeze(1),
     ),
+    "shaped": (
+        lambda m, x: x.sum(2, keepdim=True).expand_as(x) * x,
+        lambda m, x: x[:, :, 1:].flatten(1).view_as(x.flatten(1)[:, 3:]),
+        lambda m, x: functional.normalize(x + 2, dim=1),
+        lambda m, x: torch.arange(4.0).expand_as(x) + x,
+    ),
     "indexed": (
         lambda m, x: x[:, m.order] + x.index_select(1, m.order),
         lambda m, x: x.gather(1, m.order[None, :, None].expand(len(x), 3, 4)),

@@ -28,8 +28,9 @@ from sensverify.network.operators import (
 _BISECTIONS = 30
 """Steps towards a tangent point: what is then left of a bracket counts with its square."""
 
-_JUMP_UNITS = 1024.0
-"""Of rounding, within which a jump counts as inside of an interval."""
+_NEAR = {torch.float32: 2.0**-13, torch.float64: 2.0**-26}
+"""Share of its magnitude within which a jump counts as inside of an interval: far more than what
+rounding moves its ends by after several layers of steps, and far less than a step."""
 
 
 def smallest_gap(operator: Operator, slope: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
@@ -149,7 +150,7 @@ def widened(lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
 def jump_margin(lower: Tensor, upper: Tensor) -> Tensor:
     """The distance from an interval within which a jump counts as inside."""
     size = torch.maximum(lower.abs(), upper.abs()).clamp(min=1.0)
-    return _JUMP_UNITS * torch.finfo(lower.dtype).eps * size
+    return _NEAR[lower.dtype] * size
 
 
 @singledispatch

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from sensverify.bounds.planes import balanced_shares
 from sensverify.bounds.relaxation import Relaxation, line_intercepts, planes
-from sensverify.bounds.slopes import STEEPEST_OF_STEPS
+from sensverify.bounds.slopes import steepest_of_steps
 from sensverify.network.operators import (
     Increment,
     Max,
@@ -108,7 +108,7 @@ def step_size(operator: Operator, choice: Choice, lower: Tensor, upper: Tensor) 
 
 def project(operator: Operator, choice: Choice) -> None:
     """Put a choice, in place, where it proves something: slopes of ReLUs and shares in [0, 1]."""
-    most = STEEPEST_OF_STEPS if isinstance(operator, Steps) else 1.0
+    most = steepest_of_steps(operator) if isinstance(operator, Steps) else 1.0
     if isinstance(operator, Relu | Product | Steps):
         for free in choice:
             if free is not None:

@@ -28,7 +28,7 @@ from sensverify.bounds.planes import (
     most_above,
     planes_between,
 )
-from sensverify.bounds.slopes import STEEPEST_OF_STEPS, adaptive_slopes
+from sensverify.bounds.slopes import adaptive_slopes, steepest_of_steps
 from sensverify.errors import MissingRule
 from sensverify.network.operators import (
     Elementwise,
@@ -140,7 +140,7 @@ def _(operator: Elementwise, lower: Tensor, upper: Tensor, slope: Slope) -> Rela
     lower, upper = lower.unsqueeze(1), upper.unsqueeze(1)
     chord = _chord_slope(operator, lower, upper)
     if isinstance(operator, Steps):
-        chord = chord.clamp(max=STEEPEST_OF_STEPS)
+        chord = chord.clamp(max=steepest_of_steps(operator))
     if slope is Slope.PARALLEL:
         low, high = chord, chord
     else:

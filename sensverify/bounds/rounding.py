@@ -20,7 +20,7 @@ from sensverify.bounds.extremes import jump_margin
 from sensverify.bounds.forward import apply
 from sensverify.bounds.ibp import Interval, interval, interval_bounds, nonlinear_nodes
 from sensverify.bounds.increments import secant_slopes
-from sensverify.bounds.slopes import STEEPEST_OF_STEPS
+from sensverify.bounds.slopes import steepest_of_steps
 from sensverify.bounds.tensors import tensor_network
 from sensverify.core.box import Box
 from sensverify.core.queries import Query
@@ -383,7 +383,7 @@ def _steps_on(operator: Steps, error: Tensor, low: Tensor, high: Tensor) -> Tens
     reach = torch.stack(interval(operator, (low, high))).abs().amax(dim=0)
     near = _FACTOR * error <= jump_margin(low, high)
     beyond = (torch.floor(2 * _FACTOR * error / operator.spacing) + 1) * operator.height
-    moved = torch.where(near, 2 * STEEPEST_OF_STEPS * error, beyond)
+    moved = torch.where(near, 2 * steepest_of_steps(operator) * error, beyond)
     still = operator.jump_from(low, torch) > high
     return torch.where(still, 0.0, moved) + _LIBRARY * _unit(low) * reach.clamp(min=1.0)
 

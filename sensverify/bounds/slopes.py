@@ -38,8 +38,8 @@ _STEPS = 40
 _PERIODS = 16.0
 """Periods of an interval from which on lines around a wave are flat."""
 
-STEEPEST_OF_STEPS = 8.0
-"""Largest slope of a line around steps: one through a narrow jump would multiply rounding."""
+_STEEPEST = 8.0
+"""Largest slope of a line around one jump."""
 
 Curve = Callable[[Tensor], Tensor]
 """A function of one number, entry by entry."""
@@ -173,6 +173,15 @@ def _bends_both_ways(operator: Periodic, lower: Tensor, upper: Tensor) -> Tensor
     return inside
 
 
+def steepest_of_steps(operator: Steps) -> float:
+    """The largest slope of a line around steps: one through a narrow jump would multiply rounding.
+
+    Of many jumps it is what they rise by on the whole. Steeper lines help where an interval holds
+    one of them, and those that are best in its middle prove less behind further layers.
+    """
+    return operator.height / operator.spacing if isfinite(operator.spacing) else _STEEPEST
+
+
 @adaptive_slopes.register
 def _(operator: Steps, lower: Tensor, upper: Tensor, chord: Tensor) -> tuple[Tensor, Tensor]:
     """The lines that are best in the middle, through the corners at the first and the last jump."""
@@ -187,7 +196,7 @@ def _(operator: Steps, lower: Tensor, upper: Tensor, chord: Tensor) -> tuple[Ten
             for values in corners
         ]
         return tuple(  # type: ignore[return-value]
-            torch.where(jumps, (sign * slope).clamp(0.0, STEEPEST_OF_STEPS), 0.0)
+            torch.where(jumps, (sign * slope).clamp(0.0, steepest_of_steps(operator)), 0.0)
             for sign, slope in zip((1, -1), found, strict=True)
         )
 

@@ -263,12 +263,11 @@ def _fresh_loss(operator: Smooth, weight: Tensor, lower: Tensor, upper: Tensor) 
 def _beside_a_jump(operator: Steps, lower: Tensor, upper: Tensor) -> Tensor:
     """The place beside a jump that is nearest to the middle; infinite where none is inside."""
     middle = lower / 2 + upper / 2
-    best = torch.full_like(lower, torch.inf)
+    best, away = torch.full_like(lower, torch.inf), 8 * jump_margin(lower, upper)
     for jump in (operator.jump_from(middle, torch), operator.jump_to(middle, torch)):
-        beside = _BESIDE * jump.abs().clamp(min=1.0)
+        beside = torch.maximum(_BESIDE * jump.abs().clamp(min=1.0), away)
         for at in ((jump - beside).float().to(lower), (jump + beside).float().to(lower)):
             inside = (lower < at) & (at < upper) & (4 * beside < operator.spacing)
-            inside &= beside > 4 * jump_margin(lower, upper)
             nearer = inside & ~((at - middle).abs() >= (best - middle).abs())
             best = torch.where(nearer, at, best)
     return best

@@ -19,6 +19,7 @@ from sensverify.network.functions import NUMPY
 from sensverify.network.operators import (
     Affine,
     Ceil,
+    Clip,
     Floor,
     Heaviside,
     Round,
@@ -165,6 +166,19 @@ def test_slack_counts_jumps_that_bounds_may_have_missed() -> None:
     node = builder.add(Affine(np.array([[big, -big]]), np.array([1e-5])), 0)
     close = builder.build(builder.add(Floor(), node))
     assert float(slack(close, box, rows)) >= 1.0
+
+
+def test_rounding_through_many_layers_of_steps_is_no_step() -> None:
+    """What bounds of a deep quantised network are off by stays far below the least step."""
+    rng, builder, node = np.random.default_rng(0), NetworkBuilder((8,)), 0
+    for _ in range(6):
+        node = builder.add(Affine(rng.normal(size=(16, *builder.shape(node))) / 2, None), node)
+        node = builder.add(Clip(-128.0, 127.0), builder.add(Round(), node))
+        node = builder.add(Scale(np.array(0.5), None), node)
+    network = builder.build(node)
+    center = torch.from_numpy(rng.normal(size=(1, 8)) * 40)
+    box = Box(center - 0.5, center + 0.5)
+    assert float(slack(network, box, torch.eye(16, dtype=F64)[None]).max()) < 1e-4
 
 
 def test_other_evaluations_may_be_across_a_jump() -> None:

@@ -13,6 +13,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 import sensverify as sv
+from sensverify.core.queries import Query, Verdict
 from sensverify.errors import BadModelFile, SensverifyError, UnsupportedOperator
 from sensverify.formats.onnx.original import OriginalFile
 from sensverify.network.operators import Round
@@ -245,6 +246,19 @@ def test_the_exact_range_is_that_of_all_codes(tmp_path: Path) -> None:
             bounds = sv.compute_bounds(network, box, sv.make_method(name))
             assert (bounds.outer.lower[0].numpy() <= outputs.min(axis=0) + 1e-9).all(), name
             assert (bounds.outer.upper[0].numpy() >= outputs.max(axis=0) - 1e-9).all(), name
+
+
+def test_properties_that_bounds_prove_are_not_split(tmp_path: Path) -> None:
+    """Rounding moves no bound by a whole step: what is far from a limit is decided at once."""
+    for seed in range(6):
+        network = sv.load(str(int8_net(tmp_path / "net.onnx", seed=seed)))
+        box = sv.Box.around(np.random.default_rng(seed).uniform(-1, 1, (1, 2)), 0.2)
+        rows = np.array([[1.0, -1.0]])
+        crown = sv.compute_bounds(network, box, sv.make_method("crown"), rows, dtype="float64")
+        limit = float(crown.outer.lower[0, 0]) - 1e-6
+        asked = Query(box, rows, np.array([limit]), ((0,),))
+        found = sv.make_decider("branch-and-bound").decide(network, asked)
+        assert (found.verdict, found.explored) == (Verdict.UNSAT, 1)
 
 
 def test_a_net_by_onnxruntimes_own_tools(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sensverify.bounds.domains import require_defined
+from sensverify.bounds.domains import remedy_of_overflow, require_defined
 from sensverify.bounds.ibp import Interval, interval_bounds
 from sensverify.bounds.memory import DEFAULT_BUDGET, samples_within
 from sensverify.bounds.method import Method, ProvingMethod, proving_names, require_known_set
@@ -302,7 +302,7 @@ def _checked(
             raise Unbounded(
                 f"method {method.name} cannot bound objective {row} of sample {first + sample}: "
                 f"its {name} end overflows {end.dtype}, so it is unbounded",
-                "use a smaller box or `dtype=float64`",
+                remedy_of_overflow(end.dtype),
             )
     size, what = lower.abs() + upper.abs(), f"method {method.name} returned"
     if bool((lower > upper).any()):

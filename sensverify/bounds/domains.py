@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import inf, isfinite
+from math import inf, isfinite, isnan
 
 import numpy as np
 import torch
@@ -46,13 +46,20 @@ def require_defined(operator: Operator, lower: Tensor, upper: Tensor, name: str 
     if inside is None or bool(inside.all()):
         return
     place = (~inside).nonzero()[0]
-    ends = " to ".join(f"{float(end[tuple(place)]):.4g}" for end in (lower, upper))
+    ends = [float(end[tuple(place)]) for end in (lower, upper)]
+    reach = "overflow" if any(map(isnan, ends)) else "reach from {:.4g} to {:.4g}".format(*ends)
     where = f" (node '{name}')" if name else ""
     raise Unbounded(
         f"operator {type(operator).__name__}{where} takes numbers {_words(operator)}, and the "
-        f"bounds on what enters it reach from {ends}",
+        f"bounds on what enters it {reach}",
         "use a smaller box, or a method with tighter bounds on hidden layers",
     )
+
+
+def remedy_of_overflow(dtype: torch.dtype) -> str:
+    """The remedy where bounds overflow a type."""
+    smaller = "use a smaller box"
+    return smaller if dtype == torch.float64 else f"{smaller} or `dtype=float64`"
 
 
 def _closed(operator: Smooth, end: float) -> bool:

@@ -13,7 +13,7 @@ from math import prod
 import torch
 from torch import Tensor
 
-from sensverify.bounds.domains import defined, require_defined
+from sensverify.bounds.domains import defined, remedy_of_overflow, require_defined
 from sensverify.bounds.ibp import Interval, interval_at, interval_bounds, nonlinear_nodes
 from sensverify.bounds.mirrors import has_mirror, mirrored
 from sensverify.bounds.needed import interval_is_exact, only_signs_matter
@@ -126,7 +126,7 @@ class LayerBounds:
                 raise Unbounded(
                     f"the bounds on what enters node '{node.name}' overflow {lower.dtype}: "
                     "unbounded",
-                    "use a smaller box or `dtype=float64`",
+                    remedy_of_overflow(lower.dtype),
                 )
             lower, upper = self._within_domain(position, lower, upper)
             self.pre_activations[position] = (lower, upper)

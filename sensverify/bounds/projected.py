@@ -17,7 +17,7 @@ from zlib import crc32
 import torch
 from torch import Tensor
 
-from sensverify.bounds.domains import require_defined
+from sensverify.bounds.domains import remedy_of_overflow, require_defined
 from sensverify.bounds.forward import apply
 from sensverify.bounds.ibp import Interval, count_unstable, interval_at
 from sensverify.bounds.method import Method
@@ -148,7 +148,7 @@ class _Sums:
         if not bool((torch.isfinite(lower) & torch.isfinite(upper)).all()):
             raise Unbounded(
                 f"the bounds on what enters node '{node.name}' overflow {lower.dtype}: unbounded",
-                "use a smaller box or `dtype=float64`",
+                remedy_of_overflow(lower.dtype),
             )
         require_defined(node.operator, lower, upper, node.name)
         self.pre_activations[position] = lower, upper

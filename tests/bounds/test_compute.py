@@ -87,6 +87,13 @@ def test_an_overflow_says_unbounded(method: Method, scale: float) -> None:
         compute_bounds(network(scale), box(dtype=np.float32), method)
 
 
+def test_what_overflows_float64_is_not_told_to_take_it() -> None:
+    for method in (Crown(), Ibp()):
+        with pytest.raises(Unbounded) as caught:
+            compute_bounds(network(1e300), box(), method, dtype="float64")
+        assert caught.value.remedy == "use a smaller box"
+
+
 @every_method
 def test_what_overflows_float32_may_fit_float64(method: Method) -> None:
     outer = compute_bounds(network(1e38), box(), method).outer

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sensverify.bounds import AlphaCrown, Crown, Ibp, compute_bounds
-from sensverify.bounds.domains import defined
+from sensverify.bounds.domains import defined, require_defined
 from sensverify.bounds.extremes import largest_gap, smallest_gap
 from sensverify.bounds.ibp import interval
 from sensverify.bounds.increments import secant_slopes
@@ -236,6 +236,12 @@ def test_outside_of_its_domain_nothing_is_claimed(operator: Smooth) -> None:
     tensors = Box(torch.from_numpy(box.lower), torch.from_numpy(box.upper))
     assert bool(torch.isinf(slack(behind(operator), tensors, rows))[0, 1])
     assert bool(torch.isfinite(slack(behind(operator, 5.0), tensors, rows)).all())
+
+
+def test_what_overflows_in_front_of_a_domain_is_said_to() -> None:
+    lower, upper = torch.tensor([[1.0, float("nan")]]), torch.tensor([[2.0, float("nan")]])
+    with pytest.raises(Unbounded, match=r"operator Log \(node 'last'\) .* overflow;"):
+        require_defined(Log(), lower, upper, "last")
 
 
 def test_ends_of_domains() -> None:

@@ -15,8 +15,12 @@ from sensverify.formats.onnx.lowering import (
     activated,
     added,
     aligned,
+    broadcast,
     broadcast_shape,
     divided,
+    joined,
+    rearranged,
+    reshaped,
     scaled,
 )
 from sensverify.network.operators import (
@@ -169,18 +173,30 @@ POWERS: dict[float, Callable[[], Elementwise]] = {2.0: Square, 0.5: Sqrt, -1.0: 
 
 @handles("Pow")
 def power(call: Call) -> Value:
-    """A power with a constant exponent, one for all entries."""
+    """A power with constant exponents, one for all entries or one for each."""
     variable, exponent = call.variable(0), call.constant(1, "the exponent")
-    if exponent.size != 1:
-        raise call.refusal("powers with an exponent for each entry are not supported")
-    number = float(exponent.reshape(-1)[0])
-    shape = broadcast_shape(variable, exponent)
-    # More axes of length 1 are the same numbers.
-    variable = Variable(variable.node, shape)
+    shape, numbers = broadcast_shape(variable, exponent), np.unique(exponent)
+    variable = Variable(broadcast(call, variable, shape).node, shape)  # type: ignore[union-attr]
+    if len(numbers) == 1:
+        return _powered(call, variable, float(numbers[0]))
+    exponents = np.broadcast_to(exponent, shape).reshape(-1)
+    flat, parts, places = Variable(variable.node, exponents.shape), [], []
+    for number in numbers:
+        chosen = np.flatnonzero(exponents == number)
+        part = rearranged(call, flat, lambda values, chosen=chosen: values[chosen])  # type: ignore[misc]
+        parts.append(_powered(call, call.as_variable(part), float(number)))
+        places.append(chosen)
+    back = np.argsort(np.concatenate(places))
+    whole = joined(call, parts, 0)
+    return reshaped(call, rearranged(call, whole, lambda values: values[back]), shape)
+
+
+def _powered(call: Call, variable: Variable, number: float) -> Variable:
+    """A power with one exponent."""
     if number == 1:
         return variable
     if number == 0:
-        raise call.refusal("a power of 0 does not depend on the input")
+        return scaled(call, variable, 0.0, 1.0)
     return activated(call, variable, POWERS.get(number, partial(Pow, number))())
 
 

@@ -185,11 +185,16 @@ def test_powers_of_numbers_above_zero(exponent, check_equal, make_model):
     check_equal(make_model(nodes, (1, 3, 4), constants))
 
 
-@pytest.mark.parametrize("exponent", [[2.0, 3.0], 0.0], ids=str)
-def test_powers_that_are_refused(exponent, save, make_model):
-    nodes = [helper.make_node("Pow", ["x", "p"], ["y"])]
-    with pytest.raises(UnsupportedOperator, match="Pow"):
-        load_onnx(save(make_model(nodes, (1, 2), {"p": np.array(exponent, np.float32)})))
+@pytest.mark.parametrize("exponent", [0.0, [2.0, 3.0, 1.0, 2.0], [[3.0], [0.0], [2.0]]], ids=str)
+@pytest.mark.parametrize("shape", [(1, 3, 4), (1, 1, 4)], ids=str)
+def test_exponents_of_entries_and_zero(exponent, shape, check_node):
+    check_node("Pow", shape, np.array(exponent, np.float32))
+
+
+def test_an_exponent_that_depends_on_the_input_is_refused(save, make_model):
+    nodes = [helper.make_node("Pow", ["p", "x"], ["y"])]
+    with pytest.raises(UnsupportedOperator, match=r"Pow.*depends on the network's input"):
+        load_onnx(save(make_model(nodes, (1, 2), {"p": np.array(2, np.float32)})))
 
 
 def test_activation_parameters(check_node):

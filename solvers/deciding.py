@@ -158,8 +158,6 @@ def _by_splitting(
     reason: str,
 ) -> Decision:
     """The answer of branch and bound to a query that is left open for a reason."""
-    if isinstance(query.box, InputSet) and not isinstance(query.box, BranchAndBound.sets):
-        return Decision(Verdict.UNKNOWN, tied=bool(query.strict.any()), reason=reason)
     watch.say("milp: left open by HiGHS's tolerances; branch and bound goes on")
     prover = BranchAndBound(threads=method.threads, seed=method.seed)
     found = prover.decide(network, query, watch=watch, accept=accept)

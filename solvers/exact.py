@@ -7,11 +7,11 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from sensverify.bounds.method import Decider, Method
+from sensverify.bounds.method import Decider, Method, require_proof_over_set
 from sensverify.core.box import Box
 from sensverify.core.queries import Accept, Decision, Query
 from sensverify.core.results import Enclosure, Guarantee
-from sensverify.core.sets import InputSet
+from sensverify.core.sets import Ball, Patch, Varied
 from sensverify.network import Network
 from sensverify.network.operators import Max, Nonlinear, PiecewiseLinear, Relu, Steps
 from sensverify.registry.ranges import AtLeast0, Count, Seconds
@@ -26,7 +26,7 @@ class Exact(Method, Decider):
 
     That is branch and bound, except where a mixed-integer program takes kinks apart sooner: where
     many features move and the network has kinks other than ReLUs', and where such a network jumps;
-    and except on input sets that are no boxes.
+    and except where few pixels move, of which branch and bound knows no more than their hull.
 
     Parameters
     ----------
@@ -57,7 +57,8 @@ class Exact(Method, Decider):
     anytime: ClassVar[bool] = True
     differentiable: ClassVar[bool] = False
     dtype: ClassVar[str] = "float64"
-    sets = Milp.sets
+    sets = BranchAndBound.sets
+    proves_sets = True
 
     def bound(
         self, network: Network, box: Box, objectives: Tensor, *, watch: Watch | None = None
@@ -71,6 +72,7 @@ class Exact(Method, Decider):
     ) -> Enclosure:
         """As `bound`, with what the proven ends follow from: `ProvingMethod.prove`."""
         method = self._choice(network, box)
+        require_proof_over_set(method, box)
         enclosure = method.prove(network, box, objectives, watch=watch)
         return replace(enclosure, guarantee=method.guarantee)
 
@@ -90,9 +92,10 @@ class Exact(Method, Decider):
         jumps = any(isinstance(kind, Steps) for kind in kinds)
         bent &= not all(isinstance(kind, Relu) for kind in kinds)
         moving = (box.lower < box.upper).reshape(box.batch, -1).sum(axis=1).max()
-        if isinstance(box, InputSet):
-            return Milp(self.seconds, self.objective_seconds, self.gap, seed=self.seed)
         limits = (self.seconds, self.objective_seconds, self.gap)
-        if bent and (jumps or int(moving) > FEW_FEATURES):
+        # Nothing but branch and bound knows round sets, and parameters of images are few.
+        split = isinstance(box, Varied) or (isinstance(box, Ball) and box.order == 2)
+        many = jumps or int(moving) > FEW_FEATURES
+        if isinstance(box, Patch) or (bent and many and not split):
             return Milp(*limits, threads=self.threads or 1, seed=self.seed)
         return BranchAndBound(*limits, threads=self.threads, seed=self.seed, proof=self.proof)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -11,10 +12,11 @@ from torch import Tensor
 
 from sensverify.bounds.ibp import Interval
 from sensverify.bounds.method import Decider, Method, PreActivationBounds, Tighten
+from sensverify.bounds.varied import decide_over_parameters
 from sensverify.core.box import Box
 from sensverify.core.queries import Accept, Decision, Query
 from sensverify.core.results import Enclosure, Guarantee
-from sensverify.core.sets import Ball, Constrained, Patch
+from sensverify.core.sets import Ball, Constrained, Patch, Varied
 from sensverify.formats.programs import Program
 from sensverify.network import Network
 from sensverify.network.operators import Steps
@@ -133,7 +135,10 @@ class Milp(Method, Decider):
         tolerances. No claim of infeasibility is ever used. What those tolerances leave open,
         branch and bound decides in the time that is left.
         """
-        return decide(self, network, query, (watch or Watch()).within(self.seconds), accept)
+        watch = (watch or Watch()).within(self.seconds)
+        if isinstance(query.box, Varied):
+            return decide_over_parameters(network, query, accept, partial(self.decide, watch=watch))
+        return decide(self, network, query, watch, accept)
 
     def program(
         self,

@@ -16,7 +16,13 @@ from torch import Tensor, nn
 from sensverify.bounds.domains import remedy_of_overflow, require_defined
 from sensverify.bounds.ibp import Interval, interval_bounds
 from sensverify.bounds.memory import DEFAULT_BUDGET, samples_within
-from sensverify.bounds.method import Method, ProvingMethod, proving_names, require_known_set
+from sensverify.bounds.method import (
+    Method,
+    ProvingMethod,
+    proving_names,
+    require_known_set,
+    require_proof_over_set,
+)
 from sensverify.bounds.rounding import check_rounding, slack
 from sensverify.bounds.tensors import find_device, tensor_box, tensor_network
 from sensverify.bounds.varied import over_parameters
@@ -25,7 +31,7 @@ from sensverify.core.proof import joined
 from sensverify.core.provenance import Provenance, settings_of
 from sensverify.core.record import versions
 from sensverify.core.results import Bounds, Enclosure, Guarantee
-from sensverify.core.sets import InputSet, Varied
+from sensverify.core.sets import Varied
 from sensverify.errors import BadBox, BadSetting, BadShape, Unbounded
 from sensverify.formats.modules import from_module
 from sensverify.network import Network
@@ -131,12 +137,14 @@ def compute_bounds(
         _check_proves(method)
     network = _network(network, box)
     network.require_operators()
-    if proof and isinstance(box, InputSet) and not method.proves_sets:
-        raise BadSetting(
-            f"{method.name} hands out no proofs over input sets that are no boxes",
-            "use `method=crown`, or `method=alpha-crown`, which is tighter",
-        )
+    if proof:
+        require_proof_over_set(method, box)
     if isinstance(box, Varied) and not isinstance(box, method.sets):
+        if proof:
+            raise BadSetting(
+                f"{method.name} hands out no proofs over the parameters of varied inputs",
+                "use `method=crown`, or `method=alpha-crown`, which is tighter",
+            )
         ask = partial(
             compute_bounds, method=method, dtype=dtype, device=device, memory_budget=memory_budget
         )

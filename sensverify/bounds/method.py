@@ -48,7 +48,7 @@ class Method(Checked, ABC):
         Kinds of `InputSet` that it knows, beside boxes. It is given no others: what it says of the
         box around a set is proven of the set, but an input that it finds there may not be one.
     proves_sets : bool
-        Whether its proofs hold over these, too: passes over whole boxes.
+        Whether its proofs hold over these, too.
     """
 
     name: ClassVar[str]
@@ -259,6 +259,15 @@ def require_known_set(name: str, known: tuple[type[InputSet], ...], box: Box) ->
         kinds = ", ".join(sorted(each.kind for each in known)) if known else "none but boxes"
         raise BadSetting(
             f"{name} does not know input sets of the kind '{box.kind}' ({kinds})",
+            "use `method=crown`, or `method=alpha-crown`, which is tighter",
+        )
+
+
+def require_proof_over_set(method: Method, box: Box) -> None:
+    """Refuse to ask a method for a proof over an input set if it has proofs over boxes alone."""
+    if isinstance(box, InputSet) and not method.proves_sets:
+        raise BadSetting(
+            f"{method.name} hands out no proofs over input sets of the kind '{box.kind}'",
             "use `method=crown`, or `method=alpha-crown`, which is tighter",
         )
 

@@ -1,4 +1,4 @@
-"""Varied inputs for methods that know boxes alone: the parameters are the box."""
+"""Varied inputs for methods and deciders that know boxes alone: the parameters are the box."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from sensverify.bounds.forward import forward_pass
 from sensverify.core.box import Array, Box, to_numpy
+from sensverify.core.queries import Accept, Decision, Query
 from sensverify.core.results import Bounds
 from sensverify.core.sets import Varied
 from sensverify.network import Network, Node
@@ -90,6 +92,46 @@ def over_parameters(
         )
         parts.append(_as_inputs(found, one))
     return _joined(parts, network, inside)
+
+
+def decide_over_parameters(
+    network: Network, query: Query, accept: Accept | None, ask: Callable[..., Decision]
+) -> Decision:
+    """The answer to a query about varied inputs by a decider that knows boxes.
+
+    Parameters
+    ----------
+    network : Network
+    query : Query
+        About `Varied` inputs.
+    accept : callable or None
+        As of `Decider.decide`: it sees inputs.
+    ask : callable
+        ``ask(network, query, accept=...)``: it sees parameters.
+
+    Returns
+    -------
+    Decision
+        Its witness is an input. Without a certificate: a proof would be about another network.
+    """
+    inside = query.box
+    assert isinstance(inside, Varied)
+
+    def image(parameters: np.ndarray) -> np.ndarray:
+        return np.asarray(inside.at(parameters[None])[0])
+
+    def held(parameters: np.ndarray) -> bool:
+        # The first layer rounds otherwise than the images are made.
+        with torch.no_grad():
+            outputs = forward_pass(network, torch.from_numpy(image(parameters))[None]).numpy()
+        met = bool(query.met_by(outputs)[0])
+        return met and (accept is None or accept(image(parameters)))
+
+    ends = (np.asarray(end, np.float64) for end in (inside.least, inside.most))
+    asked = replace(query, box=Box(*ends))
+    found = ask(with_first_layer(network, inside), asked, accept=held)
+    witness = None if found.witness is None else image(found.witness)
+    return replace(found, witness=witness, certificate=None)
 
 
 def _like(values: Any, like: Any) -> Any:

@@ -22,7 +22,6 @@ from sensverify.certificates.check.pair import StoredPair
 from sensverify.certificates.check.sets import InputSets, with_problems
 from sensverify.certificates.check.stored import StoredModel
 from sensverify.certificates.leaves import Leaves, best, refuted, undecided
-from sensverify.certificates.multipliers import best_multipliers
 from sensverify.core.proof import NONE, RULE, Cells, Proof, concatenated, joined
 from sensverify.core.queries import Query
 from sensverify.errors import BadShape, Unbounded
@@ -200,7 +199,10 @@ def certify_bounds(
     if not bool(np.isfinite(values).all()):
         problem, row = (int(i) for i in np.argwhere(~np.isfinite(values))[0])
         raise Unbounded(f"nothing is proven about row {row} of problem {problem}: it overflows")
-    multipliers = None if sets is None else tree.evaluator.chosen
+    multipliers = tree.evaluator.chosen
+    if sets is not None and multipliers is None:
+        # No whole box is a leaf.
+        multipliers = np.zeros((*values.shape, sets.multipliers))
     return Certified(replace(claims, limits=values, multipliers=multipliers), tree.proof)
 
 
@@ -297,7 +299,6 @@ class _Tree:
             claims,
             margin=MARGIN,
             hurry=lambda: watch.over,
-            choose=best_multipliers,
         )
         lower, upper = self.evaluator.hidden(proof, believe=False)
         if not (np.isfinite(lower).all() and np.isfinite(upper).all()):

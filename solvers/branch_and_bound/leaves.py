@@ -6,67 +6,19 @@ and seldom reach it. Its own multipliers do, and any multipliers prove a bound.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
-from scipy import sparse
 from torch import Tensor
 
 from sensverify.bounds.backward import backward_lines
 from sensverify.bounds.relaxation import Relaxation
 from sensverify.bounds.tensors import flattened
-from sensverify.errors import BackendFailure, Unbounded
 from sensverify.runs.watch import Watch
-from sensverify.solvers.branch_and_bound.optimising import LineProblem
-from sensverify.solvers.encoding.problem import Problem
-from sensverify.solvers.highs import Highs
-
-_PENALTY = 1e4
-"""Price of breaking the split constraints, relative to the size of the objective. With a price
-instead of hard constraints the program always has an optimum, also where the leaf is empty."""
-
-_DENOMINATORS = 512
-"""Largest common denominator that is tried for multipliers."""
-
-
-@dataclass(frozen=True, eq=False)
-class Leaf:
-    """The answer of a linear program about a leaf.
-
-    Parameters
-    ----------
-    bound : float
-        Proven by weak duality, whatever the solver did: SOUND. Minus infinity if nothing is, as
-        where numbers overflow or the solver fails.
-    point : numpy array, shape ``[features]``, or None
-        An input close to where the smallest value is taken.
-    multipliers : numpy array, shape ``[cuts]``, at least 0, or None
-        What the constraints are weighed with in the proof: one for every end that is cut, node by
-        node, first those of the lower ends in the order of the entries, then of the upper ones.
-    weights : numpy array, shape ``[rows]``, at least 0, or None
-        What the rows are weighed with in the proof.
-    """
-
-    bound: float = -np.inf
-    point: np.ndarray | None = None
-    multipliers: np.ndarray | None = None
-    weights: np.ndarray | None = None
-
-    def in_short_fractions(self) -> Leaf:
-        """The same with multipliers and weights that are small integers, where they are in ratio.
-
-        Where a strict limit is just reached, rounded multipliers fall short of it, however little.
-        """
-        if self.multipliers is None or self.weights is None:
-            return self
-        count = len(self.multipliers)
-        values = np.concatenate([self.multipliers, self.weights]) / self.weights.max()
-        for denominator in range(1, _DENOMINATORS + 1):
-            near = np.round(values * denominator)
-            if bool((np.abs(values * denominator - near) <= 1e-6 * denominator).all()):
-                return replace(self, multipliers=near[:count], weights=near[count:])
-        return self
+from sensverify.solvers.branch_and_bound.leaf_program import Leaf, LeafProgram
+from sensverify.solvers.branch_and_bound.line_problem import LineProblem
+from sensverify.solvers.branch_and_bound.points_of_sets import Affine
 
 
 def leaf_bound(problem: LineProblem, item: int, scale: float, watch: Watch) -> Leaf:
@@ -84,84 +36,19 @@ def leaf_bound(problem: LineProblem, item: int, scale: float, watch: Watch) -> L
         Size of the objective.
     watch : Watch
     """
-    lower, upper = (end[item].cpu().numpy() for end in (problem.lower, problem.upper))
     relaxations = {p: r.of(slice(item, item + 1)) for p, r in problem.relaxations.items()}
     slopes, constants = _constraints(problem, item, relaxations)
     present = problem.present[item].cpu().numpy()
     lines, heights = _lines(problem, relaxations, problem.rows[item : item + 1], None)
     with np.errstate(over="ignore", invalid="ignore"):
         lines, heights = lines[present], (heights - problem.limits[item].cpu().numpy())[present]
-    try:
-        program, cost = _program(lower, upper, (slopes, constants), (lines, heights))
-        cost[len(lower)] = _PENALTY * scale
-        solution = Highs(program).minimise(cost, watch=watch)
-    except (BackendFailure, Unbounded):
-        # What gradient steps have proven stays.
-        return Leaf()
-    point = None
-    if solution.point is not None:
-        point = np.clip(solution.point[: len(lower)], lower, upper)
-    if solution.multipliers is None:
-        return Leaf(point=point)
-    found = np.maximum(solution.multipliers, 0.0)
-    multipliers, weights = found[: len(slopes)], found[len(slopes) :]
-    # One row is not weighed; without any weight, as when time was up, the rows count the same.
-    weights = weights / weights.sum() if weights.sum() > 0 else np.full(len(lines), 1 / len(lines))
-    with np.errstate(over="ignore", invalid="ignore"):
-        line = weights @ lines - multipliers @ slopes
-        bound = weights @ heights - multipliers @ constants
-        bound += float(line @ (lower / 2 + upper / 2) - np.abs(line) @ (upper / 2 - lower / 2))
-    # An overflow proves nothing.
-    if not np.isfinite(bound):
-        return Leaf(point=point)
+    box = problem.box[item : item + 1]
+    leaf = LeafProgram(box, Affine(slopes, constants), Affine(lines, heights), scale).solved(watch)
+    if leaf.weights is None:
+        return leaf
     every = np.zeros(len(present))
-    every[present] = weights
-    return Leaf(float(bound), point, multipliers, every)
-
-
-def _program(
-    lower: np.ndarray,
-    upper: np.ndarray,
-    cuts: tuple[np.ndarray, np.ndarray],
-    rows: tuple[np.ndarray, np.ndarray],
-) -> tuple[Problem, np.ndarray]:
-    """A program whose least value is that of the largest row, with a cost still without penalty.
-
-    ``slopes · x + constants + t >= 0`` for the cuts, with one more column t for how far that is
-    broken; and where there are several rows, ``v - lines · x >= heights``, with a column v.
-    """
-    slopes, constants = cuts
-    lines, heights = rows
-    several = len(lines) > 1
-    columns = len(lower) + 1 + several
-    reach = np.maximum(np.abs(lower), np.abs(upper))
-    most = [_most(slopes, constants, reach), _most(lines, heights, reach)][: columns - len(lower)]
-    matrix = np.zeros((len(slopes), columns))
-    matrix[:, : len(lower)], matrix[:, len(lower)] = slopes, 1.0
-    cost = np.zeros(columns)
-    right = -constants
-    if several:
-        above = np.zeros((len(lines), columns))
-        above[:, : len(lower)], above[:, -1], cost[-1] = -lines, 1.0, 1.0
-        matrix, right = np.concatenate([matrix, above]), np.append(right, heights)
-    else:
-        cost[: len(lower)] = lines[0]
-    return Problem(
-        lower=np.concatenate([lower, np.array([0.0, -most[-1]])[: len(most)]]),
-        upper=np.concatenate([upper, most]),
-        integer=np.zeros(columns, dtype=bool),
-        matrix=sparse.csr_array(matrix),
-        row_lower=right,
-        row_upper=np.full(len(right), np.inf),
-    ), cost
-
-
-def _most(slopes: np.ndarray, constants: np.ndarray, reach: np.ndarray) -> float:
-    """More than the magnitude of any of the affine functions."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        return float(np.abs(constants).max(initial=0.0)) + float(
-            (np.abs(slopes) * reach).sum(axis=1).max(initial=0.0)
-        )
+    every[present] = leaf.weights
+    return replace(leaf, weights=every)
 
 
 def _constraints(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from math import inf, prod
 from typing import ClassVar, Literal
 
@@ -17,13 +18,15 @@ from sensverify.bounds.method import Decider, Method, require_known_set
 from sensverify.bounds.relaxation import Slope
 from sensverify.bounds.tensors import flattened, tensor_box, tensor_network
 from sensverify.bounds.threads import torch_threads
+from sensverify.bounds.varied import decide_over_parameters
 from sensverify.core.box import Box
 from sensverify.core.proof import Cells, Proof
 from sensverify.core.queries import Accept, Decision, Query, Verdict
 from sensverify.core.results import Enclosure, Guarantee
-from sensverify.errors import Unbounded
+from sensverify.core.sets import Ball, Constrained, InputSet, Patch, Varied
+from sensverify.errors import BadSetting, Unbounded
 from sensverify.network import Network
-from sensverify.network.operators import Nonlinear, PiecewiseLinear, Relu, Steps
+from sensverify.network.operators import Nonlinear, PiecewiseLinear, Steps
 from sensverify.registry.ranges import AtLeast0, Count, Seconds
 from sensverify.runs.watch import Watch
 from sensverify.solvers.brackets import Brackets
@@ -41,8 +44,8 @@ from sensverify.solvers.branch_and_bound.split_rules import can_split
 from sensverify.solvers.branch_and_bound.sub_boxes import root_bounds
 from sensverify.solvers.branch_and_bound.whole_boxes import refuted_on_whole_boxes
 
-FEW_RELUS = 64
-"""Unstable ReLUs up to which they are split after all when splitting inputs takes long."""
+FEW_KINKS = 64
+"""Unstable neurons up to which they are split after all when splitting inputs takes long."""
 
 MANY_FEATURES = 64
 """Input features that move, from which on no input is split: one of so many moves nothing."""
@@ -120,6 +123,8 @@ class BranchAndBound(Method, Decider):
     anytime: ClassVar[bool] = True
     differentiable: ClassVar[bool] = False
     dtype: ClassVar[str] = "float64"
+    sets = (Ball, Constrained, Patch)
+    proves_sets = True
 
     def bound(
         self, network: Network, box: Box, objectives: Tensor, *, watch: Watch | None = None
@@ -195,8 +200,10 @@ class BranchAndBound(Method, Decider):
         watch: Watch | None = None,
         accept: Accept | None = None,
     ) -> Decision:
-        require_known_set(self.name, self.sets, query.box)
         watch = self._watch(watch, 1)
+        if isinstance(query.box, Varied):
+            return decide_over_parameters(network, query, accept, partial(self.decide, watch=watch))
+        require_known_set(self.name, self.sets, query.box)
         if not query.alternatives:
             none = Proof.of(Cells.roots(np.zeros(1)), entries=len(Entries.of(network)))
             return Decision(Verdict.UNSAT, certificate=none)
@@ -366,7 +373,7 @@ class BranchAndBound(Method, Decider):
         return NeuronSplitting(layers, goal, batch, self.memory, watch, floor, forest, self.resolve)
 
     def _patience(self, layers: LayerBounds) -> float:
-        """Sub-boxes to try before ReLUs are split instead: without limit where these are many.
+        """Sub-boxes to try before kinks are split instead: without limit where these are many.
 
         Not for queries, which are refuted faster by sub-boxes where rows must hold together, unless
         equality decides: kinks that run along a strict limit are closed by no sub-box.
@@ -374,8 +381,9 @@ class BranchAndBound(Method, Decider):
         network, batch = layers.network, layers.box.batch
         kinds = (network.nodes[position].operator for position in layers.pre_activations)
         unstable = count_unstable(network, layers.pre_activations, batch)
-        few = int(unstable.max()) <= FEW_RELUS
-        if self.split == "auto" and few and all(isinstance(kind, Relu) for kind in kinds):
+        few = int(unstable.max()) <= FEW_KINKS
+        kinked = all(isinstance(kind, PiecewiseLinear) for kind in kinds)
+        if self.split == "auto" and few and kinked:
             return float(_PATIENCE * batch)
         return inf
 
@@ -386,6 +394,13 @@ class BranchAndBound(Method, Decider):
         queries are looked at from both sides; ranges are left to the inputs, where functions are
         curved.
         """
+        if isinstance(box, InputSet):
+            if self.split == "inputs":
+                raise BadSetting(
+                    f"{self.name} splits no inputs in a set of the kind '{box.kind}'",
+                    "leave `split` out, or give `split=neurons`",
+                )
+            return False, True
         if self.split != "auto":
             return self.split == "inputs", self.split == "neurons"
         moving = int(flattened(box.lower < box.upper).sum(dim=1).amax())

@@ -12,7 +12,7 @@ from sensverify.bounds.layerwise import LayerBounds
 from sensverify.bounds.tensors import flattened
 from sensverify.core.proof import NONE
 from sensverify.solvers.branch_and_bound.entries import Entries
-from sensverify.solvers.branch_and_bound.leaves import Leaf
+from sensverify.solvers.branch_and_bound.leaf_program import Leaf
 from sensverify.solvers.branch_and_bound.neuron_nodes import NeuronNodes
 from sensverify.solvers.branch_and_bound.optimising import Behind, BestLines
 from sensverify.solvers.branch_and_bound.refining import OwnLines

@@ -18,15 +18,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sensverify.attacks.ascent import project
 from sensverify.bounds.ibp import Interval
 from sensverify.bounds.layerwise import LayerBounds
 from sensverify.bounds.relaxation import Relaxation
+from sensverify.bounds.support import least_move
+from sensverify.core.sets import InputSet
 from sensverify.runs.watch import Watch
 from sensverify.solvers.branch_and_bound.choosing import whose_turn
 from sensverify.solvers.branch_and_bound.cuts import Arrays
 from sensverify.solvers.branch_and_bound.entries import Entries
 from sensverify.solvers.branch_and_bound.goals import Goal
 from sensverify.solvers.branch_and_bound.leaves import leaf_bound
+from sensverify.solvers.branch_and_bound.line_problem import LineProblem
 from sensverify.solvers.branch_and_bound.neuron_choice import (
     free_neurons,
     neuron_losses,
@@ -36,7 +40,6 @@ from sensverify.solvers.branch_and_bound.neuron_forest import NeuronForest
 from sensverify.solvers.branch_and_bound.neuron_nodes import NeuronNodes, reached_neurons
 from sensverify.solvers.branch_and_bound.optimising import (
     BestLines,
-    LineProblem,
     best_lines,
     rows_alone,
 )
@@ -327,19 +330,26 @@ class NeuronSplitting:
     def _look_at(self, found: np.ndarray, place: Tensor) -> None:
         box = self.layers.box[place]
         points = torch.as_tensor(found, dtype=box.lower.dtype, device=box.lower.device)
-        self.goal.offer(self.layers.network, box, points.reshape(box.lower.shape), place)
+        points = points.reshape(box.lower.shape)
+        if isinstance(box, InputSet):
+            points = project(points, box)
+        self.goal.offer(self.layers.network, box, points, place)
 
     def _record(self, nodes: NeuronNodes, best: BestLines) -> Tensor:
         """The numbers of the nodes in the record; as they come, they carry their parents'."""
         return nodes.node if self.forest is None else self.forest.add(nodes, best)
 
     def _offer(self, nodes: NeuronNodes, best: BestLines) -> None:
-        """The corner where a sub-problem's line is least is a good guess."""
+        """The point where a sub-problem's line is least is a good guess."""
         place = self.targets.problem[nodes.target]
         box = self.layers.box[place]
-        rising = (best.coefficients > 0).reshape(box.lower.shape)
-        corner = torch.where(rising, box.lower, box.upper)
-        self.goal.offer(self.layers.network, box, corner, place)
+        if isinstance(box, InputSet):
+            _, moves = least_move(box, best.coefficients.double().unsqueeze(1))
+            least = project(box.point + moves.reshape(box.point.shape), box)
+        else:
+            rising = (best.coefficients > 0).reshape(box.lower.shape)
+            least = torch.where(rising, box.lower, box.upper)
+        self.goal.offer(self.layers.network, box, least, place)
 
     def _decided(
         self,

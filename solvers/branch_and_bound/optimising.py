@@ -29,53 +29,17 @@ from sensverify.bounds.free_lines import (
     project,
     step_size,
 )
-from sensverify.bounds.ibp import Interval
 from sensverify.bounds.relaxation import Relaxation
 from sensverify.bounds.tensors import flattened
-from sensverify.network import Network
 from sensverify.network.operators import Relu
 from sensverify.runs.watch import Watch
+from sensverify.solvers.branch_and_bound.line_problem import LineProblem
 
 _SLOPE_RATE = 0.3
 _WEIGHT_RATE = 0.5
 _MULTIPLIER_RATE = 0.4
 _DECAY = 0.95
 """Of the learning rates, each step."""
-
-
-@dataclass(frozen=True, eq=False)
-class LineProblem:
-    """Weighted sums of rows to bound below, each on a box of its own.
-
-    Parameters
-    ----------
-    network : Network
-        With tensors as parameters.
-    lower, upper : Tensor, shape ``[items, features]``
-    relaxations : dict from nonlinear node to Relaxation, with a batch of items
-    rows : Tensor, shape ``[items, rows, *target]``, the node's shape flattened
-    limits : Tensor, shape ``[items, rows]``
-        What each row is held against.
-    present : boolean Tensor, shape ``[items, rows]``
-        False for padding.
-    ends : dict from node to pairs of Tensors ``[items, *shape]``
-        Bounds on what enters: without them, only lines around ReLUs are chosen.
-    cuts : dict from node to pairs of Tensors ``[items, *shape]``
-        Constraints with multipliers: the ends of what enters, infinite for none.
-    target : int or None
-        The node that the rows are of; None is the output.
-    """
-
-    network: Network
-    lower: Tensor
-    upper: Tensor
-    relaxations: Mapping[int, Relaxation]
-    rows: Tensor
-    limits: Tensor
-    present: Tensor
-    ends: Mapping[int, Interval] = field(default_factory=dict)
-    cuts: Mapping[int, Interval] = field(default_factory=dict)
-    target: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,10 +173,7 @@ def rows_alone(problem: LineProblem) -> tuple[Tensor, Tensor, dict[int, Tensor]]
     rows = torch.cat([problem.rows, -problem.rows], dim=1)
     objectives = rows.reshape(items, 2 * count, *network.output_shape)
     lines, constants, seen = backward_lines(network, objectives, problem.relaxations)
-    lines = flattened(lines, 2)
-    middle = (lines @ (problem.lower / 2 + problem.upper / 2).unsqueeze(2)).squeeze(2)
-    spread = (lines.abs() @ (problem.upper / 2 - problem.lower / 2).unsqueeze(2)).squeeze(2)
-    least = middle - spread + constants
+    least = problem.least(flattened(lines, 2)) + constants
     below, above = problem.limits - least[:, :count], -least[:, count:] - problem.limits
     seen = {p: a.expand(items, *a.shape[1:])[:, :count] for p, a in seen.items()}
     return below, above, seen
@@ -343,10 +304,9 @@ class _Variables:
             if cut.at is not None:
                 constant = constant + cut.held(self._multipliers[p])
         line = flattened(line)
-        middle = (line * (problem.lower / 2 + problem.upper / 2)).sum(dim=1)
-        spread = (line.abs() * (problem.upper / 2 - problem.lower / 2)).sum(dim=1)
+        least = problem.least(line.unsqueeze(1))[:, 0]
         limit = (weights * problem.limits).sum(dim=1)
-        return line, middle - spread + constant[:, 0] - limit, seen, weights
+        return line, least + constant[:, 0] - limit, seen, weights
 
     def project(self) -> None:
         with torch.no_grad():

@@ -15,6 +15,7 @@ from sensverify.bounds.rounding import query_slack
 from sensverify.bounds.tensors import flattened
 from sensverify.core.box import Box
 from sensverify.core.queries import Accept, Query
+from sensverify.core.sets import InputSet
 from sensverify.network import Network
 from sensverify.runs.watch import Watch
 from sensverify.solvers.branch_and_bound.goals import Asked
@@ -180,7 +181,8 @@ class QueryGoal:
         """Sample, then follow gradients towards every alternative, on the whole box."""
         if not all(self.groups):
             # An alternative without constraints: any input will do.
-            self._judge(network, torch.cat([box.center, box.lower, box.upper]))
+            some = (box.point,) if isinstance(box, InputSet) else (box.center, box.lower, box.upper)
+            self._judge(network, torch.cat(some))
             return
         _, points = search(network, box, self.rows, seed=seed, starts=starts, steps=0)
         self._see(network, points[0])
@@ -226,8 +228,7 @@ class QueryGoal:
         watch: Watch | None = None,
     ) -> None:
         if box.batch == 1 and len(points) > 1:
-            ends = (end.expand(len(points), *box.shape) for end in (box.lower, box.upper))
-            box = Box(*ends)
+            box = box[torch.zeros(len(points), dtype=torch.int64)]
         place = group.to(points.device).unsqueeze(1)
         # Towards all rows of an alternative at once, or first towards the one that is farthest.
         several = torch.tensor([len(part) > 1 for part in self.groups], device=points.device)

@@ -19,14 +19,15 @@ from sensverify.bounds.ibp import Interval
 from sensverify.bounds.layerwise import LayerBounds
 from sensverify.bounds.relaxation import Slope, relax
 from sensverify.bounds.tensors import flattened
+from sensverify.core.sets import InputSet
 from sensverify.network.operators import PiecewiseLinear, Smooth
 from sensverify.runs.watch import Watch
 from sensverify.solvers.branch_and_bound.entries import Entries
+from sensverify.solvers.branch_and_bound.line_problem import LineProblem
 from sensverify.solvers.branch_and_bound.optimising import (
     Behind,
     BestLines,
     Choices,
-    LineProblem,
     best_lines,
 )
 from sensverify.solvers.branch_and_bound.split_rules import splittable
@@ -114,20 +115,22 @@ def _by_the_rule(layers: LayerBounds, position: int) -> Interval:
     relaxations = {p: r for p, r in layers.relaxations.items() if p <= source}
     neurons = sum(prod(node.shape) for node in network.nodes[: position + 1])
     step = max(1, _NUMBERS // neurons)
-    ends: list[list[Tensor]] = [[], []]
+    found: list[list[Tensor]] = [[], []]
     for sample in range(box.batch):
         part = slice(sample, sample + 1)
         own = {p: r.of(part) for p, r in relaxations.items()}
         for first in range(0, prod(shape), step):
             rows = slice(first, min(first + step, prod(shape)))
+            ends = box[part]
+            inside = ends if isinstance(ends, InputSet) else None
             low, high = backward_bounds(
-                network, source, rows, own, box.lower[part], box.upper[part]
+                network, source, rows, own, ends.lower, ends.upper, inside=inside
             )
             assert high is not None
             # Rounding can cross the ends of a very thin interval.
-            ends[0].append(torch.minimum(low, high))
-            ends[1].append(torch.maximum(low, high))
-    lower, upper = (torch.cat(end, dim=1).reshape(box.batch, *shape) for end in ends)
+            found[0].append(torch.minimum(low, high))
+            found[1].append(torch.maximum(low, high))
+    lower, upper = (torch.cat(end, dim=1).reshape(box.batch, *shape) for end in found)
     return lower, upper
 
 
@@ -181,14 +184,12 @@ def _best_lines(
     source = network.nodes[position].inputs[0]
     rows = like.new_zeros(len(place), 1, prod(network.nodes[source].shape))
     rows[torch.arange(len(place)), 0, neuron] = sign.to(like)
-    box = layers.box[place]
-    low, high = flattened(box.lower), flattened(box.upper)
     relaxations = {p: r.of(place) for p, r in layers.relaxations.items() if p <= source}
     limits = like.new_zeros(len(place), 1)
     present = torch.ones_like(limits, dtype=torch.bool)
     every = layers.pre_activations
     ends = {p: (every[p][0][place], every[p][1][place]) for p in relaxations}
-    parts = (network, low, high, relaxations, rows, limits, present, ends)
+    parts = (network, layers.box[place], relaxations, rows, limits, present, ends)
     problem = LineProblem(*parts, target=source)
     return best_lines(problem, Choices(), _STEPS, keep=keep, watch=watch)
 

@@ -9,11 +9,10 @@ from torch import Tensor
 
 from sensverify.bounds.ibp import Interval
 from sensverify.bounds.layerwise import LayerBounds
-from sensverify.bounds.tensors import flattened
 from sensverify.solvers.branch_and_bound.cuts import cut_nodes
 from sensverify.solvers.branch_and_bound.goals import Goal
+from sensverify.solvers.branch_and_bound.line_problem import LineProblem
 from sensverify.solvers.branch_and_bound.neuron_nodes import NeuronNodes, split_lines
-from sensverify.solvers.branch_and_bound.optimising import LineProblem
 from sensverify.solvers.branch_and_bound.tightening import padded_groups
 
 
@@ -82,11 +81,9 @@ class Targets:
         relaxations, intervals = split_lines(layers, place, nodes)
         rows, chosen = self.goal.rows, self.rows[target]
         own = rows[0, chosen] if len(rows) == 1 else rows[place.unsqueeze(1), chosen]
-        box = layers.box[place]
         problem = LineProblem(
             layers.network,
-            flattened(box.lower),
-            flattened(box.upper),
+            layers.box[place],
             relaxations,
             own,
             self.limits[target],

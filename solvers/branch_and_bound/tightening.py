@@ -16,7 +16,8 @@ from torch import Tensor
 
 from sensverify.bounds.layerwise import LayerBounds
 from sensverify.bounds.tensors import flattened
-from sensverify.solvers.branch_and_bound.optimising import Choices, LineProblem, best_lines
+from sensverify.solvers.branch_and_bound.line_problem import LineProblem
+from sensverify.solvers.branch_and_bound.optimising import Choices, best_lines
 
 _PAIRS = 2048
 """Pairs of a sub-box and a group that are optimised at a time."""
@@ -81,9 +82,8 @@ def tighten(
         chosen = members[group]
         own = rows[0, chosen] if len(rows) == 1 else rows[place.unsqueeze(1), chosen]
         limits = thresholds[place.unsqueeze(1), chosen]
-        low, high = flattened(box.lower[place]), flattened(box.upper[place])
         relaxations = {p: relaxation.of(place) for p, relaxation in layers.relaxations.items()}
-        problem = LineProblem(layers.network, low, high, relaxations, own, limits, present[group])
+        problem = LineProblem(layers.network, box[place], relaxations, own, limits, present[group])
         best = best_lines(problem, Choices(), steps)
         result.coefficients[place, group] = best.coefficients
         result.excess[place, group] = best.excess

@@ -7,7 +7,7 @@ from functools import singledispatch
 import numpy as np
 from scipy.sparse import csr_matrix, identity
 
-from sensverify.core.sets import Ball, Constrained, InputSet, Patch, Varied
+from sensverify.core.sets import Ball, Constrained, InputSet, Patch
 from sensverify.errors import MissingRule
 from sensverify.solvers.encoding.builder import Builder
 
@@ -95,27 +95,6 @@ def _(inside: Constrained, builder: Builder, inputs: np.ndarray) -> None:
     limits = np.asarray(inside.limits[0])
     lower = np.where(np.array(inside.equal), limits, -np.inf)
     builder.add_rows((csr_matrix(inside.matrix[0]), inputs), lower=lower, upper=limits)
-
-
-@restrict.register
-def _(inside: Varied, builder: Builder, inputs: np.ndarray) -> None:
-    if inside.clip is not None:
-        raise MissingRule(
-            "queries about varied inputs that are cut to a range have no rows in a program",
-            "ask about them without `clip`, or for their bounds",
-        )
-    point, _, _ = _flat(inside)
-    parameters = builder.add_columns(inside.least[0], inside.most[0])
-    patterns = csr_matrix(-np.asarray(inside.patterns[0]).T)
-    same = identity(len(point), format="csr")
-    builder.add_rows((same, inputs), (patterns, parameters), lower=point, upper=point)
-
-    def fill(values: np.ndarray) -> None:
-        moved = (values[inputs] - point[:, None]).T
-        for place, each in enumerate(moved):
-            values[parameters, place] = inside.fitted(each[None])[0]
-
-    builder.fills.append(fill)
 
 
 def _flat(inside: InputSet) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

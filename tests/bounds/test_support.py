@@ -13,7 +13,6 @@ from scipy.optimize import linprog
 from torch import nn
 
 import sensverify as sv
-import sensverify.bounds.support as support
 from sensverify.bounds.relaxation import Slope, relax
 from sensverify.bounds.support import least_value
 from sensverify.bounds.tensors import tensor_box
@@ -103,20 +102,6 @@ def test_a_linear_network_has_the_optimum_of_the_linear_program(name: str) -> No
             assert float(bounds.outer.upper[sample, row]) == pytest.approx(high, abs=1e-9)
 
 
-def test_multipliers_one_after_the_other_are_sound(monkeypatch: pytest.MonkeyPatch) -> None:
-    inside = tensors(SETS["mixed"])
-    best = least_value(inside, torch.from_numpy(ROWS))
-    monkeypatch.setattr(support, "_SOLVED", 0)
-    found = least_value(inside, torch.from_numpy(ROWS))
-    box = least_value(tensors(sv.Ball(*_ends(), X, np.full(4, 9.0))), torch.from_numpy(ROWS))
-    assert bool((found <= best + 1e-9).all())
-    assert bool((found >= box - 1e-9).all())
-
-
-def _ends() -> tuple[np.ndarray, np.ndarray]:
-    return SETS["mixed"].lower, SETS["mixed"].upper
-
-
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("name", SETS)
 @pytest.mark.parametrize("act", [nn.ReLU, nn.Tanh])
@@ -191,18 +176,15 @@ def test_parameters_are_searched_by_methods_that_know_boxes() -> None:
 
 
 def test_methods_that_do_not_know_a_set_refuse_it_by_name() -> None:
-    with pytest.raises(BadSetting, match=r"branch-and-bound .* 'ball'"):
-        sv.compute_bounds(net(6, 3), SETS["sum"], sv.make_method("branch-and-bound"))
-    for method in ("milp", "lp", "exact"):
+    with pytest.raises(BadSetting, match=r"bisection .* 'ball'"):
+        sv.compute_bounds(net(6, 3), SETS["sum"], sv.make_method("bisection"))
+    for method in ("milp", "lp"):
         with pytest.raises(MissingRule, match="Euclidean ball"):
             sv.compute_bounds(net(6, 3), SETS["euclidean"], sv.make_method(method))
 
 
-CUT = ("varied in a range", "brightness in a range")
-
-
 @pytest.mark.parametrize("decider", ["highs", "exact"])
-@pytest.mark.parametrize("name", [name for name in SETS if name not in ("euclidean", *CUT)])
+@pytest.mark.parametrize("name", [name for name in SETS if name != "euclidean"])
 def test_queries_are_about_the_inputs_of_the_set(name: str, decider: str) -> None:
     inside, network = SETS[name][:1], from_module(net(6, 5, 4, 2), (6,))
     least = float(sv.compute_bounds(network, inside, sv.make_method("milp")).outer.lower[0, 0])
@@ -222,9 +204,8 @@ def test_queries_are_about_the_inputs_of_the_set(name: str, decider: str) -> Non
 def test_deciders_that_do_not_know_a_set_refuse_it_by_name() -> None:
     network = from_module(net(6, 2), (6,))
     query = sv.Query(SETS["euclidean"][:1], np.array([[1.0, 0.0]]), np.zeros(1), ((0,),))
-    for decider in ("branch-and-bound", "marabou"):
-        with pytest.raises(BadSetting, match="'ball'"):
-            sv.make_decider(decider).decide(network, query)
+    with pytest.raises(BadSetting, match="'ball'"):
+        sv.make_decider("marabou").decide(network, query)
 
 
 def test_lines_stand_below_and_above_the_clip() -> None:
@@ -246,14 +227,6 @@ def test_lines_stand_below_and_above_the_clip() -> None:
     gap = ((above - slope) * high + at_above - at)[plain]
     assert bool((gap < 1e-12).all())
     assert bool(plain.any())
-
-
-def test_queries_about_images_that_are_cut_are_refused_by_name() -> None:
-    inside, network = SETS[CUT[0]][:1], from_module(net(6, 5, 4, 2), (6,))
-    least = float(sv.compute_bounds(network, inside, sv.Crown()).outer.lower[0, 0])
-    query = sv.Query(inside, np.array([[1.0, 0.0]]), np.array([least + 1e-6]), ((0,),))
-    with pytest.raises(MissingRule, match="cut to a range"):
-        sv.make_decider("highs").decide(network, query)
 
 
 def test_time_is_shared_by_the_samples_of_varied_inputs() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -13,7 +11,6 @@ from hypothesis import strategies as st
 from sensverify.bounds import Crown, Decider, compute_bounds, forward_pass, make_decider
 from sensverify.core.box import Box
 from sensverify.core.queries import Decision, Query, Verdict
-from sensverify.core.sets import Ball
 from sensverify.models import load
 from sensverify.network import Network, NetworkBuilder
 from sensverify.network.operators import Abs, Affine, Concat
@@ -196,21 +193,6 @@ def test_branch_and_bound_decides_what_tolerances_leave_open(most: float, verdic
     answer = Milp().decide(corner(), asked)
     assert answer.verdict is verdict
     assert not answer.reason
-
-
-def test_input_sets_that_branch_and_bound_does_not_know_stay_open(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    silent = Solution(Status.OPTIMAL, 0.0)
-    monkeypatch.setattr(deciding, "_excluded", lambda *a: False)
-    monkeypatch.setattr(Highs, "minimise", lambda *a, **k: silent)
-    point = np.zeros((1, 2))
-    ball = Ball.around(point, 0.5, order=1)
-    # On the ball the sum is at most 0.5.
-    asked = replace(query(SQUARE, [[0, -1]], [-0.75]), box=ball)
-    answer = Milp().decide(corner(), asked)
-    assert (answer.verdict, answer.tied) == (Verdict.UNKNOWN, False)
-    assert "1 of 1 alternatives within its tolerances" in answer.reason
 
 
 def test_by_its_name_on_iris() -> None:

@@ -143,8 +143,12 @@ def test_exact_methods_answer_or_refuse_by_name(module: nn.Module) -> None:
     few = sv.verify(module, X[:1], pixels=1, clip=(0, 1), method="milp")
     crown = sv.verify(module, X[:1], pixels=1, clip=(0, 1))
     assert (few.samples[0].widths <= crown.samples[0].widths + 1e-5).all()
-    with pytest.raises(BadSetting, match="'ball'"):
-        sv.verify(module, X, radius=0.1, norm=2, method="branch-and-bound")
+    ball = sv.verify(module, X[:1], radius=0.1, norm=2, method="branch-and-bound")
+    crown = sv.verify(module, X[:1], radius=0.1, norm=2)
+    assert ball.samples[0].optimal
+    assert (ball.samples[0].widths <= crown.samples[0].widths + 1e-5).all()
+    with pytest.raises(BadSetting, match="splits no inputs"):
+        sv.verify(module, X[:1], radius=0.1, norm=2, method="branch-and-bound(split=inputs)")
     with pytest.raises(SensverifyError, match="Euclidean"):
         sv.verify(module, X, radius=0.1, norm=2, method="milp")
 

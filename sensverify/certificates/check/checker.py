@@ -10,7 +10,7 @@ import numpy as np
 from sensverify.certificates.check.arithmetic import Arithmetic, Numbers
 from sensverify.certificates.check.claims import Claims
 from sensverify.certificates.check.layers import ROWS, Layers
-from sensverify.certificates.check.passes import Choice, Forces, least
+from sensverify.certificates.check.passes import Forces, least
 from sensverify.certificates.check.passes import Multipliers as SetMultipliers
 from sensverify.certificates.check.program import Nonlinear, Program
 from sensverify.certificates.check.ranges import Evaluation, Machine
@@ -43,8 +43,6 @@ class Evaluator:
         As in `Evaluation`.
     hurry : callable
         Once it says yes, hidden bounds are those of intervals; for whoever proposes, not checks.
-    choose : callable
-        Chooses multipliers of input sets for rows that have none; likewise.
     """
 
     def __init__(
@@ -55,13 +53,12 @@ class Evaluator:
         *,
         margin: int = 1,
         hurry: Callable[[], bool] = lambda: False,
-        choose: Choice = InputSets.chosen,
     ) -> None:
         self.layers = Layers(Machine(program, arithmetic), margin, hurry)
         self.program, self.arithmetic = program, arithmetic
         self.claims, self.margin = claims, margin
         self.chosen: np.ndarray | None = None
-        self.choose = choose
+        self._reached = np.full(claims.limits.shape, -np.inf)
 
     @_QUIET
     def hidden(self, proof: Proof, *, believe: bool = True) -> tuple[np.ndarray, np.ndarray]:
@@ -240,7 +237,8 @@ class Evaluator:
         evaluation.run(len(self.program.steps) - 1)
         problem = cells.problem[leaves]
         rows, own = claims.members(problem, cells.group[leaves])
-        values, reach = self._values(evaluation, problem, rows, forces)
+        whole = bool(cells.parent[leaves[0]] == NONE)
+        values, reach = self._values(evaluation, problem, rows, forces, whole)
         values = np.where(own, np.where(empty[:, None], np.inf, values), -np.inf)
         part = Proven(leaves, problem, rows, own, values, np.zeros(own.shape, bool), reach)
         if claims.groups is not None:
@@ -261,19 +259,28 @@ class Evaluator:
         return self.arithmetic.numbers(force), self.arithmetic.numbers(at)
 
     def _values(
-        self, evaluation: Evaluation, problem: np.ndarray, rows: np.ndarray, forces: Forces
+        self,
+        evaluation: Evaluation,
+        problem: np.ndarray,
+        rows: np.ndarray,
+        forces: Forces,
+        whole: bool,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Lower bounds of rows ``[leaves, most]``, and the largest coefficients on features."""
+        """Lower bounds of rows ``[leaves, most]``, and the largest coefficients on features.
+
+        The claims' own multipliers of input sets are for leaves that are a ``whole`` box.
+        """
         values = np.full(rows.shape, -np.inf)
         reach = np.zeros((len(rows), self.program.features))
         last = len(self.program.steps) - 1
         for first in range(0, rows.shape[1], ROWS):
             some = slice(first, first + ROWS)
             numbers = self.arithmetic.numbers(self._rows(problem, rows[:, some]))
-            used = self._multipliers(problem, rows[:, some])
+            used = self._multipliers(problem, rows[:, some]) if whole else SetMultipliers()
             bounds, line = least(evaluation, last, numbers, forces=forces, multipliers=used)
-            self._keep(problem, rows[:, some], used)
             values[:, some] = self.arithmetic.floats(bounds, -1)
+            if whole:
+                self._keep(problem, rows[:, some], used, values[:, some])
             reach = np.maximum(reach, self.arithmetic.floats(abs(line).max(axis=1), 1))
         return values, reach
 
@@ -282,16 +289,21 @@ class Evaluator:
 
     def _multipliers(self, problem: np.ndarray, rows: np.ndarray) -> SetMultipliers:
         own = self.claims.multipliers
-        return SetMultipliers(None if own is None else own[problem[:, None], rows], self.choose)
+        return SetMultipliers(None if own is None else own[problem[:, None], rows])
 
-    def _keep(self, problem: np.ndarray, rows: np.ndarray, used: SetMultipliers) -> None:
-        """Remember multipliers that were chosen, for whoever proposes."""
+    def _keep(
+        self, problem: np.ndarray, rows: np.ndarray, used: SetMultipliers, values: np.ndarray
+    ) -> None:
+        """Remember multipliers that were chosen, for whoever proposes: of each row the best."""
         if used.values is None or self.claims.sets is None:
             return
         if self.chosen is None:
-            shape = (*self.claims.limits.shape, self.claims.sets.multipliers)
-            self.chosen = np.zeros(shape)
-        self.chosen[problem[:, None], rows] = used.values
+            shape = self.claims.limits.shape
+            self.chosen = np.zeros((*shape, self.claims.sets.multipliers))
+        for leaf, (place, mine) in enumerate(zip(problem, rows, strict=True)):
+            better = values[leaf] > self._reached[place, mine]
+            self._reached[place, mine[better]] = values[leaf, better]
+            self.chosen[place, mine[better]] = used.values[leaf, better]
 
     def _rows(self, problem: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Rows by number, ``[leaves, rows, outputs]``, or one leaf's where they are all alike."""

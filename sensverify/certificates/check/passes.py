@@ -18,7 +18,6 @@ certificate cannot make a wrong bound; it can only make a weak one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,10 +33,6 @@ Forces = dict[int, tuple[Numbers, Numbers]]
 ``[cells, entries]``. Positive for ``z >= at``, negative for ``z <= at``."""
 
 
-Choice = Callable[[InputSets, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
-"""As `InputSets.chosen`: whatever it chooses, what comes out is proven."""
-
-
 @dataclass
 class Multipliers:
     """Multipliers of input sets, ``[cells, rows, multipliers]``.
@@ -46,7 +41,6 @@ class Multipliers:
     """
 
     values: np.ndarray | None = None
-    choose: Choice = InputSets.chosen
 
 
 def least(
@@ -281,7 +275,7 @@ class _Pass:
         if self.multipliers.values is None:
             wide = arithmetic.floats(coefficient, -1)
             ends = arithmetic.floats(low, -1), arithmetic.floats(high, 1)
-            self.multipliers.values = self.multipliers.choose(sets, wide, *ends)
+            self.multipliers.values = sets.chosen(wide, *ends)
         chosen_by = self.multipliers.values
         total, lost = sets.least_value(arithmetic, coefficient, low, high, chosen_by)
         if self.unit:

@@ -21,12 +21,10 @@ import numpy as np
 from sensverify.certificates.check.arithmetic import Arithmetic, Numbers
 from sensverify.certificates.check.clipped_images import Images
 from sensverify.certificates.check.ends import End
+from sensverify.core.multipliers import best_multipliers
 
 _STEPS = 50
 """Of a bisection for a multiplier."""
-
-_SWEEPS = 8
-"""Passes over all constraints, of which one after the other gets its best multiplier."""
 
 KINDS = {
     "ball": ("point", "reach", "order"),
@@ -151,62 +149,24 @@ class InputSets:
         low, high : numpy arrays ``[cells, 1, features]``, float64
         """
         if self.matrix is not None:
-            return self._ascent(coefficient, low, high)
+            assert self.limits is not None
+            assert self.equal is not None
+            ends = low, high
+            equal = self.equal == 1
+            return best_multipliers(self.matrix, self.limits, equal, coefficient, ends)[0]
         if self.reach is None or self.order is None:
             return np.zeros((*coefficient.shape[:2], 0))
         room = self._room(coefficient, low, high)
         reach, size = self.reach[:, None], abs(coefficient)
-        first = (self.order == 1)[:, None]
-        # Of the norm 1 the level of coefficients above which all moves; else move over coefficient.
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratios = np.where(size > 0, room / size, 0.0).max(axis=-1, initial=0.0)
-        near = np.zeros(size.shape[:2])
-        far = np.where(first, size.max(axis=-1, initial=0.0), ratios)
-        for _ in range(_STEPS):
-            middle = near / 2 + far / 2
-            above = (room * (size > middle[..., None])).sum(axis=-1) > reach
-            length = np.sqrt((np.minimum(middle[..., None] * size, room) ** 2).sum(axis=-1))
-            up = np.where(first, above, length < reach)
-            near, far = np.where(up, middle, near), np.where(up, far, middle)
-        spent = (room * (size > 0)).sum(axis=-1)
-        whole = np.sqrt((np.where(size > 0, room, 0.0) ** 2).sum(axis=-1))
-        with np.errstate(divide="ignore", over="ignore"):
-            inverse = np.where(far > 0, 1 / np.maximum(far, 1e-300), 0.0)
-        found = np.where(
-            first, np.where(spent <= reach, 0.0, far), np.where(whole <= reach, 0.0, inverse)
-        )
+        found = np.where((self.order == 1)[:, None], _level(size, room, reach), 0.0)
+        if (self.order == 2).any():
+            found = np.where((self.order == 1)[:, None], found, _inverse_ratio(size, room, reach))
         return np.where(np.isfinite(found), found, 0.0)[..., None]
 
     def _room(self, coefficient: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
         assert self.point is not None
         point = self.point[:, None]
         return np.maximum(np.where(coefficient > 0, point - low, high - point), 0.0)
-
-    def _ascent(self, coefficient: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-        """Multipliers of constraints, one after the other the best."""
-        assert self.matrix is not None
-        assert self.limits is not None
-        assert self.equal is not None
-        count = self.multipliers
-        found = np.zeros((*coefficient.shape[:2], count))
-        for _ in range(1 if count == 1 else _SWEEPS):
-            for row in range(count):
-                found[..., row] = 0.0
-                cost = coefficient + found @ self.matrix
-                factor = self.matrix[:, row][:, None]
-                with np.errstate(divide="ignore", invalid="ignore"):
-                    turns = np.where(factor != 0, -cost / factor, np.inf)
-                slope = np.maximum(factor * low, factor * high).sum(-1) - self.limits[:, row, None]
-                order = np.argsort(turns, axis=-1)
-                falls = np.broadcast_to(abs(factor) * (high - low), turns.shape)
-                falls = np.cumsum(np.take_along_axis(falls, order, axis=-1), axis=-1)
-                place = (slope[..., None] - falls > 0).sum(axis=-1, keepdims=True)
-                last = np.maximum((factor != 0).sum(axis=-1, keepdims=True) - 1, 0)
-                ordered = np.take_along_axis(turns, order, axis=-1)
-                best = np.take_along_axis(ordered, np.minimum(place, last), axis=-1)[..., 0]
-                best = np.where(np.isfinite(best) & (slope > 0), best, 0.0)
-                found[..., row] = best if self.equal[row] else np.maximum(best, 0.0)
-        return found
 
     def least_value(
         self,
@@ -334,6 +294,41 @@ def _norms(arithmetic: Arithmetic, values: np.ndarray, order: np.ndarray) -> Num
     euclidean = np.sqrt(squares) * raised * scale
     found = np.where((order == 1)[:, None], largest, euclidean)
     return arithmetic.numbers(np.where(np.isfinite(found), found, np.finfo(np.float64).max))
+
+
+def _level(size: np.ndarray, room: np.ndarray, reach: np.ndarray) -> np.ndarray:
+    """Of the norm 1, the size of coefficients above which everything moves, ``[cells, rows]``."""
+    near, far = np.zeros(size.shape[:2]), size.max(axis=-1, initial=0.0)
+    for _ in range(_STEPS):
+        middle = near / 2 + far / 2
+        above = (room * (size > middle[..., None])).sum(axis=-1) > reach
+        near, far = np.where(above, middle, near), np.where(above, far, middle)
+    return np.where((room * (size > 0)).sum(axis=-1) <= reach, 0.0, far)
+
+
+def _inverse_ratio(size: np.ndarray, room: np.ndarray, reach: np.ndarray) -> np.ndarray:
+    """Of the norm 2, coefficient over move where the box does not cut, ``[cells, rows]``.
+
+    The move ``min(size / found, room)`` is as long as the ball reaches; 0 where all of the box is
+    in the ball. Between two numbers at which the box starts to cut, its length is a root.
+    """
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        # The larger, the sooner cut.
+        ratio = np.where(room > 0, size / room, np.inf)
+        order = np.argsort(-ratio, axis=-1)
+        ratio = np.take_along_axis(ratio, order, axis=-1)
+        moved = np.where(size > 0, room, 0.0)
+        cut = np.take_along_axis(moved**2, order, axis=-1)
+        cut = np.cumsum(cut, axis=-1) - cut
+        free = np.take_along_axis(np.where(room > 0, size, 0.0) ** 2, order, axis=-1)
+        free = np.cumsum(free[..., ::-1], axis=-1)[..., ::-1]
+        # The squared length where the number at this place is just cut, and those before it are.
+        length = cut + free / ratio**2
+        place = (length < (reach**2)[..., None]).sum(axis=-1, keepdims=True)
+        at = np.minimum(place, ratio.shape[-1] - 1)
+        left = reach**2 - np.take_along_axis(cut, at, axis=-1)[..., 0]
+        found = np.sqrt(np.take_along_axis(free, at, axis=-1)[..., 0] / left)
+    return np.where(place[..., 0] < ratio.shape[-1], found, 0.0)
 
 
 def full(

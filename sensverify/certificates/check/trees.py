@@ -66,8 +66,9 @@ class Forest:
 
 
 def kinds_of(cells: Cells, leaves: np.ndarray) -> np.ndarray:
-    """Kinds of leaves, one to a batch: with hidden bounds or not, about all rows or a group."""
-    return 2 * (cells.hidden[leaves] != NONE) + (cells.group[leaves] == NONE)
+    """Kinds of leaves, one to a batch: with hidden bounds, about all rows or a group, whole."""
+    every, whole = cells.group[leaves] == NONE, cells.parent[leaves] == NONE
+    return 2 * (cells.hidden[leaves] != NONE) + every + 4 * whole
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,8 +16,8 @@ from sensverify.network import Network
 from sensverify.runs.watch import Watch
 from sensverify.solvers.branch_and_bound.cuts import cut_nodes
 from sensverify.solvers.branch_and_bound.leaves import leaf_bound
+from sensverify.solvers.branch_and_bound.line_problem import LineProblem
 from sensverify.solvers.branch_and_bound.neuron_nodes import NeuronNodes, split_lines
-from sensverify.solvers.branch_and_bound.optimising import LineProblem
 from tests.solvers.branch_and_bound.cases import chain, pieces, random_chain, tensors, unit_box
 
 LIMIT = 0.25
@@ -49,8 +49,7 @@ def leaves(network: Network, row: list[float]) -> tuple[LineProblem, list[float 
     relaxations, intervals = split_lines(layers, place, nodes)
     rows = torch.tensor([[row]], dtype=torch.float64).expand(count, 1, -1)
     ones = torch.ones(count, 1, dtype=torch.float64)
-    ends = (end.expand(count, -1) for end in (box.lower, box.upper))
-    parts = (live, *ends, relaxations, rows, LIMIT * ones, ones > 0, intervals)
+    parts = (live, box[place], relaxations, rows, LIMIT * ones, ones > 0, intervals)
     return LineProblem(*parts, cut_nodes(nodes.cuts)), minima
 
 
@@ -105,8 +104,7 @@ def test_numbers_that_overflow_prove_nothing(scale: float) -> None:
     live, _ = tensors(network, unit_box(2))
     wrong = LineProblem(
         live,
-        problem.lower,
-        problem.upper,
+        problem.box,
         problem.relaxations,
         torch.ones(4, 1, 1, dtype=torch.float64),
         problem.limits,

@@ -95,7 +95,7 @@ class LeafProgram:
     scale: float
 
     def solved(self, watch: Watch) -> Leaf:
-        """What the program proves: nothing where HiGHS fails."""
+        """The bound that the program proves: none where HiGHS fails."""
         try:
             if isinstance(self.box, InputSet):
                 return self._on_set(self.box)

@@ -86,7 +86,9 @@ def _(operator: Conv, coefficient: Tensor, inputs: tuple[Shape, ...]) -> list[Te
     images = coefficient.flatten(0, 1)
     spatial, kernel = inputs[0][1:], operator.weight.shape[2:]
     if _folds(operator, images):
-        columns = operator.weight.flatten(1).T @ images.flatten(2)
+        # As one product for each image: torch makes one of them all, and copies it afterwards.
+        weight = operator.weight.flatten(1).T.expand(len(images), -1, -1)
+        columns = torch.bmm(weight, images.flatten(2))
         folded = functional.fold(
             columns, spatial, tuple(kernel), operator.dilation, operator.padding, operator.stride
         )

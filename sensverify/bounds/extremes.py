@@ -28,6 +28,9 @@ from sensverify.network.operators import (
 _BISECTIONS = 30
 """Steps towards a tangent point: what is then left of a bracket counts with its square."""
 
+_BESIDE_JUMPS = 3.0
+"""Multiple of that share within which lines hold also at a jump that does not count as inside."""
+
 _NEAR = {torch.float32: 2.0**-13, torch.float64: 2.0**-26}
 """Share of its magnitude within which a jump counts as inside of an interval: far more than what
 rounding moves its ends by after several layers of steps, and far less than a step."""
@@ -132,13 +135,46 @@ def _repeated(
 def step_gaps(
     operator: Steps, slope: Tensor, lower: Tensor, upper: Tensor, *, lowest: bool
 ) -> list[Tensor]:
-    """Gaps among which is the smallest, or the largest, with the jumps hardly outside as well."""
+    """Gaps among which is the smallest, or the largest, with the jumps hardly outside as well.
+
+    Lines also hold at the next jump beyond an end, with the value on this side of it, where that is
+    as near as `inside_of_jumps` leaves it.
+    """
     low, high = widened(lower, upper)
     first, last = operator.jump_from(low, torch), operator.jump_to(high, torch)
     first = torch.where(first <= high, first, low)
     last = torch.where(last >= low, last, high)
     side = operator.below if lowest else operator.above
-    return [side(x, torch) - slope * x for x in (low, high, first, last)]
+    gaps = [side(x, torch) - slope * x for x in (low, high, first, last)]
+    near = _BESIDE_JUMPS * jump_margin(lower, upper)
+    for end, jump, value in (
+        (low, operator.jump_to(low, torch), operator.above),
+        (high, operator.jump_from(high, torch), operator.below),
+    ):
+        beside = torch.isfinite(jump) & ((jump - end).abs() <= near)
+        place = torch.where(beside, jump, end)
+        gaps.append(torch.where(beside, value(place, torch) - slope * place, gaps[0]))
+    return gaps
+
+
+def inside_of_jumps(
+    lower: Tensor, upper: Tensor, low: Tensor, high: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The part of intervals between two jumps, so that neither of these counts as inside.
+
+    For splits at a jump: its value there is that of one side, and each part takes its own side's.
+
+    Parameters
+    ----------
+    lower, upper : Tensor
+    low, high : Tensor
+        The jumps, farther apart than eight times `jump_margin`; infinite where there is none.
+    """
+    lower, upper = lower.clamp(low, high), upper.clamp(low, high)
+    away = (_BESIDE_JUMPS - 1) * jump_margin(lower, upper)
+    low = torch.where(torch.isfinite(low), low + away, low)
+    high = torch.where(torch.isfinite(high), high - away, high)
+    return lower.clamp(low, high), upper.clamp(low, high)
 
 
 def widened(lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:

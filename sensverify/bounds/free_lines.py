@@ -13,6 +13,7 @@ from operator import or_
 import torch
 from torch import Tensor
 
+from sensverify.bounds.extremes import widened
 from sensverify.bounds.planes import balanced_shares
 from sensverify.bounds.relaxation import Relaxation, line_intercepts, planes
 from sensverify.bounds.slopes import steepest_of_steps
@@ -67,7 +68,7 @@ def chosen_lines(
         As for `crown_choice`.
     choice : Choice
     known : Relaxation
-        CROWN's: taken where the function is linear on the interval.
+        CROWN's: taken where the function is linear on the interval, or does not jump.
     """
     low, high = choice
     if high is None:
@@ -78,6 +79,9 @@ def chosen_lines(
         return planes(lower, upper, low, high)
     # Where it is linear its own slope is exact, so all that a step could find there is rounding.
     bent = lower < upper
+    if isinstance(operator, Steps):
+        ends = widened(lower, upper)
+        bent = operator.jump_from(ends[0], torch) <= ends[1]
     if isinstance(operator, PiecewiseLinear):
         near = _NEAR * (upper - lower)
         kinks = [(lower + near < kink) & (kink < upper - near) for kink in operator.kinks]

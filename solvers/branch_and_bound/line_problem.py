@@ -37,6 +37,8 @@ class LineProblem:
         Constraints with multipliers: the ends of what enters, infinite for none.
     target : int or None
         The node that the rows are of; None is the output.
+    empty : boolean Tensor or None, shape ``[items]``
+        Where no input lies, so that whatever is asked holds.
     """
 
     network: Network
@@ -48,6 +50,7 @@ class LineProblem:
     ends: Mapping[int, Interval] = field(default_factory=dict)
     cuts: Mapping[int, Interval] = field(default_factory=dict)
     target: int | None = None
+    empty: Tensor | None = None
 
     @property
     def lower(self) -> Tensor:

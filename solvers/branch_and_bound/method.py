@@ -26,7 +26,7 @@ from sensverify.core.results import Enclosure, Guarantee
 from sensverify.core.sets import Ball, Constrained, InputSet, Patch, Varied
 from sensverify.errors import BadSetting, Unbounded
 from sensverify.network import Network
-from sensverify.network.operators import Nonlinear, PiecewiseLinear, Steps
+from sensverify.network.operators import Nonlinear, PiecewiseLinear
 from sensverify.registry.ranges import AtLeast0, Count, Seconds
 from sensverify.runs.watch import Watch
 from sensverify.solvers.brackets import Brackets
@@ -41,6 +41,7 @@ from sensverify.solvers.branch_and_bound.query_goal import QueryGoal
 from sensverify.solvers.branch_and_bound.racing import race
 from sensverify.solvers.branch_and_bound.searching import Search
 from sensverify.solvers.branch_and_bound.split_rules import can_split
+from sensverify.solvers.branch_and_bound.step_intervals import has_steps
 from sensverify.solvers.branch_and_bound.sub_boxes import root_bounds
 from sensverify.solvers.branch_and_bound.whole_boxes import refuted_on_whole_boxes
 
@@ -56,8 +57,9 @@ _PATIENCE = 2048
 _ENOUGH = 1 << 17
 """Sub-boxes of each problem after which what another method has found is not proven again."""
 
-_JUMPS = 1 << 10
-"""Sub-boxes of each problem that are tried where a network has jumps: none may remove these."""
+_JUMPS = 1 << 8
+"""Sub-boxes of each problem that are tried where a network has jumps: where one runs through a
+sub-box, bounds on both of its sides never meet, and splits at the jump itself go on."""
 
 _NUMBERS = 1 << 20
 """Neurons times sub-problems that are bounded at a time when these are split."""
@@ -249,7 +251,10 @@ class BranchAndBound(Method, Decider):
         # What is left cannot be split: there a kink may run along a strict limit.
         tied = goal.may_tie and not goal.reached
         proof = search.proof() if tied else None
-        return Decision(Verdict.UNKNOWN, None, search.explored, proof, tied, shortfall=short)
+        why = "" if tied else _why_open(goal, search)
+        return Decision(
+            Verdict.UNKNOWN, None, search.explored, proof, tied, shortfall=short, reason=why
+        )
 
     def refute(
         self, network: Network, queries: Sequence[Query], *, watch: Watch | None = None
@@ -286,14 +291,11 @@ class BranchAndBound(Method, Decider):
                 inputs.limit = patience = self._patience(layers)
                 if isinstance(goal, LimitGoal):
                     inputs.limit = min(inputs.limit, float(_ENOUGH * box.batch))
-            # Where a jump runs through a sub-box, bounds on both of its sides never meet.
-            jumps = any(isinstance(node.operator, Steps) for node in network.nodes)
-            if jumps:
+            if has_steps(network):
                 inputs.limit = min(inputs.limit, float(_JUMPS * box.batch))
             inputs.run(box)
             if (
-                (jumps and not isinstance(goal, QueryGoal))
-                or self.split == "inputs"
+                self.split == "inputs"
                 or inputs.explored < inputs.limit
                 or inputs.finished
                 or goal.reached
@@ -407,6 +409,9 @@ class BranchAndBound(Method, Decider):
         kinds = [n.operator for n in network.nodes if isinstance(n.operator, Nonlinear)]
         if moving <= FEW_FEATURES or not all(can_split(kind) for kind in kinds):
             return True, False
+        if has_steps(network):
+            # Of steps, splits decide as much at once as of kinks.
+            return False, True
         if isinstance(goal, QueryGoal):
             return moving <= MANY_FEATURES, True
         # Of curved functions no last split is reached: what is only to be proven again may not be.
@@ -431,6 +436,21 @@ def _refuted(layers: LayerBounds, goal: QueryGoal, *, ties: bool) -> bool:
     if maybe and not surely and ties:
         goal.tie()
     return maybe if ties else surely
+
+
+def _why_open(goal: QueryGoal, search: Search) -> str:
+    """The reason, other than time, why there is no answer; empty where there is none."""
+    if goal.reached:
+        return "every input that was found to meet the query was refused when it was replayed"
+    neurons = search.neurons
+    if neurons is None or not neurons.exhausted:
+        return ""
+    if neurons.full:
+        return "sub-problems were given up for want of memory; `memory` sets how much there is"
+    return (
+        "nothing is left to split, and bounds are short of the limits: they take jumps and kinks "
+        "for reached from both sides"
+    )
 
 
 def _answer(goal: QueryGoal, explored: int, proof: Proof | None) -> Decision:

@@ -14,7 +14,7 @@ from sensverify.bounds.ibp import Interval
 from sensverify.bounds.layerwise import LayerBounds
 from sensverify.bounds.relaxation import Relaxation, Slope, relax
 from sensverify.bounds.tensors import flattened
-from sensverify.network.operators import PiecewiseLinear, Relu, Windowed
+from sensverify.network.operators import PiecewiseLinear, Relu, Steps, Windowed
 from sensverify.solvers.branch_and_bound.cuts import (
     Arrays,
     Cuts,
@@ -26,6 +26,7 @@ from sensverify.solvers.branch_and_bound.entries import split_shapes
 from sensverify.solvers.branch_and_bound.optimising import Choices
 from sensverify.solvers.branch_and_bound.records import Records
 from sensverify.solvers.branch_and_bound.split_rules import of_entries
+from sensverify.solvers.branch_and_bound.step_intervals import carried, has_steps, within
 
 _NUMBERS = 1 << 24
 """Rows times neurons beyond which it is not asked which depends on which."""
@@ -163,7 +164,7 @@ class NeuronNodes(Records):
                 continue
             low, high = layers.pre_activations[position]
             known = low[place[item]], high[place[item]]
-            low, high = within_cuts(known, self.low[position][item], self.high[position][item])
+            low, high = within(operator, known, self.low[position][item], self.high[position][item])
             if isinstance(operator, Windowed):
                 entry = entry // low.shape[-1]
             low, high = (at_outputs(end, entry, node.shape) for end in (low, high))
@@ -199,8 +200,10 @@ def at_outputs(values: Tensor, places: Tensor, shape: tuple[int, ...]) -> Tensor
 
 def split_lines(
     layers: LayerBounds, place: Tensor, nodes: NeuronNodes
-) -> tuple[dict[int, Relaxation], dict[int, Interval]]:
+) -> tuple[dict[int, Relaxation], dict[int, Interval], Tensor | None]:
     """Lines and bounds of sub-problems, from their roots' bounds, their cuts and their choices.
+
+    Third, a mask of those in which no input lies, ``[items]``; None where that is not known.
 
     Parameters
     ----------
@@ -210,23 +213,33 @@ def split_lines(
         Each item's root.
     nodes : NeuronNodes
     """
-    relaxations, intervals = {}, {}
-    for position, ends in layers.pre_activations.items():
-        low, high = (end[place] for end in ends)
-        if position in nodes.low:
-            low, high = within_cuts((low, high), nodes.low[position], nodes.high[position])
-        intervals[position] = (low, high)
+    relaxations = {}
+    intervals, empty = _intervals(layers, place, nodes)
+    for position, (low, high) in intervals.items():
         operator = layers.network.nodes[position].operator
         if isinstance(operator, Relu) or position not in nodes.slopes:
             relaxations[position] = relax(operator, low, high, Slope.ADAPTIVE)
             continue
         below, over = (kept[position].to(low).unsqueeze(1) for kept in (nodes.slopes, nodes.above))
         known = layers.relaxations[position].of(place)
-        if isinstance(operator, PiecewiseLinear):
+        if isinstance(operator, PiecewiseLinear | Steps):
             known = relax(operator, low, high, Slope.ADAPTIVE)
         inside = low.unsqueeze(1), high.unsqueeze(1)
         relaxations[position] = chosen_lines(operator, (below, over), known, *inside)
-    return relaxations, intervals
+    return relaxations, intervals, empty
+
+
+def _intervals(
+    layers: LayerBounds, place: Tensor, nodes: NeuronNodes
+) -> tuple[dict[int, Interval], Tensor | None]:
+    """Bounds on what enters every nonlinear node, and where they leave no input."""
+    known = {p: (low[place], high[place]) for p, (low, high) in layers.pre_activations.items()}
+    if has_steps(layers.network):
+        box = layers.box[place]
+        return carried(layers.network, (box.lower, box.upper), known, nodes.cuts)
+    for position in nodes.low:
+        known[position] = within_cuts(known[position], nodes.low[position], nodes.high[position])
+    return known, None
 
 
 def reached_neurons(layers: LayerBounds, rows: Tensor) -> Tensor | None:

@@ -1,11 +1,11 @@
 """Branch and bound over the neurons: over what enters nonlinear operators.
 
 A target is one group of rows on one box. A split cuts the interval of one neuron in two: at the
-kink of a ReLU, which is linear on both sides, at a point between for curved functions, beside a
-jump for steps, and for products and maxima at one of their numbers. On each part the lines around
-the function are closer, and the cut is a constraint that the bound takes account of by a multiplier
+kink of a ReLU, which is linear on both sides, at a point between for curved functions, at a jump of
+steps, and for products and maxima at one of their numbers. On each part the lines around the
+function are closer, and the cut is a constraint that the bound takes account of by a multiplier
 (beta-CROWN). The most promising sub-problems are split first, many at a time. Bounds on hidden
-layers are those of the whole box within the cuts.
+layers are those of the whole box within the cuts, and behind steps within what cuts leave of them.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ from sensverify.solvers.branch_and_bound.optimising import (
 )
 from sensverify.solvers.branch_and_bound.pace import Pace
 from sensverify.solvers.branch_and_bound.refining import OwnLines, refine
+from sensverify.solvers.branch_and_bound.step_intervals import has_steps
 from sensverify.solvers.branch_and_bound.targets import Targets
 
 _SMALLEST_BATCH = 32
@@ -55,8 +56,8 @@ STEP_SECONDS = 1.0
 
 ROOT_STEPS = 40
 STEPS, CURVED_STEPS = 6, 20
-"""Gradient steps for the parts of a split: where all kinks are those of ReLUs, and elsewhere, where
-each line has more to choose and a split alone changes less."""
+"""Gradient steps for the parts of a split: where all kinks are those of ReLUs or a split decides a
+step, and elsewhere, where each line has more to choose and a split alone changes less."""
 
 REFINING_SHARE = 0.35
 """Of the time left after the roots, what hidden layers may take."""
@@ -105,6 +106,7 @@ class NeuronSplitting:
     resolve: bool = False
     explored: int = 0
     gave_up: bool = False
+    full: bool = False
 
     def __post_init__(self) -> None:
         # Other turns may end sooner: what comes before any split is not to be cut off by them.
@@ -117,8 +119,9 @@ class NeuronSplitting:
         if self.forest is not None:
             self.forest.rest_on(self.layers)
         self._pace = Pace(min(_SMALLEST_BATCH, self.batch), self.batch, STEP_SECONDS)
-        only_relus = Entries.of(self.layers.network).only_relus
-        self._steps = STEPS if only_relus else CURVED_STEPS
+        network = self.layers.network
+        quick = Entries.of(network).only_relus or has_steps(network)
+        self._steps = STEPS if quick else CURVED_STEPS
 
     def run(self) -> None:
         """Search until every target is refuted, the goal is reached or the watch is over."""
@@ -224,6 +227,7 @@ class NeuronSplitting:
     def _within_budget(self) -> None:
         self._open, surplus = self._pace.surplus(self._open, self._merit, self.budget)
         if len(surplus):
+            self.full = True
             self._give_up(surplus)
 
     def _give_up(self, nodes: NeuronNodes) -> None:

@@ -155,6 +155,8 @@ def best_lines(
             break
         optimizer.step()
         variables.project()
+    if problem.empty is not None:
+        best = best.masked_fill(problem.empty, inf)
     seen = {p: a.detach().squeeze(1) for p, a in seen.items()}
     behind = None if kept is None else variables.behind(kept)
     return BestLines(best_line, best, variables.choices(), seen, best_weights, behind)

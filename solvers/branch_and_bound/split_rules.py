@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from sensverify.bounds.extremes import jump_margin
+from sensverify.bounds.extremes import jump_margin, widened
 from sensverify.bounds.forward import apply
 from sensverify.bounds.relaxation import Relaxation, Slope, relax
 from sensverify.network.operators import (
@@ -125,7 +125,7 @@ def _(operator: Smooth, lower: Tensor, upper: Tensor) -> Tensor:
 
 @splittable.register
 def _(operator: Steps, lower: Tensor, upper: Tensor) -> Tensor:
-    return torch.isfinite(_beside_a_jump(operator, lower, upper))
+    return torch.isfinite(_at_a_jump(operator, lower, upper))
 
 
 @splittable.register
@@ -208,7 +208,7 @@ def _(operator: Smooth, weight: Tensor, lower: Tensor, upper: Tensor, number: Te
 
 @split_points.register
 def _(operator: Steps, weight: Tensor, lower: Tensor, upper: Tensor, number: Tensor) -> Tensor:
-    at = _beside_a_jump(operator, lower, upper)
+    at = _at_a_jump(operator, lower, upper)
     return torch.where(torch.isfinite(at), at, lower / 2 + upper / 2)[0]
 
 
@@ -258,6 +258,25 @@ def _at(lines: Relaxation, x: Tensor) -> tuple[Tensor, Tensor]:
 def _fresh_loss(operator: Smooth, weight: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
     lines = relax(operator, lower, upper, Slope.ADAPTIVE)
     return losses(operator, weight, lines, lower, upper)
+
+
+def _at_a_jump(operator: Steps, lower: Tensor, upper: Tensor) -> Tensor:
+    """The jump that is nearest to the middle, or a place beside it; infinite where none is inside.
+
+    Each part takes the value of its own side at the jump, of which the function has one. Where it
+    has another value there, parts end beside it.
+    """
+    if not operator.sided:
+        return _beside_a_jump(operator, lower, upper)
+    middle, (low, high) = lower / 2 + upper / 2, widened(lower, upper)
+    best = torch.full_like(lower, torch.inf)
+    apart = 8 * jump_margin(lower, upper) < operator.spacing
+    for jump in (operator.jump_from(middle, torch), operator.jump_to(middle, torch)):
+        # Splits are float32.
+        inside = apart & (low <= jump) & (jump <= high) & (jump.float().to(jump) == jump)
+        nearer = inside & ~((jump - middle).abs() >= (best - middle).abs())
+        best = torch.where(nearer, jump, best)
+    return best
 
 
 def _beside_a_jump(operator: Steps, lower: Tensor, upper: Tensor) -> Tensor:

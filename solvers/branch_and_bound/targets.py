@@ -78,7 +78,7 @@ class Targets:
         """The lines to find for sub-problems, and the bounds on their hidden layers."""
         target = nodes.target
         place = self.problem[target]
-        relaxations, intervals = split_lines(layers, place, nodes)
+        relaxations, intervals, empty = split_lines(layers, place, nodes)
         rows, chosen = self.goal.rows, self.rows[target]
         own = rows[0, chosen] if len(rows) == 1 else rows[place.unsqueeze(1), chosen]
         problem = LineProblem(
@@ -90,6 +90,7 @@ class Targets:
             self.present[target],
             intervals,
             cut_nodes(nodes.cuts),
+            empty=empty,
         )
         return problem, intervals
 

@@ -159,10 +159,13 @@ class Steps(Elementwise):
         Of its highest jump.
     spacing : float
         Least distance between two jumps.
+    sided : bool
+        Whether the value at every jump is the limit from one of its sides.
     """
 
     height: float = 1.0
     spacing: float = inf
+    sided: bool = True
 
     def jump_from(self, x: Values, xp: Any) -> Values:
         """The least place of a jump that is not below x; infinite where there is none."""

@@ -34,6 +34,7 @@ class Sign(_AtZero):
 
     before = -1.0
     height = 2.0
+    sided = False
 
     def value(self, x: Values, xp: Any) -> Values:
         return xp.where(x == x, xp.sign(x), xp.full_like(x, nan))
@@ -46,6 +47,10 @@ class Heaviside(_AtZero):
     at_zero: float = 0.0
 
     before = 0.0
+
+    @property
+    def sided(self) -> bool:  # type: ignore[override]
+        return self.at_zero in (0.0, 1.0)
 
     def value(self, x: Values, xp: Any) -> Values:
         # Of the sign, so that there is a gradient: zero.

@@ -261,6 +261,31 @@ def test_properties_that_bounds_prove_are_not_split(tmp_path: Path) -> None:
         assert (found.verdict, found.explored) == (Verdict.UNSAT, 1)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_branch_and_bound_decides_by_all_codes(seed: int, tmp_path: Path) -> None:
+    """On both sides of the least value, whatever the judge says of witnesses; and the range."""
+    network = sv.load(str(int8_net(tmp_path / "net.onnx", seed=seed)))
+    # A centre on ties: ends of the box are where the input's steps are.
+    center = np.round(np.random.default_rng(seed).uniform(-2, 2, (1, 2)) * 32) / 32
+    box, rows = sv.Box.around(center, 0.1), np.array([[1.0, -1.0]])
+    outputs = reachable(network, box)
+    least = float((outputs @ rows[0]).min())
+    decider = sv.make_decider("branch-and-bound")
+
+    def decided(limit: float, accept: Any = None) -> Any:
+        query = Query(box, rows, np.array([limit]), ((0,),))
+        return decider.decide(network, query, accept=accept, watch=sv.Watch(120))
+
+    assert decided(least - 1e-3).verdict is Verdict.UNSAT
+    assert decided(least).verdict is Verdict.SAT
+    refused = decided(least, lambda point: False)
+    assert refused.verdict is Verdict.UNKNOWN
+    assert refused.reason
+    found = sv.compute_bounds(network, box, sv.make_method("branch-and-bound"))
+    np.testing.assert_allclose(found.outer.lower[0], outputs.min(axis=0), atol=1e-6)
+    np.testing.assert_allclose(found.outer.upper[0], outputs.max(axis=0), atol=1e-6)
+
+
 def test_a_net_by_onnxruntimes_own_tools(tmp_path: Path) -> None:
     """A convolutional network in QDQ form, with its certificate and its counterexample."""
     quantization = pytest.importorskip("onnxruntime.quantization")

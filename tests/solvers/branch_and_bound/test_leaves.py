@@ -46,7 +46,7 @@ def leaves(network: Network, row: list[float]) -> tuple[LineProblem, list[float 
     for position, signs in zip(relus, signs_of(network, relus), strict=True):
         nodes.low[position][signs > 0] = 0.0
         nodes.high[position][signs < 0] = 0.0
-    relaxations, intervals = split_lines(layers, place, nodes)
+    relaxations, intervals, _ = split_lines(layers, place, nodes)
     rows = torch.tensor([[row]], dtype=torch.float64).expand(count, 1, -1)
     ones = torch.ones(count, 1, dtype=torch.float64)
     parts = (live, box[place], relaxations, rows, LIMIT * ones, ones > 0, intervals)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sensverify.bounds import Crown, compute_bounds, forward_pass
 from sensverify.bounds.layerwise import LayerBounds
-from sensverify.bounds.relaxation import Slope, relax
+from sensverify.bounds.relaxation import Slope, line_intercepts, relax
 from sensverify.certificates import certify_query
 from sensverify.certificates.check.run import check_claims
 from sensverify.core.box import Box
@@ -21,9 +21,11 @@ from sensverify.network import Network, NetworkBuilder
 from sensverify.network.operators import (
     Abs,
     Affine,
+    Ceil,
     Clip,
     Floor,
     Gelu,
+    Heaviside,
     Max,
     Product,
     Relu,
@@ -38,6 +40,7 @@ from sensverify.runs.watch import Watch
 from sensverify.solvers.branch_and_bound import BranchAndBound, racing
 from sensverify.solvers.branch_and_bound.racing import ALONE, race
 from sensverify.solvers.branch_and_bound.split_rules import can_split, split_points, splittable
+from sensverify.solvers.branch_and_bound.step_intervals import within
 from sensverify.solvers.milp import Milp
 from tests.contracts.certified import stored
 from tests.solvers.branch_and_bound.cases import query, random_chain, tensors, unit_box
@@ -143,12 +146,14 @@ def test_points_are_inside_and_come_to_an_end(operator: Any) -> None:
     lower, upper = torch.tensor([[-1.3]]).double(), torch.tensor([[0.9]]).double()
     assert can_split(operator)
     weight, number = torch.ones(1, 1).double(), torch.zeros(1, dtype=torch.int64)
+    low, high = torch.full_like(lower, -torch.inf), torch.full_like(upper, torch.inf)
     for depth in range(60):
         if not bool(splittable(operator, lower, upper)):
             break
         at = split_points(operator, weight, lower, upper, number).float().double()
         assert bool((lower[0] < at).all() & (at < upper[0]).all())
-        lower, upper = (lower, at[None]) if depth % 2 else (at[None], upper)
+        low, high = (low, at[None]) if depth % 2 else (at[None], high)
+        lower, upper = within(operator, (lower, upper), low, high)
     assert depth < 59
 
 
@@ -161,13 +166,41 @@ def test_kinks_are_split_where_they_are_on_intervals_without_an_end(
     assert float(split_points(Relu(), weight, lower, upper, number)) == 0.0
 
 
-def test_a_floor_beside_its_jump_is_constant() -> None:
-    lower, upper = torch.tensor([[0.2]]).double(), torch.tensor([[1.7]]).double()
+@pytest.mark.parametrize("operator", [Floor(), Ceil(), Round(), Heaviside()])
+@pytest.mark.parametrize("reach", [0.3, 1e-9, 200.0])
+def test_a_step_is_constant_on_both_sides_of_its_jump(operator: Any, reach: float) -> None:
+    """Also at the jump, where each part takes its own side's value, and with lines that rise."""
+    jump = operator.jump_to(torch.tensor([[0.7]]).double(), torch)
     weight, number = torch.ones(1, 1).double(), torch.zeros(1, dtype=torch.int64)
-    at = split_points(Floor(), weight, lower, upper, number).float().double()[None]
-    parts = (at, upper) if float(at) > 1 else (lower, at)
-    lines = relax(Floor(), *parts, Slope.ADAPTIVE)
-    assert float(lines.lower_slope) == float(lines.upper_slope) == 0.0
+    lower, upper = jump - reach, jump + reach * 0.9
+    at = split_points(operator, weight, lower, upper, number).float().double()[None]
+    assert bool((at == operator.jump_to(at, torch)).all())
+    near = min(0.8 * reach, 0.4)
+    for side, value in ((-1, operator.below(at, torch)), (1, operator.above(at, torch))):
+        low, high = (at, at + torch.inf) if side > 0 else (at - torch.inf, at)
+        inside = within(operator, (lower, upper), low, high)
+        assert bool((side * (inside[(1 - side) // 2] - at) > 0).all())
+        rising = torch.full_like(at, 0.9).unsqueeze(1)
+        for lines in (
+            relax(operator, *inside, Slope.ADAPTIVE),
+            line_intercepts(operator, rising, rising, *(end.unsqueeze(1) for end in inside)),
+        ):
+            if reach < 1:
+                assert float(lines.lower_slope) in (0.0, 0.9)
+            for x in (at, at + side * near / 2, at + side * near):
+                under = lines.lower_slope * x + lines.lower_intercept
+                over = lines.upper_slope * x + lines.upper_intercept
+                assert float(under) <= float(value) + 1e-12
+                assert float(over) >= float(value) - 1e-12
+
+
+def test_parts_end_beside_a_jump_with_a_value_of_its_own() -> None:
+    for operator in (Sign(), Heaviside(0.5)):
+        assert not operator.sided
+        lower, upper = torch.tensor([[-1.0]]).double(), torch.tensor([[1.0]]).double()
+        weight, number = torch.ones(1, 1).double(), torch.zeros(1, dtype=torch.int64)
+        at = split_points(operator, weight, lower, upper, number)
+        assert 0 < abs(float(at)) < 1e-4
 
 
 def test_products_and_maxima_are_split_where_it_decides() -> None:

@@ -151,13 +151,19 @@ def test_lines_of_a_part_hold_where_its_cuts_do(seed: int, activation: Elementwi
         nodes = nodes.children(neuron, at.float())[part].relined(layers, place)
     noise = {p: v + torch.randn(v.shape) * 0.1 for p, v in nodes.slopes.items() if activation}
     nodes = replace(nodes, slopes={**nodes.slopes, **noise})
-    relaxations, intervals = split_lines(layers, place, nodes)
+    relaxations, intervals, empty = split_lines(layers, place, nodes)
     points = points_in(box.lower[0], box.upper[0], 300)
     values = node_values(network, points)
+    entering = {p: values[network.nodes[p].inputs[0]][:, None] for p in intervals}
+    held = {p: (x >= nodes.low[p]) & (x <= nodes.high[p]) for p, x in entering.items()}
+    # Where intervals are carried on, they know of all cuts.
+    whole = torch.stack([mask.all(dim=2) for mask in held.values()]).all(dim=0)
+    assert (empty is None) is not isinstance(activation, Floor)
+    assert empty is None or not bool(whole[:, empty].any())
     for position, (low, high) in intervals.items():
         assert bool((low <= high).all())
-        before = values[network.nodes[position].inputs[0]][:, None]
-        holds = (before >= nodes.low[position]) & (before <= nodes.high[position])
+        before = entering[position]
+        holds = held[position] if empty is None else whole.unsqueeze(2)
         assert bool((~holds | ((before >= low - 1e-12) & (before <= high + 1e-12))).all())
         lines, after = relaxations[position], values[position][:, None]
         shift, under = (

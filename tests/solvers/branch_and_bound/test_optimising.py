@@ -57,7 +57,7 @@ def problem_of(
     for position, (low, high) in (cuts or {}).items():
         nodes.low[position].copy_(low)
         nodes.high[position].copy_(high)
-    relaxations, ends = split_lines(layers, torch.arange(ITEMS), nodes)
+    relaxations, ends, _ = split_lines(layers, torch.arange(ITEMS), nodes)
     ones = torch.ones(ITEMS, rows.shape[1], dtype=torch.float64)
     parts = (network, box, relaxations, rows, 0.3 * ones, ones > 0)
     return LineProblem(*parts, ends, cut_nodes(nodes.cuts))

@@ -92,6 +92,11 @@ def number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4g}"
 
 
+def aligned_number(value: float) -> str:
+    """Four significant digits, zeros at their end included, for columns whose decimals align."""
+    return "0" if value == 0 else f"{value:#.4g}".rstrip(".").replace(".e", "e")
+
+
 def rounded_down(value: float) -> float:
     """A finite number in four digits that is not above it."""
     return float(Context(4, ROUND_FLOOR).create_decimal_from_float(value))

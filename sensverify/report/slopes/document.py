@@ -8,7 +8,13 @@ import numpy as np
 
 from sensverify.bounds.jacobian import Verdict
 from sensverify.report import document as doc
-from sensverify.report.formatting import class_name, count_of, number, pretty_number, rounded_up
+from sensverify.report.formatting import (
+    aligned_number,
+    class_name,
+    count_of,
+    pretty_number,
+    rounded_up,
+)
 from sensverify.report.record import record_facts
 from sensverify.report.verification.facts import data_text, file_line, perturbation_text
 from sensverify.verification.slope_bounds import NORMS, SlopeReport, SlopeSample
@@ -103,7 +109,7 @@ def _table(samples: Sequence[SlopeSample], on: doc.Medium) -> doc.Table:
     for each in samples:
         pairs = ((each.attained[norm], each.lipschitz[norm]) for norm in NORMS)
         cells = [
-            doc.Cell(f"{number(low)} to {number(rounded_up(high))}", value=high)
+            doc.Cell(f"{aligned_number(low)} to {aligned_number(rounded_up(high))}", value=high)
             for low, high in pairs
         ]
         rows.append(doc.row(str(each.index), *cells))
@@ -115,7 +121,11 @@ def _monotony(report: SlopeReport, samples: Sequence[SlopeSample], on: doc.Mediu
     names, rows = report.model.output_names, []
     for sample in samples:
         for each in sample.monotony:
-            values = "" if each.values is None else " then ".join(map(number, each.values.tolist()))
+            values = (
+                ""
+                if each.values is None
+                else " then ".join(map(aligned_number, each.values.tolist()))
+            )
             rows.append(
                 doc.row(
                     str(sample.index),

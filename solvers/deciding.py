@@ -18,6 +18,14 @@ from sensverify.core.box import Box
 from sensverify.core.queries import Accept, Decision, Query, Verdict
 from sensverify.core.sets import InputSet
 from sensverify.network import Network
+from sensverify.network.operators import (
+    Elementwise,
+    Increment,
+    Operator,
+    PiecewiseLinear,
+    Product,
+    Steps,
+)
 from sensverify.runs.watch import Watch
 from sensverify.solvers.brackets import Brackets
 from sensverify.solvers.branch_and_bound import BranchAndBound
@@ -26,6 +34,7 @@ from sensverify.solvers.encoding.expression import widened
 from sensverify.solvers.hidden_layers import prepare
 from sensverify.solvers.highs import Highs
 from sensverify.solvers.incumbents import search
+from sensverify.solvers.lp import share
 from sensverify.solvers.witnesses import is_witness
 
 MARGIN = 1e-7
@@ -69,6 +78,7 @@ class _Case:
     """A query while it is worked on; ``witness`` is set once one is accepted.
 
     ``refused`` is whether a point met it that was not accepted.
+    ``curved`` is whether the program holds more than the network, around curves and products.
     ``rounding`` is by how much a bound must be above the limit of its row to be so for sure.
     """
 
@@ -77,6 +87,7 @@ class _Case:
     accept: Accept | None
     witness: np.ndarray | None = None
     refused: bool = False
+    curved: bool = False
     rounding: np.ndarray = field(default_factory=lambda: np.full(0, np.inf))
 
     def look(self, points: torch.Tensor) -> bool:
@@ -103,7 +114,7 @@ def decide(
 ) -> Decision:
     """Answer a query; see `Milp.decide`.
 
-    What HiGHS's tolerances leave open goes to branch and bound.
+    What HiGHS's tolerances leave open, or the envelopes of curves, goes to branch and bound.
     """
     if not query.alternatives:
         return Decision(Verdict.UNSAT)
@@ -112,7 +123,8 @@ def decide(
         rows = torch.zeros(1, 1, int(np.prod(network.output_shape)), dtype=torch.float64)
     box = tensor_box(query.box, device=torch.device("cpu"))
     known = Brackets.start(network, box, rows)
-    case = _Case(known.network, query, accept)
+    curved = any(map(_curved, (node.operator for node in known.network.nodes)))
+    case = _Case(known.network, query, accept, curved=curved)
     _, points = search(known.network, known.box, rows, seed=method.seed, watch=watch)
     if case.look(points[0]):
         return Decision(Verdict.SAT, case.witness)
@@ -129,7 +141,9 @@ def decide(
     explored, undecided = 0, 0
     for done, alternative in enumerate(left):
         watch.say(f"milp: alternative {done + 1} of {len(left)}")
-        refuted, nodes = _refute(method, case, encoding, alternative, watch)
+        # Of what envelopes leave open the rest of the time decides.
+        part = watch.within(share(watch, len(left) - done + 1)) if curved else watch
+        refuted, nodes = _refute(method, case, encoding, alternative, part)
         explored += nodes
         if case.witness is not None:
             return Decision(Verdict.SAT, case.witness, explored)
@@ -141,10 +155,10 @@ def decide(
     if case.refused:
         # Not what tolerances hide, and no proof can follow.
         return Decision(Verdict.UNKNOWN, explored=explored)
-    reason = (
-        f"HiGHS ended with {undecided} of {len(query.alternatives)} alternatives within its "
-        "tolerances of their limits"
-    )
+    left_open = f"{undecided} of {len(query.alternatives)} alternatives"
+    reason = f"HiGHS ended with {left_open} within its tolerances of their limits"
+    if curved:
+        reason = f"the envelopes of curved functions leave {left_open} open"
     found = _by_splitting(method, network, query, watch, accept, reason)
     return replace(found, explored=explored + found.explored)
 
@@ -158,12 +172,20 @@ def _by_splitting(
     reason: str,
 ) -> Decision:
     """The answer of branch and bound to a query that is left open for a reason."""
-    watch.say("milp: left open by HiGHS's tolerances; branch and bound goes on")
+    watch.say("milp: left open by its program; branch and bound goes on")
     prover = BranchAndBound(threads=method.threads, seed=method.seed)
     found = prover.decide(network, query, watch=watch, accept=accept)
     if found.verdict in (Verdict.SAT, Verdict.UNSAT):
         return found
     return replace(found, reason=f"{reason}, and branch and bound has not decided them since")
+
+
+def _curved(operator: Operator) -> bool:
+    """Whether a program holds an operator in an envelope only."""
+    if isinstance(operator, Increment):
+        return _curved(operator.function)
+    exact = isinstance(operator, PiecewiseLinear | Steps)
+    return isinstance(operator, Product) or (isinstance(operator, Elementwise) and not exact)
 
 
 def _excluded(case: _Case, alternative: tuple[int, ...], least: np.ndarray) -> bool:
@@ -203,7 +225,9 @@ def _refute(
 
     def improving(point: np.ndarray) -> bool:
         inputs = point[encoding.inputs].reshape(1, *case.network.input_shape)
-        return case.look(torch.from_numpy(np.ascontiguousarray(inputs)))
+        found = case.look(torch.from_numpy(np.ascontiguousarray(inputs)))
+        # A point that the envelope alone holds: no bound can follow.
+        return found or (case.curved and point[-1] <= 0)
 
     solution = solver.minimise(
         cost, watch=watch, gap=MARGIN / 10, enough=2 * MARGIN, improving=improving

@@ -1,4 +1,4 @@
-"""Exact ranges by mixed-integer programming with HiGHS."""
+"""Ranges by mixed-integer programming with HiGHS: exact, or from outside where functions curve."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from sensverify.registry.ranges import AtLeast0, Count, Range, Seconds
 from sensverify.runs.watch import Watch
 from sensverify.solvers.brackets import Brackets, set_of
 from sensverify.solvers.deciding import decide
-from sensverify.solvers.encoding import Encoder, Encoding, Form
+from sensverify.solvers.encoding import SEGMENTS, Encoder, Encoding, Form
 from sensverify.solvers.hidden_layers import prepare
 from sensverify.solvers.highs import Highs
 from sensverify.solvers.incumbents import search
@@ -46,6 +46,9 @@ LARGE = 60
 @dataclass(frozen=True)
 class Milp(Method, Decider):
     """The exact range of every objective: one big-M program for each box, solved by HiGHS.
+
+    Curved functions and products lie in envelopes of lines on segments: the range is then an outer
+    one, and exact only where it meets what is attained.
 
     The bounds behind the big-M constants are CROWN's; those of neurons with a kink inside are
     tightened, layer by layer, by linear and small mixed-integer programs when there are many.
@@ -69,6 +72,9 @@ class Milp(Method, Decider):
     intermediate : method or None
         Where the first bounds on hidden layers come from; None is the best of CROWN, LP-dual and
         interval arithmetic.
+    segments : int
+        Into how many the interval of what enters a curve, and of one factor of a product, is cut:
+        a binary for each cut. 1 is the relaxation of `Lp` there. More are closer, and slower.
 
     Notes
     -----
@@ -84,6 +90,7 @@ class Milp(Method, Decider):
     seed: int = 0
     tightening: Annotated[float, Range(0, 1, below=True)] = 0.25
     intermediate: PreActivationBounds | None = None
+    segments: Count = SEGMENTS
 
     name: ClassVar[str] = "milp"
     guarantee: ClassVar[Guarantee] = Guarantee.SOLVER
@@ -102,7 +109,7 @@ class Milp(Method, Decider):
         pre_activations, unstable = hidden.pre_activations, hidden.unstable
         del hidden
         self._sample_points(known, watch)
-        encoder = Encoder(known.network)
+        encoder = Encoder(known.network, self.segments)
         # Those with the fewest kinks first: what they leave of their time goes to the others.
         order = unstable.argsort().tolist()
         for done, sample in enumerate(order):
@@ -150,7 +157,7 @@ class Milp(Method, Decider):
         watch: Watch | None = None,
     ) -> Program:
         """The program of one box, for other optimisers: see `ProgramMethod`."""
-        writing = Writing(self.intermediate, tighten, relaxed, self.threads)
+        writing = Writing(self.intermediate, tighten, relaxed, self.threads, self.segments)
         return network_program(network, box, writing, (watch or Watch()).within(self.seconds))
 
     def _sample_points(self, known: Brackets, watch: Watch) -> None:

@@ -17,7 +17,7 @@ from sensverify.formats.programs import Column, Neurons, Program, prefixes
 from sensverify.network import Network
 from sensverify.runs.watch import Watch
 from sensverify.solvers.brackets import Brackets
-from sensverify.solvers.encoding import Encoder, Encoding, Form
+from sensverify.solvers.encoding import SEGMENTS, Encoder, Encoding, Form
 from sensverify.solvers.encoding.expression import widened
 from sensverify.solvers.encoding.piecewise import ROUNDING
 from sensverify.solvers.hidden_layers import prepare
@@ -36,14 +36,17 @@ class Writing:
     tighten : {"none", "lp", "milp"}
         Linear programs prove their bounds; mixed-integer ones, which go on from there, claim them.
     relaxed : bool
-        Leave out that binaries are integers: smooth functions then have a program, too.
+        Leave out that binaries are integers.
     threads : int
+    segments : int
+        As of `Milp`.
     """
 
     intermediate: PreActivationBounds | None = None
     tighten: Tighten = "none"
     relaxed: bool = False
     threads: int = 1
+    segments: int = SEGMENTS
 
     @property
     def guarantee(self) -> Guarantee:
@@ -81,7 +84,7 @@ def network_program(network: Network, box: Box, writing: Writing, watch: Watch) 
     known = Brackets.start(network, box, torch.eye(outputs, dtype=torch.float64)[None])
     hidden = prepare(known, writing.intermediate, watch)
     bounds = sample_of(hidden.pre_activations, 0)
-    encoder = Encoder(known.network)
+    encoder = Encoder(known.network, writing.segments)
     ends = known.box.lower[0].numpy(), known.box.upper[0].numpy()
     try:
         if writing.tighten != "none":

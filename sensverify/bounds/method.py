@@ -139,7 +139,7 @@ class ProgramMethod(Protocol):
         box : Box of tensors, shape ``[1, *input_shape]``
         tighten : {"none", "lp", "milp"}
         relaxed : bool
-            Leave out that binaries are integers: smooth functions then have a program, too.
+            Leave out that binaries are integers.
         watch : Watch, optional
             Tightening ends when it is over.
 

@@ -55,8 +55,14 @@ from sensverify.cli.targets import input_files, say_note
     click.option(
         "--relaxed",
         is_flag=True,
-        help="Write the linear relaxation, without binaries: it has more outputs than the network, "
-        "and there is one for sigmoid, tanh and their like, too.",
+        help="Write the linear relaxation, without binaries: it has more outputs than the network.",
+    ),
+    click.option(
+        "--segments",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Into how many the interval of what enters a curve (sigmoid, tanh, sine, ...), and of "
+        "one factor of a product, is cut: a binary for each cut. More are closer. Default: 4.",
     ),
     force_option("Overwrite the three files; never the model or the data."),
     quiet_option(),
@@ -93,7 +99,8 @@ def export_milp(model: str, out: Path, force: bool, **options: Any) -> int:
     """Write MODEL over one input box as a mixed-integer program for any optimiser.
 
     The program holds every input of the box together with the network's outputs there, and, but
-    for rounding, nothing else. Its columns input_0, ... and output_0, ... are what other
+    for rounding, nothing else; around curves and products of two variables it holds an envelope.
+    Its columns input_0, ... and output_0, ... are what other
     constraints refer to. Every number is written with all of its digits.
 
     \b

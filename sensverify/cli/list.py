@@ -160,15 +160,16 @@ def _operators() -> list[Listing]:
         onnx_operators,
         operator_support,
         torch_operators,
+        word_of,
     )
 
     known = operator_support()
 
     def words(operator: type[Operator] | None) -> tuple[str, ...]:
         each = EVERY if operator is None else known[operator]
-        exact = each.splitting or each.program
+        exact = each.splitting or each.program is True
         found = (each.intervals, each.lines, exact, each.program, each.certificate)
-        return tuple("yes" if method else "no" for method in found)
+        return tuple(map(word_of, found))
 
     methods = ("ibp", "crown", "exact", "milp", "proof")
     own = [(each.__name__, *words(each), summary_of(each).replace("`", "")) for each in known]

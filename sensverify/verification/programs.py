@@ -26,6 +26,7 @@ from sensverify.formats.programs import (
 )
 from sensverify.models.loading import ModelFacts
 from sensverify.network import Network, simplify
+from sensverify.registry.ranges import Count
 from sensverify.registry.settings import check_settings
 from sensverify.runs.outputs import write_files
 from sensverify.runs.watch import Watch
@@ -40,7 +41,7 @@ _USED = (
 )
 """Fields of a `VerifyRequest` that mean something here."""
 
-_OWN = ("bounds", "tighten", "relaxed", "minimise", "maximise")
+_OWN = ("bounds", "tighten", "segments", "relaxed", "minimise", "maximise")
 
 _WRITERS = {".mps": to_mps, ".lp": to_lp}
 
@@ -61,8 +62,11 @@ class ProgramRequest(VerifyRequest):
     tighten : {"none", "lp", "milp"}
         What improves the bounds of neurons with a kink inside, layer by layer: linear programs,
         which prove theirs, or then small mixed-integer ones, within the solver's tolerances.
+    segments : int, optional
+        Into how many the interval of what enters a curve, and of one factor of a product, is cut;
+        each cut is a binary. Default: the method's, 4.
     relaxed : bool
-        The linear relaxation, without binaries; smooth functions have one, too.
+        The linear relaxation, without binaries.
     minimise, maximise : int, optional
         The output that is the objective, counted from 0. Default: none.
     timeout : float, optional
@@ -77,6 +81,7 @@ class ProgramRequest(VerifyRequest):
     method: Any = "milp"
     bounds: str | None = None
     tighten: Tighten = "none"
+    segments: Count | None = None
     relaxed: bool = False
     minimise: int | None = None
     maximise: int | None = None
@@ -84,7 +89,7 @@ class ProgramRequest(VerifyRequest):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_used(self, (*_USED, *_OWN), "a program for optimisers")
-        check_settings(self, only=("bounds", "tighten", "relaxed", "minimise", "maximise"))
+        check_settings(self, only=_OWN)
         if self.minimise is not None and self.maximise is not None:
             raise BadSetting("`minimise` and `maximise` are two objectives", "give one of them")
 
@@ -216,7 +221,8 @@ def export_milp(
     -------
     ProgramExport
         Its program holds every input of the box with the network's output, and, unless it is
-        relaxed, nothing else; exact up to rounding. `ProgramExport.write` writes it.
+        relaxed or has envelopes of curves or products, nothing else; exact up to
+        rounding. `ProgramExport.write` writes it.
 
     Raises
     ------
@@ -233,7 +239,8 @@ def export_milp(
     14
     """
     request = whole_request(ProgramRequest, request, x, None, settings)
-    inner = {} if request.bounds is None else {"intermediate": request.bounds}
+    own = {"intermediate": request.bounds, "segments": request.segments}
+    inner = {name: value for name, value in own.items() if value is not None}
     call, named = METHODS.resolve(request.method, {**request.settings, **inner})
     method = with_limits(named, seconds=request.timeout, threads=request.threads)
     if not isinstance(method, ProgramMethod):

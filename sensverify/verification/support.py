@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import astuple, dataclass
 from functools import cache
 from math import prod
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -79,8 +79,11 @@ class Support:
         ``ibp``.
     lines : bool
         ``crown`` and its relatives, and ``lp-dual``.
-    splitting, program : bool
-        ``branch-and-bound`` and ``milp``; ``exact`` goes through either.
+    splitting : bool
+        ``branch-and-bound``, and ``exact`` through it.
+    program : bool or "outer"
+        ``milp``; ``exact`` goes through it where splitting does not do. Outer: a range that
+        encloses the exact one, by lines on segments.
     certificate : bool
         Proofs that ``sensverify check`` checks.
     """
@@ -88,13 +91,18 @@ class Support:
     intervals: bool
     lines: bool
     splitting: bool
-    program: bool
+    program: bool | Literal["outer"]
     certificate: bool
 
     @property
     def words(self) -> tuple[str, ...]:
-        """``yes`` or ``no`` for each field, in order."""
-        return tuple("yes" if each else "no" for each in astuple(self))
+        """``yes`` or ``no`` for each field, in order, or ``outer``."""
+        return tuple(word_of(each) for each in astuple(self))
+
+
+def word_of(known: bool | str) -> str:
+    """One field of a `Support` as a word."""
+    return known if isinstance(known, str) else "yes" if known else "no"
 
 
 COMPOSITE: dict[str, type[op.Operator]] = {
@@ -188,13 +196,20 @@ def _support(network: Network) -> Support:
         lines=_bounds(network, "crown") and _bounds(network, "lp-dual"),
         # A jump that runs through a box is in each of its parts.
         splitting=not jumps and _bounds(network, "branch-and-bound", exact=True),
-        program=_bounds(network, "milp", exact=True),
+        program=_program(network),
         certificate=_certifies(network),
     )
 
 
 def _box() -> Box:
     return Box(np.full((1, 2), -1.5), np.full((1, 2), 0.5))
+
+
+def _program(network: Network) -> bool | Literal["outer"]:
+    # Of one network, the ends may happen to be where envelopes meet their curves.
+    curved = any(isinstance(node.operator, op.Smooth | op.Product) for node in network.nodes)
+    known = _bounds(network, "milp", exact=not curved)
+    return "outer" if known and curved else known
 
 
 def _bounds(network: Network, method: str, *, exact: bool = False) -> bool:

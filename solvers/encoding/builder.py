@@ -22,7 +22,8 @@ class Form(Enum):
     RELAXED = "relaxed"
     """The convex hull of the graph of each function: the triangle of Eq. 6 of the paper."""
     EXACT = "exact"
-    """A binary for each kink inside of an interval."""
+    """A binary for each kink inside of an interval; curves and products lie in envelopes, with a
+    binary for each place where their interval is cut."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,10 +83,13 @@ class Builder:
     inset : float
         Distance that numbers keep from jumps of a function, so that the program holds no input
         whose output rounding may change; 0: values on both sides of a jump count as attained.
+    segments : int
+        Of the exact form: into how many an interval is cut where a function is curved.
     """
 
     form: Form
     inset: float = 0.0
+    segments: int = 1
     position: int = 0
     fills: list[Fill] = field(default_factory=list)
     binaries: list[np.ndarray] = field(default_factory=list)

@@ -28,6 +28,10 @@ Refine = Callable[[int, Expression, Interval, Builder], Interval]
 bounds known on that and the program so far; returns bounds that are at least as tight."""
 
 
+SEGMENTS = 4
+"""Segments of a curve, unless told otherwise."""
+
+
 @dataclass(frozen=True, eq=False)
 class Encoding:
     """A network over one box as a program; every objective is a cost over its columns.
@@ -85,9 +89,13 @@ class Encoder:
     ----------
     network : Network
         Simplified.
+    segments : int
+        Into how many the interval of what enters a curve, and of one factor of a product, is cut in
+        the exact form; 1 leaves the lines of the relaxed form.
     """
 
     network: Network
+    segments: int = SEGMENTS
     _maps: dict[int, LinearMap] = field(default_factory=dict, repr=False)
 
     def encode(
@@ -120,7 +128,7 @@ class Encoder:
         -------
         Encoding
             Holds every input of the box with its output; in the exact form nothing else, up to
-            rounding. SOUND if the bounds are.
+            rounding, unless there are curves or products. SOUND if the bounds are.
 
         Raises
         ------
@@ -129,7 +137,7 @@ class Encoder:
         Unbounded
             A number overflowed.
         """
-        builder = Builder(form, inset)
+        builder = Builder(form, inset, self.segments)
         low, high = (np.asarray(end, dtype=np.float64).reshape(-1) for end in (lower, upper))
         inputs = builder.add_columns(low, high, "value", np.arange(len(low)))
         if inside is not None:

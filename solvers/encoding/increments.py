@@ -9,24 +9,17 @@ from scipy.sparse import diags
 from sensverify.bounds.forward import apply
 from sensverify.bounds.ibp import interval
 from sensverify.bounds.relaxation import Slope, relax
-from sensverify.errors import MissingRule
 from sensverify.network.graph import mapped
 from sensverify.network.operators import Increment, PiecewiseLinear
 from sensverify.solvers.encoding.expression import Expression, columns_of, summed
 from sensverify.solvers.encoding.maps import double
 from sensverify.solvers.encoding.piecewise import ROUNDING, encode_pieces
 from sensverify.solvers.encoding.rules import Place, encode_operator
+from sensverify.solvers.encoding.smooth import encode_curve
 
 
 @encode_operator.register
 def _(operator: Increment, place: Place, x: Expression) -> Expression:
-    exact = place.builder.exact
-    if exact and not isinstance(operator.function, PiecewiseLinear):
-        raise MissingRule(
-            f"the increment of node '{place.node.name}' is not linear between kinks, so no "
-            "mixed-integer program holds it",
-            "use `method` lp, alpha-crown or branch-and-bound",
-        )
     live = mapped(operator, lambda values: torch.from_numpy(np.array(double(values))))
     builder, shape = place.builder, (1, *place.node.shape, 2)
     lower, upper = (torch.from_numpy(end).reshape(shape) for end in place.bounds)
@@ -59,7 +52,7 @@ def _(operator: Increment, place: Place, x: Expression) -> Expression:
             builder.remember(place.position, places, rows, along)
             builder.remember(place.position, places + 1, rows, steep)
 
-    if exact:
+    if builder.exact:
         _tie_ends(operator, place, (start, change), positions)
 
     def fill(values: np.ndarray) -> None:
@@ -78,14 +71,13 @@ def _tie_ends(
     positions: np.ndarray,
 ) -> None:
     """The columns are the function behind the change less the function before it."""
-    builder, function = place.builder, operator.function
-    assert isinstance(function, PiecewiseLinear)
+    builder = place.builder
     places = np.arange(len(positions)) * 2
     lower, upper = (end.reshape(-1, 2) for end in place.bounds)
     start, moved = inputs[0], summed(*inputs)
     ends = lower.sum(axis=1), upper.sum(axis=1)
-    after = encode_pieces(function, place, moved, ends, places + 1)
-    before = encode_pieces(function, place, start, (lower[:, 0], upper[:, 0]), places)
+    after = _function(operator, place, moved, ends, places + 1)
+    before = _function(operator, place, start, (lower[:, 0], upper[:, 0]), places)
     offset = after.offset - before.offset
     builder.add_rows(
         (diags(np.ones(len(positions))), positions),
@@ -94,3 +86,16 @@ def _tie_ends(
         lower=offset,
         upper=offset,
     )
+
+
+def _function(
+    operator: Increment,
+    place: Place,
+    x: Expression,
+    bounds: tuple[np.ndarray, np.ndarray],
+    entries: np.ndarray,
+) -> Expression:
+    """The increment's own function of numbers within bounds."""
+    if isinstance(operator.function, PiecewiseLinear):
+        return encode_pieces(operator.function, place, x, bounds, entries)
+    return encode_curve(operator.function, place, x, bounds, entries)

@@ -148,7 +148,7 @@ def _encode(place: Place, steps: _Steps, entries: np.ndarray, x: Expression) -> 
     """Columns for the parts, rows that tie them, and the function as a sum over them."""
     builder = place.builder
     zeros = np.zeros(len(entries))
-    roles = ["below", *_numbered("above", len(steps.lengths) - 1)]
+    roles = ["below", *numbered("above", len(steps.lengths) - 1)]
     parts = [
         builder.add_columns(zeros, length, role, entries)
         for length, role in zip(steps.lengths, roles, strict=True)
@@ -160,7 +160,7 @@ def _encode(place: Place, steps: _Steps, entries: np.ndarray, x: Expression) -> 
     builder.remember(place.position, entries, rows)
     binaries: list[np.ndarray] = []
     if builder.exact:
-        roles = _numbered("on", len(parts) - 1)
+        roles = numbered("on", len(parts) - 1)
         binaries = [builder.add_binaries(place.position, entries, role) for role in roles]
         _tie(builder, steps, parts, binaries)
     else:
@@ -188,7 +188,7 @@ def _encode(place: Place, steps: _Steps, entries: np.ndarray, x: Expression) -> 
     return Expression(total, steps.value)
 
 
-def _numbered(role: str, count: int) -> list[str]:
+def numbered(role: str, count: int) -> list[str]:
     """A role for each piece: the word alone where there is one piece."""
     return [role] if count == 1 else [f"{role}{number}" for number in range(1, count + 1)]
 

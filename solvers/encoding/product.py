@@ -1,4 +1,10 @@
-"""The rule of products of two numbers: the planes around each."""
+"""The rule of products of two numbers: the planes around each.
+
+In the exact form there are also planes on segments of the factor with the wider interval, with a
+binary for each place where it is cut: within a segment the planes are as much closer to the product
+as it is narrower. Source: Misener & Floudas 2012, *Global optimization of mixed-integer
+quadratically-constrained quadratic programs through piecewise-linear and edge-concave relaxations*.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +13,12 @@ import torch
 from scipy.sparse import diags
 
 from sensverify.bounds.planes import planes_between, product_range
-from sensverify.errors import MissingRule
 from sensverify.network.operators import Product
+from sensverify.solvers.encoding.envelopes import FLAT, halved, refined
 from sensverify.solvers.encoding.expression import Expression, columns_of, scattered
-from sensverify.solvers.encoding.piecewise import ROUNDING
+from sensverify.solvers.encoding.piecewise import ROUNDING, SMALLEST, numbered
 from sensverify.solvers.encoding.rules import Place, encode_operator
+from sensverify.solvers.encoding.segments import Segments, add_segments
 
 
 @encode_operator.register
@@ -26,12 +33,6 @@ def _(operator: Product, place: Place, x: Expression) -> Expression:
         parts.append((own, x[2 * own + other].scaled(lower[own, still], none[own])))
     open_ = np.flatnonzero(~fixed.any(axis=1))
     if len(open_):
-        if place.builder.exact:
-            raise MissingRule(
-                f"operator Product of node '{place.node.name}' is not linear between kinks, so no "
-                "mixed-integer program holds it",
-                "use `method` lp, alpha-crown or branch-and-bound",
-            )
         parts.append((open_, _between(place, x, lower[open_], upper[open_], open_)))
     return scattered(count, *parts)
 
@@ -44,7 +45,8 @@ def _between(
     low, high = (end.numpy() for end in product_range(*ends))
     margin = ROUNDING * np.maximum(1.0, np.maximum(np.abs(low), np.abs(high)))
     positions = builder.add_columns(low - margin, high + margin)
-    first, second = (builder.define_heavy(x[2 * windows + side]) for side in (0, 1))
+    factors = tuple(builder.define_heavy(x[2 * windows + side]) for side in (0, 1))
+    first, second = factors
     ones = diags(np.ones(len(windows)))
     for share in (0.0, 1.0):
         shares = torch.full((len(windows),), share, dtype=torch.float64)
@@ -64,8 +66,87 @@ def _between(
                 builder.remember(place.position, 2 * windows + side, rows, factor)
 
     def fill(values: np.ndarray) -> None:
-        factors = (x[2 * windows + side].values(values) for side in (0, 1))
-        values[positions] = next(factors) * next(factors)
+        numbers = (x[2 * windows + side].values(values) for side in (0, 1))
+        values[positions] = next(numbers) * next(numbers)
 
     builder.fills.append(fill)
+    if builder.exact and builder.segments > 1:
+        width = upper - lower
+        worth = width[:, 0] * width[:, 1] / 4 > FLAT * np.maximum(1, np.maximum(-low, high))
+        for side, wider in ((0, width[:, 0] >= width[:, 1]), (1, width[:, 0] < width[:, 1])):
+            own = np.flatnonzero(worth & wider)
+            if len(own):
+                numbers = factors[side][own], factors[1 - side][own]
+                known = 2 * windows[own] + side, 2 * windows[own] + 1 - side, positions[own]
+                sides = lower[own][:, [side, 1 - side]], upper[own][:, [side, 1 - side]]
+                _enclose(place, numbers, known, sides)
     return columns_of(positions)
+
+
+def _enclose(
+    place: Place,
+    factors: tuple[Expression, Expression],
+    known: tuple[np.ndarray, np.ndarray, np.ndarray],
+    bounds: tuple[np.ndarray, np.ndarray],
+) -> None:
+    """Keep products between the planes on the segments of their first factor.
+
+    ``known``: the entries of both factors, and the products' positions. ``bounds``: each
+    ``[products, 2]``.
+    """
+    builder, (entries, others, positions), (lower, upper) = place.builder, known, bounds
+    ends = refined(np.stack([lower[:, 0], upper[:, 0]]), builder.segments, halved)
+    segments = add_segments(place, ends, factors[0], entries)
+    beside = _beside(place, segments, factors[1], others, (lower[:, 1], upper[:, 1]))
+    count, size = len(ends) - 1, np.abs(np.stack(bounds)).max(axis=0)
+    margin = ROUNDING * np.maximum(1.0, 3 * size[:, 0] * size[:, 1])
+    low = np.stack([ends[:-1], np.broadcast_to(lower[:, 1], (count, len(lower)))], axis=-1)
+    high = np.stack([ends[1:], np.broadcast_to(upper[:, 1], (count, len(lower)))], axis=-1)
+    for share in (0.0, 1.0):
+        shares = torch.full(low.shape[:-1], share, dtype=torch.float64)
+        planes = planes_between(torch.from_numpy(low), torch.from_numpy(high), shares, shares)
+        for below, (slope, intercept) in zip((True, False), planes, strict=True):
+            slopes = slope.numpy()
+            starts = intercept.numpy() + (slopes * low).sum(axis=-1)
+            builder.add_rows(
+                (diags(np.ones(len(positions))), positions),
+                *segments.chosen(-starts),
+                *segments.sloped(-slopes[..., 0]),
+                *((diags(-s), c) for s, c in zip(slopes[..., 1], beside, strict=True)),
+                lower=starts[0] - margin if below else -np.inf,
+                upper=np.inf if below else starts[0] + margin,
+            )
+
+
+def _beside(
+    place: Place,
+    segments: Segments,
+    x: Expression,
+    entries: np.ndarray,
+    bounds: tuple[np.ndarray, np.ndarray],
+) -> list[np.ndarray]:
+    """Columns: how far x is above its least value on each segment, 0 on all but one."""
+    builder, count = place.builder, len(segments.along)
+    margin = ROUNDING * np.maximum(1e-3, np.abs(np.stack(bounds)).max(axis=0))
+    start = bounds[0] - margin
+    length = np.maximum(bounds[1] + margin - start, SMALLEST)
+    columns = [
+        builder.add_columns(np.zeros(len(start)), length, role, entries)
+        for role in numbered("beside", count)
+    ]
+    segments.spread(builder, np.broadcast_to(length, (count, len(length))), columns)
+    ones = diags(np.ones(len(start)))
+    right = x.offset - start
+    rows = builder.add_rows(
+        *((ones, column) for column in columns), (-x.matrix, None), lower=right, upper=right
+    )
+    builder.remember(place.position, entries, rows)
+
+    def fill(values: np.ndarray) -> None:
+        numbers = x.values(values) - start[:, None]
+        on = sum(values[column] for column in segments.passed)
+        for k, column in enumerate(columns):
+            values[column] = np.where(on == k, numbers, 0.0)
+
+    builder.fills.append(fill)
+    return columns

@@ -91,7 +91,8 @@ def encode_operator(operator: Operator, place: Place, *inputs: Expression) -> Ex
     -------
     Expression
         With the columns and rows added to ``place.builder`` it takes, in the exact form, the
-        values of the operator and no others; in the relaxed form all of these and maybe more.
+        values of the operator and no others, but for curves and products; in the relaxed form all
+        of these and maybe more.
 
     Raises
     ------

@@ -66,11 +66,6 @@ def check_ranges(case: Degenerate, done: Result) -> None:
 
 
 def verify_a_box(run: Run, case: Degenerate, files: Path, method: str) -> None:
-    if (method, case.name) == ("milp", "sigmoid"):
-        done = run("verify", files / "net.onnx", "--box", files / "box.npz", "--method", method)
-        assert done.exit_code == 2
-        assert "not linear between kinks" in done.stderr
-        return
     asked = ("verify", files / "net.onnx", "--box", files / "box.npz", "--method", method)
     kept = ("--certificate", files / "net.cert")
     for rigorous in ((), ("--rigorous", *kept)):
@@ -108,8 +103,6 @@ def write_property(case: Degenerate, path: Path, row: int, sign: int, step: floa
 
 @pytest.mark.parametrize(("case", "method"), WITH_DECIDERS)
 def test_verify_a_property(run: Run, case: Degenerate, files: Path, method: str) -> None:
-    if case.name == "sigmoid":
-        method = "branch-and-bound"
     rows = {0, len(case.exact[0]) - 1}
     for row, sign, rigorous in zip(rows, (1, -1), ((), ("--rigorous",)), strict=False):
         for step, answer in ((0.01, "unsat"), (-0.01, "sat")):

@@ -88,17 +88,28 @@ def test_bad_input_is_one_line(
     assert not list(tmp_path.iterdir())
 
 
-def test_an_operator_without_a_program_is_named(
+def test_a_curve_is_written_in_segments(
     run: Run, save_mlp: Callable[..., Path], tmp_path: Path
 ) -> None:
     net = save_mlp(tmp_path / "net.onnx", (np.eye(2), np.zeros(2)), last="Sigmoid")
     np.savez(tmp_path / "box.npz", lower=np.zeros((1, 2)), upper=np.ones((1, 2)))
     # The sigmoid is no head that is cut off here: the network is asked for up to its end.
     asked = (net, "--box", tmp_path / "box.npz", "--output", "last", "--out", tmp_path / "a.lp")
+    for options, binaries in ((("--segments", 3), 4), (("--relaxed", "--force"), 0)):
+        done = run("export-milp", *asked, *options)
+        assert done.exit_code == 0, done.output
+        assert f"{binaries} of them binaries" in done.stdout
+        check_result(json.loads((tmp_path / "a.lp.neurons.json").read_text()))
+
+
+def test_an_operator_without_a_program_is_named(
+    run: Run, save_mlp: Callable[..., Path], tmp_path: Path
+) -> None:
+    net = save_mlp(tmp_path / "net.onnx", (np.eye(2), np.zeros(2)), last="Floor")
+    np.savez(tmp_path / "box.npz", lower=np.zeros((1, 2)), upper=np.full((1, 2), 1e5))
+    asked = (net, "--box", tmp_path / "box.npz", "--output", "last", "--out", tmp_path / "a.lp")
     done = run("export-milp", *asked)
     assert done.exit_code == 2
-    assert "Sigmoid of node 'odd one'" in done.stderr
+    assert "Floor of node 'odd one'" in done.stderr
     assert "--relaxed" in done.stderr
     assert not (tmp_path / "a.lp").exists()
-    assert run("export-milp", *asked, "--relaxed").exit_code == 0
-    check_result(json.loads((tmp_path / "a.lp.neurons.json").read_text()))

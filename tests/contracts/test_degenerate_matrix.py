@@ -58,10 +58,6 @@ def assert_true(case: Degenerate, bounds: Bounds, method: Method) -> None:
         assert (upper <= high + near).all(), method
 
 
-def smooth(case: Degenerate) -> bool:
-    return "Sigmoid" in case.text
-
-
 @every_case
 def test_several_samples_in_single_precision(case: Degenerate, path: Path) -> None:
     network = load_onnx(path)
@@ -79,8 +75,6 @@ def test_every_method_and_its_proof(case: Degenerate, path: Path) -> None:
     low, high = case.exact
     exact = np.concatenate([low, -high])[None]
     for method in (*BOUNDING, *EXACT):
-        if smooth(case) and isinstance(method, Milp):
-            continue
         proves = method in PROVING
         bounds = compute_bounds(network, box, method, proof=proves)
         assert_true(case, bounds, method)

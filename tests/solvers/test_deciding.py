@@ -8,12 +8,19 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sensverify.bounds import Crown, Decider, compute_bounds, forward_pass, make_decider
+from sensverify.bounds import (
+    Crown,
+    Decider,
+    compute_bounds,
+    forward_pass,
+    make_decider,
+    make_method,
+)
 from sensverify.core.box import Box
 from sensverify.core.queries import Decision, Query, Verdict
 from sensverify.models import load
 from sensverify.network import Network, NetworkBuilder
-from sensverify.network.operators import Abs, Affine, Concat
+from sensverify.network.operators import Abs, Affine, Concat, Product, Reshape, Tanh
 from sensverify.runs.watch import Watch
 from sensverify.solvers import deciding
 from sensverify.solvers.highs import Highs, Solution, Status
@@ -207,3 +214,54 @@ def test_by_its_name_on_iris() -> None:
     answer = decider.decide(network, above)
     assert answer.verdict is Verdict.SAT
     check_witness(network, above, answer.witness)
+
+
+def curved(kind: str) -> Network:
+    rng, builder = np.random.default_rng(3), NetworkBuilder((2,))
+    node = builder.add(Affine(rng.normal(size=(6, 2)), rng.normal(size=6)), builder.input)
+    if kind == "product":
+        node = builder.add(Product(), builder.add(Reshape((3, 2)), node))
+    else:
+        node = builder.add(Tanh(), node)
+    return builder.build(builder.add(Affine(rng.normal(size=(1, builder.shape(node)[0]))), node))
+
+
+@pytest.mark.parametrize("kind", ["curve", "product"])
+def test_what_envelopes_leave_open_is_decided_all_the_same(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = curved(kind)
+    ends = compute_bounds(network, SQUARE, make_method("branch-and-bound"))
+    assert ends.inner is not None
+    least, size = float(ends.inner.lower[0, 0]), float(ends.inner.widths.sum())
+    by_splitting = []
+    whole = deciding._by_splitting
+
+    def counted(*args: object) -> Decision:
+        by_splitting.append(1)
+        return whole(*args)
+
+    monkeypatch.setattr(deciding, "_by_splitting", counted)
+    # CROWN alone leaves these open; the envelope decides the first of them and not the last.
+    crown = float(compute_bounds(network, SQUARE, Crown()).outer.lower[0, 0])
+    for share, split in ((0.9, False), (1e-4, True)):
+        limit = least - share * (least - crown)
+        answer = Milp(segments=8).decide(network, query(SQUARE, [[1.0]], [limit]))
+        assert answer.verdict is Verdict.UNSAT
+        assert bool(by_splitting) is split
+    answer = Milp(segments=2).decide(network, query(SQUARE, [[1.0]], [least + 1e-5 * size]))
+    assert answer.verdict is Verdict.SAT
+    check_witness(network, query(SQUARE, [[1.0]], [least + 1e-5 * size]), answer.witness)
+
+
+def test_a_point_of_the_envelope_alone_is_no_witness(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With one segment the program holds points far below all outputs of the network."""
+    network = curved("curve")
+    open_ = Decision(Verdict.UNKNOWN, reason="not asked")
+    monkeypatch.setattr(deciding, "_by_splitting", lambda *args: open_)
+    found = compute_bounds(network, SQUARE, Milp(segments=1))
+    assert found.inner is not None
+    limit = float((found.outer.lower + found.inner.lower)[0, 0]) / 2
+    assert limit < float(found.inner.lower[0, 0]) - 1e-3
+    answer = Milp(segments=1).decide(network, query(SQUARE, [[1.0]], [limit]))
+    assert answer.verdict is Verdict.UNKNOWN

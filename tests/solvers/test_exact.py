@@ -39,7 +39,7 @@ def box(features: int, radius: float = 0.4) -> Box:
         (2, LeakyRelu(np.array(0.1)), Guarantee.SOUND),
         # Neither inputs nor signs of ReLUs can be split here with any hope.
         (MANY, LeakyRelu(np.array(0.1)), Guarantee.SOLVER),
-        # A program cannot hold a smooth function, so inputs are split all the same.
+        # A program holds a smooth function in an envelope only, so inputs are split.
         (2, Tanh(), Guarantee.SOUND),
     ],
 )

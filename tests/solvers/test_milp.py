@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from sensverify.bounds import AlphaCrown, Crown, compute_bounds, make_method
 from sensverify.core.box import Box
 from sensverify.core.results import Guarantee
-from sensverify.errors import BackendFailure, BadSetting, MissingRule
+from sensverify.errors import BackendFailure, BadSetting
 from sensverify.models import load
 from sensverify.network import Network, NetworkBuilder
-from sensverify.network.operators import Affine, Clip, LeakyRelu, Max, Relu, Select, Tanh
+from sensverify.network.operators import Affine, Clip, LeakyRelu, Max, Relu, Select
 from sensverify.runs.watch import Watch
 from sensverify.solvers import milp
 from sensverify.solvers.brackets import Brackets
@@ -217,17 +217,6 @@ def test_points_unused_inputs_and_constant_networks() -> None:
     flat = compute_bounds(constant, wide, Milp())
     assert bool(flat.optimal.all())
     torch.testing.assert_close(flat.outer.lower, flat.outer.upper, rtol=0, atol=1e-9)
-
-
-def test_no_rule_for_smooth_operators() -> None:
-    box = Box(np.full((1, 2), -1.0), np.full((1, 2), 1.0))
-    builder = NetworkBuilder((2,))
-    node = builder.add(Affine(np.ones((2, 2))), builder.add(Tanh(), builder.input))
-    node = builder.add(Affine(np.array([[1.0, -1], [1, 1]])), builder.add(Tanh(), node))
-    network = builder.build(node)
-    with pytest.raises(MissingRule, match=r"Tanh of node ") as error:
-        compute_bounds(network, box, Milp())
-    assert "`method` lp, alpha-crown or branch-and-bound" in error.value.remedy
 
 
 HARD = _deep(np.random.default_rng(1), 12, 40, 40, 40, 2)

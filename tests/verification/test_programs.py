@@ -13,7 +13,7 @@ import torch
 
 import sensverify as sv
 from sensverify.core.results import Guarantee
-from sensverify.errors import BadBox, BadSetting, InputError, MissingRule
+from sensverify.errors import BadBox, BadSetting, InputError
 from sensverify.formats.programs import Program, prefixes, to_lp, to_mps
 from sensverify.network import Network, NetworkBuilder
 from sensverify.network.operators import (
@@ -23,6 +23,7 @@ from sensverify.network.operators import (
     LeakyRelu,
     Max,
     Operator,
+    Product,
     Relu,
     Reshape,
     Round,
@@ -217,20 +218,38 @@ def smooth() -> Network:
     return builder.build(builder.add(Relu(), inner))
 
 
-def test_a_smooth_function_has_a_relaxation_alone(tmp_path: Path) -> None:
-    with pytest.raises(MissingRule, match="Sigmoid of node 'bent'") as caught:
-        export_milp(smooth(), np.zeros((1, 2)), radius=1.0)
-    assert "`relaxed`" in caught.value.remedy
-    export = export_milp(smooth(), np.zeros((1, 2)), radius=1.0, relaxed=True)
-    assert not export.program.integer.any()
+def test_a_smooth_function_has_an_envelope_and_a_relaxation(tmp_path: Path) -> None:
     exact = 1 / (1 + np.exp(-1.0))
-    for output in range(2):
-        high = optimum(export.program, output, tmp_path, ".mps", maximise=True)
-        assert high == pytest.approx(exact, abs=1e-6)
+    for relaxed in (False, True):
+        export = export_milp(smooth(), np.zeros((1, 2)), radius=1.0, relaxed=relaxed)
+        assert export.program.integer.any() is not relaxed
+        for output in range(2):
+            high = optimum(export.program, output, tmp_path, ".mps", maximise=True)
+            assert high == pytest.approx(exact, abs=1e-6)
+
+
+def test_segments_have_names_and_more_of_them_are_closer(tmp_path: Path) -> None:
+    builder = NetworkBuilder((2,))
+    curved = builder.add(Sigmoid(), builder.input, name="bent")
+    pair = builder.add(Product(), builder.add(Reshape((1, 2)), curved), name="times")
+    network = builder.build(builder.add(Affine(np.array([[1.0]])), pair))
+    found = []
+    for segments in (2, 3):
+        export = export_milp(network, np.zeros((1, 2)), radius=1.0, segments=segments)
+        names = {c.name: (c.role, c.node, c.index) for c in export.program.columns}
+        assert names["bent__value_1"] == ("value", "bent", (1,))
+        assert names[f"bent__along{segments}_1"] == (f"along{segments}", "bent", (1,))
+        assert names[f"times__beside{segments}_1"] == (f"beside{segments}", "times", (0, 1))
+        last = "passed" if segments == 2 else "passed2"
+        assert names[f"bent__{last}_0"] == (last, "bent", (0,))
+        assert export.program.integer.sum() == 3 * (segments - 1)
+        found.append(optimum(export.program, 0, tmp_path, ".lp", maximise=False))
+    low = 1 / (1 + np.exp(1.0))
+    assert found[0] <= found[1] <= low**2 + 1e-9
 
 
 @pytest.mark.parametrize(
-    "settings", [{"minimise": 0, "maximise": 1}, {"seed": 3}, {"tighten": "x"}]
+    "settings", [{"minimise": 0, "maximise": 1}, {"seed": 3}, {"tighten": "x"}, {"segments": 0}]
 )
 def test_bad_settings(settings: dict[str, object]) -> None:
     with pytest.raises(BadSetting):

@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pytest
 from onnx.shape_inference import InferenceError
 
 from sensverify.errors import SensverifyError
 from sensverify.formats.onnx import load_onnx
-from sensverify.network.operators import Input, Steps
+from sensverify.network.operators import Input, Product, Smooth, Steps
 from sensverify.verification.support import (
     EVERY,
     EXAMPLES,
@@ -57,16 +56,16 @@ def save(tmp_path: Any) -> Any:
 def test_smooth_functions_are_listed_with_what_they_become() -> None:
     listed = {name: operator for name, operator, _ in onnx_operators()}
     known = operator_support()
-    assert not known[listed["Sigmoid"]].program
     assert known[listed["Relu"]] == EVERY
-    assert not known[listed["LSTM"]].program
+    curved = {kind for kind in known if issubclass(kind, Smooth | Product)}
+    assert {listed["Sigmoid"], listed["LSTM"]} <= curved
+    assert all(known[kind] == replace(EVERY, program="outer") for kind in curved)
     assert known[listed["Softmax"]].certificate
     # Programs hold jumps, and splitting does not remove them.
     jumps = {kind for kind in known if issubclass(kind, Steps)}
     assert jumps
     assert all(known[kind] == replace(EVERY, splitting=False) for kind in jumps)
-    others = [known[kind] for kind in known.keys() - jumps]
-    assert np.all([each == EVERY or not each.program for each in others])
+    assert all(known[kind] == EVERY for kind in known.keys() - jumps - curved)
 
 
 def test_operators_of_torch_are_those_with_rules_that_refuse_nothing() -> None:

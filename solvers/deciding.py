@@ -61,6 +61,11 @@ class Program(Protocol):
         """Method that bounds hidden layers; None for the best of several."""
         ...
 
+    @property
+    def segments(self) -> int:
+        """Segments of curves, and of factors of products."""
+        ...
+
     def encode(
         self,
         encoder: Encoder,
@@ -137,7 +142,8 @@ def decide(
         return Decision(Verdict.UNSAT)
     if watch.over:
         return Decision(Verdict.TIMEOUT)
-    encoding = method.encode(Encoder(known.network), known.box, 0, pre_activations, watch)
+    encoder = Encoder(known.network, method.segments)
+    encoding = method.encode(encoder, known.box, 0, pre_activations, watch)
     explored, undecided = 0, 0
     for done, alternative in enumerate(left):
         watch.say(f"milp: alternative {done + 1} of {len(left)}")

@@ -48,7 +48,7 @@ class Segments:
         return Segments(self.ends[:, numbers], along, passed)
 
     def chosen(self, values: np.ndarray) -> list[Term]:
-        """What is one of these values ``[segments, numbers]`` on each segment, less the first."""
+        """The value ``[segments, numbers]`` of the segment that is on, less that of the first."""
         steps = np.diff(values, axis=0)
         return [(diags(step), column) for step, column in zip(steps, self.passed, strict=True)]
 

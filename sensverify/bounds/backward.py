@@ -10,7 +10,7 @@ carried (Wong & Kolter 2018, Algorithm 1, does this for the dual variables).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -22,7 +22,7 @@ from sensverify.bounds.support import least_value
 from sensverify.bounds.workspace import Workspace
 from sensverify.core.sets import InputSet
 from sensverify.network import Network
-from sensverify.network.operators import Affine, Operator
+from sensverify.network.operators import Add, Affine, Operator, Reshape, Scale, Select
 from sensverify.network.shapes import Shape
 
 
@@ -94,7 +94,8 @@ def backward_bounds(
     workspace.reset()
     constants = _Constants()
     if isinstance(objectives, slice) or not objectives.is_floating_point():
-        pending = _identity(network, target, objectives, lower, constants, both, signs)
+        start = _Start(network, relaxations, constants, lower, both)
+        pending = start.entries(target, objectives, signs)
     else:
         pending = {target: Lines(objectives, objectives if both else None)}
     steps = _Steps(network, relaxations, {}, constants, workspace, mirrored=signs is not None)
@@ -170,39 +171,75 @@ class _Constants:
             self.upper = self.upper + upper
 
 
-def _identity(
-    network: Network,
-    target: int,
-    entries: slice | Tensor,
-    like: Tensor,
-    constants: _Constants,
-    both: bool,
-    signs: Tensor | None,
-) -> dict[int, Lines]:
-    """The pass's state when the objectives are entries of the target itself."""
-    node = network.nodes[target]
+@dataclass(frozen=True, eq=False)
+class _Start:
+    """The pass's state where the objectives are entries of the target itself.
 
-    def chosen(values: Tensor) -> Tensor:
-        return values[entries].unsqueeze(0) if isinstance(entries, slice) else values[entries]
+    Entries that are picked, scaled or summed are followed to the nodes that compute them: rows as
+    long as the target would hold hardly anything but zeros.
+    """
 
-    if isinstance(node.operator, Affine) and len(node.shape) == 1:
-        # The first step of the pass is known: these rows of the weight matrix.
-        coefficient = chosen(node.operator.weight)
-        if signs is not None:
-            coefficient = coefficient * signs.unsqueeze(2)
-        if node.operator.bias is not None:
-            bias = chosen(node.operator.bias)
-            bias = bias if signs is None else bias * signs
-            constants.add(bias, bias)
-        return {node.inputs[0]: Lines(coefficient, coefficient if both else None)}
-    size = torch.Size(node.shape).numel()
-    places = chosen(torch.arange(size, device=like.device))
-    values = like.new_ones(places.shape) if signs is None else signs
-    places = places.expand(values.shape)
-    coefficient = like.new_zeros(*places.shape, size)
-    coefficient.scatter_(2, places.unsqueeze(2), values.unsqueeze(2))
-    coefficient = coefficient.reshape(*places.shape, *node.shape)
-    return {target: Lines(coefficient, coefficient if both else None)}
+    network: Network
+    relaxations: Mapping[int, Relaxation]
+    constants: _Constants
+    like: Tensor
+    both: bool
+    pending: dict[int, Lines] = field(default_factory=dict)
+
+    def entries(
+        self, target: int, chosen: slice | Tensor, signs: Tensor | None
+    ) -> dict[int, Lines]:
+        if isinstance(chosen, slice):
+            size = torch.Size(self.network.nodes[target].shape).numel()
+            chosen = torch.arange(size, device=self.like.device)[chosen].unsqueeze(0)
+        self._follow(target, chosen, signs)
+        return self.pending
+
+    def _follow(self, position: int, places: Tensor, factors: Tensor | None) -> None:
+        """Add factors (None: one) times entries of a node to the objectives."""
+        node = self.network.nodes[position]
+        operator, sources = node.operator, node.inputs
+        # A mask of windows is an affine operator with a relaxation.
+        known = position not in self.relaxations
+        if known and isinstance(operator, Reshape | Select | Add):
+            places = operator.indices.flatten()[places] if isinstance(operator, Select) else places
+            for source in sources:
+                self._follow(source, places, factors)
+        elif known and isinstance(operator, Scale):
+            scale, shift = (
+                None if values is None else values.expand(node.shape).flatten()[places]
+                for values in (operator.scale, operator.shift)
+            )
+            self._add_constant(shift, factors)
+            self._follow(sources[0], places, _times(scale, factors))
+        elif known and isinstance(operator, Affine) and len(node.shape) == 1:
+            # The first step of the pass is known: these rows of the weight matrix.
+            self._add_constant(None if operator.bias is None else operator.bias[places], factors)
+            rows = operator.weight[places]
+            self._put(sources[0], rows if factors is None else rows * factors.unsqueeze(2))
+        else:
+            values = self.like.new_ones(places.shape) if factors is None else factors
+            places = places.expand(values.shape)
+            rows = self.like.new_zeros(*places.shape, torch.Size(node.shape).numel())
+            rows = rows.scatter(2, places.unsqueeze(2), values.unsqueeze(2))
+            self._put(position, rows.reshape(*places.shape, *node.shape))
+
+    def _add_constant(self, values: Tensor | None, factors: Tensor | None) -> None:
+        if values is not None:
+            constant = _times(values, factors)
+            self.constants.add(constant, constant)
+
+    def _put(self, position: int, coefficient: Tensor) -> None:
+        lines = Lines(coefficient, coefficient if self.both else None)
+        there = self.pending.get(position)
+        self.pending[position] = lines if there is None else there + lines
+
+
+def _times(values: Tensor | None, factors: Tensor | None) -> Tensor | None:
+    """The product; None is one."""
+    if values is None or factors is None:
+        return factors if values is None else values
+    return values * factors
 
 
 @dataclass(frozen=True, eq=False)

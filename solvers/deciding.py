@@ -24,6 +24,7 @@ from sensverify.network.operators import (
     Operator,
     PiecewiseLinear,
     Product,
+    Share,
     Steps,
 )
 from sensverify.runs.watch import Watch
@@ -191,7 +192,9 @@ def _curved(operator: Operator) -> bool:
     if isinstance(operator, Increment):
         return _curved(operator.function)
     exact = isinstance(operator, PiecewiseLinear | Steps)
-    return isinstance(operator, Product) or (isinstance(operator, Elementwise) and not exact)
+    return isinstance(operator, Product | Share) or (
+        isinstance(operator, Elementwise) and not exact
+    )
 
 
 def _excluded(case: _Case, alternative: tuple[int, ...], least: np.ndarray) -> bool:

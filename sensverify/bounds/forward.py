@@ -30,6 +30,7 @@ from sensverify.network.operators import (
     Reshape,
     Scale,
     Select,
+    Share,
 )
 
 CONV = {1: functional.conv1d, 2: functional.conv2d, 3: functional.conv3d}
@@ -217,6 +218,12 @@ def _(operator: Elementwise, x: Tensor) -> Tensor:
 @apply.register
 def _(operator: Max, x: Tensor) -> Tensor:
     return x.amax(dim=-1)
+
+
+@apply.register
+def _(operator: Share, x: Tensor) -> Tensor:
+    # Differentiable wherever an exponential would overflow.
+    return functional.pad(x, (1, 0)).softmax(dim=-1)[..., 0]
 
 
 @apply.register

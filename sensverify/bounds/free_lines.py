@@ -1,8 +1,8 @@
 """The free choice in the lines around an operator: whatever is chosen, the lines hold.
 
-Of a ReLU it is the slope of the line below, of a `Product` the shares of McCormick's planes, of
-other operators both slopes, from which the tightest intercepts follow. A `Max` and an `Increment`
-have none.
+Of a ReLU it is the slope of the line below, of a `Product` the shares of McCormick's planes, of a
+`Share` where its planes touch, of other operators both slopes, from which the tightest intercepts
+follow. A `Max` and an `Increment` have none.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from torch import Tensor
 
 from sensverify.bounds.extremes import widened
 from sensverify.bounds.planes import balanced_shares
-from sensverify.bounds.relaxation import Relaxation, line_intercepts, planes
+from sensverify.bounds.relaxation import Relaxation, line_intercepts, planes, share_planes
+from sensverify.bounds.shares import middle_shares
 from sensverify.bounds.slopes import steepest_of_steps
 from sensverify.network.operators import (
     Increment,
@@ -24,6 +25,7 @@ from sensverify.network.operators import (
     PiecewiseLinear,
     Product,
     Relu,
+    Share,
     Smooth,
     Steps,
 )
@@ -50,8 +52,10 @@ def crown_choice(operator: Operator, lines: Relaxation, lower: Tensor, upper: Te
     lines : Relaxation
         CROWN's.
     lower, upper : Tensor, shape ``[batch, 1, *shape]``
-        Bounds on what enters; of a `Product` with a last axis over its two numbers.
+        Bounds on what enters; of a `Product` and a `Share` with a last axis over their numbers.
     """
+    if isinstance(operator, Share):
+        return middle_shares(lower, upper)
     if isinstance(operator, Product):
         return balanced_shares(lower, upper)
     return lines.lower_slope, None if isinstance(operator, Relu) else lines.upper_slope
@@ -75,6 +79,8 @@ def chosen_lines(
         unstable = (lower < 0) & (upper > 0)
         low = torch.where(unstable, low, known.upper_slope)
         return Relaxation(low, known.upper_slope, None, known.upper_intercept)
+    if isinstance(operator, Share):
+        return share_planes(lower, upper, low, high)
     if isinstance(operator, Product):
         return planes(lower, upper, low, high)
     # Where it is linear its own slope is exact, so all that a step could find there is rounding.
@@ -97,7 +103,7 @@ def step_size(operator: Operator, choice: Choice, lower: Tensor, upper: Tensor) 
     Slopes of the best lines are between the least and the largest derivative on the interval.
     """
     low, high = choice
-    if isinstance(operator, Relu | Product) or high is None:
+    if isinstance(operator, Relu | Product | Share) or high is None:
         return 1.0
     with torch.no_grad():
         slopes = [low.detach(), high.detach()]
@@ -113,7 +119,7 @@ def step_size(operator: Operator, choice: Choice, lower: Tensor, upper: Tensor) 
 def project(operator: Operator, choice: Choice) -> None:
     """Put a choice, in place, where it proves something: slopes of ReLUs and shares in [0, 1]."""
     most = steepest_of_steps(operator) if isinstance(operator, Steps) else 1.0
-    if isinstance(operator, Relu | Product | Steps):
+    if isinstance(operator, Relu | Product | Share | Steps):
         for free in choice:
             if free is not None:
                 free.clamp_(0, most)

@@ -44,6 +44,7 @@ from sensverify.network.operators import (
     Reshape,
     Scale,
     Select,
+    Share,
     Smooth,
     Steps,
 )
@@ -214,6 +215,8 @@ def _unstable(network: Network, position: int, lower: Tensor, upper: Tensor, bat
         bent = (lower < upper).all(-1)
     elif isinstance(operator, Max):
         bent = lower.amax(-1) < upper.amax(-1)
+    elif isinstance(operator, Share):
+        bent = (lower < upper).any(-1)
     elif isinstance(operator, Increment):
         bent = bends(operator, lower, upper)
     elif isinstance(operator, PiecewiseLinear):
@@ -344,6 +347,11 @@ def _(operator: Linear | Max, *inputs: Interval) -> Interval:
 @interval.register
 def _(operator: Product, x: Interval) -> Interval:
     return product_range(*x)
+
+
+@interval.register
+def _(operator: Share, x: Interval) -> Interval:
+    return apply(operator, x[1]), apply(operator, x[0])
 
 
 @interval.register

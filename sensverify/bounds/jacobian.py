@@ -24,11 +24,12 @@ from sensverify.bounds.forward import forward_pass
 from sensverify.bounds.increments import secant_slopes
 from sensverify.bounds.method import PreActivationBounds
 from sensverify.bounds.rounding import slack
+from sensverify.bounds.shares import slopes_between
 from sensverify.bounds.tensors import tensor_box, tensor_network
 from sensverify.core.box import Box
 from sensverify.errors import BadSetting, MissingRule, Unbounded
 from sensverify.network import Network
-from sensverify.network.operators import Elementwise, Max, Nonlinear, Operator, Product
+from sensverify.network.operators import Elementwise, Max, Nonlinear, Operator, Product, Share
 
 Ends = tuple[Tensor, Tensor]
 Verdict = Literal["proven", "refuted", "undecided"]
@@ -278,6 +279,11 @@ def _(operator: Max, lower: Tensor, upper: Tensor) -> Ends:
 def _(operator: Product, lower: Tensor, upper: Tensor) -> Ends:
     """The other number."""
     return lower.flip(-1), upper.flip(-1)
+
+
+@slope_range.register
+def _(operator: Share, lower: Tensor, upper: Tensor) -> Ends:
+    return slopes_between(lower, upper)
 
 
 @dataclass(frozen=True, eq=False)

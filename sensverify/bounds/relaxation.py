@@ -18,6 +18,7 @@ from functools import singledispatch
 import torch
 from torch import Tensor
 
+from sensverify.bounds import shares
 from sensverify.bounds.domains import require_defined
 from sensverify.bounds.extremes import largest_gap, smallest_gap
 from sensverify.bounds.forward import apply
@@ -37,6 +38,7 @@ from sensverify.network.operators import (
     Operator,
     Product,
     Relu,
+    Share,
     Steps,
 )
 
@@ -164,6 +166,12 @@ def line_intercepts(
     if isinstance(operator, Product):
         below, above = least_above(low, lower, upper), most_above(high, lower, upper)
         return Relaxation(low, high, below, above)
+    if isinstance(operator, Share):
+        below, above = (
+            shares.least_above(low, lower, upper),
+            shares.most_above(high, lower, upper),
+        )
+        return Relaxation(low, high, below, above)
     if isinstance(operator, Increment):
         below = least_increment(operator, low, lower, upper)
         return Relaxation(low, high, below, most_increment(operator, high, lower, upper))
@@ -244,6 +252,22 @@ def planes(lower: Tensor, upper: Tensor, below: Tensor, above: Tensor) -> Relaxa
     below, above : Tensor, shape ``[batch, rows or 1, *shape]``, in [0, 1]
     """
     (low, under), (high, over) = planes_between(lower, upper, below, above)
+    return Relaxation(low, high, under, over)
+
+
+@relax.register
+def _(operator: Share, lower: Tensor, upper: Tensor, slope: Slope) -> Relaxation:
+    lower, upper = lower.unsqueeze(1), upper.unsqueeze(1)
+    found = share_planes(lower, upper, *shares.middle_shares(lower, upper))
+    if slope is Slope.PARALLEL:
+        mean = (found.lower_slope + found.upper_slope) / 2
+        return line_intercepts(operator, mean, mean, lower, upper)
+    return found
+
+
+def share_planes(lower: Tensor, upper: Tensor, below: Tensor, above: Tensor) -> Relaxation:
+    """The relaxation of a `Share` whose planes touch at some places: `shares.planes_at`."""
+    (low, under), (high, over) = shares.planes_at(lower, upper, below, above)
     return Relaxation(low, high, under, over)
 
 

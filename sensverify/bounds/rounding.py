@@ -51,6 +51,7 @@ from sensverify.network.operators import (
     Reshape,
     Scale,
     Select,
+    Share,
     Smooth,
     Steps,
 )
@@ -407,6 +408,15 @@ def _smooth_on(operator: Smooth, error: Tensor, low: Tensor, high: Tensor) -> Te
 @rounded.register
 def _(operator: Max, x: tuple[Tensor, Tensor]) -> Tensor:
     return x[1].amax(dim=-1)
+
+
+@rounded.register
+def _(operator: Share, x: tuple[Tensor, Tensor]) -> Tensor:
+    """The slopes' magnitudes sum to ``p (1 - p)``; intercepts are sums of products with them."""
+    size, error = x
+    terms = _LIBRARY + 4 * _sum(size.shape[-1])
+    own = terms * _unit(size) * (1 + size.sum(dim=-1))
+    return error.amax(dim=-1) / 4 + own + torch.finfo(size.dtype).tiny
 
 
 @rounded.register

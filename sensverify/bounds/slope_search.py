@@ -35,12 +35,13 @@ from sensverify.network.operators import (
     Reshape,
     Scale,
     Select,
+    Share,
 )
 from sensverify.runs.watch import Watch
 
 Slopes = dict[int, tuple[Tensor, Tensor | None]]
 """For a node, its free lower slopes and, unless it is a ReLU, its free upper slopes, each
-``[batch, rows, *shape]``; of a `Product`, the shares of McCormick's planes."""
+``[batch, rows, *shape]``; of a `Product` and a `Share`, shares in [0, 1]."""
 
 _MOMENTUM, _SCALE = 0.3, 0.9
 """How much the averages of gradients and of their squares keep from step to step. Little momentum
@@ -104,7 +105,7 @@ class Functions:
         operator = self.network.nodes[position].operator
         if isinstance(operator, Relu):
             return not self.relaxations[position].parallel
-        return isinstance(operator, Elementwise | Product) and position in self.ends
+        return isinstance(operator, Elementwise | Product | Share) and position in self.ends
 
     def with_slopes(self, slopes: Slopes) -> dict[int, Relaxation]:
         """The relaxations with free slopes put in; intercepts follow, so each is sound."""
@@ -268,7 +269,7 @@ def _frees(functions: Functions, position: int, batch: int, rows: int) -> list[_
     lower, upper = functions.ends[position]
     low, high = crown_choice(operator, relaxation, lower, upper)
     assert high is not None
-    if isinstance(operator, Product):
+    if isinstance(operator, Product | Share):
         return [_Free(position, spread(share)) for share in (low, high)]
     slopes = low, high
     useful = _useful_slopes(operator, lower, upper, slopes)

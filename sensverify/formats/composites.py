@@ -1,9 +1,8 @@
 """Functions made of several operators, as both importers write them: softmax and normalisation.
 
 ``p_i = 1 / (1 + sum_(j != i) exp(x_j - x_i))``: what all inputs have in common cancels before any
-bound is taken, and on independent inputs intervals are exact (Wei et al. 2023, *Convex bounds on
-the softmax function with applications to robustness verification*, call it ER). Differences are
-picked, not multiplied: n entries take n times n numbers.
+bound is taken, and on independent inputs intervals are exact. It is a `Share` of differences, of
+two entries a sigmoid. Differences are picked, not multiplied: n entries take n times n numbers.
 """
 
 from __future__ import annotations
@@ -24,6 +23,8 @@ from sensverify.network.operators import (
     Reciprocal,
     Reshape,
     Scale,
+    Share,
+    Sigmoid,
     Sqrt,
     Square,
 )
@@ -35,7 +36,19 @@ but hides it: a share relative to that entry would overflow."""
 
 def shares(graph: Graph, node: int) -> int:
     """``exp(x_i) / sum_j exp(x_j)`` along the last axis."""
-    return graph.emit(Reciprocal(), _relative_sums(graph, node, graph.shape(node)[-1]))
+    return _first_shares(graph, node, graph.shape(node)[-1])
+
+
+def _first_shares(graph: Graph, node: int, count: int) -> int:
+    """`shares` of the first entries of the last axis."""
+    shape = graph.shape(node)
+    if shape[-1] == 1:
+        return _ones(graph, node)
+    apart = _differences(graph, node, count)
+    if shape[-1] > 2:
+        return graph.emit(Share(), apart)
+    alone = graph.emit(Reshape((*shape[:-1], count)), negated(graph, apart))
+    return graph.emit(Sigmoid(), alone)
 
 
 def log_shares(graph: Graph, node: int) -> int:
@@ -55,18 +68,29 @@ def _relative_sums(graph: Graph, node: int, count: int) -> int:
     shape = graph.shape(node)
     n = shape[-1]
     if n == 1:
-        # exp(0) for an entry that has none beside it: a constant that reads its input.
-        zero, one = (graph.parameter(np.full((), value)) for value in (0.0, 1.0))
-        return graph.emit(Scale(zero, one), node)
+        return _ones(graph, node)
+    ones = graph.parameter(np.ones((1, n - 1)))
+    powers = graph.emit(Exp(), _differences(graph, node, count))
+    sums = graph.emit(Affine(ones, graph.parameter(np.ones(1))), powers)
+    return graph.emit(Reshape((*shape[:-1], count)), sums)
+
+
+def _ones(graph: Graph, node: int) -> int:
+    """exp(0) for an entry that has none beside it: a constant that reads its input."""
+    zero, one = (graph.parameter(np.full((), value)) for value in (0.0, 1.0))
+    return graph.emit(Scale(zero, one), node)
+
+
+def _differences(graph: Graph, node: int, count: int) -> int:
+    """``x_j - x_i`` for the first entries i of the last axis, j != i along a new one."""
+    shape = graph.shape(node)
+    n = shape[-1]
     graph.reserve((2, *shape[:-1], count, n - 1))
     others = np.array([[j for j in range(n) if j != i] for i in range(count)])
     places = places_of(graph, node)
     own = np.broadcast_to(places[..., :count, None], (*shape[:-1], count, n - 1))
     less = negated(graph, node)
-    apart = graph.emit(Add(), picked(graph, node, places[..., others]), picked(graph, less, own))
-    ones = graph.parameter(np.ones((1, n - 1)))
-    sums = graph.emit(Affine(ones, graph.parameter(np.ones(1))), graph.emit(Exp(), apart))
-    return graph.emit(Reshape((*shape[:-1], count)), sums)
+    return graph.emit(Add(), picked(graph, node, places[..., others]), picked(graph, less, own))
 
 
 class Mask(NamedTuple):
@@ -139,7 +163,7 @@ def _with_faint(graph: Graph, node: int, faint: int) -> int:
     if not faint:
         return shares(graph, node)
     rows, n = graph.shape(node)
-    clear = graph.emit(Reciprocal(), _relative_sums(graph, node, n - faint))
+    clear = _first_shares(graph, node, n - faint)
     places, repeated = places_of(graph, node), np.repeat(np.arange(rows)[:, None], faint, axis=1)
     first = picked(graph, node, repeated * n)
     less = negated(graph, first)

@@ -42,6 +42,7 @@ from sensverify.network.operators import (
     Reshape,
     Scale,
     Select,
+    Share,
     Smooth,
     Steps,
 )
@@ -366,6 +367,17 @@ def _(operator: Smooth, inputs: Sequence[Running], precision: Precision) -> Runn
 @step.register
 def _(operator: Max, inputs: Sequence[Running], precision: Precision) -> Running:
     return Running(inputs[0].value.max(axis=-1), inputs[0].error.max(axis=-1))
+
+
+@step.register
+def _(operator: Share, inputs: Sequence[Running], precision: Precision) -> Running:
+    (x, error), top = inputs[0], np.maximum(inputs[0].value.max(axis=-1), 0)
+    one = np.exp(-top)
+    value = one / (one + np.exp(x - top[..., None]).sum(axis=-1))
+    # The slopes' magnitudes sum to p (1 - p); an exponential that is off is an argument that is.
+    units = (2 * _LIBRARY + x.shape[-1] + 2) * precision.unit
+    moved = error.max(axis=-1) + 4 * precision.unit * abs(x).max(axis=-1) + units
+    return Running(value, moved / 2 + precision.unit + precision.least)
 
 
 @step.register

@@ -26,6 +26,7 @@ from sensverify.network.operators import (
     Reshape,
     Scale,
     Select,
+    Share,
 )
 
 Shape = tuple[int, ...]
@@ -182,6 +183,13 @@ def _(operator: Elementwise, x: Shape) -> Shape:
 def _(operator: Max, x: Shape) -> Shape:
     if not x or x[-1] < 1:
         raise BadShape(f"a maximum needs at least one number along the last axis, got {x}")
+    return x[:-1]
+
+
+@output_shape.register
+def _(operator: Share, x: Shape) -> Shape:
+    if not x or x[-1] < 1:
+        raise BadShape(f"a share needs at least one number along the last axis, got {x}")
     return x[:-1]
 
 

@@ -64,6 +64,7 @@ EXAMPLES: tuple[tuple[op.Operator, tuple[int, ...], int], ...] = (
     (op.Round(), (2,), 1),
     (op.Max(), (2, 2), 1),
     (op.Product(), (2, 2), 1),
+    (op.Share(), (3, 2), 1),
     (op.Increment(op.Relu()), (2, 2), 1),
 )
 """An operator of each kind, the shape of what it takes, and how many of these."""
@@ -106,7 +107,8 @@ def word_of(known: bool | str) -> str:
 
 
 COMPOSITE: dict[str, type[op.Operator]] = {
-    **dict.fromkeys(("LogSoftmax", "ReduceLogSum", "ReduceLogSumExp", "Softmax"), op.Exp),
+    **dict.fromkeys(("LogSoftmax", "ReduceLogSum", "ReduceLogSumExp"), op.Exp),
+    "Softmax": op.Share,
     **dict.fromkeys(("GRU", "LSTM"), op.Product),
     **dict.fromkeys(("ReduceL2", "ReduceSumSquare"), op.Square),
     **dict.fromkeys(
@@ -207,7 +209,9 @@ def _box() -> Box:
 
 def _program(network: Network) -> bool | Literal["outer"]:
     # Of one network, the ends may happen to be where envelopes meet their curves.
-    curved = any(isinstance(node.operator, op.Smooth | op.Product) for node in network.nodes)
+    curved = any(
+        isinstance(node.operator, op.Smooth | op.Product | op.Share) for node in network.nodes
+    )
     known = _bounds(network, "milp", exact=not curved)
     return "outer" if known and curved else known
 

@@ -174,7 +174,10 @@ class NeuronNodes(Records):
             for kept, values in zip((slopes, above), choice, strict=True):
                 if values is not None:
                     changed = kept[position].clone()
-                    flattened(changed)[item, entry] = values.flatten().to(changed)
+                    # One number for each output, or one for each number of its window.
+                    more = changed.shape[1 + len(node.shape) :]
+                    places = changed.view(len(changed), -1, *more)
+                    places[item, entry] = values.reshape(-1, *more).to(changed)
                     kept[position] = changed
         return replace(self, slopes=slopes, above=above)
 

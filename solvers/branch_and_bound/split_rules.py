@@ -30,6 +30,7 @@ from sensverify.network.operators import (
     PiecewiseLinear,
     Product,
     Relu,
+    Share,
     Smooth,
     Steps,
 )
@@ -49,7 +50,7 @@ Kind = TypeVar("Kind", bound=Operator)
 
 def can_split(operator: Operator) -> bool:
     """True where there is a rule for what enters an operator."""
-    return isinstance(operator, PiecewiseLinear | Smooth | Steps | Product | Max)
+    return isinstance(operator, PiecewiseLinear | Smooth | Steps | Product | Max | Share)
 
 
 def of_entries(operator: Kind, shape: tuple[int, ...], places: Tensor) -> Kind:
@@ -141,6 +142,11 @@ def _(operator: Max, lower: Tensor, upper: Tensor) -> Tensor:
     return may & several & _wide(lower, upper)
 
 
+@splittable.register
+def _(operator: Share, lower: Tensor, upper: Tensor) -> Tensor:
+    return _wide(lower, upper)
+
+
 @losses.register
 def _(operator: Relu, weight: Tensor, lines: Relaxation, lower: Tensor, upper: Tensor) -> Tensor:
     """At the line above, its intercept; at the one below, the smaller of its two ends."""
@@ -179,6 +185,19 @@ def _(operator: Max, weight: Tensor, lines: Relaxation, lower: Tensor, upper: Te
     return weight.abs().unsqueeze(-1) * room
 
 
+@losses.register
+def _(operator: Share, weight: Tensor, lines: Relaxation, lower: Tensor, upper: Tensor) -> Tensor:
+    """The distance of the planes in the middle, shared as the numbers bend over their widths."""
+    middle = lower / 2 + upper / 2
+    value = apply(operator, middle)
+    under, over = _at(lines, middle, windowed=True)
+    below, above = (value - under).clamp(min=0), (over - value).clamp(min=0)
+    loss = weight.clamp(min=0) * below + (-weight).clamp(min=0) * above
+    bend = (upper - lower).square() * torch.exp(middle - middle.amax(dim=-1, keepdim=True))
+    total = bend.sum(dim=-1, keepdim=True)
+    return loss.unsqueeze(-1) * bend / torch.where(total > 0, total, 1.0)
+
+
 @split_points.register
 def _(
     operator: PiecewiseLinear, weight: Tensor, lower: Tensor, upper: Tensor, number: Tensor
@@ -212,8 +231,9 @@ def _(operator: Steps, weight: Tensor, lower: Tensor, upper: Tensor, number: Ten
     return torch.where(torch.isfinite(at), at, lower / 2 + upper / 2)[0]
 
 
-@split_points.register
-def _(operator: Product, weight: Tensor, lower: Tensor, upper: Tensor, number: Tensor) -> Tensor:
+@split_points.register(Product)
+@split_points.register(Share)
+def _(operator: Operator, weight: Tensor, lower: Tensor, upper: Tensor, number: Tensor) -> Tensor:
     return _of_window(lower / 2 + upper / 2, number)
 
 
@@ -243,14 +263,15 @@ def _wide(lower: Tensor, upper: Tensor) -> Tensor:
     return upper - lower > _NARROW * size
 
 
-def _at(lines: Relaxation, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Values of both lines."""
+def _at(lines: Relaxation, x: Tensor, *, windowed: bool = False) -> tuple[Tensor, Tensor]:
+    """Values of both lines, or planes."""
     ends = []
     for slope, intercept in (
         (lines.lower_slope, lines.lower_intercept),
         (lines.upper_slope, lines.upper_intercept),
     ):
         value = slope.squeeze(1) * x
+        value = value.sum(dim=-1) if windowed else value
         ends.append(value if intercept is None else value + intercept.squeeze(1))
     return ends[0], ends[1]
 

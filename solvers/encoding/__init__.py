@@ -1,7 +1,15 @@
 """Networks as linear and mixed-integer programs: plain sparse arrays, no solver."""
 
 # The rules register themselves on import.
-from sensverify.solvers.encoding import increments, maximum, piecewise, product, smooth, steps
+from sensverify.solvers.encoding import (
+    increments,
+    maximum,
+    piecewise,
+    product,
+    share,
+    smooth,
+    steps,
+)
 from sensverify.solvers.encoding.builder import Form, InputsInRows, Owners
 from sensverify.solvers.encoding.encode import SEGMENTS, Encoder, Encoding, Interval, Refine
 from sensverify.solvers.encoding.piecewise import pieces
@@ -22,4 +30,12 @@ __all__ = [
     "pieces",
 ]
 
-del increments, maximum, piecewise, product, smooth, steps
+del (
+    increments,
+    maximum,
+    piecewise,
+    product,
+    share,
+    smooth,
+    steps,
+)

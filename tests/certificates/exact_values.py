@@ -49,6 +49,7 @@ from sensverify.network.operators import (
     Round,
     Scale,
     Select,
+    Share,
     Sigmoid,
     Sign,
     Silu,
@@ -161,6 +162,9 @@ def apply(operator: Any, *inputs: np.ndarray) -> np.ndarray:
         return np.array(
             [_largest(list(window)) for window in x.reshape(-1, x.shape[-1])], object
         ).reshape(x.shape[:-1])
+    if isinstance(operator, Share):
+        powers = np.array([arb(v).exp() for v in x.reshape(-1)], object).reshape(x.shape)
+        return 1 / (1 + powers.sum(axis=-1))
     return _elementwise(operator, x)
 
 

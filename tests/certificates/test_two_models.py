@@ -48,6 +48,7 @@ from sensverify.network.operators import (
     Reshape,
     Round,
     Scale,
+    Share,
     Sigmoid,
     Sin,
 )
@@ -153,6 +154,7 @@ CHAINS = {
     "leaky": around(LeakyRelu(np.array([0.1, -0.2, 0.3, 2.0], np.float32))),
     "product": around(Reshape((2, 2)), Product()),
     "reciprocal": around(Relu(), Scale(None, np.float32(1.5)), Reciprocal()),
+    "share": around(Reshape((2, 3)), Share(), size=6),
     "maximum": around(Reshape((2, 3)), Max(), size=6),
     "divide": around(Divide(np.array([2.0, 3.0, -1.5, 0.25], np.float32)), Relu()),
     "batch norm": around(

@@ -45,6 +45,7 @@ from sensverify.network.operators import (
     Round,
     Scale,
     Select,
+    Share,
     Sigmoid,
     Sign,
     Silu,
@@ -202,6 +203,8 @@ FORMS: dict[str, Form] = {
     "maximum": Form(Max, (2, 3), lambda rng: Max()),
     "maximum of one": Form(Max, (3, 1), lambda rng: Max()),
     "product": Form(Product, (2, 2), lambda rng: Product()),
+    "share": Form(Share, (2, 3), lambda rng: Share()),
+    "share beside one": Form(Share, (4, 1), lambda rng: Share()),
     "increment": Form(Increment, (3, 2), lambda rng: Increment(Relu())),
     "increment of channels": Form(
         Increment,

@@ -66,6 +66,7 @@ from sensverify.core.results import Bounds, Guarantee
 from sensverify.errors import BackendFailure, MissingRule, Unbounded
 from sensverify.network import Network
 from sensverify.network.operators import (
+    Share,
     Sigmoid,
     Smooth,
     Steps,
@@ -96,7 +97,8 @@ LIRPA_REFUSES = {
     **{
         name: MissingRule
         for name, form in FORMS.items()
-        if issubclass(form.operator, Smooth | Steps) and form.operator not in (Sigmoid, Tanh)
+        if issubclass(form.operator, Share | Smooth | Steps)
+        and form.operator not in (Sigmoid, Tanh)
     },
     **{form: MissingRule for form in FORMS if form.startswith("increment")},
 }

@@ -10,7 +10,7 @@ from onnx.shape_inference import InferenceError
 
 from sensverify.errors import SensverifyError
 from sensverify.formats.onnx import load_onnx
-from sensverify.network.operators import Input, Product, Smooth, Steps
+from sensverify.network.operators import Input, Product, Share, Smooth, Steps
 from sensverify.verification.support import (
     EVERY,
     EXAMPLES,
@@ -57,7 +57,7 @@ def test_smooth_functions_are_listed_with_what_they_become() -> None:
     listed = {name: operator for name, operator, _ in onnx_operators()}
     known = operator_support()
     assert known[listed["Relu"]] == EVERY
-    curved = {kind for kind in known if issubclass(kind, Smooth | Product)}
+    curved = {kind for kind in known if issubclass(kind, Smooth | Product | Share)}
     assert {listed["Sigmoid"], listed["LSTM"]} <= curved
     assert all(known[kind] == replace(EVERY, program="outer") for kind in curved)
     assert known[listed["Softmax"]].certificate

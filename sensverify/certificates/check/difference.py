@@ -40,7 +40,16 @@ from sensverify.certificates.check.subtracting import (
     map_difference,
 )
 from sensverify.errors import BadSetting, BadShape
-from sensverify.network.operators import Increment, LeakyRelu, Max, Product, Reciprocal, Relu
+from sensverify.network.operators import (
+    Exp,
+    Increment,
+    LeakyRelu,
+    Max,
+    Product,
+    Reciprocal,
+    Relu,
+    Share,
+)
 
 _EVERYWHERE = ((-inf, inf),)
 
@@ -255,6 +264,8 @@ class _Paired:
             return self._product(source, change)
         if isinstance(old.operator, Reciprocal):
             return self._reciprocal(source, change)
+        if isinstance(old.operator, Share):
+            return self._share(before, source, change)
         if _grows_everywhere(old):
             return steps.increment(old, source, change)
         return self._subtracted(before, after, source, change)
@@ -295,6 +306,18 @@ class _Paired:
         steps, moved = self.steps, self._moved(source, change)
         both = steps.product(steps.reciprocal(source), steps.reciprocal(moved))
         return steps.product(steps.sum((change, -1.0)), both)
+
+    def _share(self, step: Nonlinear, source: int, change: int) -> int:
+        """``1 / s' - 1 / s = -(s' - s) / (s s')``, s being a sum of exponentials."""
+        steps, places = self.steps, np.arange(step.size * step.window)
+        power = ENCLOSURES[Exp](Exp(), (len(places),))
+        grown = steps.increment(power, source, change)
+        terms = [steps.chosen(grown, index) for index in places.reshape(step.size, -1).T]
+        moved = self._moved(source, change)
+        both = steps.product(
+            *(steps.apply(step.function, node, step.window) for node in (source, moved))
+        )
+        return steps.product(steps.sum(*((term, -1.0) for term in terms)), both)
 
     def _maximum(self, step: Nonlinear, source: int, change: int) -> int:
         places = np.arange(step.size * step.window).reshape(step.size, step.window).T

@@ -29,6 +29,7 @@ from sensverify.certificates.check.increments import Increments
 from sensverify.certificates.check.maximum import Maximum
 from sensverify.certificates.check.product import TwoNumbers
 from sensverify.certificates.check.s_shaped import SShaped
+from sensverify.certificates.check.shares import Shares
 from sensverify.certificates.check.smooth import SMOOTH
 from sensverify.certificates.check.steps import STEPS
 from sensverify.errors import MissingRule
@@ -41,6 +42,7 @@ from sensverify.network.operators import (
     Operator,
     Product,
     Relu,
+    Share,
     Sigmoid,
     Tanh,
 )
@@ -264,6 +266,7 @@ ENCLOSURES: dict[type[Operator], type[Enclosure]] = {
     Max: Maximum,
     Product: TwoNumbers,
     Relu: _Relu,
+    Share: Shares,
     Sigmoid: _Sigmoid,
     Tanh: _Tanh,
     **SMOOTH,

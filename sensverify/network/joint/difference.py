@@ -34,6 +34,7 @@ from sensverify.network.operators import (
     Conv,
     ConvTranspose,
     Elementwise,
+    Exp,
     Increment,
     LeakyRelu,
     Max,
@@ -47,6 +48,7 @@ from sensverify.network.operators import (
     Reshape,
     Scale,
     Select,
+    Share,
     Smooth,
 )
 from sensverify.network.rewrites.editing import wide
@@ -215,6 +217,8 @@ class _Steps:
             return self._product(sources[0], *self._filled(sources, changes))
         if isinstance(old, Reciprocal):
             return self._reciprocal(sources[0], *self._filled(sources, changes))
+        if isinstance(old, Share):
+            return self._share(sources[0], *self._filled(sources, changes))
         if isinstance(old, LeakyRelu) and isinstance(new, LeakyRelu):
             return self._leaky(old, new, sources[0], changes[0])
         if _grows_everywhere(old) and alike(old, new):
@@ -296,6 +300,19 @@ class _Steps:
         parts = [self.builder.add(Reciprocal(), node) for node in (source, moved)]
         both = self.builder.add(Product(), self._beside(*parts))
         less = self.builder.add(Scale(np.full((), -1.0)), change)
+        return self.builder.add(Product(), self._beside(less, both))
+
+    def _share(self, source: int, change: int) -> int:
+        """``1 / s' - 1 / s = -(s' - s) / (s s')``, s being a sum of exponentials."""
+        shape = self.builder.shape(source)
+        index = np.arange(prod(shape)).reshape(shape)
+        grown = self._increment(Exp(), source, change)
+        terms = [self.builder.add(Select(index[..., k]), grown) for k in range(shape[-1])]
+        total = terms[0] if len(terms) == 1 else self.builder.add(Add(), *terms)
+        moved = self.builder.add(Add(), source, change)
+        parts = [self.builder.add(Share(), node) for node in (source, moved)]
+        both = self.builder.add(Product(), self._beside(*parts))
+        less = self.builder.add(Scale(np.full((), -1.0)), total)
         return self.builder.add(Product(), self._beside(less, both))
 
     def _maximum(self, source: int, change: int) -> int:

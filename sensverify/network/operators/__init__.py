@@ -51,7 +51,7 @@ from sensverify.network.operators.elementary import (
 )
 from sensverify.network.operators.gates import Gelu, HardSwish, Mish, Silu, TanhGelu
 from sensverify.network.operators.piecewise import Abs, Clip, LeakyRelu, Relu
-from sensverify.network.operators.several import Increment, Max, Product, Windowed
+from sensverify.network.operators.several import Increment, Max, Product, Share, Windowed
 from sensverify.network.operators.smooth import (
     Atan,
     Elu,
@@ -105,6 +105,7 @@ __all__ = [
     "Round",
     "Scale",
     "Select",
+    "Share",
     "Sigmoid",
     "Sign",
     "Silu",

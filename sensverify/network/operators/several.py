@@ -28,6 +28,15 @@ class Product(Windowed):
 
 
 @dataclass(frozen=True, eq=False)
+class Share(Windowed):
+    """``1 / (1 + sum(exp(x)))`` of the numbers along the last axis, which disappears.
+
+    The share that a softmax gives an entry, x being the other entries less it: what all entries
+    have in common is gone before any bound is taken.
+    """
+
+
+@dataclass(frozen=True, eq=False)
 class Increment(Windowed):
     """``f(x + d) - f(x)`` of the two numbers x and d along the last axis, which disappears.
 

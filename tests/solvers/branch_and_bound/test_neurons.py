@@ -31,6 +31,7 @@ from sensverify.network.operators import (
     Relu,
     Reshape,
     Round,
+    Share,
     Sigmoid,
     Sign,
     Sin,
@@ -66,6 +67,7 @@ NETWORKS = {
     "floor": random_chain(6, 3, 5, 1, activation=Floor()),
     "product": windowed(Product(), 2),
     "max": windowed(Max(), 3),
+    "share": windowed(Share(), 3),
 }
 each_network = pytest.mark.parametrize("name", NETWORKS)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
@@ -61,6 +61,21 @@ class LineProblem:
     def upper(self) -> Tensor:
         """Upper ends of the boxes, ``[items, features]``."""
         return flattened(self.box.upper)
+
+    def narrowed(self, network: Network) -> LineProblem:
+        """The same in float32, with a network of such parameters: near to it, and no proof."""
+        box = self.box
+        if not isinstance(box, InputSet):
+            box = Box(box.lower.float(), box.upper.float())
+        return replace(
+            self,
+            network=network,
+            box=box,
+            relaxations={p: lines.map(Tensor.float) for p, lines in self.relaxations.items()},
+            rows=self.rows.float(),
+            limits=self.limits.float(),
+            ends={p: (low.float(), high.float()) for p, (low, high) in self.ends.items()},
+        )
 
     def least(self, lines: Tensor) -> Tensor:
         """The smallest values of linear functions of the input, ``[items, lines]``.

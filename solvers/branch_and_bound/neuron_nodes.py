@@ -120,7 +120,7 @@ class NeuronNodes(Records):
             slopes=_updated(self.slopes, choices.slopes),
             above=_updated(self.above, choices.above),
             multipliers=_updated(self.multipliers, choices.multipliers),
-            scores=self.scores if choices.scores is None else choices.scores,
+            scores=self.scores if choices.scores is None else choices.scores.to(self.scores),
         )
 
     def choices(self) -> Choices:

@@ -45,6 +45,7 @@ from sensverify.solvers.branch_and_bound.optimising import (
 )
 from sensverify.solvers.branch_and_bound.pace import Pace
 from sensverify.solvers.branch_and_bound.refining import OwnLines, refine
+from sensverify.solvers.branch_and_bound.single_precision import best_lines_in_single, in_single
 from sensverify.solvers.branch_and_bound.step_intervals import has_steps
 from sensverify.solvers.branch_and_bound.targets import Targets
 
@@ -66,7 +67,7 @@ _FAVOUR = 3.0
 """Score of the row whose turn it is, where the others have none: most of the weight, and gradient
 steps can still move it."""
 
-CANDIDATES = 4
+CANDIDATES = 2
 """Neurons of each sub-problem whose children are looked at before one is chosen."""
 
 
@@ -122,6 +123,7 @@ class NeuronSplitting:
         network = self.layers.network
         quick = Entries.of(network).only_relus or has_steps(network)
         self._steps = STEPS if quick else CURVED_STEPS
+        self._single = in_single(network, self.floor.device)
 
     def run(self) -> None:
         """Search until every target is refuted, the goal is reached or the watch is over."""
@@ -241,7 +243,9 @@ class NeuronSplitting:
         """Bound sub-problems, look for incumbents in them, and keep what stays open."""
         problem, intervals = self._lines(nodes)
         record = self.forest is not None
-        best = best_lines(problem, nodes.choices(), steps, keep=record, watch=self._whole)
+        best = best_lines_in_single(
+            problem, self._single, nodes.choices(), steps, keep=record, watch=self._whole
+        )
         self.explored += len(nodes)
         # A child's proof holds beside its parent's.
         bounds = torch.where(nodes.bounds > best.excess, nodes.bounds, best.excess)
@@ -412,7 +416,9 @@ class NeuronSplitting:
         """The worse part's bound if a neuron were split, without optimising it, ``[items]``."""
         parts = self._parts(nodes, neuron, at)
         problem, _ = self._lines(parts)
-        excess = best_lines(problem, parts.choices(), 0).excess
+        if self._single is not None:
+            problem = problem.narrowed(self._single)
+        excess = best_lines(problem, parts.choices(), 0).excess.to(self.floor)
         first, second = excess[: len(nodes)], excess[len(nodes) :]
         # A refuted child is worth no more than that; a little for the better one breaks ties.
         zero = self.targets.closing(nodes.target)

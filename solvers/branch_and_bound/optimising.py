@@ -14,7 +14,7 @@ for the upper one. With m it adds ``max(m, 0) (low - z) + min(m, 0) (high - z)``
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 
 import torch
@@ -99,6 +99,8 @@ class BestLines:
         Of the best step.
     behind : Behind or None
         All that proves the best line, where it was asked for.
+    best : Choices or None
+        Of the best step, likewise.
     """
 
     coefficients: Tensor
@@ -107,6 +109,7 @@ class BestLines:
     seen: dict[int, Tensor]
     weights: Tensor
     behind: Behind | None = None
+    best: Choices | None = None
 
 
 def best_lines(
@@ -158,8 +161,12 @@ def best_lines(
     if problem.empty is not None:
         best = best.masked_fill(problem.empty, inf)
     seen = {p: a.detach().squeeze(1) for p, a in seen.items()}
-    behind = None if kept is None else variables.behind(kept)
-    return BestLines(best_line, best, variables.choices(), seen, best_weights, behind)
+    found = BestLines(best_line, best, variables.choices(), seen, best_weights)
+    if kept is None:
+        return found
+    return replace(
+        found, behind=variables.behind(kept), best=variables.choices_of(kept, best_weights)
+    )
 
 
 def rows_alone(problem: LineProblem) -> tuple[Tensor, Tensor, dict[int, Tensor]]:
@@ -228,7 +235,7 @@ class _Variables:
             for p, (low, _) in problem.cuts.items()
         }
         self._cuts = {p: _Constraint.of(*ends, like) for p, ends in problem.cuts.items()}
-        first = torch.zeros_like(like) if start.scores is None else start.scores.clone()
+        first = torch.zeros_like(like) if start.scores is None else start.scores.to(like, copy=True)
         # With one row there is nothing to weigh.
         self._scores = first.requires_grad_() if like.shape[1] > 1 else first
 
@@ -254,6 +261,17 @@ class _Variables:
         lower = {p: r.lower_slope for p, r in relaxations.items()}
         upper = {p: r.upper_slope for p, r in relaxations.items()}
         return Behind(lower, upper, multipliers)
+
+    def choices_of(self, kept: list[Tensor], weights: Tensor) -> Choices:
+        """The choices of such a copy, with the weights of the rows."""
+        parts = iter(kept)
+        slopes, above = dict[int, Tensor](), dict[int, Tensor]()
+        for p, (_, high) in self._chosen.items():
+            slopes[p] = next(parts).squeeze(1)
+            if high is not None:
+                above[p] = next(parts).squeeze(1)
+        multipliers = {p: next(parts).squeeze(1) for p in self._multipliers}
+        return Choices(slopes, above, multipliers, weights.log())
 
     def _relaxations(self, chosen: Mapping[int, Choice]) -> dict[int, Relaxation]:
         return {

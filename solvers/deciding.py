@@ -18,19 +18,11 @@ from sensverify.core.box import Box
 from sensverify.core.queries import Accept, Decision, Query, Verdict
 from sensverify.core.sets import InputSet
 from sensverify.network import Network
-from sensverify.network.operators import (
-    Elementwise,
-    Increment,
-    Operator,
-    PiecewiseLinear,
-    Product,
-    Share,
-    Steps,
-)
 from sensverify.runs.watch import Watch
 from sensverify.solvers.brackets import Brackets
 from sensverify.solvers.branch_and_bound import BranchAndBound
 from sensverify.solvers.encoding import Encoder, Encoding, Problem
+from sensverify.solvers.encoding.envelopes import has_curves
 from sensverify.solvers.encoding.expression import widened
 from sensverify.solvers.hidden_layers import prepare
 from sensverify.solvers.highs import Highs
@@ -129,7 +121,7 @@ def decide(
         rows = torch.zeros(1, 1, int(np.prod(network.output_shape)), dtype=torch.float64)
     box = tensor_box(query.box, device=torch.device("cpu"))
     known = Brackets.start(network, box, rows)
-    curved = any(map(_curved, (node.operator for node in known.network.nodes)))
+    curved = has_curves(known.network)
     case = _Case(known.network, query, accept, curved=curved)
     _, points = search(known.network, known.box, rows, seed=method.seed, watch=watch)
     if case.look(points[0]):
@@ -185,16 +177,6 @@ def _by_splitting(
     if found.verdict in (Verdict.SAT, Verdict.UNSAT):
         return found
     return replace(found, reason=f"{reason}, and branch and bound has not decided them since")
-
-
-def _curved(operator: Operator) -> bool:
-    """Whether a program holds an operator in an envelope only."""
-    if isinstance(operator, Increment):
-        return _curved(operator.function)
-    exact = isinstance(operator, PiecewiseLinear | Steps)
-    return isinstance(operator, Product | Share) or (
-        isinstance(operator, Elementwise) and not exact
-    )
 
 
 def _excluded(case: _Case, alternative: tuple[int, ...], least: np.ndarray) -> bool:

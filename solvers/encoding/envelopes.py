@@ -18,7 +18,18 @@ from torch import Tensor
 
 from sensverify.bounds.forward import apply
 from sensverify.bounds.relaxation import Relaxation, Slope, line_intercepts, relax
-from sensverify.network.operators import Elementwise, Periodic, Smooth
+from sensverify.network import Network
+from sensverify.network.operators import (
+    Elementwise,
+    Increment,
+    Operator,
+    Periodic,
+    PiecewiseLinear,
+    Product,
+    Share,
+    Smooth,
+    Steps,
+)
 
 Cut = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 """Where to cut intervals between these ends, and the gap that is left if they are not cut."""
@@ -54,6 +65,24 @@ class Lines:
     below: bool
     slopes: np.ndarray
     starts: np.ndarray
+
+
+def has_curves(network: Network) -> bool:
+    """Whether the exact form holds some operator of a network in an envelope only."""
+    kinds = (node.operator for node in network.nodes)
+    return any(isinstance(kind, Share) or _cut(kind) for kind in kinds)
+
+
+def has_segments(network: Network) -> bool:
+    """Whether some of these envelopes are in segments."""
+    return any(_cut(node.operator) for node in network.nodes)
+
+
+def _cut(operator: Operator) -> bool:
+    if isinstance(operator, Increment):
+        return _cut(operator.function)
+    exact = isinstance(operator, PiecewiseLinear | Steps)
+    return isinstance(operator, Product) or (isinstance(operator, Elementwise) and not exact)
 
 
 def refined(ends: np.ndarray, count: int, cut: Cut) -> np.ndarray:

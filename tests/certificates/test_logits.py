@@ -184,7 +184,7 @@ def test_a_claim_about_logits_is_none_about_probabilities(
     """The first version, with the same claims: they would be about the file's own output."""
     refused = {
         # Probabilities are a network of their own, of more nonlinear entries than the proof has.
-        "softmax": ("0 entries of nonlinear functions; the model has 4, 3, 9", 2, "does not fit"),
+        "softmax": ("0 entries of nonlinear functions; the model has 4, 3, 6", 2, "does not fit"),
         "label and map": ("about the file's own output", 1, "rejected"),
         "linear": ("about the file's own output", 1, "rejected"),
     }

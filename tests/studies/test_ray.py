@@ -40,6 +40,7 @@ def whole(longer: Study, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_killed_worker_and_a_stop_change_nothing(
     cluster: Any, longer: Study, whole: Path, tmp_path: Path
 ) -> None:

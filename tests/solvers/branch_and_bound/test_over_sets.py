@@ -72,8 +72,9 @@ def test_ranges_hold_every_output_and_are_no_wider_than_crowns(name: str, activa
         torch.testing.assert_close(outputs, attained[0], rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("activation", ["relu", "leaky"])
-@pytest.mark.parametrize("name", CONVEX)
+@pytest.mark.parametrize(
+    ("name", "activation"), [*((name, "relu") for name in CONVEX), ("sum", "leaky")]
+)
 def test_kinks_alone_are_exact_over_convex_sets(name: str, activation: str) -> None:
     inside, net = SETS[name][:2], network(activation)
     found = sv.compute_bounds(net, inside, BranchAndBound())

@@ -89,7 +89,7 @@ def test_fixed_signs_prove_all_that_is_claimed(seed: int, activation: Elementwis
 @pytest.mark.parametrize("seed", range(2))
 def test_a_network_of_several_kinds(seed: int) -> None:
     box = unit_box(3, 0.5, batch=2)
-    found, evaluator = prove(pooled(seed), box, split="neurons", seconds=2.0)
+    found, evaluator = prove(pooled(seed), box, split="neurons", seconds=0.5)
     assert_proves(found, evaluator)
     assert len(found.certificate.cells) > 10
 

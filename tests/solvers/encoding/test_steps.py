@@ -17,7 +17,6 @@ from sensverify.network.operators import (
     Heaviside,
     Relu,
     Round,
-    Sigmoid,
     Sign,
     Steps,
 )
@@ -97,7 +96,3 @@ def test_a_number_without_a_jump_takes_no_binary() -> None:
 def test_what_cannot_be_written_down_is_named() -> None:
     with pytest.raises(MissingRule, match="Round"):
         encode(_single(Round(), 1), _box([-1e6], [1e6]), Form.EXACT)
-    builder = NetworkBuilder((1,))
-    network = builder.build(builder.add(Round(), builder.add(Sigmoid(), builder.input)))
-    with pytest.raises(MissingRule, match="Sigmoid"):
-        encode(network, _box([-1.0], [1.0]), Form.EXACT)

@@ -199,11 +199,8 @@ def certify_bounds(
     if not bool(np.isfinite(values).all()):
         problem, row = (int(i) for i in np.argwhere(~np.isfinite(values))[0])
         raise Unbounded(f"nothing is proven about row {row} of problem {problem}: it overflows")
-    multipliers = tree.evaluator.chosen
-    if sets is not None and multipliers is None:
-        # No whole box is a leaf.
-        multipliers = np.zeros((*values.shape, sets.multipliers))
-    return Certified(replace(claims, limits=values, multipliers=multipliers), tree.proof)
+    claims = replace(claims, limits=values, multipliers=tree.evaluator.chosen)
+    return Certified(claims, tree.proof)
 
 
 def _unclaimed(

@@ -58,6 +58,8 @@ class Evaluator:
         self.program, self.arithmetic = program, arithmetic
         self.claims, self.margin = claims, margin
         self.chosen: np.ndarray | None = None
+        if claims.sets is not None and claims.multipliers is None:
+            self.chosen = np.zeros((*claims.limits.shape, claims.sets.multipliers))
         self._reached = np.full(claims.limits.shape, -np.inf)
 
     @_QUIET
@@ -295,11 +297,8 @@ class Evaluator:
         self, problem: np.ndarray, rows: np.ndarray, used: SetMultipliers, values: np.ndarray
     ) -> None:
         """Remember multipliers that were chosen, for whoever proposes: of each row the best."""
-        if used.values is None or self.claims.sets is None:
+        if used.values is None or self.chosen is None:
             return
-        if self.chosen is None:
-            shape = self.claims.limits.shape
-            self.chosen = np.zeros((*shape, self.claims.sets.multipliers))
         for leaf, (place, mine) in enumerate(zip(problem, rows, strict=True)):
             better = values[leaf] > self._reached[place, mine]
             self._reached[place, mine[better]] = values[leaf, better]

@@ -86,6 +86,8 @@ def _settings(catalog: Catalog[Any], name: str) -> list[str]:
 
 def _words(hint: Any) -> list[str]:
     """The words that a setting takes, among others where it does."""
+    if get_origin(hint) is tuple and get_args(hint)[1:] == (Ellipsis,):
+        return _words(get_args(hint)[0])
     several = get_origin(hint) in (Union, UnionType)
     members = get_args(hint) if several else (hint,)
     words = [word for each in members for word in words_of(each)]

@@ -23,6 +23,9 @@ from sensverify.runs.watch import Watch
 from sensverify.solvers.gap import tolerance
 from sensverify.solvers.incumbents import descend, search
 
+_STEPS = 24
+"""Steps from samples of the whole box."""
+
 _CLIMBERS, _CLIMBING_STEPS = 8, 4
 """Points of one step of the search from which gradients are followed, and how far."""
 
@@ -165,6 +168,7 @@ class RangeGoal(_EachRow):
     gap: float
     values: Tensor
     points: Tensor
+    attack: bool = True
 
     @classmethod
     def start(
@@ -176,10 +180,16 @@ class RangeGoal(_EachRow):
         gap: float,
         seed: int,
         watch: Watch | None = None,
+        attack: bool = True,
     ) -> RangeGoal:
-        """Both ends of the objectives ``[problems or 1, rows, outputs]``, sampled once."""
+        """Both ends of the objectives ``[problems or 1, rows, outputs]``, sampled once.
+
+        Without ``attack``, no gradients are followed from samples, here and later.
+        """
         rows = torch.cat([objectives, -objectives], dim=1)
-        return cls(rows, gap, *search(network, box, rows, seed=seed, watch=watch))
+        steps = _STEPS if attack else 0
+        found = search(network, box, rows, seed=seed, steps=steps, watch=watch)
+        return cls(rows, gap, *found, attack)
 
     def tolerances(self) -> Tensor:
         """The distance from the attained value that a bound must reach, ``[problems, rows]``."""
@@ -198,6 +208,8 @@ class RangeGoal(_EachRow):
 
     def offer(self, network: Network, box: Box, points: Tensor, problem: Tensor) -> None:
         excess = self._look(network, points, problem) / self.scales()[problem]
+        if not self.attack:
+            return
         # From the points that came closest to what is attained, the gradient may lead below it.
         best, row = excess.min(dim=1)
         chosen = best.topk(min(_CLIMBERS, len(points)), largest=False).indices

@@ -25,6 +25,7 @@ from sensverify.solvers.branch_and_bound.goals import Goal
 from sensverify.solvers.branch_and_bound.input_tree import InputTree
 from sensverify.solvers.branch_and_bound.pace import Pace
 from sensverify.solvers.branch_and_bound.sub_boxes import LinesBelow, lines_below
+from sensverify.solvers.branch_and_bound.techniques import Left
 from sensverify.solvers.branch_and_bound.tightening import Tightened, nothing_tightened, tighten
 
 _SMALLEST_BATCH = 64
@@ -57,6 +58,8 @@ class InputSplitting:
         Takes the record of the search.
     limit : float
         Sub-boxes after which the search stops, whatever is still open.
+    without : tuple of str
+        As for `BranchAndBound`.
     """
 
     network: Network
@@ -66,6 +69,7 @@ class InputSplitting:
     watch: Watch
     tree: InputTree
     limit: float = inf
+    without: Left = ()
     steps: int = 8
     explored: int = 0
     gave_up: bool = False
@@ -116,6 +120,10 @@ class InputSplitting:
     @property
     def tightens(self) -> bool:
         """True once it takes long enough for lines to be optimised, beside CROWN's."""
+        return self._takes_long and "alpha" not in self.without
+
+    @property
+    def _takes_long(self) -> bool:
         return self.explored > _PATIENCE * len(self.floor)
 
     @property
@@ -205,19 +213,21 @@ class InputSplitting:
         )
         thresholds = self.goal.thresholds()[boxes.problem]
         open_rows, tightened = self._tighten(boxes, lines, thresholds)
-        if self.tightens:
+        if self._takes_long:
             self._drop_hopeless(boxes, points, open_rows)
         self._close(boxes, open_rows)
-        lower, upper, still_open = clip(
-            boxes.lower,
-            boxes.upper,
-            lines.coefficients,
-            lines.least,
-            thresholds,
-            self.goal.groups,
-            open_rows,
-            tightened,
-        )
+        lower, upper, still_open = boxes.lower, boxes.upper, open_rows
+        if "clipping" not in self.without:
+            lower, upper, still_open = clip(
+                lower,
+                upper,
+                lines.coefficients,
+                lines.least,
+                thresholds,
+                self.goal.groups,
+                open_rows,
+                tightened,
+            )
         self._keep(boxes, (lower, upper), thresholds, (open_rows, still_open))
 
     def _tighten(

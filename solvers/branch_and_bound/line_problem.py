@@ -39,6 +39,8 @@ class LineProblem:
         The node that the rows are of; None is the output.
     empty : boolean Tensor or None, shape ``[items]``
         Where no input lies, so that whatever is asked holds.
+    fixed : bool
+        Whether lines are as they are given, and none is chosen.
     """
 
     network: Network
@@ -51,6 +53,7 @@ class LineProblem:
     cuts: Mapping[int, Interval] = field(default_factory=dict)
     target: int | None = None
     empty: Tensor | None = None
+    fixed: bool = False
 
     @property
     def lower(self) -> Tensor:

@@ -43,6 +43,7 @@ from sensverify.solvers.branch_and_bound.searching import Search
 from sensverify.solvers.branch_and_bound.split_rules import can_split
 from sensverify.solvers.branch_and_bound.step_intervals import has_steps
 from sensverify.solvers.branch_and_bound.sub_boxes import root_bounds
+from sensverify.solvers.branch_and_bound.techniques import Left
 from sensverify.solvers.branch_and_bound.whole_boxes import refuted_on_whole_boxes
 
 FEW_KINKS = 64
@@ -82,6 +83,10 @@ class BranchAndBound(Method, Decider):
     split : str
         ``inputs`` cuts the input box, ``neurons`` what enters nonlinear functions (at the kink of a
         ReLU), ``auto`` chooses.
+    without : tuple of str
+        Techniques that the search does without, such as ``("clipping", "lookahead")``: to see what
+        each is worth. `sensverify.solvers.branch_and_bound.TECHNIQUES` has them all, and what each
+        does.
     batch : int
         Sub-problems bounded at a time, at most.
     memory : int
@@ -112,6 +117,7 @@ class BranchAndBound(Method, Decider):
     objective_seconds: Seconds | None = None
     gap: AtLeast0 = 1e-6
     split: Literal["auto", "inputs", "neurons"] = "auto"
+    without: Left = ()
     batch: Count = 2048
     memory: Count = 1 << 30
     threads: Count | None = None
@@ -189,7 +195,15 @@ class BranchAndBound(Method, Decider):
         rows = objectives.detach().to(box.lower)
         with torch.no_grad(), torch_threads(self.threads):
             layers = LayerBounds(live, box, Slope.ADAPTIVE, watch).fill()
-            goal = RangeGoal.start(live, box, rows, gap=self.gap, seed=self.seed, watch=watch)
+            goal = RangeGoal.start(
+                live,
+                box,
+                rows,
+                gap=self.gap,
+                seed=self.seed,
+                watch=watch,
+                attack="attack" not in self.without,
+            )
             search = self._search(layers, goal, watch, record=record)
             found = _enclosure(layers, asked, goal, search.bounds)
             return replace(found, certificate=search.proof() if record else None)
@@ -219,6 +233,7 @@ class BranchAndBound(Method, Decider):
         live, box = _in_double(network, query.box, self.device)
         with torch.no_grad(), torch_threads(self.threads):
             goal = QueryGoal.start(query, accept, box.lower)
+            goal.attack = "attack" not in self.without
             # A short look for a witness, then one for a proof, then a long one for a witness.
             goal.search(live, box, watch, seed=self.seed, starts=64, steps=10)
             if goal.witness is not None:
@@ -291,7 +306,7 @@ class BranchAndBound(Method, Decider):
                 inputs.limit = patience = self._patience(layers)
                 if isinstance(goal, LimitGoal):
                     inputs.limit = min(inputs.limit, float(_ENOUGH * box.batch))
-            if has_steps(network):
+            if has_steps(network) and "portfolio" not in self.without:
                 inputs.limit = min(inputs.limit, float(_JUMPS * box.batch))
             inputs.run(box)
             if (
@@ -327,7 +342,7 @@ class BranchAndBound(Method, Decider):
         neurons = sum(prod(node.shape) for node in network.nodes)
         batch = max(1, min(self.batch, self.memory // (64 * 8 * neurons)))
         tree = InputTree(Entries.of(network), self.memory if record else 0)
-        return InputSplitting(network, goal, batch, self.memory, watch, tree)
+        return InputSplitting(network, goal, batch, self.memory, watch, tree, without=self.without)
 
     def _raced(
         self,
@@ -372,7 +387,9 @@ class BranchAndBound(Method, Decider):
         neurons = sum(prod(node.shape) for node in layers.network.nodes)
         batch = min(self.batch, max(8, _NUMBERS // neurons))
         forest = NeuronForest(Entries.of(layers.network), self.memory) if record else None
-        return NeuronSplitting(layers, goal, batch, self.memory, watch, floor, forest, self.resolve)
+        return NeuronSplitting(
+            layers, goal, batch, self.memory, watch, floor, forest, self.resolve, self.without
+        )
 
     def _patience(self, layers: LayerBounds) -> float:
         """Sub-boxes to try before kinks are split instead: without limit where these are many.
@@ -385,7 +402,7 @@ class BranchAndBound(Method, Decider):
         unstable = count_unstable(network, layers.pre_activations, batch)
         few = int(unstable.max()) <= FEW_KINKS
         kinked = all(isinstance(kind, PiecewiseLinear) for kind in kinds)
-        if self.split == "auto" and few and kinked:
+        if self.split == "auto" and few and kinked and "portfolio" not in self.without:
             return float(_PATIENCE * batch)
         return inf
 
@@ -413,7 +430,7 @@ class BranchAndBound(Method, Decider):
             # Of steps, splits decide as much at once as of kinks.
             return False, True
         if isinstance(goal, QueryGoal):
-            return moving <= MANY_FEATURES, True
+            return moving <= MANY_FEATURES and "portfolio" not in self.without, True
         # Of curved functions no last split is reached: what is only to be proven again may not be.
         kinked = all(isinstance(kind, PiecewiseLinear) for kind in kinds)
         by_neurons = kinked or (moving > MANY_FEATURES and not isinstance(goal, LimitGoal))

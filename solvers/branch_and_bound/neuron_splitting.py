@@ -48,6 +48,7 @@ from sensverify.solvers.branch_and_bound.refining import OwnLines, refine
 from sensverify.solvers.branch_and_bound.single_precision import best_lines_in_single, in_single
 from sensverify.solvers.branch_and_bound.step_intervals import has_steps
 from sensverify.solvers.branch_and_bound.targets import Targets
+from sensverify.solvers.branch_and_bound.techniques import Left
 
 _SMALLEST_BATCH = 32
 """Sub-problems of the first step after the roots."""
@@ -94,6 +95,7 @@ class NeuronSplitting:
     forest : NeuronForest or None
         Takes the record of the search.
     resolve : bool
+    without : tuple of str
         As for `BranchAndBound`.
     """
 
@@ -105,6 +107,7 @@ class NeuronSplitting:
     floor: Tensor
     forest: NeuronForest | None = None
     resolve: bool = False
+    without: Left = ()
     explored: int = 0
     gave_up: bool = False
     full: bool = False
@@ -123,13 +126,16 @@ class NeuronSplitting:
         network = self.layers.network
         quick = Entries.of(network).only_relus or has_steps(network)
         self._steps = STEPS if quick else CURVED_STEPS
-        self._single = in_single(network, self.floor.device)
+        self._candidates = 1 if "lookahead" in self.without else CANDIDATES
+        mixed = "mixed-precision" not in self.without
+        self._single = in_single(network, self.floor.device) if mixed else None
 
     def run(self) -> None:
         """Search until every target is refuted, the goal is reached or the watch is over."""
         self._began = True
         self._bound_roots(self._open)
-        if len(self._open) and not self.goal.reached and not self._whole.over:
+        again = len(self._open) > 0 and "refinement" not in self.without
+        if again and not self.goal.reached and not self._whole.over:
             share = REFINING_SHARE * self._whole.left
             # They are roots again: nothing is split before.
             self._open = replace(self._open, decision=self._open.decision * 0 - 1)
@@ -239,12 +245,22 @@ class NeuronSplitting:
     def _lines(self, nodes: NeuronNodes) -> tuple[LineProblem, dict[int, Interval]]:
         return self.targets.lines(self.layers, nodes)
 
+    def _chosen(self, problem: LineProblem) -> LineProblem:
+        """The problem with the choices that gradient steps have."""
+        cuts = {} if "beta" in self.without else problem.cuts
+        return replace(problem, cuts=cuts, fixed="alpha" in self.without)
+
     def _bound(self, nodes: NeuronNodes, steps: int) -> None:
         """Bound sub-problems, look for incumbents in them, and keep what stays open."""
         problem, intervals = self._lines(nodes)
         record = self.forest is not None
         best = best_lines_in_single(
-            problem, self._single, nodes.choices(), steps, keep=record, watch=self._whole
+            self._chosen(problem),
+            self._single,
+            nodes.choices(),
+            steps,
+            keep=record,
+            watch=self._whole,
         )
         self.explored += len(nodes)
         # A child's proof holds beside its parent's.
@@ -311,6 +327,8 @@ class NeuronSplitting:
 
     def _programmed(self, nodes: NeuronNodes, rows: Tensor) -> NeuronNodes:
         """With what linear programs prove about some rows of each, boolean ``[items, rows]``."""
+        if "leaf-programs" in self.without:
+            return nodes
         problem, _ = self._lines(nodes)
         problem, bounds = replace(problem, present=rows), nodes.bounds.clone()
         scales = self.targets.scales(nodes.target)
@@ -374,18 +392,27 @@ class NeuronSplitting:
         network, usable = self.layers.network, free.any(dim=1)
         scores = neuron_losses(network, seen, *lines, nodes.low)
         scores = torch.where(usable, scores, -torch.inf)
-        count = min(CANDIDATES, scores.shape[1])
-        likely = scores.topk(count, dim=1).indices
+        likely = scores.topk(min(self._candidates, scores.shape[1]), dim=1).indices
         points = points_of(network, seen, lines[1], nodes.low, likely)
+        best = self._likeliest(nodes, likely, points, usable.gather(1, likely))
+        choice, at = (values.gather(1, best.unsqueeze(1)).squeeze(1) for values in (likely, points))
+        # Without a free neuron there is nothing to do.
+        choice = torch.where(usable.any(dim=1), choice, -torch.ones_like(choice))
+        return replace(nodes, decision=choice, at=at)
+
+    def _likeliest(
+        self, nodes: NeuronNodes, likely: Tensor, points: Tensor, usable: Tensor
+    ) -> Tensor:
+        """Which of the likely neurons helps most, ``[items]``: of the usable ones."""
+        count = likely.shape[1]
+        if count == 1:
+            return likely[:, 0] * 0
         outcomes = torch.stack(
             [self._outcome(nodes, likely[:, i], points[:, i]) for i in range(count)], dim=1
         )
-        outcomes = torch.where(usable.gather(1, likely), outcomes, -torch.inf)
-        # Where no outcome is finite, the likeliest; without a free neuron there is nothing to do.
-        best = torch.where(torch.isfinite(outcomes).any(dim=1), outcomes.argmax(dim=1), 0)
-        choice, at = (values.gather(1, best.unsqueeze(1)).squeeze(1) for values in (likely, points))
-        choice = torch.where(usable.any(dim=1), choice, -torch.ones_like(choice))
-        return replace(nodes, decision=choice, at=at)
+        outcomes = torch.where(usable, outcomes, -torch.inf)
+        # Where no outcome is finite, the likeliest.
+        return torch.where(torch.isfinite(outcomes).any(dim=1), outcomes.argmax(dim=1), 0)
 
     def _for_a_row(self, nodes: NeuronNodes, seen: Arrays) -> tuple[NeuronNodes, Arrays]:
         """The nodes, and the neurons' coefficients, of the rows whose turn it is."""
@@ -415,7 +442,7 @@ class NeuronSplitting:
     def _outcome(self, nodes: NeuronNodes, neuron: Tensor, at: Tensor) -> Tensor:
         """The worse part's bound if a neuron were split, without optimising it, ``[items]``."""
         parts = self._parts(nodes, neuron, at)
-        problem, _ = self._lines(parts)
+        problem = self._chosen(self._lines(parts)[0])
         if self._single is not None:
             problem = problem.narrowed(self._single)
         excess = best_lines(problem, parts.choices(), 0).excess.to(self.floor)

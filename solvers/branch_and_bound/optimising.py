@@ -383,6 +383,8 @@ class _Constraint:
 
 def _free(problem: LineProblem, position: int) -> bool:
     """True where the lines of a node are chosen."""
+    if problem.fixed:
+        return False
     operator, lines = problem.network.nodes[position].operator, problem.relaxations[position]
     if isinstance(operator, Relu):
         return lines.upper_intercept is not None and bool((lines.upper_intercept > 0).any())

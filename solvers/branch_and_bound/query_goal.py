@@ -76,7 +76,7 @@ class QueryGoal:
     """An input that meets a query, or the proof that there is none. One problem.
 
     ``slack`` is how far rounding may move a bound from its limit, ``[1, rows]``; nothing is refuted
-    before it is known.
+    before it is known. Without ``attack``, samples are looked at, and no gradients are followed.
     """
 
     query: Query
@@ -86,6 +86,7 @@ class QueryGoal:
     accept: Accept | None
     witness: np.ndarray | None = None
     tied: bool = False
+    attack: bool = True
     slack: Tensor = field(default_factory=lambda: torch.tensor(torch.inf))
     _magnitude: Tensor = field(default_factory=lambda: torch.ones(()))
     _strict: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.bool))
@@ -188,11 +189,14 @@ class QueryGoal:
         self._see(network, points[0])
         if self.witness is None:
             samples = first_points(box, seed, starts)[0]
-            self._descend(network, box, *self._nearest(network, samples), steps, watch)
+            if self.attack:
+                self._descend(network, box, *self._nearest(network, samples), steps, watch)
+            else:
+                self._judge(network, samples)
 
     def offer(self, network: Network, box: Box, points: Tensor, problem: Tensor) -> None:
         self._judge(network, points)
-        if self.witness is not None:
+        if self.witness is not None or not self.attack:
             return
         with torch.no_grad():
             excess = self._excess(flattened(forward(network, points)))

@@ -1,6 +1,7 @@
 """Exact ranges and decided properties, measured, as Markdown tables.
 
     python tests/benchmarks/exact.py [--quick] [--results FOLDER] [--out FILE]
+    python tests/benchmarks/exact.py --ablation [options of ablation.py]
 
 Three parts: exact ranges of the Iris network by every method that finds them; the first ACAS Xu
 network, which none finishes, after a fixed time; and, with ``--results``, what CSV files that
@@ -16,12 +17,14 @@ from __future__ import annotations
 import argparse
 import csv
 import os
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from time import perf_counter
 
+import ablation
 import highspy
 import numpy as np
 import torch
@@ -58,6 +61,9 @@ splitting with plain CROWN, by a MILP with CROWN bounds, and by one with interva
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["--ablation"]:
+        ablation.main(sys.argv[2:])
+        return
     arguments = _arguments()
     torch.set_num_threads(arguments.threads)
     lines = []
@@ -73,6 +79,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--results", metavar="FOLDER", type=Path)
     parser.add_argument("--out", metavar="FILE", default=HERE / "RESULTS_EXACT.md")
+    parser.add_argument(
+        "--ablation",
+        action="store_true",
+        help="first: what each technique is worth; see ablation.py",
+    )
     return parser.parse_args()
 
 

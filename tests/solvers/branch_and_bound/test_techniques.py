@@ -199,14 +199,15 @@ def test_what_is_left_out_is_not_done(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _looked(network: Network, asked: Query, split: Any, without: Any) -> None:
     """Decide for as many looks at the watch, however fast the machine is."""
-    watch = Watch(0.1, clock=Ticks())
+    watch = Watch(0.2, clock=Ticks())
     BranchAndBound(split=split, without=without).decide(network, asked, watch=watch)
 
 
 def _below(network: Network, box: Box, share: float) -> Query:
     """Whether the output is as small as a part of what is open between attained and proven."""
     found = compute_bounds(network, box, sv.Crown()).outer
-    attained = compute_bounds(network, box, BranchAndBound(), watch=seconds(0.2)).inner
+    watch = Watch(0.1, clock=Ticks())
+    attained = compute_bounds(network, box, BranchAndBound(), watch=watch).inner
     assert attained is not None
     limit = (1 - share) * float(attained.lower[0, 0]) + share * float(found.lower[0, 0])
     return query(box, [[1.0]], [limit], [[0]])

@@ -16,11 +16,12 @@ from torch import Tensor
 
 from sensverify.bounds import Crown, Ibp, LpDual
 from sensverify.bounds.crown import layer_bounds
-from sensverify.bounds.ibp import Interval, count_unstable
+from sensverify.bounds.ibp import Interval
 from sensverify.bounds.layerwise import LayerBounds
 from sensverify.bounds.method import PreActivationBounds
 from sensverify.bounds.proofs import LayerProof, flat_bounds, flat_lines, in_order, layer_proof
 from sensverify.bounds.relaxation import line_intercepts
+from sensverify.bounds.unstable import count_unstable
 from sensverify.core.proof import Hidden
 from sensverify.runs.watch import Watch
 from sensverify.solvers.brackets import Brackets

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from sensverify.bounds.crown import layer_bounds
-from sensverify.bounds.ibp import Interval, count_unstable, entries_of, nonlinear_nodes
+from sensverify.bounds.ibp import Interval, entries_of, nonlinear_nodes
 from sensverify.bounds.layerwise import LayerBounds
 from sensverify.bounds.method import PreActivationBounds
 from sensverify.bounds.optimised_layers import OptimisedLayers
@@ -19,6 +19,7 @@ from sensverify.bounds.proofs import flat_lines, layer_proof
 from sensverify.bounds.relaxation import Slope
 from sensverify.bounds.slope_search import Functions, best_slopes
 from sensverify.bounds.tiles import narrow, tile_entries
+from sensverify.bounds.unstable import count_unstable
 from sensverify.core.box import Box
 from sensverify.core.proof import Lines, OwnLines
 from sensverify.core.results import Enclosure, Guarantee

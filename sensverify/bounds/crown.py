@@ -8,11 +8,12 @@ from typing import ClassVar, Protocol
 
 from torch import Tensor
 
-from sensverify.bounds.ibp import Interval, count_unstable, entries_of
+from sensverify.bounds.ibp import Interval, entries_of
 from sensverify.bounds.layerwise import LayerBounds
 from sensverify.bounds.method import PreActivationBounds
 from sensverify.bounds.proofs import layer_proof
 from sensverify.bounds.relaxation import Slope
+from sensverify.bounds.unstable import count_unstable
 from sensverify.core.box import Box
 from sensverify.core.proof import OwnLines
 from sensverify.core.results import Enclosure, Guarantee

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, replace
-from functools import reduce, singledispatch
+from functools import singledispatch
 from math import isfinite, prod
-from operator import or_
 from typing import ClassVar
 
 import numpy as np
@@ -17,9 +16,10 @@ from sensverify.bounds.backward import backward_bounds
 from sensverify.bounds.domains import defined
 from sensverify.bounds.extremes import largest_gap, smallest_gap, widened
 from sensverify.bounds.forward import apply
-from sensverify.bounds.increments import bends, increment_range
+from sensverify.bounds.increments import increment_range
 from sensverify.bounds.method import PreActivationBounds
 from sensverify.bounds.planes import product_range
+from sensverify.bounds.unstable import unstable_at
 from sensverify.core.box import Box
 from sensverify.core.proof import Cells, Lines, Proof
 from sensverify.core.results import Enclosure, Guarantee
@@ -41,6 +41,7 @@ from sensverify.network.operators import (
     Permute,
     PiecewiseLinear,
     Product,
+    Relu,
     Reshape,
     Scale,
     Select,
@@ -54,6 +55,9 @@ Interval = tuple[Tensor, Tensor]
 
 _SET_ENTRIES = 1 << 22
 """Coefficients on one layer that are held at a time where a set is the input."""
+
+_ALIKE = 1 + 1e-4
+"""Widths whose ratio is at most this may be the same but for rounding."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,7 @@ class Ibp(PreActivationBounds):
             nonlocal unstable
             for reader in network.consumers[position]:
                 if isinstance(network.nodes[reader].operator, Nonlinear):
-                    unstable = unstable + _unstable(network, reader, *interval, box.batch)
+                    unstable = unstable + unstable_at(network, reader, *interval)
 
         first = first_layers(network, box)
         if isinstance(box, InputSet) and not nonlinear_nodes(network):
@@ -99,14 +103,13 @@ class Ibp(PreActivationBounds):
         ends = (box.lower, box.upper)
         intervals = interval_bounds(network, ends, until=end, keep={end}, known=first, seen=count)
         lower, upper = (side.reshape(box.batch, -1) for side in intervals[end])
-        center, radius = _center_radius(lower, upper)
+        center, radius = torch.lerp(lower, upper, 0.5), (upper - lower).mul_(0.5)
         if weight.shape[0] == 1:
             middle, spread = center @ weight[0].T, radius @ weight[0].abs().T
         else:
             middle = (weight @ center.unsqueeze(-1)).squeeze(-1)
             spread = (weight.abs() @ radius.unsqueeze(-1)).squeeze(-1)
-        middle = middle + constant
-        return Enclosure(middle - spread, middle + spread, unstable=unstable)
+        return Enclosure(*_around(middle + constant, spread), unstable=unstable)
 
     def prove(
         self, network: Network, box: Box, objectives: Tensor, *, watch: Watch | None = None
@@ -197,39 +200,6 @@ def interval_proof(network: Network, batch: int) -> Proof:
     return Proof.of(cells, entries=level.shape[1], lines=Lines(level, level))
 
 
-def count_unstable(network: Network, pre_activations: dict[int, Interval], batch: int) -> Tensor:
-    """Neurons whose function is not linear on their interval, ``[batch]``: what makes bounds loose.
-
-    A neuron counts when its kink lies strictly inside its interval; a smooth one always does
-    where the interval has a width, a product where both of its numbers' have.
-    """
-    total = torch.zeros(batch, dtype=torch.int64)
-    for position, interval in pre_activations.items():
-        total = total + _unstable(network, position, *interval, batch)
-    return total
-
-
-def _unstable(network: Network, position: int, lower: Tensor, upper: Tensor, batch: int) -> Tensor:
-    operator = network.nodes[position].operator
-    if isinstance(operator, Product):
-        bent = (lower < upper).all(-1)
-    elif isinstance(operator, Max):
-        bent = lower.amax(-1) < upper.amax(-1)
-    elif isinstance(operator, Share):
-        bent = (lower < upper).any(-1)
-    elif isinstance(operator, Increment):
-        bent = bends(operator, lower, upper)
-    elif isinstance(operator, PiecewiseLinear):
-        inside = [(lower < kink) & (upper > kink) for kink in operator.kinks]
-        bent = reduce(or_, inside, torch.zeros_like(lower, dtype=torch.bool))
-    elif isinstance(operator, Steps):
-        low, high = widened(lower, upper)
-        bent = operator.jump_from(low, torch) <= high
-    else:
-        bent = lower < upper
-    return bent.reshape(batch, -1).count_nonzero(1).cpu()
-
-
 def interval_bounds(
     network: Network,
     box: Interval,
@@ -250,11 +220,12 @@ def interval_bounds(
         Stop at this node.
     keep : container of int, optional
         The nodes whose intervals are wanted; others are dropped once nothing needs them, which
-        leaves their memory to those that follow. Default: all.
+        leaves their memory to those that follow; some are written over by their only reader.
+        Default: all.
     known : mapping from nonlinear node to interval, optional
         Bounds on what enters these nodes, taken in place of the source's interval.
     seen : callable, optional
-        Called with every node and its interval as soon as it is known.
+        Called with every node and its interval as soon as it is known. A copy is for it to make.
 
     Returns
     -------
@@ -264,10 +235,13 @@ def interval_bounds(
     for position, node in enumerate(network.nodes[: None if until is None else until + 1]):
         if position:
             if known is not None and position in known:
-                sources = [known[position]]
+                intervals[position] = interval(node.operator, known[position])
+            elif keep is not None and _may_write_over(network, position, keep):
+                lower, upper = intervals[node.inputs[0]]
+                intervals[position] = lower.relu_(), upper.relu_()
             else:
-                sources = [intervals[i] for i in node.inputs]
-            intervals[position] = interval(node.operator, *sources)
+                sources = (intervals[i] for i in node.inputs)
+                intervals[position] = interval(node.operator, *sources)
         if seen is not None:
             seen(position, intervals[position])
         if keep is not None:
@@ -275,6 +249,22 @@ def interval_bounds(
                 if network.consumers[source][-1] == position and source not in keep:
                     del intervals[source]
     return intervals
+
+
+def _may_write_over(network: Network, position: int, keep: Container[int]) -> bool:
+    """True for a ReLU that alone reads numbers, in memory that is theirs alone.
+
+    Fresh memory comes from the operating system page by page, which takes longer than a ReLU.
+    """
+    node = network.nodes[position]
+    if not isinstance(node.operator, Relu):
+        return False
+    (source,) = node.inputs
+    before = network.nodes[source]
+    fresh = isinstance(before.operator, Affine | Conv | ConvTranspose) or (
+        isinstance(before.operator, Add) and len(before.inputs) > 1
+    )
+    return fresh and source not in keep and network.consumers[source] == (position,)
 
 
 def interval_at(
@@ -320,10 +310,33 @@ def interval(operator: Operator, *inputs: Interval) -> Interval:
 @interval.register(Conv)
 @interval.register(ConvTranspose)
 def _(operator: Affine | Conv | ConvTranspose, x: Interval) -> Interval:
-    center, radius = _center_radius(*x)
-    middle = apply(operator, center)
+    lower, upper = x
+    radius = _same_for_all((upper - lower).mul_(0.5), upper)
     spread = apply(replace(operator, weight=operator.weight.abs(), bias=None), radius)
-    return middle - spread, middle + spread
+    return _around(apply(operator, torch.lerp(lower, upper, 0.5)), spread)
+
+
+def _around(middle: Tensor, spread: Tensor) -> Interval:
+    """The ends ``middle -+ spread``; the memory of ``middle`` is used up."""
+    return middle - spread, middle.add_(spread)
+
+
+def _same_for_all(radius: Tensor, upper: Tensor) -> Tensor:
+    """One sample's radii that stand for all, where they differ by their rounding alone.
+
+    Boxes around samples with one radius have such ones, and one sample's product is enough then.
+    The widest are taken, which is sound.
+    """
+    if len(radius) < 2 or radius.requires_grad:
+        return radius
+    flat = radius.flatten(1)
+    probe = flat[:, flat[0].argmax()].tolist()
+    if not max(probe) <= _ALIKE * min(probe):
+        return radius
+    largest, smallest = radius.amax(0, keepdim=True), radius.amin(0, keepdim=True)
+    rounding = 4 * torch.finfo(radius.dtype).eps * upper.abs().amax()
+    alike = (largest - smallest <= rounding) & (largest <= _ALIKE * smallest)
+    return largest if bool(alike.all()) else radius
 
 
 @interval.register
@@ -393,7 +406,3 @@ def _(operator: Smooth, x: Interval) -> Interval:
         return found
     # NaN, which no bound behind it loses, and no check lets pass.
     return torch.where(inside, found[0], torch.nan), torch.where(inside, found[1], torch.nan)
-
-
-def _center_radius(lower: Tensor, upper: Tensor) -> Interval:
-    return torch.lerp(lower, upper, 0.5), (upper - lower) * 0.5

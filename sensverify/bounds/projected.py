@@ -19,10 +19,11 @@ from torch import Tensor
 
 from sensverify.bounds.domains import remedy_of_overflow, require_defined
 from sensverify.bounds.forward import apply
-from sensverify.bounds.ibp import Interval, count_unstable, interval_at
+from sensverify.bounds.ibp import Interval, interval_at
 from sensverify.bounds.method import Method
 from sensverify.bounds.needed import interval_is_exact
 from sensverify.bounds.relaxation import Relaxation, Slope, relax
+from sensverify.bounds.unstable import count_unstable
 from sensverify.core.box import Box
 from sensverify.core.results import Enclosure, Guarantee
 from sensverify.errors import MissingRule, Unbounded

@@ -247,7 +247,8 @@ def _outputs(
             elif isinstance(node.operator, Smooth) and not own_rule:
                 error = _smooth_on(node.operator, errors[source], low - off, high + off)
             size, error = _held(node.operator, low - off, high + off, size, error)
-        intervals[position], sizes[position], errors[position] = bounds, size + error, error
+        intervals[position] = bounds[0].clone(), bounds[1].clone()
+        sizes[position], errors[position] = size + error, error
         for source in node.inputs:
             if live.consumers[source][-1] == position:
                 for kept in (intervals, sizes, errors):

@@ -43,8 +43,10 @@ def tensor_network(
         return values.to(device=device, dtype=torch.int64)
 
     largest = torch.finfo(dtype).max
-    nodes = (_within(node, largest) for node in network.map_arrays(convert).nodes)
-    live = Network(tuple(nodes))
+    live = network.map_arrays(convert)
+    nodes = tuple(_within(node, largest) for node in live.nodes)
+    if any(new is not old for new, old in zip(nodes, live.nodes, strict=True)):
+        live = Network(nodes)
     return simplify(live) if fold else live
 
 
@@ -54,6 +56,8 @@ def _within(node: Node, largest: float) -> Node:
         return node
     ends = (node.operator.low, node.operator.high)
     low, high = (copysign(inf, end) if abs(end) > largest else end for end in ends)
+    if (low, high) == ends:
+        return node
     return replace(node, operator=Clip(low, high))
 
 
@@ -92,7 +96,7 @@ def tensor_box(box: Box, *, dtype: torch.dtype | None = None, device: torch.devi
     if isinstance(box, InputSet):
         # What tells a set from the box around it stays in double precision.
         return box.converted(lower, upper, lambda values: convert(values).double())
-    return Box(lower, upper)
+    return box if lower is box.lower and upper is box.upper else Box(lower, upper)
 
 
 def _rounded_down(values: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:

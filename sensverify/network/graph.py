@@ -128,9 +128,15 @@ class Network:
                     yield f"{node.name}.{name}", values
 
     def map_arrays(self, function: Callable[[Any], Any]) -> Network:
-        """The same graph with ``function`` applied to every array of parameters."""
-        nodes = self.nodes
-        return Network(tuple(replace(n, operator=mapped(n.operator, function)) for n in nodes))
+        """The same graph with ``function`` applied to every array of parameters.
+
+        The network itself where that changes none of them.
+        """
+        operators = [mapped(node.operator, function) for node in self.nodes]
+        pairs = list(zip(self.nodes, operators, strict=True))
+        if all(operator is node.operator for node, operator in pairs):
+            return self
+        return Network(tuple(replace(node, operator=operator) for node, operator in pairs))
 
     @property
     def digest(self) -> str:
@@ -162,10 +168,11 @@ def _fields(operator: Operator) -> Iterator[tuple[str, Any]]:
 
 
 def mapped(operator: Kind, function: Callable[[Any], Any]) -> Kind:
-    """The operator with ``function`` applied to every array of parameters."""
+    """The operator with ``function`` applied to every array; itself where that changes none."""
     values = {item.name: getattr(operator, item.name) for item in fields(operator)}
     changes = {name: function(v) for name, v in values.items() if hasattr(v, "dtype")}
     changes |= {n: mapped(v, function) for n, v in values.items() if isinstance(v, Operator)}
+    changes = {name: value for name, value in changes.items() if value is not values[name]}
     return replace(operator, **changes) if changes else operator
 
 

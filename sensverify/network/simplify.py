@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from weakref import WeakSet
+
 from sensverify.network.graph import Network
 from sensverify.network.rewrites.batch_norm import batch_norm_to_scale
 from sensverify.network.rewrites.divide import divide_to_scale
@@ -10,6 +12,9 @@ from sensverify.network.rewrites.scales import fold_scales
 
 REWRITES = (batch_norm_to_scale, divide_to_scale, drop_idle_shapes, fold_scales)
 """Applied in this order; each is a function ``Network -> Network`` that keeps every output."""
+
+_SIMPLE: WeakSet[Network] = WeakSet()
+"""Networks that no rewrite changes, which stays so."""
 
 
 def simplify(network: Network) -> Network:
@@ -30,6 +35,11 @@ def simplify(network: Network) -> Network:
     >>> len(network.nodes), len(sv.simplify(network).nodes)
     (3, 2)
     """
+    if network in _SIMPLE:
+        return network
+    simple = network
     for rewrite in REWRITES:
-        network = rewrite(network)
-    return network
+        simple = rewrite(simple)
+    if simple is network:
+        _SIMPLE.add(network)
+    return simple

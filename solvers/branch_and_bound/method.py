@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sensverify.bounds.ibp import count_unstable
 from sensverify.bounds.layerwise import LayerBounds
 from sensverify.bounds.method import Decider, Method, require_known_set
 from sensverify.bounds.relaxation import Slope
 from sensverify.bounds.tensors import flattened, tensor_box, tensor_network
 from sensverify.bounds.threads import torch_threads
+from sensverify.bounds.unstable import count_unstable
 from sensverify.bounds.varied import decide_over_parameters
 from sensverify.core.box import Box
 from sensverify.core.proof import Cells, Proof

@@ -115,13 +115,13 @@ def convex_adversarial(setting: Setting, *, training: bool = False) -> Run:
     return run
 
 
-def auto_lirpa(setting: Setting, *, training: bool = False) -> Run:
-    """CROWN by auto_LiRPA with its own default options. Raises where it is not installed."""
+def auto_lirpa(setting: Setting, *, training: bool = False, method: str = "CROWN") -> Run:
+    """Bounds by auto_LiRPA with its own default options. Raises where it is not installed."""
     bounded, inputs = auto_lirpa_module(setting)
 
     def run() -> object:
         with nullcontext() if training else torch.no_grad():
-            lower, upper = bounded.compute_bounds(x=(inputs(),), method="CROWN")
+            lower, upper = bounded.compute_bounds(x=(inputs(),), method=method)
             return _step(bounded, lower, upper) if training else (lower, upper)
 
     return run
@@ -146,8 +146,10 @@ def auto_lirpa_module(
 
 
 def reference(setting: Setting, method: str, *, training: bool = False) -> Run:
-    """The other implementation of ``lp-dual`` or ``crown``."""
-    return {"lp-dual": convex_adversarial, "crown": auto_lirpa}[method](setting, training=training)
+    """The other implementation of ``lp-dual``, ``crown`` or ``ibp``."""
+    if method == "lp-dual":
+        return convex_adversarial(setting, training=training)
+    return auto_lirpa(setting, training=training, method=method.upper())
 
 
 def reference_version(method: str) -> str:

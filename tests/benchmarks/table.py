@@ -7,7 +7,8 @@ Two processor threads; the GPU where there is one (``--device``). On a machine t
 ``$SENSVERIFY_AUTO_LIRPA`` names a folder with another auto_LiRPA than the installed one.
 ``--robust-error`` adds Wong and Kolter's network on all of MNIST, which takes minutes.
 ``--networks`` measures CROWN on six networks instead, each beside the arithmetic that it cannot do
-without; ``--networks WORD`` those with a word in their name.
+without, and intervals of 64 images beside a plain forward pass; ``--networks WORD`` those with a
+word in their name.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import json
 import sys
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -158,8 +160,11 @@ def _networks(arguments: argparse.Namespace) -> Iterator[str]:
 
     yield f"{description(arguments.device)}."
     yield ""
-    yield "| network | images | radius | operations | ideal | time | auto_LiRPA | its time |"
-    yield "| --- | --- | --- | --- | --- | --- | --- | --- |"
+    yield (
+        "| network | images | radius | operations | ideal | time | auto_LiRPA | its time "
+        "| forward pass, 64 | ibp | ibp by auto_LiRPA |"
+    )
+    yield "|" + " --- |" * 11
     for name, net in NETS.items():
         if arguments.networks not in name:
             continue
@@ -175,8 +180,23 @@ def _networks(arguments: argparse.Namespace) -> Iterator[str]:
             f"{ideal:.2g} s",
             f"{_time(mine)} ({mine.seconds / ideal:.1f}x that)",
             *_their_cells(setting, "crown", False, mine, memory=False),
+            *_interval_cells(replace(setting, images=64)),
         ]
         yield "| " + " | ".join(cells) + " |"
+
+
+def _interval_cells(setting: Setting) -> Iterator[str]:
+    """A plain forward pass, and intervals beside it, by turns: caches and clocks change."""
+    runs = [forward(setting), ours(setting, "ibp")]
+    with suppress(ImportError):
+        runs.append(reference(setting, "ibp"))
+    rounds = [[measure(run, repeats=1, device=setting.device) for run in runs] for _ in range(5)]
+    found = [min(timings, key=lambda t: t.seconds) for timings in zip(*rounds, strict=True)]
+    yield _time(found[0])
+    for timing in found[1:]:
+        yield f"{_time(timing)} ({timing.seconds / found[0].seconds:.1f}x that)"
+    if len(found) == 2:
+        yield ""
 
 
 def _robust_error() -> Iterator[str]:

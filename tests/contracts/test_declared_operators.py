@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sensverify.bounds import AlphaCrown, Crown, Ibp, LpDual, Method, compute_bounds, forward_pass
-from sensverify.bounds.ibp import count_unstable, interval
+from sensverify.bounds.ibp import interval
 from sensverify.bounds.relaxation import Slope, line_intercepts, relax
 from sensverify.bounds.rounding import slack
+from sensverify.bounds.unstable import count_unstable
 from sensverify.certificates.check.program import program_of
 from sensverify.core.box import Box
 from sensverify.core.queries import Query, Verdict

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from operator import is_
 from typing import Any
 
 import numpy as np
@@ -53,12 +54,15 @@ class Edit:
 
     def keep(self, node: Node) -> None:
         """Take over an old node as it is."""
-        self.put(node, node.operator, tuple(self._places[i] for i in node.inputs), node.shape)
+        self._put(_reading(node, tuple(self._places[i] for i in node.inputs)))
 
     def put(self, node: Node, operator: Operator, inputs: tuple[int, ...], shape: Shape) -> None:
         """Answer an old node by a new operator on new positions."""
+        self._put(Node(node.name, operator, inputs, shape))
+
+    def _put(self, node: Node) -> None:
         reader = len(self._places)
-        self.nodes.append(Node(node.name, operator, inputs, shape))
+        self.nodes.append(node)
         self._places.append(len(self.nodes) - 1)
         self._exclusive.append(len(self._old.consumers[reader]) <= 1)
 
@@ -71,16 +75,23 @@ class Edit:
                 needed.update(self.nodes[position].inputs)
         order = sorted(needed)
         places = {old: new for new, old in enumerate(order)}
-        return Network(
-            tuple(
-                replace(self.nodes[old], inputs=tuple(places[i] for i in self.nodes[old].inputs))
-                for old in order
-            )
+        nodes = tuple(
+            _reading(self.nodes[old], tuple(places[i] for i in self.nodes[old].inputs))
+            for old in order
         )
+        same = len(nodes) == len(self._old.nodes) and all(map(is_, nodes, self._old.nodes))
+        return self._old if same else Network(nodes)
+
+
+def _reading(node: Node, inputs: tuple[int, ...]) -> Node:
+    return node if inputs == node.inputs else replace(node, inputs=inputs)
 
 
 def rewrite(network: Network, rule: Callable[[Edit, Node], bool]) -> Network:
-    """Walk a network once; ``rule`` answers a node and says True, or False to keep it."""
+    """Walk a network once; ``rule`` answers a node and says True, or False to keep it.
+
+    Where nothing changes, the network itself is the answer.
+    """
     edit = Edit(network)
     for node in network.nodes:
         if not node.inputs or not rule(edit, node):

@@ -70,6 +70,8 @@ def _put_reshape(edit: Edit, node: Node) -> None:
     elif node.shape == source.shape:
         # The node stands for an earlier one that others may read, hence no exclusive reader.
         edit.answer(node, place)
+    elif isinstance(node.operator, Reshape) and place == edit.place(node):
+        edit.keep(node)
     else:
         edit.put(node, Reshape(node.shape), (place,), node.shape)
 

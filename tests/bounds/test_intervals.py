@@ -1,0 +1,108 @@
+"""Interval arithmetic: what it saves changes nothing."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from sensverify.bounds import Ibp, compute_bounds
+from sensverify.bounds.forward import forward_pass
+from sensverify.bounds.ibp import interval_bounds
+from sensverify.bounds.tensors import tensor_network
+from sensverify.core.box import Box
+from sensverify.formats.modules import from_module
+from sensverify.network import Network, simplify
+from tests.contracts.networks import Case, cases, conv_nets, mlps, residual_nets
+
+NETWORKS = st.one_of(mlps(), conv_nets(), residual_nets())
+
+
+@given(cases(NETWORKS))
+def test_memory_that_is_used_again_changes_nothing(case: Case) -> None:
+    live = tensor_network(case.network, dtype=torch.float64, device=torch.device("cpu"))
+    box = case.box_of(torch.float64)
+    ends = torch.as_tensor(box.lower), torch.as_tensor(box.upper)
+    every = interval_bounds(live, ends)
+    seen: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def see(position: int, found: tuple[Tensor, Tensor]) -> None:
+        seen[position] = found[0].clone(), found[1].clone()
+
+    last = len(live.nodes) - 1
+    kept = interval_bounds(live, ends, keep={last}, seen=see)
+    assert set(kept) == {last} | ({0} if last == 0 else set())
+    for position, pair in every.items():
+        assert all(map(torch.equal, pair, seen[position]))
+
+
+def _module(kind: str) -> tuple[torch.nn.Module, tuple[int, ...]]:
+    torch.manual_seed(0)
+    relu = torch.nn.ReLU()
+    if kind == "dense":
+        return torch.nn.Sequential(torch.nn.Linear(6, 9), relu, torch.nn.Linear(9, 3)), (6,)
+    conv = torch.nn.Conv2d(2, 4, 3, padding=1)
+    return torch.nn.Sequential(conv, relu, torch.nn.Flatten(), torch.nn.Linear(64, 3)), (2, 4, 4)
+
+
+@pytest.mark.parametrize("kind", ["dense", "conv"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("radius", [0.0, 1e-6, 0.1])
+def test_one_radius_for_all_samples_is_one_product(
+    kind: str, dtype: torch.dtype, radius: float
+) -> None:
+    module, shape = _module(kind)
+    module = module.to(dtype)
+    x = torch.randn(5, *shape, dtype=dtype)
+    together = compute_bounds(module, Box.around(x, radius), Ibp()).outer
+    close = {"rtol": 1e-4 if dtype == torch.float32 else 1e-12, "atol": 1e-6}
+    for sample in range(5):
+        alone = compute_bounds(module, Box.around(x[sample : sample + 1], radius), Ibp()).outer
+        torch.testing.assert_close(together.lower[sample], alone.lower[0], **close)
+        torch.testing.assert_close(together.upper[sample], alone.upper[0], **close)
+
+
+@pytest.mark.parametrize("kind", ["dense", "conv"])
+@pytest.mark.parametrize("share", [1 + 1e-5, 1 + 1e-3, 2.0])
+def test_a_sample_with_another_radius_has_its_own(kind: str, share: float) -> None:
+    module, shape = _module(kind)
+    network = from_module(module.double(), shape)
+    x = torch.randn(4, *shape, dtype=torch.float64)
+    radius = torch.full((4, *(1 for _ in shape)), 0.1, dtype=torch.float64)
+    radius[2] *= share
+    box = Box(x - radius, x + radius)
+    together = compute_bounds(network, box, Ibp()).outer
+    for sample in range(4):
+        alone = compute_bounds(network, box[sample : sample + 1], Ibp()).outer
+        assert torch.allclose(together.lower[sample], alone.lower[0], rtol=1e-12, atol=1e-12)
+        assert torch.allclose(together.upper[sample], alone.upper[0], rtol=1e-12, atol=1e-12)
+
+
+def test_equal_radii_contain_what_each_sample_attains() -> None:
+    module, shape = _module("dense")
+    network = from_module(module, shape)
+    x = 100 * torch.randn(64, *shape)
+    box = Box(x - 1e-3 * torch.ones_like(x), x + 1e-3)
+    outer = compute_bounds(network, box, Ibp()).outer
+    for corner in (box.lower, box.upper, torch.where(torch.rand_like(x) < 0.5, *box_ends(box))):
+        values = forward_pass(network, torch.as_tensor(corner)).detach()
+        slack = 1e-5 * (1 + values.abs())
+        assert bool(((outer.lower - slack <= values) & (values <= outer.upper + slack)).all())
+
+
+def box_ends(box: Box) -> tuple[Tensor, Tensor]:
+    return torch.as_tensor(box.lower), torch.as_tensor(box.upper)
+
+
+@given(cases(NETWORKS))
+def test_a_simple_network_stays_the_same_object(case: Case) -> None:
+    device = torch.device("cpu")
+    live: Network = tensor_network(case.network, dtype=torch.float64, device=device)
+    while simplify(live) is not live:
+        live = simplify(live)
+    assert tensor_network(live, dtype=torch.float64, device=device) is live
+    assert tensor_network(live, dtype=torch.float32, device=device) is not live or not list(
+        live.arrays()
+    )

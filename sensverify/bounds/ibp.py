@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sensverify.bounds.backward import backward_bounds
 from sensverify.bounds.domains import defined
 from sensverify.bounds.extremes import largest_gap, smallest_gap, widened
+from sensverify.bounds.first_layers import first_layers, over_set
 from sensverify.bounds.forward import apply
 from sensverify.bounds.increments import increment_range
 from sensverify.bounds.method import PreActivationBounds
@@ -53,8 +53,8 @@ from sensverify.runs.watch import Watch
 
 Interval = tuple[Tensor, Tensor]
 
-_SET_ENTRIES = 1 << 22
-"""Coefficients on one layer that are held at a time where a set is the input."""
+_MOST_KINDS = 16
+"""So many different sets of rows are bounded for all samples, though each sample needs one."""
 
 _ALIKE = 1 + 1e-4
 """Widths whose ratio is at most this may be the same but for rounding."""
@@ -94,22 +94,13 @@ class Ibp(PreActivationBounds):
             return Enclosure(*over_set(network, len(network.nodes) - 1, objectives, box))
         last = network.nodes[-1]
         if isinstance(last.operator, Affine) and len(last.shape) == 1:
-            (end,) = last.inputs
-            weight = objectives @ last.operator.weight
-            constant = 0.0 if last.operator.bias is None else objectives @ last.operator.bias
+            (end,), affine = last.inputs, last.operator
         else:
-            end = len(network.nodes) - 1
-            weight, constant = objectives, 0.0
+            end, affine = len(network.nodes) - 1, None
         ends = (box.lower, box.upper)
         intervals = interval_bounds(network, ends, until=end, keep={end}, known=first, seen=count)
         lower, upper = (side.reshape(box.batch, -1) for side in intervals[end])
-        center, radius = torch.lerp(lower, upper, 0.5), (upper - lower).mul_(0.5)
-        if weight.shape[0] == 1:
-            middle, spread = center @ weight[0].T, radius @ weight[0].abs().T
-        else:
-            middle = (weight @ center.unsqueeze(-1)).squeeze(-1)
-            spread = (weight.abs() @ radius.unsqueeze(-1)).squeeze(-1)
-        return Enclosure(*_around(middle + constant, spread), unstable=unstable)
+        return Enclosure(*_rows_of(objectives, affine, lower, upper), unstable=unstable)
 
     def prove(
         self, network: Network, box: Box, objectives: Tensor, *, watch: Watch | None = None
@@ -129,48 +120,6 @@ class Ibp(PreActivationBounds):
     @staticmethod
     def _inputs(network: Network, intervals: dict[int, Interval]) -> dict[int, Interval]:
         return {p: intervals[network.nodes[p].inputs[0]] for p in nonlinear_nodes(network)}
-
-
-def first_layers(network: Network, box: Box) -> dict[int, Interval]:
-    """Bounds over input sets on what enters nonlinear nodes with affine maps alone before them.
-
-    Empty for boxes, of which intervals know as much.
-    """
-    if not isinstance(box, InputSet):
-        return {}
-    found: dict[int, Interval] = {}
-    behind: set[int] = set()
-    for position, node in enumerate(network.nodes):
-        bent = isinstance(node.operator, Nonlinear)
-        if bent and not behind & set(node.inputs):
-            source = node.inputs[0]
-            shape = (box.batch, *network.nodes[source].shape)
-            lower, upper = over_set(network, source, None, box)
-            found[position] = (lower.reshape(shape), upper.reshape(shape))
-        if bent or behind & set(node.inputs):
-            behind.add(position)
-    return found
-
-
-def over_set(
-    network: Network, target: int, objectives: Tensor | None, inside: InputSet
-) -> Interval:
-    """Ends ``[batch, rows]`` of affine functions of the input over sets; None: of every entry."""
-    shape = network.nodes[target].shape
-    rows = prod(shape) if objectives is None else objectives.shape[1]
-    step = max(1, _SET_ENTRIES // (inside.batch * max(prod(n.shape) for n in network.nodes)))
-    parts = []
-    for first in range(0, rows, step):
-        part = slice(first, min(first + step, rows))
-        chosen: Tensor | slice = part
-        if objectives is not None:
-            chosen = objectives[:, part].reshape(len(objectives), -1, *shape)
-        ends = inside.lower, inside.upper
-        low, high = backward_bounds(network, target, chosen, {}, *ends, inside=inside)
-        assert high is not None
-        parts.append((torch.minimum(low, high), torch.maximum(low, high)))
-    lower, upper = (torch.cat([part[side] for part in parts], dim=1) for side in (0, 1))
-    return lower, upper
 
 
 def nonlinear_nodes(network: Network) -> list[int]:
@@ -319,6 +268,40 @@ def _(operator: Affine | Conv | ConvTranspose, x: Interval) -> Interval:
 def _around(middle: Tensor, spread: Tensor) -> Interval:
     """The ends ``middle -+ spread``; the memory of ``middle`` is used up."""
     return middle - spread, middle.add_(spread)
+
+
+def _rows_of(objectives: Tensor, last: Affine | None, lower: Tensor, upper: Tensor) -> Interval:
+    """Ends ``[batch, rows]`` of objectives of a last affine layer, both taken as one map."""
+    center, radius = torch.lerp(lower, upper, 0.5), (upper - lower).mul_(0.5)
+    kinds, kind = _kinds(objectives)
+    weight = kinds if last is None else kinds @ last.weight
+    if kind is None:
+        middle = (weight @ center.unsqueeze(-1)).squeeze(-1)
+        spread = (weight.abs() @ radius.unsqueeze(-1)).squeeze(-1)
+    else:
+        rows = weight.flatten(0, 1)
+        middle, spread = (
+            values.reshape(len(center), *weight.shape[:2])[torch.arange(len(center)), kind]
+            for values in (center @ rows.T, radius @ rows.abs().T)
+        )
+    if last is not None and last.bias is not None:
+        middle = middle + objectives @ last.bias
+    return _around(middle, spread)
+
+
+def _kinds(objectives: Tensor) -> tuple[Tensor, Tensor | int | None]:
+    """Different sets of rows ``[kinds, rows, outputs]``, and which of them each sample has.
+
+    Margins of one label are the same rows for many samples, and then one product of matrices. Where
+    there are too many kinds, each sample keeps its own, and the second is None.
+    """
+    if len(objectives) == 1:
+        return objectives, 0
+    if not objectives.requires_grad:
+        flat, kind = objectives.flatten(1).unique(dim=0, return_inverse=True)
+        if len(flat) <= _MOST_KINDS:
+            return flat.reshape(-1, *objectives.shape[1:]), kind
+    return objectives, None
 
 
 def _same_for_all(radius: Tensor, upper: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from sensverify.bounds import Ibp, compute_bounds
 from sensverify.bounds.forward import forward_pass
 from sensverify.bounds.ibp import interval_bounds
 from sensverify.bounds.tensors import tensor_network
+from sensverify.classification.margins import with_margins
 from sensverify.core.box import Box
 from sensverify.formats.modules import from_module
 from sensverify.network import Network, simplify
@@ -106,3 +107,39 @@ def test_a_simple_network_stays_the_same_object(case: Case) -> None:
     assert tensor_network(live, dtype=torch.float32, device=device) is not live or not list(
         live.arrays()
     )
+
+
+@pytest.mark.parametrize(("classes", "samples"), [(3, 40), (3, 3), (3, 1), (30, 40)])
+def test_rows_that_samples_share_are_those_of_each(classes: int, samples: int) -> None:
+    torch.manual_seed(1)
+    layers = torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, classes)
+    module = torch.nn.Sequential(*layers).double()
+    x = torch.randn(samples, 4, dtype=torch.float64)
+    box = Box.around(x, torch.rand(4, dtype=torch.float64))
+    labels = (torch.arange(samples) + 2).flip(0) % classes
+    rows = with_margins(labels, classes, torch.float64)
+    together = compute_bounds(module, box, Ibp(), rows).outer
+    weights = list(module.parameters())
+    moved = torch.autograd.grad((together.upper - 2 * together.lower).sum(), weights)
+    total = [torch.zeros_like(weight) for weight in weights]
+    for i in range(samples):
+        alone = compute_bounds(module, box[i : i + 1], Ibp(), rows[i]).outer
+        torch.testing.assert_close(together.lower[i], alone.lower[0], rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(together.upper[i], alone.upper[0], rtol=1e-12, atol=1e-12)
+        parts = torch.autograd.grad((alone.upper - 2 * alone.lower).sum(), weights)
+        total = [a + b for a, b in zip(total, parts, strict=True)]
+    torch.testing.assert_close(list(moved), total, rtol=1e-10, atol=1e-10)
+
+
+def test_rows_with_a_gradient_have_one() -> None:
+    module, shape = _module("dense")
+    box = Box.around(torch.randn(3, *shape), 0.1)
+    rows = torch.randn(3, 2, 3, requires_grad=True)
+    outer = compute_bounds(module, box, Ibp(), rows).outer
+    (found,) = torch.autograd.grad(outer.upper.sum(), rows)
+    values = compute_bounds(module, box, Ibp()).outer
+    chosen = torch.where(rows.detach() >= 0, values.upper[:, None], values.lower[:, None])
+    # Rows and the last layer are one map: no wider than the outputs' own intervals.
+    assert found.shape == rows.shape
+    assert bool(torch.isfinite(found).all())
+    assert bool((outer.upper <= (rows.detach() * chosen).sum(2) + 1e-4).all())

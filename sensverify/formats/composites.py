@@ -7,6 +7,7 @@ two entries a sigmoid. Differences are picked, not multiplied: n entries take n 
 
 from __future__ import annotations
 
+from math import ceil, sqrt
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from sensverify.formats.products import product
 from sensverify.network.operators import (
     Add,
     Affine,
+    Clip,
     Concat,
     Divide,
     Exp,
@@ -174,7 +176,12 @@ def _with_faint(graph: Graph, node: int, faint: int) -> int:
 
 
 def normalised(graph: Graph, node: int, epsilon: float, *, centre: bool) -> int:
-    """``d / sqrt(mean(d^2) + epsilon)`` along the last axis, d being x or ``x - mean(x)``."""
+    """``d / sqrt(mean(d^2) + epsilon)`` along the last axis, d being x or ``x - mean(x)``.
+
+    No entry is larger than ``sqrt(n)``, nor than ``sqrt(n - 1)`` where all sum to 0. Bounds on a
+    quotient lose that as soon as its numbers vary much, so it is said by a `Clip` to the next whole
+    number, which changes no value.
+    """
     shape = graph.shape(node)
     if centre:
         node = centred(graph, node)
@@ -182,7 +189,9 @@ def normalised(graph: Graph, node: int, epsilon: float, *, centre: bool) -> int:
     root = graph.emit(Sqrt(), graph.emit(Scale(None, graph.parameter(np.full((), epsilon))), mean))
     inverse = graph.emit(Reciprocal(), root)
     places = places_of(graph, inverse).reshape(*shape[:-1], 1)
-    return product(graph, node, picked(graph, inverse, np.broadcast_to(places, shape)))
+    result = product(graph, node, picked(graph, inverse, np.broadcast_to(places, shape)))
+    largest = float(max(1, ceil(sqrt(shape[-1] - centre))))
+    return graph.emit(Clip(-largest, largest), result)
 
 
 def centred(graph: Graph, node: int) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -184,3 +186,24 @@ def test_slopes_are_differentiable_in_live_parameters() -> None:
     assert weight is not None
     assert bool(weight.isfinite().all())
     assert bool((weight != 0).any())
+
+
+@pytest.mark.parametrize("width", [2, 5, 8])
+@pytest.mark.parametrize("centre", [True, False])
+def test_no_normalised_entry_is_larger_than_the_root_of_their_number(width, centre):
+    kind = nn.LayerNorm if centre else nn.RMSNorm
+    module = nn.Sequential(nn.Linear(4, width), kind(width, eps=1e-5, elementwise_affine=False))
+    network = from_module(module.double(), (4,))
+    x = 100 * torch.randn(400, 4, dtype=torch.float64)
+    attained = module(x).detach()
+    assert float(attained.abs().max()) <= (width - centre) ** 0.5
+    # Nothing is cut off, not even where one entry is all there is.
+    torch.testing.assert_close(forward_pass(network, x), attained, rtol=1e-12, atol=1e-12)
+    for method in (Ibp(), Crown()):
+        for radius in (1e-3, 1.0, 30.0):
+            outer = compute_bounds(network, Box.around(x[:3], radius), method).outer
+            near = x[:3] + radius * (2 * torch.rand(400, 3, 4, dtype=torch.float64) - 1)
+            values = module(near.flatten(0, 1)).detach().view(400, 3, width)
+            assert bool(((outer.lower - 1e-9 <= values) & (values <= outer.upper + 1e-9)).all())
+            if method == Ibp():
+                assert float((outer.upper - outer.lower).detach().max()) <= 2 * ceil(width**0.5)

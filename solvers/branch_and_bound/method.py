@@ -37,6 +37,7 @@ from sensverify.solvers.branch_and_bound.input_tree import FEW_FEATURES, InputTr
 from sensverify.solvers.branch_and_bound.neuron_forest import NeuronForest
 from sensverify.solvers.branch_and_bound.neuron_splitting import NeuronSplitting
 from sensverify.solvers.branch_and_bound.phases import Phases
+from sensverify.solvers.branch_and_bound.probing import one_layer
 from sensverify.solvers.branch_and_bound.query_goal import QueryGoal
 from sensverify.solvers.branch_and_bound.racing import race
 from sensverify.solvers.branch_and_bound.searching import Search
@@ -110,7 +111,8 @@ class BranchAndBound(Method, Decider):
     -----
     Guarantee SOUND: in real arithmetic, computed in float64. Sources: Bunel et al. 2020, *Branch
     and bound for piecewise linear neural network verification*; Wang et al. 2021, *Beta-CROWN*;
-    Zhou et al. 2025, *Clip-and-Verify*.
+    Zhou et al. 2025, *Clip-and-Verify*; Savelsbergh 1994, *Preprocessing and probing techniques for
+    mixed integer programming problems*.
     """
 
     seconds: Seconds | None = None
@@ -410,8 +412,8 @@ class BranchAndBound(Method, Decider):
         """Whether inputs are split, and whether neurons are, from the start.
 
         A few features are split at once, and of many each one alone moves nothing. In between,
-        queries are looked at from both sides; ranges are left to the inputs, where functions are
-        curved.
+        queries are looked at from both sides, but of a single layer of ReLUs, of which neurons are
+        probed; ranges are left to the inputs, where functions are curved.
         """
         if isinstance(box, InputSet):
             if self.split == "inputs":
@@ -430,7 +432,10 @@ class BranchAndBound(Method, Decider):
             # Of steps, splits decide as much at once as of kinks.
             return False, True
         if isinstance(goal, QueryGoal):
-            return moving <= MANY_FEATURES and "portfolio" not in self.without, True
+            alone = "portfolio" in self.without
+            # Probing takes a single layer apart sooner than any split of inputs.
+            alone |= one_layer(network) and "probing" not in self.without
+            return moving <= MANY_FEATURES and not alone, True
         # Of curved functions no last split is reached: what is only to be proven again may not be.
         kinked = all(isinstance(kind, PiecewiseLinear) for kind in kinds)
         by_neurons = kinked or (moving > MANY_FEATURES and not isinstance(goal, LimitGoal))

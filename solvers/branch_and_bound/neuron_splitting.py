@@ -21,29 +21,25 @@ from torch import Tensor
 from sensverify.attacks.ascent import project
 from sensverify.bounds.ibp import Interval
 from sensverify.bounds.layerwise import LayerBounds
-from sensverify.bounds.relaxation import Relaxation
 from sensverify.bounds.support import least_move
 from sensverify.core.sets import InputSet
 from sensverify.runs.watch import Watch
-from sensverify.solvers.branch_and_bound.choosing import whose_turn
-from sensverify.solvers.branch_and_bound.cuts import Arrays
 from sensverify.solvers.branch_and_bound.entries import Entries
+from sensverify.solvers.branch_and_bound.fixing import PRECISION, fix
 from sensverify.solvers.branch_and_bound.goals import Goal
 from sensverify.solvers.branch_and_bound.leaves import leaf_bound
-from sensverify.solvers.branch_and_bound.line_problem import LineProblem
 from sensverify.solvers.branch_and_bound.neuron_choice import (
     free_neurons,
-    neuron_losses,
-    points_of,
 )
 from sensverify.solvers.branch_and_bound.neuron_forest import NeuronForest
 from sensverify.solvers.branch_and_bound.neuron_nodes import NeuronNodes, reached_neurons
+from sensverify.solvers.branch_and_bound.neuron_trials import Lines, Trials, merit
 from sensverify.solvers.branch_and_bound.optimising import (
     BestLines,
     best_lines,
-    rows_alone,
 )
 from sensverify.solvers.branch_and_bound.pace import Pace
+from sensverify.solvers.branch_and_bound.probing import Probing
 from sensverify.solvers.branch_and_bound.refining import OwnLines, refine
 from sensverify.solvers.branch_and_bound.single_precision import best_lines_in_single, in_single
 from sensverify.solvers.branch_and_bound.step_intervals import has_steps
@@ -63,17 +59,6 @@ step, and elsewhere, where each line has more to choose and a split alone change
 
 REFINING_SHARE = 0.35
 """Of the time left after the roots, what hidden layers may take."""
-
-_FAVOUR = 3.0
-"""Score of the row whose turn it is, where the others have none: most of the weight, and gradient
-steps can still move it."""
-
-CANDIDATES = 2
-"""Neurons of each sub-problem whose children are looked at before one is chosen."""
-
-
-Lines = tuple[Mapping[int, Relaxation], Mapping[int, Interval]]
-"""By nonlinear node, the lines around it and the bounds on what enters."""
 
 
 @dataclass(eq=False)
@@ -126,7 +111,10 @@ class NeuronSplitting:
         network = self.layers.network
         quick = Entries.of(network).only_relus or has_steps(network)
         self._steps = STEPS if quick else CURVED_STEPS
-        self._candidates = 1 if "lookahead" in self.without else CANDIDATES
+        self._probing = None
+        # Rows of a group have turns, by their own lines.
+        if "probing" not in self.without and self.targets.present.shape[1] == 1:
+            self._probing = Probing.of(self.layers)
         mixed = "mixed-precision" not in self.without
         self._single = in_single(network, self.floor.device) if mixed else None
 
@@ -134,8 +122,9 @@ class NeuronSplitting:
         """Search until every target is refuted, the goal is reached or the watch is over."""
         self._began = True
         self._bound_roots(self._open)
-        again = len(self._open) > 0 and "refinement" not in self.without
-        if again and not self.goal.reached and not self._whole.over:
+        # A single layer has exact bounds.
+        refined = self._probing is None and "refinement" not in self.without
+        if refined and len(self._open) and not self.goal.reached and not self._whole.over:
             share = REFINING_SHARE * self._whole.left
             # They are roots again: nothing is split before.
             self._open = replace(self._open, decision=self._open.decision * 0 - 1)
@@ -155,7 +144,7 @@ class NeuronSplitting:
             began = self.watch.now()
             pace = self._pace
             chosen, self._open = pace.parents(self._open, self._merit, self.budget)
-            self._bound(self._parts(chosen, chosen.decision, chosen.at), self._steps)
+            self._bound(self._trials.parts(chosen, chosen.decision, chosen.at), self._steps)
             self._within_budget()
             pace.after(self.watch.now() - began)
             self.watch.say(f"{self.explored:,} sub-problems bounded, {len(self._open):,} open")
@@ -210,14 +199,14 @@ class NeuronSplitting:
         none = limits.new_full((len(limits),), -torch.inf)
         return NeuronNodes.roots(self.layers, self.targets.problem, none, limits.shape[1])
 
-    def _parts(self, nodes: NeuronNodes, neuron: Tensor, at: Tensor) -> NeuronNodes:
-        """Both parts of sub-problems whose neurons are split."""
-        parts = nodes.children(neuron, at)
-        return parts.relined(self.layers, self.targets.problem[parts.target])
-
     def _closed(self, nodes: NeuronNodes, *, last: bool = False) -> Tensor:
         """Mask of the closed sub-problems, ``[items]``; some for want of precision, maybe."""
         return self.targets.closed(nodes.target, nodes.bounds, ties=last or not self.resolve)
+
+    @property
+    def _trials(self) -> Trials:
+        # Layers change when they are refined.
+        return Trials(self.targets, self.layers, self._single, self.without)
 
     def _settle(self, nodes: NeuronNodes) -> None:
         self._settled.scatter_reduce_(0, nodes.target, nodes.bounds, "amin")
@@ -242,20 +231,12 @@ class NeuronSplitting:
         self._settle(nodes)
         self.gave_up = True
 
-    def _lines(self, nodes: NeuronNodes) -> tuple[LineProblem, dict[int, Interval]]:
-        return self.targets.lines(self.layers, nodes)
-
-    def _chosen(self, problem: LineProblem) -> LineProblem:
-        """The problem with the choices that gradient steps have."""
-        cuts = {} if "beta" in self.without else problem.cuts
-        return replace(problem, cuts=cuts, fixed="alpha" in self.without)
-
     def _bound(self, nodes: NeuronNodes, steps: int) -> None:
         """Bound sub-problems, look for incumbents in them, and keep what stays open."""
-        problem, intervals = self._lines(nodes)
+        problem, intervals = self._trials.lines(nodes)
         record = self.forest is not None
         best = best_lines_in_single(
-            self._chosen(problem),
+            self._trials.chosen(problem),
             self._single,
             nodes.choices(),
             steps,
@@ -287,7 +268,12 @@ class NeuronSplitting:
             lines = _taken(lines, left)
             if not len(nodes):
                 return
-        nodes = self._decided(nodes, seen, lines, free)
+        if self._probing is None:
+            nodes = self._trials.decided(nodes, seen, lines, free)
+        else:
+            nodes = self._probed(self._probing, nodes, free.any(dim=1))
+            if not len(nodes):
+                return
         stuck = nodes.decision < 0
         if bool(stuck.any()):
             self._leaves(nodes[stuck])
@@ -329,7 +315,7 @@ class NeuronSplitting:
         """With what linear programs prove about some rows of each, boolean ``[items, rows]``."""
         if "leaf-programs" in self.without:
             return nodes
-        problem, _ = self._lines(nodes)
+        problem, _ = self._trials.lines(nodes)
         problem, bounds = replace(problem, present=rows), nodes.bounds.clone()
         scales = self.targets.scales(nodes.target)
         points, places = [], []
@@ -377,80 +363,24 @@ class NeuronSplitting:
             least = torch.where(rising, box.lower, box.upper)
         self.goal.offer(self.layers.network, box, least, place)
 
-    def _decided(
-        self,
-        nodes: NeuronNodes,
-        seen: Arrays,
-        lines: Lines,
-        free: Tensor,
-    ) -> NeuronNodes:
-        """With the neuron to split next: of a few likely ones, the one that helps most."""
-        if not nodes.low:
-            # A network without anything to split.
-            return nodes
-        nodes, seen = self._for_a_row(nodes, seen)
-        network, usable = self.layers.network, free.any(dim=1)
-        scores = neuron_losses(network, seen, *lines, nodes.low)
-        scores = torch.where(usable, scores, -torch.inf)
-        likely = scores.topk(min(self._candidates, scores.shape[1]), dim=1).indices
-        points = points_of(network, seen, lines[1], nodes.low, likely)
-        best = self._likeliest(nodes, likely, points, usable.gather(1, likely))
-        choice, at = (values.gather(1, best.unsqueeze(1)).squeeze(1) for values in (likely, points))
-        # Without a free neuron there is nothing to do.
-        choice = torch.where(usable.any(dim=1), choice, -torch.ones_like(choice))
-        return replace(nodes, decision=choice, at=at)
-
-    def _likeliest(
-        self, nodes: NeuronNodes, likely: Tensor, points: Tensor, usable: Tensor
-    ) -> Tensor:
-        """Which of the likely neurons helps most, ``[items]``: of the usable ones."""
-        count = likely.shape[1]
-        if count == 1:
-            return likely[:, 0] * 0
-        outcomes = torch.stack(
-            [self._outcome(nodes, likely[:, i], points[:, i]) for i in range(count)], dim=1
-        )
-        outcomes = torch.where(usable, outcomes, -torch.inf)
-        # Where no outcome is finite, the likeliest.
-        return torch.where(torch.isfinite(outcomes).any(dim=1), outcomes.argmax(dim=1), 0)
-
-    def _for_a_row(self, nodes: NeuronNodes, seen: Arrays) -> tuple[NeuronNodes, Arrays]:
-        """The nodes, and the neurons' coefficients, of the rows whose turn it is."""
-        present = self.targets.present[nodes.target]
-        if present.shape[1] == 1:
-            return nodes, seen
-        problem, _ = self._lines(nodes)
-        below, above, alone = rows_alone(problem)
-        urgency = self.goal.urgency()[self.targets.rows[nodes.target]]
-        whose = whose_turn(below, above, present, nodes.turns, urgency)
-        places = torch.arange(len(nodes), device=whose.device)
-        turns = nodes.turns.clone()
-        turns[places, whose] += 1
-        single = whose < present.shape[1]
-        row = whose.clamp(max=present.shape[1] - 1)
-        scores = torch.zeros_like(nodes.scores)
-        scores[places, row] = _FAVOUR
-        scores = torch.where(single.unsqueeze(1), scores, nodes.scores)
-        seen = {
-            p: torch.where(
-                single.reshape(-1, *(1,) * (values.ndim - 1)), alone[p][places, row], values
-            )
-            for p, values in seen.items()
-        }
-        return replace(nodes, scores=scores, turns=turns), seen
-
-    def _outcome(self, nodes: NeuronNodes, neuron: Tensor, at: Tensor) -> Tensor:
-        """The worse part's bound if a neuron were split, without optimising it, ``[items]``."""
-        parts = self._parts(nodes, neuron, at)
-        problem = self._chosen(self._lines(parts)[0])
-        if self._single is not None:
-            problem = problem.narrowed(self._single)
-        excess = best_lines(problem, parts.choices(), 0).excess.to(self.floor)
-        first, second = excess[: len(nodes)], excess[len(nodes) :]
-        # A refuted child is worth no more than that; a little for the better one breaks ties.
-        zero = self.targets.closing(nodes.target)
-        worse, better = torch.minimum(first, second), torch.maximum(first, second)
-        return torch.minimum(worse, zero) + 0.05 * torch.minimum(better, zero)
+    def _probed(self, probing: Probing, nodes: NeuronNodes, free: Tensor) -> NeuronNodes:
+        """With neurons fixed that have a closed side, and the one to split next of the others."""
+        problem = self._trials.chosen(self._trials.lines(nodes)[0])
+        found = best_lines(problem, nodes.choices(), 0, keep=True)
+        probes = probing.probe(problem, found)
+        margin = PRECISION * self.targets.scales(nodes.target)
+        least = self.targets.closing(nodes.target) + margin
+        fixed = fix(nodes, probes, found, free[:, probes.neuron], least, self.forest)
+        closed = nodes.bounds.maximum(fixed.settled)
+        self._settle(replace(nodes, bounds=closed)[fixed.settled.isfinite()])
+        left = (~fixed.ended).nonzero().squeeze(1)
+        first, second = probes.above[left], probes.below[left]
+        scores = merit(first, second, least[left].unsqueeze(1))
+        scores = torch.where(fixed.free[left], scores, -torch.inf)
+        choice = probes.neuron[scores.argmax(dim=1)]
+        choice = torch.where(fixed.free[left].any(dim=1), choice, -1)
+        nodes = fixed.nodes[left]
+        return replace(nodes, decision=choice, at=torch.zeros_like(nodes.at))
 
 
 def _taken(lines: Lines, items: Tensor) -> Lines:

@@ -43,6 +43,9 @@ from tests.solvers.branch_and_bound.cases import (
 )
 from tests.ticks import Ticks
 
+SIZES = ((4, 3), (6,))
+"""Of hidden layers."""
+
 SPLITS = ("auto", "inputs", "neurons")
 sets_of_techniques = st.sets(st.sampled_from(sorted(TECHNIQUES))).map(lambda left: (*sorted(left),))
 EVERY = tuple(TECHNIQUES)
@@ -71,12 +74,18 @@ def test_every_technique_has_a_name_and_a_line() -> None:
         sv.make_method("branch-and-bound(without=(alpha, cutting))")
 
 
-@given(seed=st.integers(0, 999), split=st.sampled_from(SPLITS), without=sets_of_techniques)
-@example(seed=0, split="neurons", without=EVERY)
-@example(seed=0, split="inputs", without=EVERY)
+@given(
+    seed=st.integers(0, 999),
+    sizes=st.sampled_from(SIZES),
+    split=st.sampled_from(SPLITS),
+    without=sets_of_techniques,
+)
+@example(seed=0, sizes=(4, 3), split="neurons", without=EVERY)
+@example(seed=0, sizes=(4, 3), split="inputs", without=EVERY)
+@example(seed=0, sizes=(6,), split="neurons", without=())
 @settings(max_examples=10)
-def test_ranges_contain_the_exact_ones(seed: int, split: Any, without: Any) -> None:
-    network, box = random_chain(seed, 2, 4, 3, 2), unit_box(2)
+def test_ranges_contain_the_exact_ones(seed: int, sizes: Any, split: Any, without: Any) -> None:
+    network, box = random_chain(seed, 2, *sizes, 2), unit_box(2)
     method = BranchAndBound(split=split, without=without)
     found = compute_bounds(network, box, method, watch=seconds(0.25))
     truth = exact_ends(network, box, np.eye(2))[0]
@@ -116,12 +125,19 @@ def test_brackets_never_grow_with_time(
         last = outer if split == "inputs" else last
 
 
-@given(seed=st.integers(0, 999), split=st.sampled_from(SPLITS), without=sets_of_techniques)
-@example(seed=0, split="neurons", without=EVERY)
-@example(seed=0, split="inputs", without=EVERY)
+@given(
+    seed=st.integers(0, 999),
+    sizes=st.sampled_from(SIZES),
+    split=st.sampled_from(SPLITS),
+    without=sets_of_techniques,
+)
+@example(seed=0, sizes=(4, 3), split="neurons", without=EVERY)
+@example(seed=0, sizes=(6,), split="neurons", without=())
 @settings(max_examples=10)
-def test_queries_on_both_sides_of_the_truth(seed: int, split: Any, without: Any) -> None:
-    network, box = random_chain(seed, 2, 4, 3, 2), unit_box(2)
+def test_queries_on_both_sides_of_the_truth(
+    seed: int, sizes: Any, split: Any, without: Any
+) -> None:
+    network, box = random_chain(seed, 2, *sizes, 2), unit_box(2)
     rows = [[1.0, -1.0], [0.5, 1.0]]
     truth = least_violation(network, box, rows, [0.0, 0.0])
     for shift, never in ((-0.05, Verdict.SAT), (0.05, Verdict.UNSAT)):
@@ -134,13 +150,18 @@ def test_queries_on_both_sides_of_the_truth(seed: int, split: Any, without: Any)
             assert bool(asked.met_by(outputs.numpy()).all())
 
 
-@given(seed=st.integers(0, 999), split=st.sampled_from(SPLITS), without=sets_of_techniques)
-@example(seed=3, split="neurons", without=("alpha", "lookahead"))
-@example(seed=3, split="neurons", without=("beta", "refinement"))
-@example(seed=3, split="inputs", without=("clipping",))
+@given(
+    seed=st.integers(0, 999),
+    sizes=st.sampled_from(SIZES),
+    split=st.sampled_from(SPLITS),
+    without=sets_of_techniques,
+)
+@example(seed=3, sizes=(4, 3), split="neurons", without=("alpha", "lookahead"))
+@example(seed=3, sizes=(6,), split="neurons", without=("alpha",))
+@example(seed=3, sizes=(6,), split="neurons", without=("beta", "refinement"))
 @settings(max_examples=8)
-def test_what_is_refuted_is_certified(seed: int, split: Any, without: Any) -> None:
-    network, box = random_chain(seed, 3, 5, 4, 1), unit_box(3)
+def test_what_is_refuted_is_certified(seed: int, sizes: Any, split: Any, without: Any) -> None:
+    network, box = random_chain(seed, 3, *sizes, 1), unit_box(3)
     least = float(exact_ends(network, box, [[1.0]])[0, 0, 0])
     crown = float(compute_bounds(network, box, sv.Crown()).outer.lower[0, 0])
     asked = query(box, [[1.0]], [least - 0.2 * (least - crown) - 1e-3], [[0]])
@@ -172,6 +193,7 @@ def test_what_is_left_out_is_not_done(monkeypatch: pytest.MonkeyPatch) -> None:
     places: dict[Technique, tuple[Any, str]] = {
         "attack": (query_goal, "descend"),
         "refinement": (neuron_splitting, "refine"),
+        "probing": (neuron_splitting, "fix"),
         "leaf-programs": (neuron_splitting, "leaf_bound"),
         "clipping": (input_splitting, "clip"),
         "portfolio": (method_of_search, "race"),
@@ -185,7 +207,7 @@ def test_what_is_left_out_is_not_done(monkeypatch: pytest.MonkeyPatch) -> None:
             return original(*given, **more)
 
         monkeypatch.setattr(module, attribute, spy)
-    wide = random_chain(2, 16, 12, 1)
+    wide = random_chain(2, 16, 12, 8, 1)
     asked = _below(wide, unit_box(16), 0.3)
     # As small as it can be: every neuron is split.
     small, close = valley(1.0, 1.0, at=0.3), query(unit_box(2), [[1.0]], [0.0], [[0]])

@@ -8,14 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from sensverify.bounds import Ibp, compute_bounds
+from sensverify import load
+from sensverify.bounds import Crown, Ibp, Method, compute_bounds
 from sensverify.bounds.forward import forward_pass
-from sensverify.bounds.ibp import interval_bounds
+from sensverify.bounds.ibp import interval, interval_bounds
 from sensverify.bounds.tensors import tensor_network
 from sensverify.classification.margins import with_margins
 from sensverify.core.box import Box
 from sensverify.formats.modules import from_module
 from sensverify.network import Network, simplify
+from sensverify.network.operators import Affine
 from tests.contracts.networks import Case, cases, conv_nets, mlps, residual_nets
 
 NETWORKS = st.one_of(mlps(), conv_nets(), residual_nets())
@@ -143,3 +145,27 @@ def test_rows_with_a_gradient_have_one() -> None:
     assert found.shape == rows.shape
     assert bool(torch.isfinite(found).all())
     assert bool((outer.upper <= (rows.detach() * chosen).sum(2) + 1e-4).all())
+
+
+@pytest.mark.parametrize(
+    "weight", [torch.full((1, 8), 1 / 8), torch.rand(3, 8)], ids=["mean", "random"]
+)
+def test_a_sum_of_what_is_not_below_zero_is_not_below_zero(weight: Tensor) -> None:
+    lower, upper = torch.zeros(5, 8), 1e6 * torch.rand(5, 8)
+    low, high = interval(Affine(weight), (lower, upper))
+    assert bool((low == 0).all())
+    torch.testing.assert_close(high, upper @ weight.T)
+    low, high = interval(Affine(-weight), (lower, upper))
+    torch.testing.assert_close(low, -upper @ weight.T)
+
+
+@pytest.mark.parametrize("radius", [0.02, 0.1, 0.3])
+@pytest.mark.parametrize("method", [Ibp(), Crown()], ids=repr)
+def test_normalisation_is_bounded_at_every_radius(method: Method, radius: float) -> None:
+    network = load("digits-mixer")
+    x = torch.rand(2, *network.input_shape)
+    outer = compute_bounds(network, Box.around(x, radius), method).outer
+    near = x + radius * (2 * torch.rand(200, *x.shape) - 1)
+    values = forward_pass(network, near.flatten(0, 1)).reshape(200, 2, -1)
+    slack = 1e-4 * (1 + values.abs())
+    assert bool(((outer.lower - slack <= values) & (values <= outer.upper + slack)).all())

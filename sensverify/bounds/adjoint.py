@@ -11,9 +11,9 @@ from functools import singledispatch
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from sensverify.bounds.forward import CONV, CONV_TRANSPOSE
+from sensverify.bounds.convolutions import carried_back
+from sensverify.bounds.forward import CONV
 from sensverify.errors import MissingRule
 from sensverify.network.operators import (
     Add,
@@ -83,75 +83,8 @@ def _(operator: Affine, coefficient: Tensor) -> Tensor | None:
 
 @adjoint.register
 def _(operator: Conv, coefficient: Tensor, inputs: tuple[Shape, ...]) -> list[Tensor]:
-    images = coefficient.flatten(0, 1)
-    spatial, kernel = inputs[0][1:], operator.weight.shape[2:]
-    if _folds(operator, images):
-        # As one product for each image: torch makes one of them all, and copies it afterwards.
-        weight = operator.weight.flatten(1).T.expand(len(images), -1, -1)
-        columns = torch.bmm(weight, images.flatten(2))
-        folded = functional.fold(
-            columns, spatial, tuple(kernel), operator.dilation, operator.padding, operator.stride
-        )
-        return [folded.unflatten(0, coefficient.shape[:2])]
-    if _turns(operator):
-        result = CONV[len(spatial)](
-            images,
-            operator.weight.flip(tuple(range(2, operator.weight.ndim))).transpose(0, 1),
-            padding=tuple(
-                d * (k - 1) - p
-                for k, p, d in zip(kernel, operator.padding, operator.dilation, strict=True)
-            ),
-            dilation=operator.dilation,
-        )
-        return [result.unflatten(0, coefficient.shape[:2])]
-    extra = [
-        n - ((out - 1) * s - 2 * p + d * (k - 1) + 1)
-        for n, out, k, s, p, d in zip(
-            spatial,
-            images.shape[2:],
-            kernel,
-            operator.stride,
-            operator.padding,
-            operator.dilation,
-            strict=True,
-        )
-    ]
-    result = CONV_TRANSPOSE[len(spatial)](
-        images,
-        operator.weight,
-        None,
-        operator.stride,
-        operator.padding,
-        extra,
-        operator.groups,
-        operator.dilation,
-    )
-    return [result.unflatten(0, coefficient.shape[:2])]
-
-
-def _turns(operator: Conv) -> bool:
-    """True where a transposed convolution is one with the kernel turned around: stride 1.
-
-    torch's are as fast as matrix products; of transposed ones, those with few channels are half as
-    fast (measured on x86: 8 channels 37 and 20 GFLOP/s, 16 and more alike).
-    """
-    fits = all(
-        p <= d * (k - 1)
-        for k, p, d in zip(
-            operator.weight.shape[2:], operator.padding, operator.dilation, strict=True
-        )
-    )
-    return fits and operator.groups == 1 and all(s == 1 for s in operator.stride)
-
-
-def _folds(operator: Conv, images: Tensor) -> bool:
-    """True where a matrix product and a fold beat torch's transposed convolution: few channels in.
-
-    Measured on x86: 5 times as fast for one channel, twice for three, slower from sixteen on.
-    """
-    per_group = operator.weight.shape[1]
-    plane = operator.weight.ndim == 4 and operator.groups == 1
-    return plane and per_group <= 4 and images.device.type == "cpu"
+    images = carried_back(operator, coefficient.flatten(0, 1), inputs[0][1:])
+    return [images.unflatten(0, coefficient.shape[:2])]
 
 
 @offset.register(Conv)

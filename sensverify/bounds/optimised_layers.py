@@ -27,7 +27,6 @@ from sensverify.bounds.slope_search import Functions, Slopes, best_slopes
 from sensverify.bounds.tensors import flattened
 from sensverify.bounds.tiles import open_tiles, tile_entries
 from sensverify.bounds.window_plan import WindowPlan
-from sensverify.bounds.windows import RelaxationWindows, Windows
 from sensverify.core.proof import Lines, OwnLines, concatenated
 from sensverify.network.operators import Relu
 from sensverify.runs.watch import Watch
@@ -176,8 +175,8 @@ class OptimisedLayers(LayerBounds):
     def _windows(self, plan: WindowPlan, is_open: Tensor) -> Iterator[Tile]:
         """Tiles of open neurons, each seen through its own windows."""
         small, places, index = self._tiles.through(plan)
-        ends = Windows(self.box.lower), Windows(self.box.upper)
-        layers = {p: RelaxationWindows(self._tiles.mask_or_relaxation(p)) for p in places}
+        ends = self._tiles.input_windows(plan)
+        layers = {p: self._tiles.relaxation_windows(plan, p) for p in places}
         boxes, entries = is_open.nonzero(as_tuple=True)
         channels, positions = entries // plan.positions, entries % plan.positions
         size = self._at_once(plan.largest_window)
@@ -185,7 +184,7 @@ class OptimisedLayers(LayerBounds):
         for first in range(0, len(boxes), size):
             part = slice(first, first + size)
             box, place = boxes[part], positions[part]
-            lower, upper = (end.at(box, index[plan.order[0]][place]) for end in ends)
+            lower, upper = ends.at(box, index[plan.order[0]][place])
             relaxations = {places[p]: layer.at(box, index[p][place]) for p, layer in layers.items()}
             rows = channels[part].unsqueeze(1)
             objectives = _entries(rows, prod(small.nodes[-1].shape), lower)
@@ -222,13 +221,15 @@ class OptimisedLayers(LayerBounds):
     def _unrolled(self, position: int, relaxation: Relaxation, index: Tensor) -> Relaxation:
         """Slopes of windows as slopes of the whole layer, 0 where the windows do not reach."""
         shape = self.network.nodes[position].shape
+        channels, boxes = shape[0], len(index)
+        places = index[:, None, None].expand(boxes, 2, channels, -1)
         sides = []
         for slope in (relaxation.lower_slope, relaxation.upper_slope):
-            rows = slope.expand(len(index), 2, slope.shape[2])
-            # One more number: what lies outside of the image.
-            whole = rows.new_zeros(len(index), 2, prod(shape) + 1)
-            whole.scatter_(2, index.unsqueeze(1).expand_as(rows), rows)
-            sides.append(whole[:, :, :-1].reshape(len(index), 2, *shape))
+            rows = slope.reshape(boxes, -1, channels, index.shape[1]).expand(places.shape)
+            # One more number in each channel: what lies outside of the image.
+            whole = rows.new_zeros(boxes, 2, channels, prod(shape[1:]) + 1)
+            whole.scatter_(3, places, rows)
+            sides.append(whole[..., :-1].reshape(boxes, 2, *shape))
         return Relaxation(sides[0], sides[1], None, None)
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from math import prod
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
@@ -33,6 +34,10 @@ _TILE = {"cpu": 1 << 20, "cuda": 1 << 26}
 _KEPT = {"cpu": 1 << 28, "cuda": 1 << 31}
 """Entries that the tiles of one call may keep for the gradient, by device type; the tiles after
 that are computed again in the backward sweep."""
+
+_SPARE = 1 / 8
+"""The largest share of a tile that is computed and not kept, because boxes have fewer open neurons
+than others: what it costs is about what one more tile costs."""
 
 _TILE_BOXES = 512
 """Boxes of one tile of open neurons: those with as many go together."""
@@ -109,100 +114,104 @@ class Tiles:
 
         ``signs`` are of the entries, as of `backward_bounds`.
         """
-        network, batch = self.network, self.box.batch
-        sizes = [prod(node.shape) for node in network.nodes[: target + 1]]
-        entries = max(1, tile_entries(self.box.lower.device) // max(sizes))
-        boxes, places, lows, highs = [], [], [], []
-        before = 0
-        for part, tiles in open_tiles(is_open, entries):
+        sizes = [prod(node.shape) for node in self.network.nodes[: target + 1]]
+
+        def within(part: Tensor, chosen: Tensor, signs: Tensor | None) -> Interval:
             relaxations = {p: r.of(part) for p, r in self.relaxations.items() if p <= target}
             ends, inside = (self.box.lower[part], self.box.upper[part]), self.inside(part)
-            for number, (chosen, keep) in enumerate(tiles):
-                self._between(before * len(tiles) + number * len(part), batch * len(tiles))
-                tile = partial(
-                    self._pass,
-                    network,
-                    chosen,
-                    relaxations,
-                    *ends,
-                    target,
-                    inside,
-                    None if signs is None else signs[part].gather(1, chosen),
-                )
-                low, high = self._run(tile, 2 * keep.numel() * sum(sizes))
-                boxes.append(part.unsqueeze(1).expand_as(keep)[keep])
-                places.append(chosen[keep])
-                lows.append(low[keep])
-                highs.append(high[keep])
-            before += len(part)
-        none = [is_open.new_zeros(0, dtype=torch.int64)]
-        empty = [self.box.lower.new_zeros(0)]
-        index = torch.cat(boxes or none), torch.cat(places or none)
-        return index, torch.cat(lows or empty), torch.cat(highs or empty)
+            return self._pass(self.network, chosen, relaxations, *ends, target, inside, signs)
+
+        return self._open(within, is_open, signs, (max(sizes), sum(sizes)), _TILE_BOXES)
 
     def open_windows(
         self, target: int, plan: WindowPlan, is_open: Tensor, signs: Tensor | None = None
     ) -> Open:
-        """The same, each neuron by a pass through the windows that it sees."""
-        small, places, index = self.through(plan)
-        ends = Windows(self.box.lower), Windows(self.box.upper)
-        layers = {p: RelaxationWindows(self.mask_or_relaxation(p)) for p in places}
-        boxes, entries = is_open.nonzero(as_tuple=True)
-        channels, positions = entries // plan.positions, entries % plan.positions
-        size = max(1, tile_entries(self.box.lower.device) // plan.largest_window)
-        kept = 2 * size * sum(plan.index[p].shape[1] for p in plan.order)
+        """The same, through the windows of the places where channels are open."""
+        small, nodes, index = self.through(plan)
+        ends = self.input_windows(plan)
+        layers = {p: self.relaxation_windows(plan, p) for p in nodes}
+        places = plan.positions
 
-        def tile(part: slice) -> Interval:
-            box, place = boxes[part], positions[part]
-            lower, upper = (end.at(box, index[plan.order[0]][place]) for end in ends)
-            relaxations = {places[p]: layer.at(box, index[p][place]) for p, layer in layers.items()}
-            chosen = None if signs is None else signs[box, entries[part]].unsqueeze(1)
-            channel = channels[part].unsqueeze(1)
-            return self._pass(small, channel, relaxations, lower, upper, signs=chosen)
+        def within(part: Tensor, chosen: Tensor, signs: Tensor | None) -> Interval:
+            box, place = part // places, part % places
+            lower, upper = ends.at(box, index[plan.order[0]][place])
+            relaxations = {nodes[p]: layer.at(box, index[p][place]) for p, layer in layers.items()}
+            return self._pass(small, chosen, relaxations, lower, upper, signs=signs)
 
-        cells = []
-        for first in range(0, len(boxes), size):
-            self._between(first, len(boxes))
-            part = slice(first, first + size)
-            cells.append(self._run(partial(tile, part), kept))
-        if not cells:
-            none = self.box.lower.new_zeros(0)
-            return (boxes, entries), none, none
-        low, high = _join(cells, 0)
-        return (boxes, entries), low.squeeze(1), high.squeeze(1)
+        def by_place(values: Tensor) -> Tensor:
+            return values.unflatten(1, (-1, places)).transpose(1, 2).flatten(0, 1)
+
+        # A place of a box with its channels is what a box with its neurons is elsewhere.
+        signs = None if signs is None else by_place(signs)
+        sizes = plan.largest_window, plan.entries
+        (part, channels), low, high = self._open(within, by_place(is_open), signs, sizes, None)
+        return (part // places, channels * places + part % places), low, high
+
+    def _open(
+        self,
+        within: Callable[[Tensor, Tensor, Tensor | None], Interval],
+        is_open: Tensor,
+        signs: Tensor | None,
+        sizes: tuple[int, int],
+        boxes: int | None,
+    ) -> Open:
+        """Tiles of open entries, each by ``within(boxes, entries, signs)``.
+
+        ``sizes`` are the entries of the largest layer and of all; a tile has at most so many boxes.
+        """
+        most = max(1, tile_entries(self.box.lower.device) // sizes[0])
+        found: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
+        before = 0
+        for part, tiles in open_tiles(is_open, most, boxes or most):
+            for number, (chosen, keep) in enumerate(tiles):
+                done = before * len(tiles) + number * len(part)
+                self._between(done, len(is_open) * len(tiles))
+                at = None if signs is None else signs[part].gather(1, chosen)
+                low, high = self._run(
+                    partial(within, part, chosen, at), 2 * keep.numel() * sizes[1]
+                )
+                box = part.unsqueeze(1).expand_as(keep)
+                found.append((box[keep], chosen[keep], low[keep], high[keep]))
+            before += len(part)
+        if not found:
+            none, empty = is_open.new_zeros(0, dtype=torch.int64), self.box.lower.new_zeros(0)
+            return (none, none), empty, empty
+        box, chosen, low, high = (torch.cat(parts) for parts in zip(*found, strict=True))
+        return (box, chosen), low, high
 
     def windows(self, target: int, plan: WindowPlan, signs: Tensor | None = None) -> Interval:
-        """Tiles over samples and positions; every position is a small fully connected network."""
+        """Tiles over samples and positions; every position is a small network."""
         small, places, index = self.through(plan)
         rows = prod(small.nodes[-1].shape)
         entries = tile_entries(self.box.lower.device) // (rows * plan.largest_window)
         sample_tile = max(1, min(self.box.batch, entries))
         position_tile = max(1, min(plan.positions, entries // sample_tile))
-        windows = sum(plan.index[p].shape[1] for p in plan.order)
-        kept = 2 * rows * sample_tile * position_tile * windows
+        kept = 2 * rows * sample_tile * position_tile * plan.entries
         cells = []
         for start in range(0, self.box.batch, sample_tile):
             samples = slice(start, min(start + sample_tile, self.box.batch))
-            ends = Windows(self.box.lower[samples]), Windows(self.box.upper[samples])
-            layers = {
-                p: RelaxationWindows(narrow(self.mask_or_relaxation(p), samples)) for p in places
-            }
+            ends = self.input_windows(plan, samples)
+            layers = {p: self.relaxation_windows(plan, p, samples) for p in places}
 
             wanted = None
             if signs is not None:
                 shape = (samples.stop - start, rows, plan.positions)
-                wanted = signs[samples].reshape(shape).permute(2, 0, 1)
+                wanted = signs[samples].reshape(shape).transpose(1, 2)
 
             def tile(
                 part: slice,
-                ends: tuple[Windows, Windows] = ends,
+                ends: Windows = ends,
                 layers: dict[int, RelaxationWindows] = layers,
                 wanted: Tensor | None = wanted,
             ) -> Interval:
-                lower, upper = (end.cut(index[plan.order[0]][part]) for end in ends)
+                seen = index[plan.order[0]][part]
+                lower, upper = ends.cut(seen)
                 relaxations = {places[p]: layer.cut(index[p][part]) for p, layer in layers.items()}
-                chosen = None if wanted is None else wanted[part].flatten(0, 1)
-                return self._pass(small, slice(None), relaxations, lower, upper, signs=chosen)
+                chosen = None if wanted is None else wanted[:, part].flatten(0, 1)
+                found = self._pass(small, slice(None), relaxations, lower, upper, signs=chosen)
+                # [samples * positions, rows] -> [samples, rows, positions]
+                low, high = (end.reshape(-1, len(seen), rows).transpose(1, 2) for end in found)
+                return low, high
 
             parts = []
             for first in range(0, plan.positions, position_tile):
@@ -210,10 +219,7 @@ class Tiles:
                 # Bound now: the backward sweep calls it again, when `tile` is another one.
                 part = slice(first, first + position_tile)
                 parts.append(self._run(partial(tile, part), kept))
-            # [positions * samples, rows] -> [samples, rows, positions]
-            order = (plan.positions, samples.stop - start, rows)
-            lower, upper = (end.reshape(order).permute(1, 2, 0) for end in _join(parts, 0))
-            cells.append((lower, upper))
+            cells.append(_join(parts, 2))
         return _join(cells, 0)
 
     def through(self, plan: WindowPlan) -> tuple[Network, dict[int, int], dict[int, Tensor]]:
@@ -222,6 +228,26 @@ class Tiles:
         small, places = window_network(self.network, plan, device)
         nodes = (plan.order[0], *places)
         return small, places, {p: torch.from_numpy(plan.index[p]).to(device) for p in nodes}
+
+    def input_windows(self, plan: WindowPlan, samples: slice = slice(None)) -> Windows:
+        """Both ends of the boxes, as the first node of a plan sees them."""
+        ends = [end[samples] for end in (self.box.lower, self.box.upper)]
+        if plan.view is not None:
+            view = torch.from_numpy(plan.view).to(ends[0].device)
+            ends = [end.flatten(1)[:, view] for end in ends]
+        return Windows(plan.sizes[plan.order[0]][0], *ends)
+
+    def relaxation_windows(
+        self, plan: WindowPlan, position: int, samples: slice = slice(None)
+    ) -> RelaxationWindows:
+        """A layer's lines; of a node that has none, ones inside of the image."""
+        if position in self.relaxations:
+            relaxation = narrow(self.relaxations[position], samples)
+        else:
+            inside = self.box.lower[samples]
+            inside = inside.new_ones(len(inside), *self.network.nodes[position].shape)
+            relaxation = Relaxation(inside, inside, None, None)
+        return RelaxationWindows(plan.sizes[position][0], relaxation)
 
     def _pass(
         self,
@@ -263,15 +289,10 @@ class Tiles:
             return tile()
         return checkpoint(tile, use_reentrant=False)
 
-    def mask_or_relaxation(self, position: int) -> Relaxation:
-        """A layer's lines; of a node that has none, ones inside of the image."""
-        if position in self.relaxations:
-            return self.relaxations[position]
-        inside = self.box.lower.new_ones(self.box.batch, *self.network.nodes[position].shape)
-        return Relaxation(inside, inside, None, None)
 
-
-def open_tiles(is_open: Tensor, most: int) -> Iterator[tuple[Tensor, list[tuple[Tensor, Tensor]]]]:
+def open_tiles(
+    is_open: Tensor, most: int, boxes: int = _TILE_BOXES
+) -> Iterator[tuple[Tensor, list[tuple[Tensor, Tensor]]]]:
     """Boxes that go through a pass together, with the tiles of their open entries.
 
     Parameters
@@ -279,6 +300,8 @@ def open_tiles(is_open: Tensor, most: int) -> Iterator[tuple[Tensor, list[tuple[
     is_open : boolean Tensor, shape ``[batch, entries]``
     most : int
         Neurons of one tile, of all its boxes together, or of one box.
+    boxes : int
+        The most of one tile.
 
     Yields
     ------
@@ -290,11 +313,16 @@ def open_tiles(is_open: Tensor, most: int) -> Iterator[tuple[Tensor, list[tuple[
     """
     counts = is_open.sum(dim=1)
     order = counts.argsort(descending=True)
+    sizes = counts[order].cpu().numpy()
     first = 0
-    while first < len(is_open) and (largest := int(counts[order[first]])):
-        rows = min(largest, most)
-        part = order[first : first + max(1, min(_TILE_BOXES, most // rows))]
+    while first < len(sizes) and sizes[first]:
+        rows = min(int(sizes[first]), most)
+        size = max(1, min(boxes, most // rows))
+        spare = np.cumsum(rows - sizes[first : first + size].clip(max=rows))
+        size = max(1, int(np.searchsorted(spare, _SPARE * most, side="right")))
+        part = order[first : first + size]
         first += len(part)
+        largest = int(sizes[first - size])
         chosen = is_open[part].to(torch.int8).topk(largest, dim=1)
         columns = [slice(start, start + rows) for start in range(0, largest, rows)]
         yield part, [(chosen.indices[:, at], chosen.values[:, at] > 0) for at in columns]

@@ -8,10 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from sensverify.bounds.convolutions import work
 from sensverify.network import Network
 from sensverify.network.operators import (
     Add,
@@ -27,9 +28,12 @@ from sensverify.network.operators import (
 )
 
 Shape = tuple[int, ...]
-_WINDOW_ADVANTAGE = 3.0
-"""A multiply-add inside a small dense matrix costs this much less than in a strided transposed
-convolution of many small images (measured on x86 CPUs and on CUDA)."""
+_RELAXED, _FETCHED = 200.0, 900.0
+"""What a pass costs for each number of a layer besides its products: its line for each neuron, and
+fetching that for a window. In multiply-adds of a matrix product (measured on x86)."""
+
+_SHARED = 0.3
+"""The share of fetching that falls on a neuron where most of a layer are bounded."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,24 @@ class _Window:
         return _Window(self.step, offset, tuple(e - o for e, o in zip(end, offset, strict=True)))
 
 
+class Work(NamedTuple):
+    """What a pass takes, in multiply-adds of a matrix product.
+
+    Attributes
+    ----------
+    window : float
+        For a neuron, through its windows.
+    place : float
+        For a place of the layer besides: the lines of its windows.
+    whole : float
+        For a neuron, through whole images.
+    """
+
+    window: float
+    place: float
+    whole: float
+
+
 @dataclass(frozen=True, eq=False)
 class WindowPlan:
     """The windows that a layer's backward pass splits into.
@@ -62,28 +84,48 @@ class WindowPlan:
         Nodes of the network that the target depends on, the input view first, the target last.
     positions : int
         Number of positions in the target.
+    sizes : dict from node to shape
+        Of the node's windows, its channels first.
     index : dict from node to int64 array ``[positions, window]``
-        Flat indices of every window in the node's output; one past the end means outside.
+        Flat indices of every window in the node's image, the same in every channel; one past the
+        end means outside.
+    view : int64 array or None
+        The input's entries in the order in which the first node has them; None where it is theirs.
     taps : dict from convolution to int64 array ``[window out, window in]``
-        Flat indices into the kernel; one past the end means no connection.
+        Of those that are one matrix: flat indices into the kernel; one past the end means no
+        connection. The others are convolutions of windows.
     outside : frozenset of nodes
         Affine nodes whose windows reach outside of the image and are read by a convolution.
-    cuts : dict from (reader, source) to int64 array ``[window of the reader]``
-        Where a node that keeps its input's window reads a source whose window is larger, because
-        others read it too: flat indices into the source's window.
+    cuts : dict from (reader, source) to two shapes
+        Where a node reads a source whose window is larger, because others read it too: how much
+        larger, in front and behind, for each axis.
+    work : Work
     """
 
     order: tuple[int, ...]
     positions: int
+    sizes: dict[int, Shape]
     index: dict[int, np.ndarray]
+    view: np.ndarray | None
     taps: dict[int, np.ndarray]
     outside: frozenset[int]
-    cuts: dict[tuple[int, int], np.ndarray]
+    cuts: dict[tuple[int, int], tuple[Shape, Shape]]
+    work: Work
+
+    def few(self, chosen: int) -> bool:
+        """True where so many neurons, spread over the layer, take less through whole images."""
+        rows, places = self.work, min(chosen, self.positions)
+        return chosen * rows.whole < chosen * rows.window + places * rows.place
 
     @property
     def largest_window(self) -> int:
         """Entries in the largest window."""
-        return max(index.shape[1] for index in self.index.values())
+        return max(map(prod, self.sizes.values()))
+
+    @property
+    def entries(self) -> int:
+        """Entries in the windows of one position, of all layers."""
+        return sum(map(prod, self.sizes.values()))
 
 
 def window_plan(network: Network, target: int) -> WindowPlan | None:
@@ -158,22 +200,22 @@ def _plan(skeleton: _Skeleton, target: int) -> WindowPlan | None:
     if sum(position in views for position in order) != 1:
         return None
     order.reverse()
-    if not _pays(skeleton, order, windows, shape):
+    matrices = frozenset(p for p in order[1:] if _is_matrix(skeleton, p, windows))
+    work = _work(skeleton, order, windows, matrices)
+    if not _pays(work):
         return None
     index = {p: _window_index(skeleton[p].shape, windows[p], shape[1:]) for p in order}
     outside = frozenset(
         p for p in order[1:] if p != target and _needs_mask(skeleton, p, order, index[p])
     )
-    view = views[order[0]]
-    if view is not None:
-        index[order[0]] = np.append(view, view.size)[index[order[0]]]
     taps = {
         p: _tap_index(skeleton[p], windows[p], windows[skeleton[p].inputs[0]], skeleton)
-        for p in order[1:]
-        if skeleton[p].kind is Conv
+        for p in matrices
     }
-    cuts = _cuts(skeleton, order, windows, dimensions)
-    return WindowPlan(tuple(order), prod(shape[1:]), index, taps, outside, cuts)
+    cuts = _cuts(skeleton, order, windows, matrices)
+    sizes = {p: (skeleton[p].shape[0], *windows[p].size) for p in order}
+    view = views[order[0]]
+    return WindowPlan(tuple(order), prod(shape[1:]), sizes, index, view, taps, outside, cuts, work)
 
 
 def _input_views(skeleton: _Skeleton) -> dict[int, np.ndarray | None]:
@@ -241,25 +283,54 @@ def _per_channel(shape: Shape, dimensions: int) -> bool:
     return all(n == 1 for n in (shape[1:] if len(shape) > dimensions else shape))
 
 
-def _pays(skeleton: _Skeleton, order: list[int], windows: dict[int, _Window], shape: Shape) -> bool:
-    """True where windows cost less than transposed convolutions of whole images."""
-    small = whole = 0
-    for position in order[1:-1]:
-        bone = skeleton[position]
-        if bone.kind is Conv:
-            (source,) = bone.inputs
-            size_out = bone.shape[0] * prod(windows[position].size)
-            size_in = skeleton[source].shape[0] * prod(windows[source].size)
-            small += size_out * size_in
-            whole += prod(bone.shape) * prod(bone.detail[0][1:])
-    largest = max(skeleton[p].shape[0] * prod(windows[p].size) for p in order)
-    return small <= _WINDOW_ADVANTAGE * whole and largest < max(
-        prod(skeleton[p].shape) for p in order
+def _is_matrix(skeleton: _Skeleton, position: int, windows: dict[int, _Window]) -> bool:
+    """True for a convolution of windows that a matrix with its zeros does in less time."""
+    bone = skeleton[position]
+    return bone.kind is Conv and _matrix(skeleton, position, windows) <= _convolved(
+        bone, prod(windows[position].size)
     )
 
 
+def _matrix(skeleton: _Skeleton, position: int, windows: dict[int, _Window]) -> float:
+    """Multiply-adds of a convolution as one matrix between windows."""
+    (source,) = skeleton[position].inputs
+    out, into = (skeleton[p].shape[0] * prod(windows[p].size) for p in (position, source))
+    return float(out * into)
+
+
+def _convolved(bone: _Bone, places: int) -> float:
+    """The same, of so many places of its output, as a convolution."""
+    weight, stride, _, dilation, groups = bone.detail
+    return work(places, weight, stride, dilation, groups)
+
+
+def _work(
+    skeleton: _Skeleton, order: list[int], windows: dict[int, _Window], matrices: frozenset[int]
+) -> Work:
+    """What a pass takes through windows, and through whole images."""
+    window = whole = numbers = 0.0
+    for position in order[:-1]:
+        bone = skeleton[position]
+        if bone.kind is Conv:
+            whole += _convolved(bone, prod(bone.shape[1:]))
+            window += (
+                _matrix(skeleton, position, windows)
+                if position in matrices
+                else _convolved(bone, prod(windows[position].size))
+            )
+        elif issubclass(bone.kind, Elementwise) or position == order[0]:
+            whole += _RELAXED * prod(bone.shape)
+            numbers += bone.shape[0] * prod(windows[position].size)
+    return Work(window + _RELAXED * numbers, _FETCHED * numbers, whole)
+
+
+def _pays(work: Work) -> bool:
+    """True where windows cost less than whole images."""
+    return work.window + _SHARED * work.place <= work.whole
+
+
 def _window_index(shape: Shape, window: _Window, target: Shape) -> np.ndarray:
-    """Flat indices of every window, ``[positions, channels * window]``."""
+    """Flat indices of every window in the image, ``[positions, window]``."""
     spatial = shape[1:]
     flat = np.zeros((prod(target), prod(window.size)), dtype=np.int64)
     valid = np.ones_like(flat, dtype=bool)
@@ -270,29 +341,26 @@ def _window_index(shape: Shape, window: _Window, target: Shape) -> np.ndarray:
         coordinate = start[:, None] + within[axis][None, :]
         valid &= (coordinate >= 0) & (coordinate < n)
         flat = flat * n + coordinate
-    area = prod(spatial)
-    channels = np.arange(shape[0])[None, :, None] * area
-    index = np.where(valid[:, None, :], flat[:, None, :] + channels, shape[0] * area)
-    return index.reshape(len(flat), -1)
+    return np.where(valid, flat, prod(spatial))
 
 
 def _cuts(
-    skeleton: _Skeleton, order: list[int], windows: dict[int, _Window], dimensions: int
-) -> dict[tuple[int, int], np.ndarray]:
+    skeleton: _Skeleton, order: list[int], windows: dict[int, _Window], matrices: frozenset[int]
+) -> dict[tuple[int, int], tuple[Shape, Shape]]:
     cuts = {}
     for position in order[1:]:
+        if position in matrices:  # Their taps know both windows.
+            continue
         bone = skeleton[position]
-        needed = _source_window(bone, windows[position], dimensions)
-        for source in bone.inputs if bone.kind is not Conv else ():
+        needed = _source_window(bone, windows[position], len(windows[position].size))
+        assert needed is not None
+        for source in bone.inputs:
             whole = windows[source]
-            if needed is None or needed == whole:
-                continue
-            within = np.indices(needed.size).reshape(dimensions, -1)
-            flat = np.zeros(within.shape[1], dtype=np.int64)
-            for axis, n in enumerate(whole.size):
-                flat = flat * n + within[axis] + needed.offset[axis] - whole.offset[axis]
-            channels = np.arange(skeleton[source].shape[0])[:, None] * prod(whole.size)
-            cuts[position, source] = (channels + flat).ravel()
+            before = tuple(n - w for n, w in zip(needed.offset, whole.offset, strict=True))
+            more = (w - n for n, w in zip(needed.size, whole.size, strict=True))
+            after = tuple(m - b for m, b in zip(more, before, strict=True))
+            if any(before) or any(after):
+                cuts[position, source] = (0, *before), (0, *after)
     return cuts
 
 
@@ -300,7 +368,7 @@ def _needs_mask(skeleton: _Skeleton, position: int, order: list[int], index: np.
     if issubclass(skeleton[position].kind, Elementwise):
         return False
     read_by = {skeleton[p].kind for p in order if position in skeleton[p].inputs}
-    return bool(read_by & {Conv, Pad}) and bool((index == prod(skeleton[position].shape)).any())
+    return bool(read_by & {Conv, Pad}) and bool((index == prod(skeleton[position].shape[1:])).any())
 
 
 def _tap_index(bone: _Bone, out: _Window, source: _Window, skeleton: _Skeleton) -> np.ndarray:

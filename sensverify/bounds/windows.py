@@ -1,10 +1,10 @@
-"""Convolutional layers seen through windows: many small fully connected networks.
+"""Convolutional layers seen through windows: many small networks.
 
 A neuron of a convolutional layer depends on a window of every earlier layer only, and all
 positions of the layer share the weights between their windows. So the backward pass from a whole
-layer is the pass from one position of a small fully connected network, batched over positions as
-over samples: its matrices are small and dense, stay in the processor's cache, and replace
-transposed convolutions of thousands of nearly empty images.
+layer is the pass from one position of a small network, batched over positions as over samples. It
+replaces convolutions of thousands of nearly empty images; where windows are small or hardly
+overlap, they are matrices that stay in the processor's cache.
 
 `window_network` fills the small network with the layer's parameters, differentiably. `Windows`
 and `RelaxationWindows` cut bounds and relaxations to the windows of a plan; entries outside of
@@ -13,18 +13,20 @@ the image are zero there, which removes their coefficients.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass, replace
+from math import prod
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
+from sensverify.bounds.adjoint import adjoint
 from sensverify.bounds.relaxation import Relaxation
-from sensverify.bounds.tensors import flattened
 from sensverify.bounds.window_plan import WindowPlan
-from sensverify.network import Network, NetworkBuilder
-from sensverify.network.operators import Affine, Conv, Elementwise, Pad, Scale, Select
-from sensverify.network.shapes import Shape
+from sensverify.network import Network, NetworkBuilder, Node
+from sensverify.network.operators import Affine, Conv, Elementwise, Linear, Pad, Reshape, Scale
+from sensverify.network.shapes import Shape, output_shape
 
 
 def window_network(
@@ -40,32 +42,65 @@ def window_network(
         Of the nodes whose relaxations must be gathered, and of nodes in ``plan.outside``, whose
         relaxation is the mask of what lies inside.
     """
-    builder = NetworkBuilder((plan.index[plan.order[0]].shape[1],))
+    builder = NetworkBuilder((prod(plan.sizes[plan.order[0]]),))
     made = {plan.order[0]: builder.input}
     places: dict[int, int] = {}
-    cuts = {key: torch.from_numpy(cut).to(device) for key, cut in plan.cuts.items()}
     for position in plan.order[1:]:
         node = network.nodes[position]
-        sources = [
-            builder.add(Select(cuts[position, i]), made[i]) if (position, i) in cuts else made[i]
-            for i in node.inputs
-        ]
-        operator = node.operator
-        if isinstance(operator, Conv):
-            made[position] = builder.add(_window_matrix(operator, plan.taps[position]), *sources)
-        elif isinstance(operator, Scale):
-            repeat = plan.index[position].shape[1] // node.shape[0]
-            made[position] = builder.add(_window_scale(operator, repeat, node.shape), *sources)
-        elif isinstance(operator, Pad):
-            made[position] = sources[0]
-        else:
-            made[position] = builder.add(operator, *sources)
-        if isinstance(operator, Elementwise):
+        made[position] = _in_window(builder, node, position, plan, [made[i] for i in node.inputs])
+        if isinstance(node.operator, Elementwise):
             places[position] = made[position]
         elif position in plan.outside:
             made[position] = builder.add(Scale(), made[position])
             places[position] = made[position]
     return builder.build(made[plan.order[-1]]), places
+
+
+def _in_window(
+    builder: NetworkBuilder, node: Node, position: int, plan: WindowPlan, sources: list[int]
+) -> int:
+    """One of a network's nodes in the small one; windows are flat there."""
+    operator = node.operator
+    if isinstance(operator, Conv) and position in plan.taps:
+        return builder.add(_window_matrix(operator, plan.taps[position]), *sources)
+    for k, i in enumerate(node.inputs):
+        cut = plan.cuts.get((position, i))
+        if cut is not None or isinstance(operator, Conv):
+            sources[k] = builder.add(Reshape(plan.sizes[i]), sources[k])
+        if cut is not None:
+            sources[k] = builder.add(_Crop(*cut), sources[k])
+        if cut is not None and not isinstance(operator, Conv):
+            sources[k] = _flat(builder, sources[k])
+    if isinstance(operator, Conv):
+        within = replace(operator, padding=(0,) * len(operator.padding))
+        return _flat(builder, builder.add(within, *sources))
+    if isinstance(operator, Scale):
+        repeat = prod(plan.sizes[position][1:])
+        return builder.add(_window_scale(operator, repeat, node.shape), *sources)
+    return sources[0] if isinstance(operator, Pad) else builder.add(operator, *sources)
+
+
+def _flat(builder: NetworkBuilder, image: int) -> int:
+    return builder.add(Reshape((prod(builder.shape(image)),)), image)
+
+
+@dataclass(frozen=True, eq=False)
+class _Crop(Linear):
+    """An image without some of its edges: how much of each axis, in front and behind."""
+
+    before: Shape
+    after: Shape
+
+
+@output_shape.register
+def _(operator: _Crop, x: Shape) -> Shape:
+    return tuple(n - b - a for n, b, a in zip(x, operator.before, operator.after, strict=True))
+
+
+@adjoint.register
+def _(operator: _Crop, coefficient: Tensor, inputs: tuple[Shape, ...]) -> list[Tensor]:
+    ends = zip(reversed(operator.before), reversed(operator.after), strict=True)
+    return [functional.pad(coefficient, [n for pair in ends for n in pair])]
 
 
 def _window_matrix(operator: Conv, taps: np.ndarray) -> Affine:
@@ -89,59 +124,68 @@ def _window_scale(operator: Scale, repeat: int, shape: Shape) -> Scale:
 
 
 class Windows:
-    """Values of one layer arranged so that windows of it are cheap to cut.
+    """Arrays of one layer arranged so that windows of them are cheap to cut.
 
     Parameters
     ----------
-    values : Tensor, shape ``[batch, ...]``
-        Bounds, slopes or intercepts of a layer; flattened behind the batch axis.
+    channels : int
+        Of the layer.
+    *values : Tensor, shape ``[batch, ...]``
+        Bounds, slopes or intercepts; all numbers of a channel before those of the next.
     """
 
-    def __init__(self, values: Tensor) -> None:
-        flat = flattened(values)
-        # Batch last: a window is then a choice of rows, and its gradient a sum of rows.
-        self._rows = torch.cat([flat.T, flat.new_zeros(1, len(flat))])
+    def __init__(self, channels: int, *values: Tensor) -> None:
+        # One more place in each channel: what lies outside of the image.
+        by_channel = (v.reshape(len(v), channels, -1) for v in values)
+        self._values = [functional.pad(v, (0, 1)).flatten(1) for v in by_channel]
+        self._channels, self._size = channels, self._values[0].shape[1]
 
-    def cut(self, index: Tensor) -> Tensor:
-        """Windows ``[positions * batch, window]`` for an index ``[positions, window]``."""
-        rows = self._rows.index_select(0, index.flatten())
-        # Contiguous, or everything computed from it inherits a layout that matrix products copy.
-        cut = rows.view(*index.shape, -1).transpose(1, 2).contiguous()
-        return cut.view(-1, index.shape[1])
+    def cut(self, index: Tensor) -> list[Tensor]:
+        """Windows ``[batch * positions, channels * window]``, for ``[positions, window]``."""
+        places = self._places(index)
+        cut = (v.index_select(1, places.flatten()) for v in self._values)
+        return [c.reshape(len(c) * len(places), -1) for c in cut]
 
-    def at(self, samples: Tensor, index: Tensor) -> Tensor:
-        """One window of each of some samples: ``[items, window]``, for ``[items]`` and that."""
+    def at(self, samples: Tensor, index: Tensor) -> list[Tensor]:
+        """One window of each of some samples: ``[items, channels * window]``."""
         # Chosen by one index, which is faster than by two.
-        places = index * self._rows.shape[1] + samples.unsqueeze(1)
-        return self._rows.flatten().index_select(0, places.flatten()).view(index.shape)
+        places = self._places(index) + (samples * self._size).unsqueeze(1)
+        return [
+            v.flatten().index_select(0, places.flatten()).view(places.shape) for v in self._values
+        ]
+
+    def _places(self, index: Tensor) -> Tensor:
+        """Windows of all channels: ``[positions, channels * window]``."""
+        first = torch.arange(0, self._size, self._size // self._channels, device=index.device)
+        return (index.unsqueeze(1) + first.unsqueeze(1)).flatten(1)
 
 
 class RelaxationWindows:
-    """A layer's relaxation, cut to windows on demand."""
+    """A layer's relaxation, cut to windows on demand; ``channels`` as of `Windows`."""
 
-    def __init__(self, relaxation: Relaxation) -> None:
-        self._lower_slope = Windows(relaxation.lower_slope)
-        self._upper_slope = (
-            self._lower_slope if relaxation.parallel else Windows(relaxation.upper_slope)
-        )
-        intercepts = (relaxation.lower_intercept, relaxation.upper_intercept)
+    def __init__(self, channels: int, relaxation: Relaxation) -> None:
+        self._parallel = relaxation.parallel
         mirror = relaxation.mirror
-        self._intercepts = [
-            None if i is None else Windows(i) for i in (*intercepts, *(mirror or ()))
-        ]
+        slopes = (relaxation.lower_slope, None if self._parallel else relaxation.upper_slope)
+        intercepts = (relaxation.lower_intercept, relaxation.upper_intercept)
+        arrays = (*slopes, *intercepts, *(mirror or ()))
+        self._given = [a is not None for a in arrays]
+        self._windows = Windows(channels, *(a for a in arrays if a is not None))
 
     def cut(self, index: Tensor) -> Relaxation:
-        """The relaxation of ``positions * batch`` small layers; zero outside of the image."""
-        return self._cut(lambda windows: windows.cut(index))
+        """The relaxation of ``batch * positions`` small layers; zero outside of the image."""
+        return self._of(self._windows.cut(index))
 
     def at(self, samples: Tensor, index: Tensor) -> Relaxation:
         """The relaxation of one small layer of each of some samples, as `Windows.at`."""
-        return self._cut(lambda windows: windows.at(samples, index))
+        return self._of(self._windows.at(samples, index))
 
-    def _cut(self, cut: Callable[[Windows], Tensor]) -> Relaxation:
-        lower = cut(self._lower_slope).unsqueeze(1)
-        upper = lower
-        if self._upper_slope is not self._lower_slope:
-            upper = cut(self._upper_slope).unsqueeze(1)
-        low, high, *mirror = (None if i is None else cut(i).unsqueeze(1) for i in self._intercepts)
+    def _of(self, cut: list[Tensor]) -> Relaxation:
+        rest = iter(cut)
+        lower, upper, low, high, *mirror = (
+            next(rest).unsqueeze(1) if given else None for given in self._given
+        )
+        assert lower is not None
+        upper = lower if self._parallel else upper
+        assert upper is not None
         return Relaxation(lower, upper, low, high, (mirror[0], mirror[1]) if mirror else None)

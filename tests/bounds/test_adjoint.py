@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import prod
+from math import isfinite, prod
 
 import numpy as np
 import pytest
@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sensverify.bounds import convolutions
 from sensverify.bounds.adjoint import adjoint, offset
 from sensverify.bounds.forward import apply
 from sensverify.errors import MissingRule
@@ -36,7 +37,7 @@ def t(*shape: int) -> torch.Tensor:
 
 
 @st.composite
-def conv_operators(draw) -> tuple[Operator, Shapes]:
+def conv_operators(draw, *, transposed: bool = True) -> tuple[Operator, Shapes]:
     axes = draw(st.integers(1, 3))
     groups = draw(st.sampled_from([1, 2]))
 
@@ -46,7 +47,7 @@ def conv_operators(draw) -> tuple[Operator, Shapes]:
     kernel, stride, padding, dilation = each(1, 3), each(1, 3), each(0, 2), each(1, 2)
     spatial = each(3, 7)
     bias = t(4) if draw(st.booleans()) else None
-    if draw(st.booleans()):
+    if not transposed or draw(st.booleans()):
         # Every size that remains of a stride: 0, 1 and 2 rows at the end are read by no kernel.
         sizes = (n + 2 * p - d * (k - 1) for n, p, d, k in zip(spatial, padding, dilation, kernel))  # noqa: B905
         spatial = tuple(n + max(0, 1 - s) for n, s in zip(spatial, sizes, strict=True))
@@ -84,6 +85,20 @@ def check(operator: Operator, shapes: Shapes, rows: int = 3, batch: int = 2) -> 
 def test_convolutions(pair: tuple[Operator, Shapes]) -> None:
     operator, shapes = pair
     check(operator, shapes)
+
+
+@given(conv_operators(transposed=False), st.integers(0, 2))
+@settings(max_examples=120)
+def test_every_way_through_a_convolution(pair: tuple[Conv, Shapes], way: int) -> None:
+    """Whichever costs least: all that are possible give the transposed convolution."""
+    operator, shapes = pair
+    geometry = operator.weight.shape, operator.stride, operator.dilation, operator.groups
+    possible = [i for i, cost in enumerate(convolutions._costs(1, *geometry)) if isfinite(cost)]
+    chosen = possible[way % len(possible)]
+    with pytest.MonkeyPatch.context() as patch:
+        costs = tuple(float(other != chosen) for other in range(3))
+        patch.setattr(convolutions, "_costs", lambda *_: costs)
+        check(operator, shapes)
 
 
 @pytest.mark.parametrize(

@@ -188,17 +188,25 @@ def test_a_large_image_gets_a_plan() -> None:
     assert plan.positions == 49
     # Four outputs along an axis read (4 - 1) * 2 + 4 inputs.
     assert plan.index[0].shape == (49, 100)
+    assert plan.sizes[0] == (1, 10, 10)
 
 
-@given(st.integers(1, 3), st.integers(1, 5), st.integers(0, 2**32 - 1))
+@given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 5), st.integers(0, 2**32 - 1))
 @settings(max_examples=20)
-def test_windows_are_cut_by_index_and_zero_outside(batch: int, size: int, seed: int) -> None:
+def test_windows_are_cut_by_index_and_zero_outside(
+    batch: int, channels: int, size: int, seed: int
+) -> None:
     rng = np.random.default_rng(seed)
-    values = torch.from_numpy(numbers(rng, batch, size))
+    values = torch.from_numpy(numbers(rng, batch, channels, size))
     index = torch.from_numpy(rng.integers(0, size + 1, (4, 3)))
-    cut = Windows(values).cut(index).reshape(4, batch, 3)
-    beyond = torch.cat([values, torch.zeros(batch, 1, dtype=torch.float64)], dim=1)
-    assert torch.equal(cut, beyond[:, index].transpose(0, 1))
+    windows = Windows(channels, values, 2 * values)
+    beyond = torch.cat([values, torch.zeros(batch, channels, 1, dtype=torch.float64)], dim=2)
+    expected = beyond[:, :, index].transpose(1, 2)
+    for factor, cut in zip((1, 2), windows.cut(index), strict=True):
+        assert torch.equal(cut.reshape(expected.shape), factor * expected)
+    samples = torch.from_numpy(rng.integers(0, batch, 4))
+    found = windows.at(samples, index)[0].reshape(4, channels, 3)
+    assert torch.equal(found, expected[samples, torch.arange(4)])
 
 
 def test_tiles_over_positions_and_samples_change_nothing() -> None:

@@ -56,7 +56,7 @@ def work(places: int, weight: Shape, stride: Shape, dilation: Shape, groups: int
 def _costs(
     places: int, weight: Shape, stride: Shape, dilation: Shape, groups: int
 ) -> tuple[float, float, float]:
-    """What `_by_fold`, `_by_phases` and `_transposed` cost (measured on x86)."""
+    """The costs of `_by_fold`, `_by_phases` and `_transposed` (measured on x86)."""
     out, inputs, *kernel = weight
     area, moved = prod(kernel), _MOVED * inputs * prod(stride)
     fold = phased = inf

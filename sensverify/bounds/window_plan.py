@@ -57,7 +57,7 @@ class _Window:
 
 
 class Work(NamedTuple):
-    """What a pass takes, in multiply-adds of a matrix product.
+    """The cost of a pass, in multiply-adds of a matrix product.
 
     Attributes
     ----------
@@ -307,7 +307,7 @@ def _convolved(bone: _Bone, places: int) -> float:
 def _work(
     skeleton: _Skeleton, order: list[int], windows: dict[int, _Window], matrices: frozenset[int]
 ) -> Work:
-    """What a pass takes through windows, and through whole images."""
+    """The work of a pass through windows, and through whole images."""
     window = whole = numbers = 0.0
     for position in order[:-1]:
         bone = skeleton[position]

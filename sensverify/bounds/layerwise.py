@@ -16,7 +16,12 @@ from torch import Tensor
 from sensverify.bounds.domains import defined, remedy_of_overflow, require_defined
 from sensverify.bounds.ibp import Interval, interval_at, interval_bounds, nonlinear_nodes
 from sensverify.bounds.mirrors import has_mirror, mirrored
-from sensverify.bounds.needed import interval_is_exact, only_signs_matter
+from sensverify.bounds.needed import (
+    crosses,
+    interval_is_exact,
+    kinks_that_matter,
+    only_signs_matter,
+)
 from sensverify.bounds.neurons import Neurons
 from sensverify.bounds.relaxation import Relaxation, Slope, relax
 from sensverify.bounds.signs import (
@@ -168,11 +173,12 @@ class LayerBounds:
             if signs is not None and skips_known(network, position, signs):
                 known = said_by(signs[position], self.box.lower)
                 return self._open_bounds(source, known, signs[position] == 0)
-            if prod(network.nodes[source].shape) >= _WORTH and only_signs_matter(network, source):
+            kinks = kinks_that_matter(network, source)
+            if prod(network.nodes[source].shape) >= _WORTH and kinks is not None:
                 # Of neurons that are decided nothing is differentiated: their lines are constant.
                 with torch.no_grad():
                     known = interval_at(network, source, ends, self.pre_activations)
-                return self._open_bounds(source, known, _is_open(known))
+                return self._open_bounds(source, known, crosses(*known, kinks))
             return self._node_bounds(source)
         except TimeUp:
             return self._intervals(source)
@@ -190,13 +196,13 @@ class LayerBounds:
         return lower.reshape(shape), upper.reshape(shape)
 
     def _open_bounds(self, target: int, known: Interval, is_open: Tensor) -> Interval:
-        """Bounds ``[batch, *shape]`` of a node by the pass where its sign is open, else as known.
+        """Bounds ``[batch, *shape]`` of a node by the pass where they are open, else as known.
 
         Each box has open neurons of its own.
         """
         neurons = Neurons(self._tiles, target, self._plan(target))
         is_open, others = flattened(is_open), (flattened(known[0]), flattened(known[1]))
-        if self._one_end_first:
+        if self._one_end_first and only_signs_matter(self.network, target):
             signs = flattened(self._signs_inside[target])
             bounded, (low, high) = neurons.by_signs(is_open, signs, others)
         else:
@@ -244,9 +250,3 @@ class LayerBounds:
             ends = (self.box.lower, self.box.upper)
             self._rest = interval_bounds(self.network, ends, known=self.pre_activations)
         return self._rest[target]
-
-
-def _is_open(bounds: Interval) -> Tensor:
-    """True where intervals do not tell the sign; one that overflowed tells nothing."""
-    lower, upper = bounds
-    return ~((lower >= 0) | (upper <= 0)) | ~(torch.isfinite(lower) & torch.isfinite(upper))

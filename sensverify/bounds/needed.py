@@ -1,8 +1,9 @@
-"""Layers that need no backward pass, and neurons of which the sign is enough."""
+"""Layers that need no backward pass, and neurons of which it is enough to know where they are."""
 
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from sensverify.network import Network
 from sensverify.network.operators import (
@@ -11,6 +12,7 @@ from sensverify.network.operators import (
     ConvTranspose,
     Pad,
     Permute,
+    PiecewiseLinear,
     Relu,
     Reshape,
     Scale,
@@ -44,10 +46,32 @@ def _repeats(operator: Select) -> bool:
     return len(torch.unique(indices)) < len(indices)
 
 
-def only_signs_matter(network: Network, source: int) -> bool:
-    """True where nothing but ReLUs reads a node.
+def kinks_that_matter(network: Network, source: int) -> tuple[float, ...] | None:
+    """The kinks of all that reads a node, where only functions that are linear between them do.
 
-    The lines around a ReLU that is active, or inactive, on the whole box are the ReLU itself,
-    whatever the bounds on what enters it.
+    On a box on which a value stays between two kinks, the lines around such a function are the
+    function itself, whatever the bounds on the value. None where something else reads the node.
     """
+    kinks: set[float] = set()
+    for position in network.consumers[source]:
+        reader = network.nodes[position].operator
+        if not isinstance(reader, PiecewiseLinear):
+            return None
+        kinks.update(reader.kinks)
+    return tuple(sorted(kinks))
+
+
+def crosses(lower: Tensor, upper: Tensor, kinks: tuple[float, ...]) -> Tensor:
+    """True where a value may be on both sides of a kink, for all that its bounds tell.
+
+    Bounds that overflowed, or are NaN, tell nothing.
+    """
+    tells = torch.isfinite(lower) & torch.isfinite(upper)
+    for kink in kinks:
+        tells &= (lower >= kink) | (upper <= kink)
+    return ~tells
+
+
+def only_signs_matter(network: Network, source: int) -> bool:
+    """True where nothing but ReLUs reads a node."""
     return all(isinstance(network.nodes[p].operator, Relu) for p in network.consumers[source])

@@ -21,15 +21,17 @@ from sensverify.bounds import (
 )
 from sensverify.bounds.ibp import nonlinear_nodes
 from sensverify.bounds.layerwise import LayerBounds
-from sensverify.bounds.needed import only_signs_matter
+from sensverify.bounds.needed import crosses, kinks_that_matter, only_signs_matter
 from sensverify.bounds.tensors import tensor_network
 from sensverify.core.box import Box
 from sensverify.network import Network, NetworkBuilder
 from sensverify.network.operators import (
     Abs,
     Affine,
+    Clip,
     Conv,
     Elementwise,
+    PiecewiseLinear,
     Relu,
     Reshape,
     Sigmoid,
@@ -48,7 +50,7 @@ from tests.contracts.networks import (
     residual_nets,
 )
 
-NETS = st.one_of(mlps(relu_only=True), conv_nets(), residual_nets())
+NETS = st.one_of(mlps(relu_only=True), mlps(), conv_nets(), residual_nets())
 
 
 def live(network: Network) -> Network:
@@ -100,12 +102,22 @@ def test_open_neurons_alone_are_bounded_as_in_their_layer(
         share = attained(case.network, box)
         assert bool((ends[0] <= share[0].amin(0) + 1e-11 * share[1]).all())
         assert bool((ends[1] >= share[0].amax(0) - 1e-11 * share[1]).all())
-    first, second = (layers.signs() for layers in (whole, single))
-    if all(torch.equal(first[p], second[p]) for p in first):
+    if where_neurons_are(whole) == where_neurons_are(single):
         for one, other in zip(
             whole.objective_bounds(rows), single.objective_bounds(rows), strict=True
         ):
             torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
+
+
+def where_neurons_are(layers: LayerBounds) -> list[list[bool]]:
+    """Sides of kinks that are possible, of all that enters functions linear between them."""
+    found = []
+    for position, (lower, upper) in layers.pre_activations.items():
+        operator = layers.network.nodes[position].operator
+        if isinstance(operator, PiecewiseLinear):
+            sides = [end for kink in operator.kinks for end in (lower >= kink, upper <= kink)]
+            found.append(torch.stack(sides).flatten().tolist())
+    return found
 
 
 def conv(out: int, inputs: int, kernel: int) -> Conv:
@@ -134,11 +146,40 @@ def test_signs_are_enough_for_relus_alone() -> None:
         assert not only_signs_matter(network, network.nodes[pool].inputs[0])
 
 
+def test_kinks_matter_of_functions_that_are_linear_between_them() -> None:
+    for activation, kinks in ((Clip(-1.0, 2.0), (-1.0, 2.0)), (Abs(), (0.0,)), (Sigmoid(), None)):
+        network = pooled(activation)
+        first, second, pool = nonlinear_nodes(network)
+        assert kinks_that_matter(network, network.nodes[first].inputs[0]) == (0.0,)
+        assert kinks_that_matter(network, network.nodes[second].inputs[0]) == kinks
+        assert kinks_that_matter(network, network.nodes[pool].inputs[0]) is None
+
+
+@pytest.mark.parametrize("activation", [Clip(-0.5, 0.5), Clip(-inf, 6.0), Abs()], ids=repr)
+def test_neurons_between_kinks_are_left_to_intervals(activation: Elementwise) -> None:
+    network = pooled(activation)
+    box = Box(torch.full((1, 1, 4, 4), 0.2).double(), torch.full((1, 1, 4, 4), 0.25).double())
+    second = nonlinear_nodes(network)[1]
+    asked = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(layerwise, "_WORTH", 0)
+        of = neurons.Neurons.bounds
+        patch.setattr(
+            neurons.Neurons, "bounds", lambda self, chosen: asked.append(chosen) or of(self, chosen)
+        )
+        layers = LayerBounds(network, box, Crown.slope).fill()
+    lower, upper = layers.pre_activations[second]
+    assert not bool(asked[-1].all())
+    points = torch.rand(500, 1, 4, 4, dtype=torch.float64) * 0.05 + 0.2
+    values = node_values(network, points)[network.nodes[second].inputs[0]]
+    assert bool((values >= lower - 1e-12).all() & (values <= upper + 1e-12).all())
+
+
 def test_an_interval_that_overflowed_decides_nothing() -> None:
     nan = float("nan")
     lower = torch.tensor([0.0, -1.0, -1.0, 1.0, -inf, nan, nan, -2.0])
     upper = torch.tensor([1.0, 0.0, 1.0, inf, -1.0, nan, -1.0, -1.0])
-    found = layerwise._is_open((lower, upper))
+    found = crosses(lower, upper, (0.0,))
     assert found.tolist() == [False, False, True, True, True, True, True, False]
 
 

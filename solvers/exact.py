@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
+from sensverify.bounds.ibp import Ibp
 from sensverify.bounds.method import Decider, Method, require_proof_over_set
-from sensverify.core.box import Box
+from sensverify.bounds.tensors import flattened, tensor_network
+from sensverify.core.box import Box, to_numpy
 from sensverify.core.queries import Accept, Decision, Query
 from sensverify.core.results import Enclosure, Guarantee
 from sensverify.core.sets import Ball, Patch, Varied
@@ -19,14 +22,18 @@ from sensverify.runs.watch import Watch
 from sensverify.solvers.branch_and_bound import FEW_FEATURES, BranchAndBound
 from sensverify.solvers.milp import Milp
 
+MOST_JUMPS = 1 << 13
+"""Jumps on a box up to which a program is written, with a binary for each."""
+
 
 @dataclass(frozen=True)
 class Exact(Method, Decider):
     """Exact ranges by whichever of our methods is fastest for the network and the box.
 
     That is branch and bound, except where a mixed-integer program takes kinks apart sooner: where
-    many features move and the network has kinks other than ReLUs', and where such a network jumps;
-    and except where few pixels move, of which branch and bound knows no more than their hull.
+    many features move and the network has kinks other than ReLUs', and where such a network jumps,
+    but not where it jumps thousands of times, as activations of eight bits do; and except where few
+    pixels move, of which branch and bound knows no more than their hull.
 
     Parameters
     ----------
@@ -96,6 +103,23 @@ class Exact(Method, Decider):
         # Nothing but branch and bound knows round sets, and parameters of images are few.
         split = isinstance(box, Varied) or (isinstance(box, Ball) and box.order == 2)
         many = jumps or int(moving) > FEW_FEATURES
-        if isinstance(box, Patch) or (bent and many and not split):
+        program = bent and many and not split and _jumps(network, box) <= MOST_JUMPS
+        if isinstance(box, Patch) or program:
             return Milp(*limits, threads=self.threads or 1, seed=self.seed)
         return BranchAndBound(*limits, threads=self.threads, seed=self.seed, proof=self.proof)
+
+
+def _jumps(network: Network, box: Box) -> float:
+    """The number of jumps on a box, at most, of the sample with the most of them."""
+    if not any(isinstance(node.operator, Steps) for node in network.nodes):
+        return 0.0
+    live = tensor_network(network, dtype=torch.float64, device=torch.device("cpu"))
+    hull = Box(*(torch.as_tensor(to_numpy(end)).double() for end in (box.lower, box.upper)))
+    counts = torch.zeros(hull.batch, dtype=torch.float64)
+    with torch.no_grad():
+        for position, (low, high) in Ibp().pre_activations(live, hull).items():
+            operator = live.nodes[position].operator
+            if isinstance(operator, Steps):
+                counts += flattened((high - low) / operator.spacing).sum(dim=1)
+    # Where intervals overflow, nobody knows how many: a program refuses what it cannot hold.
+    return float(counts.nan_to_num(nan=0.0).max())

@@ -117,6 +117,11 @@ class Goal(Protocol):
         ...
 
     @property
+    def before(self) -> float:
+        """Seconds to split for before hidden layers are bounded again."""
+        ...
+
+    @property
     def asked(self) -> Asked:
         """The rows as they were asked for."""
         ...
@@ -149,6 +154,11 @@ class _EachRow:
     @property
     def reached(self) -> bool:
         return False
+
+    @property
+    def before(self) -> float:
+        # Ends are to be exact, which takes long in any case.
+        return 0.0
 
     @property
     def asked(self) -> Asked:

@@ -63,6 +63,10 @@ _JUMPS = 1 << 8
 """Sub-boxes of each problem that are tried where a network has jumps: where one runs through a
 sub-box, bounds on both of its sides never meet, and splits at the jump itself go on."""
 
+_BEFORE = 10.0
+"""Times that of bounding layers: about as long as bounding them again takes. What is decided by
+splitting in that time needs no better bounds, and anything else takes twice as long at most."""
+
 _NUMBERS = 1 << 20
 """Neurons times sub-problems that are bounded at a time when these are split."""
 
@@ -244,7 +248,9 @@ class BranchAndBound(Method, Decider):
                 # It holds everywhere, and no input was believed: there is nothing to refute.
                 return Decision(Verdict.UNKNOWN)
             phases.begin("bounding")
+            began = watch.now()
             layers = LayerBounds(live, box, Slope.ADAPTIVE, watch).fill()
+            goal.before = _BEFORE * (watch.now() - began)
             goal.allow_rounding(network, box, layers.pre_activations)
             if _refuted(layers, goal, ties=not self.resolve):
                 return _answer(goal, 1, Search(layers, goal, None).proof())

@@ -57,6 +57,10 @@ STEPS, CURVED_STEPS = 6, 20
 """Gradient steps for the parts of a split: where all kinks are those of ReLUs or a split decides a
 step, and elsewhere, where each line has more to choose and a split alone changes less."""
 
+FIRST = 8.0
+"""Times that of the roots' bounds, for how long these are split, at most, before hidden layers are
+bounded again."""
+
 REFINING_SHARE = 0.35
 """Of the time left after the roots, what hidden layers may take."""
 
@@ -121,9 +125,12 @@ class NeuronSplitting:
     def run(self) -> None:
         """Search until every target is refuted, the goal is reached or the watch is over."""
         self._began = True
+        began = self._whole.now()
         self._bound_roots(self._open)
         # A single layer has exact bounds.
         refined = self._probing is None and "refinement" not in self.without
+        if refined and self.goal.before > 0:
+            self._split_first(min(self.goal.before, FIRST * (self._whole.now() - began)))
         if refined and len(self._open) and not self.goal.reached and not self._whole.over:
             share = REFINING_SHARE * self._whole.left
             # They are roots again: nothing is split before.
@@ -131,6 +138,20 @@ class NeuronSplitting:
             self._refine(self._whole.within(share if isfinite(share) else None))
             self._bound_roots(self._open)
         self.resume()
+
+    def _split_first(self, seconds: float) -> None:
+        """Split the roots for some time; where that is not enough, they are roots again."""
+        roots, settled, whole = self._open, self._settled.clone(), self.watch
+        lost = self.gave_up, self.full
+        self.watch = whole.within(seconds)
+        self.resume()
+        self.watch = whole
+        # What is proven of each by now stays proven, and targets that are refuted stay so.
+        roots = replace(roots, bounds=roots.bounds.maximum(self._least()[roots.target]))
+        roots = roots[~self._closed(roots)]
+        self._settled[roots.target] = settled[roots.target]
+        # What was given up among their parts is among the roots again; what was before is not.
+        self._open, (self.gave_up, self.full) = roots, lost
 
     def resume(self) -> None:
         """Start, or go on with a search that was interrupted."""
@@ -187,12 +208,16 @@ class NeuronSplitting:
 
     def proven(self) -> Tensor:
         """The same without what was known before; minus infinity where that was enough."""
-        left = self._settled.scatter_reduce(0, self._open.target, self._open.bounds, "amin")
+        left = self._least()
         result = torch.full_like(self.floor, -torch.inf)
         single = self.targets.present.sum(dim=1) == 1
         place = self.targets.problem[single], self.targets.rows[single, 0]
         result[place] = self.targets.limits[single, 0] + left[single]
         return result
+
+    def _least(self) -> Tensor:
+        """The least bound among all sub-problems of each target."""
+        return self._settled.scatter_reduce(0, self._open.target, self._open.bounds, "amin")
 
     def _roots(self) -> NeuronNodes:
         limits = self.targets.limits

@@ -77,6 +77,7 @@ class QueryGoal:
 
     ``slack`` is how far rounding may move a bound from its limit, ``[1, rows]``; nothing is refuted
     before it is known. Without ``attack``, samples are looked at, and no gradients are followed.
+    ``before``: see `Goal`.
     """
 
     query: Query
@@ -87,6 +88,7 @@ class QueryGoal:
     witness: np.ndarray | None = None
     tied: bool = False
     attack: bool = True
+    before: float = 0.0
     slack: Tensor = field(default_factory=lambda: torch.tensor(torch.inf))
     _magnitude: Tensor = field(default_factory=lambda: torch.ones(()))
     _strict: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.bool))

@@ -11,7 +11,7 @@ from sensverify.core.queries import Query, Verdict
 from sensverify.core.results import Guarantee
 from sensverify.errors import BadSetting
 from sensverify.network import Network, NetworkBuilder
-from sensverify.network.operators import Affine, LeakyRelu, Operator, Relu, Tanh
+from sensverify.network.operators import Affine, LeakyRelu, Operator, Relu, Round, Tanh
 from sensverify.solvers.branch_and_bound import FEW_FEATURES
 from sensverify.solvers.exact import Exact
 from tests.pairwise import pairwise
@@ -47,6 +47,18 @@ def test_the_result_carries_the_chosen_methods_guarantee(
     features: int, middle: Operator, guarantee: Guarantee
 ) -> None:
     bounds = compute_bounds(network(features, middle), box(features), Exact(seconds=20))
+    assert bounds.guarantee is guarantee
+
+
+@pytest.mark.parametrize(("scale", "guarantee"), [(1.0, Guarantee.SOLVER), (1e5, Guarantee.SOUND)])
+def test_programs_are_for_networks_that_jump_a_few_times(
+    scale: float, guarantee: Guarantee
+) -> None:
+    rng, builder = np.random.default_rng(0), NetworkBuilder((3,))
+    hidden = builder.add(Affine(scale * rng.normal(size=(4, 3)), rng.normal(size=4)), builder.input)
+    rounded = builder.add(Round(), hidden)
+    net = builder.build(builder.add(Affine(rng.normal(size=(2, 4)), None), rounded))
+    bounds = compute_bounds(net, box(3), Exact(seconds=0.5))
     assert bounds.guarantee is guarantee
 
 

@@ -20,7 +20,10 @@ from sensverify.bounds.needed import (
     crosses,
     interval_is_exact,
     kinks_that_matter,
+    only_relus_read,
     only_signs_matter,
+    range_follows,
+    ranges_matter,
 )
 from sensverify.bounds.neurons import Neurons
 from sensverify.bounds.relaxation import Relaxation, Slope, relax
@@ -167,7 +170,8 @@ class LayerBounds:
         if self._rest is not None:
             return self._rest[source]
         ends = (self.box.lower, self.box.upper)
-        if not self._set and interval_is_exact(network, source):
+        exact = not self._set and interval_is_exact(network, source)
+        if exact or range_follows(network, source):
             return interval_at(network, source, ends, self.pre_activations)
         try:
             if signs is not None and skips_known(network, position, signs):
@@ -178,7 +182,11 @@ class LayerBounds:
                 # Of neurons that are decided nothing is differentiated: their lines are constant.
                 with torch.no_grad():
                     known = interval_at(network, source, ends, self.pre_activations)
-                return self._open_bounds(source, known, crosses(*known, kinks))
+                if not ranges_matter(network, source):
+                    return self._open_bounds(source, known, crosses(*known, kinks))
+                if only_relus_read(network, source):
+                    # Where a ReLU is inactive its range is 0, whatever the bounds.
+                    return self._open_bounds(source, known, ~(known[1] <= 0))
             return self._node_bounds(source)
         except TimeUp:
             return self._intervals(source)

@@ -10,6 +10,8 @@ from sensverify.network.operators import (
     Affine,
     Conv,
     ConvTranspose,
+    Elementwise,
+    Nonlinear,
     Pad,
     Permute,
     PiecewiseLinear,
@@ -18,6 +20,8 @@ from sensverify.network.operators import (
     Scale,
     Select,
 )
+
+_MOVES = (Pad, Permute, Reshape, Select)
 
 
 def interval_is_exact(network: Network, target: int) -> bool:
@@ -73,5 +77,39 @@ def crosses(lower: Tensor, upper: Tensor, kinks: tuple[float, ...]) -> Tensor:
 
 
 def only_signs_matter(network: Network, source: int) -> bool:
+    """True where nothing but ReLUs reads a node, and no bounds follow from their ranges."""
+    return only_relus_read(network, source) and not ranges_matter(network, source)
+
+
+def only_relus_read(network: Network, source: int) -> bool:
     """True where nothing but ReLUs reads a node."""
     return all(isinstance(network.nodes[p].operator, Relu) for p in network.consumers[source])
+
+
+def range_follows(network: Network, target: int) -> bool:
+    """True where a node's bounds follow from those on what enters a function of one number.
+
+    They do where nothing but moves of numbers stands between: a line around the function, over
+    what enters it, ends nowhere inside of the function's range there.
+    """
+    while isinstance(network.nodes[target].operator, _MOVES):
+        (target,) = network.nodes[target].inputs
+    return isinstance(network.nodes[target].operator, Elementwise)
+
+
+def ranges_matter(network: Network, source: int) -> bool:
+    """True where bounds follow, by `range_follows`, from those on a node."""
+    return any(
+        isinstance(network.nodes[p].operator, Elementwise) and _reaches_function(network, p)
+        for p in network.consumers[source]
+    )
+
+
+def _reaches_function(network: Network, position: int) -> bool:
+    """True where a nonlinear node reads a node's numbers, moved or not."""
+    readers = ((p, network.nodes[p].operator) for p in network.consumers[position])
+    return any(
+        isinstance(operator, Nonlinear)
+        or (isinstance(operator, _MOVES) and _reaches_function(network, reader))
+        for reader, operator in readers
+    )

@@ -19,7 +19,7 @@ from torch.utils.checkpoint import checkpoint
 
 from sensverify.bounds.ibp import Interval, entries_of, interval_at, nonlinear_nodes
 from sensverify.bounds.layerwise import LayerBounds
-from sensverify.bounds.needed import only_signs_matter
+from sensverify.bounds.needed import only_signs_matter, range_follows
 from sensverify.bounds.proofs import flat_lines
 from sensverify.bounds.relaxation import Relaxation
 from sensverify.bounds.signs import Signs
@@ -95,7 +95,8 @@ class OptimisedLayers(LayerBounds):
     def _source_bounds(self, position: int, signs: Signs | None) -> Interval:
         lower, upper = super()._source_bounds(position, signs)
         source = self.network.nodes[position].inputs[0]
-        if self.cut_short or not any(p <= source for p in self.relaxations):
+        exact = not any(p <= source for p in self.relaxations)
+        if self.cut_short or exact or range_follows(self.network, source):
             return lower, upper
         if not self._set:
             ends = (self.box.lower, self.box.upper)

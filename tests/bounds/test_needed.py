@@ -21,7 +21,13 @@ from sensverify.bounds import (
 )
 from sensverify.bounds.ibp import nonlinear_nodes
 from sensverify.bounds.layerwise import LayerBounds
-from sensverify.bounds.needed import crosses, kinks_that_matter, only_signs_matter
+from sensverify.bounds.needed import (
+    crosses,
+    kinks_that_matter,
+    only_signs_matter,
+    range_follows,
+    ranges_matter,
+)
 from sensverify.bounds.tensors import tensor_network
 from sensverify.core.box import Box
 from sensverify.network import Network, NetworkBuilder
@@ -126,11 +132,11 @@ def conv(out: int, inputs: int, kernel: int) -> Conv:
     return Conv(values, numbers(rng, out), (1, 1), (kernel // 2,) * 2, (1, 1))
 
 
-def pooled(activation: Elementwise) -> Network:
+def images(activation: Elementwise, *, pool: bool = False) -> Network:
     builder = NetworkBuilder((1, 4, 4))
     node = builder.add(Relu(), builder.add(conv(2, 1, 3), builder.input))
     node = builder.add(activation, builder.add(conv(2, 2, 3), node))
-    node = max_pool(builder, node, 2, 2)
+    node = max_pool(builder, node, 2, 2) if pool else node
     size = int(np.prod(builder.shape(node)))
     node = builder.add(Reshape((size,)), node)
     weight = numbers(np.random.default_rng(1), 3, size)
@@ -139,25 +145,53 @@ def pooled(activation: Elementwise) -> Network:
 
 def test_signs_are_enough_for_relus_alone() -> None:
     for activation, enough in ((Relu(), True), (Abs(), False), (Sigmoid(), False)):
-        network = pooled(activation)
-        first, second, pool = nonlinear_nodes(network)
-        assert only_signs_matter(network, network.nodes[first].inputs[0])
-        assert only_signs_matter(network, network.nodes[second].inputs[0]) is enough
-        assert not only_signs_matter(network, network.nodes[pool].inputs[0])
+        network = images(activation)
+        first, second = (network.nodes[p].inputs[0] for p in nonlinear_nodes(network))
+        assert only_signs_matter(network, first)
+        assert only_signs_matter(network, second) is enough
+
+
+def test_bounds_on_what_a_pool_reads_follow_from_those_in_front_of_the_function() -> None:
+    for activation in (Relu(), Clip(-0.5, 0.5), Sigmoid()):
+        network = images(activation, pool=True)
+        first, second, pool = (network.nodes[p].inputs[0] for p in nonlinear_nodes(network))
+        assert [ranges_matter(network, p) for p in (first, second, pool)] == [False, True, False]
+        assert [range_follows(network, p) for p in (first, second, pool)] == [False, False, True]
+        assert not only_signs_matter(network, second)
 
 
 def test_kinks_matter_of_functions_that_are_linear_between_them() -> None:
     for activation, kinks in ((Clip(-1.0, 2.0), (-1.0, 2.0)), (Abs(), (0.0,)), (Sigmoid(), None)):
-        network = pooled(activation)
-        first, second, pool = nonlinear_nodes(network)
-        assert kinks_that_matter(network, network.nodes[first].inputs[0]) == (0.0,)
-        assert kinks_that_matter(network, network.nodes[second].inputs[0]) == kinks
-        assert kinks_that_matter(network, network.nodes[pool].inputs[0]) is None
+        network = images(activation, pool=True)
+        first, second, pool = (network.nodes[p].inputs[0] for p in nonlinear_nodes(network))
+        assert kinks_that_matter(network, first) == (0.0,)
+        assert kinks_that_matter(network, second) == kinks
+        assert kinks_that_matter(network, pool) is None
+
+
+@pytest.mark.parametrize("worth", [0, inf])
+@pytest.mark.parametrize("activation", [Relu(), Abs(), Sigmoid()], ids=repr)
+def test_what_a_pool_reads_is_bounded_as_tightly_as_by_a_pass(
+    activation: Elementwise, worth: float
+) -> None:
+    network = images(activation, pool=True)
+    source = network.nodes[nonlinear_nodes(network)[2]].inputs[0]
+    box = random_box(np.random.default_rng(3), (1, 4, 4), 5, 0.6)
+    box = Box(torch.from_numpy(box.lower), torch.from_numpy(box.upper))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(layerwise, "_WORTH", worth)
+        layers = LayerBounds(network, box, Crown.slope).fill()
+        with_pass = layers._node_bounds(source)
+    lower, upper = layers.pre_activations[nonlinear_nodes(network)[2]]
+    assert bool((lower >= with_pass[0] - 1e-12).all() & (upper <= with_pass[1] + 1e-12).all())
+    points = box.lower + box.widths * torch.rand(300, 5, 1, 4, 4, dtype=torch.float64)
+    values = node_values(network, points.flatten(0, 1))[source].reshape(300, *lower.shape)
+    assert bool((values >= lower - 1e-12).all() & (values <= upper + 1e-12).all())
 
 
 @pytest.mark.parametrize("activation", [Clip(-0.5, 0.5), Clip(-inf, 6.0), Abs()], ids=repr)
 def test_neurons_between_kinks_are_left_to_intervals(activation: Elementwise) -> None:
-    network = pooled(activation)
+    network = images(activation)
     box = Box(torch.full((1, 1, 4, 4), 0.2).double(), torch.full((1, 1, 4, 4), 0.25).double())
     second = nonlinear_nodes(network)[1]
     asked = []
@@ -211,7 +245,7 @@ def test_gradients_are_those_of_whole_layers(windows: bool) -> None:
 
 
 def test_the_watch_is_asked_between_open_neurons() -> None:
-    network = pooled(Relu())
+    network = images(Relu(), pool=True)
     box = random_box(np.random.default_rng(0), (1, 4, 4), 2, 0.3)
     box = Box(torch.from_numpy(box.lower), torch.from_numpy(box.upper))
     whole = compute_bounds(network, box, Crown()).outer

@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from sensverify.bounds.adjoint import adjoint
 from sensverify.bounds.ibp import interval_at
 from sensverify.bounds.layerwise import LayerBounds
-from sensverify.bounds.needed import interval_is_exact, only_signs_matter
+from sensverify.bounds.needed import interval_is_exact, only_signs_matter, range_follows
 from sensverify.bounds.relaxation import Slope
 from sensverify.bounds.tensors import tensor_network
 from sensverify.core.box import Box
 from sensverify.formats.modules import from_module
 from sensverify.network import Network
-from sensverify.network.operators import Affine, Conv, Nonlinear
+from sensverify.network.operators import Affine, Conv, Nonlinear, Windowed
 
 _SAMPLED_ROWS = 12
 """Rows of a layer whose cones stand for those of all."""
@@ -66,6 +66,15 @@ def _residual() -> nn.Sequential:
     return nn.Sequential(start, nn.ReLU(), *blocks, nn.Flatten(), end)
 
 
+def _pooled() -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for channels, inputs, padding in ((6, 1, 2), (16, 6, 0)):
+        convolution = nn.Conv2d(inputs, channels, 5, padding=padding)
+        layers += [convolution, nn.ReLU(), nn.MaxPool2d(2)]
+    layers += [nn.Flatten(), nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Linear(84, 10))
+
+
 @dataclass(frozen=True)
 class Net(Setting):
     """A network with random weights and images: `Setting` for any of them."""
@@ -101,7 +110,7 @@ class Net(Setting):
             total = 2.0 * self.images * 10 * _cone(network, len(network.nodes) - 1)
             for position in layers.pre_activations:
                 (source,) = network.nodes[position].inputs
-                if not interval_is_exact(network, source):
+                if not interval_is_exact(network, source) and not range_follows(network, source):
                     total += _ends(layers, position) * _cone(network, source)
         return 2.0 * total
 
@@ -130,7 +139,10 @@ def _cone(network: Network, target: int) -> float:
             continue
         values, node = pending.pop(position), network.nodes[position]
         operator = node.operator
-        if isinstance(operator, Nonlinear):
+        if isinstance(operator, Windowed):
+            window = network.nodes[node.inputs[0]].shape[-1]
+            parts = [values.unsqueeze(-1).expand(*values.shape, window)]
+        elif isinstance(operator, Nonlinear):
             parts = [values]
         else:
             if isinstance(operator, Affine | Conv):
@@ -156,5 +168,6 @@ NETS = {
         8, 2 / 255, make=lambda: _conv(3, 32, 256), shape=(3, 32, 32)
     ),
     "residual, 4 blocks of 8 channels": Net(2, 2 / 255, make=_residual, shape=(1, 14, 14)),
+    "MNIST, max pooling": Net(8, 2 / 255, make=_pooled, shape=(1, 28, 28)),
 }
 """By what they are called in the table."""

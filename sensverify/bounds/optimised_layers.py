@@ -222,15 +222,17 @@ class OptimisedLayers(LayerBounds):
     def _unrolled(self, position: int, relaxation: Relaxation, index: Tensor) -> Relaxation:
         """Slopes of windows as slopes of the whole layer, 0 where the windows do not reach."""
         shape = self.network.nodes[position].shape
-        channels, boxes = shape[0], len(index)
-        places = index[:, None, None].expand(boxes, 2, channels, -1)
+        boxes, window = index.shape
         sides = []
         for slope in (relaxation.lower_slope, relaxation.upper_slope):
-            rows = slope.reshape(boxes, -1, channels, index.shape[1]).expand(places.shape)
+            numbers = slope.shape[3:]
+            rows = slope.reshape(boxes, -1, shape[0], window, *numbers)
+            rows = rows.expand(boxes, 2, *rows.shape[2:])
             # One more number in each channel: what lies outside of the image.
-            whole = rows.new_zeros(boxes, 2, channels, prod(shape[1:]) + 1)
+            whole = rows.new_zeros(boxes, 2, shape[0], prod(shape[1:]) + 1, *numbers)
+            places = index.view(boxes, 1, 1, window, *(1 for _ in numbers)).expand_as(rows)
             whole.scatter_(3, places, rows)
-            sides.append(whole[..., :-1].reshape(boxes, 2, *shape))
+            sides.append(whole[:, :, :, :-1].reshape(boxes, 2, *shape, *numbers))
         return Relaxation(sides[0], sides[1], None, None)
 
 

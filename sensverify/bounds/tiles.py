@@ -235,7 +235,7 @@ class Tiles:
         if plan.view is not None:
             view = torch.from_numpy(plan.view).to(ends[0].device)
             ends = [end.flatten(1)[:, view] for end in ends]
-        return Windows(plan.sizes[plan.order[0]][0], *ends)
+        return Windows(self.network.nodes[plan.order[0]].shape, *ends)
 
     def relaxation_windows(
         self, plan: WindowPlan, position: int, samples: slice = slice(None)
@@ -247,7 +247,7 @@ class Tiles:
             inside = self.box.lower[samples]
             inside = inside.new_ones(len(inside), *self.network.nodes[position].shape)
             relaxation = Relaxation(inside, inside, None, None)
-        return RelaxationWindows(plan.sizes[position][0], relaxation)
+        return RelaxationWindows(self.network.nodes[position].shape, relaxation)
 
     def _pass(
         self,

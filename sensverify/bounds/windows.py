@@ -25,7 +25,17 @@ from sensverify.bounds.adjoint import adjoint
 from sensverify.bounds.relaxation import Relaxation
 from sensverify.bounds.window_plan import WindowPlan
 from sensverify.network import Network, NetworkBuilder, Node
-from sensverify.network.operators import Affine, Conv, Elementwise, Linear, Pad, Reshape, Scale
+from sensverify.network.operators import (
+    Affine,
+    Conv,
+    Elementwise,
+    Linear,
+    Max,
+    Pad,
+    Reshape,
+    Scale,
+    Select,
+)
 from sensverify.network.shapes import Shape, output_shape
 
 
@@ -48,7 +58,7 @@ def window_network(
     for position in plan.order[1:]:
         node = network.nodes[position]
         made[position] = _in_window(builder, node, position, plan, [made[i] for i in node.inputs])
-        if isinstance(node.operator, Elementwise):
+        if isinstance(node.operator, Elementwise | Max):
             places[position] = made[position]
         elif position in plan.outside:
             made[position] = builder.add(Scale(), made[position])
@@ -63,6 +73,9 @@ def _in_window(
     operator = node.operator
     if isinstance(operator, Conv) and position in plan.taps:
         return builder.add(_window_matrix(operator, plan.taps[position]), *sources)
+    if isinstance(operator, Select):
+        indices = torch.from_numpy(plan.pools[position])
+        return builder.add(Select(indices), *sources)
     for k, i in enumerate(node.inputs):
         cut = plan.cuts.get((position, i))
         if cut is not None or isinstance(operator, Conv):
@@ -128,49 +141,76 @@ class Windows:
 
     Parameters
     ----------
-    channels : int
-        Of the layer.
-    *values : Tensor, shape ``[batch, ...]``
-        Bounds, slopes or intercepts; all numbers of a channel before those of the next.
+    image : shape
+        The layer's, its channels first.
+    *values : Tensor, shape ``[batch, *image]`` or ``[batch, *image, numbers]``
+        Bounds, slopes or intercepts, with any axes of length one.
     """
 
-    def __init__(self, channels: int, *values: Tensor) -> None:
-        # One more place in each channel: what lies outside of the image.
-        by_channel = (v.reshape(len(v), channels, -1) for v in values)
-        self._values = [functional.pad(v, (0, 1)).flatten(1) for v in by_channel]
-        self._channels, self._size = channels, self._values[0].shape[1]
+    def __init__(self, image: Shape, *values: Tensor) -> None:
+        self._channels, self._places = image[0], prod(image[1:])
+        self._values = []
+        for v in values:
+            by_place = v.reshape(len(v), *image[:1], self._places, -1)
+            # One more place in each channel: what lies outside of the image.
+            self._values.append(functional.pad(by_place, (0, 0, 0, 1)).flatten(1, 2))
 
     def cut(self, index: Tensor) -> list[Tensor]:
-        """Windows ``[batch * positions, channels * window]``, for ``[positions, window]``."""
-        places = self._places(index)
-        cut = (v.index_select(1, places.flatten()) for v in self._values)
-        return [c.reshape(len(c) * len(places), -1) for c in cut]
+        """Windows for ``[positions, window]``.
+
+        Returns
+        -------
+        list of Tensor, shape ``[batch * positions, channels * window]``, and numbers if any
+        """
+        places = self._in_channels(index)
+        found = []
+        for v in self._values:
+            entries = _of_numbers(places, v.shape[2]).flatten()
+            cut = v.flatten(1).index_select(1, entries)
+            found.append(_without_one(cut.reshape(len(v) * len(index), -1, v.shape[2])))
+        return found
 
     def at(self, samples: Tensor, index: Tensor) -> list[Tensor]:
-        """One window of each of some samples: ``[items, channels * window]``."""
+        """One window of each of some samples, ``[items]`` and ``[items, window]``: as `cut`."""
+        size = self._channels * (self._places + 1)
         # Chosen by one index, which is faster than by two.
-        places = self._places(index) + (samples * self._size).unsqueeze(1)
-        return [
-            v.flatten().index_select(0, places.flatten()).view(places.shape) for v in self._values
-        ]
+        places = self._in_channels(index) + (samples * size).unsqueeze(1)
+        found = []
+        for v in self._values:
+            entries = _of_numbers(places, v.shape[2])
+            cut = v.flatten().index_select(0, entries.flatten())
+            found.append(_without_one(cut.view(len(index), -1, v.shape[2])))
+        return found
 
-    def _places(self, index: Tensor) -> Tensor:
+    def _in_channels(self, index: Tensor) -> Tensor:
         """Windows of all channels: ``[positions, channels * window]``."""
-        first = torch.arange(0, self._size, self._size // self._channels, device=index.device)
+        first = torch.arange(self._channels, device=index.device) * (self._places + 1)
         return (index.unsqueeze(1) + first.unsqueeze(1)).flatten(1)
 
 
-class RelaxationWindows:
-    """A layer's relaxation, cut to windows on demand; ``channels`` as of `Windows`."""
+def _of_numbers(places: Tensor, numbers: int) -> Tensor:
+    """Entries ``[positions, entries]`` of places that hold so many numbers."""
+    if numbers == 1:
+        return places
+    within = torch.arange(numbers, device=places.device)
+    return (places.unsqueeze(2) * numbers + within).flatten(1)
 
-    def __init__(self, channels: int, relaxation: Relaxation) -> None:
+
+def _without_one(values: Tensor) -> Tensor:
+    return values.squeeze(2) if values.shape[2] == 1 else values
+
+
+class RelaxationWindows:
+    """A layer's relaxation, cut to windows on demand; ``image`` as of `Windows`."""
+
+    def __init__(self, image: Shape, relaxation: Relaxation) -> None:
         self._parallel = relaxation.parallel
         mirror = relaxation.mirror
         slopes = (relaxation.lower_slope, None if self._parallel else relaxation.upper_slope)
         intercepts = (relaxation.lower_intercept, relaxation.upper_intercept)
         arrays = (*slopes, *intercepts, *(mirror or ()))
         self._given = [a is not None for a in arrays]
-        self._windows = Windows(channels, *(a for a in arrays if a is not None))
+        self._windows = Windows(image, *(a for a in arrays if a is not None))
 
     def cut(self, index: Tensor) -> Relaxation:
         """The relaxation of ``batch * positions`` small layers; zero outside of the image."""

@@ -15,7 +15,19 @@ from sensverify.bounds.tensors import tensor_network
 from sensverify.bounds.windows import Windows
 from sensverify.core.box import Box
 from sensverify.network import Network, NetworkBuilder
-from sensverify.network.operators import Add, Conv, Pad, Permute, Relu, Reshape, Scale, Select
+from sensverify.network.operators import (
+    Add,
+    Conv,
+    Elementwise,
+    Max,
+    Pad,
+    Permute,
+    Relu,
+    Reshape,
+    Scale,
+    Select,
+    Sigmoid,
+)
 from tests.contracts.networks import Case, cases, conv_nets, numbers, random_box, residual_nets
 
 
@@ -147,6 +159,41 @@ def test_a_scale_for_channels_may_have_any_shape_that_broadcasts(shape: tuple[in
     assert_windows_agree(builder.build(node))
 
 
+def pool(builder: NetworkBuilder, node: int, size: int, stride: int) -> int:
+    """Max pooling as importers write it, with the places of its windows in rows and columns."""
+    shape = builder.shape(node)
+    flat = np.arange(np.prod(shape)).reshape(shape)
+    windows = np.lib.stride_tricks.sliding_window_view(flat, (size, size), axis=(1, 2))
+    indices = windows[:, ::stride, ::stride].reshape(*windows[:, ::stride, ::stride].shape[:3], -1)
+    return builder.add(Max(), builder.add(Select(np.ascontiguousarray(indices)), node))
+
+
+@pytest.mark.parametrize(("size", "stride"), [(2, 2), (3, 2), (2, 1), (3, 3)])
+@pytest.mark.parametrize("function", [Relu(), Sigmoid()], ids=repr)
+def test_max_pools_are_reached(size: int, stride: int, function: Elementwise) -> None:
+    builder = NetworkBuilder((2, 9, 9))
+    node = builder.add(function, builder.add(conv(3, 2, 3, padding=1), builder.input))
+    node = pool(builder, node, size, stride)
+    node = builder.add(function, builder.add(conv(2, 3, 3, padding=1), node))
+    other = builder.add(conv(2, 2, 1), node)
+    node = builder.add(Add(), builder.add(conv(2, 2, 3, padding=1), node), other)
+    assert_windows_agree(builder.build(builder.add(Relu(), node)))
+
+
+def test_a_maximum_over_anything_else_has_no_windows() -> None:
+    rng = np.random.default_rng(0)
+    builder = NetworkBuilder((2, 6, 6))
+    node = builder.add(Relu(), builder.add(conv(3, 2, 3, padding=1), builder.input))
+    picked = rng.integers(0, 108, (3, 5, 5, 2))
+    node = builder.add(Max(), builder.add(Select(picked), node))
+    node = builder.add(conv(2, 3, 3, padding=1), node)
+    network = builder.build(node)
+    live = tensor_network(network, dtype=torch.float64, device=torch.device("cpu"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(window_plan, "_pays", lambda *_: True)
+        assert window_plan.window_plan(live, node) is None
+
+
 def test_an_input_in_another_order_is_a_view() -> None:
     """Networks from TensorFlow take channels last and transpose first; some take a flat image."""
     builder = NetworkBuilder((72,))
@@ -199,7 +246,7 @@ def test_windows_are_cut_by_index_and_zero_outside(
     rng = np.random.default_rng(seed)
     values = torch.from_numpy(numbers(rng, batch, channels, size))
     index = torch.from_numpy(rng.integers(0, size + 1, (4, 3)))
-    windows = Windows(channels, values, 2 * values)
+    windows = Windows((channels, size), values, 2 * values)
     beyond = torch.cat([values, torch.zeros(batch, channels, 1, dtype=torch.float64)], dim=2)
     expected = beyond[:, :, index].transpose(1, 2)
     for factor, cut in zip((1, 2), windows.cut(index), strict=True):

@@ -79,25 +79,43 @@ def _log_sum_exp(emit: Emitter, self: Variable, dim: Any, keepdim: bool = False)
     return _reduced(emit, self, axes, result, keepdim=keepdim)
 
 
-@rule("layer_norm", "rms_norm")
+@rule("layer_norm")
 def _layer_norm(
     emit: Emitter,
     input: Variable,
     normalized_shape: Any,
     weight: Any = None,
     bias: Any = None,
-    eps: float | None = 1e-5,
+    eps: float = 1e-5,
     **_: Any,
 ) -> Variable:
-    count = len(normalized_shape)
+    result = _over_last(emit, input, len(normalized_shape), eps, centre=True)
+    return _scaled(emit, result, weight, bias)
+
+
+@rule("rms_norm")
+def _rms_norm(
+    emit: Emitter,
+    input: Variable,
+    normalized_shape: Any,
+    weight: Any = None,
+    eps: float | None = None,
+) -> Variable:
+    # That of the numbers that are normalised, as torch takes it.
+    epsilon = float(torch.finfo(emit.call.traced.dtype).eps) if eps is None else eps
+    result = _over_last(emit, input, len(normalized_shape), epsilon, centre=False)
+    return _scaled(emit, result, weight, None)
+
+
+def _over_last(
+    emit: Emitter, input: Variable, count: int, epsilon: float, *, centre: bool
+) -> Variable:
+    """Normalisation over the last axes."""
     if count > len(input.shape):
         emit.refuse_mixing()
     kept = input.shape[: len(input.shape) - count]
     rows = emit.reshape(input, (*kept, prod(input.shape[len(kept) :])))
-    # That of the numbers the module holds, as torch takes it.
-    epsilon = float(torch.finfo(torch.float32).eps) if eps is None else eps
-    result = normalised(emit, rows, epsilon, centre=emit.operator != "rms_norm")
-    return _scaled(emit, emit.reshape(result, input.shape), weight, bias)
+    return emit.reshape(normalised(emit, rows, epsilon, centre=centre), input.shape)
 
 
 @rule("native_layer_norm")

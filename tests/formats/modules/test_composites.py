@@ -207,3 +207,11 @@ def test_no_normalised_entry_is_larger_than_the_root_of_their_number(width, cent
             assert bool(((outer.lower - 1e-9 <= values) & (values <= outer.upper + 1e-9)).all())
             if method == Ibp():
                 assert float((outer.upper - outer.lower).detach().max()) <= 2 * ceil(width**0.5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_an_epsilon_that_is_left_out_is_that_of_the_numbers(dtype: torch.dtype) -> None:
+    module = nn.RMSNorm(3).to(dtype)
+    x = torch.tensor([[1e-4, -3e-4, 2e-4]], dtype=dtype)
+    found = forward_pass(from_module(module, (3,)), x)
+    torch.testing.assert_close(found, module(x), rtol=1e-5, atol=0)

@@ -159,7 +159,8 @@ def undecided(network: Network, position: int, lower: np.ndarray, upper: np.ndar
     if isinstance(node.operator, Max):
         low, high = (end.reshape(-1, shape[-1]) for end in (lower, upper))
         best = low.max(axis=1, keepdims=True)
-        winner = np.arange(shape[-1]) == low.argmax(axis=1)[:, None]
+        likeliest = np.where(low < best, -np.inf, high).argmax(axis=1)
+        winner = np.arange(shape[-1]) == likeliest[:, None]
         rivals = (high > best) & ~winner
         open_ = ((rivals | winner) & rivals.any(axis=1, keepdims=True)).reshape(-1)
     elif isinstance(node.operator, Increment) and isinstance(

@@ -221,9 +221,11 @@ def _chord_slope(operator: Operator, lower: Tensor, upper: Tensor) -> Tensor:
 
 @relax.register
 def _(operator: Max, lower: Tensor, upper: Tensor, slope: Slope) -> Relaxation:
-    # Below: the number with the largest lower bound. Above: that number too where its lower
-    # bound exceeds every other upper bound, else the largest upper bound, a constant.
-    best_lower, winner = lower.max(dim=-1, keepdim=True)
+    # Below: the number with the largest lower bound, and of those, as behind ReLUs all may be 0,
+    # the one with the largest upper bound. Above: that number too where its lower bound exceeds
+    # every other upper bound, else the largest upper bound, a constant.
+    best_lower = lower.amax(dim=-1, keepdim=True)
+    winner = upper.masked_fill(lower < best_lower, -torch.inf).argmax(dim=-1, keepdim=True)
     low = torch.zeros_like(lower).scatter(-1, winner, 1.0)
     others = upper.masked_fill(low > 0, -torch.inf).amax(dim=-1, keepdim=True)
     decided = (best_lower >= others).to(lower.dtype)

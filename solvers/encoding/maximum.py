@@ -16,14 +16,16 @@ from sensverify.solvers.encoding.rules import Place, encode_operator
 def _(operator: Max, place: Place, x: Expression) -> Expression:
     lower, upper = (end.reshape(-1, place.shapes[0][-1]) for end in place.bounds)
     width = lower.shape[1]
-    winner = lower.argmax(axis=1)
+    best = lower.max(axis=1, keepdims=True)
+    # Behind ReLUs several may be 0 at least, and all but one at most.
+    winner = np.where(lower < best, -np.inf, upper).argmax(axis=1)
     # An entry can be the largest only when it reaches the largest lower bound.
-    candidate = upper >= lower.max(axis=1, keepdims=True)
+    candidate = upper >= best
     candidate[np.arange(len(lower)), winner] = True
     # Of two that are equal all the time one is enough.
     decided = candidate.sum(axis=1) == 1
     others = np.where(np.arange(width) == winner[:, None], -np.inf, upper).max(axis=1)
-    decided |= lower.max(axis=1) >= others
+    decided |= best[:, 0] >= others
     sure, open_ = np.flatnonzero(decided), np.flatnonzero(~decided)
     parts = [(sure, x[sure * width + winner[sure]])]
     if len(open_):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from sensverify.bounds.forward import apply
 from sensverify.bounds.relaxation import Relaxation, Slope, line_intercepts, relax
+from sensverify.certificates.check.maximum import Maximum
 from sensverify.errors import MissingRule
 from sensverify.network.operators import (
     Abs,
@@ -25,6 +27,7 @@ from sensverify.network.operators import (
     Sigmoid,
     Tanh,
 )
+from tests.contracts.networks import random_generators
 
 INFINITY = float("inf")
 F64 = torch.float64
@@ -230,6 +233,29 @@ def test_a_decided_max_is_the_winner() -> None:
     assert lines.upper_slope.flatten().tolist() == [0, 1, 0]
     assert lines.upper_intercept is not None
     assert float(lines.upper_intercept) == 0
+
+
+def test_behind_relus_a_max_is_the_only_one_that_is_active() -> None:
+    """The largest lower bound is that of the inactive ones, too: 0."""
+    lower, upper = torch.zeros(1, 3, dtype=F64), torch.tensor([[0.0, 2.0, 0.0]], dtype=F64)
+    lines = relax(Max(), lower, upper, Slope.ADAPTIVE)
+    assert lines.parallel
+    assert lines.lower_slope.flatten().tolist() == [0, 1, 0]
+    assert lines.upper_intercept is not None
+    assert float(lines.upper_intercept) == 0
+
+
+@given(random_generators())
+@settings(max_examples=30)
+def test_the_checker_takes_the_same_number_for_the_largest(rng: np.random.Generator) -> None:
+    """Whole numbers often tie."""
+    lower = rng.integers(-1, 2, (1, 5, 3)).astype(float)
+    upper = lower + rng.integers(0, 3, lower.shape)
+    lines = relax(Max(), torch.from_numpy(lower), torch.from_numpy(upper), Slope.ADAPTIVE)
+    ends = lower.reshape(1, -1), upper.reshape(1, -1)
+    below, above = Maximum(Max(), (5, 3)).rule_slopes(*ends)
+    assert below.tolist() == lines.lower_slope.reshape(1, -1).tolist()
+    assert above.tolist() == lines.upper_slope.reshape(1, -1).tolist()
 
 
 def test_a_missing_rule_says_how_to_add_it() -> None:

@@ -102,3 +102,5 @@ def test_who_is_undecided() -> None:
         network = builder.build(builder.add(operator, node))
         lower, upper = np.array([-1.0, 0, 0.2, -0.1]), np.array([0.5, 1, 0.2, 3])
         assert undecided(network, 2, lower, upper).tolist() == expected, operator
+    # Behind ReLUs, of which one is active in each window.
+    assert undecided(network, 2, np.zeros(4), np.array([0.0, 1, 2, 0])).tolist() == []

@@ -37,9 +37,13 @@ class Maximum(Enclosure):
         return arithmetic.numbers(low), arithmetic.numbers(high)
 
     def rule_slopes(self, lower: np.ndarray, upper: np.ndarray) -> Slopes:
-        """The number with the largest lower bound; above only where nothing else can be larger."""
+        """The number with the largest lower bound; above only where nothing else can be larger.
+
+        Of several such numbers, the one with the largest upper bound.
+        """
         low, high = self._windows(lower), self._windows(upper)
-        winner = low.argmax(axis=2)[..., None]
+        least = low.max(axis=2, keepdims=True)
+        winner = np.where(low < least, -np.inf, high).argmax(axis=2)[..., None]
         below = np.zeros(low.shape)
         np.put_along_axis(below, winner, 1.0, axis=2)
         others = np.where(below > 0, -np.inf, high).max(axis=2, keepdims=True)

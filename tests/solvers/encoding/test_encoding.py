@@ -166,6 +166,8 @@ def test_a_maximum_leaves_out_who_cannot_win() -> None:
     decided = encode(_single(Max()), _box([0, 1, -3], [1, 2, -1]), Form.EXACT)
     assert len(decided.binaries) == 0
     assert decided.problem.columns == 3
+    one_active = encode(_single(Max()), _box([0, 0, 0], [0, 2, 0]), Form.EXACT)
+    assert len(one_active.binaries) == 0
 
 
 def test_what_many_windows_read_is_written_once() -> None:

@@ -271,7 +271,7 @@ def _(operator: Affine | Conv | ConvTranspose, x: Interval) -> Interval:
 def _only_adds(weight: Tensor) -> bool:
     """True where no weight is below 0; of most layers a few of them say that it is not."""
     few = weight.flatten()[:8].tolist()
-    return min(few, default=0.0) >= 0 and bool(weight.amin() >= 0)
+    return min(few, default=0.0) >= 0 and bool((weight >= 0).all())
 
 
 def _around(middle: Tensor, spread: Tensor) -> Interval:

@@ -16,8 +16,8 @@ from sensverify.bounds.tensors import tensor_network
 from sensverify.classification.margins import with_margins
 from sensverify.core.box import Box
 from sensverify.formats.modules import from_module
-from sensverify.network import Network, simplify
-from sensverify.network.operators import Affine
+from sensverify.network import Network, NetworkBuilder, simplify
+from sensverify.network.operators import Affine, Relu
 from tests.contracts.networks import Case, cases, conv_nets, mlps, residual_nets
 
 NETWORKS = st.one_of(mlps(), conv_nets(), residual_nets())
@@ -169,3 +169,13 @@ def test_normalisation_is_bounded_at_every_radius(method: Method, radius: float)
     values = forward_pass(network, near.flatten(0, 1)).reshape(200, 2, -1)
     slack = 1e-4 * (1 + values.abs())
     assert bool(((outer.lower - slack <= values) & (values <= outer.upper + slack)).all())
+
+
+def test_a_layer_without_neurons_has_intervals() -> None:
+    builder = NetworkBuilder((3,))
+    none = builder.add(Affine(torch.zeros(0, 3), torch.zeros(0)), builder.input)
+    ones = Affine(torch.zeros(2, 0), torch.ones(2))
+    network = builder.build(builder.add(ones, builder.add(Relu(), none)))
+    outer = compute_bounds(network, Box(torch.zeros(2, 3), torch.ones(2, 3)), Ibp()).outer
+    assert torch.equal(outer.lower, torch.ones(2, 2))
+    assert torch.equal(outer.upper, torch.ones(2, 2))

@@ -58,6 +58,6 @@ class Workspace:
         out = self.like(shape, a)
         if out is None:
             return a @ matrix
-        flat = a.reshape(-1, a.shape[-1])
-        torch.mm(flat, matrix, out=out.view(-1, shape[-1]))
+        # Not -1: a layer may have no neurons.
+        torch.mm(a.flatten(0, -2), matrix, out=out.flatten(0, -2))
         return out

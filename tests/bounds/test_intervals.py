@@ -171,11 +171,12 @@ def test_normalisation_is_bounded_at_every_radius(method: Method, radius: float)
     assert bool(((outer.lower - slack <= values) & (values <= outer.upper + slack)).all())
 
 
-def test_a_layer_without_neurons_has_intervals() -> None:
+@pytest.mark.parametrize("method", [Ibp(), Crown()], ids=repr)
+def test_a_layer_without_neurons_has_bounds(method: Method) -> None:
     builder = NetworkBuilder((3,))
     none = builder.add(Affine(torch.zeros(0, 3), torch.zeros(0)), builder.input)
     ones = Affine(torch.zeros(2, 0), torch.ones(2))
     network = builder.build(builder.add(ones, builder.add(Relu(), none)))
-    outer = compute_bounds(network, Box(torch.zeros(2, 3), torch.ones(2, 3)), Ibp()).outer
+    outer = compute_bounds(network, Box(torch.zeros(2, 3), torch.ones(2, 3)), method).outer
     assert torch.equal(outer.lower, torch.ones(2, 2))
     assert torch.equal(outer.upper, torch.ones(2, 2))

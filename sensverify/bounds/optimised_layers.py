@@ -111,6 +111,8 @@ class OptimisedLayers(LayerBounds):
         watch = self.watch.within(self.watch.left / (2 * left))
         shape, lower, upper = lower.shape, flattened(lower).clone(), flattened(upper).clone()
         plan = self._plan(source)
+        if plan is not None and plan.stand_ins:
+            plan = None  # Slopes that are kept as proof are those of all numbers.
         is_open = flattened(is_open)
         tiles = self._rows(source, is_open) if plan is None else self._windows(plan, is_open)
         for tile in tiles:

@@ -21,7 +21,12 @@ from sensverify.bounds.backward import backward_bounds
 from sensverify.bounds.ibp import Interval
 from sensverify.bounds.relaxation import Relaxation
 from sensverify.bounds.window_plan import WindowPlan
-from sensverify.bounds.windows import RelaxationWindows, Windows, window_network
+from sensverify.bounds.windows import (
+    RelaxationWindows,
+    Windows,
+    window_network,
+    without_repeats,
+)
 from sensverify.bounds.workspace import Workspace
 from sensverify.core.box import Box
 from sensverify.core.sets import InputSet
@@ -243,6 +248,8 @@ class Tiles:
         """A layer's lines; of a node that has none, ones inside of the image."""
         if position in self.relaxations:
             relaxation = narrow(self.relaxations[position], samples)
+            if position in plan.stand_ins:
+                relaxation = without_repeats(relaxation, plan.stand_ins[position])
         else:
             inside = self.box.lower[samples]
             inside = inside.new_ones(len(inside), *self.network.nodes[position].shape)

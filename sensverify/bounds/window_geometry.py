@@ -86,7 +86,7 @@ def source_window(skeleton: Skeleton, position: int, window: Window) -> Window |
     bone, dimensions = skeleton[position], len(window.size)
     kind, detail = bone.kind, bone.detail
     if kind is Select:
-        pool = _pool(skeleton, position)
+        pool = pool_at(skeleton, position)
         if pool is None:
             return None
         axes = range(dimensions)
@@ -128,7 +128,7 @@ def source_window(skeleton: Skeleton, position: int, window: Window) -> Window |
     return None
 
 
-def _pool(skeleton: Skeleton, position: int) -> Pool | None:
+def pool_at(skeleton: Skeleton, position: int) -> Pool | None:
     """The pool whose windows a Select lists, for a maximum and nothing else."""
     bone = skeleton[position]
     read_by = [b.kind for b in skeleton if position in b.inputs]
@@ -140,7 +140,7 @@ def _pool(skeleton: Skeleton, position: int) -> Pool | None:
 
 def picked(skeleton: Skeleton, position: int, windows: dict[int, Window]) -> np.ndarray:
     """Flat indices ``[window out, numbers]`` of what a pool reads in the window of its source."""
-    pool, (source,) = _pool(skeleton, position), skeleton[position].inputs
+    pool, (source,) = pool_at(skeleton, position), skeleton[position].inputs
     assert pool is not None
     out, within = ((windows[p].offset, windows[p].size) for p in (position, source))
     return picked_in_window(pool, skeleton[source].shape[0], out, within)

@@ -18,6 +18,7 @@ from sensverify.bounds.window_geometry import (
     Skeleton,
     Window,
     picked,
+    pool_at,
     skeleton_of,
     source_window,
 )
@@ -82,6 +83,8 @@ class WindowPlan:
         connection. The others are convolutions of windows.
     pools : dict from Select to int64 array ``[window out, numbers]``
         Of those that list what a pool reads: flat indices into the window of what they pick from.
+    stand_ins : dict from Max to int64 array ``[places, numbers]``
+        Of pools with padding: `Pool.stand_for`.
     outside : frozenset of nodes
         Affine nodes whose windows reach outside of the image and are read by a convolution.
     cuts : dict from (reader, source) to two shapes
@@ -97,6 +100,7 @@ class WindowPlan:
     view: np.ndarray | None
     taps: dict[int, np.ndarray]
     pools: dict[int, np.ndarray]
+    stand_ins: dict[int, np.ndarray]
     outside: frozenset[int]
     cuts: dict[tuple[int, int], tuple[Shape, Shape]]
     work: Work
@@ -170,6 +174,13 @@ def _plan(skeleton: Skeleton, target: int) -> WindowPlan | None:
         if p not in (order[0], target) and _needs_mask(skeleton, p, order, index[p])
     )
     pools = {p: picked(skeleton, p, windows) for p in order[1:] if skeleton[p].kind is Select}
+    stand_ins = {
+        p: pool.stand_for
+        for p in order[1:]
+        if skeleton[p].kind is Max
+        and (pool := pool_at(skeleton, skeleton[p].inputs[0])) is not None
+        and pool.stand_for is not None
+    }
     taps = {
         p: _tap_index(skeleton[p], windows[p], windows[skeleton[p].inputs[0]], skeleton)
         for p in matrices
@@ -181,7 +192,17 @@ def _plan(skeleton: Skeleton, target: int) -> WindowPlan | None:
     }
     view = views[order[0]]
     return WindowPlan(
-        tuple(order), prod(shape[1:]), sizes, index, view, taps, pools, outside, cuts, work
+        tuple(order),
+        prod(shape[1:]),
+        sizes,
+        index,
+        view,
+        taps,
+        pools,
+        stand_ins,
+        outside,
+        cuts,
+        work,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
@@ -17,10 +18,14 @@ class Pool(NamedTuple):
     offsets : int64 array ``[numbers, axes]``
         From the place ``output place * stride``.
     stride : one number for each spatial axis
+    stand_for : int64 array ``[outputs, numbers]`` or None
+        With padding: for each number the one that it repeats, which is its own where the place
+        lies inside of the image. None where all do.
     """
 
     offsets: np.ndarray
     stride: Shape
+    stand_for: np.ndarray | None
 
     @property
     def first(self) -> Shape:
@@ -39,6 +44,7 @@ def pool_of(indices: np.ndarray, source: Shape) -> Pool | None:
     Parameters
     ----------
     indices : int64 array ``[channels, *spatial, numbers]``
+        Where a window reaches outside of the image, an entry inside of it stands in for another.
     source : shape
         ``[channels, *spatial]``, of what it picks from.
     """
@@ -46,18 +52,33 @@ def pool_of(indices: np.ndarray, source: Shape) -> Pool | None:
         return None
     if not indices.size or indices.shape[-1] == 1:
         return None
-    places = np.stack(np.unravel_index(indices, source), axis=-1)
-    origin = places[(0,) * len(source)]
-    stride = [1] * (len(source) - 1)
-    for axis in range(1, len(source)):
-        if indices.shape[axis] > 1:
-            second = tuple(int(a == axis) for a in range(len(source)))
-            stride[axis - 1] = int(places[second][0, axis] - origin[0, axis])
-    at = np.moveaxis(np.indices(indices.shape[:-1]), 0, -1)
-    at[..., 1:] *= np.array(stride, dtype=np.int64)
-    if min(stride, default=1) < 1 or not np.array_equal(places, at[..., None, :] + origin):
+    channels = np.arange(source[0]).reshape(-1, *(1 for _ in indices.shape[1:])) * prod(source[1:])
+    if not np.array_equal(indices, indices[:1] + channels):
         return None
-    return Pool(origin[:, 1:], tuple(stride))
+    places = np.stack(np.unravel_index(indices[0], source[1:]), axis=-1)
+    # In the middle no window reaches outside.
+    middle = tuple(n // 2 for n in indices.shape[1:-1])
+    stride = [1] * len(middle)
+    for axis, n in enumerate(indices.shape[1:-1]):
+        if n > 1:
+            before = tuple(m - (a == axis) for a, m in enumerate(middle))
+            stride[axis] = int((places[middle] - places[before])[0, axis])
+    if min(stride) < 1:
+        return None
+    offsets = places[middle] - np.multiply(middle, stride)
+    at = np.moveaxis(np.indices(indices.shape[1:-1]), 0, -1) * np.array(stride)
+    regular = at[..., None, :] + offsets
+    inside = ((regular >= 0) & (regular < np.array(source[1:]))).all(axis=-1)
+    if not np.array_equal(places[inside], regular[inside]):
+        return None
+    if inside.all():
+        return Pool(offsets, tuple(stride), None)
+    same = (places[..., :, None, :] == places[..., None, :, :]).all(axis=-1) & inside[..., None, :]
+    if not same.any(axis=-1).all():
+        return None
+    own = np.arange(indices.shape[-1])
+    stand_for = np.where(inside, own, same.argmax(axis=-1))
+    return Pool(offsets, tuple(stride), stand_for.reshape(-1, indices.shape[-1]))
 
 
 def picked_in_window(

@@ -200,6 +200,24 @@ def _without_one(values: Tensor) -> Tensor:
     return values.squeeze(2) if values.shape[2] == 1 else values
 
 
+def without_repeats(relaxation: Relaxation, stand_for: np.ndarray) -> Relaxation:
+    """The lines around a pool's maxima, over numbers of which none repeats another.
+
+    ``stand_for [places, numbers]`` are those of `Pool`: slopes of repeated numbers go to the number
+    that they repeat, and leave zero behind.
+    """
+
+    def gathered(slope: Tensor) -> Tensor:
+        shape = slope.shape
+        flat = slope.reshape(shape[0], -1, *stand_for.shape)
+        onto = torch.from_numpy(stand_for).to(slope.device).expand_as(flat)
+        return torch.zeros_like(flat).scatter_add(3, onto, flat).reshape(shape)
+
+    lower = gathered(relaxation.lower_slope)
+    upper = lower if relaxation.parallel else gathered(relaxation.upper_slope)
+    return replace(relaxation, lower_slope=lower, upper_slope=upper)
+
+
 class RelaxationWindows:
     """A layer's relaxation, cut to windows on demand; ``image`` as of `Windows`."""
 

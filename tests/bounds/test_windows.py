@@ -14,6 +14,7 @@ from sensverify.bounds import Crown, LpDual, compute_bounds, layerwise, tiles, w
 from sensverify.bounds.tensors import tensor_network
 from sensverify.bounds.windows import Windows
 from sensverify.core.box import Box
+from sensverify.formats.windows import Windows as Pooling
 from sensverify.network import Network, NetworkBuilder
 from sensverify.network.operators import (
     Add,
@@ -159,21 +160,17 @@ def test_a_scale_for_channels_may_have_any_shape_that_broadcasts(shape: tuple[in
     assert_windows_agree(builder.build(node))
 
 
-def pool(builder: NetworkBuilder, node: int, size: int, stride: int) -> int:
-    """Max pooling as importers write it, with the places of its windows in rows and columns."""
-    shape = builder.shape(node)
-    flat = np.arange(np.prod(shape)).reshape(shape)
-    windows = np.lib.stride_tricks.sliding_window_view(flat, (size, size), axis=(1, 2))
-    indices = windows[:, ::stride, ::stride].reshape(*windows[:, ::stride, ::stride].shape[:3], -1)
-    return builder.add(Max(), builder.add(Select(np.ascontiguousarray(indices)), node))
-
-
-@pytest.mark.parametrize(("size", "stride"), [(2, 2), (3, 2), (2, 1), (3, 3)])
+@pytest.mark.parametrize(
+    ("size", "stride", "padding"),
+    [(2, 2, 0), (3, 2, 0), (2, 1, 0), (3, 3, 0), (3, 2, 1), (2, 2, 1), (3, 1, 1), (5, 2, 2)],
+)
 @pytest.mark.parametrize("function", [Relu(), Sigmoid()], ids=repr)
-def test_max_pools_are_reached(size: int, stride: int, function: Elementwise) -> None:
+def test_max_pools_are_reached(size: int, stride: int, padding: int, function: Elementwise) -> None:
     builder = NetworkBuilder((2, 9, 9))
     node = builder.add(function, builder.add(conv(3, 2, 3, padding=1), builder.input))
-    node = pool(builder, node, size, stride)
+    pad = (padding, padding)
+    windows = Pooling((9, 9), (size, size), (stride, stride), pad, pad, (1, 1))
+    node = builder.add(Max(), builder.add(Select(windows.indices((3,))), node))
     node = builder.add(function, builder.add(conv(2, 3, 3, padding=1), node))
     other = builder.add(conv(2, 2, 1), node)
     node = builder.add(Add(), builder.add(conv(2, 2, 3, padding=1), node), other)

@@ -173,7 +173,7 @@ class NeuronNodes(Records):
             choice = crown_choice(part, lines, low.unsqueeze(1), high.unsqueeze(1))
             for kept, values in zip((slopes, above), choice, strict=True):
                 if values is not None:
-                    changed = kept[position].clone()
+                    changed = kept[position].clone(memory_format=torch.contiguous_format)
                     # One number for each output, or one for each number of its window.
                     more = changed.shape[1 + len(node.shape) :]
                     places = changed.view(len(changed), -1, *more)

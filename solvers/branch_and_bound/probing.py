@@ -34,6 +34,9 @@ from sensverify.solvers.branch_and_bound.optimising import BestLines
 NUMBERS = 1 << 13
 """Unstable neurons times features up to which probing pays."""
 
+FEWEST = 4
+"""Unstable neurons from which it does: all splits of fewer are looked at as soon."""
+
 _AT_ONCE = 1 << 19
 """Numbers that are sorted at a time, as fit a cache."""
 
@@ -94,7 +97,7 @@ class Probing:
         for position, (low, high) in layers.pre_activations.items():
             chosen = flattened((low < 0) & (high > 0)).any(dim=0).nonzero().squeeze(1)
             size, source = prod(low.shape[1:]), network.nodes[position].inputs[0]
-            if not 0 < len(chosen) * features <= NUMBERS:
+            if len(chosen) < FEWEST or len(chosen) * features > NUMBERS:
                 return None
             rows = torch.eye(size, dtype=box.lower.dtype, device=box.lower.device)[chosen]
             rows = rows.reshape(1, len(chosen), *network.nodes[source].shape)

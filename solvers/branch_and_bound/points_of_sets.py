@@ -62,7 +62,8 @@ class WeightsOfPoints:
         self._error, self._optimal = highspy.HighsStatus.kError, highspy.HighsModelStatus.kOptimal
         endless = highspy.kHighsInf
         self._solver.setOptionValue("output_flag", False)
-        self._solver.setOptionValue("threads", 1)
+        # Not one thread: HiGHS refuses where this process has a pool of another number.
+        self._solver.setOptionValue("parallel", "off")
         # Rows: the cuts; the rows, as ``v - row >= constant``; the weights are 1 in all.
         model = highspy.HighsLp()
         count, below = len(cuts) + len(rows) + 1, len(cuts) + len(rows)

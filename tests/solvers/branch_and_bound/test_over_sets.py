@@ -6,6 +6,7 @@ import dataclasses
 from itertools import pairwise
 from pathlib import Path
 
+import highspy
 import numpy as np
 import pytest
 import torch
@@ -154,6 +155,11 @@ def _larger(sets: object) -> object:
 
 
 def test_weights_of_points_are_those_of_the_best_point() -> None:
+    # Whatever number of threads a program before it had.
+    before = highspy.Highs()
+    before.setOptionValue("output_flag", False)
+    before.setOptionValue("threads", 2)
+    before.run()
     # The least of max(x, 1 - x) on two points is at the one half-way between.
     rows = Affine(np.array([[1.0], [-1.0]]), np.array([0.0, 1.0]))
     program = WeightsOfPoints(Affine(np.zeros((0, 1)), np.zeros(0)), rows, 1e4)

@@ -211,11 +211,15 @@ def test_what_is_left_out_is_not_done(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = _below(wide, unit_box(16), 0.3)
     # As small as it can be: every neuron is split.
     small, close = valley(1.0, 1.0, at=0.3), query(unit_box(2), [[1.0]], [0.0], [[0]])
+    # Of one layer, which is probed.
+    single = random_chain(2, 6, 16, 1)
+    probed = _below(single, unit_box(6), 0.3)
     for without in [(), *((name,) for name in places)]:
         called.clear()
         for split in ("auto", "inputs", "neurons"):
             _looked(wide, asked, split, without)
         _looked(small, close, "neurons", without)
+        _looked(single, probed, "neurons", without)
         assert {*places} - {*called} == {*without}
 
 

@@ -20,6 +20,7 @@ from sensverify.runs.watch import Watch
 from sensverify.solvers.encoding import Encoder, Form, Interval, pieces
 from sensverify.solvers.encoding.builder import Builder
 from sensverify.solvers.encoding.expression import Expression, widened
+from sensverify.solvers.encoding.maximum import likeliest
 from sensverify.solvers.highs import Highs
 
 CROSSED = 1e-6
@@ -159,8 +160,7 @@ def undecided(network: Network, position: int, lower: np.ndarray, upper: np.ndar
     if isinstance(node.operator, Max):
         low, high = (end.reshape(-1, shape[-1]) for end in (lower, upper))
         best = low.max(axis=1, keepdims=True)
-        likeliest = np.where(low < best, -np.inf, high).argmax(axis=1)
-        winner = np.arange(shape[-1]) == likeliest[:, None]
+        winner = np.arange(shape[-1]) == likeliest(low, high)[:, None]
         rivals = (high > best) & ~winner
         open_ = ((rivals | winner) & rivals.any(axis=1, keepdims=True)).reshape(-1)
     elif isinstance(node.operator, Increment) and isinstance(

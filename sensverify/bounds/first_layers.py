@@ -25,15 +25,23 @@ def first_layers(network: Network, box: Box) -> dict[int, tuple[Tensor, Tensor]]
     if not isinstance(box, InputSet):
         return {}
     found: dict[int, tuple[Tensor, Tensor]] = {}
+    for position in first_functions(network):
+        source = network.nodes[position].inputs[0]
+        shape = (box.batch, *network.nodes[source].shape)
+        lower, upper = over_set(network, source, None, box)
+        found[position] = (lower.reshape(shape), upper.reshape(shape))
+    return found
+
+
+def first_functions(network: Network) -> list[int]:
+    """The nonlinear nodes with affine maps alone in front of them, in order."""
+    found: list[int] = []
     behind: set[int] = set()
     for position, node in enumerate(network.nodes):
-        bent = isinstance(node.operator, Nonlinear)
-        if bent and not behind & set(node.inputs):
-            source = node.inputs[0]
-            shape = (box.batch, *network.nodes[source].shape)
-            lower, upper = over_set(network, source, None, box)
-            found[position] = (lower.reshape(shape), upper.reshape(shape))
-        if bent or behind & set(node.inputs):
+        bent, after = isinstance(node.operator, Nonlinear), bool(behind & set(node.inputs))
+        if bent and not after:
+            found.append(position)
+        if bent or after:
             behind.add(position)
     return found
 

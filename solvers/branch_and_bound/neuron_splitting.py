@@ -28,16 +28,11 @@ from sensverify.solvers.branch_and_bound.entries import Entries
 from sensverify.solvers.branch_and_bound.fixing import PRECISION, fix
 from sensverify.solvers.branch_and_bound.goals import Goal
 from sensverify.solvers.branch_and_bound.leaves import leaf_bound
-from sensverify.solvers.branch_and_bound.neuron_choice import (
-    free_neurons,
-)
+from sensverify.solvers.branch_and_bound.neuron_choice import free_neurons
 from sensverify.solvers.branch_and_bound.neuron_forest import NeuronForest
 from sensverify.solvers.branch_and_bound.neuron_nodes import NeuronNodes, reached_neurons
 from sensverify.solvers.branch_and_bound.neuron_trials import Lines, Trials, merit
-from sensverify.solvers.branch_and_bound.optimising import (
-    BestLines,
-    best_lines,
-)
+from sensverify.solvers.branch_and_bound.optimising import BestLines, best_lines
 from sensverify.solvers.branch_and_bound.pace import Pace
 from sensverify.solvers.branch_and_bound.probing import Probing
 from sensverify.solvers.branch_and_bound.refining import OwnLines, refine

@@ -23,11 +23,13 @@ import torch
 from torch import Tensor
 
 from sensverify.bounds.backward import backward_lines
+from sensverify.bounds.first_layers import first_functions
+from sensverify.bounds.ibp import nonlinear_nodes
 from sensverify.bounds.layerwise import LayerBounds
 from sensverify.bounds.tensors import flattened
 from sensverify.core.sets import InputSet
 from sensverify.network import Network
-from sensverify.network.operators import Nonlinear, Relu
+from sensverify.network.operators import Relu
 from sensverify.solvers.branch_and_bound.line_problem import LineProblem
 from sensverify.solvers.branch_and_bound.optimising import BestLines
 
@@ -178,15 +180,9 @@ class Probing:
 
 def one_layer(network: Network) -> bool:
     """True where all that is not linear are ReLUs, and none is in front of another."""
-    behind = set[int]()
-    for position, node in enumerate(network.nodes):
-        bent = isinstance(node.operator, Nonlinear)
-        after = any(source in behind for source in node.inputs)
-        if bent and (after or not isinstance(node.operator, Relu)):
-            return False
-        if bent or after:
-            behind.add(position)
-    return bool(behind)
+    first = first_functions(network)
+    relus = all(isinstance(network.nodes[position].operator, Relu) for position in first)
+    return bool(first) and relus and first == nonlinear_nodes(network)
 
 
 def _intercepts(problem: LineProblem, position: int, found: BestLines) -> Tensor:

@@ -16,9 +16,7 @@ from sensverify.solvers.encoding.rules import Place, encode_operator
 def _(operator: Max, place: Place, x: Expression) -> Expression:
     lower, upper = (end.reshape(-1, place.shapes[0][-1]) for end in place.bounds)
     width = lower.shape[1]
-    best = lower.max(axis=1, keepdims=True)
-    # Behind ReLUs several may be 0 at least, and all but one at most.
-    winner = np.where(lower < best, -np.inf, upper).argmax(axis=1)
+    best, winner = lower.max(axis=1, keepdims=True), likeliest(lower, upper)
     # An entry can be the largest only when it reaches the largest lower bound.
     candidate = upper >= best
     candidate[np.arange(len(lower)), winner] = True
@@ -31,6 +29,15 @@ def _(operator: Max, place: Place, x: Expression) -> Expression:
     if len(open_):
         parts.append((open_, _largest(place, x, lower, upper, candidate, open_)))
     return scattered(len(lower), *parts)
+
+
+def likeliest(lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
+    """The number of each window ``[windows, numbers]`` that may be the largest, ``[windows]``.
+
+    That with the largest lower bound, which behind ReLUs may be 0 for several: of these the one
+    with the largest upper bound.
+    """
+    return np.where(lower < lower.max(axis=1, keepdims=True), -np.inf, upper).argmax(axis=1)
 
 
 def _largest(

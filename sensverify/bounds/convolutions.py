@@ -1,8 +1,8 @@
 """A convolution's coefficients carried back to what enters it, each by the way that costs least.
 
 All ways compute the transposed convolution. Which is fastest depends on the numbers of channels,
-the kernel and the stride; `work` says how much each takes, in multiply-adds of a large matrix
-product.
+the kernel and the stride; `convolution_work` says what that one takes, in multiply-adds of a large
+matrix product.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ def carried_back(operator: Conv, images: Tensor, spatial: Shape) -> Tensor:
     return way(operator, images, spatial)
 
 
-def work(places: int, weight: Shape, stride: Shape, dilation: Shape, groups: int) -> float:
+def convolution_work(
+    places: int, weight: Shape, stride: Shape, dilation: Shape, groups: int
+) -> float:
     """Multiply-adds of a matrix product that an image costs.
 
     Parameters
@@ -128,8 +130,7 @@ def _of_phases(operator: Conv, images: Tensor, spatial: Shape) -> Tensor:
         source: list[slice] = []
         target: list[slice] = []
         for a, s in zip(axes, strides, strict=True):
-            first = -(-(padding[a] - phase[a]) // s)
-            first = max(0, first)
+            first = max(0, -((phase[a] - padding[a]) // s))
             start = phase[a] + first * s - padding[a]
             count = min(values.shape[a - len(axes)] - first, len(range(start, spatial[a], s)))
             source.append(slice(first, first + max(0, count)))

@@ -248,8 +248,9 @@ class Tiles:
         """A layer's lines; of a node that has none, ones inside of the image."""
         if position in self.relaxations:
             relaxation = narrow(self.relaxations[position], samples)
-            if position in plan.stand_ins:
-                relaxation = without_repeats(relaxation, plan.stand_ins[position])
+            stand_for = plan.stand_ins.get(self.network.nodes[position].inputs[0])
+            if stand_for is not None:
+                relaxation = without_repeats(relaxation, stand_for)
         else:
             inside = self.box.lower[samples]
             inside = inside.new_ones(len(inside), *self.network.nodes[position].shape)

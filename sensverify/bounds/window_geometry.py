@@ -138,10 +138,9 @@ def pool_at(skeleton: Skeleton, position: int) -> Pool | None:
     return pool_of(indices, skeleton[bone.inputs[0]].shape)
 
 
-def picked(skeleton: Skeleton, position: int, windows: dict[int, Window]) -> np.ndarray:
+def picked(pool: Pool, skeleton: Skeleton, position: int, windows: dict[int, Window]) -> np.ndarray:
     """Flat indices ``[window out, numbers]`` of what a pool reads in the window of its source."""
-    pool, (source,) = pool_at(skeleton, position), skeleton[position].inputs
-    assert pool is not None
+    (source,) = skeleton[position].inputs
     out, within = ((windows[p].offset, windows[p].size) for p in (position, source))
     return picked_in_window(pool, skeleton[source].shape[0], out, within)
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sensverify.bounds.convolutions import work
+from sensverify.bounds.convolutions import convolution_work
 from sensverify.bounds.window_geometry import (
     Bone,
     Skeleton,
@@ -83,7 +83,7 @@ class WindowPlan:
         connection. The others are convolutions of windows.
     pools : dict from Select to int64 array ``[window out, numbers]``
         Of those that list what a pool reads: flat indices into the window of what they pick from.
-    stand_ins : dict from Max to int64 array ``[places, numbers]``
+    stand_ins : dict from Select to int64 array ``[places, numbers]``
         Of pools with padding: `Pool.stand_for`.
     outside : frozenset of nodes
         Affine nodes whose windows reach outside of the image and are read by a convolution.
@@ -173,14 +173,12 @@ def _plan(skeleton: Skeleton, target: int) -> WindowPlan | None:
         for p in index
         if p not in (order[0], target) and _needs_mask(skeleton, p, order, index[p])
     )
-    pools = {p: picked(skeleton, p, windows) for p in order[1:] if skeleton[p].kind is Select}
-    stand_ins = {
-        p: pool.stand_for
-        for p in order[1:]
-        if skeleton[p].kind is Max
-        and (pool := pool_at(skeleton, skeleton[p].inputs[0])) is not None
-        and pool.stand_for is not None
-    }
+    pools, stand_ins = {}, {}
+    for p in order[1:]:
+        if skeleton[p].kind is Select and (pool := pool_at(skeleton, p)) is not None:
+            pools[p] = picked(pool, skeleton, p, windows)
+            if pool.stand_for is not None:
+                stand_ins[p] = pool.stand_for
     taps = {
         p: _tap_index(skeleton[p], windows[p], windows[skeleton[p].inputs[0]], skeleton)
         for p in matrices
@@ -248,7 +246,7 @@ def _matrix(skeleton: Skeleton, position: int, windows: dict[int, Window]) -> fl
 def _convolved(bone: Bone, places: int) -> float:
     """The same, of so many places of its output, as a convolution."""
     weight, stride, _, dilation, groups = bone.detail
-    return work(places, weight, stride, dilation, groups)
+    return convolution_work(places, weight, stride, dilation, groups)
 
 
 def _work(

@@ -5,6 +5,7 @@ A plan follows from the network's structure alone, so it is made once and outliv
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
@@ -131,34 +132,12 @@ def _plan(skeleton: Skeleton, target: int) -> WindowPlan | None:
     shape = skeleton[target].shape
     if len(shape) < 2 or prod(shape[1:]) < 4:
         return None
-    dimensions = len(shape) - 1
-    one = (1,) * dimensions
-    windows: dict[int, Window] = {target: Window(one, (0,) * dimensions, one)}
-    views = _input_views(skeleton)
-    order: list[int] = []
-    for position in range(target, -1, -1):
-        if position not in windows:
-            continue
-        order.append(position)
-        if position in views:
-            continue
-        needed = source_window(skeleton, position, windows[position])
-        if needed is None:
-            return None
-        pooled = skeleton[position].kind is Max
-        for source in skeleton[position].inputs:
-            if len(skeleton[source].shape) != dimensions + 1 + pooled or (
-                pooled and source in views
-            ):
-                return None
-            union = windows[source].union(needed) if source in windows else needed
-            if union is None:
-                return None
-            windows[source] = union
+    dimensions, views = len(shape) - 1, _input_views(skeleton)
+    windows = _windows(skeleton, target, views)
     # Several views of the input would each have to become the one input of the small network.
-    if sum(position in views for position in order) != 1:
+    if windows is None or sum(position in views for position in windows) != 1:
         return None
-    order.reverse()
+    order = sorted(windows)
     matrices = frozenset(p for p in order[1:] if _is_matrix(skeleton, p, windows))
     work = _work(skeleton, order, windows, matrices)
     if not _pays(work):
@@ -202,6 +181,31 @@ def _plan(skeleton: Skeleton, target: int) -> WindowPlan | None:
         cuts,
         work,
     )
+
+
+def _windows(
+    skeleton: Skeleton, target: int, views: Mapping[int, np.ndarray | None]
+) -> dict[int, Window] | None:
+    """The window of every node that a position of the target sees, or None where one has none."""
+    dimensions = len(skeleton[target].shape) - 1
+    one = (1,) * dimensions
+    windows = {target: Window(one, (0,) * dimensions, one)}
+    for position in range(target, -1, -1):
+        if position not in windows or position in views:
+            continue
+        needed = source_window(skeleton, position, windows[position])
+        if needed is None:
+            return None
+        pooled = skeleton[position].kind is Max
+        for source in skeleton[position].inputs:
+            axes = len(skeleton[source].shape) - pooled
+            if axes != dimensions + 1 or (pooled and source in views):
+                return None
+            union = windows[source].union(needed) if source in windows else needed
+            if union is None:
+                return None
+            windows[source] = union
+    return windows
 
 
 def _input_views(skeleton: Skeleton) -> dict[int, np.ndarray | None]:

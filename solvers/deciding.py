@@ -18,7 +18,7 @@ from sensverify.core.box import Box
 from sensverify.core.queries import Accept, Decision, Query, Verdict
 from sensverify.core.sets import InputSet
 from sensverify.network import Network
-from sensverify.runs.watch import Watch
+from sensverify.runs.watch import TimeUp, Watch
 from sensverify.solvers.brackets import Brackets
 from sensverify.solvers.branch_and_bound import BranchAndBound
 from sensverify.solvers.encoding import Encoder, Encoding, Problem
@@ -136,7 +136,10 @@ def decide(
     if watch.over:
         return Decision(Verdict.TIMEOUT)
     encoder = Encoder(known.network, method.segments)
-    encoding = method.encode(encoder, known.box, 0, pre_activations, watch)
+    try:
+        encoding = method.encode(encoder, known.box, 0, pre_activations, watch)
+    except TimeUp:
+        return Decision(Verdict.TIMEOUT)
     explored, undecided = 0, 0
     for done, alternative in enumerate(left):
         watch.say(f"milp: alternative {done + 1} of {len(left)}")

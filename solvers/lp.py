@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, Protocol
 
@@ -17,7 +18,7 @@ from sensverify.core.results import Enclosure, Guarantee
 from sensverify.core.sets import Ball, Constrained, Patch
 from sensverify.network import Network
 from sensverify.registry.ranges import Count, Seconds
-from sensverify.runs.watch import Watch
+from sensverify.runs.watch import TimeUp, Watch
 from sensverify.solvers.brackets import Brackets, set_of
 from sensverify.solvers.dual_slopes import DualSlopes, entry_weights
 from sensverify.solvers.encoding import Encoder, Encoding, Form, Problem
@@ -115,13 +116,15 @@ class Lp(Method):
                 break
             part = watch.within(share(watch, box.batch - sample))
             ends = known.box.lower[sample].numpy(), known.box.upper[sample].numpy()
-            encoding = encoder.encode(
-                *ends,
-                sample_of(pre_activations, sample),
-                Form.RELAXED,
-                inside=set_of(known.box, sample),
-            )
-            self._solve(known, sample, encoding, part, duals)
+            with suppress(TimeUp):
+                encoding = encoder.encode(
+                    *ends,
+                    sample_of(pre_activations, sample),
+                    Form.RELAXED,
+                    inside=set_of(known.box, sample),
+                    watch=watch,
+                )
+                self._solve(known, sample, encoding, part, duals)
             watch.say(f"lp: sample {sample + 1} of {box.batch}")
         found = known.enclosure(GAP, unstable)
         if duals is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, ClassVar
@@ -21,7 +22,7 @@ from sensverify.formats.programs import Program
 from sensverify.network import Network
 from sensverify.network.operators import Steps
 from sensverify.registry.ranges import AtLeast0, Count, Range, Seconds
-from sensverify.runs.watch import Watch
+from sensverify.runs.watch import TimeUp, Watch
 from sensverify.solvers.brackets import Brackets, set_of
 from sensverify.solvers.deciding import decide
 from sensverify.solvers.encoding import SEGMENTS, Encoder, Encoding, Form
@@ -122,7 +123,8 @@ class Milp(Method, Decider):
                 break
             if not bool(known.closed(self.gap)[sample].all()):
                 part = watch.within(share(watch, box.batch - done))
-                self._solve(known, sample, encoder, pre_activations, part)
+                with suppress(TimeUp):
+                    self._solve(known, sample, encoder, pre_activations, part)
             watch.say(f"milp: sample {done + 1} of {box.batch}")
         return known.enclosure(self.gap, unstable)
 
@@ -179,7 +181,13 @@ class Milp(Method, Decider):
         pre_activations: dict[int, Interval],
         watch: Watch,
     ) -> Encoding:
-        """The exact program of one sample, with tightened bounds where that pays."""
+        """The exact program of one sample, with tightened bounds where that pays.
+
+        Raises
+        ------
+        TimeUp
+            The watch is over before the program is written.
+        """
         bounds = sample_of(pre_activations, sample)
         ends = box.lower[sample].numpy(), box.upper[sample].numpy()
         limit = None if watch.left == float("inf") else self.tightening * watch.left
@@ -190,7 +198,8 @@ class Milp(Method, Decider):
             # the tree does better.
             if limit is not None and kinks(encoder.network, bounds) > LARGE:
                 bounds = tightened(encoder, ends, bounds, part, integer=True, threads=self.threads)
-        return encoder.encode(*ends, bounds, Form.EXACT, inside=set_of(box, sample))
+        inside = set_of(box, sample)
+        return encoder.encode(*ends, bounds, Form.EXACT, inside=inside, watch=watch)
 
     def _solve(
         self,
@@ -212,7 +221,8 @@ class Milp(Method, Decider):
             return
         ends = known.box.lower[sample].numpy(), known.box.upper[sample].numpy()
         inside = set_of(known.box, sample)
-        encoding = encoder.encode(*ends, encoding.pre_activations, Form.EXACT, inside=inside)
+        tight = encoding.pre_activations
+        encoding = encoder.encode(*ends, tight, Form.EXACT, inside=inside, watch=watch)
         self._solve_encoded(known, sample, encoder, encoding, watch)
 
     def _solve_encoded(
@@ -226,7 +236,7 @@ class Milp(Method, Decider):
             if points:
                 known.attain(sample, torch.from_numpy(np.stack(points)))
         solver = Highs(encoding.problem, threads=self.threads, seed=self.seed)
-        inner = self._inside(encoder, known.box, sample, encoding)
+        inner = self._inside(encoder, known.box, sample, encoding, watch)
         # The widest brackets last: they get what time the others leave.
         width = known.attained[sample] - known.proven[sample]
         order = width.argsort().tolist()
@@ -240,7 +250,7 @@ class Milp(Method, Decider):
                     self._minimise_inside(known, sample, row, *inner, part)
 
     def _inside(
-        self, encoder: Encoder, box: Box, sample: int, encoding: Encoding
+        self, encoder: Encoder, box: Box, sample: int, encoding: Encoding, watch: Watch
     ) -> tuple[Encoding, Highs] | None:
         """Of a network with jumps, the program of the inputs whose numbers keep away from them.
 
@@ -252,7 +262,7 @@ class Milp(Method, Decider):
         ends = box.lower[sample].numpy(), box.upper[sample].numpy()
         kept = set_of(box, sample)
         known = encoding.pre_activations
-        inner = encoder.encode(*ends, known, Form.EXACT, inside=kept, inset=INSET)
+        inner = encoder.encode(*ends, known, Form.EXACT, inside=kept, inset=INSET, watch=watch)
         return inner, Highs(inner.problem, threads=self.threads, seed=self.seed)
 
     def _minimise_inside(

@@ -7,7 +7,8 @@ tightened layers before it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from math import inf, prod
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 from sensverify.errors import BackendFailure
 from sensverify.network import Network
 from sensverify.network.operators import Increment, Max, PiecewiseLinear
-from sensverify.runs.watch import Watch
+from sensverify.runs.watch import TimeUp, Watch
 from sensverify.solvers.encoding import Encoder, Form, Interval, pieces
 from sensverify.solvers.encoding.builder import Builder
 from sensverify.solvers.encoding.expression import Expression, widened
@@ -45,6 +46,8 @@ class Tightening:
     integer : bool
         With binaries for the layers before, for at most twice a neuron's share of the time.
     threads : int
+    found : dict from node to ``(lower, upper)``
+        The bounds of the layers that have been passed.
     """
 
     network: Network
@@ -52,11 +55,18 @@ class Tightening:
     layers: int
     integer: bool = False
     threads: int = 1
+    found: dict[int, Interval] = field(default_factory=dict)
 
     def refine(
         self, position: int, expression: Expression, ends: Interval, builder: Builder
     ) -> Interval:
         """Bounds on what enters a nonlinear node, at least as tight as those given."""
+        self.found[position] = self._refined(position, expression, ends, builder)
+        return self.found[position]
+
+    def _refined(
+        self, position: int, expression: Expression, ends: Interval, builder: Builder
+    ) -> Interval:
         left, self.layers = max(1, self.layers), self.layers - 1
         inputs = prod(self.network.input_shape)
         if expression.matrix.indices.max(initial=0) < inputs or self.watch.over:
@@ -197,7 +207,13 @@ def tightened(
     integer: bool,
     threads: int = 1,
 ) -> dict[int, Interval]:
-    """Bounds on the inputs of all nonlinear nodes after one pass, from those before it."""
+    """Bounds on the inputs of all nonlinear nodes after one pass, from those before it.
+
+    Layers that are not reached in time keep the bounds that they had.
+    """
     form = Form.EXACT if integer else Form.RELAXED
     work = Tightening(encoder.network, watch, len(bounds), integer, threads)
-    return encoder.encode(*box, bounds, form, refine=work.refine).pre_activations
+    with suppress(TimeUp):
+        encoder.encode(*box, bounds, form, refine=work.refine, watch=watch)
+    flat = {p: (low.reshape(-1), high.reshape(-1)) for p, (low, high) in bounds.items()}
+    return {**flat, **work.found}

@@ -254,9 +254,10 @@ class Builder:
         return Expression(matrix, np.concatenate([rest.offset, columns.offset])[order])
 
     def _ends(self, width: int) -> tuple[np.ndarray, np.ndarray]:
-        if not self._lower:
-            return np.zeros(0), np.zeros(0)
-        return np.concatenate(self._lower)[:width], np.concatenate(self._upper)[:width]
+        for ends in (self._lower, self._upper):
+            # Joined for good: rules ask again and again.
+            ends[:] = [np.concatenate([np.zeros(0), *ends])]
+        return self._lower[0][:width], self._upper[0][:width]
 
     def owners_of_columns(self) -> Owners:
         """The neurons of the columns so far."""

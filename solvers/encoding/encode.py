@@ -12,6 +12,7 @@ from sensverify.core.sets import InputSet
 from sensverify.errors import BadShape, Unbounded
 from sensverify.network import Network
 from sensverify.network.operators import Nonlinear
+from sensverify.runs.watch import Watch
 from sensverify.solvers.encoding.builder import Builder, Fill, Form, InputsInRows, Owners
 from sensverify.solvers.encoding.expression import Expression, widened
 from sensverify.solvers.encoding.input_sets import restrict
@@ -108,6 +109,7 @@ class Encoder:
         refine: Refine | None = None,
         inside: InputSet | None = None,
         inset: float = 0.0,
+        watch: Watch | None = None,
     ) -> Encoding:
         """Encode the network over a box.
 
@@ -123,6 +125,8 @@ class Encoder:
             One set in the box, that the input is kept in.
         inset : float
             Distance that numbers keep from jumps; see `Builder`.
+        watch : Watch, optional
+            Asked before every node.
 
         Returns
         -------
@@ -136,7 +140,10 @@ class Encoder:
             An operator has no rule, or none in this form.
         Unbounded
             A number overflowed.
+        TimeUp
+            The watch is over.
         """
+        watch = watch or Watch()
         builder = Builder(form, inset, self.segments)
         low, high = (np.asarray(end, dtype=np.float64).reshape(-1) for end in (lower, upper))
         inputs = builder.add_columns(low, high, "value", np.arange(len(low)))
@@ -147,6 +154,7 @@ class Encoder:
         for position, node in enumerate(self.network.nodes):
             if position == 0:
                 continue
+            watch.check()
             sources = [values[source] for source in node.inputs]
             builder.position = position
             ends: Interval | tuple[None, None] = (None, None)

@@ -9,10 +9,9 @@ sides, also where rounding moves x by a little.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
-from scipy.sparse import csr_matrix, diags
+from scipy.sparse import csr_matrix
 
 from sensverify.errors import MissingRule
 from sensverify.network.functions import NUMPY
@@ -44,6 +43,7 @@ def _(operator: Steps, place: Place, x: Expression) -> Expression:
     margin = ROUNDING * max(1e-3, float(np.abs(lower).max()), float(np.abs(upper).max()))
     table = _places(operator, place, lower - margin, upper + margin)
     counts = np.isfinite(table).sum(axis=0)
+    x = _with_columns(place.builder, x, np.flatnonzero(counts))
     parts = []
     for count in np.unique(counts):
         entries = np.flatnonzero(counts == count)
@@ -56,6 +56,12 @@ def _(operator: Steps, place: Place, x: Expression) -> Expression:
         part = _encode(operator, place, found, entries, x[entries], ends, margin)
         parts.append((entries, part))
     return scattered(len(x), *parts)
+
+
+def _with_columns(builder: Builder, x: Expression, entries: np.ndarray) -> Expression:
+    """The expression with a column for each of these entries that is heavy."""
+    others = np.setdiff1d(np.arange(len(x)), entries)
+    return scattered(len(x), (entries, builder.define_heavy(x[entries])), (others, x[others]))
 
 
 def _places(operator: Steps, place: Place, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
@@ -103,21 +109,21 @@ def _encode(
     margin: float,
 ) -> Expression:
     builder, count = place.builder, len(jumps.places)
-    passed = [_binary(builder, place, entries, number, count) for number in range(count)]
-    for one, following in pairwise(passed):
-        builder.add_scaled_rows((1.0, one), (-1.0, following), lower=0.0)
-    once = builder.define_heavy(x)
+    passed = np.stack([_binary(builder, place, entries, number, count) for number in range(count)])
+    if count > 1:
+        earlier, later = passed[:-1].reshape(-1), passed[1:].reshape(-1)
+        builder.add_scaled_rows((1.0, earlier), (-1.0, later), lower=0.0)
     # How far x may be on the other side of a jump; where it keeps away from jumps, less than 0.
     over = -builder.inset if builder.inset else margin
     gaps = np.diff(jumps.places, axis=0)
-    rising = [jumps.places[0] - over - ends[0], *gaps]
-    falling = [*gaps, ends[1] - jumps.places[-1] - over]
+    rising = np.vstack([jumps.places[0] - over - ends[0], gaps])
+    falling = np.vstack([gaps, ends[1] - jumps.places[-1] - over])
     for steps, lower, upper in (
-        (rising, ends[0] - once.offset, np.inf),
-        (falling, -np.inf, jumps.places[0] + over - once.offset),
+        (rising, ends[0] - x.offset, np.inf),
+        (falling, -np.inf, jumps.places[0] + over - x.offset),
     ):
-        terms = [(-diags(step), column) for step, column in zip(steps, passed, strict=True)]
-        found = builder.add_rows((once.matrix, None), *terms, lower=lower, upper=upper)
+        climbed = _summed(-steps, passed, builder.columns)
+        found = builder.add_rows((x.matrix, None), (climbed, None), lower=lower, upper=upper)
         builder.remember(place.position, entries, found, -1.0)
 
     def fill(values: np.ndarray) -> None:
@@ -128,11 +134,15 @@ def _encode(
             values[column] = found >= (level - height / 2)[:, None]
 
     builder.fills.append(fill)
-    rows = np.arange(len(entries))
-    total = csr_matrix((len(entries), builder.columns))
-    for height, column in zip(jumps.heights, passed, strict=True):
-        total = total + csr_matrix((height, (rows, column)), shape=total.shape)
-    return Expression(total, jumps.start)
+    return Expression(_summed(jumps.heights, passed, builder.columns), jumps.start)
+
+
+def _summed(factors: np.ndarray, positions: np.ndarray, columns: int) -> csr_matrix:
+    """Of each entry its factors at its columns; these are both ``[jumps, entries]``."""
+    count, entries = factors.shape
+    rows = np.tile(np.arange(entries), count)
+    places = (factors.reshape(-1), (rows, positions.reshape(-1)))
+    return csr_matrix(places, shape=(entries, columns))
 
 
 def _binary(

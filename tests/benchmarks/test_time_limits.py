@@ -117,7 +117,7 @@ def _warm() -> None:
     """Imports and plans are there before the first limit."""
     network = sv.load("iris")
     box = around(network, 0.1)
-    for method in ("branch-and-bound", "exact", "milp"):
+    for method in ("branch-and-bound", "exact", "milp", "lp"):
         compute_bounds(network, box, sv.make_method(method))
 
 
@@ -141,7 +141,7 @@ def test_a_question_ends_in_time(name: str, limit: float) -> None:
     assert decision.verdict is not Verdict.UNKNOWN
 
 
-@pytest.mark.parametrize("method", ["branch-and-bound", "exact"])
+@pytest.mark.parametrize("method", ["branch-and-bound", "exact", "milp", "lp"])
 @pytest.mark.parametrize("name", NAMES, ids=lambda name: Path(name).name.split(".")[0])
 def test_a_range_ends_in_time(name: str, method: str) -> None:
     network, radius = loaded(name)

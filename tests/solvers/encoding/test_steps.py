@@ -20,7 +20,8 @@ from sensverify.network.operators import (
     Sign,
     Steps,
 )
-from sensverify.solvers.encoding import Form
+from sensverify.runs.watch import TimeUp, Watch
+from sensverify.solvers.encoding import Encoder, Form
 from tests.solvers.encoding.test_encoding import _box, _single, check_holds, encode
 
 STEPS = [Sign(), Heaviside(0.5), Heaviside(0.0), Floor(), Ceil(), Round()]
@@ -96,3 +97,11 @@ def test_a_number_without_a_jump_takes_no_binary() -> None:
 def test_what_cannot_be_written_down_is_named() -> None:
     with pytest.raises(MissingRule, match="Round"):
         encode(_single(Round(), 1), _box([-1e6], [1e6]), Form.EXACT)
+
+
+def test_writing_ends_with_the_time() -> None:
+    """No more of a program is written once the time is over."""
+    network = bent(Floor(), 0)
+    ends = np.zeros(network.input_shape), np.ones(network.input_shape)
+    with pytest.raises(TimeUp):
+        Encoder(network).encode(*ends, {}, Form.EXACT, watch=Watch(0.0))

@@ -132,6 +132,13 @@ LIMITED = ("min_certified", "min_accuracy", "max_changed", "max_width", "max_log
         help="How long an exact method may work on each end of each output. Default: none.",
     ),
     click.option(
+        "--decide",
+        metavar="NAME",
+        help="Decide the labels that bounds leave open, one by one, by branch-and-bound, milp or "
+        "marabou: the exact accuracy under attack. 'branch-and-bound(seconds=20)' is a limit for "
+        "each. Default: they stay undecided.",
+    ),
+    click.option(
         "--gap",
         type=share,
         metavar="G",
@@ -237,6 +244,7 @@ def verify(
       sensverify verify net.onnx --data mine.npz --radius 0.01 --json - > result.json
       sensverify verify net.onnx --data 'mine.csv(label=species)' --radius 0.01
       sensverify verify mnist-conv2 --method alpha-crown --setting steps=50
+      sensverify verify net.onnx --data mnist --radius 0.1 --decide branch-and-bound
       sensverify verify iris --max-width 10 && echo release
       sensverify verify mnist-conv2 --radius 0.05 --witness changed/
       sensverify verify iris --min-certified 90% --junit gates.xml --annotations github

@@ -30,7 +30,13 @@ from sensverify.runs.folder import RunFolder
 from sensverify.runs.journal import Journal
 from sensverify.runs.progress import Listener, Pace
 from sensverify.runs.watch import Watch
-from sensverify.verification.asking import asked_model, whole_request
+from sensverify.verification.asking import (
+    asked_model,
+    batch_size,
+    facts_of,
+    method_of,
+    whole_request,
+)
 from sensverify.verification.heads import check_samples
 from sensverify.verification.one_output import with_threshold
 from sensverify.verification.question import Question, make_question
@@ -43,7 +49,6 @@ from sensverify.verification.radius_results import (
     weakest,
 )
 from sensverify.verification.radius_search import SearchLimits
-from sensverify.verification.run import batch_size, facts_of, method_of
 
 SCHEMA = "sensverify.critical-radius/1"
 ASKED, JOURNAL = "asked.json", "journal.jsonl"

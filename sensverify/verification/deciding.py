@@ -22,7 +22,7 @@ class Asking(Protocol):
     """A request that names what answers it."""
 
     @property
-    def method(self) -> str | Decider: ...
+    def method(self) -> Any: ...
     @property
     def settings(self) -> Mapping[str, str]: ...
     @property
@@ -35,16 +35,23 @@ class Asking(Protocol):
     def rigorous(self) -> bool: ...
 
 
-def decider_of(request: Asking) -> Decider:
+def decider_of(request: Asking, chosen: str | Decider | None = None) -> Decider:
     """The decider that a request names.
+
+    Parameters
+    ----------
+    request : Asking
+    chosen : str or Decider, optional
+        Default: the request's method, with its settings.
 
     Raises
     ------
     UnknownName, BadSetting
         There is none of that name, or it does not have what is set.
     """
-    asked = request.method if isinstance(request.method, Decider) else _call(request.method)
-    call, decider = DECIDERS.resolve(asked, request.settings)
+    method, settings = (request.method, request.settings) if chosen is None else (chosen, {})
+    asked = method if isinstance(method, Decider) else _call(method)
+    call, decider = DECIDERS.resolve(asked, settings)
     own: list[str] = []
     if is_dataclass(decider):
         own = [item.name for item in fields(decider)]

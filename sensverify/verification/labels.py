@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sensverify.bounds import forward_pass
 from sensverify.bounds.memory import DEFAULT_BUDGET
-from sensverify.bounds.method import Method
+from sensverify.bounds.method import Decider, Method
 from sensverify.bounds.rounding import slack
 from sensverify.bounds.tensors import flattened
 from sensverify.classification.margins import proven_margins, refuted, with_margins
@@ -19,7 +19,9 @@ from sensverify.classification.rivals import Rivals, without
 from sensverify.core.box import Box
 from sensverify.core.results import Bounds, Guarantee
 from sensverify.network import Network
+from sensverify.runs.watch import Watch
 from sensverify.verification.counterexample import Counterexample
+from sensverify.verification.label_search import LabelSearch
 from sensverify.verification.replay import Replay
 
 
@@ -72,11 +74,14 @@ class LabelVerdict:
         Proven lower bounds of the label's margins over its rivals, see `proven_margins`; NaN at
         all other outputs. None where the method proves nothing.
     counterexample : Counterexample or None
+    explored : int or None
+        Sub-boxes or nodes that a search has bounded; None where there was none.
     """
 
     kept: bool | None
     margins: np.ndarray | None = None
     counterexample: Counterexample | None = None
+    explored: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,14 +95,23 @@ class LabelJudge:
         Of the network's file.
     memory_budget : int
         Bytes, for bounding again in float64.
+    decider : Decider, optional
+        What decides labels that are open then.
     """
 
     network: Network
     replay: Replay
     memory_budget: int = DEFAULT_BUDGET
+    decider: Decider | None = None
 
     def judge(
-        self, samples: LabelledBoxes, bounds: Bounds, method: Method, *, seed: int
+        self,
+        samples: LabelledBoxes,
+        bounds: Bounds,
+        method: Method,
+        *,
+        seed: int,
+        watch: Watch | None = None,
     ) -> list[LabelVerdict]:
         """Decide if each label keeps its place.
 
@@ -110,6 +124,8 @@ class LabelJudge:
             That gave the bounds.
         seed : int
             Of the search for an input with another label.
+        watch : Watch, optional
+            Of the decider: its time is shared out by the labels left.
         """
         margins = self._margins(samples, bounds, method)
         certified = self._certified(samples, margins)
@@ -117,7 +133,7 @@ class LabelJudge:
         if not bool(certified.all()):
             found = self._changed(samples, (~certified).nonzero().squeeze(1), seed)
         shown = None if margins is None else _by_output(margins, samples.rivals)
-        return [
+        verdicts = [
             LabelVerdict(
                 True if sure else False if i in found else None,
                 None if shown is None else shown[i],
@@ -125,6 +141,38 @@ class LabelJudge:
             )
             for i, sure in enumerate(certified.tolist())
         ]
+        if self.decider is not None:
+            self._search(self.decider, samples, verdicts, watch or Watch())
+        return verdicts
+
+    def _search(
+        self,
+        decider: Decider,
+        samples: LabelledBoxes,
+        verdicts: list[LabelVerdict],
+        watch: Watch,
+    ) -> None:
+        """Decide the labels that are open, and change their verdicts in place."""
+        search = LabelSearch(self.network, decider, self.replay)
+        kept = samples.rivals.kept(samples.output)
+        # Of a sample that is wrong by itself, there is nothing to prove.
+        rows = [i for i, each in enumerate(verdicts) if each.kept is None and bool(kept[i])]
+        for done, i in enumerate(rows):
+            if watch.over:
+                return
+            watch.say(f"deciding label {done + 1} of {len(rows)} that bounds leave open")
+            part = watch.within(watch.left / (len(rows) - done))
+            one, own = torch.tensor([i]), verdicts[i]
+            unproven = np.ones(samples.output.shape[1], dtype=bool)
+            if own.margins is not None:
+                # Written so that a NaN proves nothing.
+                unproven = ~(own.margins > 0)
+            rivals = samples.rivals[one.to(kept.device)]
+            found = search.decide(samples.asked[i : i + 1], rivals, unproven, part)
+            sure = found.kept
+            if sure and not bool(self._same_in_float32(samples[i : i + 1], kept[i : i + 1])[0]):
+                sure = None
+            verdicts[i] = LabelVerdict(sure, own.margins, found.counterexample, found.explored)
 
     def certified(self, samples: LabelledBoxes, bounds: Bounds, method: Method) -> Tensor:
         """Mask of the samples whose place is proven by bounds as those of `judge`, ``[batch]``."""

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from torch import nn
 
-from sensverify.bounds.method import Method
+from sensverify.bounds.method import Decider, Method
 from sensverify.classification.perturbation import given_unit
 from sensverify.classification.sources import Part
 from sensverify.core.box import Array
@@ -24,6 +24,7 @@ from sensverify.network import Network
 from sensverify.registry.calls import parse_call
 from sensverify.registry.ranges import Above0, AtLeast0, Count, Range
 from sensverify.registry.settings import check_pairs, check_settings
+from sensverify.verification.deciding import decider_name
 from sensverify.verification.input_sets import check_sets
 
 _CHECKED = (
@@ -108,6 +109,10 @@ class VerifyRequest:
         methods with a setting ``gap``.
     threads : int, optional
         Only for methods with a setting ``threads``.
+    decide : str or Decider, optional
+        What decides the labels that bounds leave open, such as ``branch-and-bound``: a name, or a
+        call whose ``seconds`` are for each label. Default: they stay open. Of ``timeout`` it has
+        what the bounds leave, at least half.
     device : str
         ``cpu`` or ``cuda``.
     dtype : str, optional
@@ -156,7 +161,8 @@ class VerifyRequest:
         Report by class, too, and hold every limit for the samples of each.
     rigorous : bool
         Re-derive every bound with rigorous arithmetic, and report what comes out there; the
-        report then holds a certificate. Only of methods that hand out proofs.
+        report then holds a certificate. Only of methods that hand out proofs, and without
+        ``decide``.
     runtime_check : bool
         Compare the model with onnxruntime when it is read; see ``load_onnx``.
 
@@ -185,6 +191,7 @@ class VerifyRequest:
     objective_timeout: Above0 | None = None
     gap: AtLeast0 | None = None
     threads: Count | None = None
+    decide: str | Decider | None = None
     device: str = "cpu"
     dtype: str | None = None
     seed: int = 0
@@ -252,6 +259,11 @@ class VerifyRequest:
         check_settings(self, only=_CHECKED)
         if self.dtype not in (None, "float32", "float64"):
             raise BadSetting(f"`dtype` must be float32 or float64, got {self.dtype!r}")
+        if self.decide is not None and self.rigorous:
+            raise BadSetting(
+                "what `decide` finds is not part of certificates",
+                "leave one of the two out",
+            )
         read_limits(self, LIMITED)
         self._check_outputs()
 
@@ -291,6 +303,7 @@ class VerifyRequest:
         """Questions beside the usual, as JSON holds them: an infinite number is None."""
         asked: dict[str, Any] = {name: getattr(self, name) for name in ("threshold", *_PLACES)}
         asked["costs"] = None if self.costs is None else str(self.costs)
+        asked["decide"] = None if self.decide is None else decider_name(self.decide)
         if self.deviations is not None:
             asked["max_deviation"] = finite_ends(self.deviations)
         if self.ranges is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
@@ -15,27 +15,34 @@ import torch
 from torch import Tensor, nn
 
 from sensverify.bounds import compute_bounds, forward_pass
-from sensverify.bounds.limits import with_limits, with_seed
+from sensverify.bounds.limits import with_limits
 from sensverify.bounds.memory import DEFAULT_BUDGET
-from sensverify.bounds.method import METHODS, Method
+from sensverify.bounds.method import Decider, Method
 from sensverify.bounds.tensors import find_device, flattened, tensor_box
 from sensverify.classification.margins import with_margins
 from sensverify.classification.probabilities import probability_box
 from sensverify.core.box import Box
 from sensverify.core.provenance import settings_of
 from sensverify.core.record import RunRecord, versions
-from sensverify.core.results import Bounds, Status
+from sensverify.core.results import Bounds, Guarantee, Status
 from sensverify.errors import Unbounded
-from sensverify.models.loading import LoadedModel, ModelFacts
+from sensverify.models.loading import LoadedModel
 from sensverify.network import Network
 from sensverify.runs.watch import Watch
-from sensverify.verification.asking import asked_model, whole_request
+from sensverify.verification.asking import (
+    asked_model,
+    batch_size,
+    facts_of,
+    method_of,
+    whole_request,
+)
 from sensverify.verification.certifying import Certifier
 from sensverify.verification.containing import containing
+from sensverify.verification.deciding import decider_of
 from sensverify.verification.gates import AskedGates
 from sensverify.verification.heads import check_samples
 from sensverify.verification.labels import LabelJudge, LabelledBoxes, LabelVerdict
-from sensverify.verification.one_output import threshold_names, with_threshold
+from sensverify.verification.one_output import with_threshold
 from sensverify.verification.question import Question, make_question
 from sensverify.verification.replay import Replay
 from sensverify.verification.request import VerifyRequest
@@ -44,11 +51,6 @@ from sensverify.verification.sample_result import Judged, SampleResult
 
 Progress = Callable[[int, int], None]
 """Called with the samples done and the samples in all."""
-
-_LARGEST_BATCH = 256
-_BATCH_NUMBERS = 1 << 25
-"""Neurons times objectives times samples that one batch aims at: it paces the progress bar; the
-front door's memory budget is what bounds the memory."""
 
 
 def verify(
@@ -133,7 +135,8 @@ def verify(
     names = facts_of(file, request, None).output_names or question.samples.classes
     gates = AskedGates.of(request, question, model, names)
     watch = Watch() if watch is None else watch
-    run = _Run(request, model, question, method, device, watch, certifier)
+    decider = None if request.decide is None else decider_of(request, request.decide)
+    run = _Run(request, model, question, method, device, watch, certifier, decider)
     parts: list[_Part] = []
     if progress is not None:
         progress(0, len(question))
@@ -154,7 +157,7 @@ def verify(
         perturbation=question.facts,
         method=request.method_name,
         settings=settings_of(method),
-        guarantee=min(part.bounds.guarantee for part in parts),
+        guarantee=min((*(part.bounds.guarantee for part in parts), *run.searched(samples))),
         device=first.provenance.device,
         dtype=question.dtype,
         seed=request.seed,
@@ -169,34 +172,12 @@ def verify(
         per_class=request.per_class,
         samples_sha256=question.digest,
         interrupted=watch.stopped
-        and (len(samples) < len(question) or any(_unfinished(part.bounds) for part in parts)),
+        and (len(samples) < len(question) or any(part.unfinished for part in parts)),
         certification=certification,
         pixels=question.pixels,
         inputs=question.inputs(samples, notable(samples)),
     )
     return gates.judged(report)
-
-
-def batch_size(network: Network, method: Method) -> int:
-    """The number of samples that are bounded at once."""
-    neurons = max(prod(node.shape) for node in network.nodes)
-    rows = 2 * prod(network.output_shape)
-    size = max(1, min(_LARGEST_BATCH, _BATCH_NUMBERS // (neurons * rows)))
-    # Exact methods may need long for one sample, and say how many they gain from at once.
-    return min(size, method.samples_at_once or size)
-
-
-def facts_of(model: LoadedModel, request: VerifyRequest, unstable: float | None) -> ModelFacts:
-    """The facts about the model; a threshold names its classes."""
-    facts = model.facts(unstable=unstable)
-    if request.threshold is None:
-        return facts
-    return replace(facts, output_names=threshold_names(request.threshold))
-
-
-def _unfinished(bounds: Bounds) -> bool:
-    """True where more time could have made bounds tighter."""
-    return bounds.stopped or (bounds.optimal is not None and not bool(bounds.optimal.all()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,6 +187,17 @@ class _Part:
     samples: list[SampleResult]
     bounds: Bounds
     unstable: float | None
+    searching: bool = False
+
+    @property
+    def unfinished(self) -> bool:
+        """True where more time could have made bounds tighter, or decided labels."""
+        optimal = self.bounds.optimal
+        open_ends = optimal is not None and not bool(optimal.all())
+        open_labels = self.searching and any(
+            sample.judged_class is not None and sample.kept is None for sample in self.samples
+        )
+        return self.bounds.stopped or open_ends or open_labels
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,6 +209,7 @@ class _Run:
     device: torch.device
     watch: Watch
     certifier: Certifier | None = None
+    decider: Decider | None = None
 
     @property
     def network(self) -> Network:
@@ -226,11 +219,17 @@ class _Run:
     def judge(self) -> LabelJudge:
         budget = self.request.memory or DEFAULT_BUDGET
         replay = Replay.of(self.model, self.request.threshold)
-        return LabelJudge(self.network, replay, budget)
+        return LabelJudge(self.network, replay, budget, self.decider)
 
     @property
     def outputs(self) -> int:
         return prod(self.network.output_shape)
+
+    def searched(self, samples: Sequence[SampleResult]) -> Iterator[Guarantee]:
+        """The guarantee of proofs by search, where a label has one."""
+        proven = any(each.kept and each.explored is not None for each in samples)
+        if proven and self.decider is not None and self.decider.guarantee is not None:
+            yield self.decider.guarantee
 
     def parts(self) -> Iterator[_Part]:
         """Every batch in turn, until the watch stops; the first one always.
@@ -259,8 +258,9 @@ class _Run:
         rivals, objectives = self.question.rivals(part, output), None
         if rivals is not None:
             objectives = with_margins(rivals.labels, self.outputs, dtype)
-        # What is found has to be proven again in the time.
-        finding = watch if self.certifier is None else watch.within(watch.left / 2)
+        # What is found has to be proven again in the time, or to be decided.
+        halved = self.certifier is not None or self.decider is not None
+        finding = watch.within(watch.left / 2) if halved else watch
         bounds, checked = self._bounds(box, method, objectives, part, finding), None
         if self.certifier is not None:
             # The boxes as asked about: those of the computation are rounded outward.
@@ -274,7 +274,7 @@ class _Run:
             samples = LabelledBoxes(rivals.labels, center, output, box, asked, rivals)
             # torch takes seeds below 2 to the 64.
             seed = (self.request.seed + part.start) % 2**63
-            found = self.judge.judge(samples, bounds, method, seed=seed)
+            found = self.judge.judge(samples, bounds, method, seed=seed, watch=watch)
             some = rivals.against.any(dim=1).tolist()
             verdicts = [
                 each if any_rival else None for each, any_rival in zip(found, some, strict=True)
@@ -287,7 +287,8 @@ class _Run:
         if checked is not None:
             results = [replace(s, **checked.beside(i)) for i, s in enumerate(results)]
         unstable = bounds.unstable
-        return _Part(results, bounds, None if unstable is None else float(unstable.sum()))
+        count = None if unstable is None else float(unstable.sum())
+        return _Part(results, bounds, count, searching=self.decider is not None)
 
     def _bounds(
         self, box: Box, method: Method, objectives: Tensor | None, part: slice, watch: Watch
@@ -355,6 +356,7 @@ class _Run:
             judged=judged,
             prediction_kept=kept if judged == "prediction" else None,
             margins=None if verdict is None else verdict.margins,
+            explored=None if verdict is None else verdict.explored,
             places=self.question.places,
             counterexample=example,
         )
@@ -381,18 +383,3 @@ def _provenance(run: _Run, samples: tuple[SampleResult, ...]) -> dict[str, Any]:
         "seed": run.request.seed,
         "versions": versions(),
     }
-
-
-def method_of(request: VerifyRequest) -> Method:
-    """The method that a request names, with its settings and its limits."""
-    call, method = METHODS.resolve(request.method, request.settings)
-    method = with_limits(
-        method,
-        seconds=request.timeout,
-        objective_seconds=request.objective_timeout,
-        gap=request.gap,
-        threads=request.threads,
-    )
-    # torch takes seeds below 2 to the 64.
-    own = not isinstance(request.method, str) or "seed" in call.settings
-    return method if own else with_seed(method, request.seed % 2**63)

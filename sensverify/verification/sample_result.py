@@ -72,6 +72,9 @@ class SampleResult:
         The class was asked to stay among so many largest outputs.
     counterexample : Counterexample or None
         The input that refutes it, where the class is not kept; None for every other sample.
+    explored : int or None
+        Sub-boxes or nodes of the search that decided whether the class is kept, or did not come to
+        an end; None where there was none. Its proof does not move the margins.
     """
 
     index: int
@@ -96,6 +99,7 @@ class SampleResult:
     margins: np.ndarray | None = None
     places: int = 1
     counterexample: Counterexample | None = None
+    explored: int | None = None
 
     @property
     def judged_class(self) -> int | None:

@@ -23,12 +23,11 @@ from sensverify.errors import BadSetting
 from sensverify.models.loading import LoadedModel, ModelFacts
 from sensverify.network import Network
 from sensverify.runs.watch import Watch
-from sensverify.verification.asking import asked_model, whole_request
+from sensverify.verification.asking import asked_model, method_of, whole_request
 from sensverify.verification.question import Question, make_question
 from sensverify.verification.replay import Replay
 from sensverify.verification.request import VerifyRequest
 from sensverify.verification.results import InputFacts
-from sensverify.verification.run import method_of
 
 NORMS = (1, 2, inf)
 """Norms of inputs and outputs in which Lipschitz constants are told."""

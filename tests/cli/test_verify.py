@@ -18,9 +18,9 @@ Save = Callable[..., Path]
 
 SAMPLE_KEYS = [
     *("index", "label", "prediction", "label_kept", "prediction_kept", "margin", "margins"),
-    *("counterexample", "status", "outputs", "outer", "inner", "proposed", "float32_margin"),
-    *("probabilities", "deviation", "widths", "log_volume", "volume", "degenerate", "stopped"),
-    "seconds",
+    *("counterexample", "explored", "status", "outputs", "outer", "inner", "proposed"),
+    *("float32_margin", "probabilities", "deviation", "widths", "log_volume", "volume"),
+    *("degenerate", "stopped", "seconds"),
 ]
 
 

@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 
 from sensverify.bounds import Ibp
-from sensverify.bounds.method import Method
+from sensverify.bounds.method import METHODS, Method
 from sensverify.core.results import Enclosure, Guarantee, Status
 from sensverify.errors import BadSetting
 from sensverify.runs.watch import Watch
 from sensverify.verification import VerifyReport, VerifyRequest, verify
-from sensverify.verification import run as module
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ def ask(monkeypatch: pytest.MonkeyPatch) -> Any:
     """``ask(method, **request)``: four samples of Iris, without labels."""
 
     def call(method: Any, watch: Watch | None = None, progress: Any = None, **asked: Any) -> Any:
-        monkeypatch.setattr(module.METHODS, "make", lambda call: method)
+        monkeypatch.setattr(METHODS, "make", lambda call: method)
         request = VerifyRequest("iris", **{"samples": (0, 4), "sigma": 0.01, **asked})
         return verify(request, watch=watch, progress=progress)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from sensverify.core.brief import count_of
 from sensverify.report import document as doc
 from sensverify.report.formatting import DASH, at_most
 from sensverify.report.verification.facts import whole_inputs
@@ -48,6 +49,11 @@ def notes(report: VerifyReport) -> Iterator[tuple[str, str]]:
     for name, words in (("targets", "pairs"), ("costs", "costs in")):
         if name in asked:
             yield "asked", f"which classes are taken for which others: {words} {asked[name]}"
+    if "decide" in asked:
+        searched = [each for each in report.samples if each.explored is not None]
+        left = sum(each.kept is None for each in searched)
+        open_ = f", of which {left:,} stay open" if left else ""
+        yield "searched", f"{count_of(len(searched), 'label')} by {asked['decide']}{open_}"
     if report.max_deviation is not None:
         head = report.model.head
         most = np.max([deviations(sample, head) for sample in report.samples], axis=0)

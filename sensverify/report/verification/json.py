@@ -20,7 +20,7 @@ from sensverify.verification.thresholds import deviations
 
 SCHEMA = "sensverify.verify/2"
 
-_ASKED = ("threshold", "top_k", "targets", "costs", "max_deviation", "output_range")
+_ASKED = ("threshold", "top_k", "targets", "costs", "max_deviation", "output_range", "decide")
 
 
 def report_to_json(report: VerifyReport) -> str:
@@ -92,6 +92,7 @@ def _sample(sample: SampleResult, report: VerifyReport) -> dict[str, Any]:
         "margin": None if sample.margin is None else finite(sample.margin),
         "margins": None if margins is None else _numbers(margins),
         "counterexample": None if example is None else _counterexample(example),
+        "explored": sample.explored,
         "status": sample.status.value,
         "outputs": sample.output.tolist(),
         "outer": _ends(sample.lower, sample.upper),

@@ -31,7 +31,7 @@ from sensverify.models.loading import LoadedModel
 from sensverify.network import Network
 from sensverify.network.joint import Joint, join
 from sensverify.runs.watch import Watch
-from sensverify.verification.asking import asked_model
+from sensverify.verification.asking import asked_model, batch_size, method_of
 from sensverify.verification.certifying import Certifier
 from sensverify.verification.comparison.certifying import pair_certifier
 from sensverify.verification.comparison.request import LIMITED, DiffRequest
@@ -45,7 +45,6 @@ from sensverify.verification.comparison.results import (
 from sensverify.verification.comparison.search import Found, search
 from sensverify.verification.question import Question, make_question
 from sensverify.verification.replay import Replay
-from sensverify.verification.run import batch_size, method_of
 
 _SOLVER_SHARE = 1e-7
 """Share of the outputs that a solver's tolerances may hide in what it has proven."""

@@ -55,6 +55,22 @@ def convolution_work(
     return min(_costs(places, weight, stride, dilation, groups))
 
 
+def transposed_work(places: int, weight: Shape, groups: int) -> float:
+    """The same for a transposed convolution, whose coefficients a convolution carries back.
+
+    Parameters
+    ----------
+    places : int
+        Of what enters it.
+    weight : shape
+        ``[in, out / groups, *kernel]``.
+    groups : int
+    """
+    inputs, out, *kernel = weight
+    lanes = groups * -(-inputs // groups // _LANES) * _LANES
+    return 1.1 * places * prod(kernel) * out * lanes
+
+
 def _costs(
     places: int, weight: Shape, stride: Shape, dilation: Shape, groups: int
 ) -> tuple[float, float, float]:

@@ -89,7 +89,7 @@ class LayerBounds:
         return isinstance(self.box, InputSet)
 
     def _plan(self, target: int) -> WindowPlan | None:
-        return None if self._set else window_plan(self.network, target)
+        return None if self._set else window_plan(self.network, target, self.box.batch)
 
     @property
     def cut_short(self) -> bool:

@@ -65,7 +65,7 @@ class Neurons:
                 return torch.ones_like(chosen), (flattened(lower), flattened(upper))
             if signs is None:
                 return torch.ones_like(chosen), self.tiles.rows(self.target, None)
-        if self.plan is not None and not self.plan.few(int(chosen.sum()) // len(chosen)):
+        if self.plan is not None and not self.plan.few(int(chosen.sum()), len(chosen)):
             found = self.tiles.open_windows(self.target, self.plan, chosen, signs)
         else:
             found = self.tiles.open_rows(self.target, chosen, signs)

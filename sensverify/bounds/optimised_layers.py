@@ -29,6 +29,7 @@ from sensverify.bounds.tiles import open_tiles, tile_entries
 from sensverify.bounds.window_plan import WindowPlan
 from sensverify.core.proof import Lines, OwnLines, concatenated
 from sensverify.network.operators import Relu
+from sensverify.network.shapes import Shape
 from sensverify.runs.watch import Watch
 
 _KEPT = 1 << 23
@@ -47,16 +48,17 @@ class Tile:
         Where the neurons are: the box, and the entry of the layer.
     keep : boolean Tensor, shape ``[boxes, neurons]``
         False where a box has fewer open neurons than others of the tile.
-    windows : dict from node to ``(place, index)``, optional
-        For functions of a window's network: where its nonlinear nodes are in it, and the entries
-        that the windows see, ``[boxes, window]``.
+    windows : dict from node to ``(place, image, index)``, optional
+        For functions of a window's network: where its nonlinear nodes are in it, the shape of the
+        image that they are seen as, and the entries that the windows see, ``[boxes, window]``;
+        None: all.
     """
 
     functions: Functions
     boxes: Tensor
     places: Tensor
     keep: Tensor
-    windows: dict[int, tuple[int, Tensor]] | None = None
+    windows: dict[int, tuple[int, Shape, Tensor | None]] | None = None
 
 
 @dataclass(eq=False)
@@ -111,7 +113,7 @@ class OptimisedLayers(LayerBounds):
         watch = self.watch.within(self.watch.left / (2 * left))
         shape, lower, upper = lower.shape, flattened(lower).clone(), flattened(upper).clone()
         plan = self._plan(source)
-        if plan is not None and plan.stand_ins:
+        if plan is not None and any(phase.stand_ins for phase in plan.phases):
             plan = None  # Slopes that are kept as proof are those of all numbers.
         is_open = flattened(is_open)
         tiles = self._rows(source, is_open) if plan is None else self._windows(plan, is_open)
@@ -177,32 +179,43 @@ class OptimisedLayers(LayerBounds):
 
     def _windows(self, plan: WindowPlan, is_open: Tensor) -> Iterator[Tile]:
         """Tiles of open neurons, each seen through its own windows."""
-        small, places, index = self._tiles.through(plan)
-        ends = self._tiles.input_windows(plan)
-        layers = {p: self._tiles.relaxation_windows(plan, p) for p in places}
-        boxes, entries = is_open.nonzero(as_tuple=True)
-        channels, positions = entries // plan.positions, entries % plan.positions
-        size = self._at_once(plan.largest_window)
-        last = len(small.nodes) - 1
-        for first in range(0, len(boxes), size):
-            part = slice(first, first + size)
-            box, place = boxes[part], positions[part]
-            lower, upper = ends.at(box, index[plan.order[0]][place])
-            relaxations = {places[p]: layer.at(box, index[p][place]) for p, layer in layers.items()}
-            rows = channels[part].unsqueeze(1)
-            objectives = _entries(rows, prod(small.nodes[-1].shape), lower)
-            functions = Functions(small, last, objectives, relaxations, {}, lower, upper)
-            seen = {p: (places[p], index[p][place]) for p in places if p in self.relaxations}
-            where = box.unsqueeze(1), entries[part].unsqueeze(1)
-            yield Tile(functions, *where, torch.ones_like(rows, dtype=torch.bool), seen)
+        for phase in plan.phases:
+            places = torch.from_numpy(phase.places).to(is_open.device)
+            chosen = is_open.unflatten(1, (-1, plan.positions))[:, :, places]
+            if not bool(chosen.any()):
+                continue
+            small, size = self._tiles.small(phase), self._at_once(phase.largest)
+            neurons = chosen.nonzero()
+            for first in range(0, len(neurons), size):
+                box, channel, position = neurons[first : first + size].unbind(1)
+                network, relaxations, lower, upper = small.at(box, position)
+                rows = channel.unsqueeze(1)
+                last = len(network.nodes) - 1
+                objectives = _entries(rows, prod(network.nodes[last].shape), lower)
+                functions = Functions(network, last, objectives, relaxations, {}, lower, upper)
+                # Of layers that are seen as wholes there is nothing to unroll.
+                seen = {
+                    p: (
+                        place,
+                        phase.images.get(p, ()),
+                        None if p in phase.whole else small.index[p][position],
+                    )
+                    for p, place in small.places.items()
+                    if p in self.relaxations
+                }
+                entries = (channel * plan.positions + places[position]).unsqueeze(1)
+                keep = torch.ones_like(rows, dtype=torch.bool)
+                yield Tile(functions, box.unsqueeze(1), entries, keep, seen)
 
     def _own(self, source: int, tile: Tile, slopes: Slopes) -> list[OwnLines]:
         """The slopes behind both ends of a tile's neurons, for every node that the layer enters."""
         relaxations = tile.functions.detached().with_slopes(slopes)
         if tile.windows is not None:
             relaxations = {
-                p: self._unrolled(p, relaxations[place], index)
-                for p, (place, index) in tile.windows.items()
+                p: relaxations[place]
+                if index is None
+                else _unrolled(relaxations[place], image, index)
+                for p, (place, image, index) in tile.windows.items()
             }
         batch, neurons = tile.places.shape
         flat = flat_lines(self.network, relaxations, batch, 2 * neurons, dtype=self.box.lower.dtype)
@@ -221,21 +234,21 @@ class OptimisedLayers(LayerBounds):
             first += prod(self.network.nodes[entered].shape)
         return found
 
-    def _unrolled(self, position: int, relaxation: Relaxation, index: Tensor) -> Relaxation:
-        """Slopes of windows as slopes of the whole layer, 0 where the windows do not reach."""
-        shape = self.network.nodes[position].shape
-        boxes, window = index.shape
-        sides = []
-        for slope in (relaxation.lower_slope, relaxation.upper_slope):
-            numbers = slope.shape[3:]
-            rows = slope.reshape(boxes, -1, shape[0], window, *numbers)
-            rows = rows.expand(boxes, 2, *rows.shape[2:])
-            # One more number in each channel: what lies outside of the image.
-            whole = rows.new_zeros(boxes, 2, shape[0], prod(shape[1:]) + 1, *numbers)
-            places = index.view(boxes, 1, 1, window, *(1 for _ in numbers)).expand_as(rows)
-            whole.scatter_(3, places, rows)
-            sides.append(whole[:, :, :, :-1].reshape(boxes, 2, *shape, *numbers))
-        return Relaxation(sides[0], sides[1], None, None)
+
+def _unrolled(relaxation: Relaxation, image: Shape, index: Tensor) -> Relaxation:
+    """Slopes of windows as slopes of the whole layer, 0 where the windows do not reach."""
+    boxes, window = index.shape
+    sides = []
+    for slope in (relaxation.lower_slope, relaxation.upper_slope):
+        numbers = slope.shape[3:]
+        rows = slope.reshape(boxes, -1, image[0], window, *numbers)
+        rows = rows.expand(boxes, 2, *rows.shape[2:])
+        # One more number in each channel: what lies outside of the image.
+        whole = rows.new_zeros(boxes, 2, image[0], prod(image[1:]) + 1, *numbers)
+        places = index.view(boxes, 1, 1, window, *(1 for _ in numbers)).expand_as(rows)
+        whole.scatter_(3, places, rows)
+        sides.append(whole[:, :, :, :-1].reshape(boxes, 2, *image, *numbers))
+    return Relaxation(sides[0], sides[1], None, None)
 
 
 def _entries(places: Tensor, size: int, like: Tensor) -> Tensor:

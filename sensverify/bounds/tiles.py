@@ -20,13 +20,8 @@ from torch.utils.checkpoint import checkpoint
 from sensverify.bounds.backward import backward_bounds
 from sensverify.bounds.ibp import Interval
 from sensverify.bounds.relaxation import Relaxation
-from sensverify.bounds.window_plan import WindowPlan
-from sensverify.bounds.windows import (
-    RelaxationWindows,
-    Windows,
-    window_network,
-    without_repeats,
-)
+from sensverify.bounds.window_plan import Phase, WindowPlan
+from sensverify.bounds.windows import Small, SmallNetworks
 from sensverify.bounds.workspace import Workspace
 from sensverify.core.box import Box
 from sensverify.core.sets import InputSet
@@ -132,25 +127,30 @@ class Tiles:
         self, target: int, plan: WindowPlan, is_open: Tensor, signs: Tensor | None = None
     ) -> Open:
         """The same, through the windows of the places where channels are open."""
-        small, nodes, index = self.through(plan)
-        ends = self.input_windows(plan)
-        layers = {p: self.relaxation_windows(plan, p) for p in nodes}
-        places = plan.positions
+        rows = self.network.nodes[target].shape[0]
+        found = []
+        for phase in plan.phases:
+            places = torch.from_numpy(phase.places).to(is_open.device)
+
+            def by_place(values: Tensor, places: Tensor = places) -> Tensor:
+                chosen = values.unflatten(1, (rows, -1))[:, :, places]
+                return chosen.transpose(1, 2).flatten(0, 1)
+
+            # A place of a box with its channels is what a box with its neurons is elsewhere.
+            wanted = None if signs is None else by_place(signs)
+            (part, channels), low, high = self._open_phase(phase, by_place(is_open), wanted)
+            box, at = part // len(places), places[part % len(places)]
+            found.append((box, channels * plan.positions + at, low, high))
+        box, entries, low, high = (torch.cat(parts) for parts in zip(*found, strict=True))
+        return (box, entries), low, high
+
+    def _open_phase(self, phase: Phase, is_open: Tensor, signs: Tensor | None) -> Open:
+        small, positions = self.small(phase), len(phase.places)
 
         def within(part: Tensor, chosen: Tensor, signs: Tensor | None) -> Interval:
-            box, place = part // places, part % places
-            lower, upper = ends.at(box, index[plan.order[0]][place])
-            relaxations = {nodes[p]: layer.at(box, index[p][place]) for p, layer in layers.items()}
-            return self._pass(small, chosen, relaxations, lower, upper, signs=signs)
+            return self._pass_in(small.at(part // positions, part % positions), chosen, signs)
 
-        def by_place(values: Tensor) -> Tensor:
-            return values.unflatten(1, (-1, places)).transpose(1, 2).flatten(0, 1)
-
-        # A place of a box with its channels is what a box with its neurons is elsewhere.
-        signs = None if signs is None else by_place(signs)
-        sizes = plan.largest_window, plan.entries
-        (part, channels), low, high = self._open(within, by_place(is_open), signs, sizes, None)
-        return (part // places, channels * places + part % places), low, high
+        return self._open(within, is_open, signs, (phase.largest, phase.entries), None)
 
     def _open(
         self,
@@ -185,77 +185,64 @@ class Tiles:
         return (box, chosen), low, high
 
     def windows(self, target: int, plan: WindowPlan, signs: Tensor | None = None) -> Interval:
-        """Tiles over samples and positions; every position is a small network."""
-        small, places, index = self.through(plan)
-        rows = prod(small.nodes[-1].shape)
-        entries = tile_entries(self.box.lower.device) // (rows * plan.largest_window)
-        sample_tile = max(1, min(self.box.batch, entries))
-        position_tile = max(1, min(plan.positions, entries // sample_tile))
-        kept = 2 * rows * sample_tile * position_tile * plan.entries
-        cells = []
-        for start in range(0, self.box.batch, sample_tile):
-            samples = slice(start, min(start + sample_tile, self.box.batch))
-            ends = self.input_windows(plan, samples)
-            layers = {p: self.relaxation_windows(plan, p, samples) for p in places}
-
+        """Every position by a small network, ``[batch, channels, positions]``."""
+        rows, done, found = self.network.nodes[target].shape[0], 0, []
+        for phase in plan.phases:
             wanted = None
             if signs is not None:
-                shape = (samples.stop - start, rows, plan.positions)
-                wanted = signs[samples].reshape(shape).transpose(1, 2)
+                places = torch.from_numpy(phase.places).to(signs.device)
+                wanted = signs.unflatten(1, (rows, -1))[:, :, places].transpose(1, 2)
+            found.append(self._phase(rows, phase, wanted, (done, plan.positions)))
+            done += len(phase.places)
+        low, high = _join(found, 2)
+        if len(found) > 1:
+            order = torch.from_numpy(plan.order).to(low.device)
+            low, high = low.index_select(2, order), high.index_select(2, order)
+        return low, high
+
+    def _phase(
+        self, rows: int, phase: Phase, signs: Tensor | None, progress: tuple[int, int]
+    ) -> Interval:
+        """Tiles over samples and positions; ``signs [batch, positions, rows]``."""
+        batch, positions = self.box.batch, len(phase.places)
+        entries = tile_entries(self.box.lower.device) // (rows * phase.largest)
+        sample_tile = max(1, min(batch, entries))
+        position_tile = max(1, min(positions, entries // sample_tile))
+        kept = 2 * rows * sample_tile * position_tile * phase.entries
+        cells = []
+        for start in range(0, batch, sample_tile):
+            samples = slice(start, min(start + sample_tile, batch))
+            small = self.small(phase, samples)
+            wanted = None if signs is None else signs[samples]
 
             def tile(
-                part: slice,
-                ends: Windows = ends,
-                layers: dict[int, RelaxationWindows] = layers,
-                wanted: Tensor | None = wanted,
+                part: slice, small: SmallNetworks = small, wanted: Tensor | None = wanted
             ) -> Interval:
-                seen = index[plan.order[0]][part]
-                lower, upper = ends.cut(seen)
-                relaxations = {places[p]: layer.cut(index[p][part]) for p, layer in layers.items()}
                 chosen = None if wanted is None else wanted[:, part].flatten(0, 1)
-                found = self._pass(small, slice(None), relaxations, lower, upper, signs=chosen)
+                found = self._pass_in(small.everywhere(part), slice(None), chosen)
                 # [samples * positions, rows] -> [samples, rows, positions]
-                low, high = (end.reshape(-1, len(seen), rows).transpose(1, 2) for end in found)
+                count = len(range(positions)[part])
+                low, high = (end.reshape(-1, count, rows).transpose(1, 2) for end in found)
                 return low, high
 
             parts = []
-            for first in range(0, plan.positions, position_tile):
-                self._between(start * plan.positions + first, self.box.batch * plan.positions)
+            for first in range(0, positions, position_tile):
+                before, of = progress
+                self._between(before * batch + start * positions + first, of * batch)
                 # Bound now: the backward sweep calls it again, when `tile` is another one.
                 part = slice(first, first + position_tile)
                 parts.append(self._run(partial(tile, part), kept))
             cells.append(_join(parts, 2))
         return _join(cells, 0)
 
-    def through(self, plan: WindowPlan) -> tuple[Network, dict[int, int], dict[int, Tensor]]:
-        """The small network of a plan, the places of its nodes, and the windows by node."""
-        device = self.box.lower.device
-        small, places = window_network(self.network, plan, device)
-        nodes = (plan.order[0], *places)
-        return small, places, {p: torch.from_numpy(plan.index[p]).to(device) for p in nodes}
+    def small(self, phase: Phase, samples: slice = slice(None)) -> SmallNetworks:
+        """The small networks of a phase's positions, for some samples."""
+        return SmallNetworks(self.network, self.box, self.relaxations, phase, samples)
 
-    def input_windows(self, plan: WindowPlan, samples: slice = slice(None)) -> Windows:
-        """Both ends of the boxes, as the first node of a plan sees them."""
-        ends = [end[samples] for end in (self.box.lower, self.box.upper)]
-        if plan.view is not None:
-            view = torch.from_numpy(plan.view).to(ends[0].device)
-            ends = [end.flatten(1)[:, view] for end in ends]
-        return Windows(self.network.nodes[plan.order[0]].shape, *ends)
-
-    def relaxation_windows(
-        self, plan: WindowPlan, position: int, samples: slice = slice(None)
-    ) -> RelaxationWindows:
-        """A layer's lines; of a node that has none, ones inside of the image."""
-        if position in self.relaxations:
-            relaxation = narrow(self.relaxations[position], samples)
-            stand_for = plan.stand_ins.get(self.network.nodes[position].inputs[0])
-            if stand_for is not None:
-                relaxation = without_repeats(relaxation, stand_for)
-        else:
-            inside = self.box.lower[samples]
-            inside = inside.new_ones(len(inside), *self.network.nodes[position].shape)
-            relaxation = Relaxation(inside, inside, None, None)
-        return RelaxationWindows(self.network.nodes[position].shape, relaxation)
+    def _pass_in(self, small: Small, objectives: Tensor | slice, signs: Tensor | None) -> Interval:
+        """`_pass` in small networks."""
+        network, relaxations, lower, upper = small
+        return self._pass(network, objectives, relaxations, lower, upper, signs=signs)
 
     def _pass(
         self,

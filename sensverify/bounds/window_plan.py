@@ -7,25 +7,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from itertools import product
 from math import prod
-from typing import NamedTuple
 
 import numpy as np
 
-from sensverify.bounds.convolutions import convolution_work
 from sensverify.bounds.window_geometry import (
-    Bone,
+    Sight,
     Skeleton,
     Window,
+    period_of,
     picked,
     pool_at,
+    sight_of,
     skeleton_of,
     source_window,
+    spread_window,
+    taps_between,
+    window_index,
 )
+from sensverify.bounds.window_work import Work, is_matrix, mean_work, work_of
 from sensverify.network import Network
 from sensverify.network.operators import (
     Conv,
+    ConvTranspose,
     Elementwise,
     Input,
     Max,
@@ -36,42 +42,30 @@ from sensverify.network.operators import (
 )
 from sensverify.network.shapes import Shape
 
-_RELAXED, _FETCHED = 200.0, 900.0
-"""What a pass costs for each number of a layer besides its products: its line for each neuron, and
-fetching that for a window. In multiply-adds of a matrix product (measured on x86)."""
-
 _SHARED = 0.3
 """The share of fetching that falls on a neuron where most of a layer are bounded."""
 
-
-class Work(NamedTuple):
-    """The cost of a pass, in multiply-adds of a matrix product.
-
-    Attributes
-    ----------
-    window : float
-        For a neuron, through its windows.
-    place : float
-        For a place of the layer besides: the lines of its windows.
-    whole : float
-        For a neuron, through whole images.
-    """
-
-    window: float
-    place: float
-    whole: float
+_MOST_PHASES = 64
+"""Places of one period from which a layer has no plan."""
 
 
 @dataclass(frozen=True, eq=False)
-class WindowPlan:
-    """The windows that a layer's backward pass splits into.
+class Phase:
+    """The windows of some of a layer's positions, which are alike.
 
     Attributes
     ----------
+    places : int64 array ``[positions]``
+        Flat places of the positions in the target.
     order : tuple of int
-        Nodes of the network that the target depends on, the input view first, the target last.
-    positions : int
-        Number of positions in the target.
+        Nodes of the network that the positions see windows of, the target last.
+    images : dict from node to shape
+        Of the images that the windows are parts of.
+    rows : frozenset of nodes
+        Affine maps of which a window picks rows: `Sight.rows`.
+    whole : dict from node to shape
+        What windows end at, and all that this depends on: layers that a pass goes through as they
+        are. Empty where windows end at a view of the input, the first of ``order``.
     sizes : dict from node to shape
         Of the node's windows, its channels first.
     index : dict from node to int64 array ``[positions, window]``
@@ -80,8 +74,8 @@ class WindowPlan:
     view : int64 array or None
         The input's entries in the order in which the first node has them; None where it is theirs.
     taps : dict from convolution to int64 array ``[window out, window in]``
-        Of those that are one matrix: flat indices into the kernel; one past the end means no
-        connection. The others are convolutions of windows.
+        Of those that are one matrix: places in the kernel; one past the end means no connection.
+        The others are convolutions of windows.
     pools : dict from Select to int64 array ``[window out, numbers]``
         Of those that list what a pool reads: flat indices into the window of what they pick from.
     stand_ins : dict from Select to int64 array ``[places, numbers]``
@@ -91,11 +85,15 @@ class WindowPlan:
     cuts : dict from (reader, source) to two shapes
         Where a node reads a source whose window is larger, because others read it too: how much
         larger, in front and behind, for each axis.
-    work : Work
+    ends : dict from transposed convolution to two shapes
+        Of those that are convolutions of windows: the same of all that they write to.
     """
 
+    places: np.ndarray
     order: tuple[int, ...]
-    positions: int
+    images: Mapping[int, Shape]
+    rows: frozenset[int]
+    whole: dict[int, Shape]
     sizes: dict[int, Shape]
     index: dict[int, np.ndarray]
     view: np.ndarray | None
@@ -104,108 +102,161 @@ class WindowPlan:
     stand_ins: dict[int, np.ndarray]
     outside: frozenset[int]
     cuts: dict[tuple[int, int], tuple[Shape, Shape]]
-    work: Work
-
-    def few(self, chosen: int) -> bool:
-        """True where so many neurons, spread over the layer, take less through whole images."""
-        rows, places = self.work, min(chosen, self.positions)
-        return chosen * rows.whole < chosen * rows.window + places * rows.place
+    ends: dict[int, tuple[Shape, Shape]]
 
     @property
-    def largest_window(self) -> int:
-        """Entries in the largest window."""
-        return max(map(prod, self.sizes.values()))
+    def largest(self) -> int:
+        """Entries of the largest layer, of one position."""
+        return max(map(prod, (*self.sizes.values(), *self.whole.values())))
 
     @property
     def entries(self) -> int:
-        """Entries in the windows of one position, of all layers."""
-        return sum(map(prod, self.sizes.values()))
+        """Entries of all layers, of one position."""
+        return sum(map(prod, (*self.sizes.values(), *self.whole.values())))
 
 
-def window_plan(network: Network, target: int) -> WindowPlan | None:
-    """The plan for one layer, or None where windows would not pay or do not exist."""
-    return _plan(skeleton_of(network, target), target)
+@dataclass(frozen=True, eq=False)
+class WindowPlan:
+    """The windows that a layer's backward pass splits into.
+
+    Attributes
+    ----------
+    skeleton : tuple of Bone
+        Of the network, to the target.
+    views : dict from node to int64 array or None
+        Nodes that only rearrange the input: `Phase.view` of each.
+    sights : tuple of Sight
+        What positions see that are alike. One; behind transposed convolutions, one for each place
+        of a period: what is read of the kernel depends on where it is between two inputs.
+    """
+
+    skeleton: Skeleton
+    views: Mapping[int, np.ndarray | None]
+    sights: tuple[Sight, ...]
+
+    @cached_property
+    def phases(self) -> tuple[Phase, ...]:
+        """The windows of every sight; an index of each, so they are found when they are used."""
+        return tuple(_phase(self.skeleton, sight, self.views) for sight in self.sights)
+
+    @cached_property
+    def work(self) -> Work:
+        """The work of a pass, on average over the positions."""
+        works = [work_of(self.skeleton, s, _matrices(self.skeleton, s)) for s in self.sights]
+        target = len(self.skeleton) - 1
+        shape = self.skeleton[target].shape
+        return mean_work(works, [prod(_counts(shape, s.windows[target])) for s in self.sights])
+
+    @property
+    def positions(self) -> int:
+        """The number of positions of the layer."""
+        return prod(self.skeleton[-1].shape[1:])
+
+    @cached_property
+    def order(self) -> np.ndarray:
+        """Where each of the layer's positions is among those of all phases."""
+        return np.argsort(np.concatenate([phase.places for phase in self.phases]))
+
+    def few(self, chosen: int, samples: int) -> bool:
+        """True where so many neurons, spread over a layer, take less through whole images."""
+        rows, places = self.work, min(chosen, samples * self.positions)
+        windows = chosen * rows.window + places * rows.place + rows.begun
+        return chosen * rows.whole < windows
+
+
+def window_plan(network: Network, target: int, samples: int = 1) -> WindowPlan | None:
+    """The plan for one layer, or None where windows would not pay or do not exist.
+
+    Of so many samples that are bounded together: some work is done once for all of them.
+    """
+    plan = _plan(skeleton_of(network, target))
+    if plan is None or not _pays(plan.work, samples * prod(network.nodes[target].shape)):
+        return None
+    return plan
 
 
 @lru_cache(maxsize=128)
-def _plan(skeleton: Skeleton, target: int) -> WindowPlan | None:
+def _plan(skeleton: Skeleton) -> WindowPlan | None:
+    target = len(skeleton) - 1
     shape = skeleton[target].shape
     if len(shape) < 2 or prod(shape[1:]) < 4:
         return None
-    dimensions, views = len(shape) - 1, _input_views(skeleton)
-    windows = _windows(skeleton, target, views)
-    # Several views of the input would each have to become the one input of the small network.
-    if windows is None or sum(position in views for position in windows) != 1:
+    views = _input_views(skeleton)
+    period = period_of(skeleton, views)
+    if period is None or prod(period) > _MOST_PHASES:
         return None
-    order = sorted(windows)
-    matrices = frozenset(p for p in order[1:] if _is_matrix(skeleton, p, windows))
-    work = _work(skeleton, order, windows, matrices)
-    if not _pays(work):
-        return None
+    one = (1,) * len(period)
+    sights = []
+    for start in product(*(range(min(s, n)) for s, n in zip(period, shape[1:], strict=True))):
+        sight = sight_of(skeleton, views, Window(period, start, one))
+        if sight is None or target in sight.floors:
+            return None
+        sights.append(sight)
+    return WindowPlan(skeleton, views, tuple(sights))
+
+
+def _pays(work: Work, neurons: int) -> bool:
+    """True where windows of so many neurons cost less than whole images."""
+    return work.window + _SHARED * work.place + work.begun / neurons <= work.whole
+
+
+def _matrices(skeleton: Skeleton, sight: Sight) -> frozenset[int]:
+    """The convolutions of windows that are one matrix."""
+    return frozenset(p for p in sight.windows if is_matrix(skeleton, p, sight))
+
+
+def _phase(skeleton: Skeleton, sight: Sight, views: Mapping[int, np.ndarray | None]) -> Phase:
+    windows, order, target = sight.windows, sorted(sight.windows), len(skeleton) - 1
+    matrices, counts = _matrices(skeleton, sight), _counts(skeleton[target].shape, windows[target])
+    grid = np.indices(counts).reshape(len(counts), -1)
     index = {
-        p: _window_index(skeleton[p].shape, windows[p], shape[1:])
+        p: window_index(sight.images[p][1 : 1 + len(counts)], windows[p], grid)
         for p in order
-        if p == order[0] or skeleton[p].kind is not Select
+        if p in sight.floors or skeleton[p].kind is not Select
     }
     outside = frozenset(
         p
         for p in index
-        if p not in (order[0], target) and _needs_mask(skeleton, p, order, index[p])
+        if p not in sight.floors
+        and p != target
+        and _needs_mask(skeleton, p, order, bool((index[p] == prod(sight.images[p][1:])).any()))
     )
     pools, stand_ins = {}, {}
-    for p in order[1:]:
-        if skeleton[p].kind is Select and (pool := pool_at(skeleton, p)) is not None:
+    for p in order:
+        if skeleton[p].kind is Select and p not in sight.floors:
+            pool = pool_at(skeleton, p)
+            assert pool is not None
             pools[p] = picked(pool, skeleton, p, windows)
             if pool.stand_for is not None:
                 stand_ins[p] = pool.stand_for
     taps = {
-        p: _tap_index(skeleton[p], windows[p], windows[skeleton[p].inputs[0]], skeleton)
-        for p in matrices
+        p: taps_between(skeleton[p], windows[p], windows[skeleton[p].inputs[0]]) for p in matrices
     }
-    cuts = _cuts(skeleton, order, windows, matrices)
-    sizes = {
-        p: (skeleton[p].shape[0], *windows[p].size, *skeleton[p].shape[1 + dimensions :])
-        for p in order
-    }
-    view = views[order[0]]
-    return WindowPlan(
-        tuple(order),
-        prod(shape[1:]),
-        sizes,
-        index,
-        view,
-        taps,
-        pools,
-        stand_ins,
-        outside,
-        cuts,
-        work,
+    axes = len(counts)
+    return Phase(
+        places=index[target][:, 0],
+        order=tuple(order),
+        images=sight.images,
+        rows=sight.rows,
+        whole={p: skeleton[p].shape for p in sorted(sight.whole)},
+        sizes={
+            p: (sight.images[p][0], *windows[p].size, *sight.images[p][1 + axes :]) for p in order
+        },
+        index=index,
+        view=None if sight.whole else views[order[0]],
+        taps=taps,
+        pools=pools,
+        stand_ins=stand_ins,
+        outside=outside,
+        cuts=_cuts(skeleton, sight, matrices),
+        ends=_ends(skeleton, sight, matrices),
     )
 
 
-def _windows(
-    skeleton: Skeleton, target: int, views: Mapping[int, np.ndarray | None]
-) -> dict[int, Window] | None:
-    """The window of every node that a position of the target sees, or None where one has none."""
-    dimensions = len(skeleton[target].shape) - 1
-    one = (1,) * dimensions
-    windows = {target: Window(one, (0,) * dimensions, one)}
-    for position in range(target, -1, -1):
-        if position not in windows or position in views:
-            continue
-        needed = source_window(skeleton, position, windows[position])
-        if needed is None:
-            return None
-        pooled = skeleton[position].kind is Max
-        for source in skeleton[position].inputs:
-            axes = len(skeleton[source].shape) - pooled
-            if axes != dimensions + 1 or (pooled and source in views):
-                return None
-            union = windows[source].union(needed) if source in windows else needed
-            if union is None:
-                return None
-            windows[source] = union
-    return windows
+def _counts(shape: Shape, window: Window) -> Shape:
+    """The number of positions along each axis of the target's image."""
+    axes = zip(shape[1:], window.offset, window.step, strict=True)
+    return tuple(len(range(first, n, step)) for n, first, step in axes)
 
 
 def _input_views(skeleton: Skeleton) -> dict[int, np.ndarray | None]:
@@ -232,117 +283,41 @@ def _input_views(skeleton: Skeleton) -> dict[int, np.ndarray | None]:
     return views
 
 
-def _is_matrix(skeleton: Skeleton, position: int, windows: dict[int, Window]) -> bool:
-    """True for a convolution of windows that a matrix with its zeros does in less time."""
-    bone = skeleton[position]
-    return bone.kind is Conv and _matrix(skeleton, position, windows) <= _convolved(
-        bone, prod(windows[position].size)
-    )
-
-
-def _matrix(skeleton: Skeleton, position: int, windows: dict[int, Window]) -> float:
-    """Multiply-adds of a convolution as one matrix between windows."""
-    (source,) = skeleton[position].inputs
-    out, into = (skeleton[p].shape[0] * prod(windows[p].size) for p in (position, source))
-    return float(out * into)
-
-
-def _convolved(bone: Bone, places: int) -> float:
-    """The same, of so many places of its output, as a convolution."""
-    weight, stride, _, dilation, groups = bone.detail
-    return convolution_work(places, weight, stride, dilation, groups)
-
-
-def _work(
-    skeleton: Skeleton, order: list[int], windows: dict[int, Window], matrices: frozenset[int]
-) -> Work:
-    """The work of a pass through windows, and through whole images."""
-    window = whole = numbers = 0.0
-    axes = len(windows[order[-1]].size)
-    for position in order[:-1]:
-        bone = skeleton[position]
-        if bone.kind is Conv:
-            whole += _convolved(bone, prod(bone.shape[1:]))
-            window += (
-                _matrix(skeleton, position, windows)
-                if position in matrices
-                else _convolved(bone, prod(windows[position].size))
-            )
-        elif issubclass(bone.kind, Elementwise) or bone.kind is Select or position == order[0]:
-            whole += _RELAXED * prod(bone.shape)
-            numbers += prod(bone.shape) / prod(bone.shape[1:][:axes]) * prod(windows[position].size)
-    return Work(window + _RELAXED * numbers, _FETCHED * numbers, whole)
-
-
-def _pays(work: Work) -> bool:
-    """True where windows cost less than whole images."""
-    return work.window + _SHARED * work.place <= work.whole
-
-
-def _window_index(shape: Shape, window: Window, target: Shape) -> np.ndarray:
-    """Flat indices of every window in the image, ``[positions, window]``."""
-    spatial = shape[1:]
-    flat = np.zeros((prod(target), prod(window.size)), dtype=np.int64)
-    valid = np.ones_like(flat, dtype=bool)
-    places = np.indices(target).reshape(len(target), -1)
-    within = np.indices(window.size).reshape(len(target), -1)
-    for axis, n in enumerate(spatial):
-        start = places[axis] * window.step[axis] + window.offset[axis]
-        coordinate = start[:, None] + within[axis][None, :]
-        valid &= (coordinate >= 0) & (coordinate < n)
-        flat = flat * n + coordinate
-    return np.where(valid, flat, prod(spatial))
-
-
 def _cuts(
-    skeleton: Skeleton, order: list[int], windows: dict[int, Window], matrices: frozenset[int]
+    skeleton: Skeleton, sight: Sight, matrices: frozenset[int]
 ) -> dict[tuple[int, int], tuple[Shape, Shape]]:
     cuts = {}
-    for position in order[1:]:
+    for position, window in sight.windows.items():
         bone = skeleton[position]
-        if position in matrices or bone.kind is Select:  # Their indices know both windows.
+        # The indices of matrices and pools know both windows.
+        if position in sight.floors or position in matrices or bone.kind is Select:
             continue
-        needed = source_window(skeleton, position, windows[position])
+        needed = source_window(skeleton, position, window)
         assert needed is not None
         for source in bone.inputs:
-            whole = windows[source]
-            before = tuple(n - w for n, w in zip(needed.offset, whole.offset, strict=True))
-            more = (w - n for n, w in zip(needed.size, whole.size, strict=True))
-            after = tuple(m - b for m, b in zip(more, before, strict=True))
+            before, after = sight.windows[source].beyond(needed)
             if any(before) or any(after):
                 cuts[position, source] = (0, *before), (0, *after)
     return cuts
 
 
-def _needs_mask(skeleton: Skeleton, position: int, order: list[int], index: np.ndarray) -> bool:
-    if issubclass(skeleton[position].kind, Elementwise | Max):
+def _ends(
+    skeleton: Skeleton, sight: Sight, matrices: frozenset[int]
+) -> dict[int, tuple[Shape, Shape]]:
+    ends = {}
+    for position, window in sight.windows.items():
+        bone = skeleton[position]
+        if bone.kind is ConvTranspose and position not in matrices | sight.floors:
+            needed = source_window(skeleton, position, window)
+            assert needed is not None
+            before, after = spread_window(bone, needed).beyond(window)
+            ends[position] = (0, *before), (0, *after)
+    return ends
+
+
+def _needs_mask(skeleton: Skeleton, position: int, order: list[int], reaches_out: bool) -> bool:
+    # What is reshaped is zero outside by itself.
+    if not reaches_out or issubclass(skeleton[position].kind, Elementwise | Max | Reshape):
         return False
     read_by = {skeleton[p].kind for p in order if position in skeleton[p].inputs}
-    return bool(read_by & {Conv, Pad}) and bool((index == prod(skeleton[position].shape[1:])).any())
-
-
-def _tap_index(bone: Bone, out: Window, source: Window, skeleton: Skeleton) -> np.ndarray:
-    """For every pair of an output and an input entry of the windows, the kernel entry between."""
-    weight, stride, padding, dilation, groups = bone.detail
-    channels_out, per_group = weight[:2]
-    channels_in = skeleton[bone.inputs[0]].shape[0]
-    places_out = np.indices(out.size).reshape(len(stride), -1)
-    places_in = np.indices(source.size).reshape(len(stride), -1)
-    tap = np.zeros((places_out.shape[1], places_in.shape[1]), dtype=np.int64)
-    valid = np.ones_like(tap, dtype=bool)
-    for axis, k in enumerate(weight[2:]):
-        first = (out.offset[axis] + places_out[axis]) * stride[axis] - padding[axis]
-        distance = source.offset[axis] + places_in[axis][None, :] - first[:, None]
-        step, rest = np.divmod(distance, dilation[axis])
-        valid &= (rest == 0) & (step >= 0) & (step < k)
-        tap = tap * k + step
-    area = prod(weight[2:])
-    filters = np.arange(channels_out)
-    group_of_filter = filters // (channels_out // groups)
-    channel = np.arange(channels_in)[None, :] - (group_of_filter * per_group)[:, None]
-    connected = (channel >= 0) & (channel < per_group)
-    base = (filters[:, None] * per_group + channel) * area
-    full = base[:, None, :, None] + tap[None, :, None, :]
-    usable = connected[:, None, :, None] & valid[None, :, None, :]
-    full = np.where(usable, full, prod(weight))
-    return full.reshape(channels_out * tap.shape[0], channels_in * tap.shape[1])
+    return bool(read_by & {Conv, ConvTranspose, Pad})

@@ -6,134 +6,28 @@ layer is the pass from one position of a small network, batched over positions a
 replaces convolutions of thousands of nearly empty images; where windows are small or hardly
 overlap, they are matrices that stay in the processor's cache.
 
-`window_network` fills the small network with the layer's parameters, differentiably. `Windows`
-and `RelaxationWindows` cut bounds and relaxations to the windows of a plan; entries outside of
-the image are zero there, which removes their coefficients.
+`Windows` and `RelaxationWindows` cut bounds and relaxations to the windows of a plan; entries
+outside of the image are zero there, which removes their coefficients.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from math import prod
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from sensverify.bounds.adjoint import adjoint
 from sensverify.bounds.relaxation import Relaxation
-from sensverify.bounds.window_plan import WindowPlan
-from sensverify.network import Network, NetworkBuilder, Node
-from sensverify.network.operators import (
-    Affine,
-    Conv,
-    Elementwise,
-    Linear,
-    Max,
-    Pad,
-    Reshape,
-    Scale,
-    Select,
-)
-from sensverify.network.shapes import Shape, output_shape
-
-
-def window_network(
-    network: Network, plan: WindowPlan, device: torch.device
-) -> tuple[Network, dict[int, int]]:
-    """The small network that every position shares.
-
-    Returns
-    -------
-    network : Network
-        Its parameters are cut from the large network's, differentiably.
-    places : dict from the large network's nodes to the small one's
-        Of the nodes whose relaxations must be gathered, and of nodes in ``plan.outside``, whose
-        relaxation is the mask of what lies inside.
-    """
-    builder = NetworkBuilder((prod(plan.sizes[plan.order[0]]),))
-    made = {plan.order[0]: builder.input}
-    places: dict[int, int] = {}
-    for position in plan.order[1:]:
-        node = network.nodes[position]
-        made[position] = _in_window(builder, node, position, plan, [made[i] for i in node.inputs])
-        if isinstance(node.operator, Elementwise | Max):
-            places[position] = made[position]
-        elif position in plan.outside:
-            made[position] = builder.add(Scale(), made[position])
-            places[position] = made[position]
-    return builder.build(made[plan.order[-1]]), places
-
-
-def _in_window(
-    builder: NetworkBuilder, node: Node, position: int, plan: WindowPlan, sources: list[int]
-) -> int:
-    """One of a network's nodes in the small one; windows are flat there."""
-    operator = node.operator
-    if isinstance(operator, Conv) and position in plan.taps:
-        return builder.add(_window_matrix(operator, plan.taps[position]), *sources)
-    if isinstance(operator, Select):
-        indices = torch.from_numpy(plan.pools[position])
-        return builder.add(Select(indices), *sources)
-    for k, i in enumerate(node.inputs):
-        cut = plan.cuts.get((position, i))
-        if cut is not None or isinstance(operator, Conv):
-            sources[k] = builder.add(Reshape(plan.sizes[i]), sources[k])
-        if cut is not None:
-            sources[k] = builder.add(_Crop(*cut), sources[k])
-        if cut is not None and not isinstance(operator, Conv):
-            sources[k] = _flat(builder, sources[k])
-    if isinstance(operator, Conv):
-        within = replace(operator, padding=(0,) * len(operator.padding))
-        return _flat(builder, builder.add(within, *sources))
-    if isinstance(operator, Scale):
-        repeat = prod(plan.sizes[position][1:])
-        return builder.add(_window_scale(operator, repeat, node.shape), *sources)
-    return sources[0] if isinstance(operator, Pad) else builder.add(operator, *sources)
-
-
-def _flat(builder: NetworkBuilder, image: int) -> int:
-    return builder.add(Reshape((prod(builder.shape(image)),)), image)
-
-
-@dataclass(frozen=True, eq=False)
-class _Crop(Linear):
-    """An image without some of its edges: how much of each axis, in front and behind."""
-
-    before: Shape
-    after: Shape
-
-
-@output_shape.register
-def _(operator: _Crop, x: Shape) -> Shape:
-    return tuple(n - b - a for n, b, a in zip(x, operator.before, operator.after, strict=True))
-
-
-@adjoint.register
-def _(operator: _Crop, coefficient: Tensor, inputs: tuple[Shape, ...]) -> list[Tensor]:
-    ends = zip(reversed(operator.before), reversed(operator.after), strict=True)
-    return [functional.pad(coefficient, [n for pair in ends for n in pair])]
-
-
-def _window_matrix(operator: Conv, taps: np.ndarray) -> Affine:
-    weight = operator.weight
-    padded = torch.cat([weight.flatten(), weight.new_zeros(1)])
-    matrix = padded[torch.from_numpy(taps).to(weight.device)]
-    if operator.bias is None:
-        return Affine(matrix)
-    return Affine(matrix, operator.bias.repeat_interleave(len(taps) // len(operator.bias)))
-
-
-def _window_scale(operator: Scale, repeat: int, shape: Shape) -> Scale:
-    def spread(values: Tensor | None) -> Tensor | None:
-        if values is None:
-            return None
-        ones = (1,) * (len(shape) - 1)
-        column = values.expand(shape[0], *ones) if values.ndim == len(shape) else values.flatten()
-        return column.flatten().expand(shape[0]).repeat_interleave(repeat)
-
-    return Scale(spread(operator.scale), spread(operator.shift))
+from sensverify.bounds.window_network import at_places, window_network
+from sensverify.bounds.window_plan import Phase
+from sensverify.core.box import Box
+from sensverify.network import Network
+from sensverify.network.shapes import Shape
 
 
 class Windows:
@@ -247,3 +141,118 @@ class RelaxationWindows:
         upper = lower if self._parallel else upper
         assert upper is not None
         return Relaxation(lower, upper, low, high, (mirror[0], mirror[1]) if mirror else None)
+
+
+class Small(NamedTuple):
+    """Small networks, one for each item of a batch.
+
+    Attributes
+    ----------
+    network : Network
+        What they share.
+    relaxations : dict from its nodes to Relaxation
+    lower, upper : Tensor, shape ``[items, *input_shape]``
+        Ends of the boxes of their inputs.
+    """
+
+    network: Network
+    relaxations: dict[int, Relaxation]
+    lower: Tensor
+    upper: Tensor
+
+
+class SmallNetworks:
+    """The small networks of a phase's positions, for each of some samples.
+
+    Parameters
+    ----------
+    network : Network
+        The large one.
+    box : Box of tensors, shape ``[batch, *input_shape]``
+    relaxations : mapping from its nodes to Relaxation
+    phase : Phase
+    samples : slice
+        Of the batch; it is these that are counted below.
+
+    Attributes
+    ----------
+    places : dict from the large network's nodes to the small one's
+        Those of `window_network`.
+    index : dict from node to integer Tensor ``[positions, window]``
+        The phase's, on the network's device.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        box: Box,
+        relaxations: Mapping[int, Relaxation],
+        phase: Phase,
+        samples: slice = slice(None),
+    ) -> None:
+        device, first = box.lower.device, phase.order[0]
+        self.index = {p: torch.from_numpy(index).to(device) for p, index in phase.index.items()}
+        self._network, self.places = window_network(network, phase, self.index)
+        self._first = self.index[first]
+        self._ends = [end[samples] for end in (box.lower, box.upper)]
+        self._windows = None
+        if not phase.whole:
+            self._windows = Windows(phase.images[first], *_viewed(self._ends, phase.view))
+        self._whole: dict[int, Relaxation] = {}
+        self._cut: dict[int, RelaxationWindows] = {}
+        for position, place in self.places.items():
+            if position in phase.whole:
+                self._whole[place] = relaxations[position].of(samples)
+                continue
+            image = phase.images[position]
+            if position in relaxations:
+                relaxation = relaxations[position].of(samples)
+                stand_for = phase.stand_ins.get(network.nodes[position].inputs[0])
+                if stand_for is not None:
+                    relaxation = without_repeats(relaxation, stand_for)
+            else:
+                # The mask of what lies inside.
+                inside = self._ends[0].new_ones(len(self._ends[0]), *image)
+                relaxation = Relaxation(inside, inside, None, None)
+            self._cut[position] = RelaxationWindows(image, relaxation)
+
+    def everywhere(self, positions: slice) -> Small:
+        """The networks of some positions for every sample, ``[samples * positions]``."""
+        relaxations = {
+            self.places[p]: layer.cut(self.index[p][positions]) for p, layer in self._cut.items()
+        }
+        if self._windows is not None:
+            lower, upper = self._windows.cut(self._first[positions])
+            return Small(self._network, relaxations, lower, upper)
+        chosen = torch.arange(len(self._first), device=self._first.device)[positions]
+        samples = torch.arange(len(self._ends[0]), device=chosen.device)
+        return self._over_whole(
+            samples.repeat_interleave(len(chosen)), chosen.repeat(len(samples)), relaxations
+        )
+
+    def at(self, samples: Tensor, positions: Tensor) -> Small:
+        """The network of one position of each of some samples, ``[items]`` both."""
+        relaxations = {
+            self.places[p]: layer.at(samples, self.index[p][positions])
+            for p, layer in self._cut.items()
+        }
+        if self._windows is not None:
+            lower, upper = self._windows.at(samples, self._first[positions])
+            return Small(self._network, relaxations, lower, upper)
+        return self._over_whole(samples, positions, relaxations)
+
+    def _over_whole(
+        self, samples: Tensor, positions: Tensor, relaxations: dict[int, Relaxation]
+    ) -> Small:
+        """Where windows end at whole layers, which all positions of a sample share."""
+        relaxations |= {place: layer.of(samples) for place, layer in self._whole.items()}
+        lower, upper = (end[samples] for end in self._ends)
+        return Small(at_places(self._network, positions), relaxations, lower, upper)
+
+
+def _viewed(ends: list[Tensor], view: np.ndarray | None) -> list[Tensor]:
+    """Inputs in the order of a view of them."""
+    if view is None:
+        return ends
+    order = torch.from_numpy(view).to(ends[0].device)
+    return [end.flatten(1)[:, order] for end in ends]

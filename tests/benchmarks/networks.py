@@ -20,7 +20,7 @@ from sensverify.bounds.tensors import tensor_network
 from sensverify.core.box import Box
 from sensverify.formats.modules import from_module
 from sensverify.network import Network
-from sensverify.network.operators import Affine, Conv, Nonlinear, Windowed
+from sensverify.network.operators import Affine, Conv, ConvTranspose, Nonlinear, Windowed
 
 _SAMPLED_ROWS = 12
 """Rows of a layer whose cones stand for those of all."""
@@ -73,6 +73,20 @@ def _pooled() -> nn.Sequential:
         layers += [convolution, nn.ReLU(), nn.MaxPool2d(2)]
     layers += [nn.Flatten(), nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU()]
     return nn.Sequential(*layers, nn.Linear(84, 10))
+
+
+def _decoder() -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(16, 32 * 7 * 7),
+        nn.ReLU(),
+        nn.Unflatten(1, (32, 7, 7)),
+        nn.ConvTranspose2d(32, 16, 4, 2, 1),
+        nn.ReLU(),
+        nn.ConvTranspose2d(16, 1, 4, 2, 1),
+        nn.Sigmoid(),
+        nn.Flatten(),
+        nn.Linear(784, 10),
+    )
 
 
 @dataclass(frozen=True)
@@ -145,16 +159,23 @@ def _cone(network: Network, target: int) -> float:
         elif isinstance(operator, Nonlinear):
             parts = [values]
         else:
-            if isinstance(operator, Affine | Conv):
+            if isinstance(operator, Affine | Conv | ConvTranspose):
                 # The row that the target itself is needs no product.
                 seen = 0.0 if position == target else float((values != 0).sum()) / len(rows)
-                total += seen * float(operator.weight[0].numel())
+                total += seen * _entered(operator)
                 operator = replace(operator, weight=(operator.weight != 0).float(), bias=None)
             shapes = tuple(network.nodes[i].shape for i in node.inputs)
             parts = adjoint(operator, (values != 0).float(), shapes)
         for source, part in zip(node.inputs, parts, strict=True):
             pending[source] = pending[source] + part if source in pending else part
     return total
+
+
+def _entered(operator: Affine | Conv | ConvTranspose) -> float:
+    """Numbers that an output reads, on average."""
+    if isinstance(operator, ConvTranspose):
+        return float(operator.weight[:, 0].numel()) / operator.groups / prod(operator.stride)
+    return float(operator.weight[0].numel())
 
 
 NETS = {
@@ -169,5 +190,6 @@ NETS = {
     ),
     "residual, 4 blocks of 8 channels": Net(2, 2 / 255, make=_residual, shape=(1, 14, 14)),
     "MNIST, max pooling": Net(8, 2 / 255, make=_pooled, shape=(1, 28, 28)),
+    "decoder, 2 transposed convolutions": Net(8, 0.05, make=_decoder, shape=(16,)),
 }
 """By what they are called in the table."""

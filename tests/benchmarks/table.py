@@ -6,7 +6,7 @@ Two processor threads; the GPU where there is one (``--device``). On a machine t
 ``--threads 1`` measures processor time instead of wall time. What is not installed is left out;
 ``$SENSVERIFY_AUTO_LIRPA`` names a folder with another auto_LiRPA than the installed one.
 ``--robust-error`` adds Wong and Kolter's network on all of MNIST, which takes minutes.
-``--networks`` measures CROWN on seven networks instead, each beside the arithmetic that it cannot
+``--networks`` measures CROWN on eight networks instead, each beside the arithmetic that it cannot
 do without, and intervals of 64 images beside a plain forward pass; ``--networks WORD`` those with a
 word in their name.
 """

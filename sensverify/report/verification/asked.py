@@ -52,8 +52,10 @@ def notes(report: VerifyReport) -> Iterator[tuple[str, str]]:
     if "decide" in asked:
         searched = [each for each in report.samples if each.explored is not None]
         left = sum(each.kept is None for each in searched)
-        open_ = f", of which {left:,} stay open" if left else ""
-        yield "searched", f"{count_of(len(searched), 'label')} by {asked['decide']}{open_}"
+        line = f"{count_of(len(searched), 'label')} by {asked['decide']}"
+        if left:
+            line += f", of which {left:,} stay open"
+        yield "searched", line if searched else "no label: bounds and gradients decided them all"
     if report.max_deviation is not None:
         head = report.model.head
         most = np.max([deviations(sample, head) for sample in report.samples], axis=0)

@@ -8,67 +8,38 @@ through the network in absolute values, and with them the errors that every oper
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
-from functools import singledispatch
-from math import isfinite, prod, sqrt
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from sensverify.bounds.extremes import jump_margin
-from sensverify.bounds.forward import apply
-from sensverify.bounds.ibp import Interval, interval, interval_bounds, nonlinear_nodes
-from sensverify.bounds.increments import secant_slopes
-from sensverify.bounds.slopes import steepest_of_steps
+from sensverify.bounds.ibp import Interval, interval_bounds, nonlinear_nodes
+from sensverify.bounds.rounding_rules import (
+    FACTOR,
+    by_slope,
+    held,
+    rounded,
+    smooth_error,
+    steps_error,
+    sum_units,
+    unit_roundoff,
+)
 from sensverify.bounds.tensors import tensor_network
 from sensverify.core.box import Box
 from sensverify.core.queries import Query
-from sensverify.errors import MissingRule, UnsoundResult
+from sensverify.errors import UnsoundResult
 from sensverify.network import Network, Node
 from sensverify.network.operators import (
-    Abs,
-    Add,
-    Affine,
     BatchNorm,
-    Clip,
-    Concat,
-    Conv,
-    ConvTranspose,
-    Elementwise,
-    Increment,
-    LeakyRelu,
-    Linear,
-    Max,
     Nonlinear,
-    Operator,
-    Pad,
-    Periodic,
-    Permute,
-    PiecewiseLinear,
-    Product,
-    Relu,
-    Reshape,
     Scale,
-    Select,
-    Share,
     Smooth,
     Steps,
 )
 from sensverify.network.rewrites.divide import divide_to_scale
 from sensverify.network.rewrites.editing import Edit, rewrite, wide
 
-_FACTOR = 2.0
-"""Of all errors: bounds on hidden layers are rounded, too, and enter those on the outputs."""
-
-_SPREAD = 4.0
-"""Standard deviations that the roundings of one long sum are given."""
-
 _PLAUSIBLE = 100.0
 """Multiple of the slack up to which rounding is likelier than a defect: it is no worst case."""
-
-_LIBRARY = 8.0
-"""Units by which a library's exp or tanh may be off: generous for those in use."""
 
 
 def slack(
@@ -119,7 +90,7 @@ def slack(
             found = torch.fmin(
                 found, _moved(rows, *_outputs(network, box, hidden, only_hidden=True))
             )
-    return torch.where(torch.isfinite(found), _FACTOR * found, torch.inf)
+    return torch.where(torch.isfinite(found), FACTOR * found, torch.inf)
 
 
 def too_much(found: Tensor) -> Tensor:
@@ -128,9 +99,9 @@ def too_much(found: Tensor) -> Tensor:
 
 
 def _moved(rows: Tensor, reach: Tensor, error: Tensor) -> Tensor:
-    terms = _sum((rows != 0).sum(dim=2))
+    terms = sum_units((rows != 0).sum(dim=2))
     sizes, errors = ((rows.abs() @ v.unsqueeze(-1)).squeeze(-1) for v in (reach, error))
-    return errors + (terms + 2) * _unit(rows) * sizes
+    return errors + (terms + 2) * unit_roundoff(rows) * sizes
 
 
 def query_slack(
@@ -160,7 +131,7 @@ def row_slack(
     hidden: Sequence[Interval] | None = None,
 ) -> Tensor:
     """As `query_slack`, for limits ``[batch or 1, rows]`` of their own on every box."""
-    return slack(network, box, rows, hidden) + _FACTOR * _unit(limits) * limits.abs()
+    return slack(network, box, rows, hidden) + FACTOR * unit_roundoff(limits) * limits.abs()
 
 
 def check_rounding(excess: Tensor, allowed: Tensor, size: Tensor, what: str) -> None:
@@ -197,17 +168,6 @@ def check_rounding(excess: Tensor, allowed: Tensor, size: Tensor, what: str) -> 
     )
 
 
-def _unit(like: Tensor) -> float:
-    return torch.finfo(like.dtype).eps / 2
-
-
-def _sum(count: Any) -> Any:
-    """Units that a sum of products is off by, relative to their magnitudes."""
-    if isinstance(count, Tensor):
-        return torch.minimum(count, _SPREAD * count.sqrt())
-    return min(count, _SPREAD * sqrt(count))
-
-
 def _outputs(
     network: Network,
     box: Box,
@@ -240,13 +200,13 @@ def _outputs(
             if own is not None:
                 low = torch.maximum(low, own[0].reshape(low.shape))
                 high = torch.minimum(high, own[1].reshape(high.shape))
-            off = _FACTOR * errors[source]
-            own_rule = rounded.dispatch(type(node.operator)) is not _smooth
+            off = FACTOR * errors[source]
+            own_rule = rounded.dispatch(type(node.operator)) is not by_slope
             if isinstance(node.operator, Steps):
-                error = _steps_on(node.operator, errors[source], low - off, high + off)
+                error = steps_error(node.operator, errors[source], low - off, high + off)
             elif isinstance(node.operator, Smooth) and not own_rule:
-                error = _smooth_on(node.operator, errors[source], low - off, high + off)
-            size, error = _held(node.operator, low - off, high + off, size, error)
+                error = smooth_error(node.operator, errors[source], low - off, high + off)
+            size, error = held(node.operator, low - off, high + off, size, error)
         intervals[position] = bounds[0].clone(), bounds[1].clone()
         sizes[position], errors[position] = size + error, error
         for source in node.inputs:
@@ -266,21 +226,6 @@ def _outputs(
     return sizes[last].reshape(box.batch, -1), errors[last].reshape(box.batch, -1)
 
 
-def _held(
-    operator: Operator, low: Tensor, high: Tensor, size: Tensor, error: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Magnitude and error of a function's values, where it is proven not to move at all."""
-    if isinstance(operator, Relu):
-        off = high < 0
-        return torch.minimum(size, high.clamp(min=0)), error.masked_fill(off, 0.0)
-    if isinstance(operator, Clip):
-        end = max((abs(e) for e in (operator.low, operator.high) if isfinite(e)), default=0.0)
-        off = (high < operator.low) | (low > operator.high)
-        # The end itself is rounded when it is read.
-        return size, error.masked_fill(off, 0.0) + _unit(error) * end
-    return size, error
-
-
 def _spread_norm(edit: Edit, node: Node) -> bool:
     """Batch normalisation as two scales: what cancels between its mean and its shift stays seen."""
     norm = node.operator
@@ -296,182 +241,3 @@ def _spread_norm(edit: Edit, node: Node) -> bool:
     last = (len(edit.nodes) - 1,)
     edit.put(node, Scale(scale.reshape(channels), bias), last, node.shape)
     return True
-
-
-@singledispatch
-def rounded(operator: Operator, *inputs: tuple[Tensor, Tensor]) -> Tensor:
-    """Error of an operator's output, from the magnitude and the error of every input.
-
-    Raises
-    ------
-    MissingRule
-        The operator has no rule; add one with ``rounded.register``.
-    """
-    raise MissingRule(
-        f"no rounding rule for operator {type(operator).__name__}",
-        "register one with sensverify.bounds.rounding.rounded.register",
-    )
-
-
-@rounded.register(Affine)
-@rounded.register(Conv)
-@rounded.register(ConvTranspose)
-@rounded.register(Scale)
-@rounded.register(Add)
-@rounded.register(Pad)
-@rounded.register(Select)
-@rounded.register(Permute)
-@rounded.register(Reshape)
-@rounded.register(Concat)
-def _(operator: Linear, *inputs: tuple[Tensor, Tensor]) -> Tensor:
-    absolute, sums = _absolute(operator), _sums(operator)
-    if not sums:
-        return apply(_without_constants(absolute), *(error for _, error in inputs))
-    unit = _unit(inputs[0][0])
-    # The weights' own rounding, and one for a constant.
-    share = (sums + 2) * unit
-    total = apply(_without_constants(absolute), *(error + share * size for size, error in inputs))
-    for name in ("bias", "shift"):
-        constant = getattr(absolute, name, None)
-        if constant is not None:
-            if not isinstance(operator, Affine | Scale):
-                constant = constant.reshape(-1, *(1,) * (total.ndim - 2))
-            total = total + share * constant
-    # What underflows is lost altogether, in a product or in a weight.
-    largest = max(float(size.amax()) for size, _ in inputs)
-    return total + torch.finfo(total.dtype).tiny * sums * (1 + largest)
-
-
-@rounded.register
-def _(operator: PiecewiseLinear, x: tuple[Tensor, Tensor]) -> Tensor:
-    (size, error), unit = x, _unit(x[0])
-    slopes = [torch.as_tensor(slope, dtype=size.dtype).to(size) for slope in operator.slopes]
-    steep = torch.stack(torch.broadcast_tensors(*slopes)).abs().amax(dim=0).clamp(min=1.0)
-    kinks = sum(abs(kink) for kink in operator.kinks if isfinite(kink))
-    return steep * (error + _LIBRARY * unit * (size + kinks))
-
-
-@rounded.register(Relu)
-@rounded.register(Abs)
-@rounded.register(Clip)
-def _(operator: Elementwise, x: tuple[Tensor, Tensor]) -> Tensor:
-    return x[1]
-
-
-@rounded.register
-def _(operator: LeakyRelu, x: tuple[Tensor, Tensor]) -> Tensor:
-    size, error = x
-    return operator.slope.abs().clamp(min=1.0) * (error + 2 * _unit(size) * size)
-
-
-@rounded.register
-def _smooth(operator: Smooth, x: tuple[Tensor, Tensor]) -> Tensor:
-    size, error = x
-    return _smooth_on(operator, error, -(size + error), size + error)
-
-
-@rounded.register
-def _(operator: Steps, x: tuple[Tensor, Tensor]) -> Tensor:
-    size, error = x
-    return _steps_on(operator, error, -(size + error), size + error)
-
-
-def _steps_on(operator: Steps, error: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    """Error of what bounds say of steps on an interval.
-
-    Bounds hold on both sides of a jump, also of one that is a little outside: then rounding only
-    moves along lines. What is further off may be beyond a jump that bounds know nothing of.
-    """
-    reach = torch.stack(interval(operator, (low, high))).abs().amax(dim=0)
-    near = _FACTOR * error <= jump_margin(low, high)
-    beyond = (torch.floor(2 * _FACTOR * error / operator.spacing) + 1) * operator.height
-    moved = torch.where(near, 2 * steepest_of_steps(operator) * error, beyond)
-    still = operator.jump_from(low, torch) > high
-    return torch.where(still, 0.0, moved) + _LIBRARY * _unit(low) * reach.clamp(min=1.0)
-
-
-def _smooth_on(operator: Smooth, error: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    """Error of a function's values on an interval; NaN where it is not defined on all of it."""
-    # The derivative is the steepest at an end, at an inflection or beside a kink.
-    inner = [torch.full_like(low, point) for point in operator.inflections]
-    kinks = [torch.full_like(low, point) for point in operator.kinks]
-    inner += [torch.nextafter(kink, far) for kink in kinks for far in (kink - 1, kink + 1)]
-    points = [low, high, *(torch.maximum(torch.minimum(point, high), low) for point in inner)]
-    steep = torch.stack([operator.derivative(at, torch).abs() for at in points]).amax(dim=0)
-    if isinstance(operator, Periodic):
-        steep = torch.full_like(steep, operator.steepest)
-    reach = torch.stack(interval(operator, (low, high))).abs().amax(dim=0)
-    # Where nothing is off, a derivative without end makes it no more.
-    moved = torch.where(error == 0, 0.0, steep * error)
-    return moved + _LIBRARY * _unit(low) * reach.clamp(min=1.0)
-
-
-@rounded.register
-def _(operator: Max, x: tuple[Tensor, Tensor]) -> Tensor:
-    return x[1].amax(dim=-1)
-
-
-@rounded.register
-def _(operator: Share, x: tuple[Tensor, Tensor]) -> Tensor:
-    """The slopes' magnitudes sum to ``p (1 - p)``; intercepts are sums of products with them."""
-    size, error = x
-    terms = _LIBRARY + 4 * _sum(size.shape[-1])
-    own = terms * _unit(size) * (1 + size.sum(dim=-1))
-    return error.amax(dim=-1) / 4 + own + torch.finfo(size.dtype).tiny
-
-
-@rounded.register
-def _(operator: Product, x: tuple[Tensor, Tensor]) -> Tensor:
-    (size, other_size), (error, other_error) = (part.unbind(dim=-1) for part in x)
-    passed = size * other_error + other_size * error + error * other_error
-    # The products at four corners, and planes through them, whose terms are larger than they are.
-    return (
-        passed
-        + _LIBRARY * _unit(size) * size * other_size
-        + torch.finfo(size.dtype).tiny * (1 + size + other_size)
-    )
-
-
-@rounded.register
-def _(operator: Increment, x: tuple[Tensor, Tensor]) -> Tensor:
-    (size, change), (error, off) = (part.unbind(dim=-1) for part in x)
-    reach = size + change + error + off
-    steep = torch.stack(secant_slopes(operator.function, -reach, reach)).abs().amax(dim=0)
-    # An error of x moves both ends alike, and so the increment by twice itself at most.
-    passed = steep * (off + 2 * torch.minimum(error, change + off))
-    own = rounded(operator.function, (reach, torch.zeros_like(reach)))
-    unit = _LIBRARY * _unit(size) * steep.clamp(min=1.0) * reach
-    return passed + 2 * own + unit + torch.finfo(size.dtype).tiny
-
-
-def _absolute(operator: Linear) -> Linear:
-    """The map of magnitudes: the same with the magnitudes of its numbers."""
-    changes: dict[str, Any] = {
-        name: getattr(operator, name).abs()
-        for name in ("weight", "bias", "scale", "shift")
-        if getattr(operator, name, None) is not None
-    }
-    return replace(operator, **changes) if changes else operator
-
-
-def _without_constants(operator: Linear) -> Linear:
-    names = {item.name for item in fields(operator)}
-    changes: dict[str, Any] = {name: None for name in ("bias", "shift") if name in names}
-    if isinstance(operator, Pad):
-        changes["value"] = 0.0
-    return replace(operator, **changes) if changes else operator
-
-
-def _sums(operator: Linear) -> float:
-    """Units of error for one number that comes out, of a sum forward and of one backward."""
-    if isinstance(operator, Affine):
-        outputs, inputs = operator.weight.shape
-        return float(_sum(inputs) + _sum(outputs))
-    if isinstance(operator, Conv | ConvTranspose):
-        first, second, *kernel = operator.weight.shape
-        window = prod(kernel)
-        first //= operator.groups
-        return float(_sum(first * window) + _sum(second * window))
-    if isinstance(operator, Scale | Add):
-        return 2.0
-    return 0.0

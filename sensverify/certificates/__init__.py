@@ -6,7 +6,8 @@ this brings in no torch.
 """
 
 from sensverify.certificates.certificate import Certificate
-from sensverify.certificates.certify import Certified, certify_bounds, certify_query
+from sensverify.certificates.certified import Certified
+from sensverify.certificates.certify import certify_bounds, certify_query
 from sensverify.certificates.check.claims import Claims
 from sensverify.certificates.check.ending import Ending
 from sensverify.certificates.check.float32 import float32_margin

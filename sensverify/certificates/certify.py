@@ -7,22 +7,21 @@ what was proposed are grown until they reach it, or the time is up.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from collections.abc import Callable
+from dataclasses import fields, replace
 
 import numpy as np
 
-from sensverify.certificates.certificate import Certificate
+from sensverify.certificates.certified import Certified
 from sensverify.certificates.check.arithmetic import Exact, Rigorous
 from sensverify.certificates.check.cells import check_cells
 from sensverify.certificates.check.checker import Evaluator
 from sensverify.certificates.check.claims import Claims
 from sensverify.certificates.check.pair import StoredPair
-from sensverify.certificates.check.sets import InputSets, with_problems
+from sensverify.certificates.check.sets import InputSets
 from sensverify.certificates.check.stored import StoredModel
 from sensverify.certificates.leaves import Leaves, best, refuted, undecided
-from sensverify.core.proof import NONE, RULE, Cells, Proof, concatenated, joined
+from sensverify.core.proof import NONE, RULE, Cells, Proof, concatenated
 from sensverify.core.queries import Query
 from sensverify.errors import BadShape, Unbounded
 from sensverify.runs.watch import Watch
@@ -59,76 +58,6 @@ at."""
 
 _SMALL = 1e-6
 """Magnitude below which distances are no longer relative."""
-
-
-@dataclass(frozen=True, eq=False)
-class Certified:
-    """Claims that were derived with rigorous arithmetic, and their proof.
-
-    Parameters
-    ----------
-    claims : Claims
-    proof : Proof
-    """
-
-    claims: Claims
-    proof: Proof
-
-    @property
-    def lower(self) -> np.ndarray:
-        """Proven lower bounds, ``[problems, rows]``."""
-        return self.claims.limits
-
-    @staticmethod
-    def joined(parts: list[Certified]) -> Certified:
-        """Batches of problems as one.
-
-        Raises
-        ------
-        BadShape
-            They differ in their numbers of rows, or in whether they refute.
-        """
-        if len(parts) == 1:
-            return parts[0]
-        every = [part.claims for part in parts]
-        if len({claims.limits.shape[1] for claims in every}) > 1 or (
-            len({claims.groups is None for claims in every}) > 1
-        ):
-            raise BadShape("only claims of one kind, with as many rows, make one certificate")
-        rows = [np.broadcast_to(c.rows, (c.problems, *c.rows.shape[1:])) for c in every]
-        same = all((c.rows == every[0].rows[:1]).all() for c in every)
-        claims = Claims(
-            lower=np.concatenate([c.lower for c in every]),
-            upper=np.concatenate([c.upper for c in every]),
-            rows=every[0].rows[:1] if same else np.concatenate(rows),
-            limits=np.concatenate([c.limits for c in every]),
-            groups=None
-            if every[0].groups is None
-            else np.concatenate([c.groups for c in every if c.groups is not None]),
-            strict=None
-            if all(c.strict is None for c in every)
-            else np.concatenate([_strict(c) for c in every]),
-            sets=with_problems([c.sets for c in every]),
-            multipliers=_concatenated([c.multipliers for c in every]),
-        )
-        return Certified(claims, joined([p.proof for p in parts], [c.problems for c in every]))
-
-    def certificate(
-        self, model: StoredModel | StoredPair, provenance: Mapping[str, Any]
-    ) -> Certificate:
-        """The certificate of these claims, to be written to a file."""
-        first = model.old if isinstance(model, StoredPair) else model
-        return Certificate(
-            model_sha256=first.sha256,
-            inputs=first.network.input_shape,
-            outputs=first.network.output_shape,
-            claims=self.claims,
-            proof=self.proof,
-            external=first.external,
-            provenance=provenance,
-            ending=first.ending,
-            new=model.stated if isinstance(model, StoredPair) else None,
-        )
 
 
 def certify_bounds(
@@ -406,12 +335,3 @@ class _Tree:
         )
         self.proof = replace(self.proof, cells=replace(cells, split=split, at=at))
         self._add(added)
-
-
-def _concatenated(parts: list[np.ndarray | None]) -> np.ndarray | None:
-    known = [part for part in parts if part is not None]
-    return np.concatenate(known) if known else None
-
-
-def _strict(claims: Claims) -> np.ndarray:
-    return np.zeros_like(claims.limits, np.int64) if claims.strict is None else claims.strict

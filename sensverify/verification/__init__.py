@@ -22,8 +22,8 @@ if TYPE_CHECKING:
         read_benchmark,
         run_benchmark,
     )
+    from sensverify.verification.certification import Certification
     from sensverify.verification.certify import CertifiedBounds, certify
-    from sensverify.verification.certifying import Certification
     from sensverify.verification.classes import ClassResult
     from sensverify.verification.comparison.request import DiffRequest
     from sensverify.verification.comparison.results import DiffReport, DiffSample, Disagreement
@@ -104,7 +104,7 @@ _HOMES = {
     "BenchmarkReport": "sensverify.verification.benchmark_report",
     "BenchmarkRequest": "sensverify.verification.benchmark_run",
     "BenchmarkSummary": "sensverify.verification.benchmark",
-    "Certification": "sensverify.verification.certifying",
+    "Certification": "sensverify.verification.certification",
     "CertifiedAccuracy": "sensverify.verification.accuracy",
     "CertifiedBounds": "sensverify.verification.certify",
     "ClassResult": "sensverify.verification.classes",

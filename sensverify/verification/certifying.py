@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -17,7 +17,6 @@ from torch import Tensor
 from sensverify.bounds.method import make_decider
 from sensverify.certificates import (
     Certified,
-    Checked,
     StoredModel,
     StoredPair,
     certificate_bytes,
@@ -27,13 +26,13 @@ from sensverify.certificates import (
     float32_margin,
     read_certificate,
 )
+from sensverify.certificates.certified import alike
 from sensverify.certificates.check.coverage import stands_for
 from sensverify.certificates.check.program import Program
 from sensverify.certificates.check.reordering import Order
 from sensverify.certificates.sets import sets_of
 from sensverify.core.box import Box, to_numpy
-from sensverify.core.brief import count_of
-from sensverify.core.proof import NONE, Cells, Lines, Proof
+from sensverify.core.proof import NONE, Cells, Proof
 from sensverify.core.queries import Query, Verdict
 from sensverify.core.results import Bounds, Guarantee
 from sensverify.errors import (
@@ -50,6 +49,7 @@ from sensverify.network import Network
 from sensverify.network.operators import Nonlinear, PiecewiseLinear
 from sensverify.network.simplify import simplify
 from sensverify.runs.watch import Watch
+from sensverify.verification.certification import Certification, CheckedBounds
 
 PROVER = "branch-and-bound"
 """Decider that proves a query anew which was answered without a proof."""
@@ -61,60 +61,6 @@ _GAP = 1e-6
 
 _SMALLEST = 1e-6
 """Magnitude below which a gap is no longer taken relative to it."""
-
-
-@dataclass(frozen=True, eq=False)
-class Certification:
-    """A certificate that the independent check has passed, read back from its bytes.
-
-    Parameters
-    ----------
-    data : bytes
-        Of the file.
-    checked : Checked
-    seconds : float
-        That reading and checking took.
-    path : str or None
-        Where it was written.
-    """
-
-    data: bytes
-    checked: Checked
-    seconds: float
-    path: str | None = None
-
-    def __repr__(self) -> str:
-        size, place = count_of(len(self.data), "byte"), self.path or "not kept"
-        return f"Certification({place}, {size}, {self.checked.summary})"
-
-
-@dataclass(frozen=True, eq=False)
-class CheckedBounds:
-    """Bounds that are left of proposed ones after rigorous arithmetic.
-
-    Parameters
-    ----------
-    bounds : Bounds
-        The outer box is the checked one, in float64; guarantee CERTIFIED.
-    proposed : Box of numpy arrays, shape ``[batch, objectives]``, float64
-        The outer box as the method returned it.
-    float32 : numpy array, shape ``[batch, outputs]``
-        By how much an output that is evaluated in float32 can differ from the real-valued one; of a
-        comparison, the difference of two such outputs.
-    """
-
-    bounds: Bounds
-    proposed: Box
-    float32: np.ndarray
-
-    def beside(self, row: int) -> dict[str, Any]:
-        """Fields of a `SampleResult` beside the checked box, for the sample in a row."""
-        count = self.float32.shape[1]
-        return {
-            "proposed_lower": self.proposed.lower[row, :count],
-            "proposed_upper": self.proposed.upper[row, :count],
-            "float32_margin": self.float32[row],
-        }
 
 
 class Certifier:
@@ -348,7 +294,7 @@ class Certifier:
         UnsoundResult
             The check does not pass: nothing may be claimed.
         """
-        certificate = Certified.joined(_alike(self._parts)).certificate(
+        certificate = Certified.joined(alike(self._parts)).certificate(
             self._model, json.loads(json.dumps(provenance, default=str), parse_constant=str)
         )
         data = certificate_bytes(certificate)
@@ -422,37 +368,3 @@ def _proven_anew(query: Query, network: Network, watch: Watch, **more: Any) -> P
     proven = decision.tied or decision.verdict is Verdict.UNSAT
     found = decision.certificate if proven else None
     return found if isinstance(found, Proof) else None
-
-
-def _alike(parts: list[Certified]) -> list[Certified]:
-    """The same parts, in a form in which they can be joined.
-
-    Rows are filled up with some of no group, which claim nothing; missing weights with zeros, as
-    rows count by themselves, too; upper slopes of no set at all are left out if others have none.
-    """
-    rows = max(part.claims.limits.shape[1] for part in parts)
-    chords = any(len(p.proof.lines) and p.proof.lines.upper is None for p in parts)
-    weighed = any(part.proof.weights is not None for part in parts)
-    return [_filled(part, rows, chords=chords, weighed=weighed) for part in parts]
-
-
-def _filled(part: Certified, rows: int, *, chords: bool, weighed: bool) -> Certified:
-    claims, proof = part.claims, part.proof
-    if chords and not len(proof.lines):
-        proof = replace(proof, lines=Lines(proof.lines.lower))
-    if weighed and proof.weights is None:
-        weights = np.zeros((len(proof.lines), claims.limits.shape[1]))
-        proof = replace(proof, weights=weights)
-    more = rows - claims.limits.shape[1]
-    if more == 0 or claims.groups is None:
-        return Certified(claims, proof)
-    claims = replace(
-        claims,
-        rows=np.pad(claims.rows, ((0, 0), (0, more), (0, 0))),
-        limits=np.pad(claims.limits, ((0, 0), (0, more))),
-        groups=np.pad(claims.groups, ((0, 0), (0, more)), constant_values=NONE),
-        strict=None if claims.strict is None else np.pad(claims.strict, ((0, 0), (0, more))),
-    )
-    if proof.weights is not None:
-        proof = replace(proof, weights=np.pad(proof.weights, ((0, 0), (0, more))))
-    return Certified(claims, proof)

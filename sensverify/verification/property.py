@@ -21,7 +21,8 @@ from sensverify.models.loading import LoadedModel, ModelFacts, load_model
 from sensverify.registry.ranges import Above0, Count
 from sensverify.registry.settings import check_settings
 from sensverify.runs.watch import Watch
-from sensverify.verification.certifying import Certification, Certifier
+from sensverify.verification.certification import Certification
+from sensverify.verification.certifying import Certifier
 from sensverify.verification.deciding import DEFAULT, decider_name, decider_of
 from sensverify.verification.enumerated import enumerated
 from sensverify.verification.heads import check_comparisons

@@ -20,7 +20,8 @@ from sensverify.models.loading import ModelFacts
 from sensverify.registry.ranges import Above0, Count
 from sensverify.registry.settings import check_settings
 from sensverify.runs.watch import Watch
-from sensverify.verification.certifying import Certification, Certifier
+from sensverify.verification.certification import Certification
+from sensverify.verification.certifying import Certifier
 from sensverify.verification.deciding import DEFAULT, decider_name, decider_of
 from sensverify.verification.enumerated import enumerated
 from sensverify.verification.float32_query import float32_property

@@ -21,7 +21,7 @@ from sensverify.core.results import Guarantee
 from sensverify.core.sensitivity import Sensitivity
 from sensverify.core.shown import Shown
 from sensverify.models.loading import ModelFacts
-from sensverify.verification.certifying import Certification
+from sensverify.verification.certification import Certification
 from sensverify.verification.classes import ClassResult, by_class
 from sensverify.verification.sample_result import Judged, SampleResult
 from sensverify.verification.thresholds import Range, Threshold, thresholds

@@ -214,7 +214,7 @@ def test_samples_keep_their_index(run: Run) -> None:
 
 def test_batches_do_not_change_the_answer(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = answer(run, "iris", "--dtype", "float64")
-    monkeypatch.setattr("sensverify.verification.run._LARGEST_BATCH", 7)
+    monkeypatch.setattr("sensverify.verification.asking._LARGEST_BATCH", 7)
     parts = answer(run, "iris", "--dtype", "float64")
     for one, other in zip(whole["samples"], parts["samples"], strict=True):
         assert one["index"] == other["index"]

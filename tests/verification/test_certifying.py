@@ -29,7 +29,7 @@ from sensverify.verification import (
     check_property,
     verify,
 )
-from sensverify.verification import run as module
+from sensverify.verification import asking as module
 from sensverify.verification.certifying import Certifier
 
 SaveProperty = Callable[..., Path]

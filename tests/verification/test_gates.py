@@ -16,7 +16,7 @@ from sensverify.errors import BadData, BadSetting
 from sensverify.report.verification.json import report_to_json
 from sensverify.runs.watch import Watch
 from sensverify.verification import SampleResult, verify
-from sensverify.verification import run as module
+from sensverify.verification import asking as module
 from sensverify.verification.gates import figures
 
 CERTIFIED = "pcu"

@@ -13,7 +13,7 @@ from sensverify.report.ends import ends_dict
 from sensverify.report.gates import gate_dict
 from sensverify.report.record import header, result_text
 from sensverify.verification import Counterexample, ModelFacts
-from sensverify.verification.certifying import Certification
+from sensverify.verification.certification import Certification
 from sensverify.verification.classes import ClassResult
 from sensverify.verification.results import SampleResult, VerifyReport
 from sensverify.verification.thresholds import deviations

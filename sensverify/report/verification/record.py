@@ -28,7 +28,7 @@ from sensverify.report.verification.facts import (
     settings_text,
     whole_inputs,
 )
-from sensverify.verification.certifying import Certification
+from sensverify.verification.certification import Certification
 from sensverify.verification.results import THRESHOLDS, VerifyReport
 
 

@@ -14,7 +14,7 @@ from sensverify.core.record import RunRecord
 from sensverify.core.results import Guarantee
 from sensverify.core.shown import Shown
 from sensverify.models.loading import ModelFacts
-from sensverify.verification.certifying import Certification
+from sensverify.verification.certification import Certification
 from sensverify.verification.results import InputFacts
 
 Agreement = Literal["agrees", "differs", "undecided", "unasked"]

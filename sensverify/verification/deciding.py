@@ -65,6 +65,9 @@ def decider_of(request: Asking, chosen: str | Decider | None = None) -> Decider:
             raise BadSetting(
                 f"'{call.name}' answers queries without a choice of `{key}`", "leave it out"
             )
+    memory = getattr(request, "memory", None)
+    if memory is not None and "memory" in own and "memory" not in call.settings:
+        given["memory"] = memory
     if request.seed is not None and "seed" in own and "seed" not in call.settings:
         given["seed"] = request.seed
     if request.rigorous and "proof" in own:

@@ -303,7 +303,8 @@ class VerifyRequest:
         """Questions beside the usual, as JSON holds them: an infinite number is None."""
         asked: dict[str, Any] = {name: getattr(self, name) for name in ("threshold", *_PLACES)}
         asked["costs"] = None if self.costs is None else str(self.costs)
-        asked["decide"] = None if self.decide is None else decider_name(self.decide)
+        decide = self.decide
+        asked["decide"] = decider_name(decide) if isinstance(decide, Decider) else decide
         if self.deviations is not None:
             asked["max_deviation"] = finite_ends(self.deviations)
         if self.ranges is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click import option
 
-from sensverify.cli.evaluate import severities_of
+from sensverify.cli.evaluate_request import severities_of
 from sensverify.cli.options import PATH, STOPPED, data_dir_option, force_option, quiet_option
 from sensverify.cli.printing import note, show
 from sensverify.cli.progress import showing_run, watching

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 import click
 from click import option
 
-from sensverify.cli.evaluate_outputs import check_csv, say_stopped, suite_of, write_outputs
+from sensverify.cli.evaluate_outputs import (
+    check_csv,
+    say_stopped,
+    suite_of,
+    with_own_options,
+    write_outputs,
+)
 from sensverify.cli.gates import GateOutputs, gate_choices
 from sensverify.cli.grouped import GroupedCommand, grouped
 from sensverify.cli.options import (
@@ -26,23 +32,19 @@ from sensverify.cli.options import (
 )
 from sensverify.cli.printing import show
 from sensverify.cli.progress import showing_run, watching
-from sensverify.cli.remedies import with_options
-from sensverify.cli.targets import Targets, input_files, say_note
+from sensverify.cli.targets import Targets, say_note
 from sensverify.cli.types import number, sample_range, size
 from sensverify.cli.workers import check_shard, read_workers, workers_option
 
 if TYPE_CHECKING:
     from sensverify.evaluation.request import EvaluateRequest
-    from sensverify.evaluation.results import Evaluation
     from sensverify.runs.shards import Shard
-    from sensverify.runs.watch import Watch
-
+from sensverify.cli.evaluate_request import files_read, holds, request_of
 
 LIMITED = (
     *("min_accuracy", "min_certified", "min_robust", "min_corrupted", "min_shifted"),
     *("max_changed", "max_log_volume"),
 )
-_LISTS = ("attacks", "certify", "corruptions", "sequences", "measures")
 
 
 @click.command("evaluate", cls=GroupedCommand)
@@ -334,8 +336,8 @@ def evaluate(
     targets = Targets(json_target, report_target, junit=junit_target, force=force)
     outputs = GateOutputs(junit_target, annotations)
     outputs.check(options, (*LIMITED, "specification"))
-    request = _request(models, {k: v for k, v in options.items() if v is not None})
-    targets.check(_files_read(models, request))
+    request = request_of(models, {k: v for k, v in options.items() if v is not None})
+    targets.check(files_read(models, request))
     check_csv(csv_folder, force)
     check_shard(
         shard,
@@ -353,12 +355,12 @@ def evaluate(
         showing_run("evaluating", lambda now: ", ".join(now.running)) as (_, progress, listen),
         watching(listen) as watch,
     ):
-        answer = partial(_holds, request, watch)
+        answer = partial(holds, request, watch)
         if runs:
             found = run(request, progress=progress, watch=watch, answer=answer, workers=cluster)
         else:
             found = read_evaluation(request, answer=answer)
-        found = _with_options(found)
+        found = with_own_options(found, evaluate)
     say_note(found.settings.get("data"))
     if not runs and found.interrupted:
         # A part of a result is told, and not left where others look for the whole.
@@ -398,78 +400,3 @@ def _do_shard(request: EvaluateRequest, shard: Shard) -> int:
         say_stopped(request)
         return STOPPED
     return 0
-
-
-def _with_options(found: Evaluation) -> Evaluation:
-    """The evaluation with the options of this command in the reasons why rows are missing."""
-    return replace(
-        found,
-        models=tuple(
-            replace(
-                model,
-                missing=tuple(
-                    replace(each, reason=with_options(each.reason, evaluate))
-                    for each in model.missing
-                ),
-            )
-            for model in found.models
-        ),
-    )
-
-
-def _request(models: tuple[str, ...], given: dict[str, Any]) -> EvaluateRequest:
-    from sensverify.attacks.grids import parse_radii
-    from sensverify.evaluation.request import EvaluateRequest, split_list
-    from sensverify.evaluation.shift import parse_shift
-
-    for name in _LISTS:
-        if name in given:
-            given[name] = split_list(given[name])
-    for name in ("radii", "sigmas"):
-        if name in given:
-            none = given[name].strip().lower() == "none"
-            given[name] = () if none else parse_radii(given[name], shares=name == "sigmas")
-    if "severities" in given:
-        given["severities"] = severities_of(given["severities"])
-    given["shifts"] = tuple(map(parse_shift, given.get("shifts", ())))
-    return EvaluateRequest(models=models, **given)
-
-
-def _holds(
-    request: EvaluateRequest, watch: Watch, model: str, path: Path, timeout: float | None
-) -> bool | None:
-    """Whether no input of a model violates a property; None where that is not known."""
-    from sensverify.core.queries import Verdict
-    from sensverify.verification.property import PropertyRequest, check_property
-
-    asked = PropertyRequest(
-        model=model, property=path, timeout=timeout, runtime_check=request.runtime_check
-    )
-    verdict = check_property(asked, watch=watch.within(request.timeout)).verdict
-    return {Verdict.UNSAT: True, Verdict.SAT: False}.get(verdict)
-
-
-def _files_read(models: tuple[str, ...], request: EvaluateRequest) -> list[Path]:
-    """The files that are read, which nothing may be written over."""
-    from sensverify.evaluation.specification_file import read_specification
-
-    shifts, others = list(request.shifts), [request.per_feature, request.baseline]
-    if isinstance(request.specification, Path):
-        asked = read_specification(request.specification)
-        others += [request.specification, *(each.path for each in asked.properties)]
-        shifts += asked.shifts
-    names = [*models, request.reference, request.surrogate]
-    found = input_files(names, *others, data=request.data)
-    for each in shifts:
-        found += input_files((), each.classes, data=each.data)
-    return found
-
-
-def severities_of(text: str) -> tuple[int, ...]:
-    """The numbers of a list such as ``1,3,5``."""
-    words = [word.strip() for word in text.split(",")]
-    if not all(word.isdecimal() and len(word) < 4 for word in words):
-        raise click.BadParameter(
-            f"'{text}' is no list of whole numbers such as 1,3,5", param_hint="'--severities'"
-        )
-    return tuple(map(int, words))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from sensverify.cli.remedies import with_options
 from sensverify.cli.targets import Targets
 
 if TYPE_CHECKING:
@@ -98,3 +100,20 @@ def say_stopped(request: EvaluateRequest) -> None:
         again = shlex.join(["--out", str(request.out), "--resume"])
         text = f"stopped before all was done; go on with the same command and {again}"
     click.echo(text, err=True)
+
+
+def with_own_options(found: Evaluation, command: click.Command) -> Evaluation:
+    """The evaluation with the options of a command in the reasons why rows are missing."""
+    return replace(
+        found,
+        models=tuple(
+            replace(
+                model,
+                missing=tuple(
+                    replace(each, reason=with_options(each.reason, command))
+                    for each in model.missing
+                ),
+            )
+            for model in found.models
+        ),
+    )

@@ -24,20 +24,19 @@ from sensverify.bounds.layerwise import LayerBounds
 from sensverify.bounds.support import least_move
 from sensverify.core.sets import InputSet
 from sensverify.runs.watch import Watch
-from sensverify.solvers.branch_and_bound.entries import Entries
 from sensverify.solvers.branch_and_bound.fixing import PRECISION, fix
 from sensverify.solvers.branch_and_bound.goals import Goal
+from sensverify.solvers.branch_and_bound.gradient_steps import steps_of_parts
 from sensverify.solvers.branch_and_bound.leaves import leaf_bound
 from sensverify.solvers.branch_and_bound.neuron_choice import free_neurons
 from sensverify.solvers.branch_and_bound.neuron_forest import NeuronForest
 from sensverify.solvers.branch_and_bound.neuron_nodes import NeuronNodes, reached_neurons
 from sensverify.solvers.branch_and_bound.neuron_trials import Lines, Trials, merit
-from sensverify.solvers.branch_and_bound.optimising import BestLines, best_lines
+from sensverify.solvers.branch_and_bound.optimising import FRESH, BestLines, Rates, best_lines
 from sensverify.solvers.branch_and_bound.pace import Pace
 from sensverify.solvers.branch_and_bound.probing import Probing
 from sensverify.solvers.branch_and_bound.refining import OwnLines, refine
 from sensverify.solvers.branch_and_bound.single_precision import best_lines_in_single, in_single
-from sensverify.solvers.branch_and_bound.step_intervals import has_steps
 from sensverify.solvers.branch_and_bound.targets import Targets
 from sensverify.solvers.branch_and_bound.techniques import Left
 
@@ -48,9 +47,7 @@ STEP_SECONDS = 1.0
 """The longest that one step should take."""
 
 ROOT_STEPS = 40
-STEPS, CURVED_STEPS = 6, 20
-"""Gradient steps for the parts of a split: where all kinks are those of ReLUs or a split decides a
-step, and elsewhere, where each line has more to choose and a split alone changes less."""
+"""Gradient steps for whole boxes."""
 
 FIRST = 8.0
 """Times that of the roots' bounds, for how long these are split, at most, before hidden layers are
@@ -108,8 +105,7 @@ class NeuronSplitting:
             self.forest.rest_on(self.layers)
         self._pace = Pace(min(_SMALLEST_BATCH, self.batch), self.batch, STEP_SECONDS)
         network = self.layers.network
-        quick = Entries.of(network).only_relus or has_steps(network)
-        self._steps = STEPS if quick else CURVED_STEPS
+        self._steps, self._rates = steps_of_parts(network)
         self._probing = None
         # Rows of a group have turns, by their own lines.
         if "probing" not in self.without and self.targets.present.shape[1] == 1:
@@ -160,7 +156,8 @@ class NeuronSplitting:
             began = self.watch.now()
             pace = self._pace
             chosen, self._open = pace.parents(self._open, self._merit, self.budget)
-            self._bound(self._trials.parts(chosen, chosen.decision, chosen.at), self._steps)
+            parts = self._trials.parts(chosen, chosen.decision, chosen.at)
+            self._bound(parts, self._steps, self._rates)
             self._within_budget()
             pace.after(self.watch.now() - began)
             self.watch.say(f"{self.explored:,} sub-problems bounded, {len(self._open):,} open")
@@ -181,7 +178,7 @@ class NeuronSplitting:
                 # Nothing is proven for these beyond what was known before.
                 self._give_up(roots[places])
                 break
-            self._bound(roots[places[: self.batch]], ROOT_STEPS)
+            self._bound(roots[places[: self.batch]], ROOT_STEPS, FRESH)
 
     @property
     def finished(self) -> bool:
@@ -251,7 +248,7 @@ class NeuronSplitting:
         self._settle(nodes)
         self.gave_up = True
 
-    def _bound(self, nodes: NeuronNodes, steps: int) -> None:
+    def _bound(self, nodes: NeuronNodes, steps: int, rates: Rates) -> None:
         """Bound sub-problems, look for incumbents in them, and keep what stays open."""
         problem, intervals = self._trials.lines(nodes)
         record = self.forest is not None
@@ -261,6 +258,7 @@ class NeuronSplitting:
             nodes.choices(),
             steps,
             keep=record,
+            rates=rates,
             watch=self._whole,
         )
         self.explored += len(nodes)

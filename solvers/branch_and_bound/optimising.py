@@ -35,11 +35,27 @@ from sensverify.network.operators import Relu
 from sensverify.runs.watch import Watch
 from sensverify.solvers.branch_and_bound.line_problem import LineProblem
 
-_SLOPE_RATE = 0.3
 _WEIGHT_RATE = 0.5
-_MULTIPLIER_RATE = 0.4
-_DECAY = 0.95
-"""Of the learning rates, each step."""
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Learning rates: of slopes, of the multipliers of constraints, and what a step leaves of both.
+
+    Weights of rows have a rate of their own.
+    """
+
+    slopes: float
+    multipliers: float
+    decay: float
+
+
+FRESH = Rates(0.3, 0.4, 0.95)
+"""From CROWN's slopes."""
+
+WARM = Rates(0.05, 0.1, 0.98)
+"""From choices that were found for a problem that is little different: larger first steps lose
+more than the next few find again."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,6 +134,7 @@ def best_lines(
     steps: int,
     *,
     keep: bool = False,
+    rates: Rates = FRESH,
     watch: Watch | None = None,
 ) -> BestLines:
     """Take gradient steps on all choices together.
@@ -132,13 +149,14 @@ def best_lines(
     keep : bool
         Also keep what is behind the best lines. Slopes are single precision then, as a proof
         stores them.
+    rates : Rates
     watch : Watch, optional
         Once it is over, no further step is taken.
     """
     watch = watch or Watch()
     variables = _Variables(problem, start, single=keep)
     kept = variables.values() if keep else None
-    optimizer = _Adam(variables.leaves() if steps else [])
+    optimizer = _Adam(variables.leaves(rates) if steps else [], rates.decay)
     best = torch.full_like(problem.limits[:, 0], -torch.inf)
     best_line, best_weights = torch.zeros_like(problem.lower), torch.zeros_like(problem.limits)
     for step in range(steps + 1):
@@ -194,15 +212,15 @@ class _Adam:
     torch's own imports its compiler at the first use, which takes longer than most searches.
     """
 
-    def __init__(self, leaves: list[tuple[Tensor, float | Tensor]]) -> None:
+    def __init__(self, leaves: list[tuple[Tensor, float | Tensor]], decay: float) -> None:
         self._leaves = [(leaf, rate, _zeros(leaf), _zeros(leaf)) for leaf, rate in leaves]
-        self._steps = 0
+        self._steps, self._decay = 0, decay
 
     def step(self) -> None:
         """One step downhill; gradients are taken and cleared."""
         self._steps += 1
         first, second = 1 - 0.9**self._steps, 1 - 0.999**self._steps
-        decay = _DECAY ** (self._steps - 1)
+        decay = self._decay ** (self._steps - 1)
         with torch.no_grad():
             for leaf, rate, mean, square in self._leaves:
                 if leaf.grad is None:
@@ -285,27 +303,29 @@ class _Variables:
     def _all(self) -> list[Tensor]:
         return [*self._lines(), *self._multipliers.values()]
 
-    def leaves(self) -> list[tuple[Tensor, float | Tensor]]:
+    def leaves(self, rates: Rates) -> list[tuple[Tensor, float | Tensor]]:
         """The variables of the gradient steps, with their learning rates."""
         return [
             *(
                 (part, rate)
                 for p, pair in self._chosen.items()
-                for part, rate in zip(pair, self._rates(p, pair), strict=True)
+                for part, rate in zip(pair, self._rates(p, pair, rates.slopes), strict=True)
                 if part is not None
             ),
-            *((multiplier, _MULTIPLIER_RATE) for multiplier in self._multipliers.values()),
+            *((multiplier, rates.multipliers) for multiplier in self._multipliers.values()),
             *([(self._scores, _WEIGHT_RATE)] if self._scores.requires_grad else []),
         ]
 
-    def _rates(self, position: int, choice: Choice) -> tuple[float | Tensor, float | Tensor]:
+    def _rates(
+        self, position: int, choice: Choice, rate: float
+    ) -> tuple[float | Tensor, float | Tensor]:
         problem = self._problem
         if position not in problem.ends:
-            return _SLOPE_RATE, _SLOPE_RATE
+            return rate, rate
         operator = problem.network.nodes[position].operator
         low, high = (end.unsqueeze(1) for end in problem.ends[position])
-        rate = _SLOPE_RATE * step_size(operator, choice, low, high)
-        return rate, rate
+        each = rate * step_size(operator, choice, low, high)
+        return each, each
 
     def line(self) -> tuple[Tensor, Tensor, dict[int, Tensor], Tensor]:
         """Coefficients, smallest value, the coefficients on the way, and the rows' weights."""

@@ -12,7 +12,13 @@ from sensverify.network import Network
 from sensverify.network.operators import Affine, Conv
 from sensverify.runs.watch import Watch
 from sensverify.solvers.branch_and_bound.line_problem import LineProblem
-from sensverify.solvers.branch_and_bound.optimising import BestLines, Choices, best_lines
+from sensverify.solvers.branch_and_bound.optimising import (
+    FRESH,
+    BestLines,
+    Choices,
+    Rates,
+    best_lines,
+)
 from sensverify.solvers.branch_and_bound.step_intervals import has_steps
 
 LARGE = 1 << 16
@@ -46,6 +52,7 @@ def best_lines_in_single(
     steps: int,
     *,
     keep: bool = False,
+    rates: Rates = FRESH,
     watch: Watch | None = None,
 ) -> BestLines:
     """Lines as by `best_lines`: gradient steps in float32, evaluated in the problem's precision.
@@ -58,8 +65,8 @@ def best_lines_in_single(
         The problem's, as by `in_single`.
     """
     if network is None:
-        return best_lines(problem, start, steps, keep=keep, watch=watch)
-    found = best_lines(problem.narrowed(network), start, steps, keep=True, watch=watch)
+        return best_lines(problem, start, steps, keep=keep, rates=rates, watch=watch)
+    found = best_lines(problem.narrowed(network), start, steps, keep=True, rates=rates, watch=watch)
     assert found.best is not None
     exact = best_lines(problem, found.best, 0, keep=keep)
     # Coefficients of the last step choose better neurons than those of the best one.

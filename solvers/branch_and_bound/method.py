@@ -46,6 +46,7 @@ from sensverify.solvers.branch_and_bound.step_intervals import has_steps
 from sensverify.solvers.branch_and_bound.sub_boxes import root_bounds
 from sensverify.solvers.branch_and_bound.techniques import Left
 from sensverify.solvers.branch_and_bound.whole_boxes import refuted_on_whole_boxes
+from sensverify.solvers.branch_and_bound.witness_search import WitnessSearch
 
 FEW_KINKS = 64
 """Unstable neurons up to which they are split after all when splitting inputs takes long."""
@@ -259,6 +260,8 @@ class BranchAndBound(Method, Decider):
                 goal.search(live, box, watch, seed=self.seed + 1, starts=256, steps=40)
             if goal.witness is not None:
                 return Decision(Verdict.SAT, witness=goal.witness)
+            if goal.attack:
+                goal.beside = WitnessSearch(live, box, watch, self.seed)
             # The record of sub-boxes costs nothing to speak of.
             record = self.proof or goal.may_tie or self._splits(live, box, goal) == (True, False)
             phases.begin("splitting")

@@ -19,7 +19,9 @@ from sensverify.core.sets import InputSet
 from sensverify.network import Network
 from sensverify.runs.watch import Watch
 from sensverify.solvers.branch_and_bound.goals import Asked
-from sensverify.solvers.incumbents import descend, first_points, search
+from sensverify.solvers.branch_and_bound.witness_search import WitnessSearch
+from sensverify.solvers.incumbents import descend as follow
+from sensverify.solvers.incumbents import first_points, search
 from sensverify.solvers.witnesses import is_witness
 
 ROUNDING = 1e-11
@@ -77,7 +79,7 @@ class QueryGoal:
 
     ``slack`` is how far rounding may move a bound from its limit, ``[1, rows]``; nothing is refuted
     before it is known. Without ``attack``, samples are looked at, and no gradients are followed.
-    ``before``: see `Goal`.
+    ``before``: see `Goal`. ``beside``: looks for witnesses beside the search for a proof.
     """
 
     query: Query
@@ -89,6 +91,7 @@ class QueryGoal:
     tied: bool = False
     attack: bool = True
     before: float = 0.0
+    beside: WitnessSearch | None = None
     slack: Tensor = field(default_factory=lambda: torch.tensor(torch.inf))
     _magnitude: Tensor = field(default_factory=lambda: torch.ones(()))
     _strict: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.bool))
@@ -185,32 +188,39 @@ class QueryGoal:
         if not all(self.groups):
             # An alternative without constraints: any input will do.
             some = (box.point,) if isinstance(box, InputSet) else (box.center, box.lower, box.upper)
-            self._judge(network, torch.cat(some))
+            self.judge(network, torch.cat(some))
             return
         _, points = search(network, box, self.rows, seed=seed, starts=starts, steps=0)
         self._see(network, points[0])
         if self.witness is None:
             samples = first_points(box, seed, starts)[0]
             if self.attack:
-                self._descend(network, box, *self._nearest(network, samples), steps, watch)
+                self.descend(network, box, *self._nearest(network, samples), steps, watch)
             else:
-                self._judge(network, samples)
+                self.judge(network, samples)
 
     def offer(self, network: Network, box: Box, points: Tensor, problem: Tensor) -> None:
-        self._judge(network, points)
+        self.judge(network, points)
         if self.witness is not None or not self.attack:
             return
         with torch.no_grad():
-            excess = self._excess(flattened(forward(network, points)))
+            excess = self.excess(flattened(forward(network, points)))
         best, group = excess.min(dim=1)
         most = min(8, len(points))
         chosen = best.topk(most, largest=False).indices
-        self._descend(network, box[chosen], points[chosen], group[chosen], 6)
+        self.descend(network, box[chosen], points[chosen], group[chosen], 6)
+        beside = self.beside
+        if self.witness is None and beside is not None and beside.due:
+            beside.look(self)
+
+    def nearest(self, count: int) -> Tensor:
+        """The alternatives that points have come closest to, at most so many, integer."""
+        return self._closest.topk(min(count, len(self._closest)), largest=False).indices
 
     def _nearest(self, network: Network, points: Tensor) -> tuple[Tensor, Tensor]:
         """For every alternative the points that are closest to it, and which it is."""
         with torch.no_grad():
-            excess = self._excess(flattened(forward(network, points)))
+            excess = self.excess(flattened(forward(network, points)))
         several = sum(len(part) > 1 for part in self.groups)
         most = min(len(points), max(1, min(4, _CONJUNCTIONS // max(1, several))))
         order = excess.topk(most, dim=0, largest=False).indices.T
@@ -224,7 +234,7 @@ class QueryGoal:
         # A NaN stays: then no bound is above its threshold.
         self._magnitude = self._magnitude.maximum(sizes.amax(dim=0, keepdim=True))
 
-    def _descend(
+    def descend(
         self,
         network: Network,
         box: Box,
@@ -243,11 +253,11 @@ class QueryGoal:
         )
 
         def loss(outputs: Tensor) -> Tensor:
-            values = torch.where(together, self._missing(outputs), self._excess(outputs))
+            values = torch.where(together, self._missing(outputs), self.excess(outputs))
             return values.gather(1, place).squeeze(1)
 
-        _, points = descend(network, box, points, loss, steps=steps, watch=watch)
-        self._judge(network, points)
+        _, points = follow(network, box, points, loss, steps=steps, watch=watch)
+        self.judge(network, points)
 
     def _missing(self, outputs: Tensor) -> Tensor:
         """By how much the rows of each alternative are above their limits in all."""
@@ -255,18 +265,18 @@ class QueryGoal:
         parts = [values[:, list(part)].clamp(min=0).sum(dim=1) for part in self.groups]
         return torch.stack(parts, dim=1)
 
-    def _excess(self, outputs: Tensor) -> Tensor:
+    def excess(self, outputs: Tensor) -> Tensor:
         """Distances of outputs ``[points, outputs]`` from alternatives, ``[points, groups]``."""
         values = (outputs @ self.rows[0].T - self.limits[0]) / self.scales()[0]
         everywhere = values.new_full((len(values),), -torch.inf)
         groups = (values[:, list(part)].amax(dim=1) if part else everywhere for part in self.groups)
         return torch.stack(list(groups), dim=1)
 
-    def _judge(self, network: Network, points: Tensor) -> None:
+    def judge(self, network: Network, points: Tensor) -> None:
         """Keep the first point that meets the query and that the judge accepts."""
         with torch.no_grad():
             outputs = flattened(forward(network, points))
-            excess = self._excess(outputs)
+            excess = self.excess(outputs)
             depth = excess.amin(dim=1).cpu().numpy()
             self._learn(outputs, excess)
         met = np.flatnonzero(self.query.met_by(outputs.cpu().double().numpy()))

@@ -113,7 +113,7 @@ def test_the_deepest_points_are_judged_first() -> None:
     network, _ = tensors(valley(1.0), unit_box(1))
     goal = started([0.5], [[0]], judge)
     points = torch.tensor([[0.4], [0.9], [-0.1], [0.2], [0.3], [0.05]], dtype=torch.float64)
-    goal._judge(network, points)
+    goal.judge(network, points)
     assert seen == [0.05, -0.1, 0.2, 0.3]
     assert not goal.reached
 
@@ -131,5 +131,5 @@ def test_no_numbers_are_no_witnesses() -> None:
     network, _ = tensors(valley(1.0), unit_box(1))
     goal = started([1e9], [[0]])
     nothing = torch.full((1, 1), torch.nan, dtype=torch.float64)
-    goal._judge(network, nothing)
+    goal.judge(network, nothing)
     assert not goal.reached

@@ -201,7 +201,8 @@ def _report(rows: Sequence[Row], limit: float) -> Iterator[str]:
     yield f"{description('cpu')}; " + "; ".join(who[name] for name in tools) + "."
     yield ""
     yield (
-        f"{len(asked)} properties of VNN-COMP's benchmarks (`tests/benchmarks/rivals.csv`), a "
+        f"{len(asked)} properties of VNN-COMP's benchmarks, those of `tests/benchmarks/rivals.csv` "
+        "that every tool has had so far, in random order; a "
         f"process with one thread and {limit:g} s of processor time for each, start-up included, "
         "which is what the smallest network takes. Wrong: beside the verdicts of the VNN-COMP "
         "tools, where these agree. Refused: the tool does not read the network; failed: it ended "

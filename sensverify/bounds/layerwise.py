@@ -141,7 +141,7 @@ class LayerBounds:
             if signs is not None:
                 lower, upper = stand_ins(lower, upper)
             relaxation = relax(node.operator, lower, upper, self.slope)
-            if not torch.is_grad_enabled():
+            if self._finds_signs and not torch.is_grad_enabled():
                 relaxation = mirrored(node.operator, relaxation, lower, upper)
             self.relaxations[position] = relaxation
         return self
@@ -210,7 +210,7 @@ class LayerBounds:
         """
         neurons = Neurons(self._tiles, target, self._plan(target))
         is_open, others = flattened(is_open), (flattened(known[0]), flattened(known[1]))
-        if self._one_end_first and only_signs_matter(self.network, target):
+        if self._one_end_first(target):
             signs = flattened(self._signs_inside[target])
             bounded, (low, high) = neurons.by_signs(is_open, signs, others)
         else:
@@ -220,8 +220,15 @@ class LayerBounds:
         upper = torch.where(bounded, torch.maximum(low, high), others[1])
         return lower.reshape(known[0].shape), upper.reshape(known[0].shape)
 
-    @property
-    def _one_end_first(self) -> bool:
+    @cached_property
+    def _finds_signs(self) -> bool:
+        """True where a layer is large enough for one end to be looked at before the other."""
+        nodes = self.network.nodes
+        return any(
+            prod(nodes[nodes[p].inputs[0]].shape) >= _WORTH for p in nonlinear_nodes(self.network)
+        )
+
+    def _one_end_first(self, target: int) -> bool:
         """True where one set of coefficients bounds both ends, and two bound them better.
 
         With gradients both are computed at once: what is decided is not known beforehand.
@@ -229,6 +236,8 @@ class LayerBounds:
         lines = self.relaxations.values()
         return (
             not torch.is_grad_enabled()
+            and prod(self.network.nodes[target].shape) >= _WORTH
+            and only_signs_matter(self.network, target)
             and all(has_mirror(r) for r in lines)
             and not all(r.parallel for r in lines)
         )

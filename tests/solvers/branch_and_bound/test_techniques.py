@@ -191,7 +191,7 @@ def test_small_networks_are_decided_without_any_one(name: Any, split: Any) -> No
 def test_what_is_left_out_is_not_done(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each name reaches what it stands for."""
     places: dict[Technique, tuple[Any, str]] = {
-        "attack": (query_goal, "descend"),
+        "attack": (query_goal, "follow"),
         "refinement": (neuron_splitting, "refine"),
         "probing": (neuron_splitting, "fix"),
         "leaf-programs": (neuron_splitting, "leaf_bound"),

@@ -261,7 +261,7 @@ class BranchAndBound(Method, Decider):
             if goal.witness is not None:
                 return Decision(Verdict.SAT, witness=goal.witness)
             if goal.attack:
-                goal.beside = WitnessSearch(live, box, watch, self.seed)
+                goal.beside = WitnessSearch(live, box, watch, self.seed).turn
             # The record of sub-boxes costs nothing to speak of.
             record = self.proof or goal.may_tie or self._splits(live, box, goal) == (True, False)
             phases.begin("splitting")

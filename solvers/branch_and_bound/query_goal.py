@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 from math import inf
@@ -19,7 +20,6 @@ from sensverify.core.sets import InputSet
 from sensverify.network import Network
 from sensverify.runs.watch import Watch
 from sensverify.solvers.branch_and_bound.goals import Asked
-from sensverify.solvers.branch_and_bound.witness_search import WitnessSearch
 from sensverify.solvers.incumbents import descend as follow
 from sensverify.solvers.incumbents import first_points, search
 from sensverify.solvers.witnesses import is_witness
@@ -79,7 +79,7 @@ class QueryGoal:
 
     ``slack`` is how far rounding may move a bound from its limit, ``[1, rows]``; nothing is refuted
     before it is known. Without ``attack``, samples are looked at, and no gradients are followed.
-    ``before``: see `Goal`. ``beside``: looks for witnesses beside the search for a proof.
+    ``before``: see `Goal`. ``beside``: called on the way, to look for witnesses elsewhere.
     """
 
     query: Query
@@ -91,7 +91,7 @@ class QueryGoal:
     tied: bool = False
     attack: bool = True
     before: float = 0.0
-    beside: WitnessSearch | None = None
+    beside: Callable[[QueryGoal], None] | None = None
     slack: Tensor = field(default_factory=lambda: torch.tensor(torch.inf))
     _magnitude: Tensor = field(default_factory=lambda: torch.ones(()))
     _strict: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.bool))
@@ -209,9 +209,8 @@ class QueryGoal:
         most = min(8, len(points))
         chosen = best.topk(most, largest=False).indices
         self.descend(network, box[chosen], points[chosen], group[chosen], 6)
-        beside = self.beside
-        if self.witness is None and beside is not None and beside.due:
-            beside.look(self)
+        if self.witness is None and self.beside is not None:
+            self.beside(self)
 
     def nearest(self, count: int) -> Tensor:
         """The alternatives that points have come closest to, at most so many, integer."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from math import prod
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -20,6 +19,7 @@ from sensverify.core.box import Box
 from sensverify.core.sets import InputSet
 from sensverify.network import Network
 from sensverify.runs.watch import Watch
+from sensverify.solvers.branch_and_bound.query_goal import QueryGoal
 from sensverify.solvers.incumbents import first_points
 
 SHARE = 0.1
@@ -45,37 +45,6 @@ _FIRST_MOVE, _SHRINKING = 0.1, 0.85
 
 _RESTARTS, _STEPS = 32, 48
 """Points for each alternative from which gradients are followed, and how far."""
-
-
-class Hunter(Protocol):
-    """A query, as far as looking for its witnesses is concerned."""
-
-    @property
-    def witness(self) -> object | None: ...
-
-    def nearest(self, count: int) -> Tensor:
-        """The alternatives that points have come closest to, at most so many, integer."""
-        ...
-
-    def excess(self, outputs: Tensor) -> Tensor:
-        """Distances of outputs ``[points, outputs]`` from alternatives, ``[points, groups]``."""
-        ...
-
-    def judge(self, network: Network, points: Tensor) -> None:
-        """Keep the first point that meets the query and that the judge accepts."""
-        ...
-
-    def descend(
-        self,
-        network: Network,
-        box: Box,
-        points: Tensor,
-        group: Tensor,
-        steps: int,
-        watch: Watch | None = None,
-    ) -> None:
-        """Follow gradients from points, each towards its own alternative, and judge the ends."""
-        ...
 
 
 @dataclass(eq=False)
@@ -107,19 +76,24 @@ class WitnessSearch:
         elapsed = self.watch.now() - self.began
         return elapsed >= _AFTER and self.spent <= SHARE * elapsed and not self.watch.over
 
-    def look(self, hunter: Hunter) -> None:
+    def turn(self, goal: QueryGoal) -> None:
+        """A round, where one is due."""
+        if self.due:
+            self.look(goal)
+
+    def look(self, goal: QueryGoal) -> None:
         """One round."""
         began = self.watch.now()
         generator = torch.Generator(device="cpu").manual_seed(self.seed + self.rounds)
         moving = int(flattened(self.box.lower < self.box.upper).sum())
         few = moving <= _FEW_FEATURES and not isinstance(self.box, InputSet)
-        for group in hunter.nearest(_ALTERNATIVES).tolist():
-            if hunter.witness is not None or self.watch.over:
+        for group in goal.nearest(_ALTERNATIVES).tolist():
+            if goal.witness is not None or self.watch.over:
                 break
             if few and self.rounds % 2 == 0:
-                self._breed(hunter, group, generator)
+                self._breed(goal, group, generator)
             else:
-                self._restart(hunter, group)
+                self._restart(goal, group)
         self.rounds += 1
         self.spent += self.watch.now() - began
 
@@ -128,20 +102,20 @@ class WitnessSearch:
         neurons = sum(prod(node.shape) for node in self.network.nodes)
         return max(1, _NUMBERS // neurons)
 
-    def _restart(self, hunter: Hunter, group: int) -> None:
+    def _restart(self, goal: QueryGoal, group: int) -> None:
         count = min(_RESTARTS, self._at_once)
         points = first_points(self.box, self.seed + 1009 * self.rounds + group, count + 1)[0, 1:]
         groups = torch.full((len(points),), group, device=points.device)
-        hunter.descend(self.network, self.box, points, groups, _STEPS, self.watch)
+        goal.descend(self.network, self.box, points, groups, _STEPS, self.watch)
 
-    def _breed(self, hunter: Hunter, group: int, generator: torch.Generator) -> None:
+    def _breed(self, goal: QueryGoal, group: int, generator: torch.Generator) -> None:
         low, high = flattened(self.box.lower), flattened(self.box.upper)
         width, families = high - low, min(_FAMILIES, self._at_once)
 
         def excess(points: Tensor) -> Tensor:
             shaped = points.reshape(len(points), *self.box.shape)
             with torch.no_grad():
-                found = hunter.excess(flattened(forward(self.network, shaped)))[:, group]
+                found = goal.excess(flattened(forward(self.network, shaped)))[:, group]
             return torch.where(found.isnan(), torch.inf, found)
 
         def drawn(count: int, kind: str) -> Tensor:
@@ -165,4 +139,4 @@ class WitnessSearch:
             values, chosen = found.min(dim=0)
             points = every[chosen, torch.arange(families, device=chosen.device)]
             move *= _SHRINKING
-        hunter.judge(self.network, points.reshape(families, *self.box.shape))
+        goal.judge(self.network, points.reshape(families, *self.box.shape))

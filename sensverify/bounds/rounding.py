@@ -15,11 +15,8 @@ from torch import Tensor
 from sensverify.bounds.ibp import Interval, interval_bounds, nonlinear_nodes
 from sensverify.bounds.rounding_rules import (
     FACTOR,
-    by_slope,
-    held,
+    on_interval,
     rounded,
-    smooth_error,
-    steps_error,
     sum_units,
     unit_roundoff,
 )
@@ -32,8 +29,6 @@ from sensverify.network.operators import (
     BatchNorm,
     Nonlinear,
     Scale,
-    Smooth,
-    Steps,
 )
 from sensverify.network.rewrites.divide import divide_to_scale
 from sensverify.network.rewrites.editing import Edit, rewrite, wide
@@ -200,13 +195,8 @@ def _outputs(
             if own is not None:
                 low = torch.maximum(low, own[0].reshape(low.shape))
                 high = torch.minimum(high, own[1].reshape(high.shape))
-            off = FACTOR * errors[source]
-            own_rule = rounded.dispatch(type(node.operator)) is not by_slope
-            if isinstance(node.operator, Steps):
-                error = steps_error(node.operator, errors[source], low - off, high + off)
-            elif isinstance(node.operator, Smooth) and not own_rule:
-                error = smooth_error(node.operator, errors[source], low - off, high + off)
-            size, error = held(node.operator, low - off, high + off, size, error)
+            ends = low - FACTOR * errors[source], high + FACTOR * errors[source]
+            size, error = on_interval(node.operator, errors[source], ends, (size, error))
         intervals[position] = bounds[0].clone(), bounds[1].clone()
         sizes[position], errors[position] = size + error, error
         for source in node.inputs:

@@ -29,6 +29,7 @@ from sensverify.network.operators import (
     LeakyRelu,
     Linear,
     Max,
+    Nonlinear,
     Operator,
     Pad,
     Periodic,
@@ -121,18 +122,60 @@ def _(operator: LeakyRelu, x: tuple[Tensor, Tensor]) -> Tensor:
 
 
 @rounded.register
-def by_slope(operator: Smooth, x: tuple[Tensor, Tensor]) -> Tensor:
+def _by_slope(operator: Smooth, x: tuple[Tensor, Tensor]) -> Tensor:
     size, error = x
-    return smooth_error(operator, error, -(size + error), size + error)
+    return _smooth_error(operator, error, -(size + error), size + error)
 
 
 @rounded.register
 def _(operator: Steps, x: tuple[Tensor, Tensor]) -> Tensor:
     size, error = x
-    return steps_error(operator, error, -(size + error), size + error)
+    return _steps_error(operator, error, -(size + error), size + error)
 
 
-def steps_error(operator: Steps, error: Tensor, low: Tensor, high: Tensor) -> Tensor:
+def on_interval(
+    operator: Nonlinear,
+    before: Tensor,
+    ends: tuple[Tensor, Tensor],
+    values: tuple[Tensor, Tensor],
+) -> tuple[Tensor, Tensor]:
+    """Magnitude and error of a function's values, from bounds on what enters it.
+
+    Parameters
+    ----------
+    operator : Nonlinear
+    before : Tensor
+        The error of what enters it.
+    ends : pair of Tensor
+        Bounds on that, by more than its error apart.
+    values : pair of Tensor
+        Magnitude and error as `rounded` has them.
+    """
+    (low, high), (size, error) = ends, values
+    if isinstance(operator, Steps):
+        error = _steps_error(operator, before, low, high)
+    elif rounded.dispatch(type(operator)) is _by_slope:
+        assert isinstance(operator, Smooth)
+        error = _smooth_error(operator, before, low, high)
+    return _held(operator, low, high, size, error)
+
+
+def _held(
+    operator: Operator, low: Tensor, high: Tensor, size: Tensor, error: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Magnitude and error of a function's values, where it is proven not to move at all."""
+    if isinstance(operator, Relu):
+        off = high < 0
+        return torch.minimum(size, high.clamp(min=0)), error.masked_fill(off, 0.0)
+    if isinstance(operator, Clip):
+        end = max((abs(e) for e in (operator.low, operator.high) if isfinite(e)), default=0.0)
+        off = (high < operator.low) | (low > operator.high)
+        # The end itself is rounded when it is read.
+        return size, error.masked_fill(off, 0.0) + unit_roundoff(error) * end
+    return size, error
+
+
+def _steps_error(operator: Steps, error: Tensor, low: Tensor, high: Tensor) -> Tensor:
     """Error of what bounds say of steps on an interval.
 
     Bounds hold on both sides of a jump, also of one that is a little outside: then rounding only
@@ -146,7 +189,7 @@ def steps_error(operator: Steps, error: Tensor, low: Tensor, high: Tensor) -> Te
     return torch.where(still, 0.0, moved) + _LIBRARY * unit_roundoff(low) * reach.clamp(min=1.0)
 
 
-def smooth_error(operator: Smooth, error: Tensor, low: Tensor, high: Tensor) -> Tensor:
+def _smooth_error(operator: Smooth, error: Tensor, low: Tensor, high: Tensor) -> Tensor:
     """Error of a function's values on an interval; NaN where it is not defined on all of it."""
     # The derivative is the steepest at an end, at an inflection or beside a kink.
     inner = [torch.full_like(low, point) for point in operator.inflections]
@@ -231,21 +274,6 @@ def _sums(operator: Linear) -> float:
     if isinstance(operator, Scale | Add):
         return 2.0
     return 0.0
-
-
-def held(
-    operator: Operator, low: Tensor, high: Tensor, size: Tensor, error: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Magnitude and error of a function's values, where it is proven not to move at all."""
-    if isinstance(operator, Relu):
-        off = high < 0
-        return torch.minimum(size, high.clamp(min=0)), error.masked_fill(off, 0.0)
-    if isinstance(operator, Clip):
-        end = max((abs(e) for e in (operator.low, operator.high) if isfinite(e)), default=0.0)
-        off = (high < operator.low) | (low > operator.high)
-        # The end itself is rounded when it is read.
-        return size, error.masked_fill(off, 0.0) + unit_roundoff(error) * end
-    return size, error
 
 
 def unit_roundoff(like: Tensor) -> float:

@@ -18,7 +18,7 @@ from sensverify.core.box import Box
 from sensverify.core.queries import Accept, Decision, Query, Verdict
 from sensverify.core.sets import InputSet
 from sensverify.network import Network
-from sensverify.runs.watch import TimeUp, Watch
+from sensverify.runs.watch import Watch
 from sensverify.solvers.brackets import Brackets
 from sensverify.solvers.branch_and_bound import BranchAndBound
 from sensverify.solvers.encoding import Encoder, Encoding, Problem
@@ -113,6 +113,11 @@ def decide(
     """Answer a query; see `Milp.decide`.
 
     What HiGHS's tolerances leave open, or the envelopes of curves, goes to branch and bound.
+
+    Raises
+    ------
+    TimeUp
+        The watch is over before the program is written.
     """
     if not query.alternatives:
         return Decision(Verdict.UNSAT)
@@ -133,13 +138,8 @@ def decide(
     left = [a for a in query.alternatives if not _excluded(case, a, least)]
     if not left:
         return Decision(Verdict.UNSAT)
-    if watch.over:
-        return Decision(Verdict.TIMEOUT)
     encoder = Encoder(known.network, method.segments)
-    try:
-        encoding = method.encode(encoder, known.box, 0, pre_activations, watch)
-    except TimeUp:
-        return Decision(Verdict.TIMEOUT)
+    encoding = method.encode(encoder, known.box, 0, pre_activations, watch)
     explored, undecided = 0, 0
     for done, alternative in enumerate(left):
         watch.say(f"milp: alternative {done + 1} of {len(left)}")

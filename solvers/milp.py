@@ -15,7 +15,7 @@ from sensverify.bounds.ibp import Interval
 from sensverify.bounds.method import Decider, Method, PreActivationBounds, Tighten
 from sensverify.bounds.varied import decide_over_parameters
 from sensverify.core.box import Box
-from sensverify.core.queries import Accept, Decision, Query
+from sensverify.core.queries import Accept, Decision, Query, Verdict
 from sensverify.core.results import Enclosure, Guarantee
 from sensverify.core.sets import Ball, Constrained, Patch, Varied
 from sensverify.formats.programs import Program
@@ -152,7 +152,10 @@ class Milp(Method, Decider):
         watch = (watch or Watch()).within(self.seconds)
         if isinstance(query.box, Varied):
             return decide_over_parameters(network, query, accept, partial(self.decide, watch=watch))
-        return decide(self, network, query, watch, accept)
+        try:
+            return decide(self, network, query, watch, accept)
+        except TimeUp:
+            return Decision(Verdict.TIMEOUT)
 
     def program(
         self,

@@ -256,7 +256,8 @@ class Builder:
     def _ends(self, width: int) -> tuple[np.ndarray, np.ndarray]:
         for ends in (self._lower, self._upper):
             # Joined for good: rules ask again and again.
-            ends[:] = [np.concatenate([np.zeros(0), *ends])]
+            if len(ends) != 1:
+                ends[:] = [np.concatenate([np.zeros(0), *ends])]
         return self._lower[0][:width], self._upper[0][:width]
 
     def owners_of_columns(self) -> Owners:

@@ -13,6 +13,8 @@ from sensverify.cli.landscape_report import report
 from sensverify.cli.options import PATH, STOPPED, data_dir_option, quiet_option
 from sensverify.cli.printing import note, show
 from sensverify.cli.progress import showing_run, watching
+from sensverify.core.brief import count_of
+from sensverify.errors import BadData
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,7 +72,8 @@ def run(file: Path, out: Path, resume: bool, jobs: int, data_dir: Path | None) -
     steepest descent from each saddle.
 
     Ctrl-C ends the tasks in hand, with exit status 3; --resume does them again and goes on. The
-    same file gives the same minima and saddles, however often it was stopped.
+    same file gives the same minima and saddles, however often it was stopped. The exit status is 2
+    where every search was lost.
     """
     from sensverify.landscape.request import read_landscape
     from sensverify.landscape.run import run_landscape
@@ -81,6 +84,12 @@ def run(file: Path, out: Path, resume: bool, jobs: int, data_dir: Path | None) -
     with _progress() as progress, watching() as watch:
         found = run_landscape(
             asked, out, resume=resume, jobs=jobs, data_dir=data_dir, watch=watch, progress=progress
+        )
+    if found.complete and not found.database.minima:
+        raise BadData(
+            f"no minimum was found: {', '.join(_lost(found))}",
+            "smaller weights at the start (`scale`), a penalty (`l2`) or more `steps` in [descent] "
+            "may keep searches from it",
         )
     _show(found, limit=10)
     if found.complete:
@@ -105,7 +114,9 @@ def list_points(folder: Path, data_dir: Path | None) -> int:
       zero       eigenvalues that are 0 within the tolerance
       seen       how often a search came by
       links      minima that saddles link a minimum to; the minima that a saddle links
-      ReLU       energy with ReLU, and length of the shortest combination of gradients there
+      ReLU       energy with ReLU, and the length there that decides whether it is stationary: of
+                 the shortest combination of gradients, or of the one gradient with
+                 convention = "autodiff"
     """
     from sensverify.landscape.folder import Landscape
 
@@ -119,19 +130,21 @@ def _show(found: Landscape, *, limit: int | None) -> None:
 
     database = found.database
     parts = [
-        f"{len(database.minima)} minima",
-        f"{len(database.saddles)} saddles of index 1",
-        *(f"{count} searches lost: {why}" for why, count in sorted(database.lost.items())),
+        count_of(len(database.minima), "minimum", "minima"),
+        count_of(len(database.saddles), "saddle of index 1", "saddles of index 1"),
+        *_lost(found),
     ]
     lines = [Text(", ".join(parts))]
     flat = sum(point.zero > 0 for point in database.points.values())
     if flat:
-        lines.append(Text(f"{flat} of them have zero modes: flat directions", "open"))
+        have = "has" if flat == 1 else "have"
+        lines.append(Text(f"{flat} of them {have} zero modes: flat directions", "open"))
     ends = [point.relu for point in database.minima if point.relu is not None]
     if ends:
         failed = sum(not end.passed for end in ends)
+        continued = count_of(len(ends), "minimum", "minima")
         lines.append(
-            Text(f"{len(ends)} minima continued to ReLU, {failed} of them to no stationary point")
+            Text(f"{continued} continued to ReLU, {failed} of them to no stationary point")
         )
     lines.append(Text(f"processor time of the search: {duration(found.seconds)}"))
     lines += [Text(text) for text in found.request.remarks]
@@ -140,6 +153,11 @@ def _show(found: Landscape, *, limit: int | None) -> None:
         if points:
             sections.append(Section("", "", [_table(found, points[:limit])]))
     show(Document(sections=tuple(sections)))
+
+
+def _lost(found: Landscape) -> list[str]:
+    lost = sorted(found.database.lost.items())
+    return [f"{count_of(count, 'search', 'searches')} lost: {why}" for why, count in lost]
 
 
 def _table(found: Landscape, points: Sequence[StationaryPoint]) -> Table:
@@ -164,7 +182,8 @@ def _table(found: Landscape, points: Sequence[StationaryPoint]) -> Table:
         ]
         if point.relu is not None:
             mark = "" if point.relu.passed else " no"
-            texts += [f"{point.relu.energy:.7f}", f"{point.relu.stationarity:.1e}{mark}"]
+            length = found.request.settings.relu.judged_by(point.relu)
+            texts += [f"{point.relu.energy:.7f}", f"{length:.1e}{mark}"]
         elif relu:
             texts += ["", ""]
         rows.append(Row(point.key, [Cell(text) for text in texts]))
@@ -193,6 +212,8 @@ def _finished(state: Progress) -> str:
 
     row = state.row
     saddles = len(row.links)
-    found = f"{len(row.ends)} ends with ReLU" if row.ends else f"{len(row.points) - saddles} minima"
-    parts = [found, *([f"{saddles} saddles"] if saddles else []), duration(row.seconds)]
+    found = count_of(len(row.points) - saddles, "minimum", "minima")
+    if row.ends:
+        found = count_of(len(row.ends), "end with ReLU", "ends with ReLU")
+    parts = [found, *([count_of(saddles, "saddle")] if saddles else []), duration(row.seconds)]
     return f"{row.key}: {', '.join(parts)} ({state.done} of {state.total})"

@@ -53,7 +53,7 @@ class MeasuredMinimum:
         Euclidean, of all weights and biases.
     stationary : bool
     stationarity : float
-        Length of the shortest combination of gradients nearby, or of the gradient.
+        Length that decides it: of the gradient, or with ReLU of what its convention asks for.
     funnel : str
         Key of the lowest minimum of its funnel.
     basin_log_volume : float or None

@@ -23,6 +23,7 @@ from sensverify.landscape.disconnectivity import Disconnectivity, disconnectivit
 from sensverify.landscape.folder import Landscape
 from sensverify.landscape.measuring import MeasuredLandscape
 from sensverify.landscape.points import Link, StationaryPoint
+from sensverify.landscape.relu import Continuation
 from sensverify.landscape.request import LandscapeRequest
 from sensverify.landscape.sensitivity import NetworkRow, SensitivitySettings
 
@@ -136,9 +137,10 @@ def findings(
     points = database.minima
     tree, refused = tree_of(points, database.points, database.links)
     keys = tuple(point.key for point in points)
+    relu = landscape.request.settings.relu
     funnel = {key: keys[place] for key, place in zip(keys, tree.funnel.tolist(), strict=True)}
     minima = [
-        _minimum(point, funnel[point.key], measured.rows[point.key])
+        _minimum(point, funnel[point.key], measured.rows[point.key], relu)
         for point in points
         if point.key in measured.rows and point.key not in landscape.repeats
     ]
@@ -205,7 +207,9 @@ def tree_of(
     return found, tuple(refused)
 
 
-def _minimum(point: StationaryPoint, funnel: str, row: NetworkRow) -> MeasuredMinimum:
+def _minimum(
+    point: StationaryPoint, funnel: str, row: NetworkRow, relu: Continuation
+) -> MeasuredMinimum:
     end, volume = point.relu, point.log_volume
     return MeasuredMinimum(
         key=point.key,
@@ -213,7 +217,7 @@ def _minimum(point: StationaryPoint, funnel: str, row: NetworkRow) -> MeasuredMi
         smooth_energy=point.energy,
         weight_norm=float(np.linalg.norm(point.final_weights)),
         stationary=point.stationary and (end is None or end.passed),
-        stationarity=point.gradient_norm if end is None else end.stationarity,
+        stationarity=point.gradient_norm if end is None else relu.judged_by(end),
         funnel=funnel,
         basin_log_volume=volume if isfinite(volume) else None,
         values=row.values,

@@ -80,7 +80,7 @@ class Descended:
     ----------
     points : Tensor, shape ``[batch, size]``
     paths : tuple of DescentPath
-        Of each start; the energy never rises along it.
+        Of each start; the energy never rises along it, but for rounding.
     converged : bool Tensor, shape ``[batch]``
         Whether the end has a gradient within the tolerance of ``last``.
     evaluations : int
@@ -212,14 +212,14 @@ class _Descending:
         self.points[rows], self.values[rows], self.gradients[rows] = points, values, gradients
         for row, value, length in zip(rows.tolist(), values, lengths, strict=True):
             track = self._tracks[row]
-            track.append((track[-1][0] + float(length), min(float(value), track[-1][1])))
+            track.append((track[-1][0] + float(length), float(value)))
 
     def ended(self, points: Tensor, values: Tensor, converged: Tensor) -> Descended:
         """The paths with the rest of the way, which L-BFGS went, as one step."""
         last = (points - self.points).norm(dim=1)
         paths = []
         for track, length, value in zip(self._tracks, last, values, strict=True):
-            end = (track[-1][0] + float(length), min(float(value), track[-1][1]))
+            end = (track[-1][0] + float(length), float(value))
             paths.append(_thinned([*track, end], self._set.kept))
         return Descended(points, tuple(paths), converged & self.falling, self.evaluations)
 

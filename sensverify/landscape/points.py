@@ -62,8 +62,7 @@ class StationaryPoint:
     zero_tolerance : float
         In the units of the eigenvalues.
     stationary : bool
-        Whether the gradient was within its tolerance; of an energy with kinks that was searched as
-        it is, whether the shortest convex combination of gradients was.
+        Whether the gradient was within its tolerance.
     origin : str
         What found it first: ``start``, ``hop``, ``climb``, ``path``.
     relu : ReluEnd, optional
@@ -124,7 +123,7 @@ class DescentPath:
     lengths : numpy array, shape ``[steps]``
         Of the path up to each point.
     energies : numpy array, shape ``[steps]``
-        Never rising.
+        Never rising, but for rounding.
     """
 
     lengths: np.ndarray

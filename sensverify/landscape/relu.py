@@ -9,7 +9,7 @@ gradient sampling algorithm for nonsmooth, nonconvex optimization*): 0 at a stat
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -71,6 +71,10 @@ class Continuation:
         if self.convention not in ("shortest", "autodiff"):
             raise BadSetting(f"`convention` is 'shortest' or 'autodiff', got {self.convention!r}")
 
+    def judged_by(self, end: ReluEnd) -> float:
+        """The length that decides whether an end is stationary."""
+        return end.stationarity if self.convention == "shortest" else end.gradient_norm
+
 
 def continue_to_relu(
     smooth: Smooth,
@@ -97,12 +101,14 @@ def continue_to_relu(
     generator : torch.Generator
         For the points where gradients are taken.
     watch : Watch, optional
+        When it is over, only the ends that are judged by then are given.
 
     Returns
     -------
     tuple of ReluEnd
         One for each minimum, in their order; those that are not stationary are marked.
     """
+    watch = watch or Watch()
     points = minima
     descent = Lbfgs(tolerance=1e-6, steps=settings.steps, longest=0.2)
     while beta < settings.last:
@@ -110,34 +116,42 @@ def continue_to_relu(
         points = minimise(gradient_of(smooth(beta)), points, descent, watch=watch).points
     # With ReLU itself a descent stops where no step is lower.
     points = minimise(gradient_of(relu), points, descent, watch=watch).points
-    return tuple(_judged(relu, point, settings, generator) for point in points)
+    ends: list[ReluEnd] = []
+    for point in points:
+        if watch.over:
+            break
+        ends.append(_judged(relu, point, settings, generator, watch))
+    return tuple(ends)
 
 
 def _judged(
-    energy: Energy, point: Tensor, settings: Continuation, generator: torch.Generator
+    energy: Energy,
+    point: Tensor,
+    settings: Continuation,
+    generator: torch.Generator,
+    watch: Watch,
 ) -> ReluEnd:
     """The end after steps along the shortest combination, and its figures."""
     own, shortest = _gradients(energy, point, settings, generator)
     value = float(energy.value(point[None])[0])
     for _ in range(settings.polish if settings.convention == "shortest" else 0):
-        if float(shortest.norm()) <= settings.tolerance:
+        if float(shortest.norm()) <= settings.tolerance or watch.over:
             break
         lower = _lower(energy, point, value, shortest, settings)
         if lower is None:
             break
         point, value = lower
         own, shortest = _gradients(energy, point, settings, generator)
-    length, norm = float(shortest.norm()), float(own.norm())
-    judged = length if settings.convention == "shortest" else norm
-    return ReluEnd(
+    end = ReluEnd(
         weights=point.numpy().copy(),
         energy=value,
-        gradient_norm=norm,
-        stationarity=length,
+        gradient_norm=float(own.norm()),
+        stationarity=float(shortest.norm()),
         radius=_radius(point, settings),
         gradients=settings.gradients,
-        passed=judged <= settings.tolerance,
+        passed=False,
     )
+    return replace(end, passed=settings.judged_by(end) <= settings.tolerance)
 
 
 def _radius(point: Tensor, settings: Continuation) -> float:

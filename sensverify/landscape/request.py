@@ -105,8 +105,9 @@ class LandscapeRequest:
             )
         if self.kinks:
             found.append(
-                "kinks are taken as they are: where descent ends at one, no gradient is 0, and the "
-                "curvatures are those of the smooth piece that automatic differentiation sees"
+                "kinks are taken as they are: a descent that ends at one, where no gradient is 0, "
+                "is lost, and the curvatures are those of the smooth piece that automatic "
+                "differentiation sees"
             )
         return tuple(found)
 

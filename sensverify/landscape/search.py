@@ -241,7 +241,7 @@ def _falls(path: DescentPath, end: float) -> bool:
 
 def _ended(path: DescentPath, end: float) -> DescentPath:
     energies = path.energies.copy()
-    energies[-1] = min(energies[-1], end)
+    energies[-1] = end
     return DescentPath(path.lengths, energies)
 
 

@@ -75,6 +75,7 @@ def _ends(
     watch: Watch,
 ) -> Found:
     began = process_time()
+    # Fewer ends than minima where the watch is over.
     ends = continue_to_relu(
         lambda beta: request.smooth_energy(split, beta),
         request.relu_energy(split),
@@ -84,7 +85,7 @@ def _ends(
         part.generator(request.settings.search.seed),
         watch=watch,
     )
-    named = dict(zip(part.minima, ends, strict=True))
+    named = dict(zip(part.minima, ends, strict=False))
     return Found(key=part.key, ends=named, seconds=process_time() - began)
 
 

@@ -15,6 +15,7 @@ from tests.landscape.energies import (
     SADDLES_OF_MUELLER_BROWN,
     WELLS,
 )
+from tests.landscape.laws import check_laws
 
 SMALL = Settings(
     search=Search(starts=12, rounds=2, climbs=12, batch=12),
@@ -82,21 +83,8 @@ def test_mueller_and_browns_saddles_link_the_minima_in_a_row(mueller_brown: Data
 
 
 def test_laws_of_every_database(wells: Database, mueller_brown: Database) -> None:
-    for database in (wells, mueller_brown):
-        for point in database.minima:
-            assert (point.negative, point.zero) == (0, 0)
-            assert point.spectrum[0] > point.zero_tolerance
-        for point in database.saddles:
-            assert point.negative == 1
-            assert point.spectrum[0] < -point.zero_tolerance < point.spectrum[1]
-        assert all(point.gradient_norm <= 1e-8 for point in database.points.values())
-        assert {link.saddle for link in database.links} == {p.key for p in database.saddles}
-        for link in database.links:
-            for path, end in zip(link.paths, link.minima, strict=True):
-                assert (np.diff(path.energies) <= 0).all()
-                assert (np.diff(path.lengths) > 0).all()
-                assert path.energies[0] == pytest.approx(database.points[link.saddle].energy)
-                assert path.energies[-1] == pytest.approx(database.points[end].energy)
+    check_laws(WELLS, wells)
+    check_laws(MUELLER_BROWN, mueller_brown)
 
 
 def test_the_same_search_finds_the_same(wells: Database) -> None:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Generator, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +21,7 @@ from sensverify.landscape.relu import Continuation, shortest_combination
 from sensverify.landscape.saddles import Climb
 from sensverify.runs.watch import Watch
 from sensverify.runs.workers import Ended, Here, Task
+from tests.test_layers import ROOT
 
 REQUEST = LandscapeRequest(
     data="iris",
@@ -112,6 +118,43 @@ def test_a_killed_run_goes_on(folder: Path, tmp_path: Path) -> None:
         # As a process leaves it that dies while it writes.
         stream.write(b'{"key": "starts-0-')
     assert same(Landscape.read(folder), run_landscape(REQUEST, out, resume=True))
+
+
+SLOWLY = """
+import sys, time
+from pathlib import Path
+
+from sensverify.landscape import run_landscape
+from tests.landscape.test_run import REQUEST
+
+run_landscape(REQUEST, Path(sys.argv[1]), progress=lambda state: time.sleep(0.2))
+"""
+
+
+def test_a_process_that_is_killed_in_the_midst_of_it_loses_only_the_task_in_hand(
+    folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    command = [sys.executable, "-c", SLOWLY, out]
+    process = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    until = time.monotonic() + 120
+    while not (out / JOURNAL).exists() or not (out / JOURNAL).read_bytes().count(b"\n"):
+        assert time.monotonic() < until
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    kept = (out / JOURNAL).read_bytes()
+    assert not Landscape.read(out).complete
+    assert same(Landscape.read(folder), run_landscape(REQUEST, out, resume=True))
+    assert (out / JOURNAL).read_bytes().startswith(kept[: kept.rindex(b"\n") + 1])
+
+
+def test_jobs_change_nothing(tmp_path: Path) -> None:
+    request = replace(REQUEST, relu=False)
+    one, two = (run_landscape(request, tmp_path / str(jobs), jobs=jobs) for jobs in (1, 2))
+    assert two.complete
+    assert same(one, two)
 
 
 def test_a_watch_that_is_over_keeps_nothing_half(tmp_path: Path) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from sensverify.errors import BadSetting
-from sensverify.landscape import FunctionEnergy, Search, Settings
+from sensverify.landscape import FunctionEnergy, Search, Settings, explore
 from sensverify.landscape.basin_hopping import Hopping, hop
 from sensverify.landscape.curvature import newton_like
 from sensverify.landscape.lowest_mode import lowest_mode
@@ -166,6 +168,23 @@ def test_hops_leave_a_minimum_and_the_temperature_decides() -> None:
     assert len(places) > 1
     assert places <= {(1, 1), (1, -1), (-1, 1), (-1, -1)}
     assert found.accepted > 0
+
+
+def test_walks_of_a_search_find_what_no_start_did() -> None:
+    settings = Settings(
+        search=Search(starts=1, walks=1, rounds=0),
+        hopping=Hopping(hops=12, step=1.0, temperature=0.1),
+        descent=Lbfgs(longest=0.2),
+    )
+    found = explore(WELLS, settings)
+    origins = [point.origin for point in found.points.values()]
+    assert origins[0] == "start"
+    assert set(origins[1:]) == {"hop"}
+    # Each of the twelve hops ended at a minimum of the four.
+    assert sum(found.seen.values()) == 13
+    for point in found.minima:
+        assert np.abs(point.weights) == pytest.approx([1, 1])
+    assert explore(WELLS, replace(settings, search=Search(starts=1, rounds=0))).seen.total() == 1
 
 
 def test_steps_grow_where_all_hops_are_taken() -> None:

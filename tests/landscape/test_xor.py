@@ -9,6 +9,7 @@ from sensverify.landscape import Database, Search, Settings, explore
 from sensverify.landscape.points import StationaryPoint
 from sensverify.landscape.search import from_starts
 from tests.landscape.energies import xor
+from tests.landscape.laws import check_laws
 
 ENERGY = xor()
 SETTINGS = Settings(search=Search(starts=8, batch=8, rounds=1, climbs=4))
@@ -36,6 +37,10 @@ def test_saddles_have_one_way_down_on_each_side(database: Database) -> None:
         assert saddle.negative == 1
         assert saddle.spectrum[0] < -saddle.zero_tolerance
         assert all(database.points[key].energy < saddle.energy for key in link.minima)
+
+
+def test_laws_hold_of_a_network(database: Database) -> None:
+    check_laws(ENERGY, database)
 
 
 def test_exchanged_and_turned_neurons_are_one_entry(database: Database) -> None:

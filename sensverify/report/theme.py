@@ -50,8 +50,12 @@ _OWN = {
     **{name: name for name in ("worst", "certified", *(f"hue{k}" for k in range(HUES)))},
     **{name: name for name in (f"tint{k}" for k in range(TINTS))},
     "also-certified": "certified",
+    "unknown": "zero",
 }
 """Words of a look that say a mark's own colour."""
+
+_PLAIN = "soft"
+"""Colour of marks whose look says none of their own."""
 
 LOOKS: dict[str, dict[str, str]] = {
     "grid": {"stroke": "grid"},
@@ -131,16 +135,23 @@ def chart_style() -> str:
 
 def _rule(word: str, properties: Mapping[str, str]) -> str:
     inside = "; ".join(
-        f"{name}: {f'var(--{value})' if name in ('fill', 'stroke') and value != 'none' else value}"
+        f"{name}: {_colour(value) if name in ('fill', 'stroke') else value}"
         for name, value in properties.items()
     )
     return f"svg .{word} {{ {inside}; }}"
 
 
+def _colour(name: str) -> str:
+    """A colour as style sheets write it; a mark without a colour of its own has `_PLAIN`."""
+    if name == "none":
+        return name
+    return f"var(--own, var(--{_PLAIN}))" if name == "own" else f"var(--{name})"
+
+
 def properties(look: str) -> dict[str, str]:
     """Properties of a look by the theme, with colours as they are on light paper."""
     words = look.split()
-    own = next((_OWN[word] for word in words if word in _OWN), "soft")
+    own = next((_OWN[word] for word in words if word in _OWN), _PLAIN)
     found: dict[str, str] = {}
     for word, values in LOOKS.items():
         if word in words:

@@ -45,8 +45,9 @@ _NAME = doc.Column(align="left")
 _RADIUS = "Sigma is the radius of the inputs as a share of the range of each feature."
 _READING = (
     "Spearman's rho and Kendall's tau-b with the energy: above 0 where lower minima have lower "
-    "values. In brackets the 95 % interval over {resamples:,} resamples of the minima. Partial is "
-    "Spearman's with the ranks of the weight norm held fixed. All columns are in the data."
+    "values. With each is the 95 % interval over {resamples:,} resamples of the minima, unless one "
+    "in twenty of them has no value. Partial is Spearman's with the ranks of the weight norm held "
+    "fixed. All columns are in the data."
 )
 _TREE = (
     "A branch ends in each minimum, at its energy. Two minima meet where a path of saddles that "
@@ -194,12 +195,14 @@ def _ranks(found: Findings) -> Iterator[doc.Block]:
     groups = [each for each in found.answers.ranks if each.group != EVERY]
     if groups:
         words = column_words(main_column(found.settings), found)
-        yield doc.Text(f"By funnel: {words}", "heading", on=doc.PAGE)
+        funnels = any(each.group != WITH_MARKED for each in groups)
+        words = f"{'By funnel' if funnels else 'With minima not stationary'}: {words}"
+        yield doc.Text(words, "heading", on=doc.PAGE)
         rows = [
             _row(f"funnel of {a.group}" if a.group != WITH_MARKED else WITH_MARKED, a)
             for a in groups
         ]
-        yield doc.Table(heads, rows, title=f"by funnel: {words}", notes=True)
+        yield doc.Table(heads, rows, title=words, notes=True)
 
 
 def _is_shown(column: Column, found: Findings) -> bool:

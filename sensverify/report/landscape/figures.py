@@ -38,7 +38,8 @@ def tree_figures(found: Findings) -> tuple[Drawing, Drawing]:
     """The disconnectivity graph, and that for phones."""
     column = main_column(found.settings, "log-volume")
     known = {each.key: each.values.get(column.name) for each in found.minima}
-    values = [known.get(key) for key in found.keys]
+    # Who ends at the ReLU network of another minimum has what was measured of that.
+    values = [known.get(found.repeats.get(key, key)) for key in found.keys]
     wide, narrow = (
         tree_drawing(found.tree, found.keys, values, frame, what="log-volume")
         for frame in (WIDE, NARROW)

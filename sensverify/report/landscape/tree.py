@@ -41,7 +41,7 @@ def tree_drawing(
     names : sequence of str
         Of the minima.
     values : sequence of float or None
-        Their colours: five of them, with as many minima each. None is grey.
+        Their colours: five of them, with as many minima each. None is grey, behind the others.
     frame : Frame
     what : str
         What the values are.
@@ -60,8 +60,9 @@ def tree_drawing(
     plot = Plot(frame, Axis(-0.5, len(order) - 0.5, ticks=[(-0.5, "")]), y)
     _draw_energies(plot)
     tints = _tints(values)
-    for place, corners in _branches(tree, order, across, high):
-        look = f"line fine {tints[place]}".rstrip()
+    painted = sorted(order, key=lambda at: (values[at] is not None, -float(tree.energies[at])))
+    for place, corners in _branches(tree, painted, across, high):
+        look = f"line fine {tints[place]}"
         told = _told(tree, place, names[place], values[place], what)
         plot.marks.append(Mark("line", tuple(plot.at(*each) for each in corners), look, told))
     _draw_key(plot, values, what)
@@ -101,7 +102,7 @@ def _branches(
     # Rounding must not lift what joins at the highest saddle above the last level.
     places = np.minimum(np.searchsorted(levels, tree.joins, side="left"), len(levels) - 1)
     basins = {place: tree.superbasins(levels[place]) for place in set(places.tolist())}
-    for place in sorted(order, key=lambda each: -float(tree.energies[each])):
+    for place in order:
         x, energy = across[place], float(tree.energies[place])
         if np.isinf(tree.joins[place]):
             yield place, [(x, energy), (x, high)]
@@ -118,10 +119,10 @@ def _tints(values: Sequence[float | None]) -> list[str]:
     """A tint for each value, by its rank: as many of each."""
     known = np.array([value for value in values if value is not None])
     if not len(known):
-        return [""] * len(values)
+        return ["unknown"] * len(values)
     edges = np.quantile(known, np.arange(1, TINTS) / TINTS)
     return [
-        "" if value is None else f"tint{int(np.searchsorted(edges, value, side='left'))}"
+        "unknown" if value is None else f"tint{int(np.searchsorted(edges, value, side='left'))}"
         for value in values
     ]
 

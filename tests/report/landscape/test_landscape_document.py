@@ -26,6 +26,7 @@ from sensverify.report.landscape.tree import WIDE, tree_drawing
 from sensverify.report.landscape.values import tables
 from sensverify.report.landscape.write import FOLDER, write_report
 from sensverify.report.tabular import data_csv
+from sensverify.report.theme import PALETTE, chart_style, properties
 from tests.browser import Browser
 from tests.report.landscape.made import exact_name, made
 from tests.report.schemas import check_result
@@ -131,7 +132,10 @@ def test_the_tree_has_a_branch_for_each_minimum_down_to_its_energy() -> None:
     tree = disconnectivity([0.0, 1.0, 0.5, 3.0], [2.0, 1.0], [(0, 1), (0, 2)])
     drawing = tree_drawing(tree, ["a", "b", "c", "d"], [1.0, 2.0, None, 4.0], WIDE, what="volume")
     branches = {m.text.split(":")[0]: m for m in drawing.marks if m.shape == "line" and m.text}
-    assert list(branches) == ["d", "b", "c", "a"]
+    # What is not measured lies behind the others, and is grey on pages as on pictures.
+    assert list(branches) == ["c", "d", "b", "a"]
+    assert properties(branches["c"].look)["stroke"] == PALETTE["zero"][0]
+    assert "svg .unknown { --own: var(--zero); }" in chart_style()
     floors = {name: max(y for _, y in mark.places) for name, mark in branches.items()}
     assert floors["a"] > floors["c"] > floors["b"] > floors["d"]
     # Who joins nothing goes up to the top, others to the branch that they join.
@@ -142,6 +146,28 @@ def test_the_tree_has_a_branch_for_each_minimum_down_to_its_energy() -> None:
     assert "tint" not in branches["c"].look
     assert "tint0" in branches["a"].look
     assert "tint4" in branches["d"].look
+
+
+def test_a_minimum_that_repeats_a_network_has_the_colour_of_that() -> None:
+    found = made()
+    last = found.minima[-1]
+    without = replace(found, minima=found.minima[:-1])
+    again = replace(without, repeats={last.key: found.minima[0].key})
+    for drawn, looks in ((without, {"unknown"}), (again, None)):
+        branches = {m.text.split(":")[0]: m.look for m in tree_figures(drawn)[0].marks if m.text}
+        wanted = looks or {branches[found.minima[0].key].split()[-1]}
+        assert {branches[last.key].split()[-1]} == wanted
+
+
+def test_answers_by_funnel_and_with_marked_minima_are_named_by_what_they_are() -> None:
+    groups = {each.group for each in made().answers.ranks}
+    assert len(groups) > 2
+    assert "By funnel: " in document_to_html(landscape_document(made()))
+    few = made(20)
+    assert {each.group for each in few.answers.ranks} == {"all", "all, with those not stationary"}
+    page = document_to_html(landscape_document(few))
+    assert "With minima not stationary: " in page
+    assert "By funnel: " not in page
 
 
 def test_of_very_many_minima_the_deepest_are_drawn_and_the_picture_says_so() -> None:

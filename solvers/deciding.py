@@ -93,9 +93,8 @@ class _Case:
         box = self.query.box
         low, high = torch.from_numpy(box.lower), torch.from_numpy(box.upper)
         points = torch.minimum(torch.maximum(points, low), high)
-        if isinstance(box, InputSet):
-            moved = [box.projected(point[None])[0] for point in points.numpy()]
-            points = torch.from_numpy(np.stack(moved)) if moved else points
+        if isinstance(box, InputSet) and len(points):
+            points = torch.from_numpy(box.projected(points.numpy()[:, None])[:, 0])
         with torch.no_grad():
             outputs = forward_pass(self.network, points).numpy()
         for i in np.flatnonzero(self.query.met_by(outputs)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -18,6 +19,7 @@ from sensverify.bounds.support import least_value
 from sensverify.bounds.tensors import tensor_box
 from sensverify.errors import BadSetting, MissingRule
 from sensverify.formats.modules import from_module
+from sensverify.network import Network
 from sensverify.network.operators import Clip
 from sensverify.solvers.branch_and_bound import BranchAndBound as Branching
 from tests.core.sets.examples import SETS, X
@@ -36,6 +38,11 @@ def net(*sizes: int, act: type[nn.Module] = nn.ReLU) -> nn.Module:
     for first, second in pairwise(sizes):
         layers += [nn.Linear(first, second), act()]
     return nn.Sequential(*layers[:-1]).double().requires_grad_(requires_grad=False)
+
+
+@cache
+def traced(*sizes: int, act: type[nn.Module] = nn.ReLU) -> Network:
+    return from_module(net(*sizes, act=act), sizes[:1])
 
 
 @pytest.mark.parametrize("name", SETS)
@@ -108,8 +115,8 @@ def test_a_linear_network_has_the_optimum_of_the_linear_program(name: str) -> No
 def test_bounds_contain_the_set_and_are_inside_those_of_the_box(
     name: str, method: str, act: type[nn.Module]
 ) -> None:
-    inside, network = SETS[name], net(6, 8, 7, 3, act=act)
-    values = network(torch.from_numpy(inside.sample(300)))
+    inside, network = SETS[name], traced(6, 8, 7, 3, act=act)
+    values = net(6, 8, 7, 3, act=act)(torch.from_numpy(inside.sample(300)))
     for dtype, slack in (("float64", 1e-12), ("float32", 1e-5)):
         found = sv.compute_bounds(network, inside, sv.make_method(method), dtype=dtype)
         assert bool((found.outer.lower <= values.amin(0) + slack).all())
@@ -128,7 +135,7 @@ def test_bounds_contain_what_gradients_find(name: str) -> None:
     labels = network(torch.from_numpy(X)).argmax(dim=1)
     found = sv.attack(network, torch.from_numpy(X), labels, tensors(inside), "pgd(steps=20)")
     assert inside.contains(found.points.numpy()).all()
-    bounds = sv.compute_bounds(network, inside, sv.AlphaCrown())
+    bounds = sv.compute_bounds(traced(6, 8, 7, 3), inside, sv.AlphaCrown())
     assert bool((found.outputs >= bounds.outer.lower - 1e-9).all())
     assert bool((found.outputs <= bounds.outer.upper + 1e-9).all())
 
@@ -142,18 +149,19 @@ def test_images_are_bounded_as_vectors_are(name: str) -> None:
     shape = (4, 1, 2, 3)
     named = ("lower", "upper", "point")
     image = replace(inside, **{name: getattr(inside, name).reshape(shape) for name in named})
+    of_images, of_vectors = from_module(conv, shape[1:]), from_module(flat, (6,))
     for method in METHODS:
-        first = sv.compute_bounds(conv, image, sv.make_method(method))
-        second = sv.compute_bounds(flat, inside, sv.make_method(method))
+        first = sv.compute_bounds(of_images, image, sv.make_method(method))
+        second = sv.compute_bounds(of_vectors, inside, sv.make_method(method))
         assert torch.allclose(first.outer.lower, second.outer.lower, atol=1e-9)
 
 
 @pytest.mark.parametrize("method", ["lp", "milp", "exact"])
 @pytest.mark.parametrize("name", [name for name in SETS if name != "euclidean"])
 def test_exact_methods_answer_over_the_set(name: str, method: str) -> None:
-    inside, network = SETS[name][:1], net(6, 5, 4, 2)
+    inside, network = SETS[name][:1], traced(6, 5, 4, 2)
     bounds = sv.compute_bounds(network, inside, sv.make_method(method))
-    values = network(torch.from_numpy(inside.sample(500)))
+    values = net(6, 5, 4, 2)(torch.from_numpy(inside.sample(500)))
     assert bool((bounds.outer.lower <= values.amin(0) + 1e-7).all())
     assert bool((bounds.outer.upper >= values.amax(0) - 1e-7).all())
     crown = sv.compute_bounds(network, inside, sv.Crown())
@@ -186,7 +194,7 @@ def test_methods_that_do_not_know_a_set_refuse_it_by_name() -> None:
 @pytest.mark.parametrize("decider", ["highs", "exact"])
 @pytest.mark.parametrize("name", [name for name in SETS if name != "euclidean"])
 def test_queries_are_about_the_inputs_of_the_set(name: str, decider: str) -> None:
-    inside, network = SETS[name][:1], from_module(net(6, 5, 4, 2), (6,))
+    inside, network = SETS[name][:1], traced(6, 5, 4, 2)
     least = float(sv.compute_bounds(network, inside, sv.make_method("milp")).outer.lower[0, 0])
     box = float(
         sv.compute_bounds(network, inside.enclosing, sv.make_method("milp")).inner.lower[0, 0]

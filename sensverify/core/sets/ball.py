@@ -79,22 +79,22 @@ class Ball(InputSet):
     def _retracted(self, moved: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
         reach = to_numpy(self.reach)[:, None]
         if self.order == 2:
-            size = np.linalg.norm(moved, axis=1, keepdims=True)
+            size = np.linalg.norm(moved, axis=-1, keepdims=True)
             return moved * np.minimum(1.0, reach / np.maximum(size, 1e-300))
         return shrunk(moved, reach)
 
 
 def shrunk(moved: np.ndarray, reach: np.ndarray) -> np.ndarray:
-    """The nearest moves whose magnitudes sum to at most ``reach``, ``[batch, features]``.
+    """The nearest moves whose magnitudes sum to at most ``reach``, ``[..., batch, features]``.
 
     Every magnitude is lowered by as much, down to 0 (Duchi et al. 2008, *Efficient projections onto
-    the l1-ball for learning in high dimensions*).
+    the l1-ball for learning in high dimensions*). ``reach`` is ``[batch, 1]``.
     """
     size = abs(moved)
-    ordered = -np.sort(-size, axis=1)
-    over = np.cumsum(ordered, axis=1) - reach
-    steps = np.arange(1, size.shape[1] + 1)
-    last = np.maximum((ordered * steps > over).sum(axis=1), 1)
-    level = over[np.arange(len(size)), last - 1] / last
-    lowered = np.sign(moved) * np.maximum(size - np.maximum(level, 0)[:, None], 0)
-    return np.where(size.sum(axis=1, keepdims=True) <= reach, moved, lowered)
+    ordered = -np.sort(-size, axis=-1)
+    over = np.cumsum(ordered, axis=-1) - reach
+    steps = np.arange(1, size.shape[-1] + 1)
+    last = np.maximum((ordered * steps > over).sum(axis=-1, keepdims=True), 1)
+    level = np.take_along_axis(over, last - 1, axis=-1) / last
+    lowered = np.sign(moved) * np.maximum(size - np.maximum(level, 0), 0)
+    return np.where(size.sum(axis=-1, keepdims=True) <= reach, moved, lowered)

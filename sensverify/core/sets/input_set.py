@@ -177,10 +177,10 @@ class InputSet(Box[Any]):
         lower, upper = (to_numpy(e).astype(np.float64) for e in (self.lower, self.upper))
         share = random.random((count, *lower.shape))
         share[::2] = share[::2] < 0.5
-        return np.stack([self.projected(lower + part * (upper - lower)) for part in share])
+        return self.projected(lower + share * (upper - lower))
 
     def projected(self, points: np.ndarray) -> np.ndarray:
-        """Points ``[batch, *features]`` of the set that are near to given ones, in float64.
+        """Points ``[..., batch, *features]`` of the set that are near to given ones, in float64.
 
         The points of the set are left where they are, up to rounding.
         """
@@ -189,14 +189,16 @@ class InputSet(Box[Any]):
             to_numpy(end).astype(np.float64).reshape(self.batch, -1)
             for end in (self.lower, self.upper)
         )
+        values = points.reshape(-1, self.batch, self.features).astype(np.float64)
         # A NaN becomes the lower end.
-        values = np.fmin(np.fmax(points.reshape(self.batch, -1).astype(np.float64), low), high)
+        values = np.fmin(np.fmax(values, low), high)
         moved = self._retracted(values - own, low - own, high - own)
-        return np.clip(own + moved, low, high).reshape(self.batch, *self.shape)
+        return np.clip(own + moved, low, high).reshape(points.shape)
 
     @abstractmethod
     def _retracted(self, moved: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-        """Moves from the set's point that stay in the set, ``[batch, features]``.
+        """Moves from the set's point that stay in the set, ``[points, batch, features]``.
 
-        ``moved`` lies between ``low`` and ``high``, and so does what comes back.
+        ``moved`` lies between ``low`` and ``high``, ``[batch, features]``, and so does what comes
+        back.
         """

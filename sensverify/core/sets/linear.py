@@ -132,49 +132,48 @@ class Constrained(InputSet):
         size = abs(to_numpy(self.matrix)).sum(axis=-1)
         return np.where(size > 0, size, 1.0)
 
-    def _broken(self, moved: np.ndarray) -> np.ndarray:
-        """By how much moves break constraints, ``[..., batch, constraints]``; 0 for those kept."""
-        matrix = to_numpy(self.matrix)
+    @property
+    def _room(self) -> np.ndarray:
+        """How far the point of the set is from every limit, ``[batch, constraints]``."""
         own = to_numpy(self.point).astype(np.float64).reshape(self.batch, -1)
-        room = to_numpy(self.limits) - np.einsum("bmn,bn->bm", matrix, own)
-        over = np.einsum("bmn,...bn->...bm", matrix, moved) - room
-        return np.where(np.array(self.equal), over, np.maximum(over, 0))
+        return to_numpy(self.limits) - np.einsum("bmn,bn->bm", to_numpy(self.matrix), own)
 
     def _excess(self, moved: np.ndarray) -> np.ndarray:
-        return (abs(self._broken(moved)) / self._size).max(axis=-1)
+        over = np.einsum("bmn,...bn->...bm", to_numpy(self.matrix), moved) - self._room
+        broken = np.where(np.array(self.equal), abs(over), np.maximum(over, 0))
+        return (broken / self._size).max(axis=-1)
 
     def _retracted(self, moved: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-        matrix = to_numpy(self.matrix)
+        matrix, room = to_numpy(self.matrix), self._room
         square = np.maximum((matrix**2).sum(axis=-1), 1e-300)
         for _ in range(_ROUNDS):
             if not (self._excess(moved) > 0).any():
                 break
-            for row in range(matrix.shape[1]):
-                share = self._broken(moved)[:, row] / square[:, row]
-                moved = moved - share[:, None] * matrix[:, row]
+            for row, equal in enumerate(self.equal):
+                over = np.einsum("bn,pbn->pb", matrix[:, row], moved) - room[:, row]
+                share = (over if equal else np.maximum(over, 0)) / square[:, row]
+                moved = moved - share[..., None] * matrix[:, row]
             moved = np.clip(moved, low, high)
         return self._pulled(moved, low, high)
 
     def _pulled(self, moved: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
         """Moves shortened until they keep all constraints, after equalities were mended."""
-        result = []
-        rows = np.array(self.equal)
-        for number, each in enumerate(moved):
-            matrix = to_numpy(self.matrix)[number]
-            if rows.any():
-                same = matrix[rows]
-                # Features that are at an end in the direction of the move would be cut again.
-                each = each - np.linalg.pinv(same) @ (same @ each)
-            own = to_numpy(self.point)[number].astype(np.float64).reshape(-1)
-            room = np.maximum(to_numpy(self.limits)[number] - matrix @ own, 0)[~rows]
-            ahead = (matrix @ each)[~rows]
-            with np.errstate(divide="ignore", invalid="ignore"):
-                shares = [np.where(ahead > room, room / ahead, 1.0)]
-                shares.append(np.where(each > high[number], high[number] / each, 1.0))
-                shares.append(np.where(each < low[number], low[number] / each, 1.0))
-            least = min((float(part.min(initial=1.0)) for part in shares), default=1.0)
-            result.append(each * max(least, 0.0))
-        return np.stack(result)
+        matrix, equal = to_numpy(self.matrix), np.array(self.equal)
+        if equal.any():
+            same = matrix[:, equal]
+            # Features that are at an end in the direction of the move would be cut again.
+            off = np.einsum("bmn,pbn->pbm", same, moved)
+            moved = moved - np.einsum("bnm,pbm->pbn", np.linalg.pinv(same), off)
+        ahead = np.einsum("bmn,pbn->pbm", matrix[:, ~equal], moved)
+        room = np.maximum(self._room, 0)[:, ~equal]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            parts = [
+                np.where(ahead > room, room / ahead, 1.0),
+                np.where(moved > high, high / moved, 1.0),
+                np.where(moved < low, low / moved, 1.0),
+            ]
+        shares = np.concatenate(parts, axis=-1).min(axis=-1, keepdims=True, initial=1.0)
+        return moved * np.maximum(shares, 0.0)
 
 
 def _rows(

@@ -104,13 +104,13 @@ class Patch(InputSet):
 
     def _retracted(self, moved: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
         by_pixel = self.by_pixel(moved)
-        size = (by_pixel**2).sum(axis=-3).reshape(len(moved), -1)
+        size = (by_pixel**2).sum(axis=-3).reshape(*moved.shape[:-1], -1)
         kept = np.zeros(size.shape, dtype=bool)
         if self.count is not None:
-            best = np.argsort(-size, axis=1, kind="stable")[:, : self.count]
-            np.put_along_axis(kept, best, True, axis=1)
+            best = np.argsort(-size, axis=-1, kind="stable")[..., : self.count]
+            np.put_along_axis(kept, best, True, axis=-1)
         else:
             masks = self.windows()
-            kept = masks[(size @ masks.T.astype(np.float64)).argmax(axis=1)]
-        kept = kept.reshape(len(moved), 1, *self.grid)
+            kept = masks[(size @ masks.T.astype(np.float64)).argmax(axis=-1)]
+        kept = kept.reshape(*moved.shape[:-1], 1, *self.grid)
         return np.where(kept, by_pixel, 0.0).reshape(moved.shape)

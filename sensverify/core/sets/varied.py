@@ -172,7 +172,7 @@ class Varied(InputSet):
         return np.stack(rest)
 
     def _retracted(self, moved: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-        return self._moves(self.fitted(moved))
+        return np.array([self._moves(self.fitted(each)) for each in moved]).reshape(moved.shape)
 
     def sample(self, count: int, seed: int = 0) -> np.ndarray:
         """Points with random parameters, corners among them; see `InputSet.sample`."""

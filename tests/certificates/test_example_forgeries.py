@@ -644,7 +644,7 @@ OURS = {"hidden bounds of no set", "no slopes"}
 def test_no_change_of_a_certificate_makes_false_claims_accepted(tmp_path: Path) -> None:
     rng, outcomes = np.random.default_rng(0), Counter[bool]()
     model, judge = honest().SerializeToString(), Judge(chain())
-    for number in range(20 * len(MUTATIONS)):
+    for number in range(10 * len(MUTATIONS)):
         header, arrays = unpacked(proven())
         change = MUTATIONS[number % len(MUTATIONS)]
         if rng.random() < 0.4:
@@ -658,7 +658,7 @@ def test_no_change_of_a_certificate_makes_false_claims_accepted(tmp_path: Path) 
             _, read = example().read_certificate(tmp_path / "some.cert")
             claims = Claims(*(read[f"claims.{n}"] for n in ("lower", "upper", "rows", "limits")))
             assert judge.agrees(claims), (change.__name__, number)
-    assert min(outcomes.values()) > 100, outcomes
+    assert min(outcomes.values()) > 50, outcomes
 
 
 def test_flipped_bits_of_a_certificate_change_no_claim(tmp_path: Path) -> None:

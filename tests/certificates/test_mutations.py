@@ -45,8 +45,11 @@ from tests.contracts.networks import dense, numbers
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*encountered in:RuntimeWarning")
 
-FAST, SLOW = 300, 20_000
+FAST, SLOW = 165, 20_000
 """Changes of one certificate."""
+
+ENOUGH = 25
+"""False claims of one broken proof."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -293,14 +296,14 @@ def test_flipped_bits_of_the_file_make_no_false_claims_accepted(name: str, tmp_p
     subject, rng = subject_of(name), np.random.default_rng(len(name))
     judge, refused = Judge(subject.network), 0
     for packing in (subject.data(), packed(*unpacked(subject.data()))):
-        for _ in range(150):
+        for _ in range(60):
             data = bytearray(packing)
             for _ in range(int(rng.choice([1, 1, 2, 8]))):
                 data[rng.integers(len(data))] ^= 1 << rng.integers(8)
             claims = accepted(bytes(data), subject.program, tmp_path / "some.cert", "rigorous")
             assert claims is None or judge.agrees(claims)
             refused += claims is None
-    assert refused > 200
+    assert refused > 80
 
 
 def unchecked(program: Program, claims: Claims, proof: Proof) -> np.ndarray | None:
@@ -322,6 +325,8 @@ def test_false_claims_of_broken_proofs_are_refused(name: str) -> None:
     judge, false, original = Judge(subject.network), Counter[str](), subject.data()
     claims, program = subject.claims, subject.program
     for change in BREAKING * 30:
+        if false.total() == ENOUGH:
+            break
         _, arrays = unpacked(original)
         change(rng, arrays)
         proof = proof_of(arrays)
@@ -362,18 +367,18 @@ def with_a_change(network: Network, rng: np.random.Generator) -> Network:
 def test_claims_about_another_network_are_refused_unless_true(name: str, tmp_path: Path) -> None:
     subject, rng = subject_of(name), np.random.default_rng(len(name))
     data, refused = subject.data(), 0
-    for _ in range(80):
+    for _ in range(40):
         network = with_a_change(subject.network, rng)
         claims = accepted(data, program_of(network), tmp_path / "some.cert", "rigorous")
         assert claims is None or Judge(network).agrees(claims)
         refused += claims is None
-    assert refused > 24
+    assert refused > 12
 
 
 def test_random_proofs_of_random_claims_prove_what_is_true(tmp_path: Path) -> None:
     """With limits as they come out, so that nothing is left between them and the proof."""
     rng, judged = np.random.default_rng(0), 0
-    for _ in range(120):
+    for _ in range(50):
         network = (mlp, residual)[int(rng.integers(2))](rng)
         program = program_of(network)
         claims = random_claims(rng, 2, numbers(rng, 1, 3, 2))
@@ -382,13 +387,13 @@ def test_random_proofs_of_random_claims_prove_what_is_true(tmp_path: Path) -> No
         gaps = Judge(network).gaps(replace(claims, limits=limits))
         assert all(gap >= 0 for gap in gaps)
         judged += len(gaps)
-    assert judged > 300
+    assert judged > 125
 
 
 def test_random_refutations_of_random_proofs_are_true() -> None:
     """Limits about where they can be refuted; weights and multipliers are random."""
     rng, closed = np.random.default_rng(1), 0
-    for _ in range(150):
+    for _ in range(60):
         network = (mlp, residual)[int(rng.integers(2))](rng)
         program = program_of(network)
         claims = random_claims(rng, 2, numbers(rng, 1, 4, 2))
@@ -406,4 +411,4 @@ def test_random_refutations_of_random_proofs_are_true() -> None:
             own[np.arange(2) != problem] = NONE
             assert judge.agrees(replace(claims, groups=own))
             closed += bool((own[problem] == 0).any())
-    assert closed > 30
+    assert closed > 12

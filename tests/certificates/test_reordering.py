@@ -378,7 +378,7 @@ def test_no_change_makes_false_claims_accepted(
 ) -> None:
     """Of the orders, of the arrays, or of both; claims are false as often as not."""
     rng, outcomes = np.random.default_rng(0), Counter[str]()
-    for number in range(350):
+    for number in range(175):
         header, arrays = unpacked(data)
         if number % 2:
             make_claims_false(rng, arrays)
@@ -391,8 +391,8 @@ def test_no_change_makes_false_claims_accepted(
         claims = accepted(packed(header, arrays), files, tmp_path / "some.cert")
         assert claims is None or judge.agrees(claims), f"false claims are accepted: {number}"
         outcomes["refused" if claims is None else "true"] += 1
-    assert outcomes["refused"] > 200
-    assert outcomes["true"] > 10
+    assert outcomes["refused"] > 100
+    assert outcomes["true"] > 5
 
 
 def test_with_orders_claims_are_as_narrow_as_in_one_order(tmp_path: Path) -> None:

@@ -14,6 +14,9 @@ from sensverify.errors import BadBox, BadShape
 
 _ROUNDS = 20
 
+_CLOSE = 1e-12
+"""From an equality, in the units of the features: one step more takes a move there."""
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Constrained(InputSet):
@@ -138,16 +141,20 @@ class Constrained(InputSet):
         own = to_numpy(self.point).astype(np.float64).reshape(self.batch, -1)
         return to_numpy(self.limits) - np.einsum("bmn,bn->bm", to_numpy(self.matrix), own)
 
-    def _excess(self, moved: np.ndarray) -> np.ndarray:
+    def _broken(self, moved: np.ndarray) -> np.ndarray:
+        """Distances of moves from what constraints allow, about, ``[..., batch, constraints]``."""
         over = np.einsum("bmn,...bn->...bm", to_numpy(self.matrix), moved) - self._room
-        broken = np.where(np.array(self.equal), abs(over), np.maximum(over, 0))
-        return (broken / self._size).max(axis=-1)
+        return np.where(np.array(self.equal), abs(over), np.maximum(over, 0)) / self._size
+
+    def _excess(self, moved: np.ndarray) -> np.ndarray:
+        return self._broken(moved).max(axis=-1)
 
     def _retracted(self, moved: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
         matrix, room = to_numpy(self.matrix), self._room
         square = np.maximum((matrix**2).sum(axis=-1), 1e-300)
+        close = np.where(np.array(self.equal), _CLOSE, 0.0)
         for _ in range(_ROUNDS):
-            if not (self._excess(moved) > 0).any():
+            if not (self._broken(moved) > close).any():
                 break
             for row, equal in enumerate(self.equal):
                 over = np.einsum("bn,pbn->pb", matrix[:, row], moved) - room[:, row]

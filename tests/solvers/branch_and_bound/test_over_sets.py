@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -40,6 +41,7 @@ def module(activation: str, *widths: int) -> nn.Module:
     return nn.Sequential(*parts[:-1]).double()
 
 
+@cache
 def network(activation: str = "relu") -> Network:
     return from_module(module(activation, 6, 7, 6, 2).requires_grad_(False), (6,))
 
@@ -56,7 +58,9 @@ KINKED = [(name, kind) for name in [*CONVEX, *PIXELS] for kind in ("relu", "leak
 @pytest.mark.parametrize(("name", "activation"), [*KINKED, *CURVED])
 def test_ranges_hold_every_output_and_are_no_wider_than_crowns(name: str, activation: str) -> None:
     inside, net = SETS[name][:1], network(activation)
-    found = sv.compute_bounds(net, inside, BranchAndBound(seconds=3.0))
+    # Curves leave a gap that closes slowly.
+    seconds = 1.0 if activation == "tanh" else 3.0
+    found = sv.compute_bounds(net, inside, BranchAndBound(seconds=seconds))
     crown = sv.compute_bounds(net, inside, sv.Crown())
     values = values_at(net, inside)
     assert bool((found.outer.lower <= values.amin(0) + 1e-12).all())

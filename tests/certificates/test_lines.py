@@ -183,7 +183,7 @@ def test_lines_hold_everywhere(operator: Elementwise, name: str) -> None:
         kinks = [end for end in (operator.low, operator.high) if np.isfinite(end)]
 
     @given(random_generators())
-    @settings(max_examples=12)
+    @settings(max_examples=6)
     def check(rng: np.random.Generator) -> None:
         before, flint.ctx.prec = flint.ctx.prec, 53
         count = 12
@@ -222,6 +222,33 @@ def assert_holds(found: list[tuple[fmpq, fmpq]], end: object, sign: int, what: o
         assert value <= high if sign > 0 else value >= low, what
 
 
+@pytest.mark.parametrize("name", ARITHMETICS)
+@pytest.mark.parametrize("operator", [Elu(0.3, 2.0), Elu(0.6), Elu()], ids=str)
+def test_a_line_beside_a_kink_is_none_through_it(operator: Elu, name: str) -> None:
+    """Slopes that are hardly those at a kink, or hardly not, on small intervals beside it."""
+    left = operator.alpha * operator.rate
+    steps = [0.0, *(sign * 10.0**-k for k in range(6, 16) for sign in (-1, 1))]
+    slopes = [side * (1 + step) for side in (left, 1.0) for step in steps]
+    slopes.append(0.5999999999261627)
+    starts = [-1.2306225948683113e-10, *(-(10.0**-k) for k in range(6, 14))]
+    slope, lower = (part.reshape(1, -1) for part in np.meshgrid(slopes, starts))
+    for upper in (np.zeros_like(lower), -lower):
+        lines = enclosure(operator, lower.size).lines(
+            ARITHMETICS[name](), lower, upper, (slope, slope)
+        )
+        before, flint.ctx.prec = flint.ctx.prec, PRECISION
+        try:
+            for i in range(lower.size):
+                low, high = rational(lower[0, i]), rational(upper[0, i])
+                points = [low + fmpq(k, 8) * (high - low) for k in range(9)] + [fmpq(0)]
+                found = gaps(operator, slope[0, i], points)
+                what = (lower[0, i], upper[0, i], slope[0, i])
+                assert_holds(found, lines.lower[0, i], 1, what)
+                assert_holds(found, lines.upper[0, i], -1, what)
+        finally:
+            flint.ctx.prec = before
+
+
 @pytest.mark.parametrize("operator", OPERATORS[:10], ids=str)
 def test_rational_lines_touch(operator: Elementwise) -> None:
     """A piecewise linear function meets its lines at an end or at a kink."""
@@ -252,17 +279,18 @@ def test_ordinary_lines_are_near(operator: Elementwise, name: str) -> None:
     if isinstance(operator, LeakyRelu) and operator.slope > 10:
         operator = LeakyRelu(np.array(2.0))
     rng = np.random.default_rng(0)
-    lower = rng.uniform(-3, 2, (1, 50))
+    count = 20
+    lower = rng.uniform(-3, 2, (1, count))
     if limits_of(operator)[0] >= 0:
         lower = abs(lower) + 0.3
-    upper = lower + rng.uniform(0, 2, (1, 50))
-    function = enclosure(operator, 50)
+    upper = lower + rng.uniform(0, 2, (1, count))
+    function = enclosure(operator, count)
     slopes = function.rule_slopes(lower, upper)
     lines = function.lines(ARITHMETICS[name](), lower, upper, slopes)
     before, flint.ctx.prec = flint.ctx.prec, PRECISION
     try:
-        for i in range(50):
-            dense = [rational(x) for x in np.linspace(lower[0, i], upper[0, i], 201)]
+        for i in range(count):
+            dense = [rational(x) for x in np.linspace(lower[0, i], upper[0, i], 101)]
             for slope, end, sign in (
                 (slopes[0][0, i], lines.lower[0, i], 1),
                 (slopes[1][0, i], lines.upper[0, i], -1),

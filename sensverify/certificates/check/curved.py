@@ -65,6 +65,10 @@ class Curved(Enclosure):
         """A ball that holds the derivative on all of x; at a kink of either side."""
         raise NotImplementedError
 
+    def sides(self, kink: float) -> tuple[arb, arb]:
+        """Balls that hold the derivative left and right of a kink."""
+        raise NotImplementedError
+
     def candidates(self, lower: np.ndarray, upper: np.ndarray) -> Sequence[np.ndarray]:
         found = [self.derivative(lower / 2 + upper / 2), np.zeros_like(lower)]
         return [np.where(np.isfinite(slope), slope, 0.0) for slope in found]
@@ -209,7 +213,7 @@ class Curved(Enclosure):
             kink = next(
                 (k for k in self.kinks if low <= k <= high and abs(k - touch) < _NEAR), None
             )
-            if kink is not None and self.steepness(arb(kink)).contains(s):
+            if kink is not None and self._is_between(s, *self.sides(kink)):
                 # Every such line through the kink is a tangent.
                 gaps.append(sign * (self.ball(arb(kink)) - s * arb(kink)))
                 continue
@@ -225,6 +229,11 @@ class Curved(Enclosure):
                 gaps.append(sign * (self.ball(joint) - s * joint))
         found = [lower_end(gap) for gap in gaps]
         return None if any(end is None for end in found) else min(found)  # type: ignore[type-var]
+
+    @staticmethod
+    def _is_between(slope: arb, left: arb, right: arb) -> bool:
+        """True where a slope is surely one of those at a kink: a ball of both may hold others."""
+        return bool((left <= slope <= right) or (right <= slope <= left))
 
     def _touching(
         self, slope: np.ndarray, first: np.ndarray, last: np.ndarray, *, bends_up: bool

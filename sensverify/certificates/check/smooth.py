@@ -239,6 +239,9 @@ class _Elu(Curved):
         below = arb(self.alpha) * arb(self.rate) * (arb(self.rate) * x).exp()
         return below if x < 0 else below.union(arb(1))
 
+    def sides(self, kink: float) -> tuple[arb, arb]:
+        return arb(self.alpha) * arb(self.rate), arb(1)
+
     def value(self, x: np.ndarray) -> np.ndarray:
         return np.where(x > 0, x, self.alpha * np.expm1(self.rate * np.minimum(x, 0)))
 

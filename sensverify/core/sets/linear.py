@@ -137,7 +137,7 @@ class Constrained(InputSet):
 
     @property
     def _room(self) -> np.ndarray:
-        """How far the point of the set is from every limit, ``[batch, constraints]``."""
+        """Room between the set's point and every limit, ``[batch, constraints]``."""
         own = to_numpy(self.point).astype(np.float64).reshape(self.batch, -1)
         return to_numpy(self.limits) - np.einsum("bmn,bn->bm", to_numpy(self.matrix), own)
 

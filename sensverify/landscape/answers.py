@@ -177,6 +177,22 @@ def answers(
     BadData
         There are fewer than three minima, or the sensitivity that the claim is about is not known
         of any, or the same of all.
+
+    Examples
+    --------
+    >>> settings = SensitivitySettings(sigmas=(0.1,), methods=("crown",))
+    >>> column = main_column(settings).name
+    >>> minima = [
+    ...     MeasuredMinimum(
+    ...         key=f"m{at}", energy=0.05 + 0.01 * at, smooth_energy=0.05, weight_norm=7.0 + at % 3,
+    ...         stationary=True, stationarity=1e-9, funnel="m0", basin_log_volume=None,
+    ...         values={column: float(at * at)},
+    ...     )
+    ...     for at in range(12)
+    ... ]
+    >>> found = answers(minima, settings)
+    >>> found.claim.verdict, found.claim.answer.spearman.value
+    ('holds', 1.0)
     """
     if len(minima) < FEWEST:
         raise BadData(

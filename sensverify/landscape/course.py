@@ -57,6 +57,15 @@ def training_course(
     ------
     BadSetting
         A number is below 1, or the rate is not above 0.
+
+    Examples
+    --------
+    >>> from sensverify.landscape import FunctionEnergy
+    >>> course = training_course(FunctionEnergy(lambda x: x.square().sum(), 2), steps=20)
+    >>> [shot.step for shot in course]
+    [0, 10, 20]
+    >>> course[-1].energy < course[0].energy
+    True
     """
     if steps < 1 or every < 1 or not 0 < rate < float("inf"):
         raise BadSetting(

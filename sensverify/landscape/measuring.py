@@ -183,6 +183,25 @@ def measure_landscape(
         The journal is another file or in use.
     BackendFailure
         A process died; raised when the others are done.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from sensverify.landscape import LandscapeRequest, Search, Settings, run_landscape
+    >>> from sensverify.landscape.sensitivity import SensitivitySettings
+    >>> request = LandscapeRequest(
+    ...     data="iris", model="mlp-4-4", activation="tanh", standardise=True, scale=3.0,
+    ...     settings=Settings(search=Search(starts=10, rounds=0)),
+    ... )
+    >>> landscape = run_landscape(request, Path("land"))
+    >>> settings = SensitivitySettings(sigmas=(0.05,), methods=("exact", "crown"), gap=0.01)
+    >>> lowest = chosen_minima(landscape)[:2]
+    >>> measured = measure_landscape(landscape, Path("land"), settings, minima=lowest)
+    >>> measured.complete, len(measured.rows)
+    (True, 2)
+    >>> row = measured.rows[lowest[0].key].values
+    >>> row["sensitivity(exact, sigma=0.05, all)"] <= row["sensitivity(crown, sigma=0.05, all)"]
+    True
     """
     if jobs < 1:
         raise BadSetting(f"`jobs` needs a whole number of at least 1, got {jobs}")

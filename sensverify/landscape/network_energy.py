@@ -88,6 +88,19 @@ class NetworkEnergy(FunctionEnergy):
         The penalty is negative or no number, a kink is not allowed, or the loss has chance in it.
     BadData
         See `Samples`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import torch
+    >>> from torch import nn
+    >>> xor = Samples(np.array([[0.0, 0], [0, 1], [1, 0], [1, 1]]), np.array([0, 1, 1, 0]))
+    >>> module = nn.Sequential(nn.Linear(2, 2), nn.Tanh(), nn.Linear(2, 2))
+    >>> energy = NetworkEnergy(module, xor, l2=0.01)
+    >>> energy.size, energy.symmetry.order  # two neurons to exchange, and two signs to turn
+    (12, 8)
+    >>> round(float(energy.value(torch.zeros(1, 12, dtype=torch.float64))), 4)  # log(2)
+    0.6931
     """
 
     def __init__(

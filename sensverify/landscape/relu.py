@@ -107,6 +107,28 @@ def continue_to_relu(
     -------
     tuple of ReluEnd
         One for each minimum, in their order; those that are not stationary are marked.
+
+    Examples
+    --------
+    The minimum of ``relu(x - 1) + relu(1 - x)`` is a kink, where no gradient is 0:
+
+    >>> import torch
+    >>> from torch.nn.functional import relu, softplus
+    >>> from sensverify.landscape import FunctionEnergy
+    >>> def smooth(beta):
+    ...     def function(x):
+    ...         return (softplus(x - 1, beta) + softplus(1 - x, beta)).sum()
+    ...     return FunctionEnergy(function, 1)
+    >>> (end,) = continue_to_relu(
+    ...     smooth,
+    ...     FunctionEnergy(lambda x: (relu(x - 1) + relu(1 - x)).sum(), 1),
+    ...     torch.ones(1, 1, dtype=torch.float64),
+    ...     10.0,
+    ...     Continuation(),
+    ...     torch.Generator().manual_seed(0),
+    ... )
+    >>> (end.passed, round(end.energy, 3), end.stationarity < 1e-6)
+    (True, 0.0, True)
     """
     watch = watch or Watch()
     points = minima
@@ -200,6 +222,13 @@ def shortest_combination(gradients: Tensor) -> Tensor:
     ------
     BackendFailure
         The solver did not end.
+
+    Examples
+    --------
+    >>> import torch
+    >>> gradients = torch.tensor([[1.0, 2.0], [1.0, -2.0], [3.0, 0.0]], dtype=torch.float64)
+    >>> (shortest_combination(gradients).round(decimals=6) + 0.0).tolist()
+    [1.0, 0.0]
     """
     from scipy.optimize import nnls
 

@@ -238,6 +238,17 @@ def read_landscape(path: Path) -> LandscapeRequest:
         The file cannot be read or is no TOML.
     BadSetting, UnknownName
         Its contents are no landscape; the message says where.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> text = '[landscape]\\ndata = "iris"\\nmodel = "mlp-8"\\nactivation = "tanh"'
+    >>> _ = Path("iris.toml").write_text(text)
+    >>> asked = read_landscape(Path("iris.toml"))
+    >>> asked.l2, asked.settings.search.starts
+    (0.001, 32)
+    >>> asked.energy().size
+    67
     """
     return read_toml(path, partial(LandscapeRequest.of, folder=path.parent))
 

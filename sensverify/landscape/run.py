@@ -59,6 +59,21 @@ def run_landscape(
         The folder holds something else, or the energy cannot be made as asked.
     BackendFailure
         A process died; raised when the other tasks of the stage are done.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from sensverify.landscape import LandscapeRequest, Search, Settings
+    >>> request = LandscapeRequest(
+    ...     data="iris", model="mlp-4", activation="tanh", standardise=True,
+    ...     settings=Settings(search=Search(starts=4, rounds=1, climbs=2)),
+    ... )
+    >>> landscape = run_landscape(request, Path("land"))
+    >>> landscape.complete, len(landscape.database.minima) > 1
+    (True, True)
+    >>> lowest = landscape.database.minima[0]
+    >>> lowest.stationary, landscape.module(lowest.key)[-1]
+    (True, Linear(in_features=4, out_features=3, bias=True))
     """
     if jobs < 1:
         raise BadSetting(f"`jobs` needs a whole number of at least 1, got {jobs}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 from sensverify.errors import BadSetting, InputError
@@ -80,11 +80,13 @@ def run_landscape(
     watch = watch if watch is not None else Watch()
     # What is wrong is said before the folder is made.
     energy = request.energy(split=request.split(data_dir=data_dir))
-    if workers is None:
-        workers = Here() if jobs == 1 else Processes(jobs, threads=1, reuse=True)
-    with open_landscape(out, request, resume=resume) as journal:
+    with ExitStack() as stack:
+        journal = stack.enter_context(open_landscape(out, request, resume=resume))
+        if workers is None and jobs > 1:
+            # Kept from stage to stage.
+            workers = stack.enter_context(Processes(jobs, threads=1, reuse=True))
         run = _Run(request, Database(energy.symmetry, request.settings.alike), journal)
-        run.search(workers, watch, (jobs, progress, data_dir))
+        run.search(workers or Here(), watch, (jobs, progress, data_dir))
     return Landscape.read(out, data_dir=data_dir)
 
 

@@ -133,6 +133,8 @@ def chosen_minima(landscape: Landscape, count: int | None = None) -> tuple[Stati
     """
     found = landscape.database.minima
     if not found:
+        if landscape.complete:
+            raise BadData("the landscape has no minimum: every search was lost")
         raise BadData("the landscape has no minimum yet", "go on with the search")
     if count is not None and count < 1:
         raise BadSetting(f"`minima` needs a number of at least 1, got {count}")

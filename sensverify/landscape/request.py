@@ -88,11 +88,10 @@ class LandscapeRequest:
                 f"`relu` continues softplus to ReLU, and the activation is '{self.activation}'",
                 "give `activation` softplus(beta=10), or leave `relu` out",
             )
-        for name in ("l2", "scale"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise BadSetting(
-                    f"`{name}` needs a number of at least 0, got {getattr(self, name)}"
-                )
+        if not 0 <= self.l2 < float("inf"):
+            raise BadSetting(f"`l2` needs a number of at least 0, got {self.l2}")
+        if not 0 < self.scale < float("inf"):
+            raise BadSetting(f"`scale` needs a number above 0, got {self.scale}")
 
     @property
     def remarks(self) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 from sensverify.errors import BadSetting, InputError
+from sensverify.landscape.curvature import check_dense
 from sensverify.landscape.database import Database
 from sensverify.landscape.folder import Landscape, open_landscape
 from sensverify.landscape.request import LandscapeRequest
@@ -56,7 +57,8 @@ def run_landscape(
     Raises
     ------
     InputError
-        The folder holds something else, or the energy cannot be made as asked.
+        The folder holds something else, or the energy cannot be made as asked, or has more weights
+        than a Hessian can be held of.
     BackendFailure
         A process died; raised when the other tasks of the stage are done.
 
@@ -80,6 +82,7 @@ def run_landscape(
     watch = watch if watch is not None else Watch()
     # What is wrong is said before the folder is made.
     energy = request.energy(split=request.split(data_dir=data_dir))
+    check_dense(energy)
     with ExitStack() as stack:
         journal = stack.enter_context(open_landscape(out, request, resume=resume))
         if workers is None and jobs > 1:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from math import nan
 from pathlib import Path
 
@@ -164,8 +165,11 @@ def test_some_minima_are_even_steps_from_the_lowest_to_the_highest(landscape: La
 
 
 def test_a_landscape_without_a_minimum_is_refused(tmp_path: Path) -> None:
+    begun = write_landscape(tmp_path / "land", 0)
     with pytest.raises(BadData, match="no minimum yet"):
-        chosen_minima(write_landscape(tmp_path / "land", 0))
+        chosen_minima(begun)
+    with pytest.raises(BadData, match="every search was lost"):
+        chosen_minima(replace(begun, complete=True))
 
 
 def test_the_samples_are_all_flowers_of_which_thirty_are_for_tests(landscape: Landscape) -> None:

@@ -58,7 +58,7 @@ class Findings:
     answers : Answers
     over : tuple of OverEstimate
     course : tuple of (Snapshot, NetworkRow)
-        Along one training.
+        Along trainings, one after the other.
     reasons : mapping from str to int
         Why something could not be measured, and of how many minima.
     samples, test : int

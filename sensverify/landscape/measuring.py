@@ -1,4 +1,4 @@
-"""Sensitivities of all minima of a landscape, and along one training, in its folder."""
+"""Sensitivities of all minima of a landscape, and along trainings, in its folder."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Entry:
     digest : str
         Of its weights, its activation and the settings: what is done once is not done again.
     name : str
-        Key of the minimum, or the step of the training.
+        Key of the minimum, or the seed and the step of a training.
     row : NetworkRow
     seconds : float
         Of wall time.
@@ -107,7 +107,7 @@ class MeasuredLandscape:
     rows : mapping from str to NetworkRow
         By key of the minimum.
     course : tuple of (Snapshot, NetworkRow)
-        Along the training.
+        Along trainings.
     complete : bool
     seconds : float
         Of wall time for what there is, of all workers together.
@@ -169,7 +169,7 @@ def measure_landscape(
     settings : SensitivitySettings
     minima : sequence of StationaryPoint
     course : sequence of Snapshot
-        Of a training, measured at one radius: see `main_sigma`.
+        Of trainings, measured at one radius: see `main_sigma`.
     jobs : int
         Networks at once, each in a process of its own.
     data_dir : Path, optional

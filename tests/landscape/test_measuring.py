@@ -209,6 +209,9 @@ def test_a_training_goes_down_and_begins_at_the_start() -> None:
     assert course[-1].energy < 0.1 * course[0].energy
     again = training_course(energy, steps=105, every=50, rate=0.05)
     assert [each.energy for each in again] == [each.energy for each in course]
+    other = training_course(energy, steps=105, every=50, rate=0.05, seed=4)
+    assert other[0].energy != course[0].energy
+    assert not {each.name for each in course} & {each.name for each in other}
 
 
 def test_a_training_ends_where_its_energy_does() -> None:

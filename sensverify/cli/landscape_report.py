@@ -129,9 +129,9 @@ def report(
     """Measure how sensitive the networks at the minima of DIR's landscape are, and say whether
     lower minima are less sensitive, with one page, JSON, tables and figures in DIR/report.
 
-    What was measured before with the same settings is not measured again; Ctrl-C ends the networks
-    in hand, with exit status 3, and the same command goes on. A landscape that is still searched is
-    reported as far as it is. An earlier report is replaced.
+    What was measured before is not measured again, where methods, gap and time are the same;
+    Ctrl-C ends the networks in hand, with exit status 3, and the same command goes on. A landscape
+    that is still searched is reported as far as it is. An earlier report is replaced.
 
     \b
     Examples:
@@ -153,7 +153,7 @@ def report(
     landscape = Landscape.read(folder, data_dir=data_dir)
     chosen = chosen_minima(landscape, minima)
     course = _course(landscape, training_steps, trainings)
-    with showing_run("networks", _running) as (_, update, _), watching() as watch:
+    with showing_run("measurements", _running) as (_, update, _), watching() as watch:
         measured = measure_landscape(
             landscape,
             folder,

@@ -142,18 +142,31 @@ def continue_to_relu(
     for point in points:
         if watch.over:
             break
-        ends.append(_judged(relu, point, settings, generator, watch))
+        ends.append(judged(relu, point, settings, generator, watch))
     return tuple(ends)
 
 
-def _judged(
+def judged(
     energy: Energy,
     point: Tensor,
     settings: Continuation,
     generator: torch.Generator,
     watch: Watch,
 ) -> ReluEnd:
-    """The end after steps along the shortest combination, and its figures."""
+    """The end of a descent on an energy with kinks, and how stationary it is.
+
+    Parameters
+    ----------
+    energy : Energy
+        With kinks.
+    point : Tensor, shape ``[size]``
+        Where the descent ended; steps along the shortest combination go on from there.
+    settings : Continuation
+    generator : torch.Generator
+        For the points where gradients are taken.
+    watch : Watch
+        When it is over, no further step is taken.
+    """
     own, shortest = _gradients(energy, point, settings, generator)
     value = float(energy.value(point[None])[0])
     for _ in range(settings.polish if settings.convention == "shortest" else 0):

@@ -104,9 +104,8 @@ class LandscapeRequest:
             )
         if self.kinks:
             found.append(
-                "kinks are taken as they are: a descent that ends at one, where no gradient is 0, "
-                "is lost, and the curvatures are those of the smooth piece that automatic "
-                "differentiation sees"
+                "kinks are taken as they are: ends of descents at kinks have no curvatures, and "
+                "are marked unless a combination of gradients nearby is nearly 0"
             )
         return tuple(found)
 

@@ -253,19 +253,6 @@ def measure_network(
     -----
     Boxes are computed in float64. ``exact`` is proven to contain all outputs, ``attained`` is what
     inputs that were found give: the truth lies between them.
-
-    Examples
-    --------
-    >>> import sensverify as sv
-    >>> samples = AroundSamples.of(sv.load_split("iris"))
-    >>> settings = SensitivitySettings(sigmas=(0.05,), gap=0.01, measures=("l2",))
-    >>> row = measure_network(sv.load("iris"), samples, settings)
-    >>> proven, attained = (
-    ...     row.values[Column("sensitivity", method, 0.05, "test").name]
-    ...     for method in (EXACT, ATTAINED)
-    ... )
-    >>> attained <= proven <= 1.2 * attained
-    True
     """
     watch = watch or Watch()
     values: dict[str, float | None] = {}
@@ -296,10 +283,7 @@ def measure_network(
                 values[undecided_name(sigma)] = 1 - decided
     if watch.over:
         return None
-    if settings.measures:
-        taken = take_measures(network, samples, settings)
-        values |= taken.values
-        reasons |= taken.reasons
+    values |= _taken(network, samples, settings, reasons)
     for column in columns_of(settings):
         values.setdefault(column.name, None)
     return NetworkRow(values=values, reasons=reasons)
@@ -355,18 +339,12 @@ def _figures(
     return found
 
 
-def take_measures(
-    network: Network, samples: AroundSamples, settings: SensitivitySettings
-) -> NetworkRow:
-    """The measures that the settings name, alone; in float32 as measures are.
-
-    Parameters
-    ----------
-    network : Network
-    samples : AroundSamples
-    settings : SensitivitySettings
-        Of these `measures`, and the first of `sigmas`.
-    """
+def _taken(
+    network: Network, samples: AroundSamples, settings: SensitivitySettings, reasons: dict[str, str]
+) -> dict[str, float | None]:
+    """Measures by name, in float32 as measures are."""
+    if not settings.measures:
+        return {}
     plain = tensor_network(network, dtype=torch.float32, device=_CPU).map_arrays(Tensor.detach)
     x, y = torch.tensor(samples.x, dtype=torch.float32), torch.tensor(samples.y)
     test = torch.tensor(samples.test)
@@ -380,14 +358,13 @@ def take_measures(
         radius=torch.tensor(scaled_up(settings.sigmas[0], samples.feature_range)),
     )
     found: dict[str, float | None] = {}
-    reasons: dict[str, str] = {}
     for name in settings.measures:
         found[name] = None
         try:
             found[name] = MEASURES[name].take(measured).value
         except (NotMeasured, MissingRule, Unbounded) as error:
             reasons[name] = str(error)
-    return NetworkRow(values=found, reasons=reasons)
+    return found
 
 
 def sample_boxes(samples: AroundSamples, sigma: float) -> Box:

@@ -42,7 +42,7 @@ def leaf_bound(problem: LineProblem, item: int, scale: float, watch: Watch) -> L
     lines, heights = _lines(problem, relaxations, problem.rows[item : item + 1], None)
     with np.errstate(over="ignore", invalid="ignore"):
         lines, heights = lines[present], (heights - problem.limits[item].cpu().numpy())[present]
-    box = problem.box[item : item + 1]
+    box = problem.box_of(item)
     leaf = LeafProgram(box, Affine(slopes, constants), Affine(lines, heights), scale).solved(watch)
     if leaf.weights is None:
         return leaf

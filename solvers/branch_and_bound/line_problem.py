@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
+import torch
 from torch import Tensor
 
 from sensverify.bounds.ibp import Interval
@@ -24,7 +26,8 @@ class LineProblem:
     ----------
     network : Network
         With tensors as parameters.
-    box : Box of tensors, shape ``[items, *input_shape]``
+    box : Box of tensors, shape ``[items or 1, *input_shape]``
+        A single one is that of all items.
     relaxations : dict from nonlinear node to Relaxation, with a batch of items
     rows : Tensor, shape ``[items, rows, *target]``, the node's shape flattened
     limits : Tensor, shape ``[items, rows]``
@@ -57,13 +60,17 @@ class LineProblem:
 
     @property
     def lower(self) -> Tensor:
-        """Lower ends of the boxes, ``[items, features]``."""
+        """Lower ends of the boxes, ``[items or 1, features]``."""
         return flattened(self.box.lower)
 
     @property
     def upper(self) -> Tensor:
-        """Upper ends of the boxes, ``[items, features]``."""
+        """Upper ends of the boxes, ``[items or 1, features]``."""
         return flattened(self.box.upper)
+
+    def box_of(self, item: int) -> Box:
+        """The box of one item, ``[1, *input_shape]``."""
+        return self.box if self.box.batch == 1 else self.box[item : item + 1]
 
     def narrowed(self, network: Network) -> LineProblem:
         """The same in float32, with a network of such parameters: near to it, and no proof."""
@@ -90,5 +97,21 @@ class LineProblem:
         """
         if isinstance(self.box, InputSet):
             return least_value(self.box, lines)
-        middle = (lines * (self.lower / 2 + self.upper / 2).unsqueeze(1)).sum(dim=2)
-        return middle - (lines.abs() * (self.upper / 2 - self.lower / 2).unsqueeze(1)).sum(dim=2)
+        ends = self.lower.unsqueeze(1), self.upper.unsqueeze(1)
+        found: Tensor = _Least.apply(lines, *ends)  # type: ignore[no-untyped-call]
+        return found
+
+
+class _Least(torch.autograd.Function):
+    """The least values of linear functions on boxes, each at a vertex: its own gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, lines: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
+        vertex = torch.where(lines > 0, lower, upper)
+        ctx.save_for_backward(vertex)
+        return torch.linalg.vecdot(lines, vertex)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        (vertex,) = ctx.saved_tensors
+        return grads[0].unsqueeze(-1) * vertex, None, None

@@ -68,7 +68,7 @@ _BEFORE = 10.0
 """Times that of bounding layers: about as long as bounding them again takes. What is decided by
 splitting in that time needs no better bounds, and anything else takes twice as long at most."""
 
-_NUMBERS = 1 << 20
+_NUMBERS = 1 << 22
 """Neurons times sub-problems that are bounded at a time when these are split."""
 
 

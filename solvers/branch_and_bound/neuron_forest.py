@@ -11,10 +11,11 @@ from torch import Tensor
 from sensverify.bounds.layerwise import LayerBounds
 from sensverify.bounds.tensors import flattened
 from sensverify.core.proof import NONE
-from sensverify.solvers.branch_and_bound.entries import Entries
+from sensverify.solvers.branch_and_bound.entries import Entries, Kept
 from sensverify.solvers.branch_and_bound.leaf_program import Leaf
 from sensverify.solvers.branch_and_bound.neuron_nodes import NeuronNodes
 from sensverify.solvers.branch_and_bound.optimising import Behind, BestLines
+from sensverify.solvers.branch_and_bound.pruning import Pruned
 from sensverify.solvers.branch_and_bound.refining import OwnLines
 
 
@@ -89,12 +90,17 @@ class NeuronForest:
     entries: Entries
     budget: int
     hidden: list[tuple[LayerBounds, OwnLines | None]] = field(default_factory=list)
+    _kept: Kept = field(default_factory=dict)
+    _numbers: np.ndarray = field(init=False)
     _bytes: int = 0
     _count: int = 0
     _full: bool = False
     _steps: list[NeuronCells] = field(default_factory=list)
     _multipliers: list[Multipliers] = field(default_factory=list)
     _leaves: dict[int, tuple[float, Multipliers, np.ndarray]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._numbers = np.arange(len(self.entries.neurons))
 
     def __len__(self) -> int:
         return self._count
@@ -122,14 +128,19 @@ class NeuronForest:
                 neuron.append(start + cut)
                 side.append(np.full(len(cut), sign))
             start += low.numel()
-        every = np.concatenate(neuron)
+        every = self._numbers[np.concatenate(neuron)]
         cells, sides = np.full(len(every), cell), np.concatenate(side)
         multipliers = Multipliers(cells, every, sides, leaf.multipliers)
         self._leaves[cell] = (leaf.bound, multipliers, leaf.weights)
 
-    def rest_on(self, layers: LayerBounds, own: OwnLines | None = None) -> None:
-        """Cells from now on use these bounds on hidden layers."""
-        self.hidden.append((layers, own))
+    def rest_on(self, pruned: Pruned, own: OwnLines | None = None) -> None:
+        """Cells from now on use these bounds on hidden layers, and have numbers of these neurons.
+
+        What is recorded is of the whole network.
+        """
+        self.hidden.append((pruned.whole, own))
+        self._kept = pruned.kept
+        self._numbers = pruned.numbers
 
     def cells(self) -> NeuronCells | None:
         """All cells, with their best values; None where there are none."""
@@ -165,7 +176,7 @@ class NeuronForest:
         if behind is None:
             raise ValueError("a record needs what is behind the lines: best_lines(keep=True)")
         count, first = len(nodes), self._count
-        multipliers = _multipliers(nodes, behind, first)
+        multipliers = _multipliers(nodes, behind, first, self._numbers)
         slopes = len(self.entries) * self.entries.dtype.itemsize
         size = count * (slopes * (1 if self.entries.only_relus else 2) + 72)
         self._bytes += size + 32 * len(multipliers.cell)
@@ -176,26 +187,32 @@ class NeuronForest:
         self._multipliers.append(multipliers)
         upper = None
         if not self.entries.only_relus:
-            upper = self.entries.joined(behind.upper, count)
+            upper = self.entries.joined(behind.upper, count, self._kept)
         self._steps.append(
             NeuronCells(
                 target=_numpy(nodes.target),
                 parent=_numpy(parent),
-                neuron=_numpy(nodes.decision),
+                neuron=self._number(_numpy(nodes.decision)),
                 side=_numpy(side),
                 at=_numpy(nodes.at).astype(np.float64),
                 hidden=np.full(count, len(self.hidden) - 1),
                 value=_numpy(best.excess),
-                lower=self.entries.joined(behind.lower, count),
+                lower=self.entries.joined(behind.lower, count, self._kept),
                 upper=upper,
                 weights=_numpy(best.weights),
             )
         )
         return first + torch.arange(count, device=nodes.target.device)
 
+    def _number(self, neuron: np.ndarray) -> np.ndarray:
+        """In the whole network; `NONE` stays."""
+        return np.append(self._numbers, NONE)[neuron]
 
-def _multipliers(nodes: NeuronNodes, behind: Behind, first: int) -> Multipliers:
-    """The multipliers that are not zero."""
+
+def _multipliers(
+    nodes: NeuronNodes, behind: Behind, first: int, numbers: np.ndarray
+) -> Multipliers:
+    """The multipliers that are not zero, of neurons with these numbers."""
     cells, neurons, values, start = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], [], 0
     for position, low in nodes.low.items():
         if position in behind.multipliers:
@@ -207,7 +224,8 @@ def _multipliers(nodes: NeuronNodes, behind: Behind, first: int) -> Multipliers:
         start += flattened(low).shape[1]
     value = np.concatenate([np.zeros(0), *values])
     side = np.where(value > 0, 1, -1)
-    return Multipliers(np.concatenate(cells), np.concatenate(neurons), side, np.abs(value))
+    every = numbers[np.concatenate(neurons)]
+    return Multipliers(np.concatenate(cells), every, side, np.abs(value))
 
 
 def _numpy(values: Tensor) -> np.ndarray:

@@ -24,6 +24,7 @@ from sensverify.solvers.branch_and_bound.cuts import (
 )
 from sensverify.solvers.branch_and_bound.entries import split_shapes
 from sensverify.solvers.branch_and_bound.optimising import Choices
+from sensverify.solvers.branch_and_bound.pruning import Pruned
 from sensverify.solvers.branch_and_bound.records import Records
 from sensverify.solvers.branch_and_bound.split_rules import of_entries
 from sensverify.solvers.branch_and_bound.step_intervals import carried, has_steps, within
@@ -105,6 +106,22 @@ class NeuronNodes(Records):
             decision=places * 0 - 1,
             at=torch.zeros(count, device=device),
             node=places,
+        )
+
+    def rooted(self, old: Pruned, new: Pruned) -> NeuronNodes:
+        """Roots of the one network as those of the other: without cuts, to start where they are."""
+        low, high = no_cuts(split_shapes(new.layers.network), len(self), self.target.device)
+        slopes, above, multipliers = (
+            new.taken(old.spread(values)) for values in (self.slopes, self.above, self.multipliers)
+        )
+        return replace(
+            self,
+            low=low,
+            high=high,
+            slopes=slopes,
+            above=above,
+            multipliers=multipliers,
+            decision=self.decision * 0 - 1,
         )
 
     @property

@@ -35,6 +35,7 @@ from sensverify.solvers.branch_and_bound.neuron_trials import Lines, Trials, mer
 from sensverify.solvers.branch_and_bound.optimising import FRESH, BestLines, Rates, best_lines
 from sensverify.solvers.branch_and_bound.pace import Pace
 from sensverify.solvers.branch_and_bound.probing import Probing
+from sensverify.solvers.branch_and_bound.pruning import Pruned
 from sensverify.solvers.branch_and_bound.refining import OwnLines, refine
 from sensverify.solvers.branch_and_bound.single_precision import best_lines_in_single, in_single
 from sensverify.solvers.branch_and_bound.targets import Targets
@@ -99,19 +100,26 @@ class NeuronSplitting:
         self.targets = Targets.open(self.goal, self.floor)
         # The least bound, by target, among sub-problems that are closed or given up.
         self._settled = self.floor.new_full(self.targets.problem.shape, torch.inf)
-        self._reached = reached_neurons(self.layers, self.goal.rows)
+        self._rest_on(self.layers)
         self._open = self._roots()
-        if self.forest is not None:
-            self.forest.rest_on(self.layers)
         self._pace = Pace(min(_SMALLEST_BATCH, self.batch), self.batch, STEP_SECONDS)
-        network = self.layers.network
-        self._steps, self._rates = steps_of_parts(network)
+        self._steps, self._rates = steps_of_parts(self.layers.network)
         self._probing = None
         # Rows of a group have turns, by their own lines.
         if "probing" not in self.without and self.targets.present.shape[1] == 1:
-            self._probing = Probing.of(self.layers)
+            self._probing = Probing.of(self._pruned.layers)
+
+    def _rest_on(self, layers: LayerBounds, own: OwnLines | None = None) -> None:
+        """Sub-problems from now on have these bounds on hidden layers, without dead neurons."""
+        self.layers = layers
+        whole = "pruning" in self.without
+        self._pruned = Pruned.without_change(layers) if whole else Pruned.of(layers)
+        network = self._pruned.layers.network
+        self._reached = reached_neurons(self._pruned.layers, self.goal.rows)
         mixed = "mixed-precision" not in self.without
         self._single = in_single(network, self.floor.device) if mixed else None
+        if self.forest is not None:
+            self.forest.rest_on(self._pruned, own)
 
     def run(self) -> None:
         """Search until every target is refuted, the goal is reached or the watch is over."""
@@ -124,10 +132,10 @@ class NeuronSplitting:
             self._split_first(min(self.goal.before, FIRST * (self._whole.now() - began)))
         if refined and len(self._open) and not self.goal.reached and not self._whole.over:
             share = REFINING_SHARE * self._whole.left
-            # They are roots again: nothing is split before.
-            self._open = replace(self._open, decision=self._open.decision * 0 - 1)
+            before = self._pruned
             self._refine(self._whole.within(share if isfinite(share) else None))
-            self._bound_roots(self._open)
+            # They are roots again: nothing is split before.
+            self._bound_roots(self._open.rooted(before, self._pruned))
         self.resume()
 
     def _split_first(self, seconds: float) -> None:
@@ -163,12 +171,8 @@ class NeuronSplitting:
             self.watch.say(f"{self.explored:,} sub-problems bounded, {len(self._open):,} open")
 
     def _refine(self, watch: Watch) -> None:
-        if self.forest is None:
-            self.layers = refine(self.layers, watch)
-            return
-        own = OwnLines(self.forest.entries, self.budget // 2)
-        self.layers = refine(self.layers, watch, own)
-        self.forest.rest_on(self.layers, own)
+        own = None if self.forest is None else OwnLines(self.forest.entries, self.budget // 2)
+        self._rest_on(refine(self.layers, watch, own), own)
 
     def _bound_roots(self, roots: NeuronNodes) -> None:
         self._open = roots[self.targets.problem[:0]]
@@ -214,7 +218,7 @@ class NeuronSplitting:
     def _roots(self) -> NeuronNodes:
         limits = self.targets.limits
         none = limits.new_full((len(limits),), -torch.inf)
-        return NeuronNodes.roots(self.layers, self.targets.problem, none, limits.shape[1])
+        return NeuronNodes.roots(self._pruned.layers, self.targets.problem, none, limits.shape[1])
 
     def _closed(self, nodes: NeuronNodes, *, last: bool = False) -> Tensor:
         """Mask of the closed sub-problems, ``[items]``; some for want of precision, maybe."""
@@ -223,7 +227,7 @@ class NeuronSplitting:
     @property
     def _trials(self) -> Trials:
         # Layers change when they are refined.
-        return Trials(self.targets, self.layers, self._single, self.without)
+        return Trials(self.targets, self._pruned.layers, self._single, self.without)
 
     def _settle(self, nodes: NeuronNodes) -> None:
         self._settled.scatter_reduce_(0, nodes.target, nodes.bounds, "amin")
@@ -303,7 +307,9 @@ class NeuronSplitting:
         present = self.targets.present[nodes.target].unsqueeze(2)
         if not nodes.low:
             return present[:, :, :0]
-        free = free_neurons(self.layers.network, intervals, nodes.low).unsqueeze(1) & present
+        free = (
+            free_neurons(self._pruned.layers.network, intervals, nodes.low).unsqueeze(1) & present
+        )
         if self._reached is None:
             return free
         return free & self._reached[self.targets.rows[nodes.target]]

@@ -158,7 +158,8 @@ def best_lines(
     kept = variables.values() if keep else None
     optimizer = _Adam(variables.leaves(rates) if steps else [], rates.decay)
     best = torch.full_like(problem.limits[:, 0], -torch.inf)
-    best_line, best_weights = torch.zeros_like(problem.lower), torch.zeros_like(problem.limits)
+    best_line = best.new_zeros(len(best), problem.lower.shape[1])
+    best_weights = torch.zeros_like(problem.limits)
     for step in range(steps + 1):
         with torch.set_grad_enabled(step < steps):
             line, value, seen, weights = variables.line()

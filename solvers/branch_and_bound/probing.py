@@ -133,9 +133,9 @@ class Probing:
         slope = torch.where(seen > 0, lower.to(seen), upper.to(seen))
         least, most = -seen * (1 - slope), seen * slope
         intercept = torch.where(seen > 0, 0.0, intercept)
-        center = problem.lower / 2 + problem.upper / 2
-        radius = problem.upper / 2 - problem.lower / 2
         line = found.coefficients
+        center = (problem.lower / 2 + problem.upper / 2).expand_as(line)
+        radius = (problem.upper / 2 - problem.lower / 2).expand_as(line)
         rest = found.excess - (line * center).sum(dim=1) + (line.abs() * radius).sum(dim=1)
         base = rest.unsqueeze(1) - seen * intercept
         best = self._in_parts(self._best, line, center, radius)

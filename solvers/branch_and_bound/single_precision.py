@@ -21,7 +21,7 @@ from sensverify.solvers.branch_and_bound.optimising import (
 )
 from sensverify.solvers.branch_and_bound.step_intervals import has_steps
 
-LARGE = 1 << 16
+LARGE = 1 << 14
 """Products of one evaluation of a network from which on float32 is faster."""
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from sensverify.bounds.ibp import Interval
 from sensverify.bounds.layerwise import LayerBounds
+from sensverify.core.sets import InputSet
 from sensverify.solvers.branch_and_bound.cuts import cut_nodes
 from sensverify.solvers.branch_and_bound.goals import Goal
 from sensverify.solvers.branch_and_bound.line_problem import LineProblem
@@ -81,9 +82,10 @@ class Targets:
         relaxations, intervals, empty = split_lines(layers, place, nodes)
         rows, chosen = self.goal.rows, self.rows[target]
         own = rows[0, chosen] if len(rows) == 1 else rows[place.unsqueeze(1), chosen]
+        shared = layers.box.batch == 1 and not isinstance(layers.box, InputSet)
         problem = LineProblem(
             layers.network,
-            layers.box[place],
+            layers.box if shared else layers.box[place],
             relaxations,
             own,
             self.limits[target],

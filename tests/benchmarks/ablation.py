@@ -52,7 +52,8 @@ CERTIFYING = 15.0
 
 BY_INPUTS: tuple[Technique, ...] = ("attack", "alpha", "clipping")
 BY_NEURONS: tuple[Technique, ...] = (
-    *("attack", "refinement", "alpha", "beta", "lookahead", "mixed-precision", "leaf-programs"),
+    *("attack", "refinement", "alpha", "beta", "lookahead", "mixed-precision", "pruning"),
+    "leaf-programs",
 )
 """Techniques that take part where only inputs are split, and where only neurons are."""
 

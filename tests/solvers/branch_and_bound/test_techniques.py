@@ -194,6 +194,7 @@ def test_what_is_left_out_is_not_done(monkeypatch: pytest.MonkeyPatch) -> None:
         "attack": (query_goal, "follow"),
         "refinement": (neuron_splitting, "refine"),
         "probing": (neuron_splitting, "fix"),
+        "pruning": (neuron_splitting.Pruned, "of"),
         "leaf-programs": (neuron_splitting, "leaf_bound"),
         "clipping": (input_splitting, "clip"),
         "portfolio": (method_of_search, "race"),
